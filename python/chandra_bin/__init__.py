@@ -1,0 +1,70 @@
+"""Contour binning, adaptive smoothing and region files for Chandra images of galaxy clusters."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .binning import ContourBins, automask, contour_bin
+    from .errors import ChandraBinError, ChandraBinWarning, InputError
+    from .smoothing import (
+        apply_scale,
+        counts_scale,
+        smooth,
+        smooth_expcorr,
+        smooth_expmap,
+        smooth_exposure,
+        smooth_gaussian,
+    )
+
+    __version__: str
+
+__all__ = [
+    "ChandraBinError",
+    "ChandraBinWarning",
+    "ContourBins",
+    "InputError",
+    "__version__",
+    "apply_scale",
+    "automask",
+    "contour_bin",
+    "counts_scale",
+    "smooth",
+    "smooth_expcorr",
+    "smooth_expmap",
+    "smooth_exposure",
+    "smooth_gaussian",
+]
+
+# Public names are imported on first use: `chandra-bin --help` shall not pay for numpy.
+_HOME = {
+    "ChandraBinError": "errors",
+    "ChandraBinWarning": "errors",
+    "ContourBins": "binning",
+    "InputError": "errors",
+    "apply_scale": "smoothing",
+    "automask": "binning",
+    "contour_bin": "binning",
+    "counts_scale": "smoothing",
+    "smooth": "smoothing",
+    "smooth_expcorr": "smoothing",
+    "smooth_expmap": "smoothing",
+    "smooth_exposure": "smoothing",
+    "smooth_gaussian": "smoothing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("chandra-bin")
+    elif name in _HOME:
+        value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

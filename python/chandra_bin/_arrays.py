@@ -1,0 +1,52 @@
+"""The gate of the kernels: any array in, exactly the array that a kernel takes out, or a clear error.
+
+Nothing is computed here: byte order, dtype, contiguity, shape, and what is not a number.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from .errors import InputError
+
+
+def as_image(values: ArrayLike, name: str, dtype: DTypeLike = np.float32,
+             shape: tuple[int, ...] | None = None) -> NDArray[Any]:
+    """A C-ordered, native-endian image (ny, nx) of ``dtype``; a copy only where one is needed.
+
+    Raises `InputError` where ``values`` is not 2-D, holds no real numbers, or differs from ``shape``.
+    """
+    array = np.asanyarray(values)
+    if isinstance(array, np.ma.MaskedArray):
+        raise InputError(f"{name} is a masked array: give its data and its mask apart")
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} must hold real numbers, not {array.dtype}")
+    if array.ndim != 2:
+        raise InputError(f"{name} must be 2-D (ny, nx), not of shape {array.shape}")
+    if shape is not None and array.shape != shape:
+        raise InputError(f"{name} has shape {array.shape}, the image {shape}")
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, dtype=dtype)
+
+
+def as_flags(values: ArrayLike | None, name: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A boolean image of ``shape``; all False for None. Raises `InputError` for anything but booleans or 0 / 1."""
+    if values is None:
+        return np.zeros(shape, dtype=bool)
+    array = as_image(values, name, dtype=np.asanyarray(values).dtype, shape=shape)
+    flags = array.astype(bool)
+    if array.dtype.kind != "b" and not np.array_equal(flags, array):
+        raise InputError(f"{name} must be boolean (True: excluded), or hold only 0 and 1")
+    return flags
+
+
+def as_labels(values: ArrayLike, name: str = "binmap") -> NDArray[np.int32]:
+    """A label image (ny, nx), int32, -1 outside. Raises `InputError` for floats and for labels beyond int32."""
+    array = np.asanyarray(values)
+    if array.dtype.kind not in "iu":
+        raise InputError(f"{name} must hold whole numbers (-1 outside, bins from 0), not {array.dtype}")
+    if array.size and array.max() > np.iinfo(np.int32).max:
+        raise InputError(f"{name} holds the label {array.max()}, above the largest that int32 holds")
+    labels: NDArray[np.int32] = as_image(array, name, dtype=np.int32)
+    return labels

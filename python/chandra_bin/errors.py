@@ -1,0 +1,13 @@
+"""What goes wrong, in one place: every error that a user can cause is a `ChandraBinError`."""
+
+
+class ChandraBinError(Exception):
+    """Something that a user can put right; its text says what, where and how."""
+
+
+class InputError(ChandraBinError, ValueError):
+    """An input is unusable: its value, its shape, its file."""
+
+
+class ChandraBinWarning(UserWarning):
+    """The result is right, but perhaps not what was meant."""

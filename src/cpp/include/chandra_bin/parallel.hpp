@@ -1,0 +1,62 @@
+// Threads for kernels: made per call, joined before it returns, first exception kept and rethrown.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "chandra_bin/control.hpp"
+
+namespace chandra_bin {
+
+// Calls body(i) for i = 0 .. count-1, each once, on up to `threads` threads (the calling one included), in no
+// fixed order: body(i) may write only what belongs to i. `body` should take well under 0.1 s, since `control`
+// is polled between calls, with fraction = first + (last - first) * done / count.
+template <class Body>
+void parallel_for(std::size_t count, int threads, const Control& control, double first, double last,
+                  const Body& body) {
+    std::atomic<std::size_t> next{0};
+    std::atomic<std::size_t> done{0};
+    std::atomic<bool> stop{false};
+    std::exception_ptr error;
+    std::mutex error_mutex;
+
+    const auto keep_error = [&] {
+        const std::lock_guard lock(error_mutex);
+        if (!error) error = std::current_exception();
+        stop = true;
+    };
+    const auto work = [&](bool poll) {
+        try {
+            while (!stop) {
+                const std::size_t i = next.fetch_add(1);
+                if (i >= count) break;
+                body(i);
+                const std::size_t finished = done.fetch_add(1) + 1;
+                if (poll) control.check(first + (last - first) * double(finished) / double(count));
+            }
+        } catch (...) {
+            keep_error();
+        }
+    };
+
+    const std::size_t helpers = std::min<std::size_t>(threads > 1 ? std::size_t(threads) - 1 : 0,
+                                                      count > 1 ? count - 1 : 0);
+    std::vector<std::jthread> pool;
+    pool.reserve(helpers);
+    try {
+        for (std::size_t t = 0; t < helpers; ++t) pool.emplace_back(work, false);
+    } catch (const std::system_error&) {
+        // The system gives no more threads: those there are, and this one, do the work.
+    }
+    work(true);
+    pool.clear();
+    if (error) std::rethrow_exception(error);
+}
+
+}  // namespace chandra_bin
