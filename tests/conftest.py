@@ -15,6 +15,11 @@ settings.register_profile("long", max_examples=3000, deadline=None, suppress_hea
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let hypothesis report a failure: what it imports for that warns, and here warnings are errors."""
+    config.addinivalue_line("filterwarnings", "ignore:mypy_extensions.TypedDict:DeprecationWarning")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real data (README of tests/golden); skips where there is none."""
