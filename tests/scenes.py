@@ -58,8 +58,10 @@ def generators() -> st.SearchStrategy[np.random.Generator]:
 
 
 def shapes(largest: int = 24) -> st.SearchStrategy[tuple[int, int]]:
-    side = st.integers(1, largest)
-    return st.one_of(st.tuples(side, side), st.tuples(st.just(1), side), st.tuples(side, st.just(1)))
+    side = st.sampled_from(range(1, largest + 1))  # evenly, where integers() prefers the small ones
+    long = st.sampled_from(range(largest // 2, largest + 1))
+    rows, columns = st.tuples(st.just(1), side), st.tuples(side, st.just(1))
+    return st.one_of(st.tuples(side, side), st.tuples(long, long), st.tuples(long, long), rows, columns)
 
 
 @st.composite
@@ -118,6 +120,8 @@ def fields(draw: Draw, kinds: Kinds = COUNTS, largest: int = 24) -> Scene:
         scene.background_exposure = draw(exposures(rng, shape))
     if draw(st.integers(0, 3)) == 0:
         noise = np.sqrt(np.abs(scene.counts) + rng.choice([0.0, 1.0])) * rng.choice([1.0, 1.1])
+        if draw(st.booleans()):  # (S/N)² that sits on the threshold
+            noise = np.full(shape, rng.choice([0.5, 1.0, 2.0]))
         scene.maps["noise"] = noise.astype(np.float32)
     if not (scene.reference()["use"] >= 1).any():  # masks and holes may leave nothing
         scene.use[:] = 1
@@ -132,7 +136,9 @@ def scenes(draw: Draw, kinds: Kinds = COUNTS, largest: int = 24) -> Scene:
     rng = draw(generators())
     total = abs(float(scene.counts.sum(dtype=float)))
     # Thresholds that a few pixels, many pixels, or not even the whole image reach.
-    sn = draw(st.sampled_from([0.5, 1, 2, 3, 5, 10, 30])) * draw(st.sampled_from([1, 1, 10]))
+    sn = draw(st.sampled_from([1, 2, 3, 5, 15, 50]))
+    if draw(st.booleans()):
+        sn = max(0.1, round(total**0.5 * draw(st.sampled_from([0.05, 0.1, 0.2, 0.4, 2.0])), 2))
     options: dict[str, Any] = {
         "sn": float(sn),
         "smooth_sn": draw(st.sampled_from([1.0, 3.0, 5.0, 15.0, 100.0])),
@@ -147,6 +153,11 @@ def scenes(draw: Draw, kinds: Kinds = COUNTS, largest: int = 24) -> Scene:
     options["scrub_large"] = draw(st.sampled_from([None, None, 0.02, 0.1, 0.5, 1.0]))
     scene.options = options
     if draw(st.integers(0, 3)) == 0:
-        smoothed = rng.normal(3, 1, scene.counts.shape).astype(np.float32)
-        scene.maps["smoothed"] = np.round(smoothed) if draw(st.booleans()) else smoothed
+        kind = draw(st.sampled_from(["smooth", "ties", "signed zeros", "wide"]))
+        smoothed = rng.normal(0 if kind == "signed zeros" else 3, 1, scene.counts.shape)
+        if kind == "wide":  # differences from a bright aim that even float64 cannot tell apart
+            smoothed = np.exp(rng.uniform(1, 10) * smoothed)
+        if kind in ("ties", "signed zeros"):
+            smoothed = np.round(smoothed)
+        scene.maps["smoothed"] = smoothed.astype(np.float32)
     return scene
