@@ -201,7 +201,7 @@ def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, con
         aim = np.empty_like(images.counts)
         _smooth.smooth(*arrays, smooth_sn, threads, progress and (lambda done: progress(share * done)), aim)
     else:
-        aim = as_image(smoothed, "smoothed", shape=images.counts.shape)
+        aim = as_image(smoothed, "smoothed", shape=images.counts.shape).copy()
         if not np.isfinite(aim[images.use > 0]).all():
             raise InputError("smoothed has NaN or infinite pixels where the image is used")
     binmap = np.empty(aim.shape, dtype=np.int32)
