@@ -54,7 +54,8 @@ def read_image(path: Path) -> Image:
     """The first 2-D image of a FITS file, which may be gzipped.
 
     Axes of length 1 beyond the second are dropped; BSCALE, BZERO and BLANK are applied (blank pixels become NaN).
-    Raises `InputError`, its text one line that begins with the file, for whatever hinders reading.
+    Raises `InputError`, its text one line that begins with the file, for whatever hinders reading, and for pixels
+    that are infinite.
     """
     import warnings
 
@@ -171,7 +172,11 @@ def _image(hdu: Any, size: int, path: Path) -> Image:
     if len(shape) > 2:
         for keyword in [card.keyword for card in header.cards if _HIGHER_AXIS.fullmatch(card.keyword)]:
             header.remove(keyword, ignore_missing=True)
-    return Image(hdu.data.reshape(shape[-2:]), header, path)
+    data = hdu.data.reshape(shape[-2:])
+    infinite = np.count_nonzero(np.isinf(data))
+    if infinite:
+        raise InputError(f"{path}: {infinite} pixels are infinite; set them to NaN to exclude them")
+    return Image(data, header, path)
 
 
 def _size(shape: tuple[int, ...]) -> str:
