@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..binning import automask as find_empty_blocks
-from ..errors import InputError
-from ..images import Image, read_image, read_like
+from chandra_bin.binning import automask as find_empty_blocks
+from chandra_bin.errors import InputError
+from chandra_bin.images import Image, read_image, read_like
 
 Parameters = Mapping[str, object]
 
@@ -27,7 +27,7 @@ class Exposures:
 
 def program() -> str:
     """Name and version, as products hold them."""
-    from .. import __version__
+    from chandra_bin import __version__
 
     return f"chandra-bin {__version__}"
 
@@ -68,7 +68,8 @@ def read_mask(path: Path, image: Image) -> NDArray[np.int16]:
     """A mask file in contbin's sense: 0 excluded, 1 used, 2 and more may start a bin but never join one."""
     values = np.nan_to_num(read_like(path, image, "mask").data, nan=0)
     limits = np.iinfo(np.int16)
-    return np.trunc(np.clip(values, limits.min, limits.max)).astype(np.int16)
+    mask: NDArray[np.int16] = np.trunc(np.clip(values, limits.min, limits.max)).astype(np.int16)
+    return mask
 
 
 def mask_values(image: Image, path: Path | None, automask: bool) -> NDArray[np.int16]:

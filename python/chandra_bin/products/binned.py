@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binning import ContourBins, contour_bin
-from ..boxes import cover_with_boxes, region_texts
-from ..errors import InputError
-from ..images import Image, read_image, read_like
-from ..outputs import Outputs
-from ..plots import bins_png
-from ..wcs import ImageCoords
+from chandra_bin.binning import ContourBins, contour_bin
+from chandra_bin.boxes import cover_with_boxes, region_texts
+from chandra_bin.errors import InputError
+from chandra_bin.images import Image, read_image, read_like
+from chandra_bin.outputs import Outputs
+from chandra_bin.plots import bins_png
+from chandra_bin.wcs import ImageCoords
+
 from ._common import Exposures, Parameters, about, history, mask_values, plain, program, read_like_if_given
 from .contbin import write_contbin_files
 

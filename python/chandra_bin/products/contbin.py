@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..binning import ContourBins, contour_bin
-from ..errors import ChandraBinWarning
-from ..histograms import histogram_qdp
-from ..images import Image, product_header, read_image, read_like, write_image
-from ..outputs import Outputs
+from chandra_bin.binning import ContourBins, contour_bin
+from chandra_bin.errors import ChandraBinWarning
+from chandra_bin.histograms import histogram_qdp
+from chandra_bin.images import Image, product_header, read_image, read_like, write_image
+from chandra_bin.outputs import Outputs
+
 from ._common import Exposures, about, history, mask_values, read_like_if_given
 
 # The original clips exposures from below.

@@ -5,11 +5,12 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..boxes import cover_with_boxes, region_texts
-from ..errors import ChandraBinWarning, InputError
-from ..images import Image
-from ..outputs import Outputs
-from ..wcs import ImageCoords
+from chandra_bin.boxes import cover_with_boxes, region_texts
+from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.images import Image
+from chandra_bin.outputs import Outputs
+from chandra_bin.wcs import ImageCoords
+
 from ._common import about, read_binmap
 
 logger = logging.getLogger(__name__)
