@@ -75,3 +75,12 @@ class ImageCoords:
         """Physical coordinates of the lower left edge of the first pixel (contbin's minx, miny)."""
         x, y = self.image_to_physical(-0.5, -0.5)
         return float(x), float(y)
+
+    @property
+    def pixel_area_arcsec2(self) -> float:
+        """Area of a pixel on the sky at the reference point, in arcsec^2."""
+        if self.sky is None:
+            raise InputError("the header has no sky coordinates (CTYPE1, CRVAL1, ...)")
+        from astropy.wcs.utils import proj_plane_pixel_area
+
+        return float(proj_plane_pixel_area(self.sky)) * 3600.0**2
