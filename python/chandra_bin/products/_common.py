@@ -1,5 +1,6 @@
 """What all products share: their history, and masks read from files."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chandra_bin.binning import ContourBins
 from chandra_bin.binning import automask as find_empty_blocks
-from chandra_bin.errors import InputError
+from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.images import Image, read_image, read_like
 
 Parameters = Mapping[str, object]
@@ -34,20 +36,15 @@ def program() -> str:
 
 def history(command: str, parameters: Parameters) -> list[str]:
     """Lines of HISTORY: the program, its version, and every parameter."""
-    return [f"{program()}: {command}", *(f"  {name} = {value}" for name, value in plain(parameters).items())]
+    words = {None: "none", True: "yes", False: "no"}
+    lines = (f"  {name} = {words[value] if value is None or isinstance(value, bool) else value}"
+             for name, value in plain(parameters).items())
+    return [f"{program()}: {command}", *lines]
 
 
 def plain(parameters: Parameters) -> dict[str, Any]:
-    """Parameters as products hold them: files without their folders, and "none" for what was not given."""
-    return {name: _plain_value(value) for name, value in parameters.items()}
-
-
-def _plain_value(value: object) -> object:
-    if isinstance(value, Path):
-        return value.name
-    if value is None:
-        return "none"
-    return "yes" if value is True else "no" if value is False else value
+    """Parameters as products hold them: files without their folders."""
+    return {name: value.name if isinstance(value, Path) else value for name, value in parameters.items()}
 
 
 @contextmanager
@@ -79,6 +76,13 @@ def mask_values(image: Image, path: Path | None, automask: bool) -> NDArray[np.i
     if automask:
         return np.where(find_empty_blocks(image.data), 0, 1).astype(np.int16)
     return np.ones(image.data.shape, dtype=np.int16)
+
+
+def warn_of_stuck_bins(bins: ContourBins) -> None:
+    """Warns of bins that stay below the threshold because they touch no bin that could take them."""
+    if bins.stuck:
+        warnings.warn(f"{bins.stuck} bins below the threshold touch no other bin and stay as they are",
+                      ChandraBinWarning, stacklevel=3)
 
 
 def read_binmap(path: Path) -> tuple[Image, NDArray[np.int32]]:

@@ -18,11 +18,21 @@ from chandra_bin.outputs import Outputs
 from chandra_bin.plots import bins_png
 from chandra_bin.wcs import ImageCoords
 
-from ._common import Exposures, Parameters, about, history, mask_values, plain, program, read_like_if_given
+from ._common import (
+    Exposures,
+    Parameters,
+    about,
+    history,
+    mask_values,
+    plain,
+    program,
+    read_like_if_given,
+    warn_of_stuck_bins,
+)
 from .contbin import write_contbin_files
 
 if TYPE_CHECKING:
-    from astropy.table import Table
+    from astropy.table import QTable
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +107,7 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
                 threads=threads, progress=progress)
             table = bins.table_with(coords)
         masked[bins.use == 0] = 0
+        warn_of_stuck_bins(bins)
         write_contbin_files(outputs, bins, masked, pixels, history("bin", parameters), contbin_files)
         outputs.write(table_file, _ecsv(table, parameters))
         for b, text in enumerate(_region_texts(bins, coords)):
@@ -147,10 +158,11 @@ def _positive(path: Path, image: Image, name: str, excluded: NDArray[np.bool_]) 
     return np.where(without, 1, values)
 
 
-def _ecsv(table: "Table", parameters: Parameters) -> str:
+def _ecsv(table: "QTable", parameters: Parameters) -> str:
     """The bin table as an ECSV text, with the parameters among its metadata."""
-    described = table.copy(copy_data=False)
-    described.meta = {"program": program(), "parameters": plain(parameters)}
+    from astropy.table import Table
+
+    described = Table(table, meta={"program": program(), "parameters": plain(parameters)})
     text = io.StringIO()
     described.write(text, format="ascii.ecsv")
     return text.getvalue()

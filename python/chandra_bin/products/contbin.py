@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +14,14 @@ from chandra_bin.histograms import histogram_qdp
 from chandra_bin.images import Image, product_header, read_image, read_like, write_image
 from chandra_bin.outputs import Outputs
 
-from ._common import Exposures, about, history, mask_values, read_like_if_given
+from ._common import (
+    Exposures,
+    about,
+    history,
+    mask_values,
+    read_like_if_given,
+    warn_of_stuck_bins,
+)
 
 # The original clips exposures from below.
 _LEAST_EXPOSURE = np.float32(1e-7)
@@ -60,6 +68,7 @@ def contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = 
                 mask=masked < 1, seed_only=masked > 1, bin_up=binup, scrub=not noscrub, scrub_large=scrublarge,
                 threads=threads, progress=progress)
         masked[bins.use == 0] = 0
+        warn_of_stuck_bins(bins)
         write_contbin_files(outputs, bins, masked, counts, history("contbin", parameters), files)
     return bins
 
@@ -68,8 +77,8 @@ def write_contbin_files(outputs: Outputs, bins: ContourBins, mask: NDArray[np.in
                         lines: list[str], files: list[Path]) -> None:
     """Writes the original's six products: signal, S/N, binmap and mask images, S/N and signal histograms."""
     header = product_header(image.header, lines)
-    pictures = (bins.signal_image, bins.sn_image, bins.binmap, mask)
-    for path, pixels in zip(files[:4], pictures, strict=True):
+    images: list[NDArray[Any]] = [bins.signal_image, bins.sn_image, bins.binmap, mask]
+    for path, pixels in zip(files[:4], images, strict=True):
         with outputs.open(path) as file:
             write_image(file, pixels, header)
     outputs.write(files[4], histogram_qdp(bins.sn, "Signal:Noise"))

@@ -25,12 +25,19 @@ _FILL = -2
 
 def smooth_tophat(image: Path, *, out: Path = Path("acsmooth.fits"), bg: Path | None = None, mask: Path | None = None,
                   sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
-    """The mean over the smallest disc that reaches the S/N (``accumulate_smooth``)."""
+    """The mean over the smallest disc that reaches the S/N (``accumulate_smooth``).
+
+    A background is scaled by the ratio of the images' EXPOSURE keywords.
+    """
     parameters = {"image": image, "bg": bg, "mask": mask, "sn": sn}
     counts = read_image(image)
+    background = None if bg is None else read_like(bg, counts, "background")
     with about(image):
-        smoothed = smoothing.smooth(counts.data, sn=sn, background=read_like_if_given(bg, counts, "background"),
-                                    mask=_excluded(mask, counts), threads=threads, progress=progress)
+        smoothed = smoothing.smooth(
+            counts.data, sn=sn, background=None if background is None else background.data,
+            exposure=None if background is None else counts.number("EXPOSURE", 1.0),
+            background_exposure=None if background is None else background.number("EXPOSURE", 1.0),
+            mask=_excluded(mask, counts), threads=threads, progress=progress)
     _write(out, smoothed, counts, "smooth tophat", parameters)
 
 
