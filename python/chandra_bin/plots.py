@@ -1,4 +1,4 @@
-"""Pictures of results. They use matplotlib's objects, never pyplot: no window, no global state, equal bytes each time."""
+"""Pictures of results, from matplotlib's objects, never pyplot: no window, no global state, equal bytes each time."""
 
 import io
 from collections.abc import Iterator
@@ -13,11 +13,10 @@ from .wcs import ImageCoords
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
 # Fills that all kinds of colour vision tell apart: Paul Tol's "light" scheme. Grey is for pixels in no bin.
-_BIN_COLOURS = ("#77aadd", "#ee8866", "#eedd88", "#ffaabb", "#99ddff", "#44bb99", "#bbcc33", "#aaaa00")
+_BIN_COLOURS = ("#77aadd", "#ee8866", "#eedd88", "#ffaabb", "#99ddff", "#44bb99", "#bbcc33")
 _OUTSIDE = "#dddddd"
 
 # More bins than this are too small on a picture for a choice of their colours.
@@ -25,8 +24,8 @@ _MOST_COLOURED = 50_000
 
 # Sizes in inches.
 _PANEL = 5.0
-_LEFT, _RIGHT, _BOTTOM, _TOP = 1.15, 0.85, 0.75, 0.95
-_BAR_GAP, _BAR, _BAR_LABEL, _GAP = 0.08, 0.13, 0.85, 0.3
+_LEFT, _RIGHT, _BOTTOM, _TOP = 1.25, 0.75, 0.7, 0.9
+_BAR_GAP, _BAR, _BAR_LABEL, _GAP = 0.08, 0.13, 0.8, 0.3
 _DPI = 150
 
 _SKY_LABELS = {"RA": "Right ascension", "DEC": "Declination", "GLON": "Galactic longitude", "GLAT": "Galactic latitude",
@@ -61,8 +60,8 @@ def bins_png(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title:
     """A PNG with an image (ny, nx), its bins and their S/N side by side.
 
     Axes are right ascension and declination where the header has a sky WCS, else pixels. Neighbouring bins have
-    different colours. Pixels in no bin are grey in the maps; where most of the image has none, only its part with
-    bins is shown. The same input gives the same bytes.
+    different colours. Pixels in no bin are grey in the maps. Where nearly all bins are in a small part of the image,
+    that part is shown. The same input gives the same bytes.
     """
     import matplotlib as mpl
 
@@ -85,9 +84,8 @@ def _figure(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title: 
     figure.suptitle(title, fontsize=16, x=(_LEFT + (size[0] - _LEFT - _RIGHT) / 2) / size[0], y=1 - 0.3 / size[1],
                     va="center")
 
-    number = bins.sn.size
     lefts = (_LEFT, _LEFT + with_bar, _LEFT + with_bar + width + _GAP)
-    titles = ("Image", f"{number} bin{'' if number == 1 else 's'}", "Signal to noise")
+    titles = ("Image", _bins_title(bins.binmap, frame), "Signal to noise")
     panels = [_panel(figure, left, frame, coords, name, labelled=left == _LEFT)
               for left, name in zip(lefts, titles, strict=True)]
     _draw_image(panels[0], image[frame.cut], frame)
@@ -98,17 +96,42 @@ def _figure(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title: 
 
 
 def _frame(binmap: NDArray[np.int32]) -> _Frame:
-    """The part with bins and a margin around it, or the whole image where that is little more."""
+    """The part of the image to show.
+
+    That is the part with bins; or, where it is much smaller, thrice the box that holds the centres of nine in ten
+    bins: a few huge bins far out shall not leave a dot of the others.
+    """
     ny, nx = binmap.shape
-    rows, columns = (np.flatnonzero((binmap >= 0).any(axis=axis)) for axis in (1, 0))
+    rows, columns = np.nonzero(binmap >= 0)
     if not rows.size:
         return _Frame(0, nx, 0, ny)
-    margin = 1 + max(int(np.ptp(rows)), int(np.ptp(columns))) // 30
-    part = _Frame(max(columns[0] - margin, 0), min(columns[-1] + margin + 1, nx),
-                  max(rows[0] - margin, 0), min(rows[-1] + margin + 1, ny))
-    if (part.x1 - part.x0) * (part.y1 - part.y0) > 0.8 * nx * ny:
-        return _Frame(0, nx, 0, ny)
-    return part
+    of_bin = binmap[rows, columns]
+    npix = np.bincount(of_bin)
+    number = npix > 0
+    limits = []
+    for places, side in ((columns, nx), (rows, ny)):
+        low, high = int(places.min()), int(places.max()) + 1
+        centres = np.bincount(of_bin, places)[number] / npix[number]
+        core_low, core_high = np.percentile(centres, (5, 95))
+        half = 1.5 * max(core_high - core_low, 0.05 * (high - low))
+        limits.append(((low, high), (core_low + core_high) / 2, half, side))
+    area = np.prod([high - low for (low, high), *_ in limits])
+    half = max(half for *_, half, _ in limits)
+    if (2 * half) ** 2 < 0.3 * area:
+        ranges = [(middle - half, middle + half, side) for _, middle, _, side in limits]
+    else:
+        margin = 1 + max(high - low for (low, high), *_ in limits) // 30
+        ranges = [(low - margin, high + margin, side) for (low, high), *_, side in limits]
+    (x0, x1), (y0, y1) = ((max(int(low), 0), min(int(np.ceil(high)), side)) for low, high, side in ranges)
+    return _Frame(x0, x1, y0, y1)
+
+
+def _bins_title(binmap: NDArray[np.int32], frame: _Frame) -> str:
+    number = np.unique(binmap[binmap >= 0]).size
+    shown = binmap[frame.cut]
+    here = np.unique(shown[shown >= 0]).size
+    words = f"{number} bin{'' if number == 1 else 's'}"
+    return words if here == number else f"{words}, {here} of them here"
 
 
 def _panel(figure: "Figure", left: float, frame: _Frame, coords: ImageCoords, title: str, labelled: bool) -> "Axes":
@@ -145,12 +168,12 @@ def _sky_panel(figure: "Figure", place: tuple[float, float, float, float], coord
 
 def _draw_image(axes: "Axes", image: NDArray[Any], frame: _Frame) -> None:
     norm = _brightness(image)
-    shown = np.clip(np.nan_to_num(image, nan=norm.vmin), norm.vmin, norm.vmax)
+    shown = np.fmax(image, norm.vmin)  # zeros, and NaN
     picture = axes.imshow(shown, origin="lower", extent=frame.extent, aspect="auto", norm=norm, cmap="magma")
     _colour_bar(axes, picture, "Counts per pixel")
 
 
-def _brightness(image: NDArray[Any]) -> "Normalize":
+def _brightness(image: NDArray[Any]) -> Any:
     """A logarithmic scale from below the faintest value above 0 (zeros are darkest) over at most four decades."""
     from matplotlib.colors import LogNorm, Normalize
 
@@ -174,11 +197,17 @@ def _draw_sn(axes: "Axes", bins: ContourBins, frame: _Frame) -> None:
 
 
 def _colour_bar(axes: "Axes", picture: Any, label: str, extend: str = "neither") -> None:
+    from matplotlib.colors import LogNorm
+    from matplotlib.ticker import LogLocator
+
     figure: Any = axes.figure
     width = figure.get_size_inches()[0]
     panel = axes.get_position()
     place = (panel.x1 + _BAR_GAP / width, panel.y0, _BAR / width, panel.height)
     bar = figure.colorbar(picture, cax=figure.add_axes(place), extend=extend)
+    if isinstance(picture.norm, LogNorm):  # 1, 2, 5, 10, ... rather than powers of ten
+        bar.set_ticks(LogLocator(subs=(1, 2, 5)), format="%g")
+        bar.minorticks_off()
     bar.set_label(label, fontsize=10)
     bar.ax.tick_params(labelsize=9)
 
@@ -193,7 +222,7 @@ def _bin_colours(binmap: NDArray[np.int32]) -> NDArray[np.uint8]:
 
 
 def _choose_colours(binmap: NDArray[np.int32]) -> NDArray[np.intp]:
-    """A colour number for each bin: the one least used so far that no neighbour has, largest numbers of neighbours first."""
+    """A colour number for each bin: the one least used so far that no neighbour has; crowded bins first."""
     bins = int(binmap.max(initial=-1)) + 1
     if bins > _MOST_COLOURED:
         return np.arange(bins) % len(_BIN_COLOURS)
