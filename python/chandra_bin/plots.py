@@ -156,7 +156,7 @@ def _sky_panel(figure: "Figure", place: tuple[float, float, float, float], coord
     for n, axis in enumerate(axes.coords):
         name = coords.header[f"CTYPE{n + 1}"][:4].rstrip("-")
         axis.set_axislabel(_SKY_LABELS.get(name, name), minpad=0.6)
-        axis.set_ticks(number=4)
+        axis.set_ticks(number=5)
         axis.set_ticklabel(exclude_overlapping=True, size=9)
         axis.display_minor_ticks(True)
     if not labelled:
@@ -185,8 +185,8 @@ def _brightness(image: NDArray[Any]) -> Any:
 
 
 def _draw_sn(axes: "Axes", bins: ContourBins, frame: _Frame) -> None:
-    """S/N; colours leave out the extreme hundredth of the bins at each end, which would drown the others."""
-    lowest, highest = np.percentile(bins.sn, (1, 99)) if bins.sn.size else (0.0, 1.0)
+    """S/N; colours leave out the lowest fiftieth and the highest twentieth of the bins, which would drown the others."""
+    lowest, highest = np.percentile(bins.sn, (2, 95)) if bins.sn.size else (0.0, 1.0)
     room = 0.01 * max(abs(highest), 1e-3) if highest - lowest < 0.01 * abs(highest) else 0.0
     shown = np.ma.masked_where(bins.binmap < 0, bins.sn_image)[frame.cut]
     picture = axes.imshow(shown, origin="lower", extent=frame.extent, aspect="auto", interpolation="nearest",
@@ -204,9 +204,10 @@ def _colour_bar(axes: "Axes", picture: Any, label: str, extend: str = "neither")
     width = figure.get_size_inches()[0]
     panel = axes.get_position()
     place = (panel.x1 + _BAR_GAP / width, panel.y0, _BAR / width, panel.height)
-    bar = figure.colorbar(picture, cax=figure.add_axes(place), extend=extend)
-    if isinstance(picture.norm, LogNorm):  # 1, 2, 5, 10, ... rather than powers of ten
-        bar.set_ticks(LogLocator(subs=(1, 2, 5)), format="%g")
+    # 1, 2, 5, 10, ... rather than powers of ten
+    ticks = {"ticks": LogLocator(subs=(1, 2, 5)), "format": "%g"} if isinstance(picture.norm, LogNorm) else {}
+    bar = figure.colorbar(picture, cax=figure.add_axes(place), extend=extend, **ticks)
+    if ticks:
         bar.minorticks_off()
     bar.set_label(label, fontsize=10)
     bar.ax.tick_params(labelsize=9)
