@@ -185,7 +185,7 @@ def _brightness(image: NDArray[Any]) -> Any:
 
 
 def _draw_sn(axes: "Axes", bins: ContourBins, frame: _Frame) -> None:
-    """S/N; colours leave out the lowest fiftieth and the highest twentieth of the bins, which would drown the others."""
+    """S/N; colours leave out the lowest fiftieth and highest twentieth of the bins, which would drown the others."""
     lowest, highest = np.percentile(bins.sn, (2, 95)) if bins.sn.size else (0.0, 1.0)
     room = 0.01 * max(abs(highest), 1e-3) if highest - lowest < 0.01 * abs(highest) else 0.0
     shown = np.ma.masked_where(bins.binmap < 0, bins.sn_image)[frame.cut]
