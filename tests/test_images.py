@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from files import INPUTS, golden_folder, write_fits
 
 from chandra_bin.errors import InputError
 from chandra_bin.images import product_header, read_image, read_like, write_image
+from files import INPUTS, golden_folder, write_fits
 
 PIXELS = np.arange(12).reshape(3, 4)
 
@@ -54,7 +54,8 @@ def test_first_2d_image_is_found_behind_other_hdus(tmp_path):
 
 
 def test_axes_of_length_1_are_dropped_with_their_keywords(tmp_path):
-    path = write_fits(tmp_path / "a.fits", PIXELS[np.newaxis], CTYPE1="RA---TAN", CTYPE3="FREQ", CRVAL3=1.4e9, PC3_1=0.0)
+    keywords = {"CTYPE1": "RA---TAN", "CTYPE3": "FREQ", "CRVAL3": 1.4e9, "PC3_1": 0.0}
+    path = write_fits(tmp_path / "a.fits", PIXELS[np.newaxis], **keywords)
     image = read_image(Path(path))
     assert image.data.shape == (3, 4)
     assert image.header["CTYPE1"] == "RA---TAN"
@@ -157,7 +158,7 @@ def test_written_images_are_read_back_with_their_header(kind, tmp_path):
     assert (tmp_path / "a.fits").stat().st_size % 2880 == 0
 
 
-def test_what_would_lie_is_dropped(tmp_path):
+def test_what_would_lie_is_dropped():
     stale = {"BSCALE": 2.0, "BZERO": 1.0, "BLANK": 5, "DATAMIN": 0.0, "DATAMAX": 9.0, "CHECKSUM": "x", "DATASUM": "1",
              "BUNIT": "count", "EXTNAME": "EVENTS"}
     hdu = fits.ImageHDU(PIXELS.astype("i2"))

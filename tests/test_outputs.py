@@ -9,10 +9,10 @@ import sys
 import threading
 
 import pytest
-from files import listing
 
 from chandra_bin.errors import InputError, OutputError
 from chandra_bin.outputs import Outputs
+from files import listing
 
 
 def test_files_appear_together_and_with_usual_permissions(tmp_path):
@@ -39,7 +39,8 @@ def test_nothing_is_left_after_any_error(error, tmp_path):
             outputs.write(tmp_path / "made/new.txt", "new")
             raise error
 
-    pytest.raises(error, fail)
+    with pytest.raises(error):
+        fail()
     assert listing(tmp_path) == ["old.txt"]
     assert old.read_text() == "old"
 

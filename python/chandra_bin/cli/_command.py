@@ -40,6 +40,8 @@ def failures(context: click.Context, bad_input: int = 2, usage: bool = False) ->
     except ChandraBinError as error:
         _show_traceback()
         raise CommandError(f"{context.command_path}: error: {_one_line(str(error))}", bad_input) from error
+    except KeyboardInterrupt:
+        raise CommandError(f"{context.command_path}: interrupted", 130) from None
     except MemoryError as error:
         raise CommandError(f"{context.command_path}: error: not enough memory", 1) from error
     except Exception as error:

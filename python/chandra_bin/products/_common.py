@@ -78,6 +78,16 @@ def mask_values(image: Image, path: Path | None, automask: bool) -> NDArray[np.i
     return np.ones(image.data.shape, dtype=np.int16)
 
 
+def check_counts(image: Image, mask: NDArray[np.int16], constrain: float | None) -> None:
+    """Raises `InputError` where every pixel that is used is zero; warns of a constraint that no disc meets."""
+    used = image.data[mask > 0]
+    if used.size and not used.any():
+        raise InputError(f"{image.path}: all {used.size} pixels that are used are zero; nothing can be binned")
+    if constrain is not None and 0 < constrain < 1:
+        warnings.warn(f"the constraint is {constrain:g}: below 1, not even a disc meets it", ChandraBinWarning,
+                      stacklevel=3)
+
+
 def warn_of_stuck_bins(bins: ContourBins) -> None:
     """Warns of bins that stay below the threshold because they touch no bin that could take them."""
     if bins.stuck:

@@ -22,6 +22,7 @@ from ._common import (
     Exposures,
     Parameters,
     about,
+    check_counts,
     history,
     mask_values,
     plain,
@@ -95,6 +96,7 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
         exposures = _exposures(pixels, background, background_expmap, background_scale, expmap)
         masked = mask_values(pixels, mask, automask)
         masked[exposures.excluded] = 0
+        check_counts(pixels, masked, constrain)
         with about(image):
             bins = contour_bin(
                 pixels.data, sn=sn if counts is None else counts, target="sn" if counts is None else "counts",

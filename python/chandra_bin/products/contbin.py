@@ -17,6 +17,7 @@ from chandra_bin.outputs import Outputs
 from ._common import (
     Exposures,
     about,
+    check_counts,
     history,
     mask_values,
     read_like_if_given,
@@ -58,9 +59,11 @@ def contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = 
         exposures = _exposures(counts, background, expmap, bgexpmap)
         masked = mask_values(counts, mask, automask)
         masked[exposures.excluded] = 0
+        constrain = constrainval if constrainfill else None
+        check_counts(counts, masked, constrain)
         with about(image):
             bins = contour_bin(
-                counts.data, sn=sn, smooth_sn=smoothsn, constrain=constrainval if constrainfill else None,
+                counts.data, sn=sn, smooth_sn=smoothsn, constrain=constrain,
                 background=None if background is None else background.data,
                 exposure=exposures.image, background_exposure=exposures.background,
                 noise=read_like_if_given(noisemap, counts, "noise map"),
