@@ -68,11 +68,14 @@ class Radii {
 public:
     explicit Radii(const Grid& grid) {
         Disc disc;
-        const Grid reach{2 * grid.ny - 1, 2 * grid.nx - 1};
         for (int r = 0; r <= grid.max_radius(); ++r) {
             disc.set_radius(r);
-            areas_.push_back(disc.clipped_area(reach, grid.ny - 1, grid.nx - 1));
-            if (areas_.back() > double(grid.size())) break;
+            double area = 0;
+            for (int dy = -std::min(r, grid.ny - 1); dy <= std::min(r, grid.ny - 1); ++dy) {
+                area += 2 * std::min(disc.width(dy), grid.nx - 1) + 1;
+            }
+            areas_.push_back(area);
+            if (area > double(grid.size())) break;
         }
     }
 

@@ -10,9 +10,11 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <stdexcept>
+#include <type_traits>
 #include <vector>
 
 #include "chandra_bin/control.hpp"
@@ -64,31 +66,37 @@ public:
     // The disc dx^2 + dy^2 <= limit.
     void set_limit(std::int64_t limit) {
         radius_ = -1;
+        area_ = 0;
         std::int64_t w = static_cast<std::int64_t>(std::sqrt(double(limit)));
         rows_ = static_cast<int>(w);
         widths_.resize(static_cast<std::size_t>(w) + 1);
         for (std::int64_t dy = 0; dy <= rows_; ++dy) {
             while (w * w + dy * dy > limit) --w;
             widths_[static_cast<std::size_t>(dy)] = static_cast<int>(w);
+            area_ += static_cast<double>((dy == 0 ? 1 : 2) * (2 * w + 1));
         }
     }
 
     int rows() const { return rows_; }
+    double area() const { return area_; }
     int width(int dy) const { return widths_[static_cast<std::size_t>(dy < 0 ? -dy : dy)]; }
 
-    // Pixels of the disc around (x, y) that lie in the image.
-    double clipped_area(const Grid& grid, int y, int x) const {
-        std::int64_t area = 0;
+    // Pixels of the discs around (y, x0 + lane) that lie in the image.
+    void clipped_areas(const Grid& grid, int y, int x0, Lanes& out) const {
+        std::int32_t area[kLanes] = {};
         for (int dy = std::max(-rows_, -y); dy <= std::min(rows_, grid.ny - 1 - y); ++dy) {
             const int w = width(dy);
-            area += std::min(x + w, grid.nx - 1) - std::max(x - w, 0) + 1;
+            for (int lane = 0; lane < kLanes; ++lane) {
+                area[lane] += std::min(x0 + lane + w, grid.nx - 1) - std::max(x0 + lane - w, 0) + 1;
+            }
         }
-        return static_cast<double>(area);
+        std::copy(area, area + kLanes, out.begin());
     }
 
 private:
     int radius_ = -1;
     int rows_ = -1;
+    double area_ = 0;
     std::vector<int> widths_;
 };
 
@@ -109,6 +117,29 @@ private:
     std::vector<Disc> made_;
 };
 
+// Sixteen sums side by side. The vector type keeps them in registers: left to itself, GCC at times takes a loop over the
+// lanes apart instead.
+template <class T>
+class LaneSums {
+public:
+    void add_difference(const T* right, const T* left) {
+        for (std::size_t i = 0; i < kVectors; ++i) {
+            Vector a;
+            Vector b;
+            std::memcpy(&a, right + i * kPerVector, sizeof a);
+            std::memcpy(&b, left + i * kPerVector, sizeof b);
+            sums_[i] += a - b;
+        }
+    }
+    void store(T* out) const { std::memcpy(out, sums_, sizeof sums_); }
+
+private:
+    using Vector [[gnu::vector_size(16)]] = T;
+    static constexpr std::size_t kPerVector = 16 / sizeof(T);
+    static constexpr std::size_t kVectors = kLanes / kPerVector;
+    Vector sums_[kVectors] = {};
+};
+
 // Running sums of each row, with room on both sides so that a disc over the edge needs no test.
 template <class T>
 class RowSums {
@@ -124,44 +155,52 @@ public:
     const T* row(int y) const { return data_.get() + std::ptrdiff_t{y} * stride_ + pad_; }
     int pad() const { return pad_; }
 
-    template <class Pixel>  // pixel(y, x): what is summed
-    void fill_row(int y, const Pixel& pixel) {
+    // pixel(x): what is summed; to(total): how a running sum is kept.
+    template <class Sum, class Pixel, class To>
+    void fill_row(int y, const Pixel& pixel, const To& to) {
         T* const sums = row(y);
         std::fill(sums - pad_, sums + 1, T{0});
-        T total{0};
-        T lost{0};  // compensation (Kahan 1965): each running sum is then right to its last digit
+        Sum total{0};
+        Sum lost{0};  // compensation (Kahan 1965): each running sum is then right to its last digit
         for (int x = 0; x < grid_.nx; ++x) {
-            const T term = static_cast<T>(pixel(y, x)) - lost;
-            const T next = total + term;
-            lost = (next - total) - term;
-            total = next;
-            sums[x + 1] = total;
+            if constexpr (std::is_floating_point_v<Sum>) {
+                const Sum term = pixel(x) - lost;
+                const Sum next = total + term;
+                lost = (next - total) - term;
+                total = next;
+            } else {
+                total += static_cast<Sum>(pixel(x));
+            }
+            sums[x + 1] = to(total);
         }
-        std::fill(sums + grid_.nx + 1, sums + grid_.nx + 1 + pad_, total);
+        std::fill(sums + grid_.nx + 1, sums + grid_.nx + 1 + pad_, to(total));
     }
 
     // Sums over the disc around the pixels (y, x0 + lane).
     void disc(const Disc& disc, int y, int x0, T* out) const {
-        T sum[kLanes] = {};
+        LaneSums<T> sum;
         const int last = std::min(disc.rows(), grid_.ny - 1 - y);
         const int limit = pad_ - kLanes;
         if (disc.rows() <= limit || limit >= grid_.nx) {
             for (int dy = std::max(-disc.rows(), -y); dy <= last; ++dy) {
                 const int w = std::min(disc.width(dy), limit);
-                const T* const right = row(y + dy) + x0 + w + 1;
-                const T* const left = row(y + dy) + x0 - w;
-                for (int lane = 0; lane < kLanes; ++lane) sum[lane] += right[lane] - left[lane];
+                const T* const sums = row(y + dy) + x0;
+                sum.add_difference(sums + w + 1, sums - w);
             }
         } else {
+            T right[kLanes];
+            T left[kLanes];
             for (int dy = std::max(-disc.rows(), -y); dy <= last; ++dy) {
                 const int w = disc.width(dy);
                 const T* const sums = row(y + dy);
                 for (int lane = 0; lane < kLanes; ++lane) {
-                    sum[lane] += sums[std::min(x0 + lane + w + 1, grid_.nx)] - sums[std::max(x0 + lane - w, 0)];
+                    right[lane] = sums[std::min(x0 + lane + w + 1, grid_.nx)];
+                    left[lane] = sums[std::max(x0 + lane - w, 0)];
                 }
+                sum.add_difference(right, left);
             }
         }
-        std::copy(sum, sum + kLanes, out);
+        sum.store(out);
     }
 
     // The sum over the disc around the pixel (y, x) alone.
@@ -170,7 +209,7 @@ public:
         for (int dy = std::max(-disc.rows(), -y); dy <= std::min(disc.rows(), grid_.ny - 1 - y); ++dy) {
             const int w = disc.width(dy);
             const T* const sums = row(y + dy);
-            sum += sums[std::min(x + w + 1, grid_.nx)] - sums[std::max(x - w, 0)];
+            sum = static_cast<T>(sum + (sums[std::min(x + w + 1, grid_.nx)] - sums[std::max(x - w, 0)]));
         }
         return static_cast<double>(sum);
     }
@@ -182,14 +221,52 @@ private:
     std::unique_ptr<T[]> data_;
 };
 
-// One image whose disc sums are wanted: whole numbers exactly, in uint32 while their sum fits; others in float64.
+// Upper bounds of the sum over a box, from sums over blocks of 32 x 32 pixels.
+class BlockSums {
+public:
+    template <class Pixel>
+    BlockSums(Grid grid, const Pixel& pixel)
+        : grid_(grid), across_((grid.nx - 1) / kBlock + 2), down_((grid.ny - 1) / kBlock + 2),
+          sums_(static_cast<std::size_t>(across_) * static_cast<std::size_t>(down_), 0) {
+        for (int y = 0; y < grid.ny; ++y) {
+            for (int x = 0; x < grid.nx; ++x) at(y / kBlock + 1, x / kBlock + 1) += pixel(y, x);
+        }
+        for (int v = 1; v < down_; ++v) {
+            for (int u = 1; u < across_; ++u) at(v, u) += at(v - 1, u) + at(v, u - 1) - at(v - 1, u - 1);
+        }
+    }
+
+    // No disc of `radius` around the pixels (y, x0 + lane) holds more.
+    double bound(int y, int x0, int radius) const {
+        const int top = std::max(y - radius, 0) / kBlock;
+        const int bottom = std::min(y + radius, grid_.ny - 1) / kBlock + 1;
+        const int left = std::max(x0 - radius, 0) / kBlock;
+        const int right = std::min(x0 + kLanes - 1 + radius, grid_.nx - 1) / kBlock + 1;
+        return at(bottom, right) - at(top, right) - at(bottom, left) + at(top, left);
+    }
+
+private:
+    static constexpr int kBlock = 32;
+
+    double& at(int v, int u) { return sums_[static_cast<std::size_t>(v * across_ + u)]; }
+    double at(int v, int u) const { return sums_[static_cast<std::size_t>(v * across_ + u)]; }
+
+    Grid grid_;
+    int across_;
+    int down_;
+    std::vector<double> sums_;  // cumulative
+};
+
+// One image whose disc sums are wanted. Whole numbers are summed exactly: in uint16, modulo 2^16, wherever the
+// surroundings show that the sum is smaller than that, since speed here is memory traffic; else in uint32 or float64. Other numbers
+// are summed in float64, or, where a close estimate will do, in fixed point.
 class Channel {
 public:
     Channel() = default;
 
-    // pixel(y, x): a finite value; 0 where it does not count.
+    // pixel(y, x): a finite value; 0 where it does not count. It is called for as long as the channel lives.
     template <class Pixel>
-    Channel(Grid grid, int threads, const Control& control, const Pixel& pixel) : present_(true) {
+    Channel(Grid grid, int threads, const Control& control, const Pixel& pixel) : grid_(grid), present_(true) {
         struct Row {
             double total = 0;
             bool whole = true;
@@ -217,28 +294,39 @@ public:
         }
         exact_ = whole && total < 9e15;
         row_error_ = exact_ ? 0 : largest * std::numeric_limits<double>::epsilon();
-        const auto fill = [&](auto& sums) {
-            parallel_for(rows.size(), threads, control, 0, 0,
-                         [&](std::size_t y) { sums.fill_row(static_cast<int>(y), pixel); });
+        const auto fill = [&]<class Sum>(auto& sums, Sum, const auto& to) {
+            parallel_for(rows.size(), threads, control, 0, 0, [&](std::size_t i) {
+                const int y = static_cast<int>(i);
+                sums.template fill_row<Sum>(y, [&](int x) { return pixel(y, x); }, to);
+            });
         };
+        const auto same = [](auto sum) { return sum; };
         if (whole && !negative_ && total < 4294967295.0) {
-            whole_ = std::make_unique<RowSums<std::uint32_t>>(grid);
-            fill(*whole_);
-        } else {
-            real_ = std::make_unique<RowSums<double>>(grid);
-            fill(*real_);
+            blocks_ = std::make_unique<BlockSums>(grid, pixel);
+            narrow_ = std::make_unique<RowSums<std::uint16_t>>(grid);
+            fill(*narrow_, std::uint32_t{0}, [](std::uint32_t sum) { return static_cast<std::uint16_t>(sum); });
+            wide_ = std::make_unique<RowSums<std::uint32_t>>(grid);
+            fill(*wide_, std::uint32_t{0}, same);
+            return;
         }
+        real_ = std::make_unique<RowSums<double>>(grid);
+        fill(*real_, 0.0, same);
+        if (negative_ || total == 0) return;
+        const double scale = 4294967295.0 / total;
+        coarse_ = std::make_unique<RowSums<std::uint32_t>>(grid);
+        coarse_unit_ = 1 / scale;
+        fill(*coarse_, 0.0, [=](double sum) { return static_cast<std::uint32_t>(sum * scale); });
     }
 
     bool present() const { return present_; }
     bool exact() const { return exact_; }
     bool negative() const { return negative_; }
 
-    void disc(const Disc& disc, int y, int x0, Lanes& out) const {
-        if (whole_) {
-            std::uint32_t sum[kLanes];
-            whole_->disc(disc, y, x0, sum);
-            for (int lane = 0; lane < kLanes; ++lane) out[static_cast<std::size_t>(lane)] = sum[lane];
+    [[gnu::noinline]] void disc(const Disc& disc, int y, int x0, Lanes& out) const {
+        if (narrow_ && blocks_->bound(y, x0, disc.rows()) < 65536) {
+            sum(*narrow_, disc, y, x0, out);
+        } else if (wide_) {
+            sum(*wide_, disc, y, x0, out);
         } else if (real_) {
             real_->disc(disc, y, x0, out.data());
         } else {
@@ -246,8 +334,16 @@ public:
         }
     }
 
+    // The same to within `estimate_error`.
+    [[gnu::noinline]] void estimate(const Disc& disc, int y, int x0, Lanes& out) const {
+        if (!coarse_) return this->disc(disc, y, x0, out);
+        sum(*coarse_, disc, y, x0, out);
+        for (double& value : out) value *= coarse_unit_;
+    }
+    double estimate_error(const Disc& disc) const { return (2.0 * disc.rows() + 1.0) * coarse_unit_; }
+
     double disc_at(const Disc& disc, int y, int x) const {
-        return whole_ ? whole_->disc_at(disc, y, x) : real_ ? real_->disc_at(disc, y, x) : 0;
+        return wide_ ? wide_->disc_at(disc, y, x) : real_ ? real_->disc_at(disc, y, x) : 0;
     }
 
     // How far a disc's sum may be from what contbin's own additions give: the rounding of ours and of theirs.
@@ -258,12 +354,24 @@ public:
     }
 
 private:
+    template <class T>
+    static void sum(const RowSums<T>& sums, const Disc& disc, int y, int x0, Lanes& out) {
+        T sum[kLanes];
+        sums.disc(disc, y, x0, sum);
+        for (std::size_t lane = 0; lane < kLanes; ++lane) out[lane] = sum[lane];
+    }
+
+    Grid grid_{};
     bool present_ = false;
     bool exact_ = true;
     bool negative_ = false;
     double row_error_ = 0;
-    std::unique_ptr<RowSums<std::uint32_t>> whole_;
+    double coarse_unit_ = 0;
+    std::unique_ptr<BlockSums> blocks_;
+    std::unique_ptr<RowSums<std::uint16_t>> narrow_;
+    std::unique_ptr<RowSums<std::uint32_t>> wide_;
     std::unique_ptr<RowSums<double>> real_;
+    std::unique_ptr<RowSums<std::uint32_t>> coarse_;
 };
 
 // Which pixels count, and how many of them a disc holds.
@@ -283,15 +391,14 @@ public:
 
     bool used(int y, int x) const { return use_[grid_.at(y, x)] != 0; }
 
-    // Used pixels in the disc around (y, x0 + lane), for the lanes in `wanted`.
-    void count(const Disc& disc, int y, int x0, std::uint32_t wanted, Lanes& out) const {
+    // Used pixels in the discs around (y, x0 + lane).
+    void count(const Disc& disc, int y, int x0, Lanes& out) const {
         const int r = disc.rows();
         const bool inside = y >= r && y + r < grid_.ny && x0 >= r && x0 + kLanes - 1 + r < grid_.nx;
-        double area = 0;
-        for (std::size_t lane = 0; lane < kLanes; ++lane) {
-            if ((wanted >> lane & 1U) == 0) continue;
-            if (area == 0 || !inside) area = disc.clipped_area(grid_, y, x0 + static_cast<int>(lane));
-            out[lane] = area;
+        if (inside) {
+            out.fill(disc.area());
+        } else {
+            disc.clipped_areas(grid_, y, x0, out);
         }
         if (!any_excluded(y, x0, r)) return;
         Lanes excluded;

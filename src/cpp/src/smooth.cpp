@@ -83,12 +83,11 @@ struct RisingSearch {
         const auto reached = [&](int y, int radius, LaneMask lanes) {
             const Disc& disc = discs.at(radius, scratch);
             weights.disc(disc, y, x0, sum);
-            const double side = 2.0 * radius + 1.0;
             LaneMask mask = 0;
             for_lanes(lanes, [&](std::size_t lane) {
                 double weight = sum[lane];
-                const double error = weights.error(disc, side * side, weight);
-                if (std::abs(weight - threshold) <= error && side * side <= kReAddLimit) {
+                const double error = weights.error(disc, disc.area(), weight);
+                if (std::abs(weight - threshold) <= error && disc.area() <= kReAddLimit) {
                     weight = add_again(y, x0 + static_cast<int>(lane), radius, weight_at);
                 }
                 if (weight >= threshold && weight > 0) mask |= LaneMask{1} << lane;
@@ -103,40 +102,54 @@ struct RisingSearch {
             const int max_radius = grid.max_radius();
             if (!guess) guess = first_guess(wanted & (~wanted + 1), max_radius, [&](int r, LaneMask l) { return reached(y, r, l); });
 
-            std::array<int, kLanes> radius;
-            radius.fill(max_radius);
+            First first;
             const LaneMask at_guess = reached(y, *guess, wanted);
+            first.note(wanted, *guess, sum);
             LaneMask above = at_guess;
             for (int r = *guess; above != 0; above = reached(y, r, above)) {
-                for_lanes(above, [&](std::size_t lane) { radius[lane] = r; });
+                first.note(above, r, sum);
                 if (--r < 0) break;
             }
             LaneMask below = wanted & ~at_guess;
             for (int r = *guess + 1; below != 0 && r <= max_radius; ++r) {
                 const LaneMask mask = reached(y, r, below);
-                for_lanes(mask, [&](std::size_t lane) { radius[lane] = r; });
+                first.note(r < max_radius ? mask : below, r, sum);  // no disc is larger
                 below &= ~mask;
             }
-            guess = radius[static_cast<std::size_t>(std::countr_zero(wanted))];
-            average(y, x0, wanted, radius, scratch, value_at, out);
+            guess = first.radius[static_cast<std::size_t>(std::countr_zero(wanted))];
+            average(y, x0, wanted, first, scratch, value_at, out);
         }
     }
 
+    // The first radius that reaches, a lane each, and the sum of the weights there.
+    struct First {
+        std::array<int, kLanes> radius;
+        Lanes sum;
+
+        void note(LaneMask lanes, int r, const Lanes& sums) {
+            for_lanes(lanes, [&](std::size_t lane) {
+                radius[lane] = r;
+                sum[lane] = sums[lane];
+            });
+        }
+    };
+
     template <class ValueAt>
-    void average(int y, int x0, LaneMask wanted, const std::array<int, kLanes>& radius, Disc& scratch,
-                 const ValueAt& value_at, float* out) const {
+    void average(int y, int x0, LaneMask wanted, const First& first, Disc& scratch, const ValueAt& value_at,
+                 float* out) const {
         const Channel& channel = values != nullptr ? *values : weights;
-        Lanes sum, npix;
+        Lanes sum = first.sum;
+        Lanes npix;
         while (wanted != 0) {
-            const int r = radius[static_cast<std::size_t>(std::countr_zero(wanted))];
+            const int r = first.radius[static_cast<std::size_t>(std::countr_zero(wanted))];
             LaneMask lanes = 0;
             for_lanes(wanted, [&](std::size_t lane) {
-                if (radius[lane] == r) lanes |= LaneMask{1} << lane;
+                if (first.radius[lane] == r) lanes |= LaneMask{1} << lane;
             });
             wanted &= ~lanes;
             const Disc& disc = discs.at(r, scratch);
-            channel.disc(disc, y, x0, sum);
-            pixels.count(disc, y, x0, lanes, npix);
+            if (values != nullptr) values->disc(disc, y, x0, sum);
+            pixels.count(disc, y, x0, npix);
             for_lanes(lanes, [&](std::size_t lane) {
                 const int x = x0 + static_cast<int>(lane);
                 const double error = channel.error(disc, npix[lane], std::abs(sum[lane]));
@@ -199,7 +212,8 @@ bool fill_with_mean(const Grid& grid, const Pixels& pixels, double threshold, co
 enum class Variance { gehrels, plain, map };
 
 struct DiscSums {
-    Lanes counts[2], background[2], scaled[2], noise2;  // [0]: positive terms, [1]: negative terms, negated
+    Lanes counts[2]{}, background[2]{}, scaled[2]{}, noise2{};  // [0]: positive terms, [1]: negative terms, negated
+    double error = 0;  // of the signal, beyond rounding
     int radius = -1;
 
     double up(std::size_t lane) const { return counts[0][lane] + scaled[1][lane]; }
@@ -249,32 +263,35 @@ public:
 
     void strip(int x0, int first_row, int last_row, float* out) const {
         Disc scratch;
-        std::vector<DiscSums> ahead;  // radii that were tried and are too far to be skipped to, the nearest last
-        DiscSums here;
+        Profile known;
         int guess = 8;
         for (int y = first_row; y < last_row; ++y) {
             fill_strip_row(grid_, y, x0, outside_, out);
+            known.grow_older();
             LaneMask pending = used_lanes(grid_, pixels_, y, x0);
-            clear(here);
-            ahead.clear();
+            int safe = -1;  // no pending lane reaches at this radius or below
             while (pending != 0) {
-                if (ahead.empty()) {
-                    evaluate(propose(here, pending, guess), y, x0, scratch, ahead.emplace_back());
-                }
-                const int radius = ahead.back().radius;
-                if (radius == here.radius + 1) {
-                    const LaneMask done = decide(ahead.back(), y, x0, pending, scratch, out);
-                    if (done != 0) guess = radius;
+                const DiscSums* const known_within = known.within(safe + 1);
+                const DiscSums& low = known_within != nullptr ? *known_within : nothing_;
+                const Profile::Known* const high = known.beyond(safe);
+                if (high != nullptr && high->age == 0 && high->radius == safe + 1) {
+                    const LaneMask done = decide(*high->sums, y, x0, pending, scratch, out);
+                    if (done != 0) guess = high->radius;
                     pending &= ~done;
-                } else if (may_reach(here, ahead.back(), y, x0, pending)) {
-                    const int middle = (here.radius + radius) / 2;
-                    evaluate(middle, y, x0, scratch, ahead.emplace_back());
-                    continue;
+                    ++safe;
+                } else if (high != nullptr && !may_reach(low, *high->sums, y, x0, pending)) {
+                    safe = high->radius - high->age;
+                } else {
+                    const int next = high != nullptr ? (safe + 1 + high->radius - high->age) / 2
+                                                     : propose(low, safe, pending, guess);
+                    evaluate(next, y, x0, scratch, known.make_room(next));
                 }
-                here = ahead.back();
-                ahead.pop_back();
-                if (here.radius == max_radius_) {
-                    for_lanes(pending, [&](std::size_t lane) { finish(here, y, x0, lane, scratch, out); });
+                if (safe == max_radius_ && pending != 0) {  // no disc is larger
+                    const Disc& disc = discs_.at(max_radius_, scratch);
+                    DiscSums& largest = known.make_room(max_radius_);
+                    largest.radius = max_radius_;
+                    evaluate_well(disc, y, x0, largest);
+                    finish(largest, disc, y, x0, pending, out);
                     break;
                 }
             }
@@ -282,6 +299,60 @@ public:
     }
 
 private:
+    // Sums that are known around the pixels `age` rows above. The disc r of a pixel lies in their disc r + age and
+    // holds their disc r - age, so that they bound its sums until they are too old to be of use.
+    class Profile {
+    public:
+        struct Known {
+            int radius;
+            int age;
+            DiscSums* sums;
+        };
+
+        void grow_older() {
+            for (Known& each : by_radius_) ++each.age;
+        }
+
+        // Sums that no disc of `radius` or more falls below; null when there are none.
+        const DiscSums* within(int radius) const {
+            const DiscSums* best = nullptr;
+            for (const Known& each : by_radius_) {
+                if (each.radius > radius) break;
+                if (each.radius + each.age <= radius) best = each.sums;
+            }
+            return best;
+        }
+
+        // The nearest sums that some disc larger than `radius` does not exceed; null when there are none.
+        const Known* beyond(int radius) const {
+            for (const Known& each : by_radius_) {
+                if (each.radius - each.age > radius) return &each;
+            }
+            return nullptr;
+        }
+
+        // A place for new sums at `radius`, instead of older ones that say less.
+        DiscSums& make_room(int radius) {
+            std::erase_if(by_radius_, [&](const Known& each) {
+                const bool stale = std::abs(each.radius - radius) <= each.age;
+                if (stale) free_.push_back(each.sums);
+                return stale;
+            });
+            if (free_.empty()) free_.push_back(owned_.emplace_back(std::make_unique<DiscSums>()).get());
+            DiscSums* const sums = free_.back();
+            free_.pop_back();
+            const auto after = std::find_if(by_radius_.begin(), by_radius_.end(),
+                                            [=](const Known& each) { return each.radius > radius; });
+            by_radius_.insert(after, {radius, 0, sums});
+            return *sums;
+        }
+
+    private:
+        std::vector<Known> by_radius_;
+        std::vector<std::unique_ptr<DiscSums>> owned_;
+        std::vector<DiscSums*> free_;
+    };
+
     double scaled_background(std::size_t i) const { return double{images_.background[i]} * ratio(i); }
     double ratio(std::size_t i) const { return double{images_.ratio != nullptr ? images_.ratio[i] : images_.constant_ratio}; }
     double noise2(std::size_t i) const { return double{images_.noise[i] * images_.noise[i]}; }
@@ -318,29 +389,38 @@ private:
         return least;
     }
 
-    static void clear(DiscSums& sums) {
-        for (int sign = 0; sign < 2; ++sign) {
-            sums.counts[sign].fill(0);
-            sums.background[sign].fill(0);
-            sums.scaled[sign].fill(0);
-        }
-        sums.noise2.fill(0);
-        sums.radius = -1;
-    }
-
+    // Sums good enough for bounds, within `sums.error` of the signal.
     void evaluate(int radius, int y, int x0, Disc& scratch, DiscSums& sums) const {
         const Disc& disc = discs_.at(radius, scratch);
         sums.radius = radius;
+        sums.error = 0;
+        for (int sign = 0; sign < 2; ++sign) {
+            counts_[sign].estimate(disc, y, x0, sums.counts[sign]);
+            background_[sign].estimate(disc, y, x0, sums.background[sign]);
+            scaled_[sign].estimate(disc, y, x0, sums.scaled[sign]);
+            sums.error += counts_[sign].estimate_error(disc) + scaled_[sign].estimate_error(disc);
+            scale_background(sums, sign);
+        }
+        noise2_.estimate(disc, y, x0, sums.noise2);
+    }
+
+    // Sums good enough for decisions.
+    void evaluate_well(const Disc& disc, int y, int x0, DiscSums& sums) const {
+        sums.error = 0;
         for (int sign = 0; sign < 2; ++sign) {
             counts_[sign].disc(disc, y, x0, sums.counts[sign]);
             background_[sign].disc(disc, y, x0, sums.background[sign]);
             scaled_[sign].disc(disc, y, x0, sums.scaled[sign]);
-            if (images_.background == nullptr || scaled_[0].present()) continue;
-            for (std::size_t lane = 0; lane < kLanes; ++lane) {
-                sums.scaled[sign][lane] = sums.background[sign][lane] * double{images_.constant_ratio};
-            }
+            scale_background(sums, sign);
         }
         noise2_.disc(disc, y, x0, sums.noise2);
+    }
+
+    void scale_background(DiscSums& sums, int sign) const {
+        if (images_.background == nullptr || scaled_[0].present()) return;
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+            sums.scaled[sign][lane] = sums.background[sign][lane] * double{images_.constant_ratio};
+        }
     }
 
     double poisson(double counts) const {
@@ -360,45 +440,49 @@ private:
 
     bool may_reach(const DiscSums& low, const DiscSums& high, int y, int x0, LaneMask lanes) const {
         const double ratio2 = least_ratio2(y, x0, high.radius);
-        bool may = false;
-        for_lanes(lanes, [&](std::size_t lane) {
+        const double error = low.error + high.error;
+        Lanes margin;  // of the largest possible signal over what is wanted
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
             const double up = high.up(lane);
             const double down = high.down(lane);
-            const double signal = std::max(up - low.down(lane), down - low.up(lane)) + kSafety * (up + down);
-            const double variance = least_variance(low, high, lane, ratio2) * (1 - kSafety);
-            may = may || signal * signal >= sn2_ * variance;
-        });
+            const double signal = std::max(up - low.down(lane), down - low.up(lane)) + error + kSafety * (up + down);
+            // The variance of counts rises by less than 2.2 a count.
+            const double variance = least_variance(low, high, lane, ratio2) * (1 - kSafety) - 2.2 * (1 + ratio2) * error;
+            margin[lane] = signal * signal - sn2_ * variance;
+        }
+        bool may = false;
+        for_lanes(lanes, [&](std::size_t lane) { may = may || margin[lane] >= 0; });
         return may;
     }
 
-    // A radius up to which all of `lanes` can probably be skipped at once, if their sums grow like the area.
-    int propose(const DiscSums& here, LaneMask lanes, int guess) const {
-        int radius;
-        if (here.radius < 1) {
-            radius = here.radius < 0 ? guess / 8 : 1;
-        } else {
+    // A radius above `safe` up to which `lanes` can probably be skipped, if their sums grow like the area.
+    int propose(const DiscSums& low, int safe, LaneMask lanes, int guess) const {
+        double radius = guess / 8;
+        if (low.radius > 0) {
             double growth = 4;
             for_lanes(lanes, [&](std::size_t lane) {
-                const double up = std::max(here.up(lane), here.down(lane));
-                const double down = std::min(here.up(lane), here.down(lane));
-                const double room = std::sqrt(sn2_ * least_variance(here, here, lane, constant_ratio2_)) + down;
+                const double up = std::max(low.up(lane), low.down(lane));
+                const double down = std::min(low.up(lane), low.down(lane));
+                const double room = std::sqrt(sn2_ * least_variance(low, low, lane, constant_ratio2_)) + down;
                 if (up > 0) growth = std::min(growth, room / up);
             });
-            radius = static_cast<int>(here.radius * std::sqrt(growth) * 0.99);
+            radius = low.radius * (1 + kReach * (std::sqrt(growth) - 1));
         }
-        return std::clamp(radius, here.radius + 1, max_radius_);
+        return std::clamp(static_cast<int>(radius), safe + 1, max_radius_);
     }
 
     // The lanes that reach at this very radius; their pixels are written.
-    LaneMask decide(const DiscSums& sums, int y, int x0, LaneMask lanes, Disc& scratch, float* out) const {
+    LaneMask decide(DiscSums& sums, int y, int x0, LaneMask lanes, Disc& scratch, float* out) const {
+        if (!may_reach(sums, sums, y, x0, lanes)) return 0;
         const Disc& disc = discs_.at(sums.radius, scratch);
-        const double side = 2.0 * sums.radius + 1.0;
+        evaluate_well(disc, y, x0, sums);
         Lanes ratio2, npix;
-        ratio2.fill(constant_ratio2_);
-        npix.fill(1);
         if (ratio2_.present()) {
             ratio2_.disc(disc, y, x0, ratio2);
-            pixels_.count(disc, y, x0, lanes, npix);
+            pixels_.count(disc, y, x0, npix);
+        } else {
+            ratio2.fill(constant_ratio2_);
+            npix.fill(1);
         }
         LaneMask done = 0;
         for_lanes(lanes, [&](std::size_t lane) {
@@ -409,17 +493,16 @@ private:
             pixel.noise2 = sums.noise2[lane];
             pixel.ratio2 = ratio2[lane];
             pixel.npix = npix[lane];
-            const double error = signal_error(disc, side * side, sums, lane);
             const double signal = std::abs(pixel.signal());
             const double wanted = std::sqrt(sn2_ * variance_of(pixel));
-            if (std::abs(signal - wanted) <= error + (exact() ? 0 : kSafety * wanted * 1e-2) && side * side <= kReAddLimit) {
+            const double error = signal_error(disc, sums, lane) + (exact() ? 0 : kRounding * wanted);
+            if (std::abs(signal - wanted) <= error && disc.area() <= kReAddLimit) {
                 pixel = add_again(y, x0 + static_cast<int>(lane), sums.radius);
             }
             const double value = pixel.signal() * pixel.signal() / variance_of(pixel);
-            if (!(value >= sn2_)) return;
-            done |= LaneMask{1} << lane;
-            finish(sums, y, x0, lane, scratch, out);
+            if (value >= sn2_) done |= LaneMask{1} << lane;
         });
+        if (done != 0) finish(sums, disc, y, x0, done, out);
         return done;
     }
 
@@ -434,7 +517,8 @@ private:
                (images_.background == nullptr || images_.constant_ratio == 1.0F);
     }
 
-    double signal_error(const Disc& disc, double npix, const DiscSums& sums, std::size_t lane) const {
+    double signal_error(const Disc& disc, const DiscSums& sums, std::size_t lane) const {
+        const double npix = disc.area();
         double error = 0;
         for (std::size_t sign = 0; sign < 2; ++sign) {
             error += counts_[sign].error(disc, npix, sums.counts[sign][lane]);
@@ -446,22 +530,22 @@ private:
         return error;
     }
 
-    void finish(const DiscSums& sums, int y, int x0, std::size_t lane, Disc& scratch, float* out) const {
-        const Disc& disc = discs_.at(sums.radius, scratch);
-        const int x = x0 + static_cast<int>(lane);
+    void finish(const DiscSums& sums, const Disc& disc, int y, int x0, LaneMask lanes, float* out) const {
         Lanes divisor;
         if (divisor_.present()) {
             divisor_.disc(disc, y, x0, divisor);
         } else {
-            pixels_.count(disc, y, x0, LaneMask{1} << lane, divisor);
+            pixels_.count(disc, y, x0, divisor);
         }
-        const double side = 2.0 * sums.radius + 1.0;
-        double signal = sums.signal(lane);
-        const double error = signal_error(disc, side * side, sums, lane);
-        if (rounds_apart(signal / divisor[lane], error / divisor[lane]) && side * side <= kReAddLimit) {
-            signal = add_again(y, x, sums.radius).signal();
-        }
-        out[grid_.at(y, x)] = static_cast<float>(signal / divisor[lane]);
+        for_lanes(lanes, [&](std::size_t lane) {
+            const int x = x0 + static_cast<int>(lane);
+            double signal = sums.signal(lane);
+            const double error = signal_error(disc, sums, lane);
+            if (rounds_apart(signal / divisor[lane], error / divisor[lane]) && disc.area() <= kReAddLimit) {
+                signal = add_again(y, x, sums.radius).signal();
+            }
+            out[grid_.at(y, x)] = static_cast<float>(signal / divisor[lane]);
+        });
     }
 
     PixelSums add_again(int y0, int x0, int radius) const {
@@ -481,7 +565,10 @@ private:
         return sums;
     }
 
-    static constexpr double kSafety = 1e-9;
+    static constexpr double kSafety = 1e-9;     // bounds are taken wider by this
+    static constexpr double kRounding = 1e-11;  // of a variance that is not made of whole numbers
+    static constexpr double kReach = 0.7;  // shorter steps than can be hoped for: their sums serve more rows
+    static inline const DiscSums nothing_{};
     static constexpr int kBlock = 32;
 
     Images images_;
