@@ -25,7 +25,7 @@ _MOST_COLOURED = 50_000
 # Sizes in inches.
 _PANEL = 5.0
 _LEFT, _RIGHT, _BOTTOM, _TOP = 1.25, 0.75, 0.7, 0.9
-_BAR_GAP, _BAR, _BAR_LABEL, _GAP = 0.08, 0.13, 0.8, 0.3
+_BAR_GAP, _BAR, _BAR_LABEL, _GAP = 0.08, 0.13, 0.8, 0.6
 _DPI = 150
 
 _SKY_LABELS = {"RA": "Right ascension", "DEC": "Declination", "GLON": "Galactic longitude", "GLAT": "Galactic latitude",
@@ -156,7 +156,7 @@ def _sky_panel(figure: "Figure", place: tuple[float, float, float, float], coord
     for n, axis in enumerate(axes.coords):
         name = coords.header[f"CTYPE{n + 1}"][:4].rstrip("-")
         axis.set_axislabel(_SKY_LABELS.get(name, name), minpad=0.6)
-        axis.set_ticks(number=5)
+        axis.set_ticks(number=4 + n)
         axis.set_ticklabel(exclude_overlapping=True, size=9)
         axis.display_minor_ticks(True)
     if not labelled:
@@ -187,7 +187,7 @@ def _brightness(image: NDArray[Any]) -> Any:
 def _draw_sn(axes: "Axes", bins: ContourBins, frame: _Frame) -> None:
     """S/N; colours leave out the lowest fiftieth and highest twentieth of the bins, which would drown the others."""
     lowest, highest = np.percentile(bins.sn, (2, 95)) if bins.sn.size else (0.0, 1.0)
-    room = 0.01 * max(abs(highest), 1e-3) if highest - lowest < 0.01 * abs(highest) else 0.0
+    room = 1e-3 * max(abs(highest), 1e-3) if highest - lowest < 1e-3 * abs(highest) else 0.0
     shown = np.ma.masked_where(bins.binmap < 0, bins.sn_image)[frame.cut]
     picture = axes.imshow(shown, origin="lower", extent=frame.extent, aspect="auto", interpolation="nearest",
                           cmap="cividis", vmin=lowest - room, vmax=highest + room)
