@@ -28,9 +28,10 @@ def test_group_help_has_every_command(capsys):
     assert all(f"  {name} " in out for name in COMMANDS)
 
 
-@pytest.mark.parametrize("word", ["-V", "--version"])
-def test_version(word, capsys):
-    assert run([word]) == 0
+@pytest.mark.parametrize("words", [["-V"], ["--version"], ["contbin", "-V"], ["make-region-files", "--version"],
+                                   ["smooth", "tophat", "-V"]])
+def test_version(words, capsys):
+    assert run(words) == 0
     assert capsys.readouterr().out == f"chandra-bin {chandra_bin.__version__}\n"
 
 
