@@ -6,7 +6,7 @@ CRVALnP / CRPIXnP / CDELTnP or LTVn / LTMn_n.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
