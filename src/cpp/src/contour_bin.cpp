@@ -56,11 +56,10 @@ struct Bin {
     double weight = 0;
     double weight_x = 0;
     double weight_y = 0;
-    double travel = 0;  // how far the centroid has moved in all
+    double x = 0;  // centroid
+    double y = 0;
+    double travel = 0;  // how far it has moved in all
     int radius = 0;     // R of the constraint
-
-    double x() const { return weight_x / weight; }
-    double y() const { return weight_y / weight; }
 };
 
 // rad(n) + 1 of the constraint, from the areas of the discs.
@@ -100,17 +99,17 @@ public:
                                                                   : options.threshold),
           radii_(grid_) {
         const auto framed = static_cast<std::size_t>(stride_) * static_cast<std::size_t>(grid_.ny + 2);
-        labels_.assign(framed, kNever);
-        keys_.assign(framed, 0);
+        cells_.assign(framed, {0, kNever});
+        order_.reserve(grid_.size());
         for (int y = 0; y < grid_.ny; ++y) {
             for (int x = 0; x < grid_.nx; ++x) {
                 const std::size_t i = grid_.at(y, x);
                 if (images_.use[i] == 0) continue;
                 const std::uint32_t key = ascending_key(smoothed[i]);
                 const std::uint32_t pixel = frame(y, x);
-                keys_[pixel] = options.bin_up ? key : ~key;
-                labels_[pixel] = images_.use[i] == 1 ? kFree : kNever;
-                order_.push_back(std::uint64_t{keys_[pixel]} << 32 | pixel);
+                Cell& cell = cells_[pixel];
+                cell = {options.bin_up ? key : ~key, images_.use[i] == 1 ? kFree : kNever};
+                order_.push_back(std::uint64_t{cell.key} << 32 | pixel);
             }
         }
         introsort(order_.data(), order_.size(), threads);
@@ -121,7 +120,7 @@ public:
         const bool exact = differences_exact(grid_.size(), smoothed_, images_.use);
         for (const std::uint64_t record : order_) {
             const auto pixel = static_cast<std::uint32_t>(record);
-            if (labels_[pixel] >= 0) continue;
+            if (cells_[pixel].label >= 0) continue;
             if (bins_.size() + 2 >= static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
                 throw std::invalid_argument("more bins than int32 can number");
             }
@@ -138,7 +137,7 @@ public:
 
     Bins result(std::size_t stuck, std::int32_t* binmap) const {
         for (int y = 0; y < grid_.ny; ++y) {
-            for (int x = 0; x < grid_.nx; ++x) binmap[grid_.at(y, x)] = std::max(labels_[frame(y, x)], -1);
+            for (int x = 0; x < grid_.nx; ++x) binmap[grid_.at(y, x)] = std::max(cells_[frame(y, x)].label, -1);
         }
         Bins bins;
         bins.stuck = stuck;
@@ -150,6 +149,10 @@ private:
     struct Place {
         int y;
         int x;
+    };
+    struct Cell {
+        std::uint32_t key;  // of the smoothed value: candidates with a smaller one are taken first
+        std::int32_t label;
     };
 
     // The order of a growing bin's candidates: nearness to the first pixel's value, then order of discovery.
@@ -188,7 +191,7 @@ private:
         return static_cast<std::uint32_t>(static_cast<std::int64_t>(pixel) + steps_[direction]);
     }
     float value(std::uint32_t pixel) const {
-        return value_of_ascending(options_.bin_up ? keys_[pixel] : ~keys_[pixel]);
+        return value_of_ascending(options_.bin_up ? cells_[pixel].key : ~cells_[pixel].key);
     }
 
     bool constrained() const { return options_.constrain > 0; }
@@ -199,6 +202,17 @@ private:
         const double variance = bin.sums.variance(images_.background != nullptr, images_.noise != nullptr);
         if (variance < kLeastVariance) return kLeastVariance;
         return bin.sums.signal() * bin.sums.signal() / variance;
+    }
+
+    bool below_threshold(const Bin& bin) const {
+        if (certainly_below(bin.sums)) return true;
+        return measure(bin) < threshold_;
+    }
+
+    // g(c) >= c + 7/4, so that most bins need no square root to be found too small.
+    bool certainly_below(const PixelSums& sums) const {
+        if (options_.target == BinningOptions::Target::counts || images_.noise != nullptr || sums.counts < 0) return false;
+        return sums.signal() * sums.signal() < threshold_ * (1 - 1e-9) * (sums.counts + 1.75);
     }
 
     // Adds (sign 1) or takes away (sign -1) a pixel; returns its weight in the centroid.
@@ -222,28 +236,29 @@ private:
     void add(Bin& bin, Place at) const {
         const double weight = change_sums(bin.sums, grid_.at(at.y, at.x), 1.0);
         if (!constrained()) return;
-        const bool first = bin.radius == 0;
-        const double x = bin.x();
-        const double y = bin.y();
         bin.weight += weight;
         bin.weight_x += weight * at.x;
         bin.weight_y += weight * at.y;
-        if (!first) {
-            const double dx = bin.x() - x;
-            const double dy = bin.y() - y;
-            bin.travel += std::sqrt(dx * dx + dy * dy);
-        }
+        const double x = bin.weight_x / bin.weight;
+        const double y = bin.weight_y / bin.weight;
+        const double dx = x - bin.x;
+        const double dy = y - bin.y;
+        if (bin.radius > 0) bin.travel += std::sqrt(dx * dx + dy * dy);
+        bin.x = x;
+        bin.y = y;
         bin.radius = radii_.of(bin.sums.npix, bin.radius);
     }
 
     double distance2(const Bin& bin, Place at) const {
-        const double dx = at.x - bin.x();
-        const double dy = at.y - bin.y();
+        const double dx = at.x - bin.x;
+        const double dy = at.y - bin.y;
         return dx * dx + dy * dy;
     }
     bool passes(const Bin& bin, double distance2) const {
-        const double radius = bin.radius;
-        return distance2 / (radius * radius) < options_.constrain * options_.constrain;
+        const double radius2 = double(bin.radius) * bin.radius;
+        const double constrain2 = options_.constrain * options_.constrain;
+        if (std::abs(distance2 - constrain2 * radius2) > 1e-9 * distance2) return distance2 < constrain2 * radius2;
+        return distance2 / radius2 < constrain2;  // contbin's form, where rounding decides
     }
     double clock(const Bin& bin) const { return bin.travel + options_.constrain * bin.radius; }
     // A little early rather than late: whoever wakes is tested exactly.
@@ -281,20 +296,20 @@ private:
         for (;;) {
             const std::uint32_t pixel = frame(at.y, at.x);
             add(bin, at);
-            labels_[pixel] = number;
+            cells_[pixel].label = number;
             members_.push_back(pixel);
             if (members_.size() % kPollEvery == 0) {
                 control_.check(double(members_.size()) / double(members_.capacity()));
             }
-            if (!(measure(bin) < threshold_)) break;
+            if (!below_threshold(bin)) break;
             constexpr std::array<Place, 4> directions{{{-1, 0}, {0, -1}, {0, 1}, {1, 0}}};
             for (std::size_t d = 0; d < 4; ++d) {
                 const std::uint32_t other = neighbour(pixel, d);
-                const std::int32_t label = labels_[other];
-                if (label >= 0 || label == kNever || label == met) continue;
-                labels_[other] = met;
+                Cell& cell = cells_[other];
+                if (cell.label >= 0 || cell.label == kNever || cell.label == met) continue;
+                cell.label = met;
                 const double difference = std::abs(double{value(other)} - start);
-                edge.ready.push(Item(keys_[other], difference, static_cast<std::uint32_t>(edge.found.size())));
+                edge.ready.push(Item(cell.key, difference, static_cast<std::uint32_t>(edge.found.size())));
                 edge.found.push_back({at.y + directions[d].y, at.x + directions[d].x});
             }
             if (!next(bin, edge, at)) break;
@@ -333,8 +348,7 @@ private:
     std::array<std::int64_t, 4> steps_;
     double threshold_;
     Radii radii_;
-    std::vector<std::int32_t> labels_;
-    std::vector<std::uint32_t> keys_;
+    std::vector<Cell> cells_;
     std::vector<std::uint64_t> order_;
     std::vector<std::uint32_t> members_;      // the pixels of bin after bin, in the order they were taken
     std::vector<std::size_t> first_member_;  // of each bin, and the end
@@ -361,7 +375,7 @@ public:
             lowest.push({measure, i});
         }
         if (lowest.empty()) return 0;
-        rank_.assign(b_.labels_.size(), kNoRank);
+        rank_.assign(b_.cells_.size(), kNoRank);
         listed_ = &listed;
         std::size_t stuck = 0;
         while (!lowest.empty()) {
@@ -428,7 +442,7 @@ private:
     void offer(std::uint32_t pixel) {
         bool edge = false;
         for (std::size_t d = 0; d < 4; ++d) {
-            const std::int32_t label = b_.labels_[b_.neighbour(pixel, d)];
+            const std::int32_t label = b_.cells_[b_.neighbour(pixel, d)].label;
             if (label < 0 || label == number_) continue;
             if (!edge) rank_[pixel] = next_rank_++;
             edge = true;
@@ -447,10 +461,10 @@ private:
         while (!ready_.empty()) {
             chosen_ = ready_.top();
             ready_.pop();
-            if (b_.labels_[chosen_.pixel] != number_) continue;
+            if (b_.cells_[chosen_.pixel].label != number_) continue;
             if (!b_.constrained()) return &chosen_;
             const std::uint32_t other = b_.neighbour(chosen_.pixel, chosen_.direction());
-            const auto taker = static_cast<std::size_t>(b_.labels_[other]);
+            const auto taker = static_cast<std::size_t>(b_.cells_[other].label);
             const double far = b_.distance2(b_.bins_[taker], b_.place(other));
             if (b_.passes(b_.bins_[taker], far)) return &chosen_;
             if (waiting_[taker].empty()) changed_.push_back(taker);
@@ -460,17 +474,17 @@ private:
         while (!parked_.empty()) {
             chosen_ = parked_.top();
             parked_.pop();
-            if (b_.labels_[chosen_.pixel] == number_) return &chosen_;
+            if (b_.cells_[chosen_.pixel].label == number_) return &chosen_;
         }
         return nullptr;
     }
 
     void move(Pair pair) {
         const std::uint32_t pixel = pair.pixel;
-        const auto taker = static_cast<std::size_t>(b_.labels_[b_.neighbour(pixel, pair.direction())]);
+        const auto taker = static_cast<std::size_t>(b_.cells_[b_.neighbour(pixel, pair.direction())].label);
         Bin& bin = b_.bins_[taker];
         const Binner::Place at = b_.place(pixel);
-        b_.labels_[pixel] = static_cast<std::int32_t>(taker);
+        b_.cells_[pixel].label = static_cast<std::int32_t>(taker);
         rank_[pixel] = kNoRank;
         b_.add(bin, at);
         b_.change_sums(b_.bins_[static_cast<std::size_t>(number_)].sums, b_.grid_.at(at.y, at.x), -1.0);
@@ -486,7 +500,7 @@ private:
         }
         for (std::size_t d = 0; d < 4; ++d) {
             const std::uint32_t other = b_.neighbour(pixel, d);
-            if (b_.labels_[other] != number_) continue;
+            if (b_.cells_[other].label != number_) continue;
             if (rank_[other] == kNoRank) {
                 offer(other);
             } else {
@@ -514,9 +528,11 @@ void Binner::empty_large_bins() {
     double binned = 0;
     for (const Bin& bin : bins_) binned += bin.sums.npix;
     std::vector<bool> large(bins_.size());
-    for (std::size_t i = 0; i < bins_.size(); ++i) large[i] = bins_[i].sums.npix > 0 && bins_[i].sums.npix / binned >= options_.scrub_large;
-    for (std::int32_t& label : labels_) {
-        if (label >= 0 && large[static_cast<std::size_t>(label)]) label = kFree;
+    for (std::size_t i = 0; i < bins_.size(); ++i) {
+        large[i] = bins_[i].sums.npix > 0 && bins_[i].sums.npix / binned >= options_.scrub_large;
+    }
+    for (Cell& cell : cells_) {
+        if (cell.label >= 0 && large[static_cast<std::size_t>(cell.label)]) cell.label = kFree;
     }
     for (std::size_t i = 0; i < bins_.size(); ++i) {
         if (large[i]) bins_[i] = Bin();
@@ -543,8 +559,8 @@ void Binner::renumber() {
         bins[i] = bins_[static_cast<std::size_t>(order[i])];
         number[static_cast<std::size_t>(order[i])] = static_cast<std::int32_t>(i);
     }
-    for (std::int32_t& label : labels_) {
-        if (label >= 0) label = number[static_cast<std::size_t>(label)];
+    for (Cell& cell : cells_) {
+        if (cell.label >= 0) cell.label = number[static_cast<std::size_t>(cell.label)];
     }
     bins_ = std::move(bins);
 }

@@ -355,12 +355,13 @@ public:
         }
     }
 
-    // The same to within `estimate_error`.
+    // The same to within `estimate_error`; the very same unless `estimated()`.
     [[gnu::noinline]] void estimate(const Disc& disc, int y, int x0, Lanes& out) const {
         if (!coarse_) return this->disc(disc, y, x0, out);
         sum(*coarse_, disc, y, x0, out);
         for (double& value : out) value *= coarse_unit_;
     }
+    bool estimated() const { return coarse_ != nullptr; }
     double estimate_error(const Disc& disc) const { return (2.0 * disc.rows() + 1.0) * coarse_unit_; }
 
     double disc_at(const Disc& disc, int y, int x) const {

@@ -291,8 +291,8 @@ public:
                 if (safe == max_radius_ && pending != 0) {  // no disc is larger
                     const Disc& disc = discs_.at(max_radius_, scratch);
                     DiscSums& largest = known.make_room(max_radius_);
-                    largest.radius = max_radius_;
-                    evaluate_well(disc, y, x0, largest);
+                    evaluate(max_radius_, y, x0, scratch, largest);
+                    refine(disc, y, x0, largest);
                     finish(largest, disc, y, x0, pending, out);
                     break;
                 }
@@ -365,102 +365,138 @@ private:
             return images_.use[i] != 0 ? ratio(i) * ratio(i) : 0.0;
         });
         blocks_x_ = (grid_.nx - 1) / kBlock + 1;
-        least_ratio2_.assign(static_cast<std::size_t>(((grid_.ny - 1) / kBlock + 1) * blocks_x_),
-                             std::numeric_limits<double>::infinity());
+        ratios_.resize(static_cast<std::size_t>(((grid_.ny - 1) / kBlock + 1) * blocks_x_));
         for (int y = 0; y < grid_.ny; ++y) {
             for (int x = 0; x < grid_.nx; ++x) {
                 const std::size_t i = grid_.at(y, x);
                 if (images_.use[i] == 0) continue;
-                double& least = least_ratio2_[static_cast<std::size_t>(y / kBlock * blocks_x_ + x / kBlock)];
-                least = std::min(least, ratio(i) * ratio(i));
-                largest_ratio2_ = std::max(largest_ratio2_, ratio(i) * ratio(i));
+                ratios_[static_cast<std::size_t>(y / kBlock * blocks_x_ + x / kBlock)].include({ratio(i), ratio(i)});
             }
         }
     }
 
-    // No mean of e^2 over a disc that lies within `radius` of the strip's pixels in row y is less than this.
-    double least_ratio2(int y, int x0, int radius) const {
-        if (images_.ratio == nullptr) return constant_ratio2_;
+    struct Range {
         double least = std::numeric_limits<double>::infinity();
+        double largest = 0;
+
+        void include(const Range& other) {
+            least = std::min(least, other.least);
+            largest = std::max(largest, other.largest);
+        }
+    };
+
+    // e within `radius` of the strip's pixels in row y.
+    Range ratios(int y, int x0, int radius) const {
+        const double constant = double{images_.constant_ratio};
+        if (images_.ratio == nullptr) return {constant, constant};
+        Range range;
         const int first_x = std::max(x0 - radius, 0) / kBlock;
         const int last_x = std::min(x0 + kLanes - 1 + radius, grid_.nx - 1) / kBlock;
         for (int by = std::max(y - radius, 0) / kBlock; by <= std::min(y + radius, grid_.ny - 1) / kBlock; ++by) {
             for (int bx = first_x; bx <= last_x; ++bx) {
-                least = std::min(least, least_ratio2_[static_cast<std::size_t>(by * blocks_x_ + bx)]);
+                range.include(ratios_[static_cast<std::size_t>(by * blocks_x_ + bx)]);
             }
         }
-        return least;
+        return range;
     }
 
     // Sums good enough for bounds, within the errors that they state.
     void evaluate(int radius, int y, int x0, Disc& scratch, DiscSums& sums) const {
         const Disc& disc = discs_.at(radius, scratch);
-        const double ratio = double{images_.constant_ratio};
         sums.radius = radius;
         sums.signal_error = 0;
         sums.variance_error = noise2_.estimate_error(disc);
         noise2_.estimate(disc, y, x0, sums.noise2);
-        for (int sign = 0; sign < 2; ++sign) {
+        const Range range = ratios(y, x0, radius);
+        for (std::size_t sign = 0; sign < 2; ++sign) {
             counts_[sign].estimate(disc, y, x0, sums.counts[sign]);
-            background_[sign].estimate(disc, y, x0, sums.background[sign]);
             scaled_[sign].estimate(disc, y, x0, sums.scaled[sign]);
-            scale_background(sums, sign);
             const double counts_error = counts_[sign].estimate_error(disc);
-            const double background_error = background_[sign].estimate_error(disc);
+            double background_error;
+            if (background_bounded()) {
+                // The background enters the variance alone, and sum(b e) / max(e) says little less than sum(b).
+                const double least = range.largest > 0 ? 1 / range.largest : 0;
+                for (std::size_t lane = 0; lane < kLanes; ++lane) {
+                    sums.background[sign][lane] = sums.scaled[sign][lane] * least;
+                }
+                background_error = scaled_[sign].estimate_error(disc) * least;
+            } else {
+                background_[sign].estimate(disc, y, x0, sums.background[sign]);
+                background_error = background_[sign].estimate_error(disc);
+                scale_background(sums, sign);
+            }
             sums.signal_error += counts_error;
-            sums.signal_error += scaled_[0].present() ? scaled_[sign].estimate_error(disc) : ratio * background_error;
+            sums.signal_error += scaled_[0].present() ? scaled_[sign].estimate_error(disc)
+                                                      : double{images_.constant_ratio} * background_error;
             // The Poisson variance rises by less than 2.2 a count.
-            sums.variance_error += 2.2 * (counts_error + largest_ratio2_ * background_error);
+            sums.variance_error += 2.2 * (counts_error + range.largest * range.largest * background_error);
         }
     }
 
-    // Sums good enough for decisions.
-    void evaluate_well(const Disc& disc, int y, int x0, DiscSums& sums) const {
+    // Whether the sums of the background, of which bounds need the least value only, are taken from those scaled by e.
+    bool background_bounded() const { return ratio2_.present() && !background_[1].present(); }
+
+    // Makes what `evaluate` gave good enough for decisions.
+    void refine(const Disc& disc, int y, int x0, DiscSums& sums) const {
         sums.signal_error = 0;
         sums.variance_error = 0;
-        noise2_.disc(disc, y, x0, sums.noise2);
-        for (int sign = 0; sign < 2; ++sign) {
-            counts_[sign].disc(disc, y, x0, sums.counts[sign]);
+        if (noise2_.estimated()) noise2_.disc(disc, y, x0, sums.noise2);
+        for (std::size_t sign = 0; sign < 2; ++sign) {
+            if (counts_[sign].estimated()) counts_[sign].disc(disc, y, x0, sums.counts[sign]);
+            if (scaled_[sign].estimated()) scaled_[sign].disc(disc, y, x0, sums.scaled[sign]);
+            if (!background_bounded() && !background_[sign].estimated()) continue;
             background_[sign].disc(disc, y, x0, sums.background[sign]);
-            scaled_[sign].disc(disc, y, x0, sums.scaled[sign]);
             scale_background(sums, sign);
         }
     }
 
-    void scale_background(DiscSums& sums, int sign) const {
+    void scale_background(DiscSums& sums, std::size_t sign) const {
         if (images_.background == nullptr || scaled_[0].present()) return;
         for (std::size_t lane = 0; lane < kLanes; ++lane) {
             sums.scaled[sign][lane] = sums.background[sign][lane] * double{images_.constant_ratio};
         }
     }
 
-    double poisson(double counts) const {
-        return variance_ == Variance::plain ? counts : gehrels_variance(counts);
+    // Lower bounds of the variance of any disc that holds the disc `low` and lies in the disc `high`. They share one
+    // square root: g(c) = c + 7/4 + 2 sqrt(c + 3/4) is not less than with the least of the lanes' counts under the root.
+    void least_variance(const DiscSums& low, const DiscSums& high, double ratio2, Lanes& variance) const {
+        if (variance_ == Variance::map) {
+            variance = low.noise2;
+            return;
+        }
+        add_least_poisson(low.counts[0], high.counts[1], 1, variance, false);
+        if (images_.background != nullptr) {
+            add_least_poisson(low.background[0], high.background[1], ratio2, variance, true);
+        }
     }
 
-    // The least variance of any disc that holds the disc `low` and lies in the disc `high`.
-    double least_variance(const DiscSums& low, const DiscSums& high, std::size_t lane, double ratio2) const {
-        if (variance_ == Variance::map) return low.noise2[lane];
+    void add_least_poisson(const Lanes& up, const Lanes& down, double factor, Lanes& variance, bool add) const {
         const double floor = variance_ == Variance::plain ? 0 : -0.75;
-        double variance = poisson(std::max(low.counts[0][lane] - high.counts[1][lane], floor));
-        if (images_.background != nullptr) {
-            variance += ratio2 * poisson(std::max(low.background[0][lane] - high.background[1][lane], floor));
+        Lanes counts;
+        double least = std::numeric_limits<double>::infinity();
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+            counts[lane] = std::max(up[lane] - down[lane], floor);
+            least = std::min(least, counts[lane]);
         }
-        return variance;
+        const double more = variance_ == Variance::plain ? 0 : 1.75 + 2 * std::sqrt(least + 0.75);
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+            variance[lane] = (add ? variance[lane] : 0) + factor * (counts[lane] + more);
+        }
     }
 
     bool may_reach(const DiscSums& low, const DiscSums& high, int y, int x0, LaneMask lanes) const {
-        const double ratio2 = least_ratio2(y, x0, high.radius);
+        const double ratio = ratios(y, x0, high.radius).least;
         const double signal_error = low.signal_error + high.signal_error;
         const double variance_error = low.variance_error + high.variance_error;
+        Lanes variance;
+        least_variance(low, high, ratio * ratio, variance);
         Lanes margin;  // of the largest possible signal over what is wanted
         for (std::size_t lane = 0; lane < kLanes; ++lane) {
             const double up = high.up(lane);
             const double down = high.down(lane);
             const double signal =
                 std::max(up - low.down(lane), down - low.up(lane)) + signal_error + kSafety * (up + down);
-            const double variance = least_variance(low, high, lane, ratio2) * (1 - kSafety) - variance_error;
-            margin[lane] = signal * signal - sn2_ * variance;
+            margin[lane] = signal * signal - sn2_ * (variance[lane] * (1 - kSafety) - variance_error);
         }
         bool may = false;
         for_lanes(lanes, [&](std::size_t lane) { may = may || margin[lane] >= 0; });
@@ -472,10 +508,12 @@ private:
         double radius = guess / 8;
         if (low.radius > 0) {
             double growth = 4;
+            Lanes variance;
+            least_variance(low, low, constant_ratio2_, variance);
             for_lanes(lanes, [&](std::size_t lane) {
                 const double up = std::max(low.up(lane), low.down(lane));
                 const double down = std::min(low.up(lane), low.down(lane));
-                const double room = std::sqrt(sn2_ * least_variance(low, low, lane, constant_ratio2_)) + down;
+                const double room = std::sqrt(sn2_ * variance[lane]) + down;
                 if (up > 0) growth = std::min(growth, room / up);
             });
             radius = low.radius * (1 + kReach * (std::sqrt(growth) - 1));
@@ -487,10 +525,11 @@ private:
     LaneMask decide(DiscSums& sums, int y, int x0, LaneMask lanes, Disc& scratch, float* out) const {
         if (!may_reach(sums, sums, y, x0, lanes)) return 0;
         const Disc& disc = discs_.at(sums.radius, scratch);
-        evaluate_well(disc, y, x0, sums);
+        const bool re_adds = disc.area() <= kReAddLimit;
+        refine(disc, y, x0, sums);
         Lanes ratio2, npix;
         if (ratio2_.present()) {
-            ratio2_.disc(disc, y, x0, ratio2);
+            re_adds ? ratio2_.estimate(disc, y, x0, ratio2) : ratio2_.disc(disc, y, x0, ratio2);
             pixels_.count(disc, y, x0, npix);
         } else {
             ratio2.fill(constant_ratio2_);
@@ -506,9 +545,13 @@ private:
             pixel.ratio2 = ratio2[lane];
             pixel.npix = npix[lane];
             const double signal = std::abs(pixel.signal());
-            const double wanted = std::sqrt(sn2_ * variance_of(pixel));
-            const double error = signal_error(disc, sums, lane) + (exact() ? 0 : kRounding * wanted);
-            if (std::abs(signal - wanted) <= error && disc.area() <= kReAddLimit) {
+            const double variance = variance_of(pixel);
+            const double wanted = std::sqrt(sn2_ * variance);
+            // Half the relative error of the variance is that of the signal that is wanted.
+            double relative = exact() ? 0 : kRounding;
+            if (ratio2_.present() && re_adds) relative += 0.5 * ratio2_.estimate_error(disc) / ratio2[lane];
+            const double error = signal_error(disc, sums, lane) + relative * wanted;
+            if (std::abs(signal - wanted) <= error && re_adds) {
                 pixel = add_again(y, x0 + static_cast<int>(lane), sums.radius);
             }
             const double value = pixel.signal() * pixel.signal() / variance_of(pixel);
@@ -593,10 +636,9 @@ private:
     float outside_;
     int max_radius_;
     double constant_ratio2_;
-    double largest_ratio2_ = constant_ratio2_;
     Channel counts_[2], background_[2], scaled_[2], noise2_, ratio2_, divisor_;
     int blocks_x_ = 0;
-    std::vector<double> least_ratio2_;
+    std::vector<Range> ratios_;
 };
 
 }  // namespace
