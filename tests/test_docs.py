@@ -1,7 +1,7 @@
-"""The documentation says what is there: its commands and examples run, its links lead somewhere, and it leaves nothing out.
+"""The documentation says what is there: its commands and examples run, its links lead somewhere, nothing is left out.
 
-A ``console`` block below a line ``<!-- run -->`` runs, line by line behind ``$``; so does every ``python`` block. Those of
-one page share a folder that holds simulated images, and run in the order of the page.
+A ``console`` block below a line ``<!-- run -->`` runs, line by line behind ``$``; so does every ``python`` block.
+Those of one page share a folder that holds simulated images, and run in the order of the page.
 """
 
 import doctest
@@ -22,7 +22,8 @@ from chandra_bin.images import write_image
 from chandra_bin.simulate import cluster_header, cluster_image
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").glob("*.md"))
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *DOCS]
 SHAPE = (48, 56)
 
 FENCE = re.compile(r"^(?P<mark><!-- run -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -115,7 +116,7 @@ def test_links_lead_somewhere(page):
 
 def test_every_page_is_in_the_index():
     linked = {link.partition("#")[0] for link in LINK.findall((ROOT / "docs/index.md").read_text())}
-    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"} <= linked
+    assert {page.name for page in DOCS} - {"index.md"} <= linked
 
 
 def options(command):
@@ -157,11 +158,17 @@ def test_the_bin_table_is_documented(images, tmp_path):
 
 
 def test_the_python_api_is_documented():
-    text = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
+    text = "".join(page.read_text() for page in DOCS)
     errors = {"ChandraBinError", "ChandraBinWarning", "InputError", "__version__"}  # docstrings tell of these
     assert {name for name in chandra_bin.__all__ if not re.search(rf"`{name}\b|\b{name}\(", text)} <= errors
     page = (ROOT / "docs/contour_bin.md").read_text()
     assert all(f"`{field.name}`" in page for field in fields(chandra_bin.ContourBins))
+
+
+def test_make_has_the_targets_that_are_named():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        assert set(re.findall(r"(?:`|^\$ )make ([a-z-]+)", page.read_text(), re.MULTILINE)) <= targets, page.name
 
 
 def test_versions_agree():
