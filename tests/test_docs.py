@@ -1,0 +1,178 @@
+"""The documentation says what is there: its commands and examples run, its links lead somewhere, nothing is left out.
+
+A ``console`` block below a line ``<!-- run -->`` runs, line by line behind ``$``; so does every ``python`` block.
+Those of one page share a folder that holds simulated images, and run in the order of the page.
+"""
+
+import doctest
+import re
+import shlex
+import subprocess
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+
+import chandra_bin
+from chandra_bin.cli import COMMANDS, run
+from chandra_bin.images import write_image
+from chandra_bin.simulate import cluster_header, cluster_image
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *DOCS]
+SHAPE = (48, 56)
+
+FENCE = re.compile(r"^(?P<mark><!-- run -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
+
+
+def examples(page):
+    """(kind, text) of the blocks of a page that run."""
+    blocks = [(match["language"], match["text"], match["mark"]) for match in FENCE.finditer(page.read_text())]
+    return [(kind, text) for kind, text, mark in blocks if kind == "python" or (kind == "console" and mark)]
+
+
+def prose(page):
+    """The text of a page without its blocks of code."""
+    return FENCE.sub("", page.read_text())
+
+
+def anchors(page):
+    """The names that headings of a page have in links."""
+    texts = [re.sub(r"[^\w\- ]", "", heading.strip().lower()) for heading in HEADING.findall(prose(page))]
+    return {text.replace(" ", "-") for text in texts}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A folder with the images that the examples name."""
+    folder = tmp_path_factory.mktemp("images")
+    counts = cluster_image(SHAPE, counts=80_000, seed=1)
+    mask = np.ones(SHAPE, np.int16)
+    mask[:8, :8] = 0
+    arrays = {
+        "img": counts,
+        "bkg": np.random.default_rng(2).poisson(3, SHAPE).astype(np.int32),
+        "expmap": np.full(SHAPE, 5e4, np.float32),
+        "bkg_expmap": np.full(SHAPE, 4e5, np.float32),
+        "expcorr": (counts / 5e4).astype(np.float32),
+        "mask": mask,
+    }
+    for name, array in arrays.items():
+        with (folder / f"{name}.fits").open("wb") as file:
+            write_image(file, array, cluster_header(SHAPE, bin_px=2))
+    return folder
+
+
+def run_console(text):
+    """Runs the commands of a block; those of ours in this process."""
+    for line in text.replace("\\\n", " ").splitlines():
+        if not line.startswith("$ "):
+            continue
+        words = shlex.split(line[2:])
+        if words[0] == "chandra-bin":
+            assert run(words[1:]) == 0, line
+        else:
+            subprocess.run(line[2:], shell=True, check=True)
+
+
+def run_python(text, names):
+    """Runs an example; one with >>> must print what it shows."""
+    if ">>>" not in text:
+        exec(compile(text, "example", "exec"), names)
+        return
+    test = doctest.DocTestParser().get_doctest(text, names, "example", None, None)
+    assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, clear_globs=False).failed == 0
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=lambda page: page.name)
+def test_examples_run(page, images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("chandra_bin.products.binned.bins_png", lambda *_, **__: b"")  # slow; has its own tests
+    for image in images.iterdir():
+        (tmp_path / image.name).symlink_to(image)
+    names = {}
+    for kind, text in examples(page):
+        if kind == "console":
+            run_console(text)
+        else:
+            run_python(text, names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link in LINK.findall(prose(page)):
+        if re.match(r"\w+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.is_file(), f"{link}: no such file"
+        assert not anchor or anchor in anchors(target), f"{link}: no such heading"
+
+
+def test_every_page_is_in_the_index():
+    linked = {link.partition("#")[0] for link in LINK.findall((ROOT / "docs/index.md").read_text())}
+    assert {page.name for page in DOCS} - {"index.md"} <= linked
+
+
+def options(command):
+    """All names of the options of a command and of its methods."""
+    names = {name for parameter in command.params if isinstance(parameter, click.Option) for name in parameter.opts}
+    for method in getattr(command, "commands", {}).values():
+        names |= options(method)
+    return names
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_command_line_is_documented(name):
+    command = import_module(f"chandra_bin.cli.{COMMANDS[name][0]}").command
+    text = (ROOT / "docs/command-line.md").read_text()
+    section = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
+    missing = {option for option in options(command) if f"`{option}`" not in section and f"`{option} " not in section}
+    assert not missing
+    assert all(f"`{method} " in section for method in getattr(command, "commands", {}))
+
+
+def test_no_option_is_invented():
+    known = {"--help", "--version"}.union(
+        *(options(import_module(f"chandra_bin.cli.{module}").command) for module, _ in COMMANDS.values()))
+    for page in (ROOT / "README.md", ROOT / "docs/command-line.md"):
+        invented = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text())) - known
+        assert not invented, page.name
+
+
+def test_the_bin_table_is_documented(images, tmp_path):
+    from chandra_bin.products import bin_image
+
+    binned = bin_image(images / "img.fits", tmp_path / "out", sn=60)
+    section = (ROOT / "docs/file-formats.md").read_text().split("### bins.ecsv")[1].split("\n### ")[0]
+    table = binned.bins.table_with(binned.coords)
+    described = {}
+    for row in re.findall(r"^\| (`.*?) \|(.*?)\|", section, re.MULTILINE):
+        described |= dict.fromkeys(re.findall(r"`(\w+)`", row[0]), row[1].strip().replace("²", "2"))
+    assert described == {name: str(table[name].unit or "") for name in table.colnames}
+
+
+def test_the_python_api_is_documented():
+    text = "".join(page.read_text() for page in DOCS)
+    errors = {"ChandraBinError", "ChandraBinWarning", "InputError", "__version__"}  # docstrings tell of these
+    assert {name for name in chandra_bin.__all__ if not re.search(rf"`{name}\b|\b{name}\(", text)} <= errors
+    page = (ROOT / "docs/contour_bin.md").read_text()
+    assert all(f"`{field.name}`" in page for field in fields(chandra_bin.ContourBins))
+
+
+def test_make_has_the_targets_that_are_named():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        assert set(re.findall(r"(?:`|^\$ )make ([a-z-]+)", page.read_text(), re.MULTILINE)) <= targets, page.name
+
+
+def test_versions_agree():
+    version = chandra_bin.__version__
+    assert f"\n## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
