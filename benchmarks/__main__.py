@@ -55,7 +55,7 @@ def main() -> int:
             except BenchmarkError as error:
                 failed = True
                 done.append(Table(name, [], remarks=[f"**failed**: {error}"]))
-                say(f"{name} failed: {error}")
+                print(f"\n{done[-1].markdown()}", end="", flush=True)
     if arguments.output:
         with arguments.output.open("w") as file:
             write_report(file, lines, done)

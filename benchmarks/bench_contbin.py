@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .cases import Case, is_there, prepare, why_skipped
-from .harness import Finished, Others, Settings, Table, in_child, program, run_or_raise, say, seconds
+from .harness import BenchmarkError, Finished, Others, Settings, Table, in_child, program, run_or_raise, say, seconds
 
 _NGC5044, _SIM1024 = "NGC 5044 364x366", "1024², 4M counts"
 # The options that contbin's figures were recorded with.
@@ -59,10 +59,7 @@ def tables(settings: Settings) -> Iterator[Table]:
                    key=lambda run: run.elapsed)
         cells = [case.title, seconds(ours.elapsed), f"{ours.peak_mb:.0f}"]
         if contbin:
-            original = _run([Path(contbin).resolve() if os.sep in contbin else contbin, *words], home / "theirs")
-            equal = in_child(same_binmap, first=home / "ours", second=home / "theirs")
-            cells += [seconds(original.elapsed), f"{original.peak_mb:.0f}", f"{original.elapsed / ours.elapsed:.0f}x",
-                      "equal" if equal else "**differs**"]
+            cells += _race([Path(contbin).resolve() if os.sep in contbin else contbin, *words], home, ours)
         else:
             cells += [case.original, _factor(case.original, ours.elapsed)]
         table.add(*cells)
@@ -74,6 +71,17 @@ def tables(settings: Settings) -> Iterator[Table]:
             "thread, a 2-core machine; simulated images of the same size and similar counts, not the same pixels).")
     table.remarks.append(others.remark())
     yield table
+
+
+def _race(words: list[str | Path], home: Path, ours: Finished) -> list[str]:
+    """What the original takes, how much longer that is, and whether its binmap is ours."""
+    try:
+        original = _run(words, home / "theirs")
+    except BenchmarkError as error:
+        return ["-", "-", "-", f"none: {error}"]
+    equal = in_child(same_binmap, first=home / "ours", second=home / "theirs")
+    return [seconds(original.elapsed), f"{original.peak_mb:.0f}", f"{original.elapsed / ours.elapsed:.1f}x",
+            "equal" if equal else "**differs**"]
 
 
 def _run(words: list[str | Path], folder: Path) -> Finished:

@@ -13,7 +13,7 @@ SMOOTHERS = ["smooth", "smooth, background and exposures", "smooth, noise map", 
 
 def tables(settings: Settings) -> Iterator[Table]:
     others = Others()
-    size, image, sn = ("128", "small_behind", 15) if settings.quick else ("1024", "sim1024_behind", 30)
+    size, image, sn = ("128", "small_behind", 15) if settings.quick else ("512", "sim512_behind", 20)
     table = Table(f"Smoothers, {size}² image, sn {sn}", ["smoother", "1 thread, s", "2 threads, s", "gain", "peak MB"])
     prepare(settings.folder, [image])
     for name in SMOOTHERS:

@@ -152,6 +152,7 @@ MAKERS: dict[str, Callable[[], Images]] = {
     "ngc5044": _ngc5044,
     "small": _cluster(128, 6e4),
     "small_behind": _behind(128, 6e4),
+    "sim512_behind": _behind(512, 1e6),
     "sim364": _cluster(364, 5e5),
     "sim1024": _cluster(1024, 4e6),
     "sim1024_behind": _behind(1024, 4e6),
