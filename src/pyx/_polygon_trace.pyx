@@ -5,8 +5,8 @@ import numpy as np
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy
 
-from _polygon_trace cimport Polygons
-from _polygon_trace cimport polygon_trace as c_polygon_trace
+from polygon_trace cimport Polygons
+from polygon_trace cimport polygon_trace as c_polygon_trace
 
 
 cdef object as_array(const void* values, size_t count, size_t size, dtype):

@@ -2,9 +2,9 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from _rasterize cimport Axis, Bytes, Doubles, Labels, Offsets, Shapes
-from _rasterize cimport rasterize_polygons as c_rasterize_polygons
-from _rasterize cimport rasterize_shapes as c_rasterize_shapes
+from rasterize cimport Axis, Bytes, Doubles, Labels, Offsets, Shapes
+from rasterize cimport rasterize_polygons as c_rasterize_polygons
+from rasterize cimport rasterize_shapes as c_rasterize_shapes
 
 
 cdef Axis axis(double first, double step, size_t size):
