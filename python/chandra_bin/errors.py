@@ -11,3 +11,7 @@ class InputError(ChandraBinError, ValueError):
 
 class ChandraBinWarning(UserWarning):
     """The result is right, but perhaps not what was meant."""
+
+
+class OutputError(ChandraBinError, OSError):
+    """An output cannot be written: it exists already, its folder is read-only, the disk is full."""

@@ -1,0 +1,25 @@
+"""The histograms of contbin's qdp files."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+_STEPS = 30
+
+# Keeps the largest value inside the last step.
+_MARGIN = 0.0001
+
+
+def histogram_qdp(values: ArrayLike, label: str) -> str:
+    """A QDP text: the histogram of ``values`` (one a bin, shape (n,)) in 30 steps, with the x axis named ``label``.
+
+    Each line holds the middle of a step and the number of values in it, six significant digits.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    lines = [f"label x {label}", "label y Number", "line step"]
+    if array.size:
+        lowest = array.min()
+        width = (array.max() - lowest + _MARGIN) / _STEPS
+        steps = np.minimum(((array - lowest) / width).astype(np.intp), _STEPS - 1)
+        numbers = np.bincount(steps, minlength=_STEPS)
+        lines += [f"{lowest + (i + 0.5) * width:g}\t{number}" for i, number in enumerate(numbers)]
+    return "\n".join(lines) + "\n"

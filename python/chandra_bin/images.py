@@ -1,0 +1,184 @@
+"""FITS images: read into plain arrays, written with the header of the image they were made from."""
+
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from astropy.io.fits import HDUList, Header
+
+# FITS files consist of blocks of this many bytes.
+_BLOCK = 2880
+
+# Keywords that describe the stored pixels of the input and would lie in an output.
+_STALE = re.compile(
+    "SIMPLE|XTENSION|BITPIX|NAXIS[0-9]*|EXTEND|PCOUNT|GCOUNT|GROUPS|INHERIT|EXTNAME|EXTVER|EXTLEVEL|BSCALE|BZERO|BLANK"
+    "|BUNIT|DATAMIN|DATAMAX|CHECKSUM|DATASUM|ZHECKSUM|ZDATASUM"
+)
+
+# Keywords of the third and higher axes.
+_HIGHER_AXIS = re.compile(
+    "(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA|CNAME|CRDER|CSYER|LTV|WCSTY)[3-9][A-Z]?"
+    "|(PC|CD|LTM)([3-9]_[0-9]|[0-9]_[3-9])[A-Z]?|WCSAXES"
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    """A 2-D FITS image: physical pixel values (ny, nx), the header of its HDU and the file it was read from."""
+
+    data: NDArray[Any]
+    header: "Header"
+    path: Path
+
+    def number(self, keyword: str, default: float) -> float:
+        """A number from the header. Raises `InputError` where the keyword is there but holds no number."""
+        value = self.header.get(keyword, default)
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise InputError(f"{self.path}: the keyword {keyword} is {value!r}, and should be a number") from None
+
+
+def read_image(path: Path) -> Image:
+    """The first 2-D image of a FITS file, which may be gzipped.
+
+    Axes of length 1 beyond the second are dropped; BSCALE, BZERO and BLANK are applied (blank pixels become NaN).
+    Raises `InputError`, its text one line that begins with the file, for whatever hinders reading, and for pixels
+    that are infinite.
+    """
+    import warnings
+
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what astropy thinks of other keywords is no concern of the user here
+            return _read_open(file, path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; give the FITS image itself") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+
+
+def read_like(path: Path, image: Image, name: str) -> Image:
+    """An image of the same shape as ``image``; ``name`` says in the `InputError` what it should have been."""
+    other = read_image(path)
+    if other.data.shape != image.data.shape:
+        raise InputError(f"{path}: the {name} has {_size(other.data.shape)} pixels, "
+                         f"the image {image.path} has {_size(image.data.shape)}")
+    return other
+
+
+def product_header(header: "Header", history: Iterable[str], **keywords: str | int | float) -> "Header":
+    """The header of a product: the input's, without what would lie, with ``keywords`` and lines of HISTORY at its end.
+
+    WCS and physical keywords are kept. Characters that FITS headers cannot hold are escaped.
+    """
+    from astropy.io.fits import Header
+
+    product = Header([card for card in header.cards if not _STALE.fullmatch(card.keyword)])
+    product.update(keywords)
+    for line in history:
+        product.add_history(line.encode("ascii", "backslashreplace").decode().replace("\n", "\\n"))
+    return product
+
+
+def write_image(file: BinaryIO, data: NDArray[Any], header: "Header") -> None:
+    """Writes a FITS file with one image (ny, nx) and the cards of ``header`` (see `product_header`)."""
+    from astropy.io.fits import Header
+
+    pixels = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder(">"))
+    structure = {
+        "SIMPLE": True,
+        "BITPIX": pixels.dtype.itemsize * (-8 if pixels.dtype.kind == "f" else 8),
+        "NAXIS": 2,
+        "NAXIS1": pixels.shape[1],
+        "NAXIS2": pixels.shape[0],
+    }
+    cards = Header([*Header(structure).cards, *header.cards]).tostring(sep="", endcard=True, padding=True)
+    file.write(cards.encode("ascii", "replace"))
+    file.write(memoryview(pixels).cast("B"))
+    file.write(bytes(-pixels.nbytes % _BLOCK))
+
+
+def _read_open(file: BinaryIO, path: Path) -> Image:
+    from astropy.io import fits
+
+    stream, size = _plain(file, path)
+    start = stream.read(9)
+    stream.seek(0)
+    if not start:
+        raise InputError(f"{path}: is empty")
+    if start != b"SIMPLE  =":
+        raise InputError(f"{path}: is not a FITS file (it begins with {start!r})")
+    try:
+        with fits.open(stream, mode="readonly", memmap=False, lazy_load_hdus=True) as hdus:
+            return _first_image(hdus, size, path)
+    except (OSError, ValueError, TypeError, KeyError, IndexError, fits.VerifyError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = " ".join(str(error).split()).split(". ")[0]
+        raise InputError(f"{path}: is damaged or not a FITS file: {reason}") from error
+
+
+def _plain(file: BinaryIO, path: Path) -> tuple[BinaryIO, int]:
+    """The uncompressed bytes of a file, and their number."""
+    if file.read(2) != b"\x1f\x8b":
+        file.seek(0, io.SEEK_END)
+        size = file.tell()
+        file.seek(0)
+        return file, size
+    file.seek(0)
+    try:
+        content = gzip.GzipFile(fileobj=file).read()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path}: the compressed file is truncated or damaged ({error}); fetch it again") from None
+    return io.BytesIO(content), len(content)
+
+
+def _first_image(hdus: "HDUList", size: int, path: Path) -> Image:
+    seen = []
+    for hdu in hdus:
+        shape = hdu.shape if hdu.is_image else ()
+        if len(shape) >= 2 and all(side == 1 for side in shape[:-2]):
+            return _image(hdu, size, path)
+        if shape:
+            seen.append(f"{len(shape)}-D ({_size(shape)})")
+    if seen:
+        raise InputError(f"{path}: holds no 2-D image, only {', '.join(seen)}; give an image of two axes")
+    raise InputError(f"{path}: holds no image; give a 2-D FITS image (an event file must be binned first)")
+
+
+def _image(hdu: Any, size: int, path: Path) -> Image:
+    header = hdu.header.copy()
+    shape = hdu.shape
+    if 0 in shape:
+        raise InputError(f"{path}: the image has no pixels ({_size(shape)})")
+    stored = hdu.fileinfo()
+    ends = stored["datLoc"] + min(hdu.size, stored["datSpan"])  # the span is the shorter one of a compressed image
+    if ends > size:
+        raise InputError(f"{path}: is truncated: {size} bytes, where the image ends at byte {ends}; fetch it again")
+    if len(shape) > 2:
+        for keyword in [card.keyword for card in header.cards if _HIGHER_AXIS.fullmatch(card.keyword)]:
+            header.remove(keyword, ignore_missing=True)
+    data = hdu.data.reshape(shape[-2:])
+    infinite = np.count_nonzero(np.isinf(data))
+    if infinite:
+        raise InputError(f"{path}: {infinite} pixels are infinite; set them to NaN to exclude them")
+    return Image(data, header, path)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    """A shape as FITS and DS9 users know it, the first axis first: (80, 96) is 96 x 80."""
+    return " x ".join(str(side) for side in reversed(shape))

@@ -1,0 +1,37 @@
+"""From files to files: what the command line, batches and pipelines call.
+
+Each function reads its inputs, calls the array API once and writes a set of products (`chandra_bin.outputs`): FITS
+images with the input's header, and HISTORY that holds every parameter. No product holds a clock time, a host or a
+folder, so equal runs give equal bytes.
+"""
+
+from .binned import BinnedImage, bin_image
+from .contbin import contbin
+from .painted import paint_fits, paint_table
+from .region_files import RegionFiles, make_region_files
+from .smoothed import (
+    apply_scale,
+    make_scale,
+    smooth_expcorr,
+    smooth_exposure,
+    smooth_expmap,
+    smooth_gaussian,
+    smooth_tophat,
+)
+
+__all__ = [
+    "BinnedImage",
+    "RegionFiles",
+    "apply_scale",
+    "bin_image",
+    "contbin",
+    "make_region_files",
+    "make_scale",
+    "paint_fits",
+    "paint_table",
+    "smooth_expcorr",
+    "smooth_exposure",
+    "smooth_expmap",
+    "smooth_gaussian",
+    "smooth_tophat",
+]

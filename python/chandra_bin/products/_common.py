@@ -1,0 +1,94 @@
+"""What all products share: their history, and masks read from files."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..binning import automask as find_empty_blocks
+from ..errors import InputError
+from ..images import Image, read_image, read_like
+
+Parameters = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Exposures:
+    """What brings background counts to the image, image / background (None: 1), and the pixels without data."""
+
+    image: ArrayLike | None
+    background: ArrayLike | None
+    excluded: NDArray[np.bool_]
+
+
+def program() -> str:
+    """Name and version, as products hold them."""
+    from .. import __version__
+
+    return f"chandra-bin {__version__}"
+
+
+def history(command: str, parameters: Parameters) -> list[str]:
+    """Lines of HISTORY: the program, its version, and every parameter."""
+    return [f"{program()}: {command}", *(f"  {name} = {value}" for name, value in plain(parameters).items())]
+
+
+def plain(parameters: Parameters) -> dict[str, Any]:
+    """Parameters as products hold them: files without their folders, and "none" for what was not given."""
+    return {name: _plain_value(value) for name, value in parameters.items()}
+
+
+def _plain_value(value: object) -> object:
+    if isinstance(value, Path):
+        return value.name
+    if value is None:
+        return "none"
+    return "yes" if value is True else "no" if value is False else value
+
+
+@contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Says in an `InputError` of the array API which image it was."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def read_like_if_given(path: Path | None, image: Image, name: str) -> NDArray[Any] | None:
+    """Pixels of an optional image of the same shape as ``image``."""
+    return None if path is None else read_like(path, image, name).data
+
+
+def read_mask(path: Path, image: Image) -> NDArray[np.int16]:
+    """A mask file in contbin's sense: 0 excluded, 1 used, 2 and more may start a bin but never join one."""
+    values = np.nan_to_num(read_like(path, image, "mask").data, nan=0)
+    limits = np.iinfo(np.int16)
+    return np.trunc(np.clip(values, limits.min, limits.max)).astype(np.int16)
+
+
+def mask_values(image: Image, path: Path | None, automask: bool) -> NDArray[np.int16]:
+    """The mask to begin with, as `read_mask` gives it; a file replaces the automask."""
+    if path is not None:
+        return read_mask(path, image)
+    if automask:
+        return np.where(find_empty_blocks(image.data), 0, 1).astype(np.int16)
+    return np.ones(image.data.shape, dtype=np.int16)
+
+
+def read_binmap(path: Path) -> tuple[Image, NDArray[np.int32]]:
+    """A binmap and its labels (-1 outside); whole numbers stored as floats are taken, NaN is outside."""
+    image = read_image(path)
+    values = image.data
+    if values.dtype.kind == "f":
+        values = np.where(np.isnan(values), -1, values)
+        broken = values[values != np.rint(values)]
+        if broken.size:
+            raise InputError(f"{path}: holds {broken[0]:g} where a binmap holds whole bin numbers; give the binmap")
+    if values.size and values.max() > np.iinfo(np.int32).max:
+        raise InputError(f"{path}: holds {values.max():g}, which is no bin number; give the binmap")
+    return image, np.maximum(values, -1).astype(np.int32)

@@ -1,0 +1,170 @@
+"""Contour binning of an image file into a folder of products."""
+
+import io
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..binning import ContourBins, contour_bin
+from ..boxes import cover_with_boxes, region_texts
+from ..errors import InputError
+from ..images import Image, read_image, read_like
+from ..outputs import Outputs
+from ..plots import bins_png
+from ..wcs import ImageCoords
+from ._common import Exposures, Parameters, about, history, mask_values, plain, program, read_like_if_given
+from .contbin import write_contbin_files
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+logger = logging.getLogger(__name__)
+
+# Enough for a hundredth of a pixel anywhere on any detector, where the original's six digits are not.
+_REGION_DIGITS = 10
+
+
+@dataclass(frozen=True)
+class BinnedImage:
+    """Bins, the coordinates of their image, and the folder with their products."""
+
+    bins: ContourBins
+    coords: ImageCoords
+    folder: Path
+
+
+def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 15, counts: float | None = None,
+              constrain: float | None = None, background: Path | None = None, background_expmap: Path | None = None,
+              background_scale: float | Path | None = None, expmap: Path | None = None, noisemap: Path | None = None,
+              mask: Path | None = None, smoothed: Path | None = None, automask: bool = False, bin_up: bool = False,
+              scrub: bool = True, scrub_large: float | None = None, threads: int = 1, clobber: bool = False,
+              progress: Callable[[float], None] | None = None) -> BinnedImage:
+    """Bins an image into ``folder``: FITS images, histograms, bin table, region files and a picture.
+
+    Parameters
+    ----------
+    image : FITS image of counts.
+    sn, smooth_sn, constrain, bin_up, scrub, scrub_large, threads, progress : as `chandra_bin.contour_bin` takes them.
+    counts : net counts that a bin shall reach, instead of a S/N.
+    background : image of background counts. Its counts times ``background_scale`` (a number or an image), or times
+        ``expmap / background_expmap``, are the expected background in the image; without either, times 1.
+    expmap : exposure map; pixels of exposure <= 0 or NaN are excluded.
+    noisemap : image of the noise of each pixel (1 sigma).
+    mask : FITS mask: 1 used, 0 excluded, 2 and more may start a bin but never join one.
+    smoothed : image to take the contours from, instead of smoothing.
+    automask : exclude empty blocks of 8 x 8 pixels, unless ``mask`` is given.
+    clobber : replace the products of an earlier run.
+
+    Region files are in physical coordinates (in image coordinates, with a log line, where the header has none).
+    Raises `InputError` and `OutputError`; no file is written then.
+    """
+    _refuse_nonsense(background, background_expmap, background_scale, expmap)
+    parameters = {
+        "image": image, "sn": sn if counts is None else None, "counts": counts, "smooth_sn": smooth_sn,
+        "constrain": constrain, "background": background, "background_expmap": background_expmap,
+        "background_scale": background_scale, "expmap": expmap, "noisemap": noisemap, "mask": mask,
+        "smoothed": smoothed, "automask": automask, "bin_up": bin_up, "scrub": scrub, "scrub_large": scrub_large,
+    }
+    inputs = [value for value in parameters.values() if isinstance(value, Path)]
+    names = ["contbin_out.fits", "contbin_sn.fits", "contbin_binmap.fits", "contbin_mask.fits",
+             "bin_sn_stats.qdp", "bin_signal_stats.qdp"]
+    contbin_files = [folder / name for name in names]
+    table_file, picture_file = folder / "bins.ecsv", folder / "bins.png"
+    regions = folder / "outreg"
+
+    with Outputs([*contbin_files, table_file, picture_file], series=[regions / "xaf_*.reg"], inputs=inputs,
+                 clobber=clobber) as outputs:
+        pixels = read_image(image)
+        coords = ImageCoords(pixels.header)
+        exposures = _exposures(pixels, background, background_expmap, background_scale, expmap)
+        masked = mask_values(pixels, mask, automask)
+        masked[exposures.excluded] = 0
+        with about(image):
+            bins = contour_bin(
+                pixels.data, sn=sn if counts is None else counts, target="sn" if counts is None else "counts",
+                smooth_sn=smooth_sn, constrain=constrain,
+                background=read_like_if_given(background, pixels, "background"),
+                exposure=exposures.image, background_exposure=exposures.background,
+                noise=read_like_if_given(noisemap, pixels, "noise map"),
+                smoothed=read_like_if_given(smoothed, pixels, "smoothed image"),
+                mask=masked < 1, seed_only=masked > 1, bin_up=bin_up, scrub=scrub, scrub_large=scrub_large,
+                threads=threads, progress=progress)
+            table = bins.table_with(coords)
+        masked[bins.use == 0] = 0
+        write_contbin_files(outputs, bins, masked, pixels, history("bin", parameters), contbin_files)
+        outputs.write(table_file, _ecsv(table, parameters))
+        for b, text in enumerate(_region_texts(bins, coords)):
+            outputs.write(regions / f"xaf_{b}.reg", text)
+        outputs.write(picture_file, bins_png(pixels.data, bins, coords, title=_title(pixels)))
+    return BinnedImage(bins, coords, folder)
+
+
+def _refuse_nonsense(background: Path | None, background_expmap: Path | None,
+                     background_scale: float | Path | None, expmap: Path | None) -> None:
+    if background is None and (background_expmap is not None or background_scale is not None):
+        raise InputError("a background scale or exposure map needs a background image")
+    if background_expmap is not None and background_scale is not None:
+        raise InputError("the background has an exposure map and a scale; give one of the two")
+    if background_expmap is not None and expmap is None:
+        raise InputError("the exposure map of the background needs that of the image beside it")
+
+
+def _exposures(image: Image, background: Path | None, background_expmap: Path | None,
+               background_scale: float | Path | None, expmap: Path | None) -> Exposures:
+    excluded = np.zeros(image.data.shape, dtype=bool)
+    if expmap is not None:
+        exposure = _positive(expmap, image, "exposure map", excluded)
+    if background is None:
+        return Exposures(None, None, excluded)
+    if background_expmap is not None:
+        background_exposure = _positive(background_expmap, image, "exposure map of the background", excluded)
+        return Exposures(exposure, background_exposure, excluded)
+    if isinstance(background_scale, Path):
+        return Exposures(_positive(background_scale, image, "background scale", excluded), 1.0, excluded)
+    if background_scale is None:
+        logger.info("%s is taken to be on the image's own exposure (scale 1)", background)
+        return Exposures(None, None, excluded)
+    if not (np.isfinite(background_scale) and background_scale > 0):
+        raise InputError(f"the background scale is {background_scale:g}, and must be above 0")
+    return Exposures(background_scale, 1.0, excluded)
+
+
+def _positive(path: Path, image: Image, name: str, excluded: NDArray[np.bool_]) -> NDArray[Any]:
+    """An exposure map or scale; where it holds no value above 0 the pixel is ``excluded``, and the value 1."""
+    values = read_like(path, image, name).data
+    without = ~(values > 0)
+    if without.all():
+        raise InputError(f"{path}: no pixel of the {name} is above 0 (largest value: {np.nanmax(values, initial=0):g})")
+    if without.any():
+        logger.info("%s: %d pixels without a value above 0 are excluded", path, np.count_nonzero(without))
+    excluded |= without
+    return np.where(without, 1, values)
+
+
+def _ecsv(table: "Table", parameters: Parameters) -> str:
+    """The bin table as an ECSV text, with the parameters among its metadata."""
+    described = table.copy(copy_data=False)
+    described.meta = {"program": program(), "parameters": plain(parameters)}
+    text = io.StringIO()
+    described.write(text, format="ascii.ecsv")
+    return text.getvalue()
+
+
+def _region_texts(bins: ContourBins, coords: ImageCoords) -> Iterator[str]:
+    """Region files in physical coordinates, or in FITS pixels where the header has none."""
+    boxes = cover_with_boxes(bins.binmap)
+    if coords.physical is None:
+        logger.info("the header has no physical coordinates: the region files are in image coordinates")
+        return region_texts(boxes, (0.5, 0.5), (1, 1), digits=_REGION_DIGITS)
+    _, scale = coords.physical
+    return region_texts(boxes, coords.lower_left_edge, (scale[0], scale[1]), digits=_REGION_DIGITS)
+
+
+def _title(image: Image) -> str:
+    """What the picture shows: the target's name, else the file's."""
+    return str(image.header.get("OBJECT", "")).strip() or image.path.name

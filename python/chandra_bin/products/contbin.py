@@ -1,0 +1,103 @@
+"""The original's main program: same options, same files, same pixels."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..binning import ContourBins, contour_bin
+from ..errors import ChandraBinWarning
+from ..histograms import histogram_qdp
+from ..images import Image, product_header, read_image, read_like, write_image
+from ..outputs import Outputs
+from ._common import Exposures, about, history, mask_values, read_like_if_given
+
+# The original clips exposures from below.
+_LEAST_EXPOSURE = np.float32(1e-7)
+
+MASK_FILE = Path("contbin_mask.fits")
+SN_HISTOGRAM = Path("bin_sn_stats.qdp")
+SIGNAL_HISTOGRAM = Path("bin_signal_stats.qdp")
+
+
+def contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = Path("contbin_sn.fits"),
+            outbinmap: Path = Path("contbin_binmap.fits"), bg: Path | None = None, mask: Path | None = None,
+            smoothed: Path | None = None, expmap: Path | None = None, bgexpmap: Path | None = None,
+            noisemap: Path | None = None, sn: float = 15, smoothsn: float = 15, automask: bool = False,
+            constrainfill: bool = False, constrainval: float = 3, noscrub: bool = False, binup: bool = False,
+            scrublarge: float | None = None, threads: int = 1,
+            progress: Callable[[float], None] | None = None) -> ContourBins:
+    """Bins an image as the original's ``contbin`` does; its options have the names and meanings they have there.
+
+    Writes (and replaces) ``out``, ``outsn`` and ``outbinmap``, and in the working directory contbin_mask.fits,
+    bin_sn_stats.qdp and bin_signal_stats.qdp. Raises `InputError` and `OutputError`; warns where an exposure map
+    masks every pixel.
+    """
+    parameters = {
+        "image": image, "out": out, "outsn": outsn, "outbinmap": outbinmap, "bg": bg, "mask": mask,
+        "smoothed": smoothed, "expmap": expmap, "bgexpmap": bgexpmap, "noisemap": noisemap, "sn": sn,
+        "smoothsn": smoothsn, "automask": automask, "constrainfill": constrainfill, "constrainval": constrainval,
+        "noscrub": noscrub, "binup": binup, "scrublarge": scrublarge,
+    }
+    inputs = [path for path in (image, bg, mask, smoothed, expmap, bgexpmap, noisemap) if path is not None]
+    files = [out, outsn, outbinmap, MASK_FILE, SN_HISTOGRAM, SIGNAL_HISTOGRAM]
+    with Outputs(files, inputs=inputs, clobber=True) as outputs:
+        counts = read_image(image)
+        background = None if bg is None else read_like(bg, counts, "background")
+        exposures = _exposures(counts, background, expmap, bgexpmap)
+        masked = mask_values(counts, mask, automask)
+        masked[exposures.excluded] = 0
+        with about(image):
+            bins = contour_bin(
+                counts.data, sn=sn, smooth_sn=smoothsn, constrain=constrainval if constrainfill else None,
+                background=None if background is None else background.data,
+                exposure=exposures.image, background_exposure=exposures.background,
+                noise=read_like_if_given(noisemap, counts, "noise map"),
+                smoothed=read_like_if_given(smoothed, counts, "smoothed image"),
+                mask=masked < 1, seed_only=masked > 1, bin_up=binup, scrub=not noscrub, scrub_large=scrublarge,
+                threads=threads, progress=progress)
+        masked[bins.use == 0] = 0
+        write_contbin_files(outputs, bins, masked, counts, history("contbin", parameters), files)
+    return bins
+
+
+def write_contbin_files(outputs: Outputs, bins: ContourBins, mask: NDArray[np.int16], image: Image,
+                        lines: list[str], files: list[Path]) -> None:
+    """Writes the original's six products: signal, S/N, binmap and mask images, S/N and signal histograms."""
+    header = product_header(image.header, lines)
+    pictures = (bins.signal_image, bins.sn_image, bins.binmap, mask)
+    for path, pixels in zip(files[:4], pictures, strict=True):
+        with outputs.open(path) as file:
+            write_image(file, pixels, header)
+    outputs.write(files[4], histogram_qdp(bins.sn, "Signal:Noise"))
+    outputs.write(files[5], histogram_qdp(bins.signal, "Counts"))
+
+
+def _exposures(counts: Image, background: Image | None, expmap: Path | None, bgexpmap: Path | None) -> Exposures:
+    excluded = np.zeros(counts.data.shape, dtype=bool)
+    exposure: ArrayLike = counts.number("EXPOSURE", 1.0)
+    if expmap is not None:
+        exposure = read_like(expmap, counts, "exposure map").data
+        excluded |= ~(exposure >= 1)
+        _warn_of_small_exposures(expmap, exposure)
+    if background is None:
+        return Exposures(None, None, excluded)
+    background_exposure: ArrayLike = background.number("EXPOSURE", 1.0)
+    if bgexpmap is not None:
+        background_exposure = read_like(bgexpmap, counts, "exposure map of the background").data
+        excluded |= np.isnan(background_exposure)
+    return Exposures(_clipped(exposure), _clipped(background_exposure), excluded)
+
+
+def _clipped(exposure: ArrayLike) -> NDArray[np.float32]:
+    return np.fmax(np.asarray(exposure, dtype=np.float32), _LEAST_EXPOSURE)
+
+
+def _warn_of_small_exposures(path: Path, exposure: NDArray[np.floating]) -> None:
+    if not (exposure >= 1).any():
+        warnings.warn(
+            f"{path}: all {exposure.size} pixels have an exposure below 1, and are masked as the original does; "
+            f"its unit should be seconds (largest value: {np.nanmax(exposure, initial=0):g})",
+            ChandraBinWarning, stacklevel=4)

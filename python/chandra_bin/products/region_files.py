@@ -1,0 +1,68 @@
+"""Region files of a binmap, as the original's ``make_region_files`` writes them."""
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..boxes import cover_with_boxes, region_texts
+from ..errors import ChandraBinWarning, InputError
+from ..images import Image
+from ..outputs import Outputs
+from ..wcs import ImageCoords
+from ._common import about, read_binmap
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RegionFiles:
+    """How many region files there are, their boxes, and the grid (``minx``, ``miny``, ``bin``) they were made on."""
+
+    files: int
+    boxes: int
+    minx: float
+    miny: float
+    bin: float
+
+
+def make_region_files(binmap: Path, *, minx: float | None = None, miny: float | None = None, bin: float | None = None,
+                      outdir: Path = Path()) -> RegionFiles:
+    """Writes ``outdir/xaf_0.reg``, ``xaf_1.reg``, ... up to the first bin number that no pixel has.
+
+    ``minx`` and ``miny`` are the physical coordinates of the lower left edge of the first pixel and ``bin`` the
+    physical size of a pixel; those not given come from the header, or are 0, 0 and 1 where that has no physical
+    coordinates. Files of the same names are replaced; files with higher numbers stay, with a warning.
+    """
+    image, labels = read_binmap(binmap)
+    with about(binmap):
+        header_x, header_y, header_bin = _grid(image, bin)
+        boxes = cover_with_boxes(labels)
+    grid = (header_x if minx is None else minx, header_y if miny is None else miny, header_bin)
+    texts = list(region_texts(boxes, grid[:2], (grid[2], grid[2])))
+    if not texts:
+        raise InputError(f"{binmap}: no pixel is in bin 0; bins must be numbered from 0")
+    if boxes.numbered < len(boxes):
+        _warn(f"{binmap}: no pixel is in bin {boxes.numbered}; bins above it get no region file")
+    with Outputs(clobber=True) as outputs:
+        for b, text in enumerate(texts):
+            outputs.write(outdir / f"xaf_{b}.reg", text)
+    if (outdir / f"xaf_{len(texts)}.reg").exists():
+        _warn(f"{outdir / f'xaf_{len(texts)}.reg'} and others are there from an earlier run with more bins")
+    return RegionFiles(len(texts), int(boxes.offsets[boxes.numbered]), *grid)
+
+
+def _grid(image: Image, bin: float | None) -> tuple[float, float, float]:
+    """minx, miny and bin from the header; ``bin`` where it is given."""
+    coords = ImageCoords(image.header)
+    if coords.physical is None:
+        logger.info("the header has no physical coordinates: minx, miny and bin are 0, 0 and 1 where not given")
+        return 0.0, 0.0, 1.0 if bin is None else bin
+    scale_x, scale_y = coords.physical[1]
+    if bin is None and abs(scale_x - scale_y) > 1e-9 * abs(scale_x):
+        raise InputError(f"pixels are {scale_x:g} x {scale_y:g} in physical coordinates: give --bin")
+    return (*coords.lower_left_edge, float(scale_x) if bin is None else bin)
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, ChandraBinWarning, stacklevel=3)
