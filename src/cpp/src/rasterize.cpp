@@ -92,16 +92,46 @@ Window window_of(const Extent& extent, const Centres& x, const Centres& y) {
             extent.y_low == -kInfinity ? y.all() : y.between(extent.y_low, extent.y_high)};
 }
 
-// Fills polygons row by row: an edge that crosses a row of centres marks the first centre at or past the crossing, where inside
-// and outside change places; centres on an edge are marked apart.
+// What is inside of rings, walking along a row: where an odd number of them is around.
+class OddRule {
+public:
+    using Mark = std::uint8_t;  // 1: a centre on an edge; 2: inside and outside change places here
+
+    static void cross(Mark& mark, bool /*rising*/) { mark = Mark(mark ^ 2); }
+    void pass(Mark mark) { state_ = Mark(state_ ^ (mark & 2)); }
+    bool inside() const { return state_ != 0; }
+
+private:
+    Mark state_ = 0;
+};
+
+// The same where rings wind around a point, in sum, any other number of times than none.
+class WindingRule {
+public:
+    using Mark = std::int32_t;  // 1: a centre on an edge; 2: times that the winding number changes by, here
+
+    static void cross(Mark& mark, bool rising) { mark += rising ? 2 : -2; }
+    void pass(Mark mark) { winding_ += mark >> 1; }
+    bool inside() const { return winding_ != 0; }
+
+private:
+    std::int32_t winding_ = 0;
+};
+
+// Fills rings row by row: an edge that crosses a row of centres marks the first centre at or past the crossing, where
+// the rule's state changes; centres on an edge are marked apart.
+template <class Rule>
 class PolygonFill {
+    using Mark = typename Rule::Mark;
+    static constexpr Mark kOnEdge = 1;
+
 public:
     PolygonFill(const Centres& x, const Centres& y) : x_(x), y_(y) {}
 
     void begin(const Window& window) {
         window_ = window;
         width_ = std::size_t(window.x.size());
-        if (marks_.size() < width_ * std::size_t(window.y.size())) marks_.resize(width_ * std::size_t(window.y.size()), 0);
+        if (marks_.size() < window.pixels()) marks_.resize(window.pixels(), 0);
     }
 
     void add_ring(std::span<const double> points) {
@@ -113,9 +143,9 @@ public:
             if (y0 == y1) {
                 add_horizontal(std::min(x0, x1), std::max(x0, x1), y0);
             } else if (y0 < y1) {
-                add_rising(x0, y0, x1, y1);
+                add_slope(x0, y0, x1, y1, true);
             } else {
-                add_rising(x1, y1, x0, y0);
+                add_slope(x1, y1, x0, y0, false);
             }
             x0 = x1;
             y0 = y1;
@@ -125,34 +155,35 @@ public:
     // Calls inside(x begin, x end, y) for each run of pixels within, and forgets the rings.
     template <class Inside>
     void finish(const Inside& inside) {
-        const auto width = std::size_t(window_.x.size());
-        std::uint8_t* marks = marks_.data();
+        Mark* marks = marks_.data();
         for (Index y = window_.y.begin; y < window_.y.end; ++y, marks += width_) {
-            bool odd = false;
-            for (std::size_t k = next_mark(marks, 0, width); k < width;) {
-                odd ^= (marks[k] & kCrossing) != 0;
-                const bool within = odd || (marks[k] & kOnEdge) != 0;
+            Rule rule;
+            for (std::size_t k = next_mark(marks, 0, width_); k < width_;) {
+                rule.pass(marks[k]);
+                const bool on_edge = (marks[k] & kOnEdge) != 0;
                 marks[k] = 0;
-                const std::size_t end = next_mark(marks, k + 1, width);
-                if (within) inside(window_.x.begin + Index(k), window_.x.begin + Index(odd ? end : k + 1), y);
+                const std::size_t end = next_mark(marks, k + 1, width_);
+                if (rule.inside() || on_edge) {
+                    inside(window_.x.begin + Index(k), window_.x.begin + Index(rule.inside() ? end : k + 1), y);
+                }
                 k = end;
             }
         }
     }
 
 private:
-    static constexpr std::uint8_t kCrossing = 1, kOnEdge = 2;
-
-    static std::size_t next_mark(const std::uint8_t* marks, std::size_t k, std::size_t end) {
-        for (std::uint64_t eight = 0; k + sizeof eight <= end; k += sizeof eight) {
-            std::memcpy(&eight, marks + k, sizeof eight);
-            if (eight != 0) break;
+    static std::size_t next_mark(const Mark* marks, std::size_t k, std::size_t end) {
+        constexpr std::size_t step = sizeof(std::uint64_t) / sizeof(Mark);
+        for (std::uint64_t some = 0; k + step <= end; k += step) {
+            std::memcpy(&some, marks + k, sizeof some);
+            if (some != 0) break;
         }
         while (k < end && marks[k] == 0) ++k;
         return k;
     }
 
-    void add_rising(double x0, double y0, double x1, double y1) {
+    // The edge from (x0, y0) up to (x1, y1); it belongs to the rows y0 <= y < y1, so that ends that meet count once.
+    void add_slope(double x0, double y0, double x1, double y1, bool rising) {
         const double dx = x1 - x0, dy = y1 - y0;
         Index column = dx == 0 ? x_.first_at_or_past(x0) : 0;
         Index row = std::max(y_.first_at_or_past(y_.rising() ? y0 : y1), window_.y.begin);
@@ -162,8 +193,8 @@ private:
             const double x = y == y1 ? x1 : x0 + (y - y0) * dx / dy;
             if (dx != 0) column = x_.first_at_or_past(x);
             if (column >= window_.x.end) continue;
-            std::uint8_t* marks = row_of(row);
-            if (y < y1) marks[std::max<Index>(column - window_.x.begin, 0)] ^= kCrossing;
+            Mark* marks = row_of(row);
+            if (y < y1) Rule::cross(marks[std::max<Index>(column - window_.x.begin, 0)], rising);
             if (column >= window_.x.begin && x_[column] == x) marks[column - window_.x.begin] |= kOnEdge;
         }
     }
@@ -179,12 +210,12 @@ private:
         }
     }
 
-    std::uint8_t* row_of(Index row) { return marks_.data() + width_ * std::size_t(row - window_.y.begin); }
+    Mark* row_of(Index row) { return marks_.data() + width_ * std::size_t(row - window_.y.begin); }
 
     Centres x_, y_;
     Window window_{};
     std::size_t width_ = 0;
-    std::vector<std::uint8_t> marks_;  // all 0 between polygons
+    std::vector<Mark> marks_;  // all 0 between polygons
 };
 
 struct Rotation {
@@ -384,7 +415,7 @@ private:
     }
 
     Centres x_, y_;
-    PolygonFill fill_;
+    PolygonFill<WindingRule> fill_;
     Window window_{};
     std::vector<std::uint8_t> inside_, polygon_;
 };
@@ -434,7 +465,7 @@ void rasterize_polygons(std::span<const double> points, std::span<const std::int
     require(std::all_of(points.begin(), points.end(), [](double v) { return std::isfinite(v); }), "points must be finite");
 
     const Centres xs(x), ys(y);
-    PolygonFill fill(xs, ys);
+    PolygonFill<OddRule> fill(xs, ys);
     for (std::size_t p = 0; p < labels.size(); ++p) {
         const auto rings = ring_offsets.subspan(std::size_t(polygon_offsets[p]),
                                                 std::size_t(polygon_offsets[p + 1] - polygon_offsets[p]) + 1);

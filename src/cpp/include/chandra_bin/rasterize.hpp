@@ -2,8 +2,7 @@
 //
 // A pixel belongs to a shape where its centre does. The edge rule is CIAO's: a centre exactly on an edge is inside
 // (of every shape that has this edge), and the complement of a shape leaves its edge out. Polygons close by
-// themselves; where their rings overlap or cross, a point is inside when a ray from it meets an odd number of edges.
-// Everything is computed in double precision in the coordinates of the shapes, so that "exactly" means: as computed.
+// themselves. Everything is computed in double precision in the coordinates of the shapes, so that "exactly" means: as computed.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +28,7 @@ enum class ShapeKind : std::uint8_t {
     sector,     // x, y, first angle, last angle
     rectangle,  // x low, y low, x high, y high
     point,      // x, y: holds a centre only where it is exactly there
-    polygon,    // x, y, x, y, ...: at least 3 vertices
+    polygon,    // x, y, x, y, ...: at least 3 vertices; where it crosses itself, all that it winds around (as CIAO)
     field,      // none: everywhere
 };
 inline constexpr std::size_t kShapeKinds = 10;
@@ -50,7 +49,8 @@ struct Shapes {
 void rasterize_shapes(const Shapes& shapes, const Axis& x, const Axis& y, std::uint8_t* mask);
 
 // Writes labels[p] where polygon p is (see polygon_trace.hpp for the layout), in order, later ones over earlier
-// ones; other pixels of `image` keep their values. Holes are rings like others: odd-even decides.
+// ones; other pixels of `image` keep their values. Inside is where an odd number of its
+// rings is, so that a ring in a ring is a hole, however it runs.
 // Cost: O(pixels in the bounding boxes of the polygons + rows that each edge spans).
 // Throws std::invalid_argument for offsets that do not fit, and points that are not finite.
 void rasterize_polygons(std::span<const double> points, std::span<const std::int64_t> ring_offsets,
