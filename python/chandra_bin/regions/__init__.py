@@ -35,9 +35,9 @@ __all__ = [
 def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ciao: bool = True) -> Region:
     """A region from a CIAO or DS9 file, or from a CIAO FITS region table.
 
-    ``semantics`` as in `parse_regions`. With ``for_ciao`` a `ChandraBinWarning` tells of numbers that CIAO would take
-    for physical pixels without a word: degrees, and image coordinates, in DS9 files. Raises `InputError`, naming file and
-    line, for what cannot be read.
+    ``semantics`` as in `parse_regions`. With ``for_ciao`` a `ChandraBinWarning` tells of numbers that CIAO
+    would take for physical pixels without a word: degrees, and image coordinates, in DS9 files. Raises `InputError`,
+    naming file and line, for what cannot be read.
     """
     path = Path(path)
     try:
@@ -67,6 +67,7 @@ def _warn_of_misreading(region: Region, text: str) -> None:
             continue
         if shape.system in PIXEL_SYSTEMS or ":" not in lines[shape.line - 1].split("#")[0]:
             what = "image coordinates" if shape.system in PIXEL_SYSTEMS else f"{shape.system} degrees"
-            warnings.warn(f"{region.source}: line {shape.line}: CIAO reads these {what} as physical pixels, without a word; "
-                          "give CIAO tools a converted file (chandra-bin convert)", ChandraBinWarning, stacklevel=3)
+            warnings.warn(f"{region.source}: line {shape.line}: CIAO takes these {what} for physical pixels, without a "
+                          "word; give CIAO tools a converted file (chandra-bin convert)",
+                          ChandraBinWarning, stacklevel=3)
             return

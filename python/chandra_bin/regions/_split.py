@@ -80,7 +80,7 @@ def _vertices(component: Component) -> int:
 
 
 def _cut_place(points: Floats) -> tuple[int, float] | None:
-    """Axis and value of a line that halves the vertices of a ring, or else its extent, across its longer side if it can."""
+    """Axis and value of a line that halves the vertices of a ring, or its extent, across its longer side if it can."""
     low, high = points.min(axis=0), points.max(axis=0)
     for axis in np.argsort(low - high).tolist():
         for middle in (np.median(points[:, axis]), (low[axis] + high[axis]) / 2):

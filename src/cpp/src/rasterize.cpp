@@ -239,7 +239,7 @@ struct Wedge {
 
     Wedge(double first_degrees, double last_degrees) : first(turned(first_degrees)), last(turned(last_degrees)) {}
     bool holds(double x, double y) const {
-        if (first == last || (x == 0 && y == 0)) return true;
+        if (first == last) return true;
         const double angle = turned(std::atan2(y, x) * (180 / std::numbers::pi));
         return first <= last ? first <= angle && angle <= last : angle >= first || angle <= last;
     }
@@ -364,7 +364,7 @@ public:
                 const Wedge wedge(p[4], p[5]);
                 return keep_where(complement, [=](double x, double y) {
                     const double r2 = squared(x - p[0], y - p[1]);
-                    return p[2] * p[2] <= r2 && r2 <= p[3] * p[3] && wedge.holds(x - p[0], y - p[1]);
+                    return p[2] * p[2] <= r2 && r2 <= p[3] * p[3] && (r2 == 0 || wedge.holds(x - p[0], y - p[1]));
                 });
             }
             case ShapeKind::sector: {

@@ -25,7 +25,7 @@ enum class ShapeKind : std::uint8_t {
     box,        // x, y, width along the angle, height across it, angle
     annulus,    // x, y, inner radius <= outer radius; both circles belong to it
     pie,        // x, y, inner radius <= outer radius, first angle, last angle (counter-clockwise; equal modulo 360: all)
-    sector,     // x, y, first angle, last angle
+    sector,     // x, y, first angle, last angle; the point itself counts as in direction 0, as in CIAO
     rectangle,  // x low, y low, x high, y high
     point,      // x, y: holds a centre only where it is exactly there
     polygon,    // x, y, x, y, ...: at least 3 vertices; where it crosses itself, all that it winds around (as CIAO)
