@@ -221,6 +221,13 @@ class ImageCoords:
         x, y = self.image_to_physical(-0.5, -0.5)
         return float(x), float(y)
 
+    @property
+    def pixel_area_arcsec2(self) -> float:
+        """Area of a pixel on the sky at the reference point, in arcsec^2."""
+        from astropy.wcs.utils import proj_plane_pixel_area
+
+        return float(proj_plane_pixel_area(self._need_sky())) * 3600.0**2
+
     def _frame(self, name: str | None) -> Any:
         return self.frame if name is None else sky_frame(name)
 

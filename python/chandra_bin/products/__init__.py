@@ -13,8 +13,8 @@ from .smoothed import (
     apply_scale,
     make_scale,
     smooth_expcorr,
-    smooth_exposure,
     smooth_expmap,
+    smooth_exposure,
     smooth_gaussian,
     smooth_tophat,
 )
@@ -30,8 +30,8 @@ __all__ = [
     "paint_fits",
     "paint_table",
     "smooth_expcorr",
-    "smooth_exposure",
     "smooth_expmap",
+    "smooth_exposure",
     "smooth_gaussian",
     "smooth_tophat",
 ]

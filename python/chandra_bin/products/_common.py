@@ -1,5 +1,6 @@
 """What all products share: their history, and masks read from files."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..binning import automask as find_empty_blocks
-from ..errors import InputError
-from ..images import Image, read_image, read_like
+from chandra_bin.binning import ContourBins
+from chandra_bin.binning import automask as find_empty_blocks
+from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.images import Image, read_image, read_like
 
 Parameters = Mapping[str, object]
 
@@ -27,27 +29,22 @@ class Exposures:
 
 def program() -> str:
     """Name and version, as products hold them."""
-    from .. import __version__
+    from chandra_bin import __version__
 
     return f"chandra-bin {__version__}"
 
 
 def history(command: str, parameters: Parameters) -> list[str]:
     """Lines of HISTORY: the program, its version, and every parameter."""
-    return [f"{program()}: {command}", *(f"  {name} = {value}" for name, value in plain(parameters).items())]
+    words = {None: "none", True: "yes", False: "no"}
+    lines = (f"  {name} = {words[value] if value is None or isinstance(value, bool) else value}"
+             for name, value in plain(parameters).items())
+    return [f"{program()}: {command}", *lines]
 
 
 def plain(parameters: Parameters) -> dict[str, Any]:
-    """Parameters as products hold them: files without their folders, and "none" for what was not given."""
-    return {name: _plain_value(value) for name, value in parameters.items()}
-
-
-def _plain_value(value: object) -> object:
-    if isinstance(value, Path):
-        return value.name
-    if value is None:
-        return "none"
-    return "yes" if value is True else "no" if value is False else value
+    """Parameters as products hold them: files without their folders."""
+    return {name: value.name if isinstance(value, Path) else value for name, value in parameters.items()}
 
 
 @contextmanager
@@ -68,7 +65,8 @@ def read_mask(path: Path, image: Image) -> NDArray[np.int16]:
     """A mask file in contbin's sense: 0 excluded, 1 used, 2 and more may start a bin but never join one."""
     values = np.nan_to_num(read_like(path, image, "mask").data, nan=0)
     limits = np.iinfo(np.int16)
-    return np.trunc(np.clip(values, limits.min, limits.max)).astype(np.int16)
+    mask: NDArray[np.int16] = np.trunc(np.clip(values, limits.min, limits.max)).astype(np.int16)
+    return mask
 
 
 def mask_values(image: Image, path: Path | None, automask: bool) -> NDArray[np.int16]:
@@ -78,6 +76,23 @@ def mask_values(image: Image, path: Path | None, automask: bool) -> NDArray[np.i
     if automask:
         return np.where(find_empty_blocks(image.data), 0, 1).astype(np.int16)
     return np.ones(image.data.shape, dtype=np.int16)
+
+
+def check_counts(image: Image, mask: NDArray[np.int16], constrain: float | None) -> None:
+    """Raises `InputError` where every pixel that is used is zero; warns of a constraint that no disc meets."""
+    used = image.data[mask > 0]
+    if used.size and not used.any():
+        raise InputError(f"{image.path}: all {used.size} pixels that are used are zero; nothing can be binned")
+    if constrain is not None and 0 < constrain < 1:
+        warnings.warn(f"the constraint is {constrain:g}: below 1, not even a disc meets it", ChandraBinWarning,
+                      stacklevel=3)
+
+
+def warn_of_stuck_bins(bins: ContourBins) -> None:
+    """Warns of bins that stay below the threshold because they touch no bin that could take them."""
+    if bins.stuck:
+        warnings.warn(f"{bins.stuck} bins below the threshold touch no other bin and stay as they are",
+                      ChandraBinWarning, stacklevel=3)
 
 
 def read_binmap(path: Path) -> tuple[Image, NDArray[np.int32]]:

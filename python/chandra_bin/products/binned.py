@@ -10,18 +10,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binning import ContourBins, contour_bin
-from ..boxes import cover_with_boxes, region_texts
-from ..errors import InputError
-from ..images import Image, read_image, read_like
-from ..outputs import Outputs
-from ..plots import bins_png
-from ..wcs import ImageCoords
-from ._common import Exposures, Parameters, about, history, mask_values, plain, program, read_like_if_given
+from chandra_bin.binning import ContourBins, contour_bin
+from chandra_bin.boxes import cover_with_boxes, region_texts
+from chandra_bin.errors import InputError
+from chandra_bin.images import Image, read_image, read_like
+from chandra_bin.outputs import Outputs
+from chandra_bin.plots import bins_png
+from chandra_bin.wcs import ImageCoords
+
+from ._common import (
+    Exposures,
+    Parameters,
+    about,
+    check_counts,
+    history,
+    mask_values,
+    plain,
+    program,
+    read_like_if_given,
+    warn_of_stuck_bins,
+)
 from .contbin import write_contbin_files
 
 if TYPE_CHECKING:
-    from astropy.table import Table
+    from astropy.table import QTable
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +96,7 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
         exposures = _exposures(pixels, background, background_expmap, background_scale, expmap)
         masked = mask_values(pixels, mask, automask)
         masked[exposures.excluded] = 0
+        check_counts(pixels, masked, constrain)
         with about(image):
             bins = contour_bin(
                 pixels.data, sn=sn if counts is None else counts, target="sn" if counts is None else "counts",
@@ -96,6 +109,7 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
                 threads=threads, progress=progress)
             table = bins.table_with(coords)
         masked[bins.use == 0] = 0
+        warn_of_stuck_bins(bins)
         write_contbin_files(outputs, bins, masked, pixels, history("bin", parameters), contbin_files)
         outputs.write(table_file, _ecsv(table, parameters))
         for b, text in enumerate(_region_texts(bins, coords)):
@@ -146,10 +160,11 @@ def _positive(path: Path, image: Image, name: str, excluded: NDArray[np.bool_]) 
     return np.where(without, 1, values)
 
 
-def _ecsv(table: "Table", parameters: Parameters) -> str:
+def _ecsv(table: "QTable", parameters: Parameters) -> str:
     """The bin table as an ECSV text, with the parameters among its metadata."""
-    described = table.copy(copy_data=False)
-    described.meta = {"program": program(), "parameters": plain(parameters)}
+    from astropy.table import Table
+
+    described = Table(table, meta={"program": program(), "parameters": plain(parameters)})
     text = io.StringIO()
     described.write(text, format="ascii.ecsv")
     return text.getvalue()

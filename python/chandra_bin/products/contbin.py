@@ -3,16 +3,26 @@
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..binning import ContourBins, contour_bin
-from ..errors import ChandraBinWarning
-from ..histograms import histogram_qdp
-from ..images import Image, product_header, read_image, read_like, write_image
-from ..outputs import Outputs
-from ._common import Exposures, about, history, mask_values, read_like_if_given
+from chandra_bin.binning import ContourBins, contour_bin
+from chandra_bin.errors import ChandraBinWarning
+from chandra_bin.histograms import histogram_qdp
+from chandra_bin.images import Image, product_header, read_image, read_like, write_image
+from chandra_bin.outputs import Outputs
+
+from ._common import (
+    Exposures,
+    about,
+    check_counts,
+    history,
+    mask_values,
+    read_like_if_given,
+    warn_of_stuck_bins,
+)
 
 # The original clips exposures from below.
 _LEAST_EXPOSURE = np.float32(1e-7)
@@ -49,9 +59,11 @@ def contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = 
         exposures = _exposures(counts, background, expmap, bgexpmap)
         masked = mask_values(counts, mask, automask)
         masked[exposures.excluded] = 0
+        constrain = constrainval if constrainfill else None
+        check_counts(counts, masked, constrain)
         with about(image):
             bins = contour_bin(
-                counts.data, sn=sn, smooth_sn=smoothsn, constrain=constrainval if constrainfill else None,
+                counts.data, sn=sn, smooth_sn=smoothsn, constrain=constrain,
                 background=None if background is None else background.data,
                 exposure=exposures.image, background_exposure=exposures.background,
                 noise=read_like_if_given(noisemap, counts, "noise map"),
@@ -59,6 +71,7 @@ def contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = 
                 mask=masked < 1, seed_only=masked > 1, bin_up=binup, scrub=not noscrub, scrub_large=scrublarge,
                 threads=threads, progress=progress)
         masked[bins.use == 0] = 0
+        warn_of_stuck_bins(bins)
         write_contbin_files(outputs, bins, masked, counts, history("contbin", parameters), files)
     return bins
 
@@ -67,8 +80,8 @@ def write_contbin_files(outputs: Outputs, bins: ContourBins, mask: NDArray[np.in
                         lines: list[str], files: list[Path]) -> None:
     """Writes the original's six products: signal, S/N, binmap and mask images, S/N and signal histograms."""
     header = product_header(image.header, lines)
-    pictures = (bins.signal_image, bins.sn_image, bins.binmap, mask)
-    for path, pixels in zip(files[:4], pictures, strict=True):
+    images: list[NDArray[Any]] = [bins.signal_image, bins.sn_image, bins.binmap, mask]
+    for path, pixels in zip(files[:4], images, strict=True):
         with outputs.open(path) as file:
             write_image(file, pixels, header)
     outputs.write(files[4], histogram_qdp(bins.sn, "Signal:Noise"))

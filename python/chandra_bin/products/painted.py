@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ChandraBinWarning, InputError
-from ..images import Image, product_header, write_image
-from ..outputs import Outputs
+from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.images import Image, product_header, write_image
+from chandra_bin.outputs import Outputs
+
 from ._common import Parameters, history, read_binmap
 
 if TYPE_CHECKING:

@@ -5,11 +5,12 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..boxes import cover_with_boxes, region_texts
-from ..errors import ChandraBinWarning, InputError
-from ..images import Image
-from ..outputs import Outputs
-from ..wcs import ImageCoords
+from chandra_bin.boxes import cover_with_boxes, region_texts
+from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.images import Image
+from chandra_bin.outputs import Outputs
+from chandra_bin.wcs import ImageCoords
+
 from ._common import about, read_binmap
 
 logger = logging.getLogger(__name__)
@@ -36,12 +37,12 @@ def make_region_files(binmap: Path, *, minx: float | None = None, miny: float | 
     """
     image, labels = read_binmap(binmap)
     with about(binmap):
-        header_x, header_y, header_bin = _grid(image, bin)
         boxes = cover_with_boxes(labels)
+        if not boxes.numbered:
+            raise InputError("no pixel is in bin 0; bins must be numbered from 0")
+        header_x, header_y, header_bin = _grid(image, bin)
     grid = (header_x if minx is None else minx, header_y if miny is None else miny, header_bin)
     texts = list(region_texts(boxes, grid[:2], (grid[2], grid[2])))
-    if not texts:
-        raise InputError(f"{binmap}: no pixel is in bin 0; bins must be numbered from 0")
     if boxes.numbered < len(boxes):
         _warn(f"{binmap}: no pixel is in bin {boxes.numbered}; bins above it get no region file")
     with Outputs(clobber=True) as outputs:

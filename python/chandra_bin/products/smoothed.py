@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import smoothing
-from ..errors import InputError
-from ..images import Image, product_header, read_image, read_like, write_image
-from ..outputs import Outputs
+from chandra_bin import smoothing
+from chandra_bin.errors import InputError
+from chandra_bin.images import Image, product_header, read_image, read_like, write_image
+from chandra_bin.outputs import Outputs
+
 from ._common import Parameters, about, history, read_like_if_given, read_mask
 
 Progress = Callable[[float], None] | None
@@ -24,12 +25,19 @@ _FILL = -2
 
 def smooth_tophat(image: Path, *, out: Path = Path("acsmooth.fits"), bg: Path | None = None, mask: Path | None = None,
                   sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
-    """The mean over the smallest disc that reaches the S/N (``accumulate_smooth``)."""
+    """The mean over the smallest disc that reaches the S/N (``accumulate_smooth``).
+
+    A background is scaled by the ratio of the images' EXPOSURE keywords.
+    """
     parameters = {"image": image, "bg": bg, "mask": mask, "sn": sn}
     counts = read_image(image)
+    background = None if bg is None else read_like(bg, counts, "background")
     with about(image):
-        smoothed = smoothing.smooth(counts.data, sn=sn, background=read_like_if_given(bg, counts, "background"),
-                                    mask=_excluded(mask, counts), threads=threads, progress=progress)
+        smoothed = smoothing.smooth(
+            counts.data, sn=sn, background=None if background is None else background.data,
+            exposure=None if background is None else counts.number("EXPOSURE", 1.0),
+            background_exposure=None if background is None else background.number("EXPOSURE", 1.0),
+            mask=_excluded(mask, counts), threads=threads, progress=progress)
     _write(out, smoothed, counts, "smooth tophat", parameters)
 
 
@@ -47,7 +55,7 @@ def smooth_expmap(expcorr: Path, expmap: Path, *, out: Path = Path("acsmooth.fit
 
 def smooth_expcorr(image: Path, expcorr: Path, *, out: Path = Path("acsmooth.fits"), mask: Path | None = None,
                    sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
-    """The mean of an exposure-corrected image over discs with sn² counts in ``image`` (``accumulate_smooth_expcorr``)."""
+    """The mean of an exposure-corrected image over discs of sn² counts in ``image`` (``accumulate_smooth_expcorr``)."""
     parameters = {"image": image, "expcorr": expcorr, "mask": mask, "sn": sn}
     counts = read_image(image)
     corrected = read_like(expcorr, counts, "exposure-corrected image")
@@ -87,24 +95,24 @@ def smooth_exposure(image: Path, *, out: Path = Path("expsmooth.fits"), bg: Path
     _write(out, smoothed, counts, "smooth exposure", parameters)
 
 
-def make_scale(image: Path, *, scale: Path = Path("acscale.fits"), bkg: Path | None = None, mask: Path | None = None,
+def make_scale(image: Path, *, out: Path = Path("acscale.fits"), bg: Path | None = None, mask: Path | None = None,
                sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
     """The least r² (int32) whose disc reaches the S/N (``accumulate_counts``).
 
     Mask values above 0 are summed; -2 marks point sources: pixels that are not summed but get a scale.
     """
-    parameters = {"image": image, "bkg": bkg, "mask": mask, "sn": sn}
+    parameters = {"image": image, "bg": bg, "mask": mask, "sn": sn}
     counts = read_image(image)
     values = None if mask is None else read_mask(mask, counts)
     with about(image):
         scales = smoothing.counts_scale(
-            counts.data, sn=sn, background=read_like_if_given(bkg, counts, "background"),
+            counts.data, sn=sn, background=read_like_if_given(bg, counts, "background"),
             mask=None if values is None else values <= 0, fill=None if values is None else values == _FILL,
             threads=threads, progress=progress)
-    _write(scale, scales, counts, "smooth scale", parameters)
+    _write(out, scales, counts, "smooth scale", parameters)
 
 
-def apply_scale(image: Path, *, scale: Path = Path("acscale.fits"), applied: Path = Path("applied.fits"),
+def apply_scale(image: Path, *, out: Path = Path("applied.fits"), scale: Path = Path("acscale.fits"),
                 mask: Path | None = None, gaussian: bool = False, threads: int = 1,
                 progress: Progress = None) -> None:
     """Averages an image over the discs of a scale image (``accumulate_counts --apply``)."""
@@ -118,7 +126,7 @@ def apply_scale(image: Path, *, scale: Path = Path("acscale.fits"), applied: Pat
         smoothed = smoothing.apply_scale(pixels.data, scales.data, gaussian=gaussian,
                                          mask=None if values is None else values <= 0,
                                          threads=threads, progress=progress)
-    _write(applied, smoothed, pixels, "smooth apply", parameters)
+    _write(out, smoothed, pixels, "smooth apply", parameters)
 
 
 def _excluded(path: Path | None, image: Image) -> NDArray[np.bool_] | None:

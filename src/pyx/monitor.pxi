@@ -1,12 +1,13 @@
-"""Ctrl-C and progress for long kernels.
-
-A kernel polls its ``Control`` from the thread that called it. The poll takes the GIL at most ten times a second, lets
-Python run its signal handlers and tells the caller's ``progress(fraction)``; whatever they raise stops the
-kernel (``Cancelled``, a ``RuntimeError`` here) and is raised again when the ``with`` block of the ``Monitor`` ends.
-"""
+# Ctrl-C and progress for long kernels: to be included by the modules of such kernels.
+#
+# A kernel polls its Control from the thread that called it. The poll takes the GIL at most ten times a second, lets
+# Python run its signal handlers and tells the caller's progress(fraction); whatever they raise stops the kernel
+# (Cancelled, a RuntimeError here) and is raised again when the `with` block of the Monitor ends.
 
 from cpython.exc cimport PyErr_CheckSignals
 from libcpp cimport bool
+
+from control cimport Control
 
 
 cdef extern from *:
@@ -17,6 +18,11 @@ cdef extern from *:
     }
     """
     double chandra_bin_seconds() noexcept nogil
+
+
+cdef struct PollState:
+    void* monitor
+    double last
 
 
 cdef bool ask(void* data, double fraction) noexcept with gil:
@@ -42,6 +48,10 @@ cdef bool poll(void* data, double fraction) noexcept nogil:
 
 cdef class Monitor:
     """Watches one call of one kernel; ``progress`` is called with the fraction done, 0 to 1, or is None."""
+
+    cdef PollState state
+    cdef object progress
+    cdef object error
 
     def __cinit__(self, progress=None):
         self.progress = progress

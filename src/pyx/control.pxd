@@ -5,15 +5,3 @@ cdef extern from "chandra_bin/control.hpp" namespace "chandra_bin" nogil:
     cdef cppclass Control:
         bool (*poll)(void* data, double fraction) noexcept nogil
         void* data
-
-
-cdef struct PollState:
-    void* monitor
-    double last
-
-
-cdef class Monitor:
-    cdef PollState state
-    cdef object progress
-    cdef object error
-    cdef Control control(self)

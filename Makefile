@@ -1,0 +1,54 @@
+# Everything happens inside the checkout: .venv, build and demo-output (and pip's cache, wherever that is).
+# Needs Python 3.11 or newer, a C++20 compiler and git; pip brings cmake and ninja along.
+
+PYTHON ?= python3
+JOBS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+
+# What the installed package is made of: a change installs it anew.
+SOURCES := pyproject.toml CMakeLists.txt $(shell find src python -type f -not -name '*.pyc')
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long bench lint clean
+
+help:  ## Show the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/made:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/installed: $(VENV)/made $(SOURCES)
+	$(BIN)/python -m pip install --quiet .
+	@touch $@
+
+$(VENV)/tested-with: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --group test
+	@touch $@
+
+$(VENV)/checked-with: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --group check
+	@touch $@
+
+demo: $(VENV)/installed  ## Simulate a cluster and bin it into demo-output/
+	@$(BIN)/python examples/demo.py demo-output
+
+test: $(VENV)/tested-with  ## Run the tests (a few minutes)
+	$(BIN)/python -m pytest -n $(JOBS) -q -m "not long"
+
+test-long: $(VENV)/tested-with  ## Run all tests, the long ones too
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n $(JOBS) -q
+
+bench: $(VENV)/installed  ## Time the kernels, beside contbin where there is one (CONTBIN=...)
+	$(BIN)/python -m benchmarks
+
+lint: $(VENV)/checked-with  ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/cython-lint src/pyx
+
+clean:  ## Remove what the other targets made
+	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

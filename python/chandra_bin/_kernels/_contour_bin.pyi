@@ -1,0 +1,25 @@
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.float32]
+
+def contour_bin(
+    counts: Image,
+    background: Image | None,
+    ratio: Image | None,
+    constant_ratio: float,
+    noise: Image | None,
+    use: NDArray[np.uint8],
+    smoothed: Image,
+    target_counts: bool,
+    threshold: float,
+    constrain: float,
+    bin_up: bool,
+    scrub: bool,
+    scrub_large: float,
+    threads: int,
+    progress: Callable[[float], object] | None,
+    binmap: NDArray[np.int32],
+) -> tuple[list[tuple[float, float, float, float, float]], int]: ...

@@ -1,0 +1,216 @@
+"""Contour binning (Sanders 2006, MNRAS 371, 829): `contour_bin`, what it returns, and contbin's automatic mask."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._arrays import as_image
+from ._images import KernelImages
+from ._kernels import _contour_bin, _smooth
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+
+    from .wcs import ImageCoords
+
+Image = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+__all__ = ["ContourBins", "automask", "contour_bin"]
+
+AUTOMASK_BLOCK = 8
+
+
+@dataclass(frozen=True, eq=False)
+class ContourBins:
+    """The bins of an image. Per-bin arrays are indexed by bin number.
+
+    Attributes
+    ----------
+    binmap
+        (ny, nx) int32: the bin of each pixel, -1 outside.
+    smoothed
+        (ny, nx) float32: the smoothed image that the bins follow, counts a pixel.
+    use
+        (ny, nx) uint8: 0 excluded, 1 used, 2 could start a bin only.
+    npix, counts, background, signal, noise, sn
+        Pixels; counts, expected background counts, their difference, its 1-sigma noise, and their ratio.
+    reached
+        Whether the bin reached its threshold.
+    stuck
+        How many bins below the threshold touch no bin they could have been given to.
+    """
+
+    binmap: NDArray[np.int32]
+    smoothed: Image
+    use: NDArray[np.uint8]
+    npix: NDArray[np.int64]
+    counts: Floats
+    background: Floats
+    signal: Floats
+    noise: Floats
+    sn: Floats
+    reached: NDArray[np.bool_]
+    stuck: int = field(default=0)
+
+    def __len__(self) -> int:
+        """The number of bins."""
+        return len(self.npix)
+
+    def paint(self, values: ArrayLike, outside: float = np.nan, dtype: type[np.generic] = np.float32) -> NDArray[np.generic]:
+        """An image (ny, nx) of one value a bin, ``outside`` where there is none."""
+        column = np.append(np.asarray(values), outside).astype(dtype)
+        return column[self.binmap]  # -1, outside, is the last
+
+    @property
+    def signal_image(self) -> Image:
+        """(ny, nx) float32: net counts a pixel of each bin, -1 outside (contbin_out.fits)."""
+        return self.paint(self.signal / self.npix, outside=-1)
+
+    @property
+    def sn_image(self) -> Image:
+        """(ny, nx) float32: signal-to-noise of each bin, -1 outside (contbin_sn.fits)."""
+        return self.paint(self.sn, outside=-1)
+
+    @cached_property
+    def table(self) -> "QTable":
+        """The bin table in pixels: see `table_with` for physical and sky coordinates."""
+        return self.table_with(None)
+
+    def table_with(self, coords: "ImageCoords | None") -> "QTable":
+        """One row a bin, with units; the image's coordinates, where it has them, add columns.
+
+        ``x``, ``y`` are the mean pixel position (array coordinates: the first pixel's centre is 0), ``brightness`` net counts a
+        pixel, ``elongation`` the square root of the ratio of the second moments along and across (1/12 pixel^2
+        added to each: a row of n pixels has n). ``x_phys``, ``y_phys``, ``ra``, ``dec`` are the same place in physical
+        and sky coordinates.
+        """
+        from astropy import units as u
+        from astropy.table import QTable
+
+        x, y, elongation = bin_shapes(self.binmap, self.npix)
+        table = QTable()
+        table["bin"] = np.arange(len(self))
+        table["npix"] = self.npix
+        for name in ("counts", "background", "signal", "noise"):
+            table[name] = getattr(self, name) * u.count
+        table["sn"] = self.sn
+        table["brightness"] = self.signal / self.npix * (u.count / u.pixel)
+        table["x"] = x * u.pixel
+        table["y"] = y * u.pixel
+        if coords is not None and coords.physical is not None:
+            table["x_phys"], table["y_phys"] = coords.image_to_physical(x, y) * u.pixel
+        if coords is not None and coords.sky is not None:
+            table["ra"], table["dec"] = coords.image_to_sky(x, y) * u.deg
+        table["area_px"] = self.npix * u.pixel
+        if coords is not None and coords.sky is not None:
+            table["area_arcsec2"] = self.npix * coords.pixel_area_arcsec2 * u.arcsec**2
+        table["elongation"] = elongation
+        table["reached"] = self.reached
+        return table
+
+
+def bin_shapes(binmap: NDArray[np.int32], npix: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+    """Mean x, mean y (array coordinates) and elongation of each bin."""
+    rows, columns = np.nonzero(binmap >= 0)
+    labels = binmap[rows, columns]
+
+    def mean(values: Floats) -> Floats:
+        return np.bincount(labels, values, minlength=len(npix)) / npix
+
+    x, y = mean(columns.astype(float)), mean(rows.astype(float))
+    dx, dy = columns - x[labels], rows - y[labels]
+    xx, yy, xy = mean(dx * dx) + 1 / 12, mean(dy * dy) + 1 / 12, mean(dx * dy)
+    middle, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    return x, y, np.sqrt((middle + half) / (middle - half))
+
+
+def automask(counts: ArrayLike) -> NDArray[np.bool_]:
+    """contbin's ``--automask``: True (excluded) in 8 x 8 blocks, aligned to the first pixel, that hold nothing."""
+    image = as_image(counts, "counts")
+    ny, nx = image.shape
+    starts_y, starts_x = np.arange(0, ny, AUTOMASK_BLOCK), np.arange(0, nx, AUTOMASK_BLOCK)
+    sums = np.add.reduceat(np.add.reduceat(np.nan_to_num(image).astype(float), starts_y, axis=0), starts_x, axis=1)
+    empty = np.abs(sums) < 1e-5
+    return np.repeat(np.repeat(empty, AUTOMASK_BLOCK, axis=0), AUTOMASK_BLOCK, axis=1)[:ny, :nx]
+
+
+def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, constrain: float | None = None,
+                background: ArrayLike | None = None, exposure: ArrayLike | None = None,
+                background_exposure: ArrayLike | None = None, noise: ArrayLike | None = None,
+                smoothed: ArrayLike | None = None, mask: ArrayLike | None = None,
+                seed_only: ArrayLike | None = None, target: Literal["sn", "counts"] = "sn", bin_up: bool = False,
+                scrub: bool = True, scrub_large: float | None = None, threads: int = 1,
+                progress: Callable[[float], object] | None = None) -> ContourBins:
+    """Bin an image along the contours of its smoothed surface brightness (Sanders 2006, MNRAS 371, 829).
+
+    The image is smoothed to ``smooth_sn`` (see `chandra_bin.smooth`). The brightest pixel not yet in a bin starts one, which
+    takes the neighbouring pixel nearest to it in smoothed brightness until its signal-to-noise reaches ``sn``; bins that
+    fall short are given away pixel by pixel. Pixels, ties and bin numbers are those of contbin 1.7.
+
+    Parameters
+    ----------
+    counts, background, exposure, background_exposure, noise
+        As for `chandra_bin.smooth`, which states the signal-to-noise (equations 1 to 4 of the paper).
+    sn
+        Threshold of a bin: its signal-to-noise, or its net counts with ``target="counts"``.
+    smooth_sn
+        Signal-to-noise of the smoothing.
+    constrain
+        Geometric constraint (section 2.3): a bin of n pixels takes only pixels nearer to its flux-weighted
+        centroid than ``constrain`` times the radius of a disc of n pixels. None: no constraint; 1 to 3 are usual.
+    smoothed
+        Follow this image instead of smoothing.
+    mask, seed_only
+        Boolean: True where a pixel is excluded; where it may start a bin but never join one.
+    bin_up
+        Start from the faintest pixel instead.
+    scrub
+        False keeps bins that fall short, and numbers in order of creation.
+    scrub_large
+        Empty bins that hold this fraction of all binned pixels or more (0 to 1).
+    threads
+        Never changes a pixel.
+    progress
+        Called now and then with the fraction done.
+
+    Returns
+    -------
+    ContourBins
+        The binmap, the smoothed image, and the bins' counts and signal-to-noise.
+
+    Raises
+    ------
+    InputError
+        Where an input is unusable: shapes that differ, infinite pixels, thresholds that are not positive, no pixel left.
+    """
+    for name, value in (("sn", sn), ("smooth_sn", smooth_sn), ("constrain", constrain), ("scrub_large", scrub_large)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise InputError(f"{name} is {value:g}: it must be positive")
+    if target not in ("sn", "counts"):
+        raise InputError(f"target is {target!r}: it must be 'sn' or 'counts'")
+    images = KernelImages.check(counts, background, exposure, background_exposure, noise, mask, seed_only)
+    arrays = (images.counts, images.background, images.ratio, images.constant_ratio, images.noise, images.use)
+    share = 0.0 if smoothed is not None else 0.5
+    if smoothed is None:
+        aim = np.empty_like(images.counts)
+        _smooth.smooth(*arrays, smooth_sn, threads, progress and (lambda done: progress(share * done)), aim)
+    else:
+        aim = as_image(smoothed, "smoothed", shape=images.counts.shape)
+        if not np.isfinite(aim[images.use > 0]).all():
+            raise InputError("smoothed has NaN or infinite pixels where the image is used")
+    binmap = np.empty(aim.shape, dtype=np.int32)
+    sums, stuck = _contour_bin.contour_bin(
+        *arrays, aim, target == "counts", sn, constrain or 0.0, bin_up, scrub, scrub_large or 0.0, threads,
+        progress and (lambda done: progress(share + (1 - share) * done)), binmap)
+    npix, total, behind, signal, variance = np.array(sums, dtype=np.float64).reshape(-1, 5).T
+    # contbin's guard against bins without noise, its (S/N)^2 then being 1e-7.
+    sn2 = np.where(variance < 1e-7, 1e-7, signal * signal / np.maximum(variance, 1e-7))
+    return ContourBins(
+        binmap, aim, images.use, npix.astype(np.int64), total, behind, signal, np.sqrt(np.maximum(variance, 0)),
+        np.sqrt(sn2), signal >= sn if target == "counts" else sn2 >= sn * sn, stuck)

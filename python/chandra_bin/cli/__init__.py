@@ -1,0 +1,55 @@
+"""The command ``chandra-bin``: parses, calls, prints one summary, and gives an exit code. No science, no files.
+
+Exit codes: 0 done, 1 some part failed, 2 bad input, 130 interrupted; the commands that stand in for programs of the
+original suite give its 1 for bad input. Commands are imported when they are called, and what they need when they
+run, so that ``chandra-bin --help`` is quick.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from ._command import CommandError, LazyGroup, print_version
+
+# Modules of the commands, and the line that --help has for each.
+COMMANDS = {
+    "bin": ("_bin", "Bin an image: binmap, S/N map, bin table, region files and a picture."),
+    "contbin": ("_contbin", "Bin an image with the options and files of the original contbin."),
+    "smooth": ("_smooth", "Smooth an image adaptively, with a method for each of the original's programs."),
+    "make-region-files": ("_regions", "Write a region file for each bin of a binmap, as boxes."),
+    "paint": ("_paint", "Paint results of fits, or columns of a table, into images of the bins."),
+}
+
+
+@click.group(cls=LazyGroup, package=__name__, commands_at=COMMANDS,
+             context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version,
+              help="Show the version and exit.")
+def cli() -> None:
+    """Contour binning, adaptive smoothing and region files for X-ray images."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs a command line; what goes wrong becomes one line on stderr and an exit code."""
+    try:
+        code = cli.main(args=list(arguments) or ["--help"], prog_name="chandra-bin", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except CommandError as failure:
+        click.echo(failure, err=True)
+        return failure.code
+    except click.Abort:
+        click.echo("chandra-bin: interrupted", err=True)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, which is its right
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def main() -> NoReturn:
+    """The entry point; SIGTERM, as batch systems send it, ends a run as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,194 @@
+"""What all commands share: how they are found, fail, warn, and show progress."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chandra_bin.errors import ChandraBinError, ChandraBinWarning
+
+# Set to anything, a failure shows where it came from: for reports of bugs.
+TRACEBACK_VARIABLE = "CHANDRA_BIN_TRACEBACK"
+
+
+class CommandError(Exception):
+    """The end of a run: what to tell the user, and the exit code."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@contextmanager
+def failures(context: click.Context, bad_input: int = 2, usage: bool = False) -> Iterator[None]:
+    """Turns whatever goes wrong into a `CommandError` with one line (after the usage, where that is asked for)."""
+    try:
+        yield
+    except (click.Abort, click.exceptions.Exit, CommandError, BrokenPipeError):
+        raise
+    except click.UsageError as error:
+        where = error.ctx or context
+        line = f"{where.command_path}: error: {_one_line(error.format_message())} (see {where.command_path} --help)"
+        raise CommandError(f"{where.get_usage()}\n{line}" if usage else line, bad_input) from error
+    except ChandraBinError as error:
+        _show_traceback()
+        raise CommandError(f"{context.command_path}: error: {_one_line(str(error))}", bad_input) from error
+    except KeyboardInterrupt:
+        raise CommandError(f"{context.command_path}: interrupted", 130) from None
+    except MemoryError as error:
+        raise CommandError(f"{context.command_path}: error: not enough memory", 1) from error
+    except Exception as error:
+        _show_traceback()
+        raise CommandError(f"{context.command_path}: unexpected error: {type(error).__name__}: {_one_line(str(error))} "
+                      f"(please report it with what {TRACEBACK_VARIABLE}=1 shows)", 1) from error
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _show_traceback() -> None:
+    if os.environ.get(TRACEBACK_VARIABLE):
+        import traceback
+
+        traceback.print_exc()
+
+
+class _Failing(click.Command):
+    """A command whose failures are one line."""
+
+    bad_input = 2
+    shows_usage = False
+
+    def make_context(self, info_name: str | None, args: list[str], parent: click.Context | None = None,
+                     **extra: Any) -> click.Context:
+        context = click.Context(self, info_name=info_name, parent=parent)
+        with failures(context, self.bad_input, self.shows_usage):
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with failures(ctx, self.bad_input, self.shows_usage), _warnings_as_lines():
+            return super().invoke(ctx)
+
+
+class Command(_Failing):
+    """A command of ours: bad input is 2."""
+
+
+class SuiteCommand(_Failing):
+    """A command that stands in for a program of the original suite: bad input is 1, wrong options show the usage."""
+
+    bad_input = 1
+    shows_usage = True
+
+
+class SuiteGroup(SuiteCommand, click.Group):
+    """Such commands under one name."""
+
+
+class LazyGroup(_Failing, click.Group):
+    """A group whose commands are imported when they are called: ``commands_at`` holds their modules and help lines."""
+
+    def __init__(self, *args: Any, package: str, commands_at: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._package = package
+        self._commands_at = commands_at
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(self._commands_at)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in self._commands_at:
+            return None
+        module, _ = self._commands_at[cmd_name]
+        command: click.Command = import_module(f".{module}", self._package).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self._commands_at.items()])
+
+
+def print_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:
+    """The callback of ``--version``."""
+    if asked:
+        from chandra_bin import __version__
+
+        click.echo(f"chandra-bin {__version__}")
+        context.exit()
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Our warnings as lines on stderr; those of libraries say nothing to a user and are dropped."""
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+        warnings.simplefilter("always", ChandraBinWarning)
+        warnings.showwarning = lambda message, *_: click.echo(f"warning: {_one_line(str(message))}", err=True)
+        yield
+
+
+@contextmanager
+def told(quiet: bool, doing: str) -> Iterator[Callable[[float], None] | None]:
+    """Shows log lines, and progress where stderr is a terminal: yields what takes the fraction done, or None."""
+    logger = logging.getLogger("chandra_bin")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("note: %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    try:
+        if quiet or not sys.stderr.isatty():
+            yield None
+        else:
+            with _progress_bar(doing) as progress:
+                yield progress
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+@contextmanager
+def _progress_bar(doing: str) -> Iterator[Callable[[float], None]]:
+    from tqdm import tqdm
+
+    tqdm.monitor_interval = 0  # no thread beside those of the kernels
+    layout = "{desc} {percentage:3.0f}% |{bar}| {elapsed} (left: {remaining})"
+    with tqdm(total=1.0, desc=doing, bar_format=layout, leave=False, dynamic_ncols=True) as bar:
+
+        def show(fraction: float) -> None:
+            bar.update(fraction - bar.n)
+
+        yield show
+
+
+def usable_cores() -> int:
+    """The number of cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def file_option(*names: str, help: str, default: str | None = None) -> Callable[[Any], Any]:
+    """An option that takes a file's name."""
+    return click.option(*names, type=click.Path(path_type=Path), metavar="FILE", help=help, default=default,
+                        show_default=default is not None)
+
+
+def file_argument(name: str) -> Callable[[Any], Any]:
+    """A positional argument that is a file's name."""
+    return click.argument(name, type=click.Path(path_type=Path))
+
+
+threads_option = click.option("-t", "--threads", type=click.IntRange(min=1), metavar="N",
+                              help="Threads; the result does not depend on them.  [default: all usable cores]")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
+clobber_option = click.option("--clobber", is_flag=True, help="Replace the products of an earlier run.")

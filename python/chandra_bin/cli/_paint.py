@@ -1,0 +1,43 @@
+"""``chandra-bin paint``: values of bins as images."""
+
+from pathlib import Path
+
+import click
+
+from ._command import Command, clobber_option, file_option, quiet_option, told
+
+
+@click.command(cls=Command, name="paint")
+@file_option("-n", "--binmap", default="binmap.fits", help="Binmap to paint into.")
+@file_option("--table", help="CSV, ECSV or FITS table with a column bin: paint each of its numeric columns.")
+@click.option("-i", "--input_dir", "--input-dir", type=click.Path(path_type=Path), metavar="DIR", default=".",
+              show_default=True, help="Folder with the files xaf_N_fit_out.txt.")
+@file_option("-l", "--region_list", "--region-list", help="List of regions.  [default: region_list.txt]")
+@click.option("-o", "--output_dir", "--output-dir", type=click.Path(path_type=Path), metavar="DIR", default=".",
+              show_default=True, help="Folder for the images.")
+@click.option("-s", "--out_suffix", "--out-suffix", "suffix", metavar="TEXT", default="_out.fits", show_default=True,
+              help="What follows the parameter in an image's name.")
+@click.option("--gzip", "compress", is_flag=True, help="Compress the images.")
+@quiet_option
+@clobber_option
+def command(binmap: Path, table: Path | None, input_dir: Path, region_list: Path | None, output_dir: Path,
+            suffix: str, compress: bool, quiet: bool, clobber: bool) -> None:
+    """Paint results of fits into images of the bins, NaN where there is no value.
+
+    Without --table, the lines "parameter value" of xaf_N_fit_out.txt become images parameter_out.fits, for the
+    regions in the list.
+    """
+    if table is not None and region_list is not None:
+        raise click.UsageError("--table and --region-list exclude each other")
+    from chandra_bin.products import paint_fits, paint_table
+
+    with told(quiet, "painting"):
+        if table is not None:
+            files = paint_table(binmap, table, output_dir=output_dir, suffix=suffix, compress=compress,
+                                clobber=clobber)
+        else:
+            files = paint_fits(binmap, input_dir=input_dir, output_dir=output_dir,
+                               region_list=region_list or Path("region_list.txt"), suffix=suffix, compress=compress,
+                               clobber=clobber)
+    if not quiet:
+        click.echo(f"{len(files)} images in {output_dir}/: {', '.join(file.name for file in files)}")

@@ -1,0 +1,35 @@
+"""``chandra-bin make-region-files``: a region file for each bin."""
+
+from pathlib import Path
+
+import click
+
+from ._command import SuiteCommand, file_argument, print_version, quiet_option, told
+
+
+@click.command(cls=SuiteCommand, name="make-region-files")
+@file_argument("binmap")
+@click.option("-x", "--minx", type=float, metavar="VAL",
+              help="Physical x of the left edge of the first pixel.  [default: from the header, else 0]")
+@click.option("-y", "--miny", type=float, metavar="VAL",
+              help="Physical y of the lower edge of the first pixel.  [default: from the header, else 0]")
+@click.option("-b", "--bin", type=float, metavar="VAL",
+              help="Size of a pixel in physical pixels.  [default: from the header, else 1]")
+@click.option("-o", "--outdir", type=click.Path(path_type=Path), metavar="DIR", default=".", show_default=True,
+              help="Folder for the files.")
+@quiet_option
+@click.option("-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version,
+              help="Show the version and exit.")
+def command(binmap: Path, minx: float | None, miny: float | None, bin: float | None, outdir: Path,
+            quiet: bool) -> None:
+    """Write DIR/xaf_0.reg, DIR/xaf_1.reg, ...: the boxes that cover each bin of BINMAP, in physical coordinates.
+
+    Files of the same names are replaced.
+    """
+    from chandra_bin.products import make_region_files
+
+    with told(quiet, "regions"):
+        made = make_region_files(binmap, minx=minx, miny=miny, bin=bin, outdir=outdir)
+    if not quiet:
+        click.echo(f"{made.files} region files with {made.boxes} boxes (minx {made.minx:g}, miny {made.miny:g}, "
+                   f"bin {made.bin:g}) in {outdir}/")

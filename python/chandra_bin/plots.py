@@ -1,0 +1,253 @@
+"""Pictures of results, from matplotlib's objects, never pyplot: no window, no global state, equal bytes each time."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .binning import ContourBins
+from .wcs import ImageCoords
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Fills that all kinds of colour vision tell apart: Paul Tol's "light" scheme. Grey is for pixels in no bin.
+_BIN_COLOURS = ("#77aadd", "#ee8866", "#eedd88", "#ffaabb", "#99ddff", "#44bb99", "#bbcc33")
+_OUTSIDE = "#dddddd"
+
+# More bins than this are too small on a picture for a choice of their colours.
+_MOST_COLOURED = 50_000
+
+# Sizes in inches.
+_PANEL = 5.0
+_LEFT, _RIGHT, _BOTTOM, _TOP = 1.25, 0.75, 0.7, 0.9
+_BAR_GAP, _BAR, _BAR_LABEL, _GAP = 0.08, 0.13, 0.8, 0.3
+_DPI = 150
+
+_SKY_LABELS = {"RA": "Right ascension", "DEC": "Declination", "GLON": "Galactic longitude", "GLAT": "Galactic latitude",
+               "ELON": "Ecliptic longitude", "ELAT": "Ecliptic latitude"}
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """The part of an image that is shown, pixels x0 .. x1 - 1 and y0 .. y1 - 1."""
+
+    x0: int
+    x1: int
+    y0: int
+    y1: int
+
+    @property
+    def cut(self) -> tuple[slice, slice]:
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        return self.x0 - 0.5, self.x1 - 0.5, self.y0 - 0.5, self.y1 - 0.5
+
+    @property
+    def panel(self) -> tuple[float, float]:
+        """Width and height of a panel in inches; very long images are not shown to scale."""
+        ratio = np.clip((self.y1 - self.y0) / (self.x1 - self.x0), 0.35, 1.8)
+        return (_PANEL, _PANEL * ratio) if ratio <= 1 else (_PANEL / ratio, _PANEL)
+
+
+def bins_png(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title: str) -> bytes:
+    """A PNG with an image (ny, nx), its bins and their S/N side by side.
+
+    Axes are right ascension and declination where the header has a sky WCS, else pixels. Neighbouring bins have
+    different colours. Pixels in no bin are grey in the maps. Where nearly all bins are in a small part of the image,
+    that part is shown. The same input gives the same bytes.
+    """
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()  # not the user's style: equal input shall give equal bytes
+        figure = _figure(image, bins, coords, title)
+        file = io.BytesIO()
+        figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def _figure(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title: str) -> "Figure":
+    from matplotlib.figure import Figure
+
+    frame = _frame(bins.binmap)
+    width, height = frame.panel
+    with_bar = width + _BAR_GAP + _BAR + _BAR_LABEL
+    size = (_LEFT + 2 * with_bar + width + _GAP + _RIGHT - _BAR_LABEL, _BOTTOM + height + _TOP)
+    figure = Figure(figsize=size, dpi=_DPI)
+    figure.suptitle(title, fontsize=16, x=(_LEFT + (size[0] - _LEFT - _RIGHT) / 2) / size[0], y=1 - 0.3 / size[1],
+                    va="center")
+
+    lefts = (_LEFT, _LEFT + with_bar, _LEFT + with_bar + width + _GAP)
+    titles = ("Image", _bins_title(bins.binmap, frame), "Signal to noise")
+    panels = [_panel(figure, left, frame, coords, name, labelled=left == _LEFT)
+              for left, name in zip(lefts, titles, strict=True)]
+    _draw_image(panels[0], image[frame.cut], frame)
+    panels[1].imshow(_bin_colours(bins.binmap)[frame.cut], origin="lower", extent=frame.extent, aspect="auto",
+                     interpolation="nearest")
+    _draw_sn(panels[2], bins, frame)
+    return figure
+
+
+def _frame(binmap: NDArray[np.int32]) -> _Frame:
+    """The part of the image to show.
+
+    That is the part with bins; or, where it is much smaller, thrice the box that holds the centres of nine in ten
+    bins: a few huge bins far out shall not leave a dot of the others.
+    """
+    ny, nx = binmap.shape
+    rows, columns = np.nonzero(binmap >= 0)
+    if not rows.size:
+        return _Frame(0, nx, 0, ny)
+    of_bin = binmap[rows, columns]
+    npix = np.bincount(of_bin)
+    number = npix > 0
+    limits = []
+    for places, side in ((columns, nx), (rows, ny)):
+        low, high = int(places.min()), int(places.max()) + 1
+        centres = np.bincount(of_bin, places)[number] / npix[number]
+        core_low, core_high = np.percentile(centres, (5, 95))
+        half = 1.5 * max(core_high - core_low, 0.05 * (high - low))
+        limits.append(((low, high), (core_low + core_high) / 2, half, side))
+    area = np.prod([high - low for (low, high), *_ in limits])
+    half = max(half for *_, half, _ in limits)
+    if (2 * half) ** 2 < 0.3 * area:
+        ranges = [(middle - half, middle + half, side) for _, middle, _, side in limits]
+    else:
+        margin = 1 + max(high - low for (low, high), *_ in limits) // 30
+        ranges = [(low - margin, high + margin, side) for (low, high), *_, side in limits]
+    (x0, x1), (y0, y1) = ((max(int(low), 0), min(int(np.ceil(high)), side)) for low, high, side in ranges)
+    return _Frame(x0, x1, y0, y1)
+
+
+def _bins_title(binmap: NDArray[np.int32], frame: _Frame) -> str:
+    number = np.unique(binmap[binmap >= 0]).size
+    shown = binmap[frame.cut]
+    here = np.unique(shown[shown >= 0]).size
+    words = f"{number} bin{'' if number == 1 else 's'}"
+    return words if here == number else f"{words}, {here} of them here"
+
+
+def _panel(figure: "Figure", left: float, frame: _Frame, coords: ImageCoords, title: str, labelled: bool) -> "Axes":
+    width, height = figure.get_size_inches()
+    panel_width, panel_height = frame.panel
+    place = (left / width, _BOTTOM / height, panel_width / width, panel_height / height)
+    if coords.sky is None:
+        axes: Axes = figure.add_axes(place)
+        axes.set_xlabel("x (pixels)")
+        axes.set_ylabel("y (pixels)" if labelled else "")
+        axes.tick_params(labelleft=labelled)
+    else:
+        axes = _sky_panel(figure, place, coords, labelled)
+    axes.set_title(title, fontsize=12, pad=8)
+    axes.set_facecolor(_OUTSIDE)
+    return axes
+
+
+def _sky_panel(figure: "Figure", place: tuple[float, float, float, float], coords: ImageCoords,
+               labelled: bool) -> "Axes":
+    axes: Any = figure.add_axes(place, projection=coords.sky)
+    for n, axis in enumerate(axes.coords):
+        name = coords.header[f"CTYPE{n + 1}"][:4].rstrip("-")
+        axis.set_axislabel(_SKY_LABELS.get(name, name), minpad=0.6)
+        axis.set_ticks(number=5)
+        axis.set_ticklabel(exclude_overlapping=True, size=9)
+        axis.display_minor_ticks(True)
+    if not labelled:
+        axes.coords[1].set_axislabel("")
+        axes.coords[1].set_ticklabel_visible(False)
+    panel: Axes = axes
+    return panel
+
+
+def _draw_image(axes: "Axes", image: NDArray[Any], frame: _Frame) -> None:
+    norm = _brightness(image)
+    shown = np.fmax(image, norm.vmin)  # zeros, and NaN
+    picture = axes.imshow(shown, origin="lower", extent=frame.extent, aspect="auto", norm=norm, cmap="magma")
+    _colour_bar(axes, picture, "Counts per pixel")
+
+
+def _brightness(image: NDArray[Any]) -> Any:
+    """A logarithmic scale from below the faintest value above 0 (zeros are darkest) over at most four decades."""
+    from matplotlib.colors import LogNorm, Normalize
+
+    positive = image[image > 0]
+    if not positive.size:
+        return Normalize(0.0, 1.0)
+    brightest = float(positive.max())
+    return LogNorm(max(0.7 * float(positive.min()), 1e-4 * brightest), brightest)
+
+
+def _draw_sn(axes: "Axes", bins: ContourBins, frame: _Frame) -> None:
+    """S/N; colours leave out the lowest fiftieth and highest twentieth of the bins, which would drown the others."""
+    lowest, highest = np.percentile(bins.sn, (2, 95)) if bins.sn.size else (0.0, 1.0)
+    room = 0.01 * max(abs(highest), 1e-3) if highest - lowest < 0.01 * abs(highest) else 0.0
+    shown = np.ma.masked_where(bins.binmap < 0, bins.sn_image)[frame.cut]
+    picture = axes.imshow(shown, origin="lower", extent=frame.extent, aspect="auto", interpolation="nearest",
+                          cmap="cividis", vmin=lowest - room, vmax=highest + room)
+    below, above = bins.sn.min(initial=lowest) < lowest - room, bins.sn.max(initial=highest) > highest + room
+    extend = "both" if below and above else "min" if below else "max" if above else "neither"
+    _colour_bar(axes, picture, "S/N", extend)
+
+
+def _colour_bar(axes: "Axes", picture: Any, label: str, extend: str = "neither") -> None:
+    from matplotlib.colors import LogNorm
+    from matplotlib.ticker import LogLocator
+
+    figure: Any = axes.figure
+    width = figure.get_size_inches()[0]
+    panel = axes.get_position()
+    place = (panel.x1 + _BAR_GAP / width, panel.y0, _BAR / width, panel.height)
+    # 1, 2, 5, 10, ... rather than powers of ten
+    ticks = {"ticks": LogLocator(subs=(1, 2, 5)), "format": "%g"} if isinstance(picture.norm, LogNorm) else {}
+    bar = figure.colorbar(picture, cax=figure.add_axes(place), extend=extend, **ticks)
+    if ticks:
+        bar.minorticks_off()
+    bar.set_label(label, fontsize=10)
+    bar.ax.tick_params(labelsize=9)
+
+
+def _bin_colours(binmap: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """An RGB image (ny, nx, 3) where bins that touch, corners included, differ."""
+    palette = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in (*_BIN_COLOURS, _OUTSIDE)],
+                       dtype=np.uint8)
+    colours = np.append(_choose_colours(binmap), len(_BIN_COLOURS))  # the last one is for label -1
+    painted: NDArray[np.uint8] = palette[colours[binmap]]
+    return painted
+
+
+def _choose_colours(binmap: NDArray[np.int32]) -> NDArray[np.intp]:
+    """A colour number for each bin: the one least used so far that no neighbour has; crowded bins first."""
+    bins = int(binmap.max(initial=-1)) + 1
+    if bins > _MOST_COLOURED:
+        return np.arange(bins) % len(_BIN_COLOURS)
+    neighbours: list[set[int]] = [set() for _ in range(bins)]
+    for a, b in _touching(binmap):
+        neighbours[a].add(b)
+        neighbours[b].add(a)
+    chosen = np.full(bins, -1, dtype=np.intp)
+    used = [0] * len(_BIN_COLOURS)
+    for b in sorted(range(bins), key=lambda b: -len(neighbours[b])):
+        near = [0] * len(_BIN_COLOURS)
+        for other in neighbours[b]:
+            if chosen[other] >= 0:
+                near[chosen[other]] += 1
+        chosen[b] = min(range(len(_BIN_COLOURS)), key=lambda colour: (near[colour], used[colour]))
+        used[chosen[b]] += 1
+    return chosen
+
+
+def _touching(binmap: NDArray[np.int32]) -> Iterator[tuple[int, int]]:
+    """Pairs of bins that have neighbouring pixels, corners included."""
+    sides = ((binmap[:, :-1], binmap[:, 1:]), (binmap[:-1], binmap[1:]),
+             (binmap[:-1, :-1], binmap[1:, 1:]), (binmap[:-1, 1:], binmap[1:, :-1]))
+    for first, second in sides:
+        border = (first != second) & (first >= 0) & (second >= 0)
+        pairs = np.unique(np.column_stack([first[border], second[border]]), axis=0)
+        yield from map(tuple, pairs.tolist())

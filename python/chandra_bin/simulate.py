@@ -1,0 +1,103 @@
+"""Simulated images of galaxy clusters, for demonstrations, tests and benchmarks."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+Floats = NDArray[np.float64]
+
+# A Chandra sky pixel, and the physical coordinates of the tangent point of ACIS.
+_PIXEL_ARCSEC = 0.492
+_TANGENT_PHYSICAL = 4096.5
+
+
+def cluster_image(shape: tuple[int, int], counts: float, seed: int = 0, *,
+                  background: float = 0.02) -> NDArray[np.int32]:
+    """Counts of a simulated cool-core cluster, drawn from `cluster_model`: int32, of ``shape`` (ny, nx).
+
+    ``counts`` are those expected in the whole image, a fraction ``background`` of them a flat particle background. The
+    same arguments give the same image. Raises `InputError` where ``counts`` is not positive.
+    """
+    if not (np.isfinite(counts) and counts > 0):
+        raise InputError(f"counts is {counts:g}: it must be positive")
+    if not 0 <= background <= 1:
+        raise InputError(f"background is {background:g}: it must be a fraction, 0 to 1")
+    model = cluster_model(shape)
+    expected = counts * ((1 - background) * model / model.sum() + background / model.size)
+    drawn: NDArray[np.int32] = np.random.default_rng(seed).poisson(expected).astype(np.int32)
+    return drawn
+
+
+def cluster_model(shape: tuple[int, int]) -> Floats:
+    """Surface brightness of a cluster that fills an image (ny, nx), in arbitrary units.
+
+    Two elliptical beta models (a cool core and the gas around it), two X-ray cavities beside the core with bright
+    rims, and a cold front: an arc behind which the brightness drops.
+    """
+    ny, nx = shape
+    y, x = np.indices(shape, dtype=np.float64)
+    scale = 0.5 * min(ny, nx) if min(ny, nx) > 1 else 0.5 * max(ny, nx)
+    u, v = (x - 0.48 * (nx - 1)) / scale, (y - 0.52 * (ny - 1)) / scale
+    core = _beta(u, v, radius=0.05, beta=0.6, ratio=0.85, angle_deg=25)
+    halo = _beta(u, v, radius=0.25, beta=0.65, ratio=0.8, angle_deg=40)
+    brightness = (core + 0.06 * halo) * _cold_front(u, v, radius=0.42, towards_deg=-50, drop=0.55)
+    for offset_x, offset_y, radius in ((0.13, 0.07, 0.06), (-0.12, -0.09, 0.07)):
+        brightness *= _cavity(u - offset_x, v - offset_y, radius)
+    return brightness
+
+
+def cluster_header(shape: tuple[int, int], *, bin_px: int = 1, ra_deg: float = 258.112, dec_deg: float = -23.375,
+                   exposure_s: float = 100_000.0) -> "Header":
+    """A header with sky and physical coordinates of an image (ny, nx) around the aim point.
+
+    Pixels are ``bin_px`` sky pixels (of 0.492 arcsec) wide. Lies on Chandra's grid: edges at 0.5 + k ``bin_px``.
+    """
+    from astropy.io.fits import Header
+
+    header = Header()
+    header["OBJECT"] = ("Simulated cluster", "no observation")
+    header["EXPOSURE"] = (exposure_s, "[s]")
+    for n, size in ((1, shape[1]), (2, shape[0])):
+        edge = _TANGENT_PHYSICAL - bin_px * (size // 2)
+        header[f"CTYPE{n}P"] = "xy"[n - 1]
+        header[f"CRPIX{n}P"] = 0.5
+        header[f"CRVAL{n}P"] = edge
+        header[f"CDELT{n}P"] = float(bin_px)
+        header[f"LTM{n}_{n}"] = 1.0 / bin_px
+        header[f"LTV{n}"] = 0.5 - edge / bin_px
+        header[f"CTYPE{n}"] = ("RA---TAN", "DEC--TAN")[n - 1]
+        header[f"CUNIT{n}"] = "deg"
+        header[f"CRPIX{n}"] = 0.5 + (_TANGENT_PHYSICAL - edge) / bin_px
+        header[f"CRVAL{n}"] = (ra_deg, dec_deg)[n - 1]
+        header[f"CDELT{n}"] = (-1, 1)[n - 1] * bin_px * _PIXEL_ARCSEC / 3600
+    header["RADESYS"] = "ICRS"
+    return header
+
+
+def _beta(u: Floats, v: Floats, *, radius: float, beta: float, ratio: float, angle_deg: float) -> Floats:
+    """An elliptical beta model, 1 in the middle."""
+    angle = np.radians(angle_deg)
+    along, across = u * np.cos(angle) + v * np.sin(angle), v * np.cos(angle) - u * np.sin(angle)
+    profile: Floats = (1 + (along**2 + (across / ratio) ** 2) / radius**2) ** (0.5 - 3 * beta)
+    return profile
+
+
+def _cold_front(u: Floats, v: Floats, *, radius: float, towards_deg: float, drop: float) -> Floats:
+    """A factor that falls from 1 to ``drop`` at a radius, in the half that faces ``towards_deg``."""
+    inside = 1 / (1 + np.exp((np.hypot(u, v) - radius) / 0.008))
+    facing = 0.5 + 0.5 * np.tanh(4 * np.cos(np.arctan2(v, u) - np.radians(towards_deg)) - 1)
+    factor: Floats = 1 - (1 - drop) * (1 - inside) * facing
+    return factor
+
+
+def _cavity(u: Floats, v: Floats, radius: float) -> Floats:
+    """A factor: a hole of the given radius with a bright rim."""
+    distance = np.hypot(u, v) / radius
+    factor: Floats = 1 - 0.55 * np.exp(-(distance**4)) + 0.3 * np.exp(-(((distance - 1.25) / 0.22) ** 2))
+    return factor

@@ -1,0 +1,469 @@
+// Sums over discs around neighbouring pixels: what every smoother here is made of. Private to src/cpp/src.
+//
+// A sum along each row, made once, turns the sum over a disc of radius r into 2 (2r + 1) reads. Sixteen neighbouring
+// pixels of a row ("lanes") are evaluated at the same radius, with contiguous reads that the compiler vectorises, and
+// strips of sixteen columns are walked downwards, so that the rows that a disc needs are still in the cache.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <stdexcept>
+#include <type_traits>
+#include <vector>
+
+#include "chandra_bin/control.hpp"
+#include "chandra_bin/parallel.hpp"
+
+namespace chandra_bin::detail {
+
+constexpr int kLanes = 16;
+constexpr int kMaxPad = 512;           // discs wider than this are clipped lane by lane
+constexpr int kChunkRows = 128;        // rows of a strip that make one piece of work
+constexpr double kReAddLimit = 1 << 16;  // pixels of the largest disc that is added up in contbin's order
+
+using Lanes = std::array<double, kLanes>;
+
+struct Grid {
+    int ny;
+    int nx;
+
+    std::size_t size() const { return static_cast<std::size_t>(ny) * static_cast<std::size_t>(nx); }
+    std::size_t at(int y, int x) const {
+        return static_cast<std::size_t>(y) * static_cast<std::size_t>(nx) + static_cast<std::size_t>(x);
+    }
+    // contbin's largest radius; its disc covers the image from any pixel.
+    int max_radius() const { return static_cast<int>(std::sqrt(double(nx) * nx + double(ny) * ny)); }
+};
+
+inline Grid make_grid(std::size_t ny, std::size_t nx) {
+    constexpr std::size_t limit = std::numeric_limits<std::int32_t>::max();
+    if (ny == 0 || nx == 0) throw std::invalid_argument("the image has no pixels");
+    if (nx > limit / 4 || ny > limit / 4 || ny * nx > limit) {
+        throw std::invalid_argument("the image has more than 2^31 pixels");
+    }
+    return {static_cast<int>(ny), static_cast<int>(nx)};
+}
+
+inline void check_sn(double sn) {
+    if (!(sn > 0) || !std::isfinite(sn)) throw std::invalid_argument("the signal-to-noise must be positive");
+}
+
+// The half-widths of the rows of a disc: row dy holds |dx| <= width(|dy|). Integer radius r: dx^2 + dy^2 < (r + 1)^2.
+class Disc {
+public:
+    void set_radius(int radius) {
+        if (radius == radius_) return;
+        set_limit(std::int64_t{radius} * (radius + 2));
+        radius_ = radius;
+    }
+
+    // The disc dx^2 + dy^2 <= limit.
+    void set_limit(std::int64_t limit) {
+        radius_ = -1;
+        area_ = 0;
+        std::int64_t w = static_cast<std::int64_t>(std::sqrt(double(limit)));
+        rows_ = static_cast<int>(w);
+        widths_.resize(static_cast<std::size_t>(w) + 1);
+        for (std::int64_t dy = 0; dy <= rows_; ++dy) {
+            while (w * w + dy * dy > limit) --w;
+            widths_[static_cast<std::size_t>(dy)] = static_cast<int>(w);
+            area_ += static_cast<double>((dy == 0 ? 1 : 2) * (2 * w + 1));
+        }
+    }
+
+    int rows() const { return rows_; }
+    double area() const { return area_; }
+    int width(int dy) const { return widths_[static_cast<std::size_t>(dy < 0 ? -dy : dy)]; }
+
+    // Pixels of the discs around (y, x0 + lane) that lie in the image.
+    void clipped_areas(const Grid& grid, int y, int x0, Lanes& out) const {
+        std::int32_t area[kLanes] = {};
+        for (int dy = std::max(-rows_, -y); dy <= std::min(rows_, grid.ny - 1 - y); ++dy) {
+            const int w = width(dy);
+            for (int lane = 0; lane < kLanes; ++lane) {
+                area[lane] += std::min(x0 + lane + w, grid.nx - 1) - std::max(x0 + lane - w, 0) + 1;
+            }
+        }
+        std::copy(area, area + kLanes, out.begin());
+    }
+
+private:
+    int radius_ = -1;
+    int rows_ = -1;
+    double area_ = 0;
+    std::vector<int> widths_;
+};
+
+// The discs of the integer radii, made once and shared by the threads while they are small.
+class Discs {
+public:
+    explicit Discs(int max_radius) : made_(static_cast<std::size_t>(std::min(max_radius, kMaxPad)) + 1) {
+        for (std::size_t r = 0; r < made_.size(); ++r) made_[r].set_radius(static_cast<int>(r));
+    }
+
+    const Disc& at(int radius, Disc& scratch) const {
+        if (static_cast<std::size_t>(radius) < made_.size()) return made_[static_cast<std::size_t>(radius)];
+        scratch.set_radius(radius);
+        return scratch;
+    }
+
+private:
+    std::vector<Disc> made_;
+};
+
+// Sixteen sums side by side. The vector type keeps them in registers: left to itself, GCC at times takes a loop over the
+// lanes apart instead.
+template <class T>
+class LaneSums {
+public:
+    void add_difference(const T* right, const T* left) {
+        for (std::size_t i = 0; i < kVectors; ++i) {
+            Vector a;
+            Vector b;
+            std::memcpy(&a, right + i * kPerVector, sizeof a);
+            std::memcpy(&b, left + i * kPerVector, sizeof b);
+            sums_[i] += a - b;
+        }
+    }
+    void store(T* out) const { std::memcpy(out, sums_, sizeof sums_); }
+
+private:
+    using Vector [[gnu::vector_size(16)]] = T;
+    static constexpr std::size_t kPerVector = 16 / sizeof(T);
+    static constexpr std::size_t kVectors = kLanes / kPerVector;
+    Vector sums_[kVectors] = {};
+};
+
+// Running sums of each row, with room on both sides so that a disc over the edge needs no test.
+template <class T>
+class RowSums {
+public:
+    RowSums(Grid grid, std::size_t total) : grid_(grid), pad_(std::min(grid.nx, kMaxPad) + kLanes) {
+        stride_ = grid.nx + 1 + 2 * pad_;
+        data_ = std::make_unique_for_overwrite<T[]>(total * static_cast<std::size_t>(stride_));
+    }
+    explicit RowSums(Grid grid) : RowSums(grid, static_cast<std::size_t>(grid.ny)) {}
+
+    // The sums of row y: [j] is the sum of its first j pixels, for j = -pad .. nx + pad.
+    T* row(int y) { return data_.get() + std::ptrdiff_t{y} * stride_ + pad_; }
+    const T* row(int y) const { return data_.get() + std::ptrdiff_t{y} * stride_ + pad_; }
+    int pad() const { return pad_; }
+
+    // pixel(x): what is summed; to(total): how a running sum is kept.
+    template <class Sum, class Pixel, class To>
+    void fill_row(int y, const Pixel& pixel, const To& to) {
+        T* const sums = row(y);
+        std::fill(sums - pad_, sums + 1, T{0});
+        Sum total{0};
+        Sum lost{0};  // compensation (Kahan 1965): each running sum is then right to its last digit
+        for (int x = 0; x < grid_.nx; ++x) {
+            if constexpr (std::is_floating_point_v<Sum>) {
+                const Sum term = pixel(x) - lost;
+                const Sum next = total + term;
+                lost = (next - total) - term;
+                total = next;
+            } else {
+                total += static_cast<Sum>(pixel(x));
+            }
+            sums[x + 1] = to(total);
+        }
+        std::fill(sums + grid_.nx + 1, sums + grid_.nx + 1 + pad_, to(total));
+    }
+
+    // Sums over the disc around the pixels (y, x0 + lane).
+    void disc(const Disc& disc, int y, int x0, T* out) const {
+        LaneSums<T> sum;
+        const int last = std::min(disc.rows(), grid_.ny - 1 - y);
+        const int limit = pad_ - kLanes;
+        if (disc.rows() <= limit || limit >= grid_.nx) {
+            for (int dy = std::max(-disc.rows(), -y); dy <= last; ++dy) {
+                const int w = std::min(disc.width(dy), limit);
+                const T* const sums = row(y + dy) + x0;
+                sum.add_difference(sums + w + 1, sums - w);
+            }
+        } else {
+            T right[kLanes];
+            T left[kLanes];
+            for (int dy = std::max(-disc.rows(), -y); dy <= last; ++dy) {
+                const int w = disc.width(dy);
+                const T* const sums = row(y + dy);
+                for (int lane = 0; lane < kLanes; ++lane) {
+                    right[lane] = sums[std::min(x0 + lane + w + 1, grid_.nx)];
+                    left[lane] = sums[std::max(x0 + lane - w, 0)];
+                }
+                sum.add_difference(right, left);
+            }
+        }
+        sum.store(out);
+    }
+
+    // The sum over the disc around the pixel (y, x) alone.
+    double disc_at(const Disc& disc, int y, int x) const {
+        T sum{0};
+        for (int dy = std::max(-disc.rows(), -y); dy <= std::min(disc.rows(), grid_.ny - 1 - y); ++dy) {
+            const int w = disc.width(dy);
+            const T* const sums = row(y + dy);
+            sum = static_cast<T>(sum + (sums[std::min(x + w + 1, grid_.nx)] - sums[std::max(x - w, 0)]));
+        }
+        return static_cast<double>(sum);
+    }
+
+private:
+    Grid grid_;
+    int pad_;
+    std::ptrdiff_t stride_;
+    std::unique_ptr<T[]> data_;
+};
+
+// Upper bounds of the sum over a box, from sums over blocks of 32 x 32 pixels.
+class BlockSums {
+public:
+    template <class Pixel>
+    BlockSums(Grid grid, const Pixel& pixel)
+        : grid_(grid), across_((grid.nx - 1) / kBlock + 2), down_((grid.ny - 1) / kBlock + 2),
+          sums_(static_cast<std::size_t>(across_) * static_cast<std::size_t>(down_), 0) {
+        for (int y = 0; y < grid.ny; ++y) {
+            for (int x = 0; x < grid.nx; ++x) at(y / kBlock + 1, x / kBlock + 1) += pixel(y, x);
+        }
+        for (int v = 1; v < down_; ++v) {
+            for (int u = 1; u < across_; ++u) at(v, u) += at(v - 1, u) + at(v, u - 1) - at(v - 1, u - 1);
+        }
+    }
+
+    // No disc of `radius` around the pixels (y, x0 + lane) holds more.
+    double bound(int y, int x0, int radius) const {
+        const int top = std::max(y - radius, 0) / kBlock;
+        const int bottom = std::min(y + radius, grid_.ny - 1) / kBlock + 1;
+        const int left = std::max(x0 - radius, 0) / kBlock;
+        const int right = std::min(x0 + kLanes - 1 + radius, grid_.nx - 1) / kBlock + 1;
+        return at(bottom, right) - at(top, right) - at(bottom, left) + at(top, left);
+    }
+
+private:
+    static constexpr int kBlock = 32;
+
+    double& at(int v, int u) { return sums_[static_cast<std::size_t>(v * across_ + u)]; }
+    double at(int v, int u) const { return sums_[static_cast<std::size_t>(v * across_ + u)]; }
+
+    Grid grid_;
+    int across_;
+    int down_;
+    std::vector<double> sums_;  // cumulative
+};
+
+// One image whose disc sums are wanted. Whole numbers are summed exactly: in uint16, modulo 2^16, wherever the
+// surroundings show that the sum is smaller than that, since speed here is memory traffic; else in uint32 or float64. Other numbers
+// are summed in float64, or, where a close estimate will do, in fixed point.
+class Channel {
+public:
+    Channel() = default;
+
+    // pixel(y, x): a finite value; 0 where it does not count. It is called for as long as the channel lives.
+    template <class Pixel>
+    Channel(Grid grid, int threads, const Control& control, const Pixel& pixel) : grid_(grid), present_(true) {
+        struct Row {
+            double total = 0;
+            bool whole = true;
+            bool negative = false;
+        };
+        std::vector<Row> rows(static_cast<std::size_t>(grid.ny));
+        parallel_for(rows.size(), threads, control, 0, 0, [&](std::size_t i) {
+            Row row;
+            for (int x = 0; x < grid.nx; ++x) {
+                const double value = pixel(static_cast<int>(i), x);
+                row.total += std::abs(value);
+                row.whole = row.whole && value == std::floor(value);
+                row.negative = row.negative || value < 0;
+            }
+            rows[i] = row;
+        });
+        double total = 0;
+        double largest = 0;
+        bool whole = true;
+        for (const Row& row : rows) {
+            total += row.total;
+            largest = std::max(largest, row.total);
+            whole = whole && row.whole;
+            negative_ = negative_ || row.negative;
+        }
+        exact_ = whole && total < 9e15;
+        row_error_ = exact_ ? 0 : largest * std::numeric_limits<double>::epsilon();
+        const auto fill = [&]<class Sum>(auto& sums, Sum, const auto& to) {
+            parallel_for(rows.size(), threads, control, 0, 0, [&](std::size_t i) {
+                const int y = static_cast<int>(i);
+                sums.template fill_row<Sum>(y, [&](int x) { return pixel(y, x); }, to);
+            });
+        };
+        const auto same = [](auto sum) { return sum; };
+        if (whole && !negative_ && total < 4294967295.0) {
+            blocks_ = std::make_unique<BlockSums>(grid, pixel);
+            narrow_ = std::make_unique<RowSums<std::uint16_t>>(grid);
+            fill(*narrow_, std::uint32_t{0}, [](std::uint32_t sum) { return static_cast<std::uint16_t>(sum); });
+            wide_ = std::make_unique<RowSums<std::uint32_t>>(grid);
+            fill(*wide_, std::uint32_t{0}, same);
+            return;
+        }
+        real_ = std::make_unique<RowSums<double>>(grid);
+        fill(*real_, 0.0, same);
+        if (negative_ || total == 0) return;
+        const double scale = 4294967295.0 / total;
+        coarse_ = std::make_unique<RowSums<std::uint32_t>>(grid);
+        coarse_unit_ = 1 / scale;
+        fill(*coarse_, 0.0, [=](double sum) { return static_cast<std::uint32_t>(sum * scale); });
+    }
+
+    bool present() const { return present_; }
+    bool exact() const { return exact_; }
+    bool negative() const { return negative_; }
+
+    [[gnu::noinline]] void disc(const Disc& disc, int y, int x0, Lanes& out) const {
+        if (narrow_ && blocks_->bound(y, x0, disc.rows()) < 65536) {
+            sum(*narrow_, disc, y, x0, out);
+        } else if (wide_) {
+            sum(*wide_, disc, y, x0, out);
+        } else if (real_) {
+            real_->disc(disc, y, x0, out.data());
+        } else {
+            out.fill(0);
+        }
+    }
+
+    // The same to within `estimate_error`.
+    [[gnu::noinline]] void estimate(const Disc& disc, int y, int x0, Lanes& out) const {
+        if (!coarse_) return this->disc(disc, y, x0, out);
+        sum(*coarse_, disc, y, x0, out);
+        for (double& value : out) value *= coarse_unit_;
+    }
+    double estimate_error(const Disc& disc) const { return (2.0 * disc.rows() + 1.0) * coarse_unit_; }
+
+    double disc_at(const Disc& disc, int y, int x) const {
+        return wide_ ? wide_->disc_at(disc, y, x) : real_ ? real_->disc_at(disc, y, x) : 0;
+    }
+
+    // How far a disc's sum may be from what contbin's own additions give: the rounding of ours and of theirs.
+    double error(const Disc& disc, double npix, double magnitude) const {
+        if (exact_) return 0;
+        constexpr double unit = std::numeric_limits<double>::epsilon() / 2;
+        return 4.0 * (2.0 * disc.rows() + 1.0) * row_error_ + (npix + 8.0 * disc.rows() + 8.0) * unit * magnitude;
+    }
+
+private:
+    template <class T>
+    static void sum(const RowSums<T>& sums, const Disc& disc, int y, int x0, Lanes& out) {
+        T sum[kLanes];
+        sums.disc(disc, y, x0, sum);
+        for (std::size_t lane = 0; lane < kLanes; ++lane) out[lane] = sum[lane];
+    }
+
+    Grid grid_{};
+    bool present_ = false;
+    bool exact_ = true;
+    bool negative_ = false;
+    double row_error_ = 0;
+    double coarse_unit_ = 0;
+    std::unique_ptr<BlockSums> blocks_;
+    std::unique_ptr<RowSums<std::uint16_t>> narrow_;
+    std::unique_ptr<RowSums<std::uint32_t>> wide_;
+    std::unique_ptr<RowSums<double>> real_;
+    std::unique_ptr<RowSums<std::uint32_t>> coarse_;
+};
+
+// Which pixels count, and how many of them a disc holds.
+class Pixels {
+public:
+    Pixels(Grid grid, const std::uint8_t* use, int threads, const Control& control) : grid_(grid), use_(use) {
+        if (std::find(use, use + grid.size(), 0) == use + grid.size()) return;
+        excluded_ = Channel(grid, threads, control, [=](int y, int x) { return use[grid.at(y, x)] == 0 ? 1.0 : 0.0; });
+        blocks_x_ = (grid.nx - 1) / kBlock + 1;
+        blocks_.assign(static_cast<std::size_t>((grid.ny - 1) / kBlock + 1) * static_cast<std::size_t>(blocks_x_), 0);
+        for (int y = 0; y < grid.ny; ++y) {
+            for (int x = 0; x < grid.nx; ++x) {
+                if (use[grid.at(y, x)] == 0) block(y / kBlock, x / kBlock) = 1;
+            }
+        }
+    }
+
+    bool used(int y, int x) const { return use_[grid_.at(y, x)] != 0; }
+
+    // Used pixels in the discs around (y, x0 + lane).
+    void count(const Disc& disc, int y, int x0, Lanes& out) const {
+        const int r = disc.rows();
+        const bool inside = y >= r && y + r < grid_.ny && x0 >= r && x0 + kLanes - 1 + r < grid_.nx;
+        if (inside) {
+            out.fill(disc.area());
+        } else {
+            disc.clipped_areas(grid_, y, x0, out);
+        }
+        if (!any_excluded(y, x0, r)) return;
+        Lanes excluded;
+        excluded_.disc(disc, y, x0, excluded);
+        for (std::size_t lane = 0; lane < kLanes; ++lane) out[lane] -= excluded[lane];
+    }
+
+private:
+    static constexpr int kBlock = 32;
+
+    std::uint8_t& block(int by, int bx) { return blocks_[static_cast<std::size_t>(by * blocks_x_ + bx)]; }
+
+    bool any_excluded(int y, int x0, int r) const {
+        if (blocks_.empty()) return false;
+        const int first_x = std::max(x0 - r, 0) / kBlock;
+        const int last_x = std::min(x0 + kLanes - 1 + r, grid_.nx - 1) / kBlock;
+        for (int by = std::max(y - r, 0) / kBlock; by <= std::min(y + r, grid_.ny - 1) / kBlock; ++by) {
+            const std::uint8_t* const row = blocks_.data() + static_cast<std::ptrdiff_t>(by) * blocks_x_;
+            if (std::find(row + first_x, row + last_x + 1, 1) != row + last_x + 1) return true;
+        }
+        return false;
+    }
+
+    Grid grid_;
+    const std::uint8_t* use_;
+    Channel excluded_;
+    int blocks_x_ = 0;
+    std::vector<std::uint8_t> blocks_;
+};
+
+// Calls visit(y, x) for the pixels of the disc of an integer radius in the order in which contbin adds them: ring
+// after ring, in a ring row after row, both ascending.
+template <class Visit>
+void walk_rings(const Grid& grid, int y0, int x0, int radius, const Visit& visit) {
+    Disc inner, outer;
+    for (int ring = 0; ring <= radius; ++ring) {
+        outer.set_radius(ring);
+        for (int dy = std::max(-ring, -y0); dy <= std::min(ring, grid.ny - 1 - y0); ++dy) {
+            const int w = outer.width(dy);
+            const int hole = ring > 0 && std::abs(dy) < ring ? inner.width(dy) : -1;
+            const auto span = [&](int from, int to) {
+                for (int x = std::max(x0 + from, 0); x <= std::min(x0 + to, grid.nx - 1); ++x) visit(y0 + dy, x);
+            };
+            if (hole < 0) {
+                span(-w, w);
+            } else {
+                span(-w, -hole - 1);
+                span(hole + 1, w);
+            }
+        }
+        std::swap(inner, outer);
+    }
+}
+
+// Cuts the image into strips of `kLanes` columns and calls strip(x0, first_row, last_row) for pieces of them.
+template <class Strip>
+void for_strips(const Grid& grid, int threads, const Control& control, const Strip& strip) {
+    const int strips = (grid.nx - 1) / kLanes + 1;
+    const int chunks = (grid.ny - 1) / kChunkRows + 1;
+    parallel_for(static_cast<std::size_t>(strips) * static_cast<std::size_t>(chunks), threads, control, 0, 1,
+                 [&](std::size_t i) {
+                     const int x0 = static_cast<int>(i) % strips * kLanes;
+                     const int y0 = static_cast<int>(i) / strips * kChunkRows;
+                     strip(x0, y0, std::min(y0 + kChunkRows, grid.ny));
+                 });
+}
+
+}  // namespace chandra_bin::detail

@@ -1,0 +1,42 @@
+"""Contour binning: see chandra_bin/contour_bin.hpp."""
+
+from libc.stdint cimport int32_t, uint8_t
+
+from contour_bin cimport BinningOptions, Bins, PixelSums, Target
+from contour_bin cimport contour_bin as c_contour_bin
+from smooth cimport Images
+
+include "shape.pxi"
+include "monitor.pxi"
+include "images.pxi"
+
+
+def contour_bin(const float[:, ::1] counts not None, const float[:, ::1] background, const float[:, ::1] ratio,
+                float constant_ratio, const float[:, ::1] noise, const uint8_t[:, ::1] use not None,
+                const float[:, ::1] smoothed not None, bint target_counts, double threshold, double constrain,
+                bint bin_up, bint scrub, double scrub_large, int threads, progress, int32_t[:, ::1] binmap not None):
+    """Fills binmap; returns (sums, stuck): a tuple (npix, counts, background, signal, variance) for each bin."""
+    cdef Images images = make_images(counts, background, ratio, constant_ratio, noise, use)
+    cdef BinningOptions options
+    cdef Bins bins
+    cdef PixelSums sums
+    cdef bint has_background = background is not None
+    cdef bint has_noise = noise is not None
+    check_shape(counts.shape[0], counts.shape[1], smoothed.shape[0], smoothed.shape[1])
+    check_shape(counts.shape[0], counts.shape[1], binmap.shape[0], binmap.shape[1])
+    if counts.size == 0:
+        return [], 0
+    options.target = Target.counts if target_counts else Target.sn
+    options.threshold = threshold
+    options.constrain = constrain
+    options.bin_up = bin_up
+    options.scrub = scrub
+    options.scrub_large = scrub_large
+    with Monitor(progress) as monitor:
+        control = (<Monitor>monitor).control()
+        with nogil:
+            bins = c_contour_bin(images, &smoothed[0, 0], options, threads, control, &binmap[0, 0])
+    return [
+        (sums.npix, sums.counts, sums.scaled_background, sums.signal(), sums.variance(has_background, has_noise))
+        for sums in bins.sums
+    ], bins.stuck

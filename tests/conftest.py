@@ -1,0 +1,26 @@
+"""How many random images the tests try, and where the real data are."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from golden_data import shared_folder
+
+# The kernels are compared with a slow reference: no deadline, and no complaint about slow examples.
+_SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+settings.register_profile("default", max_examples=150, deadline=None, suppress_health_check=_SLOW)
+settings.register_profile("long", max_examples=3000, deadline=None, suppress_health_check=_SLOW)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let hypothesis report a failure: what it imports for that warns, and here warnings are errors."""
+    config.addinivalue_line("filterwarnings", "ignore:mypy_extensions.TypedDict:DeprecationWarning")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data (README of tests/golden); skips where there is none."""
+    return shared_folder()

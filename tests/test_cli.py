@@ -1,0 +1,78 @@
+"""The command line as a whole: help, versions, quick start, failures that nobody foresaw."""
+
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import pytest
+
+import chandra_bin
+from chandra_bin.cli import COMMANDS, run
+
+PROGRAM = Path(sysconfig.get_path("scripts")) / "chandra-bin"
+
+
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], *([name, "--help"] for name in COMMANDS)])
+def test_help(words, capsys):
+    assert run(words) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("Usage: chandra-bin")
+    assert not err
+
+
+def test_group_help_has_every_command(capsys):
+    assert run(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"  {name} " in out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("word", ["-V", "--version"])
+def test_version(word, capsys):
+    assert run([word]) == 0
+    assert capsys.readouterr().out == f"chandra-bin {chandra_bin.__version__}\n"
+
+
+@pytest.mark.parametrize(("words", "said"), [(["bon"], "No such command 'bon'"), (["--bin"], "--bin")])
+def test_unknown_words(words, said, capsys):
+    assert run(words) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("chandra-bin: error: ")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_help_loads_nothing_heavy_and_is_quick():
+    code = "import sys; from chandra_bin.cli import run; run(['--help']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"numpy", "scipy", "astropy", "matplotlib", "tqdm", "regions", "chandra_bin._kernels"}
+    assert not heavy & set(done.stderr.split())
+
+    def seconds():
+        start = time.perf_counter()
+        subprocess.run([PROGRAM, "--help"], stdout=subprocess.DEVNULL, check=True)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(5)) < 0.3  # 0.15 and room for a busy machine
+
+
+def test_an_error_nobody_foresaw_is_one_line_too(capsys, monkeypatch):
+    def fail(*_, **__):
+        raise ZeroDivisionError("division\nby zero")
+
+    monkeypatch.setattr("chandra_bin.products.contbin", fail)
+    assert run(["contbin", "a.fits"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("chandra-bin contbin: unexpected error: ZeroDivisionError: division by zero")
+    assert err.count("\n") == 1
+    monkeypatch.setenv("CHANDRA_BIN_TRACEBACK", "1")
+    assert run(["contbin", "a.fits"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away_is_no_error_of_ours():
+    command = f"{PROGRAM} contbin --help | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("Usage")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,310 @@
+"""``chandra-bin bin``: a folder of products from an image."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import sysconfig
+import termios
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import QTable, Table
+from astropy.wcs import WCS
+
+import chandra_bin
+from chandra_bin.cli import run
+from chandra_bin.images import write_image
+from chandra_bin.simulate import cluster_header, cluster_image
+from files import GOLDEN, INPUTS, golden_folder, listing, write_fits
+
+PROGRAM = Path(sysconfig.get_path("scripts")) / "chandra-bin"
+IMAGE = f"{INPUTS}/counts_96x80.fits.gz"
+OPTIONS = ["--sn=20", "--smooth-sn=30", "--constrain=3"]
+SIX = ["bin_signal_stats.qdp", "bin_sn_stats.qdp", "contbin_binmap.fits", "contbin_mask.fits", "contbin_out.fits",
+       "contbin_sn.fits"]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def binmap(folder="d"):
+    return fits.getdata(f"{folder}/contbin_binmap.fits", output_verify="ignore")
+
+
+def test_all_products(capsys):
+    assert run(["bin", IMAGE, "-o", "d/e", *OPTIONS]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("65 bins, S/N 20")
+    assert out.endswith("products in d/e/\n")
+    assert not err
+    assert listing("d/e") == sorted(
+        [*SIX, "bins.ecsv", "bins.png", "outreg", *(f"outreg/xaf_{n}.reg" for n in range(65))])
+    golden = np.load(GOLDEN / "expected/constrain3.npz")
+    for key in ("binmap", "out", "sn", "mask"):
+        np.testing.assert_array_equal(fits.getdata(f"d/e/contbin_{key}.fits"), golden[key])
+    assert Path("d/e/bin_sn_stats.qdp").read_text() == str(golden["sn_qdp"])
+
+
+def test_region_files_are_in_physical_coordinates_from_the_header(tmp_path):
+    assert run(["bin", IMAGE, "-o", "d", *OPTIONS]) == 0
+    assert run(["make-region-files", "d/contbin_binmap.fits", "-x", "3900.5", "-y", "3950.5", "-b", "2",
+                "-o", "golden"]) == 0
+    for path in (tmp_path / "golden").iterdir():
+        assert path.read_text() == (tmp_path / "d/outreg" / path.name).read_text()
+
+
+def test_region_files_in_image_coordinates_where_the_header_has_no_others(capsys):
+    write_fits("a.fits", np.full((3, 2), 100, "i4"))
+    assert run(["bin", "a.fits", "-o", "d", "--sn", "20"]) == 0
+    assert "note: the header has no physical coordinates" in capsys.readouterr().err
+    assert Path("d/outreg/xaf_0.reg").read_text().splitlines()[1] == "rotbox(1.5,2,2,3,0)"
+
+
+def test_table_has_the_columns_and_units_of_the_documentation():
+    assert run(["bin", IMAGE, "-o", "d", *OPTIONS]) == 0
+    table = QTable.read("d/bins.ecsv")
+    assert " ".join(table.colnames) == (
+        "bin npix counts background signal noise sn brightness x y x_phys y_phys ra dec area_px area_arcsec2 "
+        "elongation reached")
+    units = {name: str(table[name].unit) for name in table.colnames if getattr(table[name], "unit", None)}
+    assert units == {
+        "counts": "ct", "background": "ct", "signal": "ct", "noise": "ct", "brightness": "ct / pix",
+        "x": "pix", "y": "pix", "x_phys": "pix", "y_phys": "pix", "ra": "deg", "dec": "deg", "area_px": "pix",
+        "area_arcsec2": "arcsec2"}
+    labels, counts = binmap(), fits.getdata(IMAGE)
+    sky = WCS(fits.getheader(IMAGE))
+    for row in Table.read("d/bins.ecsv"):
+        inside = labels == row["bin"]
+        y, x = (places.mean() for places in np.nonzero(inside))
+        assert row["npix"] == np.count_nonzero(inside)
+        assert row["counts"] == counts[inside].sum()
+        assert (row["x"], row["y"]) == pytest.approx((x, y))
+        assert (row["x_phys"], row["y_phys"]) == pytest.approx((3901.5 + 2 * x, 3951.5 + 2 * y))
+        assert (row["ra"], row["dec"]) == pytest.approx(sky.all_pix2world(x, y, 0), abs=1e-9)
+    assert table.meta["parameters"]["sn"] == 20
+    assert table.meta["parameters"]["image"] == "counts_96x80.fits.gz"
+    assert table.meta["parameters"]["background"] is None
+
+
+def test_equal_runs_give_equal_bytes_for_any_threads_and_folder(tmp_path):
+    for n in ("1", "2"):
+        assert run(["bin", IMAGE, "-o", f"somewhere{n}/d", "--threads", n, *OPTIONS]) == 0
+    names = [name for name in listing("somewhere1/d") if "." in name]
+    for name in names:
+        first, second = (Path(f"somewhere{n}/d/{name}").read_bytes() for n in (1, 2))
+        assert first == second, name
+        assert str(tmp_path).encode() not in first
+        assert b"somewhere" not in first
+
+
+def test_an_earlier_set_is_kept_or_wholly_replaced(capsys):
+    assert run(["bin", IMAGE, "-o", "d", *OPTIONS]) == 0
+    Path("d/notes.txt").write_text("mine")
+    before = {name: Path("d", name).read_bytes() for name in listing("d") if "." in name}
+    assert run(["bin", IMAGE, "-o", "d", "--sn=40"]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert {name: Path("d", name).read_bytes() for name in listing("d") if "." in name} == before
+    assert run(["bin", IMAGE, "-o", "d", "--sn=40", "--clobber"]) == 0
+    regions = [name for name in listing("d") if name.startswith("outreg/")]
+    assert len(regions) == binmap().max() + 1 < 65
+    assert Path("d/notes.txt").read_text() == "mine"
+
+
+def made(name, *words):
+    """The binmap of a run with options."""
+    assert run(["bin", IMAGE, "-o", name, "-q", *words]) == 0
+    return binmap(name)
+
+
+def test_options_reach_the_binner():
+    counts = fits.getdata(IMAGE)
+    api = chandra_bin.contour_bin
+    base = {"sn": 20, "smooth_sn": 30}
+    words = ["--sn=20", "--smooth-sn=30"]
+    np.testing.assert_array_equal(made("a", *words), api(counts, **base).binmap)
+    np.testing.assert_array_equal(made("b", *words, "--binup"), api(counts, **base, bin_up=True).binmap)
+    np.testing.assert_array_equal(made("c", *words, "--noscrub"), api(counts, **base, scrub=False).binmap)
+    np.testing.assert_array_equal(made("d", *words, "--scrublarge=0.08"), api(counts, **base, scrub_large=0.08).binmap)
+    np.testing.assert_array_equal(made("e", "--counts=300", "--smooth-sn=30"),
+                                  api(counts, sn=300, target="counts", smooth_sn=30).binmap)
+    smoothed = f"{INPUTS}/smooth_96x80.fits.gz"
+    np.testing.assert_array_equal(made("f", *words, "--smoothed", smoothed),
+                                  api(counts, sn=20, smoothed=fits.getdata(smoothed)).binmap)
+    noise = write_fits("noise.fits", np.full(counts.shape, 3, "f4"))
+    np.testing.assert_array_equal(made("g", *words, "--noisemap", noise),
+                                  api(counts, **base, noise=np.full(counts.shape, 3.0)).binmap)
+    mask = f"{INPUTS}/mask_96x80.fits.gz"
+    values = fits.getdata(mask)
+    np.testing.assert_array_equal(made("h", *words, "--mask", mask),
+                                  api(counts, **base, mask=values < 1, seed_only=values > 1).binmap)
+    assert len(np.unique(binmap("a"))) != len(np.unique(binmap("e")))
+
+
+def test_automask_excludes_empty_blocks():
+    image = f"{INPUTS}/sparse_160x120.fits.gz"
+    assert run(["bin", image, "-o", "d", "--sn=10", "--smooth-sn=15", "--automask", "--constrain=2"]) == 0
+    np.testing.assert_array_equal(binmap(), np.load(GOLDEN / "expected/automask.npz")["binmap"])
+
+
+@pytest.fixture
+def backgrounds():
+    """An image of 25 counts a pixel, a background of 10 counts, exposures with holes, a scale image."""
+    exposure = np.full((40, 40), 2.0, "f4")
+    exposure[0], exposure[1, :5] = 0, np.nan
+    scale = np.full((40, 40), 0.25, "f4")
+    scale[:, 0] = -1
+    return {
+        "image": write_fits("i.fits", np.full((40, 40), 25, "i4"), EXPOSURE=1e5),
+        "background": write_fits("b.fits", np.full((40, 40), 10, "i4"), EXPOSURE=1e6),
+        "expmap": write_fits("e.fits", exposure),
+        "background_expmap": write_fits("be.fits", np.full((40, 40), 4.0, "f4")),
+        "scale": write_fits("s.fits", scale),
+    }
+
+
+@pytest.mark.parametrize(("words", "signal", "excluded", "said"), [
+    ([], 15, 0, "own exposure (scale 1)"),  # never from EXPOSURE
+    (["--background-scale", "0.5"], 20, 0, ""),
+    (["--background-scale", "s.fits"], 22.5, 40, "40 pixels without"),
+    (["--expmap", "e.fits", "--background-expmap", "be.fits"], 20, 45, "45 pixels without"),
+    (["--expmap", "e.fits"], 15, 45, "own exposure"),  # the map only masks
+    (["--expmap", "e.fits", "--background-scale", "2"], 5, 45, ""),
+])
+def test_backgrounds_are_scaled_as_asked(words, signal, excluded, said, backgrounds, capsys):
+    assert run(["bin", backgrounds["image"], "-o", "d", "--background", backgrounds["background"], *words]) == 0
+    assert said in capsys.readouterr().err
+    labels = binmap()
+    assert np.count_nonzero(labels < 0) == excluded
+    np.testing.assert_allclose(fits.getdata("d/contbin_out.fits")[labels >= 0], signal)
+    assert np.count_nonzero(fits.getdata("d/contbin_mask.fits") == 0) == excluded
+
+
+BAD = {
+    "missing file": (["none.fits"], "none.fits: no such file"),
+    "cube": (["cube.fits"], "cube.fits: holds no 2-D image"),
+    "truncated": (["half.fits.gz"], "half.fits.gz: the compressed file is truncated"),
+    "shapes differ": ([IMAGE, "--mask", f"{INPUTS}/ones_mask_128.fits.gz"], "128 x 128"),
+    "sn zero": ([IMAGE, "--sn=0"], "sn is 0"),
+    "all zero": (["zero.fits"], "zero.fits: all 81 pixels that are used are zero"),
+    "no exposure": ([IMAGE, "--expmap=noexp.fits"], "noexp.fits: no pixel of the exposure map is above 0"),
+    "scale without background": ([IMAGE, "--background-scale=2"], "needs a background image"),
+    "map without background": ([IMAGE, "--expmap=noexp.fits", "--background-expmap=noexp.fits"], "needs a background"),
+    "two scales": ([IMAGE, "--background=b", "--background-expmap=c", "--background-scale=1"], "one of the two"),
+    "background map alone": ([IMAGE, "--background=b", "--background-expmap=c"], "needs that of the image"),
+    "scale negative": (["zero.fits", "--background=zero.fits", "--background-scale=-1"], "scale is -1"),
+    "unknown option": ([IMAGE, "--snn=3"], "--snn"),
+    "sn and counts": ([IMAGE, "--sn=3", "--counts=100"], "exclude each other"),
+    "no image": ([], "Missing argument 'IMAGE'"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_exit_code_2_and_no_file(name, tmp_path, capsys):
+    words, said = BAD[name]
+    write_fits("cube.fits", np.zeros((2, 3, 4)))
+    write_fits("zero.fits", np.zeros((9, 9), "i2"))
+    write_fits("noexp.fits", np.zeros((80, 96), "f4"))
+    whole = (INPUTS / "counts_96x80.fits.gz").read_bytes()
+    Path("half.fits.gz").write_bytes(whole[: len(whole) // 2])
+    before = listing(tmp_path)
+    assert run(["bin", *words, "-o", "new/d"]) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith("chandra-bin bin: error: ")
+    assert said in err
+    assert err.count("\n") == 1
+    assert not out
+    assert listing(tmp_path) == before
+
+
+def run_program(*words, limit=None, **options):
+    code = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    if limit:
+        code += f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+    code += "from chandra_bin.cli import main; main()"
+    return subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True, **options)
+
+
+def test_a_disk_that_fills_up_leaves_nothing(tmp_path):
+    with run_program("bin", IMAGE, "-o", "d/e", limit=40_000) as process:
+        out, err = process.communicate()
+    assert process.returncode == 2
+    assert err.startswith("chandra-bin bin: error: ")
+    assert "cannot be written: file too large" in err
+    assert err.count("\n") == 1
+    assert not out
+    assert listing(tmp_path) == []
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_leaves_nothing_within_a_second(stop, tmp_path):
+    shape = (1024, 1024)
+    with Path("big.fits").open("wb") as file:
+        write_image(file, cluster_image(shape, 4_000_000), cluster_header(shape))
+    with run_program("bin", "big.fits", "-o", "d", "--sn=70", "--smooth-sn=300", "--threads=1") as process:
+        for _ in range(300):
+            if Path("d").is_dir():
+                break
+            time.sleep(0.01)
+        time.sleep(0.3)
+        started = time.monotonic()
+        process.send_signal(stop)
+        out, err = process.communicate(timeout=30)
+    assert time.monotonic() - started < 3  # a second, on a busy machine
+    assert process.returncode == 130
+    assert err == "chandra-bin bin: interrupted\n"
+    assert not out
+    assert listing(tmp_path) == ["big.fits"]
+
+
+def test_progress_is_shown_on_a_terminal_only():
+    shape = (512, 512)
+    with Path("big.fits").open("wb") as file:
+        write_image(file, cluster_image(shape, 2_000_000), cluster_header(shape))
+    shown = {}
+    for name, words in (("loud", []), ("quiet", ["--quiet"])):
+        reading, writing = pty.openpty()
+        termios.tcsetwinsize(writing, (24, 80))
+        arguments = ["bin", "big.fits", "-o", name, "--smooth-sn=200", "--threads=1", *words]
+        process = subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.DEVNULL, stderr=writing)
+        os.close(writing)
+        seen = b""
+        while True:
+            try:
+                part = os.read(reading, 4096)
+            except OSError:  # the other end is closed
+                break
+            seen += part
+        os.close(reading)
+        assert process.wait() == 0
+        shown[name] = seen
+    assert b"binning" in shown["loud"]
+    assert b"%" in shown["loud"]
+    assert shown["quiet"] == b""
+
+
+def test_ngc5044_and_its_picture():
+    image = golden_folder("ngc5044") / "inputs/ngc5044_364x366.fits.gz"
+    assert run(["bin", str(image), "-o", "d", "--sn=50", "--smooth-sn=75", "--constrain=3"]) == 0
+    table = Table.read("d/bins.ecsv")
+    assert table["reached"].all()
+    assert table["npix"].sum() == 364 * 366
+    assert Path("d/outreg/xaf_0.reg").exists()
+    assert Path("d/bins.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a1835_with_its_background_and_exposure_map():
+    inputs = golden_folder("a1835") / "inputs"
+    assert run(["bin", f"{inputs}/a1835_counts.fits.gz", "-o", "d", "--sn=20", "--smooth-sn=30", "--constrain=3",
+                "--background", f"{inputs}/a1835_bkgmap.fits.gz", "--expmap", f"{inputs}/a1835_expmap.fits.gz"]) == 0
+    table = Table.read("d/bins.ecsv")
+    assert (table["background"] > 0).all()
+    exposure = fits.getdata(f"{inputs}/a1835_expmap.fits.gz")
+    np.testing.assert_array_equal(fits.getdata("d/contbin_mask.fits", output_verify="ignore") == 1, exposure > 0)

@@ -1,0 +1,141 @@
+"""``chandra-bin paint``: results of fits and tables as images."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.table import MaskedColumn, QTable
+
+from chandra_bin.cli import run
+from files import listing, write_fits
+
+MAP = np.array([[0, 0, 1], [-1, 2, 1]], "i4")
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_with_a_binmap(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_fits("binmap.fits", MAP, CRVAL1P=3900.5)
+
+
+def write_fits_results(folder="."):
+    Path(folder).mkdir(exist_ok=True)
+    Path(folder, "region_list.txt").write_text("xaf_0 centre\n# a comment\n\nxaf_1 middle\nxaf_2 rim\n")
+    Path(folder, "xaf_0_fit_out.txt").write_text("kT 3.5\nZ 0.4\n")
+    Path(folder, "xaf_1_fit_out.txt").write_text("# fitted\nkT nan\nZ 0.5\nnorm 1e-4\n")
+    Path(folder, "xaf_2_fit_out.txt").write_text("kT 5\n")
+
+
+def values(of_0, of_1, of_2):
+    nan = np.nan
+    return [[of_0, of_0, of_1], [nan, of_2, of_1]]
+
+
+@pytest.mark.parametrize(("words", "folder"), [([], "."), (["-i", "in", "-l", "in/region_list.txt"], "in"),
+                                               (["--input_dir=in"], "in")])
+def test_each_parameter_becomes_an_image(words, folder, capsys):
+    write_fits_results(folder)
+    assert run(["paint", *words, "-o", "out"]) == 0
+    assert listing("out") == ["Z_out.fits", "kT_out.fits", "norm_out.fits"]
+    np.testing.assert_array_equal(fits.getdata("out/kT_out.fits"), values(3.5, np.nan, 5))
+    np.testing.assert_array_equal(fits.getdata("out/Z_out.fits"), values(0.4, 0.5, np.nan))
+    np.testing.assert_array_equal(fits.getdata("out/norm_out.fits"), values(np.nan, 1e-4, np.nan))
+    header = fits.getheader("out/kT_out.fits")
+    assert header["BITPIX"] == -64
+    assert header["CRVAL1P"] == 3900.5
+    assert "  parameter = kT" in list(header["HISTORY"])
+    assert capsys.readouterr().out == "3 images in out/: kT_out.fits, Z_out.fits, norm_out.fits\n"
+
+
+def test_suffix_gzip_and_names():
+    write_fits_results()
+    Path("binmap.fits").rename("other.fits")
+    assert run(["paint", "-n", "other.fits", "-s", "_map.fits", "--gzip", "-o", "out"]) == 0
+    assert listing("out") == ["Z_map.fits.gz", "kT_map.fits.gz", "norm_map.fits.gz"]
+    np.testing.assert_array_equal(fits.getdata("out/kT_map.fits.gz"), values(3.5, np.nan, 5))
+    assert gzip.decompress(Path("out/kT_map.fits.gz").read_bytes()).startswith(b"SIMPLE")
+    first = Path("out/kT_map.fits.gz").read_bytes()
+    assert run(["paint", "-n", "other.fits", "-s", "_map.fits", "--gzip", "-o", "out", "--clobber"]) == 0
+    assert Path("out/kT_map.fits.gz").read_bytes() == first
+
+
+def test_missing_results_are_told_of(capsys):
+    write_fits_results()
+    Path("xaf_1_fit_out.txt").unlink()
+    assert run(["paint", "-o", "out", "-q"]) == 0
+    assert capsys.readouterr().err == "warning: xaf_1_fit_out.txt: no such file; 1 of 3 bins stay without values\n"
+    np.testing.assert_array_equal(fits.getdata("out/kT_out.fits"), values(3.5, np.nan, 5))
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.ecsv", "t.fits"])
+def test_each_numeric_column_of_a_table_becomes_an_image(name, capsys):
+    table = QTable({"bin": [2, 0, 1], "kT": [5.0, 3.5, 4.0] * u.keV, "npix": [1, 2, 2], "name": ["a", "b", "c"],
+                    "Z/Zsun": MaskedColumn([0.1, 0.2, 0.3], mask=[False, True, False])})
+    table.write(name)
+    assert run(["paint", "--table", name, "-o", "out"]) == 0
+    assert sorted(Path("out").iterdir()) == [Path("out/Z_Zsun_out.fits"), Path("out/kT_out.fits"),
+                                            Path("out/npix_out.fits")]
+    np.testing.assert_array_equal(fits.getdata("out/kT_out.fits"), values(3.5, 4, 5))
+    np.testing.assert_array_equal(fits.getdata("out/npix_out.fits"), values(2, 2, 1))
+    np.testing.assert_array_equal(fits.getdata("out/Z_Zsun_out.fits"), values(np.nan, 0.3, 0.1))
+    assert fits.getheader("out/kT_out.fits").get("BUNIT") == (None if name == "t.csv" else "keV")
+    assert not capsys.readouterr().err
+
+
+def test_existing_images_are_refused_without_clobber(capsys):
+    write_fits_results()
+    assert run(["paint"]) == 0
+    before = {name: Path(name).read_bytes() for name in listing(".")}
+    assert run(["paint"]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert {name: Path(name).read_bytes() for name in listing(".")} == before
+    assert run(["paint", "--clobber"]) == 0
+
+
+def test_bins_that_the_map_has_not(capsys):
+    Path("t.csv").write_text("bin,kT\n0,1\n7,2\n-1,9\n")
+    assert run(["paint", "--table", "t.csv", "-o", "out", "-q"]) == 0
+    assert "2 bins that have values are not in this binmap" in capsys.readouterr().err
+    np.testing.assert_array_equal(fits.getdata("out/kT_out.fits"), values(1, np.nan, np.nan))
+
+
+BAD = {
+    "no binmap": (["-n", "none.fits", "--table", "strange.csv"], "none.fits: no such file"),
+    "no list": (["-l", "none.txt"], "none.txt: cannot be read: no such file"),
+    "no results": (["-l", "alone.txt"], "holds no results of the 1 regions"),
+    "no number": (["-l", "nameless.txt"], "nameless.txt: line 1: 'centre' holds no bin number"),
+    "no value": (["-l", "short.txt"], "xaf_5_fit_out.txt: line 2: 'kT' has no value"),
+    "not a number": (["-l", "words.txt"], "xaf_6_fit_out.txt: line 1: 'hot' is not a number"),
+    "binary list": (["-l", "binmap.gz"], "binmap.gz: cannot be read: is not a text file"),
+    "no table": (["--table", "none.csv"], "none.csv: no such file"),
+    "no column bin": (["--table", "nobin.csv"], "nobin.csv: has no column named bin, only a, b"),
+    "bins are no numbers": (["--table", "float.csv"], "float.csv: the column bin must hold whole numbers"),
+    "one bin twice": (["--table", "twice.csv"], "twice.csv: bin 1 has more than one row"),
+    "no numbers": (["--table", "text.csv"], "text.csv: has no column of numbers"),
+    "not FITS": (["--table", "text.fits"], "text.fits: cannot be read as a table"),
+    "strange format": (["--table", "a.xlsx"], "a.xlsx: is no table that is known here"),
+    "all strangers": (["--table", "strange.csv"], "none of the 1 bins"),
+    "list and table": (["--table", "twice.csv", "-l", "alone.txt"], "exclude each other"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_and_no_file(name, capsys):
+    words, said = BAD[name]
+    files = {"alone.txt": "xaf_9 x", "nameless.txt": "centre", "short.txt": "xaf_5", "words.txt": "xaf_6",
+             "xaf_5_fit_out.txt": "Z 1\nkT", "xaf_6_fit_out.txt": "kT hot", "nobin.csv": "a,b\n1,2",
+             "float.csv": "bin,a\n1.5,2", "twice.csv": "bin,a\n1,2\n1,3", "text.csv": "bin,a\n1,b",
+             "text.fits": "hello", "strange.csv": "bin,a\n77,1"}
+    for file, text in files.items():
+        Path(file).write_text(text + "\n")
+    Path("binmap.gz").write_bytes(gzip.compress(b"x"))
+    before = listing(".")
+    assert run(["paint", *words, "-o", "out"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("chandra-bin paint: error: ")
+    assert said in err
+    assert err.count("\n") == 1
+    assert listing(".") == before

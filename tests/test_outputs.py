@@ -1,0 +1,189 @@
+"""Sets of output files: all or none."""
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from chandra_bin.errors import InputError, OutputError
+from chandra_bin.outputs import Outputs
+from files import listing
+
+
+def test_files_appear_together_and_with_usual_permissions(tmp_path):
+    paths = [tmp_path / "new/folder/a.txt", tmp_path / "b.bin"]
+    with Outputs(paths) as outputs:
+        outputs.write(paths[0], "ä")
+        outputs.write(paths[1], b"\x00")
+        assert not any(path.exists() for path in paths)
+    assert listing(tmp_path) == ["b.bin", "new", "new/folder", "new/folder/a.txt"]
+    assert paths[0].read_text(encoding="utf-8") == "ä"
+    mask = os.umask(0)
+    os.umask(mask)
+    assert paths[1].stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, MemoryError])
+def test_nothing_is_left_after_any_error(error, tmp_path):
+    old = tmp_path / "old.txt"
+    old.write_text("old")
+
+    def fail():
+        with Outputs([old, tmp_path / "made/new.txt"], clobber=True) as outputs:
+            outputs.write(old, "new")
+            outputs.write(tmp_path / "made/new.txt", "new")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert listing(tmp_path) == ["old.txt"]
+    assert old.read_text() == "old"
+
+
+def test_existing_files_are_refused_before_the_work(tmp_path):
+    old = tmp_path / "old.txt"
+    old.write_text("old")
+    with pytest.raises(OutputError, match=r"old\.txt: exists already.*--clobber"), Outputs([tmp_path / "f/x", old]):
+        pytest.fail("the work has begun")
+    assert listing(tmp_path) == ["old.txt"]
+
+
+def test_a_file_that_appears_during_the_work_is_refused(tmp_path):
+    path = tmp_path / "a.txt"
+
+    def work():
+        with Outputs([path]) as outputs:
+            outputs.write(path, "mine")
+            path.write_text("theirs")
+
+    with pytest.raises(OutputError, match="exists already"):
+        work()
+    assert listing(tmp_path) == ["a.txt"]
+    assert path.read_text() == "theirs"
+
+
+def test_clobber_replaces_the_whole_set(tmp_path):
+    for n in (0, 1, 7):
+        (tmp_path / f"xaf_{n}.reg").write_text("old")
+    (tmp_path / "other.txt").write_text("other")
+    series = [tmp_path / "xaf_*.reg"]
+    with pytest.raises(OutputError, match=r"xaf_0\.reg: exists already"), Outputs(series=series):
+        pytest.fail("the work has begun")
+    with Outputs(series=series, clobber=True) as outputs:
+        for n in (0, 2):
+            outputs.write(tmp_path / f"xaf_{n}.reg", "new")
+    assert listing(tmp_path) == ["other.txt", "xaf_0.reg", "xaf_2.reg"]
+    assert (tmp_path / "xaf_0.reg").read_text() == "new"
+
+
+def test_a_failing_rename_brings_all_old_files_back(tmp_path):
+    paths = [tmp_path / name for name in ("a", "b", "xaf_9.reg")]
+    for path in paths:
+        path.write_text("old")
+
+    def work():
+        with Outputs(paths[:2], series=[tmp_path / "xaf_*.reg"], clobber=True) as outputs:
+            outputs.write(paths[0], "new")
+            outputs.write(tmp_path / "xaf_0.reg", "new")
+            outputs.write(paths[1], "new")
+            next(tmp_path.glob(".chandra-bin-*-2.part")).unlink()  # so that the last rename fails
+
+    with pytest.raises(OutputError, match="b: cannot be written"):
+        work()
+    assert listing(tmp_path) == ["a", "b", "xaf_9.reg"]
+    assert {path.read_text() for path in paths} == {"old"}
+
+
+def test_two_outputs_or_an_input_of_one_name_are_refused(tmp_path):
+    path = tmp_path / "a.fits"
+    path.write_text("input")
+    (tmp_path / "link.fits").symlink_to(path)
+    with pytest.raises(InputError, match="two outputs"), Outputs([tmp_path / "b", tmp_path / "x/../b"]):
+        pass
+    with pytest.raises(InputError, match="an input and an output"), Outputs([tmp_path / "link.fits"], inputs=[path],
+                                                                           clobber=True):
+        pass
+    assert path.read_text() == "input"
+
+
+def test_links_are_followed(tmp_path):
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    with Outputs([tmp_path / "link"], clobber=True) as outputs:
+        outputs.write(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+
+
+@pytest.mark.parametrize("place", ["/dev/full", "/proc/chandra/a", "{tmp}/file/a", "{tmp}", "{tmp}/" + "x" * 300])
+def test_places_that_cannot_be_written(place, tmp_path):
+    (tmp_path / "file").write_text("")
+    path = tmp_path / place.format(tmp=tmp_path)
+    with pytest.raises(OutputError) as caught, Outputs([path], clobber=True):
+        pytest.fail("the work has begun")
+    assert str(caught.value).startswith(str(path)[:10])
+    assert listing(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match="permission denied"), Outputs([tmp_path / "a"]):
+        pass
+    tmp_path.chmod(0o700)
+
+
+def test_a_disk_that_fills_up(tmp_path):
+    (tmp_path / "a").write_text("old")
+
+    def work():
+        with Outputs([tmp_path / "a", tmp_path / "f/b"], clobber=True) as outputs:
+            outputs.write(tmp_path / "a", "new")
+            outputs.write(tmp_path / "f/b", b"x" * 100_000)
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(OutputError, match="b: cannot be written: file too large") as caught:
+            work()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert caught.value.__cause__.errno == errno.EFBIG
+    assert listing(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_text() == "old"
+
+
+def test_runs_at_once_leave_one_whole_set(tmp_path):
+    names = [f"{n}.txt" for n in range(20)]
+
+    def work(text):
+        for _ in range(10):
+            with Outputs([tmp_path / "f" / name for name in names], clobber=True) as outputs:
+                for name in names:
+                    outputs.write(tmp_path / "f" / name, text)
+
+    threads = [threading.Thread(target=work, args=(text,)) for text in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert listing(tmp_path / "f") == sorted(names)
+    assert len({(tmp_path / "f" / name).read_text() for name in names}) == 1
+
+
+def test_processes_at_once_without_clobber_let_one_through(tmp_path):
+    code = ("import sys, time; from pathlib import Path; from chandra_bin.outputs import Outputs\n"
+            "with Outputs([Path('a')]) as outputs:\n    outputs.write(Path('a'), sys.argv[1])\n    time.sleep(0.5)")
+    runs = [subprocess.Popen([sys.executable, "-c", code, str(n)], cwd=tmp_path, stderr=subprocess.DEVNULL)
+            for n in range(3)]
+    codes = [run.wait() for run in runs]
+    assert codes.count(0) == 1
+    assert (tmp_path / "a").read_text() == str(codes.index(0))
+    assert listing(tmp_path) == ["a"]

@@ -1,0 +1,370 @@
+"""The smoothers: the reference cases, random images against the reference, invariants, bad input."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from chandra_bin import (
+    ChandraBinWarning,
+    InputError,
+    apply_scale,
+    counts_scale,
+    smooth,
+    smooth_expcorr,
+    smooth_expmap,
+    smooth_exposure,
+    smooth_gaussian,
+)
+from golden_data import Scene, read_cases, read_expected, read_image
+from reference import contbin_reference as reference
+from scenes import COUNTS, FLOATS, SIGNED, fields, generators, masks, pixels, shapes
+
+SN = st.sampled_from([0.5, 1.0, 3.0, 5.0, 15.0, 100.0])
+NO_TIES = st.sampled_from([0.713, 1.37, 3.31, 5.19, 14.7])  # no sum of counts sits on these thresholds
+
+
+def image(name: str) -> NDArray[Any]:
+    return read_image(name)[0]
+
+
+# ------------------------------------------------------------ the reference cases
+
+EXACT: dict[str, Callable[[], NDArray[Any]]] = {
+    "acsmooth": lambda: smooth(image("counts_96x80"), sn=20),
+    "acsmooth_mask": lambda: smooth(image("counts_96x80"), sn=20, mask=image("mask_96x80") < 1),
+    "acsmooth_bg": lambda: smooth(
+        image("src_128"), sn=20, background=image("bg_128"), exposure=50000, background_exposure=275000
+    ),
+    "acsmooth_ngc5044": lambda: smooth(image("ngc5044_364x366"), sn=60),
+    "acsmooth_float": lambda: smooth(image("scaledflux_128"), sn=20),
+    "acsmooth_expmap": lambda: smooth_expmap(
+        image("expcorr_128"), image("expmap_128"), sn=20, mask=image("ones_mask_128") < 1
+    ),
+    "expcorr": lambda: smooth_expcorr(
+        image("src_exp_128"), image("expcorr_128"), sn=20, mask=image("ones_mask_128") < 1
+    ),
+    "accounts_scale": lambda: counts_scale(image("counts_96x80"), sn=20, mask=image("mask_96x80") < 1),
+    "accounts_apply": lambda: apply_scale(
+        image("counts_96x80"), read_expected("accounts_scale")["scale"], mask=image("mask_96x80") < 1
+    ),
+}
+# The original sums these in float32; 1e-4 is asked for.
+CLOSE: dict[str, Callable[[], NDArray[Any]]] = {
+    "accounts_apply_gauss": lambda: apply_scale(
+        image("counts_96x80"),
+        read_expected("accounts_scale")["scale"],
+        gaussian=True,
+        mask=image("mask_96x80") < 1,
+    ),
+    "adaptive_gauss": lambda: smooth_gaussian(
+        image("expcorr_128"), image("expmap_128"), sn=20, mask=image("ones_mask_128") < 1
+    ),
+    "exposure_smooth": lambda: smooth_exposure(
+        image("src_exp_128"),
+        exposure=image("expmap_128"),
+        background=image("bg_128"),
+        exposure_time=50000,
+        background_exposure_time=275000,
+        sn=20,
+    ),
+}
+
+
+def test_no_case_is_forgotten() -> None:
+    assert set(EXACT) | set(CLOSE) == set(read_cases("smooth"))
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_golden_equal(name: str) -> None:
+    want = read_expected(name)[read_cases("smooth")[name]["outputs"][0]]
+    got = EXACT[name]()
+    assert got.dtype == want.dtype
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("name", CLOSE)
+def test_golden_close(name: str) -> None:
+    want = read_expected(name)[read_cases("smooth")[name]["outputs"][0]]
+    got = CLOSE[name]()
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+# ------------------------------------------------------------ random images against the reference
+
+
+def quietly(function: Callable[..., NDArray[Any]], *args: Any, **more: Any) -> NDArray[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ChandraBinWarning)
+        return function(*args, **more)
+
+
+def compare_smooth(scene: Scene, sn: float) -> None:
+    want = reference.smooth(scene.counts, sn, **scene.reference())
+    got = quietly(smooth, scene.counts, sn=sn, **scene.api("seed_only"))
+    np.testing.assert_array_equal(got, want)
+
+
+@given(fields(COUNTS), SN)
+def test_smooth_counts(scene: Scene, sn: float) -> None:
+    compare_smooth(scene, sn)
+
+
+@given(fields(COUNTS + FLOATS, largest=5), SN)
+def test_smooth_small_images(scene: Scene, sn: float) -> None:
+    compare_smooth(scene, sn)
+
+
+@given(fields(FLOATS), SN)
+def test_smooth_floats(scene: Scene, sn: float) -> None:
+    compare_smooth(scene, sn)
+
+
+@given(fields(SIGNED), SN)
+def test_smooth_signed(scene: Scene, sn: float) -> None:
+    compare_smooth(scene, sn)
+
+
+@pytest.mark.long
+@given(fields(("poisson", "sparse", "float"), largest=90), SN)
+def test_smooth_larger_images(scene: Scene, sn: float) -> None:
+    compare_smooth(scene, sn)
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> dict[str, Any]:
+    """Counts, an exposure map with pixels of no exposure, counts / exposure, a mask that leaves those out."""
+    rng = draw(generators())
+    shape = draw(shapes())
+    kind, level = (
+        draw(st.sampled_from(["poisson", "sparse", "ties", "float"])),
+        draw(st.sampled_from([1, 9, 400])),
+    )
+    counts = pixels(rng, kind, shape, level)
+    expmap = (5e4 * rng.uniform(0.5, 1, shape)).astype(np.float32)
+    expmap[rng.random(shape) < draw(st.sampled_from([0, 0.1]))] = 0
+    use = np.minimum(draw(masks(rng, counts)), 1)
+    use[expmap == 0] = 0
+    if not use.any():
+        use.flat[0], expmap.flat[0] = 1, 5e4
+    expcorr = np.divide(counts, expmap, out=np.zeros_like(counts), where=expmap > 0)
+    return {"counts": counts, "expmap": expmap, "expcorr": expcorr, "use": use}
+
+
+@given(pairs(), SN)
+def test_smooth_expmap(data: dict[str, Any], sn: float) -> None:
+    want = reference.smooth_expmap(data["expcorr"], data["expmap"], sn, data["use"])
+    got = quietly(smooth_expmap, data["expcorr"], data["expmap"], sn=sn, mask=data["use"] == 0)
+    np.testing.assert_array_equal(got, want)
+
+
+@given(pairs(), SN)
+def test_smooth_expcorr(data: dict[str, Any], sn: float) -> None:
+    counts = np.floor(data["counts"])
+    want = reference.smooth_expcorr(counts, data["expcorr"], sn, data["use"])
+    got = quietly(smooth_expcorr, counts, data["expcorr"], sn=sn, mask=data["use"] == 0)
+    np.testing.assert_array_equal(got, want)
+
+
+@given(pairs(), generators(), st.booleans(), SN)
+def test_counts_scale(data: dict[str, Any], rng: np.random.Generator, subtract: bool, sn: float) -> None:
+    counts = np.floor(data["counts"])
+    background = rng.poisson(counts.mean() * 0.2, counts.shape) if subtract else None
+    use = data["use"].copy()
+    use[rng.random(use.shape) < 0.1] = -2
+    want = reference.counts_scale(counts, sn, background, use)
+    got = quietly(counts_scale, counts, sn=sn, background=background, mask=use == 0, fill=use == -2)
+    assert got.dtype == np.int32
+    np.testing.assert_array_equal(got, want)
+
+
+@given(pairs(), generators(), st.booleans())
+def test_apply_scale(data: dict[str, Any], rng: np.random.Generator, gaussian: bool) -> None:
+    scale = rng.integers(-1, draw_limit(data["counts"].shape), data["counts"].shape).astype(np.int32)
+    for values in (np.floor(data["counts"]), data["expcorr"]):
+        want = reference.apply_scale(values, scale, gaussian, data["use"])
+        got = quietly(apply_scale, values, scale, gaussian=gaussian, mask=data["use"] == 0)
+        assert got.dtype == np.float32
+        if gaussian or values is data["expcorr"]:  # the order of addition is free here
+            np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-30)
+        else:
+            np.testing.assert_array_equal(got, want)
+
+
+def draw_limit(shape: tuple[int, ...]) -> int:
+    """One more than the square of the image's diagonal, but not beyond 200."""
+    return int(min(200, shape[0] ** 2 + shape[1] ** 2)) + 1
+
+
+@given(pairs(), NO_TIES)
+def test_smooth_gaussian(data: dict[str, Any], sn: float) -> None:
+    want = reference.smooth_gaussian(data["expcorr"], data["expmap"], sn, data["use"])
+    got = quietly(smooth_gaussian, data["expcorr"], data["expmap"], sn=sn, mask=data["use"] == 0)
+    reached = np.isfinite(want)  # where the whole image is not enough the original says nothing
+    np.testing.assert_allclose(got[reached], want[reached], rtol=1e-5, atol=1e-30)
+    assert np.isnan(got[data["use"] == 0]).all()
+
+
+@given(pairs(), generators(), NO_TIES, st.booleans(), st.sampled_from([None, None, 0, 1, 4]))
+def test_smooth_exposure(
+    data: dict[str, Any], rng: np.random.Generator, sn: float, subtract: bool, max_radius: int | None
+) -> None:
+    counts = data["counts"]
+    options = {
+        "background": rng.poisson(counts.mean() * 0.2, counts.shape) if subtract else None,
+        "exposure_time": 5e4,
+        "background_exposure_time": 27e4,
+        "sn": sn,
+        "max_radius": max_radius,
+    }
+    want = reference.smooth_exposure(counts, data["expmap"], use=data["use"], **options)
+    got = quietly(smooth_exposure, counts, exposure=data["expmap"], mask=data["use"] == 0, **options)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-30)
+
+
+# ------------------------------------------------------------ what holds for any image
+
+
+@given(fields(COUNTS + FLOATS), SN)
+def test_threads_change_nothing(scene: Scene, sn: float) -> None:
+    first, *others = (
+        quietly(smooth, scene.counts, sn=sn, threads=threads, **scene.api("seed_only"))
+        for threads in (1, 2, 3, 5)
+    )
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+
+
+CALLS: dict[str, Callable[..., NDArray[Any]]] = {
+    "smooth": smooth,
+    "smooth with background": lambda counts, **more: smooth(counts, background=counts // 4, **more),
+    "smooth_expmap": lambda counts, **more: smooth_expmap(counts / 7, np.full(counts.shape, 7.0), **more),
+    "smooth_expcorr": lambda counts, **more: smooth_expcorr(counts, counts / 7, **more),
+    "counts_scale": counts_scale,
+    "smooth_gaussian": lambda counts, **more: smooth_gaussian(counts / 7, np.full(counts.shape, 7.0), **more),
+    "smooth_exposure": lambda counts, **more: smooth_exposure(
+        counts, exposure=np.full(counts.shape, 7.0), **more
+    ),
+}
+
+
+def test_threads_change_nothing_anywhere() -> None:
+    counts = image("counts_300x260")
+    for name, call in CALLS.items():
+        first, *others = (call(counts, sn=12, threads=threads) for threads in (1, 2, 3, 5))
+        for other in others:
+            np.testing.assert_array_equal(first, other, err_msg=name)
+    scale = counts_scale(counts, sn=8)
+    for gaussian in (False, True):
+        first, *others = (
+            apply_scale(counts, scale, gaussian=gaussian, threads=threads) for threads in (1, 2, 3, 5)
+        )
+        for other in others:
+            np.testing.assert_array_equal(first, other)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_any_layout_gives_the_same(name: str) -> None:
+    counts = np.random.default_rng(4).poisson(8, (13, 17))
+    frozen = counts.astype(np.float32)
+    frozen.flags.writeable = False
+    want = CALLS[name](counts, sn=7)
+    for other in (
+        counts.astype(">f4"),
+        counts.astype(">i2"),
+        counts.astype(float),
+        counts.astype(np.uint16),
+        np.asfortranarray(counts.astype(np.float32)),
+        np.repeat(counts, 2, axis=1)[:, ::2],
+        frozen,
+    ):
+        np.testing.assert_array_equal(CALLS[name](other, sn=7), want, err_msg=str(other.dtype))
+    np.testing.assert_array_equal(frozen, counts)
+
+
+# ------------------------------------------------------------ bad input
+
+COUNTS_5X6 = np.random.default_rng(0).poisson(20, (5, 6)).astype(np.float32)
+WRONG = np.ones((6, 5), dtype=np.float32)
+BOTH = r"\(6, 5\).*\(5, 6\)|\(5, 6\).*\(6, 5\)"
+
+
+@pytest.mark.parametrize("sn", [0, -2, np.nan, np.inf])
+@pytest.mark.parametrize("name", CALLS)
+def test_threshold_must_be_positive(name: str, sn: float) -> None:
+    with pytest.raises(InputError, match="sn"):
+        CALLS[name](COUNTS_5X6, sn=sn)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_everything_masked(name: str) -> None:
+    with pytest.raises(InputError, match=r"mask|exclu|usable"):
+        CALLS[name](COUNTS_5X6, mask=np.ones((5, 6), dtype=bool))
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_infinite_pixels(name: str) -> None:
+    counts = COUNTS_5X6.copy()
+    counts[1, 1] = np.inf
+    with pytest.raises(InputError, match="inf"), np.errstate(invalid="ignore"):
+        CALLS[name](counts)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_nan_pixels_are_excluded_with_a_warning(name: str) -> None:
+    counts = COUNTS_5X6.copy()
+    counts[1, 1] = counts[2, 3] = np.nan
+    want = CALLS[name](np.nan_to_num(counts), sn=6, mask=np.isnan(counts))
+    with pytest.warns(ChandraBinWarning, match=r"\b2\b"):
+        got = CALLS[name](counts, sn=6)
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: smooth(COUNTS_5X6, background=WRONG),
+        lambda: smooth(COUNTS_5X6, noise=WRONG),
+        lambda: smooth(COUNTS_5X6, background=COUNTS_5X6, exposure=WRONG),
+        lambda: smooth(COUNTS_5X6, background=COUNTS_5X6, background_exposure=WRONG),
+        lambda: smooth(COUNTS_5X6, mask=WRONG > 2),
+        lambda: smooth_expmap(COUNTS_5X6, WRONG),
+        lambda: smooth_expcorr(COUNTS_5X6, WRONG),
+        lambda: counts_scale(COUNTS_5X6, background=WRONG),
+        lambda: counts_scale(COUNTS_5X6, fill=WRONG > 2),
+        lambda: apply_scale(COUNTS_5X6, WRONG.astype(int)),
+        lambda: apply_scale(COUNTS_5X6, COUNTS_5X6.astype(int), mask=WRONG > 2),
+        lambda: smooth_gaussian(COUNTS_5X6, WRONG),
+        lambda: smooth_exposure(COUNTS_5X6, exposure=WRONG),
+        lambda: smooth_exposure(COUNTS_5X6, exposure=COUNTS_5X6, background=WRONG),
+    ],
+)
+def test_shapes_must_agree(call: Callable[[], Any]) -> None:
+    with pytest.raises(InputError, match=BOTH):
+        call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: smooth_exposure(COUNTS_5X6, exposure=np.zeros((5, 6))),
+        lambda: smooth_exposure(COUNTS_5X6, exposure=np.full((5, 6), np.nan)),
+        lambda: smooth_exposure(COUNTS_5X6, exposure=np.ones((5, 6)), exposure_time=0),
+        lambda: smooth_exposure(COUNTS_5X6, exposure=np.ones((5, 6)), background_exposure_time=-1),
+        lambda: smooth(COUNTS_5X6, background=COUNTS_5X6, exposure=0),
+    ],
+)
+def test_no_exposure_anywhere(call: Callable[[], Any]) -> None:
+    with pytest.raises(InputError, match=r"exposure|no data"):
+        call()
+
+
+def test_negative_max_radius() -> None:
+    with pytest.raises(InputError, match="max_radius"):
+        smooth_exposure(COUNTS_5X6, exposure=np.ones((5, 6)), max_radius=-1)
