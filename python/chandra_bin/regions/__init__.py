@@ -16,6 +16,7 @@ from ._table import read_table
 from ._write import BinTexts, region_bytes, region_of
 
 __all__ = [
+    "PIXEL_SYSTEMS",
     "BinTexts",
     "Component",
     "Format",

@@ -78,8 +78,11 @@ class BinTexts:
         if self.style.format == "ds9":
             polygons = _without_holes(polygons)
         vertices = np.diff(polygons.ring_offsets[polygons.polygon_offsets])
-        points = self.style.points(points_from_array(self.coords, polygons.points, self.style.system))
-        rings = ring_texts(points, polygons.ring_offsets.tolist())
+        # Neighbours share most vertices: each is converted and written once.
+        corners, which = np.unique(np.ascontiguousarray(polygons.points).view(complex).ravel(), return_inverse=True)
+        converted = points_from_array(self.coords, corners.view(float).reshape(-1, 2), self.style.system)
+        texts = np.array(self.style.points(converted), dtype=object)[which].tolist()
+        rings = ring_texts(texts, polygons.ring_offsets.tolist())
         joined = ["*!".join(rings[a:b]) + "\n" for a, b in zip(polygons.polygon_offsets[:-1].tolist(),
                                                              polygons.polygon_offsets[1:].tolist(), strict=True)]
         if self.style.format == "ciao":
@@ -99,9 +102,10 @@ def component_of(rings: list[Floats]) -> Component:
     return tuple(Shape("polygon", ring + 1, system=IMAGE, complement=number > 0) for number, ring in enumerate(rings))
 
 
-def region_of(polygons: Polygons) -> Region:
-    """All of ``polygons``, in image coordinates, as a region."""
-    return Region(tuple(component_of(polygons.rings(p)) for p in range(len(polygons))))
+def region_of(polygons: Polygons, label: int | None = None) -> Region:
+    """The polygons of one bin, or of all, in image coordinates, as a region."""
+    chosen = np.arange(len(polygons)) if label is None else np.flatnonzero(polygons.labels == label)
+    return Region(tuple(component_of(polygons.rings(p)) for p in chosen.tolist()))
 
 
 def _without_cuts(region: Region) -> list[Component]:
