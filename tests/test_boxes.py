@@ -1,9 +1,5 @@
 """Bins as boxes: contbin's region files, byte for byte."""
 
-import json
-import zipfile
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,21 +8,17 @@ from hypothesis.extra import numpy as hnp
 
 from chandra_bin.boxes import REGION_FILE_HEAD, cover_with_boxes, region_texts
 from chandra_bin.errors import InputError
+from golden_data import read_cases, read_expected, read_region_files
 
-GOLDEN = Path(__file__).parent / "golden"
-CASES = json.loads((GOLDEN / "region_cases.json").read_text())
-SIMULATED = sorted(case for case in CASES if not case.startswith("ngc5044"))
+CASES = read_cases("region")
 
 
-@pytest.mark.parametrize("name", SIMULATED)
+@pytest.mark.parametrize("name", sorted(CASES))
 def test_region_files_equal_the_originals(name):
     case = CASES[name]
-    binmap = np.load(GOLDEN / "expected" / f"{name}.npz")["binmap"]
-    boxes = cover_with_boxes(binmap)
+    boxes = cover_with_boxes(read_expected(name)["binmap"])
     texts = list(region_texts(boxes, (case["minx"], case["miny"]), (case["bin"], case["bin"])))
-    with zipfile.ZipFile(GOLDEN / "expected" / f"regions_{name}.zip") as golden:
-        expected = {file: golden.read(file).decode() for file in golden.namelist()}
-    assert {f"xaf_{i}.reg": text for i, text in enumerate(texts)} == expected
+    assert {f"xaf_{i}.reg": text for i, text in enumerate(texts)} == read_region_files(name)
     assert len(texts) == case["files"]
 
 

@@ -20,7 +20,8 @@ import chandra_bin
 from chandra_bin.cli import run
 from chandra_bin.images import write_image
 from chandra_bin.simulate import cluster_header, cluster_image
-from files import GOLDEN, INPUTS, golden_folder, listing, write_fits
+from files import INPUTS, golden_folder, listing, write_fits
+from golden_data import read_expected
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "chandra-bin"
 IMAGE = f"{INPUTS}/counts_96x80.fits.gz"
@@ -46,7 +47,7 @@ def test_all_products(capsys):
     assert not err
     assert listing("d/e") == sorted(
         [*SIX, "bins.ecsv", "bins.png", "outreg", *(f"outreg/xaf_{n}.reg" for n in range(65))])
-    golden = np.load(GOLDEN / "expected/constrain3.npz")
+    golden = read_expected("constrain3")
     for key in ("binmap", "out", "sn", "mask"):
         np.testing.assert_array_equal(fits.getdata(f"d/e/contbin_{key}.fits"), golden[key])
     assert Path("d/e/bin_sn_stats.qdp").read_text() == str(golden["sn_qdp"])
@@ -150,7 +151,7 @@ def test_options_reach_the_binner():
 def test_automask_excludes_empty_blocks():
     image = f"{INPUTS}/sparse_160x120.fits.gz"
     assert run(["bin", image, "-o", "d", "--sn=10", "--smooth-sn=15", "--automask", "--constrain=2"]) == 0
-    np.testing.assert_array_equal(binmap(), np.load(GOLDEN / "expected/automask.npz")["binmap"])
+    np.testing.assert_array_equal(binmap(), read_expected("automask")["binmap"])
 
 
 @pytest.fixture

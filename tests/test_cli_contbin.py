@@ -1,6 +1,5 @@
 """``chandra-bin contbin``: the original's files, option by option."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,10 @@ from astropy.io import fits
 
 import chandra_bin
 from chandra_bin.cli import run
-from files import GOLDEN, INPUTS, golden_folder, listing, write_fits
+from files import INPUTS, golden_folder, listing, write_fits
+from golden_data import read_cases, read_expected
 
-CASES = json.loads((GOLDEN / "contbin_cases.json").read_text())
+CASES = read_cases("contbin")
 FILES = {"binmap": "contbin_binmap.fits", "out": "contbin_out.fits", "sn": "contbin_sn.fits",
          "mask": "contbin_mask.fits"}
 TYPES = {"binmap": ">i4", "out": ">f4", "sn": ">f4", "mask": ">i2"}
@@ -33,7 +33,7 @@ def test_every_file_equals_the_originals(name):
     words = at(golden / "inputs", case["args"])
     assert run(["contbin", *words, f"{golden}/inputs/{case['image']}.fits.gz", "--quiet"]) == 0
 
-    expected = np.load(golden / "expected" / f"{name}.npz")
+    expected = read_expected(name)
     tolerance = case.get("tolerance", 0)
     for key, file in FILES.items():
         made = fits.getdata(file, output_verify="ignore")

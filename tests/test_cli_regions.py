@@ -1,7 +1,5 @@
 """``chandra-bin make-region-files``: byte for byte the original's files."""
 
-import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +7,10 @@ import pytest
 from astropy.io import fits
 
 from chandra_bin.cli import run
-from files import GOLDEN, INPUTS, golden_folder, listing, write_fits
+from files import INPUTS, listing, write_fits
+from golden_data import read_cases, read_expected, read_region_files
 
-CASES = json.loads((GOLDEN / "region_cases.json").read_text())
+CASES = read_cases("region")
 PHYSICAL = {"CRPIX1P": 0.5, "CRVAL1P": 3900.5, "CDELT1P": 2.0, "CRPIX2P": 0.5, "CRVAL2P": 3950.5, "CDELT2P": 2.0}
 
 
@@ -22,22 +21,20 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_files_equal_the_originals(name, tmp_path, capsys):
-    case, golden = CASES[name], golden_folder(name) / "expected"
-    write_fits("map.fits", np.load(golden / f"{name}.npz")["binmap"])
+    case = CASES[name]
+    write_fits("map.fits", read_expected(name)["binmap"])
     words = [f"--minx={case['minx']}", f"--miny={case['miny']}", "-b", str(case["bin"]), "--outdir", "out/regions"]
     assert run(["make-region-files", "map.fits", *words]) == 0
-    with zipfile.ZipFile(golden / f"regions_{name}.zip") as archive:
-        expected = {member: archive.read(member) for member in archive.namelist()}
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out/regions").iterdir()} == expected
+    made = {path.name: path.read_text() for path in (tmp_path / "out/regions").iterdir()}
+    assert made == read_region_files(name)
     assert capsys.readouterr().out.startswith(f"{case['files']} region files with ")
 
 
 def test_the_grid_comes_from_the_header():
     assert run(["contbin", f"{INPUTS}/counts_96x80.fits.gz", "--sn=20", "--smoothsn=30", "--constrainfill"]) == 0
     assert run(["make-region-files", "contbin_binmap.fits", "-q"]) == 0
-    with zipfile.ZipFile(GOLDEN / "expected/regions_constrain3.zip") as archive:
-        for member in archive.namelist():
-            assert Path(member).read_bytes() == archive.read(member)
+    for member, text in read_region_files("constrain3").items():
+        assert Path(member).read_text() == text
 
 
 @pytest.mark.parametrize(("words", "box"), [

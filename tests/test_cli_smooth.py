@@ -1,15 +1,14 @@
 """``chandra-bin smooth``: each method against the original's program."""
 
-import json
-
 import numpy as np
 import pytest
 from astropy.io import fits
 
 from chandra_bin.cli import run
-from files import GOLDEN, INPUTS, golden_folder, listing, write_fits
+from files import INPUTS, golden_folder, listing, write_fits
+from golden_data import read_cases, read_expected
 
-CASES = json.loads((GOLDEN / "smooth_cases.json").read_text())
+CASES = read_cases("smooth")
 METHODS = {
     "accumulate_smooth": "tophat",
     "accumulate_smooth_expmap": "expmap",
@@ -33,7 +32,7 @@ def command_of(name):
     words = []
     for word in case["args"]:
         if word == "accounts_scale":
-            words.append(write_fits("scale.fits", np.load(GOLDEN / "expected/accounts_scale.npz")["scale"]))
+            words.append(write_fits("scale.fits", read_expected("accounts_scale")["scale"]))
         elif word.endswith(".fits"):
             words.append(word.replace("=", f"={folder}/") + ".gz" if "=" in word else f"{folder}/{word}.gz")
         elif word != "--apply":
@@ -46,7 +45,7 @@ def test_each_method_gives_the_originals_pixels(name):
     assert run(["smooth", *command_of(name), "--out", "made.fits", "--quiet"]) == 0
     made = fits.getdata("made.fits", output_verify="ignore")
     (key,) = CASES[name]["outputs"]
-    expected = np.load(golden_folder(name) / "expected" / f"{name}.npz")[key]
+    expected = read_expected(name)[key]
     assert made.dtype == expected.dtype.newbyteorder(">")
     tolerance, fraction = LOOSE.get(name, (0, 0))
     far = ~np.isclose(made, expected, rtol=tolerance, atol=0, equal_nan=True)

@@ -25,7 +25,7 @@ _MOST_COLOURED = 50_000
 # Sizes in inches.
 _PANEL = 5.0
 _LEFT, _RIGHT, _BOTTOM, _TOP = 1.25, 0.75, 0.7, 0.9
-_BAR_GAP, _BAR, _BAR_LABEL, _GAP = 0.08, 0.13, 0.8, 0.3
+_BAR_GAP, _BAR, _BAR_LABEL, _GAP = 0.08, 0.13, 0.8, 0.6
 _DPI = 150
 
 _SKY_LABELS = {"RA": "Right ascension", "DEC": "Declination", "GLON": "Galactic longitude", "GLAT": "Galactic latitude",
@@ -40,6 +40,10 @@ class _Frame:
     x1: int
     y0: int
     y1: int
+
+    @property
+    def area(self) -> int:
+        return (self.x1 - self.x0) * (self.y1 - self.y0)
 
     @property
     def cut(self) -> tuple[slice, slice]:
@@ -96,34 +100,30 @@ def _figure(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title: 
 
 
 def _frame(binmap: NDArray[np.int32]) -> _Frame:
-    """The part of the image to show.
+    """The part of the image to show: that with bins and a margin, or a much smaller one with nine in ten of them.
 
-    That is the part with bins; or, where it is much smaller, thrice the box that holds the centres of nine in ten
-    bins: a few huge bins far out shall not leave a dot of the others.
+    A few huge bins far out shall not leave a dot of all the others.
     """
-    ny, nx = binmap.shape
-    rows, columns = np.nonzero(binmap >= 0)
-    if not rows.size:
-        return _Frame(0, nx, 0, ny)
-    of_bin = binmap[rows, columns]
-    npix = np.bincount(of_bin)
-    number = npix > 0
-    limits = []
-    for places, side in ((columns, nx), (rows, ny)):
-        low, high = int(places.min()), int(places.max()) + 1
-        centres = np.bincount(of_bin, places)[number] / npix[number]
-        core_low, core_high = np.percentile(centres, (5, 95))
-        half = 1.5 * max(core_high - core_low, 0.05 * (high - low))
-        limits.append(((low, high), (core_low + core_high) / 2, half, side))
-    area = np.prod([high - low for (low, high), *_ in limits])
-    half = max(half for *_, half, _ in limits)
-    if (2 * half) ** 2 < 0.3 * area:
-        ranges = [(middle - half, middle + half, side) for _, middle, _, side in limits]
-    else:
-        margin = 1 + max(high - low for (low, high), *_ in limits) // 30
-        ranges = [(low - margin, high + margin, side) for (low, high), *_, side in limits]
-    (x0, x1), (y0, y1) = ((max(int(low), 0), min(int(np.ceil(high)), side)) for low, high, side in ranges)
-    return _Frame(x0, x1, y0, y1)
+    binned = binmap >= 0
+    if not binned.any():
+        return _Frame(0, binmap.shape[1], 0, binmap.shape[0])
+    whole = _box_around(binned, (0, 100), 0.03)
+    npix = np.bincount(binmap[binned])
+    small = npix <= np.percentile(npix[npix > 0], 90)
+    core = _box_around(binned & np.append(small, False)[binmap], (1, 99), 0.4)
+    if (npix > 0).sum() < 10 or core.area > 0.3 * whole.area:
+        return whole
+    return core
+
+
+def _box_around(inside: NDArray[np.bool_], percentiles: tuple[float, float], margin: float) -> _Frame:
+    """The box that holds the pixels ``inside`` between two percentiles, and a margin (fraction of its longer side)."""
+    rows, columns = np.nonzero(inside)
+    (x0, x1), (y0, y1) = (np.percentile(places, percentiles, method="nearest") for places in (columns, rows))
+    room = 1 + int(margin * max(x1 - x0, y1 - y0))
+    ny, nx = inside.shape
+    return _Frame(max(int(x0) - room, 0), min(int(x1) + room + 1, nx),
+                  max(int(y0) - room, 0), min(int(y1) + room + 1, ny))
 
 
 def _bins_title(binmap: NDArray[np.int32], frame: _Frame) -> str:
@@ -156,7 +156,7 @@ def _sky_panel(figure: "Figure", place: tuple[float, float, float, float], coord
     for n, axis in enumerate(axes.coords):
         name = coords.header[f"CTYPE{n + 1}"][:4].rstrip("-")
         axis.set_axislabel(_SKY_LABELS.get(name, name), minpad=0.6)
-        axis.set_ticks(number=5)
+        axis.set_ticks(number=4 + n)
         axis.set_ticklabel(exclude_overlapping=True, size=9)
         axis.display_minor_ticks(True)
     if not labelled:
@@ -187,7 +187,7 @@ def _brightness(image: NDArray[Any]) -> Any:
 def _draw_sn(axes: "Axes", bins: ContourBins, frame: _Frame) -> None:
     """S/N; colours leave out the lowest fiftieth and highest twentieth of the bins, which would drown the others."""
     lowest, highest = np.percentile(bins.sn, (2, 95)) if bins.sn.size else (0.0, 1.0)
-    room = 0.01 * max(abs(highest), 1e-3) if highest - lowest < 0.01 * abs(highest) else 0.0
+    room = 1e-3 * max(abs(highest), 1e-3) if highest - lowest < 1e-3 * abs(highest) else 0.0
     shown = np.ma.masked_where(bins.binmap < 0, bins.sn_image)[frame.cut]
     picture = axes.imshow(shown, origin="lower", extent=frame.extent, aspect="auto", interpolation="nearest",
                           cmap="cividis", vmin=lowest - room, vmax=highest + room)

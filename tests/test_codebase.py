@@ -1,0 +1,134 @@
+"""The layers of the house: who may import what, and that what is written twice agrees."""
+
+import ast
+import inspect
+import re
+import tomllib
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import chandra_bin
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "python/chandra_bin"
+MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+CPP = sorted((ROOT / "src/cpp/include").rglob("*.hpp")) + sorted((ROOT / "src/cpp/src").iterdir())
+KERNELS = re.search(r"set\(KERNELS ([\w ]+)\)", (ROOT / "CMakeLists.txt").read_text())[1].split()
+
+# Imported inside the functions that need them, never when a module is loaded: each costs 0.1 to 0.8 s.
+LATE = {"astropy", "scipy", "matplotlib", "regions", "tqdm"}
+# Where each may be imported at all.
+ONLY_IN = {"click": {"cli"}, "tqdm": {"cli"}, "matplotlib": {"plots.py", "report.py"}, "subprocess": {"ciao"}}
+# Rooms above the science modules, which these must not know.
+ABOVE = {"cli", "products", "pipeline", "batch", "report", "plots"}
+
+
+def imports(path):
+    """(name, late) of each import, relative ones made absolute; those for type checkers only are left out."""
+    tree = ast.parse((PACKAGE / path).read_text())
+    package = ["chandra_bin", *path.parent.parts]
+
+    def walk(node, late):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                continue
+            if isinstance(child, ast.Import):
+                yield from ((alias.name, late) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                base = package[: len(package) - child.level + 1] if child.level else []
+                module = ".".join([*base, *([child.module] if child.module else [])])
+                yield module, late
+                yield from ((f"{module}.{alias.name}", late) for alias in child.names)
+            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from walk(child, late or inside)
+
+    return list(walk(tree, False))
+
+
+def room(path):
+    """The folder of a module of a subpackage, else the module's file."""
+    return path.parts[0]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_heavy_modules_are_imported_late(path):
+    early = {name.split(".")[0] for name, late in imports(path) if not late}
+    assert not early & LATE
+    if path.parts[0] == "cli" or path.name in ("__init__.py", "errors.py"):
+        assert "numpy" not in early
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_modules_are_imported_only_where_they_may(path):
+    for name, _ in imports(path):
+        allowed = ONLY_IN.get(name.split(".")[0])
+        assert allowed is None or room(path) in allowed, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_arrows_point_down(path):
+    names = [name.split(".") for name, _ in imports(path)]
+    own = {words[1] for words in names if words[0] == "chandra_bin" and len(words) > 1}
+    here = room(path).removesuffix(".py")
+    if here not in ABOVE and path != Path("__init__.py"):
+        assert not own & ABOVE
+    if here != "cli":
+        assert "cli" not in own
+    if here in ABOVE:
+        assert "_kernels" not in own
+    if here == "errors":
+        assert not own
+    if here == "_arrays":
+        assert own <= {"errors", "_arrays"}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if room(path) not in {"cli", "report.py"}], ids=str)
+def test_only_the_command_line_prints(path):
+    calls = [node.func.id for node in ast.walk(ast.parse((PACKAGE / path).read_text()))
+             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    assert "print" not in calls
+
+
+@pytest.mark.parametrize("path", CPP, ids=lambda path: path.name)
+def test_cpp_knows_neither_python_nor_files(path):
+    text = path.read_text()
+    assert not re.search(r"#include\s*<(Python\.h|iostream|fstream|cstdio|stdio\.h|omp\.h)>", text)
+    assert not re.search(r"\b(printf|std::rand|srand)\b", text)
+
+
+@pytest.mark.parametrize("word", KERNELS)
+def test_one_word_runs_through_the_building(word):
+    for file in (f"src/cpp/include/chandra_bin/{word}.hpp", f"src/cpp/src/{word}.cpp", f"src/pyx/{word}.pxd",
+                 f"src/pyx/_{word}.pyx", f"python/chandra_bin/_kernels/_{word}.pyi"):
+        assert (ROOT / file).is_file(), file
+
+
+@pytest.mark.parametrize("word", KERNELS)
+def test_stubs_match_the_compiled_kernels(word):
+    module = import_module(f"chandra_bin._kernels._{word}")
+    stub = ast.parse((PACKAGE / f"_kernels/_{word}.pyi").read_text())
+    stubbed = {node.name: [argument.arg for argument in [*node.args.args, *node.args.kwonlyargs]]
+               for node in stub.body if isinstance(node, ast.FunctionDef)}
+    compiled = {name: list(inspect.signature(value).parameters) for name, value in vars(module).items()
+                if type(value).__name__ == "cython_function_or_method" and not name.startswith("_")}
+    assert stubbed == compiled
+
+
+def test_every_kernel_is_built():
+    sources = {path.stem for path in (ROOT / "src/pyx").glob("*.pyx")} - {"_control"}
+    assert sources == {f"_{word}" for word in KERNELS}
+
+
+def test_versions_agree():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert chandra_bin.__version__ == version("chandra-bin") == project["version"]
+
+
+def test_public_names_are_there_and_documented():
+    assert chandra_bin.__all__ == sorted(chandra_bin.__all__)
+    for name in chandra_bin.__all__:
+        assert getattr(chandra_bin, name).__doc__
+    assert set(chandra_bin.__all__) <= set(dir(chandra_bin))

@@ -1,0 +1,95 @@
+"""The picture of the bins: right pixels in the right places, the same bytes each time."""
+
+import io
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from matplotlib.image import imread
+
+from chandra_bin import contour_bin
+from chandra_bin.plots import _bin_colours, _bins_title, _choose_colours, _frame, bins_png
+from chandra_bin.simulate import cluster_header, cluster_image
+from chandra_bin.wcs import ImageCoords
+
+SHAPE = (60, 80)
+
+
+def picture(counts, coords=None, **options):
+    bins = contour_bin(counts, **{"sn": 15, "smooth_sn": 20} | options)
+    return bins_png(counts, bins, coords or ImageCoords(cluster_header(counts.shape)), "A cluster")
+
+
+def test_a_picture_of_three_panels_the_same_each_time():
+    counts = cluster_image(SHAPE, 30_000)
+    first = picture(counts)
+    with mpl.rc_context({"font.size": 30, "image.cmap": "jet"}):  # a user's style changes nothing
+        assert picture(counts) == first
+    pixels = imread(io.BytesIO(first))
+    assert pixels.shape[1] > 2 * pixels.shape[0]
+    assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 100
+    assert b"Software" not in first
+
+
+@pytest.mark.parametrize("shape", [(1, 200), (200, 1), (3, 2), (40, 120)])
+def test_any_shape_and_no_sky(shape):
+    counts = np.full(shape, 30, "i4")
+    assert picture(counts, ImageCoords(cluster_header(shape)[:2])).startswith(b"\x89PNG")
+    assert picture(counts).startswith(b"\x89PNG")
+
+
+def test_odd_values_and_masks():
+    counts = cluster_image(SHAPE, 30_000).astype("f4")
+    counts[:5] = 0
+    counts[20, 20] = 0.001
+    mask = np.zeros(SHAPE, bool)
+    mask[:, :30] = True
+    assert picture(counts, mask=mask).startswith(b"\x89PNG")
+    assert picture(counts.astype(">f4"), sn=1e6).startswith(b"\x89PNG")
+
+
+def test_no_global_state_is_left():
+    before = dict(mpl.rcParams)
+    picture(np.full((5, 5), 30, "i4"))
+    assert dict(mpl.rcParams) == before
+
+
+@given(hnp.arrays(np.int32, hnp.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=10),
+                  elements=st.integers(-1, 6)))
+def test_bins_that_touch_differ_in_colour(binmap):
+    colours = _choose_colours(binmap)
+    for first, second in ((binmap[:, :-1], binmap[:, 1:]), (binmap[:-1], binmap[1:]),
+                          (binmap[:-1, :-1], binmap[1:, 1:]), (binmap[:-1, 1:], binmap[1:, :-1])):
+        border = (first != second) & (first >= 0) & (second >= 0)
+        assert (colours[first[border]] != colours[second[border]]).all()  # 7 bins at most, and as many colours
+
+
+def test_pixels_outside_are_grey():
+    painted = _bin_colours(np.array([[0, -1]], np.int32))
+    assert painted[0, 1].tolist() == [0xDD] * 3
+    assert painted[0, 0].tolist() != [0xDD] * 3
+
+
+def test_the_frame_follows_the_bins():
+    binmap = np.full((100, 200), -1, np.int32)
+    binmap[40:60, 80:120] = np.arange(40)
+    frame = _frame(binmap)
+    assert (frame.x0, frame.x1, frame.y0, frame.y1) == (78, 122, 38, 62)
+    assert _frame(np.full((9, 9), -1, np.int32)).cut == (slice(0, 9), slice(0, 9))
+    assert _frame(np.zeros((9, 9), np.int32)).cut == (slice(0, 9), slice(0, 9))
+
+    binmap[:] = 40  # a huge bin around forty small ones does not hide them
+    binmap[40:60, 80:120] = np.arange(40)
+    frame = _frame(binmap)
+    assert 0 < frame.x0 < 80
+    assert 120 < frame.x1 < 200
+    assert _bins_title(binmap, frame) == "41 bins"
+    binmap[0, 0] = 41
+    assert _bins_title(binmap, _frame(binmap)) == "42 bins, 41 of them here"
+
+    y, x = np.indices((101, 101))  # rings are shown whole
+    rings = (np.hypot(x - 50, y - 50) // 5).astype(np.int32)
+    assert _frame(rings).cut == (slice(0, 101), slice(0, 101))
