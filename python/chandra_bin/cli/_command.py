@@ -195,13 +195,14 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing b
 clobber_option = click.option("--clobber", is_flag=True, help="Replace the products of an earlier run.")
 semantics_option = click.option(
     "--semantics", type=click.Choice(["ciao", "ds9"]),
-    help="What an excluded shape is taken from: the shape before it (ciao), all shapes (ds9).  [default: as the header]")
+    help="What an excluded shape is taken from: the shape before it (ciao), or all (ds9).  [default: as the header]")
 
 
 def region_mask_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options ``--exclude`` and ``--keep``, which take region files and may be given several times."""
     command = file_option("--keep", multiple=True, help="Region file: use only the pixels inside.")(command)
-    return file_option("--exclude", multiple=True, help="Region file: leave out the pixels inside.")(command)
+    command = file_option("--exclude", multiple=True, help="Region file: leave out the pixels inside.")(command)
+    return command
 
 
 def region_format_options(system: str) -> Callable[[Any], Any]:

@@ -1,7 +1,7 @@
 """Region files from binmaps and masks, region files converted, and masks from region files."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -9,24 +9,26 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ChandraBinWarning, InputError
-from ..images import Image, product_header, read_image, write_image
-from ..outputs import Outputs
-from ..polygons import Polygons, trace_polygons
-from ..regions import (
+from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.images import product_header, read_image, write_image
+from chandra_bin.outputs import Outputs
+from chandra_bin.polygons import Polygons, trace_polygons
+from chandra_bin.regions import (
     PIXEL_SYSTEMS,
     BinTexts,
     Format,
     Region,
     Semantics,
     Style,
+    parse_regions,
     read_regions,
     region_bytes,
     region_mask,
     region_of,
 )
-from ..wcs import ImageCoords
-from ._common import about, history, read_binmap
+from chandra_bin.wcs import ImageCoords
+
+from ._common import about, excluded_by_regions, history, read_binmap
 
 # The name of a whole mask's outline, where those of bins are xaf_N.
 _MASK_NAME = "mask"
@@ -50,11 +52,12 @@ def write_outlines(binmap: Path, outdir: Path | None = None, *, all_in_one: Path
     Parameters
     ----------
     format : ``ciao`` and ``ds9`` (text), or ``fits`` (CIAO's region tables, ``xaf_N.fits``); ``all_in_one`` is DS9's.
-    system : ``physical``, ``image``, ``wcs`` (the image's own frame), ``fk5``, ``icrs``, ``galactic`` or any of astropy.
+    system : ``physical``, ``image``, ``wcs`` (the image's own frame), ``fk5``, ``icrs``, ``galactic`` or one of
+        astropy's.
     sexagesimal : right ascension in hours, declination in degrees, minutes, seconds; files are ``xaf_N_sex.reg``.
 
-    A gap in the bin numbers gets no file, and a `ChandraBinWarning`. Raises `InputError`, also where the image has no such
-    coordinates, and `OutputError`; no file is written then.
+    A gap in the bin numbers gets no file, and a `ChandraBinWarning`. Raises `InputError`, also where the image has no
+    such coordinates, and `OutputError`; no file is written then.
     """
     if outdir is None and all_in_one is None:
         raise InputError("say where the outlines shall go: a folder, or one file for all")
@@ -83,10 +86,10 @@ def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: F
                   sexagesimal: bool = False, semantics: Semantics | None = None, clobber: bool = False) -> list[Path]:
     """Converts region files of any kind, over the coordinates of an image or event file, into ``outdir``.
 
-    ``NAME.reg`` becomes ``NAME_sex.reg`` (sexagesimal) or ``NAME_physical.reg``, ``NAME_fk5.reg``, ... The pixels of the image
-    that are inside stay the same; a `ChandraBinWarning` says where CIAO and DS9 understand a file differently, and how
-    many pixels it concerns. Parameters as in `write_outlines`; ``semantics`` as in `chandra_bin.regions.parse_regions`.
-    Raises `InputError` and `OutputError`; no file is written then.
+    ``NAME.reg`` becomes ``NAME_sex.reg`` (sexagesimal) or ``NAME_physical.reg``, ``NAME_fk5.reg``, ... The pixels of
+    the image that are inside stay the same; a `ChandraBinWarning` says where CIAO and DS9 understand a file
+    differently, and how many pixels it concerns. Parameters as in `write_outlines`; ``semantics`` as in
+    `chandra_bin.regions.parse_regions`. Raises `InputError` and `OutputError`; no file is written then.
     """
     if not files:
         raise InputError("no region file is given")
@@ -115,40 +118,15 @@ def write_mask(image: Path, out: Path, *, exclude: Sequence[Path] = (), keep: Se
     pixels = read_image(image)
     excluded = excluded_by_regions(pixels, exclude, keep, semantics)
     used = (~excluded).astype(np.int16)
-    parameters = {"image": image, "exclude": _names(exclude), "keep": _names(keep), "semantics": semantics}
+    parameters = {"image": image, "exclude": exclude, "keep": keep, "semantics": semantics}
     header = product_header(pixels.header, history("mask", parameters))
     with Outputs([out], inputs=[image, *exclude, *keep], clobber=clobber) as outputs, outputs.open(out) as file:
         write_image(file, used, header)
     return int(used.sum()), used.size
 
 
-def excluded_by_regions(image: Image, exclude: Iterable[Path], keep: Iterable[Path],
-                        semantics: Semantics | None = None) -> NDArray[np.bool_]:
-    """True where a region of ``exclude`` is, and outside all regions of ``keep``, if there are any."""
-    coords = ImageCoords(image.header)
-    shape = cast(tuple[int, int], image.data.shape)
-
-    def inside(path: Path) -> NDArray[np.bool_]:
-        with about(path):
-            region = read_regions(path, semantics, for_ciao=False)
-        found = region_mask(region, coords, shape)
-        if not found.any():
-            warnings.warn(f"{path}: no pixel of {image.path} is inside", ChandraBinWarning, stacklevel=4)
-        return found
-
-    excluded = np.zeros(shape, dtype=bool)
-    for path in exclude:
-        excluded |= inside(path)
-    kept = [inside(path) for path in keep]
-    if kept:
-        excluded |= ~np.logical_or.reduce(kept)
-    if excluded.all():
-        raise InputError(f"{image.path}: the regions leave no pixel to use")
-    return excluded
-
-
 def read_coords(path: Path) -> tuple[ImageCoords, tuple[int, int]]:
-    """The coordinates of an image, or of the event list of a file without an image, and the pixels (ny, nx) to compare on."""
+    """The coordinates of an image, or of the events of a file without one, and the pixels (ny, nx) to compare on."""
     try:
         image = read_image(path)
         return ImageCoords(image.header), cast(tuple[int, int], image.data.shape)
@@ -199,25 +177,18 @@ def _stem(path: Path) -> str:
     return name[: name.rindex(".")] if "." in name else name
 
 
-def _names(paths: Sequence[Path]) -> str:
-    return " ".join(path.name for path in paths) or "none"
-
-
 def _warn_of_gaps(binmap: Path, names: dict[int, str]) -> None:
     missing = max(names) + 1 - len(names)
     if missing:
         first = next(number for number in range(max(names)) if number not in names)
-        warnings.warn(f"{binmap}: {missing} bin numbers up to {max(names)} have no pixel (the first is {first}): they get "
-                      "no region file", ChandraBinWarning, stacklevel=3)
+        warnings.warn(f"{binmap}: {missing} bin numbers up to {max(names)} have no pixel (the first is {first}): they "
+                      "get no region file", ChandraBinWarning, stacklevel=3)
 
 
-def _compare_readers(region: Region, coords: ImageCoords, shape: tuple[int, int], content: bytes, format: Format) -> None:
+def _compare_readers(region: Region, coords: ImageCoords, shape: tuple[int, int], content: bytes,
+                     format: Format) -> None:
     """Warns where CIAO and DS9 understand a file differently, and where DS9's format cannot say what the file means."""
-    from ..regions import parse_regions
-
-    if region.other is not None:
-        inside = region_mask(region, coords, shape)
-    elif format == "ds9" and any(shape.complement for shape in region.areas):
+    if region.other is not None or (format == "ds9" and any(shape.complement for shape in region.areas)):
         inside = region_mask(region, coords, shape)
     else:
         return

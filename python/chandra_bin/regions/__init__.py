@@ -6,7 +6,8 @@ What belongs to a region is decided at pixel centres, and an edge belongs to the
 import warnings
 from pathlib import Path
 
-from ..errors import ChandraBinWarning, InputError
+from chandra_bin.errors import ChandraBinWarning, InputError
+
 from ._convert import convert_region
 from ._format import Style
 from ._mask import region_mask

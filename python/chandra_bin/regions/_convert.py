@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import InputError
-from ..wcs import ImageCoords
+from chandra_bin.errors import InputError
+from chandra_bin.wcs import ImageCoords
+
 from ._shapes import DEGREES, EVERYWHERE, IMAGE, PHYSICAL, PIXEL_SYSTEMS, WCS, Floats, Format, Region, Shape
 
 

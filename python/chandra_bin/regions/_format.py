@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..errors import InputError
+from chandra_bin.errors import InputError
+
 from ._shapes import DEGREES, PIXEL_SYSTEMS, WCS, Component, Floats, Format, Shape
 
 CIAO_HEAD = "# Region file format: CIAO version 1.0\n"

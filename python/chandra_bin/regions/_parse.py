@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ..errors import InputError
+from chandra_bin.errors import InputError
+
 from ._shapes import (
     AREAS,
     DEGREES,

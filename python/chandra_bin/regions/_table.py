@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from ..errors import InputError
-from ..wcs import ImageCoords
+from chandra_bin.errors import InputError
+from chandra_bin.wcs import ImageCoords
+
 from ._shapes import AREAS, PHYSICAL, Component, Floats, Region, Shape
 
 if TYPE_CHECKING:

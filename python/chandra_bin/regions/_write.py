@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import InputError
-from ..polygons import Polygons
-from ..wcs import ImageCoords
+from chandra_bin.errors import InputError
+from chandra_bin.polygons import Polygons
+from chandra_bin.wcs import ImageCoords
+
 from ._convert import bounds, convert_region, points_from_array
 from ._format import CIAO_HEAD, DS9_HEAD, Style, ciao_line, ring_texts
 from ._shapes import IMAGE, PHYSICAL, Component, Floats, Format, Region, Shape
