@@ -201,8 +201,9 @@ semantics_option = click.option(
 def region_mask_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options ``--exclude`` and ``--keep``, which take region files and may be given several times."""
     command = file_option("--keep", multiple=True, help="Region file: use only the pixels inside.")(command)
-    command = file_option("--exclude", multiple=True, help="Region file: leave out the pixels inside.")(command)
-    return command
+    exclude = file_option("--exclude", multiple=True, help="Region file: leave out the pixels inside.")
+    added: Callable[..., Any] = exclude(command)
+    return added
 
 
 def region_format_options(system: str) -> Callable[[Any], Any]:

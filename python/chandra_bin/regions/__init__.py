@@ -8,6 +8,7 @@ from pathlib import Path
 
 from chandra_bin.errors import ChandraBinWarning, InputError
 
+from ._astropy import from_astropy, to_astropy
 from ._convert import convert_region
 from ._format import Style
 from ._mask import region_mask
@@ -26,11 +27,13 @@ __all__ = [
     "Shape",
     "Style",
     "convert_region",
+    "from_astropy",
     "parse_regions",
     "read_regions",
     "region_bytes",
     "region_mask",
     "region_of",
+    "to_astropy",
 ]
 
 

@@ -32,12 +32,6 @@ class SkyRule:
         scale, north = coords.scale_and_north(*coords.ds9_centre, frame)
         return cls(float(scale), float(north) if format == "ds9" else 0.0)
 
-    @classmethod
-    def local(cls, coords: ImageCoords, x: float, y: float, frame: str | None) -> "SkyRule":
-        """Scale and north at a point of the image, array coordinates, as astropy's regions have them."""
-        scale, north = coords.scale_and_north(x, y, frame)
-        return cls(float(scale), float(north))
-
 
 def convert_region(region: Region, coords: ImageCoords, system: str, format: Format | None = None) -> Region:
     """A region with all shapes in ``system``: ``image``, ``physical``, ``wcs`` or a frame of the sky.

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -60,7 +61,7 @@ class BinTexts:
         head = CIAO_HEAD if self.style.format == "ciao" else _ds9_head(self.style)
         labels = self.polygons.labels
         firsts = np.flatnonzero(np.diff(labels, prepend=-1)).tolist()
-        for first, last in zip(firsts, [*firsts[1:], len(labels)], strict=True):
+        for first, last in pairwise([*firsts, len(labels)]):
             yield int(labels[first]), head + "".join(texts[first:last])
 
     def all_in_one(self) -> str:
@@ -84,8 +85,7 @@ class BinTexts:
         converted = points_from_array(self.coords, corners.view(float).reshape(-1, 2), self.style.system)
         texts = np.array(self.style.points(converted), dtype=object)[which].tolist()
         rings = ring_texts(texts, polygons.ring_offsets.tolist())
-        joined = ["*!".join(rings[a:b]) + "\n" for a, b in zip(polygons.polygon_offsets[:-1].tolist(),
-                                                             polygons.polygon_offsets[1:].tolist(), strict=True)]
+        joined = ["*!".join(rings[a:b]) + "\n" for a, b in pairwise(polygons.polygon_offsets.tolist())]
         if self.style.format == "ciao":
             for long in np.flatnonzero(vertices > self.style.most_vertices).tolist():
                 joined[long] = self._in_pieces(polygons.rings(long))
@@ -154,7 +154,7 @@ def _as_ds9(region: Region) -> tuple[list[Component], list[Shape]]:
 def _without_holes(polygons: Polygons) -> Polygons:
     """The same pixels with one ring a polygon."""
     holed = np.flatnonzero(np.diff(polygons.polygon_offsets) > 1).tolist()
-    rings = [polygons.points[a:b] for a, b in zip(polygons.ring_offsets[:-1], polygons.ring_offsets[1:], strict=True)]
+    rings = [polygons.points[a:b] for a, b in pairwise(polygons.ring_offsets.tolist())]
     outer = [rings[r] for r in polygons.polygon_offsets[:-1].tolist()]
     for p in holed:
         joined = join_holes(outer[p], polygons.rings(p)[1:])
