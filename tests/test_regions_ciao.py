@@ -1,38 +1,43 @@
 """CIAO's own region library as judge: it finds in our files, and in our kernels' shapes, the same pixels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chandra_bin.regions import parse_regions, region_mask
+from chandra_bin.polygons import trace_polygons
+from chandra_bin.regions import BinTexts, Style, parse_regions, region_bytes, region_mask
 from chandra_bin.wcs import ImageCoords
+from golden_data import read_expected
+from test_polygon_trace import SPECIAL, binmaps
+from test_rasterize import image_coords
+from test_regions import comb
 
 ciao = pytest.importorskip("sherpa.astro.utils._region", reason="CIAO's region library is missing (tests/judges)")
 
 HEAD = "# Region file format: CIAO version 1.0\n"
 
 
-@pytest.fixture
-def judge(tmp_path):
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory):
     """Pixels inside a region file's text, as CIAO finds them at the physical coordinates of pixel centres."""
+    path = tmp_path_factory.mktemp("ciao") / "judged.reg"
 
-    def mask(text, coords, shape):
-        path = tmp_path / "judged.reg"
+    def mask(text, coords, shape, window=(slice(None), slice(None))):
         path.write_text(text)
-        y, x = np.indices(shape, dtype=float)
-        x, y = coords.image_to_physical(x.ravel(), y.ravel())
-        return ciao.Region(str(path), True).mask(x, y).astype(bool).reshape(shape)
+        try:
+            region = ciao.Region(str(path), True)
+        except ValueError:
+            pytest.fail(f"CIAO does not read {text[:200]!r}")
+        y, x = (axis[window] for axis in np.indices(shape, dtype=float))
+        physical = coords.image_to_physical(x.ravel(), y.ravel())
+        found = np.zeros(shape, bool)
+        found[window] = region.mask(*physical).astype(bool).reshape(x.shape)
+        return found
 
     return mask
-
-
-def coordinates(step=1.0, x=1.0, y=1.0):
-    """Physical coordinates only: those of the first pixel's centre, and the size of a pixel."""
-    from astropy.io.fits import Header
-
-    return ImageCoords(Header({"CRVAL1P": x, "CRPIX1P": 1.0, "CDELT1P": step,
-                               "CRVAL2P": y, "CRPIX2P": 1.0, "CDELT2P": step}))
 
 
 SHAPE = (21, 23)
@@ -77,39 +82,73 @@ def region_text(draw):
     return "".join(lines)
 
 
-def kept(text, mask, other):
-    """What both found, and how close their edges are: pixels exactly on a slanted edge may go either way."""
-    different = np.argwhere(mask != other)
-    return f"{text!r}: we {mask.sum()}, CIAO {other.sum()}, different (y, x) {different.tolist()[:8]}"
+@pytest.mark.parametrize("texts", [shape_text(), region_text()], ids=["single", "joined"])
+def test_shapes_and_joins(judge, texts):
+    coords = image_coords()
+
+    @settings(max_examples=2 * settings().max_examples)
+    @given(text=texts)
+    def check(text):
+        judged = judge(HEAD + text + "\n", coords, SHAPE)
+        ours = region_mask(replace(parse_regions(HEAD + text), other=None), coords, SHAPE)
+        different = np.argwhere(ours != judged).tolist()
+        assert not different, f"{text!r}: we {ours.sum()}, CIAO {judged.sum()}, different (y, x) {different[:8]}"
+
+    check()
 
 
-@settings(max_examples=300, deadline=None)
-@given(text=shape_text())
-def test_shapes(text, tmp_path_factory):
-    check_text(text + "\n", tmp_path_factory)
+def assert_bins(judge, binmap, coords):
+    """In each bin's file CIAO finds the bin's pixels (it is asked around the bin, and at every pixel of the last)."""
+    texts = dict(BinTexts(trace_polygons(binmap), coords, Style("ciao", "physical")).of_bins())
+    assert set(texts) == set(np.unique(binmap[binmap >= 0]).tolist())
+    for label, text in texts.items():
+        y, x = np.nonzero(binmap == label)
+        window = (slice(max(0, y.min() - 3), y.max() + 4), slice(max(0, x.min() - 3), x.max() + 4))
+        everywhere = (slice(None), slice(None))
+        found = judge(text, coords, binmap.shape, everywhere if label == max(texts) else window)
+        np.testing.assert_array_equal(found, binmap == label)
 
 
-@settings(max_examples=300, deadline=None)
-@given(text=region_text())
-def test_joined_shapes(text, tmp_path_factory):
-    check_text(text, tmp_path_factory)
+@pytest.mark.parametrize("case", ["ngc5044_30_50", "ngc5044_70_100_c3", "ngc5044_auto"])
+def test_bins_of_ngc5044(judge, shared, case):
+    from astropy.io import fits
+
+    coords = ImageCoords(fits.getheader(shared / "contbin/golden/inputs/ngc5044_364x366.fits.gz"))
+    binmap = read_expected(case)["binmap"].astype(int)
+    assert_bins(judge, binmap, coords)
 
 
-def check_text(text, tmp_path_factory):
-    coords = coordinates()
-    path = tmp_path_factory.getbasetemp() / "judged.reg"
-    path.write_text(HEAD + text)
-    y, x = np.indices(SHAPE, dtype=float) + 1
-    try:
-        judged = ciao.Region(str(path), True).mask(x.ravel(), y.ravel()).astype(bool).reshape(SHAPE)
-    except ValueError:
-        pytest.fail(f"CIAO does not read {text!r}")
-    ours = region_mask(parse_regions(HEAD + text, semantics="ciao"), coords, SHAPE) if "-" not in text else \
-        quiet_mask(parse_regions(HEAD + text, semantics="ciao"), coords)
-    assert np.array_equal(ours, judged), kept(text, ours, judged)
+@pytest.mark.parametrize("step", [1.0, 0.5, 8.0])
+def test_random_bins(judge, step):
+    coords = image_coords(step, step, 3000.5 + step / 2, 4100.5 + step / 2)
+
+    @given(binmap=binmaps())
+    def check(binmap):
+        assert_bins(judge, binmap, coords)
+
+    check()
 
 
-def quiet_mask(region, coords):
-    from dataclasses import replace
+@pytest.mark.parametrize("name", [name for name in SPECIAL if name not in ("all outside", "no pixels")])
+def test_special_bins(judge, name):
+    assert_bins(judge, SPECIAL[name], image_coords(4.0, 4.0))
 
-    return region_mask(replace(region, other=None), coords, SHAPE)
+
+def test_outlines_too_long_for_a_line(judge):
+    assert_bins(judge, comb(300), image_coords(4.0, 4.0))
+
+
+def test_converted_files(judge, shared):
+    """DS9's exclusions, written for CIAO: CIAO finds the pixels that DS9 meant."""
+    from astropy.io import fits
+
+    coords = ImageCoords(fits.getheader(shared / "contbin/golden/inputs/ngc5044_364x366.fits.gz"))
+    text = ("# Region file format: DS9 version 4.1\nicrs\ncircle(198.8933,-16.4233,40\")\n"
+            "box(198.87,-16.40,120\",70\",30)"
+            "\n-ellipse(198.88,-16.41,60\",20\",20)\n")
+    region = replace(parse_regions(text), other=None)
+    ours = region_mask(region, coords, (366, 364))
+    assert ours.sum() > 1000
+    written = region_bytes(region, coords, format="ciao").decode()
+    assert written.count("*!") == 2
+    np.testing.assert_array_equal(judge(written, coords, (366, 364)), ours)

@@ -31,6 +31,13 @@ _SKY_KEYS = re.compile(
     r"|LONPOLE|LATPOLE|EQUINOX|RADESYS|[AB]P?_(ORDER|DMAX|\d_\d))$"
 )
 _SKY_AXES = ("RA", "DEC", "GLON", "GLAT", "ELON", "ELAT")
+# From FK5 (J2000) to the galactic coordinates of the IAU, 1958: pole 12h49m +27.4 deg, position angle 123 deg, of B1950
+# (Blaauw et al. 1960), taken to J2000 as in SLALIB.
+_GALACTIC = np.array([
+    [-0.054875539726, -0.873437108010, -0.483834985808],
+    [+0.494109453312, -0.444829589425, +0.746982251810],
+    [-0.867666135858, -0.198076386122, +0.455983795705],
+])
 _DS9_FRAMES = {
     "b1950": "fk4",
     "j2000": "fk5",
@@ -245,21 +252,58 @@ def sky_frame(name: str) -> Any:
 def convert_frame(
     lon: ArrayLike, lat: ArrayLike, frame: Any, to: Any, mjd: float = _J2000_MJD
 ) -> tuple[Floats, Floats]:
-    """Longitudes and latitudes in degrees from one astropy frame to another, for a date in MJD."""
+    """Longitudes and latitudes in degrees from one astropy frame to another, for an observation at ``mjd``.
+
+    To and from FK5 (J2000), galactic and ecliptic coordinates as SAOImage DS9 has them; else astropy's.
+    """
     lon, lat = np.asarray(lon, float), np.asarray(lat, float)
     if frame.is_equivalent_frame(to):
         return lon, lat
+    turn, turn_to = _turn_from_fk5(frame, mjd), _turn_from_fk5(to, mjd)
+    if turn is None and turn_to is None:
+        return _by_astropy(lon, lat, frame, to)
     import erfa
-    from astropy.coordinates import FK5, ICRS, SkyCoord
+    from astropy.coordinates import ICRS
 
-    j2000 = FK5()
-    if frame.is_equivalent_frame(j2000):
+    if turn is not None:
+        lon, lat = _turned(lon, lat, turn.T)
+        if turn_to is not None:
+            return _turned(lon, lat, turn_to)
         ra, dec, *_ = erfa.fk5hz(np.radians(lon), np.radians(lat), 2400000.5, mjd)
-        return convert_frame(np.degrees(ra), np.degrees(dec), ICRS(), to, mjd)
-    if to.is_equivalent_frame(j2000):
-        lon, lat = convert_frame(lon, lat, frame, ICRS(), mjd)
-        ra, dec, *_ = erfa.hfk5z(np.radians(lon), np.radians(lat), 2400000.5, mjd)
-        return np.degrees(ra), np.degrees(dec)
+        return _by_astropy(np.degrees(ra), np.degrees(dec), ICRS(), to)
+    lon, lat = _by_astropy(lon, lat, frame, ICRS())
+    ra, dec, *_ = erfa.hfk5z(np.radians(lon), np.radians(lat), 2400000.5, mjd)
+    return _turned(np.degrees(ra), np.degrees(dec), turn_to)
+
+
+def _turn_from_fk5(frame: Any, mjd: float) -> Floats | None:
+    """The matrix from FK5 (J2000) to a frame that is defined by it; None for other frames.
+
+    The mean ecliptic is that of the date of the observation.
+    """
+    import erfa
+    from astropy.coordinates import FK5, BarycentricMeanEcliptic, Galactic
+
+    if isinstance(frame, Galactic):
+        return _GALACTIC
+    if isinstance(frame, BarycentricMeanEcliptic):
+        ecliptic: Floats = erfa.rx(erfa.obl06(2400000.5, mjd), erfa.pmat06(2400000.5, mjd))
+        return ecliptic
+    return np.eye(3) if frame.is_equivalent_frame(FK5()) else None
+
+
+def _turned(lon: Floats, lat: Floats, matrix: Floats | None) -> tuple[Floats, Floats]:
+    import erfa
+
+    lon, lat = erfa.c2s(erfa.rxp(matrix, erfa.s2c(np.radians(lon), np.radians(lat))))
+    return np.degrees(lon) % 360, np.degrees(lat)
+
+
+def _by_astropy(lon: Floats, lat: Floats, frame: Any, to: Any) -> tuple[Floats, Floats]:
+    if frame.is_equivalent_frame(to):
+        return lon, lat
+    from astropy.coordinates import SkyCoord
+
     found = SkyCoord(lon, lat, unit="deg", frame=frame).transform_to(to).spherical
     return np.asarray(found.lon.deg), np.asarray(found.lat.deg)
 

@@ -157,7 +157,7 @@ def _measured_in(shape: Shape, points: Floats, coords: ImageCoords, system: str,
         lengths = tuple(length * rule.scale for length in lengths)
         if format == "ds9" and angles:
             _need_east_left(coords)
-            angles = tuple(angle + rule.north for angle in angles)
+            angles = tuple((angle + rule.north) % 360 for angle in angles)
     return replace(shape, points=points, lengths=lengths, angles=angles, system=system, unit=unit)
 
 
