@@ -121,11 +121,11 @@ def test_joins(text, components):
 
 
 def test_sets_of_ds9():
-    region = parse_regions(DS9 + "physical\nannulus(9,9,1,2,5)\nannulus(9,9,1,7,n=3)\npanda(9,9,0,90,2,1,3,1)\n"
+    region = parse_regions(DS9 + "physical\nannulus(9,9,1,2,5)\nannulus(9,9,1,7,n=3)\npanda(9,9,270,0,2,1,3,1)\n"
                            "ellipse(9,9,1,2,3,4,30)\nbox(9,9,4,4)\n")
     assert len(region.components) == 2 + 3 + 2 + 1 + 1
     assert [shape.lengths for (shape,) in region.components[:5]] == [(1, 2), (2, 5), (1, 3), (3, 5), (5, 7)]
-    assert [shape.angles for (shape,) in region.components[5:7]] == [(0, 45), (45, 90)]
+    assert [shape.angles for (shape,) in region.components[5:7]] == [(270, 315), (315, 360)]
     outer, inner = region.components[7]
     assert (outer.lengths, inner.lengths, inner.complement) == ((3, 4), (1, 2), True)
 

@@ -104,9 +104,10 @@ def ring_texts(texts: Sequence[str], ring_offsets: Sequence[int]) -> list[str]:
 
 
 def _ds9_shape(shape: Shape, numbers: list[str], angles: list[str]) -> str:
-    if shape.kind == "pie":
-        numbers = [numbers[0], *angles, "1", *numbers[1:], "1"]
-        return f"panda({','.join(numbers)})"
+    if shape.kind == "pie":  # DS9's runs from an angle to a larger one
+        first, last = shape.angles
+        angles[1] = f"{first + ((last - first) % 360 or 360):.8g}"
+        return f"panda({','.join([numbers[0], *angles, '1', *numbers[1:], '1'])})"
     if shape.kind in ("sector", "field"):
         raise InputError(f"DS9 has no shape like CIAO's {shape.kind}: use --format ciao")
     return f"{shape.kind}({','.join(numbers + angles)})"

@@ -280,7 +280,8 @@ class _Numbers:
         if self._kind == "panda":
             if len(words) != 8:
                 self.fail(f"needs 8 numbers, not {len(words)}")
-            angles = self._steps(*words[2:5])
+            first, last = self._angle(words[2]), self._angle(words[3])
+            angles = self._steps(words[2], repr(first + ((last - first) % 360 or 360)), words[4])
             rings = self._steps(*words[5:8])
             return [(self._plain("pie", [*words[:2], *r, *a]),) for r in rings for a in angles]
         if self._kind == "annulus":
