@@ -48,7 +48,7 @@ bench: $(VENV)/installed  ## Time the kernels, beside contbin where there is one
 lint: $(VENV)/checked-with  ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/cython-lint src/pyx
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src/pyx
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -51,6 +51,11 @@ def test_odd_values_and_masks():
     assert picture(counts.astype(">f4"), sn=1e6).startswith(b"\x89PNG")
 
 
+def test_any_title():
+    bins = contour_bin(np.full((5, 5), 30, "i4"))
+    assert bins_png(np.full((5, 5), 30), bins, ImageCoords(cluster_header((5, 5))), "$x_{ $").startswith(b"\x89PNG")
+
+
 def test_no_global_state_is_left():
     before = dict(mpl.rcParams)
     picture(np.full((5, 5), 30, "i4"))

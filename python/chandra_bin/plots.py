@@ -86,7 +86,7 @@ def _figure(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title: 
     size = (_LEFT + 2 * with_bar + width + _GAP + _RIGHT - _BAR_LABEL, _BOTTOM + height + _TOP)
     figure = Figure(figsize=size, dpi=_DPI)
     figure.suptitle(title, fontsize=16, x=(_LEFT + (size[0] - _LEFT - _RIGHT) / 2) / size[0], y=1 - 0.3 / size[1],
-                    va="center")
+                    va="center", parse_math=False)
 
     lefts = (_LEFT, _LEFT + with_bar, _LEFT + with_bar + width + _GAP)
     titles = ("Image", _bins_title(bins.binmap, frame), "Signal to noise")

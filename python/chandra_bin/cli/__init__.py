@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import click
 
-from ._command import CommandError, LazyGroup, print_version
+from ._command import CommandError, LazyGroup, version_option
 
 # Modules of the commands, and the line that --help has for each.
 COMMANDS = {
@@ -30,8 +30,7 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, package=__name__, commands_at=COMMANDS,
              context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version,
-              help="Show the version and exit.")
+@version_option
 def cli() -> None:
     """Contour binning, adaptive smoothing and region files for X-ray images."""
 

@@ -116,15 +116,6 @@ class LazyGroup(_Failing, click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in self._commands_at.items()])
 
 
-def print_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:
-    """The callback of ``--version``."""
-    if asked:
-        from chandra_bin import __version__
-
-        click.echo(f"chandra-bin {__version__}")
-        context.exit()
-
-
 @contextmanager
 def _warnings_as_lines() -> Iterator[None]:
     """Our warnings as lines on stderr; those of libraries say nothing to a user and are dropped."""
@@ -189,6 +180,16 @@ def file_argument(name: str) -> Callable[[Any], Any]:
     return click.argument(name, type=click.Path(path_type=Path))
 
 
+def _print_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked:
+        from chandra_bin import __version__
+
+        click.echo(f"chandra-bin {__version__}")
+        context.exit()
+
+
+version_option = click.option("-V", "--version", is_flag=True, is_eager=True, expose_value=False,
+                              callback=_print_version, help="Show the version and exit.")
 threads_option = click.option("-t", "--threads", type=click.IntRange(min=1), metavar="N",
                               help="Threads; the result does not depend on them.  [default: all usable cores]")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")

@@ -14,11 +14,11 @@ from ._command import (
     SuiteCommand,
     file_argument,
     file_option,
-    print_version,
     quiet_option,
     region_mask_options,
     told,
     usable_cores,
+    version_option,
 )
 
 
@@ -75,8 +75,7 @@ def _words(path: Path) -> list[str]:
 @click.option("--scrublarge", type=float, metavar="VAL", help="Drop bins with this fraction of all pixels or more.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: all usable cores]")
 @quiet_option
-@click.option("-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version,
-              help="Show the version and exit.")
+@version_option
 def command(image: Path, threads: int | None, quiet: bool, **options: Any) -> None:
     """Bin IMAGE as the original contbin does: same options, same files, same pixels.
 

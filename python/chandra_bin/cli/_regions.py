@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ._command import SuiteCommand, file_argument, print_version, quiet_option, told
+from ._command import SuiteCommand, file_argument, quiet_option, told, version_option
 
 
 @click.command(cls=SuiteCommand, name="make-region-files")
@@ -18,8 +18,7 @@ from ._command import SuiteCommand, file_argument, print_version, quiet_option, 
 @click.option("-o", "--outdir", type=click.Path(path_type=Path), metavar="DIR", default=".", show_default=True,
               help="Folder for the files.")
 @quiet_option
-@click.option("-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version,
-              help="Show the version and exit.")
+@version_option
 def command(binmap: Path, minx: float | None, miny: float | None, bin: float | None, outdir: Path,
             quiet: bool) -> None:
     """Write DIR/xaf_0.reg, DIR/xaf_1.reg, ...: the boxes that cover each bin of BINMAP, in physical coordinates.

@@ -16,6 +16,7 @@ from ._command import (
     threads_option,
     told,
     usable_cores,
+    version_option,
 )
 
 Decorator = Callable[[Any], Any]
@@ -33,7 +34,7 @@ def _method(name: str, *decorators: Decorator) -> Decorator:
     """A method with the given arguments and options, and those that all have."""
 
     def decorate(function: Any) -> Any:
-        for decorator in reversed([*decorators, _mask, threads_option, quiet_option]):
+        for decorator in reversed([*decorators, _mask, threads_option, quiet_option, version_option]):
             function = decorator(function)
         return command.command(name, cls=SuiteCommand)(function)
 

@@ -31,7 +31,7 @@ from ._common import (
     read_like_if_given,
     warn_of_stuck_bins,
 )
-from .contbin import write_contbin_files
+from .contbin import ContbinFiles, write_contbin_files
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -86,13 +86,11 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
         "smoothed": smoothed, "automask": automask, "bin_up": bin_up, "scrub": scrub, "scrub_large": scrub_large,
     }
     inputs = [*(value for value in parameters.values() if isinstance(value, Path)), *exclude, *keep]
-    names = ["contbin_out.fits", "contbin_sn.fits", "contbin_binmap.fits", "contbin_mask.fits",
-             "bin_sn_stats.qdp", "bin_signal_stats.qdp"]
-    contbin_files = [folder / name for name in names]
+    files = ContbinFiles.inside(folder)
     table_file, picture_file = folder / "bins.ecsv", folder / "bins.png"
     regions = folder / "outreg"
 
-    with Outputs([*contbin_files, table_file, picture_file], series=[regions / "xaf_*.reg"], inputs=inputs,
+    with Outputs([*files.all, table_file, picture_file], series=[regions / "xaf_*.reg"], inputs=inputs,
                  clobber=clobber) as outputs:
         pixels = read_image(image)
         coords = ImageCoords(pixels.header)
@@ -113,7 +111,7 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
             table = bins.table_with(coords)
         masked[bins.use == 0] = 0
         warn_of_stuck_bins(bins)
-        write_contbin_files(outputs, bins, masked, pixels, history("bin", parameters), contbin_files)
+        write_contbin_files(outputs, files, bins, masked, pixels, history("bin", parameters))
         outputs.write(table_file, _ecsv(table, parameters))
         for b, text in _region_texts(bins, coords):
             outputs.write(regions / f"xaf_{b}.reg", text)

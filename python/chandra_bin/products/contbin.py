@@ -2,8 +2,9 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,9 +28,26 @@ from ._common import (
 # The original clips exposures from below.
 _LEAST_EXPOSURE = np.float32(1e-7)
 
-MASK_FILE = Path("contbin_mask.fits")
-SN_HISTOGRAM = Path("bin_sn_stats.qdp")
-SIGNAL_HISTOGRAM = Path("bin_signal_stats.qdp")
+
+@dataclass(frozen=True)
+class ContbinFiles:
+    """The original's six products, with its names."""
+
+    out: Path = Path("contbin_out.fits")
+    sn: Path = Path("contbin_sn.fits")
+    binmap: Path = Path("contbin_binmap.fits")
+    mask: Path = Path("contbin_mask.fits")
+    sn_histogram: Path = Path("bin_sn_stats.qdp")
+    signal_histogram: Path = Path("bin_signal_stats.qdp")
+
+    @classmethod
+    def inside(cls, folder: Path) -> Self:
+        """The usual names in a folder."""
+        return cls(*(folder / path for path in cls().all))
+
+    @property
+    def all(self) -> list[Path]:
+        return [self.out, self.sn, self.binmap, self.mask, self.sn_histogram, self.signal_histogram]
 
 
 def contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = Path("contbin_sn.fits"),
@@ -56,8 +74,8 @@ def contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = 
     }
     inputs = [path for path in (image, bg, mask, smoothed, expmap, bgexpmap, noisemap) if path is not None]
     inputs += [*exclude, *keep]
-    files = [out, outsn, outbinmap, MASK_FILE, SN_HISTOGRAM, SIGNAL_HISTOGRAM]
-    with Outputs(files, inputs=inputs, clobber=True) as outputs:
+    files = ContbinFiles(out, outsn, outbinmap)
+    with Outputs(files.all, inputs=inputs, clobber=True) as outputs:
         counts = read_image(image)
         background = None if bg is None else read_like(bg, counts, "background")
         exposures = _exposures(counts, background, expmap, bgexpmap)
@@ -76,20 +94,21 @@ def contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = 
                 threads=threads, progress=progress)
         masked[bins.use == 0] = 0
         warn_of_stuck_bins(bins)
-        write_contbin_files(outputs, bins, masked, counts, history("contbin", parameters), files)
+        write_contbin_files(outputs, files, bins, masked, counts, history("contbin", parameters))
     return bins
 
 
-def write_contbin_files(outputs: Outputs, bins: ContourBins, mask: NDArray[np.int16], image: Image,
-                        lines: list[str], files: list[Path]) -> None:
-    """Writes the original's six products: signal, S/N, binmap and mask images, S/N and signal histograms."""
+def write_contbin_files(outputs: Outputs, files: ContbinFiles, bins: ContourBins, mask: NDArray[np.int16],
+                        image: Image, lines: list[str]) -> None:
+    """Writes the original's six products, with the header of ``image`` and ``lines`` of HISTORY."""
     header = product_header(image.header, lines)
-    images: list[NDArray[Any]] = [bins.signal_image, bins.sn_image, bins.binmap, mask]
-    for path, pixels in zip(files[:4], images, strict=True):
+    images: dict[Path, NDArray[Any]] = {
+        files.out: bins.signal_image, files.sn: bins.sn_image, files.binmap: bins.binmap, files.mask: mask}
+    for path, pixels in images.items():
         with outputs.open(path) as file:
             write_image(file, pixels, header)
-    outputs.write(files[4], histogram_qdp(bins.sn, "Signal:Noise"))
-    outputs.write(files[5], histogram_qdp(bins.signal, "Counts"))
+    outputs.write(files.sn_histogram, histogram_qdp(bins.sn, "Signal:Noise"))
+    outputs.write(files.signal_histogram, histogram_qdp(bins.signal, "Counts"))
 
 
 def _exposures(counts: Image, background: Image | None, expmap: Path | None, bgexpmap: Path | None) -> Exposures:

@@ -3,7 +3,8 @@
 ``mask`` files have contbin's sense: pixels >= 1 are used. All raise `InputError` and `OutputError`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,51 +31,55 @@ def smooth_tophat(image: Path, *, out: Path = Path("acsmooth.fits"), bg: Path | 
     A background is scaled by the ratio of the images' EXPOSURE keywords.
     """
     parameters = {"image": image, "bg": bg, "mask": mask, "sn": sn}
-    counts = read_image(image)
-    background = None if bg is None else read_like(bg, counts, "background")
-    with about(image):
-        smoothed = smoothing.smooth(
-            counts.data, sn=sn, background=None if background is None else background.data,
-            exposure=None if background is None else counts.number("EXPOSURE", 1.0),
-            background_exposure=None if background is None else background.number("EXPOSURE", 1.0),
-            mask=_excluded(mask, counts), threads=threads, progress=progress)
-    _write(out, smoothed, counts, "smooth tophat", parameters)
+    with _product(out, "smooth tophat", parameters) as write:
+        counts = read_image(image)
+        background = None if bg is None else read_like(bg, counts, "background")
+        with about(image):
+            smoothed = smoothing.smooth(
+                counts.data, sn=sn, background=None if background is None else background.data,
+                exposure=None if background is None else counts.number("EXPOSURE", 1.0),
+                background_exposure=None if background is None else background.number("EXPOSURE", 1.0),
+                mask=_excluded(mask, counts), threads=threads, progress=progress)
+        write(smoothed, counts)
 
 
 def smooth_expmap(expcorr: Path, expmap: Path, *, out: Path = Path("acsmooth.fits"), mask: Path | None = None,
                   sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
     """The mean of an exposure-corrected image over discs with sn² counts (``accumulate_smooth_expmap``)."""
     parameters = {"expcorr": expcorr, "expmap": expmap, "mask": mask, "sn": sn}
-    corrected = read_image(expcorr)
-    exposure = read_like(expmap, corrected, "exposure map")
-    with about(expcorr):
-        smoothed = smoothing.smooth_expmap(corrected.data, exposure.data, sn=sn, mask=_excluded(mask, corrected),
-                                           threads=threads, progress=progress)
-    _write(out, smoothed, corrected, "smooth expmap", parameters)
+    with _product(out, "smooth expmap", parameters) as write:
+        corrected = read_image(expcorr)
+        exposure = read_like(expmap, corrected, "exposure map")
+        with about(expcorr):
+            smoothed = smoothing.smooth_expmap(corrected.data, exposure.data, sn=sn, mask=_excluded(mask, corrected),
+                                               threads=threads, progress=progress)
+        write(smoothed, corrected)
 
 
 def smooth_expcorr(image: Path, expcorr: Path, *, out: Path = Path("acsmooth.fits"), mask: Path | None = None,
                    sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
     """The mean of an exposure-corrected image over discs of sn² counts in ``image`` (``accumulate_smooth_expcorr``)."""
     parameters = {"image": image, "expcorr": expcorr, "mask": mask, "sn": sn}
-    counts = read_image(image)
-    corrected = read_like(expcorr, counts, "exposure-corrected image")
-    with about(image):
-        smoothed = smoothing.smooth_expcorr(counts.data, corrected.data, sn=sn, mask=_excluded(mask, counts),
-                                            threads=threads, progress=progress)
-    _write(out, smoothed, counts, "smooth expcorr", parameters)
+    with _product(out, "smooth expcorr", parameters) as write:
+        counts = read_image(image)
+        corrected = read_like(expcorr, counts, "exposure-corrected image")
+        with about(image):
+            smoothed = smoothing.smooth_expcorr(counts.data, corrected.data, sn=sn, mask=_excluded(mask, counts),
+                                                threads=threads, progress=progress)
+        write(smoothed, counts)
 
 
 def smooth_gaussian(expcorr: Path, expmap: Path, *, out: Path = Path("ags.fits"), mask: Path | None = None,
                     sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
     """Gaussian-weighted means of the least width that reaches the S/N (``adaptive_gaussian_smooth``)."""
     parameters = {"expcorr": expcorr, "expmap": expmap, "mask": mask, "sn": sn}
-    corrected = read_image(expcorr)
-    exposure = read_like(expmap, corrected, "exposure map")
-    with about(expcorr):
-        smoothed = smoothing.smooth_gaussian(corrected.data, exposure.data, sn=sn, mask=_excluded(mask, corrected),
-                                             threads=threads, progress=progress)
-    _write(out, smoothed, corrected, "smooth gaussian", parameters)
+    with _product(out, "smooth gaussian", parameters) as write:
+        corrected = read_image(expcorr)
+        exposure = read_like(expmap, corrected, "exposure map")
+        with about(expcorr):
+            smoothed = smoothing.smooth_gaussian(corrected.data, exposure.data, sn=sn, mask=_excluded(mask, corrected),
+                                                 threads=threads, progress=progress)
+        write(smoothed, corrected)
 
 
 def smooth_exposure(image: Path, *, out: Path = Path("expsmooth.fits"), bg: Path | None = None,
@@ -82,17 +87,18 @@ def smooth_exposure(image: Path, *, out: Path = Path("expsmooth.fits"), bg: Path
                     maxrad: int | None = None, threads: int = 1, progress: Progress = None) -> None:
     """Net counts per exposure over discs that reach the S/N (``exposure_smooth``)."""
     parameters = {"image": image, "bg": bg, "mask": mask, "expmap": expmap, "sn": sn, "maxrad": maxrad}
-    counts = read_image(image)
-    background = None if bg is None else read_like(bg, counts, "background")
-    exposure = read_like_if_given(expmap, counts, "exposure map")
-    with about(image):
-        smoothed = smoothing.smooth_exposure(
-            counts.data, exposure=np.ones(counts.data.shape, np.float32) if exposure is None else exposure,
-            background=None if background is None else background.data,
-            exposure_time=counts.number("EXPOSURE", 1.0),
-            background_exposure_time=1.0 if background is None else background.number("EXPOSURE", 1.0),
-            sn=sn, max_radius=maxrad, mask=_excluded(mask, counts), threads=threads, progress=progress)
-    _write(out, smoothed, counts, "smooth exposure", parameters)
+    with _product(out, "smooth exposure", parameters) as write:
+        counts = read_image(image)
+        background = None if bg is None else read_like(bg, counts, "background")
+        exposure = read_like_if_given(expmap, counts, "exposure map")
+        with about(image):
+            smoothed = smoothing.smooth_exposure(
+                counts.data, exposure=np.ones(counts.data.shape, np.float32) if exposure is None else exposure,
+                background=None if background is None else background.data,
+                exposure_time=counts.number("EXPOSURE", 1.0),
+                background_exposure_time=1.0 if background is None else background.number("EXPOSURE", 1.0),
+                sn=sn, max_radius=maxrad, mask=_excluded(mask, counts), threads=threads, progress=progress)
+        write(smoothed, counts)
 
 
 def make_scale(image: Path, *, out: Path = Path("acscale.fits"), bg: Path | None = None, mask: Path | None = None,
@@ -102,14 +108,15 @@ def make_scale(image: Path, *, out: Path = Path("acscale.fits"), bg: Path | None
     Mask values above 0 are summed; -2 marks point sources: pixels that are not summed but get a scale.
     """
     parameters = {"image": image, "bg": bg, "mask": mask, "sn": sn}
-    counts = read_image(image)
-    values = None if mask is None else read_mask(mask, counts)
-    with about(image):
-        scales = smoothing.counts_scale(
-            counts.data, sn=sn, background=read_like_if_given(bg, counts, "background"),
-            mask=None if values is None else values <= 0, fill=None if values is None else values == _FILL,
-            threads=threads, progress=progress)
-    _write(out, scales, counts, "smooth scale", parameters)
+    with _product(out, "smooth scale", parameters) as write:
+        counts = read_image(image)
+        values = None if mask is None else read_mask(mask, counts)
+        with about(image):
+            scales = smoothing.counts_scale(
+                counts.data, sn=sn, background=read_like_if_given(bg, counts, "background"),
+                mask=None if values is None else values <= 0, fill=None if values is None else values == _FILL,
+                threads=threads, progress=progress)
+        write(scales, counts)
 
 
 def apply_scale(image: Path, *, out: Path = Path("applied.fits"), scale: Path = Path("acscale.fits"),
@@ -117,23 +124,31 @@ def apply_scale(image: Path, *, out: Path = Path("applied.fits"), scale: Path = 
                 progress: Progress = None) -> None:
     """Averages an image over the discs of a scale image (``accumulate_counts --apply``)."""
     parameters = {"image": image, "scale": scale, "mask": mask, "gaussian": gaussian}
-    pixels = read_image(image)
-    scales = read_like(scale, pixels, "scale image")
-    if scales.data.dtype.kind not in "iu":
-        raise InputError(f"{scale}: holds {scales.data.dtype.name} values; give what 'smooth scale' wrote")
-    values = None if mask is None else read_mask(mask, pixels)
-    with about(image):
-        smoothed = smoothing.apply_scale(pixels.data, scales.data, gaussian=gaussian,
-                                         mask=None if values is None else values <= 0,
-                                         threads=threads, progress=progress)
-    _write(out, smoothed, pixels, "smooth apply", parameters)
+    with _product(out, "smooth apply", parameters) as write:
+        pixels = read_image(image)
+        scales = read_like(scale, pixels, "scale image")
+        if scales.data.dtype.kind not in "iu":
+            raise InputError(f"{scale}: holds {scales.data.dtype.name} values; give what 'smooth scale' wrote")
+        values = None if mask is None else read_mask(mask, pixels)
+        with about(image):
+            smoothed = smoothing.apply_scale(pixels.data, scales.data, gaussian=gaussian,
+                                             mask=None if values is None else values <= 0,
+                                             threads=threads, progress=progress)
+        write(smoothed, pixels)
 
 
 def _excluded(path: Path | None, image: Image) -> NDArray[np.bool_] | None:
     return None if path is None else read_mask(path, image) < 1
 
 
-def _write(out: Path, smoothed: NDArray[Any], image: Image, command: str, parameters: Parameters) -> None:
+@contextmanager
+def _product(out: Path, command: str, parameters: Parameters) -> Iterator[Callable[[NDArray[Any], Image], None]]:
+    """Claims ``out`` before the work; yields what writes it: pixels, with the header of the image they are from."""
     inputs = [value for value in parameters.values() if isinstance(value, Path)]
-    with Outputs([out], inputs=inputs, clobber=True) as outputs, outputs.open(out) as file:
-        write_image(file, smoothed, product_header(image.header, history(command, parameters)))
+    with Outputs([out], inputs=inputs, clobber=True) as outputs:
+
+        def write(pixels: NDArray[Any], image: Image) -> None:
+            with outputs.open(out) as file:
+                write_image(file, pixels, product_header(image.header, history(command, parameters)))
+
+        yield write
