@@ -161,3 +161,35 @@ def scenes(draw: Draw, kinds: Kinds = COUNTS, largest: int = 24) -> Scene:
             smoothed = np.round(smoothed)
         scene.maps["smoothed"] = smoothed.astype(np.float32)
     return scene
+
+
+@st.composite
+def borderline(draw: Draw, kinds: Kinds = COUNTS, largest: int = 30) -> tuple[Scene, float]:
+    """A field, and a threshold that the disc of some pixel meets exactly: bounds too tight would skip it."""
+    scene = draw(fields(kinds, largest))
+    rng = draw(generators())
+    shape = scene.counts.shape
+    kind = draw(st.sampled_from(["as it is", "noise", "background"]))
+    if kind == "noise":
+        scene.maps["noise"] = rng.choice([0.5, 0.75, 1.0], shape if draw(st.booleans()) else 1) * np.ones(
+            shape
+        )
+    elif kind == "background":
+        scene.maps.pop("noise", None)
+        scene.maps["background"] = rng.integers(0, 5, shape) / 4
+        scene.background_exposure, scene.exposure = 1.0, rng.choice([0.25, 1.0])
+    options = scene.reference()
+    height, width = scene.counts.shape
+    y0, x0 = rng.choice(np.argwhere(options["use"] >= 1))
+    radius = rng.integers(0, 12)
+    disc = [
+        (y, x) for y, x in np.argwhere(options["use"] >= 1) if np.floor(np.hypot(y - y0, x - x0)) <= radius
+    ]
+    within = np.zeros((height, width), dtype=np.int64)
+    within[tuple(np.transpose(disc))] = 1
+    options.pop("use")
+    # A threshold beyond reach makes one bin of the disc, whose S/N is the one wanted.
+    whole = reference.contour_bin(scene.counts, sn=1e30, smoothed=scene.counts, use=within, **options)
+    sn2 = max(whole.sn2)
+    sn = sn2**0.5 if 0 < sn2 < 1e30 else 3.0
+    return scene, float(np.nextafter(sn, 0)) if sn * sn > sn2 > 0 else float(sn)

@@ -23,7 +23,7 @@ from chandra_bin import (
 )
 from golden_data import Scene, read_cases, read_expected, read_image
 from reference import contbin_reference as reference
-from scenes import COUNTS, FLOATS, SIGNED, fields, generators, masks, pixels, shapes
+from scenes import COUNTS, FLOATS, SIGNED, borderline, fields, generators, masks, pixels, shapes
 
 SN = st.sampled_from([0.5, 1.0, 3.0, 5.0, 15.0, 100.0])
 NO_TIES = st.sampled_from([0.713, 1.37, 3.31, 5.19, 14.7])  # no sum of counts sits on these thresholds
@@ -129,6 +129,17 @@ def test_smooth_floats(scene: Scene, sn: float) -> None:
 @given(fields(SIGNED), SN)
 def test_smooth_signed(scene: Scene, sn: float) -> None:
     compare_smooth(scene, sn)
+
+
+@given(borderline((*COUNTS, "float")))
+def test_smooth_on_the_threshold(problem: tuple[Scene, float]) -> None:
+    compare_smooth(*problem)
+
+
+def test_a_pixel_on_the_threshold() -> None:
+    counts = np.array([[1, 0, 1, 0, 0, 2], [0, 0, 0, 0, 3, 1], [0, 0, 1, 1, 2, 0]])
+    smoothed = smooth(counts, sn=4, noise=np.full(counts.shape, 0.5))
+    assert smoothed[0, 5] == 2  # 2² / 0.5² = 4², at radius 0
 
 
 @pytest.mark.long

@@ -8,6 +8,7 @@ Images are arrays (ny, nx); a pixel is a pair (x, y) as in SPEC, or its index y 
 of SPEC 2 as an int image: 0 excluded, 1 usable, >= 2 may seed a bin but is never annexed.
 """
 
+import bisect
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -390,7 +391,7 @@ class _Binner:
             return True
         y, x = divmod(p, self.width)
         dx, dy = x - b.sum_wx / b.sum_w, y - b.sum_wy / b.sum_w
-        radius = sum(area <= len(b.pixels) for area in self.disc_areas) + 1
+        radius = bisect.bisect_right(self.disc_areas, len(b.pixels)) + 1  # number of A(r) <= n, plus 1
         return (dx * dx + dy * dy) / (radius * radius) < self.constrain * self.constrain
 
     # -- growing [4]
@@ -440,11 +441,14 @@ class _Binner:
         edge = [p for p in b.pixels if self.foreign(b, p)]
         while b.pixels:
             pairs = [(p, q) for p in edge for q in self.foreign(b, p)]
-            allowed = [(p, q) for p, q in pairs if self.passes(self.bins[self.owner[q]], q)] or pairs
-            if not allowed:
+            if not pairs:
                 self.stuck += b.pixels
                 return
-            p, q = min(allowed, key=lambda pair: abs(self.smoothed[pair[0]] - self.smoothed[pair[1]]))
+            pairs.sort(
+                key=lambda pair: abs(self.smoothed[pair[0]] - self.smoothed[pair[1]])
+            )  # keeps ties in order
+            allowed = (pair for pair in pairs if self.passes(self.bins[self.owner[pair[1]]], pair[1]))
+            p, q = next(allowed, pairs[0])
             edge.remove(p)
             self.remove(b, p)
             self.add(self.bins[self.owner[q]], p)

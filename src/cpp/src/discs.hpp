@@ -75,6 +75,12 @@ public:
             widths_[static_cast<std::size_t>(dy)] = static_cast<int>(w);
             area_ += static_cast<double>((dy == 0 ? 1 : 2) * (2 * w + 1));
         }
+        beyond_.resize(widths_.size());
+        double beyond = 0;
+        for (std::size_t d = widths_.size(); d-- > 0;) {
+            beyond_[d] = beyond;
+            beyond += 2.0 * widths_[d] + 1.0;
+        }
     }
 
     int rows() const { return rows_; }
@@ -83,21 +89,36 @@ public:
 
     // Pixels of the discs around (y, x0 + lane) that lie in the image.
     void clipped_areas(const Grid& grid, int y, int x0, Lanes& out) const {
-        std::int32_t area[kLanes] = {};
-        for (int dy = std::max(-rows_, -y); dy <= std::min(rows_, grid.ny - 1 - y); ++dy) {
-            const int w = width(dy);
+        const double above_and_below = beyond(y) + beyond(grid.ny - 1 - y);
+        const bool clipped_x = x0 < rows_ || x0 + kLanes - 1 + rows_ >= grid.nx;
+        if (!clipped_x) {
+            out.fill(area_ - above_and_below);
+        } else if (above_and_below == 0) {
             for (int lane = 0; lane < kLanes; ++lane) {
-                area[lane] += std::min(x0 + lane + w, grid.nx - 1) - std::max(x0 + lane - w, 0) + 1;
+                const int x = x0 + lane;
+                out[static_cast<std::size_t>(lane)] = area_ - beyond(x) - beyond(std::max(grid.nx - 1 - x, 0));
             }
+        } else {
+            std::int32_t area[kLanes] = {};
+            for (int dy = std::max(-rows_, -y); dy <= std::min(rows_, grid.ny - 1 - y); ++dy) {
+                const int w = width(dy);
+                for (int lane = 0; lane < kLanes; ++lane) {
+                    area[lane] += std::min(x0 + lane + w, grid.nx - 1) - std::max(x0 + lane - w, 0) + 1;
+                }
+            }
+            std::copy(area, area + kLanes, out.begin());
         }
-        std::copy(area, area + kLanes, out.begin());
     }
 
 private:
+    // Pixels of the disc that lie farther than `distance` to one side.
+    double beyond(int distance) const { return distance >= rows_ ? 0 : beyond_[static_cast<std::size_t>(distance)]; }
+
     int radius_ = -1;
     int rows_ = -1;
     double area_ = 0;
     std::vector<int> widths_;
+    std::vector<double> beyond_;
 };
 
 // The discs of the integer radii, made once and shared by the threads while they are small.

@@ -232,6 +232,7 @@ public:
         : images_(images), grid_(grid), pixels_(pixels), discs_(discs), sn2_(sn2), variance_(variance),
           divisor_image_(divisor), outside_(outside), max_radius_(max_radius),
           constant_ratio2_(double{images.constant_ratio} * double{images.constant_ratio}) {
+        if (images.background == nullptr) images_.ratio = nullptr;
         const auto channel = [&](auto at) {
             return Channel(grid, threads, control, [this, at](int y, int x) {
                 const std::size_t i = grid_.at(y, x);
@@ -255,7 +256,7 @@ public:
             if (images.ratio != nullptr || variance == Variance::map) {
                 both_signs(scaled_, [this](std::size_t i) { return scaled_background(i); });
             }
-            if (images.ratio != nullptr) make_ratio(threads, control);
+            if (images_.ratio != nullptr) make_ratio(threads, control);
         }
         if (variance == Variance::map) noise2_ = channel([this](std::size_t i) { return noise2(i); });
         if (divisor != nullptr) divisor_ = channel([this](std::size_t i) { return double{divisor_image_[i]}; });

@@ -1,0 +1,130 @@
+// The kernels on random images with every option: invariants that need no reference, for the sanitizers to watch.
+#include <cmath>
+#include <cstdlib>
+#include <cstdio>
+#include <random>
+#include <vector>
+
+#include "chandra_bin/contour_bin.hpp"
+#include "chandra_bin/counts_scale.hpp"
+#include "chandra_bin/smooth.hpp"
+#include "chandra_bin/smooth_gaussian.hpp"
+
+using namespace chandra_bin;
+
+namespace {
+
+int failures = 0;
+int passes = 0;
+
+void expect(bool holds, const char* what, int seed) {
+    (holds ? passes : failures) += 1;
+    if (!holds) std::printf("failed: %s, seed %d\n", what, seed);
+}
+
+bool same(const std::vector<float>& a, const std::vector<float>& b) {
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        if (!(a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i])))) return false;
+    }
+    return true;
+}
+
+void one_scene(int seed) {
+    std::mt19937 random(static_cast<unsigned>(seed));
+    const auto any = [&](int below) { return static_cast<int>(random() % static_cast<unsigned>(below)); };
+    const std::size_t ny = 1 + static_cast<std::size_t>(any(60));
+    const std::size_t nx = 1 + static_cast<std::size_t>(any(60));
+    const std::size_t size = ny * nx;
+    std::vector<float> counts(size), background(size), ratio(size), noise(size);
+    std::vector<std::uint8_t> use(size, 1);
+    const bool floats = any(4) == 0;
+    const bool negative = any(8) == 0;
+    for (std::size_t i = 0; i < size; ++i) {
+        counts[i] = float(any(9)) * (floats ? 0.37F : 1.0F) - (negative ? 1.0F : 0.0F);
+        background[i] = float(any(4));
+        ratio[i] = 0.2F + 0.01F * float(any(30));
+        noise[i] = 0.5F + float(any(3));
+        if (any(3) == 0) use[i] = static_cast<std::uint8_t>(any(3));
+    }
+    Images images;
+    images.ny = ny;
+    images.nx = nx;
+    images.counts = counts.data();
+    images.use = use.data();
+    if (any(2) != 0) images.background = background.data();
+    if (any(2) != 0) images.ratio = ratio.data();
+    if (any(4) == 0) images.noise = noise.data();
+    const double sn = 1 + any(12);
+
+    std::vector<float> smoothed(size), again(size);
+    smooth(images, sn, 1, Control{}, smoothed.data());
+    smooth(images, sn, 3, Control{}, again.data());
+    expect(same(smoothed, again), "smoothing does not depend on threads", seed);
+
+    BinningOptions options;
+    options.threshold = sn;
+    options.constrain = any(2) != 0 ? 1.0 + any(3) : 0.0;
+    options.bin_up = any(4) == 0;
+    options.scrub = any(4) != 0;
+    options.scrub_large = any(4) == 0 ? 0.3 : 0.0;
+    if (any(4) == 0) options.target = BinningOptions::Target::counts;
+    std::vector<std::int32_t> binmap(size), binmap_again(size);
+    const Bins bins = contour_bin(images, smoothed.data(), options, 1, Control{}, binmap.data());
+    contour_bin(images, smoothed.data(), options, 2, Control{}, binmap_again.data());
+    expect(binmap == binmap_again, "binning does not depend on threads", seed);
+    std::vector<double> npix(bins.sums.size(), 0);
+    bool numbered = true;
+    for (std::size_t i = 0; i < size; ++i) {
+        if (binmap[i] < 0) continue;
+        if (static_cast<std::size_t>(binmap[i]) >= npix.size() || use[i] == 0) {
+            numbered = false;
+        } else {
+            npix[static_cast<std::size_t>(binmap[i])] += 1;
+        }
+    }
+    expect(numbered, "labels are bin numbers, on used pixels only", seed);
+    bool counted = true;
+    for (std::size_t b = 0; b < npix.size(); ++b) counted = counted && npix[b] == bins.sums[b].npix;
+    expect(counted, "a bin's pixels are those of its label", seed);
+
+    if (!negative) {
+        std::vector<std::int32_t> scale(size), scale_again(size);
+        counts_scale(ny, nx, counts.data(), images.background, use.data(), sn, 1, Control{}, scale.data());
+        counts_scale(ny, nx, counts.data(), images.background, use.data(), sn, 2, Control{}, scale_again.data());
+        expect(scale == scale_again, "scales do not depend on threads", seed);
+        apply_scale(ny, nx, counts.data(), scale.data(), use.data(), any(2) != 0, 2, Control{}, again.data());
+        const std::vector<double> weights(counts.begin(), counts.end());
+        smooth_to_weight(ny, nx, weights.data(), ratio.data(), use.data(), sn, 0.0F, 2, Control{}, again.data());
+        smooth_exposure(ny, nx, counts.data(), images.background, ratio.data(), use.data(), 3.0, 2.0, sn, -1, 2,
+                        Control{}, again.data());
+        smooth_gaussian(ny, nx, counts.data(), ratio.data(), use.data(), sn, 2, Control{}, again.data());
+    }
+}
+
+void cancelling() {
+    std::vector<float> counts(512 * 512, 1.0F), smoothed(counts.size());
+    const std::vector<std::uint8_t> use(counts.size(), 1);
+    Images images;
+    images.ny = images.nx = 512;
+    images.counts = counts.data();
+    images.use = use.data();
+    Control control;
+    control.poll = [](void*, double fraction) { return fraction < 0.2; };
+    bool cancelled = false;
+    try {
+        smooth(images, 20, 3, control, smoothed.data());
+    } catch (const Cancelled&) {
+        cancelled = true;
+    }
+    expect(cancelled, "a kernel stops when it is told to", 0);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const int scenes = argc > 1 ? std::atoi(argv[1]) : 200;
+    for (int seed = 0; seed < scenes; ++seed) one_scene(seed);
+    cancelling();
+    std::printf("%d passed, %d failed\n", passes, failures);
+    return failures != 0;
+}
