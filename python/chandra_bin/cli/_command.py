@@ -168,11 +168,10 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def file_option(*names: str, help: str, default: str | None = None, required: bool = False,
-                multiple: bool = False) -> Callable[[Any], Any]:
-    """An option that takes a file's name."""
-    return click.option(*names, type=click.Path(path_type=Path), metavar="FILE", help=help, default=default,
-                        required=required, multiple=multiple, show_default=default is not None)
+def file_option(*names: str, help: str, **attributes: Any) -> Callable[[Any], Any]:
+    """An option that takes a file's name; ``attributes`` as click has them (default, required, multiple)."""
+    return click.option(*names, type=click.Path(path_type=Path), metavar="FILE", help=help,
+                        show_default="default" in attributes, **attributes)
 
 
 def file_argument(name: str) -> Callable[[Any], Any]:

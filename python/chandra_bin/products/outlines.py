@@ -115,13 +115,13 @@ def write_mask(image: Path, out: Path, *, exclude: Sequence[Path] = (), keep: Se
     """
     if not exclude and not keep:
         raise InputError("give a region file to exclude or to keep")
-    pixels = read_image(image)
-    excluded = excluded_by_regions(pixels, exclude, keep, semantics)
-    used = (~excluded).astype(np.int16)
-    parameters = {"image": image, "exclude": exclude, "keep": keep, "semantics": semantics}
-    header = product_header(pixels.header, history("mask", parameters))
-    with Outputs([out], inputs=[image, *exclude, *keep], clobber=clobber) as outputs, outputs.open(out) as file:
-        write_image(file, used, header)
+    parameters = {"image": image, "exclude": tuple(exclude), "keep": tuple(keep), "semantics": semantics}
+    with Outputs([out], inputs=[image, *exclude, *keep], clobber=clobber) as outputs:
+        pixels = read_image(image)
+        used = (~excluded_by_regions(pixels, exclude, keep, semantics)).astype(np.int16)
+        header = product_header(pixels.header, history("mask", parameters))
+        with outputs.open(out) as file:
+            write_image(file, used, header)
     return int(used.sum()), used.size
 
 
