@@ -25,8 +25,8 @@ SAVED = {
     "ds9_image": {"format": "ds9", "system": "image"},
     "ds9_physical": {"format": "ds9", "system": "physical"},
 }
-# Angles have more digits than the coordinates they come from carry.
-LEAST_UNIT = 1e-9
+# Degrees: a north found from two coordinates a pixel apart has no more digits, though small angles are printed with more.
+LEAST_UNIT = 1e-8
 
 
 def shapes_of(text):

@@ -259,40 +259,40 @@ def convert_frame(
     lon, lat = np.asarray(lon, float), np.asarray(lat, float)
     if frame.is_equivalent_frame(to):
         return lon, lat
-    turn, turn_to = _turn_from_fk5(frame, mjd), _turn_from_fk5(to, mjd)
-    if turn is None and turn_to is None:
-        return _by_astropy(lon, lat, frame, to)
-    import erfa
     from astropy.coordinates import ICRS
 
-    if turn is not None:
-        lon, lat = _turned(lon, lat, turn.T)
-        if turn_to is not None:
-            return _turned(lon, lat, turn_to)
-        ra, dec, *_ = erfa.fk5hz(np.radians(lon), np.radians(lat), 2400000.5, mjd)
-        return _by_astropy(np.degrees(ra), np.degrees(dec), ICRS(), to)
-    lon, lat = _by_astropy(lon, lat, frame, ICRS())
-    ra, dec, *_ = erfa.hfk5z(np.radians(lon), np.radians(lat), 2400000.5, mjd)
-    return _turned(np.degrees(ra), np.degrees(dec), turn_to)
+    turn, turn_to = _turn_from_icrs(frame, mjd), _turn_from_icrs(to, mjd)
+    if turn is None:
+        lon, lat = _by_astropy(lon, lat, frame, ICRS())
+        turn = np.eye(3)
+    if turn_to is None:
+        return _by_astropy(*_turned(lon, lat, turn.T), ICRS(), to)
+    return _turned(lon, lat, turn_to @ turn.T)
 
 
-def _turn_from_fk5(frame: Any, mjd: float) -> Floats | None:
-    """The matrix from FK5 (J2000) to a frame that is defined by it; None for other frames.
+def _turn_from_icrs(frame: Any, mjd: float) -> Floats | None:
+    """The matrix from ICRS to a frame that DS9 has by way of FK5 (J2000), for an observation at ``mjd``; else None.
 
     The mean ecliptic is that of the date of the observation.
     """
     import erfa
-    from astropy.coordinates import FK5, BarycentricMeanEcliptic, Galactic
+    from astropy.coordinates import FK5, ICRS, BarycentricMeanEcliptic, Galactic
 
+    if frame.is_equivalent_frame(ICRS()):
+        return np.eye(3)
+    # A turn is known from where it takes the axes.
+    ra, dec, *_ = erfa.hfk5z([0, np.pi / 2, 0], [0, 0, np.pi / 2], 2400000.5, mjd)
+    to_fk5: Floats = erfa.s2c(ra, dec).T
+    if frame.is_equivalent_frame(FK5()):
+        return to_fk5
     if isinstance(frame, Galactic):
-        return _GALACTIC
+        return np.asarray(_GALACTIC @ to_fk5)
     if isinstance(frame, BarycentricMeanEcliptic):
-        ecliptic: Floats = erfa.rx(erfa.obl06(2400000.5, mjd), erfa.pmat06(2400000.5, mjd))
-        return ecliptic
-    return np.eye(3) if frame.is_equivalent_frame(FK5()) else None
+        return np.asarray(erfa.rx(erfa.obl06(2400000.5, mjd), erfa.pmat06(2400000.5, mjd)) @ to_fk5)
+    return None
 
 
-def _turned(lon: Floats, lat: Floats, matrix: Floats | None) -> tuple[Floats, Floats]:
+def _turned(lon: Floats, lat: Floats, matrix: Floats) -> tuple[Floats, Floats]:
     import erfa
 
     lon, lat = erfa.c2s(erfa.rxp(matrix, erfa.s2c(np.radians(lon), np.radians(lat))))
