@@ -53,8 +53,8 @@ class KernelImages:
                           ChandraBinWarning, stacklevel=3)
         varying = ratio if isinstance(ratio, np.ndarray) else None
         constant = 1.0 if isinstance(ratio, np.ndarray) else float(ratio)
-        return cls(_cleared(image, use), _cleared(behind, use), _cleared(varying, use), constant,
-                   _cleared(map_, use), use)
+        behind, varying, map_ = (None if each is None else _cleared(each, use) for each in (behind, varying, map_))
+        return cls(_cleared(image, use), behind, varying, constant, map_, use)
 
 
 def use_flags(mask: ArrayLike | None, shape: tuple[int, ...],
@@ -89,8 +89,9 @@ def require_pixels(use: NDArray[np.uint8]) -> None:
 def exposure_ratio(exposure: ArrayLike | None, background_exposure: ArrayLike | None,
                    use: NDArray[np.uint8]) -> Image | np.float32:
     """e = exposure / background exposure in float32, a number where both are; no exposure excludes the pixel."""
-    terms = [_exposure(exposure, "exposure", use), _exposure(background_exposure, "background_exposure", use)]
-    return terms[0] / terms[1]
+    over = _exposure(exposure, "exposure", use)
+    ratio: Image | np.float32 = over / _exposure(background_exposure, "background_exposure", use)
+    return ratio
 
 
 def _exposure(exposure: ArrayLike | None, name: str, use: NDArray[np.uint8]) -> Image | np.float32:
@@ -100,20 +101,21 @@ def _exposure(exposure: ArrayLike | None, name: str, use: NDArray[np.uint8]) -> 
         value = float(np.asarray(exposure))
         if not (np.isfinite(value) and value > 0):
             raise InputError(f"{name} is {value:g}: it must be positive")
-        return np.maximum(np.float32(value), LEAST_EXPOSURE)
+        return max(np.float32(value), LEAST_EXPOSURE)
     image = as_image(exposure, name, shape=use.shape)
     if np.any(np.isinf(image) & (use > 0)):
         raise InputError(f"{name} has infinite pixels: mask them or mend the file")
     use[~(image > 0)] = 0  # NaN and no exposure: no data
-    return np.maximum(np.nan_to_num(image, nan=1), LEAST_EXPOSURE)
+    clipped: Image = np.maximum(np.nan_to_num(image, nan=1), LEAST_EXPOSURE)
+    return clipped
 
 
 def _optional(values: ArrayLike | None, name: str, shape: tuple[int, ...]) -> Image | None:
     return None if values is None else as_image(values, name, shape=shape)
 
 
-def _cleared(image: Image | None, use: NDArray[np.uint8]) -> Image | None:
+def _cleared(image: Image, use: NDArray[np.uint8]) -> Image:
     """The image with 0 where it is not used, so that the kernels see finite numbers only."""
-    if image is None or np.isfinite(image).all():
+    if np.isfinite(image).all():
         return image
     return np.where(use > 0, image, np.float32(0))

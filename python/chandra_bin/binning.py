@@ -62,9 +62,9 @@ class ContourBins:
         """The number of bins."""
         return len(self.npix)
 
-    def paint(self, values: ArrayLike, outside: float = np.nan, dtype: type[np.generic] = np.float32) -> NDArray[np.generic]:
-        """An image (ny, nx) of one value a bin, ``outside`` where there is none."""
-        column = np.append(np.asarray(values), outside).astype(dtype)
+    def paint(self, values: ArrayLike, outside: float = np.nan) -> Image:
+        """An image (ny, nx), float32, of one value a bin, ``outside`` where there is none."""
+        column: Image = np.append(np.asarray(values, dtype=np.float64), outside).astype(np.float32)
         return column[self.binmap]  # -1, outside, is the last
 
     @property
@@ -85,8 +85,8 @@ class ContourBins:
     def table_with(self, coords: "ImageCoords | None") -> "QTable":
         """One row a bin, with units; the image's coordinates, where it has them, add columns.
 
-        ``x``, ``y`` are the mean pixel position (array coordinates: the first pixel's centre is 0), ``brightness`` net counts a
-        pixel, ``elongation`` the square root of the ratio of the second moments along and across (1/12 pixel^2
+        ``x``, ``y`` are the mean pixel position (array coordinates: the first pixel's centre is 0), ``brightness`` net
+        counts a pixel, ``elongation`` the square root of the ratio of the second moments along and across (1/12 pixel^2
         added to each: a row of n pixels has n). ``x_phys``, ``y_phys``, ``ra``, ``dec`` are the same place in physical
         and sky coordinates.
         """
@@ -149,9 +149,9 @@ def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, con
                 progress: Callable[[float], object] | None = None) -> ContourBins:
     """Bin an image along the contours of its smoothed surface brightness (Sanders 2006, MNRAS 371, 829).
 
-    The image is smoothed to ``smooth_sn`` (see `chandra_bin.smooth`). The brightest pixel not yet in a bin starts one, which
-    takes the neighbouring pixel nearest to it in smoothed brightness until its signal-to-noise reaches ``sn``; bins that
-    fall short are given away pixel by pixel. Pixels, ties and bin numbers are those of contbin 1.7.
+    The image is smoothed to ``smooth_sn`` (see `chandra_bin.smooth`). The brightest pixel not yet in a bin starts one,
+    which takes the neighbouring pixel nearest to it in smoothed brightness until its signal-to-noise reaches ``sn``;
+    bins that fall short are given away pixel by pixel. Pixels, ties and bin numbers are those of contbin 1.7.
 
     Parameters
     ----------
@@ -187,7 +187,8 @@ def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, con
     Raises
     ------
     InputError
-        Where an input is unusable: shapes that differ, infinite pixels, thresholds that are not positive, no pixel left.
+        Where an input is unusable: shapes that differ, infinite pixels, thresholds that are not positive, no pixel
+        left.
     """
     for name, value in (("sn", sn), ("smooth_sn", smooth_sn), ("constrain", constrain), ("scrub_large", scrub_large)):
         if value is not None and not (np.isfinite(value) and value > 0):
@@ -201,7 +202,7 @@ def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, con
         aim = np.empty_like(images.counts)
         _smooth.smooth(*arrays, smooth_sn, threads, progress and (lambda done: progress(share * done)), aim)
     else:
-        aim = as_image(smoothed, "smoothed", shape=images.counts.shape)
+        aim = as_image(smoothed, "smoothed", shape=images.counts.shape).copy()
         if not np.isfinite(aim[images.use > 0]).all():
             raise InputError("smoothed has NaN or infinite pixels where the image is used")
     binmap = np.empty(aim.shape, dtype=np.int32)

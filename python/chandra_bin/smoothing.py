@@ -1,9 +1,9 @@
 """Adaptive smoothing: accumulative top hats and Gaussians that grow until they hold enough signal.
 
-Images are (ny, nx) arrays of any numeric dtype and byte order and are read as float32, as contbin does; results are new
-float32 arrays. ``mask`` is boolean, True where a pixel is excluded. ``threads`` never changes a pixel. ``progress`` is
-called now and then with the fraction done (0 to 1). All raise `InputError`, a ``ValueError``, where an input is unusable:
-shapes that differ, infinite pixels, a signal-to-noise that is not positive, nothing left to smooth.
+Images are (ny, nx) arrays of any numeric dtype and byte order and are read as float32, as contbin does; results are
+new float32 arrays. ``mask`` is boolean, True where a pixel is excluded. ``threads`` never changes a pixel.
+``progress`` is called now and then with the fraction done (0 to 1). All raise `InputError`, a ``ValueError``, where an
+input is unusable: shapes that differ, infinite pixels, a signal-to-noise that is not positive, nothing left to smooth.
 """
 
 from collections.abc import Callable
@@ -37,8 +37,8 @@ def smooth(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | None = 
     """Accumulative smoothing (Sanders 2006, MNRAS 371, 829, section 2.1; ``accumulate_smooth``).
 
     Each pixel becomes the mean net counts over the smallest disc around it whose signal-to-noise reaches ``sn``
-    (over the whole image where none does); masked pixels become 0. With F and B the sums of counts and background over the
-    n pixels of a disc and e = exposure / background_exposure,
+    (over the whole image where none does); masked pixels become 0. With F and B the sums of counts and background
+    over the n pixels of a disc and e = exposure / background_exposure,
 
         signal = F - sum(background e),   noise^2 = g(F) + mean(e^2) g(B),   g(c) = (1 + sqrt(c + 3/4))^2
 
@@ -68,7 +68,7 @@ def smooth(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | None = 
 
 def smooth_expmap(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: float = 15,
                   mask: ArrayLike | None = None, threads: int = 1, progress: Progress = None) -> Image:
-    """Mean of an exposure-corrected image over the smallest discs that hold sn^2 counts (``accumulate_smooth_expmap``).
+    """Mean of an exposure-corrected image over the smallest discs of sn^2 counts (``accumulate_smooth_expmap``).
 
     The counts of a disc are the sum of ``exposure_corrected * exposure``, which must not be negative. Masked pixels
     become 0.
@@ -77,12 +77,13 @@ def smooth_expmap(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: flo
     flux = as_image(exposure_corrected, "exposure_corrected")
     map_ = as_image(exposure, "exposure", shape=flux.shape)
     use = _usable(mask, exposure_corrected=flux, exposure=map_)
-    return _to_weight(flux.astype(np.float64) * map_, "exposure_corrected * exposure", flux, use, sn, 0.0, threads, progress)
+    counts = flux.astype(np.float64) * map_
+    return _to_weight(counts, "exposure_corrected * exposure", flux, use, sn, 0.0, threads, progress)
 
 
 def smooth_expcorr(counts: ArrayLike, exposure_corrected: ArrayLike, *, sn: float = 15,
                    mask: ArrayLike | None = None, threads: int = 1, progress: Progress = None) -> Image:
-    """Mean of an exposure-corrected image over the smallest discs that hold sn^2 counts (``accumulate_smooth_expcorr``).
+    """Mean of an exposure-corrected image over the smallest discs of sn^2 counts (``accumulate_smooth_expcorr``).
 
     Here the counts image is given. Masked pixels become NaN.
     """
@@ -98,9 +99,10 @@ def counts_scale(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | N
                  progress: Progress = None) -> NDArray[np.int32]:
     """The smoothing scale of each pixel, from counts, to be applied to other images (``accumulate_counts``).
 
-    Returns, as int32, the least whole r^2 (pixel^2) whose disc dx^2 + dy^2 <= r^2 reaches sqrt(F) >= ``sn``, or with a
-    background (F - B) / sqrt(F) >= ``sn``; -1 where masked and where no disc reaches it. Pixels marked in ``fill`` (boolean) are not
-    summed but get a scale, as is wanted for sources to be filled. Counts and background must not be negative.
+    Returns, as int32, the least whole r^2 (pixel^2) whose disc dx^2 + dy^2 <= r^2 reaches sqrt(F) >= ``sn``, or with
+    a background (F - B) / sqrt(F) >= ``sn``; -1 where masked and where no disc reaches it. Pixels marked in ``fill``
+    (boolean) are not summed but get a scale, as is wanted for sources to be filled. Counts and background must not be
+    negative.
     """
     _check_sn(sn)
     image = as_image(counts, "counts")
@@ -139,7 +141,8 @@ def smooth_gaussian(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: f
     """Adaptive Gaussian smoothing of an exposure-corrected image (``adaptive_gaussian_smooth``).
 
     sigma grows in steps of 0.25 pixel until m t pi (2 sigma)^2 >= sn^2, with m and t the Gaussian-weighted means of
-    ``exposure_corrected`` and ``exposure`` over the unmasked pixels within ceil(3 sigma); the result is m. NaN where masked.
+    ``exposure_corrected`` and ``exposure`` over the unmasked pixels within ceil(3 sigma); the result is m. NaN where
+    masked.
     """
     _check_sn(sn)
     flux = as_image(exposure_corrected, "exposure_corrected")

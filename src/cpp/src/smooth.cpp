@@ -213,7 +213,8 @@ enum class Variance { gehrels, plain, map };
 
 struct DiscSums {
     Lanes counts[2]{}, background[2]{}, scaled[2]{}, noise2{};  // [0]: positive terms, [1]: negative terms, negated
-    double error = 0;  // of the signal, beyond rounding
+    double signal_error = 0;    // beyond rounding
+    double variance_error = 0;
     int radius = -1;
 
     double up(std::size_t lane) const { return counts[0][lane] + scaled[1][lane]; }
@@ -372,6 +373,7 @@ private:
                 if (images_.use[i] == 0) continue;
                 double& least = least_ratio2_[static_cast<std::size_t>(y / kBlock * blocks_x_ + x / kBlock)];
                 least = std::min(least, ratio(i) * ratio(i));
+                largest_ratio2_ = std::max(largest_ratio2_, ratio(i) * ratio(i));
             }
         }
     }
@@ -390,31 +392,39 @@ private:
         return least;
     }
 
-    // Sums good enough for bounds, within `sums.error` of the signal.
+    // Sums good enough for bounds, within the errors that they state.
     void evaluate(int radius, int y, int x0, Disc& scratch, DiscSums& sums) const {
         const Disc& disc = discs_.at(radius, scratch);
+        const double ratio = double{images_.constant_ratio};
         sums.radius = radius;
-        sums.error = 0;
+        sums.signal_error = 0;
+        sums.variance_error = noise2_.estimate_error(disc);
+        noise2_.estimate(disc, y, x0, sums.noise2);
         for (int sign = 0; sign < 2; ++sign) {
             counts_[sign].estimate(disc, y, x0, sums.counts[sign]);
             background_[sign].estimate(disc, y, x0, sums.background[sign]);
             scaled_[sign].estimate(disc, y, x0, sums.scaled[sign]);
-            sums.error += counts_[sign].estimate_error(disc) + scaled_[sign].estimate_error(disc);
             scale_background(sums, sign);
+            const double counts_error = counts_[sign].estimate_error(disc);
+            const double background_error = background_[sign].estimate_error(disc);
+            sums.signal_error += counts_error;
+            sums.signal_error += scaled_[0].present() ? scaled_[sign].estimate_error(disc) : ratio * background_error;
+            // The Poisson variance rises by less than 2.2 a count.
+            sums.variance_error += 2.2 * (counts_error + largest_ratio2_ * background_error);
         }
-        noise2_.estimate(disc, y, x0, sums.noise2);
     }
 
     // Sums good enough for decisions.
     void evaluate_well(const Disc& disc, int y, int x0, DiscSums& sums) const {
-        sums.error = 0;
+        sums.signal_error = 0;
+        sums.variance_error = 0;
+        noise2_.disc(disc, y, x0, sums.noise2);
         for (int sign = 0; sign < 2; ++sign) {
             counts_[sign].disc(disc, y, x0, sums.counts[sign]);
             background_[sign].disc(disc, y, x0, sums.background[sign]);
             scaled_[sign].disc(disc, y, x0, sums.scaled[sign]);
             scale_background(sums, sign);
         }
-        noise2_.disc(disc, y, x0, sums.noise2);
     }
 
     void scale_background(DiscSums& sums, int sign) const {
@@ -441,14 +451,15 @@ private:
 
     bool may_reach(const DiscSums& low, const DiscSums& high, int y, int x0, LaneMask lanes) const {
         const double ratio2 = least_ratio2(y, x0, high.radius);
-        const double error = low.error + high.error;
+        const double signal_error = low.signal_error + high.signal_error;
+        const double variance_error = low.variance_error + high.variance_error;
         Lanes margin;  // of the largest possible signal over what is wanted
         for (std::size_t lane = 0; lane < kLanes; ++lane) {
             const double up = high.up(lane);
             const double down = high.down(lane);
-            const double signal = std::max(up - low.down(lane), down - low.up(lane)) + error + kSafety * (up + down);
-            // The variance of counts rises by less than 2.2 a count.
-            const double variance = least_variance(low, high, lane, ratio2) * (1 - kSafety) - 2.2 * (1 + ratio2) * error;
+            const double signal =
+                std::max(up - low.down(lane), down - low.up(lane)) + signal_error + kSafety * (up + down);
+            const double variance = least_variance(low, high, lane, ratio2) * (1 - kSafety) - variance_error;
             margin[lane] = signal * signal - sn2_ * variance;
         }
         bool may = false;
@@ -582,6 +593,7 @@ private:
     float outside_;
     int max_radius_;
     double constant_ratio2_;
+    double largest_ratio2_ = constant_ratio2_;
     Channel counts_[2], background_[2], scaled_[2], noise2_, ratio2_, divisor_;
     int blocks_x_ = 0;
     std::vector<double> least_ratio2_;
