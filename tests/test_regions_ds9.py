@@ -25,7 +25,7 @@ SAVED = {
     "ds9_image": {"format": "ds9", "system": "image"},
     "ds9_physical": {"format": "ds9", "system": "physical"},
 }
-# Degrees: a north found from two coordinates a pixel apart has no more digits, though small angles are printed with more.
+# Degrees: a north found from two points a pixel apart has no more digits, though small angles are printed with more.
 LEAST_UNIT = 1e-8
 
 

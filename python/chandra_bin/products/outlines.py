@@ -101,6 +101,9 @@ def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: F
     with Outputs(targets, inputs=files, clobber=clobber) as outputs:
         for file, target in zip(files, targets, strict=True):
             region = read_regions(file, semantics, for_ciao=False)
+            if region.decorations:
+                warnings.warn(f"{file}: {len(region.decorations)} texts, lines or the like cover no pixels, and are left "
+                              "out", ChandraBinWarning, stacklevel=2)
             content = region_bytes(region, coords, format=format, system=system, sexagesimal=sexagesimal)
             _compare_readers(region, coords, shape, content, format)
             outputs.write(target, content)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -14,23 +15,45 @@ from ._shapes import DEGREES, EVERYWHERE, IMAGE, PHYSICAL, PIXEL_SYSTEMS, WCS, F
 
 @dataclass(frozen=True)
 class SkyRule:
-    """What lengths and angles in the sky mean on an image.
+    """What lengths and angles in the sky mean on an image, to those who read a format.
 
-    ``scale`` is degrees a pixel; a shape's angle in the sky is its angle in the image plus ``north`` (degrees).
+    There is one scale for an image, that of the pixel at its centre. CIAO takes angles from the image's +x, DS9 from
+    the west, with one north for an image, that of the pixel at its centre.
     """
 
     scale: float
+    """Degrees a pixel."""
     north: float
+    """The angle of a shape in the sky is its angle in the image plus this."""
+    mirrored: bool
+    """East is right of north: DS9's angles run the other way."""
 
     @classmethod
     def of(cls, coords: ImageCoords, format: Format, frame: str | None) -> "SkyRule":
-        """The rule of those who read a format: one scale for an image, that of the pixel at its centre.
+        """The rule for a format and a frame (None: the image's own)."""
+        x, y = coords.ds9_centre
+        scale, north = coords.scale_and_north(x, y, frame)
+        lon, lat = coords.image_to_sky([x, x + 1, x], [y, y, y + 1])
+        east, north_ward = (lon - lon[0] + 180) % 360 - 180, lat - lat[0]
+        mirrored = bool(east[1] * north_ward[2] >= east[2] * north_ward[1])
+        return cls(float(scale), float(north) if format == "ds9" else 0.0, format == "ds9" and mirrored)
 
-        CIAO takes angles from the image's +x, DS9 from the west in ``frame``, with one north for an image, that of the
-        pixel at its centre.
-        """
-        scale, north = coords.scale_and_north(*coords.ds9_centre, frame)
-        return cls(float(scale), float(north) if format == "ds9" else 0.0)
+    def in_image(self, angles: tuple[float, ...]) -> tuple[float, ...]:
+        """Angles of the sky from the image's +x."""
+        self._check(angles)
+        return tuple(angle - self.north for angle in angles)
+
+    def in_sky(self, angles: tuple[float, ...]) -> tuple[float, ...]:
+        """Angles from the image's +x in the sky."""
+        self._check(angles)
+        return tuple((angle + self.north) % 360 for angle in angles) if self.north else angles
+
+    def _check(self, angles: tuple[float, ...]) -> None:
+        if angles and self.mirrored:
+            raise InputError("the image is mirrored (east is right of north): angles in the sky cannot be converted")
+
+
+Rules = Callable[[Format, str | None], SkyRule]
 
 
 def convert_region(region: Region, coords: ImageCoords, system: str, format: Format | None = None) -> Region:
@@ -59,11 +82,12 @@ def convert_region(region: Region, coords: ImageCoords, system: str, format: For
 def convert_shapes(shapes: list[Shape], coords: ImageCoords, system: str, format: Format = "ciao",
                    to_format: Format = "ciao", source: str = "the region") -> list[Shape]:
     """Shapes of a file of ``format`` in ``system``, for a reader of ``to_format``."""
+    rules = cache(lambda of_format, frame: SkyRule.of(coords, of_format, frame))
     in_image = _each_system(shapes, lambda x, y, of: _points_to_image(coords, x, y, of))
     measured = []
     for shape, points in zip(shapes, in_image, strict=True):
         try:
-            measured.append(_measured_in_image(shape, points, coords, format))
+            measured.append(_measured_in_image(shape, points, coords, format, rules))
         except InputError as error:
             raise InputError(f"{source}: {_where(shape)}{error}") from None
     targets = _each_system([replace(shape, system=system) for shape in measured],
@@ -77,7 +101,8 @@ def convert_shapes(shapes: list[Shape], coords: ImageCoords, system: str, format
               and (format == to_format or not original.angles or system in PIXEL_SYSTEMS)):
             converted.append(original)  # the very numbers of the file
         else:
-            converted.append(_measured_in(shape, points, coords, system, unit, to_format))
+            whole = replace(shape, system=system, unit=unit)
+            converted.append(_measured_in(whole, points, coords, to_format, rules))
     return converted
 
 
@@ -121,44 +146,38 @@ def _points_from_image(coords: ImageCoords, x: Floats, y: Floats, system: str) -
     return coords.image_to_sky(x, y, _frame(system))
 
 
-def _measured_in_image(shape: Shape, points: Floats, coords: ImageCoords, format: Format) -> Shape:
+def _measured_in_image(shape: Shape, points: Floats, coords: ImageCoords, format: Format, rules: Rules) -> Shape:
     """A shape in array coordinates, lengths in pixels, angles from the image's +x."""
     if not np.isfinite(points).all():
         raise InputError("lies where the image's projection does not reach")
-    in_sky = shape.system not in PIXEL_SYSTEMS
+    frame = None if shape.system in PIXEL_SYSTEMS else _frame(shape.system)
     lengths, angles = shape.lengths, shape.angles
-    rule = SkyRule.of(coords, format, _frame(shape.system) if in_sky else None) \
-        if (in_sky and angles) or (lengths and shape.unit == DEGREES) else None
     if lengths and shape.unit != IMAGE:
-        per_pixel = rule.scale if shape.unit == DEGREES and rule else _physical_scale(coords)
+        per_pixel = rules(format, frame).scale if shape.unit == DEGREES else _physical_scale(coords)
         lengths = tuple(length / per_pixel for length in lengths)
-    if in_sky and rule and format == "ds9":
-        _need_east_left(coords)
-        angles = tuple(angle - rule.north for angle in angles)
+    if angles and shape.system not in PIXEL_SYSTEMS:
+        angles = rules(format, frame).in_image(angles)
     if shape.kind == "rectangle":
         points = np.array([points.min(axis=0), points.max(axis=0)])
     return replace(shape, points=points, lengths=lengths, angles=angles, unit=IMAGE)
 
 
-def _measured_in(shape: Shape, points: Floats, coords: ImageCoords, system: str, unit: str, format: Format) -> Shape:
-    """A shape of `_measured_in_image`, with its points converted, in ``system``."""
-    lengths, angles, kind = shape.lengths, shape.angles, shape.kind
-    in_sky = system not in PIXEL_SYSTEMS
-    if kind == "rectangle" and in_sky:  # its sides do not follow the sky's
+def _measured_in(shape: Shape, points: Floats, coords: ImageCoords, format: Format, rules: Rules) -> Shape:
+    """A shape of `_measured_in_image` in its new system and unit, with its points converted."""
+    if shape.system == IMAGE:
+        return replace(shape, points=points)
+    if shape.system == PHYSICAL:
+        per_pixel = _physical_scale(coords) if shape.lengths else 1.0
+        return replace(shape, points=points, lengths=tuple(length * per_pixel for length in shape.lengths))
+    if shape.kind == "rectangle":  # its sides do not follow the sky's
         (x0, y0), (x1, y1) = shape.points
         corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
-        corners = points_from_array(coords, corners, system)
-        return replace(shape, kind="polygon", points=corners, system=system, unit=unit)
-    if system == PHYSICAL and lengths:
-        per_pixel = _physical_scale(coords)
-        lengths = tuple(length * per_pixel for length in lengths)
-    elif in_sky and (lengths or angles):
-        rule = SkyRule.of(coords, format, _frame(system))
-        lengths = tuple(length * rule.scale for length in lengths)
-        if format == "ds9" and angles:
-            _need_east_left(coords)
-            angles = tuple((angle + rule.north) % 360 for angle in angles)
-    return replace(shape, points=points, lengths=lengths, angles=angles, system=system, unit=unit)
+        return replace(shape, kind="polygon", points=points_from_array(coords, corners, shape.system))
+    if not (shape.lengths or shape.angles):
+        return replace(shape, points=points)
+    rule = rules(format, _frame(shape.system))
+    return replace(shape, points=points, lengths=tuple(length * rule.scale for length in shape.lengths),
+                   angles=rule.in_sky(shape.angles))
 
 
 def _physical_scale(coords: ImageCoords) -> float:
@@ -169,15 +188,6 @@ def _physical_scale(coords: ImageCoords) -> float:
     if x <= 0 or abs(x - y) > 1e-6 * x:
         raise InputError(f"pixels are {x:g} x {y:g} in physical coordinates: lengths and angles have no single meaning")
     return float(x)
-
-
-def _need_east_left(coords: ImageCoords) -> None:
-    """Angles in the sky run counter-clockwise in an image only where east is left of north."""
-    x, y = coords.ds9_centre
-    lon, lat = coords.image_to_sky([x, x + 1, x], [y, y, y + 1])
-    east = (lon - lon[0] + 180) % 360 - 180
-    if east[1] * (lat[2] - lat[0]) - east[2] * (lat[1] - lat[0]) >= 0:
-        raise InputError("the image is mirrored (east is right of north): angles in the sky cannot be converted")
 
 
 def _where(shape: Shape) -> str:
