@@ -97,7 +97,8 @@ class DS9:
     def __init__(self, image, folder):
         self.title = f"chandra-bin-{os.getpid()}"
         self.folder = folder
-        display = next(n for n in range(90, 200) if not os.path.exists(f"/tmp/.X11-unix/X{n}"))
+        first = 100 + os.getpid() % 800  # each worker of pytest-xdist its own
+        display = next(n for n in range(first, 2000) if not os.path.exists(f"/tmp/.X11-unix/X{n}"))
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         environment = {**os.environ, "DISPLAY": f":{display}", "HOME": str(folder), "XPA_METHOD": "local"}
         self._environment = environment

@@ -59,6 +59,7 @@ def write_outlines(binmap: Path, outdir: Path | None = None, *, all_in_one: Path
     A gap in the bin numbers gets no file, and a `ChandraBinWarning`. Raises `InputError`, also where the image has no
     such coordinates, and `OutputError`; no file is written then.
     """
+    system = system.lower()
     if outdir is None and all_in_one is None:
         raise InputError("say where the outlines shall go: a folder, or one file for all")
     image, labels = read_binmap(binmap)
@@ -91,6 +92,7 @@ def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: F
     differently, and how many pixels it concerns. Parameters as in `write_outlines`; ``semantics`` as in
     `chandra_bin.regions.parse_regions`. Raises `InputError` and `OutputError`; no file is written then.
     """
+    system = system.lower()
     if not files:
         raise InputError("no region file is given")
     coords, shape = read_coords(image)
@@ -102,8 +104,8 @@ def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: F
         for file, target in zip(files, targets, strict=True):
             region = read_regions(file, semantics, for_ciao=False)
             if region.decorations:
-                warnings.warn(f"{file}: {len(region.decorations)} texts, lines or the like cover no pixels, and are left "
-                              "out", ChandraBinWarning, stacklevel=2)
+                warnings.warn(f"{file}: {len(region.decorations)} texts, lines or the like cover no pixels, and are "
+                              "left out", ChandraBinWarning, stacklevel=2)
             content = region_bytes(region, coords, format=format, system=system, sexagesimal=sexagesimal)
             _compare_readers(region, coords, shape, content, format)
             outputs.write(target, content)

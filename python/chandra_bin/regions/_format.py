@@ -17,6 +17,7 @@ DS9_HEAD = "# Region file format: DS9 version 4.1\nglobal color=green width=1\n"
 LONGEST_CIAO_LINE = 32766
 
 _FRAMES_OF_HOURS = (WCS, "fk5", "icrs", "fk4")
+_SYSTEMS_OF_DS9 = (*PIXEL_SYSTEMS, *_FRAMES_OF_HOURS, "galactic", "ecliptic")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Style:
     sexagesimal: bool = False
 
     def __post_init__(self) -> None:
+        if self.format == "ds9" and self.system not in _SYSTEMS_OF_DS9:
+            raise InputError(f"DS9 knows no coordinate system {self.system}: use one of {', '.join(_SYSTEMS_OF_DS9)}")
         if self.format == "ciao" and self.system not in (*PIXEL_SYSTEMS, *_FRAMES_OF_HOURS):
             raise InputError(f"CIAO's region files hold physical coordinates or right ascension and declination, "
                              f"not {self.system} ones: use --format ds9")

@@ -13,7 +13,6 @@ Format = Literal["ciao", "ds9", "fits"]
 
 IMAGE, PHYSICAL, WCS = "image", "physical", "wcs"
 PIXEL_SYSTEMS = (IMAGE, PHYSICAL)
-SKY_SYSTEMS = (WCS, "fk5", "icrs", "galactic", "fk4", "ecliptic")
 DEGREES = "deg"
 
 

@@ -13,7 +13,7 @@ from chandra_bin.wcs import ImageCoords
 
 from ._convert import bounds, convert_region, points_from_array
 from ._format import CIAO_HEAD, DS9_HEAD, Style, ciao_line, ring_texts
-from ._shapes import IMAGE, PHYSICAL, Component, Floats, Format, Region, Shape
+from ._shapes import IMAGE, PHYSICAL, WCS, Component, Floats, Format, Region, Shape
 from ._split import join_holes, split_component
 from ._table import write_table
 
@@ -44,7 +44,7 @@ def region_bytes(region: Region, coords: ImageCoords, *, format: Format, system:
     made = convert_region(Region(tuple(components), tuple(cuts), source=region.source), coords, system, "ds9")
     lines = [style.shape(component[0]) + _properties(component[0]) for component in made.components]
     lines += ["-" + style.shape(shape) + _properties(shape) for shape in made.cuts]
-    return f"{_ds9_head(style, region.settings)}{''.join(line + chr(10) for line in lines)}".encode()
+    return (_ds9_head(style, coords, region.settings) + "\n".join([*lines, ""])).encode()
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class BinTexts:
     def of_bins(self) -> Iterator[tuple[int, str]]:
         """Bin number and text of its region file, for every bin in turn."""
         texts = self._polygon_texts()
-        head = CIAO_HEAD if self.style.format == "ciao" else _ds9_head(self.style)
+        head = CIAO_HEAD if self.style.format == "ciao" else _ds9_head(self.style, self.coords)
         labels = self.polygons.labels
         firsts = np.flatnonzero(np.diff(labels, prepend=-1)).tolist()
         for first, last in pairwise([*firsts, len(labels)]):
@@ -66,7 +66,7 @@ class BinTexts:
 
     def all_in_one(self) -> str:
         """One DS9 file, the bin number as text of its first part and as tag of all, neighbours in different colours."""
-        lines = [_ds9_head(self.style)]
+        lines = [_ds9_head(self.style, self.coords)]
         before = -1
         for label, text in zip(self.polygons.labels.tolist(), self._polygon_texts(), strict=True):
             name = f" text={{{label}}}" if label != before else ""
@@ -177,9 +177,11 @@ def _fits_bytes(region: Region, coords: ImageCoords, system: str) -> bytes:
     return file.getvalue()
 
 
-def _ds9_head(style: Style, settings: str = "") -> str:
+def _ds9_head(style: Style, coords: ImageCoords, settings: str = "") -> str:
+    # DS9 takes "wcs" for FK5, whatever the image's own frame is.
+    system = coords.frame.name if style.system == WCS else style.system
     head = DS9_HEAD if not settings else DS9_HEAD.split("\n", maxsplit=1)[0] + f"\n{settings}\n"
-    return f"{head}{style.system}\n"
+    return f"{head}{system}\n"
 
 
 def _properties(shape: Shape) -> str:
