@@ -24,6 +24,7 @@ from chandra_bin.regions import (
 )
 from chandra_bin.regions._format import LONGEST_CIAO_LINE
 from chandra_bin.wcs import ImageCoords
+from golden_data import read_expected, read_region_files
 from test_polygon_trace import SPECIAL, binmaps
 from test_wcs import PHYSICAL, SKY
 
@@ -62,6 +63,20 @@ def test_files_of_real_tools(shared, name):
         region = read_regions(shared / "data/regions" / name)
     assert len(region.shapes) == count
     assert {shape.system for shape in region.shapes} == systems
+
+
+def test_region_files_of_contbin(shared):
+    """Its boxes, hundreds a file, in six digits."""
+    coords = ImageCoords(fits.getheader(shared / "contbin/golden/inputs/ngc5044_364x366.fits.gz"))
+    binmap = read_expected("ngc5044_70_100_c3")["binmap"]
+    texts = read_region_files("ngc5044_70_100_c3")
+    assert len(texts) == 96
+    found = np.full(binmap.shape, -1)
+    for name, text in texts.items():
+        region = parse_regions(text, name)
+        assert len(region.shapes) == text.count("rotbox(")
+        found[region_mask(region, coords, binmap.shape)] = int(name.removeprefix("xaf_").removesuffix(".reg"))
+    np.testing.assert_array_equal(found, binmap)
 
 
 def test_every_real_file_is_in_the_table(shared):
