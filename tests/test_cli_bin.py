@@ -19,9 +19,11 @@ from astropy.wcs import WCS
 import chandra_bin
 from chandra_bin.cli import run
 from chandra_bin.images import write_image
+from chandra_bin.regions import parse_regions, region_mask
 from chandra_bin.simulate import cluster_header, cluster_image
+from chandra_bin.wcs import ImageCoords
 from files import INPUTS, golden_folder, listing, write_fits
-from golden_data import read_expected
+from golden_data import read_expected, read_region_files
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "chandra-bin"
 IMAGE = f"{INPUTS}/counts_96x80.fits.gz"
@@ -54,18 +56,27 @@ def test_all_products(capsys):
 
 
 def test_region_files_are_in_physical_coordinates_from_the_header(tmp_path):
+    """The same outlines as `chandra-bin regions` writes, with the pixels of the original's boxes."""
     assert run(["bin", IMAGE, "-o", "d", *OPTIONS]) == 0
-    assert run(["make-region-files", "d/contbin_binmap.fits", "-x", "3900.5", "-y", "3950.5", "-b", "2",
-                "-o", "golden"]) == 0
-    for path in (tmp_path / "golden").iterdir():
-        assert path.read_text() == (tmp_path / "d/outreg" / path.name).read_text()
+    assert run(["regions", "d/contbin_binmap.fits", "-o", "outlines"]) == 0
+    header = fits.getheader("d/contbin_binmap.fits")
+    boxes = read_region_files("constrain3")
+    assert len(boxes) == len(list((tmp_path / "d/outreg").iterdir()))
+    for name, text in boxes.items():
+        outline = (tmp_path / "d/outreg" / name).read_text()
+        assert outline == (tmp_path / "outlines" / name).read_text()
+        masks = [region_mask(parse_regions(t), ImageCoords(header), (header["NAXIS2"], header["NAXIS1"]))
+                 for t in (outline, text)]
+        np.testing.assert_array_equal(*masks)
 
 
 def test_region_files_in_image_coordinates_where_the_header_has_no_others(capsys):
     write_fits("a.fits", np.full((3, 2), 100, "i4"))
     assert run(["bin", "a.fits", "-o", "d", "--sn", "20"]) == 0
     assert "note: the header has no physical coordinates" in capsys.readouterr().err
-    assert Path("d/outreg/xaf_0.reg").read_text().splitlines()[1] == "rotbox(1.5,2,2,3,0)"
+    assert Path("d/outreg/xaf_0.reg").read_text() == (
+        "# Region file format: DS9 version 4.1\nglobal color=green width=1\nimage\n"
+        "polygon(0.5,0.5,2.5,0.5,2.5,3.5,0.5,3.5)\n")
 
 
 def test_table_has_the_columns_and_units_of_the_documentation():

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .binning import ContourBins, automask, contour_bin
     from .errors import ChandraBinError, ChandraBinWarning, InputError
+    from .polygons import Polygons, rasterize, trace_polygons
+    from .regions import Region, read_regions, region_mask
     from .smoothing import (
         apply_scale,
         counts_scale,
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
         smooth_exposure,
         smooth_gaussian,
     )
+    from .wcs import ImageCoords
 
     __version__: str
 
@@ -22,17 +25,24 @@ __all__ = [
     "ChandraBinError",
     "ChandraBinWarning",
     "ContourBins",
+    "ImageCoords",
     "InputError",
+    "Polygons",
+    "Region",
     "__version__",
     "apply_scale",
     "automask",
     "contour_bin",
     "counts_scale",
+    "rasterize",
+    "read_regions",
+    "region_mask",
     "smooth",
     "smooth_expcorr",
     "smooth_expmap",
     "smooth_exposure",
     "smooth_gaussian",
+    "trace_polygons",
 ]
 
 # Public names are imported on first use: `chandra-bin --help` shall not pay for numpy.
@@ -40,16 +50,23 @@ _HOME = {
     "ChandraBinError": "errors",
     "ChandraBinWarning": "errors",
     "ContourBins": "binning",
+    "ImageCoords": "wcs",
     "InputError": "errors",
+    "Polygons": "polygons",
+    "Region": "regions",
     "apply_scale": "smoothing",
     "automask": "binning",
     "contour_bin": "binning",
     "counts_scale": "smoothing",
+    "rasterize": "polygons",
+    "read_regions": "regions",
+    "region_mask": "regions",
     "smooth": "smoothing",
     "smooth_expcorr": "smoothing",
     "smooth_expmap": "smoothing",
     "smooth_exposure": "smoothing",
     "smooth_gaussian": "smoothing",
+    "trace_polygons": "polygons",
 }
 
 

@@ -1,12 +1,18 @@
 """Coordinates of an image: array (pixel centres at whole numbers from 0), physical (sky pixels) and sky.
 
 The one module that knows the offsets between them: FITS pixel = array + 1, and physical coordinates come from
-CRVALnP / CRPIXnP / CDELTnP or LTVn / LTMn_n.
+CRVALnP / CRPIXnP / CDELTnP or LTVn / LTMn_n. Sky coordinates are degrees in the image's own frame or in any frame
+that astropy knows by name.
+
+FK5 differs from ICRS by a fixed rotation of about 0.03 arcsec, and by a slow spin: SAOImage DS9 takes it at the
+date of the observation (0.006 arcsec in 2008), astropy leaves it out. Here it is as in DS9, by ``erfa.hfk5z``.
 """
 
+import re
+import threading
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,12 +25,58 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+_J2000_MJD = 51544.5
+_SKY_KEYS = re.compile(
+    r"(NAXIS[12]?|WCSAXES|CTYPE\d|CRVAL\d|CRPIX\d|CDELT\d|CUNIT\d|CROTA\d|CD\d_\d|PC\d_\d|PV\d_\d+|PS\d_\d+"
+    r"|LONPOLE|LATPOLE|EQUINOX|RADESYS|[AB]P?_(ORDER|DMAX|\d_\d))$"
+)
+_SKY_AXES = ("RA", "DEC", "GLON", "GLAT", "ELON", "ELAT")
+# From FK5 (J2000) to the galactic coordinates of the IAU, 1958: pole 12h49m +27.4 deg, position angle 123 deg, of B1950
+# (Blaauw et al. 1960), taken to J2000 as in SLALIB.
+_GALACTIC = np.array([
+    [-0.054875539726, -0.873437108010, -0.483834985808],
+    [+0.494109453312, -0.444829589425, +0.746982251810],
+    [-0.867666135858, -0.198076386122, +0.455983795705],
+])
+_DS9_FRAMES = {
+    "b1950": "fk4",
+    "j2000": "fk5",
+    "ecliptic": "barycentricmeanecliptic",
+}
+
 
 @dataclass(frozen=True)
 class ImageCoords:
-    """The coordinate systems that an image's header defines."""
+    """The coordinate systems that an image's header defines. May be shared by threads."""
 
     header: "Header"
+
+    @classmethod
+    def from_events(cls, header: "Header", x: str = "x", y: str = "y") -> "ImageCoords":
+        """The coordinates of an event list, or of a region table, from the keywords of two of its columns.
+
+        They are those of an image of one sky pixel a pixel: physical = FITS pixel; TCTYPn, TCRPXn, TCRVLn,
+        TCDLTn and TCUNIn give the sky. Raises `InputError` where there are no such columns.
+        """
+        columns = {
+            str(header[f"TTYPE{n}"]).strip().lower(): n
+            for n in range(1, int(header.get("TFIELDS", 0)) + 1)
+            if f"TTYPE{n}" in header
+        }
+        if x.lower() not in columns or y.lower() not in columns:
+            raise InputError(f"the table has no columns {x} and {y}, only {', '.join(columns)}")
+        made = header.__class__()
+        for key in ("RADESYS", "RADECSYS", "EQUINOX", "DATE-OBS", "MJD-OBS", "MJD_OBS"):
+            if key in header:
+                made[key] = header[key]
+        for axis, n in ((1, columns[x.lower()]), (2, columns[y.lower()])):
+            for key, column_key in (("CTYPE", "TCTYP"), ("CRVAL", "TCRVL"), ("CRPIX", "TCRPX"),
+                                    ("CDELT", "TCDLT"), ("CUNIT", "TCUNI")):
+                if f"{column_key}{n}" in header:
+                    made[f"{key}{axis}"] = header[f"{column_key}{n}"]
+            made[f"CRVAL{axis}P"] = made[f"CRPIX{axis}P"] = made[f"CDELT{axis}P"] = 1.0
+            made[f"NAXIS{axis}"] = round(2 * float(made.get(f"CRPIX{axis}", 1)))
+        return cls(made)
 
     @cached_property
     def physical(self) -> tuple[Floats, Floats] | None:
@@ -37,6 +89,8 @@ class ImageCoords:
                 scale = [float(header.get(f"CDELT{n}P", 1.0)) for n in (1, 2)]
                 offset = [crval[i] + (1.0 - crpix[i]) * scale[i] for i in (0, 1)]
             elif "LTM1_1" in header or "LTV1" in header:
+                if float(header.get("LTM1_2", 0.0)) != 0 or float(header.get("LTM2_1", 0.0)) != 0:
+                    raise InputError("the header's physical coordinates are turned (LTM1_2, LTM2_1)")
                 ltm = [float(header.get(f"LTM{n}_{n}", 1.0)) for n in (1, 2)]
                 ltv = [float(header.get(f"LTV{n}", 0.0)) for n in (1, 2)]
                 scale = [1.0 / m for m in ltm]
@@ -45,30 +99,128 @@ class ImageCoords:
                 return None
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise InputError(f"the header's physical coordinates cannot be used: {error}") from None
+        if not np.isfinite([*offset, *scale]).all() or 0 in scale:
+            raise InputError(f"the header's physical coordinates cannot be used: scale {scale}, offset {offset}")
         return np.array(offset), np.array(scale)
 
-    @cached_property
+    @property
     def sky(self) -> "WCS | None":
-        """The celestial WCS, or None where the header has none."""
-        if not str(self.header.get("CTYPE1", "")).startswith(("RA", "DEC", "GLON", "GLAT", "ELON", "ELAT")):
+        """The celestial WCS, or None where the header has none.
+
+        Each thread has its own copy: astropy's WCS is not safe to share.
+        """
+        local = self._local
+        if not hasattr(local, "sky"):
+            local.sky = self._make_sky()
+        made: WCS | None = local.sky
+        return made
+
+    @cached_property
+    def _local(self) -> threading.local:
+        return threading.local()
+
+    def _make_sky(self) -> "WCS | None":
+        if not str(self.header.get("CTYPE1", "")).startswith(_SKY_AXES):
             return None
         from astropy.wcs import WCS
 
-        return WCS(self.header).celestial
+        # Only what the sky needs: physical coordinates and old spellings make astropy warn, or fail.
+        header = self.header.__class__()
+        for key, value in self.header.items():
+            name = "RADESYS" if key == "RADECSYS" else key
+            if _SKY_KEYS.match(name) and name not in header:
+                header[name] = "deg" if name.startswith("CUNIT") and value == "degree" else value
+        try:
+            return WCS(header).celestial
+        except Exception as error:
+            raise InputError(f"the header's sky coordinates cannot be used: {error}") from error
 
-    def image_to_physical(self, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
-        """Array coordinates to physical ones. Raises `InputError` where the header has no physical coordinates."""
-        if self.physical is None:
-            raise InputError("the header has no physical coordinates (CRVAL1P ... or LTV1, LTM1_1)")
-        offset, scale = self.physical
-        return offset[0] + scale[0] * np.asarray(x, float), offset[1] + scale[1] * np.asarray(y, float)
-
-    def image_to_sky(self, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
-        """Array coordinates to longitude and latitude in degrees, in the image's own frame."""
+    def _need_sky(self) -> "WCS":
         if self.sky is None:
             raise InputError("the header has no sky coordinates (CTYPE1, CRVAL1, ...)")
-        lon, lat = self.sky.all_pix2world(np.asarray(x, float), np.asarray(y, float), 0)
-        return lon, lat
+        return self.sky
+
+    def _need_physical(self) -> tuple[Floats, Floats]:
+        if self.physical is None:
+            raise InputError("the header has no physical coordinates (CRVAL1P ... or LTV1, LTM1_1)")
+        return self.physical
+
+    @cached_property
+    def frame(self) -> Any:
+        """The astropy frame of the image's own sky coordinates."""
+        from astropy.wcs.utils import wcs_to_celestial_frame
+
+        return wcs_to_celestial_frame(self._need_sky())
+
+    @cached_property
+    def mjd(self) -> float:
+        """The date of the observation, MJD; J2000 where the header has none."""
+        for key in ("MJD-OBS", "MJD_OBS"):
+            if isinstance(self.header.get(key), float | int):
+                return float(self.header[key])
+        from astropy.time import Time
+
+        try:
+            return float(Time(self.header["DATE-OBS"]).mjd)
+        except (KeyError, ValueError):
+            return _J2000_MJD
+
+    def image_to_physical(self, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+        """Array to physical coordinates. Raises `InputError` where the header has none."""
+        offset, scale = self._need_physical()
+        return offset[0] + scale[0] * np.asarray(x, float), offset[1] + scale[1] * np.asarray(y, float)
+
+    def physical_to_image(self, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+        """Physical to array coordinates. Raises `InputError` where the header has none."""
+        offset, scale = self._need_physical()
+        return (np.asarray(x, float) - offset[0]) / scale[0], (np.asarray(y, float) - offset[1]) / scale[1]
+
+    def image_to_sky(
+        self, x: ArrayLike, y: ArrayLike, frame: str | None = None
+    ) -> tuple[Floats, Floats]:
+        """Array coordinates to longitude and latitude in degrees, in ``frame`` (None: the own one)."""
+        lon, lat = self._need_sky().all_pix2world(np.asarray(x, float), np.asarray(y, float), 0)
+        return convert_frame(lon, lat, self.frame, self._frame(frame), self.mjd)
+
+    def sky_to_image(
+        self, lon: ArrayLike, lat: ArrayLike, frame: str | None = None
+    ) -> tuple[Floats, Floats]:
+        """Longitude and latitude in degrees, in ``frame`` (None: the image's own), to array coordinates.
+
+        NaN where the sky does not reach the image (more than 90 degrees from the tangent point).
+        """
+        sky = self._need_sky()
+        x, y = sky.all_world2pix(*convert_frame(lon, lat, self._frame(frame), self.frame, self.mjd), 0)
+        return x, y
+
+    def physical_to_sky(
+        self, x: ArrayLike, y: ArrayLike, frame: str | None = None
+    ) -> tuple[Floats, Floats]:
+        """Physical coordinates to longitude and latitude in degrees, in ``frame`` (None: the own one)."""
+        return self.image_to_sky(*self.physical_to_image(x, y), frame)
+
+    def sky_to_physical(
+        self, lon: ArrayLike, lat: ArrayLike, frame: str | None = None
+    ) -> tuple[Floats, Floats]:
+        """Longitude and latitude in degrees, in ``frame`` (None: the image's own), to physical ones."""
+        return self.image_to_physical(*self.sky_to_image(lon, lat, frame))
+
+    def scale_and_north(
+        self, x: ArrayLike, y: ArrayLike, frame: str | None = None
+    ) -> tuple[Floats, Floats]:
+        """Degrees a pixel, and the angle of the image's +y from north through east, at array coordinates.
+
+        Both in degrees, along a step of one pixel in y, as SAOImage DS9 takes them.
+        """
+        x, y = np.asarray(x, float), np.asarray(y, float)
+        here = self.image_to_sky(x, y, frame)
+        above = self.image_to_sky(x, y + 1, frame)
+        return _towards(*here, *above)
+
+    @property
+    def ds9_centre(self) -> tuple[float, float]:
+        """Array coordinates of the point where DS9 takes the one scale and the one north of an image."""
+        return self.header["NAXIS1"] / 2 - 1, self.header["NAXIS2"] / 2 - 1
 
     @property
     def lower_left_edge(self) -> tuple[float, float]:
@@ -79,8 +231,88 @@ class ImageCoords:
     @property
     def pixel_area_arcsec2(self) -> float:
         """Area of a pixel on the sky at the reference point, in arcsec^2."""
-        if self.sky is None:
-            raise InputError("the header has no sky coordinates (CTYPE1, CRVAL1, ...)")
         from astropy.wcs.utils import proj_plane_pixel_area
 
-        return float(proj_plane_pixel_area(self.sky)) * 3600.0**2
+        return float(proj_plane_pixel_area(self._need_sky())) * 3600.0**2
+
+    def _frame(self, name: str | None) -> Any:
+        return self.frame if name is None else sky_frame(name)
+
+
+def sky_frame(name: str) -> Any:
+    """The astropy frame of this name (``fk5``, ``icrs``, ``galactic``, ``ecliptic`` ...), else `InputError`."""
+    from astropy.coordinates import frame_transform_graph
+
+    kind = frame_transform_graph.lookup_name(_DS9_FRAMES.get(name.lower(), name.lower()))
+    if kind is None:
+        raise InputError(f"unknown sky frame {name!r}: use fk5, icrs, galactic, fk4, ecliptic or one of astropy's")
+    return kind()
+
+
+def convert_frame(
+    lon: ArrayLike, lat: ArrayLike, frame: Any, to: Any, mjd: float = _J2000_MJD
+) -> tuple[Floats, Floats]:
+    """Longitudes and latitudes in degrees from one astropy frame to another, for an observation at ``mjd``.
+
+    To and from FK5 (J2000), galactic and ecliptic coordinates as SAOImage DS9 has them; else astropy's.
+    """
+    lon, lat = np.asarray(lon, float), np.asarray(lat, float)
+    if frame.is_equivalent_frame(to):
+        return lon, lat
+    from astropy.coordinates import ICRS
+
+    turn, turn_to = _turn_from_icrs(frame, mjd), _turn_from_icrs(to, mjd)
+    if turn is None:
+        lon, lat = _by_astropy(lon, lat, frame, ICRS())
+        turn = np.eye(3)
+    if turn_to is None:
+        return _by_astropy(*_turned(lon, lat, turn.T), ICRS(), to)
+    return _turned(lon, lat, turn_to @ turn.T)
+
+
+def _turn_from_icrs(frame: Any, mjd: float) -> Floats | None:
+    """The matrix from ICRS to a frame that DS9 has by way of FK5 (J2000), for an observation at ``mjd``; else None.
+
+    The mean ecliptic is that of the date of the observation.
+    """
+    import erfa
+    from astropy.coordinates import FK5, ICRS, BarycentricMeanEcliptic, Galactic
+
+    if frame.is_equivalent_frame(ICRS()):
+        return np.eye(3)
+    # A turn is known from where it takes the axes.
+    ra, dec, *_ = erfa.hfk5z([0, np.pi / 2, 0], [0, 0, np.pi / 2], 2400000.5, mjd)
+    to_fk5: Floats = erfa.s2c(ra, dec).T
+    if frame.is_equivalent_frame(FK5()):
+        return to_fk5
+    if isinstance(frame, Galactic):
+        return np.asarray(_GALACTIC @ to_fk5)
+    if isinstance(frame, BarycentricMeanEcliptic):
+        return np.asarray(erfa.rx(erfa.obl06(2400000.5, mjd), erfa.pmat06(2400000.5, mjd)) @ to_fk5)
+    return None
+
+
+def _turned(lon: Floats, lat: Floats, matrix: Floats) -> tuple[Floats, Floats]:
+    import erfa
+
+    lon, lat = erfa.c2s(erfa.rxp(matrix, erfa.s2c(np.radians(lon), np.radians(lat))))
+    return np.degrees(lon) % 360, np.degrees(lat)
+
+
+def _by_astropy(lon: Floats, lat: Floats, frame: Any, to: Any) -> tuple[Floats, Floats]:
+    if frame.is_equivalent_frame(to):
+        return lon, lat
+    from astropy.coordinates import SkyCoord
+
+    found = SkyCoord(lon, lat, unit="deg", frame=frame).transform_to(to).spherical
+    return np.asarray(found.lon.deg), np.asarray(found.lat.deg)
+
+
+def _towards(lon1: Floats, lat1: Floats, lon2: Floats, lat2: Floats) -> tuple[Floats, Floats]:
+    """The angular distance of the second point from the first, and its direction from north through east."""
+    lat1, lat2 = np.radians(lat1), np.radians(lat2)
+    step = np.radians(lon2 - lon1)
+    east = np.cos(lat2) * np.sin(step)
+    north = np.cos(lat1) * np.sin(lat2) - np.sin(lat1) * np.cos(lat2) * np.cos(step)
+    ahead = np.sin(lat1) * np.sin(lat2) + np.cos(lat1) * np.cos(lat2) * np.cos(step)
+    return np.degrees(np.arctan2(np.hypot(east, north), ahead)), np.degrees(np.arctan2(east, north))

@@ -20,6 +20,9 @@ COMMANDS = {
     "bin": ("_bin", "Bin an image: binmap, S/N map, bin table, region files and a picture."),
     "contbin": ("_contbin", "Bin an image with the options and files of the original contbin."),
     "smooth": ("_smooth", "Smooth an image adaptively, with a method for each of the original's programs."),
+    "regions": ("_outlines", "Write the exact outline of each bin of a binmap, as polygons for CIAO or DS9."),
+    "convert": ("_convert", "Convert region files into other coordinates and formats."),
+    "mask": ("_mask", "Make a mask image from region files."),
     "make-region-files": ("_regions", "Write a region file for each bin of a binmap, as boxes."),
     "paint": ("_paint", "Paint results of fits, or columns of a table, into images of the bins."),
 }

@@ -12,6 +12,7 @@ from ._command import (
     file_argument,
     file_option,
     quiet_option,
+    region_mask_options,
     threads_option,
     told,
     usable_cores,
@@ -48,6 +49,7 @@ class NumberOrFile(click.ParamType):  # type: ignore[type-arg]
 @file_option("--expmap", help="Exposure map; pixels of exposure <= 0 are excluded.")
 @file_option("--noisemap", help="Image of the noise of each pixel (1 sigma).")
 @file_option("--mask", help="Mask: 1 used, 0 excluded, 2 and more start a bin but never join one.")
+@region_mask_options
 @file_option("--smoothed", help="Smoothed image to take the contours from; skips the smoothing.")
 @click.option("--automask", is_flag=True, help="Exclude empty blocks of 8 x 8 pixels.")
 @click.option("--binup", "bin_up", is_flag=True, help="Begin with the faintest pixels.")

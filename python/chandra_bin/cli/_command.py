@@ -168,10 +168,10 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def file_option(*names: str, help: str, default: str | None = None) -> Callable[[Any], Any]:
-    """An option that takes a file's name."""
-    return click.option(*names, type=click.Path(path_type=Path), metavar="FILE", help=help, default=default,
-                        show_default=default is not None)
+def file_option(*names: str, help: str, **attributes: Any) -> Callable[[Any], Any]:
+    """An option that takes a file's name; ``attributes`` as click has them (default, required, multiple)."""
+    return click.option(*names, type=click.Path(path_type=Path), metavar="FILE", help=help,
+                        show_default="default" in attributes, **attributes)
 
 
 def file_argument(name: str) -> Callable[[Any], Any]:
@@ -193,3 +193,29 @@ threads_option = click.option("-t", "--threads", type=click.IntRange(min=1), met
                               help="Threads; the result does not depend on them.  [default: all usable cores]")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
 clobber_option = click.option("--clobber", is_flag=True, help="Replace the products of an earlier run.")
+semantics_option = click.option(
+    "--semantics", type=click.Choice(["ciao", "ds9"]),
+    help="What an excluded shape is taken from: the shape before it (ciao), or all (ds9).  [default: as the header]")
+
+
+def region_mask_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options ``--exclude`` and ``--keep``, which take region files and may be given several times."""
+    command = file_option("--keep", multiple=True, help="Region file: use only the pixels inside.")(command)
+    exclude = file_option("--exclude", multiple=True, help="Region file: leave out the pixels inside.")
+    added: Callable[..., Any] = exclude(command)
+    return added
+
+
+def region_format_options(system: str) -> Callable[[Any], Any]:
+    """The options ``--format``, ``--system`` (``system`` by default) and ``--sexagesimal``."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        command = click.option("--sexagesimal", is_flag=True,
+                               help="hh:mm:ss and dd:mm:ss instead of degrees; files are NAME_sex.reg.")(command)
+        command = click.option("--system", default=system, show_default=True, metavar="SYSTEM",
+                               help="physical, image, wcs (the image's own frame), fk5, icrs, galactic, or a frame of "
+                               "astropy.")(command)
+        return click.option("--format", type=click.Choice(["ciao", "ds9", "fits"]), default="ciao", show_default=True,
+                            help="Text for CIAO or DS9, or CIAO's FITS region table.")(command)
+
+    return add

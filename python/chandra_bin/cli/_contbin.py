@@ -15,6 +15,7 @@ from ._command import (
     file_argument,
     file_option,
     quiet_option,
+    region_mask_options,
     told,
     usable_cores,
     version_option,
@@ -58,6 +59,7 @@ def _words(path: Path) -> list[str]:
 @file_option("-n", "--outbinmap", default="contbin_binmap.fits", help="Binmap.")
 @file_option("-b", "--bg", help="Background image.")
 @file_option("-m", "--mask", help="Mask: 1 used, 0 excluded, 2 and more start a bin but never join one.")
+@region_mask_options
 @file_option("--smoothed", help="Smoothed image to take the contours from; skips the smoothing.")
 @file_option("--expmap", help="Exposure map; pixels of exposure below 1 are masked.")
 @file_option("--bgexpmap", help="Exposure map of the background.")

@@ -7,6 +7,7 @@ folder, so equal runs give equal bytes.
 
 from .binned import BinnedImage, bin_image
 from .contbin import contbin
+from .outlines import Outlines, convert_files, write_mask, write_outlines
 from .painted import paint_fits, paint_table
 from .region_files import RegionFiles, make_region_files
 from .smoothed import (
@@ -21,10 +22,12 @@ from .smoothed import (
 
 __all__ = [
     "BinnedImage",
+    "Outlines",
     "RegionFiles",
     "apply_scale",
     "bin_image",
     "contbin",
+    "convert_files",
     "make_region_files",
     "make_scale",
     "paint_fits",
@@ -34,4 +37,6 @@ __all__ = [
     "smooth_exposure",
     "smooth_gaussian",
     "smooth_tophat",
+    "write_mask",
+    "write_outlines",
 ]

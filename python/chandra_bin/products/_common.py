@@ -1,11 +1,11 @@
 """What all products share: their history, and masks read from files."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,8 @@ from chandra_bin.binning import ContourBins
 from chandra_bin.binning import automask as find_empty_blocks
 from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.images import Image, read_image, read_like
+from chandra_bin.regions import Semantics, read_regions, region_mask
+from chandra_bin.wcs import ImageCoords
 
 Parameters = Mapping[str, object]
 
@@ -43,8 +45,14 @@ def history(command: str, parameters: Parameters) -> list[str]:
 
 
 def plain(parameters: Parameters) -> dict[str, Any]:
-    """Parameters as products hold them: files without their folders."""
-    return {name: value.name if isinstance(value, Path) else value for name, value in parameters.items()}
+    """Parameters as products hold them: files without their folders, several in a row."""
+    return {name: _plain_value(value) for name, value in parameters.items()}
+
+
+def _plain_value(value: object) -> object:
+    if isinstance(value, tuple):
+        return " ".join(path.name for path in value) or None
+    return value.name if isinstance(value, Path) else value
 
 
 @contextmanager
@@ -69,13 +77,43 @@ def read_mask(path: Path, image: Image) -> NDArray[np.int16]:
     return mask
 
 
-def mask_values(image: Image, path: Path | None, automask: bool) -> NDArray[np.int16]:
-    """The mask to begin with, as `read_mask` gives it; a file replaces the automask."""
+def mask_values(image: Image, path: Path | None, automask: bool, exclude: Sequence[Path] = (),
+                keep: Sequence[Path] = ()) -> NDArray[np.int16]:
+    """The mask to begin with, as `read_mask` gives it; a file replaces the automask, regions add to both."""
     if path is not None:
-        return read_mask(path, image)
-    if automask:
-        return np.where(find_empty_blocks(image.data), 0, 1).astype(np.int16)
-    return np.ones(image.data.shape, dtype=np.int16)
+        mask = read_mask(path, image)
+    elif automask:
+        mask = np.where(find_empty_blocks(image.data), 0, 1).astype(np.int16)
+    else:
+        mask = np.ones(image.data.shape, dtype=np.int16)
+    if exclude or keep:
+        mask[excluded_by_regions(image, exclude, keep)] = 0
+    return mask
+
+
+def excluded_by_regions(image: Image, exclude: Sequence[Path], keep: Sequence[Path],
+                        semantics: Semantics | None = None) -> NDArray[np.bool_]:
+    """True where a region of ``exclude`` is, and outside all regions of ``keep``, if there are any."""
+    coords = ImageCoords(image.header)
+    shape = cast(tuple[int, int], image.data.shape)
+
+    def inside(path: Path) -> NDArray[np.bool_]:
+        region = read_regions(path, semantics, for_ciao=False)
+        with about(image.path):
+            found = region_mask(region, coords, shape)
+        if not found.any():
+            warnings.warn(f"{path}: no pixel of {image.path} is inside", ChandraBinWarning, stacklevel=4)
+        return found
+
+    excluded = np.zeros(shape, dtype=bool)
+    for path in exclude:
+        excluded |= inside(path)
+    kept = [inside(path) for path in keep]
+    if kept:
+        excluded |= ~np.logical_or.reduce(kept)
+    if excluded.all():
+        raise InputError(f"{image.path}: the regions leave no pixel to use")
+    return excluded
 
 
 def check_counts(image: Image, mask: NDArray[np.int16], constrain: float | None) -> None:

@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.binning import ContourBins, contour_bin
-from chandra_bin.boxes import cover_with_boxes, region_texts
 from chandra_bin.errors import InputError
 from chandra_bin.images import Image, read_image, read_like
 from chandra_bin.outputs import Outputs
 from chandra_bin.plots import bins_png
+from chandra_bin.polygons import trace_polygons
+from chandra_bin.regions import BinTexts, Style
 from chandra_bin.wcs import ImageCoords
 
 from ._common import (
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Enough for a hundredth of a pixel anywhere on any detector, where the original's six digits are not.
-_REGION_DIGITS = 10
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,8 @@ class BinnedImage:
 def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 15, counts: float | None = None,
               constrain: float | None = None, background: Path | None = None, background_expmap: Path | None = None,
               background_scale: float | Path | None = None, expmap: Path | None = None, noisemap: Path | None = None,
-              mask: Path | None = None, smoothed: Path | None = None, automask: bool = False, bin_up: bool = False,
+              mask: Path | None = None, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
+              smoothed: Path | None = None, automask: bool = False, bin_up: bool = False,
               scrub: bool = True, scrub_large: float | None = None, threads: int = 1, clobber: bool = False,
               progress: Callable[[float], None] | None = None) -> BinnedImage:
     """Bins an image into ``folder``: FITS images, histograms, bin table, region files and a picture.
@@ -68,11 +68,13 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
     expmap : exposure map; pixels of exposure <= 0 or NaN are excluded.
     noisemap : image of the noise of each pixel (1 sigma).
     mask : FITS mask: 1 used, 0 excluded, 2 and more may start a bin but never join one.
+    exclude, keep : region files: pixels inside the first, and outside all of the second, are excluded.
     smoothed : image to take the contours from, instead of smoothing.
     automask : exclude empty blocks of 8 x 8 pixels, unless ``mask`` is given.
     clobber : replace the products of an earlier run.
 
-    Region files are in physical coordinates (in image coordinates, with a log line, where the header has none).
+    Region files hold the exact outlines of bins in physical coordinates (in image coordinates, for DS9 and with a log
+    line, where the header has none).
     Raises `InputError` and `OutputError`; no file is written then.
     """
     _refuse_nonsense(background, background_expmap, background_scale, expmap)
@@ -80,9 +82,10 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
         "image": image, "sn": sn if counts is None else None, "counts": counts, "smooth_sn": smooth_sn,
         "constrain": constrain, "background": background, "background_expmap": background_expmap,
         "background_scale": background_scale, "expmap": expmap, "noisemap": noisemap, "mask": mask,
+        "exclude": tuple(exclude), "keep": tuple(keep),
         "smoothed": smoothed, "automask": automask, "bin_up": bin_up, "scrub": scrub, "scrub_large": scrub_large,
     }
-    inputs = [value for value in parameters.values() if isinstance(value, Path)]
+    inputs = [*(value for value in parameters.values() if isinstance(value, Path)), *exclude, *keep]
     files = ContbinFiles.inside(folder)
     table_file, picture_file = folder / "bins.ecsv", folder / "bins.png"
     regions = folder / "outreg"
@@ -92,7 +95,7 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
         pixels = read_image(image)
         coords = ImageCoords(pixels.header)
         exposures = _exposures(pixels, background, background_expmap, background_scale, expmap)
-        masked = mask_values(pixels, mask, automask)
+        masked = mask_values(pixels, mask, automask, exclude, keep)
         masked[exposures.excluded] = 0
         check_counts(pixels, masked, constrain)
         with about(image):
@@ -110,7 +113,7 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
         warn_of_stuck_bins(bins)
         write_contbin_files(outputs, files, bins, masked, pixels, history("bin", parameters))
         outputs.write(table_file, _ecsv(table, parameters))
-        for b, text in enumerate(_region_texts(bins, coords)):
+        for b, text in _region_texts(bins, coords):
             outputs.write(regions / f"xaf_{b}.reg", text)
         outputs.write(picture_file, bins_png(pixels.data, bins, coords, title=_title(pixels)))
     return BinnedImage(bins, coords, folder)
@@ -168,14 +171,13 @@ def _ecsv(table: "QTable", parameters: Parameters) -> str:
     return text.getvalue()
 
 
-def _region_texts(bins: ContourBins, coords: ImageCoords) -> Iterator[str]:
-    """Region files in physical coordinates, or in FITS pixels where the header has none."""
-    boxes = cover_with_boxes(bins.binmap)
+def _region_texts(bins: ContourBins, coords: ImageCoords) -> Iterator[tuple[int, str]]:
+    """Bins and their region files: CIAO's in physical coordinates, or DS9's in FITS pixels where there are none."""
+    style = Style("ciao", "physical")
     if coords.physical is None:
-        logger.info("the header has no physical coordinates: the region files are in image coordinates")
-        return region_texts(boxes, (0.5, 0.5), (1, 1), digits=_REGION_DIGITS)
-    _, scale = coords.physical
-    return region_texts(boxes, coords.lower_left_edge, (scale[0], scale[1]), digits=_REGION_DIGITS)
+        logger.info("the header has no physical coordinates: the region files are in image coordinates, for DS9")
+        style = Style("ds9", "image")
+    return BinTexts(trace_polygons(bins.binmap), coords, style).of_bins()
 
 
 def _title(image: Image) -> str:

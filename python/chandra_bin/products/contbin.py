@@ -1,7 +1,7 @@
 """The original's main program: same options, same files, same pixels."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -52,6 +52,7 @@ class ContbinFiles:
 
 def contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = Path("contbin_sn.fits"),
             outbinmap: Path = Path("contbin_binmap.fits"), bg: Path | None = None, mask: Path | None = None,
+            exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
             smoothed: Path | None = None, expmap: Path | None = None, bgexpmap: Path | None = None,
             noisemap: Path | None = None, sn: float = 15, smoothsn: float = 15, automask: bool = False,
             constrainfill: bool = False, constrainval: float = 3, noscrub: bool = False, binup: bool = False,
@@ -60,22 +61,25 @@ def contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = 
     """Bins an image as the original's ``contbin`` does; its options have the names and meanings they have there.
 
     Writes (and replaces) ``out``, ``outsn`` and ``outbinmap``, and in the working directory contbin_mask.fits,
-    bin_sn_stats.qdp and bin_signal_stats.qdp. Raises `InputError` and `OutputError`; warns where an exposure map
+    bin_sn_stats.qdp and bin_signal_stats.qdp. ``exclude`` and ``keep`` are region files, as in `bin_image`.
+    Raises `InputError` and `OutputError`; warns where an exposure map
     masks every pixel.
     """
     parameters = {
         "image": image, "out": out, "outsn": outsn, "outbinmap": outbinmap, "bg": bg, "mask": mask,
+        "exclude": tuple(exclude), "keep": tuple(keep),
         "smoothed": smoothed, "expmap": expmap, "bgexpmap": bgexpmap, "noisemap": noisemap, "sn": sn,
         "smoothsn": smoothsn, "automask": automask, "constrainfill": constrainfill, "constrainval": constrainval,
         "noscrub": noscrub, "binup": binup, "scrublarge": scrublarge,
     }
     inputs = [path for path in (image, bg, mask, smoothed, expmap, bgexpmap, noisemap) if path is not None]
+    inputs += [*exclude, *keep]
     files = ContbinFiles(out, outsn, outbinmap)
     with Outputs(files.all, inputs=inputs, clobber=True) as outputs:
         counts = read_image(image)
         background = None if bg is None else read_like(bg, counts, "background")
         exposures = _exposures(counts, background, expmap, bgexpmap)
-        masked = mask_values(counts, mask, automask)
+        masked = mask_values(counts, mask, automask, exclude, keep)
         masked[exposures.excluded] = 0
         constrain = constrainval if constrainfill else None
         check_counts(counts, masked, constrain)

@@ -1,0 +1,48 @@
+"""``chandra-bin convert``: region files into other coordinates and formats."""
+
+import glob
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ._command import (
+    Command,
+    clobber_option,
+    file_option,
+    quiet_option,
+    region_format_options,
+    semantics_option,
+    told,
+)
+
+
+@click.command(cls=Command, name="convert")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@file_option("--image", help="Image, or event file, whose coordinates are used.", required=True)
+@click.option("-o", "--out", "outdir", type=click.Path(path_type=Path), metavar="DIR", required=True,
+              help="Folder for the converted files.")
+@region_format_options("wcs")
+@semantics_option
+@quiet_option
+@clobber_option
+def command(files: tuple[Path, ...], image: Path, outdir: Path, quiet: bool, **options: Any) -> None:
+    """Convert region FILES (CIAO, DS9, or CIAO's FITS tables; wildcards are taken) with the same pixels inside.
+
+    NAME.reg becomes DIR/NAME_sex.reg with --sexagesimal, else DIR/NAME_SYSTEM.reg.
+    """
+    from chandra_bin.products import convert_files
+
+    with told(quiet, "regions"):
+        made = convert_files(_expanded(files), image, outdir, **options)
+    if not quiet:
+        click.echo(f"{len(made)} region files converted into {outdir}/")
+
+
+def _expanded(files: tuple[Path, ...]) -> list[Path]:
+    """Wildcards that the shell left, because they were quoted or are too many."""
+    found: list[Path] = []
+    for file in files:
+        matches = [] if file.exists() else sorted(glob.glob(str(file)))
+        found += map(Path, matches) if matches else [file]
+    return found

@@ -1,0 +1,39 @@
+"""``chandra-bin mask``: a mask image from region files."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ._command import (
+    Command,
+    clobber_option,
+    file_argument,
+    file_option,
+    quiet_option,
+    region_mask_options,
+    semantics_option,
+    told,
+)
+
+
+@click.command(cls=Command, name="mask")
+@file_argument("image")
+@region_mask_options
+@file_option("-o", "--out", help="The mask.", required=True)
+@semantics_option
+@quiet_option
+@clobber_option
+def command(image: Path, out: Path, quiet: bool, **options: Any) -> None:
+    """Write a mask for IMAGE, 1 where a pixel is used, from region files.
+
+    A pixel is inside a region where its centre is; edges count as inside, as in CIAO.
+    """
+    if not options["exclude"] and not options["keep"]:
+        raise click.UsageError("give --exclude FILE.reg or --keep FILE.reg")
+    from chandra_bin.products import write_mask
+
+    with told(quiet, "mask"):
+        used, pixels = write_mask(image, out, **options)
+    if not quiet:
+        click.echo(f"{used} of {pixels} pixels are used; mask in {out}")

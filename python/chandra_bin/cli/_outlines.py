@@ -1,0 +1,42 @@
+"""``chandra-bin regions``: the exact outline of each bin."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ._command import (
+    Command,
+    clobber_option,
+    file_argument,
+    file_option,
+    quiet_option,
+    region_format_options,
+    told,
+)
+
+
+@click.command(cls=Command, name="regions")
+@file_argument("binmap")
+@click.option("-o", "--out", "outdir", type=click.Path(path_type=Path), metavar="DIR",
+              help="Folder for a file for each bin: DIR/xaf_0.reg, DIR/xaf_1.reg, ...")
+@file_option("--all-in-one", help="One DS9 file for all bins, with their numbers, in colours.")
+@region_format_options("physical")
+@quiet_option
+@clobber_option
+def command(binmap: Path, outdir: Path | None, quiet: bool, **options: Any) -> None:
+    """Write the exact outline of each bin of BINMAP, as polygons.
+
+    Of a mask, an image that holds only 0 and 1, the outline of the pixels of 1 is written, as DIR/mask.reg. Holes are
+    polygon(..)*!polygon(..) in CIAO's files.
+    """
+    if outdir is None and options["all_in_one"] is None:
+        raise click.UsageError("say where the outlines shall go: --out DIR, --all-in-one FILE, or both")
+    from chandra_bin.products import write_outlines
+
+    with told(quiet, "regions"):
+        made = write_outlines(binmap, outdir, **options)
+    if not quiet:
+        places = [f"{outdir}/" if outdir else "", str(options["all_in_one"] or "")]
+        click.echo(f"{made.files} region files with {made.polygons} polygons of {made.vertices} vertices in "
+                   f"{' and '.join(filter(None, places))}")

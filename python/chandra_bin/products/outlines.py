@@ -1,0 +1,207 @@
+"""Region files from binmaps and masks, region files converted, and masks from region files."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.images import product_header, read_image, write_image
+from chandra_bin.outputs import Outputs
+from chandra_bin.polygons import Polygons, trace_polygons
+from chandra_bin.regions import (
+    PIXEL_SYSTEMS,
+    BinTexts,
+    Format,
+    Region,
+    Semantics,
+    Style,
+    parse_regions,
+    read_regions,
+    region_bytes,
+    region_mask,
+    region_of,
+)
+from chandra_bin.wcs import ImageCoords
+
+from ._common import about, excluded_by_regions, history, read_binmap
+
+# The name of a whole mask's outline, where those of bins are xaf_N.
+_MASK_NAME = "mask"
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """How many files were written, with how many polygons and vertices."""
+
+    files: int
+    polygons: int
+    vertices: int
+
+
+def write_outlines(binmap: Path, outdir: Path | None = None, *, all_in_one: Path | None = None, format: Format = "ciao",
+                   system: str = "physical", sexagesimal: bool = False, clobber: bool = False) -> Outlines:
+    """Writes the exact outline of each bin of a binmap as ``outdir/xaf_N.reg``, and / or all of them in one DS9 file.
+
+    Of an image that holds only 0 and 1, a mask, the outline of the pixels of 1 is written, as ``outdir/mask.reg``.
+
+    Parameters
+    ----------
+    format : ``ciao`` and ``ds9`` (text), or ``fits`` (CIAO's region tables, ``xaf_N.fits``); ``all_in_one`` is DS9's.
+    system : ``physical``, ``image``, ``wcs`` (the image's own frame), ``fk5``, ``icrs``, ``galactic`` or one of
+        astropy's.
+    sexagesimal : right ascension in hours, declination in degrees, minutes, seconds; files are ``xaf_N_sex.reg``.
+
+    A gap in the bin numbers gets no file, and a `ChandraBinWarning`. Raises `InputError`, also where the image has no
+    such coordinates, and `OutputError`; no file is written then.
+    """
+    system = system.lower()
+    if outdir is None and all_in_one is None:
+        raise InputError("say where the outlines shall go: a folder, or one file for all")
+    image, labels = read_binmap(binmap)
+    is_mask = _is_mask(labels)
+    with about(binmap):
+        polygons = trace_polygons(np.where(labels == 1, 0, -1) if is_mask else labels)
+        if not len(polygons):
+            raise InputError("no pixel is in a bin: there is nothing to outline")
+        coords = ImageCoords(image.header)
+        _need_system(coords, system)
+        names = {0: _MASK_NAME} if is_mask else {int(label): f"xaf_{label}" for label in np.unique(polygons.labels)}
+        _warn_of_gaps(binmap, names)
+        files = _outline_files(polygons, coords, names, format, system, sexagesimal) if outdir is not None else {}
+        together = BinTexts(polygons, coords, Style("ds9", system, sexagesimal)).all_in_one() if all_in_one else ""
+    series = [] if outdir is None or is_mask else [outdir / f"xaf_*{_suffix(format, sexagesimal, '')}"]
+    with Outputs([all_in_one] if all_in_one else [], series=series, inputs=[binmap], clobber=clobber) as outputs:
+        for name, content in files.items():
+            outputs.write(cast(Path, outdir) / name, content)
+        if all_in_one:
+            outputs.write(all_in_one, together)
+    return Outlines(len(files) + bool(all_in_one), len(polygons), len(polygons.points))
+
+
+def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: Format = "ciao", system: str = "wcs",
+                  sexagesimal: bool = False, semantics: Semantics | None = None, clobber: bool = False) -> list[Path]:
+    """Converts region files of any kind, over the coordinates of an image or event file, into ``outdir``.
+
+    ``NAME.reg`` becomes ``NAME_sex.reg`` (sexagesimal) or ``NAME_physical.reg``, ``NAME_fk5.reg``, ... The pixels of
+    the image that are inside stay the same; a `ChandraBinWarning` says where CIAO and DS9 understand a file
+    differently, and how many pixels it concerns. Parameters as in `write_outlines`; ``semantics`` as in
+    `chandra_bin.regions.parse_regions`. Raises `InputError` and `OutputError`; no file is written then.
+    """
+    system = system.lower()
+    if not files:
+        raise InputError("no region file is given")
+    coords, shape = read_coords(image)
+    with about(image):
+        _need_system(coords, system)
+    suffix = _suffix(format, sexagesimal, f"_{system}")
+    targets = [outdir / f"{_stem(file)}{suffix}" for file in files]
+    with Outputs(targets, inputs=files, clobber=clobber) as outputs:
+        for file, target in zip(files, targets, strict=True):
+            region = read_regions(file, semantics, for_ciao=False)
+            if region.decorations:
+                warnings.warn(f"{file}: {len(region.decorations)} texts, lines or the like cover no pixels, and are "
+                              "left out", ChandraBinWarning, stacklevel=2)
+            content = region_bytes(region, coords, format=format, system=system, sexagesimal=sexagesimal)
+            _compare_readers(region, coords, shape, content, format)
+            outputs.write(target, content)
+    return targets
+
+
+def write_mask(image: Path, out: Path, *, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
+               semantics: Semantics | None = None, clobber: bool = False) -> tuple[int, int]:
+    """Writes a mask for an image: 1 used, 0 where a region of ``exclude`` is, and outside all regions of ``keep``.
+
+    Returns the numbers of used and of all pixels. Raises `InputError` and `OutputError`.
+    """
+    if not exclude and not keep:
+        raise InputError("give a region file to exclude or to keep")
+    parameters = {"image": image, "exclude": tuple(exclude), "keep": tuple(keep), "semantics": semantics}
+    with Outputs([out], inputs=[image, *exclude, *keep], clobber=clobber) as outputs:
+        pixels = read_image(image)
+        used = (~excluded_by_regions(pixels, exclude, keep, semantics)).astype(np.int16)
+        header = product_header(pixels.header, history("mask", parameters))
+        with outputs.open(out) as file:
+            write_image(file, used, header)
+    return int(used.sum()), used.size
+
+
+def read_coords(path: Path) -> tuple[ImageCoords, tuple[int, int]]:
+    """The coordinates of an image, or of the events of a file without one, and the pixels (ny, nx) to compare on."""
+    try:
+        image = read_image(path)
+        return ImageCoords(image.header), cast(tuple[int, int], image.data.shape)
+    except InputError as error:
+        if "holds no image" not in str(error):
+            raise
+    from astropy.io import fits
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what astropy thinks of other keywords is no concern here
+        with fits.open(path) as hdus:
+            for hdu in hdus[1:]:
+                names = {name.lower() for name in hdu.columns.names} if hasattr(hdu, "columns") else set()
+                if {"x", "y"} <= names:
+                    coords = ImageCoords.from_events(hdu.header)
+                    return coords, (coords.header["NAXIS2"], coords.header["NAXIS1"])
+    raise InputError(f"{path}: holds no image, and no table with columns X and Y")
+
+
+def _is_mask(labels: NDArray[np.int32]) -> bool:
+    return labels.size > 0 and labels.min() == 0 and labels.max() == 1
+
+
+def _need_system(coords: ImageCoords, system: str) -> None:
+    """Says early that the image lacks the coordinates asked for, or that nobody knows them."""
+    if system == "physical":
+        coords.image_to_physical(0.0, 0.0)
+    elif system not in PIXEL_SYSTEMS:
+        coords.image_to_sky(0.0, 0.0, None if system == "wcs" else system)
+
+
+def _outline_files(polygons: Polygons, coords: ImageCoords, names: dict[int, str], format: Format, system: str,
+                   sexagesimal: bool) -> dict[str, str | bytes]:
+    suffix = _suffix(format, sexagesimal, "")
+    if format == "fits":
+        return {f"{name}{suffix}": region_bytes(region_of(polygons, label), coords, format=format, system=system)
+                for label, name in names.items()}
+    texts = BinTexts(polygons, coords, Style(format, system, sexagesimal)).of_bins()
+    return {f"{names[label]}{suffix}": text for label, text in texts}
+
+
+def _suffix(format: Format, sexagesimal: bool, otherwise: str) -> str:
+    return ("_sex" if sexagesimal else otherwise) + (".fits" if format == "fits" else ".reg")
+
+
+def _stem(path: Path) -> str:
+    name = path.name.removesuffix(".gz")
+    return name[: name.rindex(".")] if "." in name else name
+
+
+def _warn_of_gaps(binmap: Path, names: dict[int, str]) -> None:
+    missing = max(names) + 1 - len(names)
+    if missing:
+        first = next(number for number in range(max(names)) if number not in names)
+        warnings.warn(f"{binmap}: {missing} bin numbers up to {max(names)} have no pixel (the first is {first}): they "
+                      "get no region file", ChandraBinWarning, stacklevel=3)
+
+
+def _compare_readers(region: Region, coords: ImageCoords, shape: tuple[int, int], content: bytes,
+                     format: Format) -> None:
+    """Warns where CIAO and DS9 understand a file differently, and where DS9's format cannot say what the file means."""
+    if region.other is not None or (format == "ds9" and any(shape.complement for shape in region.areas)):
+        inside = region_mask(region, coords, shape)
+    else:
+        return
+    if format == "ds9":
+        written = parse_regions(content.decode(), semantics="ds9")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ChandraBinWarning)  # of CIAO's view of the DS9 file
+            different = np.count_nonzero(inside != region_mask(written, coords, shape))
+        if different:
+            warnings.warn(f"{region.source}: DS9's format cannot hold this region: {different} pixels will differ; use "
+                          "--format ciao", ChandraBinWarning, stacklevel=3)

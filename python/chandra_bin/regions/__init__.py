@@ -1,0 +1,78 @@
+"""Region files of CIAO and DS9: read as their readers do, converted, and written with the same pixels inside.
+
+What belongs to a region is decided at pixel centres, and an edge belongs to the shape, as in CIAO.
+"""
+
+import warnings
+from pathlib import Path
+
+from chandra_bin.errors import ChandraBinWarning, InputError
+
+from ._astropy import from_astropy, to_astropy
+from ._convert import convert_region
+from ._format import Style
+from ._mask import region_mask
+from ._parse import parse_regions
+from ._shapes import PIXEL_SYSTEMS, WCS, Component, Format, Region, Semantics, Shape
+from ._table import read_table
+from ._write import BinTexts, region_bytes, region_of
+
+__all__ = [
+    "PIXEL_SYSTEMS",
+    "BinTexts",
+    "Component",
+    "Format",
+    "Region",
+    "Semantics",
+    "Shape",
+    "Style",
+    "convert_region",
+    "from_astropy",
+    "parse_regions",
+    "read_regions",
+    "region_bytes",
+    "region_mask",
+    "region_of",
+    "to_astropy",
+]
+
+
+def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ciao: bool = True) -> Region:
+    """A region from a CIAO or DS9 file, or from a CIAO FITS region table.
+
+    ``semantics`` as in `parse_regions`. With ``for_ciao`` a `ChandraBinWarning` tells of numbers that CIAO
+    would take for physical pixels without a word: degrees, and image coordinates, in DS9 files. Raises `InputError`,
+    naming file and line, for what cannot be read.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+    if content.startswith((b"\x1f\x8b", b"SIMPLE  =")):
+        return read_table(path)
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    if "\0" in text:
+        raise InputError(f"{path}: is neither a text nor a FITS file")
+    region = parse_regions(text, str(path), semantics)
+    if for_ciao:
+        _warn_of_misreading(region, text)
+    return region
+
+
+def _warn_of_misreading(region: Region, text: str) -> None:
+    if region.format != "ds9":
+        return
+    lines = text.split("\n")
+    for shape in region.shapes:
+        if not shape.is_area or shape.system in ("physical", WCS):
+            continue
+        if shape.system in PIXEL_SYSTEMS or ":" not in lines[shape.line - 1].split("#")[0]:
+            what = "image coordinates" if shape.system in PIXEL_SYSTEMS else f"{shape.system} degrees"
+            warnings.warn(f"{region.source}: line {shape.line}: CIAO takes these {what} for physical pixels, without a "
+                          "word; give CIAO tools a converted file (chandra-bin convert)",
+                          ChandraBinWarning, stacklevel=3)
+            return

@@ -1,0 +1,112 @@
+"""Regions as objects of astropy's ``regions`` package, and back."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from chandra_bin.errors import InputError
+from chandra_bin.wcs import ImageCoords
+
+from ._convert import convert_region
+from ._shapes import IMAGE, Component, Floats, Region, Shape
+
+
+def to_astropy(region: Region, coords: ImageCoords, *, sky: bool = False) -> list[Any]:
+    """Regions of astropy's ``regions`` package, one a component: in array coordinates, or in the sky of ``coords``.
+
+    What is taken away is in them, as compound regions. In the sky, lengths and angles are by the local scale and the
+    local north, as that package has them. Raises `InputError` for pies, sectors and fields, which it does not know.
+    """
+    pixels = convert_region(region, coords, IMAGE)
+    made = [_joined((*component, *(cut.complemented() for cut in pixels.cuts)), pixels.source)
+            for component in pixels.components]
+    if not sky:
+        return made
+    if coords.sky is None:
+        raise InputError("the header has no sky coordinates (CTYPE1, CRVAL1, ...)")
+    return [one.to_sky(coords.sky) for one in made]
+
+
+def from_astropy(objects: Iterable[Any], coords: ImageCoords | None = None) -> Region:
+    """The region that covers any of ``objects``, regions of astropy's package in pixels or in the sky of ``coords``.
+
+    Those whose meta says ``include=False`` are taken away from all. Raises `InputError` for what covers no pixels and
+    for compound regions.
+    """
+    from regions import SkyRegion
+
+    included: list[Component] = []
+    cuts: list[Shape] = []
+    for number, one in enumerate(objects, start=1):
+        in_pixels = one
+        if isinstance(one, SkyRegion):
+            if coords is None or coords.sky is None:
+                raise InputError("sky regions need the coordinates of an image with a sky")
+            in_pixels = one.to_pixel(coords.sky)
+        shape = _from_pixel_region(in_pixels, number)
+        if one.meta.get("include", True) in (False, "-"):
+            cuts.append(shape)
+        else:
+            included.append((shape,))
+    if not included:
+        raise InputError("none of the regions is included")
+    return Region(tuple(included), tuple(cuts), source="the regions")
+
+
+def _joined(component: Component, source: str) -> Any:
+    included = [_to_pixel_region(shape, source) for shape in component if not shape.complement]
+    if not included:
+        raise InputError(f"{source}: line {component[0].line}: everything outside a shape is no region of astropy's")
+    joined = included[0]
+    for other in included[1:]:
+        joined = joined & other
+    for shape in component:
+        if shape.complement:
+            joined = joined ^ (joined & _to_pixel_region(shape, source))
+    return joined
+
+
+def _to_pixel_region(shape: Shape, source: str) -> Any:
+    import regions as package
+    from astropy.units import deg
+    from regions import PixCoord
+
+    points = shape.points - 1
+    centre = PixCoord(*points.mean(axis=0)) if len(points) else None
+    angle = shape.angles[0] * deg if shape.angles else None
+    makers = {
+        "circle": lambda: package.CirclePixelRegion(centre, *shape.lengths),
+        "ellipse": lambda: package.EllipsePixelRegion(centre, *(2 * length for length in shape.lengths), angle),
+        "box": lambda: package.RectanglePixelRegion(centre, *shape.lengths, angle),
+        "rectangle": lambda: package.RectanglePixelRegion(centre, *np.ptp(points, axis=0)),
+        "annulus": lambda: package.CircleAnnulusPixelRegion(centre, *shape.lengths),
+        "point": lambda: package.PointPixelRegion(centre),
+        "polygon": lambda: package.PolygonPixelRegion(PixCoord(*points.T)),
+    }
+    if shape.kind not in makers:
+        raise InputError(f"{source}: line {shape.line}: astropy's regions have no {shape.kind}")
+    return makers[shape.kind]()
+
+
+def _from_pixel_region(one: Any, number: int) -> Shape:
+    def at(position: Any) -> Floats:
+        return np.column_stack([np.atleast_1d(position.x), np.atleast_1d(position.y)]).astype(float) + 1
+
+    def shape(kind: str, points: Floats, lengths: tuple[float, ...] = (), angles: tuple[float, ...] = ()) -> Shape:
+        return Shape(kind, points, tuple(map(float, lengths)), angles, IMAGE, IMAGE, line=number)
+
+    name = type(one).__name__
+    if name == "CirclePixelRegion":
+        return shape("circle", at(one.center), (one.radius,))
+    if name == "EllipsePixelRegion":
+        return shape("ellipse", at(one.center), (one.width / 2, one.height / 2), (float(one.angle.to_value("deg")),))
+    if name == "RectanglePixelRegion":
+        return shape("box", at(one.center), (one.width, one.height), (float(one.angle.to_value("deg")),))
+    if name == "CircleAnnulusPixelRegion":
+        return shape("annulus", at(one.center), (one.inner_radius, one.outer_radius))
+    if name in ("PolygonPixelRegion", "RegularPolygonPixelRegion"):
+        return shape("polygon", at(one.vertices))
+    if name == "PointPixelRegion":
+        return shape("point", at(one.center))
+    raise InputError(f"region {number}, a {name}, cannot be used: give circles, ellipses, rectangles, annuli, polygons")

@@ -1,0 +1,122 @@
+"""Region files as text: shapes written in CIAO's and DS9's dialects."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from chandra_bin.errors import InputError
+
+from ._shapes import DEGREES, PIXEL_SYSTEMS, WCS, Component, Floats, Format, Shape
+
+CIAO_HEAD = "# Region file format: CIAO version 1.0\n"
+DS9_HEAD = "# Region file format: DS9 version 4.1\nglobal color=green width=1\n"
+
+# CIAO refuses longer lines.
+LONGEST_CIAO_LINE = 32766
+
+_FRAMES_OF_HOURS = (WCS, "fk5", "icrs", "fk4")
+_SYSTEMS_OF_DS9 = (*PIXEL_SYSTEMS, *_FRAMES_OF_HOURS, "galactic", "ecliptic")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How numbers of one system are written."""
+
+    format: Format
+    system: str
+    sexagesimal: bool = False
+
+    def __post_init__(self) -> None:
+        if self.format == "ds9" and self.system not in _SYSTEMS_OF_DS9:
+            raise InputError(f"DS9 knows no coordinate system {self.system}: use one of {', '.join(_SYSTEMS_OF_DS9)}")
+        if self.format == "ciao" and self.system not in (*PIXEL_SYSTEMS, *_FRAMES_OF_HOURS):
+            raise InputError(f"CIAO's region files hold physical coordinates or right ascension and declination, "
+                             f"not {self.system} ones: use --format ds9")
+        if self.format == "ciao" and self.system == "image":
+            raise InputError("CIAO reads image coordinates as physical ones: use --format ds9, or --system physical")
+
+    @property
+    def most_vertices(self) -> int:
+        """How many vertices surely fit on a line of CIAO."""
+        widest = 22 if self.system in PIXEL_SYSTEMS else 28 if self.sexagesimal else 26
+        return (LONGEST_CIAO_LINE - 1000) // widest
+
+    def points(self, points: Floats) -> list[str]:
+        """``x,y`` of each of many points (n, 2)."""
+        if not len(points):
+            return []
+        if self.system in PIXEL_SYSTEMS:
+            return _formatted("%.10g,%.10g", points.ravel().tolist(), len(points))
+        if self.sexagesimal:
+            return self._sexagesimal(points)
+        pattern = "%.7fd,%.7fd" if self.format == "ciao" else "%.7f,%.7f"
+        return _formatted(pattern, points.ravel().tolist(), len(points))
+
+    def _sexagesimal(self, points: Floats) -> list[str]:
+        """Seconds of right ascension to 1e-4, of the other coordinates to 1e-3, as DS9 writes them."""
+        hours = self.system in _FRAMES_OF_HOURS
+        per_second = 10_000 if hours else 1000
+        turn = (24 if hours else 360) * 3600 * per_second
+        x = np.rint(points[:, 0] % 360 / (15 if hours else 1) * 3600 * per_second).astype(np.int64) % turn
+        y = np.rint(np.abs(points[:, 1]) * 3_600_000).astype(np.int64)
+        fields: list[object] = [None] * (9 * len(points))
+        for first, value, per in ((0, x, per_second), (5, y, 1000)):
+            fields[first::9] = (value // (3600 * per)).tolist()
+            fields[first + 1 :: 9] = (value // (60 * per) % 60).tolist()
+            fields[first + 2 :: 9] = (value // per % 60).tolist()
+            fields[first + 3 :: 9] = (value % per).tolist()
+        fields[4::9] = np.where(points[:, 1] < 0, "-", "+").tolist()
+        pattern = f"%02d:%02d:%02d.%0{4 if hours else 3}d,%s%02d:%02d:%02d.%03d"
+        return _formatted(pattern, fields, len(points))
+
+    def length(self, value: float) -> str:
+        """A length in pixels, or in the sky in arcmin (CIAO) or arcsec (DS9)."""
+        if self.system in PIXEL_SYSTEMS:
+            return f"{value:.10g}"
+        return f"{value * 60:.5f}'" if self.format == "ciao" else f'{value * 3600:.3f}"'
+
+    def shape(self, shape: Shape) -> str:
+        """A shape, without signs."""
+        if shape.lengths and (shape.unit == DEGREES) != (self.system not in PIXEL_SYSTEMS):
+            raise InputError(f"a {shape.kind} has its lengths in another unit than its place: convert it first")
+        numbers = [*self.points(shape.points), *map(self.length, shape.lengths)]
+        angles = [f"{angle:.8g}" for angle in shape.angles]
+        if self.format == "ds9":
+            return _ds9_shape(shape, numbers, angles)
+        name = "rotbox" if shape.kind == "box" else shape.kind
+        return f"{name}({','.join(numbers + angles)})"
+
+
+def ciao_line(component: Component, style: Style) -> str:
+    """A component on one line: ``polygon(..)*!polygon(..)``. Raises `InputError` where CIAO would not take it."""
+    ordered = sorted(component, key=lambda shape: shape.complement)
+    line = "*".join(("!" if shape.complement else "") + style.shape(shape) for shape in ordered)
+    if ordered[0].complement:
+        line = f"field()*{line}"
+    if len(line) >= LONGEST_CIAO_LINE:
+        raise InputError(f"a region of {len(component)} joined shapes takes {len(line)} bytes on its line, and CIAO "
+                         f"reads {LONGEST_CIAO_LINE} at most: use a mask")
+    return line + "\n"
+
+
+def ring_texts(texts: Sequence[str], ring_offsets: Sequence[int]) -> list[str]:
+    """``polygon(..)`` of each ring, from the texts of all points."""
+    return [f"polygon({','.join(texts[a:b])})" for a, b in pairwise(ring_offsets)]
+
+
+def _ds9_shape(shape: Shape, numbers: list[str], angles: list[str]) -> str:
+    if shape.kind == "pie":  # DS9's runs from an angle to a larger one
+        first, last = shape.angles
+        angles[1] = f"{first + ((last - first) % 360 or 360):.8g}"
+        return f"panda({','.join([numbers[0], *angles, '1', *numbers[1:], '1'])})"
+    if shape.kind in ("sector", "field"):
+        raise InputError(f"DS9 has no shape like CIAO's {shape.kind}: use --format ciao")
+    return f"{shape.kind}({','.join(numbers + angles)})"
+
+
+def _formatted(pattern: str, values: Sequence[object], count: int) -> list[str]:
+    """``pattern`` for each of ``count`` groups of values: one formatting for all is several times quicker."""
+    return ("\n".join([pattern] * count) % tuple(values)).split("\n")
+

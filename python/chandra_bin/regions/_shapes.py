@@ -1,0 +1,110 @@
+"""What a region is: shapes, joined by OR and AND, in one of the systems that region files know."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Semantics = Literal["ciao", "ds9"]
+Format = Literal["ciao", "ds9", "fits"]
+
+IMAGE, PHYSICAL, WCS = "image", "physical", "wcs"
+PIXEL_SYSTEMS = (IMAGE, PHYSICAL)
+DEGREES = "deg"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How many points, lengths and angles a kind of shape has."""
+
+    points: int
+    lengths: int = 0
+    angles: int = 0
+
+
+# Kinds that cover pixels, in the order of ShapeKind in rasterize.hpp.
+AREAS = {
+    "circle": Kind(1, 1),
+    "ellipse": Kind(1, 2, 1),
+    "box": Kind(1, 2, 1),
+    "annulus": Kind(1, 2),
+    "pie": Kind(1, 2, 2),
+    "sector": Kind(1, 0, 2),
+    "rectangle": Kind(2),
+    "point": Kind(1),
+    "polygon": Kind(3),
+    "field": Kind(0),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """One shape of a region file.
+
+    ``kind`` is a key of `AREAS`, or ``text``, ``line``, ``vector`` ... for what only decorates a picture.
+    """
+
+    kind: str
+    points: Floats
+    """x and y (n, 2) in ``system``: FITS pixels (the first centre at 1) in ``image``, degrees in the sky."""
+    lengths: tuple[float, ...] = ()
+    """Radii, or width and height, in ``unit``."""
+    angles: tuple[float, ...] = ()
+    """Degrees, counter-clockwise from +x (in a sky system of DS9: from west through north)."""
+    system: str = PHYSICAL
+    """``image``, ``physical``, ``wcs`` (the image's own frame) or a frame of astropy."""
+    unit: str = PHYSICAL
+    """Of lengths: ``image`` or ``physical`` pixels, or ``deg``."""
+    complement: bool = False
+    """Everything outside the shape."""
+    properties: str = ""
+    """What stood behind the ``#``: colour, text, tags."""
+    line: int = 0
+    """Line, or row, of the file; 0 for what no file held."""
+
+    @property
+    def is_area(self) -> bool:
+        """Whether the shape covers pixels."""
+        return self.kind in AREAS
+
+    def complemented(self) -> "Shape":
+        """Its other side."""
+        return replace(self, complement=not self.complement)
+
+
+Component = tuple[Shape, ...]
+
+EVERYWHERE = Shape("field", np.empty((0, 2)))
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A region: in any of ``components``, where every shape of a component holds, and in none of ``cuts``."""
+
+    components: tuple[Component, ...]
+    cuts: tuple[Shape, ...] = ()
+    decorations: tuple[Shape, ...] = ()
+    """Texts, lines and others that cover no pixels."""
+    format: Format = "ciao"
+    """Whose file it is: in the sky, angles are taken from the image's +x (ciao), or from the west as DS9 does (ds9)."""
+    other: "Region | None" = field(default=None, repr=False)
+    """The region as the other reader (DS9 beside CIAO) understands the file, where that may differ."""
+    settings: str = ""
+    """DS9's line of global properties."""
+    source: str = "the region"
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """The shapes that the file held, decorations included, in its order."""
+        held = [*(shape for component in self.components for shape in component), *self.cuts, *self.decorations]
+        return sorted((shape for shape in held if shape is not EVERYWHERE), key=lambda shape: shape.line)
+
+    @property
+    def areas(self) -> Iterator[Shape]:
+        """The shapes that cover pixels."""
+        for component in self.components:
+            yield from component
+        yield from self.cuts

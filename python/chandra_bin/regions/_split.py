@@ -1,0 +1,113 @@
+"""Polygons cut in two, and holes joined to what is around them: the same pixels in what a reader can take."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ._shapes import Component, Floats, Shape
+
+# Of a pixel, from its centre: the place of a cut. No pixel has its centre there, and no traced outline a vertex.
+_PLACE = 0.51
+
+
+def split_component(component: Component, most_vertices: int) -> list[Component]:
+    """Components of at most ``most_vertices`` polygon vertices each, which together cover the pixels of ``component``.
+
+    In pixels of an image. Polygons are cut along x or y, holes with what is around them; neighbours share the cut. A
+    component without polygons stays as it is.
+    """
+    vertices = _vertices(component)
+    included = [shape for shape in component if shape.kind == "polygon" and not shape.complement]
+    if vertices <= most_vertices or not included:
+        return [component]
+    around = max(included, key=lambda shape: len(shape.points))
+    cut = _cut_place(around.points)
+    if cut is None:
+        return [component]
+    pieces = [_clipped(component, around, *cut, below) for below in (True, False)]
+    if any(_vertices(piece) >= vertices for piece in pieces):
+        return [component]
+    return [small for piece in pieces for small in split_component(piece, most_vertices)]
+
+
+def clip_ring(points: Floats, axis: int, value: float, below: bool) -> Floats:
+    """What of a ring (n, 2) lies below or above the line where coordinate ``axis`` is ``value``, closed along the line.
+
+    How often it winds around a point on that side stays as it was. Empty where nothing is left.
+    """
+    kept = (points[:, axis] < value) == below
+    following = np.roll(points, -1, axis=0)
+    crossed = kept != np.roll(kept, -1)
+    share = np.zeros(len(points))
+    np.divide(value - points[:, axis], following[:, axis] - points[:, axis], where=crossed, out=share)
+    crossings = points + (following - points) * share[:, None]
+    crossings[:, axis] = value
+    # After each vertex, if it is kept, its edge's crossing, if it has one.
+    both = np.stack([points, crossings], axis=1).reshape(-1, 2)
+    clipped: Floats = both[np.stack([kept, crossed], axis=1).ravel()]
+    return clipped
+
+
+def join_holes(outer: Floats, holes: list[Floats]) -> Floats | None:
+    """One ring that covers what ``outer`` does without ``holes``, joined by cuts of no width along x.
+
+    For readers that know no holes. On traced outlines the cuts run along pixel corners, so no centre lies on one.
+    None where a hole is not within the ring.
+    """
+    ring = outer
+    for hole in sorted(holes, key=lambda h: float(h[:, 0].min())):
+        start = int(np.lexsort((hole[:, 1], hole[:, 0]))[0])
+        turned = np.roll(hole, -start, axis=0)
+        if (_area(hole) > 0) == (_area(outer) > 0):  # the ways around cancel only where they are opposite
+            turned = np.concatenate([turned[:1], turned[:0:-1]])
+        x, y = turned[0]
+        following = np.roll(ring, -1, axis=0)
+        low, high = np.minimum(ring[:, 1], following[:, 1]), np.maximum(ring[:, 1], following[:, 1])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(low == high, 0, (y - ring[:, 1]) / (following[:, 1] - ring[:, 1]))
+        crossing = ring[:, 0] + (following[:, 0] - ring[:, 0]) * share
+        reached = (low <= y) & (y <= high) & (low < high) & (crossing <= x)
+        if not reached.any():
+            return None
+        edge = int(np.flatnonzero(reached)[np.argmax(crossing[reached])])
+        bridge = np.array([[crossing[edge], y]])
+        ring = np.concatenate([ring[: edge + 1], bridge, turned, turned[:1], bridge, ring[edge + 1 :]])
+    return ring
+
+
+def _vertices(component: Component) -> int:
+    return sum(len(shape.points) for shape in component if shape.kind == "polygon")
+
+
+def _cut_place(points: Floats) -> tuple[int, float] | None:
+    """Axis and value of a line that halves the vertices of a ring, or its extent, across its longer side if it can."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    for axis in np.argsort(low - high).tolist():
+        for middle in (np.median(points[:, axis]), (low[axis] + high[axis]) / 2):
+            value = float(np.floor(middle)) + _PLACE
+            if low[axis] < value < high[axis]:
+                return axis, value
+    return None
+
+
+def _clipped(component: Component, around: Shape, axis: int, value: float, below: bool) -> Component:
+    """A component on one side of a line, without the holes that do not reach it there."""
+    piece = replace(around, points=clip_ring(around.points, axis, value, below))
+    kept = [piece]
+    for shape in component:
+        if shape.kind == "polygon" and shape.complement:
+            ring = clip_ring(shape.points, axis, value, below)
+            if len(ring) and not _apart(ring, piece.points):
+                kept.append(replace(shape, points=ring))
+        elif shape is not around:
+            kept.append(shape)
+    return tuple(kept)
+
+
+def _apart(a: Floats, b: Floats) -> bool:
+    return bool(np.any(a.min(axis=0) > b.max(axis=0)) or np.any(b.min(axis=0) > a.max(axis=0)))
+
+
+def _area(ring: Floats) -> float:
+    following = np.roll(ring, -1, axis=0)
+    return float(np.sum(ring[:, 0] * following[:, 1] - following[:, 0] * ring[:, 1])) / 2

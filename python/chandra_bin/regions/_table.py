@@ -1,0 +1,132 @@
+"""CIAO's FITS region tables."""
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from chandra_bin.errors import InputError
+from chandra_bin.wcs import ImageCoords
+
+from ._shapes import AREAS, PHYSICAL, Component, Floats, Region, Shape
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+_NAMES = {"rotbox": "box", "rotrectangle": "rectangle"}
+
+
+def read_table(path: Path) -> Region:
+    """The region of the first table that has columns X, Y and SHAPE; rows of one COMPONENT are joined by AND.
+
+    Numbers are physical coordinates. Raises `InputError` naming file and row.
+    """
+    from astropy.io import fits
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what astropy thinks of other keywords is no concern here
+            with fits.open(path, memmap=False) as hdus:
+                for hdu in hdus:
+                    if hdu.is_image or not {"X", "Y", "SHAPE"} <= {name.upper() for name in hdu.columns.names}:
+                        continue
+                    return _region({name.upper(): hdu.data[name] for name in hdu.columns.names}, path)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: is no FITS table of regions: {' '.join(str(error).split())}") from error
+    raise InputError(f"{path}: holds no table of regions (columns X, Y, SHAPE, R, ROTANG, COMPONENT)")
+
+
+def _region(columns: dict[str, Any], path: Path) -> Region:
+    rows = len(columns["SHAPE"])
+    if rows == 0:
+        raise InputError(f"{path}: the table of regions has no row")
+    numbers = columns.get("COMPONENT", np.arange(rows))
+    components: dict[int, list[Shape]] = {}
+    for row in range(rows):
+        try:
+            shape = _shape({name: values[row] for name, values in columns.items()}, row + 1)
+        except InputError as error:
+            raise InputError(f"{path}: row {row + 1}: {error}") from None
+        components.setdefault(int(numbers[row]), []).append(shape)
+    return Region(tuple(map(tuple, components.values())), format="fits", source=str(path))
+
+
+def _shape(row: dict[str, Any], number: int) -> Shape:
+    name = str(row["SHAPE"]).strip().lower()
+    complement, name = name.startswith("!"), name.lstrip("!")
+    kind = _NAMES.get(name, name)
+    if kind not in AREAS:
+        raise InputError(f"unknown shape {str(row['SHAPE']).strip()!r}")
+    need = AREAS[kind]
+    points = np.column_stack([np.atleast_1d(row["X"]), np.atleast_1d(row["Y"])]).astype(float)
+    if kind == "polygon":
+        points = points[~np.isnan(points).all(axis=1)]  # the padding of short ones
+        if len(points) < need.points:
+            raise InputError(f"a polygon has only {len(points)} vertices")
+    else:
+        points = points[: need.points]
+    lengths = _values(row, "R", need.lengths, name)
+    angles = _values(row, "ROTANG", need.angles, name, optional=kind == "box")
+    if not np.isfinite([*points.ravel(), *lengths, *angles]).all() or len(points) < need.points:
+        raise InputError(f"the {name} lacks a number")
+    if min(lengths, default=0) < 0:
+        raise InputError(f"the {name} has a length below 0")
+    return Shape(kind, points, lengths, angles, PHYSICAL, PHYSICAL, complement, line=number)
+
+
+def _values(row: dict[str, Any], column: str, count: int, name: str, optional: bool = False) -> tuple[float, ...]:
+    values = np.atleast_1d(row.get(column, []))[:count].astype(float)
+    if optional:
+        values = np.nan_to_num(np.resize(values, count) if len(values) else np.zeros(count))
+    if len(values) < count:
+        raise InputError(f"the {name} needs {count} values of {column}")
+    return tuple(values.tolist())
+
+
+def write_table(file: BinaryIO, components: tuple[Component, ...], coords: ImageCoords | None) -> None:
+    """Writes components in physical coordinates as a table; the sky of ``coords`` goes into the keywords of X and Y."""
+    from astropy.io import fits
+
+    rows = [(number, shape) for number, component in enumerate(components, start=1) for shape in component]
+    shapes = [shape for _, shape in rows]
+    width = max([1, *(len(shape.points) for shape in shapes)])
+    table = fits.BinTableHDU.from_columns([
+        fits.Column("X", f"{width}D", unit="pixel", array=_padded([s.points[:, 0] for s in shapes], width)),
+        fits.Column("Y", f"{width}D", unit="pixel", array=_padded([s.points[:, 1] for s in shapes], width)),
+        fits.Column("SHAPE", "16A", array=[("!" if s.complement else "") + s.kind.capitalize() for s in shapes]),
+        fits.Column("R", "2D", unit="pixel", array=_padded([np.array(s.lengths) for s in shapes], 2)),
+        fits.Column("ROTANG", "2D", unit="deg", array=_padded([np.array(s.angles) for s in shapes], 2)),
+        fits.Column("COMPONENT", "1J", array=[number for number, _ in rows]),
+    ])
+    table.header.update(EXTNAME="REGION", HDUNAME="REGION", HDUCLASS="ASC", HDUCLAS1="REGION", HDUCLAS2="STANDARD",
+                        HDUVERS="1.2.0", MTYPE1="pos", MFORM1="X,Y")
+    if coords is not None and coords.sky is not None:
+        _put_sky(table.header, coords)
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(file)
+
+
+def _padded(values: list[Floats], width: int) -> Floats:
+    padded = np.full((len(values), width), np.nan)
+    for row, row_values in zip(padded, values, strict=True):
+        row[: len(row_values)] = row_values
+    return padded
+
+
+def _put_sky(header: "Header", coords: ImageCoords) -> None:
+    """The sky of physical coordinates, as keywords of the columns X and Y (1 and 2)."""
+    sky = coords.sky
+    if sky is None or coords.physical is None or not np.allclose(sky.wcs.get_pc(), np.eye(2)):
+        return
+    header.update(MTYPE2="EQPOS", MFORM2="RA,DEC", RADESYS=sky.wcs.radesys or "ICRS")
+    scale = coords.physical[1]
+    reference = coords.image_to_physical(*(sky.wcs.crpix - 1))
+    step = sky.wcs.get_cdelt() / scale
+    for axis in (0, 1):
+        header[f"TCTYP{axis + 1}"] = sky.wcs.ctype[axis]
+        header[f"TCRVL{axis + 1}"] = sky.wcs.crval[axis]
+        header[f"TCRPX{axis + 1}"] = float(reference[axis])
+        header[f"TCDLT{axis + 1}"] = float(step[axis])
+        header[f"TCUNI{axis + 1}"] = "deg"

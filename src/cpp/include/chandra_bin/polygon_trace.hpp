@@ -1,0 +1,30 @@
+// Exact outlines of the bins of a label image.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace chandra_bin {
+
+// Ragged polygons, flat. A polygon is one part of one bin: its outer ring first, then its holes.
+struct Polygons {
+    std::vector<double> points;                // x, y, x, y, ...: array coordinates (pixel centres at whole numbers)
+    std::vector<std::int64_t> ring_offsets;    // ring r has the points ring_offsets[r] .. ring_offsets[r + 1] - 1
+    std::vector<std::int64_t> polygon_offsets; // polygon p has the rings polygon_offsets[p] .. [p + 1] - 1
+    std::vector<std::int32_t> labels;          // the bin of each polygon, not decreasing
+};
+
+// All bins of `labels` (ny rows of nx, C order; negative: no bin) in one pass.
+//
+// A part is a set of pixels of one label joined through sides, not corners. Vertices lie on pixel corners (half
+// numbers), those on a straight line are dropped, the first is not repeated. Outer rings run counter-clockwise
+// (x to the right, y up), holes clockwise: the bin is always on the left. No ring crosses or touches itself; rings of
+// one polygon may meet in single points, where two pixels of the part touch by a corner. Parts of a bin are in the
+// order of their first pixel. Each ring begins at the lower left corner of its first pixel in that order.
+//
+// Cost: O(pixels + length of all outlines); memory: 5 bytes a pixel and the result.
+// Throws std::invalid_argument where the image has 2^31 pixels or more (a border of one pixel included).
+Polygons polygon_trace(const std::int32_t* labels, std::size_t ny, std::size_t nx);
+
+}  // namespace chandra_bin

@@ -1,0 +1,486 @@
+#include "chandra_bin/rasterize.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numbers>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace chandra_bin {
+namespace {
+
+using Index = std::ptrdiff_t;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// Pixels [begin, end) along one axis.
+struct Range {
+    Index begin, end;
+
+    Index size() const { return std::max<Index>(0, end - begin); }
+    void keep(const Range& other) {
+        begin = std::max(begin, other.begin);
+        end = std::min(end, other.end);
+    }
+};
+
+// Pixel centres along one axis, and the way back.
+class Centres {
+public:
+    explicit Centres(const Axis& axis)
+        : first_(axis.first), step_(axis.step), inverse_(1 / axis.step), size_(Index(axis.size)) {}
+
+    double operator[](Index i) const { return first_ + step_ * double(i); }
+    bool rising() const { return step_ > 0; }
+    Range all() const { return {0, size_}; }
+
+    // The first pixel whose centre is at or past `value`, in the direction of the axis; the axis's size where none is.
+    Index first_at_or_past(double value) const {
+        const double guess = (value - first_) * inverse_;
+        Index i = guess <= 0 ? 0 : guess >= double(size_) ? size_ : Index(guess);
+        while (i > 0 && at_or_past(i - 1, value)) --i;
+        while (i < size_ && !at_or_past(i, value)) ++i;
+        return i;
+    }
+
+    // The pixels whose centres may lie from low to high; at most two too many at either end.
+    Range between(double low, double high) const {
+        const double a = (low - first_) * inverse_, b = (high - first_) * inverse_;
+        return {Index(std::clamp(std::min(a, b) - 1, 0.0, double(size_))),
+                Index(std::clamp(std::max(a, b) + 2, 0.0, double(size_)))};
+    }
+
+private:
+    bool at_or_past(Index i, double value) const { return rising() ? (*this)[i] >= value : (*this)[i] <= value; }
+
+    double first_, step_, inverse_;
+    Index size_;
+};
+
+struct Window {
+    Range x, y;
+
+    void keep(const Window& other) {
+        x.keep(other.x);
+        y.keep(other.y);
+    }
+    bool empty() const { return x.size() == 0 || y.size() == 0; }
+    std::size_t pixels() const { return std::size_t(x.size()) * std::size_t(y.size()); }
+};
+
+struct Extent {
+    double x_low = -kInfinity, x_high = kInfinity, y_low = -kInfinity, y_high = kInfinity;
+};
+
+Extent extent_of(std::span<const double> points) {
+    Extent extent{kInfinity, -kInfinity, kInfinity, -kInfinity};
+    for (std::size_t i = 0; i < points.size(); i += 2) {
+        extent.x_low = std::min(extent.x_low, points[i]);
+        extent.x_high = std::max(extent.x_high, points[i]);
+        extent.y_low = std::min(extent.y_low, points[i + 1]);
+        extent.y_high = std::max(extent.y_high, points[i + 1]);
+    }
+    return extent;
+}
+
+Window window_of(const Extent& extent, const Centres& x, const Centres& y) {
+    return {extent.x_low == -kInfinity ? x.all() : x.between(extent.x_low, extent.x_high),
+            extent.y_low == -kInfinity ? y.all() : y.between(extent.y_low, extent.y_high)};
+}
+
+// What is inside of rings, walking along a row: where an odd number of them is around.
+class OddRule {
+public:
+    using Mark = std::uint8_t;  // 1: a centre on an edge; 2: inside and outside change places here
+
+    static void cross(Mark& mark, bool /*rising*/) { mark = Mark(mark ^ 2); }
+    void pass(Mark mark) { state_ = Mark(state_ ^ (mark & 2)); }
+    bool inside() const { return state_ != 0; }
+
+private:
+    Mark state_ = 0;
+};
+
+// The same where rings wind around a point, in sum, any other number of times than none.
+class WindingRule {
+public:
+    using Mark = std::int32_t;  // 1: a centre on an edge; 2: times that the winding number changes by, here
+
+    static void cross(Mark& mark, bool rising) { mark += rising ? 2 : -2; }
+    void pass(Mark mark) { winding_ += mark >> 1; }
+    bool inside() const { return winding_ != 0; }
+
+private:
+    std::int32_t winding_ = 0;
+};
+
+// Fills rings row by row: an edge that crosses a row of centres marks the first centre at or past the crossing, where
+// the rule's state changes; centres on an edge are marked apart.
+template <class Rule>
+class PolygonFill {
+    using Mark = typename Rule::Mark;
+    static constexpr Mark kOnEdge = 1;
+
+public:
+    PolygonFill(const Centres& x, const Centres& y) : x_(x), y_(y) {}
+
+    void begin(const Window& window) {
+        window_ = window;
+        width_ = std::size_t(window.x.size());
+        if (marks_.size() < window.pixels()) marks_.resize(window.pixels(), 0);
+    }
+
+    void add_ring(std::span<const double> points) {
+        if (points.empty()) return;
+        const std::size_t n = points.size();
+        double x0 = points[n - 2], y0 = points[n - 1];
+        for (std::size_t i = 0; i < n; i += 2) {
+            const double x1 = points[i], y1 = points[i + 1];
+            if (y0 == y1) {
+                add_horizontal(std::min(x0, x1), std::max(x0, x1), y0);
+            } else if (y0 < y1) {
+                add_slope(x0, y0, x1, y1, true);
+            } else {
+                add_slope(x1, y1, x0, y0, false);
+            }
+            x0 = x1;
+            y0 = y1;
+        }
+    }
+
+    // Calls inside(x begin, x end, y) for each run of pixels within, and forgets the rings.
+    template <class Inside>
+    void finish(const Inside& inside) {
+        Mark* marks = marks_.data();
+        for (Index y = window_.y.begin; y < window_.y.end; ++y, marks += width_) {
+            Rule rule;
+            for (std::size_t k = next_mark(marks, 0, width_); k < width_;) {
+                rule.pass(marks[k]);
+                const bool on_edge = (marks[k] & kOnEdge) != 0;
+                marks[k] = 0;
+                const std::size_t end = next_mark(marks, k + 1, width_);
+                if (rule.inside() || on_edge) {
+                    inside(window_.x.begin + Index(k), window_.x.begin + Index(rule.inside() ? end : k + 1), y);
+                }
+                k = end;
+            }
+        }
+    }
+
+private:
+    static std::size_t next_mark(const Mark* marks, std::size_t k, std::size_t end) {
+        constexpr std::size_t step = sizeof(std::uint64_t) / sizeof(Mark);
+        for (std::uint64_t some = 0; k + step <= end; k += step) {
+            std::memcpy(&some, marks + k, sizeof some);
+            if (some != 0) break;
+        }
+        while (k < end && marks[k] == 0) ++k;
+        return k;
+    }
+
+    // The edge from (x0, y0) up to (x1, y1); it belongs to the rows y0 <= y < y1, so that ends that meet count once.
+    void add_slope(double x0, double y0, double x1, double y1, bool rising) {
+        const double dx = x1 - x0, dy = y1 - y0;
+        Index column = dx == 0 ? x_.first_at_or_past(x0) : 0;
+        Index row = std::max(y_.first_at_or_past(y_.rising() ? y0 : y1), window_.y.begin);
+        for (; row < window_.y.end; ++row) {
+            const double y = y_[row];
+            if (y < y0 || y > y1) break;
+            const double x = y == y1 ? x1 : x0 + (y - y0) * dx / dy;
+            if (dx != 0) column = x_.first_at_or_past(x);
+            if (column >= window_.x.end) continue;
+            Mark* marks = row_of(row);
+            if (y < y1) Rule::cross(marks[std::max<Index>(column - window_.x.begin, 0)], rising);
+            if (column >= window_.x.begin && x_[column] == x) marks[column - window_.x.begin] |= kOnEdge;
+        }
+    }
+
+    void add_horizontal(double x_low, double x_high, double y) {
+        const Index row = y_.first_at_or_past(y);
+        if (row < window_.y.begin || row >= window_.y.end || y_[row] != y) return;
+        Index column = std::max(x_.first_at_or_past(x_.rising() ? x_low : x_high), window_.x.begin);
+        for (; column < window_.x.end; ++column) {
+            const double x = x_[column];
+            if (x < x_low || x > x_high) break;
+            row_of(row)[column - window_.x.begin] |= kOnEdge;
+        }
+    }
+
+    Mark* row_of(Index row) { return marks_.data() + width_ * std::size_t(row - window_.y.begin); }
+
+    Centres x_, y_;
+    Window window_{};
+    std::size_t width_ = 0;
+    std::vector<Mark> marks_;  // all 0 between polygons
+};
+
+struct Rotation {
+    double cosine, sine;
+
+    explicit Rotation(double degrees)
+        : cosine(std::cos(degrees * std::numbers::pi / 180)), sine(std::sin(degrees * std::numbers::pi / 180)) {}
+    double along(double x, double y) const { return x * cosine + y * sine; }
+    double across(double x, double y) const { return y * cosine - x * sine; }
+};
+
+// Degrees in [0, 360).
+double turned(double degrees) {
+    const double rest = std::fmod(degrees, 360.0);
+    return rest < 0 ? rest + 360 : rest;
+}
+
+// Directions from a first to a last angle, counter-clockwise, both included; all where they are the same direction.
+struct Wedge {
+    double first, last;
+
+    Wedge(double first_degrees, double last_degrees) : first(turned(first_degrees)), last(turned(last_degrees)) {}
+    bool holds(double x, double y) const {
+        if (first == last) return true;
+        const double angle = turned(std::atan2(y, x) * (180 / std::numbers::pi));
+        return first <= last ? first <= angle && angle <= last : angle >= first || angle <= last;
+    }
+};
+
+Extent around(double x, double y, double reach_x, double reach_y) {
+    return {x - reach_x, x + reach_x, y - reach_y, y + reach_y};
+}
+
+Extent extent_of(ShapeKind kind, std::span<const double> p) {
+    switch (kind) {
+        case ShapeKind::circle: return around(p[0], p[1], p[2], p[2]);
+        case ShapeKind::annulus:
+        case ShapeKind::pie: return around(p[0], p[1], p[3], p[3]);
+        case ShapeKind::ellipse: {
+            const Rotation turn(p[4]);
+            return around(p[0], p[1], std::hypot(p[2] * turn.cosine, p[3] * turn.sine),
+                          std::hypot(p[2] * turn.sine, p[3] * turn.cosine));
+        }
+        case ShapeKind::box: {
+            const Rotation turn(p[4]);
+            return around(p[0], p[1], (p[2] * std::abs(turn.cosine) + p[3] * std::abs(turn.sine)) / 2,
+                          (p[2] * std::abs(turn.sine) + p[3] * std::abs(turn.cosine)) / 2);
+        }
+        case ShapeKind::rectangle: return {p[0], p[2], p[1], p[3]};
+        case ShapeKind::point: return {p[0], p[0], p[1], p[1]};
+        case ShapeKind::polygon: return extent_of(p);
+        case ShapeKind::sector:
+        case ShapeKind::field: break;
+    }
+    return {};
+}
+
+struct ParamRule {
+    const char* name;
+    std::size_t count;
+    std::size_t first_length, last_length;  // params [first, last) must be >= 0
+};
+
+constexpr std::array<ParamRule, kShapeKinds> kParamRules{{
+    {"circle", 3, 2, 3},
+    {"ellipse", 5, 2, 4},
+    {"box", 5, 2, 4},
+    {"annulus", 4, 2, 4},
+    {"pie", 6, 2, 4},
+    {"sector", 4, 0, 0},
+    {"rectangle", 4, 0, 0},
+    {"point", 2, 0, 0},
+    {"polygon", 6, 0, 0},
+    {"field", 0, 0, 0},
+}};
+
+void require(bool condition, const std::string& message) {
+    if (!condition) throw std::invalid_argument(message);
+}
+
+void check_shape(std::uint8_t kind, std::span<const double> params) {
+    require(kind < kShapeKinds, "unknown kind of shape " + std::to_string(kind));
+    const ParamRule& rule = kParamRules[kind];
+    const std::string name = rule.name;
+    if (ShapeKind(kind) == ShapeKind::polygon) {
+        require(params.size() % 2 == 0 && params.size() >= rule.count,
+                "a polygon needs x and y of at least 3 vertices, not " + std::to_string(params.size()) + " numbers");
+    } else {
+        require(params.size() == rule.count, "a " + name + " needs " + std::to_string(rule.count) + " numbers, not " +
+                                                 std::to_string(params.size()));
+    }
+    require(std::all_of(params.begin(), params.end(), [](double v) { return std::isfinite(v); }),
+            "a " + name + " has a number that is not finite");
+    const auto lengths = params.subspan(rule.first_length, rule.last_length - rule.first_length);
+    require(std::all_of(lengths.begin(), lengths.end(), [](double v) { return v >= 0; }), "a " + name + " has a length below 0");
+    if (ShapeKind(kind) == ShapeKind::annulus || ShapeKind(kind) == ShapeKind::pie) {
+        require(params[2] <= params[3], "the inner radius of a " + name + " is above the outer one");
+    }
+}
+
+void check_offsets(std::span<const std::int64_t> offsets, std::size_t end, const char* name) {
+    require(!offsets.empty() && offsets.front() == 0 && offsets.back() == std::int64_t(end) &&
+                std::is_sorted(offsets.begin(), offsets.end()),
+            std::string(name) + " must rise from 0 to " + std::to_string(end));
+}
+
+void check_axis(const Axis& axis) {
+    require(std::isfinite(axis.first) && std::isfinite(axis.step) && axis.step != 0, "an axis needs a finite first value and step");
+}
+
+class ComponentFill {
+public:
+    ComponentFill(const Centres& x, const Centres& y) : x_(x), y_(y), fill_(x, y) {}
+
+    void begin(const Window& window) {
+        window_ = window;
+        inside_.assign(window.pixels(), 1);
+    }
+
+    // Keeps, of the pixels that are left, those inside the shape or those outside it.
+    void intersect(ShapeKind kind, std::span<const double> p, bool complement) {
+        switch (kind) {
+            case ShapeKind::circle: {
+                const double r2 = p[2] * p[2];
+                return keep_where(complement, [=](double x, double y) { return squared(x - p[0], y - p[1]) <= r2; });
+            }
+            case ShapeKind::ellipse: {
+                const Rotation turn(p[4]);
+                return keep_where(complement, [=](double x, double y) {
+                    return squared(turn.along(x - p[0], y - p[1]) / p[2], turn.across(x - p[0], y - p[1]) / p[3]) <= 1;
+                });
+            }
+            case ShapeKind::box: {
+                const Rotation turn(p[4]);
+                return keep_where(complement, [=](double x, double y) {
+                    return std::abs(turn.along(x - p[0], y - p[1])) <= p[2] / 2 &&
+                           std::abs(turn.across(x - p[0], y - p[1])) <= p[3] / 2;
+                });
+            }
+            case ShapeKind::annulus:
+                return keep_where(complement, [=](double x, double y) {
+                    const double r2 = squared(x - p[0], y - p[1]);
+                    return p[2] * p[2] <= r2 && r2 <= p[3] * p[3];
+                });
+            case ShapeKind::pie: {
+                const Wedge wedge(p[4], p[5]);
+                return keep_where(complement, [=](double x, double y) {
+                    const double r2 = squared(x - p[0], y - p[1]);
+                    return p[2] * p[2] <= r2 && r2 <= p[3] * p[3] && (r2 == 0 || wedge.holds(x - p[0], y - p[1]));
+                });
+            }
+            case ShapeKind::sector: {
+                const Wedge wedge(p[2], p[3]);
+                return keep_where(complement, [=](double x, double y) { return wedge.holds(x - p[0], y - p[1]); });
+            }
+            case ShapeKind::rectangle:
+                return keep_where(complement,
+                                  [=](double x, double y) { return p[0] <= x && x <= p[2] && p[1] <= y && y <= p[3]; });
+            case ShapeKind::point:
+                return keep_where(complement, [=](double x, double y) { return x == p[0] && y == p[1]; });
+            case ShapeKind::polygon: return keep_polygon(complement, p);
+            case ShapeKind::field: return keep_where(complement, [](double, double) { return true; });
+        }
+    }
+
+    void paint(std::uint8_t* mask) const {
+        const std::uint8_t* inside = inside_.data();
+        for (Index y = window_.y.begin; y < window_.y.end; ++y) {
+            std::uint8_t* row = mask + std::size_t(y * x_.all().size());
+            for (Index x = window_.x.begin; x < window_.x.end; ++x) row[x] |= *inside++;
+        }
+    }
+
+private:
+    static double squared(double x, double y) { return x * x + y * y; }
+
+    template <class Holds>
+    void keep_where(bool complement, const Holds& holds) {
+        std::uint8_t* inside = inside_.data();
+        for (Index j = window_.y.begin; j < window_.y.end; ++j) {
+            const double y = y_[j];
+            for (Index i = window_.x.begin; i < window_.x.end; ++i, ++inside) {
+                *inside &= std::uint8_t(holds(x_[i], y) != complement);
+            }
+        }
+    }
+
+    void keep_polygon(bool complement, std::span<const double> points) {
+        polygon_.assign(inside_.size(), std::uint8_t(complement));
+        fill_.begin(window_);
+        fill_.add_ring(points);
+        fill_.finish([&](Index begin, Index end, Index y) {
+            std::uint8_t* row = polygon_.data() + (y - window_.y.begin) * window_.x.size();
+            std::fill(row + (begin - window_.x.begin), row + (end - window_.x.begin), std::uint8_t(!complement));
+        });
+        for (std::size_t i = 0; i < inside_.size(); ++i) inside_[i] &= polygon_[i];
+    }
+
+    Centres x_, y_;
+    PolygonFill<WindingRule> fill_;
+    Window window_{};
+    std::vector<std::uint8_t> inside_, polygon_;
+};
+
+}  // namespace
+
+void rasterize_shapes(const Shapes& shapes, const Axis& x, const Axis& y, std::uint8_t* mask) {
+    check_axis(x);
+    check_axis(y);
+    require(shapes.complements.size() == shapes.kinds.size() && shapes.param_offsets.size() == shapes.kinds.size() + 1,
+            "kinds, complements and param_offsets differ in length");
+    check_offsets(shapes.param_offsets, shapes.params.size(), "param_offsets");
+    check_offsets(shapes.component_offsets, shapes.kinds.size(), "component_offsets");
+    const auto params_of = [&](std::size_t s) {
+        return shapes.params.subspan(std::size_t(shapes.param_offsets[s]),
+                                     std::size_t(shapes.param_offsets[s + 1] - shapes.param_offsets[s]));
+    };
+    for (std::size_t s = 0; s < shapes.kinds.size(); ++s) check_shape(shapes.kinds[s], params_of(s));
+
+    std::fill_n(mask, x.size * y.size, std::uint8_t{0});
+    const Centres xs(x), ys(y);
+    ComponentFill component(xs, ys);
+    for (std::size_t c = 0; c + 1 < shapes.component_offsets.size(); ++c) {
+        const auto first = std::size_t(shapes.component_offsets[c]), last = std::size_t(shapes.component_offsets[c + 1]);
+        if (first == last) continue;
+        Window window = window_of(Extent{}, xs, ys);
+        for (std::size_t s = first; s < last; ++s) {
+            if (shapes.complements[s] == 0) window.keep(window_of(extent_of(ShapeKind(shapes.kinds[s]), params_of(s)), xs, ys));
+        }
+        if (window.empty()) continue;
+        component.begin(window);
+        for (std::size_t s = first; s < last; ++s) {
+            component.intersect(ShapeKind(shapes.kinds[s]), params_of(s), shapes.complements[s] != 0);
+        }
+        component.paint(mask);
+    }
+}
+
+void rasterize_polygons(std::span<const double> points, std::span<const std::int64_t> ring_offsets,
+                        std::span<const std::int64_t> polygon_offsets, std::span<const std::int32_t> labels,
+                        const Axis& x, const Axis& y, std::int32_t* image) {
+    check_axis(x);
+    check_axis(y);
+    check_offsets(ring_offsets, points.size() / 2, "ring_offsets");
+    check_offsets(polygon_offsets, ring_offsets.size() - 1, "polygon_offsets");
+    require(labels.size() + 1 == polygon_offsets.size(), "labels and polygon_offsets differ in length");
+    require(std::all_of(points.begin(), points.end(), [](double v) { return std::isfinite(v); }), "points must be finite");
+
+    const Centres xs(x), ys(y);
+    PolygonFill<OddRule> fill(xs, ys);
+    for (std::size_t p = 0; p < labels.size(); ++p) {
+        const auto rings = ring_offsets.subspan(std::size_t(polygon_offsets[p]),
+                                                std::size_t(polygon_offsets[p + 1] - polygon_offsets[p]) + 1);
+        const auto points_between = [&](std::int64_t a, std::int64_t b) {
+            return points.subspan(std::size_t(2 * a), std::size_t(2 * (b - a)));
+        };
+        const Window window = window_of(extent_of(points_between(rings.front(), rings.back())), xs, ys);
+        if (window.empty()) continue;
+        fill.begin(window);
+        for (std::size_t r = 0; r + 1 < rings.size(); ++r) fill.add_ring(points_between(rings[r], rings[r + 1]));
+        fill.finish([&, label = labels[p]](Index begin, Index end, Index j) {
+            std::int32_t* row = image + std::size_t(j) * x.size;
+            std::fill(row + begin, row + end, label);
+        });
+    }
+}
+
+}  // namespace chandra_bin

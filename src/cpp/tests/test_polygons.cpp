@@ -1,0 +1,83 @@
+// Tracing and painting back on random label images, and shapes on random grids: for the sanitizers to watch.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <random>
+#include <stdexcept>
+#include <vector>
+
+#include "chandra_bin/polygon_trace.hpp"
+#include "chandra_bin/rasterize.hpp"
+
+using namespace chandra_bin;
+
+namespace {
+
+int failures = 0;
+
+void expect(bool holds, const char* what, unsigned seed) {
+    if (holds) return;
+    ++failures;
+    std::printf("failed: %s, seed %u\n", what, seed);
+}
+
+void labels_come_back(unsigned seed) {
+    std::mt19937 random(seed);
+    const std::size_t ny = random() % 40, nx = random() % 40;
+    const unsigned kinds = 1 + unsigned(random() % 6);
+    std::vector<std::int32_t> labels(ny * nx);
+    for (auto& label : labels) label = std::int32_t(random() % kinds) - 1;
+    const Polygons polygons = polygon_trace(labels.data(), ny, nx);
+    std::vector<std::int32_t> back(ny * nx, -1);
+    rasterize_polygons(polygons.points, polygons.ring_offsets, polygons.polygon_offsets, polygons.labels,
+                       Axis{0, 1, nx}, Axis{0, 1, ny}, back.data());
+    expect(back == labels, "painting undoes tracing", seed);
+}
+
+void complements_are_complements(unsigned seed) {
+    std::mt19937 random(seed);
+    const auto number = [&] { return double(random() % 200) / 4 - 10; };
+    const Axis x{number(), random() % 2 == 0 ? 0.5 : -1.25, random() % 50}, y{number(), 1.0, random() % 50};
+    constexpr std::size_t counts[] = {3, 5, 5, 4, 6, 4, 4, 2, 14, 0};
+    const auto kind = std::uint8_t(random() % kShapeKinds);
+    std::vector<double> params(counts[kind]);
+    for (auto& value : params) value = number();
+    for (std::size_t i = 2; i < params.size() && i < 4; ++i) params[i] = std::abs(params[i]) + double(i);
+    if (params.size() > 3 && params[2] > params[3]) std::swap(params[2], params[3]);
+    const std::vector<std::int64_t> offsets{0, std::int64_t(params.size())}, one{0, 1};
+    std::vector<std::uint8_t> masks[2];
+    for (std::uint8_t complement = 0; complement < 2; ++complement) {
+        masks[complement].assign(x.size * y.size, 9);
+        const std::vector<std::uint8_t> kinds{kind}, complements{complement};
+        rasterize_shapes(Shapes{kinds, complements, params, offsets, one}, x, y, masks[complement].data());
+    }
+    bool apart = true;
+    for (std::size_t i = 0; i < masks[0].size(); ++i) apart &= masks[0][i] + masks[1][i] == 1;
+    expect(apart, "a pixel is in a shape or in its complement", seed);
+}
+
+void bad_offsets_are_refused() {
+    const std::vector<double> points{0, 0, 1, 0, 1, 1};
+    const std::vector<std::int64_t> right{0, 3}, wrong{0, 4}, one{0, 1};
+    const std::vector<std::int32_t> label{0};
+    std::vector<std::int32_t> image(4);
+    bool refused = false;
+    try {
+        rasterize_polygons(points, wrong, one, label, Axis{0, 1, 2}, Axis{0, 1, 2}, image.data());
+    } catch (const std::invalid_argument&) {
+        refused = true;
+    }
+    expect(refused, "offsets beyond the points", 0);
+}
+
+}  // namespace
+
+int main() {
+    for (unsigned seed = 0; seed < 3000; ++seed) {
+        labels_come_back(seed);
+        complements_are_complements(seed);
+    }
+    bad_offsets_are_refused();
+    std::printf("%d failures\n", failures);
+    return failures != 0;
+}

@@ -1,0 +1,32 @@
+"""Outlines of the bins of a label image; see polygon_trace.hpp."""
+
+import numpy as np
+
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memcpy
+
+from polygon_trace cimport Polygons
+from polygon_trace cimport polygon_trace as c_polygon_trace
+
+
+cdef object as_array(const void* values, size_t count, size_t size, dtype):
+    array = np.empty(count, dtype)
+    cdef unsigned char[::1] buffer = array.view(np.uint8)
+    if count > 0:
+        memcpy(&buffer[0], values, count * size)
+    return array
+
+
+def polygon_trace(const int32_t[:, ::1] labels not None):
+    """``(points (n, 2), ring_offsets, polygon_offsets, labels)`` of all bins of ``labels`` (ny, nx)."""
+    cdef size_t ny = labels.shape[0], nx = labels.shape[1]
+    cdef const int32_t* first = &labels[0, 0] if ny > 0 and nx > 0 else NULL
+    cdef Polygons polygons
+    with nogil:
+        polygons = c_polygon_trace(first, ny, nx)
+    return (
+        as_array(polygons.points.data(), polygons.points.size(), sizeof(double), np.float64).reshape(-1, 2),
+        as_array(polygons.ring_offsets.data(), polygons.ring_offsets.size(), sizeof(int64_t), np.int64),
+        as_array(polygons.polygon_offsets.data(), polygons.polygon_offsets.size(), sizeof(int64_t), np.int64),
+        as_array(polygons.labels.data(), polygons.labels.size(), sizeof(int32_t), np.int32),
+    )

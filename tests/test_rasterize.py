@@ -1,0 +1,153 @@
+"""Shapes to pixels: against slow formulas, and what is refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chandra_bin._kernels._rasterize import rasterize_polygons, rasterize_shapes
+from chandra_bin.regions import parse_regions, region_mask
+from chandra_bin.regions._shapes import AREAS
+from chandra_bin.wcs import ImageCoords
+
+KINDS = list(AREAS)
+SHAPE = (17, 19)
+
+
+def image_coords(step_x=1.0, step_y=1.0, x=1.0, y=1.0):
+    from astropy.io.fits import Header
+
+    return ImageCoords(Header({"CRVAL1P": x, "CRPIX1P": 1.0, "CDELT1P": step_x,
+                               "CRVAL2P": y, "CRPIX2P": 1.0, "CDELT2P": step_y}))
+
+
+def mask_of(text, coords=None, shape=SHAPE):
+    return region_mask(parse_regions(text), coords or image_coords(), shape)
+
+
+def centres(shape=SHAPE):
+    y, x = np.indices(shape, dtype=float) + 1
+    return x, y
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [
+        ("circle(8,7,5)", lambda x, y: np.hypot(x - 8, y - 7) <= 5),
+        ("annulus(8,7,3,5)", lambda x, y: (np.hypot(x - 8, y - 7) <= 5) & (np.hypot(x - 8, y - 7) >= 3)),
+        ("ellipse(8,7,6,3,0)", lambda x, y: ((x - 8) / 6) ** 2 + ((y - 7) / 3) ** 2 <= 1),
+        ("ellipse(8,7,6,3,90)", lambda x, y: ((x - 8) / 3) ** 2 + ((y - 7) / 6) ** 2 <= 1 + 1e-12),
+        ("box(8,7,6,4)", lambda x, y: (abs(x - 8) <= 3) & (abs(y - 7) <= 2)),
+        ("rotbox(8.1,7.2,8,4,45)", lambda x, y: (abs(x - 8.1 + y - 7.2) <= 4 * 2**0.5)
+         & (abs(y - 7.2 - x + 8.1) <= 2 * 2**0.5)),
+        ("rectangle(3,4,8,9)", lambda x, y: (x >= 3) & (x <= 8) & (y >= 4) & (y <= 9)),
+        ("polygon(3,4,8,4,8,9,3,9)", lambda x, y: (x >= 3) & (x <= 8) & (y >= 4) & (y <= 9)),
+        ("polygon(1,1,15,1,1,15)", lambda x, y: x + y <= 16),
+        ("pie(8.1,7.2,2,6,0,90)", lambda x, y: (x >= 8.1) & (y >= 7.2) & (np.hypot(x - 8.1, y - 7.2) <= 6)
+         & (np.hypot(x - 8.1, y - 7.2) >= 2)),
+        ("pie(8.1,7.2,0,60,270,90)", lambda x, y: (x >= 8.1) | (y < -99)),
+        ("sector(8.1,7.2,180,360)", lambda x, y: (y <= 7.2) | (x < -99)),
+        ("point(3,4)", lambda x, y: (x == 3) & (y == 4)),
+        ("point(3.2,4)", lambda x, y: (x == 3.2) & (y == 4)),
+        ("field()", lambda x, y: x + y > 0),
+        ("field()*!circle(8,7,5)", lambda x, y: np.hypot(x - 8, y - 7) > 5),
+        ("circle(8,7,5)*box(8,7,100,4)", lambda x, y: (np.hypot(x - 8, y - 7) <= 5) & (abs(y - 7) <= 2)),
+        ("circle(8,7,5)-box(8,7,100,4)", lambda x, y: (np.hypot(x - 8, y - 7) <= 5) & (abs(y - 7) > 2)),
+        ("circle(8,7,2)\npoint(15,15)", lambda x, y: (np.hypot(x - 8, y - 7) <= 2) | ((x == 15) & (y == 15))),
+        ("circle(-100,-100,5)", lambda x, y: x + y < 0),
+        ("circle(1e300,1e300,1)", lambda x, y: x + y < 0),
+    ],
+)
+def test_against_formulas(text, inside):
+    np.testing.assert_array_equal(mask_of(text), inside(*centres()))
+
+
+def test_a_polygon_that_crosses_itself_holds_what_it_winds_around():
+    """CIAO's rule: a ring run twice is not empty; one run backwards inside is a hole."""
+    outer = "2,2,12,2,12,12,2,12,2,2"
+    assert mask_of(f"polygon({outer},{outer})").sum() == 121
+    assert mask_of(f"polygon({outer},4,4,10,4,10,10,4,10,4,4)").sum() == 121
+    assert mask_of(f"polygon({outer},4,4,4,10,10,10,10,4,4,4)").sum() == 121 - 25
+
+
+@given(
+    points=st.lists(st.tuples(st.integers(-4, 44), st.integers(-4, 44)), min_size=3, max_size=12),
+    step=st.sampled_from([0.5, 1.0, 2.0]),
+)
+def test_polygons_against_winding_numbers(points, step):
+    vertices = np.array(points) / 2 + 0.013
+    text = f"polygon({','.join(f'{v:.3f}' for v in vertices.ravel())})"
+    coords = image_coords(step, step, 2.0, 3.0)
+    y, x = np.indices(SHAPE, dtype=float)
+    pixels = np.column_stack(coords.image_to_physical(x.ravel(), y.ravel()))
+    winding, distance = winding_and_distance(pixels, vertices.round(3))
+    ours = mask_of(text, coords).ravel()
+    clear = distance > 1e-9
+    np.testing.assert_array_equal(ours[clear], (winding != 0)[clear])
+
+
+def winding_and_distance(pixels, vertices):
+    """Of each pixel: how often the ring winds around it, and how far the nearest edge is."""
+    winding, nearest = np.zeros(len(pixels), int), np.full(len(pixels), np.inf)
+    for start, end in zip(vertices, np.roll(vertices, -1, axis=0), strict=True):
+        along, to = end - start, pixels - start
+        share = np.clip(to @ along / max(along @ along, 1e-300), 0, 1)
+        nearest = np.minimum(nearest, np.hypot(*(to - share[:, None] * along).T))
+        below, above = start[1] <= pixels[:, 1], end[1] > pixels[:, 1]
+        rising, falling = below & above, ~below & ~above
+        left = along[0] * to[:, 1] - along[1] * to[:, 0]
+        winding += (rising & (left > 0)).astype(int) - (falling & (left < 0)).astype(int)
+    return winding, nearest
+
+
+def test_axes_that_run_backwards():
+    text = "polygon(3,4,8,4,5,9)\n-circle(5,5,1)"
+    forward = mask_of(text)
+    from chandra_bin.regions._mask import _mask
+
+    region = parse_regions(text)
+    np.testing.assert_array_equal(_mask(region, (19.0, -1.0, 17.0, -1.0), SHAPE), forward[::-1, ::-1])
+
+
+def shapes(kinds, params, components=None, complements=None):
+    offsets = np.concatenate([[0], np.cumsum([len(p) for p in params])]).astype(np.int64)
+    return (np.array([KINDS.index(k) if isinstance(k, str) else k for k in kinds], np.uint8),
+            np.array(complements or [0] * len(kinds), np.uint8), np.array([v for p in params for v in p], float),
+            offsets, np.array(components or range(len(kinds) + 1), np.int64))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (shapes([99], [[1.0]]), "unknown kind"),
+        (shapes(["circle"], [[1, 1, -2]]), "below 0"),
+        (shapes(["circle"], [[1, 1]]), "needs 3 numbers, not 2"),
+        (shapes(["circle"], [[1, np.nan, 2]]), "not finite"),
+        (shapes(["polygon"], [[1, 1, 2, 2]]), "at least 3 vertices"),
+        (shapes(["polygon"], [[1, 1, 2, 2, 3, 3, 4]]), "7 numbers"),
+        (shapes(["annulus"], [[1, 1, 3, 2]]), "above the outer"),
+        (shapes(["circle"], [[1, 1, 2]], components=[0, 2]), "component_offsets"),
+        (shapes(["circle"], [[1, 1, 2]], complements=[0, 0]), "differ in length"),
+    ],
+)
+def test_bad_shapes(given, message):
+    with pytest.raises(ValueError, match=message):
+        rasterize_shapes(*given, 0.0, 1.0, 0.0, 1.0, np.zeros(SHAPE, np.uint8))
+
+
+@pytest.mark.parametrize("step", [0.0, np.nan, np.inf])
+def test_bad_axes(step):
+    with pytest.raises(ValueError, match="axis"):
+        rasterize_shapes(*shapes(["field"], [[]]), 0.0, step, 0.0, 1.0, np.zeros(SHAPE, np.uint8))
+
+
+def test_no_pixels_and_no_shapes():
+    rasterize_shapes(*shapes(["field"], [[]]), 0.0, 1.0, 0.0, 1.0, np.zeros((0, 3), np.uint8))
+    mask = np.ones(SHAPE, np.uint8)
+    rasterize_shapes(*shapes([], []), 0.0, 1.0, 0.0, 1.0, mask)
+    assert not mask.any()
+    image = np.zeros((2, 0), np.int32)
+    empty = np.zeros(1, np.int64)
+    rasterize_polygons(np.empty((0, 2)), empty, empty, np.empty(0, np.int32), 0.0, 1.0, 0.0, 1.0, image)
+    with pytest.raises(ValueError, match=r"\(n, 2\)"):
+        rasterize_polygons(np.empty((3, 3)), empty, empty, np.empty(0, np.int32), 0.0, 1.0, 0.0, 1.0, image)

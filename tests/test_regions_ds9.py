@@ -1,0 +1,211 @@
+"""SAOImage DS9 as judge: conversions saved by it, and the program itself where it is installed."""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from chandra_bin.polygons import trace_polygons
+from chandra_bin.regions import BinTexts, Style, parse_regions, read_regions, region_bytes
+from chandra_bin.wcs import ImageCoords
+from golden_data import read_expected
+
+IMAGES = {"ngc5044": "contbin/golden/inputs/ngc5044_364x366.fits.gz",
+          "msh1552": "data/msh1552/msh1552_flux_2.1-10keV.fits.gz"}
+SAVED = {
+    "ciao_sex": {"format": "ciao", "system": "fk5", "sexagesimal": True},
+    "ds9_fk5_deg": {"format": "ds9", "system": "fk5"},
+    "ds9_fk5_sex": {"format": "ds9", "system": "fk5", "sexagesimal": True},
+    "ds9_icrs_deg": {"format": "ds9", "system": "icrs"},
+    "ds9_image": {"format": "ds9", "system": "image"},
+    "ds9_physical": {"format": "ds9", "system": "physical"},
+}
+# Degrees: a north found from two points a pixel apart has no more digits, though small angles are printed with more.
+LEAST_UNIT = 1e-8
+
+
+def shapes_of(text):
+    """(name, numbers as written) of each shape."""
+    found = re.findall(r"^(-?)([a-z]+)\(([^)]*)\)", text, re.M)
+    return [(sign + name.replace("rotbox", "box"), numbers.split(",")) for sign, name, numbers in found]
+
+
+def value_and_unit(number, name):
+    """A number, and one unit of its last digit; sexagesimal ones in seconds."""
+    digits = number.rstrip("\"'d")
+    decimals = len(digits.split(".")[1]) if "." in digits else 0
+    if "e" in digits:
+        decimals = 9
+    sign = -1 if digits.startswith("-") else 1
+    parts = [abs(float(part)) for part in digits.split(":")]
+    value = sum(part * 60 ** (len(parts) - 1 - i) for i, part in enumerate(parts))
+    # Small polygons apart, DS9 writes pixels with eight significant digits.
+    return sign * value, max(10.0**-decimals, LEAST_UNIT, abs(value) * 1e-8 if name == "pixels" else 0)
+
+
+def assert_same_numbers(ours, theirs, pixels=False):
+    assert [name for name, _ in shapes_of(ours)] == [name for name, _ in shapes_of(theirs)]
+    for (name, mine), (_, other) in zip(shapes_of(ours), shapes_of(theirs), strict=True):
+        assert len(mine) == len(other)
+        for a, b in zip(mine, other, strict=True):
+            assert re.sub(r"[^\"'d]", "", a) == re.sub(r"[^\"'d]", "", b), (name, a, b)
+            value, _ = value_and_unit(a, "")
+            expected, unit = value_and_unit(b, "pixels" if pixels else "")
+            assert abs(value - expected) <= 1.01 * unit, (name, a, b)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("saved", SAVED)
+def test_conversions_saved_by_ds9(shared, name, saved):
+    coords = ImageCoords(fits.getheader(shared / IMAGES[name]))
+    region = read_regions(shared / f"ds9/{name}_physical.reg")
+    ours = region_bytes(region, coords, **SAVED[saved]).decode()
+    theirs = (shared / f"ds9/{name}_{saved}.reg").read_text()
+    assert len(shapes_of(theirs)) == 11
+    assert_same_numbers(ours, theirs, pixels=SAVED[saved]["system"] in ("image", "physical"))
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("saved", SAVED)
+def test_conversions_saved_by_ds9_read_back(shared, name, saved):
+    """Every file of DS9's back to physical coordinates, within what its digits leave open."""
+    coords = ImageCoords(fits.getheader(shared / IMAGES[name]))
+    text = (shared / f"ds9/{name}_{saved}.reg").read_text()
+    # DS9 writes FK5 into CIAO's files too, where CIAO reads the image's own frame.
+    region = parse_regions(("fk5\n" if saved == "ciao_sex" else "") + text)
+    ours = shapes_of(region_bytes(region, coords, format="ciao").decode())
+    expected = shapes_of((shared / f"ds9/{name}_physical.reg").read_text())
+    for (kind, numbers), (expected_kind, expected_numbers) in zip(ours, expected, strict=True):
+        assert kind == expected_kind
+        # With fk5 before it the file is DS9's, whose angles are from the west: those of a CIAO file are not.
+        compared = slice(-1 if saved == "ciao_sex" and kind in ("ellipse", "box") else None)
+        np.testing.assert_allclose(np.array(numbers[compared], float), np.array(expected_numbers[compared], float),
+                                   atol=0.01)
+
+
+# --- the program itself ---------------------------------------------------------------------------------------------
+
+
+class DS9:
+    """A DS9 with an image, on a display of its own."""
+
+    def __init__(self, image, folder):
+        self.title = f"chandra-bin-{os.getpid()}"
+        self.folder = folder
+        first = 100 + os.getpid() % 800  # each worker of pytest-xdist its own
+        display = next(n for n in range(first, 2000) if not os.path.exists(f"/tmp/.X11-unix/X{n}"))
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        environment = {**os.environ, "DISPLAY": f":{display}", "HOME": str(folder), "XPA_METHOD": "local"}
+        self._environment = environment
+        self._server = subprocess.Popen(["Xvfb", f":{display}", "-screen", "0", "1024x768x24"], **quiet)
+        time.sleep(1)
+        self._program = subprocess.Popen(["ds9", str(image), "-title", self.title], env=environment, **quiet)
+        for _ in range(120):
+            if self._run("xpaget", "version").returncode == 0:
+                return
+            time.sleep(0.5)
+        self.close()
+        pytest.skip("DS9 does not answer within a minute")
+
+    def _run(self, program, *words):
+        return subprocess.run([program, *(["-p"] if program == "xpaset" else []), self.title, *words],
+                              env=self._environment, capture_output=True, text=True, timeout=60, check=False)
+
+    def set(self, *words):
+        done = self._run("xpaset", *words)
+        assert done.returncode == 0 and "ERROR" not in done.stderr, f"{words}: {done.stderr}"  # noqa: PT018
+
+    def load_and_save(self, text, read, save):
+        """Loads a file in format ``read``, and saves what DS9 made of it as (format, system, sky frame, sky format)."""
+        path, out = self.folder / "in.reg", self.folder / "out.reg"
+        path.write_text(text)
+        out.unlink(missing_ok=True)
+        form, system, sky, skyformat = save
+        self.set("regions", "delete", "all")
+        self.set("regions", "format", read)
+        self.set("regions", "system", "physical")
+        self.set("regions", "load", str(path))
+        self.set("regions", "format", form)
+        self.set("regions", "system", system)
+        self.set("regions", "sky", sky)
+        self.set("regions", "skyformat", skyformat)
+        self.set("regions", "save", str(out))
+        return out.read_text()
+
+    def close(self):
+        for process in (self._program, self._server):
+            process.terminate()
+            process.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def ds9(shared, tmp_path_factory):
+    missing = [program for program in ("ds9", "Xvfb", "xpaset", "xpaget") if shutil.which(program) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)} (tests/judges)")
+    program = DS9(shared / IMAGES["ngc5044"], tmp_path_factory.mktemp("ds9"))
+    yield program
+    program.close()
+
+
+@pytest.fixture(scope="module")
+def coords(shared):
+    return ImageCoords(fits.getheader(shared / IMAGES["ngc5044"]))
+
+
+SHAPES = """# Region file format: CIAO version 1.0
+circle(3969.3,3678.1,72.8)
+ellipse(4406.1,3678.1,72.8,29.12,30)
+rotbox(4260.5,4117.3,145.6,43.68,55)
+rotbox(4260.5,3385.3,145.6,43.68,0)
+annulus(4551.7,4117.3,29.12,72.8)
+point(3678.1,3238.9)
+pie(4600.1,3400.3,21.7,130.2,20,110)
+polygon(4719.8534,3745.1802,4467.1649,3645.4256,4753.8928,3626.5753)
+"""
+SYSTEMS = [("image", "fk5"), ("physical", "fk5"), ("wcs", "fk5"), ("wcs", "icrs"), ("wcs", "galactic"),
+           ("wcs", "ecliptic")]
+
+
+@pytest.mark.parametrize("skyformat", ["degrees", "sexagesimal"])
+@pytest.mark.parametrize(("system", "sky"), SYSTEMS)
+def test_ds9_reads_and_saves_our_files(ds9, coords, system, sky, skyformat):
+    """Same shapes, same numbers, after a way through the program."""
+    ours = region_bytes(parse_regions(SHAPES), coords, format="ds9", system=sky if system == "wcs" else system,
+                        sexagesimal=skyformat == "sexagesimal").decode()
+    theirs = ds9.load_and_save(ours, "ds9", ("ds9", system, sky, skyformat))
+    assert_same_numbers(ours, theirs, pixels=system != "wcs")
+
+
+@pytest.mark.parametrize("skyformat", ["degrees", "sexagesimal"])
+@pytest.mark.parametrize(("system", "sky"), SYSTEMS)
+def test_ds9_converts_as_we_do(ds9, coords, system, sky, skyformat):
+    """DS9's own conversion of the physical file."""
+    theirs = ds9.load_and_save(SHAPES, "ciao", ("ds9", system, sky, skyformat))
+    ours = region_bytes(parse_regions(SHAPES), coords, format="ds9", system=sky if system == "wcs" else system,
+                        sexagesimal=skyformat == "sexagesimal").decode()
+    assert_same_numbers(ours, theirs, pixels=system != "wcs")
+
+
+def test_ds9_reads_our_sexagesimal_ciao_files(ds9, coords):
+    """As the last step of the pipeline has it: load the physical file, save the sky one; and our own, loaded again."""
+    ours = region_bytes(parse_regions(SHAPES), coords, format="ciao", system="fk5", sexagesimal=True).decode()
+    assert_same_numbers(ours, ds9.load_and_save(SHAPES, "ciao", ("ciao", "wcs", "fk5", "sexagesimal")))
+    assert_same_numbers(ours, ds9.load_and_save(ours, "ciao", ("ciao", "wcs", "fk5", "sexagesimal")))
+
+
+@pytest.mark.parametrize("system", ["physical", "fk5"])
+def test_ds9_reads_all_bins(ds9, coords, system):
+    binmap = read_expected("ngc5044_30_50")["binmap"].astype(int)
+    style = Style("ds9", system)
+    ours = BinTexts(trace_polygons(binmap), coords, style).all_in_one()
+    saved = ("ds9", "physical" if system == "physical" else "wcs", "fk5", "degrees")
+    theirs = ds9.load_and_save(ours, "ds9", saved)
+    assert len(shapes_of(ours)) >= binmap.max() + 1
+    assert_same_numbers(ours, theirs, pixels=system == "physical")
+    assert theirs.count("tag={bin ") == len(shapes_of(ours))
