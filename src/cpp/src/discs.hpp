@@ -23,7 +23,7 @@
 namespace chandra_bin::detail {
 
 constexpr int kLanes = 16;
-constexpr int kMaxPad = 512;           // discs wider than this are clipped lane by lane
+constexpr int kMadeRadius = 1024;      // discs up to this radius are made once
 constexpr int kChunkRows = 128;        // rows of a strip that make one piece of work
 constexpr double kReAddLimit = 1 << 16;  // pixels of the largest disc that is added up in contbin's order
 
@@ -124,7 +124,7 @@ private:
 // The discs of the integer radii, made once and shared by the threads while they are small.
 class Discs {
 public:
-    explicit Discs(int max_radius) : made_(static_cast<std::size_t>(std::min(max_radius, kMaxPad)) + 1) {
+    explicit Discs(int max_radius) : made_(static_cast<std::size_t>(std::min(max_radius, kMadeRadius)) + 1) {
         for (std::size_t r = 0; r < made_.size(); ++r) made_[r].set_radius(static_cast<int>(r));
     }
 
@@ -161,26 +161,23 @@ private:
     Vector sums_[kVectors] = {};
 };
 
-// Running sums of each row, with room on both sides so that a disc over the edge needs no test.
+// Running sums of each row, with room on both sides for lanes that reach over the edge.
 template <class T>
 class RowSums {
 public:
-    RowSums(Grid grid, std::size_t total) : grid_(grid), pad_(std::min(grid.nx, kMaxPad) + kLanes) {
-        stride_ = grid.nx + 1 + 2 * pad_;
-        data_ = std::make_unique_for_overwrite<T[]>(total * static_cast<std::size_t>(stride_));
-    }
-    explicit RowSums(Grid grid) : RowSums(grid, static_cast<std::size_t>(grid.ny)) {}
+    explicit RowSums(Grid grid)
+        : grid_(grid), stride_(grid.nx + 1 + 2 * kLanes),
+          data_(std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(grid.ny) * static_cast<std::size_t>(stride_))) {}
 
-    // The sums of row y: [j] is the sum of its first j pixels, for j = -pad .. nx + pad.
-    T* row(int y) { return data_.get() + std::ptrdiff_t{y} * stride_ + pad_; }
-    const T* row(int y) const { return data_.get() + std::ptrdiff_t{y} * stride_ + pad_; }
-    int pad() const { return pad_; }
+    // The sums of row y: [j] is the sum of its first j pixels, for j = -kLanes .. nx + kLanes.
+    T* row(int y) { return data_.get() + std::ptrdiff_t{y} * stride_ + kLanes; }
+    const T* row(int y) const { return data_.get() + std::ptrdiff_t{y} * stride_ + kLanes; }
 
     // pixel(x): what is summed; to(total): how a running sum is kept.
     template <class Sum, class Pixel, class To>
     void fill_row(int y, const Pixel& pixel, const To& to) {
         T* const sums = row(y);
-        std::fill(sums - pad_, sums + 1, T{0});
+        std::fill(sums - kLanes, sums + 1, T{0});
         Sum total{0};
         Sum lost{0};  // compensation (Kahan 1965): each running sum is then right to its last digit
         for (int x = 0; x < grid_.nx; ++x) {
@@ -194,32 +191,18 @@ public:
             }
             sums[x + 1] = to(total);
         }
-        std::fill(sums + grid_.nx + 1, sums + grid_.nx + 1 + pad_, to(total));
+        std::fill(sums + grid_.nx + 1, sums + grid_.nx + 1 + kLanes, to(total));
     }
 
-    // Sums over the disc around the pixels (y, x0 + lane).
+    // Sums over the disc around the pixels (y, x0 + lane). Lanes that reach over the edge read the room beside it, and
+    // no farther than that.
     void disc(const Disc& disc, int y, int x0, T* out) const {
         LaneSums<T> sum;
         const int last = std::min(disc.rows(), grid_.ny - 1 - y);
-        const int limit = pad_ - kLanes;
-        if (disc.rows() <= limit || limit >= grid_.nx) {
-            for (int dy = std::max(-disc.rows(), -y); dy <= last; ++dy) {
-                const int w = std::min(disc.width(dy), limit);
-                const T* const sums = row(y + dy) + x0;
-                sum.add_difference(sums + w + 1, sums - w);
-            }
-        } else {
-            T right[kLanes];
-            T left[kLanes];
-            for (int dy = std::max(-disc.rows(), -y); dy <= last; ++dy) {
-                const int w = disc.width(dy);
-                const T* const sums = row(y + dy);
-                for (int lane = 0; lane < kLanes; ++lane) {
-                    right[lane] = sums[std::min(x0 + lane + w + 1, grid_.nx)];
-                    left[lane] = sums[std::max(x0 + lane - w, 0)];
-                }
-                sum.add_difference(right, left);
-            }
+        for (int dy = std::max(-disc.rows(), -y); dy <= last; ++dy) {
+            const int w = disc.width(dy);
+            const T* const sums = row(y + dy);
+            sum.add_difference(sums + std::min(x0 + w + 1, grid_.nx), sums + std::max(x0 - w, -kLanes));
         }
         sum.store(out);
     }
@@ -237,7 +220,6 @@ public:
 
 private:
     Grid grid_;
-    int pad_;
     std::ptrdiff_t stride_;
     std::unique_ptr<T[]> data_;
 };
