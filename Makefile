@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(shell find src python -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench lint clean
+.PHONY: help demo test test-long bench lint sanitize clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,14 @@ lint: $(VENV)/checked-with  ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src/pyx
+
+sanitize: $(VENV)/checked-with  ## Run the C++ tests, warnings being errors, under the sanitizers
+	for kind in address,undefined thread; do \
+	    $(BIN)/cmake -S . -B build/$$kind -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCHANDRA_BIN_PYTHON=OFF \
+	        -DCHANDRA_BIN_TESTS=ON -DCHANDRA_BIN_STRICT=ON -DCHANDRA_BIN_SANITIZE=$$kind && \
+	    $(BIN)/cmake --build build/$$kind --parallel $(JOBS) && \
+	    $(BIN)/ctest --test-dir build/$$kind --output-on-failure || exit 1; \
+	done
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
