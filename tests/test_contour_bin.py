@@ -9,6 +9,7 @@ from hypothesis import given
 from scipy import ndimage
 
 from chandra_bin import ChandraBinWarning, ContourBins, InputError, automask, contour_bin
+from chandra_bin.histograms import histogram_qdp
 from golden_data import Scene, contbin_scene, read_cases, read_expected
 from reference import contbin_reference as reference
 from scenes import COUNTS, FLOATS, SIGNED, scenes
@@ -359,3 +360,13 @@ def test_negative_counts_warn() -> None:
     counts[3, 3] = -2
     with pytest.warns(ChandraBinWarning, match="negative"):
         contour_bin(counts, sn=5, smooth_sn=5)
+
+
+def test_a_bin_of_negative_counts_is_left_out_of_the_histogram():
+    counts = np.full((6, 6), 4.0, dtype=np.float32)
+    counts[2, 3] = -40
+    with pytest.warns(ChandraBinWarning, match="1 negative"):
+        bins = contour_bin(counts, sn=3, smoothed=-counts)
+    assert np.isnan(bins.sn).any()
+    numbers = [int(line.split("\t")[1]) for line in histogram_qdp(bins.sn, "Signal:Noise").splitlines()[3:]]
+    assert sum(numbers) == np.count_nonzero(np.isfinite(bins.sn))

@@ -12,9 +12,11 @@ _MARGIN = 0.0001
 def histogram_qdp(values: ArrayLike, label: str) -> str:
     """A QDP text: the histogram of ``values`` (one a bin, shape (n,)) in 30 steps, with the x axis named ``label``.
 
-    Each line holds the middle of a step and the number of values in it, six significant digits.
+    Each line holds the middle of a step and the number of values in it, six significant digits. Values that are not
+    finite (the S/N of bins of negative counts) are left out.
     """
     array = np.asarray(values, dtype=np.float64)
+    array = array[np.isfinite(array)]
     lines = [f"label x {label}", "label y Number", "line step"]
     if array.size:
         lowest = array.min()

@@ -40,6 +40,7 @@ class Outputs:
         self._inputs = list(inputs)
         self._clobber = clobber
         self._token = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._typed = {_target(path): path for path in self._files}  # links are followed, but users see what they typed
         self._parts: dict[Path, Path] = {}
         self._asides: dict[Path, Path] = {}
         self._made: list[Path] = []
@@ -91,12 +92,13 @@ class Outputs:
 
     def _refuse_existing(self, targets: Iterable[Path]) -> None:
         for target in targets:
-            with _as_output_error(target):
+            path = self._typed.get(target, target)
+            with _as_output_error(path):
                 exists = target.exists()
                 if exists and not target.is_file():
-                    raise OutputError(f"{target}: is not a file that could be replaced; give another name")
+                    raise OutputError(f"{path}: is not a file that could be replaced; give another name")
             if exists and not self._clobber:
-                raise OutputError(f"{target}: exists already; remove it, or replace it with --clobber")
+                raise OutputError(f"{path}: exists already; remove it, or replace it with --clobber")
         if not self._clobber:
             for old in self._old_series():
                 raise OutputError(f"{old}: exists already; remove it, or replace the set with --clobber")

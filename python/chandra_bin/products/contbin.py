@@ -1,5 +1,6 @@
 """The original's main program: same options, same files, same pixels."""
 
+import logging
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from ._common import (
     read_like_if_given,
     warn_of_stuck_bins,
 )
+
+logger = logging.getLogger(__name__)
 
 # The original clips exposures from below.
 _LEAST_EXPOSURE = np.float32(1e-7)
@@ -117,7 +120,7 @@ def _exposures(counts: Image, background: Image | None, expmap: Path | None, bge
     if expmap is not None:
         exposure = read_like(expmap, counts, "exposure map").data
         excluded |= ~(exposure >= 1)
-        _warn_of_small_exposures(expmap, exposure)
+        _tell_of_small_exposures(expmap, exposure)
     if background is None:
         return Exposures(None, None, excluded)
     background_exposure: ArrayLike = background.number("EXPOSURE", 1.0)
@@ -131,9 +134,12 @@ def _clipped(exposure: ArrayLike) -> NDArray[np.float32]:
     return np.fmax(np.asarray(exposure, dtype=np.float32), _LEAST_EXPOSURE)
 
 
-def _warn_of_small_exposures(path: Path, exposure: NDArray[np.floating]) -> None:
-    if not (exposure >= 1).any():
+def _tell_of_small_exposures(path: Path, exposure: NDArray[np.floating]) -> None:
+    masked = np.count_nonzero(~(exposure >= 1))
+    if masked == exposure.size:
         warnings.warn(
-            f"{path}: all {exposure.size} pixels have an exposure below 1, and are masked as the original does; "
+            f"{path}: all {masked} pixels have an exposure below 1, and are masked as the original does; "
             f"its unit should be seconds (largest value: {np.nanmax(exposure, initial=0):g})",
             ChandraBinWarning, stacklevel=4)
+    elif masked:
+        logger.info("%s: %d pixels with an exposure below 1 are masked", path, masked)
