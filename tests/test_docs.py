@@ -66,6 +66,7 @@ def images(tmp_path_factory):
     for name, array in arrays.items():
         with (folder / f"{name}.fits").open("wb") as file:
             write_image(file, array, cluster_header(SHAPE, bin_px=2))
+    (folder / "src.reg").write_text("# Region file format: CIAO version 1.0\ncircle(4096.5,4096.5,8)\n")
     return folder
 
 
