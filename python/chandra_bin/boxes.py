@@ -65,6 +65,7 @@ def region_texts(boxes: BinBoxes, edge: tuple[float, float], scale: tuple[float,
     x = edge[0] + scale[0] * (boxes.x + boxes.w / 2)
     y = edge[1] + scale[1] * (boxes.y + boxes.h / 2)
     rows = np.column_stack([x, y, abs(scale[0]) * boxes.w, abs(scale[1]) * boxes.h]).tolist()
+    line = "rotbox(%.6g,%.6g,%.6g,%.6g,0)\n"
     for b in range(boxes.numbered):
         first, last = boxes.offsets[b : b + 2]
-        yield REGION_FILE_HEAD + "".join("rotbox(%.6g,%.6g,%.6g,%.6g,0)\n" % tuple(row) for row in rows[first:last])
+        yield REGION_FILE_HEAD + "".join(line % tuple(row) for row in rows[first:last])
