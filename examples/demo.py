@@ -27,7 +27,7 @@ def main(folder: Path) -> int:
     code = subprocess.run(command, check=False).returncode
     if code == 0:
         print(f"A simulated cluster was binned: its image is {image}, bins and S/N are in {folder}/contbin_*.fits.")
-        print(f"Each bin has a row in {folder}/bins.ecsv and a region for DS9 and CIAO in {folder}/outreg/xaf_N.reg.")
+        print(f"Each bin has a row in {folder}/bins.ecsv, and its outline in {folder}/outreg/xaf_N.reg (CIAO, DS9).")
         print(f"Look at {folder}/bins.png first.")
     return code
 

@@ -50,7 +50,7 @@ def anchors(page):
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """A folder with the images that the examples name."""
+    """A folder with the images and regions that the examples name."""
     folder = tmp_path_factory.mktemp("images")
     counts = cluster_image(SHAPE, counts=80_000, seed=1)
     mask = np.ones(SHAPE, np.int16)
@@ -66,6 +66,8 @@ def images(tmp_path_factory):
     for name, array in arrays.items():
         with (folder / f"{name}.fits").open("wb") as file:
             write_image(file, array, cluster_header(SHAPE, bin_px=2))
+    for name, shape in (("src", "circle(4096.5,4096.5,8)"), ("field", "rotbox(4096.5,4096.5,90,80,0)")):
+        (folder / f"{name}.reg").write_text(f"# Region file format: CIAO version 1.0\n{shape}\n")
     return folder
 
 
@@ -94,8 +96,10 @@ def run_python(text, names):
 def test_examples_run(page, images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("chandra_bin.products.binned.bins_png", lambda *_, **__: b"")  # slow; has its own tests
-    for image in images.iterdir():
-        (tmp_path / image.name).symlink_to(image)
+    made = set(re.findall(r"-o (\S+\.fits)", page.read_text()))  # by the page itself
+    for file in images.iterdir():
+        if file.name not in made:
+            (tmp_path / file.name).symlink_to(file)
     names = {}
     for kind, text in examples(page):
         if kind == "console":

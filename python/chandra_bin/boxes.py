@@ -55,18 +55,17 @@ def cover_with_boxes(binmap: ArrayLike) -> BinBoxes:
     return BinBoxes(*_boxes.cover_with_boxes(labels, bins))
 
 
-def region_texts(boxes: BinBoxes, edge: tuple[float, float], scale: tuple[float, float],
-                 digits: int = 6) -> Iterator[str]:
+def region_texts(boxes: BinBoxes, edge: tuple[float, float], scale: tuple[float, float]) -> Iterator[str]:
     """The text of ``xaf_0.reg``, ``xaf_1.reg``, ... up to the first number that no pixel has.
 
     ``edge`` holds the physical coordinates (x, y) of the lower left edge of the first pixel and ``scale`` the
-    physical size of a pixel (negative where an axis runs backwards). Numbers have six significant digits in the
+    physical size of a pixel (negative where an axis runs backwards). Numbers have six significant digits, as in the
     original's files.
     """
     x = edge[0] + scale[0] * (boxes.x + boxes.w / 2)
     y = edge[1] + scale[1] * (boxes.y + boxes.h / 2)
     rows = np.column_stack([x, y, abs(scale[0]) * boxes.w, abs(scale[1]) * boxes.h]).tolist()
-    line = "rotbox({0},{0},{0},{0},0)\n".format(f"%.{digits}g")
+    line = "rotbox(%.6g,%.6g,%.6g,%.6g,0)\n"
     for b in range(boxes.numbered):
         first, last = boxes.offsets[b : b + 2]
         yield REGION_FILE_HEAD + "".join(line % tuple(row) for row in rows[first:last])
