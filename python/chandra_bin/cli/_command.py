@@ -213,8 +213,8 @@ def region_format_options(system: str) -> Callable[[Any], Any]:
         command = click.option("--sexagesimal", is_flag=True,
                                help="hh:mm:ss and dd:mm:ss instead of degrees; files are NAME_sex.reg.")(command)
         command = click.option("--system", default=system, show_default=True, metavar="SYSTEM",
-                               help="physical, image, wcs (the image's own frame), fk5, icrs, galactic, or a frame of "
-                               "astropy.")(command)
+                               help="physical, image, wcs (the image's own frame), fk5, icrs, galactic or ecliptic, as "
+                               "far as the format has them.")(command)
         return click.option("--format", type=click.Choice(["ciao", "ds9", "fits"]), default="ciao", show_default=True,
                             help="Text for CIAO or DS9, or CIAO's FITS region table.")(command)
 

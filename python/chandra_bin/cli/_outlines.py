@@ -27,8 +27,8 @@ from ._command import (
 def command(binmap: Path, outdir: Path | None, quiet: bool, **options: Any) -> None:
     """Write the exact outline of each bin of BINMAP, as polygons.
 
-    Of a mask, an image that holds only 0 and 1, the outline of the pixels of 1 is written, as DIR/mask.reg. Holes are
-    polygon(..)*!polygon(..) in CIAO's files.
+    Of a mask, an image that holds only 0 and 1 and is not of 32-bit integers as binmaps are, the outline of the pixels
+    of 1 is written, as DIR/mask.reg. Holes are polygon(..)*!polygon(..) in CIAO's files.
     """
     if outdir is None and options["all_in_one"] is None:
         raise click.UsageError("say where the outlines shall go: --out DIR, --all-in-one FILE, or both")

@@ -90,7 +90,7 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
     table_file, picture_file = folder / "bins.ecsv", folder / "bins.png"
     regions = folder / "outreg"
 
-    with Outputs([*files.all, table_file, picture_file], series=[regions / "xaf_*.reg"], inputs=inputs,
+    with Outputs([*files.all, table_file, picture_file], series=[regions / "xaf_*[0-9].reg"], inputs=inputs,
                  clobber=clobber) as outputs:
         pixels = read_image(image)
         coords = ImageCoords(pixels.header)

@@ -1,10 +1,11 @@
 """Region files from binmaps and masks, region files converted, and masks from region files."""
 
+import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ from chandra_bin.wcs import ImageCoords
 
 from ._common import about, excluded_by_regions, history, read_binmap
 
+logger = logging.getLogger(__name__)
+
 # The name of a whole mask's outline, where those of bins are xaf_N.
 _MASK_NAME = "mask"
 
@@ -47,7 +50,8 @@ def write_outlines(binmap: Path, outdir: Path | None = None, *, all_in_one: Path
                    system: str = "physical", sexagesimal: bool = False, clobber: bool = False) -> Outlines:
     """Writes the exact outline of each bin of a binmap as ``outdir/xaf_N.reg``, and / or all of them in one DS9 file.
 
-    Of an image that holds only 0 and 1, a mask, the outline of the pixels of 1 is written, as ``outdir/mask.reg``.
+    Of a mask, an image that holds only 0 and 1 and is not of 32-bit integers, as binmaps are, the outline of the pixels
+    of 1 is written, as ``outdir/mask.reg``.
 
     Parameters
     ----------
@@ -62,8 +66,11 @@ def write_outlines(binmap: Path, outdir: Path | None = None, *, all_in_one: Path
     system = system.lower()
     if outdir is None and all_in_one is None:
         raise InputError("say where the outlines shall go: a folder, or one file for all")
+    _check_sexagesimal(sexagesimal, system, format)
     image, labels = read_binmap(binmap)
-    is_mask = _is_mask(labels)
+    is_mask = _is_mask(image.data)
+    if is_mask:
+        logger.info("%s holds only 0 and 1: it is taken for a mask", binmap)
     with about(binmap):
         polygons = trace_polygons(np.where(labels == 1, 0, -1) if is_mask else labels)
         if not len(polygons):
@@ -74,7 +81,7 @@ def write_outlines(binmap: Path, outdir: Path | None = None, *, all_in_one: Path
         _warn_of_gaps(binmap, names)
         files = _outline_files(polygons, coords, names, format, system, sexagesimal) if outdir is not None else {}
         together = BinTexts(polygons, coords, Style("ds9", system, sexagesimal)).all_in_one() if all_in_one else ""
-    series = [] if outdir is None or is_mask else [outdir / f"xaf_*{_suffix(format, sexagesimal, '')}"]
+    series = [] if outdir is None or is_mask else [outdir / f"xaf_*[0-9]{_suffix(format, sexagesimal, '')}"]
     with Outputs([all_in_one] if all_in_one else [], series=series, inputs=[binmap], clobber=clobber) as outputs:
         for name, content in files.items():
             outputs.write(cast(Path, outdir) / name, content)
@@ -95,6 +102,7 @@ def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: F
     system = system.lower()
     if not files:
         raise InputError("no region file is given")
+    _check_sexagesimal(sexagesimal, system, format)
     coords, shape = read_coords(image)
     with about(image):
         _need_system(coords, system)
@@ -151,8 +159,15 @@ def read_coords(path: Path) -> tuple[ImageCoords, tuple[int, int]]:
     raise InputError(f"{path}: holds no image, and no table with columns X and Y")
 
 
-def _is_mask(labels: NDArray[np.int32]) -> bool:
-    return labels.size > 0 and labels.min() == 0 and labels.max() == 1
+def _is_mask(values: NDArray[Any]) -> bool:
+    """Masks may be of any type, but a map of two bins is of int32."""
+    return values.dtype.newbyteorder("=") != np.int32 and bool(np.isin(values, (0, 1)).all())
+
+
+def _check_sexagesimal(sexagesimal: bool, system: str, format: Format) -> None:
+    if sexagesimal and (system in PIXEL_SYSTEMS or format == "fits"):
+        raise InputError(f"sexagesimal numbers need a text file in a system of the sky, not {system} coordinates in "
+                         f"the format {format}: choose --system fk5, icrs or wcs")
 
 
 def _need_system(coords: ImageCoords, system: str) -> None:
