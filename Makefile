@@ -7,7 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # What the installed package is made of: a change installs it anew.
-SOURCES := pyproject.toml CMakeLists.txt $(shell find src python -type f -not -name '*.pyc')
+SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
+    $(shell find src python -not -name '*.pyc' -not -name __pycache__)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long bench lint sanitize clean

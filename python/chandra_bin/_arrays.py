@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .errors import InputError
 
+MOST_THREADS = 512
+
 
 def as_image(values: ArrayLike, name: str, dtype: DTypeLike = np.float32,
              shape: tuple[int, ...] | None = None) -> NDArray[Any]:
@@ -48,5 +50,14 @@ def as_labels(values: ArrayLike, name: str = "binmap") -> NDArray[np.int32]:
         raise InputError(f"{name} must hold whole numbers (-1 outside, bins from 0), not {array.dtype}")
     if array.size and array.max() > np.iinfo(np.int32).max:
         raise InputError(f"{name} holds the label {array.max()}, above the largest that int32 holds")
+    if array.dtype.kind == "i":
+        array = np.maximum(array, -1)  # whatever is outside, before a wider type could wrap around
     labels: NDArray[np.int32] = as_image(array, name, dtype=np.int32)
     return labels
+
+
+def as_threads(threads: int) -> int:
+    """A number of threads that the system can be asked for. Raises `InputError` below 1."""
+    if threads != int(threads) or threads < 1:
+        raise InputError(f"threads is {threads}: it must be a whole number, 1 or more")
+    return min(int(threads), MOST_THREADS)

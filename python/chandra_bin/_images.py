@@ -90,7 +90,10 @@ def exposure_ratio(exposure: ArrayLike | None, background_exposure: ArrayLike | 
                    use: NDArray[np.uint8]) -> Image | np.float32:
     """e = exposure / background exposure in float32, a number where both are; no exposure excludes the pixel."""
     over = _exposure(exposure, "exposure", use)
-    ratio: Image | np.float32 = over / _exposure(background_exposure, "background_exposure", use)
+    with np.errstate(over="ignore"):
+        ratio: Image | np.float32 = over / _exposure(background_exposure, "background_exposure", use)
+    if not np.all(np.isfinite(ratio) | (use == 0)):
+        raise InputError("exposure / background_exposure is beyond what float32 holds: check their units")
     return ratio
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._arrays import as_image
+from ._arrays import as_image, as_threads
 from ._images import KernelImages
 from ._kernels import _contour_bin, _smooth
 from .errors import InputError
@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 __all__ = ["ContourBins", "automask", "contour_bin"]
 
 AUTOMASK_BLOCK = 8
+ROW_BLOCK = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,17 +118,26 @@ class ContourBins:
 
 def bin_shapes(binmap: NDArray[np.int32], npix: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
     """Mean x, mean y (array coordinates) and elongation of each bin."""
-    rows, columns = np.nonzero(binmap >= 0)
-    labels = binmap[rows, columns]
+    number = len(npix)
 
-    def mean(values: Floats) -> Floats:
-        return np.bincount(labels, values, minlength=len(npix)) / npix
+    def bin_means(*values: Callable[[Floats, Floats, NDArray[np.int32]], Floats]) -> list[Floats]:
+        sums = [np.zeros(number) for _ in values]
+        for first in range(0, len(binmap), ROW_BLOCK):  # whole images of float64 would outweigh the kernels
+            block = binmap[first : first + ROW_BLOCK]
+            rows, columns = np.nonzero(block >= 0)
+            labels = block[rows, columns]
+            y, x = (rows + first).astype(np.float64), columns.astype(np.float64)
+            for i, value in enumerate(values):
+                sums[i] += np.bincount(labels, value(x, y, labels), minlength=number)
+        return [total / npix for total in sums]
 
-    x, y = mean(columns.astype(float)), mean(rows.astype(float))
-    dx, dy = columns - x[labels], rows - y[labels]
-    xx, yy, xy = mean(dx * dx) + 1 / 12, mean(dy * dy) + 1 / 12, mean(dx * dy)
+    mean_x, mean_y = bin_means(lambda x, _y, _b: x, lambda _x, y, _b: y)
+    xx, yy, xy = bin_means(
+        lambda x, _y, b: (x - mean_x[b]) ** 2 + 1 / 12,
+        lambda _x, y, b: (y - mean_y[b]) ** 2 + 1 / 12,
+        lambda x, y, b: (x - mean_x[b]) * (y - mean_y[b]))
     middle, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
-    return x, y, np.sqrt((middle + half) / (middle - half))
+    return mean_x, mean_y, np.sqrt((middle + half) / (middle - half))
 
 
 def automask(counts: ArrayLike) -> NDArray[np.bool_]:
@@ -196,6 +206,7 @@ def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, con
     if target not in ("sn", "counts"):
         raise InputError(f"target is {target!r}: it must be 'sn' or 'counts'")
     images = KernelImages.check(counts, background, exposure, background_exposure, noise, mask, seed_only)
+    threads = as_threads(threads)
     arrays = (images.counts, images.background, images.ratio, images.constant_ratio, images.noise, images.use)
     share = 0.0 if smoothed is not None else 0.5
     if smoothed is None:

@@ -108,7 +108,7 @@ def write_image(file: BinaryIO, data: NDArray[Any], header: "Header") -> None:
     }
     cards = Header([*Header(structure).cards, *header.cards]).tostring(sep="", endcard=True, padding=True)
     file.write(cards.encode("ascii", "replace"))
-    file.write(memoryview(pixels).cast("B"))
+    file.write(pixels.data.cast("B"))
     file.write(bytes(-pixels.nbytes % _BLOCK))
 
 

@@ -83,11 +83,13 @@ class Outputs:
             file.write(content.encode() if isinstance(content, str) else content)
 
     def _refuse_doubles(self, targets: list[Path]) -> None:
-        for i, target in enumerate(targets):
-            if target in targets[:i]:
-                raise InputError(f"{self._files[i]}: two outputs have this name; give each its own")
+        seen: set[Path] = set()
+        for path, target in zip(self._files, targets, strict=True):
+            if target in seen:
+                raise InputError(f"{path}: two outputs have this name; give each its own")
+            seen.add(target)
         for path in self._inputs:
-            if _target(path) in targets:
+            if _target(path) in seen:
                 raise InputError(f"{path}: is an input and an output at once; give the output another name")
 
     def _refuse_existing(self, targets: Iterable[Path]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._arrays import as_image
+from ._arrays import as_image, as_labels, as_threads
 from ._images import KernelImages, exclude_nan, require_pixels, use_flags
 from ._kernels import _counts_scale, _smooth, _smooth_gaussian
 from .errors import InputError
@@ -62,7 +62,7 @@ def smooth(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | None = 
     images = KernelImages.check(counts, background, exposure, background_exposure, noise, mask)
     smoothed = np.empty_like(images.counts)
     _smooth.smooth(images.counts, images.background, images.ratio, images.constant_ratio, images.noise, images.use,
-                   sn, threads, progress, smoothed)
+                   sn, as_threads(threads), progress, smoothed)
     return smoothed
 
 
@@ -117,7 +117,7 @@ def counts_scale(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | N
         _require_positive(behind, "background", use)
     _require_positive(image, "counts", use)
     scale = np.empty(image.shape, dtype=np.int32)
-    _counts_scale.counts_scale(_without_nan(image), behind, use, sn, threads, progress, scale)
+    _counts_scale.counts_scale(_without_nan(image), behind, use, sn, as_threads(threads), progress, scale)
     return scale
 
 
@@ -130,9 +130,11 @@ def apply_scale(image: ArrayLike, scale: ArrayLike, *, gaussian: bool = False, m
     """
     pixels = as_image(image, "image")
     use = _usable(mask, image=pixels)
-    scales = as_image(scale, "scale", dtype=np.int32, shape=pixels.shape)
+    scales = as_labels(scale, "scale")
+    if scales.shape != pixels.shape:
+        raise InputError(f"scale has shape {scales.shape}, the image {pixels.shape}")
     applied = np.empty_like(pixels)
-    _counts_scale.apply_scale(_without_nan(pixels), scales, use, gaussian, threads, progress, applied)
+    _counts_scale.apply_scale(_without_nan(pixels), scales, use, gaussian, as_threads(threads), progress, applied)
     return applied
 
 
@@ -149,7 +151,8 @@ def smooth_gaussian(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: f
     map_ = as_image(exposure, "exposure", shape=flux.shape)
     use = _usable(mask, exposure_corrected=flux, exposure=map_)
     smoothed = np.empty_like(flux)
-    _smooth_gaussian.smooth_gaussian(_without_nan(flux), _without_nan(map_), use, sn, threads, progress, smoothed)
+    _smooth_gaussian.smooth_gaussian(_without_nan(flux), _without_nan(map_), use, sn, as_threads(threads), progress,
+                                     smoothed)
     return smoothed
 
 
@@ -173,8 +176,8 @@ def smooth_exposure(counts: ArrayLike, *, exposure: ArrayLike, background: Array
     map_ = _without_nan(as_image(exposure, "exposure"))
     smoothed = np.empty_like(images.counts)
     _smooth.smooth_exposure(images.counts, images.background, map_, images.use, exposure_time,
-                            background_exposure_time, sn, -1 if max_radius is None else max_radius, threads, progress,
-                            smoothed)
+                            background_exposure_time, sn, -1 if max_radius is None else max_radius,
+                            as_threads(threads), progress, smoothed)
     return smoothed
 
 
@@ -207,5 +210,6 @@ def _to_weight(weights: NDArray[np.float64], name: str, values: Image, use: NDAr
     _require_positive(weights, name, use)
     weights[use == 0] = 0
     smoothed = np.empty_like(values)
-    _smooth.smooth_to_weight(weights, _without_nan(values), use, sn * sn, outside, threads, progress, smoothed)
+    _smooth.smooth_to_weight(weights, _without_nan(values), use, sn * sn, outside, as_threads(threads), progress,
+                             smoothed)
     return smoothed

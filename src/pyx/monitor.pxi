@@ -70,5 +70,5 @@ cdef class Monitor:
 
     def __exit__(self, kind, value, traceback):
         if self.error is not None:
-            raise self.error
+            raise self.error from None
         return False

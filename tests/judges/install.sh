@@ -1,8 +1,20 @@
 #!/bin/sh
 # Installs the judges of region files: CIAO's own region library (inside sherpa, built from source in about a minute)
-# into the Python given, and SAOImage DS9 with a display of its own. Run as root.   usage: install.sh PYTHON
+# and SAOImage DS9 with a display of its own.
+#   install.sh system          Debian's packages, and what a new machine needs to build; run as root
+#   install.sh python PYTHON   sherpa, into the Python given
 set -eu
-export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-apt-get install -y -qq bison flex byacc gfortran g++ libfftw3-dev pkg-config saods9 xvfb xpa-tools
-"${1:-python3}" -m pip install --quiet sherpa
+case "${1:-}" in
+system)
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -y -qq bison flex byacc g++ gfortran libfftw3-dev make pkg-config python3-venv saods9 xpa-tools xvfb
+    ;;
+python)
+    "$2" -m pip install --quiet 'sherpa==4.19.*'
+    ;;
+*)
+    echo "usage: install.sh system | install.sh python PYTHON" >&2
+    exit 2
+    ;;
+esac

@@ -144,4 +144,4 @@ def read_binmap(path: Path) -> tuple[Image, NDArray[np.int32]]:
             raise InputError(f"{path}: holds {broken[0]:g} where a binmap holds whole bin numbers; give the binmap")
     if values.size and values.max() > np.iinfo(np.int32).max:
         raise InputError(f"{path}: holds {values.max():g}, which is no bin number; give the binmap")
-    return image, np.maximum(values, -1).astype(np.int32)
+    return image, (values if values.dtype.kind == "u" else np.maximum(values, -1)).astype(np.int32)

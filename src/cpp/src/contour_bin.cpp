@@ -430,10 +430,9 @@ private:
         const auto last = b_.members_.begin() + static_cast<std::ptrdiff_t>(b_.first_member_[bin + 1]);
         std::for_each(first, last, [&](std::uint32_t pixel) { offer(pixel); });
         for (const std::uint32_t pixel : received_[bin]) offer(pixel);
-        std::uint32_t moves = 0;
         while (const Pair* pair = choose()) {
             move(*pair);
-            if (++moves % kPollEvery == 0) b_.control_.check(1);
+            if (++moves_ % kPollEvery == 0) b_.control_.check(1);
         }
         return b_.bins_[bin].sums.npix == 0;
     }
@@ -517,6 +516,7 @@ private:
     std::vector<std::size_t> changed_;
     std::int32_t number_ = 0;
     std::uint32_t next_rank_ = 0;
+    std::uint32_t moves_ = 0;
     Heap<Pair> ready_;
     Heap<Pair> parked_;  // all that ever failed, for when none passes
     Pair chosen_{};
@@ -571,6 +571,8 @@ Bins contour_bin(const Images& images, const float* smoothed, const BinningOptio
                  const Control& control, std::int32_t* binmap) {
     if (!(options.threshold > 0)) throw std::invalid_argument("the threshold of a bin must be positive");
     if (!(options.constrain >= 0)) throw std::invalid_argument("the constraint must not be negative");
+    const Grid grid = make_grid(images.ny, images.nx);
+    for (const float* image : {images.counts, images.background, images.ratio, images.noise}) check_finite(grid, image);
     Binner binner(images, smoothed, options, threads, control);
     binner.grow_all();
     std::size_t stuck = 0;

@@ -13,6 +13,8 @@ namespace {
 
 using namespace detail;
 
+constexpr int kCheckEvery = 32;      // pixels between two looks at whether to stop,
+constexpr double kLargeArea = 1e5;  // or one, where each pixel is the mean of so many
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 Channel summed(const Grid& grid, const float* image, const std::uint8_t* use, int threads, const Control& control) {
@@ -28,6 +30,11 @@ class ScaleSearch {
 public:
     ScaleSearch(const Grid& grid, const Channel& counts, const Channel& background, double sn)
         : grid_(grid), counts_(counts), background_(background), sn_(sn), largest_(limit_of(grid)) {}
+
+    // The r^2 of a disc that covers the image from any pixel.
+    static std::int64_t limit_of(const Grid& grid) {
+        return std::int64_t{grid.nx - 1} * (grid.nx - 1) + std::int64_t{grid.ny - 1} * (grid.ny - 1);
+    }
 
     // -1 when no disc reaches. `guess` is a neighbour's answer or negative; it does not change the answer.
     std::int64_t first(int y, int x, std::int64_t guess) {
@@ -49,10 +56,6 @@ private:
         double counts;
         double background;
     };
-
-    static std::int64_t limit_of(const Grid& grid) {
-        return std::int64_t{grid.nx - 1} * (grid.nx - 1) + std::int64_t{grid.ny - 1} * (grid.ny - 1);
-    }
 
     Sums sums(std::int64_t limit) {
         disc_.set_limit(limit);
@@ -92,15 +95,19 @@ void counts_scale(std::size_t ny, std::size_t nx, const float* counts, const flo
                   const std::uint8_t* use, double sn, int threads, const Control& control, std::int32_t* scale) {
     check_sn(sn);
     const Grid grid = make_grid(ny, nx);
+    if (ScaleSearch::limit_of(grid) > std::numeric_limits<std::int32_t>::max()) {
+        throw std::invalid_argument("the image is too large for its r^2 to fit int32");
+    }
     const Channel foreground = summed(grid, counts, use, threads, control);
     const Channel behind = background != nullptr ? summed(grid, background, use, threads, control) : Channel();
     if (foreground.negative() || behind.negative()) throw std::invalid_argument("counts must not be negative");
-    parallel_for(ny, threads, control, 0, 1, [&](std::size_t row) {
+    parallel_for(ny, threads, control, 0, 1, [&](std::size_t row, const auto& check) {
         const int y = static_cast<int>(row);
         ScaleSearch search(grid, foreground, behind, sn);
         std::int64_t guess = -1;
         for (int x = 0; x < grid.nx; ++x) {
             const std::size_t i = grid.at(y, x);
+            if (x % kCheckEvery == 0) check();
             scale[i] = -1;
             if (use[i] == 0) continue;
             scale[i] = static_cast<std::int32_t>(search.first(y, x, guess));
@@ -113,7 +120,7 @@ void apply_scale(std::size_t ny, std::size_t nx, const float* image, const std::
                  const std::uint8_t* use, bool gaussian, int threads, const Control& control, float* applied) {
     const Grid grid = make_grid(ny, nx);
     const auto value_at = [=](std::size_t i) { return use[i] == 1 ? double{image[i]} : 0.0; };
-    parallel_for(ny, threads, control, 0, 1, [&](std::size_t row) {
+    parallel_for(ny, threads, control, 0, 1, [&](std::size_t row, const auto& check) {
         const int y = static_cast<int>(row);
         Disc disc;
         std::vector<double> weights;
@@ -122,6 +129,7 @@ void apply_scale(std::size_t ny, std::size_t nx, const float* image, const std::
             const std::size_t i = grid.at(y, x);
             applied[i] = kNan;
             if (scale[i] < 0) continue;
+            if (x % kCheckEvery == 0 || disc.area() > kLargeArea) check();
             if (scale[i] != weights_of) {
                 weights_of = scale[i];
                 const double sigma = std::max(1.0, std::sqrt(double(scale[i])));

@@ -50,6 +50,19 @@ inline Grid make_grid(std::size_t ny, std::size_t nx) {
     return {static_cast<int>(ny), static_cast<int>(nx)};
 }
 
+// Throws where an image holds a NaN or an infinity; null is none.
+inline void check_finite(const Grid& grid, const float* image) {
+    if (image == nullptr) return;
+    constexpr std::uint32_t exponent = 0x7f800000U;
+    std::uint32_t largest = 0;  // whole numbers, so that the compiler can compare several at once
+    for (std::size_t i = 0; i < grid.size(); ++i) {
+        std::uint32_t bits;
+        std::memcpy(&bits, image + i, sizeof bits);
+        largest = std::max(largest, bits & exponent);
+    }
+    if (largest == exponent) throw std::invalid_argument("an image holds NaN or infinite pixels");
+}
+
 inline void check_sn(double sn) {
     if (!(sn > 0) || !std::isfinite(sn)) throw std::invalid_argument("the signal-to-noise must be positive");
 }
@@ -276,7 +289,7 @@ public:
             bool negative = false;
         };
         std::vector<Row> rows(static_cast<std::size_t>(grid.ny));
-        parallel_for(rows.size(), threads, control, 0, 0, [&](std::size_t i) {
+        parallel_for(rows.size(), threads, control, 0, 0, [&](std::size_t i, const auto&) {
             Row row;
             for (int x = 0; x < grid.nx; ++x) {
                 const double value = pixel(static_cast<int>(i), x);
@@ -298,7 +311,7 @@ public:
         exact_ = whole && total < 9e15;
         row_error_ = exact_ ? 0 : largest * std::numeric_limits<double>::epsilon();
         const auto fill = [&]<class Sum>(auto& sums, Sum, const auto& to) {
-            parallel_for(rows.size(), threads, control, 0, 0, [&](std::size_t i) {
+            parallel_for(rows.size(), threads, control, 0, 0, [&](std::size_t i, const auto&) {
                 const int y = static_cast<int>(i);
                 sums.template fill_row<Sum>(y, [&](int x) { return pixel(y, x); }, to);
             });
@@ -463,7 +476,7 @@ void for_strips(const Grid& grid, int threads, const Control& control, const Str
     const int strips = (grid.nx - 1) / kLanes + 1;
     const int chunks = (grid.ny - 1) / kChunkRows + 1;
     parallel_for(static_cast<std::size_t>(strips) * static_cast<std::size_t>(chunks), threads, control, 0, 1,
-                 [&](std::size_t i) {
+                 [&](std::size_t i, const auto&) {
                      const int x0 = static_cast<int>(i) % strips * kLanes;
                      const int y0 = static_cast<int>(i) / strips * kChunkRows;
                      strip(x0, y0, std::min(y0 + kChunkRows, grid.ny));

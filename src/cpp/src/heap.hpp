@@ -14,7 +14,6 @@ public:
     bool empty() const { return items_.empty(); }
     const T& top() const { return items_.front(); }
     void clear() { items_.clear(); }
-    const std::vector<T>& items() const { return items_; }
 
     void push(const T& item) {
         items_.push_back(item);

@@ -647,6 +647,7 @@ void smooth_to_weight(std::size_t ny, std::size_t nx, const double* weights, con
                       const std::uint8_t* use, double threshold, float outside, int threads, const Control& control,
                       float* smoothed) {
     const Grid grid = make_grid(ny, nx);
+    check_finite(grid, values);
     const Pixels pixels(grid, use, threads, control);
     const Discs discs(grid.max_radius());
     const auto weight_at = [&](int y, int x) { return weights[grid.at(y, x)]; };
@@ -666,6 +667,7 @@ void smooth_to_weight(std::size_t ny, std::size_t nx, const double* weights, con
 void smooth(const Images& images, double sn, int threads, const Control& control, float* smoothed) {
     check_sn(sn);
     const Grid grid = make_grid(images.ny, images.nx);
+    for (const float* image : {images.counts, images.background, images.ratio, images.noise}) check_finite(grid, image);
     const Pixels pixels(grid, images.use, threads, control);
     const Discs discs(grid.max_radius());
     const double sn2 = sn * sn;
@@ -696,6 +698,7 @@ void smooth_exposure(std::size_t ny, std::size_t nx, const float* counts, const 
                      const Control& control, float* smoothed) {
     check_sn(sn);
     const Grid grid = make_grid(ny, nx);
+    for (const float* image : {counts, background, exposure}) check_finite(grid, image);
     const Pixels pixels(grid, use, threads, control);
     const int largest = max_radius < 0 ? grid.max_radius() : static_cast<int>(std::min<long>(max_radius, grid.max_radius()));
     const Discs discs(largest);

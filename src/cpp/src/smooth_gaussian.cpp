@@ -24,7 +24,8 @@ public:
         : grid_(grid), images_{flux, exposure}, use_(use), y0_(y0), x0_(x0),
           y1_(std::min(y0 + kTile, grid.ny)), x1_(std::min(x0 + kTile, grid.nx)) {}
 
-    void smooth(double sn2, float* out) {
+    template <class Check>
+    void smooth(double sn2, float* out, const Check& check) {
         int waiting = 0;
         for_pixels([&](std::size_t i, std::size_t) {
             out[i] = std::numeric_limits<float>::quiet_NaN();
@@ -33,6 +34,7 @@ public:
         std::vector<std::uint8_t> done(kTile * kTile, 0);
         for (double sigma = kStep; waiting > 0; sigma += kStep) {
             const int half = static_cast<int>(std::ceil(3 * sigma));
+            check();
             add_up(sigma, half);
             const double area = std::numbers::pi * (2 * sigma) * (2 * sigma);
             for_pixels([&](std::size_t i, std::size_t k) {
@@ -99,9 +101,9 @@ void smooth_gaussian(std::size_t ny, std::size_t nx, const float* flux, const fl
     const Grid grid = make_grid(ny, nx);
     const std::size_t across = (nx - 1) / kTile + 1;
     const std::size_t down = (ny - 1) / kTile + 1;
-    parallel_for(across * down, threads, control, 0, 1, [&](std::size_t i) {
+    parallel_for(across * down, threads, control, 0, 1, [&](std::size_t i, const auto& check) {
         Tile tile(grid, flux, exposure, use, static_cast<int>(i / across) * kTile, static_cast<int>(i % across) * kTile);
-        tile.smooth(sn * sn, smoothed);
+        tile.smooth(sn * sn, smoothed, check);
     });
 }
 

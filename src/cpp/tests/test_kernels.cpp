@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstdio>
 #include <random>
+#include <stdexcept>
 #include <vector>
 
 #include "chandra_bin/contour_bin.hpp"
@@ -101,6 +102,56 @@ void one_scene(int seed) {
     }
 }
 
+// What small images do not reach: long rows, discs with more than 2^16 counts, strips of more than one piece.
+void large_scenes() {
+    struct Shape {
+        std::size_t ny, nx;
+        float counts;
+    };
+    for (const Shape& shape : {Shape{1, 3000, 1}, Shape{3000, 1, 1}, Shape{300, 40, 900}, Shape{260, 200, 0.3F}}) {
+        const std::size_t size = shape.ny * shape.nx;
+        std::vector<float> counts(size), background(size, 0.25F), smoothed(size), again(size);
+        for (std::size_t i = 0; i < size; ++i) counts[i] = shape.counts * float(i % 7);
+        const std::vector<std::uint8_t> use(size, 1);
+        Images images;
+        images.ny = shape.ny;
+        images.nx = shape.nx;
+        images.counts = counts.data();
+        images.use = use.data();
+        for (const float* behind : {static_cast<const float*>(nullptr), static_cast<const float*>(background.data())}) {
+            images.background = behind;
+            for (double sn : {30.0, 400.0}) {
+                smooth(images, sn, 1, Control{}, smoothed.data());
+                smooth(images, sn, 2, Control{}, again.data());
+                expect(same(smoothed, again), "large images do not depend on threads", static_cast<int>(sn));
+                std::vector<std::int32_t> binmap(size);
+                BinningOptions options;
+                options.threshold = sn;
+                options.constrain = 2;
+                contour_bin(images, smoothed.data(), options, 2, Control{}, binmap.data());
+            }
+        }
+    }
+}
+
+void refusing() {
+    std::vector<float> counts(6, 1.0F), smoothed(6);
+    const std::vector<std::uint8_t> use(6, 1);
+    counts[4] = std::nanf("");
+    Images images;
+    images.ny = 2;
+    images.nx = 3;
+    images.counts = counts.data();
+    images.use = use.data();
+    bool refused = false;
+    try {
+        smooth(images, 3, 1, Control{}, smoothed.data());
+    } catch (const std::invalid_argument&) {
+        refused = true;
+    }
+    expect(refused, "NaN is refused", 0);
+}
+
 void cancelling() {
     std::vector<float> counts(512 * 512, 1.0F), smoothed(counts.size());
     const std::vector<std::uint8_t> use(counts.size(), 1);
@@ -124,6 +175,8 @@ void cancelling() {
 int main(int argc, char** argv) {
     const int scenes = argc > 1 ? std::atoi(argv[1]) : 200;
     for (int seed = 0; seed < scenes; ++seed) one_scene(seed);
+    large_scenes();
+    refusing();
     cancelling();
     std::printf("%d passed, %d failed\n", passes, failures);
     return failures != 0;

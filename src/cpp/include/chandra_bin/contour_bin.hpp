@@ -33,7 +33,8 @@ struct Bins {
 // its first one, among those that pass the constraint |p - c| < constrain * R (c the bin's flux-weighted centroid, R the
 // radius of a disc of as many pixels), until it reaches the threshold. Then the bins below the threshold are given away
 // pixel by pixel, the lowest first, each pixel to the neighbouring bin with the nearest brightness.
-// Pixels, ties and numbers are contbin's. Cost: N log N; 25 bytes a pixel of scratch. `threads` serve the sort alone.
+// Pixels, ties and numbers are contbin's. Cost: N log N; up to 24 bytes a pixel and 300 bytes a bin of scratch. `threads` serve the
+// sort alone.
 Bins contour_bin(const Images& images, const float* smoothed, const BinningOptions& options, int threads,
                  const Control& control, std::int32_t* binmap);
 

@@ -14,9 +14,9 @@
 
 namespace chandra_bin {
 
-// Calls body(i) for i = 0 .. count-1, each once, on up to `threads` threads (the calling one included), in no
-// fixed order: body(i) may write only what belongs to i. `body` should take well under 0.1 s, since `control`
-// is polled between calls, with fraction = first + (last - first) * done / count.
+// Calls body(i, check) for i = 0 .. count-1, each once, on up to `threads` threads (the calling one included), in no
+// fixed order: body(i) may write only what belongs to i. `control` is polled between calls, with fraction = first +
+// (last - first) * done / count; a body of more than 0.1 s calls check() as it goes, which throws when it is to stop.
 template <class Body>
 void parallel_for(std::size_t count, int threads, const Control& control, double first, double last,
                   const Body& body) {
@@ -32,13 +32,17 @@ void parallel_for(std::size_t count, int threads, const Control& control, double
         stop = true;
     };
     const auto work = [&](bool poll) {
+        const auto check = [&] {
+            if (stop) throw Cancelled();
+            if (poll) control.check(first + (last - first) * double(done) / double(count));
+        };
         try {
             while (!stop) {
                 const std::size_t i = next.fetch_add(1);
                 if (i >= count) break;
-                body(i);
-                const std::size_t finished = done.fetch_add(1) + 1;
-                if (poll) control.check(first + (last - first) * double(finished) / double(count));
+                body(i, check);
+                ++done;
+                check();
             }
         } catch (...) {
             keep_error();
@@ -55,6 +59,14 @@ void parallel_for(std::size_t count, int threads, const Control& control, double
         // The system gives no more threads: those there are, and this one, do the work.
     }
     work(true);
+    while (!pool.empty() && !stop && done < count) {
+        try {
+            control.check(first + (last - first) * double(done) / double(count));
+        } catch (...) {
+            keep_error();
+        }
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
     pool.clear();
     if (error) std::rethrow_exception(error);
 }
