@@ -320,3 +320,38 @@ def test_a1835_with_its_background_and_exposure_map():
     assert (table["background"] > 0).all()
     exposure = fits.getdata(f"{inputs}/a1835_expmap.fits.gz")
     np.testing.assert_array_equal(fits.getdata("d/contbin_mask.fits", output_verify="ignore") == 1, exposure > 0)
+
+
+def test_a_mask_on_another_grid_is_told_of(capsys):
+    shape = (40, 50)
+    with Path("img.fits").open("wb") as file:
+        write_image(file, cluster_image(shape, 20_000), cluster_header(shape))
+    header = cluster_header(shape)
+    header["CRVAL1P"] += 3
+    with Path("mask.fits").open("wb") as file:
+        write_image(file, np.ones(shape, "i2"), header)
+    assert run(["bin", "img.fits", "-o", "out", "--mask", "mask.fits", "-q"]) == 0
+    assert "the mask lies up to 3 physical pixels beside the image img.fits" in capsys.readouterr().err
+
+
+def test_a_closed_stderr_is_no_failure():
+    write_fits("img.fits", np.full((12, 12), 9, "i2"))
+    program = Path(sysconfig.get_path("scripts")) / "chandra-bin"
+    done = subprocess.run(f"{program} contbin img.fits --sn 6 2>&-", shell=True, check=False, stdout=subprocess.PIPE)
+    assert done.returncode == 0
+    assert Path("contbin_binmap.fits").exists()
+
+
+def test_an_interrupt_ends_a_long_smoothing_within_a_second():
+    write_fits("faint.fits", np.random.default_rng(0).poisson(0.02, (900, 900)).astype("i2"))
+    program = Path(sysconfig.get_path("scripts")) / "chandra-bin"
+    words = [program, "smooth", "gaussian", "faint.fits", "faint.fits", "--sn", "500", "-o", "out.fits"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as run_of_minutes:
+        time.sleep(3)
+        run_of_minutes.send_signal(signal.SIGINT)
+        begin = time.monotonic()
+        _, said = run_of_minutes.communicate(timeout=30)
+    assert run_of_minutes.returncode == 130
+    assert time.monotonic() - begin < 2  # a second, and what a busy machine may add
+    assert "interrupted" in said
+    assert not Path("out.fits").exists()

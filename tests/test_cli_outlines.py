@@ -211,3 +211,36 @@ def test_a_region_beside_the_image(capsys):
     assert call("mask img.fits --exclude far.reg -o mask.fits") == 0
     assert "warning: far.reg: no pixel of img.fits is inside" in capsys.readouterr().err
     assert fits.getdata("mask.fits").all()
+
+
+def test_a_map_of_two_bins_is_no_mask(capsys):
+    data = np.array([[0, 0, 1], [0, 1, 1]])
+    write_fits("two.fits", data.astype("i4"), **COORDS)
+    write_fits("mask.fits", data.astype("u1"), **COORDS)
+    assert call("regions two.fits -o bins") == 0
+    assert listing("bins") == ["xaf_0.reg", "xaf_1.reg"]
+    assert call("regions mask.fits -o outline") == 0
+    assert listing("outline") == ["mask.reg"]
+    assert "taken for a mask" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("binmap")
+def test_no_file_is_two_outputs(capsys):
+    assert call("regions contbin_binmap.fits -o out --all-in-one out/xaf_0.reg") == 2
+    assert "two outputs have this name" in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+@pytest.mark.usefixtures("binmap")
+def test_converted_files_survive_a_new_set():
+    assert call("regions contbin_binmap.fits -o out") == 0
+    assert call("regions contbin_binmap.fits -o out --system icrs --sexagesimal") == 0
+    before = listing("out")
+    assert call("regions contbin_binmap.fits -o out --clobber") == 0
+    assert listing("out") == before
+
+
+@pytest.mark.usefixtures("binmap")
+def test_sexagesimal_pixels_are_refused(capsys):
+    assert call("regions contbin_binmap.fits -o out --sexagesimal") == 2
+    assert "sexagesimal numbers need" in capsys.readouterr().err

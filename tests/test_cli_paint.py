@@ -139,3 +139,11 @@ def test_bad_input_is_one_line_and_no_file(name, capsys):
     assert said in err
     assert err.count("\n") == 1
     assert listing(".") == before
+
+
+def test_a_suffix_cannot_leave_the_folder(capsys):
+    write_fits_results()
+    before = listing(".")
+    assert run(["paint", "-n", "binmap.fits", "-o", "out", "-s", "/../../x.fits"]) == 2
+    assert "the suffix" in capsys.readouterr().err
+    assert listing(".") == before

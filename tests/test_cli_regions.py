@@ -95,3 +95,11 @@ def test_header_of_the_binmap_is_left_alone():
     assert run(["make-region-files", "map.fits"]) == 0
     assert Path("map.fits").read_bytes() == before
     assert fits.getheader("map.fits")["CRVAL1P"] == 3900.5
+
+
+@pytest.mark.parametrize("words", ["-b nan", "-b 0", "-b -1", "-x inf", "-y nan"])
+def test_a_grid_that_is_none(words, capsys):
+    write_fits("map.fits", np.zeros((2, 2), "u1"))
+    assert run(["make-region-files", "map.fits", "-o", "out", *words.split()]) == 1
+    assert "no grid" in capsys.readouterr().err
+    assert not Path("out").exists()

@@ -370,3 +370,15 @@ def test_a_bin_of_negative_counts_is_left_out_of_the_histogram():
     assert np.isnan(bins.sn).any()
     numbers = [int(line.split("\t")[1]) for line in histogram_qdp(bins.sn, "Signal:Noise").splitlines()[3:]]
     assert sum(numbers) == np.count_nonzero(np.isfinite(bins.sn))
+
+
+def test_a_mask_of_numbers_is_refused():
+    counts = np.full((6, 6), 9)
+    with pytest.raises(InputError, match=r"mask must be boolean.*file_mask < 1"):
+        contour_bin(counts, mask=np.ones(counts.shape, dtype=np.int16))
+
+
+@pytest.mark.parametrize("threads", [0, -3, 1.5])
+def test_a_number_of_threads_that_is_none(threads):
+    with pytest.raises(InputError, match="threads is"):
+        contour_bin(np.full((6, 6), 9), threads=threads)

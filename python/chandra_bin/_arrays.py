@@ -33,13 +33,16 @@ def as_image(values: ArrayLike, name: str, dtype: DTypeLike = np.float32,
 
 
 def as_flags(values: ArrayLike | None, name: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """A boolean image of ``shape``; all False for None. Raises `InputError` for anything but booleans or 0 / 1."""
+    """A boolean image of ``shape``; all False for None.
+
+    Raises `InputError` for anything but booleans: 1 means "use" in mask files and would mean "excluded" here.
+    """
     if values is None:
         return np.zeros(shape, dtype=bool)
-    array = as_image(values, name, dtype=np.asanyarray(values).dtype, shape=shape)
-    flags = array.astype(bool)
-    if array.dtype.kind != "b" and not np.array_equal(flags, array):
-        raise InputError(f"{name} must be boolean (True: excluded), or hold only 0 and 1")
+    if np.asanyarray(values).dtype.kind != "b":
+        raise InputError(f"{name} must be boolean, True where it applies, not {np.asanyarray(values).dtype}: "
+                         "of a mask file, where 1 is used, give file_mask < 1")
+    flags: NDArray[np.bool_] = as_image(values, name, dtype=np.bool_, shape=shape)
     return flags
 
 

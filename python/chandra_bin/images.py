@@ -3,6 +3,7 @@
 import gzip
 import io
 import re
+import warnings
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError
+from .errors import ChandraBinWarning, InputError
+from .wcs import ImageCoords
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header
@@ -57,8 +59,6 @@ def read_image(path: Path) -> Image:
     Raises `InputError`, its text one line that begins with the file, for whatever hinders reading, and for pixels
     that are infinite.
     """
-    import warnings
-
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what astropy thinks of other keywords is no concern of the user here
@@ -77,6 +77,7 @@ def read_like(path: Path, image: Image, name: str) -> Image:
     if other.data.shape != image.data.shape:
         raise InputError(f"{path}: the {name} has {_size(other.data.shape)} pixels, "
                          f"the image {image.path} has {_size(image.data.shape)}")
+    _warn_of_another_grid(other, image, name)
     return other
 
 
@@ -110,6 +111,22 @@ def write_image(file: BinaryIO, data: NDArray[Any], header: "Header") -> None:
     file.write(cards.encode("ascii", "replace"))
     file.write(pixels.data.cast("B"))
     file.write(bytes(-pixels.nbytes % _BLOCK))
+
+
+def _warn_of_another_grid(other: Image, image: Image, name: str) -> None:
+    """Warns where both headers have physical coordinates, and their pixels are not in the same places."""
+    ny, nx = image.data.shape
+    corners = []
+    for each in (other, image):
+        coords = ImageCoords(each.header)
+        if coords.physical is None:
+            return
+        corners.append(np.array(coords.image_to_physical([0, nx - 1], [0, ny - 1])))
+    pixel = np.abs(np.diff(corners[1])).max() / max(nx - 1, ny - 1, 1)
+    apart = np.abs(corners[0] - corners[1]).max()
+    if apart > 0.01 * pixel:
+        warnings.warn(f"{other.path}: the {name} lies up to {apart:g} physical pixels beside the image {image.path}",
+                      ChandraBinWarning, stacklevel=3)
 
 
 def _read_open(file: BinaryIO, path: Path) -> Image:

@@ -71,6 +71,8 @@ class Outputs:
         """The file that will be ``path``, open for writing bytes."""
         target = _target(path)
         part = target.parent / f".chandra-bin-{self._token}-{len(self._parts)}.part"
+        if target in self._parts:
+            raise InputError(f"{path}: two outputs have this name; give each its own")
         self._make_folder(target.parent)
         with _as_output_error(path):
             self._parts[target] = part

@@ -183,7 +183,7 @@ def smooth_exposure(counts: ArrayLike, *, exposure: ArrayLike, background: Array
 
 def _check_sn(sn: float) -> None:
     if not (np.isfinite(sn) and sn > 0):
-        raise InputError(f"sn is {sn:g}: a signal-to-noise must be positive")
+        raise InputError(f"sn is {sn:g}: a signal-to-noise must be positive and finite")
 
 
 def _usable(mask: ArrayLike | None, **images: Image) -> NDArray[np.uint8]:

@@ -43,7 +43,7 @@ def run(arguments: Sequence[str]) -> int:
     except CommandError as failure:
         click.echo(failure, err=True)
         return failure.code
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         click.echo("chandra-bin: interrupted", err=True)
         return 130
     except BrokenPipeError:  # the reader of our output went away, which is its right
@@ -52,6 +52,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def main() -> NoReturn:
-    """The entry point; SIGTERM, as batch systems send it, ends a run as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """The entry point; SIGTERM, as batch systems send it, and a closed terminal end a run as Ctrl-C does."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:  # nohup ignores SIGHUP, and is to be obeyed
+            signal.signal(getattr(signal, name), signal.default_int_handler)
+    if sys.stderr is None:  # closed, as daemons have it
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     sys.exit(run(sys.argv[1:]))

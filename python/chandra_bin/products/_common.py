@@ -119,7 +119,7 @@ def excluded_by_regions(image: Image, exclude: Sequence[Path], keep: Sequence[Pa
 def check_counts(image: Image, mask: NDArray[np.int16], constrain: float | None) -> None:
     """Raises `InputError` where every pixel that is used is zero; warns of a constraint that no disc meets."""
     used = image.data[mask > 0]
-    if used.size and not used.any():
+    if used.size and not used.astype(np.float32).any():
         raise InputError(f"{image.path}: all {used.size} pixels that are used are zero; nothing can be binned")
     if constrain is not None and 0 < constrain < 1:
         warnings.warn(f"the constraint is {constrain:g}: below 1, not even a disc meets it", ChandraBinWarning,
@@ -142,6 +142,6 @@ def read_binmap(path: Path) -> tuple[Image, NDArray[np.int32]]:
         broken = values[values != np.rint(values)]
         if broken.size:
             raise InputError(f"{path}: holds {broken[0]:g} where a binmap holds whole bin numbers; give the binmap")
-    if values.size and values.max() > np.iinfo(np.int32).max:
+    if values.size and values.max() >= np.iinfo(np.int32).max:
         raise InputError(f"{path}: holds {values.max():g}, which is no bin number; give the binmap")
     return image, (values if values.dtype.kind == "u" else np.maximum(values, -1)).astype(np.int32)

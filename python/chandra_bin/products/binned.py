@@ -98,14 +98,17 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
         masked = mask_values(pixels, mask, automask, exclude, keep)
         masked[exposures.excluded] = 0
         check_counts(pixels, masked, constrain)
+        behind = read_like_if_given(background, pixels, "background")
+        noise = read_like_if_given(noisemap, pixels, "noise map")
+        contours = read_like_if_given(smoothed, pixels, "smoothed image")
         with about(image):
             bins = contour_bin(
                 pixels.data, sn=sn if counts is None else counts, target="sn" if counts is None else "counts",
                 smooth_sn=smooth_sn, constrain=constrain,
-                background=read_like_if_given(background, pixels, "background"),
+                background=behind,
                 exposure=exposures.image, background_exposure=exposures.background,
-                noise=read_like_if_given(noisemap, pixels, "noise map"),
-                smoothed=read_like_if_given(smoothed, pixels, "smoothed image"),
+                noise=noise,
+                smoothed=contours,
                 mask=masked < 1, seed_only=masked > 1, bin_up=bin_up, scrub=scrub, scrub_large=scrub_large,
                 threads=threads, progress=progress)
             table = bins.table_with(coords)

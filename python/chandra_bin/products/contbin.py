@@ -86,13 +86,15 @@ def contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = 
         masked[exposures.excluded] = 0
         constrain = constrainval if constrainfill else None
         check_counts(counts, masked, constrain)
+        noise = read_like_if_given(noisemap, counts, "noise map")
+        contours = read_like_if_given(smoothed, counts, "smoothed image")
         with about(image):
             bins = contour_bin(
                 counts.data, sn=sn, smooth_sn=smoothsn, constrain=constrain,
                 background=None if background is None else background.data,
                 exposure=exposures.image, background_exposure=exposures.background,
-                noise=read_like_if_given(noisemap, counts, "noise map"),
-                smoothed=read_like_if_given(smoothed, counts, "smoothed image"),
+                noise=noise,
+                smoothed=contours,
                 mask=masked < 1, seed_only=masked > 1, bin_up=binup, scrub=not noscrub, scrub_large=scrublarge,
                 threads=threads, progress=progress)
         masked[bins.use == 0] = 0

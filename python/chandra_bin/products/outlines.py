@@ -161,7 +161,7 @@ def read_coords(path: Path) -> tuple[ImageCoords, tuple[int, int]]:
 
 def _is_mask(values: NDArray[Any]) -> bool:
     """Masks may be of any type, but a map of two bins is of int32."""
-    return values.dtype.newbyteorder("=") != np.int32 and bool(np.isin(values, (0, 1)).all())
+    return values.dtype.newbyteorder("=") != np.int32 and bool(np.isin(values, (0, 1)).all() and values.any())
 
 
 def _check_sexagesimal(sexagesimal: bool, system: str, format: Format) -> None:

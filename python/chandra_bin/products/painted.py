@@ -59,6 +59,8 @@ def paint_table(binmap: Path, table: Path, *, output_dir: Path = Path(), suffix:
 
 def _paint(binmap: Path, quantities: Mapping[str, _Quantity], folder: Path, suffix: str, compress: bool, clobber: bool,
            parameters: Parameters, inputs: Iterable[Path]) -> list[Path]:
+    if _file_name(suffix) != suffix:
+        raise InputError(f"the suffix {suffix!r} holds characters that no file name here has; try _out.fits")
     image, labels = read_binmap(binmap)
     _warn_of_strangers(binmap, labels, quantities)
     files = [folder / (_file_name(name) + suffix + (".gz" if compress else "")) for name in quantities]

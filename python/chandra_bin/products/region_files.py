@@ -5,6 +5,8 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from chandra_bin.boxes import cover_with_boxes, region_texts
 from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.images import Image
@@ -42,6 +44,9 @@ def make_region_files(binmap: Path, *, minx: float | None = None, miny: float | 
             raise InputError("no pixel is in bin 0; bins must be numbered from 0")
         header_x, header_y, header_bin = _grid(image, bin)
     grid = (header_x if minx is None else minx, header_y if miny is None else miny, header_bin)
+    if not np.isfinite(grid).all() or grid[2] <= 0:
+        raise InputError(f"minx {grid[0]:g}, miny {grid[1]:g}, bin {grid[2]:g} are no grid: they must be finite, and "
+                         "bin above 0")
     texts = list(region_texts(boxes, grid[:2], (grid[2], grid[2])))
     if boxes.numbered < len(boxes):
         _warn(f"{binmap}: no pixel is in bin {boxes.numbered}; bins above it get no region file")
