@@ -161,6 +161,10 @@ def test_sets_of_ds9():
         ("circle(1,1,-3)", "line 1: circle: has a length below 0: -3"),
         ("annulus(1,1,3,2)", "line 1: annulus: has an inner radius above the outer one"),
         ("annulus(1,1,1,2,3)", "line 1: annulus: needs 4 numbers, not 5"),
+        ("field()\nrectangle(8,9,3,4)", r"line 2: rectangle: has its corners in the wrong order \(8,9,3,4\)"),
+        ("rectangle(3,9,8,4)", "line 1: rectangle: has its corners in the wrong order"),
+        (DS9 + "image\nrectangle(8,4,3,9)", "line 4: rectangle: has its corners in the wrong order"),
+        ("rotrectangle(3,4,8,9,30)", "line 1: CIAO reads no rotrectangle"),
         ("circle 1", "line 1: circle: needs 3 numbers, not 1"),
         ("circle", "line 1: circle needs its numbers in parentheses"),
         ("ellipse(1,1,2\",3,0)", "line 1: ellipse: has lengths in different units"),
@@ -215,6 +219,37 @@ def test_bad_rows_of_tables(tmp_path, shape, x, message):
                  R=("2D", [[1.0, 2.0]] * 2), ROTANG=("1D", [0.0, 0.0]))
     with pytest.raises(InputError, match=message):
         read_regions(path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "x", "angle", "message"),
+    [("RotRectangle", [1.0, 5.0], 45.0, "row 2: a turned rectangle"), ("Rectangle", [1.0, 5.0], 45.0, "a turned rectangle"),
+     ("Rectangle", [5.0, 1.0], 0.0, "row 2: the rectangle has its corners in the wrong order"),
+     ("!Rectangle", [5.0, 1.0], 0.0, "corners in the wrong order"), ("Circle", [1.0, 5.0], 5.0, "the circle has an angle")],
+)
+def test_rows_that_lose_something(tmp_path, shape, x, angle, message):
+    path = table(tmp_path, X=("2D", [[1.0, 1.0], x]), Y=("2D", [[1.0, 1.0], [1.0, 5.0]]),
+                 SHAPE=("12A", ["point", shape]), R=("2D", [[1.0, 2.0]] * 2), ROTANG=("1D", [0.0, angle]))
+    with pytest.raises(InputError, match=message):
+        read_regions(path)
+
+
+def test_a_rectangle_that_is_not_turned(tmp_path):
+    path = table(tmp_path, X=("2D", [[1.0, 5.0]] * 2), Y=("2D", [[1.0, 7.0]] * 2), SHAPE=("12A", ["RotRectangle", "Field"]),
+                 ROTANG=("1D", [0.0, np.nan]))
+    assert [shape.kind for shape in read_regions(path).shapes] == ["rectangle", "field"]
+
+
+def test_masks_and_conversions_agree_about_rectangles():
+    """Also where an axis of physical coordinates runs backwards, so that the corners change places."""
+    for step in (2.0, -2.0):
+        coords = ImageCoords(fits.Header({"CRVAL1P": 100.0, "CRPIX1P": 10.0, "CDELT1P": step,
+                                          "CRVAL2P": 100.0, "CRPIX2P": 10.0, "CDELT2P": 2.0}))
+        region = parse_regions("rectangle(95,91,106,102)")
+        expected = region_mask(region, coords, (20, 20))
+        assert expected.any()
+        made = convert_region(region, coords, "image")
+        np.testing.assert_array_equal(region_mask(made, coords, (20, 20)), expected)
 
 
 def test_numbers_that_ciao_would_misread(tmp_path):

@@ -152,3 +152,15 @@ def test_converted_files(judge, shared):
     written = region_bytes(region, coords, format="ciao").decode()
     assert written.count("*!") == 2
     np.testing.assert_array_equal(judge(written, coords, (366, 364)), ours)
+
+
+@pytest.mark.parametrize("corners", ["8,9,3,4", "8,4,3,9", "3,9,8,4"])
+def test_rectangles_that_we_refuse_hold_nothing(judge, corners):
+    assert not judge(f"{HEAD}rectangle({corners})\n", image_coords(), SHAPE).any()
+
+
+@pytest.mark.parametrize("text", ["rotrectangle(3,4,8,9,30)", "rectangle(3,4,8,9,30)"])
+def test_ciao_reads_no_turned_rectangles(tmp_path, text):
+    (tmp_path / "a.reg").write_text(f"{HEAD}{text}\n")
+    with pytest.raises(ValueError, match="unable to"):
+        ciao.Region(str(tmp_path / "a.reg"), True)

@@ -25,6 +25,7 @@ from ._shapes import (
     Region,
     Semantics,
     Shape,
+    check_corners,
 )
 
 _SYSTEMS = {
@@ -32,7 +33,7 @@ _SYSTEMS = {
     "galactic": "galactic", "fk4": "fk4", "b1950": "fk4", "ecliptic": "ecliptic",
 }
 _UNKNOWN_SYSTEMS = re.compile(r"(linear|amplifier|detector|wcs[a-z])$")
-_NAMES = {"rotbox": "box", "rotrectangle": "rectangle", "cpanda": "panda"}
+_NAMES = {"rotbox": "box", "cpanda": "panda"}
 _DECORATIONS = {"text", "line", "vector", "ruler", "compass", "projection", "segment", "composite"}
 
 _WORD = re.compile(r"[a-z_][a-z0-9_]*", re.I)
@@ -200,6 +201,8 @@ class _Reader:
             arguments = _TEXT_ARGUMENTS.match(line, end)
             self.decorations.append(self._decoration(kind, number, line[at:]))
             return (arguments.end() if arguments else len(line)), ""
+        if kind == "rotrectangle":
+            self.fail(number, "CIAO reads no rotrectangle: write it as a rotbox or a polygon")
         if kind not in AREAS and kind != "panda":
             self.fail(number, f"unknown shape or coordinate system {found[0]!r}")
         arguments = _ARGUMENTS.match(line, end) or _BARE_ARGUMENTS.match(line, end)
@@ -271,6 +274,11 @@ class _Numbers:
             self.fail(f"has a length below 0: {min(values):g}")
         if kind in ("annulus", "pie") and values[0] > values[1]:
             self.fail(f"has an inner radius above the outer one: {values[0]:g}, {values[1]:g}")
+        if kind == "rectangle" and self._system in PIXEL_SYSTEMS:
+            try:
+                check_corners(points)
+            except InputError as error:
+                self.fail(str(error))
         unit = units.pop() if units else PHYSICAL
         return Shape(kind, points, values, angles, self._system, unit, line=self._line)
 
