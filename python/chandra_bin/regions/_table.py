@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 _NAMES = {"rotbox": "box", "rotrectangle": "rectangle"}
-_TURNED = ("a turned rectangle (ROTANG) means one thing to CIAO, where the corners are those after the turn, and another "
-           "to CFITSIO, where they are those before it: write it as a rotbox or a polygon")
+_TURNED = ("a turned rectangle (ROTANG) means one thing to CIAO, where the corners are those after the turn, and "
+           "another to CFITSIO, where they are those before it: write it as a rotbox or a polygon")
 
 
 def read_table(path: Path) -> Region:
@@ -128,10 +128,11 @@ def _padded(values: list[Floats], width: int) -> Floats:
 def _put_sky(header: "Header", coords: ImageCoords) -> None:
     """The sky of physical coordinates, as keywords of the columns X and Y (1 and 2)."""
     sky = coords.sky
-    if sky is None or coords.physical is None or not np.allclose(sky.wcs.get_pc(), np.eye(2)):
+    if (sky is None or coords.physical is None or coords.physical.turned
+            or not np.allclose(sky.wcs.get_pc(), np.eye(2))):
         return
     header.update(MTYPE2="EQPOS", MFORM2="RA,DEC", RADESYS=sky.wcs.radesys or "ICRS")
-    scale = coords.physical[1]
+    scale = coords.physical.scale
     reference = coords.image_to_physical(*(sky.wcs.crpix - 1))
     step = sky.wcs.get_cdelt() / scale
     for axis in (0, 1):
