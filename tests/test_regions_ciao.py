@@ -11,11 +11,15 @@ from chandra_bin.polygons import trace_polygons
 from chandra_bin.regions import BinTexts, Style, parse_regions, region_bytes, region_mask
 from chandra_bin.wcs import ImageCoords
 from golden_data import read_expected
+from required import absent
 from test_polygon_trace import SPECIAL, binmaps
 from test_rasterize import image_coords
 from test_regions import comb
 
-ciao = pytest.importorskip("sherpa.astro.utils._region", reason="CIAO's region library is missing (tests/judges)")
+try:
+    from sherpa.astro.utils import _region as ciao
+except ImportError as error:
+    absent("ciao", f"CIAO's region library is missing (tests/judges): {error}")
 
 HEAD = "# Region file format: CIAO version 1.0\n"
 
