@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError
+from .errors import InputError, NoImage
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header
@@ -157,7 +157,7 @@ def _first_image(hdus: "HDUList", size: int, path: Path) -> Image:
             seen.append(f"{len(shape)}-D ({_size(shape)})")
     if seen:
         raise InputError(f"{path}: holds no 2-D image, only {', '.join(seen)}; give an image of two axes")
-    raise InputError(f"{path}: holds no image; give a 2-D FITS image (an event file must be binned first)")
+    raise NoImage(f"{path}: holds no image; give a 2-D FITS image (an event file must be binned first)")
 
 
 def _image(hdu: Any, size: int, path: Path) -> Image:
