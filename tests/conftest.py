@@ -1,12 +1,11 @@
 """How many random images the tests try, and where the real data are."""
 
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from golden_data import shared_folder
+from golden_data import SharedFolder, shared_folder
 
 # The kernels are compared with a slow reference: no deadline, and no complaint about slow examples.
 _SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
@@ -21,6 +20,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of real data (README of tests/golden); skips where there is none."""
+def shared() -> SharedFolder:
+    """The folder of real data (README of tests/golden); a file that is not there skips the test."""
     return shared_folder()

@@ -8,27 +8,36 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from astropy.io import fits
 from numpy.typing import NDArray
 
 from reference import contbin_reference as reference
+from required import absent
 
 GOLDEN = Path(__file__).parent / "golden"
 CHECKOUT = Path(__file__).resolve().parents[1]
 OUTSIDE = ("ngc5044", "a1835")  # real data, not kept in the checkout
 
 
-def shared_folder() -> Path:
-    """The folder of real data beside the checkout or $CHANDRA_BIN_SHARED; skips where there is none."""
-    folder = Path(os.environ.get("CHANDRA_BIN_SHARED") or CHECKOUT.parent / "shared")
-    if not folder.is_dir():
-        pytest.skip(f"needs real data: no folder {folder} (set CHANDRA_BIN_SHARED)")
-    return folder
+@dataclass(frozen=True)
+class SharedFolder:
+    """A folder of real data: ``folder / "file"`` is the file's path, and skips the test where there is none."""
+
+    path: Path
+
+    def __truediv__(self, wanted: str) -> Path:
+        if not (self.path / wanted).exists():
+            absent("shared", f"needs real data: no {self.path / wanted} (set CHANDRA_BIN_SHARED)")
+        return self.path / wanted
 
 
-def _folder(name: str) -> Path:
-    return shared_folder() / "contbin" / "golden" if any(word in name for word in OUTSIDE) else GOLDEN
+def shared_folder() -> SharedFolder:
+    """The folder of real data beside the checkout or $CHANDRA_BIN_SHARED."""
+    return SharedFolder(Path(os.environ.get("CHANDRA_BIN_SHARED") or CHECKOUT.parent / "shared"))
+
+
+def _path(name: str, file: str) -> Path:
+    return shared_folder() / f"contbin/golden/{file}" if any(word in name for word in OUTSIDE) else GOLDEN / file
 
 
 def read_cases(kind: str) -> dict[str, dict[str, Any]]:
@@ -40,17 +49,17 @@ def read_cases(kind: str) -> dict[str, dict[str, Any]]:
 def read_image(name: str) -> tuple[NDArray[Any], float]:
     """The pixels as stored (big-endian) and the EXPOSURE keyword (1 where there is none)."""
     name = name.removesuffix(".fits")
-    with fits.open(_folder(name) / "inputs" / f"{name}.fits.gz", memmap=False) as hdus:
+    with fits.open(_path(name, f"inputs/{name}.fits.gz"), memmap=False) as hdus:
         return hdus[0].data.copy(), float(hdus[0].header.get("EXPOSURE", 1))
 
 
 def read_expected(name: str) -> dict[str, NDArray[Any]]:
-    with np.load(_folder(name) / "expected" / f"{name}.npz") as arrays:
+    with np.load(_path(name, f"expected/{name}.npz")) as arrays:
         return dict(arrays)
 
 
 def read_region_files(name: str) -> dict[str, str]:
-    with zipfile.ZipFile(_folder(name) / "expected" / f"regions_{name}.zip") as archive:
+    with zipfile.ZipFile(_path(name, f"expected/regions_{name}.zip")) as archive:
         return {member: archive.read(member).decode() for member in archive.namelist()}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, NoImage
 from chandra_bin.images import product_header, read_image, read_like, write_image
 from files import INPUTS, golden_folder, write_fits
 
@@ -174,3 +174,14 @@ def test_a_real_header_of_900_cards_survives(tmp_path):
     again = read_image(tmp_path / "a.fits")
     assert len(again.header) == len(source.header) - 2  # EXTEND is dropped, CHECKSUM and DATASUM; HISTORY is added
     assert again.header["CRVAL1P"] == source.header["CRVAL1P"]
+
+
+def test_files_without_an_image_have_an_error_of_their_own(tmp_path):
+    """So that event files can be told from damaged ones and from cubes."""
+    fits.BinTableHDU.from_columns([fits.Column("x", "1D", array=[1.0])]).writeto(tmp_path / "events.fits")
+    with pytest.raises(NoImage, match="holds no image"):
+        read_image(tmp_path / "events.fits")
+    fits.PrimaryHDU(np.zeros((2, 2, 2))).writeto(tmp_path / "cube.fits")
+    with pytest.raises(InputError, match="holds no 2-D image") as caught:
+        read_image(tmp_path / "cube.fits")
+    assert not isinstance(caught.value, NoImage)

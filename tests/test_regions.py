@@ -26,7 +26,7 @@ from chandra_bin.regions._format import LONGEST_CIAO_LINE
 from chandra_bin.wcs import ImageCoords
 from golden_data import read_expected, read_region_files
 from test_polygon_trace import SPECIAL, binmaps
-from test_wcs import PHYSICAL, SKY
+from test_wcs import PHYSICAL, SKY, turned_physical
 
 CIAO = "# Region file format: CIAO version 1.0\n"
 DS9 = "# Region file format: DS9 version 4.1\nglobal color=green\n"
@@ -157,10 +157,18 @@ def test_sets_of_ds9():
         ("circle(nan,1,2)", "line 1: circle: cannot read the number 'nan'"),
         ("polygon(1,2,3,4,nan,6)", "line 1: polygon: cannot read the number 'nan'"),
         ("circle(1,1e999,2)", "line 1: circle: the number 1e999 is not finite"),
+        ("point(1,1)\ncircle(10:75:99,-16:21:47,3)", "line 2: circle: the coordinate 10:75:99 has minutes or seconds"),
+        ("circle(10h15m09s,-16d60m47s,3)", "line 1: circle: the coordinate -16d60m47s has minutes or seconds"),
+        ("polygon(1:0:0,2:0:0,1:0:9,2:0:0,1:0:0,2:0:60)", "line 1: polygon: the coordinate 2:0:60 has minutes or"),
+        ("polygon(1:0:0,2:0:0,1:0:9,2.0d,1:0:0,-2:61:0.0)", "line 1: polygon: the coordinate -2:61:0.0 has minutes or"),
         ("circle(1,1)", "line 1: circle: needs 3 numbers, not 2"),
         ("circle(1,1,-3)", "line 1: circle: has a length below 0: -3"),
         ("annulus(1,1,3,2)", "line 1: annulus: has an inner radius above the outer one"),
         ("annulus(1,1,1,2,3)", "line 1: annulus: needs 4 numbers, not 5"),
+        ("field()\nrectangle(8,9,3,4)", r"line 2: rectangle: has its corners in the wrong order \(8,9,3,4\)"),
+        ("rectangle(3,9,8,4)", "line 1: rectangle: has its corners in the wrong order"),
+        (DS9 + "image\nrectangle(8,4,3,9)", "line 4: rectangle: has its corners in the wrong order"),
+        ("rotrectangle(3,4,8,9,30)", "line 1: CIAO reads no rotrectangle"),
         ("circle 1", "line 1: circle: needs 3 numbers, not 1"),
         ("circle", "line 1: circle needs its numbers in parentheses"),
         ("ellipse(1,1,2\",3,0)", "line 1: ellipse: has lengths in different units"),
@@ -215,6 +223,39 @@ def test_bad_rows_of_tables(tmp_path, shape, x, message):
                  R=("2D", [[1.0, 2.0]] * 2), ROTANG=("1D", [0.0, 0.0]))
     with pytest.raises(InputError, match=message):
         read_regions(path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "x", "angle", "message"),
+    [("RotRectangle", [1.0, 5.0], 45.0, "row 2: a turned rectangle"),
+     ("Rectangle", [1.0, 5.0], 45.0, "a turned rectangle"),
+     ("Rectangle", [5.0, 1.0], 0.0, "row 2: the rectangle has its corners in the wrong order"),
+     ("!Rectangle", [5.0, 1.0], 0.0, "corners in the wrong order"),
+     ("Circle", [1.0, 5.0], 5.0, "the circle has an angle")],
+)
+def test_rows_that_lose_something(tmp_path, shape, x, angle, message):
+    path = table(tmp_path, X=("2D", [[1.0, 1.0], x]), Y=("2D", [[1.0, 1.0], [1.0, 5.0]]),
+                 SHAPE=("12A", ["point", shape]), R=("2D", [[1.0, 2.0]] * 2), ROTANG=("1D", [0.0, angle]))
+    with pytest.raises(InputError, match=message):
+        read_regions(path)
+
+
+def test_a_rectangle_that_is_not_turned(tmp_path):
+    path = table(tmp_path, X=("2D", [[1.0, 5.0]] * 2), Y=("2D", [[1.0, 7.0]] * 2),
+                 SHAPE=("12A", ["RotRectangle", "Field"]), ROTANG=("1D", [0.0, np.nan]))
+    assert [shape.kind for shape in read_regions(path).shapes] == ["rectangle", "field"]
+
+
+def test_masks_and_conversions_agree_about_rectangles():
+    """Also where an axis of physical coordinates runs backwards, so that the corners change places."""
+    for step in (2.0, -2.0):
+        coords = ImageCoords(fits.Header({"CRVAL1P": 100.0, "CRPIX1P": 10.0, "CDELT1P": step,
+                                          "CRVAL2P": 100.0, "CRPIX2P": 10.0, "CDELT2P": 2.0}))
+        region = parse_regions("rectangle(95,91,106,102)")
+        expected = region_mask(region, coords, (20, 20))
+        assert expected.any()
+        made = convert_region(region, coords, "image")
+        np.testing.assert_array_equal(region_mask(made, coords, (20, 20)), expected)
 
 
 def test_numbers_that_ciao_would_misread(tmp_path):
@@ -385,6 +426,51 @@ def test_what_cannot_be_written(coords, text, call, message):
 def test_images_that_lack_what_is_asked_for(header, text, message):
     with pytest.raises(InputError, match=message):
         region_mask(parse_regions(text), ImageCoords(fits.Header({"NAXIS1": 364, "NAXIS2": 366, **header})), SHAPE)
+
+
+def test_regions_on_images_turned_against_physical_coordinates(tmp_path):
+    """The pixels whose centres, in physical coordinates, are in the shape; and the same after a conversion."""
+    coords = ImageCoords(turned_physical(30.0, 1.0, LTV1=0.0, LTV2=100.0))
+    x, y = coords.image_to_physical(*np.indices(SHAPE, dtype=float)[::-1])
+    u = (x - 150.3) * np.cos(np.radians(20)) + (y - 80.2) * np.sin(np.radians(20))
+    v = (y - 80.2) * np.cos(np.radians(20)) - (x - 150.3) * np.sin(np.radians(20))
+    inside = {
+        "circle(150.3,80.2,31.7)": np.hypot(x - 150.3, y - 80.2) <= 31.7,
+        "rotbox(150.3,80.2,61.7,20.3,20)": (abs(u) <= 61.7 / 2) & (abs(v) <= 20.3 / 2),
+        "rectangle(120.3,60.2,190.7,101.9)": (x >= 120.3) & (x <= 190.7) & (y >= 60.2) & (y <= 101.9),
+        "sector(150.3,80.2,10,90)": np.arctan2(y - 80.2, x - 150.3) % (2 * np.pi) == np.clip(
+            np.arctan2(y - 80.2, x - 150.3) % (2 * np.pi), np.radians(10), np.radians(90)),
+    }
+    for text, expected in inside.items():
+        region = parse_regions(text)
+        assert 500 < expected.sum() < expected.size
+        np.testing.assert_array_equal(region_mask(region, coords, SHAPE), expected, err_msg=text)
+        in_image = convert_region(region, coords, "image")
+        np.testing.assert_array_equal(region_mask(in_image, coords, SHAPE), expected)
+        for format in ("ciao", "fits"):
+            (tmp_path / format).write_bytes(region_bytes(in_image, coords, format=format, system="physical"))
+            found = region_mask(read_regions(tmp_path / format), coords, SHAPE)
+            assert np.count_nonzero(found != expected) <= 1, text
+    (made,) = convert_region(parse_regions(DS9 + "image\nrectangle(3,4,50,60)"), coords, "physical").shapes
+    assert made.kind == "polygon"
+
+
+def test_the_sky_of_an_image_turned_against_physical_coordinates(coords):
+    text = DS9 + "fk5;circle(198.88,-16.38,0.02)"
+    np.testing.assert_array_equal(region_mask(parse_regions(text), ImageCoords(turned_physical(30.0)), SHAPE),
+                                  region_mask(parse_regions(text), coords, SHAPE))
+    skewed = ImageCoords(turned_physical(30.0, LTM2_2=0.1))
+    with pytest.raises(InputError, match="mirrored or skewed"):
+        region_mask(parse_regions("circle(4000,3800,100)"), skewed, SHAPE)
+
+
+def test_headers_without_the_number_of_pixels(coords):
+    """Those of products: the image's own shape is taken where it is known."""
+    header = fits.Header({key: value for key, value in {**SKY, **PHYSICAL}.items() if not key.startswith("NAXIS")})
+    text = DS9 + "fk5;ellipse(198.88,-16.38,0.02,0.03,20)"
+    np.testing.assert_array_equal(region_mask(parse_regions(text), ImageCoords(header), SHAPE),
+                                  region_mask(parse_regions(text), coords, SHAPE))
+    assert region_bytes(parse_regions(text), ImageCoords(header), format="ciao")
 
 
 def test_texts_cover_nothing(coords):

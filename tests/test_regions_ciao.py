@@ -11,11 +11,15 @@ from chandra_bin.polygons import trace_polygons
 from chandra_bin.regions import BinTexts, Style, parse_regions, region_bytes, region_mask
 from chandra_bin.wcs import ImageCoords
 from golden_data import read_expected
+from required import absent
 from test_polygon_trace import SPECIAL, binmaps
 from test_rasterize import image_coords
 from test_regions import comb
 
-ciao = pytest.importorskip("sherpa.astro.utils._region", reason="CIAO's region library is missing (tests/judges)")
+try:
+    from sherpa.astro.utils import _region as ciao
+except ImportError as error:
+    absent("ciao", f"CIAO's region library is missing (tests/judges): {error}")
 
 HEAD = "# Region file format: CIAO version 1.0\n"
 
@@ -152,3 +156,15 @@ def test_converted_files(judge, shared):
     written = region_bytes(region, coords, format="ciao").decode()
     assert written.count("*!") == 2
     np.testing.assert_array_equal(judge(written, coords, (366, 364)), ours)
+
+
+@pytest.mark.parametrize("corners", ["8,9,3,4", "8,4,3,9", "3,9,8,4"])
+def test_rectangles_that_we_refuse_hold_nothing(judge, corners):
+    assert not judge(f"{HEAD}rectangle({corners})\n", image_coords(), SHAPE).any()
+
+
+@pytest.mark.parametrize("text", ["rotrectangle(3,4,8,9,30)", "rectangle(3,4,8,9,30)"])
+def test_ciao_reads_no_turned_rectangles(tmp_path, text):
+    (tmp_path / "a.reg").write_text(f"{HEAD}{text}\n")
+    with pytest.raises(ValueError, match="unable to"):
+        ciao.Region(str(tmp_path / "a.reg"), True)

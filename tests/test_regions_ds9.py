@@ -14,6 +14,7 @@ from chandra_bin.polygons import trace_polygons
 from chandra_bin.regions import BinTexts, Style, parse_regions, read_regions, region_bytes
 from chandra_bin.wcs import ImageCoords
 from golden_data import read_expected
+from required import absent
 
 IMAGES = {"ngc5044": "contbin/golden/inputs/ngc5044_364x366.fits.gz",
           "msh1552": "data/msh1552/msh1552_flux_2.1-10keV.fits.gz"}
@@ -110,7 +111,7 @@ class DS9:
                 return
             time.sleep(0.5)
         self.close()
-        pytest.skip("DS9 does not answer within a minute")
+        absent("ds9", "DS9 does not answer within a minute")
 
     def _run(self, program, *words):
         return subprocess.run([program, *(["-p"] if program == "xpaset" else []), self.title, *words],
@@ -147,7 +148,7 @@ class DS9:
 def ds9(shared, tmp_path_factory):
     missing = [program for program in ("ds9", "Xvfb", "xpaset", "xpaget") if shutil.which(program) is None]
     if missing:
-        pytest.skip(f"needs {', '.join(missing)} (tests/judges)")
+        absent("ds9", f"needs {', '.join(missing)} (tests/judges)")
     program = DS9(shared / IMAGES["ngc5044"], tmp_path_factory.mktemp("ds9"))
     yield program
     program.close()

@@ -1,5 +1,7 @@
 """Array, physical and sky coordinates of images and event lists."""
 
+import copy
+import pickle
 import threading
 
 import numpy as np
@@ -132,6 +134,73 @@ def test_far_sky_has_no_pixel():
     assert np.isfinite([x[1], y[1]]).all()
 
 
+def turned_physical(degrees, binned=4.0, **changes):
+    """A header whose image is turned against physical coordinates, as LTM and LTV have it."""
+    cosine, sine = np.cos(np.radians(degrees)) / binned, np.sin(np.radians(degrees)) / binned
+    return Header({**SKY, "LTM1_1": cosine, "LTM1_2": sine, "LTM2_1": -sine, "LTM2_2": cosine,
+                   "LTV1": -800.25, "LTV2": 300.5, **changes})
+
+
+@pytest.mark.parametrize("turn", [30.0, 90.0, -135.0])
+def test_turned_physical_coordinates(turn):
+    header = turned_physical(turn)
+    image = ImageCoords(header)
+    x, y = np.array([0.0, 17.5, 300.0]), np.array([3.0, -4.0, 250.0])
+    physical = image.image_to_physical(x, y)
+    ltm = np.array([[header["LTM1_1"], header["LTM1_2"]], [header["LTM2_1"], header["LTM2_2"]]])
+    np.testing.assert_allclose(ltm @ physical + [[header["LTV1"]], [header["LTV2"]]], [x + 1, y + 1], atol=1e-9)
+    np.testing.assert_allclose(image.physical_to_image(*physical), (x, y), atol=1e-9)
+    np.testing.assert_allclose(image.physical_to_sky(*physical), coords().image_to_sky(x, y), rtol=1e-12)
+    np.testing.assert_array_equal(image.image_to_sky(x, y), coords().image_to_sky(x, y))
+
+
+def test_only_diagonals_that_are_there_count():
+    """A quarter turn has no LTM1_1, and that is 0 then, not 1."""
+    image = ImageCoords(Header({"LTM1_2": 0.5, "LTM2_1": -0.5}))
+    assert [float(v) for v in image.image_to_physical(1.0, 5.0)] == [-12.0, 4.0]
+
+
+def test_swapped_axes():
+    """An image whose first axis is the declination."""
+    swapped = {**SKY}
+    for key in ("CTYPE", "CRVAL", "CRPIX", "CDELT"):
+        swapped[f"{key}1"], swapped[f"{key}2"] = SKY[f"{key}2"], SKY[f"{key}1"]
+    image, x, y = ImageCoords(Header(swapped)), np.array([3.0, 200.0]), np.array([40.0, 7.0])
+    for frame in (None, "galactic"):
+        there = image.image_to_sky(x, y, frame)
+        np.testing.assert_allclose(there, coords().image_to_sky(y, x, frame), rtol=1e-13)
+        np.testing.assert_allclose(image.sky_to_image(*there, frame), (x, y), atol=1e-5)
+    assert image.pixel_area_arcsec2 == pytest.approx(coords().pixel_area_arcsec2)
+
+
+def test_headers_without_the_number_of_pixels():
+    header = Header({key: value for key, value in SKY.items() if not key.startswith("NAXIS")})
+    assert ImageCoords(header).ds9_centre == (SKY["CRPIX1"] - 1, SKY["CRPIX2"] - 1)
+    assert ImageCoords(header).with_shape((366, 364)).ds9_centre == coords().ds9_centre
+    assert coords().with_shape((1, 1)).ds9_centre == (181, 182)
+
+
+def test_points_that_a_distortion_cannot_reach_are_nan():
+    """Where astropy's iteration does not converge, and beyond the projection; the others keep their pixels."""
+    sip = {**SKY, "CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 3, "B_ORDER": 3, "A_3_0": 1e-6,
+           "B_0_3": 1e-6}
+    image = ImageCoords(Header(sip))
+    lon, lat = image.image_to_sky([150.0, 120.0], [260.0, 240.0])
+    x, y = image.sky_to_image([lon[0], 203.0, lon[1], 18.0], [lat[0], -20.0, lat[1], 16.0])
+    np.testing.assert_allclose([x[[0, 2]], y[[0, 2]]], [[150, 120], [260, 240]], atol=1e-4)
+    assert np.isnan([x[[1, 3]], y[[1, 3]]]).all()
+    alone = image.sky_to_image(18.0, 16.0)
+    assert np.isnan(alone).all()
+    assert np.shape(alone[0]) == ()
+
+
+@pytest.mark.parametrize("made", [lambda c: pickle.loads(pickle.dumps(c)), copy.copy, copy.deepcopy])
+def test_copies(made):
+    image = coords()
+    expected = image.image_to_sky(3.0, 4.0)
+    np.testing.assert_array_equal(made(image).image_to_sky(3.0, 4.0), expected)
+
+
 @pytest.mark.parametrize(
     ("header", "call", "message"),
     [
@@ -142,7 +211,9 @@ def test_far_sky_has_no_pixel():
         ({"CDELT1P": 4.0}, lambda c: c.physical, "cannot be used"),
         ({**PHYSICAL, "CDELT1P": 0.0}, lambda c: c.physical, "cannot be used"),
         ({"LTM1_1": 0.0}, lambda c: c.physical, "cannot be used"),
-        ({"LTM1_1": 0.7, "LTM1_2": 0.7}, lambda c: c.physical, "turned"),
+        ({"LTM1_2": 0.7, "LTM2_1": -0.7}, lambda c: c.physical.scale, "turned"),
+        ({"LTM1_1": 0.5, "LTM1_2": 0.5, "LTM2_1": 0.5, "LTM2_2": 0.5}, lambda c: c.physical, "cannot be used"),
+        ({}, lambda c: c.ds9_centre, "no sky coordinates"),
         ({**SKY, "CDELT1": 0.0}, lambda c: c.sky, "sky coordinates cannot be used"),
     ],
 )

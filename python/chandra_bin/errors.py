@@ -9,6 +9,10 @@ class InputError(ChandraBinError, ValueError):
     """An input is unusable: its value, its shape, its file."""
 
 
+class NoImage(InputError):  # noqa: N818
+    """A file holds no image, but may hold tables, such as events."""
+
+
 class ChandraBinWarning(UserWarning):
     """The result is right, but perhaps not what was meant."""
 

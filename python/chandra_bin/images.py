@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ChandraBinWarning, InputError
+from .errors import ChandraBinWarning, InputError, NoImage
 from .wcs import ImageCoords
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _first_image(hdus: "HDUList", size: int, path: Path) -> Image:
             seen.append(f"{len(shape)}-D ({_size(shape)})")
     if seen:
         raise InputError(f"{path}: holds no 2-D image, only {', '.join(seen)}; give an image of two axes")
-    raise InputError(f"{path}: holds no image; give a 2-D FITS image (an event file must be binned first)")
+    raise NoImage(f"{path}: holds no image; give a 2-D FITS image (an event file must be binned first)")
 
 
 def _image(hdu: Any, size: int, path: Path) -> Image:

@@ -65,16 +65,20 @@ def rasterize(polygons: Polygons, shape: tuple[int, int]) -> NDArray[np.int32]:
 
     A pixel belongs to a polygon where its centre lies inside or on an edge; inside is where an odd number of
     rings is, so that a ring in a ring is a hole. ``rasterize(trace_polygons(binmap), binmap.shape)`` is
-    ``binmap``, with -1 for every label below 0.
+    ``binmap``, with -1 for every label below 0. Raises `InputError` for points that are not finite and for offsets
+    that do not fit.
     """
     if len(shape) != 2 or min(shape) < 0:
         raise InputError(f"shape must be (ny, nx), not {shape}")
     image = np.full(shape, -1, np.int32)
-    rasterize_polygons(
-        np.ascontiguousarray(polygons.points, np.float64),
-        np.ascontiguousarray(polygons.ring_offsets, np.int64),
-        np.ascontiguousarray(polygons.polygon_offsets, np.int64),
-        np.ascontiguousarray(polygons.labels, np.int32),
-        0.0, 1.0, 0.0, 1.0, image,
-    )
+    try:
+        rasterize_polygons(
+            np.ascontiguousarray(polygons.points, np.float64),
+            np.ascontiguousarray(polygons.ring_offsets, np.int64),
+            np.ascontiguousarray(polygons.polygon_offsets, np.int64),
+            np.ascontiguousarray(polygons.labels, np.int32),
+            0.0, 1.0, 0.0, 1.0, image,
+        )
+    except ValueError as error:
+        raise InputError(f"the polygons cannot be used: {error}") from None
     return image

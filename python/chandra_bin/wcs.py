@@ -45,6 +45,26 @@ _DS9_FRAMES = {
 }
 
 
+@dataclass(frozen=True, eq=False)
+class Physical:
+    """Physical coordinates of an image: physical = offset + matrix @ array, all of them (x, y)."""
+
+    offset: Floats
+    matrix: Floats
+
+    @property
+    def turned(self) -> bool:
+        """Whether an axis of the image is no axis of physical coordinates."""
+        return bool(self.matrix[0, 1] or self.matrix[1, 0])
+
+    @property
+    def scale(self) -> Floats:
+        """Physical pixels a pixel along x and y. Raises `InputError` where the axes are turned."""
+        if self.turned:
+            raise InputError("the header's physical coordinates are turned against the image (LTM1_2, LTM2_1)")
+        return self.matrix.diagonal()
+
+
 @dataclass(frozen=True)
 class ImageCoords:
     """The coordinate systems that an image's header defines. May be shared by threads."""
@@ -78,30 +98,46 @@ class ImageCoords:
             made[f"NAXIS{axis}"] = round(2 * float(made.get(f"CRPIX{axis}", 1)))
         return cls(made)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"header": self.header}  # the rest is made anew, and cannot be pickled
+
+    def with_shape(self, shape: tuple[int, int]) -> "ImageCoords":
+        """The coordinates of an image of (ny, nx) pixels, for headers that do not say how many there are."""
+        if "NAXIS1" in self.header and "NAXIS2" in self.header:
+            return self
+        header = self.header.copy()
+        header["NAXIS1"], header["NAXIS2"] = shape[1], shape[0]
+        return ImageCoords(header)
+
     @cached_property
-    def physical(self) -> tuple[Floats, Floats] | None:
-        """(offset, scale), each (x, y): physical = offset + scale * array. None where the header has none."""
+    def physical(self) -> "Physical | None":
+        """How physical coordinates follow from array coordinates. None where the header has none."""
         header = self.header
         try:
             if "CDELT1P" in header or "CRVAL1P" in header:
                 crval = [float(header[f"CRVAL{n}P"]) for n in (1, 2)]
                 crpix = [float(header.get(f"CRPIX{n}P", 0.5)) for n in (1, 2)]
                 scale = [float(header.get(f"CDELT{n}P", 1.0)) for n in (1, 2)]
-                offset = [crval[i] + (1.0 - crpix[i]) * scale[i] for i in (0, 1)]
-            elif "LTM1_1" in header or "LTV1" in header:
-                if float(header.get("LTM1_2", 0.0)) != 0 or float(header.get("LTM2_1", 0.0)) != 0:
-                    raise InputError("the header's physical coordinates are turned (LTM1_2, LTM2_1)")
-                ltm = [float(header.get(f"LTM{n}_{n}", 1.0)) for n in (1, 2)]
+                offset = np.array([crval[i] + (1.0 - crpix[i]) * scale[i] for i in (0, 1)])
+                matrix = np.diag(scale)
+            elif any(key in header for key in ("LTM1_1", "LTM1_2", "LTM2_1", "LTV1")):
+                across = [float(header.get(key, 0.0)) for key in ("LTM1_2", "LTM2_1")]
+                ltm = [float(header.get(f"LTM{n}_{n}", 0.0 if any(across) else 1.0)) for n in (1, 2)]
                 ltv = [float(header.get(f"LTV{n}", 0.0)) for n in (1, 2)]
-                scale = [1.0 / m for m in ltm]
-                offset = [(1.0 - ltv[i]) / ltm[i] for i in (0, 1)]
+                if any(across):
+                    matrix = np.linalg.inv([[ltm[0], across[0]], [across[1], ltm[1]]])
+                    offset = matrix @ (1.0 - np.array(ltv))
+                else:
+                    matrix = np.diag([1.0 / m for m in ltm])
+                    offset = np.array([(1.0 - ltv[i]) / ltm[i] for i in (0, 1)])
             else:
                 return None
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise InputError(f"the header's physical coordinates cannot be used: {error}") from None
-        if not np.isfinite([*offset, *scale]).all() or 0 in scale:
-            raise InputError(f"the header's physical coordinates cannot be used: scale {scale}, offset {offset}")
-        return np.array(offset), np.array(scale)
+        if not (np.isfinite(offset).all() and np.isfinite(matrix).all()) or np.linalg.det(matrix) == 0:
+            raise InputError(f"the header's physical coordinates cannot be used: scale {matrix.diagonal().tolist()}, "
+                             f"offset {offset.tolist()}")
+        return Physical(offset, matrix)
 
     @property
     def sky(self) -> "WCS | None":
@@ -135,12 +171,14 @@ class ImageCoords:
         except Exception as error:
             raise InputError(f"the header's sky coordinates cannot be used: {error}") from error
 
-    def _need_sky(self) -> "WCS":
+    def need_sky(self) -> "WCS":
+        """The celestial WCS; `InputError` where the header has none."""
         if self.sky is None:
             raise InputError("the header has no sky coordinates (CTYPE1, CRVAL1, ...)")
         return self.sky
 
-    def _need_physical(self) -> tuple[Floats, Floats]:
+    def need_physical(self) -> Physical:
+        """What `physical` is; `InputError` where the header has none."""
         if self.physical is None:
             raise InputError("the header has no physical coordinates (CRVAL1P ... or LTV1, LTM1_1)")
         return self.physical
@@ -150,7 +188,7 @@ class ImageCoords:
         """The astropy frame of the image's own sky coordinates."""
         from astropy.wcs.utils import wcs_to_celestial_frame
 
-        return wcs_to_celestial_frame(self._need_sky())
+        return wcs_to_celestial_frame(self.need_sky())
 
     @cached_property
     def mjd(self) -> float:
@@ -167,19 +205,31 @@ class ImageCoords:
 
     def image_to_physical(self, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
         """Array to physical coordinates. Raises `InputError` where the header has none."""
-        offset, scale = self._need_physical()
-        return offset[0] + scale[0] * np.asarray(x, float), offset[1] + scale[1] * np.asarray(y, float)
+        physical = self.need_physical()
+        x, y, offset = np.asarray(x, float), np.asarray(y, float), physical.offset
+        if physical.turned:
+            (xx, xy), (yx, yy) = physical.matrix
+            return offset[0] + xx * x + xy * y, offset[1] + yx * x + yy * y
+        scale = physical.scale
+        return offset[0] + scale[0] * x, offset[1] + scale[1] * y
 
     def physical_to_image(self, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
         """Physical to array coordinates. Raises `InputError` where the header has none."""
-        offset, scale = self._need_physical()
-        return (np.asarray(x, float) - offset[0]) / scale[0], (np.asarray(y, float) - offset[1]) / scale[1]
+        physical = self.need_physical()
+        x, y = np.asarray(x, float) - physical.offset[0], np.asarray(y, float) - physical.offset[1]
+        if physical.turned:
+            (xx, xy), (yx, yy) = np.linalg.inv(physical.matrix)
+            return xx * x + xy * y, yx * x + yy * y
+        scale = physical.scale
+        return x / scale[0], y / scale[1]
 
     def image_to_sky(
         self, x: ArrayLike, y: ArrayLike, frame: str | None = None
     ) -> tuple[Floats, Floats]:
         """Array coordinates to longitude and latitude in degrees, in ``frame`` (None: the own one)."""
-        lon, lat = self._need_sky().all_pix2world(np.asarray(x, float), np.asarray(y, float), 0)
+        sky = self.need_sky()
+        world = sky.all_pix2world(np.asarray(x, float), np.asarray(y, float), 0)
+        lon, lat = world[sky.wcs.lng], world[sky.wcs.lat]
         return convert_frame(lon, lat, self.frame, self._frame(frame), self.mjd)
 
     def sky_to_image(
@@ -187,11 +237,16 @@ class ImageCoords:
     ) -> tuple[Floats, Floats]:
         """Longitude and latitude in degrees, in ``frame`` (None: the image's own), to array coordinates.
 
-        NaN where the sky does not reach the image (more than 90 degrees from the tangent point).
+        NaN where the sky does not reach the image (more than 90 degrees from the tangent point), and where the
+        image's distortion has no inverse.
         """
-        sky = self._need_sky()
-        x, y = sky.all_world2pix(*convert_frame(lon, lat, self._frame(frame), self.frame, self.mjd), 0)
-        return x, y
+        sky = self.need_sky()
+        lon, lat = convert_frame(lon, lat, self._frame(frame), self.frame, self.mjd)
+        world = (lon, lat) if sky.wcs.lng < sky.wcs.lat else (lat, lon)
+        if not sky.has_distortion:
+            x, y = sky.wcs_world2pix(*world, 0)
+            return x, y
+        return _undistorted(sky, *world)
 
     def physical_to_sky(
         self, x: ArrayLike, y: ArrayLike, frame: str | None = None
@@ -219,8 +274,16 @@ class ImageCoords:
 
     @property
     def ds9_centre(self) -> tuple[float, float]:
-        """Array coordinates of the point where DS9 takes the one scale and the one north of an image."""
-        return self.header["NAXIS1"] / 2 - 1, self.header["NAXIS2"] / 2 - 1
+        """Array coordinates of the point where DS9 takes the one scale and the one north of an image.
+
+        The reference pixel of the sky where the header does not say how many pixels there are (see `with_shape`).
+        """
+        try:
+            size = self.header["NAXIS1"], self.header["NAXIS2"]
+        except KeyError:
+            x, y = self.need_sky().wcs.crpix - 1
+            return float(x), float(y)
+        return size[0] / 2 - 1, size[1] / 2 - 1
 
     @property
     def lower_left_edge(self) -> tuple[float, float]:
@@ -233,10 +296,30 @@ class ImageCoords:
         """Area of a pixel on the sky at the reference point, in arcsec^2."""
         from astropy.wcs.utils import proj_plane_pixel_area
 
-        return float(proj_plane_pixel_area(self._need_sky())) * 3600.0**2
+        return float(proj_plane_pixel_area(self.need_sky())) * 3600.0**2
 
     def _frame(self, name: str | None) -> Any:
         return self.frame if name is None else sky_frame(name)
+
+
+def _undistorted(sky: "WCS", first: Floats, second: Floats) -> tuple[Floats, Floats]:
+    """The pixels of a WCS with a distortion, found step by step; NaN where there are none."""
+    from astropy.wcs import NoConvergence
+
+    first, second = np.broadcast_arrays(first, second)
+    pixels = np.full((first.size, 2), np.nan)
+    # Those beyond the projection would end the search for all.
+    reached = np.isfinite(sky.wcs_world2pix(first.ravel(), second.ravel(), 0)).all(axis=0)
+    if reached.any():
+        try:
+            found = np.column_stack(sky.all_world2pix(first.ravel()[reached], second.ravel()[reached], 0))
+        except NoConvergence as error:
+            found = np.array(error.best_solution, float)
+            for lost in (error.divergent, error.slow_conv):
+                if lost is not None:
+                    found[lost] = np.nan
+        pixels[reached] = found
+    return pixels[:, 0].reshape(first.shape), pixels[:, 1].reshape(first.shape)
 
 
 def sky_frame(name: str) -> Any:

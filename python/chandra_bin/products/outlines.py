@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import ChandraBinWarning, InputError, NoImage
 from chandra_bin.images import product_header, read_image, write_image
 from chandra_bin.outputs import Outputs
 from chandra_bin.polygons import Polygons, trace_polygons
@@ -143,9 +143,8 @@ def read_coords(path: Path) -> tuple[ImageCoords, tuple[int, int]]:
     try:
         image = read_image(path)
         return ImageCoords(image.header), cast(tuple[int, int], image.data.shape)
-    except InputError as error:
-        if "holds no image" not in str(error):
-            raise
+    except NoImage:
+        pass
     from astropy.io import fits
 
     with warnings.catch_warnings():

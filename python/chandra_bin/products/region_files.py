@@ -64,7 +64,7 @@ def _grid(image: Image, bin: float | None) -> tuple[float, float, float]:
     if coords.physical is None:
         logger.info("the header has no physical coordinates: minx, miny and bin are 0, 0 and 1 where not given")
         return 0.0, 0.0, 1.0 if bin is None else bin
-    scale_x, scale_y = coords.physical[1]
+    scale_x, scale_y = coords.physical.scale
     if bin is None and abs(scale_x - scale_y) > 1e-9 * abs(scale_x):
         raise InputError(f"pixels are {scale_x:g} x {scale_y:g} in physical coordinates: give --bin")
     return (*coords.lower_left_edge, float(scale_x) if bin is None else bin)

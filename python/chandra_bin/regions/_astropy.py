@@ -23,9 +23,8 @@ def to_astropy(region: Region, coords: ImageCoords, *, sky: bool = False) -> lis
             for component in pixels.components]
     if not sky:
         return made
-    if coords.sky is None:
-        raise InputError("the header has no sky coordinates (CTYPE1, CRVAL1, ...)")
-    return [one.to_sky(coords.sky) for one in made]
+    sky_coords = coords.need_sky()
+    return [one.to_sky(sky_coords) for one in made]
 
 
 def from_astropy(objects: Iterable[Any], coords: ImageCoords | None = None) -> Region:

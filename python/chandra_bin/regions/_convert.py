@@ -83,6 +83,8 @@ def convert_shapes(shapes: list[Shape], coords: ImageCoords, system: str, format
                    to_format: Format = "ciao", source: str = "the region") -> list[Shape]:
     """Shapes of a file of ``format`` in ``system``, for a reader of ``to_format``."""
     rules = cache(lambda of_format, frame: SkyRule.of(coords, of_format, frame))
+    given = shapes
+    shapes = [_turned_rectangle(shape, coords) for shape in shapes]
     in_image = _each_system(shapes, lambda x, y, of: _points_to_image(coords, x, y, of))
     measured = []
     for shape, points in zip(shapes, in_image, strict=True):
@@ -94,7 +96,7 @@ def convert_shapes(shapes: list[Shape], coords: ImageCoords, system: str, format
                            lambda x, y, of: _points_from_image(coords, x, y, of))
     unit = DEGREES if system not in PIXEL_SYSTEMS else system
     converted = []
-    for original, shape, points in zip(shapes, measured, targets, strict=True):
+    for original, shape, points in zip(given, measured, targets, strict=True):
         if original is EVERYWHERE:
             converted.append(original)
         elif (original.system == system and (original.unit == unit or not original.lengths)
@@ -153,10 +155,12 @@ def _measured_in_image(shape: Shape, points: Floats, coords: ImageCoords, format
     frame = None if shape.system in PIXEL_SYSTEMS else _frame(shape.system)
     lengths, angles = shape.lengths, shape.angles
     if lengths and shape.unit != IMAGE:
-        per_pixel = rules(format, frame).scale if shape.unit == DEGREES else _physical_scale(coords)
+        per_pixel = rules(format, frame).scale if shape.unit == DEGREES else _physical_rule(coords)[0]
         lengths = tuple(length / per_pixel for length in lengths)
     if angles and shape.system not in PIXEL_SYSTEMS:
         angles = rules(format, frame).in_image(angles)
+    elif angles and shape.system == PHYSICAL and _is_turned(coords):
+        angles = tuple(angle - _physical_rule(coords)[1] for angle in angles)
     if shape.kind == "rectangle":
         points = np.array([points.min(axis=0), points.max(axis=0)])
     return replace(shape, points=points, lengths=lengths, angles=angles, unit=IMAGE)
@@ -166,10 +170,12 @@ def _measured_in(shape: Shape, points: Floats, coords: ImageCoords, format: Form
     """A shape of `_measured_in_image` in its new system and unit, with its points converted."""
     if shape.system == IMAGE:
         return replace(shape, points=points)
-    if shape.system == PHYSICAL:
-        per_pixel = _physical_scale(coords) if shape.lengths else 1.0
-        return replace(shape, points=points, lengths=tuple(length * per_pixel for length in shape.lengths))
-    if shape.kind == "rectangle":  # its sides do not follow the sky's
+    turned = shape.system == PHYSICAL and _is_turned(coords)
+    if shape.system == PHYSICAL and not (turned and shape.kind == "rectangle"):
+        per_pixel, turn = _physical_rule(coords) if shape.lengths or (shape.angles and turned) else (1.0, 0.0)
+        return replace(shape, points=points, lengths=tuple(length * per_pixel for length in shape.lengths),
+                       angles=tuple((angle + turn) % 360 for angle in shape.angles) if turn else shape.angles)
+    if shape.kind == "rectangle":  # its sides do not follow those axes
         (x0, y0), (x1, y1) = shape.points
         corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
         return replace(shape, kind="polygon", points=points_from_array(coords, corners, shape.system))
@@ -180,14 +186,30 @@ def _measured_in(shape: Shape, points: Floats, coords: ImageCoords, format: Form
                    angles=rule.in_sky(shape.angles))
 
 
-def _physical_scale(coords: ImageCoords) -> float:
-    """Physical pixels a pixel, where both axes agree."""
-    if coords.physical is None:
-        raise InputError("the image has no physical coordinates (CRVAL1P ... or LTV1, LTM1_1)")
-    x, y = coords.physical[1]
-    if x <= 0 or abs(x - y) > 1e-6 * x:
-        raise InputError(f"pixels are {x:g} x {y:g} in physical coordinates: lengths and angles have no single meaning")
-    return float(x)
+def _is_turned(coords: ImageCoords) -> bool:
+    return coords.physical is not None and coords.physical.turned
+
+
+def _turned_rectangle(shape: Shape, coords: ImageCoords) -> Shape:
+    """A rectangle of physical coordinates whose sides do not follow the image's, as polygon; else the shape itself."""
+    if shape.kind != "rectangle" or shape.system != PHYSICAL or not _is_turned(coords):
+        return shape
+    (x0, y0), (x1, y1) = shape.points
+    return replace(shape, kind="polygon", points=np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
+
+
+def _physical_rule(coords: ImageCoords) -> tuple[float, float]:
+    """Physical pixels a pixel, and the physical angle of the image's +x, where all directions agree."""
+    physical = coords.need_physical()
+    (xx, xy), (yx, yy) = physical.matrix
+    if not physical.turned and (xx <= 0 or abs(xx - yy) > 1e-6 * xx):
+        raise InputError(f"pixels are {xx:g} x {yy:g} in physical coordinates: lengths and angles have no single "
+                         "meaning")
+    scale = math.hypot(xx, yx)
+    if abs(xx - yy) > 1e-6 * scale or abs(xy + yx) > 1e-6 * scale:
+        raise InputError("physical coordinates are mirrored or skewed (LTM1_1, LTM1_2 ...): lengths and angles have no "
+                         "single meaning")
+    return float(scale), math.degrees(math.atan2(yx, xx))
 
 
 def _where(shape: Shape) -> str:

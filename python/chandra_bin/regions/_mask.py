@@ -25,16 +25,19 @@ def region_mask(region: Region, coords: ImageCoords, shape: tuple[int, int]) -> 
     """
     if not any(True for _ in region.areas):
         raise InputError(f"{region.source}: holds no shape that covers pixels")
-    physical = coords.physical is not None and all(
-        area.system == PHYSICAL and (area.unit == PHYSICAL or not area.lengths) for area in region.areas
-    )
-    if physical and coords.physical is not None:
-        offset, scale = coords.physical
+    physical = None
+    if all(area.system == PHYSICAL and (area.unit == PHYSICAL or not area.lengths) for area in region.areas):
+        physical = coords.physical
+    if physical is not None and not physical.turned:
+        offset, scale = physical.offset, physical.scale
         axes = (float(offset[0]), float(scale[0]), float(offset[1]), float(scale[1]))
     else:
-        region = convert_region(region, coords, IMAGE)
+        region = convert_region(region, coords.with_shape(shape), IMAGE)
         axes = (1.0, 1.0, 1.0, 1.0)
-    mask = _mask(region, axes, shape)
+    try:
+        mask = _mask(region, axes, shape)
+    except ValueError as error:  # numbers beyond those that the kernel takes
+        raise InputError(f"{region.source}: {error}") from None
     if region.other is not None:
         different = np.count_nonzero(mask != _mask(region.other, axes, shape))
         if different:

@@ -25,6 +25,7 @@ from ._shapes import (
     Region,
     Semantics,
     Shape,
+    check_corners,
 )
 
 _SYSTEMS = {
@@ -32,7 +33,7 @@ _SYSTEMS = {
     "galactic": "galactic", "fk4": "fk4", "b1950": "fk4", "ecliptic": "ecliptic",
 }
 _UNKNOWN_SYSTEMS = re.compile(r"(linear|amplifier|detector|wcs[a-z])$")
-_NAMES = {"rotbox": "box", "rotrectangle": "rectangle", "cpanda": "panda"}
+_NAMES = {"rotbox": "box", "cpanda": "panda"}
 _DECORATIONS = {"text", "line", "vector", "ruler", "compass", "projection", "segment", "composite"}
 
 _WORD = re.compile(r"[a-z_][a-z0-9_]*", re.I)
@@ -200,6 +201,8 @@ class _Reader:
             arguments = _TEXT_ARGUMENTS.match(line, end)
             self.decorations.append(self._decoration(kind, number, line[at:]))
             return (arguments.end() if arguments else len(line)), ""
+        if kind == "rotrectangle":
+            self.fail(number, "CIAO reads no rotrectangle: write it as a rotbox or a polygon")
         if kind not in AREAS and kind != "panda":
             self.fail(number, f"unknown shape or coordinate system {found[0]!r}")
         arguments = _ARGUMENTS.match(line, end) or _BARE_ARGUMENTS.match(line, end)
@@ -271,6 +274,11 @@ class _Numbers:
             self.fail(f"has a length below 0: {min(values):g}")
         if kind in ("annulus", "pie") and values[0] > values[1]:
             self.fail(f"has an inner radius above the outer one: {values[0]:g}, {values[1]:g}")
+        if kind == "rectangle" and self._system in PIXEL_SYSTEMS:
+            try:
+                check_corners(points)
+            except InputError as error:
+                self.fail(str(error))
         unit = units.pop() if units else PHYSICAL
         return Shape(kind, points, values, angles, self._system, unit, line=self._line)
 
@@ -321,6 +329,8 @@ class _Numbers:
                     return points
             elif all(word.count(":") == 2 for word in words):
                 return self._sexagesimal_points(words)
+        except InputError:
+            raise
         except ValueError:
             pass
         return np.array([self._position(words[i], words[i + 1]) for i in range(0, len(words), 2)])
@@ -328,6 +338,9 @@ class _Numbers:
     def _sexagesimal_points(self, words: list[str]) -> Floats:
         """Many hh:mm:ss,dd:mm:ss at once."""
         fields = np.array(":".join(words).split(":"), dtype=float).reshape(-1, 2, 3)
+        too_large = (fields[:, :, 1:] >= 60).any(axis=2).ravel()
+        if too_large.any():
+            self._fail_minutes(words[int(too_large.argmax())])
         values = np.abs(fields) @ [1, 1 / 60, 1 / 3600]
         signs = np.where([word.startswith("-") for word in words], -1, 1).reshape(-1, 2)
         self._enter_sky()
@@ -340,6 +353,8 @@ class _Numbers:
             if sexagesimal:
                 self._enter_sky()
                 sign, *parts = sexagesimal.groups()
+                if max(float(parts[1]), float(parts[2])) >= 60:
+                    self._fail_minutes(word)
                 value = sum(float(part) / base for part, base in zip(parts, (1, 60, 3600), strict=True))
                 in_hours = not values and (":" in word or "h" in word.lower())
                 values.append((-value if sign == "-" else value) * (self._hours() if in_hours else 1))
@@ -354,6 +369,9 @@ class _Numbers:
                 self.fail(f"cannot read the coordinate {word!r}")
             values.append(value)
         return values[0], values[1]
+
+    def _fail_minutes(self, word: str) -> NoReturn:
+        self.fail(f"the coordinate {word} has minutes or seconds that are not below 60")
 
     def _enter_sky(self) -> None:
         """Sky coordinates in a file of pixels are in the frame of the image, as CIAO reads them."""

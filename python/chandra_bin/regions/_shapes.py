@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin.errors import InputError
+
 Floats = NDArray[np.float64]
 Semantics = Literal["ciao", "ds9"]
 Format = Literal["ciao", "ds9", "fits"]
@@ -73,6 +75,17 @@ class Shape:
     def complemented(self) -> "Shape":
         """Its other side."""
         return replace(self, complement=not self.complement)
+
+
+def check_corners(points: Floats) -> None:
+    """Raises `InputError` for a rectangle of pixel coordinates that is not given as lower left, upper right.
+
+    CIAO reads it, and finds no pixel in it; after a conversion, which orders corners, there would be some.
+    """
+    (x0, y0), (x1, y1) = points.tolist()
+    if x0 > x1 or y0 > y1:
+        raise InputError(f"has its corners in the wrong order ({x0:g},{y0:g},{x1:g},{y1:g}), so that CIAO finds no "
+                         "pixel in it: give the lower left one first, then the upper right one")
 
 
 Component = tuple[Shape, ...]

@@ -9,12 +9,14 @@ import numpy as np
 from chandra_bin.errors import InputError
 from chandra_bin.wcs import ImageCoords
 
-from ._shapes import AREAS, PHYSICAL, Component, Floats, Region, Shape
+from ._shapes import AREAS, PHYSICAL, Component, Floats, Region, Shape, check_corners
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 _NAMES = {"rotbox": "box", "rotrectangle": "rectangle"}
+_TURNED = ("a turned rectangle (ROTANG) means one thing to CIAO, where the corners are those after the turn, and "
+           "another to CFITSIO, where they are those before it: write it as a rotbox or a polygon")
 
 
 def read_table(path: Path) -> Region:
@@ -70,10 +72,18 @@ def _shape(row: dict[str, Any], number: int) -> Shape:
         points = points[: need.points]
     lengths = _values(row, "R", need.lengths, name)
     angles = _values(row, "ROTANG", need.angles, name, optional=kind == "box")
+    turned = np.nan_to_num(np.atleast_1d(row.get("ROTANG", [])).astype(float))
+    if not need.angles and turned.any():
+        raise InputError(_TURNED if kind == "rectangle" else f"the {name} has an angle (ROTANG), and nobody turns it")
     if not np.isfinite([*points.ravel(), *lengths, *angles]).all() or len(points) < need.points:
         raise InputError(f"the {name} lacks a number")
     if min(lengths, default=0) < 0:
         raise InputError(f"the {name} has a length below 0")
+    if kind == "rectangle":
+        try:
+            check_corners(points)
+        except InputError as error:
+            raise InputError(f"the {name} {error}") from None
     return Shape(kind, points, lengths, angles, PHYSICAL, PHYSICAL, complement, line=number)
 
 
@@ -118,10 +128,11 @@ def _padded(values: list[Floats], width: int) -> Floats:
 def _put_sky(header: "Header", coords: ImageCoords) -> None:
     """The sky of physical coordinates, as keywords of the columns X and Y (1 and 2)."""
     sky = coords.sky
-    if sky is None or coords.physical is None or not np.allclose(sky.wcs.get_pc(), np.eye(2)):
+    if (sky is None or coords.physical is None or coords.physical.turned
+            or not np.allclose(sky.wcs.get_pc(), np.eye(2))):
         return
     header.update(MTYPE2="EQPOS", MFORM2="RA,DEC", RADESYS=sky.wcs.radesys or "ICRS")
-    scale = coords.physical[1]
+    scale = coords.physical.scale
     reference = coords.image_to_physical(*(sky.wcs.crpix - 1))
     step = sky.wcs.get_cdelt() / scale
     for axis in (0, 1):

@@ -17,6 +17,9 @@ using Index = std::ptrdiff_t;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
+// Coordinates and lengths are below this: squares and differences stay finite, and whole pixels are told apart.
+constexpr double kFarthest = 1e15;
+
 // Pixels [begin, end) along one axis.
 struct Range {
     Index begin, end;
@@ -296,6 +299,10 @@ void require(bool condition, const std::string& message) {
     if (!condition) throw std::invalid_argument(message);
 }
 
+bool are_near(std::span<const double> values) {
+    return std::all_of(values.begin(), values.end(), [](double v) { return std::abs(v) < kFarthest; });
+}
+
 void check_shape(std::uint8_t kind, std::span<const double> params) {
     require(kind < kShapeKinds, "unknown kind of shape " + std::to_string(kind));
     const ParamRule& rule = kParamRules[kind];
@@ -309,6 +316,7 @@ void check_shape(std::uint8_t kind, std::span<const double> params) {
     }
     require(std::all_of(params.begin(), params.end(), [](double v) { return std::isfinite(v); }),
             "a " + name + " has a number that is not finite");
+    require(are_near(params), "a " + name + " has a number of 1e15 or more");
     const auto lengths = params.subspan(rule.first_length, rule.last_length - rule.first_length);
     require(std::all_of(lengths.begin(), lengths.end(), [](double v) { return v >= 0; }), "a " + name + " has a length below 0");
     if (ShapeKind(kind) == ShapeKind::annulus || ShapeKind(kind) == ShapeKind::pie) {
@@ -323,7 +331,9 @@ void check_offsets(std::span<const std::int64_t> offsets, std::size_t end, const
 }
 
 void check_axis(const Axis& axis) {
-    require(std::isfinite(axis.first) && std::isfinite(axis.step) && axis.step != 0, "an axis needs a finite first value and step");
+    const double last = axis.first + axis.step * double(std::max<std::size_t>(axis.size, 1) - 1);
+    require(std::isfinite(axis.first) && std::isnormal(axis.step) && std::isfinite(last),
+            "an axis needs a finite first and last value, and a step that is not 0, nor next to it");
 }
 
 class ComponentFill {
@@ -337,47 +347,49 @@ public:
 
     // Keeps, of the pixels that are left, those inside the shape or those outside it.
     void intersect(ShapeKind kind, std::span<const double> p, bool complement) {
+        const Window reach = reach_of(kind, p, complement);
         switch (kind) {
             case ShapeKind::circle: {
                 const double r2 = p[2] * p[2];
-                return keep_where(complement, [=](double x, double y) { return squared(x - p[0], y - p[1]) <= r2; });
+                return keep_where(reach, complement,
+                                  [=](double x, double y) { return squared(x - p[0], y - p[1]) <= r2; });
             }
             case ShapeKind::ellipse: {
                 const Rotation turn(p[4]);
-                return keep_where(complement, [=](double x, double y) {
+                return keep_where(reach, complement, [=](double x, double y) {
                     return squared(turn.along(x - p[0], y - p[1]) / p[2], turn.across(x - p[0], y - p[1]) / p[3]) <= 1;
                 });
             }
             case ShapeKind::box: {
                 const Rotation turn(p[4]);
-                return keep_where(complement, [=](double x, double y) {
+                return keep_where(reach, complement, [=](double x, double y) {
                     return std::abs(turn.along(x - p[0], y - p[1])) <= p[2] / 2 &&
                            std::abs(turn.across(x - p[0], y - p[1])) <= p[3] / 2;
                 });
             }
             case ShapeKind::annulus:
-                return keep_where(complement, [=](double x, double y) {
+                return keep_where(reach, complement, [=](double x, double y) {
                     const double r2 = squared(x - p[0], y - p[1]);
                     return p[2] * p[2] <= r2 && r2 <= p[3] * p[3];
                 });
             case ShapeKind::pie: {
                 const Wedge wedge(p[4], p[5]);
-                return keep_where(complement, [=](double x, double y) {
+                return keep_where(reach, complement, [=](double x, double y) {
                     const double r2 = squared(x - p[0], y - p[1]);
                     return p[2] * p[2] <= r2 && r2 <= p[3] * p[3] && (r2 == 0 || wedge.holds(x - p[0], y - p[1]));
                 });
             }
             case ShapeKind::sector: {
                 const Wedge wedge(p[2], p[3]);
-                return keep_where(complement, [=](double x, double y) { return wedge.holds(x - p[0], y - p[1]); });
+                return keep_where(reach, complement, [=](double x, double y) { return wedge.holds(x - p[0], y - p[1]); });
             }
             case ShapeKind::rectangle:
-                return keep_where(complement,
+                return keep_where(reach, complement,
                                   [=](double x, double y) { return p[0] <= x && x <= p[2] && p[1] <= y && y <= p[3]; });
             case ShapeKind::point:
-                return keep_where(complement, [=](double x, double y) { return x == p[0] && y == p[1]; });
-            case ShapeKind::polygon: return keep_polygon(complement, p);
-            case ShapeKind::field: return keep_where(complement, [](double, double) { return true; });
+                return keep_where(reach, complement, [=](double x, double y) { return x == p[0] && y == p[1]; });
+            case ShapeKind::polygon: return keep_polygon(reach, complement, p);
+            case ShapeKind::field: return keep_where(reach, complement, [](double, double) { return true; });
         }
     }
 
@@ -392,26 +404,44 @@ public:
 private:
     static double squared(double x, double y) { return x * x + y * y; }
 
+    // Where a shape may decide: a complement keeps all that its shape's extent does not reach.
+    Window reach_of(ShapeKind kind, std::span<const double> p, bool complement) const {
+        Window reach = window_;
+        if (complement) reach.keep(window_of(extent_of(kind, p), x_, y_));
+        return reach;
+    }
+
+    std::uint8_t* row_of(Index y, Index x) {
+        return inside_.data() + ((y - window_.y.begin) * window_.x.size() + (x - window_.x.begin));
+    }
+
     template <class Holds>
-    void keep_where(bool complement, const Holds& holds) {
-        std::uint8_t* inside = inside_.data();
-        for (Index j = window_.y.begin; j < window_.y.end; ++j) {
+    void keep_where(const Window& reach, bool complement, const Holds& holds) {
+        if (reach.empty()) return;
+        for (Index j = reach.y.begin; j < reach.y.end; ++j) {
             const double y = y_[j];
-            for (Index i = window_.x.begin; i < window_.x.end; ++i, ++inside) {
+            std::uint8_t* inside = row_of(j, reach.x.begin);
+            for (Index i = reach.x.begin; i < reach.x.end; ++i, ++inside) {
                 *inside &= std::uint8_t(holds(x_[i], y) != complement);
             }
         }
     }
 
-    void keep_polygon(bool complement, std::span<const double> points) {
-        polygon_.assign(inside_.size(), std::uint8_t(complement));
-        fill_.begin(window_);
+    void keep_polygon(const Window& reach, bool complement, std::span<const double> points) {
+        if (reach.empty()) return;
+        const Index width = reach.x.size();
+        polygon_.assign(reach.pixels(), std::uint8_t(complement));
+        fill_.begin(reach);
         fill_.add_ring(points);
         fill_.finish([&](Index begin, Index end, Index y) {
-            std::uint8_t* row = polygon_.data() + (y - window_.y.begin) * window_.x.size();
-            std::fill(row + (begin - window_.x.begin), row + (end - window_.x.begin), std::uint8_t(!complement));
+            std::uint8_t* row = polygon_.data() + (y - reach.y.begin) * width;
+            std::fill(row + (begin - reach.x.begin), row + (end - reach.x.begin), std::uint8_t(!complement));
         });
-        for (std::size_t i = 0; i < inside_.size(); ++i) inside_[i] &= polygon_[i];
+        const std::uint8_t* keep = polygon_.data();
+        for (Index j = reach.y.begin; j < reach.y.end; ++j) {
+            std::uint8_t* inside = row_of(j, reach.x.begin);
+            for (Index i = 0; i < width; ++i) inside[i] &= *keep++;
+        }
     }
 
     Centres x_, y_;
@@ -462,7 +492,7 @@ void rasterize_polygons(std::span<const double> points, std::span<const std::int
     check_offsets(ring_offsets, points.size() / 2, "ring_offsets");
     check_offsets(polygon_offsets, ring_offsets.size() - 1, "polygon_offsets");
     require(labels.size() + 1 == polygon_offsets.size(), "labels and polygon_offsets differ in length");
-    require(std::all_of(points.begin(), points.end(), [](double v) { return std::isfinite(v); }), "points must be finite");
+    require(are_near(points), "points must be finite, and below 1e15");
 
     const Centres xs(x), ys(y);
     PolygonFill<OddRule> fill(xs, ys);

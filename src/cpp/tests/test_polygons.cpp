@@ -70,6 +70,43 @@ void bad_offsets_are_refused() {
     expect(refused, "offsets beyond the points", 0);
 }
 
+template <class Call>
+void expect_refusal(const Call& call, const char* what) {
+    bool refused = false;
+    try {
+        call();
+    } catch (const std::invalid_argument&) {
+        refused = true;
+    }
+    expect(refused, what, 0);
+}
+
+void extremes_are_refused() {
+    const std::vector<std::int64_t> six{0, 6}, three{0, 3}, one{0, 1};
+    const std::vector<std::int32_t> label{0};
+    const std::vector<std::uint8_t> polygon{std::uint8_t(ShapeKind::polygon)}, no{0};
+    const std::vector<double> far{0, 0, 1e308, -1e308, -1e308, 3}, near{0, 0, 1, 0, 0, 1};
+    std::vector<std::int32_t> image(4);
+    std::vector<std::uint8_t> mask(4);
+    const Axis good{0, 1, 2};
+    const auto paint = [&](const std::vector<double>& points, const Axis& axis) {
+        rasterize_polygons(points, three, one, label, axis, good, image.data());
+    };
+    const auto fill = [&](const std::vector<double>& points, const Axis& axis) {
+        rasterize_shapes(Shapes{polygon, no, points, six, one}, good, axis, mask.data());
+    };
+    for (const Axis& axis : {Axis{0, 5e-324, 2}, Axis{1e308, 1e308, 2}, Axis{0, 0, 2}}) {
+        expect_refusal([&] { paint(near, axis); }, "an extreme axis (polygons)");
+        expect_refusal([&] { fill(near, axis); }, "an extreme axis (shapes)");
+    }
+    expect_refusal([&] { paint(far, good); }, "far points (polygons)");
+    expect_refusal([&] { fill(far, good); }, "far points (shapes)");
+    for (const Axis& axis : {Axis{0, 1e-300, 2}, Axis{-1e307, 1e307, 2}, Axis{1e300, -2.3e-308, 2}}) {
+        paint(near, axis);
+        fill(near, axis);
+    }
+}
+
 }  // namespace
 
 int main() {
@@ -78,6 +115,7 @@ int main() {
         complements_are_complements(seed);
     }
     bad_offsets_are_refused();
+    extremes_are_refused();
     std::printf("%d failures\n", failures);
     return failures != 0;
 }

@@ -11,14 +11,14 @@
 
 namespace chandra_bin {
 
-// The centres of the pixels of an image along one axis: first, first + step, ...; step is finite and not 0.
+// The centres of the pixels of an image along one axis: first, first + step, ...; all finite; step is normal (not 0, nor denormal).
 struct Axis {
     double first;
     double step;
     std::size_t size;
 };
 
-// Params of each kind; lengths >= 0, angles in degrees counter-clockwise from +x.
+// Params of each kind, all below 1e15 in size; lengths >= 0, angles in degrees counter-clockwise from +x.
 enum class ShapeKind : std::uint8_t {
     circle,     // x, y, radius
     ellipse,    // x, y, radius along the angle, radius across it, angle; a radius of 0: nothing
@@ -43,8 +43,9 @@ struct Shapes {
 };
 
 // Sets mask (y.size rows of x.size) to 1 where the region is, and to 0 elsewhere.
-// Cost: per component O(pixels in the common bounding box of its shapes that are not complements x shapes
-// + for polygons the rows that each edge spans). Throws std::invalid_argument for a kind, a number of params, or a value that
+// Cost: per component, with B the pixels in the common bounding box of its shapes that are not complements (all pixels
+// where there is none): O(B x (1 + such shapes) + for each complement the pixels of B in its shape's own bounding box
+// + for polygons the rows that each edge spans). Sectors and fields have no bounding box. Throws std::invalid_argument for a kind, a number of params, or a value that
 // the table above does not allow, and for offsets that do not fit.
 void rasterize_shapes(const Shapes& shapes, const Axis& x, const Axis& y, std::uint8_t* mask);
 
@@ -52,7 +53,7 @@ void rasterize_shapes(const Shapes& shapes, const Axis& x, const Axis& y, std::u
 // ones; other pixels of `image` keep their values. Inside is where an odd number of its
 // rings is, so that a ring in a ring is a hole, however it runs.
 // Cost: O(pixels in the bounding boxes of the polygons + rows that each edge spans).
-// Throws std::invalid_argument for offsets that do not fit, and points that are not finite.
+// Throws std::invalid_argument for offsets that do not fit, and points that are not below 1e15 in size.
 void rasterize_polygons(std::span<const double> points, std::span<const std::int64_t> ring_offsets,
                         std::span<const std::int64_t> polygon_offsets, std::span<const std::int32_t> labels,
                         const Axis& x, const Axis& y, std::int32_t* image);
