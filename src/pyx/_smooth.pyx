@@ -13,7 +13,7 @@ include "images.pxi"
 
 
 def smooth(const float[:, ::1] counts not None, const float[:, ::1] background, const float[:, ::1] ratio,
-           float constant_ratio, const float[:, ::1] noise, const uint8_t[:, ::1] use not None, double sn, int threads,
+           double constant_ratio, const float[:, ::1] noise, const uint8_t[:, ::1] use not None, double sn, int threads,
            progress, float[:, ::1] smoothed not None):
     cdef Images images = make_images(counts, background, ratio, constant_ratio, noise, use)
     check_shape(counts.shape[0], counts.shape[1], smoothed.shape[0], smoothed.shape[1])

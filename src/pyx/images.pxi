@@ -9,7 +9,7 @@ cdef const float* pointer(const float[:, ::1] image, const float[:, ::1] counts)
 
 
 cdef Images make_images(const float[:, ::1] counts, const float[:, ::1] background, const float[:, ::1] ratio,
-                        float constant_ratio, const float[:, ::1] noise, const uint8_t[:, ::1] use) except *:
+                        double constant_ratio, const float[:, ::1] noise, const uint8_t[:, ::1] use) except *:
     cdef Images images
     check_shape(counts.shape[0], counts.shape[1], use.shape[0], use.shape[1])
     images.ny = counts.shape[0]

@@ -10,7 +10,7 @@ cdef extern from "chandra_bin/smooth.hpp" namespace "chandra_bin" nogil:
         const float* counts
         const float* background
         const float* ratio
-        float constant_ratio
+        double constant_ratio
         const float* noise
         const uint8_t* use
 

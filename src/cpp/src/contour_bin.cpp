@@ -221,7 +221,7 @@ private:
         double weight = counts;
         sums.counts += sign * counts;
         if (images_.background != nullptr) {
-            const double ratio = double{images_.ratio != nullptr ? images_.ratio[i] : images_.constant_ratio};
+            const double ratio = images_.ratio != nullptr ? double{images_.ratio[i]} : images_.constant_ratio;
             const double background = double{images_.background[i]};
             sums.background += sign * background;
             sums.scaled_background += sign * (background * ratio);

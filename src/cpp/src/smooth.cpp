@@ -232,7 +232,7 @@ public:
                  const Control& control)
         : images_(images), grid_(grid), pixels_(pixels), discs_(discs), sn2_(sn2), variance_(variance),
           divisor_image_(divisor), outside_(outside), max_radius_(max_radius),
-          constant_ratio2_(double{images.constant_ratio} * double{images.constant_ratio}) {
+          constant_ratio2_(images.constant_ratio * images.constant_ratio) {
         if (images.background == nullptr) images_.ratio = nullptr;
         const auto channel = [&](auto at) {
             return Channel(grid, threads, control, [this, at](int y, int x) {
@@ -356,7 +356,7 @@ private:
     };
 
     double scaled_background(std::size_t i) const { return double{images_.background[i]} * ratio(i); }
-    double ratio(std::size_t i) const { return double{images_.ratio != nullptr ? images_.ratio[i] : images_.constant_ratio}; }
+    double ratio(std::size_t i) const { return images_.ratio != nullptr ? double{images_.ratio[i]} : images_.constant_ratio; }
     double noise2(std::size_t i) const { return double{images_.noise[i] * images_.noise[i]}; }
 
     void make_ratio(int threads, const Control& control) {
@@ -387,7 +387,7 @@ private:
 
     // e within `radius` of the strip's pixels in row y.
     Range ratios(int y, int x0, int radius) const {
-        const double constant = double{images_.constant_ratio};
+        const double constant = images_.constant_ratio;
         if (images_.ratio == nullptr) return {constant, constant};
         Range range;
         const int first_x = std::max(x0 - radius, 0) / kBlock;
@@ -427,7 +427,7 @@ private:
             }
             sums.signal_error += counts_error;
             sums.signal_error += scaled_[0].present() ? scaled_[sign].estimate_error(disc)
-                                                      : double{images_.constant_ratio} * background_error;
+                                                      : images_.constant_ratio * background_error;
             // The Poisson variance rises by less than 2.2 a count.
             sums.variance_error += 2.2 * (counts_error + range.largest * range.largest * background_error);
         }
@@ -453,7 +453,7 @@ private:
     void scale_background(DiscSums& sums, std::size_t sign) const {
         if (images_.background == nullptr || scaled_[0].present()) return;
         for (std::size_t lane = 0; lane < kLanes; ++lane) {
-            sums.scaled[sign][lane] = sums.background[sign][lane] * double{images_.constant_ratio};
+            sums.scaled[sign][lane] = sums.background[sign][lane] * images_.constant_ratio;
         }
     }
 
@@ -569,7 +569,7 @@ private:
     bool exact() const {
         return counts_[0].exact() && counts_[1].exact() && scaled_[0].exact() && scaled_[1].exact() &&
                background_[0].exact() && background_[1].exact() && noise2_.exact() && !ratio2_.present() &&
-               (images_.background == nullptr || images_.constant_ratio == 1.0F);
+               (images_.background == nullptr || images_.constant_ratio == 1);
     }
 
     double signal_error(const Disc& disc, const DiscSums& sums, std::size_t lane) const {
@@ -578,7 +578,7 @@ private:
         for (std::size_t sign = 0; sign < 2; ++sign) {
             error += counts_[sign].error(disc, npix, sums.counts[sign][lane]);
             error += scaled_[sign].error(disc, npix, sums.scaled[sign][lane]);
-            if (!scaled_[0].present() && images_.constant_ratio != 1.0F) {
+            if (!scaled_[0].present() && images_.constant_ratio != 1) {
                 error += 4 * npix * std::numeric_limits<double>::epsilon() * sums.scaled[sign][lane];
             }
         }
@@ -707,7 +707,7 @@ void smooth_exposure(std::size_t ny, std::size_t nx, const float* counts, const 
     images.nx = nx;
     images.counts = counts;
     images.background = background;
-    images.constant_ratio = static_cast<float>(exposure_time / background_exposure_time);
+    images.constant_ratio = exposure_time / background_exposure_time;
     images.use = use;
     // Divided by t^2 on both sides, contbin's expression is (F - B e)^2 / (F + B e^2) with e = t / tb.
     const SignalSearch search(images, grid, pixels, discs, sn * sn, Variance::plain, exposure,

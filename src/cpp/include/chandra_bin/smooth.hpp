@@ -15,7 +15,7 @@ struct Images {
     const float* counts = nullptr;
     const float* background = nullptr;  // null: none
     const float* ratio = nullptr;       // e = exposure / background exposure; null: `constant_ratio` everywhere
-    float constant_ratio = 1;
+    double constant_ratio = 1;
     const float* noise = nullptr;        // noise map (1 sigma); null: Poisson noise
     const std::uint8_t* use = nullptr;  // 0: excluded; 1: used; 2: used, may start a bin but never join one
 };
