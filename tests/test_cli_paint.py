@@ -147,3 +147,9 @@ def test_a_suffix_cannot_leave_the_folder(capsys):
     assert run(["paint", "-n", "binmap.fits", "-o", "out", "-s", "/../../x.fits"]) == 2
     assert "the suffix" in capsys.readouterr().err
     assert listing(".") == before
+
+
+def test_a_table_from_a_spreadsheet():
+    Path("kT.csv").write_text("\ufeffbin,kT\n0,4.5\n1,5\n2,6\n", encoding="utf-8")
+    assert run(["paint", "-n", "binmap.fits", "--table", "kT.csv", "-o", "out"]) == 0
+    assert listing("out") == ["kT_out.fits"]

@@ -229,3 +229,9 @@ def test_frames_by_way_of_each_other():
     np.testing.assert_allclose(convert_frame(*there, galactic, fk5, 55000.0), (lon, lat), atol=1e-12)
     shift = np.hypot(*(np.array(convert_frame(lon, lat, icrs, fk5, 55000.0)) - (lon, lat))) * 3600
     assert np.all((shift > 0.001) & (shift < 0.1))
+
+
+@pytest.mark.parametrize("name", ["altaz", "heliocentrictrueecliptic"])
+def test_frames_that_need_more_than_a_direction(name):
+    with pytest.raises(InputError, match="more than a direction"):
+        sky_frame(name)

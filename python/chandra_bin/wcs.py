@@ -329,7 +329,21 @@ def sky_frame(name: str) -> Any:
     kind = frame_transform_graph.lookup_name(_DS9_FRAMES.get(name.lower(), name.lower()))
     if kind is None:
         raise InputError(f"unknown sky frame {name!r}: use fk5, icrs, galactic, fk4, ecliptic or one of astropy's")
-    return kind()
+    frame = kind()
+    if name.lower() not in ("fk5", "icrs", "galactic", "fk4", *_DS9_FRAMES):
+        _need_direction_only(frame, name)
+    return frame
+
+
+def _need_direction_only(frame: Any, name: str) -> None:
+    """Raises `InputError` for frames that need a place, a time or a distance too (AltAz, heliocentric ones)."""
+    from astropy import units as u
+    from astropy.coordinates import ICRS
+
+    try:
+        ICRS(0 * u.deg, 0 * u.deg).transform_to(frame)
+    except Exception as error:  # each of astropy's frames has its own
+        raise InputError(f"the sky frame {name!r} needs more than a direction: use fk5, icrs, galactic, ...") from error
 
 
 def convert_frame(

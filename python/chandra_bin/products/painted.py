@@ -178,7 +178,8 @@ def _open_table(path: Path) -> "Table":
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Table.read(path, format=kind)
+            # Spreadsheets put a byte order mark before the first name.
+            return Table.read(path, format=kind, **({"encoding": "utf-8-sig"} if kind == "ascii.csv" else {}))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except Exception as error:  # each format has its own
