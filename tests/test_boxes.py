@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from chandra_bin.boxes import REGION_FILE_HEAD, cover_with_boxes, region_texts
+from chandra_bin.boxes import cover_with_boxes, region_texts
 from chandra_bin.errors import InputError
+from chandra_bin.regions._format import CIAO_HEAD
 from golden_data import read_cases, read_expected, read_region_files
 
 CASES = read_cases("region")
@@ -101,7 +102,7 @@ def test_no_bins_give_no_boxes():
 def test_six_digits_and_axes_that_run_backwards():
     boxes = cover_with_boxes(np.zeros((1, 2), int))
     assert list(region_texts(boxes, (16384.25, 100), (-0.5, 0.5))) == [
-        REGION_FILE_HEAD + "rotbox(16383.8,100.25,1,0.5,0)\n"]
+        CIAO_HEAD + "rotbox(16383.8,100.25,1,0.5,0)\n"]
 
 
 @pytest.mark.parametrize(("binmap", "said"), [

@@ -9,9 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._arrays import as_labels
 from ._kernels import _boxes
 from .errors import InputError
-
-# The first line of every region file.
-REGION_FILE_HEAD = "# Region file format: CIAO version 1.0\n"
+from .regions._format import CIAO_HEAD
 
 # An image of 4096 x 4096 pixels has no more bins than this; numbers beyond it are no bin numbers.
 _MOST_BINS = 2**24
@@ -68,4 +66,4 @@ def region_texts(boxes: BinBoxes, edge: tuple[float, float], scale: tuple[float,
     line = "rotbox(%.6g,%.6g,%.6g,%.6g,0)\n"
     for b in range(boxes.numbered):
         first, last = boxes.offsets[b : b + 2]
-        yield REGION_FILE_HEAD + "".join(line % tuple(row) for row in rows[first:last])
+        yield CIAO_HEAD + "".join(line % tuple(row) for row in rows[first:last])

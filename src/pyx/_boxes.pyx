@@ -1,29 +1,16 @@
 """Covers the bins of a label image with boxes."""
 
 from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memcpy
 from libcpp.vector cimport vector
 
 from boxes cimport Boxes
 from boxes cimport cover_with_boxes as cpp_cover_with_boxes
 
-import numpy as np
+include "arrays.pxi"
 
 
 cdef object int32_array(const vector[int32_t]& values):
-    array = np.empty(values.size(), dtype=np.int32)
-    cdef int32_t[::1] view = array
-    if values.size():
-        memcpy(&view[0], values.data(), values.size() * sizeof(int32_t))
-    return array
-
-
-cdef object int64_array(const vector[int64_t]& values):
-    array = np.empty(values.size(), dtype=np.int64)
-    cdef int64_t[::1] view = array
-    if values.size():
-        memcpy(&view[0], values.data(), values.size() * sizeof(int64_t))
-    return array
+    return as_array(values.data(), values.size(), sizeof(int32_t), np.int32)
 
 
 def cover_with_boxes(const int32_t[:, ::1] labels not None, int32_t bins):
@@ -37,4 +24,4 @@ def cover_with_boxes(const int32_t[:, ::1] labels not None, int32_t bins):
     with nogil:
         boxes = cpp_cover_with_boxes(first, ny, nx, bins)
     return (int32_array(boxes.x), int32_array(boxes.y), int32_array(boxes.w), int32_array(boxes.h),
-            int64_array(boxes.offsets))
+            as_array(boxes.offsets.data(), boxes.offsets.size(), sizeof(int64_t), np.int64))

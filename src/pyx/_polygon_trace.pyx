@@ -1,20 +1,11 @@
 """Outlines of the bins of a label image; see polygon_trace.hpp."""
 
-import numpy as np
-
 from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memcpy
 
 from polygon_trace cimport Polygons
 from polygon_trace cimport polygon_trace as c_polygon_trace
 
-
-cdef object as_array(const void* values, size_t count, size_t size, dtype):
-    array = np.empty(count, dtype)
-    cdef unsigned char[::1] buffer = array.view(np.uint8)
-    if count > 0:
-        memcpy(&buffer[0], values, count * size)
-    return array
+include "arrays.pxi"
 
 
 def polygon_trace(const int32_t[:, ::1] labels not None):

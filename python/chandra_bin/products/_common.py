@@ -126,6 +126,11 @@ def check_counts(image: Image, mask: NDArray[np.int16], constrain: float | None)
                       stacklevel=3)
 
 
+def warn(text: str) -> None:
+    """Warns the user with one line."""
+    warnings.warn(text, ChandraBinWarning, stacklevel=3)
+
+
 def warn_of_stuck_bins(bins: ContourBins) -> None:
     """Warns of bins that stay below the threshold because they touch no bin that could take them."""
     if bins.stuck:

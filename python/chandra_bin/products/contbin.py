@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chandra_bin._images import LEAST_EXPOSURE
 from chandra_bin.binning import ContourBins, contour_bin
 from chandra_bin.errors import ChandraBinWarning
 from chandra_bin.histograms import histogram_qdp
@@ -28,8 +29,6 @@ from ._common import (
 
 logger = logging.getLogger(__name__)
 
-# The original clips exposures from below.
-_LEAST_EXPOSURE = np.float32(1e-7)
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def _exposures(counts: Image, background: Image | None, expmap: Path | None, bge
 
 
 def _clipped(exposure: ArrayLike) -> NDArray[np.float32]:
-    return np.fmax(np.asarray(exposure, dtype=np.float32), _LEAST_EXPOSURE)
+    return np.fmax(np.asarray(exposure, dtype=np.float32), LEAST_EXPOSURE)
 
 
 def _tell_of_small_exposures(path: Path, exposure: NDArray[np.floating]) -> None:

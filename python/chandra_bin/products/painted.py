@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import InputError
 from chandra_bin.images import Image, product_header, write_image
 from chandra_bin.outputs import Outputs
 
-from ._common import Parameters, history, read_binmap
+from ._common import Parameters, history, read_binmap, warn
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -91,7 +91,7 @@ def _warn_of_strangers(binmap: Path, labels: NDArray[np.int32], quantities: Mapp
     if given and len(strangers) == len(given):
         raise InputError(f"{binmap}: none of the {len(given)} bins that have values is in this binmap")
     if strangers:
-        _warn(f"{binmap}: {len(strangers)} bins that have values are not in this binmap, the first is {strangers[0]}")
+        warn(f"{binmap}: {len(strangers)} bins that have values are not in this binmap, the first is {strangers[0]}")
 
 
 def _file_name(parameter: str) -> str:
@@ -128,7 +128,7 @@ def _read_fits(names: Mapping[int, str], input_dir: Path) -> dict[str, _Quantity
         raise InputError(f"{input_dir}: holds no results of the {len(names)} regions (such as {missing[0].name})"
                          if missing else f"{input_dir}: the files of results are empty")
     if missing:
-        _warn(f"{missing[0]}: no such file; {len(missing)} of {len(names)} bins stay without values")
+        warn(f"{missing[0]}: no such file; {len(missing)} of {len(names)} bins stay without values")
     return {name: _Quantity(of_bin) for name, of_bin in values.items()}
 
 
@@ -190,7 +190,3 @@ def _floats(column: Any) -> list[float]:
     """Values of a column, NaN where they are masked."""
     values: list[float] = np.ma.filled(np.ma.asarray(column).astype(np.float64), np.nan).tolist()
     return values
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, ChandraBinWarning, stacklevel=3)

@@ -1,19 +1,18 @@
 """Region files of a binmap, as the original's ``make_region_files`` writes them."""
 
 import logging
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from chandra_bin.boxes import cover_with_boxes, region_texts
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import InputError
 from chandra_bin.images import Image
 from chandra_bin.outputs import Outputs
 from chandra_bin.wcs import ImageCoords
 
-from ._common import about, read_binmap
+from ._common import about, read_binmap, warn
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +48,12 @@ def make_region_files(binmap: Path, *, minx: float | None = None, miny: float | 
                          "bin above 0")
     texts = list(region_texts(boxes, grid[:2], (grid[2], grid[2])))
     if boxes.numbered < len(boxes):
-        _warn(f"{binmap}: no pixel is in bin {boxes.numbered}; bins above it get no region file")
+        warn(f"{binmap}: no pixel is in bin {boxes.numbered}; bins above it get no region file")
     with Outputs(clobber=True) as outputs:
         for b, text in enumerate(texts):
             outputs.write(outdir / f"xaf_{b}.reg", text)
     if (outdir / f"xaf_{len(texts)}.reg").exists():
-        _warn(f"{outdir / f'xaf_{len(texts)}.reg'} and others are there from an earlier run with more bins")
+        warn(f"{outdir / f'xaf_{len(texts)}.reg'} and others are there from an earlier run with more bins")
     return RegionFiles(len(texts), int(boxes.offsets[boxes.numbered]), *grid)
 
 
@@ -68,7 +67,3 @@ def _grid(image: Image, bin: float | None) -> tuple[float, float, float]:
     if bin is None and abs(scale_x - scale_y) > 1e-9 * abs(scale_x):
         raise InputError(f"pixels are {scale_x:g} x {scale_y:g} in physical coordinates: give --bin")
     return (*coords.lower_left_edge, float(scale_x) if bin is None else bin)
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, ChandraBinWarning, stacklevel=3)
