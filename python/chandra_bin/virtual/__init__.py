@@ -38,7 +38,7 @@ __all__ = [
 
 
 def named_file(name: str | Path | VirtualFile) -> VirtualFile:
-    """The file that a name means. A file of exactly this name, brackets and all, is that file; else see `parse_name`."""
+    """The file that a name means: where a file of exactly this name exists, that one; else as `parse_name` reads it."""
     if isinstance(name, VirtualFile):
         return name
     text = str(name)

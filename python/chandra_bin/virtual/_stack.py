@@ -13,9 +13,9 @@ _LONGEST = 10_000_000  # bytes; who gives more has put @ before an event file
 def expand_stack(text: str | Path) -> list[str]:
     """The names that a name stands for: those in a list for ``@list``, else the name itself.
 
-    A list has one name a line; blank lines and lines that begin with ``#`` are skipped. Relative names are relative to the list's
-    folder, or as they are with ``@-list``. ``@list[filter]`` puts the filter behind every name. Names of files
-    *inside* the filters stay as they are. A list must not name lists.
+    A list has one name a line; blank lines and lines that begin with ``#`` are skipped. Relative names are relative
+    to the list's folder, or as they are with ``@-list``. ``@list[filter]`` puts the filter behind every name. Names of
+    files *inside* the filters stay as they are. A list must not name lists.
 
     CIAO also takes names joined by commas or blanks. We do not: commas belong to filters, blanks to file names, and a
     name that is cut in two by mistake would be a silent error. Several names are several arguments, or a list.

@@ -24,7 +24,7 @@ def number_text(value: float) -> str:
 class Range:
     """Values from ``lo`` to ``hi``; None is open. One value has both, and its ``word`` as it was written.
 
-    In columns of real numbers ``lo <= v < hi``, in columns of integers ``lo <= v <= hi``; one value is equality in both.
+    In columns of real numbers ``lo <= v < hi``, in columns of integers ``lo <= v <= hi``; one value is equality.
     """
 
     lo: float | None
