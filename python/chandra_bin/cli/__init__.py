@@ -26,6 +26,7 @@ COMMANDS = {
     "mask": ("_mask", "Make a mask image from region files."),
     "make-region-files": ("_regions", "Write a region file for each bin of a binmap, as boxes."),
     "paint": ("_paint", "Paint results of fits, or columns of a table, into images of the bins."),
+    "spectra": ("_spectra", "Write OGIP spectra of all bins of a binmap, with blank-sky backgrounds and groups."),
 }
 
 

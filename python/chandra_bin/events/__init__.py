@@ -2,8 +2,10 @@
 
 from ._file import (
     PI_CHANNELS,
+    PI_WIDTH_EV,
     EventFile,
     Events,
+    Passing,
     channels_of,
     livetime_fraction,
     open_events,
@@ -14,9 +16,11 @@ from ._image import EventImage, event_image
 
 __all__ = [
     "PI_CHANNELS",
+    "PI_WIDTH_EV",
     "EventFile",
     "EventImage",
     "Events",
+    "Passing",
     "channels_of",
     "event_image",
     "livetime_fraction",

@@ -20,10 +20,12 @@ from .smoothed import (
     smooth_gaussian,
     smooth_tophat,
 )
+from .spectra import ObservationSpectra, write_spectra
 
 __all__ = [
     "BinnedImage",
     "Copied",
+    "ObservationSpectra",
     "Outlines",
     "RegionFiles",
     "apply_scale",
@@ -42,4 +44,5 @@ __all__ = [
     "smooth_tophat",
     "write_mask",
     "write_outlines",
+    "write_spectra",
 ]
