@@ -25,7 +25,7 @@ _POOR = 2
 
 
 def band_channels(band_ev: tuple[float, float]) -> slice:
-    """The channels, as indices from 0, whose middle energies are in [low, high) eV: 500 - 7000 are channels 35 - 479."""
+    """The channels, as indices from 0, whose middle energies are in [low, high) eV: 35 - 479 are 500 - 7000 eV."""
     first, last = (int(np.ceil(energy / PI_WIDTH_EV - 0.5)) for energy in band_ev)
     return slice(min(max(first, 0), PI_CHANNELS), min(max(last, 0), PI_CHANNELS))
 

@@ -21,7 +21,6 @@ from chandra_bin.wcs import ImageCoords
 
 from ._common import (
     Exposures,
-    Parameters,
     about,
     check_counts,
     ecsv,

@@ -195,7 +195,7 @@ def _observation(outputs: Outputs, folder: Path, obsid: int, name: str, behind: 
 
 
 def _obsids(names: Sequence[str]) -> list[int]:
-    """The observations of event files; `InputError` for what is no observation of ACIS, and for one that comes twice."""
+    """The observations of event files; `InputError` for what is none of ACIS, and for one that comes twice."""
     found: dict[int, str] = {}
     for name in names:
         with open_events(name) as file:
@@ -206,8 +206,8 @@ def _obsids(names: Sequence[str]) -> list[int]:
                              "(1024 channels of 14.6 eV); copy and lightcurve take other files too")
         text = str(header.get("OBS_ID", "")).strip()
         if not _OBSID.fullmatch(text):
-            raise InputError(f"{name}: OBS_ID is {text!r}, and names the folder of the spectra: it must be the number of "
-                             "one observation; merged events have no spectra, give those of each observation (@list)")
+            raise InputError(f"{name}: OBS_ID is {text!r}, and names the folder of the spectra: it must be the number "
+                             "of one observation; for merged events, give those of each observation (a @list)")
         if int(text) in found:
             raise InputError(f"{name}: is of ObsID {int(text)}, as {found[int(text)]} is; give each observation once")
         found[int(text)] = name
@@ -251,9 +251,8 @@ def _count(name: str, bins: _Bins, threads: int, *, particles: bool) -> _Counted
         for block in file.blocks(*columns):
             values = _passing(block, columns)
             chip = values["ccd_id"]
-            if len(chip) and not (0 <= chip.min() and chip.max() < CHIPS):
-                raise InputError(f"{name}: an event is of chip {chip.min() if chip.min() < 0 else chip.max()} (ccd_id); "
-                                 "ACIS has 0 - 9")
+            if (strange := chip[(chip < 0) | (chip >= CHIPS)]).size:
+                raise InputError(f"{name}: an event is of chip {strange[0]} (ccd_id); ACIS has 0 - {CHIPS - 1}")
             channel = values["pi"] if "pi" in values else channels_of(values["energy"])
             add_spectra(spectra, *to_pixels(values["x"], values["y"]), channel, chip, bins.labels)
             no_channel += int(np.count_nonzero((channel < 1) | (channel > spectra.shape[2])))
@@ -321,7 +320,8 @@ def _exposures(source: _Counted, name: str) -> dict[int, float]:
     for chip in without:
         exposures[chip] = source.events.livetime()
     if without:
-        warn(f"{name}: chips {_listed(without)} have events, but no good times (GTI): EXPOSURE is that of chip {order[0]}")
+        warn(f"{name}: chips {_listed(without)} have events, but no good times (GTI): EXPOSURE is that of chip "
+             f"{order[0]}")
     return exposures
 
 
@@ -333,15 +333,16 @@ def _read_background(name: str, source: _Counted, source_name: str, bins: _Bins,
         if chip not in wanted and counted.of_chip[chip]:
             spectra[chip] = 0
     if not counted.of_chip[wanted].any():
-        raise InputError(f"{name}: has no events on the chips of {source_name}, {_listed(wanted)}, but on "
-                         f"{_listed(np.flatnonzero(counted.of_chip).tolist()) or 'none'}; give the blank sky of these chips")
+        others = _listed(np.flatnonzero(counted.of_chip).tolist()) or "none"
+        raise InputError(f"{name}: has no events on the chips of {source_name}, {_listed(wanted)}, but on {others}; "
+                         "give the blank sky of these chips")
     if not spectra.any():
-        raise InputError(f"{name}: no background event is in any bin of {bins.image.path}; it must be reprojected to the "
-                         "observation (CIAO's blanksky)")
+        raise InputError(f"{name}: no background event is in any bin of {bins.image.path}; it must be reprojected to "
+                         "the observation (CIAO's blanksky)")
     lacking = [chip for chip in wanted if not counted.of_chip[chip] and source.spectra[chip].any()]
     if lacking:
-        warn(f"{name}: has no events on chips {_listed(lacking)}, where {source_name} has some in bins: they stay without "
-             "background")
+        warn(f"{name}: has no events on chips {_listed(lacking)}, where {source_name} has some in bins: they stay "
+             "without background")
     scales = np.full(CHIPS, np.nan)
     for chip in wanted:
         if counted.of_chip[chip]:
