@@ -19,11 +19,12 @@ from ._command import (
 
 
 @click.command(cls=Command, name="spectra")
-@file_argument("events")
+@click.argument("events")
 @file_argument("binmap")
 @click.option("-o", "--out", "folder", type=click.Path(path_type=Path), metavar="DIR", default="spectra",
               show_default=True, help="Folder; each observation gets its own in it, by its ObsID.")
-@file_option("--background", help="Blank-sky events on the observation's sky (CIAO's blanksky), or a @list of them.")
+@click.option("--background", metavar="FILE",
+              help="Blank-sky events on the observation's sky (CIAO's blanksky), or a @list of them.")
 @click.option("--group", type=click.IntRange(min=1), metavar="N", default=25, show_default=True,
               help="Least counts of a group in the grouped spectra.")
 @file_option("--mask", help="FITS mask on the pixels of the binmap: 1 used, 0 excluded.")
@@ -31,7 +32,7 @@ from ._command import (
 @threads_option
 @quiet_option
 @clobber_option
-def command(events: Path, binmap: Path, folder: Path, threads: int | None, quiet: bool, **options: Any) -> None:
+def command(events: str, binmap: Path, folder: Path, threads: int | None, quiet: bool, **options: Any) -> None:
     """Write OGIP spectra of all bins of BINMAP from EVENTS, an event file or a @list of several observations.
 
     For each bin N: xaf_N.pi, xaf_N_grp.pi (grouped), with --background xaf_N_bkg.pi; and a table, spectra.ecsv.
