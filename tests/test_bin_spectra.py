@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_select_events import full_selection
 
 from chandra_bin._kernels._bin_spectra import bin_spectra, bin_spectra_by_map
+from test_select_events import full_selection
 
 
 def reference(labels, channels, first, shape, chips=None, numbers=None, keep=True):
