@@ -13,6 +13,10 @@ class NoImage(InputError):  # noqa: N818
     """A file holds no image, but may hold tables, such as events."""
 
 
+class NoQuietTime(InputError):  # noqa: N818
+    """A method that looks for flares in a light curve leaves no time bin, or hardly any."""
+
+
 class ChandraBinWarning(UserWarning):
     """The result is right, but perhaps not what was meant."""
 
