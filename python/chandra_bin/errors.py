@@ -17,6 +17,10 @@ class NoQuietTime(InputError):  # noqa: N818
     """A method that looks for flares in a light curve leaves no time bin, or hardly any."""
 
 
+class VirtualNameError(InputError):
+    """The filters behind a file's name cannot be read, or do not fit the file; the text names the character."""
+
+
 class ChandraBinWarning(UserWarning):
     """The result is right, but perhaps not what was meant."""
 

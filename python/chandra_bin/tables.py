@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Rows = NDArray[np.void]
 
 # FITS files consist of blocks of this many bytes, and headers of cards of this many.
-_BLOCK = 2880
+FITS_BLOCK = 2880
 _CARD = 80
 _END = b"END".ljust(_CARD)
 _MOST_HEADER_BLOCKS = 4096
@@ -125,6 +125,10 @@ class Hdu:
         return {word.upper() for word in (self.name, f"{self.name}{version}",
                                           str(self.header.get("HDUNAME", self.name)).strip()) if word}
 
+    def is_named(self, name: str | int) -> bool:
+        """Whether this is the block of a name, in any case, or of a number (1 for the primary one)."""
+        return name == self.index + 1 if isinstance(name, int) else name.upper() in self.block_names
+
     @property
     def is_table(self) -> bool:
         """Whether it is a binary table."""
@@ -198,7 +202,7 @@ class Hdu:
 
     def skip(self) -> None:
         """Goes to the end of the data."""
-        self._skip(self._unread + -self._size % _BLOCK)
+        self._skip(self._unread + -self._size % FITS_BLOCK)
         self._unread = 0
 
     @cached_property
@@ -234,7 +238,7 @@ class Hdu:
 
     def _read_into(self, array: NDArray[Any]) -> int:
         """Fills an array with the next bytes, and says how many there were."""
-        target = memoryview(array.view(np.uint8).reshape(-1)) if array.nbytes else memoryview(b"")
+        target = array.view(np.uint8).reshape(-1).data if array.nbytes else memoryview(b"")
         got = 0
         with _reading(self.path):
             while got < len(target):
@@ -280,16 +284,16 @@ def _read_header(stream: BinaryIO, path: Path, *, first: bool) -> "Header | None
     start = b"SIMPLE  =" if first else b"XTENSION="
     while True:
         with _reading(path):
-            block = stream.read(_BLOCK)
+            block = stream.read(FITS_BLOCK)
         if not blocks and not block.startswith(start):
             if first:
                 raise InputError(f"{path}: is empty" if not block else
                                  f"{path}: is not a FITS file (it begins with {block[:9]!r})")
             return None
-        if len(block) < _BLOCK or len(blocks) > _MOST_HEADER_BLOCKS:
+        if len(block) < FITS_BLOCK or len(blocks) > _MOST_HEADER_BLOCKS:
             raise InputError(f"{path}: is truncated: it ends in a header; fetch it again")
         blocks.append(block)
-        if any(block[at: at + _CARD] == _END for at in range(0, _BLOCK, _CARD)):
+        if any(block[at: at + _CARD] == _END for at in range(0, FITS_BLOCK, _CARD)):
             return Header.fromstring(b"".join(blocks).decode("latin-1"))
 
 
@@ -314,6 +318,15 @@ def write_header(file: BinaryIO, header: "Header") -> None:
     file.write(header.tostring(sep="", endcard=True, padding=True).encode("ascii", "replace"))
 
 
+def write_empty_primary(file: BinaryIO, header: "Header") -> None:
+    """Writes a first block without data: the cards of ``header`` that are not about data."""
+    from astropy.io.fits import Header
+
+    structure = Header({"SIMPLE": True, "BITPIX": 8, "NAXIS": 0, "EXTEND": True})
+    cards = [card for card in header.cards if card.keyword not in (*_STRUCTURE, "EXTEND")]
+    write_header(file, Header([*structure.cards, *cards]))
+
+
 def write_rows(file: BinaryIO, header: "Header", blocks: Sequence[Rows], heap: bytes = b"") -> None:
     """Writes a binary table: the cards of ``header``, its structure made to fit, and rows as `Hdu.blocks` gives them.
 
@@ -330,4 +343,4 @@ def write_rows(file: BinaryIO, header: "Header", blocks: Sequence[Rows], heap: b
     for block in blocks:
         file.write(block.view(np.uint8).data if len(block) else b"")
     file.write(heap)
-    file.write(bytes(-(rows * width + len(heap)) % _BLOCK))
+    file.write(bytes(-(rows * width + len(heap)) % FITS_BLOCK))

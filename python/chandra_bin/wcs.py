@@ -10,6 +10,7 @@ date of the observation (0.006 arcsec in 2008), astropy leaves it out. Here it i
 
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 _J2000_MJD = 51544.5
+# Two sets of physical numbers are one where they agree this well, this far around the tangent point.
+_SAME_PX = 0.01
+_FIELD = 4096.0
 _SKY_KEYS = re.compile(
     r"(NAXIS[12]?|WCSAXES|CTYPE\d|CRVAL\d|CRPIX\d|CDELT\d|CUNIT\d|CROTA\d|CD\d_\d|PC\d_\d|PV\d_\d+|PS\d_\d+"
     r"|LONPOLE|LATPOLE|EQUINOX|RADESYS|[AB]P?_(ORDER|DMAX|\d_\d))$"
@@ -413,3 +417,34 @@ def _towards(lon1: Floats, lat1: Floats, lon2: Floats, lat2: Floats) -> tuple[Fl
     north = np.cos(lat1) * np.sin(lat2) - np.sin(lat1) * np.cos(lat2) * np.cos(step)
     ahead = np.sin(lat1) * np.sin(lat2) + np.cos(lat1) * np.cos(lat2) * np.cos(step)
     return np.degrees(np.arctan2(np.hypot(east, north), ahead)), np.degrees(np.arctan2(east, north))
+
+
+def physical_agree(events: ImageCoords, image: ImageCoords) -> bool:
+    """Whether physical numbers of both mean the same place in the sky, within 0.01 pixel over 8192 of them.
+
+    Raises `InputError` where one has no sky coordinates: then nobody can tell.
+    """
+    events.need_sky()
+    image.need_sky()
+    if image.physical is None:
+        return False
+    x0, y0 = events.image_to_physical(*(events.need_sky().wcs.crpix - 1))
+    x, y = (x0 + _FIELD * np.array([0, -1, 1, -1, 1])), (y0 + _FIELD * np.array([0, -1, -1, 1, 1]))
+    there = image.sky_to_physical(*events.physical_to_sky(x, y, "icrs"), "icrs")
+    apart = np.hypot(there[0] - x, there[1] - y)
+    return bool((apart <= _SAME_PX).all())
+
+
+def pixel_map(events: ImageCoords, image: ImageCoords) -> Callable[[ArrayLike, ArrayLike], tuple[Floats, Floats]]:
+    """What takes physical coordinates of events to array coordinates of an image, through the sky.
+
+    Where the tangent points are the same (`physical_agree`) physical numbers are used as they are. Raises `InputError`
+    where one has no sky coordinates.
+    """
+    if physical_agree(events, image):
+        return image.physical_to_image
+
+    def through_the_sky(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+        return image.sky_to_image(*events.physical_to_sky(x, y, "icrs"), "icrs")
+
+    return through_the_sky

@@ -1,0 +1,99 @@
+"""The pixels of an image of events: where their edges lie, and the keywords that say so.
+
+One place makes every grid, so that images, exposure maps and backgrounds of one run lie on each other.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import InputError
+from .wcs import ImageCoords
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+# A sky pixel has its centre at a whole number, so the edges of binned ones lie at half ones.
+_EDGE = 0.5
+_MOST_PIXELS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class GridAxis:
+    """``size`` pixels whose edges are first, first + step, ..."""
+
+    first: float
+    step: float
+    size: int
+
+    @classmethod
+    def between(cls, low: float, high: float, step: float) -> "GridAxis":
+        """Exactly from ``low`` to ``high``, as a user gave them; the last pixel may reach beyond."""
+        _check(low, high, step)
+        return cls(low, step, _count((high - low) / step))
+
+    @classmethod
+    def around(cls, low: float, high: float, step: float) -> "GridAxis":
+        """All of ``low`` to ``high``, on edges at 0.5 + k ``step``."""
+        _check(low, high, step)
+        first = math.floor((low - _EDGE) / step + 1e-9)
+        last = max(math.ceil((high - _EDGE) / step - 1e-9), first + 1)
+        return cls(_EDGE + first * step, step, _count(last - first))
+
+    @property
+    def end(self) -> float:
+        """The last edge."""
+        return self.first + self.size * self.step
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Pixels in the physical coordinates of events."""
+
+    x: GridAxis
+    y: GridAxis
+
+    def __post_init__(self) -> None:
+        if self.x.size * self.y.size > _MOST_PIXELS:
+            raise InputError(f"an image of {self.x.size} x {self.y.size} pixels is too large; give limits, or larger "
+                             "pixels")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx)."""
+        return self.y.size, self.x.size
+
+    def put_into(self, header: "Header", coords: ImageCoords, names: tuple[str, str] = ("x", "y")) -> None:
+        """Writes physical and sky coordinates of the pixels, as CIAO's images have them.
+
+        ``coords`` are the events' (`ImageCoords.from_events`); ``names`` their columns.
+        """
+        header["MTYPE1"], header["MFORM1"] = "sky" if names == ("x", "y") else "pos", ",".join(names)
+        events = coords.header
+        for n, axis in ((1, self.x), (2, self.y)):
+            header[f"CTYPE{n}P"] = names[n - 1]
+            header[f"CRPIX{n}P"], header[f"CRVAL{n}P"], header[f"CDELT{n}P"] = _EDGE, axis.first, axis.step
+            header[f"WCSTY{n}P"] = "PHYSICAL"
+            header[f"LTM{n}_{n}"], header[f"LTV{n}"] = 1 / axis.step, _EDGE - axis.first / axis.step
+            if f"CTYPE{n}" in events:
+                header[f"CTYPE{n}"] = events[f"CTYPE{n}"]
+                header[f"CRVAL{n}"] = events[f"CRVAL{n}"]
+                header[f"CRPIX{n}"] = _EDGE + (events[f"CRPIX{n}"] - axis.first) / axis.step
+                header[f"CDELT{n}"] = events[f"CDELT{n}"] * axis.step
+                header[f"CUNIT{n}"] = events.get(f"CUNIT{n}", "deg")
+        if "CTYPE1" in events:
+            header["MTYPE2"], header["MFORM2"] = "EQPOS", "RA,DEC"
+
+
+def _check(low: float, high: float, step: float) -> None:
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise InputError(f"pixels from {low:g} to {high:g} are none: give a lower and an upper limit")
+    if not (math.isfinite(step) and step > 0):
+        raise InputError(f"pixels of {step:g} are none: give a positive width")
+
+
+def _count(pixels: float) -> int:
+    count = math.ceil(pixels - 1e-9)
+    if count > _MOST_PIXELS:
+        raise InputError(f"{count} pixels are too many; give limits, or larger pixels")
+    return max(count, 1)

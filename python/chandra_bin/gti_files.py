@@ -1,0 +1,119 @@
+"""Tables of good times: those of event files, one a chip, and GTI files as CIAO's deflare writes them."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from .errors import ChandraBinWarning, InputError
+from .gti import GTI
+from .tables import Hdu, open_fits, write_empty_primary, write_rows
+from .virtual import VirtualFile, named_file
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+_ROW = np.dtype([("START", ">f8"), ("STOP", ">f8")])
+_NAMES = ("GTI", "STDGTI")
+# Keywords that say what the times are counted from, and of which observation they are.
+_KEPT = ("MISSION", "TELESCOP", "INSTRUME", "DETNAM", "OBJECT", "OBS_ID", "MJDREF", "MJDREFI", "MJDREFF", "TIMEZERO",
+         "TIMESYS", "TIMEUNIT", "TIMEREF", "TSTART", "TSTOP", "DATE-OBS", "DATE-END", "TIMEPIXR", "TIMEDEL", "CLOCKAPP")
+
+
+@dataclass(frozen=True)
+class GtiBlock:
+    """A table of good times."""
+
+    header: "Header"
+    """Of the table, or of the light curve or events whose times these are."""
+    chip: int | None
+    """None: for every chip."""
+    gti: GTI
+    changed: bool = False
+    """Whether filters took something of it."""
+
+    def write(self, file: BinaryIO) -> None:
+        """Writes the table, columns START and STOP, in seconds."""
+        from astropy.io.fits import Header
+
+        chip = "" if self.chip is None else str(self.chip)
+        table = Header({"EXTNAME": "GTI", "HDUNAME": f"GTI{chip}", "TFIELDS": 2})
+        for n, column in ((1, "START"), (2, "STOP")):
+            table.update({f"TTYPE{n}": column, f"TFORM{n}": "1D", f"TUNIT{n}": "s"})
+        table.update({key: self.header[key] for key in _KEPT if key in self.header})
+        table.update(HDUCLASS="OGIP", HDUCLAS1="GTI", HDUCLAS2="STANDARD")
+        if self.chip is not None:
+            table["EXTVER"], table["CCD_ID"] = self.chip, self.chip
+        rows = np.empty(len(self.gti), _ROW)
+        rows["START"], rows["STOP"] = self.gti.start, self.gti.stop
+        write_rows(file, table, [rows])
+
+
+def gti_block(hdu: Hdu) -> GtiBlock | None:
+    """The good times of a block that is one of good times by its name; None for others.
+
+    Raises `InputError`; a `ChandraBinWarning` tells of intervals that overlap.
+    """
+    named = any(name.startswith(_NAMES) for name in hdu.block_names)
+    return _block(hdu) if named and {"start", "stop"} <= set(hdu.columns) else None
+
+
+def read_gti(name: str | Path | VirtualFile) -> GtiBlock:
+    """The good times of a file: of the block that is named, ``file[GTI7]``, else the first with START and STOP.
+
+    Raises `InputError`. A file with tables that differ from chip to chip needs the name of one, and says so.
+    """
+    parsed = named_file(name)
+    found: list[GtiBlock] = []
+    seen = []
+    with open_fits(parsed.file) as hdus:
+        for hdu in hdus:
+            seen.append(hdu.name or str(hdu.index))
+            if parsed.block is not None and not hdu.is_named(parsed.block.name):
+                continue
+            if {"start", "stop"} <= set(hdu.columns):
+                found.append(_block(hdu))
+    if not found:
+        raise InputError(f"{parsed}: holds no table of good times (columns START and STOP), only {', '.join(seen)}")
+    if any(each.gti != found[0].gti for each in found):
+        raise InputError(f"{parsed}: the good times of its {len(found)} chips differ: name one, "
+                         f"{parsed.path}[GTI{found[0].chip}]")
+    return found[0]
+
+
+def write_gti_file(file: BinaryIO, header: "Header", gti: GTI, *, keywords: Mapping[str, object] | None = None,
+                   history: Sequence[str] = ()) -> None:
+    """Writes a GTI file as deflare does: an empty primary block, an empty table FILTER whose subspace names the next, GTI.
+
+    ``header`` is that of the light curve whose times these are. ``keywords`` go into both tables, ``history`` into
+    FILTER.
+    """
+    from astropy.io.fits import Header
+
+    about = Header({key: header[key] for key in _KEPT if key in header})
+    write_empty_primary(file, about)
+    table = Header({"EXTNAME": "FILTER", "HDUNAME": "FILTER", "TFIELDS": 1, "TTYPE1": "TIME", "TFORM1": "1D",
+                    "TUNIT1": "s"})
+    table.update(about)
+    table.update({"DSTYP1": "TIME", "DSVAL1": "TABLE", "DSFORM1": "D", "DSUNIT1": "s", "DSREF1": ":GTI"})
+    table.update(keywords or {})
+    for line in history:
+        table.add_history(line.encode("ascii", "backslashreplace").decode())
+    write_rows(file, table, [np.empty(0, [("TIME", ">f8")])])
+    about.update(keywords or {})
+    GtiBlock(about, None, gti).write(file)
+
+
+def _block(hdu: Hdu) -> GtiBlock:
+    rows = hdu.table()
+    start, stop = (hdu.columns[name].values(rows) for name in ("start", "stop"))
+    gti = GTI.of(start, stop, where=f"{hdu.path}: block {hdu.name}")
+    order = np.argsort(start, kind="stable")
+    if (start[order][1:] < np.maximum.accumulate(stop[order])[:-1]).any():
+        warnings.warn(f"{hdu.path}: good times of block {hdu.name} overlap, and were joined", ChandraBinWarning,
+                      stacklevel=4)
+    chip = hdu.header.get("CCD_ID", hdu.header.get("CCDNR"))
+    return GtiBlock(hdu.header, chip if isinstance(chip, int) else None, gti)

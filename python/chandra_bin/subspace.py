@@ -1,0 +1,140 @@
+"""The data subspace of CIAO's files: the keywords DSTYPn, DSVALn ... that say which events could be in a file.
+
+A subspace has components, joined by OR, mostly one a chip; each has conditions on columns, joined by AND. Keywords
+of the first component have no number in front, those of the others have theirs: 2DSVAL1, 3DSREF4.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+_KEY = re.compile(r"(\d*)DS(TYP|VAL|FORM|UNIT|REF)(\d+)")
+# Keywords have eight characters.
+_LONGEST_KEY = 8
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What one column, or a pair such as sky(x,y), must hold."""
+
+    value: str
+    """Ranges (``500:7000`` or ``0:0,2:2``), a region (``Circle(..)``), or TABLE for intervals in a table."""
+    form: str = ""
+    unit: str = ""
+    reference: str = ""
+    """For TABLE: the block that holds it, ``:GTI7``."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """Conditions by the name of the column, as in the file."""
+
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+
+    def name_of(self, column: str) -> str:
+        """How this component spells a column's name."""
+        return next((name for name in self.conditions if name.lower() == column.lower()), column)
+
+    def condition(self, column: str) -> Condition | None:
+        """The condition on a column, whatever case its name has."""
+        return self.conditions.get(self.name_of(column))
+
+    def chip(self) -> int | None:
+        """The one chip that the component is about, if it is."""
+        of_chip = self.condition("ccd_id")
+        ranges = parse_ranges(of_chip.value) if of_chip else None
+        if not ranges or len(ranges) != 1 or ranges[0][0] != ranges[0][1]:
+            return None
+        return int(ranges[0][0])
+
+    def within(self, column: str, ranges: Sequence[Range], form: str, unit: str = "") -> "Component | None":
+        """The component with a column limited to ranges; None where nothing is left of it."""
+        there = self.condition(column)
+        old = parse_ranges(there.value) if there else [(-float("inf"), float("inf"))]
+        if old is None:
+            return self
+        both = [(max(a, c), min(b, d)) for a, b in old for c, d in ranges if max(a, c) <= min(b, d)]
+        if not both:
+            return None
+        kept = Condition(format_ranges(both, form), form, there.unit if there else unit)
+        return replace(self, conditions={**self.conditions, self.name_of(column): kept})
+
+    def with_condition(self, column: str, condition: Condition) -> "Component":
+        """The component with one more condition; of regions that were there, the new one must hold too."""
+        there = self.condition(column)
+        if there is not None and condition.value != "TABLE":
+            condition = replace(there, value=f"({there.value})&({condition.value})")
+        return replace(self, conditions={**self.conditions, self.name_of(column): condition})
+
+
+def parse_ranges(text: str) -> list[Range] | None:
+    """``500:7000`` or ``0:0,2:2`` as pairs; None for what is no list of ranges."""
+    ranges = []
+    for part in text.split(","):
+        ends = part.split(":")
+        try:
+            low = float(ends[0] or "-inf")
+            high = float(ends[-1] or "inf")
+        except ValueError:
+            return None
+        if len(ends) > 2:
+            return None
+        ranges.append((low, high))
+    return ranges
+
+
+def format_ranges(ranges: Sequence[Range], form: str) -> str:
+    """Ranges as DSVALn has them; whole numbers for the forms I and J."""
+    def number(value: float) -> str:
+        if value in (float("inf"), -float("inf")):
+            return ""
+        return str(int(value)) if form in ("I", "J") else f"{value:.15g}"
+
+    return ",".join(f"{number(low)}:{number(high)}" for low, high in ranges)
+
+
+def read_subspace(header: "Header") -> list[Component]:
+    """The components of a header's subspace, in order; none where it has no such keywords."""
+    found: dict[int, dict[int, dict[str, str]]] = {}
+    for key, value in header.items():
+        if match := _KEY.fullmatch(key):
+            number, kind, axis = match.groups()
+            found.setdefault(int(number or 1), {}).setdefault(int(axis), {})[kind] = str(value).strip()
+    first = found.get(1, {})
+    components = []
+    for number in sorted(found):
+        conditions = {}
+        for axis, named in first.items():
+            words = {**named, **found[number].get(axis, {})}  # what a component leaves out is as in the first
+            if "TYP" in words and "VAL" in words:
+                conditions[words["TYP"]] = Condition(words["VAL"], words.get("FORM", ""), words.get("UNIT", ""),
+                                                     words.get("REF", ""))
+        components.append(Component(conditions))
+    return components
+
+
+def write_subspace(header: "Header", components: Sequence[Component]) -> None:
+    """Puts these components in the place of a header's subspace."""
+    for key in [key for key in header if _KEY.fullmatch(key)]:
+        header.remove(key, remove_all=True)
+    if not components:
+        return
+    columns = list(dict.fromkeys(name for component in components for name in component.conditions))
+    for number, component in enumerate(components, start=1):
+        prefix = "" if number == 1 else str(number)
+        for axis, column in enumerate(columns, start=1):
+            condition = component.conditions.get(column)
+            keys = {f"{prefix}DSTYP{axis}": column if number == 1 else "",
+                    f"{prefix}DSVAL{axis}": condition.value if condition else "",
+                    f"{prefix}DSFORM{axis}": condition.form if condition and number == 1 else "",
+                    f"{prefix}DSUNIT{axis}": condition.unit if condition and number == 1 else "",
+                    f"{prefix}DSREF{axis}": condition.reference if condition else ""}
+            for key, value in keys.items():
+                if value and len(key) <= _LONGEST_KEY:
+                    header[key] = value

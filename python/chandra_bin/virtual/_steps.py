@@ -1,0 +1,310 @@
+"""What a virtual file name says: the file, and the steps that are taken with it, from left to right.
+
+Every part knows where it stands in the text (``at``, an offset from 0), so that what is found out later, such as a
+column that is not in the file, can point at the character: `VirtualFile.error`. Names of columns, blocks and options
+are in lower case. Two parts are equal when they say the same; where they stand does not count.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from chandra_bin.errors import VirtualNameError
+
+_LONGEST_SHOWN = 400
+
+
+def number_text(value: float) -> str:
+    """The shortest text of a number that reads back as the same number."""
+    return repr(float(value)).removesuffix(".0")
+
+
+@dataclass(frozen=True)
+class Range:
+    """Values from ``lo`` to ``hi``; None is open. One value has both, and its ``word`` as it was written.
+
+    In columns of real numbers ``lo <= v < hi``, in columns of integers ``lo <= v <= hi``; one value is equality.
+    """
+
+    lo: float | None
+    hi: float | None
+    word: str = ""
+
+    @property
+    def single(self) -> bool:
+        """Whether this is one value."""
+        return self.lo is not None and self.lo == self.hi
+
+    def __str__(self) -> str:
+        if self.word:
+            return self.word
+        if self.lo is not None and self.single:
+            return number_text(self.lo)
+        return ":".join("" if end is None else number_text(end) for end in (self.lo, self.hi))
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Either a ``pattern`` of 0, 1 and x (any), the highest bit first, or, where that is empty, a ``number``."""
+
+    pattern: str
+    number: int = 0
+
+    def __str__(self) -> str:
+        return f"b{self.pattern}" if self.pattern else str(self.number)
+
+
+@dataclass(frozen=True)
+class BitsTerm:
+    """Rows whose bits fit one of the ``bits``."""
+
+    column: str
+    bits: tuple[Bits, ...]
+    at: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.column}={','.join(map(str, self.bits))}"
+
+
+@dataclass(frozen=True)
+class RangeTerm:
+    """Rows whose value is in one of the ``ranges``."""
+
+    column: str
+    ranges: tuple[Range, ...]
+    at: int = field(default=0, compare=False)
+
+    def as_bits(self) -> BitsTerm | None:
+        """The meaning of this term for a column of bits (FITS type X), which only the file's reader can tell.
+
+        Words of at least 8 digits, all 0 or 1, are patterns; other whole numbers are numbers: ``status=0`` is all bits
+        0. None when this is no list of either.
+        """
+        bits: list[Bits] = []
+        for one in self.ranges:
+            word = str(one)
+            if not one.single or one.lo is None or one.lo < 0 or not one.lo.is_integer():
+                return None
+            is_pattern = len(word) >= 8 and set(word) <= {"0", "1"}
+            bits.append(Bits(word) if is_pattern else Bits("", int(one.lo)))
+        return BitsTerm(self.column, tuple(bits), self.at)
+
+    def __str__(self) -> str:
+        return f"{self.column}={','.join(map(str, self.ranges))}"
+
+
+def _columns_text(columns: tuple[str, ...]) -> str:
+    return columns[0] if len(columns) == 1 else f"({','.join(columns)})"
+
+
+@dataclass(frozen=True)
+class RegionTerm:
+    """Rows, or pixels, in a region: of the ``file``, or of ``text``, CIAO's shapes as `parse_regions` reads them.
+
+    One of the two is empty. ``columns`` is the name of a vector column, ``("sky",)``, or its two, ``("x", "y")``.
+    ``file`` may be a virtual name itself.
+    """
+
+    columns: tuple[str, ...]
+    file: str = ""
+    text: str = ""
+    at: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        return f"{_columns_text(self.columns)}={self.text or f'region({self.file})'}"
+
+
+@dataclass(frozen=True)
+class MaskTerm:
+    """Rows, or pixels, where the image in ``file`` is not 0."""
+
+    columns: tuple[str, ...]
+    file: str
+    at: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        return f"{_columns_text(self.columns)}=mask({self.file})"
+
+
+@dataclass(frozen=True)
+class GtiTerm:
+    """Rows in the good times of ``file``, which may name a block: ``@f.fits[GTI7]``."""
+
+    file: str
+    at: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        return f"@{self.file}"
+
+
+Term = RangeTerm | BitsTerm | RegionTerm | MaskTerm | GtiTerm
+
+
+@dataclass(frozen=True)
+class Block:
+    """The block (HDU) that is meant: its name, or its number, 1 for the first."""
+
+    name: str | int
+    at: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        return f"[{self.name}]"
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Keeps what all ``terms`` hold for; with ``exclude``, drops exactly that and keeps the rest."""
+
+    terms: tuple[Term, ...]
+    exclude: bool = False
+    at: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        return f"[{'exclude ' if self.exclude else ''}{','.join(map(str, self.terms))}]"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of the block by number: (first, last), 1 for the first, both ends included; None is open."""
+
+    ranges: tuple[tuple[int | None, int | None], ...]
+    at: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        ends = (("" if first is None else str(first), "" if last is None else str(last)) for first, last in self.ranges)
+        return f"[#row={','.join(f'{first}:{last}' for first, last in ends)}]"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns that are kept, or with ``drop`` left out. ``at_each``: where each name stands."""
+
+    names: tuple[str, ...]
+    drop: bool = False
+    at: int = field(default=0, compare=False)
+    at_each: tuple[int, ...] = field(default=(), compare=False)
+
+    def __str__(self) -> str:
+        return f"[cols {','.join('-' * self.drop + name for name in self.names)}]"
+
+
+@dataclass(frozen=True)
+class BinAxis:
+    """An axis of an image, a curve or a spectrum: from ``lo`` to ``hi`` by ``step``, or ``count`` bins.
+
+    None is what the text leaves open. ``column`` may be a vector column such as ``sky``: two axes alike.
+    """
+
+    column: str
+    lo: float | None = None
+    hi: float | None = None
+    step: float | None = None
+    count: int | None = None
+    at: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        ends = ["" if end is None else number_text(end) for end in (self.lo, self.hi)]
+        last = f"#{self.count}" if self.count is not None else "" if self.step is None else number_text(self.step)
+        if not any(ends) and not last:
+            return self.column
+        return f"{self.column}={':'.join([*ends, last] if last else ends)}"
+
+
+@dataclass(frozen=True)
+class Binning:
+    """What is binned: one axis, or two."""
+
+    axes: tuple[BinAxis, ...]
+    at: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        return f"[bin {','.join(map(str, self.axes))}]"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the output, name to value, in lower case; a name without a value has an empty one."""
+
+    values: Mapping[str, str]
+    at: int = field(default=0, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", MappingProxyType(dict(self.values)))
+
+    def __hash__(self) -> int:
+        return hash(tuple(sorted(self.values.items())))
+
+    def __str__(self) -> str:
+        return f"[opt {','.join(name + f'={value}' * bool(value) for name, value in self.values.items())}]"
+
+
+Step = Block | Filter | Rows | Columns | Binning | Options
+
+
+@dataclass(frozen=True)
+class VirtualFile:
+    """A file and the steps taken with it. ``text`` is what was parsed, for messages."""
+
+    path: str
+    steps: tuple[Step, ...] = ()
+    text: str = field(default="", compare=False)
+
+    @property
+    def file(self) -> Path:
+        """The file on the disk."""
+        return Path(self.path)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether this is a file and nothing else."""
+        return not self.steps
+
+    @property
+    def block(self) -> Block | None:
+        """The block that is named, if one is."""
+        return next((step for step in self.steps if isinstance(step, Block)), None)
+
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        """All filters; a row must pass each."""
+        return tuple(step for step in self.steps if isinstance(step, Filter))
+
+    @property
+    def rows(self) -> Rows | None:
+        """The rows that are named, if they are."""
+        return next((step for step in self.steps if isinstance(step, Rows)), None)
+
+    @property
+    def columns(self) -> tuple[Columns, ...]:
+        """All choices of columns, from left to right."""
+        return tuple(step for step in self.steps if isinstance(step, Columns))
+
+    @property
+    def binning(self) -> Binning | None:
+        """What is binned, if anything is."""
+        return next((step for step in self.steps if isinstance(step, Binning)), None)
+
+    @property
+    def options(self) -> dict[str, str]:
+        """All options, name to value."""
+        return {name: value for step in self.steps if isinstance(step, Options) for name, value in step.values.items()}
+
+    def error(self, at: int, message: str) -> VirtualNameError:
+        """An error, to be raised, that points at a character of the text."""
+        return name_error(self.text or str(self), at, message)
+
+    def __str__(self) -> str:
+        return self.path + "".join(map(str, self.steps))
+
+
+def one_line(text: str, longest: int = _LONGEST_SHOWN) -> str:
+    """Text as it can stand in a message: no line ends, and the middle left out where it is long."""
+    if len(text) > longest:
+        text = f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def name_error(text: str, at: int, message: str) -> VirtualNameError:
+    """An error that points at a character of a virtual file name; ``at`` counts from 0, the message from 1."""
+    return VirtualNameError(f"{one_line(text)}: character {at + 1}: {message}")
