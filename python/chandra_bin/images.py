@@ -13,14 +13,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ChandraBinWarning, InputError, NoImage
-from .wcs import ImageCoords
+from .errors import InputError, NoImage
+from .tables import FITS_BLOCK, write_header
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header
-
-# FITS files consist of blocks of this many bytes.
-_BLOCK = 2880
 
 # Keywords that describe the stored pixels of the input and would lie in an output.
 _STALE = re.compile(
@@ -52,8 +49,8 @@ class Image:
             raise InputError(f"{self.path}: the keyword {keyword} is {value!r}, and should be a number") from None
 
 
-def read_image(path: Path) -> Image:
-    """The first 2-D image of a FITS file, which may be gzipped.
+def read_image_file(path: Path, block: str | int | None = None) -> Image:
+    """The first 2-D image of a FITS file, which may be gzipped, or that of the block of this name or number (from 1).
 
     Axes of length 1 beyond the second are dropped; BSCALE, BZERO and BLANK are applied (blank pixels become NaN).
     Raises `InputError`, its text one line that begins with the file, for whatever hinders reading, and for pixels
@@ -62,23 +59,13 @@ def read_image(path: Path) -> Image:
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what astropy thinks of other keywords is no concern of the user here
-            return _read_open(file, path)
+            return _read_open(file, path, block)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder; give the FITS image itself") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
-
-
-def read_like(path: Path, image: Image, name: str) -> Image:
-    """An image of the same shape as ``image``; ``name`` says in the `InputError` what it should have been."""
-    other = read_image(path)
-    if other.data.shape != image.data.shape:
-        raise InputError(f"{path}: the {name} has {_size(other.data.shape)} pixels, "
-                         f"the image {image.path} has {_size(image.data.shape)}")
-    _warn_of_another_grid(other, image, name)
-    return other
 
 
 def product_header(header: "Header", history: Iterable[str], **keywords: str | int | float) -> "Header":
@@ -96,40 +83,22 @@ def product_header(header: "Header", history: Iterable[str], **keywords: str | i
 
 
 def write_image(file: BinaryIO, data: NDArray[Any], header: "Header") -> None:
-    """Writes a FITS file with one image (ny, nx) and the cards of ``header`` (see `product_header`)."""
+    """Writes a FITS file with one image, (ny, nx) or (n,), and the cards of ``header`` (see `product_header`)."""
     from astropy.io.fits import Header
 
     pixels = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder(">"))
     structure = {
         "SIMPLE": True,
         "BITPIX": pixels.dtype.itemsize * (-8 if pixels.dtype.kind == "f" else 8),
-        "NAXIS": 2,
-        "NAXIS1": pixels.shape[1],
-        "NAXIS2": pixels.shape[0],
+        "NAXIS": pixels.ndim,
+        **{f"NAXIS{n}": size for n, size in enumerate(reversed(pixels.shape), start=1)},
     }
-    cards = Header([*Header(structure).cards, *header.cards]).tostring(sep="", endcard=True, padding=True)
-    file.write(cards.encode("ascii", "replace"))
+    write_header(file, Header([*Header(structure).cards, *header.cards]))
     file.write(pixels.data.cast("B"))
-    file.write(bytes(-pixels.nbytes % _BLOCK))
+    file.write(bytes(-pixels.nbytes % FITS_BLOCK))
 
 
-def _warn_of_another_grid(other: Image, image: Image, name: str) -> None:
-    """Warns where both headers have physical coordinates, and their pixels are not in the same places."""
-    ny, nx = image.data.shape
-    corners = []
-    for each in (other, image):
-        coords = ImageCoords(each.header)
-        if coords.physical is None:
-            return
-        corners.append(np.array(coords.image_to_physical([0, nx - 1], [0, ny - 1])))
-    pixel = np.abs(np.diff(corners[1])).max() / max(nx - 1, ny - 1, 1)
-    apart = np.abs(corners[0] - corners[1]).max()
-    if apart > 0.01 * pixel:
-        warnings.warn(f"{other.path}: the {name} lies up to {apart:g} physical pixels beside the image {image.path}",
-                      ChandraBinWarning, stacklevel=3)
-
-
-def _read_open(file: BinaryIO, path: Path) -> Image:
+def _read_open(file: BinaryIO, path: Path, block: str | int | None) -> Image:
     from astropy.io import fits
 
     stream, size = _plain(file, path)
@@ -141,7 +110,7 @@ def _read_open(file: BinaryIO, path: Path) -> Image:
         raise InputError(f"{path}: is not a FITS file (it begins with {start!r})")
     try:
         with fits.open(stream, mode="readonly", memmap=False, lazy_load_hdus=True) as hdus:
-            return _first_image(hdus, size, path)
+            return _first_image(hdus, size, path, block)
     except (OSError, ValueError, TypeError, KeyError, IndexError, fits.VerifyError) as error:
         if isinstance(error, InputError):
             raise
@@ -164,16 +133,21 @@ def _plain(file: BinaryIO, path: Path) -> tuple[BinaryIO, int]:
     return io.BytesIO(content), len(content)
 
 
-def _first_image(hdus: "HDUList", size: int, path: Path) -> Image:
+def _first_image(hdus: "HDUList", size: int, path: Path, block: str | int | None) -> Image:
     seen = []
-    for hdu in hdus:
+    for number, hdu in enumerate(hdus, start=1):
+        if block is not None and block != number and str(block).upper() not in (
+                hdu.name.upper(), str(hdu.header.get("HDUNAME", "")).strip().upper()):
+            continue
         shape = hdu.shape if hdu.is_image else ()
         if len(shape) >= 2 and all(side == 1 for side in shape[:-2]):
             return _image(hdu, size, path)
         if shape:
-            seen.append(f"{len(shape)}-D ({_size(shape)})")
+            seen.append(f"{len(shape)}-D ({size_text(shape)})")
     if seen:
         raise InputError(f"{path}: holds no 2-D image, only {', '.join(seen)}; give an image of two axes")
+    if block is not None:
+        raise NoImage(f"{path}: has no image in a block {block}")
     raise NoImage(f"{path}: holds no image; give a 2-D FITS image (an event file must be binned first)")
 
 
@@ -181,7 +155,7 @@ def _image(hdu: Any, size: int, path: Path) -> Image:
     header = hdu.header.copy()
     shape = hdu.shape
     if 0 in shape:
-        raise InputError(f"{path}: the image has no pixels ({_size(shape)})")
+        raise InputError(f"{path}: the image has no pixels ({size_text(shape)})")
     stored = hdu.fileinfo()
     ends = stored["datLoc"] + min(hdu.size, stored["datSpan"])  # the span is the shorter one of a compressed image
     if ends > size:
@@ -196,6 +170,6 @@ def _image(hdu: Any, size: int, path: Path) -> Image:
     return Image(data, header, path)
 
 
-def _size(shape: tuple[int, ...]) -> str:
+def size_text(shape: tuple[int, ...]) -> str:
     """A shape as FITS and DS9 users know it, the first axis first: (80, 96) is 96 x 80."""
     return " x ".join(str(side) for side in reversed(shape))

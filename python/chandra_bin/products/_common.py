@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from chandra_bin.binning import ContourBins
 from chandra_bin.binning import automask as find_empty_blocks
 from chandra_bin.errors import ChandraBinWarning, InputError
-from chandra_bin.images import Image, read_image, read_like
+from chandra_bin.images import Image
+from chandra_bin.inputs import read_image, read_like
 from chandra_bin.regions import Semantics, read_regions, region_mask
 from chandra_bin.wcs import ImageCoords
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from chandra_bin.binning import ContourBins, contour_bin
 from chandra_bin.errors import InputError
-from chandra_bin.images import Image, read_image, read_like
+from chandra_bin.images import Image
+from chandra_bin.inputs import read_image, read_like
 from chandra_bin.outputs import Outputs
 from chandra_bin.plots import bins_png
 from chandra_bin.polygons import trace_polygons

@@ -14,7 +14,8 @@ from chandra_bin._images import LEAST_EXPOSURE
 from chandra_bin.binning import ContourBins, contour_bin
 from chandra_bin.errors import ChandraBinWarning
 from chandra_bin.histograms import histogram_qdp
-from chandra_bin.images import Image, product_header, read_image, read_like, write_image
+from chandra_bin.images import Image, product_header, write_image
+from chandra_bin.inputs import read_image, read_like
 from chandra_bin.outputs import Outputs
 
 from ._common import (

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.errors import ChandraBinWarning, InputError, NoImage
-from chandra_bin.images import product_header, read_image, write_image
+from chandra_bin.images import product_header, write_image
+from chandra_bin.inputs import read_image
 from chandra_bin.outputs import Outputs
 from chandra_bin.polygons import Polygons, trace_polygons
 from chandra_bin.regions import (

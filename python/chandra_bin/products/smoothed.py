@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from chandra_bin import smoothing
 from chandra_bin.errors import InputError
-from chandra_bin.images import Image, product_header, read_image, read_like, write_image
+from chandra_bin.images import Image, product_header, write_image
+from chandra_bin.inputs import read_image, read_like
 from chandra_bin.outputs import Outputs
 
 from ._common import Parameters, about, history, read_like_if_given, read_mask

@@ -10,14 +10,16 @@ from chandra_bin.errors import ChandraBinWarning, InputError
 
 from ._astropy import from_astropy, to_astropy
 from ._convert import convert_region
+from ._extent import region_extent
 from ._format import Style
 from ._mask import region_mask
 from ._parse import parse_regions
-from ._shapes import PIXEL_SYSTEMS, WCS, Component, Format, Region, Semantics, Shape
+from ._shapes import PHYSICAL, PIXEL_SYSTEMS, WCS, Component, Format, Region, Semantics, Shape
 from ._table import read_table
 from ._write import BinTexts, region_bytes, region_of
 
 __all__ = [
+    "PHYSICAL",
     "PIXEL_SYSTEMS",
     "BinTexts",
     "Component",
@@ -28,9 +30,11 @@ __all__ = [
     "Style",
     "convert_region",
     "from_astropy",
+    "named_region",
     "parse_regions",
     "read_regions",
     "region_bytes",
+    "region_extent",
     "region_mask",
     "region_of",
     "to_astropy",
@@ -61,6 +65,13 @@ def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ci
     if for_ciao:
         _warn_of_misreading(region, text)
     return region
+
+
+def named_region(file: str, text: str, source: str) -> Region:
+    """The region of a filter in a virtual file name: of a file (see `read_regions`), or else CIAO's shapes as text."""
+    if file:
+        return read_regions(file, for_ciao=False)
+    return parse_regions(text, source, "ciao")
 
 
 def _warn_of_misreading(region: Region, text: str) -> None:

@@ -1,0 +1,27 @@
+"""Photon lists: read through virtual names, filtered, and binned to images."""
+
+from ._file import (
+    PI_CHANNELS,
+    EventFile,
+    Events,
+    channels_of,
+    livetime_fraction,
+    open_events,
+    read_events,
+)
+from ._header import with_columns, without_columns
+from ._image import EventImage, event_image
+
+__all__ = [
+    "PI_CHANNELS",
+    "EventFile",
+    "EventImage",
+    "Events",
+    "channels_of",
+    "event_image",
+    "livetime_fraction",
+    "open_events",
+    "read_events",
+    "with_columns",
+    "without_columns",
+]

@@ -1,0 +1,270 @@
+"""Event files opened by a virtual name: rows that pass, in blocks, then good times and exposures."""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin._kernels._select_events import Selection
+from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.gti import GTI
+from chandra_bin.gti_files import GtiBlock, gti_block
+from chandra_bin.subspace import read_subspace, write_subspace
+from chandra_bin.tables import Column, Hdu, Rows, open_fits
+from chandra_bin.virtual import VirtualFile, named_file
+from chandra_bin.wcs import ImageCoords
+
+from ._filter import RowFilter, pair_of
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+# eV; channel 1 begins at 0, the last one takes all above (Chandra's PI).
+_PI_WIDTH_EV = 14.6
+PI_CHANNELS = 1024
+
+GoodTimes = Mapping[int | None, GTI]
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """Photons of one observation.
+
+    ``columns`` are arrays (n,) in native byte order, by names in lower case: ``time`` (s), ``x`` and ``y`` (sky
+    pixels), ``energy`` (eV), ``pi``, ``ccd_id``, ... ``status`` bits are uint32.
+    """
+
+    columns: Mapping[str, NDArray[Any]]
+    header: "Header"
+    """Of the EVENTS block; exposures are those that the filters left."""
+    good_times: GoodTimes
+    """By chip, in the file's order: the aim point's first. None stands for every chip."""
+    file: Path
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.columns[name]
+
+    @property
+    def coords(self) -> ImageCoords:
+        """Physical and sky coordinates of the columns X and Y."""
+        return ImageCoords.from_events(self.header)
+
+    @property
+    def obsid(self) -> str:
+        """OBS_ID, without zeros in front; empty where the header has none."""
+        return str(self.header.get("OBS_ID", "")).strip().lstrip("0")
+
+    def good_times_of(self, chip: int) -> GTI:
+        """The good times of a chip; none at all for one that the file does not have."""
+        return self.good_times.get(chip, self.good_times.get(None, GTI.of([], [])))
+
+    def livetime(self, chip: int | None = None) -> float:
+        """Seconds of good time of a chip (None: of the aim point), less the dead time."""
+        if chip is None:
+            chip = next(iter(self.good_times), None)
+        gti = self.good_times[None] if chip is None else self.good_times_of(chip)
+        return gti.total * livetime_fraction(self.header, chip)
+
+    def channels(self) -> NDArray[np.int32]:
+        """The PI channel of each event: the column PI, or 1 + floor(E / 14.6 eV), at most 1024."""
+        if "pi" in self.columns:
+            return self.columns["pi"].astype(np.int32, copy=False)
+        return channels_of(self.columns["energy"])
+
+
+def channels_of(energy_ev: NDArray[Any]) -> NDArray[np.int32]:
+    """PI channels of energies in eV; 0 where there is none (NaN, or below 0)."""
+    with np.errstate(invalid="ignore"):
+        channel = np.floor(energy_ev.astype(np.float64) / _PI_WIDTH_EV) + 1
+        channel = np.where(channel >= 1, np.minimum(channel, PI_CHANNELS), 0)
+    found: NDArray[np.int32] = channel.astype(np.int32)
+    return found
+
+
+def livetime_fraction(header: "Header", chip: int | None = None) -> float:
+    """Live time over good time: of the chip's keywords, of LIVETIME and ONTIME, or DTCOR; 1 where there are none."""
+    for live, good in ((f"LIVTIME{chip}", f"ONTIME{chip}"), ("LIVETIME", "ONTIME"), ("EXPOSURE", "ONTIME")):
+        try:
+            fraction = float(header[live]) / float(header[good])
+        except (KeyError, TypeError, ValueError, ZeroDivisionError):
+            continue
+        if 0 < fraction <= 1 + 1e-9:
+            return fraction
+    value = header.get("DTCOR", 1.0)
+    return float(value) if isinstance(value, int | float) and 0 < value <= 1 else 1.0
+
+
+@dataclass(frozen=True)
+class Passing:
+    """Rows of one block of the file, and which of them pass."""
+
+    rows: Rows
+    values: Mapping[str, NDArray[Any]]
+    """The columns that were asked for, and those of the filters, of all rows."""
+    selection: Selection | None
+    """None where all pass."""
+
+    def flags(self) -> NDArray[np.bool_]:
+        """Which rows pass."""
+        if self.selection is None:
+            return np.ones(len(self.rows), bool)
+        flags = np.empty(len(self.rows), np.uint8)
+        self.selection.evaluate(flags, 1)
+        return flags.view(bool)
+
+
+class EventFile:
+    """An event file that is being read: first the rows, then what follows them (`good_times`, `header`)."""
+
+    def __init__(self, name: VirtualFile, primary: "Header", hdu: Hdu, rest: Iterator[Hdu],
+                 before: Sequence[GtiBlock]) -> None:
+        self.name = name
+        self.primary = primary
+        """The header of the file's first block."""
+        self.hdu = hdu
+        self.filter = RowFilter(name, hdu)
+        self._rest = rest
+        self._gti_blocks = list(before)
+        self._done = False
+
+    def blocks(self, *columns: str) -> Iterator[Passing]:
+        """The rows, with the values of these columns and of those that the filters need."""
+        needed: dict[str, Column] = dict(self.filter.columns)
+        for column in self.hdu.need(*columns):
+            needed[column.name.lower()] = column
+        first = 0
+        for rows in self.hdu.blocks():
+            values = {name: column.values(rows) for name, column in needed.items()}
+            yield Passing(rows, values, self.filter.selection(values, first, len(rows)))
+            first += len(rows)
+
+    def columns_of(self, name: str, at: int) -> tuple[str, ...]:
+        """A column's name, or those of a pair such as sky; `InputError`, pointing at ``at``, for none of the table."""
+        if name in self.hdu.columns:
+            return (name,)
+        pair = pair_of(self.hdu, name)
+        if pair is None:
+            raise self.name.error(at, f"block {self.hdu.name} has no column {name}, only {', '.join(self.hdu.columns)}")
+        return pair
+
+    def gti_blocks(self) -> list[GtiBlock]:
+        """The tables of good times, as the filters leave them, in the file's order; for after the rows."""
+        if not self._done:
+            self._gti_blocks += [block for hdu in self._rest if (block := gti_block(hdu)) is not None]
+            self._done = True
+        if not self._gti_blocks:
+            self._gti_blocks = [self._without_table()]
+        left = []
+        for block in self._gti_blocks:
+            gti = self.filter.good_times(block.gti, block.chip)
+            if gti is not None:
+                left.append(GtiBlock(block.header, block.chip, gti, changed=gti != block.gti))
+        return left
+
+    def good_times(self) -> dict[int | None, GTI]:
+        """By chip; for after the rows."""
+        return {block.chip: block.gti for block in self.gti_blocks()}
+
+    def header(self) -> "Header":
+        """The header of the events, with the exposures and the subspace that the filters leave; for after the rows."""
+        blocks = self.gti_blocks()
+        header = self.hdu.header.copy()
+        if any(block.changed for block in blocks) or len(blocks) < len(self._gti_blocks):
+            _put_exposures(header, blocks)
+        components, unsaid = self.filter.subspace(read_subspace(header))
+        chips = {block.chip for block in blocks}
+        if chips != {None}:
+            components = [each for each in components if each.chip() is None or each.chip() in chips]
+        if components or read_subspace(header):
+            write_subspace(header, components)
+        for text in unsaid:
+            header.add_history(f"chandra-bin: filtered also by {text}; the subspace does not say so")
+        return header
+
+    def _without_table(self) -> GtiBlock:
+        header = self.hdu.header
+        try:
+            gti = GTI.of(float(header["TSTART"]), float(header["TSTOP"]))
+        except (KeyError, TypeError, ValueError):
+            raise InputError(f"{self.name.path}: holds neither a table of good times (GTI) nor TSTART and TSTOP: no "
+                             "exposure can be known") from None
+        warnings.warn(f"{self.name.path}: holds no table of good times (GTI): TSTART to TSTOP are taken, "
+                      f"{gti.total:.0f} s", ChandraBinWarning, stacklevel=4)
+        return GtiBlock(header, None, gti)
+
+
+@contextmanager
+def open_events(name: str | Path | VirtualFile) -> Iterator[EventFile]:
+    """Opens the event table of a file: the block that the name says, EVENTS, or else the first that holds X and Y."""
+    name = named_file(name)
+    wanted = name.block
+    with open_fits(name.file) as hdus:
+        before: list[GtiBlock] = []
+        seen = []
+        primary = None
+        for hdu in hdus:
+            primary = primary or hdu.header
+            seen.append(hdu.name or str(hdu.index))
+            if hdu.is_table and (_is_events(hdu) if wanted is None else hdu.is_named(wanted.name)):
+                yield EventFile(name, primary, hdu, hdus, before)
+                return
+            if (block := gti_block(hdu)) is not None:
+                before.append(block)
+    where = wanted.at if wanted else 0
+    if wanted is not None:
+        raise name.error(where, f"the file has no table {wanted.name}, only {', '.join(seen)}")
+    raise InputError(f"{name.file}: holds no events (a table EVENTS, or one with columns X and Y), only "
+                     f"{', '.join(seen)}")
+
+
+def read_events(name: str | Path | VirtualFile, columns: Sequence[str]) -> Events:
+    """The events of a file that pass a virtual name such as ``evt2.fits[energy=500:7000,ccd_id=0:3]``.
+
+    Parameters
+    ----------
+    columns : the names of the columns to read, in any case; only they are kept in memory.
+
+    Raises `InputError` for what cannot be read and for columns that are missing, which it names.
+    """
+    kept: dict[str, list[NDArray[Any]]] = {column.lower(): [] for column in columns}
+    with open_events(name) as file:
+        for block in file.blocks(*columns):
+            flags = None if block.selection is None else block.flags()
+            for column, parts in kept.items():
+                parts.append(block.values[column] if flags is None else block.values[column][flags])
+        joined = {}
+        for column in list(kept):
+            kind = file.hdu.columns[column]
+            parts = kept.pop(column)  # each column's blocks go when they are joined
+            joined[column] = np.concatenate(parts) if parts else kind.values(np.empty(0, file.hdu.dtype))
+        return Events(joined, file.header(), file.good_times(), file.name.file)
+
+
+def _is_events(hdu: Hdu) -> bool:
+    return "EVENTS" in hdu.block_names or {"x", "y"} <= set(hdu.columns)
+
+
+def _put_exposures(header: "Header", blocks: Sequence[GtiBlock]) -> None:
+    """ONTIME, LIVETIME, EXPOSURE of each chip, and of the aim point (the first); those of other chips go."""
+    fractions = {block.chip: livetime_fraction(header, block.chip) for block in blocks}
+    chips = {block.chip for block in blocks}
+    if chips != {None}:
+        for chip in range(10):
+            if chip not in chips:
+                for key in ("ONTIME", "LIVTIME", "EXPOSUR"):
+                    header.remove(f"{key}{chip}", ignore_missing=True)
+    for block in reversed(blocks):
+        good, live = block.gti.total, block.gti.total * fractions[block.chip]
+        suffixes = [] if block.chip is None else [str(block.chip)]
+        if block is blocks[0]:
+            header["ONTIME"], header["LIVETIME"], header["EXPOSURE"] = good, live, live
+        for suffix in suffixes:
+            header[f"ONTIME{suffix}"], header[f"LIVTIME{suffix}"], header[f"EXPOSUR{suffix}"] = good, live, live

@@ -1,0 +1,165 @@
+"""Images, and histograms of one column, of the events that pass a virtual name."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin._kernels._event_histogram import event_histogram
+from chandra_bin.errors import InputError
+from chandra_bin.grids import Grid, GridAxis
+from chandra_bin.gti_files import GtiBlock
+from chandra_bin.tables import Column
+from chandra_bin.virtual import BinAxis, Binning, VirtualFile, named_file
+from chandra_bin.wcs import ImageCoords
+
+from ._file import EventFile, open_events
+from ._filter import pair_of
+from ._header import without_columns
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+# `opt type=` of CIAO's tools.
+TYPES = {"u1": np.uint8, "i2": np.int16, "i4": np.int32, "r4": np.float32, "r8": np.float64}
+
+
+@dataclass(frozen=True, eq=False)
+class EventImage:
+    """Counts: int32 (or as ``opt type`` says), (ny, nx), or (n,) for one column, with the header of an image."""
+
+    data: NDArray[Any]
+    header: "Header"
+    gti_blocks: list[GtiBlock]
+    """Good times, as `EventFile.gti_blocks` has them."""
+
+
+def event_image(name: str | Path | VirtualFile, *, threads: int = 1) -> EventImage:
+    """The image of ``evt2.fits[energy=500:7000][bin sky=4]``, or the histogram of ``evt2.fits[bin pi]``.
+
+    Limits that the text leaves open are those of the filters, widened to edges at 0.5 + k bin, else (and with
+    ``[opt full]``) those of the column (TLMIN, TLMAX). Raises `InputError`.
+    """
+    name = named_file(name)
+    binning = name.binning
+    if binning is None:
+        raise InputError(f"{name}: says nothing of an image: add [bin sky=4], say")
+    with open_events(name) as file:
+        axes = _axes(file, binning)
+        if len(axes) == 1:
+            counts = _histogram(file, *axes[0])
+        else:
+            counts = _image(file, [column for column, _ in axes], Grid(axes[0][1], axes[1][1]), threads)
+        header = _image_header(file, axes)
+        return EventImage(_as_type(counts, name, binning.at), header, file.gti_blocks())
+
+
+def _axes(file: EventFile, binning: Binning) -> list[tuple[Column, GridAxis]]:
+    named: list[tuple[str, BinAxis]] = []
+    for axis in binning.axes:
+        pair = None if axis.column in file.hdu.columns else pair_of(file.hdu, axis.column)
+        named += [(column, axis) for column in pair or (axis.column,)]
+    if len(named) > 2:
+        raise file.name.error(binning.at, f"{len(named)} columns make no image: give one or two")
+    if len({column for column, _ in named}) < len(named):
+        raise file.name.error(binning.at, f"the column {named[0][0]} is binned twice")
+    return [_axis(file, column, axis) for column, axis in named]
+
+
+def _axis(file: EventFile, name: str, axis: BinAxis) -> tuple[Column, GridAxis]:
+    column = file.hdu.columns.get(name)
+    if column is None or not column.is_scalar or column.letter == "X":
+        raise file.name.error(axis.at, f"block {file.hdu.name} has no column {name} that could be binned, only "
+                                       f"{', '.join(file.hdu.columns)}")
+    low, high = axis.lo, axis.hi
+    half = 0.5 if column.is_whole else 0.0
+    given = low is not None and high is not None
+    if not given:
+        filters = (-math.inf, math.inf) if "full" in file.name.options else file.filter.limits(name)
+        limits = [_limit(column, limit, known, end)
+                  for limit, known, end in zip((low, high), filters, (column.lowest, column.highest), strict=True)]
+        if name == "time":
+            limits = [_time(limit, file, key) for limit, key in zip(limits, ("TSTART", "TSTOP"), strict=True)]
+        if None in limits:
+            raise file.name.error(axis.at, f"the file does not say where the column {name} begins and ends (TLMIN, "
+                                           f"TLMAX): give limits, {name}=low:high:step")
+        low, high = cast(tuple[float, float], tuple(limits))
+        if not low < high + 2 * half:
+            raise file.name.error(axis.at, f"the filters leave nothing of the column {name} to bin")
+    low, high = cast(float, low) - half, cast(float, high) + half
+    try:
+        if axis.count is not None:
+            return column, GridAxis(low, (high - low) / axis.count, axis.count)
+        step = 1.0 if axis.step is None else axis.step
+        if given or name == "time" or column.is_whole:
+            return column, GridAxis.between(low, high, step)
+        return column, GridAxis.around(low, high, step)
+    except InputError as error:
+        raise file.name.error(axis.at, f"the column {name}: {error}") from None
+
+
+def _limit(column: Column, given: float | None, filtered: float, natural: float | None) -> float | None:
+    """One end of an axis: as given, else as filtered, but never beyond the column's own."""
+    if given is not None:
+        return given
+    if natural is None:
+        return filtered if math.isfinite(filtered) else None
+    if not math.isfinite(filtered):
+        return natural
+    return max(filtered, natural) if natural == column.lowest else min(filtered, natural)
+
+
+def _time(limit: float | None, file: EventFile, key: str) -> float | None:
+    value = file.hdu.header.get(key)
+    return limit if limit is not None or not isinstance(value, int | float) else float(value)
+
+
+def _image(file: EventFile, columns: list[Column], grid: Grid, threads: int) -> NDArray[np.int32]:
+    image = np.zeros(grid.shape, np.int32)
+    x, y = (column.name.lower() for column in columns)
+    for block in file.blocks(x, y):
+        kind = np.float32 if block.values[x].dtype == block.values[y].dtype == np.float32 else np.float64
+        event_histogram(block.values[x].astype(kind, copy=False), block.values[y].astype(kind, copy=False), None,
+                        block.selection, grid.x.first, grid.x.step, grid.y.first, grid.y.step, threads, image)
+    return image
+
+
+def _histogram(file: EventFile, column: Column, axis: GridAxis) -> NDArray[np.int32]:
+    """An image of one row."""
+    counts = np.zeros((1, axis.size), np.int32)
+    name = column.name.lower()
+    for block in file.blocks(name):
+        values = block.values[name].astype(np.float64, copy=False)
+        event_histogram(values, np.zeros_like(values), None, block.selection, axis.first, axis.step, -0.5, 1.0, 1,
+                        counts)
+    return counts[0]
+
+
+def _image_header(file: EventFile, axes: list[tuple[Column, GridAxis]]) -> "Header":
+    header = without_columns(file.header())
+    names = [column.name for column, _ in axes]
+    if len(axes) == 2:
+        coords = ImageCoords.from_events(file.hdu.header, *names)
+        Grid(axes[0][1], axes[1][1]).put_into(header, coords, (names[0].lower(), names[1].lower()))
+    else:
+        column, axis = axes[0]
+        header.update(CTYPE1=column.name, CRPIX1=0.5, CRVAL1=axis.first, CDELT1=axis.step)
+        if column.unit:
+            header["CUNIT1"] = column.unit
+    header.update(HDUNAME="EVENTS_IMAGE", CONTENT="IMAGE", HDUCLASS="OGIP", HDUCLAS1="IMAGE", BUNIT="count")
+    return header
+
+
+def _as_type(counts: NDArray[np.int32], name: VirtualFile, at: int) -> NDArray[Any]:
+    kind = name.options.get("type")
+    if kind is None:
+        return counts
+    if kind not in TYPES:
+        raise name.error(at, f"unknown type {kind!r} of an image: give one of {', '.join(TYPES)}")
+    made = np.dtype(TYPES[kind])
+    if made.kind in "iu" and counts.size and counts.max() > np.iinfo(made).max:
+        raise name.error(at, f"a pixel holds {counts.max()} counts, and the type {kind} at most {np.iinfo(made).max}")
+    return counts.astype(made)

@@ -1,0 +1,259 @@
+"""What commands read: images by virtual names, ``img.fits[sky=region(f.reg)]`` and ``evt2.fits[bin sky=4]`` alike."""
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ChandraBinWarning, InputError, NoImage
+from .images import Image, product_header, read_image_file, size_text
+from .regions import (
+    PHYSICAL,
+    Region,
+    convert_region,
+    named_region,
+    region_extent,
+    region_mask,
+)
+from .tables import open_fits
+from .virtual import BinAxis, Filter, MaskTerm, RangeTerm, RegionTerm, Term, VirtualFile, named_file, one_of_stack
+from .wcs import ImageCoords
+
+# How far, in pixels, the edges of binned pixels may be from those of the image.
+_ON_EDGE = 1e-6
+_SKY = ("sky", "pos")
+_AXES = {"x": 1, "y": 0}
+
+
+def files_of(*names: str | Path | None) -> list[Path]:
+    """The files behind virtual names, with the regions, masks and good times that their filters read."""
+    files = []
+    for name in names:
+        if name is None:
+            continue
+        parsed = named_file(one_of_stack(name))
+        files.append(parsed.file)
+        for term in (term for step in parsed.filters for term in step.terms):
+            if inner := getattr(term, "file", ""):
+                files += files_of(inner)
+    return files
+
+
+def plain_name(name: str | Path) -> str:
+    """A virtual name as products hold it, without the folder of the file."""
+    parsed = named_file(name)
+    return parsed.file.name + str(parsed)[len(parsed.path):]
+
+
+def read_image(name: str | Path) -> Image:
+    """An image, by a virtual name: a FITS image, perhaps filtered and binned, or events binned to one.
+
+    Filters on an image, as CIAO's: pixels whose centres they leave out become 0 (``[opt null=NaN]``: NaN), and the
+    image is cropped to the box of what they keep (not with ``[opt full]``). Raises `InputError`, its text one line
+    that begins with the name.
+    """
+    parsed = named_file(one_of_stack(name))
+    path = Path(str(parsed)) if parsed.steps else parsed.file
+    if parsed.steps and is_table(parsed):
+        if parsed.binning is None:
+            raise NoImage(f"{path}: is a table; say how to bin it to an image, [bin sky=4] say")
+        return _events_image(parsed, path)
+    image = read_image_file(parsed.file, parsed.block.name if parsed.block else None)
+    return Image(*_filtered(image, parsed), path) if parsed.steps else image
+
+
+def is_table(name: VirtualFile) -> bool:
+    """Whether the block that is named, or else the first that holds data, is a table. Raises `InputError`."""
+    with open_fits(name.file) as hdus:
+        for hdu in hdus:
+            if name.block is None and not (hdu.is_table or hdu.is_image):
+                continue
+            if name.block is None or hdu.is_named(name.block.name):
+                return hdu.is_table and "ZIMAGE" not in hdu.header
+    if name.block is None:
+        raise NoImage(f"{name.file}: holds neither an image nor a table")
+    raise name.error(name.block.at, f"the file has no block {name.block.name}")
+
+
+def read_like(name: str | Path, image: Image, what: str) -> Image:
+    """An image of the same shape as ``image``; ``what`` says in the `InputError` what it should have been."""
+    other = read_image(name)
+    if other.data.shape != image.data.shape:
+        raise InputError(f"{other.path}: the {what} has {size_text(other.data.shape)} pixels, "
+                         f"the image {image.path} has {size_text(image.data.shape)}")
+    _warn_of_another_grid(other, image, what)
+    return other
+
+
+def _events_image(parsed: VirtualFile, path: Path) -> Image:
+    from .events import event_image
+
+    made = event_image(parsed)
+    if made.data.ndim != 2:
+        raise InputError(f"{path}: is a histogram of one column, and no image; give [bin sky=4], say")
+    return Image(made.data, made.header, path)
+
+
+def _filtered(image: Image, name: VirtualFile) -> tuple[NDArray[Any], Any]:
+    for step in name.steps:
+        if not isinstance(step, Filter) and step not in (name.block, name.binning) and not hasattr(step, "values"):
+            raise name.error(step.at, "rows and columns are those of tables, and this is an image")
+    coords = ImageCoords(image.header)
+    data = image.data
+    shape: tuple[int, int] = data.shape
+    box = np.array([[0, shape[1]], [0, shape[0]]])
+    keep = np.ones(shape, bool)
+    for step in name.filters:
+        inside = np.ones(shape, bool)
+        for term in step.terms:
+            pixels, limits = _of_term(term, coords, shape, name)
+            inside &= pixels
+            if not step.exclude:
+                box = np.stack([np.maximum(box[:, 0], limits[:, 0]), np.minimum(box[:, 1], limits[:, 1])], axis=1)
+        keep &= ~inside if step.exclude else inside
+    if name.filters:
+        if not keep.any():
+            raise InputError(f"{name}: the filters leave no pixel")
+        data = _blanked(data, keep, name)
+    low = np.zeros(2, int)
+    if name.filters and "full" not in name.options:
+        (x0, x1), (y0, y1) = box.tolist()
+        data, low = data[y0:y1, x0:x1], np.array([x0, y0])
+    step_px = np.ones(2, int)
+    if name.binning is not None:
+        data, low, step_px = _binned(data, low, coords, name)
+    return np.ascontiguousarray(data), _moved(image.header, low, step_px)
+
+
+def _of_term(term: Term, coords: ImageCoords, shape: tuple[int, int],
+             name: VirtualFile) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """The pixels that a term keeps, and the box of pixels (x, y; from, to) that it may keep any of."""
+    whole = np.array([[0, shape[1]], [0, shape[0]]])
+    if isinstance(term, RangeTerm) and term.column in _AXES:
+        axis = _AXES[term.column]
+        pixels = np.arange(shape[axis], dtype=float)
+        centres = coords.image_to_physical(pixels, 0.0)[0] if axis else coords.image_to_physical(0.0, pixels)[1]
+        inside = np.zeros(shape[axis], bool)
+        for each in term.ranges:
+            low, high = -math.inf if each.lo is None else each.lo, math.inf if each.hi is None else each.hi
+            inside |= (low <= centres) & ((centres == high) if each.single else (centres < high))
+        found = np.flatnonzero(inside)
+        whole[1 - axis] = [found[0], found[-1] + 1] if len(found) else [0, 0]
+        return np.broadcast_to(inside if axis else inside[:, None], shape), whole
+    if isinstance(term, RegionTerm) and (term.columns[0] in _SKY or term.columns == ("x", "y")):
+        region = named_region(term.file, term.text, str(name))
+        return region_mask(region, coords, shape), _box_of(region, coords, shape)
+    if isinstance(term, MaskTerm):
+        mask = read_image_file(named_file(term.file).file)
+        if mask.data.shape != shape:
+            raise name.error(term.at, f"the mask {term.file} has {size_text(mask.data.shape)} pixels, the image "
+                                      f"{size_text(shape)}")
+        kept: NDArray[np.bool_] = np.nan_to_num(mask.data, nan=0) != 0
+        return kept, whole
+    raise name.error(term.at, "an image can be filtered by sky=region(..), shapes, x, y and sky=mask(..) only")
+
+
+def _box_of(region: Region, coords: ImageCoords, shape: tuple[int, int]) -> NDArray[np.int64]:
+    """The box of pixels around a region, as CIAO crops images: all that it touches."""
+    (x0, x1), (y0, y1) = region_extent(convert_region(region, coords.with_shape(shape), PHYSICAL))
+    low = np.array(coords.physical_to_image(x0, y0))
+    high = np.array(coords.physical_to_image(x1, y1))
+    ends = np.sort(np.stack([low, high], axis=1), axis=1)
+    first = np.floor(np.clip(ends[:, 0] + 0.5 + _ON_EDGE, 0, shape[::-1])).astype(int)
+    last = np.ceil(np.clip(ends[:, 1] + 0.5 - _ON_EDGE, 0, shape[::-1])).astype(int)
+    return np.stack([first, np.maximum(last, first + 1)], axis=1)
+
+
+def _blanked(data: NDArray[Any], keep: NDArray[np.bool_], name: VirtualFile) -> NDArray[Any]:
+    null = name.options.get("null", "0")
+    try:
+        value = float(null)
+    except ValueError:
+        raise InputError(f"{name}: null={null} is no number; give NaN or a number") from None
+    kind = name.options.get("type", "")
+    if math.isnan(value) and data.dtype.kind != "f" and kind not in ("r4", "r8"):
+        raise InputError(f"{name}: whole numbers have no NaN; write [opt null=NaN,type=r4]")
+    wide = {"r4": np.float32, "r8": np.float64}.get(kind, data.dtype)
+    return np.where(keep, data.astype(wide), np.dtype(wide).type(value))
+
+
+def _binned(data: NDArray[Any], low: NDArray[np.int64], coords: ImageCoords,
+            name: VirtualFile) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
+    """Sums of whole pixels; low is where the given data begin in the image, (x, y)."""
+    binning = name.binning
+    assert binning is not None
+    axes: dict[str, BinAxis] = {}
+    for axis in binning.axes:
+        for column in ("x", "y") if axis.column in _SKY else (axis.column,):
+            if column not in _AXES or column in axes:
+                raise name.error(axis.at, "an image has the axes x and y, or sky for both")
+            axes[column] = axis
+    first, count, step = low.copy(), np.array(data.shape[::-1]), np.ones(2, int)
+    for column, axis in axes.items():
+        i = 1 - _AXES[column]
+        scale = float(coords.need_physical().scale[i])
+        width = scale if axis.step is None else axis.step
+        ends = [None if end is None else float(np.array(coords.physical_to_image(end, end))[i]) + 0.5
+                for end in (axis.lo, axis.hi)]
+        begin = float(low[i]) if ends[0] is None else ends[0]
+        end = float(low[i] + count[i]) if ends[1] is None else ends[1]
+        pixels = (end - begin) / axis.count if axis.count else width / scale
+        step[i], first[i] = round(pixels), round(begin)
+        if step[i] < 1 or abs(step[i] - pixels) > _ON_EDGE or abs(first[i] - begin) > _ON_EDGE:
+            raise name.error(axis.at, f"an image is binned by whole pixels, and not by {pixels:g} of them from "
+                                      f"pixel {begin:g} on")
+        count[i] = math.ceil((end - begin) / pixels - _ON_EDGE) * step[i]
+    made = np.zeros(count[::-1], np.result_type(data, np.int32) if data.dtype.kind in "iu" else data.dtype)
+    _paste(made, data, low - first)
+    ny, nx = count[::-1] // step[::-1]
+    sums = made.reshape(ny, step[1], nx, step[0]).sum(axis=(1, 3), dtype=np.float64)
+    return sums.astype(made.dtype), first, step
+
+
+def _paste(target: NDArray[Any], source: NDArray[Any], at: NDArray[np.int64]) -> None:
+    """Copies what overlaps, ``at`` (x, y) in the target."""
+    into, of = [], []
+    for offset, size, have in zip(at[::-1].tolist(), target.shape, source.shape, strict=True):
+        into.append(slice(max(offset, 0), max(min(offset + have, size), 0)))
+        of.append(slice(max(-offset, 0), max(min(size - offset, have), 0)))
+    target[tuple(into)] = source[tuple(of)]
+
+
+def _moved(header: Any, low: NDArray[np.int64], step: NDArray[np.int64]) -> Any:
+    """The header of an image that begins at pixel ``low`` (x, y; from 0) and has pixels of ``step`` old ones."""
+    made = product_header(header, [])
+    for i, n in enumerate((1, 2)):
+        begin, width = int(low[i]), int(step[i])
+        if not begin and width == 1:
+            continue
+        for crpix in (f"CRPIX{n}", f"CRPIX{n}P"):
+            if crpix in header:
+                made[crpix] = (float(header[crpix]) - begin - 0.5) / width + 0.5
+        if f"CRVAL{n}P" in header and f"CRPIX{n}P" not in header:
+            made[f"CRPIX{n}P"] = (0.5 - begin - 0.5) / width + 0.5
+        for key in (f"CDELT{n}", f"CDELT{n}P", *(f"CD{axis}_{n}" for axis in (1, 2))):
+            if key in header:
+                made[key] = float(header[key]) * width
+        if f"LTV{n}" in header or f"LTM{n}_{n}" in header:
+            made[f"LTV{n}"] = (float(header.get(f"LTV{n}", 0.0)) - begin - 0.5) / width + 0.5
+            made[f"LTM{n}_{n}"] = float(header.get(f"LTM{n}_{n}", 1.0)) / width
+    return made
+
+
+def _warn_of_another_grid(other: Image, image: Image, what: str) -> None:
+    """Warns where both headers have physical coordinates, and their pixels are not in the same places."""
+    ny, nx = image.data.shape
+    corners = []
+    for each in (other, image):
+        coords = ImageCoords(each.header)
+        if coords.physical is None:
+            return
+        corners.append(np.array(coords.image_to_physical([0, nx - 1], [0, ny - 1])))
+    pixel = np.abs(np.diff(corners[1])).max() / max(nx - 1, ny - 1, 1)
+    apart = np.abs(corners[0] - corners[1]).max()
+    if apart > 0.01 * pixel:
+        warnings.warn(f"{other.path}: the {what} lies up to {apart:g} physical pixels beside the image {image.path}",
+                      ChandraBinWarning, stacklevel=3)

@@ -1,0 +1,106 @@
+"""Files copied through virtual names: event lists and images filtered, events binned."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from chandra_bin.events import EventFile, event_image, open_events, with_columns
+from chandra_bin.images import product_header, write_image
+from chandra_bin.inputs import files_of, is_table, read_image
+from chandra_bin.outputs import Outputs
+from chandra_bin.tables import Rows, write_empty_primary, write_rows
+from chandra_bin.virtual import VirtualFile, named_file, one_of_stack
+
+from ._common import Parameters, history
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What a copy holds."""
+
+    kind: str
+    """``events``, ``rows``, ``image`` or ``histogram``."""
+    shape: tuple[int, ...]
+    """(n,) rows, or (ny, nx) pixels."""
+    counts: float
+    """Rows, or the sum of the pixels."""
+    of: int | None
+    """Rows that the table had."""
+
+
+def copy(name: str | Path, out: Path, *, threads: int = 1, clobber: bool = False) -> Copied:
+    """Writes what a virtual name means, as CIAO's dmcopy: filtered events with their good times, or an image.
+
+    Events keep all keywords; exposures, good times of each chip and the data subspace are those that the filters
+    leave. Raises `InputError` and `OutputError`; no file is written then.
+    """
+    parsed = named_file(one_of_stack(name))
+    parameters = {"infile": Path(str(parsed))}
+    with Outputs([out], inputs=files_of(name), clobber=clobber) as outputs:
+        if not is_table(parsed):
+            image = read_image(str(parsed))
+            header = product_header(image.header, history("copy", parameters))
+            with outputs.open(out) as file:
+                write_image(file, image.data, header)
+            return Copied("image", image.data.shape, float(np.nansum(image.data)), None)
+        if parsed.binning is not None:
+            return _write_binned(parsed, out, outputs, threads, parameters)
+        return _write_rows(parsed, out, outputs, parameters)
+
+
+def _write_binned(name: VirtualFile, out: Path, outputs: Outputs, threads: int, parameters: Parameters) -> Copied:
+    made = event_image(name, threads=threads)
+    with outputs.open(out) as file:
+        write_image(file, made.data, product_header(made.header, history("copy", parameters), BUNIT="count"))
+        for gti in made.gti_blocks:
+            gti.write(file)
+    kind = "image" if made.data.ndim == 2 else "histogram"
+    return Copied(kind, made.data.shape, int(made.data.sum(dtype=np.int64)), None)
+
+
+def _write_rows(name: VirtualFile, out: Path, outputs: Outputs, parameters: Parameters) -> Copied:
+    kept: list[Rows] = []
+    with open_events(name) as events:
+        numbers = _chosen_columns(name, events)
+        for block in events.blocks():
+            rows = block.rows if block.selection is None else block.rows[block.flags()]
+            kept.append(rows if numbers is None else _with_fields(rows, numbers))
+        heap = events.hdu.heap()
+        header = events.header()
+        if numbers is not None:
+            header = with_columns(header, [number + 1 for number in numbers])
+        for line in history("copy", parameters):
+            header.add_history(line.encode("ascii", "backslashreplace").decode())
+        with outputs.open(out) as file:
+            write_empty_primary(file, events.primary)
+            write_rows(file, header, kept or [np.empty(0, events.hdu.dtype)], heap)
+            for gti in events.gti_blocks():
+                gti.write(file)
+        kind = "events" if "EVENTS" in events.hdu.block_names else "rows"
+        count = sum(map(len, kept))
+        return Copied(kind, (count,), count, events.hdu.rows)
+
+
+def _chosen_columns(name: VirtualFile, events: EventFile) -> list[int] | None:
+    """The columns to keep, from 0, in the order that was asked for; None for all."""
+    names = list(events.hdu.columns)
+    for choice in name.columns:
+        wanted: list[str] = []
+        for column, at in zip(choice.names, choice.at_each, strict=True):
+            pair = events.columns_of(column, at)
+            wanted += [each for each in pair if each not in wanted]
+        names = [each for each in names if each not in wanted] if choice.drop else wanted
+    if not names:
+        raise name.error(name.columns[-1].at, "this leaves no column")
+    return [list(events.hdu.columns).index(each) for each in names] if name.columns else None
+
+
+def _with_fields(rows: Rows, numbers: list[int]) -> Rows:
+    """Rows with these fields only, in this order."""
+    fields = [cast(tuple[str, ...], rows.dtype.names)[number] for number in numbers]
+    made = np.empty(len(rows), np.dtype([(field, rows.dtype[field]) for field in fields]))
+    for field in fields:
+        made[field] = rows[field]
+    return made
