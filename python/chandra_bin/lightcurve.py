@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import ChandraBinWarning, InputError
 from .gti import GTI
-from .tables import Hdu, open_fits
+from .tables import Hdu, Rows, open_fits
+from .virtual import VirtualFile, named_file
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -49,7 +50,8 @@ class LightCurve:
         """The square root of the counts, as dmextract's "gaussian" has it."""
         if self.counts is None:
             raise InputError("the light curve has no counts, and so no errors")
-        return np.sqrt(self.counts)
+        error: NDArray[np.float64] = np.sqrt(self.counts)
+        return error
 
     @property
     def rate_error(self) -> NDArray[np.float64]:
@@ -93,8 +95,10 @@ def light_curve(times: ArrayLike, gti: GTI, *, bin_length_s: float, start: float
     return LightCurve(edges[:-1], edges[1:], (edges[:-1] + edges[1:]) / 2, _over(counts, exposure), exposure, counts)
 
 
-def read_light_curve(path: Path) -> LightCurve:
+def read_light_curve(name: str | Path | VirtualFile) -> LightCurve:
     """The light curve in a FITS file: its first table with TIME and COUNT_RATE, or else RATE.
+
+    The name may choose a block, and rows: ``lc.fits[count_rate=:0.5]``.
 
     EXPOSURE and COUNTS are taken where they are there. Bins have the edges TIME_MIN and TIME_MAX; where these lack,
     TIME is the middle of a bin of length TIMEDEL, or of the usual distance of two times.
@@ -103,15 +107,18 @@ def read_light_curve(path: Path) -> LightCurve:
     text says which), with fewer than two bins, with infinite rates and with none at all; `ChandraBinWarning` where
     some are NaN.
     """
+    parsed = named_file(name)
     said: str | None = None
-    with open_fits(path) as hdus:
+    with open_fits(parsed.file) as hdus:
         for hdu in hdus:
+            if parsed.block is not None and not hdu.is_named(parsed.block.name):
+                continue
             missing = _missing(hdu)
             if hdu.is_table and not missing:
-                return _of_table(hdu)
+                return _of_table(hdu, _rows(hdu, parsed))
             if hdu.is_table and (said is None or len(missing) == 1):
                 said = f"block {hdu.name or hdu.index} has no column {' and no '.join(missing)}"
-    raise InputError(f"{path}: holds no light curve: {said or 'there is no table'}")
+    raise InputError(f"{parsed}: holds no light curve: {said or 'there is no table'}")
 
 
 def _missing(hdu: Hdu) -> list[str]:
@@ -121,9 +128,21 @@ def _missing(hdu: Hdu) -> list[str]:
             *([] if columns.keys() & {"count_rate", "rate"} else ["COUNT_RATE or RATE"])]
 
 
-def _of_table(hdu: Hdu) -> LightCurve:
-    rows = hdu.table()
+def _rows(hdu: Hdu, name: VirtualFile) -> Rows:
+    """The rows that the filters of a name leave."""
+    from .events import RowFilter
 
+    rows = hdu.table()
+    wanted = RowFilter(name, hdu)
+    selection = wanted.selection({key: column.values(rows) for key, column in wanted.columns.items()}, 0, len(rows))
+    if selection is None:
+        return rows
+    flags = np.empty(len(rows), np.uint8)
+    selection.evaluate(flags, 1)
+    return rows[flags.view(bool)]
+
+
+def _of_table(hdu: Hdu, rows: Rows) -> LightCurve:
     def column(name: str) -> NDArray[np.float64] | None:
         if name not in hdu.columns:
             return None
@@ -240,4 +259,5 @@ def _bins_of(times: NDArray[np.float64], edges: NDArray[np.float64], length: flo
 
 
 def _over(counts: NDArray[np.int64] | NDArray[np.float64], exposure: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.divide(counts, exposure, out=np.zeros(exposure.size), where=exposure > 0)
+    quotient: NDArray[np.float64] = np.divide(counts, exposure, out=np.zeros(exposure.size), where=exposure > 0)
+    return quotient

@@ -179,6 +179,28 @@ def file_argument(name: str) -> Callable[[Any], Any]:
     return click.argument(name, type=click.Path(path_type=Path))
 
 
+def output_options(help: str) -> Callable[[Any], Any]:
+    """An output named as CIAO's tools have it, second after the input, or by ``-o``: argument ``out``, option ``named``.
+
+    `output_of` gives the one that was used.
+    """
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        command = file_option("-o", "--out", "named", help=help)(command)
+        added: Callable[..., Any] = click.argument("out", required=False, type=click.Path(path_type=Path))(command)
+        return added
+
+    return add
+
+
+def output_of(out: Path | None, named: Path | None) -> Path:
+    """The output that was named once."""
+    if out is not None and named is not None:
+        raise click.UsageError(f"two outputs are named, {out} and -o {named}; give one")
+    if out is None and named is None:
+        raise click.UsageError("no output is named; give it after the input, or with -o")
+    return out or named or Path()
+
+
 def _print_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:
     if asked:
         from chandra_bin import __version__

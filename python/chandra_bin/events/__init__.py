@@ -9,6 +9,7 @@ from ._file import (
     open_events,
     read_events,
 )
+from ._filter import RowFilter
 from ._header import with_columns, without_columns
 from ._image import EventImage, event_image
 
@@ -17,6 +18,7 @@ __all__ = [
     "EventFile",
     "EventImage",
     "Events",
+    "RowFilter",
     "channels_of",
     "event_image",
     "livetime_fraction",
