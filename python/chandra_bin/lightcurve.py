@@ -130,16 +130,13 @@ def _missing(hdu: Hdu) -> list[str]:
 
 def _rows(hdu: Hdu, name: VirtualFile) -> Rows:
     """The rows that the filters of a name leave."""
-    from .events import RowFilter
+    from .events import Passing, RowFilter
 
-    rows = hdu.table()
     wanted = RowFilter(name, hdu)
-    selection = wanted.selection({key: column.values(rows) for key, column in wanted.columns.items()}, 0, len(rows))
-    if selection is None:
-        return rows
-    flags = np.empty(len(rows), np.uint8)
-    selection.evaluate(flags, 1)
-    return rows[flags.view(bool)]
+    rows = hdu.table()
+    values = {key: column.values(rows) for key, column in wanted.columns.items()}
+    kept: Rows = rows[Passing(rows, values, wanted.selection(values, 0, len(rows))).flags()]
+    return kept
 
 
 def _of_table(hdu: Hdu, rows: Rows) -> LightCurve:
@@ -234,7 +231,8 @@ def _inside(times: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[n
     if unknown:
         warnings.warn(f"{unknown} of {times.size} events have the time NaN; they are left out", ChandraBinWarning,
                       stacklevel=3)
-    return times[(times >= edges[0]) & (times < edges[-1])]
+    inside: NDArray[np.float64] = times[(times >= edges[0]) & (times < edges[-1])]
+    return inside
 
 
 def _bins_of(times: NDArray[np.float64], edges: NDArray[np.float64], length: float) -> NDArray[np.int64]:

@@ -1,20 +1,32 @@
 """``chandra-bin deflare``: good times without flares."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ._command import Command, clobber_option, file_option, output_of, output_options, quiet_option, told
+from ._command import (
+    Command,
+    clobber_option,
+    file_argument,
+    file_option,
+    one_output,
+    output_argument,
+    output_option,
+    quiet_option,
+    told,
+)
 
 
-def _number(name: str, default: float | None, help: str) -> Any:
+def _number(name: str, default: float | None, help: str) -> Callable[[Any], Any]:
     return click.option(name, type=float, default=default, show_default=default is not None, metavar="X", help=help)
 
 
 @click.command(cls=Command, name="deflare")
-@click.argument("curve")
-@output_options("The good times, a GTI file.")
+@file_argument("curve")
+@output_argument
+@output_option("The good times, a GTI file.")
 @click.option("--method", type=click.Choice(["clean", "sigma", "robust"]), default="clean", show_default=True,
               help="CIAO's two, or one for strong flares and few counts.")
 @_number("--mean", None, "clean: the quiescent rate, in counts per second.  [default: from the light curve]")
@@ -28,13 +40,13 @@ def _number(name: str, default: float | None, help: str) -> Any:
 @file_option("--plot", help="A PNG of the light curve, kept and cut bins.")
 @quiet_option
 @clobber_option
-def command(curve: str, out: Path | None, named: Path | None, plot: Path | None, quiet: bool, clobber: bool,
+def command(curve: Path, outfile: Path | None, out: Path | None, plot: Path | None, quiet: bool, clobber: bool,
             **limits: Any) -> None:
-    """Write the good times of the light curve CURVE, without flares, to OUT.
+    """Write the good times, without flares, of the light curve CURVE to OUTFILE (as CIAO's deflare).
 
     Where a method of CIAO's leaves no time, or hardly any, robust takes its place, and a warning says so.
     """
-    target = output_of(out, named)
+    target = one_output(outfile, out)
     from chandra_bin.products import FlareLimits, deflare
 
     with told(quiet, "flares"):

@@ -4,20 +4,31 @@ from pathlib import Path
 
 import click
 
-from ._command import Command, clobber_option, output_of, output_options, quiet_option, told
+from ._command import (
+    Command,
+    clobber_option,
+    file_argument,
+    one_output,
+    output_argument,
+    output_option,
+    quiet_option,
+    told,
+)
 
 
 @click.command(cls=Command, name="lightcurve")
-@click.argument("events")
-@output_options("The light curve, a FITS table.")
+@file_argument("events")
+@output_argument
+@output_option("The light curve, a FITS table.")
 @quiet_option
 @clobber_option
-def command(events: str, out: Path | None, named: Path | None, quiet: bool, clobber: bool) -> None:
-    """Write the light curve of EVENTS, such as 'evt2.fits[energy=500:7000,ccd_id=0:3][bin time=::259.28]', to OUT.
+def command(events: Path, outfile: Path | None, out: Path | None, quiet: bool, clobber: bool) -> None:
+    """Write the light curve of EVENTS to OUTFILE (as CIAO's dmextract with opt=ltc1).
 
-    Columns and exposures are those of CIAO's dmextract with opt=ltc1.
+    \b
+    chandra-bin lightcurve 'evt2.fits[energy=500:7000,ccd_id=0:3][bin time=::259.28]' lc.fits
     """
-    target = output_of(out, named)
+    target = one_output(outfile, out)
     from chandra_bin.products import write_light_curve
 
     with told(quiet, "light curve"):

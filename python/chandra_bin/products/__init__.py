@@ -7,6 +7,7 @@ folder, so equal runs give equal bytes.
 
 from .binned import BinnedImage, bin_image
 from .contbin import contbin
+from .events import Copied, copy
 from .lightcurves import FlareLimits, deflare, write_light_curve
 from .outlines import Outlines, convert_files, write_mask, write_outlines
 from .painted import paint_fits, paint_table
@@ -23,6 +24,7 @@ from .smoothed import (
 
 __all__ = [
     "BinnedImage",
+    "Copied",
     "FlareLimits",
     "Outlines",
     "RegionFiles",
@@ -30,6 +32,7 @@ __all__ = [
     "bin_image",
     "contbin",
     "convert_files",
+    "copy",
     "deflare",
     "make_region_files",
     "make_scale",

@@ -8,13 +8,12 @@ import numpy as np
 
 from chandra_bin.deflare import Deflared, Method, cut_flares
 from chandra_bin.errors import InputError
-from chandra_bin.events import EventFile, livetime_fraction, open_events, without_columns
+from chandra_bin.events import EventFile, livetime_fraction, open_events, sky_area, without_columns
 from chandra_bin.gti_files import GtiBlock, write_gti_file
 from chandra_bin.inputs import files_of, plain_name
 from chandra_bin.lightcurve import LightCurve, light_curve, read_light_curve
 from chandra_bin.outputs import Outputs
 from chandra_bin.plots import light_curve_png
-from chandra_bin.regions import points_in_region, region_extent
 from chandra_bin.tables import write_empty_primary, write_rows
 from chandra_bin.virtual import BinAxis, VirtualFile, named_file, one_of_stack
 
@@ -25,10 +24,6 @@ if TYPE_CHECKING:
 
 # Good times of two chips that differ by more than this part are worth a word.
 _SAME_TIMES = 0.01
-
-# The sky's pixels, where no region says less, and how many points a side measure the area of regions.
-_SKY_PX = (0.5, 8192.5)
-_AREA_POINTS = 1024
 
 
 @dataclass(frozen=True)
@@ -61,11 +56,11 @@ def write_light_curve(name: str | Path, out: Path, *, clobber: bool = False) -> 
             chips = events.gti_blocks()
             header = events.header()
             curve = _curve(times, events, chips, axis)
-            area = _area_px(events)
+            area = sky_area(events.filter)
             primary = events.primary
         with outputs.open(out) as file:
             write_empty_primary(file, primary)
-            _write_table(file, curve, area, header, history("lightcurve", {"infile": plain_name(parsed)}))
+            _write_table(file, curve, area, header, history("lightcurve", {"infile": plain_name(str(parsed))}))
             for chip in chips:
                 chip.write(file)
     return curve
@@ -86,13 +81,13 @@ def deflare(name: str | Path, out: Path, limits: FlareLimits | None = None, *, p
             flares = cut_flares(curve, **asdict(limits))
         except InputError as error:
             raise InputError(f"{parsed}: {error}") from None
-        asked = {"infile": plain_name(parsed), **asdict(limits)}
+        asked = {"infile": plain_name(str(parsed)), **asdict(limits)}
         assert curve.header is not None
         with outputs.open(out) as file:
             write_gti_file(file, curve.header, flares.gti, keywords=_flare_keywords(flares),
                            history=[*history("deflare", asked), *_lines_about(flares)])
         if plot is not None:
-            outputs.write(plot, light_curve_png(curve, flares, plain_name(parsed)))
+            outputs.write(plot, light_curve_png(curve, flares, plain_name(str(parsed))))
     return curve, flares
 
 
@@ -115,7 +110,7 @@ def _curve(times: Any, events: EventFile, chips: list[GtiBlock], axis: BinAxis) 
     for other in chips[1:]:
         if abs(other.gti.total - first.gti.total) > _SAME_TIMES * first.gti.total:
             warn(f"{name.path}: chip {other.chip} has {other.gti.total:.0f} s of good time, chip {first.chip} has "
-                 f"{first.gti.total:.0f}; exposures are those of chip {first.chip}: give one chip, [ccd_id={first.chip}]")
+                 f"{first.gti.total:.0f}; exposures are those of chip {first.chip}: choose one, [ccd_id={first.chip}]")
     start, stop = _span(events, axis)
     length = axis.step if axis.step is not None else (stop - start) / (axis.count or 1)
     try:
@@ -138,27 +133,6 @@ def _span(events: EventFile, axis: BinAxis) -> tuple[float, float]:
                                              "time=start:stop:length")
         ends.append(given if given is not None else (max if key == "TSTART" else min)(known))
     return ends[0], ends[1]
-
-
-def _area_px(events: EventFile) -> float:
-    """Sky pixels that the filters let events through from, to about one part in a thousand."""
-    tests = [(test.region, group.exclude) for group in events.filter.groups for test in group.tests
-             if test.region is not None and len(group.tests) == 1]
-    box = np.array([_SKY_PX, _SKY_PX])
-    for region, exclude in tests:
-        if not exclude:
-            extent = region_extent(region)
-            box = np.stack([np.maximum(box[:, 0], extent[:, 0]), np.minimum(box[:, 1], extent[:, 1])], axis=1)
-    sides = np.maximum(box[:, 1] - box[:, 0], 0)
-    if not tests:
-        return float(sides.prod())
-    steps = (np.arange(_AREA_POINTS) + 0.5) / _AREA_POINTS
-    x, y = (axis.ravel() for axis in np.meshgrid(*(low + steps * side for low, side in zip(box[:, 0], sides,
-                                                                                         strict=True))))
-    inside = np.ones(x.size, bool)
-    for region, exclude in tests:
-        inside &= points_in_region(region, x, y) != exclude
-    return float(inside.mean() * sides.prod())
 
 
 def _write_table(file: BinaryIO, curve: LightCurve, area: float, header: "Header", lines: list[str]) -> None:
