@@ -56,8 +56,8 @@ class LightCurve:
     @property
     def rate_error(self) -> NDArray[np.float64]:
         """`counts_error` over the exposure; 0 where there is none."""
-        assert self.exposure_s is not None
-        return _over(self.counts_error, self.exposure_s)
+        error = self.counts_error
+        return _over(error, np.zeros(len(self)) if self.exposure_s is None else self.exposure_s)
 
     @property
     def bin_length_s(self) -> float:

@@ -34,7 +34,7 @@ _DPI = 150
 _KEPT, _CUT, _LINES, _KEPT_TIME = "#0077bb", "#ee7733", "#555555", "#e8f1f8"
 _MOST_ERROR_BARS = 2000
 # Flares so many times above the limit are drawn on a logarithmic scale.
-_BRIGHT = 4.0
+_BRIGHT = 8.0
 
 _SKY_LABELS = {"RA": "Right ascension", "DEC": "Declination", "GLON": "Galactic longitude", "GLAT": "Galactic latitude",
                "ELON": "Ecliptic longitude", "ELAT": "Ecliptic latitude"}
@@ -126,9 +126,10 @@ def _curve_figure(curve: LightCurve, flares: Deflared, title: str) -> "Figure":
         axes.axhline(flares.low, color=_LINES, lw=1, ls="--")
     highest = float(curve.rate[exposed].max(initial=flares.high))
     if highest > _BRIGHT * flares.high:
-        axes.set_yscale("symlog", linthresh=flares.high, linscale=1.5)
-        axes.yaxis.set_major_formatter("{x:g}")
-    axes.set_ylim(0 if highest > _BRIGHT * flares.high else -0.03 * highest, 1.1 * highest)
+        axes.set_yscale("symlog", linthresh=flares.high, linscale=1.5, subs=(2, 5))
+        for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            which("{x:g}")
+    axes.set_ylim(-0.03 * min(highest, _BRIGHT * flares.high), 1.2 * highest)
     axes.margins(x=0.01)
     axes.set_xlabel(f"Time since {curve.time_min[0]:.1f} s (ks)")
     axes.set_ylabel("Count rate (count/s)")
