@@ -8,6 +8,7 @@ folder, so equal runs give equal bytes.
 from .binned import BinnedImage, bin_image
 from .contbin import contbin
 from .events import Copied, copy
+from .lightcurves import FlareLimits, deflare, write_light_curve
 from .outlines import Outlines, convert_files, write_mask, write_outlines
 from .painted import paint_fits, paint_table
 from .region_files import RegionFiles, make_region_files
@@ -24,6 +25,7 @@ from .smoothed import (
 __all__ = [
     "BinnedImage",
     "Copied",
+    "FlareLimits",
     "Outlines",
     "RegionFiles",
     "apply_scale",
@@ -31,6 +33,7 @@ __all__ = [
     "contbin",
     "convert_files",
     "copy",
+    "deflare",
     "make_region_files",
     "make_scale",
     "paint_fits",
@@ -40,6 +43,7 @@ __all__ = [
     "smooth_exposure",
     "smooth_gaussian",
     "smooth_tophat",
+    "write_light_curve",
     "write_mask",
     "write_outlines",
 ]
