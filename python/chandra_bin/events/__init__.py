@@ -1,5 +1,6 @@
 """Photon lists: read through virtual names, filtered, and binned to images."""
 
+from ._area import sky_area
 from ._file import (
     PI_CHANNELS,
     PI_WIDTH_EV,
@@ -11,6 +12,7 @@ from ._file import (
     open_events,
     read_events,
 )
+from ._filter import RowFilter
 from ._header import with_columns, without_columns
 from ._image import EventImage, event_image
 
@@ -21,11 +23,13 @@ __all__ = [
     "EventImage",
     "Events",
     "Passing",
+    "RowFilter",
     "channels_of",
     "event_image",
     "livetime_fraction",
     "open_events",
     "read_events",
+    "sky_area",
     "with_columns",
     "without_columns",
 ]

@@ -8,6 +8,7 @@ folder, so equal runs give equal bytes.
 from .binned import BinnedImage, bin_image
 from .contbin import contbin
 from .events import Copied, copy
+from .lightcurves import FlareLimits, deflare, write_light_curve
 from .outlines import Outlines, convert_files, write_mask, write_outlines
 from .painted import paint_fits, paint_table
 from .region_files import RegionFiles, make_region_files
@@ -25,6 +26,7 @@ from .spectra import ObservationSpectra, write_spectra
 __all__ = [
     "BinnedImage",
     "Copied",
+    "FlareLimits",
     "ObservationSpectra",
     "Outlines",
     "RegionFiles",
@@ -33,6 +35,7 @@ __all__ = [
     "contbin",
     "convert_files",
     "copy",
+    "deflare",
     "make_region_files",
     "make_scale",
     "paint_fits",
@@ -42,6 +45,7 @@ __all__ = [
     "smooth_exposure",
     "smooth_gaussian",
     "smooth_tophat",
+    "write_light_curve",
     "write_mask",
     "write_outlines",
     "write_spectra",
