@@ -13,6 +13,7 @@ from ._convert import convert_region
 from ._format import Style
 from ._mask import region_mask
 from ._parse import parse_regions
+from ._points import points_in_region, region_labels
 from ._shapes import PIXEL_SYSTEMS, WCS, Component, Format, Region, Semantics, Shape
 from ._table import read_table
 from ._write import BinTexts, region_bytes, region_of
@@ -29,8 +30,10 @@ __all__ = [
     "convert_region",
     "from_astropy",
     "parse_regions",
+    "points_in_region",
     "read_regions",
     "region_bytes",
+    "region_labels",
     "region_mask",
     "region_of",
     "to_astropy",
