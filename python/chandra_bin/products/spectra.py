@@ -238,7 +238,8 @@ def _read_bins(binmap: Path, mask: Path | None, exclude: Sequence[Path], keep: S
 
 def _count(name: str, bins: _Bins, threads: int, *, particles: bool) -> _Counted:
     """Reads the events of a file once, block by block, into the bins."""
-    spectra = empty_spectra(len(bins.numbers))
+    with about(bins.image.path):
+        spectra = empty_spectra(len(bins.numbers))
     of_chip, high = np.zeros(CHIPS, np.int64), np.zeros(CHIPS, np.int64)
     no_channel = 0
     image = ImageCoords(bins.image.header)
@@ -254,7 +255,8 @@ def _count(name: str, bins: _Bins, threads: int, *, particles: bool) -> _Counted
             if (strange := chip[(chip < 0) | (chip >= CHIPS)]).size:
                 raise InputError(f"{name}: an event is of chip {strange[0]} (ccd_id); ACIS has 0 - {CHIPS - 1}")
             channel = values["pi"] if "pi" in values else channels_of(values["energy"])
-            add_spectra(spectra, *to_pixels(values["x"], values["y"]), channel, chip, bins.labels)
+            add_spectra(spectra, *to_pixels(values["x"], values["y"]), channel, chip, bins.labels,
+                        threads=threads)
             no_channel += int(np.count_nonzero((channel < 1) | (channel > spectra.shape[2])))
             of_chip += np.bincount(chip, minlength=CHIPS)
             if particles:
