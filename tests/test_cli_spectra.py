@@ -462,6 +462,26 @@ def test_energies_that_are_none(capsys):
     assert total == np.count_nonzero(bin_of(SOURCE)[30:] >= 0)
 
 
+def test_a_background_needs_no_good_times(capsys):
+    write_events("bkg.fits", BEHIND, good_times={}, header={**SCALES, "TSTART": "none"})
+    assert run(["spectra", "evt2.fits", "binmap.fits", "--background", "bkg.fits"]) == 0
+    assert not warnings_of(capsys)
+
+
+def test_sky_filters_in_a_name_are_said_to_leave_the_area(capsys):
+    assert run(["spectra", "evt2.fits[sky=circle(4096.5,4096.5,60)]", "binmap.fits"]) == 0
+    assert "its filters on the sky take events, but no area of the bins (BACKSCAL)" in warnings_of(capsys)[0]
+
+
+def test_columns_must_hold_whole_numbers(capsys):
+    with fits.open(write_events("real.fits", SOURCE)) as hdus:
+        hdus["EVENTS"].header["TSCAL9"] = 0.5  # pi
+        assert hdus["EVENTS"].header["TTYPE9"] == "pi"
+        hdus.writeto("scaled.fits", output_verify="silentfix")
+    assert "the column pi of block EVENTS must hold one whole number an event" in error_of(
+        capsys, "scaled.fits", "binmap.fits")
+
+
 def test_no_good_times(capsys):
     write_events("no_gti.fits", SOURCE, good_times={})
     assert run(["spectra", "no_gti.fits", "binmap.fits"]) == 0

@@ -30,7 +30,7 @@ from chandra_bin.spectra import (
     main_chips,
     net_counts,
 )
-from chandra_bin.virtual import expand_stack
+from chandra_bin.virtual import MaskTerm, RegionTerm, expand_stack, named_file
 from chandra_bin.wcs import ImageCoords, physical_agree, pixel_map
 
 from ._common import Parameters, about, ecsv, history, mask_values, read_binmap, warn
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 # BACKSCAL is a fraction of the sky coordinates' plane.
 _SKY_PIXELS = 8192**2
 _COORDINATES = ("x", "y", "ccd_id")
+_WHOLE = ("ccd_id", "pi")
 _OBSID = re.compile(r"\d{1,9}")
 
 Floats = NDArray[np.float64]
@@ -108,7 +109,7 @@ class _Background:
 
     counted: _Counted
     scales: Floats
-    """(chips,): counts in the source's exposure for one here; NaN where there is none."""
+    """(chips,): counts in the source's exposure for one here; NaN where none is in a bin."""
     name: str
 
 
@@ -157,6 +158,7 @@ def write_spectra(events: str | Path, binmap: Path, folder: Path, *, background:
 def _observation(outputs: Outputs, folder: Path, obsid: int, name: str, behind: str | None, bins: _Bins, group: int,
                  threads: int, parameters: Parameters) -> ObservationSpectra:
     source = _count(name, bins, threads, particles=behind is not None)
+    _warn_of_sky_filters(name)
     _warn_of_nothing(source, name)
     background = None if behind is None else _read_background(behind, source, name, bins, threads)
     chips = main_chips(source.by_chip, bins.centres, _order(source.events))
@@ -236,7 +238,7 @@ def _read_bins(binmap: Path, mask: Path | None, exclude: Sequence[Path], keep: S
     return _Bins(image, numbers.tolist(), index_map, pixels, centres)
 
 
-def _count(name: str, bins: _Bins, threads: int, *, particles: bool) -> _Counted:
+def _count(name: str, bins: _Bins, threads: int, *, particles: bool, good_times: bool = True) -> _Counted:
     """Reads the events of a file once, block by block, into the bins."""
     with about(bins.image.path):
         spectra = empty_spectra(len(bins.numbers))
@@ -261,7 +263,10 @@ def _count(name: str, bins: _Bins, threads: int, *, particles: bool) -> _Counted
             of_chip += np.bincount(chip, minlength=CHIPS)
             if particles:
                 high += np.bincount(chip[_in_band(values, channel, PARTICLE_EV)], minlength=CHIPS)
-        events = Events({}, file.header(), file.good_times(), file.name.file)
+        if good_times:
+            events = Events({}, file.header(), file.good_times(), file.name.file)
+        else:
+            events = Events({}, file.hdu.header.copy(), {}, file.name.file)
         if no_channel:
             warn(f"{name}: {no_channel} events have no channel of 1 - {spectra.shape[2]} ({columns[3]} is null, NaN or "
                  "beyond), and are in no spectrum")
@@ -278,7 +283,12 @@ def _columns(file: EventFile, particles: bool) -> list[str]:
     if missing:
         raise InputError(f"{file.name.file}: block {file.hdu.name} has no column {', '.join(missing)}, only "
                          f"{', '.join(there)}: spectra need x, y, ccd_id, and pi or energy")
-    return [*_COORDINATES, *(channel if particles else channel[:1])]
+    chosen = [*_COORDINATES, *(channel if particles else channel[:1])]
+    for name in chosen:
+        if not there[name].is_scalar or (name in _WHOLE and not there[name].is_whole):
+            raise InputError(f"{file.name.file}: the column {name} of block {file.hdu.name} must hold one "
+                             f"{'whole number' if name in _WHOLE else 'number'} an event")
+    return chosen
 
 
 def _passing(block: Passing, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -328,7 +338,8 @@ def _exposures(source: _Counted, name: str) -> dict[int, float]:
 
 
 def _read_background(name: str, source: _Counted, source_name: str, bins: _Bins, threads: int) -> _Background:
-    counted = _count(name, bins, threads, particles=True)
+    # A background's exposure is in its scale: nobody asks for its good times.
+    counted = _count(name, bins, threads, particles=True, good_times=False)
     wanted = np.flatnonzero(source.of_chip).tolist() or _order(source.events) or list(range(CHIPS))
     spectra = counted.spectra
     for chip in range(CHIPS):
@@ -347,7 +358,7 @@ def _read_background(name: str, source: _Counted, source_name: str, bins: _Bins,
              "without background")
     scales = np.full(CHIPS, np.nan)
     for chip in wanted:
-        if counted.of_chip[chip]:
+        if spectra[chip].any():
             scales[chip] = _scale(chip, counted, source, name, source_name)
     return _Background(counted, scales, name)
 
@@ -402,6 +413,13 @@ def _table(source: _Counted, background: _Background | None, bins: _Bins, chips:
     for name in ("counts", "background", "net", "net_err", "total_counts", "total_background"):
         table[name].unit = u.ct
     return table
+
+
+def _warn_of_sky_filters(name: str) -> None:
+    terms = [term for step in named_file(name).filters for term in step.terms]
+    if any(isinstance(term, RegionTerm | MaskTerm) or getattr(term, "column", "") in ("x", "y") for term in terms):
+        warn(f"{name}: its filters on the sky take events, but no area of the bins (BACKSCAL); give regions with "
+             "--exclude or --keep instead")
 
 
 def _warn_of_nothing(source: _Counted, name: str) -> None:
