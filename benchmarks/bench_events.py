@@ -31,7 +31,7 @@ def tables(settings: Settings) -> Iterator[Table]:
                       f"{used:.0f}", f"{run['peak_mb'] / used:.2f}x")
     table.remarks += [
         f"Best of {settings.repeats}; files in the page cache. `bytes` only reads (and decompresses) the file, and "
-        f"keeps nothing. The three readers give {', '.join(COLUMNS)} in native byte order. `filter and bin`: {NAME}. Peak "
+        f"keeps nothing. The readers give {', '.join(COLUMNS)} in native order. `filter and bin`: {NAME}. Peak "
         "memory: the whole Python process.", others.remark()]
     yield table
 

@@ -64,7 +64,8 @@ def test_excluded_pixels_are_zero_or_nan(folder):
     np.testing.assert_array_equal(part.data, np.where(inside, 0, whole.data))
     part = read_image(f"{folder}/flux.fits[exclude sky=circle(4096,4096,20)][opt null=NaN]")
     np.testing.assert_array_equal(part.data, np.where(inside, np.nan, whole.data))
-    assert read_image(f"{folder}/img.fits[exclude sky=circle(4096,4096,20)][opt null=NaN,type=r4]").data.dtype == np.float32
+    part = read_image(f"{folder}/img.fits[exclude sky=circle(4096,4096,20)][opt null=NaN,type=r4]")
+    assert part.data.dtype == np.float32
     with pytest.raises(InputError, match="whole numbers have no NaN"):
         read_image(f"{folder}/img.fits[exclude sky=circle(4096,4096,20)][opt null=NaN]")
 
