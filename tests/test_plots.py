@@ -126,4 +126,4 @@ def test_a_picture_of_a_light_curve_the_same_each_time(flare):
 def test_light_curves_with_less_in_them():
     assert curve_picture([1, 0, np.nan, 1, 2, 1], exposure_s=None, counts=None).startswith(b"\x89PNG")
     assert curve_picture(np.full(5000, 2.0)).startswith(b"\x89PNG")
-    assert curve_picture([1, 1], "sigma").startswith(b"\x89PNG")
+    assert curve_picture([1, 1, 1], "sigma").startswith(b"\x89PNG")

@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .binning import ContourBins, automask, contour_bin
+    from .deflare import Deflared, cut_flares
     from .errors import ChandraBinError, ChandraBinWarning, InputError
+    from .gti import GTI
+    from .lightcurve import LightCurve, light_curve, read_light_curve
     from .polygons import Polygons, rasterize, trace_polygons
     from .regions import Region, read_regions, region_mask
     from .smoothing import (
@@ -25,8 +28,11 @@ __all__ = [
     "ChandraBinError",
     "ChandraBinWarning",
     "ContourBins",
+    "Deflared",
+    "GTI",
     "ImageCoords",
     "InputError",
+    "LightCurve",
     "Polygons",
     "Region",
     "__version__",
@@ -34,7 +40,10 @@ __all__ = [
     "automask",
     "contour_bin",
     "counts_scale",
+    "cut_flares",
+    "light_curve",
     "rasterize",
+    "read_light_curve",
     "read_regions",
     "region_mask",
     "smooth",
@@ -50,15 +59,21 @@ _HOME = {
     "ChandraBinError": "errors",
     "ChandraBinWarning": "errors",
     "ContourBins": "binning",
+    "Deflared": "deflare",
+    "GTI": "gti",
     "ImageCoords": "wcs",
     "InputError": "errors",
+    "LightCurve": "lightcurve",
     "Polygons": "polygons",
     "Region": "regions",
     "apply_scale": "smoothing",
     "automask": "binning",
     "contour_bin": "binning",
     "counts_scale": "smoothing",
+    "cut_flares": "deflare",
+    "light_curve": "lightcurve",
     "rasterize": "polygons",
+    "read_light_curve": "lightcurve",
     "read_regions": "regions",
     "region_mask": "regions",
     "smooth": "smoothing",
