@@ -148,6 +148,32 @@ def test_the_area_is_that_of_the_mask():
     assert fits.getdata("lc.fits", 1)["AREA"][0] == pytest.approx(200 * 50 * 16, rel=0.03)
 
 
+@pytest.mark.parametrize(("filters", "area"), [
+    ("[sky=circle(4096.5,4096.5,20)]", np.pi * 400),
+    ("[sky=ellipse(4100,4090,30,10,40)][exclude sky=circle(4100,4090,5)]", np.pi * 275),
+    ("[sky=box(4000,4000,100,50,20),energy=500:7000]", 5000),
+    ("[exclude sky=circle(4096.5,4096.5,800)]", 8192**2 - np.pi * 800**2),
+    ("[sky=circle(10,4096.5,20)][sky=circle(100,4096.5,20)]", 0),
+])
+def test_the_area_is_that_of_regions(filters, area):
+    write_events("evt2.fits", random_events(500))
+    assert run(["lightcurve", f"evt2.fits{filters}[bin time=::1000]", "lc.fits", "-q"]) == 0
+    assert fits.getdata("lc.fits", 1)["AREA"][0] == pytest.approx(area, rel=2e-3)
+
+
+def test_real_events_have_the_exposure_of_their_header(shared, capsys):
+    evt2 = next((shared / "data/msh1552").rglob("*evt2.fits*"))
+    assert run(["lightcurve", f"{evt2}[energy=500:7000,ccd_id=3][bin time=::259.28]", "lc.fits"]) == 0
+    assert "warning" not in capsys.readouterr().err
+    rows, header = fits.getdata("lc.fits", 1), fits.getheader("lc.fits", 1)
+    events, about = fits.getdata(evt2, "EVENTS"), fits.getheader(evt2, "EVENTS")
+    kept = (events["energy"] >= 500) & (events["energy"] < 7000) & (events["ccd_id"] == 3)
+    assert rows["COUNTS"].sum() == kept.sum()
+    assert rows["EXPOSURE"].sum() == pytest.approx(about["EXPOSUR3"], rel=1e-9)
+    assert header["EXPOSURE"] == pytest.approx(about["EXPOSUR3"], rel=1e-9)
+    assert rows["TIME_MIN"][0] == pytest.approx(about["TSTART"], abs=1e-3)
+
+
 @pytest.mark.parametrize(("words", "text"), [
     (["evt2.fits", "lc.fits"], "evt2.fits: says nothing of time bins: add [bin time=::259.28]"),
     (["evt2.fits[bin sky=4]", "lc.fits"], "character 11: a light curve has bins of time alone"),
