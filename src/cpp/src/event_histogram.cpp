@@ -1,0 +1,47 @@
+#include "chandra_bin/event_histogram.hpp"
+
+#include <type_traits>
+#include <variant>
+
+#include "pixel_index.hpp"
+#include "scatter.hpp"
+
+namespace chandra_bin {
+namespace {
+
+template <class Adder>
+std::size_t histogram(const Adder& adder, std::size_t events, const Coordinates& x, const Coordinates& y,
+                      const Edges& x_edges, const Edges& y_edges, const Selection* selection, int threads) {
+    detail::require(x.index() == y.index(), "x and y differ in type");
+    const detail::PixelFinder finder(x_edges, y_edges);
+    return std::visit(
+        [&](const auto* xs) {
+            using T = std::remove_cvref_t<decltype(*xs)>;
+            const auto find = [&finder, xs, ys = std::get<const T*>(y)](std::size_t begin, std::size_t size,
+                                                                       std::int32_t* pixels) {
+                finder.find(xs + begin, ys + begin, size, pixels);
+            };
+            return detail::scatter(adder, find, selection, events, x_edges.size * y_edges.size, threads);
+        },
+        x);
+}
+
+}  // namespace
+
+std::size_t event_histogram(std::size_t events, const Coordinates& x, const Coordinates& y, const Edges& x_edges,
+                            const Edges& y_edges, const Selection* selection, int threads, std::int32_t* image) {
+    return histogram(detail::Counts{image}, events, x, y, x_edges, y_edges, selection, threads);
+}
+
+std::size_t event_histogram(std::size_t events, const Coordinates& x, const Coordinates& y, const Coordinates& weights,
+                            const Edges& x_edges, const Edges& y_edges, const Selection* selection, int threads,
+                            double* image) {
+    return std::visit(
+        [&](const auto* values) {
+            using T = std::remove_cvref_t<decltype(*values)>;
+            return histogram(detail::Weights<T>{image, values}, events, x, y, x_edges, y_edges, selection, threads);
+        },
+        weights);
+}
+
+}  // namespace chandra_bin

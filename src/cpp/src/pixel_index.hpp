@@ -1,0 +1,124 @@
+// In which pixel an event lies, exactly, for blocks of events. Private to src/cpp/src.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <stdexcept>
+
+#include "chandra_bin/select_events.hpp"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define CHANDRA_BIN_AVX2
+#endif
+
+namespace chandra_bin::detail {
+
+// Events of a block: what is made of them (flags, pixels, weights) stays in the L1 cache.
+inline constexpr std::size_t kBlock = 2048;
+
+inline void require(bool condition, const char* message) {
+    if (!condition) throw std::invalid_argument(message);
+}
+
+// The pixel along one axis, counted from 1: 0 is below the axis (and not a number), size + 1 is above it.
+class EdgeFinder {
+public:
+    explicit EdgeFinder(const Edges& edges)
+        : first_(edges.first), step_(edges.step), last_(edges.first + double(edges.size) * edges.step),
+          below_(first_ - step_), inverse_(1 / edges.step), size_(edges.size) {
+        require(std::isfinite(first_) && step_ > 0 && std::isfinite(last_),
+                "edges need a finite first and last value, and a step above 0");
+        const double largest = std::max(std::abs(below_), std::abs(last_));
+        const double margin = 32 * std::numeric_limits<double>::epsilon() * (largest / step_);
+        start_ = 1 - margin;
+        near_ = margin < 0.25 && size_ < (std::size_t{1} << 30) && std::isfinite(last_ - below_) && std::isfinite(inverse_);
+    }
+
+    std::int32_t size() const { return std::int32_t(size_); }
+
+    // Whether edges are far enough apart for by_estimate: else by_search finds the pixel.
+    bool estimates() const { return near_; }
+
+    // A guess that is right or one too low, whatever the rounding, and a comparison with an edge as computed.
+    std::int32_t by_estimate(double value) const {
+        value = value > below_ ? value : below_;
+        value = value < last_ ? value : last_;
+        const double guess = double(std::int32_t((value - first_) * inverse_ + start_));
+        return std::int32_t(guess + (value >= first_ + guess * step_ ? 1.0 : 0.0));
+    }
+
+    std::int32_t by_search(double value) const {
+        if (!(value >= first_)) return 0;
+        if (value >= last_) return std::int32_t(size_ + 1);
+        std::size_t low = 0, high = size_;  // edge low <= value < edge high
+        while (high - low > 1) {
+            const std::size_t middle = low + (high - low) / 2;
+            (value >= first_ + double(middle) * step_ ? low : high) = middle;
+        }
+        return std::int32_t(low + 1);
+    }
+
+private:
+    double first_, step_, last_, below_, inverse_, start_;
+    std::size_t size_;
+    bool near_;
+};
+
+// The pixel y * nx + x of an image, below 2^31.
+class PixelFinder {
+public:
+    PixelFinder(const Edges& x, const Edges& y) : x_(x), y_(y) {
+        constexpr std::size_t most = (std::size_t{1} << 31) - 2;
+        require(x.size <= most && y.size <= most && (x.size == 0 || y.size <= most / x.size),
+                "an image must have less than 2^31 - 1 pixels");
+    }
+
+    // pixels[i] for i < size: the pixel of (x[i], y[i]), -1 outside.
+    template <class T>
+    void find(const T* x, const T* y, std::size_t size, std::int32_t* pixels) const {
+        if (!x_.estimates() || !y_.estimates()) {
+            find_by<BySearch>(x, y, size, pixels);
+#ifdef CHANDRA_BIN_AVX2
+        } else if (avx2_) {
+            find_by_avx2(x, y, size, pixels);
+#endif
+        } else {
+            find_by<ByEstimate>(x, y, size, pixels);
+        }
+    }
+
+private:
+    struct ByEstimate {
+        static std::int32_t pixel(const EdgeFinder& axis, double value) { return axis.by_estimate(value); }
+    };
+    struct BySearch {
+        static std::int32_t pixel(const EdgeFinder& axis, double value) { return axis.by_search(value); }
+    };
+
+    template <class By, class T>
+    [[gnu::always_inline]] inline void find_by(const T* x, const T* y, std::size_t size, std::int32_t* pixels) const {
+        const EdgeFinder x_axis = x_, y_axis = y_;  // copies, in registers
+        const std::int32_t nx = x_.size(), ny = y_.size();
+        for (std::size_t i = 0; i < size; ++i) {
+            const std::int32_t column = By::pixel(x_axis, double(x[i])) - 1, row = By::pixel(y_axis, double(y[i])) - 1;
+            const std::int32_t outside = (column | (nx - 1 - column) | row | (ny - 1 - row)) >> 31;
+            pixels[i] = std::int32_t(std::uint32_t(row) * std::uint32_t(nx) + std::uint32_t(column)) | outside;
+        }
+    }
+
+#ifdef CHANDRA_BIN_AVX2
+    // The same instructions on wider vectors (no fused ones): the same pixels, in a third of the time.
+    template <class T>
+    [[gnu::target("avx2")]] void find_by_avx2(const T* x, const T* y, std::size_t size, std::int32_t* pixels) const {
+        find_by<ByEstimate>(x, y, size, pixels);
+    }
+
+    bool avx2_ = __builtin_cpu_supports("avx2") != 0;
+#endif
+    EdgeFinder x_, y_;
+};
+
+}  // namespace chandra_bin::detail

@@ -1,0 +1,352 @@
+#include "chandra_bin/select_events.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <type_traits>
+#include <utility>
+
+#include "chandra_bin/parallel.hpp"
+#include "pixel_index.hpp"
+
+namespace chandra_bin {
+
+using detail::kBlock;
+using detail::require;
+
+// Tests take at most kBlock events, from `begin` on, and keep of their flags (0 or 1) those that pass.
+class Selection::Test {
+public:
+    explicit Test(bool exclude) : exclude_(exclude) {}
+    Test(const Test&) = delete;
+    Test& operator=(const Test&) = delete;
+    virtual ~Test() = default;
+    virtual void keep(std::size_t begin, std::size_t size, std::uint8_t* passes) const = 0;
+
+protected:
+    std::uint8_t exclude() const { return exclude_; }
+
+private:
+    std::uint8_t exclude_;
+};
+
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// What is in one of the intervals, their ends included.
+template <class T>
+struct Interval {
+    T low, high;
+};
+
+// The numbers of type T in [low, high), or in [low, high] with `closed`; low > high where there is none.
+template <class T>
+Interval<T> interval_of(double low, double high, bool closed) {
+    using Limits = std::numeric_limits<T>;
+    constexpr Interval<T> none{Limits::max(), Limits::lowest()};
+    closed |= high == kInfinity;
+    if constexpr (std::is_floating_point_v<T>) {
+        auto a = T(low), b = T(high);
+        if (double(a) < low) a = std::nextafter(a, Limits::infinity());
+        if (closed ? double(b) > high : double(b) >= high) b = std::nextafter(b, -Limits::infinity());
+        return {a, b};
+    } else {
+        constexpr double lowest = double(Limits::lowest()), beyond = -lowest;  // of two's complement, both exact
+        low = std::ceil(low);
+        high = closed ? std::floor(high) : std::ceil(high);
+        if (low >= beyond || high < lowest || (!closed && high <= lowest)) return none;
+        const T a = low <= lowest ? Limits::lowest() : T(low);
+        const T b = high >= beyond ? Limits::max() : closed ? T(high) : T(T(high) - 1);
+        return {a, b};
+    }
+}
+
+template <class T>
+class RangeTest final : public Selection::Test {
+public:
+    RangeTest(const T* column, std::span<const double> lows, std::span<const double> highs, bool closed, bool exclude)
+        : Test(exclude), column_(column) {
+        std::vector<Interval<T>> all;
+        for (std::size_t k = 0; k < lows.size(); ++k) {
+            const auto interval = interval_of<T>(lows[k], highs[k], closed);
+            if (interval.low <= interval.high) all.push_back(interval);
+        }
+        std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.low < b.low; });
+        for (const auto& interval : all) {
+            if (!intervals_.empty() && interval.low <= intervals_.back().high) {
+                intervals_.back().high = std::max(intervals_.back().high, interval.high);
+            } else {
+                intervals_.push_back(interval);
+            }
+        }
+    }
+
+    void keep(std::size_t begin, std::size_t size, std::uint8_t* passes) const override {
+        const T* column = column_ + begin;
+        const std::uint8_t flip = exclude();
+        if (intervals_.size() > kFew) {
+            for (std::size_t i = 0; i < size; ++i) passes[i] &= std::uint8_t(holds(column[i]) ^ flip);
+            return;
+        }
+        std::array<std::uint8_t, kBlock> inside;
+        std::fill_n(inside.data(), size, flip);
+        for (const auto [low, high] : intervals_) {
+            for (std::size_t i = 0; i < size; ++i) inside[i] ^= std::uint8_t((column[i] >= low) & (column[i] <= high));
+        }
+        for (std::size_t i = 0; i < size; ++i) passes[i] &= inside[i];
+    }
+
+private:
+    static constexpr std::size_t kFew = 8;
+
+    std::uint8_t holds(T value) const {
+        const auto next = std::partition_point(intervals_.begin(), intervals_.end(),
+                                               [value](const auto& interval) { return interval.low <= value; });
+        return next != intervals_.begin() && value <= std::prev(next)->high;
+    }
+
+    const T* column_;
+    std::vector<Interval<T>> intervals_;  // rising, apart from each other
+};
+
+class BitsTest final : public Selection::Test {
+public:
+    BitsTest(const std::uint32_t* column, std::uint32_t mask, std::uint32_t value, bool exclude)
+        : Test(exclude), column_(column), mask_(mask), value_(value) {}
+
+    void keep(std::size_t begin, std::size_t size, std::uint8_t* passes) const override {
+        const std::uint32_t* column = column_ + begin;
+        const std::uint32_t mask = mask_, value = value_;
+        const std::uint8_t flip = exclude();
+        for (std::size_t i = 0; i < size; ++i) passes[i] &= std::uint8_t(((column[i] & mask) == value) ^ flip);
+    }
+
+private:
+    const std::uint32_t* column_;
+    std::uint32_t mask_, value_;
+};
+
+// A stretch of time that lies in one good interval, or between two; times are mostly in the one of the time before.
+struct Stretch {
+    double from, to;
+    std::uint8_t good;
+
+    bool holds(double time) const { return (time >= from) & (time < to); }
+};
+
+class GoodTimes {
+public:
+    GoodTimes(std::span<const double> start, std::span<const double> stop) {
+        double before = -kInfinity;
+        for (std::size_t k = 0; k < start.size(); ++k) {
+            require(start[k] >= before && start[k] < stop[k], "good times must be intervals start < stop that rise and do not overlap");
+            ends_.push_back(start[k]);
+            ends_.push_back(before = stop[k]);
+        }
+    }
+
+    Stretch around(double time) const {
+        const auto next = std::size_t(std::upper_bound(ends_.begin(), ends_.end(), time) - ends_.begin());
+        if (std::isnan(time)) return {time, time, 0};
+        return {next == 0 ? -kInfinity : ends_[next - 1], next == ends_.size() ? kInfinity : ends_[next],
+                std::uint8_t(next % 2)};
+    }
+
+private:
+    std::vector<double> ends_;  // start, stop, start, stop, ...
+};
+
+bool all_in(const Stretch& stretch, const double* time, std::size_t size) {
+    std::size_t inside = 0;
+    for (std::size_t i = 0; i < size; ++i) inside += stretch.holds(time[i]);
+    return inside == size;
+}
+
+class GoodTimesTest final : public Selection::Test {
+public:
+    GoodTimesTest(const double* time, GoodTimes good, bool exclude)
+        : Test(exclude), time_(time), good_(std::move(good)) {}
+
+    void keep(std::size_t begin, std::size_t size, std::uint8_t* passes) const override {
+        const double* time = time_ + begin;
+        const std::uint8_t flip = exclude();
+        Stretch stretch = good_.around(time[0]);
+        if (all_in(stretch, time, size)) {
+            if (stretch.good == flip) std::fill_n(passes, size, std::uint8_t{0});
+            return;
+        }
+        for (std::size_t i = 0; i < size; ++i) {
+            if (!stretch.holds(time[i])) stretch = good_.around(time[i]);
+            passes[i] &= std::uint8_t(stretch.good ^ flip);
+        }
+    }
+
+private:
+    const double* time_;
+    GoodTimes good_;
+};
+
+class ChipTimesTest final : public Selection::Test {
+public:
+    ChipTimesTest(const double* time, const std::int16_t* chip, std::vector<GoodTimes> good, bool exclude)
+        : Test(exclude), time_(time), chip_(chip), good_(std::move(good)) {}
+
+    void keep(std::size_t begin, std::size_t size, std::uint8_t* passes) const override {
+        const double* time = time_ + begin;
+        const std::int16_t* chip = chip_ + begin;
+        const std::uint8_t flip = exclude();
+        const std::size_t chips = good_.size();
+        std::vector<Stretch> now;
+        Stretch common{-kInfinity, kInfinity, 0};
+        for (const GoodTimes& good : good_) {
+            now.push_back(good.around(time[0]));
+            common.from = std::max(common.from, now.back().from);
+            common.to = std::min(common.to, now.back().to);
+        }
+        now.push_back({-kInfinity, kInfinity, 0});  // of all other chips
+        const auto list_of = [=](std::size_t i) {
+            return chip[i] >= 0 && std::size_t(chip[i]) < chips ? std::size_t(chip[i]) : chips;
+        };
+        if (all_in(common, time, size)) {
+            for (std::size_t i = 0; i < size; ++i) passes[i] &= std::uint8_t(now[list_of(i)].good ^ flip);
+            return;
+        }
+        for (std::size_t i = 0; i < size; ++i) {
+            const std::size_t list = list_of(i);
+            if (list < chips && !now[list].holds(time[i])) now[list] = good_[list].around(time[i]);
+            passes[i] &= std::uint8_t(now[list].good ^ flip);
+        }
+    }
+
+private:
+    const double* time_;
+    const std::int16_t* chip_;
+    std::vector<GoodTimes> good_;  // by chip
+};
+
+template <class T>
+class MaskTest final : public Selection::Test {
+public:
+    MaskTest(const T* x, const T* y, const std::uint8_t* image, const Edges& x_edges, const Edges& y_edges, bool exclude)
+        : Test(exclude), x_(x), y_(y), image_(image), finder_(x_edges, y_edges),
+          empty_(x_edges.size == 0 || y_edges.size == 0) {}
+
+    void keep(std::size_t begin, std::size_t size, std::uint8_t* passes) const override {
+        std::array<std::int32_t, kBlock> pixels;
+        const std::uint8_t flip = exclude();
+        if (empty_) {
+            if (flip == 0) std::fill_n(passes, size, std::uint8_t{0});
+            return;
+        }
+        finder_.find(x_ + begin, y_ + begin, size, pixels.data());
+        for (std::size_t i = 0; i < size; ++i) {
+            const bool inside = (pixels[i] >= 0) & (image_[std::max(pixels[i], 0)] != 0);
+            passes[i] &= std::uint8_t(inside ^ flip);
+        }
+    }
+
+private:
+    const T *x_, *y_;
+    const std::uint8_t* image_;
+    detail::PixelFinder finder_;
+    bool empty_;
+};
+
+class FlagsTest final : public Selection::Test {
+public:
+    FlagsTest(const std::uint8_t* flags, bool exclude) : Test(exclude), flags_(flags) {}
+
+    void keep(std::size_t begin, std::size_t size, std::uint8_t* passes) const override {
+        const std::uint8_t* flags = flags_ + begin;
+        const std::uint8_t flip = exclude();
+        for (std::size_t i = 0; i < size; ++i) passes[i] &= std::uint8_t((flags[i] != 0) ^ flip);
+    }
+
+private:
+    const std::uint8_t* flags_;
+};
+
+}  // namespace
+
+Selection::Selection(std::size_t size) : size_(size) {}
+Selection::Selection(Selection&&) noexcept = default;
+Selection& Selection::operator=(Selection&&) noexcept = default;
+Selection::~Selection() = default;
+
+void Selection::ranges(const Column& column, std::span<const double> lows, std::span<const double> highs, bool closed,
+                       bool exclude) {
+    require(lows.size() == highs.size(), "lows and highs differ in length");
+    const auto is_nan = [](double v) { return std::isnan(v); };
+    require(std::none_of(lows.begin(), lows.end(), is_nan) && std::none_of(highs.begin(), highs.end(), is_nan),
+            "an end of a range is not a number");
+    tests_.push_back(std::visit(
+        [&](const auto* values) -> std::unique_ptr<const Test> {
+            using T = std::remove_cvref_t<decltype(*values)>;
+            return std::make_unique<RangeTest<T>>(values, lows, highs, closed, exclude);
+        },
+        column));
+}
+
+void Selection::bits(const std::uint32_t* column, std::uint32_t mask, std::uint32_t value, bool exclude) {
+    tests_.push_back(std::make_unique<BitsTest>(column, mask, value, exclude));
+}
+
+void Selection::good_times(const double* time, std::span<const double> start, std::span<const double> stop,
+                           bool exclude) {
+    require(start.size() == stop.size(), "start and stop differ in length");
+    tests_.push_back(std::make_unique<GoodTimesTest>(time, GoodTimes(start, stop), exclude));
+}
+
+void Selection::good_times(const double* time, const std::int16_t* chip, std::span<const double> start,
+                           std::span<const double> stop, std::span<const std::int64_t> offsets, bool exclude) {
+    require(start.size() == stop.size(), "start and stop differ in length");
+    require(!offsets.empty() && offsets.front() == 0 && offsets.back() == std::int64_t(start.size()) &&
+                std::is_sorted(offsets.begin(), offsets.end()),
+            "offsets must rise from 0 to the number of good times");
+    std::vector<GoodTimes> good;
+    for (std::size_t c = 0; c + 1 < offsets.size(); ++c) {
+        const auto first = std::size_t(offsets[c]), count = std::size_t(offsets[c + 1] - offsets[c]);
+        good.emplace_back(start.subspan(first, count), stop.subspan(first, count));
+    }
+    tests_.push_back(std::make_unique<ChipTimesTest>(time, chip, std::move(good), exclude));
+}
+
+void Selection::mask(const Coordinates& x, const Coordinates& y, const std::uint8_t* image, const Edges& x_edges,
+                     const Edges& y_edges, bool exclude) {
+    require(x.index() == y.index(), "x and y differ in type");
+    tests_.push_back(std::visit(
+        [&](const auto* xs) -> std::unique_ptr<const Test> {
+            using T = std::remove_cvref_t<decltype(*xs)>;
+            return std::make_unique<MaskTest<T>>(xs, std::get<const T*>(y), image, x_edges, y_edges, exclude);
+        },
+        x));
+}
+
+void Selection::flags(const std::uint8_t* flags, bool exclude) {
+    tests_.push_back(std::make_unique<FlagsTest>(flags, exclude));
+}
+
+void Selection::evaluate(std::size_t begin, std::size_t end, std::uint8_t* passes) const {
+    std::fill(passes, passes + (end - begin), std::uint8_t{1});
+    for (std::size_t at = begin; at < end; at += kBlock) {
+        for (const auto& test : tests_) test->keep(at, std::min(kBlock, end - at), passes + (at - begin));
+    }
+}
+
+std::size_t select_events(const Selection& selection, int threads, std::uint8_t* passes) {
+    constexpr std::size_t kPiece = 32 * kBlock;
+    std::atomic<std::size_t> passed{0};
+    const std::size_t size = selection.size();
+    parallel_for((size + kPiece - 1) / kPiece, threads, Control{}, 0, 1, [&](std::size_t piece, const auto&) {
+        const std::size_t begin = piece * kPiece, end = std::min(size, begin + kPiece);
+        selection.evaluate(begin, end, passes + begin);
+        passed += std::size_t(std::count(passes + begin, passes + end, std::uint8_t{1}));
+    });
+    return passed;
+}
+
+}  // namespace chandra_bin

@@ -1,0 +1,45 @@
+# Columns of events, pixel edges and selections as C++ takes them: to be included where these are cimported.
+# Arrays of several types are told apart by the format of their buffer. A column without rows has no address: NULL.
+
+from cpython.pycapsule cimport PyCapsule_GetPointer
+
+
+cdef int check_rows(Py_ssize_t rows, Py_ssize_t size, str name) except -1:
+    if rows != size:
+        raise ValueError(f"{name} has {rows} rows, not {size}")
+    return 0
+
+
+cdef str format_of(object array):
+    view = memoryview(array)
+    return f"{view.format.lstrip('=@<')}{view.itemsize}" if view.ndim == 1 else "not one-dimensional"
+
+
+cdef Coordinates coordinates_of(object array, Py_ssize_t size, str name) except *:
+    cdef const float[::1] singles
+    cdef const double[::1] doubles
+    cdef str kind = format_of(array)
+    if kind == "f4":
+        singles = array
+        check_rows(singles.shape[0], size, name)
+        return Coordinates(&singles[0] if size > 0 else <const float*>NULL)
+    if kind == "d8":
+        doubles = array
+        check_rows(doubles.shape[0], size, name)
+        return Coordinates(&doubles[0] if size > 0 else <const double*>NULL)
+    raise ValueError(f"{name} must hold float32 or float64, not '{kind}'")
+
+
+cdef Edges edges_of(double first, double step, Py_ssize_t size) noexcept:
+    cdef Edges made
+    made.first = first
+    made.step = step
+    made.size = <size_t>size
+    return made
+
+
+cdef const CSelection* selection_of(object selection) except? NULL:
+    """The C++ side of a Selection of _select_events; NULL for None. The caller holds `selection` as long as it is used."""
+    if selection is None:
+        return NULL
+    return <const CSelection*>PyCapsule_GetPointer(selection.capsule, "chandra_bin.Selection")
