@@ -180,7 +180,7 @@ def test_bins_take_regions():
     ("convert none.reg --image img.fits -o out", "none.reg: cannot be read: no such file"),
     ("convert odd.reg --image img.fits -o out", "odd.reg: line 2: polygon: has an odd number of coordinates"),
     ("convert odd.reg -o out", "Missing option '--image'"),
-    ("convert odd.reg --image table.fits -o out", "holds no image, and no table with columns X and Y"),
+    ("convert odd.reg --image table.fits -o out", "holds no events (a table EVENTS, or one with columns X and Y)"),
     ("mask img.fits -o mask.fits", "give --exclude FILE.reg or --keep FILE.reg"),
     ("mask img.fits --exclude odd.reg -o mask.fits", "odd.reg: line 2"),
     ("mask img.fits --exclude all.reg -o mask.fits", "img.fits: the regions leave no pixel to use"),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_select_events import full_selection
 
 from chandra_bin._kernels._event_histogram import event_histogram, weighted_event_histogram
+from test_select_events import full_selection
 
 
 def reference(x, y, axes, shape, weights=None, keep=True):

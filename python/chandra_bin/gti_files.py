@@ -86,7 +86,7 @@ def read_gti(name: str | Path | VirtualFile) -> GtiBlock:
 
 def write_gti_file(file: BinaryIO, header: "Header", gti: GTI, *, keywords: Mapping[str, object] | None = None,
                    history: Sequence[str] = ()) -> None:
-    """Writes a GTI file as deflare does: an empty primary block, an empty table FILTER whose subspace names the next, GTI.
+    """Writes a GTI file as deflare does: an empty table FILTER, whose subspace names the table GTI, and that table.
 
     ``header`` is that of the light curve whose times these are. ``keywords`` go into both tables, ``history`` into
     FILTER.

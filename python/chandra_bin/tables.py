@@ -337,8 +337,8 @@ def write_rows(file: BinaryIO, header: "Header", blocks: Sequence[Rows], heap: b
     rows = sum(map(len, blocks))
     width = blocks[0].dtype.itemsize if blocks else int(header["NAXIS1"])
     structure = {"XTENSION": "BINTABLE", "BITPIX": 8, "NAXIS": 2, "NAXIS1": width, "NAXIS2": rows,
-                 "PCOUNT": len(heap), "GCOUNT": 1}
-    cards = [card for card in header.cards if card.keyword not in _STRUCTURE]
+                 "PCOUNT": len(heap), "GCOUNT": 1, "TFIELDS": header["TFIELDS"]}
+    cards = [card for card in header.cards if card.keyword not in (*_STRUCTURE, "TFIELDS")]
     write_header(file, Header([*Header(structure).cards, *cards]))
     for block in blocks:
         file.write(block.view(np.uint8).data if len(block) else b"")

@@ -168,15 +168,46 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+class FileName(click.ParamType):  # type: ignore[type-arg]
+    """A file's name, with filters behind it or not; ``@list`` for the one file that a list names."""
+
+    name = "file"
+
+    def convert(self, value: str | Path, param: click.Parameter | None,  # noqa: ARG002 - click's signature
+                ctx: click.Context | None) -> Path:  # noqa: ARG002
+        from chandra_bin.virtual import one_of_stack
+
+        return Path(one_of_stack(value))
+
+
 def file_option(*names: str, help: str, **attributes: Any) -> Callable[[Any], Any]:
     """An option that takes a file's name; ``attributes`` as click has them (default, required, multiple)."""
-    return click.option(*names, type=click.Path(path_type=Path), metavar="FILE", help=help,
+    return click.option(*names, type=FileName(), metavar="FILE", help=help,
                         show_default="default" in attributes, **attributes)
 
 
 def file_argument(name: str) -> Callable[[Any], Any]:
     """A positional argument that is a file's name."""
-    return click.argument(name, type=click.Path(path_type=Path))
+    return click.argument(name, type=FileName())
+
+
+# Commands that are like CIAO's take the output as CIAO's do, and as ours do.
+output_argument = click.argument("outfile", type=click.Path(path_type=Path), required=False)
+
+
+def output_option(help: str) -> Callable[[Any], Any]:
+    """The option ``-o``, beside `output_argument`."""
+    return click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help=help)
+
+
+def one_output(argument: Path | None, option: Path | None) -> Path:
+    """The output that was named in one of the two ways."""
+    if argument is not None and option is not None:
+        raise click.UsageError(f"two outputs are named, {argument} and {option}; give one")
+    chosen = argument or option
+    if chosen is None:
+        raise click.UsageError("say where the output goes: a second name, or -o FILE")
+    return chosen
 
 
 def _print_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:

@@ -117,7 +117,7 @@ class Passing:
         if self.selection is None:
             return np.ones(len(self.rows), bool)
         flags = np.empty(len(self.rows), np.uint8)
-        self.selection.evaluate(flags, 1)
+        self.selection.evaluate(1, flags)
         return flags.view(bool)
 
 

@@ -18,7 +18,6 @@ from chandra_bin.regions import (
     Region,
     convert_region,
     named_region,
-    points_in_region,
     region_extent,
 )
 from chandra_bin.subspace import Component, Condition
@@ -120,9 +119,7 @@ class RowFilter:
                 together = Selection(rows)
                 for test in group.tests:
                     test.add(together, values, False)
-                flags = np.empty(rows, np.uint8)
-                together.evaluate(flags, 1)
-                selection.flags(flags, exclude=True)
+                _add_opposite(selection, together, exclude=False)
             else:
                 for test in group.tests:
                     test.add(selection, values, group.exclude)
@@ -238,9 +235,10 @@ class RowFilter:
             if len(parts) == 1:
                 selection.ranges(numbers, parts[0][0], parts[0][1], closed=parts[0][2], exclude=exclude)
             else:
-                _any_of(selection, len(numbers), (
-                    lambda none, part=part: none.ranges(numbers, part[0], part[1], closed=part[2], exclude=True)
-                    for part in parts), exclude)
+                none = Selection(len(numbers))
+                for low, high, closed in parts:
+                    none.ranges(numbers, low, high, closed=closed, exclude=True)
+                _add_opposite(selection, none, exclude)
             if column.null is not None and not exclude:  # no value is in no range
                 null = np.array([column.null], np.float64)
                 selection.ranges(numbers, null, null, closed=True, exclude=True)
@@ -265,8 +263,10 @@ class RowFilter:
             if len(pairs) == 1:
                 selection.bits(bits, *pairs[0], exclude=exclude)
             else:
-                _any_of(selection, len(bits), (lambda none, pair=pair: none.bits(bits, *pair, exclude=True)
-                                               for pair in pairs), exclude)
+                none = Selection(len(bits))
+                for mask, value in pairs:
+                    none.bits(bits, mask, value, exclude=True)
+                _add_opposite(selection, none, exclude)
 
         return Test((column,), add, term)
 
@@ -292,7 +292,8 @@ class RowFilter:
         region = convert_region(named_region(term.file, term.text, str(self._name)), coords, PHYSICAL)
 
         def add(selection: Selection, values: Values, exclude: bool) -> None:
-            points = _coordinates(values, x, y)
+            from chandra_bin.regions import points_in_region
+            points = coordinates(values, x.name.lower(), y.name.lower())
             selection.flags(points_in_region(region, *points).view(np.uint8), exclude=exclude)
 
         return Test((x, y), add, term, region=region)
@@ -304,7 +305,7 @@ class RowFilter:
         mask = (np.nan_to_num(image.data, nan=0) != 0).astype(np.uint8)
 
         def add(selection: Selection, values: Values, exclude: bool) -> None:
-            pixels = to_pixels(*_coordinates(values, x, y))
+            pixels = to_pixels(*coordinates(values, x.name.lower(), y.name.lower()))
             selection.mask(*pixels, mask, -0.5, 1.0, -0.5, 1.0, exclude=exclude)
 
         return Test((x, y), add, term)
@@ -321,13 +322,10 @@ def _ends_of(term: RangeTerm) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     return _ends((each.lo, each.hi) for each in term.ranges)
 
 
-def _any_of(selection: Selection, count: int, parts: Iterable[Callable[[Selection], None]], exclude: bool) -> None:
-    """Adds "any of these holds": each part adds its own opposite to the selection that it is given."""
-    none = Selection(count)
-    for part in parts:
-        part(none)
-    flags = np.empty(count, np.uint8)
-    none.evaluate(flags, 1)
+def _add_opposite(selection: Selection, none: Selection, exclude: bool) -> None:
+    """Adds "not all of these hold", or with ``exclude`` that they do."""
+    flags = np.empty(none.size, np.uint8)
+    none.evaluate(1, flags)
     selection.flags(flags, exclude=not exclude)
 
 
@@ -346,11 +344,10 @@ def _comparable(values: NDArray[Any]) -> NDArray[Any]:
     return values.astype(np.int64) if values.dtype == np.uint32 else values
 
 
-def _coordinates(values: Values, x: Column, y: Column) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Both coordinates of one type of floats."""
-    both = values[x.name.lower()], values[y.name.lower()]
-    kind = np.float32 if all(each.dtype == np.float32 for each in both) else np.float64
-    return both[0].astype(kind, copy=False), both[1].astype(kind, copy=False)
+def coordinates(values: Values, x: str, y: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Two columns as floats of one type."""
+    kind = np.float32 if values[x].dtype == values[y].dtype == np.float32 else np.float64
+    return values[x].astype(kind, copy=False), values[y].astype(kind, copy=False)
 
 
 def _is_about(test: Test, column: str) -> bool:

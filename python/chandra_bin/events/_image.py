@@ -17,7 +17,7 @@ from chandra_bin.virtual import BinAxis, Binning, VirtualFile, named_file
 from chandra_bin.wcs import ImageCoords
 
 from ._file import EventFile, open_events
-from ._filter import pair_of
+from ._filter import coordinates, pair_of
 from ._header import without_columns
 
 if TYPE_CHECKING:
@@ -121,9 +121,8 @@ def _image(file: EventFile, columns: list[Column], grid: Grid, threads: int) -> 
     image = np.zeros(grid.shape, np.int32)
     x, y = (column.name.lower() for column in columns)
     for block in file.blocks(x, y):
-        kind = np.float32 if block.values[x].dtype == block.values[y].dtype == np.float32 else np.float64
-        event_histogram(block.values[x].astype(kind, copy=False), block.values[y].astype(kind, copy=False), None,
-                        block.selection, grid.x.first, grid.x.step, grid.y.first, grid.y.step, threads, image)
+        event_histogram(*coordinates(block.values, x, y), grid.x.first, grid.x.step, grid.y.first, grid.y.step,
+                        block.selection, threads, image)
     return image
 
 
@@ -133,9 +132,9 @@ def _histogram(file: EventFile, column: Column, axis: GridAxis) -> NDArray[np.in
     name = column.name.lower()
     for block in file.blocks(name):
         values = block.values[name].astype(np.float64, copy=False)
-        event_histogram(values, np.zeros_like(values), None, block.selection, axis.first, axis.step, -0.5, 1.0, 1,
-                        counts)
-    return counts[0]
+        event_histogram(values, np.zeros_like(values), axis.first, axis.step, -0.5, 1.0, block.selection, 1, counts)
+    row: NDArray[np.int32] = counts[0]
+    return row
 
 
 def _image_header(file: EventFile, axes: list[tuple[Column, GridAxis]]) -> "Header":
@@ -159,7 +158,7 @@ def _as_type(counts: NDArray[np.int32], name: VirtualFile, at: int) -> NDArray[A
         return counts
     if kind not in TYPES:
         raise name.error(at, f"unknown type {kind!r} of an image: give one of {', '.join(TYPES)}")
-    made = np.dtype(TYPES[kind])
-    if made.kind in "iu" and counts.size and counts.max() > np.iinfo(made).max:
-        raise name.error(at, f"a pixel holds {counts.max()} counts, and the type {kind} at most {np.iinfo(made).max}")
-    return counts.astype(made)
+    made = counts.astype(TYPES[kind])
+    if made.dtype.kind in "iu" and (made != counts).any():
+        raise name.error(at, f"a pixel holds {counts.max()} counts, too many for the type {kind}")
+    return made

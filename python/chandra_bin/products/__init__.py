@@ -7,6 +7,7 @@ folder, so equal runs give equal bytes.
 
 from .binned import BinnedImage, bin_image
 from .contbin import contbin
+from .events import Copied, copy
 from .outlines import Outlines, convert_files, write_mask, write_outlines
 from .painted import paint_fits, paint_table
 from .region_files import RegionFiles, make_region_files
@@ -22,12 +23,14 @@ from .smoothed import (
 
 __all__ = [
     "BinnedImage",
+    "Copied",
     "Outlines",
     "RegionFiles",
     "apply_scale",
     "bin_image",
     "contbin",
     "convert_files",
+    "copy",
     "make_region_files",
     "make_scale",
     "paint_fits",

@@ -14,7 +14,7 @@ from chandra_bin.binning import ContourBins
 from chandra_bin.binning import automask as find_empty_blocks
 from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.images import Image
-from chandra_bin.inputs import read_image, read_like
+from chandra_bin.inputs import plain_name, read_image, read_like
 from chandra_bin.regions import Semantics, read_regions, region_mask
 from chandra_bin.wcs import ImageCoords
 
@@ -52,8 +52,8 @@ def plain(parameters: Parameters) -> dict[str, Any]:
 
 def _plain_value(value: object) -> object:
     if isinstance(value, tuple):
-        return " ".join(path.name for path in value) or None
-    return value.name if isinstance(value, Path) else value
+        return " ".join(map(plain_name, value)) or None
+    return plain_name(value) if isinstance(value, Path) else value
 
 
 @contextmanager

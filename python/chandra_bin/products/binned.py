@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from chandra_bin.binning import ContourBins, contour_bin
 from chandra_bin.errors import InputError
 from chandra_bin.images import Image
-from chandra_bin.inputs import read_image, read_like
+from chandra_bin.inputs import files_of, read_image, read_like
 from chandra_bin.outputs import Outputs
 from chandra_bin.plots import bins_png
 from chandra_bin.polygons import trace_polygons
@@ -91,7 +91,7 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
     table_file, picture_file = folder / "bins.ecsv", folder / "bins.png"
     regions = folder / "outreg"
 
-    with Outputs([*files.all, table_file, picture_file], series=[regions / "xaf_*[0-9].reg"], inputs=inputs,
+    with Outputs([*files.all, table_file, picture_file], series=[regions / "xaf_*[0-9].reg"], inputs=files_of(*inputs),
                  clobber=clobber) as outputs:
         pixels = read_image(image)
         coords = ImageCoords(pixels.header)

@@ -15,7 +15,7 @@ from chandra_bin.binning import ContourBins, contour_bin
 from chandra_bin.errors import ChandraBinWarning
 from chandra_bin.histograms import histogram_qdp
 from chandra_bin.images import Image, product_header, write_image
-from chandra_bin.inputs import read_image, read_like
+from chandra_bin.inputs import files_of, read_image, read_like
 from chandra_bin.outputs import Outputs
 
 from ._common import (
@@ -78,7 +78,7 @@ def contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = 
     inputs = [path for path in (image, bg, mask, smoothed, expmap, bgexpmap, noisemap) if path is not None]
     inputs += [*exclude, *keep]
     files = ContbinFiles(out, outsn, outbinmap)
-    with Outputs(files.all, inputs=inputs, clobber=True) as outputs:
+    with Outputs(files.all, inputs=files_of(*inputs), clobber=True) as outputs:
         counts = read_image(image)
         background = None if bg is None else read_like(bg, counts, "background")
         exposures = _exposures(counts, background, expmap, bgexpmap)

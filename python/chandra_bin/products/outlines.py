@@ -10,9 +10,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import ChandraBinWarning, InputError, NoImage
+from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.events import open_events
 from chandra_bin.images import product_header, write_image
-from chandra_bin.inputs import read_image
+from chandra_bin.inputs import files_of, is_table, read_image
 from chandra_bin.outputs import Outputs
 from chandra_bin.polygons import Polygons, trace_polygons
 from chandra_bin.regions import (
@@ -28,6 +29,7 @@ from chandra_bin.regions import (
     region_mask,
     region_of,
 )
+from chandra_bin.virtual import named_file
 from chandra_bin.wcs import ImageCoords
 
 from ._common import about, excluded_by_regions, history, read_binmap
@@ -83,7 +85,8 @@ def write_outlines(binmap: Path, outdir: Path | None = None, *, all_in_one: Path
         files = _outline_files(polygons, coords, names, format, system, sexagesimal) if outdir is not None else {}
         together = BinTexts(polygons, coords, Style("ds9", system, sexagesimal)).all_in_one() if all_in_one else ""
     series = [] if outdir is None or is_mask else [outdir / f"xaf_*[0-9]{_suffix(format, sexagesimal, '')}"]
-    with Outputs([all_in_one] if all_in_one else [], series=series, inputs=[binmap], clobber=clobber) as outputs:
+    files_made = [all_in_one] if all_in_one else []
+    with Outputs(files_made, series=series, inputs=files_of(binmap), clobber=clobber) as outputs:
         for name, content in files.items():
             outputs.write(cast(Path, outdir) / name, content)
         if all_in_one:
@@ -109,7 +112,7 @@ def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: F
         _need_system(coords, system)
     suffix = _suffix(format, sexagesimal, f"_{system}")
     targets = [outdir / f"{_stem(file)}{suffix}" for file in files]
-    with Outputs(targets, inputs=files, clobber=clobber) as outputs:
+    with Outputs(targets, inputs=files_of(*files), clobber=clobber) as outputs:
         for file, target in zip(files, targets, strict=True):
             region = read_regions(file, semantics, for_ciao=False)
             if region.decorations:
@@ -130,7 +133,7 @@ def write_mask(image: Path, out: Path, *, exclude: Sequence[Path] = (), keep: Se
     if not exclude and not keep:
         raise InputError("give a region file to exclude or to keep")
     parameters = {"image": image, "exclude": tuple(exclude), "keep": tuple(keep), "semantics": semantics}
-    with Outputs([out], inputs=[image, *exclude, *keep], clobber=clobber) as outputs:
+    with Outputs([out], inputs=files_of(image, *exclude, *keep), clobber=clobber) as outputs:
         pixels = read_image(image)
         used = (~excluded_by_regions(pixels, exclude, keep, semantics)).astype(np.int16)
         header = product_header(pixels.header, history("mask", parameters))
@@ -141,22 +144,13 @@ def write_mask(image: Path, out: Path, *, exclude: Sequence[Path] = (), keep: Se
 
 def read_coords(path: Path) -> tuple[ImageCoords, tuple[int, int]]:
     """The coordinates of an image, or of the events of a file without one, and the pixels (ny, nx) to compare on."""
-    try:
-        image = read_image(path)
-        return ImageCoords(image.header), cast(tuple[int, int], image.data.shape)
-    except NoImage:
-        pass
-    from astropy.io import fits
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what astropy thinks of other keywords is no concern here
-        with fits.open(path) as hdus:
-            for hdu in hdus[1:]:
-                names = {name.lower() for name in hdu.columns.names} if hasattr(hdu, "columns") else set()
-                if {"x", "y"} <= names:
-                    coords = ImageCoords.from_events(hdu.header)
-                    return coords, (coords.header["NAXIS2"], coords.header["NAXIS1"])
-    raise InputError(f"{path}: holds no image, and no table with columns X and Y")
+    parsed = named_file(path)
+    if is_table(parsed) and parsed.binning is None:
+        with open_events(parsed) as events:
+            coords = ImageCoords.from_events(events.hdu.header)
+            return coords, (coords.header["NAXIS2"], coords.header["NAXIS1"])
+    image = read_image(path)
+    return ImageCoords(image.header), cast(tuple[int, int], image.data.shape)
 
 
 def _is_mask(values: NDArray[Any]) -> bool:

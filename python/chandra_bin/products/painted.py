@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from chandra_bin.errors import InputError
 from chandra_bin.images import Image, product_header, write_image
+from chandra_bin.inputs import files_of
 from chandra_bin.outputs import Outputs
 
 from ._common import Parameters, history, read_binmap, warn
@@ -64,7 +65,7 @@ def _paint(binmap: Path, quantities: Mapping[str, _Quantity], folder: Path, suff
     image, labels = read_binmap(binmap)
     _warn_of_strangers(binmap, labels, quantities)
     files = [folder / (_file_name(name) + suffix + (".gz" if compress else "")) for name in quantities]
-    with Outputs(files, inputs=inputs, clobber=clobber) as outputs:
+    with Outputs(files, inputs=files_of(*inputs), clobber=clobber) as outputs:
         for path, (name, quantity) in zip(files, quantities.items(), strict=True):
             lines = history("paint", {**parameters, "parameter": name})
             content = _painted(image, labels, quantity, lines)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from chandra_bin import smoothing
 from chandra_bin.errors import InputError
 from chandra_bin.images import Image, product_header, write_image
-from chandra_bin.inputs import read_image, read_like
+from chandra_bin.inputs import files_of, read_image, read_like
 from chandra_bin.outputs import Outputs
 
 from ._common import Parameters, about, history, read_like_if_given, read_mask
@@ -146,7 +146,7 @@ def _excluded(path: Path | None, image: Image) -> NDArray[np.bool_] | None:
 def _product(out: Path, command: str, parameters: Parameters) -> Iterator[Callable[[NDArray[Any], Image], None]]:
     """Claims ``out`` before the work; yields what writes it: pixels, with the header of the image they are from."""
     inputs = [value for value in parameters.values() if isinstance(value, Path)]
-    with Outputs([out], inputs=inputs, clobber=True) as outputs:
+    with Outputs([out], inputs=files_of(*inputs), clobber=True) as outputs:
 
         def write(pixels: NDArray[Any], image: Image) -> None:
             with outputs.open(out) as file:
