@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 import chandra_bin
+from event_files import random_events, write_events
+
 from chandra_bin.cli import COMMANDS, run
 from chandra_bin.images import write_image
 from chandra_bin.simulate import cluster_header, cluster_image
@@ -66,6 +68,7 @@ def images(tmp_path_factory):
     for name, array in arrays.items():
         with (folder / f"{name}.fits").open("wb") as file:
             write_image(file, array, cluster_header(SHAPE, bin_px=2))
+    write_events(folder / "evt2.fits", random_events(20_000, spread_px=60))
     for name, shape in (("src", "circle(4096.5,4096.5,8)"), ("field", "rotbox(4096.5,4096.5,90,80,0)")):
         (folder / f"{name}.reg").write_text(f"# Region file format: CIAO version 1.0\n{shape}\n")
     return folder

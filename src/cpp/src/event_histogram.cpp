@@ -17,9 +17,10 @@ std::size_t histogram(const Adder& adder, std::size_t events, const Coordinates&
     return std::visit(
         [&](const auto* xs) {
             using T = std::remove_cvref_t<decltype(*xs)>;
-            const auto find = [&finder, xs, ys = std::get<const T*>(y)](std::size_t begin, std::size_t size,
-                                                                       std::int32_t* pixels) {
-                finder.find(xs + begin, ys + begin, size, pixels);
+            const auto find = [&finder, xs, ys = std::get<const T*>(y)](
+                                  std::size_t begin, std::size_t size, const std::uint16_t* some, std::size_t count,
+                                  std::int32_t* pixels) {
+                finder.find(xs + begin, ys + begin, size, some, count, pixels);
             };
             return detail::scatter(adder, find, selection, events, x_edges.size * y_edges.size, threads);
         },

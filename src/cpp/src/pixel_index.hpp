@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -15,9 +16,6 @@
 #endif
 
 namespace chandra_bin::detail {
-
-// Events of a block: what is made of them (flags, pixels, weights) stays in the L1 cache.
-inline constexpr std::size_t kBlock = 2048;
 
 inline void require(bool condition, const char* message) {
     if (!condition) throw std::invalid_argument(message);
@@ -76,7 +74,21 @@ public:
                 "an image must have less than 2^31 - 1 pixels");
     }
 
-    // pixels[i] for i < size: the pixel of (x[i], y[i]), -1 outside.
+    // pixels[i] for i < count: the pixel of (x[k], y[k]), -1 outside, where k is events[i]. These are rising and below
+    // `size`, which is at most kBlock.
+    template <class T>
+    void find(const T* x, const T* y, std::size_t size, const std::uint16_t* events, std::size_t count,
+              std::int32_t* pixels) const {
+        if (count == size) return find(x, y, size, pixels);
+        std::array<T, kBlock> some_x, some_y;
+        for (std::size_t i = 0; i < count; ++i) {
+            some_x[i] = x[events[i]];
+            some_y[i] = y[events[i]];
+        }
+        find(some_x.data(), some_y.data(), count, pixels);
+    }
+
+    // The same of all.
     template <class T>
     void find(const T* x, const T* y, std::size_t size, std::int32_t* pixels) const {
         if (!x_.estimates() || !y_.estimates()) {

@@ -18,10 +18,11 @@
 
 namespace chandra_bin::detail {
 
-inline constexpr std::size_t kMostParts = 64;
-inline constexpr std::size_t kPiece = 16;   // blocks
-inline constexpr std::size_t kPieces = 64;  // kept at a time: 2^21 events
-inline constexpr unsigned kLineBits = 4;    // cells in a cache line
+inline constexpr std::size_t kPiece = 16 * kBlock;  // events that are sorted at a time
+inline constexpr std::size_t kPieces = 128;         // pieces that are kept at a time: 2^22 events
+inline constexpr unsigned kPartBits = 7;
+inline constexpr std::size_t kParts = std::size_t{1} << kPartBits;
+inline constexpr std::size_t kCache = std::size_t{1} << 22;  // bytes that are quickly reached
 
 // Adds 1 for each event.
 struct Counts {
@@ -48,26 +49,31 @@ struct Weights {
 };
 
 // The cells of the events of a block that have one and pass the selection, in the order of events.
-// find(begin, size, cells) sets cells[i] to the cell of event begin + i, below 2^31, or -1.
+// find(begin, size, events, count, cells) sets cells[i], for i < count, to the cell of event begin + events[i], below 2^31,
+// or to -1; `events` are some of 0 .. size - 1, rising.
 template <class Adder, class Find>
 class BlockCells {
 public:
     BlockCells(const Adder& adder, const Find& find, const Selection* selection)
-        : adder_(adder), find_(find), selection_(selection) {}
+        : adder_(adder), find_(find), selection_(selection) {
+        std::iota(events_.begin(), events_.end(), std::uint16_t{0});
+    }
 
     void read(std::size_t begin, std::size_t size) {
-        find_(begin, size, cells_.data());
-        if (selection_ != nullptr) {
-            selection_->evaluate(begin, begin + size, passes_.data());
-            for (std::size_t i = 0; i < size; ++i) cells_[i] |= std::int32_t(passes_[i]) - 1;
-        }
-        count_ = 0;
-        for (std::size_t i = 0; i < size; ++i) {
+        count_ = selection_ == nullptr ? size : selection_->passing(begin, size, events_.data());
+        find_(begin, size, events_.data(), count_, cells_.data());
+        std::int32_t signs = 0;
+        for (std::size_t i = 0; i < count_; ++i) signs |= cells_[i];
+        for (std::size_t i = 0; i < count_; ++i) amounts_[i] = adder_(begin + events_[i]);
+        if (signs >= 0) return;
+        std::size_t kept = 0;
+        for (std::size_t i = 0; i < count_; ++i) {
             const std::int32_t cell = cells_[i];
-            cells_[count_] = cell;
-            amounts_[count_] = adder_(begin + i);
-            count_ += cell >= 0;
+            cells_[kept] = cell;
+            amounts_[kept] = amounts_[i];
+            kept += cell >= 0;
         }
+        count_ = kept;
     }
 
     std::size_t count() const { return count_; }
@@ -79,8 +85,8 @@ private:
     const Find& find_;
     const Selection* selection_;
     std::size_t count_ = 0;
+    std::array<std::uint16_t, kBlock> events_;
     std::array<std::int32_t, kBlock> cells_;
-    std::array<std::uint8_t, kBlock> passes_;
     std::array<typename Adder::Amount, kBlock> amounts_;
 };
 
@@ -101,14 +107,13 @@ std::size_t scatter_range(const Adder& adder, const Find& find, const Selection*
 template <class Find>
 std::size_t scatter_apart(const Counts& adder, const Find& find, const Selection* selection, std::size_t events,
                           std::size_t cells, std::size_t arrays) {
-    constexpr std::size_t kShare = kPiece * kBlock;
     std::vector<std::unique_ptr<std::int32_t[]>> own(arrays);
     std::atomic<std::size_t> counted{0}, next{0};
     parallel_for(arrays, int(arrays), Control{}, 0, 1, [&](std::size_t a, const auto&) {
         if (a > 0) own[a] = std::make_unique<std::int32_t[]>(cells);
         const Counts mine{a > 0 ? own[a].get() : adder.cells};
-        for (std::size_t at = 0; (at = next.fetch_add(kShare)) < events;) {
-            counted += scatter_range(mine, find, selection, at, std::min(events, at + kShare));
+        for (std::size_t at = 0; (at = next.fetch_add(kPiece)) < events;) {
+            counted += scatter_range(mine, find, selection, at, std::min(events, at + kPiece));
         }
     });
     const std::size_t share = cells / arrays + 1;
@@ -122,58 +127,75 @@ std::size_t scatter_apart(const Counts& adder, const Find& find, const Selection
     return counted;
 }
 
-using PartEnds = std::array<std::uint32_t, kMostParts + 1>;
-
-// The events of some blocks, those of each block sorted by part.
+// The events of a piece, sorted by part.
 template <class Amount>
 struct SortedPiece {
     std::vector<std::int32_t> cells;
     std::vector<Amount> amounts;
-    std::array<PartEnds, kPiece> ends;  // part k of a block is [ends[k], ends[k + 1])
+    std::array<std::uint32_t, kParts + 1> ends;  // part k is [ends[k], ends[k + 1])
 };
 
-// Cells are dealt out to parts, a cache line at a time, so that what is concentrated somewhere belongs to all. Events are
-// sorted by part, block by block; then each part is added by one thread, in the order of events.
+template <class Adder, class Find>
+class PieceSorter {
+public:
+    PieceSorter(const Adder& adder, const Find& find, const Selection* selection, unsigned shift)
+        : block_(adder, find, selection), shift_(shift), cells_(kPiece), amounts_(kPiece) {}
+
+    std::size_t sort(std::size_t begin, std::size_t end, SortedPiece<typename Adder::Amount>& sorted) {
+        std::array<std::uint32_t, kParts + 1> place{};
+        std::size_t count = 0;
+        for (std::size_t at = begin; at < end; at += kBlock) {
+            block_.read(at, std::min(kBlock, end - at));
+            for (std::size_t i = 0; i < block_.count(); ++i) {
+                cells_[count + i] = block_.cell(i);
+                amounts_[count + i] = block_.amount(i);
+                ++place[(std::uint32_t(block_.cell(i)) >> shift_) + 1];
+            }
+            count += block_.count();
+        }
+        std::partial_sum(place.begin(), place.end(), place.begin());
+        sorted.ends = place;
+        sorted.cells.resize(kPiece);
+        sorted.amounts.resize(kPiece);
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::uint32_t to = place[std::uint32_t(cells_[i]) >> shift_]++;
+            sorted.cells[to] = cells_[i];
+            sorted.amounts[to] = amounts_[i];
+        }
+        return count;
+    }
+
+private:
+    BlockCells<Adder, Find> block_;
+    unsigned shift_;
+    std::vector<std::int32_t> cells_;
+    std::vector<typename Adder::Amount> amounts_;
+};
+
+// Cells are divided into parts, which fit in the cache. Events are sorted by part, piece by piece; then each part is added
+// by one thread, in the order of events.
 template <class Adder, class Find>
 std::size_t scatter_by_parts(const Adder& adder, const Find& find, const Selection* selection, std::size_t events,
-                             int threads) {
-    const std::size_t parts = std::min(kMostParts, std::bit_ceil(std::size_t(threads)));
-    const auto part_of = [mask = std::uint32_t(parts - 1)](std::int32_t cell) {
-        return (std::uint32_t(cell) >> kLineBits) & mask;
-    };
-    std::vector<SortedPiece<typename Adder::Amount>> pieces(std::min(kPieces, (events + kPiece * kBlock - 1) / (kPiece * kBlock)));
+                             std::size_t cells, int threads) {
+    const auto bits = unsigned(std::bit_width(cells - 1));
+    const unsigned shift = std::max(bits, kPartBits) - kPartBits;
+    const std::size_t parts = ((cells - 1) >> shift) + 1;
+    std::vector<SortedPiece<typename Adder::Amount>> pieces(std::min(kPieces, (events + kPiece - 1) / kPiece));
     std::atomic<std::size_t> counted{0};
-    for (std::size_t first = 0; first < events; first += kPieces * kPiece * kBlock) {
-        const std::size_t last = std::min(events, first + kPieces * kPiece * kBlock);
-        const std::size_t blocks = (last - first + kBlock - 1) / kBlock, used = (blocks + kPiece - 1) / kPiece;
-        parallel_for(used, threads, Control{}, 0, 1, [&](std::size_t p, const auto&) {
-            auto& piece = pieces[p];
-            piece.cells.resize(kPiece * kBlock);
-            piece.amounts.resize(kPiece * kBlock);
-            BlockCells<Adder, Find> block(adder, find, selection);
-            std::uint32_t begin = 0;
-            for (std::size_t b = p * kPiece; b < std::min(blocks, (p + 1) * kPiece); ++b) {
-                const std::size_t at = first + b * kBlock;
-                block.read(at, std::min(kBlock, last - at));
-                PartEnds place{};
-                for (std::size_t i = 0; i < block.count(); ++i) ++place[part_of(block.cell(i)) + 1];
-                place[0] = begin;
-                for (std::size_t k = 1; k <= parts; ++k) place[k] += place[k - 1];
-                piece.ends[b - p * kPiece] = place;
-                for (std::size_t i = 0; i < block.count(); ++i) {
-                    const std::uint32_t to = place[part_of(block.cell(i))]++;
-                    piece.cells[to] = block.cell(i);
-                    piece.amounts[to] = block.amount(i);
-                }
-                begin += std::uint32_t(block.count());
+    for (std::size_t first = 0; first < events; first += kPieces * kPiece) {
+        const std::size_t used = std::min(kPieces, (events - first + kPiece - 1) / kPiece);
+        std::atomic<std::size_t> next{0};
+        parallel_for(std::size_t(threads), threads, Control{}, 0, 1, [&](std::size_t, const auto&) {
+            PieceSorter<Adder, Find> sorter(adder, find, selection, shift);
+            for (std::size_t p; (p = next++) < used;) {
+                const std::size_t at = first + p * kPiece;
+                counted += sorter.sort(at, std::min(events, at + kPiece), pieces[p]);
             }
-            counted += begin;
         });
         parallel_for(parts, threads, Control{}, 0, 1, [&](std::size_t part, const auto&) {
-            for (std::size_t b = 0; b < blocks; ++b) {
-                const auto& piece = pieces[b / kPiece];
-                const auto& ends = piece.ends[b % kPiece];
-                for (std::uint32_t i = ends[part]; i < ends[part + 1]; ++i) {
+            for (std::size_t p = 0; p < used; ++p) {
+                const auto& piece = pieces[p];
+                for (std::uint32_t i = piece.ends[part]; i < piece.ends[part + 1]; ++i) {
                     Adder::add(adder.cells[piece.cells[i]], piece.amounts[i]);
                 }
             }
@@ -191,13 +213,15 @@ std::size_t scatter(const Adder& adder, const Find& find, const Selection* selec
     require(cells < (std::size_t{1} << 31), "there must be less than 2^31 cells");
     require(selection == nullptr || selection->size() == events, "the selection is of another number of events");
     if (cells == 0) return 0;
-    if (threads <= 1 || events < kFewEvents) return scatter_range(adder, find, selection, 0, events);
+    if (events < kFewEvents) threads = 1;
+    const bool cached = cells * sizeof(typename Adder::Cell) <= kCache;
+    if (threads <= 1 && (cached || events < cells / 4)) return scatter_range(adder, find, selection, 0, events);
     if constexpr (std::is_same_v<Adder, Counts>) {
-        if (cells * std::size_t(threads) <= events / 2) {
+        if (cached && cells * std::size_t(threads) <= events) {
             return scatter_apart(adder, find, selection, events, cells, std::size_t(threads));
         }
     }
-    return scatter_by_parts(adder, find, selection, events, threads);
+    return scatter_by_parts(adder, find, selection, events, cells, std::max(threads, 1));
 }
 
 }  // namespace chandra_bin::detail

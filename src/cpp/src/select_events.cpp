@@ -14,7 +14,6 @@
 
 namespace chandra_bin {
 
-using detail::kBlock;
 using detail::require;
 
 // Tests take at most kBlock events, from `begin` on, and keep of their flags (0 or 1) those that pass.
@@ -33,6 +32,17 @@ private:
     std::uint8_t exclude_;
 };
 
+// What is dear is asked last, of those events that are left: rising indices counted from `begin`. Returns how many it
+// leaves.
+class Selection::LateTest {
+public:
+    LateTest() = default;
+    LateTest(const LateTest&) = delete;
+    LateTest& operator=(const LateTest&) = delete;
+    virtual ~LateTest() = default;
+    virtual std::size_t keep(std::size_t begin, std::size_t size, std::uint16_t* events, std::size_t count) const = 0;
+};
+
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -49,6 +59,7 @@ Interval<T> interval_of(double low, double high, bool closed) {
     using Limits = std::numeric_limits<T>;
     constexpr Interval<T> none{Limits::max(), Limits::lowest()};
     closed |= high == kInfinity;
+    if (!closed && high == -kInfinity) return none;
     if constexpr (std::is_floating_point_v<T>) {
         auto a = T(low), b = T(high);
         if (double(a) < low) a = std::nextafter(a, Limits::infinity());
@@ -90,6 +101,13 @@ public:
         const std::uint8_t flip = exclude();
         if (intervals_.size() > kFew) {
             for (std::size_t i = 0; i < size; ++i) passes[i] &= std::uint8_t(holds(column[i]) ^ flip);
+            return;
+        }
+        if (intervals_.size() == 1) {
+            const auto [low, high] = intervals_.front();
+            for (std::size_t i = 0; i < size; ++i) {
+                passes[i] &= std::uint8_t(((column[i] >= low) & (column[i] <= high)) ^ flip);
+            }
             return;
         }
         std::array<std::uint8_t, kBlock> inside;
@@ -161,9 +179,10 @@ private:
 };
 
 bool all_in(const Stretch& stretch, const double* time, std::size_t size) {
-    std::size_t inside = 0;
-    for (std::size_t i = 0; i < size; ++i) inside += stretch.holds(time[i]);
-    return inside == size;
+    const double from = stretch.from, to = stretch.to;
+    std::int64_t outside = 0;
+    for (std::size_t i = 0; i < size; ++i) outside |= std::int64_t(!(time[i] >= from)) | std::int64_t(!(time[i] < to));
+    return outside == 0;
 }
 
 class GoodTimesTest final : public Selection::Test {
@@ -199,7 +218,6 @@ public:
         const double* time = time_ + begin;
         const std::int16_t* chip = chip_ + begin;
         const std::uint8_t flip = exclude();
-        const std::size_t chips = good_.size();
         std::vector<Stretch> now;
         Stretch common{-kInfinity, kInfinity, 0};
         for (const GoodTimes& good : good_) {
@@ -207,53 +225,59 @@ public:
             common.from = std::max(common.from, now.back().from);
             common.to = std::min(common.to, now.back().to);
         }
-        now.push_back({-kInfinity, kInfinity, 0});  // of all other chips
-        const auto list_of = [=](std::size_t i) {
-            return chip[i] >= 0 && std::size_t(chip[i]) < chips ? std::size_t(chip[i]) : chips;
-        };
-        if (all_in(common, time, size)) {
-            for (std::size_t i = 0; i < size; ++i) passes[i] &= std::uint8_t(now[list_of(i)].good ^ flip);
+        const bool together = all_in(common, time, size);
+        if (together && now.size() <= kFew) {
+            std::array<std::uint8_t, kBlock> inside;
+            std::fill_n(inside.data(), size, flip);
+            for (std::size_t c = 0; c < now.size(); ++c) {
+                if (now[c].good == 0) continue;
+                const auto number = std::int16_t(c);
+                for (std::size_t i = 0; i < size; ++i) inside[i] ^= std::uint8_t(chip[i] == number);
+            }
+            for (std::size_t i = 0; i < size; ++i) passes[i] &= inside[i];
             return;
         }
         for (std::size_t i = 0; i < size; ++i) {
-            const std::size_t list = list_of(i);
-            if (list < chips && !now[list].holds(time[i])) now[list] = good_[list].around(time[i]);
-            passes[i] &= std::uint8_t(now[list].good ^ flip);
+            std::uint8_t good = 0;
+            if (const auto c = std::size_t(chip[i]); chip[i] >= 0 && c < now.size()) {
+                if (!together && !now[c].holds(time[i])) now[c] = good_[c].around(time[i]);
+                good = now[c].good;
+            }
+            passes[i] &= std::uint8_t(good ^ flip);
         }
     }
 
 private:
     const double* time_;
+    static constexpr std::size_t kFew = 10;
+
     const std::int16_t* chip_;
     std::vector<GoodTimes> good_;  // by chip
 };
 
 template <class T>
-class MaskTest final : public Selection::Test {
+class MaskTest final : public Selection::LateTest {
 public:
     MaskTest(const T* x, const T* y, const std::uint8_t* image, const Edges& x_edges, const Edges& y_edges, bool exclude)
-        : Test(exclude), x_(x), y_(y), image_(image), finder_(x_edges, y_edges),
-          empty_(x_edges.size == 0 || y_edges.size == 0) {}
+        : x_(x), y_(y), image_(image), finder_(x_edges, y_edges), exclude_(exclude) {}
 
-    void keep(std::size_t begin, std::size_t size, std::uint8_t* passes) const override {
+    std::size_t keep(std::size_t begin, std::size_t size, std::uint16_t* events, std::size_t count) const override {
         std::array<std::int32_t, kBlock> pixels;
-        const std::uint8_t flip = exclude();
-        if (empty_) {
-            if (flip == 0) std::fill_n(passes, size, std::uint8_t{0});
-            return;
+        finder_.find(x_ + begin, y_ + begin, size, events, count, pixels.data());
+        std::size_t kept = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            events[kept] = events[i];
+            const std::int32_t pixel = pixels[i];
+            kept += std::size_t((image_[std::max(pixel, 0)] != 0) & (pixel >= 0)) ^ exclude_;
         }
-        finder_.find(x_ + begin, y_ + begin, size, pixels.data());
-        for (std::size_t i = 0; i < size; ++i) {
-            const bool inside = (pixels[i] >= 0) & (image_[std::max(pixels[i], 0)] != 0);
-            passes[i] &= std::uint8_t(inside ^ flip);
-        }
+        return kept;
     }
 
 private:
     const T *x_, *y_;
     const std::uint8_t* image_;
     detail::PixelFinder finder_;
-    bool empty_;
+    std::size_t exclude_;
 };
 
 class FlagsTest final : public Selection::Test {
@@ -318,8 +342,10 @@ void Selection::good_times(const double* time, const std::int16_t* chip, std::sp
 void Selection::mask(const Coordinates& x, const Coordinates& y, const std::uint8_t* image, const Edges& x_edges,
                      const Edges& y_edges, bool exclude) {
     require(x.index() == y.index(), "x and y differ in type");
-    tests_.push_back(std::visit(
-        [&](const auto* xs) -> std::unique_ptr<const Test> {
+    static constexpr std::uint8_t nothing = 0;  // of an image without pixels: read, and not used
+    if (x_edges.size == 0 || y_edges.size == 0) image = &nothing;
+    late_tests_.push_back(std::visit(
+        [&](const auto* xs) -> std::unique_ptr<const LateTest> {
             using T = std::remove_cvref_t<decltype(*xs)>;
             return std::make_unique<MaskTest<T>>(xs, std::get<const T*>(y), image, x_edges, y_edges, exclude);
         },
@@ -330,21 +356,39 @@ void Selection::flags(const std::uint8_t* flags, bool exclude) {
     tests_.push_back(std::make_unique<FlagsTest>(flags, exclude));
 }
 
-void Selection::evaluate(std::size_t begin, std::size_t end, std::uint8_t* passes) const {
-    std::fill(passes, passes + (end - begin), std::uint8_t{1});
-    for (std::size_t at = begin; at < end; at += kBlock) {
-        for (const auto& test : tests_) test->keep(at, std::min(kBlock, end - at), passes + (at - begin));
+std::size_t Selection::passing(std::size_t begin, std::size_t size, std::uint16_t* events) const {
+    std::size_t count = 0;
+    if (tests_.empty()) {
+        std::iota(events, events + size, std::uint16_t{0});
+        count = size;
+    } else {
+        std::array<std::uint8_t, kBlock> passes;
+        std::fill_n(passes.data(), size, std::uint8_t{1});
+        for (const auto& test : tests_) test->keep(begin, size, passes.data());
+        for (std::size_t i = 0; i < size; ++i) {
+            events[count] = std::uint16_t(i);
+            count += passes[i];
+        }
     }
+    for (const auto& test : late_tests_) {
+        if (count > 0) count = test->keep(begin, size, events, count);
+    }
+    return count;
 }
 
 std::size_t select_events(const Selection& selection, int threads, std::uint8_t* passes) {
     constexpr std::size_t kPiece = 32 * kBlock;
     std::atomic<std::size_t> passed{0};
     const std::size_t size = selection.size();
+    std::fill_n(passes, size, std::uint8_t{0});
     parallel_for((size + kPiece - 1) / kPiece, threads, Control{}, 0, 1, [&](std::size_t piece, const auto&) {
-        const std::size_t begin = piece * kPiece, end = std::min(size, begin + kPiece);
-        selection.evaluate(begin, end, passes + begin);
-        passed += std::size_t(std::count(passes + begin, passes + end, std::uint8_t{1}));
+        std::array<std::uint16_t, kBlock> events;
+        const std::size_t end = std::min(size, (piece + 1) * kPiece);
+        for (std::size_t at = piece * kPiece; at < end; at += kBlock) {
+            const std::size_t count = selection.passing(at, std::min(kBlock, end - at), events.data());
+            for (std::size_t i = 0; i < count; ++i) passes[at + events[i]] = 1;
+            passed += count;
+        }
     });
     return passed;
 }

@@ -24,6 +24,9 @@ struct Edges {
     std::size_t size;
 };
 
+// Events that are taken at a time: what is made of them (flags, pixels, weights) stays in the cache.
+inline constexpr std::size_t kBlock = 2048;
+
 // Tests joined by AND. It keeps pointers to what it is given, which must outlive it. A test with `exclude` passes
 // exactly the events that fail it without (so also NaN, and events outside an image).
 // All methods throw std::invalid_argument for values that are not as described here.
@@ -58,18 +61,21 @@ public:
     // flags[i] is not 0.
     void flags(const std::uint8_t* flags, bool exclude);
 
-    // Sets passes[0 .. end - begin - 1] to 1 where events begin .. end - 1 pass all tests, else to 0.
-    // Cost: O(events x tests); times out of order: O(log intervals) each time that an interval is left.
-    void evaluate(std::size_t begin, std::size_t end, std::uint8_t* passes) const;
+    // Writes those of the events begin .. begin + size - 1 that pass all tests, counted from `begin`, rising; returns how
+    // many. At most kBlock events at a time. Cost: O(events x tests); times out of order: O(log intervals) each time that
+    // an interval is left.
+    std::size_t passing(std::size_t begin, std::size_t size, std::uint16_t* events) const;
 
-    class Test;  // private to select_events.cpp
+    class Test;  // these are private to select_events.cpp
+    class LateTest;
 
 private:
     std::size_t size_;
     std::vector<std::unique_ptr<const Test>> tests_;
+    std::vector<std::unique_ptr<const LateTest>> late_tests_;
 };
 
-// Evaluates all events; returns how many pass.
+// Sets passes[i] to 1 where event i passes all tests, to 0 elsewhere; returns how many pass.
 std::size_t select_events(const Selection& selection, int threads, std::uint8_t* passes);
 
 }  // namespace chandra_bin

@@ -1,0 +1,129 @@
+"""Tables read in blocks of rows: what astropy reads, whatever the columns, compressed or not; and what is damaged."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chandra_bin.errors import InputError
+from chandra_bin.tables import open_fits, write_empty_primary, write_rows
+from event_files import random_events, write_events
+
+
+def read(path, name="EVENTS", most=1000):
+    with open_fits(Path(path)) as hdus:
+        for hdu in hdus:
+            if hdu.name == name:
+                blocks = list(hdu.blocks(most))
+                return hdu, np.concatenate(blocks) if blocks else np.empty(0, hdu.dtype)
+    raise AssertionError
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_columns_are_those_of_astropy(tmp_path, suffix):
+    path = write_events(tmp_path / f"evt2.fits{suffix}", random_events(2500))
+    hdu, rows = read(path)
+    with fits.open(path) as hdus:
+        table = hdus["EVENTS"].data
+        for name in ("time", "ccd_id", "x", "energy", "pi", "grade"):
+            values = hdu.columns[name].values(rows)
+            assert values.dtype.isnative
+            np.testing.assert_array_equal(values, table[name])
+        weights = 1 << np.arange(31, -1, -1, dtype=np.uint64)
+        np.testing.assert_array_equal(hdu.columns["status"].values(rows), table["status"] @ weights)
+        np.testing.assert_array_equal(rows["phas"], table["phas"])
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=32))
+def test_bits_of_any_number(tmp_path_factory, bits):
+    tmp = tmp_path_factory.mktemp("bits")
+    hdu, rows = _table(fits.Column("bits", f"{len(bits)}X", array=np.array([bits, bits])), tmp)
+    np.testing.assert_array_equal(hdu.columns["bits"].values(rows), int("".join("01"[bit] for bit in bits), 2))
+
+
+@pytest.mark.parametrize("stored", [np.uint16, np.uint32, np.int8])
+def test_unsigned_numbers(tmp_path, stored):
+    values = np.array([np.iinfo(stored).min, 1, np.iinfo(stored).max], stored)
+    form = {np.uint16: "I", np.uint32: "J", np.int8: "B"}[stored]
+    zero = {np.uint16: 2**15, np.uint32: 2**31, np.int8: -128}[stored]
+    hdu, rows = _table(fits.Column("v", form, array=values, bzero=zero), tmp_path)
+    np.testing.assert_array_equal(hdu.columns["v"].values(rows), values.astype(np.int64))
+
+
+def test_scaled_numbers(tmp_path):
+    column = fits.Column("v", "I", array=np.array([2, 4, -17], np.int16))
+    hdu, rows = _table(column, tmp_path, TSCAL1=0.25, TZERO1=1.0)
+    np.testing.assert_array_equal(hdu.columns["v"].values(rows), [1.5, 2.0, -3.25])
+    assert not hdu.columns["v"].is_whole
+
+
+def _table(column, folder, **keywords):
+    path = folder / "table.fits"
+    table = fits.BinTableHDU.from_columns([column], name="EVENTS")
+    table.header.update(keywords)
+    table.writeto(path, overwrite=True)
+    return read(path)
+
+
+def test_blocks_are_found_by_name_and_number(tmp_path):
+    path = write_events(tmp_path / "evt2.fits", random_events(100))
+    with open_fits(path) as hdus:
+        found = {hdu.index: [name for name in ("primary", "events", "gti", "gti3", 1, 2, 6) if hdu.is_named(name)]
+                 for hdu in hdus}
+    assert found == {0: ["primary", 1], 1: ["events", 2], 2: ["gti"], 3: ["gti"], 4: ["gti"], 5: ["gti", "gti3", 6]}
+
+
+def test_rows_are_written_as_they_were(tmp_path):
+    path = write_events(tmp_path / "evt2.fits", random_events(777))
+    with open_fits(path) as hdus, (tmp_path / "again.fits").open("wb") as file:
+        write_empty_primary(file, next(hdus).header)
+        events = next(hdus)
+        write_rows(file, events.header, list(events.blocks(100)))
+    with fits.open(tmp_path / "again.fits") as again, fits.open(path) as hdus:
+        again.verify("exception")
+        assert again["EVENTS"].data.tobytes() == hdus["EVENTS"].data.tobytes()
+        assert list(hdus["EVENTS"].header.items()) == list(again["EVENTS"].header.items())
+
+
+def damaged(path, folder):
+    content = Path(path).read_bytes()
+    header = content.index(b"END" + b" " * 77, 2880)
+    for name, bytes_ in {
+        "empty.fits": b"",
+        "text.fits": b"no FITS file at all\n" * 200,
+        "header.fits": content[: header - 500],
+        "rows.fits": content[: 2880 * 4 + 5000],
+        "huge.fits": content.replace(b"NAXIS2  =                  500", b"NAXIS2  =             99999999"),
+        "negative.fits": content.replace(b"NAXIS2  =                  500", b"NAXIS2  =                   -5"),
+        "width.fits": content.replace(b"TFORM1  = '1D", b"TFORM1  = '1E"),
+        "form.fits": content.replace(b"TFORM1  = '1D", b"TFORM1  = '1Z"),
+        "packed.fits.gz": gzip.compress(content)[:-3000],
+    }.items():
+        assert bytes_ != content
+        (folder / name).write_bytes(bytes_)
+        yield folder / name
+
+
+def test_damaged_files_are_refused_in_one_line(tmp_path):
+    path = write_events(tmp_path / "evt2.fits", random_events(500))
+    for each in damaged(path, tmp_path):
+        with pytest.raises(InputError) as error, open_fits(each) as hdus:
+            for hdu in hdus:
+                list(hdu.blocks())
+        assert str(error.value).startswith(str(each)), each
+        assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="no such file"), open_fits(tmp_path / "none.fits"):
+        pass
+    with pytest.raises(InputError, match="is a folder"), open_fits(tmp_path):
+        pass
+
+
+def test_what_follows_the_last_block_is_left_alone(tmp_path):
+    path = write_events(tmp_path / "evt2.fits", random_events(100))
+    path.write_bytes(path.read_bytes() + b"special records" * 500)
+    with open_fits(path) as hdus:
+        assert sum(1 for _ in hdus) == 6
