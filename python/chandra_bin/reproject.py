@@ -5,12 +5,14 @@ the tangent point (Calabretta & Greisen 2002, A&A 395, 1077, sec. 5.1.3). From o
 3 x 3 matrix and two divisions, with no angles in between: exact, also at the poles and across RA 0.
 """
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .wcs import Floats, ImageCoords, convert_frame
+from .errors import InputError
+from .wcs import Floats, ImageCoords, convert_frame, sky_frame
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -21,6 +23,7 @@ _CHUNK = 1 << 14
 _CELL = 0.125
 _AXES = ("RA---TAN", "DEC--TAN")
 _USUAL_POLE_DEG = 180.0
+_SEXAGESIMAL = re.compile(r"([-+]?)(\d+):(\d+):(\d+\.?\d*)")
 
 
 def reproject(events: ImageCoords, to: ImageCoords, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
@@ -44,11 +47,8 @@ def reproject(events: ImageCoords, to: ImageCoords, x: ArrayLike, y: ArrayLike) 
         old_x, old_y, made_x, made_y = (each[first: first + _CHUNK] for each in flat)
         outward = matrix[2, 0] * old_x + matrix[2, 1] * old_y + matrix[2, 2]
         outward[~(outward > 0)] = np.nan
-        for row, made in ((0, made_x), (1, made_y)):
-            np.multiply(old_x, matrix[row, 0], out=made)
-            made += matrix[row, 1] * old_y
-            made += matrix[row, 2]
-            made /= outward
+        np.divide(matrix[0, 0] * old_x + matrix[0, 1] * old_y + matrix[0, 2], outward, out=made_x)
+        np.divide(matrix[1, 0] * old_x + matrix[1, 1] * old_y + matrix[1, 2], outward, out=made_y)
     return new_x, new_y
 
 
@@ -66,10 +66,30 @@ def as_float32(values: Floats) -> NDArray[np.float32]:
 
 def tangent_point(coords: ImageCoords, like: ImageCoords | None = None) -> tuple[float, float]:
     """Right ascension and declination of the tangent point, in degrees, in the frame of ``like`` (None: the own)."""
-    lon, lat = coords.image_to_sky(*(coords.need_sky().wcs.crpix - 1))
+    sky = coords.need_sky()
+    lon, lat = sky.wcs.crval[sky.wcs.lng], sky.wcs.crval[sky.wcs.lat]
     if like is not None:
         lon, lat = convert_frame(lon, lat, coords.frame, like.frame, coords.mjd)
     return float(lon), float(lat)
+
+
+def parse_point(text: str, like: ImageCoords) -> tuple[float, float]:
+    """A place written as ``RA DEC``, in degrees or as 15:13:54.1 -59:08:24, ICRS, in the frame of ``like``.
+
+    Raises `InputError` that holds the text.
+    """
+    words = text.replace(",", " ").split()
+    if len(words) == 6:
+        words = [":".join(words[:3]), ":".join(words[3:])]
+    try:
+        lon, lat = (_degrees(word, hours) for word, hours in zip(words, (15, 1), strict=True))
+    except ValueError:
+        raise InputError(f"cannot read {text!r} as a place in the sky: give RA and Dec in degrees, '228.48 -59.14', or "
+                         "'15:13:54 -59:08:24'") from None
+    if not (0 <= lon <= 360 and -90 <= lat <= 90):
+        raise InputError(f"there is no place {text!r} in the sky: RA goes from 0 to 360 degrees, Dec from -90 to 90")
+    lon, lat = (float(value) for value in convert_frame(lon, lat, sky_frame("icrs"), like.frame, like.mjd))
+    return lon, lat
 
 
 def mean_point(points: list[tuple[float, float]]) -> tuple[float, float]:
@@ -77,8 +97,7 @@ def mean_point(points: list[tuple[float, float]]) -> tuple[float, float]:
     if len(set(points)) == 1:
         return points[0]
     x, y, z = np.mean([_unit(lon, lat) for lon, lat in points], axis=0)
-    lon = float(np.degrees(np.arctan2(y, x)))
-    return lon % 360 % 360, float(np.degrees(np.arctan2(z, np.hypot(x, y))))
+    return float(np.degrees(np.arctan2(y, x)) % 360 % 360), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
 
 
 def separation_deg(one: tuple[float, float], other: tuple[float, float]) -> float:
@@ -93,8 +112,7 @@ def _matrix(events: ImageCoords, to: ImageCoords) -> Floats | None:
     if not all(_is_plain(sky) for sky in planes) or not events.frame.is_equivalent_frame(to.frame):
         return None
     old, new = (_directions(coords, sky) for coords, sky in zip((events, to), planes, strict=True))
-    matrix: Floats = np.linalg.solve(new, old)
-    return matrix
+    return np.asarray(np.linalg.solve(new, old), np.float64)
 
 
 def _is_plain(sky: "WCS") -> bool:
@@ -118,6 +136,17 @@ def _directions(coords: ImageCoords, sky: "WCS") -> Floats:
     ])
     directions: Floats = axes @ plane @ pixel
     return directions
+
+
+def _degrees(word: str, hours: int) -> float:
+    match = _SEXAGESIMAL.fullmatch(word)
+    if match is None:
+        return float(word)
+    whole, minutes, seconds = (float(part) for part in match.groups()[1:])
+    if minutes >= 60 or seconds >= 60:
+        raise ValueError(word)
+    value = (whole + minutes / 60 + seconds / 3600) * hours
+    return -value if match[1] == "-" else value
 
 
 def _unit(lon_deg: float, lat_deg: float) -> Floats:

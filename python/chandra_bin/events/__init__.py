@@ -1,5 +1,6 @@
 """Photon lists: read through virtual names, filtered, and binned to images."""
 
+from ._combined import combined_columns, combined_good_times, combined_header, with_sky
 from ._file import (
     PI_CHANNELS,
     EventFile,
@@ -10,18 +11,24 @@ from ._file import (
     read_events,
 )
 from ._header import with_columns, without_columns
-from ._image import EventImage, event_image
+from ._image import EventImage, add_to_image, event_image, image_header
 
 __all__ = [
     "PI_CHANNELS",
     "EventFile",
     "EventImage",
     "Events",
+    "add_to_image",
     "channels_of",
+    "combined_columns",
+    "combined_good_times",
+    "combined_header",
     "event_image",
+    "image_header",
     "livetime_fraction",
     "open_events",
     "read_events",
     "with_columns",
+    "with_sky",
     "without_columns",
 ]

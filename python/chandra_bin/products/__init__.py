@@ -8,6 +8,7 @@ folder, so equal runs give equal bytes.
 from .binned import BinnedImage, bin_image
 from .contbin import contbin
 from .events import Copied, copy
+from .merged import Merged, merge
 from .outlines import Outlines, convert_files, write_mask, write_outlines
 from .painted import paint_fits, paint_table
 from .region_files import RegionFiles, make_region_files
@@ -24,6 +25,7 @@ from .smoothed import (
 __all__ = [
     "BinnedImage",
     "Copied",
+    "Merged",
     "Outlines",
     "RegionFiles",
     "apply_scale",
@@ -33,6 +35,7 @@ __all__ = [
     "copy",
     "make_region_files",
     "make_scale",
+    "merge",
     "paint_fits",
     "paint_table",
     "smooth_expcorr",
