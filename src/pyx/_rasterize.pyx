@@ -6,6 +6,8 @@ from rasterize cimport Axis, Bytes, Doubles, Labels, Offsets, Shapes
 from rasterize cimport rasterize_polygons as c_rasterize_polygons
 from rasterize cimport rasterize_shapes as c_rasterize_shapes
 
+include "shapes.pxi"
+
 
 cdef Axis axis(double first, double step, size_t size):
     cdef Axis made
@@ -15,18 +17,6 @@ cdef Axis axis(double first, double step, size_t size):
     return made
 
 
-cdef Bytes bytes_of(const uint8_t[::1] values):
-    return Bytes(&values[0], <size_t>values.shape[0]) if values.shape[0] > 0 else Bytes()
-
-
-cdef Doubles doubles_of(const double[::1] values):
-    return Doubles(&values[0], <size_t>values.shape[0]) if values.shape[0] > 0 else Doubles()
-
-
-cdef Offsets offsets_of(const int64_t[::1] values):
-    return Offsets(&values[0], <size_t>values.shape[0]) if values.shape[0] > 0 else Offsets()
-
-
 def rasterize_shapes(const uint8_t[::1] kinds not None, const uint8_t[::1] complements not None,
                      const double[::1] params not None, const int64_t[::1] param_offsets not None,
                      const int64_t[::1] component_offsets not None,
@@ -34,12 +24,7 @@ def rasterize_shapes(const uint8_t[::1] kinds not None, const uint8_t[::1] compl
     """Sets ``mask`` (ny, nx), uint8, to 1 where the region is and to 0 elsewhere."""
     if mask.shape[0] == 0 or mask.shape[1] == 0:
         return
-    cdef Shapes shapes
-    shapes.kinds = bytes_of(kinds)
-    shapes.complements = bytes_of(complements)
-    shapes.params = doubles_of(params)
-    shapes.param_offsets = offsets_of(param_offsets)
-    shapes.component_offsets = offsets_of(component_offsets)
+    cdef Shapes shapes = shapes_of(kinds, complements, params, param_offsets, component_offsets)
     cdef Axis x = axis(x_first, x_step, mask.shape[1])
     cdef Axis y = axis(y_first, y_step, mask.shape[0])
     with nogil:

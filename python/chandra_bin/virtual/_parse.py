@@ -365,7 +365,7 @@ class _Reader:
             self.fail(at, f"a range without ends: write {column}=lo:hi, {column}=lo: or {column}=:hi")
         if lo is not None and hi is not None and lo > hi:
             self.fail(at, f"the range begins above its end: write {column}={number_text(hi)}:{number_text(lo)}")
-        return Range(lo, hi)
+        return Range(lo, hi, number_text(lo) if lo is not None and lo == hi else "")
 
     def _end(self, at: int, end: int, column: str) -> float | None:
         """An end of a range; None where it is open."""

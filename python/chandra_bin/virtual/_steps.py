@@ -8,7 +8,6 @@ are in lower case. Two parts are equal when they say the same; where they stand 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from chandra_bin.errors import VirtualNameError
 
@@ -230,7 +229,7 @@ class Options:
     at: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "values", MappingProxyType(dict(self.values)))
+        object.__setattr__(self, "values", dict(self.values))
 
     def __hash__(self) -> int:
         return hash(tuple(sorted(self.values.items())))

@@ -1,24 +1,18 @@
 #include "chandra_bin/rasterize.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
-#include <limits>
-#include <numbers>
-#include <stdexcept>
-#include <string>
+#include <variant>
 #include <vector>
+
+#include "shapes.hpp"
 
 namespace chandra_bin {
 namespace {
 
+using namespace detail;
 using Index = std::ptrdiff_t;
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-// Coordinates and lengths are below this: squares and differences stay finite, and whole pixels are told apart.
-constexpr double kFarthest = 1e15;
 
 // Pixels [begin, end) along one axis.
 struct Range {
@@ -74,21 +68,6 @@ struct Window {
     bool empty() const { return x.size() == 0 || y.size() == 0; }
     std::size_t pixels() const { return std::size_t(x.size()) * std::size_t(y.size()); }
 };
-
-struct Extent {
-    double x_low = -kInfinity, x_high = kInfinity, y_low = -kInfinity, y_high = kInfinity;
-};
-
-Extent extent_of(std::span<const double> points) {
-    Extent extent{kInfinity, -kInfinity, kInfinity, -kInfinity};
-    for (std::size_t i = 0; i < points.size(); i += 2) {
-        extent.x_low = std::min(extent.x_low, points[i]);
-        extent.x_high = std::max(extent.x_high, points[i]);
-        extent.y_low = std::min(extent.y_low, points[i + 1]);
-        extent.y_high = std::max(extent.y_high, points[i + 1]);
-    }
-    return extent;
-}
 
 Window window_of(const Extent& extent, const Centres& x, const Centres& y) {
     return {extent.x_low == -kInfinity ? x.all() : x.between(extent.x_low, extent.x_high),
@@ -187,13 +166,13 @@ private:
 
     // The edge from (x0, y0) up to (x1, y1); it belongs to the rows y0 <= y < y1, so that ends that meet count once.
     void add_slope(double x0, double y0, double x1, double y1, bool rising) {
-        const double dx = x1 - x0, dy = y1 - y0;
+        const double dx = x1 - x0;
         Index column = dx == 0 ? x_.first_at_or_past(x0) : 0;
         Index row = std::max(y_.first_at_or_past(y_.rising() ? y0 : y1), window_.y.begin);
         for (; row < window_.y.end; ++row) {
             const double y = y_[row];
             if (y < y0 || y > y1) break;
-            const double x = y == y1 ? x1 : x0 + (y - y0) * dx / dy;
+            const double x = crossing(x0, y0, x1, y1, y);
             if (dx != 0) column = x_.first_at_or_past(x);
             if (column >= window_.x.end) continue;
             Mark* marks = row_of(row);
@@ -221,115 +200,6 @@ private:
     std::vector<Mark> marks_;  // all 0 between polygons
 };
 
-struct Rotation {
-    double cosine, sine;
-
-    explicit Rotation(double degrees)
-        : cosine(std::cos(degrees * std::numbers::pi / 180)), sine(std::sin(degrees * std::numbers::pi / 180)) {}
-    double along(double x, double y) const { return x * cosine + y * sine; }
-    double across(double x, double y) const { return y * cosine - x * sine; }
-};
-
-// Degrees in [0, 360).
-double turned(double degrees) {
-    const double rest = std::fmod(degrees, 360.0);
-    return rest < 0 ? rest + 360 : rest;
-}
-
-// Directions from a first to a last angle, counter-clockwise, both included; all where they are the same direction.
-struct Wedge {
-    double first, last;
-
-    Wedge(double first_degrees, double last_degrees) : first(turned(first_degrees)), last(turned(last_degrees)) {}
-    bool holds(double x, double y) const {
-        if (first == last) return true;
-        const double angle = turned(std::atan2(y, x) * (180 / std::numbers::pi));
-        return first <= last ? first <= angle && angle <= last : angle >= first || angle <= last;
-    }
-};
-
-Extent around(double x, double y, double reach_x, double reach_y) {
-    return {x - reach_x, x + reach_x, y - reach_y, y + reach_y};
-}
-
-Extent extent_of(ShapeKind kind, std::span<const double> p) {
-    switch (kind) {
-        case ShapeKind::circle: return around(p[0], p[1], p[2], p[2]);
-        case ShapeKind::annulus:
-        case ShapeKind::pie: return around(p[0], p[1], p[3], p[3]);
-        case ShapeKind::ellipse: {
-            const Rotation turn(p[4]);
-            return around(p[0], p[1], std::hypot(p[2] * turn.cosine, p[3] * turn.sine),
-                          std::hypot(p[2] * turn.sine, p[3] * turn.cosine));
-        }
-        case ShapeKind::box: {
-            const Rotation turn(p[4]);
-            return around(p[0], p[1], (p[2] * std::abs(turn.cosine) + p[3] * std::abs(turn.sine)) / 2,
-                          (p[2] * std::abs(turn.sine) + p[3] * std::abs(turn.cosine)) / 2);
-        }
-        case ShapeKind::rectangle: return {p[0], p[2], p[1], p[3]};
-        case ShapeKind::point: return {p[0], p[0], p[1], p[1]};
-        case ShapeKind::polygon: return extent_of(p);
-        case ShapeKind::sector:
-        case ShapeKind::field: break;
-    }
-    return {};
-}
-
-struct ParamRule {
-    const char* name;
-    std::size_t count;
-    std::size_t first_length, last_length;  // params [first, last) must be >= 0
-};
-
-constexpr std::array<ParamRule, kShapeKinds> kParamRules{{
-    {"circle", 3, 2, 3},
-    {"ellipse", 5, 2, 4},
-    {"box", 5, 2, 4},
-    {"annulus", 4, 2, 4},
-    {"pie", 6, 2, 4},
-    {"sector", 4, 0, 0},
-    {"rectangle", 4, 0, 0},
-    {"point", 2, 0, 0},
-    {"polygon", 6, 0, 0},
-    {"field", 0, 0, 0},
-}};
-
-void require(bool condition, const std::string& message) {
-    if (!condition) throw std::invalid_argument(message);
-}
-
-bool are_near(std::span<const double> values) {
-    return std::all_of(values.begin(), values.end(), [](double v) { return std::abs(v) < kFarthest; });
-}
-
-void check_shape(std::uint8_t kind, std::span<const double> params) {
-    require(kind < kShapeKinds, "unknown kind of shape " + std::to_string(kind));
-    const ParamRule& rule = kParamRules[kind];
-    const std::string name = rule.name;
-    if (ShapeKind(kind) == ShapeKind::polygon) {
-        require(params.size() % 2 == 0 && params.size() >= rule.count,
-                "a polygon needs x and y of at least 3 vertices, not " + std::to_string(params.size()) + " numbers");
-    } else {
-        require(params.size() == rule.count, "a " + name + " needs " + std::to_string(rule.count) + " numbers, not " +
-                                                 std::to_string(params.size()));
-    }
-    require(std::all_of(params.begin(), params.end(), [](double v) { return std::isfinite(v); }),
-            "a " + name + " has a number that is not finite");
-    require(are_near(params), "a " + name + " has a number of 1e15 or more");
-    const auto lengths = params.subspan(rule.first_length, rule.last_length - rule.first_length);
-    require(std::all_of(lengths.begin(), lengths.end(), [](double v) { return v >= 0; }), "a " + name + " has a length below 0");
-    if (ShapeKind(kind) == ShapeKind::annulus || ShapeKind(kind) == ShapeKind::pie) {
-        require(params[2] <= params[3], "the inner radius of a " + name + " is above the outer one");
-    }
-}
-
-void check_offsets(std::span<const std::int64_t> offsets, std::size_t end, const char* name) {
-    require(!offsets.empty() && offsets.front() == 0 && offsets.back() == std::int64_t(end) &&
-                std::is_sorted(offsets.begin(), offsets.end()),
-            std::string(name) + " must rise from 0 to " + std::to_string(end));
-}
-
 void check_axis(const Axis& axis) {
     const double last = axis.first + axis.step * double(std::max<std::size_t>(axis.size, 1) - 1);
     require(std::isfinite(axis.first) && std::isnormal(axis.step) && std::isfinite(last),
@@ -348,49 +218,8 @@ public:
     // Keeps, of the pixels that are left, those inside the shape or those outside it.
     void intersect(ShapeKind kind, std::span<const double> p, bool complement) {
         const Window reach = reach_of(kind, p, complement);
-        switch (kind) {
-            case ShapeKind::circle: {
-                const double r2 = p[2] * p[2];
-                return keep_where(reach, complement,
-                                  [=](double x, double y) { return squared(x - p[0], y - p[1]) <= r2; });
-            }
-            case ShapeKind::ellipse: {
-                const Rotation turn(p[4]);
-                return keep_where(reach, complement, [=](double x, double y) {
-                    return squared(turn.along(x - p[0], y - p[1]) / p[2], turn.across(x - p[0], y - p[1]) / p[3]) <= 1;
-                });
-            }
-            case ShapeKind::box: {
-                const Rotation turn(p[4]);
-                return keep_where(reach, complement, [=](double x, double y) {
-                    return std::abs(turn.along(x - p[0], y - p[1])) <= p[2] / 2 &&
-                           std::abs(turn.across(x - p[0], y - p[1])) <= p[3] / 2;
-                });
-            }
-            case ShapeKind::annulus:
-                return keep_where(reach, complement, [=](double x, double y) {
-                    const double r2 = squared(x - p[0], y - p[1]);
-                    return p[2] * p[2] <= r2 && r2 <= p[3] * p[3];
-                });
-            case ShapeKind::pie: {
-                const Wedge wedge(p[4], p[5]);
-                return keep_where(reach, complement, [=](double x, double y) {
-                    const double r2 = squared(x - p[0], y - p[1]);
-                    return p[2] * p[2] <= r2 && r2 <= p[3] * p[3] && (r2 == 0 || wedge.holds(x - p[0], y - p[1]));
-                });
-            }
-            case ShapeKind::sector: {
-                const Wedge wedge(p[2], p[3]);
-                return keep_where(reach, complement, [=](double x, double y) { return wedge.holds(x - p[0], y - p[1]); });
-            }
-            case ShapeKind::rectangle:
-                return keep_where(reach, complement,
-                                  [=](double x, double y) { return p[0] <= x && x <= p[2] && p[1] <= y && y <= p[3]; });
-            case ShapeKind::point:
-                return keep_where(reach, complement, [=](double x, double y) { return x == p[0] && y == p[1]; });
-            case ShapeKind::polygon: return keep_polygon(reach, complement, p);
-            case ShapeKind::field: return keep_where(reach, complement, [](double, double) { return true; });
-        }
+        if (kind == ShapeKind::polygon) return keep_polygon(reach, complement, p);
+        std::visit([&](const auto& shape) { keep_where(reach, complement, shape); }, plain_shape(kind, p));
     }
 
     void paint(std::uint8_t* mask) const {
@@ -402,8 +231,6 @@ public:
     }
 
 private:
-    static double squared(double x, double y) { return x * x + y * y; }
-
     // Where a shape may decide: a complement keeps all that its shape's extent does not reach.
     Window reach_of(ShapeKind kind, std::span<const double> p, bool complement) const {
         Window reach = window_;
@@ -415,14 +242,14 @@ private:
         return inside_.data() + ((y - window_.y.begin) * window_.x.size() + (x - window_.x.begin));
     }
 
-    template <class Holds>
-    void keep_where(const Window& reach, bool complement, const Holds& holds) {
+    template <class Shape>
+    void keep_where(const Window& reach, bool complement, const Shape shape) {
         if (reach.empty()) return;
         for (Index j = reach.y.begin; j < reach.y.end; ++j) {
             const double y = y_[j];
             std::uint8_t* inside = row_of(j, reach.x.begin);
             for (Index i = reach.x.begin; i < reach.x.end; ++i, ++inside) {
-                *inside &= std::uint8_t(holds(x_[i], y) != complement);
+                *inside &= std::uint8_t(shape.holds(x_[i], y) != complement);
             }
         }
     }
@@ -455,16 +282,7 @@ private:
 void rasterize_shapes(const Shapes& shapes, const Axis& x, const Axis& y, std::uint8_t* mask) {
     check_axis(x);
     check_axis(y);
-    require(shapes.complements.size() == shapes.kinds.size() && shapes.param_offsets.size() == shapes.kinds.size() + 1,
-            "kinds, complements and param_offsets differ in length");
-    check_offsets(shapes.param_offsets, shapes.params.size(), "param_offsets");
-    check_offsets(shapes.component_offsets, shapes.kinds.size(), "component_offsets");
-    const auto params_of = [&](std::size_t s) {
-        return shapes.params.subspan(std::size_t(shapes.param_offsets[s]),
-                                     std::size_t(shapes.param_offsets[s + 1] - shapes.param_offsets[s]));
-    };
-    for (std::size_t s = 0; s < shapes.kinds.size(); ++s) check_shape(shapes.kinds[s], params_of(s));
-
+    check_shapes(shapes);
     std::fill_n(mask, x.size * y.size, std::uint8_t{0});
     const Centres xs(x), ys(y);
     ComponentFill component(xs, ys);
@@ -473,12 +291,12 @@ void rasterize_shapes(const Shapes& shapes, const Axis& x, const Axis& y, std::u
         if (first == last) continue;
         Window window = window_of(Extent{}, xs, ys);
         for (std::size_t s = first; s < last; ++s) {
-            if (shapes.complements[s] == 0) window.keep(window_of(extent_of(ShapeKind(shapes.kinds[s]), params_of(s)), xs, ys));
+            if (shapes.complements[s] == 0) window.keep(window_of(extent_of(ShapeKind(shapes.kinds[s]), params_of(shapes, s)), xs, ys));
         }
         if (window.empty()) continue;
         component.begin(window);
         for (std::size_t s = first; s < last; ++s) {
-            component.intersect(ShapeKind(shapes.kinds[s]), params_of(s), shapes.complements[s] != 0);
+            component.intersect(ShapeKind(shapes.kinds[s]), params_of(shapes, s), shapes.complements[s] != 0);
         }
         component.paint(mask);
     }
