@@ -135,7 +135,10 @@ def _storage(column: Column) -> tuple[object, ...]:
 
 
 def _common_subspace(subspaces: Sequence[Sequence[Component]]) -> list[Component]:
-    """For each chip the conditions that hold in every observation that has it; none where one does not say."""
+    """For each chip the conditions that hold in every observation that has it; none where one does not say.
+
+    They are on the same columns for all chips: a condition that a component leaves out would be read as the first's.
+    """
     by_chip: dict[int, list[Component]] = {}
     for components in subspaces:
         if not components:
@@ -145,7 +148,9 @@ def _common_subspace(subspaces: Sequence[Sequence[Component]]) -> list[Component
             if chip is None:
                 return []
             by_chip.setdefault(chip, []).append(component)
-    return [Component(_shared_conditions(components)) for components in by_chip.values()]
+    made = [Component(_shared_conditions(components)) for components in by_chip.values()]
+    return [Component({name: condition for name, condition in component.conditions.items()
+                       if all(other.condition(name) for other in made)}) for component in made]
 
 
 def _shared_conditions(components: Sequence[Component]) -> dict[str, Condition]:
