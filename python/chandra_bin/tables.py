@@ -30,8 +30,10 @@ FITS_BLOCK = 2880
 _CARD = 80
 _END = b"END".ljust(_CARD)
 _MOST_HEADER_BLOCKS = 4096
-# Rows read at once: enough to be quick, and little beside what is kept of them.
-_ROWS = 1 << 17
+# Rows read at once: they stay in the cache while their columns are taken out.
+_ROWS = 1 << 14
+# A byte of a gzipped file is never more than this many.
+_DEFLATE = 1032
 # The numpy type of each letter of TFORM; X are bits, P and Q say where in the heap an array of any length is.
 _TYPES = {"L": "S1", "X": "u1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "A": "S", "E": ">f4", "D": ">f8",
           "C": ">c8", "M": ">c16", "P": ">i4", "Q": ">i8"}
@@ -105,12 +107,13 @@ class Hdu:
     The data can be read while no later HDU has been asked for.
     """
 
-    def __init__(self, header: "Header", index: int, path: Path, stream: BinaryIO) -> None:
+    def __init__(self, header: "Header", index: int, path: Path, stream: BinaryIO, most_bytes: int) -> None:
         self.header = header
         self.index = index
         """0 for the primary one."""
         self.path = path
         self._stream = stream
+        self._most_bytes = most_bytes
         self._unread = self._size
 
     @property
@@ -139,10 +142,15 @@ class Hdu:
         """Whether it holds pixels (tile-compressed ones are in a table)."""
         return not self.is_table and self._size > 0
 
-    @property
+    @cached_property
     def rows(self) -> int:
-        """The number of rows of a table."""
-        return int(self.header["NAXIS2"]) if self.is_table else 0
+        """The number of rows of a table. `InputError` for more than the file can hold."""
+        if not self.is_table:
+            return 0
+        rows = self._whole("NAXIS2")
+        if rows * self._whole("NAXIS1") > self._most_bytes:
+            raise self.error(f"is truncated: {rows} rows do not fit into the file; fetch it again")
+        return rows
 
     @cached_property
     def columns(self) -> dict[str, Column]:
@@ -174,13 +182,13 @@ class Hdu:
 
     def blocks(self, most: int = _ROWS) -> Iterator[Rows]:
         """The rows, in order, up to ``most`` at a time. `InputError` where the file ends before the table does."""
-        done = 0
-        while done < self.rows:
-            block = np.empty(min(most, self.rows - done), self.dtype)
+        done, rows, dtype = 0, self.rows, self.dtype
+        while done < rows:
+            block = np.empty(min(most, rows - done), dtype)
             got = self._read_into(block)
             if got < block.nbytes:
-                raise self.error(f"is truncated: the file ends in row {done + got // max(self.dtype.itemsize, 1) + 1} "
-                                 f"of {self.rows}; fetch it again")
+                raise self.error(f"is truncated: the file ends in row {done + got // max(dtype.itemsize, 1) + 1} "
+                                 f"of {rows}; fetch it again")
             done += len(block)
             yield block
 
@@ -264,13 +272,14 @@ def open_fits(path: Path) -> Iterator[Iterator[Hdu]]:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         stream = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
-        yield _hdus(stream, path)
+        size = path.stat().st_size * (_DEFLATE if packed else 1)
+        yield _hdus(stream, path, size)
 
 
-def _hdus(stream: BinaryIO, path: Path) -> Iterator[Hdu]:
+def _hdus(stream: BinaryIO, path: Path, size: int) -> Iterator[Hdu]:
     index = 0
     while (header := _read_header(stream, path, first=index == 0)) is not None:
-        hdu = Hdu(header, index, path, stream)
+        hdu = Hdu(header, index, path, stream, size)
         yield hdu
         hdu.skip()
         index += 1

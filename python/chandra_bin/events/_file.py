@@ -234,18 +234,20 @@ def read_events(name: str | Path | VirtualFile, columns: Sequence[str]) -> Event
 
     Raises `InputError` for what cannot be read and for columns that are missing, which it names.
     """
-    kept: dict[str, list[NDArray[Any]]] = {column.lower(): [] for column in columns}
     with open_events(name) as file:
+        empty = np.empty(0, file.hdu.dtype)
+        # Room for all rows: memory is the system's until something is written there.
+        likes = {column.name.lower(): column.values(empty) for column in file.hdu.need(*columns)}
+        kept = {name: np.empty((file.hdu.rows, *like.shape[1:]), like.dtype) for name, like in likes.items()}
+        count = 0
         for block in file.blocks(*columns):
             flags = None if block.selection is None else block.flags()
-            for column, parts in kept.items():
-                parts.append(block.values[column] if flags is None else block.values[column][flags])
-        joined = {}
-        for column in list(kept):
-            kind = file.hdu.columns[column]
-            parts = kept.pop(column)  # each column's blocks go when they are joined
-            joined[column] = np.concatenate(parts) if parts else kind.values(np.empty(0, file.hdu.dtype))
-        return Events(joined, file.header(), file.good_times(), file.name.file)
+            end = count + (len(block.rows) if flags is None else np.count_nonzero(flags))
+            for name, values in kept.items():
+                values[count:end] = block.values[name] if flags is None else block.values[name][flags]
+            count = end
+        read = {name: values[:count] for name, values in kept.items()}
+        return Events(read, file.header(), file.good_times(), file.name.file)
 
 
 def _is_events(hdu: Hdu) -> bool:
