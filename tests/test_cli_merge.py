@@ -262,7 +262,7 @@ def test_the_tangent_point_is_the_mean_or_as_asked(pair):
     merged = merge(["a.fits", "b.fits"], pair / "as-b", refcoord="b.fits")
     assert merged.tangent_deg == (RA + EAST, DEC)
     np.testing.assert_array_equal(table("as-b/16626_reproj_evt.fits")[0]["x"], table("b.fits")[0]["x"])
-    image = merge(["a.fits"], pair / "as-image", refcoord="asked/broad_thresh.img")
+    image = merge("a.fits", pair / "as-image", refcoord="asked/broad_thresh.img")
     assert image.tangent_deg == pytest.approx((228.5, -59.15), abs=1e-12)
 
 

@@ -84,8 +84,8 @@ def parse_point(text: str, like: ImageCoords) -> tuple[float, float]:
     try:
         lon, lat = (_degrees(word, hours) for word, hours in zip(words, (15, 1), strict=True))
     except ValueError:
-        raise InputError(f"cannot read {text!r} as a place in the sky: give RA and Dec in degrees, '228.48 -59.14', or "
-                         "'15:13:54 -59:08:24'") from None
+        raise InputError(f"{text!r} is neither a file nor a place in the sky: give RA and Dec in degrees, "
+                         "'228.48 -59.14', or '15:13:54 -59:08:24'") from None
     if not (0 <= lon <= 360 and -90 <= lat <= 90):
         raise InputError(f"there is no place {text!r} in the sky: RA goes from 0 to 360 degrees, Dec from -90 to 90")
     lon, lat = (float(value) for value in convert_frame(lon, lat, sky_frame("icrs"), like.frame, like.mjd))

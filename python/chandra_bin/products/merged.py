@@ -88,7 +88,7 @@ class _Observation:
         return {name: self.columns[name].values(rows) for name in names}
 
 
-def merge(names: Sequence[str | Path], outdir: Path, *, refcoord: str | None = None, bands: str = "broad",
+def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: str | None = None, bands: str = "broad",
           binsize: float = 1.0, threads: int = 1, clobber: bool = False) -> Merged:
     """Puts the events of observations on one tangent plane, and makes counts images of each and of all.
 
@@ -111,7 +111,8 @@ def merge(names: Sequence[str | Path], outdir: Path, *, refcoord: str | None = N
     wanted = parse_bands(bands)
     if not (np.isfinite(binsize) and binsize > 0):
         raise InputError(f"pixels of {binsize:g} are none: give a positive --binsize")
-    texts = [text for name in names for text in expand_stack(name)]
+    several = [names] if isinstance(names, str | Path) else names
+    texts = [text for name in several for text in expand_stack(name)]
     sources = _sources([named_file(text) for text in texts])
     like = sources[0].coords
     reference = None if refcoord is None else _reference(refcoord, like)
