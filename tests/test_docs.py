@@ -17,11 +17,10 @@ import numpy as np
 import pytest
 
 import chandra_bin
-from event_files import random_events, write_events
-
 from chandra_bin.cli import COMMANDS, run
 from chandra_bin.images import write_image
 from chandra_bin.simulate import cluster_header, cluster_image
+from event_files import random_events, write_events
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))

@@ -38,12 +38,6 @@ def evt2(tmp_path_factory, columns):
     return write_events(tmp_path_factory.mktemp("events") / "evt2.fits", columns)
 
 
-def passing(evt2, filters):
-    """The events that pass, by number: the column expno is not needed, rows are told apart by their phas."""
-    events = read_events(f"{evt2}{filters}", ["time", "x", "y", "energy", "ccd_id"])
-    return events
-
-
 CASES = {
     "[energy=500:7000]": lambda c: (c["energy"] >= 500) & (c["energy"] < 7000),
     "[energy=:500,7000:]": lambda c: (c["energy"] < 500) | (c["energy"] >= 7000),
@@ -105,11 +99,11 @@ def test_a_region_and_its_complement_share_the_events(evt2, columns, tmp_path):
     assert len(inside) > 1000
 
 
-def test_a_mask_is_an_image_of_the_events(evt2, columns, tmp_path):
+def test_a_mask_is_an_image_of_the_events(evt2, tmp_path):
     (tmp_path / "f.reg").write_text(REGION)
-    assert run(["-h"]) == 0
     assert run(["copy", f"{evt2}[bin x=3596.5:4596.5:2,y=3596.5:4596.5:2]", f"{tmp_path}/img.fits", "-q"]) == 0
-    assert run(["mask", f"{tmp_path}/img.fits", "--keep", f"{tmp_path}/f.reg", "-o", f"{tmp_path}/mask.fits", "-q"]) == 0
+    words = f"mask {tmp_path}/img.fits --keep {tmp_path}/f.reg -o {tmp_path}/mask.fits -q"
+    assert run(words.split()) == 0
     events = read_events(f"{evt2}[sky=mask({tmp_path}/mask.fits)]", ["x"])
     image, mask = read_image(tmp_path / "img.fits").data, read_image(tmp_path / "mask.fits").data
     assert len(events) == image[mask == 1].sum() > 1000
@@ -127,7 +121,7 @@ def test_images_are_those_of_numpy(evt2, columns, step):
     np.testing.assert_array_equal(made.data, expected)
 
 
-def test_pixels_lie_where_their_keywords_say(evt2, columns):
+def test_pixels_lie_where_their_keywords_say(evt2):
     made = event_image(f"{evt2}[energy=2000][bin sky=4]")
     (y,), (x,) = np.nonzero(made.data)
     event = read_events(f"{evt2}[energy=2000]", ["x", "y"])
@@ -353,7 +347,8 @@ class TestMsh1552:
         counts, _, _ = np.histogram2d(y, x, bins=edges)
         smooth = [gaussian_filter(np.nan_to_num(image.astype(float)), 1.5) for image in (counts, flux.data)]
         # Where the two images match best: the peak of their correlation, between pixels.
-        match = np.fft.fftshift(np.fft.irfft2(np.fft.rfft2(smooth[0]) * np.conj(np.fft.rfft2(smooth[1])), flux.data.shape))
+        counts_f, flux_f = map(np.fft.rfft2, smooth)
+        match = np.fft.fftshift(np.fft.irfft2(counts_f * flux_f.conj(), flux.data.shape))
         peak = np.unravel_index(np.argmax(match), match.shape)
         for axis, centre in enumerate(np.array(match.shape) // 2):
             low, top, high = (match[tuple(np.add(peak, step * np.eye(2, dtype=int)[axis]))] for step in (-1, 0, 1))

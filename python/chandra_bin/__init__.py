@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .binning import ContourBins, automask, contour_bin
     from .errors import ChandraBinError, ChandraBinWarning, InputError
+    from .event_arrays import bin_spectra, event_histogram
     from .polygons import Polygons, rasterize, trace_polygons
-    from .regions import Region, read_regions, region_mask
+    from .regions import Region, points_in_region, read_regions, region_labels, region_mask
     from .smoothing import (
         apply_scale,
         counts_scale,
@@ -32,10 +33,14 @@ __all__ = [
     "__version__",
     "apply_scale",
     "automask",
+    "bin_spectra",
     "contour_bin",
     "counts_scale",
+    "event_histogram",
+    "points_in_region",
     "rasterize",
     "read_regions",
+    "region_labels",
     "region_mask",
     "smooth",
     "smooth_expcorr",
@@ -56,10 +61,14 @@ _HOME = {
     "Region": "regions",
     "apply_scale": "smoothing",
     "automask": "binning",
+    "bin_spectra": "event_arrays",
     "contour_bin": "binning",
     "counts_scale": "smoothing",
+    "event_histogram": "event_arrays",
+    "points_in_region": "regions",
     "rasterize": "polygons",
     "read_regions": "regions",
+    "region_labels": "regions",
     "region_mask": "regions",
     "smooth": "smoothing",
     "smooth_expcorr": "smoothing",

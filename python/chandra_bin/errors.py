@@ -13,6 +13,10 @@ class NoImage(InputError):  # noqa: N818
     """A file holds no image, but may hold tables, such as events."""
 
 
+class NoQuietTime(InputError):  # noqa: N818
+    """A method that looks for flares in a light curve leaves no time bin, or hardly any."""
+
+
 class VirtualNameError(InputError):
     """The filters behind a file's name cannot be read, or do not fit the file; the text names the character."""
 

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .binning import ContourBins
+from .deflare import Deflared
+from .lightcurve import LightCurve
 from .wcs import ImageCoords
 
 if TYPE_CHECKING:
@@ -27,6 +29,12 @@ _PANEL = 5.0
 _LEFT, _RIGHT, _BOTTOM, _TOP = 1.25, 0.75, 0.7, 0.9
 _BAR_GAP, _BAR, _BAR_LABEL, _GAP = 0.08, 0.13, 0.8, 0.6
 _DPI = 150
+
+# Light curves: Paul Tol's "vibrant" blue and orange, and grey. Above the last number error bars are a smear.
+_KEPT, _CUT, _LINES, _KEPT_TIME = "#0077bb", "#ee7733", "#555555", "#e8f1f8"
+_MOST_ERROR_BARS = 2000
+# Flares so many times above the limit are drawn on a logarithmic scale.
+_BRIGHT = 8.0
 
 _SKY_LABELS = {"RA": "Right ascension", "DEC": "Declination", "GLON": "Galactic longitude", "GLAT": "Galactic latitude",
                "ELON": "Ecliptic longitude", "ELAT": "Ecliptic latitude"}
@@ -75,6 +83,59 @@ def bins_png(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title:
         file = io.BytesIO()
         figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
+
+
+def light_curve_png(curve: LightCurve, flares: Deflared, title: str) -> bytes:
+    """A PNG of a light curve: rates of kept and of cut bins, the quiescent rate and the limits of what is kept.
+
+    The scale is logarithmic above the upper limit where flares are many times brighter. Bins without exposure are left
+    out. The same input gives the same bytes.
+    """
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        figure = _curve_figure(curve, flares, title)
+        file = io.BytesIO()
+        figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def _curve_figure(curve: LightCurve, flares: Deflared, title: str) -> "Figure":
+    from matplotlib.figure import Figure
+
+    exposed = np.isfinite(curve.rate) & (curve.exposure_s > 0 if curve.exposure_s is not None else curve.rate >= 0)
+    figure = Figure(figsize=(10, 4.8), dpi=_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    ks = (curve.time - curve.time_min[0]) / 1e3
+    for start, stop in zip(flares.gti.start, flares.gti.stop, strict=True):
+        axes.axvspan((start - curve.time_min[0]) / 1e3, (stop - curve.time_min[0]) / 1e3, color=_KEPT_TIME, lw=0,
+                     zorder=0)
+    few = len(curve) <= _MOST_ERROR_BARS
+    for good, colour, marker, word in ((True, _KEPT, "o", "kept"), (False, _CUT, "X", "cut")):
+        here = exposed & (flares.good == good)
+        if few and curve.counts is not None and curve.exposure_s is not None:
+            axes.errorbar(ks[here], curve.rate[here], curve.rate_error[here], fmt="none", ecolor=colour, alpha=0.45,
+                          lw=0.8)
+        axes.plot(ks[here], curve.rate[here], marker if few else ",", color=colour, ms=4.5, mec="white", mew=0.4,
+                  ls="none", label=f"{word}: {np.count_nonzero(here)} bins")
+    axes.axhline(flares.mean, color=_LINES, lw=1, label=f"quiescent rate {flares.mean:.4g} count/s")
+    axes.axhline(flares.high, color=_LINES, lw=1, ls="--",
+                 label=f"limits {max(flares.low, 0):.4g} and {flares.high:.4g} count/s ({flares.method})")
+    if flares.low > 0:
+        axes.axhline(flares.low, color=_LINES, lw=1, ls="--")
+    highest = float(curve.rate[exposed].max(initial=flares.high))
+    if highest > _BRIGHT * flares.high:
+        axes.set_yscale("symlog", linthresh=flares.high, linscale=1.5, subs=(2, 5))
+        for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            which("{x:g}")
+    axes.set_ylim(-0.03 * min(highest, _BRIGHT * flares.high), 1.2 * highest)
+    axes.margins(x=0.01)
+    axes.set_xlabel(f"Time since {curve.time_min[0]:.1f} s (ks)")
+    axes.set_ylabel("Count rate (count/s)")
+    axes.set_title(title, fontsize=12, parse_math=False)
+    axes.legend(fontsize=9, loc="upper right", framealpha=0.9)
+    return figure
 
 
 def _figure(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title: str) -> "Figure":

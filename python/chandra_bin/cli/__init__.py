@@ -26,6 +26,8 @@ COMMANDS = {
     "convert": ("_convert", "Convert region files into other coordinates and formats."),
     "mask": ("_mask", "Make a mask image from region files."),
     "make-region-files": ("_regions", "Write a region file for each bin of a binmap, as boxes."),
+    "lightcurve": ("_lightcurve", "Make a light curve of events, as dmextract opt=ltc1 does."),
+    "deflare": ("_deflare", "Find the good times without flares of a light curve."),
     "paint": ("_paint", "Paint results of fits, or columns of a table, into images of the bins."),
 }
 

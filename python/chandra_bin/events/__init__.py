@@ -1,15 +1,18 @@
 """Photon lists: read through virtual names, filtered, and binned to images."""
 
+from ._area import sky_area
 from ._combined import combined_columns, combined_good_times, combined_header, with_sky
 from ._file import (
     PI_CHANNELS,
     EventFile,
     Events,
+    Passing,
     channels_of,
     livetime_fraction,
     open_events,
     read_events,
 )
+from ._filter import RowFilter
 from ._header import with_columns, without_columns
 from ._image import EventImage, add_to_image, event_image, image_header
 
@@ -18,6 +21,8 @@ __all__ = [
     "EventFile",
     "EventImage",
     "Events",
+    "Passing",
+    "RowFilter",
     "add_to_image",
     "channels_of",
     "combined_columns",
@@ -28,6 +33,7 @@ __all__ = [
     "livetime_fraction",
     "open_events",
     "read_events",
+    "sky_area",
     "with_columns",
     "with_sky",
     "without_columns",

@@ -115,7 +115,7 @@ def _rules(headers: Sequence["Header"]) -> dict[str, Any]:
         values = [header[key] for header in headers if isinstance(header.get(key), int | float)]
         if values:
             made[key] = math.fsum(values)
-    if made.get("ONTIME") and made.get("LIVETIME") and "DTCOR" in headers[0]:
+    if made.get("ONTIME") and made.get("LIVETIME") and len({header.get("DTCOR") for header in headers}) > 1:
         made["DTCOR"] = made["LIVETIME"] / made["ONTIME"]
     chosen: list[tuple[Callable[..., Header], str, Sequence[str]]] = [
         (min, "TSTART", _OF_EARLIEST), (max, "TSTOP", _OF_LATEST)]

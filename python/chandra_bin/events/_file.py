@@ -242,11 +242,11 @@ def read_events(name: str | Path | VirtualFile, columns: Sequence[str]) -> Event
         count = 0
         for block in file.blocks(*columns):
             flags = None if block.selection is None else block.flags()
-            end = count + (len(block.rows) if flags is None else np.count_nonzero(flags))
-            for name, values in kept.items():
-                values[count:end] = block.values[name] if flags is None else block.values[name][flags]
+            end = count + (len(block.rows) if flags is None else int(np.count_nonzero(flags)))
+            for column, values in kept.items():
+                values[count:end] = block.values[column] if flags is None else block.values[column][flags]
             count = end
-        read = {name: values[:count] for name, values in kept.items()}
+        read = {column: values[:count] for column, values in kept.items()}
         return Events(read, file.header(), file.good_times(), file.name.file)
 
 

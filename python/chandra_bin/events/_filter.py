@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._kernels._select_events import Selection
-from chandra_bin.errors import ChandraBinWarning
+from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.gti import GTI
 from chandra_bin.gti_files import read_gti
 from chandra_bin.images import read_image_file
@@ -18,6 +18,7 @@ from chandra_bin.regions import (
     Region,
     convert_region,
     named_region,
+    points_in_region,
     region_extent,
 )
 from chandra_bin.subspace import Component, Condition
@@ -93,6 +94,8 @@ class RowFilter:
         self._hdu = hdu
         self.groups: list[TestGroup] = []
         self._row_numbers: list[RowNumbers] = []
+        if "scale" in name.options:
+            raise InputError(f"{name}: the option scale is not known here")
         for step in name.steps:
             if isinstance(step, Filter):
                 tests = tuple(self._test(term) for term in step.terms)
@@ -202,6 +205,9 @@ class RowFilter:
 
     def _column(self, name: str, at: int) -> Column:
         column = self._hdu.columns.get(name)
+        if column is None and pair_of(self._hdu, name):
+            raise self._name.error(at, f"{name} is a pair of columns: give a shape, {name}=circle(x,y,r), or filter "
+                                       f"{' and '.join(pair_of(self._hdu, name) or ())}")
         if column is None:
             raise self._name.error(at, f"block {self._hdu.name} has no column {name}, only "
                                        f"{', '.join(self._hdu.columns)}{_of_others(self._hdu)}")
@@ -292,7 +298,6 @@ class RowFilter:
         region = convert_region(named_region(term.file, term.text, str(self._name)), coords, PHYSICAL)
 
         def add(selection: Selection, values: Values, exclude: bool) -> None:
-            from chandra_bin.regions import points_in_region
             points = coordinates(values, x.name.lower(), y.name.lower())
             selection.flags(points_in_region(region, *points).view(np.uint8), exclude=exclude)
 

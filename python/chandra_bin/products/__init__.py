@@ -8,6 +8,7 @@ folder, so equal runs give equal bytes.
 from .binned import BinnedImage, bin_image
 from .contbin import contbin
 from .events import Copied, copy
+from .lightcurves import FlareLimits, deflare, write_light_curve
 from .merged import Merged, merge
 from .outlines import Outlines, convert_files, write_mask, write_outlines
 from .painted import paint_fits, paint_table
@@ -25,6 +26,7 @@ from .smoothed import (
 __all__ = [
     "BinnedImage",
     "Copied",
+    "FlareLimits",
     "Merged",
     "Outlines",
     "RegionFiles",
@@ -33,6 +35,7 @@ __all__ = [
     "contbin",
     "convert_files",
     "copy",
+    "deflare",
     "make_region_files",
     "make_scale",
     "merge",
@@ -43,6 +46,7 @@ __all__ = [
     "smooth_exposure",
     "smooth_gaussian",
     "smooth_tophat",
+    "write_light_curve",
     "write_mask",
     "write_outlines",
 ]

@@ -1,0 +1,40 @@
+"""``chandra-bin lightcurve``: counts and rates of events in bins of time."""
+
+from pathlib import Path
+
+import click
+
+from ._command import (
+    Command,
+    clobber_option,
+    file_argument,
+    one_output,
+    output_argument,
+    output_option,
+    quiet_option,
+    told,
+)
+
+
+@click.command(cls=Command, name="lightcurve")
+@file_argument("events")
+@output_argument
+@output_option("The light curve, a FITS table.")
+@quiet_option
+@clobber_option
+def command(events: Path, outfile: Path | None, out: Path | None, quiet: bool, clobber: bool) -> None:
+    """Write the light curve of EVENTS to OUTFILE (as CIAO's dmextract with opt=ltc1).
+
+    \b
+    chandra-bin lightcurve 'evt2.fits[energy=500:7000,ccd_id=0:3][bin time=::259.28]' lc.fits
+    """
+    target = one_output(outfile, out)
+    from chandra_bin.products import write_light_curve
+
+    with told(quiet, "light curve"):
+        curve = write_light_curve(events, target, clobber=clobber)
+    if not quiet:
+        assert curve.counts is not None
+        assert curve.exposure_s is not None
+        click.echo(f"{curve.counts.sum()} counts in {len(curve)} bins of {curve.bin_length_s:g} s, "
+                   f"{curve.exposure_s.sum():.0f} s of exposure; light curve in {target}")

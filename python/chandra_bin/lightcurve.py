@@ -1,0 +1,261 @@
+"""Light curves: counts and rates in bins of time, made of event times or read from a file."""
+
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import ChandraBinWarning, InputError
+from .gti import GTI
+from .tables import Hdu, Rows, open_fits
+from .virtual import VirtualFile, named_file
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+_MOST_BINS = 100_000_000
+
+# Times are looked at so many at once: what is in between stays in the processor's cache.
+_CHUNK = 1 << 15
+
+
+@dataclass(frozen=True, eq=False)
+class LightCurve:
+    """Bins of time in ascending order, each of the n [time_min, time_max) in seconds. Arrays are (n,).
+
+    A bin without exposure has rate 0.
+    """
+
+    time_min: NDArray[np.float64]
+    time_max: NDArray[np.float64]
+    time: NDArray[np.float64]
+    """The bins' middles."""
+    rate: NDArray[np.float64]
+    """Counts per second of exposure; NaN where a file has no value."""
+    exposure_s: NDArray[np.float64] | None = None
+    """Seconds of good time, times the fraction that is live; None where a file has none."""
+    counts: NDArray[np.int64] | None = None
+    header: "Header | None" = None
+    """Of the table that it was read from."""
+
+    def __len__(self) -> int:
+        return self.rate.size
+
+    @property
+    def counts_error(self) -> NDArray[np.float64]:
+        """The square root of the counts, as dmextract's "gaussian" has it."""
+        if self.counts is None:
+            raise InputError("the light curve has no counts, and so no errors")
+        error: NDArray[np.float64] = np.sqrt(self.counts)
+        return error
+
+    @property
+    def rate_error(self) -> NDArray[np.float64]:
+        """`counts_error` over the exposure; 0 where there is none."""
+        error = self.counts_error
+        return _over(error, np.zeros(len(self)) if self.exposure_s is None else self.exposure_s)
+
+    @property
+    def bin_length_s(self) -> float:
+        """The usual length of a bin."""
+        return float(np.median(self.time_max - self.time_min))
+
+
+def light_curve(times: ArrayLike, gti: GTI, *, bin_length_s: float, start: float | None = None,
+                stop: float | None = None, livetime_fraction: float = 1.0) -> LightCurve:
+    """Counts, exposures and rates of events in bins of equal length, as CIAO's ``dmextract opt=ltc1`` has them.
+
+    Parameters
+    ----------
+    times : of the events in seconds, in any order; NaN are left out with a `ChandraBinWarning`.
+    gti : when the detector was looking. It gives the exposures; no event is dropped by it.
+    bin_length_s : seconds; edges are the float64 numbers ``start + i * bin_length_s``, and belong to the later bin.
+    start, stop : the time covered, by default from the first to the last good time (CIAO: TSTART to TSTOP). The last
+        bin has full length too. Events outside the bins are left out.
+    livetime_fraction : seconds of exposure in a good second (DTCOR).
+
+    Raises `InputError` for a bin length that is not above 0, a time that is not finite, and more than 1e8 bins.
+    """
+    first, last = _covered(gti, start, stop)
+    edges = _edges(first, last, bin_length_s)
+    if not 0 < livetime_fraction <= 1:
+        raise InputError(f"the live fraction of the time (DTCOR) is {livetime_fraction:g}; it is above 0 and at most 1")
+    array = np.ascontiguousarray(times, dtype=np.float64).ravel()
+    counts = np.bincount(_bins_of(_inside(array, edges), edges, bin_length_s), minlength=edges.size - 1)
+    exposure = gti.seconds_in(edges)
+    exposure *= livetime_fraction
+    lost = int(counts[exposure <= 0].sum())
+    if lost:
+        warnings.warn(f"{lost} events are in time bins without any good time; their bins have rate 0",
+                      ChandraBinWarning, stacklevel=2)
+    return LightCurve(edges[:-1], edges[1:], (edges[:-1] + edges[1:]) / 2, _over(counts, exposure), exposure, counts)
+
+
+def read_light_curve(name: str | Path | VirtualFile) -> LightCurve:
+    """The light curve in a FITS file: its first table with TIME and COUNT_RATE, or else RATE.
+
+    The name may choose a block, and rows: ``lc.fits[count_rate=:0.5]``.
+
+    EXPOSURE and COUNTS are taken where they are there. Bins have the edges TIME_MIN and TIME_MAX; where these lack,
+    TIME is the middle of a bin of length TIMEDEL, or of the usual distance of two times.
+
+    Rows are put in the order of time. Raises `InputError` for a file that cannot be read, without these columns (the
+    text says which), with fewer than two bins, with infinite rates and with none at all; `ChandraBinWarning` where
+    some are NaN.
+    """
+    parsed = named_file(name)
+    said: str | None = None
+    with open_fits(parsed.file) as hdus:
+        for hdu in hdus:
+            if parsed.block is not None and not hdu.is_named(parsed.block.name):
+                continue
+            missing = _missing(hdu)
+            if hdu.is_table and not missing:
+                return _of_table(hdu, _rows(hdu, parsed))
+            if hdu.is_table and (said is None or len(missing) == 1):
+                said = f"block {hdu.name or hdu.index} has no column {' and no '.join(missing)}"
+    raise InputError(f"{parsed}: holds no light curve: {said or 'there is no table'}")
+
+
+def _missing(hdu: Hdu) -> list[str]:
+    """What a table lacks of a light curve."""
+    columns = hdu.columns
+    return [*([] if "time" in columns else ["TIME"]),
+            *([] if columns.keys() & {"count_rate", "rate"} else ["COUNT_RATE or RATE"])]
+
+
+def _rows(hdu: Hdu, name: VirtualFile) -> Rows:
+    """The rows that the filters of a name leave."""
+    from .events import Passing, RowFilter
+
+    wanted = RowFilter(name, hdu)
+    rows = hdu.table()
+    values = {key: column.values(rows) for key, column in wanted.columns.items()}
+    kept: Rows = rows[Passing(rows, values, wanted.selection(values, 0, len(rows))).flags()]
+    return kept
+
+
+def _of_table(hdu: Hdu, rows: Rows) -> LightCurve:
+    def column(name: str) -> NDArray[np.float64] | None:
+        if name not in hdu.columns:
+            return None
+        if not hdu.columns[name].is_scalar:
+            raise hdu.error(f"has a column {hdu.columns[name].name} that is not one number a row")
+        values: NDArray[np.float64] = hdu.columns[name].values(rows).astype(np.float64)[order]
+        return values
+
+    order = np.arange(len(rows))
+    time, rate, lengths = column("time"), column("count_rate"), None
+    rate = column("rate") if rate is None else rate
+    assert time is not None
+    assert rate is not None
+    if time.size < 2:
+        raise hdu.error(f"has {time.size} time bin{'s' * (time.size != 1)}; at least 2 are needed")
+    if not np.isfinite(time).all():
+        raise hdu.error(f"has {np.count_nonzero(~np.isfinite(time))} bins without a TIME")
+    order = np.argsort(time, kind="stable")
+    time, rate = time[order], rate[order]
+    _check_rates(hdu, rate)
+    time_min, time_max = column("time_min"), column("time_max")
+    if time_min is None or time_max is None:
+        lengths = _length_from(hdu, time)
+        time_min, time_max = time - lengths / 2, time + lengths / 2
+    if not (time_min < time_max).all():
+        raise hdu.error("has bins whose TIME_MIN is not before TIME_MAX")
+    exposure, counts = column("exposure"), column("counts")
+    if exposure is not None and not (exposure >= 0).all():
+        raise hdu.error(f"has an EXPOSURE of {exposure[~(exposure >= 0)][0]:g} s; exposures are 0 or more")
+    whole = None if counts is None or not np.isfinite(counts).all() else np.rint(counts).astype(np.int64)
+    return LightCurve(time_min, time_max, time, rate, exposure, whole, hdu.header)
+
+
+def _check_rates(hdu: Hdu, rate: NDArray[np.float64]) -> None:
+    missing = int(np.count_nonzero(np.isnan(rate)))
+    if missing == rate.size:
+        raise hdu.error(f"has no rate in any of its {rate.size} bins: all are NaN")
+    if np.isinf(rate).any():
+        raise hdu.error(f"has {np.count_nonzero(np.isinf(rate))} infinite rates")
+    if missing:
+        warnings.warn(f"{hdu.path}: {missing} of {rate.size} bins have the rate NaN; they are left out",
+                      ChandraBinWarning, stacklevel=4)
+
+
+def _length_from(hdu: Hdu, time: NDArray[np.float64]) -> float:
+    """The length of a bin where the edges are not in the table."""
+    length = hdu.header.get("TIMEDEL")
+    if isinstance(length, int | float) and length > 0:
+        return float(length)
+    apart = np.diff(time)
+    if not (apart > 0).any():
+        raise hdu.error("has neither TIME_MIN and TIME_MAX nor TIMEDEL, and all its bins have one TIME")
+    return float(np.median(apart[apart > 0]))
+
+
+def _covered(gti: GTI, start: float | None, stop: float | None) -> tuple[float, float]:
+    if (start is None or stop is None) and not len(gti):
+        raise InputError("there is no good time, and so no time to cover; give a start and a stop")
+    first = float(gti.start[0]) if start is None else start
+    last = float(gti.stop[-1]) if stop is None else stop
+    if not (math.isfinite(first) and math.isfinite(last) and first < last):
+        raise InputError(f"a light curve cannot go from {first!r} to {last!r} s")
+    return first, last
+
+
+def _edges(start: float, stop: float, length: float) -> NDArray[np.float64]:
+    """The bins' edges (n + 1,): as many bins as it takes to reach ``stop``."""
+    if not (length > 0 and math.isfinite(length)):
+        raise InputError(f"the length of a time bin is {length:g} s; it must be above 0")
+    bins = math.ceil((stop - start) / length) if (stop - start) / length <= _MOST_BINS + 1 else math.inf
+    if bins > _MOST_BINS:
+        raise InputError(f"bins of {length:g} s from {start!r} to {stop!r} s would be {(stop - start) / length:.3g}; "
+                         f"{_MOST_BINS:.0e} at most are made: take longer bins")
+    edges: NDArray[np.float64] = np.arange(bins + 1.0)
+    edges *= length
+    edges += start
+    if bins > 1 and edges[-2] >= stop:  # the quotient was rounded up
+        edges = edges[:-1]
+    if not (edges[1:] > edges[:-1]).all():
+        raise InputError(f"bins of {length:g} s are shorter than the steps of a float64 at {start!r} s")
+    return edges
+
+
+def _inside(times: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The times that are in a bin."""
+    if times.size == 0 or (times.min() >= edges[0] and times.max() < edges[-1]):
+        return times
+    unknown = int(np.count_nonzero(np.isnan(times)))
+    if unknown:
+        warnings.warn(f"{unknown} of {times.size} events have the time NaN; they are left out", ChandraBinWarning,
+                      stacklevel=3)
+    inside: NDArray[np.float64] = times[(times >= edges[0]) & (times < edges[-1])]
+    return inside
+
+
+def _bins_of(times: NDArray[np.float64], edges: NDArray[np.float64], length: float) -> NDArray[np.int64]:
+    """The bin of each time, exactly: the last one whose edge is not after the time.
+
+    A division finds it but for rounding, so only times within that of an edge are compared with the edges themselves.
+    """
+    bins = np.empty(times.size, dtype=np.int64)
+    unsure = 8 * (float(np.spacing(np.abs(edges[[0, -1]]).max())) / length + edges.size * 2.0**-53)
+    for begin in range(0, times.size, _CHUNK):
+        part = times[begin : begin + _CHUNK]
+        place = part - edges[0]
+        place *= 1 / length
+        found = bins[begin : begin + _CHUNK]
+        np.copyto(found, place, casting="unsafe")
+        place -= found
+        place -= 0.5
+        near = np.flatnonzero(np.abs(place, out=place) > 0.5 - unsure)
+        if near.size:
+            found[near] = np.searchsorted(edges, part[near], side="right") - 1
+    return bins
+
+
+def _over(counts: NDArray[np.int64] | NDArray[np.float64], exposure: NDArray[np.float64]) -> NDArray[np.float64]:
+    quotient: NDArray[np.float64] = np.divide(counts, exposure, out=np.zeros(exposure.size), where=exposure > 0)
+    return quotient

@@ -1,0 +1,181 @@
+"""Light curves of events, and good times without flares of light curves."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from chandra_bin.deflare import Deflared, Method, cut_flares
+from chandra_bin.errors import InputError
+from chandra_bin.events import EventFile, livetime_fraction, open_events, sky_area, without_columns
+from chandra_bin.gti_files import GtiBlock, write_gti_file
+from chandra_bin.inputs import files_of, plain_name
+from chandra_bin.lightcurve import LightCurve, light_curve, read_light_curve
+from chandra_bin.outputs import Outputs
+from chandra_bin.plots import light_curve_png
+from chandra_bin.tables import write_empty_primary, write_rows
+from chandra_bin.virtual import BinAxis, VirtualFile, named_file, one_of_stack
+
+from ._common import history, plain, warn
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+# Good times of two chips that differ by more than this part are worth a word.
+_SAME_TIMES = 0.01
+
+
+@dataclass(frozen=True)
+class FlareLimits:
+    """The parameters of `chandra_bin.deflare.cut_flares`."""
+
+    method: Method = "clean"
+    mean: float | None = None
+    nsigma: float = 3.0
+    scale: float = 1.2
+    stddev: float | None = None
+    minfrac: float = 0.1
+    sigma: float = 3.0
+    minlength: int = 3
+
+
+def write_light_curve(name: str | Path, out: Path, *, clobber: bool = False) -> LightCurve:
+    """Writes the light curve of ``evt2.fits[bin time=::259.28]``, as CIAO's ``dmextract opt=ltc1`` does.
+
+    Bins begin where the text says, or a filter on time, or else at TSTART; exposures are those of the first chip that
+    the filters leave, in the file's order, which begins with the aim point's. The good times of all chips follow the
+    table. Raises `InputError` and `OutputError`; warns where the chips' good times differ by more than 1 %.
+    """
+    parsed = named_file(one_of_stack(name))
+    axis = _time_axis(parsed)
+    with Outputs([out], inputs=files_of(name), clobber=clobber) as outputs:
+        with open_events(parsed) as events:
+            parts = [block.values["time"][block.flags()] for block in events.blocks("time")]
+            times = np.concatenate(parts) if parts else np.empty(0)
+            chips = events.gti_blocks()
+            header = events.header()
+            curve = _curve(times, events, chips, axis)
+            area = sky_area(events.filter)
+            primary = events.primary
+        with outputs.open(out) as file:
+            write_empty_primary(file, primary)
+            _write_table(file, curve, area, header, history("lightcurve", {"infile": plain_name(str(parsed))}))
+            for chip in chips:
+                chip.write(file)
+    return curve
+
+
+def deflare(name: str | Path, out: Path, limits: FlareLimits | None = None, *, plot: Path | None = None,
+            clobber: bool = False) -> tuple[LightCurve, Deflared]:
+    """Writes the good times, without flares, of a light curve, as CIAO's ``deflare`` does, and a picture of it.
+
+    The GTI file says in FLR... keywords and its history which method gave the limits, and why, where it is not the
+    one that was asked for. Raises `InputError`, beginning with the light curve's name, and `OutputError`.
+    """
+    limits = limits or FlareLimits()
+    parsed = named_file(one_of_stack(name))
+    with Outputs([out, *([plot] if plot else [])], inputs=files_of(name), clobber=clobber) as outputs:
+        curve = read_light_curve(parsed)
+        try:
+            flares = cut_flares(curve, **asdict(limits))
+        except InputError as error:
+            raise InputError(f"{parsed}: {error}") from None
+        asked = {"infile": plain_name(str(parsed)), **asdict(limits)}
+        assert curve.header is not None
+        with outputs.open(out) as file:
+            write_gti_file(file, curve.header, flares.gti, keywords=_flare_keywords(flares),
+                           history=[*history("deflare", asked), *_lines_about(flares)])
+        if plot is not None:
+            outputs.write(plot, light_curve_png(curve, flares, plain_name(str(parsed))))
+    return curve, flares
+
+
+def _time_axis(name: VirtualFile) -> BinAxis:
+    if name.binning is None:
+        raise InputError(f"{name}: says nothing of time bins: add [bin time=::259.28], their length in seconds")
+    axes = name.binning.axes
+    if len(axes) != 1 or axes[0].column != "time":
+        raise name.error(name.binning.at, "a light curve has bins of time alone: [bin time=::259.28]")
+    if axes[0].step is None and axes[0].count is None:
+        raise name.error(axes[0].at, "the length of a time bin is missing: time=::259.28")
+    return axes[0]
+
+
+def _curve(times: Any, events: EventFile, chips: list[GtiBlock], axis: BinAxis) -> LightCurve:
+    name = events.name
+    if not chips:
+        raise InputError(f"{name}: the filters leave none of the chips that have good times")
+    first = chips[0]
+    for other in chips[1:]:
+        if abs(other.gti.total - first.gti.total) > _SAME_TIMES * first.gti.total:
+            warn(f"{name.path}: chip {other.chip} has {other.gti.total:.0f} s of good time, chip {first.chip} has "
+                 f"{first.gti.total:.0f}; exposures are those of chip {first.chip}: choose one, [ccd_id={first.chip}]")
+    start, stop = _span(events, axis)
+    length = axis.step if axis.step is not None else (stop - start) / (axis.count or 1)
+    try:
+        return light_curve(times, first.gti, bin_length_s=length, start=start, stop=stop,
+                           livetime_fraction=min(livetime_fraction(events.hdu.header, first.chip), 1.0))
+    except InputError as error:
+        raise name.error(axis.at, str(error)) from None
+
+
+def _span(events: EventFile, axis: BinAxis) -> tuple[float, float]:
+    """From when to when: as the text says, as filters on time do, or the whole file."""
+    column, header = events.hdu.columns["time"], events.hdu.header
+    ends = []
+    for given, filtered, natural, key in zip((axis.lo, axis.hi), events.filter.limits("time"),
+                                             (column.lowest, column.highest), ("TSTART", "TSTOP"), strict=True):
+        whole = natural if natural is not None else header.get(key)
+        known = [end for end in (filtered, whole) if isinstance(end, int | float) and np.isfinite(end)]
+        if given is None and not known:
+            raise events.name.error(axis.at, f"the file does not say from when to when it goes ({key}): give limits, "
+                                             "time=start:stop:length")
+        ends.append(given if given is not None else (max if key == "TSTART" else min)(known))
+    return ends[0], ends[1]
+
+
+def _write_table(file: BinaryIO, curve: LightCurve, area: float, header: "Header", lines: list[str]) -> None:
+    from astropy.io.fits import Header
+
+    assert curve.counts is not None
+    assert curve.exposure_s is not None
+    columns = {
+        "TIME_BIN": ("J", "channel", np.arange(1, len(curve) + 1)),
+        "TIME_MIN": ("D", "s", curve.time_min),
+        "TIME": ("D", "s", curve.time),
+        "TIME_MAX": ("D", "s", curve.time_max),
+        "COUNTS": ("J", "count", curve.counts),
+        "STAT_ERR": ("D", "count", curve.counts_error),
+        "AREA": ("D", "pixel**2", area),
+        "EXPOSURE": ("D", "s", curve.exposure_s),
+        "COUNT_RATE": ("D", "count/s", curve.rate),
+        "COUNT_RATE_ERR": ("D", "count/s", curve.rate_error),
+    }
+    rows = np.empty(len(curve), [(name, ">i4" if form == "J" else ">f8") for name, (form, _, _) in columns.items()])
+    table = Header({"TFIELDS": len(columns)})
+    for n, (name, (form, unit, values)) in enumerate(columns.items(), start=1):
+        rows[name] = values
+        table.update({f"TTYPE{n}": name, f"TFORM{n}": f"1{form}", f"TUNIT{n}": unit})
+        if name in ("TIME_MIN", "TIME_MAX"):
+            table.update({f"TLMIN{n}": float(curve.time_min[0]), f"TLMAX{n}": float(curve.time_max[-1])})
+        if name == "TIME":  # the time since the first bin's middle, as CIAO's virtual column
+            table.update({f"TCTYP{n}": "DT", f"TCRVL{n}": 0.0, f"TCRPX{n}": float(curve.time[0]), f"TCDLT{n}": 1.0,
+                          f"TCUNI{n}": "s"})
+    table.update({"EXTNAME": "LIGHTCURVE", "HDUNAME": "LIGHTCURVE"})
+    table.extend(without_columns(header), unique=True)
+    table.update(CONTENT="LIGHTCURVE", HDUCLASS="OGIP", HDUCLAS1="LIGHTCURVE", HDUCLAS2="TOTAL", HDUCLAS3="RATE",
+                 TIMEDEL=curve.bin_length_s, TIMEPIXR=0.5, TOTCTS=int(curve.counts.sum()))
+    for line in lines:
+        table.add_history(line.encode("ascii", "backslashreplace").decode())
+    write_rows(file, table, [rows])
+
+
+def _flare_keywords(flares: Deflared) -> dict[str, object]:
+    return {"FLRMETH": flares.method, "FLRMEAN": flares.mean, "FLRLOW": flares.low, "FLRHIGH": flares.high,
+            "FLRKEPT": flares.kept, "FLRUSED": int(np.count_nonzero(flares.usable))}
+
+
+def _lines_about(flares: Deflared) -> list[str]:
+    lines = [f"{flares.failure}; the robust limits are used instead"] if flares.failure else []
+    return [*lines, *(f"  {name} = {value}" for name, value in plain(_flare_keywords(flares)).items())]
