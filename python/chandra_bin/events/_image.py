@@ -1,7 +1,7 @@
 """Images, and histograms of one column, of the events that pass a virtual name."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._kernels._event_histogram import event_histogram
+from chandra_bin._kernels._select_events import Selection
+from chandra_bin.bands import Band
 from chandra_bin.errors import InputError
 from chandra_bin.grids import Grid, GridAxis
 from chandra_bin.gti_files import GtiBlock
+from chandra_bin.subspace import Component, read_subspace, write_subspace
 from chandra_bin.tables import Column
 from chandra_bin.virtual import BinAxis, Binning, VirtualFile, named_file
 from chandra_bin.wcs import ImageCoords
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 _POSITIONS = ("x", "y", "detx", "dety")
 # `opt type=` of CIAO's tools.
 _TYPES = {"i2": np.int16, "i4": np.int32, "r4": np.float32, "r8": np.float64}
+
+_IMAGE = {"HDUNAME": "EVENTS_IMAGE", "CONTENT": "IMAGE", "HDUCLASS": "OGIP", "HDUCLAS1": "IMAGE", "BUNIT": "count"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +63,27 @@ def event_image(name: str | Path | VirtualFile, *, threads: int = 1) -> EventIma
             counts = _image(file, [column for column, _ in axes], Grid(axes[0][1], axes[1][1]), threads)
         header = _image_header(file, axes)
         return EventImage(_as_type(counts, name, binning.at), header, file.gti_blocks())
+
+
+def add_to_image(image: NDArray[np.int32], grid: Grid, columns: Mapping[str, NDArray[Any]], band: Band, *,
+                 threads: int = 1) -> int:
+    """Adds events of an energy band, their columns ``x``, ``y`` and ``energy`` (eV), to ``image``; returns how many."""
+    selection = Selection(len(columns["energy"]))
+    selection.ranges(columns["energy"], np.array([band.low_ev]), np.array([band.high_ev]), closed=False)
+    return event_histogram(*coordinates(columns, "x", "y"), grid.x.first, grid.x.step, grid.y.first, grid.y.step,
+                           selection, threads, image)
+
+
+def image_header(header: "Header", grid: Grid, band: Band) -> "Header":
+    """The header of an image of a band, from that of the events."""
+    made = without_columns(header)
+    grid.put_into(made, ImageCoords.from_events(header))
+    made.update(_IMAGE)
+    components = read_subspace(header) or [Component()]
+    limits = [(band.low_ev, band.high_ev)]
+    write_subspace(made, [each for component in components
+                          if (each := component.within("energy", limits, "E", "eV")) is not None])
+    return made
 
 
 def _axes(file: EventFile, binning: Binning) -> list[tuple[Column, GridAxis]]:
@@ -150,7 +176,7 @@ def _image_header(file: EventFile, axes: list[tuple[Column, GridAxis]]) -> "Head
         header.update(CTYPE1=column.name, CRPIX1=0.5, CRVAL1=axis.first, CDELT1=axis.step)
         if column.unit:
             header["CUNIT1"] = column.unit
-    header.update(HDUNAME="EVENTS_IMAGE", CONTENT="IMAGE", HDUCLASS="OGIP", HDUCLAS1="IMAGE", BUNIT="count")
+    header.update(_IMAGE)
     return header
 
 
