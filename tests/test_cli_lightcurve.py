@@ -126,6 +126,18 @@ def test_exposures_are_those_of_the_first_chip_that_is_left(capsys):
     assert fits.getdata("lc.fits", 1)["EXPOSURE"].sum() == pytest.approx(900 * DTCOR)
 
 
+def test_no_events_and_no_good_times(capsys):
+    write_events("none.fits", random_events(0))
+    assert run(["lightcurve", "none.fits[bin time=::1000]", "lc.fits"]) == 0
+    assert fits.getdata("lc.fits", 1)["COUNTS"].tolist() == [0] * 10
+    assert run(["deflare", "lc.fits", "good.gti"]) == 2
+    assert "has no rate above 0 in any of its 10 bins" in one_line(capsys)
+    write_events("bare.fits", random_events(100), good_times={})
+    assert run(["lightcurve", "bare.fits[bin time=::1000]", "lc.fits", "--clobber"]) == 0
+    assert "holds no table of good times (GTI): TSTART to TSTOP are taken, 10000 s" in one_line(capsys)
+    assert fits.getdata("lc.fits", 1)["EXPOSURE"].sum() == pytest.approx(10_000)
+
+
 def test_time_filters_and_limits():
     write_events("evt2.fits", random_events(5000))
     for name, low, bins in ((f"[time={START + 150}:{START + 1000}][bin time=::100]", 150, 9),
