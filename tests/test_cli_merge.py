@@ -423,7 +423,8 @@ def test_a_real_observation_with_itself_elsewhere(shared, tmp_path, monkeypatch)
     assert header["EXPOSURE"] == pytest.approx(2 * real_header["EXPOSURE"])
     assert header["DETNAM"] == "ACIS-012379"
     assert header["TCTYP9"] == "LONG-TAN"
-    for key in ("CONTENT", "HDUNAME", "HDUCLAS1", "DTCOR", *(f"M{key}{n}" for n in range(1, 8) for key in ("TYPE", "FORM"))):
+    pairs = [f"{key}{n}" for n in range(1, 8) for key in ("MTYPE", "MFORM")]
+    for key in ("CONTENT", "HDUNAME", "HDUCLAS1", "DTCOR", *pairs):
         assert header[key] == real_header[key]
     chips = {header[key] for key in header if key.endswith("DSVAL1")}
     assert chips == {"0:0", "1:1", "2:2", "3:3"}
