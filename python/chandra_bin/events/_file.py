@@ -62,16 +62,15 @@ class Events:
         """OBS_ID, without zeros in front; empty where the header has none."""
         return str(self.header.get("OBS_ID", "")).strip().lstrip("0")
 
-    def good_times_of(self, chip: int) -> GTI:
-        """The good times of a chip; none at all for one that the file does not have."""
+    def good_times_of(self, chip: int | None) -> GTI:
+        """The good times of a chip (None: of every chip); none at all for one that the file does not have."""
         return self.good_times.get(chip, self.good_times.get(None, GTI.of([], [])))
 
     def livetime(self, chip: int | None = None) -> float:
         """Seconds of good time of a chip (None: of the aim point), less the dead time."""
         if chip is None:
             chip = next(iter(self.good_times), None)
-        gti = self.good_times[None] if chip is None else self.good_times_of(chip)
-        return gti.total * livetime_fraction(self.header, chip)
+        return self.good_times_of(chip).total * livetime_fraction(self.header, chip)
 
     def channels(self) -> NDArray[np.int32]:
         """The PI channel of each event: the column PI, or 1 + floor(E / 14.6 eV), at most 1024."""

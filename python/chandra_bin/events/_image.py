@@ -1,7 +1,7 @@
 """Images, and histograms of one column, of the events that pass a virtual name."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -27,6 +27,8 @@ from ._header import without_columns
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
+# Columns whose images lie on one grid, whatever limits they have.
+_POSITIONS = ("x", "y", "detx", "dety")
 # `opt type=` of CIAO's tools.
 _TYPES = {"i2": np.int16, "i4": np.int32, "r4": np.float32, "r8": np.float64}
 
@@ -106,8 +108,8 @@ def _axis(file: EventFile, name: str, axis: BinAxis) -> tuple[Column, GridAxis]:
     given = low is not None and high is not None
     if not given:
         filters = (-math.inf, math.inf) if "full" in file.name.options else file.filter.limits(name)
-        limits = [_limit(column, limit, known, end)
-                  for limit, known, end in zip((low, high), filters, (column.lowest, column.highest), strict=True)]
+        limits = [_limit(given, filtered, natural, inner) for given, filtered, natural, inner in zip(
+            (low, high), filters, (column.lowest, column.highest), (max, min), strict=True)]
         if name == "time":
             limits = [_time(limit, file, key) for limit, key in zip(limits, ("TSTART", "TSTOP"), strict=True)]
         if None in limits:
@@ -121,22 +123,21 @@ def _axis(file: EventFile, name: str, axis: BinAxis) -> tuple[Column, GridAxis]:
         if axis.count is not None:
             return column, GridAxis(low, (high - low) / axis.count, axis.count)
         step = 1.0 if axis.step is None else axis.step
-        if given or name == "time" or column.is_whole:
+        if given or name not in _POSITIONS:
             return column, GridAxis.between(low, high, step)
         return column, GridAxis.around(low, high, step)
     except InputError as error:
         raise file.name.error(axis.at, f"the column {name}: {error}") from None
 
 
-def _limit(column: Column, given: float | None, filtered: float, natural: float | None) -> float | None:
-    """One end of an axis: as given, else as filtered, but never beyond the column's own."""
+def _limit(given: float | None, filtered: float, natural: float | None,
+           inner: Callable[[float, float], float]) -> float | None:
+    """One end of an axis: as given, else the ``inner`` one of the filters' and the column's own; None: unknown."""
     if given is not None:
         return given
-    if natural is None:
-        return filtered if math.isfinite(filtered) else None
-    if not math.isfinite(filtered):
-        return natural
-    return max(filtered, natural) if natural == column.lowest else min(filtered, natural)
+    if natural is None or not math.isfinite(filtered):
+        return filtered if math.isfinite(filtered) else natural
+    return inner(filtered, natural)
 
 
 def _time(limit: float | None, file: EventFile, key: str) -> float | None:

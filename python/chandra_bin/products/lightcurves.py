@@ -55,12 +55,13 @@ def write_light_curve(name: str | Path, out: Path, *, clobber: bool = False) -> 
             times = np.concatenate(parts) if parts else np.empty(0)
             chips = events.gti_blocks()
             header = events.header()
-            curve = _curve(times, events, chips, axis)
+            bins = _bins(events, axis)
+            curve = _curve(times, events, chips, axis, bins)
             area = sky_area(events.filter)
             primary = events.primary
         with outputs.open(out) as file:
             write_empty_primary(file, primary)
-            _write_table(file, curve, area, header, history("lightcurve", {"infile": plain_name(str(parsed))}))
+            _write_table(file, curve, bins[2], area, header, history("lightcurve", {"infile": plain_name(str(parsed))}))
             for chip in chips:
                 chip.write(file)
     return curve
@@ -102,8 +103,10 @@ def _time_axis(name: VirtualFile) -> BinAxis:
     return axes[0]
 
 
-def _curve(times: Any, events: EventFile, chips: list[GtiBlock], axis: BinAxis) -> LightCurve:
+def _curve(times: Any, events: EventFile, chips: list[GtiBlock], axis: BinAxis,
+           bins: tuple[float, float, float]) -> LightCurve:
     name = events.name
+    start, stop, length = bins
     if not chips:
         raise InputError(f"{name}: the filters leave none of the chips that have good times")
     first = chips[0]
@@ -111,8 +114,6 @@ def _curve(times: Any, events: EventFile, chips: list[GtiBlock], axis: BinAxis) 
         if abs(other.gti.total - first.gti.total) > _SAME_TIMES * first.gti.total:
             warn(f"{name.path}: chip {other.chip} has {other.gti.total:.0f} s of good time, chip {first.chip} has "
                  f"{first.gti.total:.0f}; exposures are those of chip {first.chip}: choose one, [ccd_id={first.chip}]")
-    start, stop = _span(events, axis)
-    length = axis.step if axis.step is not None else (stop - start) / (axis.count or 1)
     try:
         return light_curve(times, first.gti, bin_length_s=length, start=start, stop=stop,
                            livetime_fraction=min(livetime_fraction(events.hdu.header, first.chip), 1.0))
@@ -120,8 +121,8 @@ def _curve(times: Any, events: EventFile, chips: list[GtiBlock], axis: BinAxis) 
         raise name.error(axis.at, str(error)) from None
 
 
-def _span(events: EventFile, axis: BinAxis) -> tuple[float, float]:
-    """From when to when: as the text says, as filters on time do, or the whole file."""
+def _bins(events: EventFile, axis: BinAxis) -> tuple[float, float, float]:
+    """From when to when, as the text says, as filters on time do, or the whole file; and the length of a bin."""
     column, header = events.hdu.columns["time"], events.hdu.header
     ends = []
     for given, filtered, natural, key in zip((axis.lo, axis.hi), events.filter.limits("time"),
@@ -132,10 +133,12 @@ def _span(events: EventFile, axis: BinAxis) -> tuple[float, float]:
             raise events.name.error(axis.at, f"the file does not say from when to when it goes ({key}): give limits, "
                                              "time=start:stop:length")
         ends.append(given if given is not None else (max if key == "TSTART" else min)(known))
-    return ends[0], ends[1]
+    start, stop = ends
+    return start, stop, axis.step if axis.step is not None else (stop - start) / (axis.count or 1)
 
 
-def _write_table(file: BinaryIO, curve: LightCurve, area: float, header: "Header", lines: list[str]) -> None:
+def _write_table(file: BinaryIO, curve: LightCurve, length: float, area: float, header: "Header",
+                 lines: list[str]) -> None:
     from astropy.io.fits import Header
 
     assert curve.counts is not None
@@ -165,7 +168,7 @@ def _write_table(file: BinaryIO, curve: LightCurve, area: float, header: "Header
     table.update({"EXTNAME": "LIGHTCURVE", "HDUNAME": "LIGHTCURVE"})
     table.extend(without_columns(header), unique=True)
     table.update(CONTENT="LIGHTCURVE", HDUCLASS="OGIP", HDUCLAS1="LIGHTCURVE", HDUCLAS2="TOTAL", HDUCLAS3="RATE",
-                 TIMEDEL=curve.bin_length_s, TIMEPIXR=0.5, TOTCTS=int(curve.counts.sum()))
+                 TIMEDEL=length, TIMEPIXR=0.5, TOTCTS=int(curve.counts.sum()))
     for line in lines:
         table.add_history(line.encode("ascii", "backslashreplace").decode())
     write_rows(file, table, [rows])
