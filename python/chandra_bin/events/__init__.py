@@ -4,6 +4,7 @@ from ._area import sky_area
 from ._combined import combined_columns, combined_good_times, combined_header, with_sky
 from ._file import (
     PI_CHANNELS,
+    PI_WIDTH_EV,
     EventFile,
     Events,
     Passing,
@@ -18,6 +19,7 @@ from ._image import EventImage, add_to_image, event_image, image_header
 
 __all__ = [
     "PI_CHANNELS",
+    "PI_WIDTH_EV",
     "EventFile",
     "EventImage",
     "Events",

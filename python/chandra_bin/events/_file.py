@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 # eV; channel 1 begins at 0, the last one takes all above (Chandra's PI).
-_PI_WIDTH_EV = 14.6
+PI_WIDTH_EV = 14.6
 PI_CHANNELS = 1024
 
 GoodTimes = Mapping[int | None, GTI]
@@ -82,7 +82,7 @@ class Events:
 def channels_of(energy_ev: NDArray[Any]) -> NDArray[np.int32]:
     """PI channels of energies in eV; 0 where there is none (NaN, or below 0)."""
     with np.errstate(invalid="ignore"):
-        channel = np.floor(energy_ev.astype(np.float64) / _PI_WIDTH_EV) + 1
+        channel = np.floor(energy_ev.astype(np.float64) / PI_WIDTH_EV) + 1
         channel = np.where(channel >= 1, np.minimum(channel, PI_CHANNELS), 0)
     found: NDArray[np.int32] = channel.astype(np.int32)
     return found

@@ -22,12 +22,14 @@ from .smoothed import (
     smooth_gaussian,
     smooth_tophat,
 )
+from .spectra import ObservationSpectra, write_spectra
 
 __all__ = [
     "BinnedImage",
     "Copied",
     "FlareLimits",
     "Merged",
+    "ObservationSpectra",
     "Outlines",
     "RegionFiles",
     "apply_scale",
@@ -49,4 +51,5 @@ __all__ = [
     "write_light_curve",
     "write_mask",
     "write_outlines",
+    "write_spectra",
 ]
