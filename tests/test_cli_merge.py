@@ -216,12 +216,13 @@ def test_the_header_is_of_all_observations(pair):
 
 
 def test_keywords_that_differ_go_and_others_stay(pair):
-    write_pair(pair, header={"SEQ_NUM": "1", "ASOLFILE": "b_asol.fits", "CYCLE": "P"})
+    common = {"CYCLE": "P", "CONTENT": "EVT2", "MTYPE2": "EQPOS", "MFORM2": "RA,DEC"}
+    write_pair(pair, header={"SEQ_NUM": "1", "ASOLFILE": "b_asol.fits", **common})
     with fits.open("a.fits", mode="update") as hdus:
-        hdus[1].header.update(SEQ_NUM="2", ASOLFILE="a_asol.fits", CYCLE="P")
+        hdus[1].header.update(SEQ_NUM="2", ASOLFILE="a_asol.fits", **common)
     merge(["a.fits", "b.fits"], pair / "merged")
     merged = fits.getheader("merged/merged_evt.fits", 1)
-    assert merged["CYCLE"] == "P"
+    assert {key: merged[key] for key in common} == common
     assert not {"SEQ_NUM", "ASOLFILE"} & set(merged)
     assert fits.getheader("merged/754_reproj_evt.fits", 1)["ASOLFILE"] == "a_asol.fits"
 
@@ -241,7 +242,7 @@ def test_good_times_are_those_of_each_chip_in_any_observation():
 
 
 def test_the_subspace_is_what_holds_for_all(pair):
-    names = ["a.fits[energy=500:7000,x=4000:4200]", "b.fits[energy=300:7000,grade=0:4]"]
+    names = ["a.fits[energy=500:7000,x=4000:4200,sky=circle(4096,4096,90)]", "b.fits[energy=300:7000,grade=0:4]"]
     merge(names, pair / "merged")
     merged = fits.getheader("merged/merged_evt.fits", 1)
     said = {merged[key] for key in merged if key.startswith("DSTYP")}
@@ -264,6 +265,20 @@ def test_the_tangent_point_is_the_mean_or_as_asked(pair):
     np.testing.assert_array_equal(table("as-b/16626_reproj_evt.fits")[0]["x"], table("b.fits")[0]["x"])
     image = merge("a.fits", pair / "as-image", refcoord="asked/broad_thresh.img")
     assert image.tangent_deg == pytest.approx((228.5, -59.15), abs=1e-12)
+
+
+def test_another_frame_is_taken_into_that_of_the_first(pair):
+    columns = random_events(100, 4)
+    write_events("b.fits", columns, obsid="755", ra=RA, dec=DEC, header={"RADESYS": "FK5"})
+    merge(["a.fits", "b.fits"], pair / "merged", refcoord="a.fits")
+    rows, header = table("merged/755_reproj_evt.fits")
+    assert (header["RADESYS"], header["RA_NOM"]) == ("ICRS", RA)
+    old = read_events("b.fits", ["x", "y"])
+    sky = old.coords.physical_to_sky(old["x"], old["y"], "icrs")
+    expected = column_wcs(header).all_world2pix(*sky, 1)
+    np.testing.assert_allclose([rows["x"].astype(float), rows["y"].astype(float)], expected, rtol=0,
+                               atol=np.spacing(np.float32(8191)))
+    assert 0.01 < np.hypot(rows["x"] - old["x"], rows["y"] - old["y"]).max() < 0.2  # FK5 is 0.03" beside ICRS
 
 
 @pytest.mark.usefixtures("pair")
@@ -423,7 +438,8 @@ def test_a_real_observation_with_itself_elsewhere(shared, tmp_path, monkeypatch)
     assert header["EXPOSURE"] == pytest.approx(2 * real_header["EXPOSURE"])
     assert header["DETNAM"] == "ACIS-012379"
     assert header["TCTYP9"] == "LONG-TAN"
-    for key in ("CONTENT", "HDUNAME", "HDUCLAS1", "DTCOR", *(f"M{key}{n}" for n in range(1, 8) for key in ("TYPE", "FORM"))):
+    pairs = [f"{key}{n}" for n in range(1, 8) for key in ("MTYPE", "MFORM")]
+    for key in ("CONTENT", "HDUNAME", "HDUCLAS1", "DTCOR", *pairs):
         assert header[key] == real_header[key]
     chips = {header[key] for key in header if key.endswith("DSVAL1")}
     assert chips == {"0:0", "1:1", "2:2", "3:3"}

@@ -16,10 +16,11 @@ _TABLE_KEYS = ("XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCO
 def without_columns(header: "Header") -> "Header":
     """The cards that are about the observation, and not about a table."""
     fields = int(header.get("TFIELDS", 0))
-    cards = [card for card in header.cards
-             if card.keyword not in _TABLE_KEYS and not _VECTOR_KEY.fullmatch(card.keyword)
-             and _field_of(card.keyword, fields) is None]
-    return header.__class__(cards, copy=True)  # else a change of one is a change of both
+    # A header shares the cards that it is made of: without the copy a change of one would be a change of both.
+    return header.__class__([
+        card for card in header.copy().cards
+        if card.keyword not in _TABLE_KEYS and not _VECTOR_KEY.fullmatch(card.keyword)
+        and _field_of(card.keyword, fields) is None])
 
 
 def with_columns(header: "Header", numbers: Sequence[int]) -> "Header":

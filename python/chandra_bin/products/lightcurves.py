@@ -17,7 +17,7 @@ from chandra_bin.plots import light_curve_png
 from chandra_bin.tables import write_empty_primary, write_rows
 from chandra_bin.virtual import BinAxis, VirtualFile, named_file, one_of_stack
 
-from ._common import history, plain, warn
+from ._common import history, warn
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -82,11 +82,12 @@ def deflare(name: str | Path, out: Path, limits: FlareLimits | None = None, *, p
             flares = cut_flares(curve, **asdict(limits))
         except InputError as error:
             raise InputError(f"{parsed}: {error}") from None
-        asked = {"infile": plain_name(str(parsed)), **asdict(limits)}
+        lines = history("deflare", {"infile": plain_name(str(parsed)), **asdict(limits)})
+        if flares.failure:
+            lines.append(f"{flares.failure}; the robust limits are used instead")
         assert curve.header is not None
         with outputs.open(out) as file:
-            write_gti_file(file, curve.header, flares.gti, keywords=_flare_keywords(flares),
-                           history=[*history("deflare", asked), *_lines_about(flares)])
+            write_gti_file(file, curve.header, flares.gti, keywords=_flare_keywords(flares), history=lines)
         if plot is not None:
             outputs.write(plot, light_curve_png(curve, flares, plain_name(str(parsed))))
     return curve, flares
@@ -177,8 +178,3 @@ def _write_table(file: BinaryIO, curve: LightCurve, length: float, area: float, 
 def _flare_keywords(flares: Deflared) -> dict[str, object]:
     return {"FLRMETH": flares.method, "FLRMEAN": flares.mean, "FLRLOW": flares.low, "FLRHIGH": flares.high,
             "FLRKEPT": flares.kept, "FLRUSED": int(np.count_nonzero(flares.usable))}
-
-
-def _lines_about(flares: Deflared) -> list[str]:
-    lines = [f"{flares.failure}; the robust limits are used instead"] if flares.failure else []
-    return [*lines, *(f"  {name} = {value}" for name, value in plain(_flare_keywords(flares)).items())]
