@@ -156,6 +156,8 @@ class EventFile:
             values = {name: column.values(rows) for name, column in needed.items()}
             yield Passing(rows, values, self.filter.selection(values, first, len(rows)))
             first += len(rows)
+        if first:
+            self.filter.warn_of_nothing()
 
     @property
     def is_events(self) -> bool:
