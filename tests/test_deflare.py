@@ -77,7 +77,6 @@ def test_clean_by_hand():
     assert found.good.tolist() == [True, True, True, False, False, False, True, True]
     assert found.gti == GTI.of(5e8 + np.array([0, 600.0]), 5e8 + np.array([300, 800.0]))
     assert clean(curve, mean=0.07).good.tolist() == [False] * 5 + [True, False, False]
-    assert clean(curve, mean=0).mean == found.mean  # as CIAO has it: not given
     wide = clean(curve, mean=0.1, stddev=2)
     assert (wide.low, wide.high) == (0.1 - 2 * math.sqrt(0.1 / 100), 0.1 + 2 * math.sqrt(0.1 / 100))
 
@@ -254,6 +253,9 @@ def test_few_counts_are_warned_of_with_a_better_length():
     (lambda c: clean(c, scale=0.9), "scale is 0.9; it must be 1 or more"),
     (lambda c: clean(c, minfrac=10), "minfrac is 10; it is a fraction"),
     (lambda c: clean(c, mean=-1), "mean is -1; it must be above 0"),
+    (lambda c: clean(c, mean=0), "mean is 0; it must be above 0"),
+    (lambda c: clean(c, stddev=0), "stddev is 0; it must be above 0"),
+    (lambda c: cut_flares(c, mean=0.0), "mean is 0; it must be above 0"),
     (lambda c: clean(c, nsigma=0), "nsigma is 0; it must be above 0"),
     (lambda c: clean(c, stddev=np.nan), "stddev is nan"),
     (lambda c: sigma_clip(c, sigma=-1), "sigma is -1"),
