@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as hnp
 from chandra_bin.deflare import _count_limits, clean, cut_flares, robust, sigma_clip
 from chandra_bin.errors import ChandraBinWarning, InputError, NoQuietTime
 from chandra_bin.gti import GTI
-from chandra_bin.lightcurve import LightCurve, read_light_curve
+from chandra_bin.lightcurve import LightCurve
+from chandra_bin.lightcurve_files import read_light_curve
 from test_lightcurve import REAL
 
 LENGTH, LIVE = 259.28, 0.987

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._arrays import as_column, as_coordinates, as_labels, as_threads
 from ._kernels._bin_spectra import bin_spectra_by_map
+from .channels import PI_CHANNELS, PI_WIDTH_EV
 from .errors import InputError
-from .events import PI_CHANNELS, PI_WIDTH_EV
 
 Floats = NDArray[np.float64]
 

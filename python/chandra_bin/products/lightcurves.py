@@ -11,7 +11,8 @@ from chandra_bin.errors import InputError
 from chandra_bin.events import EventFile, livetime_fraction, open_events, sky_area, without_columns
 from chandra_bin.gti_files import GtiBlock, write_gti_file
 from chandra_bin.inputs import files_of, plain_name
-from chandra_bin.lightcurve import LightCurve, light_curve, read_light_curve
+from chandra_bin.lightcurve import LightCurve, light_curve
+from chandra_bin.lightcurve_files import read_light_curve
 from chandra_bin.outputs import Outputs
 from chandra_bin.plots import light_curve_png
 from chandra_bin.tables import write_empty_primary, write_rows

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin.channels import channels_of
 from chandra_bin.errors import InputError
-from chandra_bin.events import EventFile, Events, Passing, channels_of, open_events
+from chandra_bin.events import EventFile, Events, Passing, open_events
 from chandra_bin.images import Image
 from chandra_bin.inputs import files_of, plain_name
 from chandra_bin.outputs import Outputs
