@@ -23,6 +23,7 @@ from chandra_bin.events import (
 )
 from chandra_bin.grids import Grid, GridAxis
 from chandra_bin.gti_files import GtiBlock
+from chandra_bin.headers import add_history
 from chandra_bin.images import product_header, read_image_file, write_image
 from chandra_bin.inputs import files_of, is_table
 from chandra_bin.outputs import Outputs
@@ -276,8 +277,7 @@ def _grid_of(observations: Sequence[_Observation], binsize: float) -> Grid:
 
 def _write_events(outputs: Outputs, path: Path, observation: _Observation, lines: Sequence[str]) -> None:
     header = observation.header.copy()
-    for line in lines:
-        header.add_history(line.encode("ascii", "backslashreplace").decode())
+    add_history(header, lines)
     with outputs.open(path) as file:
         write_empty_primary(file, observation.primary)
         write_rows(file, header, observation.blocks, observation.heap)
