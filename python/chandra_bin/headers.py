@@ -1,4 +1,4 @@
-"""What every product does to headers."""
+"""Lines of HISTORY."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -8,6 +8,6 @@ if TYPE_CHECKING:
 
 
 def add_history(header: "Header", lines: Iterable[str]) -> None:
-    """Adds lines of HISTORY, with what FITS headers cannot hold escaped: new lines, and all beyond ASCII."""
+    """Adds lines of HISTORY; characters that FITS headers cannot hold are escaped."""
     for line in lines:
         header.add_history(line.encode("ascii", "backslashreplace").decode().replace("\n", "\\n"))

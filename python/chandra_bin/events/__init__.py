@@ -3,11 +3,12 @@
 from ._area import sky_area
 from ._combined import combined_columns, combined_good_times, combined_header, with_sky
 from ._file import EventFile, Events, Passing, livetime_fraction, open_events, read_events
-from ._filter import RowFilter
+from ._filter import RowFilter, read_mask
 from ._header import with_columns, without_columns
-from ._image import EventImage, add_to_image, event_image, image_header
+from ._image import TYPES, EventImage, add_to_image, event_image, image_header
 
 __all__ = [
+    "TYPES",
     "EventFile",
     "EventImage",
     "Events",
@@ -22,6 +23,7 @@ __all__ = [
     "livetime_fraction",
     "open_events",
     "read_events",
+    "read_mask",
     "sky_area",
     "with_columns",
     "with_sky",
