@@ -27,7 +27,11 @@ def read_light_curve(name: str | Path | VirtualFile) -> LightCurve:
     some are NaN.
     """
     parsed = named_file(name)
+<<<<<<< HEAD
     parsed.need_only(Block, Filter, RowNumbers)
+=======
+    parsed.need_only(Block, Filter, RowNumbers, options=("update",))
+>>>>>>> fix
     said: str | None = None
     with open_fits(parsed.file) as hdus:
         for hdu in hdus:
@@ -53,8 +57,7 @@ def _rows(hdu: Hdu, name: VirtualFile) -> Rows:
     wanted = RowFilter(name, hdu)
     rows = hdu.table()
     values = {key: column.values(rows) for key, column in wanted.columns.items()}
-    kept: Rows = rows[Passing(rows, values, wanted.selection(values, 0, len(rows))).flags()]
-    return kept
+    return Passing(rows, values, wanted.selection(values, 0, len(rows))).kept(rows)
 
 
 def _of_table(hdu: Hdu, rows: Rows) -> LightCurve:

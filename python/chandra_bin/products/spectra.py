@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from chandra_bin.channels import channels_of
 from chandra_bin.errors import InputError
 from chandra_bin.event_arrays import bin_spectra
-from chandra_bin.events import EventFile, Events, Passing, open_events
+from chandra_bin.events import EventFile, Events, open_events
 from chandra_bin.images import Image
 from chandra_bin.inputs import files_of, plain_name
 from chandra_bin.outputs import Outputs
@@ -253,7 +253,7 @@ def _count(name: str, bins: _Bins, *, particles: bool, good_times: bool = True) 
             coords.need_sky()
             to_pixels = pixel_map(coords, image)
         for block in file.blocks(*columns):
-            values = _passing(block, columns)
+            values = {column: block.kept(block.values[column]) for column in columns}
             chip = values["ccd_id"]
             if (strange := chip[(chip < 0) | (chip >= CHIPS)]).size:
                 raise InputError(f"{name}: an event is of chip {strange[0]} (ccd_id); ACIS has 0 - {CHIPS - 1}")
@@ -291,13 +291,6 @@ def _columns(file: EventFile, particles: bool) -> list[str]:
             raise InputError(f"{file.name.file}: the column {name} of block {file.hdu.name} must hold one "
                              f"{'whole number' if name in _WHOLE else 'number'} an event")
     return chosen
-
-
-def _passing(block: Passing, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
-    if block.selection is None:
-        return {column: block.values[column] for column in columns}
-    flags = block.flags()
-    return {column: block.values[column][flags] for column in columns}
 
 
 def _in_band(values: dict[str, NDArray[Any]], channel: NDArray[Any],
