@@ -27,11 +27,7 @@ def read_light_curve(name: str | Path | VirtualFile) -> LightCurve:
     some are NaN.
     """
     parsed = named_file(name)
-<<<<<<< HEAD
-    parsed.need_only(Block, Filter, RowNumbers)
-=======
     parsed.need_only(Block, Filter, RowNumbers, options=("update",))
->>>>>>> fix
     said: str | None = None
     with open_fits(parsed.file) as hdus:
         for hdu in hdus:
