@@ -48,7 +48,7 @@ def main() -> None:
             write_spectra(folder / "evt2.fits", folder / "binmap.fits", next(fresh), background=background)
 
         row("3000 empty files", best(lambda: empty_files(folder / "empty", 3 * BINS), 2))
-        row("command, 2000 files", best(lambda: spectra_of(), 2))
+        row("command, 2000 files", best(spectra_of, 2))
         row("command with a background of 10^6, 3000 files", best(lambda: spectra_of(folder / "bkg.fits"), 2), 5.0)
 
 
