@@ -30,8 +30,8 @@ def tables(settings: Settings) -> Iterator[Table]:
             table.add(f"{reader}, {title}", seconds(run["s"]), seconds(run["cpu"]), f"{run['peak_mb']:.0f}",
                       f"{used:.0f}", f"{run['peak_mb'] / used:.2f}x")
     table.remarks += [
-        f"Best of {settings.repeats}; files in the page cache. `bytes` only reads (and decompresses) the file, and keeps "
-        f"nothing. The three readers give {', '.join(COLUMNS)} in native byte order. `filter and bin`: {NAME}. Peak "
+        f"Best of {settings.repeats}; files in the page cache. `bytes` only reads (and decompresses) the file, and "
+        f"keeps nothing. The readers give {', '.join(COLUMNS)} in native order. `filter and bin`: {NAME}. Peak "
         "memory: the whole Python process.", others.remark()]
     yield table
 
@@ -94,7 +94,7 @@ def _bytes(path: str) -> None:
     import gzip
 
     block = bytearray(1 << 23)
-    with (gzip.open(path) if path.endswith(".gz") else open(path, "rb", buffering=0)) as file:  # noqa: SIM115
+    with (gzip.open(path) if path.endswith(".gz") else open(path, "rb", buffering=0)) as file:
         while file.readinto(block):
             pass
 

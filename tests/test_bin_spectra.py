@@ -54,11 +54,11 @@ def test_labels_of_a_binmap_with_a_selection_and_threads(dtype, bins):
     inside = (column >= 0) & (column < 50) & (row >= 0) & (row < 40)
     labels = np.full(size, -1)
     labels[inside] = binmap[row[inside], column[inside]]
-    for given, flags in ((None, True), (selection, keep)):
+    for tests, flags in ((None, True), (selection, keep)):
         expected, number = reference(labels, channels, 1, (2, bins, 1024), chips, numbers, flags)
         for threads in (1, 2, 3):
             spectra = np.zeros((2, bins, 1024), np.int32)
-            assert bin_spectra_by_map(x, y, binmap, 4.5, 1.0, -1.0, 0.5, channels, 1, chips, numbers, given, threads,
+            assert bin_spectra_by_map(x, y, binmap, 4.5, 1.0, -1.0, 0.5, channels, 1, chips, numbers, tests, threads,
                                       spectra) == number
             np.testing.assert_array_equal(spectra, expected)
 
@@ -84,8 +84,8 @@ def test_it_adds_to_the_spectra():
         ({"chips": np.zeros(2, np.int16)}, "without chip_numbers"),
         ({"chips": np.zeros(1, np.int16), "chip_numbers": np.zeros(1, np.int16)}, "chips has 1 rows"),
         ({"chips": np.zeros(2, np.int16), "chip_numbers": np.arange(2, dtype=np.int16)}, "1 sets"),
-        ({"chips": np.zeros(2, np.int16), "chip_numbers": np.zeros(2, np.int16), "spectra": np.zeros((2, 1, 1), np.int32)},
-         "there twice"),
+        ({"chips": np.zeros(2, np.int16), "chip_numbers": np.zeros(2, np.int16),
+          "spectra": np.zeros((2, 1, 1), np.int32)}, "there twice"),
         ({"selection": 3}, "capsule"),
     ],
 )

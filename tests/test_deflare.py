@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from chandra_bin.deflare import clean, cut_flares, robust, sigma_clip
+from chandra_bin.deflare import _count_limits, clean, cut_flares, robust, sigma_clip
 from chandra_bin.errors import ChandraBinWarning, InputError, NoQuietTime
 from chandra_bin.gti import GTI
 from chandra_bin.lightcurve import LightCurve, read_light_curve
@@ -212,6 +212,19 @@ def test_robust_always_ends(counts, nsigma):
         return
     assert found.good.any()
     assert found.gti.total == pytest.approx(100 * found.kept)
+
+
+@pytest.mark.parametrize("mean", [0.4, 3, 50, 4000])
+def test_count_limits_go_on_where_quantiles_end(mean):
+    mean = np.array([mean])
+    low, high = _count_limits(mean, 5.0)
+    further = _count_limits(mean, 5.0001)
+    assert abs(further[0] - low) <= max(1, 0.01 * mean)
+    assert abs(further[1] - high) <= max(2, 0.01 * mean)
+    for nsigma in (8, 20, 100, 1e4):
+        wider = _count_limits(mean, nsigma)
+        assert wider[0] <= low
+        assert wider[1] > high
 
 
 # What all share.

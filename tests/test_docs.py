@@ -68,6 +68,9 @@ def images(tmp_path_factory):
         with (folder / f"{name}.fits").open("wb") as file:
             write_image(file, array, cluster_header(SHAPE, bin_px=2))
     write_events(folder / "evt2.fits", random_events(20_000, spread_px=60))
+    write_events(folder / "other_evt2.fits", random_events(20_000, 1, spread_px=60), obsid="16626", ra=228.48)
+    (folder / "clean_evt.list").write_text("evt2.fits[ccd_id=0:3]\nother_evt2.fits[ccd_id=0:3]\n")
+    write_events(folder / "blanksky.evt", random_events(20_000, 1, spread_px=90))
     for name, shape in (("src", "circle(4096.5,4096.5,8)"), ("field", "rotbox(4096.5,4096.5,90,80,0)")):
         (folder / f"{name}.reg").write_text(f"# Region file format: CIAO version 1.0\n{shape}\n")
     return folder

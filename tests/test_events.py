@@ -243,6 +243,15 @@ def test_null_values_are_in_no_range(tmp_path):
     assert len(read_events(f"{path}[pi=:1024]", ["time"])) == 90
 
 
+def test_a_copy_named_gz_is_compressed(evt2, tmp_path, columns):
+    for name in ("a.fits.gz", "b.fits.gz"):
+        assert run(["copy", f"{evt2}[grade=0]", str(tmp_path / name), "-q"]) == 0
+    first, second = ((tmp_path / name).read_bytes() for name in ("a.fits.gz", "b.fits.gz"))
+    assert first[:2] == b"\x1f\x8b"
+    assert first == second
+    assert len(read_events(tmp_path / "a.fits.gz", ["x"])) == (columns["grade"] == 0).sum()
+
+
 def test_no_events_at_all(tmp_path, capsys):
     path = write_events(tmp_path / "evt2.fits", random_events(0))
     assert run(["copy", f"{path}[energy=500:7000][bin sky=8]", str(tmp_path / "img.fits")]) == 0

@@ -11,7 +11,9 @@ from hypothesis.extra import numpy as hnp
 from matplotlib.image import imread
 
 from chandra_bin import contour_bin
-from chandra_bin.plots import _bin_colours, _bins_title, _choose_colours, _frame, bins_png
+from chandra_bin.deflare import cut_flares
+from chandra_bin.lightcurve import LightCurve
+from chandra_bin.plots import _bin_colours, _bins_title, _choose_colours, _frame, bins_png, light_curve_png
 from chandra_bin.simulate import cluster_header, cluster_image
 from chandra_bin.wcs import ImageCoords
 
@@ -98,3 +100,30 @@ def test_the_frame_follows_the_bins():
     y, x = np.indices((101, 101))  # rings are shown whole
     rings = (np.hypot(x - 50, y - 50) // 5).astype(np.int32)
     assert _frame(rings).cut == (slice(0, 101), slice(0, 101))
+
+
+def curve_picture(rate, method="robust", **fields):
+    edges = 5e8 + 100.0 * np.arange(len(rate) + 1)
+    rate = np.asarray(rate, float)
+    counts = np.rint(100 * np.nan_to_num(rate)).astype(int)
+    arrays = {"exposure_s": np.full(rate.size, 100.0), "counts": counts} | fields
+    curve = LightCurve(edges[:-1], edges[1:], edges[:-1] + 50, rate, **arrays)
+    return light_curve_png(curve, cut_flares(curve, method), "lc_$1.fits")
+
+
+@pytest.mark.parametrize("flare", [1.0, 3.0, 500.0])
+def test_a_picture_of_a_light_curve_the_same_each_time(flare):
+    rate = np.random.default_rng(1).poisson(100, 80) / 100
+    rate[20:30] += flare
+    first = curve_picture(rate)
+    with mpl.rc_context({"font.size": 30}):
+        assert curve_picture(rate) == first
+    pixels = np.rint(255 * imread(io.BytesIO(first))[..., :3]).astype(int).reshape(-1, 3).tolist()
+    for colour in ("0077bb", "ee7733"):  # kept and cut
+        assert list(bytes.fromhex(colour)) in pixels
+
+
+def test_light_curves_with_less_in_them():
+    assert curve_picture([1, 0, np.nan, 1, 2, 1], exposure_s=None, counts=None).startswith(b"\x89PNG")
+    assert curve_picture(np.full(5000, 2.0)).startswith(b"\x89PNG")
+    assert curve_picture([1, 1, 1], "sigma").startswith(b"\x89PNG")

@@ -10,7 +10,8 @@ from chandra_bin._kernels._rasterize import rasterize_shapes
 from chandra_bin.regions._shapes import AREAS
 
 KINDS = list(AREAS)
-PARAMS = {"circle": 3, "ellipse": 5, "box": 5, "annulus": 4, "pie": 6, "sector": 4, "rectangle": 4, "point": 2, "field": 0}
+PARAMS = {"circle": 3, "ellipse": 5, "box": 5, "annulus": 4, "pie": 6, "sector": 4, "rectangle": 4, "point": 2,
+          "field": 0}
 
 
 def flatten(components):
@@ -85,8 +86,9 @@ def ring(rng, vertices, ragged):
 @pytest.mark.parametrize(("vertices", "ragged"), [(3, 1), (2000, 3), (5000, 120), (1500, 0)])
 def test_long_polygons(vertices, ragged):
     rng = np.random.default_rng(vertices)
+    circle, everywhere = ("circle", [182, 183, 20], 0), ("field", [], 0)
     for components in ([[("polygon", ring(rng, vertices, ragged), 0)]],
-                       [[("field", [], 0), ("polygon", ring(rng, vertices, ragged), 1)], [("circle", [182, 183, 20], 0)]]):
+                       [[everywhere, ("polygon", ring(rng, vertices, ragged), 1)], [circle]]):
         arrays = flatten(components)
         mask = np.zeros((500, 500), np.uint8)
         rasterize_shapes(*arrays, -20.0, 0.8, -20.0, 0.8, mask)
@@ -158,4 +160,5 @@ def test_no_events_and_no_shapes():
 )
 def test_bad_regions_are_refused(components, groups, message):
     with pytest.raises(ValueError, match=message):
-        region_labels(*flatten(components), np.array(groups, np.int64), np.zeros(1), np.zeros(1), 1, np.zeros(1, np.int32))
+        region_labels(*flatten(components), np.array(groups, np.int64), np.zeros(1), np.zeros(1), 1,
+                      np.zeros(1, np.int32))

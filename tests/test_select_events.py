@@ -178,29 +178,26 @@ def test_arrays_are_kept_alive_and_may_be_read_only():
     assert passes(selection).sum() == 10
 
 
-def wrong(call):
-    selection = Selection(2)
-    one, two = np.zeros(1), np.zeros(2)
-    return call(selection, one, two)
+ONE, TWO = np.zeros(1), np.zeros(2)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda s, one, two: s.ranges(one, one, one, False), "column has 1 rows, not 2"),
-        (lambda s, one, two: s.ranges(two, one, two, False), "differ in length"),
-        (lambda s, one, two: s.ranges(two, one * np.nan, one, False), "not a number"),
-        (lambda s, one, two: s.ranges(two.astype(np.uint8), one, one, False), "must hold int16"),
-        (lambda s, one, two: s.good_times(two, one, one), "start < stop"),
-        (lambda s, one, two: s.good_times(two, np.array([0.0, 1]), np.array([2.0, 3])), "start < stop"),
-        (lambda s, one, two: s.good_times_by_chip(two, two.astype(np.int16), one, one + 1, np.array([0, 2])), "offsets"),
-        (lambda s, one, two: s.mask(two, two.astype(np.float32), np.zeros((1, 1), np.uint8), 0, 1, 0, 1), "differ in type"),
-        (lambda s, one, two: s.mask(two, two, np.zeros((1, 1), np.uint8), 0, 0, 0, 1), "step above 0"),
-        (lambda s, one, two: s.mask(two, two, np.zeros((1, 1), np.uint8), np.nan, 1, 0, 1), "finite"),
-        (lambda s, one, two: s.evaluate(1, np.zeros(3, np.uint8)), "passes has 3 rows"),
-        (lambda s, one, two: s.ranges(np.zeros((2, 2)), one, one, False), "not one-dimensional"),
+        (lambda s: s.ranges(ONE, ONE, ONE, False), "column has 1 rows, not 2"),
+        (lambda s: s.ranges(TWO, ONE, TWO, False), "differ in length"),
+        (lambda s: s.ranges(TWO, ONE * np.nan, ONE, False), "not a number"),
+        (lambda s: s.ranges(TWO.astype(np.uint8), ONE, ONE, False), "must hold int16"),
+        (lambda s: s.good_times(TWO, ONE, ONE), "start < stop"),
+        (lambda s: s.good_times(TWO, np.array([0.0, 1]), np.array([2.0, 3])), "start < stop"),
+        (lambda s: s.good_times_by_chip(TWO, TWO.astype(np.int16), ONE, ONE + 1, np.array([0, 2])), "offsets"),
+        (lambda s: s.mask(TWO, TWO.astype(np.float32), np.zeros((1, 1), np.uint8), 0, 1, 0, 1), "differ in type"),
+        (lambda s: s.mask(TWO, TWO, np.zeros((1, 1), np.uint8), 0, 0, 0, 1), "step above 0"),
+        (lambda s: s.mask(TWO, TWO, np.zeros((1, 1), np.uint8), np.nan, 1, 0, 1), "finite"),
+        (lambda s: s.evaluate(1, np.zeros(3, np.uint8)), "passes has 3 rows"),
+        (lambda s: s.ranges(np.zeros((2, 2)), ONE, ONE, False), "not one-dimensional"),
     ],
 )
 def test_bad_tests_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
-        wrong(call)
+        call(Selection(2))

@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .binning import ContourBins, automask, contour_bin
+    from .deflare import Deflared, cut_flares
     from .errors import ChandraBinError, ChandraBinWarning, InputError
+    from .event_arrays import bin_spectra, event_histogram
+    from .gti import GTI
+    from .lightcurve import LightCurve, light_curve, read_light_curve
     from .polygons import Polygons, rasterize, trace_polygons
-    from .regions import Region, read_regions, region_mask
+    from .regions import Region, points_in_region, read_regions, region_labels, region_mask
     from .smoothing import (
         apply_scale,
         counts_scale,
@@ -21,21 +25,31 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - in the order of sorted()
     "ChandraBinError",
     "ChandraBinWarning",
     "ContourBins",
+    "Deflared",
+    "GTI",
     "ImageCoords",
     "InputError",
+    "LightCurve",
     "Polygons",
     "Region",
     "__version__",
     "apply_scale",
     "automask",
+    "bin_spectra",
     "contour_bin",
     "counts_scale",
+    "cut_flares",
+    "event_histogram",
+    "light_curve",
+    "points_in_region",
     "rasterize",
+    "read_light_curve",
     "read_regions",
+    "region_labels",
     "region_mask",
     "smooth",
     "smooth_expcorr",
@@ -50,16 +64,26 @@ _HOME = {
     "ChandraBinError": "errors",
     "ChandraBinWarning": "errors",
     "ContourBins": "binning",
+    "Deflared": "deflare",
+    "GTI": "gti",
     "ImageCoords": "wcs",
     "InputError": "errors",
+    "LightCurve": "lightcurve",
     "Polygons": "polygons",
     "Region": "regions",
     "apply_scale": "smoothing",
     "automask": "binning",
+    "bin_spectra": "event_arrays",
     "contour_bin": "binning",
     "counts_scale": "smoothing",
+    "cut_flares": "deflare",
+    "event_histogram": "event_arrays",
+    "light_curve": "lightcurve",
+    "points_in_region": "regions",
     "rasterize": "polygons",
+    "read_light_curve": "lightcurve",
     "read_regions": "regions",
+    "region_labels": "regions",
     "region_mask": "regions",
     "smooth": "smoothing",
     "smooth_expcorr": "smoothing",

@@ -3,6 +3,7 @@
 Nothing is computed here: byte order, dtype, contiguity, shape, and what is not a number.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,40 @@ def as_labels(values: ArrayLike, name: str = "binmap") -> NDArray[np.int32]:
         array = np.maximum(array, -1)  # whatever is outside, before a wider type could wrap around
     labels: NDArray[np.int32] = as_image(array, name, dtype=np.int32)
     return labels
+
+
+def as_column(values: ArrayLike, name: str, dtypes: Sequence[DTypeLike], size: int | None = None) -> NDArray[Any]:
+    """A contiguous, native-endian column (n,), one value an event; a copy only where one is needed.
+
+    Of a type among ``dtypes`` it keeps this type; else it becomes the last of them. Raises `InputError` where
+    ``values`` is not 1-D, holds no real numbers, is not of ``size``, or holds what is no whole number of that type.
+    """
+    array = np.asanyarray(values)
+    if isinstance(array, np.ma.MaskedArray):
+        raise InputError(f"{name} is a masked array: give its data and its mask apart")
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} must hold real numbers, not {array.dtype}")
+    if array.ndim != 1:
+        raise InputError(f"{name} must be 1-D, one value an event, not of shape {array.shape}")
+    if size is not None and len(array) != size:
+        raise InputError(f"{name} has {len(array)} values, for {size} events")
+    known = [np.dtype(dtype) for dtype in dtypes]
+    dtype = array.dtype.newbyteorder("=") if array.dtype.newbyteorder("=") in known else known[-1]
+    if dtype.kind == "i" and array.dtype != dtype:
+        if array.dtype.kind == "f" and array.size:
+            raise InputError(f"{name} must hold whole numbers, not {array.dtype}")
+        limits = np.iinfo(dtype)
+        if array.size and not limits.min <= array.min() <= array.max() <= limits.max:
+            raise InputError(f"{name} holds numbers beyond {limits.min} .. {limits.max}")
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def as_coordinates(x: ArrayLike, y: ArrayLike, size: int | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The columns x and y of as many events: both float32, or both float64."""
+    xs = as_column(x, "x", (np.float32, np.float64), size)
+    ys = as_column(y, "y", (np.float32, np.float64), len(xs))
+    dtype = np.result_type(xs, ys)
+    return xs.astype(dtype, copy=False), ys.astype(dtype, copy=False)
 
 
 def as_threads(threads: int) -> int:

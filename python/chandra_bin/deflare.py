@@ -26,6 +26,9 @@ _JOINED = 1e-6
 _ENOUGH_FOR_SCATTER = 10.0
 _MAD_TO_SIGMA = 1.4826
 
+# Beyond, quantiles of the Poisson distribution are too near 1 to be computed.
+_EXACT_SIGMA = 5.0
+
 # Where the search for the quiescent rate begins, a quantile, and how many sigma from it bins are looked at.
 _START = 0.3
 _WINDOW = 2.0
@@ -234,8 +237,13 @@ def _count_limits(expected: NDArray[np.float64], nsigma: float) -> tuple[NDArray
     """Half-way numbers around the whole numbers of counts that are as likely as ``nsigma`` of a Gaussian."""
     from scipy.stats import norm, poisson
 
-    tail = max(float(norm.sf(nsigma)), 1e-300)
-    return poisson.ppf(tail, expected) - 0.5, poisson.isf(tail, expected) + 0.5
+    if nsigma <= _EXACT_SIGMA:
+        tail = float(norm.sf(nsigma))
+        return poisson.ppf(tail, expected) - 0.5, poisson.isf(tail, expected) + 0.5
+    noise = np.sqrt(expected)  # Cornish and Fisher: a Gaussian, and the skewness of the counts
+    middle = expected + (nsigma**2 - 1) / 6
+    low = np.where(nsigma < 3 * noise, middle - nsigma * noise, 0.0)
+    return np.ceil(np.maximum(low, 0)) - 0.5, np.floor(middle + nsigma * noise) + 0.5
 
 
 def _scatter(rate: NDArray[np.float64], mean: float, width: float) -> float:

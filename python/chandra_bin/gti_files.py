@@ -35,8 +35,8 @@ class GtiBlock:
     changed: bool = False
     """Whether filters took something of it."""
 
-    def write(self, file: BinaryIO) -> None:
-        """Writes the table, columns START and STOP, in seconds."""
+    def write(self, file: BinaryIO, keywords: Mapping[str, object] | None = None) -> None:
+        """Writes the table, columns START and STOP, in seconds, with these keywords at its end."""
         from astropy.io.fits import Header
 
         chip = "" if self.chip is None else str(self.chip)
@@ -47,6 +47,7 @@ class GtiBlock:
         table.update(HDUCLASS="OGIP", HDUCLAS1="GTI", HDUCLAS2="STANDARD")
         if self.chip is not None:
             table["EXTVER"], table["CCD_ID"] = self.chip, self.chip
+        table.update(keywords or {})
         rows = np.empty(len(self.gti), _ROW)
         rows["START"], rows["STOP"] = self.gti.start, self.gti.stop
         write_rows(file, table, [rows])
@@ -103,8 +104,7 @@ def write_gti_file(file: BinaryIO, header: "Header", gti: GTI, *, keywords: Mapp
     for line in history:
         table.add_history(line.encode("ascii", "backslashreplace").decode())
     write_rows(file, table, [np.empty(0, [("TIME", ">f8")])])
-    about.update(keywords or {})
-    GtiBlock(about, None, gti).write(file)
+    GtiBlock(about, None, gti).write(file, keywords)
 
 
 def _block(hdu: Hdu) -> GtiBlock:

@@ -6,13 +6,14 @@ behind and files of an earlier run are as they were.
 """
 
 import fcntl
+import gzip
 import os
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, cast
 
 from .errors import InputError, OutputError
 
@@ -68,7 +69,7 @@ class Outputs:
 
     @contextmanager
     def open(self, path: Path) -> Iterator[BinaryIO]:
-        """The file that will be ``path``, open for writing bytes."""
+        """The file that will be ``path``, open for writing bytes; they are compressed where it ends in ``.gz``."""
         target = _target(path)
         part = target.parent / f".chandra-bin-{self._token}-{len(self._parts)}.part"
         if target in self._parts:
@@ -77,7 +78,11 @@ class Outputs:
         with _as_output_error(path):
             self._parts[target] = part
             with part.open("xb") as file:
-                yield file
+                if path.suffix != ".gz":
+                    yield file
+                    return
+                with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:  # equal content gives equal bytes
+                    yield cast(BinaryIO, packed)
 
     def write(self, path: Path, content: bytes | str) -> None:
         """The whole content of the file that will be ``path``; text is written as UTF-8."""

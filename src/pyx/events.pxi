@@ -39,7 +39,7 @@ cdef Edges edges_of(double first, double step, Py_ssize_t size) noexcept:
 
 
 cdef const CSelection* selection_of(object selection) except? NULL:
-    """The C++ side of a Selection of _select_events; NULL for None. The caller holds `selection` as long as it is used."""
+    """The C++ side of a Selection of _select_events, which the caller holds as long as it is used; NULL for None."""
     if selection is None:
         return NULL
     return <const CSelection*>PyCapsule_GetPointer(selection.capsule, "chandra_bin.Selection")

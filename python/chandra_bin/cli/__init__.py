@@ -21,6 +21,7 @@ COMMANDS = {
     "contbin": ("_contbin", "Bin an image with the options and files of the original contbin."),
     "smooth": ("_smooth", "Smooth an image adaptively, with a method for each of the original's programs."),
     "copy": ("_copy", "Copy events or an image, filtered and binned as the name says (dmcopy)."),
+    "merge": ("_merge", "Put observations on one tangent plane: events and images of all (merge_obs)."),
     "regions": ("_outlines", "Write the exact outline of each bin of a binmap, as polygons for CIAO or DS9."),
     "convert": ("_convert", "Convert region files into other coordinates and formats."),
     "mask": ("_mask", "Make a mask image from region files."),
@@ -28,6 +29,7 @@ COMMANDS = {
     "lightcurve": ("_lightcurve", "Make a light curve of events, as dmextract opt=ltc1 does."),
     "deflare": ("_deflare", "Find the good times without flares of a light curve."),
     "paint": ("_paint", "Paint results of fits, or columns of a table, into images of the bins."),
+    "spectra": ("_spectra", "Write OGIP spectra of all bins of a binmap, with blank-sky backgrounds and groups."),
 }
 
 

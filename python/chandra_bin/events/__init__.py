@@ -1,8 +1,10 @@
 """Photon lists: read through virtual names, filtered, and binned to images."""
 
 from ._area import sky_area
+from ._combined import combined_columns, combined_good_times, combined_header, with_sky
 from ._file import (
     PI_CHANNELS,
+    PI_WIDTH_EV,
     EventFile,
     Events,
     Passing,
@@ -13,21 +15,28 @@ from ._file import (
 )
 from ._filter import RowFilter
 from ._header import with_columns, without_columns
-from ._image import EventImage, event_image
+from ._image import EventImage, add_to_image, event_image, image_header
 
 __all__ = [
     "PI_CHANNELS",
+    "PI_WIDTH_EV",
     "EventFile",
     "EventImage",
     "Events",
     "Passing",
     "RowFilter",
+    "add_to_image",
     "channels_of",
+    "combined_columns",
+    "combined_good_times",
+    "combined_header",
     "event_image",
+    "image_header",
     "livetime_fraction",
     "open_events",
     "read_events",
     "sky_area",
     "with_columns",
+    "with_sky",
     "without_columns",
 ]

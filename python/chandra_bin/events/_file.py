@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 # eV; channel 1 begins at 0, the last one takes all above (Chandra's PI).
-_PI_WIDTH_EV = 14.6
+PI_WIDTH_EV = 14.6
 PI_CHANNELS = 1024
 
 GoodTimes = Mapping[int | None, GTI]
@@ -62,16 +62,15 @@ class Events:
         """OBS_ID, without zeros in front; empty where the header has none."""
         return str(self.header.get("OBS_ID", "")).strip().lstrip("0")
 
-    def good_times_of(self, chip: int) -> GTI:
-        """The good times of a chip; none at all for one that the file does not have."""
+    def good_times_of(self, chip: int | None) -> GTI:
+        """The good times of a chip (None: of every chip); none at all for one that the file does not have."""
         return self.good_times.get(chip, self.good_times.get(None, GTI.of([], [])))
 
     def livetime(self, chip: int | None = None) -> float:
         """Seconds of good time of a chip (None: of the aim point), less the dead time."""
         if chip is None:
             chip = next(iter(self.good_times), None)
-        gti = self.good_times[None] if chip is None else self.good_times_of(chip)
-        return gti.total * livetime_fraction(self.header, chip)
+        return self.good_times_of(chip).total * livetime_fraction(self.header, chip)
 
     def channels(self) -> NDArray[np.int32]:
         """The PI channel of each event: the column PI, or 1 + floor(E / 14.6 eV), at most 1024."""
@@ -83,7 +82,7 @@ class Events:
 def channels_of(energy_ev: NDArray[Any]) -> NDArray[np.int32]:
     """PI channels of energies in eV; 0 where there is none (NaN, or below 0)."""
     with np.errstate(invalid="ignore"):
-        channel = np.floor(energy_ev.astype(np.float64) / _PI_WIDTH_EV) + 1
+        channel = np.floor(energy_ev.astype(np.float64) / PI_WIDTH_EV) + 1
         channel = np.where(channel >= 1, np.minimum(channel, PI_CHANNELS), 0)
     found: NDArray[np.int32] = channel.astype(np.int32)
     return found

@@ -310,8 +310,8 @@ class RowFilter:
         mask = (np.nan_to_num(image.data, nan=0) != 0).astype(np.uint8)
 
         def add(selection: Selection, values: Values, exclude: bool) -> None:
-            pixels = to_pixels(*coordinates(values, x.name.lower(), y.name.lower()))
-            selection.mask(*pixels, mask, -0.5, 1.0, -0.5, 1.0, exclude=exclude)
+            column, row = map(np.ascontiguousarray, to_pixels(*coordinates(values, x.name.lower(), y.name.lower())))
+            selection.mask(column, row, mask, -0.5, 1.0, -0.5, 1.0, exclude=exclude)
 
         return Test((x, y), add, term)
 

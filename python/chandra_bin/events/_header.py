@@ -16,8 +16,9 @@ _TABLE_KEYS = ("XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCO
 def without_columns(header: "Header") -> "Header":
     """The cards that are about the observation, and not about a table."""
     fields = int(header.get("TFIELDS", 0))
+    # A header shares the cards that it is made of: without the copy a change of one would be a change of both.
     return header.__class__([
-        card for card in header.cards
+        card for card in header.copy().cards
         if card.keyword not in _TABLE_KEYS and not _VECTOR_KEY.fullmatch(card.keyword)
         and _field_of(card.keyword, fields) is None])
 
@@ -26,11 +27,13 @@ def with_columns(header: "Header", numbers: Sequence[int]) -> "Header":
     """The header of a table of which only these columns are left, in this order, numbered anew."""
     fields = int(header["TFIELDS"])
     new_number = {old: new for new, old in enumerate(numbers, start=1)}
-    names = {str(header.get(f"TTYPE{old}", "")).strip().lower() for old in numbers}
+    names = [str(header.get(f"TTYPE{n}", "")).strip().lower() for n in range(1, fields + 1)]
+    lost = set(names) - {names[old - 1] for old in numbers}
     made = header.__class__()
+    # Pairs of a transform, RA and DEC of EQPOS say, are no columns themselves.
     gone = {match[2] for key in header if (match := _VECTOR_KEY.fullmatch(key)) and match[1] == "MFORM"
-            and not {name.strip().lower() for name in str(header[key]).split(",")} <= names}
-    for card in header.cards:
+            and {name.strip().lower() for name in str(header[key]).split(",")} & lost}
+    for card in header.copy().cards:
         field = _field_of(card.keyword, fields)
         vector = _VECTOR_KEY.fullmatch(card.keyword)
         if field is not None:

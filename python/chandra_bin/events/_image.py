@@ -1,6 +1,7 @@
 """Images, and histograms of one column, of the events that pass a virtual name."""
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -9,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._kernels._event_histogram import event_histogram
+from chandra_bin._kernels._select_events import Selection
+from chandra_bin.bands import Band
 from chandra_bin.errors import InputError
 from chandra_bin.grids import Grid, GridAxis
 from chandra_bin.gti_files import GtiBlock
+from chandra_bin.subspace import Component, read_subspace, write_subspace
 from chandra_bin.tables import Column
 from chandra_bin.virtual import BinAxis, Binning, VirtualFile, named_file
 from chandra_bin.wcs import ImageCoords
@@ -23,8 +27,12 @@ from ._header import without_columns
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
+# Columns whose images lie on one grid, whatever limits they have.
+_POSITIONS = ("x", "y", "detx", "dety")
 # `opt type=` of CIAO's tools.
 _TYPES = {"i2": np.int16, "i4": np.int32, "r4": np.float32, "r8": np.float64}
+
+_IMAGE = {"HDUNAME": "EVENTS_IMAGE", "CONTENT": "IMAGE", "HDUCLASS": "OGIP", "HDUCLAS1": "IMAGE", "BUNIT": "count"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +65,27 @@ def event_image(name: str | Path | VirtualFile, *, threads: int = 1) -> EventIma
         return EventImage(_as_type(counts, name, binning.at), header, file.gti_blocks())
 
 
+def add_to_image(image: NDArray[np.int32], grid: Grid, columns: Mapping[str, NDArray[Any]], band: Band, *,
+                 threads: int = 1) -> int:
+    """Adds events of an energy band, their columns ``x``, ``y`` and ``energy`` (eV), to ``image``; returns how many."""
+    selection = Selection(len(columns["energy"]))
+    selection.ranges(columns["energy"], np.array([band.low_ev]), np.array([band.high_ev]), closed=False)
+    return event_histogram(*coordinates(columns, "x", "y"), grid.x.first, grid.x.step, grid.y.first, grid.y.step,
+                           selection, threads, image)
+
+
+def image_header(header: "Header", grid: Grid, band: Band) -> "Header":
+    """The header of an image of a band, from that of the events."""
+    made = without_columns(header)
+    grid.put_into(made, ImageCoords.from_events(header))
+    made.update(_IMAGE)
+    components = read_subspace(header) or [Component()]
+    limits = [(band.low_ev, band.high_ev)]
+    write_subspace(made, [each for component in components
+                          if (each := component.within("energy", limits, "E", "eV")) is not None])
+    return made
+
+
 def _axes(file: EventFile, binning: Binning) -> list[tuple[Column, GridAxis]]:
     named: list[tuple[str, BinAxis]] = []
     for axis in binning.axes:
@@ -79,8 +108,8 @@ def _axis(file: EventFile, name: str, axis: BinAxis) -> tuple[Column, GridAxis]:
     given = low is not None and high is not None
     if not given:
         filters = (-math.inf, math.inf) if "full" in file.name.options else file.filter.limits(name)
-        limits = [_limit(column, limit, known, end)
-                  for limit, known, end in zip((low, high), filters, (column.lowest, column.highest), strict=True)]
+        limits = [_limit(given, filtered, natural, inner) for given, filtered, natural, inner in zip(
+            (low, high), filters, (column.lowest, column.highest), (max, min), strict=True)]
         if name == "time":
             limits = [_time(limit, file, key) for limit, key in zip(limits, ("TSTART", "TSTOP"), strict=True)]
         if None in limits:
@@ -94,22 +123,21 @@ def _axis(file: EventFile, name: str, axis: BinAxis) -> tuple[Column, GridAxis]:
         if axis.count is not None:
             return column, GridAxis(low, (high - low) / axis.count, axis.count)
         step = 1.0 if axis.step is None else axis.step
-        if given or name == "time" or column.is_whole:
+        if given or name not in _POSITIONS:
             return column, GridAxis.between(low, high, step)
         return column, GridAxis.around(low, high, step)
     except InputError as error:
         raise file.name.error(axis.at, f"the column {name}: {error}") from None
 
 
-def _limit(column: Column, given: float | None, filtered: float, natural: float | None) -> float | None:
-    """One end of an axis: as given, else as filtered, but never beyond the column's own."""
+def _limit(given: float | None, filtered: float, natural: float | None,
+           inner: Callable[[float, float], float]) -> float | None:
+    """One end of an axis: as given, else the ``inner`` one of the filters' and the column's own; None: unknown."""
     if given is not None:
         return given
-    if natural is None:
-        return filtered if math.isfinite(filtered) else None
-    if not math.isfinite(filtered):
-        return natural
-    return max(filtered, natural) if natural == column.lowest else min(filtered, natural)
+    if natural is None or not math.isfinite(filtered):
+        return filtered if math.isfinite(filtered) else natural
+    return inner(filtered, natural)
 
 
 def _time(limit: float | None, file: EventFile, key: str) -> float | None:
@@ -148,7 +176,7 @@ def _image_header(file: EventFile, axes: list[tuple[Column, GridAxis]]) -> "Head
         header.update(CTYPE1=column.name, CRPIX1=0.5, CRVAL1=axis.first, CDELT1=axis.step)
         if column.unit:
             header["CUNIT1"] = column.unit
-    header.update(HDUNAME="EVENTS_IMAGE", CONTENT="IMAGE", HDUCLASS="OGIP", HDUCLAS1="IMAGE", BUNIT="count")
+    header.update(_IMAGE)
     return header
 
 

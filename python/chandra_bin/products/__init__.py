@@ -9,6 +9,7 @@ from .binned import BinnedImage, bin_image
 from .contbin import contbin
 from .events import Copied, copy
 from .lightcurves import FlareLimits, deflare, write_light_curve
+from .merged import Merged, merge
 from .outlines import Outlines, convert_files, write_mask, write_outlines
 from .painted import paint_fits, paint_table
 from .region_files import RegionFiles, make_region_files
@@ -21,11 +22,14 @@ from .smoothed import (
     smooth_gaussian,
     smooth_tophat,
 )
+from .spectra import ObservationSpectra, write_spectra
 
 __all__ = [
     "BinnedImage",
     "Copied",
     "FlareLimits",
+    "Merged",
+    "ObservationSpectra",
     "Outlines",
     "RegionFiles",
     "apply_scale",
@@ -36,6 +40,7 @@ __all__ = [
     "deflare",
     "make_region_files",
     "make_scale",
+    "merge",
     "paint_fits",
     "paint_table",
     "smooth_expcorr",
@@ -46,4 +51,5 @@ __all__ = [
     "write_light_curve",
     "write_mask",
     "write_outlines",
+    "write_spectra",
 ]

@@ -1,11 +1,12 @@
 """What all products share: their history, and masks read from files."""
 
+import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,9 @@ from chandra_bin.images import Image
 from chandra_bin.inputs import plain_name, read_image, read_like
 from chandra_bin.regions import Semantics, read_regions, region_mask
 from chandra_bin.wcs import ImageCoords
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 Parameters = Mapping[str, object]
 
@@ -48,6 +52,16 @@ def history(command: str, parameters: Parameters) -> list[str]:
 def plain(parameters: Parameters) -> dict[str, Any]:
     """Parameters as products hold them: files without their folders, several in a row."""
     return {name: _plain_value(value) for name, value in parameters.items()}
+
+
+def ecsv(table: "Table", parameters: Parameters) -> str:
+    """A table as an ECSV text, with the program and the parameters among its metadata."""
+    from astropy.table import Table
+
+    described = Table(table, meta={"program": program(), "parameters": plain(parameters)})
+    text = io.StringIO()
+    described.write(text, format="ascii.ecsv")
+    return text.getvalue()
 
 
 def _plain_value(value: object) -> object:

@@ -1,11 +1,10 @@
 """Contour binning of an image file into a folder of products."""
 
-import io
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,20 +21,15 @@ from chandra_bin.wcs import ImageCoords
 
 from ._common import (
     Exposures,
-    Parameters,
     about,
     check_counts,
+    ecsv,
     history,
     mask_values,
-    plain,
-    program,
     read_like_if_given,
     warn_of_stuck_bins,
 )
 from .contbin import ContbinFiles, write_contbin_files
-
-if TYPE_CHECKING:
-    from astropy.table import QTable
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +110,7 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
         masked[bins.use == 0] = 0
         warn_of_stuck_bins(bins)
         write_contbin_files(outputs, files, bins, masked, pixels, history("bin", parameters))
-        outputs.write(table_file, _ecsv(table, parameters))
+        outputs.write(table_file, ecsv(table, parameters))
         for b, text in _region_texts(bins, coords):
             outputs.write(regions / f"xaf_{b}.reg", text)
         outputs.write(picture_file, bins_png(pixels.data, bins, coords, title=_title(pixels)))
@@ -163,16 +157,6 @@ def _positive(path: Path, image: Image, name: str, excluded: NDArray[np.bool_]) 
         logger.info("%s: %d pixels without a value above 0 are excluded", path, np.count_nonzero(without))
     excluded |= without
     return np.where(without, 1, values)
-
-
-def _ecsv(table: "QTable", parameters: Parameters) -> str:
-    """The bin table as an ECSV text, with the parameters among its metadata."""
-    from astropy.table import Table
-
-    described = Table(table, meta={"program": program(), "parameters": plain(parameters)})
-    text = io.StringIO()
-    described.write(text, format="ascii.ecsv")
-    return text.getvalue()
 
 
 def _region_texts(bins: ContourBins, coords: ImageCoords) -> Iterator[tuple[int, str]]:

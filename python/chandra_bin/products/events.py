@@ -63,10 +63,10 @@ def _write_binned(name: VirtualFile, out: Path, outputs: Outputs, threads: int, 
 def _write_rows(name: VirtualFile, out: Path, outputs: Outputs, parameters: Parameters) -> Copied:
     kept: list[Rows] = []
     with open_events(name) as events:
-        numbers = _chosen_columns(name, events)
+        numbers = chosen_columns(name, events)
         for block in events.blocks():
             rows = block.rows if block.selection is None else block.rows[block.flags()]
-            kept.append(rows if numbers is None else _with_fields(rows, numbers))
+            kept.append(rows if numbers is None else with_fields(rows, numbers))
         heap = events.hdu.heap()
         header = events.header()
         if numbers is not None:
@@ -83,7 +83,7 @@ def _write_rows(name: VirtualFile, out: Path, outputs: Outputs, parameters: Para
         return Copied(kind, (count,), count, events.hdu.rows)
 
 
-def _chosen_columns(name: VirtualFile, events: EventFile) -> list[int] | None:
+def chosen_columns(name: VirtualFile, events: EventFile) -> list[int] | None:
     """The columns to keep, from 0, in the order that was asked for; None for all."""
     names = list(events.hdu.columns)
     for choice in name.columns:
@@ -97,7 +97,7 @@ def _chosen_columns(name: VirtualFile, events: EventFile) -> list[int] | None:
     return [list(events.hdu.columns).index(each) for each in names] if name.columns else None
 
 
-def _with_fields(rows: Rows, numbers: list[int]) -> Rows:
+def with_fields(rows: Rows, numbers: list[int]) -> Rows:
     """Rows with these fields only, in this order."""
     fields = [cast(tuple[str, ...], rows.dtype.names)[number] for number in numbers]
     made = np.empty(len(rows), np.dtype([(field, rows.dtype[field]) for field in fields]))

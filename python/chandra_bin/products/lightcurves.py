@@ -17,7 +17,7 @@ from chandra_bin.plots import light_curve_png
 from chandra_bin.tables import write_empty_primary, write_rows
 from chandra_bin.virtual import BinAxis, VirtualFile, named_file, one_of_stack
 
-from ._common import history, plain, warn
+from ._common import history, warn
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -55,12 +55,13 @@ def write_light_curve(name: str | Path, out: Path, *, clobber: bool = False) -> 
             times = np.concatenate(parts) if parts else np.empty(0)
             chips = events.gti_blocks()
             header = events.header()
-            curve = _curve(times, events, chips, axis)
+            bins = _bins(events, axis)
+            curve = _curve(times, events, chips, axis, bins)
             area = sky_area(events.filter)
             primary = events.primary
         with outputs.open(out) as file:
             write_empty_primary(file, primary)
-            _write_table(file, curve, area, header, history("lightcurve", {"infile": plain_name(str(parsed))}))
+            _write_table(file, curve, bins[2], area, header, history("lightcurve", {"infile": plain_name(str(parsed))}))
             for chip in chips:
                 chip.write(file)
     return curve
@@ -81,11 +82,12 @@ def deflare(name: str | Path, out: Path, limits: FlareLimits | None = None, *, p
             flares = cut_flares(curve, **asdict(limits))
         except InputError as error:
             raise InputError(f"{parsed}: {error}") from None
-        asked = {"infile": plain_name(str(parsed)), **asdict(limits)}
+        lines = history("deflare", {"infile": plain_name(str(parsed)), **asdict(limits)})
+        if flares.failure:
+            lines.append(f"{flares.failure}; the robust limits are used instead")
         assert curve.header is not None
         with outputs.open(out) as file:
-            write_gti_file(file, curve.header, flares.gti, keywords=_flare_keywords(flares),
-                           history=[*history("deflare", asked), *_lines_about(flares)])
+            write_gti_file(file, curve.header, flares.gti, keywords=_flare_keywords(flares), history=lines)
         if plot is not None:
             outputs.write(plot, light_curve_png(curve, flares, plain_name(str(parsed))))
     return curve, flares
@@ -102,8 +104,10 @@ def _time_axis(name: VirtualFile) -> BinAxis:
     return axes[0]
 
 
-def _curve(times: Any, events: EventFile, chips: list[GtiBlock], axis: BinAxis) -> LightCurve:
+def _curve(times: Any, events: EventFile, chips: list[GtiBlock], axis: BinAxis,
+           bins: tuple[float, float, float]) -> LightCurve:
     name = events.name
+    start, stop, length = bins
     if not chips:
         raise InputError(f"{name}: the filters leave none of the chips that have good times")
     first = chips[0]
@@ -111,8 +115,6 @@ def _curve(times: Any, events: EventFile, chips: list[GtiBlock], axis: BinAxis) 
         if abs(other.gti.total - first.gti.total) > _SAME_TIMES * first.gti.total:
             warn(f"{name.path}: chip {other.chip} has {other.gti.total:.0f} s of good time, chip {first.chip} has "
                  f"{first.gti.total:.0f}; exposures are those of chip {first.chip}: choose one, [ccd_id={first.chip}]")
-    start, stop = _span(events, axis)
-    length = axis.step if axis.step is not None else (stop - start) / (axis.count or 1)
     try:
         return light_curve(times, first.gti, bin_length_s=length, start=start, stop=stop,
                            livetime_fraction=min(livetime_fraction(events.hdu.header, first.chip), 1.0))
@@ -120,8 +122,8 @@ def _curve(times: Any, events: EventFile, chips: list[GtiBlock], axis: BinAxis) 
         raise name.error(axis.at, str(error)) from None
 
 
-def _span(events: EventFile, axis: BinAxis) -> tuple[float, float]:
-    """From when to when: as the text says, as filters on time do, or the whole file."""
+def _bins(events: EventFile, axis: BinAxis) -> tuple[float, float, float]:
+    """From when to when, as the text says, as filters on time do, or the whole file; and the length of a bin."""
     column, header = events.hdu.columns["time"], events.hdu.header
     ends = []
     for given, filtered, natural, key in zip((axis.lo, axis.hi), events.filter.limits("time"),
@@ -132,10 +134,12 @@ def _span(events: EventFile, axis: BinAxis) -> tuple[float, float]:
             raise events.name.error(axis.at, f"the file does not say from when to when it goes ({key}): give limits, "
                                              "time=start:stop:length")
         ends.append(given if given is not None else (max if key == "TSTART" else min)(known))
-    return ends[0], ends[1]
+    start, stop = ends
+    return start, stop, axis.step if axis.step is not None else (stop - start) / (axis.count or 1)
 
 
-def _write_table(file: BinaryIO, curve: LightCurve, area: float, header: "Header", lines: list[str]) -> None:
+def _write_table(file: BinaryIO, curve: LightCurve, length: float, area: float, header: "Header",
+                 lines: list[str]) -> None:
     from astropy.io.fits import Header
 
     assert curve.counts is not None
@@ -165,7 +169,7 @@ def _write_table(file: BinaryIO, curve: LightCurve, area: float, header: "Header
     table.update({"EXTNAME": "LIGHTCURVE", "HDUNAME": "LIGHTCURVE"})
     table.extend(without_columns(header), unique=True)
     table.update(CONTENT="LIGHTCURVE", HDUCLASS="OGIP", HDUCLAS1="LIGHTCURVE", HDUCLAS2="TOTAL", HDUCLAS3="RATE",
-                 TIMEDEL=curve.bin_length_s, TIMEPIXR=0.5, TOTCTS=int(curve.counts.sum()))
+                 TIMEDEL=length, TIMEPIXR=0.5, TOTCTS=int(curve.counts.sum()))
     for line in lines:
         table.add_history(line.encode("ascii", "backslashreplace").decode())
     write_rows(file, table, [rows])
@@ -174,8 +178,3 @@ def _write_table(file: BinaryIO, curve: LightCurve, area: float, header: "Header
 def _flare_keywords(flares: Deflared) -> dict[str, object]:
     return {"FLRMETH": flares.method, "FLRMEAN": flares.mean, "FLRLOW": flares.low, "FLRHIGH": flares.high,
             "FLRKEPT": flares.kept, "FLRUSED": int(np.count_nonzero(flares.usable))}
-
-
-def _lines_about(flares: Deflared) -> list[str]:
-    lines = [f"{flares.failure}; the robust limits are used instead"] if flares.failure else []
-    return [*lines, *(f"  {name} = {value}" for name, value in plain(_flare_keywords(flares)).items())]

@@ -1,6 +1,5 @@
 """Values of bins painted into images: one FITS image a parameter."""
 
-import gzip
 import io
 import re
 import warnings
@@ -69,7 +68,7 @@ def _paint(binmap: Path, quantities: Mapping[str, _Quantity], folder: Path, suff
         for path, (name, quantity) in zip(files, quantities.items(), strict=True):
             lines = history("paint", {**parameters, "parameter": name})
             content = _painted(image, labels, quantity, lines)
-            outputs.write(path, gzip.compress(content, mtime=0) if compress else content)
+            outputs.write(path, content)
     return files
 
 

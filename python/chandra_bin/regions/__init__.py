@@ -14,6 +14,7 @@ from ._extent import region_extent
 from ._format import Style
 from ._mask import region_mask
 from ._parse import parse_regions
+from ._points import points_in_region, region_labels
 from ._shapes import PHYSICAL, PIXEL_SYSTEMS, WCS, Component, Format, Region, Semantics, Shape
 from ._table import read_table
 from ._write import BinTexts, region_bytes, region_of
@@ -32,9 +33,11 @@ __all__ = [
     "from_astropy",
     "named_region",
     "parse_regions",
+    "points_in_region",
     "read_regions",
     "region_bytes",
     "region_extent",
+    "region_labels",
     "region_mask",
     "region_of",
     "to_astropy",

@@ -13,6 +13,8 @@ from chandra_bin.wcs import ImageCoords
 from ._convert import convert_region
 from ._shapes import AREAS, IMAGE, PHYSICAL, Component, Region
 
+FlatShapes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]
+
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(AREAS)}
 
 
@@ -39,13 +41,18 @@ def region_mask(region: Region, coords: ImageCoords, shape: tuple[int, int]) -> 
     except ValueError as error:  # numbers beyond those that the kernel takes
         raise InputError(f"{region.source}: {error}") from None
     if region.other is not None:
-        different = np.count_nonzero(mask != _mask(region.other, axes, shape))
-        if different:
-            warnings.warn(
-                f"{region.source}: CIAO and DS9 disagree about {different} pixels: CIAO takes an excluded shape from "
-                "the shape before it, DS9 from all; say which is meant (semantics), or write A*!C, B*!C",
-                ChandraBinWarning, stacklevel=2)
+        warn_of_two_readings(region, mask != _mask(region.other, axes, shape), "pixels")
     return mask
+
+
+def warn_of_two_readings(region: Region, differ: NDArray[np.bool_], of_what: str) -> None:
+    """Says how many pixels or events are in the region for CIAO and not for DS9, or the other way round."""
+    if differ.any():
+        warnings.warn(
+            f"{region.source}: CIAO and DS9 disagree about {np.count_nonzero(differ)} {of_what}: CIAO takes an "
+            "excluded shape from the shape before it, DS9 from all; say which is meant (semantics), or write A*!C, "
+            "B*!C",
+            ChandraBinWarning, stacklevel=3)
 
 
 def _mask(region: Region, axes: tuple[float, float, float, float], shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -57,18 +64,22 @@ def _mask(region: Region, axes: tuple[float, float, float, float], shape: tuple[
 
 def _components_mask(components: Sequence[Component], axes: tuple[float, float, float, float],
                      shape: tuple[int, int]) -> NDArray[np.bool_]:
+    mask = np.zeros(shape, np.uint8)
+    rasterize_shapes(*flatten(components), *axes, mask)
+    return mask.view(bool)
+
+
+def flatten(components: Sequence[Component]) -> FlatShapes:
+    """Components as the kernels take them: kinds, complements, params, param_offsets, component_offsets."""
     shapes = [shape for component in components for shape in component]
     params = [np.concatenate([s.points.ravel(), s.lengths, s.angles]) for s in shapes]
-    mask = np.zeros(shape, np.uint8)
-    rasterize_shapes(
+    return (
         np.array([_KIND_NUMBERS[s.kind] for s in shapes], np.uint8),
         np.array([s.complement for s in shapes], np.uint8),
         np.concatenate([np.empty(0), *params]),
         _offsets(map(len, params)),
         _offsets(map(len, components)),
-        *axes, mask,
     )
-    return mask.view(bool)
 
 
 def _offsets(lengths: "map[int]") -> NDArray[np.int64]:

@@ -80,7 +80,7 @@ public:
     void find(const T* x, const T* y, std::size_t size, const std::uint16_t* events, std::size_t count,
               std::int32_t* pixels) const {
         if (count == size) return find(x, y, size, pixels);
-        std::array<T, kBlock> some_x, some_y;
+        std::array<T, kBlock> some_x{}, some_y{};
         for (std::size_t i = 0; i < count; ++i) {
             some_x[i] = x[events[i]];
             some_y[i] = y[events[i]];

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <memory>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -190,14 +191,14 @@ private:
 };
 
 struct Part {
-    std::variant<PlainShape, Polygon> shape;
+    std::unique_ptr<const Polygon> polygon;  // or null, and
+    PlainShape plain;
     Extent extent;
     bool complement;
 
     bool holds(double x, double y) const {
-        const bool inside = std::holds_alternative<Polygon>(shape)
-            ? std::get<Polygon>(shape).holds(x, y)
-            : std::visit([x, y](const auto& plain) { return plain.holds(x, y); }, std::get<PlainShape>(shape));
+        const bool inside = polygon ? polygon->holds(x, y)
+                                    : std::visit([x, y](const auto& shape) { return shape.holds(x, y); }, plain);
         return inside != complement;
     }
 };
@@ -270,11 +271,8 @@ public:
                 all = {std::min(all.x_low, extent.x_low), std::max(all.x_high, extent.x_high),
                        std::min(all.y_low, extent.y_low), std::max(all.y_high, extent.y_high)};
             }
-            if (kind == ShapeKind::polygon) {
-                parts_.push_back({Polygon(params), extent, shapes.complements[s] != 0});
-            } else {
-                parts_.push_back({plain_shape(kind, params), extent, shapes.complements[s] != 0});
-            }
+            parts_.push_back({kind == ShapeKind::polygon ? std::make_unique<const Polygon>(params) : nullptr,
+                              plain_shape(kind, params), extent, shapes.complements[s] != 0});
         }
         for (const std::int64_t offset : shapes.component_offsets) ends_.push_back(std::size_t(offset));
         if (all.x_low <= all.x_high) grid_ = Grid(all, side_for(all, events));
@@ -303,8 +301,7 @@ private:
     std::size_t side_for(const Extent& all, std::size_t events) const {
         double pieces = 0, layers = 1;
         for (const Part& part : parts_) {
-            const auto* polygon = std::get_if<Polygon>(&part.shape);
-            pieces += polygon != nullptr ? 1 + double(polygon->size()) / 4 : 1;
+            pieces += part.polygon ? 1 + double(part.polygon->size()) / 4 : 1;
             const double area = (part.extent.x_high - part.extent.x_low) / (all.x_high - all.x_low) *
                                 ((part.extent.y_high - part.extent.y_low) / (all.y_high - all.y_low));
             layers += area < 1 ? area : 1;
@@ -359,8 +356,7 @@ private:
     }
 
     static bool is_everywhere(const Part& part) {
-        const auto* plain = std::get_if<PlainShape>(&part.shape);
-        return plain != nullptr && std::holds_alternative<Field>(*plain);
+        return !part.polygon && std::holds_alternative<Field>(part.plain);
     }
 
     static void add(std::vector<std::uint32_t>& list, std::size_t component, Cover cover) {
@@ -382,16 +378,16 @@ private:
         const auto lessen = [&](std::size_t cell, Cover cover) {
             covers[cell] = both(covers[cell], part.complement ? inverse(cover) : cover);
         };
-        if (const auto* plain = std::get_if<PlainShape>(&part.shape)) {
+        if (!part.polygon) {
             std::visit([&](const auto& shape) {
                 each_cell(window, [&](std::size_t column, std::size_t row, std::size_t cell) {
                     lessen(cell, cover_of(shape, grid_.cell(column, row)));
                 });
-            }, *plain);
+            }, part.plain);
             return;
         }
         // A cell that no edge comes near is all inside, or all outside.
-        const Polygon& polygon = std::get<Polygon>(part.shape);
+        const Polygon& polygon = *part.polygon;
         std::vector<std::uint8_t> near(grid_.outside(), 0);
         std::size_t visits = 0;
         polygon.each_edge([&](const Extent& edge) {

@@ -1,0 +1,42 @@
+"""``chandra-bin merge``: observations on one tangent plane."""
+
+from pathlib import Path
+
+import click
+
+from ._command import Command, clobber_option, quiet_option, threads_option, told, usable_cores
+
+
+@click.command(cls=Command, name="merge")
+@click.argument("infiles", nargs=-1, required=True)
+@click.option("-o", "--out", "outdir", type=click.Path(path_type=Path), metavar="DIR", required=True,
+              help="Folder for the products.")
+@click.option("--refcoord", metavar="'RA DEC'|FILE",
+              help="Tangent point: degrees, sexagesimal, or that of a file.  [default: the observations' mean]")
+@click.option("--bands", default="broad", show_default=True, metavar="LIST",
+              help="Bands of the images: broad, soft, medium, hard, ultrasoft, csc, or low:high:effective in keV.")
+@click.option("--binsize", type=float, default=1.0, show_default=True, metavar="N",
+              help="Sky pixels a pixel of the images.")
+@threads_option
+@quiet_option
+@clobber_option
+def command(infiles: tuple[str, ...], outdir: Path, refcoord: str | None, bands: str, binsize: float,
+            threads: int | None, quiet: bool, clobber: bool) -> None:
+    """Merge the events of INFILES, put on one tangent plane, and make images of them (as CIAO's merge_obs).
+
+    \b
+    chandra-bin merge @clean_evt.list -o merged
+    chandra-bin merge 'a_evt2.fits[ccd_id=0:3]' 'b_evt2.fits[ccd_id=0:3]' -o merged --bands csc
+    """
+    from chandra_bin.products import merge
+
+    with told(quiet, "merge"):
+        merged = merge(infiles, outdir, refcoord=refcoord, bands=bands, binsize=binsize,
+                       threads=threads or usable_cores(), clobber=clobber)
+    if not quiet:
+        ra, dec = merged.tangent_deg
+        images = ", ".join(f"{label} {counts} counts" for label, counts in merged.counts.items())
+        many = len(merged.obsids)
+        click.echo(f"{many} observation{'s' * (many > 1)} ({', '.join(merged.obsids)}), {merged.events} events around "
+                   f"{ra:.6f} {dec:+.6f}; images of {merged.grid.x.size} x {merged.grid.y.size} pixels: {images}; in "
+                   f"{outdir}/")

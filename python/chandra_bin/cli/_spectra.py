@@ -1,0 +1,47 @@
+"""``chandra-bin spectra``: spectra of all bins of a binmap."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ._command import (
+    Command,
+    clobber_option,
+    file_argument,
+    file_option,
+    quiet_option,
+    region_mask_options,
+    threads_option,
+    told,
+    usable_cores,
+)
+
+
+@click.command(cls=Command, name="spectra")
+@click.argument("events")
+@file_argument("binmap")
+@click.option("-o", "--out", "folder", type=click.Path(path_type=Path), metavar="DIR", default="spectra",
+              show_default=True, help="Folder; each observation gets its own in it, by its ObsID.")
+@click.option("--background", metavar="FILE",
+              help="Blank-sky events on the observation's sky (CIAO's blanksky), or a @list of them.")
+@click.option("--group", type=click.IntRange(min=1), metavar="N", default=25, show_default=True,
+              help="Least counts of a group in the grouped spectra.")
+@file_option("--mask", help="FITS mask on the pixels of the binmap: 1 used, 0 excluded.")
+@region_mask_options
+@threads_option
+@quiet_option
+@clobber_option
+def command(events: str, binmap: Path, folder: Path, threads: int | None, quiet: bool, **options: Any) -> None:
+    """Write OGIP spectra of all bins of BINMAP from EVENTS, an event file or a @list of several observations.
+
+    For each bin N: xaf_N.pi, xaf_N_grp.pi (grouped), with --background xaf_N_bkg.pi; and a table, spectra.ecsv.
+    """
+    from chandra_bin.products import write_spectra
+
+    with told(quiet, "spectra"):
+        made = write_spectra(events, binmap, folder, threads=threads or usable_cores(), **options)
+    if not quiet:
+        for each in made:
+            click.echo(f"ObsID {each.obsid}: {each.bins} bins with {each.counts} counts, {each.outside} events in no "
+                       f"bin; in {each.folder}/")

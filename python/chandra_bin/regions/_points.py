@@ -1,0 +1,79 @@
+"""Which events lie in a region."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chandra_bin._arrays import as_coordinates, as_threads
+from chandra_bin._kernels import _points_in_region
+from chandra_bin.errors import InputError
+from chandra_bin.wcs import ImageCoords
+
+from ._convert import convert_region
+from ._mask import flatten, warn_of_two_readings
+from ._shapes import PHYSICAL, Component, Region
+
+
+def points_in_region(region: Region, x: ArrayLike, y: ArrayLike, *, coords: ImageCoords | None = None,
+                     threads: int = 1) -> NDArray[np.bool_]:
+    """True where an event, at ``x`` and ``y`` (n,) in physical (sky pixel) coordinates, lies in ``region``.
+
+    Edges count as inside, as in CIAO; events that are not finite are outside. Regions in other coordinates than
+    physical are converted with ``coords``. Where CIAO and DS9 find different events, a `ChandraBinWarning` says how
+    many. Raises `InputError` for regions that cover nothing by nature (texts, lines), and for those in other
+    coordinates without ``coords``.
+    """
+    xs, ys = as_coordinates(x, y)
+    region = _physical(region, coords)
+    inside = _inside(region, xs, ys, threads)
+    if region.other is not None:
+        warn_of_two_readings(region, inside != _inside(region.other, xs, ys, threads), "events")
+    return inside
+
+
+def region_labels(regions: Sequence[Region], x: ArrayLike, y: ArrayLike, *, coords: ImageCoords | None = None,
+                  threads: int = 1) -> NDArray[np.int32]:
+    """The index of the first of ``regions`` that holds an event, -1 where none does; the rest as `points_in_region`."""
+    xs, ys = as_coordinates(x, y)
+    physical = [_physical(region, coords) for region in regions]
+    # What is cut from a region is cut from each of its components.
+    groups: list[list[Component]] = [
+        [(*component, *(cut.complemented() for cut in region.cuts)) for component in region.components]
+        for region in physical]
+    offsets = np.concatenate([[0], np.cumsum([len(group) for group in groups], dtype=np.int64)]).astype(np.int64)
+    labels = np.empty(len(xs), np.int32)
+    try:
+        _points_in_region.region_labels(*flatten([component for group in groups for component in group]), offsets,
+                                        xs, ys, as_threads(threads), labels)
+    except ValueError as error:  # numbers beyond those that the kernel takes
+        raise InputError(f"{', '.join(dict.fromkeys(region.source for region in regions))}: {error}") from None
+    return labels
+
+
+def _physical(region: Region, coords: ImageCoords | None) -> Region:
+    areas = list(region.areas)
+    if not areas:
+        raise InputError(f"{region.source}: holds no shape that covers pixels")
+    if all(area.system == PHYSICAL and (area.unit == PHYSICAL or not area.lengths) for area in areas):
+        return region
+    if coords is None:
+        raise InputError(f"{region.source}: is not in physical coordinates: give those of the events (coords)")
+    return convert_region(region, coords, PHYSICAL)
+
+
+def _inside(region: Region, x: NDArray[np.float64], y: NDArray[np.float64], threads: int) -> NDArray[np.bool_]:
+    try:
+        inside = _components(region.components, x, y, threads)
+        if region.cuts:
+            inside &= ~_components([(cut,) for cut in region.cuts], x, y, threads)
+    except ValueError as error:  # numbers beyond those that the kernel takes
+        raise InputError(f"{region.source}: {error}") from None
+    return inside
+
+
+def _components(components: Sequence[Component], x: NDArray[np.float64], y: NDArray[np.float64],
+                threads: int) -> NDArray[np.bool_]:
+    inside = np.empty(len(x), np.uint8)
+    _points_in_region.points_in_region(*flatten(components), x, y, as_threads(threads), inside)
+    return inside.view(bool)
