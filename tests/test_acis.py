@@ -85,6 +85,7 @@ def test_pointing_offset_agrees_with_the_sky_coordinates_of_events():
     ra, dec = np.array([258.12, 258.05]), np.array([-63.41, -63.39])
     x, y = wcs.wcs_world2pix(ra, dec, 1)
     assert np.allclose(acis.pointing_offset(ra, dec, 258.1, -63.4), (x - 4096.5, y - 4096.5), atol=1e-6)
+    assert np.allclose(acis.pointing_at(x - 4096.5, y - 4096.5, 258.1, -63.4), (ra, dec), atol=1e-9)
 
 
 def test_formulas():

@@ -129,6 +129,19 @@ def pointing_offset(ra_deg: ArrayLike, dec_deg: ArrayLike, ra_nom_deg: float,
     return -east / scale, north / scale
 
 
+def pointing_at(offset_x: ArrayLike, offset_y: ArrayLike, ra_nom_deg: float,
+                dec_nom_deg: float) -> tuple[Floats, Floats]:
+    """(RA, Dec) in degrees at sky pixels (x, y) from a tangent point: the inverse of `pointing_offset`."""
+    scale = math.radians(PIXEL_ARCSEC / 3600)
+    east = -np.asarray(offset_x, np.float64) * scale
+    north = np.asarray(offset_y, np.float64) * scale
+    nom = math.radians(dec_nom_deg)
+    ahead = math.cos(nom) - north * math.sin(nom)
+    ra = ra_nom_deg + np.degrees(np.arctan2(east, ahead))
+    dec = np.degrees(np.arctan2(math.sin(nom) + north * math.cos(nom), np.hypot(east, ahead)))
+    return ra % 360, dec
+
+
 def off_axis_arcmin(detx: ArrayLike, dety: ArrayLike) -> Floats:
     """Arcminutes from the optical axis."""
     distance = np.hypot(np.asarray(detx, np.float64) - CENTRE_PX, np.asarray(dety, np.float64) - CENTRE_PX)
@@ -161,17 +174,16 @@ def psf_radius_arcsec(theta_arcmin: ArrayLike, ecf: float = _ECF) -> Floats:
     return radius
 
 
-# keV; cm² on axis, of mirror and chip together, early in the mission; front-illuminated and back-illuminated chips.
+# keV; cm² on axis, of mirror and a front-illuminated chip together, early in the mission.
 _AREA = np.array([
-    (0.20, 0, 20), (0.30, 8, 60), (0.50, 50, 180), (0.70, 180, 400), (1.00, 380, 560), (1.25, 490, 640),
-    (1.50, 560, 680), (1.80, 520, 610), (2.05, 420, 480), (2.10, 350, 400), (2.30, 320, 360), (3.00, 300, 320),
-    (4.00, 330, 330), (5.00, 320, 300), (6.00, 240, 220), (7.00, 130, 115), (8.00, 55, 48), (9.00, 20, 17),
-    (10.0, 6, 5), (11.0, 0, 0)])
+    (0.20, 0), (0.30, 8), (0.50, 50), (0.70, 180), (1.00, 380), (1.25, 490), (1.50, 560), (1.80, 520), (2.05, 420),
+    (2.10, 350), (2.30, 320), (3.00, 300), (4.00, 330), (5.00, 320), (6.00, 240), (7.00, 130), (8.00, 55), (9.00, 20),
+    (10.0, 6), (11.0, 0)])
 
 
-def effective_area_cm2(energy_ev: ArrayLike, *, back_illuminated: bool = False) -> Floats:
-    """The approximate area on axis, from a table good to 20 %."""
-    area: Floats = np.interp(np.asarray(energy_ev, np.float64) / 1000, _AREA[:, 0], _AREA[:, 1 + back_illuminated])
+def effective_area_cm2(energy_ev: ArrayLike) -> Floats:
+    """The approximate area on axis, from a table good to 20 %; the same for every chip."""
+    area: Floats = np.interp(np.asarray(energy_ev, np.float64) / 1000, _AREA[:, 0], _AREA[:, 1])
     return area
 
 
