@@ -71,7 +71,7 @@ class BadPixels:
 
 
 def find_ancillary(events: Path, header: "Header") -> Ancillary:
-    """The files beside an event file. `InputError` for none: what is not found is left out."""
+    """The files beside an event file; what is not found is left out."""
     obsid = str(header.get("OBS_ID", "")).strip().zfill(5)
     aspect = tuple(_named(events, str(header.get("ASOLFILE", ""))) or _like(events, "aspect", obsid))
     one: dict[str, Path | None] = {}
@@ -183,7 +183,7 @@ def _like(events: Path, kind: str, obsid: str) -> Iterator[Path]:
         for folder in _FOLDERS:
             names = pattern.format(obsid=obsid)
             found = sorted({*(events.parent / folder).glob(names), *(events.parent / folder).glob(names + ".gz")})
-            mine = [file for file in found if obsid in pattern.format(obsid="") + file.name or _is_of(file, obsid)]
+            mine = found if "{obsid}" in pattern else [file for file in found if _is_of(file, obsid)]
             if mine:
                 yield from mine
                 return

@@ -99,21 +99,12 @@ def chip_exposures(views: Sequence[View | Outline], grid: Grid, axis: ArrayLike,
         return [each for each in made if each is not None]
 
 
-def sum_exposures(parts: Sequence[ChipExposure], grid: Grid, *, front_cm2: float = 1.0,
-                  back_cm2: float = 1.0) -> Float32s:
-    """The map of all chips, cm² s: each with the area on axis of its kind, front- or back-illuminated.
-
-    With the areas 1 it is seconds.
-    """
-    total = np.zeros(grid.shape, np.float64)
+def sum_exposures(parts: Sequence[ChipExposure], grid: Grid) -> Float32s:
+    """The seconds of all chips, (ny, nx)."""
+    total = np.zeros(grid.shape, np.float32)
     for part in parts:
-        total[part.window] += part.seconds * (back_cm2 if part.chip in acis.BACK_ILLUMINATED else front_cm2)
-    return total.astype(np.float32)
-
-
-def threshold_of(exposure: Float32s, threshold: float, *, fraction: bool = True) -> float:
-    """What exposure a pixel must have at least: ``threshold`` times the largest, or itself."""
-    return float(np.max(exposure, initial=0)) * threshold if fraction else threshold
+        total[part.window] += part.seconds
+    return total
 
 
 def flux_of(counts: ArrayLike, exposure: ArrayLike) -> Float32s:

@@ -8,6 +8,7 @@ folder, so equal runs give equal bytes.
 from .binned import BinnedImage, bin_image
 from .contbin import contbin
 from .events import Copied, copy
+from .fluximage import ExposureSettings, FluxImage, FluxImages, fluximage
 from .lightcurves import FlareLimits, deflare, write_light_curve
 from .merged import Merged, merge
 from .outlines import Outlines, convert_files, write_mask, write_outlines
@@ -27,7 +28,10 @@ from .spectra import ObservationSpectra, write_spectra
 __all__ = [
     "BinnedImage",
     "Copied",
+    "ExposureSettings",
     "FlareLimits",
+    "FluxImage",
+    "FluxImages",
     "Merged",
     "ObservationSpectra",
     "Outlines",
@@ -38,6 +42,7 @@ __all__ = [
     "convert_files",
     "copy",
     "deflare",
+    "fluximage",
     "make_region_files",
     "make_scale",
     "merge",
