@@ -29,6 +29,10 @@ _ROUNDS = 4
 # Chip coordinates are whole pixels: the error of each event's place, and how well the corners of a chip must be known.
 _EVENT_ERROR_PX = 0.3
 _CORNER_ERROR_PX = 0.5
+# Events whose sky does not follow from their chip coordinates, but for this much, do not tell where chips are; nor do
+# those whose pixels come out larger or smaller than pixels by this factor.
+_MOST_SCATTER_PX = 1.5
+_MOST_STRETCH = 1.05
 # Where nothing says how it went: an observation dithers by 8 arcsec to both sides, with these periods.
 _ASSUMED_PX = 8 / acis.PIXEL_ARCSEC
 _ASSUMED_PERIODS_S = (1000.0, 707.1)
@@ -141,11 +145,16 @@ def aspect_of_events(events: Mapping[str, NDArray[np.generic]], gti: GTI) -> Asp
             still = sky[rows] - dither[rows]
             left[rows] = sky[rows] - design @ _solve(design, still)
         offsets = np.stack([np.bincount(bins, left[:, axis])[filled] / counts for axis in (0, 1)])
+    dither = np.stack([np.interp(time, when, each) for each in offsets], axis=1)
+    scatter = np.concatenate([(left[rows] - dither[rows]).ravel() for rows, _ in fits]).std()
+    if scatter > _MOST_SCATTER_PX:
+        return None
     return Aspect(when, offsets[0], offsets[1], "events").centred(gti)[0]
 
 
 def place_by_events(events: Mapping[str, NDArray[np.generic]], aspect: Aspect) -> dict[int, Placement]:
-    """Where chips lie, by the events on them; only those whose corners the events put within half a pixel."""
+    """Where chips lie, by the events on them; only those whose corners the events put within half a pixel, and whose
+    sky coordinates follow from their chip coordinates."""
     found = {}
     offsets = np.stack(aspect.at(np.asarray(events["time"], np.float64)), axis=1)
     for chip, rows in _rows_of_chips(events).items():
@@ -161,6 +170,10 @@ def place_by_events(events: Mapping[str, NDArray[np.generic]], aspect: Aspect) -
         sky = np.stack([events["x"][rows], events["y"][rows]], axis=1).astype(np.float64)
         solved = _solve(design, sky - offsets[rows])
         matrix = solved[1:].T.copy()
+        scatter = (sky - offsets[rows] - design @ solved).std()
+        stretches = np.linalg.svd(matrix, compute_uv=False)
+        if scatter > _MOST_SCATTER_PX or not (1 / _MOST_STRETCH < stretches).all() or not (stretches < _MOST_STRETCH).all():
+            continue
         found[chip] = Placement(solved[0] - matrix @ np.full(2, half + 0.5), matrix, "events")
     return found
 

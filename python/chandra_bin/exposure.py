@@ -29,6 +29,9 @@ Window = tuple[slice, slice]
 # Columns of a chip between its four nodes, which give no events of good status; and its outermost rows and columns,
 # around which there is no square of 3 x 3.
 _NODE_BORDERS = (256, 257, 512, 513, 768, 769)
+# Columns without any event are dead where at least so many are expected, from the median of columns to both sides.
+_EXPECTED_EVENTS = 15
+_COLUMNS_BESIDE = 25
 # Sub-pixels of a sky pixel, per side, that outlines are painted on.
 _OUTLINE_STEPS = 2
 # Convolutions leave noise of this size, as a fraction of the largest value.
@@ -77,6 +80,19 @@ def usable_pixels(first_row: int = 1, rows: int = acis.CHIP_PX, *, node_borders:
     if node_borders:
         response[:, np.array(_NODE_BORDERS) - 1] = 0
     return response
+
+
+def dead_columns(chipx: ArrayLike) -> NDArray[np.int64]:
+    """The columns of a chip, chipx from 1, that gave none of its events, where chance would leave none out.
+
+    For when no file of bad pixels says it: at least 15 events are expected there, by the fewer of the medians of the 25
+    columns before and after. ``chipx``: of the chip's events.
+    """
+    counts = np.bincount(np.asarray(chipx, np.int64), minlength=acis.CHIP_PX + 1)[1:acis.CHIP_PX + 1]
+    padded = np.pad(counts, _COLUMNS_BESIDE)
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(padded, _COLUMNS_BESIDE), axis=1)
+    before, after = medians[:acis.CHIP_PX], medians[_COLUMNS_BESIDE + 1:]
+    return np.flatnonzero((counts == 0) & (np.minimum(before, after) >= _EXPECTED_EVENTS)) + 1
 
 
 def chip_exposures(views: Sequence[View | Outline], grid: Grid, axis: ArrayLike, *,

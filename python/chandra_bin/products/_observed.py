@@ -27,7 +27,7 @@ from chandra_bin.aspect import (
 )
 from chandra_bin.errors import InputError
 from chandra_bin.events import Events
-from chandra_bin.exposure import Outline, View, usable_pixels
+from chandra_bin.exposure import Outline, View, dead_columns, usable_pixels
 from chandra_bin.gti import GTI
 
 from ._common import about, warn
@@ -107,6 +107,8 @@ def observed(events: Events, files: Ancillary) -> Observed:
         if chip in windows:
             response = response * windows[chip]
         bad.take_from(response, chip, times[chip])
+        if placing and not files.bad_pixels:
+            response[:, dead_columns(placing["chipx"][placing["ccd_id"] == chip]) - 1] = 0
         views.append(View(chip, placed[chip], aspect.over(times[chip]), response, livetime))
 
     geometry = "fov" if outlines else "header" if len(by_header) == len(chips) else "events"
@@ -127,9 +129,9 @@ def observed(events: Events, files: Ancillary) -> Observed:
     elif source == "events":
         notes.append("dither: from the chip and sky coordinates of the events")
     if not files.bad_pixels and not outlines:
-        notes.append("bad pixels: none known but edges of chips and borders of nodes")
-    keywords = {"EXPGEOM": geometry, "EXPASP": source, "EXPBPIX": _name(files.bad_pixels) if not outlines else "none",
-                "EXPMASK": _name(files.mask) if not outlines else "none"}
+        notes.append("bad pixels: edges of chips, borders of nodes" + (", columns without events" if placing else ""))
+    keywords = {"EXPGEOM": geometry, "EXPASP": source, "EXPBPIX": "none" if outlines else _name(files.bad_pixels),
+                "EXPMASK": "none" if outlines else _name(files.mask)}
     return Observed(views, axis, keywords, notes)
 
 
