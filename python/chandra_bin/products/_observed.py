@@ -61,8 +61,8 @@ def check_instrument(header: "Header", file: Path) -> None:
         raise InputError(f"{file}: is in continuous clocking mode (READMODE), which makes no images")
 
 
-def observed(events: Events, files: Ancillary) -> Observed:
-    """What each chip saw.
+def observed(events: Events, files: Ancillary, every: Events | None = None) -> Observed:
+    """What each chip saw in the good times of ``events``; ``every``: those that filters have taken too, which tell more.
 
     Chips are placed by their events' chip and sky coordinates, else by a field of view, else by the dimensions of ACIS
     and the pointing in the header. The dither is that of the aspect solution, else of the events, else assumed.
@@ -82,7 +82,7 @@ def observed(events: Events, files: Ancillary) -> Observed:
     with about(file):
         coords.need_sky()
     notes: list[str] = []
-    placing = _placing(events)
+    placing = _placing(every or events)
     aspect, pointing = _aspect(events, files, placing, whole)
     axis = _header_axis(events) if pointing is None else pointing
     outlines = {}

@@ -21,7 +21,7 @@ from chandra_bin.images import product_header, read_image_file, write_image
 from chandra_bin.inputs import files_of
 from chandra_bin.outputs import Outputs
 from chandra_bin.psf import psf_map
-from chandra_bin.virtual import VirtualFile, named_file, one_of_stack
+from chandra_bin.virtual import Block, VirtualFile, named_file, one_of_stack
 from chandra_bin.wcs import ImageCoords, physical_agree
 
 from ._common import history, warn
@@ -152,9 +152,11 @@ def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what the filters warn of was said when they were looked at
             events = read_events(parsed, columns)
+            blocks = VirtualFile(parsed.path, tuple(step for step in parsed.steps if isinstance(step, Block)), parsed.text)
+            every = read_events(blocks, [name for name in columns if name != "energy"]) if parsed.filters else events
         if not len(events):
             raise InputError(f"{parsed}: no event passes the filters: there is nothing to make images of")
-        how = observed(events, beside)
+        how = observed(events, beside, every)
         grid = _grid(how, events, rows, binsize, xygrid)
         lines = history("fluximage", {"infile": Path(str(parsed)), "bands": bands,
                                       "binsize": binsize if xygrid is None else None, "xygrid": xygrid,
