@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,8 @@ class Observation:
     ra_deg: float
     dec_deg: float
     roll_deg: float
+    ra_targ_deg: float
+    dec_targ_deg: float
     sim_z_mm: float
     tstart_s: float
     frames: int
@@ -78,10 +81,10 @@ class Observation:
 
     def frame_times(self, frame: NDArray[np.int64]) -> Floats:
         """The middle of frames, counted from 0."""
-        times: Floats = self.tstart_s + (frame + 0.5) * TIMEDEL_S
+        times: Floats = np.asarray(self.tstart_s + (frame + 0.5) * TIMEDEL_S, np.float64)
         return times
 
-    def aspect_offset(self, time_s: Floats) -> tuple[Floats, Floats]:
+    def aspect_offset(self, time_s: NDArray[np.floating[Any]]) -> tuple[Floats, Floats]:
         """Sky pixels (x, y) from the tangent point to the optical axis: a Lissajous figure along detx and dety."""
         swing = DITHER_ARCSEC / acis.PIXEL_ARCSEC
         u, v = (swing * np.sin(2 * math.pi * (time_s - self.tstart_s) / period + phase)
@@ -129,8 +132,8 @@ def _make_observation(draw: np.random.Generator, index: int, exposure_s: float, 
     lost = _lost_frames(draw, frames, chips)
     flares = _flares(draw, tstart, frames * TIMEDEL_S)
     phases = tuple(draw.uniform(0, 2 * math.pi, 2).tolist())
-    return Observation(_FIRST_OBSID + index, array, datamode, chips, float(ra), float(dec), float(roll), sim_z, tstart,
-                       frames, (phases[0], phases[1]), lost, flares,
+    return Observation(_FIRST_OBSID + index, array, datamode, chips, float(ra), float(dec), float(roll), ra_deg,
+                       dec_deg, sim_z, tstart, frames, (phases[0], phases[1]), lost, flares,
                        {chip: _bad_map(rectangles[chip]) for chip in chips}, rectangles)
 
 

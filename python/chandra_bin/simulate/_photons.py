@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,12 +70,12 @@ class Photons:
         whole = cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
         return whole[np.lexsort((whole.chip, whole.frame))]
 
-    def level_2(self, observation: Observation) -> "Photons":
-        """Those with good grades, no status bits, in the good times of their chips."""
-        good = np.isin(self.grade, GOOD_GRADES) & (self.status == 0)
+    def pass_level_2(self, observation: Observation) -> NDArray[np.bool_]:
+        """Which have good grades, no status bits, and are in the good times of their chips."""
+        good: NDArray[np.bool_] = np.isin(self.grade, GOOD_GRADES) & (self.status == 0)
         for chip in observation.chips:
             good[(self.chip == chip) & observation.lost[chip][self.frame]] = False
-        return self[good]
+        return good
 
 
 def observe(scene: Scene, observation: Observation, seed: int) -> Photons:
@@ -126,8 +127,8 @@ def blank_sky(observation: Observation, chip: int, times_longer: float, seed: in
     return _on_chip(observation, chip, frame, _particle_energies(count, draw), PARTICLE, draw), livetime
 
 
-def flat_exposure(observation: Observation, x_edges: Floats, y_edges: Floats, photons: int,
-                  seed: int) -> tuple[Floats, Floats]:
+def flat_exposure(observation: Observation, x_edges: NDArray[np.floating[Any]],
+                  y_edges: NDArray[np.floating[Any]], photons: int, seed: int) -> tuple[Floats, Floats]:
     """Seconds of exposure in pixels (ny, nx) of the sky, vignetted, from photons of a flat field thinned one by one.
 
     The second image is their number in each pixel: its square root is the noise.
