@@ -90,9 +90,11 @@ def test_the_optical_axis_moves_with_the_chips():
 def test_rolled_chips_lose_no_exposure():
     angle = np.radians(33)
     matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    view = View(3, Placement(np.array([3700.0, 4300.0]), matrix, "header"), STILL, np.ones((1024, 1024), np.float32), 7.0)
+    place = Placement(np.array([3700.0, 4300.0]), matrix, "header")
+    view = View(3, place, STILL, np.ones((1024, 1024), np.float32), 7.0)
     grid = grid_of(3000, 6000, 1)
-    assert sum_exposures(chip_exposures([view], grid, CENTRE, slope=0), grid).sum() == pytest.approx(7 * 1024**2, rel=3e-3)
+    made = sum_exposures(chip_exposures([view], grid, CENTRE, slope=0), grid)
+    assert made.sum() == pytest.approx(7 * 1024**2, rel=3e-3)
 
 
 def test_a_map_of_wide_pixels_is_the_mean_of_one_of_narrow_ones():
@@ -101,7 +103,7 @@ def test_a_map_of_wide_pixels_is_the_mean_of_one_of_narrow_ones():
     fine, coarse = grid_of(3400.5, 4696.5, 1), grid_of(3400.5, 4696.5, 8)
     narrow = sum_exposures(chip_exposures([view], fine, CENTRE), fine)
     wide = sum_exposures(chip_exposures([view], coarse, CENTRE), coarse)
-    x0 = round((fine.x.first - coarse.x.first))
+    x0 = round(fine.x.first - coarse.x.first)
     whole = np.zeros((coarse.y.size * 8, coarse.x.size * 8))
     whole[x0:x0 + fine.y.size, x0:x0 + fine.x.size] = narrow
     np.testing.assert_allclose(wide, whole.reshape(coarse.y.size, 8, coarse.x.size, 8).mean(axis=(1, 3)), rtol=1e-4,
@@ -117,7 +119,8 @@ def test_threads_change_nothing():
 
 def test_chips_beside_the_grid_give_nothing():
     grid = grid_of(10, 200, 1)
-    assert chip_exposures([upright(), Outline(7, np.array([[3e3, 3e3], [4e3, 3e3], [3e3, 4e3]]), 5.0)], grid, CENTRE) == []
+    outline = Outline(7, np.array([[3e3, 3e3], [4e3, 3e3], [3e3, 4e3]]), 5.0)
+    assert chip_exposures([upright(), outline], grid, CENTRE) == []
 
 
 def test_an_outline_is_even_within():

@@ -63,7 +63,8 @@ class Aspect:
 
     def at(self, times: ArrayLike) -> tuple[Floats, Floats]:
         """Offsets at these times; beyond the ends, those of the ends."""
-        return np.interp(times, self.time, self.x), np.interp(times, self.time, self.y)
+        when = np.asarray(times, np.float64)
+        return np.interp(when, self.time, self.x), np.interp(when, self.time, self.y)
 
     def over(self, gti: GTI) -> Dither:
         """Where the telescope was during good times, each offset weighted by its time."""
@@ -160,7 +161,7 @@ def place_by_events(events: Mapping[str, NDArray[np.generic]], aspect: Aspect) -
     for chip, rows in _rows_of_chips(events).items():
         design = _design(events, rows)
         normal = design.T @ design
-        if np.linalg.matrix_rank(normal) < 3:
+        if np.linalg.matrix_rank(normal) < len(normal):
             continue
         half = acis.CHIP_PX / 2
         corners = np.array([(1, u, v) for u in (-half, half) for v in (-half, half)])
@@ -172,7 +173,7 @@ def place_by_events(events: Mapping[str, NDArray[np.generic]], aspect: Aspect) -
         matrix = solved[1:].T.copy()
         scatter = (sky - offsets[rows] - design @ solved).std()
         stretches = np.linalg.svd(matrix, compute_uv=False)
-        if scatter > _MOST_SCATTER_PX or not (1 / _MOST_STRETCH < stretches).all() or not (stretches < _MOST_STRETCH).all():
+        if scatter > _MOST_SCATTER_PX or np.abs(np.log(stretches)).max() > np.log(_MOST_STRETCH):
             continue
         found[chip] = Placement(solved[0] - matrix @ np.full(2, half + 0.5), matrix, "events")
     return found

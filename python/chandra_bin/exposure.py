@@ -154,7 +154,7 @@ def outline_box(views: Sequence[View | Outline]) -> Floats:
 
 def _of_view(view: View, grid: Grid, axis: Floats, slope: float) -> ChipExposure | None:
     place = view.placement
-    back = np.linalg.inv(place.matrix)
+    back: Floats = np.linalg.inv(place.matrix).astype(np.float64)
     places = np.arange(1.0, acis.CHIP_PX + 1)
     if slope:
         (xu, xv), (yu, yv) = place.matrix
@@ -227,12 +227,12 @@ def _of_outline(view: Outline, grid: Grid, axis: Floats, slope: float) -> ChipEx
     painted = np.zeros((ny * steps[1], nx * steps[0]), np.int32)
     rasterize_polygons(np.ascontiguousarray(view.polygon), np.array([0, len(view.polygon)]), np.array([0, 1]),
                        np.ones(1, np.int32), start[0] + fine[0] / 2, fine[0], start[1] + fine[1] / 2, fine[1], painted)
-    covered = _block_means(painted.astype(np.float32), (ny, nx))
+    seconds = _block_means(painted.astype(np.float32), (ny, nx)) * np.float32(view.livetime_s)
     if slope:
         x = start[0] + (np.arange(nx) + 0.5) * grid.x.step - axis[0]
         y = start[1] + (np.arange(ny) + 0.5) * grid.y.step - axis[1]
-        covered = covered * acis.vignetting(np.hypot(x, y[:, None]) * acis.PIXEL_ARCSEC / 60, slope)
-    return ChipExposure(view.chip, window, (covered * view.livetime_s).astype(np.float32))
+        seconds *= acis.vignetting(np.hypot(x, y[:, None]) * acis.PIXEL_ARCSEC / 60, slope).astype(np.float32)
+    return ChipExposure(view.chip, window, seconds)
 
 
 def _window(grid: Grid, points: Floats) -> Window | None:

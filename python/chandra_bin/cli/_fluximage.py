@@ -31,8 +31,10 @@ from ._command import (
               help="The area lost at 10' off axis, a fraction; 0 for none.  [default: 0.22, and 0 for --units time]")
 @click.option("--expmapthresh", "threshold", default="1.5%", show_default=True, metavar="X",
               help="Pixels of less exposure are cut: percent of the largest, or an exposure.")
-@click.option("--psfecf", type=float, metavar="X", help="Make maps of the radius with this fraction of a source, 0.9 say.")
-@click.option("--asolfile", metavar="FILES", help="Aspect solutions, with commas between.  [default: found beside INFILE]")
+@click.option("--psfecf", type=float, metavar="X",
+              help="Make maps of the radius with this fraction of a source, 0.9 say.")
+@click.option("--asolfile", metavar="FILES",
+              help="Aspect solutions, with commas between.  [default: found beside INFILE]")
 @click.option("--badpixfile", metavar="FILE", help="Bad pixels.  [default: found beside INFILE]")
 @click.option("--maskfile", metavar="FILE", help="Windows of chips.  [default: found beside INFILE]")
 @click.option("--fovfile", metavar="FILE", help="Outlines of chips, where events have no chip coordinates.  "

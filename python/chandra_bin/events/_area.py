@@ -32,7 +32,7 @@ def sky_area(wanted: RowFilter) -> float:
 
 
 def sky_passes(wanted: RowFilter, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether filters on the sky (regions, masks, ranges of x and y) let events through at each of these places, (n,)."""
+    """Whether filters on the sky (regions, masks, ranges of x and y) let events through at these places, (n,)."""
     tests = [(group.tests[0], group.exclude) for group in wanted.groups
              if len(group.tests) == 1 and {column.name.lower() for column in group.tests[0].columns} <= {"x", "y"}]
     return _passing(tests, [x, y]) if tests else np.ones(len(x), bool)

@@ -14,6 +14,7 @@ from .merged import Merged, merge
 from .outlines import Outlines, convert_files, write_mask, write_outlines
 from .painted import paint_fits, paint_table
 from .region_files import RegionFiles, make_region_files
+from .simulated import Simulated, SimulationSettings, simulate_observations
 from .smoothed import (
     apply_scale,
     make_scale,
@@ -36,6 +37,8 @@ __all__ = [
     "ObservationSpectra",
     "Outlines",
     "RegionFiles",
+    "Simulated",
+    "SimulationSettings",
     "apply_scale",
     "bin_image",
     "contbin",
@@ -48,6 +51,7 @@ __all__ = [
     "merge",
     "paint_fits",
     "paint_table",
+    "simulate_observations",
     "smooth_expcorr",
     "smooth_expmap",
     "smooth_exposure",

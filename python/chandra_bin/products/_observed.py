@@ -1,4 +1,4 @@
-"""How an observation was made, from its events and the files beside them: what each chip saw, and where the axis was."""
+"""How an observation was made, by its events and the files beside them: what chips saw, and where the axis was."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,6 +35,8 @@ from ._common import about, warn
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
+Columns = Mapping[str, NDArray[np.generic]]
+
 # What places chips, as far as files have it.
 PLACING = ("time", "ccd_id", "chipx", "chipy")
 
@@ -62,76 +64,81 @@ def check_instrument(header: "Header", file: Path) -> None:
 
 
 def observed(events: Events, files: Ancillary, every: Events | None = None) -> Observed:
-    """What each chip saw in the good times of ``events``; ``every``: those that filters have taken too, which tell more.
+    """What each chip saw in the good times of ``events``; ``every``: those that filters have taken too, to tell more.
 
     Chips are placed by their events' chip and sky coordinates, else by a field of view, else by the dimensions of ACIS
     and the pointing in the header. The dither is that of the aspect solution, else of the events, else assumed.
     Warnings tell what is assumed. Raises `InputError`, beginning with the file, where there is no exposure.
     """
-    file, header = events.file, events.header
-    check_instrument(header, file)
+    check_instrument(events.header, events.file)
     chips = _chips(events)
-    times = {chip: events.good_times_of(chip) for chip in chips}
     whole = GTI.of([], [])
-    for gti in times.values():
-        whole = whole | gti
+    for chip in chips:
+        whole = whole | events.good_times_of(chip)
     if whole.total <= 0 or not any(events.livetime(chip) > 0 for chip in chips):
-        raise InputError(f"{file}: has no good time, and so no exposure; look at its GTI tables and at the filters")
+        raise InputError(f"{events.file}: has no good time, and so no exposure; look at its GTI tables and at the "
+                         "filters")
+    with about(events.file):
+        events.coords.need_sky()
 
-    coords = events.coords
-    with about(file):
-        coords.need_sky()
-    notes: list[str] = []
     placing = _placing(every or events)
     aspect, pointing = _aspect(events, files, placing, whole)
     axis = _header_axis(events) if pointing is None else pointing
-    outlines = {}
     if not placing and aspect.source == "assumed" and files.field_of_view is not None:
-        outlines = read_outlines(files.field_of_view, coords)
-    placed = place_by_events(placing, aspect) if placing else {}
+        return _by_outlines(events, chips, files.field_of_view, axis)
+    return _by_chips(events, chips, files, placing, aspect, axis)
 
+
+def _by_outlines(events: Events, chips: list[int], file: Path, axis: NDArray[np.float64]) -> Observed:
+    """Even exposure within the outlines of a field of view."""
+    outlines = read_outlines(file, events.coords)
+    note = (f"chips: outlines of {file.name}, which hold the dither; exposure is taken to be even within, and bad "
+            "pixels are not known")
+    warn(f"{events.file}: neither an aspect solution nor chip coordinates: {note}")
+    if missing := [chip for chip in chips if chip not in outlines]:
+        warn(f"{file}: has no outline of chips {_list(missing)}, which are left out")
+    views: list[View | Outline] = [Outline(chip, outlines[chip], events.livetime(chip))
+                                   for chip in chips if chip in outlines]
+    if not views:
+        raise InputError(f"{file}: has outlines of chips {_list(list(outlines))}, and good times are of chips "
+                         f"{_list(chips)}")
+    return Observed(views, axis, {"EXPGEOM": "fov", "EXPASP": "fov", "EXPBPIX": "none", "EXPMASK": "none"}, [note])
+
+
+def _by_chips(events: Events, chips: list[int], files: Ancillary, placing: Columns, aspect: Aspect,
+              axis: NDArray[np.float64]) -> Observed:
+    """Exposure of the pixels of each chip, dithered."""
+    placed = place_by_events(placing, aspect) if placing else {}
+    by_header = [chip for chip in chips if chip not in placed]
+    for chip in by_header:
+        placed[chip] = place_by_header(chip, _sim_z(events, chips), _roll(events), axis)
     windows = read_windows(files.mask) if files.mask else {}
     bad = read_bad_pixels(files.bad_pixels) if files.bad_pixels else BadPixels()
     views: list[View | Outline] = []
-    by_header: list[int] = []
     for chip in chips:
-        livetime = events.livetime(chip)
-        if chip in outlines:
-            views.append(Outline(chip, outlines[chip], livetime))
-            continue
-        if chip not in placed:
-            by_header.append(chip)
-            placed[chip] = place_by_header(chip, _sim_z(events, chips), _roll(events), axis)
-        response = usable_pixels(int(header.get("FIRSTROW", 1)), int(header.get("NROWS", acis.CHIP_PX)),
+        gti = events.good_times_of(chip)
+        response = usable_pixels(int(events.header.get("FIRSTROW", 1)), int(events.header.get("NROWS", acis.CHIP_PX)),
                                  node_borders=chip not in bad.rectangles)
         if chip in windows:
             response = response * windows[chip]
-        bad.take_from(response, chip, times[chip])
+        bad.take_from(response, chip, gti)
         if placing and not files.bad_pixels:
             response[:, dead_columns(placing["chipx"][placing["ccd_id"] == chip]) - 1] = 0
-        views.append(View(chip, placed[chip], aspect.over(times[chip]), response, livetime))
+        if gti.total > 0:
+            views.append(View(chip, placed[chip], aspect.over(gti), response, events.livetime(chip)))
 
-    geometry = "fov" if outlines else "header" if len(by_header) == len(chips) else "events"
-    if outlines:
-        notes.append(f"chips: outlines of {_name(files.field_of_view)}, which hold the dither; exposure within is "
-                     "taken to be even up to the outline, and bad pixels are left out")
-        if by_header:
-            notes.append(f"chips {_list(by_header)}, which it does not have: by the pointing in the header")
-    elif by_header:
+    notes = []
+    if by_header:
         notes.append(f"chips {_list(by_header)}: placed by RA_PNT, DEC_PNT, ROLL_PNT, SIM_Z and the dimensions of ACIS")
-    source = "fov" if outlines else aspect.source
-    if source == "assumed":
-        text = "dither: assumed to be 8 arcsec to both sides, as there is no aspect solution"
-        notes.append(text)
-        warn(f"{file}: {text}, and events do not tell it; edges of chips are good to 8 arcsec")
-    elif outlines:
-        warn(f"{file}: neither an aspect solution nor chip coordinates: {notes[0]}")
-    elif source == "events":
+    if aspect.source == "assumed":
+        notes.append("dither: assumed to be 8 arcsec to both sides, as there is no aspect solution")
+        warn(f"{events.file}: {notes[-1]}, and events do not tell it; edges of chips are good to 8 arcsec")
+    elif aspect.source == "events":
         notes.append("dither: from the chip and sky coordinates of the events")
-    if not files.bad_pixels and not outlines:
+    if not files.bad_pixels:
         notes.append("bad pixels: edges of chips, borders of nodes" + (", columns without events" if placing else ""))
-    keywords = {"EXPGEOM": geometry, "EXPASP": source, "EXPBPIX": "none" if outlines else _name(files.bad_pixels),
-                "EXPMASK": "none" if outlines else _name(files.mask)}
+    keywords = {"EXPGEOM": "header" if len(by_header) == len(chips) else "events", "EXPASP": aspect.source,
+                "EXPBPIX": _name(files.bad_pixels), "EXPMASK": _name(files.mask)}
     return Observed(views, axis, keywords, notes)
 
 
@@ -161,7 +168,7 @@ def _placing(events: Events) -> dict[str, NDArray[np.generic]]:
     return {name: events[name] for name in (*PLACING, "x", "y")}
 
 
-def _aspect(events: Events, files: Ancillary, placing: Mapping[str, NDArray[np.generic]],
+def _aspect(events: Events, files: Ancillary, placing: Columns,
             whole: GTI) -> tuple[Aspect, NDArray[np.float64] | None]:
     """The dither, and the mean pointing in sky pixels where an aspect solution says it."""
     if files.aspect:
@@ -193,8 +200,8 @@ def _roll(events: Events) -> float:
     for key in ("ROLL_PNT", "ROLL_NOM"):
         if isinstance(events.header.get(key), int | float):
             return float(events.header[key])
-    raise InputError(f"{events.file}: says nowhere how the telescope was rolled (ROLL_PNT), and the events have no chip "
-                     "coordinates: where the chips were is unknown; give a field of view (--fovfile)")
+    raise InputError(f"{events.file}: says nowhere how the telescope was rolled (ROLL_PNT), and the events do not "
+                     "tell: where the chips were is unknown")
 
 
 def _sim_z(events: Events, chips: list[int]) -> float:

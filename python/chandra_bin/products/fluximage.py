@@ -99,8 +99,8 @@ class ExposureSettings:
         except ValueError:
             value = np.nan
         if not (value >= 0 and (value < 100 or not text.endswith("%"))):
-            raise InputError(f"the threshold is {self.threshold!r}: give a percentage of the largest exposure, 1.5%, or "
-                             "an exposure")
+            raise InputError(f"the threshold is {self.threshold!r}: give a percentage of the largest exposure, 1.5%, "
+                             "or an exposure")
         return float(exposure.max(initial=0)) * value / 100 if text.endswith("%") else value
 
     def parameters(self) -> dict[str, object]:
@@ -128,8 +128,8 @@ def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: 
     psfecf : the fraction of a point source within the radii of the PSF map.
     xygrid : an image whose grid is taken, instead of what the chips saw.
 
-    Exposure maps are approximate, and headers say how (CALIB = 'APPROX'). Raises `InputError` and `OutputError`; no file
-    is written then.
+    Exposure maps are approximate, and headers say how (CALIB = 'APPROX'). Raises `InputError` and `OutputError`; no
+    file is written then.
     """
     settings = settings or ExposureSettings()
     wanted = parse_bands(bands)
@@ -147,13 +147,12 @@ def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: 
     for band in wanted:
         _check_band(parsed, rows, band)
     beside = _ancillary(parsed.file, header, asolfile, badpixfile, maskfile, fovfile)
-    inputs = [*files_of(parsed), *beside.files, *([xygrid] if xygrid else [])]
+    inputs = [*files_of(str(parsed)), *beside.files, *([xygrid] if xygrid else [])]
     with Outputs([file for each in files.values() for file in each], inputs=inputs, clobber=clobber) as outputs:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what the filters warn of was said when they were looked at
             events = read_events(parsed, columns)
-            blocks = VirtualFile(parsed.path, tuple(step for step in parsed.steps if isinstance(step, Block)), parsed.text)
-            every = read_events(blocks, [name for name in columns if name != "energy"]) if parsed.filters else events
+            every = _read_all(parsed, columns) if parsed.filters else events
         if not len(events):
             raise InputError(f"{parsed}: no event passes the filters: there is nothing to make images of")
         how = observed(events, beside, every)
@@ -181,6 +180,12 @@ def _look(name: VirtualFile) -> tuple["Header", RowFilter, list[str]]:
         return file.hdu.header, file.filter, [*columns, *there]
 
 
+def _read_all(name: VirtualFile, columns: list[str]) -> Events:
+    """All events of the block, for what tells where chips lie."""
+    blocks = tuple(step for step in name.steps if isinstance(step, Block))
+    return read_events(VirtualFile(name.path, blocks, name.text), [each for each in columns if each != "energy"])
+
+
 def _check_band(name: VirtualFile, rows: RowFilter, band: Band) -> None:
     """Says where filters have taken energies of a band: the exposure map does not know of it."""
     low, high = rows.limits("energy")
@@ -188,8 +193,8 @@ def _check_band(name: VirtualFile, rows: RowFilter, band: Band) -> None:
         raise InputError(f"{name}: the filters leave nothing of the band {band.label}, {band.low_kev:g} - "
                          f"{band.high_kev:g} keV: they keep {low:g} - {high:g} eV")
     if low > band.low_ev or high < band.high_ev:
-        warn(f"{name}: the filters keep {low:g} - {high:g} eV, which is less than the band {band.label}: its flux lacks "
-             "the rest")
+        warn(f"{name}: the filters keep {low:g} - {high:g} eV, which is less than the band {band.label}: its flux "
+             "lacks the rest")
 
 
 def _ancillary(events: Path, header: "Header", asolfile: str | Path | None, badpixfile: str | Path | None,
@@ -233,8 +238,8 @@ def _grid_of_image(file: Path, events: Events) -> Grid:
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     if not same:
-        raise InputError(f"{file}: its tangent point is not that of {events.file}: the grids would not be one; give an "
-                         "image of these events, or merge the events first")
+        raise InputError(f"{file}: its tangent point is not that of {events.file}: the grids would not be one; give "
+                         "an image of these events, or merge the events first")
     if not (scale > 0).all():
         raise InputError(f"{file}: its physical coordinates run backwards; give an image as CIAO makes them")
     x, y = coords.lower_left_edge
@@ -259,8 +264,8 @@ def _write_band(outputs: Outputs, files: list[Path], events: Events, band: Band,
     exposure = seconds * np.float32(area)
     used = (exposure >= settings.least(exposure)) & (exposure > 0)
     if not used.any():
-        raise InputError(f"{events.file}: the threshold of {settings.threshold} is above the largest exposure of the band "
-                         f"{band.label}, {exposure.max():g}")
+        raise InputError(f"{events.file}: the threshold of {settings.threshold} is above the largest exposure of the "
+                         f"band {band.label}, {exposure.max():g}")
     image = np.zeros(grid.shape, np.int32)
     add_to_image(image, grid, events.columns, band, threads=threads)
     found = int(image.sum(dtype=np.int64))
@@ -288,8 +293,9 @@ def _write_band(outputs: Outputs, files: list[Path], events: Events, band: Band,
     if psfecf is not None:
         radii = psf_map(grid, how.axis, ecf=psfecf)
         radii[~used] = np.nan
-        _write_map(outputs, files[3], radii, header, [*notes, "  PSF: r90 = 1 + 10 (theta/10')^2 arcsec, others as of a "
-                   "Gaussian"], keywords, BUNIT="arcsec", HDUNAME="PSFMAP", CONTENT="PSFMAP", ECF=psfecf)
+        rule = "  PSF: r90 = 1 + 10 (theta/10')^2 arcsec, other fractions as of a Gaussian"
+        _write_map(outputs, files[3], radii, header, [*notes, rule], keywords, BUNIT="arcsec", HDUNAME="PSFMAP",
+                   CONTENT="PSFMAP", ECF=psfecf)
     return FluxImage(band, left, found - left, float(exposure.max()), tuple(files))
 
 
