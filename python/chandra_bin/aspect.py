@@ -26,6 +26,8 @@ _EVENTS_A_BIN = 8
 _LONGEST_BIN_S = 40.0
 _SHORTEST_BIN_S = 5.0
 _ROUNDS = 4
+# More events than this say no more of it.
+_ENOUGH_EVENTS = 250_000
 # Chip coordinates are whole pixels: the error of each event's place, and how well the corners of a chip must be known.
 _EVENT_ERROR_PX = 0.3
 _CORNER_ERROR_PX = 0.5
@@ -125,6 +127,8 @@ def aspect_of_events(events: Mapping[str, NDArray[np.generic]], gti: GTI) -> Asp
 
     Straight fits of the sky over the chip, for each chip, and means of what is left in bins of time, in turns.
     """
+    some = slice(None, None, len(events["time"]) // _ENOUGH_EVENTS + 1)
+    events = {name: values[some] for name, values in events.items()}
     time = np.asarray(events["time"], np.float64)
     if gti.total <= 0 or len(time) < _EVENTS_A_BIN:
         return None

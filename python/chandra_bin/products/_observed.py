@@ -110,8 +110,9 @@ def _by_chips(events: Events, chips: list[int], files: Ancillary, placing: Colum
     """Exposure of the pixels of each chip, dithered."""
     placed = place_by_events(placing, aspect) if placing else {}
     by_header = [chip for chip in chips if chip not in placed]
-    for chip in by_header:
-        placed[chip] = place_by_header(chip, _sim_z(events, chips), _roll(events), axis)
+    if by_header:
+        sim_z, roll = _sim_z(events, chips), _roll(events)
+        placed.update({chip: place_by_header(chip, sim_z, roll, axis) for chip in by_header})
     windows = read_windows(files.mask) if files.mask else {}
     bad = read_bad_pixels(files.bad_pixels) if files.bad_pixels else BadPixels()
     views: list[View | Outline] = []
