@@ -419,3 +419,38 @@ def test_copies_of_events_elsewhere_find_nothing(folder, flat):
     shutil.copy(folder / "evt2.fits", folder / "far/away/from/evt2.fits")
     assert flux("far/away/from/evt2.fits", "a") == 0
     assert products("a_")[3]["EXPBPIX"] == "none"
+
+
+class TestMerged:
+    @pytest.fixture
+    def pair(self, folder):
+        roll = 70.0
+        write_flat_sky(folder / "a.fits", flat_sky(150_000, seed=1), obsid="754")
+        write_flat_sky(folder / "b.fits", flat_sky(100_000, seed=2, roll=roll), obsid="755", roll=roll, ra=228.50)
+        return folder
+
+    def test_exposures_add_and_flux_is_sum_over_sum(self, pair):
+        assert run(["merge", "-q", "a.fits", "b.fits", "-o", "m", "--binsize", "8", "--exposure"]) == 0
+        parts = [products(f"m/{obsid}_") for obsid in (754, 755)]
+        whole = products("m/")
+        np.testing.assert_array_equal(whole[0], parts[0][0] + parts[1][0])
+        np.testing.assert_allclose(whole[1], parts[0][1] + parts[1][1], rtol=1e-6)
+        seen = whole[1] > 0
+        np.testing.assert_allclose(whole[2][seen], whole[0][seen] / whole[1][seen], rtol=1e-6)
+        assert np.isnan(whole[2][~seen]).all()
+        for counts, exposure, _, header in parts:
+            assert unevenness(counts, exposure)[0] == pytest.approx(1, abs=0.06)
+            assert (header["CALIB"], header["EXPASP"]) == ("APPROX", "events")
+            assert exposure[exposure > 0].min() >= 0.015 * exposure.max()
+        assert whole[3]["CALIB"] == "APPROX"
+
+    def test_regions_that_filters_take_away_have_no_exposure(self, pair):
+        rows = fits.getdata("b.fits", "EVENTS")
+        x, y = (float(np.mean(rows[name][rows["ccd_id"] == 3])) for name in ("x", "y"))
+        cut = f"[exclude sky=circle({x:.1f},{y:.1f},80)]"
+        assert run(["merge", "-q", "a.fits", f"b.fits{cut}", "-o", "m", "--binsize", "4", "--exposure"]) == 0
+        assert run(["merge", "-q", "a.fits", "b.fits", "-o", "n", "--binsize", "4", "--exposure"]) == 0
+        with_hole, without = products("m/755_"), products("n/755_")
+        hole = (without[1] > 0) & (with_hole[1] == 0)
+        assert hole.sum() * 16 == pytest.approx(np.pi * 80**2, rel=0.1)
+        assert not with_hole[0][hole].any()

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from chandra_bin._kernels._select_events import Selection
 
-from ._filter import RowFilter, Test
+from ._filter import RowFilter, RowTest
 
 # The sky's pixels, where no region says less, and how many points a side measure what regions leave of them.
 _SKY_PX = (0.5, 8192.5)
@@ -34,7 +34,7 @@ def sky_passes(wanted: RowFilter, x: NDArray[np.float64], y: NDArray[np.float64]
     return _passing(tests, [x, y]) if tests else np.ones(len(x), bool)
 
 
-def _passing(tests: list[tuple[Test, bool]], points: list[NDArray[np.float64]]) -> NDArray[np.bool_]:
+def _passing(tests: list[tuple[RowTest, bool]], points: list[NDArray[np.float64]]) -> NDArray[np.bool_]:
     selection = Selection(points[0].size)
     for test, exclude in tests:
         names = [column.name.lower() for column in test.columns]

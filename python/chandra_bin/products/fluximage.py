@@ -103,6 +103,18 @@ class ExposureSettings:
                              "or an exposure")
         return float(exposure.max(initial=0)) * value / 100 if text.endswith("%") else value
 
+    def keywords(self, band: Band) -> dict[str, Any]:
+        """For headers."""
+        made: dict[str, Any] = {"CALIB": "APPROX", "VIGSLOPE": self.used_slope, "ENERGYEF": band.effective_kev}
+        return made if self.units == "time" else {**made, "EFFAREA": self.area_of(band)}
+
+    def note(self) -> str:
+        """How the approximation is made, for HISTORY."""
+        mirror = (f"vignetting 1 - {self.used_slope:g} (theta/10')^2 around the pointing" if self.used_slope
+                  else "no vignetting")
+        area = "" if self.units == "time" else ", one area on axis for all chips (EFFAREA, cm**2)"
+        return f"approximate: {mirror}{area}"
+
     def parameters(self) -> dict[str, object]:
         """For HISTORY."""
         return {"units": self.units, "area": self.area_cm2, "vignetting": self.used_slope,
@@ -260,36 +272,24 @@ def _without_removed(seconds: Float32s, grid: Grid, rows: RowFilter) -> Float32s
 def _write_band(outputs: Outputs, files: list[Path], events: Events, band: Band, grid: Grid, seconds: Float32s,
                 how: Observed, settings: ExposureSettings, psfecf: float | None, lines: list[str],
                 threads: int) -> FluxImage:
-    area = settings.area_of(band)
-    exposure = seconds * np.float32(area)
-    used = (exposure >= settings.least(exposure)) & (exposure > 0)
-    if not used.any():
-        raise InputError(f"{events.file}: the threshold of {settings.threshold} is above the largest exposure of the "
-                         f"band {band.label}, {exposure.max():g}")
+    exposure, used = above_threshold(seconds, band, settings, events.file)
     image = np.zeros(grid.shape, np.int32)
     add_to_image(image, grid, events.columns, band, threads=threads)
     found = int(image.sum(dtype=np.int64))
     if not found:
         warn(f"{events.file}: no event is in the band {band.label}, {band.low_kev:g} - {band.high_kev:g} keV")
     image[~used] = 0
-    exposure[~used] = 0
     left = int(image.sum(dtype=np.int64))
 
     header = image_header(events.header, grid, band)
-    keywords: dict[str, Any] = {"CALIB": "APPROX", **how.keywords, "VIGSLOPE": settings.used_slope,
-                                "ENERGYEF": band.effective_kev}
-    if settings.units == "area":
-        keywords["EFFAREA"] = area
-    unit, above = ("cm**2 s", "photon/cm**2/s") if settings.units == "area" else ("s", "count/s")
-    notes = [*lines, *(f"  {note}" for note in _notes(settings, how))]
+    keywords = {**settings.keywords(band), **how.keywords}
+    notes = [*lines, *(f"  {note}" for note in (settings.note(), *how.notes))]
 
     with outputs.open(files[0]) as file:
         write_image(file, image, product_header(header, notes, BUNIT="count", CALIB="APPROX"))
         for chip, gti in events.good_times.items():
             GtiBlock(events.header, chip, gti).write(file)
-    _write_map(outputs, files[1], exposure, header, notes, keywords, BUNIT=unit, HDUNAME="EXPMAP", CONTENT="EXPMAP")
-    _write_map(outputs, files[2], flux_of(image, exposure), header, notes, keywords, BUNIT=above, HDUNAME="FLUX_IMAGE",
-               CONTENT="IMAGE")
+    write_maps(outputs, files[1], files[2], image, exposure, header, notes, settings, keywords)
     if psfecf is not None:
         radii = psf_map(grid, how.axis, ecf=psfecf)
         radii[~used] = np.nan
@@ -299,15 +299,28 @@ def _write_band(outputs: Outputs, files: list[Path], events: Events, band: Band,
     return FluxImage(band, left, found - left, float(exposure.max()), tuple(files))
 
 
+def above_threshold(seconds: Float32s, band: Band, settings: ExposureSettings,
+                    file: Path) -> tuple[Float32s, NDArray[np.bool_]]:
+    """The exposure map of a band, 0 below the threshold, and where it is above. `InputError` where it is nowhere."""
+    exposure = seconds * np.float32(settings.area_of(band))
+    used = (exposure >= settings.least(exposure)) & (exposure > 0)
+    if not used.any():
+        raise InputError(f"{file}: the threshold of {settings.threshold} is above the largest exposure of the band "
+                         f"{band.label}, {exposure.max(initial=0):g}")
+    exposure[~used] = 0
+    return exposure, used
+
+
+def write_maps(outputs: Outputs, expmap: Path, flux: Path, image: NDArray[Any], exposure: Float32s, header: "Header",
+               lines: list[str], settings: ExposureSettings, keywords: dict[str, Any]) -> None:
+    """Writes an exposure map, and image / exposure."""
+    unit, of_flux = ("cm**2 s", "photon/cm**2/s") if settings.units == "area" else ("s", "count/s")
+    _write_map(outputs, expmap, exposure, header, lines, keywords, BUNIT=unit, HDUNAME="EXPMAP", CONTENT="EXPMAP")
+    _write_map(outputs, flux, flux_of(image, exposure), header, lines, keywords, BUNIT=of_flux, HDUNAME="FLUX_IMAGE",
+               CONTENT="IMAGE")
+
+
 def _write_map(outputs: Outputs, path: Path, data: NDArray[Any], header: "Header", lines: Iterable[str],
                keywords: dict[str, Any], **about: str | float) -> None:
     with outputs.open(path) as file:
         write_image(file, data, product_header(header, lines, **about, **keywords))
-
-
-def _notes(settings: ExposureSettings, how: Observed) -> list[str]:
-    """How the approximation was made, for HISTORY."""
-    mirror = ("no vignetting" if not settings.used_slope
-              else f"vignetting 1 - {settings.used_slope:g} (theta/10')^2 around the pointing")
-    area = "" if settings.units == "time" else ", one area on axis for all chips (EFFAREA, cm**2)"
-    return [f"approximate: {mirror}{area}", *how.notes]
