@@ -273,6 +273,15 @@ def test_chips_without_good_times_have_no_exposure(folder, flat, capsys):
     assert products("a_")[0].sum() < 1.2 * both.sum()
 
 
+def test_without_a_table_of_good_times_the_whole_time_counts(folder, flat, capsys):
+    write_flat_sky(folder / "evt2.fits", flat, good_times={})
+    assert flux("evt2.fits[ccd_id=3]", "a", "--units", "time") == 0
+    assert ["no table of good times" in line for line in warned(capsys.readouterr().err)] == [True]
+    exposure = products("a_")[1]
+    assert exposure.max() == pytest.approx(20_000, rel=0.02)
+    assert (exposure > 10_000).sum() * 64 == pytest.approx(1024**2, rel=0.05)  # of one chip
+
+
 def test_a_band_without_events_is_warned_of(folder, flat, capsys):
     write_flat_sky(folder / "evt2.fits", flat)
     assert flux("evt2.fits", "a", "--bands", "ultrasoft") == 0
@@ -334,6 +343,7 @@ def evt(*words):
 BAD = {
     "HRC": (with_header(INSTRUME="HRC"), "e.fits: is of HRC: exposure maps are made"),
     "continuous clocking": (with_header(READMODE="CONTINUOUS"), "continuous clocking"),
+    "merged": (with_header(OBS_ID="Merged"), "e.fits: is of several observations"),
     "unknown array": (unknown_chips, "says nowhere which chips were on"),
     "no roll": (no_roll, "says nowhere how the telescope was rolled"),
     "another tangent point": (other_grid, "like.fits: its tangent point is not that of e.fits"),
@@ -429,7 +439,8 @@ class TestMerged:
         write_flat_sky(folder / "b.fits", flat_sky(100_000, seed=2, roll=roll), obsid="755", roll=roll, ra=228.50)
         return folder
 
-    def test_exposures_add_and_flux_is_sum_over_sum(self, pair):
+    @pytest.mark.usefixtures("pair")
+    def test_exposures_add_and_flux_is_sum_over_sum(self):
         assert run(["merge", "-q", "a.fits", "b.fits", "-o", "m", "--binsize", "8", "--exposure"]) == 0
         parts = [products(f"m/{obsid}_") for obsid in (754, 755)]
         whole = products("m/")
@@ -444,7 +455,8 @@ class TestMerged:
             assert exposure[exposure > 0].min() >= 0.015 * exposure.max()
         assert whole[3]["CALIB"] == "APPROX"
 
-    def test_regions_that_filters_take_away_have_no_exposure(self, pair):
+    @pytest.mark.usefixtures("pair")
+    def test_regions_that_filters_take_away_have_no_exposure(self):
         rows = fits.getdata("b.fits", "EVENTS")
         x, y = (float(np.mean(rows[name][rows["ccd_id"] == 3])) for name in ("x", "y"))
         cut = f"[exclude sky=circle({x:.1f},{y:.1f},80)]"

@@ -61,6 +61,9 @@ def check_instrument(header: "Header", file: Path) -> None:
         raise InputError(f"{file}: is of {instrument}: exposure maps are made for ACIS only; use CIAO's fluximage")
     if str(header.get("READMODE", "")).strip().upper().startswith("CONT"):
         raise InputError(f"{file}: is in continuous clocking mode (READMODE), which makes no images")
+    if str(header.get("OBS_ID", "")).strip().lower() == "merged":
+        raise InputError(f"{file}: is of several observations (OBS_ID), which were exposed each in its own place; give "
+                         "them one by one, or use chandra-bin merge --exposure")
 
 
 def observed(events: Events, files: Ancillary, every: Events | None = None) -> Observed:
@@ -144,14 +147,15 @@ def _by_chips(events: Events, chips: list[int], files: Ancillary, placing: Colum
 
 
 def _chips(events: Events) -> list[int]:
-    """The chips that have good times; of files that do not tell them apart, those of DETNAM."""
+    """The chips that have good times; of files that do not tell them apart, those of the events, or of DETNAM."""
     file, header = events.file, events.header
     there = np.unique(events["ccd_id"]).tolist() if "ccd_id" in events.columns else []
     chips = [chip for chip in events.good_times if chip is not None]
     if not chips:
         detname = str(header.get("DETNAM", "")).strip()
         digits = detname.removeprefix("ACIS-")
-        chips = sorted({int(digit) for digit in digits}) if detname.startswith("ACIS-") and digits.isdigit() else there
+        named = sorted({int(digit) for digit in digits}) if detname.startswith("ACIS-") and digits.isdigit() else []
+        chips = there or named  # filters may have left some of those that were on
         if not chips:
             raise InputError(f"{file}: says nowhere which chips were on: its good times are of no chip, DETNAM is "
                              f"{detname!r}, and there is no column ccd_id")

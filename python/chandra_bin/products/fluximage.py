@@ -1,7 +1,8 @@
 """Images, exposure maps, fluxes and PSF sizes of an observation, with the names of CIAO's fluximage."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -161,10 +162,8 @@ def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: 
     beside = _ancillary(parsed.file, header, asolfile, badpixfile, maskfile, fovfile)
     inputs = [*files_of(str(parsed)), *beside.files, *([xygrid] if xygrid else [])]
     with Outputs([file for each in files.values() for file in each], inputs=inputs, clobber=clobber) as outputs:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what the filters warn of was said when they were looked at
-            events = read_events(parsed, columns)
-            every = _read_all(parsed, columns) if parsed.filters else events
+        events = read_events(parsed, columns)
+        every = _read_all(parsed, columns) if parsed.filters else events
         if not len(events):
             raise InputError(f"{parsed}: no event passes the filters: there is nothing to make images of")
         how = observed(events, beside, every)
@@ -182,9 +181,17 @@ def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: 
         return FluxImages(grid, made, how.keywords)
 
 
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """What is wrong with the file is said once, when its events are read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _look(name: VirtualFile) -> tuple["Header", RowFilter, list[str]]:
     """The header, the filters, and the columns to read, of which x, y and energy must be there."""
-    with open_events(name) as file:
+    with _without_warnings(), open_events(name) as file:
         columns = [column.name.lower() for column in file.hdu.need("x", "y", "energy")]
         if not file.hdu.rows:
             raise InputError(f"{name.file}: holds no events")
@@ -195,7 +202,8 @@ def _look(name: VirtualFile) -> tuple["Header", RowFilter, list[str]]:
 def _read_all(name: VirtualFile, columns: list[str]) -> Events:
     """All events of the block, for what tells where chips lie."""
     blocks = tuple(step for step in name.steps if isinstance(step, Block))
-    return read_events(VirtualFile(name.path, blocks, name.text), [each for each in columns if each != "energy"])
+    with _without_warnings():
+        return read_events(VirtualFile(name.path, blocks, name.text), [each for each in columns if each != "energy"])
 
 
 def _check_band(name: VirtualFile, rows: RowFilter, band: Band) -> None:
