@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin import acis
-from chandra_bin.events import channels_of
+from chandra_bin.channels import channels_of
 from chandra_bin.gti import GTI
 from chandra_bin.subspace import Component, Condition, write_subspace
 
