@@ -26,7 +26,7 @@ ONLY_IN = {"click": {"cli"}, "tqdm": {"cli"}, "matplotlib": {"plots.py", "report
 # Rooms above the science modules, which these must not know.
 ABOVE = {"cli", "products", "pipeline", "batch", "report", "plots"}
 # Rooms for files and their names. Whatever is neither here nor above is science: arrays in, arrays out.
-FILES = {"virtual", "tables", "images", "gti_files", "lightcurve_files", "events", "inputs", "outputs"}
+FILES = {"ancillary", "virtual", "tables", "images", "gti_files", "lightcurve_files", "events", "inputs", "outputs"}
 # Where files are opened. regions is science but for read_regions; cli reads a file of arguments.
 OPENERS = {"virtual", "tables", "images", "outputs", "regions", "products", "cli"}
 OPENING = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "fromfile", "memmap", "mkdir", "unlink"}

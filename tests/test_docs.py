@@ -20,6 +20,7 @@ import chandra_bin
 from chandra_bin.cli import COMMANDS, run
 from chandra_bin.images import write_image
 from chandra_bin.simulate import cluster_header, cluster_image
+from chandra_sky import flat_sky, write_flat_sky
 from event_files import random_events, write_events
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,6 +71,7 @@ def images(tmp_path_factory):
     write_events(folder / "evt2.fits", random_events(20_000, spread_px=60))
     write_events(folder / "other_evt2.fits", random_events(20_000, 1, spread_px=60), obsid="16626", ra=228.48)
     (folder / "clean_evt.list").write_text("evt2.fits[ccd_id=0:3]\nother_evt2.fits[ccd_id=0:3]\n")
+    write_flat_sky(folder / "acisf00754_repro_evt2.fits", flat_sky(30_000))
     write_events(folder / "blanksky.evt", random_events(20_000, 1, spread_px=90))
     for name, shape in (("src", "circle(4096.5,4096.5,8)"), ("field", "rotbox(4096.5,4096.5,90,80,0)")):
         (folder / f"{name}.reg").write_text(f"# Region file format: CIAO version 1.0\n{shape}\n")

@@ -28,6 +28,8 @@ COMMANDS = {
     "make-region-files": ("_regions", "Write a region file for each bin of a binmap, as boxes."),
     "lightcurve": ("_lightcurve", "Make a light curve of events, as dmextract opt=ltc1 does."),
     "deflare": ("_deflare", "Find the good times without flares of a light curve."),
+    "fluximage": ("_fluximage", "Make image, approximate exposure map and flux of an observation."),
+    "simulate": ("_simulate", "Simulate Chandra observations of a cluster, and write the truth beside them."),
     "paint": ("_paint", "Paint results of fits, or columns of a table, into images of the bins."),
     "spectra": ("_spectra", "Write OGIP spectra of all bins of a binmap, with blank-sky backgrounds and groups."),
 }

@@ -17,9 +17,10 @@ from ._command import Command, clobber_option, quiet_option, told
               help="Bands of the images: broad, soft, medium, hard, ultrasoft, csc, or low:high:effective in keV.")
 @click.option("--binsize", type=float, default=1.0, show_default=True, metavar="N",
               help="Sky pixels a pixel of the images.")
+@click.option("--exposure", is_flag=True, help="Make approximate exposure maps and fluxes too, as fluximage does.")
 @quiet_option
 @clobber_option
-def command(infiles: tuple[str, ...], outdir: Path, refcoord: str | None, bands: str, binsize: float,
+def command(infiles: tuple[str, ...], outdir: Path, refcoord: str | None, bands: str, binsize: float, exposure: bool,
             quiet: bool, clobber: bool) -> None:
     """Merge the events of INFILES, put on one tangent plane, and make images of them (as CIAO's merge_obs).
 
@@ -27,10 +28,11 @@ def command(infiles: tuple[str, ...], outdir: Path, refcoord: str | None, bands:
     chandra-bin merge @clean_evt.list -o merged
     chandra-bin merge 'a_evt2.fits[ccd_id=0:3]' 'b_evt2.fits[ccd_id=0:3]' -o merged --bands csc
     """
-    from chandra_bin.products import merge
+    from chandra_bin.products import ExposureSettings, merge
 
     with told(quiet, "merge"):
         merged = merge(infiles, outdir, refcoord=refcoord, bands=bands, binsize=binsize,
+                       exposure=ExposureSettings() if exposure else None,
                        clobber=clobber)
     if not quiet:
         ra, dec = merged.tangent_deg

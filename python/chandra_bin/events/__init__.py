@@ -1,6 +1,6 @@
 """Photon lists: read through virtual names, filtered, and binned to images."""
 
-from ._area import sky_area
+from ._area import sky_area, sky_passes
 from ._combined import combined_columns, combined_good_times, combined_header, with_sky
 from ._file import EventFile, Events, Passing, livetime_fraction, open_events, read_events
 from ._filter import RowFilter, read_mask, region_of
@@ -26,6 +26,7 @@ __all__ = [
     "read_mask",
     "region_of",
     "sky_area",
+    "sky_passes",
     "with_columns",
     "with_sky",
     "without_columns",

@@ -1,10 +1,11 @@
 """The area of the sky that filters leave."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chandra_bin._kernels._select_events import Selection
 
-from ._filter import RowFilter
+from ._filter import RowFilter, RowTest
 
 # The sky's pixels, where no region says less, and how many points a side measure what regions leave of them.
 _SKY_PX = (0.5, 8192.5)
@@ -22,9 +23,23 @@ def sky_area(wanted: RowFilter) -> float:
         return float(sides.prod())
     steps = (np.arange(_POINTS) + 0.5) / _POINTS
     points = [axis.ravel() for axis in np.meshgrid(*(box[:, 0] + np.outer(steps, sides)).T)]
+    inside = _passing(tests, points)
+    return np.count_nonzero(inside) / inside.size * float(sides.prod())
+
+
+def sky_passes(wanted: RowFilter, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether filters on the sky (regions, masks, ranges of x and y) let events through at these places, (n,)."""
+    tests = [(group.tests[0], group.exclude) for group in wanted.groups
+             if len(group.tests) == 1 and {column.name.lower() for column in group.tests[0].columns} <= {"x", "y"}]
+    return _passing(tests, [x, y]) if tests else np.ones(len(x), bool)
+
+
+def _passing(tests: list[tuple[RowTest, bool]], points: list[NDArray[np.float64]]) -> NDArray[np.bool_]:
     selection = Selection(points[0].size)
     for test, exclude in tests:
-        test.add(selection, {column.name.lower(): axis for column, axis in zip(test.columns, points, strict=True)},
-                 exclude)
+        names = [column.name.lower() for column in test.columns]
+        pair = names if len(names) == 2 else ["x", "y"]
+        test.add(selection, dict(zip(pair, points, strict=True)), exclude)
     inside = np.empty(points[0].size, np.uint8)
-    return selection.evaluate(1, inside) / inside.size * float(sides.prod())
+    selection.evaluate(1, inside)
+    return inside.view(bool)

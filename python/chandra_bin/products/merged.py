@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin.ancillary import Ancillary, find_ancillary
 from chandra_bin.bands import Band, parse_bands
 from chandra_bin.errors import InputError
 from chandra_bin.events import (
+    Events,
+    RowFilter,
     add_to_image,
     combined_columns,
     combined_good_times,
     combined_header,
     image_header,
     open_events,
+    sky_passes,
     with_columns,
     with_sky,
 )
+from chandra_bin.exposure import Float32s, chip_exposures, sum_exposures
 from chandra_bin.grids import Grid, GridAxis
 from chandra_bin.gti_files import GtiBlock
 from chandra_bin.headers import add_history
@@ -33,7 +38,9 @@ from chandra_bin.virtual import Block, Columns, VirtualFile, expand_stack, named
 from chandra_bin.wcs import ImageCoords, physical_agree
 
 from ._common import about, history, warn
+from ._observed import PLACING, Observed, observed
 from .events import chosen_columns, with_fields
+from .fluximage import ExposureSettings, above_threshold, write_maps
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -44,6 +51,8 @@ _NEEDED = ("x", "y", "energy")
 # What an OBS_ID may bring into a file's name.
 _UNSAFE = re.compile(r"[^A-Za-z0-9_+-]")
 _UNFIT = "ONTIME, LIVETIME, EXPOSURE are sums over observations: make spectra and responses for each observation"
+# Images of a band: counts, exposure, and their quotient.
+_KINDS = ("thresh.img", "thresh.expmap", "flux.img")
 _UNTHRESHOLDED = "no exposure map: no threshold was applied, pixels are the counts"
 
 
@@ -67,6 +76,7 @@ class _Source:
     name: VirtualFile
     obsid: str
     coords: ImageCoords
+    header: "Header"
 
     @property
     def stem(self) -> str:
@@ -83,6 +93,7 @@ class _Observation:
     columns: dict[str, Column]
     gti_blocks: list[GtiBlock]
     heap: bytes
+    rows: RowFilter
     blocks: list[Rows] = field(default_factory=list)
 
     def values(self, rows: Rows, *names: str) -> dict[str, NDArray[Any]]:
@@ -99,11 +110,12 @@ class _Observation:
 
 
 def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: str | None = None, bands: str = "broad",
-          binsize: float = 1.0, clobber: bool = False) -> Merged:
+          binsize: float = 1.0, exposure: ExposureSettings | None = None, clobber: bool = False) -> Merged:
     """Puts the events of observations on one tangent plane, and makes counts images of each and of all.
 
     Writes into ``outdir``, with the names of CIAO's merge_obs: ``merged_evt.fits``, ``{obsid}_reproj_evt.fits``,
-    ``{band}_thresh.img`` and ``{obsid}_{band}_thresh.img``, all images on one grid.
+    ``{band}_thresh.img`` and ``{obsid}_{band}_thresh.img``, all images on one grid; with ``exposure`` also
+    ``_thresh.expmap`` and ``_flux.img`` of both.
 
     Parameters
     ----------
@@ -112,6 +124,8 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
         mean of the observations'.
     bands : see `parse_bands`.
     binsize : sky pixels a pixel of the images.
+    exposure : how to make approximate exposure maps, as `fluximage` does. Each observation is cut below the threshold
+        before the maps are added; flux is the sum of counts over the sum of exposures.
 
     Observations without events, with an OBS_ID that came before or is ``Merged``, and in continuous clocking are
     skipped with a warning. The rows that pass the filters are in memory all at once.
@@ -128,12 +142,16 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
     reference = None if refcoord is None else _reference(refcoord, like)
     _check_near(sources, like, reference)
     lines = history("merge", {"infiles": tuple(map(Path, texts)), "refcoord": refcoord, "bands": bands,
-                              "binsize": binsize})
+                              "binsize": binsize, **(exposure.parameters() if exposure else {})})
 
-    claimed = [outdir / "merged_evt.fits", *(_image_file(outdir, "", band) for band in wanted)]
-    for source in sources:
-        claimed += [_events_file(outdir, source), *(_image_file(outdir, source.stem, band) for band in wanted)]
-    with Outputs(claimed, inputs=files_of(*texts), clobber=clobber) as outputs:
+    kinds = _KINDS if exposure else _KINDS[:1]
+    claimed = [outdir / "merged_evt.fits"]
+    for stem in ("", *(source.stem for source in sources)):
+        claimed += [_image_file(outdir, stem, band, kind) for band in wanted for kind in kinds]
+    claimed += [_events_file(outdir, source) for source in sources]
+    beside = {source.name: find_ancillary(source.name.file, source.header) for source in sources} if exposure else {}
+    inputs = [*files_of(*texts), *(file for files in beside.values() for file in files.files)]
+    with Outputs(claimed, inputs=inputs, clobber=clobber) as outputs:
         observations = [made for source in sources if (made := _read(source)) is not None]
         if not observations:
             raise InputError("no event is left to merge: the filters of all files leave none")
@@ -145,8 +163,21 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
             each.header = with_sky(each.header, plane, point, grid, moved=was_moved)
             _write_events(outputs, _events_file(outdir, each.source), each, lines)
         whole = _joined(observations)
-        counts = {band.label: _write_images(outputs, outdir, observations, whole, band, grid, lines)
-                  for band in wanted}
+        totals = {band: _Total.of(grid, exposure) for band in wanted}
+        for each in observations:
+            seconds = None
+            if exposure:
+                how = _observed(each, beside[each.source.name])
+                seconds = _seconds(each, how, plane, grid, exposure)
+            for band, total in totals.items():
+                image = _counts(each, band, grid)
+                about = None if seconds is None or exposure is None else _Exposed.of(each, seconds, how, band, exposure)
+                _write_images(outputs, outdir, each.source.stem, image, about, each, band, grid, lines)
+                total.add(image, about)
+        for band, total in totals.items():
+            about = None if exposure is None else total.exposed(exposure, band)
+            _write_images(outputs, outdir, "", total.image, about, whole, band, grid, lines)
+        counts = {band.label: int(total.image.sum(dtype=np.int64)) for band, total in totals.items()}
         _move_rows(observations, whole)
         _write_events(outputs, outdir / "merged_evt.fits", whole, [*lines, f"  {_UNFIT}"])
         return Merged(tuple(each.source.obsid for each in observations), sum(map(len, whole.blocks)), point, grid,
@@ -157,8 +188,8 @@ def _events_file(outdir: Path, source: _Source) -> Path:
     return outdir / f"{source.stem}_reproj_evt.fits"
 
 
-def _image_file(outdir: Path, stem: str, band: Band) -> Path:
-    return outdir / f"{stem}{'_' if stem else ''}{band.label}_thresh.img"
+def _image_file(outdir: Path, stem: str, band: Band, kind: str) -> Path:
+    return outdir / f"{stem}{'_' if stem else ''}{band.label}_{kind}"
 
 
 def _sources(names: Sequence[VirtualFile]) -> list[_Source]:
@@ -189,7 +220,7 @@ def _sources(names: Sequence[VirtualFile]) -> list[_Source]:
                 coords = ImageCoords.from_events(header)
                 with about(name.file):
                     coords.need_sky()
-                found[obsid] = _Source(name, obsid, coords)
+                found[obsid] = _Source(name, obsid, coords, header)
     if not found:
         raise InputError(f"no observation is left to merge, of {len(names)} given")
     return list(found.values())
@@ -247,7 +278,7 @@ def _read(source: _Source) -> _Observation | None:
         if not blocks:
             warn(f"{name}: no event passes the filters, and the observation is skipped")
             return None
-        return _Observation(source, file.primary, header, kept, file.gti_blocks(), heap, blocks)
+        return _Observation(source, file.primary, header, kept, file.gti_blocks(), heap, file.filter, blocks)
 
 
 def _plane_at(point: tuple[float, float], like: ImageCoords) -> ImageCoords:
@@ -299,25 +330,86 @@ def _write_events(outputs: Outputs, path: Path, observation: _Observation, lines
             gti.write(file)
 
 
-def _write_images(outputs: Outputs, outdir: Path, observations: Sequence[_Observation], whole: _Observation,
-                  band: Band, grid: Grid, lines: Sequence[str]) -> int:
-    """The image of each observation, and their sum; returns the counts."""
-    total = np.zeros(grid.shape, np.int32)
-    for each in observations:
-        image = np.zeros(grid.shape, np.int32)
-        for rows in each.blocks:
-            add_to_image(image, grid, each.values(rows, *_NEEDED), band)
-        _write_image(outputs, _image_file(outdir, each.source.stem, band), image, each, band, grid, lines)
-        total += image
-    _write_image(outputs, _image_file(outdir, "", band), total, whole, band, grid, lines)
-    return int(total.sum(dtype=np.int64))
+def _counts(observation: _Observation, band: Band, grid: Grid) -> NDArray[np.int32]:
+    image = np.zeros(grid.shape, np.int32)
+    for rows in observation.blocks:
+        add_to_image(image, grid, observation.values(rows, *_NEEDED), band)
+    return image
 
 
-def _write_image(outputs: Outputs, path: Path, image: NDArray[np.int32], observation: _Observation, band: Band,
-                 grid: Grid, lines: Sequence[str]) -> None:
+def _observed(observation: _Observation, files: Ancillary) -> Observed:
+    """What the chips of an observation saw, on the common plane."""
+    names = [name for name in ("x", "y", *PLACING) if name in observation.columns]
+    parts = [observation.values(rows, *names) for rows in observation.blocks]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in names}
+    times = {block.chip: block.gti for block in observation.gti_blocks}
+    return observed(Events(columns, observation.header, times, observation.source.name.file), files)
+
+
+def _seconds(observation: _Observation, how: Observed, plane: ImageCoords, grid: Grid,
+             settings: ExposureSettings) -> Float32s:
+    """Seconds of exposure on the grid, none where filters on the sky have taken the events."""
+    seconds = sum_exposures(chip_exposures(how.views, grid, how.axis, slope=settings.used_slope), grid)
+    row, column = np.nonzero(seconds)
+    x, y = (axis.first + (at + 0.5) * axis.step for axis, at in ((grid.x, column), (grid.y, row)))
+    gone = ~sky_passes(observation.rows, *reproject(plane, observation.source.coords, x, y))
+    seconds[row[gone], column[gone]] = 0
+    return seconds
+
+
+@dataclass(frozen=True, eq=False)
+class _Exposed:
+    """The exposure map of an image, and what headers say of it."""
+
+    exposure: Float32s
+    settings: ExposureSettings
+    keywords: dict[str, Any]
+    notes: list[str]
+
+    @classmethod
+    def of(cls, observation: _Observation, seconds: Float32s, how: Observed, band: Band,
+           settings: ExposureSettings) -> "_Exposed":
+        exposure, _ = above_threshold(seconds, band, settings, observation.source.name.file)
+        return cls(exposure, settings, {**settings.keywords(band), **how.keywords}, [settings.note(), *how.notes])
+
+
+@dataclass
+class _Total:
+    """The sums of a band over observations."""
+
+    image: NDArray[np.int32]
+    exposure: Float32s | None
+
+    @classmethod
+    def of(cls, grid: Grid, exposure: ExposureSettings | None) -> "_Total":
+        return cls(np.zeros(grid.shape, np.int32), None if exposure is None else np.zeros(grid.shape, np.float32))
+
+    def add(self, image: NDArray[np.int32], about: _Exposed | None) -> None:
+        """Adds an observation; ``image`` is cut already."""
+        self.image += image
+        if about is not None and self.exposure is not None:
+            self.exposure += about.exposure
+
+    def exposed(self, settings: ExposureSettings, band: Band) -> _Exposed:
+        assert self.exposure is not None
+        note = "sum of the observations' maps, each cut below its threshold; flux is sum of counts / sum of exposures"
+        return _Exposed(self.exposure, settings, settings.keywords(band), [settings.note(), note])
+
+
+def _write_images(outputs: Outputs, outdir: Path, stem: str, image: NDArray[np.int32], about: _Exposed | None,
+                  observation: _Observation, band: Band, grid: Grid, lines: Sequence[str]) -> None:
+    """Image, and exposure map and flux where there is exposure; the image is set to 0 where there is none."""
     header = image_header(observation.header, grid, band)
-    with outputs.open(path) as file:
-        write_image(file, image, product_header(header, [*lines, f"  {_UNTHRESHOLDED}"], BUNIT="count"))
+    if about is None:
+        history_lines = [*lines, f"  {_UNTHRESHOLDED}"]
+    else:
+        history_lines = [*lines, *(f"  {note}" for note in about.notes)]
+        image[about.exposure == 0] = 0
+        expmap, flux = (_image_file(outdir, stem, band, kind) for kind in _KINDS[1:])
+        write_maps(outputs, expmap, flux, image, about.exposure, header, history_lines, about.settings, about.keywords)
+    made = product_header(header, history_lines, BUNIT="count", **({"CALIB": "APPROX"} if about else {}))
+    with outputs.open(_image_file(outdir, stem, band, _KINDS[0])) as file:
+        write_image(file, image, made)
         for gti in observation.gti_blocks:
             gti.write(file)
 

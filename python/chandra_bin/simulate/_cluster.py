@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError
+from chandra_bin.errors import InputError
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header

@@ -1,0 +1,193 @@
+"""ACIS, as far as images need it: where its chips lie, and approximate formulas for mirror and detector.
+
+Numbers and plain formulas only. The simulator and the exposure maps share this module and nothing else. What is
+approximate here makes files whose headers have CALIB = 'APPROX'; the true values are CIAO's and its CALDB's.
+
+Coordinates: `chipx`, `chipy` run from 0.5 to 1024.5 over a chip, and whole numbers are centres of pixels. `detx`,
+`dety` are pixels of 0.492 arcsec in the plane tangent to the optical axis, which is at 4096.5; sky `x`, `y` are the
+same turned by the roll and moved by the aspect, with north up and east to the left.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+CHIPS = range(10)
+CHIP_NAMES = ("I0", "I1", "I2", "I3", "S0", "S1", "S2", "S3", "S4", "S5")
+BACK_ILLUMINATED = frozenset({5, 7})
+CHIP_PX = 1024
+PIXEL_ARCSEC = 0.492
+# Of the optical axis on the detector, and of the tangent point on the sky.
+CENTRE_PX = 4096.5
+FOCAL_LENGTH_MM = 10070.0
+# One sky pixel in the focal plane.
+PIXEL_MM = FOCAL_LENGTH_MM * math.radians(PIXEL_ARCSEC / 3600)
+# The chip that the optical axis falls on, and the position of the table that puts it there, for each array.
+AIM_CHIP = {"I": 3, "S": 7}
+AIM_SIM_Z_MM = {"I": -233.587, "S": -190.143}
+# A frame of six chips, and its transfer, during which nothing is exposed: s.
+FRAME_S = 3.2
+TRANSFER_S = 0.04104
+# Channels of PI: eV.
+PI_WIDTH_EV = 14.6
+
+# The zero of the instrument's coordinates for SIM_Z = 0, as the headers of today's files give it (PIXLIB: SIM Offset).
+_SIM_OFFSET_MM = (0.75, 236.552)
+
+# The corners (chipx, chipy) = (0.5, 0.5), (1024.5, 0.5) and (0.5, 1024.5) of each chip: Y and Z in mm, projected along
+# the optical axis onto the focal plane.
+#
+# Fits of detx, dety over chipx, chipy: chips 0 to 3 on events of ObsID 754, moved by (-0.036, -0.236) mm from the zero
+# point of its old processing to that of the CXC's table of corners; 6 and 7 on those of ObsID 28229. The other four
+# follow from these two: a row with a pitch of 25.054 mm. The tilts of chips are in their projected sizes only. Against
+# the events the plane fits are good to 0.1 pixel; beyond the rows that ObsID 28229 read out, to half a pixel; chips 4,
+# 5, 8 and 9 to about 6 pixels.
+_ROW_PITCH_MM = (25.0538, 0.0119)
+_S3_MM = ((-6.027, -59.167), (18.536, -59.153), (-6.038, -34.601))
+
+
+def _in_row(steps: int) -> tuple[tuple[float, float], ...]:
+    return tuple((y + steps * _ROW_PITCH_MM[0], z + steps * _ROW_PITCH_MM[1]) for y, z in _S3_MM)
+
+
+_CORNERS_MM: dict[int, tuple[tuple[float, float], ...]] = {
+    0: ((-26.483, 23.088), (-26.543, -1.448), (-1.947, 23.086)),
+    1: ((23.085, -1.439), (23.024, 23.098), (-1.450, -1.440)),
+    2: ((-26.548, -1.985), (-26.488, -26.520), (-2.013, -1.984)),
+    3: ((23.019, -26.525), (23.080, -1.991), (-1.516, -26.525)),
+    4: _in_row(-3),
+    5: _in_row(-2),
+    6: ((-31.075, -59.185), (-6.512, -59.165), (-31.098, -34.613)),
+    7: _S3_MM,
+    8: _in_row(1),
+    9: _in_row(2),
+}
+
+
+def to_detector(chip: int, chipx: ArrayLike, chipy: ArrayLike, sim_z_mm: float) -> tuple[Floats, Floats]:
+    """(detx, dety) of places on a chip, with the table at ``sim_z_mm`` (SIM_Z of the header)."""
+    origin, axes = _plane(chip)
+    u, v = np.asarray(chipx, np.float64) - 0.5, np.asarray(chipy, np.float64) - 0.5
+    y = origin[0] + axes[0, 0] * u + axes[0, 1] * v + _SIM_OFFSET_MM[0]
+    z = origin[1] + axes[1, 0] * u + axes[1, 1] * v + _SIM_OFFSET_MM[1] + sim_z_mm
+    return CENTRE_PX + y / PIXEL_MM, CENTRE_PX - z / PIXEL_MM
+
+
+def to_chip(chip: int, detx: ArrayLike, dety: ArrayLike, sim_z_mm: float) -> tuple[Floats, Floats]:
+    """(chipx, chipy) of places on the detector, in the plane of a chip: on it where both are within 0.5 .. 1024.5."""
+    origin, axes = _plane(chip)
+    y = (np.asarray(detx, np.float64) - CENTRE_PX) * PIXEL_MM - _SIM_OFFSET_MM[0] - origin[0]
+    z = (CENTRE_PX - np.asarray(dety, np.float64)) * PIXEL_MM - _SIM_OFFSET_MM[1] - sim_z_mm - origin[1]
+    back = np.linalg.inv(axes)
+    return 0.5 + back[0, 0] * y + back[0, 1] * z, 0.5 + back[1, 0] * y + back[1, 1] * z
+
+
+def chip_outline(chip: int, sim_z_mm: float) -> Floats:
+    """The corners of a chip on the detector, (4, 2) as (detx, dety), in the order LL, LR, UR, UL."""
+    low, high = 0.5, CHIP_PX + 0.5
+    detx, dety = to_detector(chip, [low, high, high, low], [low, low, high, high], sim_z_mm)
+    return np.stack([detx, dety], axis=1)
+
+
+def to_sky(detx: ArrayLike, dety: ArrayLike, roll_deg: ArrayLike, offset_x: ArrayLike = 0.0,
+           offset_y: ArrayLike = 0.0) -> tuple[Floats, Floats]:
+    """Sky (x, y) of places on the detector, with the optical axis at ``offset`` sky pixels from the tangent point.
+
+    The offset is the aspect's (`pointing_offset`): a photon's is that of its time. Tangent planes of pointings less
+    than an arcminute apart are taken as one (0.01 pixel).
+    """
+    roll = np.radians(roll_deg)
+    u, v = np.asarray(detx, np.float64) - CENTRE_PX, np.asarray(dety, np.float64) - CENTRE_PX
+    x = CENTRE_PX + np.cos(roll) * u + np.sin(roll) * v + np.asarray(offset_x, np.float64)
+    y = CENTRE_PX - np.sin(roll) * u + np.cos(roll) * v + np.asarray(offset_y, np.float64)
+    return x, y
+
+
+def from_sky(x: ArrayLike, y: ArrayLike, roll_deg: ArrayLike, offset_x: ArrayLike = 0.0,
+             offset_y: ArrayLike = 0.0) -> tuple[Floats, Floats]:
+    """(detx, dety) of places on the sky: the inverse of `to_sky`."""
+    roll = np.radians(roll_deg)
+    u = np.asarray(x, np.float64) - CENTRE_PX - np.asarray(offset_x, np.float64)
+    v = np.asarray(y, np.float64) - CENTRE_PX - np.asarray(offset_y, np.float64)
+    detx = CENTRE_PX + np.cos(roll) * u - np.sin(roll) * v
+    dety = CENTRE_PX + np.sin(roll) * u + np.cos(roll) * v
+    return detx, dety
+
+
+def pointing_offset(ra_deg: ArrayLike, dec_deg: ArrayLike, ra_nom_deg: float,
+                    dec_nom_deg: float) -> tuple[Floats, Floats]:
+    """Sky pixels (x, y) from the tangent point to a pointing: for `to_sky`, and for rows of an aspect solution."""
+    d_ra = np.radians(np.asarray(ra_deg, np.float64) - ra_nom_deg)
+    dec, nom = np.radians(np.asarray(dec_deg, np.float64)), math.radians(dec_nom_deg)
+    depth = np.sin(dec) * math.sin(nom) + np.cos(dec) * math.cos(nom) * np.cos(d_ra)
+    east = np.cos(dec) * np.sin(d_ra) / depth
+    north = (np.sin(dec) * math.cos(nom) - np.cos(dec) * math.sin(nom) * np.cos(d_ra)) / depth
+    scale = math.radians(PIXEL_ARCSEC / 3600)
+    return -east / scale, north / scale
+
+
+def pointing_at(offset_x: ArrayLike, offset_y: ArrayLike, ra_nom_deg: float,
+                dec_nom_deg: float) -> tuple[Floats, Floats]:
+    """(RA, Dec) in degrees at sky pixels (x, y) from a tangent point: the inverse of `pointing_offset`."""
+    scale = math.radians(PIXEL_ARCSEC / 3600)
+    east = -np.asarray(offset_x, np.float64) * scale
+    north = np.asarray(offset_y, np.float64) * scale
+    nom = math.radians(dec_nom_deg)
+    ahead = math.cos(nom) - north * math.sin(nom)
+    ra = ra_nom_deg + np.degrees(np.arctan2(east, ahead))
+    dec = np.degrees(np.arctan2(math.sin(nom) + north * math.cos(nom), np.hypot(east, ahead)))
+    return ra % 360, dec
+
+
+def off_axis_arcmin(detx: ArrayLike, dety: ArrayLike) -> Floats:
+    """Arcminutes from the optical axis."""
+    distance = np.hypot(np.asarray(detx, np.float64) - CENTRE_PX, np.asarray(dety, np.float64) - CENTRE_PX)
+    arcmin: Floats = distance * PIXEL_ARCSEC / 60
+    return arcmin
+
+
+VIGNETTING_SLOPE = 0.22
+
+
+def vignetting(theta_arcmin: ArrayLike, slope: float = VIGNETTING_SLOPE) -> Floats:
+    """The mirror's area at an angle off axis, as a fraction of that on axis: 1 - slope (theta / 10')², never below 0.
+
+    0.22 is right for 2.3 keV and angles up to about 12'.
+    """
+    fraction: Floats = np.maximum(1 - slope * (np.asarray(theta_arcmin, np.float64) / 10) ** 2, 0)
+    return fraction
+
+
+_ECF = 0.9
+
+
+def psf_radius_arcsec(theta_arcmin: ArrayLike, ecf: float = _ECF) -> Floats:
+    """The radius that holds a fraction ``ecf`` of a point source: 1" + 10" (theta / 10')² for 90 %.
+
+    Other fractions as of a round Gaussian, r² proportional to -ln(1 - ecf): too small in the wings, above 95 %.
+    """
+    at_90 = 1 + 10 * (np.asarray(theta_arcmin, np.float64) / 10) ** 2
+    radius: Floats = at_90 * math.sqrt(math.log1p(-ecf) / math.log1p(-_ECF))
+    return radius
+
+
+# keV; cm² on axis, of mirror and a front-illuminated chip together, early in the mission.
+_AREA = np.array([
+    (0.20, 0), (0.30, 8), (0.50, 50), (0.70, 180), (1.00, 380), (1.25, 490), (1.50, 560), (1.80, 520), (2.05, 420),
+    (2.10, 350), (2.30, 320), (3.00, 300), (4.00, 330), (5.00, 320), (6.00, 240), (7.00, 130), (8.00, 55), (9.00, 20),
+    (10.0, 6), (11.0, 0)])
+
+
+def effective_area_cm2(energy_ev: ArrayLike) -> Floats:
+    """The approximate area on axis, from a table good to 20 %; the same for every chip."""
+    area: Floats = np.interp(np.asarray(energy_ev, np.float64) / 1000, _AREA[:, 0], _AREA[:, 1])
+    return area
+
+
+def _plane(chip: int) -> tuple[Floats, Floats]:
+    """Where a chip begins, (Y, Z) in mm, and the columns of its axes, mm a pixel."""
+    first, along_x, along_y = (np.array(corner) for corner in _CORNERS_MM[chip])
+    return first, np.stack([along_x - first, along_y - first], axis=1) / CHIP_PX

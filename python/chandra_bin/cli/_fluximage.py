@@ -1,0 +1,70 @@
+"""``chandra-bin fluximage``: image, exposure map and flux of an observation."""
+
+from pathlib import Path
+
+import click
+
+from ._command import (
+    Command,
+    clobber_option,
+    file_argument,
+    file_option,
+    quiet_option,
+    threads_option,
+    told,
+    usable_cores,
+)
+
+
+@click.command(cls=Command, name="fluximage")
+@file_argument("infile")
+@click.argument("outroot")
+@click.option("--bands", default="broad", show_default=True, metavar="LIST",
+              help="broad, soft, medium, hard, ultrasoft, csc, or low:high:effective in keV.")
+@click.option("--binsize", type=float, default=1.0, show_default=True, metavar="N", help="Sky pixels a pixel.")
+@file_option("--xygrid", help="An image whose grid to take.  [default: all that the chips saw]")
+@click.option("--units", type=click.Choice(["area", "time"]), default="area", show_default=True,
+              help="Exposure maps in cm² s, or in s and without vignetting.")
+@click.option("--area", "area_cm2", type=float, metavar="CM2",
+              help="The area on axis.  [default: about that of ACIS at the band's effective energy]")
+@click.option("--vignetting", "slope", type=float, metavar="X",
+              help="The area lost at 10' off axis, a fraction; 0 for none.  [default: 0.22, and 0 for --units time]")
+@click.option("--expmapthresh", "threshold", default="1.5%", show_default=True, metavar="X",
+              help="Pixels of less exposure are cut: percent of the largest, or an exposure.")
+@click.option("--psfecf", type=float, metavar="X",
+              help="Make maps of the radius with this fraction of a source, 0.9 say.")
+@click.option("--asolfile", metavar="FILES",
+              help="Aspect solutions, with commas between.  [default: found beside INFILE]")
+@click.option("--badpixfile", metavar="FILE", help="Bad pixels.  [default: found beside INFILE]")
+@click.option("--maskfile", metavar="FILE", help="Windows of chips.  [default: found beside INFILE]")
+@click.option("--fovfile", metavar="FILE", help="Outlines of chips, where events have no chip coordinates.  "
+              "[default: found beside INFILE]")
+@threads_option
+@quiet_option
+@clobber_option
+def command(infile: Path, outroot: str, bands: str, binsize: float, xygrid: Path | None, units: str,
+            area_cm2: float | None, slope: float | None, threshold: str, psfecf: float | None, asolfile: str | None,
+            badpixfile: str | None, maskfile: str | None, fovfile: str | None, threads: int | None, quiet: bool,
+            clobber: bool) -> None:
+    """Make image, approximate exposure map and flux of the events INFILE (as CIAO's fluximage).
+
+    Names begin with OUTROOT, which is a folder where it ends in '/'. The name none for a file: do without it.
+
+    \b
+    chandra-bin fluximage evt2.fits images/
+    chandra-bin fluximage 'evt2.fits[@clean.gti][ccd_id=0:3]' clean --bands 0.5:7:2.3 --psfecf 0.9
+    """
+    from chandra_bin.products import ExposureSettings, fluximage
+
+    with told(quiet, "exposure"):
+        settings = ExposureSettings(units, area_cm2, slope, threshold)  # type: ignore[arg-type]
+        made = fluximage(infile, outroot, bands=bands, binsize=binsize, settings=settings, asolfile=asolfile,
+                         badpixfile=badpixfile, maskfile=maskfile, fovfile=fovfile, psfecf=psfecf, xygrid=xygrid,
+                         threads=threads or usable_cores(), clobber=clobber)
+    if not quiet:
+        click.echo(f"{made.grid.x.size} x {made.grid.y.size} pixels; dither: {made.sources['EXPASP']}, chips: "
+                   f"{made.sources['EXPGEOM']}, bad pixels: {made.sources['EXPBPIX']}")
+        for each in made.bands:
+            unit = "cm² s" if units == "area" else "s"
+            click.echo(f"{each.band.label}: {each.counts} counts ({each.cut} cut), exposure up to {each.exposure:.5g} "
+                       f"{unit}; in {', '.join(map(str, each.files))}")

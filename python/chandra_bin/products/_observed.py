@@ -1,0 +1,227 @@
+"""How an observation was made, by its events and the files beside them: what chips saw, and where the axis was."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin import acis
+from chandra_bin.ancillary import (
+    Ancillary,
+    BadPixels,
+    read_bad_pixels,
+    read_outlines,
+    read_pointings,
+    read_windows,
+)
+from chandra_bin.aspect import (
+    Aspect,
+    aspect_of_events,
+    aspect_of_rows,
+    assumed_aspect,
+    place_by_events,
+    place_by_header,
+)
+from chandra_bin.errors import InputError
+from chandra_bin.events import Events
+from chandra_bin.exposure import Outline, View, dead_columns, usable_pixels
+from chandra_bin.gti import GTI
+
+from ._common import about, warn
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+Columns = Mapping[str, NDArray[np.generic]]
+
+# What places chips, as far as files have it.
+PLACING = ("time", "ccd_id", "chipx", "chipy")
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """What the chips of an observation saw."""
+
+    views: list[View | Outline]
+    axis: NDArray[np.float64]
+    """The optical axis at its mean place, (2,) in sky pixels."""
+    keywords: dict[str, str]
+    """For headers of products: where the aspect, the places of chips and the bad pixels come from."""
+    notes: list[str] = field(default_factory=list)
+    """What was assumed, for HISTORY."""
+
+
+def check_instrument(header: "Header", file: Path) -> None:
+    """Raises `InputError` for observations whose exposure is not known here: only ACIS in timed exposures is."""
+    instrument = str(header.get("INSTRUME", "ACIS")).strip().upper()
+    if instrument != "ACIS":
+        raise InputError(f"{file}: is of {instrument}: exposure maps are made for ACIS only; use CIAO's fluximage")
+    if str(header.get("READMODE", "")).strip().upper().startswith("CONT"):
+        raise InputError(f"{file}: is in continuous clocking mode (READMODE), which makes no images")
+    if str(header.get("OBS_ID", "")).strip().lower() == "merged":
+        raise InputError(f"{file}: is of several observations (OBS_ID), which were exposed each in its own place; give "
+                         "them one by one, or use chandra-bin merge --exposure")
+
+
+def observed(events: Events, files: Ancillary, every: Events | None = None) -> Observed:
+    """What each chip saw in the good times of ``events``; ``every``: those that filters have taken too, to tell more.
+
+    Chips are placed by their events' chip and sky coordinates, else by a field of view, else by the dimensions of ACIS
+    and the pointing in the header. The dither is that of the aspect solution, else of the events, else assumed.
+    Warnings tell what is assumed. Raises `InputError`, beginning with the file, where there is no exposure.
+    """
+    check_instrument(events.header, events.file)
+    chips = _chips(events)
+    whole = GTI.of([], [])
+    for chip in chips:
+        whole = whole | events.good_times_of(chip)
+    if whole.total <= 0 or not any(events.livetime(chip) > 0 for chip in chips):
+        raise InputError(f"{events.file}: has no good time, and so no exposure; look at its GTI tables and at the "
+                         "filters")
+    with about(events.file):
+        events.coords.need_sky()
+
+    placing = _placing(every or events)
+    aspect, pointing = _aspect(events, files, placing, whole)
+    axis = _header_axis(events) if pointing is None else pointing
+    if not placing and aspect.source == "assumed" and files.field_of_view is not None:
+        return _by_outlines(events, chips, files.field_of_view, axis)
+    return _by_chips(events, chips, files, placing, aspect, axis)
+
+
+def _by_outlines(events: Events, chips: list[int], file: Path, axis: NDArray[np.float64]) -> Observed:
+    """Even exposure within the outlines of a field of view."""
+    outlines = read_outlines(file, events.coords)
+    note = (f"chips: outlines of {file.name}, which hold the dither; exposure is taken to be even within, and bad "
+            "pixels are not known")
+    warn(f"{events.file}: neither an aspect solution nor chip coordinates: {note}")
+    if missing := [chip for chip in chips if chip not in outlines]:
+        warn(f"{file}: has no outline of chips {_list(missing)}, which are left out")
+    views: list[View | Outline] = [Outline(chip, outlines[chip], events.livetime(chip))
+                                   for chip in chips if chip in outlines]
+    if not views:
+        raise InputError(f"{file}: has outlines of chips {_list(list(outlines))}, and good times are of chips "
+                         f"{_list(chips)}")
+    return Observed(views, axis, {"EXPGEOM": "fov", "EXPASP": "fov", "EXPBPIX": "none", "EXPMASK": "none"}, [note])
+
+
+def _by_chips(events: Events, chips: list[int], files: Ancillary, placing: Columns, aspect: Aspect,
+              axis: NDArray[np.float64]) -> Observed:
+    """Exposure of the pixels of each chip, dithered."""
+    placed = place_by_events(placing, aspect) if placing else {}
+    by_header = [chip for chip in chips if chip not in placed]
+    if by_header:
+        sim_z, roll = _sim_z(events, chips), _roll(events)
+        placed.update({chip: place_by_header(chip, sim_z, roll, axis) for chip in by_header})
+    windows = read_windows(files.mask) if files.mask else {}
+    bad = read_bad_pixels(files.bad_pixels) if files.bad_pixels else BadPixels()
+    views: list[View | Outline] = []
+    for chip in chips:
+        gti = events.good_times_of(chip)
+        response = usable_pixels(int(events.header.get("FIRSTROW", 1)), int(events.header.get("NROWS", acis.CHIP_PX)),
+                                 node_borders=chip not in bad.rectangles)
+        if chip in windows:
+            response = response * windows[chip]
+        bad.take_from(response, chip, gti)
+        if placing and not files.bad_pixels:
+            response[:, dead_columns(placing["chipx"][placing["ccd_id"] == chip]) - 1] = 0
+        if gti.total > 0:
+            views.append(View(chip, placed[chip], aspect.over(gti), response, events.livetime(chip)))
+
+    notes = []
+    if by_header:
+        notes.append(f"chips {_list(by_header)}: placed by RA_PNT, DEC_PNT, ROLL_PNT, SIM_Z and the dimensions of ACIS")
+    if aspect.source == "assumed":
+        notes.append("dither: assumed to be 8 arcsec to both sides, as there is no aspect solution")
+        warn(f"{events.file}: {notes[-1]}, and events do not tell it; edges of chips are good to 8 arcsec")
+    elif aspect.source == "events":
+        notes.append("dither: from the chip and sky coordinates of the events")
+    if not files.bad_pixels:
+        notes.append("bad pixels: edges of chips, borders of nodes" + (", columns without events" if placing else ""))
+    keywords = {"EXPGEOM": "header" if len(by_header) == len(chips) else "events", "EXPASP": aspect.source,
+                "EXPBPIX": _name(files.bad_pixels), "EXPMASK": _name(files.mask)}
+    return Observed(views, axis, keywords, notes)
+
+
+def _chips(events: Events) -> list[int]:
+    """The chips that have good times; of files that do not tell them apart, those of the events, or of DETNAM."""
+    file, header = events.file, events.header
+    there = np.unique(events["ccd_id"]).tolist() if "ccd_id" in events.columns else []
+    chips = [chip for chip in events.good_times if chip is not None]
+    if not chips:
+        detname = str(header.get("DETNAM", "")).strip()
+        digits = detname.removeprefix("ACIS-")
+        named = sorted({int(digit) for digit in digits}) if detname.startswith("ACIS-") and digits.isdigit() else []
+        chips = there or named  # filters may have left some of those that were on
+        if not chips:
+            raise InputError(f"{file}: says nowhere which chips were on: its good times are of no chip, DETNAM is "
+                             f"{detname!r}, and there is no column ccd_id")
+    if wrong := [chip for chip in chips if chip not in acis.CHIPS]:
+        raise InputError(f"{file}: has good times of chip {wrong[0]}, and ACIS has chips 0 to 9")
+    if without := [int(chip) for chip in there if chip not in chips]:
+        warn(f"{file}: chips {_list(without)} have events and no good times: their exposure is taken to be 0")
+    return chips
+
+
+def _placing(events: Events) -> dict[str, NDArray[np.generic]]:
+    """The columns that tell where chips lie, where all are there and hold anything."""
+    if not set(PLACING) <= set(events.columns) or not len(events):
+        return {}
+    return {name: events[name] for name in (*PLACING, "x", "y")}
+
+
+def _aspect(events: Events, files: Ancillary, placing: Columns,
+            whole: GTI) -> tuple[Aspect, NDArray[np.float64] | None]:
+    """The dither, and the mean pointing in sky pixels where an aspect solution says it."""
+    if files.aspect:
+        time, ra, dec = read_pointings(files.aspect)
+        if not len(time):
+            warn(f"{files.aspect[0]}: the aspect solution has no rows")
+        elif time.max() < whole.start[0] or time.min() > whole.stop[-1]:
+            raise InputError(f"{files.aspect[0]}: the aspect solution is of another time than {events.file}")
+        else:
+            coords = events.coords
+            x, y = coords.sky_to_physical(ra, dec, "icrs")
+            with about(files.aspect[0]):
+                return aspect_of_rows(time, x, y).centred(whole)
+    made = aspect_of_events(placing, whole) if placing else None
+    return made or assumed_aspect(whole, _roll(events)), None
+
+
+def _header_axis(events: Events) -> NDArray[np.float64]:
+    """Where the header has the optical axis, in sky pixels."""
+    for keys in (("RA_PNT", "DEC_PNT"), ("RA_NOM", "DEC_NOM")):
+        if all(isinstance(events.header.get(key), int | float) for key in keys):
+            ra, dec = (float(events.header[key]) for key in keys)
+            return np.array(events.coords.sky_to_physical(ra, dec, "icrs"))
+    warn(f"{events.file}: has neither RA_PNT nor RA_NOM: the optical axis is taken to be at the tangent point")
+    return np.array(events.coords.need_sky().wcs.crpix, np.float64)
+
+
+def _roll(events: Events) -> float:
+    for key in ("ROLL_PNT", "ROLL_NOM"):
+        if isinstance(events.header.get(key), int | float):
+            return float(events.header[key])
+    raise InputError(f"{events.file}: says nowhere how the telescope was rolled (ROLL_PNT), and the events do not "
+                     "tell: where the chips were is unknown")
+
+
+def _sim_z(events: Events, chips: list[int]) -> float:
+    """SIM_Z, mm; where the header has none, that of the array of the aim point's chip."""
+    value = events.header.get("SIM_Z")
+    if isinstance(value, int | float):
+        return float(value)
+    array = "I" if chips[0] <= 3 else "S"
+    warn(f"{events.file}: has no SIM_Z: the chips are placed as for the aim point of ACIS-{array}")
+    return acis.AIM_SIM_Z_MM[array]
+
+
+def _name(file: Path | None) -> str:
+    return "none" if file is None else file.name
+
+
+def _list(chips: list[int]) -> str:
+    return ", ".join(map(str, chips))

@@ -1,0 +1,334 @@
+"""Images, exposure maps, fluxes and PSF sizes of an observation, with the names of CIAO's fluximage."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin import acis
+from chandra_bin.ancillary import Ancillary, find_ancillary
+from chandra_bin.bands import Band, parse_bands
+from chandra_bin.errors import InputError
+from chandra_bin.events import Events, RowFilter, add_to_image, image_header, open_events, read_events, sky_passes
+from chandra_bin.exposure import Float32s, chip_exposures, flux_of, outline_box, sum_exposures
+from chandra_bin.grids import Grid, GridAxis
+from chandra_bin.gti_files import GtiBlock
+from chandra_bin.images import product_header, read_image_file, write_image
+from chandra_bin.inputs import files_of
+from chandra_bin.outputs import Outputs
+from chandra_bin.psf import psf_map
+from chandra_bin.virtual import Block, VirtualFile, named_file, one_of_stack
+from chandra_bin.wcs import ImageCoords, physical_agree
+
+from ._common import history, warn
+from ._observed import PLACING, Observed, check_instrument, observed
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+Units = Literal["area", "time"]
+
+
+@dataclass(frozen=True)
+class FluxImage:
+    """The images of one band."""
+
+    band: Band
+    counts: int
+    """In the image, after the threshold."""
+    cut: int
+    """Counts where the exposure is below the threshold."""
+    exposure: float
+    """The largest: cm² s, or s."""
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class FluxImages:
+    """What `fluximage` made."""
+
+    grid: Grid
+    bands: tuple[FluxImage, ...]
+    sources: dict[str, str]
+    """Where the aspect, the chips' places, and bad pixels come from, as keywords of the products."""
+
+
+@dataclass(frozen=True)
+class ExposureSettings:
+    """How exposure maps are made."""
+
+    units: Units = "area"
+    area_cm2: float | None = None
+    slope: float | None = None
+    threshold: str = "1.5%"
+
+    def __post_init__(self) -> None:
+        if self.units not in ("area", "time"):
+            raise InputError(f"the units are {self.units!r}, and should be area or time")
+        if self.area_cm2 is not None and not (np.isfinite(self.area_cm2) and self.area_cm2 > 0):
+            raise InputError(f"the area is {self.area_cm2:g} cm², and must be above 0")
+        if self.area_cm2 is not None and self.units == "time":
+            raise InputError("units=time has no area: leave --area out")
+        self.least(np.zeros((1, 1), np.float32))
+
+    @property
+    def used_slope(self) -> float:
+        """The vignetting's; exposure times have none."""
+        if self.slope is not None:
+            return self.slope
+        return acis.VIGNETTING_SLOPE if self.units == "area" else 0.0
+
+    def area_of(self, band: Band) -> float:
+        """cm² on axis; 1 for times."""
+        if self.units == "time":
+            return 1.0
+        made = self.area_cm2 or float(acis.effective_area_cm2(1000 * band.effective_kev))
+        if made <= 0:
+            raise InputError(f"the band {band.label} has no area at its effective energy, {band.effective_kev:g} keV")
+        return made
+
+    def least(self, exposure: Float32s) -> float:
+        """The exposure that a pixel must have."""
+        text = self.threshold.strip()
+        try:
+            value = float(text.removesuffix("%"))
+        except ValueError:
+            value = np.nan
+        if not (value >= 0 and (value < 100 or not text.endswith("%"))):
+            raise InputError(f"the threshold is {self.threshold!r}: give a percentage of the largest exposure, 1.5%, "
+                             "or an exposure")
+        return float(exposure.max(initial=0)) * value / 100 if text.endswith("%") else value
+
+    def keywords(self, band: Band) -> dict[str, Any]:
+        """For headers."""
+        made: dict[str, Any] = {"CALIB": "APPROX", "VIGSLOPE": self.used_slope, "ENERGYEF": band.effective_kev}
+        return made if self.units == "time" else {**made, "EFFAREA": self.area_of(band)}
+
+    def note(self) -> str:
+        """How the approximation is made, for HISTORY."""
+        mirror = (f"vignetting 1 - {self.used_slope:g} (theta/10')^2 around the pointing" if self.used_slope
+                  else "no vignetting")
+        area = "" if self.units == "time" else ", one area on axis for all chips (EFFAREA, cm**2)"
+        return f"approximate: {mirror}{area}"
+
+    def parameters(self) -> dict[str, object]:
+        """For HISTORY."""
+        return {"units": self.units, "area": self.area_cm2, "vignetting": self.used_slope,
+                "expmapthresh": self.threshold}
+
+
+def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: float = 1.0,
+              settings: ExposureSettings | None = None, asolfile: str | Path | None = None,
+              badpixfile: str | Path | None = None, maskfile: str | Path | None = None,
+              fovfile: str | Path | None = None, psfecf: float | None = None, xygrid: Path | None = None,
+              threads: int = 1, clobber: bool = False) -> FluxImages:
+    """Writes image, exposure map and flux of each band, and the size of the PSF, all on one grid.
+
+    The files are ``{outroot}_{band}_thresh.img``, ``_thresh.expmap``, ``_flux.img`` and, with ``psfecf``,
+    ``_thresh.psfmap``; an ``outroot`` that ends in ``/`` is a folder.
+
+    Parameters
+    ----------
+    name : event file, with filters or not. Pixels that regions in filters leave out have no exposure.
+    bands : see `parse_bands`.
+    binsize : sky pixels a pixel.
+    asolfile, badpixfile, maskfile, fovfile : None: found beside the event file; ``none``: not used.
+    psfecf : the fraction of a point source within the radii of the PSF map.
+    xygrid : an image whose grid is taken, instead of what the chips saw.
+
+    Exposure maps are approximate, and headers say how (CALIB = 'APPROX'). Raises `InputError` and `OutputError`; no
+    file is written then.
+    """
+    settings = settings or ExposureSettings()
+    wanted = parse_bands(bands)
+    parsed = named_file(one_of_stack(name))
+    if parsed.binning is not None:
+        raise parsed.error(parsed.binning.at, "fluximage makes the images itself: leave this out, and give --binsize")
+    if not (np.isfinite(binsize) and binsize > 0):
+        raise InputError(f"pixels of {binsize:g} are none: give a positive --binsize")
+    root = outroot if outroot.endswith("/") else f"{outroot}_"
+    kinds = ("thresh.img", "thresh.expmap", "flux.img", *(["thresh.psfmap"] if psfecf is not None else []))
+    files = {band.label: [Path(f"{root}{band.label}_{kind}") for kind in kinds] for band in wanted}
+
+    header, rows, columns = _look(parsed)
+    check_instrument(header, parsed.file)
+    for band in wanted:
+        _check_band(parsed, rows, band)
+    beside = _ancillary(parsed.file, header, asolfile, badpixfile, maskfile, fovfile)
+    inputs = [*files_of(str(parsed)), *beside.files, *([xygrid] if xygrid else [])]
+    with Outputs([file for each in files.values() for file in each], inputs=inputs, clobber=clobber) as outputs:
+        events = read_events(parsed, columns)
+        every = _read_all(parsed, columns) if parsed.filters else events
+        if not len(events):
+            raise InputError(f"{parsed}: no event passes the filters: there is nothing to make images of")
+        how = observed(events, beside, every)
+        grid = _grid(how, events, rows, binsize, xygrid)
+        lines = history("fluximage", {"infile": Path(str(parsed)), "bands": bands,
+                                      "binsize": binsize if xygrid is None else None, "xygrid": xygrid,
+                                      "psfecf": psfecf, **settings.parameters()})
+        parts = chip_exposures(how.views, grid, how.axis, slope=settings.used_slope, threads=threads)
+        seconds = _without_removed(sum_exposures(parts, grid), grid, rows)
+        if not seconds.any():
+            raise InputError(f"{parsed}: no pixel of the grid was exposed; look at the filters, and at --xygrid")
+        made = tuple(_write_band(outputs, files[band.label], events, band, grid, seconds, how, settings, psfecf, lines,
+                                 threads)
+                     for band in wanted)
+        return FluxImages(grid, made, how.keywords)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """What is wrong with the file is said once, when its events are read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _look(name: VirtualFile) -> tuple["Header", RowFilter, list[str]]:
+    """The header, the filters, and the columns to read, of which x, y and energy must be there."""
+    with _without_warnings(), open_events(name) as file:
+        columns = [column.name.lower() for column in file.hdu.need("x", "y", "energy")]
+        if not file.hdu.rows:
+            raise InputError(f"{name.file}: holds no events")
+        there = [column for column in PLACING if column in file.hdu.columns]
+        return file.hdu.header, file.filter, [*columns, *there]
+
+
+def _read_all(name: VirtualFile, columns: list[str]) -> Events:
+    """All events of the block, for what tells where chips lie."""
+    blocks = tuple(step for step in name.steps if isinstance(step, Block))
+    with _without_warnings():
+        return read_events(VirtualFile(name.path, blocks, name.text), [each for each in columns if each != "energy"])
+
+
+def _check_band(name: VirtualFile, rows: RowFilter, band: Band) -> None:
+    """Says where filters have taken energies of a band: the exposure map does not know of it."""
+    low, high = rows.limits("energy")
+    if band.high_ev <= low or band.low_ev >= high:
+        raise InputError(f"{name}: the filters leave nothing of the band {band.label}, {band.low_kev:g} - "
+                         f"{band.high_kev:g} keV: they keep {low:g} - {high:g} eV")
+    if low > band.low_ev or high < band.high_ev:
+        warn(f"{name}: the filters keep {low:g} - {high:g} eV, which is less than the band {band.label}: its flux "
+             "lacks the rest")
+
+
+def _ancillary(events: Path, header: "Header", asolfile: str | Path | None, badpixfile: str | Path | None,
+               maskfile: str | Path | None, fovfile: str | Path | None) -> Ancillary:
+    """The files beside the events, with those that the user names, or does not want, in their places."""
+    found = find_ancillary(events, header)
+
+    def chosen(given: str | Path | None, otherwise: Path | None) -> Path | None:
+        if given is None:
+            return otherwise
+        return None if str(given).lower() == "none" else Path(given)
+
+    aspect = found.aspect
+    if asolfile is not None:
+        words = [] if str(asolfile).lower() == "none" else str(asolfile).split(",")
+        aspect = tuple(Path(word.strip()) for word in words)
+    return Ancillary(aspect, chosen(badpixfile, found.bad_pixels), chosen(maskfile, found.mask),
+                     chosen(fovfile, found.field_of_view))
+
+
+def _grid(how: Observed, events: Events, rows: RowFilter, binsize: float, like: Path | None) -> Grid:
+    """The pixels of all images: what the chips saw, as far as filters leave it, or those of another image."""
+    if like is not None:
+        return _grid_of_image(like, events)
+    (x0, x1), (y0, y1) = outline_box(how.views)
+    axes = []
+    for name, low, high in (("x", x0, x1), ("y", y0, y1)):
+        least, most = rows.limits(name)
+        if not max(low, least) < min(high, most):
+            raise InputError(f"{events.file}: the filters leave nothing of what the chips saw")
+        axes.append(GridAxis.around(max(low, least), min(high, most), binsize))
+    return Grid(axes[0], axes[1])
+
+
+def _grid_of_image(file: Path, events: Events) -> Grid:
+    image = read_image_file(file)
+    coords = ImageCoords(image.header)
+    try:
+        scale = coords.need_physical().scale
+        same = physical_agree(events.coords, coords)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    if not same:
+        raise InputError(f"{file}: its tangent point is not that of {events.file}: the grids would not be one; give "
+                         "an image of these events, or merge the events first")
+    if not (scale > 0).all():
+        raise InputError(f"{file}: its physical coordinates run backwards; give an image as CIAO makes them")
+    x, y = coords.lower_left_edge
+    ny, nx = image.data.shape
+    return Grid(GridAxis(x, float(scale[0]), nx), GridAxis(y, float(scale[1]), ny))
+
+
+def _without_removed(seconds: Float32s, grid: Grid, rows: RowFilter) -> Float32s:
+    """No exposure in pixels whose centres filters on the sky leave out."""
+    at = np.flatnonzero(seconds)
+    row, column = np.divmod(at, grid.x.size)
+    x = grid.x.first + (column + 0.5) * grid.x.step
+    y = grid.y.first + (row + 0.5) * grid.y.step
+    seconds.ravel()[at[~sky_passes(rows, x, y)]] = 0
+    return seconds
+
+
+def _write_band(outputs: Outputs, files: list[Path], events: Events, band: Band, grid: Grid, seconds: Float32s,
+                how: Observed, settings: ExposureSettings, psfecf: float | None, lines: list[str],
+                threads: int) -> FluxImage:
+    exposure, used = above_threshold(seconds, band, settings, events.file)
+    image = np.zeros(grid.shape, np.int32)
+    add_to_image(image, grid, events.columns, band, threads=threads)
+    found = int(image.sum(dtype=np.int64))
+    if not found:
+        warn(f"{events.file}: no event is in the band {band.label}, {band.low_kev:g} - {band.high_kev:g} keV")
+    image[~used] = 0
+    left = int(image.sum(dtype=np.int64))
+
+    header = image_header(events.header, grid, band)
+    keywords = {**settings.keywords(band), **how.keywords}
+    notes = [*lines, *(f"  {note}" for note in (settings.note(), *how.notes))]
+
+    with outputs.open(files[0]) as file:
+        write_image(file, image, product_header(header, notes, BUNIT="count", CALIB="APPROX"))
+        for chip, gti in events.good_times.items():
+            GtiBlock(events.header, chip, gti).write(file)
+    write_maps(outputs, files[1], files[2], image, exposure, header, notes, settings, keywords)
+    if psfecf is not None:
+        radii = psf_map(grid, how.axis, ecf=psfecf)
+        radii[~used] = np.nan
+        rule = "  PSF: r90 = 1 + 10 (theta/10')^2 arcsec, other fractions as of a Gaussian"
+        _write_map(outputs, files[3], radii, header, [*notes, rule], keywords, BUNIT="arcsec", HDUNAME="PSFMAP",
+                   CONTENT="PSFMAP", ECF=psfecf)
+    return FluxImage(band, left, found - left, float(exposure.max()), tuple(files))
+
+
+def above_threshold(seconds: Float32s, band: Band, settings: ExposureSettings,
+                    file: Path) -> tuple[Float32s, NDArray[np.bool_]]:
+    """The exposure map of a band, 0 below the threshold, and where it is above. `InputError` where it is nowhere."""
+    exposure = seconds * np.float32(settings.area_of(band))
+    used = (exposure >= settings.least(exposure)) & (exposure > 0)
+    if not used.any():
+        raise InputError(f"{file}: the threshold of {settings.threshold} is above the largest exposure of the band "
+                         f"{band.label}, {exposure.max(initial=0):g}")
+    exposure[~used] = 0
+    return exposure, used
+
+
+def write_maps(outputs: Outputs, expmap: Path, flux: Path, image: NDArray[Any], exposure: Float32s, header: "Header",
+               lines: list[str], settings: ExposureSettings, keywords: dict[str, Any]) -> None:
+    """Writes an exposure map, and image / exposure."""
+    unit, of_flux = ("cm**2 s", "photon/cm**2/s") if settings.units == "area" else ("s", "count/s")
+    _write_map(outputs, expmap, exposure, header, lines, keywords, BUNIT=unit, HDUNAME="EXPMAP", CONTENT="EXPMAP")
+    _write_map(outputs, flux, flux_of(image, exposure), header, lines, keywords, BUNIT=of_flux, HDUNAME="FLUX_IMAGE",
+               CONTENT="IMAGE")
+
+
+def _write_map(outputs: Outputs, path: Path, data: NDArray[Any], header: "Header", lines: Iterable[str],
+               keywords: dict[str, Any], **about: str | float) -> None:
+    with outputs.open(path) as file:
+        write_image(file, data, product_header(header, lines, **about, **keywords))

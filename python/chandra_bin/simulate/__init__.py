@@ -1,0 +1,30 @@
+"""Simulated clusters: count images, and whole observations photon by photon, for trials, tests and benchmarks."""
+
+from ._cluster import cluster_header, cluster_image, cluster_model
+from ._observation import CHIPS_OF as ARRAYS
+from ._observation import DITHER_ARCSEC, LIVE_FRACTION, TIMEDEL_S, Flare, Observation, make_observations
+from ._photons import Photons, blank_sky, flat_exposure, observe, source_counts, source_exposure
+from ._scene import FLUX_BAND_EV, Scene, Spectrum, make_scene
+
+__all__ = [
+    "ARRAYS",
+    "DITHER_ARCSEC",
+    "FLUX_BAND_EV",
+    "LIVE_FRACTION",
+    "TIMEDEL_S",
+    "Flare",
+    "Observation",
+    "Photons",
+    "Scene",
+    "Spectrum",
+    "blank_sky",
+    "cluster_header",
+    "cluster_image",
+    "cluster_model",
+    "flat_exposure",
+    "make_observations",
+    "make_scene",
+    "observe",
+    "source_counts",
+    "source_exposure",
+]

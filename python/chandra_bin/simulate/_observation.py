@@ -1,0 +1,173 @@
+"""One observation: where it points, when it looks, which pixels work, and when the background flares."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin import acis
+from chandra_bin.gti import GTI
+
+Floats = NDArray[np.float64]
+
+TIMEDEL_S = acis.FRAME_S + acis.TRANSFER_S
+LIVE_FRACTION = acis.FRAME_S / TIMEDEL_S
+# Dither: to either side, arcsec, and periods, s, along the detector's axes.
+DITHER_ARCSEC = 8.0
+DITHER_PERIODS_S = (1000.0, 707.0)
+# Events need neighbours: those at the very edge of a chip are none.
+FIRST_PX, LAST_PX = 2, acis.CHIP_PX - 1
+
+CHIPS_OF = {"I": (3, 0, 1, 2), "S": (7, 5, 6, 8)}
+# The first observation of every simulation has this number, which no real one has.
+_FIRST_OBSID = 90001
+_FIRST_START_S = 1.0e8
+_APART_S = 4.0e6
+_ROLLS_DEG = (84.0, 262.0, 171.0, 10.0, 306.0)
+# Where on the aim point's chip the cluster is, give or take, in pixels.
+_TARGET_PX = {"I": (650.0, 650.0), "S": (400.0, 512.0)}
+_TARGET_SPREAD_PX = 120.0
+# One gap that all chips share, and frames that each chip but the first lost.
+_GAP_S, _MOST_LOST_FRAMES = 60.0, 12
+_FLARE_SHORTEST_S = 4000.0
+_BAD_POINTS, _BAD_COLUMNS = 30, 2
+
+
+@dataclass(frozen=True)
+class Flare:
+    """The particle background is ``factor`` times brighter between two times, seconds."""
+
+    start: float
+    stop: float
+    factor: float
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """The settings of one observation. The first chip is the aim point's."""
+
+    obsid: int
+    array: str
+    datamode: str
+    chips: tuple[int, ...]
+    ra_deg: float
+    dec_deg: float
+    roll_deg: float
+    ra_targ_deg: float
+    dec_targ_deg: float
+    sim_z_mm: float
+    tstart_s: float
+    frames: int
+    dither_phases: tuple[float, float]
+    lost: dict[int, NDArray[np.bool_]]
+    """By chip: the frames outside its good times."""
+    flares: tuple[Flare, ...]
+    bad_pixels: dict[int, NDArray[np.bool_]]
+    """By chip, (1024, 1024) as [chipy - 1, chipx - 1]."""
+    bad_rectangles: dict[int, list[tuple[int, int, int, int]]]
+    """The same as first and last chipx, first and last chipy."""
+
+    @property
+    def tstop_s(self) -> float:
+        """The end of the last frame."""
+        return self.tstart_s + self.frames * TIMEDEL_S
+
+    @property
+    def detnam(self) -> str:
+        """As the header has it: ACIS-0123."""
+        return "ACIS-" + "".join(map(str, sorted(self.chips)))
+
+    def frame_times(self, frame: NDArray[np.int64]) -> Floats:
+        """The middle of frames, counted from 0."""
+        times: Floats = np.asarray(self.tstart_s + (frame + 0.5) * TIMEDEL_S, np.float64)
+        return times
+
+    def aspect_offset(self, time_s: NDArray[np.floating[Any]]) -> tuple[Floats, Floats]:
+        """Sky pixels (x, y) from the tangent point to the optical axis: a Lissajous figure along detx and dety."""
+        swing = DITHER_ARCSEC / acis.PIXEL_ARCSEC
+        u, v = (swing * np.sin(2 * math.pi * (time_s - self.tstart_s) / period + phase)
+                for period, phase in zip(DITHER_PERIODS_S, self.dither_phases, strict=True))
+        x, y = acis.to_sky(acis.CENTRE_PX + u, acis.CENTRE_PX + v, self.roll_deg)
+        return x - acis.CENTRE_PX, y - acis.CENTRE_PX
+
+    def good_times(self, chip: int) -> GTI:
+        """The good times of a chip, whole frames."""
+        edges = np.flatnonzero(np.diff(np.concatenate([[True], self.lost[chip], [True]]).astype(np.int8)))
+        start, stop = edges[::2], edges[1::2]
+        return GTI.of(self.tstart_s + start * TIMEDEL_S, self.tstart_s + stop * TIMEDEL_S)
+
+    def flare_times(self) -> GTI:
+        """When the background flares."""
+        return GTI.of([flare.start for flare in self.flares], [flare.stop for flare in self.flares])
+
+    def livetime(self, chip: int) -> float:
+        """Seconds of exposure of a chip's good times."""
+        return self.good_times(chip).total * LIVE_FRACTION
+
+
+def make_observations(seed: int, number: int, exposure_s: float, array: str, datamode: str, ra_deg: float,
+                      dec_deg: float) -> list[Observation]:
+    """Observations of a target, each with a roll, an offset and flares of its own.
+
+    ``datamode`` is FAINT or VFAINT, or "mixed", which takes turns.
+    """
+    return [_make_observation(np.random.default_rng([seed, 2, index]), index, exposure_s, array,
+                              ("VFAINT", "FAINT")[index % 2] if datamode == "mixed" else datamode, ra_deg, dec_deg)
+            for index in range(number)]
+
+
+def _make_observation(draw: np.random.Generator, index: int, exposure_s: float, array: str, datamode: str,
+                      ra_deg: float, dec_deg: float) -> Observation:
+    chips, sim_z = CHIPS_OF[array], acis.AIM_SIM_Z_MM[array]
+    roll = (_ROLLS_DEG[index % len(_ROLLS_DEG)] + draw.uniform(-5, 5)) % 360
+    place = np.array(_TARGET_PX[array]) + draw.uniform(-_TARGET_SPREAD_PX, _TARGET_SPREAD_PX, 2)
+    x, y = acis.to_sky(*acis.to_detector(chips[0], place[0], place[1], sim_z), roll)
+    # The axis is as far from the target as the target from the axis, in the other direction.
+    ra, dec = acis.pointing_at(acis.CENTRE_PX - x, acis.CENTRE_PX - y, ra_deg, dec_deg)
+    frames = max(int(exposure_s / TIMEDEL_S), 1)
+    tstart = _FIRST_START_S + index * _APART_S
+    rectangles = {chip: _bad_rectangles(draw) for chip in chips}
+    lost = _lost_frames(draw, frames, chips)
+    flares = _flares(draw, tstart, frames * TIMEDEL_S)
+    phases = tuple(draw.uniform(0, 2 * math.pi, 2).tolist())
+    return Observation(_FIRST_OBSID + index, array, datamode, chips, float(ra), float(dec), float(roll), ra_deg,
+                       dec_deg, sim_z, tstart, frames, (phases[0], phases[1]), lost, flares,
+                       {chip: _bad_map(rectangles[chip]) for chip in chips}, rectangles)
+
+
+def _lost_frames(draw: np.random.Generator, frames: int, chips: tuple[int, ...]) -> dict[int, NDArray[np.bool_]]:
+    shared = np.zeros(frames, dtype=bool)
+    gap = int(_GAP_S / TIMEDEL_S)
+    if frames > 4 * gap:
+        first = int(draw.integers(frames // 2, frames - 2 * gap))
+        shared[first: first + gap] = True
+    lost = {chip: shared.copy() for chip in chips}
+    for chip in chips[1:]:
+        first, count = int(draw.integers(0, frames)), int(draw.integers(1, _MOST_LOST_FRAMES))
+        if frames > 10 * _MOST_LOST_FRAMES:
+            lost[chip][first: first + count] = True
+    return lost
+
+
+def _flares(draw: np.random.Generator, tstart: float, seconds: float) -> tuple[Flare, ...]:
+    if seconds < _FLARE_SHORTEST_S:
+        return ()
+    length = seconds * draw.uniform(0.08, 0.12)
+    start = tstart + seconds * draw.uniform(0.15, 0.7)
+    return (Flare(start, start + length, float(draw.uniform(8, 14))),)
+
+
+def _bad_rectangles(draw: np.random.Generator) -> list[tuple[int, int, int, int]]:
+    points = draw.integers(FIRST_PX, LAST_PX, (_BAD_POINTS, 2))
+    columns = draw.integers(FIRST_PX, LAST_PX, (_BAD_COLUMNS, 2))
+    return sorted({*((int(x), int(x), int(y), int(y)) for x, y in points),
+                   *((int(x), int(x), int(y), acis.CHIP_PX) for x, y in columns)})
+
+
+def _bad_map(rectangles: list[tuple[int, int, int, int]]) -> NDArray[np.bool_]:
+    bad = np.zeros((acis.CHIP_PX, acis.CHIP_PX), dtype=bool)
+    for x_first, x_last, y_first, y_last in rectangles:
+        bad[y_first - 1: y_last, x_first - 1: x_last] = True
+    return bad

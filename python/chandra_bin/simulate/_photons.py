@@ -1,0 +1,268 @@
+"""Photons and particles, one by one: through mirror and dither onto chips, and onto the sky as the aspect has it."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin import acis
+
+from ._observation import FIRST_PX, LAST_PX, LIVE_FRACTION, TIMEDEL_S, Observation
+from ._scene import FLUX_BAND_EV, Scene
+
+Floats = NDArray[np.float64]
+Wholes = NDArray[np.int64]
+
+# Particles per second and chip in PARTICLE_BAND_EV, front- and back-illuminated.
+PARTICLE_RATES = (0.60, 1.10)
+PARTICLE_BAND_EV = (300.0, 12_000.0)
+# The parts of their spectrum: flat, falling as 1/E, and fluorescent lines (eV, weight).
+_FLAT, _FALLING = 0.55, 0.30
+_LINES = ((1486.7, 0.01), (1740.0, 0.03), (2123.0, 0.04), (7478.0, 0.04), (9713.0, 0.03))
+_FLARE_KT_EV = 2500.0
+_FLARE_BAND_EV = (300.0, 8000.0)
+_RESOLUTION_EV = 50.0
+# A Gaussian that holds 90 % within r has sigma = r / 2.146.
+_SIGMA_OF_R90 = 1 / math.sqrt(2 * math.log(10))
+
+GOOD_GRADES = (0, 2, 3, 4, 6)
+_GRADE_WEIGHTS = (0.66, 0.18, 0.04, 0.04, 0.08)
+BAD_GRADES = (1, 5, 7)
+# Level 1 also has events that level 2 drops: with bad grades, a fraction of the particles; and with status bits set.
+_BAD_GRADE_FRACTION = 0.5
+_STATUS_FRACTION = 0.03
+_STATUS_BITS = (11, 16, 17, 18, 19)  # a streak, and afterglows
+_BAD_PIXEL_BIT = 4
+_BAD_PIXEL_EVENTS = 20
+
+CLUSTER, SOURCE, PARTICLE, FLARE = 0, 1, 2, 3
+
+
+@dataclass(frozen=True, eq=False)
+class Photons:
+    """Events, arrays (n,), in the order of time."""
+
+    frame: Wholes
+    chip: Wholes
+    chipx: Wholes
+    chipy: Wholes
+    detx: Floats
+    dety: Floats
+    x: Floats
+    y: Floats
+    energy_ev: Floats
+    origin: Wholes
+    """What sent it: `CLUSTER`, `SOURCE`, `PARTICLE` or `FLARE`."""
+    grade: Wholes
+    status: Wholes
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __getitem__(self, rows: NDArray[np.bool_] | Wholes) -> "Photons":
+        return Photons(*(getattr(self, each.name)[rows] for each in fields(self)))
+
+    @classmethod
+    def join(cls, parts: "list[Photons]") -> "Photons":
+        """All of them, in the order of time."""
+        whole = cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
+        return whole[np.lexsort((whole.chip, whole.frame))]
+
+    def pass_level_2(self, observation: Observation) -> NDArray[np.bool_]:
+        """Which have good grades, no status bits, and are in the good times of their chips."""
+        good: NDArray[np.bool_] = np.isin(self.grade, GOOD_GRADES) & (self.status == 0)
+        for chip in observation.chips:
+            good[(self.chip == chip) & observation.lost[chip][self.frame]] = False
+        return good
+
+
+def observe(scene: Scene, observation: Observation, seed: int) -> Photons:
+    """The level-1 events of an observation."""
+    draw = np.random.default_rng([seed, 3, observation.obsid])
+    seconds = observation.frames * TIMEDEL_S * LIVE_FRACTION
+    parts = []
+    flux = scene.cluster.sum()
+    count = int(draw.poisson(flux * scene.cluster_spectrum.counts_per_flux() * seconds))
+    parts.append(_from_sky(observation, *scene.draw_cluster(count, draw), scene.cluster_spectrum.draw(count, draw),
+                           CLUSTER, draw))
+    counts = draw.poisson(scene.source_flux * scene.source_spectrum.counts_per_flux() * seconds)
+    parts.append(_from_sky(observation, np.repeat(scene.source_ra_deg, counts), np.repeat(scene.source_dec_deg, counts),
+                           scene.source_spectrum.draw(int(counts.sum()), draw), SOURCE, draw))
+    for chip in observation.chips:
+        rate = PARTICLE_RATES[chip in acis.BACK_ILLUMINATED]
+        count = int(draw.poisson(rate * (1 + _BAD_GRADE_FRACTION) * seconds))
+        frame = draw.integers(0, observation.frames, count)
+        particles = _on_chip(observation, chip, frame, _particle_energies(count, draw), PARTICLE, draw)
+        particles.grade[draw.random(len(particles)) < _BAD_GRADE_FRACTION / (1 + _BAD_GRADE_FRACTION)] = -1
+        parts.append(particles)
+        for flare in observation.flares:
+            count = int(draw.poisson(rate * (flare.factor - 1) * (flare.stop - flare.start) * LIVE_FRACTION))
+            times = draw.uniform(flare.start, flare.stop, count)
+            frame = ((times - observation.tstart_s) / TIMEDEL_S).astype(np.int64)
+            energy = _truncated_exponential(count, _FLARE_KT_EV, _FLARE_BAND_EV, draw)
+            parts.append(_on_chip(observation, chip, frame, energy, FLARE, draw))
+        parts.append(_hot(observation, chip, draw))
+    events = Photons.join(parts)
+    bad = events.grade < 0
+    events.grade[bad] = draw.choice(BAD_GRADES, int(bad.sum()), p=(0.1, 0.2, 0.7))
+    flagged = draw.random(len(events)) < _STATUS_FRACTION * (events.origin == PARTICLE)
+    events.status[flagged] |= 1 << draw.choice(_STATUS_BITS, int(flagged.sum()))
+    return events
+
+
+def blank_sky(observation: Observation, chip: int, times_longer: float, seed: int) -> tuple[Photons, float]:
+    """Particles of one chip at the rate of the observation's, without flares; and their livetime, seconds.
+
+    They lie on the sky as the observation's dither would have put them there: frames are those of the observation.
+    """
+    draw = np.random.default_rng([seed, 4, observation.obsid, chip])
+    livetime = times_longer * observation.livetime(chip)
+    # A status flag takes the same part of them as of the observation's.
+    rate = PARTICLE_RATES[chip in acis.BACK_ILLUMINATED] * (1 - _STATUS_FRACTION)
+    count = int(draw.poisson(rate * livetime))
+    good_frames = np.flatnonzero(~observation.lost[chip])
+    frame = np.sort(draw.choice(good_frames, count))
+    return _on_chip(observation, chip, frame, _particle_energies(count, draw), PARTICLE, draw), livetime
+
+
+def flat_exposure(observation: Observation, x_edges: NDArray[np.floating[Any]],
+                  y_edges: NDArray[np.floating[Any]], photons: int, seed: int) -> tuple[Floats, Floats]:
+    """Seconds of exposure in pixels (ny, nx) of the sky, vignetted, from photons of a flat field thinned one by one.
+
+    The second image is their number in each pixel: its square root is the noise.
+    """
+    draw = np.random.default_rng([seed, 5, observation.obsid])
+    seen = np.zeros((len(y_edges) - 1, len(x_edges) - 1))
+    left = photons
+    while left > 0:
+        count = min(left, 1 << 19)
+        left -= count
+        x = draw.uniform(x_edges[0], x_edges[-1], count)
+        y = draw.uniform(y_edges[0], y_edges[-1], count)
+        frame = draw.integers(0, observation.frames, count)
+        offset = observation.aspect_offset(observation.frame_times(frame))
+        detx, dety = acis.from_sky(x, y, observation.roll_deg, *offset)
+        passed = draw.random(count) < acis.vignetting(acis.off_axis_arcmin(detx, dety))
+        for chip in observation.chips:
+            rows, chipx, chipy = _landed(observation, chip, detx, dety, passed)
+            rows = rows[~(observation.bad_pixels[chip][chipy - 1, chipx - 1] | observation.lost[chip][frame[rows]])]
+            seen += np.histogram2d(y[rows], x[rows], bins=(y_edges, x_edges))[0]
+    expected = photons / seen.size
+    return seen / expected * observation.frames * TIMEDEL_S * LIVE_FRACTION, seen
+
+
+def source_exposure(scene: Scene, observation: Observation) -> tuple[Floats, Floats]:
+    """Of each source: vignetted exposure in seconds, averaged over the dither, and mean angle off axis, arcmin."""
+    frame = np.arange(observation.frames)
+    offset_x, offset_y = observation.aspect_offset(observation.frame_times(frame))
+    exposure, angle = np.zeros(len(scene.source_flux)), np.zeros(len(scene.source_flux))
+    place = acis.pointing_offset(scene.source_ra_deg, scene.source_dec_deg, observation.ra_deg, observation.dec_deg)
+    for number, (x, y) in enumerate(zip(*place, strict=True)):
+        detx, dety = acis.from_sky(x + acis.CENTRE_PX, y + acis.CENTRE_PX, observation.roll_deg, offset_x, offset_y)
+        theta = acis.off_axis_arcmin(detx, dety)
+        angle[number] = theta.mean()
+        for chip in observation.chips:
+            rows, chipx, chipy = _landed(observation, chip, detx, dety, np.ones(len(frame), dtype=bool))
+            rows = rows[~(observation.bad_pixels[chip][chipy - 1, chipx - 1] | observation.lost[chip][rows])]
+            exposure[number] += acis.vignetting(theta[rows]).sum() * TIMEDEL_S * LIVE_FRACTION
+    return exposure, angle
+
+
+def source_counts(scene: Scene, exposure_s: Floats) -> Floats:
+    """Counts expected of each source in `FLUX_BAND_EV`."""
+    counts: Floats = scene.source_flux * scene.source_spectrum.counts_per_flux(FLUX_BAND_EV) * exposure_s
+    return counts
+
+
+def _from_sky(observation: Observation, ra: Floats, dec: Floats, energy: Floats, origin: int,
+              draw: np.random.Generator) -> Photons:
+    """Photons that came through the mirror and fell on a chip."""
+    count = len(ra)
+    frame = draw.integers(0, observation.frames, count)
+    x, y = acis.pointing_offset(ra, dec, observation.ra_deg, observation.dec_deg)
+    offset = observation.aspect_offset(observation.frame_times(frame))
+    detx, dety = acis.from_sky(x + acis.CENTRE_PX, y + acis.CENTRE_PX, observation.roll_deg, *offset)
+    theta = acis.off_axis_arcmin(detx, dety)
+    passed = draw.random(count) < acis.vignetting(theta)
+    blur = acis.psf_radius_arcsec(theta) * _SIGMA_OF_R90 / acis.PIXEL_ARCSEC
+    detx, dety = detx + blur * draw.standard_normal(count), dety + blur * draw.standard_normal(count)
+    parts = []
+    for chip in observation.chips:
+        rows, chipx, chipy = _landed(observation, chip, detx, dety, passed)
+        good = ~observation.bad_pixels[chip][chipy - 1, chipx - 1]
+        rows = rows[good]
+        parts.append(_events(observation, chip, frame[rows], (chipx[good], chipy[good]), (detx[rows], dety[rows]),
+                             energy[rows], origin, draw))
+    return Photons.join(parts)
+
+
+def _landed(observation: Observation, chip: int, detx: Floats, dety: Floats,
+            passed: NDArray[np.bool_]) -> tuple[Wholes, Wholes, Wholes]:
+    """Which of those that passed the mirror fall on a chip's usable rows and columns, and the pixels they hit."""
+    x, y = acis.to_chip(chip, detx, dety, observation.sim_z_mm)
+    low, high = FIRST_PX - 0.5, LAST_PX + 0.5
+    rows = np.flatnonzero(passed & (x > low) & (x < high) & (y > low) & (y < high))
+    return rows, np.rint(x[rows]).astype(np.int64), np.rint(y[rows]).astype(np.int64)
+
+
+def _on_chip(observation: Observation, chip: int, frame: Wholes, energy: Floats, origin: int,
+             draw: np.random.Generator) -> Photons:
+    """Particles anywhere on a chip, but on its bad pixels."""
+    count = len(frame)
+    chipx, chipy = (draw.integers(FIRST_PX, LAST_PX + 1, count) for _ in range(2))
+    good = ~observation.bad_pixels[chip][chipy - 1, chipx - 1]
+    return _at_pixels(observation, chip, frame[good], (chipx[good], chipy[good]), energy[good], origin, draw)
+
+
+def _hot(observation: Observation, chip: int, draw: np.random.Generator) -> Photons:
+    """Events that bad pixels make up, flagged as such."""
+    chipy, chipx = np.nonzero(observation.bad_pixels[chip])
+    usable = (chipx >= FIRST_PX) & (chipx < LAST_PX) & (chipy >= FIRST_PX) & (chipy < LAST_PX)
+    chosen = draw.choice(np.flatnonzero(usable), _BAD_PIXEL_EVENTS)
+    frame = draw.integers(0, observation.frames, _BAD_PIXEL_EVENTS)
+    events = _at_pixels(observation, chip, frame, (chipx[chosen] + 1, chipy[chosen] + 1),
+                        draw.uniform(*_FLARE_BAND_EV, _BAD_PIXEL_EVENTS), PARTICLE, draw)
+    events.status[:] = 1 << _BAD_PIXEL_BIT
+    return events
+
+
+def _at_pixels(observation: Observation, chip: int, frame: Wholes, pixels: tuple[Wholes, Wholes], energy: Floats,
+               origin: int, draw: np.random.Generator) -> Photons:
+    """Events anywhere in these pixels."""
+    chipx, chipy = pixels
+    place = acis.to_detector(chip, chipx + draw.uniform(-0.5, 0.5, len(frame)),
+                             chipy + draw.uniform(-0.5, 0.5, len(frame)), observation.sim_z_mm)
+    return _events(observation, chip, frame, pixels, place, energy, origin, draw)
+
+
+def _events(observation: Observation, chip: int, frame: Wholes, pixels: tuple[Wholes, Wholes],
+            place: tuple[Floats, Floats], energy: Floats, origin: int, draw: np.random.Generator) -> Photons:
+    offset = observation.aspect_offset(observation.frame_times(frame))
+    x, y = acis.to_sky(*place, observation.roll_deg, *offset)
+    count = len(frame)
+    blurred = energy if origin in (PARTICLE, FLARE) else energy + _RESOLUTION_EV * draw.standard_normal(count)
+    grade = draw.choice(GOOD_GRADES, count, p=_GRADE_WEIGHTS)
+    return Photons(frame, np.full(count, chip), *pixels, *place, x, y, blurred, np.full(count, origin), grade,
+                   np.zeros(count, np.int64))
+
+
+def _particle_energies(count: int, draw: np.random.Generator) -> Floats:
+    low, high = PARTICLE_BAND_EV
+    part = draw.random(count)
+    energy = draw.uniform(low, high, count)
+    falling = (part >= _FLAT) & (part < _FLAT + _FALLING)
+    energy[falling] = low * (high / low) ** draw.random(int(falling.sum()))
+    edge = _FLAT + _FALLING
+    for line, weight in _LINES:
+        at = (part >= edge) & (part < edge + weight)
+        energy[at] = line + _RESOLUTION_EV * draw.standard_normal(int(at.sum()))
+        edge += weight
+    return energy
+
+
+def _truncated_exponential(count: int, scale: float, band: tuple[float, float], draw: np.random.Generator) -> Floats:
+    low, high = (math.exp(-edge / scale) for edge in band)
+    energy: Floats = -scale * np.log(low + draw.random(count) * (high - low))
+    return energy

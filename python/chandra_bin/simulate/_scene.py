@@ -1,0 +1,108 @@
+"""What the sky holds: a cluster and point sources, their spectra and fluxes."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin import acis
+
+from ._cluster import cluster_model
+
+Floats = NDArray[np.float64]
+
+# The band of all fluxes, and the one that photons are drawn in: eV.
+FLUX_BAND_EV = (500.0, 7000.0)
+_DRAWN_EV = (300.0, 10_000.0)
+_STEP_EV = 10.0
+
+CLUSTER_RA_DEG, CLUSTER_DEC_DEG = 258.112, -23.375
+# Pixels of the model image: how many a side, and sky pixels in each.
+_MODEL_SIZE, _MODEL_BIN = 768, 2
+_KT_KEV = 5.0
+_PHOTON_INDEX = 1.7
+# Sources: how many, within which distance of the cluster, their counts from the faintest up, and how they are spread:
+# N(>S) ~ S^-slope.
+_SOURCES = 40
+_FIELD_ARCMIN = 9.0
+_FAINTEST_COUNTS, _BRIGHTEST_COUNTS = 12.0, 800.0
+_SLOPE = 0.9
+_FREE_OF_SOURCES_ARCMIN = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Photons per cm² and s in bins of energy, for one photon per cm² and s in `FLUX_BAND_EV`."""
+
+    low_ev: Floats
+    """The lower edges of bins of 10 eV."""
+    photons: Floats
+
+    @classmethod
+    def of(cls, shape: Floats, energy_ev: Floats) -> "Spectrum":
+        """From a shape, any units, at the middles of bins."""
+        inside = (energy_ev > FLUX_BAND_EV[0]) & (energy_ev < FLUX_BAND_EV[1])
+        return cls(energy_ev - _STEP_EV / 2, shape / shape[inside].sum())
+
+    def counts_per_flux(self, band_ev: tuple[float, float] = _DRAWN_EV) -> float:
+        """Counts per second of an on-axis source of unit flux, in a band: an area, cm²."""
+        inside = (self.low_ev >= band_ev[0]) & (self.low_ev < band_ev[1])
+        return float(self._counts()[inside].sum())
+
+    def draw(self, count: int, draw: np.random.Generator) -> Floats:
+        """Energies of detected photons, eV."""
+        sums = np.cumsum(self._counts())
+        bins = np.searchsorted(sums, draw.random(count) * sums[-1], side="right")
+        energy: Floats = self.low_ev[np.minimum(bins, self.low_ev.size - 1)] + _STEP_EV * draw.random(count)
+        return energy
+
+    def _counts(self) -> Floats:
+        counts: Floats = self.photons * acis.effective_area_cm2(self.low_ev + _STEP_EV / 2)
+        return counts
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A cluster, as an image around its centre, and point sources. Fluxes: photon/cm²/s in `FLUX_BAND_EV`."""
+
+    ra_deg: float
+    dec_deg: float
+    cluster: Floats
+    """Flux of each pixel, (ny, nx), of ``bin_px`` sky pixels around the tangent point (ra_deg, dec_deg)."""
+    bin_px: int
+    cluster_spectrum: Spectrum
+    source_ra_deg: Floats
+    source_dec_deg: Floats
+    source_flux: Floats
+    source_spectrum: Spectrum
+
+    def draw_cluster(self, count: int, draw: np.random.Generator) -> tuple[Floats, Floats]:
+        """(RA, Dec) of photons of the cluster."""
+        sums = np.cumsum(self.cluster.ravel())
+        pixels = np.searchsorted(sums, draw.random(count) * sums[-1], side="right")
+        y, x = np.divmod(np.minimum(pixels, sums.size - 1), self.cluster.shape[1])
+        ny, nx = self.cluster.shape
+        return acis.pointing_at((x + draw.random(count) - nx / 2) * self.bin_px,
+                                (y + draw.random(count) - ny / 2) * self.bin_px, self.ra_deg, self.dec_deg)
+
+
+def make_scene(seed: int, counts: float, livetime_s: float) -> Scene:
+    """A cluster that gives ``counts`` in `FLUX_BAND_EV` in ``livetime_s`` on axis, and sources for that livetime."""
+    energy = np.arange(_DRAWN_EV[0], _DRAWN_EV[1], _STEP_EV) + _STEP_EV / 2
+    kev = energy / 1000
+    thermal = Spectrum.of(kev**-1.4 * np.exp(-kev / _KT_KEV) * np.exp(-0.3 * kev**-2.6), energy)
+    power_law = Spectrum.of(kev**-_PHOTON_INDEX * np.exp(-0.3 * kev**-2.6), energy)
+    model = cluster_model((_MODEL_SIZE, _MODEL_SIZE))
+    flux = counts / (thermal.counts_per_flux(FLUX_BAND_EV) * livetime_s)
+    draw = np.random.default_rng([seed, 1])
+    # Uniform over the disc, but for the cluster's core.
+    radius = np.sqrt(draw.uniform(_FREE_OF_SOURCES_ARCMIN**2, _FIELD_ARCMIN**2, _SOURCES)) * 60 / acis.PIXEL_ARCSEC
+    angle = draw.uniform(0, 2 * math.pi, _SOURCES)
+    ra, dec = acis.pointing_at(radius * np.cos(angle), radius * np.sin(angle), CLUSTER_RA_DEG, CLUSTER_DEC_DEG)
+    # The inverse of N(>S), between the two limits.
+    part = draw.uniform((_FAINTEST_COUNTS / _BRIGHTEST_COUNTS) ** _SLOPE, 1, _SOURCES)
+    source_counts = np.sort(_FAINTEST_COUNTS * part ** (-1 / _SLOPE))[::-1]
+    source_flux = source_counts / (power_law.counts_per_flux(FLUX_BAND_EV) * livetime_s)
+    return Scene(CLUSTER_RA_DEG, CLUSTER_DEC_DEG, flux * model / model.sum(), _MODEL_BIN, thermal, ra, dec,
+                 source_flux, power_law)

@@ -1,0 +1,413 @@
+"""The blocks of an observation's files as headers and rows: the structure and keywords of the archive's, simulated."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chandra_bin import acis
+from chandra_bin.channels import channels_of
+from chandra_bin.gti import GTI
+from chandra_bin.subspace import Component, Condition, write_subspace
+
+from ._observation import FIRST_PX, LAST_PX, LIVE_FRACTION, TIMEDEL_S, Observation
+from ._photons import GOOD_GRADES, PARTICLE, Photons
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+Floats = NDArray[np.float64]
+Block = tuple["Header", NDArray[np.void]]
+Cards = dict[str, object]
+
+CREATOR = "chandra-bin simulate"
+_EPOCH = datetime(1998, 1, 1)
+_MJD_EPOCH = 50814.0
+_ASPECT_STEP_S = 0.25625
+_HOUSEKEEPING_STEP_S = 32.8
+_TYPES = {"D": ">f8", "E": ">f4", "I": ">i2", "J": ">i4"}
+_GAIN_EV = 4.4
+_SPLIT_ADU = 13
+_VFAINT_FLAGGED = 0.25
+# What a grade is in the flight system's numbers, one of several; which neighbour has the rest of the charge.
+_FLIGHT_GRADE = np.array([0, 1, 64, 8, 16, 20, 72, 255])
+_SPLIT_TO = np.array([4, 0, 7, 3, 5, 2, 7, 1])
+# Tiled detector coordinates: of the first pixel, and along chipx and chipy, as (tdetx, tdety).
+_TILED = {0: ((3061, 5132), (0, -1), (1, 0)), 1: ((5132, 4107), (0, 1), (-1, 0)), 2: ((3061, 4086), (0, -1), (1, 0)),
+          3: ((5132, 3061), (0, 1), (-1, 0)),
+          **{chip: ((3917 + 1042 * (chip - 7), 1702), (1, 0), (0, 1)) for chip in range(4, 10)}}
+
+
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    form: str
+    values: Any
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+
+
+def date(time_s: float) -> str:
+    """A time of the mission as DATE-OBS has it."""
+    return (_EPOCH + timedelta(seconds=time_s)).isoformat(timespec="seconds")
+
+
+def about(observation: Observation) -> Cards:
+    """Keywords that every file of an observation has."""
+    start, stop = observation.tstart_s, observation.tstop_s
+    return {
+        "ORIGIN": "SIMULATED", "CREATOR": CREATOR, "DATE": date(stop), "DATE-OBS": date(start), "DATE-END": date(stop),
+        "MJD-OBS": _MJD_EPOCH + start / 86400, "TIMESYS": "TT", "MJDREF": _MJD_EPOCH, "TIMEZERO": 0.0, "TIMEUNIT": "s",
+        "TIMEREF": "LOCAL", "TASSIGN": "SATELLITE", "CLOCKAPP": True, "TIERRELA": 1e-9, "TIERABSO": 5e-5,
+        "TIMVERSN": "ASC-FITS-2", "TSTART": start, "TSTOP": stop, "TIMEPIXR": 0.5, "TIMEDEL": TIMEDEL_S,
+        "OBS_MODE": "POINTING", "DATACLAS": "SIMULATED", "RADESYS": "ICRS", "EQUINOX": 2000.0, "MISSION": "AXAF",
+        "TELESCOP": "CHANDRA", "INSTRUME": "ACIS", "DETNAM": observation.detnam, "GRATING": "NONE",
+        "SIM_X": -0.6828225, "SIM_Y": 0.0, "SIM_Z": observation.sim_z_mm, "FOC_LEN": acis.FOCAL_LENGTH_MM,
+        "DEFOCUS": 0.0, "RA_PNT": observation.ra_deg, "DEC_PNT": observation.dec_deg, "ROLL_PNT": observation.roll_deg,
+        "RA_NOM": observation.ra_deg, "DEC_NOM": observation.dec_deg, "ROLL_NOM": observation.roll_deg,
+        "RA_TARG": observation.ra_targ_deg, "DEC_TARG": observation.dec_targ_deg, "READMODE": "TIMED",
+        "DATAMODE": observation.datamode, "CYCLE": "P", "DTYCYCLE": 0, "FLSHTIME": 0.0, "EXPTIME": acis.FRAME_S,
+        "FIRSTROW": 1, "NROWS": acis.CHIP_PX, "TITLE": "A simulated cluster of galaxies", "OBSERVER": "chandra-bin",
+        "OBJECT": "Simulated cluster", "OBS_ID": str(observation.obsid), "OBI_NUM": 0, "SEQ_NUM": "900001",
+        "REVISION": 1, "ASPTYPE": "KALMAN",
+    }
+
+
+def primary(observation: Observation) -> "Header":
+    """The cards of a file's first block."""
+    from astropy.io.fits import Header
+
+    return Header({"HDUNAME": "PRIMARY", **_short(observation)})
+
+
+def event_blocks(observation: Observation, events: Photons, seed: int) -> tuple[list[Block], list[Block]]:
+    """Of level 1 and of level 2: EVENTS, and a table of good times for each chip, which are those of flt1."""
+    columns = _event_columns(observation, events, observation.frame_times(events.frame), seed)
+    header, rows = _table("EVENTS", columns, about(observation))
+    root = file_root(observation)
+    header.update({
+        "HDUCLASS": "OGIP", "HDUCLAS1": "EVENTS", "ASOLFILE": f"pcadf{observation.obsid:05d}_000N001_asol1.fits",
+        "BPIXFILE": f"{root}_bpix1.fits", "FLTFILE": f"{root}_flt1.fits", "MASKFILE": f"{root}_msk1.fits",
+        "MTLFILE": f"{root}_mtl1.fits", "PIX_ADJ": "EDSER", "RAND_SKY": 0.0, "RAND_PI": 1.0, "CHKVFPHA": False,
+        "CTI_CORR": False, "GRADESYS": "ASCA", "CORNERS": 2, "FP_TEMP": 153.5, "DY_AVG": 0.0, "DZ_AVG": 0.0,
+        "DTH_AVG": 0.0, "ACSYS1": "CHIP:AXAF-ACIS-1.0", "ACSYS2": "TDET:ACIS-2.2", "ACSYS3": "DET:ASC-FP-1.1",
+        "ACSYS4": "SKY:ASC-FP-1.1", "CALIB": ("APPROX", "simulated: no gain, CTI or true effective area"),
+        **_exposures(observation)})
+    _sky_keywords(header, observation, columns)
+    levels = []
+    for content, kind, kept in (("EVT1", "ALL", rows), ("EVT2", "ACCEPTED", rows[events.pass_level_2(observation)])):
+        own = header.copy()
+        own.update(CONTENT=content, HDUCLAS2=kind)
+        write_subspace(own, [_component(chip, grades=content == "EVT2") for chip in observation.chips])
+        levels.append([(own, kept), *_good_time_blocks(observation)])
+    return levels[0], levels[1]
+
+
+def blank_sky_blocks(observation: Observation, chip: int, particles: Photons, livetime_s: float,
+                     seed: int) -> list[Block]:
+    """EVENTS and good times of a blank-sky file: particles on the observation's sky, in a time of their own."""
+    ontime = livetime_s / LIVE_FRACTION
+    start = observation.tstart_s
+    draw = np.random.default_rng([seed, 6, observation.obsid, chip])
+    times = start + np.sort(draw.uniform(0, ontime, len(particles)))
+    columns = [column for column in _event_columns(observation, particles, times, None)
+               if column.name not in ("expno", "pha_ro", "tdetx", "tdety")]
+    own = {**about(observation), "TSTART": start, "TSTOP": start + ontime, "DATE-END": date(start + ontime),
+           "OBJECT": "Simulated background", "DETNAM": f"ACIS-{chip}"}
+    header, rows = _table("EVENTS", columns, own)
+    header.update({"CONTENT": "EVT2", "HDUCLASS": "OGIP", "HDUCLAS1": "EVENTS", "HDUCLAS2": "BKGRND",
+                   "ONTIME": ontime, "LIVETIME": livetime_s, "EXPOSURE": livetime_s, f"ONTIME{chip}": ontime,
+                   f"LIVTIME{chip}": livetime_s, f"EXPOSUR{chip}": livetime_s, "DTCOR": LIVE_FRACTION,
+                   "CALIB": ("APPROX", "simulated particles, and no sky")})
+    _sky_keywords(header, observation, columns)
+    write_subspace(header, [_component(chip, grades=True)])
+    return [(header, rows), _good_times(GTI.of(start, start + ontime), chip, own)]
+
+
+def aspect_blocks(observation: Observation) -> list[Block]:
+    """ASPSOL: where the optical axis points, four times a second. Roll is the same throughout."""
+    count = int((observation.tstop_s - observation.tstart_s) / _ASPECT_STEP_S) + 2
+    times = observation.tstart_s + _ASPECT_STEP_S * np.arange(count)
+    ra, dec = acis.pointing_at(*observation.aspect_offset(times), observation.ra_deg, observation.dec_deg)
+    zero = np.zeros(count)
+    header, rows = _table("ASPSOL", [
+        _Column("time", "1D", times, "s"), _Column("ra", "1D", ra, "deg"), _Column("dec", "1D", dec, "deg"),
+        _Column("roll", "1D", zero + observation.roll_deg, "deg"), _Column("dy", "1E", zero, "mm"),
+        _Column("dz", "1E", zero, "mm"), _Column("dtheta", "1E", zero, "deg")], about(observation))
+    header.update({"CONTENT": "ASPSOLOBI", "HDUCLASS": "ASC", "HDUCLAS1": "TEMPORALDATA", "HDUCLAS2": "ASPSOL",
+                   "INSTRUME": "PCAD", "TIMEPIXR": 0.0, "TIMEDEL": _ASPECT_STEP_S, "DTASPSOL": _ASPECT_STEP_S,
+                   "ACSYS1": "ASPSOL=MNC"})
+    return [(header, rows)]
+
+
+def bad_pixel_blocks(observation: Observation) -> list[Block]:
+    """BADPIX of each chip: points and columns."""
+    blocks = []
+    for chip in sorted(observation.chips):
+        shapes = np.array(observation.bad_rectangles[chip])
+        point = (shapes[:, 0] == shapes[:, 1]) & (shapes[:, 2] == shapes[:, 3])
+        count = len(shapes)
+        status = np.where(point, 1 << 12, 1 << 11)
+        header, rows = _table("BADPIX", [
+            _Column("SHAPE", "16A", np.where(point, "point", "rectangle")),
+            _Column("COMPONENT", "1I", np.arange(count) + 1), _Column("CHIPX", "2I", shapes[:, :2], "pixel"),
+            _Column("CHIPY", "2I", shapes[:, 2:], "pixel"), _Column("TIME", "1D", np.zeros(count), "s"),
+            _Column("TIME_STOP", "1D", np.full(count, observation.tstop_s), "s"),
+            _Column("STATUS", "32X", status, "coded")], about(observation), version=chip)
+        header.update({"CONTENT": "BADPIX", "HDUCLASS": "ASC", "HDUCLAS1": "REGION", "HDUCLAS2": "BADPIX",
+                       "MTYPE1": "CHIP", "MFORM1": "CHIPX,CHIPY", "CCD_ID": chip, "STARTROW": 0, "ROWCNT": 1023})
+        blocks.append((header, rows))
+    return blocks
+
+
+def mask_blocks(observation: Observation) -> list[Block]:
+    """MASK of each chip: the rows and columns that give events, and the others (SAMP_CYC 0)."""
+    used, whole = (FIRST_PX, LAST_PX), (1, acis.CHIP_PX)
+    limits = np.array([used, whole, used])
+    blocks = []
+    for chip in sorted(observation.chips):
+        header, rows = _table("MASK", [
+            _Column("SHAPE", "16A", np.array(["rectangle", "rectangle", "!rectangle"])),
+            _Column("COMPONENT", "1I", np.array([1, 2, 2])), _Column("CHIPX", "2I", limits, "pixel"),
+            _Column("CHIPY", "2I", limits, "pixel"), _Column("SAMP_CYC", "1I", np.array([1, 0, 0])),
+            _Column("PHAMIN", "1I", np.full(3, 39), "adu"), _Column("PHAMAX", "1I", np.full(3, 3749), "adu")],
+            about(observation), version=chip)
+        header.update({"CONTENT": "MSK", "HDUCLASS": "ASC", "HDUCLAS1": "REGION", "HDUCLAS2": "MASK",
+                       "MTYPE1": "CHIP", "MFORM1": "CHIPX,CHIPY", "CCD_ID": chip, "FIRSTROW": FIRST_PX,
+                       "LASTROW": LAST_PX})
+        blocks.append((header, rows))
+    return blocks
+
+
+def field_blocks(observation: Observation) -> list[Block]:
+    """FOV: what each chip saw of the sky during its good times, the convex hull of its places."""
+    polygons = [_seen(observation, chip) for chip in sorted(observation.chips)]
+    size = max(map(len, polygons))
+    # Short ones repeat their first vertex, which changes no polygon.
+    padded = np.stack([np.concatenate([each, np.repeat(each[:1], size - len(each), axis=0)]) for each in polygons])
+    count = len(polygons)
+    nothing = np.full((count, 2), np.nan)
+    columns = [
+        _Column("X", f"{size}D", padded[:, :, 0], "pixel"), _Column("Y", f"{size}D", padded[:, :, 1], "pixel"),
+        _Column("SHAPE", "16A", np.full(count, "Polygon")), _Column("R", "2D", nothing, "pixel"),
+        _Column("ROTANG", "2D", nothing, "deg"), _Column("COMPONENT", "1I", np.arange(count) + 1),
+        _Column("CCD_ID", "1I", np.array(sorted(observation.chips)))]
+    header, rows = _table("FOV", columns, {**about(observation), **_exposures(observation)})
+    header.update({"CONTENT": "FOV", "HDUCLASS": "ASC", "HDUCLAS1": "REGION", "HDUCLAS2": "FOV", "MTYPE1": "POS",
+                   "MFORM1": "X,Y", "MTYPE2": "EQPOS", "MFORM2": "RA,DEC"})
+    _sky_keywords(header, observation, columns, names=("X", "Y"))
+    return [(header, rows)]
+
+
+def filter_blocks(observation: Observation) -> list[Block]:
+    """FILTER, without rows, whose subspace names the good times of each chip, and these."""
+    header, rows = _table("FILTER", [_Column("TIME", "1D", np.empty(0), "s"), _Column("CCD_ID", "1I", np.empty(0))],
+                          {**about(observation), **_exposures(observation)})
+    header.update({"CONTENT": "GTI", "HDUCLASS": "ASC", "HDUCLAS1": "FILTER"})
+    write_subspace(header, [_component(chip, grades=False) for chip in observation.chips])
+    return [(header, rows), *_good_time_blocks(observation)]
+
+
+def housekeeping_blocks(observation: Observation) -> list[Block]:
+    """MTL: temperature of the focal plane and place of the table, as steady as a simulation's are."""
+    times = np.arange(observation.tstart_s, observation.tstop_s, _HOUSEKEEPING_STEP_S)
+    header, rows = _table("MTL", [
+        _Column("time", "1D", times, "s"), _Column("fp_temp", "1E", np.full(len(times), 153.5), "K"),
+        _Column("sim_z", "1D", np.full(len(times), observation.sim_z_mm), "mm")], about(observation))
+    header.update({"CONTENT": "MTL", "HDUCLASS": "ASC", "HDUCLAS1": "TEMPORALDATA", "HDUCLAS2": "MTL"})
+    return [(header, rows)]
+
+
+def statistics_blocks(observation: Observation, events: Photons) -> list[Block]:
+    """EXPSTATS: the level-1 events of each frame and chip."""
+    chips = np.array(sorted(observation.chips))
+    frame, place = (axis.ravel() for axis in np.indices((observation.frames, len(chips))))
+    sent = np.zeros((observation.frames, len(chips)), np.int64)
+    np.add.at(sent, (events.frame, np.searchsorted(chips, events.chip)), 1)
+    nothing = np.zeros(len(frame), np.int64)
+    header, rows = _table("EXPSTATS", [
+        _Column("time", "1D", observation.frame_times(frame), "s"), _Column("ccd_id", "1I", chips[place]),
+        _Column("expno", "1J", frame + 1), _Column("evtsent", "1J", sent.ravel()),
+        _Column("dropamp", "1J", nothing), _Column("droppos", "1J", nothing), _Column("dropgrd", "1J", nothing)],
+        about(observation))
+    header.update({"CONTENT": "EXPSTATS", "HDUCLASS": "ASC", "HDUCLAS1": "TEMPORALDATA", "HDUCLAS2": "EXPSTATS"})
+    return [(header, rows)]
+
+
+def good_time_block(observation: Observation, gti: GTI) -> Block:
+    """One table of good times for all chips."""
+    return _good_times(gti, None, about(observation))
+
+
+def file_root(observation: Observation) -> str:
+    """How the names of ACIS's files begin."""
+    return f"acisf{observation.obsid:05d}_000N001"
+
+
+def _short(observation: Observation) -> Cards:
+    keys = ("ORIGIN", "CREATOR", "DATE", "DATE-OBS", "DATE-END", "MJD-OBS", "TIMESYS", "MJDREF", "TIMEZERO", "TIMEUNIT",
+            "CLOCKAPP", "TSTART", "TSTOP", "MISSION", "TELESCOP", "INSTRUME", "OBS_ID", "OBI_NUM", "SEQ_NUM")
+    whole = about(observation)
+    return {key: whole[key] for key in keys}
+
+
+def _event_columns(observation: Observation, events: Photons, times: Floats,
+                   seed: int | None) -> list[_Column]:
+    """Columns of EVENTS in the archive's order; ``seed`` None: without the pulse heights of single pixels."""
+    pi = np.maximum(channels_of(events.energy_ev), 1)
+    pha = np.rint(np.maximum(events.energy_ev, 0) / _GAIN_EV).astype(np.int64)
+    tdetx, tdety = np.empty_like(events.chip), np.empty_like(events.chip)
+    for chip in observation.chips:
+        on = events.chip == chip
+        first, along_x, along_y = _TILED[chip]
+        x, y = events.chipx[on], events.chipy[on]
+        tdetx[on] = first[0] + along_x[0] * x + along_y[0] * y
+        tdety[on] = first[1] + along_x[1] * x + along_y[1] * y
+    columns = [
+        _Column("time", "1D", times, "s", observation.tstart_s, observation.tstop_s),
+        _Column("ccd_id", "1I", events.chip, "", 0, 9),
+        _Column("node_id", "1I", (events.chipx - 1) // 256, "", 0, 3),
+        _Column("expno", "1J", events.frame + 1, "", 0, 2147483647),
+        _Column("chipx", "1I", events.chipx, "pixel", 1, 1024), _Column("chipy", "1I", events.chipy, "pixel", 1, 1024),
+        _Column("tdetx", "1I", tdetx, "pixel", 1, 8192), _Column("tdety", "1I", tdety, "pixel", 1, 8192),
+        *(_Column(name, "1E", values, "pixel", 0.5, 8192.5)
+          for name, values in (("detx", events.detx), ("dety", events.dety), ("x", events.x), ("y", events.y)))]
+    if seed is not None:
+        side = 5 if observation.datamode == "VFAINT" else 3
+        columns.append(_Column("phas", f"{side * side}I", _islands(events, pha, side, [seed, 7, observation.obsid]),
+                               "adu", -4096, 4095))
+    return [*columns, _Column("pha", "1J", pha, "adu", 0, 36855), _Column("pha_ro", "1J", pha, "adu", 0, 36855),
+            _Column("energy", "1E", events.energy_ev, "eV", 0, 1_000_000), _Column("pi", "1J", pi, "chan", 1, 1024),
+            _Column("fltgrade", "1I", _FLIGHT_GRADE[events.grade], "", 0, 255),
+            _Column("grade", "1I", events.grade, "", 0, 7), _Column("status", "32X", events.status)]
+
+
+def _islands(events: Photons, pha: NDArray[np.int64], side: int, seed: list[int]) -> NDArray[np.int16]:
+    """The pixels around each event: three quarters of a split one in the middle, the rest in one neighbour.
+
+    In 5 x 5 islands a quarter of the particles has an outer pixel above the split threshold.
+    """
+    count = len(events)
+    island = np.zeros((count, side * side), np.int16)
+    rest = np.where(events.grade == 0, 0, pha // 4)
+    column, row = _SPLIT_TO[events.grade] % 3 - 1, _SPLIT_TO[events.grade] // 3 - 1
+    middle = side * side // 2
+    every = np.arange(count)
+    island[every, middle] = np.minimum(pha - rest, 4095)
+    other = middle + row * side + column
+    split = rest > 0
+    island[every[split], other[split]] = np.minimum(rest[split], 4095)
+    if side == 5:
+        draw = np.random.default_rng(seed)
+        hit = np.flatnonzero((events.origin >= PARTICLE) & (draw.random(count) < _VFAINT_FLAGGED))
+        island[hit, draw.choice((0, 2, 4, 10, 14, 20, 22, 24), len(hit))] = draw.integers(_SPLIT_ADU + 7, 90, len(hit))
+    return island
+
+
+def _exposures(observation: Observation) -> Cards:
+    aim = observation.chips[0]
+    cards: Cards = {}
+    for suffix, chip in [("", aim), *((str(chip), chip) for chip in observation.chips)]:
+        good = observation.good_times(chip).total
+        live = good * LIVE_FRACTION
+        cards.update({f"ONTIME{suffix}": good, f"LIVTIME{suffix}" if suffix else "LIVETIME": live,
+                      f"EXPOSUR{suffix}" if suffix else "EXPOSURE": live})
+    return {**cards, "DTCOR": LIVE_FRACTION}
+
+
+def _sky_keywords(header: "Header", observation: Observation, columns: Sequence[_Column],
+                  names: tuple[str, str] = ("x", "y")) -> None:
+    """The tangent plane, on columns of sky coordinates; and, for events, what the pairs of columns are."""
+    place = {column.name: n for n, column in enumerate(columns, start=1)}
+    scale = acis.PIXEL_ARCSEC / 3600
+    for name, kind, value, step in ((names[0], "RA---TAN", observation.ra_deg, -scale),
+                                    (names[1], "DEC--TAN", observation.dec_deg, scale)):
+        n = place[name]
+        header.update({f"TCTYP{n}": kind, f"TCRVL{n}": value, f"TCRPX{n}": acis.CENTRE_PX, f"TCDLT{n}": step,
+                       f"TCUNI{n}": "deg"})
+    if names == ("X", "Y"):
+        return
+    pairs = [("chip", "chipx,chipy"), ("tdet", "tdetx,tdety"), ("det", "detx,dety"), ("sky", "x,y")]
+    there = [pair for pair in pairs if pair[1].split(",")[0] in place]
+    for n, (name, form) in enumerate([*there, ("EQPOS", "RA,DEC")], start=1):
+        header[f"MTYPE{n}"], header[f"MFORM{n}"] = name, form
+
+
+def _component(chip: int, *, grades: bool) -> Component:
+    conditions = {"time": Condition("TABLE", "D", "s", f":GTI{chip}"), "ccd_id": Condition(f"{chip}:{chip}", "I")}
+    if grades:
+        conditions["grade"] = Condition(",".join(f"{grade}:{grade}" for grade in GOOD_GRADES), "I")
+    return Component(conditions)
+
+
+def _good_time_blocks(observation: Observation) -> list[Block]:
+    return [_good_times(observation.good_times(chip), chip, about(observation)) for chip in observation.chips]
+
+
+def _good_times(gti: GTI, chip: int | None, cards: Cards) -> Block:
+    header, rows = _table("GTI", [_Column("START", "1D", gti.start, "s"), _Column("STOP", "1D", gti.stop, "s")],
+                          cards, version=chip)
+    header.update(CONTENT="GTI", HDUCLASS="OGIP", HDUCLAS1="GTI", HDUCLAS2="STANDARD")
+    if chip is not None:
+        header["CCD_ID"] = chip
+    return header, rows
+
+
+def _seen(observation: Observation, chip: int) -> Floats:
+    """The convex hull, on the sky, of the corners of a chip's usable part wherever the dither took them."""
+    from scipy.spatial import ConvexHull
+
+    frames = np.flatnonzero(~observation.lost[chip])
+    offset_x, offset_y = observation.aspect_offset(observation.frame_times(frames))
+    low, high = FIRST_PX - 0.5, LAST_PX + 0.5
+    corners = acis.to_detector(chip, [low, high, high, low], [low, low, high, high], observation.sim_z_mm)
+    x, y = acis.to_sky(*corners, observation.roll_deg)
+    swing = np.stack([offset_x, offset_y], axis=1)
+    swing = swing[ConvexHull(swing).vertices] if len(swing) > 2 else swing
+    points = (np.stack([x, y], axis=1)[:, None] + swing).reshape(-1, 2)
+    hull: Floats = points[ConvexHull(points).vertices]
+    return np.concatenate([hull, hull[:1]])
+
+
+def _table(name: str, columns: Sequence[_Column], cards: Cards, *, version: int | None = None) -> Block:
+    """A header with the keywords of columns and these cards, and the rows."""
+    from astropy.io.fits import Header
+
+    header = Header({"TFIELDS": len(columns), "EXTNAME": name})
+    if version is not None:
+        header["EXTVER"] = version
+    header["HDUNAME"] = name if version is None else f"{name}{version}"
+    dtype: list[Any] = []
+    for n, column in enumerate(columns, start=1):
+        header[f"TTYPE{n}"], header[f"TFORM{n}"] = column.name, column.form
+        if column.unit:
+            header[f"TUNIT{n}"] = column.unit
+        if column.low is not None:
+            header[f"TLMIN{n}"], header[f"TLMAX{n}"] = column.low, column.high
+        dtype.append(_field(column))
+        if column.name == "phas":
+            side = int(column.form[:-1]) ** 0.5
+            header[f"TDIM{n}"] = f"({side:.0f},{side:.0f})"
+    header.update(cards)
+    rows = np.zeros(len(columns[0].values), dtype)
+    for column in columns:
+        rows[column.name] = _bits(column.values) if column.form == "32X" else column.values
+    return header, rows
+
+
+def _field(column: _Column) -> tuple[Any, ...]:
+    count, letter = int(column.form[:-1]), column.form[-1]
+    if letter == "A":
+        return column.name, f"S{count}"
+    if letter == "X":
+        return column.name, "u1", (count // 8,)
+    return (column.name, _TYPES[letter]) if count == 1 else (column.name, _TYPES[letter], (count,))
+
+
+def _bits(values: ArrayLike) -> NDArray[np.uint8]:
+    """32 bits, the highest first, as FITS has them."""
+    return np.asarray(values).astype(">u4").view(np.uint8).reshape(-1, 4)
