@@ -90,7 +90,7 @@ class Column:
         if self.letter == "X":
             # Bits fill bytes from the left, and a column of fewer than 32 the word from the right.
             words = np.zeros((len(rows), 4), np.uint8)
-            stored = stored.reshape(len(rows), -1)
+            stored = stored.reshape(len(rows), -(-self.repeat // 8))
             words[:, 4 - stored.shape[1]:] = stored
             return words.view(">u4")[:, 0].astype(np.uint32) >> np.uint32(-self.repeat % 8)
         native = stored.astype(stored.dtype.newbyteorder("="))

@@ -258,8 +258,9 @@ def _short(observation: Observation) -> Cards:
 def _event_columns(observation: Observation, events: Photons, times: Floats,
                    seed: int | None) -> list[_Column]:
     """Columns of EVENTS in the archive's order; ``seed`` None: without the pulse heights of single pixels."""
-    pi = np.maximum(channels_of(events.energy_ev), 1)
-    pha = np.rint(np.maximum(events.energy_ev, 0) / _GAIN_EV).astype(np.int64)
+    energy = np.maximum(events.energy_ev, 0).astype(np.float32)
+    pi = np.maximum(channels_of(energy), 1)
+    pha = np.rint(energy / _GAIN_EV).astype(np.int64)
     tdetx, tdety = np.empty_like(events.chip), np.empty_like(events.chip)
     for chip in observation.chips:
         on = events.chip == chip
@@ -281,7 +282,7 @@ def _event_columns(observation: Observation, events: Photons, times: Floats,
         columns.append(_Column("phas", f"{side * side}I", _islands(events, pha, side, [seed, 7, observation.obsid]),
                                "adu", -4096, 4095))
     return [*columns, _Column("pha", "1J", pha, "adu", 0, 36855), _Column("pha_ro", "1J", pha, "adu", 0, 36855),
-            _Column("energy", "1E", events.energy_ev, "eV", 0, 1_000_000), _Column("pi", "1J", pi, "chan", 1, 1024),
+            _Column("energy", "1E", energy, "eV", 0, 1_000_000), _Column("pi", "1J", pi, "chan", 1, 1024),
             _Column("fltgrade", "1I", _FLIGHT_GRADE[events.grade], "", 0, 255),
             _Column("grade", "1I", events.grade, "", 0, 7), _Column("status", "32X", events.status)]
 
