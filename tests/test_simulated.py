@@ -354,6 +354,15 @@ def test_acis_s_has_its_own_chips(tmp_path):
     assert hard[5] > 1.4 * hard[8]  # back-illuminated chips have more background
 
 
+@pytest.mark.parametrize("array", ["I", "S"])
+def test_the_shortest_observation(tmp_path, array):
+    (done,) = simulate_observations(tmp_path / "s", SimulationSettings(array=array, obsids=1, exposure=10, counts=1,
+                                                                       truth_photons=1000))
+    assert done.exposure_s == pytest.approx(3 * 3.2)
+    assert len(Table.read(tmp_path / "s/truth/90001_flares.ecsv")) == 0
+    read_events(tmp_path / "s/90001/secondary/acisf90001_000N001_evt1.fits.gz", ["time", "status"])
+
+
 @pytest.mark.usefixtures("quick")
 def test_clobber_replaces_a_simulation_and_nothing_else(tmp_path, capsys):
     folder = tmp_path / "sim"
@@ -398,3 +407,21 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         simulate_observations(tmp_path / "sim", SimulationSettings(exposure=300, counts=100, truth_photons=100))
     assert not (tmp_path / "sim").exists()
+
+
+def test_both_observations_see_the_same_sky(model, made):
+    sources = Table.read(made.truth / "sources.ecsv")
+    places = []
+    for done, observation, events in zip(made.done, model.observations, model.events, strict=True):
+        coords = read_events(done.events, ["time"]).coords
+        truth = Table.read(made.truth / f"{done.obsid}_sources.ecsv")
+        # The file's coordinates, through astropy's WCS, not the simulator's own.
+        assert np.allclose(coords.sky_to_physical(sources["ra"], sources["dec"]), (truth["x"], truth["y"]), atol=1e-3)
+        own = events[events.pass_level_2(observation) & (events.origin == SOURCE)]
+        for row in truth[(truth["counts"] > 50) & (truth["theta"] < 6)]:
+            near = np.hypot(own.x - row["x"], own.y - row["y"]) < 3 * row["r90"] / acis.PIXEL_ARCSEC
+            error = row["r90"] / acis.PIXEL_ARCSEC / 2.146 / np.sqrt(near.sum())
+            assert np.hypot(own.x[near].mean() - row["x"], own.y[near].mean() - row["y"]) < 5 * error
+        cluster = events.origin == CLUSTER
+        places.append(coords.physical_to_sky(np.median(events.x[cluster]), np.median(events.y[cluster])))
+    assert np.allclose(places[0], places[1], atol=3 / 3600)

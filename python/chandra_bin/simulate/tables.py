@@ -31,6 +31,8 @@ _HOUSEKEEPING_STEP_S = 32.8
 _TYPES = {"D": ">f8", "E": ">f4", "I": ">i2", "J": ">i4"}
 _GAIN_EV = 4.4
 _SPLIT_ADU = 13
+# Frames whose aspects span an area.
+_MANY = 300
 _VFAINT_FLAGGED = 0.25
 # What a grade is in the flight system's numbers, one of several; which neighbour has the rest of the charge.
 _FLIGHT_GRADE = np.array([0, 1, 64, 8, 16, 20, 72, 255])
@@ -368,7 +370,8 @@ def _seen(observation: Observation, chip: int) -> Floats:
     corners = acis.to_detector(chip, [low, high, high, low], [low, low, high, high], observation.sim_z_mm)
     x, y = acis.to_sky(*corners, observation.roll_deg)
     swing = np.stack([offset_x, offset_y], axis=1)
-    swing = swing[ConvexHull(swing).vertices] if len(swing) > 2 else swing
+    if len(swing) > _MANY:  # fewer may lie on a line
+        swing = swing[ConvexHull(swing).vertices]
     points = (np.stack([x, y], axis=1)[:, None] + swing).reshape(-1, 2)
     hull: Floats = points[ConvexHull(points).vertices]
     return np.concatenate([hull, hull[:1]])
