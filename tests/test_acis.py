@@ -15,7 +15,7 @@ def events_of(shared, file):
 
 @pytest.mark.parametrize(("file", "zero_point_px"), [
     ("data/sgra_28229/repro/acisf28229_repro_evt2.fits.gz", 0.2),
-    ("data/msh1552/msh1552_acis_evt2.fits.gz", 10.1),  # the zero point of its old processing is another
+    ("data/msh1552/msh1552_acis_evt2.fits.gz", 10.1),  # the alignment (dy, dz) in its aspect is not known
 ])
 def test_chips_lie_where_real_events_say(shared, file, zero_point_px):
     events = events_of(shared, file)

@@ -43,6 +43,7 @@ def test_bits_of_any_number(tmp_path_factory, bits):
     tmp = tmp_path_factory.mktemp("bits")
     hdu, rows = _table(fits.Column("bits", f"{len(bits)}X", array=np.array([bits, bits])), tmp)
     np.testing.assert_array_equal(hdu.columns["bits"].values(rows), int("".join("01"[bit] for bit in bits), 2))
+    assert hdu.columns["bits"].values(rows[:0]).shape == (0,)
 
 
 @pytest.mark.parametrize("stored", [np.uint16, np.uint32, np.int8])

@@ -40,11 +40,11 @@ _SIM_OFFSET_MM = (0.75, 236.552)
 # The corners (chipx, chipy) = (0.5, 0.5), (1024.5, 0.5) and (0.5, 1024.5) of each chip: Y and Z in mm, projected along
 # the optical axis onto the focal plane.
 #
-# Fits of detx, dety over chipx, chipy: chips 0 to 3 on events of ObsID 754, moved by (-0.036, -0.236) mm from the zero
-# point of its old processing to that of the CXC's table of corners; 6 and 7 on those of ObsID 28229. The other four
-# follow from these two: a row with a pitch of 25.054 mm. The tilts of chips are in their projected sizes only. Against
-# the events the plane fits are good to 0.1 pixel; beyond the rows that ObsID 28229 read out, to half a pixel; chips 4,
-# 5, 8 and 9 to about 6 pixels.
+# Fits of detx, dety over chipx, chipy: chips 0 to 3 on events of ObsID 754, moved together by (-0.036, -0.236) mm onto
+# the CXC's table of corners, as the alignment (dy, dz) of that observation's aspect would; 6 and 7 on those of ObsID
+# 28229, whose dy and dz are 0. The other four follow from these two: a row with a pitch of 25.054 mm. The tilts of
+# chips are in their projected sizes only. Against the events the fits are good to 0.1 pixel; beyond the rows that
+# ObsID 28229 read out, to half a pixel; chips 4, 5, 8 and 9 to about 6 pixels.
 _ROW_PITCH_MM = (25.0538, 0.0119)
 _S3_MM = ((-6.027, -59.167), (18.536, -59.153), (-6.038, -34.601))
 

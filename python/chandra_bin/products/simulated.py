@@ -50,7 +50,7 @@ class SimulationSettings:
     """Photons for each of the truth's exposure maps."""
 
     def __post_init__(self) -> None:
-        for name, least, most in (("seed", 0, 2**63), ("obsids", 1, 99), ("exposure", 10, 1e7), ("counts", 1, 1e9),
+        for name, least, most in (("seed", 0, 2**63), ("obsids", 1, 99), ("exposure", 10, 1e6), ("counts", 1, 1e8),
                                   ("blank_sky", 0, 1000), ("truth_photons", 1, 1e10)):
             value = getattr(self, name)
             if not (math.isfinite(value) and least <= value <= most):

@@ -154,9 +154,9 @@ def _lost_frames(draw: np.random.Generator, frames: int, chips: tuple[int, ...])
 def _flares(draw: np.random.Generator, tstart: float, seconds: float) -> tuple[Flare, ...]:
     if seconds < _FLARE_SHORTEST_S:
         return ()
-    length = seconds * draw.uniform(0.08, 0.12)
+    length = seconds * draw.uniform(0.05, 0.08)
     start = tstart + seconds * draw.uniform(0.15, 0.7)
-    return (Flare(start, start + length, float(draw.uniform(8, 14))),)
+    return (Flare(start, start + length, float(draw.uniform(2, 2.6))),)
 
 
 def _bad_rectangles(draw: np.random.Generator) -> list[tuple[int, int, int, int]]:

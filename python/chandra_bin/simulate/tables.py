@@ -31,6 +31,8 @@ _HOUSEKEEPING_STEP_S = 32.8
 _TYPES = {"D": ">f8", "E": ">f4", "I": ">i2", "J": ">i4"}
 _GAIN_EV = 4.4
 _SPLIT_ADU = 13
+# Frames whose aspects span an area.
+_MANY = 300
 _VFAINT_FLAGGED = 0.25
 # What a grade is in the flight system's numbers, one of several; which neighbour has the rest of the charge.
 _FLIGHT_GRADE = np.array([0, 1, 64, 8, 16, 20, 72, 255])
@@ -258,8 +260,9 @@ def _short(observation: Observation) -> Cards:
 def _event_columns(observation: Observation, events: Photons, times: Floats,
                    seed: int | None) -> list[_Column]:
     """Columns of EVENTS in the archive's order; ``seed`` None: without the pulse heights of single pixels."""
-    pi = np.maximum(channels_of(events.energy_ev), 1)
-    pha = np.rint(np.maximum(events.energy_ev, 0) / _GAIN_EV).astype(np.int64)
+    energy = np.maximum(events.energy_ev, 0).astype(np.float32)
+    pi = np.maximum(channels_of(energy), 1)
+    pha = np.rint(energy / _GAIN_EV).astype(np.int64)
     tdetx, tdety = np.empty_like(events.chip), np.empty_like(events.chip)
     for chip in observation.chips:
         on = events.chip == chip
@@ -281,7 +284,7 @@ def _event_columns(observation: Observation, events: Photons, times: Floats,
         columns.append(_Column("phas", f"{side * side}I", _islands(events, pha, side, [seed, 7, observation.obsid]),
                                "adu", -4096, 4095))
     return [*columns, _Column("pha", "1J", pha, "adu", 0, 36855), _Column("pha_ro", "1J", pha, "adu", 0, 36855),
-            _Column("energy", "1E", events.energy_ev, "eV", 0, 1_000_000), _Column("pi", "1J", pi, "chan", 1, 1024),
+            _Column("energy", "1E", energy, "eV", 0, 1_000_000), _Column("pi", "1J", pi, "chan", 1, 1024),
             _Column("fltgrade", "1I", _FLIGHT_GRADE[events.grade], "", 0, 255),
             _Column("grade", "1I", events.grade, "", 0, 7), _Column("status", "32X", events.status)]
 
@@ -367,7 +370,8 @@ def _seen(observation: Observation, chip: int) -> Floats:
     corners = acis.to_detector(chip, [low, high, high, low], [low, low, high, high], observation.sim_z_mm)
     x, y = acis.to_sky(*corners, observation.roll_deg)
     swing = np.stack([offset_x, offset_y], axis=1)
-    swing = swing[ConvexHull(swing).vertices] if len(swing) > 2 else swing
+    if len(swing) > _MANY:  # fewer may lie on a line
+        swing = swing[ConvexHull(swing).vertices]
     points = (np.stack([x, y], axis=1)[:, None] + swing).reshape(-1, 2)
     hull: Floats = points[ConvexHull(points).vertices]
     return np.concatenate([hull, hull[:1]])
