@@ -7,6 +7,7 @@ folder, so equal runs give equal bytes.
 
 from .binned import BinnedImage, bin_image
 from .contbin import contbin
+from .detected import Detected, detect
 from .events import Copied, copy
 from .lightcurves import FlareLimits, deflare, write_light_curve
 from .merged import Merged, merge
@@ -27,6 +28,7 @@ from .spectra import ObservationSpectra, write_spectra
 __all__ = [
     "BinnedImage",
     "Copied",
+    "Detected",
     "FlareLimits",
     "Merged",
     "ObservationSpectra",
@@ -38,6 +40,7 @@ __all__ = [
     "convert_files",
     "copy",
     "deflare",
+    "detect",
     "make_region_files",
     "make_scale",
     "merge",
