@@ -1,6 +1,7 @@
 """Detection of sources: noise, completeness, purity, positions, clusters, and time; beside photutils and sep."""
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from .harness import BenchmarkError, Others, Settings, Table, best, in_child, peak_mb, say, seconds, verdict
@@ -30,7 +31,7 @@ def tables(settings: Settings) -> Iterator[Table]:
 
 
 def _noise(fields: int, size: int) -> Iterator[Table]:
-    for sigthresh in (1e-3, 1e-4, 5e-6):
+    for sigthresh in (1e-4, 5e-6):
         table = Table(f"Noise alone: significant pixels per scale over those expected, sigthresh {sigthresh:g}, "
                       f"{fields} fields of {size} x {size}",
                       ["counts/pixel", *(f"s = {scale:g}" for scale in SCALES), "sources per field"])
@@ -119,7 +120,7 @@ def _sources(fields: int, size: int) -> Iterator[Table]:
             continue
         purity.add(method, run["found"], f"{run['purity']:.3f}", run["position"], run["net"], seconds(run["s"]))
         part = Table(f"Completeness: {method}",
-                     ["counts", *(f"{a}' to {b}'" for a, b in zip(OFF_AXIS, OFF_AXIS[1:], strict=False))])
+                     ["counts", *(f"{a}' to {b}'" for a, b in pairwise(OFF_AXIS))])
         for row in run["completeness"]:
             part.add(*row)
         parts.append(part)
@@ -152,9 +153,9 @@ def searched(method: str, fields: int, size: int) -> dict[str, Any]:
                               np.where(has, found[owner, 2], np.nan) / truth["counts"]]))
     counts, theta, has, distance, net = np.concatenate(rows, axis=1)
     completeness = []
-    for low, high in zip(COUNTS, COUNTS[1:], strict=False):
+    for low, high in pairwise(COUNTS):
         cells = [f"{low} to {high}"]
-        for near, far in zip(OFF_AXIS, OFF_AXIS[1:], strict=False):
+        for near, far in pairwise(OFF_AXIS):
             chosen = (counts >= low) & (counts < high) & (theta >= near) & (theta < far)
             cells.append(f"{has[chosen].mean():.2f} ({chosen.sum()})" if chosen.any() else "-")
         completeness.append(cells)
@@ -219,8 +220,8 @@ METHODS: dict[str, Callable[["Floats", "Floats"], "Floats"]] = {
 
 
 def _cluster(fields: int, size: int) -> Table:
-    table = Table(f"A cluster of 1 million counts with cavities and a cold front in {fields} fields of {size} x {size}, 40 "
-                  "point sources of 60 counts, sigthresh auto, PSF map",
+    table = Table(f"A cluster of 1 million counts with cavities and a cold front in {fields} fields of {size} x {size}, "
+                  "40 sources of 60 counts, sigthresh auto, PSF map",
                   ["where", "sources", "found", "other detections", "of them of scales above 4"])
     say("detect: clusters")
     run = in_child(clusters, fields=fields, size=size)

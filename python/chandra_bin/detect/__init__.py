@@ -96,7 +96,7 @@ def detect_sources(counts: ArrayLike, *, exposure: ArrayLike | None = None, psf_
     found: list[AtScale] = []
     keep = [np.ones(grid.counts.shape, bool)]
     for number, scale in enumerate(chosen):
-        at, kept = grid.search(scale, probability, max(cleaning, probability), keep[-1], int(rounds))
+        at, kept = grid.search(scale, probability, cleaning, keep[-1], int(rounds))
         found.append(at)
         keep.append(kept)
         if progress is not None:

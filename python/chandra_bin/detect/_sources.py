@@ -23,6 +23,8 @@ _BESIDE = 6.0  # scales
 _CELL_REACH = 3.0
 # Sigmas of a source that is smaller than its pixels: those of an evenly filled pixel.
 _LEAST_SIGMA = 12**-0.5
+# And of one whose few counts say that it is narrower than the PSF.
+_LEAST_OF_PSF = 0.7
 
 
 @dataclass
@@ -31,12 +33,21 @@ class Candidate:
 
     x: float
     y: float
-    """Array coordinates of the first of them."""
+    """Array coordinates of the first of them, or of that which joined others."""
     strengths: dict[int, float] = field(default_factory=dict)
     """The correlation over its threshold, by the number of the scale."""
     places: dict[int, tuple[int, int]] = field(default_factory=dict)
     """The maximum (y, x) on the grid of the scale."""
     maxima: int = 0
+
+    def take(self, place: Floats, others: "Sequence[Candidate]") -> None:
+        """Takes in other sources, and goes to a new place."""
+        self.x, self.y = place.tolist()
+        for other in others:
+            self.maxima += other.maxima
+            for number, strength in other.strengths.items():
+                if strength > self.strengths.get(number, 0):
+                    self.strengths[number], self.places[number] = strength, other.places[number]
 
     def add(self, number: int, place: tuple[int, int], strength: float) -> None:
         """Takes in a maximum of a scale."""
@@ -83,6 +94,8 @@ def join(grid: Field, found: Sequence[AtScale], kept: Sequence[Flags], psf_sigma
          probability: float) -> list[Candidate]:
     """The maxima of all scales, from the smallest one on, as sources.
 
+    Without a PSF, several sources within a scale whose maximum there is stronger than any of theirs become one.
+
     A maximum belongs to the nearest source of a smaller scale that is within its scale, or nearer than the PSF tells
     apart, or to a stronger one of its scale where the dip between the two may be noise. Others are new, if they are
     significant without the pixels of those of smaller scales (which ``kept``, before the scale, leaves out).
@@ -98,6 +111,15 @@ def join(grid: Field, found: Sequence[AtScale], kept: Sequence[Flags], psf_sigma
             if at.scale < _LEAST_SCALE * sigma:
                 continue
             distance = np.hypot(*(places - here).T)
+            parts = np.flatnonzero(distance[:smaller] <= at.scale).tolist() if psf_sigma is None else []
+            if len(parts) > 1 and strength > max(max(sources[i].strengths.values()) for i in parts):
+                sources[parts[0]].take(here, [sources[i] for i in parts[1:]])
+                sources[parts[0]].add(number, (y, x), strength)
+                places[parts[0]] = here
+                places = np.delete(places, parts[1:], axis=0)
+                sources = [source for i, source in enumerate(sources) if i not in parts[1:]]
+                smaller -= len(parts) - 1
+                continue
             owner = None
             for i in np.argsort(distance, kind="stable").tolist():
                 if distance[i] > max(_BESIDE * at.scale, _CLOSEST * sigma):
@@ -234,7 +256,7 @@ def _measured(grid: Field, at: AtScale, box: tuple[slice, slice], inside: Flags,
     moments = np.array([[(weights * dx * dx).sum(), (weights * dx * dy).sum()],
                         [(weights * dx * dy).sum(), (weights * dy * dy).sum()]])
     squares, axes = np.linalg.eigh(moments)
-    sigmas = np.sqrt(np.maximum(squares, _LEAST_SIGMA**2))
+    sigmas = np.sqrt(np.maximum(squares, max(_LEAST_SIGMA, _LEAST_OF_PSF * psf_sigma) ** 2))
     x_err, y_err = (np.sqrt(max((counts * d**2).sum(), total * _LEAST_SIGMA**2)) / net for d in (dx, dy))
     # The background is that of an annulus of 25 s² pixels, as weighted.
     background_err = background / np.sqrt(max(25 * at.scale**2 * background / len(x), 1))

@@ -1,6 +1,7 @@
 """Correlations that noise alone exceeds with a given probability, from the distribution of Poisson sums."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,7 @@ def estimated_background(scale: float, ratio: int, probability: float) -> Thresh
     return _table(scale, probability, ratio)
 
 
+@lru_cache(256)
 def _table(scale: float, probability: float, ratio: int | None) -> Thresholds:
     weights, times = _octant(hat(scale, reach=scale * (ratio or 1)))
     area = 2 * np.pi * scale**2
