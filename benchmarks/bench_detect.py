@@ -220,7 +220,7 @@ METHODS: dict[str, Callable[["Floats", "Floats"], "Floats"]] = {
 
 
 def _cluster(fields: int, size: int) -> Table:
-    table = Table(f"A cluster of 1 million counts with cavities and a cold front in {fields} fields of {size} x {size}, "
+    table = Table(f"A cluster of 1 million counts with cavities and a cold front in {fields} fields of {size}², "
                   "40 sources of 60 counts, auto, PSF map",
                   ["where", "sources", "found", "other detections", "of them of scales above 4"])
     say("detect: clusters")

@@ -16,7 +16,6 @@ from ._sources import Source, join, measure
 from ._threshold import LEAST_PROBABILITY
 from ._wavelet import Pixels
 
-
 DEFAULT_SCALES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 # The positive part of the hat, 2.8 scales across, must fit into the image.
 _LARGEST_PART = 2.8
