@@ -217,8 +217,10 @@ def test_a_cluster_is_left_out_where_it_is_known():
 def test_a_smooth_cluster_gives_no_point_sources():
     y, x = np.indices((512, 512)) - 256
     model = 3 * (1 + (x**2 + y**2) / 60**2) ** -1.5 + 0.05
-    found = detect_sources(np.random.default_rng(14).poisson(model), psf_sigma_px=np.full((512, 512), 1.0))
-    assert sum(source.scale <= 4 for source in found.sources) <= 4  # noise gives one or two
+    draw, psf = np.random.default_rng(15), np.full((512, 512), 1.0)
+    small = [source for _ in range(3) for source in detect_sources(draw.poisson(model), psf_sigma_px=psf).sources
+             if source.scale <= 4]
+    assert len(small) <= 9  # two a field are noise at auto, as without a cluster
 
 
 def test_threads_change_nothing():

@@ -2,17 +2,19 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._kernels._select_events import Selection
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import ChandraBinWarning
 from chandra_bin.gti import GTI
-from chandra_bin.gti_files import read_gti
-from chandra_bin.images import read_image_file
+from chandra_bin.gti_files import read_gti, zero_time
+from chandra_bin.images import Image, read_image_file
 from chandra_bin.regions import (
     PHYSICAL,
     Region,
@@ -40,6 +42,8 @@ from chandra_bin.wcs import ImageCoords, pixel_map
 
 # An upper end of an energy range that nobody means in eV.
 _KEV_LOOKALIKE = 20.0
+# Zeros of time that are nearer are one.
+_SAME_TIME_S = 1e-3
 # Regions with more text stay out of the subspace: headers swell, and other programs choke on them.
 _LONGEST_REGION = 2000
 _PAIRS = {"sky": ("x", "y"), "pos": ("x", "y"), "det": ("detx", "dety"), "chip": ("chipx", "chipy"),
@@ -49,7 +53,7 @@ Values = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Test:
+class RowTest:
     """One condition on a table's columns."""
 
     columns: tuple[Column, ...]
@@ -58,15 +62,24 @@ class Test:
     term: Term | None = None
     region: Region | None = None
     """In the coordinates of the columns."""
-    gti: GTI | None = None
-    """The times that it lets through."""
+    found: list[int] = field(default_factory=list)
+    """Of a region: the number of rows inside, so far."""
+    gti: Mapping[int | None, GTI] | None = None
+    """The times that it lets through, by chip; None: of every chip."""
+
+    def times_of(self, chip: int | None) -> GTI:
+        """The times that it lets through on a chip (None: on any)."""
+        gti = self.gti or {}
+        if chip is None and None not in gti:
+            return reduce(or_, gti.values(), GTI.of([], []))
+        return gti.get(chip, gti.get(None, GTI.of([], [])))
 
 
 @dataclass(frozen=True)
-class TestGroup:
+class RowTests:
     """Conditions of one bracket, joined by AND; all of them together may be excluded."""
 
-    tests: tuple[Test, ...]
+    tests: tuple[RowTest, ...]
     exclude: bool
 
 
@@ -92,17 +105,15 @@ class RowFilter:
     def __init__(self, name: VirtualFile, hdu: Hdu) -> None:
         self._name = name
         self._hdu = hdu
-        self.groups: list[TestGroup] = []
+        self.groups: list[RowTests] = []
         self._row_numbers: list[RowNumbers] = []
-        if "scale" in name.options:
-            raise InputError(f"{name}: the option scale is not known here")
         for step in name.steps:
             if isinstance(step, Filter):
                 tests = tuple(self._test(term) for term in step.terms)
                 if step.exclude:
-                    self.groups.append(TestGroup(tests, exclude=True))
+                    self.groups.append(RowTests(tests, exclude=True))
                 else:
-                    self.groups += [TestGroup((test,), exclude=False) for test in tests]
+                    self.groups += [RowTests((test,), exclude=False) for test in tests]
             elif isinstance(step, RowNumbers):
                 self._row_numbers.append(step)
 
@@ -131,11 +142,19 @@ class RowFilter:
             selection.ranges(numbers, *_ends(named.ranges), closed=True)
         return selection
 
+    def warn_of_nothing(self) -> None:
+        """Warns, after all rows, of regions to be excluded that none was in: sources may have stayed."""
+        for group in self.groups:
+            for test in group.tests if group.exclude else ():
+                if test.found == [0]:
+                    warnings.warn(f"{self._name.file}: no event is in {test.term}, which is to be excluded",
+                                  ChandraBinWarning, stacklevel=4)
+
     def good_times(self, gti: GTI, chip: int | None) -> GTI | None:
         """What the filters leave of a chip's good times (None: of all chips); None where the chip is filtered out."""
         for group in self.groups:
             chips = [test for test in group.tests if _is_about(test, "ccd_id")]
-            times = [test.gti for test in group.tests if test.gti is not None]
+            times = [test.times_of(chip) for test in group.tests if test.gti is not None]
             on_chip = all(chip is None or _holds(test, chip) for test in chips)
             if not group.exclude:
                 if not on_chip:
@@ -182,17 +201,19 @@ class RowFilter:
                 x, y = (column.name for column in test.columns)
                 name = f"sky({x},{y})" if (x.lower(), y.lower()) == ("x", "y") else f"pos({x},{y})"
                 made = [each.with_condition(name, Condition(text, "D", test.columns[0].unit)) for each in made]
-            elif isinstance(test.term, RangeTerm) and not group.exclude and not test.gti:
+            elif isinstance(test.term, RangeTerm) and not group.exclude and test.gti is None:
                 column = test.columns[0]
                 form = {"I": "I", "J": "J", "E": "E"}.get(column.letter, "D")
                 ends = list(zip(*(end.tolist() for end in _ends_of(test.term)), strict=True))
                 limited = [each.within(column.name, ends, form, column.unit) for each in made]
                 made = [each for each in limited if each is not None]
-            elif isinstance(test.term, RangeTerm) and group.exclude and not test.gti:
+            elif _is_about(test, "ccd_id"):
+                continue  # its chips go as a whole
+            elif isinstance(test.term, RangeTerm) and group.exclude and test.gti is None:
                 unsaid.append(f"exclude {test.columns[0].name}")
         return made, unsaid
 
-    def _test(self, term: Term) -> Test:
+    def _test(self, term: Term) -> RowTest:
         if isinstance(term, RangeTerm):
             return self._ranges(term)
         if isinstance(term, BitsTerm):
@@ -216,7 +237,7 @@ class RowFilter:
                                        f"{column.letter}), and cannot be filtered")
         return column
 
-    def _ranges(self, term: RangeTerm) -> Test:
+    def _ranges(self, term: RangeTerm) -> RowTest:
         column = self._column(term.column, term.at)
         if column.letter == "X":
             bits = term.as_bits()
@@ -226,7 +247,7 @@ class RowFilter:
             return self._bits(bits)
         lows, highs = _ends_of(term)
         if column.name.lower() == "energy":
-            _warn_of_kev(highs, column)
+            _warn_of_unit(highs, column)
         if column.name.lower() == "ccd_id":
             _check_chips(self._name, term, lows, highs, column)
         single = np.array([each.single for each in term.ranges])
@@ -236,25 +257,30 @@ class RowFilter:
             parts = [(lows[~single], highs[~single], False), (lows[single], highs[single], True)]
             parts = [part for part in parts if len(part[0])]
 
+        null = None if column.null is None else np.array([column.null], np.float64)
+
         def add(selection: Selection, values: Values, exclude: bool) -> None:
             numbers = _comparable(values[term.column])
-            if len(parts) == 1:
+            if len(parts) == 1 and null is None:
                 selection.ranges(numbers, parts[0][0], parts[0][1], closed=parts[0][2], exclude=exclude)
-            else:
-                none = Selection(len(numbers))
-                for low, high, closed in parts:
-                    none.ranges(numbers, low, high, closed=closed, exclude=True)
+                return
+            none = Selection(len(numbers))
+            for low, high, closed in parts:
+                none.ranges(numbers, low, high, closed=closed, exclude=True)
+            if null is None:
                 _add_opposite(selection, none, exclude)
-            if column.null is not None and not exclude:  # no value is in no range
-                null = np.array([column.null], np.float64)
-                selection.ranges(numbers, null, null, closed=True, exclude=True)
+                return
+            inside = Selection(len(numbers))  # no value is in no range
+            _add_opposite(inside, none, exclude=False)
+            inside.ranges(numbers, null, null, closed=True, exclude=True)
+            _add_opposite(selection, inside, not exclude)
 
-        gti = None
+        gti: Mapping[int | None, GTI] | None = None
         if column.name.lower() == "time" and not single.any():
-            gti = GTI.of(lows, highs)
-        return Test((column,), add, term, gti=gti)
+            gti = {None: GTI.of(lows, highs)}
+        return RowTest((column,), add, term, gti=gti)
 
-    def _bits(self, term: BitsTerm) -> Test:
+    def _bits(self, term: BitsTerm) -> RowTest:
         column = self._column(term.column, term.at)
         if column.letter != "X":
             raise self._name.error(term.at, f"the column {term.column} holds no bits")
@@ -274,16 +300,28 @@ class RowFilter:
                     none.bits(bits, mask, value, exclude=True)
                 _add_opposite(selection, none, exclude)
 
-        return Test((column,), add, term)
+        return RowTest((column,), add, term)
 
-    def _gti(self, term: GtiTerm) -> Test:
+    def _gti(self, term: GtiTerm) -> RowTest:
         column = self._column("time", term.at)
-        gti = read_gti(term.file).gti
-
-        def add(selection: Selection, values: Values, exclude: bool) -> None:
-            selection.good_times(values["time"].astype(np.float64, copy=False), gti.start, gti.stop, exclude=exclude)
-
-        return Test((column,), add, term, gti=gti)
+        blocks = read_gti(term.file)
+        zero = zero_time(self._hdu.header)
+        for block in blocks.values():
+            other = zero_time(block.header)
+            if zero is not None and other is not None and abs(zero - other) > _SAME_TIME_S:
+                raise self._name.error(term.at, f"the times of {term.file} count from {other - zero:+g} s of where "
+                                                "those of the events do (MJDREF, TIMEZERO)")
+        gti = {chip: block.gti for chip, block in blocks.items()}
+        if None in gti:
+            return RowTest((column,), lambda selection, values, exclude: selection.good_times(
+                _times(values), gti[None].start, gti[None].stop, exclude=exclude), term, gti=gti)
+        chips = self._column("ccd_id", term.at)
+        of_chip = [gti.get(chip, GTI.of([], [])) for chip in range(max(cast(int, chip) for chip in gti) + 1)]
+        offsets = np.cumsum([0, *map(len, of_chip)], dtype=np.int64)
+        start, stop = (np.concatenate([getattr(each, end) for each in of_chip]) for end in ("start", "stop"))
+        return RowTest((column, chips), lambda selection, values, exclude: selection.good_times_by_chip(
+            _times(values), values["ccd_id"].astype(np.int16, copy=False), start, stop, offsets, exclude=exclude),
+            term, gti=gti)
 
     def _pair(self, columns: tuple[str, ...], at: int) -> tuple[Column, Column]:
         names = pair_of(self._hdu, columns[0]) if len(columns) == 1 else columns
@@ -292,20 +330,28 @@ class RowFilter:
                                        f"{', '.join(self._hdu.columns)}{_of_others(self._hdu)}")
         return self._column(names[0], at), self._column(names[1], at)
 
-    def _region(self, term: RegionTerm) -> Test:
+    def _region(self, term: RegionTerm) -> RowTest:
         x, y = self._pair(term.columns, term.at)
         coords = ImageCoords.from_events(self._hdu.header, x.name, y.name)
         region = convert_region(named_region(term.file, term.text, str(self._name)), coords, PHYSICAL)
+        if region.other is not None:
+            warnings.warn(f"{region.source}: CIAO and DS9 may find different events in it: CIAO, as here, takes an "
+                          "excluded shape from the shape before it, DS9 from all; write A*!C, B*!C",
+                          ChandraBinWarning, stacklevel=4)
+            region = replace(region, other=None)
+
+        found = [0]
 
         def add(selection: Selection, values: Values, exclude: bool) -> None:
-            points = coordinates(values, x.name.lower(), y.name.lower())
-            selection.flags(points_in_region(region, *points).view(np.uint8), exclude=exclude)
+            inside = points_in_region(region, *coordinates(values, x.name.lower(), y.name.lower()))
+            found[0] += int(np.count_nonzero(inside))
+            selection.flags(inside.view(np.uint8), exclude=exclude)
 
-        return Test((x, y), add, term, region=region)
+        return RowTest((x, y), add, term, region=region, found=found)
 
-    def _mask(self, term: MaskTerm) -> Test:
+    def _mask(self, term: MaskTerm) -> RowTest:
         x, y = self._pair(term.columns, term.at)
-        image = read_image_file(named_file(term.file).file)
+        image = read_mask(term, self._name)
         to_pixels = pixel_map(ImageCoords.from_events(self._hdu.header, x.name, y.name), ImageCoords(image.header))
         mask = (np.nan_to_num(image.data, nan=0) != 0).astype(np.uint8)
 
@@ -313,7 +359,15 @@ class RowFilter:
             column, row = map(np.ascontiguousarray, to_pixels(*coordinates(values, x.name.lower(), y.name.lower())))
             selection.mask(column, row, mask, -0.5, 1.0, -0.5, 1.0, exclude=exclude)
 
-        return Test((x, y), add, term)
+        return RowTest((x, y), add, term)
+
+
+def read_mask(term: MaskTerm, name: VirtualFile) -> Image:
+    """The image of a mask, of which the block may be named."""
+    mask = named_file(term.file)
+    if any(step != mask.block for step in mask.steps):
+        raise name.error(term.at, f"the mask {mask} has filters of its own: copy it to an image first")
+    return read_image_file(mask.file, mask.block.name if mask.block else None)
 
 
 def _ends(ranges: Iterable[tuple[float | None, float | None]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -344,6 +398,10 @@ def _mask_and_value(bits: Bits, count: int) -> tuple[int, int] | None:
     return mask, int(bits.pattern.replace("x", "0"), 2)
 
 
+def _times(values: Values) -> NDArray[np.float64]:
+    return values["time"].astype(np.float64, copy=False)
+
+
 def _comparable(values: NDArray[Any]) -> NDArray[Any]:
     """Numbers of a type that the kernel compares."""
     return values.astype(np.int64) if values.dtype == np.uint32 else values
@@ -355,17 +413,21 @@ def coordinates(values: Values, x: str, y: str) -> tuple[NDArray[Any], NDArray[A
     return values[x].astype(kind, copy=False), values[y].astype(kind, copy=False)
 
 
-def _is_about(test: Test, column: str) -> bool:
+def _is_about(test: RowTest, column: str) -> bool:
     return isinstance(test.term, RangeTerm) and test.term.column == column
 
 
-def _holds(test: Test, value: float) -> bool:
+def _holds(test: RowTest, value: float) -> bool:
     assert isinstance(test.term, RangeTerm)
     lows, highs = _ends_of(test.term)
     return bool(((lows <= value) & (value <= highs)).any())
 
 
-def _warn_of_kev(highs: NDArray[np.float64], column: Column) -> None:
+def _warn_of_unit(highs: NDArray[np.float64], column: Column) -> None:
+    finite = highs[np.isfinite(highs)]
+    if column.unit.lower() == "kev" and (finite > _KEV_LOOKALIKE).any():
+        warnings.warn(f"an energy range that ends at {finite.max():g} looks like eV: the column {column.name} of this "
+                      "file is in keV", ChandraBinWarning, stacklevel=5)
     if highs.max() < _KEV_LOOKALIKE and column.unit.lower() in ("", "ev"):
         warnings.warn(f"an energy range that ends at {highs.max():g} looks like keV: the column {column.name} is in "
                       "eV; write energy=500:7000 for 0.5 - 7 keV", ChandraBinWarning, stacklevel=5)

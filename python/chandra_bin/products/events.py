@@ -1,19 +1,21 @@
 """Files copied through virtual names: event lists and images filtered, events binned."""
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 
 from chandra_bin.events import EventFile, event_image, open_events, with_columns
+from chandra_bin.headers import add_history
 from chandra_bin.images import product_header, write_image
-from chandra_bin.inputs import files_of, is_table, read_image
+from chandra_bin.inputs import files_of, is_table, plain_name, read_image
 from chandra_bin.outputs import Outputs
 from chandra_bin.tables import Rows, write_empty_primary, write_rows
-from chandra_bin.virtual import VirtualFile, named_file, one_of_stack
+from chandra_bin.virtual import Columns, VirtualFile, named_file, one_of_stack
 
-from ._common import Parameters, history
+from ._common import Parameters, history, warn
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,14 @@ class Copied:
     """Rows that the table had."""
 
 
-def copy(name: str | Path, out: Path, *, threads: int = 1, clobber: bool = False) -> Copied:
+def copy(name: str | Path, out: Path, *, clobber: bool = False) -> Copied:
     """Writes what a virtual name means, as CIAO's dmcopy: filtered events with their good times, or an image.
 
     Events keep all keywords; exposures, good times of each chip and the data subspace are those that the filters
     leave. Raises `InputError` and `OutputError`; no file is written then.
     """
     parsed = named_file(one_of_stack(name))
-    parameters = {"infile": Path(str(parsed))}
+    parameters = {"infile": plain_name(str(parsed))}
     with Outputs([out], inputs=files_of(name), clobber=clobber) as outputs:
         if not is_table(parsed):
             image = read_image(str(parsed))
@@ -46,40 +48,42 @@ def copy(name: str | Path, out: Path, *, threads: int = 1, clobber: bool = False
                 write_image(file, image.data, header)
             return Copied("image", image.data.shape, float(np.nansum(image.data)), None)
         if parsed.binning is not None:
-            return _write_binned(parsed, out, outputs, threads, parameters)
+            return _write_binned(parsed, out, outputs, parameters)
         return _write_rows(parsed, out, outputs, parameters)
 
 
-def _write_binned(name: VirtualFile, out: Path, outputs: Outputs, threads: int, parameters: Parameters) -> Copied:
-    made = event_image(name, threads=threads)
+def _write_binned(name: VirtualFile, out: Path, outputs: Outputs, parameters: Parameters) -> Copied:
+    made = event_image(name)
     with outputs.open(out) as file:
         write_image(file, made.data, product_header(made.header, history("copy", parameters), BUNIT="count"))
         for gti in made.gti_blocks:
             gti.write(file)
+    if not made.data.any():
+        warn(f"{name}: no event is in any pixel")
     kind = "image" if made.data.ndim == 2 else "histogram"
     return Copied(kind, made.data.shape, int(made.data.sum(dtype=np.int64)), None)
 
 
 def _write_rows(name: VirtualFile, out: Path, outputs: Outputs, parameters: Parameters) -> Copied:
-    kept: list[Rows] = []
-    with open_events(name) as events:
+    with open_events(name, also=(Columns,), any_table=True) as events:
         numbers = chosen_columns(name, events)
-        for block in events.blocks():
-            rows = block.rows if block.selection is None else block.rows[block.flags()]
-            kept.append(rows if numbers is None else with_fields(rows, numbers))
+        passing = (block.kept(block.rows) for block in events.blocks())
+        kept = [rows if numbers is None else with_fields(rows, numbers)
+                for rows in chain([np.empty(0, events.hdu.dtype)], passing)]
         heap = events.hdu.heap()
         header = events.header()
         if numbers is not None:
             header = with_columns(header, [number + 1 for number in numbers])
-        for line in history("copy", parameters):
-            header.add_history(line.encode("ascii", "backslashreplace").decode())
+        add_history(header, history("copy", parameters))
         with outputs.open(out) as file:
             write_empty_primary(file, events.primary)
-            write_rows(file, header, kept or [np.empty(0, events.hdu.dtype)], heap)
+            write_rows(file, header, kept, heap)
             for gti in events.gti_blocks():
                 gti.write(file)
         kind = "events" if "EVENTS" in events.hdu.block_names else "rows"
         count = sum(map(len, kept))
+        if events.hdu.rows and not count:
+            warn(f"{name}: none of the {events.hdu.rows} rows passes the filters")
         return Copied(kind, (count,), count, events.hdu.rows)
 
 

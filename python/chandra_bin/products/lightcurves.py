@@ -1,5 +1,6 @@
 """Light curves of events, and good times without flares of light curves."""
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -10,12 +11,14 @@ from chandra_bin.deflare import Deflared, Method, cut_flares
 from chandra_bin.errors import InputError
 from chandra_bin.events import EventFile, livetime_fraction, open_events, sky_area, without_columns
 from chandra_bin.gti_files import GtiBlock, write_gti_file
+from chandra_bin.headers import add_history
 from chandra_bin.inputs import files_of, plain_name
-from chandra_bin.lightcurve import LightCurve, light_curve, read_light_curve
+from chandra_bin.lightcurve import LightCurve, light_curve
+from chandra_bin.lightcurve_files import read_light_curve
 from chandra_bin.outputs import Outputs
 from chandra_bin.plots import light_curve_png
 from chandra_bin.tables import write_empty_primary, write_rows
-from chandra_bin.virtual import BinAxis, VirtualFile, named_file, one_of_stack
+from chandra_bin.virtual import BinAxis, Binning, VirtualFile, named_file, one_of_stack
 
 from ._common import history, warn
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 # Good times of two chips that differ by more than this part are worth a word.
 _SAME_TIMES = 0.01
+# Bins of fewer frames have counts that scatter more than Poisson noise does.
+_FRAMES = 10
 
 
 @dataclass(frozen=True)
@@ -50,13 +55,14 @@ def write_light_curve(name: str | Path, out: Path, *, clobber: bool = False) -> 
     parsed = named_file(one_of_stack(name))
     axis = _time_axis(parsed)
     with Outputs([out], inputs=files_of(name), clobber=clobber) as outputs:
-        with open_events(parsed) as events:
-            parts = [block.values["time"][block.flags()] for block in events.blocks("time")]
+        with open_events(parsed, also=(Binning,)) as events:
+            parts = [block.kept(block.values["time"]) for block in events.blocks("time")]
             times = np.concatenate(parts) if parts else np.empty(0)
             chips = events.gti_blocks()
             header = events.header()
             bins = _bins(events, axis)
             curve = _curve(times, events, chips, axis, bins)
+            _warn_of_oddities(curve, bins[2], events)
             area = sky_area(events.filter)
             primary = events.primary
         with outputs.open(out) as file:
@@ -75,6 +81,8 @@ def deflare(name: str | Path, out: Path, limits: FlareLimits | None = None, *, p
     one that was asked for. Raises `InputError`, beginning with the light curve's name, and `OutputError`.
     """
     limits = limits or FlareLimits()
+    if plot is not None and plot.suffix.lower() != ".png":
+        raise InputError(f"{plot}: the picture is a PNG; give a name that ends in .png")
     parsed = named_file(one_of_stack(name))
     with Outputs([out, *([plot] if plot else [])], inputs=files_of(name), clobber=clobber) as outputs:
         curve = read_light_curve(parsed)
@@ -93,6 +101,15 @@ def deflare(name: str | Path, out: Path, limits: FlareLimits | None = None, *, p
     return curve, flares
 
 
+def _warn_of_oddities(curve: LightCurve, bin_length_s: float, events: EventFile) -> None:
+    frame = events.hdu.header.get("TIMEDEL")
+    if isinstance(frame, int | float) and 0 < bin_length_s < _FRAMES * frame:
+        warn(f"{events.name}: bins of {bin_length_s:g} s hold few frames of {frame:g} s (TIMEDEL), and now one more, "
+             f"now one less: their counts scatter by that; take {math.ceil(_FRAMES * frame)} s or more")
+    if curve.counts is not None and not curve.counts.any():
+        warn(f"{events.name}: no event is in any bin")
+
+
 def _time_axis(name: VirtualFile) -> BinAxis:
     if name.binning is None:
         raise InputError(f"{name}: says nothing of time bins: add [bin time=::259.28], their length in seconds")
@@ -108,7 +125,7 @@ def _curve(times: Any, events: EventFile, chips: list[GtiBlock], axis: BinAxis,
            bins: tuple[float, float, float]) -> LightCurve:
     name = events.name
     start, stop, length = bins
-    if not chips:
+    if not any(len(chip.gti) for chip in chips):
         raise InputError(f"{name}: the filters leave none of the chips that have good times")
     first = chips[0]
     for other in chips[1:]:
@@ -170,8 +187,7 @@ def _write_table(file: BinaryIO, curve: LightCurve, length: float, area: float, 
     table.extend(without_columns(header), unique=True)
     table.update(CONTENT="LIGHTCURVE", HDUCLASS="OGIP", HDUCLAS1="LIGHTCURVE", HDUCLAS2="TOTAL", HDUCLAS3="RATE",
                  TIMEDEL=length, TIMEPIXR=0.5, TOTCTS=int(curve.counts.sum()))
-    for line in lines:
-        table.add_history(line.encode("ascii", "backslashreplace").decode())
+    add_history(table, lines)
     write_rows(file, table, [rows])
 
 
