@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .binning import ContourBins, automask, contour_bin
     from .deflare import Deflared, cut_flares
+    from .detect import Detection, detect_sources
     from .errors import ChandraBinError, ChandraBinWarning, InputError
     from .event_arrays import bin_spectra, event_histogram
     from .gti import GTI
@@ -31,6 +32,7 @@ __all__ = [  # noqa: RUF022 - in the order of sorted()
     "ChandraBinWarning",
     "ContourBins",
     "Deflared",
+    "Detection",
     "GTI",
     "ImageCoords",
     "InputError",
@@ -44,6 +46,7 @@ __all__ = [  # noqa: RUF022 - in the order of sorted()
     "contour_bin",
     "counts_scale",
     "cut_flares",
+    "detect_sources",
     "event_histogram",
     "light_curve",
     "points_in_region",
@@ -66,6 +69,7 @@ _HOME = {
     "ChandraBinWarning": "errors",
     "ContourBins": "binning",
     "Deflared": "deflare",
+    "Detection": "detect",
     "GTI": "gti",
     "ImageCoords": "wcs",
     "InputError": "errors",
@@ -78,6 +82,7 @@ _HOME = {
     "contour_bin": "binning",
     "counts_scale": "smoothing",
     "cut_flares": "deflare",
+    "detect_sources": "detect",
     "event_histogram": "event_arrays",
     "light_curve": "lightcurve",
     "points_in_region": "regions",

@@ -22,6 +22,7 @@ COMMANDS = {
     "smooth": ("_smooth", "Smooth an image adaptively, with a method for each of the original's programs."),
     "copy": ("_copy", "Copy events or an image, filtered and binned as the name says (dmcopy)."),
     "merge": ("_merge", "Put observations on one tangent plane: events and images of all (merge_obs)."),
+    "detect": ("_detect", "Find sources in an image of counts, by wavelets (wavdetect)."),
     "regions": ("_outlines", "Write the exact outline of each bin of a binmap, as polygons for CIAO or DS9."),
     "convert": ("_convert", "Convert region files into other coordinates and formats."),
     "mask": ("_mask", "Make a mask image from region files."),

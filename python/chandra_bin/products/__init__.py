@@ -7,6 +7,7 @@ folder, so equal runs give equal bytes.
 
 from .binned import BinnedImage, bin_image
 from .contbin import contbin
+from .detected import Detected, detect
 from .events import Copied, copy
 from .fluximage import ExposureSettings, FluxImage, FluxImages, fluximage
 from .lightcurves import FlareLimits, deflare, write_light_curve
@@ -29,6 +30,7 @@ from .spectra import ObservationSpectra, write_spectra
 __all__ = [
     "BinnedImage",
     "Copied",
+    "Detected",
     "ExposureSettings",
     "FlareLimits",
     "FluxImage",
@@ -45,6 +47,7 @@ __all__ = [
     "convert_files",
     "copy",
     "deflare",
+    "detect",
     "fluximage",
     "make_region_files",
     "make_scale",

@@ -16,7 +16,7 @@ from ._mask import region_mask
 from ._parse import parse_regions
 from ._points import points_in_region, region_labels
 from ._shapes import PHYSICAL, PIXEL_SYSTEMS, WCS, Component, Format, Region, Semantics, Shape
-from ._table import read_table
+from ._table import put_sky, read_table
 from ._write import BinTexts, region_bytes, region_of
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "from_astropy",
     "parse_regions",
     "points_in_region",
+    "put_sky",
     "read_regions",
     "region_bytes",
     "region_extent",

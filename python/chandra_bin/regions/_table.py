@@ -114,7 +114,9 @@ def write_table(file: BinaryIO, components: tuple[Component, ...], coords: Image
     table.header.update(EXTNAME="REGION", HDUNAME="REGION", HDUCLASS="ASC", HDUCLAS1="REGION", HDUCLAS2="STANDARD",
                         HDUVERS="1.2.0", MTYPE1="pos", MFORM1="X,Y")
     if coords is not None and coords.sky is not None:
-        _put_sky(table.header, coords)
+        put_sky(table.header, coords)
+        if "TCTYP1" in table.header:
+            table.header.update(MTYPE2="EQPOS", MFORM2="RA,DEC")
     fits.HDUList([fits.PrimaryHDU(), table]).writeto(file)
 
 
@@ -125,19 +127,19 @@ def _padded(values: list[Floats], width: int) -> Floats:
     return padded
 
 
-def _put_sky(header: "Header", coords: ImageCoords) -> None:
-    """The sky of physical coordinates, as keywords of the columns X and Y (1 and 2)."""
+def put_sky(header: "Header", coords: ImageCoords, columns: tuple[int, int] = (1, 2)) -> None:
+    """The sky of physical coordinates, as keywords of a table's columns X and Y; nothing for what they cannot say."""
     sky = coords.sky
     if (sky is None or coords.physical is None or coords.physical.turned
             or not np.allclose(sky.wcs.get_pc(), np.eye(2))):
         return
-    header.update(MTYPE2="EQPOS", MFORM2="RA,DEC", RADESYS=sky.wcs.radesys or "ICRS")
+    header["RADESYS"] = sky.wcs.radesys or "ICRS"
     scale = coords.physical.scale
     reference = coords.image_to_physical(*(sky.wcs.crpix - 1))
     step = sky.wcs.get_cdelt() / scale
-    for axis in (0, 1):
-        header[f"TCTYP{axis + 1}"] = sky.wcs.ctype[axis]
-        header[f"TCRVL{axis + 1}"] = sky.wcs.crval[axis]
-        header[f"TCRPX{axis + 1}"] = float(reference[axis])
-        header[f"TCDLT{axis + 1}"] = float(step[axis])
-        header[f"TCUNI{axis + 1}"] = "deg"
+    for axis, n in enumerate(columns):
+        header[f"TCTYP{n}"] = sky.wcs.ctype[axis]
+        header[f"TCRVL{n}"] = sky.wcs.crval[axis]
+        header[f"TCRPX{n}"] = float(reference[axis])
+        header[f"TCDLT{n}"] = float(step[axis])
+        header[f"TCUNI{n}"] = "deg"

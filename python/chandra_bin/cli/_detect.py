@@ -1,0 +1,97 @@
+"""``chandra-bin detect``: sources in an image."""
+
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from ._command import (
+    Command,
+    clobber_option,
+    file_argument,
+    file_option,
+    one_output,
+    output_argument,
+    output_option,
+    quiet_option,
+    threads_option,
+    told,
+    usable_cores,
+)
+
+
+class Scales(click.ParamType):  # type: ignore[type-arg]
+    """Numbers with blanks or commas between them."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(word) for word in str(value).replace(",", " ").split())
+        except ValueError:
+            self.fail(f"{value!r} are no numbers: give \"1 2 4 8\", say", param, ctx)
+
+
+class Probability(click.ParamType):  # type: ignore[type-arg]
+    """A number, or ``auto``."""
+
+    name = "probability"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | Literal["auto"]:
+        if value == "auto":
+            return "auto"
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor auto", param, ctx)
+
+
+@click.command(cls=Command, name="detect")
+@file_argument("image")
+@output_argument
+@output_option("Table of the sources (FITS), a region file of CIAO too.")
+@file_option("--expmap", help="Exposure map.")
+@file_option("--psfmap", help="Map of the radius of a point source, in arcsec or pixels (BUNIT).")
+@click.option("--psfecf", type=float, metavar="F",
+              help="Fraction of the photons within that radius.  [default: its keyword ECF, or 0.9]")
+@click.option("--scales", type=Scales(), metavar="\"S ...\"", help="Sizes of the wavelets, pixels.  "
+              "[default: 1 2 4 8 16 32, those that fit]")
+@click.option("--sigthresh", type=Probability(), default="auto", show_default=True, metavar="P",
+              help="Probability that noise makes a pixel significant; auto: one in all exposed pixels.")
+@click.option("--ellsigma", type=float, default=3, show_default=True, metavar="N",
+              help="Size of the ellipses, in sigmas.")
+@click.option("--bkgsigthresh", type=float, default=1e-4, show_default=True, metavar="P",
+              help="The same for pixels that are kept out of the background.")
+@click.option("--expthresh", type=float, default=0.1, show_default=True, metavar="F",
+              help="Leave out pixels below this part of the largest exposure.")
+@click.option("--maxiter", type=click.IntRange(min=0), default=3, show_default=True, metavar="N",
+              help="How often the background is cleaned at most.")
+@click.option("--cluster", type=click.Path(path_type=Path), metavar="FILE",
+              help="Region file: leave out the sources inside.")
+@click.option("--regions", type=click.Path(path_type=Path), metavar="FILE", help="Write the ellipses as a region file.")
+@click.option("--scellfile", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write an image of the source cells: the number of the source.")
+@click.option("--defnbkgfile", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write an image of the background, per exposure.")
+@click.option("--imagefile", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write an image of the sources without noise.")
+@threads_option
+@quiet_option
+@clobber_option
+def command(image: Path, outfile: Path | None, out: Path | None, threads: int | None, quiet: bool,
+            **options: Any) -> None:
+    """Find sources in IMAGE, counts on pixels, by correlating it with wavelets."""
+    chosen = one_output(outfile, out)
+    start = time.perf_counter()
+    from chandra_bin.products import detect
+
+    with told(quiet, "detecting") as progress:
+        made = detect(image, chosen, threads=threads or usable_cores(), progress=progress, **options)
+    if not quiet:
+        found = made.detection
+        left_out = f", {found.dropped} in the cluster left out" if found.dropped else ""
+        click.echo(f"{len(found.sources)} sources{left_out}, sigthresh {found.sigthresh:.3g}, in "
+                   f"{time.perf_counter() - start:.1f} s; {', '.join(map(str, made.files))}")

@@ -1,0 +1,120 @@
+"""Correlations that noise alone exceeds with a given probability, from the distribution of Poisson sums."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._wavelet import Floats, annulus, hat
+
+# The smallest probability that double precision leaves of a transformed distribution.
+LEAST_PROBABILITY = 1e-10
+# Places of the lattice that distributions are computed on.
+_LATTICE = 1 << 14
+# Points of a table for each factor of ten in the background, and its limits in counts over the area of a kernel.
+_PER_DECADE = 14
+_FEWEST, _MOST = 1e-4, 1e4
+# Annuli wider than this many scales are as good as a background that is known.
+WIDEST_RATIO = 8
+# An annulus is wide enough where it expects this many counts, as weighted: its mean is then known to a tenth.
+ENOUGH_COUNTS = 100.0
+# Where the positive part of a kernel expects fewer counts than this, thresholds are steps, and are rounded up.
+_FEW_COUNTS = 5.0
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The threshold of a correlation as a function of the background, in counts per pixel."""
+
+    background: Floats
+    correlation: Floats
+    steps_below: float
+
+    def __call__(self, background: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Thresholds at backgrounds; above the table they grow with the square root, as Gaussian noise does."""
+        low, high = float(self.background[0]), float(self.background[-1])
+        steps = self.correlation.astype(np.float32)
+        inside = np.clip(background, low, high)
+        at = np.log(inside / low) * float((len(self.background) - 1) / np.log(high / low))
+        lower = np.minimum(at.astype(np.intp), len(self.background) - 2)
+        part = np.where(inside < self.steps_below, at > lower, at - lower)
+        found = steps[lower] + part.astype(np.float32) * (steps[lower + 1] - steps[lower])
+        thresholds: NDArray[np.float32] = found * np.sqrt(np.maximum(background / high, 1))
+        return thresholds
+
+
+def known_background(scale: float, probability: float) -> Thresholds:
+    """Thresholds of `hat` where the background is known."""
+    return _table(scale, probability, None)
+
+
+def estimated_background(scale: float, ratio: int, probability: float) -> Thresholds:
+    """Thresholds of `hat` where the background is estimated from the same counts, in the annulus of ``ratio`` scales.
+
+    With t(b) the threshold, noise exceeds it where C > t(b'), b' being the estimate. To first order that is
+    C - t'(b) (b' - b) > t(b), and the left side is again a sum over counts with fixed weights, whose distribution is
+    known: t is where its tail is as asked for. t' follows from t, which two rounds make consistent. (Where the annulus
+    would expect too few counts, and is not used, the table has the thresholds of a known background.)
+    """
+    return _table(scale, probability, ratio)
+
+
+@lru_cache(256)
+def _table(scale: float, probability: float, ratio: int | None) -> Thresholds:
+    weights, times = _octant(hat(scale, reach=scale * (ratio or 1)))
+    area = 2 * np.pi * scale**2
+    decades = np.log10(_MOST / _FEWEST)
+    background = np.geomspace(_FEWEST, _MOST, round(decades * _PER_DECADE) + 1) / area
+    found = np.array([tail_value(weights, times, b, probability) for b in background])
+    if ratio is not None:
+        outer, _ = _octant(annulus(scale * ratio))
+        outer = outer / (outer * times).sum()
+        effective = 1 / (outer**2 * times).sum()  # pixels of the annulus, as weighted
+        known, used = found.copy(), background * effective >= ENOUGH_COUNTS / 3
+        for _ in range(2):
+            slope = _slope(background, found)
+            found = np.where(used, [tail_value(weights - d * outer, times, b, probability)
+                                    for b, d in zip(background, slope * used, strict=True)], known)
+    return Thresholds(background, np.maximum.accumulate(found), _FEW_COUNTS / area)
+
+
+def _slope(background: Floats, found: Floats) -> Floats:
+    """The derivative, over a third of a decade, so that steps are smoothed."""
+    slope: Floats = np.gradient(found, np.log(background)) / background
+    width = _PER_DECADE // 3
+    padded = np.pad(slope * background, width, mode="edge")
+    smooth: Floats = np.convolve(padded, np.full(2 * width + 1, 1 / (2 * width + 1)), mode="valid") / background
+    return smooth
+
+
+def _octant(kernel: Floats) -> tuple[Floats, Floats]:
+    """The different values of a kernel with eight symmetries, and how often each is there."""
+    reach = len(kernel) // 2
+    y, x = np.nonzero(np.tri(reach + 1))
+    times = np.where(y == 0, 1, np.where((x == 0) | (x == y), 4, 8)).astype(float)
+    return kernel[reach + y, reach + x], times
+
+
+def tail_value(weights: Floats, times: Floats, background: float, probability: float) -> float:
+    """The least t with P(S - E[S] > t) <= ``probability``, for S = sum of weight x count over pixels of Poisson noise.
+
+    Pixels of each weight are there ``times`` times. S takes values on a lattice (each weight is shared between its two
+    neighbours there, which keeps the mean), and its distribution is the Fourier transform of
+    exp(background x sum(exp(i k w) - 1)): exact but for the lattice.
+    """
+    spread = np.sqrt(background * (times * weights**2).sum())
+    half = 10 * spread + 12 * np.abs(weights).max()
+    step = 2 * half / _LATTICE
+    place = weights / step
+    left = np.floor(place).astype(np.intp)
+    part = place - left
+    jumps = (np.bincount(left % _LATTICE, times * (1 - part), _LATTICE)
+             + np.bincount((left + 1) % _LATTICE, times * part, _LATTICE))
+    transform = np.fft.rfft(jumps)
+    density = np.fft.irfft(np.exp(background * (transform - times.sum())), _LATTICE)
+    mean = background * (times * place).sum()
+    first = int(np.floor(mean)) - _LATTICE // 2
+    tail = np.cumsum(np.roll(density, -first)[::-1])[::-1]  # P(S >= each place)
+    above = first + int(np.count_nonzero(tail > probability))  # the first place that is rare enough
+    return float((above - mean) * step)

@@ -1,0 +1,246 @@
+"""Sources found in images: the table, the region file, and the images that belong to them."""
+
+import glob
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.detect import Detection, Source, bytes_needed, detect_sources
+from chandra_bin.errors import InputError
+from chandra_bin.images import Image, product_header, size_text, write_image
+from chandra_bin.inputs import files_of, read_image, read_like
+from chandra_bin.outputs import Outputs
+from chandra_bin.regions import Region, Shape, convert_region, put_sky, read_regions, region_bytes, region_mask
+from chandra_bin.tables import write_empty_primary, write_rows
+from chandra_bin.wcs import ImageCoords
+
+from ._common import about, history, warn
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+# The enclosed fraction that the radii of a PSF map without a keyword ECF are for.
+_USUAL_ECF = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class Detected:
+    """What was found, and which files hold it."""
+
+    detection: Detection
+    files: list[Path]
+
+
+def detect(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path | None = None,
+           psfecf: float | None = None, regions: Path | None = None, scellfile: Path | None = None,
+           defnbkgfile: Path | None = None, imagefile: Path | None = None, cluster: Path | None = None,
+           scales: Sequence[float] | None = None, sigthresh: float | Literal["auto"] = "auto", ellsigma: float = 3.0,
+           bkgsigthresh: float = 1e-4, expthresh: float = 0.1, maxiter: int = 3, threads: int = 1,
+           clobber: bool = False, progress: Callable[[float], None] | None = None) -> Detected:
+    """Writes the sources of an image of counts, as CIAO's ``wavdetect`` does, found by `detect_sources`.
+
+    Parameters
+    ----------
+    out : table of the sources (FITS, block SRCLIST), which is a region file of CIAO too.
+    expmap, psfmap : on the grid of the image. The radii of the PSF map hold ``psfecf`` of the photons of a point source
+        (None: what its keyword ECF says, or else 0.9), in the unit of its BUNIT: arcsec, or pixels.
+    regions : ellipses of ``ellsigma`` sigmas, in CIAO's physical coordinates. Not written where there is no source, as
+        no tool reads a region file without a shape.
+    scellfile, defnbkgfile, imagefile : images of the cells (the number of the source), the background, the sources.
+    cluster : region whose sources are left out.
+
+    Raises `InputError` and `OutputError`; no file is written then.
+    """
+    if not (np.isfinite(ellsigma) and ellsigma > 0):
+        raise InputError(f"ellsigma is {ellsigma:g}: it must be positive")
+    parameters = {
+        "infile": image, "expmap": expmap, "psfmap": psfmap, "psfecf": psfecf, "cluster": cluster,
+        "scales": None if scales is None else " ".join(f"{scale:g}" for scale in scales), "sigthresh": sigthresh,
+        "ellsigma": ellsigma, "bkgsigthresh": bkgsigthresh, "expthresh": expthresh, "maxiter": maxiter}
+    wanted = [path for path in (out, regions, scellfile, defnbkgfile, imagefile) if path is not None]
+    series = [] if regions is None else [regions.parent / glob.escape(regions.name)]
+    with Outputs(wanted, series=series, inputs=files_of(image, expmap, psfmap, cluster), clobber=clobber) as outputs:
+        counts = read_image(image)
+        _check_memory(counts, 6 if scales is None else len(scales))
+        exposure = None if expmap is None else read_like(expmap, counts, "exposure map")
+        with about(counts.path):
+            found = detect_sources(
+                counts.data, exposure=None if exposure is None else exposure.data,
+                psf_sigma_px=_sigmas(psfmap, psfecf, counts), unwanted=_inside(cluster, counts), scales=scales,
+                sigthresh=sigthresh, cleaning=bkgsigthresh, expthresh=expthresh, rounds=maxiter, threads=threads,
+                progress=progress)
+        lines = history("detect", parameters)
+        coords = ImageCoords(counts.header)
+        if coords.physical is None:
+            warn(f"{counts.path}: has no physical coordinates: X and Y, and regions, are pixels of the image")
+            coords = _pixels_are_physical(counts.header)
+        region = _ellipses(found.sources, ellsigma)
+        with outputs.open(out) as file:
+            _write_table(file, found, counts, exposure, coords, region, lines)
+        if regions is not None and found.sources:
+            outputs.write(regions, region_bytes(region, coords, format="ciao"))
+        per = "" if exposure is None else f"/({exposure.header.get('BUNIT') or 'exposure'})"
+        for path, pixels, keywords in (
+            (scellfile, found.cells, {"HDUNAME": "SRCELL"}),
+            (defnbkgfile, found.background / np.float32(1 if exposure is None else found.largest_exposure),
+             {"BUNIT": f"count/pixel{per}"}),
+            (imagefile, found.reconstructed, {"BUNIT": "count/pixel"}),
+        ):
+            if path is not None:
+                with outputs.open(path) as file:
+                    write_image(file, pixels, product_header(counts.header, lines, **keywords))
+    if regions is not None and not found.sources:
+        warn(f"{regions}: not written, as there is no source, and no tool reads a region file without a shape")
+        wanted.remove(regions)
+    return Detected(found, wanted)
+
+
+def _check_memory(image: Image, scales: int) -> None:
+    needed = bytes_needed(cast(tuple[int, int], image.data.shape), scales)
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise InputError(f"{image.path}: {size_text(image.data.shape)} pixels need about {needed / 1e9:.0f} GB of "
+                         f"memory, and there are {there / 1e9:.0f}: bin the image, or crop it, [bin sky=2] say")
+
+
+def _sigmas(path: Path | None, ecf: float | None, image: Image) -> NDArray[np.float32] | None:
+    """The PSF's sigma in pixels: a Gaussian holds the fraction f within sigma sqrt(-2 ln(1 - f))."""
+    if path is None:
+        return None
+    psf = read_like(path, image, "PSF map")
+    fraction = psf.number("ECF", _USUAL_ECF) if ecf is None else ecf
+    if not 0 < fraction < 1:
+        raise InputError(f"{psf.path}: the enclosed fraction of the PSF is {fraction:g}, and must be between 0 and 1: "
+                         "give --psfecf")
+    unit = str(psf.header.get("BUNIT", "arcsec")).strip().lower()
+    if unit in ("arcsec", "arcsecond", ""):
+        with about(image.path):
+            pixel = np.sqrt(ImageCoords(image.header).pixel_area_arcsec2)
+    elif unit in ("pixel", "pixels", "logical"):
+        pixel = 1.0
+    elif unit == "physical":
+        with about(image.path):
+            pixel = float(np.abs(ImageCoords(image.header).need_physical().scale).mean())
+    else:
+        raise InputError(f"{psf.path}: the unit is {unit!r} (BUNIT), and should be arcsec, logical or physical")
+    radius = np.where(psf.data > 0, psf.data, np.nan)
+    made: NDArray[np.float32] = (radius / (pixel * np.sqrt(-2 * np.log1p(-fraction)))).astype(np.float32)
+    return made
+
+
+def _inside(path: Path | None, image: Image) -> NDArray[np.bool_] | None:
+    if path is None:
+        return None
+    region = read_regions(path, for_ciao=False)
+    with about(image.path):
+        inside = region_mask(region, ImageCoords(image.header), cast(tuple[int, int], image.data.shape))
+    if not inside.any():
+        warn(f"{path}: no pixel of {image.path} is inside: no source is left out")
+    return inside
+
+
+def _pixels_are_physical(header: "Header") -> ImageCoords:
+    made = header.copy()
+    made.update(LTV1=0.0, LTV2=0.0, LTM1_1=1.0, LTM2_2=1.0)
+    return ImageCoords(made)
+
+
+def _ellipses(sources: Sequence[Source], ellsigma: float) -> Region:
+    shapes = [Shape("ellipse", np.array([[source.x + 1, source.y + 1]]),
+                    (ellsigma * source.sigmas[0], ellsigma * source.sigmas[1]), (source.angle_deg,), "image", "image",
+                    line=number)
+              for number, source in enumerate(sources, start=1)]
+    return Region(tuple((shape,) for shape in shapes))
+
+
+def _write_table(file: BinaryIO, found: Detection, image: Image, exposure: Image | None, coords: ImageCoords,
+                 region: Region, lines: list[str]) -> None:
+    from astropy.io.fits import Header
+
+    columns = _columns(found, image, exposure, coords, region)
+    kinds = {"D": ">f8", "2D": (">f8", 2), "J": ">i4", "16A": "S16"}
+    rows = np.zeros(len(found.sources), [(name, kinds[form]) for name, (form, _, _) in columns.items()])
+    table = Header({"TFIELDS": len(columns), "EXTNAME": "SRCLIST", "HDUNAME": "SRCLIST"})
+    table["NAXIS1"] = rows.dtype.itemsize
+    for n, (name, (form, unit, values)) in enumerate(columns.items(), start=1):
+        rows[name] = values
+        table.update({f"TTYPE{n}": name, f"TFORM{n}": form if form[0].isdigit() else f"1{form}"})
+        if unit:
+            table[f"TUNIT{n}"] = unit
+    names = list(columns)
+    table.update(MTYPE1="pos", MFORM1="X,Y")
+    put_sky(table, coords, (names.index("X") + 1, names.index("Y") + 1))
+    kept = [card for card in product_header(image.header, []).cards
+            if not card.keyword.startswith(_OF_PIXELS) and card.keyword not in table]
+    table.extend(kept, unique=False)
+    table.update(CONTENT="SRCLIST", HDUCLASS="ASC", HDUCLAS1="REGION", HDUCLAS2="STANDARD", SIGTHRSH=found.sigthresh,
+                 NEXPOSED=found.exposed, NDROPPED=found.dropped)
+    for line in lines:
+        table.add_history(line.encode("ascii", "backslashreplace").decode())
+    write_empty_primary(file, Header())
+    write_rows(file, table, [rows])
+
+
+# Keywords of an image's pixels, which would mislead in a table.
+_OF_PIXELS = ("CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT", "CROTA", "PC", "CD1_", "CD2_", "LTV", "LTM", "WCSTY",
+              "WCSAXES", "MTYPE", "MFORM", "DSTYP", "DSVAL", "DSFORM", "DSREF", "DSUNIT", "LONPOLE", "LATPOLE")
+
+
+def _columns(found: Detection, image: Image, exposure: Image | None, coords: ImageCoords,
+             region: Region) -> dict[str, tuple[str, str, Any]]:
+    """Form, unit and values of each column."""
+    sources = found.sources
+
+    def of(name: str) -> NDArray[np.float64]:
+        return np.array([getattr(source, name) for source in sources], float)
+
+    scale = np.abs(coords.need_physical().scale)
+    placed = [component[0] for component in convert_region(region, coords, "physical").components] if sources else []
+    x, y = (np.array([shape.points[0, axis] for shape in placed]) for axis in (0, 1))
+    if exposure is None:
+        time, unit = np.full(len(sources), image.number("EXPOSURE", np.nan)), "s"
+    else:
+        time, unit = of("exposure") * found.largest_exposure, str(exposure.header.get("BUNIT") or "").strip()
+    per = "count/s" if unit == "s" else f"count/({unit})" if unit else "count"
+    net, background = of("net"), of("background")
+    columns: dict[str, tuple[str, str, Any]] = {}
+    if coords.sky is not None:
+        lon, lat = coords.image_to_sky(of("x"), of("y"))
+        degrees = np.sqrt(coords.pixel_area_arcsec2) / 3600
+        columns |= {"RA": ("D", "deg", lon), "DEC": ("D", "deg", lat),
+                    "RA_ERR": ("D", "deg", of("x_err") * degrees), "DEC_ERR": ("D", "deg", of("y_err") * degrees)}
+    else:
+        warn(f"{image.path}: has no sky coordinates: the table has no columns RA and DEC")
+    psf = np.where(of("psf_sigma") > 0, of("psf_sigma"), np.nan)
+    sigmas = np.array([source.sigmas for source in sources]).reshape(-1, 2)
+    return columns | {
+        "X": ("D", "pixel", x),
+        "Y": ("D", "pixel", y),
+        "X_ERR": ("D", "pixel", of("x_err") * scale[0]),
+        "Y_ERR": ("D", "pixel", of("y_err") * scale[1]),
+        "NPIXSOU": ("J", "pixel", of("pixels")),
+        "NET_COUNTS": ("D", "count", net),
+        "NET_COUNTS_ERR": ("D", "count", of("net_err")),
+        "BKG_COUNTS": ("D", "count", background),
+        "BKG_COUNTS_ERR": ("D", "count", of("background_err")),
+        "NET_RATE": ("D", per, net / time),
+        "NET_RATE_ERR": ("D", per, of("net_err") / time),
+        "BKG_RATE": ("D", per, background / time),
+        "BKG_RATE_ERR": ("D", per, of("background_err") / time),
+        "EXPTIME": ("D", unit, time),
+        "EXPTIME_ERR": ("D", unit, np.zeros(len(sources))),
+        "SRC_SIGNIFICANCE": ("D", "", net / (1 + np.sqrt(0.75 + background))),
+        "PSF_SIZE": ("D", "pixel", psf * scale.mean()),
+        "MULTI_CORREL_MAX": ("J", "", of("maxima")),
+        "SHAPE": ("16A", "", ["Ellipse"] * len(sources)),
+        "R": ("2D", "pixel", np.array([shape.lengths for shape in placed]).reshape(-1, 2)),
+        "ROTANG": ("D", "deg", [shape.angles[0] for shape in placed]),
+        "PSFRATIO": ("D", "", np.sqrt(sigmas.prod(axis=1)) / psf),
+        "COMPONENT": ("J", "", np.arange(1, len(sources) + 1)),
+        "WAVELET_SCALE": ("D", "pixel", of("scale") * scale.mean()),
+    }
