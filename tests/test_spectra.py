@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from chandra_bin.background import PARTICLE_EV
 from chandra_bin.errors import InputError
 from chandra_bin.events import channels_of
 from chandra_bin.spectra import (
     BROAD_EV,
     HARD_EV,
-    PARTICLE_EV,
     SOFT_EV,
     add_spectra,
     background_ratios,

@@ -15,7 +15,7 @@ from ._kernels import _bin_spectra, _event_histogram
 from ._kernels._select_events import Selection
 from .errors import InputError
 
-__all__ = ["Selection", "bin_spectra", "event_histogram"]
+__all__ = ["Selection", "add_to_pixels", "bin_spectra", "event_histogram"]
 
 _MOST_CELLS = 2**31
 
@@ -54,6 +54,12 @@ def event_histogram(x: ArrayLike, y: ArrayLike, *, x_range: tuple[float, float],
     amounts = as_column(weights, "weights", (np.float32, np.float64), len(xs))
     _event_histogram.weighted_event_histogram(xs, ys, amounts, *axes, tests, threads, sums)
     return sums
+
+
+def add_to_pixels(image: NDArray[np.int32], x: ArrayLike, y: ArrayLike, *, threads: int = 1) -> int:
+    """Adds events at array coordinates to the pixels of an image (ny, nx), in place; returns how many were inside."""
+    xs, ys = as_coordinates(x, y)
+    return _event_histogram.event_histogram(xs, ys, -0.5, 1.0, -0.5, 1.0, None, as_threads(threads), image)
 
 
 def bin_spectra(bins: ArrayLike, channels: ArrayLike, *, x: ArrayLike | None = None, y: ArrayLike | None = None,

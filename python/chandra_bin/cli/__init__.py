@@ -29,6 +29,7 @@ COMMANDS = {
     "lightcurve": ("_lightcurve", "Make a light curve of events, as dmextract opt=ltc1 does."),
     "deflare": ("_deflare", "Find the good times without flares of a light curve."),
     "paint": ("_paint", "Paint results of fits, or columns of a table, into images of the bins."),
+    "background": ("_background", "Make the background of an image: blank-sky or local counts, and their ratio."),
     "spectra": ("_spectra", "Write OGIP spectra of all bins of a binmap, with blank-sky backgrounds and groups."),
 }
 

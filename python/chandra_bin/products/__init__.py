@@ -5,6 +5,7 @@ images with the input's header, and HISTORY that holds every parameter. No produ
 folder, so equal runs give equal bytes.
 """
 
+from .background import MadeBackground, background_files, blank_sky_background, local_background
 from .binned import BinnedImage, bin_image
 from .contbin import contbin
 from .events import Copied, copy
@@ -28,16 +29,20 @@ __all__ = [
     "BinnedImage",
     "Copied",
     "FlareLimits",
+    "MadeBackground",
     "Merged",
     "ObservationSpectra",
     "Outlines",
     "RegionFiles",
     "apply_scale",
+    "background_files",
     "bin_image",
+    "blank_sky_background",
     "contbin",
     "convert_files",
     "copy",
     "deflare",
+    "local_background",
     "make_region_files",
     "make_scale",
     "merge",

@@ -1,6 +1,5 @@
 """Spectra of the bins of a binmap, one set of files an observation."""
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin.background import PARTICLE_EV, chip_scale
 from chandra_bin.errors import InputError
 from chandra_bin.events import EventFile, Events, Passing, channels_of, open_events
 from chandra_bin.images import Image
@@ -19,7 +19,6 @@ from chandra_bin.spectra import (
     BROAD_EV,
     CHIPS,
     HARD_EV,
-    PARTICLE_EV,
     SOFT_EV,
     add_spectra,
     background_ratios,
@@ -360,22 +359,9 @@ def _read_background(name: str, source: _Counted, source_name: str, bins: _Bins,
     scales = np.full(CHIPS, np.nan)
     for chip in wanted:
         if spectra[chip].any():
-            scales[chip] = _scale(chip, counted, source, name, source_name)
+            scales[chip] = chip_scale(chip, counted.events.header, int(source.particles[chip]),
+                                      int(counted.particles[chip]), source=source_name, name=name)
     return _Background(counted, scales, name)
-
-
-def _scale(chip: int, background: _Counted, source: _Counted, name: str, source_name: str) -> float:
-    """Counts that one of the background stands for: BKGSCALn, else the ratio of counts at 9 - 12 keV."""
-    given = background.events.header.get(f"BKGSCAL{chip}")
-    if given is not None:
-        if not isinstance(given, int | float) or not (math.isfinite(given) and given > 0):
-            raise InputError(f"{name}: BKGSCAL{chip} is {given!r}, and should be a number above 0")
-        return float(given)
-    for counted, whose in ((source, source_name), (background, name)):
-        if not counted.particles[chip]:
-            raise InputError(f"{whose}: has no counts of 9 - 12 keV on chip {chip}, from which the background would be "
-                             f"scaled; do not filter energies, or give BKGSCAL{chip} in the header of {name}")
-    return float(source.particles[chip] / background.particles[chip])
 
 
 def _scales_without_counts(background: _Background, chips: Counts) -> Floats:
