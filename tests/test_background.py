@@ -195,14 +195,16 @@ def test_bkgscal_of_the_header_is_taken(sky):
         sum(made.scales[chip] * image.sum() for chip, image in images.items()), rel=1e-13)
 
 
-def test_only_the_chips_of_the_observation_count(sky):
+@pytest.mark.usefixtures("sky")
+def test_only_the_chips_of_the_observation_count():
     made = blank_sky_background("img.fits", "blank.evt", "out", events="evt2.fits[ccd_id=1,2]")
     assert set(made.scales) == {1, 2}
     images = by_chip(random_events(200_000, 2))
     assert np.array_equal(made.background.counts, images[1] + images[2])
 
 
-def test_events_with_bin_are_image_and_events_at_once(sky):
+@pytest.mark.usefixtures("sky")
+def test_events_with_bin_are_image_and_events_at_once():
     name = "evt2.fits[energy=500:7000][ccd_id=0:3][bin x=3600.5:4600.5:8,y=3500.5:4700.5:8]"
     made = blank_sky_background(name, "blank.evt", "out")
     other = blank_sky_background("img.fits", "blank.evt", "other", events="evt2.fits")
@@ -225,7 +227,8 @@ def test_a_blank_sky_of_another_tangent_point_meets_the_image_on_the_sky(sky):
     assert np.abs(here.counts - from_there.counts).sum() < 1e-3 * here.counts.sum()
 
 
-def test_the_band_is_that_of_the_image(sky):
+@pytest.mark.usefixtures("sky")
+def test_the_band_is_that_of_the_image():
     assert run(["copy", "evt2.fits[energy=2000:7000][bin sky=16]", "hard.fits", "-q"]) == 0
     made = blank_sky_background("hard.fits", "blank.evt", "hard", events="evt2.fits")
     assert made.band_ev == (2000, 7000)
@@ -233,7 +236,8 @@ def test_the_band_is_that_of_the_image(sky):
         blank_sky_background("hard.fits", "blank.evt", "out", events="evt2.fits", band="broad")
 
 
-def test_an_unknown_band_must_be_given(sky):
+@pytest.mark.usefixtures("sky")
+def test_an_unknown_band_must_be_given():
     assert run(["copy", "evt2.fits[bin sky=16]", "all.fits", "-q"]) == 0
     with pytest.raises(InputError, match=r"all.fits: its energies are unknown .* give --band, 0.5:7 say"):
         blank_sky_background("all.fits", "blank.evt", "out", events="evt2.fits")
@@ -279,13 +283,15 @@ def test_bad_input_is_one_line_and_leaves_no_files(sky, case):
     assert listing(sky) == before
 
 
-def test_chips_without_blank_sky_are_told_of(sky):
+@pytest.mark.usefixtures("sky")
+def test_chips_without_blank_sky_are_told_of():
     with pytest.warns(ChandraBinWarning, match="no blank-sky file has events on chips 0, where evt2.fits has"):
         made = blank_sky_background("img.fits", "blank.evt[ccd_id=1:3]", "out", events="evt2.fits")
     assert set(made.scales) == {1, 2, 3}
 
 
-def test_sky_filters_of_the_events_are_told_of(sky):
+@pytest.mark.usefixtures("sky")
+def test_sky_filters_of_the_events_are_told_of():
     with pytest.warns(ChandraBinWarning, match="is filtered on the sky"):
         blank_sky_background("img.fits", "blank.evt", "out", events="evt2.fits[sky=circle(4096,4096,300)]")
 
@@ -344,7 +350,8 @@ def test_local_background_refuses_another_grid_and_no_region(local):
     assert not [name for name in listing(local) if "out" in name]
 
 
-def test_the_binner_takes_both(sky, capsys):
+@pytest.mark.usefixtures("sky")
+def test_the_binner_takes_both(capsys):
     assert run(["background", "img.fits", "--blanksky", "blank.evt", "--events", "evt2.fits", "-o", "out"]) == 0
     assert "chip 0: 0.0" in (told := capsys.readouterr().out)
     assert "(9-12 keV)" in told
@@ -357,7 +364,8 @@ def test_the_binner_takes_both(sky, capsys):
     (["img.fits", "--blanksky", "blank.evt", "--expmap", "img.fits"], "give one or the other"),
     (["img.fits", "--expmap", "img.fits", "--band", "broad"], "--events and --band are for"),
 ])
-def test_options_that_do_not_go_together(sky, capsys, words, message):
+@pytest.mark.usefixtures("sky")
+def test_options_that_do_not_go_together(capsys, words, message):
     assert run(["background", *words, "-o", "out"]) == 2
     assert message in capsys.readouterr().err
 

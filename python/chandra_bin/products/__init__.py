@@ -7,6 +7,7 @@ folder, so equal runs give equal bytes.
 
 from .background import MadeBackground, background_files, blank_sky_background, local_background
 from .binned import BinnedImage, bin_image
+from .cleaned import Cleaned, Filled, ImageCounts, ScaledFlux, fill_image, remove_sources, scale_flux
 from .contbin import contbin
 from .events import Copied, copy
 from .lightcurves import FlareLimits, deflare, write_light_curve
@@ -27,13 +28,17 @@ from .spectra import ObservationSpectra, write_spectra
 
 __all__ = [
     "BinnedImage",
+    "Cleaned",
     "Copied",
+    "Filled",
     "FlareLimits",
+    "ImageCounts",
     "MadeBackground",
     "Merged",
     "ObservationSpectra",
     "Outlines",
     "RegionFiles",
+    "ScaledFlux",
     "apply_scale",
     "background_files",
     "bin_image",
@@ -42,12 +47,15 @@ __all__ = [
     "convert_files",
     "copy",
     "deflare",
+    "fill_image",
     "local_background",
     "make_region_files",
     "make_scale",
     "merge",
     "paint_fits",
     "paint_table",
+    "remove_sources",
+    "scale_flux",
     "smooth_expcorr",
     "smooth_expmap",
     "smooth_exposure",

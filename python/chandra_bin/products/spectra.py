@@ -13,7 +13,7 @@ from chandra_bin.background import PARTICLE_EV, chip_scale
 from chandra_bin.errors import InputError
 from chandra_bin.events import EventFile, Events, Passing, channels_of, open_events
 from chandra_bin.images import Image
-from chandra_bin.inputs import files_of, plain_name
+from chandra_bin.inputs import files_of, plain_name, refuse_filled
 from chandra_bin.outputs import Outputs
 from chandra_bin.spectra import (
     BROAD_EV,
@@ -217,6 +217,7 @@ def _obsids(names: Sequence[str]) -> list[int]:
 
 def _read_bins(binmap: Path, mask: Path | None, exclude: Sequence[Path], keep: Sequence[Path]) -> _Bins:
     image, labels = read_binmap(binmap)
+    refuse_filled(image)
     if not (labels >= 0).any():
         raise InputError(f"{binmap}: holds no bins: all {labels.size} pixels are outside (-1)")
     with about(binmap):
