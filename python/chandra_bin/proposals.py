@@ -33,7 +33,8 @@ _RINGS = 60
 _LEAST_OUTSIDE = 0.1
 _MOST_ITERATIONS = 60
 _MOST_ELONGATED = 0.2
-_GOOD_SHARE = 0.9
+_GOOD_SHARE = 0.98
+_BRIDGED_BLOCKS = 2
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,10 @@ def exposed_box(exposure: ArrayLike, centre: tuple[float, float] | None = None, 
                 least: float = 0.3) -> tuple[int, int, int, int]:
     """The box of pixels (x0, x1, y0, y1; ends excluded) with most exposure above ``least`` times the largest.
 
-    Nine in ten of its pixels or more have that much; gaps between chips may be among the others. It holds ``centre``
-    (x, y; array coordinates), where one is given. The largest exposure is the 99th percentile of those above 0. Raises
-    `InputError` for no exposure, and for a centre outside the image or without exposure around it.
+    Gaps between chips belong to the field: what is narrower than four blocks, a 24th of the image, is bridged. 98 % of
+    the box or more are in the field. It holds ``centre`` (x, y; array coordinates), where one is given. The largest
+    exposure is the 99th percentile of those above 0. Raises `InputError` for no exposure, and for a centre outside the
+    image or without exposure around it.
     """
     image = as_image(exposure, "exposure", np.float64)
     ny, nx = image.shape
@@ -154,7 +156,7 @@ def exposed_box(exposure: ArrayLike, centre: tuple[float, float] | None = None, 
     good = image >= least * np.percentile(image[image > 0], 99)
     size = max(1, math.ceil(max(image.shape) / _MOST_BOX_BLOCKS))
     pixels = _block_sums(np.ones(image.shape), size)
-    shares = _block_sums(good.astype(float), size)
+    shares = _bridged(_block_sums(good.astype(float), size), pixels)
     at = None if centre is None else (int((centre[0] + 0.5) // size), int((centre[1] + 0.5) // size))
     penalty = 1.0
     while True:
@@ -171,6 +173,16 @@ def exposed_box(exposure: ArrayLike, centre: tuple[float, float] | None = None, 
     if box is None or shares[y0:y1, x0:x1].sum() == 0:
         raise InputError("there is not enough exposure around the centre for a box")
     return x0 * size, min(x1 * size, nx), y0 * size, min(y1 * size, ny)
+
+
+def _bridged(good: Floats, pixels: Floats) -> Floats:
+    """Good pixels of blocks, with all pixels of those that lie in gaps."""
+    from scipy.ndimage import binary_closing
+
+    around = _BRIDGED_BLOCKS + 1
+    inside = np.pad(good > 0.5 * pixels, around)
+    closed = binary_closing(inside, np.ones((3, 3)), _BRIDGED_BLOCKS)[around:-around, around:-around]
+    return np.where(closed, pixels, good)
 
 
 def _blocks(counts: ArrayLike, exposure: ArrayLike | None, background: ArrayLike | None,

@@ -14,6 +14,15 @@ from .lightcurves import FlareLimits, deflare, write_light_curve
 from .merged import Merged, merge
 from .outlines import Outlines, convert_files, write_mask, write_outlines
 from .painted import paint_fits, paint_table
+from .proposals import (
+    Proposal,
+    ProposedArea,
+    ProposedCluster,
+    ProposedSources,
+    propose_area,
+    propose_cluster,
+    propose_point_sources,
+)
 from .region_files import RegionFiles, make_region_files
 from .smoothed import (
     apply_scale,
@@ -37,6 +46,10 @@ __all__ = [
     "Merged",
     "ObservationSpectra",
     "Outlines",
+    "Proposal",
+    "ProposedArea",
+    "ProposedCluster",
+    "ProposedSources",
     "RegionFiles",
     "ScaledFlux",
     "apply_scale",
@@ -54,6 +67,9 @@ __all__ = [
     "merge",
     "paint_fits",
     "paint_table",
+    "propose_area",
+    "propose_cluster",
+    "propose_point_sources",
     "remove_sources",
     "scale_flux",
     "smooth_expcorr",
