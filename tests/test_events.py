@@ -1,5 +1,7 @@
 """Events through virtual names, against numpy on the same columns; good times, exposures and images that follow."""
 
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -14,7 +16,9 @@ from chandra_bin.cli import run
 from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.events import event_image, read_events
 from chandra_bin.gti import GTI
+from chandra_bin.images import write_image
 from chandra_bin.inputs import read_image
+from chandra_bin.simulate import cluster_header
 from chandra_bin.subspace import read_subspace
 from chandra_bin.wcs import ImageCoords, pixel_map
 from event_files import START, random_events, write_events
@@ -208,6 +212,43 @@ class TestGoodTimes:
         said = {name: (each.value, each.reference) for name, each in component.conditions.items()}
         assert said == {"ccd_id": ("0:0", ""), "time": ("TABLE", ":GTI0"), "energy": ("500:7000", "")}
 
+    def test_no_chip_leaves_no_exposure(self, evt2, tmp_path, capsys):
+        out = tmp_path / "none.fits"
+        assert run(["copy", f"{evt2}[ccd_id=9]", str(out), "-q"]) == 0
+        with fits.open(out) as hdus:
+            header = hdus["EVENTS"].header
+            assert (header["ONTIME"], header["LIVETIME"], header["EXPOSURE"]) == (0, 0, 0)
+            assert "EXPOSUR0" not in header
+            assert len(hdus["GTI"].data) == 0
+        assert run(["lightcurve", f"{out}[bin time=::100]", str(tmp_path / "lc.fits")]) == 2
+        assert "none of the chips that have good times" in capsys.readouterr().err
+
+    def test_one_table_for_all_chips(self, tmp_path):
+        path = write_events(tmp_path / "evt2.fits", random_events(500, chips=(0, 3)), good_times=self.TIMES)
+        with fits.open(path) as hdus:
+            gti = hdus[2]
+            gti.header.update(EXTNAME="STDGTI", HDUNAME="STDGTI")
+            del gti.header["CCD_ID"], gti.header["EXTVER"]
+            hdus["EVENTS"].header.update({"DSREF2": ":STDGTI", "2DSREF2": ":STDGTI"})
+            fits.HDUList([hdus[0], hdus[1], gti]).writeto(tmp_path / "one.fits")
+        out = tmp_path / "cut.fits"
+        assert run(["copy", f"{tmp_path}/one.fits[time={START}:{START + 1000}]", str(out), "-q"]) == 0
+        with fits.open(out) as hdus:
+            header = hdus["EVENTS"].header
+            assert [header[f"ONTIME{chip}"] for chip in ("", 0, 3)] == [1000] * 3
+            assert header["EXPOSUR0"] == pytest.approx(987.34)
+            assert hdus[2].header["HDUNAME"] == header["DSREF2"][1:] == "STDGTI"
+
+    def test_a_region_in_a_table_is_no_keyword(self, evt2, tmp_path):
+        with fits.open(evt2) as hdus:
+            hdus["EVENTS"].header.update(DSTYP3="sky(x,y)", DSVAL3="TABLE", DSREF3=":REGION")
+            hdus.writeto(tmp_path / "with.fits")
+        for name, filters in (("a.fits", "[sky=circle(4096,4096,100)]"), ("b.fits", "[energy=500:7000]")):
+            assert run(["copy", f"{tmp_path}/with.fits{filters}", str(tmp_path / name), "-q"]) == 0
+            header = fits.getheader(tmp_path / name, "EVENTS")
+            assert ":REGION" not in [header[key] for key in header if "DSREF" in key]
+            assert "(TABLE)" not in str(header)
+
     def test_without_tables_the_observation_is_taken_whole(self, tmp_path):
         path = write_events(tmp_path / "evt2.fits", random_events(100), good_times={})
         with pytest.warns(ChandraBinWarning, match="no table of good times"):
@@ -252,12 +293,40 @@ def test_a_copy_named_gz_is_compressed(evt2, tmp_path, columns):
     assert len(read_events(tmp_path / "a.fits.gz", ["x"])) == (columns["grade"] == 0).sum()
 
 
+def test_excluding_a_range_keeps_rows_without_a_value(tmp_path):
+    columns = random_events(100)
+    columns["pi"][:10] = 0
+    path = write_events(tmp_path / "evt2.fits", columns, header={"TNULL9": 0})
+    assert len(read_events(f"{path}[exclude pi=0:1024]", ["time"])) == 10
+
+
+def test_null_is_a_stored_number(tmp_path):
+    table = fits.BinTableHDU.from_columns(
+        [fits.Column("x", "E", array=[1, 2, 3]), fits.Column("y", "E", array=[1, 2, 3]),
+         fits.Column("pi", "I", array=np.array([0, 5, 7], np.uint16), bzero=2**15)], name="EVENTS")
+    table.header.update(TNULL3=7 - 2**15, TSTART=0.0, TSTOP=1.0)
+    table.writeto(tmp_path / "evt.fits")
+    with pytest.warns(ChandraBinWarning, match="no table of good times"):
+        assert read_events(f"{tmp_path}/evt.fits[pi=0:10]", ["x"])["x"].tolist() == [1, 2]
+
+
+def test_status_bits_are_read_as_numbers(evt2, columns, tmp_path):
+    bits = columns["status"] @ (1 << np.arange(31, -1, -1, dtype=np.uint64))
+    np.testing.assert_array_equal(read_events(evt2, ["status"])["status"], bits)
+    empty = write_events(tmp_path / "none.fits", random_events(0))
+    assert len(read_events(f"{empty}[status=0]", ["status"])) == 0
+
+
 def test_no_events_at_all(tmp_path, capsys):
     path = write_events(tmp_path / "evt2.fits", random_events(0))
     assert run(["copy", f"{path}[energy=500:7000][bin sky=8]", str(tmp_path / "img.fits")]) == 0
     assert read_image(tmp_path / "img.fits").data.sum() == 0
-    assert run(["copy", f"{path}[energy=500:7000]", str(tmp_path / "evt.fits")]) == 0
-    assert "0 of 0 events" in capsys.readouterr().out
+    for number, filters in enumerate(("[energy=500:7000]", "[cols time,energy]")):
+        assert run(["copy", f"{path}{filters}", str(tmp_path / f"{number}.fits")]) == 0
+        assert "0 of 0 events" in capsys.readouterr().out
+        with fits.open(tmp_path / f"{number}.fits") as hdus:
+            hdus.verify("exception")
+            assert len(hdus["EVENTS"].data) == 0
 
 
 @pytest.mark.parametrize(("name", "said"), [
@@ -298,6 +367,75 @@ def test_missing_columns_are_named(tmp_path, columns):
 def test_keV_for_eV_is_noticed(evt2, tmp_path, capsys):  # noqa: N802
     assert run(["copy", f"{evt2}[energy=0.5:7]", str(tmp_path / "out.fits")]) == 0
     assert "looks like keV" in capsys.readouterr().err
+
+
+def test_chip_coordinates_are_no_sky(tmp_path, evt2):
+    for name, filters in (("a", "[(chipx,chipy)=box(512,512,100,100)]"), ("b", "[sky=circle(4096,4096,100)]"),
+                          ("c", "[x=4000:4100,y=4000:4200]")):
+        assert run(["lightcurve", f"{evt2}{filters}[bin time=::1000]", f"{tmp_path}/{name}.fits", "-q"]) == 0
+    areas = [fits.getdata(tmp_path / f"{name}.fits", 1)["AREA"][0] for name in "abc"]
+    assert areas == pytest.approx([8192**2, np.pi * 100**2, 20_000], rel=2e-3)
+
+
+def test_other_tables_have_no_good_times(tmp_path):
+    table = fits.BinTableHDU.from_columns([fits.Column("a", "J", array=np.arange(10))], name="SRC")
+    table.header.update(TSTART=0.0, TSTOP=10.0)
+    table.writeto(tmp_path / "src.fits")
+    assert run(["copy", f"{tmp_path}/src.fits[a=1:3]", f"{tmp_path}/few.fits", "-q"]) == 0
+    with fits.open(tmp_path / "few.fits") as hdus:
+        assert hdus[1].data["a"].tolist() == [1, 2, 3]
+        assert len(hdus) == 2
+
+
+def test_given_limits_are_edges(evt2):
+    made = event_image(f"{evt2}[bin x=4000::4,y=4000:4400:4]")
+    assert made.header["CRVAL1P"] == made.header["CRVAL2P"] == 4000
+    made = event_image(f"{evt2}[pi=10.5:20.5][bin pi]")
+    assert (made.header["CRVAL1"], len(made.data)) == (10.5, 10)
+
+
+def test_the_subspace_holds_whole_numbers_within(evt2, tmp_path):
+    assert run(["copy", f"{evt2}[pi=10.5:20.5]", f"{tmp_path}/pi.fits", "-q"]) == 0
+    assert read_subspace(fits.getheader(tmp_path / "pi.fits", "EVENTS"))[0].conditions["pi"].value == "11:20"
+
+
+@pytest.mark.parametrize(("card", "said"), [
+    (b"TSTART  = 'abc", "TSTART"), (b"OBJECT  = 'Abell \xe9'", ""), (b"OBS_ID  = oops 1 2", "OBS_ID")])
+def test_odd_cards_are_no_obstacle(evt2, tmp_path, capsys, card, said):
+    content = evt2.read_bytes()
+    at = content.index(card[:10])
+    (tmp_path / "odd.fits").write_bytes(content[:at] + card.ljust(80) + content[at + 80:])
+    assert run(["copy", f"{tmp_path}/odd.fits[energy=500:7000]", f"{tmp_path}/out.fits"]) == 0
+    error = capsys.readouterr().err
+    assert error.count("\n") == bool(said)
+    assert said in error
+
+
+def test_a_full_disk_is_the_outputs_fault(evt2, tmp_path):
+    code = ("import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\nfrom chandra_bin.cli import run\n"
+            "sys.exit(run(sys.argv[1:]))")
+    done = subprocess.run([sys.executable, "-c", code, "copy", str(evt2), f"{tmp_path}/out.fits"], capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 2
+    assert f"error: {tmp_path}/out.fits: cannot be written" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [
+    "copy {evt2}[opt null=0] out.fits", "copy {evt2}[bin sky=8][opt null=0] out.fits",
+    "copy {evt2}[opt type=i2] out.fits", "lightcurve {evt2}[cols,x][bin time=::100] out.fits",
+    "deflare {evt2}[bin time=::5] out.fits", "spectra {evt2}[bin sky=4] map.fits -o out"])
+def test_steps_that_mean_nothing_are_refused(evt2, tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    with (tmp_path / "map.fits").open("wb") as file:
+        write_image(file, np.zeros((8, 8), np.int32), cluster_header((8, 8)))
+    words = [word.replace("cols,", "cols ").replace("opt", "opt ").replace("bin", "bin ") if "[" in word else word
+             for word in words.replace("[opt ", "[opt").replace("[bin ", "[bin").format(evt2=evt2).split()]
+    assert run(words) == 2
+    error = capsys.readouterr().err
+    assert "character" in error
+    assert "leave it out" in error
 
 
 def test_other_telescopes_have_images_too(tmp_path, columns, capsys):

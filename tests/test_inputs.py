@@ -66,7 +66,7 @@ def test_excluded_pixels_are_zero_or_nan(folder):
     np.testing.assert_array_equal(part.data, np.where(inside, np.nan, whole.data))
     part = read_image(f"{folder}/img.fits[exclude sky=circle(4096,4096,20)][opt null=NaN,type=r4]")
     assert part.data.dtype == np.float32
-    with pytest.raises(InputError, match="whole numbers have no NaN"):
+    with pytest.raises(InputError, match="whole numbers of 32 bits have no nan"):
         read_image(f"{folder}/img.fits[exclude sky=circle(4096,4096,20)][opt null=NaN]")
 
 
@@ -105,15 +105,44 @@ def test_cropped_then_binned(folder):
     assert part.data[0, 0] == whole.data[row: row + 2, column: column + 2].sum()
 
 
+def test_sums_beyond_32_bits_are_kept(tmp_path):
+    with (tmp_path / "big.fits").open("wb") as file:
+        write_image(file, np.full((4, 4), 2**30, np.int32), cluster_header((4, 4)))
+    assert read_image(f"{tmp_path}/big.fits[bin sky=4]").data.tolist() == [[2**34]]
+
+
+def test_turned_images_keep_square_pixels(tmp_path):
+    header = cluster_header(SHAPE)
+    header.update(PC1_1=0.8, PC1_2=-0.6, PC2_1=0.6, PC2_2=0.8)
+    with (tmp_path / "turned.fits").open("wb") as file:
+        write_image(file, np.ones(SHAPE, np.int32), header)
+    whole = read_image(tmp_path / "turned.fits")
+    part = read_image(f"{tmp_path}/turned.fits[bin sky=4]")
+    x, _ = in_place(part, whole)
+    np.testing.assert_allclose(x[0], np.arange(SHAPE[1] // 4) * 4 + 1.5, atol=1e-6)
+    with pytest.raises(InputError, match="must stay square"):
+        read_image(f"{tmp_path}/turned.fits[bin x=::4,y=::2]")
+
+
+def test_types_are_those_asked_for(folder):
+    assert read_image(f"{folder}/img.fits[opt type=r8]").data.dtype == np.float64
+    with pytest.raises(InputError, match="cannot hold the pixels"):
+        read_image(f"{folder}/flux.fits[opt type=i2]")
+    for null in ("3000000000", "0.5"):
+        with pytest.raises(InputError, match="whole numbers of 32 bits have no"):
+            read_image(f"{folder}/img.fits[exclude sky=circle(4096,4096,20)][opt null={null}]")
+
+
 @pytest.mark.parametrize(("name", "said"), [
     ("img.fits[bin sky=3]", "binned by whole pixels"),
     ("img.fits[bin time=3]", "has the axes x and y"),
     ("img.fits[energy=500:7000]", "an image can be filtered by"),
-    ("img.fits[cols x]", "rows and columns are those of tables"),
-    ("img.fits[#row=1:2]", "rows and columns are those of tables"),
+    ("img.fits[cols x]", "[cols x] has no meaning here"),
+    ("img.fits[#row=1:2]", "[#row=1:2] has no meaning here"),
     ("img.fits[7]", "no block 7"),
     ("img.fits[sky=circle(100,100,5)]", "leave no pixel"),
     ("img.fits[sky=mask(small.fits)]", "the mask"),
+    ("img.fits[sky=mask(small.fits[sky=circle(1,1,1)])]", "has filters of its own"),
 ])
 def test_bad_names_are_refused(folder, name, said, capsys, monkeypatch):
     monkeypatch.chdir(folder)

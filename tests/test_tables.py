@@ -121,6 +121,35 @@ def test_damaged_files_are_refused_in_one_line(tmp_path):
         pass
 
 
+def test_a_heap_must_be_whole(tmp_path):
+    lengths = [np.arange(n) for n in (3, 500, 7)]
+    column = fits.Column("v", "PJ()", array=np.array(lengths, dtype=object))
+    fits.BinTableHDU.from_columns([column], name="EVENTS").writeto(tmp_path / "heap.fits")
+    assert len(heap_of(tmp_path / "heap.fits")) == 510 * 4
+    content = (tmp_path / "heap.fits").read_bytes()
+    (tmp_path / "cut.fits").write_bytes(content[: 2880 * 2 + 500])
+    huge = content.replace(b"PCOUNT  =                 2040", b"PCOUNT  =       999999999999")
+    (tmp_path / "huge.fits").write_bytes(huge)
+    for name in ("cut.fits", "huge.fits"):
+        with pytest.raises(InputError, match="is truncated"):
+            heap_of(tmp_path / name)
+
+
+def heap_of(path):
+    with open_fits(path) as hdus:
+        next(hdus)
+        hdu = next(hdus)
+        list(hdu.blocks())
+        return hdu.heap()
+
+
+def test_more_bits_than_a_word_are_refused(tmp_path):
+    hdu, rows = _table(fits.Column("b", "40X", array=np.zeros((2, 40), bool)), tmp_path)
+    assert not hdu.columns["b"].is_scalar
+    with pytest.raises(InputError, match="has 40 bits"):
+        hdu.columns["b"].values(rows)
+
+
 def test_what_follows_the_last_block_is_left_alone(tmp_path):
     path = write_events(tmp_path / "evt2.fits", random_events(100))
     path.write_bytes(path.read_bytes() + b"special records" * 500)

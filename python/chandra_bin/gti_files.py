@@ -10,6 +10,7 @@ import numpy as np
 
 from .errors import ChandraBinWarning, InputError
 from .gti import GTI
+from .headers import add_history
 from .tables import Hdu, open_fits, write_empty_primary, write_rows
 from .virtual import VirtualFile, named_file
 
@@ -32,15 +33,22 @@ class GtiBlock:
     chip: int | None
     """None: for every chip."""
     gti: GTI
+    name: str = ""
+    """Of the block (HDUNAME), which the data subspace refers to; empty: made of the chip."""
     changed: bool = False
     """Whether filters took something of it."""
+
+    @property
+    def block_name(self) -> str:
+        """The name that it is written under."""
+        return self.name or ("GTI" if self.chip is None else f"GTI{self.chip}")
 
     def write(self, file: BinaryIO, keywords: Mapping[str, object] | None = None) -> None:
         """Writes the table, columns START and STOP, in seconds, with these keywords at its end."""
         from astropy.io.fits import Header
 
-        chip = "" if self.chip is None else str(self.chip)
-        table = Header({"EXTNAME": "GTI", "HDUNAME": f"GTI{chip}", "TFIELDS": 2})
+        name = self.block_name
+        table = Header({"EXTNAME": "GTI" if name.startswith("GTI") else name, "HDUNAME": name, "TFIELDS": 2})
         for n, column in ((1, "START"), (2, "STOP")):
             table.update({f"TTYPE{n}": column, f"TFORM{n}": "1D", f"TUNIT{n}": "s"})
         table.update({key: self.header[key] for key in _KEPT if key in self.header})
@@ -101,8 +109,7 @@ def write_gti_file(file: BinaryIO, header: "Header", gti: GTI, *, keywords: Mapp
     table.update(about)
     table.update({"DSTYP1": "TIME", "DSVAL1": "TABLE", "DSFORM1": "D", "DSUNIT1": "s", "DSREF1": ":GTI"})
     table.update(keywords or {})
-    for line in history:
-        table.add_history(line.encode("ascii", "backslashreplace").decode())
+    add_history(table, history)
     write_rows(file, table, [np.empty(0, [("TIME", ">f8")])])
     GtiBlock(about, None, gti).write(file, keywords)
 
@@ -116,4 +123,5 @@ def _block(hdu: Hdu) -> GtiBlock:
         warnings.warn(f"{hdu.path}: good times of block {hdu.name} overlap, and were joined", ChandraBinWarning,
                       stacklevel=4)
     chip = hdu.header.get("CCD_ID", hdu.header.get("CCDNR"))
-    return GtiBlock(hdu.header, chip if isinstance(chip, int) else None, gti)
+    return GtiBlock(hdu.header, chip if isinstance(chip, int) else None, gti,
+                    str(hdu.header.get("HDUNAME", "")).strip())

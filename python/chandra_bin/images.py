@@ -6,6 +6,7 @@ import re
 import warnings
 import zlib
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError, NoImage
+from .headers import add_history
 from .tables import FITS_BLOCK, write_header
 
 if TYPE_CHECKING:
@@ -75,10 +77,9 @@ def product_header(header: "Header", history: Iterable[str], **keywords: str | i
     """
     from astropy.io.fits import Header
 
-    product = Header([card for card in header.cards if not _STALE.fullmatch(card.keyword)])
+    product = Header([copy(card) for card in header.cards if not _STALE.fullmatch(card.keyword)])
     product.update(keywords)
-    for line in history:
-        product.add_history(line.encode("ascii", "backslashreplace").decode().replace("\n", "\\n"))
+    add_history(product, history)
     return product
 
 

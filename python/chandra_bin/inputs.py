@@ -9,10 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ChandraBinWarning, InputError, NoImage
+from .events import TYPES, event_image, read_mask
 from .images import Image, moved_header, read_image_file, size_text
 from .regions import named_region, region_box, region_mask
 from .tables import open_fits
-from .virtual import BinAxis, Filter, MaskTerm, RangeTerm, RegionTerm, Term, VirtualFile, named_file, one_of_stack
+from .virtual import (
+    BinAxis,
+    Binning,
+    Block,
+    Filter,
+    MaskTerm,
+    RangeTerm,
+    RegionTerm,
+    Term,
+    VirtualFile,
+    named_file,
+    one_of_stack,
+)
 from .wcs import ImageCoords
 
 # How far, in pixels, the edges of binned pixels may be from those of the image.
@@ -103,8 +116,6 @@ def refuse_filled(image: Image) -> Image:
 
 
 def _events_image(parsed: VirtualFile, path: Path) -> Image:
-    from .events import event_image
-
     made = event_image(parsed)
     if made.data.ndim != 2:
         raise InputError(f"{path}: is a histogram of one column, and no image; give [bin sky=4], say")
@@ -112,9 +123,7 @@ def _events_image(parsed: VirtualFile, path: Path) -> Image:
 
 
 def _filtered(image: Image, name: VirtualFile) -> tuple[NDArray[Any], Any]:
-    for step in name.steps:
-        if not isinstance(step, Filter) and step not in (name.block, name.binning) and not hasattr(step, "values"):
-            raise name.error(step.at, "rows and columns are those of tables, and this is an image")
+    name.need_only(Block, Filter, Binning, options=("type", "null", "full", "update"))
     coords = ImageCoords(image.header)
     data = image.data
     shape: tuple[int, int] = data.shape
@@ -139,8 +148,10 @@ def _filtered(image: Image, name: VirtualFile) -> tuple[NDArray[Any], Any]:
     step_px = np.ones(2, int)
     if name.binning is not None:
         data, low, step_px = _binned(data, low, coords, name)
+        if step_px[0] != step_px[1] and _is_turned(image.header):
+            raise name.error(name.binning.at, "the image is turned in the sky: its pixels must stay square")
     (x0, y0), (step_x, step_y) = low.tolist(), step_px.tolist()
-    return np.ascontiguousarray(data), moved_header(image.header, (x0, y0), (step_x, step_y))
+    return np.ascontiguousarray(_cast(data, name)), moved_header(image.header, (x0, y0), (step_x, step_y))
 
 
 def _of_term(term: Term, coords: ImageCoords, shape: tuple[int, int],
@@ -162,7 +173,7 @@ def _of_term(term: Term, coords: ImageCoords, shape: tuple[int, int],
         region = named_region(term.file, term.text, str(name))
         return region_mask(region, coords, shape), region_box(region, coords, shape)
     if isinstance(term, MaskTerm):
-        mask = read_image_file(named_file(term.file).file)
+        mask = read_mask(term, name)
         if mask.data.shape != shape:
             raise name.error(term.at, f"the mask {term.file} has {size_text(mask.data.shape)} pixels, the image "
                                       f"{size_text(shape)}")
@@ -177,11 +188,28 @@ def _blanked(data: NDArray[Any], keep: NDArray[np.bool_], name: VirtualFile) -> 
         value = float(null)
     except ValueError:
         raise InputError(f"{name}: null={null} is no number; give NaN or a number") from None
-    kind = name.options.get("type", "")
-    if math.isnan(value) and data.dtype.kind != "f" and kind not in ("r4", "r8"):
-        raise InputError(f"{name}: whole numbers have no NaN; write [opt null=NaN,type=r4]")
-    wide = {"r4": np.float32, "r8": np.float64}.get(kind, data.dtype)
-    return np.where(keep, data.astype(wide), np.dtype(wide).type(value))
+    wide = np.dtype(TYPES[name.options["type"]]) if "type" in name.options else data.dtype
+    bits = 8 * wide.itemsize
+    if wide.kind in "iu" and not (value.is_integer() and -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)):
+        raise InputError(f"{name}: whole numbers of {bits} bits have no {null}; write "
+                         f"[opt null={null},type=r4]")
+    return np.where(keep, data.astype(wide) if wide.kind == "f" else data, np.array(value).astype(wide))
+
+
+def _cast(data: NDArray[Any], name: VirtualFile) -> NDArray[Any]:
+    """The type that `opt type` asks for."""
+    if "type" not in name.options:
+        return data
+    made = data.astype(TYPES[name.options["type"]])
+    if made.dtype.kind == "i" and (made != data).any():
+        raise InputError(f"{name}: the type {name.options['type']} cannot hold the pixels, {np.nanmin(data):g} to "
+                         f"{np.nanmax(data):g}; take another")
+    return made
+
+
+def _is_turned(header: Any) -> bool:
+    """Whether pixels' axes are not those of the sky."""
+    return any(float(header.get(key, 0.0)) for key in ("PC1_2", "PC2_1", "CROTA1", "CROTA2"))
 
 
 def _binned(data: NDArray[Any], low: NDArray[np.int64], coords: ImageCoords,
@@ -210,11 +238,15 @@ def _binned(data: NDArray[Any], low: NDArray[np.int64], coords: ImageCoords,
             raise name.error(axis.at, f"an image is binned by whole pixels, and not by {pixels:g} of them from "
                                       f"pixel {begin:g} on")
         count[i] = math.ceil((end - begin) / pixels - _ON_EDGE) * step[i]
-    made = np.zeros(count[::-1], np.result_type(data, np.int32) if data.dtype.kind in "iu" else data.dtype)
+    whole = data.dtype.kind in "iu"
+    made = np.zeros(count[::-1], data.dtype)
     _paste(made, data, low - first)
     ny, nx = count[::-1] // step[::-1]
-    sums = made.reshape(ny, step[1], nx, step[0]).sum(axis=(1, 3), dtype=np.float64)
-    return sums.astype(made.dtype), first, step
+    sums = made.reshape(ny, step[1], nx, step[0]).sum(axis=(1, 3), dtype=np.int64 if whole else np.float64)
+    if not whole:
+        return sums.astype(data.dtype), first, step
+    fits = np.abs(sums).max(initial=0) <= np.iinfo(np.int32).max
+    return sums.astype(np.int32 if fits else np.int64), first, step
 
 
 def _paste(target: NDArray[Any], source: NDArray[Any], at: NDArray[np.int64]) -> None:

@@ -4,8 +4,9 @@ A subspace has components, joined by OR, mostly one a chip; each has conditions 
 of the first component have no number in front, those of the others have theirs: 2DSVAL1, 3DSREF4.
 """
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -65,10 +66,16 @@ class Component:
         kept = Condition(format_ranges(both, form), form, there.unit if there else unit)
         return replace(self, conditions={**self.conditions, self.name_of(column): kept})
 
+    def without_tables(self, kept: Collection[str]) -> "Component":
+        """The component without conditions that are in tables of other names than these, in upper case."""
+        return replace(self, conditions={
+            name: each for name, each in self.conditions.items()
+            if each.value != "TABLE" or each.reference.lstrip(":").upper() in kept})
+
     def with_condition(self, column: str, condition: Condition) -> "Component":
-        """The component with one more condition; of regions that were there, the new one must hold too."""
+        """The component with one more condition. A region in keywords must hold too; one in a table is replaced."""
         there = self.condition(column)
-        if there is not None and condition.value != "TABLE":
+        if there is not None and there.value != "TABLE":
             condition = replace(there, value=f"({there.value})&({condition.value})")
         return replace(self, conditions={**self.conditions, self.name_of(column): condition})
 
@@ -90,13 +97,15 @@ def parse_ranges(text: str) -> list[Range] | None:
 
 
 def format_ranges(ranges: Sequence[Range], form: str) -> str:
-    """Ranges as DSVALn has them; whole numbers for the forms I and J."""
-    def number(value: float) -> str:
-        if value in (float("inf"), -float("inf")):
-            return ""
-        return str(int(value)) if form in ("I", "J") else f"{value:.15g}"
+    """Ranges as DSVALn has them; for the forms I and J the whole numbers within."""
+    whole = form in ("I", "J")
 
-    return ",".join(f"{number(low)}:{number(high)}" for low, high in ranges)
+    def number(value: float, rounded: Callable[[float], int]) -> str:
+        if math.isinf(value):
+            return ""
+        return str(rounded(value)) if whole else f"{value:.15g}"
+
+    return ",".join(f"{number(low, math.ceil)}:{number(high, math.floor)}" for low, high in ranges)
 
 
 def read_subspace(header: "Header") -> list[Component]:

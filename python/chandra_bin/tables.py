@@ -7,9 +7,10 @@ what is needed.
 
 import gzip
 import math
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError
+from .errors import ChandraBinWarning, InputError
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -31,7 +32,11 @@ _CARD = 80
 _END = b"END".ljust(_CARD)
 _MOST_HEADER_BLOCKS = 4096
 # Rows read at once: they stay in the cache while their columns are taken out.
-_ROWS = 1 << 14
+_ROWS = 1 << 16
+# FITS headers are of printable ASCII; what is not becomes a question mark.
+_PRINTABLE = bytes(byte if 32 <= byte < 127 else ord("?") for byte in range(256))
+# Bytes of the words that bits are read into.
+_WORD = 4
 # A byte of a gzipped file is never more than this many.
 _DEFLATE = 1032
 # The numpy type of each letter of TFORM; X are bits, P and Q say where in the heap an array of any length is.
@@ -54,8 +59,8 @@ class Column:
     """Of TFORM."""
     repeat: int
     unit: str = ""
-    null: int | None = None
-    """The whole number that stands for "no value"."""
+    null: float | None = None
+    """The number that stands for "no value", as `values` gives it."""
     scale: float = 1.0
     zero: float = 0.0
     lowest: float | None = None
@@ -67,7 +72,7 @@ class Column:
         """The type of one row's value in the file."""
         kind = _TYPES[self.letter]
         if self.letter == "A":
-            return np.dtype(f"S{max(self.repeat, 1)}")
+            return np.dtype(f"S{self.repeat}")
         count = {"X": -(-self.repeat // 8), "P": 2, "Q": 2}.get(self.letter, self.repeat)
         return np.dtype((kind, (count,))) if count != 1 else np.dtype(kind)
 
@@ -79,7 +84,7 @@ class Column:
     @property
     def is_scalar(self) -> bool:
         """Whether a row holds one number."""
-        return (self.letter == "X" and self.repeat <= 32) or (self.repeat == 1 and self.letter in "BIJKED")
+        return (self.letter == "X" and 0 < self.repeat <= 8 * _WORD) or (self.repeat == 1 and self.letter in "BIJKED")
 
     def values(self, rows: Rows) -> NDArray[Any]:
         """The numbers of this column in native byte order: int16, int32, int64, float32 or float64; bits as uint32.
@@ -88,10 +93,12 @@ class Column:
         """
         stored = rows[self.name]
         if self.letter == "X":
+            bytes_ = -(-self.repeat // 8)
+            if not 0 < bytes_ <= _WORD:
+                raise InputError(f"the column {self.name} has {self.repeat} bits; 1 to 32 can be read")
             # Bits fill bytes from the left, and a column of fewer than 32 the word from the right.
-            words = np.zeros((len(rows), 4), np.uint8)
-            stored = stored.reshape(len(rows), -1)
-            words[:, 4 - stored.shape[1]:] = stored
+            words = np.zeros((len(rows), _WORD), np.uint8)
+            words[:, _WORD - bytes_:] = stored.reshape(len(rows), bytes_)
             return words.view(">u4")[:, 0].astype(np.uint32) >> np.uint32(-self.repeat % 8)
         native = stored.astype(stored.dtype.newbyteorder("="))
         if self.scale == 1 and self.zero == 0:
@@ -198,10 +205,14 @@ class Hdu:
         return np.concatenate(blocks) if blocks else np.empty(0, self.dtype)
 
     def heap(self) -> bytes:
-        """What follows the rows (arrays of any length), after all rows have been read."""
+        """The arrays of any length, after all rows have been read. `InputError` where the file ends before they do."""
+        gap = max(self._whole("THEAP", 0) - self.rows * self._whole("NAXIS1"), 0)
+        if self._unread > self._most_bytes:
+            raise self.error(f"is truncated: a heap of {self._unread} bytes does not fit into the file; fetch it again")
         heap = np.empty(self._unread, np.uint8)
-        self._read_into(heap)
-        return heap.tobytes()
+        if self._read_into(heap) < len(heap):
+            raise self.error("is truncated: the file ends in its heap; fetch it again")
+        return heap[gap:].tobytes()
 
     def error(self, text: str) -> InputError:
         """An error about this HDU, beginning with the file."""
@@ -238,11 +249,15 @@ class Hdu:
         for key, value in number.items():
             if value is not None and not isinstance(value, int | float):
                 raise self.error(f"has the keyword {key}{n} = {value!r}, which is no number")
+        scale, zero = (default if number[key] is None else number[key]
+                       for key, default in (("TSCAL", 1.0), ("TZERO", 0.0)))
+        if scale == 0:
+            raise self.error(f"has the keyword TSCAL{n} = 0, which makes all values one")
+        null = number["TNULL"]
         return Column(
             str(self.header.get(f"TTYPE{n}", f"col{n}")).strip(), n, letter, int(digits or 1),
-            unit=str(self.header.get(f"TUNIT{n}", "")).strip(), null=number["TNULL"],
-            scale=number["TSCAL"] or 1.0, zero=number["TZERO"] or 0.0,
-            lowest=number["TLMIN"], highest=number["TLMAX"])
+            unit=str(self.header.get(f"TUNIT{n}", "")).strip(), null=None if null is None else null * scale + zero,
+            scale=scale, zero=zero, lowest=number["TLMIN"], highest=number["TLMAX"])
 
     def _read_into(self, array: NDArray[Any]) -> int:
         """Fills an array with the next bytes, and says how many there were."""
@@ -268,12 +283,13 @@ def open_fits(path: Path) -> Iterator[Iterator[Hdu]]:
 
     Raises `InputError`, one line that begins with the file, for what cannot be read.
     """
-    with _reading(path), path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        stream = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
-        size = path.stat().st_size * (_DEFLATE if packed else 1)
-        yield _hdus(stream, path, size)
+    with ExitStack() as stack:
+        with _reading(path):
+            file = stack.enter_context(path.open("rb"))
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            size = path.stat().st_size * (_DEFLATE if packed else 1)
+        yield _hdus(cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file, path, size)
 
 
 def _hdus(stream: BinaryIO, path: Path, size: int) -> Iterator[Hdu]:
@@ -303,7 +319,25 @@ def _read_header(stream: BinaryIO, path: Path, *, first: bool) -> "Header | None
             raise InputError(f"{path}: is truncated: it ends in a header; fetch it again")
         blocks.append(block)
         if any(block[at: at + _CARD] == _END for at in range(0, FITS_BLOCK, _CARD)):
-            return Header.fromstring(b"".join(blocks).decode("latin-1"))
+            return _sound(Header.fromstring(b"".join(blocks).translate(_PRINTABLE).decode("ascii")), path)
+
+
+def _sound(header: "Header", path: Path) -> "Header":
+    """The header without cards that nobody can read, of which a `ChandraBinWarning` tells."""
+    broken = []
+    for card in header.cards:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what astropy thinks of odd cards that it can read
+                _ = card.value, card.comment
+        except Exception:  # astropy has several
+            broken.append(card.keyword)
+    for keyword in broken:
+        header.remove(keyword, ignore_missing=True, remove_all=True)
+    if broken:
+        warnings.warn(f"{path}: the header's {', '.join(broken)} cannot be read, and is left out", ChandraBinWarning,
+                      stacklevel=2)
+    return header
 
 
 @contextmanager

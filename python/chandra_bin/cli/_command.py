@@ -118,12 +118,20 @@ class LazyGroup(_Failing, click.Group):
 
 @contextmanager
 def _warnings_as_lines() -> Iterator[None]:
-    """Our warnings as lines on stderr; those of libraries say nothing to a user and are dropped."""
+    """Our warnings as lines on stderr, each once; those of libraries say nothing to a user and are dropped."""
+    said: set[str] = set()
+
+    def show(message: Warning | str, *_: Any) -> None:
+        line = f"warning: {_one_line(str(message))}"
+        if line not in said:
+            said.add(line)
+            click.echo(line, err=True)
+
     with warnings.catch_warnings():
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
         warnings.simplefilter("always", ChandraBinWarning)
-        warnings.showwarning = lambda message, *_: click.echo(f"warning: {_one_line(str(message))}", err=True)
+        warnings.showwarning = show
         yield
 
 

@@ -13,13 +13,14 @@ from ._file import (
     open_events,
     read_events,
 )
-from ._filter import RowFilter
+from ._filter import RowFilter, read_mask
 from ._header import with_columns, without_columns
-from ._image import EventImage, add_to_image, event_image, image_header
+from ._image import TYPES, EventImage, add_to_image, event_image, image_header
 
 __all__ = [
     "PI_CHANNELS",
     "PI_WIDTH_EV",
+    "TYPES",
     "EventFile",
     "EventImage",
     "Events",
@@ -35,6 +36,7 @@ __all__ = [
     "livetime_fraction",
     "open_events",
     "read_events",
+    "read_mask",
     "sky_area",
     "with_columns",
     "with_sky",

@@ -3,7 +3,6 @@
 import numpy as np
 
 from chandra_bin._kernels._select_events import Selection
-from chandra_bin.regions import region_extent
 
 from ._filter import RowFilter
 
@@ -14,13 +13,10 @@ _POINTS = 1024
 
 def sky_area(wanted: RowFilter) -> float:
     """Sky pixels that regions and masks of a filter let events through from, to about one part in a thousand."""
-    tests = [(group.tests[0], group.exclude) for group in wanted.groups
-             if len(group.tests) == 1 and len(group.tests[0].columns) == 2]
-    box = np.array([_SKY_PX, _SKY_PX])
-    for test, exclude in tests:
-        if test.region is not None and not exclude:
-            extent = region_extent(test.region)
-            box = np.stack([np.maximum(box[:, 0], extent[:, 0]), np.minimum(box[:, 1], extent[:, 1])], axis=1)
+    tests = [(group.tests[0], group.exclude) for group in wanted.groups if len(group.tests) == 1
+             and [column.name.lower() for column in group.tests[0].columns] == ["x", "y"]]
+    limits = np.array([wanted.limits("x"), wanted.limits("y")])  # of regions, and of ranges of x and y
+    box = np.stack([np.maximum(limits[:, 0], _SKY_PX[0]), np.minimum(limits[:, 1], _SKY_PX[1])], axis=1)
     sides = np.maximum(box[:, 1] - box[:, 0], 0)
     if not tests:
         return float(sides.prod())

@@ -1,9 +1,10 @@
 """Event files opened by a virtual name: rows that pass, in blocks, then good times and exposures."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,11 @@ from chandra_bin._kernels._select_events import Selection
 from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.gti import GTI
 from chandra_bin.gti_files import GtiBlock, gti_block
+from chandra_bin.headers import add_history
 from chandra_bin.subspace import read_subspace, write_subspace
 from chandra_bin.tables import Column, Hdu, Rows, open_fits
-from chandra_bin.virtual import VirtualFile, named_file
+from chandra_bin.virtual import Block, Filter, Step, VirtualFile, named_file
+from chandra_bin.virtual import Rows as RowNumbers
 from chandra_bin.wcs import ImageCoords
 
 from ._filter import RowFilter, pair_of
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 # eV; channel 1 begins at 0, the last one takes all above (Chandra's PI).
 PI_WIDTH_EV = 14.6
+_CHIPS = 10
 PI_CHANNELS = 1024
 
 GoodTimes = Mapping[int | None, GTI]
@@ -101,7 +105,7 @@ def livetime_fraction(header: "Header", chip: int | None = None) -> float:
     return float(value) if isinstance(value, int | float) and 0 < value <= 1 else 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Passing:
     """Rows of one block of the file, and which of them pass."""
 
@@ -111,8 +115,16 @@ class Passing:
     selection: Selection | None
     """None where all pass."""
 
+    def kept(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Of values of all rows, or of the rows themselves, those that pass."""
+        return values if self.selection is None else values[self._flags]
+
     def flags(self) -> NDArray[np.bool_]:
         """Which rows pass."""
+        return self._flags
+
+    @cached_property
+    def _flags(self) -> NDArray[np.bool_]:
         if self.selection is None:
             return np.ones(len(self.rows), bool)
         flags = np.empty(len(self.rows), np.uint8)
@@ -145,6 +157,11 @@ class EventFile:
             yield Passing(rows, values, self.filter.selection(values, first, len(rows)))
             first += len(rows)
 
+    @property
+    def is_events(self) -> bool:
+        """Whether this is a list of events, and no other table."""
+        return _is_events(self.hdu)
+
     def columns_of(self, name: str, at: int) -> tuple[str, ...]:
         """A column's name, or those of a pair such as sky; `InputError`, pointing at ``at``, for none of the table."""
         if name in self.hdu.columns:
@@ -155,7 +172,12 @@ class EventFile:
         return pair
 
     def gti_blocks(self) -> list[GtiBlock]:
-        """The tables of good times, as the filters leave them, in the file's order; for after the rows."""
+        """The tables of good times, as the filters leave them, in the file's order; for after the rows.
+
+        None for a table that is none of events; where the filters leave no chip, an empty one.
+        """
+        if not self.is_events:
+            return []
         if not self._done:
             self._gti_blocks += [block for hdu in self._rest if (block := gti_block(hdu)) is not None]
             self._done = True
@@ -165,8 +187,8 @@ class EventFile:
         for block in self._gti_blocks:
             gti = self.filter.good_times(block.gti, block.chip)
             if gti is not None:
-                left.append(GtiBlock(block.header, block.chip, gti, changed=gti != block.gti))
-        return left
+                left.append(replace(block, gti=gti, changed=gti != block.gti))
+        return left or [replace(self._gti_blocks[0], gti=GTI.of([], []), changed=True)]
 
     def good_times(self) -> dict[int | None, GTI]:
         """By chip; for after the rows."""
@@ -176,17 +198,33 @@ class EventFile:
         """The header of the events, with the exposures and the subspace that the filters leave; for after the rows."""
         blocks = self.gti_blocks()
         header = self.hdu.header.copy()
-        if any(block.changed for block in blocks) or len(blocks) < len(self._gti_blocks):
-            _put_exposures(header, blocks)
-        components, unsaid = self.filter.subspace(read_subspace(header))
+        if self.is_events:
+            self._put_exposures(header, blocks)
+        components, unsaid = read_subspace(header), list[str]()
+        if self.name.options.get("update") != "no":
+            components, unsaid = self.filter.subspace(components)
         chips = {block.chip for block in blocks}
-        if chips != {None}:
+        if blocks and None not in chips:
             components = [each for each in components if each.chip() is None or each.chip() in chips]
-        if components or read_subspace(header):
-            write_subspace(header, components)
-        for text in unsaid:
-            header.add_history(f"chandra-bin: filtered also by {text}; the subspace does not say so")
+        kept = {block.block_name.upper() for block in blocks}
+        write_subspace(header, [each.without_tables(kept) for each in components])
+        add_history(header, [f"chandra-bin: filtered also by {text}; the subspace does not say so" for text in unsaid])
         return header
+
+    def _put_exposures(self, header: "Header", blocks: Sequence[GtiBlock]) -> None:
+        """ONTIME, LIVETIME, EXPOSURE of each chip, and of the aim point (the first); those of other chips go."""
+        by_chip = {block.chip: block for block in blocks}
+        changed = any(block.changed for block in blocks) or len(blocks) < len(self._gti_blocks)
+        for chip in range(_CHIPS):
+            keys = [f"{key}{chip}" for key in ("ONTIME", "LIVTIME", "EXPOSUR")]
+            block = by_chip.get(chip, by_chip.get(None))
+            if block is None or self.filter.good_times(block.gti, chip) is None:
+                for key in keys:
+                    header.remove(key, ignore_missing=True)
+            elif changed and (chip in by_chip or keys[0] in header):
+                _put_exposure(header, keys, block, chip)
+        if changed:
+            _put_exposure(header, ["ONTIME", "LIVETIME", "EXPOSURE"], blocks[0], blocks[0].chip)
 
     def _without_table(self) -> GtiBlock:
         header = self.hdu.header
@@ -201,10 +239,17 @@ class EventFile:
 
 
 @contextmanager
-def open_events(name: str | Path | VirtualFile) -> Iterator[EventFile]:
-    """Opens the event table of a file: the block that the name says, EVENTS, or else the first that holds X and Y."""
+def open_events(name: str | Path | VirtualFile, *, also: Collection[type[Step]] = (), options: Collection[str] = (),
+                any_table: bool = False) -> Iterator[EventFile]:
+    """Opens the event table of a file: the block that the name says, EVENTS, or else the first that holds X and Y.
+
+    The name may hold filters and rows, and what the caller says: steps of ``also``, and ``options``. With ``any_table``
+    the first table is taken where none holds events. Raises `InputError`.
+    """
     name = named_file(name)
+    name.need_only(Block, Filter, RowNumbers, *also, options=("update", *options))
     wanted = name.block
+    any_block = any_table and wanted is None and not _holds_events(name.file)
     with open_fits(name.file) as hdus:
         before: list[GtiBlock] = []
         seen = []
@@ -212,14 +257,13 @@ def open_events(name: str | Path | VirtualFile) -> Iterator[EventFile]:
         for hdu in hdus:
             primary = primary or hdu.header
             seen.append(hdu.name or str(hdu.index))
-            if hdu.is_table and (_is_events(hdu) if wanted is None else hdu.is_named(wanted.name)):
+            if hdu.is_table and (hdu.is_named(wanted.name) if wanted else any_block or _is_events(hdu)):
                 yield EventFile(name, primary, hdu, hdus, before)
                 return
             if (block := gti_block(hdu)) is not None:
                 before.append(block)
-    where = wanted.at if wanted else 0
     if wanted is not None:
-        raise name.error(where, f"the file has no table {wanted.name}, only {', '.join(seen)}")
+        raise name.error(wanted.at, f"the file has no table {wanted.name}, only {', '.join(seen)}")
     raise InputError(f"{name.file}: holds no events (a table EVENTS, or one with columns X and Y), only "
                      f"{', '.join(seen)}")
 
@@ -240,32 +284,25 @@ def read_events(name: str | Path | VirtualFile, columns: Sequence[str]) -> Event
         kept = {name: np.empty((file.hdu.rows, *like.shape[1:]), like.dtype) for name, like in likes.items()}
         count = 0
         for block in file.blocks(*columns):
-            flags = None if block.selection is None else block.flags()
-            end = count + (len(block.rows) if flags is None else int(np.count_nonzero(flags)))
+            end = count + (len(block.rows) if block.selection is None else int(np.count_nonzero(block.flags())))
             for column, values in kept.items():
-                values[count:end] = block.values[column] if flags is None else block.values[column][flags]
+                values[count:end] = block.kept(block.values[column])
             count = end
         read = {column: values[:count] for column, values in kept.items()}
         return Events(read, file.header(), file.good_times(), file.name.file)
+
+
+def _holds_events(path: Path) -> bool:
+    with open_fits(path) as hdus:
+        return any(_is_events(hdu) for hdu in hdus)
 
 
 def _is_events(hdu: Hdu) -> bool:
     return "EVENTS" in hdu.block_names or {"x", "y"} <= set(hdu.columns)
 
 
-def _put_exposures(header: "Header", blocks: Sequence[GtiBlock]) -> None:
-    """ONTIME, LIVETIME, EXPOSURE of each chip, and of the aim point (the first); those of other chips go."""
-    fractions = {block.chip: livetime_fraction(header, block.chip) for block in blocks}
-    chips = {block.chip for block in blocks}
-    if chips != {None}:
-        for chip in range(10):
-            if chip not in chips:
-                for key in ("ONTIME", "LIVTIME", "EXPOSUR"):
-                    header.remove(f"{key}{chip}", ignore_missing=True)
-    for block in reversed(blocks):
-        good, live = block.gti.total, block.gti.total * fractions[block.chip]
-        suffixes = [] if block.chip is None else [str(block.chip)]
-        if block is blocks[0]:
-            header["ONTIME"], header["LIVETIME"], header["EXPOSURE"] = good, live, live
-        for suffix in suffixes:
-            header[f"ONTIME{suffix}"], header[f"LIVTIME{suffix}"], header[f"EXPOSUR{suffix}"] = good, live, live
+def _put_exposure(header: "Header", keys: Sequence[str], block: GtiBlock, chip: int | None) -> None:
+    """Good time, and live time twice, as these keywords."""
+    live = block.gti.total * livetime_fraction(header, chip)
+    for key, value in zip(keys, (block.gti.total, live, live), strict=True):
+        header[key] = value

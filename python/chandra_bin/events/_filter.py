@@ -2,17 +2,17 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._kernels._select_events import Selection
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import ChandraBinWarning
 from chandra_bin.gti import GTI
 from chandra_bin.gti_files import read_gti
-from chandra_bin.images import read_image_file
+from chandra_bin.images import Image, read_image_file
 from chandra_bin.regions import (
     PHYSICAL,
     Region,
@@ -49,7 +49,7 @@ Values = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Test:
+class RowTest:
     """One condition on a table's columns."""
 
     columns: tuple[Column, ...]
@@ -63,10 +63,10 @@ class Test:
 
 
 @dataclass(frozen=True)
-class TestGroup:
+class RowTests:
     """Conditions of one bracket, joined by AND; all of them together may be excluded."""
 
-    tests: tuple[Test, ...]
+    tests: tuple[RowTest, ...]
     exclude: bool
 
 
@@ -92,17 +92,15 @@ class RowFilter:
     def __init__(self, name: VirtualFile, hdu: Hdu) -> None:
         self._name = name
         self._hdu = hdu
-        self.groups: list[TestGroup] = []
+        self.groups: list[RowTests] = []
         self._row_numbers: list[RowNumbers] = []
-        if "scale" in name.options:
-            raise InputError(f"{name}: the option scale is not known here")
         for step in name.steps:
             if isinstance(step, Filter):
                 tests = tuple(self._test(term) for term in step.terms)
                 if step.exclude:
-                    self.groups.append(TestGroup(tests, exclude=True))
+                    self.groups.append(RowTests(tests, exclude=True))
                 else:
-                    self.groups += [TestGroup((test,), exclude=False) for test in tests]
+                    self.groups += [RowTests((test,), exclude=False) for test in tests]
             elif isinstance(step, RowNumbers):
                 self._row_numbers.append(step)
 
@@ -182,17 +180,19 @@ class RowFilter:
                 x, y = (column.name for column in test.columns)
                 name = f"sky({x},{y})" if (x.lower(), y.lower()) == ("x", "y") else f"pos({x},{y})"
                 made = [each.with_condition(name, Condition(text, "D", test.columns[0].unit)) for each in made]
-            elif isinstance(test.term, RangeTerm) and not group.exclude and not test.gti:
+            elif isinstance(test.term, RangeTerm) and not group.exclude and test.gti is None:
                 column = test.columns[0]
                 form = {"I": "I", "J": "J", "E": "E"}.get(column.letter, "D")
                 ends = list(zip(*(end.tolist() for end in _ends_of(test.term)), strict=True))
                 limited = [each.within(column.name, ends, form, column.unit) for each in made]
                 made = [each for each in limited if each is not None]
-            elif isinstance(test.term, RangeTerm) and group.exclude and not test.gti:
+            elif _is_about(test, "ccd_id"):
+                continue  # its chips go as a whole
+            elif isinstance(test.term, RangeTerm) and group.exclude and test.gti is None:
                 unsaid.append(f"exclude {test.columns[0].name}")
         return made, unsaid
 
-    def _test(self, term: Term) -> Test:
+    def _test(self, term: Term) -> RowTest:
         if isinstance(term, RangeTerm):
             return self._ranges(term)
         if isinstance(term, BitsTerm):
@@ -216,7 +216,7 @@ class RowFilter:
                                        f"{column.letter}), and cannot be filtered")
         return column
 
-    def _ranges(self, term: RangeTerm) -> Test:
+    def _ranges(self, term: RangeTerm) -> RowTest:
         column = self._column(term.column, term.at)
         if column.letter == "X":
             bits = term.as_bits()
@@ -236,25 +236,30 @@ class RowFilter:
             parts = [(lows[~single], highs[~single], False), (lows[single], highs[single], True)]
             parts = [part for part in parts if len(part[0])]
 
+        null = None if column.null is None else np.array([column.null], np.float64)
+
         def add(selection: Selection, values: Values, exclude: bool) -> None:
             numbers = _comparable(values[term.column])
-            if len(parts) == 1:
+            if len(parts) == 1 and null is None:
                 selection.ranges(numbers, parts[0][0], parts[0][1], closed=parts[0][2], exclude=exclude)
-            else:
-                none = Selection(len(numbers))
-                for low, high, closed in parts:
-                    none.ranges(numbers, low, high, closed=closed, exclude=True)
+                return
+            none = Selection(len(numbers))
+            for low, high, closed in parts:
+                none.ranges(numbers, low, high, closed=closed, exclude=True)
+            if null is None:
                 _add_opposite(selection, none, exclude)
-            if column.null is not None and not exclude:  # no value is in no range
-                null = np.array([column.null], np.float64)
-                selection.ranges(numbers, null, null, closed=True, exclude=True)
+                return
+            inside = Selection(len(numbers))  # no value is in no range
+            _add_opposite(inside, none, exclude=False)
+            inside.ranges(numbers, null, null, closed=True, exclude=True)
+            _add_opposite(selection, inside, not exclude)
 
         gti = None
         if column.name.lower() == "time" and not single.any():
             gti = GTI.of(lows, highs)
-        return Test((column,), add, term, gti=gti)
+        return RowTest((column,), add, term, gti=gti)
 
-    def _bits(self, term: BitsTerm) -> Test:
+    def _bits(self, term: BitsTerm) -> RowTest:
         column = self._column(term.column, term.at)
         if column.letter != "X":
             raise self._name.error(term.at, f"the column {term.column} holds no bits")
@@ -274,16 +279,16 @@ class RowFilter:
                     none.bits(bits, mask, value, exclude=True)
                 _add_opposite(selection, none, exclude)
 
-        return Test((column,), add, term)
+        return RowTest((column,), add, term)
 
-    def _gti(self, term: GtiTerm) -> Test:
+    def _gti(self, term: GtiTerm) -> RowTest:
         column = self._column("time", term.at)
         gti = read_gti(term.file).gti
 
         def add(selection: Selection, values: Values, exclude: bool) -> None:
             selection.good_times(values["time"].astype(np.float64, copy=False), gti.start, gti.stop, exclude=exclude)
 
-        return Test((column,), add, term, gti=gti)
+        return RowTest((column,), add, term, gti=gti)
 
     def _pair(self, columns: tuple[str, ...], at: int) -> tuple[Column, Column]:
         names = pair_of(self._hdu, columns[0]) if len(columns) == 1 else columns
@@ -292,20 +297,25 @@ class RowFilter:
                                        f"{', '.join(self._hdu.columns)}{_of_others(self._hdu)}")
         return self._column(names[0], at), self._column(names[1], at)
 
-    def _region(self, term: RegionTerm) -> Test:
+    def _region(self, term: RegionTerm) -> RowTest:
         x, y = self._pair(term.columns, term.at)
         coords = ImageCoords.from_events(self._hdu.header, x.name, y.name)
         region = convert_region(named_region(term.file, term.text, str(self._name)), coords, PHYSICAL)
+        if region.other is not None:
+            warnings.warn(f"{region.source}: CIAO and DS9 may find different events in it: CIAO, as here, takes an "
+                          "excluded shape from the shape before it, DS9 from all; write A*!C, B*!C",
+                          ChandraBinWarning, stacklevel=4)
+            region = replace(region, other=None)
 
         def add(selection: Selection, values: Values, exclude: bool) -> None:
             points = coordinates(values, x.name.lower(), y.name.lower())
             selection.flags(points_in_region(region, *points).view(np.uint8), exclude=exclude)
 
-        return Test((x, y), add, term, region=region)
+        return RowTest((x, y), add, term, region=region)
 
-    def _mask(self, term: MaskTerm) -> Test:
+    def _mask(self, term: MaskTerm) -> RowTest:
         x, y = self._pair(term.columns, term.at)
-        image = read_image_file(named_file(term.file).file)
+        image = read_mask(term, self._name)
         to_pixels = pixel_map(ImageCoords.from_events(self._hdu.header, x.name, y.name), ImageCoords(image.header))
         mask = (np.nan_to_num(image.data, nan=0) != 0).astype(np.uint8)
 
@@ -313,7 +323,15 @@ class RowFilter:
             column, row = map(np.ascontiguousarray, to_pixels(*coordinates(values, x.name.lower(), y.name.lower())))
             selection.mask(column, row, mask, -0.5, 1.0, -0.5, 1.0, exclude=exclude)
 
-        return Test((x, y), add, term)
+        return RowTest((x, y), add, term)
+
+
+def read_mask(term: MaskTerm, name: VirtualFile) -> Image:
+    """The image of a mask, of which the block may be named."""
+    mask = named_file(term.file)
+    if any(step != mask.block for step in mask.steps):
+        raise name.error(term.at, f"the mask {mask} has filters of its own: copy it to an image first")
+    return read_image_file(mask.file, mask.block.name if mask.block else None)
 
 
 def _ends(ranges: Iterable[tuple[float | None, float | None]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -355,11 +373,11 @@ def coordinates(values: Values, x: str, y: str) -> tuple[NDArray[Any], NDArray[A
     return values[x].astype(kind, copy=False), values[y].astype(kind, copy=False)
 
 
-def _is_about(test: Test, column: str) -> bool:
+def _is_about(test: RowTest, column: str) -> bool:
     return isinstance(test.term, RangeTerm) and test.term.column == column
 
 
-def _holds(test: Test, value: float) -> bool:
+def _holds(test: RowTest, value: float) -> bool:
     assert isinstance(test.term, RangeTerm)
     lows, highs = _ends_of(test.term)
     return bool(((lows <= value) & (value <= highs)).any())

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # Columns whose images lie on one grid, whatever limits they have.
 _POSITIONS = ("x", "y", "detx", "dety")
 # `opt type=` of CIAO's tools.
-_TYPES = {"i2": np.int16, "i4": np.int32, "r4": np.float32, "r8": np.float64}
+TYPES = {"i2": np.int16, "i4": np.int32, "r4": np.float32, "r8": np.float64}
 
 _IMAGE = {"HDUNAME": "EVENTS_IMAGE", "CONTENT": "IMAGE", "HDUCLASS": "OGIP", "HDUCLAS1": "IMAGE", "BUNIT": "count"}
 
@@ -55,7 +55,7 @@ def event_image(name: str | Path | VirtualFile, *, threads: int = 1) -> EventIma
     binning = name.binning
     if binning is None:
         raise InputError(f"{name}: says nothing of an image: add [bin sky=4], say")
-    with open_events(name) as file:
+    with open_events(name, also=(Binning,), options=("type", "full")) as file:
         axes = _axes(file, binning)
         if len(axes) == 1:
             counts = _histogram(file, *axes[0])
@@ -105,9 +105,11 @@ def _axis(file: EventFile, name: str, axis: BinAxis) -> tuple[Column, GridAxis]:
                                        f"{', '.join(file.hdu.columns)}")
     low, high = axis.lo, axis.hi
     half = 0.5 if column.is_whole else 0.0
-    given = low is not None and high is not None
-    if not given:
+    given = low is not None or high is not None
+    if low is None or high is None:
         filters = (-math.inf, math.inf) if "full" in file.name.options else file.filter.limits(name)
+        if column.is_whole:
+            filters = _whole(filters[0], math.ceil), _whole(filters[1], math.floor)
         limits = [_limit(given, filtered, natural, inner) for given, filtered, natural, inner in zip(
             (low, high), filters, (column.lowest, column.highest), (max, min), strict=True)]
         if name == "time":
@@ -118,7 +120,7 @@ def _axis(file: EventFile, name: str, axis: BinAxis) -> tuple[Column, GridAxis]:
         low, high = cast(tuple[float, float], tuple(limits))
         if not low < high + 2 * half:
             raise file.name.error(axis.at, f"the filters leave nothing of the column {name} to bin")
-    low, high = cast(float, low) - half, cast(float, high) + half
+    low, high = low - half, high + half
     try:
         if axis.count is not None:
             return column, GridAxis(low, (high - low) / axis.count, axis.count)
@@ -128,6 +130,10 @@ def _axis(file: EventFile, name: str, axis: BinAxis) -> tuple[Column, GridAxis]:
         return column, GridAxis.around(low, high, step)
     except InputError as error:
         raise file.name.error(axis.at, f"the column {name}: {error}") from None
+
+
+def _whole(limit: float, rounded: Callable[[float], int]) -> float:
+    return float(rounded(limit)) if math.isfinite(limit) else limit
 
 
 def _limit(given: float | None, filtered: float, natural: float | None,
@@ -184,7 +190,7 @@ def _as_type(counts: NDArray[np.int32], name: VirtualFile, at: int) -> NDArray[A
     kind = name.options.get("type")
     if kind is None:
         return counts
-    made = counts.astype(_TYPES[kind])
+    made = counts.astype(TYPES[kind])
     if made.dtype.kind == "i" and (made != counts).any():
         raise name.error(at, f"a pixel holds {counts.max()} counts, too many for the type {kind}")
     return made

@@ -1,17 +1,19 @@
 """Files copied through virtual names: event lists and images filtered, events binned."""
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 
 from chandra_bin.events import EventFile, event_image, open_events, with_columns
+from chandra_bin.headers import add_history
 from chandra_bin.images import product_header, write_image
-from chandra_bin.inputs import files_of, is_table, read_image
+from chandra_bin.inputs import files_of, is_table, plain_name, read_image
 from chandra_bin.outputs import Outputs
 from chandra_bin.tables import Rows, write_empty_primary, write_rows
-from chandra_bin.virtual import VirtualFile, named_file, one_of_stack
+from chandra_bin.virtual import Columns, VirtualFile, named_file, one_of_stack
 
 from ._common import Parameters, history
 
@@ -37,7 +39,7 @@ def copy(name: str | Path, out: Path, *, threads: int = 1, clobber: bool = False
     leave. Raises `InputError` and `OutputError`; no file is written then.
     """
     parsed = named_file(one_of_stack(name))
-    parameters = {"infile": Path(str(parsed))}
+    parameters = {"infile": plain_name(str(parsed))}
     with Outputs([out], inputs=files_of(name), clobber=clobber) as outputs:
         if not is_table(parsed):
             image = read_image(str(parsed))
@@ -61,21 +63,19 @@ def _write_binned(name: VirtualFile, out: Path, outputs: Outputs, threads: int, 
 
 
 def _write_rows(name: VirtualFile, out: Path, outputs: Outputs, parameters: Parameters) -> Copied:
-    kept: list[Rows] = []
-    with open_events(name) as events:
+    with open_events(name, also=(Columns,), any_table=True) as events:
         numbers = chosen_columns(name, events)
-        for block in events.blocks():
-            rows = block.rows if block.selection is None else block.rows[block.flags()]
-            kept.append(rows if numbers is None else with_fields(rows, numbers))
+        passing = (block.kept(block.rows) for block in events.blocks())
+        kept = [rows if numbers is None else with_fields(rows, numbers)
+                for rows in chain([np.empty(0, events.hdu.dtype)], passing)]
         heap = events.hdu.heap()
         header = events.header()
         if numbers is not None:
             header = with_columns(header, [number + 1 for number in numbers])
-        for line in history("copy", parameters):
-            header.add_history(line.encode("ascii", "backslashreplace").decode())
+        add_history(header, history("copy", parameters))
         with outputs.open(out) as file:
             write_empty_primary(file, events.primary)
-            write_rows(file, header, kept or [np.empty(0, events.hdu.dtype)], heap)
+            write_rows(file, header, kept, heap)
             for gti in events.gti_blocks():
                 gti.write(file)
         kind = "events" if "EVENTS" in events.hdu.block_names else "rows"

@@ -15,7 +15,7 @@ from chandra_bin.lightcurve import LightCurve, light_curve, read_light_curve
 from chandra_bin.outputs import Outputs
 from chandra_bin.plots import light_curve_png
 from chandra_bin.tables import write_empty_primary, write_rows
-from chandra_bin.virtual import BinAxis, VirtualFile, named_file, one_of_stack
+from chandra_bin.virtual import BinAxis, Binning, VirtualFile, named_file, one_of_stack
 
 from ._common import history, warn
 
@@ -50,8 +50,8 @@ def write_light_curve(name: str | Path, out: Path, *, clobber: bool = False) -> 
     parsed = named_file(one_of_stack(name))
     axis = _time_axis(parsed)
     with Outputs([out], inputs=files_of(name), clobber=clobber) as outputs:
-        with open_events(parsed) as events:
-            parts = [block.values["time"][block.flags()] for block in events.blocks("time")]
+        with open_events(parsed, also=(Binning,)) as events:
+            parts = [block.kept(block.values["time"]) for block in events.blocks("time")]
             times = np.concatenate(parts) if parts else np.empty(0)
             chips = events.gti_blocks()
             header = events.header()
@@ -108,7 +108,7 @@ def _curve(times: Any, events: EventFile, chips: list[GtiBlock], axis: BinAxis,
            bins: tuple[float, float, float]) -> LightCurve:
     name = events.name
     start, stop, length = bins
-    if not chips:
+    if not any(len(chip.gti) for chip in chips):
         raise InputError(f"{name}: the filters leave none of the chips that have good times")
     first = chips[0]
     for other in chips[1:]:

@@ -28,7 +28,7 @@ from chandra_bin.inputs import files_of, is_table
 from chandra_bin.outputs import Outputs
 from chandra_bin.reproject import as_float32, mean_point, parse_point, reproject, separation_deg, tangent_point
 from chandra_bin.tables import Column, Rows, write_empty_primary, write_rows
-from chandra_bin.virtual import Block, VirtualFile, expand_stack, named_file
+from chandra_bin.virtual import Block, Columns, VirtualFile, expand_stack, named_file
 from chandra_bin.wcs import ImageCoords, physical_agree
 
 from ._common import about, history, warn
@@ -190,7 +190,7 @@ def _reference(text: str, like: ImageCoords) -> tuple[float, float]:
     if not name.file.exists():
         return parse_point(text, like)
     if is_table(name):
-        with open_events(name) as file:
+        with open_events(name, also=(Columns,)) as file:
             coords = ImageCoords.from_events(file.hdu.header)
     else:
         coords = ImageCoords(read_image_file(name.file, name.block.name if name.block else None).header)
@@ -214,7 +214,7 @@ def _check_near(sources: Sequence[_Source], like: ImageCoords, reference: tuple[
 def _read(source: _Source) -> _Observation | None:
     """The rows that pass; None where none does."""
     name = source.name
-    with open_events(name) as file:
+    with open_events(name, also=(Columns,)) as file:
         numbers = chosen_columns(name, file)
         columns = list(file.hdu.columns.values())
         if numbers is not None:
@@ -225,7 +225,7 @@ def _read(source: _Source) -> _Observation | None:
                                                   f"{', '.join(missing)}")
         blocks = []
         for block in file.blocks():
-            rows = block.rows if block.selection is None else block.rows[block.flags()]
+            rows = block.kept(block.rows)
             if len(rows):
                 blocks.append(rows if numbers is None else with_fields(rows, numbers))
         heap = file.hdu.heap()

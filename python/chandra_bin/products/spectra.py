@@ -311,8 +311,8 @@ def _in_band(values: dict[str, NDArray[Any]], channel: NDArray[Any],
 def _pixel_area(events: ImageCoords, image: ImageCoords) -> float:
     """The area of a pixel of the image in sky pixels of the events."""
     if physical_agree(events, image):
-        (xx, xy), (yx, yy) = image.need_physical().matrix.tolist()
-        return abs(xx * yy - xy * yx)
+        (xx, xy), (yx, yy) = image.need_physical().matrix
+        return abs(float(xx * yy - xy * yx))
     return image.pixel_area_arcsec2 / events.pixel_area_arcsec2
 
 

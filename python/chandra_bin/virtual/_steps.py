@@ -5,13 +5,15 @@ column that is not in the file, can point at the character: `VirtualFile.error`.
 are in lower case. Two parts are equal when they say the same; where they stand does not count.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from chandra_bin.errors import VirtualNameError
 
 _LONGEST_SHOWN = 400
+# Options that change nothing in the result of any program.
+_HARMLESS = ("mem", "kernel")
 
 
 def number_text(value: float) -> str:
@@ -288,6 +290,16 @@ class VirtualFile:
     def options(self) -> dict[str, str]:
         """All options, name to value."""
         return {name: value for step in self.steps if isinstance(step, Options) for name, value in step.values.items()}
+
+    def need_only(self, *kinds: type[Step], options: Collection[str] = ()) -> None:
+        """Raises an error that points at the first step of another kind, or at an option that does nothing here."""
+        for step in self.steps:
+            if isinstance(step, Options):
+                for option in step.values:
+                    if option not in (*_HARMLESS, *options):
+                        raise self.error(step.at, f"the option {option} changes nothing here; leave it out")
+            elif not isinstance(step, kinds):
+                raise self.error(step.at, f"{step} has no meaning here; leave it out")
 
     def error(self, at: int, message: str) -> VirtualNameError:
         """An error, to be raised, that points at a character of the text."""

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <numeric>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -22,6 +23,7 @@ inline constexpr std::size_t kPiece = 16 * kBlock;  // events that are sorted at
 inline constexpr std::size_t kPieces = 128;         // pieces that are kept at a time: 2^22 events
 inline constexpr unsigned kPartBits = 7;
 inline constexpr std::size_t kParts = std::size_t{1} << kPartBits;
+inline constexpr std::size_t kAhead = 24;           // events whose cells are fetched meanwhile
 inline constexpr std::size_t kCache = std::size_t{1} << 22;  // bytes that are quickly reached
 
 // Adds 1 for each event.
@@ -98,7 +100,12 @@ std::size_t scatter_range(const Adder& adder, const Find& find, const Selection*
     for (std::size_t at = begin; at < end; at += kBlock) {
         block.read(at, std::min(kBlock, end - at));
         counted += block.count();
-        for (std::size_t i = 0; i < block.count(); ++i) Adder::add(adder.cells[block.cell(i)], block.amount(i));
+        for (std::size_t i = 0; i < block.count(); ++i) {
+#ifdef __GNUC__
+            __builtin_prefetch(adder.cells + block.cell(std::min(i + kAhead, block.count() - 1)), 1);
+#endif
+            Adder::add(adder.cells[block.cell(i)], block.amount(i));
+        }
     }
     return counted;
 }
@@ -130,8 +137,8 @@ std::size_t scatter_apart(const Counts& adder, const Find& find, const Selection
 // The events of a piece, sorted by part.
 template <class Amount>
 struct SortedPiece {
-    std::vector<std::int32_t> cells;
-    std::vector<Amount> amounts;
+    std::int32_t* cells = nullptr;  // room for kPiece
+    Amount* amounts = nullptr;
     std::array<std::uint32_t, kParts + 1> ends;  // part k is [ends[k], ends[k + 1])
 };
 
@@ -155,8 +162,6 @@ public:
         }
         std::partial_sum(place.begin(), place.end(), place.begin());
         sorted.ends = place;
-        sorted.cells.resize(kPiece);
-        sorted.amounts.resize(kPiece);
         for (std::size_t i = 0; i < count; ++i) {
             const std::uint32_t to = place[std::uint32_t(cells_[i]) >> shift_]++;
             sorted.cells[to] = cells_[i];
@@ -181,6 +186,12 @@ std::size_t scatter_by_parts(const Adder& adder, const Find& find, const Selecti
     const unsigned shift = std::max(bits, kPartBits) - kPartBits;
     const std::size_t parts = ((cells - 1) >> shift) + 1;
     std::vector<SortedPiece<typename Adder::Amount>> pieces(std::min(kPieces, (events + kPiece - 1) / kPiece));
+    const auto all_cells = std::make_unique_for_overwrite<std::int32_t[]>(pieces.size() * kPiece);
+    const auto all_amounts = std::make_unique_for_overwrite<typename Adder::Amount[]>(pieces.size() * kPiece);
+    for (std::size_t p = 0; p < pieces.size(); ++p) {
+        pieces[p].cells = all_cells.get() + p * kPiece;
+        pieces[p].amounts = all_amounts.get() + p * kPiece;
+    }
     std::atomic<std::size_t> counted{0};
     for (std::size_t first = 0; first < events; first += kPieces * kPiece) {
         const std::size_t used = std::min(kPieces, (events - first + kPiece - 1) / kPiece);
@@ -214,14 +225,13 @@ std::size_t scatter(const Adder& adder, const Find& find, const Selection* selec
     require(selection == nullptr || selection->size() == events, "the selection is of another number of events");
     if (cells == 0) return 0;
     if (events < kFewEvents) threads = 1;
-    const bool cached = cells * sizeof(typename Adder::Cell) <= kCache;
-    if (threads <= 1 && (cached || events < cells / 4)) return scatter_range(adder, find, selection, 0, events);
+    if (threads <= 1) return scatter_range(adder, find, selection, 0, events);
     if constexpr (std::is_same_v<Adder, Counts>) {
-        if (cached && cells * std::size_t(threads) <= events) {
+        if (cells * sizeof(std::int32_t) <= kCache && cells * std::size_t(threads) <= events) {
             return scatter_apart(adder, find, selection, events, cells, std::size_t(threads));
         }
     }
-    return scatter_by_parts(adder, find, selection, events, cells, std::max(threads, 1));
+    return scatter_by_parts(adder, find, selection, events, cells, threads);
 }
 
 }  // namespace chandra_bin::detail

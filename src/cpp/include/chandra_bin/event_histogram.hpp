@@ -12,7 +12,7 @@ namespace chandra_bin {
 // that passes the selection (null: all); others, and those outside or not finite, are left out. Returns how many were
 // counted. Pixels are half-open, with their edges as computed: the same as binary searches among them would give.
 // Less than 2^31 events, and pixels; the caller sees to it that sums stay below 2^31. Threads change nothing.
-// Cost: O(events); with threads 8 MB for their exchange, or an image of each thread where these are small.
+// Cost: O(events); with threads 16 MB (48 MB with weights) for their exchange, or an image of each thread where these are small.
 std::size_t event_histogram(std::size_t events, const Coordinates& x, const Coordinates& y, const Edges& x_edges,
                             const Edges& y_edges, const Selection* selection, int threads, std::int32_t* image);
 
