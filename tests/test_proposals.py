@@ -247,7 +247,9 @@ def test_the_region_file_of_a_cluster_is_the_ellipse(field, kind, sky):
     assert not made.is_users
     ellipse = getattr(made.shape, kind)
     rows, columns = np.indices(FIELD)
-    assert np.array_equal(mask_of(made.file), ellipse.radius(columns, rows) <= ellipse.a)
+    # On the sky numbers are rounded to 0.002 arcsec or so, and may move an edge over a centre.
+    others = mask_of(made.file) != (ellipse.radius(columns, rows) <= ellipse.a)
+    assert np.count_nonzero(others) <= (4 if sky else 0)
     assert made.file.read_text().startswith(CIAO + "ellipse(")
     assert (":" in made.file.read_text().splitlines()[1]) == sky
     assert made.picture.read_bytes().startswith(b"\x89PNG")

@@ -265,7 +265,8 @@ def _region_bytes(region: Region, coords: ImageCoords, image: Image, sky: bool) 
 def _detections(path: Path, coords: ImageCoords) -> tuple[list[Component], NDArray[np.float64] | None]:
     """Components in image coordinates, and PSFRATIO where there is a table that has it."""
     ratios = None
-    if path.is_file() and path.open("rb").read(9) == b"SIMPLE  =":
+    content = path.read_bytes() if path.is_file() else b""
+    if content.startswith((b"SIMPLE  =", b"\x1f\x8b")):
         with open_fits(path) as hdus:
             for hdu in hdus:
                 if hdu.is_table and {"x", "y", "shape"} <= set(hdu.columns):
@@ -274,7 +275,7 @@ def _detections(path: Path, coords: ImageCoords) -> tuple[list[Component], NDArr
                     if "psfratio" in hdu.columns:
                         ratios = np.concatenate([hdu.columns["psfratio"].values(rows) for rows in hdu.blocks()])
                     break
-    elif path.is_file() and not any(line.split("#")[0].strip() for line in path.read_text("latin-1").splitlines()):
+    elif content and not any(line.split(b"#")[0].strip() for line in content.splitlines()):
         return [], None
     with about(path):
         region = convert_region(read_regions(path, for_ciao=False), coords, _IMAGE)
