@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from _scenes import best, random_bins, row
+from chandra_bin import bin_spectra
 from chandra_bin.events import event_image
 from chandra_bin.images import write_image
 from chandra_bin.products import write_spectra
-from chandra_bin.spectra import add_spectra, empty_spectra, group_counts
+from chandra_bin.spectra import empty_spectra, group_counts
 
 BINS, SIZE, EVENTS = 1000, 1024, 1_000_000
 
@@ -29,7 +30,8 @@ def main() -> None:
     counts = empty_spectra(BINS)
     x, y = columns["x"] - 3584.5, columns["y"] - 3584.5
     row("10^6 events counted", best(
-        lambda: add_spectra(counts, x, y, columns["pi"], columns["ccd_id"], binmap), 5))
+        lambda: bin_spectra(binmap, columns["pi"], x=x, y=y, chips=columns["ccd_id"], chip_numbers=range(10),
+                            out=counts), 5))
     spectra = np.random.default_rng(1).poisson(2, (BINS, 1024))
     row("1000 spectra grouped", best(lambda: group_counts(spectra, 25), 5))
     with tempfile.TemporaryDirectory() as name:

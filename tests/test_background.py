@@ -296,6 +296,23 @@ def test_sky_filters_of_the_events_are_told_of():
         blank_sky_background("img.fits", "blank.evt", "out", events="evt2.fits[sky=circle(4096,4096,300)]")
 
 
+@pytest.mark.usefixtures("sky")
+def test_a_sky_of_background_alone_has_no_net_counts():
+    """Both are drawn from one distribution: what is expected is what is there, within the noise of 9 - 12 keV."""
+    made = blank_sky_background("img.fits", "blank.evt", "out", events="evt2.fits")
+    counts = fits.getdata("img.fits").sum()
+    particles = sum(high(random_events(20_000, 1), chip) for chip in range(4))
+    sigma = np.hypot(np.sqrt(counts), counts / np.sqrt(particles))
+    assert abs(counts - made.background.expected.sum()) < 3 * sigma
+
+
+@pytest.mark.usefixtures("sky")
+def test_an_image_without_sky_is_named():
+    write_fits("plain.fits", np.ones((5, 5), np.int32))
+    with pytest.raises(InputError, match=r"plain.fits: the header has no sky coordinates"):
+        blank_sky_background("plain.fits", "blank.evt", "out", events="evt2.fits", band="broad")
+
+
 SHAPE = (40, 50)
 
 

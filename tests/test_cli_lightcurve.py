@@ -73,7 +73,7 @@ def test_flares_are_cut_from_the_events(capsys):
     assert " of 100 have counts; " in captured.out
     assert captured.out.endswith(" s live) in good.gti\n")
     assert Path("lc.png").read_bytes().startswith(b"\x89PNG")
-    gti = read_gti("good.gti").gti
+    gti = read_gti("good.gti")[None].gti
     assert not gti.contains(START + np.arange(4000, 4500, 50)).any()
     assert run(["copy", "evt2.fits[@good.gti]", "good.fits", "-q"]) == 0
     assert fits.getheader("good.fits", "EVENTS")["ONTIME"] == pytest.approx(gti.total)
@@ -226,6 +226,6 @@ def test_bright_bins_can_be_left_out_by_hand():
     table("lc.fits", {"TIME": np.arange(0, 1000, 100.0), "COUNT_RATE": [5, 5, 5, 90, 95, 5, 5, 5, 5, 5],
                       "EXPOSURE": np.full(10, 100.0)}, TIMEDEL=100.0)
     assert run(["deflare", "lc.fits[count_rate=:20]", "good.gti", "-q"]) == 0
-    gti = read_gti("good.gti").gti
+    gti = read_gti("good.gti")[None].gti
     assert gti.start.tolist() == [-50, 450]
     assert gti.stop.tolist() == [250, 950]

@@ -350,7 +350,9 @@ def bad_input(arguments, capsys, folder):
     (["a.fits", "--bands", "ultrahard"], "'ultrahard'"),
     (["a.fits", "--binsize", "0"], "0"),
     (["a.fits", "--binsize", "nan"], "nan"),
-    (["a.fits", "--binsize", "1e-4"], "too"),
+    (["b.fits", "a.fits", "--binsize", "1e-4"], "too large; give limits, or larger pixels: [x=low:high] behind the "),
+    (["a.fits", "--binsize", "1e-4"], "--binsize above 0.0001"),
+    (["a.fits", "--binsize", "1e-9"], "pixels are too many"),
     (["a.fits", "--refcoord", "here"], "'here'"),
     (["a.fits", "--refcoord", "15:60:00 -59:00:00"], "15:60:00"),
     (["a.fits", "--refcoord", "228.5 -95"], "-95"),
@@ -374,6 +376,17 @@ def test_files_that_cannot_be_merged_are_named(pair, capsys, change, said):
     line = bad_input(["a.fits", "b.fits", "-o", "merged"], capsys, pair)
     assert "b.fits" in line
     assert said in line
+
+
+@pytest.mark.parametrize(("column", "value"), [("x", 1e7), ("y", -1e7)])
+def test_an_event_far_off_is_named_with_its_file(pair, capsys, column, value):
+    with fits.open("b.fits", mode="update") as hdus:
+        hdus[1].data[column][7] = value
+    line = bad_input(["a.fits", "b.fits", "--refcoord", "b.fits", "-o", "merged"], capsys, pair)
+    assert f"b.fits: with its event at {column} = {value:g}, an image of " in line
+    assert "is too large" in line
+    assert f"[{column}=low:high] behind the file, or --binsize above 1" in line
+    assert run(["merge", "a.fits", f"b.fits[{column}=0:8192]", "--refcoord", "b.fits", "-o", "merged", "-q"]) == 0
 
 
 def test_a_file_without_sky_coordinates_is_refused(pair, capsys):

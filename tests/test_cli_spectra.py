@@ -276,7 +276,7 @@ def test_the_table():
     assert row["hardness"] == pytest.approx((hard - soft) / (hard + soft))
     assert row["hardness_err"] > 0
     assert row["file"] == "xaf_4.pi"
-    assert table["area"].unit == "pix"
+    assert table["area"].unit == "pix2"
     assert str(table["rate"].unit) == "ct / s"
 
 

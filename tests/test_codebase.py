@@ -1,6 +1,7 @@
 """The layers of the house: who may import what, and that what is written twice agrees."""
 
 import ast
+import graphlib
 import inspect
 import re
 import tomllib
@@ -24,6 +25,11 @@ LATE = {"astropy", "scipy", "matplotlib", "regions", "tqdm"}
 ONLY_IN = {"click": {"cli"}, "tqdm": {"cli"}, "matplotlib": {"plots.py", "report.py"}, "subprocess": {"ciao"}}
 # Rooms above the science modules, which these must not know.
 ABOVE = {"cli", "products", "pipeline", "batch", "report", "plots"}
+# Rooms for files and their names. Whatever is neither here nor above is science: arrays in, arrays out.
+FILES = {"virtual", "tables", "images", "gti_files", "lightcurve_files", "events", "inputs", "outputs"}
+# Where files are opened. regions is science but for read_regions; cli reads a file of arguments.
+OPENERS = {"virtual", "tables", "images", "outputs", "regions", "products", "cli"}
+OPENING = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "fromfile", "memmap", "mkdir", "unlink"}
 
 
 def imports(path):
@@ -53,6 +59,12 @@ def room(path):
     return path.parts[0]
 
 
+def rooms_known(path):
+    """The rooms of the package that a module imports."""
+    names = [name.split(".") for name, _ in imports(path)]
+    return {words[1] for words in names if words[0] == "chandra_bin" and len(words) > 1}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_heavy_modules_are_imported_late(path):
     early = {name.split(".")[0] for name, late in imports(path) if not late}
@@ -70,8 +82,7 @@ def test_modules_are_imported_only_where_they_may(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_arrows_point_down(path):
-    names = [name.split(".") for name, _ in imports(path)]
-    own = {words[1] for words in names if words[0] == "chandra_bin" and len(words) > 1}
+    own = rooms_known(path)
     here = room(path).removesuffix(".py")
     if here not in ABOVE and path != Path("__init__.py"):
         assert not own & ABOVE
@@ -83,6 +94,34 @@ def test_arrows_point_down(path):
         assert not own
     if here == "_arrays":
         assert own <= {"errors", "_arrays"}
+    if here == "virtual":
+        assert own <= {"errors", "virtual"}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path != Path("__init__.py")], ids=str)
+def test_science_knows_no_files(path):
+    here = room(path).removesuffix(".py")
+    if here not in FILES | ABOVE:
+        assert not rooms_known(path) & FILES
+    if here not in OPENERS:
+        calls = {getattr(node.func, "attr", getattr(node.func, "id", ""))
+                 for node in ast.walk(ast.parse((PACKAGE / path).read_text())) if isinstance(node, ast.Call)}
+        assert not calls & OPENING
+
+
+def test_no_arrows_form_a_ring():
+    known = {}
+    for path in MODULES:
+        if path != Path("__init__.py"):
+            here = room(path).removesuffix(".py")
+            known.setdefault(here, set()).update(rooms_known(path) - {here})
+    graphlib.TopologicalSorter(known).prepare()  # raises CycleError, with the ring
+
+
+def test_rooms_are_in_the_architecture():
+    text = (ROOT / "docs/architecture.md").read_text()
+    rooms = {f"`{room(path)}`" if path.name == room(path) else f"`{room(path)}/" for path in MODULES}
+    assert {name for name in rooms if name not in text} <= {"`__init__.py`"}
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if room(path) not in {"cli", "report.py"}], ids=str)

@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as hnp
 from chandra_bin.deflare import _count_limits, clean, cut_flares, robust, sigma_clip
 from chandra_bin.errors import ChandraBinWarning, InputError, NoQuietTime
 from chandra_bin.gti import GTI
-from chandra_bin.lightcurve import LightCurve, read_light_curve
+from chandra_bin.lightcurve import LightCurve
+from chandra_bin.lightcurve_files import read_light_curve
 from test_lightcurve import REAL
 
 LENGTH, LIVE = 259.28, 0.987
@@ -77,7 +78,6 @@ def test_clean_by_hand():
     assert found.good.tolist() == [True, True, True, False, False, False, True, True]
     assert found.gti == GTI.of(5e8 + np.array([0, 600.0]), 5e8 + np.array([300, 800.0]))
     assert clean(curve, mean=0.07).good.tolist() == [False] * 5 + [True, False, False]
-    assert clean(curve, mean=0).mean == found.mean  # as CIAO has it: not given
     wide = clean(curve, mean=0.1, stddev=2)
     assert (wide.low, wide.high) == (0.1 - 2 * math.sqrt(0.1 / 100), 0.1 + 2 * math.sqrt(0.1 / 100))
 
@@ -254,6 +254,9 @@ def test_few_counts_are_warned_of_with_a_better_length():
     (lambda c: clean(c, scale=0.9), "scale is 0.9; it must be 1 or more"),
     (lambda c: clean(c, minfrac=10), "minfrac is 10; it is a fraction"),
     (lambda c: clean(c, mean=-1), "mean is -1; it must be above 0"),
+    (lambda c: clean(c, mean=0), "mean is 0; it must be above 0"),
+    (lambda c: clean(c, stddev=0), "stddev is 0; it must be above 0"),
+    (lambda c: cut_flares(c, mean=0.0), "mean is 0; it must be above 0"),
     (lambda c: clean(c, nsigma=0), "nsigma is 0; it must be above 0"),
     (lambda c: clean(c, stddev=np.nan), "stddev is nan"),
     (lambda c: sigma_clip(c, sigma=-1), "sigma is -1"),

@@ -68,6 +68,27 @@ def test_a_binmap_is_in_array_coordinates():
     assert spectra.sum() == 5
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_parts_of_the_events_add_up_to_one_image(events, weighted):
+    x, y = events
+    weights = np.round(8 * x) if weighted else None
+    whole = event_histogram(x, y, weights=weights, **AXES)
+    made = np.zeros_like(whole)
+    for part in (slice(0, 1000), slice(1000, 1000), slice(1000, SIZE)):
+        assert event_histogram(x[part], y[part], weights=weights[part] if weighted else None, out=made, **AXES) is made
+    np.testing.assert_array_equal(made, whole)
+
+
+def test_parts_of_the_events_add_up_to_one_set_of_spectra():
+    labels, channels = np.random.default_rng(5).integers(-1, 6, (2, SIZE))
+    whole = bin_spectra(labels, channels, channel_count=4)
+    made = np.zeros((6, 4), np.int32)
+    for part in (labels < 2, labels >= 2):
+        assert bin_spectra(labels[part], channels[part], channel_count=4, out=made) is made
+    np.testing.assert_array_equal(made, whole)
+    assert bin_spectra([0, 9], [1, 1], channel_count=4, out=np.zeros((2, 4), np.int32)).sum() == 1
+
+
 @pytest.mark.filterwarnings("ignore:.*CIAO and DS9 disagree")
 def test_regions_with_what_is_cut_from_them(events):
     """DS9 takes an excluded shape from all shapes of a file; CIAO from the one before it."""
@@ -115,6 +136,12 @@ X = np.zeros(3)
         (lambda: event_histogram(X, X, keep=np.ones(3), **AXES), r"keep must be boolean of shape \(3,\), not f"),
         (lambda: event_histogram(X, X, keep=Selection(4), **AXES), "a selection of 4 events, not of 3"),
         (lambda: event_histogram(X, X, threads=0, **AXES), "threads is 0"),
+        (lambda: event_histogram(X, X, out=np.zeros((20, 10)), **AXES), r"out must be an array int32 .*not float64"),
+        (lambda: event_histogram(X, X, out=np.zeros((20, 9), np.int32), **AXES), r"out must be .* of \(20, 9\)"),
+        (lambda: event_histogram(X, X, out=np.zeros((10, 20), np.int32).T, **AXES), "writable, and in C order"),
+        (lambda: bin_spectra([0], [1], out=np.zeros((1, 9), np.int32)), r"of the shape \(1, 1024\)"),
+        (lambda: bin_spectra([0], [1], out=np.zeros((1, 1024), ">i4")), "not >i4"),
+        (lambda: bin_spectra([0], [1], out=[0, 0]), "not list of"),
         (lambda: bin_spectra([0, 1, 2], X), "channels must hold whole numbers, not float64"),
         (lambda: bin_spectra([0, 1, 2], [1, 2, 2**40]), "channels holds numbers beyond"),
         (lambda: bin_spectra([0, 1], [1, 2, 3]), "channels has 3 values, for 2 events"),

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chandra_bin._kernels._event_histogram import event_histogram, weighted_event_histogram
+from chandra_bin._kernels._select_events import Selection
 from test_select_events import full_selection
 
 
@@ -64,6 +65,27 @@ def test_threads_change_nothing(shape, size, dtype):
         image = np.zeros(shape)
         assert weighted_event_histogram(x, y, weights, *axes, None, threads, image) == number
         np.testing.assert_array_equal(image, expected)  # to the last bit: added in the order of events
+
+
+@pytest.mark.parametrize("exclude", [False, True])
+@pytest.mark.parametrize("passing", [0.05, 0.6, 1.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_mask_over_the_same_pixels(dtype, passing, exclude):
+    rng = np.random.default_rng(11)
+    x, y = rng.uniform(-2, 12, (2, 9000)).astype(dtype)
+    mask, flags = (rng.uniform(size=(30, 41)) < 0.7).astype(np.uint8), rng.uniform(size=9000) < passing
+    axes = (0.0, 10 / 41, 0.0, 10 / 30)
+    selection = Selection(9000)
+    selection.mask(x, y, mask, *axes, exclude)
+    selection.flags(flags.astype(np.uint8))
+    column, row = (np.searchsorted(step * np.arange(size + 1), v.astype(float), "right") - 1
+                   for v, step, size in ((x, axes[1], 41), (y, axes[3], 30)))
+    keep = flags & (mask[row.clip(0, 29), column.clip(0, 40)] != exclude)
+    check(x, y, axes, mask.shape, selection=selection, keep=keep)
+    weights, image = rng.normal(size=9000), np.zeros(mask.shape)
+    expected, number = reference(x, y, axes, mask.shape, weights, keep)
+    assert weighted_event_histogram(x, y, weights, *axes, selection, 1, image) == number
+    np.testing.assert_array_equal(image, expected)
 
 
 def test_float32_weights():

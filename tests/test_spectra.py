@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from chandra_bin.background import PARTICLE_EV
+from chandra_bin.channels import channels_of
 from chandra_bin.errors import InputError
-from chandra_bin.events import channels_of
+from chandra_bin.event_arrays import bin_spectra
 from chandra_bin.spectra import (
     BROAD_EV,
     HARD_EV,
     SOFT_EV,
-    add_spectra,
     background_ratios,
     band_channels,
     empty_spectra,
@@ -45,10 +45,10 @@ def test_events_are_counted_as_a_loop_counts_them(kind):
     x[::97], y[::89] = np.nan, np.inf
     channel, chip = draw.integers(-1, 1028, 4000), draw.integers(0, 10, 4000).astype(np.int16)
     counts = empty_spectra(4)
-    added = add_spectra(counts, x, y, channel, chip, labels)
+    made = bin_spectra(labels, channel, x=x, y=y, chips=chip, chip_numbers=range(10), out=counts)
     expected = counted_one_by_one(x, np.where(np.isinf(y), np.nan, y), channel, chip, labels, counts.shape)
     np.testing.assert_array_equal(counts, expected)
-    assert added == counts.sum()
+    assert made is counts
 
 
 def test_blocks_of_events_add_up():
@@ -56,10 +56,10 @@ def test_blocks_of_events_add_up():
     labels = np.arange(12, dtype=np.int32).reshape(3, 4)
     x, y = draw.uniform(-1, 4, (2, 500))
     channel, chip = draw.integers(1, 1025, 500), draw.integers(0, 10, 500)
-    whole, parts = empty_spectra(12), empty_spectra(12)
-    add_spectra(whole, x, y, channel, chip, labels)
+    parts = empty_spectra(12)
+    whole = bin_spectra(labels, channel, x=x, y=y, chips=chip, chip_numbers=range(10))
     for part in (slice(0, 123), slice(123, 500)):
-        add_spectra(parts, x[part], y[part], channel[part], chip[part], labels)
+        bin_spectra(labels, channel[part], x=x[part], y=y[part], chips=chip[part], chip_numbers=range(10), out=parts)
     np.testing.assert_array_equal(parts, whole)
 
 

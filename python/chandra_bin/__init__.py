@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from .errors import ChandraBinError, ChandraBinWarning, InputError
     from .event_arrays import bin_spectra, event_histogram
     from .gti import GTI
-    from .lightcurve import LightCurve, light_curve, read_light_curve
+    from .lightcurve import LightCurve, light_curve
+    from .lightcurve_files import read_light_curve
     from .polygons import Polygons, rasterize, trace_polygons
     from .regions import Region, points_in_region, read_regions, region_labels, region_mask
     from .smoothing import (
@@ -81,7 +82,7 @@ _HOME = {
     "light_curve": "lightcurve",
     "points_in_region": "regions",
     "rasterize": "polygons",
-    "read_light_curve": "lightcurve",
+    "read_light_curve": "lightcurve_files",
     "read_regions": "regions",
     "region_labels": "regions",
     "region_mask": "regions",

@@ -104,7 +104,7 @@ def clean(curve: LightCurve, *, mean: float | None = None, nsigma: float = 3.0, 
     Raises `NoQuietTime` where no bin, or too small a fraction, is kept, and `InputError` for unusable parameters, or
     a light curve without exposures or rates above 0.
     """
-    _check(mean=(mean or 1.0, 0.0), nsigma=(nsigma, 0.0), stddev=(stddev or 1.0, 0.0))
+    _check(nsigma=nsigma, mean=mean, stddev=stddev)
     if not (scale >= 1 and math.isfinite(scale)):
         raise InputError(f"scale is {scale:g}; it must be 1 or more")
     if not 0 <= minfrac <= 1:
@@ -117,7 +117,7 @@ def clean(curve: LightCurve, *, mean: float | None = None, nsigma: float = 3.0, 
     if width <= 0:
         raise InputError("the light curve has no exposure: the column EXPOSURE is 0 in all bins")
     rate = curve.rate
-    if not mean:
+    if mean is None:
         first = float(rate[usable].mean())
         reach = nsigma * math.sqrt(first / width)
         near = (rate > first - reach) & (rate < first + reach)
@@ -125,7 +125,7 @@ def clean(curve: LightCurve, *, mean: float | None = None, nsigma: float = 3.0, 
             raise NoQuietTime(f"no bin is within {nsigma:g} sigma of the mean rate {first:.6g} count/s")
         mean = float(rate[near].mean())
     low, high = mean / scale, mean * scale
-    if stddev:
+    if stddev is not None:
         reach = stddev * math.sqrt(mean / width)
         low, high = mean - reach, mean + reach
     good = (rate > low) & (rate < high)
@@ -147,7 +147,7 @@ def sigma_clip(curve: LightCurve, *, sigma: float = 3.0, minlength: int = 3) -> 
 
     Raises `NoQuietTime` where nothing is kept, and `InputError` as `clean` does.
     """
-    _check(sigma=(sigma, 0.0), minlength=(minlength, 0.0))
+    _check(sigma=sigma, minlength=minlength)
     usable = _usable(curve)
     rate = curve.rate
     survives = usable.copy()
@@ -185,7 +185,7 @@ def robust(curve: LightCurve, *, nsigma: float = 3.0) -> Deflared:
     Bins count that have exposure, empty ones too; without exposures, those of their whole length. Flares may fill
     nearly half of the bins. Raises `InputError` as `clean` does.
     """
-    _check(nsigma=(nsigma, 0.0))
+    _check(nsigma=nsigma)
     usable = _usable(curve)
     exposure = curve.time_max - curve.time_min if curve.exposure_s is None else curve.exposure_s
     used = (exposure > 0) & np.isfinite(curve.rate)
@@ -265,10 +265,11 @@ def _usable(curve: LightCurve) -> NDArray[np.bool_]:
     return usable
 
 
-def _check(**limits: tuple[float, float]) -> None:
-    for name, (value, least) in limits.items():
-        if not (value > least and math.isfinite(value)):
-            raise InputError(f"{name} is {value:g}; it must be above {least:g}")
+def _check(**limits: float | None) -> None:
+    """Raises `InputError` for what is given and is not above 0."""
+    for name, value in limits.items():
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise InputError(f"{name} is {value:g}; it must be above 0")
 
 
 def _runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:

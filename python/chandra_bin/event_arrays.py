@@ -6,23 +6,25 @@ Columns are (n,) arrays of any numeric dtype and byte order. ``keep`` chooses ev
 """
 
 import math
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ._arrays import as_column, as_coordinates, as_labels, as_threads
 from ._kernels import _bin_spectra, _event_histogram
 from ._kernels._select_events import Selection
 from .errors import InputError
 
-__all__ = ["Selection", "add_to_pixels", "bin_spectra", "event_histogram"]
+__all__ = ["Selection", "bin_spectra", "event_histogram"]
 
 _MOST_CELLS = 2**31
 
 
 def event_histogram(x: ArrayLike, y: ArrayLike, *, x_range: tuple[float, float], y_range: tuple[float, float],
                     shape: tuple[int, int], weights: ArrayLike | None = None,
-                    keep: ArrayLike | Selection | None = None, threads: int = 1) -> NDArray[np.int32 | np.float64]:
+                    keep: ArrayLike | Selection | None = None, threads: int = 1,
+                    out: NDArray[np.int32 | np.float64] | None = None) -> NDArray[np.int32 | np.float64]:
     """An image of events, of ``shape`` (ny, nx).
 
     Column i holds x_low + i step <= x < x_low + (i + 1) step with step = (x_high - x_low) / nx, as computed in double
@@ -35,11 +37,13 @@ def event_histogram(x: ArrayLike, y: ArrayLike, *, x_range: tuple[float, float],
         Coordinates, in the unit of ``x_range`` and ``y_range``, (low, high).
     weights
         Added instead of 1, in the order of the events.
+    out
+        An earlier result, to add to.
 
     Returns
     -------
     Image
-        int32 counts a pixel, or the float64 sums of weights.
+        int32 counts a pixel, or the float64 sums of weights; ``out`` itself where it is given.
     """
     xs, ys = as_coordinates(x, y)
     ny, nx = _sizes(shape)
@@ -47,25 +51,20 @@ def event_histogram(x: ArrayLike, y: ArrayLike, *, x_range: tuple[float, float],
     tests = _tests(keep, len(xs))
     threads = as_threads(threads)
     if weights is None:
-        counts = np.zeros((ny, nx), np.int32)
+        counts = _output(out, (ny, nx), np.int32)
         _event_histogram.event_histogram(xs, ys, *axes, tests, threads, counts)
         return counts
-    sums = np.zeros((ny, nx))
+    sums = _output(out, (ny, nx), np.float64)
     amounts = as_column(weights, "weights", (np.float32, np.float64), len(xs))
     _event_histogram.weighted_event_histogram(xs, ys, amounts, *axes, tests, threads, sums)
     return sums
 
 
-def add_to_pixels(image: NDArray[np.int32], x: ArrayLike, y: ArrayLike, *, threads: int = 1) -> int:
-    """Adds events at array coordinates to the pixels of an image (ny, nx), in place; returns how many were inside."""
-    xs, ys = as_coordinates(x, y)
-    return _event_histogram.event_histogram(xs, ys, -0.5, 1.0, -0.5, 1.0, None, as_threads(threads), image)
-
-
 def bin_spectra(bins: ArrayLike, channels: ArrayLike, *, x: ArrayLike | None = None, y: ArrayLike | None = None,
                 bin_count: int | None = None, first_channel: int = 1, channel_count: int = 1024,
                 chips: ArrayLike | None = None, chip_numbers: ArrayLike | None = None,
-                keep: ArrayLike | Selection | None = None, threads: int = 1) -> NDArray[np.int32]:
+                keep: ArrayLike | Selection | None = None, threads: int = 1,
+                out: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
     """The spectra of all bins: counts of events by bin and channel, in one pass.
 
     Parameters
@@ -78,14 +77,16 @@ def bin_spectra(bins: ArrayLike, channels: ArrayLike, *, x: ArrayLike | None = N
     x, y
         Where the events are on the binmap, in array coordinates: the centre of its first pixel is at 0.
     bin_count
-        The number of bins; None: as many as the largest label says.
+        The number of bins; None: as many as ``out`` has, or else as the largest label says.
     chips, chip_numbers
         The chip of each event, and the chips to tell apart; events of others are left out.
+    out
+        An earlier result, to add to: those of a file that is read block by block, say.
 
     Returns
     -------
     Spectra
-        int32 (bins, channels), or (chips, bins, channels) with ``chips``.
+        int32 (bins, channels), or (chips, bins, channels) with ``chips``; ``out`` itself where it is given.
     """
     labels = np.asanyarray(bins)
     on_map = labels.ndim == 2
@@ -93,7 +94,7 @@ def bin_spectra(bins: ArrayLike, channels: ArrayLike, *, x: ArrayLike | None = N
         raise InputError("bins must be a binmap (ny, nx) with x and y, or one label an event without these")
     labels = as_labels(labels) if on_map else as_column(labels, "bins", (np.int32,))
     if bin_count is None:
-        bin_count = int(labels.max(initial=-1)) + 1
+        bin_count = int(labels.max(initial=-1)) + 1 if out is None else _bins_of(out)
     of_event = as_column(channels, "channels", (np.int16, np.int32), None if on_map else len(labels))
     if (chips is None) != (chip_numbers is None):
         raise InputError("chips and chip_numbers belong together")
@@ -104,14 +105,31 @@ def bin_spectra(bins: ArrayLike, channels: ArrayLike, *, x: ArrayLike | None = N
     shape = (1 if numbers is None else len(numbers), bin_count, channel_count)
     if min(shape) < 0 or math.prod(shape) >= _MOST_CELLS:
         raise InputError(f"spectra of the shape {shape} are impossible, or too many")
-    spectra = np.zeros(shape, np.int32)
+    made = _output(out, shape if numbers is not None else shape[1:], np.int32)
+    spectra = made.reshape(shape)
     rest = (of_event, first_channel, of_chip, numbers, _tests(keep, len(of_event)), as_threads(threads), spectra)
     if x is not None and y is not None:
         xs, ys = as_coordinates(x, y, len(of_event))
         _bin_spectra.bin_spectra_by_map(xs, ys, labels, -0.5, 1.0, -0.5, 1.0, *rest)
     else:
         _bin_spectra.bin_spectra(labels, *rest)
-    return spectra[0] if numbers is None else spectra
+    return made
+
+
+def _bins_of(out: NDArray[np.int32]) -> int:
+    return int(np.shape(out)[-2]) if np.ndim(out) >= 2 else 0
+
+
+def _output(out: NDArray[Any] | None, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """The array to add to: zeros, or what was given, which no copy can stand for."""
+    if out is None:
+        return np.zeros(shape, dtype)
+    if not isinstance(out, np.ndarray) or out.dtype != dtype or out.shape != shape:
+        raise InputError(f"out must be an array {np.dtype(dtype)} of the shape {shape}, not "
+                         f"{getattr(out, 'dtype', type(out).__name__)} of {np.shape(out)}")
+    if not (out.flags.c_contiguous and out.flags.writeable):
+        raise InputError("out must be writable, and in C order")
+    return out
 
 
 def _sizes(shape: tuple[int, int]) -> tuple[int, int]:

@@ -12,12 +12,13 @@ from .errors import ChandraBinWarning, InputError
 from .gti import GTI
 from .headers import add_history
 from .tables import Hdu, open_fits, write_empty_primary, write_rows
-from .virtual import VirtualFile, named_file
+from .virtual import Block, VirtualFile, named_file
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 _ROW = np.dtype([("START", ">f8"), ("STOP", ">f8")])
+_DAY = 86_400.0
 _NAMES = ("GTI", "STDGTI")
 # Keywords that say what the times are counted from, and of which observation they are.
 _KEPT = ("MISSION", "TELESCOP", "INSTRUME", "DETNAM", "OBJECT", "OBS_ID", "MJDREF", "MJDREFI", "MJDREFF", "TIMEZERO",
@@ -70,12 +71,13 @@ def gti_block(hdu: Hdu) -> GtiBlock | None:
     return _block(hdu) if named and {"start", "stop"} <= set(hdu.columns) else None
 
 
-def read_gti(name: str | Path | VirtualFile) -> GtiBlock:
-    """The good times of a file: of the block that is named, ``file[GTI7]``, else the first with START and STOP.
+def read_gti(name: str | Path | VirtualFile) -> dict[int | None, GtiBlock]:
+    """The good times of a file, by chip; of the block that is named, ``file[GTI7]``, else of all with START and STOP.
 
-    Raises `InputError`. A file with tables that differ from chip to chip needs the name of one, and says so.
+    One for every chip (None) where the file does not tell chips apart, or where all are the same. Raises `InputError`.
     """
     parsed = named_file(name)
+    parsed.need_only(Block)
     found: list[GtiBlock] = []
     seen = []
     with open_fits(parsed.file) as hdus:
@@ -87,10 +89,22 @@ def read_gti(name: str | Path | VirtualFile) -> GtiBlock:
                 found.append(_block(hdu))
     if not found:
         raise InputError(f"{parsed}: holds no table of good times (columns START and STOP), only {', '.join(seen)}")
-    if any(each.gti != found[0].gti for each in found):
-        raise InputError(f"{parsed}: the good times of its {len(found)} chips differ: name one, "
-                         f"{parsed.path}[GTI{found[0].chip}]")
-    return found[0]
+    if all(each.gti == found[0].gti for each in found):
+        return {None: found[0]}
+    by_chip = {each.chip: each for each in found}
+    if len(by_chip) < len(found) or None in by_chip:
+        raise InputError(f"{parsed}: its {len(found)} tables of good times differ, and not all say of which chip they "
+                         f"are (CCD_ID): name one, {parsed.path}[{found[0].block_name}]")
+    return by_chip
+
+
+def zero_time(header: "Header") -> float | None:
+    """Seconds of the zero of times, since MJD 0: MJDREF (or MJDREFI + MJDREFF) and TIMEZERO; None where unknown."""
+    try:
+        mjd = float(header["MJDREF"]) if "MJDREF" in header else float(header["MJDREFI"]) + float(header["MJDREFF"])
+        return mjd * _DAY + float(header.get("TIMEZERO", 0.0))
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def write_gti_file(file: BinaryIO, header: "Header", gti: GTI, *, keywords: Mapping[str, object] | None = None,
@@ -117,10 +131,11 @@ def write_gti_file(file: BinaryIO, header: "Header", gti: GTI, *, keywords: Mapp
 def _block(hdu: Hdu) -> GtiBlock:
     rows = hdu.table()
     start, stop = (hdu.columns[name].values(rows) for name in ("start", "stop"))
-    gti = GTI.of(start, stop, where=f"{hdu.path}: block {hdu.name}")
+    said = str(hdu.header.get("HDUNAME", hdu.name)).strip()
+    gti = GTI.of(start, stop, where=f"{hdu.path}: block {said}")
     order = np.argsort(start, kind="stable")
     if (start[order][1:] < np.maximum.accumulate(stop[order])[:-1]).any():
-        warnings.warn(f"{hdu.path}: good times of block {hdu.name} overlap, and were joined", ChandraBinWarning,
+        warnings.warn(f"{hdu.path}: good times of block {said} overlap, and were joined", ChandraBinWarning,
                       stacklevel=4)
     chip = hdu.header.get("CCD_ID", hdu.header.get("CCDNR"))
     return GtiBlock(hdu.header, chip if isinstance(chip, int) else None, gti,

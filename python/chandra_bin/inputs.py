@@ -235,8 +235,8 @@ def _binned(data: NDArray[Any], low: NDArray[np.int64], coords: ImageCoords,
         pixels = (end - begin) / axis.count if axis.count else width / scale
         step[i], first[i] = round(pixels), round(begin)
         if step[i] < 1 or abs(step[i] - pixels) > _ON_EDGE or abs(first[i] - begin) > _ON_EDGE:
-            raise name.error(axis.at, f"an image is binned by whole pixels, and not by {pixels:g} of them from "
-                                      f"pixel {begin:g} on")
+            raise name.error(axis.at, f"an image is binned by whole pixels, here {scale:g} wide: "
+                                      f"write {axis.column}={scale * max(round(pixels), 2):g}, say")
         count[i] = math.ceil((end - begin) / pixels - _ON_EDGE) * step[i]
     whole = data.dtype.kind in "iu"
     made = np.zeros(count[::-1], data.dtype)

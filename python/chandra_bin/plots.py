@@ -43,7 +43,8 @@ _BRIGHT = 8.0
 # Outlines on pictures of counts; faint ones beside them. And how many blocks of pixels a side such a picture has.
 _OUTLINES, _FAINT = ("#00e5ff", "#ffffff"), ("#b8e986", "#ffb000")
 _MOST_SHOWN = 900
-_SMOOTHED_BLOCKS = 2.0
+# Their smoothing, in parts of the longer side.
+_SMOOTHED = 0.002
 
 _SKY_LABELS = {"RA": "Right ascension", "DEC": "Declination", "GLON": "Galactic longitude", "GLAT": "Galactic latitude",
                "ELON": "Ecliptic longitude", "ELAT": "Ecliptic latitude"}
@@ -174,7 +175,7 @@ def _draw_smoothed(axes: "Axes", image: NDArray[Any], frame: _Frame, label: str)
     padded[: cut.shape[0], : cut.shape[1]] = cut
     blocks = padded.reshape(ny, block, nx, block).mean(axis=(1, 3))
     whole = np.issubdtype(image.dtype, np.integer)
-    shown = gaussian_filter(blocks, _SMOOTHED_BLOCKS) if whole else blocks
+    shown = gaussian_filter(blocks, _SMOOTHED * max(blocks.shape)) if whole else blocks
     extent = (frame.x0 - 0.5, frame.x0 - 0.5 + nx * block, frame.y0 - 0.5, frame.y0 - 0.5 + ny * block)
     norm = _brightness_of_smoothed(shown)
     picture = axes.imshow(np.fmax(shown, norm.vmin), origin="lower", extent=extent, aspect="auto", norm=norm,

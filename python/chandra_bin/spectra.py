@@ -1,4 +1,4 @@
-"""Spectra of bins: events counted by chip, bin and channel in one pass, scaled backgrounds, groups, hardness.
+"""Spectra of bins that `bin_spectra` counted by chip, bin and channel: scaled backgrounds, groups, hardness.
 
 Arrays only; `chandra_bin.products.write_spectra` makes files of them.
 """
@@ -8,11 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._arrays import as_column, as_coordinates, as_labels, as_threads
-from ._kernels._bin_spectra import bin_spectra_by_map
 from .background import counts_ratio
+from .channels import PI_CHANNELS, PI_WIDTH_EV
 from .errors import InputError
-from .events import PI_CHANNELS, PI_WIDTH_EV
 
 Floats = NDArray[np.float64]
 
@@ -23,7 +21,7 @@ SOFT_EV = (500.0, 2000.0)
 HARD_EV = (2000.0, 7000.0)
 # A value of QUALITY.
 _POOR = 2
-# What the kernel takes.
+# What `bin_spectra` takes.
 _MOST_COUNTERS = 2**31
 
 
@@ -34,31 +32,11 @@ def band_channels(band_ev: tuple[float, float]) -> slice:
 
 
 def empty_spectra(bins: int) -> NDArray[np.int32]:
-    """Counts to begin with, int32 (10 chips, bins, 1024 channels). Chips without events take no memory."""
+    """Counts for `bin_spectra` to add to, int32 (10, bins, 1024). Chips without events take no memory."""
     if CHIPS * bins * PI_CHANNELS >= _MOST_COUNTERS:
         most = (_MOST_COUNTERS - 1) // (CHIPS * PI_CHANNELS)
         raise InputError(f"there are {bins} bins, and spectra of at most {most} can be made at once")
     return np.zeros((CHIPS, bins, PI_CHANNELS), np.int32)
-
-
-def add_spectra(counts: NDArray[np.int32], x: ArrayLike, y: ArrayLike, channel: ArrayLike, chip: ArrayLike,
-                labels: NDArray[np.int32], *, threads: int = 1) -> int:
-    """Counts events by chip, bin and channel, adding to ``counts`` (10, bins, 1024) of `empty_spectra`.
-
-    Parameters
-    ----------
-    x, y : positions (n,) in array coordinates of the binmap; a pixel holds [i - 0.5, i + 0.5).
-    channel : PI channels (n,); events of others than 1 - 1024 are left out.
-    chip : chips (n,).
-    labels : binmap (ny, nx): rows of ``counts``, negative outside.
-
-    Returns the number of events that were counted. NaN positions are outside.
-    """
-    xs, ys = as_coordinates(x, y)
-    channels = as_column(channel, "channel", (np.int16, np.int32), len(xs))
-    chips = as_column(chip, "chip", (np.int16,), len(xs))
-    return bin_spectra_by_map(xs, ys, as_labels(labels), -0.5, 1.0, -0.5, 1.0, channels, 1, chips,
-                              np.arange(CHIPS, dtype=np.int16), None, as_threads(threads), counts)
 
 
 def main_chips(by_chip: NDArray[np.int64], centres: Floats, order: Sequence[int]) -> NDArray[np.int64]:

@@ -37,6 +37,9 @@ _ROWS = 1 << 16
 _PRINTABLE = bytes(byte if 32 <= byte < 127 else ord("?") for byte in range(256))
 # Bytes of the words that bits are read into.
 _WORD = 4
+_MOST_READ = 1 << 20
+# No row has as many values of one column as a longer number says.
+_DIGITS = 9
 # A byte of a gzipped file is never more than this many.
 _DEFLATE = 1032
 # The numpy type of each letter of TFORM; X are bits, P and Q say where in the heap an array of any length is.
@@ -151,13 +154,8 @@ class Hdu:
 
     @cached_property
     def rows(self) -> int:
-        """The number of rows of a table. `InputError` for more than the file can hold."""
-        if not self.is_table:
-            return 0
-        rows = self._whole("NAXIS2")
-        if rows * self._whole("NAXIS1") > self._most_bytes:
-            raise self.error(f"is truncated: {rows} rows do not fit into the file; fetch it again")
-        return rows
+        """The number of rows of a table."""
+        return self._whole("NAXIS2") if self.is_table else 0
 
     @cached_property
     def columns(self) -> dict[str, Column]:
@@ -207,8 +205,6 @@ class Hdu:
     def heap(self) -> bytes:
         """The arrays of any length, after all rows have been read. `InputError` where the file ends before they do."""
         gap = max(self._whole("THEAP", 0) - self.rows * self._whole("NAXIS1"), 0)
-        if self._unread > self._most_bytes:
-            raise self.error(f"is truncated: a heap of {self._unread} bytes does not fit into the file; fetch it again")
         heap = np.empty(self._unread, np.uint8)
         if self._read_into(heap) < len(heap):
             raise self.error("is truncated: the file ends in its heap; fetch it again")
@@ -218,6 +214,11 @@ class Hdu:
         """An error about this HDU, beginning with the file."""
         where = f"block {self.name or self.index}"
         return InputError(f"{self.path}: {where} {text}")
+
+    def check_size(self) -> None:
+        """Raises `InputError` for data that cannot be in the file."""
+        if self._size > self._most_bytes:
+            raise self.error(f"is truncated: {self._size} bytes of data do not fit into the file; fetch it again")
 
     def skip(self) -> None:
         """Goes to the end of the data."""
@@ -243,7 +244,7 @@ class Hdu:
         form = str(self.header.get(f"TFORM{n}", "")).strip()
         digits = form[: len(form) - len(form.lstrip("0123456789"))]
         letter = form[len(digits): len(digits) + 1]
-        if letter not in _TYPES:
+        if letter not in _TYPES or len(digits) > _DIGITS:
             raise self.error(f"has a column of unknown format (TFORM{n} = {form!r})")
         number = {key: self.header.get(f"{key}{n}") for key in ("TNULL", "TSCAL", "TZERO", "TLMIN", "TLMAX")}
         for key, value in number.items():
@@ -296,6 +297,7 @@ def _hdus(stream: BinaryIO, path: Path, size: int) -> Iterator[Hdu]:
     index = 0
     while (header := _read_header(stream, path, first=index == 0)) is not None:
         hdu = Hdu(header, index, path, stream, size)
+        hdu.check_size()
         yield hdu
         hdu.skip()
         index += 1
@@ -314,6 +316,9 @@ def _read_header(stream: BinaryIO, path: Path, *, first: bool) -> "Header | None
             if first:
                 raise InputError(f"{path}: is empty" if not block else
                                  f"{path}: is not a FITS file (it begins with {block[:9]!r})")
+            with _reading(path):  # only at its end does a compressed file tell that it is damaged
+                while block:
+                    block = stream.read(_MOST_READ)
             return None
         if len(block) < FITS_BLOCK or len(blocks) > _MOST_HEADER_BLOCKS:
             raise InputError(f"{path}: is truncated: it ends in a header; fetch it again")

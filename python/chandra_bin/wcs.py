@@ -97,7 +97,7 @@ class ImageCoords:
             for key, column_key in (("CTYPE", "TCTYP"), ("CRVAL", "TCRVL"), ("CRPIX", "TCRPX"),
                                     ("CDELT", "TCDLT"), ("CUNIT", "TCUNI")):
                 if f"{column_key}{n}" in header:
-                    made[f"{key}{axis}"] = header[f"{column_key}{n}"]
+                    made[f"{key}{axis}"] = _sound(header[f"{column_key}{n}"], f"{column_key}{n}")
             made[f"CRVAL{axis}P"] = made[f"CRPIX{axis}P"] = made[f"CDELT{axis}P"] = 1.0
             made[f"NAXIS{axis}"] = round(2 * float(made.get(f"CRPIX{axis}", 1)))
         return cls(made)
@@ -173,7 +173,9 @@ class ImageCoords:
         try:
             return WCS(header).celestial
         except Exception as error:
-            raise InputError(f"the header's sky coordinates cannot be used: {error}") from error
+            reason = " ".join(str(error).split()).rpartition(": ")[2] or type(error).__name__
+            raise InputError(f"the header's sky coordinates cannot be used (CTYPE, CRVAL, CRPIX, CDELT): "
+                             f"{reason}") from error
 
     def need_sky(self) -> "WCS":
         """The celestial WCS; `InputError` where the header has none."""
@@ -417,6 +419,15 @@ def _towards(lon1: Floats, lat1: Floats, lon2: Floats, lat2: Floats) -> tuple[Fl
     north = np.cos(lat1) * np.sin(lat2) - np.sin(lat1) * np.cos(lat2) * np.cos(step)
     ahead = np.sin(lat1) * np.sin(lat2) + np.cos(lat1) * np.cos(lat2) * np.cos(step)
     return np.degrees(np.arctan2(np.hypot(east, north), ahead)), np.degrees(np.arctan2(east, north))
+
+
+def _sound(value: Any, keyword: str) -> Any:
+    """The value of a keyword of a column's coordinates. Raises `InputError` for what is none."""
+    if keyword.startswith(("TCTYP", "TCUNI")):
+        return value
+    if not (isinstance(value, int | float) and np.isfinite(value)) or (keyword.startswith("TCDLT") and value == 0):
+        raise InputError(f"the header's sky coordinates cannot be used: {keyword} is {value!r}")
+    return value
 
 
 def physical_agree(events: ImageCoords, image: ImageCoords) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -121,11 +121,12 @@ def _warnings_as_lines() -> Iterator[None]:
     """Our warnings as lines on stderr, each once; those of libraries say nothing to a user and are dropped."""
     said: set[str] = set()
 
-    def show(message: Warning | str, *_: Any) -> None:
-        line = f"warning: {_one_line(str(message))}"
-        if line not in said:
-            said.add(line)
-            click.echo(line, err=True)
+    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int,  # noqa: ARG001
+             file: TextIO | None = None, line: str | None = None) -> None:  # noqa: ARG001
+        text = f"warning: {_one_line(str(message))}"
+        if text not in said:
+            said.add(text)
+            click.echo(text, err=True)
 
     with warnings.catch_warnings():
         if not sys.warnoptions:
@@ -213,6 +214,8 @@ def one_output(argument: Path | None, option: Path | None) -> Path:
     if argument is not None and option is not None:
         raise click.UsageError(f"two outputs are named, {argument} and {option}; give one")
     chosen = argument or option
+    if chosen == Path("-"):
+        raise click.UsageError("an output is a file: standard output (-) is not written to")
     if chosen is None:
         raise click.UsageError("say where the output goes: a second name, or -o FILE")
     return chosen

@@ -2,24 +2,12 @@
 
 from ._area import sky_area
 from ._combined import combined_columns, combined_good_times, combined_header, with_sky
-from ._file import (
-    PI_CHANNELS,
-    PI_WIDTH_EV,
-    EventFile,
-    Events,
-    Passing,
-    channels_of,
-    livetime_fraction,
-    open_events,
-    read_events,
-)
+from ._file import EventFile, Events, Passing, livetime_fraction, open_events, read_events
 from ._filter import RowFilter, read_mask
 from ._header import with_columns, without_columns
 from ._image import TYPES, EventImage, add_to_image, event_image, image_header
 
 __all__ = [
-    "PI_CHANNELS",
-    "PI_WIDTH_EV",
     "TYPES",
     "EventFile",
     "EventImage",
@@ -27,7 +15,6 @@ __all__ = [
     "Passing",
     "RowFilter",
     "add_to_image",
-    "channels_of",
     "combined_columns",
     "combined_good_times",
     "combined_header",

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._kernels._select_events import Selection
+from chandra_bin.channels import channels_of
 from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.gti import GTI
 from chandra_bin.gti_files import GtiBlock, gti_block
@@ -27,10 +28,7 @@ from ._filter import RowFilter, pair_of
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-# eV; channel 1 begins at 0, the last one takes all above (Chandra's PI).
-PI_WIDTH_EV = 14.6
 _CHIPS = 10
-PI_CHANNELS = 1024
 
 GoodTimes = Mapping[int | None, GTI]
 
@@ -81,15 +79,6 @@ class Events:
         if "pi" in self.columns:
             return self.columns["pi"].astype(np.int32, copy=False)
         return channels_of(self.columns["energy"])
-
-
-def channels_of(energy_ev: NDArray[Any]) -> NDArray[np.int32]:
-    """PI channels of energies in eV; 0 where there is none (NaN, or below 0)."""
-    with np.errstate(invalid="ignore"):
-        channel = np.floor(energy_ev.astype(np.float64) / PI_WIDTH_EV) + 1
-        channel = np.where(channel >= 1, np.minimum(channel, PI_CHANNELS), 0)
-    found: NDArray[np.int32] = channel.astype(np.int32)
-    return found
 
 
 def livetime_fraction(header: "Header", chip: int | None = None) -> float:
@@ -156,6 +145,8 @@ class EventFile:
             values = {name: column.values(rows) for name, column in needed.items()}
             yield Passing(rows, values, self.filter.selection(values, first, len(rows)))
             first += len(rows)
+        if first:
+            self.filter.warn_of_nothing()
 
     @property
     def is_events(self) -> bool:

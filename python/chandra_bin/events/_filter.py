@@ -2,8 +2,10 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from chandra_bin._kernels._select_events import Selection
 from chandra_bin.errors import ChandraBinWarning
 from chandra_bin.gti import GTI
-from chandra_bin.gti_files import read_gti
+from chandra_bin.gti_files import read_gti, zero_time
 from chandra_bin.images import Image, read_image_file
 from chandra_bin.regions import (
     PHYSICAL,
@@ -40,6 +42,8 @@ from chandra_bin.wcs import ImageCoords, pixel_map
 
 # An upper end of an energy range that nobody means in eV.
 _KEV_LOOKALIKE = 20.0
+# Zeros of time that are nearer are one.
+_SAME_TIME_S = 1e-3
 # Regions with more text stay out of the subspace: headers swell, and other programs choke on them.
 _LONGEST_REGION = 2000
 _PAIRS = {"sky": ("x", "y"), "pos": ("x", "y"), "det": ("detx", "dety"), "chip": ("chipx", "chipy"),
@@ -58,8 +62,17 @@ class RowTest:
     term: Term | None = None
     region: Region | None = None
     """In the coordinates of the columns."""
-    gti: GTI | None = None
-    """The times that it lets through."""
+    found: list[int] = field(default_factory=list)
+    """Of a region: the number of rows inside, so far."""
+    gti: Mapping[int | None, GTI] | None = None
+    """The times that it lets through, by chip; None: of every chip."""
+
+    def times_of(self, chip: int | None) -> GTI:
+        """The times that it lets through on a chip (None: on any)."""
+        gti = self.gti or {}
+        if chip is None and None not in gti:
+            return reduce(or_, gti.values(), GTI.of([], []))
+        return gti.get(chip, gti.get(None, GTI.of([], [])))
 
 
 @dataclass(frozen=True)
@@ -129,11 +142,19 @@ class RowFilter:
             selection.ranges(numbers, *_ends(named.ranges), closed=True)
         return selection
 
+    def warn_of_nothing(self) -> None:
+        """Warns, after all rows, of regions to be excluded that none was in: sources may have stayed."""
+        for group in self.groups:
+            for test in group.tests if group.exclude else ():
+                if test.found == [0]:
+                    warnings.warn(f"{self._name.file}: no event is in {test.term}, which is to be excluded",
+                                  ChandraBinWarning, stacklevel=4)
+
     def good_times(self, gti: GTI, chip: int | None) -> GTI | None:
         """What the filters leave of a chip's good times (None: of all chips); None where the chip is filtered out."""
         for group in self.groups:
             chips = [test for test in group.tests if _is_about(test, "ccd_id")]
-            times = [test.gti for test in group.tests if test.gti is not None]
+            times = [test.times_of(chip) for test in group.tests if test.gti is not None]
             on_chip = all(chip is None or _holds(test, chip) for test in chips)
             if not group.exclude:
                 if not on_chip:
@@ -226,7 +247,7 @@ class RowFilter:
             return self._bits(bits)
         lows, highs = _ends_of(term)
         if column.name.lower() == "energy":
-            _warn_of_kev(highs, column)
+            _warn_of_unit(highs, column)
         if column.name.lower() == "ccd_id":
             _check_chips(self._name, term, lows, highs, column)
         single = np.array([each.single for each in term.ranges])
@@ -254,9 +275,9 @@ class RowFilter:
             inside.ranges(numbers, null, null, closed=True, exclude=True)
             _add_opposite(selection, inside, not exclude)
 
-        gti = None
+        gti: Mapping[int | None, GTI] | None = None
         if column.name.lower() == "time" and not single.any():
-            gti = GTI.of(lows, highs)
+            gti = {None: GTI.of(lows, highs)}
         return RowTest((column,), add, term, gti=gti)
 
     def _bits(self, term: BitsTerm) -> RowTest:
@@ -283,12 +304,24 @@ class RowFilter:
 
     def _gti(self, term: GtiTerm) -> RowTest:
         column = self._column("time", term.at)
-        gti = read_gti(term.file).gti
-
-        def add(selection: Selection, values: Values, exclude: bool) -> None:
-            selection.good_times(values["time"].astype(np.float64, copy=False), gti.start, gti.stop, exclude=exclude)
-
-        return RowTest((column,), add, term, gti=gti)
+        blocks = read_gti(term.file)
+        zero = zero_time(self._hdu.header)
+        for block in blocks.values():
+            other = zero_time(block.header)
+            if zero is not None and other is not None and abs(zero - other) > _SAME_TIME_S:
+                raise self._name.error(term.at, f"the times of {term.file} count from {other - zero:+g} s of where "
+                                                "those of the events do (MJDREF, TIMEZERO)")
+        gti = {chip: block.gti for chip, block in blocks.items()}
+        if None in gti:
+            return RowTest((column,), lambda selection, values, exclude: selection.good_times(
+                _times(values), gti[None].start, gti[None].stop, exclude=exclude), term, gti=gti)
+        chips = self._column("ccd_id", term.at)
+        of_chip = [gti.get(chip, GTI.of([], [])) for chip in range(max(cast(int, chip) for chip in gti) + 1)]
+        offsets = np.cumsum([0, *map(len, of_chip)], dtype=np.int64)
+        start, stop = (np.concatenate([getattr(each, end) for each in of_chip]) for end in ("start", "stop"))
+        return RowTest((column, chips), lambda selection, values, exclude: selection.good_times_by_chip(
+            _times(values), values["ccd_id"].astype(np.int16, copy=False), start, stop, offsets, exclude=exclude),
+            term, gti=gti)
 
     def _pair(self, columns: tuple[str, ...], at: int) -> tuple[Column, Column]:
         names = pair_of(self._hdu, columns[0]) if len(columns) == 1 else columns
@@ -307,11 +340,14 @@ class RowFilter:
                           ChandraBinWarning, stacklevel=4)
             region = replace(region, other=None)
 
-        def add(selection: Selection, values: Values, exclude: bool) -> None:
-            points = coordinates(values, x.name.lower(), y.name.lower())
-            selection.flags(points_in_region(region, *points).view(np.uint8), exclude=exclude)
+        found = [0]
 
-        return RowTest((x, y), add, term, region=region)
+        def add(selection: Selection, values: Values, exclude: bool) -> None:
+            inside = points_in_region(region, *coordinates(values, x.name.lower(), y.name.lower()))
+            found[0] += int(np.count_nonzero(inside))
+            selection.flags(inside.view(np.uint8), exclude=exclude)
+
+        return RowTest((x, y), add, term, region=region, found=found)
 
     def _mask(self, term: MaskTerm) -> RowTest:
         x, y = self._pair(term.columns, term.at)
@@ -362,6 +398,10 @@ def _mask_and_value(bits: Bits, count: int) -> tuple[int, int] | None:
     return mask, int(bits.pattern.replace("x", "0"), 2)
 
 
+def _times(values: Values) -> NDArray[np.float64]:
+    return values["time"].astype(np.float64, copy=False)
+
+
 def _comparable(values: NDArray[Any]) -> NDArray[Any]:
     """Numbers of a type that the kernel compares."""
     return values.astype(np.int64) if values.dtype == np.uint32 else values
@@ -383,7 +423,11 @@ def _holds(test: RowTest, value: float) -> bool:
     return bool(((lows <= value) & (value <= highs)).any())
 
 
-def _warn_of_kev(highs: NDArray[np.float64], column: Column) -> None:
+def _warn_of_unit(highs: NDArray[np.float64], column: Column) -> None:
+    finite = highs[np.isfinite(highs)]
+    if column.unit.lower() == "kev" and (finite > _KEV_LOOKALIKE).any():
+        warnings.warn(f"an energy range that ends at {finite.max():g} looks like eV: the column {column.name} of this "
+                      "file is in keV", ChandraBinWarning, stacklevel=5)
     if highs.max() < _KEV_LOOKALIKE and column.unit.lower() in ("", "ev"):
         warnings.warn(f"an energy range that ends at {highs.max():g} looks like keV: the column {column.name} is in "
                       "eV; write energy=500:7000 for 0.5 - 7 keV", ChandraBinWarning, stacklevel=5)

@@ -32,7 +32,7 @@ _POSITIONS = ("x", "y", "detx", "dety")
 # `opt type=` of CIAO's tools.
 TYPES = {"i2": np.int16, "i4": np.int32, "r4": np.float32, "r8": np.float64}
 
-_IMAGE = {"HDUNAME": "EVENTS_IMAGE", "CONTENT": "IMAGE", "HDUCLASS": "OGIP", "HDUCLAS1": "IMAGE", "BUNIT": "count"}
+_IMAGE = {"HDUNAME": "EVENTS_IMAGE", "CONTENT": "IMAGE", "HDUCLASS": "OGIP", "HDUCLAS1": "IMAGE"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +101,9 @@ def _axes(file: EventFile, binning: Binning) -> list[tuple[Column, GridAxis]]:
 def _axis(file: EventFile, name: str, axis: BinAxis) -> tuple[Column, GridAxis]:
     column = file.hdu.columns.get(name)
     if column is None or not column.is_scalar or column.letter == "X":
+        could = [each for each, one in file.hdu.columns.items() if one.is_scalar and one.letter != "X"]
         raise file.name.error(axis.at, f"block {file.hdu.name} has no column {name} that could be binned, only "
-                                       f"{', '.join(file.hdu.columns)}")
+                                       f"{', '.join(could)}")
     low, high = axis.lo, axis.hi
     half = 0.5 if column.is_whole else 0.0
     given = low is not None or high is not None

@@ -156,6 +156,8 @@ def warn_of_stuck_bins(bins: ContourBins) -> None:
 def read_binmap(path: Path) -> tuple[Image, NDArray[np.int32]]:
     """A binmap and its labels (-1 outside); whole numbers stored as floats are taken, NaN is outside."""
     image = read_image(path)
+    if str(image.header.get("BUNIT", "")).strip().lower().startswith("count"):
+        raise InputError(f"{path}: is an image of counts (BUNIT); give the binmap")
     values = image.data
     if values.dtype.kind == "f":
         values = np.where(np.isnan(values), -1, values)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.events import PI_CHANNELS
+from chandra_bin.channels import PI_CHANNELS
 from chandra_bin.images import product_header
 from chandra_bin.tables import FITS_BLOCK
 

@@ -12,7 +12,7 @@ from chandra_bin.background import PARTICLE_EV, Background, chip_scale, join_chi
 from chandra_bin.background import local_background as measure_background
 from chandra_bin.bands import parse_energies
 from chandra_bin.errors import InputError
-from chandra_bin.event_arrays import add_to_pixels
+from chandra_bin.event_arrays import event_histogram
 from chandra_bin.events import open_events
 from chandra_bin.images import Image, product_header, write_image
 from chandra_bin.inputs import files_of, is_table, plain_name, read_image, read_on_grid, refuse_filled
@@ -22,6 +22,7 @@ from chandra_bin.virtual import (
     Binning,
     Filter,
     MaskTerm,
+    Options,
     RegionTerm,
     Step,
     VirtualFile,
@@ -119,6 +120,8 @@ def blank_sky_background(image: str | Path, blanksky: str | Path | Sequence[str 
     files = background_files(outroot)
     with Outputs(files, inputs=files_of(image, *names, events), clobber=clobber) as outputs:
         pixels = refuse_filled(read_image(image))
+        with about(pixels.path):
+            ImageCoords(pixels.header).need_sky()
         components = read_subspace(pixels.header)
         band_ev = _band(pixels, components, band)
         of_chip, high = _source_counts(source_name) if source_name else (None, None)
@@ -197,7 +200,7 @@ def _events_behind(image: str | Path) -> str | None:
         return None
     steps: list[Step] = []
     for step in name.steps:
-        if isinstance(step, Binning):
+        if isinstance(step, Binning | Options):
             continue
         if isinstance(step, Filter) and not step.exclude:
             terms = tuple(term for term in step.terms if getattr(term, "column", "") not in _ENERGIES)
@@ -286,7 +289,8 @@ def _read_sky(name: str, image: Image, band_ev: Energies, chips: Sequence[int] |
                 here = passing & (chip == number) & _in_band(values["energy"], band_ev)
                 in_band += int(np.count_nonzero(here))
                 x, y = to_pixels(values["x"][here], values["y"][here])
-                add_to_pixels(counts, x, y, threads=threads)
+                event_histogram(x, y, x_range=(-0.5, nx - 0.5), y_range=(-0.5, ny - 0.5), shape=(ny, nx),
+                                threads=threads, out=counts)
         header = file.hdu.header.copy()
     inside = sum(int(counts.sum(dtype=np.int64)) for counts in images.values())
     high = _HighEnergies(name, particles, _lacks(components, PARTICLE_EV))

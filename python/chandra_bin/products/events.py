@@ -15,7 +15,7 @@ from chandra_bin.outputs import Outputs
 from chandra_bin.tables import Rows, write_empty_primary, write_rows
 from chandra_bin.virtual import Columns, VirtualFile, named_file, one_of_stack
 
-from ._common import Parameters, history
+from ._common import Parameters, history, warn
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ def _write_binned(name: VirtualFile, out: Path, outputs: Outputs, threads: int, 
         write_image(file, made.data, product_header(made.header, history("copy", parameters), BUNIT="count"))
         for gti in made.gti_blocks:
             gti.write(file)
+    if not made.data.any():
+        warn(f"{name}: no event is in any pixel")
     kind = "image" if made.data.ndim == 2 else "histogram"
     return Copied(kind, made.data.shape, int(made.data.sum(dtype=np.int64)), None)
 
@@ -80,6 +82,8 @@ def _write_rows(name: VirtualFile, out: Path, outputs: Outputs, parameters: Para
                 gti.write(file)
         kind = "events" if "EVENTS" in events.hdu.block_names else "rows"
         count = sum(map(len, kept))
+        if events.hdu.rows and not count:
+            warn(f"{name}: none of the {events.hdu.rows} rows passes the filters")
         return Copied(kind, (count,), count, events.hdu.rows)
 
 

@@ -10,8 +10,10 @@ from chandra_bin.deflare import Deflared, Method, cut_flares
 from chandra_bin.errors import InputError
 from chandra_bin.events import EventFile, livetime_fraction, open_events, sky_area, without_columns
 from chandra_bin.gti_files import GtiBlock, write_gti_file
+from chandra_bin.headers import add_history
 from chandra_bin.inputs import files_of, plain_name
-from chandra_bin.lightcurve import LightCurve, light_curve, read_light_curve
+from chandra_bin.lightcurve import LightCurve, light_curve
+from chandra_bin.lightcurve_files import read_light_curve
 from chandra_bin.outputs import Outputs
 from chandra_bin.plots import light_curve_png
 from chandra_bin.tables import write_empty_primary, write_rows
@@ -170,8 +172,7 @@ def _write_table(file: BinaryIO, curve: LightCurve, length: float, area: float, 
     table.extend(without_columns(header), unique=True)
     table.update(CONTENT="LIGHTCURVE", HDUCLASS="OGIP", HDUCLAS1="LIGHTCURVE", HDUCLAS2="TOTAL", HDUCLAS3="RATE",
                  TIMEDEL=length, TIMEPIXR=0.5, TOTCTS=int(curve.counts.sum()))
-    for line in lines:
-        table.add_history(line.encode("ascii", "backslashreplace").decode())
+    add_history(table, lines)
     write_rows(file, table, [rows])
 
 

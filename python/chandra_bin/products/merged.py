@@ -23,6 +23,7 @@ from chandra_bin.events import (
 )
 from chandra_bin.grids import Grid, GridAxis
 from chandra_bin.gti_files import GtiBlock
+from chandra_bin.headers import add_history
 from chandra_bin.images import product_header, read_image_file, write_image
 from chandra_bin.inputs import files_of, is_table
 from chandra_bin.outputs import Outputs
@@ -87,6 +88,15 @@ class _Observation:
     def values(self, rows: Rows, *names: str) -> dict[str, NDArray[Any]]:
         return {name: self.columns[name].values(rows) for name in names}
 
+    def reach(self, name: str) -> tuple[float, float]:
+        """The least and the greatest of the finite values of a column; infinity, -infinity where there are none."""
+        low, high = np.inf, -np.inf
+        for rows in self.blocks:
+            values = self.values(rows, name)[name]
+            low = min(low, float(values.min(initial=np.inf, where=np.isfinite(values))))
+            high = max(high, float(values.max(initial=-np.inf, where=np.isfinite(values))))
+        return low, high
+
 
 def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: str | None = None, bands: str = "broad",
           binsize: float = 1.0, threads: int = 1, clobber: bool = False) -> Merged:
@@ -130,13 +140,14 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
         point = reference or mean_point([tangent_point(each.source.coords, like) for each in observations])
         plane = _plane_at(point, like)
         moved = [_move(each, plane) for each in observations]
-        grid = _grid_of(observations, binsize)
+        grid = _grid_of(observations, plane, binsize)
         for each, was_moved in zip(observations, moved, strict=True):
             each.header = with_sky(each.header, plane, point, grid, moved=was_moved)
             _write_events(outputs, _events_file(outdir, each.source), each, lines)
-        counts = {band.label: _write_images(outputs, outdir, observations, band, grid, lines, threads)
-                  for band in wanted}
         whole = _joined(observations)
+        counts = {band.label: _write_images(outputs, outdir, observations, whole, band, grid, lines, threads)
+                  for band in wanted}
+        _move_rows(observations, whole)
         _write_events(outputs, outdir / "merged_evt.fits", whole, [*lines, f"  {_UNFIT}"])
         return Merged(tuple(each.source.obsid for each in observations), sum(map(len, whole.blocks)), point, grid,
                       counts)
@@ -258,26 +269,28 @@ def _move(observation: _Observation, plane: ImageCoords) -> bool:
     return True
 
 
-def _grid_of(observations: Sequence[_Observation], binsize: float) -> Grid:
-    """The pixels that hold the events of all."""
-    axes = []
-    for name in ("x", "y"):
-        low, high = np.inf, -np.inf
-        for each in observations:
-            for rows in each.blocks:
-                values = each.values(rows, name)[name]
-                low = min(low, values.min(initial=np.inf, where=np.isfinite(values)))
-                high = max(high, values.max(initial=-np.inf, where=np.isfinite(values)))
-        if low > high:
+def _grid_of(observations: Sequence[_Observation], plane: ImageCoords, binsize: float) -> Grid:
+    """The pixels that hold the events of all. Raises `InputError` that names the event farthest off, where too many."""
+    reaches = {name: [(*each.reach(name), each.source.name.file) for each in observations] for name in _NEEDED[:2]}
+    for name, reach in reaches.items():
+        if not any(low <= high for low, high, _ in reach):
             raise InputError(f"{observations[0].source.name.file}: no event has a place in the sky (column {name})")
-        axes.append(GridAxis.around(low, high + 1e-6 * binsize, binsize))  # one on the last edge needs a pixel above
-    return Grid(axes[0], axes[1])
+    try:
+        # One on the last edge needs a pixel above.
+        x, y = (GridAxis.around(min(low for low, _, _ in reach), max(high for _, high, _ in reach) + 1e-6 * binsize,
+                                binsize) for reach in reaches.values())
+        return Grid(x, y)
+    except InputError as error:
+        tangent = {name: plane.header[f"CRPIX{n}"] for n, name in enumerate(reaches, start=1)}
+        _, file, name, end = max((abs(end - tangent[name]), str(file), name, end) for name, reach in reaches.items()
+                                 for low, high, file in reach if low <= high for end in (low, high))
+        raise InputError(f"{file}: with its event at {name} = {end:.7g}, {error}: [{name}=low:high] behind the file, "
+                         f"or --binsize above {binsize:g}") from None
 
 
 def _write_events(outputs: Outputs, path: Path, observation: _Observation, lines: Sequence[str]) -> None:
     header = observation.header.copy()
-    for line in lines:
-        header.add_history(line.encode("ascii", "backslashreplace").decode())
+    add_history(header, lines)
     with outputs.open(path) as file:
         write_empty_primary(file, observation.primary)
         write_rows(file, header, observation.blocks, observation.heap)
@@ -285,8 +298,8 @@ def _write_events(outputs: Outputs, path: Path, observation: _Observation, lines
             gti.write(file)
 
 
-def _write_images(outputs: Outputs, outdir: Path, observations: Sequence[_Observation], band: Band, grid: Grid,
-                  lines: Sequence[str], threads: int) -> int:
+def _write_images(outputs: Outputs, outdir: Path, observations: Sequence[_Observation], whole: _Observation,
+                  band: Band, grid: Grid, lines: Sequence[str], threads: int) -> int:
     """The image of each observation, and their sum; returns the counts."""
     total = np.zeros(grid.shape, np.int32)
     for each in observations:
@@ -295,7 +308,7 @@ def _write_images(outputs: Outputs, outdir: Path, observations: Sequence[_Observ
             add_to_image(image, grid, each.values(rows, *_NEEDED), band, threads=threads)
         _write_image(outputs, _image_file(outdir, each.source.stem, band), image, each, band, grid, lines)
         total += image
-    _write_image(outputs, _image_file(outdir, "", band), total, _joined(observations, rows=False), band, grid, lines)
+    _write_image(outputs, _image_file(outdir, "", band), total, whole, band, grid, lines)
     return int(total.sum(dtype=np.int64))
 
 
@@ -308,30 +321,31 @@ def _write_image(outputs: Outputs, path: Path, image: NDArray[np.int32], observa
             gti.write(file)
 
 
-def _joined(observations: Sequence[_Observation], *, rows: bool = True) -> _Observation:
-    """All observations as one; with ``rows``, those of the others are cut to the columns that all have."""
+def _joined(observations: Sequence[_Observation]) -> _Observation:
+    """All observations as one that has no rows yet: keywords, good times, and the columns that all have."""
     first = observations[0]
     names = combined_columns([each.columns for each in observations])
     lost = [name for name in _NEEDED[:2] if name not in names]
     if lost:
         raise InputError(f"{first.source.name.file}: the column {lost[0]} is of another type than in the other files")
     left_out = dict.fromkeys(name for each in observations for name in each.columns if name not in names)
-    if left_out and rows:
+    if left_out:
         warn(f"the columns {', '.join(left_out)} are not in all files, or not of one type, and are not in "
              "merged_evt.fits")
     header = combined_header([each.header for each in observations])
     header = with_columns(header, [list(first.columns).index(name) + 1 for name in names])
     times = combined_good_times([{block.chip: block.gti for block in each.gti_blocks} for each in observations])
-    blocks: list[Rows] = []
-    for each in observations if rows else []:
-        numbers = [list(each.columns).index(name) for name in names]
-        all_of_it = numbers == list(range(len(each.columns)))
-        while each.blocks:  # each goes when it is copied
-            block = each.blocks.pop(0)
-            blocks.append(block if all_of_it else with_fields(block, numbers))
     primary = combined_header([each.primary for each in observations])
-    return replace(first, primary=primary, header=header, blocks=blocks,
+    return replace(first, primary=primary, header=header, blocks=[],
                    columns={name: first.columns[name] for name in names}, heap=b"",
                    gti_blocks=[GtiBlock(header, chip, gti) for chip, gti in times.items()])
 
 
+def _move_rows(observations: Sequence[_Observation], whole: _Observation) -> None:
+    """Takes the rows of all, cut to the columns of ``whole``, over to it."""
+    for each in observations:
+        numbers = [list(each.columns).index(name) for name in whole.columns]
+        all_of_it = numbers == list(range(len(each.columns)))
+        while each.blocks:  # each goes when it is copied
+            block = each.blocks.pop(0)
+            whole.blocks.append(block if all_of_it else with_fields(block, numbers))

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.background import PARTICLE_EV, chip_scale
+from chandra_bin.channels import channels_of
 from chandra_bin.errors import InputError
-from chandra_bin.events import EventFile, Events, Passing, channels_of, open_events
+from chandra_bin.event_arrays import bin_spectra
+from chandra_bin.events import EventFile, Events, Passing, open_events
 from chandra_bin.images import Image
 from chandra_bin.inputs import files_of, plain_name, refuse_filled
 from chandra_bin.outputs import Outputs
@@ -20,7 +22,6 @@ from chandra_bin.spectra import (
     CHIPS,
     HARD_EV,
     SOFT_EV,
-    add_spectra,
     background_ratios,
     band_channels,
     empty_spectra,
@@ -257,8 +258,9 @@ def _count(name: str, bins: _Bins, threads: int, *, particles: bool, good_times:
             if (strange := chip[(chip < 0) | (chip >= CHIPS)]).size:
                 raise InputError(f"{name}: an event is of chip {strange[0]} (ccd_id); ACIS has 0 - {CHIPS - 1}")
             channel = values["pi"] if "pi" in values else channels_of(values["energy"])
-            add_spectra(spectra, *to_pixels(values["x"], values["y"]), channel, chip, bins.labels,
-                        threads=threads)
+            x, y = to_pixels(values["x"], values["y"])
+            bin_spectra(bins.labels, channel, x=x, y=y, chips=chip, chip_numbers=range(CHIPS), threads=threads,
+                        out=spectra)
             no_channel += int(np.count_nonzero((channel < 1) | (channel > spectra.shape[2])))
             of_chip += np.bincount(chip, minlength=CHIPS)
             if particles:
@@ -396,7 +398,7 @@ def _table(source: _Counted, background: _Background | None, bins: _Bins, chips:
         "rate": net / seconds, "rate_err": net_error / seconds, "hardness": ratio, "hardness_err": ratio_error,
         "total_counts": all_counts.sum(axis=0), "total_background": all_counts.sum(axis=0) - all_net,
         "file": [f"xaf_{number}.pi" for number in bins.numbers]})
-    for name, unit in (("area", u.pix), ("exposure", u.s), ("rate", u.ct / u.s), ("rate_err", u.ct / u.s)):
+    for name, unit in (("area", u.pix**2), ("exposure", u.s), ("rate", u.ct / u.s), ("rate_err", u.ct / u.s)):
         table[name].unit = unit
     for name in ("counts", "background", "net", "net_err", "total_counts", "total_background"):
         table[name].unit = u.ct

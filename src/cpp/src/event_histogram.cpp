@@ -1,5 +1,8 @@
 #include "chandra_bin/event_histogram.hpp"
 
+#include <array>
+#include <cstdint>
+#include <optional>
 #include <type_traits>
 #include <variant>
 
@@ -14,13 +17,24 @@ std::size_t histogram(const Adder& adder, std::size_t events, const Coordinates&
                       const Edges& x_edges, const Edges& y_edges, const Selection* selection, int threads) {
     detail::require(x.index() == y.index(), "x and y differ in type");
     const detail::PixelFinder finder(x_edges, y_edges);
+    Selection::MaskList masks;  // over the pixels of the image, which are found once for both
+    std::optional<Selection> others;
+    if (selection != nullptr) {
+        others = selection->without_masks_of(x, y, x_edges, y_edges, masks);
+        selection = &*others;
+    }
     return std::visit(
         [&](const auto* xs) {
             using T = std::remove_cvref_t<decltype(*xs)>;
-            const auto find = [&finder, xs, ys = std::get<const T*>(y)](
+            const auto find = [&finder, &masks, xs, ys = std::get<const T*>(y)](
                                   std::size_t begin, std::size_t size, const std::uint16_t* some, std::size_t count,
                                   std::int32_t* pixels) {
                 finder.find(xs + begin, ys + begin, size, some, count, pixels);
+                for (const auto& mask : masks) {
+                    std::array<std::uint8_t, kBlock> passes;
+                    mask->find(pixels, count, passes.data());
+                    detail::drop_failing(passes.data(), count, pixels);
+                }
             };
             return detail::scatter(adder, find, selection, events, x_edges.size * y_edges.size, threads);
         },

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <limits>
 #include <stdexcept>
+#include <vector>
 
 #include "chandra_bin/select_events.hpp"
 
@@ -19,6 +20,23 @@ namespace chandra_bin::detail {
 
 inline void require(bool condition, const char* message) {
     if (!condition) throw std::invalid_argument(message);
+}
+
+// Whether so many of a block are left that what is done in order, to all, is cheaper than what is done to those.
+inline bool most(std::size_t count, std::size_t size) { return 2 * count >= size; }
+
+// Writes the places of the flags (0 or 1) that are set.
+inline void list(const std::uint8_t* flags, std::size_t size, std::uint16_t* places) {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+        places[count] = std::uint16_t(i);
+        count += flags[i];
+    }
+}
+
+// Sets pixels of events whose flag is not set to -1.
+inline void drop_failing(const std::uint8_t* flags, std::size_t size, std::int32_t* pixels) {
+    for (std::size_t i = 0; i < size; ++i) pixels[i] |= std::int32_t(flags[i]) - 1;
 }
 
 // The pixel along one axis, counted from 1: 0 is below the axis (and not a number), size + 1 is above it.
@@ -131,6 +149,36 @@ private:
     bool avx2_ = __builtin_cpu_supports("avx2") != 0;
 #endif
     EdgeFinder x_, y_;
+};
+
+// Whether an event in a pixel passes: a bit a pixel, an eighth of the image, and one for what is outside.
+class MaskBits {
+public:
+    MaskBits(const std::uint8_t* image, std::size_t pixels, bool exclude) : outside_(std::uint32_t(pixels)) {
+        const std::uint8_t flip = exclude;
+        bits_.assign(pixels / 8 + 1, 0);
+        for (std::size_t k = 0; k < pixels / 8; ++k) {
+            for (unsigned b = 0; b < 8; ++b) bits_[k] |= std::uint8_t(((image[8 * k + b] != 0) ^ flip) << b);
+        }
+        for (std::size_t i = pixels / 8 * 8; i < pixels; ++i) {
+            bits_.back() |= std::uint8_t(((image[i] != 0) ^ flip) << (i % 8));
+        }
+        bits_.back() |= std::uint8_t(flip << (pixels % 8));
+    }
+
+    // Sets passes[i], for i < count, to 1 where an event in pixels[i] (-1 outside) passes, to 0 elsewhere.
+    void find(const std::int32_t* pixels, std::size_t count, std::uint8_t* passes) const {
+        const std::uint8_t* bits = bits_.data();
+        const std::uint32_t outside = outside_;
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::uint32_t pixel = std::min(std::uint32_t(pixels[i]), outside);
+            passes[i] = (bits[pixel / 8] >> (pixel % 8)) & 1;
+        }
+    }
+
+private:
+    std::vector<std::uint8_t> bits_;
+    std::uint32_t outside_;
 };
 
 }  // namespace chandra_bin::detail

@@ -17,6 +17,10 @@
 #include "chandra_bin/select_events.hpp"
 #include "pixel_index.hpp"
 
+#ifdef CHANDRA_BIN_AVX2
+#include <immintrin.h>
+#endif
+
 namespace chandra_bin::detail {
 
 inline constexpr std::size_t kPiece = 16 * kBlock;  // events that are sorted at a time
@@ -50,6 +54,37 @@ struct Weights {
     static void add(double& cell, T amount) { cell += double(amount); }
 };
 
+#ifdef CHANDRA_BIN_AVX2
+// For each set of 8 lanes (a bit a lane), those lanes in order, a byte each: what moves them to the front.
+inline constexpr auto kLanes = [] {
+    std::array<std::uint64_t, 256> lanes{};
+    for (unsigned set = 0; set < 256; ++set) {
+        for (unsigned lane = 0, place = 0; lane < 8; ++lane) {
+            if (set >> lane & 1) lanes[set] |= std::uint64_t{lane} << (8 * place++);
+        }
+    }
+    return lanes;
+}();
+
+// Moves the values that are not negative to the front, in order; returns how many.
+[[gnu::target("avx2,popcnt")]] inline std::size_t drop_negative_avx2(std::int32_t* values, std::size_t size) {
+    std::size_t kept = 0, i = 0;
+    for (; i + 8 <= size; i += 8) {
+        const __m256i eight = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + i));
+        const auto set = unsigned(~_mm256_movemask_ps(_mm256_castsi256_ps(eight)) & 255);
+        const __m256i lanes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(std::int64_t(kLanes[set])));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(values + kept), _mm256_permutevar8x32_epi32(eight, lanes));
+        kept += std::size_t(__builtin_popcount(set));
+    }
+    for (; i < size; ++i) {
+        const std::int32_t value = values[i];
+        values[kept] = value;
+        kept += value >= 0;
+    }
+    return kept;
+}
+#endif
+
 // The cells of the events of a block that have one and pass the selection, in the order of events.
 // find(begin, size, events, count, cells) sets cells[i], for i < count, to the cell of event begin + events[i], below 2^31,
 // or to -1; `events` are some of 0 .. size - 1, rising.
@@ -58,16 +93,33 @@ class BlockCells {
 public:
     BlockCells(const Adder& adder, const Find& find, const Selection* selection)
         : adder_(adder), find_(find), selection_(selection) {
-        std::iota(events_.begin(), events_.end(), std::uint16_t{0});
+        std::iota(all_.begin(), all_.end(), std::uint16_t{0});
     }
 
     void read(std::size_t begin, std::size_t size) {
-        count_ = selection_ == nullptr ? size : selection_->passing(begin, size, events_.data());
-        find_(begin, size, events_.data(), count_, cells_.data());
+        count_ = selection_ == nullptr ? size : selection_->passing(begin, size, passes_.data());
+        if (count_ == 0) return;
         std::int32_t signs = 0;
+        if (most(count_, size)) {
+            find_(begin, size, all_.data(), size, cells_.data());
+            if (count_ < size) drop_failing(passes_.data(), size, cells_.data());
+            count_ = size;
+            for (std::size_t i = 0; i < size; ++i) amounts_[i] = adder_(begin + i);
+        } else {
+            list(passes_.data(), size, some_.data());
+            find_(begin, size, some_.data(), count_, cells_.data());
+            for (std::size_t i = 0; i < count_; ++i) amounts_[i] = adder_(begin + some_[i]);
+        }
         for (std::size_t i = 0; i < count_; ++i) signs |= cells_[i];
-        for (std::size_t i = 0; i < count_; ++i) amounts_[i] = adder_(begin + events_[i]);
         if (signs >= 0) return;
+#ifdef CHANDRA_BIN_AVX2
+        if constexpr (std::is_empty_v<typename Adder::Amount>) {
+            if (avx2_) {
+                count_ = drop_negative_avx2(cells_.data(), count_);
+                return;
+            }
+        }
+#endif
         std::size_t kept = 0;
         for (std::size_t i = 0; i < count_; ++i) {
             const std::int32_t cell = cells_[i];
@@ -87,7 +139,11 @@ private:
     const Find& find_;
     const Selection* selection_;
     std::size_t count_ = 0;
-    std::array<std::uint16_t, kBlock> events_;
+#ifdef CHANDRA_BIN_AVX2
+    bool avx2_ = __builtin_cpu_supports("avx2") != 0;
+#endif
+    std::array<std::uint8_t, kBlock> passes_;
+    std::array<std::uint16_t, kBlock> all_, some_;
     std::array<std::int32_t, kBlock> cells_;
     std::array<typename Adder::Amount, kBlock> amounts_;
 };

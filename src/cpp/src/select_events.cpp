@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <type_traits>
 #include <utility>
 
@@ -32,15 +31,18 @@ private:
     std::uint8_t exclude_;
 };
 
-// What is dear is asked last, of those events that are left: rising indices counted from `begin`. Returns how many it
-// leaves.
+// What is dear is asked last, with the number of flags that are left. Returns how many it leaves.
 class Selection::LateTest {
 public:
     LateTest() = default;
     LateTest(const LateTest&) = delete;
     LateTest& operator=(const LateTest&) = delete;
     virtual ~LateTest() = default;
-    virtual std::size_t keep(std::size_t begin, std::size_t size, std::uint16_t* events, std::size_t count) const = 0;
+    virtual std::size_t keep(std::size_t begin, std::size_t size, std::uint8_t* passes, std::size_t count) const = 0;
+
+    // Null where it asks for other pixels than these.
+    virtual std::shared_ptr<const detail::MaskBits> bits_of(const Coordinates& x, const Coordinates& y,
+                                                            const Edges& x_edges, const Edges& y_edges) const = 0;
 };
 
 namespace {
@@ -178,11 +180,25 @@ private:
     std::vector<double> ends_;  // start, stop, start, stop, ...
 };
 
-bool all_in(const Stretch& stretch, const double* time, std::size_t size) {
+[[gnu::always_inline]] inline bool all_in_loop(const Stretch& stretch, const double* time, std::size_t size) {
     const double from = stretch.from, to = stretch.to;
     std::int64_t outside = 0;
     for (std::size_t i = 0; i < size; ++i) outside |= std::int64_t(!(time[i] >= from)) | std::int64_t(!(time[i] < to));
     return outside == 0;
+}
+
+#ifdef CHANDRA_BIN_AVX2
+[[gnu::target("avx2")]] bool all_in_avx2(const Stretch& stretch, const double* time, std::size_t size) {
+    return all_in_loop(stretch, time, size);
+}
+#endif
+
+bool all_in(const Stretch& stretch, const double* time, std::size_t size) {
+#ifdef CHANDRA_BIN_AVX2
+    static const bool avx2 = __builtin_cpu_supports("avx2") != 0;  // in half the time
+    if (avx2) return all_in_avx2(stretch, time, size);
+#endif
+    return all_in_loop(stretch, time, size);
 }
 
 class GoodTimesTest final : public Selection::Test {
@@ -259,25 +275,40 @@ template <class T>
 class MaskTest final : public Selection::LateTest {
 public:
     MaskTest(const T* x, const T* y, const std::uint8_t* image, const Edges& x_edges, const Edges& y_edges, bool exclude)
-        : x_(x), y_(y), image_(image), finder_(x_edges, y_edges), exclude_(exclude) {}
+        : x_(x), y_(y), x_edges_(x_edges), y_edges_(y_edges), finder_(x_edges, y_edges),
+          bits_(std::make_shared<detail::MaskBits>(image, x_edges.size * y_edges.size, exclude)) {}
 
-    std::size_t keep(std::size_t begin, std::size_t size, std::uint16_t* events, std::size_t count) const override {
+    std::size_t keep(std::size_t begin, std::size_t size, std::uint8_t* passes, std::size_t count) const override {
         std::array<std::int32_t, kBlock> pixels;
-        finder_.find(x_ + begin, y_ + begin, size, events, count, pixels.data());
+        std::array<std::uint8_t, kBlock> inside;
         std::size_t kept = 0;
-        for (std::size_t i = 0; i < count; ++i) {
-            events[kept] = events[i];
-            const std::int32_t pixel = pixels[i];
-            kept += std::size_t((image_[std::max(pixel, 0)] != 0) & (pixel >= 0)) ^ exclude_;
+        if (detail::most(count, size)) {
+            finder_.find(x_ + begin, y_ + begin, size, pixels.data());
+            bits_->find(pixels.data(), size, inside.data());
+            for (std::size_t i = 0; i < size; ++i) passes[i] &= inside[i];
+            for (std::size_t i = 0; i < size; ++i) kept += passes[i];
+            return kept;
         }
+        std::array<std::uint16_t, kBlock> events;
+        detail::list(passes, size, events.data());
+        finder_.find(x_ + begin, y_ + begin, size, events.data(), count, pixels.data());
+        bits_->find(pixels.data(), count, inside.data());
+        for (std::size_t i = 0; i < count; ++i) passes[events[i]] = inside[i];
+        for (std::size_t i = 0; i < count; ++i) kept += inside[i];
         return kept;
+    }
+
+    std::shared_ptr<const detail::MaskBits> bits_of(const Coordinates& x, const Coordinates& y, const Edges& x_edges,
+                                                    const Edges& y_edges) const override {
+        const bool same = x == Coordinates(x_) && y == Coordinates(y_) && x_edges == x_edges_ && y_edges == y_edges_;
+        return same ? bits_ : nullptr;
     }
 
 private:
     const T *x_, *y_;
-    const std::uint8_t* image_;
+    Edges x_edges_, y_edges_;
     detail::PixelFinder finder_;
-    std::size_t exclude_;
+    std::shared_ptr<const detail::MaskBits> bits_;
 };
 
 class FlagsTest final : public Selection::Test {
@@ -308,21 +339,21 @@ void Selection::ranges(const Column& column, std::span<const double> lows, std::
     require(std::none_of(lows.begin(), lows.end(), is_nan) && std::none_of(highs.begin(), highs.end(), is_nan),
             "an end of a range is not a number");
     tests_.push_back(std::visit(
-        [&](const auto* values) -> std::unique_ptr<const Test> {
+        [&](const auto* values) -> std::shared_ptr<const Test> {
             using T = std::remove_cvref_t<decltype(*values)>;
-            return std::make_unique<RangeTest<T>>(values, lows, highs, closed, exclude);
+            return std::make_shared<RangeTest<T>>(values, lows, highs, closed, exclude);
         },
         column));
 }
 
 void Selection::bits(const std::uint32_t* column, std::uint32_t mask, std::uint32_t value, bool exclude) {
-    tests_.push_back(std::make_unique<BitsTest>(column, mask, value, exclude));
+    tests_.push_back(std::make_shared<BitsTest>(column, mask, value, exclude));
 }
 
 void Selection::good_times(const double* time, std::span<const double> start, std::span<const double> stop,
                            bool exclude) {
     require(start.size() == stop.size(), "start and stop differ in length");
-    tests_.push_back(std::make_unique<GoodTimesTest>(time, GoodTimes(start, stop), exclude));
+    tests_.push_back(std::make_shared<GoodTimesTest>(time, GoodTimes(start, stop), exclude));
 }
 
 void Selection::good_times(const double* time, const std::int16_t* chip, std::span<const double> start,
@@ -336,59 +367,60 @@ void Selection::good_times(const double* time, const std::int16_t* chip, std::sp
         const auto first = std::size_t(offsets[c]), count = std::size_t(offsets[c + 1] - offsets[c]);
         good.emplace_back(start.subspan(first, count), stop.subspan(first, count));
     }
-    tests_.push_back(std::make_unique<ChipTimesTest>(time, chip, std::move(good), exclude));
+    tests_.push_back(std::make_shared<ChipTimesTest>(time, chip, std::move(good), exclude));
 }
 
 void Selection::mask(const Coordinates& x, const Coordinates& y, const std::uint8_t* image, const Edges& x_edges,
                      const Edges& y_edges, bool exclude) {
     require(x.index() == y.index(), "x and y differ in type");
-    static constexpr std::uint8_t nothing = 0;  // of an image without pixels: read, and not used
-    if (x_edges.size == 0 || y_edges.size == 0) image = &nothing;
     late_tests_.push_back(std::visit(
-        [&](const auto* xs) -> std::unique_ptr<const LateTest> {
+        [&](const auto* xs) -> std::shared_ptr<const LateTest> {
             using T = std::remove_cvref_t<decltype(*xs)>;
-            return std::make_unique<MaskTest<T>>(xs, std::get<const T*>(y), image, x_edges, y_edges, exclude);
+            return std::make_shared<MaskTest<T>>(xs, std::get<const T*>(y), image, x_edges, y_edges, exclude);
         },
         x));
 }
 
 void Selection::flags(const std::uint8_t* flags, bool exclude) {
-    tests_.push_back(std::make_unique<FlagsTest>(flags, exclude));
+    tests_.push_back(std::make_shared<FlagsTest>(flags, exclude));
 }
 
-std::size_t Selection::passing(std::size_t begin, std::size_t size, std::uint16_t* events) const {
+std::size_t Selection::passing(std::size_t begin, std::size_t size, std::uint8_t* passes) const {
+    std::fill_n(passes, size, std::uint8_t{1});
+    for (const auto& test : tests_) test->keep(begin, size, passes);
     std::size_t count = 0;
-    if (tests_.empty()) {
-        std::iota(events, events + size, std::uint16_t{0});
-        count = size;
-    } else {
-        std::array<std::uint8_t, kBlock> passes;
-        std::fill_n(passes.data(), size, std::uint8_t{1});
-        for (const auto& test : tests_) test->keep(begin, size, passes.data());
-        for (std::size_t i = 0; i < size; ++i) {
-            events[count] = std::uint16_t(i);
-            count += passes[i];
-        }
-    }
+    for (std::size_t i = 0; i < size; ++i) count += passes[i];
     for (const auto& test : late_tests_) {
-        if (count > 0) count = test->keep(begin, size, events, count);
+        if (count > 0) count = test->keep(begin, size, passes, count);
     }
     return count;
+}
+
+Selection Selection::without_masks_of(const Coordinates& x, const Coordinates& y, const Edges& x_edges,
+                                      const Edges& y_edges, MaskList& masks) const {
+    Selection others(size_);
+    others.tests_ = tests_;
+    for (const auto& test : late_tests_) {
+        if (auto bits = test->bits_of(x, y, x_edges, y_edges)) {
+            masks.push_back(std::move(bits));
+        } else {
+            others.late_tests_.push_back(test);
+        }
+    }
+    return others;
 }
 
 std::size_t select_events(const Selection& selection, int threads, std::uint8_t* passes) {
     constexpr std::size_t kPiece = 32 * kBlock;
     std::atomic<std::size_t> passed{0};
     const std::size_t size = selection.size();
-    std::fill_n(passes, size, std::uint8_t{0});
     parallel_for((size + kPiece - 1) / kPiece, threads, Control{}, 0, 1, [&](std::size_t piece, const auto&) {
-        std::array<std::uint16_t, kBlock> events;
         const std::size_t end = std::min(size, (piece + 1) * kPiece);
+        std::size_t count = 0;
         for (std::size_t at = piece * kPiece; at < end; at += kBlock) {
-            const std::size_t count = selection.passing(at, std::min(kBlock, end - at), events.data());
-            for (std::size_t i = 0; i < count; ++i) passes[at + events[i]] = 1;
-            passed += count;
+            count += selection.passing(at, std::min(kBlock, end - at), passes + at);
         }
+        passed += count;
     });
     return passed;
 }

@@ -142,6 +142,38 @@ void one_pass_is_many_loops(unsigned seed, std::size_t size) {
     }
 }
 
+// A mask over the pixels of the image is not looked up as one over others is.
+void masks_of_the_image(unsigned seed, std::size_t size) {
+    std::mt19937 random(seed);
+    const Events e(random, size);
+    const Edges x_edges{0, 10, 9}, y_edges{-5, 5, 20};
+    std::vector<std::uint8_t> mask(9 * 20), flags(size), most(size);
+    for (auto& pixel : mask) pixel = std::uint8_t(random() % 3);
+    for (auto& flag : most) flag = std::uint8_t(random() % (seed % 3 == 0 ? 20 : 2) == 0);
+    Selection tests(size);
+    tests.mask(e.x.data(), e.y.data(), mask.data(), x_edges, y_edges, seed % 2 == 0);
+    tests.mask(e.x.data(), e.y.data(), mask.data(), x_edges, Edges{-4, 5, 20}, false);
+    tests.flags(most.data(), seed % 3 == 1);
+    const std::size_t passed = select_events(tests, 1, flags.data());
+    Selection flagged(size);
+    flagged.flags(flags.data(), false);
+    std::vector<std::int32_t> counts(mask.size());
+    std::vector<double> sums(mask.size());
+    const std::size_t counted =
+        event_histogram(size, e.x.data(), e.y.data(), x_edges, y_edges, &flagged, 1, counts.data());
+    event_histogram(size, e.x.data(), e.y.data(), e.weights.data(), x_edges, y_edges, &flagged, 1, sums.data());
+    expect(counted <= passed, "events in the image", seed);
+    for (const int threads : {1, 2}) {
+        std::vector<std::int32_t> image(mask.size());
+        std::vector<double> weighted(mask.size());
+        expect(event_histogram(size, e.x.data(), e.y.data(), x_edges, y_edges, &tests, threads, image.data()) == counted,
+               "number under the image's mask", seed);
+        expect(image == counts, "counts under the image's mask", seed);
+        event_histogram(size, e.x.data(), e.y.data(), e.weights.data(), x_edges, y_edges, &tests, threads, weighted.data());
+        expect(weighted == sums, "weights under the image's mask", seed);
+    }
+}
+
 void regions_are_as_painted(unsigned seed) {
     std::mt19937 random(seed);
     const auto number = [&] { return double(random() % 400) / 4 - 20; };
@@ -245,6 +277,7 @@ void bad_arguments_are_refused() {
 
 int main() {
     for (unsigned seed = 0; seed < 8; ++seed) one_pass_is_many_loops(seed, seed < 2 ? 0 : seed < 6 ? 3000 : 150'000);
+    for (unsigned seed = 0; seed < 6; ++seed) masks_of_the_image(seed, seed < 4 ? 5000 : 150'000);
     for (unsigned seed = 0; seed < 40; ++seed) regions_are_as_painted(seed);
     odd_values_and_edges();
     bad_arguments_are_refused();

@@ -10,6 +10,10 @@
 
 namespace chandra_bin {
 
+namespace detail {
+class MaskBits;  // private to src/cpp/src
+}
+
 // The columns of an event list that tests read; one value an event.
 using Column = std::variant<const std::int16_t*, const std::int32_t*, const std::int64_t*, const float*, const double*>;
 
@@ -22,6 +26,8 @@ struct Edges {
     double first;
     double step;
     std::size_t size;
+
+    bool operator==(const Edges&) const = default;
 };
 
 // Events that are taken at a time: what is made of them (flags, pixels, weights) stays in the cache.
@@ -55,24 +61,31 @@ public:
                     std::span<const double> stop, std::span<const std::int64_t> offsets, bool exclude);
 
     // The pixel of `image` (y.size rows of x.size) that holds the event is not 0. Events outside the image fail.
+    // It keeps a copy, of a bit a pixel.
     void mask(const Coordinates& x, const Coordinates& y, const std::uint8_t* image, const Edges& x_edges,
               const Edges& y_edges, bool exclude);
 
     // flags[i] is not 0.
     void flags(const std::uint8_t* flags, bool exclude);
 
-    // Writes those of the events begin .. begin + size - 1 that pass all tests, counted from `begin`, rising; returns how
-    // many. At most kBlock events at a time. Cost: O(events x tests); times out of order: O(log intervals) each time that
-    // an interval is left.
-    std::size_t passing(std::size_t begin, std::size_t size, std::uint16_t* events) const;
+    // Sets passes[i] to 1 where event begin + i passes all tests, to 0 elsewhere, for i < size; returns how many pass.
+    // At most kBlock events at a time. Cost: O(events x tests); times out of order: O(log intervals) each time that an
+    // interval is left.
+    std::size_t passing(std::size_t begin, std::size_t size, std::uint8_t* passes) const;
+
+    // The same without the masks over just these pixels of these x and y, which are added to `masks`: for who finds the
+    // pixels himself. Events outside them count for nothing there.
+    using MaskList = std::vector<std::shared_ptr<const detail::MaskBits>>;
+    Selection without_masks_of(const Coordinates& x, const Coordinates& y, const Edges& x_edges, const Edges& y_edges,
+                               MaskList& masks) const;
 
     class Test;  // these are private to select_events.cpp
     class LateTest;
 
 private:
     std::size_t size_;
-    std::vector<std::unique_ptr<const Test>> tests_;
-    std::vector<std::unique_ptr<const LateTest>> late_tests_;
+    std::vector<std::shared_ptr<const Test>> tests_;
+    std::vector<std::shared_ptr<const LateTest>> late_tests_;
 };
 
 // Sets passes[i] to 1 where event i passes all tests, to 0 elsewhere; returns how many pass.

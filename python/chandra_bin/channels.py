@@ -1,0 +1,19 @@
+"""Channels of Chandra's spectra (PI), and energies."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PI_WIDTH_EV = 14.6
+"""Channel 1 begins at 0 eV, the last one takes all above."""
+PI_CHANNELS = 1024
+
+
+def channels_of(energy_ev: NDArray[Any]) -> NDArray[np.int32]:
+    """PI channels of energies in eV; 0 where there is none (NaN, or below 0)."""
+    with np.errstate(invalid="ignore"):
+        channel = np.floor(energy_ev.astype(np.float64) / PI_WIDTH_EV) + 1
+        channel = np.where(channel >= 1, np.minimum(channel, PI_CHANNELS), 0)
+    found: NDArray[np.int32] = channel.astype(np.int32)
+    return found
