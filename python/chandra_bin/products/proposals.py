@@ -92,7 +92,7 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
     expmap, background, background_scale : as `bin_image` takes them; each may be left out.
     exclude : region files of point sources.
     mask : FITS mask: 0 is not looked at.
-    sky : write hh:mm:ss, dd:mm:ss (FK5) instead of physical coordinates.
+    sky : write hh:mm:ss, dd:mm:ss (in the image's own frame, as CIAO reads them) instead of physical coordinates.
     clobber : replace the picture. A region file is never replaced.
 
     See `chandra_bin.proposals.find_cluster`. Raises `InputError` and `OutputError`.
@@ -258,7 +258,7 @@ def _box_region(box: tuple[int, int, int, int], inset: float, source: Path) -> R
 def _region_bytes(region: Region, coords: ImageCoords, image: Image, sky: bool) -> bytes:
     with about(image.path):
         if sky:
-            return region_bytes(region, coords, format="ciao", system="fk5", sexagesimal=True)
+            return region_bytes(region, coords, format="ciao", system="wcs", sexagesimal=True)
         return region_bytes(region, coords, format="ciao", system=PHYSICAL)
 
 
