@@ -118,6 +118,14 @@ def test_the_growth_curve_holds_all_counts_and_stops_where_the_signal_does():
                                                   rel=0.05)
 
 
+def test_a_masked_core_does_not_end_the_signal():
+    counts = RANDOM(6).poisson(2e4 * beta_model(FIELD, 120.7, 164.3, 6, 0.5, 100) + 0.05)
+    rows, columns = np.indices(FIELD)
+    found = find_cluster(counts, mask=np.hypot(columns - 121, rows - 164) < 5)
+    assert found.aperture.a == pytest.approx(42, rel=0.15)
+    assert found.extent.a > found.aperture.a
+
+
 def test_a_known_background_is_taken_away():
     """A background that is not flat would pull the cluster along, but for its image."""
     slope = 0.02 + 0.6 * np.linspace(0, 1, FIELD[1]) ** 2 * np.ones(FIELD)

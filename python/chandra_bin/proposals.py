@@ -265,22 +265,21 @@ def _background(blocks: _Blocks, shape: Ellipse, level: float) -> tuple[float, f
     """The brightness beyond the signal, the radius where the signal stops, and whether it does not."""
     radius, ring, rings = _rings(blocks, shape)
     net, variance, exposure = _ring_sums(blocks, ring, rings)
-    there = exposure > 0
-    brightness = np.divide(net, exposure, out=np.zeros(rings), where=there)
-    error = np.divide(np.sqrt(np.maximum(variance, 1)), exposure, out=np.full(rings, np.inf), where=there)
+    # Rings of masked pixels say nothing: the next ones are their neighbours.
+    seen = np.flatnonzero(exposure > 0)
+    brightness = net[seen] / exposure[seen]
+    error = np.sqrt(np.maximum(variance[seen], 1)) / exposure[seen]
     outer = np.cumsum(exposure[::-1])[::-1] / exposure.sum()
     last = int(np.flatnonzero(outer >= _LEAST_OUTSIDE)[-1])  # the background begins no farther out
     stop = last
     found = False
     for _ in range(_MOST_ITERATIONS):
-        floor = np.maximum(_RING_SIGMA * error, _RING_FRACTION * abs(level))
-        quiet = np.where(there, brightness - level < floor, True)
-        run = np.convolve(quiet, np.ones(_QUIET_RINGS), "full")[: rings] == _QUIET_RINGS
-        ends = np.flatnonzero(run) - (_QUIET_RINGS - 1)
+        quiet = brightness - level < np.maximum(_RING_SIGMA * error, _RING_FRACTION * abs(level))
+        run = np.convolve(quiet, np.ones(_QUIET_RINGS), "full")[: len(seen)] == _QUIET_RINGS
+        ends = seen[np.flatnonzero(run) - (_QUIET_RINGS - 1)]
         found = bool(len(ends) and ends[0] <= last)
         new = max(int(ends[0]), 1) if found else last
-        beyond = slice(new, rings)
-        level = float(net[beyond].sum() / exposure[beyond].sum()) if exposure[beyond].sum() > 0 else level
+        level = float(net[new:].sum() / exposure[new:].sum())
         if new == stop:
             break
         stop = new
@@ -292,7 +291,8 @@ def _moments(blocks: _Blocks, shape: Ellipse, level: float, extent: float) -> El
     """The ellipse of the moments of the net brightness within an aperture, gaps filled with the mean of their ring."""
     _, ring, rings = _rings(blocks, shape)
     net, _, exposure = _ring_sums(blocks, ring, rings)
-    of_ring = np.divide(net, exposure, out=np.full(rings, level), where=exposure > 0)
+    seen = np.flatnonzero(exposure > 0)
+    of_ring = np.interp(np.arange(rings), seen, net[seen] / exposure[seen])  # a masked core is as bright as around it
     brightness = np.where(blocks.good, blocks.net / np.where(blocks.good, blocks.exposure, 1),
                           of_ring[np.minimum(ring, rings - 1)]) - level
     limited = _scaled(shape, min(shape.a, extent))
