@@ -124,4 +124,4 @@ def _fitsio(path: str) -> list[Any]:
 def _binned(path: str) -> Any:
     from chandra_bin.events import event_image
 
-    return event_image(path + NAME, threads=2)
+    return event_image(path + NAME)

@@ -31,10 +31,9 @@ def _command(settings: Settings, count: int) -> Table:
     others = Others()
     say("merge: files")
     size_mb = in_child(write_files, folder=settings.folder, count=count // 2)
-    table = Table(f"Two observations of {count // 2} events merged, {size_mb:.0f} MB", ["threads", "s", "peak MB"])
-    for threads in (1, 2):
-        made = in_child(merge_files, folder=settings.folder, threads=threads, repeats=settings.repeats)
-        table.add(threads, seconds(made["s"]), f"{made['peak_mb']:.0f}")
+    table = Table(f"Two observations of {count // 2} events merged, {size_mb:.0f} MB", ["s", "peak MB"])
+    made = in_child(merge_files, folder=settings.folder, repeats=settings.repeats)
+    table.add(seconds(made["s"]), f"{made['peak_mb']:.0f}")
     table.remarks += ["Reads both files; writes the events of each and of both, and three images. Peak memory: the "
                       "whole Python process.", others.remark()]
     return table
@@ -88,10 +87,10 @@ def write_files(folder: str, count: int) -> float:
     return sum(file.stat().st_size for file in files) / 1e6
 
 
-def merge_files(folder: str, threads: int, repeats: int) -> dict[str, float]:
+def merge_files(folder: str, repeats: int) -> dict[str, float]:
     """In a child: the whole product."""
     from chandra_bin.products import merge
 
     files = [Path(folder) / f"evt{n}.fits" for n in (1, 2)]
-    taken = best(lambda: merge(files, Path(folder) / "merged", threads=threads, clobber=True), repeats)
+    taken = best(lambda: merge(files, Path(folder) / "merged", clobber=True), repeats)
     return {"s": taken, "peak_mb": peak_mb()}

@@ -44,14 +44,12 @@ def main() -> None:
 
         fresh = (folder / f"run-{n}" for n in count())
 
-        def spectra_of(threads: int, background: Path | None = None) -> None:
-            write_spectra(folder / "evt2.fits", folder / "binmap.fits", next(fresh), background=background,
-                          threads=threads)
+        def spectra_of(background: Path | None = None) -> None:
+            write_spectra(folder / "evt2.fits", folder / "binmap.fits", next(fresh), background=background)
 
         row("3000 empty files", best(lambda: empty_files(folder / "empty", 3 * BINS), 2))
-        row("command, 2000 files", best(lambda: spectra_of(1), 2))
-        row("command with a background of 10^6, 3000 files", best(lambda: spectra_of(1, folder / "bkg.fits"), 2), 5.0)
-        row("  two threads", best(lambda: spectra_of(2, folder / "bkg.fits"), 2))
+        row("command, 2000 files", best(spectra_of, 2))
+        row("command with a background of 10^6, 3000 files", best(lambda: spectra_of(folder / "bkg.fits"), 2), 5.0)
 
 
 def empty_files(folder: Path, files: int) -> None:

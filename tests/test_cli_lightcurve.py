@@ -129,6 +129,7 @@ def test_exposures_are_those_of_the_first_chip_that_is_left(capsys):
 def test_no_events_and_no_good_times(capsys):
     write_events("none.fits", random_events(0))
     assert run(["lightcurve", "none.fits[bin time=::1000]", "lc.fits"]) == 0
+    assert "no event is in any bin" in one_line(capsys)
     assert fits.getdata("lc.fits", 1)["COUNTS"].tolist() == [0] * 10
     assert run(["deflare", "lc.fits", "good.gti"]) == 2
     assert "has no rate above 0 in any of its 10 bins" in one_line(capsys)

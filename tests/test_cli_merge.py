@@ -421,7 +421,7 @@ def test_outputs_are_replaced_only_when_asked_for_and_inputs_never(pair, capsys)
     assert run(["merge", "@clean_evt.list", "-o", "merged", "-q"]) == 0
     first = {name: (pair / "merged" / name).read_bytes() for name in listing(pair / "merged")}
     assert "exists already" in bad_input(["@clean_evt.list", "-o", "merged"], capsys, pair)
-    assert run(["merge", "@clean_evt.list", "-o", "merged", "-q", "--clobber", "--threads", "3"]) == 0
+    assert run(["merge", "@clean_evt.list", "-o", "merged", "-q", "--clobber"]) == 0
     assert {name: (pair / "merged" / name).read_bytes() for name in listing(pair / "merged")} == first
     line = bad_input(["merged/754_reproj_evt.fits", "b.fits", "-o", "merged", "--clobber"], capsys, pair)
     assert "input and an output" in line

@@ -341,10 +341,9 @@ def test_only_chips_of_the_observation_count_in_the_background():
     assert behind["COUNTS"].sum() == np.count_nonzero((bin_of(BEHIND) == 4) & (BEHIND["ccd_id"] == 1))
 
 
-def test_equal_runs_give_equal_bytes_whatever_the_threads():
-    for folder, threads in (("one", "1"), ("two", "2")):
-        assert run(["spectra", "evt2.fits", "binmap.fits", "--background", "bkg.fits", "-o", folder,
-                    "--threads", threads]) == 0
+def test_equal_runs_give_equal_bytes():
+    for folder in ("one", "two"):
+        assert run(["spectra", "evt2.fits", "binmap.fits", "--background", "bkg.fits", "-o", folder]) == 0
     assert listing("one") == listing("two")
     for name in listing("one/00754"):
         assert Path("one/00754", name).read_bytes() == Path("two/00754", name).read_bytes()

@@ -116,7 +116,7 @@ def test_a_mask_is_an_image_of_the_events(evt2, tmp_path):
 @pytest.mark.parametrize("step", [1, 2.5, 4])
 def test_images_are_those_of_numpy(evt2, columns, step):
     edges = 3800 + step * np.arange(int(600 / step) + 1)
-    made = event_image(f"{evt2}[energy=500:7000][bin x=3800:4400:{step},y=3800:4400:{step}]", threads=2)
+    made = event_image(f"{evt2}[energy=500:7000][bin x=3800:4400:{step},y=3800:4400:{step}]")
     keep = CASES["[energy=500:7000]"](columns) & np.isfinite(columns["y"])
     x, y = columns["x"][keep].astype(float), columns["y"][keep].astype(float)
     keep = (x >= edges[0]) & (x < edges[-1]) & (y >= edges[0]) & (y < edges[-1])
@@ -475,7 +475,7 @@ class TestMsh1552:
     @pytest.mark.parametrize("chip", [0, 1, 2, 3])
     @pytest.mark.parametrize(("low", "high"), [(500, 7000), (500, 1200), (2000, 7000)])
     def test_each_chip_and_band_is_numpys_histogram(self, evt2, table, chip, low, high):
-        made = event_image(f"{evt2}[energy={low}:{high},ccd_id={chip}][bin sky=4]", threads=2)
+        made = event_image(f"{evt2}[energy={low}:{high},ccd_id={chip}][bin sky=4]")
         keep = (table["ccd_id"] == chip) & (table["energy"] >= low) & (table["energy"] < high)
         edges = 0.5 + 4.0 * np.arange(2049)
         expected, _, _ = np.histogram2d(table["y"][keep], table["x"][keep], bins=(edges, edges))

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ChandraBinWarning, InputError, NoImage
-from .events import TYPES, event_image, read_mask
+from .events import TYPES, event_image, read_mask, region_of
 from .images import Image, moved_header, read_image_file, size_text
-from .regions import named_region, region_box, region_mask
+from .regions import region_box, region_mask
 from .tables import open_fits
 from .virtual import (
     BinAxis,
@@ -170,7 +170,7 @@ def _of_term(term: Term, coords: ImageCoords, shape: tuple[int, int],
         whole[1 - axis] = [found[0], found[-1] + 1] if len(found) else [0, 0]
         return np.broadcast_to(inside if axis else inside[:, None], shape), whole
     if isinstance(term, RegionTerm) and (term.columns[0] in _SKY or term.columns == ("x", "y")):
-        region = named_region(term.file, term.text, str(name))
+        region = region_of(term, name)
         return region_mask(region, coords, shape), region_box(region, coords, shape)
     if isinstance(term, MaskTerm):
         mask = read_mask(term, name)

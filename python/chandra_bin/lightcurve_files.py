@@ -10,7 +10,8 @@ from .errors import ChandraBinWarning, InputError
 from .events import Passing, RowFilter
 from .lightcurve import LightCurve
 from .tables import Hdu, Rows, open_fits
-from .virtual import VirtualFile, named_file
+from .virtual import Block, Filter, VirtualFile, named_file
+from .virtual import Rows as RowNumbers
 
 
 def read_light_curve(name: str | Path | VirtualFile) -> LightCurve:
@@ -26,6 +27,7 @@ def read_light_curve(name: str | Path | VirtualFile) -> LightCurve:
     some are NaN.
     """
     parsed = named_file(name)
+    parsed.need_only(Block, Filter, RowNumbers, options=("update",))
     said: str | None = None
     with open_fits(parsed.file) as hdus:
         for hdu in hdus:
@@ -51,8 +53,7 @@ def _rows(hdu: Hdu, name: VirtualFile) -> Rows:
     wanted = RowFilter(name, hdu)
     rows = hdu.table()
     values = {key: column.values(rows) for key, column in wanted.columns.items()}
-    kept: Rows = rows[Passing(rows, values, wanted.selection(values, 0, len(rows))).flags()]
-    return kept
+    return Passing(rows, values, wanted.selection(values, 0, len(rows))).kept(rows)
 
 
 def _of_table(hdu: Hdu, rows: Rows) -> LightCurve:

@@ -12,9 +12,7 @@ from ._command import (
     output_argument,
     output_option,
     quiet_option,
-    threads_option,
     told,
-    usable_cores,
 )
 
 
@@ -22,10 +20,9 @@ from ._command import (
 @file_argument("infile")
 @output_argument
 @output_option("The copy.")
-@threads_option
 @quiet_option
 @clobber_option
-def command(infile: Path, outfile: Path | None, out: Path | None, threads: int | None, quiet: bool,
+def command(infile: Path, outfile: Path | None, out: Path | None, quiet: bool,
             clobber: bool) -> None:
     """Copy INFILE, filtered and binned as its virtual name says, to OUTFILE (as CIAO's dmcopy).
 
@@ -37,7 +34,7 @@ def command(infile: Path, outfile: Path | None, out: Path | None, threads: int |
     from chandra_bin.products import copy
 
     with told(quiet, "copy"):
-        copied = copy(infile, target, threads=threads or usable_cores(), clobber=clobber)
+        copied = copy(infile, target, clobber=clobber)
     if not quiet:
         of = "" if copied.of is None else f" of {copied.of}"
         size = " x ".join(map(str, reversed(copied.shape)))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ._command import Command, clobber_option, quiet_option, threads_option, told, usable_cores
+from ._command import Command, clobber_option, quiet_option, told
 
 
 @click.command(cls=Command, name="merge")
@@ -17,11 +17,10 @@ from ._command import Command, clobber_option, quiet_option, threads_option, tol
               help="Bands of the images: broad, soft, medium, hard, ultrasoft, csc, or low:high:effective in keV.")
 @click.option("--binsize", type=float, default=1.0, show_default=True, metavar="N",
               help="Sky pixels a pixel of the images.")
-@threads_option
 @quiet_option
 @clobber_option
 def command(infiles: tuple[str, ...], outdir: Path, refcoord: str | None, bands: str, binsize: float,
-            threads: int | None, quiet: bool, clobber: bool) -> None:
+            quiet: bool, clobber: bool) -> None:
     """Merge the events of INFILES, put on one tangent plane, and make images of them (as CIAO's merge_obs).
 
     \b
@@ -32,7 +31,7 @@ def command(infiles: tuple[str, ...], outdir: Path, refcoord: str | None, bands:
 
     with told(quiet, "merge"):
         merged = merge(infiles, outdir, refcoord=refcoord, bands=bands, binsize=binsize,
-                       threads=threads or usable_cores(), clobber=clobber)
+                       clobber=clobber)
     if not quiet:
         ra, dec = merged.tangent_deg
         images = ", ".join(f"{label} {counts} counts" for label, counts in merged.counts.items())

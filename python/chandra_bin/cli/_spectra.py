@@ -12,9 +12,7 @@ from ._command import (
     file_option,
     quiet_option,
     region_mask_options,
-    threads_option,
     told,
-    usable_cores,
 )
 
 
@@ -29,10 +27,9 @@ from ._command import (
               help="Least counts of a group in the grouped spectra.")
 @file_option("--mask", help="FITS mask on the pixels of the binmap: 1 used, 0 excluded.")
 @region_mask_options
-@threads_option
 @quiet_option
 @clobber_option
-def command(events: str, binmap: Path, folder: Path, threads: int | None, quiet: bool, **options: Any) -> None:
+def command(events: str, binmap: Path, folder: Path, quiet: bool, **options: Any) -> None:
     """Write OGIP spectra of all bins of BINMAP from EVENTS, an event file or a @list of several observations.
 
     For each bin N: xaf_N.pi, xaf_N_grp.pi (grouped), with --background xaf_N_bkg.pi; and a table, spectra.ecsv.
@@ -40,7 +37,7 @@ def command(events: str, binmap: Path, folder: Path, threads: int | None, quiet:
     from chandra_bin.products import write_spectra
 
     with told(quiet, "spectra"):
-        made = write_spectra(events, binmap, folder, threads=threads or usable_cores(), **options)
+        made = write_spectra(events, binmap, folder, **options)
     if not quiet:
         for each in made:
             click.echo(f"ObsID {each.obsid}: {each.bins} bins with {each.counts} counts, {each.outside} events in no "

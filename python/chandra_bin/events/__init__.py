@@ -3,7 +3,7 @@
 from ._area import sky_area
 from ._combined import combined_columns, combined_good_times, combined_header, with_sky
 from ._file import EventFile, Events, Passing, livetime_fraction, open_events, read_events
-from ._filter import RowFilter, read_mask
+from ._filter import RowFilter, read_mask, region_of
 from ._header import with_columns, without_columns
 from ._image import TYPES, EventImage, add_to_image, event_image, image_header
 
@@ -24,6 +24,7 @@ __all__ = [
     "open_events",
     "read_events",
     "read_mask",
+    "region_of",
     "sky_area",
     "with_columns",
     "with_sky",

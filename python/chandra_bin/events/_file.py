@@ -153,6 +153,13 @@ class EventFile:
         """Whether this is a list of events, and no other table."""
         return _is_events(self.hdu)
 
+    def need_ev(self) -> None:
+        """Raises `InputError` where the column of energies is not in eV, as those of ACIS are."""
+        column = self.hdu.columns.get("energy")
+        if column is not None and column.unit.lower() == "kev":
+            raise InputError(f"{self.name.file}: the column {column.name} is in keV (TUNIT{column.number}), and must "
+                             "be in eV, as in ACIS event files")
+
     def columns_of(self, name: str, at: int) -> tuple[str, ...]:
         """A column's name, or those of a pair such as sky; `InputError`, pointing at ``at``, for none of the table."""
         if name in self.hdu.columns:

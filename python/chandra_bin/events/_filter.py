@@ -19,8 +19,9 @@ from chandra_bin.regions import (
     PHYSICAL,
     Region,
     convert_region,
-    named_region,
+    parse_regions,
     points_in_region,
+    read_regions,
     region_extent,
 )
 from chandra_bin.subspace import Component, Condition
@@ -333,7 +334,7 @@ class RowFilter:
     def _region(self, term: RegionTerm) -> RowTest:
         x, y = self._pair(term.columns, term.at)
         coords = ImageCoords.from_events(self._hdu.header, x.name, y.name)
-        region = convert_region(named_region(term.file, term.text, str(self._name)), coords, PHYSICAL)
+        region = convert_region(region_of(term, self._name), coords, PHYSICAL)
         if region.other is not None:
             warnings.warn(f"{region.source}: CIAO and DS9 may find different events in it: CIAO, as here, takes an "
                           "excluded shape from the shape before it, DS9 from all; write A*!C, B*!C",
@@ -360,6 +361,17 @@ class RowFilter:
             selection.mask(column, row, mask, -0.5, 1.0, -0.5, 1.0, exclude=exclude)
 
         return RowTest((x, y), add, term)
+
+
+def region_of(term: RegionTerm, name: VirtualFile) -> Region:
+    """The region that a filter names, or has as text."""
+    if not term.file:
+        return parse_regions(term.text, str(name), "ciao")
+    file = named_file(term.file)
+    if file.steps:
+        raise name.error(term.at, f"{file}: a file of regions is read as a whole; chandra-bin copy makes a table of "
+                                  "what a filter leaves")
+    return read_regions(file.file, for_ciao=False)
 
 
 def read_mask(term: MaskTerm, name: VirtualFile) -> Image:

@@ -45,7 +45,7 @@ class EventImage:
     """Good times, as `EventFile.gti_blocks` has them."""
 
 
-def event_image(name: str | Path | VirtualFile, *, threads: int = 1) -> EventImage:
+def event_image(name: str | Path | VirtualFile) -> EventImage:
     """The image of ``evt2.fits[energy=500:7000][bin sky=4]``, or the histogram of ``evt2.fits[bin pi]``.
 
     Limits that the text leaves open are those of the filters, widened to edges at 0.5 + k bin, else (and with
@@ -60,7 +60,7 @@ def event_image(name: str | Path | VirtualFile, *, threads: int = 1) -> EventIma
         if len(axes) == 1:
             counts = _histogram(file, *axes[0])
         else:
-            counts = _image(file, [column for column, _ in axes], Grid(axes[0][1], axes[1][1]), threads)
+            counts = _image(file, [column for column, _ in axes], Grid(axes[0][1], axes[1][1]))
         header = _image_header(file, axes)
         return EventImage(_as_type(counts, name, binning.at), header, file.gti_blocks())
 
@@ -152,12 +152,12 @@ def _time(limit: float | None, file: EventFile, key: str) -> float | None:
     return limit if limit is not None or not isinstance(value, int | float) else float(value)
 
 
-def _image(file: EventFile, columns: list[Column], grid: Grid, threads: int) -> NDArray[np.int32]:
+def _image(file: EventFile, columns: list[Column], grid: Grid) -> NDArray[np.int32]:
     image = np.zeros(grid.shape, np.int32)
     x, y = (column.name.lower() for column in columns)
     for block in file.blocks(x, y):
         event_histogram(*coordinates(block.values, x, y), grid.x.first, grid.x.step, grid.y.first, grid.y.step,
-                        block.selection, threads, image)
+                        block.selection, 1, image)
     return image
 
 

@@ -32,7 +32,7 @@ class Copied:
     """Rows that the table had."""
 
 
-def copy(name: str | Path, out: Path, *, threads: int = 1, clobber: bool = False) -> Copied:
+def copy(name: str | Path, out: Path, *, clobber: bool = False) -> Copied:
     """Writes what a virtual name means, as CIAO's dmcopy: filtered events with their good times, or an image.
 
     Events keep all keywords; exposures, good times of each chip and the data subspace are those that the filters
@@ -48,12 +48,12 @@ def copy(name: str | Path, out: Path, *, threads: int = 1, clobber: bool = False
                 write_image(file, image.data, header)
             return Copied("image", image.data.shape, float(np.nansum(image.data)), None)
         if parsed.binning is not None:
-            return _write_binned(parsed, out, outputs, threads, parameters)
+            return _write_binned(parsed, out, outputs, parameters)
         return _write_rows(parsed, out, outputs, parameters)
 
 
-def _write_binned(name: VirtualFile, out: Path, outputs: Outputs, threads: int, parameters: Parameters) -> Copied:
-    made = event_image(name, threads=threads)
+def _write_binned(name: VirtualFile, out: Path, outputs: Outputs, parameters: Parameters) -> Copied:
+    made = event_image(name)
     with outputs.open(out) as file:
         write_image(file, made.data, product_header(made.header, history("copy", parameters), BUNIT="count"))
         for gti in made.gti_blocks:

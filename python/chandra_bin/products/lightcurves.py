@@ -1,5 +1,6 @@
 """Light curves of events, and good times without flares of light curves."""
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # Good times of two chips that differ by more than this part are worth a word.
 _SAME_TIMES = 0.01
+# Bins of fewer frames have counts that scatter more than Poisson noise does.
+_FRAMES = 10
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def write_light_curve(name: str | Path, out: Path, *, clobber: bool = False) -> 
             header = events.header()
             bins = _bins(events, axis)
             curve = _curve(times, events, chips, axis, bins)
+            _warn_of_oddities(curve, bins[2], events)
             area = sky_area(events.filter)
             primary = events.primary
         with outputs.open(out) as file:
@@ -77,6 +81,8 @@ def deflare(name: str | Path, out: Path, limits: FlareLimits | None = None, *, p
     one that was asked for. Raises `InputError`, beginning with the light curve's name, and `OutputError`.
     """
     limits = limits or FlareLimits()
+    if plot is not None and plot.suffix.lower() != ".png":
+        raise InputError(f"{plot}: the picture is a PNG; give a name that ends in .png")
     parsed = named_file(one_of_stack(name))
     with Outputs([out, *([plot] if plot else [])], inputs=files_of(name), clobber=clobber) as outputs:
         curve = read_light_curve(parsed)
@@ -93,6 +99,15 @@ def deflare(name: str | Path, out: Path, limits: FlareLimits | None = None, *, p
         if plot is not None:
             outputs.write(plot, light_curve_png(curve, flares, plain_name(str(parsed))))
     return curve, flares
+
+
+def _warn_of_oddities(curve: LightCurve, bin_length_s: float, events: EventFile) -> None:
+    frame = events.hdu.header.get("TIMEDEL")
+    if isinstance(frame, int | float) and 0 < bin_length_s < _FRAMES * frame:
+        warn(f"{events.name}: bins of {bin_length_s:g} s hold few frames of {frame:g} s (TIMEDEL), and now one more, "
+             f"now one less: their counts scatter by that; take {math.ceil(_FRAMES * frame)} s or more")
+    if curve.counts is not None and not curve.counts.any():
+        warn(f"{events.name}: no event is in any bin")
 
 
 def _time_axis(name: VirtualFile) -> BinAxis:

@@ -99,7 +99,7 @@ class _Observation:
 
 
 def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: str | None = None, bands: str = "broad",
-          binsize: float = 1.0, threads: int = 1, clobber: bool = False) -> Merged:
+          binsize: float = 1.0, clobber: bool = False) -> Merged:
     """Puts the events of observations on one tangent plane, and makes counts images of each and of all.
 
     Writes into ``outdir``, with the names of CIAO's merge_obs: ``merged_evt.fits``, ``{obsid}_reproj_evt.fits``,
@@ -145,7 +145,7 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
             each.header = with_sky(each.header, plane, point, grid, moved=was_moved)
             _write_events(outputs, _events_file(outdir, each.source), each, lines)
         whole = _joined(observations)
-        counts = {band.label: _write_images(outputs, outdir, observations, whole, band, grid, lines, threads)
+        counts = {band.label: _write_images(outputs, outdir, observations, whole, band, grid, lines)
                   for band in wanted}
         _move_rows(observations, whole)
         _write_events(outputs, outdir / "merged_evt.fits", whole, [*lines, f"  {_UNFIT}"])
@@ -226,6 +226,7 @@ def _read(source: _Source) -> _Observation | None:
     """The rows that pass; None where none does."""
     name = source.name
     with open_events(name, also=(Columns,)) as file:
+        file.need_ev()
         numbers = chosen_columns(name, file)
         columns = list(file.hdu.columns.values())
         if numbers is not None:
@@ -299,13 +300,13 @@ def _write_events(outputs: Outputs, path: Path, observation: _Observation, lines
 
 
 def _write_images(outputs: Outputs, outdir: Path, observations: Sequence[_Observation], whole: _Observation,
-                  band: Band, grid: Grid, lines: Sequence[str], threads: int) -> int:
+                  band: Band, grid: Grid, lines: Sequence[str]) -> int:
     """The image of each observation, and their sum; returns the counts."""
     total = np.zeros(grid.shape, np.int32)
     for each in observations:
         image = np.zeros(grid.shape, np.int32)
         for rows in each.blocks:
-            add_to_image(image, grid, each.values(rows, *_NEEDED), band, threads=threads)
+            add_to_image(image, grid, each.values(rows, *_NEEDED), band)
         _write_image(outputs, _image_file(outdir, each.source.stem, band), image, each, band, grid, lines)
         total += image
     _write_image(outputs, _image_file(outdir, "", band), total, whole, band, grid, lines)

@@ -13,7 +13,7 @@ from chandra_bin.background import PARTICLE_EV, chip_scale
 from chandra_bin.channels import channels_of
 from chandra_bin.errors import InputError
 from chandra_bin.event_arrays import bin_spectra
-from chandra_bin.events import EventFile, Events, Passing, open_events
+from chandra_bin.events import EventFile, Events, open_events
 from chandra_bin.images import Image
 from chandra_bin.inputs import files_of, plain_name, refuse_filled
 from chandra_bin.outputs import Outputs
@@ -115,7 +115,7 @@ class _Background:
 
 def write_spectra(events: str | Path, binmap: Path, folder: Path, *, background: str | Path | None = None,
                   group: int = 25, mask: Path | None = None, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
-                  threads: int = 1, clobber: bool = False) -> list[ObservationSpectra]:
+                  clobber: bool = False) -> list[ObservationSpectra]:
     """Writes the spectra of all bins of a binmap into ``folder/{obsid:05d}``, for each observation.
 
     Parameters
@@ -151,16 +151,16 @@ def write_spectra(events: str | Path, binmap: Path, folder: Path, *, background:
                 "events": plain_name(name), "binmap": plain_name(binmap),
                 "background": None if behind is None else plain_name(behind), "group": group, "mask": mask,
                 "exclude": tuple(exclude), "keep": tuple(keep)}
-            made.append(_observation(outputs, folders[obsid], obsid, name, behind, bins, group, threads, parameters))
+            made.append(_observation(outputs, folders[obsid], obsid, name, behind, bins, group, parameters))
     return made
 
 
 def _observation(outputs: Outputs, folder: Path, obsid: int, name: str, behind: str | None, bins: _Bins, group: int,
-                 threads: int, parameters: Parameters) -> ObservationSpectra:
-    source = _count(name, bins, threads, particles=behind is not None)
+                 parameters: Parameters) -> ObservationSpectra:
+    source = _count(name, bins, particles=behind is not None)
     _warn_of_sky_filters(name)
     _warn_of_nothing(source, name)
-    background = None if behind is None else _read_background(behind, source, name, bins, threads)
+    background = None if behind is None else _read_background(behind, source, name, bins)
     chips = main_chips(source.by_chip, bins.centres, _order(source.events))
     exposures = _exposures(source, name)
     areas = np.asarray(bins.pixels * source.pixel_area, np.float64)
@@ -239,7 +239,7 @@ def _read_bins(binmap: Path, mask: Path | None, exclude: Sequence[Path], keep: S
     return _Bins(image, numbers.tolist(), index_map, pixels, centres)
 
 
-def _count(name: str, bins: _Bins, threads: int, *, particles: bool, good_times: bool = True) -> _Counted:
+def _count(name: str, bins: _Bins, *, particles: bool, good_times: bool = True) -> _Counted:
     """Reads the events of a file once, block by block, into the bins."""
     with about(bins.image.path):
         spectra = empty_spectra(len(bins.numbers))
@@ -253,14 +253,13 @@ def _count(name: str, bins: _Bins, threads: int, *, particles: bool, good_times:
             coords.need_sky()
             to_pixels = pixel_map(coords, image)
         for block in file.blocks(*columns):
-            values = _passing(block, columns)
+            values = {column: block.kept(block.values[column]) for column in columns}
             chip = values["ccd_id"]
             if (strange := chip[(chip < 0) | (chip >= CHIPS)]).size:
                 raise InputError(f"{name}: an event is of chip {strange[0]} (ccd_id); ACIS has 0 - {CHIPS - 1}")
             channel = values["pi"] if "pi" in values else channels_of(values["energy"])
             x, y = to_pixels(values["x"], values["y"])
-            bin_spectra(bins.labels, channel, x=x, y=y, chips=chip, chip_numbers=range(CHIPS), threads=threads,
-                        out=spectra)
+            bin_spectra(bins.labels, channel, x=x, y=y, chips=chip, chip_numbers=range(CHIPS), out=spectra)
             no_channel += int(np.count_nonzero((channel < 1) | (channel > spectra.shape[2])))
             of_chip += np.bincount(chip, minlength=CHIPS)
             if particles:
@@ -277,6 +276,7 @@ def _count(name: str, bins: _Bins, threads: int, *, particles: bool, good_times:
 
 def _columns(file: EventFile, particles: bool) -> list[str]:
     """x, y, ccd_id, the column that gives channels, and for particles the energy too, where there is one."""
+    file.need_ev()
     there = file.hdu.columns
     missing = [name for name in _COORDINATES if name not in there]
     channel = [name for name in ("pi", "energy") if name in there]
@@ -291,13 +291,6 @@ def _columns(file: EventFile, particles: bool) -> list[str]:
             raise InputError(f"{file.name.file}: the column {name} of block {file.hdu.name} must hold one "
                              f"{'whole number' if name in _WHOLE else 'number'} an event")
     return chosen
-
-
-def _passing(block: Passing, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
-    if block.selection is None:
-        return {column: block.values[column] for column in columns}
-    flags = block.flags()
-    return {column: block.values[column][flags] for column in columns}
 
 
 def _in_band(values: dict[str, NDArray[Any]], channel: NDArray[Any],
@@ -340,9 +333,9 @@ def _exposures(source: _Counted, name: str) -> dict[int, float]:
     return exposures
 
 
-def _read_background(name: str, source: _Counted, source_name: str, bins: _Bins, threads: int) -> _Background:
+def _read_background(name: str, source: _Counted, source_name: str, bins: _Bins) -> _Background:
     # A background's exposure is in its scale: nobody asks for its good times.
-    counted = _count(name, bins, threads, particles=True, good_times=False)
+    counted = _count(name, bins, particles=True, good_times=False)
     wanted = np.flatnonzero(source.of_chip).tolist() or _order(source.events) or list(range(CHIPS))
     spectra = counted.spectra
     for chip in range(CHIPS):

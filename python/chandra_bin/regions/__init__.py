@@ -7,7 +7,6 @@ import warnings
 from pathlib import Path
 
 from chandra_bin.errors import ChandraBinWarning, InputError
-from chandra_bin.virtual import named_file
 
 from ._astropy import from_astropy, to_astropy
 from ._convert import convert_region
@@ -32,7 +31,6 @@ __all__ = [
     "Style",
     "convert_region",
     "from_astropy",
-    "named_region",
     "parse_regions",
     "points_in_region",
     "read_regions",
@@ -70,16 +68,6 @@ def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ci
     if for_ciao:
         _warn_of_misreading(region, text)
     return region
-
-
-def named_region(file: str, text: str, source: str) -> Region:
-    """The region of a filter in a virtual file name: of a file (see `read_regions`), or else CIAO's shapes as text."""
-    if file:
-        if (named := named_file(file)).steps:
-            raise InputError(f"{file}: a table of regions is read as a whole: chandra-bin copy makes one of what a "
-                             "filter leaves")
-        return read_regions(named.file, for_ciao=False)
-    return parse_regions(text, source, "ciao")
 
 
 def _warn_of_misreading(region: Region, text: str) -> None:
