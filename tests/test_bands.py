@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chandra_bin.bands import Band, parse_bands
+from chandra_bin.bands import Band, parse_bands, parse_energies
 from chandra_bin.errors import InputError
 
 
@@ -48,3 +48,15 @@ def test_what_is_no_band_is_named(text, said):
         parse_bands(text)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("text", "limits"), [
+    ("broad", (500, 7000)), ("0.5:7", (500, 7000)), ("0.57:2.3:1", (570, 2300)), (" Soft ", (500, 1200))])
+def test_energies_of_one_band(text, limits):
+    assert parse_energies(text) == limits
+
+
+@pytest.mark.parametrize("text", ["csc", "0.5", "7:0.5", "0.5:12", "a:b", "1:2:3:4"])
+def test_energies_that_are_no_band(text):
+    with pytest.raises(InputError):
+        parse_energies(text)

@@ -5,6 +5,7 @@ import io
 import matplotlib as mpl
 import numpy as np
 import pytest
+from astropy.io.fits import Header
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -13,7 +14,18 @@ from matplotlib.image import imread
 from chandra_bin import contour_bin
 from chandra_bin.deflare import cut_flares
 from chandra_bin.lightcurve import LightCurve
-from chandra_bin.plots import _bin_colours, _bins_title, _choose_colours, _frame, bins_png, light_curve_png
+from chandra_bin.plots import (
+    RegionOverlay,
+    _bin_colours,
+    _bins_title,
+    _choose_colours,
+    _frame,
+    _outlines,
+    bins_png,
+    light_curve_png,
+    region_png,
+)
+from chandra_bin.regions import convert_region, parse_regions, region_mask
 from chandra_bin.simulate import cluster_header, cluster_image
 from chandra_bin.wcs import ImageCoords
 
@@ -127,3 +139,43 @@ def test_light_curves_with_less_in_them():
     assert curve_picture([1, 0, np.nan, 1, 2, 1], exposure_s=None, counts=None).startswith(b"\x89PNG")
     assert curve_picture(np.full(5000, 2.0)).startswith(b"\x89PNG")
     assert curve_picture([1, 1, 1], "sigma").startswith(b"\x89PNG")
+
+
+SHAPES = """circle(20,20,5)
+ellipse(30,30,8,4,30)
+rotbox(40,20,10,6,45)
+annulus(20,40,3,6)
+rectangle(35,35,45,42)
+polygon(5,5,15,5,10,15)
+field()
+"""
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_pictures_of_regions_hold_all_kinds_of_shapes(dtype):
+    image = np.random.default_rng(0).poisson(2, (50, 60)).astype(dtype)
+    region = parse_regions(SHAPES, "shapes", "ciao")
+    for header in (Header(), cluster_header((50, 60))):
+        overlays = [RegionOverlay(region, "all"), RegionOverlay(region, "again", faint=True)]
+        if "CRVAL1P" not in header:
+            overlays = []
+        made = region_png(image, overlays, ImageCoords(header).with_shape((50, 60)), "Title")
+        assert made.startswith(b"\x89PNG")
+
+
+PLAIN = Header({"CRVAL1P": 1.0, "CRVAL2P": 1.0, "CRPIX1P": 1.0, "CRPIX2P": 1.0})
+
+
+def test_outlines_lie_on_the_edges_of_the_mask():
+    from matplotlib.path import Path
+
+    for text in SHAPES.splitlines()[:-1]:
+        region = parse_regions(text, "shape", "ciao")
+        shape = next(convert_region(region, ImageCoords(PLAIN), "image").areas)
+        mask = region_mask(region, ImageCoords(PLAIN), (50, 60))
+        y, x = np.indices((50, 60))
+        inside = np.zeros(mask.size, bool)
+        for line in _outlines(shape):
+            inside ^= Path(line.T).contains_points(np.column_stack([x.ravel(), y.ravel()]))
+        # Centres on an edge, and the straight pieces that a circle is drawn of, are a few pixels.
+        assert np.count_nonzero(inside.reshape(mask.shape) != mask) <= 12, text

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from chandra_bin.background import PARTICLE_EV
 from chandra_bin.channels import channels_of
 from chandra_bin.errors import InputError
 from chandra_bin.event_arrays import bin_spectra
 from chandra_bin.spectra import (
     BROAD_EV,
     HARD_EV,
-    PARTICLE_EV,
     SOFT_EV,
     background_ratios,
     band_channels,

@@ -63,6 +63,17 @@ def parse_bands(text: str) -> list[Band]:
     return list(bands.values())
 
 
+def parse_energies(text: str) -> tuple[float, float]:
+    """The limits in eV of one band: as `parse_bands` takes it, or ``low:high`` in keV. Raises `InputError`."""
+    word = text.strip()
+    if word.count(":") == 1:
+        word = f"{word}:{word.partition(':')[0]}"
+    bands = parse_bands(word)
+    if len(bands) > 1:
+        raise InputError(f"{text!r} are {len(bands)} bands, and one is needed: give low:high in keV, 0.5:7 say")
+    return bands[0].low_ev, bands[0].high_ev
+
+
 def _named(name: str) -> Band:
     return Band(name, *map(float, _NAMED[name]))
 

@@ -10,14 +10,8 @@ from numpy.typing import NDArray
 
 from .errors import ChandraBinWarning, InputError, NoImage
 from .events import TYPES, event_image, read_mask, region_of
-from .images import Image, product_header, read_image_file, size_text
-from .regions import (
-    PHYSICAL,
-    Region,
-    convert_region,
-    region_extent,
-    region_mask,
-)
+from .images import Image, moved_header, read_image_file, size_text
+from .regions import region_box, region_mask
 from .tables import open_fits
 from .virtual import (
     BinAxis,
@@ -36,6 +30,8 @@ from .wcs import ImageCoords
 
 # How far, in pixels, the edges of binned pixels may be from those of the image.
 _ON_EDGE = 1e-6
+# And how far, in pixels, those of two images may lie apart that are on one grid.
+_SAME_GRID = 0.01
 _SKY = ("sky", "pos")
 _AXES = {"x": 1, "y": 0}
 
@@ -100,6 +96,25 @@ def read_like(name: str | Path, image: Image, what: str) -> Image:
     return other
 
 
+def read_on_grid(name: str | Path, image: Image, what: str) -> Image:
+    """As `read_like`, for images whose pixels are added or multiplied: an `InputError` where they lie elsewhere."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=ChandraBinWarning, message=r".* physical pixels beside the image")
+        other = read_like(name, image, what)
+    if apart := _apart(other, image):
+        raise InputError(f"{other.path}: the {what} is on another grid than {image.path}: its pixels lie up to "
+                         f"{apart:g} physical pixels beside those; make both on one grid")
+    return other
+
+
+def refuse_filled(image: Image) -> Image:
+    """The image, unless it is one that was filled for looking at: `InputError`."""
+    if image.header.get("FILLED"):
+        raise InputError(f"{image.path}: some of its pixels are made up (FILLED), for looking at; give the image that "
+                         "it was made of, and its mask")
+    return image
+
+
 def _events_image(parsed: VirtualFile, path: Path) -> Image:
     made = event_image(parsed)
     if made.data.ndim != 2:
@@ -135,7 +150,8 @@ def _filtered(image: Image, name: VirtualFile) -> tuple[NDArray[Any], Any]:
         data, low, step_px = _binned(data, low, coords, name)
         if step_px[0] != step_px[1] and _is_turned(image.header):
             raise name.error(name.binning.at, "the image is turned in the sky: its pixels must stay square")
-    return np.ascontiguousarray(_cast(data, name)), _moved(image.header, low, step_px)
+    (x0, y0), (step_x, step_y) = low.tolist(), step_px.tolist()
+    return np.ascontiguousarray(_cast(data, name)), moved_header(image.header, (x0, y0), (step_x, step_y))
 
 
 def _of_term(term: Term, coords: ImageCoords, shape: tuple[int, int],
@@ -155,7 +171,7 @@ def _of_term(term: Term, coords: ImageCoords, shape: tuple[int, int],
         return np.broadcast_to(inside if axis else inside[:, None], shape), whole
     if isinstance(term, RegionTerm) and (term.columns[0] in _SKY or term.columns == ("x", "y")):
         region = region_of(term, name)
-        return region_mask(region, coords, shape), _box_of(region, coords, shape)
+        return region_mask(region, coords, shape), region_box(region, coords, shape)
     if isinstance(term, MaskTerm):
         mask = read_mask(term, name)
         if mask.data.shape != shape:
@@ -164,17 +180,6 @@ def _of_term(term: Term, coords: ImageCoords, shape: tuple[int, int],
         kept: NDArray[np.bool_] = np.nan_to_num(mask.data, nan=0) != 0
         return kept, whole
     raise name.error(term.at, "an image can be filtered by sky=region(..), shapes, x, y and sky=mask(..) only")
-
-
-def _box_of(region: Region, coords: ImageCoords, shape: tuple[int, int]) -> NDArray[np.int64]:
-    """The box of pixels around a region, as CIAO crops images: all that it touches."""
-    (x0, x1), (y0, y1) = region_extent(convert_region(region, coords.with_shape(shape), PHYSICAL))
-    low = np.array(coords.physical_to_image(x0, y0))
-    high = np.array(coords.physical_to_image(x1, y1))
-    ends = np.sort(np.stack([low, high], axis=1), axis=1)
-    first = np.floor(np.clip(ends[:, 0] + 0.5 + _ON_EDGE, 0, shape[::-1])).astype(int)
-    last = np.ceil(np.clip(ends[:, 1] + 0.5 - _ON_EDGE, 0, shape[::-1])).astype(int)
-    return np.stack([first, np.maximum(last, first + 1)], axis=1)
 
 
 def _blanked(data: NDArray[Any], keep: NDArray[np.bool_], name: VirtualFile) -> NDArray[Any]:
@@ -253,38 +258,26 @@ def _paste(target: NDArray[Any], source: NDArray[Any], at: NDArray[np.int64]) ->
     target[tuple(into)] = source[tuple(of)]
 
 
-def _moved(header: Any, low: NDArray[np.int64], step: NDArray[np.int64]) -> Any:
-    """The header of an image that begins at pixel ``low`` (x, y; from 0) and has pixels of ``step`` old ones."""
-    made = product_header(header, [])
-    for i, n in enumerate((1, 2)):
-        begin, width = int(low[i]), int(step[i])
-        if not begin and width == 1:
-            continue
-        for crpix in (f"CRPIX{n}", f"CRPIX{n}P"):
-            if crpix in header:
-                made[crpix] = (float(header[crpix]) - begin - 0.5) / width + 0.5
-        if f"CRVAL{n}P" in header and f"CRPIX{n}P" not in header:
-            made[f"CRPIX{n}P"] = (0.5 - begin - 0.5) / width + 0.5
-        for key in (f"CDELT{n}", f"CDELT{n}P", *(f"CD{axis}_{n}" for axis in (1, 2))):
-            if key in header:
-                made[key] = float(header[key]) * width
-        if f"LTV{n}" in header or f"LTM{n}_{n}" in header:
-            made[f"LTV{n}"] = (float(header.get(f"LTV{n}", 0.0)) - begin - 0.5) / width + 0.5
-            made[f"LTM{n}_{n}"] = float(header.get(f"LTM{n}_{n}", 1.0)) / width
-    return made
-
-
 def _warn_of_another_grid(other: Image, image: Image, what: str) -> None:
     """Warns where both headers have physical coordinates, and their pixels are not in the same places."""
+    apart = _apart(other, image)
+    if apart:
+        warnings.warn(f"{other.path}: the {what} lies up to {apart:g} physical pixels beside the image {image.path}",
+                      ChandraBinWarning, stacklevel=3)
+
+
+def _apart(other: Image, image: Image) -> float:
+    """How far pixels of two images of one shape lie apart, in physical pixels; 0 where that is next to nothing.
+
+    And where one has no physical coordinates: then nobody can tell.
+    """
     ny, nx = image.data.shape
     corners = []
     for each in (other, image):
         coords = ImageCoords(each.header)
         if coords.physical is None:
-            return
+            return 0.0
         corners.append(np.array(coords.image_to_physical([0, nx - 1], [0, ny - 1])))
     pixel = np.abs(np.diff(corners[1])).max() / max(nx - 1, ny - 1, 1)
-    apart = np.abs(corners[0] - corners[1]).max()
-    if apart > 0.01 * pixel:
-        warnings.warn(f"{other.path}: the {what} lies up to {apart:g} physical pixels beside the image {image.path}",
-                      ChandraBinWarning, stacklevel=3)
+    apart = float(np.abs(corners[0] - corners[1]).max())
+    return apart if apart > _SAME_GRID * pixel else 0.0

@@ -1,8 +1,9 @@
 """Pictures of results, from matplotlib's objects, never pyplot: no window, no global state, equal bytes each time."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from .binning import ContourBins
 from .deflare import Deflared
 from .lightcurve import LightCurve
+from .proposals import ClusterShape
+from .regions import Region, Shape, convert_region
 from .wcs import ImageCoords
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ _MOST_COLOURED = 50_000
 _PANEL = 5.0
 _LEFT, _RIGHT, _BOTTOM, _TOP = 1.25, 0.75, 0.7, 0.9
 _BAR_GAP, _BAR, _BAR_LABEL, _GAP = 0.08, 0.13, 0.8, 0.6
+_TITLE = 0.5
 _DPI = 150
 
 # Light curves: Paul Tol's "vibrant" blue and orange, and grey. Above the last number error bars are a smear.
@@ -35,6 +39,12 @@ _KEPT, _CUT, _LINES, _KEPT_TIME = "#0077bb", "#ee7733", "#555555", "#e8f1f8"
 _MOST_ERROR_BARS = 2000
 # Flares so many times above the limit are drawn on a logarithmic scale.
 _BRIGHT = 8.0
+
+# Outlines on pictures of counts; faint ones beside them. And how many blocks of pixels a side such a picture has.
+_OUTLINES, _FAINT = ("#00e5ff", "#ffffff"), ("#b8e986", "#ffb000")
+_MOST_SHOWN = 900
+# Their smoothing, in parts of the longer side.
+_SMOOTHED = 0.002
 
 _SKY_LABELS = {"RA": "Right ascension", "DEC": "Declination", "GLON": "Galactic longitude", "GLAT": "Galactic latitude",
                "ELON": "Ecliptic longitude", "ELAT": "Ecliptic latitude"}
@@ -99,6 +109,157 @@ def light_curve_png(curve: LightCurve, flares: Deflared, title: str) -> bytes:
         file = io.BytesIO()
         figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
+
+
+@dataclass(frozen=True)
+class RegionOverlay:
+    """A region to be drawn on an image."""
+
+    region: Region
+    label: str
+    faint: bool = False
+
+
+def region_png(image: NDArray[Any], overlays: Sequence[RegionOverlay], coords: ImageCoords, title: str, *,
+               exposure: NDArray[Any] | None = None, cluster: ClusterShape | None = None,
+               label: str = "Counts per pixel") -> bytes:
+    """A PNG of an image (ny, nx), smoothed a little, with outlines of regions; beside it the profile of a cluster.
+
+    ``exposure``: only the part of the image that has some is shown. The same input gives the same bytes.
+    """
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        figure = _region_figure(image, overlays, coords, title, exposure, cluster, label)
+        file = io.BytesIO()
+        figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def _region_figure(image: NDArray[Any], overlays: Sequence[RegionOverlay], coords: ImageCoords, title: str,
+                   exposure: NDArray[Any] | None, cluster: ClusterShape | None, label: str) -> "Figure":
+    from matplotlib.figure import Figure
+
+    seen = np.nan_to_num(image if exposure is None else exposure) > 0
+    frame = _box_around(seen, (0, 100), 0.03) if seen.any() else _Frame(0, image.shape[1], 0, image.shape[0])
+    width, height = frame.panel
+    beside = 0.0 if cluster is None else _LEFT + _PANEL
+    size = (_LEFT + width + _BAR_GAP + _BAR + _BAR_LABEL + beside + 0.2, _BOTTOM + height + _TITLE)
+    figure = Figure(figsize=size, dpi=_DPI)
+    axes = _panel(figure, _LEFT, frame, coords, title, labelled=True)
+    axes.title.set_parse_math(False)
+    axes.set_facecolor("black")
+    _draw_smoothed(axes, image, frame, label)
+    colours = {False: cycle(_OUTLINES), True: cycle(_FAINT)}
+    handles = [_draw_region(axes, overlay, coords, next(colours[overlay.faint])) for overlay in overlays]
+    if handles:
+        axes.legend(handles=handles, fontsize=9, loc="lower left", framealpha=0.75, facecolor="black",
+                    labelcolor="white", edgecolor="none")
+    axes.set_xlim(frame.x0 - 0.5, frame.x1 - 0.5)
+    axes.set_ylim(frame.y0 - 0.5, frame.y1 - 0.5)
+    if cluster is not None:
+        left = (size[0] - 0.2 - _PANEL) / size[0]
+        _draw_profile(figure, (left, _BOTTOM / size[1], _PANEL / size[0], height / size[1]), cluster, coords)
+    return figure
+
+
+def _draw_smoothed(axes: "Axes", image: NDArray[Any], frame: _Frame, label: str) -> None:
+    """The image in blocks of pixels, each the mean of its own, smoothed so that faint emission is seen."""
+    from scipy.ndimage import gaussian_filter
+
+    cut = np.nan_to_num(np.asarray(image[frame.cut], float))
+    block = max(1, -(-max(cut.shape) // _MOST_SHOWN))
+    ny, nx = (-(-side // block) for side in cut.shape)
+    padded = np.zeros((ny * block, nx * block))
+    padded[: cut.shape[0], : cut.shape[1]] = cut
+    blocks = padded.reshape(ny, block, nx, block).mean(axis=(1, 3))
+    whole = np.issubdtype(image.dtype, np.integer)
+    shown = gaussian_filter(blocks, _SMOOTHED * max(blocks.shape)) if whole else blocks
+    extent = (frame.x0 - 0.5, frame.x0 - 0.5 + nx * block, frame.y0 - 0.5, frame.y0 - 0.5 + ny * block)
+    norm = _brightness_of_smoothed(shown)
+    picture = axes.imshow(np.fmax(shown, norm.vmin), origin="lower", extent=extent, aspect="auto", norm=norm,
+                          cmap="magma", interpolation="nearest")
+    _colour_bar(axes, picture, f"{label}, smoothed" if whole else label)
+
+
+def _brightness_of_smoothed(image: NDArray[Any]) -> Any:
+    """A logarithmic scale from half the median to the brightest pixels; a plain one for what hardly varies."""
+    from matplotlib.colors import LogNorm, Normalize
+
+    positive = image[image > 0]
+    if not positive.size:
+        return Normalize(0.0, 1.0)
+    low, high = 0.5 * float(np.median(positive)), float(np.percentile(positive, 99.98))
+    return LogNorm(low, high) if high > 5 * low else Normalize(0.0, high)
+
+
+def _draw_region(axes: "Axes", overlay: RegionOverlay, coords: ImageCoords, colour: str) -> Any:
+    """Outlines of the shapes of a region; returns what a legend shows."""
+    from matplotlib.lines import Line2D
+
+    look: dict[str, Any] = {"color": colour, "lw": 1.0 if overlay.faint else 1.6,
+                            "ls": "--" if overlay.faint and len(overlay.region.components) == 1 else "-"}
+    for shape in convert_region(overlay.region, coords, "image").areas:
+        for line in _outlines(shape):
+            axes.plot(*line, **look)
+    return Line2D([], [], label=overlay.label, **look)
+
+
+def _outlines(shape: Shape) -> Iterator[NDArray[np.float64]]:
+    """The lines of a shape in image coordinates, (2, n) in array coordinates; none for fields and sectors."""
+    if shape.kind in ("polygon", "rectangle"):
+        points = shape.points
+        if shape.kind == "rectangle":
+            (x0, y0), (x1, y1) = points
+            points = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+        yield np.vstack([points, points[:1]]).T - 1
+        return
+    around = np.linspace(0, 2 * np.pi, 181)
+    lines: list[NDArray[np.float64]] = []
+    if shape.kind in ("circle", "annulus", "pie"):
+        lines = [length * np.array([np.cos(around), np.sin(around)]) for length in shape.lengths]
+    elif shape.kind in ("ellipse", "box"):
+        a, b = shape.lengths
+        plain = np.array([a * np.cos(around), b * np.sin(around)])
+        if shape.kind == "box":
+            plain = np.array([[-a, a, a, -a, -a], [-b, -b, b, b, -b]]) / 2
+        turn = np.radians(shape.angles[0])
+        lines = [np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ plain]
+    for line in lines:
+        yield line + shape.points[0][:, None] - 1
+
+
+def _draw_profile(figure: "Figure", place: tuple[float, float, float, float], cluster: ClusterShape,
+                  coords: ImageCoords) -> None:
+    """Net brightness and net counts against the radius."""
+    curve = cluster.curve
+    arcsec = coords.sky is not None
+    scale = coords.pixel_area_arcsec2**0.5 if arcsec else 1.0
+    left, bottom, width, height = place
+    upper: Axes = figure.add_axes((left, bottom + 0.53 * height, width, 0.47 * height))
+    lower: Axes = figure.add_axes((left, bottom, width, 0.47 * height), sharex=upper)
+    radius = curve.radius * scale
+    there = np.isfinite(curve.brightness) & (curve.brightness > 0)
+    middle = (radius + np.append(0.0, radius[:-1])) / 2
+    errors = np.minimum(curve.brightness_error, 0.999 * np.abs(curve.brightness))
+    upper.errorbar(middle[there], curve.brightness[there], [errors[there], curve.brightness_error[there]], fmt="o",
+                   ms=3.5, color=_KEPT, ecolor=_KEPT, elinewidth=0.8, label="net")
+    if curve.background > 0:
+        upper.axhline(curve.background, color=_LINES, lw=1, ls=":", label="background")
+        upper.set_ylim(bottom=0.02 * curve.background)
+    upper.set_yscale("log")
+    upper.set_ylabel("Counts / exposure")
+    upper.tick_params(labelbottom=False)
+    lower.errorbar(radius, curve.net, curve.error, fmt="o-", ms=3.5, lw=0.8, color=_KEPT, elinewidth=0.8)
+    lower.set_ylabel("Net counts within")
+    lower.set_xlabel("Semi-major axis (arcsec)" if arcsec else "Semi-major axis (pixels)")
+    for axes in (upper, lower):
+        axes.axvline(cluster.aperture.a * scale, color=_CUT, lw=1.2, label="aperture of the moments")
+        axes.axvline(cluster.extent.a * scale, color=_LINES, lw=1.2, ls="--", label="signal stops"
+                     if not cluster.reaches_edge else "edge of the field")
+        axes.set_xscale("log")
+    upper.legend(fontsize=9, loc="lower left")
 
 
 def _curve_figure(curve: LightCurve, flares: Deflared, title: str) -> "Figure":

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .background import counts_ratio
 from .channels import PI_CHANNELS, PI_WIDTH_EV
 from .errors import InputError
 
@@ -18,8 +19,6 @@ CHIPS = 10
 BROAD_EV = (500.0, 7000.0)
 SOFT_EV = (500.0, 2000.0)
 HARD_EV = (2000.0, 7000.0)
-PARTICLE_EV = (9000.0, 12_000.0)
-"""Where the mirrors focus next to nothing, and all counts are particles."""
 # A value of QUALITY.
 _POOR = 2
 # What `bin_spectra` takes.
@@ -69,8 +68,7 @@ def background_ratios(by_chip: NDArray[np.int64], scales: Floats, without: Float
     without : the factor (bins,) for bins without background counts.
     """
     raw = by_chip.sum(axis=0)
-    scaled = _scaled(by_chip, scales)
-    return np.where(raw > 0, scaled / np.maximum(raw, 1), without)
+    return counts_ratio(raw, _scaled(by_chip, scales), without)
 
 
 def net_counts(counts: NDArray[np.int64], background: NDArray[np.int64],

@@ -32,6 +32,7 @@ COMMANDS = {
     "fluximage": ("_fluximage", "Make image, approximate exposure map and flux of an observation."),
     "simulate": ("_simulate", "Simulate Chandra observations of a cluster, and write the truth beside them."),
     "paint": ("_paint", "Paint results of fits, or columns of a table, into images of the bins."),
+    "background": ("_background", "Make the background of an image: blank-sky or local counts, and their ratio."),
     "spectra": ("_spectra", "Write OGIP spectra of all bins of a binmap, with blank-sky backgrounds and groups."),
 }
 

@@ -5,7 +5,9 @@ images with the input's header, and HISTORY that holds every parameter. No produ
 folder, so equal runs give equal bytes.
 """
 
+from .background import MadeBackground, background_files, blank_sky_background, local_background
 from .binned import BinnedImage, bin_image
+from .cleaned import Cleaned, Filled, ImageCounts, ScaledFlux, fill_image, remove_sources, scale_flux
 from .contbin import contbin
 from .detected import Detected, detect
 from .events import Copied, copy
@@ -14,6 +16,15 @@ from .lightcurves import FlareLimits, deflare, write_light_curve
 from .merged import Merged, merge
 from .outlines import Outlines, convert_files, write_mask, write_outlines
 from .painted import paint_fits, paint_table
+from .proposals import (
+    Proposal,
+    ProposedArea,
+    ProposedCluster,
+    ProposedSources,
+    propose_area,
+    propose_cluster,
+    propose_point_sources,
+)
 from .region_files import RegionFiles, make_region_files
 from .simulated import Simulated, SimulationSettings, simulate_observations
 from .smoothed import (
@@ -29,31 +40,49 @@ from .spectra import ObservationSpectra, write_spectra
 
 __all__ = [
     "BinnedImage",
+    "Cleaned",
     "Copied",
     "Detected",
     "ExposureSettings",
+    "Filled",
     "FlareLimits",
     "FluxImage",
     "FluxImages",
+    "ImageCounts",
+    "MadeBackground",
     "Merged",
     "ObservationSpectra",
     "Outlines",
+    "Proposal",
+    "ProposedArea",
+    "ProposedCluster",
+    "ProposedSources",
     "RegionFiles",
+    "ScaledFlux",
     "Simulated",
     "SimulationSettings",
     "apply_scale",
+    "background_files",
     "bin_image",
+    "blank_sky_background",
     "contbin",
     "convert_files",
     "copy",
     "deflare",
     "detect",
+    "fill_image",
     "fluximage",
+    "local_background",
     "make_region_files",
     "make_scale",
     "merge",
     "paint_fits",
     "paint_table",
+    "propose_area",
+    "propose_cluster",
+    "propose_point_sources",
+    "remove_sources",
+    "scale_flux",
     "simulate_observations",
     "smooth_expcorr",
     "smooth_expmap",

@@ -15,7 +15,7 @@ from chandra_bin.binning import ContourBins
 from chandra_bin.binning import automask as find_empty_blocks
 from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.images import Image
-from chandra_bin.inputs import plain_name, read_image, read_like
+from chandra_bin.inputs import plain_name, read_image, read_like, refuse_filled
 from chandra_bin.regions import Semantics, read_regions, region_mask
 from chandra_bin.wcs import ImageCoords
 
@@ -81,7 +81,7 @@ def about(path: Path) -> Iterator[None]:
 
 def read_like_if_given(path: Path | None, image: Image, name: str) -> NDArray[Any] | None:
     """Pixels of an optional image of the same shape as ``image``."""
-    return None if path is None else read_like(path, image, name).data
+    return None if path is None else refuse_filled(read_like(path, image, name)).data
 
 
 def read_mask(path: Path, image: Image) -> NDArray[np.int16]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from chandra_bin.binning import ContourBins, contour_bin
 from chandra_bin.errors import InputError
 from chandra_bin.images import Image
-from chandra_bin.inputs import files_of, read_image, read_like
+from chandra_bin.inputs import files_of, read_image, read_like, refuse_filled
 from chandra_bin.outputs import Outputs
 from chandra_bin.plots import bins_png
 from chandra_bin.polygons import trace_polygons
@@ -87,7 +87,7 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
 
     with Outputs([*files.all, table_file, picture_file], series=[regions / "xaf_*[0-9].reg"], inputs=files_of(*inputs),
                  clobber=clobber) as outputs:
-        pixels = read_image(image)
+        pixels = refuse_filled(read_image(image))
         coords = ImageCoords(pixels.header)
         exposures = _exposures(pixels, background, background_expmap, background_scale, expmap)
         masked = mask_values(pixels, mask, automask, exclude, keep)

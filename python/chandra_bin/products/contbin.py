@@ -15,7 +15,7 @@ from chandra_bin.binning import ContourBins, contour_bin
 from chandra_bin.errors import ChandraBinWarning
 from chandra_bin.histograms import histogram_qdp
 from chandra_bin.images import Image, product_header, write_image
-from chandra_bin.inputs import files_of, read_image, read_like
+from chandra_bin.inputs import files_of, read_image, read_like, refuse_filled
 from chandra_bin.outputs import Outputs
 
 from ._common import (
@@ -79,8 +79,8 @@ def contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = 
     inputs += [*exclude, *keep]
     files = ContbinFiles(out, outsn, outbinmap)
     with Outputs(files.all, inputs=files_of(*inputs), clobber=True) as outputs:
-        counts = read_image(image)
-        background = None if bg is None else read_like(bg, counts, "background")
+        counts = refuse_filled(read_image(image))
+        background = None if bg is None else refuse_filled(read_like(bg, counts, "background"))
         exposures = _exposures(counts, background, expmap, bgexpmap)
         masked = mask_values(counts, mask, automask, exclude, keep)
         masked[exposures.excluded] = 0

@@ -1,6 +1,5 @@
 """Spectra of the bins of a binmap, one set of files an observation."""
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin.background import PARTICLE_EV, chip_scale
 from chandra_bin.channels import channels_of
 from chandra_bin.errors import InputError
 from chandra_bin.event_arrays import bin_spectra
 from chandra_bin.events import EventFile, Events, open_events
 from chandra_bin.images import Image
-from chandra_bin.inputs import files_of, plain_name
+from chandra_bin.inputs import files_of, plain_name, refuse_filled
 from chandra_bin.outputs import Outputs
 from chandra_bin.spectra import (
     BROAD_EV,
     CHIPS,
     HARD_EV,
-    PARTICLE_EV,
     SOFT_EV,
     background_ratios,
     band_channels,
@@ -219,6 +218,7 @@ def _obsids(names: Sequence[str]) -> list[int]:
 
 def _read_bins(binmap: Path, mask: Path | None, exclude: Sequence[Path], keep: Sequence[Path]) -> _Bins:
     image, labels = read_binmap(binmap)
+    refuse_filled(image)
     if not (labels >= 0).any():
         raise InputError(f"{binmap}: holds no bins: all {labels.size} pixels are outside (-1)")
     with about(binmap):
@@ -355,22 +355,9 @@ def _read_background(name: str, source: _Counted, source_name: str, bins: _Bins)
     scales = np.full(CHIPS, np.nan)
     for chip in wanted:
         if spectra[chip].any():
-            scales[chip] = _scale(chip, counted, source, name, source_name)
+            scales[chip] = chip_scale(chip, counted.events.header, int(source.particles[chip]),
+                                      int(counted.particles[chip]), source=source_name, name=name)
     return _Background(counted, scales, name)
-
-
-def _scale(chip: int, background: _Counted, source: _Counted, name: str, source_name: str) -> float:
-    """Counts that one of the background stands for: BKGSCALn, else the ratio of counts at 9 - 12 keV."""
-    given = background.events.header.get(f"BKGSCAL{chip}")
-    if given is not None:
-        if not isinstance(given, int | float) or not (math.isfinite(given) and given > 0):
-            raise InputError(f"{name}: BKGSCAL{chip} is {given!r}, and should be a number above 0")
-        return float(given)
-    for counted, whose in ((source, source_name), (background, name)):
-        if not counted.particles[chip]:
-            raise InputError(f"{whose}: has no counts of 9 - 12 keV on chip {chip}, from which the background would be "
-                             f"scaled; do not filter energies, or give BKGSCAL{chip} in the header of {name}")
-    return float(source.particles[chip] / background.particles[chip])
 
 
 def _scales_without_counts(background: _Background, chips: Counts) -> Floats:

@@ -10,7 +10,7 @@ from chandra_bin.errors import ChandraBinWarning, InputError
 
 from ._astropy import from_astropy, to_astropy
 from ._convert import convert_region
-from ._extent import region_extent
+from ._extent import region_box, region_extent
 from ._format import Style
 from ._mask import region_mask
 from ._parse import parse_regions
@@ -35,6 +35,7 @@ __all__ = [
     "points_in_region",
     "put_sky",
     "read_regions",
+    "region_box",
     "region_bytes",
     "region_extent",
     "region_labels",

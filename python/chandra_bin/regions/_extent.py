@@ -1,9 +1,15 @@
 """The box around a region."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ._shapes import Component, Floats, Region, Shape
+from chandra_bin.wcs import ImageCoords
 
+from ._convert import convert_region
+from ._shapes import PHYSICAL, Component, Floats, Region, Shape
+
+# How far, in pixels, an edge may reach into one without touching it.
+_ON_EDGE = 1e-6
 # Of sectors, fields and everything outside a shape.
 _EVERYWHERE = np.array([[-np.inf, np.inf], [-np.inf, np.inf]])
 
@@ -18,6 +24,21 @@ def region_extent(region: Region) -> Floats:
     if not len(boxes):  # no point is in two shapes that are to be joined
         return np.zeros((2, 2))
     return np.stack([boxes[:, :, 0].min(axis=0), boxes[:, :, 1].max(axis=0)], axis=1)
+
+
+def region_box(region: Region, coords: ImageCoords, shape: tuple[int, int]) -> NDArray[np.int64]:
+    """The pixels of an image (ny, nx) that a region's box touches, as CIAO crops images: [[x0, x1], [y0, y1]].
+
+    From 0, the ends excluded; one pixel at least, beside the image for a region that is. Raises `InputError` where the
+    image has no physical coordinates.
+    """
+    (x0, x1), (y0, y1) = region_extent(convert_region(region, coords.with_shape(shape), PHYSICAL))
+    low = np.array(coords.physical_to_image(x0, y0))
+    high = np.array(coords.physical_to_image(x1, y1))
+    ends = np.sort(np.stack([low, high], axis=1), axis=1)
+    first = np.floor(np.clip(ends[:, 0] + 0.5 + _ON_EDGE, 0, shape[::-1])).astype(int)
+    last = np.ceil(np.clip(ends[:, 1] + 0.5 - _ON_EDGE, 0, shape[::-1])).astype(int)
+    return np.stack([first, np.maximum(last, first + 1)], axis=1)
 
 
 def _component_extent(component: Component) -> Floats:

@@ -1,0 +1,156 @@
+"""Backgrounds of images: counts as they were seen, and the ratio that says what each of them stands for.
+
+A background is never scaled before it is used: its noise is that of the counts, times the ratio. Arrays only;
+`chandra_bin.products` makes files of them.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._arrays import as_flags, as_image
+from .errors import InputError
+
+Floats = NDArray[np.float64]
+
+PARTICLE_EV = (9000.0, 12_000.0)
+"""Where the mirrors focus next to nothing, and all counts are particles."""
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """The background of an image."""
+
+    counts: NDArray[np.int32] | Floats
+    """(ny, nx), as they were counted; of a local estimate not whole numbers, whose sum is what was counted."""
+    ratio: Floats
+    """(ny, nx), above 0 everywhere: expected counts in the image for one of the background."""
+
+    @property
+    def expected(self) -> Floats:
+        """Counts of background that the image holds on average, (ny, nx)."""
+        made: Floats = self.counts * self.ratio
+        return made
+
+
+def chip_scale(chip: int, header: Mapping[str, Any], source_counts: int, counts: int, *, source: str,
+               name: str) -> float:
+    """Counts on a chip that one of the background stands for: BKGSCALn, else the ratio of counts at 9 - 12 keV.
+
+    Parameters
+    ----------
+    header : of the background's events.
+    source_counts, counts : those of `PARTICLE_EV` on the chip, of the observation and of the background.
+    source, name : what the two are called in messages.
+
+    As CIAO's blanksky has it (weight_method=particle). Raises `InputError` where BKGSCALn is no number above 0, and
+    where it is missing and one of the two has no counts.
+    """
+    given = header.get(f"BKGSCAL{chip}")
+    if given is not None:
+        if not isinstance(given, int | float) or not (math.isfinite(given) and given > 0):
+            raise InputError(f"{name}: BKGSCAL{chip} is {given!r}, and should be a number above 0")
+        return float(given)
+    for found, whose in ((source_counts, source), (counts, name)):
+        if not found:
+            raise InputError(f"{whose}: has no counts of 9 - 12 keV on chip {chip}, from which the background would be "
+                             f"scaled; do not filter energies, or give BKGSCAL{chip} in the header of {name}")
+    return float(source_counts / counts)
+
+
+def counts_ratio(counts: NDArray[Any], expected: Floats, without: ArrayLike) -> Floats:
+    """Expected counts over counts; ``without`` where there are no counts. Arrays of one shape."""
+    return np.where(counts > 0, expected / np.maximum(counts, 1e-300), without)
+
+
+def join_chips(chips: Iterable[tuple[ArrayLike, float]]) -> Background:
+    """The background of an image from those of its chips: (image of counts (ny, nx), ratio) for each.
+
+    Where several chips reach a pixel its ratio is sum(ratio_n N_n) / sum(N_n): ratio times counts is the sum over
+    chips. A pixel without counts has the ratio of the nearest one that has some, and so that of its chip. Raises
+    `InputError` where there is no count at all.
+    """
+    counts: NDArray[np.int32] | None = None
+    expected: Floats | None = None
+    for image, ratio in chips:
+        if not (math.isfinite(ratio) and ratio > 0):
+            raise InputError(f"the ratio of a chip is {ratio:g}: it must be above 0")
+        pixels = as_image(image, "counts", np.int32, None if counts is None else counts.shape)
+        if counts is None or expected is None:
+            counts, expected = pixels.copy(), pixels * ratio
+        else:
+            counts += pixels
+            expected += pixels * ratio
+    if counts is None or expected is None or not counts.any():
+        raise InputError("there are no counts of background")
+    return _background(counts, expected)
+
+
+def sum_backgrounds(backgrounds: Sequence[Background]) -> Background:
+    """The background of observations that are added on one grid: counts add, ratios are weighted by counts.
+
+    The expected counts are the sums of those of all. A pixel without counts has the ratio of the nearest one that has
+    some. Raises `InputError` for images of different shapes, and where there are no counts.
+    """
+    if not backgrounds:
+        raise InputError("there are no backgrounds to add")
+    shape = backgrounds[0].counts.shape
+    for each in backgrounds:
+        if each.counts.shape != shape or each.ratio.shape != shape:
+            raise InputError(f"backgrounds of the shapes {shape} and {each.counts.shape} cannot be added: they must be "
+                             "on one grid")
+    counts = backgrounds[0].counts.copy()
+    expected = backgrounds[0].expected
+    for each in backgrounds[1:]:
+        counts = counts + each.counts
+        expected += each.expected
+    if not counts.any():
+        raise InputError("there are no counts of background")
+    return _background(counts, expected)
+
+
+def local_background(counts: ArrayLike, exposure: ArrayLike, mask: ArrayLike) -> Background:
+    """A background measured in a part of the image, and spread over all of it as the exposure is.
+
+    Parameters
+    ----------
+    counts : (ny, nx)
+    exposure : (ny, nx); what is not above 0 has none.
+    mask : boolean, True where a pixel is **excluded** from the measurement: sources, the cluster.
+
+    With N counts measured at an exposure E_b (a sum over pixels), the image of counts is N E / sum(E), and the ratio
+    sum(E) / E_b everywhere: expected are N E / E_b, with the noise of N counts for the whole image, which is the upper
+    limit for a part of it. Raises `InputError` where no pixel, no exposure or no counts are left to measure.
+    """
+    image = as_image(counts, "counts", np.float64)
+    exposed = as_image(exposure, "exposure", np.float64, image.shape)
+    exposed = np.where(exposed > 0, exposed, 0.0)
+    if not np.isfinite(exposed).all():
+        raise InputError("exposure holds infinite pixels: mask them or mend the file")
+    if not exposed.any():
+        raise InputError("the exposure is 0 in all pixels")
+    here = ~as_flags(mask, "mask", image.shape) & (exposed > 0) & np.isfinite(image)
+    if not here.any():
+        raise InputError("no pixel with exposure is left to measure the background in")
+    measured = math.fsum(image[here])
+    if not measured > 0:
+        raise InputError(f"there are {measured:g} counts where the background is to be measured "
+                         f"({np.count_nonzero(here)} pixels): give a larger region")
+    total = math.fsum(exposed.ravel())
+    return Background(measured * (exposed / total), np.full(image.shape, total / math.fsum(exposed[here])))
+
+
+def _background(counts: Any, expected: Floats) -> Background:
+    """The ratio is defined everywhere, since the noise of a bin holds the mean over all its pixels."""
+    ratio = counts_ratio(counts, expected, 0.0)
+    empty = ~(counts > 0)
+    if empty.any():
+        from scipy.ndimage import distance_transform_edt
+
+        y, x = distance_transform_edt(empty, return_distances=False, return_indices=True)
+        ratio = ratio[y, x]
+    return Background(counts, ratio)

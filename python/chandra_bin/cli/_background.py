@@ -1,0 +1,69 @@
+"""``chandra-bin background``: the background of an image, as counts and their ratio."""
+
+from pathlib import Path
+
+import click
+
+from ._command import (
+    Command,
+    clobber_option,
+    file_argument,
+    file_option,
+    quiet_option,
+    region_mask_options,
+    threads_option,
+    told,
+    usable_cores,
+)
+
+
+@click.command(cls=Command, name="background")
+@file_argument("image")
+@click.option("-o", "--out", "outroot", metavar="OUTROOT", required=True,
+              help="Products are OUTROOT_bkg.img and OUTROOT_bkg_ratio.img; a folder, where it ends with /.")
+@click.option("--blanksky", multiple=True, metavar="FILE",
+              help="Blank-sky events, or a @list of them: all chips in one file, or one chip a file.")
+@click.option("--events", metavar="FILE",
+              help="The observation's events, not filtered by energy, for ratios of 9 - 12 keV.")
+@click.option("--band", metavar="LOW:HIGH", help="Energies of the image in keV, where it does not say them itself.")
+@file_option("--expmap", help="Exposure map, for a local background.")
+@file_option("--mask", help="FITS mask: a local background is measured where it is 1.")
+@region_mask_options
+@threads_option
+@quiet_option
+@clobber_option
+def command(image: Path, outroot: str, blanksky: tuple[str, ...], events: str | None, band: str | None,
+            expmap: Path | None, mask: Path | None, exclude: tuple[Path, ...], keep: tuple[Path, ...],
+            threads: int | None, quiet: bool, clobber: bool) -> None:
+    """Make the background of IMAGE (an image, or events with [bin ..]): unscaled counts, and their ratio.
+
+    \b
+    chandra-bin background 1838_0.5-7_thresh.img --blanksky @blanksky.list --events clean_evt.fits -o 1838
+    chandra-bin background broad_thresh.img --expmap broad_thresh.expmap --exclude cluster.reg -o local
+    chandra-bin bin 1838_0.5-7_thresh.img --background 1838_bkg.img --background-scale 1838_bkg_ratio.img
+    """
+    from chandra_bin.products import blank_sky_background, local_background
+
+    local = expmap is not None or mask is not None or bool(exclude) or bool(keep)
+    if blanksky and local:
+        raise click.UsageError("--blanksky makes a background of other observations; --expmap, --mask, --exclude and "
+                               "--keep measure it in the image: give one or the other")
+    if not blanksky and (events is not None or band is not None):
+        raise click.UsageError("--events and --band are for a background of --blanksky")
+    if not blanksky and expmap is None:
+        raise click.UsageError("say what the background is made of: blank-sky events (--blanksky), or the image itself "
+                               "and its exposure map (--expmap)")
+    with told(quiet, "background"):
+        if expmap is None:
+            made = blank_sky_background(image, blanksky, outroot, events=events, band=band,
+                                        threads=threads or usable_cores(), clobber=clobber)
+        else:
+            made = local_background(image, expmap, outroot, mask=mask, exclude=exclude, keep=keep, clobber=clobber)
+    if quiet:
+        return
+    counts, expected = made.background.counts.sum(), made.background.expected.sum()
+    for chip, scale in sorted(made.scales.items()):
+        click.echo(f"chip {chip}: {scale:.5g} ({made.methods[chip]})")
+    of_band = f" of {made.band_ev[0]:g} - {made.band_ev[1]:g} eV" if made.band_ev else " measured"
+    click.echo(f"{counts:.0f} background counts{of_band} stand for {expected:.1f} in the image; "
+               f"{made.counts_file} and {made.ratio_file}")

@@ -1,0 +1,317 @@
+"""Region files that the reference asks a user to draw, proposed, each with a picture to look at.
+
+A file of that name that is there already is the user's: it is never replaced, and used in the place of the proposal.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.errors import InputError
+from chandra_bin.images import Image
+from chandra_bin.inputs import files_of, read_image, read_on_grid, refuse_filled
+from chandra_bin.outputs import Outputs
+from chandra_bin.plots import RegionOverlay, region_png
+from chandra_bin.proposals import ClusterShape, Ellipse, exposed_box, find_cluster
+from chandra_bin.regions import (
+    PHYSICAL,
+    Component,
+    Region,
+    Shape,
+    convert_region,
+    read_regions,
+    region_bytes,
+    region_mask,
+)
+from chandra_bin.tables import open_fits
+from chandra_bin.wcs import ImageCoords
+
+from ._common import about, excluded_by_regions
+
+logger = logging.getLogger(__name__)
+
+_IMAGE = "image"
+# A box on the sky is smaller by this much of a pixel on each side, so that rounded numbers touch no pixel more.
+_INSET_PX = 0.1
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A region file, and its picture."""
+
+    file: Path
+    picture: Path
+    is_users: bool
+    """The file was there before, and is as it was."""
+
+
+@dataclass(frozen=True, eq=False)
+class ProposedCluster(Proposal):
+    """The region of a cluster."""
+
+    shape: ClusterShape
+    """What was found, also where a user's file is in its place."""
+
+
+@dataclass(frozen=True)
+class ProposedSources(Proposal):
+    """The region of point sources."""
+
+    sources: int
+    """That are not the cluster. Without any there is no file: no tool reads a region file without a shape."""
+    dropped: int
+    """Detections that are taken for the cluster."""
+
+
+@dataclass(frozen=True)
+class ProposedArea(Proposal):
+    """The area of interest, ``square.reg``, and the same in physical coordinates."""
+
+    physical_file: Path
+    """``min_xy.reg``"""
+    box: tuple[int, int, int, int]
+    """Pixels x0, x1, y0, y1 of the proposal, the ends excluded."""
+
+
+def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent"] = "aperture",
+                    expmap: Path | None = None, background: Path | None = None,
+                    background_scale: float | Path | None = None, exclude: Sequence[Path] = (),
+                    mask: Path | None = None, sky: bool = False, clobber: bool = False) -> ProposedCluster:
+    """Proposes the region of the cluster of an image: an ellipse.
+
+    Parameters
+    ----------
+    image : image of counts.
+    out : ``{obs}_cluster.reg`` or ``src_0.5-7-nps-noem.reg``; the picture is beside it, ``.png``.
+    kind : the ``aperture`` of the moments, or the ``extent`` where the growth curve stops.
+    expmap, background, background_scale : as `bin_image` takes them; each may be left out.
+    exclude : region files of point sources.
+    mask : FITS mask: 0 is not looked at.
+    sky : write hh:mm:ss, dd:mm:ss (in the image's own frame, as CIAO reads them) instead of physical coordinates.
+    clobber : replace the picture. A region file is never replaced.
+
+    See `chandra_bin.proposals.find_cluster`. Raises `InputError` and `OutputError`.
+    """
+    if background is None and background_scale is not None:
+        raise InputError("a background scale needs a background image")
+    scale_file = background_scale if isinstance(background_scale, Path) else None
+    is_users = out.exists()
+    picture = out.with_suffix(".png")
+    inputs = [*files_of(image, expmap, background, scale_file, mask), *exclude]
+    with Outputs(_claimed(is_users, out, picture), inputs=inputs, clobber=clobber) as outputs:
+        pixels = refuse_filled(read_image(image))
+        exposure = None if expmap is None else read_on_grid(expmap, pixels, "exposure map").data
+        expected = _expected(background, background_scale, pixels)
+        excluded = np.zeros(pixels.data.shape, bool) if mask is None else ~(
+            read_on_grid(mask, pixels, "mask").data >= 1)
+        if exclude:
+            excluded |= excluded_by_regions(pixels, exclude, ())
+        with about(pixels.path):
+            found = find_cluster(pixels.data, exposure=exposure, background=expected, mask=excluded)
+        ellipse = found.aperture if kind == "aperture" else found.extent
+        coords = ImageCoords(pixels.header).with_shape(pixels.data.shape)
+        region = _ellipse_region(ellipse, str(out))
+        overlays = [RegionOverlay(region, "proposed")]
+        if is_users:
+            overlays.insert(0, RegionOverlay(_users(out), "yours"))
+        else:
+            outputs.write(out, _region_bytes(region, coords, pixels, sky))
+        overlays += [RegionOverlay(read_regions(path, for_ciao=False), "left out", faint=True) for path in exclude]
+        outputs.write(picture, region_png(pixels.data, overlays, coords, _title(pixels, out), exposure=exposure,
+                                          cluster=found))
+    return ProposedCluster(out, picture, is_users, found)
+
+
+def propose_point_sources(detections: Path, out: Path, image: Path, *, cluster: Path | None = None,
+                          compact: float | None = None, sky: bool = True, clobber: bool = False) -> ProposedSources:
+    """Proposes the region of point sources: detections whose centres are not in the cluster.
+
+    Parameters
+    ----------
+    detections : source table (SRCLIST of wavdetect, or of ``detect``) or region file.
+    out : ``broad_src_0.5-7-pointsources.reg``; the picture is beside it, ``.png``.
+    image : what the detections were made on.
+    cluster : its region file.
+    compact : detections in the cluster are kept too where the table's PSFRATIO, the size of the source over that of the
+        PSF, is at most this.
+    sky, clobber : as `propose_cluster` has them.
+
+    Raises `InputError` and `OutputError`.
+    """
+    is_users = out.exists()
+    picture = out.with_suffix(".png")
+    inputs = [*files_of(image), detections, *([] if cluster is None else [cluster])]
+    with Outputs(_claimed(is_users, out, picture), inputs=inputs, clobber=clobber) as outputs:
+        pixels = refuse_filled(read_image(image))
+        coords = ImageCoords(pixels.header).with_shape(pixels.data.shape)
+        components, ratios = _detections(detections, coords)
+        inside = _in_cluster(components, cluster, coords, pixels)
+        if compact is not None:
+            if ratios is None:
+                raise InputError(f"{detections}: has no column PSFRATIO, by which compact sources in the cluster would "
+                                 "be kept; give the source table, or draw them")
+            inside &= ~(ratios <= compact)
+        kept = [each for each, drop in zip(components, inside, strict=True) if not drop]
+        dropped = [each for each, drop in zip(components, inside, strict=True) if drop]
+        overlays = []
+        if cluster is not None:
+            overlays.append(RegionOverlay(read_regions(cluster, for_ciao=False), "cluster", faint=True))
+        if dropped:
+            overlays.append(RegionOverlay(Region(tuple(dropped)), f"taken for the cluster ({len(dropped)})",
+                                          faint=True))
+        if is_users:
+            overlays.insert(0, RegionOverlay(_users(out), "yours"))
+        if kept:
+            region = Region(tuple(kept), source=str(out))
+            overlays.insert(0, RegionOverlay(region, f"proposed ({len(kept)})"))
+            if not is_users:
+                outputs.write(out, _region_bytes(region, coords, pixels, sky))
+        elif not is_users:
+            logger.info("%s: no detection is a point source: %s is not written", detections, out)
+        outputs.write(picture, region_png(pixels.data, overlays, coords, _title(pixels, out)))
+    return ProposedSources(out, picture, is_users, len(kept), len(dropped))
+
+
+def propose_area(expmap: Path, folder: Path, *, cluster: Path | None = None, least: float = 0.3,
+                 image: Path | None = None, clobber: bool = False) -> ProposedArea:
+    """Proposes the area of interest: the box of good exposure, ``square.reg`` (sky) and ``min_xy.reg`` (physical).
+
+    Parameters
+    ----------
+    expmap : exposure map.
+    cluster : region file; the box holds its middle.
+    least : the least exposure, in parts of the largest (see `chandra_bin.proposals.exposed_box`).
+    image : counts to be shown in the picture, ``square.png``; None: the exposure map.
+    clobber : replace the picture.
+
+    Where a user gave one of the two files, the other is made of it. Raises `InputError` and `OutputError`.
+    """
+    square, physical = folder / "square.reg", folder / "min_xy.reg"
+    picture = folder / "square.png"
+    users = [path for path in (square, physical) if path.exists()]
+    made = [path for path in (square, physical) if path not in users]
+    inputs = [*files_of(expmap, image), *([] if cluster is None else [cluster])]
+    with Outputs([*made, picture], inputs=inputs, clobber=clobber) as outputs:
+        exposure = read_image(expmap)
+        shown = exposure if image is None else read_on_grid(image, exposure, "image")
+        coords = ImageCoords(exposure.header).with_shape(exposure.data.shape)
+        centre = None if cluster is None else _middle(cluster, coords, exposure)
+        with about(exposure.path):
+            box = exposed_box(exposure.data, centre, least=least)
+        given = _users(users[0]) if users else None
+        if square in made:
+            on_sky = replace(given, source=str(square)) if given else _box_region(box, _INSET_PX, square)
+            outputs.write(square, _region_bytes(on_sky, coords, exposure, True))
+        if physical in made:
+            in_pixels = replace(given, source=str(physical)) if given else _box_region(box, 0.0, physical)
+            outputs.write(physical, _region_bytes(in_pixels, coords, exposure, False))
+        overlays = [RegionOverlay(_box_region(box, 0.0, square), "proposed")]
+        if given is not None:
+            overlays.insert(0, RegionOverlay(given, "yours"))
+        if cluster is not None:
+            overlays.append(RegionOverlay(read_regions(cluster, for_ciao=False), "cluster", faint=True))
+        label = "Exposure" if image is None else "Counts per pixel"
+        outputs.write(picture, region_png(shown.data, overlays, coords, _title(exposure, square), label=label))
+    return ProposedArea(square, picture, bool(users), physical, box)
+
+
+def _claimed(is_users: bool, out: Path, picture: Path) -> list[Path]:
+    if is_users:
+        logger.info("%s is there already, and is used as it is", out)
+        return [picture]
+    return [out, picture]
+
+
+def _users(path: Path) -> Region:
+    return read_regions(path, for_ciao=False)
+
+
+def _expected(background: Path | None, scale: float | Path | None, image: Image) -> NDArray[np.float64] | None:
+    """Expected counts of background."""
+    if background is None:
+        return None
+    counts = refuse_filled(read_on_grid(background, image, "background")).data
+    factor: Any = 1.0 if scale is None else scale
+    if isinstance(scale, Path):
+        factor = read_on_grid(scale, image, "background scale").data
+    return np.asarray(counts * factor, np.float64)
+
+
+def _ellipse_region(ellipse: Ellipse, source: str) -> Region:
+    shape = Shape("ellipse", np.array([[ellipse.x + 1, ellipse.y + 1]]), (ellipse.a, ellipse.b), (ellipse.angle_deg,),
+                  _IMAGE, _IMAGE)
+    return Region(((shape,),), source=source)
+
+
+def _box_region(box: tuple[int, int, int, int], inset: float, source: Path) -> Region:
+    x0, x1, y0, y1 = box
+    centre = np.array([[(x0 + x1 + 1) / 2, (y0 + y1 + 1) / 2]])
+    shape = Shape("box", centre, (x1 - x0 - 2 * inset, y1 - y0 - 2 * inset), (0.0,), _IMAGE, _IMAGE)
+    return Region(((shape,),), source=str(source))
+
+
+def _region_bytes(region: Region, coords: ImageCoords, image: Image, sky: bool) -> bytes:
+    with about(image.path):
+        if sky:
+            return region_bytes(region, coords, format="ciao", system="wcs", sexagesimal=True)
+        return region_bytes(region, coords, format="ciao", system=PHYSICAL)
+
+
+def _detections(path: Path, coords: ImageCoords) -> tuple[list[Component], NDArray[np.float64] | None]:
+    """Components in image coordinates, and PSFRATIO where there is a table that has it."""
+    ratios = None
+    content = path.read_bytes() if path.is_file() else b""
+    if content.startswith((b"SIMPLE  =", b"\x1f\x8b")):
+        with open_fits(path) as hdus:
+            for hdu in hdus:
+                if hdu.is_table and {"x", "y", "shape"} <= set(hdu.columns):
+                    if hdu.rows == 0:
+                        return [], np.empty(0)
+                    if "psfratio" in hdu.columns:
+                        ratios = np.concatenate([hdu.columns["psfratio"].values(rows) for rows in hdu.blocks()])
+                    break
+    elif content and not any(line.split(b"#")[0].strip() for line in content.splitlines()):
+        return [], None
+    with about(path):
+        region = convert_region(read_regions(path, for_ciao=False), coords, _IMAGE)
+    if region.cuts:
+        raise InputError(f"{path}: holds shapes that are cut out (-), and so no list of sources")
+    components = list(region.components)
+    if ratios is not None and len(ratios) != len(components):
+        raise InputError(f"{path}: has {len(ratios)} rows for {len(components)} sources: COMPONENT joins some")
+    return components, ratios
+
+
+def _in_cluster(components: Sequence[Component], cluster: Path | None, coords: ImageCoords,
+                image: Image) -> NDArray[np.bool_]:
+    """Which detections have their centres in the cluster."""
+    if cluster is None or not components:
+        return np.zeros(len(components), bool)
+    with about(image.path):
+        covered = region_mask(read_regions(cluster, for_ciao=False), coords, image.data.shape)
+    centres = np.array([component[0].points.mean(axis=0) for component in components]) - 1
+    x, y = np.rint(centres).astype(int).T
+    ny, nx = image.data.shape
+    inside = (x >= 0) & (x < nx) & (y >= 0) & (y < ny)
+    found: NDArray[np.bool_] = inside & covered[np.clip(y, 0, ny - 1), np.clip(x, 0, nx - 1)]
+    return found
+
+
+def _middle(cluster: Path, coords: ImageCoords, image: Image) -> tuple[float, float]:
+    """The mean place of the pixels of a region, array coordinates."""
+    with about(image.path):
+        inside = region_mask(read_regions(cluster, for_ciao=False), coords, image.data.shape)
+        if not inside.any():
+            raise InputError(f"no pixel is inside {cluster}")
+    y, x = np.nonzero(inside)
+    return float(x.mean()), float(y.mean())
+
+
+def _title(image: Image, out: Path) -> str:
+    target = str(image.header.get("OBJECT", "")).strip()
+    return f"{target}: {out.name}" if target else out.name

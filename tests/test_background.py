@@ -1,0 +1,389 @@
+"""Backgrounds: counts are conserved, the ratio is that of each chip, and both are defined where the binner looks."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from chandra_bin.background import Background, chip_scale, counts_ratio, join_chips, local_background, sum_backgrounds
+from chandra_bin.cli import run
+from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.products import blank_sky_background
+from chandra_bin.products import local_background as write_local_background
+from chandra_bin.simulate import cluster_header
+from chandra_bin.wcs import ImageCoords
+from event_files import random_events, write_events
+from files import listing, write_fits
+
+SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 12))
+
+
+@st.composite
+def chips(draw):
+    shape = draw(SHAPES)
+    few = arrays(np.int32, shape, elements=st.integers(0, 5))
+    return draw(st.lists(st.tuples(few, st.floats(1e-3, 2)), min_size=1, max_size=4))
+
+
+@given(chips())
+def test_ratio_times_counts_is_the_sum_over_chips(layers):
+    expected = sum(image * ratio for image, ratio in layers)
+    counts = sum(image for image, _ in layers)
+    if not counts.any():
+        with pytest.raises(InputError, match="no counts of background"):
+            join_chips(layers)
+        return
+    made = join_chips(layers)
+    assert np.array_equal(made.counts, counts)
+    np.testing.assert_allclose(made.expected, expected, rtol=1e-14, atol=0)
+    np.testing.assert_allclose(made.expected.sum(), sum(image.sum() * ratio for image, ratio in layers), rtol=1e-13)
+
+
+@given(chips())
+def test_ratio_is_between_those_of_the_chips_everywhere(layers):
+    if not any(image.any() for image, _ in layers):
+        return
+    ratio = join_chips(layers).ratio
+    used = [each for image, each in layers if image.any()]
+    assert ratio.min() >= min(used) * (1 - 1e-12)
+    assert ratio.max() <= max(used) * (1 + 1e-12)
+
+
+def test_a_pixel_without_counts_has_the_ratio_of_the_nearest_one():
+    first, second = np.zeros((2, 5, 9), np.int32)
+    first[2, 1], second[2, 7] = 3, 1
+    made = join_chips([(first, 0.1), (second, 0.4)])
+    assert np.all(made.ratio[:, :4] == pytest.approx(0.1))
+    assert np.all(made.ratio[:, 5:] == pytest.approx(0.4))
+
+
+@given(st.lists(chips(), min_size=1, max_size=3))
+def test_backgrounds_of_observations_add(observations):
+    shape = observations[0][0][0].shape
+    made = [join_chips(each) for each in observations
+            if each[0][0].shape == shape and any(image.any() for image, _ in each)]
+    if not made:
+        return
+    total = sum_backgrounds(made)
+    assert np.array_equal(total.counts, sum(each.counts for each in made))
+    np.testing.assert_allclose(total.expected, sum(each.expected for each in made), rtol=1e-13)
+    assert np.all(total.ratio > 0)
+
+
+def test_backgrounds_on_other_grids_do_not_add():
+    one = Background(np.ones((3, 4), np.int32), np.ones((3, 4)))
+    other = Background(np.ones((4, 3), np.int32), np.ones((4, 3)))
+    with pytest.raises(InputError, match=r"\(3, 4\) and \(4, 3\) cannot be added"):
+        sum_backgrounds([one, other])
+    with pytest.raises(InputError, match="no backgrounds"):
+        sum_backgrounds([])
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, "1", "x"])
+def test_a_scale_must_be_a_number_above_0(value):
+    with pytest.raises(InputError, match=r"bkg\.fits: BKGSCAL7 is .*, and should be a number above 0"):
+        chip_scale(7, {"BKGSCAL7": value}, 1, 1, source="evt2.fits", name="bkg.fits")
+
+
+def test_the_scale_of_obs_1838():
+    # Counts of 9 - 12 keV on chip 7 as CIAO's thread on backgrounds has them.
+    assert chip_scale(7, {}, 4730, 85807, source="a", name="b") == pytest.approx(0.055124, abs=5e-7)
+    assert chip_scale(7, {"BKGSCAL7": 0.2}, 0, 0, source="a", name="b") == 0.2
+
+
+def test_counts_ratio_without_counts():
+    assert counts_ratio(np.array([0, 2]), np.array([0.0, 1.0]), 0.3).tolist() == [0.3, 0.5]
+
+
+@given(st.data())
+def test_local_background_holds_the_counts_that_were_measured(data):
+    shape = data.draw(SHAPES)
+    counts = data.draw(arrays(np.int32, shape, elements=st.integers(0, 9)))
+    exposure = data.draw(arrays(np.float64, shape, elements=st.one_of(st.just(0.0), st.floats(0.5, 100))))
+    mask = data.draw(arrays(np.bool_, shape))
+    here = ~mask & (exposure > 0)
+    if not here.any() or not counts[here].any():
+        with pytest.raises(InputError):
+            local_background(counts, exposure, mask)
+        return
+    made = local_background(counts, exposure, mask)
+    assert made.counts.sum() == pytest.approx(counts[here].sum(), rel=1e-12)
+    np.testing.assert_allclose(made.expected, counts[here].sum() * exposure / exposure[here].sum(), rtol=1e-12)
+    assert np.all(made.ratio > 0)
+
+
+@pytest.mark.parametrize(("exposure", "mask", "message"), [
+    (0.0, False, "the exposure is 0 in all pixels"), (1.0, True, "no pixel with exposure is left"),
+    (np.inf, False, "infinite")])
+def test_local_background_refuses(exposure, mask, message):
+    with pytest.raises(InputError, match=message):
+        local_background(np.ones((3, 3)), np.full((3, 3), exposure), np.full((3, 3), mask))
+
+
+def test_local_background_without_counts():
+    with pytest.raises(InputError, match="there are 0 counts where"):
+        local_background(np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3), bool))
+
+
+# Files.
+
+@pytest.fixture
+def sky(tmp_path, monkeypatch):
+    """A folder with events, an image of them, and a blank sky of ten times the exposure."""
+    monkeypatch.chdir(tmp_path)
+    write_events(tmp_path / "evt2.fits", random_events(20_000, 1))
+    write_events(tmp_path / "blank.evt", random_events(200_000, 2))
+    assert run(["copy", "evt2.fits[energy=500:7000][bin x=3600.5:4600.5:8,y=3500.5:4700.5:8]", "img.fits", "-q"]) == 0
+    return tmp_path
+
+
+def by_chip(columns, band=(500, 7000)):
+    """The image of each chip, by numpy."""
+    edges_x, edges_y = 3600.5 + 8 * np.arange(126), 3500.5 + 8 * np.arange(151)
+    energy = columns["energy"].astype(float)
+    chosen = (energy >= band[0]) & (energy < band[1])
+    return {chip: np.histogram2d(columns["y"][here].astype(float), columns["x"][here].astype(float),
+                                 [edges_y, edges_x])[0]
+            for chip in range(4) for here in [chosen & (columns["ccd_id"] == chip)]}
+
+
+def high(columns, chip):
+    return np.count_nonzero((columns["energy"] >= 9000) & (columns["energy"] < 12_000) & (columns["ccd_id"] == chip))
+
+
+def test_blank_sky_against_numpy(sky):
+    made = blank_sky_background("img.fits", "blank.evt", "out", events="evt2.fits")
+    source, blank = random_events(20_000, 1), random_events(200_000, 2)
+    images = by_chip(blank)
+    scales = {chip: high(source, chip) / high(blank, chip) for chip in range(4)}
+    assert made.scales == pytest.approx(scales)
+    assert set(made.methods.values()) == {"9-12 keV"}
+    counts, header = fits.getdata("out_bkg.img", header=True)
+    ratio, ratio_header = fits.getdata("out_bkg_ratio.img", header=True)
+    assert np.array_equal(counts, sum(images.values()))
+    expected = sum(scales[chip] * image for chip, image in images.items())
+    np.testing.assert_allclose(counts * ratio, expected, rtol=1e-13)
+    total = np.count_nonzero((blank["energy"] >= 500) & (blank["energy"] < 7000))
+    assert counts.sum() + made.outside == total
+    assert header["BUNIT"] == "count"
+    assert header["BKGSCAL2"] == ratio_header["BKGSCAL2"] == pytest.approx(scales[2])
+    image = fits.getheader(sky / "img.fits")
+    for key in ("CRVAL1", "CRPIX2", "CRVAL1P", "CRPIX2P", "CDELT1P", "LTV1", "LTM2_2"):
+        assert header[key] == ratio_header[key] == image[key]
+
+
+def test_one_file_a_chip_is_the_same_as_one_of_all(sky):
+    (sky / "blank.list").write_text("".join(f"blank.evt[ccd_id={chip}]\n" for chip in range(4)))
+    one = blank_sky_background("img.fits", "blank.evt", "one", events="evt2.fits")
+    several = blank_sky_background("img.fits", "@blank.list", "several/", events="evt2.fits")
+    assert several.counts_file.name == "bkg.img"
+    assert one.scales == several.scales
+    assert np.array_equal(one.background.counts, several.background.counts)
+    assert np.array_equal(one.background.ratio, several.background.ratio)
+
+
+def test_bkgscal_of_the_header_is_taken(sky):
+    scales = {f"BKGSCAL{chip}": 0.1 + 0.01 * chip for chip in range(4)}
+    write_events(sky / "scaled.evt", random_events(50_000, 3), header=scales)
+    made = blank_sky_background("img.fits", "scaled.evt", "out")
+    assert made.scales == {chip: 0.1 + 0.01 * chip for chip in range(4)}
+    assert made.methods[1] == "BKGSCAL1"
+    images = by_chip(random_events(50_000, 3))
+    assert made.background.expected.sum() == pytest.approx(
+        sum(made.scales[chip] * image.sum() for chip, image in images.items()), rel=1e-13)
+
+
+@pytest.mark.usefixtures("sky")
+def test_only_the_chips_of_the_observation_count():
+    made = blank_sky_background("img.fits", "blank.evt", "out", events="evt2.fits[ccd_id=1,2]")
+    assert set(made.scales) == {1, 2}
+    images = by_chip(random_events(200_000, 2))
+    assert np.array_equal(made.background.counts, images[1] + images[2])
+
+
+@pytest.mark.usefixtures("sky")
+def test_events_with_bin_are_image_and_events_at_once():
+    name = "evt2.fits[energy=500:7000][ccd_id=0:3][bin x=3600.5:4600.5:8,y=3500.5:4700.5:8]"
+    made = blank_sky_background(name, "blank.evt", "out")
+    other = blank_sky_background("img.fits", "blank.evt", "other", events="evt2.fits")
+    assert made.scales == other.scales
+    assert np.array_equal(made.background.counts, other.background.counts)
+
+
+def test_a_blank_sky_of_another_tangent_point_meets_the_image_on_the_sky(sky):
+    """Events of another plane, made from those of this one by astropy: each in its pixel, but for a few on edges."""
+    columns = random_events(100_000, 2)
+    write_events(sky / "here.evt", columns)
+    plane = ImageCoords.from_events(fits.getheader(sky / "here.evt", 1))
+    moved = write_events(sky / "moved.evt", columns, ra=228.6, dec=-59.1)
+    there = ImageCoords.from_events(fits.getheader(moved, 1))
+    x, y = there.sky_to_physical(*plane.physical_to_sky(columns["x"].astype(float), columns["y"].astype(float)))
+    assert abs(x - columns["x"]).max() > 100
+    write_events(moved, {**columns, "x": x.astype(np.float32), "y": y.astype(np.float32)}, ra=228.6, dec=-59.1)
+    here = blank_sky_background("img.fits", "here.evt", "a", events="evt2.fits").background
+    from_there = blank_sky_background("img.fits", "moved.evt", "b", events="evt2.fits").background
+    assert np.abs(here.counts - from_there.counts).sum() < 1e-3 * here.counts.sum()
+
+
+@pytest.mark.usefixtures("sky")
+def test_the_band_is_that_of_the_image():
+    assert run(["copy", "evt2.fits[energy=2000:7000][bin sky=16]", "hard.fits", "-q"]) == 0
+    made = blank_sky_background("hard.fits", "blank.evt", "hard", events="evt2.fits")
+    assert made.band_ev == (2000, 7000)
+    with pytest.raises(InputError, match=r"is of 2000 - 7000 eV by its subspace, and --band says 500 - 7000"):
+        blank_sky_background("hard.fits", "blank.evt", "out", events="evt2.fits", band="broad")
+
+
+@pytest.mark.usefixtures("sky")
+def test_an_unknown_band_must_be_given():
+    assert run(["copy", "evt2.fits[bin sky=16]", "all.fits", "-q"]) == 0
+    with pytest.raises(InputError, match=r"all.fits: its energies are unknown .* give --band, 0.5:7 say"):
+        blank_sky_background("all.fits", "blank.evt", "out", events="evt2.fits")
+    made = blank_sky_background("all.fits", "blank.evt", "out", events="evt2.fits", band="0.5:7")
+    assert made.band_ev == (500, 7000)
+
+
+BAD = {
+    "no counts at 9-12 keV in the source": (
+        {}, {"events": "low.fits"}, r"low.fits: has no counts of 9 - 12 keV on chip 0"),
+    "no counts at 9-12 keV in the blank sky": (
+        {"blanksky": "low.fits"}, {"events": "evt2.fits"}, r"low.fits: has no counts of 9 - 12 keV on chip 0"),
+    "only some of the energies": (
+        {}, {"events": "evt2.fits[energy=300:10000]"}, r"holds energies of 300:10000 eV only, and not the 9 - 12 keV"),
+    "a band outside the blank sky": (
+        {"blanksky": "blank.evt[energy=1000:12000]"}, {"events": "evt2.fits"},
+        r"holds energies of 1000:12000 eV only, and the image those of 500:7000"),
+    "no events": ({"blanksky": "empty.evt"}, {"events": "evt2.fits"}, r"empty.evt: has no events on the chips of evt2"),
+    "no source events": ({}, {"events": "empty.evt"}, "empty.evt: has no events that pass"),
+    "no scale and no events": ({}, {}, r"blank.evt: has no BKGSCAL0 in its header, .* \(--events\)"),
+    "another part of the sky": (
+        {"blanksky": "far.evt"}, {"events": "evt2.fits"}, r"no background event of 500 - 7000 eV is on img.fits"),
+    "a chip twice": (
+        {"blanksky": ["blank.evt", "blank.evt"]}, {"events": "evt2.fits"}, "has events of chip 0, as another"),
+    "other chips": (
+        {"blanksky": "blank.evt[ccd_id=3]"}, {"events": "evt2.fits[ccd_id=1]"}, "no events on the chips of .*, 1;"),
+    "two bands": ({}, {"events": "evt2.fits", "band": "csc"}, "are 3 bands"),
+}
+
+
+@pytest.mark.parametrize("case", BAD, ids=str)
+def test_bad_input_is_one_line_and_leaves_no_files(sky, case):
+    replaced, options, message = BAD[case]
+    low = random_events(5000, 4)
+    low["energy"] = np.minimum(low["energy"], 8000).astype(np.float32)
+    write_events(sky / "low.fits", low)
+    write_events(sky / "empty.evt", {name: values[:0] for name, values in low.items()})
+    write_events(sky / "far.evt", low | {"energy": random_events(5000, 4)["energy"]}, ra=229.9)
+    before = listing(sky)
+    with pytest.raises(InputError, match=message) as failed:
+        blank_sky_background("img.fits", replaced.get("blanksky", "blank.evt"), "out", **options)
+    assert "\n" not in str(failed.value)
+    assert listing(sky) == before
+
+
+@pytest.mark.usefixtures("sky")
+def test_chips_without_blank_sky_are_told_of():
+    with pytest.warns(ChandraBinWarning, match="no blank-sky file has events on chips 0, where evt2.fits has"):
+        made = blank_sky_background("img.fits", "blank.evt[ccd_id=1:3]", "out", events="evt2.fits")
+    assert set(made.scales) == {1, 2, 3}
+
+
+@pytest.mark.usefixtures("sky")
+def test_sky_filters_of_the_events_are_told_of():
+    with pytest.warns(ChandraBinWarning, match="is filtered on the sky"):
+        blank_sky_background("img.fits", "blank.evt", "out", events="evt2.fits[sky=circle(4096,4096,300)]")
+
+
+@pytest.mark.usefixtures("sky")
+def test_a_sky_of_background_alone_has_no_net_counts():
+    """Both are drawn from one distribution: what is expected is what is there, within the noise of 9 - 12 keV."""
+    made = blank_sky_background("img.fits", "blank.evt", "out", events="evt2.fits")
+    counts = fits.getdata("img.fits").sum()
+    particles = sum(high(random_events(20_000, 1), chip) for chip in range(4))
+    sigma = np.hypot(np.sqrt(counts), counts / np.sqrt(particles))
+    assert abs(counts - made.background.expected.sum()) < 3 * sigma
+
+
+@pytest.mark.usefixtures("sky")
+def test_an_image_without_sky_is_named():
+    write_fits("plain.fits", np.ones((5, 5), np.int32))
+    with pytest.raises(InputError, match=r"plain.fits: the header has no sky coordinates"):
+        blank_sky_background("plain.fits", "blank.evt", "out", events="evt2.fits", band="broad")
+
+
+SHAPE = (40, 50)
+
+
+@pytest.fixture
+def local(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    header = dict(cluster_header(SHAPE))
+    exposure = np.linspace(1, 2, SHAPE[1]) * np.ones(SHAPE)
+    exposure[:, :3] = 0
+    counts = np.random.default_rng(5).poisson(2 * exposure).astype(np.int32)
+    counts[15:25, 20:30] += 50
+    write_fits("img.fits", counts, **header)
+    write_fits("exp.fits", exposure, **header)
+    (tmp_path / "cluster.reg").write_text("# Region file format: CIAO version 1.0\ncircle(4096.5,4096.5,12)\n")
+    (tmp_path / "bkg.reg").write_text("# Region file format: CIAO version 1.0\nrotbox(4080,4096.5,14,30,0)\n")
+    return tmp_path
+
+
+def test_local_background_files(local):
+    made = write_local_background("img.fits", "exp.fits", "out", exclude=[local / "cluster.reg"])
+    counts, ratio = fits.getdata("out_bkg.img"), fits.getdata("out_bkg_ratio.img")
+    assert np.all(ratio == ratio[0, 0])
+    assert np.array_equal(counts, made.background.counts)
+    expected = counts * ratio
+    exposure = fits.getdata("exp.fits")
+    np.testing.assert_allclose(expected, 2 * exposure, rtol=0.06)  # 3000 counts were measured
+    assert np.all(expected[:, :3] == 0)
+
+
+def test_local_background_in_a_region(local):
+    made = write_local_background("img.fits", "exp.fits", "out", keep=[local / "bkg.reg"])
+    from chandra_bin.regions import read_regions, region_mask
+    inside = region_mask(read_regions("bkg.reg"), ImageCoords(fits.getheader("img.fits")), SHAPE)
+    exposure = fits.getdata("exp.fits")
+    assert made.background.counts.sum() == pytest.approx(fits.getdata("img.fits")[inside & (exposure > 0)].sum())
+
+
+def test_local_background_refuses_another_grid_and_no_region(local):
+    header = dict(cluster_header(SHAPE)) | {"CRVAL1P": 10.0}
+    write_fits("elsewhere.fits", np.ones(SHAPE), **header)
+    with pytest.raises(InputError, match=r"elsewhere.fits: the exposure map is on another grid than img.fits"):
+        write_local_background("img.fits", "elsewhere.fits", "out", keep=[local / "bkg.reg"])
+    write_fits("zero.fits", np.zeros(SHAPE), **dict(cluster_header(SHAPE)))
+    with pytest.raises(InputError, match=r"img.fits: the exposure is 0 in all pixels"):
+        write_local_background("img.fits", "zero.fits", "out", keep=[local / "bkg.reg"])
+    with pytest.raises(InputError, match="say where its background is to be measured"):
+        write_local_background("img.fits", "exp.fits", "out")
+    (local / "far.reg").write_text("# Region file format: CIAO version 1.0\ncircle(1,1,5)\n")
+    with (pytest.warns(ChandraBinWarning, match="no pixel of img.fits is inside"),
+          pytest.raises(InputError, match="the regions leave no pixel")):
+        write_local_background("img.fits", "exp.fits", "out", keep=[local / "far.reg"])
+    assert not [name for name in listing(local) if "out" in name]
+
+
+@pytest.mark.usefixtures("sky")
+def test_the_binner_takes_both(capsys):
+    assert run(["background", "img.fits", "--blanksky", "blank.evt", "--events", "evt2.fits", "-o", "out"]) == 0
+    assert "chip 0: 0.0" in (told := capsys.readouterr().out)
+    assert "(9-12 keV)" in told
+    assert run(["bin", "img.fits", "--background", "out_bkg.img", "--background-scale", "out_bkg_ratio.img", "--sn",
+                "10", "-o", "bins", "-q"]) == 0
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["img.fits"], "say what the background is made of"),
+    (["img.fits", "--blanksky", "blank.evt", "--expmap", "img.fits"], "give one or the other"),
+    (["img.fits", "--expmap", "img.fits", "--band", "broad"], "--events and --band are for"),
+])
+@pytest.mark.usefixtures("sky")
+def test_options_that_do_not_go_together(capsys, words, message):
+    assert run(["background", *words, "-o", "out"]) == 2
+    assert message in capsys.readouterr().err
+
+

@@ -1,0 +1,371 @@
+"""Proposed regions: found within stated accuracy on simulated images, and a user's file always wins."""
+
+import math
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.inputs import read_image
+from chandra_bin.products import propose_area, propose_cluster, propose_point_sources
+from chandra_bin.proposals import APERTURE_SIGMA, Ellipse, _largest_sum, exposed_box, find_cluster
+from chandra_bin.regions import read_regions, region_box, region_mask
+from chandra_bin.simulate import cluster_header, cluster_image, cluster_model
+from chandra_bin.wcs import ImageCoords
+from files import listing, write_fits
+
+CIAO = "# Region file format: CIAO version 1.0\n"
+FIELD = (300, 360)
+RANDOM = np.random.default_rng
+
+
+def beta_model(shape, x, y, core, ratio, angle_deg, beta=0.66):
+    """An elliptical beta model, its sum 1."""
+    turn = math.radians(angle_deg)
+    rows, columns = np.indices(shape, dtype=float)
+    along = (columns - x) * math.cos(turn) + (rows - y) * math.sin(turn)
+    across = ((rows - y) * math.cos(turn) - (columns - x) * math.sin(turn)) / ratio
+    made = (1 + (along**2 + across**2) / core**2) ** (0.5 - 3 * beta)
+    return made / made.sum()
+
+
+def with_sources(counts, number, seed):
+    """Point sources added in place; returns the mask of their regions."""
+    draw = RANDOM(seed)
+    rows, columns = np.indices(counts.shape)
+    mask = np.zeros(counts.shape, bool)
+    for _ in range(number):
+        distance = np.hypot(columns - draw.uniform(0, counts.shape[1]), rows - draw.uniform(0, counts.shape[0]))
+        counts[distance < 3] += draw.poisson(10, np.count_nonzero(distance < 3))
+        mask |= distance < 6
+    return mask
+
+
+def apart_deg(one, other):
+    """The angle between two axes."""
+    return abs((one - other + 90) % 180 - 90)
+
+
+@pytest.mark.parametrize("core", [5.0, 12.0])
+@pytest.mark.parametrize(("ratio", "angle"), [(0.6, 30.0), (0.75, 150.0)])
+@pytest.mark.parametrize(("x", "y"), [(179.0, 150.0), (230.0, 110.0)])
+def test_a_beta_model_is_found_with_its_shape(core, ratio, angle, x, y):
+    counts = RANDOM(3).poisson(3e4 * beta_model(FIELD, x, y, core, ratio, angle) + 0.05)
+    mask = with_sources(counts, 15, 4)
+    found = find_cluster(counts, mask=mask).aperture
+    assert math.hypot(found.x - x, found.y - y) < 0.15 * core
+    assert found.b / found.a == pytest.approx(ratio, rel=0.08)
+    assert apart_deg(found.angle_deg, angle) < 6
+    # The aperture of a beta model of 2/3 is 7.0 core radii: 4 sigma of the emission within itself.
+    assert found.a == pytest.approx(7.0 * core, rel=0.12)
+
+
+def test_the_aperture_is_that_many_sigma_of_what_it_holds():
+    """Against sums over pixels, on a model without noise."""
+    model = beta_model(FIELD, 170.3, 140.6, 8, 0.7, 40) * 1e7
+    found = find_cluster(model + 1e-9).aperture
+    rows, columns = np.indices(FIELD)
+    inside = found.radius(columns, rows) <= found.a
+    level = find_cluster(model + 1e-9).curve.background
+    weight = (model - level)[inside]
+    x, y = columns[inside], rows[inside]
+    centre = (weight * x).sum() / weight.sum(), (weight * y).sum() / weight.sum()
+    assert centre == pytest.approx((found.x, found.y), abs=0.05)
+    matrix = np.cov(np.stack([x, y]), aweights=weight, ddof=0)
+    assert np.sqrt(np.linalg.eigvalsh(matrix)[::-1]) * APERTURE_SIGMA == pytest.approx((found.a, found.b), rel=0.01)
+
+
+@pytest.mark.parametrize("size", [100, 200])
+@pytest.mark.parametrize("first", [(40, 60), (90, 20)])
+def test_a_simulated_cluster_is_found_behind_gaps_and_sources(size, first):
+    """cluster_image, off-centre in a field with vignetting, a chip gap and point sources, against its model."""
+    row, column = first
+    whole = np.zeros(FIELD)
+    whole[row: row + size, column: column + size] = cluster_model((size, size))
+    truth = find_cluster(whole * 1e9 + 1e-6).aperture
+    rows, columns = np.indices(FIELD)
+    exposure = 1e7 * (1 - 0.22 * (np.hypot(columns - 180, rows - 150) / 300) ** 2)
+    exposure[:, 148:154] *= 0.02
+    counts = np.zeros(FIELD, np.int64)
+    counts[row: row + size, column: column + size] = cluster_image((size, size), 4e4, 7, background=0)
+    counts = RANDOM(8).binomial(counts, exposure / 1e7) + RANDOM(9).poisson(0.05 * exposure / 1e7)
+    mask = with_sources(counts, 15, 5)
+    found = find_cluster(counts, exposure=exposure, mask=mask).aperture
+    assert math.hypot(found.x - truth.x, found.y - truth.y) < 0.03 * truth.a
+    assert found.a == pytest.approx(truth.a, rel=0.1)
+    assert found.b / found.a == pytest.approx(truth.b / truth.a, rel=0.1)
+    assert apart_deg(found.angle_deg, truth.angle_deg) < 10
+
+
+def test_the_growth_curve_holds_all_counts_and_stops_where_the_signal_does():
+    """A disc of known radius: the signal ends there."""
+    rows, columns = np.indices(FIELD)
+    disc = np.hypot(columns - 200, rows - 140) < 60
+    counts = RANDOM(1).poisson(np.where(disc, 1.0, 0.1))
+    found = find_cluster(counts)
+    assert found.extent.a == pytest.approx(60, rel=0.1)
+    assert not found.reaches_edge
+    net = counts[disc].sum() - 0.1 * disc.sum()
+    at = np.searchsorted(found.curve.radius, 75)
+    assert found.curve.net[at] == pytest.approx(net, rel=0.02)
+    assert found.curve.background == pytest.approx(0.1, rel=0.03)
+    assert found.curve.error[at] == pytest.approx(math.sqrt(counts[found.extent.radius(columns, rows) < 75].sum()),
+                                                  rel=0.05)
+
+
+def test_a_masked_core_does_not_end_the_signal():
+    counts = RANDOM(6).poisson(2e4 * beta_model(FIELD, 120.7, 164.3, 6, 0.5, 100) + 0.05)
+    rows, columns = np.indices(FIELD)
+    found = find_cluster(counts, mask=np.hypot(columns - 121, rows - 164) < 5)
+    assert found.aperture.a == pytest.approx(42, rel=0.15)
+    assert found.extent.a > found.aperture.a
+
+
+def test_a_known_background_is_taken_away():
+    """A background that is not flat would pull the cluster along, but for its image."""
+    slope = 0.02 + 0.6 * np.linspace(0, 1, FIELD[1]) ** 2 * np.ones(FIELD)
+    counts = RANDOM(2).poisson(2e4 * beta_model(FIELD, 120, 150, 8, 0.7, 90) + slope)
+    found = find_cluster(counts, background=slope)
+    assert math.hypot(found.aperture.x - 120, found.aperture.y - 150) < 2
+    assert found.aperture.b / found.aperture.a == pytest.approx(0.7, rel=0.12)
+    assert abs(found.curve.background) < 0.01
+
+
+def test_a_cluster_that_fills_the_field_says_so():
+    found = find_cluster(RANDOM(0).poisson(1e6 * beta_model(FIELD, 180, 150, 80, 0.9, 0)))
+    assert found.reaches_edge
+
+
+@pytest.mark.parametrize(("counts", "options", "message"), [
+    (np.zeros(FIELD), {}, "pixels that are used are 0: there is no cluster"),
+    (np.ones(FIELD), {"exposure": np.zeros(FIELD)}, "no pixel with exposure is left"),
+    (np.ones(FIELD), {"mask": np.ones(FIELD, bool)}, "no pixel with exposure is left"),
+    (RANDOM(0).poisson(0.1, FIELD), {}, "no cluster is found"),
+    (np.ones(FIELD), {}, "no cluster is found"),
+    (np.ones(FIELD), {"exposure": np.ones((3, 3))}, "exposure has shape"),
+])
+def test_where_there_is_no_cluster(counts, options, message):
+    with pytest.raises(InputError, match=message):
+        find_cluster(counts, **options)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_pure_noise_is_no_cluster(seed):
+    with pytest.raises(InputError, match="no cluster is found"):
+        find_cluster(RANDOM(seed).poisson(0.03, FIELD))
+
+
+# The box of good exposure.
+
+def largest_by_trying(weights, at):
+    ny, nx = weights.shape
+    best = (0.0, None)
+    for y0 in range(ny):
+        for y1 in range(y0 + 1, ny + 1):
+            for x0 in range(nx):
+                for x1 in range(x0 + 1, nx + 1):
+                    if at is None or (x0 <= at[0] < x1 and y0 <= at[1] < y1):
+                        best = max(best, (float(weights[y0:y1, x0:x1].sum()), (x0, x1, y0, y1)),
+                                   key=lambda each: each[0])
+    return best
+
+
+@given(arrays(np.int64, st.tuples(st.integers(1, 5), st.integers(1, 5)), elements=st.integers(-5, 5)), st.data())
+def test_the_box_with_the_largest_sum(weights, data):
+    ny, nx = weights.shape
+    at = data.draw(st.none() | st.tuples(st.integers(0, nx - 1), st.integers(0, ny - 1)))
+    best, _ = largest_by_trying(weights, at)
+    found = _largest_sum(weights.astype(float), at)
+    if found is None:
+        assert best <= 0
+        return
+    x0, x1, y0, y1 = found
+    assert weights[y0:y1, x0:x1].sum() == best
+    assert at is None or (x0 <= at[0] < x1 and y0 <= at[1] < y1)
+
+
+def test_the_box_bridges_gaps_and_leaves_edges_out():
+    exposure = np.zeros((90, 80))
+    exposure[10:80, 5:70] = 100
+    exposure[40:43] = exposure[:, 30:32] = 0  # gaps
+    exposure[10:80, 60:70] = 20
+    assert exposed_box(exposure) == (5, 60, 10, 80)
+    assert exposed_box(exposure, least=0.1) == (5, 70, 10, 80)
+
+
+def test_the_box_holds_the_centre():
+    exposure = np.zeros((60, 90))
+    exposure[5:55, 5:50] = exposure[20:40, 70:88] = 1
+    assert exposed_box(exposure) == (5, 50, 5, 55)
+    assert exposed_box(exposure, (80, 30)) == (70, 88, 20, 40)
+
+
+@pytest.mark.parametrize(("exposure", "centre", "message"), [
+    (0.0, None, "the exposure is 0"), (1.0, (50, 3), "is outside the image of 20 x 20 pixels")])
+def test_no_box(exposure, centre, message):
+    with pytest.raises(InputError, match=message):
+        exposed_box(np.full((20, 20), exposure), centre)
+
+
+def test_no_box_around_a_centre_without_exposure():
+    exposure = np.zeros((60, 60))
+    exposure[:10, :10] = 1
+    with pytest.raises(InputError, match="not enough exposure around the centre"):
+        exposed_box(exposure, (50, 50))
+
+
+# Files.
+
+@pytest.fixture
+def field(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    header = dict(cluster_header(FIELD, bin_px=2))
+    exposure = np.full(FIELD, 1e7, np.float32)
+    exposure[:12] = exposure[:, 340:] = 0
+    counts = RANDOM(1).poisson((2e4 * beta_model(FIELD, 200, 160, 8, 0.6, 35) + 0.05) * (exposure > 0))
+    write_fits("img.fits", counts.astype(np.int32), **header)
+    write_fits("exp.fits", exposure, **header)
+    coords = ImageCoords(fits.getheader("img.fits"))
+    places = [(60, 60), (200, 162), (300, 250), (190, 150)]
+    x, y = np.transpose([coords.image_to_physical(*place) for place in places])
+    table = Table({"X": x, "Y": y, "SHAPE": ["Ellipse"] * 4, "R": [[8.0, 6.0], [9.0, 9.0], [5.0, 4.0], [4.0, 3.0]],
+                   "ROTANG": [10.0, 0.0, 80.0, 0.0], "COMPONENT": [1, 2, 3, 4], "PSFRATIO": [0.9, 6.0, 1.1, 0.8]})
+    hdu = fits.BinTableHDU(table, name="SRCLIST")
+    hdu.writeto("src.fits")
+    fits.BinTableHDU(table[:0], name="SRCLIST").writeto("none.fits")
+    (tmp_path / "src.reg").write_text(CIAO + "".join(
+        f"ellipse({a:.2f},{b:.2f},6,5,0)\n" for a, b in zip(x, y, strict=True)))
+    return tmp_path
+
+
+def mask_of(path, image="img.fits"):
+    pixels = read_image(image)
+    return region_mask(read_regions(path), ImageCoords(pixels.header), pixels.data.shape)
+
+
+@pytest.mark.parametrize(("kind", "sky"), [("aperture", False), ("extent", True)])
+def test_the_region_file_of_a_cluster_is_the_ellipse(field, kind, sky):
+    made = propose_cluster(field / "img.fits", field / "1838_cluster.reg", kind=kind, expmap=field / "exp.fits",
+                           sky=sky)
+    assert not made.is_users
+    ellipse = getattr(made.shape, kind)
+    rows, columns = np.indices(FIELD)
+    # On the sky numbers are rounded to 0.002 arcsec or so, and may move an edge over a centre.
+    others = mask_of(made.file) != (ellipse.radius(columns, rows) <= ellipse.a)
+    assert np.count_nonzero(others) <= (4 if sky else 0)
+    assert made.file.read_text().startswith(CIAO + "ellipse(")
+    assert (":" in made.file.read_text().splitlines()[1]) == sky
+    assert made.picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_equal_input_gives_equal_pictures(field):
+    first = propose_cluster(field / "img.fits", field / "a_cluster.reg").picture.read_bytes()
+    (field / "a_cluster.reg").unlink()
+    again = propose_cluster(field / "img.fits", field / "a_cluster.reg", clobber=True).picture.read_bytes()
+    assert first == again
+
+
+def test_a_users_file_always_wins(field):
+    text = CIAO + "circle(4100,4100,50)\n"
+    for name in ("mine_cluster.reg", "broad_src_0.5-7-pointsources.reg", "square.reg"):
+        (field / name).write_text(text)
+    made = [propose_cluster(field / "img.fits", field / "mine_cluster.reg", clobber=True),
+            propose_point_sources(field / "src.fits", field / "broad_src_0.5-7-pointsources.reg", field / "img.fits",
+                                  clobber=True),
+            propose_area(field / "exp.fits", field, clobber=True)]
+    for each in made:
+        assert each.is_users
+        assert each.file.read_text() == text
+        assert each.picture.exists()
+    # The other file of the area is made of the user's.
+    assert np.array_equal(mask_of("min_xy.reg"), mask_of("square.reg"))
+
+
+def test_a_background_with_its_ratio_is_used(field):
+    header = dict(cluster_header(FIELD, bin_px=2))
+    write_fits("bkg.fits", np.full(FIELD, 0.5), **header)
+    write_fits("ratio.fits", np.full(FIELD, 0.1), **header)
+    made = propose_cluster(field / "img.fits", field / "c.reg", expmap=field / "exp.fits",
+                           background=field / "bkg.fits", background_scale=field / "ratio.fits")
+    assert abs(made.shape.curve.background) < 3e-10
+    with pytest.raises(InputError, match="needs a background image"):
+        propose_cluster(field / "img.fits", field / "d.reg", background_scale=0.1)
+
+
+def test_detections_in_the_cluster_are_not_point_sources(field):
+    (field / "cluster.reg").write_text(CIAO + "circle(4136,4116,60)\n")
+    out = field / "broad_src_0.5-7-pointsources.reg"
+    made = propose_point_sources(field / "src.fits", out, field / "img.fits", cluster=field / "cluster.reg")
+    assert (made.sources, made.dropped) == (2, 2)
+    covered = mask_of(out)
+    assert covered[60, 60]
+    assert covered[250, 300]
+    assert not covered[162, 200]
+    of_text = propose_point_sources(field / "src.reg", field / "text.reg", field / "img.fits",
+                                    cluster=field / "cluster.reg")
+    assert (of_text.sources, of_text.dropped) == (2, 2)
+
+
+def test_compact_detections_in_the_cluster_may_be_kept(field):
+    (field / "cluster.reg").write_text(CIAO + "circle(4136,4116,60)\n")
+    made = propose_point_sources(field / "src.fits", field / "p.reg", field / "img.fits", compact=2,
+                                 cluster=field / "cluster.reg")
+    assert (made.sources, made.dropped) == (3, 1)
+    with pytest.raises(InputError, match=r"src.reg: has no column PSFRATIO"):
+        propose_point_sources(field / "src.reg", field / "q.reg", field / "img.fits", compact=2,
+                              cluster=field / "cluster.reg")
+
+
+@pytest.mark.parametrize("name", ["none.fits", "none.reg"])
+def test_without_detections_there_is_no_region_file(field, name):
+    (field / "none.reg").write_text("# Region file format: DS9 version 4.1\n")
+    made = propose_point_sources(field / name, field / "p.reg", field / "img.fits")
+    assert made.sources == 0
+    assert not made.file.exists()
+    assert made.picture.exists()
+
+
+def test_square_and_min_xy_are_the_same_pixels(field):
+    (field / "cluster.reg").write_text(CIAO + "circle(4136,4116,60)\n")
+    made = propose_area(field / "exp.fits", field, cluster=field / "cluster.reg", image=field / "img.fits")
+    x0, x1, y0, y1 = made.box
+    assert (x0, x1, y0, y1) == (0, 340, 12, 300)
+    wanted = np.zeros(FIELD, bool)
+    wanted[y0:y1, x0:x1] = True
+    pixels = read_image("img.fits")
+    for path in (made.file, made.physical_file):
+        assert np.array_equal(mask_of(path), wanted)
+        # Cropped as CIAO does, too: not a pixel more.
+        box = region_box(read_regions(path), ImageCoords(pixels.header), FIELD)
+        assert box.tolist() == [[x0, x1], [y0, y1]]
+    assert ":" in made.file.read_text()
+    assert "rotbox(" in made.physical_file.read_text()
+
+
+def test_bad_input_leaves_no_files(field):
+    write_fits("zero.fits", np.zeros(FIELD), **dict(cluster_header(FIELD, bin_px=2)))
+    write_fits("beside.fits", np.ones(FIELD), **dict(cluster_header(FIELD, bin_px=2)) | {"CRVAL1P": 1.0})
+    (field / "far.reg").write_text(CIAO + "circle(1,1,5)\n")
+    before = listing(field)
+    with pytest.raises(InputError, match=r"zero.fits: all 108000 pixels that are used are 0"):
+        propose_cluster(field / "zero.fits", field / "c.reg")
+    with pytest.raises(InputError, match=r"beside.fits: the exposure map is on another grid"):
+        propose_cluster(field / "img.fits", field / "c.reg", expmap=field / "beside.fits")
+    with pytest.raises(InputError, match=r"zero.fits: the exposure is 0"):
+        propose_area(field / "zero.fits", field)
+    with pytest.raises(InputError, match=r"exp.fits: no pixel is inside .*far.reg"):
+        propose_area(field / "exp.fits", field, cluster=field / "far.reg")
+    with pytest.warns(ChandraBinWarning, match="no pixel of"):
+        propose_cluster(field / "img.fits", field / "c.reg", exclude=[field / "far.reg"])
+    assert set(listing(field)) - set(before) == {"c.reg", "c.png"}
+
+
+def test_radius_of_an_ellipse():
+    ellipse = Ellipse(10, 20, 8, 4, 90)
+    assert ellipse.radius(10, 28) == pytest.approx(8)
+    assert ellipse.radius(14, 20) == pytest.approx(8)
