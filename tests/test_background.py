@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from chandra_bin.background import Background, chip_scale, counts_ratio, join_chips, local_background, sum_backgrounds
 from chandra_bin.cli import run
 from chandra_bin.errors import ChandraBinWarning, InputError
-from chandra_bin.products import blank_sky_background
+from chandra_bin.products import add_backgrounds, blank_sky_background
 from chandra_bin.products import local_background as write_local_background
 from chandra_bin.simulate import cluster_header
 from chandra_bin.wcs import ImageCoords
@@ -151,6 +151,21 @@ def by_chip(columns, band=(500, 7000)):
 
 def high(columns, chip):
     return np.count_nonzero((columns["energy"] >= 9000) & (columns["energy"] < 12_000) & (columns["ccd_id"] == chip))
+
+
+def test_backgrounds_of_observations_are_added(sky):
+    write_events(sky / "other.evt", random_events(50_000, 3), header={f"BKGSCAL{chip}": 0.5 for chip in range(4)})
+    made = [blank_sky_background("img.fits", name, root, events="evt2.fits")
+            for name, root in (("blank.evt", "one"), ("other.evt", "two"))]
+    both = add_backgrounds(["one", "two"], "broad")
+    counts, ratio = fits.getdata("broad_bkg.img"), fits.getdata("broad_bkg_ratio.img")
+    assert np.array_equal(counts, made[0].background.counts + made[1].background.counts)
+    np.testing.assert_allclose(counts * ratio, made[0].background.expected + made[1].background.expected, rtol=1e-12)
+    assert both.counts_file.name == "broad_bkg.img"
+    assert run(["copy", "evt2.fits[energy=500:7000][bin sky=64]", "far.fits", "-q"]) == 0
+    blank_sky_background("far.fits", "blank.evt", "far", events="evt2.fits")
+    with pytest.raises(InputError, match="pixels"):
+        add_backgrounds(["one", "far"], "none")
 
 
 def test_blank_sky_against_numpy(sky):

@@ -5,7 +5,7 @@ images with the input's header, and HISTORY that holds every parameter. No produ
 folder, so equal runs give equal bytes.
 """
 
-from .background import MadeBackground, background_files, blank_sky_background, local_background
+from .background import MadeBackground, add_backgrounds, background_files, blank_sky_background, local_background
 from .binned import BinnedImage, bin_image
 from .cleaned import Cleaned, Filled, ImageCounts, ScaledFlux, fill_image, remove_sources, scale_flux
 from .contbin import contbin
@@ -61,6 +61,7 @@ __all__ = [
     "ScaledFlux",
     "Simulated",
     "SimulationSettings",
+    "add_backgrounds",
     "apply_scale",
     "background_files",
     "bin_image",

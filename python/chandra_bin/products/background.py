@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.background import PARTICLE_EV, Background, chip_scale, join_chips
+from chandra_bin.background import PARTICLE_EV, Background, chip_scale, join_chips, sum_backgrounds
 from chandra_bin.background import local_background as measure_background
 from chandra_bin.bands import parse_energies
 from chandra_bin.errors import InputError
@@ -181,6 +181,26 @@ def local_background(image: str | Path, expmap: str | Path, outroot: str | Path,
         lines = history("background", {"image": plain_name(image), "expmap": plain_name(expmap), "mask": mask,
                                        "exclude": tuple(exclude), "keep": tuple(keep)})
         _write(outputs, files, made, pixels, lines, {"BKGMETH": "local"})
+    return MadeBackground(made, *files, None, {}, {}, 0)
+
+
+def add_backgrounds(outroots: Sequence[str | Path], outroot: str | Path, *, clobber: bool = False) -> MadeBackground:
+    """Adds the backgrounds of observations that were merged: their files, as the other two write them, on one grid.
+
+    ``outroots`` are those of the observations, made for the images ``{obsid}_{band}_thresh.img`` that `merge` writes;
+    see `sum_backgrounds`. Raises `InputError` and `OutputError`; no file is written then.
+    """
+    sets = [background_files(each) for each in outroots]
+    files = background_files(outroot)
+    with Outputs(files, inputs=files_of(*(file for each in sets for file in each)), clobber=clobber) as outputs:
+        if not sets:
+            raise InputError("there are no backgrounds to add")
+        first = read_image(sets[0][0])
+        made = sum_backgrounds([Background(read_on_grid(counts, first, "background").data,
+                                           read_on_grid(ratio, first, "ratio of the background").data)
+                                for counts, ratio in sets])
+        lines = history("background", {"add": tuple(Path(each) for each in outroots)})
+        _write(outputs, files, made, first, lines, {"BKGMETH": "sum"})
     return MadeBackground(made, *files, None, {}, {}, 0)
 
 
