@@ -460,35 +460,37 @@ def test_one_output_is_named(evt2, tmp_path, capsys):
     assert capsys.readouterr().err.count("error:") == 2
 
 
+@pytest.fixture(scope="module")
+def msh(shared):
+    return shared / "data/msh1552/msh1552_acis_evt2.fits.gz"
+
+
+@pytest.fixture(scope="module")
+def msh_table(msh):
+    with fits.open(msh) as hdus:
+        return {name: np.array(hdus["EVENTS"].data[name]) for name in ("x", "y", "energy", "ccd_id")}
+
+
 class TestMsh1552:
     """ACIS ObsID 754, of the archive."""
 
-    @pytest.fixture(scope="class")
-    def evt2(self, shared):
-        return shared / "data/msh1552/msh1552_acis_evt2.fits.gz"
-
-    @pytest.fixture(scope="class")
-    def table(self, evt2):
-        with fits.open(evt2) as hdus:
-            return {name: np.array(hdus["EVENTS"].data[name]) for name in ("x", "y", "energy", "ccd_id")}
-
     @pytest.mark.parametrize("chip", [0, 1, 2, 3])
     @pytest.mark.parametrize(("low", "high"), [(500, 7000), (500, 1200), (2000, 7000)])
-    def test_each_chip_and_band_is_numpys_histogram(self, evt2, table, chip, low, high):
-        made = event_image(f"{evt2}[energy={low}:{high},ccd_id={chip}][bin sky=4]")
-        keep = (table["ccd_id"] == chip) & (table["energy"] >= low) & (table["energy"] < high)
+    def test_each_chip_and_band_is_numpys_histogram(self, msh, msh_table, chip, low, high):
+        made = event_image(f"{msh}[energy={low}:{high},ccd_id={chip}][bin sky=4]")
+        keep = (msh_table["ccd_id"] == chip) & (msh_table["energy"] >= low) & (msh_table["energy"] < high)
         edges = 0.5 + 4.0 * np.arange(2049)
-        expected, _, _ = np.histogram2d(table["y"][keep], table["x"][keep], bins=(edges, edges))
+        expected, _, _ = np.histogram2d(msh_table["y"][keep], msh_table["x"][keep], bins=(edges, edges))
         np.testing.assert_array_equal(made.data, expected)
         assert made.data.sum() == keep.sum()
 
-    def test_the_chips_share_all_events(self, evt2, table):
-        counts = [len(read_events(f"{evt2}[ccd_id={chip}]", ["x"])) for chip in range(4)]
-        assert sum(counts) == len(table["x"]) == 258_419
+    def test_the_chips_share_all_events(self, msh, msh_table):
+        counts = [len(read_events(f"{msh}[ccd_id={chip}]", ["x"])) for chip in range(4)]
+        assert sum(counts) == len(msh_table["x"]) == 258_419
 
-    def test_the_flux_image_lines_up(self, evt2, shared):
+    def test_the_flux_image_lines_up(self, msh, shared):
         flux = read_image(shared / "data/msh1552/msh1552_flux_2.1-10keV.fits.gz")
-        events = read_events(f"{evt2}[energy=2100:10000]", ["x", "y"])
+        events = read_events(f"{msh}[energy=2100:10000]", ["x", "y"])
         x, y = pixel_map(events.coords, ImageCoords(flux.header))(events["x"], events["y"])
         edges = [np.arange(size + 1) - 0.5 for size in flux.data.shape]
         counts, _, _ = np.histogram2d(y, x, bins=edges)
