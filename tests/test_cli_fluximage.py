@@ -300,7 +300,7 @@ def test_what_filters_say_beyond_exposure_is_told(folder, flat, capsys):
     known = f"[ccd_id=2:3,time={START}:{START + 15000},energy=500:7000][exclude sky=circle(4100,4000,60)]"
     assert flux("evt2.fits" + known, "a", "--expmapthresh", "0") == 0
     assert not warned(capsys.readouterr().err)
-    assert flux("evt2.fits[chipy=100:900][exclude energy=2000:2100][#row=1:60000]", "b") == 0
+    assert flux("evt2.fits[#row=1:60000][chipy=100:900][exclude energy=2000:2100]", "b") == 0
     lines = warned(capsys.readouterr().err)
     for words, line in zip(("chipy", "energy (exclude)", "row numbers"), lines, strict=False):
         assert words in line
