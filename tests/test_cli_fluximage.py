@@ -26,7 +26,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def flux(*words, binsize=8):
-    return run(["fluximage", "-q", "--binsize", str(binsize), *map(str, words)])
+    size = [] if "--xygrid" in words else ["--binsize", str(binsize)]
+    return run(["fluximage", "-q", *size, *map(str, words)])
 
 
 def products(root, band="broad"):
@@ -133,6 +134,63 @@ def test_aspect_solutions_of_other_observations_are_passed_over(folder, flat):
     assert products("a_")[3]["EXPASP"] == "events"
 
 
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_the_newest_version_of_the_archive_is_taken(folder, flat, suffix):
+    write_flat_sky(folder / "evt2.fits", flat)
+    write_bad_pixels(folder / "acisf00754_000N001_bpix1.fits", [(3, 1, 1, 1, 1)])
+    write_bad_pixels(folder / f"acisf00754_000N002_bpix1.fits{suffix}", [(3, 1, 1, 1, 1)])
+    time = START + np.arange(0, 20_000, 2.0)
+    write_asol(folder / "pcadf082650000N001_asol1.fits", time, *(3 * each for each in dither_at(time)))
+    write_asol(folder / f"pcadf082650000N003_asol1.fits{suffix}", time[:6000], *dither_at(time[:6000]))
+    write_asol(folder / f"pcadf082662000N003_asol1.fits{suffix}", time[6000:], *dither_at(time[6000:]))
+    assert flux("evt2.fits", "a") == 0
+    counts, exposure, _, header = products("a_")
+    assert header["EXPBPIX"] == f"acisf00754_000N002_bpix1.fits{suffix}"
+    assert header["EXPASP"] == "asol"
+    assert unevenness(counts, exposure)[0] == pytest.approx(1, abs=0.08)
+
+
+def test_an_aspect_solution_of_half_the_time_gives_way_to_the_events(folder, flat, capsys):
+    write_flat_sky(folder / "evt2.fits", flat, header={"ASOLFILE": "one.fits,two.fits"})
+    time = START + np.arange(0, 10_000, 2.0)
+    write_asol(folder / "one.fits", time, *dither_at(time))
+    assert flux("evt2.fits", "a") == 0
+    assert products("a_")[3]["EXPASP"] == "events"
+    missing, half = warned(capsys.readouterr().err)
+    assert "evt2.fits: two.fits of its aspect solutions (ASOLFILE) are not beside it" in missing
+    assert "one.fits: the aspect solution has no rows in 0.5 of the good time" in half
+    assert flux(f"evt2.fits[time={START}:{START + 9000}]", "b") == 0
+    assert products("b_")[3]["EXPASP"] == "asol"
+
+
+def test_half_an_aspect_solution_is_better_than_none(folder, flat, capsys):
+    write_flat_sky(folder / "evt2.fits", flat, drop=("chipx", "chipy"))
+    time = START + np.arange(0, 10_000, 2.0)
+    write_asol(folder / "pcadf00754_000N001_asol1.fits", time, *dither_at(time))
+    assert flux("evt2.fits", "a") == 0
+    assert "the dither is taken to be the same then" in warned(capsys.readouterr().err)[0]
+    assert unevenness(*products("a_")[:2])[0] == pytest.approx(1, abs=0.08)
+
+
+def test_chips_whose_events_do_not_place_them_are_told(folder, flat, capsys):
+    moved = {**flat, "chipx": np.where(flat["ccd_id"] == 2, flat["chipx"][::-1], flat["chipx"])}
+    write_flat_sky(folder / "evt2.fits", moved)
+    time = START + np.arange(0, 20_000, 2.0)
+    write_asol(folder / "pcadf00754_000N001_asol1.fits", time, *dither_at(time))
+    assert flux("evt2.fits", "a", "--badpixfile", "none") == 0
+    assert "the sky coordinates of events on chips 2 do not follow" in warned(capsys.readouterr().err)[0]
+
+
+def test_events_of_no_time_change_nothing(folder, flat):
+    wrong = {**flat, "time": flat["time"].copy()}
+    wrong["time"][:2] = np.nan, 1e30
+    write_flat_sky(folder / "evt2.fits", wrong)
+    assert flux("evt2.fits", "a") == 0
+    counts, exposure, _, header = products("a_")
+    assert header["EXPASP"] == "events"
+    assert unevenness(counts, exposure)[0] == pytest.approx(1, abs=0.05)
+
+
 def test_without_anything_the_dither_is_assumed_and_said(folder, flat, capsys):
     write_flat_sky(folder / "evt2.fits", flat, drop=("chipx", "chipy"))
     assert flux("evt2.fits", "a") == 0
@@ -215,14 +273,44 @@ def test_filters_on_the_sky_take_exposure_away(folder, flat):
     gone = (whole[1] > 0) & (cut[1] == 0)
     y, x = np.indices(gone.shape) * 2 + 1.0
     header = whole[3]
-    inside = np.hypot(x + header["CRVAL1P"] - 4100, y + header["CRVAL2P"] - 4000) <= 60
-    np.testing.assert_array_equal(gone, inside & (whole[1] > 0))
+    far = np.hypot(x + header["CRVAL1P"] - 4100, y + header["CRVAL2P"] - 4000) - 60
+    assert gone[(far < -1.5) & (whole[1] > 0)].all()
+    np.testing.assert_array_equal(cut[1][far > 1.5], whole[1][far > 1.5])
     assert gone.sum() > 500
     assert not cut[0][gone].any()
     assert flux("evt2.fits[sky=box(4100,4000,200,100,0)]", "c", binsize=1) == 0
     made = products("c_")
     assert made[1].shape == (101, 201)
     assert made[3]["EXPASP"] == "events"  # all of them, and not those in the box
+
+
+@pytest.mark.parametrize("binsize", [1, 4, 16])
+def test_pixels_at_the_rim_of_a_region_have_the_exposure_of_their_part(folder, flat, binsize):
+    write_flat_sky(folder / "evt2.fits", flat)
+    assert flux("evt2.fits", "a", binsize=binsize) == 0
+    assert flux("evt2.fits[exclude sky=circle(4150,4300,10)]", "b", binsize=binsize) == 0
+    lost = (products("a_")[1] - products("b_")[1]).sum(dtype=float) * binsize**2
+    near = products("a_")[1].max()
+    assert lost / near == pytest.approx(np.pi * 100, rel=0.05)
+
+
+def test_what_filters_say_beyond_exposure_is_told(folder, flat, capsys):
+    few = {name: values[::4] for name, values in flat.items()}
+    write_flat_sky(folder / "evt2.fits", few)
+    known = f"[ccd_id=2:3,time={START}:{START + 15000},energy=500:7000][exclude sky=circle(4100,4000,60)]"
+    assert flux("evt2.fits" + known, "a", "--expmapthresh", "0") == 0
+    assert not warned(capsys.readouterr().err)
+    assert flux("evt2.fits[#row=1:60000][chipy=100:900][exclude energy=2000:2100]", "b") == 0
+    lines = warned(capsys.readouterr().err)
+    for words, line in zip(("chipy", "energy (exclude)", "row numbers"), lines, strict=False):
+        assert words in line
+
+
+def test_outlines_that_are_given_and_not_used_are_told(folder, flat, capsys):
+    write_flat_sky(folder / "evt2.fits", flat)
+    (folder / "fov.fits").write_bytes((folder / "evt2.fits").read_bytes())
+    assert flux("evt2.fits", "a", "--fovfile", "fov.fits") == 0
+    assert "fov.fits: is given and not used" in warned(capsys.readouterr().err)[0]
 
 
 def test_the_grid_of_an_image_is_taken(folder, flat):
@@ -336,6 +424,11 @@ def unknown_chips(folder, flat):
     return ["e.fits"]
 
 
+def channels(folder, flat):
+    write_flat_sky(folder / "e.fits", {**flat, "pi": (flat["energy"] / 14.6).astype(np.int32) + 1})
+    return ["e.fits[pi=1:90]", "--bands", "hard"]
+
+
 def evt(*words):
     return lambda folder, flat: [str(write_flat_sky(folder / "e.fits", flat).name) + words[0], *words[1:]]
 
@@ -343,6 +436,7 @@ def evt(*words):
 BAD = {
     "HRC": (with_header(INSTRUME="HRC"), "e.fits: is of HRC: exposure maps are made"),
     "continuous clocking": (with_header(READMODE="CONTINUOUS"), "continuous clocking"),
+    "rows that are no number": (with_header(FIRSTROW="one"), "e.fits: FIRSTROW is 'one', and should be a whole"),
     "merged": (with_header(OBS_ID="Merged"), "e.fits: is of several observations"),
     "unknown array": (unknown_chips, "says nowhere which chips were on"),
     "no roll": (no_roll, "says nowhere how the telescope was rolled"),
@@ -363,6 +457,9 @@ BAD = {
     "an enclosed fraction of 1": (evt("", "--psfecf", "1"), "the enclosed fraction is 1"),
     "pixels of nothing": (evt("", "--binsize", "0"), "give a positive --binsize"),
     "a binning": (evt("[bin sky=4]"), "fluximage makes the images itself"),
+    "no such outlines": (evt("", "--fovfile", "no.fits"), "no.fits: no such file"),
+    "two sizes of pixels": (evt("", "--xygrid", "e.fits", "--binsize", "4"), "give one of them"),
+    "channels beside the band": (channels, "leave nothing of the band hard"),
     "no such file": (evt("", "--badpixfile", "no.fits"), "no.fits: no such file"),
     "a bad pixel file that is none": (evt("", "--badpixfile", "e.fits"), "of which chip its bad pixels are"),
     "an aspect that is none": (evt("", "--asolfile", "e.fits"), "e.fits: is no aspect solution"),
@@ -377,7 +474,8 @@ def test_bad_input_is_one_line_and_no_file(what, folder, flat, capsys):
     words = make(folder, few)
     before = listing(folder)
     capsys.readouterr()
-    assert run(["fluximage", "-q", *words[:1], "out/", "--binsize", "8", *words[1:]]) == 2
+    size = [] if "--xygrid" in words or "--binsize" in words else ["--binsize", "8"]
+    assert run(["fluximage", "-q", *words[:1], "out/", *size, *words[1:]]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("warning:")]
     assert len(lines) == 1
     assert text in lines[0]
@@ -464,5 +562,28 @@ class TestMerged:
         assert run(["merge", "-q", "a.fits", "b.fits", "-o", "n", "--binsize", "4", "--exposure"]) == 0
         with_hole, without = products("m/755_"), products("n/755_")
         hole = (without[1] > 0) & (with_hole[1] == 0)
-        assert hole.sum() * 16 == pytest.approx(np.pi * 80**2, rel=0.1)
+        lost = 1 - with_hole[1] / np.where(without[1] > 0, without[1], np.inf)
+        assert lost[without[1] > 0].sum() * 16 == pytest.approx(np.pi * 80**2, rel=0.02)
         assert not with_hole[0][hole].any()
+
+    @pytest.mark.usefixtures("pair")
+    def test_the_grid_is_what_the_chips_saw(self):
+        assert run(["merge", "-q", "a.fits[energy=500:520]", "-o", "m", "--binsize", "8", "--exposure", "--bands",
+                    "0.5:0.52:0.51"]) == 0
+        assert flux("a.fits[energy=500:520]", "n", "--bands", "0.5:0.52:0.51") == 0
+        np.testing.assert_allclose(products("m/", "0.5-0.52")[1].sum(), products("n_", "0.5-0.52")[1].sum(), rtol=1e-2)
+
+    @pytest.mark.usefixtures("pair")
+    def test_filters_and_bands_are_looked_at_as_for_one(self, capsys):
+        assert run(["merge", "-q", "a.fits[energy=2000:7000][chipx=1:1000]", "b.fits", "-o", "m", "--binsize", "8",
+                    "--exposure"]) == 0
+        chipx, band = warned(capsys.readouterr().err)[:2]
+        assert "does not know the filter on chipx" in chipx
+        assert "less than the band broad" in band
+        assert run(["merge", "-q", "a.fits[energy=2000:7000]", "-o", "n", "--bands", "soft", "--exposure"]) == 2
+        assert "leave nothing of the band soft" in capsys.readouterr().err
+
+    def test_instruments_are_looked_at_first(self, folder, flat, capsys):
+        write_flat_sky(folder / "h.fits", flat, header={"INSTRUME": "HRC"})
+        assert run(["merge", "-q", "h.fits", "-o", "m", "--exposure"]) == 2
+        assert "h.fits: is of HRC" in capsys.readouterr().err

@@ -206,6 +206,22 @@ class TestAspect:
         assert aspect_of_events(wrong, WHOLE) is None
         assert place_by_events(wrong, aspect) == {}
 
+    @pytest.mark.parametrize("time", [np.nan, np.inf, 1e30, -1e30, 0.0])
+    def test_events_of_impossible_times_or_places_change_little(self, time):
+        columns = flat_sky(20_000)
+        wrong = {name: np.concatenate([values, values[:10]]) for name, values in columns.items()}
+        wrong["time"][-10:] = time
+        wrong["x"][0] = np.nan
+        aspect, good = aspect_of_events(wrong, WHOLE), aspect_of_events(columns, WHOLE)
+        times = np.linspace(START + 30, START + 19_970, 500)
+        np.testing.assert_allclose(aspect.at(times), good.at(times), atol=1.5)
+        assert set(place_by_events(wrong, aspect)) == {2, 3}
+
+    def test_gaps_between_good_times_make_events_no_rarer(self):
+        columns = flat_sky(20_000)
+        columns["time"][len(columns["time"]) // 2:] += 1e6
+        assert aspect_of_events(columns, GTI.of([START], [START + 2e6])) is not None
+
     def test_a_chip_with_events_in_one_column_is_not_placed(self):
         columns = flat_sky(20_000)
         column = columns["chipx"] == 300
@@ -217,6 +233,12 @@ class TestAspect:
         dither = aspect.over(GTI.of([0, 15], [4, 16]))
         assert dither.weight.sum() == pytest.approx(1)
         assert dither.weight @ dither.x == pytest.approx(8 / 5)
+
+    def test_times_without_rows_do_not_count(self):
+        aspect = aspect_of_rows([0, 10, 40, 50], [0, 0, 8, 8], [1, 1, 1, 1])
+        assert aspect.known(GTI.of([5, 45], [20, 90])) == GTI.of([5, 45], [10, 50])
+        assert aspect.over(GTI.of([5, 45], [20, 90])).x.mean() == pytest.approx(4, abs=0.1)
+        assert not len(aspect.known(GTI.of([12], [30])))
 
     def test_the_mean_goes_and_is_told(self):
         aspect, mean = aspect_of_rows([0, 10], [100, 102], [50, 54]).centred(GTI.of([0], [10]))

@@ -1,11 +1,14 @@
 """The files beside an event file that say how it was observed: aspect, bad pixels, windows, field of view.
 
 They are found as CIAO's scripts find them: the header of the events names them (ASOLFILE, BPIXFILE, MASKFILE), they lie
-in the folder of the event file or in primary, secondary or repro beside or above it, gzipped or not. Where the header
-names none, or names one that is not there, names of the archive are tried.
+in the folder of the event file, the one above it, or in primary, secondary or repro in either, gzipped or not. Where
+the header names none, or names one that is not there, names of the archive are tried; of several versions of a file
+(N001, N002), the highest is taken.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import acis
-from .errors import InputError
+from .errors import ChandraBinWarning, InputError
 from .gti import GTI
 from .tables import Hdu, open_fits
 from .wcs import ImageCoords, pixel_map
@@ -33,6 +36,8 @@ _KINDS = {
     "mask": ("MASKFILE", ("acisf{obsid}*_msk1.fits",)),
     "field of view": ("FOVFILE", ("acisf{obsid}_repro_fov1.fits", "acisf{obsid}*_fov1.fits")),
 }
+# A file's version in the archive.
+_VERSION = re.compile(r"N(\d{3})(?=_)")
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,15 @@ class BadPixels:
 
 
 def find_ancillary(events: Path, header: "Header") -> Ancillary:
-    """The files beside an event file; what is not found is left out."""
+    """The files beside an event file; what is not found is left out. Warns of a part of ASOLFILE that is not there."""
     obsid = str(header.get("OBS_ID", "")).strip().zfill(5)
-    aspect = tuple(_named(events, str(header.get("ASOLFILE", ""))) or _like(events, "aspect", obsid))
+    asolfile = str(header.get("ASOLFILE", ""))
+    aspect = tuple(_named(events, asolfile) or _like(events, "aspect", obsid))
+    there = {file.name.removesuffix(".gz") for file in aspect}
+    missing = [name for name in _names(asolfile) if name.removesuffix(".gz") not in there and not _is_list(name)]
+    if missing and len(missing) < len(_names(asolfile)):
+        warnings.warn(f"{events}: {', '.join(missing)} of its aspect solutions (ASOLFILE) are not beside it",
+                      ChandraBinWarning, stacklevel=2)
     one: dict[str, Path | None] = {}
     for kind in ("bad pixels", "mask", "field of view"):
         found = _named(events, str(header.get(_KINDS[kind][0], ""))) or list(_like(events, kind, obsid))[:1]
@@ -165,16 +176,23 @@ def read_outlines(file: Path, events: ImageCoords) -> dict[int, Floats]:
 def _named(events: Path, value: str) -> list[Path]:
     """The files that a keyword names, as far as they are there."""
     found = []
-    for word in value.replace(",", " ").split():
-        if word.upper() in ("NONE", "CALDB"):
-            continue
-        name = Path(word.lstrip("@").split("[")[0]).name
+    for name in _names(value):
         for folder in _FOLDERS:
             there = [path for suffix in ("", ".gz") if (path := events.parent / folder / (name + suffix)).is_file()]
             if there:
                 found.append(there[0])
                 break
-    return [file for file in found if file.suffix != ".lis"]
+    return [file for file in found if not _is_list(file.name)]
+
+
+def _names(value: str) -> list[str]:
+    """The names in a keyword, without folders and blocks."""
+    words = value.replace(",", " ").split()
+    return [Path(word.lstrip("@").split("[")[0]).name for word in words if word.upper() not in ("NONE", "CALDB")]
+
+
+def _is_list(name: str) -> bool:
+    return name.endswith(".lis")
 
 
 def _like(events: Path, kind: str, obsid: str) -> Iterator[Path]:
@@ -185,8 +203,21 @@ def _like(events: Path, kind: str, obsid: str) -> Iterator[Path]:
             found = sorted({*(events.parent / folder).glob(names), *(events.parent / folder).glob(names + ".gz")})
             mine = found if "{obsid}" in pattern else [file for file in found if _is_of(file, obsid)]
             if mine:
-                yield from mine
+                yield from _newest(mine)
                 return
+
+
+def _newest(files: Iterable[Path]) -> list[Path]:
+    """Of each file the highest version, and only those of the highest of all; gzipped ones where there is no other."""
+    newest: dict[str, tuple[int, Path]] = {}
+    for file in sorted(files, key=lambda file: (file.suffix == ".gz", file.name)):
+        name = file.name.removesuffix(".gz")
+        version = max((int(number) for number in _VERSION.findall(name)), default=0)
+        root = _VERSION.sub("", name)
+        if root not in newest or version > newest[root][0]:
+            newest[root] = version, file
+    last = max(version for version, _ in newest.values())
+    return sorted(file for version, file in newest.values() if version == last)
 
 
 def _is_of(file: Path, obsid: str) -> bool:

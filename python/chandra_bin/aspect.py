@@ -40,6 +40,8 @@ _ASSUMED_PX = 8 / acis.PIXEL_ARCSEC
 _ASSUMED_PERIODS_S = (1000.0, 707.1)
 _MOST_SAMPLES = 200_000
 _SAMPLE_S = 0.5
+# Rows of an aspect solution (some a second) that are farther apart leave a gap between them.
+_LONGEST_GAP_S = 10.0
 # Pointings farther apart than this are no dither.
 _FARTHEST_PX = 1500.0
 
@@ -68,8 +70,18 @@ class Aspect:
         when = np.asarray(times, np.float64)
         return np.interp(when, self.time, self.x), np.interp(when, self.time, self.y)
 
+    def known(self, gti: GTI) -> GTI:
+        """The good times in which an aspect solution has rows, without gaps of more than 10 s between them."""
+        gaps = np.flatnonzero(np.diff(self.time) > _LONGEST_GAP_S)
+        return gti & GTI.of(self.time[np.append(0, gaps + 1)], self.time[np.append(gaps, len(self.time) - 1)])
+
     def over(self, gti: GTI) -> Dither:
-        """Where the telescope was during good times, each offset weighted by its time."""
+        """Where the telescope was during good times, each offset weighted by its time.
+
+        Times without rows of an aspect solution do not count, where others have some.
+        """
+        if self.source == "asol" and len(known := self.known(gti)):
+            gti = known
         step = max(gti.total / _MOST_SAMPLES, _SAMPLE_S)
         counts = np.maximum(np.ceil((gti.stop - gti.start) / step).astype(int), 1)
         lengths = (gti.stop - gti.start) / counts
@@ -127,19 +139,20 @@ def aspect_of_events(events: Mapping[str, NDArray[np.generic]], gti: GTI) -> Asp
 
     Straight fits of the sky over the chip, for each chip, and means of what is left in bins of time, in turns.
     """
-    some = slice(None, None, len(events["time"]) // _ENOUGH_EVENTS + 1)
+    if gti.total <= 0:
+        return None
+    known = _placed(events) & _between(events["time"], gti.start[0], gti.stop[-1])
+    some = np.flatnonzero(known)[::np.count_nonzero(known) // _ENOUGH_EVENTS + 1]
     events = {name: values[some] for name, values in events.items()}
     time = np.asarray(events["time"], np.float64)
-    if gti.total <= 0 or len(time) < _EVENTS_A_BIN:
+    if len(time) < _EVENTS_A_BIN:
         return None
-    length = max(_EVENTS_A_BIN * gti.total / len(time), _SHORTEST_BIN_S)
+    span = np.minimum(np.diff(np.sort(time)), _LONGEST_BIN_S).sum()  # without gaps
+    length = max(_EVENTS_A_BIN * span / len(time), _SHORTEST_BIN_S)
     if length > _LONGEST_BIN_S:
         return None
-    bins = np.floor((time - time.min()) / length).astype(np.int64)
-    counts = np.bincount(bins)
-    filled = counts > 0
-    counts = counts[filled]
-    when = np.bincount(bins, time - time.min())[filled] / counts + time.min()
+    _, bins, counts = np.unique(np.floor((time - time.min()) / length), return_inverse=True, return_counts=True)
+    when = np.bincount(bins, time - time.min()) / counts + time.min()
     sky = np.stack([events["x"], events["y"]], axis=1).astype(np.float64)
     fits = [(rows, _design(events, rows)) for rows in _rows_of_chips(events).values()]
     offsets = np.zeros((2, len(when)))
@@ -149,7 +162,7 @@ def aspect_of_events(events: Mapping[str, NDArray[np.generic]], gti: GTI) -> Asp
         for rows, design in fits:
             still = sky[rows] - dither[rows]
             left[rows] = sky[rows] - design @ _solve(design, still)
-        offsets = np.stack([np.bincount(bins, left[:, axis])[filled] / counts for axis in (0, 1)])
+        offsets = np.stack([np.bincount(bins, left[:, axis]) / counts for axis in (0, 1)])
     dither = np.stack([np.interp(time, when, each) for each in offsets], axis=1)
     scatter = np.concatenate([(left[rows] - dither[rows]).ravel() for rows, _ in fits]).std()
     if scatter > _MOST_SCATTER_PX:
@@ -161,6 +174,8 @@ def place_by_events(events: Mapping[str, NDArray[np.generic]], aspect: Aspect) -
     """Where chips lie, by the events on them; only those whose corners the events put within half a pixel, and whose
     sky coordinates follow from their chip coordinates."""
     found = {}
+    known = _between(events["time"], aspect.time[0] - _LONGEST_BIN_S, aspect.time[-1] + _LONGEST_BIN_S)
+    events = {name: values[known] for name, values in events.items()}
     offsets = np.stack(aspect.at(np.asarray(events["time"], np.float64)), axis=1)
     for chip, rows in _rows_of_chips(events).items():
         design = _design(events, rows)
@@ -192,9 +207,21 @@ def place_by_header(chip: int, sim_z_mm: float, roll_deg: float, pointing: Array
 
 
 def _rows_of_chips(events: Mapping[str, NDArray[np.generic]]) -> dict[int, NDArray[np.int64]]:
-    finite = np.isfinite(np.asarray(events["x"], np.float64)) & np.isfinite(np.asarray(events["y"], np.float64))
+    finite = _placed(events)
     chips = np.where(finite, np.asarray(events["ccd_id"], np.int64), -1)
     return {int(chip): np.flatnonzero(chips == chip) for chip in np.unique(chips[finite])}
+
+
+def _placed(events: Mapping[str, NDArray[np.generic]]) -> NDArray[np.bool_]:
+    """Events that have a place in the sky."""
+    x, y = (np.isfinite(np.asarray(events[name], np.float64)) for name in ("x", "y"))
+    return x & y
+
+
+def _between(times: ArrayLike, low: float, high: float) -> NDArray[np.bool_]:
+    """Finite times in a range."""
+    when = np.asarray(times, np.float64)
+    return np.isfinite(when) & (when >= low) & (when <= high)
 
 
 def _design(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64]) -> Floats:

@@ -21,8 +21,8 @@ from ._command import (
 @click.argument("outroot")
 @click.option("--bands", default="broad", show_default=True, metavar="LIST",
               help="broad, soft, medium, hard, ultrasoft, csc, or low:high:effective in keV.")
-@click.option("--binsize", type=float, default=1.0, show_default=True, metavar="N", help="Sky pixels a pixel.")
-@file_option("--xygrid", help="An image whose grid to take.  [default: all that the chips saw]")
+@click.option("--binsize", type=float, metavar="N", help="Sky pixels a pixel.  [default: 1]")
+@file_option("--xygrid", help="An image whose grid to take, in place of --binsize.  [default: all that the chips saw]")
 @click.option("--units", type=click.Choice(["area", "time"]), default="area", show_default=True,
               help="Exposure maps in cm² s, or in s and without vignetting.")
 @click.option("--area", "area_cm2", type=float, metavar="CM2",
@@ -42,7 +42,7 @@ from ._command import (
 @threads_option
 @quiet_option
 @clobber_option
-def command(infile: Path, outroot: str, bands: str, binsize: float, xygrid: Path | None, units: str,
+def command(infile: Path, outroot: str, bands: str, binsize: float | None, xygrid: Path | None, units: str,
             area_cm2: float | None, slope: float | None, threshold: str, psfecf: float | None, asolfile: str | None,
             badpixfile: str | None, maskfile: str | None, fovfile: str | None, threads: int | None, quiet: bool,
             clobber: bool) -> None:
@@ -54,6 +54,8 @@ def command(infile: Path, outroot: str, bands: str, binsize: float, xygrid: Path
     chandra-bin fluximage evt2.fits images/
     chandra-bin fluximage 'evt2.fits[@clean.gti][ccd_id=0:3]' clean --bands 0.5:7:2.3 --psfecf 0.9
     """
+    if binsize is not None and xygrid is not None:
+        raise click.UsageError("--binsize and --xygrid both say how large pixels are: give one of them")
     from chandra_bin.products import ExposureSettings, fluximage
 
     with told(quiet, "exposure"):

@@ -1,6 +1,6 @@
 """Photon lists: read through virtual names, filtered, and binned to images."""
 
-from ._area import sky_area, sky_passes
+from ._area import columns_beyond_exposure, has_sky_tests, sky_area, sky_passes
 from ._combined import combined_columns, combined_good_times, combined_header, with_sky
 from ._file import EventFile, Events, Passing, livetime_fraction, open_events, read_events
 from ._filter import RowFilter, read_mask, region_of
@@ -15,10 +15,12 @@ __all__ = [
     "Passing",
     "RowFilter",
     "add_to_image",
+    "columns_beyond_exposure",
     "combined_columns",
     "combined_good_times",
     "combined_header",
     "event_image",
+    "has_sky_tests",
     "image_header",
     "livetime_fraction",
     "open_events",

@@ -5,11 +5,13 @@ from numpy.typing import NDArray
 
 from chandra_bin._kernels._select_events import Selection
 
-from ._filter import RowFilter, RowTest
+from ._filter import RowFilter, RowTest, RowTests
 
 # The sky's pixels, where no region says less, and how many points a side measure what regions leave of them.
 _SKY_PX = (0.5, 8192.5)
 _POINTS = 1024
+# What exposure follows without a test of the sky: good times, chips; bands are looked at by themselves.
+_KNOWN = {"time", "ccd_id", "energy", "pi"}
 
 
 def sky_area(wanted: RowFilter) -> float:
@@ -29,9 +31,32 @@ def sky_area(wanted: RowFilter) -> float:
 
 def sky_passes(wanted: RowFilter, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether filters on the sky (regions, masks, ranges of x and y) let events through at these places, (n,)."""
-    tests = [(group.tests[0], group.exclude) for group in wanted.groups
-             if len(group.tests) == 1 and {column.name.lower() for column in group.tests[0].columns} <= {"x", "y"}]
+    tests = [(group.tests[0], group.exclude) for group in wanted.groups if _is_of_sky(group)]
     return _passing(tests, [x, y]) if tests else np.ones(len(x), bool)
+
+
+def has_sky_tests(wanted: RowFilter) -> bool:
+    """Whether `sky_passes` may be False anywhere."""
+    return any(map(_is_of_sky, wanted.groups))
+
+
+def columns_beyond_exposure(wanted: RowFilter) -> list[str]:
+    """The columns, as text, of filters that say more than where, when, on which chip and at which energy."""
+    found = []
+    for group in wanted.groups:
+        names = list(dict.fromkeys(column.name.lower() for test in group.tests for column in test.columns))
+        if _is_of_sky(group):
+            continue
+        if not group.exclude and set(names) <= _KNOWN:
+            continue
+        if group.exclude and set(names) <= {"time", "ccd_id"}:
+            continue
+        found.append(f"{' and '.join(names)}{' (exclude)' if group.exclude else ''}")
+    return list(dict.fromkeys(found))
+
+
+def _is_of_sky(group: RowTests) -> bool:
+    return len(group.tests) == 1 and {column.name.lower() for column in group.tests[0].columns} <= {"x", "y"}
 
 
 def _passing(tests: list[tuple[RowTest, bool]], points: list[NDArray[np.float64]]) -> NDArray[np.bool_]:

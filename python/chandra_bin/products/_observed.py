@@ -1,6 +1,6 @@
 """How an observation was made, by its events and the files beside them: what chips saw, and where the axis was."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,10 +25,13 @@ from chandra_bin.aspect import (
     place_by_events,
     place_by_header,
 )
+from chandra_bin.bands import Band
 from chandra_bin.errors import InputError
-from chandra_bin.events import Events
-from chandra_bin.exposure import Outline, View, dead_columns, usable_pixels
+from chandra_bin.events import Events, RowFilter, columns_beyond_exposure, has_sky_tests, sky_passes
+from chandra_bin.exposure import Float32s, Outline, View, dead_columns, usable_pixels
+from chandra_bin.grids import Grid
 from chandra_bin.gti import GTI
+from chandra_bin.virtual import Rows, VirtualFile
 
 from ._common import about, warn
 
@@ -36,7 +39,19 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 Columns = Mapping[str, NDArray[np.generic]]
+Floats = NDArray[np.float64]
 
+# A channel of PI, in eV.
+_CHANNEL_EV = 14.6
+# Points a side of a pixel that say how much of it filters on the sky leave: at least, and at most.
+_FEWEST_POINTS, _MOST_POINTS = 4, 16
+# Where pixels are so narrow, in sky pixels, only those at the rims of regions are looked at so closely.
+_NARROW_PX = 2.0
+_POINTS_AT_ONCE = 1 << 22
+# More of the good time than this without rows of an aspect solution: events say it better.
+_MOST_UNKNOWN = 0.01
+# Chips with so many events should be placed by them.
+_ENOUGH_EVENTS = 1000
 # What places chips, as far as files have it.
 PLACING = ("time", "ccd_id", "chipx", "chipy")
 
@@ -66,6 +81,80 @@ def check_instrument(header: "Header", file: Path) -> None:
                          "them one by one, or use chandra-bin merge --exposure")
 
 
+def check_filters(name: VirtualFile, rows: RowFilter, bands: Sequence[Band]) -> None:
+    """Says where filters have taken events without an exposure map knowing of it."""
+    unknown = columns_beyond_exposure(rows)
+    if any(isinstance(step, Rows) for step in name.steps):
+        unknown.append("row numbers")
+    for filtered in unknown:
+        warn(f"{name}: the exposure map does not know the filter on {filtered}: it is too high where events are "
+             "missing, and fluxes too low")
+    for band in bands:
+        _check_band(name, rows, band)
+
+
+def _check_band(name: VirtualFile, rows: RowFilter, band: Band) -> None:
+    low, high = rows.limits("energy")
+    least, most = rows.limits("pi")
+    low, high = max(low, (least - 1) * _CHANNEL_EV), min(high, most * _CHANNEL_EV)
+    if band.high_ev <= low or band.low_ev >= high:
+        raise InputError(f"{name}: the filters leave nothing of the band {band.label}, {band.low_kev:g} - "
+                         f"{band.high_kev:g} keV: they keep {low:g} - {high:g} eV")
+    if low > band.low_ev or high < band.high_ev:
+        warn(f"{name}: the filters keep {low:g} - {high:g} eV, which is less than the band {band.label}: its flux "
+             "lacks the rest")
+
+
+def without_removed(seconds: Float32s, grid: Grid, rows: RowFilter,
+                    to_events: Callable[[Floats, Floats], tuple[Floats, Floats]] | None = None) -> Float32s:
+    """Exposure times the part of each pixel that filters on the sky leave, by points in it; changes ``seconds``.
+
+    ``to_events`` brings places on the grid to where the filters look (None: they are the same). Pixels a sky pixel or
+    two wide count by their centres, but at rims of regions.
+    """
+    if not has_sky_tests(rows):
+        return seconds
+
+    def passes(at: NDArray[np.int64], side: int) -> Floats:
+        """The fraction of points, side x side in each pixel, that pass."""
+        step = (np.arange(side) + 0.5) / side
+        left = np.empty(len(at))
+        for first in range(0, len(at), max(_POINTS_AT_ONCE // side**2, 1)):
+            part = slice(first, first + max(_POINTS_AT_ONCE // side**2, 1))
+            row, column = np.divmod(at[part], grid.x.size)
+            x = grid.x.first + (column[:, None, None] + step) * grid.x.step
+            y = grid.y.first + (row[:, None, None] + step[:, None]) * grid.y.step
+            shape = np.broadcast_shapes(x.shape, y.shape)
+            places = [np.broadcast_to(each, shape).ravel() for each in (x, y)]
+            inside = sky_passes(rows, *(to_events(places[0], places[1]) if to_events else places))
+            left[part] = inside.reshape(len(row), -1).mean(axis=1)
+        return left
+
+    at = np.flatnonzero(seconds)
+    widest = max(grid.x.step, grid.y.step)
+    side = int(np.clip(np.ceil(widest), _FEWEST_POINTS, _MOST_POINTS))
+    if widest > _NARROW_PX:
+        seconds.ravel()[at] *= passes(at, side).astype(np.float32)
+        return seconds
+    inside = np.zeros(grid.shape, np.float32)
+    inside.ravel()[at] = passes(at, 1)
+    rim = _rims(inside > 0)
+    rim &= seconds > 0
+    close = np.flatnonzero(rim)
+    inside.ravel()[close] = passes(close, side)
+    seconds *= inside
+    return seconds
+
+
+def _rims(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels of which any of the eight around, or their own, is another."""
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    numbers = inside.view(np.uint8)
+    made: NDArray[np.bool_] = maximum_filter(numbers, 3) != minimum_filter(numbers, 3)
+    return made
+
+
 def observed(events: Events, files: Ancillary, every: Events | None = None) -> Observed:
     """What each chip saw in the good times of ``events``; ``every``: those that filters have taken too, to tell more.
 
@@ -75,17 +164,16 @@ def observed(events: Events, files: Ancillary, every: Events | None = None) -> O
     """
     check_instrument(events.header, events.file)
     chips = _chips(events)
-    whole = GTI.of([], [])
-    for chip in chips:
-        whole = whole | events.good_times_of(chip)
+    whole = _of_any(events, chips)
     if whole.total <= 0 or not any(events.livetime(chip) > 0 for chip in chips):
         raise InputError(f"{events.file}: has no good time, and so no exposure; look at its GTI tables and at the "
                          "filters")
     with about(events.file):
         events.coords.need_sky()
 
-    placing = _placing(every or events)
-    aspect, pointing = _aspect(events, files, placing, whole)
+    source = every or events
+    placing = _placing(source)
+    aspect, pointing = _aspect(events, files, placing, whole, _of_any(source, chips) | whole)
     axis = _header_axis(events) if pointing is None else pointing
     if not placing and aspect.source == "assumed" and files.field_of_view is not None:
         return _by_outlines(events, chips, files.field_of_view, axis)
@@ -114,6 +202,11 @@ def _by_chips(events: Events, chips: list[int], files: Ancillary, placing: Colum
     placed = place_by_events(placing, aspect) if placing else {}
     by_header = [chip for chip in chips if chip not in placed]
     if by_header:
+        misfits = [chip for chip in by_header if placing and aspect.source != "assumed"
+                   and np.count_nonzero(placing["ccd_id"] == chip) >= _ENOUGH_EVENTS]
+        if misfits:
+            warn(f"{events.file}: the sky coordinates of events on chips {_list(misfits)} do not follow from their "
+                 "chip coordinates: these chips are placed by the header, and may be off; reprocess the events")
         sim_z, roll = _sim_z(events, chips), _roll(events)
         placed.update({chip: place_by_header(chip, sim_z, roll, axis) for chip in by_header})
     windows = read_windows(files.mask) if files.mask else {}
@@ -121,7 +214,7 @@ def _by_chips(events: Events, chips: list[int], files: Ancillary, placing: Colum
     views: list[View | Outline] = []
     for chip in chips:
         gti = events.good_times_of(chip)
-        response = usable_pixels(int(events.header.get("FIRSTROW", 1)), int(events.header.get("NROWS", acis.CHIP_PX)),
+        response = usable_pixels(_rows(events, "FIRSTROW", 1), _rows(events, "NROWS", acis.CHIP_PX),
                                  node_borders=chip not in bad.rectangles)
         if chip in windows:
             response = response * windows[chip]
@@ -173,22 +266,45 @@ def _placing(events: Events) -> dict[str, NDArray[np.generic]]:
     return {name: events[name] for name in (*PLACING, "x", "y")}
 
 
-def _aspect(events: Events, files: Ancillary, placing: Columns,
-            whole: GTI) -> tuple[Aspect, NDArray[np.float64] | None]:
-    """The dither, and the mean pointing in sky pixels where an aspect solution says it."""
+def _of_any(events: Events, chips: list[int]) -> GTI:
+    """The good times of any of these chips."""
+    whole = GTI.of([], [])
+    for chip in chips:
+        whole = whole | events.good_times_of(chip)
+    return whole
+
+
+def _aspect(events: Events, files: Ancillary, placing: Columns, whole: GTI,
+            every: GTI) -> tuple[Aspect, NDArray[np.float64] | None]:
+    """The dither in the good times ``whole``, and the mean pointing in sky pixels where an aspect solution says it.
+
+    ``every``: the good times of the events of ``placing``.
+    """
+    solution: Aspect | None = None
+    unknown = 0.0
     if files.aspect:
         time, ra, dec = read_pointings(files.aspect)
         if not len(time):
             warn(f"{files.aspect[0]}: the aspect solution has no rows")
-        elif time.max() < whole.start[0] or time.min() > whole.stop[-1]:
-            raise InputError(f"{files.aspect[0]}: the aspect solution is of another time than {events.file}")
         else:
-            coords = events.coords
-            x, y = coords.sky_to_physical(ra, dec, "icrs")
+            x, y = events.coords.sky_to_physical(ra, dec, "icrs")
             with about(files.aspect[0]):
-                return aspect_of_rows(time, x, y).centred(whole)
-    made = aspect_of_events(placing, whole) if placing else None
-    return made or assumed_aspect(whole, _roll(events)), None
+                solution = aspect_of_rows(time, x, y)
+            known = solution.known(whole)
+            if not len(known):
+                raise InputError(f"{files.aspect[0]}: the aspect solution is of another time than {events.file}")
+            unknown = 1 - known.total / whole.total
+            if unknown <= _MOST_UNKNOWN:
+                return solution.centred(whole)
+    made = aspect_of_events(placing, every) if placing else None
+    if solution is not None:
+        lack = (f"{files.aspect[0]}: the aspect solution has no rows in {unknown:.3g} of the good time (is a file "
+                "missing?): ")
+        if made is None:
+            warn(lack + "the dither is taken to be the same then, as the events do not tell it")
+            return solution.centred(whole)
+        warn(lack + "the dither is taken from the events")
+    return (made.centred(whole)[0] if made else assumed_aspect(whole, _roll(events))), None
 
 
 def _header_axis(events: Events) -> NDArray[np.float64]:
@@ -207,6 +323,15 @@ def _roll(events: Events) -> float:
             return float(events.header[key])
     raise InputError(f"{events.file}: says nowhere how the telescope was rolled (ROLL_PNT), and the events do not "
                      "tell: where the chips were is unknown")
+
+
+def _rows(events: Events, key: str, otherwise: int) -> int:
+    """A number of rows of a chip, of the header."""
+    value = events.header.get(key, otherwise)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != round(value):
+        raise InputError(f"{events.file}: {key} is {value!r}, and should be a whole number: rows of the chips that "
+                         "were read; correct the header")
+    return int(value)
 
 
 def _sim_z(events: Events, chips: list[int]) -> float:

@@ -14,7 +14,7 @@ from chandra_bin import acis
 from chandra_bin.ancillary import Ancillary, find_ancillary
 from chandra_bin.bands import Band, parse_bands
 from chandra_bin.errors import InputError
-from chandra_bin.events import Events, RowFilter, add_to_image, image_header, open_events, read_events, sky_passes
+from chandra_bin.events import Events, RowFilter, add_to_image, image_header, open_events, read_events
 from chandra_bin.exposure import Float32s, chip_exposures, flux_of, outline_box, sum_exposures
 from chandra_bin.grids import Grid, GridAxis
 from chandra_bin.gti_files import GtiBlock
@@ -26,7 +26,7 @@ from chandra_bin.virtual import Block, VirtualFile, named_file, one_of_stack
 from chandra_bin.wcs import ImageCoords, physical_agree
 
 from ._common import history, warn
-from ._observed import PLACING, Observed, check_instrument, observed
+from ._observed import PLACING, Observed, check_filters, check_instrument, observed, without_removed
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -122,7 +122,7 @@ class ExposureSettings:
                 "expmapthresh": self.threshold}
 
 
-def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: float = 1.0,
+def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: float | None = None,
               settings: ExposureSettings | None = None, asolfile: str | Path | None = None,
               badpixfile: str | Path | None = None, maskfile: str | Path | None = None,
               fovfile: str | Path | None = None, psfecf: float | None = None, xygrid: Path | None = None,
@@ -134,12 +134,12 @@ def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: 
 
     Parameters
     ----------
-    name : event file, with filters or not. Pixels that regions in filters leave out have no exposure.
+    name : event file, with filters or not. Pixels have the exposure of the part that regions in filters leave of them.
     bands : see `parse_bands`.
-    binsize : sky pixels a pixel.
+    binsize : sky pixels a pixel; None: 1.
     asolfile, badpixfile, maskfile, fovfile : None: found beside the event file; ``none``: not used.
     psfecf : the fraction of a point source within the radii of the PSF map.
-    xygrid : an image whose grid is taken, instead of what the chips saw.
+    xygrid : an image whose grid is taken, instead of what the chips saw; ``binsize`` is its own then.
 
     Exposure maps are approximate, and headers say how (CALIB = 'APPROX'). Raises `InputError` and `OutputError`; no
     file is written then.
@@ -149,6 +149,9 @@ def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: 
     parsed = named_file(one_of_stack(name))
     if parsed.binning is not None:
         raise parsed.error(parsed.binning.at, "fluximage makes the images itself: leave this out, and give --binsize")
+    if binsize is not None and xygrid is not None:
+        raise InputError(f"--binsize {binsize:g} and --xygrid {xygrid} both say how large pixels are: give one of them")
+    binsize = 1.0 if binsize is None else binsize
     if not (np.isfinite(binsize) and binsize > 0):
         raise InputError(f"pixels of {binsize:g} are none: give a positive --binsize")
     root = outroot if outroot.endswith("/") else f"{outroot}_"
@@ -157,8 +160,7 @@ def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: 
 
     header, rows, columns = _look(parsed)
     check_instrument(header, parsed.file)
-    for band in wanted:
-        _check_band(parsed, rows, band)
+    check_filters(parsed, rows, wanted)
     beside = _ancillary(parsed.file, header, asolfile, badpixfile, maskfile, fovfile)
     inputs = [*files_of(str(parsed)), *beside.files, *([xygrid] if xygrid else [])]
     with Outputs([file for each in files.values() for file in each], inputs=inputs, clobber=clobber) as outputs:
@@ -167,12 +169,13 @@ def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: 
         if not len(events):
             raise InputError(f"{parsed}: no event passes the filters: there is nothing to make images of")
         how = observed(events, beside, every)
+        _warn_of_unused(how, {"EXPASP": asolfile, "EXPBPIX": badpixfile, "EXPMASK": maskfile, "EXPGEOM": fovfile})
         grid = _grid(how, events, rows, binsize, xygrid)
         lines = history("fluximage", {"infile": Path(str(parsed)), "bands": bands,
                                       "binsize": binsize if xygrid is None else None, "xygrid": xygrid,
                                       "psfecf": psfecf, **settings.parameters()})
         parts = chip_exposures(how.views, grid, how.axis, slope=settings.used_slope, threads=threads)
-        seconds = _without_removed(sum_exposures(parts, grid), grid, rows)
+        seconds = without_removed(sum_exposures(parts, grid), grid, rows)
         if not seconds.any():
             raise InputError(f"{parsed}: no pixel of the grid was exposed; look at the filters, and at --xygrid")
         made = tuple(_write_band(outputs, files[band.label], events, band, grid, seconds, how, settings, psfecf, lines,
@@ -206,17 +209,6 @@ def _read_all(name: VirtualFile, columns: list[str]) -> Events:
         return read_events(VirtualFile(name.path, blocks, name.text), [each for each in columns if each != "energy"])
 
 
-def _check_band(name: VirtualFile, rows: RowFilter, band: Band) -> None:
-    """Says where filters have taken energies of a band: the exposure map does not know of it."""
-    low, high = rows.limits("energy")
-    if band.high_ev <= low or band.low_ev >= high:
-        raise InputError(f"{name}: the filters leave nothing of the band {band.label}, {band.low_kev:g} - "
-                         f"{band.high_kev:g} keV: they keep {low:g} - {high:g} eV")
-    if low > band.low_ev or high < band.high_ev:
-        warn(f"{name}: the filters keep {low:g} - {high:g} eV, which is less than the band {band.label}: its flux "
-             "lacks the rest")
-
-
 def _ancillary(events: Path, header: "Header", asolfile: str | Path | None, badpixfile: str | Path | None,
                maskfile: str | Path | None, fovfile: str | Path | None) -> Ancillary:
     """The files beside the events, with those that the user names, or does not want, in their places."""
@@ -227,12 +219,24 @@ def _ancillary(events: Path, header: "Header", asolfile: str | Path | None, badp
             return otherwise
         return None if str(given).lower() == "none" else Path(given)
 
+    if fovfile is not None and str(fovfile).lower() != "none" and not Path(fovfile).is_file():
+        raise InputError(f"{fovfile}: no such file (--fovfile)")
     aspect = found.aspect
     if asolfile is not None:
         words = [] if str(asolfile).lower() == "none" else str(asolfile).split(",")
         aspect = tuple(Path(word.strip()) for word in words)
     return Ancillary(aspect, chosen(badpixfile, found.bad_pixels), chosen(maskfile, found.mask),
                      chosen(fovfile, found.field_of_view))
+
+
+def _warn_of_unused(how: Observed, given: dict[str, str | Path | None]) -> None:
+    """Says which files that the user named were not used, by the keywords of the products."""
+    outlines = how.keywords["EXPGEOM"] == "fov"
+    for key, file in given.items():
+        if file is not None and str(file).lower() != "none" and outlines != (key == "EXPGEOM"):
+            why = ("the chips' outlines alone are known" if outlines else
+                   "it serves only where there is neither an aspect solution nor chip coordinates")
+            warn(f"{file}: is given and not used: {why}")
 
 
 def _grid(how: Observed, events: Events, rows: RowFilter, binsize: float, like: Path | None) -> Grid:
@@ -265,16 +269,6 @@ def _grid_of_image(file: Path, events: Events) -> Grid:
     x, y = coords.lower_left_edge
     ny, nx = image.data.shape
     return Grid(GridAxis(x, float(scale[0]), nx), GridAxis(y, float(scale[1]), ny))
-
-
-def _without_removed(seconds: Float32s, grid: Grid, rows: RowFilter) -> Float32s:
-    """No exposure in pixels whose centres filters on the sky leave out."""
-    at = np.flatnonzero(seconds)
-    row, column = np.divmod(at, grid.x.size)
-    x = grid.x.first + (column + 0.5) * grid.x.step
-    y = grid.y.first + (row + 0.5) * grid.y.step
-    seconds.ravel()[at[~sky_passes(rows, x, y)]] = 0
-    return seconds
 
 
 def _write_band(outputs: Outputs, files: list[Path], events: Events, band: Band, grid: Grid, seconds: Float32s,

@@ -21,11 +21,10 @@ from chandra_bin.events import (
     combined_header,
     image_header,
     open_events,
-    sky_passes,
     with_columns,
     with_sky,
 )
-from chandra_bin.exposure import Float32s, chip_exposures, sum_exposures
+from chandra_bin.exposure import Float32s, chip_exposures, outline_box, sum_exposures
 from chandra_bin.grids import Grid, GridAxis
 from chandra_bin.gti_files import GtiBlock
 from chandra_bin.headers import add_history
@@ -38,7 +37,7 @@ from chandra_bin.virtual import Block, Columns, VirtualFile, expand_stack, named
 from chandra_bin.wcs import ImageCoords, physical_agree
 
 from ._common import about, history, warn
-from ._observed import PLACING, Observed, observed
+from ._observed import PLACING, Observed, check_filters, check_instrument, observed, without_removed
 from .events import chosen_columns, with_fields
 from .fluximage import ExposureSettings, above_threshold, write_maps
 
@@ -138,6 +137,8 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
     several = [names] if isinstance(names, str | Path) else names
     texts = [text for name in several for text in expand_stack(name)]
     sources = _sources([named_file(text) for text in texts])
+    for source in sources if exposure else ():
+        check_instrument(source.header, source.name.file)
     like = sources[0].coords
     reference = None if refcoord is None else _reference(refcoord, like)
     _check_near(sources, like, reference)
@@ -155,6 +156,8 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
         observations = [made for source in sources if (made := _read(source)) is not None]
         if not observations:
             raise InputError("no event is left to merge: the filters of all files leave none")
+        for each in observations if exposure else ():
+            check_filters(each.source.name, each.rows, wanted)
         point = reference or mean_point([tangent_point(each.source.coords, like) for each in observations])
         plane = _plane_at(point, like)
         moved = [_move(each, plane) for each in observations]
@@ -162,16 +165,16 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
         for each, was_moved in zip(observations, moved, strict=True):
             each.header = with_sky(each.header, plane, point, grid, moved=was_moved)
             _write_events(outputs, _events_file(outdir, each.source), each, lines)
+        hows = [_observed(each, beside[each.source.name]) if exposure else None for each in observations]
+        if exposure:
+            grid = _grid_of_views(observations, [how for how in hows if how is not None], plane, binsize)
         whole = _joined(observations)
         totals = {band: _Total.of(grid, exposure) for band in wanted}
-        for each in observations:
-            seconds = None
-            if exposure:
-                how = _observed(each, beside[each.source.name])
-                seconds = _seconds(each, how, plane, grid, exposure)
+        for each, how in zip(observations, hows, strict=True):
+            seconds = None if how is None or exposure is None else _seconds(each, how, plane, grid, exposure)
             for band, total in totals.items():
                 image = _counts(each, band, grid)
-                about = None if seconds is None or exposure is None else _Exposed.of(each, seconds, how, band, exposure)
+                about = _Exposed.of(each, seconds, how, band, exposure)
                 _write_images(outputs, outdir, each.source.stem, image, about, each, band, grid, lines)
                 total.add(image, about)
         for band, total in totals.items():
@@ -350,11 +353,37 @@ def _seconds(observation: _Observation, how: Observed, plane: ImageCoords, grid:
              settings: ExposureSettings) -> Float32s:
     """Seconds of exposure on the grid, none where filters on the sky have taken the events."""
     seconds = sum_exposures(chip_exposures(how.views, grid, how.axis, slope=settings.used_slope), grid)
-    row, column = np.nonzero(seconds)
-    x, y = (axis.first + (at + 0.5) * axis.step for axis, at in ((grid.x, column), (grid.y, row)))
-    gone = ~sky_passes(observation.rows, *reproject(plane, observation.source.coords, x, y))
-    seconds[row[gone], column[gone]] = 0
-    return seconds
+    return without_removed(seconds, grid, observation.rows,
+                           lambda x, y: reproject(plane, observation.source.coords, x, y))
+
+
+def _grid_of_views(observations: Sequence[_Observation], hows: Sequence[Observed], plane: ImageCoords,
+                   binsize: float) -> Grid:
+    """All that the chips saw, as far as filters leave it."""
+    boxes = []
+    for each, how in zip(observations, hows, strict=True):
+        box = outline_box(how.views)
+        limits = np.array([each.rows.limits("x"), each.rows.limits("y")])
+        if np.isfinite(limits).any():
+            there = np.stack(reproject(plane, each.source.coords, *_rim(box)))
+            low, high = np.maximum(there.min(axis=1), limits[:, 0]), np.minimum(there.max(axis=1), limits[:, 1])
+            if not (low < high).all():
+                raise InputError(f"{each.source.name}: the filters leave nothing of what the chips saw")
+            back = np.stack(reproject(each.source.coords, plane, *_rim(np.stack([low, high], axis=1))))
+            box = np.stack([np.maximum(back.min(axis=1), box[:, 0]), np.minimum(back.max(axis=1), box[:, 1])], axis=1)
+        boxes.append(box)
+    low, high = np.min(boxes, axis=0)[:, 0], np.max(boxes, axis=0)[:, 1]
+    x, y = (GridAxis.around(float(first), float(last), binsize) for first, last in zip(low, high, strict=True))
+    return Grid(x, y)
+
+
+def _rim(box: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Points around the rim of a box ((x0, x1), (y0, y1))."""
+    way = np.linspace(0, 1, 33)
+    along, across = (np.concatenate([way, way, np.zeros(33), np.ones(33)]),
+                     np.concatenate([np.zeros(33), np.ones(33), way, way]))
+    (x0, x1), (y0, y1) = box
+    return x0 + along * (x1 - x0), y0 + across * (y1 - y0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -367,8 +396,11 @@ class _Exposed:
     notes: list[str]
 
     @classmethod
-    def of(cls, observation: _Observation, seconds: Float32s, how: Observed, band: Band,
-           settings: ExposureSettings) -> "_Exposed":
+    def of(cls, observation: _Observation, seconds: Float32s | None, how: Observed | None, band: Band,
+           settings: ExposureSettings | None) -> "_Exposed | None":
+        """None without exposure."""
+        if seconds is None or how is None or settings is None:
+            return None
         exposure, _ = above_threshold(seconds, band, settings, observation.source.name.file)
         return cls(exposure, settings, {**settings.keywords(band), **how.keywords}, [settings.note(), *how.notes])
 
