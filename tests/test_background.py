@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from chandra_bin.background import Background, chip_scale, counts_ratio, join_chips, local_background, sum_backgrounds
+from chandra_bin import contour_bin
+from chandra_bin.background import (
+    BIN_SHARE,
+    Background,
+    chip_scale,
+    counts_ratio,
+    join_chips,
+    local_background,
+    sum_backgrounds,
+)
 from chandra_bin.cli import run
 from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.products import add_backgrounds, blank_sky_background
@@ -109,9 +118,65 @@ def test_local_background_holds_the_counts_that_were_measured(data):
             local_background(counts, exposure, mask)
         return
     made = local_background(counts, exposure, mask)
-    assert made.counts.sum() == pytest.approx(counts[here].sum(), rel=1e-12)
+    share = exposure[here].sum() / exposure.sum()
+    assert made.counts.sum() == pytest.approx(counts[here].sum() / min(BIN_SHARE, share), rel=1e-12)
     np.testing.assert_allclose(made.expected, counts[here].sum() * exposure / exposure[here].sum(), rtol=1e-12)
-    assert np.all(made.ratio > 0)
+    np.testing.assert_allclose(made.ratio, min(BIN_SHARE / share, 1), rtol=1e-12)
+
+
+def gehrels(counts):
+    return (1 + np.sqrt(counts + 0.75)) ** 2
+
+
+@pytest.mark.parametrize("measured", [0.001, 0.01, 0.1, 0.5, 1])
+def test_a_bin_of_the_share_has_the_true_noise_and_smaller_ones_little_more(measured):
+    """The true variance of B expected counts is B**2 / N; that of the binner is ratio**2 of the counts it is given."""
+    shape = (400, 400)
+    mask = np.arange(160_000).reshape(shape) >= measured * 160_000
+    made = local_background(np.full(shape, 4.0), np.ones(shape), mask)
+    ratio, of_all = made.ratio[0, 0], made.expected.sum()
+    counted = 4 * np.count_nonzero(~mask)
+    share = min(BIN_SHARE, measured)
+    expected = of_all * share
+    assert ratio**2 * (expected / ratio) == pytest.approx(expected**2 / counted, rel=1e-9)
+    for part in share * np.array([0.01, 0.1, 0.5, 1]):
+        expected = of_all * part
+        true = gehrels(expected) + expected**2 / counted
+        binner = gehrels(expected) + ratio**2 * gehrels(expected / ratio)
+        assert 0.999 <= binner / true <= 1.05 * (1 + ratio)  # 5 %: Gehrels' noise instead of the square root
+
+
+def test_the_noise_of_a_local_background_is_that_of_its_counts():
+    """Drawn again and again: B scatters by B / sqrt(N)."""
+    draw = np.random.default_rng(1)
+    mask = np.arange(2500).reshape(50, 50) >= 250
+    found = [local_background(draw.poisson(2.0, (50, 50)), np.ones((50, 50)), mask).expected[:5, :5].sum()
+             for _ in range(2000)]
+    assert np.mean(found) == pytest.approx(50, rel=0.01)
+    assert np.std(found) == pytest.approx(50 / np.sqrt(500), rel=0.06)
+
+
+def test_bins_of_a_local_background_have_the_true_sn():
+    """Background measured in a tenth of the image: bins of some 100 pixels (1 / 1600) have their S/N within 5 %."""
+    shape = (400, 400)
+    counts = np.random.default_rng(2).poisson(4.0, shape).astype(np.int32)
+    counts[100:300, 100:300] += np.random.default_rng(3).poisson(4.0, (200, 200)).astype(np.int32)
+    mask = np.arange(shape[0])[:, None] >= np.full(shape, 40)
+    background = local_background(counts, np.ones(shape), mask)
+    bins = contour_bin(counts[150:250, 150:250], background=background.counts[150:250, 150:250],
+                       background_exposure=1.0, exposure=background.ratio[150:250, 150:250], sn=14)
+    labels = bins.binmap
+    total = np.bincount(labels.ravel(), counts[150:250, 150:250].ravel())
+    behind = np.bincount(labels.ravel(), background.expected[150:250, 150:250].ravel())
+    true = (total - behind) / np.sqrt(gehrels(total) + behind**2 / counts[:40].sum())
+    assert 50 < np.median(np.bincount(labels.ravel())) < 200
+    np.testing.assert_allclose(bins.sn, true, rtol=0.05)
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, 1.5, np.nan])
+def test_the_share_of_a_bin_is_checked(share):
+    with pytest.raises(InputError, match="the share of a bin is"):
+        local_background(np.ones((3, 3)), np.ones((3, 3)), np.zeros((3, 3), bool), share=share)
 
 
 @pytest.mark.parametrize(("exposure", "mask", "message"), [
@@ -266,10 +331,26 @@ BAD = {
     "no counts at 9-12 keV in the blank sky": (
         {"blanksky": "low.fits"}, {"events": "evt2.fits"}, r"low.fits: has no counts of 9 - 12 keV on chip 0"),
     "only some of the energies": (
-        {}, {"events": "evt2.fits[energy=300:10000]"}, r"holds energies of 300:10000 eV only, and not the 9 - 12 keV"),
+        {}, {"events": "evt2.fits[energy=300:10000]"}, r"holds energies of 300:10000 eV only, and not all of the 9"),
+    "only some of the channels": (
+        {}, {"events": "evt2.fits[pi=1:700]"},
+        r"evt2.fits\[pi=1:700\]: holds channels \(pi\) 1:700 only, and not all"),
+    "only some of the channels of the blank sky": (
+        {"blanksky": "blank.evt[pi=1:700]"}, {"events": "evt2.fits"},
+        r"blank.evt\[pi=1:700\]: holds channels \(pi\) 1:700 only, and not all"),
+    "a band outside the channels of the blank sky": (
+        {"blanksky": "blank.evt[pi=100:1024]"}, {"events": "evt2.fits"},
+        r"holds channels \(pi\) 100:1024 only, and the image those of 500:7000 eV"),
+    "a limit on pulse heights": (
+        {"blanksky": "heights.evt"}, {"events": "evt2.fits"}, r"heights.evt: holds pulse heights \(pha\) 0:1500 only"),
+    "good times of a part": (
+        {}, {"events": "evt2.fits[time=82650000:82659000]"},
+        r"EXPOSUR0 is 8886.1 s after its filters, and 9873.4 s in img.fits: .*; make the image of these events, or"),
+    "another observation": (
+        {}, {"events": "short.fits"}, r"short.fits: EXPOSUR0 is 9745.0 s after its filters, and 9873.4 s in img.fits"),
     "a band outside the blank sky": (
         {"blanksky": "blank.evt[energy=1000:12000]"}, {"events": "evt2.fits"},
-        r"holds energies of 1000:12000 eV only, and the image those of 500:7000"),
+        r"holds energies of 1000:12000 eV only, and the image those of 500:7000 eV"),
     "no events": ({"blanksky": "empty.evt"}, {"events": "evt2.fits"}, r"empty.evt: has no events on the chips of evt2"),
     "no source events": ({}, {"events": "empty.evt"}, "empty.evt: has no events that pass"),
     "no scale and no events": ({}, {}, r"blank.evt: has no BKGSCAL0 in its header, .* \(--events\)"),
@@ -290,12 +371,51 @@ def test_bad_input_is_one_line_and_leaves_no_files(sky, case):
     low["energy"] = np.minimum(low["energy"], 8000).astype(np.float32)
     write_events(sky / "low.fits", low)
     write_events(sky / "empty.evt", {name: values[:0] for name, values in low.items()})
+    write_events(sky / "short.fits", random_events(5000, 4), dtcor=0.98734 * 0.987)
+    write_events(sky / "heights.evt", random_events(5000, 4), header={
+        "DSTYP3": "pha", "DSVAL3": "0:1500", "DSFORM3": "J"})
     write_events(sky / "far.evt", low | {"energy": random_events(5000, 4)["energy"]}, ra=229.9)
     before = listing(sky)
     with pytest.raises(InputError, match=message) as failed:
         blank_sky_background("img.fits", replaced.get("blanksky", "blank.evt"), "out", **options)
     assert "\n" not in str(failed.value)
     assert listing(sky) == before
+
+
+def test_limits_that_leave_nothing_out_are_no_limits(sky):
+    write_events(sky / "heights.evt", random_events(200_000, 2), header={
+        "DSTYP3": "pha", "DSVAL3": "0:36855", "DSFORM3": "J"})
+    plain = blank_sky_background("img.fits", "blank.evt", "a", events="evt2.fits")
+    limited = blank_sky_background("img.fits", "heights.evt[pi=1:1024]", "b", events="evt2.fits[pi=10:900]")
+    assert limited.scales == plain.scales
+
+
+def test_live_times_may_differ_by_a_percent(sky):
+    write_events(sky / "about.fits", random_events(20_000, 1), dtcor=0.98734 * 0.992)
+    made = blank_sky_background("img.fits", "blank.evt", "out", events="about.fits")
+    assert set(made.scales) == {0, 1, 2, 3}
+
+
+def test_the_live_time_of_all_counts_where_chips_have_none(sky):
+    with fits.open("img.fits", mode="update") as file:
+        for chip in range(4):
+            del file[0].header[f"EXPOSUR{chip}"], file[0].header[f"LIVTIME{chip}"]
+    write_events(sky / "short.fits", random_events(20_000, 1), dtcor=0.9)
+    with pytest.raises(InputError, match=r"short.fits: EXPOSURE is 9000.0 s after its filters, and 9873.4 s in img"):
+        blank_sky_background("img.fits", "blank.evt", "out", events="short.fits")
+    assert "out_bkg.img" not in listing(sky)
+
+
+def test_headers_say_what_files_are(sky):
+    write_events(sky / "about.evt", random_events(200_000, 2), header={"CALIB": "APPROX"})
+    for name, calib in (("blank", None), ("about", "APPROX")):
+        blank_sky_background("img.fits", f"{name}.evt", name, events="evt2.fits")
+        for end in ("bkg", "bkg_ratio"):
+            header = fits.getheader(f"{name}_{end}.img")
+            assert header["HDUNAME"] == header["CONTENT"] == {"bkg": "BKG_IMAGE", "bkg_ratio": "BKG_RATIO"}[end]
+            assert header.get("CALIB") == calib
+    add_backgrounds(["blank", "about"], "sum")
+    assert fits.getheader("sum_bkg.img")["CALIB"] == "APPROX"
 
 
 @pytest.mark.usefixtures("sky")
@@ -362,7 +482,16 @@ def test_local_background_in_a_region(local):
     from chandra_bin.regions import read_regions, region_mask
     inside = region_mask(read_regions("bkg.reg"), ImageCoords(fits.getheader("img.fits")), SHAPE)
     exposure = fits.getdata("exp.fits")
-    assert made.background.counts.sum() == pytest.approx(fits.getdata("img.fits")[inside & (exposure > 0)].sum())
+    measured = fits.getdata("img.fits")[inside & (exposure > 0)].sum()
+    assert made.measured == fits.getheader("out_bkg.img")["BKGCOUNT"] == measured
+    assert made.background.counts.sum() == pytest.approx(measured / BIN_SHARE)
+    assert "CALIB" not in fits.getheader("out_bkg.img")
+
+
+def test_a_local_background_of_an_approximate_exposure_map_is_approximate(local):
+    write_fits("about.fits", fits.getdata("exp.fits"), **dict(cluster_header(SHAPE)) | {"CALIB": "APPROX"})
+    write_local_background("img.fits", "about.fits", "out", keep=[local / "bkg.reg"])
+    assert fits.getheader("out_bkg.img")["CALIB"] == fits.getheader("out_bkg_ratio.img")["CALIB"] == "APPROX"
 
 
 def test_local_background_refuses_another_grid_and_no_region(local):

@@ -112,6 +112,27 @@ def test_counts_are_conserved_and_pixels_stay_where_they_are(images):
     assert fits.getheader("exp_final.fits")["BUNIT"] == "cm**2 s"
 
 
+def test_headers_say_what_files_are(images):
+    header = dict(cluster_header(SHAPE, bin_px=2)) | {
+        "BUNIT": "photon/cm**2/s", "HDUNAME": "FLUX_IMAGE", "CONTENT": "IMAGE", "EFFAREA": 400.0, "CALIB": "APPROX"}
+    write_fits("about.fits", fits.getdata("flux.fits"), **header)
+    scale_flux(images / "about.fits", images / "img.fits", images / "scaled.fits")
+    scaled = fits.getheader("scaled.fits")
+    assert scaled["HDUNAME"] == scaled["CONTENT"] == "SCALED_FLUX"
+    assert scaled["CALIB"] == "APPROX"
+    assert not {"BUNIT", "EFFAREA"} & set(scaled)
+    remove_sources({images / "a.fits": images / "img.fits", images / "b.fits": images / "about.fits"},
+                   images / "m.fits")
+    mask, counts, flux = (fits.getheader(name) for name in ("m.fits", "a.fits", "b.fits"))
+    assert mask["HDUNAME"] == mask["CONTENT"] == "MASK"
+    assert (mask["CALIB"], flux["CALIB"], flux["HDUNAME"]) == ("APPROX", "APPROX", "FLUX_IMAGE")
+    assert "CALIB" not in counts
+    remove_sources({images / "c.fits": images / "img.fits"}, images / "n.fits", expmap=images / "about.fits")
+    fill_image(images / "img.fits", [images / "src.reg"], images / "img_filled.img", expmap=images / "about.fits")
+    for name in ("c.fits", "n.fits", "img_filled.img"):
+        assert fits.getheader(name)["CALIB"] == "APPROX"
+
+
 def test_removed_pixels_are_0_in_counts_and_nan_in_float_images(images):
     remove_sources(outputs_of(images), images / "broad_mask.fits", exclude=[images / "src.reg"])
     gone = fits.getdata("broad_mask.fits") == 0

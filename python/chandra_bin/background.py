@@ -20,13 +20,16 @@ Floats = NDArray[np.float64]
 PARTICLE_EV = (9000.0, 12_000.0)
 """Where the mirrors focus next to nothing, and all counts are particles."""
 
+BIN_SHARE = 1 / 100
+"""Of the image's exposure: a bin of this share has the true noise of a local background, smaller ones a little more."""
+
 
 @dataclass(frozen=True, eq=False)
 class Background:
     """The background of an image."""
 
     counts: NDArray[np.int32] | Floats
-    """(ny, nx), as they were counted; of a local estimate not whole numbers, whose sum is what was counted."""
+    """(ny, nx), as they were counted; of a local estimate not whole numbers: see `local_background`."""
     ratio: Floats
     """(ny, nx), above 0 everywhere: expected counts in the image for one of the background."""
 
@@ -113,7 +116,8 @@ def sum_backgrounds(backgrounds: Sequence[Background]) -> Background:
     return _background(counts, expected)
 
 
-def local_background(counts: ArrayLike, exposure: ArrayLike, mask: ArrayLike) -> Background:
+def local_background(counts: ArrayLike, exposure: ArrayLike, mask: ArrayLike, *,
+                     share: float = BIN_SHARE) -> Background:
     """A background measured in a part of the image, and spread over all of it as the exposure is.
 
     Parameters
@@ -121,11 +125,19 @@ def local_background(counts: ArrayLike, exposure: ArrayLike, mask: ArrayLike) ->
     counts : (ny, nx)
     exposure : (ny, nx); what is not above 0 has none.
     mask : boolean, True where a pixel is **excluded** from the measurement: sources, the cluster.
+    share : f, of the image's exposure, above 0 and at most 1: the bins whose noise is right. Where the measurement has
+        less exposure than that, it is its share.
 
-    With N counts measured at an exposure E_b (a sum over pixels), the image of counts is N E / sum(E), and the ratio
-    sum(E) / E_b everywhere: expected are N E / E_b, with the noise of N counts for the whole image, which is the upper
-    limit for a part of it. Raises `InputError` where no pixel, no exposure or no counts are left to measure.
+    With N counts measured at an exposure E_b (a sum over pixels), N E / E_b are expected in a pixel: the ratio is
+    f sum(E) / E_b everywhere (1 at most), and the image of counts N E / (f sum(E)), whose sum is N / f. The expected
+    counts B of any bin have the relative error 1 / sqrt(N) of the measurement, so their true variance is B**2 / N; the
+    binner takes ratio**2 (B / ratio) = ratio B. Both are equal for B = ratio N, a bin of f of the exposure. Where
+    background is all there is, smaller bins have a variance that is too large by a factor of 1 + ratio at most; one of
+    a share s above f has one that is too small, by (1 + s / f ratio) / (1 + ratio) at most. Raises `InputError` where
+    no pixel, no exposure or no counts are left to measure.
     """
+    if not 0 < share <= 1:
+        raise InputError(f"the share of a bin is {share:g}: it must be above 0, and at most 1")
     image = as_image(counts, "counts", np.float64)
     exposed = as_image(exposure, "exposure", np.float64, image.shape)
     exposed = np.where(exposed > 0, exposed, 0.0)
@@ -140,8 +152,9 @@ def local_background(counts: ArrayLike, exposure: ArrayLike, mask: ArrayLike) ->
     if not measured > 0:
         raise InputError(f"there are {measured:g} counts where the background is to be measured "
                          f"({np.count_nonzero(here)} pixels): give a larger region")
-    total = math.fsum(exposed.ravel())
-    return Background(measured * (exposed / total), np.full(image.shape, total / math.fsum(exposed[here])))
+    seconds = math.fsum(exposed[here])
+    ratio = min(share * (math.fsum(exposed.ravel()) / seconds), 1.0)
+    return Background(measured * (exposed / seconds) / ratio, np.full(image.shape, ratio))
 
 
 def _background(counts: Any, expected: Floats) -> Background:

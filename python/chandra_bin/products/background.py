@@ -1,6 +1,7 @@
 """Backgrounds of images: blank-sky events or a local estimate, as an image of counts and one of their ratio."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,11 @@ from chandra_bin.background import local_background as measure_background
 from chandra_bin.bands import parse_energies
 from chandra_bin.errors import InputError
 from chandra_bin.event_arrays import event_histogram
-from chandra_bin.events import open_events
+from chandra_bin.events import EventFile, open_events
 from chandra_bin.images import Image, product_header, write_image
 from chandra_bin.inputs import files_of, is_table, plain_name, read_image, read_on_grid, refuse_filled
 from chandra_bin.outputs import Outputs
+from chandra_bin.spectra import band_channels
 from chandra_bin.subspace import Component, parse_ranges, read_subspace
 from chandra_bin.virtual import (
     Binning,
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 _CHIPS = 10
 _COLUMNS = ("x", "y", "energy", "ccd_id")
 _ENERGIES = ("energy", "pi", "pha")
+_LIVE_TIMES_AGREE = 0.01
+# A range of pulse heights that leaves nothing out.
+_ALL_PHA = (1.0, 4095.0)
 
 Energies = tuple[float, float]
 Counts = NDArray[np.int64]
@@ -60,22 +65,46 @@ class MadeBackground:
     """Where the scale of a chip comes from: ``BKGSCALn`` or ``9-12 keV``."""
     outside: int
     """Events of the band and the chips that are beside the image."""
+    measured: float = 0.0
+    """Counts in the region of a local estimate; 0 for others."""
 
 
-@dataclass(frozen=True, eq=False)
-class _HighEnergies:
-    """Counts of 9 - 12 keV by chip, and the energies that the file is limited to where these are not among them."""
+class ParticleCounts:
+    """Counts of 9 - 12 keV by chip, of a file that should hold all events of these energies."""
 
-    name: str
-    counts: Counts
-    limits: str
+    def __init__(self, file: EventFile, name: str) -> None:
+        self.name = name
+        self.counts: Counts = np.zeros(_CHIPS, np.int64)
+        self._limits = _limits(file, PARTICLE_EV)
+
+    def add(self, chip: NDArray[Any], values: Mapping[str, NDArray[Any]]) -> None:
+        """Adds events that pass, by ``energy`` or, where that is not there, by the channel ``pi``."""
+        if "energy" in values:
+            high = _in_band(values["energy"], PARTICLE_EV)
+        else:
+            channels = band_channels(PARTICLE_EV)
+            high = (values["pi"] > channels.start) & (values["pi"] <= channels.stop)
+        self.counts += np.bincount(chip[high], minlength=_CHIPS)
 
     def of(self, chip: int) -> int:
         """`InputError` where the file holds only some of these energies."""
-        if self.limits:
-            raise InputError(f"{self.name}: holds energies of {self.limits} eV only, and not the 9 - 12 keV from which "
-                             "the background would be scaled; do not filter energies")
+        if self._limits:
+            raise InputError(f"{self.name}: holds {self._limits} only, and not all of the 9 - 12 keV from which the "
+                             "background would be scaled; do not filter energies")
         return int(self.counts[chip])
+
+
+def scale_by_particles(chip: int, header: Mapping[str, Any], source: ParticleCounts, sky: ParticleCounts) -> float:
+    """See `chip_scale`; `InputError` also where counts are needed that a filter of energies has taken."""
+    if f"BKGSCAL{chip}" in header:
+        return chip_scale(chip, header, 0, 0, source=source.name, name=sky.name)
+    return chip_scale(chip, header, source.of(chip), sky.of(chip), source=source.name, name=sky.name)
+
+
+def calib_of(*headers: Mapping[str, Any]) -> dict[str, str]:
+    """The keyword CALIB of what is made of files: APPROX where one of them is."""
+    approximate = any(str(header.get("CALIB", "")).strip() == "APPROX" for header in headers)
+    return {"CALIB": "APPROX"} if approximate else {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +115,7 @@ class _Sky:
     header: "Header"
     images: dict[int, NDArray[np.int32]]
     """By chip: counts of the band."""
-    high: "_HighEnergies"
+    high: ParticleCounts
     outside: int
 
 
@@ -111,8 +140,8 @@ def blank_sky_background(image: str | Path, blanksky: str | Path | Sequence[str 
         ratios of 9 - 12 keV where a blank-sky header has no BKGSCALn. None: those of ``image``, if it is made of some.
     band : energies in keV, ``0.5:7`` or as `parse_bands` has them. None: those of the image's subspace.
 
-    Used are the chips of ``events``, or else of the image's subspace (else all). Raises `InputError` and `OutputError`;
-    no file is written then.
+    Used are the chips of ``events``, or else of the image's subspace (else all). Raises `InputError`, also where the
+    live times of ``image`` and ``events`` differ by more than 1 %, and `OutputError`; no file is written then.
     """
     given = [blanksky] if isinstance(blanksky, str | Path) else blanksky
     names = [text for name in given for text in expand_stack(name)]
@@ -124,7 +153,7 @@ def blank_sky_background(image: str | Path, blanksky: str | Path | Sequence[str 
             ImageCoords(pixels.header).need_sky()
         components = read_subspace(pixels.header)
         band_ev = _band(pixels, components, band)
-        of_chip, high = _source_counts(source_name) if source_name else (None, None)
+        of_chip, high = _source_counts(source_name, None if events is None else pixels) if source_name else (None, None)
         chips = _chips(components, of_chip)
         skies = [_read_sky(name, pixels, band_ev, chips, threads) for name in names]
         layers: list[tuple[NDArray[np.int32], float]] = []
@@ -151,7 +180,8 @@ def blank_sky_background(image: str | Path, blanksky: str | Path | Sequence[str 
             "band_ev": f"{band_ev[0]:g}:{band_ev[1]:g}",
             **{f"BKGSCAL{chip}": f"{factor!r} ({methods[chip]})" for chip, factor in sorted(scales.items())}})
         keywords = {f"BKGSCAL{chip}": factor for chip, factor in sorted(scales.items())}
-        _write(outputs, files, made, pixels, lines, {"BKGMETH": "blanksky", **keywords})
+        _write(outputs, files, made, pixels, lines, {
+            "BKGMETH": "blanksky", **keywords, **calib_of(*(sky.header for sky in skies))})
     return MadeBackground(made, *files, band_ev, scales, methods, sum(sky.outside for sky in skies))
 
 
@@ -180,8 +210,10 @@ def local_background(image: str | Path, expmap: str | Path, outroot: str | Path,
             made = measure_background(pixels.data, exposure.data, use < 1)
         lines = history("background", {"image": plain_name(image), "expmap": plain_name(expmap), "mask": mask,
                                        "exclude": tuple(exclude), "keep": tuple(keep)})
-        _write(outputs, files, made, pixels, lines, {"BKGMETH": "local"})
-    return MadeBackground(made, *files, None, {}, {}, 0)
+        measured = float(np.sum(pixels.data, where=(use >= 1) & (exposure.data > 0) & np.isfinite(pixels.data)))
+        _write(outputs, files, made, pixels, lines, {
+            "BKGMETH": "local", "BKGCOUNT": measured, **calib_of(exposure.header)})
+    return MadeBackground(made, *files, None, {}, {}, 0, measured)
 
 
 def add_backgrounds(outroots: Sequence[str | Path], outroot: str | Path, *, clobber: bool = False) -> MadeBackground:
@@ -196,21 +228,22 @@ def add_backgrounds(outroots: Sequence[str | Path], outroot: str | Path, *, clob
         if not sets:
             raise InputError("there are no backgrounds to add")
         first = read_image(sets[0][0])
-        made = sum_backgrounds([Background(read_on_grid(counts, first, "background").data,
-                                           read_on_grid(ratio, first, "ratio of the background").data)
-                                for counts, ratio in sets])
+        read = [(read_on_grid(counts, first, "background"), read_on_grid(ratio, first, "ratio of the background"))
+                for counts, ratio in sets]
+        made = sum_backgrounds([Background(counts.data, ratio.data) for counts, ratio in read])
         lines = history("background", {"add": tuple(Path(each) for each in outroots)})
-        _write(outputs, files, made, first, lines, {"BKGMETH": "sum"})
+        _write(outputs, files, made, first, lines, {
+            "BKGMETH": "sum", **calib_of(*(each.header for pair in read for each in pair))})
     return MadeBackground(made, *files, None, {}, {}, 0)
 
 
 def _write(outputs: Outputs, files: tuple[Path, Path], made: Background, pixels: Image, lines: Sequence[str],
            keywords: Mapping[str, str | float]) -> None:
-    counts_header = product_header(pixels.header, lines, **keywords, BUNIT="count")
-    for path, data, header in ((files[0], made.counts, counts_header),
-                               (files[1], made.ratio, product_header(pixels.header, lines, **keywords))):
+    for path, data, about_it in (
+            (files[0], made.counts, {"HDUNAME": "BKG_IMAGE", "CONTENT": "BKG_IMAGE", "BUNIT": "count"}),
+            (files[1], made.ratio, {"HDUNAME": "BKG_RATIO", "CONTENT": "BKG_RATIO"})):
         with outputs.open(path) as file:
-            write_image(file, data, header)
+            write_image(file, data, product_header(pixels.header, lines, **keywords, **about_it))
 
 
 def _events_behind(image: str | Path) -> str | None:
@@ -249,24 +282,44 @@ def _band(image: Image, components: Sequence[Component], band: str | None) -> En
     return wanted
 
 
-def _source_counts(name: str) -> tuple[Counts, _HighEnergies]:
-    """Events of each chip, and those of 9 - 12 keV."""
-    of_chip, particles = np.zeros(_CHIPS, np.int64), np.zeros(_CHIPS, np.int64)
+def _source_counts(name: str, image: Image | None) -> tuple[Counts, ParticleCounts]:
+    """Events of each chip, and those of 9 - 12 keV; `InputError` where their live time is not that of an image."""
+    of_chip = np.zeros(_CHIPS, np.int64)
     parsed = named_file(one_of_stack(name))
     terms = [term for step in parsed.filters for term in step.terms]
     if any(isinstance(term, RegionTerm | MaskTerm) or getattr(term, "column", "") in ("x", "y") for term in terms):
         warn(f"{name}: is filtered on the sky: give the blank-sky files the same filter, or their ratio of 9 - 12 keV "
              "is that of another area")
     with open_events(parsed) as file:
-        components = file.filter.subspace(read_subspace(file.hdu.header))[0]
+        particles = ParticleCounts(file, name)
         for block in file.blocks("energy", "ccd_id"):
-            chip = _checked_chips(block.values["ccd_id"], name)
-            passing = block.flags()
-            of_chip += np.bincount(chip[passing], minlength=_CHIPS)
-            particles += np.bincount(chip[passing & _in_band(block.values["energy"], PARTICLE_EV)], minlength=_CHIPS)
-    if not of_chip.any():
-        raise InputError(f"{name}: has no events that pass")
-    return of_chip, _HighEnergies(name, particles, _lacks(components, PARTICLE_EV))
+            chip = block.kept(_checked_chips(block.values["ccd_id"], name))
+            of_chip += np.bincount(chip, minlength=_CHIPS)
+            particles.add(chip, {"energy": block.kept(block.values["energy"])})
+        if not of_chip.any():
+            raise InputError(f"{name}: has no events that pass")
+        if image is not None and _live_times(file.hdu.header, range(_CHIPS)):
+            _check_live_times(image, file.header(), name, np.flatnonzero(of_chip).tolist())
+    return of_chip, particles
+
+
+def _live_times(header: Mapping[str, Any], chips: Collection[int]) -> dict[str, float]:
+    """The live times (s) that a header has, of chips and of all."""
+    keys = ("EXPOSURE", "LIVETIME", *(f"{key}{chip}" for chip in chips for key in ("EXPOSUR", "LIVTIME")))
+    found = {key: header.get(key) for key in keys}
+    return {key: float(value) for key, value in found.items()
+            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)}
+
+
+def _check_live_times(image: Image, header: Mapping[str, Any], name: str, chips: Collection[int]) -> None:
+    """`InputError` where events are of other good times than the image: chip by chip where headers have that."""
+    here, there = _live_times(image.header, chips), _live_times(header, chips)
+    both = [key for key in here if key in there]
+    for key in [key for key in both if key[-1].isdigit()] or both:
+        if abs(here[key] - there[key]) > _LIVE_TIMES_AGREE * max(here[key], there[key]):
+            raise InputError(f"{name}: {key} is {there[key]:.1f} s after its filters, and {here[key]:.1f} s in "
+                             f"{image.path}: the background would be scaled to another exposure; make the image of "
+                             "these events, or give events of the image's good times")
 
 
 def _chips(components: Sequence[Component], of_chip: Counts | None) -> list[int] | None:
@@ -286,22 +339,21 @@ def _chips(components: Sequence[Component], of_chip: Counts | None) -> list[int]
 def _read_sky(name: str, image: Image, band_ev: Energies, chips: Sequence[int] | None, threads: int) -> _Sky:
     """Reads a blank-sky file once, into an image of each chip."""
     images: dict[int, NDArray[np.int32]] = {}
-    particles = np.zeros(_CHIPS, np.int64)
     ny, nx = image.data.shape
     in_band = 0
     with open_events(name) as file:
         with about(file.name.file):
             file.hdu.need(*_COLUMNS)
             to_pixels = pixel_map(ImageCoords.from_events(file.hdu.header), ImageCoords(image.header))
-        components = file.filter.subspace(read_subspace(file.hdu.header))[0]
-        if limits := _lacks(components, band_ev):
-            raise InputError(f"{name}: holds energies of {limits} eV only, and the image those of {band_ev[0]:g}:"
-                             f"{band_ev[1]:g}")
+        if limits := _limits(file, band_ev):
+            raise InputError(f"{name}: holds {limits} only, and the image those of {band_ev[0]:g}:{band_ev[1]:g} eV; "
+                             "give the blank sky without this filter")
+        high = ParticleCounts(file, name)
         for block in file.blocks(*_COLUMNS):
             values = block.values
             chip = _checked_chips(values["ccd_id"], name)
             passing = block.flags()
-            particles += np.bincount(chip[passing & _in_band(values["energy"], PARTICLE_EV)], minlength=_CHIPS)
+            high.add(chip[passing], {"energy": values["energy"][passing]})
             for number in np.unique(chip[passing]).tolist():
                 if chips is not None and number not in chips:
                     continue
@@ -313,27 +365,33 @@ def _read_sky(name: str, image: Image, band_ev: Energies, chips: Sequence[int] |
                                 threads=threads, out=counts)
         header = file.hdu.header.copy()
     inside = sum(int(counts.sum(dtype=np.int64)) for counts in images.values())
-    high = _HighEnergies(name, particles, _lacks(components, PARTICLE_EV))
     return _Sky(name, header, images, high, in_band - inside)
 
 
-def _lacks(components: Sequence[Component], band_ev: Energies) -> str:
-    """The energies that a subspace is limited to, where a band is not all among them; else nothing."""
-    for each in components:
-        condition = each.condition("energy")
-        ranges = parse_ranges(condition.value) if condition else None
-        if condition and ranges and not any(low <= band_ev[0] and band_ev[1] <= high for low, high in ranges):
-            return condition.value
+def _limits(file: EventFile, band_ev: Energies) -> str:
+    """What a file is limited to by its subspace and filters, where a band is not all among it; else nothing.
+
+    Pulse heights say nothing exact of energies: any limit on them may take events of the band.
+    """
+    channels = band_channels(band_ev)
+    needed = (("energy", band_ev, "energies of {} eV"), ("pi", (channels.start + 1, channels.stop), "channels (pi) {}"),
+              ("pha", _ALL_PHA, "pulse heights (pha) {}"))
+    for each in file.filter.subspace(read_subspace(file.hdu.header))[0]:
+        for column, (first, last), words in needed:
+            condition = each.condition(column)
+            ranges = parse_ranges(condition.value) if condition else None
+            if condition and ranges and not any(low <= first and last <= high for low, high in ranges):
+                return words.format(condition.value)
     return ""
 
 
-def _scale(chip: int, sky: _Sky, source: _HighEnergies | None, image: Image) -> float:
-    if f"BKGSCAL{chip}" in sky.header:
+def _scale(chip: int, sky: _Sky, source: ParticleCounts | None, image: Image) -> float:
+    if source is None and f"BKGSCAL{chip}" in sky.header:
         return chip_scale(chip, sky.header, 0, 0, source="", name=sky.name)
     if source is None:
         raise InputError(f"{sky.name}: has no BKGSCAL{chip} in its header, and counts of 9 - 12 keV to scale it by are "
                          f"not in {image.path}: give the observation's events too (--events)")
-    return chip_scale(chip, sky.header, source.of(chip), sky.high.of(chip), source=source.name, name=sky.name)
+    return scale_by_particles(chip, sky.header, source, sky.high)
 
 
 def _check_chips(chips: Sequence[int] | None, of_chip: Counts | None, scales: dict[int, float],

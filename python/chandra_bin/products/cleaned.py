@@ -17,6 +17,7 @@ from chandra_bin.removal import FLUX_FACTOR, fill_sources, scaled_flux, sn_in_co
 from chandra_bin.wcs import ImageCoords
 
 from ._common import about, excluded_by_regions, history, warn
+from .background import calib_of
 
 MASK_NAME = "broad_mask.fits"
 _FILLED_END = "_filled.img"
@@ -82,7 +83,10 @@ def scale_flux(flux: Path, counts: Path, out: Path, *, factor: float = FLUX_FACT
         with about(fluxes.path):
             scaled, scale = scaled_flux(fluxes.data, image.data, factor)
         header = product_header(fluxes.header, history("scaled flux", {
-            "flux": plain_name(flux), "counts": plain_name(counts), "factor": factor}), FLUXFAC=factor, FLUXSCAL=scale)
+            "flux": plain_name(flux), "counts": plain_name(counts), "factor": factor}), FLUXFAC=factor, FLUXSCAL=scale,
+            HDUNAME="SCALED_FLUX", CONTENT="SCALED_FLUX", **calib_of(image.header))
+        # The area was divided out of the flux; what this is in is neither that unit nor counts.
+        header.remove("EFFAREA", ignore_missing=True)
         with outputs.open(out) as file:
             write_image(file, scaled.astype(np.float32), header)
     return ScaledFlux(out, scale, factor)
@@ -119,8 +123,9 @@ def remove_sources(images: Mapping[Path, Path], mask_out: Path, *, exclude: Sequ
         use = np.ones(shape, bool)
         if mask is not None:
             use &= np.nan_to_num(read_on_grid(mask, first_image, "mask").data, nan=0) >= 1
-        if expmap is not None:
-            use &= read_on_grid(expmap, first_image, "exposure map").data > 0
+        exposure = None if expmap is None else read_on_grid(expmap, first_image, "exposure map")
+        if exposure is not None:
+            use &= exposure.data > 0
         if exclude:
             use &= ~excluded_by_regions(first_image, exclude, ())
         for image in read.values():
@@ -131,14 +136,16 @@ def remove_sources(images: Mapping[Path, Path], mask_out: Path, *, exclude: Sequ
         cut = slice(y0, y1), slice(x0, x1)
         lines = history("remove sources", {"images": tuple(images.values()), "exclude": tuple(exclude), "area": area,
                                            "expmap": expmap, "mask": mask})
+        by_exposure = {} if exposure is None else calib_of(exposure.header)
         sums = {}
         for out, image in read.items():
             sums[out] = ImageCounts(*(_sum(image.data, where) for where in (
                 use & inside, ~use & inside, ~inside)))
-            _write(outputs, out, _removed(image.data, use & inside)[cut], image, (x0, y0), lines,
-                   image.header.get("BUNIT"))
+            unit = {"BUNIT": image.header["BUNIT"]} if "BUNIT" in image.header else {}
+            _write(outputs, out, _removed(image.data, use & inside)[cut], image, (x0, y0), lines, **unit, **by_exposure)
         final = (use & inside)[cut]
-        _write(outputs, mask_out, final.astype(np.int16), first_image, (x0, y0), lines)
+        _write(outputs, mask_out, final.astype(np.int16), first_image, (x0, y0), lines, HDUNAME="MASK", CONTENT="MASK",
+               **{**by_exposure, **calib_of(*(image.header for image in read.values()))})
     return Cleaned(mask_out, final.shape, (x0, y0), int(np.count_nonzero(final)), sums)
 
 
@@ -154,16 +161,17 @@ def fill_image(image: Path, sources: Sequence[Path], out: Path | None = None, *,
         raise InputError(f"{out}: the name of a filled image ends in {_FILLED_END}, so that nobody takes it for counts")
     with Outputs([out], inputs=[*files_of(image, expmap, mask), *sources], clobber=clobber) as outputs:
         pixels = refuse_filled(read_image(image))
-        exposure = None if expmap is None else read_on_grid(expmap, pixels, "exposure map").data
+        exposure = None if expmap is None else read_on_grid(expmap, pixels, "exposure map")
         unused = None if mask is None else ~(read_on_grid(mask, pixels, "mask").data >= 1)
         removed = excluded_by_regions(pixels, sources, ())
         with about(pixels.path):
-            filled, lost = fill_sources(pixels.data, removed, exposure=exposure, mask=unused, seed=seed)
+            filled, lost = fill_sources(pixels.data, removed, exposure=None if exposure is None else exposure.data,
+                                        mask=unused, seed=seed)
         if lost:
             warn(f"{image}: {lost} pixels of sources have nothing around them to be filled from, and are 0")
         header = product_header(pixels.header, history("fill sources", {
             "image": plain_name(image), "sources": tuple(sources), "expmap": expmap, "mask": mask, "seed": seed}),
-            BUNIT="count")
+            BUNIT="count", **({} if exposure is None else calib_of(exposure.header)))
         header["FILLED"] = (True, "pixels are made up: not for science")
         with outputs.open(out) as file:
             write_image(file, filled, header)
@@ -203,9 +211,7 @@ def _sum(data: NDArray[Any], where: NDArray[np.bool_]) -> float:
 
 
 def _write(outputs: Outputs, path: Path, data: NDArray[Any], image: Image, first: tuple[int, int],
-           lines: Sequence[str], unit: str | None = None) -> None:
-    header = product_header(moved_header(image.header, first), lines)
-    if unit is not None:
-        header["BUNIT"] = unit
+           lines: Sequence[str], **keywords: str) -> None:
+    header = product_header(moved_header(image.header, first), lines, **keywords)
     with outputs.open(path) as file:
         write_image(file, np.ascontiguousarray(data), header)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.background import PARTICLE_EV, chip_scale
 from chandra_bin.channels import channels_of
 from chandra_bin.errors import InputError
 from chandra_bin.event_arrays import bin_spectra
@@ -35,6 +34,7 @@ from chandra_bin.wcs import ImageCoords, physical_agree, pixel_map
 
 from ._common import Parameters, about, ecsv, history, mask_values, read_binmap, warn
 from ._pha import PhaWriter
+from .background import ParticleCounts, scale_by_particles
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -86,8 +86,8 @@ class _Counted:
     """(chips, bins, channels)"""
     of_chip: Counts
     """All events that passed, in bins or not, (chips,)."""
-    particles: Counts
-    """Those of 9 - 12 keV."""
+    particles: ParticleCounts
+    """Those of 9 - 12 keV, where they were asked for."""
     events: Events
     """Without columns."""
     pixel_area: float
@@ -243,11 +243,12 @@ def _count(name: str, bins: _Bins, *, particles: bool, good_times: bool = True) 
     """Reads the events of a file once, block by block, into the bins."""
     with about(bins.image.path):
         spectra = empty_spectra(len(bins.numbers))
-    of_chip, high = np.zeros(CHIPS, np.int64), np.zeros(CHIPS, np.int64)
+    of_chip = np.zeros(CHIPS, np.int64)
     no_channel = 0
     image = ImageCoords(bins.image.header)
     with open_events(name) as file:
         columns = _columns(file, particles)
+        high = ParticleCounts(file, name)
         with about(file.name.file):
             coords = ImageCoords.from_events(file.hdu.header)
             coords.need_sky()
@@ -263,7 +264,7 @@ def _count(name: str, bins: _Bins, *, particles: bool, good_times: bool = True) 
             no_channel += int(np.count_nonzero((channel < 1) | (channel > spectra.shape[2])))
             of_chip += np.bincount(chip, minlength=CHIPS)
             if particles:
-                high += np.bincount(chip[_in_band(values, channel, PARTICLE_EV)], minlength=CHIPS)
+                high.add(chip, values)
         if good_times:
             events = Events({}, file.header(), file.good_times(), file.name.file)
         else:
@@ -291,16 +292,6 @@ def _columns(file: EventFile, particles: bool) -> list[str]:
             raise InputError(f"{file.name.file}: the column {name} of block {file.hdu.name} must hold one "
                              f"{'whole number' if name in _WHOLE else 'number'} an event")
     return chosen
-
-
-def _in_band(values: dict[str, NDArray[Any]], channel: NDArray[Any],
-             band_ev: tuple[float, float]) -> NDArray[np.bool_]:
-    if "energy" in values:
-        inside: NDArray[np.bool_] = (values["energy"] >= band_ev[0]) & (values["energy"] < band_ev[1])
-        return inside
-    channels = band_channels(band_ev)
-    by_channel: NDArray[np.bool_] = (channel > channels.start) & (channel <= channels.stop)
-    return by_channel
 
 
 def _pixel_area(events: ImageCoords, image: ImageCoords) -> float:
@@ -355,8 +346,7 @@ def _read_background(name: str, source: _Counted, source_name: str, bins: _Bins)
     scales = np.full(CHIPS, np.nan)
     for chip in wanted:
         if spectra[chip].any():
-            scales[chip] = chip_scale(chip, counted.events.header, int(source.particles[chip]),
-                                      int(counted.particles[chip]), source=source_name, name=name)
+            scales[chip] = scale_by_particles(chip, counted.events.header, source.particles, counted.particles)
     return _Background(counted, scales, name)
 
 
