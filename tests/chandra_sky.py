@@ -3,16 +3,18 @@
 import numpy as np
 
 from chandra_bin import acis
+from chandra_bin.simulate import _telescope as telescope
 from event_files import START, TANGENT, write_events
 
 SIM_Z = acis.AIM_SIM_Z_MM["I"]
 ROLL = 40.0
+RA, DEC = 228.475, -59.14
 
 
 def dither_at(time):
-    """Sky pixels (x, y) from the mean pointing: two sines, as spacecraft do it."""
+    """Sky pixels (x, y) from the mean pointing: two sines, of periods that no map assumes, whole ones in 20 ks."""
     t = np.asarray(time) - START
-    return 16.0 * np.sin(2 * np.pi * t / 1000), 14.0 * np.sin(2 * np.pi * t / 707)
+    return 16.0 * np.sin(2 * np.pi * t * 21 / 20_000), 14.0 * np.sin(2 * np.pi * t * 29 / 20_000)
 
 
 def flat_sky(count=400_000, *, chips=(2, 3), seconds=20_000.0, seed=1, bad=(), rows=(2, 1023), slope=0.22,
@@ -32,11 +34,14 @@ def flat_sky(count=400_000, *, chips=(2, 3), seconds=20_000.0, seed=1, bad=(), r
         kept &= ~((chip == which) & (chipx >= x0) & (chipx <= x1) & (chipy >= y0) & (chipy <= y1))
     x, y, theta = (np.empty(count) for _ in range(3))
     moved = dither(time)
+    # From the telescope's body to north up: by the simulator's geometry, not that of the maps which this judges.
+    upright = telescope.attitude(RA, DEC, 0) @ telescope.attitude(RA, DEC, roll).T
     for each in chips:
         on = chip == each
-        det = acis.to_detector(each, u[on], v[on], SIM_Z)
-        theta[on] = acis.off_axis_arcmin(*det)
-        x[on], y[on] = acis.to_sky(*det, roll, moved[0][on], moved[1][on])
+        body = telescope.behind(telescope.chip_to_focus(each, u[on], v[on], SIM_Z))
+        theta[on] = telescope.off_axis_arcmin(body)
+        x[on], y[on] = telescope.pixels(upright @ body)
+    x, y = x + moved[0], y + moved[1]
     kept &= draw.random(count) < 1 - slope * (theta / 10) ** 2
     return {"time": time[kept], "ccd_id": chip[kept].astype(np.int16), "chipx": chipx[kept], "chipy": chipy[kept],
             "x": x[kept].astype(np.float32), "y": y[kept].astype(np.float32),
@@ -45,11 +50,11 @@ def flat_sky(count=400_000, *, chips=(2, 3), seconds=20_000.0, seed=1, bad=(), r
 
 def write_flat_sky(path, columns, *, seconds=20_000.0, header=None, roll=ROLL, **options):
     """Writes them as an event file that says where the telescope pointed: the tangent point."""
-    pointing = {"RA_PNT": 228.475, "DEC_PNT": -59.14, "ROLL_PNT": roll, "ROLL_NOM": roll, "SIM_Z": SIM_Z}
+    pointing = {"RA_PNT": RA, "DEC_PNT": DEC, "ROLL_PNT": roll, "ROLL_NOM": roll, "SIM_Z": SIM_Z}
     return write_events(path, columns, seconds=seconds, header={**pointing, **(header or {})}, **options)
 
 
-def write_asol(path, time, offset_x, offset_y, *, ra=228.475, dec=-59.14, obsid="754"):
+def write_asol(path, time, offset_x, offset_y, *, ra=RA, dec=DEC, obsid="754"):
     """An aspect solution of these offsets from the tangent point, in sky pixels."""
     from astropy.io import fits
     from astropy.wcs import WCS

@@ -1,7 +1,8 @@
 """ACIS, as far as images need it: where its chips lie, and approximate formulas for mirror and detector.
 
-Numbers and plain formulas only. The simulator and the exposure maps share this module and nothing else. What is
-approximate here makes files whose headers have CALIB = 'APPROX'; the true values are CIAO's and its CALDB's.
+Numbers and plain formulas only. The simulator shares the numbers with the exposure maps and nothing else: it has
+formulas of its own, made another way, which judge these. What is approximate here makes files whose headers have
+CALIB = 'APPROX'; the true values are CIAO's and its CALDB's.
 
 Coordinates: `chipx`, `chipy` run from 0.5 to 1024.5 over a chip, and whole numbers are centres of pixels. `detx`,
 `dety` are pixels of 0.492 arcsec in the plane tangent to the optical axis, which is at 4096.5; sky `x`, `y` are the
@@ -35,7 +36,7 @@ TRANSFER_S = 0.04104
 PI_WIDTH_EV = 14.6
 
 # The zero of the instrument's coordinates for SIM_Z = 0, as the headers of today's files give it (PIXLIB: SIM Offset).
-_SIM_OFFSET_MM = (0.75, 236.552)
+SIM_OFFSET_MM = (0.75, 236.552)
 
 # The corners (chipx, chipy) = (0.5, 0.5), (1024.5, 0.5) and (0.5, 1024.5) of each chip: Y and Z in mm, projected along
 # the optical axis onto the focal plane.
@@ -53,7 +54,7 @@ def _in_row(steps: int) -> tuple[tuple[float, float], ...]:
     return tuple((y + steps * _ROW_PITCH_MM[0], z + steps * _ROW_PITCH_MM[1]) for y, z in _S3_MM)
 
 
-_CORNERS_MM: dict[int, tuple[tuple[float, float], ...]] = {
+CORNERS_MM: dict[int, tuple[tuple[float, float], ...]] = {
     0: ((-26.483, 23.088), (-26.543, -1.448), (-1.947, 23.086)),
     1: ((23.085, -1.439), (23.024, 23.098), (-1.450, -1.440)),
     2: ((-26.548, -1.985), (-26.488, -26.520), (-2.013, -1.984)),
@@ -71,16 +72,16 @@ def to_detector(chip: int, chipx: ArrayLike, chipy: ArrayLike, sim_z_mm: float) 
     """(detx, dety) of places on a chip, with the table at ``sim_z_mm`` (SIM_Z of the header)."""
     origin, axes = _plane(chip)
     u, v = np.asarray(chipx, np.float64) - 0.5, np.asarray(chipy, np.float64) - 0.5
-    y = origin[0] + axes[0, 0] * u + axes[0, 1] * v + _SIM_OFFSET_MM[0]
-    z = origin[1] + axes[1, 0] * u + axes[1, 1] * v + _SIM_OFFSET_MM[1] + sim_z_mm
+    y = origin[0] + axes[0, 0] * u + axes[0, 1] * v + SIM_OFFSET_MM[0]
+    z = origin[1] + axes[1, 0] * u + axes[1, 1] * v + SIM_OFFSET_MM[1] + sim_z_mm
     return CENTRE_PX + y / PIXEL_MM, CENTRE_PX - z / PIXEL_MM
 
 
 def to_chip(chip: int, detx: ArrayLike, dety: ArrayLike, sim_z_mm: float) -> tuple[Floats, Floats]:
     """(chipx, chipy) of places on the detector, in the plane of a chip: on it where both are within 0.5 .. 1024.5."""
     origin, axes = _plane(chip)
-    y = (np.asarray(detx, np.float64) - CENTRE_PX) * PIXEL_MM - _SIM_OFFSET_MM[0] - origin[0]
-    z = (CENTRE_PX - np.asarray(dety, np.float64)) * PIXEL_MM - _SIM_OFFSET_MM[1] - sim_z_mm - origin[1]
+    y = (np.asarray(detx, np.float64) - CENTRE_PX) * PIXEL_MM - SIM_OFFSET_MM[0] - origin[0]
+    z = (CENTRE_PX - np.asarray(dety, np.float64)) * PIXEL_MM - SIM_OFFSET_MM[1] - sim_z_mm - origin[1]
     back = np.linalg.inv(axes)
     return 0.5 + back[0, 0] * y + back[0, 1] * z, 0.5 + back[1, 0] * y + back[1, 1] * z
 
@@ -161,6 +162,8 @@ def vignetting(theta_arcmin: ArrayLike, slope: float = VIGNETTING_SLOPE) -> Floa
     return fraction
 
 
+# The radius that holds 90 % of a point source on axis, and what 10 arcmin off axis add to it: arcsec.
+PSF_R90_ARCSEC = (1.0, 10.0)
 _ECF = 0.9
 
 
@@ -169,25 +172,26 @@ def psf_radius_arcsec(theta_arcmin: ArrayLike, ecf: float = _ECF) -> Floats:
 
     Other fractions as of a round Gaussian, r² proportional to -ln(1 - ecf): too small in the wings, above 95 %.
     """
-    at_90 = 1 + 10 * (np.asarray(theta_arcmin, np.float64) / 10) ** 2
+    at_90 = PSF_R90_ARCSEC[0] + PSF_R90_ARCSEC[1] * (np.asarray(theta_arcmin, np.float64) / 10) ** 2
     radius: Floats = at_90 * math.sqrt(math.log1p(-ecf) / math.log1p(-_ECF))
     return radius
 
 
 # keV; cm² on axis, of mirror and a front-illuminated chip together, early in the mission.
-_AREA = np.array([
+AREA_KEV_CM2 = (
     (0.20, 0), (0.30, 8), (0.50, 50), (0.70, 180), (1.00, 380), (1.25, 490), (1.50, 560), (1.80, 520), (2.05, 420),
     (2.10, 350), (2.30, 320), (3.00, 300), (4.00, 330), (5.00, 320), (6.00, 240), (7.00, 130), (8.00, 55), (9.00, 20),
-    (10.0, 6), (11.0, 0)])
+    (10.0, 6), (11.0, 0))
 
 
 def effective_area_cm2(energy_ev: ArrayLike) -> Floats:
     """The approximate area on axis, from a table good to 20 %; the same for every chip."""
-    area: Floats = np.interp(np.asarray(energy_ev, np.float64) / 1000, _AREA[:, 0], _AREA[:, 1])
+    kev, cm2 = zip(*AREA_KEV_CM2, strict=True)
+    area: Floats = np.interp(np.asarray(energy_ev, np.float64) / 1000, kev, cm2)
     return area
 
 
 def _plane(chip: int) -> tuple[Floats, Floats]:
     """Where a chip begins, (Y, Z) in mm, and the columns of its axes, mm a pixel."""
-    first, along_x, along_y = (np.array(corner) for corner in _CORNERS_MM[chip])
+    first, along_x, along_y = (np.array(corner) for corner in CORNERS_MM[chip])
     return first, np.stack([along_x - first, along_y - first], axis=1) / CHIP_PX

@@ -192,9 +192,10 @@ def _write_truth(writer: _Writer, scene: simulate.Scene, observation: simulate.O
 
     name, aim = f"truth/{observation.obsid}", observation.chips[0]
     clean = observation.good_times(aim) - observation.flare_times()
-    outlines = np.concatenate([acis.chip_outline(chip, observation.sim_z_mm) for chip in observation.chips])
-    places = np.stack(acis.to_sky(outlines[:, 0], outlines[:, 1], observation.roll_deg))
-    margin = 2 * simulate.DITHER_ARCSEC / acis.PIXEL_ARCSEC
+    start = np.array([observation.tstart_s])
+    places = np.concatenate([observation.chip_on_sky(chip, 0.5, acis.CHIP_PX + 0.5, start)
+                             for chip in observation.chips]).T
+    margin = 3 * simulate.DITHER_ARCSEC / acis.PIXEL_ARCSEC
     axes = [GridAxis.around(float(axis.min()) - margin, float(axis.max()) + margin, _EXPOSURE_BIN) for axis in places]
     x_edges, y_edges = (axis.first + axis.step * np.arange(axis.size + 1) for axis in axes)
     exposure, seen = simulate.flat_exposure(observation, x_edges, y_edges, settings.truth_photons, settings.seed)
@@ -210,10 +211,10 @@ def _write_truth(writer: _Writer, scene: simulate.Scene, observation: simulate.O
         rows=flares or None, names=("start", "stop", "factor"), dtype=(float, float, float),
         units=("s", "s", None)), asdict(settings)))
     source_exposure, theta = simulate.source_exposure(scene, observation)
-    x, y = acis.pointing_offset(scene.source_ra_deg, scene.source_dec_deg, observation.ra_deg, observation.dec_deg)
+    x, y = simulate.source_places(scene, observation)
     number = np.arange(len(source_exposure)) + 1
     writer.text(f"{name}_sources.ecsv", ecsv(Table(
-        [number, x + acis.CENTRE_PX, y + acis.CENTRE_PX, theta, acis.psf_radius_arcsec(theta), source_exposure,
+        [number, x, y, theta, simulate.r90_arcsec(theta), source_exposure,
          simulate.source_counts(scene, source_exposure)],
         names=("source", "x", "y", "theta", "r90", "exposure", "counts"),
         units=(None, "pixel", "pixel", "arcmin", "arcsec", "s", "count")), asdict(settings)))
@@ -247,6 +248,7 @@ def _image_header(grid: Grid, ra_deg: float, dec_deg: float, settings: Simulatio
 
     scale = acis.PIXEL_ARCSEC / 3600
     header = Header({"OBJECT": "Simulated cluster", "RADESYS": "ICRS", "TELESCOP": "CHANDRA", "INSTRUME": "ACIS"})
+    header["CALIB"] = ("APPROX", "simulated: no true calibration")
     plane = Header({"TFIELDS": 2})
     for n, kind, value, step in ((1, "RA---TAN", ra_deg, -scale), (2, "DEC--TAN", dec_deg, scale)):
         plane.update({f"TTYPE{n}": "xy"[n - 1], f"TCTYP{n}": kind, f"TCRVL{n}": value, f"TCRPX{n}": acis.CENTRE_PX,

@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 from chandra_bin import acis
 from chandra_bin.gti import GTI
 
+from . import _telescope as telescope
+
 Floats = NDArray[np.float64]
 
 TIMEDEL_S = acis.FRAME_S + acis.TRANSFER_S
 LIVE_FRACTION = acis.FRAME_S / TIMEDEL_S
-# Dither: to either side, arcsec, and periods, s, along the detector's axes.
+# Dither: to either side, arcsec, and periods, s, along the detector's axes. Not those that exposure maps assume of an
+# observation without an aspect: the assumption would always be right.
 DITHER_ARCSEC = 8.0
-DITHER_PERIODS_S = (1000.0, 707.0)
+DITHER_PERIODS_S = (941.0, 683.0)
 # Events need neighbours: those at the very edge of a chip are none.
 FIRST_PX, LAST_PX = 2, acis.CHIP_PX - 1
 
@@ -84,13 +87,52 @@ class Observation:
         times: Floats = np.asarray(self.tstart_s + (frame + 0.5) * TIMEDEL_S, np.float64)
         return times
 
+    def dither(self, time_s: NDArray[np.floating[Any]]) -> tuple[Floats, Floats]:
+        """How far the telescope has turned from the nominal pointing, along its Y and Z: rad, a Lissajous figure."""
+        swing = math.radians(DITHER_ARCSEC / 3600)
+        yaw, pitch = (swing * np.sin(2 * math.pi * (time_s - self.tstart_s) / period + phase)
+                      for period, phase in zip(DITHER_PERIODS_S, self.dither_phases, strict=True))
+        return yaw, pitch
+
+    def seen_by(self, vectors: Floats, time_s: NDArray[np.floating[Any]]) -> Floats:
+        """Directions on the sky (3, n), in the telescope's body at these times."""
+        return telescope.turned(self._attitude() @ vectors, *self.dither(time_s))
+
+    def on_sky(self, body: Floats, time_s: NDArray[np.floating[Any]]) -> Floats:
+        """The inverse of `seen_by`."""
+        vectors: Floats = self._attitude().T @ telescope.turned_back(body, *self.dither(time_s))
+        return vectors
+
+    def sky_pixels(self, vectors: Floats) -> tuple[Floats, Floats]:
+        """Sky (x, y) of directions, in the plane tangent at the nominal pointing."""
+        return telescope.pixels(telescope.attitude(self.ra_deg, self.dec_deg, 0) @ vectors)
+
+    def at_sky_pixels(self, x: Floats, y: Floats) -> Floats:
+        """Directions of sky (x, y): the inverse of `sky_pixels`, but not of unit length."""
+        vectors: Floats = telescope.attitude(self.ra_deg, self.dec_deg, 0).T @ telescope.at_pixels(x, y)
+        return vectors
+
+    def pointing(self, time_s: NDArray[np.floating[Any]]) -> tuple[Floats, Floats, Floats]:
+        """(RA, Dec, roll) of the telescope, degrees."""
+        axes = [self.on_sky(np.repeat(axis[:, None], len(time_s), axis=1), time_s) for axis in np.eye(3)]
+        ra, dec = telescope.places(axes[0])
+        # The pole lies in the plane of X and the north, which the roll shares out to Y and Z.
+        roll = np.degrees(np.arctan2(axes[1][2], axes[2][2])) % 360
+        return ra, dec, roll
+
     def aspect_offset(self, time_s: NDArray[np.floating[Any]]) -> tuple[Floats, Floats]:
-        """Sky pixels (x, y) from the tangent point to the optical axis: a Lissajous figure along detx and dety."""
-        swing = DITHER_ARCSEC / acis.PIXEL_ARCSEC
-        u, v = (swing * np.sin(2 * math.pi * (time_s - self.tstart_s) / period + phase)
-                for period, phase in zip(DITHER_PERIODS_S, self.dither_phases, strict=True))
-        x, y = acis.to_sky(acis.CENTRE_PX + u, acis.CENTRE_PX + v, self.roll_deg)
+        """Sky pixels (x, y) from the tangent point to the optical axis."""
+        x, y = self.sky_pixels(telescope.unit_vectors(*self.pointing(time_s)[:2]))
         return x - acis.CENTRE_PX, y - acis.CENTRE_PX
+
+    def chip_on_sky(self, chip: int, low: float, high: float, time_s: NDArray[np.floating[Any]]) -> Floats:
+        """Sky pixels (4 n, 2) of the corners of a square on a chip, at each time."""
+        focal = telescope.chip_to_focus(chip, [low, high, high, low], [low, low, high, high], self.sim_z_mm)
+        body = np.tile(telescope.behind(focal), len(time_s))
+        return np.stack(self.sky_pixels(self.on_sky(body, np.repeat(time_s, 4))), axis=1)
+
+    def _attitude(self) -> Floats:
+        return telescope.attitude(self.ra_deg, self.dec_deg, self.roll_deg)
 
     def good_times(self, chip: int) -> GTI:
         """The good times of a chip, whole frames."""
@@ -123,9 +165,7 @@ def _make_observation(draw: np.random.Generator, index: int, exposure_s: float, 
     chips, sim_z = CHIPS_OF[array], acis.AIM_SIM_Z_MM[array]
     roll = (_ROLLS_DEG[index % len(_ROLLS_DEG)] + draw.uniform(-5, 5)) % 360
     place = np.array(_TARGET_PX[array]) + draw.uniform(-_TARGET_SPREAD_PX, _TARGET_SPREAD_PX, 2)
-    x, y = acis.to_sky(*acis.to_detector(chips[0], place[0], place[1], sim_z), roll)
-    # The axis is as far from the target as the target from the axis, in the other direction.
-    ra, dec = acis.pointing_at(acis.CENTRE_PX - x, acis.CENTRE_PX - y, ra_deg, dec_deg)
+    ra, dec = _aim(ra_deg, dec_deg, roll, telescope.chip_to_focus(chips[0], place[0], place[1], sim_z))
     frames = max(int(exposure_s / TIMEDEL_S), 1)
     tstart = _FIRST_START_S + index * _APART_S
     rectangles = {chip: _bad_rectangles(draw) for chip in chips}
@@ -135,6 +175,15 @@ def _make_observation(draw: np.random.Generator, index: int, exposure_s: float, 
     return Observation(_FIRST_OBSID + index, array, datamode, chips, float(ra), float(dec), float(roll), ra_deg,
                        dec_deg, sim_z, tstart, frames, (phases[0], phases[1]), lost, flares,
                        {chip: _bad_map(rectangles[chip]) for chip in chips}, rectangles)
+
+
+def _aim(ra_deg: float, dec_deg: float, roll_deg: float, focal_mm: Floats) -> tuple[float, float]:
+    """(RA, Dec) of the optical axis that puts a target at this place of the focal plane, but for a few arcsec."""
+    body = telescope.attitude(ra_deg, dec_deg, roll_deg).T @ telescope.behind(focal_mm)
+    target = telescope.unit_vectors(ra_deg, dec_deg)
+    # The axis is as far from the target as the target from the axis, in the other direction.
+    ra, dec = telescope.places(2 * (body @ target) * target - body)
+    return float(ra), float(dec)
 
 
 def _lost_frames(draw: np.random.Generator, frames: int, chips: tuple[int, ...]) -> dict[int, NDArray[np.bool_]]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from chandra_bin import acis
 
+from . import _telescope as telescope
 from ._observation import FIRST_PX, LAST_PX, LIVE_FRACTION, TIMEDEL_S, Observation
 from ._scene import FLUX_BAND_EV, Scene
 
@@ -24,8 +25,6 @@ _LINES = ((1486.7, 0.01), (1740.0, 0.03), (2123.0, 0.04), (7478.0, 0.04), (9713.
 _FLARE_KT_EV = 2500.0
 _FLARE_BAND_EV = (300.0, 8000.0)
 _RESOLUTION_EV = 50.0
-# A Gaussian that holds 90 % within r has sigma = r / 2.146.
-_SIGMA_OF_R90 = 1 / math.sqrt(2 * math.log(10))
 
 GOOD_GRADES = (0, 2, 3, 4, 6)
 _GRADE_WEIGHTS = (0.66, 0.18, 0.04, 0.04, 0.08)
@@ -142,11 +141,10 @@ def flat_exposure(observation: Observation, x_edges: NDArray[np.floating[Any]],
         x = draw.uniform(x_edges[0], x_edges[-1], count)
         y = draw.uniform(y_edges[0], y_edges[-1], count)
         frame = draw.integers(0, observation.frames, count)
-        offset = observation.aspect_offset(observation.frame_times(frame))
-        detx, dety = acis.from_sky(x, y, observation.roll_deg, *offset)
-        passed = draw.random(count) < acis.vignetting(acis.off_axis_arcmin(detx, dety))
+        body = observation.seen_by(observation.at_sky_pixels(x, y), observation.frame_times(frame))
+        passed = draw.random(count) < telescope.throughput(telescope.off_axis_arcmin(body))
         for chip in observation.chips:
-            rows, chipx, chipy = _landed(observation, chip, detx, dety, passed)
+            rows, chipx, chipy = _landed(observation, chip, body, passed)
             rows = rows[~(observation.bad_pixels[chip][chipy - 1, chipx - 1] | observation.lost[chip][frame[rows]])]
             seen += np.histogram2d(y[rows], x[rows], bins=(y_edges, x_edges))[0]
     expected = photons / seen.size
@@ -156,18 +154,22 @@ def flat_exposure(observation: Observation, x_edges: NDArray[np.floating[Any]],
 def source_exposure(scene: Scene, observation: Observation) -> tuple[Floats, Floats]:
     """Of each source: vignetted exposure in seconds, averaged over the dither, and mean angle off axis, arcmin."""
     frame = np.arange(observation.frames)
-    offset_x, offset_y = observation.aspect_offset(observation.frame_times(frame))
+    times = observation.frame_times(frame)
     exposure, angle = np.zeros(len(scene.source_flux)), np.zeros(len(scene.source_flux))
-    place = acis.pointing_offset(scene.source_ra_deg, scene.source_dec_deg, observation.ra_deg, observation.dec_deg)
-    for number, (x, y) in enumerate(zip(*place, strict=True)):
-        detx, dety = acis.from_sky(x + acis.CENTRE_PX, y + acis.CENTRE_PX, observation.roll_deg, offset_x, offset_y)
-        theta = acis.off_axis_arcmin(detx, dety)
+    for number, source in enumerate(telescope.unit_vectors(scene.source_ra_deg, scene.source_dec_deg).T):
+        body = observation.seen_by(source[:, None], times)
+        theta = telescope.off_axis_arcmin(body)
         angle[number] = theta.mean()
         for chip in observation.chips:
-            rows, chipx, chipy = _landed(observation, chip, detx, dety, np.ones(len(frame), dtype=bool))
+            rows, chipx, chipy = _landed(observation, chip, body, np.ones(len(frame), dtype=bool))
             rows = rows[~(observation.bad_pixels[chip][chipy - 1, chipx - 1] | observation.lost[chip][rows])]
-            exposure[number] += acis.vignetting(theta[rows]).sum() * TIMEDEL_S * LIVE_FRACTION
+            exposure[number] += telescope.throughput(theta[rows]).sum() * TIMEDEL_S * LIVE_FRACTION
     return exposure, angle
+
+
+def source_places(scene: Scene, observation: Observation) -> tuple[Floats, Floats]:
+    """Sky (x, y) of each source."""
+    return observation.sky_pixels(telescope.unit_vectors(scene.source_ra_deg, scene.source_dec_deg))
 
 
 def source_counts(scene: Scene, exposure_s: Floats) -> Floats:
@@ -181,27 +183,23 @@ def _from_sky(observation: Observation, ra: Floats, dec: Floats, energy: Floats,
     """Photons that came through the mirror and fell on a chip."""
     count = len(ra)
     frame = draw.integers(0, observation.frames, count)
-    x, y = acis.pointing_offset(ra, dec, observation.ra_deg, observation.dec_deg)
-    offset = observation.aspect_offset(observation.frame_times(frame))
-    detx, dety = acis.from_sky(x + acis.CENTRE_PX, y + acis.CENTRE_PX, observation.roll_deg, *offset)
-    theta = acis.off_axis_arcmin(detx, dety)
-    passed = draw.random(count) < acis.vignetting(theta)
-    blur = acis.psf_radius_arcsec(theta) * _SIGMA_OF_R90 / acis.PIXEL_ARCSEC
-    detx, dety = detx + blur * draw.standard_normal(count), dety + blur * draw.standard_normal(count)
+    body = observation.seen_by(telescope.unit_vectors(ra, dec), observation.frame_times(frame))
+    passed = draw.random(count) < telescope.throughput(telescope.off_axis_arcmin(body))
+    body = telescope.scattered(body, draw)
     parts = []
     for chip in observation.chips:
-        rows, chipx, chipy = _landed(observation, chip, detx, dety, passed)
+        rows, chipx, chipy = _landed(observation, chip, body, passed)
         good = ~observation.bad_pixels[chip][chipy - 1, chipx - 1]
         rows = rows[good]
-        parts.append(_events(observation, chip, frame[rows], (chipx[good], chipy[good]), (detx[rows], dety[rows]),
+        parts.append(_events(observation, chip, frame[rows], (chipx[good], chipy[good]), body[:, rows],
                              energy[rows], origin, draw))
     return Photons.join(parts)
 
 
-def _landed(observation: Observation, chip: int, detx: Floats, dety: Floats,
+def _landed(observation: Observation, chip: int, body: Floats,
             passed: NDArray[np.bool_]) -> tuple[Wholes, Wholes, Wholes]:
     """Which of those that passed the mirror fall on a chip's usable rows and columns, and the pixels they hit."""
-    x, y = acis.to_chip(chip, detx, dety, observation.sim_z_mm)
+    x, y = telescope.focus_to_chip(chip, telescope.focus(body), observation.sim_z_mm)
     low, high = FIRST_PX - 0.5, LAST_PX + 0.5
     rows = np.flatnonzero(passed & (x > low) & (x < high) & (y > low) & (y < high))
     return rows, np.rint(x[rows]).astype(np.int64), np.rint(y[rows]).astype(np.int64)
@@ -232,20 +230,20 @@ def _at_pixels(observation: Observation, chip: int, frame: Wholes, pixels: tuple
                origin: int, draw: np.random.Generator) -> Photons:
     """Events anywhere in these pixels."""
     chipx, chipy = pixels
-    place = acis.to_detector(chip, chipx + draw.uniform(-0.5, 0.5, len(frame)),
-                             chipy + draw.uniform(-0.5, 0.5, len(frame)), observation.sim_z_mm)
-    return _events(observation, chip, frame, pixels, place, energy, origin, draw)
+    focal = telescope.chip_to_focus(chip, chipx + draw.uniform(-0.5, 0.5, len(frame)),
+                                    chipy + draw.uniform(-0.5, 0.5, len(frame)), observation.sim_z_mm)
+    return _events(observation, chip, frame, pixels, telescope.behind(focal), energy, origin, draw)
 
 
 def _events(observation: Observation, chip: int, frame: Wholes, pixels: tuple[Wholes, Wholes],
-            place: tuple[Floats, Floats], energy: Floats, origin: int, draw: np.random.Generator) -> Photons:
-    offset = observation.aspect_offset(observation.frame_times(frame))
-    x, y = acis.to_sky(*place, observation.roll_deg, *offset)
+            body: Floats, energy: Floats, origin: int, draw: np.random.Generator) -> Photons:
+    """Events of directions in the body, and where the aspect of their frames puts them on the sky."""
+    x, y = observation.sky_pixels(observation.on_sky(body, observation.frame_times(frame)))
     count = len(frame)
     blurred = energy if origin in (PARTICLE, FLARE) else energy + _RESOLUTION_EV * draw.standard_normal(count)
     grade = draw.choice(GOOD_GRADES, count, p=_GRADE_WEIGHTS)
-    return Photons(frame, np.full(count, chip), *pixels, *place, x, y, blurred, np.full(count, origin), grade,
-                   np.zeros(count, np.int64))
+    return Photons(frame, np.full(count, chip), *pixels, *telescope.pixels(body), x, y, blurred, np.full(count, origin),
+                   grade, np.zeros(count, np.int64))
 
 
 def _particle_energies(count: int, draw: np.random.Generator) -> Floats:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from chandra_bin import acis
 
+from . import _telescope as telescope
 from ._cluster import cluster_model
 
 Floats = NDArray[np.float64]
@@ -58,7 +59,7 @@ class Spectrum:
         return energy
 
     def _counts(self) -> Floats:
-        counts: Floats = self.photons * acis.effective_area_cm2(self.low_ev + _STEP_EV / 2)
+        counts: Floats = self.photons * telescope.area_cm2(self.low_ev + _STEP_EV / 2)
         return counts
 
 
@@ -83,8 +84,8 @@ class Scene:
         pixels = np.searchsorted(sums, draw.random(count) * sums[-1], side="right")
         y, x = np.divmod(np.minimum(pixels, sums.size - 1), self.cluster.shape[1])
         ny, nx = self.cluster.shape
-        return acis.pointing_at((x + draw.random(count) - nx / 2) * self.bin_px,
-                                (y + draw.random(count) - ny / 2) * self.bin_px, self.ra_deg, self.dec_deg)
+        return _around(self.ra_deg, self.dec_deg, (x + draw.random(count) - nx / 2) * self.bin_px,
+                       (y + draw.random(count) - ny / 2) * self.bin_px)
 
 
 def make_scene(seed: int, counts: float, livetime_s: float) -> Scene:
@@ -99,10 +100,16 @@ def make_scene(seed: int, counts: float, livetime_s: float) -> Scene:
     # Uniform over the disc, but for the cluster's core.
     radius = np.sqrt(draw.uniform(_FREE_OF_SOURCES_ARCMIN**2, _FIELD_ARCMIN**2, _SOURCES)) * 60 / acis.PIXEL_ARCSEC
     angle = draw.uniform(0, 2 * math.pi, _SOURCES)
-    ra, dec = acis.pointing_at(radius * np.cos(angle), radius * np.sin(angle), CLUSTER_RA_DEG, CLUSTER_DEC_DEG)
+    ra, dec = _around(CLUSTER_RA_DEG, CLUSTER_DEC_DEG, radius * np.cos(angle), radius * np.sin(angle))
     # The inverse of N(>S), between the two limits.
     part = draw.uniform((_FAINTEST_COUNTS / _BRIGHTEST_COUNTS) ** _SLOPE, 1, _SOURCES)
     source_counts = np.sort(_FAINTEST_COUNTS * part ** (-1 / _SLOPE))[::-1]
     source_flux = source_counts / (power_law.counts_per_flux(FLUX_BAND_EV) * livetime_s)
     return Scene(CLUSTER_RA_DEG, CLUSTER_DEC_DEG, flux * model / model.sum(), _MODEL_BIN, thermal, ra, dec,
                  source_flux, power_law)
+
+
+def _around(ra_deg: float, dec_deg: float, right: Floats, up: Floats) -> tuple[Floats, Floats]:
+    """(RA, Dec) so many sky pixels from a place, in the plane tangent there."""
+    upright = telescope.attitude(ra_deg, dec_deg, 0)
+    return telescope.places(upright.T @ telescope.at_pixels(acis.CENTRE_PX + right, acis.CENTRE_PX + up))

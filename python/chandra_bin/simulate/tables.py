@@ -24,6 +24,7 @@ Block = tuple["Header", NDArray[np.void]]
 Cards = dict[str, object]
 
 CREATOR = "chandra-bin simulate"
+_CALIB = ("APPROX", "simulated: no true calibration")
 _EPOCH = datetime(1998, 1, 1)
 _MJD_EPOCH = 50814.0
 _ASPECT_STEP_S = 0.25625
@@ -75,7 +76,7 @@ def about(observation: Observation) -> Cards:
         "DATAMODE": observation.datamode, "CYCLE": "P", "DTYCYCLE": 0, "FLSHTIME": 0.0, "EXPTIME": acis.FRAME_S,
         "FIRSTROW": 1, "NROWS": acis.CHIP_PX, "TITLE": "A simulated cluster of galaxies", "OBSERVER": "chandra-bin",
         "OBJECT": "Simulated cluster", "OBS_ID": str(observation.obsid), "OBI_NUM": 0, "SEQ_NUM": "900001",
-        "REVISION": 1, "ASPTYPE": "KALMAN",
+        "REVISION": 1, "ASPTYPE": "KALMAN", "CALIB": _CALIB,
     }
 
 
@@ -131,14 +132,14 @@ def blank_sky_blocks(observation: Observation, chip: int, particles: Photons, li
 
 
 def aspect_blocks(observation: Observation) -> list[Block]:
-    """ASPSOL: where the optical axis points, four times a second. Roll is the same throughout."""
+    """ASPSOL: where the optical axis points, and the roll, four times a second."""
     count = int((observation.tstop_s - observation.tstart_s) / _ASPECT_STEP_S) + 2
     times = observation.tstart_s + _ASPECT_STEP_S * np.arange(count)
-    ra, dec = acis.pointing_at(*observation.aspect_offset(times), observation.ra_deg, observation.dec_deg)
+    ra, dec, roll = observation.pointing(times)
     zero = np.zeros(count)
     header, rows = _table("ASPSOL", [
         _Column("time", "1D", times, "s"), _Column("ra", "1D", ra, "deg"), _Column("dec", "1D", dec, "deg"),
-        _Column("roll", "1D", zero + observation.roll_deg, "deg"), _Column("dy", "1E", zero, "mm"),
+        _Column("roll", "1D", roll, "deg"), _Column("dy", "1E", zero, "mm"),
         _Column("dz", "1E", zero, "mm"), _Column("dtheta", "1E", zero, "deg")], about(observation))
     header.update({"CONTENT": "ASPSOLOBI", "HDUCLASS": "ASC", "HDUCLAS1": "TEMPORALDATA", "HDUCLAS2": "ASPSOL",
                    "INSTRUME": "PCAD", "TIMEPIXR": 0.0, "TIMEDEL": _ASPECT_STEP_S, "DTASPSOL": _ASPECT_STEP_S,
@@ -364,15 +365,10 @@ def _seen(observation: Observation, chip: int) -> Floats:
     """The convex hull, on the sky, of the corners of a chip's usable part wherever the dither took them."""
     from scipy.spatial import ConvexHull
 
-    frames = np.flatnonzero(~observation.lost[chip])
-    offset_x, offset_y = observation.aspect_offset(observation.frame_times(frames))
-    low, high = FIRST_PX - 0.5, LAST_PX + 0.5
-    corners = acis.to_detector(chip, [low, high, high, low], [low, low, high, high], observation.sim_z_mm)
-    x, y = acis.to_sky(*corners, observation.roll_deg)
-    swing = np.stack([offset_x, offset_y], axis=1)
-    if len(swing) > _MANY:  # fewer may lie on a line
-        swing = swing[ConvexHull(swing).vertices]
-    points = (np.stack([x, y], axis=1)[:, None] + swing).reshape(-1, 2)
+    times = observation.frame_times(np.flatnonzero(~observation.lost[chip]))
+    if len(times) > _MANY:  # fewer may lie on a line
+        times = times[ConvexHull(np.stack(observation.aspect_offset(times), axis=1)).vertices]
+    points = observation.chip_on_sky(chip, FIRST_PX - 0.5, LAST_PX + 0.5, times)
     hull: Floats = points[ConvexHull(points).vertices]
     return np.concatenate([hull, hull[:1]])
 
