@@ -24,6 +24,7 @@ TIME_LIMIT_S, MEMORY_LIMIT_MB = 15, 2000
 def tables(settings: Settings) -> Iterator[Table]:
     fields, size = (1, 256) if settings.quick else (40, 1024)
     yield from _noise(fields, size)
+    yield _large_scales(2 if settings.quick else 40, 128 if settings.quick else 512)
     fields, size = (1, 512) if settings.quick else (4, 2048)
     yield from _sources(fields, size)
     yield _cluster(1 if settings.quick else 5, 512 if settings.quick else 1024)
@@ -59,6 +60,37 @@ def noise(background: float, sigthresh: float, fields: int, size: int) -> dict[s
         sources += len(found.sources)
     return {"ratio": np.mean(ratios, 0).tolist(), "error": (np.std(ratios, 0) / fields**0.5).tolist(),
             "expected": [2 * np.pi * scale**2 * background for scale in SCALES], "sources": sources / fields}
+
+
+def _large_scales(fields: int, size: int) -> Table:
+    table = Table(f"Noise alone, large scales s: as above, sigthresh 1e-3, {fields} fields of {size} x {size} pixels "
+                  "of s / 4; inside, and within 5 s of the edges",
+                  ["counts/pixel",
+                   *(f"s = {scale:g}, {where}" for scale in SCALES[3:] for where in ("inside", "edges"))])
+    for background in BACKGROUNDS:
+        say(f"detect: large scales, noise of {background:g} a pixel")
+        cells = []
+        for scale in SCALES[3:]:
+            run = in_child(large_scale, background=background, scale=scale, fields=fields, size=size)
+            cells += [f"{ratio:.2f} ± {error:.2f}" for ratio, error in zip(run["ratio"], run["error"], strict=True)]
+        table.add(f"{background:g}", *cells)
+    return table
+
+
+def large_scale(background: float, scale: float, fields: int, size: int) -> dict[str, list[float]]:
+    """In a child: ratios of significant pixels. The search for s is that for 4 on counts in pixels of s / 4."""
+    import numpy as np
+
+    from chandra_bin.detect._field import Field
+
+    random, edge = np.random.default_rng(12), np.ones((size, size), bool)
+    edge[20:-20, 20:-20] = False
+    shares = []
+    for _ in range(fields):
+        image = random.poisson(background * (scale / 4) ** 2, (size, size)).astype(np.float32)
+        found, _ = Field(image, np.ones_like(image), 4, 1).search(4, 1e-3, 1e-4, np.ones((size, size), bool), 1)
+        shares.append([found.significant[~edge].mean() / 1e-3, found.significant[edge].mean() / 1e-3])
+    return {"ratio": np.mean(shares, 0).tolist(), "error": (np.std(shares, 0) / fields**0.5).tolist()}
 
 
 def scene(size: int, background: float, count: int, seed: int) -> dict[str, "Floats"]:

@@ -147,6 +147,9 @@ def test_equal_runs_give_equal_files(folder):
     (["img.fits", "-o", "src.fits", "--expmap", "small.fits"], "small.fits: the exposure map has 10 x 10 pixels"),
     (["img.fits", "-o", "src.fits", "--expmap", "zero.fits"], "no pixel has data"),
     (["img.fits", "-o", "src.fits", "--psfmap", "zero.fits"], "the unit is 'furlong'"),
+    (["img.fits", "-o", "src.fits", "--expmap", "beside.fits"], "beside.fits: the exposure map is on another grid"),
+    (["img.fits", "-o", "src.fits", "--psfmap", "beside.fits"], "beside.fits: the PSF map is on another grid"),
+    (["filled.fits", "-o", "src.fits"], "filled.fits: some of its pixels are made up"),
     (["negative.fits", "-o", "src.fits"], "negative.fits: 40000 pixels are negative"),
     (["img.fits", "-o", "src.fits", "--cluster", "none.reg"], "none.reg"),
 ])
@@ -154,6 +157,8 @@ def test_bad_input_is_one_line(folder, capsys, words, text):
     write_fits("small.fits", np.ones((10, 10)))
     write_fits("zero.fits", np.zeros(SHAPE), BUNIT="furlong")
     write_fits("negative.fits", -np.ones(SHAPE))
+    write_fits("beside.fits", np.ones(SHAPE), **dict(cluster_header(SHAPE, bin_px=2)) | {"CRVAL1P": 1.0})
+    write_fits("filled.fits", np.ones(SHAPE), FILLED=True)
     before = listing(folder)
     assert run(["detect", *words]) == 2
     said = capsys.readouterr().err
@@ -163,9 +168,35 @@ def test_bad_input_is_one_line(folder, capsys, words, text):
 
 
 @pytest.mark.usefixtures("folder")
-def test_images_that_do_not_fit_into_memory_are_refused(capsys, monkeypatch):
+def test_what_approximate_maps_make_is_approximate():
+    for name, changed in (("exp.fits", "approx.fits"), ("psf.fits", "near.fits")):
+        with fits.open(name) as hdus:
+            hdus[0].header["CALIB"] = "APPROX"
+            hdus.writeto(changed)
+    for number, words in enumerate((["--expmap", "approx.fits"], ["--psfmap", "near.fits"])):
+        made = [f"{kind}{number}.fits" for kind in ("src", "scell", "bkg", "rec")]
+        assert run(["detect", "img.fits", *words, "-o", made[0], "--scellfile", made[1], "--defnbkgfile", made[2],
+                    "--imagefile", made[3], "-q"]) == 0
+        assert [fits.getheader(name, name.startswith("src"))["CALIB"] for name in made] == ["APPROX"] * 4
+        assert f"approximate, as {words[1]} is" in str(fits.getheader(made[0], 1)["HISTORY"])
+    assert run(["detect", "img.fits", "-o", "true.fits", "--expmap", "exp.fits", "-q"]) == 0
+    assert "CALIB" not in fits.getheader("true.fits", 1)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", ["img.fits", "img.fits[sky=circle(4096.5,4096.5,1000)][opt full]"])
+@pytest.mark.parametrize("limit", ["MemAvailable:   1000 kB", "1024000", "machine"])
+def test_images_that_do_not_fit_into_memory_are_refused(capsys, monkeypatch, tmp_path, name, limit):
     from chandra_bin.products import detected
 
-    monkeypatch.setattr(detected.os, "sysconf", lambda _: 10)
-    assert run(["detect", "img.fits", "-o", "src.fits"]) == 2
-    assert "200 x 200 pixels need about" in capsys.readouterr().err
+    (tmp_path / "limit").write_text(f"max\n{limit}\n")
+    monkeypatch.setattr(detected, "_LIMITS", {tmp_path / "limit": limit[:13] if limit.startswith("Mem") else "",
+                                              tmp_path / "none": ""})
+    if limit == "machine":
+        monkeypatch.setattr(detected.os, "sysconf", lambda _: 1000)
+    if name == "img.fits":
+        monkeypatch.setattr(detected, "read_image", lambda _: pytest.fail("the image is read"))
+    assert run(["detect", name, "-o", "src.fits"]) == 2
+    said = capsys.readouterr().err
+    assert "200 x 200 pixels need about 0.00608 GB of memory, and 0.001" in said
+    assert said.count("\n") == 1

@@ -148,6 +148,9 @@ def test_a_cluster_that_fills_the_field_says_so():
     (RANDOM(0).poisson(0.1, FIELD), {}, "no cluster is found"),
     (np.ones(FIELD), {}, "no cluster is found"),
     (np.ones(FIELD), {"exposure": np.ones((3, 3))}, "exposure has shape"),
+    (np.full(FIELD, np.inf), {}, "the counts are infinite in 108000 pixels"),
+    (np.ones(FIELD), {"exposure": np.full(FIELD, np.inf)}, "the exposure is infinite"),
+    (np.ones(FIELD), {"background": np.full(FIELD, np.inf)}, "the background is infinite"),
 ])
 def test_where_there_is_no_cluster(counts, options, message):
     with pytest.raises(InputError, match=message):
@@ -206,7 +209,8 @@ def test_the_box_holds_the_centre():
 
 
 @pytest.mark.parametrize(("exposure", "centre", "message"), [
-    (0.0, None, "the exposure is 0"), (1.0, (50, 3), "is outside the image of 20 x 20 pixels")])
+    (0.0, None, "the exposure is 0"), (1.0, (50, 3), "is outside the image of 20 x 20 pixels"),
+    (np.inf, None, "the exposure is infinite in 400 pixels")])
 def test_no_box(exposure, centre, message):
     with pytest.raises(InputError, match=message):
         exposed_box(np.full((20, 20), exposure), centre)
@@ -258,15 +262,18 @@ def test_the_region_file_of_a_cluster_is_the_ellipse(field, kind, sky):
     # On the sky numbers are rounded to 0.002 arcsec or so, and may move an edge over a centre.
     others = mask_of(made.file) != (ellipse.radius(columns, rows) <= ellipse.a)
     assert np.count_nonzero(others) <= (4 if sky else 0)
-    assert made.file.read_text().startswith(CIAO + "ellipse(")
-    assert (":" in made.file.read_text().splitlines()[1]) == sky
+    head, mark, shape = made.file.read_text().splitlines()
+    assert head + "\n" == CIAO
+    assert mark.startswith("# Proposed by chandra-bin")
+    assert shape.startswith("ellipse(")
+    assert (":" in shape) == sky
     assert made.picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_equal_input_gives_equal_pictures(field):
     first = propose_cluster(field / "img.fits", field / "a_cluster.reg").picture.read_bytes()
     (field / "a_cluster.reg").unlink()
-    again = propose_cluster(field / "img.fits", field / "a_cluster.reg", clobber=True).picture.read_bytes()
+    again = propose_cluster(field / "img.fits", field / "a_cluster.reg").picture.read_bytes()
     assert first == again
 
 
@@ -274,16 +281,51 @@ def test_a_users_file_always_wins(field):
     text = CIAO + "circle(4100,4100,50)\n"
     for name in ("mine_cluster.reg", "broad_src_0.5-7-pointsources.reg", "square.reg"):
         (field / name).write_text(text)
-    made = [propose_cluster(field / "img.fits", field / "mine_cluster.reg", clobber=True),
-            propose_point_sources(field / "src.fits", field / "broad_src_0.5-7-pointsources.reg", field / "img.fits",
-                                  clobber=True),
-            propose_area(field / "exp.fits", field, clobber=True)]
+    made = [propose_cluster(field / "img.fits", field / "mine_cluster.reg"),
+            propose_point_sources(field / "src.fits", field / "broad_src_0.5-7-pointsources.reg", field / "img.fits"),
+            propose_area(field / "exp.fits", field)]
     for each in made:
         assert each.is_users
         assert each.file.read_text() == text
         assert each.picture.exists()
     # The other file of the area is made of the user's.
     assert np.array_equal(mask_of("min_xy.reg"), mask_of("square.reg"))
+
+
+def test_a_proposal_that_nobody_edited_is_no_users(field):
+    """A second run replaces what the first one proposed, and its pictures; one edited byte makes a file the user's."""
+    def propose(aperture):
+        kind = "aperture" if aperture else "extent"
+        return [propose_cluster(field / "img.fits", field / "c.reg", kind=kind),
+                propose_point_sources(field / "src.fits", field / "p.reg", field / "img.fits",
+                                      compact=None if aperture else 2),
+                propose_area(field / "exp.fits", field, least=0.3 if aperture else 0.5)]
+
+    first = propose(True)[0].file.read_bytes()
+    made = propose(False)
+    assert not any(each.is_users for each in made)
+    assert made[0].file.read_bytes() != first
+    for each in made:
+        each.file.write_bytes(each.file.read_bytes() + b"\n")
+    edited = [each.file.read_bytes() for each in made]
+    again = propose(True)
+    assert all(each.is_users for each in again)
+    assert [each.file.read_bytes() for each in again] == edited
+
+
+def test_both_files_of_the_area_follow_the_users(field):
+    made = propose_area(field / "exp.fits", field)
+    made.physical_file.write_text(CIAO + "rotbox(4100,4100,100,60,0)\n")
+    again = propose_area(field / "exp.fits", field)
+    assert again.is_users
+    assert np.array_equal(mask_of("min_xy.reg"), mask_of("square.reg"))
+
+
+def test_what_was_proposed_goes_where_nothing_is_left(field):
+    assert propose_point_sources(field / "src.fits", field / "p.reg", field / "img.fits").file.exists()
+    made = propose_point_sources(field / "none.fits", field / "p.reg", field / "img.fits")
+    assert not made.is_users
+    assert not made.file.exists()
 
 
 def test_a_background_with_its_ratio_is_used(field):

@@ -118,7 +118,7 @@ def find_cluster(counts: ArrayLike, *, exposure: ArrayLike | None = None, backgr
     have no signal (2 sigma, and 10 % of the background); the background is the mean beyond. The aperture reaches no
     farther than the signal.
 
-    Raises `InputError` where there is no exposure, no count, and no place 5 sigma above the rest.
+    Raises `InputError` where there is no exposure, no count, no place 5 sigma above the rest, and for infinite pixels.
     """
     blocks = _blocks(counts, exposure, background, mask)
     shape, level = _start(blocks)
@@ -142,10 +142,11 @@ def exposed_box(exposure: ArrayLike, centre: tuple[float, float] | None = None, 
 
     Gaps between chips belong to the field: what is narrower than four blocks, a 24th of the image, is bridged. 98 % of
     the box or more are in the field. It holds ``centre`` (x, y; array coordinates), where one is given. The largest
-    exposure is the 99th percentile of those above 0. Raises `InputError` for no exposure, and for a centre outside the
-    image or without exposure around it.
+    exposure is the 99th percentile of those above 0. Raises `InputError` for none or an infinite one, and for a centre
+    outside the image or without exposure around it.
     """
     image = as_image(exposure, "exposure", np.float64)
+    _refuse_infinite(image, "exposure")
     ny, nx = image.shape
     if not 0 < least < 1:
         raise InputError(f"the least exposure is {least:g} times the largest: it must be between 0 and 1")
@@ -190,6 +191,8 @@ def _blocks(counts: ArrayLike, exposure: ArrayLike | None, background: ArrayLike
     image = as_image(counts, "counts", np.float64)
     exposed = np.ones(image.shape) if exposure is None else as_image(exposure, "exposure", np.float64, image.shape)
     known = np.zeros(image.shape) if background is None else as_image(background, "background", np.float64, image.shape)
+    for values, what in ((image, "counts"), (exposed, "exposure"), (known, "background")):
+        _refuse_infinite(values, what)
     use = ~as_flags(mask, "mask", image.shape) & np.isfinite(image) & np.isfinite(known) & (exposed > 0)
     if not use.any():
         raise InputError("no pixel with exposure is left to look for a cluster in")
@@ -200,6 +203,12 @@ def _blocks(counts: ArrayLike, exposure: ArrayLike | None, background: ArrayLike
     y, x = np.indices(total.shape, dtype=float)
     good = seconds > _LEAST_EXPOSURE * np.percentile(seconds[seconds > 0], 99)
     return _Blocks(size, total - behind, total, seconds, good, x, y)
+
+
+def _refuse_infinite(image: Floats, what: str) -> None:
+    if infinite := np.count_nonzero(np.isinf(image)):
+        raise InputError(f"the {what} {'are' if what == 'counts' else 'is'} infinite in {infinite} pixels; set them to "
+                         "NaN to leave them out")
 
 
 def _block_sums(image: Floats, size: int) -> Floats:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._threshold import ENOUGH_COUNTS, WIDEST_RATIO, Thresholds, estimated_background, known_background
-from ._wavelet import Correlator, Floats, Pixels, annulus, hat, radius_square, reach_px
+from ._wavelet import Correlator, Pixels, annulus, hat, reach_px
 
 Flags = NDArray[np.bool_]
 
@@ -90,7 +90,7 @@ class Field:
         counts, exposure = self.at_level(level)
         correlator = self._correlator(scale, level)
         transformed = correlator.transform(exposure)
-        flat, near = correlator.with_hat(transformed), np.maximum(correlator.with_gauss(transformed), 0)
+        flat, near = correlator.with_hat(transformed), np.maximum(correlator.with_square(transformed), 0)
         raw = correlator.with_hat(correlator.transform(counts))
         kept = keep
         for _ in range(rounds):
@@ -155,17 +155,17 @@ class Field:
 
     def is_significant(self, found: AtScale, y: int, x: int, keep: Flags, probability: float) -> bool:
         """Whether a pixel of a scale's grid is significant by the kept pixels alone."""
-        kernel, gauss = _kernels(found)
+        kernel = hat(found.scale / 2**found.level)
         counts = self._around(self.counts, found, y, x, keep)
         exposure = self._around(self.exposure, found, y, x, keep)
         background = float(found.background[y, x])
-        near = background * float((gauss * exposure).sum() / gauss.sum())
+        near = background * float((kernel**2 * exposure).sum() / (kernel**2).sum())
         limit = self._table(found.scale, found.level, WIDEST_RATIO, probability)(np.array([near], np.float32))
         return bool((kernel * (counts - background * exposure)).sum() > limit[0])
 
     def variance(self, found: AtScale, y: int, x: int) -> float:
         """The variance of the correlation at a pixel of a scale's grid, by the counts around it, sources included."""
-        kernel, _ = _kernels(found)
+        kernel = hat(found.scale / 2**found.level)
         return float((kernel**2 * self._around(self.counts, found, y, x)).sum())
 
     def _around(self, image: Pixels, found: AtScale, y: int, x: int, keep: Flags | None = None) -> Pixels:
@@ -215,10 +215,3 @@ def _at_edges(width: float, ratio: int, flat: Pixels, cover: Pixels) -> Pixels:
     cover = np.maximum(cover, np.float32(0.01))
     widened: Pixels = np.sqrt(np.maximum(1 + (flat * flat * (own / cover) - 2 * both * flat) / (power * cover), 1))
     return widened
-
-
-def _kernels(found: AtScale) -> tuple[Floats, Floats]:
-    """The hat of a scale, and the Gaussian in it."""
-    width = found.scale / 2**found.level
-    square = radius_square(width) / width**2
-    return hat(width), np.exp(-square / 2)

@@ -65,11 +65,13 @@ class Correlator:
         gauss, bent = self._profiles
         return self._back(transformed, self._outer(gauss, bent) + self._outer(bent, gauss))
 
-    def with_gauss(self, transformed: NDArray[np.complex64]) -> Pixels:
-        """The mean, with the Gaussian of the scale as weight."""
-        gauss, _ = self._profiles
-        gauss = gauss / gauss.sum()
-        return self._back(transformed, self._outer(gauss, gauss))
+    def with_square(self, transformed: NDArray[np.complex64]) -> Pixels:
+        """The mean, with the square of `hat` as weight: of the background, it is the part that the noise comes from."""
+        gauss, bent = self._profiles
+        square, mixed, curved = gauss**2, gauss * bent, bent**2
+        total = 2 * (square.sum() * curved.sum() + mixed.sum() ** 2)
+        kernel = self._outer(square, curved) + self._outer(curved, square) + 2 * self._outer(mixed, mixed)
+        return self._back(transformed, kernel / np.float32(total))
 
     def with_annulus(self, transformed: NDArray[np.complex64]) -> Pixels:
         """The correlation with `annulus`."""

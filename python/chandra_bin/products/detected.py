@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.detect import Detection, Source, bytes_needed, detect_sources
+from chandra_bin.detect import DEFAULT_SCALES, Detection, Source, bytes_needed, detect_sources
 from chandra_bin.errors import InputError
 from chandra_bin.images import Image, product_header, size_text, write_image
-from chandra_bin.inputs import files_of, read_image, read_like
+from chandra_bin.inputs import files_of, is_table, read_image, read_on_grid, refuse_filled
 from chandra_bin.outputs import Outputs
 from chandra_bin.regions import Region, Shape, convert_region, put_sky, read_regions, region_bytes, region_mask
-from chandra_bin.tables import write_empty_primary, write_rows
+from chandra_bin.tables import open_fits, write_empty_primary, write_rows
+from chandra_bin.virtual import named_file, one_of_stack
 from chandra_bin.wcs import ImageCoords
 
 from ._common import about, history, warn
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 # The enclosed fraction that the radii of a PSF map without a keyword ECF are for.
 _USUAL_ECF = 0.9
+
+# Files of Linux that say how much memory there is, and what stands before the number: of the machine, of a container.
+_LIMITS = {Path("/proc/meminfo"): "MemAvailable:", Path("/sys/fs/cgroup/memory.max"): "",
+           Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"): ""}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +52,9 @@ def detect(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path |
     Parameters
     ----------
     out : table of the sources (FITS, block SRCLIST), which is a region file of CIAO too.
-    expmap, psfmap : on the grid of the image. The radii of the PSF map hold ``psfecf`` of the photons of a point source
-        (None: what its keyword ECF says, or else 0.9), in the unit of its BUNIT: arcsec, or pixels.
+    expmap, psfmap : on the grid of the image. Where one is approximate (CALIB), so is what is written. The radii of
+        the PSF map hold ``psfecf`` of the photons of a point source (None: what its keyword ECF says, or else 0.9), in
+        the unit of its BUNIT: arcsec, or pixels.
     regions : ellipses of ``ellsigma`` sigmas, in CIAO's physical coordinates. Not written where there is no source, as
         no tool reads a region file without a shape.
     scellfile, defnbkgfile, imagefile : images of the cells (the number of the source), the background, the sources.
@@ -65,23 +71,31 @@ def detect(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path |
     wanted = [path for path in (out, regions, scellfile, defnbkgfile, imagefile) if path is not None]
     series = [] if regions is None else [regions.parent / glob.escape(regions.name)]
     with Outputs(wanted, series=series, inputs=files_of(image, expmap, psfmap, cluster), clobber=clobber) as outputs:
-        counts = read_image(image)
-        _check_memory(counts, 6 if scales is None else len(scales))
-        exposure = None if expmap is None else read_like(expmap, counts, "exposure map")
+        number = len(DEFAULT_SCALES) if scales is None else len(scales)
+        if shape := _shape_of(image):
+            _check_memory(image, shape, number)
+        counts = refuse_filled(read_image(image))
+        _check_memory(counts.path, counts.data.shape, number)
+        exposure = None if expmap is None else read_on_grid(expmap, counts, "exposure map")
+        psf = None if psfmap is None else read_on_grid(psfmap, counts, "PSF map")
         with about(counts.path):
             found = detect_sources(
                 counts.data, exposure=None if exposure is None else exposure.data,
-                psf_sigma_px=_sigmas(psfmap, psfecf, counts), unwanted=_inside(cluster, counts), scales=scales,
-                sigthresh=sigthresh, cleaning=bkgsigthresh, expthresh=expthresh, rounds=maxiter, threads=threads,
-                progress=progress)
+                psf_sigma_px=None if psf is None else _sigmas(psf, psfecf, counts),
+                unwanted=_inside(cluster, counts), scales=scales, sigthresh=sigthresh, cleaning=bkgsigthresh,
+                expthresh=expthresh, rounds=maxiter, threads=threads, progress=progress)
         lines = history("detect", parameters)
+        maps = [each for each in (exposure, psf) if each is not None and _is_approximate(each)]
+        for each in maps:
+            lines.append(f"approximate, as {each.path.name} is (CALIB)")
+        calib = {"CALIB": "APPROX"} if maps else {}
         coords = ImageCoords(counts.header)
         if coords.physical is None:
             warn(f"{counts.path}: has no physical coordinates: X and Y, and regions, are pixels of the image")
             coords = _pixels_are_physical(counts.header)
         region = _ellipses(found.sources, ellsigma)
         with outputs.open(out) as file:
-            _write_table(file, found, counts, exposure, coords, region, lines)
+            _write_table(file, found, counts, exposure, coords, region, lines, calib)
         if regions is not None and found.sources:
             outputs.write(regions, region_bytes(region, coords, format="ciao"))
         per = "" if exposure is None else f"/({exposure.header.get('BUNIT') or 'exposure'})"
@@ -93,26 +107,54 @@ def detect(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path |
         ):
             if path is not None:
                 with outputs.open(path) as file:
-                    write_image(file, pixels, product_header(counts.header, lines, **keywords))
+                    write_image(file, pixels, product_header(counts.header, lines, **keywords, **calib))
     if regions is not None and not found.sources:
         warn(f"{regions}: not written, as there is no source, and no tool reads a region file without a shape")
         wanted.remove(regions)
     return Detected(found, wanted)
 
 
-def _check_memory(image: Image, scales: int) -> None:
-    needed = bytes_needed(cast(tuple[int, int], image.data.shape), scales)
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > there:
-        raise InputError(f"{image.path}: {size_text(image.data.shape)} pixels need about {needed / 1e9:.0f} GB of "
-                         f"memory, and there are {there / 1e9:.0f}: bin the image, or crop it, [bin sky=2] say")
-
-
-def _sigmas(path: Path | None, ecf: float | None, image: Image) -> NDArray[np.float32] | None:
-    """The PSF's sigma in pixels: a Gaussian holds the fraction f within sigma sqrt(-2 ln(1 - f))."""
-    if path is None:
+def _shape_of(name: Path) -> tuple[int, ...] | None:
+    """What the header says of the pixels of an image, without reading it; None where only reading tells."""
+    parsed = named_file(one_of_stack(name))
+    if parsed.steps or not parsed.file.is_file() or is_table(parsed):
         return None
-    psf = read_like(path, image, "PSF map")
+    with open_fits(parsed.file) as hdus:
+        for hdu in hdus:
+            sides = tuple(hdu.header.get(f"NAXIS{n}", 1) for n in (2, 1))
+            if hdu.is_image and (parsed.block is None or hdu.is_named(parsed.block.name)) and min(sides) > 1:
+                return sides
+    return None
+
+
+def _check_memory(path: Path, shape: tuple[int, ...], scales: int) -> None:
+    needed, there = bytes_needed((shape[0], shape[1]), scales), _available_bytes()
+    if needed > there:
+        raise InputError(f"{path}: {size_text(shape)} pixels need about {_gigabytes(needed)} GB of memory, and "
+                         f"{_gigabytes(there)} are available: bin the image, or crop it, [bin sky=2] say")
+
+
+def _gigabytes(number: float) -> str:
+    return f"{number / 1e9:.3g}"
+
+
+def _available_bytes() -> float:
+    """The memory that is free or could be, and no more than a container may have."""
+    there = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for path, word in _LIMITS.items():
+        try:
+            lines = path.read_text().splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            value = line.removeprefix(word).removesuffix("kB").strip()
+            if line.startswith(word) and value.isdecimal():
+                there = min(there, float(value) * (1024 if line.endswith("kB") else 1))
+    return there
+
+
+def _sigmas(psf: Image, ecf: float | None, image: Image) -> NDArray[np.float32]:
+    """The PSF's sigma in pixels: a Gaussian holds the fraction f within sigma sqrt(-2 ln(1 - f))."""
     fraction = psf.number("ECF", _USUAL_ECF) if ecf is None else ecf
     if not 0 < fraction < 1:
         raise InputError(f"{psf.path}: the enclosed fraction of the PSF is {fraction:g}, and must be between 0 and 1: "
@@ -131,6 +173,10 @@ def _sigmas(path: Path | None, ecf: float | None, image: Image) -> NDArray[np.fl
     radius = np.where(psf.data > 0, psf.data, np.nan)
     made: NDArray[np.float32] = (radius / (pixel * np.sqrt(-2 * np.log1p(-fraction)))).astype(np.float32)
     return made
+
+
+def _is_approximate(image: Image) -> bool:
+    return str(image.header.get("CALIB", "")).strip() == "APPROX"
 
 
 def _inside(path: Path | None, image: Image) -> NDArray[np.bool_] | None:
@@ -159,7 +205,7 @@ def _ellipses(sources: Sequence[Source], ellsigma: float) -> Region:
 
 
 def _write_table(file: BinaryIO, found: Detection, image: Image, exposure: Image | None, coords: ImageCoords,
-                 region: Region, lines: list[str]) -> None:
+                 region: Region, lines: list[str], calib: dict[str, str]) -> None:
     from astropy.io.fits import Header
 
     columns = _columns(found, image, exposure, coords, region)
@@ -179,7 +225,7 @@ def _write_table(file: BinaryIO, found: Detection, image: Image, exposure: Image
             if not card.keyword.startswith(_OF_PIXELS) and card.keyword not in table]
     table.extend(kept, unique=False)
     table.update(CONTENT="SRCLIST", HDUCLASS="ASC", HDUCLAS1="REGION", HDUCLAS2="STANDARD", SIGTHRSH=found.sigthresh,
-                 NEXPOSED=found.exposed, NDROPPED=found.dropped)
+                 NEXPOSED=found.exposed, NDROPPED=found.dropped, **calib)
     for line in lines:
         table.add_history(line.encode("ascii", "backslashreplace").decode())
     write_empty_primary(file, Header())

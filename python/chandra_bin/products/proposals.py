@@ -1,8 +1,11 @@
 """Region files that the reference asks a user to draw, proposed, each with a picture to look at.
 
-A file of that name that is there already is the user's: it is never replaced, and used in the place of the proposal.
+A proposal holds the checksum of itself. A file of that name that is not what was proposed, drawn or edited, is the
+user's: it is never replaced, and used in the place of the proposal. Others, and pictures, are replaced.
 """
 
+import glob
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +39,8 @@ from ._common import about, excluded_by_regions
 logger = logging.getLogger(__name__)
 
 _IMAGE = "image"
+# The second line of a proposal: this, and the checksum of the other lines.
+_MARK = b"# Proposed by chandra-bin; yours once edited. sha256 "
 # A box on the sky is smaller by this much of a pixel on each side, so that rounded numbers touch no pixel more.
 _INSET_PX = 0.1
 
@@ -47,7 +52,7 @@ class Proposal:
     file: Path
     picture: Path
     is_users: bool
-    """The file was there before, and is as it was."""
+    """The file was there before, drawn or edited, and is as it was."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +86,7 @@ class ProposedArea(Proposal):
 def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent"] = "aperture",
                     expmap: Path | None = None, background: Path | None = None,
                     background_scale: float | Path | None = None, exclude: Sequence[Path] = (),
-                    mask: Path | None = None, sky: bool = False, clobber: bool = False) -> ProposedCluster:
+                    mask: Path | None = None, sky: bool = False) -> ProposedCluster:
     """Proposes the region of the cluster of an image: an ellipse.
 
     Parameters
@@ -93,17 +98,15 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
     exclude : region files of point sources.
     mask : FITS mask: 0 is not looked at.
     sky : write hh:mm:ss, dd:mm:ss (in the image's own frame, as CIAO reads them) instead of physical coordinates.
-    clobber : replace the picture. A region file is never replaced.
 
     See `chandra_bin.proposals.find_cluster`. Raises `InputError` and `OutputError`.
     """
     if background is None and background_scale is not None:
         raise InputError("a background scale needs a background image")
     scale_file = background_scale if isinstance(background_scale, Path) else None
-    is_users = out.exists()
-    picture = out.with_suffix(".png")
+    is_users, picture = _is_users(out), out.with_suffix(".png")
     inputs = [*files_of(image, expmap, background, scale_file, mask), *exclude]
-    with Outputs(_claimed(is_users, out, picture), inputs=inputs, clobber=clobber) as outputs:
+    with _outputs([picture] if is_users else [out, picture], inputs) as outputs:
         pixels = refuse_filled(read_image(image))
         exposure = None if expmap is None else read_on_grid(expmap, pixels, "exposure map").data
         expected = _expected(background, background_scale, pixels)
@@ -128,7 +131,7 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
 
 
 def propose_point_sources(detections: Path, out: Path, image: Path, *, cluster: Path | None = None,
-                          compact: float | None = None, sky: bool = True, clobber: bool = False) -> ProposedSources:
+                          compact: float | None = None, sky: bool = True) -> ProposedSources:
     """Proposes the region of point sources: detections whose centres are not in the cluster.
 
     Parameters
@@ -139,14 +142,13 @@ def propose_point_sources(detections: Path, out: Path, image: Path, *, cluster: 
     cluster : its region file.
     compact : detections in the cluster are kept too where the table's PSFRATIO, the size of the source over that of the
         PSF, is at most this.
-    sky, clobber : as `propose_cluster` has them.
+    sky : as `propose_cluster` has it.
 
     Raises `InputError` and `OutputError`.
     """
-    is_users = out.exists()
-    picture = out.with_suffix(".png")
+    is_users, picture = _is_users(out), out.with_suffix(".png")
     inputs = [*files_of(image), detections, *([] if cluster is None else [cluster])]
-    with Outputs(_claimed(is_users, out, picture), inputs=inputs, clobber=clobber) as outputs:
+    with _outputs([picture] if is_users else [out, picture], inputs) as outputs:
         pixels = refuse_filled(read_image(image))
         coords = ImageCoords(pixels.header).with_shape(pixels.data.shape)
         components, ratios = _detections(detections, coords)
@@ -178,7 +180,7 @@ def propose_point_sources(detections: Path, out: Path, image: Path, *, cluster: 
 
 
 def propose_area(expmap: Path, folder: Path, *, cluster: Path | None = None, least: float = 0.3,
-                 image: Path | None = None, clobber: bool = False) -> ProposedArea:
+                 image: Path | None = None) -> ProposedArea:
     """Proposes the area of interest: the box of good exposure, ``square.reg`` (sky) and ``min_xy.reg`` (physical).
 
     Parameters
@@ -187,16 +189,15 @@ def propose_area(expmap: Path, folder: Path, *, cluster: Path | None = None, lea
     cluster : region file; the box holds its middle.
     least : the least exposure, in parts of the largest (see `chandra_bin.proposals.exposed_box`).
     image : counts to be shown in the picture, ``square.png``; None: the exposure map.
-    clobber : replace the picture.
 
     Where a user gave one of the two files, the other is made of it. Raises `InputError` and `OutputError`.
     """
     square, physical = folder / "square.reg", folder / "min_xy.reg"
     picture = folder / "square.png"
-    users = [path for path in (square, physical) if path.exists()]
+    users = [path for path in (square, physical) if _is_users(path)]
     made = [path for path in (square, physical) if path not in users]
     inputs = [*files_of(expmap, image), *([] if cluster is None else [cluster])]
-    with Outputs([*made, picture], inputs=inputs, clobber=clobber) as outputs:
+    with _outputs([*made, picture], inputs) as outputs:
         exposure = read_image(expmap)
         shown = exposure if image is None else read_on_grid(image, exposure, "image")
         coords = ImageCoords(exposure.header).with_shape(exposure.data.shape)
@@ -220,11 +221,25 @@ def propose_area(expmap: Path, folder: Path, *, cluster: Path | None = None, lea
     return ProposedArea(square, picture, bool(users), physical, box)
 
 
-def _claimed(is_users: bool, out: Path, picture: Path) -> list[Path]:
-    if is_users:
-        logger.info("%s is there already, and is used as it is", out)
-        return [picture]
-    return [out, picture]
+def _outputs(paths: Sequence[Path], inputs: Sequence[Path]) -> Outputs:
+    """What was proposed before is replaced, and goes where there is nothing to propose any more."""
+    return Outputs(paths, series=[path.parent / glob.escape(path.name) for path in paths], inputs=inputs, clobber=True)
+
+
+def _is_users(path: Path) -> bool:
+    """Whether there is a file that is not as it was proposed."""
+    if not path.exists():
+        return False
+    head, _, rest = path.read_bytes().partition(b"\n") if path.is_file() else (b"", b"", b"")
+    mark, _, shapes = rest.partition(b"\n")
+    if mark == _mark(head, shapes):
+        return False
+    logger.info("%s is there already, and is used as it is", path)
+    return True
+
+
+def _mark(head: bytes, shapes: bytes) -> bytes:
+    return _MARK + hashlib.sha256(head + b"\n" + shapes).hexdigest().encode()
 
 
 def _users(path: Path) -> Region:
@@ -256,10 +271,14 @@ def _box_region(box: tuple[int, int, int, int], inset: float, source: Path) -> R
 
 
 def _region_bytes(region: Region, coords: ImageCoords, image: Image, sky: bool) -> bytes:
+    """A region file, marked as a proposal."""
     with about(image.path):
         if sky:
-            return region_bytes(region, coords, format="ciao", system="wcs", sexagesimal=True)
-        return region_bytes(region, coords, format="ciao", system=PHYSICAL)
+            content = region_bytes(region, coords, format="ciao", system="wcs", sexagesimal=True)
+        else:
+            content = region_bytes(region, coords, format="ciao", system=PHYSICAL)
+    head, _, shapes = content.partition(b"\n")
+    return b"\n".join([head, _mark(head, shapes), shapes])
 
 
 def _detections(path: Path, coords: ImageCoords) -> tuple[list[Component], NDArray[np.float64] | None]:
