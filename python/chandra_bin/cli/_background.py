@@ -61,7 +61,8 @@ def command(image: Path, outroot: str, blanksky: tuple[str, ...], events: str | 
             made = local_background(image, expmap, outroot, mask=mask, exclude=exclude, keep=keep, clobber=clobber)
     if quiet:
         return
-    counts, expected = made.background.counts.sum(), made.background.expected.sum()
+    counts = made.measured if made.band_ev is None else made.background.counts.sum()
+    expected = made.background.expected.sum()
     for chip, scale in sorted(made.scales.items()):
         click.echo(f"chip {chip}: {scale:.5g} ({made.methods[chip]})")
     of_band = f" of {made.band_ev[0]:g} - {made.band_ev[1]:g} eV" if made.band_ev else " measured"
