@@ -233,6 +233,15 @@ def test_backgrounds_of_observations_are_added(sky):
         add_backgrounds(["one", "far"], "none")
 
 
+def test_events_of_another_observation_are_refused(sky):
+    write_events(sky / "other.fits", random_events(20_000, 1), obsid="755")
+    with pytest.raises(InputError, match=r"is of ObsID 755, and the image img\.fits of 754"):
+        blank_sky_background("img.fits", "blank.evt", "out", events="other.fits")
+    write_events(sky / "hrc.evt", random_events(20_000, 1), header={"INSTRUME": "HRC"})
+    with pytest.raises(InputError, match="are events of HRC"):
+        blank_sky_background("img.fits", "hrc.evt", "out", events="evt2.fits")
+
+
 def test_blank_sky_against_numpy(sky):
     made = blank_sky_background("img.fits", "blank.evt", "out", events="evt2.fits")
     source, blank = random_events(20_000, 1), random_events(200_000, 2)

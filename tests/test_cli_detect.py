@@ -31,6 +31,14 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_rims_without_an_exposure_map_are_worth_a_word(tmp_path, capsys):
+    image = np.zeros((256, 256), np.int32)
+    image[64:192, 64:192] = np.random.default_rng(1).poisson(0.5, (128, 128))
+    write_fits(tmp_path / "rim.fits", image, **cluster_header(image.shape))
+    run(["detect", f"{tmp_path}/rim.fits", "-o", f"{tmp_path}/src.fits", "--scales", "1 2"])
+    assert "of the image is empty: without an exposure map" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("folder")
 def test_the_command_as_written(capsys):
     assert run(["detect", "img.fits", "-o", "src.fits"]) == 0

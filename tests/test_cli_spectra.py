@@ -115,6 +115,21 @@ def test_counts_exposure_and_area_of_each_bin():
         assert header["TOTCTS"] == expected.sum()
 
 
+def test_blank_skies_may_be_one_a_chip(capsys):
+    assert run(["spectra", "evt2.fits", "binmap.fits", "--background", "bkg.fits", "-o", "whole", "-q"]) == 0
+    Path("skies.list").write_text("".join(f"bkg.fits[ccd_id={chip}]\n" for chip in CHIPS))
+    assert run(["spectra", "evt2.fits", "binmap.fits", "--background", "@skies.list", "-o", "parts", "-q"]) == 0
+    for n in range(9):
+        for end in ("", "_bkg"):
+            whole, header = spectrum(f"whole/00754/xaf_{n}{end}.pi")
+            parts, other = spectrum(f"parts/00754/xaf_{n}{end}.pi")
+            np.testing.assert_array_equal(whole["COUNTS"], parts["COUNTS"])
+            assert header["BACKSCAL"] == pytest.approx(other["BACKSCAL"], rel=1e-12)
+    Path("twice.list").write_text("bkg.fits\nbkg.fits\n")
+    said = error_of(capsys, "evt2.fits", "binmap.fits", "--background", "@twice.list", "-o", "no")
+    assert "more than one has events of chip" in said
+
+
 def test_headers_are_those_of_ogip():
     assert run(["spectra", "evt2.fits", "binmap.fits"]) == 0
     _, header = spectrum("spectra/00754/xaf_0.pi")

@@ -291,6 +291,12 @@ def _source_counts(name: str, image: Image | None) -> tuple[Counts, ParticleCoun
         warn(f"{name}: is filtered on the sky: give the blank-sky files the same filter, or their ratio of 9 - 12 keV "
              "is that of another area")
     with open_events(parsed) as file:
+        if image is not None:
+            headers = image.header, file.hdu.header
+            own, other = (str(header.get("OBS_ID", "")).strip().lstrip("0") for header in headers)
+            if own and other and own != other:
+                raise InputError(f"{name}: is of ObsID {other}, and the image {image.path} of {own}; give its own "
+                                 "events")
         particles = ParticleCounts(file, name)
         for block in file.blocks("energy", "ccd_id"):
             chip = block.kept(_checked_chips(block.values["ccd_id"], name))
@@ -342,6 +348,9 @@ def _read_sky(name: str, image: Image, band_ev: Energies, chips: Sequence[int] |
     ny, nx = image.data.shape
     in_band = 0
     with open_events(name) as file:
+        instrument = str(file.hdu.header.get("INSTRUME", "")).strip().upper()
+        if instrument not in ("", "ACIS"):
+            raise InputError(f"{name}: are events of {instrument}: a blank sky of ACIS is needed")
         with about(file.name.file):
             file.hdu.need(*_COLUMNS)
             to_pixels = pixel_map(ImageCoords.from_events(file.hdu.header), ImageCoords(image.header))

@@ -32,6 +32,12 @@ _USUAL_ECF = 0.9
 _LIMITS = {Path("/proc/meminfo"): "MemAvailable:", Path("/sys/fs/cgroup/memory.max"): "",
            Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"): ""}
 
+# Blocks of so many pixels a side are looked at for parts without exposure: there are such where more than this fraction
+# is empty, and the others hold so many counts on average that none is empty by chance.
+_BLOCK = 32
+_EMPTY = 0.05
+_SURE = 10
+
 
 @dataclass(frozen=True, eq=False)
 class Detected:
@@ -78,6 +84,8 @@ def detect(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path |
         _check_memory(counts.path, counts.data.shape, number)
         exposure = None if expmap is None else read_on_grid(expmap, counts, "exposure map")
         psf = None if psfmap is None else read_on_grid(psfmap, counts, "PSF map")
+        if exposure is None:
+            _warn_of_rims(counts)
         with about(counts.path):
             found = detect_sources(
                 counts.data, exposure=None if exposure is None else exposure.data,
@@ -112,6 +120,16 @@ def detect(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path |
         warn(f"{regions}: not written, as there is no source, and no tool reads a region file without a shape")
         wanted.remove(regions)
     return Detected(found, wanted)
+
+
+def _warn_of_rims(counts: Image) -> None:
+    """Warns of an image with large empty parts beside full ones: the rims of the field look like sources."""
+    ny, nx = (side // _BLOCK for side in counts.data.shape)
+    blocks = np.nan_to_num(counts.data[: ny * _BLOCK, : nx * _BLOCK]).reshape(ny, _BLOCK, nx, _BLOCK).sum(axis=(1, 3))
+    empty = blocks == 0
+    if blocks.size and empty.mean() > _EMPTY and blocks.sum() > _SURE * np.count_nonzero(~empty):
+        warn(f"{counts.path}: {empty.mean():.0%} of the image is empty: without an exposure map the rims of the field "
+             "look like sources; give --expmap")
 
 
 def _shape_of(name: Path) -> tuple[int, ...] | None:

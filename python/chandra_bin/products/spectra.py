@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,8 +123,8 @@ def write_spectra(events: str | Path, binmap: Path, folder: Path, *, background:
     events : virtual name of an ACIS event file, or a stack ``@list`` of several observations.
     binmap : FITS image of bin numbers; it and the events meet through the sky.
     background : virtual name of a blank-sky event file on the sky coordinates of the source (CIAO's blanksky), or a
-        stack of one for each observation. Its counts stand for BKGSCALn of its header, or where that has none for the
-        ratio of the counts of 9 - 12 keV on chip n.
+        stack: of one for each observation, or for a single one of several, each chip in one of them. Its counts stand
+        for BKGSCALn of its header, or where that has none for the ratio of the counts of 9 - 12 keV on chip n.
     group : least counts of a group in ``xaf_N_grp.pi``.
     mask, exclude, keep : as `bin_image` takes them: events in excluded pixels are left out, and so is their area.
 
@@ -132,7 +132,10 @@ def write_spectra(events: str | Path, binmap: Path, folder: Path, *, background:
     ``spectra.ecsv`` has a row a bin. Raises `InputError` and `OutputError`; no file is written then.
     """
     names = expand_stack(events)
-    backgrounds = [None] * len(names) if background is None else expand_stack(background)
+    skies = [] if background is None else expand_stack(background)
+    backgrounds: list[tuple[str, ...]] = [tuple(skies)] if len(names) == 1 else [(sky,) for sky in skies]
+    if not skies:
+        backgrounds = [()] * len(names)
     if len(backgrounds) != len(names):
         raise InputError(f"{background}: lists {len(backgrounds)} backgrounds for {len(names)} event files; give one "
                          "for each, in their order")
@@ -140,7 +143,7 @@ def write_spectra(events: str | Path, binmap: Path, folder: Path, *, background:
         raise InputError(f"the least counts of a group are {group}, and must be 1 or more")
     obsids = _obsids(names)
     folders = {obsid: folder / f"{obsid:05d}" for obsid in obsids}
-    inputs = [*files_of(*names, *backgrounds, binmap, mask), *exclude, *keep]
+    inputs = [*files_of(*names, *skies, binmap, mask), *exclude, *keep]
     with Outputs([each / "spectra.ecsv" for each in folders.values()], inputs=inputs, clobber=clobber,
                  series=[each / f"xaf_*{end}.pi" for each in folders.values() for end in ("[0-9]", "_bkg", "_grp")],
                  ) as outputs:
@@ -149,18 +152,18 @@ def write_spectra(events: str | Path, binmap: Path, folder: Path, *, background:
         for obsid, name, behind in zip(obsids, names, backgrounds, strict=True):
             parameters = {
                 "events": plain_name(name), "binmap": plain_name(binmap),
-                "background": None if behind is None else plain_name(behind), "group": group, "mask": mask,
+                "background": " ".join(map(plain_name, behind)) or None, "group": group, "mask": mask,
                 "exclude": tuple(exclude), "keep": tuple(keep)}
             made.append(_observation(outputs, folders[obsid], obsid, name, behind, bins, group, parameters))
     return made
 
 
-def _observation(outputs: Outputs, folder: Path, obsid: int, name: str, behind: str | None, bins: _Bins, group: int,
+def _observation(outputs: Outputs, folder: Path, obsid: int, name: str, behind: Sequence[str], bins: _Bins, group: int,
                  parameters: Parameters) -> ObservationSpectra:
-    source = _count(name, bins, particles=behind is not None)
+    source = _count(name, bins, particles=bool(behind))
     _warn_of_sky_filters(name)
     _warn_of_nothing(source, name)
-    background = None if behind is None else _read_background(behind, source, name, bins)
+    background = _read_background(behind, source, name, bins) if behind else None
     chips = main_chips(source.by_chip, bins.centres, _order(source.events))
     exposures = _exposures(source, name)
     areas = np.asarray(bins.pixels * source.pixel_area, np.float64)
@@ -324,30 +327,34 @@ def _exposures(source: _Counted, name: str) -> dict[int, float]:
     return exposures
 
 
-def _read_background(name: str, source: _Counted, source_name: str, bins: _Bins) -> _Background:
+def _read_background(names: Sequence[str], source: _Counted, source_name: str, bins: _Bins) -> _Background:
     # A background's exposure is in its scale: nobody asks for its good times.
-    counted = _count(name, bins, particles=True, good_times=False)
+    skies = [_count(name, bins, particles=True, good_times=False) for name in names]
     wanted = np.flatnonzero(source.of_chip).tolist() or _order(source.events) or list(range(CHIPS))
-    spectra = counted.spectra
-    for chip in range(CHIPS):
-        if chip not in wanted and counted.of_chip[chip]:
-            spectra[chip] = 0
-    if not counted.of_chip[wanted].any():
-        others = _listed(np.flatnonzero(counted.of_chip).tolist()) or "none"
+    of_chip = np.sum([sky.of_chip for sky in skies], axis=0)
+    name = ", ".join(names)
+    if not of_chip[wanted].any():
+        others = _listed(np.flatnonzero(of_chip).tolist()) or "none"
         raise InputError(f"{name}: has no events on the chips of {source_name}, {_listed(wanted)}, but on {others}; "
                          "give the blank sky of these chips")
+    spectra = empty_spectra(len(bins.numbers))
+    scales = np.full(CHIPS, np.nan)
+    for chip in wanted:
+        owners = [sky for sky in skies if sky.of_chip[chip]]
+        if len(owners) > 1:
+            raise InputError(f"{name}: more than one has events of chip {chip}; give each chip once ([ccd_id=..] "
+                             "behind the name chooses)")
+        if owners and owners[0].spectra[chip].any():
+            spectra[chip] = owners[0].spectra[chip]
+            scales[chip] = scale_by_particles(chip, owners[0].events.header, source.particles, owners[0].particles)
     if not spectra.any():
         raise InputError(f"{name}: no background event is in any bin of {bins.image.path}; it must be reprojected to "
                          "the observation (CIAO's blanksky)")
-    lacking = [chip for chip in wanted if not counted.of_chip[chip] and source.spectra[chip].any()]
+    lacking = [chip for chip in wanted if not of_chip[chip] and source.spectra[chip].any()]
     if lacking:
         warn(f"{name}: has no events on chips {_listed(lacking)}, where {source_name} has some in bins: they stay "
              "without background")
-    scales = np.full(CHIPS, np.nan)
-    for chip in wanted:
-        if spectra[chip].any():
-            scales[chip] = scale_by_particles(chip, counted.events.header, source.particles, counted.particles)
-    return _Background(counted, scales, name)
+    return _Background(replace(skies[0], spectra=spectra, of_chip=of_chip), scales, name)
 
 
 def _scales_without_counts(background: _Background, chips: Counts) -> Floats:
