@@ -11,12 +11,11 @@ from chandra_bin.subspace import Component, Condition, read_subspace, write_subs
 from chandra_bin.tables import Column
 from chandra_bin.wcs import ImageCoords
 
+from ._file import GoodTimes
 from ._header import without_columns
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
-
-GoodTimes = Mapping[int | None, GTI]
 
 _SUMS = re.compile(r"ONTIME\d?|LIVETIME|EXPOSURE|LIVTIME\d|EXPOSUR\d")
 _CHIPS = re.compile(r"ACIS-(\d+)")
