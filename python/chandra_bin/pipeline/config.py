@@ -1,0 +1,197 @@
+"""The configuration of a pipeline: ``config.json`` as the reference has it, or ``config.toml``."""
+
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator
+
+from chandra_bin.errors import InputError
+from chandra_bin.state import replace_file
+
+JSON_NAME = "config.json"
+TOML_NAME = "config.toml"
+
+# The reference's flags, and the step that each is for.
+FLAGS = {"reprocessed": 2, "flare_filtered": 3, "merge_data": 4, "flux_maps": 5, "remove_point_source": 6,
+         "contour_binning": 7, "convert_region_coordinates": 8}
+
+
+class Settings(BaseModel):
+    """What a user may choose; names and values are those of the reference where it has them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
+    """Of the cluster: part of the names of folders."""
+    cluster_directory: str
+    """Folder of the archive's files, with a folder for each ObsID; relative to this file."""
+    obs_ids: list[str] = Field(min_length=1)
+    """ObsIDs to use."""
+    sn_per_region: PositiveFloat = 70
+    """S/N of bins."""
+    reg_smoothness: PositiveFloat = 100
+    """S/N of the smoothed image whose contours the bins follow."""
+    engine: Literal["auto", "native", "ciao"] = "auto"
+    """What does the steps that calibrate: CIAO, or this program; auto: the best at hand."""
+    check_vf_pha: bool = True
+    """Step 2: take events away that VFAINT data show to be particles (status bit 23)."""
+    ccd_ids: str = Field(default="auto", pattern=r"^(auto|[0-9](:[0-9])?(,[0-9](:[0-9])?)*)$")
+    """Chips that are used: 0:3, or 7; auto: all of ACIS-I, or the aim point's chip of ACIS-S."""
+    binsize: PositiveFloat = 1
+    """Sky pixels (0.492") a pixel of all images."""
+    ecf: float = Field(default=0.9, gt=0, lt=1)
+    """Fraction of a point source within the radii of PSF maps."""
+    expmapthresh: str = "1.5%"
+    """Least exposure, in parts of the largest."""
+    area_cm2: PositiveFloat | None = None
+    """Area on axis of approximate exposure maps; none: a typical one of the band."""
+    scales: list[PositiveFloat] = Field(default=[1, 2, 4, 8, 16, 32], min_length=1)
+    """Scales of the wavelets, in pixels."""
+    maxiter: PositiveInt = 3
+    """Rounds of cleaning the background of detections."""
+    sigthresh: float | Literal["auto"] = 5e-6
+    """False detections a pixel; auto: one in the image."""
+    ellsigma: PositiveFloat = 5
+    """Size of source regions, in sigma."""
+    lc_binsize: PositiveFloat = 259.28
+    """Seconds a bin of light curves."""
+    deflare_method: Literal["clean", "sigma", "robust"] = "clean"
+    """How flares are found."""
+    blank_sky: list[str] = []
+    """Blank-sky events: patterns relative to an ObsID's folder; none there: a background is measured in the image."""
+    refcoord: str | None = None
+    """Tangent point of merged images, RA DEC; none: the mean of the observations."""
+    flux_factor: PositiveFloat = 2.5
+    """Step 5: factor of the scaled flux."""
+    constrainfill: bool = True
+    """Step 7: keep bins from becoming long."""
+    constrainval: PositiveFloat = 3
+    """Step 7: most length of bins, in parts of a disc's."""
+    binning_image: Literal["scaled_flux", "counts"] = "scaled_flux"
+    """Step 7: what is binned. counts, with background and exposure, gives bins the S/N that was asked for."""
+
+    @field_validator("obs_ids", mode="before")
+    @classmethod
+    def _as_texts(cls, value: Any) -> Any:
+        return [str(each) if isinstance(each, int) else each for each in value] if isinstance(value, list) else value
+
+    @field_validator("obs_ids")
+    @classmethod
+    def _are_obsids(cls, value: list[str]) -> list[str]:
+        numbers = [each.lstrip("0") for each in value]
+        for each in value:
+            if not (each.isascii() and each.isdigit() and each.strip("0")):
+                raise ValueError(f"{each!r} is no ObsID: they are numbers")
+        if len(set(numbers)) < len(numbers):
+            raise ValueError("an ObsID is there twice")
+        return numbers
+
+    def chosen(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """Some settings, as JSON has them."""
+        values = self.model_dump(mode="json")
+        return {name: values[name] for name in names}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A configuration and the file it is in."""
+
+    file: Path
+    settings: Settings
+
+    @property
+    def cluster_directory(self) -> Path:
+        return self.file.parent / self.settings.cluster_directory
+
+    def mirror_flags(self, done: dict[int, bool]) -> None:
+        """Writes the flags of steps into config.json, where they differ; a TOML file is left as it is."""
+        if self.file.suffix != ".json":
+            return
+        content = _load(self.file)
+        flags = {**content.get("flags", {}), **{name: done[step] for name, step in FLAGS.items()}}
+        if flags != content.get("flags"):
+            replace_file(self.file, json.dumps({**content, "flags": flags}, indent=4) + "\n")
+
+
+def read_config(work: Path) -> Config:
+    """Reads the configuration in a folder. Raises `InputError` that names each key that is wrong."""
+    there = [file for name in (JSON_NAME, TOML_NAME) if (file := work / name).is_file()]
+    if not there:
+        raise InputError(f"{work}: holds neither {JSON_NAME} nor {TOML_NAME}: make one by 'chandra-bin init DIR -o "
+                         f"{work}'")
+    if len(there) > 1:
+        raise InputError(f"{work}: holds both {JSON_NAME} and {TOML_NAME}: remove the one that does not count")
+    file = there[0]
+    content = _load(file)
+    if file.suffix == ".json":
+        if not isinstance(content.get("info_dict"), dict):
+            raise InputError(f"{file}: has no info_dict, which holds the settings")
+        if unknown := sorted(set(content) - {"info_dict", "flags"}):
+            raise InputError(f"{file}: {unknown[0]}: is no part of it: there are info_dict and flags")
+        flags = content.get("flags", {})
+        if not isinstance(flags, dict) or (unknown := sorted(set(flags) - set(FLAGS))):
+            raise InputError(f"{file}: flags: are to be of {', '.join(FLAGS)}")
+        content = content["info_dict"]
+    try:
+        return Config(file, Settings.model_validate(content))
+    except ValidationError as error:
+        raise InputError(f"{file}: {'; '.join(_say(each) for each in error.errors())}") from None
+
+
+def write_config(work: Path, values: dict[str, Any], *, toml: bool = False) -> Path:
+    """Writes a configuration of these values, and defaults for the others; refuses to replace one."""
+    for name in (JSON_NAME, TOML_NAME):
+        if (work / name).exists():
+            raise InputError(f"{work / name}: is there already: edit it, or remove it")
+    settings = Settings.model_validate(values).model_dump(mode="json")
+    if toml:
+        file = work / TOML_NAME
+        replace_file(file, _toml(settings))
+    else:
+        file = work / JSON_NAME
+        replace_file(file, json.dumps({"info_dict": settings, "flags": dict.fromkeys(FLAGS, False)}, indent=4) + "\n")
+    return file
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        content = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text, object_pairs_hook=_once)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: holds no settings")
+    return content
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for name, _ in pairs:
+        if sum(name == other for other, _ in pairs) > 1:
+            raise ValueError(f"{name} is there twice")
+    return dict(pairs)
+
+
+def _say(error: Any) -> str:
+    where = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        import difflib
+
+        near = difflib.get_close_matches(where, Settings.model_fields, 1)
+        return f"{where}: there is no such setting{f'; do you mean {near[0]}?' if near else ''}"
+    if error["type"] == "missing":
+        return f"{where}: is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{where} = {error['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _toml(settings: dict[str, Any]) -> str:
+    """Settings with what each is as a comment; those that are None are commented out."""
+    lines = ["# The settings of this pipeline; chandra-bin does not change this file."]
+    for name, field in Settings.model_fields.items():
+        lines += ["", f"# {field.description}"]
+        value = settings[name]
+        lines.append(f"# {name} = " if value is None else f"{name} = {json.dumps(value, ensure_ascii=False)}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,294 @@
+"""What has been made of what: records of tasks in ``.chandra-bin/state.json``, and the lock of a folder.
+
+A task is done when its outputs are there, are those of its record, and were made of the same inputs, with the same
+settings, by the same engine and versions. Files are compared by size, time and inode, and by their SHA-256 where one of
+these changed. Outputs are made in a scratch folder; what is to be moved is written down before it is moved, so that a
+run that was killed in between is completed by the next one.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError, OutputError
+
+FOLDER = ".chandra-bin"
+_FORMAT = 1
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a file was like."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    sha256: str
+
+    def fits(self, status: os.stat_result) -> bool:
+        """Whether a file looks untouched, without reading it."""
+        return (self.size, self.mtime_ns, self.inode) == (status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@dataclass(frozen=True)
+class Record:
+    """How a task was done. Paths are relative to the folder of the pipeline."""
+
+    engine: str
+    versions: Mapping[str, str]
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, Stamp]
+    outputs: Mapping[str, Stamp]
+    started: str = ""
+    """UTC, ISO 8601."""
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+    """What was called, with all arguments."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What is worth telling: numbers, words and lists."""
+
+
+def sha256_of(path: Path) -> str:
+    """Raises `InputError` for a file that cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+    return digest.hexdigest()
+
+
+def stamp_of(path: Path) -> Stamp:
+    """Raises `InputError` for a file that cannot be read."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+    return Stamp(status.st_size, status.st_mtime_ns, status.st_ino, sha256_of(path))
+
+
+def is_same(path: Path, stamp: Stamp, *, verify: bool = False) -> bool:
+    """Whether a file is as it was; it is read where it looks touched, or to ``verify``."""
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    if stamp.fits(status) and not verify:
+        return True
+    return status.st_size == stamp.size and sha256_of(path) == stamp.sha256
+
+
+class State:
+    """The records of a folder. Whoever changes them holds the lock of the folder.
+
+    Raises `InputError` for a state file that cannot be read; it is left as it is.
+    """
+
+    def __init__(self, work: Path) -> None:
+        self.work = work
+        self.file = work / FOLDER / "state.json"
+        self._records: dict[str, Record] = {}
+        self._placing: dict[str, Any] | None = None
+        self._read()
+
+    @property
+    def records(self) -> Mapping[str, Record]:
+        """By the name of the task."""
+        return self._records
+
+    def relative(self, path: Path) -> str:
+        """A path as records have it."""
+        return os.path.relpath(path, self.work)
+
+    def forget(self, task: str) -> None:
+        """A task is not done any more; its outputs are still known to be its own."""
+        if task in self._records:
+            old = self._records[task]
+            self._records[task] = Record(old.engine, {}, {}, {}, old.outputs)
+            self._write()
+
+    def touch(self, task: str, inputs: Mapping[str, Stamp], outputs: Mapping[str, Stamp]) -> None:
+        """Takes over what files look like now, where their content is as it was."""
+        old = self._records[task]
+        self._records[task] = Record(**{**_plain(old), "inputs": dict(inputs), "outputs": dict(outputs)})
+        self._write()
+
+    def place(self, task: str, record: Record, scratch: Path) -> list[str]:
+        """Moves the outputs of a task from ``scratch``, where they have the same relative paths, to their places.
+
+        What the task made before and does not make any more is removed. A file that is in the way and that no task
+        made is kept in ``.chandra-bin/replaced``. Returns the paths of those.
+        """
+        self._placing = {"task": task, "record": asdict(record), "scratch": os.path.relpath(scratch, self.work)}
+        self._write()
+        return self._finish_placing()
+
+    def recover(self) -> str | None:
+        """Completes what a killed run was placing; returns the name of the task."""
+        if self._placing is None:
+            return None
+        task: str = self._placing["task"]
+        self._finish_placing()
+        return task
+
+    def _finish_placing(self) -> list[str]:
+        assert self._placing is not None
+        task, scratch = self._placing["task"], self.work / self._placing["scratch"]
+        record = _record(self._placing["record"])
+        before = self._records.get(task)
+        ours = dict(before.outputs) if before else {}
+        kept: list[str] = []
+        stamps: dict[str, Stamp] = {}
+        with _as_output_error(self.work):
+            for name, stamp in record.outputs.items():
+                made, target = scratch / name, self.work / name
+                if made.exists():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    if self._keep_foreign(name, ours.get(name), stamp):
+                        kept.append(name)
+                    os.replace(made, target)
+                stamps[name] = Stamp(*_look(target), stamp.sha256)
+            for name, stamp in ours.items():
+                if name not in record.outputs and (self.work / name).exists():
+                    if self._keep_foreign(name, stamp, stamp):
+                        kept.append(name)
+                    (self.work / name).unlink(missing_ok=True)
+                    self._drop_empty((self.work / name).parent)
+        self._records[task] = Record(**{**_plain(record), "outputs": stamps})
+        self._placing = None
+        self._write()
+        shutil.rmtree(scratch, ignore_errors=True)
+        return kept
+
+    def _keep_foreign(self, name: str, known: Stamp | None, new: Stamp) -> bool:
+        """Sets a file aside that is neither what the task made before nor what it makes now."""
+        path = self.work / name
+        if not path.exists() or (known and is_same(path, known)) or is_same(path, new):
+            return False
+        aside = self.work / FOLDER / "replaced" / time.strftime("%Y%m%dT%H%M%S", time.gmtime()) / name
+        number = 0
+        while aside.exists():
+            number += 1
+            aside = aside.with_name(f"{Path(name).name}.{number}")
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(aside)
+        return True
+
+    def _drop_empty(self, folder: Path) -> None:
+        with contextlib.suppress(OSError):
+            while folder != self.work:
+                folder.rmdir()
+                folder = folder.parent
+
+    def _read(self) -> None:
+        try:
+            content = json.loads(self.file.read_text())
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.file}: cannot be read ({error}): remove it, and everything is made anew") from None
+        try:
+            known = content["format"]
+            if known == _FORMAT:
+                self._records = {name: _record(values) for name, values in content["tasks"].items()}
+                self._placing = content["placing"]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{self.file}: is no state of this program ({type(error).__name__}: {error}): remove it, "
+                             "and everything is made anew") from None
+        if known != _FORMAT:
+            raise InputError(f"{self.file}: is of format {known}, and this version writes {_FORMAT}: use the version "
+                             "that wrote it, or remove it, and everything is made anew")
+
+    def _write(self) -> None:
+        content = {"format": _FORMAT, "placing": self._placing,
+                   "tasks": {name: asdict(record) for name, record in self._records.items()}}
+        replace_file(self.file, json.dumps(content, indent=1) + "\n")
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Writes a file whole, or leaves the one that is there. Raises `OutputError`."""
+    part = path.with_name(f".{path.name}.part")
+    with _as_output_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(work: Path) -> Iterator[None]:
+    """One run at a time works in a folder. Raises `InputError` that names host and PID of the other one."""
+    file = work / FOLDER / "lock"
+    with _as_output_error(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise OutputError(f"{file}: cannot be locked: {error.strerror}") from None
+            owner = os.pread(handle, 1000, 0).decode(errors="replace").strip() or "another process"
+            raise InputError(f"{work}: is in use by {owner}: wait for it, or stop it") from None
+        with _as_output_error(file):
+            os.truncate(handle, 0)
+            os.pwrite(handle, f"PID {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        yield
+        with contextlib.suppress(OSError):
+            os.truncate(handle, 0)
+    finally:
+        os.close(handle)
+
+
+def stamps_of(work: Path, paths: Iterable[Path], known: Mapping[str, Stamp]) -> dict[str, Stamp]:
+    """The stamps of files, by relative path; those that look as ``known`` are not read."""
+    made = {}
+    for path in paths:
+        name = os.path.relpath(path, work)
+        old = known.get(name)
+        made[name] = old if old and old.fits(path.stat()) else stamp_of(path)
+    return made
+
+
+def _look(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
+
+
+def _record(values: Mapping[str, Any]) -> Record:
+    files = {kind: {name: Stamp(**stamp) for name, stamp in values[kind].items()} for kind in ("inputs", "outputs")}
+    return Record(**{**values, **files, "warnings": tuple(values["warnings"]), "calls": tuple(values["calls"])})
+
+
+@contextlib.contextmanager
+def _as_output_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{error.filename or path}: cannot be written: "
+                          f"{(error.strerror or str(error)).lower()}") from error
