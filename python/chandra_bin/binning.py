@@ -21,10 +21,21 @@ if TYPE_CHECKING:
 Image = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
-__all__ = ["ContourBins", "automask", "contour_bin"]
+__all__ = ["BinSums", "ContourBins", "automask", "contour_bin", "sum_bins"]
 
 AUTOMASK_BLOCK = 8
 ROW_BLOCK = 128
+
+
+@dataclass(frozen=True, eq=False)
+class BinSums:
+    """Counts of bins, indexed by bin number: counts, expected background counts, their difference, its noise, S/N."""
+
+    counts: Floats
+    background: Floats
+    signal: Floats
+    noise: Floats
+    sn: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +94,11 @@ class ContourBins:
         """The bin table in pixels: see `table_with` for physical and sky coordinates."""
         return self.table_with(None)
 
-    def table_with(self, coords: "ImageCoords | None") -> "QTable":
+    def table_with(self, coords: "ImageCoords | None", behind: BinSums | None = None) -> "QTable":
         """One row a bin, with units; the image's coordinates, where it has them, add columns.
+
+        ``behind`` are the counts behind an image that is not one of counts (see `sum_bins`); else those of the image.
+        ``sn`` is that of counts, ``sn_image`` that of the image that was binned.
 
         ``x``, ``y`` are the mean pixel position (array coordinates: the first pixel's centre is 0), ``brightness`` net
         counts a pixel, ``elongation`` the square root of the ratio of the second moments along and across (1/12 pixel^2
@@ -99,9 +113,10 @@ class ContourBins:
         table["bin"] = np.arange(len(self))
         table["npix"] = self.npix
         for name in ("counts", "background", "signal", "noise"):
-            table[name] = getattr(self, name) * u.count
-        table["sn"] = self.sn
-        table["brightness"] = self.signal / self.npix * (u.count / u.pixel)
+            table[name] = getattr(behind or self, name) * u.count
+        table["sn"] = (behind or self).sn
+        table["sn_image"] = self.sn
+        table["brightness"] = (behind or self).signal / self.npix * (u.count / u.pixel)
         table["x"] = x * u.pixel
         table["y"] = y * u.pixel
         if coords is not None and coords.physical is not None:
@@ -114,6 +129,35 @@ class ContourBins:
         table["elongation"] = elongation
         table["reached"] = self.reached
         return table
+
+
+def sum_bins(binmap: ArrayLike, counts: ArrayLike, *, background: ArrayLike | None = None,
+             ratio: ArrayLike = 1.0) -> BinSums:
+    """Counts and S/N of the bins of any binmap (-1 outside), as `contour_bin` has them (equations 1 to 4 of the paper).
+
+    ``background`` are counts, each of which stands for ``ratio`` (an image, or a number) in the image of ``counts``.
+    NaN pixels count as 0. Raises `InputError` for shapes that differ.
+    """
+    labels = np.asarray(binmap)
+    image = as_image(counts, "counts", np.float64, labels.shape)
+    inside = labels >= 0
+    bins = labels[inside]
+    number = int(bins.max(initial=-1)) + 1
+
+    def total(values: Floats) -> Floats:
+        return np.bincount(bins, np.nan_to_num(values[inside]), number)
+
+    summed = total(image)
+    variance = (1 + np.sqrt(np.maximum(summed + 0.75, 0))) ** 2  # Gehrels (1986), eq. 7
+    expected = np.zeros(number)
+    if background is not None:
+        behind = as_image(background, "background", np.float64, labels.shape)
+        scale = np.broadcast_to(np.asarray(ratio, np.float64), labels.shape)
+        expected = total(behind * scale)
+        npix = np.maximum(np.bincount(bins, minlength=number), 1)
+        variance = variance + total(scale**2) / npix * (1 + np.sqrt(total(behind) + 0.75)) ** 2
+    signal, noise = summed - expected, np.sqrt(variance)
+    return BinSums(summed, expected, signal, noise, signal / noise)
 
 
 def bin_shapes(binmap: NDArray[np.int32], npix: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:

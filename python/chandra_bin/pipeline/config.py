@@ -60,7 +60,7 @@ class Settings(BaseModel):
     """Seconds a bin of light curves."""
     deflare_method: Literal["clean", "sigma", "robust"] = "clean"
     """How flares are found."""
-    blank_sky: list[str] = []
+    blank_sky: list[str] = ["blanksky/*.fits*"]
     """Blank-sky events: patterns relative to an ObsID's folder; none there: a background is measured in the image."""
     refcoord: str | None = None
     """Tangent point of merged images, RA DEC; none: the mean of the observations."""

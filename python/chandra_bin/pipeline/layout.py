@@ -46,6 +46,10 @@ class ObsLayout:
         return self.file("raw")
 
     @property
+    def raw_flux(self) -> Path:
+        return self.file(f"raw_{OBS_LABEL}_flux.img")
+
+    @property
     def raw_image(self) -> Path:
         return self.file(f"raw_{OBS_LABEL}_thresh.img")
 
@@ -58,23 +62,18 @@ class ObsLayout:
         return self.file(f"raw_{OBS_LABEL}_thresh.psfmap")
 
     @property
-    def raw_sources(self) -> Path:
-        """Step 3: all detections, those of the cluster too."""
-        return self.file(f"raw_src_{OBS_LABEL}.fits")
-
-    @property
     def cluster(self) -> Path:
         """Step 3, or the user's: the region of the cluster."""
         return self.file("cluster.reg")
 
     @property
     def sources(self) -> Path:
-        """Step 3: detections outside the cluster."""
+        """Step 3: all detections, those in the cluster too."""
         return self.file(f"src_{OBS_LABEL}.fits")
 
     @property
     def source_regions(self) -> Path:
-        """Step 3: their ellipses; not there without any."""
+        """Step 3, or the user's: those outside the cluster; not there without any."""
         return self.file(f"src_{OBS_LABEL}-noem.reg")
 
     @property
@@ -130,6 +129,11 @@ class ObsLayout:
         """Step 3: blank-sky events with BKGSCALn; not there without blank-sky files."""
         return self.file("background_clean.evt")
 
+    @property
+    def background_root(self) -> Path:
+        """Step 3: of ``_bkg.img`` and ``_bkg_ratio.img``, on the pixels of the image; as the events."""
+        return self.file(OBS_LABEL)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -177,12 +181,17 @@ class Layout:
 
     @property
     def background(self) -> Path:
-        """Step 4, from blank skies, else step 6, measured in the image: unscaled counts."""
+        """Step 4: unscaled counts of blank skies; not there without."""
         return self.merged / "broad_bkg.img"
 
     @property
     def background_ratio(self) -> Path:
         return self.merged / "broad_bkg_ratio.img"
+
+    @property
+    def local_background_root(self) -> Path:
+        """Step 6, where there are no blank skies: of ``_bkg.img`` and ``_bkg_ratio.img``, measured in the image."""
+        return self.merged / "broad_local"
 
     @property
     def scaled_flux(self) -> Path:

@@ -6,7 +6,8 @@ folder, so equal runs give equal bytes.
 """
 
 from .background import MadeBackground, add_backgrounds, background_files, blank_sky_background, local_background
-from .binned import BinnedImage, bin_image
+from .binned import BinnedImage, CountsBehind, bin_image
+from .blanksky import blank_sky_events
 from .cleaned import Cleaned, Filled, ImageCounts, ScaledFlux, fill_image, remove_sources, scale_flux
 from .contbin import contbin
 from .detected import Detected, detect
@@ -42,6 +43,7 @@ __all__ = [
     "BinnedImage",
     "Cleaned",
     "Copied",
+    "CountsBehind",
     "Detected",
     "ExposureSettings",
     "Filled",
@@ -66,6 +68,7 @@ __all__ = [
     "background_files",
     "bin_image",
     "blank_sky_background",
+    "blank_sky_events",
     "contbin",
     "convert_files",
     "copy",

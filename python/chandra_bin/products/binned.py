@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.binning import ContourBins, contour_bin
+from chandra_bin.binning import BinSums, ContourBins, contour_bin, sum_bins
 from chandra_bin.errors import InputError
 from chandra_bin.images import Image
-from chandra_bin.inputs import files_of, read_image, read_like, refuse_filled
+from chandra_bin.inputs import files_of, read_image, read_like, read_on_grid, refuse_filled
 from chandra_bin.outputs import Outputs
 from chandra_bin.plots import bins_png
 from chandra_bin.polygons import trace_polygons
@@ -34,6 +34,23 @@ from .contbin import ContbinFiles, write_contbin_files
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class CountsBehind:
+    """The counts of an image that is not one of counts: image, background counts, and what each of these stands for."""
+
+    counts: Path
+    background: Path | None = None
+    scale: Path | None = None
+
+    def sums(self, bins: ContourBins, image: Image) -> BinSums:
+        """Of the bins of an image on the same grid."""
+        counts, background, scale = (None if path is None else read_on_grid(path, image, what).data
+                                     for path, what in ((self.counts, "image of counts"),
+                                                        (self.background, "background"),
+                                                        (self.scale, "background scale")))
+        assert counts is not None
+        return sum_bins(bins.binmap, counts, background=background, ratio=1.0 if scale is None else scale)
+
 
 @dataclass(frozen=True)
 class BinnedImage:
@@ -42,13 +59,15 @@ class BinnedImage:
     bins: ContourBins
     coords: ImageCoords
     folder: Path
+    sn_counts: NDArray[np.float64]
+    """S/N of bins in counts: `ContourBins.sn`, but for images that are not of counts."""
 
 
 def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 15, counts: float | None = None,
               constrain: float | None = None, background: Path | None = None, background_expmap: Path | None = None,
               background_scale: float | Path | None = None, expmap: Path | None = None, noisemap: Path | None = None,
               mask: Path | None = None, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
-              smoothed: Path | None = None, automask: bool = False, bin_up: bool = False,
+              smoothed: Path | None = None, behind: CountsBehind | None = None, automask: bool = False, bin_up: bool = False,
               scrub: bool = True, scrub_large: float | None = None, threads: int = 1, clobber: bool = False,
               progress: Callable[[float], None] | None = None) -> BinnedImage:
     """Bins an image into ``folder``: FITS images, histograms, bin table, region files and a picture.
@@ -65,6 +84,7 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
     mask : FITS mask: 1 used, 0 excluded, 2 and more may start a bin but never join one.
     exclude, keep : region files: pixels inside the first, and outside all of the second, are excluded.
     smoothed : image to take the contours from, instead of smoothing.
+    behind : the counts of an image that is not one of counts, a scaled flux say: the bin table has their S/N.
     automask : exclude empty blocks of 8 x 8 pixels, unless ``mask`` is given.
     clobber : replace the products of an earlier run.
 
@@ -80,6 +100,9 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
         "exclude": tuple(exclude), "keep": tuple(keep),
         "smoothed": smoothed, "automask": automask, "bin_up": bin_up, "scrub": scrub, "scrub_large": scrub_large,
     }
+    if behind is not None:
+        parameters |= {"counts_behind": behind.counts, "background_behind": behind.background,
+                       "scale_behind": behind.scale}
     inputs = [*(value for value in parameters.values() if isinstance(value, Path)), *exclude, *keep]
     files = ContbinFiles.inside(folder)
     table_file, picture_file = folder / "bins.ecsv", folder / "bins.png"
@@ -93,20 +116,20 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
         masked = mask_values(pixels, mask, automask, exclude, keep)
         masked[exposures.excluded] = 0
         check_counts(pixels, masked, constrain)
-        behind = read_like_if_given(background, pixels, "background")
+        background_counts = read_like_if_given(background, pixels, "background")
         noise = read_like_if_given(noisemap, pixels, "noise map")
         contours = read_like_if_given(smoothed, pixels, "smoothed image")
         with about(image):
             bins = contour_bin(
                 pixels.data, sn=sn if counts is None else counts, target="sn" if counts is None else "counts",
                 smooth_sn=smooth_sn, constrain=constrain,
-                background=behind,
+                background=background_counts,
                 exposure=exposures.image, background_exposure=exposures.background,
                 noise=noise,
                 smoothed=contours,
                 mask=masked < 1, seed_only=masked > 1, bin_up=bin_up, scrub=scrub, scrub_large=scrub_large,
                 threads=threads, progress=progress)
-            table = bins.table_with(coords)
+            table = bins.table_with(coords, behind and behind.sums(bins, pixels))
         masked[bins.use == 0] = 0
         warn_of_stuck_bins(bins)
         write_contbin_files(outputs, files, bins, masked, pixels, history("bin", parameters))
@@ -114,7 +137,7 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
         for b, text in _region_texts(bins, coords):
             outputs.write(regions / f"xaf_{b}.reg", text)
         outputs.write(picture_file, bins_png(pixels.data, bins, coords, title=_title(pixels)))
-    return BinnedImage(bins, coords, folder)
+    return BinnedImage(bins, coords, folder, np.asarray(table["sn"]))
 
 
 def _refuse_nonsense(background: Path | None, background_expmap: Path | None,

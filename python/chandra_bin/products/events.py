@@ -1,5 +1,6 @@
 """Files copied through virtual names: event lists and images filtered, events binned."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -32,11 +33,11 @@ class Copied:
     """Rows that the table had."""
 
 
-def copy(name: str | Path, out: Path, *, clobber: bool = False) -> Copied:
+def copy(name: str | Path, out: Path, *, keywords: Mapping[str, str] | None = None, clobber: bool = False) -> Copied:
     """Writes what a virtual name means, as CIAO's dmcopy: filtered events with their good times, or an image.
 
     Events keep all keywords; exposures, good times of each chip and the data subspace are those that the filters
-    leave. Raises `InputError` and `OutputError`; no file is written then.
+    leave. ``keywords`` are set in the header of the rows. Raises `InputError` and `OutputError`; no file is written then.
     """
     parsed = named_file(one_of_stack(name))
     parameters = {"infile": plain_name(str(parsed))}
@@ -49,7 +50,7 @@ def copy(name: str | Path, out: Path, *, clobber: bool = False) -> Copied:
             return Copied("image", image.data.shape, float(np.nansum(image.data)), None)
         if parsed.binning is not None:
             return _write_binned(parsed, out, outputs, parameters)
-        return _write_rows(parsed, out, outputs, parameters)
+        return _write_rows(parsed, out, outputs, parameters, keywords or {})
 
 
 def _write_binned(name: VirtualFile, out: Path, outputs: Outputs, parameters: Parameters) -> Copied:
@@ -64,7 +65,8 @@ def _write_binned(name: VirtualFile, out: Path, outputs: Outputs, parameters: Pa
     return Copied(kind, made.data.shape, int(made.data.sum(dtype=np.int64)), None)
 
 
-def _write_rows(name: VirtualFile, out: Path, outputs: Outputs, parameters: Parameters) -> Copied:
+def _write_rows(name: VirtualFile, out: Path, outputs: Outputs, parameters: Parameters,
+                keywords: Mapping[str, str]) -> Copied:
     with open_events(name, also=(Columns,), any_table=True) as events:
         numbers = chosen_columns(name, events)
         passing = (block.kept(block.rows) for block in events.blocks())
@@ -74,6 +76,7 @@ def _write_rows(name: VirtualFile, out: Path, outputs: Outputs, parameters: Para
         header = events.header()
         if numbers is not None:
             header = with_columns(header, [number + 1 for number in numbers])
+        header.update(keywords)
         add_history(header, history("copy", parameters))
         with outputs.open(out) as file:
             write_empty_primary(file, events.primary)

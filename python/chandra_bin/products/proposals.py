@@ -5,7 +5,6 @@ user's: it is never replaced, and used in the place of the proposal. Others, and
 """
 
 import glob
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from chandra_bin.errors import InputError
 from chandra_bin.images import Image
 from chandra_bin.inputs import files_of, read_image, read_on_grid, refuse_filled
+from chandra_bin.marks import is_users, marked
 from chandra_bin.outputs import Outputs
 from chandra_bin.plots import RegionOverlay, region_png
 from chandra_bin.proposals import ClusterShape, Ellipse, exposed_box, find_cluster
@@ -39,8 +39,6 @@ from ._common import about, excluded_by_regions
 logger = logging.getLogger(__name__)
 
 _IMAGE = "image"
-# The second line of a proposal: this, and the checksum of the other lines.
-_MARK = b"# Proposed by chandra-bin; yours once edited. sha256 "
 # A box on the sky is smaller by this much of a pixel on each side, so that rounded numbers touch no pixel more.
 _INSET_PX = 0.1
 
@@ -228,18 +226,10 @@ def _outputs(paths: Sequence[Path], inputs: Sequence[Path]) -> Outputs:
 
 def _is_users(path: Path) -> bool:
     """Whether there is a file that is not as it was proposed."""
-    if not path.exists():
-        return False
-    head, _, rest = path.read_bytes().partition(b"\n") if path.is_file() else (b"", b"", b"")
-    mark, _, shapes = rest.partition(b"\n")
-    if mark == _mark(head, shapes):
+    if not is_users(path):
         return False
     logger.info("%s is there already, and is used as it is", path)
     return True
-
-
-def _mark(head: bytes, shapes: bytes) -> bytes:
-    return _MARK + hashlib.sha256(head + b"\n" + shapes).hexdigest().encode()
 
 
 def _users(path: Path) -> Region:
@@ -277,8 +267,7 @@ def _region_bytes(region: Region, coords: ImageCoords, image: Image, sky: bool) 
             content = region_bytes(region, coords, format="ciao", system="wcs", sexagesimal=True)
         else:
             content = region_bytes(region, coords, format="ciao", system=PHYSICAL)
-    head, _, shapes = content.partition(b"\n")
-    return b"\n".join([head, _mark(head, shapes), shapes])
+    return marked(content)
 
 
 def _detections(path: Path, coords: ImageCoords) -> tuple[list[Component], NDArray[np.float64] | None]:

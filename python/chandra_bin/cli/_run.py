@@ -1,0 +1,75 @@
+"""``chandra-bin run``: the pipeline."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ._command import Command, quiet_option, usable_cores
+
+if TYPE_CHECKING:
+    from chandra_bin.pipeline.runner import Event, TaskState
+
+_STEP = click.IntRange(1, 8)
+
+
+@click.command(cls=Command, name="run")
+@click.argument("work", type=click.Path(path_type=Path))
+@click.option("--from", "first", type=_STEP, default=1, metavar="S", help="Begin with this step; earlier ones are done.")
+@click.option("--to", "last", type=_STEP, default=8, metavar="S", help="End with this step.")
+@click.option("--only", type=_STEP, metavar="S", help="This step alone.")
+@click.option("--redo", type=_STEP, multiple=True, metavar="S", help="Make this step again, even if it is done.")
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be run, and why; run nothing.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N",
+              help="Observations at once.  [default: as many as there are cores]")
+@quiet_option
+def command(work: Path, first: int, last: int, only: int | None, redo: tuple[int, ...], dry_run: bool,
+            jobs: int | None, quiet: bool) -> None:
+    """Run the pipeline in the folder WORK: what is not done yet of its steps 1 to 8.
+
+    \b
+    1 look at the archive's files   5 scaled flux
+    2 events, filtered again        6 regions, mask, cropped images
+    3 sources, flares, clean images 7 contour binning
+    4 merged images                 8 regions of the bins on the sky
+
+    \b
+    chandra-bin init sim -o work
+    chandra-bin run work
+    """
+    from chandra_bin.pipeline import runner
+
+    if only is not None and (first, last) != (1, 8):
+        raise click.UsageError("--only is a step alone: leave out --from and --to")
+    if only is not None:
+        first = last = only
+    cores = usable_cores()
+    jobs = jobs or cores
+
+    def watch(event: "Event") -> None:
+        if event.kind in ("warning", "kept"):
+            click.echo(f"warning: {event.text}", err=True)
+        elif not quiet and (text := _line(event)):
+            click.echo(text)
+
+    done = runner.run(work, first=first, last=last, redo=redo, dry_run=dry_run, jobs=jobs,
+                      threads=max(1, cores // jobs), watch=watch)
+    if dry_run:
+        for each in done.states:
+            click.echo(task_line(each))
+    elif not quiet:
+        click.echo(f"{len(done.ran)} of {len(done.states)} tasks were run; "
+                   f"{sum(each.kind == 'done' for each in done.states)} are done")
+
+
+def task_line(state: "TaskState") -> str:
+    """One line of a table of tasks."""
+    why = f"  {state.why}" if state.why else ""
+    return f"step {state.task.step}  {state.task.name:<20} {state.kind:<6}{why}".rstrip()
+
+
+def _line(event: "Event") -> str:
+    if event.task is None:
+        return event.text
+    where = f"step {event.task.step}  {event.task.name:<20}"
+    return f"{where} {event.seconds:6.1f} s" if event.kind == "done" else ""

@@ -1,0 +1,22 @@
+"""``chandra-bin status``: what the pipeline has done."""
+
+from pathlib import Path
+
+import click
+
+from ._command import Command
+from ._run import task_line
+
+
+@click.command(cls=Command, name="status")
+@click.argument("work", type=click.Path(path_type=Path))
+@click.option("--verify", is_flag=True, help="Read all files, and compare their checksums.")
+def command(work: Path, verify: bool) -> None:
+    """Say which tasks of the pipeline in the folder WORK are done, and which are not, and why."""
+    from chandra_bin.pipeline.runner import status
+
+    states = status(work, verify=verify)
+    for each in states:
+        click.echo(task_line(each))
+    done = sum(each.kind == "done" for each in states)
+    click.echo(f"{done} of {len(states)} tasks are done" + (", all files as they were made" if verify else ""))

@@ -1,0 +1,112 @@
+"""The tasks of the eight steps: what each reads, which settings it depends on, and what does it."""
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .archive import ObservationFiles
+from .config import Settings
+from .job import Job
+from .layout import Layout, ObsLayout
+
+STEPS = {1: "look", 2: "reprocess", 3: "clean", 4: "merge", 5: "flux", 6: "crop", 7: "bin", 8: "sky regions"}
+
+_IMAGES = ("binsize", "ecf", "expmapthresh", "area_cm2", "ccd_ids")
+_DETECT = ("scales", "maxiter", "sigthresh", "ellsigma")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A part of a step that is done, or not, as a whole."""
+
+    name: str
+    step: int
+    kind: str
+    """What it does; the name of the function of an engine is found by it."""
+    settings: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    """Tasks whose outputs it reads."""
+    needs: tuple[Path, ...] = ()
+    """Files that it reads."""
+    may_need: tuple[Path, ...] = ()
+    """Files that it reads where they are there."""
+    patterns: tuple[Path, ...] = ()
+    """More of them, by patterns."""
+    regions: tuple[Path, ...] = ()
+    """Region files that it proposes, and that are inputs where the user made them."""
+    archive: tuple[ObservationFiles, ...] = ()
+    obsid: str | None = None
+
+
+# The functions that do the tasks of a kind, by engine, in modules that are imported when they run.
+_NATIVE = ".native"
+ENGINES: dict[str, dict[str, tuple[str, str]]] = {
+    "native": {
+        "look": (_NATIVE, "look_at_observations"),
+        "reprocess": (_NATIVE, "reprocess"),
+        "images": (_NATIVE, "make_images"),
+        "clean": (_NATIVE, "clean_events"),
+        "merge": (_NATIVE, "merge_observations"),
+        "flux": (_NATIVE, "make_scaled_flux"),
+        "sources": (_NATIVE, "find_sources"),
+        "crop": (_NATIVE, "crop"),
+        "bin": (_NATIVE, "bin_final_image"),
+        "sky-regions": (_NATIVE, "sky_regions"),
+    },
+}
+
+
+def function_of(engine: str, kind: str) -> Callable[[Job], None]:
+    """What does a task."""
+    module, name = ENGINES[engine][kind]
+    found: Callable[[Job], None] = getattr(importlib.import_module(module, __package__), name)
+    return found
+
+
+def tasks_of(layout: Layout, settings: Settings, archive: Sequence[ObservationFiles]) -> list[Task]:
+    """All tasks, each after those that it reads from."""
+    by_obs = [_tasks_of_observation(layout.obs(files.obsid), files) for files in archive]
+    first = Task("look", 1, "look", ("obs_ids",), needs=tuple(files.events for files in archive),
+                 archive=tuple(archive))
+    clean = [tasks[-1] for tasks in by_obs]
+    places = [layout.obs(files.obsid) for files in archive]
+    merge = Task("merge", 4, "merge", ("binsize", "ecf", "expmapthresh", "area_cm2", "ccd_ids", "refcoord"),
+                 after=tuple(task.name for task in clean),
+                 needs=tuple(each for obs in places for each in (obs.events, obs.clean_events)),
+                 may_need=tuple(each for obs in places
+                                for each in (obs.bad_pixels, obs.field_of_view, obs.background_events)),
+                 patterns=tuple(each for obs in places for each in _beside(obs)), archive=tuple(archive))
+    images = (layout.image, layout.expmap)
+    flux = Task("flux", 5, "flux", ("flux_factor",), ("merge",), (layout.flux, layout.image))
+    sources = Task("sources", 6, "sources", _DETECT, ("merge",), (*images, layout.psfmap))
+    crop = Task("crop", 6, "crop", (), ("merge", "flux", "sources"),
+                (*images, layout.scaled_flux, layout.raw_sources),
+                may_need=(layout.background, layout.background_ratio),
+                regions=(layout.cluster, layout.sources, layout.area, layout.area_physical))
+    counts = (layout.final_image, layout.mask)
+    bins = Task("bin", 7, "bin", ("sn_per_region", "reg_smoothness", "constrainfill", "constrainval", "binning_image"),
+                ("crop",), (*counts, layout.final_expmap if settings.binning_image == "counts" else layout.final_flux),
+                may_need=(layout.final_background, layout.final_background_ratio))
+    sky = Task("sky-regions", 8, "sky-regions", (), ("bin",), (layout.binmap,))
+    return [first, *(task for tasks in by_obs for task in tasks), merge, flux, sources, crop, bins, sky]
+
+
+def _tasks_of_observation(obs: ObsLayout, files: ObservationFiles) -> list[Task]:
+    beside = {"may_need": (obs.bad_pixels, obs.field_of_view), "patterns": _beside(obs)}
+    names = {kind: f"{kind}/{obs.obsid}" for kind in ("reprocess", "images", "clean")}
+    there = [files.events, *files.aspect, *(each for each in (files.bad_pixels, files.field_of_view, files.mask,
+                                                              files.filter) if each)]
+    return [
+        Task(names["reprocess"], 2, "reprocess", (), ("look",), tuple(there), archive=(files,), obsid=obs.obsid),
+        Task(names["images"], 3, "images", (*_IMAGES, *_DETECT), (names["reprocess"],), (obs.events,), **beside,
+             archive=(files,), obsid=obs.obsid),
+        Task(names["clean"], 3, "clean", (*_IMAGES, "lc_binsize", "deflare_method"),
+             (names["reprocess"], names["images"]),
+             (obs.events, obs.raw_image, obs.raw_expmap, obs.sources, *files.blank_sky), **beside,
+             regions=(obs.cluster, obs.source_regions), archive=(files,), obsid=obs.obsid),
+    ]
+
+
+def _beside(obs: ObsLayout) -> tuple[Path, ...]:
+    return obs.folder / "pcadf*_asol1.fits", obs.folder / "*_msk1.fits"

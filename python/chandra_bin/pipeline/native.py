@@ -1,0 +1,304 @@
+"""The steps done by this program, without CIAO. Each writes the files that `Layout` names, and no others stay."""
+
+import gzip
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from chandra_bin.errors import InputError
+from chandra_bin.events import open_events
+from chandra_bin.products import (
+    CountsBehind,
+    ExposureSettings,
+    FlareLimits,
+    add_backgrounds,
+    bin_image,
+    blank_sky_background,
+    blank_sky_events,
+    copy,
+    deflare,
+    detect,
+    fluximage,
+    local_background,
+    merge,
+    propose_area,
+    propose_cluster,
+    propose_point_sources,
+    remove_sources,
+    scale_flux,
+    write_light_curve,
+    write_outlines,
+)
+from chandra_bin.products._common import warn
+
+from .archive import ObservationFiles, look
+from .job import Job
+from .layout import MERGED_BAND, OBS_BAND, OBS_LABEL
+
+# Grades of X-rays, as chandra_repro keeps them.
+_GRADES = "0,2,3,4,6"
+# Detections that are no larger than this, in sizes of the PSF, are points even in a cluster.
+_COMPACT = 2.0
+_FARTHEST_ARCMIN = 15.0
+
+
+def look_at_observations(job: Job) -> None:
+    """Step 1: what the headers say, so that what cannot work is said before anything is made."""
+    seen = {files.obsid: job.call(look, files) for files in job.archive}
+    first_id, first = next(iter(seen.items()))
+    for obsid, each in seen.items():
+        apart = _separation_arcmin((first.ra_deg, first.dec_deg), (each.ra_deg, each.dec_deg))
+        if apart > _FARTHEST_ARCMIN:
+            warn(f"ObsID {obsid} points {apart:.1f} arcmin from ObsID {first_id}")
+        job.note(**{f"ObsID {obsid}": f"{each.target}, {each.datamode}, chips {each.chips}, "
+                                      f"{each.exposure_s / 1000:.1f} ks, {apart:.2f} arcmin from the first"})
+    job.note(target=first.target)
+
+
+def reprocess(job: Job) -> None:
+    """Step 2: the archive's events, filtered again, and the files that belong to them. Nothing is calibrated anew."""
+    (files,) = job.archive
+    obs = job.obs
+    with open_events(files.events) as events:
+        columns = set(events.hdu.columns)
+        version = {key: str(events.hdu.header.get(key, "unknown")) for key in ("ASCDSVER", "CALDBVER")}
+    filters = "".join(text for column, text in (("grade", f"[grade={_GRADES}]"), ("status", "[status=0]"))
+                      if column in columns)
+    times = f"[@{files.filter}]" if files.filter else ""
+    keywords = {"CALIB": "ARCHIVE"}
+    for found, place, key in ((files.bad_pixels, obs.bad_pixels, "BPIXFILE"),
+                              (files.field_of_view, obs.field_of_view, "FOVFILE")):
+        if found:
+            _unpack(found, job.out(place))
+            keywords[key] = place.name
+    for found in (*files.aspect, *([files.mask] if files.mask else [])):
+        _unpack(found, job.out(obs.folder / found.name.removesuffix(".gz")))
+    copied = job.call(copy, f"{files.events}{filters}{times}", job.out(obs.events), keywords=keywords)
+    warn(f"ObsID {obs.obsid}: not reprocessed: calibrated as the archive has it (software {version['ASCDSVER']}, "
+         f"calibration {version['CALDBVER']})")
+    job.note(events=copied.counts, **{"of the archive's": copied.of, "archive's software": version["ASCDSVER"],
+                                      "archive's calibration": version["CALDBVER"]})
+
+
+def make_images(job: Job) -> None:
+    """Step 3, first part: images before flares are cut, and everything that is detected in them."""
+    obs, settings = job.obs, job.settings
+    _fluximage(job, f"{obs.events}[ccd_id={_chips(job)}]", obs.raw_root)
+    found = job.call(detect, job.made(obs.raw_image), job.out(obs.sources), expmap=job.made(obs.raw_expmap),
+                     psfmap=job.made(obs.raw_psfmap), scellfile=job.out(obs.source_cells),
+                     defnbkgfile=job.out(obs.source_background), imagefile=job.out(obs.source_image),
+                     scales=settings.scales, sigthresh=settings.sigthresh, ellsigma=settings.ellsigma,
+                     maxiter=settings.maxiter, threads=job.threads)
+    job.note(detections=len(found.detection.sources))
+
+
+def clean_events(job: Job) -> None:
+    """Step 3, second part: cluster and sources, good times without flares, clean events, their image and background."""
+    obs, settings = job.obs, job.settings
+    chips = _chips(job)
+    cluster = _cluster(job, obs.raw_image, obs.raw_expmap, obs.sources, obs.cluster, merged=False)
+    sources = _sources(job, obs.sources, obs.source_regions, obs.raw_image, cluster)
+    removed = "".join(f"[exclude sky=region({path})]" for path in (sources, cluster) if path)
+    quiet = f"{obs.events}{removed}[energy=500:7000][ccd_id={chips}]"
+    job.call(copy, quiet, job.out(obs.quiet_events))
+    curve = job.call(write_light_curve, f"{job.made(obs.quiet_events)}[bin time=::{settings.lc_binsize!r}]",
+                     job.out(obs.light_curve))
+    _, flares = job.call(deflare, job.made(obs.light_curve), job.out(obs.good_times),
+                         FlareLimits(method=settings.deflare_method),
+                         plot=job.out(obs.light_curve.with_suffix(".lc.png")))
+    kept = job.call(copy, f"{obs.events}[@{job.made(obs.good_times)}]", job.out(obs.clean_events))
+    if not kept.counts:
+        raise InputError(f"{obs.events}: no event is left in the good times without flares: look at "
+                         f"{obs.light_curve.name}, and choose another deflare_method")
+    job.note(**{"events in the light curve": int(curve.counts.sum()) if curve.counts is not None else None,
+                "flares found by": flares.method, "good time": f"{flares.gti.total:.0f} s",
+                "bins kept": f"{flares.kept} of {int(np.count_nonzero(flares.usable))}", "clean events": kept.counts})
+    _fluximage(job, f"{job.made(obs.clean_events)}[ccd_id={chips}]", obs.folder / obs.obsid)
+    job.out(obs.file(f"{OBS_LABEL}_thresh.psfmap")).rename(job.out(obs.psfmap))
+    (files,) = job.archive
+    if files.blank_sky:
+        clean = f"{job.made(obs.clean_events)}[ccd_id={chips}]"
+        scales = job.call(blank_sky_events, clean, list(files.blank_sky), job.out(obs.background_events))
+        job.call(blank_sky_background, job.made(obs.image), job.made(obs.background_events),
+                 str(job.out(obs.background_root)), events=clean, threads=job.threads)
+        job.note(**{"blank-sky scale": ", ".join(f"chip {chip}: {scale:.5g}" for chip, scale in scales.items())})
+
+
+def merge_observations(job: Job) -> None:
+    """Step 4: events of all observations on one tangent plane, and their images."""
+    layout, settings = job.layout, job.settings
+    names = []
+    for files in job.archive:
+        obs = layout.obs(files.obsid)
+        chips = settings.ccd_ids if settings.ccd_ids != "auto" else look(_repro(job, files.obsid)).chips
+        names.append((obs.clean_events, f"[ccd_id={chips}]"))
+    relative = [f"{Path('..') / path.relative_to(layout.work)}{chips}\n" for path, chips in names]
+    job.out(layout.merged / "clean_evt.list").write_text("".join(relative))
+    skies = [layout.obs(files.obsid).background_events for files in job.archive]
+    there = [path for path in skies if path.exists()]
+    if there and len(there) < len(skies):
+        warn("not all observations have blank-sky events: the background of merged images is measured in them instead")
+    merged = job.call(merge, [f"{path}{chips}" for path, chips in names], job.out(layout.image).parent,
+                      refcoord=settings.refcoord, bands=MERGED_BAND, binsize=settings.binsize,
+                      exposure=_exposure(job), psfecf=settings.ecf,
+                      blanksky=there if len(there) == len(skies) else None)
+    job.note(events=merged.events, counts=merged.counts[MERGED_BAND],
+             **{"tangent point": "{:.6f} {:+.6f}".format(*merged.tangent_deg),
+                "pixels": f"{merged.grid.x.size} x {merged.grid.y.size}"})
+
+
+def make_scaled_flux(job: Job) -> None:
+    """Step 5."""
+    layout = job.layout
+    made = job.call(scale_flux, layout.flux, layout.image, job.out(layout.scaled_flux),
+                    factor=job.settings.flux_factor)
+    job.note(**{"flux was multiplied by": made.scale,
+                "S/N in counts of bins of 1 in the scaled flux": made.sn_in_counts(1.0)})
+
+
+def find_sources(job: Job) -> None:
+    """Step 6, first part: detections in the merged image."""
+    layout, settings = job.layout, job.settings
+    found = job.call(detect, layout.image, job.out(layout.raw_sources), expmap=layout.expmap, psfmap=layout.psfmap,
+                     regions=job.out(layout.raw_source_regions), scales=settings.scales,
+                     sigthresh=settings.sigthresh, ellsigma=settings.ellsigma, maxiter=settings.maxiter,
+                     threads=job.threads)
+    job.note(detections=len(found.detection.sources))
+
+
+def crop(job: Job) -> None:
+    """Step 6, second part: the regions, sources removed, images cropped, and their mask."""
+    layout = job.layout
+    cluster = _cluster(job, layout.image, layout.expmap, layout.raw_sources, layout.cluster, merged=True)
+    sources = _sources(job, layout.raw_sources, layout.sources, layout.image, cluster)
+    square, physical = (job.region(path) for path in (layout.area, layout.area_physical))
+    job.call(propose_area, layout.expmap, square.parent, cluster=cluster, image=layout.image)
+    assert physical.exists()
+    if cluster:
+        job.call(copy, f"{layout.image}[exclude sky=region({cluster})]", job.out(layout.image_without_cluster))
+    background, ratio = layout.background, layout.background_ratio
+    if not background.exists() and cluster:
+        made = job.call(local_background, layout.image, layout.expmap, job.out(layout.local_background_root),
+                        exclude=[path for path in (cluster, sources) if path])
+        background, ratio = made.counts_file, made.ratio_file
+    elif not background.exists():
+        warn("neither blank-sky events nor a region of the cluster: there is no background")
+    exclude = [sources] if sources else []
+    job.call(remove_sources, {job.out(layout.cropped_flux): layout.scaled_flux},
+             job.out(layout.merged / "broad_mask_cropped.fits"), exclude=exclude, expmap=layout.expmap)
+    images = {job.out(layout.final_flux): layout.scaled_flux, job.out(layout.final_image): layout.image,
+              job.out(layout.final_expmap): layout.expmap}
+    if background.exists():
+        images |= {job.out(layout.final_background): background, job.out(layout.final_background_ratio): ratio}
+    cleaned = job.call(remove_sources, images, job.out(layout.mask), exclude=exclude, area=square,
+                       expmap=layout.expmap)
+    shutil.copyfile(job.out(layout.final_flux), job.out(layout.map_flux))
+    sums = cleaned.sums[job.out(layout.final_image)]
+    job.note(**{"pixels": "{1} x {0}".format(*cleaned.shape), "used pixels": cleaned.used, "counts kept": sums.kept,
+                "counts in sources": sums.removed, "counts outside the area": sums.outside})
+
+
+def bin_final_image(job: Job) -> None:
+    """Step 7."""
+    layout, settings = job.layout, job.settings
+    background, ratio = (path if path.exists() else None
+                         for path in (layout.final_background, layout.final_background_ratio))
+    common = {"sn": settings.sn_per_region, "smooth_sn": settings.reg_smoothness,
+              "constrain": settings.constrainval if settings.constrainfill else None, "mask": layout.mask,
+              "threads": job.threads}
+    folder = job.out(layout.binmap).parent
+    if settings.binning_image == "counts":
+        made = job.call(bin_image, layout.final_image, folder, background=background, background_scale=ratio,
+                        expmap=layout.final_expmap, **common)
+    else:
+        made = job.call(bin_image, layout.final_flux, folder,
+                        behind=CountsBehind(layout.final_image, background, ratio), **common)
+    sn = made.sn_counts
+    low, middle, high = (float(each) for each in np.percentile(sn, (10, 50, 90)))
+    what = "counts" if settings.binning_image == "counts" else "the scaled flux"
+    job.note(bins=len(made.bins), **{
+        "S/N in counts": f"bins of S/N {settings.sn_per_region:g} in {what} have {middle:.1f} in counts "
+                         f"(median; {low:.1f} - {high:.1f} for 80 % of them)"})
+
+
+def sky_regions(job: Job) -> None:
+    """Step 8: the bins' outlines as hh:mm:ss, dd:mm:ss."""
+    made = job.call(write_outlines, job.layout.binmap, job.out(job.layout.sky_regions / "xaf_0_sex.reg").parent,
+                    system="wcs", sexagesimal=True)
+    job.note(files=made.files, polygons=made.polygons)
+
+
+def _fluximage(job: Job, name: str, root: Path) -> None:
+    """Images of an observation, with the files of step 2 beside its events."""
+    obs, settings = job.obs, job.settings
+    aspect = sorted(obs.folder.glob("pcadf*_asol1.fits"))
+    masks = sorted(obs.folder.glob("*_msk1.fits"))
+    job.call(fluximage, name, str(job.out(root)), bands=OBS_BAND, binsize=settings.binsize, settings=_exposure(job),
+             asolfile=",".join(map(str, aspect)) or "none",
+             badpixfile=obs.bad_pixels if obs.bad_pixels.exists() else "none",
+             maskfile=masks[0] if masks else "none",
+             fovfile=obs.field_of_view if obs.field_of_view.exists() and not aspect else None,
+             psfecf=settings.ecf, threads=job.threads)
+
+
+def _exposure(job: Job) -> ExposureSettings:
+    return ExposureSettings(area_cm2=job.settings.area_cm2, threshold=job.settings.expmapthresh)
+
+
+def _chips(job: Job) -> str:
+    if job.settings.ccd_ids != "auto":
+        return job.settings.ccd_ids
+    return look(_repro(job, job.obs.obsid)).chips
+
+
+def _repro(job: Job, obsid: str) -> ObservationFiles:
+    return ObservationFiles(obsid, job.layout.obs(obsid).events)
+
+
+def _cluster(job: Job, image: Path, expmap: Path, detections: Path, out: Path, *, merged: bool) -> Path | None:
+    """The region of the cluster, proposed or the user's; None where there is no cluster to be seen."""
+    region = job.region(out)
+    points = job.out(out.with_name(".points.fits"))
+    compact = job.call(copy, f"{detections}[psfratio=:{_COMPACT:g}]", points).counts if _has_rows(detections) else 0
+    try:
+        job.call(propose_cluster, image, region, kind="extent" if merged else "aperture", sky=merged, expmap=expmap,
+                 exclude=[points] if compact else [])
+    except InputError as error:
+        if "no cluster is found" not in str(error):
+            raise
+        if not region.exists():
+            warn(f"{error}; nothing is taken for the cluster until then ({out.name})")
+    finally:
+        points.unlink(missing_ok=True)
+    return region if region.exists() else None
+
+
+def _sources(job: Job, detections: Path, out: Path, image: Path, cluster: Path | None) -> Path | None:
+    """The region of point sources, proposed or the user's; None where there are none."""
+    region = job.region(out)
+    made = job.call(propose_point_sources, detections, region, image, cluster=cluster, compact=_COMPACT,
+                    sky=out == job.layout.sources)
+    job.note(**{"point sources": made.sources, "detections taken for the cluster": made.dropped})
+    return region if region.exists() else None
+
+
+def _has_rows(table: Path) -> bool:
+    with open_events(table, any_table=True) as file:
+        return bool(file.hdu.rows)
+
+
+def _unpack(source: Path, target: Path) -> None:
+    """Copies a file, gzipped or not."""
+    try:
+        with (gzip.open if source.suffix == ".gz" else open)(source, "rb") as packed, target.open("wb") as file:
+            shutil.copyfileobj(packed, file)
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise InputError(f"{source}: is cut off, or no gzip file ({error}): download it again") from None
+
+
+def _separation_arcmin(one: tuple[float, float], two: tuple[float, float]) -> float:
+    (ra, dec), (ra2, dec2) = (tuple(map(math.radians, each)) for each in (one, two))
+    half = math.sin((dec2 - dec) / 2) ** 2 + math.cos(dec) * math.cos(dec2) * math.sin((ra2 - ra) / 2) ** 2
+    return math.degrees(2 * math.asin(math.sqrt(half))) * 60

@@ -1,0 +1,461 @@
+"""Runs the tasks that are not done, in order, and keeps their records."""
+
+import os
+import secrets
+import shutil
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+from chandra_bin import __version__
+from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError, OutputError
+from chandra_bin.marks import is_users
+from chandra_bin.state import FOLDER, Record, State, Stamp, is_same, locked, stamp_of, stamps_of
+
+from .archive import find_observation
+from .config import Config, Settings, read_config
+from .graph import ENGINES, STEPS, Task, function_of, tasks_of
+from .job import Job
+from .layout import Layout
+
+SCRATCH = "scratch"
+Kind = Literal["done", "to do", "waits"]
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """Whether a task is done, and if not, why."""
+
+    task: Task
+    kind: Kind
+    why: str
+    record: Record | None
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a run, for whoever watches it."""
+
+    kind: Literal["begins", "done", "warning", "kept", "recovered"]
+    task: Task | None
+    text: str
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a run did."""
+
+    ran: tuple[str, ...]
+    """Names of tasks."""
+    states: tuple[TaskState, ...]
+
+
+Watcher = Callable[[Event], None]
+
+
+class Pipeline:
+    """A configured folder. Raises `InputError` for a configuration, or an archive, that cannot be used."""
+
+    def __init__(self, work: Path) -> None:
+        self.work = work.absolute()
+        if not self.work.is_dir():
+            raise InputError(f"{work}: there is no such folder: make one by 'chandra-bin init DIR -o {work}'")
+        self.config: Config = read_config(work)
+        settings = self.config.settings
+        self.layout = Layout(self.work, settings.name, settings.sn_per_region, settings.reg_smoothness)
+        folder = Path(os.path.abspath(self.config.cluster_directory))
+        archive = [find_observation(folder, obsid, settings.blank_sky) for obsid in settings.obs_ids]
+        self.tasks = tasks_of(self.layout, settings, archive)
+
+    @property
+    def settings(self) -> Settings:
+        return self.config.settings
+
+    def states(self, state: State, *, verify: bool = False) -> list[TaskState]:
+        """All tasks, in order; one after another that is not done waits for it."""
+        found: dict[str, TaskState] = {}
+        for task in self.tasks:
+            waits = next((name for name in task.after if found[name].kind != "done"), None)
+            record = state.records.get(task.name)
+            if waits:
+                found[task.name] = TaskState(task, "waits", f"for {waits}", record)
+            else:
+                why = self.why(task, state, verify=verify)
+                found[task.name] = TaskState(task, "to do" if why else "done", why or "", record)
+        return list(found.values())
+
+    def why(self, task: Task, state: State, *, verify: bool = False) -> str | None:
+        """Why a task, whose predecessors are done, is to be run; None where it is done."""
+        record = state.records.get(task.name)
+        if record is None:
+            return "has not run"
+        if not record.versions:
+            return "is to be made again"
+        engine = engine_of(task, self.settings)
+        if record.engine != engine:
+            return f"was made by {record.engine}, and {engine} is chosen"
+        if dict(record.versions) != versions_of(engine):
+            return f"was made by {', '.join(f'{name} {value}' for name, value in record.versions.items())}"
+        chosen = self.settings.chosen(task.settings)
+        for name, value in chosen.items():
+            if name not in record.settings or record.settings[name] != value:
+                return f"{name} was {record.settings.get(name)!r}, and is {value!r}"
+        try:
+            inputs = {state.relative(path): path for path in inputs_of(task)}
+        except InputError as error:
+            return str(error)
+        for name in [*inputs, *record.inputs]:
+            if name not in record.inputs:
+                return f"{name} is new"
+            if name not in inputs:
+                return f"{name} is not there any more"
+            if not is_same(inputs[name], record.inputs[name], verify=verify):
+                return f"{name} has changed"
+        for name, stamp in record.outputs.items():
+            path = self.work / name
+            if not path.exists():
+                return f"{name} is missing"
+            if not is_same(path, stamp, verify=verify):
+                return f"{name} is not as it was made"
+        return None
+
+    def refresh(self, task: Task, state: State) -> None:
+        """Takes over what files look like, where only that has changed, so that they are not read again."""
+        record = state.records[task.name]
+        inputs = stamps_of(self.work, (self.work / name for name in record.inputs), record.inputs)
+        outputs = stamps_of(self.work, (self.work / name for name in record.outputs), record.outputs)
+        if inputs != record.inputs or outputs != record.outputs:
+            state.touch(task.name, inputs, outputs)
+
+
+def engine_of(task: Task, settings: Settings) -> str:
+    """What does a task: this program, until there is CIAO to choose."""
+    if settings.engine == "auto":
+        return "native"
+    if task.kind not in ENGINES.get(settings.engine, {}):
+        raise InputError(f"engine = {settings.engine!r}: this version does all steps itself: choose native or auto")
+    return settings.engine
+
+
+def versions_of(engine: str) -> dict[str, str]:
+    """The versions that a task's outputs depend on."""
+    assert engine == "native"
+    return {"chandra-bin": __version__}
+
+
+def inputs_of(task: Task) -> list[Path]:
+    """The files that a task reads now. Raises `InputError` for one that is missing."""
+    for path in task.needs:
+        if not path.is_file():
+            raise InputError(f"{path}: is not there, and step {task.step} needs it")
+    there = [*task.needs, *(path for path in task.may_need if path.is_file())]
+    there += [path for pattern in task.patterns for path in sorted(pattern.parent.glob(pattern.name))]
+    there += [path for path in task.regions if is_users(path)]
+    return list(dict.fromkeys(there))
+
+
+def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), dry_run: bool = False,
+        jobs: int = 1, threads: int = 1, watch: Watcher | None = None) -> Done:
+    """Runs what is not done of the steps ``first`` to ``last``.
+
+    Parameters
+    ----------
+    redo : steps that are made again even if they are done.
+    dry_run : nothing is run; the states say what would be.
+    jobs : observations at once, each in a process of its own.
+    threads : of each process. Neither changes a result.
+    watch : called with each `Event`.
+
+    Raises `InputError`, beginning with step and ObsID where a task failed, and `OutputError`; what was done by then is
+    kept. One run at a time works in a folder.
+    """
+    for step in (first, last, *redo):
+        if step not in STEPS:
+            raise InputError(f"step {step}: there are steps 1 to {max(STEPS)}")
+    if first > last:
+        raise InputError(f"from step {first} to step {last}: that is none")
+    pipeline = Pipeline(work)
+    if dry_run:
+        state = State(pipeline.work)
+        return Done((), tuple(_planned(pipeline, state, first, last, redo)))
+    with locked(pipeline.work):
+        state = State(pipeline.work)
+        log = _Log(pipeline.layout.logs)
+        log.write(f"chandra-bin {__version__}, steps {first} to {last}, engine {pipeline.settings.engine}")
+
+        def tell(event: Event) -> None:
+            log.event(event)
+            if watch:
+                watch(event)
+
+        if recovered := state.recover():
+            tell(Event("recovered", None, f"{recovered} had been made, and is in place now"))
+        scratch = pipeline.work / FOLDER / SCRATCH
+        shutil.rmtree(scratch, ignore_errors=True)
+        for task in pipeline.tasks:
+            if task.step in redo:
+                state.forget(task.name)
+        going = _Run(pipeline, state, scratch / secrets.token_hex(4), tell, log, jobs, threads)
+        try:
+            going.run(first, last)
+        except BaseException as error:
+            log.write(f"ends: {type(error).__name__}: {error}")
+            raise
+        finally:
+            states = pipeline.states(state)
+            _mirror_flags(pipeline, states)
+            _link(pipeline.layout)
+            shutil.rmtree(scratch, ignore_errors=True)
+        log.write(f"ends: {len(going.ran)} tasks were run")
+    return Done(tuple(going.ran), tuple(states))
+
+
+def status(work: Path, *, verify: bool = False) -> list[TaskState]:
+    """What is done, and what is not and why; ``verify`` reads all files."""
+    pipeline = Pipeline(work)
+    return pipeline.states(State(pipeline.work), verify=verify)
+
+
+class _Run:
+    """One run: tasks begin when those that they wait for are done."""
+
+    def __init__(self, pipeline: Pipeline, state: State, scratch: Path, tell: Watcher, log: "_Log",
+                 jobs: int, threads: int) -> None:
+        self.pipeline, self.state, self.scratch, self.tell, self.log = pipeline, state, scratch, tell, log
+        self.jobs, self.threads = jobs, threads
+        self.ran: list[str] = []
+
+    def run(self, first: int, last: int) -> None:
+        waiting = [task for task in self.pipeline.tasks if task.step <= last]
+        done: set[str] = set()
+        running: dict[Future[_Made], Task] = {}
+        with _workers(self.jobs) as submit:
+            try:
+                while waiting or running:
+                    for task in [each for each in waiting if done.issuperset(each.after)]:
+                        if len(running) >= self.jobs:
+                            break
+                        waiting.remove(task)
+                        why = self.pipeline.why(task, self.state)
+                        if why is None:
+                            self.pipeline.refresh(task, self.state)
+                            done.add(task.name)
+                            continue
+                        if task.step < first:
+                            raise InputError(f"step {task.step} is not done ({task.name}: {why}): begin there, --from "
+                                             f"{task.step}")
+                        self.tell(Event("begins", task, why))
+                        running[submit(_make, self._order(task))] = task
+                    if running:
+                        for future in wait(running, return_when=FIRST_COMPLETED).done:
+                            task = running.pop(future)
+                            self._place(task, future.result())
+                            done.add(task.name)
+            except BaseException:
+                # Others that are under way are let finish, and kept: their work is not lost by the failure of one.
+                for future, task in running.items():
+                    if future.cancel():
+                        continue
+                    if not isinstance(future.exception(), BaseException):
+                        self._place(task, future.result())
+                raise
+
+    def _order(self, task: Task) -> "_Order":
+        name = task.name.replace("/", "-")
+        return _Order(task, self.pipeline.layout, self.pipeline.settings, self.scratch / name,
+                      engine_of(task, self.pipeline.settings), self.threads, dict(self._known(task)))
+
+    def _known(self, task: Task) -> Iterable[tuple[str, Stamp]]:
+        """Stamps of files that other tasks made, so that they need not be read again."""
+        for name in task.after:
+            yield from self.state.records[name].outputs.items()
+        if task.name in self.state.records:
+            yield from self.state.records[task.name].inputs.items()
+
+    def _place(self, task: Task, made: "_Made") -> None:
+        for text in made.record.warnings:
+            self.tell(Event("warning", task, text))
+        for name in self.state.place(task.name, made.record, made.scratch):
+            self.tell(Event("kept", task, f"{name} was not as it was made: it is kept in {FOLDER}/replaced"))
+        self.ran.append(task.name)
+        self.log.record(made.record)
+        self.tell(Event("done", task, "", made.record.seconds))
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What a worker needs to do a task."""
+
+    task: Task
+    layout: Layout
+    settings: Settings
+    scratch: Path
+    engine: str
+    threads: int
+    known: dict[str, Stamp]
+
+
+@dataclass(frozen=True)
+class _Made:
+    record: Record
+    scratch: Path
+
+
+def _make(order: _Order) -> _Made:
+    """Does a task in its scratch folder."""
+    task, work = order.task, order.layout.work
+    began, started = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    inputs = stamps_of(work, inputs_of(task), order.known)
+    job = Job(order.layout, order.settings, order.scratch, order.threads, task.archive, task.obsid)
+    try:
+        order.scratch.mkdir(parents=True)
+        with _heard(job) as said:
+            function_of(order.engine, task.kind)(job)
+        changed = [name for name, stamp in inputs.items() if not is_same(work / name, stamp)]
+        if changed:
+            raise InputError(f"{work / changed[0]}: was changed while it was read: run again")
+        outputs = {str(path.relative_to(order.scratch)): stamp_of(path)
+                   for path in sorted(order.scratch.rglob("*"))
+                   if path.is_file() and work / path.relative_to(order.scratch) not in job.users}
+    except ChandraBinError as error:
+        shutil.rmtree(order.scratch, ignore_errors=True)
+        kind = OutputError if isinstance(error, OutputError) else InputError
+        raise kind(f"{_label(task)}: {_plain(str(error), job)}") from None
+    except OSError as error:
+        shutil.rmtree(order.scratch, ignore_errors=True)
+        raise OutputError(f"{_label(task)}: {error.filename or order.scratch}: "
+                          f"{(error.strerror or str(error)).lower()}") from None
+    except BaseException:
+        shutil.rmtree(order.scratch, ignore_errors=True)
+        raise
+    record = Record(order.engine, versions_of(order.engine), order.settings.chosen(task.settings), inputs, outputs,
+                    started, time.monotonic() - began, tuple(said), tuple(job.calls), job.facts)
+    return _Made(record, order.scratch)
+
+
+@contextmanager
+def _heard(job: Job) -> Any:
+    """Collects our warnings, each once."""
+    said: list[str] = []
+
+    def hear(message: Warning | str, category: type[Warning], *_where: Any) -> None:
+        text = _plain(str(message), job)
+        if issubclass(category, ChandraBinWarning) and text not in said:
+            said.append(text)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", ChandraBinWarning)
+        warnings.showwarning = hear
+        yield said
+
+
+def _plain(text: str, job: Job) -> str:
+    """A message without the folder of work, whose files users know by their places in it."""
+    for folder in (job.scratch, job.layout.work):
+        text = text.replace(f"{folder}{os.sep}", "")
+    return text
+
+
+def _label(task: Task) -> str:
+    return f"step {task.step}, ObsID {task.obsid}" if task.obsid else f"step {task.step}"
+
+
+@contextmanager
+def _workers(jobs: int) -> Any:
+    """What runs a function: at once, here, for one job; else in processes that end with this one."""
+    if jobs == 1:
+        yield _run_here
+        return
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_follow_parent,
+                               initargs=(os.getpid(),))
+    try:
+        yield pool.submit
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _run_here(function: Callable[[_Order], _Made], order: _Order) -> "Future[_Made]":
+    future: Future[_Made] = Future()
+    future.set_result(function(order))
+    return future
+
+
+def _follow_parent(parent: int) -> None:
+    """Ends a worker whose parent was killed: another run may be on its way."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _planned(pipeline: Pipeline, state: State, first: int, last: int, redo: Sequence[int]) -> list[TaskState]:
+    """The states with steps outside the range, or to be made again, taken into account."""
+    again: set[str] = set()
+    planned = []
+    for each in pipeline.states(state):
+        if not first <= each.task.step <= last:
+            planned.append(replace(each, kind="done", why="not asked for") if each.kind != "done" else each)
+            continue
+        if each.kind == "done" and each.task.step in redo:
+            again.add(each.task.name)
+            planned.append(replace(each, kind="to do", why="is to be made again"))
+        elif each.kind == "done" and (waits := next((name for name in each.task.after if name in again), None)):
+            again.add(each.task.name)
+            planned.append(replace(each, kind="waits", why=f"for {waits}"))
+        else:
+            planned.append(each)
+    return planned
+
+
+def _mirror_flags(pipeline: Pipeline, states: Sequence[TaskState]) -> None:
+    done = {step: all(each.kind == "done" for each in states if each.task.step == step) for step in STEPS}
+    pipeline.config.mirror_flags(done)
+
+
+def _link(layout: Layout) -> None:
+    """The reference's name of the merged folder, which has S/N and smoothing in it."""
+    link = layout.merged_link
+    if layout.merged.is_dir() and not os.path.lexists(link):
+        link.symlink_to(layout.merged.name)
+
+
+
+class _Log:
+    """The log file of a run: what happened, when, and everything that was called."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.log"
+
+    def write(self, text: str) -> None:
+        """Adds a line with the time. Raises `OutputError`."""
+        try:
+            self.file.parent.mkdir(exist_ok=True)
+            with self.file.open("a", encoding="utf-8", errors="backslashreplace") as log:
+                log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n")
+        except OSError as error:
+            raise OutputError(f"{self.file}: cannot be written: {(error.strerror or str(error)).lower()}") from error
+
+    def event(self, event: Event) -> None:
+        """Adds what happened."""
+        where = "" if event.task is None else f"step {event.task.step} {event.task.name}: "
+        seconds = f" in {event.seconds:.1f} s" if event.kind == "done" else ""
+        self.write(f"{where}{event.kind}{seconds}{f' ({event.text})' if event.text else ''}")
+
+    def record(self, record: Record) -> None:
+        """Adds what a task called, and what is worth telling of it."""
+        for call in record.calls:
+            self.write(f"  {call}")
+        for name, value in record.facts.items():
+            self.write(f"  {name}: {value}")
