@@ -227,8 +227,10 @@ def _ancillary(events: Path, header: "Header", asolfile: str | Path | None, badp
     if asolfile is not None:
         words = [] if str(asolfile).lower() == "none" else str(asolfile).split(",")
         aspect = tuple(Path(word.strip()) for word in words)
+    given = {"aspect": asolfile, "bad pixels": badpixfile, "mask": maskfile}
+    lacking = {kind: names for kind, names in found.lacking.items() if given.get(kind) is None}
     return Ancillary(aspect, chosen(badpixfile, found.bad_pixels), chosen(maskfile, found.mask),
-                     chosen(fovfile, found.field_of_view))
+                     chosen(fovfile, found.field_of_view), lacking)
 
 
 def _warn_of_unused(how: Observed, given: dict[str, str | Path | None]) -> None:
