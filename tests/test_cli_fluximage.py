@@ -156,8 +156,8 @@ def test_an_aspect_solution_of_half_the_time_gives_way_to_the_events(folder, fla
     write_asol(folder / "one.fits", time, *dither_at(time))
     assert flux("evt2.fits", "a") == 0
     assert products("a_")[3]["EXPASP"] == "events"
-    missing, half = warned(capsys.readouterr().err)
-    assert "evt2.fits: two.fits of its aspect solutions (ASOLFILE) are not beside it" in missing
+    half, missing = warned(capsys.readouterr().err)
+    assert "evt2.fits: two.fits (ASOLFILE in its header) is not beside it: the aspect solution is one.fits" in missing
     assert "one.fits: the aspect solution has no rows in 0.5 of the good time" in half
     assert flux(f"evt2.fits[time={START}:{START + 9000}]", "b") == 0
     assert products("b_")[3]["EXPASP"] == "asol"
@@ -520,13 +520,20 @@ class TestRealData:
         assert counts.sum() == pytest.approx(((broad >= 500) & (broad < 7000)).sum(), abs=20)
 
 
-def test_copies_of_events_elsewhere_find_nothing(folder, flat):
-    write_flat_sky(folder / "evt2.fits", flat)
+def test_copies_of_events_elsewhere_find_nothing_and_say_so(folder, flat, capsys):
+    write_flat_sky(folder / "evt2.fits", flat, header={"BPIXFILE": "acisf00754_bpix1.fits", "ASOLFILE": "asol.fits"})
     write_bad_pixels(folder / "acisf00754_bpix1.fits", [(3, 1, 1, 1, 1)])
     (folder / "far/away/from").mkdir(parents=True)
     shutil.copy(folder / "evt2.fits", folder / "far/away/from/evt2.fits")
     assert flux("far/away/from/evt2.fits", "a") == 0
     assert products("a_")[3]["EXPBPIX"] == "none"
+    aspect, bad = warned(capsys.readouterr().err)
+    assert "asol.fits (ASOLFILE in its header) is not beside it: the dither is that of the events" in aspect
+    assert "acisf00754_bpix1.fits (BPIXFILE in its header) is not beside it: bad pixels: edges of chips" in bad
+    assert run(["merge", "-q", "far/away/from/evt2.fits", "-o", "m", "--binsize", "8", "--exposure"]) == 0
+    assert warned(capsys.readouterr().err) == [aspect, bad]
+    assert flux("far/away/from/evt2.fits", "b", "--badpixfile", "none", "--asolfile", "none") == 0
+    assert not warned(capsys.readouterr().err)
 
 
 class TestMerged:

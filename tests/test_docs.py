@@ -71,6 +71,8 @@ def images(tmp_path_factory):
     write_events(folder / "evt2.fits", random_events(20_000, spread_px=60))
     write_events(folder / "other_evt2.fits", random_events(20_000, 1, spread_px=60), obsid="16626", ra=228.48)
     (folder / "clean_evt.list").write_text("evt2.fits[ccd_id=0:3]\nother_evt2.fits[ccd_id=0:3]\n")
+    write_events(folder / "other_blanksky.evt", random_events(20_000, 2, spread_px=90), obsid="16626", ra=228.48)
+    (folder / "background_clean.list").write_text("blanksky.evt\nother_blanksky.evt\n")
     write_flat_sky(folder / "acisf00754_repro_evt2.fits", flat_sky(30_000))
     write_events(folder / "blanksky.evt", random_events(20_000, 1, spread_px=90))
     for name, shape in (("src", "circle(4096.5,4096.5,8)"), ("field", "rotbox(4096.5,4096.5,90,80,0)")):

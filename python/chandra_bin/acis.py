@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
-CHIPS = range(10)
+CHIP_COUNT = 10
+CHIPS = range(CHIP_COUNT)
 CHIP_NAMES = ("I0", "I1", "I2", "I3", "S0", "S1", "S2", "S3", "S4", "S5")
 BACK_ILLUMINATED = frozenset({5, 7})
 CHIP_PX = 1024

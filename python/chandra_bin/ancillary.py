@@ -7,7 +7,6 @@ the header names none, or names one that is not there, names of the archive are 
 """
 
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import acis
-from .errors import ChandraBinWarning, InputError
+from .errors import InputError
 from .gti import GTI
 from .tables import Hdu, open_fits
 from .wcs import ImageCoords, pixel_map
@@ -29,12 +28,14 @@ Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]
 
 _FOLDERS = (".", "repro", "primary", "secondary", "..", "../repro", "../primary", "../secondary")
-# The keyword, and names in the archive, of each kind of file; {obsid} has five digits.
-_KINDS = {
-    "aspect": ("ASOLFILE", ("pcadf{obsid}*_asol1.fits", "pcadf*_asol1.fits")),
-    "bad pixels": ("BPIXFILE", ("acisf{obsid}_repro_bpix1.fits", "acisf{obsid}*_bpix1.fits")),
-    "mask": ("MASKFILE", ("acisf{obsid}*_msk1.fits",)),
-    "field of view": ("FOVFILE", ("acisf{obsid}_repro_fov1.fits", "acisf{obsid}*_fov1.fits")),
+# The keyword in the header of events that names each kind of file,
+KEYS = {"aspect": "ASOLFILE", "bad pixels": "BPIXFILE", "mask": "MASKFILE", "field of view": "FOVFILE"}
+# and its names in the archive; {obsid} has five digits.
+_PATTERNS = {
+    "aspect": ("pcadf{obsid}*_asol1.fits", "pcadf*_asol1.fits"),
+    "bad pixels": ("acisf{obsid}_repro_bpix1.fits", "acisf{obsid}*_bpix1.fits"),
+    "mask": ("acisf{obsid}*_msk1.fits",),
+    "field of view": ("acisf{obsid}_repro_fov1.fits", "acisf{obsid}*_fov1.fits"),
 }
 # A file's version in the archive.
 _VERSION = re.compile(r"N(\d{3})(?=_)")
@@ -48,6 +49,9 @@ class Ancillary:
     bad_pixels: Path | None = None
     mask: Path | None = None
     field_of_view: Path | None = None
+    lacking: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names of the header of which no file was found, by kind: ``aspect``, ``bad pixels``, ``mask``, ``field of view``.
+    """
 
     @property
     def files(self) -> list[Path]:
@@ -76,20 +80,21 @@ class BadPixels:
 
 
 def find_ancillary(events: Path, header: "Header") -> Ancillary:
-    """The files beside an event file; what is not found is left out. Warns of a part of ASOLFILE that is not there."""
+    """The files beside an event file; what is not found is left out.
+
+    `Ancillary.lacking` has what the header names and is not there.
+    """
     obsid = str(header.get("OBS_ID", "")).strip().zfill(5)
-    asolfile = str(header.get("ASOLFILE", ""))
-    aspect = tuple(_named(events, asolfile) or _like(events, "aspect", obsid))
-    there = {file.name.removesuffix(".gz") for file in aspect}
-    missing = [name for name in _names(asolfile) if name.removesuffix(".gz") not in there and not _is_list(name)]
-    if missing and len(missing) < len(_names(asolfile)):
-        warnings.warn(f"{events}: {', '.join(missing)} of its aspect solutions (ASOLFILE) are not beside it",
-                      ChandraBinWarning, stacklevel=2)
-    one: dict[str, Path | None] = {}
-    for kind in ("bad pixels", "mask", "field of view"):
-        found = _named(events, str(header.get(_KINDS[kind][0], ""))) or list(_like(events, kind, obsid))[:1]
-        one[kind] = found[0] if found else None
-    return Ancillary(aspect, one["bad pixels"], one["mask"], one["field of view"])
+    found: dict[str, list[Path]] = {}
+    lacking: dict[str, tuple[str, ...]] = {}
+    for kind, key in KEYS.items():
+        value = str(header.get(key, ""))
+        found[kind] = _named(events, value) or list(_like(events, kind, obsid))
+        there = {file.name.removesuffix(".gz") for file in found[kind]}
+        lacking[kind] = tuple(name for name in _names(value)
+                              if name.removesuffix(".gz") not in there and not _is_list(name))
+    one = {kind: files[0] if files else None for kind, files in found.items()}
+    return Ancillary(tuple(found["aspect"]), one["bad pixels"], one["mask"], one["field of view"], lacking)
 
 
 def read_pointings(files: tuple[Path, ...]) -> tuple[Floats, Floats, Floats]:
@@ -197,7 +202,7 @@ def _is_list(name: str) -> bool:
 
 def _like(events: Path, kind: str, obsid: str) -> Iterator[Path]:
     """Files of the archive's names, of the first folder that has any; those of another observation are passed over."""
-    for pattern in _KINDS[kind][1]:
+    for pattern in _PATTERNS[kind]:
         for folder in _FOLDERS:
             names = pattern.format(obsid=obsid)
             found = sorted({*(events.parent / folder).glob(names), *(events.parent / folder).glob(names + ".gz")})

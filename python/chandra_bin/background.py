@@ -39,6 +39,24 @@ class Background:
         made: Floats = self.counts * self.ratio
         return made
 
+    @classmethod
+    def of(cls, counts: NDArray[np.int32] | Floats, expected: Floats) -> "Background":
+        """The background of counts and what they stand for, (ny, nx); its ratio is defined everywhere.
+
+        A pixel without counts has the ratio of the nearest one that has some, since the noise of a bin holds the mean
+        over all its pixels. Raises `InputError` where there is no count at all.
+        """
+        empty = ~(counts > 0)
+        if empty.all():
+            raise InputError("there are no counts of background")
+        ratio = counts_ratio(counts, expected, 0.0)
+        if empty.any():
+            from scipy.ndimage import distance_transform_edt
+
+            y, x = distance_transform_edt(empty, return_distances=False, return_indices=True)
+            ratio = ratio[y, x]
+        return cls(counts, ratio)
+
 
 def chip_scale(chip: int, header: Mapping[str, Any], source_counts: int, counts: int, *, source: str,
                name: str) -> float:
@@ -88,9 +106,9 @@ def join_chips(chips: Iterable[tuple[ArrayLike, float]]) -> Background:
         else:
             counts += pixels
             expected += pixels * ratio
-    if counts is None or expected is None or not counts.any():
+    if counts is None or expected is None:
         raise InputError("there are no counts of background")
-    return _background(counts, expected)
+    return Background.of(counts, expected)
 
 
 def sum_backgrounds(backgrounds: Sequence[Background]) -> Background:
@@ -111,9 +129,7 @@ def sum_backgrounds(backgrounds: Sequence[Background]) -> Background:
     for each in backgrounds[1:]:
         counts = counts + each.counts
         expected += each.expected
-    if not counts.any():
-        raise InputError("there are no counts of background")
-    return _background(counts, expected)
+    return Background.of(counts, expected)
 
 
 def local_background(counts: ArrayLike, exposure: ArrayLike, mask: ArrayLike, *,
@@ -155,15 +171,3 @@ def local_background(counts: ArrayLike, exposure: ArrayLike, mask: ArrayLike, *,
     seconds = math.fsum(exposed[here])
     ratio = min(share * (math.fsum(exposed.ravel()) / seconds), 1.0)
     return Background(measured * (exposed / seconds) / ratio, np.full(image.shape, ratio))
-
-
-def _background(counts: Any, expected: Floats) -> Background:
-    """The ratio is defined everywhere, since the noise of a bin holds the mean over all its pixels."""
-    ratio = counts_ratio(counts, expected, 0.0)
-    empty = ~(counts > 0)
-    if empty.any():
-        from scipy.ndimage import distance_transform_edt
-
-        y, x = distance_transform_edt(empty, return_distances=False, return_indices=True)
-        ratio = ratio[y, x]
-    return Background(counts, ratio)

@@ -229,8 +229,7 @@ def _of_outline(view: Outline, grid: Grid, axis: Floats, slope: float) -> ChipEx
                        np.ones(1, np.int32), start[0] + fine[0] / 2, fine[0], start[1] + fine[1] / 2, fine[1], painted)
     seconds = _block_means(painted.astype(np.float32), (ny, nx)) * np.float32(view.livetime_s)
     if slope:
-        x = start[0] + (np.arange(nx) + 0.5) * grid.x.step - axis[0]
-        y = start[1] + (np.arange(ny) + 0.5) * grid.y.step - axis[1]
+        x, y = grid.x.centres[window[1]] - axis[0], grid.y.centres[window[0]] - axis[1]
         seconds *= acis.vignetting(np.hypot(x, y[:, None]) * acis.PIXEL_ARCSEC / 60, slope).astype(np.float32)
     return ChipExposure(view.chip, window, seconds)
 

@@ -7,6 +7,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .errors import InputError
 from .wcs import ImageCoords
 
@@ -44,6 +47,11 @@ class GridAxis:
     def end(self) -> float:
         """The last edge."""
         return self.first + self.size * self.step
+
+    @property
+    def centres(self) -> NDArray[np.float64]:
+        """The middles of the pixels, (size,)."""
+        return np.asarray(self.first + (np.arange(self.size) + 0.5) * self.step, np.float64)
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import acis
 from .background import counts_ratio
 from .channels import PI_CHANNELS, PI_WIDTH_EV
 from .errors import InputError
 
 Floats = NDArray[np.float64]
 
-CHIPS = 10
-"""ACIS has chips 0 - 9."""
 BROAD_EV = (500.0, 7000.0)
 SOFT_EV = (500.0, 2000.0)
 HARD_EV = (2000.0, 7000.0)
@@ -33,10 +32,10 @@ def band_channels(band_ev: tuple[float, float]) -> slice:
 
 def empty_spectra(bins: int) -> NDArray[np.int32]:
     """Counts for `bin_spectra` to add to, int32 (10, bins, 1024). Chips without events take no memory."""
-    if CHIPS * bins * PI_CHANNELS >= _MOST_COUNTERS:
-        most = (_MOST_COUNTERS - 1) // (CHIPS * PI_CHANNELS)
+    if acis.CHIP_COUNT * bins * PI_CHANNELS >= _MOST_COUNTERS:
+        most = (_MOST_COUNTERS - 1) // (acis.CHIP_COUNT * PI_CHANNELS)
         raise InputError(f"there are {bins} bins, and spectra of at most {most} can be made at once")
-    return np.zeros((CHIPS, bins, PI_CHANNELS), np.int32)
+    return np.zeros((acis.CHIP_COUNT, bins, PI_CHANNELS), np.int32)
 
 
 def main_chips(by_chip: NDArray[np.int64], centres: Floats, order: Sequence[int]) -> NDArray[np.int64]:

@@ -18,25 +18,33 @@ from ._command import Command, clobber_option, quiet_option, told
 @click.option("--binsize", type=float, default=1.0, show_default=True, metavar="N",
               help="Sky pixels a pixel of the images.")
 @click.option("--exposure", is_flag=True, help="Make approximate exposure maps and fluxes too, as fluximage does.")
+@click.option("--psfecf", type=float, metavar="X",
+              help="With --exposure: make maps of the radius with this fraction of a source, 0.9 say.")
+@click.option("--blanksky", multiple=True, metavar="FILE",
+              help="Blank-sky events: once for each of INFILES, in their order (a @list where there is a file for each "
+              "chip), or one @list of a file for each.")
 @quiet_option
 @clobber_option
 def command(infiles: tuple[str, ...], outdir: Path, refcoord: str | None, bands: str, binsize: float, exposure: bool,
-            quiet: bool, clobber: bool) -> None:
+            psfecf: float | None, blanksky: tuple[str, ...], quiet: bool, clobber: bool) -> None:
     """Merge the events of INFILES, put on one tangent plane, and make images of them (as CIAO's merge_obs).
 
     \b
     chandra-bin merge @clean_evt.list -o merged
     chandra-bin merge 'a_evt2.fits[ccd_id=0:3]' 'b_evt2.fits[ccd_id=0:3]' -o merged --bands csc
+    chandra-bin merge @clean_evt.list -o merged --exposure --psfecf 0.9 --blanksky @background_clean.list
     """
     from chandra_bin.products import ExposureSettings, merge
 
     with told(quiet, "merge"):
         merged = merge(infiles, outdir, refcoord=refcoord, bands=bands, binsize=binsize,
-                       exposure=ExposureSettings() if exposure else None,
+                       exposure=ExposureSettings() if exposure else None, psfecf=psfecf, blanksky=blanksky or None,
                        clobber=clobber)
     if not quiet:
         ra, dec = merged.tangent_deg
-        images = ", ".join(f"{label} {counts} counts" for label, counts in merged.counts.items())
+        background = {label: f" (background {expected:.1f})" for label, expected in merged.expected.items()}
+        images = ", ".join(f"{label} {counts} counts{background.get(label, '')}"
+                           for label, counts in merged.counts.items())
         many = len(merged.obsids)
         click.echo(f"{many} observation{'s' * (many > 1)} ({', '.join(merged.obsids)}), {merged.events} events around "
                    f"{ra:.6f} {dec:+.6f}; images of {merged.grid.x.size} x {merged.grid.y.size} pixels: {images}; in "

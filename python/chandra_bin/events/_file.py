@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin import acis
 from chandra_bin._kernels._select_events import Selection
 from chandra_bin.channels import channels_of
 from chandra_bin.errors import ChandraBinWarning, InputError
@@ -27,8 +28,6 @@ from ._filter import RowFilter, pair_of
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
-
-_CHIPS = 10
 
 GoodTimes = Mapping[int | None, GTI]
 
@@ -213,7 +212,7 @@ class EventFile:
         """ONTIME, LIVETIME, EXPOSURE of each chip, and of the aim point (the first); those of other chips go."""
         by_chip = {block.chip: block for block in blocks}
         changed = any(block.changed for block in blocks) or len(blocks) < len(self._gti_blocks)
-        for chip in range(_CHIPS):
+        for chip in acis.CHIPS:
             keys = [f"{key}{chip}" for key in ("ONTIME", "LIVTIME", "EXPOSUR")]
             block = by_chip.get(chip, by_chip.get(None))
             if block is None or self.filter.good_times(block.gti, chip) is None:

@@ -79,6 +79,12 @@ def about(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: {error}") from None
 
 
+def calib_of(*headers: Mapping[str, Any]) -> dict[str, str]:
+    """The keyword CALIB of what is made of files: APPROX where one of them is."""
+    approximate = any(str(header.get("CALIB", "")).strip() == "APPROX" for header in headers)
+    return {"CALIB": "APPROX"} if approximate else {}
+
+
 def read_like_if_given(path: Path | None, image: Image, name: str) -> NDArray[Any] | None:
     """Pixels of an optional image of the same shape as ``image``."""
     return None if path is None else refuse_filled(read_like(path, image, name)).data

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from chandra_bin import acis
 from chandra_bin.ancillary import (
+    KEYS,
     Ancillary,
     BadPixels,
     read_bad_pixels,
@@ -234,9 +235,23 @@ def _by_chips(events: Events, chips: list[int], files: Ancillary, placing: Colum
         notes.append("dither: from the chip and sky coordinates of the events")
     if not files.bad_pixels:
         notes.append("bad pixels: edges of chips, borders of nodes" + (", columns without events" if placing else ""))
+    _warn_of_lacking(events.file, files, aspect.source, notes)
     keywords = {"EXPGEOM": "header" if len(by_header) == len(chips) else "events", "EXPASP": aspect.source,
                 "EXPBPIX": _name(files.bad_pixels), "EXPMASK": _name(files.mask)}
     return Observed(views, axis, keywords, notes)
+
+
+def _warn_of_lacking(events: Path, files: Ancillary, dither: str, notes: Sequence[str]) -> None:
+    """Warns of each file that the header of the events names and that is not beside them."""
+    instead = {
+        "aspect": f"the aspect solution is {' '.join(file.name for file in files.aspect)}" if files.aspect else
+                  "the dither is that of the events" if dither == "events" else "the dither is assumed",
+        "bad pixels": f"{files.bad_pixels.name} is taken" if files.bad_pixels else notes[-1],
+        "mask": f"{files.mask.name} is taken" if files.mask else "chips are taken to be read without windows",
+    }
+    for kind, text in instead.items():
+        if names := files.lacking.get(kind):
+            warn(f"{events}: {' '.join(names)} ({KEYS[kind]} in its header) is not beside it: {text}")
 
 
 def _chips(events: Events) -> list[int]:

@@ -16,8 +16,7 @@ from chandra_bin.regions import read_regions, region_box, region_mask
 from chandra_bin.removal import FLUX_FACTOR, fill_sources, scaled_flux, sn_in_counts
 from chandra_bin.wcs import ImageCoords
 
-from ._common import about, excluded_by_regions, history, warn
-from .background import calib_of
+from ._common import about, calib_of, excluded_by_regions, history, warn
 
 MASK_NAME = "broad_mask.fits"
 _FILLED_END = "_filled.img"

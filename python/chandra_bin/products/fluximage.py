@@ -1,7 +1,7 @@
 """Images, exposure maps, fluxes and PSF sizes of an observation, with the names of CIAO's fluximage."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from chandra_bin.gti_files import GtiBlock
 from chandra_bin.images import product_header, read_image_file, write_image
 from chandra_bin.inputs import files_of
 from chandra_bin.outputs import Outputs
-from chandra_bin.psf import psf_map
+from chandra_bin.psf import check_ecf, psf_map
 from chandra_bin.virtual import Block, VirtualFile, named_file, one_of_stack
 from chandra_bin.wcs import ImageCoords, physical_agree
 
@@ -154,6 +154,8 @@ def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: 
     binsize = 1.0 if binsize is None else binsize
     if not (np.isfinite(binsize) and binsize > 0):
         raise InputError(f"pixels of {binsize:g} are none: give a positive --binsize")
+    if psfecf is not None:
+        check_ecf(psfecf)
     root = outroot if outroot.endswith("/") else f"{outroot}_"
     kinds = ("thresh.img", "thresh.expmap", "flux.img", *(["thresh.psfmap"] if psfecf is not None else []))
     files = {band.label: [Path(f"{root}{band.label}_{kind}") for kind in kinds] for band in wanted}
@@ -225,8 +227,10 @@ def _ancillary(events: Path, header: "Header", asolfile: str | Path | None, badp
     if asolfile is not None:
         words = [] if str(asolfile).lower() == "none" else str(asolfile).split(",")
         aspect = tuple(Path(word.strip()) for word in words)
+    given = {"aspect": asolfile, "bad pixels": badpixfile, "mask": maskfile}
+    lacking = {kind: names for kind, names in found.lacking.items() if given.get(kind) is None}
     return Ancillary(aspect, chosen(badpixfile, found.bad_pixels), chosen(maskfile, found.mask),
-                     chosen(fovfile, found.field_of_view))
+                     chosen(fovfile, found.field_of_view), lacking)
 
 
 def _warn_of_unused(how: Observed, given: dict[str, str | Path | None]) -> None:
@@ -295,9 +299,7 @@ def _write_band(outputs: Outputs, files: list[Path], events: Events, band: Band,
     if psfecf is not None:
         radii = psf_map(grid, how.axis, ecf=psfecf)
         radii[~used] = np.nan
-        rule = "  PSF: r90 = 1 + 10 (theta/10')^2 arcsec, other fractions as of a Gaussian"
-        _write_map(outputs, files[3], radii, header, [*notes, rule], keywords, BUNIT="arcsec", HDUNAME="PSFMAP",
-                   CONTENT="PSFMAP", ECF=psfecf)
+        write_psf_map(outputs, files[3], radii, header, notes, keywords, psfecf)
     return FluxImage(band, left, found - left, float(exposure.max()), tuple(files))
 
 
@@ -320,6 +322,14 @@ def write_maps(outputs: Outputs, expmap: Path, flux: Path, image: NDArray[Any], 
     _write_map(outputs, expmap, exposure, header, lines, keywords, BUNIT=unit, HDUNAME="EXPMAP", CONTENT="EXPMAP")
     _write_map(outputs, flux, flux_of(image, exposure), header, lines, keywords, BUNIT=of_flux, HDUNAME="FLUX_IMAGE",
                CONTENT="IMAGE")
+
+
+def write_psf_map(outputs: Outputs, path: Path, radii: Float32s, header: "Header", lines: Sequence[str],
+                  keywords: dict[str, Any], ecf: float) -> None:
+    """Writes a map of radii in arcsec; NaN where there is no exposure."""
+    rule = "  PSF: r90 = 1 + 10 (theta/10')^2 arcsec, other fractions as of a Gaussian"
+    _write_map(outputs, path, radii, header, [*lines, rule], keywords, BUNIT="arcsec", HDUNAME="PSFMAP",
+               CONTENT="PSFMAP", ECF=ecf)
 
 
 def _write_map(outputs: Outputs, path: Path, data: NDArray[Any], header: "Header", lines: Iterable[str],

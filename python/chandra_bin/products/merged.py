@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin import acis
 from chandra_bin.ancillary import Ancillary, find_ancillary
 from chandra_bin.bands import Band, parse_bands
 from chandra_bin.errors import InputError
@@ -19,30 +20,43 @@ from chandra_bin.events import (
     combined_columns,
     combined_good_times,
     combined_header,
-    image_header,
     open_events,
     with_columns,
     with_sky,
 )
-from chandra_bin.exposure import Float32s, chip_exposures, outline_box, sum_exposures
+from chandra_bin.exposure import chip_exposures, outline_box, sum_exposures
 from chandra_bin.grids import Grid, GridAxis
 from chandra_bin.gti_files import GtiBlock
 from chandra_bin.headers import add_history
-from chandra_bin.images import product_header, read_image_file, write_image
+from chandra_bin.images import read_image_file
 from chandra_bin.inputs import files_of, is_table
 from chandra_bin.outputs import Outputs
+from chandra_bin.psf import check_ecf, psf_map
 from chandra_bin.reproject import as_float32, mean_point, parse_point, reproject, separation_deg, tangent_point
 from chandra_bin.tables import Column, Rows, write_empty_primary, write_rows
 from chandra_bin.virtual import Block, Columns, VirtualFile, expand_stack, named_file
 from chandra_bin.wcs import ImageCoords, physical_agree
 
+from ._blanksky import (
+    ParticleCounts,
+    Pixels,
+    SourceCounts,
+    checked_chips,
+    limits_of,
+    scaled_sky,
+    warn_of_sky_filters,
+)
 from ._common import about, history, warn
+from ._merged_images import Seen, Total, Wanted, write_images
 from ._observed import PLACING, Observed, check_filters, check_instrument, observed, without_removed
 from .events import chosen_columns, with_fields
-from .fluximage import ExposureSettings, above_threshold, write_maps
+from .fluximage import ExposureSettings
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
+
+# Of each observation a file, or several.
+BlankSkies = str | Path | Sequence[str | Path | Sequence[str | Path]]
 
 # Tangent planes farther apart are no mosaic of one object, and at their rims pixels differ in size.
 _FARTHEST_DEG = 1.0
@@ -50,9 +64,6 @@ _NEEDED = ("x", "y", "energy")
 # What an OBS_ID may bring into a file's name.
 _UNSAFE = re.compile(r"[^A-Za-z0-9_+-]")
 _UNFIT = "ONTIME, LIVETIME, EXPOSURE are sums over observations: make spectra and responses for each observation"
-# Images of a band: counts, exposure, and their quotient.
-_KINDS = ("thresh.img", "thresh.expmap", "flux.img")
-_UNTHRESHOLDED = "no exposure map: no threshold was applied, pixels are the counts"
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,8 @@ class Merged:
     grid: Grid
     counts: dict[str, int]
     """Events in the image of each band, by its label."""
+    expected: dict[str, float]
+    """How many of these are background, by the blank sky; empty without it."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,7 @@ class _Source:
     obsid: str
     coords: ImageCoords
     header: "Header"
+    blanksky: list[str]
 
     @property
     def stem(self) -> str:
@@ -109,12 +123,14 @@ class _Observation:
 
 
 def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: str | None = None, bands: str = "broad",
-          binsize: float = 1.0, exposure: ExposureSettings | None = None, clobber: bool = False) -> Merged:
+          binsize: float = 1.0, exposure: ExposureSettings | None = None, psfecf: float | None = None,
+          blanksky: BlankSkies | None = None, clobber: bool = False) -> Merged:
     """Puts the events of observations on one tangent plane, and makes counts images of each and of all.
 
     Writes into ``outdir``, with the names of CIAO's merge_obs: ``merged_evt.fits``, ``{obsid}_reproj_evt.fits``,
     ``{band}_thresh.img`` and ``{obsid}_{band}_thresh.img``, all images on one grid; with ``exposure`` also
-    ``_thresh.expmap`` and ``_flux.img`` of both.
+    ``_thresh.expmap`` and ``_flux.img`` of both, with ``psfecf`` ``_thresh.psfmap``, with ``blanksky`` ``_bkg.img`` and
+    ``_bkg_ratio.img``.
 
     Parameters
     ----------
@@ -125,6 +141,11 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
     binsize : sky pixels a pixel of the images.
     exposure : how to make approximate exposure maps, as `fluximage` does. Each observation is cut below the threshold
         before the maps are added; flux is the sum of counts over the sum of exposures.
+    psfecf : the fraction of a point source within the radii of the PSF maps, which need ``exposure``. Those of all are
+        means, weighted with the exposure maps.
+    blanksky : the blank-sky events of each observation, in the order of ``names``: a file of all chips, or several
+        (``@list``) of one chip each. One ``@list`` alone names those of all observations, a file each. They are put on
+        the images and scaled as `blank_sky_background` does; counts add, and ratios are weighted by counts.
 
     Observations without events, with an OBS_ID that came before or is ``Merged``, and in continuous clocking are
     skipped with a warning. The rows that pass the filters are in memory all at once.
@@ -134,30 +155,38 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
     wanted = parse_bands(bands)
     if not (np.isfinite(binsize) and binsize > 0):
         raise InputError(f"pixels of {binsize:g} are none: give a positive --binsize")
+    if psfecf is not None:
+        check_ecf(psfecf)
+        if exposure is None:
+            raise InputError("PSF maps are cut and weighted with exposure maps: give --exposure with --psfecf")
     several = [names] if isinstance(names, str | Path) else names
     texts = [text for name in several for text in expand_stack(name)]
-    sources = _sources([named_file(text) for text in texts])
+    skies = None if blanksky is None else _blank_skies(blanksky, texts)
+    sources = _sources([named_file(text) for text in texts], skies or [[] for _ in texts])
     for source in sources if exposure else ():
         check_instrument(source.header, source.name.file)
+    _check_obsids(sources)
     like = sources[0].coords
     reference = None if refcoord is None else _reference(refcoord, like)
     _check_near(sources, like, reference)
-    lines = history("merge", {"infiles": tuple(map(Path, texts)), "refcoord": refcoord, "bands": bands,
-                              "binsize": binsize, **(exposure.parameters() if exposure else {})})
+    lines = history("merge", {
+        "infiles": tuple(map(Path, texts)), "refcoord": refcoord, "bands": bands, "binsize": binsize,
+        **(exposure.parameters() if exposure else {}), **({} if psfecf is None else {"psfecf": psfecf}),
+        **({"blanksky": tuple(Path(name) for each in skies for name in each)} if skies else {})})
 
-    kinds = _KINDS if exposure else _KINDS[:1]
-    claimed = [outdir / "merged_evt.fits"]
-    for stem in ("", *(source.stem for source in sources)):
-        claimed += [_image_file(outdir, stem, band, kind) for band in wanted for kind in kinds]
-    claimed += [_events_file(outdir, source) for source in sources]
+    images = Wanted(outdir, exposure, psfecf, skies is not None)
+    claimed = [outdir / "merged_evt.fits", *(_events_file(outdir, source) for source in sources)]
+    claimed += [file for stem in ("", *(source.stem for source in sources)) for band in wanted
+                for file in images.files(stem, band)]
     beside = {source.name: find_ancillary(source.name.file, source.header) for source in sources} if exposure else {}
-    inputs = [*files_of(*texts), *(file for files in beside.values() for file in files.files)]
+    inputs = files_of(*texts, *(name for each in skies or () for name in each))
+    inputs += [file for files in beside.values() for file in files.files]
     with Outputs(claimed, inputs=inputs, clobber=clobber) as outputs:
-        observations = [made for source in sources if (made := _read(source)) is not None]
+        observations = [made for source in sources if (made := _read(source, skies is not None)) is not None]
         if not observations:
             raise InputError("no event is left to merge: the filters of all files leave none")
-        for each in observations if exposure else ():
-            check_filters(each.source.name, each.rows, wanted)
+        for each in observations:
+            _check_filters(each, wanted, exposure, skies is not None)
         point = reference or mean_point([tangent_point(each.source.coords, like) for each in observations])
         plane = _plane_at(point, like)
         moved = [_move(each, plane) for each in observations]
@@ -169,41 +198,37 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
         if exposure:
             grid = _grid_of_views(observations, [how for how in hows if how is not None], plane, binsize)
         whole = _joined(observations)
-        totals = {band: _Total.of(grid, exposure) for band in wanted}
-        for each, how in zip(observations, hows, strict=True):
-            seconds = None if how is None or exposure is None else _seconds(each, how, plane, grid, exposure)
-            for band, total in totals.items():
-                image = _counts(each, band, grid)
-                about = _Exposed.of(each, seconds, how, band, exposure)
-                _write_images(outputs, outdir, each.source.stem, image, about, each, band, grid, lines)
-                total.add(image, about)
-        for band, total in totals.items():
-            about = None if exposure is None else total.exposed(exposure, band)
-            _write_images(outputs, outdir, "", total.image, about, whole, band, grid, lines)
-        counts = {band.label: int(total.image.sum(dtype=np.int64)) for band, total in totals.items()}
+        counts, expected = _write_bands(outputs, observations, hows, whole, plane, grid, images, wanted, lines)
         _move_rows(observations, whole)
         _write_events(outputs, outdir / "merged_evt.fits", whole, [*lines, f"  {_UNFIT}"])
         return Merged(tuple(each.source.obsid for each in observations), sum(map(len, whole.blocks)), point, grid,
-                      counts)
+                      counts, expected)
 
 
 def _events_file(outdir: Path, source: _Source) -> Path:
     return outdir / f"{source.stem}_reproj_evt.fits"
 
 
-def _image_file(outdir: Path, stem: str, band: Band, kind: str) -> Path:
-    return outdir / f"{stem}{'_' if stem else ''}{band.label}_{kind}"
+def _blank_skies(given: BlankSkies, texts: Sequence[str]) -> list[list[str]]:
+    """The blank-sky files of each observation that is named."""
+    each = [[text for name in ([one] if isinstance(one, str | Path) else one) for text in expand_stack(name)]
+            for one in ([given] if isinstance(given, str | Path) else given)]
+    if len(each) == 1 and len(texts) > 1:
+        each = [[name] for name in each[0]]
+    if len(each) != len(texts):
+        raise InputError(f"{len(texts)} observations are named, and the blank sky of {len(each)} (--blanksky): give it "
+                         "once for each, in the same order (a @list where there is a file for each chip), or one "
+                         "@list of a file for each observation")
+    return each
 
 
-def _sources(names: Sequence[VirtualFile]) -> list[_Source]:
+def _sources(names: Sequence[VirtualFile], skies: Sequence[list[str]]) -> list[_Source]:
     """The observations to merge, from their headers."""
     found: dict[str, _Source] = {}
-    for name in names:
+    for name, blanksky in zip(names, skies, strict=True):
         if name.binning is not None:
             raise name.error(name.binning.at, "merge makes the images itself: leave this out, and give --binsize")
-        # The filters are for the rows: here they would only warn once more.
-        blocks = tuple(step for step in name.steps if isinstance(step, Block))
-        with open_events(VirtualFile(name.path, blocks, name.text)) as file:
+        with open_events(_without_filters(name)) as file:
             header = file.hdu.header
             obsid = str(header.get("OBS_ID", "")).strip()
             if str(header.get("READMODE", "")).strip().upper().startswith("CONT"):
@@ -223,10 +248,27 @@ def _sources(names: Sequence[VirtualFile]) -> list[_Source]:
                 coords = ImageCoords.from_events(header)
                 with about(name.file):
                     coords.need_sky()
-                found[obsid] = _Source(name, obsid, coords, header)
+                found[obsid] = _Source(name, obsid, coords, header, blanksky)
     if not found:
         raise InputError(f"no observation is left to merge, of {len(names)} given")
     return list(found.values())
+
+
+def _without_filters(name: VirtualFile) -> VirtualFile:
+    """Filters are for the rows: where only the header is read they would warn once more."""
+    return VirtualFile(name.path, tuple(step for step in name.steps if isinstance(step, Block)), name.text)
+
+
+def _check_obsids(sources: Sequence[_Source]) -> None:
+    """Raises `InputError` for a blank sky that says to be of another of the observations."""
+    obsids = [source.obsid.lstrip("0") for source in sources]
+    for source, own in zip(sources, obsids, strict=True):
+        for sky in source.blanksky:
+            with open_events(_without_filters(named_file(sky))) as file:
+                obsid = str(file.hdu.header.get("OBS_ID", "")).strip().lstrip("0")
+            if obsid != own and obsid in obsids:
+                raise InputError(f"{sky}: is of ObsID {obsid}, and was given for {source.name.file} of {own}: give "
+                                 "blank skies in the order of the observations")
 
 
 def _reference(text: str, like: ImageCoords) -> tuple[float, float]:
@@ -256,8 +298,8 @@ def _check_near(sources: Sequence[_Source], like: ImageCoords, reference: tuple[
                                  f"from that of {other.name.file}; at most {_FARTHEST_DEG:g} can be merged")
 
 
-def _read(source: _Source) -> _Observation | None:
-    """The rows that pass; None where none does."""
+def _read(source: _Source, with_chips: bool) -> _Observation | None:
+    """The rows that pass; None where none does. ``with_chips``: they must say of which chip they are."""
     name = source.name
     with open_events(name, also=(Columns,)) as file:
         file.need_ev()
@@ -266,8 +308,10 @@ def _read(source: _Source) -> _Observation | None:
         if numbers is not None:
             columns = [columns[number] for number in numbers]
         kept = {column.name.lower(): column for column in columns}
-        if missing := [column for column in _NEEDED if column not in kept]:
-            raise name.error(name.columns[-1].at, f"merge needs the columns {', '.join(_NEEDED)}: keep "
+        needed = (*_NEEDED, "ccd_id") if with_chips else _NEEDED
+        file.hdu.need(*needed)
+        if missing := [column for column in needed if column not in kept]:
+            raise name.error(name.columns[-1].at, f"merge needs the columns {', '.join(needed)}: keep "
                                                   f"{', '.join(missing)}")
         blocks = []
         for block in file.blocks():
@@ -282,6 +326,21 @@ def _read(source: _Source) -> _Observation | None:
             warn(f"{name}: no event passes the filters, and the observation is skipped")
             return None
         return _Observation(source, file.primary, header, kept, file.gti_blocks(), heap, file.filter, blocks)
+
+
+def _check_filters(observation: _Observation, bands: Sequence[Band], exposure: ExposureSettings | None,
+                   background: bool) -> None:
+    """Tells where filters have taken events that exposure maps or backgrounds count on."""
+    name = observation.source.name
+    if exposure is not None:
+        check_filters(name, observation.rows, bands)
+    if not background:
+        return
+    warn_of_sky_filters(name)
+    for band in bands:
+        if limits := limits_of(observation.rows, observation.source.header, (band.low_ev, band.high_ev)):
+            raise InputError(f"{name}: holds {limits} only, and its background all of the band {band.label}, "
+                             f"{band.low_kev:g} - {band.high_kev:g} keV; do not filter energies")
 
 
 def _plane_at(point: tuple[float, float], like: ImageCoords) -> ImageCoords:
@@ -349,12 +408,63 @@ def _observed(observation: _Observation, files: Ancillary) -> Observed:
     return observed(Events(columns, observation.header, times, observation.source.name.file), files)
 
 
-def _seconds(observation: _Observation, how: Observed, plane: ImageCoords, grid: Grid,
-             settings: ExposureSettings) -> Float32s:
-    """Seconds of exposure on the grid, none where filters on the sky have taken the events."""
-    seconds = sum_exposures(chip_exposures(how.views, grid, how.axis, slope=settings.used_slope), grid)
-    return without_removed(seconds, grid, observation.rows,
-                           lambda x, y: reproject(plane, observation.source.coords, x, y))
+def _write_bands(outputs: Outputs, observations: Sequence[_Observation], hows: Sequence[Observed | None],
+                 whole: _Observation, plane: ImageCoords, grid: Grid, wanted: Wanted, bands: Sequence[Band],
+                 lines: Sequence[str]) -> tuple[dict[str, int], dict[str, float]]:
+    """Writes all images; the counts in those of all, and their background, by the labels of the bands."""
+    totals = {band: Total(grid, wanted) for band in bands}
+    for each, how in zip(observations, hows, strict=True):
+        seen = _seen(each, how, plane, grid, wanted, bands)
+        for band, total in totals.items():
+            of_one = seen.images(_counts(each, band, grid), band, wanted.exposure)
+            write_images(outputs, wanted, each.source.stem, of_one, band, grid, each.header, each.gti_blocks, lines)
+            total.add(of_one)
+    counts, expected = {}, {}
+    for band, total in totals.items():
+        of_all = total.images(band)
+        write_images(outputs, wanted, "", of_all, band, grid, whole.header, whole.gti_blocks, lines)
+        counts[band.label] = int(of_all.counts.sum(dtype=np.int64))
+        if of_all.background is not None:
+            expected[band.label] = float(of_all.background.expected.sum())
+    return counts, expected
+
+
+def _seen(observation: _Observation, how: Observed | None, plane: ImageCoords, grid: Grid, wanted: Wanted,
+          bands: Sequence[Band]) -> Seen:
+    """Exposure, PSF and blank sky of an observation on the grid."""
+    source = observation.source
+    sky = None
+    if wanted.background:
+        pixels = Pixels(f"the image of {source.name.file}", _coords_of(grid, plane), grid.shape)
+        counted = _source_counts(observation)
+        sky = scaled_sky(source.blanksky, pixels, [(band.low_ev, band.high_ev) for band in bands],
+                         np.flatnonzero(counted.of_chip).tolist(), counted)
+    if how is None or wanted.exposure is None:
+        return Seen(source.name.file, sky=sky)
+    seconds = sum_exposures(chip_exposures(how.views, grid, how.axis, slope=wanted.exposure.used_slope), grid)
+    # Filters on the sky have taken the events.
+    seconds = without_removed(seconds, grid, observation.rows, lambda x, y: reproject(plane, source.coords, x, y))
+    radii = None if wanted.psfecf is None else psf_map(grid, how.axis, ecf=wanted.psfecf)
+    return Seen(source.name.file, seconds, radii, how.keywords, how.notes, sky)
+
+
+def _source_counts(observation: _Observation) -> SourceCounts:
+    """Events by chip, and those of 9 - 12 keV."""
+    name = str(observation.source.name)
+    particles = ParticleCounts(observation.rows, observation.source.header, name)
+    of_chip = np.zeros(acis.CHIP_COUNT, np.int64)
+    for rows in observation.blocks:
+        values = observation.values(rows, "ccd_id", "energy")
+        chip = checked_chips(values["ccd_id"], name)
+        of_chip += np.bincount(chip, minlength=acis.CHIP_COUNT)
+        particles.add(chip, values)
+    return SourceCounts(name, of_chip, particles)
+
+
+def _coords_of(grid: Grid, plane: ImageCoords) -> ImageCoords:
+    header = plane.header.copy()
+    grid.put_into(header, plane)
+    return ImageCoords(header)
 
 
 def _grid_of_views(observations: Sequence[_Observation], hows: Sequence[Observed], plane: ImageCoords,
@@ -384,66 +494,6 @@ def _rim(box: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.floa
                      np.concatenate([np.zeros(33), np.ones(33), way, way]))
     (x0, x1), (y0, y1) = box
     return x0 + along * (x1 - x0), y0 + across * (y1 - y0)
-
-
-@dataclass(frozen=True, eq=False)
-class _Exposed:
-    """The exposure map of an image, and what headers say of it."""
-
-    exposure: Float32s
-    settings: ExposureSettings
-    keywords: dict[str, Any]
-    notes: list[str]
-
-    @classmethod
-    def of(cls, observation: _Observation, seconds: Float32s | None, how: Observed | None, band: Band,
-           settings: ExposureSettings | None) -> "_Exposed | None":
-        """None without exposure."""
-        if seconds is None or how is None or settings is None:
-            return None
-        exposure, _ = above_threshold(seconds, band, settings, observation.source.name.file)
-        return cls(exposure, settings, {**settings.keywords(band), **how.keywords}, [settings.note(), *how.notes])
-
-
-@dataclass
-class _Total:
-    """The sums of a band over observations."""
-
-    image: NDArray[np.int32]
-    exposure: Float32s | None
-
-    @classmethod
-    def of(cls, grid: Grid, exposure: ExposureSettings | None) -> "_Total":
-        return cls(np.zeros(grid.shape, np.int32), None if exposure is None else np.zeros(grid.shape, np.float32))
-
-    def add(self, image: NDArray[np.int32], about: _Exposed | None) -> None:
-        """Adds an observation; ``image`` is cut already."""
-        self.image += image
-        if about is not None and self.exposure is not None:
-            self.exposure += about.exposure
-
-    def exposed(self, settings: ExposureSettings, band: Band) -> _Exposed:
-        assert self.exposure is not None
-        note = "sum of the observations' maps, each cut below its threshold; flux is sum of counts / sum of exposures"
-        return _Exposed(self.exposure, settings, settings.keywords(band), [settings.note(), note])
-
-
-def _write_images(outputs: Outputs, outdir: Path, stem: str, image: NDArray[np.int32], about: _Exposed | None,
-                  observation: _Observation, band: Band, grid: Grid, lines: Sequence[str]) -> None:
-    """Image, and exposure map and flux where there is exposure; the image is set to 0 where there is none."""
-    header = image_header(observation.header, grid, band)
-    if about is None:
-        history_lines = [*lines, f"  {_UNTHRESHOLDED}"]
-    else:
-        history_lines = [*lines, *(f"  {note}" for note in about.notes)]
-        image[about.exposure == 0] = 0
-        expmap, flux = (_image_file(outdir, stem, band, kind) for kind in _KINDS[1:])
-        write_maps(outputs, expmap, flux, image, about.exposure, header, history_lines, about.settings, about.keywords)
-    made = product_header(header, history_lines, BUNIT="count", **({"CALIB": "APPROX"} if about else {}))
-    with outputs.open(_image_file(outdir, stem, band, _KINDS[0])) as file:
-        write_image(file, image, made)
-        for gti in observation.gti_blocks:
-            gti.write(file)
 
 
 def _joined(observations: Sequence[_Observation]) -> _Observation:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin import acis
 from chandra_bin.channels import channels_of
 from chandra_bin.errors import InputError
 from chandra_bin.event_arrays import bin_spectra
@@ -18,7 +19,6 @@ from chandra_bin.inputs import files_of, plain_name, refuse_filled
 from chandra_bin.outputs import Outputs
 from chandra_bin.spectra import (
     BROAD_EV,
-    CHIPS,
     HARD_EV,
     SOFT_EV,
     background_ratios,
@@ -32,9 +32,9 @@ from chandra_bin.spectra import (
 from chandra_bin.virtual import MaskTerm, RegionTerm, expand_stack, named_file
 from chandra_bin.wcs import ImageCoords, physical_agree, pixel_map
 
+from ._blanksky import ParticleCounts, checked_chips, scale_by_particles
 from ._common import Parameters, about, ecsv, history, mask_values, read_binmap, warn
 from ._pha import PhaWriter
-from .background import ParticleCounts, scale_by_particles
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -246,26 +246,24 @@ def _count(name: str, bins: _Bins, *, particles: bool, good_times: bool = True) 
     """Reads the events of a file once, block by block, into the bins."""
     with about(bins.image.path):
         spectra = empty_spectra(len(bins.numbers))
-    of_chip = np.zeros(CHIPS, np.int64)
+    of_chip = np.zeros(acis.CHIP_COUNT, np.int64)
     no_channel = 0
     image = ImageCoords(bins.image.header)
     with open_events(name) as file:
         columns = _columns(file, particles)
-        high = ParticleCounts(file, name)
+        high = ParticleCounts(file.filter, file.hdu.header, name)
         with about(file.name.file):
             coords = ImageCoords.from_events(file.hdu.header)
             coords.need_sky()
             to_pixels = pixel_map(coords, image)
         for block in file.blocks(*columns):
             values = {column: block.kept(block.values[column]) for column in columns}
-            chip = values["ccd_id"]
-            if (strange := chip[(chip < 0) | (chip >= CHIPS)]).size:
-                raise InputError(f"{name}: an event is of chip {strange[0]} (ccd_id); ACIS has 0 - {CHIPS - 1}")
+            chip = checked_chips(values["ccd_id"], name)
             channel = values["pi"] if "pi" in values else channels_of(values["energy"])
             x, y = to_pixels(values["x"], values["y"])
-            bin_spectra(bins.labels, channel, x=x, y=y, chips=chip, chip_numbers=range(CHIPS), out=spectra)
+            bin_spectra(bins.labels, channel, x=x, y=y, chips=chip, chip_numbers=acis.CHIPS, out=spectra)
             no_channel += int(np.count_nonzero((channel < 1) | (channel > spectra.shape[2])))
-            of_chip += np.bincount(chip, minlength=CHIPS)
+            of_chip += np.bincount(chip, minlength=acis.CHIP_COUNT)
             if particles:
                 high.add(chip, values)
         if good_times:
@@ -307,7 +305,7 @@ def _pixel_area(events: ImageCoords, image: ImageCoords) -> float:
 
 def _order(events: Events) -> list[int]:
     """Chips in the order of their good times: the aim point's first."""
-    return [chip for chip in events.good_times if chip is not None and 0 <= chip < CHIPS]
+    return [chip for chip in events.good_times if chip is not None and chip in acis.CHIPS]
 
 
 def _exposures(source: _Counted, name: str) -> dict[int, float]:
@@ -330,7 +328,7 @@ def _exposures(source: _Counted, name: str) -> dict[int, float]:
 def _read_background(names: Sequence[str], source: _Counted, source_name: str, bins: _Bins) -> _Background:
     # A background's exposure is in its scale: nobody asks for its good times.
     skies = [_count(name, bins, particles=True, good_times=False) for name in names]
-    wanted = np.flatnonzero(source.of_chip).tolist() or _order(source.events) or list(range(CHIPS))
+    wanted = np.flatnonzero(source.of_chip).tolist() or _order(source.events) or list(acis.CHIPS)
     of_chip = np.sum([sky.of_chip for sky in skies], axis=0)
     name = ", ".join(names)
     if not of_chip[wanted].any():
@@ -338,7 +336,7 @@ def _read_background(names: Sequence[str], source: _Counted, source_name: str, b
         raise InputError(f"{name}: has no events on the chips of {source_name}, {_listed(wanted)}, but on {others}; "
                          "give the blank sky of these chips")
     spectra = empty_spectra(len(bins.numbers))
-    scales = np.full(CHIPS, np.nan)
+    scales = np.full(acis.CHIP_COUNT, np.nan)
     for chip in wanted:
         owners = [sky for sky in skies if sky.of_chip[chip]]
         if len(owners) > 1:
@@ -368,8 +366,8 @@ def _table(source: _Counted, background: _Background | None, bins: _Bins, chips:
     from astropy import units as u
     from astropy.table import Table
 
-    nothing = np.zeros((CHIPS, len(bins.numbers)), np.int64)
-    scales = np.zeros(CHIPS) if background is None else background.scales
+    nothing = np.zeros((acis.CHIP_COUNT, len(bins.numbers)), np.int64)
+    scales = np.zeros(acis.CHIP_COUNT) if background is None else background.scales
 
     def in_band(band_ev: tuple[float, float]) -> tuple[Counts, Floats, Floats]:
         counts = source.in_band(band_ev)
