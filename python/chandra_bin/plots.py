@@ -42,6 +42,7 @@ _BRIGHT = 8.0
 
 # Outlines on pictures of counts; faint ones beside them. And how many blocks of pixels a side such a picture has.
 _OUTLINES, _FAINT = ("#00e5ff", "#ffffff"), ("#b8e986", "#ffb000")
+_REMOVED = "#8a8a8a"
 _MOST_SHOWN = 900
 # Their smoothing, in parts of the longer side.
 _SMOOTHED = 0.002
@@ -122,23 +123,38 @@ class RegionOverlay:
 
 def region_png(image: NDArray[Any], overlays: Sequence[RegionOverlay], coords: ImageCoords, title: str, *,
                exposure: NDArray[Any] | None = None, cluster: ClusterShape | None = None,
-               label: str = "Counts per pixel") -> bytes:
+               label: str = "Counts per pixel", smooth: bool | None = None, excluded: NDArray[np.bool_] | None = None,
+               colours: str = "magma", logarithmic: bool = True) -> bytes:
     """A PNG of an image (ny, nx), smoothed a little, with outlines of regions; beside it the profile of a cluster.
 
-    ``exposure``: only the part of the image that has some is shown. The same input gives the same bytes.
+    ``exposure``: only the part of the image that has some is shown. ``smooth`` (None: images of whole numbers are).
+    ``excluded``: pixels that are grey. ``colours`` is a colour map of matplotlib. The same input gives the same bytes.
     """
     import matplotlib as mpl
 
     with mpl.rc_context():
         mpl.rcdefaults()
-        figure = _region_figure(image, overlays, coords, title, exposure, cluster, label)
+        look = _Look(label, np.issubdtype(image.dtype, np.integer) if smooth is None else smooth, excluded, colours,
+                     logarithmic)
+        figure = _region_figure(image, overlays, coords, title, exposure, cluster, look)
         file = io.BytesIO()
         figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
 
 
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """How an image is shown under its regions."""
+
+    label: str
+    smooth: bool
+    excluded: NDArray[np.bool_] | None
+    colours: str
+    logarithmic: bool
+
+
 def _region_figure(image: NDArray[Any], overlays: Sequence[RegionOverlay], coords: ImageCoords, title: str,
-                   exposure: NDArray[Any] | None, cluster: ClusterShape | None, label: str) -> "Figure":
+                   exposure: NDArray[Any] | None, cluster: ClusterShape | None, look: _Look) -> "Figure":
     from matplotlib.figure import Figure
 
     seen = np.nan_to_num(image if exposure is None else exposure) > 0
@@ -149,8 +165,8 @@ def _region_figure(image: NDArray[Any], overlays: Sequence[RegionOverlay], coord
     figure = Figure(figsize=size, dpi=_DPI)
     axes = _panel(figure, _LEFT, frame, coords, title, labelled=True)
     axes.title.set_parse_math(False)
-    axes.set_facecolor("black")
-    _draw_smoothed(axes, image, frame, label)
+    axes.set_facecolor("black" if look.excluded is None else _REMOVED)
+    _draw_smoothed(axes, image, frame, look)
     colours = {False: cycle(_OUTLINES), True: cycle(_FAINT)}
     handles = [_draw_region(axes, overlay, coords, next(colours[overlay.faint])) for overlay in overlays]
     if handles:
@@ -164,23 +180,39 @@ def _region_figure(image: NDArray[Any], overlays: Sequence[RegionOverlay], coord
     return figure
 
 
-def _draw_smoothed(axes: "Axes", image: NDArray[Any], frame: _Frame, label: str) -> None:
-    """The image in blocks of pixels, each the mean of its own, smoothed so that faint emission is seen."""
+def _draw_smoothed(axes: "Axes", image: NDArray[Any], frame: _Frame, look: _Look) -> None:
+    """The image in blocks of pixels, each the mean of those used, smoothed so that faint emission is seen."""
+    from matplotlib.colors import Normalize
     from scipy.ndimage import gaussian_filter
 
     cut = np.nan_to_num(np.asarray(image[frame.cut], float))
     block = max(1, -(-max(cut.shape) // _MOST_SHOWN))
-    ny, nx = (-(-side // block) for side in cut.shape)
-    padded = np.zeros((ny * block, nx * block))
-    padded[: cut.shape[0], : cut.shape[1]] = cut
-    blocks = padded.reshape(ny, block, nx, block).mean(axis=(1, 3))
-    whole = np.issubdtype(image.dtype, np.integer)
-    shown = gaussian_filter(blocks, _SMOOTHED * max(blocks.shape)) if whole else blocks
+    shown = _in_blocks(cut, block)
+    if look.excluded is not None:
+        used = _in_blocks(~look.excluded[frame.cut], block)
+        shown = _in_blocks(np.where(look.excluded[frame.cut], 0, cut), block)
+    sigma = _SMOOTHED * max(shown.shape) if look.smooth else 0.0
+    if sigma:
+        shown = gaussian_filter(shown, sigma)
+    if look.excluded is not None:
+        weight = gaussian_filter(used, sigma) if sigma else used
+        shown = np.divide(shown, weight, out=np.full(shown.shape, np.nan), where=used > 0.5)
+    ny, nx = shown.shape
     extent = (frame.x0 - 0.5, frame.x0 - 0.5 + nx * block, frame.y0 - 0.5, frame.y0 - 0.5 + ny * block)
-    norm = _brightness_of_smoothed(shown)
-    picture = axes.imshow(np.fmax(shown, norm.vmin), origin="lower", extent=extent, aspect="auto", norm=norm,
-                          cmap="magma", interpolation="nearest")
-    _colour_bar(axes, picture, f"{label}, smoothed" if whole else label)
+    norm = _brightness_of_smoothed(shown) if look.logarithmic else Normalize(0.0, max(float(np.nanmax(shown)), 1e-30))
+    dark = np.where(np.isnan(shown), np.nan, np.fmax(shown, norm.vmin))
+    picture = axes.imshow(dark, origin="lower", extent=extent, aspect="auto", norm=norm, cmap=look.colours,
+                          interpolation="nearest")
+    _colour_bar(axes, picture, f"{look.label}, smoothed" if look.smooth else look.label)
+
+
+def _in_blocks(pixels: NDArray[Any], block: int) -> NDArray[np.float64]:
+    """Means of blocks of pixels; those that are missing at the rim count as 0."""
+    ny, nx = (-(-side // block) for side in pixels.shape)
+    padded = np.zeros((ny * block, nx * block))
+    padded[: pixels.shape[0], : pixels.shape[1]] = pixels
+    blocks: NDArray[np.float64] = padded.reshape(ny, block, nx, block).mean(axis=(1, 3))
+    return blocks
 
 
 def _brightness_of_smoothed(image: NDArray[Any]) -> Any:

@@ -35,6 +35,7 @@ COMMANDS = {
     "simulate": ("_simulate", "Simulate Chandra observations of a cluster, and write the truth beside them."),
     "paint": ("_paint", "Paint results of fits, or columns of a table, into images of the bins."),
     "background": ("_background", "Make the background of an image: blank-sky or local counts, and their ratio."),
+    "report": ("_report", "Write the report of a pipeline: a page with pictures, bins and tables."),
     "spectra": ("_spectra", "Write OGIP spectra of all bins of a binmap, with blank-sky backgrounds and groups."),
 }
 

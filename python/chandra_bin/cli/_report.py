@@ -1,0 +1,22 @@
+"""``chandra-bin report``: the page that shows what the pipeline did."""
+
+from pathlib import Path
+
+import click
+
+from ._command import Command, quiet_option
+
+
+@click.command(cls=Command, name="report")
+@click.argument("work", type=click.Path(path_type=Path))
+@quiet_option
+def command(work: Path, quiet: bool) -> None:
+    """Write the report of the pipeline in the folder WORK: report/index.html, and pictures beside it.
+
+    The page shows what there is so far; it is one file, and needs no network.
+    """
+    from chandra_bin.report import write_report
+
+    page = write_report(work)
+    if not quiet:
+        click.echo(f"the report is in {page}")

@@ -1,0 +1,209 @@
+"""What a folder of the pipeline holds, read for the report. Nothing needs to be there but the configuration."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.errors import ChandraBinError, InputError
+from chandra_bin.gti import GTI
+from chandra_bin.gti_files import read_gti
+from chandra_bin.images import Image, read_image_file
+from chandra_bin.lightcurve import LightCurve
+from chandra_bin.lightcurve_files import read_light_curve
+from chandra_bin.pipeline.config import Config, read_config
+from chandra_bin.pipeline.layout import Layout
+from chandra_bin.regions import Region, read_regions, region_mask
+from chandra_bin.state import Record, State
+from chandra_bin.tables import open_fits
+from chandra_bin.wcs import ImageCoords
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+
+T = TypeVar("T")
+
+# What each step is for.
+STEPS = {1: "look at the archive's files", 2: "events", 3: "sources, flares, clean images", 4: "merged images",
+         5: "scaled flux", 6: "regions, sources removed, cropped images", 7: "contour binning",
+         8: "regions of the bins on the sky"}
+# The steps of tasks, by the first word of their names; and those that there is one of for each ObsID.
+_STEP_OF = {"look": 1, "reprocess": 2, "images": 3, "clean": 3, "merge": 4, "flux": 5, "sources": 6, "crop": 6, "bin": 7,
+            "sky-regions": 8}
+_OF_OBSERVATIONS = ("reprocess", "images", "clean")
+
+
+@dataclass(frozen=True)
+class TaskDone:
+    """A task, and its record if it is done."""
+
+    name: str
+    step: int
+    record: Record | None
+    why_not: str = ""
+    """Why it does not count as done."""
+
+    @property
+    def is_done(self) -> bool:
+        return self.record is not None and not self.why_not
+
+
+@dataclass
+class Folder:
+    """The folder of a pipeline. What cannot be read is None, and said in ``problems``."""
+
+    config: Config
+    layout: Layout
+    tasks: list[TaskDone]
+    problems: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, work: Path) -> "Folder":
+        """Raises `InputError` for a configuration or a state that cannot be read."""
+        work = work.absolute()
+        if not work.is_dir():
+            raise InputError(f"{work}: there is no such folder")
+        config = read_config(work)
+        settings = config.settings
+        layout = Layout(work, settings.name, settings.sn_per_region, settings.reg_smoothness)
+        return cls(config, layout, _tasks(State(work), settings.obs_ids))
+
+    @property
+    def done(self) -> Mapping[str, TaskDone]:
+        """Tasks that are done, by name."""
+        return {task.name: task for task in self.tasks if task.is_done}
+
+    def name_of(self, path: Path) -> str:
+        """A path as users know it, from the folder of the pipeline."""
+        return os.path.relpath(path, self.layout.work)
+
+    def _tried(self, path: Path, read: Callable[[Path], T]) -> T | None:
+        if not path.is_file():
+            return None
+        try:
+            return read(path)
+        except ChandraBinError as error:
+            self.problem(str(error))
+        except (OSError, ValueError, KeyError) as error:  # of astropy's tables
+            self.problem(f"{path}: {error}")
+        return None
+
+    def problem(self, text: str) -> None:
+        """Notes what hinders the report, files by the names that users know."""
+        said = "the report: " + " ".join(text.replace(f"{self.layout.work}{os.sep}", "").split())
+        if said not in self.problems:
+            self.problems.append(said)
+
+    def image(self, path: Path) -> Image | None:
+        return self._tried(path, read_image_file)
+
+    def region(self, path: Path) -> Region | None:
+        return self._tried(path, lambda each: read_regions(each, for_ciao=False))
+
+    def light_curve(self, path: Path) -> LightCurve | None:
+        return self._tried(path, read_light_curve)
+
+    def good_times(self, path: Path) -> GTI | None:
+        """Those of every chip, or of the first."""
+        return self._tried(path, lambda each: next(iter(read_gti(each).values())).gti)
+
+    def bin_table(self) -> "QTable | None":
+        from astropy.table import QTable
+
+        def read(path: Path) -> "QTable":
+            table: QTable = QTable.read(path, format="ascii.ecsv")
+            return table
+
+        return self._tried(self.layout.bin_table, read)
+
+    def sources(self, table: Path, fates: Mapping[str, Path], on: Image | None) -> "Sources | None":
+        """A table of detections, the brightest first.
+
+        ``fates``: what happens to sources in these region files; the first that holds the centre of a source counts,
+        on the grid of the image ``on``.
+        """
+        found = self._tried(table, _read_sources)
+        if found is None:
+            return None
+        fate = np.full(len(found["x"]), "kept", dtype=object)
+        if on is not None:
+            for word, file in reversed(fates.items()):
+                inside = self._tried(file, lambda each: _inside(read_regions(each, for_ciao=False), found, on))
+                if inside is not None:
+                    fate[inside] = word
+        order = np.argsort(-found.get("net_counts", np.zeros(len(fate))), kind="stable")
+        return Sources({name: values[order] for name, values in found.items()}, fate[order] if fates else None)
+
+
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """Columns of a source table, by their names in lower case, and what became of each source."""
+
+    columns: Mapping[str, NDArray[Any]]
+    fate: NDArray[Any] | None
+
+    def __len__(self) -> int:
+        return len(self.columns["x"])
+
+
+def _tasks(state: State, obsids: Sequence[str]) -> list[TaskDone]:
+    """The tasks that there are to do, in order, then others that were done."""
+    names = [name for word in _STEP_OF
+             for name in ([f"{word}/{obsid}" for obsid in obsids] if word in _OF_OBSERVATIONS else [word])]
+    names += [name for name in state.records if name not in names]
+    tasks = [_task(name, state) for name in names]
+    return sorted(tasks, key=lambda task: task.step)
+
+
+def _task(name: str, state: State) -> TaskDone:
+    record = state.records.get(name)
+    step = _STEP_OF.get(name.partition("/")[0], max(STEPS) + 1)
+    if record is None:
+        return TaskDone(name, step, None, "has not run")
+    if not record.versions:
+        return TaskDone(name, step, None, "is to be made again")
+    missing = [each for each in record.outputs if not (state.work / each).exists()]
+    return TaskDone(name, step, record, f"{missing[0]} is missing" if missing else "")
+
+
+def _read_sources(path: Path) -> dict[str, NDArray[Any]]:
+    """The columns of one number or two a source. Raises `InputError` for a file that holds no such table."""
+    with open_fits(path) as hdus:
+        for hdu in hdus:
+            if hdu.is_table and {"x", "y"} <= set(hdu.columns):
+                columns, rows = dict(hdu.columns), hdu.table()
+                wanted = ("component", "ra", "dec", "x", "y", "net_counts", "net_counts_err", "src_significance",
+                          "psfratio", "r")
+                return {name: np.asarray(columns[name].values(rows)) for name in wanted if name in columns}
+    raise InputError(f"{path}: holds no table of sources")
+
+
+def _inside(region: Region, found: Mapping[str, NDArray[Any]], image: Image) -> NDArray[np.bool_]:
+    """Which sources have their centres in a region."""
+    ny, nx = image.data.shape
+    coords = ImageCoords(image.header).with_shape((ny, nx))
+    covered = region_mask(region, coords, (ny, nx))
+    x, y = (np.rint(each).astype(int) for each in coords.physical_to_image(found["x"], found["y"]))
+    there = (x >= 0) & (x < nx) & (y >= 0) & (y < ny)
+    inside: NDArray[np.bool_] = there & covered[np.clip(y, 0, ny - 1), np.clip(x, 0, nx - 1)]
+    return inside
+
+
+def all_warnings(folder: Folder) -> list[tuple[str, str]]:
+    """Warnings of tasks, by their names, and problems of the report itself; each text once."""
+    said: dict[str, str] = {}
+    for task in folder.tasks:
+        for text in task.record.warnings if task.record else ():
+            said.setdefault(text, task.name)
+    for text in folder.problems:
+        said.setdefault(text, "")
+    return [(task, text) for text, task in said.items()]
+
+
+def size_of(outputs: Iterable[Any]) -> int:
+    """Bytes of files, by their stamps."""
+    return sum(stamp.size for stamp in outputs)
