@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from chandra_bin.errors import ChandraBinWarning
 from chandra_bin.marks import is_users
 
 from .archive import ObservationFiles
@@ -67,6 +69,10 @@ class Job:
     def note(self, **facts: Any) -> None:
         """What is worth telling: `numbers, words, and lists of them`, by what they are."""
         self.facts.update(facts)
+
+    def warn(self, text: str) -> None:
+        """Warns the user with one line."""
+        warnings.warn(text, ChandraBinWarning, stacklevel=2)
 
     def _in_scratch(self, path: Path) -> Path:
         return self.scratch / path.relative_to(self.layout.work)

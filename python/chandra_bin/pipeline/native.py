@@ -13,7 +13,6 @@ from chandra_bin.products import (
     CountsBehind,
     ExposureSettings,
     FlareLimits,
-    add_backgrounds,
     bin_image,
     blank_sky_background,
     blank_sky_events,
@@ -31,7 +30,6 @@ from chandra_bin.products import (
     write_light_curve,
     write_outlines,
 )
-from chandra_bin.products._common import warn
 
 from .archive import ObservationFiles, look
 from .job import Job
@@ -51,7 +49,7 @@ def look_at_observations(job: Job) -> None:
     for obsid, each in seen.items():
         apart = _separation_arcmin((first.ra_deg, first.dec_deg), (each.ra_deg, each.dec_deg))
         if apart > _FARTHEST_ARCMIN:
-            warn(f"ObsID {obsid} points {apart:.1f} arcmin from ObsID {first_id}")
+            job.warn(f"ObsID {obsid} points {apart:.1f} arcmin from ObsID {first_id}")
         job.note(**{f"ObsID {obsid}": f"{each.target}, {each.datamode}, chips {each.chips}, "
                                       f"{each.exposure_s / 1000:.1f} ks, {apart:.2f} arcmin from the first"})
     job.note(target=first.target)
@@ -76,7 +74,7 @@ def reprocess(job: Job) -> None:
     for found in (*files.aspect, *([files.mask] if files.mask else [])):
         _unpack(found, job.out(obs.folder / found.name.removesuffix(".gz")))
     copied = job.call(copy, f"{files.events}{filters}{times}", job.out(obs.events), keywords=keywords)
-    warn(f"ObsID {obs.obsid}: not reprocessed: calibrated as the archive has it (software {version['ASCDSVER']}, "
+    job.warn(f"ObsID {obs.obsid}: not reprocessed: calibrated as the archive has it (software {version['ASCDSVER']}, "
          f"calibration {version['CALDBVER']})")
     job.note(events=copied.counts, **{"of the archive's": copied.of, "archive's software": version["ASCDSVER"],
                                       "archive's calibration": version["CALDBVER"]})
@@ -139,7 +137,7 @@ def merge_observations(job: Job) -> None:
     skies = [layout.obs(files.obsid).background_events for files in job.archive]
     there = [path for path in skies if path.exists()]
     if there and len(there) < len(skies):
-        warn("not all observations have blank-sky events: the background of merged images is measured in them instead")
+        job.warn("not all observations have blank-sky events: the background of merged images is measured in them instead")
     merged = job.call(merge, [f"{path}{chips}" for path, chips in names], job.out(layout.image).parent,
                       refcoord=settings.refcoord, bands=MERGED_BAND, binsize=settings.binsize,
                       exposure=_exposure(job), psfecf=settings.ecf,
@@ -184,7 +182,7 @@ def crop(job: Job) -> None:
                         exclude=[path for path in (cluster, sources) if path])
         background, ratio = made.counts_file, made.ratio_file
     elif not background.exists():
-        warn("neither blank-sky events nor a region of the cluster: there is no background")
+        job.warn("neither blank-sky events nor a region of the cluster: there is no background")
     exclude = [sources] if sources else []
     job.call(remove_sources, {job.out(layout.cropped_flux): layout.scaled_flux},
              job.out(layout.merged / "broad_mask_cropped.fits"), exclude=exclude, expmap=layout.expmap)
@@ -269,7 +267,7 @@ def _cluster(job: Job, image: Path, expmap: Path, detections: Path, out: Path, *
         if "no cluster is found" not in str(error):
             raise
         if not region.exists():
-            warn(f"{error}; nothing is taken for the cluster until then ({out.name})")
+            job.warn(f"{error}; nothing is taken for the cluster until then ({out.name})")
     finally:
         points.unlink(missing_ok=True)
     return region if region.exists() else None

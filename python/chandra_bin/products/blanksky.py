@@ -13,8 +13,8 @@ from chandra_bin.tables import Rows, write_empty_primary, write_rows
 from chandra_bin.virtual import expand_stack
 from chandra_bin.wcs import ImageCoords, physical_agree
 
-from ._common import history, warn
-from .background import ParticleCounts, calib_of, scale_by_particles
+from ._blanksky import ParticleCounts, checked_chips, scale_by_particles
+from ._common import calib_of, history, warn
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -41,10 +41,10 @@ def blank_sky_events(events: str | Path, blanksky: str | Path | Sequence[str | P
     names = [text for name in given for text in expand_stack(name)]
     with Outputs([out], inputs=files_of(events, *names), clobber=clobber) as outputs:
         with open_events(events) as file:
-            source = ParticleCounts(file, str(events))
+            source = ParticleCounts(file.filter, file.hdu.header, str(events))
             chips: set[int] = set()
             for block in file.blocks("energy", "ccd_id"):
-                chip = block.kept(block.values["ccd_id"])
+                chip = block.kept(checked_chips(block.values["ccd_id"], str(events)))
                 chips.update(chip.tolist())
                 source.add(chip, {"energy": block.kept(block.values["energy"])})
         header: Header | None = None
@@ -52,11 +52,11 @@ def blank_sky_events(events: str | Path, blanksky: str | Path | Sequence[str | P
         scales: dict[int, float] = {}
         for name in names:
             with open_events(name) as file:
-                sky = ParticleCounts(file, name)
+                sky = ParticleCounts(file.filter, file.hdu.header, name)
                 own: set[int] = set()
                 for block in file.blocks("energy", "ccd_id"):
                     passing = block.flags()
-                    chip = block.values["ccd_id"]
+                    chip = checked_chips(block.values["ccd_id"], name)
                     sky.add(chip[passing], {"energy": block.values["energy"][passing]})
                     own.update(chip[passing].tolist())
                     wanted = passing
