@@ -4,11 +4,10 @@ import json
 import warnings
 from pathlib import Path
 
-import numpy as np
-from astropy.table import QTable
-
+from chandra_bin.errors import ChandraBinWarning
 from chandra_bin.pipeline.layout import OBS_BAND, OBS_LABEL, Layout
 from chandra_bin.products import (
+    CountsBehind,
     ExposureSettings,
     SimulationSettings,
     bin_image,
@@ -58,10 +57,12 @@ def make_work(root, *, obsids=1, exposure=6_000.0, counts=40_000.0, binsize=4.0,
     names = [f"9000{n + 1}" for n in range(obsids)]
     layout = write_config(work, obs_ids=names, cluster_directory="../sim", binsize=binsize, **changes)
     record(work, "look", facts={"target": "Toy <b>cluster</b> & friends ☃", "observations": obsids})
-    for obsid in names:
-        _observation(layout, next(sim.glob(f"{obsid}/primary/*evt2*")), obsid, binsize)
-    _merged(layout, names, binsize)
-    _binned(layout)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ChandraBinWarning)  # of what is not beside the events; no concern here
+        for obsid in names:
+            _observation(layout, next(sim.glob(f"{obsid}/primary/*evt2*")), obsid, binsize)
+        _merged(layout, names, binsize)
+        _binned(layout)
     return layout
 
 
@@ -73,13 +74,12 @@ def _observation(layout, archived, obsid, binsize):
            facts={"calibration": "not reprocessed", "events": 12345}, warnings=(f"ObsID {obsid}: not reprocessed",))
     side = archived.parent.parent
     beside = {"asolfile": next(side.glob("primary/*asol1*")), "badpixfile": next(side.glob("primary/*bpix1*")),
-              "maskfile": next(side.glob("secondary/*msk1*")), "fovfile": next(side.glob("primary/*fov1*")),
+              "maskfile": next(side.glob("secondary/*msk1*")),
               "bands": OBS_BAND, "binsize": binsize, "psfecf": 0.9}
     fluximage(obs.events, str(obs.raw_root), **beside)
     detect(obs.raw_image, obs.sources, expmap=obs.raw_expmap, psfmap=obs.raw_psfmap, scales=[1, 2, 4], ellsigma=5)
     propose_cluster(obs.raw_image, obs.cluster, expmap=obs.raw_expmap)
-    detect(obs.raw_image, obs.sources, expmap=obs.raw_expmap, psfmap=obs.raw_psfmap, scales=[1, 2, 4], ellsigma=5,
-           cluster=obs.cluster, regions=obs.source_regions)
+    propose_point_sources(obs.sources, obs.source_regions, obs.raw_image, cluster=obs.cluster, sky=False)
     record(work, f"images/{obsid}", [obs.raw_image, obs.sources, obs.cluster], seconds=12.25)
     write_light_curve(f"{obs.events}[energy=500:7000][exclude sky=region({obs.cluster})][bin time=::259.28]",
                       obs.light_curve)
@@ -112,14 +112,8 @@ def _merged(layout, names, binsize):
 
 def _binned(layout):
     work = layout.work
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        made = bin_image(layout.final_flux, layout.bins, sn=layout.sn, smooth_sn=layout.smooth, constrain=3.0,
-                         mask=layout.mask)
-    table = QTable.read(layout.bin_table)
-    table["sn_image"] = table["sn"]
-    table["sn"] = np.asarray(table["sn"]) / 1.5
-    table.write(layout.bin_table, overwrite=True)
+    made = bin_image(layout.final_flux, layout.bins, sn=layout.sn, smooth_sn=layout.smooth, constrain=3.0,
+                     mask=layout.mask, behind=CountsBehind(layout.final_image))
     record(work, "bin", [layout.binmap, layout.bin_table], facts={"bins": len(made.bins), "list": [1, 2, 3]},
            warnings=("the S/N in counts is lower than asked for",), calls=("bin_image(sn=30, constrain=3.0)",))
     regions = sorted(layout.bin_regions.glob("xaf_*.reg"))

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the judges of region files: CIAO's own region library (inside sherpa, built from source in about a minute)
-# and SAOImage DS9 with a display of its own.
+# and SAOImage DS9 with a display of its own; and the browser that judges the report.
 #   install.sh system          Debian's packages, and what a new machine needs to build; run as root
 #   install.sh python PYTHON   sherpa, into the Python given
 set -eu
@@ -8,7 +8,8 @@ case "${1:-}" in
 system)
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
-    apt-get install -y -qq bison flex byacc g++ gfortran libfftw3-dev make pkg-config python3-venv saods9 xpa-tools xvfb
+    apt-get install -y -qq bison flex byacc g++ gfortran libfftw3-dev make pkg-config python3-venv saods9 xpa-tools xvfb \
+        chromium chromium-driver
     ;;
 python)
     "$2" -m pip install --quiet 'sherpa==4.19.*'

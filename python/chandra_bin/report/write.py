@@ -148,7 +148,7 @@ class _Page:
             self.folder.problem(f"{path}: no picture: {error}")
             return None
         scale = "" if look.get("logarithmic", True) else "; linear colours"
-        return self._add(name, f"{title}{outlined}{scale}", f"{caption} ({self.folder.name_of(path)})", png)
+        return self._add(name, f"Image of the sky: {title}{outlined}{scale}", f"{caption} ({self.folder.name_of(path)})", png)
 
     def _observation(self, obsid: str) -> dict[str, Any]:
         obs, folder = self.layout.obs(obsid), self.folder

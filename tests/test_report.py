@@ -1,0 +1,360 @@
+"""The report of a pipeline: what the page says of files that are there, missing or damaged; without a browser."""
+
+import io
+import json
+import re
+import shutil
+import struct
+import zlib
+from base64 import b64decode
+from html.parser import HTMLParser
+from importlib.resources import files
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import QTable
+
+from chandra_bin.cli import run
+from chandra_bin.gti import GTI
+from chandra_bin.lightcurve import LightCurve
+from chandra_bin.pipeline.config import Settings
+from chandra_bin.report import binmap as binmap_module
+from chandra_bin.report import write_report
+from chandra_bin.report.binmap import packed_map
+from chandra_bin.report.pictures import cut_intervals, histogram_png, light_curve_png
+from report_work import NAME, make_work, record, write_config
+
+SECTIONS = ["warnings", "made", "observations", "images", "sources", "bins", "how", "settings", "versions"]
+VOID = {"meta", "link", "img", "input", "br", "hr"}
+
+
+class Page(HTMLParser):
+    """A page, taken apart; tags must close in order."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.source = path.read_text(encoding="utf-8")
+        self.tags, self.headings, self.open, self.text = [], [], [], ""
+        self.feed(self.source)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.text += " "
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def words(self):
+        """The text with single spaces."""
+        return " ".join(self.text.split())
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A pipeline that is through, and the page of its report."""
+    layout = make_work(tmp_path_factory.mktemp("report"))
+    write_report(layout.work)
+    return layout
+
+
+@pytest.fixture(scope="module")
+def page(made):
+    return Page(made.report)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Pictures of one pixel; the real ones are slow, and have been made by ``made``."""
+    from matplotlib.image import imsave
+
+    file = io.BytesIO()
+    imsave(file, np.zeros((1, 1, 3), np.uint8), format="png")
+    for name in ("region_png", "bins_png", "light_curve_png", "histogram_png"):
+        monkeypatch.setattr(f"chandra_bin.report.write.{name}", lambda *_, **__: file.getvalue())
+
+
+@pytest.fixture
+def copied(made, tmp_path, quick):  # noqa: ARG001
+    """The same folder, to be changed."""
+    shutil.copytree(made.work, tmp_path / "work", symlinks=True)
+    return type(made)(tmp_path / "work", made.name, made.sn, made.smooth)
+
+
+def report_of(layout):
+    return Page(write_report(layout.work))
+
+
+def test_sections_are_there_and_warnings_are_first(page):
+    assert [attributes["id"] for attributes in page.all("section")] == SECTIONS
+    assert {attributes["href"][1:] for attributes in page.all("a")} >= set(SECTIONS)
+
+
+def test_links_lead_to_places_of_the_page(page):
+    places = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(places) == len(set(places))
+    assert {attributes["href"].removeprefix("#") for attributes in page.all("a")} <= set(places)
+
+
+def test_headings_are_in_order(page):
+    assert page.headings[0] == 1
+    assert page.headings.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(page.headings, page.headings[1:], strict=False))
+
+
+def test_nothing_comes_from_elsewhere(page):
+    assert not re.search(r"https?:|src=\"(?!data:)|url\(|@import", page.source)
+    policy = next(each["content"] for each in page.all("meta") if each.get("http-equiv"))
+    assert "default-src 'none'" in policy
+
+
+def test_every_picture_has_words(page):
+    pictures = [each for each in page.all("img") if "src" in each]
+    assert len(pictures) == 9
+    assert all(len(each["alt"]) > 10 and each["src"].startswith("data:image/webp;base64,") for each in pictures)
+    assert len({each["alt"] for each in pictures}) == len(pictures)
+
+
+def test_pictures_are_beside_the_page(made, page):
+    there = sorted(path.name for path in made.report.parent.glob("*.png"))
+    assert there == sorted(f"{NAME}_{name}.png" for name in (
+        "light_curve_90001", "raw_90001", "merged_counts", "exposure", "flux", "cropped_counts", "smoothed", "bins",
+        "sn_histogram"))
+    for name in there:
+        content = made.report.with_name(name).read_bytes()
+        width, height = struct.unpack(">II", content[16:24])
+        assert content.startswith(b"\x89PNG")
+        assert min(width, height) > 400
+        assert name in page.text
+
+
+def test_the_page_is_not_large(made):
+    assert made.report.stat().st_size < 3_000_000
+
+
+def test_target_state_and_sn_are_said(page):
+    assert "Toy <b>cluster</b> & friends ☃" in page.words
+    assert "All 8 steps are done." in page.words
+    assert re.search(r"\d+ bins: S/N 30 in the scaled flux was asked for; in counts it is \d+\.\d \(median;", page.words)
+
+
+def test_names_and_words_are_escaped(copied):
+    evil = "</script><img src=x onerror=alert(1)> & \"quotes\" '☃\u202e"
+    record(copied.work, "look", facts={"target": evil, evil: [evil, {evil: None}]}, warnings=(evil,), calls=(evil,),
+           settings={evil: evil}, engine=evil, versions={evil: evil})
+    table = QTable.read(copied.bin_table)
+    table["<i>mine</i>"] = [f"<{n}>" for n in range(len(table))]
+    table.write(copied.bin_table, overwrite=True)
+    page = report_of(copied)
+    assert "onerror=alert" not in re.sub(r"&lt;.*?&gt;", "", page.source)
+    assert [each for each in page.all("img") if not each.get("src", "data:").startswith("data:")] == []
+    assert "<i>mine</i>" in page.words
+    assert evil in page.text
+
+
+def test_warnings_are_said_once_with_their_task(copied):
+    for task in ("merge", "flux"):
+        record(copied.work, task, warnings=("a thing to know",))
+    page = report_of(copied)
+    first = page.source[page.source.index('<section id="warnings"'):page.source.index('<section id="made"')]
+    assert first.count("a thing to know") == 1
+    assert "not reprocessed" in first
+    assert "Warnings (3)" in page.words
+
+
+def test_no_warning_is_said_too(copied):
+    for task in ("reprocess/90001", "bin"):
+        record(copied.work, task)
+    assert "Warnings None." in report_of(copied).words
+
+
+def test_facts_calls_settings_and_versions_are_shown(page):
+    for words in ("calibration not reprocessed", "events 12345", "list 1, 2, 3", "bin_image(sn=30, constrain=3.0)",
+                  "chandra-bin 0.1.0, numpy 2.0", "kept 0.91", "reprocessed_data/90001/acisf90001_clean_evt.fits"):
+        assert words in page.words
+    for name, field in Settings.model_fields.items():
+        assert name in page.words
+        assert " ".join(field.description.split()) in page.words
+    assert "binsize 4 (changed)" in page.words
+    assert "maxiter 3 (changed)" not in page.words
+
+
+def test_the_bin_table_is_that_of_the_file(made, page):
+    table = QTable.read(made.bin_table)
+    rows = re.findall(r'<tr id="bin-(\d+)">(.*?)</tr>', page.source)
+    assert [int(number) for number, _ in rows] == list(range(len(table)))
+    names = [each["data-name"] for each in page.all("th") if "data-name" in each]
+    assert names[0] == "bin"
+    for name in ("counts", "sn", "sn_image", "area_arcsec2"):
+        column = np.array([float(re.findall(r"<td>(.*?)</td>", row)[names.index(name) - 1]) for _, row in rows])
+        np.testing.assert_allclose(column, np.asarray(getattr(table[name], "value", table[name])), rtol=1e-3)
+
+
+def test_the_map_is_the_binmap(made, page):
+    binmap = fits.getdata(made.binmap)
+    packed = re.search(r'id="map-data">(\{.*?\})</script>', page.source)[1]
+    labels = unpacked(json.loads(packed))
+    rows, columns = np.nonzero(binmap >= 0)
+    np.testing.assert_array_equal(labels, binmap[rows.min():rows.max() + 1, columns.min():columns.max() + 1][::-1])
+
+
+def unpacked(packed):
+    flat = np.frombuffer(zlib.decompress(b64decode(packed["labels"])), f"<u{packed['size']}")
+    return flat.reshape(packed["height"], packed["width"]).astype(np.int64) - 1
+
+
+def test_large_maps_are_thinned_by_a_factor_that_is_said(monkeypatch, copied):
+    monkeypatch.setattr(binmap_module, "_MOST_PIXELS", 5_000)
+    page = report_of(copied)
+    step = int(re.search(r'"step": (\d+)', page.source)[1])
+    assert step > 1
+    assert f"Each {step}th pixel of the binmap is shown" in page.words
+
+
+def test_a_map_of_many_bins():
+    labels = np.arange(300 * 300, dtype=np.int32).reshape(300, 300)
+    labels[0] = -1
+    packed = packed_map(labels)
+    assert packed["size"] == 4
+    assert (packed["x0"], packed["y0"], packed["step"]) == (0, 1, 1)
+    np.testing.assert_array_equal(unpacked(packed), labels[1:][::-1])
+
+
+def test_sources_say_what_became_of_them(page):
+    section = page.source[page.source.index('<section id="sources"'):page.source.index('<section id="bins"')]
+    fates = re.findall(r'<td class="text">(.*?)</td>', section)
+    assert set(fates) <= {"removed", "taken for the cluster", "kept"}
+    assert "taken for the cluster" in fates
+
+
+def test_nothing_done_yet(tmp_path):
+    layout = write_config(tmp_path / "work")
+    page = report_of(layout)
+    assert "0 of 8 steps are done. Next is step 1, look at the archive's files: look has not run." in page.words
+    for path in (layout.obs("90001").light_curve, layout.image, layout.binmap, layout.bin_table):
+        assert f"Nothing to show yet: {path.relative_to(layout.work)} is not there." in page.words
+    assert not list(layout.report.parent.glob("*.png"))
+    assert page.headings[0] == 1
+
+
+def test_stopped_after_step_3(copied):
+    for folder in (copied.merged, copied.work / "spec_files"):
+        shutil.rmtree(folder)
+    page = report_of(copied)
+    assert "3 of 8 steps are done. Next is step 4, merged images: merge merge_toy/" in page.words
+    there = {path.name for path in copied.report.parent.glob("*.png")}
+    assert there == {f"{NAME}_light_curve_90001.png", f"{NAME}_raw_90001.png"}
+
+
+@pytest.mark.parametrize("name", ["light_curve", "good_times", "cluster", "sources", "raw_expmap", "raw_image"])
+def test_a_file_of_an_observation_is_missing(copied, name):
+    getattr(copied.obs("90001"), name).unlink()
+    assert "Bins" in report_of(copied).words
+
+
+@pytest.mark.parametrize("name", ["image", "expmap", "flux", "raw_sources", "cluster", "area", "final_image", "mask",
+                                  "final_flux", "binmap", "bin_table"])
+def test_a_merged_file_is_missing(copied, name):
+    path = getattr(copied, name)
+    path.unlink()
+    page = report_of(copied)
+    assert "Observations" in page.words
+    if name in ("image", "expmap", "flux", "final_image", "binmap", "bin_table"):
+        assert f"Nothing to show yet: {path.relative_to(copied.work)} is not there." in page.words
+
+
+@pytest.mark.parametrize("name", ["image", "raw_sources", "cluster", "mask", "binmap", "bin_table"])
+def test_damaged_files_are_said_and_the_rest_is_shown(copied, name):
+    path = getattr(copied, name)
+    path.write_bytes(b"nonsense \xff")
+    page = report_of(copied)
+    assert f"the report: {path.relative_to(copied.work)}" in page.words
+    assert str(copied.work) not in page.source
+
+
+def test_a_table_of_another_binmap_is_no_table(copied):
+    QTable.read(copied.bin_table)[:3].write(copied.bin_table, overwrite=True)
+    page = report_of(copied)
+    assert "does not belong to contbin_binmap.fits" in page.words
+    assert "map-data" not in page.source.split("<script>")[0]
+
+
+def test_counts_with_a_background_are_smoothed(copied):
+    config = copied.work / "config.json"
+    config.write_text(config.read_text().replace('"binsize"', '"binning_image": "counts", "binsize"'))
+    header, shape = fits.getheader(copied.final_image), fits.getdata(copied.final_image).shape
+    fits.PrimaryHDU(np.full(shape, 2, np.int32), header).writeto(copied.final_background)
+    fits.PrimaryHDU(np.full(shape, 0.1, np.float32), header).writeto(copied.final_background_ratio)
+    page = report_of(copied)
+    assert "broad_thresh_final.img, smoothed" in page.words
+    assert "the report:" not in page.words
+
+
+def test_pictures_of_before_go_and_others_stay(copied):
+    folder = copied.report.parent
+    for name in (f"{NAME}_raw_12345.png", "mine.png"):
+        (folder / name).write_bytes(b"")
+    report_of(copied)
+    assert not (folder / f"{NAME}_raw_12345.png").exists()
+    assert (folder / "mine.png").exists()
+
+
+def curve_of(rates, length=100.0):
+    edges = 5000.0 + length * np.arange(len(rates) + 1)
+    rates = np.asarray(rates, float)
+    return LightCurve(edges[:-1], edges[1:], (edges[:-1] + edges[1:]) / 2, rates, np.where(rates > 0, length, 0.0),
+                      (rates * length).astype(np.int64))
+
+
+def test_cut_intervals_are_runs_of_bins_with_exposure():
+    curve = curve_of([1, 9, 9, 1, 0, 1, 8])
+    kept = GTI.of([5000, 5300, 5500], [5100, 5400, 5600])
+    assert cut_intervals(curve, kept) == [(100.0, 300.0), (600.0, 700.0)]
+    assert cut_intervals(curve, GTI.of([5000], [5700])) == []
+    assert cut_intervals(curve, GTI.of([], [])) == [(0.0, 400.0), (500.0, 700.0)]
+
+
+@pytest.mark.parametrize("kept", [None, GTI.of([], []), GTI.of([5000], [5300])])
+@pytest.mark.parametrize("rates", [[1, 1, 1, 200], [0, 0, 0, 0], [1, 2, 1, 2]])
+def test_light_curves_of_all_kinds_have_a_picture(rates, kept):
+    assert light_curve_png(curve_of(rates), kept, "a $title_ <b>").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("sn", [[30.0], [30.0, 30.0], [-1.0, 0.0, 5.0]])
+def test_histograms_of_few_bins_have_a_picture(sn):
+    assert histogram_png(np.array(sn), None, 30.0, "bins").startswith(b"\x89PNG")
+
+
+def test_the_command_says_where_the_page_is(copied, capsys):
+    assert run(["report", str(copied.work)]) == 0
+    assert capsys.readouterr().out == f"the report is in {copied.report}\n"
+    assert run(["report", "-q", str(copied.work)]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_bad_input(tmp_path, capsys):
+    assert run(["report", str(tmp_path / "none")]) == 2
+    assert "there is no such folder" in capsys.readouterr().err
+    assert run(["report", str(tmp_path)]) == 2
+    assert "holds neither config.json nor config.toml" in capsys.readouterr().err
+    write_config(tmp_path, maxiterr=3)
+    assert run(["report", str(tmp_path)]) == 2
+    assert "do you mean maxiter?" in capsys.readouterr().err
+    assert not (tmp_path / "report").exists()
+
+
+def test_the_page_is_part_of_the_package():
+    assert all((files("chandra_bin.report") / f"page.{kind}").is_file() for kind in ("html", "css", "js"))

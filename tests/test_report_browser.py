@@ -1,0 +1,295 @@
+"""The page of the report in a real browser, from file://: the map, the table, keys, a phone, and paper."""
+
+import base64
+import re
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from chandra_bin.report import write_report
+from report_work import make_work, record
+from required import absent
+
+try:
+    from selenium import webdriver
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import WebDriverWait
+except ImportError:
+    absent("browser", "selenium is not installed")
+
+if not (shutil.which("chromium") and shutil.which("chromedriver")):
+    absent("browser", "chromium and chromedriver are not installed")
+
+DESKTOP = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    layout = make_work(tmp_path_factory.mktemp("browser"))
+    record(layout.work, "look", facts={"target": "Toy", "a long word": "x" * 300}, calls=("call(" + "y" * 400 + ")",),
+           warnings=("z" * 300,))
+    write_report(layout.work)
+    return SimpleNamespace(layout=layout, binmap=fits.getdata(layout.binmap))
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for word in ("headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking",
+                 "disable-component-update", "disable-sync", f"user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(f"--{word}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(chromium, made):
+    """The page, just loaded; at its end no error may be on the console."""
+    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESKTOP)
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen"})
+    yield load(chromium, made)
+    assert [line for line in chromium.get_log("browser") if line["level"] in ("SEVERE", "WARNING")] == []
+
+
+def load(chromium, made):
+    chromium.get("about:blank")
+    chromium.get(made.layout.report.as_uri())
+    WebDriverWait(chromium, 20).until(lambda each: each.execute_script("return document.documentElement.dataset.map"))
+    return chromium
+
+
+def the(page, name):
+    return page.find_element(By.ID, name)
+
+
+def chosen(page):
+    """The bin that is said to be chosen; exactly its row is marked."""
+    words = the(page, "chosen").text
+    rows = page.find_elements(By.CSS_SELECTOR, "tr.marked")
+    number = int(re.match(r"Bin (\d+) · Counts [\d.e+]+ · S/N [\d.]+ · .*arcsec²$", words)[1])
+    assert [row.get_attribute("id") for row in rows] == [f"bin-{number}"]
+    assert the(page, "number").get_property("value") == str(number)
+    return number
+
+
+def offset(page, made, x, y):
+    """How far the pixel x, y of the binmap is from the middle of the canvas, in pixels of the screen."""
+    rows, columns = np.nonzero(made.binmap >= 0)
+    x0, y1 = columns.min(), rows.max()
+    canvas = the(page, "map")
+    box = canvas.rect
+    scale = box["width"] / canvas.get_property("width")
+    return round((x - x0 + 0.5) * scale - box["width"] / 2), round((y1 - y + 0.5) * scale - box["height"] / 2)
+
+
+def places(made, number):
+    """Pixels in the midst of their bins, where a click hits none but theirs."""
+    labels = made.binmap
+    same = labels[2:-2, 2:-2] >= 0
+    for dy in range(-2, 3):
+        for dx in range(-2, 3):
+            same &= labels[2 + dy:labels.shape[0] - 2 + dy, 2 + dx:labels.shape[1] - 2 + dx] == labels[2:-2, 2:-2]
+    rows, columns = np.nonzero(same)
+    picks = np.random.default_rng(1).choice(rows.size, number, replace=False)
+    return [(int(columns[pick]) + 2, int(rows[pick]) + 2) for pick in picks]
+
+
+def in_sight(page, row):
+    """Whether a row is in the part of the table's box that is seen."""
+    return page.execute_script("""const row = arguments[0].getBoundingClientRect();
+        const box = arguments[0].closest(".scroll").getBoundingClientRect();
+        return row.top >= box.top && row.bottom <= box.bottom;""", row)
+
+
+def test_a_click_chooses_the_bin_of_that_pixel(page, made):
+    for x, y in places(made, 6):
+        ActionChains(page).move_to_element_with_offset(the(page, "map"), *offset(page, made, x, y)).click().perform()
+        number = chosen(page)
+        assert number == made.binmap[y, x]
+        assert in_sight(page, the(page, f"bin-{number}"))
+        assert the(page, "ring").is_displayed()
+
+
+def test_the_map_is_drawn_and_the_chosen_bin_marked(page, made):
+    colours = page.execute_script("""const map = document.getElementById("map");
+        const all = map.getContext("2d").getImageData(0, 0, map.width, map.height).data;
+        return new Set(new Uint32Array(all.buffer)).size;""")
+    assert colours > 10
+    the(page, "next").click()
+    area = page.execute_script("""const map = document.getElementById("marked");
+        const all = map.getContext("2d").getImageData(0, 0, map.width, map.height).data;
+        return all.filter((value, n) => n % 4 === 3 && value > 0).length;""")
+    assert area == np.count_nonzero(made.binmap == 0)
+    before = page.execute_script("return document.getElementById('map').toDataURL()")
+    select = the(page, "colour")
+    select.find_elements(By.TAG_NAME, "option")[1].click()
+    assert page.execute_script("return document.getElementById('map').toDataURL()") != before
+
+
+def test_pointing_shows_the_bin_without_choosing_it(page, made):
+    ((x, y),) = places(made, 1)
+    ActionChains(page).move_to_element_with_offset(the(page, "map"), *offset(page, made, x, y)).perform()
+    assert the(page, "tip").text.startswith(f"Bin {made.binmap[y, x]} · Counts ")
+    assert the(page, "chosen").text == "No bin is chosen."
+
+
+def test_zoomed_in_clicks_still_hit(page, made):
+    for _ in range(3):
+        the(page, "in").click()
+    ((x, y),) = places(made, 1)
+    the(page, "number").send_keys(str(made.binmap[y, x]), Keys.TAB)  # brings it into sight
+    map_box = the(page, "map").rect
+    assert map_box["width"] > 2 * the(page, "viewport").rect["width"]
+    assert chosen(page) == made.binmap[y, x]
+    for _ in range(3):
+        the(page, "out").click()
+    assert the(page, "map").rect["width"] <= the(page, "viewport").rect["width"]
+
+
+def test_a_row_marks_its_bin(page):
+    button = page.find_element(By.CSS_SELECTOR, "#bin-7 button")
+    button.send_keys(Keys.ENTER)
+    assert chosen(page) == 7
+
+
+def test_keys_walk_over_the_map(page, made):
+    stage = the(page, "stage")
+    stage.send_keys(Keys.PAGE_DOWN)
+    assert chosen(page) == 0
+    stage.send_keys(Keys.PAGE_DOWN, Keys.PAGE_DOWN)
+    assert chosen(page) == 2
+    stage.send_keys(Keys.PAGE_UP)
+    assert chosen(page) == 1
+    stage.send_keys(Keys.END)
+    assert chosen(page) == made.binmap.max()
+    stage.send_keys(Keys.HOME)
+    seen = {chosen(page)}
+    for key in (Keys.ARROW_RIGHT, Keys.ARROW_DOWN, Keys.ARROW_LEFT, Keys.ARROW_UP):
+        stage.send_keys(key, key)
+        seen.add(chosen(page))
+    assert len(seen) > 2
+    stage.send_keys(Keys.ENTER)
+    focused = page.switch_to.active_element
+    assert focused.text == str(chosen(page))
+    assert in_sight(page, focused)
+
+
+def test_the_map_is_reached_by_tabs(page):
+    page.execute_script("document.getElementById('colour').focus()")
+    for _ in range(8):
+        ActionChains(page).send_keys(Keys.TAB).perform()
+        if page.switch_to.active_element.get_attribute("id") == "stage":
+            break
+    assert page.switch_to.active_element.get_attribute("id") == "stage"
+    outline = page.execute_script("return getComputedStyle(document.activeElement).outlineStyle")
+    assert outline != "none"
+
+
+def column(page, name):
+    names = [each.get_attribute("data-name") for each in page.find_elements(By.CSS_SELECTOR, "#bin-table thead th")]
+    return page.execute_script("""return [...document.querySelectorAll("#bin-table tbody tr")]
+        .map((row) => Number(row.cells[arguments[0]].textContent));""", names.index(name))
+
+
+@pytest.mark.parametrize("name", ["sn", "area_arcsec2"])
+def test_headings_sort_the_table(page, name):
+    heading = page.find_element(By.CSS_SELECTOR, f"#bin-table th[data-name='{name}']")
+    before = column(page, name)
+    button = heading.find_element(By.TAG_NAME, "button")
+    button.send_keys(Keys.ENTER)
+    assert heading.get_attribute("aria-sort") == "ascending"
+    assert column(page, name) == sorted(before) != before
+    button.send_keys(Keys.SPACE)
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert column(page, name) == sorted(before, reverse=True)
+    other = page.find_element(By.CSS_SELECTOR, "#bin-table th[data-name='bin']")
+    other.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    assert column(page, "bin") == list(range(len(before)))
+    assert heading.get_attribute("aria-sort") is None
+
+
+def test_pictures_are_shown_larger_and_closed_by_a_key(page):
+    button = page.find_element(By.CSS_SELECTOR, "button.picture")
+    button.send_keys(Keys.ENTER)
+    large = the(page, "large")
+    assert large.is_displayed()
+    assert large.find_element(By.TAG_NAME, "img").get_attribute("alt")
+    ActionChains(page).send_keys(Keys.ESCAPE).perform()
+    assert not large.is_displayed()
+
+
+def test_all_pictures_are_decoded(page):
+    widths = page.execute_script("return [...document.querySelectorAll('figure img')].map((each) => each.naturalWidth)")
+    assert len(widths) == 9
+    assert min(widths) > 400
+
+
+def test_links_open_what_is_folded_away(page):
+    link = page.find_element(By.LINK_TEXT, "bin")
+    link.send_keys(Keys.ENTER)
+    target = the(page, link.get_attribute("href").rpartition("#")[2])
+    WebDriverWait(page, 5).until(lambda _: target.get_attribute("open"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wider_than_a_phone(page, made, scheme):
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia",
+                         {"media": "screen", "features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    load(page, made)
+    page.execute_script("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    assert page.execute_script("return document.documentElement.clientWidth") == 360
+    assert page.execute_script("return document.documentElement.scrollWidth") == 360
+    assert page.execute_script("return document.body.scrollWidth") == 360
+    ((x, y),) = places(made, 1)
+    page.execute_script("document.getElementById('stage').scrollIntoView({ block: 'center' })")
+    ActionChains(page).move_to_element_with_offset(the(page, "map"), *offset(page, made, x, y)).click().perform()
+    assert chosen(page) == made.binmap[y, x]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_have_contrast(page, made, scheme):
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia",
+                         {"media": "screen", "features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    load(page, made)
+    the(page, "next").click()
+    page.execute_script("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    worst = page.execute_script("""
+        const numbers = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+        const light = ([r, g, b]) => { const f = (v) => { v /= 255;
+            return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
+            return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b); };
+        const behind = (node) => { for (let at = node; at; at = at.parentElement) {
+            const colour = numbers(getComputedStyle(at).backgroundColor);
+            if (colour.length === 3 || colour[3] > 0) return colour; } return [255, 255, 255]; };
+        let worst = [99, ""];
+        for (const node of document.querySelectorAll("body *")) {
+            const own = [...node.childNodes].some((each) => each.nodeType === 3 && each.textContent.trim());
+            if (!own || !node.checkVisibility() || node.disabled || node.closest("canvas,script")) continue;
+            const a = light(numbers(getComputedStyle(node).color)), b = light(behind(node));
+            const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+            if (contrast < worst[0]) worst = [contrast, node.outerHTML.slice(0, 200)];
+        }
+        return worst;""")
+    assert worst[0] >= 4.5, worst
+
+
+def test_on_paper_there_is_nothing_to_click_and_no_picture_is_cut(page):
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {**DESKTOP, "width": 680})
+    for name in ("explorer", "number", "to-row"):
+        assert not the(page, name).is_displayed()
+    assert not page.find_element(By.TAG_NAME, "nav").is_displayed()
+    pictures = page.find_elements(By.CSS_SELECTOR, "figure img")
+    assert all(0 < each.rect["width"] <= 680 for each in pictures)
+    assert page.execute_script("return document.documentElement.scrollWidth") <= 680
+    assert base64.b64decode(page.print_page()).startswith(b"%PDF")
