@@ -149,6 +149,7 @@
       const wide = Math.min(viewport.parentElement.clientWidth - 2, (innerHeight * 0.8 * width) / height);
       stage.style.width = `${Math.round(wide * zoom)}px`;
       stage.style.height = `${Math.round((wide * zoom * height) / width)}px`;
+      for (const canvas of [map, marked]) canvas.style.imageRendering = wide * zoom < width ? "auto" : "pixelated";
       mark();
     }
 

@@ -38,7 +38,7 @@ _MOST_PRINTED = 100
 _BIN_COLUMNS = {
     "bin": ("Bin", "", False), "counts": ("Counts", "", True), "background": ("Background", "", False),
     "signal": ("Net counts", "", False), "sn": ("S/N", "in counts", True),
-    "sn_image": ("S/N, image", "that was binned", True), "brightness": ("Net counts per pixel", "", True),
+    "sn_image": ("S/N, image", "", True), "brightness": ("Net counts per pixel", "", True),
     "area_arcsec2": ("Area", "arcsec²", True), "npix": ("Pixels", "", True), "ra": ("RA", "deg", False),
     "dec": ("Dec", "deg", False), "elongation": ("Elongation", "", True), "reached": ("S/N reached", "", False),
 }
@@ -374,7 +374,7 @@ def _bin_rows(table: "QTable") -> tuple[list[dict[str, Any]], list[list[str]]]:
             continue
         label, note, coloured = _BIN_COLUMNS.get(name, (name, str(getattr(table[name], "unit", "") or ""), False))
         columns.append({"name": name, "label": label, "note": note, "coloured": coloured})
-        texts.append([f"{value:.5f}" if name in ("ra", "dec") else _text(value, 4) for value in values.tolist()])
+        texts.append([f"{value:.5f}" if name in ("ra", "dec") else _text(value, aligned=True) for value in values.tolist()])
     return columns, [list(row) for row in zip(*texts, strict=True)]
 
 
@@ -399,14 +399,16 @@ def _source_rows(sources: Sources) -> list[dict[str, str]]:
     return [{label: text for label, text in row.items() if label not in empty} for row in rows]
 
 
-def _text(value: Any, digits: int = 6) -> str:
-    """A number, a word, or a list of them, as people read it."""
+def _text(value: Any, aligned: bool = False) -> str:
+    """A number, a word, or a list of them, as people read it; four digits of numbers to be read in a column."""
+    digits = 4 if aligned else 6
     if value is None:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.{digits}g}"
+        whole = value.is_integer() or 10**digits <= abs(value)
+        return f"{value:.0f}" if whole and abs(value) < 1e15 else f"{value:#.{digits}g}" if aligned else f"{value:.6g}"
     if isinstance(value, Mapping):
         return ", ".join(f"{name}: {_text(each)}" for name, each in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
