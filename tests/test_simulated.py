@@ -25,7 +25,7 @@ from chandra_bin.simulate import tables
 from chandra_bin.simulate._photons import CLUSTER, FLARE, SOURCE
 from chandra_bin.subspace import read_subspace
 
-SETTINGS = SimulationSettings(seed=5, obsids=2, exposure=20_000, counts=20_000, truth_photons=300_000)
+SETTINGS = SimulationSettings(seed=5, obsids=2, array="I", exposure=20_000, counts=20_000, truth_photons=300_000)
 SMALL = ["--exposure", "300", "--counts", "500", "--blank-sky", "2", "-q"]
 
 

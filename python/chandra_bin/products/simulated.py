@@ -40,7 +40,7 @@ class SimulationSettings:
     """Seconds of each observation, flares and gaps included."""
     counts: float = 60_000.0
     """Counts of the cluster in each observation at 0.5 - 7 keV, if all of it were on the optical axis."""
-    array: str = "I"
+    array: str = "S"
     """I or S: the array whose aim point it is."""
     datamode: str = "mixed"
     """FAINT, VFAINT, or mixed: they take turns, VFAINT first."""
