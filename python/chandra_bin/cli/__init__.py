@@ -17,6 +17,7 @@ from ._command import CommandError, LazyGroup, version_option
 
 # Modules of the commands, and the line that --help has for each.
 COMMANDS = {
+    "init": ("_init", "Look through a folder of the archive, and write the configuration of a pipeline."),
     "bin": ("_bin", "Bin an image: binmap, S/N map, bin table, region files and a picture."),
     "contbin": ("_contbin", "Bin an image with the options and files of the original contbin."),
     "smooth": ("_smooth", "Smooth an image adaptively, with a method for each of the original's programs."),
