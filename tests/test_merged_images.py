@@ -129,6 +129,7 @@ def test_radii_are_weighted_with_exposure():
 
 BAD = {
     "PSF maps without exposure": (["--psfecf", "0.9"], "give --exposure with --psfecf"),
+    "pixels larger than a chip": (["--exposure", "--binsize", "1e5"], "100000 sky pixels are larger than a chip"),
     "a fraction above 1": (["--psfecf", "1.5", "--exposure"], "the enclosed fraction is 1.5"),
     "one blank sky of two": (["--blanksky", "a_bkg.fits"], "2 observations are named, and the blank sky of 1"),
     "a list of chips of two": (["--blanksky", "@three.list"], "2 observations are named, and the blank sky of 3"),
