@@ -96,13 +96,7 @@ def detect(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path |
             _write_table(file, found, counts, exposure, coords, region, lines, calib)
         if regions is not None and found.sources:
             outputs.write(regions, region_bytes(region, coords, format="ciao"))
-        per = "" if exposure is None else f"/({exposure.header.get('BUNIT') or 'exposure'})"
-        for path, pixels, keywords in (
-            (scellfile, found.cells, {"HDUNAME": "SRCELL"}),
-            (defnbkgfile, found.background / np.float32(1 if exposure is None else found.largest_exposure),
-             {"BUNIT": f"count/pixel{per}"}),
-            (imagefile, found.reconstructed, {"BUNIT": "count/pixel"}),
-        ):
+        for path, (pixels, keywords) in zip((scellfile, defnbkgfile, imagefile), _images(found, exposure), strict=True):
             if path is not None:
                 with outputs.open(path) as file:
                     write_image(file, pixels, product_header(counts.header, lines, **keywords, **calib))
@@ -110,6 +104,16 @@ def detect(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path |
         warn(f"{regions}: not written, as there is no source, and no tool reads a region file without a shape")
         wanted.remove(regions)
     return Detected(found, wanted)
+
+
+def _images(found: Detection, exposure: Image | None) -> list[tuple[NDArray[Any], dict[str, str]]]:
+    """Source cells, background per exposure and reconstructed sources, with their keywords."""
+    largest, per = np.float32(1), ""
+    if exposure is not None:
+        largest, per = np.float32(found.largest_exposure), f"/({exposure.header.get('BUNIT') or 'exposure'})"
+    return [(found.cells, {"HDUNAME": "SRCELL"}),
+            (found.background / largest, {"BUNIT": f"count/pixel{per}"}),
+            (found.reconstructed, {"BUNIT": "count/pixel"})]
 
 
 def _shape_of(name: Path) -> tuple[int, int] | None:
