@@ -477,7 +477,8 @@ def test_folders_of_others_are_refused(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("option", "value"), [("--obsids", "0"), ("--exposure", "-3"), ("--counts", "nan"),
-                                               ("--seed", "-1"), ("--blank-sky", "inf")])
+                                               ("--seed", "-1"), ("--blank-sky", "inf"),
+                                               ("--seed", "12345678901234567891"), ("--exposure", "123456789.5")])
 def test_settings_without_sense_are_refused(tmp_path, capsys, option, value):
     assert run(["simulate", str(tmp_path / "new"), *SMALL, option, value]) == 2
     error = capsys.readouterr().err
