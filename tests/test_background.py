@@ -509,13 +509,12 @@ def test_local_background_refuses_another_grid_and_no_region(local):
     with pytest.raises(InputError, match=r"elsewhere.fits: the exposure map is on another grid than img.fits"):
         write_local_background("img.fits", "elsewhere.fits", "out", keep=[local / "bkg.reg"])
     write_fits("zero.fits", np.zeros(SHAPE), **dict(cluster_header(SHAPE)))
-    with pytest.raises(InputError, match=r"img.fits: the exposure is 0 in all pixels"):
+    with pytest.raises(InputError, match=r"^zero.fits: no pixel of the exposure map is above 0"):
         write_local_background("img.fits", "zero.fits", "out", keep=[local / "bkg.reg"])
     with pytest.raises(InputError, match="say where its background is to be measured"):
         write_local_background("img.fits", "exp.fits", "out")
     (local / "far.reg").write_text("# Region file format: CIAO version 1.0\ncircle(1,1,5)\n")
-    with (pytest.warns(ChandraBinWarning, match="no pixel of img.fits is inside"),
-          pytest.raises(InputError, match="the regions leave no pixel")):
+    with pytest.raises(InputError, match=r"leave no pixel to use \(.*far.reg: no pixel of img.fits is inside"):
         write_local_background("img.fits", "exp.fits", "out", keep=[local / "far.reg"])
     assert not [name for name in listing(local) if "out" in name]
 

@@ -56,7 +56,7 @@ def test_energies_of_one_band(text, limits):
     assert parse_energies(text) == limits
 
 
-@pytest.mark.parametrize("text", ["csc", "0.5", "7:0.5", "0.5:12", "a:b", "1:2:3:4"])
+@pytest.mark.parametrize("text", ["csc", "0.5", "7:0.5", "0.5:12", "a:b", "1:2:3:4", "50:60"])
 def test_energies_that_are_no_band(text):
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=rf"(?<![\d:]){text}(?![\d:])"):
         parse_energies(text)

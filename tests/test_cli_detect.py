@@ -31,6 +31,15 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.parametrize("size", [3, 4, 8])
+def test_tiny_images_are_searched(folder, size):  # noqa: ARG001 - works in it
+    image = np.zeros((size, size), np.int16)
+    image[size // 2, size // 2] = 40
+    write_fits("tiny.fits", image, **cluster_header((size, size), bin_px=2))
+    assert run(["detect", "tiny.fits", "-o", "found.fits", "-q"]) == 0
+    assert len(Table.read("found.fits", hdu=1)) <= 1
+
+
 def test_rims_without_an_exposure_map_are_worth_a_word(tmp_path, capsys):
     image = np.zeros((256, 256), np.int32)
     image[64:192, 64:192] = np.random.default_rng(1).poisson(0.5, (128, 128))
@@ -153,8 +162,12 @@ def test_equal_runs_give_equal_files(folder):
     (["img.fits", "-o", "src.fits", "--ellsigma", "0"], "ellsigma is 0"),
     (["img.fits", "-o", "src.fits", "--psfmap", "psf.fits", "--psfecf", "1"], "psf.fits: the enclosed fraction"),
     (["img.fits", "-o", "src.fits", "--expmap", "small.fits"], "small.fits: the exposure map has 10 x 10 pixels"),
-    (["img.fits", "-o", "src.fits", "--expmap", "zero.fits"], "no pixel has data"),
-    (["img.fits", "-o", "src.fits", "--psfmap", "zero.fits"], "the unit is 'furlong'"),
+    (["img.fits", "-o", "src.fits", "--expmap", "zero.fits"], "error: zero.fits: no pixel of the exposure"),
+    (["img.fits", "-o", "src.fits", "--psfmap", "zero.fits"], "error: zero.fits: the unit is 'furlong'"),
+    (["img.fits", "-o", "src.fits", "--scales", "1 0.123456789"], "img.fits: a scale is 0.123456789:"),
+    (["flat.fits", "-o", "src.fits", "--cluster", "core.reg"], "error: flat.fits: the header has no physical"),
+    (["one.fits", "-o", "src.fits"], "error: one.fits: the image of 1 x 1 pixels is too small to search"),
+    (["row.fits", "-o", "src.fits"], "error: row.fits: the image of 50 x 2 pixels is too small to search"),
     (["img.fits", "-o", "src.fits", "--expmap", "beside.fits"], "beside.fits: the exposure map is on another grid"),
     (["img.fits", "-o", "src.fits", "--psfmap", "beside.fits"], "beside.fits: the PSF map is on another grid"),
     (["filled.fits", "-o", "src.fits"], "filled.fits: some of its pixels are made up"),
@@ -167,6 +180,10 @@ def test_bad_input_is_one_line(folder, capsys, words, text):
     write_fits("negative.fits", -np.ones(SHAPE))
     write_fits("beside.fits", np.ones(SHAPE), **dict(cluster_header(SHAPE, bin_px=2)) | {"CRVAL1P": 1.0})
     write_fits("filled.fits", np.ones(SHAPE), FILLED=True)
+    fits.writeto("flat.fits", np.ones(SHAPE, np.int32))
+    (folder / "core.reg").write_text("# Region file format: CIAO version 1.0\ncircle(4096.5,4096.5,8)\n")
+    for name, shape in (("one.fits", (1, 1)), ("row.fits", (2, 50))):
+        fits.writeto(name, np.ones(shape, np.int32))
     before = listing(folder)
     assert run(["detect", *words]) == 2
     said = capsys.readouterr().err
@@ -195,13 +212,13 @@ def test_what_approximate_maps_make_is_approximate():
 @pytest.mark.parametrize("name", ["img.fits", "img.fits[sky=circle(4096.5,4096.5,1000)][opt full]"])
 @pytest.mark.parametrize("limit", ["MemAvailable:   1000 kB", "1024000", "machine"])
 def test_images_that_do_not_fit_into_memory_are_refused(capsys, monkeypatch, tmp_path, name, limit):
-    from chandra_bin.products import detected
+    from chandra_bin.products import _common, detected
 
     (tmp_path / "limit").write_text(f"max\n{limit}\n")
-    monkeypatch.setattr(detected, "_LIMITS", {tmp_path / "limit": limit[:13] if limit.startswith("Mem") else "",
-                                              tmp_path / "none": ""})
+    monkeypatch.setattr(_common, "_LIMITS", {tmp_path / "limit": limit[:13] if limit.startswith("Mem") else "",
+                                             tmp_path / "none": ""})
     if limit == "machine":
-        monkeypatch.setattr(detected.os, "sysconf", lambda _: 1000)
+        monkeypatch.setattr(_common.os, "sysconf", lambda _: 1000)
     if name == "img.fits":
         monkeypatch.setattr(detected, "read_image", lambda _: pytest.fail("the image is read"))
     assert run(["detect", name, "-o", "src.fits"]) == 2

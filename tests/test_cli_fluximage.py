@@ -62,6 +62,18 @@ def test_files_have_the_names_of_fluximage(folder, flat):
     assert (folder / "obs_broad_thresh.img").is_file()
 
 
+def test_the_root_of_names_may_be_an_option(folder, flat, capsys):
+    write_flat_sky(folder / "evt2.fits", {name: values[::20] for name, values in flat.items()})
+    assert flux("evt2.fits", "-o", "a") == 0
+    assert (folder / "a_broad_flux.img").exists()
+    capsys.readouterr()
+    for words, text in ((["evt2.fits"], "say where the output goes"), (["evt2.fits", ""], "would begin with nothing"),
+                        (["evt2.fits", "-o", ""], "would begin with nothing"), (["evt2.fits", "-"], "standard output")):
+        assert flux(*words) == 2
+        line, = capsys.readouterr().err.splitlines()
+        assert text in line
+
+
 def test_exposure_is_the_shape_of_a_flat_sky(folder, flat):
     """Photon by photon: bad pixels, gaps and rims too, by the events alone."""
     write_flat_sky(folder / "evt2.fits", flat)
@@ -455,6 +467,11 @@ BAD = {
     "a negative area": (evt("", "--area", "-3"), "the area is -3 cm²"),
     "an area of time": (evt("", "--area", "3", "--units", "time"), "units=time has no area"),
     "an enclosed fraction of 1": (evt("", "--psfecf", "1"), "the enclosed fraction is 1"),
+    "a negative vignetting": (evt("", "--vignetting", "-0.5"), "the vignetting is -0.5, and should be from 0"),
+    "a vignetting above 1": (evt("", "--vignetting", "1.000000001"), "the vignetting is 1.000000001,"),
+    "pixels larger than a chip": (evt("", "--binsize", "100000"), "pixels of 100000 sky pixels are larger than a chip"),
+    "tiny pixels": (evt("", "--binsize", "1e-6"), "pixels are too many; give limits, or larger pixels"),
+    "two outputs": (evt("", "-o", "other"), "two outputs are named, out/ and other"),
     "pixels of nothing": (evt("", "--binsize", "0"), "give a positive --binsize"),
     "a binning": (evt("[bin sky=4]"), "fluximage makes the images itself"),
     "no such outlines": (evt("", "--fovfile", "no.fits"), "no.fits: no such file"),
@@ -480,6 +497,16 @@ def test_bad_input_is_one_line_and_no_file(what, folder, flat, capsys):
     assert len(lines) == 1
     assert text in lines[0]
     assert listing(folder) == before
+
+
+@pytest.mark.parametrize("words", [["fluximage", "evt2.fits", "a"], ["merge", "evt2.fits", "-o", "m", "--exposure"]])
+def test_pixels_that_do_not_fit_into_memory_are_refused(folder, flat, capsys, monkeypatch, words):
+    write_flat_sky(folder / "evt2.fits", {name: values[::20] for name, values in flat.items()})
+    monkeypatch.setattr("chandra_bin.products._common._available_bytes", lambda: 1e6)
+    assert run([*words, "-q"]) == 2
+    line, = capsys.readouterr().err.splitlines()
+    assert "evt2.fits: " in line
+    assert "GB of memory, and 0.001 are available" in line
 
 
 def test_events_whose_chips_do_not_fit_are_placed_by_the_header(folder, capsys):

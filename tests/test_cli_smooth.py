@@ -120,3 +120,12 @@ def test_nonsense_shows_the_usage(words, tmp_path, capsys):
     assert err.startswith("Usage: chandra-bin smooth")
     assert "error: " in err
     assert listing(tmp_path) == []
+
+
+def test_a_mask_of_another_shape_is_named_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, shape in (("img.fits", (9, 9)), ("mask.fits", (3, 3))):
+        fits.writeto(name, np.ones(shape, np.int32))
+    for words in (["tophat", "img.fits"], ["expmap", "img.fits", "img.fits"], ["exposure", "img.fits"]):
+        assert run(["smooth", *words, "--mask", "mask.fits", "-q"]) == 1
+        assert "error: mask.fits: the mask has 3 x 3 pixels, the image img.fits has" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from chandra_bin.wcs import ImageCoords
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sim") / "sim"
-    simulate_observations(folder, SimulationSettings(seed=3, obsids=1, exposure=10_000, counts=80_000,
+    simulate_observations(folder, SimulationSettings(seed=3, obsids=1, array="I", exposure=10_000, counts=80_000,
                                                      truth_photons=8_000_000))
     return folder
 

@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from chandra_bin import acis
+from chandra_bin import acis, simulate
 from chandra_bin.cli import run
 from chandra_bin.errors import InputError
-from chandra_bin.products import add_backgrounds, blank_sky_background, fluximage, merge
+from chandra_bin.products import (
+    ExposureSettings,
+    SimulationSettings,
+    add_backgrounds,
+    blank_sky_background,
+    fluximage,
+    merge,
+    simulate_observations,
+)
 from chandra_sky import flat_sky, write_flat_sky
 from event_files import START, random_events, write_events
 from files import listing
@@ -127,8 +135,30 @@ def test_radii_are_weighted_with_exposure():
     assert np.nanmin(alone) == pytest.approx(acis.psf_radius_arcsec(0.0, 0.8), rel=0.02)
 
 
+def test_simulated_blank_skies_are_what_lies_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(simulate, "flat_exposure", lambda each, x, y, _, seed, whole=simulate.flat_exposure: whole(
+        each, x, y, 10_000, seed))
+    made = simulate_observations(tmp_path / "sim", SimulationSettings(
+        seed=3, exposure=3000, counts=100, datamode="VFAINT"))
+    blank = [sorted((each.events.parents[1] / "blanksky").iterdir()) for each in made]
+    # Of such energies next to nothing comes through the mirror.
+    merged_sky = merge([each.events for each in made], tmp_path / "m", binsize=8, bands="7:9.9:8,broad",
+                       exposure=ExposureSettings(), psfecf=0.9, blanksky=blank)
+    counts, expected = merged_sky.counts["7-9.9"], merged_sky.expected["7-9.9"]
+    assert counts > 1000
+    assert expected == pytest.approx(counts, abs=4 * np.sqrt(1.2 * counts))
+    for each in made:
+        image, sky, ratio = (fits.getdata(tmp_path / f"m/{each.obsid}_7-9.9_{kind}.img")
+                             for kind in ("thresh", "bkg", "bkg_ratio"))
+        assert (sky * ratio).sum() == pytest.approx(image.sum(), abs=4 * np.sqrt(1.2 * image.sum()))
+        assert ratio[sky > 0].max() < 0.2
+    radii = fits.getdata(tmp_path / "m/broad_thresh.psfmap")
+    assert np.array_equal(np.isnan(radii), fits.getdata(tmp_path / "m/broad_thresh.expmap") == 0)
+
+
 BAD = {
     "PSF maps without exposure": (["--psfecf", "0.9"], "give --exposure with --psfecf"),
+    "pixels larger than a chip": (["--exposure", "--binsize", "1e5"], "100000 sky pixels are larger than a chip"),
     "a fraction above 1": (["--psfecf", "1.5", "--exposure"], "the enclosed fraction is 1.5"),
     "one blank sky of two": (["--blanksky", "a_bkg.fits"], "2 observations are named, and the blank sky of 1"),
     "a list of chips of two": (["--blanksky", "@three.list"], "2 observations are named, and the blank sky of 3"),

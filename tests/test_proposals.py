@@ -270,6 +270,17 @@ def test_the_region_file_of_a_cluster_is_the_ellipse(field, kind, sky):
     assert made.picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_rims_without_an_exposure_map_are_worth_a_word(field):
+    counts = fits.getdata("img.fits") + RANDOM(2).poisson(2.0, FIELD).astype(np.int32)
+    counts[:, 220:] = 0
+    write_fits("half.fits", counts, **dict(cluster_header(FIELD, bin_px=2)))
+    with pytest.warns(ChandraBinWarning, match=r"half.fits: 36% of the image is empty: .* give expmap"):
+        propose_cluster(field / "half.fits", field / "c.reg")
+    exposure = np.where(np.arange(FIELD[1]) < 220, np.ones(FIELD, np.float32), 0)
+    write_fits("half_exp.fits", exposure, **dict(cluster_header(FIELD, bin_px=2)))
+    propose_cluster(field / "half.fits", field / "c.reg", expmap=field / "half_exp.fits")
+
+
 def test_equal_input_gives_equal_pictures(field):
     first = propose_cluster(field / "img.fits", field / "a_cluster.reg").picture.read_bytes()
     (field / "a_cluster.reg").unlink()
@@ -398,6 +409,8 @@ def test_bad_input_leaves_no_files(field):
         propose_cluster(field / "zero.fits", field / "c.reg")
     with pytest.raises(InputError, match=r"beside.fits: the exposure map is on another grid"):
         propose_cluster(field / "img.fits", field / "c.reg", expmap=field / "beside.fits")
+    with pytest.raises(InputError, match=r"zero.fits: no pixel of the exposure map is above 0"):
+        propose_cluster(field / "img.fits", field / "c.reg", expmap=field / "zero.fits")
     with pytest.raises(InputError, match=r"zero.fits: the exposure is 0"):
         propose_area(field / "zero.fits", field)
     with pytest.raises(InputError, match=r"exp.fits: no pixel is inside .*far.reg"):

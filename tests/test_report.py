@@ -18,12 +18,15 @@ from astropy.table import QTable
 from chandra_bin.cli import run
 from chandra_bin.gti import GTI
 from chandra_bin.lightcurve import LightCurve
-from chandra_bin.pipeline.config import Settings
+from chandra_bin.pipeline.config import Settings, read_config
+from chandra_bin.pipeline.layout import Layout
+from chandra_bin.pipeline.runner import run as run_pipeline
 from chandra_bin.report import binmap as binmap_module
 from chandra_bin.report import write_report
 from chandra_bin.report.binmap import packed_map
 from chandra_bin.report.pictures import cut_intervals, histogram_png, light_curve_png
-from report_work import NAME, make_work, record, write_config
+from chandra_bin.state import State
+from pipeline_work import change_record, change_settings, configured, simulated
 
 SECTIONS = ["warnings", "made", "observations", "images", "sources", "bins", "how", "settings", "versions"]
 VOID = {"meta", "link", "img", "input", "br", "hr"}
@@ -63,12 +66,23 @@ class Page(HTMLParser):
         return " ".join(self.text.split())
 
 
+def layout_of(work):
+    settings = read_config(work).settings
+    return Layout(work, settings.name, settings.sn_per_region, settings.reg_smoothness)
+
+
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def archive(tmp_path_factory):
+    return simulated(tmp_path_factory.mktemp("report") / "sim", obsids=1, exposure=6000.0, counts=40_000.0, blank_sky=0.0)
+
+
+@pytest.fixture(scope="module")
+def made(archive):
     """A pipeline that is through, and the page of its report."""
-    layout = make_work(tmp_path_factory.mktemp("report"))
-    write_report(layout.work)
-    return layout
+    work = configured(archive.parent / "work", archive)
+    run_pipeline(work)
+    write_report(work)
+    return layout_of(work)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +105,8 @@ def quick(monkeypatch):
 def copied(made, tmp_path, quick):  # noqa: ARG001
     """The same folder, to be changed."""
     shutil.copytree(made.work, tmp_path / "work", symlinks=True)
-    return type(made)(tmp_path / "work", made.name, made.sn, made.smooth)
+    shutil.copytree(made.work.parent / "sim", tmp_path / "sim")
+    return layout_of(tmp_path / "work")
 
 
 def report_of(layout):
@@ -130,7 +145,7 @@ def test_every_picture_has_words(page):
 
 def test_pictures_are_beside_the_page(made, page):
     there = sorted(path.name for path in made.report.parent.glob("*.png"))
-    assert there == sorted(f"{NAME}_{name}.png" for name in (
+    assert there == sorted(f"small_{name}.png" for name in (
         "light_curve_90001", "raw_90001", "merged_counts", "exposure", "flux", "cropped_counts", "smoothed", "bins",
         "sn_histogram"))
     for name in there:
@@ -146,14 +161,14 @@ def test_the_page_is_not_large(made):
 
 
 def test_target_state_and_sn_are_said(page):
-    assert "Toy <b>cluster</b> & friends ☃" in page.words
+    assert page.words.startswith("Simulated cluster: report of chandra-bin")
     assert "All 8 steps are done." in page.words
-    assert re.search(r"\d+ bins: S/N 30 in the scaled flux was asked for; in counts it is \d+\.\d \(median;", page.words)
+    assert re.search(r"\d+ bins: S/N 15 in the scaled flux was asked for; in counts it is \d+\.\d \(median;", page.words)
 
 
 def test_names_and_words_are_escaped(copied):
     evil = "</script><img src=x onerror=alert(1)> & \"quotes\" '☃\u202e"
-    record(copied.work, "look", facts={"target": evil, evil: [evil, {evil: None}]}, warnings=(evil,), calls=(evil,),
+    change_record(copied.work, "look", facts={"target": evil, evil: [evil, {evil: None}]}, warnings=[evil], calls=[evil],
            settings={evil: evil}, engine=evil, versions={evil: evil})
     table = QTable.read(copied.bin_table)
     table["<i>mine</i>"] = [f"<{n}>" for n in range(len(table))]
@@ -167,24 +182,29 @@ def test_names_and_words_are_escaped(copied):
 
 def test_warnings_are_said_once_with_their_task(copied):
     for task in ("merge", "flux"):
-        record(copied.work, task, warnings=("a thing to know",))
+        change_record(copied.work, task, warnings=["a thing to know"])
     page = report_of(copied)
     first = page.source[page.source.index('<section id="warnings"'):page.source.index('<section id="made"')]
     assert first.count("a thing to know") == 1
     assert "not reprocessed" in first
-    assert "Warnings (3)" in page.words
+    assert f"Warnings ({first.count('<li>')})" in page.words
 
 
 def test_no_warning_is_said_too(copied):
-    for task in ("reprocess/90001", "bin"):
-        record(copied.work, task)
+    for task in State(copied.work).records:
+        change_record(copied.work, task, warnings=[])
     assert "Warnings None." in report_of(copied).words
 
 
-def test_facts_calls_settings_and_versions_are_shown(page):
-    for words in ("calibration not reprocessed", "events 12345", "list 1, 2, 3", "bin_image(sn=30, constrain=3.0)",
-                  "chandra-bin 0.1.0, numpy 2.0", "kept 0.91", "reprocessed_data/90001/acisf90001_clean_evt.fits"):
-        assert words in page.words
+def test_facts_calls_settings_and_versions_are_shown(made, page):
+    for task, record in State(made.work).records.items():
+        assert record.calls or task == "look"
+        for call in record.calls:
+            assert " ".join(call.split()) in page.words
+        for label in record.facts:
+            assert label in page.words
+    assert "native chandra-bin 0.1.0 look, reprocess/90001," in page.words
+    assert "reprocessed_data/90001/acisf90001_clean_evt.fits" in page.words
     for name, field in Settings.model_fields.items():
         assert name in page.words
         assert " ".join(field.description.split()) in page.words
@@ -240,10 +260,10 @@ def test_sources_say_what_became_of_them(page):
     assert "taken for the cluster" in fates
 
 
-def test_nothing_done_yet(tmp_path):
-    layout = write_config(tmp_path / "work")
+def test_nothing_done_yet(tmp_path, archive):
+    layout = layout_of(configured(tmp_path / "work", archive))
     page = report_of(layout)
-    assert "0 of 8 steps are done. Next is step 1, look at the archive's files: look has not run." in page.words
+    assert "0 of 8 steps are done. Next is step 1, look at the archive's files (look: has not run)." in page.words
     for path in (layout.obs("90001").light_curve, layout.image, layout.binmap, layout.bin_table):
         assert f"Nothing to show yet: {path.relative_to(layout.work)} is not there." in page.words
     assert not list(layout.report.parent.glob("*.png"))
@@ -254,9 +274,9 @@ def test_stopped_after_step_3(copied):
     for folder in (copied.merged, copied.work / "spec_files"):
         shutil.rmtree(folder)
     page = report_of(copied)
-    assert "3 of 8 steps are done. Next is step 4, merged images: merge merge_toy/" in page.words
+    assert "3 of 8 steps are done. Next is step 4, merged images (merge: merge_small/" in page.words
     there = {path.name for path in copied.report.parent.glob("*.png")}
-    assert there == {f"{NAME}_light_curve_90001.png", f"{NAME}_raw_90001.png"}
+    assert there == {f"small_light_curve_90001.png", f"small_raw_90001.png"}
 
 
 @pytest.mark.parametrize("name", ["light_curve", "good_times", "cluster", "sources", "raw_expmap", "raw_image"])
@@ -293,11 +313,8 @@ def test_a_table_of_another_binmap_is_no_table(copied):
 
 
 def test_counts_with_a_background_are_smoothed(copied):
-    config = copied.work / "config.json"
-    config.write_text(config.read_text().replace('"binsize"', '"binning_image": "counts", "binsize"'))
-    header, shape = fits.getheader(copied.final_image), fits.getdata(copied.final_image).shape
-    fits.PrimaryHDU(np.full(shape, 2, np.int32), header).writeto(copied.final_background)
-    fits.PrimaryHDU(np.full(shape, 0.1, np.float32), header).writeto(copied.final_background_ratio)
+    change_settings(copied.work, binning_image="counts")
+    assert copied.final_background_ratio.exists()
     page = report_of(copied)
     assert "broad_thresh_final.img, smoothed" in page.words
     assert "the report:" not in page.words
@@ -305,10 +322,10 @@ def test_counts_with_a_background_are_smoothed(copied):
 
 def test_pictures_of_before_go_and_others_stay(copied):
     folder = copied.report.parent
-    for name in (f"{NAME}_raw_12345.png", "mine.png"):
+    for name in (f"small_raw_12345.png", "mine.png"):
         (folder / name).write_bytes(b"")
     report_of(copied)
-    assert not (folder / f"{NAME}_raw_12345.png").exists()
+    assert not (folder / f"small_raw_12345.png").exists()
     assert (folder / "mine.png").exists()
 
 
@@ -345,12 +362,13 @@ def test_the_command_says_where_the_page_is(copied, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_bad_input(tmp_path, capsys):
+def test_bad_input(tmp_path, archive, capsys):
     assert run(["report", str(tmp_path / "none")]) == 2
     assert "there is no such folder" in capsys.readouterr().err
     assert run(["report", str(tmp_path)]) == 2
     assert "holds neither config.json nor config.toml" in capsys.readouterr().err
-    write_config(tmp_path, maxiterr=3)
+    shutil.copyfile(configured(tmp_path / "work", archive) / "config.json", tmp_path / "config.json")
+    change_settings(tmp_path, maxiterr=3)
     assert run(["report", str(tmp_path)]) == 2
     assert "do you mean maxiter?" in capsys.readouterr().err
     assert not (tmp_path / "report").exists()

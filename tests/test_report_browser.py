@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from chandra_bin.pipeline.runner import run as run_pipeline
 from chandra_bin.report import write_report
-from report_work import make_work, record
+from pipeline_work import change_record, configured, simulated
 from required import absent
 
 try:
@@ -31,11 +32,16 @@ PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    layout = make_work(tmp_path_factory.mktemp("browser"))
-    record(layout.work, "look", facts={"target": "Toy", "a long word": "x" * 300}, calls=("call(" + "y" * 400 + ")",),
-           warnings=("z" * 300,))
-    write_report(layout.work)
-    return SimpleNamespace(layout=layout, binmap=fits.getdata(layout.binmap))
+    """A report; long words are in it, which a phone must break."""
+    folder = tmp_path_factory.mktemp("browser")
+    archive = simulated(folder / "sim", obsids=1, exposure=6000.0, counts=40_000.0, blank_sky=0.0)
+    work = configured(folder / "work", archive)
+    run_pipeline(work)
+    change_record(work, "look", facts={"target": "Toy", "a long word": "x" * 300}, calls=["call(" + "y" * 400 + ")"],
+                  warnings=["z" * 300])
+    page = write_report(work)
+    (binmap,) = work.glob("spec_files/*/contbin_binmap.fits")
+    return SimpleNamespace(page=page, binmap=fits.getdata(binmap))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +68,7 @@ def page(chromium, made):
 
 def load(chromium, made):
     chromium.get("about:blank")
-    chromium.get(made.layout.report.as_uri())
+    chromium.get(made.page.as_uri())
     WebDriverWait(chromium, 20).until(lambda each: each.execute_script("return document.documentElement.dataset.map"))
     return chromium
 

@@ -25,7 +25,7 @@ from chandra_bin.simulate import tables
 from chandra_bin.simulate._photons import CLUSTER, FLARE, SOURCE
 from chandra_bin.subspace import read_subspace
 
-SETTINGS = SimulationSettings(seed=5, obsids=2, exposure=20_000, counts=20_000, truth_photons=300_000)
+SETTINGS = SimulationSettings(seed=5, obsids=2, array="I", exposure=20_000, counts=20_000, truth_photons=300_000)
 SMALL = ["--exposure", "300", "--counts", "500", "--blank-sky", "2", "-q"]
 
 
@@ -477,7 +477,8 @@ def test_folders_of_others_are_refused(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("option", "value"), [("--obsids", "0"), ("--exposure", "-3"), ("--counts", "nan"),
-                                               ("--seed", "-1"), ("--blank-sky", "inf")])
+                                               ("--seed", "-1"), ("--blank-sky", "inf"),
+                                               ("--seed", "12345678901234567891"), ("--exposure", "123456789.5")])
 def test_settings_without_sense_are_refused(tmp_path, capsys, option, value):
     assert run(["simulate", str(tmp_path / "new"), *SMALL, option, value]) == 2
     error = capsys.readouterr().err

@@ -103,7 +103,7 @@ def _exposure(exposure: ArrayLike | None, name: str, use: NDArray[np.uint8]) -> 
     if np.ndim(exposure) == 0:
         value = float(np.asarray(exposure))
         if not (np.isfinite(value) and value > 0):
-            raise InputError(f"{name} is {value:g}: it must be positive")
+            raise InputError(f"{name} is {value:.15g}: it must be positive")
         return max(np.float32(value), LEAST_EXPOSURE)
     image = as_image(exposure, name, shape=use.shape)
     if np.any(np.isinf(image) & (use > 0)):

@@ -47,6 +47,10 @@ SIM_OFFSET_MM = (0.75, 236.552)
 # 28229, whose dy and dz are 0. The other four follow from these two: a row with a pitch of 25.054 mm. The tilts of
 # chips are in their projected sizes only. Against the events the fits are good to 0.1 pixel; beyond the rows that
 # ObsID 28229 read out, to half a pixel; chips 4, 5, 8 and 9 to about 6 pixels.
+#
+# That table, the zero point of ACIS-I, is also Table 2.4.1 of the ACIS science operations plan (MIT,
+# https://acisweb.mit.edu/acis/sop-01/node34.html): ten of its corners, of chips 0, 1 and 2, were compared, and are
+# within 0.02 mm of these, a pixel, 0.01 mm on average. It is the design: no events with known dy and dz have judged it.
 _ROW_PITCH_MM = (25.0538, 0.0119)
 _S3_MM = ((-6.027, -59.167), (18.536, -59.153), (-6.038, -34.601))
 

@@ -178,6 +178,23 @@ def read_outlines(file: Path, events: ImageCoords) -> dict[int, Floats]:
     return found
 
 
+def newest(files: Iterable[Path]) -> list[Path]:
+    """Of each file the highest version, and only those of the highest of all; gzipped ones where there is no other."""
+    found: dict[str, tuple[int, Path]] = {}
+    for file in sorted(files, key=lambda file: (file.suffix == ".gz", file.name)):
+        root, version = version_of(file)
+        if root not in found or version > found[root][0]:
+            found[root] = version, file
+    last = max(version for version, _ in found.values())
+    return sorted(file for version, file in found.values() if version == last)
+
+
+def version_of(file: Path) -> tuple[str, int]:
+    """A file's name without its version and .gz, and the version: 0 where it has none."""
+    name = file.name.removesuffix(".gz")
+    return _VERSION.sub("", name), max((int(number) for number in _VERSION.findall(name)), default=0)
+
+
 def _named(events: Path, value: str) -> list[Path]:
     """The files that a keyword names, as far as they are there."""
     found = []
@@ -208,21 +225,8 @@ def _like(events: Path, kind: str, obsid: str) -> Iterator[Path]:
             found = sorted({*(events.parent / folder).glob(names), *(events.parent / folder).glob(names + ".gz")})
             mine = found if "{obsid}" in pattern else [file for file in found if _is_of(file, obsid)]
             if mine:
-                yield from _newest(mine)
+                yield from newest(mine)
                 return
-
-
-def _newest(files: Iterable[Path]) -> list[Path]:
-    """Of each file the highest version, and only those of the highest of all; gzipped ones where there is no other."""
-    newest: dict[str, tuple[int, Path]] = {}
-    for file in sorted(files, key=lambda file: (file.suffix == ".gz", file.name)):
-        name = file.name.removesuffix(".gz")
-        version = max((int(number) for number in _VERSION.findall(name)), default=0)
-        root = _VERSION.sub("", name)
-        if root not in newest or version > newest[root][0]:
-            newest[root] = version, file
-    last = max(version for version, _ in newest.values())
-    return sorted(file for version, file in newest.values() if version == last)
 
 
 def _is_of(file: Path, obsid: str) -> bool:

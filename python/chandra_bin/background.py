@@ -153,7 +153,7 @@ def local_background(counts: ArrayLike, exposure: ArrayLike, mask: ArrayLike, *,
     no pixel, no exposure or no counts are left to measure.
     """
     if not 0 < share <= 1:
-        raise InputError(f"the share of a bin is {share:g}: it must be above 0, and at most 1")
+        raise InputError(f"the share of a bin is {share:.15g}: it must be above 0, and at most 1")
     image = as_image(counts, "counts", np.float64)
     exposed = as_image(exposure, "exposure", np.float64, image.shape)
     exposed = np.where(exposed > 0, exposed, 0.0)

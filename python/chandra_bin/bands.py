@@ -65,10 +65,7 @@ def parse_bands(text: str) -> list[Band]:
 
 def parse_energies(text: str) -> tuple[float, float]:
     """The limits in eV of one band: as `parse_bands` takes it, or ``low:high`` in keV. Raises `InputError`."""
-    word = text.strip()
-    if word.count(":") == 1:
-        word = f"{word}:{word.partition(':')[0]}"
-    bands = parse_bands(word)
+    bands = [_limits(text.strip(), effective=False)] if text.count(":") == 1 else parse_bands(text)
     if len(bands) > 1:
         raise InputError(f"{text!r} are {len(bands)} bands, and one is needed: give low:high in keV, 0.5:7 say")
     return bands[0].low_ev, bands[0].high_ev
@@ -78,21 +75,24 @@ def _named(name: str) -> Band:
     return Band(name, *map(float, _NAMED[name]))
 
 
-def _limits(word: str) -> Band:
+def _limits(word: str, effective: bool = True) -> Band:
+    """A band by its limits; those without an effective energy have the lower limit for it."""
     parts = [part.strip() for part in word.split(":")]
+    if not effective:
+        parts.insert(2, parts[0])
     if len(parts) != 3 or not all(_NUMBER.fullmatch(part) for part in parts):
         raise InputError(f"unknown energy band {word!r}: give {', '.join([*_NAMED, *_SETS])}, or low:high:effective in "
                          "keV, 0.5:7:2.3 say")
-    low, high, effective = map(Decimal, parts)
+    low, high, middle = map(Decimal, parts)
     if not low < high:
         raise InputError(f"the energy band {word} ends before it begins: give low:high:effective in keV")
     if high > _HIGHEST or low < _LOWEST:
         raise InputError(f"the energy band {word} is not within {_LOWEST} - {_HIGHEST} keV: limits are in keV, "
                          "0.5:7:2.3 say")
-    if not low <= effective <= high:
-        raise InputError(f"the energy band {word} does not hold its effective energy, {effective} keV: give "
+    if not low <= middle <= high:
+        raise InputError(f"the energy band {word} does not hold its effective energy, {middle} keV: give "
                          "low:high:effective")
-    return Band(f"{parts[0]}-{parts[1]}", float(low), float(high), float(effective))
+    return Band(f"{parts[0]}-{parts[1]}", float(low), float(high), float(middle))
 
 
 def _in_ev(kev: float) -> float:

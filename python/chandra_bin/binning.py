@@ -246,7 +246,7 @@ def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, con
     """
     for name, value in (("sn", sn), ("smooth_sn", smooth_sn), ("constrain", constrain), ("scrub_large", scrub_large)):
         if value is not None and not (np.isfinite(value) and value > 0):
-            raise InputError(f"{name} is {value:g}: it must be positive and finite")
+            raise InputError(f"{name} is {value:.15g}: it must be positive and finite")
     if target not in ("sn", "counts"):
         raise InputError(f"target is {target!r}: it must be 'sn' or 'counts'")
     images = KernelImages.check(counts, background, exposure, background_exposure, noise, mask, seed_only)

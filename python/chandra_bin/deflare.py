@@ -106,9 +106,9 @@ def clean(curve: LightCurve, *, mean: float | None = None, nsigma: float = 3.0, 
     """
     _check(nsigma=nsigma, mean=mean, stddev=stddev)
     if not (scale >= 1 and math.isfinite(scale)):
-        raise InputError(f"scale is {scale:g}; it must be 1 or more")
+        raise InputError(f"scale is {scale:.15g}; it must be 1 or more")
     if not 0 <= minfrac <= 1:
-        raise InputError(f"minfrac is {minfrac:g}; it is a fraction, from 0 to 1")
+        raise InputError(f"minfrac is {minfrac:.15g}; it is a fraction, from 0 to 1")
     usable = _usable(curve)
     if curve.exposure_s is None:
         raise InputError("the light curve has no column EXPOSURE, which the method clean needs; "
@@ -134,7 +134,7 @@ def clean(curve: LightCurve, *, mean: float | None = None, nsigma: float = 3.0, 
         raise NoQuietTime(f"no bin has a rate between {low:.6g} and {high:.6g} count/s")
     if kept / total < minfrac:
         raise NoQuietTime(f"the fraction of bins kept, {kept} of {total} = {kept / total:.3f}, is below the limit "
-                          f"{minfrac:g}")
+                          f"{minfrac:.15g}")
     return Deflared("clean", mean, low, high, good, usable, _gti_of(curve, good), kept)
 
 
@@ -269,7 +269,7 @@ def _check(**limits: float | None) -> None:
     """Raises `InputError` for what is given and is not above 0."""
     for name, value in limits.items():
         if value is not None and not (value > 0 and math.isfinite(value)):
-            raise InputError(f"{name} is {value:g}; it must be above 0")
+            raise InputError(f"{name} is {value:.15g}; it must be above 0")
 
 
 def _runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -296,5 +296,5 @@ def _warn_of_noise(curve: LightCurve, mean: float, scale: float) -> None:
         length = math.ceil(curve.bin_length_s * wanted / (mean * width))
         warnings.warn(f"quiescent bins hold {mean * width:.3g} counts: their Poisson noise, "
                       f"{100 / math.sqrt(mean * width):.0f} %, is more than the {100 * (scale - 1):.0f} % that clean "
-                      f"allows (scale {scale:g}); bins of {length} s would hold {wanted:.0f} counts",
+                      f"allows (scale {scale:.15g}); bins of {length} s would hold {wanted:.0f} counts",
                       ChandraBinWarning, stacklevel=3)

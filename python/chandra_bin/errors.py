@@ -13,6 +13,10 @@ class NoImage(InputError):  # noqa: N818
     """A file holds no image, but may hold tables, such as events."""
 
 
+class NoImaging(InputError):  # noqa: N818
+    """An observation that makes no images here: in continuous clocking, of another instrument, without events."""
+
+
 class NoQuietTime(InputError):  # noqa: N818
     """A method that looks for flares in a light curve leaves no time bin, or hardly any."""
 

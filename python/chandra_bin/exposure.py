@@ -107,7 +107,7 @@ def chip_exposures(views: Sequence[View | Outline], grid: Grid, axis: ArrayLike,
     Raises `InputError` for a slope that is negative.
     """
     if not (np.isfinite(slope) and slope >= 0):
-        raise InputError(f"the slope of the vignetting is {slope:g}, and must be 0 or more")
+        raise InputError(f"the slope of the vignetting is {slope:.15g}, and must be 0 or more")
     centre = np.asarray(axis, np.float64)
     with ThreadPoolExecutor(as_threads(threads)) as pool:
         made = pool.map(lambda view: (_of_view if isinstance(view, View) else _of_outline)(view, grid, centre, slope),

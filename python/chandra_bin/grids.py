@@ -97,7 +97,7 @@ def _check(low: float, high: float, step: float) -> None:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise InputError(f"pixels from {low:g} to {high:g} are none: give a lower and an upper limit")
     if not (math.isfinite(step) and step > 0):
-        raise InputError(f"pixels of {step:g} are none: give a positive width")
+        raise InputError(f"pixels of {step:.15g} are none: give a positive width")
 
 
 def _count(pixels: float) -> int:

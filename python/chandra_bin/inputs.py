@@ -44,16 +44,22 @@ def files_of(*names: str | Path | None) -> list[Path]:
             continue
         parsed = named_file(one_of_stack(name))
         files.append(parsed.file)
-        for term in (term for step in parsed.filters for term in step.terms):
-            if inner := getattr(term, "file", ""):
-                files += files_of(inner)
+        files += files_of(*_files_in_filters(parsed))
     return files
 
 
+def _files_in_filters(name: VirtualFile) -> list[str]:
+    """The regions, masks and good times that filters read."""
+    return [term.file for step in name.filters for term in step.terms if getattr(term, "file", "")]
+
+
 def plain_name(name: str | Path) -> str:
-    """A virtual name as products hold it, without the folder of the file."""
+    """A virtual name as products hold it, without the folders of the file and of those in its filters."""
     parsed = named_file(name)
-    return parsed.file.name + str(parsed)[len(parsed.path):]
+    steps = str(parsed)[len(parsed.path):]
+    for inner in _files_in_filters(parsed):
+        steps = steps.replace(inner, plain_name(inner))
+    return parsed.file.name + steps
 
 
 def read_image(name: str | Path) -> Image:

@@ -105,18 +105,18 @@ def _covered(gti: GTI, start: float | None, stop: float | None) -> tuple[float, 
 def _edges(start: float, stop: float, length: float) -> NDArray[np.float64]:
     """The bins' edges (n + 1,): as many bins as it takes to reach ``stop``."""
     if not (length > 0 and math.isfinite(length)):
-        raise InputError(f"the length of a time bin is {length:g} s; it must be above 0")
+        raise InputError(f"the length of a time bin is {length:.15g} s; it must be above 0")
     bins = math.ceil((stop - start) / length) if (stop - start) / length <= _MOST_BINS + 1 else math.inf
     if bins > _MOST_BINS:
-        raise InputError(f"bins of {length:g} s from {start!r} to {stop!r} s would be {(stop - start) / length:.3g}; "
-                         f"{_MOST_BINS:.0e} at most are made: take longer bins")
+        raise InputError(f"bins of {length:.15g} s from {start!r} to {stop!r} s would be "
+                         f"{(stop - start) / length:.3g}; {_MOST_BINS:.0e} at most are made: take longer bins")
     edges: NDArray[np.float64] = np.arange(bins + 1.0)
     edges *= length
     edges += start
     if bins > 1 and edges[-2] >= stop:  # the quotient was rounded up
         edges = edges[:-1]
     if not (edges[1:] > edges[:-1]).all():
-        raise InputError(f"bins of {length:g} s are shorter than the steps of a float64 at {start!r} s")
+        raise InputError(f"bins of {length:.15g} s are shorter than the steps of a float64 at {start!r} s")
     return edges
 
 

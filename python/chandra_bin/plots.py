@@ -148,9 +148,9 @@ class _Look:
 
     label: str
     smooth: bool
-    excluded: NDArray[np.bool_] | None
-    colours: str
-    logarithmic: bool
+    excluded: NDArray[np.bool_] | None = None
+    colours: str = "magma"
+    logarithmic: bool = True
 
 
 def _region_figure(image: NDArray[Any], overlays: Sequence[RegionOverlay], coords: ImageCoords, title: str,
@@ -346,7 +346,12 @@ def _figure(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title: 
     titles = ("Image", _bins_title(bins.binmap, frame), "Signal to noise")
     panels = [_panel(figure, left, frame, coords, name, labelled=left == _LEFT)
               for left, name in zip(lefts, titles, strict=True)]
-    _draw_image(panels[0], image[frame.cut], frame)
+    if np.issubdtype(image.dtype, np.integer) and not np.median(image[frame.cut]):  # next to nothing would be seen
+        _draw_smoothed(panels[0], image, frame, _Look("Counts per pixel", np.issubdtype(image.dtype, np.integer)))
+        panels[0].set_xlim(*frame.extent[:2])
+        panels[0].set_ylim(*frame.extent[2:])
+    else:
+        _draw_image(panels[0], image[frame.cut], frame)
     panels[1].imshow(_bin_colours(bins.binmap)[frame.cut], origin="lower", extent=frame.extent, aspect="auto",
                      interpolation="nearest")
     _draw_sn(panels[2], bins, frame)

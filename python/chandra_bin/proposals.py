@@ -149,7 +149,7 @@ def exposed_box(exposure: ArrayLike, centre: tuple[float, float] | None = None, 
     _refuse_infinite(image, "exposure")
     ny, nx = image.shape
     if not 0 < least < 1:
-        raise InputError(f"the least exposure is {least:g} times the largest: it must be between 0 and 1")
+        raise InputError(f"the least exposure is {least:.15g} times the largest: it must be between 0 and 1")
     if not np.any(image > 0):
         raise InputError("the exposure is 0 in all pixels")
     if centre is not None and not (-0.5 <= centre[0] < nx - 0.5 and -0.5 <= centre[1] < ny - 0.5):

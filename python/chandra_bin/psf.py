@@ -23,4 +23,4 @@ def psf_map(grid: Grid, axis: ArrayLike, *, ecf: float = 0.9) -> NDArray[np.floa
 def check_ecf(ecf: float) -> None:
     """Raises `InputError` for an enclosed fraction that is not between 0 and 1."""
     if not 0 < ecf < 1:
-        raise InputError(f"the enclosed fraction is {ecf!r}, and must be between 0 and 1: 0.9 say")
+        raise InputError(f"the enclosed fraction is {ecf:.15g}, and must be between 0 and 1: 0.9 say")

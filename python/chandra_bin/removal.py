@@ -30,7 +30,7 @@ def scaled_flux(flux: ArrayLike, counts: ArrayLike, factor: float = FLUX_FACTOR)
     fluxes = as_image(flux, "flux", np.float64)
     image = as_image(counts, "counts", np.float64, fluxes.shape)
     if not (math.isfinite(factor) and factor > 0):
-        raise InputError(f"the factor is {factor:g}: it must be above 0")
+        raise InputError(f"the factor is {factor:.15g}: it must be above 0")
     both = np.isfinite(fluxes) & np.isfinite(image)
     sums = [math.fsum(each[both]) for each in (image, fluxes)]
     for name, total in zip(("counts", "flux"), sums, strict=True):

@@ -169,7 +169,7 @@ def smooth_exposure(counts: ArrayLike, *, exposure: ArrayLike, background: Array
     _check_sn(sn)
     for name, time_s in (("exposure_time", exposure_time), ("background_exposure_time", background_exposure_time)):
         if not (np.isfinite(time_s) and time_s > 0):
-            raise InputError(f"{name} is {time_s:g} s: it must be positive")
+            raise InputError(f"{name} is {time_s:.15g} s: it must be positive")
     if max_radius is not None and max_radius < 0:
         raise InputError(f"max_radius is {max_radius}: it must not be negative")
     images = KernelImages.check(counts, background, exposure, None, None, mask)
@@ -183,7 +183,7 @@ def smooth_exposure(counts: ArrayLike, *, exposure: ArrayLike, background: Array
 
 def _check_sn(sn: float) -> None:
     if not (np.isfinite(sn) and sn > 0):
-        raise InputError(f"sn is {sn:g}: a signal-to-noise must be positive and finite")
+        raise InputError(f"sn is {sn:.15g}: a signal-to-noise must be positive and finite")
 
 
 def _usable(mask: ArrayLike | None, **images: Image) -> NDArray[np.uint8]:

@@ -196,7 +196,7 @@ class State:
 
     def _read(self) -> None:
         try:
-            content = json.loads(self.file.read_text())
+            content = json.loads(self.file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return
         except (OSError, ValueError) as error:
@@ -225,7 +225,7 @@ def replace_file(path: Path, text: str) -> None:
     with _as_output_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with part.open("w") as file:
+            with part.open("w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

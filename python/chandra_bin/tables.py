@@ -221,8 +221,13 @@ class Hdu:
             raise self.error(f"is truncated: {self._size} bytes of data do not fit into the file; fetch it again")
 
     def skip(self) -> None:
-        """Goes to the end of the data."""
-        self._skip(self._unread + -self._size % FITS_BLOCK)
+        """Goes to the end of the data. `InputError` where the file ends before they do."""
+        if self._unread:
+            self._skip(self._unread - 1)
+            with _reading(self.path):
+                if not self._stream.read(1):
+                    raise self.error("is truncated: the file ends in its data; fetch it again")
+        self._skip(-self._size % FITS_BLOCK)
         self._unread = 0
 
     @cached_property

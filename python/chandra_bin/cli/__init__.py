@@ -17,6 +17,7 @@ from ._command import CommandError, LazyGroup, version_option
 
 # Modules of the commands, and the line that --help has for each.
 COMMANDS = {
+    "init": ("_init", "Look through a folder of the archive, and write the configuration of a pipeline."),
     "run": ("_run", "Run the pipeline, from the archive's events to bins: what is not done yet of its 8 steps."),
     "status": ("_status", "Say what the pipeline has done, and what not, and why."),
     "bin": ("_bin", "Bin an image: binmap, S/N map, bin table, region files and a picture."),

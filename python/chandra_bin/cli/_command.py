@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -200,6 +200,8 @@ def file_argument(name: str) -> Callable[[Any], Any]:
     return click.argument(name, type=FileName())
 
 
+Name = TypeVar("Name", str, Path)
+
 # Commands that are like CIAO's take the output as CIAO's do, and as ours do.
 output_argument = click.argument("outfile", type=click.Path(path_type=Path), required=False)
 
@@ -209,12 +211,12 @@ def output_option(help: str) -> Callable[[Any], Any]:
     return click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help=help)
 
 
-def one_output(argument: Path | None, option: Path | None) -> Path:
+def one_output(argument: Name | None, option: Name | None) -> Name:
     """The output that was named in one of the two ways."""
     if argument is not None and option is not None:
         raise click.UsageError(f"two outputs are named, {argument} and {option}; give one")
-    chosen = argument or option
-    if chosen == Path("-"):
+    chosen = option if argument is None else argument
+    if str(chosen) == "-":
         raise click.UsageError("an output is a file: standard output (-) is not written to")
     if chosen is None:
         raise click.UsageError("say where the output goes: a second name, or -o FILE")

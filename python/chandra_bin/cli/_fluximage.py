@@ -9,6 +9,7 @@ from ._command import (
     clobber_option,
     file_argument,
     file_option,
+    one_output,
     quiet_option,
     threads_option,
     told,
@@ -18,7 +19,8 @@ from ._command import (
 
 @click.command(cls=Command, name="fluximage")
 @file_argument("infile")
-@click.argument("outroot")
+@click.argument("outroot", required=False)
+@click.option("-o", "--out", metavar="OUTROOT", help="The same as the second name: what names of products begin with.")
 @click.option("--bands", default="broad", show_default=True, metavar="LIST",
               help="broad, soft, medium, hard, ultrasoft, csc, or low:high:effective in keV.")
 @click.option("--binsize", type=float, metavar="N", help="Sky pixels a pixel.  [default: 1]")
@@ -42,25 +44,26 @@ from ._command import (
 @threads_option
 @quiet_option
 @clobber_option
-def command(infile: Path, outroot: str, bands: str, binsize: float | None, xygrid: Path | None, units: str,
-            area_cm2: float | None, slope: float | None, threshold: str, psfecf: float | None, asolfile: str | None,
-            badpixfile: str | None, maskfile: str | None, fovfile: str | None, threads: int | None, quiet: bool,
-            clobber: bool) -> None:
+def command(infile: Path, outroot: str | None, out: str | None, bands: str, binsize: float | None, xygrid: Path | None,
+            units: str, area_cm2: float | None, slope: float | None, threshold: str, psfecf: float | None,
+            asolfile: str | None, badpixfile: str | None, maskfile: str | None, fovfile: str | None,
+            threads: int | None, quiet: bool, clobber: bool) -> None:
     """Make image, approximate exposure map and flux of the events INFILE (as CIAO's fluximage).
 
     Names begin with OUTROOT, which is a folder where it ends in '/'. The name none for a file: do without it.
 
     \b
     chandra-bin fluximage evt2.fits images/
-    chandra-bin fluximage 'evt2.fits[@clean.gti][ccd_id=0:3]' clean --bands 0.5:7:2.3 --psfecf 0.9
+    chandra-bin fluximage 'evt2.fits[@clean.gti][ccd_id=0:3]' -o clean --bands 0.5:7:2.3 --psfecf 0.9
     """
     if binsize is not None and xygrid is not None:
         raise click.UsageError("--binsize and --xygrid both say how large pixels are: give one of them")
+    root = one_output(outroot, out)
     from chandra_bin.products import ExposureSettings, fluximage
 
     with told(quiet, "exposure"):
         settings = ExposureSettings(units, area_cm2, slope, threshold)  # type: ignore[arg-type]
-        made = fluximage(infile, outroot, bands=bands, binsize=binsize, settings=settings, asolfile=asolfile,
+        made = fluximage(infile, root, bands=bands, binsize=binsize, settings=settings, asolfile=asolfile,
                          badpixfile=badpixfile, maskfile=maskfile, fovfile=fovfile, psfecf=psfecf, xygrid=xygrid,
                          threads=threads or usable_cores(), clobber=clobber)
     if not quiet:

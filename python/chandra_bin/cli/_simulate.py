@@ -16,7 +16,7 @@ from ._command import Command, clobber_option, quiet_option, told
               help="Seconds of each observation.")
 @click.option("--counts", type=float, default=60_000.0, show_default=True, metavar="N",
               help="Counts of the cluster in each, 0.5 - 7 keV, if all of it were on axis.")
-@click.option("--array", type=click.Choice(["I", "S"]), default="I", show_default=True, help="ACIS-I or ACIS-S.")
+@click.option("--array", type=click.Choice(["I", "S"]), default="S", show_default=True, help="ACIS-I or ACIS-S.")
 @click.option("--datamode", type=click.Choice(["FAINT", "VFAINT", "mixed"]), default="mixed", show_default=True,
               help="mixed: VFAINT and FAINT take turns.")
 @click.option("--blank-sky", type=float, default=10.0, show_default=True, metavar="X",

@@ -108,7 +108,7 @@ def bytes_needed(shape: tuple[int, int], scales: int) -> int:
 
 def _exposure(image: Pixels, exposure: ArrayLike | None, excluded: NDArray[np.bool_], expthresh: float) -> Pixels:
     if not 0 <= expthresh < 1:
-        raise InputError(f"expthresh is {expthresh:g}: it must be a part of the largest exposure, 0 up to 1")
+        raise InputError(f"expthresh is {expthresh:.15g}: it must be a part of the largest exposure, 0 up to 1")
     if exposure is None:
         made = np.ones(image.shape, np.float32)
     else:
@@ -133,9 +133,9 @@ def _scales(scales: Sequence[float] | None, shape: tuple[int, int]) -> tuple[flo
         raise InputError("no scale is given")
     for scale in scales:
         if not (np.isfinite(scale) and scale >= 0.5):
-            raise InputError(f"a scale is {scale:g}: scales are pixels, 0.5 or more")
+            raise InputError(f"a scale is {scale:.15g}: scales are pixels, 0.5 or more")
         if scale > largest:
-            raise InputError(f"a scale is {scale:g}: in an image of {shape[1]} x {shape[0]} pixels the largest that "
+            raise InputError(f"a scale is {scale:.15g}: in an image of {shape[1]} x {shape[0]} pixels the largest that "
                              f"fits is {largest:.3g}")
     return tuple(sorted({float(scale) for scale in scales}))
 

@@ -295,7 +295,8 @@ def _holds_events(path: Path) -> bool:
 
 
 def _is_events(hdu: Hdu) -> bool:
-    return "EVENTS" in hdu.block_names or {"x", "y"} <= set(hdu.columns)
+    # A table of regions has places too, and shapes.
+    return "EVENTS" in hdu.block_names or ({"x", "y"} <= set(hdu.columns) and "shape" not in hdu.columns)
 
 
 def _put_exposure(header: "Header", keys: Sequence[str], block: GtiBlock, chip: int | None) -> None:

@@ -1,7 +1,39 @@
-"""A folder of Chandra's archive: which observations it holds, and which of their files."""
+"""A folder of Chandra's archive: which observations it holds, and which of their files.
 
+It holds a folder for each ObsID, as the archive has them (``16626/primary``, ``16626/secondary``), or is such a folder
+itself, or holds level-2 event files. Files are known by their names, gzipped or not, and the highest version (N001,
+N002) counts. What chandra_repro made in ``repro`` comes before what it was made of, as for CIAO's scripts.
+"""
+
+import glob
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chandra_bin.ancillary import newest, version_of
+from chandra_bin.errors import ChandraBinWarning, InputError, NoImaging
+from chandra_bin.events import EventFile, livetime_fraction, open_events
+from chandra_bin.tables import open_fits
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+# Where `chandra-bin simulate` puts blank-sky events, in the folder of an ObsID.
+BLANK_SKY = ("blanksky/*.fits*",)
+_REPRO = "repro"
+_FOLDERS = ("primary", "secondary", "")
+# How the names of each kind of file end.
+_ENDINGS = {kind: re.compile(rf"(?!\.)(.*_)?{word}\.fits(\.gz)?", re.IGNORECASE) for kind, word in (
+    ("events", "evt2"), ("events_level1", "evt1"), ("aspect", "asol1"), ("bad_pixels", "bpix1"),
+    ("field_of_view", "fov1"), ("mask", "msk1"), ("filter", "flt1"))}
+_OBSID = re.compile(r"0*[1-9]\d{0,4}", re.ASCII)
+# SIM_Z is near -190.1 mm with the aim point on ACIS-S, near -233.6 mm on ACIS-I, and positive on the HRC.
+_BETWEEN_ARRAYS_MM = -211.9
+_AIM_CHIPS = {"I": 3, "S": 7}
 
 
 @dataclass(frozen=True)
@@ -20,6 +52,24 @@ class ObservationFiles:
     filter: Path | None = None
     """Good times of level 1 (flt1)."""
     blank_sky: tuple[Path, ...] = ()
+    folder: Path = Path()
+    """Of the ObsID: what the patterns of blank skies are relative to."""
+
+
+@dataclass(frozen=True)
+class WithoutEvents:
+    """An ObsID that has a folder, and no level-2 events in it."""
+
+    obsid: str
+    folder: Path
+    events_level1: tuple[Path, ...] = ()
+
+    @property
+    def what_to_do(self) -> str:
+        """What is wrong, and how to put it right."""
+        cure = "chandra_repro makes them of the level-1 events that are there" if self.events_level1 else (
+            f"fetch them by 'download_chandra_obsid {self.obsid}'")
+        return f"{self.folder}: ObsID {self.obsid} has no level-2 events (*_evt2.fits): {cure}"
 
 
 @dataclass(frozen=True)
@@ -48,3 +98,258 @@ class Observation:
     def chips(self) -> str:
         """The chips that are used: all of ACIS-I, else that of the aim point."""
         return "0:3" if self.is_acis_i else str(self.aim_chip)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the files of an ObsID are."""
+
+    obsid: str
+    folder: Path
+    files: Mapping[str, Sequence[Path]]
+    """By the name of the folder in it, empty for its own."""
+
+    def of_kind(self, kind: str, *folders: str) -> list[Path]:
+        return [path for name in folders for path in self.files[name] if _ENDINGS[kind].fullmatch(path.name)]
+
+    @property
+    def is_observation(self) -> bool:
+        """Whether there are events of any level."""
+        return any(self.of_kind(kind, _REPRO, *_FOLDERS) for kind in ("events", "events_level1"))
+
+    @property
+    def has_folders(self) -> bool:
+        """Whether there is any of the archive's folders."""
+        return any((self.folder / name).is_dir() for name in (_REPRO, *_FOLDERS) if name)
+
+
+def find_observations(directory: Path, blank_sky: Sequence[str] = BLANK_SKY) -> list[ObservationFiles]:
+    """The observations of a folder that have level-2 events, by ObsID.
+
+    Parameters
+    ----------
+    blank_sky : patterns of names of blank-sky events, relative to the folder of each ObsID.
+
+    Raises `InputError` where there are none, and for an ObsID with two event files that are no versions of each other.
+    """
+    found, without = look_through(directory, blank_sky)
+    if not found:
+        raise InputError(without[0].what_to_do)
+    return found
+
+
+def look_through(directory: Path, blank_sky: Sequence[str] = BLANK_SKY
+                 ) -> tuple[list[ObservationFiles], list[WithoutEvents]]:
+    """The same, and the ObsIDs without level-2 events. Raises `InputError` where there is no ObsID at all."""
+    places = _places(directory, tell=True)
+    found = [(place, _files_of(place, blank_sky)) for place in places]
+    return ([files for _, files in found if files is not None],
+            [_without(place) for place, files in found if files is None])
+
+
+def find_observation(directory: Path, obsid: str, blank_sky: Sequence[str] = BLANK_SKY) -> ObservationFiles:
+    """The files of an ObsID. Raises `InputError` where it is not there, saying which are, or has no level-2 events."""
+    places = {place.obsid: place for place in _places(directory)}
+    place = places.get(obsid.lstrip("0"))
+    if place is None:
+        raise InputError(f"{directory}: does not hold ObsID {obsid}, only {', '.join(places)}: take it out of obs_ids, "
+                         f"or fetch it by 'download_chandra_obsid {obsid}'")
+    files = _files_of(place, blank_sky)
+    if files is None:
+        raise InputError(_without(place).what_to_do)
+    return files
+
+
+def look(files: ObservationFiles) -> Observation:
+    """What the header of the events says.
+
+    Raises `NoImaging` for an observation that makes no images here: in continuous clocking, of another instrument,
+    without events or good time; `InputError` for a file that cannot be read, is truncated, or is of another ObsID.
+    """
+    with open_events(files.events) as events:
+        header = events.hdu.header
+        instrument, readmode, grating = (_word(header, key) for key in ("INSTRUME", "READMODE", "GRATING"))
+        obsid = _word(header, "OBS_ID").lstrip("0")
+        where = f"{files.events}: ObsID {files.obsid}"
+        if instrument != "ACIS":
+            raise NoImaging(f"{where} is of {instrument or 'an unknown instrument'} (INSTRUME), and only ACIS can be "
+                            "used: take it out of obs_ids")
+        if obsid and obsid != files.obsid:
+            raise InputError(f"{files.events}: lies in the folder of ObsID {files.obsid}, and is of {obsid} (OBS_ID): "
+                             "move it into a folder of that name")
+        if readmode.startswith("CONT"):
+            raise NoImaging(f"{where} is in continuous clocking mode (READMODE), which makes no images: take it out of "
+                            "obs_ids")
+        if not events.hdu.rows:
+            raise NoImaging(f"{where} has no events: take it out of obs_ids, or fetch the file again")
+        blocks = events.gti_blocks()
+        exposure = _number(header, "EXPOSURE", "LIVETIME")
+        if exposure is None:
+            exposure = blocks[0].gti.total * livetime_fraction(header)
+        if exposure <= 0:
+            raise NoImaging(f"{where} has no good time: take it out of obs_ids, or fetch the file again")
+        chip = blocks[0].chip
+        if grating not in ("", "NONE"):
+            _warn(f"{where} was taken through the grating {grating}: only its zeroth order is an image, and dispersed "
+                  "events lie across the field")
+        ra, dec = _pointing(events)
+        return Observation(str(header.get("OBJECT", "")).strip(), ra, dec, exposure, _word(header, "DATAMODE"),
+                           readmode or "TIMED", instrument, _aim_chip(events) if chip is None else chip,
+                           str(header.get("DATE-OBS", "")).strip())
+
+
+def _places(directory: Path, *, tell: bool = False) -> list[_Place]:
+    """The ObsIDs of a folder, by number; ``tell`` warns of event files beside their folders."""
+    own = _files_in(directory)
+    folders = [path for path in _entries(directory) if _OBSID.fullmatch(path.name) and path.is_dir()]
+    found: dict[str, _Place] = {}
+    for folder in folders:
+        place = _Place(folder.name.lstrip("0"), folder, _files_in(folder))
+        if place.is_observation or place.has_folders:
+            if place.obsid in found:
+                raise InputError(f"{found[place.obsid].folder} and {folder}: are both of ObsID {place.obsid}: move one "
+                                 "of them away")
+            found[place.obsid] = place
+    whole = _Place(directory.resolve().name.lstrip("0"), directory, own)
+    beside = [path for kind in ("events", "events_level1") for path in whole.of_kind(kind, "")]
+    if found:
+        if beside and tell:
+            _warn(f"{beside[0]}: is passed over, since {directory} has folders of ObsIDs: move it into one of its own")
+    elif _OBSID.fullmatch(directory.resolve().name) and not beside and whole.has_folders:
+        found[whole.obsid] = whole
+    else:
+        found = _by_header(whole)
+    if not found:
+        raise InputError(f"{directory}: holds no observations: neither folders of ObsIDs (16626/primary), nor level-2 "
+                         "event files (*_evt2.fits); fetch some by 'download_chandra_obsid N'")
+    return sorted(found.values(), key=lambda place: int(place.obsid))
+
+
+def _by_header(whole: _Place) -> dict[str, _Place]:
+    """The observations of event files that lie in one folder, by their OBS_ID."""
+    of: dict[str, None] = {}
+    for path in (path for kind in ("events", "events_level1") for path in whole.of_kind(kind, _REPRO, *_FOLDERS)):
+        obsid = _obsid_of(path)
+        if not _OBSID.fullmatch(obsid):
+            raise InputError(f"{path}: OBS_ID is {obsid!r}: it must be the number of one observation; give the files "
+                             "that this one was made of")
+        of[obsid.lstrip("0")] = None
+    if len(of) < 2:
+        return {obsid: _Place(obsid, whole.folder, whole.files) for obsid in of}
+    said = {path: _obsid_of(path).lstrip("0") for files in whole.files.values() for path in files
+            if any(ending.fullmatch(path.name) for ending in _ENDINGS.values())}
+    return {obsid: _Place(obsid, whole.folder, {
+        name: [path for path in files if said.get(path) == obsid] for name, files in whole.files.items()})
+        for obsid in of}
+
+
+def _files_of(place: _Place, blank_sky: Sequence[str]) -> ObservationFiles | None:
+    """None where there are no level-2 events."""
+    events = _events_of(place)
+    if events is None:
+        return None
+    folders = (_REPRO, *_FOLDERS) if place.of_kind("events", _REPRO) else _FOLDERS
+    found = {kind: next((newest(files) for name in folders if (files := place.of_kind(kind, name))), [])
+             for kind in _ENDINGS}
+    one = {kind: next(iter(found[kind]), None) for kind in ("bad_pixels", "field_of_view", "mask", "filter")}
+    return ObservationFiles(
+        place.obsid, events, tuple(found["events_level1"]), tuple(found["aspect"]), one["bad_pixels"],
+        one["field_of_view"], one["mask"], one["filter"], _matching(place.folder, blank_sky), place.folder)
+
+
+def _events_of(place: _Place) -> Path | None:
+    """The newest level-2 events; `InputError` for two files that are no versions of each other."""
+    files = place.of_kind("events", _REPRO) or place.of_kind("events", *_FOLDERS)
+    latest: dict[str, tuple[int, Path]] = {}
+    for path in sorted(files, key=lambda path: path.suffix == ".gz"):
+        root, version = version_of(path)
+        root = root.replace("_000_", "_")  # the first and mostly only interval, which older names leave out
+        if root not in latest or version > latest[root][0]:
+            latest[root] = version, path
+    if len(latest) > 1:
+        (one, (_, first)), (other, (_, second)) = sorted(latest.items())[:2]
+        if all(re.search(r"_e[12]_", root) for root in (one, other)):
+            cure = ("are the two parts of an interleaved observation (e1, e2): merge them to one file first, or move the "
+                    "one that does not count out of its folder")
+        elif re.sub(r"_\d{3}(?=_)", "", one) == re.sub(r"_\d{3}(?=_)", "", other):
+            cure = (f"are of several intervals (OBI) of ObsID {place.obsid}: split it by CIAO's splitobs, and give "
+                    "each a folder, or merge them to one file first")
+        else:
+            cure = (f"are two level-2 event files of ObsID {place.obsid}, and not versions of one: move the one that "
+                    "does not count out of its folder")
+        raise InputError(f"{first} and {second}: {cure}")
+    return next((path for _, path in latest.values()), None)
+
+
+def _without(place: _Place) -> WithoutEvents:
+    return WithoutEvents(place.obsid, place.folder, tuple(place.of_kind("events_level1", *_FOLDERS, _REPRO)))
+
+
+def _matching(folder: Path, patterns: Iterable[str]) -> tuple[Path, ...]:
+    """Files by patterns, in their order, each once."""
+    names = (name for pattern in patterns for name in sorted(glob.glob(pattern, root_dir=folder, recursive=True)))
+    return tuple(path for name in dict.fromkeys(names) if (path := folder / name).is_file())
+
+
+def _files_in(folder: Path) -> dict[str, list[Path]]:
+    """The files of a folder and of the archive's folders in it."""
+    return {name: [path for path in _entries(folder / name) if path.is_file()] if (folder / name).is_dir() or not name
+            else [] for name in (_REPRO, *_FOLDERS)}
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return [folder / name for name in sorted(os.listdir(folder))]
+    except FileNotFoundError:
+        raise InputError(f"{folder}: no such folder") from None
+    except NotADirectoryError:
+        raise InputError(f"{folder}: is a file; give the folder that holds the ObsIDs") from None
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+
+
+def _obsid_of(path: Path) -> str:
+    with open_fits(path) as hdus:
+        return next((str(hdu.header["OBS_ID"]).strip() for hdu in hdus if "OBS_ID" in hdu.header), "")
+
+
+def _word(header: "Header", key: str) -> str:
+    return str(header.get(key, "")).strip().upper()
+
+
+def _number(header: "Header", *keys: str) -> float | None:
+    """The first of some keywords that holds a number."""
+    for key in keys:
+        value = header.get(key)
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    return None
+
+
+def _pointing(events: EventFile) -> tuple[float, float]:
+    for ending in ("NOM", "PNT", "TARG"):
+        ra, dec = (_number(events.hdu.header, f"{axis}_{ending}") for axis in ("RA", "DEC"))
+        if ra is not None and dec is not None:
+            return ra, dec
+    raise events.hdu.error("does not say where the telescope pointed (RA_NOM, DEC_NOM): fetch the file again")
+
+
+def _aim_chip(events: EventFile) -> int:
+    """The chip of the aim point by the place of the detector, or the array that most chips are of."""
+    header = events.hdu.header
+    sim_z, detector = _number(header, "SIM_Z"), _word(header, "DETNAM")
+    chips = [int(digit) for digit in re.findall(r"\d", detector)]
+    if sim_z is not None:
+        return _AIM_CHIPS["I" if sim_z < _BETWEEN_ARRAYS_MM else "S"]
+    of_i = sum(chip <= _AIM_CHIPS["I"] for chip in chips)
+    if 2 * of_i == len(chips):
+        raise events.hdu.error(f"does not say which chip the aim point is on: no table of good times has a CCD_ID, "
+                               f"SIM_Z is missing, and DETNAM is {detector!r}; fetch the file again")
+    array, of_array = ("I", range(4)) if 2 * of_i > len(chips) else ("S", range(4, 10))
+    return _AIM_CHIPS[array] if _AIM_CHIPS[array] in chips else next(chip for chip in chips if chip in of_array)
+
+
+def _warn(text: str) -> None:
+    import warnings
+
+    warnings.warn(text, ChandraBinWarning, stacklevel=3)

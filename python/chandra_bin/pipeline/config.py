@@ -1,18 +1,26 @@
 """The configuration of a pipeline: ``config.json`` as the reference has it, or ``config.toml``."""
 
 import json
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator
 
 from chandra_bin.errors import InputError
 from chandra_bin.state import replace_file
 
+from .archive import BLANK_SKY
+
 JSON_NAME = "config.json"
 TOML_NAME = "config.toml"
+
+# The form of settings that are texts, for those whose text has another one.
+_FORMS = {"name": "is to be of letters, digits and . _ + -, and to begin with one of the first two",
+          "ccd_ids": "is to be auto, or chips such as 7, 0:3 or 0:3,6",
+          "expmapthresh": "is to be a percentage of the largest exposure, such as 1.5%, or an exposure in cm² s"}
 
 # The reference's flags, and the step that each is for.
 FLAGS = {"reprocessed": 2, "flare_filtered": 3, "merge_data": 4, "flux_maps": 5, "remove_point_source": 6,
@@ -22,11 +30,12 @@ FLAGS = {"reprocessed": 2, "flare_filtered": 3, "merge_data": 4, "flux_maps": 5,
 class Settings(BaseModel):
     """What a user may choose; names and values are those of the reference where it has them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False,
+                               use_attribute_docstrings=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
     """Of the cluster: part of the names of folders."""
-    cluster_directory: str
+    cluster_directory: str = Field(min_length=1)
     """Folder of the archive's files, with a folder for each ObsID; relative to this file."""
     obs_ids: list[str] = Field(min_length=1)
     """ObsIDs to use."""
@@ -44,15 +53,15 @@ class Settings(BaseModel):
     """Sky pixels (0.492") a pixel of all images."""
     ecf: float = Field(default=0.9, gt=0, lt=1)
     """Fraction of a point source within the radii of PSF maps."""
-    expmapthresh: str = "1.5%"
-    """Least exposure, in parts of the largest."""
+    expmapthresh: str = Field(default="1.5%", pattern=r"^([0-9]+\.?[0-9]*|\.[0-9]+)%?$")
+    """Least exposure: a percentage of the largest, or cm² s."""
     area_cm2: PositiveFloat | None = None
     """Area on axis of approximate exposure maps; none: a typical one of the band."""
     scales: list[PositiveFloat] = Field(default=[1, 2, 4, 8, 16, 32], min_length=1)
     """Scales of the wavelets, in pixels."""
     maxiter: PositiveInt = 3
     """Rounds of cleaning the background of detections."""
-    sigthresh: float | Literal["auto"] = 5e-6
+    sigthresh: Annotated[float, Field(gt=0, lt=1)] | Literal["auto"] = 5e-6
     """False detections a pixel; auto: one in the image."""
     ellsigma: PositiveFloat = 5
     """Size of source regions, in sigma."""
@@ -60,8 +69,9 @@ class Settings(BaseModel):
     """Seconds a bin of light curves."""
     deflare_method: Literal["clean", "sigma", "robust"] = "clean"
     """How flares are found."""
-    blank_sky: list[str] = ["blanksky/*.fits*"]
-    """Blank-sky events: patterns relative to an ObsID's folder; none there: a background is measured in the image."""
+    blank_sky: list[Annotated[str, Field(min_length=1)]] = list(BLANK_SKY)
+    """Blank-sky events: patterns relative to an ObsID's folder of the archive; where they match nothing, a background
+    is measured in the image."""
     refcoord: str | None = None
     """Tangent point of merged images, RA DEC; none: the mean of the observations."""
     flux_factor: PositiveFloat = 2.5
@@ -118,7 +128,7 @@ class Config:
 
 def read_config(work: Path) -> Config:
     """Reads the configuration in a folder. Raises `InputError` that names each key that is wrong."""
-    there = [file for name in (JSON_NAME, TOML_NAME) if (file := work / name).is_file()]
+    there = [file for name in (JSON_NAME, TOML_NAME) if (file := work / name).exists()]
     if not there:
         raise InputError(f"{work}: holds neither {JSON_NAME} nor {TOML_NAME}: make one by 'chandra-bin init DIR -o "
                          f"{work}'")
@@ -138,15 +148,23 @@ def read_config(work: Path) -> Config:
     try:
         return Config(file, Settings.model_validate(content))
     except ValidationError as error:
-        raise InputError(f"{file}: {'; '.join(_say(each) for each in error.errors())}") from None
+        raise InputError(f"{file}: {_say(error)}") from None
+
+
+def refuse_second(work: Path) -> None:
+    """Raises `InputError` for a folder that holds a configuration."""
+    for name in (JSON_NAME, TOML_NAME):
+        if os.path.lexists(work / name):
+            raise InputError(f"{work / name}: is there already: edit it, or remove it")
 
 
 def write_config(work: Path, values: dict[str, Any], *, toml: bool = False) -> Path:
     """Writes a configuration of these values, and defaults for the others; refuses to replace one."""
-    for name in (JSON_NAME, TOML_NAME):
-        if (work / name).exists():
-            raise InputError(f"{work / name}: is there already: edit it, or remove it")
-    settings = Settings.model_validate(values).model_dump(mode="json")
+    refuse_second(work)
+    try:
+        settings = Settings.model_validate(values).model_dump(mode="json")
+    except ValidationError as error:
+        raise InputError(_say(error)) from None
     if toml:
         file = work / TOML_NAME
         replace_file(file, _toml(settings))
@@ -158,9 +176,11 @@ def write_config(work: Path, values: dict[str, Any], *, toml: bool = False) -> P
 
 def _load(file: Path) -> dict[str, Any]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
         content = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text, object_pairs_hook=_once)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: cannot be read: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"{file}: holds no settings")
@@ -174,24 +194,36 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _say(error: Any) -> str:
-    where = ".".join(map(str, error["loc"]))
+def _say(wrong: ValidationError) -> str:
+    """What is wrong with each setting."""
+    said: dict[str, list[str]] = {}
+    for error in wrong.errors():
+        # Of a setting that may be of several types, there is an error for each of them.
+        where = ".".join(str(part) for n, part in enumerate(error["loc"]) if n == 0 or isinstance(part, int))
+        said.setdefault(where, []).append(_about(where, error))
+    return "; ".join(f"{where}{' or '.join(dict.fromkeys(texts))}" for where, texts in said.items())
+
+
+def _about(where: str, error: Any) -> str:
     if error["type"] == "extra_forbidden":
         import difflib
 
         near = difflib.get_close_matches(where, Settings.model_fields, 1)
-        return f"{where}: there is no such setting{f'; do you mean {near[0]}?' if near else ''}"
+        return f": there is no such setting{f'; do you mean {near[0]}?' if near else ''}"
     if error["type"] == "missing":
-        return f"{where}: is missing"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{where} = {error['input']!r}: {message[0].lower()}{message[1:]}"
+        return ": is missing"
+    message = _FORMS.get(where, "") if error["type"] == "string_pattern_mismatch" else (
+        error["msg"].removeprefix("Value error, "))
+    return f" = {error['input']!r}: {message[0].lower()}{message[1:]}"
 
 
 def _toml(settings: dict[str, Any]) -> str:
     """Settings with what each is as a comment; those that are None are commented out."""
     lines = ["# The settings of this pipeline; chandra-bin does not change this file."]
     for name, field in Settings.model_fields.items():
-        lines += ["", f"# {field.description}"]
+        lines += ["", f"# {' '.join(str(field.description).split())}"]
         value = settings[name]
-        lines.append(f"# {name} = " if value is None else f"{name} = {json.dumps(value, ensure_ascii=False)}")
+        # JSON's texts are TOML's, but for one character that TOML wants escaped.
+        text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        lines.append(f"# {name} =" if value is None else f"{name} = {text}")
     return "\n".join(lines) + "\n"

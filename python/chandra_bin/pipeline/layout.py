@@ -42,7 +42,7 @@ class ObsLayout:
 
     @property
     def raw_root(self) -> Path:
-        """Step 3: of the images before flares are cut: ``_0.5-7_thresh.img``, ``.expmap``, ``.psfmap``, ``_flux.img``."""
+        """Step 3: of images before flares are cut: ``_0.5-7_thresh.img``, ``.expmap``, ``.psfmap``, ``_flux.img``."""
         return self.file("raw")
 
     @property

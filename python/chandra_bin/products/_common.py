@@ -1,6 +1,7 @@
 """What all products share: their history, and masks read from files."""
 
 import io
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from chandra_bin.binning import ContourBins
 from chandra_bin.binning import automask as find_empty_blocks
 from chandra_bin.errors import ChandraBinWarning, InputError
-from chandra_bin.images import Image
-from chandra_bin.inputs import plain_name, read_image, read_like, refuse_filled
+from chandra_bin.images import Image, size_text
+from chandra_bin.inputs import plain_name, read_image, read_like, read_on_grid, refuse_filled
 from chandra_bin.regions import Semantics, read_regions, region_mask
 from chandra_bin.wcs import ImageCoords
 
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 Parameters = Mapping[str, object]
+
+# Files of Linux that say how much memory there is, and what stands before the number: of the machine, of a container.
+_LIMITS = {Path("/proc/meminfo"): "MemAvailable:", Path("/sys/fs/cgroup/memory.max"): "",
+           Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"): ""}
+
+# Blocks of so many pixels a side are looked at for parts without exposure: there are such where more than this fraction
+# is empty, and the others hold so many counts on average that none is empty by chance.
+_BLOCK = 32
+_EMPTY = 0.05
+_SURE = 10
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,59 @@ def calib_of(*headers: Mapping[str, Any]) -> dict[str, str]:
     return {"CALIB": "APPROX"} if approximate else {}
 
 
+def read_exposure(path: str | Path, image: Image) -> Image:
+    """An exposure map on the grid of ``image``. `InputError` where it is nowhere above 0."""
+    exposure = read_on_grid(path, image, "exposure map")
+    need_positive(exposure, "exposure map")
+    return exposure
+
+
+def need_positive(image: Image, what: str) -> None:
+    """Raises `InputError` where no pixel is above 0."""
+    if not (image.data > 0).any():
+        raise InputError(f"{image.path}: no pixel of the {what} is above 0 (largest value: "
+                         f"{np.nanmax(image.data, initial=0):g})")
+
+
+def warn_of_rims(counts: Image, what: str) -> None:
+    """Warns of an image with large empty parts beside full ones, as it is used without an exposure map."""
+    ny, nx = (side // _BLOCK for side in counts.data.shape)
+    blocks = np.nan_to_num(counts.data[: ny * _BLOCK, : nx * _BLOCK]).reshape(ny, _BLOCK, nx, _BLOCK).sum(axis=(1, 3))
+    empty = blocks == 0
+    if blocks.size and empty.mean() > _EMPTY and blocks.sum() > _SURE * np.count_nonzero(~empty):
+        warn(f"{counts.path}: {empty.mean():.0%} of the image is empty: without an exposure map {what}")
+
+
+def names_root(outroot: str | Path) -> str:
+    """What names of products begin with: ``clean_`` for ``clean``, and the folder for ``images/``."""
+    if not str(outroot):
+        raise InputError("the names of the products would begin with nothing: give an OUTROOT, clean or images/ say")
+    return f"{outroot}" if str(outroot).endswith("/") else f"{outroot}_"
+
+
+def need_memory(path: Path, shape: tuple[int, ...], needed: float) -> None:
+    """Raises `InputError` where an image of this shape takes more bytes than there are."""
+    there = _available_bytes()
+    if needed > there:
+        raise InputError(f"{path}: {size_text(shape)} pixels need about {needed / 1e9:.3g} GB of memory, and "
+                         f"{there / 1e9:.3g} are available: bin the image, or crop it, [bin sky=2] say")
+
+
+def _available_bytes() -> float:
+    """The memory that is free or could be, and no more than a container may have."""
+    there = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for path, word in _LIMITS.items():
+        try:
+            lines = path.read_text().splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            value = line.removeprefix(word).removesuffix("kB").strip()
+            if line.startswith(word) and value.isdecimal():
+                there = min(there, float(value) * (1024 if line.endswith("kB") else 1))
+    return there
+
+
 def read_like_if_given(path: Path | None, image: Image, name: str) -> NDArray[Any] | None:
     """Pixels of an optional image of the same shape as ``image``."""
     return None if path is None else refuse_filled(read_like(path, image, name)).data
@@ -118,12 +182,14 @@ def excluded_by_regions(image: Image, exclude: Sequence[Path], keep: Sequence[Pa
     coords = ImageCoords(image.header)
     shape = cast(tuple[int, int], image.data.shape)
 
+    outside: list[str] = []
+
     def inside(path: Path) -> NDArray[np.bool_]:
         region = read_regions(path, semantics, for_ciao=False)
         with about(image.path):
             found = region_mask(region, coords, shape)
         if not found.any():
-            warnings.warn(f"{path}: no pixel of {image.path} is inside", ChandraBinWarning, stacklevel=4)
+            outside.append(f"{path}: no pixel of {image.path} is inside")
         return found
 
     excluded = np.zeros(shape, dtype=bool)
@@ -133,7 +199,10 @@ def excluded_by_regions(image: Image, exclude: Sequence[Path], keep: Sequence[Pa
     if kept:
         excluded |= ~np.logical_or.reduce(kept)
     if excluded.all():
-        raise InputError(f"{image.path}: the regions leave no pixel to use")
+        why = f" ({'; '.join(outside)})" if outside else ""
+        raise InputError(f"{image.path}: the regions leave no pixel to use{why}")
+    for text in outside:
+        warnings.warn(text, ChandraBinWarning, stacklevel=3)
     return excluded
 
 
@@ -143,7 +212,7 @@ def check_counts(image: Image, mask: NDArray[np.int16], constrain: float | None)
     if used.size and not used.astype(np.float32).any():
         raise InputError(f"{image.path}: all {used.size} pixels that are used are zero; nothing can be binned")
     if constrain is not None and 0 < constrain < 1:
-        warnings.warn(f"the constraint is {constrain:g}: below 1, not even a disc meets it", ChandraBinWarning,
+        warnings.warn(f"the constraint is {constrain:.15g}: below 1, not even a disc meets it", ChandraBinWarning,
                       stacklevel=3)
 
 

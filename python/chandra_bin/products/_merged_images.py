@@ -39,6 +39,11 @@ class Wanted:
     psfecf: float | None
     background: bool
 
+    def bytes_a_pixel(self, bands: int) -> int:
+        """What the sums of the bands, and the images of one observation, take in memory."""
+        of_band = 4 + 4 * (self.exposure is not None) + 8 * (self.psfecf is not None) + 12 * self.background
+        return of_band * bands + 8 + 40 * (self.exposure is not None) + 50 * self.background
+
     def files(self, stem: str, band: Band) -> list[Path]:
         """Those of a band; ``stem`` is of an observation, empty for all."""
         kinds = ["thresh.img"]

@@ -40,7 +40,7 @@ from ._blanksky import (
     scaled_sky,
     warn_of_sky_filters,
 )
-from ._common import about, calib_of, history, mask_values
+from ._common import about, calib_of, history, mask_values, names_root, read_exposure
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -70,7 +70,7 @@ class MadeBackground:
 
 def background_files(outroot: str | Path) -> tuple[Path, Path]:
     """``{outroot}_bkg.img`` and ``{outroot}_bkg_ratio.img``; in a folder where ``outroot`` ends with /."""
-    stem = f"{outroot}" if str(outroot).endswith("/") else f"{outroot}_"
+    stem = names_root(outroot)
     return Path(f"{stem}bkg.img"), Path(f"{stem}bkg_ratio.img")
 
 
@@ -135,7 +135,7 @@ def local_background(image: str | Path, expmap: str | Path, outroot: str | Path,
     files = background_files(outroot)
     with Outputs(files, inputs=[*files_of(image, expmap, mask), *exclude, *keep], clobber=clobber) as outputs:
         pixels = refuse_filled(read_image(image))
-        exposure = read_on_grid(expmap, pixels, "exposure map")
+        exposure = read_exposure(expmap, pixels)
         use = mask_values(pixels, mask, False, exclude, keep)
         with about(pixels.path):
             made = measure_background(pixels.data, exposure.data, use < 1)

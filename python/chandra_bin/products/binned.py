@@ -26,6 +26,7 @@ from ._common import (
     ecsv,
     history,
     mask_values,
+    need_positive,
     read_like_if_given,
     warn_of_stuck_bins,
 )
@@ -136,7 +137,8 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
         outputs.write(table_file, ecsv(table, parameters))
         for b, text in _region_texts(bins, coords):
             outputs.write(regions / f"xaf_{b}.reg", text)
-        outputs.write(picture_file, bins_png(pixels.data, bins, coords, title=_title(pixels)))
+        shown = pixels if behind is None else read_on_grid(behind.counts, pixels, "image of counts")
+        outputs.write(picture_file, bins_png(shown.data, bins, coords, title=_title(pixels)))
     return BinnedImage(bins, coords, folder, np.asarray(table["sn"]))
 
 
@@ -166,16 +168,16 @@ def _exposures(image: Image, background: Path | None, background_expmap: Path | 
         logger.info("%s is taken to be on the image's own exposure (scale 1)", background)
         return Exposures(None, None, excluded)
     if not (np.isfinite(background_scale) and background_scale > 0):
-        raise InputError(f"the background scale is {background_scale:g}, and must be above 0")
+        raise InputError(f"the background scale is {background_scale:.15g}, and must be above 0")
     return Exposures(background_scale, 1.0, excluded)
 
 
 def _positive(path: Path, image: Image, name: str, excluded: NDArray[np.bool_]) -> NDArray[Any]:
     """An exposure map or scale; where it holds no value above 0 the pixel is ``excluded``, and the value 1."""
-    values = read_like(path, image, name).data
+    read = read_like(path, image, name)
+    need_positive(read, name)
+    values = read.data
     without = ~(values > 0)
-    if without.all():
-        raise InputError(f"{path}: no pixel of the {name} is above 0 (largest value: {np.nanmax(values, initial=0):g})")
     if without.any():
         logger.info("%s: %d pixels without a value above 0 are excluded", path, np.count_nonzero(without))
     excluded |= without

@@ -16,7 +16,7 @@ from chandra_bin.regions import read_regions, region_box, region_mask
 from chandra_bin.removal import FLUX_FACTOR, fill_sources, scaled_flux, sn_in_counts
 from chandra_bin.wcs import ImageCoords
 
-from ._common import about, calib_of, excluded_by_regions, history, warn
+from ._common import about, calib_of, excluded_by_regions, history, need_positive, read_exposure, warn
 
 MASK_NAME = "broad_mask.fits"
 _FILLED_END = "_filled.img"
@@ -69,16 +69,19 @@ class Filled:
     """Filled ones."""
 
 
-def scale_flux(flux: Path, counts: Path, out: Path, *, factor: float = FLUX_FACTOR,
+def scale_flux(flux: str | Path, counts: str | Path, out: str | Path, *, factor: float = FLUX_FACTOR,
                clobber: bool = False) -> ScaledFlux:
     """Writes the reference's scaled flux (``scaled_broad_flux.fits``): ``factor`` F mean(C) / mean(F), float32.
 
     Its S/N is not that of counts: see `ScaledFlux.sn_in_counts`; the header has FLUXFAC (the factor) and FLUXSCAL (what
     F was multiplied by). Better give the binner counts, background and exposure. Raises `InputError` and `OutputError`.
     """
+    out = Path(out)
     with Outputs([out], inputs=files_of(flux, counts), clobber=clobber) as outputs:
         fluxes = refuse_filled(read_image(flux))
         image = refuse_filled(read_on_grid(counts, fluxes, "image of counts"))
+        need_positive(fluxes, "flux")
+        need_positive(image, "image of counts")
         with about(fluxes.path):
             scaled, scale = scaled_flux(fluxes.data, image.data, factor)
         header = product_header(fluxes.header, history("scaled flux", {
@@ -91,9 +94,9 @@ def scale_flux(flux: Path, counts: Path, out: Path, *, factor: float = FLUX_FACT
     return ScaledFlux(out, scale, factor)
 
 
-def remove_sources(images: Mapping[Path, Path], mask_out: Path, *, exclude: Sequence[Path] = (),
-                   area: Path | None = None, expmap: Path | None = None, mask: Path | None = None,
-                   clobber: bool = False) -> Cleaned:
+def remove_sources(images: Mapping[Path, Path] | Mapping[str, str], mask_out: str | Path, *,
+                   exclude: Sequence[str | Path] = (), area: str | Path | None = None, expmap: str | Path | None = None,
+                   mask: str | Path | None = None, clobber: bool = False) -> Cleaned:
     """Removes sources from images of one grid, crops them, and writes the mask of what is left.
 
     Parameters
@@ -112,9 +115,12 @@ def remove_sources(images: Mapping[Path, Path], mask_out: Path, *, exclude: Sequ
     """
     if not images:
         raise InputError("there is no image to remove sources from")
-    inputs = [*files_of(*images.values(), expmap, mask), *exclude, *([] if area is None else [area])]
-    with Outputs([*images, mask_out], inputs=inputs, clobber=clobber) as outputs:
-        read = _read_set(images)
+    named = {Path(out): Path(name) for out, name in images.items()}
+    mask_out, regions = Path(mask_out), tuple(map(Path, exclude))
+    area, expmap, mask = (None if each is None else Path(each) for each in (area, expmap, mask))
+    inputs = [*files_of(*named.values(), expmap, mask), *regions, *([] if area is None else [area])]
+    with Outputs([*named, mask_out], inputs=inputs, clobber=clobber) as outputs:
+        read = _read_set(named)
         first_image = next(iter(read.values()))
         coords = ImageCoords(first_image.header)
         shape = first_image.data.shape
@@ -122,18 +128,18 @@ def remove_sources(images: Mapping[Path, Path], mask_out: Path, *, exclude: Sequ
         use = np.ones(shape, bool)
         if mask is not None:
             use &= np.nan_to_num(read_on_grid(mask, first_image, "mask").data, nan=0) >= 1
-        exposure = None if expmap is None else read_on_grid(expmap, first_image, "exposure map")
+        exposure = None if expmap is None else read_exposure(expmap, first_image)
         if exposure is not None:
             use &= exposure.data > 0
-        if exclude:
-            use &= ~excluded_by_regions(first_image, exclude, ())
+        if regions:
+            use &= ~excluded_by_regions(first_image, regions, ())
         for image in read.values():
             use &= ~np.isnan(image.data)
         if not (use & inside).any():
             raise InputError(f"{first_image.path}: all {size_text(shape)} pixels are removed; nothing is left to use")
         (x0, x1), (y0, y1) = box
         cut = slice(y0, y1), slice(x0, x1)
-        lines = history("remove sources", {"images": tuple(images.values()), "exclude": tuple(exclude), "area": area,
+        lines = history("remove sources", {"images": tuple(named.values()), "exclude": regions, "area": area,
                                            "expmap": expmap, "mask": mask})
         by_exposure = {} if exposure is None else calib_of(exposure.header)
         sums = {}
@@ -148,28 +154,31 @@ def remove_sources(images: Mapping[Path, Path], mask_out: Path, *, exclude: Sequ
     return Cleaned(mask_out, final.shape, (x0, y0), int(np.count_nonzero(final)), sums)
 
 
-def fill_image(image: Path, sources: Sequence[Path], out: Path | None = None, *, expmap: Path | None = None,
-               mask: Path | None = None, seed: int = 0, clobber: bool = False) -> Filled:
+def fill_image(image: str | Path, sources: Sequence[str | Path], out: str | Path | None = None, *,
+               expmap: str | Path | None = None, mask: str | Path | None = None, seed: int = 0,
+               clobber: bool = False) -> Filled:
     """Writes ``{image}_filled.img``: sources filled with draws of what is around each, to be looked at.
 
     Its header says FILLED, and neither the binning nor the spectra take it. ``out`` must end in ``_filled.img``; see
     `chandra_bin.removal.fill_sources`. Raises `InputError` and `OutputError`.
     """
-    out = out or image.with_name(f"{image.name.split('.')[0]}{_FILLED_END}")
+    image, regions = Path(image), tuple(map(Path, sources))
+    expmap, mask = (None if each is None else Path(each) for each in (expmap, mask))
+    out = Path(out) if out else image.with_name(f"{image.name.split('.')[0]}{_FILLED_END}")
     if not out.name.endswith(_FILLED_END):
         raise InputError(f"{out}: the name of a filled image ends in {_FILLED_END}, so that nobody takes it for counts")
-    with Outputs([out], inputs=[*files_of(image, expmap, mask), *sources], clobber=clobber) as outputs:
+    with Outputs([out], inputs=[*files_of(image, expmap, mask), *regions], clobber=clobber) as outputs:
         pixels = refuse_filled(read_image(image))
-        exposure = None if expmap is None else read_on_grid(expmap, pixels, "exposure map")
+        exposure = None if expmap is None else read_exposure(expmap, pixels)
         unused = None if mask is None else ~(read_on_grid(mask, pixels, "mask").data >= 1)
-        removed = excluded_by_regions(pixels, sources, ())
+        removed = excluded_by_regions(pixels, regions, ())
         with about(pixels.path):
             filled, lost = fill_sources(pixels.data, removed, exposure=None if exposure is None else exposure.data,
                                         mask=unused, seed=seed)
         if lost:
             warn(f"{image}: {lost} pixels of sources have nothing around them to be filled from, and are 0")
         header = product_header(pixels.header, history("fill sources", {
-            "image": plain_name(image), "sources": tuple(sources), "expmap": expmap, "mask": mask, "seed": seed}),
+            "image": plain_name(image), "sources": regions, "expmap": expmap, "mask": mask, "seed": seed}),
             BUNIT="count", **({} if exposure is None else calib_of(exposure.header)))
         header["FILLED"] = (True, "pixels are made up: not for science")
         with outputs.open(out) as file:

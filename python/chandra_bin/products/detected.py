@@ -1,7 +1,6 @@
 """Sources found in images: the table, the region file, and the images that belong to them."""
 
 import glob
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from chandra_bin.detect import DEFAULT_SCALES, Detection, Source, bytes_needed, detect_sources
 from chandra_bin.errors import InputError
-from chandra_bin.images import Image, product_header, size_text, write_image
+from chandra_bin.images import Image, product_header, write_image
 from chandra_bin.inputs import files_of, is_table, read_image, read_on_grid, refuse_filled
 from chandra_bin.outputs import Outputs
 from chandra_bin.regions import Region, Shape, convert_region, put_sky, read_regions, region_bytes, region_mask
@@ -20,23 +19,13 @@ from chandra_bin.tables import open_fits, write_empty_primary, write_rows
 from chandra_bin.virtual import named_file, one_of_stack
 from chandra_bin.wcs import ImageCoords
 
-from ._common import about, history, warn
+from ._common import about, history, need_memory, read_exposure, warn, warn_of_rims
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 # The enclosed fraction that the radii of a PSF map without a keyword ECF are for.
 _USUAL_ECF = 0.9
-
-# Files of Linux that say how much memory there is, and what stands before the number: of the machine, of a container.
-_LIMITS = {Path("/proc/meminfo"): "MemAvailable:", Path("/sys/fs/cgroup/memory.max"): "",
-           Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"): ""}
-
-# Blocks of so many pixels a side are looked at for parts without exposure: there are such where more than this fraction
-# is empty, and the others hold so many counts on average that none is empty by chance.
-_BLOCK = 32
-_EMPTY = 0.05
-_SURE = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,29 +58,30 @@ def detect(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path |
     Raises `InputError` and `OutputError`; no file is written then.
     """
     if not (np.isfinite(ellsigma) and ellsigma > 0):
-        raise InputError(f"ellsigma is {ellsigma:g}: it must be positive")
+        raise InputError(f"ellsigma is {ellsigma:.15g}: it must be positive")
     parameters = {
         "infile": image, "expmap": expmap, "psfmap": psfmap, "psfecf": psfecf, "cluster": cluster,
-        "scales": None if scales is None else " ".join(f"{scale:g}" for scale in scales), "sigthresh": sigthresh,
+        "scales": None if scales is None else " ".join(f"{scale:.15g}" for scale in scales), "sigthresh": sigthresh,
         "ellsigma": ellsigma, "bkgsigthresh": bkgsigthresh, "expthresh": expthresh, "maxiter": maxiter}
     wanted = [path for path in (out, regions, scellfile, defnbkgfile, imagefile) if path is not None]
     series = [] if regions is None else [regions.parent / glob.escape(regions.name)]
     with Outputs(wanted, series=series, inputs=files_of(image, expmap, psfmap, cluster), clobber=clobber) as outputs:
         number = len(DEFAULT_SCALES) if scales is None else len(scales)
         if shape := _shape_of(image):
-            _check_memory(image, shape, number)
+            need_memory(image, shape, bytes_needed(shape, number))
         counts = refuse_filled(read_image(image))
-        _check_memory(counts.path, counts.data.shape, number)
-        exposure = None if expmap is None else read_on_grid(expmap, counts, "exposure map")
+        need_memory(counts.path, counts.data.shape, bytes_needed((counts.data.shape[0], counts.data.shape[1]), number))
+        exposure = None if expmap is None else read_exposure(expmap, counts)
         psf = None if psfmap is None else read_on_grid(psfmap, counts, "PSF map")
-        if exposure is None:
-            _warn_of_rims(counts)
+        sigmas = None if psf is None else _sigmas(psf, psfecf, counts)
+        unwanted = _inside(cluster, counts)
         with about(counts.path):
             found = detect_sources(
                 counts.data, exposure=None if exposure is None else exposure.data,
-                psf_sigma_px=None if psf is None else _sigmas(psf, psfecf, counts),
-                unwanted=_inside(cluster, counts), scales=scales, sigthresh=sigthresh, cleaning=bkgsigthresh,
+                psf_sigma_px=sigmas, unwanted=unwanted, scales=scales, sigthresh=sigthresh, cleaning=bkgsigthresh,
                 expthresh=expthresh, rounds=maxiter, threads=threads, progress=progress)
+        if exposure is None:
+            warn_of_rims(counts, "the rims of the field look like sources; give --expmap")
         lines = history("detect", parameters)
         maps = [each for each in (exposure, psf) if each is not None and _is_approximate(each)]
         for each in maps:
@@ -106,13 +96,7 @@ def detect(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path |
             _write_table(file, found, counts, exposure, coords, region, lines, calib)
         if regions is not None and found.sources:
             outputs.write(regions, region_bytes(region, coords, format="ciao"))
-        per = "" if exposure is None else f"/({exposure.header.get('BUNIT') or 'exposure'})"
-        for path, pixels, keywords in (
-            (scellfile, found.cells, {"HDUNAME": "SRCELL"}),
-            (defnbkgfile, found.background / np.float32(1 if exposure is None else found.largest_exposure),
-             {"BUNIT": f"count/pixel{per}"}),
-            (imagefile, found.reconstructed, {"BUNIT": "count/pixel"}),
-        ):
+        for path, (pixels, keywords) in zip((scellfile, defnbkgfile, imagefile), _images(found, exposure), strict=True):
             if path is not None:
                 with outputs.open(path) as file:
                     write_image(file, pixels, product_header(counts.header, lines, **keywords, **calib))
@@ -122,61 +106,35 @@ def detect(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path |
     return Detected(found, wanted)
 
 
-def _warn_of_rims(counts: Image) -> None:
-    """Warns of an image with large empty parts beside full ones: the rims of the field look like sources."""
-    ny, nx = (side // _BLOCK for side in counts.data.shape)
-    blocks = np.nan_to_num(counts.data[: ny * _BLOCK, : nx * _BLOCK]).reshape(ny, _BLOCK, nx, _BLOCK).sum(axis=(1, 3))
-    empty = blocks == 0
-    if blocks.size and empty.mean() > _EMPTY and blocks.sum() > _SURE * np.count_nonzero(~empty):
-        warn(f"{counts.path}: {empty.mean():.0%} of the image is empty: without an exposure map the rims of the field "
-             "look like sources; give --expmap")
+def _images(found: Detection, exposure: Image | None) -> list[tuple[NDArray[Any], dict[str, str]]]:
+    """Source cells, background per exposure and reconstructed sources, with their keywords."""
+    largest, per = np.float32(1), ""
+    if exposure is not None:
+        largest, per = np.float32(found.largest_exposure), f"/({exposure.header.get('BUNIT') or 'exposure'})"
+    return [(found.cells, {"HDUNAME": "SRCELL"}),
+            (found.background / largest, {"BUNIT": f"count/pixel{per}"}),
+            (found.reconstructed, {"BUNIT": "count/pixel"})]
 
 
-def _shape_of(name: Path) -> tuple[int, ...] | None:
+def _shape_of(name: Path) -> tuple[int, int] | None:
     """What the header says of the pixels of an image, without reading it; None where only reading tells."""
     parsed = named_file(one_of_stack(name))
     if parsed.steps or not parsed.file.is_file() or is_table(parsed):
         return None
     with open_fits(parsed.file) as hdus:
         for hdu in hdus:
-            sides = tuple(hdu.header.get(f"NAXIS{n}", 1) for n in (2, 1))
+            sides = hdu.header.get("NAXIS2", 1), hdu.header.get("NAXIS1", 1)
             if hdu.is_image and (parsed.block is None or hdu.is_named(parsed.block.name)) and min(sides) > 1:
                 return sides
     return None
-
-
-def _check_memory(path: Path, shape: tuple[int, ...], scales: int) -> None:
-    needed, there = bytes_needed((shape[0], shape[1]), scales), _available_bytes()
-    if needed > there:
-        raise InputError(f"{path}: {size_text(shape)} pixels need about {_gigabytes(needed)} GB of memory, and "
-                         f"{_gigabytes(there)} are available: bin the image, or crop it, [bin sky=2] say")
-
-
-def _gigabytes(number: float) -> str:
-    return f"{number / 1e9:.3g}"
-
-
-def _available_bytes() -> float:
-    """The memory that is free or could be, and no more than a container may have."""
-    there = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for path, word in _LIMITS.items():
-        try:
-            lines = path.read_text().splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            value = line.removeprefix(word).removesuffix("kB").strip()
-            if line.startswith(word) and value.isdecimal():
-                there = min(there, float(value) * (1024 if line.endswith("kB") else 1))
-    return there
 
 
 def _sigmas(psf: Image, ecf: float | None, image: Image) -> NDArray[np.float32]:
     """The PSF's sigma in pixels: a Gaussian holds the fraction f within sigma sqrt(-2 ln(1 - f))."""
     fraction = psf.number("ECF", _USUAL_ECF) if ecf is None else ecf
     if not 0 < fraction < 1:
-        raise InputError(f"{psf.path}: the enclosed fraction of the PSF is {fraction:g}, and must be between 0 and 1: "
-                         "give --psfecf")
+        raise InputError(f"{psf.path}: the enclosed fraction of the PSF is {fraction:.15g}, and must be between 0 and "
+                         "1: give --psfecf")
     unit = str(psf.header.get("BUNIT", "arcsec")).strip().lower()
     if unit in ("arcsec", "arcsecond", ""):
         with about(image.path):

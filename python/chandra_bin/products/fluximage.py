@@ -25,13 +25,16 @@ from chandra_bin.psf import check_ecf, psf_map
 from chandra_bin.virtual import Block, VirtualFile, named_file, one_of_stack
 from chandra_bin.wcs import ImageCoords, physical_agree
 
-from ._common import history, warn
+from ._common import history, names_root, need_memory, warn
 from ._observed import PLACING, Observed, check_filters, check_instrument, observed, without_removed
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 Units = Literal["area", "time"]
+
+# What the maps of a band, one after the other, take in memory.
+_BYTES_A_PIXEL = 45
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,10 @@ class ExposureSettings:
         if self.units not in ("area", "time"):
             raise InputError(f"the units are {self.units!r}, and should be area or time")
         if self.area_cm2 is not None and not (np.isfinite(self.area_cm2) and self.area_cm2 > 0):
-            raise InputError(f"the area is {self.area_cm2:g} cm², and must be above 0")
+            raise InputError(f"the area is {self.area_cm2:.15g} cm², and must be above 0")
+        if self.slope is not None and not 0 <= self.slope <= 1:
+            raise InputError(f"the vignetting is {self.slope:.15g}, and should be from 0 (none) to 1: the part of the "
+                             "area that is lost at 10 arcmin")
         if self.area_cm2 is not None and self.units == "time":
             raise InputError("units=time has no area: leave --area out")
         self.least(np.zeros((1, 1), np.float32))
@@ -150,13 +156,13 @@ def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: 
     if parsed.binning is not None:
         raise parsed.error(parsed.binning.at, "fluximage makes the images itself: leave this out, and give --binsize")
     if binsize is not None and xygrid is not None:
-        raise InputError(f"--binsize {binsize:g} and --xygrid {xygrid} both say how large pixels are: give one of them")
+        raise InputError(f"--binsize {binsize:.15g} and --xygrid {xygrid} both say how large pixels are: give one of "
+                         "them")
     binsize = 1.0 if binsize is None else binsize
-    if not (np.isfinite(binsize) and binsize > 0):
-        raise InputError(f"pixels of {binsize:g} are none: give a positive --binsize")
+    check_binsize(binsize, exposed=True)
     if psfecf is not None:
         check_ecf(psfecf)
-    root = outroot if outroot.endswith("/") else f"{outroot}_"
+    root = names_root(outroot)
     kinds = ("thresh.img", "thresh.expmap", "flux.img", *(["thresh.psfmap"] if psfecf is not None else []))
     files = {band.label: [Path(f"{root}{band.label}_{kind}") for kind in kinds] for band in wanted}
 
@@ -173,6 +179,7 @@ def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: 
         how = observed(events, beside, every)
         _warn_of_unused(how, {"EXPASP": asolfile, "EXPBPIX": badpixfile, "EXPMASK": maskfile, "EXPGEOM": fovfile})
         grid = _grid(how, events, rows, binsize, xygrid)
+        need_memory(parsed.file, grid.shape, _BYTES_A_PIXEL * grid.x.size * grid.y.size)
         lines = history("fluximage", {"infile": Path(str(parsed)), "bands": bands,
                                       "binsize": binsize if xygrid is None else None, "xygrid": xygrid,
                                       "psfecf": psfecf, **settings.parameters()})
@@ -184,6 +191,15 @@ def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: 
                                  threads)
                      for band in wanted)
         return FluxImages(grid, made, how.keywords)
+
+
+def check_binsize(binsize: float, *, exposed: bool) -> None:
+    """Raises `InputError` for pixels of no size and, with an exposure map, for those that are larger than a chip."""
+    if not (np.isfinite(binsize) and binsize > 0):
+        raise InputError(f"pixels of {binsize:.15g} are none: give a positive --binsize")
+    if exposed and binsize > acis.CHIP_PX:
+        raise InputError(f"pixels of {binsize:.15g} sky pixels are larger than a chip, {acis.CHIP_PX}: give a smaller "
+                         "--binsize for an exposure map")
 
 
 @contextmanager
@@ -268,6 +284,7 @@ def _grid_of_image(file: Path, events: Events) -> Grid:
     if not same:
         raise InputError(f"{file}: its tangent point is not that of {events.file}: the grids would not be one; give "
                          "an image of these events, or merge the events first")
+    check_binsize(float(scale.max()), exposed=True)
     if not (scale > 0).all():
         raise InputError(f"{file}: its physical coordinates run backwards; give an image as CIAO makes them")
     x, y = coords.lower_left_edge

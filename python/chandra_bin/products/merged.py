@@ -46,11 +46,11 @@ from ._blanksky import (
     scaled_sky,
     warn_of_sky_filters,
 )
-from ._common import about, history, warn
+from ._common import about, history, need_memory, warn
 from ._merged_images import Seen, Total, Wanted, write_images
 from ._observed import PLACING, Observed, check_filters, check_instrument, observed, without_removed
 from .events import chosen_columns, with_fields
-from .fluximage import ExposureSettings
+from .fluximage import ExposureSettings, check_binsize
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -153,8 +153,7 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
     Raises `InputError` and `OutputError`; no file is written then.
     """
     wanted = parse_bands(bands)
-    if not (np.isfinite(binsize) and binsize > 0):
-        raise InputError(f"pixels of {binsize:g} are none: give a positive --binsize")
+    check_binsize(binsize, exposed=exposure is not None)
     if psfecf is not None:
         check_ecf(psfecf)
         if exposure is None:
@@ -197,6 +196,7 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
         hows = [_observed(each, beside[each.source.name]) if exposure else None for each in observations]
         if exposure:
             grid = _grid_of_views(observations, [how for how in hows if how is not None], plane, binsize)
+        need_memory(sources[0].name.file, grid.shape, images.bytes_a_pixel(len(wanted)) * grid.x.size * grid.y.size)
         whole = _joined(observations)
         counts, expected = _write_bands(outputs, observations, hows, whole, plane, grid, images, wanted, lines)
         _move_rows(observations, whole)
@@ -379,7 +379,7 @@ def _grid_of(observations: Sequence[_Observation], plane: ImageCoords, binsize: 
         _, file, name, end = max((abs(end - tangent[name]), str(file), name, end) for name, reach in reaches.items()
                                  for low, high, file in reach if low <= high for end in (low, high))
         raise InputError(f"{file}: with its event at {name} = {end:.7g}, {error}: [{name}=low:high] behind the file, "
-                         f"or --binsize above {binsize:g}") from None
+                         f"or --binsize above {binsize:.15g}") from None
 
 
 def _write_events(outputs: Outputs, path: Path, observation: _Observation, lines: Sequence[str]) -> None:

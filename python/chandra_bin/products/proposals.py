@@ -34,7 +34,7 @@ from chandra_bin.regions import (
 from chandra_bin.tables import open_fits
 from chandra_bin.wcs import ImageCoords
 
-from ._common import about, excluded_by_regions
+from ._common import about, excluded_by_regions, read_exposure, warn_of_rims
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
     inputs = [*files_of(image, expmap, background, scale_file, mask), *exclude]
     with _outputs([picture] if is_users else [out, picture], inputs) as outputs:
         pixels = refuse_filled(read_image(image))
-        exposure = None if expmap is None else read_on_grid(expmap, pixels, "exposure map").data
+        exposure = None if expmap is None else read_exposure(expmap, pixels).data
         expected = _expected(background, background_scale, pixels)
         excluded = np.zeros(pixels.data.shape, bool) if mask is None else ~(
             read_on_grid(mask, pixels, "mask").data >= 1)
@@ -114,6 +114,8 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
             excluded |= excluded_by_regions(pixels, exclude, ())
         with about(pixels.path):
             found = find_cluster(pixels.data, exposure=exposure, background=expected, mask=excluded)
+        if exposure is None:
+            warn_of_rims(pixels, "they count as sky, and the ellipse may be off; give expmap")
         ellipse = found.aperture if kind == "aperture" else found.extent
         coords = ImageCoords(pixels.header).with_shape(pixels.data.shape)
         region = _ellipse_region(ellipse, str(out))

@@ -40,7 +40,7 @@ class SimulationSettings:
     """Seconds of each observation, flares and gaps included."""
     counts: float = 60_000.0
     """Counts of the cluster in each observation at 0.5 - 7 keV, if all of it were on the optical axis."""
-    array: str = "I"
+    array: str = "S"
     """I or S: the array whose aim point it is."""
     datamode: str = "mixed"
     """FAINT, VFAINT, or mixed: they take turns, VFAINT first."""
@@ -50,11 +50,12 @@ class SimulationSettings:
     """Photons for each of the truth's exposure maps."""
 
     def __post_init__(self) -> None:
-        for name, least, most in (("seed", 0, 2**63), ("obsids", 1, 99), ("exposure", 10, 1e6), ("counts", 1, 1e8),
-                                  ("blank_sky", 0, 1000), ("truth_photons", 1, 1e10)):
+        for name, least, most in (("seed", 0, 2**63), ("obsids", 1, 99), ("exposure", 10, 10**6),
+                                  ("counts", 1, 10**8), ("blank_sky", 0, 1000), ("truth_photons", 1, 10**10)):
             value = getattr(self, name)
             if not (math.isfinite(value) and least <= value <= most):
-                raise InputError(f"{name} is {value:g}: it must be from {least:g} to {most:g}")
+                typed = f"{value:.15g}" if isinstance(value, float) else value
+                raise InputError(f"{name} is {typed}: it must be from {least} to {most}")
         if self.array not in simulate.ARRAYS:
             raise InputError(f"the array is {self.array!r}: it must be I or S")
         if self.datamode not in ("FAINT", "VFAINT", "mixed"):

@@ -35,12 +35,13 @@ def smooth_tophat(image: Path, *, out: Path = Path("acsmooth.fits"), bg: Path | 
     with _product(out, "smooth tophat", parameters) as write:
         counts = read_image(image)
         background = None if bg is None else read_like(bg, counts, "background")
+        excluded = _excluded(mask, counts)
         with about(image):
             smoothed = smoothing.smooth(
                 counts.data, sn=sn, background=None if background is None else background.data,
                 exposure=None if background is None else counts.number("EXPOSURE", 1.0),
                 background_exposure=None if background is None else background.number("EXPOSURE", 1.0),
-                mask=_excluded(mask, counts), threads=threads, progress=progress)
+                mask=excluded, threads=threads, progress=progress)
         write(smoothed, counts)
 
 
@@ -51,8 +52,9 @@ def smooth_expmap(expcorr: Path, expmap: Path, *, out: Path = Path("acsmooth.fit
     with _product(out, "smooth expmap", parameters) as write:
         corrected = read_image(expcorr)
         exposure = read_like(expmap, corrected, "exposure map")
+        excluded = _excluded(mask, corrected)
         with about(expcorr):
-            smoothed = smoothing.smooth_expmap(corrected.data, exposure.data, sn=sn, mask=_excluded(mask, corrected),
+            smoothed = smoothing.smooth_expmap(corrected.data, exposure.data, sn=sn, mask=excluded,
                                                threads=threads, progress=progress)
         write(smoothed, corrected)
 
@@ -64,8 +66,9 @@ def smooth_expcorr(image: Path, expcorr: Path, *, out: Path = Path("acsmooth.fit
     with _product(out, "smooth expcorr", parameters) as write:
         counts = read_image(image)
         corrected = read_like(expcorr, counts, "exposure-corrected image")
+        excluded = _excluded(mask, counts)
         with about(image):
-            smoothed = smoothing.smooth_expcorr(counts.data, corrected.data, sn=sn, mask=_excluded(mask, counts),
+            smoothed = smoothing.smooth_expcorr(counts.data, corrected.data, sn=sn, mask=excluded,
                                                 threads=threads, progress=progress)
         write(smoothed, counts)
 
@@ -77,8 +80,9 @@ def smooth_gaussian(expcorr: Path, expmap: Path, *, out: Path = Path("ags.fits")
     with _product(out, "smooth gaussian", parameters) as write:
         corrected = read_image(expcorr)
         exposure = read_like(expmap, corrected, "exposure map")
+        excluded = _excluded(mask, corrected)
         with about(expcorr):
-            smoothed = smoothing.smooth_gaussian(corrected.data, exposure.data, sn=sn, mask=_excluded(mask, corrected),
+            smoothed = smoothing.smooth_gaussian(corrected.data, exposure.data, sn=sn, mask=excluded,
                                                  threads=threads, progress=progress)
         write(smoothed, corrected)
 
@@ -92,13 +96,14 @@ def smooth_exposure(image: Path, *, out: Path = Path("expsmooth.fits"), bg: Path
         counts = read_image(image)
         background = None if bg is None else read_like(bg, counts, "background")
         exposure = read_like_if_given(expmap, counts, "exposure map")
+        excluded = _excluded(mask, counts)
         with about(image):
             smoothed = smoothing.smooth_exposure(
                 counts.data, exposure=np.ones(counts.data.shape, np.float32) if exposure is None else exposure,
                 background=None if background is None else background.data,
                 exposure_time=counts.number("EXPOSURE", 1.0),
                 background_exposure_time=1.0 if background is None else background.number("EXPOSURE", 1.0),
-                sn=sn, max_radius=maxrad, mask=_excluded(mask, counts), threads=threads, progress=progress)
+                sn=sn, max_radius=maxrad, mask=excluded, threads=threads, progress=progress)
         write(smoothed, counts)
 
 
@@ -112,9 +117,10 @@ def make_scale(image: Path, *, out: Path = Path("acscale.fits"), bg: Path | None
     with _product(out, "smooth scale", parameters) as write:
         counts = read_image(image)
         values = None if mask is None else read_mask(mask, counts)
+        background = read_like_if_given(bg, counts, "background")
         with about(image):
             scales = smoothing.counts_scale(
-                counts.data, sn=sn, background=read_like_if_given(bg, counts, "background"),
+                counts.data, sn=sn, background=background,
                 mask=None if values is None else values <= 0, fill=None if values is None else values == _FILL,
                 threads=threads, progress=progress)
         write(scales, counts)

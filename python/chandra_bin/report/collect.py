@@ -1,7 +1,7 @@
 """What a folder of the pipeline holds, read for the report. Nothing needs to be there but the configuration."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +17,7 @@ from chandra_bin.lightcurve import LightCurve
 from chandra_bin.lightcurve_files import read_light_curve
 from chandra_bin.pipeline.config import Config, read_config
 from chandra_bin.pipeline.layout import Layout
+from chandra_bin.pipeline.runner import status
 from chandra_bin.regions import Region, read_regions, region_mask
 from chandra_bin.state import Record, State
 from chandra_bin.tables import open_fits
@@ -31,18 +32,15 @@ T = TypeVar("T")
 STEPS = {1: "look at the archive's files", 2: "events", 3: "sources, flares, clean images", 4: "merged images",
          5: "scaled flux", 6: "regions, sources removed, cropped images", 7: "contour binning",
          8: "regions of the bins on the sky"}
-# The steps of tasks, by the first word of their names; and those that there is one of for each ObsID.
-_STEP_OF = {"look": 1, "reprocess": 2, "images": 3, "clean": 3, "merge": 4, "flux": 5, "sources": 6, "crop": 6, "bin": 7,
-            "sky-regions": 8}
-_OF_OBSERVATIONS = ("reprocess", "images", "clean")
 
 
 @dataclass(frozen=True)
 class TaskDone:
-    """A task, and its record if it is done."""
+    """A task, and the record of when it was last done."""
 
     name: str
-    step: int
+    step: int | None
+    """None where that is not known any more."""
     record: Record | None
     why_not: str = ""
     """Why it does not count as done."""
@@ -70,12 +68,19 @@ class Folder:
         config = read_config(work)
         settings = config.settings
         layout = Layout(work, settings.name, settings.sn_per_region, settings.reg_smoothness)
-        return cls(config, layout, _tasks(State(work), settings.obs_ids))
-
-    @property
-    def done(self) -> Mapping[str, TaskDone]:
-        """Tasks that are done, by name."""
-        return {task.name: task for task in self.tasks if task.is_done}
+        records = {name: record for name, record in State(work).records.items() if record.versions}
+        folder = cls(config, layout, [])
+        try:
+            states = status(work)
+        except InputError as error:  # an archive that is not there any more, say
+            folder.problem(f"what is done cannot be told: {error}")
+            folder.tasks = [TaskDone(name, None, record, "not known") for name, record in records.items()]
+        else:
+            folder.tasks = [TaskDone(each.task.name, each.task.step, records.pop(each.task.name, None),
+                                     f"waits {each.why}" if each.kind == "waits" else each.why) for each in states]
+            folder.tasks += [TaskDone(name, None, record, "is no task of this configuration")
+                             for name, record in records.items()]
+        return folder
 
     def name_of(self, path: Path) -> str:
         """A path as users know it, from the folder of the pipeline."""
@@ -148,26 +153,6 @@ class Sources:
 
     def __len__(self) -> int:
         return len(self.columns["x"])
-
-
-def _tasks(state: State, obsids: Sequence[str]) -> list[TaskDone]:
-    """The tasks that there are to do, in order, then others that were done."""
-    names = [name for word in _STEP_OF
-             for name in ([f"{word}/{obsid}" for obsid in obsids] if word in _OF_OBSERVATIONS else [word])]
-    names += [name for name in state.records if name not in names]
-    tasks = [_task(name, state) for name in names]
-    return sorted(tasks, key=lambda task: task.step)
-
-
-def _task(name: str, state: State) -> TaskDone:
-    record = state.records.get(name)
-    step = _STEP_OF.get(name.partition("/")[0], max(STEPS) + 1)
-    if record is None:
-        return TaskDone(name, step, None, "has not run")
-    if not record.versions:
-        return TaskDone(name, step, None, "is to be made again")
-    missing = [each for each in record.outputs if not (state.work / each).exists()]
-    return TaskDone(name, step, record, f"{missing[0]} is missing" if missing else "")
 
 
 def _read_sources(path: Path) -> dict[str, NDArray[Any]]:

@@ -112,14 +112,14 @@ class _Page:
         return self.settings.name
 
     def _state(self) -> str:
-        steps = {step: all(task.is_done for task in self.folder.tasks if task.step == step) for step in STEPS}
-        done = sum(steps.values())
-        if done == len(steps):
+        steps = {step: [task for task in self.folder.tasks if task.step == step] for step in STEPS}
+        left = [step for step, tasks in steps.items() if not tasks or not all(task.is_done for task in tasks)]
+        if not left:
             return f"All {len(steps)} steps are done."
-        step = next(step for step, is_done in steps.items() if not is_done)
-        task = next(task for task in self.folder.tasks if task.step == step and not task.is_done)
-        return (f"{done} of {len(steps)} steps are done. Next is step {step}, {STEPS[step]}: {task.name} "
-                f"{task.why_not}.")
+        said = f"{len(steps) - len(left)} of {len(steps)} steps are done"
+        task = next((task for task in steps[left[0]] if not task.is_done), None)
+        return f"{said}. Next is step {left[0]}, {STEPS[left[0]]} ({task.name}: {task.why_not})." if task else (
+            "What is done cannot be told.")
 
     def _add(self, name: str, alt: str, caption: str, png: bytes) -> Picture:
         picture = Picture(f"{self.settings.name}_{name}", alt, caption, png)
@@ -259,9 +259,6 @@ class _Page:
 
     def _sn_line(self, sn: Any) -> str:
         """What S/N in counts the settings gave."""
-        task = self.folder.done.get("bin")
-        if task and task.record and "S/N in counts" in task.record.facts:
-            return f"{len(sn)} bins: {_text(task.record.facts['S/N in counts'])}"
         low, middle, high = np.percentile(sn, (10, 50, 90))
         what = "counts" if self.settings.binning_image == "counts" else "the scaled flux"
         return (f"{len(sn)} bins: S/N {self.settings.sn_per_region:g} in {what} was asked for; in counts it is "
@@ -327,7 +324,7 @@ class _Page:
             record = task.record
             outputs = list(record.outputs.items()) if record else []
             tasks.append({
-                "name": task.name, "step": task.step if task.step in STEPS else "", "about": STEPS.get(task.step, ""),
+                "name": task.name, "step": task.step or "", "about": STEPS[task.step] if task.step else "",
                 "state": "done" if task.is_done else task.why_not, "done": task.is_done, "record": record,
                 "facts": {label: _text(value) for label, value in record.facts.items()} if record else {},
                 "settings": {name: _text(value) for name, value in record.settings.items()} if record else {},

@@ -25,9 +25,9 @@ def cluster_image(shape: tuple[int, int], counts: float, seed: int = 0, *,
     same arguments give the same image. Raises `InputError` where ``counts`` is not positive.
     """
     if not (np.isfinite(counts) and counts > 0):
-        raise InputError(f"counts is {counts:g}: it must be positive")
+        raise InputError(f"counts is {counts:.15g}: it must be positive")
     if not 0 <= background <= 1:
-        raise InputError(f"background is {background:g}: it must be a fraction, 0 to 1")
+        raise InputError(f"background is {background:.15g}: it must be a fraction, 0 to 1")
     model = cluster_model(shape)
     expected = counts * ((1 - background) * model / model.sum() + background / model.size)
     drawn: NDArray[np.int32] = np.random.default_rng(seed).poisson(expected).astype(np.int32)

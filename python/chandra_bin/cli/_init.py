@@ -1,0 +1,60 @@
+"""``chandra-bin init``: the configuration of a pipeline, made of a folder of the archive."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._command import Command, quiet_option
+
+if TYPE_CHECKING:
+    from chandra_bin.pipeline.survey import Survey
+
+
+@click.command(cls=Command, name="init")
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("-o", "--out", "work", metavar="WORK", type=click.Path(path_type=Path), required=True,
+              help="The folder of the pipeline; made where it is not there.")
+@click.option("--name", metavar="NAME", help="Of the cluster, part of the names of folders.  [default: the target's]")
+@click.option("--obsid", "obsids", metavar="N", multiple=True, help="Use only this ObsID; may be given several times.")
+@click.option("--sn", "sn_per_region", type=float, metavar="N", help="S/N of bins.  [default: 70]")
+@click.option("--smooth", "reg_smoothness", type=float, metavar="N",
+              help="S/N of the smoothed image whose contours the bins follow.  [default: 100]")
+@click.option("--binning-image", type=click.Choice(["scaled_flux", "counts"]), help="What is binned.  "
+              "[default: scaled_flux, as the reference has it]")
+@click.option("--toml", is_flag=True, help="Write config.toml, with comments, instead of config.json.")
+@quiet_option
+def command(directory: Path, work: Path, obsids: tuple[str, ...], quiet: bool, **settings: Any) -> None:
+    """Look through DIR for observations, and write the configuration of a pipeline into the folder WORK.
+
+    DIR holds folders of ObsIDs as download_chandra_obsid makes them. What is missing is said, with the command line
+    that fetches it.
+    """
+    from chandra_bin.pipeline.config import refuse_second
+    from chandra_bin.pipeline.survey import begin, survey
+
+    refuse_second(work)
+    found = survey(directory, obsids)
+    if not quiet:
+        click.echo(_table(found))
+    file = begin(found, work, **settings)
+    if not quiet:
+        seconds = sum(each.observation.exposure_s for each in found.observations)
+        used, there = len(found.observations), len(found.observations) + len(found.left_out)
+        click.echo(f"{used} of {there} ObsIDs, {seconds / 1000:.1f} ks; look at {file}, then chandra-bin run {work}")
+
+
+def _table(found: "Survey") -> str:
+    from chandra_bin.pipeline.survey import ARCHIVE_KINDS
+
+    rows = [("ObsID", "target", "date", "array", "chip", "mode", "ks", "from first", *ARCHIVE_KINDS, "blank sky")]
+    for each in found.observations:
+        seen = each.observation
+        there = ["no" if kind in each.missing else "yes" for kind in ARCHIVE_KINDS]
+        rows.append((each.files.obsid, seen.target, seen.date[:10], "ACIS-I" if seen.is_acis_i else "ACIS-S",
+                     str(seen.aim_chip), seen.datamode, f"{seen.exposure_s / 1000:.1f}", f"{each.distance_arcmin:.1f}'",
+                     *there, str(len(each.files.blank_sky) or "no")))
+    rows += [(each.obsid, "left out", *[""] * (len(rows[0]) - 2)) for each in found.left_out]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
+                     for row in rows)

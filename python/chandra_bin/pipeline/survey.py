@@ -1,0 +1,190 @@
+"""What a folder of the archive holds, before a pipeline is begun; and the configuration to begin with."""
+
+import os
+import re
+import shlex
+import unicodedata
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chandra_bin.errors import ChandraBinWarning, InputError, NoImaging
+from chandra_bin.reproject import separation_deg
+
+from .archive import Observation, ObservationFiles, look, look_through
+from .config import refuse_second, write_config
+
+# Files of the archive, by the names that download_chandra_obsid has for them.
+ARCHIVE_KINDS = {"evt1": "events_level1", "evt2": "events", "asol": "aspect", "bpix": "bad_pixels",
+                 "fov": "field_of_view", "msk": "mask", "flt": "filter"}
+_ODD_ARCMIN = 15.0
+_FARTHEST_ARCMIN = 60.0
+# Folders in common from which a relative path still says more than an absolute one.
+_MOST_UPWARDS = 3
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """An observation that can be used."""
+
+    files: ObservationFiles
+    observation: Observation
+    distance_arcmin: float
+    """Of its pointing from that of the first."""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Files of the archive that were not found, as evt1, asol, ..."""
+        return tuple(kind for kind, name in ARCHIVE_KINDS.items() if not getattr(self.files, name))
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An ObsID that cannot be used."""
+
+    obsid: str
+    why: str
+    is_incomplete: bool = False
+    """Whether another download would help."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a folder holds; both by ObsID."""
+
+    directory: Path
+    observations: tuple[Surveyed, ...]
+    left_out: tuple[LeftOut, ...]
+
+    @property
+    def download(self) -> str | None:
+        """The command line that fetches what is missing."""
+        obsids = [each.files.obsid for each in self.observations if each.missing]
+        obsids += [each.obsid for each in self.left_out if each.is_incomplete]
+        if not obsids:
+            return None
+        inside = any(each.files.folder == self.directory and each.files.obsid == self.directory.resolve().name
+                     for each in self.observations)
+        folder = self.directory.resolve().parent if inside else self.directory
+        return f"cd {shlex.quote(str(folder))} && download_chandra_obsid {','.join(sorted(obsids, key=int))}"
+
+
+def survey(directory: Path, obsids: Sequence[str] = ()) -> Survey:
+    """Looks through a folder of the archive, at ``obsids`` or at all.
+
+    Raises `InputError` where there is nothing to use, and for damaged files. A `ChandraBinWarning` each for ObsIDs that
+    are left out, missing files, and observations that are far from each other.
+    """
+    found, without = look_through(directory)
+    _check_there(directory, obsids, [*(each.obsid for each in found), *(each.obsid for each in without)])
+    wanted = {obsid.lstrip("0") for obsid in obsids}
+    usable: list[tuple[ObservationFiles, Observation]] = []
+    left_out: list[LeftOut] = []
+    for files in found:
+        if not wanted or files.obsid in wanted:
+            try:
+                usable.append((files, look(files)))
+            except NoImaging as error:
+                left_out.append(LeftOut(files.obsid, str(error)))
+    left_out += [LeftOut(each.obsid, each.what_to_do, is_incomplete=True) for each in without
+                 if not wanted or each.obsid in wanted]
+    if not usable:
+        raise InputError("; ".join(each.why for each in left_out))
+    first = usable[0][1]
+    made = Survey(directory, tuple(Surveyed(files, seen, _arcmin(first, seen)) for files, seen in usable),
+                  tuple(sorted(left_out, key=lambda each: int(each.obsid))))
+    _warn(made)
+    return made
+
+
+def begin(found: Survey, work: Path, *, name: str | None = None, toml: bool = False, **settings: Any) -> Path:
+    """Writes the configuration of a pipeline for these observations into the folder ``work``; returns its file.
+
+    Parameters
+    ----------
+    name : of the cluster; by default the target's, as the first header has it, else the folder's.
+    settings : others than the defaults; None: the default.
+
+    Raises `InputError` for observations more than 1 degree apart, for a folder among the archive's own files, and for
+    one that holds a configuration.
+    """
+    refuse_second(work)
+    _check_apart(work, found)
+    distance, one, other = _farthest(found)
+    if distance > _FARTHEST_ARCMIN:
+        raise InputError(f"{found.directory}: ObsIDs {one} and {other} are {distance / 60:.2g} degrees apart: they are "
+                         "not of one cluster; say by --obsid which ones are")
+    given = {key: value for key, value in settings.items() if value is not None}
+    if name is None:
+        name = next(filter(None, map(_safe, (found.observations[0].observation.target,
+                                             found.directory.resolve().name, "cluster"))))
+    return write_config(work, {
+        **given, "name": name,
+        "cluster_directory": _path_from(work, found.directory),
+        "obs_ids": [each.files.obsid for each in found.observations]}, toml=toml)
+
+
+def _check_there(directory: Path, obsids: Sequence[str], there: Sequence[str]) -> None:
+    for obsid in obsids:
+        if obsid.lstrip("0") not in there:
+            raise InputError(f"{directory}: does not hold ObsID {obsid}, only {', '.join(sorted(there, key=int))}")
+
+
+def _check_apart(work: Path, found: Survey) -> None:
+    """Raises `InputError` where products would lie among the archive's files."""
+    place, root = work.resolve(), found.directory.resolve()
+    if place == root:
+        raise InputError(f"{work}: holds the archive's files: give a folder of its own, such as {work / 'work'}")
+    for folder in {each.files.folder.resolve() for each in found.observations} - {root} | {
+            root / name for name in ("primary", "secondary", "repro")}:
+        if place.is_relative_to(folder):
+            raise InputError(f"{work}: lies among the archive's files in {folder}: give a folder of its own, such as "
+                             f"{found.directory / 'work'}")
+
+
+def _warn(found: Survey) -> None:
+    def say(text: str) -> None:
+        warnings.warn(text, ChandraBinWarning, stacklevel=4)
+
+    for each in found.left_out:
+        say(f"ObsID {each.obsid} is left out: {each.why}")
+    for one in found.observations:
+        if one.missing:
+            say(f"ObsID {one.files.obsid}: {', '.join(one.missing)} not found")
+    skies = [each.files.obsid for each in found.observations if each.files.blank_sky]
+    if skies and (bare := [each.files.obsid for each in found.observations if not each.files.blank_sky]):
+        say(f"ObsID {', '.join(bare)}: no blank-sky events, which {', '.join(skies)} has")
+    if found.download:
+        say(f"fetch what is missing by '{found.download}'")
+    distance, first, second = _farthest(found)
+    if _ODD_ARCMIN < distance <= _FARTHEST_ARCMIN:
+        say(f"ObsIDs {first} and {second} point {distance:.0f}' apart: hardly any of the sky is in both")
+
+
+def _farthest(found: Survey) -> tuple[float, str, str]:
+    """Distance and ObsIDs of the two observations that are farthest apart."""
+    seen = found.observations
+    return max((_arcmin(one.observation, other.observation), one.files.obsid, other.files.obsid)
+               for n, one in enumerate(seen) for other in seen[n:])
+
+
+def _arcmin(one: Observation, other: Observation) -> float:
+    return 60 * separation_deg((one.ra_deg, one.dec_deg), (other.ra_deg, other.dec_deg))
+
+
+def _safe(text: str) -> str:
+    """A name as it may be part of names of folders: lower case, without blanks; empty where nothing is left."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9_.+-]", "", plain).lstrip("_.+-")
+
+
+def _path_from(work: Path, directory: Path) -> str:
+    """A relative path where both lie near each other, so that they can be moved together; else an absolute one."""
+    # ".." leads to the true parent of a folder, whatever links lead there.
+    start = work.resolve()
+    target = directory.resolve() if ".." in directory.parts else Path(os.path.abspath(directory))
+    common = Path(os.path.commonpath([start, target]))
+    near = common != Path(common.anchor) and len(start.relative_to(common).parts) <= _MOST_UPWARDS
+    return os.path.relpath(target, start) if near else str(target)

@@ -1,0 +1,407 @@
+"""The pipeline: what it makes, what it makes again, and what it says when it cannot go on."""
+
+import json
+import os
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from chandra_bin.cli import run as command
+from chandra_bin.errors import InputError
+from chandra_bin.images import read_image_file
+from chandra_bin.pipeline import runner
+from chandra_bin.pipeline.config import read_config
+from chandra_bin.pipeline.layout import Layout
+from chandra_bin.regions import read_regions, region_mask
+from chandra_bin.state import State
+from chandra_bin.wcs import ImageCoords
+from pipeline_work import SMALL, change_settings, configured, products, simulated, start
+
+TASKS = ["look", "reprocess/90001", "images/90001", "clean/90001", "reprocess/90002", "images/90002", "clean/90002",
+         "merge", "flux", "sources", "crop", "bin", "sky-regions"]
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory):
+    return simulated(tmp_path_factory.mktemp("archive") / "sim")
+
+
+@pytest.fixture(scope="session")
+def whole(archive, tmp_path_factory):
+    """A finished pipeline, which tests read only."""
+    work = configured(tmp_path_factory.mktemp("whole"), archive)
+    assert set(runner.run(work, jobs=2).ran) == set(TASKS)
+    return work
+
+
+@pytest.fixture
+def work(whole, archive, tmp_path):
+    """A finished pipeline of its own."""
+    copy = tmp_path / "work"
+    shutil.copytree(whole, copy, symlinks=True)
+    change_settings(copy, cluster_directory=str(archive))
+    state = copy / ".chandra-bin/state.json"
+    here, there = (os.path.relpath(archive, folder) for folder in (whole, copy))
+    state.write_text(state.read_text().replace(here + "/", there + "/"))
+    return copy
+
+
+def layout_of(work):
+    settings = read_config(work).settings
+    return Layout(work, settings.name, settings.sn_per_region, settings.reg_smoothness)
+
+
+def data(path):
+    return read_image_file(path).data
+
+
+def test_files_are_where_the_reference_has_them(whole):
+    for name in ("reprocessed_data/90001/acisf90001_repro_evt2.fits", "reprocessed_data/90001/90001_0.5-7_thresh.img",
+                 "reprocessed_data/90001/90001_0.5-7_thresh.expmap", "reprocessed_data/90001/90001_0.5-7.psf",
+                 "reprocessed_data/90001/90001_src_0.5-7.fits", "reprocessed_data/90001/90001_src_0.5-7-noem.reg",
+                 "reprocessed_data/90001/90001_0.5-7.lc", "reprocessed_data/90001/90001_0.5-7.gti",
+                 "reprocessed_data/90001/acisf90001_clean_evt.fits", "reprocessed_data/90001/90001_background_clean.evt",
+                 "merge_small/merged_evt.fits", "merge_small/broad_thresh.img", "merge_small/broad_flux.img",
+                 "merge_small/broad_thresh.expmap", "merge_small/scaled_broad_flux.fits",
+                 "merge_small/broad_thresh_noem.img", "merge_small/scaled_broad_flux_cropped.fits",
+                 "merge_small/scaled_broad_flux_final.fits", "merge_small/square.reg", "merge_small/min_xy.reg",
+                 "merge_small_20_15/broad_mask.fits", "map_files/scaled_broad_flux_final.fits",
+                 "spec_files/contbin_sn15_smooth20/contbin_binmap.fits",
+                 "spec_files/contbin_sn15_smooth20/outreg/xaf_0.reg",
+                 "spec_files/contbin_sn15_smooth20/outreg/sex/xaf_0_sex.reg"):
+        assert (whole / name).is_file(), name
+    assert os.readlink(whole / "merge_small_20_15") == "merge_small"
+
+
+def test_counts_are_conserved_from_step_to_step(whole):
+    layout = layout_of(whole)
+    for obsid in ("90001", "90002"):
+        obs = layout.obs(obsid)
+        with fits.open(obs.clean_events) as file:
+            rows = file["EVENTS"].data
+            header = file["EVENTS"].header
+        assert header["CALIB"] == "ARCHIVE"
+        band = (rows["energy"] >= 500) & (rows["energy"] < 7000) & (rows["ccd_id"] <= 3)
+        image, exposure = data(obs.image), data(obs.expmap)
+        # What the threshold cut is at the rim, and little.
+        assert 0.99 * band.sum() < image.sum() <= band.sum()
+        assert not image[exposure == 0].any()
+        times = fits.getdata(obs.good_times, "GTI")
+        inside = np.logical_or.reduce([(rows["time"] >= a) & (rows["time"] < b) for a, b in times])
+        assert inside.all()
+    merged = data(layout.image)
+    assert merged.sum() == sum(data(layout.merged / f"{obsid}_broad_thresh.img").sum() for obsid in ("90001", "90002"))
+    facts = State(whole).records["crop"].facts
+    assert facts["counts kept"] + facts["counts in sources"] + facts["counts outside the area"] == merged.sum()
+    assert data(layout.final_image)[data(layout.mask) == 1].sum() == facts["counts kept"]
+
+
+def test_regions_cover_the_binmap_exactly(whole):
+    layout = layout_of(whole)
+    binmap = read_image_file(layout.binmap)
+    coords = ImageCoords(binmap.header)
+    for folder, ending in ((layout.bin_regions, ""), (layout.sky_regions, "_sex")):
+        painted = np.full(binmap.data.shape, -1)
+        for number in range(binmap.data.max() + 1):
+            inside = region_mask(read_regions(folder / f"xaf_{number}{ending}.reg"), coords, binmap.data.shape)
+            assert (painted[inside] == -1).all()
+            painted[inside] = number
+        np.testing.assert_array_equal(painted, binmap.data)
+
+
+@pytest.mark.parametrize("binning_image", ["scaled_flux", "counts"])
+def test_the_table_has_both_signals_to_noise(work, binning_image):
+    change_settings(work, binning_image=binning_image)
+    runner.run(work)
+    layout = layout_of(work)
+    table = Table.read(layout.bin_table)
+    binmap, counts = data(layout.binmap), data(layout.final_image)
+    np.testing.assert_allclose(table["counts"], [counts[binmap == b].sum() for b in table["bin"]])
+    expected = data(layout.final_background) * data(layout.final_background_ratio)
+    np.testing.assert_allclose(table["background"], [expected[binmap == b].sum() for b in table["bin"]], rtol=1e-5)
+    np.testing.assert_allclose(table["sn"], table["signal"] / table["noise"])
+    if binning_image == "counts":
+        np.testing.assert_allclose(table["sn"], table["sn_image"], rtol=1e-6)
+        assert np.median(table["sn"]) == pytest.approx(15, rel=0.05)
+    else:
+        scaled = data(layout.final_flux)
+        sums = np.array([scaled[binmap == b].sum(dtype=float) for b in table["bin"]])
+        np.testing.assert_allclose(table["sn_image"], sums / (1 + np.sqrt(sums + 0.75)), rtol=1e-4)
+        assert np.median(table["sn_image"]) == pytest.approx(15, rel=0.05)
+        assert "bins of S/N 15 in the scaled flux" in State(work).records["bin"].facts["S/N in counts"]
+
+
+def test_a_finished_pipeline_does_nothing(work):
+    before = products(work)
+    assert runner.run(work).ran == ()
+    assert products(work) == before
+    assert {each.kind for each in runner.status(work, verify=True)} == {"done"}
+
+
+# What each change makes run again: the tasks that depend on it, and no others.
+CHANGES = {
+    "sn_per_region": (40, ["bin", "sky-regions"]),
+    "reg_smoothness": (30, ["bin", "sky-regions"]),
+    "constrainval": (2, ["bin", "sky-regions"]),
+    "binning_image": ("counts", ["bin", "sky-regions"]),
+    "flux_factor": (2.0, ["flux", "crop", "bin", "sky-regions"]),
+    "lc_binsize": (500.0, ["clean/90001", "clean/90002", "merge", "flux", "sources", "crop", "bin", "sky-regions"]),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_setting_makes_again_what_depends_on_it(work, name):
+    value, expected = CHANGES[name]
+    change_settings(work, **{name: value})
+    assert list(runner.run(work).ran) == expected
+    assert runner.run(work).ran == ()
+
+
+def test_another_sn_strands_nothing(work):
+    before = products(work)
+    change_settings(work, sn_per_region=40)
+    runner.run(work)
+    after = products(work)
+    assert {name: after.get(name) for name in before} == before
+    assert (work / "spec_files/contbin_sn40_smooth20/contbin_binmap.fits").is_file()
+    assert os.readlink(work / "merge_small_20_40") == "merge_small"
+    change_settings(work, sn_per_region=15)
+    runner.run(work)
+    assert products(work) == after
+
+
+@pytest.mark.parametrize(("name", "expected"), [
+    ("merge_small/square.reg", ["crop", "bin", "sky-regions"]),
+    ("merge_small/src_0.5-7-nps-noem.reg", ["crop", "bin", "sky-regions"]),
+    ("merge_small/broad_src_0.5-7-pointsources.reg", ["crop", "bin", "sky-regions"]),
+    ("reprocessed_data/90001/90001_cluster.reg",
+     ["clean/90001", "merge", "flux", "sources", "crop", "bin", "sky-regions"]),
+])
+def test_an_edited_region_makes_again_what_depends_on_it(work, name, expected):
+    region = work / name
+    edited = region.read_text().splitlines()
+    last = edited[-1].rsplit("(", 1)
+    sizes = last[1].rstrip(")").split(",")
+    sizes[2] = f"{float(sizes[2].rstrip(chr(39))) * 0.8:.4f}{chr(39) if chr(39) in sizes[2] else ''}"
+    edited[-1] = f"{last[0]}({','.join(sizes)})"
+    region.write_text("\n".join(edited) + "\n")
+    text = region.read_text()
+    ran = list(runner.run(work).ran)
+    # A task whose inputs came out the same, byte for byte, is not run.
+    assert ran[0] == expected[0]
+    assert [task for task in expected if task in ran] == ran
+    assert region.read_text() == text
+    assert runner.run(work).ran == ()
+    region.unlink()
+    assert runner.run(work).ran[0] == expected[0]
+    assert region.read_text() != text
+
+
+def test_a_damaged_product_is_made_again(work):
+    before = products(work)
+    layout = layout_of(work)
+    layout.flux.write_bytes(layout.flux.read_bytes()[:10_000])
+    states = {each.task.name: each for each in runner.status(work)}
+    assert states["merge"].kind == "to do"
+    assert "broad_flux.img" in states["merge"].why
+    assert list(runner.run(work).ran) == ["merge"]
+    assert products(work) == before
+    kept = list((work / ".chandra-bin/replaced").rglob("broad_flux.img"))
+    assert [path.stat().st_size for path in kept] == [10_000]
+
+
+def test_a_touched_product_is_not_made_again(work):
+    layout = layout_of(work)
+    content = layout.flux.read_bytes()
+    layout.flux.unlink()
+    layout.flux.write_bytes(content)
+    assert runner.run(work).ran == ()
+
+
+def test_verify_finds_what_looks_untouched(work):
+    runner.run(work)  # the files of a copy are other files, and are taken over
+    flux = layout_of(work).flux
+    status = flux.stat()
+    with flux.open("r+b") as file:
+        file.seek(-3000, os.SEEK_END)
+        file.write(b"\x01\x02\x03")
+    os.utime(flux, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert {each.kind for each in runner.status(work)} == {"done"}
+    assert "broad_flux.img is not as it was made" in {each.why.split("/")[-1]
+                                                      for each in runner.status(work, verify=True)}
+
+
+def test_a_step_is_made_again_when_asked(work):
+    before = products(work)
+    assert list(runner.run(work, redo=[7]).ran) == ["bin"]
+    assert products(work) == before
+
+
+def test_a_dry_run_says_what_would_be_run(work, capsys):
+    change_settings(work, sn_per_region=40)
+    before = products(work)
+    assert command(["run", str(work), "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[2:4] for line in lines if "done" not in line] == [["bin", "to"], ["sky-regions", "waits"]]
+    assert "sn_per_region was 15" in "\n".join(lines)
+    assert products(work) == before
+
+
+def test_steps_can_be_run_one_by_one(archive, tmp_path):
+    work = configured(tmp_path, archive)
+    with pytest.raises(InputError, match=r"step 1 is not done \(look: has not run\)"):
+        runner.run(work, first=2, last=2)
+    for step in (1, 2):
+        runner.run(work, first=step, last=step)
+    assert not (work / "merge_small").exists()
+    flags = json.loads((work / "config.json").read_text())["flags"]
+    assert flags["reprocessed"] is True
+    assert flags["flare_filtered"] is False
+
+
+def test_jobs_and_threads_change_no_product(archive, whole, tmp_path):
+    work = configured(tmp_path, archive)
+    runner.run(work, jobs=1, threads=2)
+    assert products(work) == products(whole)
+
+
+def test_flags_follow_the_state(work):
+    flags = json.loads((work / "config.json").read_text())["flags"]
+    assert all(flags.values())
+    layout_of(work).binmap.unlink()
+    runner.run(work, first=1, last=6)
+    flags = json.loads((work / "config.json").read_text())["flags"]
+    assert flags["contour_binning"] is False
+    assert flags["merge_data"] is True
+
+
+def test_a_second_run_is_refused(archive, tmp_path, capsys):
+    work = configured(tmp_path, archive)
+    first = start("run", work, "-j", "1")
+    try:
+        lock = work / ".chandra-bin/lock"
+        while not (lock.exists() and lock.read_text()):
+            time.sleep(0.01)
+            assert first.poll() is None
+        assert command(["run", str(work)]) == 2
+        error = capsys.readouterr().err
+        assert f"is in use by PID {first.pid} on {os.uname().nodename}" in error
+        assert command(["status", str(work)]) == 0
+    finally:
+        first.send_signal(signal.SIGINT)
+        assert first.wait(60) == 130
+    assert runner.run(work, last=1).ran in ((), ("look",))
+
+
+def test_the_log_holds_every_call(whole):
+    (log,) = (whole / "logs").glob("*.log")
+    text = log.read_text()
+    assert str(whole) not in text
+    for word in ("fluximage('reprocessed_data/90001/acisf90001_clean_evt.fits[ccd_id=0:3]'", "deflare(", "merge(",
+                 "bin_image('merge_small/scaled_broad_flux_final.fits', 'spec_files/contbin_sn15_smooth20'",
+                 "S/N in counts: bins of S/N 15 in the scaled flux have"):
+        assert word in text
+
+
+def test_what_is_not_done_anew_is_said(whole):
+    warnings = [text for record in State(whole).records.values() for text in record.warnings]
+    assert sum("not reprocessed" in text for text in warnings) == 2
+    assert not any("good times (GTI)" in text for text in warnings)
+
+
+def edited(work, **keywords):
+    """A config whose content is an error."""
+    content = json.loads((work / "config.json").read_text())
+    content["info_dict"].update(keywords)
+    (work / "config.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    ({"sn_per_regoin": 3}, "sn_per_regoin: there is no such setting; do you mean sn_per_region"),
+    ({"binsize": -1}, "binsize = -1"),
+    ({"obs_ids": ["90001", "12"]}, "12"),
+    ({"engine": "ciao"}, "engine = 'ciao'"),
+])
+def test_a_wrong_configuration_is_one_line(work, capsys, wrong, message):
+    state = (work / ".chandra-bin/state.json").read_bytes()
+    edited(work, **wrong)
+    assert command(["run", str(work)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert (work / ".chandra-bin/state.json").read_bytes() == state
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"{", "state.json: cannot be read"), (b"[]", "is no state"), (b'{"format": 99}', "of format 99")])
+def test_a_broken_state_is_one_line(work, capsys, content, message):
+    file = work / ".chandra-bin/state.json"
+    file.write_bytes(content)
+    assert command(["run", str(work)]) == 2
+    assert message in capsys.readouterr().err
+    assert file.read_bytes() == content
+
+
+def test_a_region_outside_the_field_is_one_line(work, capsys):
+    before = products(work)
+    region = work / "merge_small/square.reg"
+    region.write_text("# Region file format: CIAO version 1.0\nbox(10:00:00,+40:00:00,1',1',0)\n")
+    assert command(["run", str(work)]) == 2
+    error = capsys.readouterr().err
+    assert "step 6: " in error
+    assert "square.reg" in error
+    region.unlink()
+    runner.run(work)
+    assert products(work) == before
+
+
+def test_no_clean_time_is_one_line(archive, tmp_path, capsys):
+    """Light curves of one bin: nothing can be told apart in them."""
+    work = configured(tmp_path, archive, lc_binsize=100_000)
+    assert command(["run", str(work), "-j", "1"]) == 2
+    error = capsys.readouterr().err.splitlines()
+    assert "step 3, ObsID 9000" in error[-1]
+
+
+def test_no_sources_is_no_error(archive, tmp_path):
+    work = configured(tmp_path, archive, sigthresh=1e-300)
+    runner.run(work, jobs=2)
+    layout = layout_of(work)
+    assert not layout.sources.exists()
+    assert not layout.obs("90001").source_regions.exists()
+    assert Table.read(layout.bin_table)["counts"].sum() > 0
+
+
+def test_without_blank_sky_the_background_is_measured(archive, tmp_path):
+    work = configured(tmp_path, archive, blank_sky=[], binning_image="counts")
+    runner.run(work, jobs=2)
+    layout = layout_of(work)
+    assert not layout.background.exists()
+    assert fits.getheader(layout.final_background)["BKGMETH"] == "local"
+    table = Table.read(layout.bin_table)
+    assert (table["background"] > 0).all()
+    assert np.median(table["sn"]) == pytest.approx(15, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["a b", "ü[1]", "x,y(z)", "it's"])
+def test_odd_names_of_folders(archive, tmp_path, name):
+    work = tmp_path / name
+    work.mkdir()
+    shutil.copytree(archive, work / "sim (1) [a]")
+    configured(work, work / "sim (1) [a]")
+    try:
+        runner.run(work, jobs=2)
+    except InputError as error:
+        assert "name" in str(error) or "character" in str(error)  # noqa: PT017 - either it works, or says why
+        pytest.fail(str(error))
+
+
+def test_settings_of_the_small_cluster_are_settings():
+    from chandra_bin.pipeline.config import Settings
+
+    assert set(SMALL) <= set(Settings.model_fields)
