@@ -73,7 +73,8 @@ def layout_of(work):
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    return simulated(tmp_path_factory.mktemp("report") / "sim", obsids=1, exposure=6000.0, counts=40_000.0, blank_sky=0.0)
+    return simulated(tmp_path_factory.mktemp("report") / "sim", obsids=1, exposure=6000.0, counts=40_000.0,
+                     blank_sky=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -163,12 +164,14 @@ def test_the_page_is_not_large(made):
 def test_target_state_and_sn_are_said(page):
     assert page.words.startswith("Simulated cluster: report of chandra-bin")
     assert "All 8 steps are done." in page.words
-    assert re.search(r"\d+ bins: S/N 15 in the scaled flux was asked for; in counts it is \d+\.\d \(median;", page.words)
+    line = r"\d+ bins: S/N 15 in the scaled flux was asked for; in counts it is \d+\.\d \(median;"
+    assert re.search(line, page.words)
 
 
 def test_names_and_words_are_escaped(copied):
     evil = "</script><img src=x onerror=alert(1)> & \"quotes\" '☃\u202e"
-    change_record(copied.work, "look", facts={"target": evil, evil: [evil, {evil: None}]}, warnings=[evil], calls=[evil],
+    change_record(copied.work, "look", facts={"target": evil, evil: [evil, {evil: None}]}, warnings=[evil],
+                  calls=[evil],
            settings={evil: evil}, engine=evil, versions={evil: evil})
     table = QTable.read(copied.bin_table)
     table["<i>mine</i>"] = [f"<{n}>" for n in range(len(table))]
@@ -276,7 +279,7 @@ def test_stopped_after_step_3(copied):
     page = report_of(copied)
     assert "3 of 8 steps are done. Next is step 4, merged images (merge: merge_small/" in page.words
     there = {path.name for path in copied.report.parent.glob("*.png")}
-    assert there == {f"small_light_curve_90001.png", f"small_raw_90001.png"}
+    assert there == {"small_light_curve_90001.png", "small_raw_90001.png"}
 
 
 @pytest.mark.parametrize("name", ["light_curve", "good_times", "cluster", "sources", "raw_expmap", "raw_image"])
@@ -322,10 +325,10 @@ def test_counts_with_a_background_are_smoothed(copied):
 
 def test_pictures_of_before_go_and_others_stay(copied):
     folder = copied.report.parent
-    for name in (f"small_raw_12345.png", "mine.png"):
+    for name in ("small_raw_12345.png", "mine.png"):
         (folder / name).write_bytes(b"")
     report_of(copied)
-    assert not (folder / f"small_raw_12345.png").exists()
+    assert not (folder / "small_raw_12345.png").exists()
     assert (folder / "mine.png").exists()
 
 

@@ -200,7 +200,7 @@ def _draw_smoothed(axes: "Axes", image: NDArray[Any], frame: _Frame, look: _Look
     ny, nx = shown.shape
     extent = (frame.x0 - 0.5, frame.x0 - 0.5 + nx * block, frame.y0 - 0.5, frame.y0 - 0.5 + ny * block)
     norm = _brightness_of_smoothed(shown) if look.logarithmic else Normalize(0.0, max(float(np.nanmax(shown)), 1e-30))
-    dark = np.where(np.isnan(shown), np.nan, np.fmax(shown, norm.vmin))
+    dark = np.where(np.isnan(shown), np.nan, np.fmax(shown, norm.vmin or 0.0))
     picture = axes.imshow(dark, origin="lower", extent=extent, aspect="auto", norm=norm, cmap=look.colours,
                           interpolation="nearest")
     _colour_bar(axes, picture, f"{look.label}, smoothed" if look.smooth else look.label)

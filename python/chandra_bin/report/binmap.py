@@ -35,4 +35,4 @@ def _colours() -> list[list[int]]:
     from matplotlib import colormaps
 
     shades = colormaps["cividis"](np.linspace(0, 1, _COLOURS))[:, :3]
-    return [[int(round(255 * float(part))) for part in shade] for shade in shades]
+    return [[round(255 * float(part)) for part in shade] for shade in shades]

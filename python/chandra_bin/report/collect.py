@@ -136,7 +136,7 @@ class Folder:
             return None
         fate = np.full(len(found["x"]), "kept", dtype=object)
         if on is not None:
-            for word, file in reversed(fates.items()):
+            for word, file in reversed(list(fates.items())):
                 inside = self._tried(file, lambda each: _inside(read_regions(each, for_ciao=False), found, on))
                 if inside is not None:
                     fate[inside] = word

@@ -119,8 +119,8 @@ def _light_curve(curve: LightCurve, kept: GTI | None, title: str) -> "Figure":
         if curve.counts is not None and curve.exposure_s is not None and len(curve) <= _MOST_ERROR_BARS:
             axes.errorbar(middle[which], curve.rate[which], curve.rate_error[which], fmt="none", ecolor=colour,
                           alpha=0.5, lw=0.8)
-        axes.plot(middle[which], curve.rate[which], marker, color=colour, ms=4.5 if word == "kept" else 7, mec="white", mew=0.4, ls="none",
-                  label=f"{word}: {np.count_nonzero(which)} bins of {curve.bin_length_s:.4g} s")
+        axes.plot(middle[which], curve.rate[which], marker, color=colour, ms=4.5 if word == "kept" else 7,
+                  mec="white", mew=0.4, ls="none", label=f"{word}: {np.count_nonzero(which)} bins of {curve.bin_length_s:.4g} s")
     highest, usual = float(curve.rate[there].max(initial=0)), float(curve.rate[good].max(initial=0))
     if usual and highest > _BRIGHT * usual:
         axes.set_yscale("symlog", linthresh=1.2 * usual, linscale=1.5, subs=(2, 5))
@@ -143,13 +143,14 @@ def _light_curve(curve: LightCurve, kept: GTI | None, title: str) -> "Figure":
 
 def _histogram(sn: NDArray[np.float64], sn_image: NDArray[np.float64] | None, asked: float, title: str) -> "Figure":
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7, 4.2), dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()
     low = min(float(each.min()) for each in (sn, sn_image) if each is not None)
     high = max(float(each.max()) for each in (sn, sn_image) if each is not None)
     room = max(0.02 * (high - low), 0.01 * abs(high), 1e-3)
-    edges = np.linspace(low - room, high + room, int(np.clip(3 * np.sqrt(sn.size), 12, 60)) + 1)
+    edges = np.linspace(low - room, high + room, int(np.clip(3 * np.sqrt(sn.size), 12, 60)) + 1).tolist()
     axes.hist(sn, edges, color=_KEPT, alpha=0.85, label=f"in counts: median {np.median(sn):.4g}")
     if sn_image is not None:
         axes.hist(sn_image, edges, histtype="step", color=_CUT, lw=2,
@@ -158,6 +159,6 @@ def _histogram(sn: NDArray[np.float64], sn_image: NDArray[np.float64] | None, as
     axes.set_xlabel("S/N of a bin")
     axes.set_ylabel("Number of bins")
     axes.set_title(title, fontsize=12, parse_math=False)
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize=9)
     return figure

@@ -148,7 +148,8 @@ class _Page:
             self.folder.problem(f"{path}: no picture: {error}")
             return None
         scale = "" if look.get("logarithmic", True) else "; linear colours"
-        return self._add(name, f"Image of the sky: {title}{outlined}{scale}", f"{caption} ({self.folder.name_of(path)})", png)
+        caption = f"{caption} ({self.folder.name_of(path)})"
+        return self._add(name, f"Image of the sky: {title}{outlined}{scale}", caption, png)
 
     def _observation(self, obsid: str) -> dict[str, Any]:
         obs, folder = self.layout.obs(obsid), self.folder
@@ -198,9 +199,9 @@ class _Page:
     def _merged(self) -> dict[str, Any]:
         layout = self.layout
         regions = {"point sources": layout.sources, "cluster": layout.cluster, "area of interest": layout.area}
-        counts = self._image_picture(layout.image, "merged_counts", "merged counts", "Step 4: counts of all observations "
-                                     "without flares, with the regions of step 6", regions, exposure=layout.expmap,
-                                     smooth=True)
+        counts = self._image_picture(
+            layout.image, "merged_counts", "merged counts", "Step 4: counts of all observations without flares, with "
+            "the regions of step 6", regions, exposure=layout.expmap, smooth=True)
         expmap = self._image_picture(layout.expmap, "exposure", "exposure", "Step 4: exposure map", label="Exposure"
                                      f"{self._unit(layout.expmap)}", colours="cividis", logarithmic=False)
         flux = self._image_picture(layout.flux, "flux", "flux", "Step 4: counts over exposure", exposure=layout.expmap,
@@ -214,14 +215,14 @@ class _Page:
         if image is None:
             return None
         excluded = ~(use.data >= 1) if use is not None and use.data.shape == image.data.shape else None
-        return self._image_picture(self.layout.final_image, "cropped_counts", "counts that are binned", "Step 6: cropped "
-                                   "to the area of interest; pixels that are removed are grey", smooth=True,
-                                   excluded=excluded)
+        return self._image_picture(
+            self.layout.final_image, "cropped_counts", "cropped counts", "Step 6: cropped to the area of interest; "
+            "pixels that are removed are grey", smooth=True, excluded=excluded)
 
     def _unit(self, path: Path) -> str:
         image = self.folder.image(path)
         unit = "" if image is None else str(image.header.get("BUNIT", "")).strip()
-        pretty = unit.replace("**", "^").replace("cm^2 s", "cm² s").replace("cm^2", "cm²").replace("photon/", "photons/")
+        pretty = unit.replace("**2", "²").replace("photon/", "photons/")
         return f" ({pretty})" if unit else ""
 
     def _sources(self) -> list[dict[str, str]] | None:
@@ -248,7 +249,7 @@ class _Page:
         differs = seen is not None and not np.allclose(seen, sn)
         found["line"] = self._sn_line(sn)
         found["pictures"] = [picture for picture in (
-            self._bins_picture(binmap, labels, table, sn),
+            self._bins_picture(binmap, labels, sn),
             self._add("sn_histogram", f"Histogram of the S/N of {len(sn)} bins; in counts the median is "
                       f"{np.median(sn):.3g}.", "S/N of the bins", histogram_png(
                           sn, seen if differs else None, self.settings.sn_per_region, f"{self.target}: S/N of "
@@ -264,7 +265,7 @@ class _Page:
         return (f"{len(sn)} bins: S/N {self.settings.sn_per_region:g} in {what} was asked for; in counts it is "
                 f"{middle:.1f} (median; {low:.1f} - {high:.1f} for 80 % of the bins)")
 
-    def _bins_picture(self, binmap: Image, labels: Any, table: "QTable", sn: Any) -> Picture | None:
+    def _bins_picture(self, binmap: Image, labels: Any, sn: Any) -> Picture | None:
         counts = self.folder.image(self.layout.final_image)
         if counts is None or counts.data.shape != labels.shape:
             return None
@@ -308,7 +309,8 @@ class _Page:
         exposures = [image.header.get("EXPOSURE") for obsid in self.settings.obs_ids
                      if (image := self.folder.image(self.layout.obs(obsid).image)) is not None]
         if exposures:
-            facts["Exposure without flares"] = _seconds(sum(each for each in exposures if isinstance(each, float | int)))
+            known = [each for each in exposures if isinstance(each, float | int)]
+            facts["Exposure without flares"] = _seconds(sum(known))
         image = merged["image"]
         if image is not None:
             facts["Merged counts"] = _text(float(np.nansum(image.data)))
@@ -356,7 +358,7 @@ def _plain(table: "QTable", name: str) -> Any:
 def _settings(settings: Settings) -> list[dict[str, Any]]:
     values = settings.model_dump(mode="json")
     return [{"name": name, "value": _text(values[name]), "about": field.description or "",
-             "changed": not field.is_required() and getattr(settings, name) != field.get_default(call_default_factory=True)}
+             "changed": not field.is_required() and getattr(settings, name) != field.get_default()}
             for name, field in Settings.model_fields.items()]
 
 
@@ -371,7 +373,8 @@ def _bin_rows(table: "QTable") -> tuple[list[dict[str, Any]], list[list[str]]]:
             continue
         label, note, coloured = _BIN_COLUMNS.get(name, (name, str(getattr(table[name], "unit", "") or ""), False))
         columns.append({"name": name, "label": label, "note": note, "coloured": coloured})
-        texts.append([f"{value:.5f}" if name in ("ra", "dec") else _text(value, aligned=True) for value in values.tolist()])
+        texts.append([f"{value:.5f}" if name in ("ra", "dec") else _text(value, aligned=True)
+                      for value in values.tolist()])
     return columns, [list(row) for row in zip(*texts, strict=True)]
 
 
