@@ -33,7 +33,7 @@ class Job:
     calls: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     users: set[Path] = field(default_factory=set)
-    """Region files of the user that the task reads: no outputs."""
+    """Region files of the user that the task reads, relative to the folder: no outputs."""
 
     @property
     def obs(self) -> ObsLayout:
@@ -56,7 +56,7 @@ class Job:
         target = self.out(path)
         if is_users(path):
             shutil.copyfile(path, target)
-            self.users.add(path)
+            self.users.add(path.relative_to(self.layout.work))
         return target
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,17 +1,19 @@
 """Runs the tasks that are not done, in order, and keeps their records."""
 
 import os
+import re
 import secrets
 import shutil
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from chandra_bin import __version__
@@ -19,13 +21,15 @@ from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError, O
 from chandra_bin.marks import is_users
 from chandra_bin.state import FOLDER, Record, State, Stamp, is_same, locked, stamp_of, stamps_of
 
-from .archive import find_observation
+from .archive import ObservationFiles, find_observation
 from .config import Config, Settings, read_config
 from .graph import ENGINES, STEPS, Task, function_of, tasks_of
 from .job import Job
 from .layout import Layout
 
 SCRATCH = "scratch"
+# What the language of names with filters cannot hold in a file's name.
+_ODD = re.compile(r"[^\w./+-]")
 Kind = Literal["done", "to do", "waits"]
 
 
@@ -314,21 +318,20 @@ def _make(order: _Order) -> _Made:
     task, work = order.task, order.layout.work
     began, started = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     inputs = stamps_of(work, inputs_of(task), order.known)
-    job = Job(order.layout, order.settings, order.scratch, order.threads, task.archive, task.obsid)
     try:
         order.scratch.mkdir(parents=True)
-        with _heard(job) as said:
+        with _readable(order) as job, _heard(job) as said:
             function_of(order.engine, task.kind)(job)
         changed = [name for name, stamp in inputs.items() if not is_same(work / name, stamp)]
         if changed:
             raise InputError(f"{work / changed[0]}: was changed while it was read: run again")
         outputs = {str(path.relative_to(order.scratch)): stamp_of(path)
                    for path in sorted(order.scratch.rglob("*"))
-                   if path.is_file() and work / path.relative_to(order.scratch) not in job.users}
+                   if path.is_file() and path.relative_to(order.scratch) not in job.users}
     except ChandraBinError as error:
         shutil.rmtree(order.scratch, ignore_errors=True)
         kind = OutputError if isinstance(error, OutputError) else InputError
-        raise kind(f"{_label(task)}: {_plain(str(error), job)}") from None
+        raise kind(f"{_label(task)}: {_plain(str(error), order)}") from None
     except OSError as error:
         shutil.rmtree(order.scratch, ignore_errors=True)
         raise OutputError(f"{_label(task)}: {error.filename or order.scratch}: "
@@ -342,7 +345,45 @@ def _make(order: _Order) -> _Made:
 
 
 @contextmanager
-def _heard(job: Job) -> Any:
+def _readable(order: _Order) -> Iterator[Job]:
+    """The job of a task, with paths that names with filters can hold: links, where folders have odd names."""
+    layout, scratch, archive = order.layout, order.scratch, order.task.archive
+    odd = [folder for folder in (layout.work, *{files.folder for files in archive}) if _ODD.search(str(folder))]
+    if not odd:
+        yield Job(layout, order.settings, scratch, order.threads, archive, order.task.obsid)
+        return
+    with TemporaryDirectory(prefix="chandra-bin-") as links:
+        for number, folder in enumerate(odd):
+            (Path(links) / f"{number}").symlink_to(folder)
+
+        def linked(path: Path) -> Path:
+            for number, folder in enumerate(odd):
+                if path.is_relative_to(folder):
+                    return Path(links) / f"{number}" / path.relative_to(folder)
+            return path
+
+        archive = tuple(_moved(files, linked) for files in archive)
+        try:
+            yield Job(replace(layout, work=linked(layout.work)), order.settings, linked(scratch), order.threads, archive,
+                      order.task.obsid)
+        except ChandraBinError as error:
+            text = str(error)
+            for number, folder in enumerate(odd):
+                text = text.replace(str(Path(links) / f"{number}"), str(folder))
+            raise type(error)(text) from None
+
+
+def _moved(files: ObservationFiles, to: Callable[[Path], Path]) -> ObservationFiles:
+    """The files of an observation, each by another path."""
+
+    def of(value: Any) -> Any:
+        return to(value) if isinstance(value, Path) else tuple(map(of, value)) if isinstance(value, tuple) else value
+
+    return replace(files, **{each.name: of(getattr(files, each.name)) for each in fields(files)})
+
+
+@contextmanager
+def _heard(job: Job) -> Iterator[list[str]]:
     """Collects our warnings, each once."""
     said: list[str] = []
 
@@ -358,7 +399,7 @@ def _heard(job: Job) -> Any:
         yield said
 
 
-def _plain(text: str, job: Job) -> str:
+def _plain(text: str, job: "Job | _Order") -> str:
     """A message without the folder of work, whose files users know by their places in it."""
     for folder in (job.scratch, job.layout.work):
         text = text.replace(f"{folder}{os.sep}", "")
@@ -370,7 +411,7 @@ def _label(task: Task) -> str:
 
 
 @contextmanager
-def _workers(jobs: int) -> Any:
+def _workers(jobs: int) -> Iterator[Callable[..., "Future[_Made]"]]:
     """What runs a function: at once, here, for one job; else in processes that end with this one."""
     if jobs == 1:
         yield _run_here
