@@ -65,7 +65,8 @@ def test_files_are_where_the_reference_has_them(whole):
                  "reprocessed_data/90001/90001_0.5-7_thresh.expmap", "reprocessed_data/90001/90001_0.5-7.psf",
                  "reprocessed_data/90001/90001_src_0.5-7.fits", "reprocessed_data/90001/90001_src_0.5-7-noem.reg",
                  "reprocessed_data/90001/90001_0.5-7.lc", "reprocessed_data/90001/90001_0.5-7.gti",
-                 "reprocessed_data/90001/acisf90001_clean_evt.fits", "reprocessed_data/90001/90001_background_clean.evt",
+                 "reprocessed_data/90001/acisf90001_clean_evt.fits",
+                 "reprocessed_data/90001/90001_background_clean.evt",
                  "merge_small/merged_evt.fits", "merge_small/broad_thresh.img", "merge_small/broad_flux.img",
                  "merge_small/broad_thresh.expmap", "merge_small/scaled_broad_flux.fits",
                  "merge_small/broad_thresh_noem.img", "merge_small/scaled_broad_flux_cropped.fits",
@@ -369,8 +370,8 @@ def test_no_clean_time_is_one_line(archive, tmp_path, capsys):
 
 def test_no_sources_is_no_error(tmp_path):
     """The cluster is there, and no point source has counts enough."""
-    archive = simulated(tmp_path / "sim", obsids=1, exposure=300.0, counts=3000.0)
-    work = configured(tmp_path / "work", archive, sigthresh=1e-10, scales=[1])
+    archive = simulated(tmp_path / "sim", obsids=1, exposure=60.0, counts=3000.0)
+    work = configured(tmp_path / "work", archive, sigthresh=1e-10, scales=[1], lc_binsize=10)
     runner.run(work, jobs=2)
     layout = layout_of(work)
     assert len(Table.read(layout.raw_sources)) == 0
@@ -399,7 +400,8 @@ def test_odd_names_of_folders(archive, whole, tmp_path, name):
     assert set(runner.run(work, jobs=2).ran) == set(TASKS)
     state = State(work)
     assert not any("/tmp" in text for record in state.records.values() for text in record.warnings)
-    assert products(work) == products(whole)
+    made = {name: digest for name, digest in products(work).items() if not name.startswith("sim (1)")}
+    assert made == products(whole)
 
 
 def test_settings_of_the_small_cluster_are_settings():

@@ -47,9 +47,10 @@ class Job:
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
-    def made(self, path: Path) -> Path | None:
-        """Where a file is that this task has just made, or one before; None if it is nowhere."""
-        return next((each for each in (self._in_scratch(path), path) if each.exists()), None)
+    def made(self, path: Path) -> Path:
+        """Where a file is: in scratch if this task has just made it."""
+        target = self._in_scratch(path)
+        return target if target.exists() else path
 
     def region(self, path: Path) -> Path:
         """Where to propose a region: the user's file is there, if there is one."""

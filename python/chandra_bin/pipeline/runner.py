@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +20,7 @@ from typing import Any, Literal
 from chandra_bin import __version__
 from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError, OutputError
 from chandra_bin.marks import is_users
-from chandra_bin.state import FOLDER, Record, State, Stamp, is_same, locked, stamp_of, stamps_of
+from chandra_bin.state import FOLDER, Record, Stamp, State, is_same, locked, stamp_of, stamps_of
 
 from .archive import ObservationFiles, find_observation
 from .config import Config, Settings, read_config
@@ -101,35 +102,42 @@ class Pipeline:
         record = state.records.get(task.name)
         if record is None:
             return "has not run"
-        if not record.versions:
-            return "is to be made again"
+        reasons = chain(self._of_settings(task, record), self._of_inputs(task, record, verify=verify),
+                        self._of_outputs(record, verify=verify))
+        return next(reasons, None)
+
+    def _of_settings(self, task: Task, record: Record) -> Iterator[str]:
         engine = engine_of(task, self.settings)
+        if not record.versions:
+            yield "is to be made again"
         if record.engine != engine:
-            return f"was made by {record.engine}, and {engine} is chosen"
+            yield f"was made by {record.engine}, and {engine} is chosen"
         if dict(record.versions) != versions_of(engine):
-            return f"was made by {', '.join(f'{name} {value}' for name, value in record.versions.items())}"
-        chosen = self.settings.chosen(task.settings)
-        for name, value in chosen.items():
+            yield f"was made by {', '.join(f'{name} {value}' for name, value in record.versions.items())}"
+        for name, value in self.settings.chosen(task.settings).items():
             if name not in record.settings or record.settings[name] != value:
-                return f"{name} was {record.settings.get(name)!r}, and is {value!r}"
+                yield f"{name} was {record.settings.get(name)!r}, and is {value!r}"
+
+    def _of_inputs(self, task: Task, record: Record, *, verify: bool) -> Iterator[str]:
         try:
-            inputs = {state.relative(path): path for path in inputs_of(task)}
+            inputs = {os.path.relpath(path, self.work): path for path in inputs_of(task)}
         except InputError as error:
-            return str(error)
-        for name in [*inputs, *record.inputs]:
+            yield str(error)
+            return
+        for name, path in inputs.items():
             if name not in record.inputs:
-                return f"{name} is new"
-            if name not in inputs:
-                return f"{name} is not there any more"
-            if not is_same(inputs[name], record.inputs[name], verify=verify):
-                return f"{name} has changed"
+                yield f"{name} is new"
+            elif not is_same(path, record.inputs[name], verify=verify):
+                yield f"{name} has changed"
+        yield from (f"{name} is not used any more" for name in record.inputs if name not in inputs)
+
+    def _of_outputs(self, record: Record, *, verify: bool) -> Iterator[str]:
         for name, stamp in record.outputs.items():
             path = self.work / name
             if not path.exists():
-                return f"{name} is missing"
-            if not is_same(path, stamp, verify=verify):
-                return f"{name} is not as it was made"
-        return None
+                yield f"{name} is missing"
+            elif not is_same(path, stamp, verify=verify):
+                yield f"{name} is not as it was made"
 
     def refresh(self, task: Task, state: State) -> None:
         """Takes over what files look like, where only that has changed, so that they are not read again."""
@@ -348,7 +356,8 @@ def _make(order: _Order) -> _Made:
 def _readable(order: _Order) -> Iterator[Job]:
     """The job of a task, with paths that names with filters can hold: links, where folders have odd names."""
     layout, scratch, archive = order.layout, order.scratch, order.task.archive
-    odd = [folder for folder in (layout.work, *{files.folder for files in archive}) if _ODD.search(str(folder))]
+    folders = {layout.work, *(files.folder for files in archive)}
+    odd = sorted((folder for folder in folders if _ODD.search(str(folder))), key=lambda folder: -len(folder.parts))
     if not odd:
         yield Job(layout, order.settings, scratch, order.threads, archive, order.task.obsid)
         return
@@ -364,8 +373,8 @@ def _readable(order: _Order) -> Iterator[Job]:
 
         archive = tuple(_moved(files, linked) for files in archive)
         try:
-            yield Job(replace(layout, work=linked(layout.work)), order.settings, linked(scratch), order.threads, archive,
-                      order.task.obsid)
+            yield Job(replace(layout, work=linked(layout.work)), order.settings, linked(scratch), order.threads,
+                      archive, order.task.obsid)
         except ChandraBinError as error:
             text = str(error)
             for number, folder in enumerate(odd):
@@ -387,7 +396,7 @@ def _heard(job: Job) -> Iterator[list[str]]:
     """Collects our warnings, each once."""
     said: list[str] = []
 
-    def hear(message: Warning | str, category: type[Warning], *_where: Any) -> None:
+    def hear(message: Warning | str, category: type[Warning], *_where: Any, **_more: Any) -> None:
         text = _plain(str(message), job)
         if issubclass(category, ChandraBinWarning) and text not in said:
             said.append(text)
