@@ -14,30 +14,34 @@ if TYPE_CHECKING:
 
 SCALES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 BACKGROUNDS = (0.01, 0.05, 0.3, 3.0)
+RARE_SCALES = (2.0, 4.0, 8.0)
 COUNTS = (5, 10, 20, 40, 80, 300)
 OFF_AXIS = (0, 2, 4, 7, 12)
 PIXEL_ARCSEC = 0.492
 R90_SIGMAS = 2.146
 TIME_LIMIT_S, MEMORY_LIMIT_MB = 15, 2000
+PEER_LIMIT_S = 180  # of a field: other tools are stopped then
 
 
 def tables(settings: Settings) -> Iterator[Table]:
-    fields, size = (1, 256) if settings.quick else (40, 1024)
-    yield from _noise(fields, size)
-    yield _large_scales(2 if settings.quick else 40, 128 if settings.quick else 512)
-    fields, size = (1, 512) if settings.quick else (4, 2048)
-    yield from _sources(fields, size)
-    yield _cluster(1 if settings.quick else 5, 512 if settings.quick else 1024)
+    quick = settings.quick
+    yield from _noise(*((1, 256) if quick else (40, 1024)))
+    yield _large_scales(*((2, 128) if quick else (200, 512)))
+    yield _rare(*((2, 128) if quick else (600, 1024)))
+    yield from _sources(*((1, 512) if quick else (8, 2048)))
+    yield _peers(*((1, 256) if quick else (8, 1024)))
+    yield _on_axis(*((1, 256) if quick else (12, 512)))
+    yield _cluster(*((1, 512) if quick else (5, 1024)))
     yield _time(settings)
 
 
 def _noise(fields: int, size: int) -> Iterator[Table]:
-    for sigthresh in (1e-4, 5e-6):
-        table = Table(f"Noise alone: significant pixels per scale over those expected, sigthresh {sigthresh:g}, "
+    for sigthresh in (1e-4, 5e-6, 1 / size**2):  # the last is `auto`
+        table = Table(f"Noise alone: significant pixels per scale over those expected, sigthresh {sigthresh:.2g}, "
                       f"{fields} fields of {size} x {size}",
                       ["counts/pixel", *(f"s = {scale:g}" for scale in SCALES), "sources per field"])
         for background in BACKGROUNDS:
-            say(f"detect: noise of {background:g} a pixel, sigthresh {sigthresh:g}")
+            say(f"detect: noise of {background:g} a pixel, sigthresh {sigthresh:.2g}")
             run = in_child(noise, background=background, sigthresh=sigthresh, fields=fields, size=size)
             cells = [f"{ratio:.2f} ± {error:.2f}" + ("" if expected >= 5 else " (few)")
                      for ratio, error, expected in zip(run["ratio"], run["error"], run["expected"], strict=True)]
@@ -71,26 +75,43 @@ def _large_scales(fields: int, size: int) -> Table:
         say(f"detect: large scales, noise of {background:g} a pixel")
         cells = []
         for scale in SCALES[3:]:
-            run = in_child(large_scale, background=background, scale=scale, fields=fields, size=size)
+            run = in_child(one_scale, background=background, scale=scale, fields=fields, size=size, sigthresh=1e-3)
             cells += [f"{ratio:.2f} ± {error:.2f}" for ratio, error in zip(run["ratio"], run["error"], strict=True)]
         table.add(f"{background:g}", *cells)
     return table
 
 
-def large_scale(background: float, scale: float, fields: int, size: int) -> dict[str, list[float]]:
-    """In a child: ratios of significant pixels. The search for s is that for 4 on counts in pixels of s / 4."""
+def _rare(fields: int, size: int) -> Table:
+    table = Table(f"Noise alone, one scale at a time, sigthresh 5e-6, {fields} fields of {size} x {size} (of pixels of "
+                  "2 at s = 8)", ["counts/pixel", *(f"s = {scale:g}" for scale in RARE_SCALES)])
+    for background in BACKGROUNDS[2:]:
+        say(f"detect: rare noise of {background:g} a pixel")
+        cells = []
+        for scale in RARE_SCALES:
+            run = in_child(one_scale, background=background, scale=scale, fields=fields, size=size, sigthresh=5e-6)
+            cells.append(f"{run['all'][0]:.2f} ± {run['all'][1]:.2f}")
+        table.add(f"{background:g}", *cells)
+    return table
+
+
+def one_scale(background: float, scale: float, fields: int, size: int, sigthresh: float) -> dict[str, list[float]]:
+    """In a child: ratios of significant pixels. Above 4, the search for s is that for 4 on pixels of s / 4."""
     import numpy as np
 
     from chandra_bin.detect._field import Field
 
+    width = min(scale, 4.0)
     random, edge = np.random.default_rng(12), np.ones((size, size), bool)
-    edge[20:-20, 20:-20] = False
+    reach = int(5 * width)
+    edge[reach:-reach, reach:-reach] = False
     shares = []
     for _ in range(fields):
-        image = random.poisson(background * (scale / 4) ** 2, (size, size)).astype(np.float32)
-        found, _ = Field(image, np.ones_like(image), 4, 1).search(4, 1e-3, 1e-4, np.ones((size, size), bool), 1)
-        shares.append([found.significant[~edge].mean() / 1e-3, found.significant[edge].mean() / 1e-3])
-    return {"ratio": np.mean(shares, 0).tolist(), "error": (np.std(shares, 0) / fields**0.5).tolist()}
+        image = random.poisson(background * (scale / width) ** 2, (size, size)).astype(np.float32)
+        found, _ = Field(image, np.ones_like(image), width, 1).search(width, sigthresh, 1e-4,
+                                                                      np.ones((size, size), bool), 1)
+        shares.append([found.significant[where].mean() / sigthresh for where in (~edge, edge, slice(None))])
+    ratio, error = np.mean(shares, 0).tolist(), (np.std(shares, 0) / fields**0.5).tolist()
+    return {"ratio": ratio[:2], "error": error[:2], "all": [ratio[2], error[2]]}
 
 
 def scene(size: int, background: float, count: int, seed: int) -> dict[str, "Floats"]:
@@ -138,31 +159,93 @@ def match(truth: dict[str, "Floats"], found: "Floats") -> "tuple[NDArray[np.int6
 
 
 def _sources(fields: int, size: int) -> Iterator[Table]:
-    title = f"{fields} fields of {size} x {size}, 0.05 counts a pixel, {300 * size**2 // 2048**2} sources each"
-    purity = Table(f"Purity and positions: {title}",
-                   ["method", "found", "purity", "error of position, 40 to 80 counts within 2' (px, median / 68 %)",
+    count = 300 * size**2 // 2048**2
+    purity = Table(f"Purity and positions: {fields} fields of {size} x {size}, 0.05 counts a pixel, "
+                   f"{count} sources each",
+                   ["method", "found", "purity", "false per field",
+                    "error of position, 40 to 80 counts within 2' (px, median / 68 %)",
                     "net / true counts, above 80", "s per field"])
     parts = []
-    for method in METHODS:
+    for method in OURS:
         say(f"detect: sources, {method}")
-        try:
-            run = in_child(searched, method=method, fields=fields, size=size)
-        except BenchmarkError as error:
-            purity.remarks.append(f"{method}: skipped, {error}")
-            continue
-        purity.add(method, run["found"], f"{run['purity']:.3f}", run["position"], run["net"], seconds(run["s"]))
-        part = Table(f"Completeness: {method}",
-                     ["counts", *(f"{a}' to {b}'" for a, b in pairwise(OFF_AXIS))])
-        for row in run["completeness"]:
-            part.add(*row)
-        parts.append(part)
+        run = in_child(searched, method=method, fields=fields, size=size, count=count)
+        purity.add(method, run["found"], _share(run["real"], run["found"]),
+                   f"{(run['found'] - run['real']) / fields:.1f}", run["position"], run["net"], seconds(run["s"]))
+        for what, of in (("completeness", "true counts and angle"), ("purity", "measured counts and angle")):
+            part = Table(f"{what.capitalize()} by {of} off axis: {method}",
+                         ["counts", *(f"{a}' to {b}'" for a, b in pairwise(OFF_AXIS))])
+            for row in run[what]:
+                part.add(*row)
+            parts.append(part)
     purity.remarks.append("A detection is real if it is the nearest to a source, within its r90 or 3 pixels.")
     yield purity
     yield from parts
 
 
-def searched(method: str, fields: int, size: int) -> dict[str, Any]:
+def _share(part: int, whole: int) -> str:
+    """A fraction with its binomial error."""
+    if not whole:
+        return "-"
+    share = part / whole
+    return f"{share:.3f} ± {max(share * (1 - share) / whole, 1 / whole**2) ** 0.5:.3f}"
+
+
+def _peers(fields: int, size: int) -> Table:
+    count = 300 * size**2 // 2048**2
+    table = Table(f"Beside photutils and sep, on the same {fields} fields of {size} x {size}, 0.05 counts a pixel, "
+                  f"{count} sources each",
+                  ["method", "found", "purity",
+                   *(f"found of {counts} counts" for counts in ("5 to 20", "20 to 80", "80 to 300")),
+                   "error of position, 40 to 80 counts within 2' (px, median / 68 %)", "net / true counts, above 80"])
+    for method in METHODS:
+        say(f"detect: beside others, {method}")
+        limit = None if method in OURS else PEER_LIMIT_S
+        try:
+            run = in_child(searched, method=method, fields=fields, size=size, count=count, limit_s=limit)
+        except BenchmarkError as error:
+            table.remarks.append(f"{method}: skipped, {error}")
+            continue
+        table.add(method, run["found"], _share(run["real"], run["found"]), *run["complete"], run["position"],
+                  run["net"])
+    return table
+
+
+def _on_axis(fields: int, size: int) -> Table:
+    table = Table(f"Positions: sources of 50 counts (mean) with the PSF of the axis on 0.05 counts a pixel, "
+                  f"{fields} fields of {size} x {size}, auto",
+                  ["method", "sources", "found", "error (px, median)", "68 % within", "95 % within", "mean in x, y"])
+    for method in ("detect, auto, PSF map", "detect, auto, no PSF"):
+        say(f"detect: on the axis, {method}")
+        run = in_child(on_axis, method=method, fields=fields, size=size)
+        table.add(method, run["sources"], run["found"], *(f"{value:.2f}" for value in run["quantiles"]), run["mean"])
+    return table
+
+
+def on_axis(method: str, fields: int, size: int) -> dict[str, Any]:
+    """In a child: how far from their places sources are found that are 80 pixels apart."""
+    import numpy as np
+
+    offsets, total = [], 0
+    sigma = float(psf_sigma(np.zeros(1))[0])
+    for seed in range(fields):
+        random = np.random.default_rng(200 + seed)
+        grid = np.meshgrid(*(np.arange(40.0, size - 40, 80),) * 2)
+        x, y = np.reshape(grid, (2, -1)) + random.uniform(0, 1, (2, grid[0].size))
+        image = random.poisson(0.05, (size, size)).astype(float)
+        add_sources(image, x, y, np.full(x.shape, sigma), random.poisson(50, len(x)), random)
+        found = METHODS[method](image, np.full(image.shape, sigma))
+        owner, _ = match({"x": x, "y": y, "counts": np.full(x.shape, 50.0), "sigma": np.full(x.shape, sigma)}, found)
+        has = owner >= 0
+        offsets.append(found[owner[has], :2] - np.column_stack([x, y])[has])
+        total += len(x)
+    off = np.concatenate(offsets)
+    return {"sources": total, "found": len(off), "mean": " / ".join(f"{value:.3f}" for value in off.mean(0)),
+            "quantiles": np.quantile(np.hypot(*off.T), [0.5, 0.68, 0.95]).tolist()}
+
+
+def searched(method: str, fields: int, size: int, count: int, limit_s: int | None = None) -> dict[str, Any]:
     """In a child: what a method finds in all fields."""
+    import signal
     import time
     import warnings
 
@@ -170,32 +253,54 @@ def searched(method: str, fields: int, size: int) -> dict[str, Any]:
 
     warnings.simplefilter("ignore")
     search = METHODS[method]
-    found_all, real_all, taken = 0, 0, 0.0
-    rows = []
+    taken = 0.0
+    truths, detections = [], []
     for seed in range(fields):
-        truth = scene(size, 0.05, 300 * size**2 // 2048**2, seed)
+        truth = scene(size, 0.05, count, seed)
         start = time.perf_counter()
+        if limit_s:
+            signal.signal(signal.SIGALRM, _too_slow)
+            signal.alarm(limit_s)
         found = search(truth["image"], truth["psf"])
+        signal.alarm(0)
         taken += time.perf_counter() - start
         owner, real = match(truth, found)
-        found_all, real_all = found_all + len(found), real_all + int(real.sum())
         has = owner >= 0
-        distance = np.where(has, np.hypot(*(found[owner, :2].T - [truth["x"], truth["y"]])), np.nan)
-        rows.append(np.stack([truth["counts"], truth["theta"], has, distance,
-                              np.where(has, found[owner, 2], np.nan) / truth["counts"]]))
-    counts, theta, has, distance, net = np.concatenate(rows, axis=1)
-    completeness = []
-    for low, high in pairwise(COUNTS):
-        cells = [f"{low} to {high}"]
-        for near, far in pairwise(OFF_AXIS):
-            chosen = (counts >= low) & (counts < high) & (theta >= near) & (theta < far)
-            cells.append(f"{has[chosen].mean():.2f} ({chosen.sum()})" if chosen.any() else "-")
-        completeness.append(cells)
+        matched = found[owner] if len(found) else np.full((len(owner), 3), np.nan)
+        distance = np.where(has, np.hypot(*(matched[:, :2].T - [truth["x"], truth["y"]])), np.nan)
+        truths.append(np.stack([truth["counts"], truth["theta"], has, distance,
+                                np.where(has, matched[:, 2], np.nan) / truth["counts"]]))
+        theta = np.hypot(*(found[:, :2] - size / 2).T) * PIXEL_ARCSEC / 60
+        detections.append(np.stack([found[:, 2], theta, real]))
+    counts, theta, has, distance, net = np.concatenate(truths, axis=1)
+    net_found, theta_found, real = np.concatenate(detections, axis=1)
     placed = distance[(counts >= 40) & (counts < 80) & (theta < 2) & (has > 0)]
     bright = net[(counts > 80) & (has > 0)]
-    return {"found": found_all, "purity": real_all / max(found_all, 1), "completeness": completeness,
-            "position": f"{np.median(placed):.2f} / {np.quantile(placed, 0.68):.2f}" if len(placed) else "-",
+    complete = [has[(counts >= low) & (counts < high)] for low, high in ((5, 20), (20, 80), (80, 300))]
+    return {"found": len(real), "real": int(real.sum()), "completeness": _binned(counts, theta, has),
+            "purity": _binned(net_found, theta_found, real), "complete": [f"{part.mean():.3f}" for part in complete],
+            "position": (f"{np.median(placed):.2f} / {np.quantile(placed, 0.68):.2f} ({len(placed)})"
+                         if len(placed) else "-"),
             "net": f"{np.median(bright):.2f} ± {bright.std():.2f}" if len(bright) else "-", "s": taken / fields}
+
+
+def _too_slow(_number: int, _frame: object) -> None:
+    raise TimeoutError(f"a field took more than {PEER_LIMIT_S} s")
+
+
+def _binned(counts: "Floats", theta: "Floats", yes: "Floats") -> list[list[str]]:
+    """Fractions in bins of counts and angle, and of how many; the first and last rows are open."""
+    import numpy as np
+
+    rows = []
+    for low, high in pairwise(COUNTS):
+        least, most = (-np.inf if low == COUNTS[0] else low), (np.inf if high == COUNTS[-1] else high)
+        cells = [f"{low} to {high}"]
+        for near, far in pairwise(OFF_AXIS):
+            chosen = (counts >= least) & (counts < most) & (theta >= near) & (theta < far)
+            cells.append(f"{yes[chosen].mean():.2f} ({chosen.sum()})" if chosen.any() else "-")
+        rows.append(cells)
+    return rows
 
 
 def _ours(**options: Any) -> Callable[["Floats", "Floats"], "Floats"]:
@@ -213,41 +318,66 @@ def _ours(**options: Any) -> Callable[["Floats", "Floats"], "Floats"]:
     return search
 
 
-def _photutils(image: "Floats", _psf: "Floats") -> "Floats":
-    """As its guide has it: 3 sigmas above a background in boxes, after smoothing, with deblending."""
-    import numpy as np
-    from astropy.convolution import convolve_fft
-    from photutils.background import Background2D, MeanBackground
-    from photutils.segmentation import SourceCatalog, SourceFinder, make_2dgaussian_kernel
+def _photutils(*, clipped: bool) -> Callable[["Floats", "Floats"], "Floats"]:
+    """The steps of its guide: 1.5 sigmas above a background in boxes, after smoothing, 10 pixels, deblended.
 
-    background = Background2D(image, (64, 64), filter_size=(3, 3), bkg_estimator=MeanBackground())
-    smooth = convolve_fft(image - background.background, make_2dgaussian_kernel(3.0, size=5))
-    segments = SourceFinder(5, progress_bar=False)(smooth, 1.5 * background.background_rms)
-    if segments is None:
-        return np.empty((0, 3))
-    catalogue = SourceCatalog(image - background.background, segments, convolved_data=smooth)
-    places = np.column_stack([catalogue.xcentroid, catalogue.ycentroid, catalogue.segment_flux])
-    return np.asarray(places[np.isfinite(places).all(axis=1)])
+    Its background clips, and of few counts a pixel leaves only zeros. ``clipped=False`` is what one does about it: the
+    mean of larger boxes, and the noise of Poisson.
+    """
+
+    def search(image: "Floats", _psf: "Floats") -> "Floats":
+        import numpy as np
+        from astropy.convolution import convolve
+        from photutils.background import Background2D, MeanBackground, MedianBackground
+        from photutils.segmentation import SourceCatalog, SourceFinder, make_2dgaussian_kernel
+
+        if clipped:
+            background = Background2D(image, (50, 50), filter_size=(3, 3), bkg_estimator=MedianBackground())
+            noise = background.background_rms
+        else:
+            background = Background2D(image, (256, 256), sigma_clip=None, bkg_estimator=MeanBackground())
+            noise = np.sqrt(background.background)
+        net = image - background.background
+        smooth = convolve(net, make_2dgaussian_kernel(3.0, size=5))
+        segments = SourceFinder(n_pixels=10, progress_bar=False)(smooth, 1.5 * noise)
+        if segments is None:
+            return np.empty((0, 3))
+        catalogue = SourceCatalog(net, segments, convolved_data=smooth)
+        places = np.column_stack([catalogue.x_centroid, catalogue.y_centroid, catalogue.segment_flux])
+        return np.asarray(places[np.isfinite(places).all(axis=1)])
+
+    return search
 
 
-def _sep(image: "Floats", _psf: "Floats") -> "Floats":
-    """As its guide has it: 1.5 sigmas above the background, its own filter, 5 pixels."""
-    import numpy as np
-    import sep
+def _sep(*, clipped: bool) -> Callable[["Floats", "Floats"], "Floats"]:
+    """The steps of its guide: 1.5 sigmas above the background, its own filter, 5 pixels; or above the mean."""
 
-    data = np.ascontiguousarray(image)
-    background = sep.Background(data)
-    found = sep.extract(data - background, 1.5, err=background.globalrms)
-    return np.column_stack([found["x"], found["y"], found["flux"]])
+    def search(image: "Floats", _psf: "Floats") -> "Floats":
+        import numpy as np
+        import sep
+
+        data = np.ascontiguousarray(image)
+        if clipped:
+            background = sep.Background(data)
+            found = sep.extract(data - background, 1.5, err=background.globalrms)
+        else:
+            found = sep.extract(data - data.mean(), 1.5, err=data.mean() ** 0.5)
+        return np.column_stack([found["x"], found["y"], found["flux"]])
+
+    return search
 
 
-METHODS: dict[str, Callable[["Floats", "Floats"], "Floats"]] = {
+OURS: dict[str, Callable[["Floats", "Floats"], "Floats"]] = {
     "detect, auto, PSF map": _ours(with_psf=True),
     "detect, auto, no PSF": _ours(with_psf=False),
     "detect, 5e-6, PSF map": _ours(with_psf=True, sigthresh=5e-6),
     "detect, 5e-6, no PSF": _ours(with_psf=False, sigthresh=5e-6),
-    "photutils, as in its guide": _photutils,
-    "sep, as in its guide": _sep,
+}
+METHODS = OURS | {
+    "photutils, as in its guide": _photutils(clipped=True),
+    "photutils, not clipped": _photutils(clipped=False),
+    "sep, as in its guide": _sep(clipped=True),
+    "sep, not clipped": _sep(clipped=False),
 }
 
 

@@ -1,11 +1,11 @@
 """A small cluster for the pipeline: two simulated observations, and a configuration whose whole run takes seconds."""
 
+import contextlib
 import hashlib
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from chandra_bin.pipeline.config import write_config
 from chandra_bin.products import SimulationSettings, simulate_observations
@@ -19,7 +19,8 @@ _OWN = (".chandra-bin", "logs", "report")
 def simulated(folder, **settings):
     """The archive's folder of a cluster."""
     simulate_observations(folder, SimulationSettings(**{
-        "seed": 5, "array": "I", "exposure": 4000.0, "counts": 15_000.0, "truth_photons": 1000, "blank_sky": 4.0, **settings}))
+        "seed": 5, "array": "I", "exposure": 4000.0, "counts": 15_000.0, "truth_photons": 1000,
+        "blank_sky": 4.0, **settings}))
     return folder
 
 
@@ -61,9 +62,13 @@ def products(work):
     return found
 
 
-def start(*arguments, env=None):
-    """``chandra-bin`` as a process of its own."""
+@contextlib.contextmanager
+def started(*arguments, env=None):
+    """``chandra-bin`` as a process of its own, which is gone at the end."""
     code = "import sys; from chandra_bin.cli import main; main()"
-    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})},
-                            cwd=Path(__file__).parent)
+    with subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})}) as process:
+        try:
+            yield process
+        finally:
+            process.kill()

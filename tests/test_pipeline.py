@@ -20,7 +20,7 @@ from chandra_bin.pipeline.layout import Layout
 from chandra_bin.regions import read_regions, region_mask
 from chandra_bin.state import State
 from chandra_bin.wcs import ImageCoords
-from pipeline_work import SMALL, change_settings, configured, products, simulated, start
+from pipeline_work import SMALL, change_settings, configured, products, simulated, started
 
 TASKS = ["look", "reprocess/90001", "images/90001", "clean/90001", "reprocess/90002", "images/90002", "clean/90002",
          "merge", "flux", "sources", "crop", "bin", "sky-regions"]
@@ -65,7 +65,8 @@ def test_files_are_where_the_reference_has_them(whole):
                  "reprocessed_data/90001/90001_0.5-7_thresh.expmap", "reprocessed_data/90001/90001_0.5-7.psf",
                  "reprocessed_data/90001/90001_src_0.5-7.fits", "reprocessed_data/90001/90001_src_0.5-7-noem.reg",
                  "reprocessed_data/90001/90001_0.5-7.lc", "reprocessed_data/90001/90001_0.5-7.gti",
-                 "reprocessed_data/90001/acisf90001_clean_evt.fits", "reprocessed_data/90001/90001_background_clean.evt",
+                 "reprocessed_data/90001/acisf90001_clean_evt.fits",
+                 "reprocessed_data/90001/90001_background_clean.evt",
                  "merge_small/merged_evt.fits", "merge_small/broad_thresh.img", "merge_small/broad_flux.img",
                  "merge_small/broad_thresh.expmap", "merge_small/scaled_broad_flux.fits",
                  "merge_small/broad_thresh_noem.img", "merge_small/scaled_broad_flux_cropped.fits",
@@ -150,7 +151,8 @@ CHANGES = {
     "constrainval": (2, ["bin", "sky-regions"]),
     "binning_image": ("counts", ["bin", "sky-regions"]),
     "flux_factor": (2.0, ["flux", "crop", "bin", "sky-regions"]),
-    "lc_binsize": (500.0, ["clean/90001", "clean/90002", "merge", "flux", "sources", "crop", "bin", "sky-regions"]),
+    "ccd_ids": ("0:2", ["images/90001", "clean/90001", "images/90002", "clean/90002", "merge", "flux", "sources",
+                        "crop", "bin", "sky-regions"]),
 }
 
 
@@ -282,8 +284,7 @@ def test_flags_follow_the_state(work):
 
 def test_a_second_run_is_refused(archive, tmp_path, capsys):
     work = configured(tmp_path, archive)
-    first = start("run", work, "-j", "1")
-    try:
+    with started("run", work, "-j", "1") as first:
         lock = work / ".chandra-bin/lock"
         while not (lock.exists() and lock.read_text()):
             time.sleep(0.01)
@@ -292,7 +293,6 @@ def test_a_second_run_is_refused(archive, tmp_path, capsys):
         error = capsys.readouterr().err
         assert f"is in use by PID {first.pid} on {os.uname().nodename}" in error
         assert command(["status", str(work)]) == 0
-    finally:
         first.send_signal(signal.SIGINT)
         assert first.wait(60) == 130
     assert runner.run(work, last=1).ran in ((), ("look",))
@@ -368,10 +368,13 @@ def test_no_clean_time_is_one_line(archive, tmp_path, capsys):
     assert "step 3, ObsID 9000" in error[-1]
 
 
-def test_no_sources_is_no_error(archive, tmp_path):
-    work = configured(tmp_path, archive, sigthresh=1e-300)
+def test_no_sources_is_no_error(tmp_path):
+    """The cluster is there, and no point source has counts enough."""
+    archive = simulated(tmp_path / "sim", obsids=1, exposure=60.0, counts=3000.0)
+    work = configured(tmp_path / "work", archive, sigthresh=1e-10, scales=[1], lc_binsize=10)
     runner.run(work, jobs=2)
     layout = layout_of(work)
+    assert len(Table.read(layout.raw_sources)) == 0
     assert not layout.sources.exists()
     assert not layout.obs("90001").source_regions.exists()
     assert Table.read(layout.bin_table)["counts"].sum() > 0
@@ -389,16 +392,16 @@ def test_without_blank_sky_the_background_is_measured(archive, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a b", "ü[1]", "x,y(z)", "it's"])
-def test_odd_names_of_folders(archive, tmp_path, name):
+def test_odd_names_of_folders(archive, whole, tmp_path, name):
     work = tmp_path / name
     work.mkdir()
     shutil.copytree(archive, work / "sim (1) [a]")
     configured(work, work / "sim (1) [a]")
-    try:
-        runner.run(work, jobs=2)
-    except InputError as error:
-        assert "name" in str(error) or "character" in str(error)  # noqa: PT017 - either it works, or says why
-        pytest.fail(str(error))
+    assert set(runner.run(work, jobs=2).ran) == set(TASKS)
+    state = State(work)
+    assert not any("/tmp" in text for record in state.records.values() for text in record.warnings)
+    made = {name: digest for name, digest in products(work).items() if not name.startswith("sim (1)")}
+    assert made == products(whole)
 
 
 def test_settings_of_the_small_cluster_are_settings():

@@ -5,13 +5,14 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 
 from chandra_bin.cli import run as command
 from chandra_bin.pipeline import runner
-from pipeline_work import configured, products, simulated, start
+from pipeline_work import configured, products, simulated, started
 
 
 @pytest.fixture(scope="module")
@@ -24,19 +25,18 @@ def undisturbed(archive, tmp_path_factory):
     """The products of a run, and the seconds that it took as a process."""
     work = configured(tmp_path_factory.mktemp("undisturbed"), archive)
     began = time.monotonic()
-    process = start("run", work)
-    assert process.wait() == 0
+    with started("run", work) as process:
+        assert process.wait() == 0
     return products(work), time.monotonic() - began
 
 
 def kill_at(work, seconds, *options):
     """Whether a run was killed: it may have been done before."""
-    process = start("run", work, *options)
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-    return process.wait() == -signal.SIGKILL
+    with started("run", work, *options) as process:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        process.kill()
+        return process.wait() == -signal.SIGKILL
 
 
 def check_killed(work, undisturbed, rng, jobs):
@@ -90,7 +90,7 @@ def test_killed_while_files_are_moved(archive, undisturbed, tmp_path, moment):
                   "State._write = write",
     }[moment]
     program = f"import os, sys\nfrom chandra_bin.state import State\nfrom chandra_bin.cli import main\n{code}\nmain()"
-    process = subprocess.run([os.sys.executable, "-c", program, "run", str(work), "-j", "1"], check=False,
+    process = subprocess.run([sys.executable, "-c", program, "run", str(work), "-j", "1"], check=False,
                              capture_output=True)
     assert process.returncode == -signal.SIGKILL
     assert runner.run(work, jobs=2).ran
@@ -122,8 +122,8 @@ def check_full_disk(archive, undisturbed, small_disk, share):
     whole = 160_000_000
     folder = small_disk(int(whole * share))
     work = configured(folder, archive)
-    process = start("run", work, "-j", "2", env={"TMPDIR": str(folder)})
-    _, error = process.communicate()
+    with started("run", work, "-j", "2", env={"TMPDIR": str(folder)}) as process:
+        _, error = process.communicate()
     assert process.returncode in (0, 2), error
     lines = [line for line in error.splitlines() if not line.startswith("warning: ")]
     if process.returncode:
@@ -148,12 +148,12 @@ def test_ten_full_disks_spoil_nothing(archive, undisturbed, small_disk):
 def test_interrupted_runs_leave_no_process(archive, tmp_path):
     """Workers end with the run that began them, however that ended."""
     work = configured(tmp_path, archive)
-    process = start("run", work, "-j", "2")
-    time.sleep(2.5)
-    children = subprocess.run(["pgrep", "-P", str(process.pid)], check=False, capture_output=True,
-                              text=True).stdout.split()
-    process.kill()
-    process.wait()
+    with started("run", work, "-j", "2") as process:
+        time.sleep(2.5)
+        children = subprocess.run(["pgrep", "-P", str(process.pid)], check=False, capture_output=True,
+                                  text=True).stdout.split()
+        assert children
+        process.kill()
     end = time.monotonic() + 20
     while any(os.path.exists(f"/proc/{child}") for child in children):
         assert time.monotonic() < end

@@ -145,7 +145,7 @@ def sum_bins(binmap: ArrayLike, counts: ArrayLike, *, background: ArrayLike | No
     number = int(bins.max(initial=-1)) + 1
 
     def total(values: Floats) -> Floats:
-        return np.bincount(bins, np.nan_to_num(values[inside]), number)
+        return np.bincount(bins, np.nan_to_num(values[inside]), number).astype(np.float64)
 
     summed = total(image)
     variance = (1 + np.sqrt(np.maximum(summed + 0.75, 0))) ** 2  # Gehrels (1986), eq. 7

@@ -50,7 +50,8 @@ def files_of(*names: str | Path | None) -> list[Path]:
 
 def _files_in_filters(name: VirtualFile) -> list[str]:
     """The regions, masks and good times that filters read."""
-    return [term.file for step in name.filters for term in step.terms if getattr(term, "file", "")]
+    terms = (term for step in name.filters for term in step.terms)
+    return [file for term in terms if (file := getattr(term, "file", ""))]
 
 
 def plain_name(name: str | Path) -> str:

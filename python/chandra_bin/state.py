@@ -130,7 +130,8 @@ class State:
     def place(self, task: str, record: Record, scratch: Path) -> list[str]:
         """Moves the outputs of a task from ``scratch``, where they have the same relative paths, to their places.
 
-        What the task made before and does not make any more is removed. A file that is in the way and that no task
+        What the task made before in the same folders, and does not make any more, is removed; what it made in others,
+        with other settings, stays. A file that is in the way and that no task
         made is kept in ``.chandra-bin/replaced``. Returns the paths of those.
         """
         self._placing = {"task": task, "record": asdict(record), "scratch": os.path.relpath(scratch, self.work)}
@@ -162,12 +163,14 @@ class State:
                         kept.append(name)
                     os.replace(made, target)
                 stamps[name] = Stamp(*_look(target), stamp.sha256)
+            folders = {os.path.dirname(name) for name in record.outputs}
             for name, stamp in ours.items():
-                if name not in record.outputs and (self.work / name).exists():
-                    if self._keep_foreign(name, stamp, stamp):
-                        kept.append(name)
-                    (self.work / name).unlink(missing_ok=True)
-                    self._drop_empty((self.work / name).parent)
+                # A region that was proposed is the user's once edited, and an input then.
+                if name in record.outputs or name in record.inputs or os.path.dirname(name) not in folders:
+                    continue
+                if self._keep_foreign(name, stamp, stamp):
+                    kept.append(name)
+                (self.work / name).unlink(missing_ok=True)
         self._records[task] = Record(**{**_plain(record), "outputs": stamps})
         self._placing = None
         self._write()
@@ -187,12 +190,6 @@ class State:
         aside.parent.mkdir(parents=True, exist_ok=True)
         path.rename(aside)
         return True
-
-    def _drop_empty(self, folder: Path) -> None:
-        with contextlib.suppress(OSError):
-            while folder != self.work:
-                folder.rmdir()
-                folder = folder.parent
 
     def _read(self) -> None:
         try:

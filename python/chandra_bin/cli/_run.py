@@ -15,7 +15,7 @@ _STEP = click.IntRange(1, 8)
 
 @click.command(cls=Command, name="run")
 @click.argument("work", type=click.Path(path_type=Path))
-@click.option("--from", "first", type=_STEP, default=1, metavar="S", help="Begin with this step; earlier ones are done.")
+@click.option("--from", "first", type=_STEP, default=1, metavar="S", help="Begin with this step; others are done.")
 @click.option("--to", "last", type=_STEP, default=8, metavar="S", help="End with this step.")
 @click.option("--only", type=_STEP, metavar="S", help="This step alone.")
 @click.option("--redo", type=_STEP, multiple=True, metavar="S", help="Make this step again, even if it is done.")

@@ -269,8 +269,8 @@ def _events_of(place: _Place) -> Path | None:
     if len(latest) > 1:
         (one, (_, first)), (other, (_, second)) = sorted(latest.items())[:2]
         if all(re.search(r"_e[12]_", root) for root in (one, other)):
-            cure = ("are the two parts of an interleaved observation (e1, e2): merge them to one file first, or move the "
-                    "one that does not count out of its folder")
+            cure = ("are the two parts of an interleaved observation (e1, e2): merge them to one file first, or move "
+                    "the one that does not count out of its folder")
         elif re.sub(r"_\d{3}(?=_)", "", one) == re.sub(r"_\d{3}(?=_)", "", other):
             cure = (f"are of several intervals (OBI) of ObsID {place.obsid}: split it by CIAO's splitobs, and give "
                     "each a folder, or merge them to one file first")

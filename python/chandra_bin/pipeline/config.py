@@ -152,7 +152,9 @@ def read_config(work: Path) -> Config:
 
 
 def refuse_second(work: Path) -> None:
-    """Raises `InputError` for a folder that holds a configuration."""
+    """Raises `InputError` for a folder that holds a configuration, and for what is no folder."""
+    if work.exists() and not work.is_dir():
+        raise InputError(f"{work}: is a file; give a folder")
     for name in (JSON_NAME, TOML_NAME):
         if os.path.lexists(work / name):
             raise InputError(f"{work / name}: is there already: edit it, or remove it")
@@ -200,8 +202,9 @@ def _say(wrong: ValidationError) -> str:
     for error in wrong.errors():
         # Of a setting that may be of several types, there is an error for each of them.
         where = ".".join(str(part) for n, part in enumerate(error["loc"]) if n == 0 or isinstance(part, int))
-        said.setdefault(where, []).append(_about(where, error))
-    return "; ".join(f"{where}{' or '.join(dict.fromkeys(texts))}" for where, texts in said.items())
+        has_value = error["type"] not in ("extra_forbidden", "missing")
+        said.setdefault(f"{where} = {error['input']!r}" if has_value else where, []).append(_about(where, error))
+    return "; ".join(f"{what}: {' or '.join(dict.fromkeys(texts))}" for what, texts in said.items())
 
 
 def _about(where: str, error: Any) -> str:
@@ -209,12 +212,13 @@ def _about(where: str, error: Any) -> str:
         import difflib
 
         near = difflib.get_close_matches(where, Settings.model_fields, 1)
-        return f": there is no such setting{f'; do you mean {near[0]}?' if near else ''}"
+        return f"there is no such setting{f'; do you mean {near[0]}?' if near else ''}"
     if error["type"] == "missing":
-        return ": is missing"
-    message = _FORMS.get(where, "") if error["type"] == "string_pattern_mismatch" else (
-        error["msg"].removeprefix("Value error, "))
-    return f" = {error['input']!r}: {message[0].lower()}{message[1:]}"
+        return "is missing"
+    if error["type"] == "string_pattern_mismatch":
+        return _FORMS[where]
+    message: str = error["msg"].removeprefix("Value error, ")
+    return message[0].lower() + message[1:]
 
 
 def _toml(settings: dict[str, Any]) -> str:

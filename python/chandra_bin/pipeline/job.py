@@ -33,7 +33,7 @@ class Job:
     calls: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     users: set[Path] = field(default_factory=set)
-    """Region files of the user that the task reads: no outputs."""
+    """Region files of the user that the task reads, relative to the folder: no outputs."""
 
     @property
     def obs(self) -> ObsLayout:
@@ -47,16 +47,17 @@ class Job:
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
-    def made(self, path: Path) -> Path | None:
-        """Where a file is that this task has just made, or one before; None if it is nowhere."""
-        return next((each for each in (self._in_scratch(path), path) if each.exists()), None)
+    def made(self, path: Path) -> Path:
+        """Where a file is: in scratch if this task has just made it."""
+        target = self._in_scratch(path)
+        return target if target.exists() else path
 
     def region(self, path: Path) -> Path:
         """Where to propose a region: the user's file is there, if there is one."""
         target = self.out(path)
         if is_users(path):
             shutil.copyfile(path, target)
-            self.users.add(path)
+            self.users.add(path.relative_to(self.layout.work))
         return target
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

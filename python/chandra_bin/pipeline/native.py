@@ -137,7 +137,7 @@ def merge_observations(job: Job) -> None:
     skies = [layout.obs(files.obsid).background_events for files in job.archive]
     there = [path for path in skies if path.exists()]
     if there and len(there) < len(skies):
-        job.warn("not all observations have blank-sky events: the background of merged images is measured in them instead")
+        job.warn("not all observations have blank-sky events: the background is measured in the merged image instead")
     merged = job.call(merge, [f"{path}{chips}" for path, chips in names], job.out(layout.image).parent,
                       refcoord=settings.refcoord, bands=MERGED_BAND, binsize=settings.binsize,
                       exposure=_exposure(job), psfecf=settings.ecf,
@@ -203,19 +203,17 @@ def bin_final_image(job: Job) -> None:
     layout, settings = job.layout, job.settings
     background, ratio = (path if path.exists() else None
                          for path in (layout.final_background, layout.final_background_ratio))
-    common = {"sn": settings.sn_per_region, "smooth_sn": settings.reg_smoothness,
-              "constrain": settings.constrainval if settings.constrainfill else None, "mask": layout.mask,
-              "threads": job.threads}
-    folder = job.out(layout.binmap).parent
-    if settings.binning_image == "counts":
-        made = job.call(bin_image, layout.final_image, folder, background=background, background_scale=ratio,
-                        expmap=layout.final_expmap, **common)
-    else:
-        made = job.call(bin_image, layout.final_flux, folder,
-                        behind=CountsBehind(layout.final_image, background, ratio), **common)
+    is_counts = settings.binning_image == "counts"
+    made = job.call(
+        bin_image, layout.final_image if is_counts else layout.final_flux, job.out(layout.binmap).parent,
+        sn=settings.sn_per_region, smooth_sn=settings.reg_smoothness,
+        constrain=settings.constrainval if settings.constrainfill else None, mask=layout.mask,
+        background=background if is_counts else None, background_scale=ratio if is_counts else None,
+        expmap=layout.final_expmap if is_counts else None,
+        behind=None if is_counts else CountsBehind(layout.final_image, background, ratio), threads=job.threads)
     sn = made.sn_counts
     low, middle, high = (float(each) for each in np.percentile(sn, (10, 50, 90)))
-    what = "counts" if settings.binning_image == "counts" else "the scaled flux"
+    what = "counts" if is_counts else "the scaled flux"
     job.note(bins=len(made.bins), **{
         "S/N in counts": f"bins of S/N {settings.sn_per_region:g} in {what} have {middle:.1f} in counts "
                          f"(median; {low:.1f} - {high:.1f} for 80 % of them)"})

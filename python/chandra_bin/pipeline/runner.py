@@ -1,31 +1,36 @@
 """Runs the tasks that are not done, in order, and keeps their records."""
 
 import os
+import re
 import secrets
 import shutil
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from chandra_bin import __version__
 from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError, OutputError
 from chandra_bin.marks import is_users
-from chandra_bin.state import FOLDER, Record, State, Stamp, is_same, locked, stamp_of, stamps_of
+from chandra_bin.state import FOLDER, Record, Stamp, State, is_same, locked, stamp_of, stamps_of
 
-from .archive import find_observation
+from .archive import ObservationFiles, find_observation
 from .config import Config, Settings, read_config
 from .graph import ENGINES, STEPS, Task, function_of, tasks_of
 from .job import Job
 from .layout import Layout
 
 SCRATCH = "scratch"
+# What the language of names with filters cannot hold in a file's name.
+_ODD = re.compile(r"[^\w./+-]")
 Kind = Literal["done", "to do", "waits"]
 
 
@@ -97,35 +102,42 @@ class Pipeline:
         record = state.records.get(task.name)
         if record is None:
             return "has not run"
-        if not record.versions:
-            return "is to be made again"
+        reasons = chain(self._of_settings(task, record), self._of_inputs(task, record, verify=verify),
+                        self._of_outputs(record, verify=verify))
+        return next(reasons, None)
+
+    def _of_settings(self, task: Task, record: Record) -> Iterator[str]:
         engine = engine_of(task, self.settings)
+        if not record.versions:
+            yield "is to be made again"
         if record.engine != engine:
-            return f"was made by {record.engine}, and {engine} is chosen"
+            yield f"was made by {record.engine}, and {engine} is chosen"
         if dict(record.versions) != versions_of(engine):
-            return f"was made by {', '.join(f'{name} {value}' for name, value in record.versions.items())}"
-        chosen = self.settings.chosen(task.settings)
-        for name, value in chosen.items():
+            yield f"was made by {', '.join(f'{name} {value}' for name, value in record.versions.items())}"
+        for name, value in self.settings.chosen(task.settings).items():
             if name not in record.settings or record.settings[name] != value:
-                return f"{name} was {record.settings.get(name)!r}, and is {value!r}"
+                yield f"{name} was {record.settings.get(name)!r}, and is {value!r}"
+
+    def _of_inputs(self, task: Task, record: Record, *, verify: bool) -> Iterator[str]:
         try:
-            inputs = {state.relative(path): path for path in inputs_of(task)}
+            inputs = {os.path.relpath(path, self.work): path for path in inputs_of(task)}
         except InputError as error:
-            return str(error)
-        for name in [*inputs, *record.inputs]:
+            yield str(error)
+            return
+        for name, path in inputs.items():
             if name not in record.inputs:
-                return f"{name} is new"
-            if name not in inputs:
-                return f"{name} is not there any more"
-            if not is_same(inputs[name], record.inputs[name], verify=verify):
-                return f"{name} has changed"
+                yield f"{name} is new"
+            elif not is_same(path, record.inputs[name], verify=verify):
+                yield f"{name} has changed"
+        yield from (f"{name} is not used any more" for name in record.inputs if name not in inputs)
+
+    def _of_outputs(self, record: Record, *, verify: bool) -> Iterator[str]:
         for name, stamp in record.outputs.items():
             path = self.work / name
             if not path.exists():
-                return f"{name} is missing"
-            if not is_same(path, stamp, verify=verify):
-                return f"{name} is not as it was made"
-        return None
+                yield f"{name} is missing"
+            elif not is_same(path, stamp, verify=verify):
+                yield f"{name} is not as it was made"
 
     def refresh(self, task: Task, state: State) -> None:
         """Takes over what files look like, where only that has changed, so that they are not read again."""
@@ -314,21 +326,20 @@ def _make(order: _Order) -> _Made:
     task, work = order.task, order.layout.work
     began, started = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     inputs = stamps_of(work, inputs_of(task), order.known)
-    job = Job(order.layout, order.settings, order.scratch, order.threads, task.archive, task.obsid)
     try:
         order.scratch.mkdir(parents=True)
-        with _heard(job) as said:
+        with _readable(order) as job, _heard(job) as said:
             function_of(order.engine, task.kind)(job)
         changed = [name for name, stamp in inputs.items() if not is_same(work / name, stamp)]
         if changed:
             raise InputError(f"{work / changed[0]}: was changed while it was read: run again")
         outputs = {str(path.relative_to(order.scratch)): stamp_of(path)
                    for path in sorted(order.scratch.rglob("*"))
-                   if path.is_file() and work / path.relative_to(order.scratch) not in job.users}
+                   if path.is_file() and path.relative_to(order.scratch) not in job.users}
     except ChandraBinError as error:
         shutil.rmtree(order.scratch, ignore_errors=True)
         kind = OutputError if isinstance(error, OutputError) else InputError
-        raise kind(f"{_label(task)}: {_plain(str(error), job)}") from None
+        raise kind(f"{_label(task)}: {_plain(str(error), order)}") from None
     except OSError as error:
         shutil.rmtree(order.scratch, ignore_errors=True)
         raise OutputError(f"{_label(task)}: {error.filename or order.scratch}: "
@@ -342,11 +353,50 @@ def _make(order: _Order) -> _Made:
 
 
 @contextmanager
-def _heard(job: Job) -> Any:
+def _readable(order: _Order) -> Iterator[Job]:
+    """The job of a task, with paths that names with filters can hold: links, where folders have odd names."""
+    layout, scratch, archive = order.layout, order.scratch, order.task.archive
+    folders = {layout.work, *(files.folder for files in archive)}
+    odd = sorted((folder for folder in folders if _ODD.search(str(folder))), key=lambda folder: -len(folder.parts))
+    if not odd:
+        yield Job(layout, order.settings, scratch, order.threads, archive, order.task.obsid)
+        return
+    with TemporaryDirectory(prefix="chandra-bin-") as links:
+        for number, folder in enumerate(odd):
+            (Path(links) / f"{number}").symlink_to(folder)
+
+        def linked(path: Path) -> Path:
+            for number, folder in enumerate(odd):
+                if path.is_relative_to(folder):
+                    return Path(links) / f"{number}" / path.relative_to(folder)
+            return path
+
+        archive = tuple(_moved(files, linked) for files in archive)
+        try:
+            yield Job(replace(layout, work=linked(layout.work)), order.settings, linked(scratch), order.threads,
+                      archive, order.task.obsid)
+        except ChandraBinError as error:
+            text = str(error)
+            for number, folder in enumerate(odd):
+                text = text.replace(str(Path(links) / f"{number}"), str(folder))
+            raise type(error)(text) from None
+
+
+def _moved(files: ObservationFiles, to: Callable[[Path], Path]) -> ObservationFiles:
+    """The files of an observation, each by another path."""
+
+    def of(value: Any) -> Any:
+        return to(value) if isinstance(value, Path) else tuple(map(of, value)) if isinstance(value, tuple) else value
+
+    return replace(files, **{each.name: of(getattr(files, each.name)) for each in fields(files)})
+
+
+@contextmanager
+def _heard(job: Job) -> Iterator[list[str]]:
     """Collects our warnings, each once."""
     said: list[str] = []
 
-    def hear(message: Warning | str, category: type[Warning], *_where: Any) -> None:
+    def hear(message: Warning | str, category: type[Warning], *_where: Any, **_more: Any) -> None:
         text = _plain(str(message), job)
         if issubclass(category, ChandraBinWarning) and text not in said:
             said.append(text)
@@ -358,7 +408,7 @@ def _heard(job: Job) -> Any:
         yield said
 
 
-def _plain(text: str, job: Job) -> str:
+def _plain(text: str, job: "Job | _Order") -> str:
     """A message without the folder of work, whose files users know by their places in it."""
     for folder in (job.scratch, job.layout.work):
         text = text.replace(f"{folder}{os.sep}", "")
@@ -370,7 +420,7 @@ def _label(task: Task) -> str:
 
 
 @contextmanager
-def _workers(jobs: int) -> Any:
+def _workers(jobs: int) -> Iterator[Callable[..., "Future[_Made]"]]:
     """What runs a function: at once, here, for one job; else in processes that end with this one."""
     if jobs == 1:
         yield _run_here

@@ -157,7 +157,7 @@ def _warn(found: Survey) -> None:
     if skies and (bare := [each.files.obsid for each in found.observations if not each.files.blank_sky]):
         say(f"ObsID {', '.join(bare)}: no blank-sky events, which {', '.join(skies)} has")
     if found.download:
-        say(f"fetch what is missing by '{found.download}'")
+        say(f"fetch what is missing by: {found.download}")
     distance, first, second = _farthest(found)
     if _ODD_ARCMIN < distance <= _FARTHEST_ARCMIN:
         say(f"ObsIDs {first} and {second} point {distance:.0f}' apart: hardly any of the sky is in both")

@@ -68,9 +68,9 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
               constrain: float | None = None, background: Path | None = None, background_expmap: Path | None = None,
               background_scale: float | Path | None = None, expmap: Path | None = None, noisemap: Path | None = None,
               mask: Path | None = None, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
-              smoothed: Path | None = None, behind: CountsBehind | None = None, automask: bool = False, bin_up: bool = False,
-              scrub: bool = True, scrub_large: float | None = None, threads: int = 1, clobber: bool = False,
-              progress: Callable[[float], None] | None = None) -> BinnedImage:
+              smoothed: Path | None = None, behind: CountsBehind | None = None, automask: bool = False,
+              bin_up: bool = False, scrub: bool = True, scrub_large: float | None = None, threads: int = 1,
+              clobber: bool = False, progress: Callable[[float], None] | None = None) -> BinnedImage:
     """Bins an image into ``folder``: FITS images, histograms, bin table, region files and a picture.
 
     Parameters
@@ -130,7 +130,7 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
                 smoothed=contours,
                 mask=masked < 1, seed_only=masked > 1, bin_up=bin_up, scrub=scrub, scrub_large=scrub_large,
                 threads=threads, progress=progress)
-            table = bins.table_with(coords, behind and behind.sums(bins, pixels))
+            table = bins.table_with(coords, None if behind is None else behind.sums(bins, pixels))
         masked[bins.use == 0] = 0
         warn_of_stuck_bins(bins)
         write_contbin_files(outputs, files, bins, masked, pixels, history("bin", parameters))

@@ -1,4 +1,4 @@
-"""The blank-sky events of an observation in one file, with the factors that scale them, as CIAO's blanksky writes it."""
+"""The blank-sky events of an observation in one file, with factors that scale them, as CIAO's blanksky writes it."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -37,7 +37,8 @@ def copy(name: str | Path, out: Path, *, keywords: Mapping[str, str] | None = No
     """Writes what a virtual name means, as CIAO's dmcopy: filtered events with their good times, or an image.
 
     Events keep all keywords; exposures, good times of each chip and the data subspace are those that the filters
-    leave. ``keywords`` are set in the header of the rows. Raises `InputError` and `OutputError`; no file is written then.
+    leave. ``keywords`` are set in the header of the rows. Raises `InputError` and `OutputError`; no file is
+    written then.
     """
     parsed = named_file(one_of_stack(name))
     parameters = {"infile": plain_name(str(parsed))}

@@ -7,7 +7,7 @@ user's: it is never replaced, and used in the place of the proposal. Others, and
 import glob
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -206,11 +206,9 @@ def propose_area(expmap: Path, folder: Path, *, cluster: Path | None = None, lea
             box = exposed_box(exposure.data, centre, least=least)
         given = _users(users[0]) if users else None
         if square in made:
-            on_sky = replace(given, source=str(square)) if given else _box_region(box, _INSET_PX, square)
-            outputs.write(square, _region_bytes(on_sky, coords, exposure, True))
+            outputs.write(square, _region_bytes(given or _box_region(box, _INSET_PX, square), coords, exposure, True))
         if physical in made:
-            in_pixels = replace(given, source=str(physical)) if given else _box_region(box, 0.0, physical)
-            outputs.write(physical, _region_bytes(in_pixels, coords, exposure, False))
+            outputs.write(physical, _region_bytes(given or _box_region(box, 0.0, physical), coords, exposure, False))
         overlays = [RegionOverlay(_box_region(box, 0.0, square), "proposed")]
         if given is not None:
             overlays.insert(0, RegionOverlay(given, "yours"))

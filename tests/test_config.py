@@ -1,0 +1,235 @@
+"""The configuration of a pipeline: what is written is read again, and what is wrong is named."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from chandra_bin.errors import InputError
+from chandra_bin.pipeline.config import FLAGS, Settings, read_config, write_config
+
+LEAST = {"name": "perseus", "cluster_directory": "../data", "obs_ids": ["754", "16626"]}
+OTHERS = {
+    "name": "a2029+B_1.2-x", "cluster_directory": 'größer "1"\\ [x]\t\x7f\n', "obs_ids": ["3"], "sn_per_region": 33.5,
+    "reg_smoothness": 40, "engine": "native", "check_vf_pha": False, "ccd_ids": "0:3,6", "binsize": 2, "ecf": 0.5,
+    "expmapthresh": "200", "area_cm2": 400.0, "scales": [1.4, 2], "maxiter": 7, "sigthresh": "auto",
+    "ellsigma": 3, "lc_binsize": 100, "deflare_method": "robust", "blank_sky": ["a b/*.evt", "x"],
+    "refcoord": "228.48 -59.14", "flux_factor": 1, "constrainfill": False, "constrainval": 2.5,
+    "binning_image": "counts"}
+
+
+def write_json(folder, info=None, **top):
+    content = {"info_dict": LEAST if info is None else info, **top}
+    (folder / "config.json").write_text(json.dumps(content))
+    return folder
+
+
+def text_of(folder, text, name="config.json"):
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("toml", [False, True])
+@pytest.mark.parametrize("values", [LEAST, OTHERS])
+def test_what_is_written_is_read_again(tmp_path, values, toml):
+    file = write_config(tmp_path / "work", values, toml=toml)
+    assert file == tmp_path / "work" / ("config.toml" if toml else "config.json")
+    config = read_config(tmp_path / "work")
+    assert config.file == file
+    assert config.settings == Settings(**values)
+    assert [path.name for path in (tmp_path / "work").iterdir()] == [file.name]
+
+
+def test_every_setting_has_another_value_in_these_tests():
+    assert OTHERS.keys() == Settings.model_fields.keys()
+    defaults = Settings(**LEAST)
+    assert not [name for name, value in OTHERS.items() if getattr(defaults, name) == value]
+
+
+def test_the_commented_toml_is_the_defaults(tmp_path):
+    text = write_config(tmp_path, LEAST, toml=True).read_text(encoding="utf-8")
+    defaults = Settings(**LEAST).model_dump(mode="json")
+    assert tomllib.loads(text) == {name: value for name, value in defaults.items() if value is not None}
+    for name, field in Settings.model_fields.items():
+        assert field.description
+        assert re.search(rf"^# {re.escape(' '.join(field.description.split()))}\n(# )?{name} =", text, re.MULTILINE)
+
+
+def test_the_json_has_the_references_form(tmp_path):
+    content = json.loads(write_config(tmp_path, LEAST).read_text())
+    assert list(content) == ["info_dict", "flags"]
+    assert content["flags"] == dict.fromkeys(FLAGS, False)
+    assert {name: content["info_dict"][name] for name in ("name", "sn_per_region", "reg_smoothness", "obs_ids")} == {
+        "name": "perseus", "sn_per_region": 70, "reg_smoothness": 100, "obs_ids": ["754", "16626"]}
+
+
+def test_the_references_own_example_is_read(tmp_path):
+    config = read_config(write_json(tmp_path, {
+        "name": "ophiuchus", "sn_per_region": 70, "reg_smoothness": 100.0, "cluster_directory": "data",
+        "obs_ids": ["16626", "16143", "16464", "16142", "16627"]}, flags={"reprocessed": True}))
+    assert config.cluster_directory == tmp_path / "data"
+    assert config.settings.obs_ids[0] == "16626"
+
+
+def test_obsids_may_be_numbers_and_lose_zeros(tmp_path):
+    assert read_config(write_json(tmp_path, LEAST | {"obs_ids": [754, "02345"]})).settings.obs_ids == ["754", "2345"]
+
+
+def test_an_editors_mark_of_utf_8_is_no_error(tmp_path):
+    (tmp_path / "config.json").write_bytes(b"\xef\xbb\xbf" + json.dumps({"info_dict": LEAST}).encode())
+    assert read_config(tmp_path).settings.name == "perseus"
+
+
+def test_absolute_folders_stay_what_they_are(tmp_path):
+    assert read_config(write_json(tmp_path, LEAST | {"cluster_directory": "/data/x"})).cluster_directory == Path(
+        "/data/x")
+
+
+@pytest.mark.parametrize(("name", "value", "message"), [
+    ("sn_per_region", 0, "sn_per_region = 0: input should be greater than 0"),
+    ("sn_per_region", -5, "sn_per_region = -5"),
+    ("sn_per_region", float("nan"), "sn_per_region = nan: input should be a finite number"),
+    ("reg_smoothness", float("inf"), "reg_smoothness = inf"),
+    ("sn_per_region", "70", "sn_per_region = '70': input should be a valid number"),
+    ("sn_per_region", True, "sn_per_region = True"),
+    ("sn_per_region", None, "sn_per_region = None"),
+    ("check_vf_pha", "yes", "check_vf_pha = 'yes': input should be a valid boolean"),
+    ("maxiter", 2.5, "maxiter = 2.5"),
+    ("ecf", 1, "ecf = 1: input should be less than 1"),
+    ("engine", "idl", "engine = 'idl': input should be 'auto', 'native' or 'ciao'"),
+    ("binning_image", "flux", "binning_image = 'flux'"),
+    ("sigthresh", "x", "sigthresh = 'x': input should be a valid number or input should be 'auto'"),
+    ("sigthresh", -1, "sigthresh = -1: input should be greater than 0"),
+    ("scales", [], "scales = []"),
+    ("scales", [1, -2], "scales.1 = -2: input should be greater than 0"),
+    ("scales", 4, "scales = 4"),
+    ("blank_sky", "x.fits", "blank_sky = 'x.fits'"),
+    ("blank_sky", [""], "blank_sky.0 = ''"),
+    ("name", "a b", "name = 'a b': is to be of letters, digits"),
+    ("name", "../x", "name = '../x'"),
+    ("name", "", "name = ''"),
+    ("name", "größe", "name = 'größe'"),
+    ("name", "x\n", r"name = 'x\n'"),
+    ("ccd_ids", "0-3", "ccd_ids = '0-3': is to be auto, or chips such as"),
+    ("expmapthresh", "much", "expmapthresh = 'much': is to be a percentage"),
+    ("cluster_directory", "", "cluster_directory = ''"),
+    ("obs_ids", [], "obs_ids = []"),
+    ("obs_ids", ["a"], "obs_ids = ['a']: 'a' is no ObsID"),
+    ("obs_ids", ["0"], "'0' is no ObsID"),
+    ("obs_ids", ["7", "007"], "an ObsID is there twice"),
+    ("obs_ids", "754", "obs_ids = '754'"),
+    ("obs_ids", [True], "'True' is no ObsID"),
+])
+@pytest.mark.parametrize("toml", [False, True])
+def test_wrong_values_are_named(tmp_path, name, value, message, toml):
+    toml = toml and value is not None  # which TOML cannot say
+    if not toml:
+        write_json(tmp_path, LEAST | {name: value})
+    else:
+        literal = "nan" if value != value else "inf" if value == float("inf") else json.dumps(value)  # noqa: PLR0124
+        text_of(tmp_path, "\n".join(f"{key} = {json.dumps(each)}" for key, each in LEAST.items() if key != name)
+                + f"\n{name} = {literal}\n", "config.toml")
+    with pytest.raises(InputError) as error:
+        read_config(tmp_path)
+    text = str(error.value)
+    assert text.startswith(str(tmp_path / ("config.toml" if toml else "config.json")))
+    assert message in text
+    assert "\n" not in text
+    with pytest.raises(InputError) as error:  # the same values are not written either
+        write_config(tmp_path / "new", LEAST | {name: value}, toml=toml)
+    assert message in str(error.value)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ('{"info_dict": {', "cannot be read: expecting"), ("", "cannot be read"), ("[1]", "holds no settings"),
+    ("{}", "has no info_dict"), ('{"info_dict": 3}', "has no info_dict"),
+    ('{"info_dict": {"name": "a", "name": "b"}}', "cannot be read: name is there twice"),
+    ('{"info_dict": {}, "info_dict": {}}', "cannot be read: info_dict is there twice"),
+    ('{"info_dict": {}, "flag": {}}', "flag: is no part of it: there are info_dict and flags"),
+    ('{"info_dict": {}, "flags": {"done": true}}', "flags: are to be of reprocessed, "),
+    ('{"info_dict": {}, "flags": []}', "flags: are to be of reprocessed, "),
+    ("[" * 100_000, "cannot be read"),
+])
+def test_damaged_json_is_said(tmp_path, text, message):
+    with pytest.raises(InputError, match=f"^{re.escape(str(tmp_path / 'config.json'))}: (?i:{message})"):
+        read_config(text_of(tmp_path, text))
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("name = ", "cannot be read"), ('name = "a"\nname = "b"', "cannot be read: cannot overwrite a value"),
+    ('[info_dict]\nname = "a"', "info_dict: there is no such setting")])
+def test_damaged_toml_is_said(tmp_path, text, message):
+    with pytest.raises(InputError, match=f"^{re.escape(str(tmp_path / 'config.toml'))}: (?i:.*{message})"):
+        read_config(text_of(tmp_path, text, "config.toml"))
+
+
+def test_bytes_that_are_no_text_are_said(tmp_path):
+    (tmp_path / "config.json").write_bytes(b'{"info_dict": "\xff"}')
+    with pytest.raises(InputError, match=r"config.json: cannot be read: .*utf-8"):
+        read_config(tmp_path)
+
+
+def test_a_typo_is_said_with_the_name_that_is_near(tmp_path):
+    with pytest.raises(InputError, match="sn_per_regoin: there is no such setting; do you mean sn_per_region"):
+        read_config(write_json(tmp_path, LEAST | {"sn_per_regoin": 7}))
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path):
+    with pytest.raises(InputError) as error:
+        read_config(write_json(tmp_path, {"name": "x", "obs_ids": ["1"], "ecf": 3, "zzz": 1}))
+    assert str(error.value) == (f"{tmp_path / 'config.json'}: cluster_directory: is missing; ecf = 3: input should be "
+                                "less than 1; zzz: there is no such setting")
+
+
+def test_two_configurations_are_refused(tmp_path):
+    text_of(write_json(tmp_path), "", "config.toml")
+    with pytest.raises(InputError, match=r"holds both config.json and config.toml: remove the one"):
+        read_config(tmp_path)
+
+
+def test_a_folder_without_configuration_says_how_to_make_one(tmp_path):
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(InputError, match=f"make one by 'chandra-bin init DIR -o {folder}'"):
+            read_config(folder)
+
+
+@pytest.mark.parametrize("there", ["config.json", "config.toml"])
+@pytest.mark.parametrize("toml", [False, True])
+def test_no_configuration_is_replaced(tmp_path, there, toml):
+    text_of(tmp_path, "mine", there)
+    with pytest.raises(InputError, match=rf"{there}: is there already"):
+        write_config(tmp_path, LEAST, toml=toml)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {there: "mine"}
+
+
+def test_flags_of_json_are_mirrored_and_nothing_else_changes(tmp_path):
+    write_json(tmp_path, LEAST | {"ecf": 0.7}, flags={"reprocessed": False})
+    done = {step: step < 4 for step in FLAGS.values()}
+    read_config(tmp_path).mirror_flags(done)
+    content = json.loads((tmp_path / "config.json").read_text())
+    assert content["info_dict"] == LEAST | {"ecf": 0.7}
+    assert content["flags"] == {name: step < 4 for name, step in FLAGS.items()}
+    before = (tmp_path / "config.json").stat().st_ino
+    read_config(tmp_path).mirror_flags(done)
+    assert (tmp_path / "config.json").stat().st_ino == before
+
+
+def test_toml_is_never_written_again(tmp_path):
+    file = write_config(tmp_path, LEAST, toml=True)
+    before = file.read_bytes()
+    read_config(tmp_path).mirror_flags(dict.fromkeys(FLAGS.values(), True))
+    assert file.read_bytes() == before
+
+
+def test_every_setting_is_documented_with_its_default():
+    page = (Path(__file__).resolve().parents[1] / "docs/pipeline.md").read_text()
+    section = page.split("\n## Configuration\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|(.*?)\| (.+) \|$", section, re.MULTILINE)
+    assert [name for name, _, _ in rows] == list(Settings.model_fields)
+    for name, default, _ in rows:
+        field = Settings.model_fields[name]
+        expected = "" if field.is_required() else f"`{json.dumps(field.default)}`"
+        assert default.strip() == expected, name
