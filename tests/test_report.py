@@ -171,8 +171,7 @@ def test_target_state_and_sn_are_said(page):
 def test_names_and_words_are_escaped(copied):
     evil = "</script><img src=x onerror=alert(1)> & \"quotes\" '☃\u202e"
     change_record(copied.work, "look", facts={"target": evil, evil: [evil, {evil: None}]}, warnings=[evil],
-                  calls=[evil],
-           settings={evil: evil}, engine=evil, versions={evil: evil})
+                  calls=[evil], settings={evil: evil}, engine=evil, versions={evil: evil})
     table = QTable.read(copied.bin_table)
     table["<i>mine</i>"] = [f"<{n}>" for n in range(len(table))]
     table.write(copied.bin_table, overwrite=True)

@@ -81,7 +81,9 @@ def chosen(page):
     """The bin that is said to be chosen; exactly its row is marked."""
     words = the(page, "chosen").text
     rows = page.find_elements(By.CSS_SELECTOR, "tr.marked")
-    number = int(re.match(r"Bin (\d+) · Counts [\d.e+]+ · S/N [\d.]+ · .*arcsec²$", words)[1])
+    said = re.match(r"Bin (\d+) · Counts [\d.]+ · S/N -?[\d.]+ · .*arcsec²$", words)
+    assert said, words
+    number = int(said[1])
     assert [row.get_attribute("id") for row in rows] == [f"bin-{number}"]
     assert the(page, "number").get_property("value") == str(number)
     return number

@@ -120,7 +120,8 @@ def _light_curve(curve: LightCurve, kept: GTI | None, title: str) -> "Figure":
             axes.errorbar(middle[which], curve.rate[which], curve.rate_error[which], fmt="none", ecolor=colour,
                           alpha=0.5, lw=0.8)
         axes.plot(middle[which], curve.rate[which], marker, color=colour, ms=4.5 if word == "kept" else 7,
-                  mec="white", mew=0.4, ls="none", label=f"{word}: {np.count_nonzero(which)} bins of {curve.bin_length_s:.4g} s")
+                  mec="white", mew=0.4, ls="none",
+                  label=f"{word}: {np.count_nonzero(which)} bins of {curve.bin_length_s:.4g} s")
     highest, usual = float(curve.rate[there].max(initial=0)), float(curve.rate[good].max(initial=0))
     if usual and highest > _BRIGHT * usual:
         axes.set_yscale("symlog", linthresh=1.2 * usual, linscale=1.5, subs=(2, 5))
