@@ -14,7 +14,7 @@ from .harness import CHECKOUT, Settings, Table, in_child, say
 IMAGES = ("counts", "scaled_flux")
 # Of the picture: bright, so that there are many bins.
 PICTURE = {"observed": {"seed": 16, "obsids": 2, "array": "S", "counts": 200_000.0, "exposure": 40_000.0},
-           "settings": {"binsize": 2, "sn_per_region": 50, "reg_smoothness": 60}}
+           "settings": {"binsize": 2, "sn_per_region": 40, "reg_smoothness": 60}}
 
 
 def tables(settings: Settings) -> Iterator[Table]:
@@ -89,6 +89,10 @@ def _range(values: Any) -> str:
     return f"{middle:.1f} ({low:.1f} - {high:.1f})"
 
 
+def _short(sn: Any) -> str:
+    return f"S/N {sn.mean():.0f} ± {sn.std():.0f}"
+
+
 def picture(file: Path) -> None:
     """True brightness, contour bins, Voronoi-like bins, and the spread of true brightness in both."""
     import matplotlib as mpl
@@ -109,7 +113,7 @@ def picture(file: Path) -> None:
     step = 2 * 0.492 / 60
     rows, columns = np.nonzero(beside.binmap >= 0)
     y, x = (int(np.average(each, weights=expected.cluster[rows, columns])) for each in (rows, columns))
-    half = int(2.6 / step)
+    half = int(3.3 / step)
     cut = slice(max(y - half, 0), y + half), slice(max(x - half, 0), x + half)
     extent = [(edge - centre) * step for edge, centre in (
         (cut[1].start, x), (min(cut[1].stop, counts.shape[1]), x), (cut[0].start, y),
@@ -123,27 +127,28 @@ def picture(file: Path) -> None:
 
     model = np.where(beside.binmap >= 0, expected.brightness, np.nan)
     # The same units, so that one scale serves all: flux of a pixel of the image.
-    shown = [("True brightness", model / np.nanmedian(model / painted(beside.binmap))),
-             (f"{beside.bins} contour bins", painted(beside.binmap)),
-             (f"{beside.other_bins} Voronoi-like bins", painted(beside.others))]
+    shown = [("true brightness", model / np.nanmedian(model / painted(beside.binmap))),
+             (f"{beside.bins} contour bins, {_short(beside.sn)}", painted(beside.binmap)),
+             (f"{beside.other_bins} Voronoi-like bins, {_short(beside.other_sn)}", painted(beside.others))]
     inner = shown[0][1][cut]
     norm = LogNorm(np.nanpercentile(inner, 2), np.nanpercentile(inner, 99.9))
-    figure, axes = plt.subplots(1, 4, figsize=(15.5, 4.3), width_ratios=(1, 1, 1, 1.1), layout="constrained")
+    figure, axes = plt.subplots(1, 4, figsize=(16, 4.4), width_ratios=(1, 1, 1, 1.1), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.04)
     for axis, (title, image) in zip(axes, shown, strict=False):
         drawn = axis.imshow(image[cut], origin="lower", extent=extent, norm=norm, cmap="magma", interpolation="nearest")
         axis.contour(front[cut], [0.5], extent=extent, colors="white", linewidths=0.8, linestyles="dashed")
         axis.set(title=title, xlabel="arcmin", facecolor="0.85")
     axes[0].set_ylabel("arcmin")
-    figure.colorbar(drawn, ax=axes[:3], label="photon/cm²/s a pixel", pad=0.01, fraction=0.02)
+    figure.colorbar(drawn, ax=axes[:3], label="photon/cm²/s a pixel (0.98\")", pad=0.01, aspect=30)
     last = axes[3]
     edges = np.linspace(0, 0.6, 31)
     for spread, label, colour in ((beside.spread, "contour bins", "#0072b2"),
                                   (beside.other_spread, "Voronoi-like bins", "#e69f00")):
         last.hist(np.minimum(spread.bins, edges[-1] - 1e-6), edges, weights=spread.weights / spread.weights.sum(),
                   histtype="step", linewidth=1.8, color=colour, label=f"{label}: rms {spread.mean:.2f}")
-    last.set(title="True brightness within bins", xlabel="standard deviation of ln(brightness)",
-             ylabel="part of the cluster's counts", xlim=(0, edges[-1]))
-    last.legend(frameon=False)
+    last.set(title="true brightness within bins", xlabel="standard deviation of ln(brightness)",
+             ylabel="part of the cluster's counts", xlim=(0, edges[-1]), ylim=(0, 1.3 * last.get_ylim()[1]))
+    last.legend(frameon=False, loc="upper right")
     figure.savefig(file, dpi=90, metadata={"Software": None})
     print(f"{file}: {_range(beside.sn)} and {_range(beside.other_sn)} S/N")
 
