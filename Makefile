@@ -34,7 +34,8 @@ $(VENV)/checked-with: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --group check
 	@touch $@
 
-demo: $(VENV)/installed  ## Simulate a cluster and bin it into demo-output/
+demo: $(VENV)/installed  ## Simulate a cluster and run the pipeline on it, in demo-output/
+	@rm -rf demo-output
 	@$(BIN)/python examples/demo.py demo-output
 
 test: $(VENV)/tested-with  ## Run the tests (a few minutes)

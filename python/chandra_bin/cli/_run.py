@@ -57,9 +57,15 @@ def command(work: Path, first: int, last: int, only: int | None, redo: tuple[int
     if dry_run:
         for each in done.states:
             click.echo(task_line(each))
-    elif not quiet:
-        click.echo(f"{len(done.ran)} of {len(done.states)} tasks were run; "
-                   f"{sum(each.kind == 'done' for each in done.states)} are done")
+        return
+    page = work / done.report
+    if done.ran or not page.exists():
+        from chandra_bin.report import write_report
+
+        write_report(work)
+    if not quiet:
+        click.echo(f"{len(done.ran)} of {len(done.states)} tasks were run, "
+                   f"{sum(each.kind == 'done' for each in done.states)} are done; the report is in {page}")
 
 
 def task_line(state: "TaskState") -> str:

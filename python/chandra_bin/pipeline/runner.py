@@ -61,6 +61,8 @@ class Done:
     ran: tuple[str, ...]
     """Names of tasks."""
     states: tuple[TaskState, ...]
+    report: Path
+    """Where the report of this folder is to be, relative to it."""
 
 
 Watcher = Callable[[Event], None]
@@ -195,9 +197,10 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
     if first > last:
         raise InputError(f"from step {first} to step {last}: that is none")
     pipeline = Pipeline(work)
+    report = pipeline.layout.report.relative_to(pipeline.work)
     if dry_run:
         state = State(pipeline.work)
-        return Done((), tuple(_planned(pipeline, state, first, last, redo)))
+        return Done((), tuple(_planned(pipeline, state, first, last, redo)), report)
     with locked(pipeline.work):
         state = State(pipeline.work)
         log = _Log(pipeline.layout.logs)
@@ -227,7 +230,7 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
             _link(pipeline.layout)
             shutil.rmtree(scratch, ignore_errors=True)
         log.write(f"ends: {len(going.ran)} tasks were run")
-    return Done(tuple(going.ran), tuple(states))
+    return Done(tuple(going.ran), tuple(states), report)
 
 
 def status(work: Path, *, verify: bool = False) -> list[TaskState]:
