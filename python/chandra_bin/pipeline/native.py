@@ -37,8 +37,10 @@ from .layout import MERGED_BAND, OBS_BAND, OBS_LABEL
 
 # Grades of X-rays, as chandra_repro keeps them.
 _GRADES = "0,2,3,4,6"
-# Detections that are no larger than this, in sizes of the PSF, are points even in a cluster.
+# Detections that are no larger than this, in sizes of the PSF, and so significant, are points even in a cluster. Of the
+# simulated ones with less significance, hardly any is.
 _COMPACT = 2.0
+_SIGNIFICANT = 4.5
 _FARTHEST_ARCMIN = 15.0
 
 
@@ -257,7 +259,8 @@ def _cluster(job: Job, image: Path, expmap: Path, detections: Path, out: Path, *
     """The region of the cluster, proposed or the user's; None where there is no cluster to be seen."""
     region = job.region(out)
     points = job.out(out.with_name(".points.fits"))
-    compact = job.call(copy, f"{detections}[psfratio=:{_COMPACT:g}]", points).counts if _has_rows(detections) else 0
+    which = f"[psfratio=:{_COMPACT:g},src_significance={_SIGNIFICANT:g}:]"
+    compact = job.call(copy, f"{detections}{which}", points).counts if _has_rows(detections) else 0
     try:
         job.call(propose_cluster, image, region, kind="extent" if merged else "aperture", sky=merged, expmap=expmap,
                  exclude=[points] if compact else [])
@@ -275,7 +278,7 @@ def _sources(job: Job, detections: Path, out: Path, image: Path, cluster: Path |
     """The region of point sources, proposed or the user's; None where there are none."""
     region = job.region(out)
     made = job.call(propose_point_sources, detections, region, image, cluster=cluster, compact=_COMPACT,
-                    sky=out == job.layout.sources)
+                    significant=_SIGNIFICANT, sky=out == job.layout.sources)
     job.note(**{"point sources": made.sources, "detections taken for the cluster": made.dropped})
     return region if region.exists() else None
 
