@@ -19,7 +19,7 @@ _OWN = (".chandra-bin", "logs", "report")
 def simulated(folder, **settings):
     """The archive's folder of a cluster."""
     simulate_observations(folder, SimulationSettings(**{
-        "seed": 5, "array": "I", "exposure": 4000.0, "counts": 15_000.0, "truth_photons": 1000,
+        "seed": 5, "exposure": 4000.0, "counts": 15_000.0, "truth_photons": 1000,
         "blank_sky": 4.0, **settings}))
     return folder
 

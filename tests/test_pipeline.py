@@ -87,7 +87,7 @@ def test_counts_are_conserved_from_step_to_step(whole):
             rows = file["EVENTS"].data
             header = file["EVENTS"].header
         assert header["CALIB"] == "ARCHIVE"
-        band = (rows["energy"] >= 500) & (rows["energy"] < 7000) & (rows["ccd_id"] <= 3)
+        band = (rows["energy"] >= 500) & (rows["energy"] < 7000) & (rows["ccd_id"] == 7)
         image, exposure = data(obs.image), data(obs.expmap)
         # What the threshold cut is at the rim, and little.
         assert 0.99 * band.sum() < image.sum() <= band.sum()
@@ -151,7 +151,7 @@ CHANGES = {
     "constrainval": (2, ["bin", "sky-regions"]),
     "binning_image": ("counts", ["bin", "sky-regions"]),
     "flux_factor": (2.0, ["flux", "crop", "bin", "sky-regions"]),
-    "ccd_ids": ("0:2", ["images/90001", "clean/90001", "images/90002", "clean/90002", "merge", "flux", "sources",
+    "ccd_ids": ("6:7", ["images/90001", "clean/90001", "images/90002", "clean/90002", "merge", "flux", "sources",
                         "crop", "bin", "sky-regions"]),
 }
 
@@ -302,7 +302,7 @@ def test_the_log_holds_every_call(whole):
     (log,) = (whole / "logs").glob("*.log")
     text = log.read_text()
     assert str(whole) not in text
-    for word in ("fluximage('reprocessed_data/90001/acisf90001_clean_evt.fits[ccd_id=0:3]'", "deflare(", "merge(",
+    for word in ("fluximage('reprocessed_data/90001/acisf90001_clean_evt.fits[ccd_id=7]'", "deflare(", "merge(",
                  "bin_image('merge_small/scaled_broad_flux_final.fits', 'spec_files/contbin_sn15_smooth20'",
                  "S/N in counts: bins of S/N 15 in the scaled flux have"):
         assert word in text
@@ -374,7 +374,7 @@ def test_no_sources_is_no_error(tmp_path):
     work = configured(tmp_path / "work", archive, sigthresh=1e-10, scales=[1], lc_binsize=10)
     runner.run(work, jobs=2)
     layout = layout_of(work)
-    assert len(Table.read(layout.raw_sources)) == 0
+    assert State(work).records["crop"].facts["point sources"] == 0
     assert not layout.sources.exists()
     assert not layout.obs("90001").source_regions.exists()
     assert Table.read(layout.bin_table)["counts"].sum() > 0
@@ -391,7 +391,7 @@ def test_without_blank_sky_the_background_is_measured(archive, tmp_path):
     assert np.median(table["sn"]) == pytest.approx(15, rel=0.05)
 
 
-@pytest.mark.parametrize("name", ["a b", "ü[1]", "x,y(z)", "it's"])
+@pytest.mark.parametrize("name", ["a b,ü[1]", "it's (x)"])
 def test_odd_names_of_folders(archive, whole, tmp_path, name):
     work = tmp_path / name
     work.mkdir()

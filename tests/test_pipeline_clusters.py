@@ -151,3 +151,12 @@ def test_regions_of_a_real_observation_cover_its_bins(msh1552):
 def test_time_that_is_cut_by_noise_alone_is_said(msh1552):
     said = State(msh1552).records["clean/754"].warnings
     assert any("noise alone puts" in text and 'deflare_method = "robust"' in text for text in said)
+
+
+def test_sources_that_take_much_of_the_image_are_said(msh1552):
+    record = State(msh1552).records["crop"]
+    removed, kept = record.facts["counts in sources"], record.facts["counts kept"]
+    (said,) = [text for text in record.warnings if "are in sources that are removed" in text]
+    assert removed > 0.05 * (removed + kept)
+    assert f"{removed:.0f} of {removed + kept:.0f} counts" in said
+    assert "broad_src_0.5-7-pointsources.reg" in said

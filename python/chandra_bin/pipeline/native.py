@@ -46,9 +46,13 @@ _INSTEAD = {
     "mask": ("msk", "MASKFILE", "chips are taken to be read without windows"),
     "filter": ("flt", "FLTFILE", "good times are those of the events"),
 }
-# Detections that are no larger than this, in sizes of the PSF, are points even in a cluster.
+# Detections that are no larger than this, in sizes of the PSF, and so significant, are points even in a cluster. Of the
+# simulated ones with less significance, hardly any is.
 _COMPACT = 2.0
+_SIGNIFICANT = 4.5
 _FARTHEST_ARCMIN = 15.0
+# The part of counts in the area of interest that point sources may take without being told.
+_MOST_IN_SOURCES = 0.05
 # The part of quiet time that is cut without being told.
 _MOST_LOST = 0.1
 
@@ -211,6 +215,11 @@ def crop(job: Job) -> None:
                        expmap=layout.expmap)
     shutil.copyfile(job.out(layout.final_flux), job.out(layout.map_flux))
     sums = cleaned.sums[job.out(layout.final_image)]
+    inside = sums.kept + sums.removed
+    if sums.removed > _MOST_IN_SOURCES * inside:
+        job.warn(f"{sums.removed:.0f} of {inside:.0f} counts ({sums.removed / inside:.0%}) are in sources that are "
+                 f"removed: see in {layout.sources.with_suffix('.png').name} whether the cluster's core is among them, "
+                 f"or parts of it; if so, take them out of {layout.sources.name}")
     job.note(**{"pixels": "{1} x {0}".format(*cleaned.shape), "used pixels": cleaned.used, "counts kept": sums.kept,
                 "counts in sources": sums.removed, "counts outside the area": sums.outside})
 
@@ -287,7 +296,8 @@ def _cluster(job: Job, image: Path, expmap: Path, detections: Path, out: Path, *
     """The region of the cluster, proposed or the user's; None where there is no cluster to be seen."""
     region = job.region(out)
     points = job.out(out.with_name(".points.fits"))
-    compact = job.call(copy, f"{detections}[psfratio=:{_COMPACT:g}]", points).counts if _has_rows(detections) else 0
+    which = f"[psfratio=:{_COMPACT:g},src_significance={_SIGNIFICANT:g}:]"
+    compact = job.call(copy, f"{detections}{which}", points).counts if _has_rows(detections) else 0
     try:
         job.call(propose_cluster, image, region, kind="extent" if merged else "aperture", sky=merged, expmap=expmap,
                  exclude=[points] if compact else [])
@@ -305,7 +315,7 @@ def _sources(job: Job, detections: Path, out: Path, image: Path, cluster: Path |
     """The region of point sources, proposed or the user's; None where there are none."""
     region = job.region(out)
     made = job.call(propose_point_sources, detections, region, image, cluster=cluster, compact=_COMPACT,
-                    sky=out == job.layout.sources)
+                    significant=_SIGNIFICANT, sky=out == job.layout.sources)
     job.note(**{"point sources": made.sources, "detections taken for the cluster": made.dropped})
     return region if region.exists() else None
 

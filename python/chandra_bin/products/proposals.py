@@ -39,6 +39,8 @@ from ._common import about, excluded_by_regions, read_exposure, warn_of_rims
 logger = logging.getLogger(__name__)
 
 _IMAGE = "image"
+# Columns of a table of sources by which points in a cluster are told from the cluster.
+_OF_DETECTIONS = ("psfratio", "src_significance")
 # A box on the sky is smaller by this much of a pixel on each side, so that rounded numbers touch no pixel more.
 _INSET_PX = 0.1
 
@@ -131,7 +133,8 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
 
 
 def propose_point_sources(detections: Path, out: Path, image: Path, *, cluster: Path | None = None,
-                          compact: float | None = None, sky: bool = True) -> ProposedSources:
+                          compact: float | None = None, significant: float = 0.0,
+                          sky: bool = True) -> ProposedSources:
     """Proposes the region of point sources: detections whose centres are not in the cluster.
 
     Parameters
@@ -141,7 +144,8 @@ def propose_point_sources(detections: Path, out: Path, image: Path, *, cluster: 
     image : what the detections were made on.
     cluster : its region file.
     compact : detections in the cluster are kept too where the table's PSFRATIO, the size of the source over that of the
-        PSF, is at most this.
+        PSF, is at most this, and its SRC_SIGNIFICANCE at least ``significant``: edges of the cluster are compact too,
+        and faint.
     sky : as `propose_cluster` has it.
 
     Raises `InputError` and `OutputError`.
@@ -151,13 +155,14 @@ def propose_point_sources(detections: Path, out: Path, image: Path, *, cluster: 
     with _outputs([picture] if is_users else [out, picture], inputs) as outputs:
         pixels = refuse_filled(read_image(image))
         coords = ImageCoords(pixels.header).with_shape(pixels.data.shape)
-        components, ratios = _detections(detections, coords)
+        components, columns = _detections(detections, coords)
         inside = _in_cluster(components, cluster, coords, pixels)
         if compact is not None:
-            if ratios is None:
-                raise InputError(f"{detections}: has no column PSFRATIO, by which compact sources in the cluster would "
-                                 "be kept; give the source table, or draw them")
-            inside &= ~(ratios <= compact)
+            if missing := [name for name in _OF_DETECTIONS if name not in columns]:
+                raise InputError(f"{detections}: has no column {missing[0].upper()}, by which compact sources in the "
+                                 "cluster would be kept; give the source table, or draw them")
+            ratio, significance = (columns[name] for name in _OF_DETECTIONS)
+            inside &= ~((ratio <= compact) & (significance >= significant))
         kept = [each for each, drop in zip(components, inside, strict=True) if not drop]
         dropped = [each for each, drop in zip(components, inside, strict=True) if drop]
         overlays = []
@@ -270,29 +275,30 @@ def _region_bytes(region: Region, coords: ImageCoords, image: Image, sky: bool) 
     return marked(content)
 
 
-def _detections(path: Path, coords: ImageCoords) -> tuple[list[Component], NDArray[np.float64] | None]:
-    """Components in image coordinates, and PSFRATIO where there is a table that has it."""
-    ratios = None
+def _detections(path: Path, coords: ImageCoords) -> tuple[list[Component], dict[str, NDArray[np.float64]]]:
+    """Components in image coordinates, and the columns that tell their kind, where there is a table that has them."""
+    found: dict[str, NDArray[np.float64]] = {}
     content = path.read_bytes() if path.is_file() else b""
     if content.startswith((b"SIMPLE  =", b"\x1f\x8b")):
         with open_fits(path) as hdus:
             for hdu in hdus:
                 if hdu.is_table and {"x", "y", "shape"} <= set(hdu.columns):
                     if hdu.rows == 0:
-                        return [], np.empty(0)
-                    if "psfratio" in hdu.columns:
-                        ratios = np.concatenate([hdu.columns["psfratio"].values(rows) for rows in hdu.blocks()])
+                        return [], dict.fromkeys(_OF_DETECTIONS, np.empty(0))
+                    rows = hdu.table()
+                    found = {name: hdu.columns[name].values(rows) for name in _OF_DETECTIONS if name in hdu.columns}
                     break
     elif content and not any(line.split(b"#")[0].strip() for line in content.splitlines()):
-        return [], None
+        return [], {}
     with about(path):
         region = convert_region(read_regions(path, for_ciao=False), coords, _IMAGE)
     if region.cuts:
         raise InputError(f"{path}: holds shapes that are cut out (-), and so no list of sources")
     components = list(region.components)
-    if ratios is not None and len(ratios) != len(components):
-        raise InputError(f"{path}: has {len(ratios)} rows for {len(components)} sources: COMPONENT joins some")
-    return components, ratios
+    for values in found.values():
+        if len(values) != len(components):
+            raise InputError(f"{path}: has {len(values)} rows for {len(components)} sources: COMPONENT joins some")
+    return components, found
 
 
 def _in_cluster(components: Sequence[Component], cluster: Path | None, coords: ImageCoords,
