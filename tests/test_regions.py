@@ -22,7 +22,9 @@ from chandra_bin.regions import (
     region_of,
     to_astropy,
 )
-from chandra_bin.regions._format import LONGEST_CIAO_LINE
+from chandra_bin.regions._format import LONGEST_CIAO_LINE, ciao_line
+from chandra_bin.regions._split import split_component
+from chandra_bin.regions._write import component_of
 from chandra_bin.wcs import ImageCoords
 from golden_data import read_expected, read_region_files
 from test_polygon_trace import SPECIAL, binmaps
@@ -603,3 +605,18 @@ def test_bad_objects_of_astropy(coords):
         to_astropy(parse_regions("pie(4000,3800,1,10,0,90)"), coords)
     with pytest.raises(InputError, match="everything outside"):
         to_astropy(parse_regions("!circle(4000,3800,10)"), coords)
+
+
+@pytest.mark.parametrize("system", ["physical", "wcs"])
+def test_pieces_fit_on_a_line_whatever_their_numbers_and_holes(system):
+    # Numbers of 10 digits and a sign, and a hole for each few vertices.
+    x = np.arange(1400) / 3 - 1234.0 / 7
+    up = np.arange(1400) % 2 + 1001 / 3
+    comb = np.stack([np.concatenate([x, x[::-1]]), np.concatenate([up, 0 * x - 1000 / 7])], 1)
+    square = np.array([[0, 0], [0, 1 / 7], [1 / 7, 1 / 7], [1 / 7, 0]])
+    holes = [square + np.array([at, 0]) for at in x[5:-5:7]]
+    style = Style("ciao", system)
+    pieces = split_component(component_of([comb, *holes]), style.most_vertices)
+    assert len(pieces) > 1
+    for piece in pieces:
+        assert len(ciao_line(piece, style)) <= LONGEST_CIAO_LINE

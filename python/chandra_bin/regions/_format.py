@@ -39,8 +39,8 @@ class Style:
 
     @property
     def most_vertices(self) -> int:
-        """How many vertices surely fit on a line of CIAO."""
-        widest = 22 if self.system in PIXEL_SYSTEMS else 28 if self.sexagesimal else 26
+        """How many vertices surely fit on a line of CIAO; a shape's name takes less than one."""
+        widest = 26 if self.system in PIXEL_SYSTEMS else 28 if self.sexagesimal else 26
         return (LONGEST_CIAO_LINE - 1000) // widest
 
     def points(self, points: Floats) -> list[str]:

@@ -11,14 +11,14 @@ _PLACE = 0.51
 
 
 def split_component(component: Component, most_vertices: int) -> list[Component]:
-    """Components of at most ``most_vertices`` polygon vertices each, which together cover the pixels of ``component``.
+    """Components of at most ``most_vertices`` polygon vertices and shapes each, which together cover the same pixels.
 
     In pixels of an image. Polygons are cut along x or y, holes with what is around them; neighbours share the cut. A
     component without polygons stays as it is.
     """
     vertices = _vertices(component)
     included = [shape for shape in component if shape.kind == "polygon" and not shape.complement]
-    if vertices <= most_vertices or not included:
+    if vertices + len(component) <= most_vertices or not included:
         return [component]
     around = max(included, key=lambda shape: len(shape.points))
     cut = _cut_place(around.points)

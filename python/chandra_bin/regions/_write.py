@@ -87,7 +87,8 @@ class BinTexts:
         rings = ring_texts(texts, polygons.ring_offsets.tolist())
         joined = ["*!".join(rings[a:b]) + "\n" for a, b in pairwise(polygons.polygon_offsets.tolist())]
         if self.style.format == "ciao":
-            for long in np.flatnonzero(vertices > self.style.most_vertices).tolist():
+            shapes = np.diff(polygons.polygon_offsets)
+            for long in np.flatnonzero(vertices + shapes > self.style.most_vertices).tolist():
                 joined[long] = self._in_pieces(polygons.rings(long))
         return joined
 
