@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
 
@@ -17,6 +18,7 @@ from chandra_bin.images import read_image_file
 from chandra_bin.pipeline import runner
 from chandra_bin.pipeline.config import read_config
 from chandra_bin.pipeline.layout import Layout
+from chandra_bin.products import copy
 from chandra_bin.regions import read_regions, region_mask
 from chandra_bin.state import State
 from chandra_bin.wcs import ImageCoords
@@ -368,13 +370,23 @@ def test_no_clean_time_is_one_line(archive, tmp_path, capsys):
     assert "step 3, ObsID 9000" in error[-1]
 
 
-def test_no_sources_is_no_error(tmp_path):
-    """The cluster is there, and no point source has counts enough."""
-    archive = simulated(tmp_path / "sim", obsids=1, exposure=60.0, counts=3000.0)
-    work = configured(tmp_path / "work", archive, sigthresh=1e-10, scales=[1], lc_binsize=10)
-    runner.run(work, jobs=2)
+def test_no_sources_is_no_error(archive, tmp_path):
+    """The observations of a cluster whose point sources are cut out of the events."""
+    folder = tmp_path / "sim"
+    shutil.copytree(archive, folder)
+    sources = Table.read(archive / "truth/sources.ecsv")
+    places = SkyCoord(sources["ra"], sources["dec"], unit="deg").to_string("hmsdms", sep=":")
+    holes = tmp_path / "holes.reg"
+    holes.write_text("# Region file format: CIAO version 1.0\n" + "".join(
+        f"circle({place.replace(' ', ',')},20\")\n" for place in places))
+    for events in folder.glob("9*/primary/*evt2.fits.gz"):
+        copy(f"{events}[exclude sky=region({holes})]", events.with_name("new.fits.gz"))
+        events.with_name("new.fits.gz").replace(events)
+    work = configured(tmp_path / "work", folder, sigthresh=1e-10)
+    runner.run(work)
     layout = layout_of(work)
-    assert State(work).records["crop"].facts["point sources"] == 0
+    facts = State(work).records["crop"].facts
+    assert facts["point sources"] == facts["counts in sources"] == 0
     assert not layout.sources.exists()
     assert not layout.obs("90001").source_regions.exists()
     assert Table.read(layout.bin_table)["counts"].sum() > 0
