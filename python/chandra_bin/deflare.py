@@ -61,6 +61,11 @@ class Deflared:
         """The number of bins kept."""
         return int(np.count_nonzero(self.good))
 
+    def lost_to_noise(self, exposure_s: float) -> float:
+        """The fraction of quiet bins of an exposure that Poisson noise alone puts beyond the limits."""
+        sigma = math.sqrt(2 * self.mean / exposure_s)
+        return (math.erfc((self.mean - self.low) / sigma) + math.erfc((self.high - self.mean) / sigma)) / 2
+
 
 def cut_flares(curve: LightCurve, method: Method = "clean", *, mean: float | None = None, nsigma: float = 3.0,
                scale: float = 1.2, stddev: float | None = None, minfrac: float = 0.1, sigma: float = 3.0,

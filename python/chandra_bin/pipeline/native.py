@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from chandra_bin.deflare import Deflared
 from chandra_bin.errors import InputError
 from chandra_bin.events import open_events
+from chandra_bin.lightcurve import LightCurve
 from chandra_bin.products import (
     CountsBehind,
     ExposureSettings,
@@ -37,11 +39,22 @@ from .layout import MERGED_BAND, OBS_BAND, OBS_LABEL
 
 # Grades of X-rays, as chandra_repro keeps them.
 _GRADES = "0,2,3,4,6"
+# What takes the place of files of the archive that are missing, and the key that names each in a header.
+_INSTEAD = {
+    "aspect": ("asol", "ASOLFILE", "the dither is that of the events"),
+    "bad_pixels": ("bpix", "BPIXFILE", "edges of chips, borders of nodes and columns without events are bad"),
+    "mask": ("msk", "MASKFILE", "chips are taken to be read without windows"),
+    "filter": ("flt", "FLTFILE", "good times are those of the events"),
+}
 # Detections that are no larger than this, in sizes of the PSF, and so significant, are points even in a cluster. Of the
 # simulated ones with less significance, hardly any is.
 _COMPACT = 2.0
 _SIGNIFICANT = 4.5
 _FARTHEST_ARCMIN = 15.0
+# The part of counts in the area of interest that point sources may take without being told.
+_MOST_IN_SOURCES = 0.05
+# The part of quiet time that is cut without being told.
+_MOST_LOST = 0.1
 
 
 def look_at_observations(job: Job) -> None:
@@ -67,7 +80,9 @@ def reprocess(job: Job) -> None:
     filters = "".join(text for column, text in (("grade", f"[grade={_GRADES}]"), ("status", "[status=0]"))
                       if column in columns)
     times = f"[@{files.filter}]" if files.filter else ""
-    keywords = {"CALIB": "ARCHIVE"}
+    missing = [each for name, each in _INSTEAD.items() if not getattr(files, name)]
+    # The next steps shall not look for them again.
+    keywords = {"CALIB": "ARCHIVE", **{key: "NONE" for _, key, _ in missing}}
     for found, place, key in ((files.bad_pixels, obs.bad_pixels, "BPIXFILE"),
                               (files.field_of_view, obs.field_of_view, "FOVFILE")):
         if found:
@@ -78,6 +93,9 @@ def reprocess(job: Job) -> None:
     copied = job.call(copy, f"{files.events}{filters}{times}", job.out(obs.events), keywords=keywords)
     job.warn(f"ObsID {obs.obsid}: not reprocessed: calibrated as the archive has it (software {version['ASCDSVER']}, "
          f"calibration {version['CALDBVER']})")
+    if missing:
+        job.warn(f"ObsID {obs.obsid}: {', '.join(kind for kind, _, _ in missing)} not found: "
+                 f"{'; '.join(text for _, _, text in missing)}")
     job.note(events=copied.counts, **{"of the archive's": copied.of, "archive's software": version["ASCDSVER"],
                                       "archive's calibration": version["CALDBVER"]})
 
@@ -108,6 +126,7 @@ def clean_events(job: Job) -> None:
     _, flares = job.call(deflare, job.made(obs.light_curve), job.out(obs.good_times),
                          FlareLimits(method=settings.deflare_method),
                          plot=job.out(obs.light_curve.with_suffix(".lc.png")))
+    _warn_of_lost_time(job, curve, flares)
     kept = job.call(copy, f"{obs.events}[@{job.made(obs.good_times)}]", job.out(obs.clean_events))
     if not kept.counts:
         raise InputError(f"{obs.events}: no event is left in the good times without flares: look at "
@@ -196,6 +215,11 @@ def crop(job: Job) -> None:
                        expmap=layout.expmap)
     shutil.copyfile(job.out(layout.final_flux), job.out(layout.map_flux))
     sums = cleaned.sums[job.out(layout.final_image)]
+    inside = sums.kept + sums.removed
+    if sums.removed > _MOST_IN_SOURCES * inside:
+        job.warn(f"{sums.removed:.0f} of {inside:.0f} counts ({sums.removed / inside:.0%}) are in sources that are "
+                 f"removed: see in {layout.sources.with_suffix('.png').name} whether the cluster's core is among them, "
+                 f"or parts of it; if so, take them out of {layout.sources.name}")
     job.note(**{"pixels": "{1} x {0}".format(*cleaned.shape), "used pixels": cleaned.used, "counts kept": sums.kept,
                 "counts in sources": sums.removed, "counts outside the area": sums.outside})
 
@@ -239,6 +263,19 @@ def _fluximage(job: Job, name: str, root: Path) -> None:
              maskfile=masks[0] if masks else "none",
              fovfile=obs.field_of_view if obs.field_of_view.exists() and not aspect else None,
              psfecf=settings.ecf, threads=job.threads)
+
+
+def _warn_of_lost_time(job: Job, curve: LightCurve, flares: Deflared) -> None:
+    """Warns where good time is cut that has no flares."""
+    if flares.method != "clean" or curve.exposure_s is None or flares.mean <= 0:
+        return
+    width = float(curve.exposure_s.max())
+    lost = flares.lost_to_noise(width)
+    if lost > _MOST_LOST:
+        job.warn(f"ObsID {job.obs.obsid}: noise alone puts {lost:.0%} of quiet bins of the light curve "
+                 f"({flares.mean * width:.0f} counts each) beyond the limits of clean: {flares.kept} of "
+                 f"{np.count_nonzero(flares.usable)} bins are kept; deflare_method = \"robust\", or a longer "
+                 "lc_binsize, keeps more")
 
 
 def _exposure(job: Job) -> ExposureSettings:
