@@ -339,6 +339,62 @@ def test_a_wrong_configuration_is_one_line(work, capsys, wrong, message):
     assert (work / ".chandra-bin/state.json").read_bytes() == state
 
 
+def far(folder):
+    (events,) = (folder / "90002/primary").glob("*evt2.fits.gz")
+    with fits.open(events) as file:
+        for key in ("RA_NOM", "RA_PNT", "RA_TARG"):
+            file["EVENTS"].header[key] += 5
+        file.writeto(events, overwrite=True)
+
+
+def clocked(folder):
+    (events,) = (folder / "90002/primary").glob("*evt2.fits.gz")
+    with fits.open(events) as file:
+        file["EVENTS"].header["READMODE"] = "CONTINUOUS"
+        file.writeto(events, overwrite=True)
+
+
+def without_events(folder):
+    for file in (folder / "90002/primary").glob("*evt2.fits.gz"):
+        file.unlink()
+
+
+def with_two(folder):
+    (events,) = (folder / "90002/primary").glob("*evt2.fits.gz")
+    shutil.copyfile(events, events.with_name("acisf90002_other_evt2.fits.gz"))
+
+
+def cut_off(folder):
+    (events,) = (folder / "90002/primary").glob("*evt2.fits.gz")
+    events.write_bytes(events.read_bytes()[:20_000])
+
+
+def without_observation(folder):
+    shutil.rmtree(folder / "90002")
+
+
+@pytest.mark.parametrize(("spoil", "message"), [
+    (far, "ObsIDs 90001 and 90002 are 4.6 degrees apart"),
+    (clocked, "ObsID 90002 is in continuous clocking mode"),
+    (without_events, "has no level-2 events"),
+    (with_two, "acisf90002_other_evt2.fits.gz"),
+    (cut_off, "acisf90002_000N001_evt2.fits.gz"),
+    (without_observation, "does not hold ObsID 90002"),
+])
+def test_an_archive_that_cannot_be_used_is_one_line(archive, work, tmp_path, capsys, spoil, message):
+    """What is wrong with the archive of a finished pipeline is said before anything is made."""
+    folder = tmp_path / "spoilt"
+    shutil.copytree(archive, folder)
+    spoil(folder)
+    before = products(work)
+    change_settings(work, cluster_directory=str(folder))
+    assert command(["run", str(work)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert products(work) == before
+
+
 @pytest.mark.parametrize(("content", "message"), [
     (b"{", "state.json: cannot be read"), (b"[]", "is no state"), (b'{"format": 99}', "of format 99")])
 def test_a_broken_state_is_one_line(work, capsys, content, message):
