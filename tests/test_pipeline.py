@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
 
@@ -17,6 +18,7 @@ from chandra_bin.images import read_image_file
 from chandra_bin.pipeline import runner
 from chandra_bin.pipeline.config import read_config
 from chandra_bin.pipeline.layout import Layout
+from chandra_bin.products import copy
 from chandra_bin.regions import read_regions, region_mask
 from chandra_bin.state import State
 from chandra_bin.wcs import ImageCoords
@@ -337,6 +339,62 @@ def test_a_wrong_configuration_is_one_line(work, capsys, wrong, message):
     assert (work / ".chandra-bin/state.json").read_bytes() == state
 
 
+def far(folder):
+    (events,) = (folder / "90002/primary").glob("*evt2.fits.gz")
+    with fits.open(events) as file:
+        for key in ("RA_NOM", "RA_PNT", "RA_TARG"):
+            file["EVENTS"].header[key] += 5
+        file.writeto(events, overwrite=True)
+
+
+def clocked(folder):
+    (events,) = (folder / "90002/primary").glob("*evt2.fits.gz")
+    with fits.open(events) as file:
+        file["EVENTS"].header["READMODE"] = "CONTINUOUS"
+        file.writeto(events, overwrite=True)
+
+
+def without_events(folder):
+    for file in (folder / "90002/primary").glob("*evt2.fits.gz"):
+        file.unlink()
+
+
+def with_two(folder):
+    (events,) = (folder / "90002/primary").glob("*evt2.fits.gz")
+    shutil.copyfile(events, events.with_name("acisf90002_other_evt2.fits.gz"))
+
+
+def cut_off(folder):
+    (events,) = (folder / "90002/primary").glob("*evt2.fits.gz")
+    events.write_bytes(events.read_bytes()[:20_000])
+
+
+def without_observation(folder):
+    shutil.rmtree(folder / "90002")
+
+
+@pytest.mark.parametrize(("spoil", "message"), [
+    (far, "ObsIDs 90001 and 90002 are 4.6 degrees apart"),
+    (clocked, "ObsID 90002 is in continuous clocking mode"),
+    (without_events, "has no level-2 events"),
+    (with_two, "acisf90002_other_evt2.fits.gz"),
+    (cut_off, "acisf90002_000N001_evt2.fits.gz"),
+    (without_observation, "does not hold ObsID 90002"),
+])
+def test_an_archive_that_cannot_be_used_is_one_line(archive, work, tmp_path, capsys, spoil, message):
+    """What is wrong with the archive of a finished pipeline is said before anything is made."""
+    folder = tmp_path / "spoilt"
+    shutil.copytree(archive, folder)
+    spoil(folder)
+    before = products(work)
+    change_settings(work, cluster_directory=str(folder))
+    assert command(["run", str(work)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert products(work) == before
+
+
 @pytest.mark.parametrize(("content", "message"), [
     (b"{", "state.json: cannot be read"), (b"[]", "is no state"), (b'{"format": 99}', "of format 99")])
 def test_a_broken_state_is_one_line(work, capsys, content, message):
@@ -368,13 +426,23 @@ def test_no_clean_time_is_one_line(archive, tmp_path, capsys):
     assert "step 3, ObsID 9000" in error[-1]
 
 
-def test_no_sources_is_no_error(tmp_path):
-    """The cluster is there, and no point source has counts enough."""
-    archive = simulated(tmp_path / "sim", obsids=1, exposure=60.0, counts=3000.0)
-    work = configured(tmp_path / "work", archive, sigthresh=1e-10, scales=[1], lc_binsize=10)
-    runner.run(work, jobs=2)
+def test_no_sources_is_no_error(archive, tmp_path):
+    """The observations of a cluster whose point sources are cut out of the events."""
+    folder = tmp_path / "sim"
+    shutil.copytree(archive, folder)
+    sources = Table.read(archive / "truth/sources.ecsv")
+    places = SkyCoord(sources["ra"], sources["dec"], unit="deg").to_string("hmsdms", sep=":")
+    holes = tmp_path / "holes.reg"
+    holes.write_text("# Region file format: CIAO version 1.0\n" + "".join(
+        f"circle({place.replace(' ', ',')},20\")\n" for place in places))
+    for events in folder.glob("9*/primary/*evt2.fits.gz"):
+        copy(f"{events}[exclude sky=region({holes})]", events.with_name("new.fits.gz"))
+        events.with_name("new.fits.gz").replace(events)
+    work = configured(tmp_path / "work", folder, sigthresh=1e-10)
+    runner.run(work)
     layout = layout_of(work)
-    assert State(work).records["crop"].facts["point sources"] == 0
+    facts = State(work).records["crop"].facts
+    assert facts["point sources"] == facts["counts in sources"] == 0
     assert not layout.sources.exists()
     assert not layout.obs("90001").source_regions.exists()
     assert Table.read(layout.bin_table)["counts"].sum() > 0

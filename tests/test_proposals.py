@@ -238,7 +238,8 @@ def field(tmp_path, monkeypatch):
     places = [(60, 60), (200, 162), (300, 250), (190, 150)]
     x, y = np.transpose([coords.image_to_physical(*place) for place in places])
     table = Table({"X": x, "Y": y, "SHAPE": ["Ellipse"] * 4, "R": [[8.0, 6.0], [9.0, 9.0], [5.0, 4.0], [4.0, 3.0]],
-                   "ROTANG": [10.0, 0.0, 80.0, 0.0], "COMPONENT": [1, 2, 3, 4], "PSFRATIO": [0.9, 6.0, 1.1, 0.8]})
+                   "ROTANG": [10.0, 0.0, 80.0, 0.0], "COMPONENT": [1, 2, 3, 4], "PSFRATIO": [0.9, 6.0, 1.1, 0.8],
+                   "SRC_SIGNIFICANCE": [5.0, 40.0, 5.0, 3.0]})
     hdu = fits.BinTableHDU(table, name="SRCLIST")
     hdu.writeto("src.fits")
     fits.BinTableHDU(table[:0], name="SRCLIST").writeto("none.fits")
@@ -369,6 +370,9 @@ def test_compact_detections_in_the_cluster_may_be_kept(field):
     made = propose_point_sources(field / "src.fits", field / "p.reg", field / "img.fits", compact=2,
                                  cluster=field / "cluster.reg")
     assert (made.sources, made.dropped) == (3, 1)
+    made = propose_point_sources(field / "src.fits", field / "s.reg", field / "img.fits", compact=2, significant=4.5,
+                                 cluster=field / "cluster.reg")
+    assert (made.sources, made.dropped) == (2, 2)
     with pytest.raises(InputError, match=r"src.reg: has no column PSFRATIO"):
         propose_point_sources(field / "src.reg", field / "q.reg", field / "img.fits", compact=2,
                               cluster=field / "cluster.reg")

@@ -1,5 +1,6 @@
 """``chandra-bin run``: the pipeline."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,4 +79,6 @@ def _line(event: "Event") -> str:
     if event.task is None:
         return event.text
     where = f"step {event.task.step}  {event.task.name:<20}"
-    return f"{where} {event.seconds:6.1f} s" if event.kind == "done" else ""
+    if event.kind == "done":
+        return f"{where} {event.seconds:6.1f} s"
+    return f"{where} begins" if sys.stdout.isatty() else ""

@@ -1,7 +1,6 @@
 """The steps done by this program, without CIAO. Each writes the files that `Layout` names, and no others stay."""
 
 import gzip
-import math
 import shutil
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from chandra_bin.products import (
 from .archive import ObservationFiles, look
 from .job import Job
 from .layout import MERGED_BAND, OBS_BAND, OBS_LABEL
+from .survey import FARTHEST_ARCMIN, ODD_ARCMIN, arcmin_between
 
 # Grades of X-rays, as chandra_repro keeps them.
 _GRADES = "0,2,3,4,6"
@@ -50,7 +50,6 @@ _INSTEAD = {
 # simulated ones with less significance, hardly any is.
 _COMPACT = 2.0
 _SIGNIFICANT = 4.5
-_FARTHEST_ARCMIN = 15.0
 # The part of counts in the area of interest that point sources may take without being told.
 _MOST_IN_SOURCES = 0.05
 # The part of quiet time that is cut without being told.
@@ -62,11 +61,14 @@ def look_at_observations(job: Job) -> None:
     seen = {files.obsid: job.call(look, files) for files in job.archive}
     first_id, first = next(iter(seen.items()))
     for obsid, each in seen.items():
-        apart = _separation_arcmin((first.ra_deg, first.dec_deg), (each.ra_deg, each.dec_deg))
-        if apart > _FARTHEST_ARCMIN:
-            job.warn(f"ObsID {obsid} points {apart:.1f} arcmin from ObsID {first_id}")
+        apart = arcmin_between(first, each)
+        if apart > FARTHEST_ARCMIN:
+            raise InputError(f"ObsIDs {first_id} and {obsid} are {apart / 60:.2g} degrees apart: they are not of one "
+                             "cluster; take one out of obs_ids")
+        if apart > ODD_ARCMIN:
+            job.warn(f"ObsIDs {first_id} and {obsid} point {apart:.0f}' apart: hardly any of the sky is in both")
         job.note(**{f"ObsID {obsid}": f"{each.target}, {each.datamode}, chips {each.chips}, "
-                                      f"{each.exposure_s / 1000:.1f} ks, {apart:.2f} arcmin from the first"})
+                                      f"{each.exposure_s / 1000:.1f} ks, {apart:.2f}' from the first"})
     job.note(target=first.target)
 
 
@@ -332,9 +334,3 @@ def _unpack(source: Path, target: Path) -> None:
             shutil.copyfileobj(packed, file)
     except (EOFError, gzip.BadGzipFile) as error:
         raise InputError(f"{source}: is cut off, or no gzip file ({error}): download it again") from None
-
-
-def _separation_arcmin(one: tuple[float, float], two: tuple[float, float]) -> float:
-    (ra, dec), (ra2, dec2) = (tuple(map(math.radians, each)) for each in (one, two))
-    half = math.sin((dec2 - dec) / 2) ** 2 + math.cos(dec) * math.cos(dec2) * math.sin((ra2 - ra) / 2) ** 2
-    return math.degrees(2 * math.asin(math.sqrt(half))) * 60

@@ -204,7 +204,9 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
     with locked(pipeline.work):
         state = State(pipeline.work)
         log = _Log(pipeline.layout.logs)
-        log.write(f"chandra-bin {__version__}, steps {first} to {last}, engine {pipeline.settings.engine}")
+        engines = dict.fromkeys(engine_of(task, pipeline.settings) for task in pipeline.tasks)
+        log.write(f"chandra-bin {__version__}, steps {first} to {last}, engine {pipeline.settings.engine}: "
+                  f"{', '.join(engines)}")
 
         def tell(event: Event) -> None:
             log.event(event)

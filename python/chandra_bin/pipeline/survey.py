@@ -19,8 +19,10 @@ from .config import refuse_second, write_config
 # Files of the archive, by the names that download_chandra_obsid has for them.
 ARCHIVE_KINDS = {"evt1": "events_level1", "evt2": "events", "asol": "aspect", "bpix": "bad_pixels",
                  "fov": "field_of_view", "msk": "mask", "flt": "filter"}
-_ODD_ARCMIN = 15.0
-_FARTHEST_ARCMIN = 60.0
+ODD_ARCMIN = 15.0
+"""Observations that point farther apart share hardly any of the sky."""
+FARTHEST_ARCMIN = 60.0
+"""And such are of no one cluster."""
 # Folders in common from which a relative path still says more than an absolute one.
 _MOST_UPWARDS = 3
 
@@ -93,7 +95,7 @@ def survey(directory: Path, obsids: Sequence[str] = ()) -> Survey:
     if not usable:
         raise InputError("; ".join(each.why for each in left_out))
     first = usable[0][1]
-    made = Survey(directory, tuple(Surveyed(files, seen, _arcmin(first, seen)) for files, seen in usable),
+    made = Survey(directory, tuple(Surveyed(files, seen, arcmin_between(first, seen)) for files, seen in usable),
                   tuple(sorted(left_out, key=lambda each: int(each.obsid))))
     _warn(made)
     return made
@@ -113,7 +115,7 @@ def begin(found: Survey, work: Path, *, name: str | None = None, toml: bool = Fa
     refuse_second(work)
     _check_apart(work, found)
     distance, one, other = _farthest(found)
-    if distance > _FARTHEST_ARCMIN:
+    if distance > FARTHEST_ARCMIN:
         raise InputError(f"{found.directory}: ObsIDs {one} and {other} are {distance / 60:.2g} degrees apart: they are "
                          "not of one cluster; say by --obsid which ones are")
     given = {key: value for key, value in settings.items() if value is not None}
@@ -159,18 +161,19 @@ def _warn(found: Survey) -> None:
     if found.download:
         say(f"fetch what is missing by: {found.download}")
     distance, first, second = _farthest(found)
-    if _ODD_ARCMIN < distance <= _FARTHEST_ARCMIN:
+    if ODD_ARCMIN < distance <= FARTHEST_ARCMIN:
         say(f"ObsIDs {first} and {second} point {distance:.0f}' apart: hardly any of the sky is in both")
 
 
 def _farthest(found: Survey) -> tuple[float, str, str]:
     """Distance and ObsIDs of the two observations that are farthest apart."""
     seen = found.observations
-    return max((_arcmin(one.observation, other.observation), one.files.obsid, other.files.obsid)
+    return max((arcmin_between(one.observation, other.observation), one.files.obsid, other.files.obsid)
                for n, one in enumerate(seen) for other in seen[n:])
 
 
-def _arcmin(one: Observation, other: Observation) -> float:
+def arcmin_between(one: Observation, other: Observation) -> float:
+    """How far apart two observations point."""
     return 60 * separation_deg((one.ra_deg, one.dec_deg), (other.ra_deg, other.dec_deg))
 
 
