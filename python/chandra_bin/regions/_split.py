@@ -1,5 +1,6 @@
 """Polygons cut in two, and holes joined to what is around them: the same pixels in what a reader can take."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -21,13 +22,12 @@ def split_component(component: Component, most_vertices: int) -> list[Component]
     if vertices + len(component) <= most_vertices or not included:
         return [component]
     around = max(included, key=lambda shape: len(shape.points))
-    cut = _cut_place(around.points)
-    if cut is None:
-        return [component]
-    pieces = [_clipped(component, around, *cut, below) for below in (True, False)]
-    if any(_vertices(piece) >= vertices for piece in pieces):
-        return [component]
-    return [small for piece in pieces for small in split_component(piece, most_vertices)]
+    # A cut along the teeth of a comb adds as many vertices as it takes away: then another one is tried.
+    for axis, value in _cut_places(around.points):
+        pieces = [_clipped(component, around, axis, value, below) for below in (True, False)]
+        if all(_vertices(piece) < vertices for piece in pieces):
+            return [small for piece in pieces for small in split_component(piece, most_vertices)]
+    return [component]
 
 
 def clip_ring(points: Floats, axis: int, value: float, below: bool) -> Floats:
@@ -79,15 +79,16 @@ def _vertices(component: Component) -> int:
     return sum(len(shape.points) for shape in component if shape.kind == "polygon")
 
 
-def _cut_place(points: Floats) -> tuple[int, float] | None:
-    """Axis and value of a line that halves the vertices of a ring, or its extent, across its longer side if it can."""
+def _cut_places(points: Floats) -> Iterator[tuple[int, float]]:
+    """Axes and values of lines that halve the vertices of a ring, or its extent, or quarter them; longer side first."""
     low, high = points.min(axis=0), points.max(axis=0)
-    for axis in np.argsort(low - high).tolist():
-        for middle in (np.median(points[:, axis]), (low[axis] + high[axis]) / 2):
-            value = float(np.floor(middle)) + _PLACE
-            if low[axis] < value < high[axis]:
-                return axis, value
-    return None
+    for shares in ((0.5,), (0.25, 0.75, 0.1, 0.9)):
+        for axis in np.argsort(low - high).tolist():
+            for share in shares:
+                for place in (np.quantile(points[:, axis], share), low[axis] + share * (high[axis] - low[axis])):
+                    value = float(np.floor(place)) + _PLACE
+                    if low[axis] < value < high[axis]:
+                        yield axis, value
 
 
 def _clipped(component: Component, around: Shape, axis: int, value: float, below: bool) -> Component:
