@@ -134,17 +134,45 @@ class State:
         with other settings, stays. A file that is in the way and that no task
         made is kept in ``.chandra-bin/replaced``. Returns the paths of those.
         """
+        self.recover()  # another task, of which only some files could be moved
         self._placing = {"task": task, "record": asdict(record), "scratch": os.path.relpath(scratch, self.work)}
         self._write()
         return self._finish_placing()
 
+    @property
+    def is_placing(self) -> bool:
+        """Whether files of a scratch folder are still to be moved."""
+        return self._placing is not None
+
     def recover(self) -> str | None:
-        """Completes what a killed run was placing; returns the name of the task."""
+        """Completes what a run was placing when it ended; returns the name of the task.
+
+        Where some of its files are gone or cut off, as after a power failure, the task is to be made again instead.
+        """
         if self._placing is None:
             return None
         task: str = self._placing["task"]
+        if not self._is_whole():
+            self._abandon_placing()
+            return None
         self._finish_placing()
         return task
+
+    def _is_whole(self) -> bool:
+        """Whether each file that is being placed is in scratch or in its place, as it was made."""
+        assert self._placing is not None
+        scratch = self.work / self._placing["scratch"]
+        return all(is_same(made if (made := scratch / name).exists() else self.work / name, stamp)
+                   for name, stamp in _record(self._placing["record"]).outputs.items())
+
+    def _abandon_placing(self) -> None:
+        assert self._placing is not None
+        record, task = _record(self._placing["record"]), self._placing["task"]
+        moved = {name: stamp for name, stamp in record.outputs.items() if is_same(self.work / name, stamp)}
+        before = self._records.get(task)
+        self._records[task] = Record(record.engine, {}, {}, {}, {**(before.outputs if before else {}), **moved})
+        self._placing = None
+        self._write()
 
     def _finish_placing(self) -> list[str]:
         assert self._placing is not None

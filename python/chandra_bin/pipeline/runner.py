@@ -228,7 +228,8 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
             states = pipeline.states(state)
             _mirror_flags(pipeline, states)
             _link(pipeline.layout)
-            shutil.rmtree(scratch, ignore_errors=True)
+            if not state.is_placing:  # else the next run moves what is there
+                shutil.rmtree(scratch, ignore_errors=True)
         log.write(f"ends: {len(going.ran)} tasks were run")
     return Done(tuple(going.ran), tuple(states), report)
 
@@ -279,7 +280,7 @@ class _Run:
                 for future, task in running.items():
                     if future.cancel():
                         continue
-                    if not isinstance(future.exception(), BaseException):
+                    if future.exception() is None:
                         self._place(task, future.result())
                 raise
 
