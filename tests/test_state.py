@@ -94,3 +94,24 @@ def test_files_that_are_not_made_any_more_go(tmp_path):
     place(tmp_path, a_one="old", a_two="old")
     place(tmp_path, a_one="new")
     assert texts(tmp_path) == {"a/one": "new"}
+
+
+def test_files_of_other_settings_stay_until_their_folder_is_made_again(tmp_path):
+    """Bins of S/N 70, of 30, and of 70 again, which are fewer by then."""
+    place(tmp_path, sn70_one="old", sn70_two="old")
+    place(tmp_path, sn30_one="new")
+    assert texts(tmp_path) == {"sn70/one": "old", "sn70/two": "old", "sn30/one": "new"}
+    State(tmp_path).forget("task")
+    place(tmp_path, sn70_one="newer")
+    assert texts(tmp_path) == {"sn70/one": "newer", "sn30/one": "new"}
+    assert not (tmp_path / ".chandra-bin/replaced").exists()
+
+
+def test_a_file_that_no_task_made_is_kept(tmp_path):
+    place(tmp_path, a_one="old", a_two="old")
+    for name in ("one", "two"):
+        (tmp_path / f"a/{name}").write_text("mine")
+    place(tmp_path, a_one="new")
+    assert texts(tmp_path) == {"a/one": "new"}
+    kept = [path for path in (tmp_path / ".chandra-bin/replaced").rglob("*") if path.is_file()]
+    assert {(path.name, path.read_text()) for path in kept} == {("one", "mine"), ("two", "mine")}
