@@ -15,7 +15,7 @@ from astropy.table import Table
 from chandra_bin.cli import run as command
 from chandra_bin.errors import InputError
 from chandra_bin.images import read_image_file
-from chandra_bin.pipeline import runner
+from chandra_bin.pipeline import native, runner
 from chandra_bin.pipeline.config import read_config
 from chandra_bin.pipeline.layout import Layout
 from chandra_bin.products import copy
@@ -244,6 +244,44 @@ def test_a_step_is_made_again_when_asked(work):
     before = products(work)
     assert list(runner.run(work, redo=[7]).ran) == ["bin"]
     assert products(work) == before
+
+
+def test_a_step_outside_the_range_is_not_made_again(work):
+    with pytest.raises(InputError, match="step 7 is to be made again, and is not among steps 1 to 5"):
+        runner.run(work, last=5, redo=[7])
+    assert {each.kind for each in runner.status(work)} == {"done"}
+
+
+def test_a_region_that_is_drawn_while_its_step_runs_is_kept(work, monkeypatch):
+    """The step began with a proposal: its products are not those of the user's region."""
+    before = products(work)
+    region = layout_of(work).area
+    make = native.propose_area
+
+    def draw(*arguments, **named):
+        made = make(*arguments, **named)
+        region.write_text(region.read_text() + "# mine\n")
+        return made
+
+    monkeypatch.setattr(native, "propose_area", draw)
+    with pytest.raises(InputError, match=r"step 6: .*square.reg: was changed while it was read: run again"):
+        runner.run(work, redo=[6])
+    assert region.read_text().endswith("# mine\n")
+    assert {name for name, digest in products(work).items() if digest != before[name]} == {
+        str(region.relative_to(work))}
+    monkeypatch.undo()
+    runner.run(work)
+    assert region.read_text().endswith("# mine\n")
+
+
+def test_a_link_leads_to_the_folder(work, tmp_path):
+    """From elsewhere, so that a relative path from the link leads to another place."""
+    link = tmp_path / "some/where/link"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(work)
+    runner.run(work)
+    assert runner.run(link).ran == ()
+    assert runner.run(link, redo=[2], last=2).ran == ("reprocess/90001", "reprocess/90002")
 
 
 def test_a_dry_run_says_what_would_be_run(work, capsys):

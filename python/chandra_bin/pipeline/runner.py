@@ -72,7 +72,7 @@ class Pipeline:
     """A configured folder. Raises `InputError` for a configuration, or an archive, that cannot be used."""
 
     def __init__(self, work: Path) -> None:
-        self.work = work.absolute()
+        self.work = work.resolve()  # names in records lead out of it by "..", which is not where a link to it lies
         if not self.work.is_dir():
             raise InputError(f"{work}: there is no such folder: make one by 'chandra-bin init DIR -o {work}'")
         self.config: Config = read_config(work)
@@ -196,6 +196,8 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
             raise InputError(f"step {step}: there are steps 1 to {max(STEPS)}")
     if first > last:
         raise InputError(f"from step {first} to step {last}: that is none")
+    if beyond := [step for step in redo if not first <= step <= last]:
+        raise InputError(f"step {beyond[0]} is to be made again, and is not among steps {first} to {last}")
     pipeline = Pipeline(work)
     report = pipeline.layout.report.relative_to(pipeline.work)
     if dry_run:
@@ -329,14 +331,16 @@ def _make(order: _Order) -> _Made:
     """Does a task in its scratch folder."""
     task, work = order.task, order.layout.work
     began, started = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    inputs = stamps_of(work, inputs_of(task), order.known)
     try:
+        inputs = stamps_of(work, inputs_of(task), order.known)
         order.scratch.mkdir(parents=True)
         with _readable(order) as job, _heard(job) as said:
             function_of(order.engine, task.kind)(job)
-        changed = [name for name, stamp in inputs.items() if not is_same(work / name, stamp)]
+        # A region that the user has drawn meanwhile is one more.
+        now = {os.path.relpath(path, work) for path in inputs_of(task)}
+        changed = [name for name in now.union(inputs) if name not in inputs or not is_same(work / name, inputs[name])]
         if changed:
-            raise InputError(f"{work / changed[0]}: was changed while it was read: run again")
+            raise InputError(f"{work / min(changed)}: was changed while it was read: run again")
         outputs = {str(path.relative_to(order.scratch)): stamp_of(path)
                    for path in sorted(order.scratch.rglob("*"))
                    if path.is_file() and path.relative_to(order.scratch) not in job.users}
