@@ -166,6 +166,34 @@ def test_a_setting_makes_again_what_depends_on_it(work, name):
     assert runner.run(work).ran == ()
 
 
+def test_the_order_of_observations_is_that_of_merged_events(work):
+    change_settings(work, obs_ids=["90002", "90001"])
+    assert list(runner.run(work, last=4).ran) == ["look", "merge"]
+
+
+def test_aspect_of_other_names_is_used_by_all_steps(archive, tmp_path):
+    """Names that are not those of the header, and too long for one card of it."""
+    folder = tmp_path / "sim"
+    shutil.copytree(archive / "90001", folder / "90001")
+    (aspect,) = folder.rglob("*asol1.fits")
+    first, second = (aspect.with_name(f"{letter * 40}_asol1.fits") for letter in "ab")
+    shutil.copyfile(aspect, second)
+    with fits.open(aspect, mode="update") as file:
+        file[1].data = file[1].data[:len(file[1].data) // 2]
+    with fits.open(second, mode="update") as file:
+        file[1].data = file[1].data[len(file[1].data) // 2:]
+    aspect.rename(first)
+    work = configured(tmp_path / "work", folder)
+    runner.run(work, last=4)
+    records = State(work).records
+    layout = layout_of(work)
+    for task, expmap in (("images/90001", layout.obs("90001").raw_expmap), ("merge", layout.merged /
+                                                                             "90001_broad_thresh.expmap")):
+        assert {f"reprocessed_data/90001/{path.name}" for path in (first, second)} <= set(records[task].inputs)
+        assert fits.getheader(expmap)["EXPASP"] == "asol"
+    assert not any("ASOLFILE" in text for text in records["merge"].warnings)
+
+
 def test_another_sn_strands_nothing(work):
     before = products(work)
     change_settings(work, sn_per_region=40)

@@ -34,6 +34,8 @@ _OBSID = re.compile(r"0*[1-9]\d{0,4}", re.ASCII)
 # SIM_Z is near -190.1 mm with the aim point on ACIS-S, near -233.6 mm on ACIS-I, and positive on the HRC.
 _BETWEEN_ARRAYS_MM = -211.9
 _AIM_CHIPS = {"I": 3, "S": 7}
+# Pointings farther apart have hardly any of the sky in common.
+ODD_ARCMIN = 15.0
 
 
 @dataclass(frozen=True)

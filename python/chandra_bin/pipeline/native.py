@@ -1,7 +1,6 @@
 """The steps done by this program, without CIAO. Each writes the files that `Layout` names, and no others stay."""
 
 import gzip
-import math
 import shutil
 from pathlib import Path
 
@@ -32,8 +31,9 @@ from chandra_bin.products import (
     write_light_curve,
     write_outlines,
 )
+from chandra_bin.reproject import separation_deg
 
-from .archive import ObservationFiles, look
+from .archive import ODD_ARCMIN, ObservationFiles, look
 from .job import Job
 from .layout import MERGED_BAND, OBS_BAND, OBS_LABEL
 
@@ -50,7 +50,6 @@ _INSTEAD = {
 # simulated ones with less significance, hardly any is.
 _COMPACT = 2.0
 _SIGNIFICANT = 4.5
-_FARTHEST_ARCMIN = 15.0
 # The part of counts in the area of interest that point sources may take without being told.
 _MOST_IN_SOURCES = 0.05
 # The part of quiet time that is cut without being told.
@@ -62,8 +61,8 @@ def look_at_observations(job: Job) -> None:
     seen = {files.obsid: job.call(look, files) for files in job.archive}
     first_id, first = next(iter(seen.items()))
     for obsid, each in seen.items():
-        apart = _separation_arcmin((first.ra_deg, first.dec_deg), (each.ra_deg, each.dec_deg))
-        if apart > _FARTHEST_ARCMIN:
+        apart = 60 * separation_deg((first.ra_deg, first.dec_deg), (each.ra_deg, each.dec_deg))
+        if apart > ODD_ARCMIN:
             job.warn(f"ObsID {obsid} points {apart:.1f} arcmin from ObsID {first_id}")
         job.note(**{f"ObsID {obsid}": f"{each.target}, {each.datamode}, chips {each.chips}, "
                                       f"{each.exposure_s / 1000:.1f} ks, {apart:.2f} arcmin from the first"})
@@ -81,15 +80,17 @@ def reprocess(job: Job) -> None:
                       if column in columns)
     times = f"[@{files.filter}]" if files.filter else ""
     missing = [each for name, each in _INSTEAD.items() if not getattr(files, name)]
-    # The next steps shall not look for them again.
+    # The next steps shall not look for them again, and find those that are copied under the names that they have.
     keywords = {"CALIB": "ARCHIVE", **{key: "NONE" for _, key, _ in missing}}
     for found, place, key in ((files.bad_pixels, obs.bad_pixels, "BPIXFILE"),
                               (files.field_of_view, obs.field_of_view, "FOVFILE")):
         if found:
             _unpack(found, job.out(place))
             keywords[key] = place.name
-    for found in (*files.aspect, *([files.mask] if files.mask else [])):
-        _unpack(found, job.out(obs.folder / found.name.removesuffix(".gz")))
+    for key, those in (("ASOLFILE", files.aspect), ("MASKFILE", (files.mask,) if files.mask else ())):
+        for found in those:
+            _unpack(found, job.out(obs.folder / found.name.removesuffix(".gz")))
+            keywords[key] = ",".join(each.name.removesuffix(".gz") for each in those)
     copied = job.call(copy, f"{files.events}{filters}{times}", job.out(obs.events), keywords=keywords)
     job.warn(f"ObsID {obs.obsid}: not reprocessed: calibrated as the archive has it (software {version['ASCDSVER']}, "
          f"calibration {version['CALDBVER']})")
@@ -255,8 +256,7 @@ def sky_regions(job: Job) -> None:
 def _fluximage(job: Job, name: str, root: Path) -> None:
     """Images of an observation, with the files of step 2 beside its events."""
     obs, settings = job.obs, job.settings
-    aspect = sorted(obs.folder.glob("pcadf*_asol1.fits"))
-    masks = sorted(obs.folder.glob("*_msk1.fits"))
+    aspect, masks = (sorted(each.parent.glob(each.name)) for each in (obs.aspect, obs.windows))
     job.call(fluximage, name, str(job.out(root)), bands=OBS_BAND, binsize=settings.binsize, settings=_exposure(job),
              asolfile=",".join(map(str, aspect)) or "none",
              badpixfile=obs.bad_pixels if obs.bad_pixels.exists() else "none",
@@ -332,9 +332,3 @@ def _unpack(source: Path, target: Path) -> None:
             shutil.copyfileobj(packed, file)
     except (EOFError, gzip.BadGzipFile) as error:
         raise InputError(f"{source}: is cut off, or no gzip file ({error}): download it again") from None
-
-
-def _separation_arcmin(one: tuple[float, float], two: tuple[float, float]) -> float:
-    (ra, dec), (ra2, dec2) = (tuple(map(math.radians, each)) for each in (one, two))
-    half = math.sin((dec2 - dec) / 2) ** 2 + math.cos(dec) * math.cos(dec2) * math.sin((ra2 - ra) / 2) ** 2
-    return math.degrees(2 * math.asin(math.sqrt(half))) * 60

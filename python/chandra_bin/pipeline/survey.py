@@ -13,13 +13,12 @@ from typing import Any
 from chandra_bin.errors import ChandraBinWarning, InputError, NoImaging
 from chandra_bin.reproject import separation_deg
 
-from .archive import Observation, ObservationFiles, look, look_through
+from .archive import ODD_ARCMIN, Observation, ObservationFiles, look, look_through
 from .config import refuse_second, write_config
 
 # Files of the archive, by the names that download_chandra_obsid has for them.
 ARCHIVE_KINDS = {"evt1": "events_level1", "evt2": "events", "asol": "aspect", "bpix": "bad_pixels",
                  "fov": "field_of_view", "msk": "mask", "flt": "filter"}
-_ODD_ARCMIN = 15.0
 _FARTHEST_ARCMIN = 60.0
 # Folders in common from which a relative path still says more than an absolute one.
 _MOST_UPWARDS = 3
@@ -159,7 +158,7 @@ def _warn(found: Survey) -> None:
     if found.download:
         say(f"fetch what is missing by: {found.download}")
     distance, first, second = _farthest(found)
-    if _ODD_ARCMIN < distance <= _FARTHEST_ARCMIN:
+    if ODD_ARCMIN < distance <= _FARTHEST_ARCMIN:
         say(f"ObsIDs {first} and {second} point {distance:.0f}' apart: hardly any of the sky is in both")
 
 
