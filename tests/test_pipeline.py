@@ -322,6 +322,27 @@ def test_a_dry_run_says_what_would_be_run(work, capsys):
     assert products(work) == before
 
 
+def test_a_dry_run_says_which_steps_are_not_asked_for(work, capsys):
+    change_settings(work, sn_per_region=40)
+    assert command(["run", str(work), "--dry-run", "--to", "6"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[2:] for line in lines if "done" not in line] == [
+        ["bin", "to", "do", "not", "asked", "for"], ["sky-regions", "waits", "not", "asked", "for"]]
+
+
+def test_a_report_that_is_older_than_the_state_is_written_again(work, capsys):
+    """As after a run that was killed before its report."""
+    assert command(["run", str(work)]) == 0
+    page = layout_of(work).report
+    first = page.stat().st_mtime_ns
+    assert command(["run", str(work)]) == 0
+    assert page.stat().st_mtime_ns == first
+    os.utime(work / ".chandra-bin/state.json")
+    assert command(["run", str(work)]) == 0
+    assert page.stat().st_mtime_ns > first
+    assert capsys.readouterr().out.count("0 of 13 tasks were run") == 3
+
+
 def test_steps_can_be_run_one_by_one(archive, tmp_path):
     work = configured(tmp_path, archive)
     with pytest.raises(InputError, match=r"step 1 is not done \(look: has not run\)"):

@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from itertools import chain
 from multiprocessing import get_context
@@ -63,6 +63,8 @@ class Done:
     states: tuple[TaskState, ...]
     report: Path
     """Where the report of this folder is to be, relative to it."""
+    is_reported: bool = False
+    """Whether it is there, and younger than all that was done."""
 
 
 Watcher = Callable[[Event], None]
@@ -233,7 +235,9 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
             if not state.is_placing:  # else the next run moves what is there
                 shutil.rmtree(scratch, ignore_errors=True)
         log.write(f"ends: {len(going.ran)} tasks were run")
-    return Done(tuple(going.ran), tuple(states), report)
+        page = pipeline.layout.report
+        is_reported = page.is_file() and page.stat().st_mtime_ns >= state.file.stat().st_mtime_ns
+    return Done(tuple(going.ran), tuple(states), report, is_reported)
 
 
 def status(work: Path, *, verify: bool = False) -> list[TaskState]:
@@ -464,9 +468,8 @@ def _planned(pipeline: Pipeline, state: State, first: int, last: int, redo: Sequ
     planned = []
     for each in pipeline.states(state):
         if not first <= each.task.step <= last:
-            planned.append(replace(each, kind="done", why="not asked for") if each.kind != "done" else each)
-            continue
-        if each.kind == "done" and each.task.step in redo:
+            planned.append(each if each.kind == "done" else replace(each, why="not asked for"))
+        elif each.kind == "done" and each.task.step in redo:
             again.add(each.task.name)
             planned.append(replace(each, kind="to do", why="is to be made again"))
         elif each.kind == "done" and (waits := next((name for name in each.task.after if name in again), None)):
@@ -486,8 +489,8 @@ def _link(layout: Layout) -> None:
     """The reference's name of the merged folder, which has S/N and smoothing in it."""
     link = layout.merged_link
     if layout.merged.is_dir() and not os.path.lexists(link):
-        link.symlink_to(layout.merged.name)
-
+        with suppress(OSError):  # a file system without links, or a full disk: the next run tries again
+            link.symlink_to(layout.merged.name)
 
 
 class _Log:
