@@ -9,6 +9,7 @@ from hypothesis import given
 from scipy import ndimage
 
 from chandra_bin import ChandraBinWarning, ContourBins, InputError, automask, contour_bin
+from chandra_bin.binning import sum_bins
 from chandra_bin.histograms import histogram_qdp
 from golden_data import Scene, contbin_scene, read_cases, read_expected
 from reference import contbin_reference as reference
@@ -382,3 +383,30 @@ def test_a_mask_of_numbers_is_refused():
 def test_a_number_of_threads_that_is_none(threads):
     with pytest.raises(InputError, match="threads is"):
         contour_bin(np.full((6, 6), 9), threads=threads)
+
+
+# ------------------------------------------------------------ the sums of any bins
+
+
+@pytest.mark.parametrize("ratio", [None, 0.25, "image"])
+def test_sums_of_bins_are_those_of_the_binner(ratio: float | str | None) -> None:
+    rng = np.random.default_rng(3)
+    counts = rng.poisson(4.0, (40, 50)).astype(float)
+    background = None if ratio is None else rng.poisson(2.0, counts.shape).astype(float)
+    scale = rng.uniform(0.1, 0.4, counts.shape) if ratio == "image" else 1.0 if ratio is None else ratio
+    bins = contour_bin(counts, sn=10, smooth_sn=10, background=background, exposure=scale,
+                       background_exposure=None if background is None else 1.0)
+    sums = sum_bins(bins.binmap, counts, background=background, ratio=scale)
+    assert len(bins) > 3
+    for name in ("counts", "background", "signal", "noise", "sn"):
+        np.testing.assert_allclose(getattr(sums, name), getattr(bins, name), rtol=1e-6, err_msg=name)
+
+
+def test_sums_refuse_images_of_another_shape() -> None:
+    binmap, counts = np.zeros((3, 4), np.int32), np.ones((3, 4))
+    with pytest.raises(InputError, match="counts"):
+        sum_bins(binmap, np.ones((4, 3)))
+    with pytest.raises(InputError, match="background"):
+        sum_bins(binmap, counts, background=np.ones((4, 3)))
+    with pytest.raises(InputError, match="ratio"):
+        sum_bins(binmap, counts, background=counts, ratio=np.ones((2, 2)))

@@ -15,7 +15,7 @@ from astropy.table import Table
 from chandra_bin.cli import run as command
 from chandra_bin.errors import InputError
 from chandra_bin.images import read_image_file
-from chandra_bin.pipeline import runner
+from chandra_bin.pipeline import native, runner
 from chandra_bin.pipeline.config import read_config
 from chandra_bin.pipeline.layout import Layout
 from chandra_bin.products import copy
@@ -166,6 +166,34 @@ def test_a_setting_makes_again_what_depends_on_it(work, name):
     assert runner.run(work).ran == ()
 
 
+def test_the_order_of_observations_is_that_of_merged_events(work):
+    change_settings(work, obs_ids=["90002", "90001"])
+    assert list(runner.run(work, last=4).ran) == ["look", "merge"]
+
+
+def test_aspect_of_other_names_is_used_by_all_steps(archive, tmp_path):
+    """Names that are not those of the header, and too long for one card of it."""
+    folder = tmp_path / "sim"
+    shutil.copytree(archive / "90001", folder / "90001")
+    (aspect,) = folder.rglob("*asol1.fits")
+    first, second = (aspect.with_name(f"{letter * 40}_asol1.fits") for letter in "ab")
+    shutil.copyfile(aspect, second)
+    with fits.open(aspect, mode="update") as file:
+        file[1].data = file[1].data[:len(file[1].data) // 2]
+    with fits.open(second, mode="update") as file:
+        file[1].data = file[1].data[len(file[1].data) // 2:]
+    aspect.rename(first)
+    work = configured(tmp_path / "work", folder)
+    runner.run(work, last=4)
+    records = State(work).records
+    layout = layout_of(work)
+    for task, expmap in (("images/90001", layout.obs("90001").raw_expmap), ("merge", layout.merged /
+                                                                             "90001_broad_thresh.expmap")):
+        assert {f"reprocessed_data/90001/{path.name}" for path in (first, second)} <= set(records[task].inputs)
+        assert fits.getheader(expmap)["EXPASP"] == "asol"
+    assert not any("ASOLFILE" in text for text in records["merge"].warnings)
+
+
 def test_another_sn_strands_nothing(work):
     before = products(work)
     change_settings(work, sn_per_region=40)
@@ -246,6 +274,44 @@ def test_a_step_is_made_again_when_asked(work):
     assert products(work) == before
 
 
+def test_a_step_outside_the_range_is_not_made_again(work):
+    with pytest.raises(InputError, match="step 7 is to be made again, and is not among steps 1 to 5"):
+        runner.run(work, last=5, redo=[7])
+    assert {each.kind for each in runner.status(work)} == {"done"}
+
+
+def test_a_region_that_is_drawn_while_its_step_runs_is_kept(work, monkeypatch):
+    """The step began with a proposal: its products are not those of the user's region."""
+    before = products(work)
+    region = layout_of(work).area
+    make = native.propose_area
+
+    def draw(*arguments, **named):
+        made = make(*arguments, **named)
+        region.write_text(region.read_text() + "# mine\n")
+        return made
+
+    monkeypatch.setattr(native, "propose_area", draw)
+    with pytest.raises(InputError, match=r"step 6: .*square.reg: was changed while it was read: run again"):
+        runner.run(work, redo=[6])
+    assert region.read_text().endswith("# mine\n")
+    assert {name for name, digest in products(work).items() if digest != before[name]} == {
+        str(region.relative_to(work))}
+    monkeypatch.undo()
+    runner.run(work)
+    assert region.read_text().endswith("# mine\n")
+
+
+def test_a_link_leads_to_the_folder(work, tmp_path):
+    """From elsewhere, so that a relative path from the link leads to another place."""
+    link = tmp_path / "some/where/link"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(work)
+    runner.run(work)
+    assert runner.run(link).ran == ()
+    assert runner.run(link, redo=[2], last=2).ran == ("reprocess/90001", "reprocess/90002")
+
+
 def test_a_dry_run_says_what_would_be_run(work, capsys):
     change_settings(work, sn_per_region=40)
     before = products(work)
@@ -254,6 +320,27 @@ def test_a_dry_run_says_what_would_be_run(work, capsys):
     assert [line.split()[2:4] for line in lines if "done" not in line] == [["bin", "to"], ["sky-regions", "waits"]]
     assert "sn_per_region was 15" in "\n".join(lines)
     assert products(work) == before
+
+
+def test_a_dry_run_says_which_steps_are_not_asked_for(work, capsys):
+    change_settings(work, sn_per_region=40)
+    assert command(["run", str(work), "--dry-run", "--to", "6"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[2:] for line in lines if "done" not in line] == [
+        ["bin", "to", "do", "not", "asked", "for"], ["sky-regions", "waits", "not", "asked", "for"]]
+
+
+def test_a_report_that_is_older_than_the_state_is_written_again(work, capsys):
+    """As after a run that was killed before its report."""
+    assert command(["run", str(work)]) == 0
+    page = layout_of(work).report
+    first = page.stat().st_mtime_ns
+    assert command(["run", str(work)]) == 0
+    assert page.stat().st_mtime_ns == first
+    os.utime(work / ".chandra-bin/state.json")
+    assert command(["run", str(work)]) == 0
+    assert page.stat().st_mtime_ns > first
+    assert capsys.readouterr().out.count("0 of 13 tasks were run") == 3
 
 
 def test_steps_can_be_run_one_by_one(archive, tmp_path):

@@ -315,11 +315,18 @@ def test_a_table_of_another_binmap_is_no_table(copied):
 
 
 def test_counts_with_a_background_are_smoothed(copied):
-    change_settings(copied.work, binning_image="counts")
+    change_record(copied.work, "bin", settings={"binning_image": "counts"})
     assert copied.final_background_ratio.exists()
     page = report_of(copied)
     assert "broad_thresh_final.img, smoothed" in page.words
     assert "the report:" not in page.words
+
+
+def test_bins_are_called_what_they_were_made_of(copied):
+    change_settings(copied.work, binning_image="counts")
+    page = report_of(copied)
+    assert "in the scaled flux was asked for" in page.words
+    assert "scaled_broad_flux_final.fits, smoothed" in page.words
 
 
 def test_pictures_of_before_go_and_others_stay(copied):

@@ -152,7 +152,8 @@ def sum_bins(binmap: ArrayLike, counts: ArrayLike, *, background: ArrayLike | No
     expected = np.zeros(number)
     if background is not None:
         behind = as_image(background, "background", np.float64, labels.shape)
-        scale = np.broadcast_to(np.asarray(ratio, np.float64), labels.shape)
+        ratios = np.full(labels.shape, ratio) if np.ndim(ratio) == 0 else ratio
+        scale = as_image(ratios, "ratio", np.float64, labels.shape)
         expected = total(behind * scale)
         npix = np.maximum(np.bincount(bins, minlength=number), 1)
         variance = variance + total(scale**2) / npix * (1 + np.sqrt(total(behind) + 0.75)) ** 2

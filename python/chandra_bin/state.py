@@ -58,6 +58,8 @@ class Record:
     """What was called, with all arguments."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What is worth telling: numbers, words and lists."""
+    others: Mapping[str, Stamp] = field(default_factory=dict)
+    """Outputs in other folders, of other settings: they stay there until those folders are made again."""
 
 
 def sha256_of(path: Path) -> str:
@@ -110,15 +112,11 @@ class State:
         """By the name of the task."""
         return self._records
 
-    def relative(self, path: Path) -> str:
-        """A path as records have it."""
-        return os.path.relpath(path, self.work)
-
     def forget(self, task: str) -> None:
         """A task is not done any more; its outputs are still known to be its own."""
         if task in self._records:
             old = self._records[task]
-            self._records[task] = Record(old.engine, {}, {}, {}, old.outputs)
+            self._records[task] = Record(old.engine, {}, {}, {}, old.outputs, others=old.others)
             self._write()
 
     def touch(self, task: str, inputs: Mapping[str, Stamp], outputs: Mapping[str, Stamp]) -> None:
@@ -131,27 +129,56 @@ class State:
         """Moves the outputs of a task from ``scratch``, where they have the same relative paths, to their places.
 
         What the task made before in the same folders, and does not make any more, is removed; what it made in others,
-        with other settings, stays. A file that is in the way and that no task
-        made is kept in ``.chandra-bin/replaced``. Returns the paths of those.
+        with other settings, stays. A file that is in the way and that no task made is kept in
+        ``.chandra-bin/replaced``. Returns the paths of those.
         """
+        self.recover()  # another task, of which only some files could be moved
         self._placing = {"task": task, "record": asdict(record), "scratch": os.path.relpath(scratch, self.work)}
         self._write()
         return self._finish_placing()
 
+    @property
+    def is_placing(self) -> bool:
+        """Whether files of a scratch folder are still to be moved."""
+        return self._placing is not None
+
     def recover(self) -> str | None:
-        """Completes what a killed run was placing; returns the name of the task."""
+        """Completes what a run was placing when it ended; returns the name of the task.
+
+        Where some of its files are gone or cut off, as after a power failure, the task is to be made again instead.
+        """
         if self._placing is None:
             return None
         task: str = self._placing["task"]
+        if not self._is_whole():
+            self._abandon_placing()
+            return None
         self._finish_placing()
         return task
+
+    def _is_whole(self) -> bool:
+        """Whether each file that is being placed is in scratch or in its place, as it was made."""
+        assert self._placing is not None
+        scratch = self.work / self._placing["scratch"]
+        return all(is_same(made if (made := scratch / name).exists() else self.work / name, stamp)
+                   for name, stamp in _record(self._placing["record"]).outputs.items())
+
+    def _abandon_placing(self) -> None:
+        assert self._placing is not None
+        record, task = _record(self._placing["record"]), self._placing["task"]
+        moved = {name: stamp for name, stamp in record.outputs.items() if is_same(self.work / name, stamp)}
+        before = self._records.get(task)
+        self._records[task] = Record(record.engine, {}, {}, {}, {**(before.outputs if before else {}), **moved},
+                                     others=before.others if before else {})
+        self._placing = None
+        self._write()
 
     def _finish_placing(self) -> list[str]:
         assert self._placing is not None
         task, scratch = self._placing["task"], self.work / self._placing["scratch"]
         record = _record(self._placing["record"])
         before = self._records.get(task)
-        ours = dict(before.outputs) if before else {}
+        ours = {**before.others, **before.outputs} if before else {}
         kept: list[str] = []
         stamps: dict[str, Stamp] = {}
         with _as_output_error(self.work):
@@ -163,15 +190,16 @@ class State:
                         kept.append(name)
                     os.replace(made, target)
                 stamps[name] = Stamp(*_look(target), stamp.sha256)
+            # A region that was proposed is the user's once edited, and an input then.
+            left = {name: stamp for name, stamp in ours.items()
+                    if name not in record.outputs and name not in record.inputs and (self.work / name).exists()}
             folders = {os.path.dirname(name) for name in record.outputs}
-            for name, stamp in ours.items():
-                # A region that was proposed is the user's once edited, and an input then.
-                if name in record.outputs or name in record.inputs or os.path.dirname(name) not in folders:
-                    continue
-                if self._keep_foreign(name, stamp, stamp):
+            others = {name: stamp for name, stamp in left.items() if os.path.dirname(name) not in folders}
+            for name in [each for each in left if each not in others]:
+                if self._keep_foreign(name, left[name], left[name]):
                     kept.append(name)
                 (self.work / name).unlink(missing_ok=True)
-        self._records[task] = Record(**{**_plain(record), "outputs": stamps})
+        self._records[task] = Record(**{**_plain(record), "outputs": stamps, "others": others})
         self._placing = None
         self._write()
         shutil.rmtree(scratch, ignore_errors=True)
@@ -276,7 +304,8 @@ def _plain(record: Record) -> dict[str, Any]:
 
 
 def _record(values: Mapping[str, Any]) -> Record:
-    files = {kind: {name: Stamp(**stamp) for name, stamp in values[kind].items()} for kind in ("inputs", "outputs")}
+    files = {kind: {name: Stamp(**stamp) for name, stamp in values[kind].items()}
+             for kind in ("inputs", "outputs", "others")}
     return Record(**{**values, **files, "warnings": tuple(values["warnings"]), "calls": tuple(values["calls"])})
 
 

@@ -59,14 +59,14 @@ def command(work: Path, first: int, last: int, only: int | None, redo: tuple[int
         for each in done.states:
             click.echo(task_line(each))
         return
-    page = work / done.report
-    if done.ran or not page.exists():
+    if not done.is_reported:
         from chandra_bin.report import write_report
 
         write_report(work)
     if not quiet:
-        click.echo(f"{len(done.ran)} of {len(done.states)} tasks were run, "
-                   f"{sum(each.kind == 'done' for each in done.states)} are done; the report is in {page}")
+        finished = sum(each.kind == "done" for each in done.states)
+        click.echo(f"{len(done.ran)} of {len(done.states)} tasks were run, {finished} are done; the report is in "
+                   f"{work / done.report}")
 
 
 def task_line(state: "TaskState") -> str:

@@ -114,7 +114,7 @@ class Config:
 
     @property
     def cluster_directory(self) -> Path:
-        return self.file.parent / self.settings.cluster_directory
+        return self.file.parent.resolve() / self.settings.cluster_directory
 
     def mirror_flags(self, done: dict[int, bool]) -> None:
         """Writes the flags of steps into config.json, where they differ; a TOML file is left as it is."""

@@ -71,12 +71,13 @@ def tasks_of(layout: Layout, settings: Settings, archive: Sequence[ObservationFi
                  archive=tuple(archive))
     clean = [tasks[-1] for tasks in by_obs]
     places = [layout.obs(files.obsid) for files in archive]
-    merge = Task("merge", 4, "merge", ("binsize", "ecf", "expmapthresh", "area_cm2", "ccd_ids", "refcoord"),
+    # The order of observations is that of their events in the merged file.
+    merge = Task("merge", 4, "merge", (*_IMAGES, "refcoord", "obs_ids"),
                  after=tuple(task.name for task in clean),
                  needs=tuple(each for obs in places for each in (obs.events, obs.clean_events)),
                  may_need=tuple(each for obs in places
                                 for each in (obs.bad_pixels, obs.field_of_view, obs.background_events)),
-                 patterns=tuple(each for obs in places for each in _beside(obs)), archive=tuple(archive))
+                 patterns=tuple(each for obs in places for each in (obs.aspect, obs.windows)), archive=tuple(archive))
     images = (layout.image, layout.expmap)
     flux = Task("flux", 5, "flux", ("flux_factor",), ("merge",), (layout.flux, layout.image))
     sources = Task("sources", 6, "sources", _DETECT, ("merge",), (*images, layout.psfmap))
@@ -93,7 +94,7 @@ def tasks_of(layout: Layout, settings: Settings, archive: Sequence[ObservationFi
 
 
 def _tasks_of_observation(obs: ObsLayout, files: ObservationFiles) -> list[Task]:
-    beside = {"may_need": (obs.bad_pixels, obs.field_of_view), "patterns": _beside(obs)}
+    beside = {"may_need": (obs.bad_pixels, obs.field_of_view), "patterns": (obs.aspect, obs.windows)}
     names = {kind: f"{kind}/{obs.obsid}" for kind in ("reprocess", "images", "clean")}
     there = [files.events, *files.aspect, *(each for each in (files.bad_pixels, files.field_of_view, files.mask,
                                                               files.filter) if each)]
@@ -106,7 +107,3 @@ def _tasks_of_observation(obs: ObsLayout, files: ObservationFiles) -> list[Task]
              (obs.events, obs.raw_image, obs.raw_expmap, obs.sources, *files.blank_sky), **beside,
              regions=(obs.cluster, obs.source_regions), archive=(files,), obsid=obs.obsid),
     ]
-
-
-def _beside(obs: ObsLayout) -> tuple[Path, ...]:
-    return obs.folder / "pcadf*_asol1.fits", obs.folder / "*_msk1.fits"

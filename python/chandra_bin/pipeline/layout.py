@@ -41,6 +41,16 @@ class ObsLayout:
         return self.folder / f"{self.root}_repro_fov1.fits"
 
     @property
+    def aspect(self) -> Path:
+        """Step 2: a pattern of names, which are the archive's."""
+        return self.folder / "*asol1.fits"
+
+    @property
+    def windows(self) -> Path:
+        """Step 2: a pattern too."""
+        return self.folder / "*msk1.fits"
+
+    @property
     def raw_root(self) -> Path:
         """Step 3: of images before flares are cut: ``_0.5-7_thresh.img``, ``.expmap``, ``.psfmap``, ``_flux.img``."""
         return self.file("raw")

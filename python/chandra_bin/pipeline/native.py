@@ -83,15 +83,17 @@ def reprocess(job: Job) -> None:
                       if column in columns)
     times = f"[@{files.filter}]" if files.filter else ""
     missing = [each for name, each in _INSTEAD.items() if not getattr(files, name)]
-    # The next steps shall not look for them again.
+    # The next steps shall not look for them again, and find those that are copied under the names that they have.
     keywords = {"CALIB": "ARCHIVE", **{key: "NONE" for _, key, _ in missing}}
     for found, place, key in ((files.bad_pixels, obs.bad_pixels, "BPIXFILE"),
                               (files.field_of_view, obs.field_of_view, "FOVFILE")):
         if found:
             _unpack(found, job.out(place))
             keywords[key] = place.name
-    for found in (*files.aspect, *([files.mask] if files.mask else [])):
-        _unpack(found, job.out(obs.folder / found.name.removesuffix(".gz")))
+    for key, those in (("ASOLFILE", files.aspect), ("MASKFILE", (files.mask,) if files.mask else ())):
+        for found in those:
+            _unpack(found, job.out(obs.folder / found.name.removesuffix(".gz")))
+            keywords[key] = ",".join(each.name.removesuffix(".gz") for each in those)
     copied = job.call(copy, f"{files.events}{filters}{times}", job.out(obs.events), keywords=keywords)
     job.warn(f"ObsID {obs.obsid}: not reprocessed: calibrated as the archive has it (software {version['ASCDSVER']}, "
          f"calibration {version['CALDBVER']})")
@@ -257,8 +259,7 @@ def sky_regions(job: Job) -> None:
 def _fluximage(job: Job, name: str, root: Path) -> None:
     """Images of an observation, with the files of step 2 beside its events."""
     obs, settings = job.obs, job.settings
-    aspect = sorted(obs.folder.glob("pcadf*_asol1.fits"))
-    masks = sorted(obs.folder.glob("*_msk1.fits"))
+    aspect, masks = (sorted(each.parent.glob(each.name)) for each in (obs.aspect, obs.windows))
     job.call(fluximage, name, str(job.out(root)), bands=OBS_BAND, binsize=settings.binsize, settings=_exposure(job),
              asolfile=",".join(map(str, aspect)) or "none",
              badpixfile=obs.bad_pixels if obs.bad_pixels.exists() else "none",

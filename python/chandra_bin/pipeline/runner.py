@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from itertools import chain
 from multiprocessing import get_context
@@ -63,6 +63,8 @@ class Done:
     states: tuple[TaskState, ...]
     report: Path
     """Where the report of this folder is to be, relative to it."""
+    is_reported: bool = False
+    """Whether it is there, and younger than all that was done."""
 
 
 Watcher = Callable[[Event], None]
@@ -72,7 +74,7 @@ class Pipeline:
     """A configured folder. Raises `InputError` for a configuration, or an archive, that cannot be used."""
 
     def __init__(self, work: Path) -> None:
-        self.work = work.absolute()
+        self.work = work.resolve()  # names in records lead out of it by "..", which is not where a link to it lies
         if not self.work.is_dir():
             raise InputError(f"{work}: there is no such folder: make one by 'chandra-bin init DIR -o {work}'")
         self.config: Config = read_config(work)
@@ -196,6 +198,8 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
             raise InputError(f"step {step}: there are steps 1 to {max(STEPS)}")
     if first > last:
         raise InputError(f"from step {first} to step {last}: that is none")
+    if beyond := [step for step in redo if not first <= step <= last]:
+        raise InputError(f"step {beyond[0]} is to be made again, and is not among steps {first} to {last}")
     pipeline = Pipeline(work)
     report = pipeline.layout.report.relative_to(pipeline.work)
     if dry_run:
@@ -230,9 +234,12 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
             states = pipeline.states(state)
             _mirror_flags(pipeline, states)
             _link(pipeline.layout)
-            shutil.rmtree(scratch, ignore_errors=True)
+            if not state.is_placing:  # else the next run moves what is there
+                shutil.rmtree(scratch, ignore_errors=True)
         log.write(f"ends: {len(going.ran)} tasks were run")
-    return Done(tuple(going.ran), tuple(states), report)
+        page = pipeline.layout.report
+        is_reported = page.is_file() and page.stat().st_mtime_ns >= state.file.stat().st_mtime_ns
+    return Done(tuple(going.ran), tuple(states), report, is_reported)
 
 
 def status(work: Path, *, verify: bool = False) -> list[TaskState]:
@@ -281,7 +288,7 @@ class _Run:
                 for future, task in running.items():
                     if future.cancel():
                         continue
-                    if not isinstance(future.exception(), BaseException):
+                    if future.exception() is None:
                         self._place(task, future.result())
                 raise
 
@@ -330,14 +337,16 @@ def _make(order: _Order) -> _Made:
     """Does a task in its scratch folder."""
     task, work = order.task, order.layout.work
     began, started = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    inputs = stamps_of(work, inputs_of(task), order.known)
     try:
+        inputs = stamps_of(work, inputs_of(task), order.known)
         order.scratch.mkdir(parents=True)
         with _readable(order) as job, _heard(job) as said:
             function_of(order.engine, task.kind)(job)
-        changed = [name for name, stamp in inputs.items() if not is_same(work / name, stamp)]
+        # A region that the user has drawn meanwhile is one more.
+        now = {os.path.relpath(path, work) for path in inputs_of(task)}
+        changed = [name for name in now.union(inputs) if name not in inputs or not is_same(work / name, inputs[name])]
         if changed:
-            raise InputError(f"{work / changed[0]}: was changed while it was read: run again")
+            raise InputError(f"{work / min(changed)}: was changed while it was read: run again")
         outputs = {str(path.relative_to(order.scratch)): stamp_of(path)
                    for path in sorted(order.scratch.rglob("*"))
                    if path.is_file() and path.relative_to(order.scratch) not in job.users}
@@ -461,9 +470,8 @@ def _planned(pipeline: Pipeline, state: State, first: int, last: int, redo: Sequ
     planned = []
     for each in pipeline.states(state):
         if not first <= each.task.step <= last:
-            planned.append(replace(each, kind="done", why="not asked for") if each.kind != "done" else each)
-            continue
-        if each.kind == "done" and each.task.step in redo:
+            planned.append(each if each.kind == "done" else replace(each, why="not asked for"))
+        elif each.kind == "done" and each.task.step in redo:
             again.add(each.task.name)
             planned.append(replace(each, kind="to do", why="is to be made again"))
         elif each.kind == "done" and (waits := next((name for name in each.task.after if name in again), None)):
@@ -483,8 +491,8 @@ def _link(layout: Layout) -> None:
     """The reference's name of the merged folder, which has S/N and smoothing in it."""
     link = layout.merged_link
     if layout.merged.is_dir() and not os.path.lexists(link):
-        link.symlink_to(layout.merged.name)
-
+        with suppress(OSError):  # a file system without links, or a full disk: the next run tries again
+            link.symlink_to(layout.merged.name)
 
 
 class _Log:

@@ -258,10 +258,17 @@ class _Page:
         found["columns"], found["rows"] = _bin_rows(table)
         return found
 
+    @property
+    def _is_of_counts(self) -> bool:
+        """Whether the bins that are there are those of counts; the setting may be another one by now."""
+        of_record = next((task.record.settings for task in self.folder.tasks if task.name == "bin" and task.record), {})
+        binned: str = of_record.get("binning_image", self.settings.binning_image)
+        return binned == "counts"
+
     def _sn_line(self, sn: Any) -> str:
         """What S/N in counts the settings gave."""
         low, middle, high = np.percentile(sn, (10, 50, 90))
-        what = "counts" if self.settings.binning_image == "counts" else "the scaled flux"
+        what = "counts" if self._is_of_counts else "the scaled flux"
         return (f"{len(sn)} bins: S/N {self.settings.sn_per_region:g} in {what} was asked for; in counts it is "
                 f"{middle:.1f} (median; {low:.1f} - {high:.1f} for 80 % of the bins)")
 
@@ -279,7 +286,7 @@ class _Page:
     def _smoothed(self) -> Picture | None:
         """The image whose contours the bins follow, made again as the binner made it."""
         layout, settings = self.layout, self.settings
-        as_counts = settings.binning_image == "counts"
+        as_counts = self._is_of_counts
         path = layout.final_image if as_counts else layout.final_flux
         image, use = self.folder.image(path), self.folder.image(layout.mask)
         if image is None or use is None or use.data.shape != image.data.shape:
