@@ -499,6 +499,8 @@ def test_odd_names_of_folders(archive, whole, tmp_path, name):
     assert set(runner.run(work, jobs=2).ran) == set(TASKS)
     state = State(work)
     assert not any("/tmp" in text for record in state.records.values() for text in record.warnings)
+    assert not any("chandra-bin-" in text for record in state.records.values() for text in record.calls)
+    assert "sim (1) [a]/90001/primary" in state.records["reprocess/90001"].calls[-1]
     made = {name: digest for name, digest in products(work).items() if not name.startswith("sim (1)")}
     assert made == products(whole)
 

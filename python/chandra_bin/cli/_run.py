@@ -63,8 +63,9 @@ def command(work: Path, first: int, last: int, only: int | None, redo: tuple[int
 
         write_report(work)
     if not quiet:
-        click.echo(f"{len(done.ran)} of {len(done.states)} tasks were run, "
-                   f"{sum(each.kind == 'done' for each in done.states)} are done; the report is in {work / done.report}")
+        there = sum(each.kind == "done" for each in done.states)
+        click.echo(f"{len(done.ran)} of {len(done.states)} tasks were run, {there} are done; the report is in "
+                   f"{work / done.report}")
 
 
 def task_line(state: "TaskState") -> str:
