@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,6 +194,64 @@ def test_aspect_of_other_names_is_used_by_all_steps(archive, tmp_path):
         assert {f"reprocessed_data/90001/{path.name}" for path in (first, second)} <= set(records[task].inputs)
         assert fits.getheader(expmap)["EXPASP"] == "asol"
     assert not any("ASOLFILE" in text for text in records["merge"].warnings)
+
+
+class Watched:
+    """Settings that note which of them are read."""
+
+    def __init__(self, settings, read):
+        self._settings, self._read = settings, read
+
+    def __getattr__(self, name):
+        self._read.add(name)
+        return getattr(self._settings, name)
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """By task, while it runs: the settings that it reads, and the files that it opens to read."""
+    found, going = {}, []
+
+    def hear(event, arguments):
+        if event == "open" and going and isinstance(arguments[0], str | os.PathLike) and not arguments[2] & os.O_WRONLY:
+            found[going[-1]][1].add(Path(os.path.realpath(arguments[0])))
+
+    sys.addaudithook(hear)  # for as long as Python runs; it is deaf where no task is going
+    make, job = runner.function_of, runner._job
+
+    def order_job(order):
+        made = job(order)
+        found[order.task.name] = (set(), set())
+        going[:] = [order.task.name]
+        made.settings = Watched(order.settings, found[order.task.name][0])
+        return made
+
+    def function_of(engine, kind):
+        def run(given):
+            make(engine, kind)(given)
+            going.clear()
+        return run
+
+    monkeypatch.setattr(runner, "_job", order_job)
+    monkeypatch.setattr(runner, "function_of", function_of)
+    return found
+
+
+@pytest.mark.parametrize("settings", [{}, {"binning_image": "counts", "blank_sky": []}, {"ccd_ids": "6:7"}])
+def test_tasks_depend_on_all_that_they_read(archive, tmp_path, watched, settings):
+    """What a task reads and does not declare could change, and the task would still count as done."""
+    work = configured(tmp_path / "work", archive, **settings)
+    assert set(runner.run(work, jobs=1).ran) == set(watched) == set(TASKS)
+    files = 0
+    for task in runner.Pipeline(work).tasks:
+        read, opened = watched[task.name]
+        assert read <= set(task.settings), task.name
+        folders = archive, *(work / name for name in ("reprocessed_data", "merge_small", "spec_files", "map_files"))
+        data = {path for path in opened if any(path.is_relative_to(folder) for folder in folders)}
+        inputs = {Path(os.path.abspath(work / name)) for name in State(work).records[task.name].inputs}
+        assert data <= inputs, task.name
+        files += len(data)
+    assert files > 50
 
 
 def test_another_sn_strands_nothing(work):
@@ -555,6 +615,8 @@ def test_odd_names_of_folders(archive, whole, tmp_path, name):
     assert set(runner.run(work, jobs=2).ran) == set(TASKS)
     state = State(work)
     assert not any("/tmp" in text for record in state.records.values() for text in record.warnings)
+    assert not any("chandra-bin-" in text for record in state.records.values() for text in record.calls)
+    assert "sim (1) [a]/90001/primary" in state.records["reprocess/90001"].calls[-1]
     made = {name: digest for name, digest in products(work).items() if not name.startswith("sim (1)")}
     assert made == products(whole)
 

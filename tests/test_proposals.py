@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import ChandraBinWarning, InputError, NoCluster
 from chandra_bin.inputs import read_image
 from chandra_bin.products import propose_area, propose_cluster, propose_point_sources
 from chandra_bin.proposals import APERTURE_SIGMA, Ellipse, _largest_sum, exposed_box, find_cluster
@@ -159,7 +159,7 @@ def test_where_there_is_no_cluster(counts, options, message):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_pure_noise_is_no_cluster(seed):
-    with pytest.raises(InputError, match="no cluster is found"):
+    with pytest.raises(NoCluster, match="no cluster is found"):
         find_cluster(RANDOM(seed).poisson(0.03, FIELD))
 
 
@@ -280,6 +280,15 @@ def test_rims_without_an_exposure_map_are_worth_a_word(field):
     exposure = np.where(np.arange(FIELD[1]) < 220, np.ones(FIELD, np.float32), 0)
     write_fits("half_exp.fits", exposure, **dict(cluster_header(FIELD, bin_px=2)))
     propose_cluster(field / "half.fits", field / "c.reg", expmap=field / "half_exp.fits")
+
+
+def test_an_image_without_a_cluster_is_told_from_other_errors(field):
+    with fits.open(field / "img.fits") as image:
+        image[0].data = RANDOM(1).poisson(0.03, image[0].data.shape).astype(np.int32)
+        image.writeto(field / "empty.fits")
+    with pytest.raises(NoCluster, match=r"empty.fits: no cluster is found"):
+        propose_cluster(field / "empty.fits", field / "c.reg")
+    assert not (field / "c.reg").exists()
 
 
 def test_equal_input_gives_equal_pictures(field):

@@ -17,6 +17,10 @@ class NoImaging(InputError):  # noqa: N818
     """An observation that makes no images here: in continuous clocking, of another instrument, without events."""
 
 
+class NoCluster(InputError):  # noqa: N818
+    """Nothing in an image stands out as a cluster does."""
+
+
 class NoQuietTime(InputError):  # noqa: N818
     """A method that looks for flares in a light curve leaves no time bin, or hardly any."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._arrays import as_flags, as_image
-from .errors import InputError
+from .errors import InputError, NoCluster
 
 Floats = NDArray[np.float64]
 
@@ -243,8 +243,8 @@ def _start(blocks: _Blocks) -> tuple[Ellipse, float]:
             row, column = (int(each[at]) for each in np.nonzero(there))
             place = row, column
     if best < _SIGNIFICANT:
-        raise InputError(f"no cluster is found: the brightest place is {best:.1f} sigma above the rest, and "
-                         f"{_SIGNIFICANT:g} are needed; draw the region by hand")
+        raise NoCluster(f"no cluster is found: the brightest place is {best:.1f} sigma above the rest, and "
+                        f"{_SIGNIFICANT:g} are needed; draw the region by hand")
     return Ellipse(float(place[1]), float(place[0]), 4 * width, 4 * width, 0.0), level
 
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -34,6 +34,8 @@ class Job:
     facts: dict[str, Any] = field(default_factory=dict)
     users: set[Path] = field(default_factory=set)
     """Region files of the user that the task reads, relative to the folder: no outputs."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Folders of odd names, by the links that stand for them."""
 
     @property
     def obs(self) -> ObsLayout:
@@ -78,11 +80,13 @@ class Job:
     def _in_scratch(self, path: Path) -> Path:
         return self.scratch / path.relative_to(self.layout.work)
 
-    def _word(self, value: Any) -> str:
-        """A value as it is written, without the folders that differ from place to place."""
-        if isinstance(value, Path):
-            value = str(value)
-        text = repr(value)
-        for folder in (str(self.scratch), str(self.layout.work)):
+    def plain(self, text: str) -> str:
+        """A message with files as users know them: by their places in the folder of work."""
+        for folder in (self.scratch, self.layout.work):
             text = text.replace(f"{folder}{os.sep}", "")
+        for link, name in self.links.items():
+            text = text.replace(link, name)
         return text
+
+    def _word(self, value: Any) -> str:
+        return self.plain(repr(str(value) if isinstance(value, Path) else value))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from chandra_bin.deflare import Deflared
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, NoCluster
 from chandra_bin.events import open_events
 from chandra_bin.lightcurve import LightCurve
 from chandra_bin.products import (
@@ -304,9 +304,7 @@ def _cluster(job: Job, image: Path, expmap: Path, detections: Path, out: Path, *
     try:
         job.call(propose_cluster, image, region, kind="extent" if merged else "aperture", sky=merged, expmap=expmap,
                  exclude=[points] if compact else [])
-    except InputError as error:
-        if "no cluster is found" not in str(error):
-            raise
+    except NoCluster as error:
         if not region.exists():
             job.warn(f"{error}; nothing is taken for the cluster until then ({out.name})")
     finally:

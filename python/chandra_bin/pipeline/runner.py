@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, Literal
 
 from chandra_bin import __version__
@@ -353,7 +353,7 @@ def _make(order: _Order) -> _Made:
     except ChandraBinError as error:
         shutil.rmtree(order.scratch, ignore_errors=True)
         kind = OutputError if isinstance(error, OutputError) else InputError
-        raise kind(f"{_label(task)}: {_plain(str(error), order)}") from None
+        raise kind(f"{_label(task)}: {_job(order).plain(str(error))}") from None
     except OSError as error:
         shutil.rmtree(order.scratch, ignore_errors=True)
         raise OutputError(f"{_label(task)}: {error.filename or order.scratch}: "
@@ -366,6 +366,10 @@ def _make(order: _Order) -> _Made:
     return _Made(record, order.scratch)
 
 
+def _job(order: "_Order") -> Job:
+    return Job(order.layout, order.settings, order.scratch, order.threads, order.task.archive, order.task.obsid)
+
+
 @contextmanager
 def _readable(order: _Order) -> Iterator[Job]:
     """The job of a task, with paths that names with filters can hold: links, where folders have odd names."""
@@ -373,27 +377,27 @@ def _readable(order: _Order) -> Iterator[Job]:
     folders = {layout.work, *(files.folder for files in archive)}
     odd = sorted((folder for folder in folders if _ODD.search(str(folder))), key=lambda folder: -len(folder.parts))
     if not odd:
-        yield Job(layout, order.settings, scratch, order.threads, archive, order.task.obsid)
+        yield _job(order)
         return
-    with TemporaryDirectory(prefix="chandra-bin-") as links:
-        for number, folder in enumerate(odd):
-            (Path(links) / f"{number}").symlink_to(folder)
+    with TemporaryDirectory(prefix="chandra-bin-", dir="/tmp" if _ODD.search(gettempdir()) else None) as place:
+        # Names of one length: none is the beginning of another.
+        links = {folder: Path(place) / f"{number:05d}" for number, folder in enumerate(odd)}
+        for folder, link in links.items():
+            link.symlink_to(folder)
 
         def linked(path: Path) -> Path:
-            for number, folder in enumerate(odd):
+            for folder, link in links.items():
                 if path.is_relative_to(folder):
-                    return Path(links) / f"{number}" / path.relative_to(folder)
+                    return link / path.relative_to(folder)
             return path
 
         archive = tuple(_moved(files, linked) for files in archive)
+        job = replace(_job(order), layout=replace(layout, work=linked(layout.work)), scratch=linked(scratch),
+                      archive=archive, links={str(link): str(folder) for folder, link in links.items()})
         try:
-            yield Job(replace(layout, work=linked(layout.work)), order.settings, linked(scratch), order.threads,
-                      archive, order.task.obsid)
+            yield job
         except ChandraBinError as error:
-            text = str(error)
-            for number, folder in enumerate(odd):
-                text = text.replace(str(Path(links) / f"{number}"), str(folder))
-            raise type(error)(text) from None
+            raise type(error)(job.plain(str(error))) from None
 
 
 def _moved(files: ObservationFiles, to: Callable[[Path], Path]) -> ObservationFiles:
@@ -411,7 +415,7 @@ def _heard(job: Job) -> Iterator[list[str]]:
     said: list[str] = []
 
     def hear(message: Warning | str, category: type[Warning], *_where: Any, **_more: Any) -> None:
-        text = _plain(str(message), job)
+        text = job.plain(str(message))
         if issubclass(category, ChandraBinWarning) and text not in said:
             said.append(text)
 
@@ -420,13 +424,6 @@ def _heard(job: Job) -> Iterator[list[str]]:
         warnings.simplefilter("always", ChandraBinWarning)
         warnings.showwarning = hear
         yield said
-
-
-def _plain(text: str, job: "Job | _Order") -> str:
-    """A message without the folder of work, whose files users know by their places in it."""
-    for folder in (job.scratch, job.layout.work):
-        text = text.replace(f"{folder}{os.sep}", "")
-    return text
 
 
 def _label(task: Task) -> str:

@@ -87,7 +87,7 @@ def about(path: Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None
 
 
 def calib_of(*headers: Mapping[str, Any]) -> dict[str, str]:
