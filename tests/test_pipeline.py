@@ -328,6 +328,38 @@ def test_verify_finds_what_looks_untouched(work):
                                                       for each in runner.status(work, verify=True)}
 
 
+def test_run_makes_again_what_verify_finds(work, capsys):
+    before = products(work)
+    runner.run(work)  # the files of a copy are other files, and are taken over
+    flux = layout_of(work).flux
+    status = flux.stat()
+    with flux.open("r+b") as file:
+        file.seek(-3000, os.SEEK_END)
+        file.write(b"\x01\x02\x03")
+    os.utime(flux, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert command(["status", str(work), "--verify"]) == 1
+    assert "run --verify" in capsys.readouterr().out.splitlines()[-1]
+    assert command(["run", str(work), "--verify"]) == 0
+    assert products(work) == before
+    assert command(["status", str(work), "--verify"]) == 0
+
+
+def test_another_name_has_folders_of_its_own(work):
+    before = products(work)
+    change_settings(work, name="other")
+    assert runner.run(work).ran[:4] == ("merge", "flux", "sources", "crop")
+    after = products(work)
+    assert {name: after.get(name) for name in before} == before
+    assert (work / "merge_other/broad_mask.fits").is_file()
+
+
+def test_an_empty_file_of_sources_removes_none(work):
+    (work / "merge_small/broad_src_0.5-7-pointsources.reg").write_text("# Region file format: CIAO version 1.0\n")
+    runner.run(work)
+    assert State(work).records["crop"].facts["counts in sources"] == 0
+    assert runner.run(work).ran == ()
+
+
 def test_a_step_is_made_again_when_asked(work):
     before = products(work)
     assert list(runner.run(work, redo=[7]).ran) == ["bin"]
@@ -475,6 +507,11 @@ def edited(work, **keywords):
     ({"binsize": -1}, "binsize = -1"),
     ({"obs_ids": ["90001", "12"]}, "12"),
     ({"engine": "ciao"}, "engine = 'ciao'"),
+    ({"name": "a" * 300}, "name = "),
+    ({"ccd_ids": "3:0"}, "ccd_ids = '3:0': a range begins above its end"),
+    ({"expmapthresh": "150%"}, "expmapthresh = '150%'"),
+    ({"lc_binsize": 1e9}, "lc_binsize = "),
+    ({"binsize": 1000}, "binsize = 1000"),
 ])
 def test_a_wrong_configuration_is_one_line(work, capsys, wrong, message):
     state = (work / ".chandra-bin/state.json").read_bytes()

@@ -20,12 +20,13 @@ _STEP = click.IntRange(1, 8)
 @click.option("--to", "last", type=_STEP, default=8, metavar="S", help="End with this step.")
 @click.option("--only", type=_STEP, metavar="S", help="This step alone.")
 @click.option("--redo", type=_STEP, multiple=True, metavar="S", help="Make this step again, even if it is done.")
+@click.option("--verify", is_flag=True, help="Read all files, and make again what is not as it was made.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be run, and why; run nothing.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N",
               help="Observations at once.  [default: as many as there are cores]")
 @quiet_option
-def command(work: Path, first: int, last: int, only: int | None, redo: tuple[int, ...], dry_run: bool,
-            jobs: int | None, quiet: bool) -> None:
+def command(work: Path, first: int, last: int, only: int | None, redo: tuple[int, ...], verify: bool,
+            dry_run: bool, jobs: int | None, quiet: bool) -> None:
     """Run the pipeline in the folder WORK: what is not done yet of its steps 1 to 8.
 
     \b
@@ -53,7 +54,7 @@ def command(work: Path, first: int, last: int, only: int | None, redo: tuple[int
         elif not quiet and (text := _line(event)):
             click.echo(text)
 
-    done = runner.run(work, first=first, last=last, redo=redo, dry_run=dry_run, jobs=jobs,
+    done = runner.run(work, first=first, last=last, redo=redo, verify=verify, dry_run=dry_run, jobs=jobs,
                       threads=max(1, cores // jobs), watch=watch)
     if dry_run:
         for each in done.states:

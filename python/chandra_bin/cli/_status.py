@@ -12,11 +12,17 @@ from ._run import task_line
 @click.argument("work", type=click.Path(path_type=Path))
 @click.option("--verify", is_flag=True, help="Read all files, and compare their checksums.")
 def command(work: Path, verify: bool) -> None:
-    """Say which tasks of the pipeline in the folder WORK are done, and which are not, and why."""
+    """Say which tasks of the pipeline in the folder WORK are done, and which are not, and why.
+
+    With --verify the exit code is 1 where any is not.
+    """
     from chandra_bin.pipeline.runner import status
 
     states = status(work, verify=verify)
     for each in states:
         click.echo(task_line(each))
     done = sum(each.kind == "done" for each in states)
-    click.echo(f"{done} of {len(states)} tasks are done" + (", all files as they were made" if verify else ""))
+    click.echo(f"{done} of {len(states)} tasks are done")
+    if verify and done < len(states):
+        click.echo("what is not as it was made is made again by 'chandra-bin run --verify'")
+        raise click.exceptions.Exit(1)

@@ -33,7 +33,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False,
                                use_attribute_docstrings=True)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)
     """Of the cluster: part of the names of folders."""
     cluster_directory: str = Field(min_length=1)
     """Folder of the archive's files, with a folder for each ObsID; relative to this file."""
@@ -44,12 +44,12 @@ class Settings(BaseModel):
     reg_smoothness: PositiveFloat = 100
     """S/N of the smoothed image whose contours the bins follow."""
     engine: Literal["auto", "native", "ciao"] = "auto"
-    """What does the steps that calibrate: CIAO, or this program; auto: the best at hand."""
+    """What does the steps that calibrate: CIAO, or this program; auto: the best at hand. CIAO is not driven yet."""
     check_vf_pha: bool = True
     """Step 2: take events away that VFAINT data show to be particles (status bit 23)."""
     ccd_ids: str = Field(default="auto", pattern=r"^(auto|[0-9](:[0-9])?(,[0-9](:[0-9])?)*)$")
     """Chips that are used: 0:3, or 7; auto: all of ACIS-I, or the aim point's chip of ACIS-S."""
-    binsize: PositiveFloat = 1
+    binsize: float = Field(default=1, ge=0.1, le=100)
     """Sky pixels (0.492") a pixel of all images."""
     ecf: float = Field(default=0.9, gt=0, lt=1)
     """Fraction of a point source within the radii of PSF maps."""
@@ -65,7 +65,7 @@ class Settings(BaseModel):
     """False detections a pixel; auto: one in the image."""
     ellsigma: PositiveFloat = 5
     """Size of source regions, in sigma."""
-    lc_binsize: PositiveFloat = 259.28
+    lc_binsize: float = Field(default=259.28, ge=1, le=1e5)
     """Seconds a bin of light curves."""
     deflare_method: Literal["clean", "sigma", "robust"] = "clean"
     """How flares are found."""
@@ -98,6 +98,20 @@ class Settings(BaseModel):
         if len(set(numbers)) < len(numbers):
             raise ValueError("an ObsID is there twice")
         return numbers
+
+    @field_validator("ccd_ids")
+    @classmethod
+    def _are_chips(cls, value: str) -> str:
+        if any(each[0] > each[-1] for each in value.split(",")) and value != "auto":
+            raise ValueError("a range begins above its end")
+        return value
+
+    @field_validator("expmapthresh")
+    @classmethod
+    def _is_threshold(cls, value: str) -> str:
+        if value.endswith("%") and float(value[:-1]) >= 100:
+            raise ValueError("no pixel has so much: give less than 100%")
+        return value
 
     def chosen(self, names: tuple[str, ...]) -> dict[str, Any]:
         """Some settings, as JSON has them."""

@@ -13,6 +13,8 @@ from .layout import Layout, ObsLayout
 STEPS = {1: "look", 2: "reprocess", 3: "clean", 4: "merge", 5: "flux", 6: "crop", 7: "bin", 8: "sky regions"}
 
 _IMAGES = ("binsize", "ecf", "expmapthresh", "area_cm2", "ccd_ids")
+# What another name of the cluster makes anew: files are in folders of that name.
+_NAMED = ("name",)
 _DETECT = ("scales", "maxiter", "sigthresh", "ellsigma")
 
 
@@ -72,16 +74,16 @@ def tasks_of(layout: Layout, settings: Settings, archive: Sequence[ObservationFi
     clean = [tasks[-1] for tasks in by_obs]
     places = [layout.obs(files.obsid) for files in archive]
     # The order of observations is that of their events in the merged file.
-    merge = Task("merge", 4, "merge", (*_IMAGES, "refcoord", "obs_ids"),
+    merge = Task("merge", 4, "merge", (*_IMAGES, *_NAMED, "refcoord", "obs_ids"),
                  after=tuple(task.name for task in clean),
                  needs=tuple(each for obs in places for each in (obs.events, obs.clean_events)),
                  may_need=tuple(each for obs in places
                                 for each in (obs.bad_pixels, obs.field_of_view, obs.background_events)),
                  patterns=tuple(each for obs in places for each in (obs.aspect, obs.windows)), archive=tuple(archive))
     images = (layout.image, layout.expmap)
-    flux = Task("flux", 5, "flux", ("flux_factor",), ("merge",), (layout.flux, layout.image))
-    sources = Task("sources", 6, "sources", _DETECT, ("merge",), (*images, layout.psfmap))
-    crop = Task("crop", 6, "crop", (), ("merge", "flux", "sources"),
+    flux = Task("flux", 5, "flux", (*_NAMED, "flux_factor"), ("merge",), (layout.flux, layout.image))
+    sources = Task("sources", 6, "sources", (*_NAMED, *_DETECT), ("merge",), (*images, layout.psfmap))
+    crop = Task("crop", 6, "crop", _NAMED, ("merge", "flux", "sources"),
                 (*images, layout.scaled_flux, layout.raw_sources),
                 may_need=(layout.background, layout.background_ratio),
                 regions=(layout.cluster, layout.sources, layout.area, layout.area_physical))

@@ -31,6 +31,9 @@ from chandra_bin.products import (
     write_light_curve,
     write_outlines,
 )
+from chandra_bin.reproject import parse_point, separation_deg, tangent_point
+from chandra_bin.tables import open_fits
+from chandra_bin.wcs import ImageCoords
 
 from .archive import ObservationFiles, look
 from .job import Job
@@ -69,7 +72,28 @@ def look_at_observations(job: Job) -> None:
             job.warn(f"ObsIDs {first_id} and {obsid} point {apart:.0f}' apart: hardly any of the sky is in both")
         job.note(**{f"ObsID {obsid}": f"{each.target}, {each.datamode}, chips {each.chips}, "
                                       f"{each.exposure_s / 1000:.1f} ks, {apart:.2f}' from the first"})
+    without = [files.obsid for files in job.archive if not files.blank_sky]
+    if without:
+        job.warn(f"no blank-sky events ({', '.join(job.settings.blank_sky) or 'blank_sky is empty'}) of ObsID "
+                 f"{', '.join(without)}: the background will be measured in the merged image")
+    _check_refcoord(job)
     job.note(target=first.target)
+
+
+def _check_refcoord(job: Job) -> None:
+    """Raises `InputError` for a tangent point that is none, or far off."""
+    if job.settings.refcoord is None:
+        return
+    with open_events(job.archive[0].events) as events:
+        coords = ImageCoords.from_events(events.hdu.header)
+    try:
+        point = parse_point(job.settings.refcoord, coords)
+    except InputError:
+        raise InputError(f"refcoord = {job.settings.refcoord!r}: is no place in the sky: give RA and Dec in degrees, "
+                         "'228.48 -59.14', or '15:13:54 -59:08:24'") from None
+    apart = separation_deg(point, tangent_point(coords, coords))
+    if apart > FARTHEST_ARCMIN / 60:
+        raise InputError(f"refcoord = {job.settings.refcoord!r}: is {apart:.1f} degrees from the observations")
 
 
 def reprocess(job: Job) -> None:
@@ -241,6 +265,9 @@ def bin_final_image(job: Job) -> None:
         background=background if is_counts else None, background_scale=ratio if is_counts else None,
         expmap=layout.final_expmap if is_counts else None,
         behind=None if is_counts else CountsBehind(layout.final_image, background, ratio), threads=job.threads)
+    if below := int(np.count_nonzero(~made.bins.reached)):
+        job.warn(f"{below} of {len(made.bins)} bins have less than S/N {settings.sn_per_region:g}: there are not "
+                 "counts enough around them")
     sn = made.sn_counts
     low, middle, high = (float(each) for each in np.percentile(sn, (10, 50, 90)))
     what = "counts" if is_counts else "the scaled flux"
@@ -264,7 +291,6 @@ def _fluximage(job: Job, name: str, root: Path) -> None:
              asolfile=",".join(map(str, aspect)) or "none",
              badpixfile=obs.bad_pixels if obs.bad_pixels.exists() else "none",
              maskfile=masks[0] if masks else "none",
-             fovfile=obs.field_of_view if obs.field_of_view.exists() and not aspect else None,
              psfecf=settings.ecf, threads=job.threads)
 
 
@@ -315,10 +341,19 @@ def _cluster(job: Job, image: Path, expmap: Path, detections: Path, out: Path, *
 def _sources(job: Job, detections: Path, out: Path, image: Path, cluster: Path | None) -> Path | None:
     """The region of point sources, proposed or the user's; None where there are none."""
     region = job.region(out)
+    if region.exists() and _is_empty(region):
+        job.note(**{"point sources": f"none: {out.name} is empty"})
+        region.unlink()
+        return None
     made = job.call(propose_point_sources, detections, region, image, cluster=cluster, compact=_COMPACT,
                     significant=_SIGNIFICANT, sky=out == job.layout.sources)
     job.note(**{"point sources": made.sources, "detections taken for the cluster": made.dropped})
     return region if region.exists() else None
+
+
+def _is_empty(region: Path) -> bool:
+    """Whether a text file holds comments alone: how a user says that there is none."""
+    return not any(line.split("#")[0].strip() for line in region.read_text(errors="replace").splitlines())
 
 
 def _has_rows(table: Path) -> bool:
@@ -333,3 +368,10 @@ def _unpack(source: Path, target: Path) -> None:
             shutil.copyfileobj(packed, file)
     except (EOFError, gzip.BadGzipFile) as error:
         raise InputError(f"{source}: is cut off, or no gzip file ({error}): download it again") from None
+    try:
+        with open_fits(target) as hdus:
+            for hdu in hdus:
+                if hdu.is_table:
+                    hdu.table()
+    except InputError as error:
+        raise InputError(str(error).replace(str(target), str(source))) from None

@@ -178,13 +178,14 @@ def inputs_of(task: Task) -> list[Path]:
     return list(dict.fromkeys(there))
 
 
-def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), dry_run: bool = False,
-        jobs: int = 1, threads: int = 1, watch: Watcher | None = None) -> Done:
+def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), verify: bool = False,
+        dry_run: bool = False, jobs: int = 1, threads: int = 1, watch: Watcher | None = None) -> Done:
     """Runs what is not done of the steps ``first`` to ``last``.
 
     Parameters
     ----------
     redo : steps that are made again even if they are done.
+    verify : all files are read, not only those that look touched.
     dry_run : nothing is run; the states say what would be.
     jobs : observations at once, each in a process of its own.
     threads : of each process. Neither changes a result.
@@ -204,7 +205,7 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
     report = pipeline.layout.report.relative_to(pipeline.work)
     if dry_run:
         state = State(pipeline.work)
-        return Done((), tuple(_planned(pipeline, state, first, last, redo)), report)
+        return Done((), tuple(_planned(pipeline, state, first, last, redo, verify)), report)
     with locked(pipeline.work):
         state = State(pipeline.work)
         log = _Log(pipeline.layout.logs)
@@ -224,7 +225,7 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
         for task in pipeline.tasks:
             if task.step in redo:
                 state.forget(task.name)
-        going = _Run(pipeline, state, scratch / secrets.token_hex(4), tell, log, jobs, threads)
+        going = _Run(pipeline, state, scratch / secrets.token_hex(4), tell, log, jobs, threads, verify)
         try:
             going.run(first, last)
         except BaseException as error:
@@ -252,9 +253,9 @@ class _Run:
     """One run: tasks begin when those that they wait for are done."""
 
     def __init__(self, pipeline: Pipeline, state: State, scratch: Path, tell: Watcher, log: "_Log",
-                 jobs: int, threads: int) -> None:
+                 jobs: int, threads: int, verify: bool) -> None:
         self.pipeline, self.state, self.scratch, self.tell, self.log = pipeline, state, scratch, tell, log
-        self.jobs, self.threads = jobs, threads
+        self.jobs, self.threads, self.verify = jobs, threads, verify
         self.ran: list[str] = []
 
     def run(self, first: int, last: int) -> None:
@@ -268,7 +269,7 @@ class _Run:
                         if len(running) >= self.jobs:
                             break
                         waiting.remove(task)
-                        why = self.pipeline.why(task, self.state)
+                        why = self.pipeline.why(task, self.state, verify=self.verify)
                         if why is None:
                             self.pipeline.refresh(task, self.state)
                             done.add(task.name)
@@ -461,11 +462,12 @@ def _follow_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _planned(pipeline: Pipeline, state: State, first: int, last: int, redo: Sequence[int]) -> list[TaskState]:
+def _planned(pipeline: Pipeline, state: State, first: int, last: int, redo: Sequence[int],
+             verify: bool) -> list[TaskState]:
     """The states with steps outside the range, or to be made again, taken into account."""
     again: set[str] = set()
     planned = []
-    for each in pipeline.states(state):
+    for each in pipeline.states(state, verify=verify):
         if not first <= each.task.step <= last:
             planned.append(each if each.kind == "done" else replace(each, why="not asked for"))
         elif each.kind == "done" and each.task.step in redo:
