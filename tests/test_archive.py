@@ -18,7 +18,8 @@ ROOT = "acisf90001_000N001"
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("archive") / "sim"
-    simulate_observations(folder, SimulationSettings(exposure=300, counts=500, blank_sky=1, truth_photons=10_000))
+    simulate_observations(folder, SimulationSettings(array="I", exposure=300, counts=500, blank_sky=1,
+                                                   truth_photons=10_000))
     return folder
 
 
