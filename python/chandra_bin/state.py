@@ -304,7 +304,7 @@ def _plain(record: Record) -> dict[str, Any]:
 
 
 def _record(values: Mapping[str, Any]) -> Record:
-    files = {kind: {name: Stamp(**stamp) for name, stamp in values[kind].items()}
+    files = {kind: {name: Stamp(**stamp) for name, stamp in values.get(kind, {}).items()}
              for kind in ("inputs", "outputs", "others")}
     return Record(**{**values, **files, "warnings": tuple(values["warnings"]), "calls": tuple(values["calls"])})
 

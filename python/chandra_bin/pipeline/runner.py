@@ -188,7 +188,7 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
     verify : all files are read, not only those that look touched.
     dry_run : nothing is run; the states say what would be.
     jobs : observations at once, each in a process of its own.
-    threads : of each process. Neither changes a result.
+    threads : of each of these; a task of all observations has as many as all of them. Neither changes a result.
     watch : called with each `Event`.
 
     Raises `InputError`, beginning with step and ObsID where a task failed, and `OutputError`; what was done by then is
@@ -295,8 +295,10 @@ class _Run:
 
     def _order(self, task: Task) -> "_Order":
         name = task.name.replace("/", "-")
+        # Nothing else of weight runs beside a task of all observations.
+        threads = self.threads if task.obsid else self.threads * self.jobs
         return _Order(task, self.pipeline.layout, self.pipeline.settings, self.scratch / name,
-                      engine_of(task, self.pipeline.settings), self.threads, dict(self._known(task)))
+                      engine_of(task, self.pipeline.settings), threads, dict(self._known(task)))
 
     def _known(self, task: Task) -> Iterable[tuple[str, Stamp]]:
         """Stamps of files that other tasks made, so that they need not be read again."""
@@ -306,11 +308,13 @@ class _Run:
             yield from self.state.records[task.name].inputs.items()
 
     def _place(self, task: Task, made: "_Made") -> None:
+        # Nobody who listens, a closed pipe say, may keep it from its place.
+        kept = self.state.place(task.name, made.record, made.scratch)
+        self.ran.append(task.name)
         for text in made.record.warnings:
             self.tell(Event("warning", task, text))
-        for name in self.state.place(task.name, made.record, made.scratch):
+        for name in kept:
             self.tell(Event("kept", task, f"{name} was not as it was made: it is kept in {FOLDER}/replaced"))
-        self.ran.append(task.name)
         self.log.record(made.record)
         self.tell(Event("done", task, "", made.record.seconds))
 
