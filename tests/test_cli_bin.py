@@ -83,8 +83,8 @@ def test_table_has_the_columns_and_units_of_the_documentation():
     assert run(["bin", IMAGE, "-o", "d", *OPTIONS]) == 0
     table = QTable.read("d/bins.ecsv")
     assert " ".join(table.colnames) == (
-        "bin npix counts background signal noise sn brightness x y x_phys y_phys ra dec area_px area_arcsec2 "
-        "elongation reached")
+        "bin npix counts background signal noise sn sn_image brightness x y x_phys y_phys ra dec area_px "
+        "area_arcsec2 elongation reached")
     units = {name: str(table[name].unit) for name in table.colnames if getattr(table[name], "unit", None)}
     assert units == {
         "counts": "ct", "background": "ct", "signal": "ct", "noise": "ct", "brightness": "ct / pix",

@@ -17,17 +17,18 @@ from pipeline_work import configured, products, simulated, started
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    return simulated(tmp_path_factory.mktemp("archive") / "sim", exposure=2000.0, counts=8000.0)
+    return simulated(tmp_path_factory.mktemp("archive") / "sim", obsids=1, exposure=2000.0, counts=8000.0)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(archive, tmp_path_factory):
-    """The products of a run, and the seconds that it took as a process."""
+    """The products of a run, the seconds that it took as a process, and the bytes of all files."""
     work = configured(tmp_path_factory.mktemp("undisturbed"), archive)
     began = time.monotonic()
     with started("run", work) as process:
         assert process.wait() == 0
-    return products(work), {"seconds": time.monotonic() - began}
+    size = sum(path.stat().st_size for path in work.rglob("*") if path.is_file() and not path.is_symlink())
+    return products(work), {"seconds": time.monotonic() - began, "bytes": size}
 
 
 def kill_at(work, seconds, *options):
@@ -122,8 +123,7 @@ def small_disk(tmp_path):
 
 def check_full_disk(archive, undisturbed, small_disk, share):
     """Runs on a disk that holds a share of what is needed; then there is room."""
-    whole = 160_000_000
-    folder = small_disk(int(whole * share))
+    folder = small_disk(int(undisturbed[1]["bytes"] * share))
     work = configured(folder, archive)
     with started("run", work, "-j", "2", env={"TMPDIR": str(folder)}) as process:
         _, error = process.communicate()
@@ -139,7 +139,7 @@ def check_full_disk(archive, undisturbed, small_disk, share):
 
 
 def test_a_full_disk_spoils_nothing(archive, undisturbed, small_disk):
-    assert [check_full_disk(archive, undisturbed, small_disk, share) for share in (0.01, 0.3)] == [True, True]
+    assert [check_full_disk(archive, undisturbed, small_disk, share) for share in (0.02, 0.6)] == [True, True]
 
 
 @pytest.mark.long

@@ -61,7 +61,7 @@ _MOST_LOST = 0.1
 
 def look_at_observations(job: Job) -> None:
     """Step 1: what the headers say, so that what cannot work is said before anything is made."""
-    seen = {files.obsid: job.call(look, files) for files in job.archive}
+    seen = {files.obsid: look(files) for files in job.archive}
     first_id, first = next(iter(seen.items()))
     for obsid, each in seen.items():
         apart = arcmin_between(first, each)

@@ -229,14 +229,13 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
         try:
             going.run(first, last)
         except BaseException as error:
-            log.write(f"ends: {type(error).__name__}: {error}")
+            # What went wrong first is what is to be said.
+            with suppress(ChandraBinError):
+                log.write(f"ends: {type(error).__name__}: {error}")
+            with suppress(ChandraBinError):
+                _finish(pipeline, state, scratch)
             raise
-        finally:
-            states = pipeline.states(state)
-            _mirror_flags(pipeline, states)
-            _link(pipeline.layout)
-            if not state.is_placing:  # else the next run moves what is there
-                shutil.rmtree(scratch, ignore_errors=True)
+        states = _finish(pipeline, state, scratch)
         log.write(f"ends: {len(going.ran)} tasks were run")
         page = pipeline.layout.report
         is_reported = page.is_file() and page.stat().st_mtime_ns >= state.file.stat().st_mtime_ns
@@ -483,6 +482,16 @@ def _planned(pipeline: Pipeline, state: State, first: int, last: int, redo: Sequ
         else:
             planned.append(each)
     return planned
+
+
+def _finish(pipeline: Pipeline, state: State, scratch: Path) -> list[TaskState]:
+    """What holds at the end of a run, however it ended; the flags and the link say it too."""
+    if not state.is_placing:  # else the next run moves what is there
+        shutil.rmtree(scratch, ignore_errors=True)
+    states = pipeline.states(state)
+    _mirror_flags(pipeline, states)
+    _link(pipeline.layout)
+    return states
 
 
 def _mirror_flags(pipeline: Pipeline, states: Sequence[TaskState]) -> None:
