@@ -69,8 +69,8 @@ def function_of(engine: str, kind: str) -> Callable[[Job], None]:
 def tasks_of(layout: Layout, settings: Settings, archive: Sequence[ObservationFiles]) -> list[Task]:
     """All tasks, each after those that it reads from."""
     by_obs = [_tasks_of_observation(layout.obs(files.obsid), files) for files in archive]
-    first = Task("look", 1, "look", ("obs_ids", "blank_sky", "refcoord"), needs=tuple(files.events for files in archive),
-                 archive=tuple(archive))
+    first = Task("look", 1, "look", ("obs_ids", "blank_sky", "refcoord"),
+                 needs=tuple(files.events for files in archive), archive=tuple(archive))
     clean = [tasks[-1] for tasks in by_obs]
     places = [layout.obs(files.obsid) for files in archive]
     # The order of observations is that of their events in the merged file.
