@@ -315,14 +315,19 @@ def test_a_touched_product_is_not_made_again(work):
     assert runner.run(work).ran == ()
 
 
+def spoil_unseen(file):
+    """Changes bytes of a file, and nothing that can be seen without reading it."""
+    status = file.stat()
+    with file.open("r+b") as pixels:
+        pixels.seek(-3000, os.SEEK_END)
+        pixels.write(b"\x01\x02\x03")
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 def test_verify_finds_what_looks_untouched(work):
     runner.run(work)  # the files of a copy are other files, and are taken over
     flux = layout_of(work).flux
-    status = flux.stat()
-    with flux.open("r+b") as file:
-        file.seek(-3000, os.SEEK_END)
-        file.write(b"\x01\x02\x03")
-    os.utime(flux, ns=(status.st_atime_ns, status.st_mtime_ns))
+    spoil_unseen(flux)
     assert {each.kind for each in runner.status(work)} == {"done"}
     assert "broad_flux.img is not as it was made" in {each.why.split("/")[-1]
                                                       for each in runner.status(work, verify=True)}
@@ -332,11 +337,7 @@ def test_run_makes_again_what_verify_finds(work, capsys):
     before = products(work)
     runner.run(work)  # the files of a copy are other files, and are taken over
     flux = layout_of(work).flux
-    status = flux.stat()
-    with flux.open("r+b") as file:
-        file.seek(-3000, os.SEEK_END)
-        file.write(b"\x01\x02\x03")
-    os.utime(flux, ns=(status.st_atime_ns, status.st_mtime_ns))
+    spoil_unseen(flux)
     assert command(["status", str(work), "--verify"]) == 1
     assert "run --verify" in capsys.readouterr().out.splitlines()[-1]
     assert command(["run", str(work), "--verify"]) == 0
