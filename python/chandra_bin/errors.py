@@ -1,5 +1,9 @@
 """What goes wrong, in one place: every error that a user can cause is a `ChandraBinError`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class ChandraBinError(Exception):
     """Something that a user can put right; its text says what, where and how."""
@@ -35,3 +39,14 @@ class ChandraBinWarning(UserWarning):
 
 class OutputError(ChandraBinError, OSError):
     """An output cannot be written: it exists already, its folder is read-only, the disk is full."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the system says of a file that cannot be written into an `OutputError` that begins with ``path``."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-from .errors import InputError, OutputError
+from .errors import InputError, OutputError, writing
 
 
 class Outputs:
@@ -75,7 +75,7 @@ class Outputs:
         if target in self._parts:
             raise InputError(f"{path}: two outputs have this name; give each its own")
         self._make_folder(target.parent)
-        with _as_output_error(path):
+        with writing(path):
             self._parts[target] = part
             with part.open("xb") as file:
                 if path.suffix != ".gz":
@@ -102,7 +102,7 @@ class Outputs:
     def _refuse_existing(self, targets: Iterable[Path]) -> None:
         for target in targets:
             path = self._typed.get(target, target)
-            with _as_output_error(path):
+            with writing(path):
                 exists = target.exists()
                 if exists and not target.is_file():
                     raise OutputError(f"{path}: is not a file that could be replaced; give another name")
@@ -116,7 +116,7 @@ class Outputs:
         return sorted(path for pattern in self._series for path in pattern.parent.glob(pattern.name))
 
     def _make_folder(self, folder: Path) -> None:
-        with _as_output_error(folder):
+        with writing(folder):
             missing = [path for path in (folder, *folder.parents) if not path.exists()]
             for path in reversed(missing):
                 path.mkdir(exist_ok=True)
@@ -135,7 +135,7 @@ class Outputs:
             changed = [*self._parts, *(path for path in stale if path not in self._parts)]
             try:
                 for target in changed:
-                    with _as_output_error(target):
+                    with writing(target):
                         self._replace(target)
             except BaseException:
                 for target in changed:
@@ -180,16 +180,6 @@ class Outputs:
 def _target(path: Path) -> Path:
     """The file behind a path: what a link points to is replaced, not the link."""
     return Path(os.path.realpath(path))
-
-
-@contextmanager
-def _as_output_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
 @contextmanager

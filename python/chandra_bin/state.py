@@ -16,11 +16,11 @@ import shutil
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError, OutputError
+from .errors import InputError, OutputError, writing
 
 FOLDER = ".chandra-bin"
 _FORMAT = 1
@@ -35,6 +35,11 @@ class Stamp:
     mtime_ns: int
     inode: int
     sha256: str
+
+    @classmethod
+    def of(cls, status: os.stat_result, sha256: str) -> "Stamp":
+        """Of a file whose content is known."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino, sha256)
 
     def fits(self, status: os.stat_result) -> bool:
         """Whether a file looks untouched, without reading it."""
@@ -64,23 +69,20 @@ class Record:
 
 def sha256_of(path: Path) -> str:
     """Raises `InputError` for a file that cannot be read."""
+    return stamp_of(path).sha256
+
+
+def stamp_of(path: Path) -> Stamp:
+    """Raises `InputError` for a file that cannot be read."""
     digest = hashlib.sha256()
     try:
+        status = path.stat()
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
-    return digest.hexdigest()
-
-
-def stamp_of(path: Path) -> Stamp:
-    """Raises `InputError` for a file that cannot be read."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
-    return Stamp(status.st_size, status.st_mtime_ns, status.st_ino, sha256_of(path))
+    return Stamp.of(status, digest.hexdigest())
 
 
 def is_same(path: Path, stamp: Stamp, *, verify: bool = False) -> bool:
@@ -121,8 +123,7 @@ class State:
 
     def touch(self, task: str, inputs: Mapping[str, Stamp], outputs: Mapping[str, Stamp]) -> None:
         """Takes over what files look like now, where their content is as it was."""
-        old = self._records[task]
-        self._records[task] = Record(**{**_plain(old), "inputs": dict(inputs), "outputs": dict(outputs)})
+        self._records[task] = replace(self._records[task], inputs=dict(inputs), outputs=dict(outputs))
         self._write()
 
     def place(self, task: str, record: Record, scratch: Path) -> list[str]:
@@ -181,25 +182,26 @@ class State:
         ours = {**before.others, **before.outputs} if before else {}
         kept: list[str] = []
         stamps: dict[str, Stamp] = {}
-        with _as_output_error(self.work):
-            for name, stamp in record.outputs.items():
-                made, target = scratch / name, self.work / name
+        for name, stamp in record.outputs.items():
+            made, target = scratch / name, self.work / name
+            with writing(target):
                 if made.exists():
                     target.parent.mkdir(parents=True, exist_ok=True)
                     if self._keep_foreign(name, ours.get(name), stamp):
                         kept.append(name)
                     os.replace(made, target)
-                stamps[name] = Stamp(*_look(target), stamp.sha256)
-            # A region that was proposed is the user's once edited, and an input then.
-            left = {name: stamp for name, stamp in ours.items()
-                    if name not in record.outputs and name not in record.inputs and (self.work / name).exists()}
-            folders = {os.path.dirname(name) for name in record.outputs}
-            others = {name: stamp for name, stamp in left.items() if os.path.dirname(name) not in folders}
-            for name in [each for each in left if each not in others]:
+                stamps[name] = Stamp.of(target.stat(), stamp.sha256)
+        # A region that was proposed is the user's once edited, and an input then.
+        left = {name: stamp for name, stamp in ours.items()
+                if name not in record.outputs and name not in record.inputs and (self.work / name).exists()}
+        folders = {os.path.dirname(name) for name in record.outputs}
+        others = {name: stamp for name, stamp in left.items() if os.path.dirname(name) not in folders}
+        for name in [each for each in left if each not in others]:
+            with writing(self.work / name):
                 if self._keep_foreign(name, left[name], left[name]):
                     kept.append(name)
                 (self.work / name).unlink(missing_ok=True)
-        self._records[task] = Record(**{**_plain(record), "outputs": stamps, "others": others})
+        self._records[task] = replace(record, outputs=stamps, others=others)
         self._placing = None
         self._write()
         shutil.rmtree(scratch, ignore_errors=True)
@@ -247,7 +249,7 @@ class State:
 def replace_file(path: Path, text: str) -> None:
     """Writes a file whole, or leaves the one that is there. Raises `OutputError`."""
     part = path.with_name(f".{path.name}.part")
-    with _as_output_error(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with part.open("w", encoding="utf-8") as file:
@@ -263,7 +265,7 @@ def replace_file(path: Path, text: str) -> None:
 def locked(work: Path) -> Iterator[None]:
     """One run at a time works in a folder. Raises `InputError` that names host and PID of the other one."""
     file = work / FOLDER / "lock"
-    with _as_output_error(file):
+    with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -274,7 +276,7 @@ def locked(work: Path) -> Iterator[None]:
                 raise OutputError(f"{file}: cannot be locked: {error.strerror}") from None
             owner = os.pread(handle, 1000, 0).decode(errors="replace").strip() or "another process"
             raise InputError(f"{work}: is in use by {owner}: wait for it, or stop it") from None
-        with _as_output_error(file):
+        with writing(file):
             os.truncate(handle, 0)
             os.pwrite(handle, f"PID {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
@@ -294,27 +296,7 @@ def stamps_of(work: Path, paths: Iterable[Path], known: Mapping[str, Stamp]) -> 
     return made
 
 
-def _look(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns, status.st_ino
-
-
-def _plain(record: Record) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__dataclass_fields__}
-
-
 def _record(values: Mapping[str, Any]) -> Record:
     files = {kind: {name: Stamp(**stamp) for name, stamp in values.get(kind, {}).items()}
              for kind in ("inputs", "outputs", "others")}
     return Record(**{**values, **files, "warnings": tuple(values["warnings"]), "calls": tuple(values["calls"])})
-
-
-@contextlib.contextmanager
-def _as_output_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"{error.filename or path}: cannot be written: "
-                          f"{(error.strerror or str(error)).lower()}") from error
