@@ -33,6 +33,10 @@ class VirtualNameError(InputError):
     """The filters behind a file's name cannot be read, or do not fit the file; the text names the character."""
 
 
+class ToolError(ChandraBinError):
+    """A tool of CIAO ran to its end, and failed: another way may be tried."""
+
+
 class ChandraBinWarning(UserWarning):
     """The result is right, but perhaps not what was meant."""
 

@@ -44,7 +44,7 @@ class Settings(BaseModel):
     reg_smoothness: PositiveFloat = 100
     """S/N of the smoothed image whose contours the bins follow."""
     engine: Literal["auto", "native", "ciao"] = "auto"
-    """What does the steps that calibrate: CIAO, or this program; auto: the best at hand. CIAO is not driven yet."""
+    """What does the steps that calibrate: CIAO, or this program; auto: CIAO where it is at hand."""
     check_vf_pha: bool = True
     """Step 2: take events away that VFAINT data show to be particles (status bit 23)."""
     ccd_ids: str = Field(default="auto", pattern=r"^(auto|[0-9](:[0-9])?(,[0-9](:[0-9])?)*)$")
@@ -80,6 +80,10 @@ class Settings(BaseModel):
     """Step 7: keep bins from becoming long."""
     constrainval: PositiveFloat = 3
     """Step 7: most length of bins, in parts of a disc's."""
+    responses: bool = False
+    """Step 8: extract spectra of the bins with responses too, by CIAO's specextract."""
+    tool_hours: PositiveFloat = 24
+    """The longest that a tool of CIAO may take."""
     binning_image: Literal["scaled_flux", "counts"] = "scaled_flux"
     """Step 7: what is binned. counts, with background and exposure, gives bins the S/N that was asked for."""
 

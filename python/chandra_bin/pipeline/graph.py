@@ -1,13 +1,12 @@
 """The tasks of the eight steps: what each reads, which settings it depends on, and what does it."""
 
-import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .archive import ObservationFiles
 from .config import Settings
-from .job import Job
+from .engines import engine_of
 from .layout import Layout, ObsLayout
 
 STEPS = {1: "look", 2: "reprocess", 3: "clean", 4: "merge", 5: "flux", 6: "crop", 7: "bin", 8: "sky regions"}
@@ -41,34 +40,9 @@ class Task:
     obsid: str | None = None
 
 
-# The functions that do the tasks of a kind, by engine, in modules that are imported when they run.
-_NATIVE = ".native"
-ENGINES: dict[str, dict[str, tuple[str, str]]] = {
-    "native": {
-        "look": (_NATIVE, "look_at_observations"),
-        "reprocess": (_NATIVE, "reprocess"),
-        "images": (_NATIVE, "make_images"),
-        "clean": (_NATIVE, "clean_events"),
-        "merge": (_NATIVE, "merge_observations"),
-        "flux": (_NATIVE, "make_scaled_flux"),
-        "sources": (_NATIVE, "find_sources"),
-        "crop": (_NATIVE, "crop"),
-        "bin": (_NATIVE, "bin_final_image"),
-        "sky-regions": (_NATIVE, "sky_regions"),
-    },
-}
-
-
-def function_of(engine: str, kind: str) -> Callable[[Job], None]:
-    """What does a task."""
-    module, name = ENGINES[engine][kind]
-    found: Callable[[Job], None] = getattr(importlib.import_module(module, __package__), name)
-    return found
-
-
 def tasks_of(layout: Layout, settings: Settings, archive: Sequence[ObservationFiles]) -> list[Task]:
     """All tasks, each after those that it reads from."""
-    by_obs = [_tasks_of_observation(layout.obs(files.obsid), files) for files in archive]
+    by_obs = [_tasks_of_observation(layout.obs(files.obsid), files, settings) for files in archive]
     first = Task("look", 1, "look", ("obs_ids", "blank_sky", "refcoord"),
                  needs=tuple(files.events for files in archive), archive=tuple(archive))
     clean = [tasks[-1] for tasks in by_obs]
@@ -92,16 +66,27 @@ def tasks_of(layout: Layout, settings: Settings, archive: Sequence[ObservationFi
                 ("crop",), (*counts, layout.final_expmap if settings.binning_image == "counts" else layout.final_flux),
                 may_need=(layout.final_background, layout.final_background_ratio))
     sky = Task("sky-regions", 8, "sky-regions", (), ("bin",), (layout.binmap,))
-    return [first, *(task for tasks in by_obs for task in tasks), merge, flux, sources, crop, bins, sky]
+    spectra = [_spectra(layout, files) for files in archive] if settings.responses else []
+    return [first, *(task for tasks in by_obs for task in tasks), merge, flux, sources, crop, bins, sky, *spectra]
 
 
-def _tasks_of_observation(obs: ObsLayout, files: ObservationFiles) -> list[Task]:
+def _spectra(layout: Layout, files: ObservationFiles) -> Task:
+    obs = layout.obs(files.obsid)
+    return Task(f"spectra/{obs.obsid}", 8, "spectra", ("ccd_ids",), ("sky-regions", f"clean/{obs.obsid}"),
+                (obs.clean_events,), (obs.background_events, obs.bad_pixels),
+                (layout.sky_regions / "xaf_*_sex.reg", obs.aspect, obs.windows), archive=(files,), obsid=obs.obsid)
+
+
+def _tasks_of_observation(obs: ObsLayout, files: ObservationFiles, settings: Settings) -> list[Task]:
     beside = {"may_need": (obs.bad_pixels, obs.field_of_view), "patterns": (obs.aspect, obs.windows)}
     names = {kind: f"{kind}/{obs.obsid}" for kind in ("reprocess", "images", "clean")}
     there = [files.events, *files.aspect, *(each for each in (files.bad_pixels, files.field_of_view, files.mask,
                                                               files.filter) if each)]
+    if engine_of("reprocess", settings, (files,)) == "ciao":
+        there += files.events_level1
     return [
-        Task(names["reprocess"], 2, "reprocess", (), ("look",), tuple(there), archive=(files,), obsid=obs.obsid),
+        Task(names["reprocess"], 2, "reprocess", ("check_vf_pha",), ("look",), tuple(there), archive=(files,),
+             obsid=obs.obsid),
         Task(names["images"], 3, "images", (*_IMAGES, *_DETECT), (names["reprocess"],), (obs.events,), **beside,
              archive=(files,), obsid=obs.obsid),
         Task(names["clean"], 3, "clean", (*_IMAGES, "lc_binsize", "deflare_method"),

@@ -26,6 +26,8 @@ class Job:
     layout: Layout
     settings: Settings
     scratch: Path
+    logs: Path
+    """A folder of this run for what tools print."""
     threads: int = 1
     archive: tuple[ObservationFiles, ...] = ()
     """Of the task's observation, or of all."""

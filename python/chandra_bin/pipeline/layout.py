@@ -6,6 +6,7 @@ from pathlib import Path
 # What fluximage makes of an observation, and merge of all: the label is the band as the file names have it.
 OBS_BAND = "0.5:7:2.3"
 OBS_LABEL = "0.5-7"
+OBS_ENERGIES_EV = "500:7000"
 MERGED_BAND = "broad"
 
 
@@ -87,6 +88,11 @@ class ObsLayout:
         return self.file(f"src_{OBS_LABEL}-noem.reg")
 
     @property
+    def raw_source_regions(self) -> Path:
+        """Step 3 by CIAO: all detections; without any it may be there, and hold none."""
+        return self.file(f"src_{OBS_LABEL}.reg")
+
+    @property
     def source_cells(self) -> Path:
         return self.file(f"scell_{OBS_LABEL}.fits")
 
@@ -131,6 +137,11 @@ class ObsLayout:
         return self.file(f"{OBS_LABEL}_flux.img")
 
     @property
+    def fluximage_psfmap(self) -> Path:
+        """Step 3: as fluximage calls what becomes ``psfmap``."""
+        return self.file(f"{OBS_LABEL}_thresh.psfmap")
+
+    @property
     def psfmap(self) -> Path:
         return self.file(f"{OBS_LABEL}.psf")
 
@@ -166,6 +177,16 @@ class Layout:
     def merged_link(self) -> Path:
         """The reference's name of that folder, a link to it."""
         return self.work / f"merge_{self.name}_{self.smooth:g}_{self.sn:g}"
+
+    @property
+    def merged_list(self) -> Path:
+        """Step 4: names of the clean events, relative to this file."""
+        return self.merged / "clean_evt.list"
+
+    @property
+    def merged_root(self) -> Path:
+        """Step 4: of images of all observations."""
+        return self.merged / MERGED_BAND
 
     @property
     def merged_events(self) -> Path:
@@ -301,6 +322,10 @@ class Layout:
     def sky_regions(self) -> Path:
         """Step 8: the folder of ``xaf_{i}_sex.reg``."""
         return self.bin_regions / "sex"
+
+    def spectra(self, obsid: str) -> Path:
+        """Step 8, where responses are asked for: the folder of ``xaf_{i}.pi``, ``.arf``, ``.rmf`` of an observation."""
+        return self.bins / "spectra" / obsid
 
     @property
     def logs(self) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from chandra_bin.deflare import Deflared
-from chandra_bin.errors import InputError, NoCluster
+from chandra_bin.errors import InputError
 from chandra_bin.events import open_events
 from chandra_bin.lightcurve import LightCurve
 from chandra_bin.products import (
@@ -24,8 +24,6 @@ from chandra_bin.products import (
     local_background,
     merge,
     propose_area,
-    propose_cluster,
-    propose_point_sources,
     remove_sources,
     scale_flux,
     write_light_curve,
@@ -36,8 +34,10 @@ from chandra_bin.tables import open_fits
 from chandra_bin.wcs import ImageCoords
 
 from .archive import ObservationFiles, look
+from .engines import engine_of
 from .job import Job
-from .layout import MERGED_BAND, OBS_BAND, OBS_LABEL
+from .layout import MERGED_BAND, OBS_BAND, OBS_ENERGIES_EV
+from .proposing import propose_cluster_region, propose_source_region
 from .survey import FARTHEST_ARCMIN, ODD_ARCMIN, arcmin_between
 
 # Grades of X-rays, as chandra_repro keeps them.
@@ -49,10 +49,6 @@ _INSTEAD = {
     "mask": ("msk", "MASKFILE", "chips are taken to be read without windows"),
     "filter": ("flt", "FLTFILE", "good times are those of the events"),
 }
-# Detections that are no larger than this, in sizes of the PSF, and so significant, are points even in a cluster. Of the
-# simulated ones with less significance, hardly any is.
-_COMPACT = 2.0
-_SIGNIFICANT = 4.5
 # The part of counts in the area of interest that point sources may take without being told.
 _MOST_IN_SOURCES = 0.05
 # The part of quiet time that is cut without being told.
@@ -73,7 +69,7 @@ def look_at_observations(job: Job) -> None:
         job.note(**{f"ObsID {obsid}": f"{each.target}, {each.datamode}, chips {each.chips}, "
                                       f"{each.exposure_s / 1000:.1f} ks, {apart:.2f}' from the first"})
     without = [files.obsid for files in job.archive if not files.blank_sky]
-    if without:
+    if without and engine_of("clean", job.settings, job.archive) == "native":
         job.warn(f"no blank-sky events ({', '.join(job.settings.blank_sky) or 'blank_sky is empty'}) of ObsID "
                  f"{', '.join(without)}: the background will be measured in the merged image")
     _check_refcoord(job)
@@ -144,10 +140,10 @@ def clean_events(job: Job) -> None:
     """Step 3, second part: cluster and sources, good times without flares, clean events, their image and background."""
     obs, settings = job.obs, job.settings
     chips = _chips(job)
-    cluster = _cluster(job, obs.raw_image, obs.raw_expmap, obs.sources, obs.cluster, merged=False)
-    sources = _sources(job, obs.sources, obs.source_regions, obs.raw_image, cluster)
+    cluster = propose_cluster_region(job, obs.raw_image, obs.raw_expmap, obs.sources, obs.cluster, merged=False)
+    sources = propose_source_region(job, obs.sources, obs.source_regions, obs.raw_image, cluster)
     removed = "".join(f"[exclude sky=region({path})]" for path in (sources, cluster) if path)
-    quiet = f"{obs.events}{removed}[energy=500:7000][ccd_id={chips}]"
+    quiet = f"{obs.events}{removed}[energy={OBS_ENERGIES_EV}][ccd_id={chips}]"
     job.call(copy, quiet, job.out(obs.quiet_events))
     curve = job.call(write_light_curve, f"{job.made(obs.quiet_events)}[bin time=::{settings.lc_binsize!r}]",
                      job.out(obs.light_curve))
@@ -163,7 +159,7 @@ def clean_events(job: Job) -> None:
                 "flares found by": flares.method, "good time": f"{flares.gti.total:.0f} s",
                 "bins kept": f"{flares.kept} of {int(np.count_nonzero(flares.usable))}", "clean events": kept.counts})
     _fluximage(job, f"{job.made(obs.clean_events)}[ccd_id={chips}]", obs.folder / obs.obsid)
-    job.out(obs.file(f"{OBS_LABEL}_thresh.psfmap")).rename(job.out(obs.psfmap))
+    job.out(obs.fluximage_psfmap).rename(job.out(obs.psfmap))
     (files,) = job.archive
     if files.blank_sky:
         clean = f"{job.made(obs.clean_events)}[ccd_id={chips}]"
@@ -182,7 +178,7 @@ def merge_observations(job: Job) -> None:
         chips = settings.ccd_ids if settings.ccd_ids != "auto" else look(_repro(job, files.obsid)).chips
         names.append((obs.clean_events, f"[ccd_id={chips}]"))
     relative = [f"{Path('..') / path.relative_to(layout.work)}{chips}\n" for path, chips in names]
-    job.out(layout.merged / "clean_evt.list").write_text("".join(relative))
+    job.out(layout.merged_list).write_text("".join(relative))
     skies = [layout.obs(files.obsid).background_events for files in job.archive]
     there = [path for path in skies if path.exists()]
     if there and len(there) < len(skies):
@@ -218,8 +214,8 @@ def find_sources(job: Job) -> None:
 def crop(job: Job) -> None:
     """Step 6, second part: the regions, sources removed, images cropped, and their mask."""
     layout = job.layout
-    cluster = _cluster(job, layout.image, layout.expmap, layout.raw_sources, layout.cluster, merged=True)
-    sources = _sources(job, layout.raw_sources, layout.sources, layout.image, cluster)
+    cluster = propose_cluster_region(job, layout.image, layout.expmap, layout.raw_sources, layout.cluster, merged=True)
+    sources = propose_source_region(job, layout.raw_sources, layout.sources, layout.image, cluster)
     square, physical = (job.region(path) for path in (layout.area, layout.area_physical))
     job.call(propose_area, layout.expmap, square.parent, cluster=cluster, image=layout.image)
     assert physical.exists()
@@ -319,46 +315,6 @@ def _chips(job: Job) -> str:
 
 def _repro(job: Job, obsid: str) -> ObservationFiles:
     return ObservationFiles(obsid, job.layout.obs(obsid).events)
-
-
-def _cluster(job: Job, image: Path, expmap: Path, detections: Path, out: Path, *, merged: bool) -> Path | None:
-    """The region of the cluster, proposed or the user's; None where there is no cluster to be seen."""
-    region = job.region(out)
-    points = job.out(out.with_name(".points.fits"))
-    which = f"[psfratio=:{_COMPACT:g},src_significance={_SIGNIFICANT:g}:]"
-    compact = job.call(copy, f"{detections}{which}", points).counts if _has_rows(detections) else 0
-    try:
-        job.call(propose_cluster, image, region, kind="extent" if merged else "aperture", sky=merged, expmap=expmap,
-                 exclude=[points] if compact else [])
-    except NoCluster as error:
-        if not region.exists():
-            job.warn(f"{error}; nothing is taken for the cluster until then ({out.name})")
-    finally:
-        points.unlink(missing_ok=True)
-    return region if region.exists() else None
-
-
-def _sources(job: Job, detections: Path, out: Path, image: Path, cluster: Path | None) -> Path | None:
-    """The region of point sources, proposed or the user's; None where there are none."""
-    region = job.region(out)
-    if region.exists() and _is_empty(region):
-        job.note(**{"point sources": f"none: {out.name} is empty"})
-        region.unlink()
-        return None
-    made = job.call(propose_point_sources, detections, region, image, cluster=cluster, compact=_COMPACT,
-                    significant=_SIGNIFICANT, sky=out == job.layout.sources)
-    job.note(**{"point sources": made.sources, "detections taken for the cluster": made.dropped})
-    return region if region.exists() else None
-
-
-def _is_empty(region: Path) -> bool:
-    """Whether a text file holds comments alone: how a user says that there is none."""
-    return not any(line.split("#")[0].strip() for line in region.read_text(errors="replace").splitlines())
-
-
-def _has_rows(table: Path) -> bool:
-    with open_events(table, any_table=True) as file:
-        return bool(file.hdu.rows)
 
 
 def _unpack(source: Path, target: Path) -> None:

@@ -24,7 +24,8 @@ from chandra_bin.state import FOLDER, Record, Stamp, State, is_same, locked, sta
 
 from .archive import ObservationFiles, find_observation
 from .config import Config, Settings, read_config
-from .graph import ENGINES, STEPS, Task, function_of, tasks_of
+from .engines import engine_of, function_of, versions_at_hand, versions_of
+from .graph import STEPS, Task, tasks_of
 from .job import Job
 from .layout import Layout
 
@@ -81,8 +82,8 @@ class Pipeline:
         settings = self.config.settings
         self.layout = Layout(self.work, settings.name, settings.sn_per_region, settings.reg_smoothness)
         folder = Path(os.path.abspath(self.config.cluster_directory))
-        archive = [find_observation(folder, obsid, settings.blank_sky) for obsid in settings.obs_ids]
-        self.tasks = tasks_of(self.layout, settings, archive)
+        self.archive = [find_observation(folder, obsid, settings.blank_sky) for obsid in settings.obs_ids]
+        self.tasks = tasks_of(self.layout, settings, self.archive)
 
     @property
     def settings(self) -> Settings:
@@ -111,12 +112,14 @@ class Pipeline:
         return next(reasons, None)
 
     def _of_settings(self, task: Task, record: Record) -> Iterator[str]:
-        engine = engine_of(task, self.settings)
+        engine = engine_of(task.kind, self.settings, task.archive)
         if not record.versions:
             yield "is to be made again"
-        if record.engine != engine:
+        # What CIAO made stays where CIAO is not set up now: it was the best at hand.
+        stays = self.settings.engine == "auto" and (record.engine, engine) == ("ciao", "native")
+        if record.engine != engine and not stays:
             yield f"was made by {record.engine}, and {engine} is chosen"
-        if dict(record.versions) != versions_of(engine):
+        elif dict(record.versions) != {**record.versions, **versions_at_hand(record.engine)}:
             yield f"was made by {', '.join(f'{name} {value}' for name, value in record.versions.items())}"
         for name, value in self.settings.chosen(task.settings).items():
             if name not in record.settings or record.settings[name] != value:
@@ -150,21 +153,6 @@ class Pipeline:
         outputs = stamps_of(self.work, (self.work / name for name in record.outputs), record.outputs)
         if inputs != record.inputs or outputs != record.outputs:
             state.touch(task.name, inputs, outputs)
-
-
-def engine_of(task: Task, settings: Settings) -> str:
-    """What does a task: this program, until there is CIAO to choose."""
-    if settings.engine == "auto":
-        return "native"
-    if task.kind not in ENGINES.get(settings.engine, {}):
-        raise InputError(f"engine = {settings.engine!r}: this version does all steps itself: choose native or auto")
-    return settings.engine
-
-
-def versions_of(engine: str) -> dict[str, str]:
-    """The versions that a task's outputs depend on."""
-    assert engine == "native"
-    return {"chandra-bin": __version__}
 
 
 def inputs_of(task: Task) -> list[Path]:
@@ -209,7 +197,7 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
     with locked(pipeline.work):
         state = State(pipeline.work)
         log = _Log(pipeline.layout.logs)
-        engines = dict.fromkeys(engine_of(task, pipeline.settings) for task in pipeline.tasks)
+        engines = dict.fromkeys(engine_of(task.kind, pipeline.settings, task.archive) for task in pipeline.tasks)
         log.write(f"chandra-bin {__version__}, steps {first} to {last}, engine {pipeline.settings.engine}: "
                   f"{', '.join(engines)}")
 
@@ -297,7 +285,8 @@ class _Run:
         # Nothing else of weight runs beside a task of all observations.
         threads = self.threads if task.obsid else self.threads * self.jobs
         return _Order(task, self.pipeline.layout, self.pipeline.settings, self.scratch / name,
-                      engine_of(task, self.pipeline.settings), threads, dict(self._known(task)))
+                      engine_of(task.kind, self.pipeline.settings, task.archive), threads, self.log.folder,
+                      dict(self._known(task)))
 
     def _known(self, task: Task) -> Iterable[tuple[str, Stamp]]:
         """Stamps of files that other tasks made, so that they need not be read again."""
@@ -328,6 +317,7 @@ class _Order:
     scratch: Path
     engine: str
     threads: int
+    logs: Path
     known: dict[str, Stamp]
 
 
@@ -371,7 +361,8 @@ def _make(order: _Order) -> _Made:
 
 
 def _job(order: "_Order") -> Job:
-    return Job(order.layout, order.settings, order.scratch, order.threads, order.task.archive, order.task.obsid)
+    return Job(order.layout, order.settings, order.scratch, order.logs, order.threads, order.task.archive,
+               order.task.obsid)
 
 
 @contextmanager
@@ -512,6 +503,7 @@ class _Log:
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.log"
+        self.folder = self.file.with_suffix("")
 
     def write(self, text: str) -> None:
         """Adds a line with the time. Raises `OutputError`."""

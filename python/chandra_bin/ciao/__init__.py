@@ -1,0 +1,8 @@
+"""CIAO's tools, driven: the only room that starts processes."""
+
+from ._command import Command, File, Files, Filter, Name, Part, Places, Temporary, Value, checked_path, parts_of
+from ._installation import Installation, find_installation, need_installation, parse_versions
+from ._runner import Runner, Said
+
+__all__ = ["Command", "File", "Files", "Filter", "Installation", "Name", "Part", "Places", "Runner", "Said",
+           "Temporary", "Value", "checked_path", "find_installation", "need_installation", "parse_versions", "parts_of"]

@@ -1,0 +1,130 @@
+"""CIAO as it is installed: where, of which version, with which calibration."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from chandra_bin.errors import InputError
+
+_FIRST = "dmcopy"
+_WAIT_S = 120.0
+_TABLE = {"ciao": "CIAO", "ciao-contrib": "contrib", "caldb": "CALDB", "caldb_main": "CALDB"}
+_LINE = re.compile(r"(CIAO|Contrib|CALDB)\s*:\s*(?:(?:CIAO|Contrib(?:uted)?|contrib)\b[- ]*)?(?:release\s+)?"
+                   r"(\d[\w.]*)", re.IGNORECASE)
+_NAMES = {"ciao": "CIAO", "contrib": "contrib", "caldb": "CALDB"}
+# The package of blank-sky events, which CALDB comes without.
+_BLANK_SKY = Path("data/chandra/acis/bkgrnd")
+_CALDB_VERSIONS = Path("docs/chandra/caldb_version/caldb_version.fits")
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Where CIAO is. Versions may be unknown, and the calibration database absent."""
+
+    folder: Path
+    """ASCDS_INSTALL."""
+    caldb: Path | None
+
+    @property
+    def has_blank_sky(self) -> bool:
+        """Whether the blank-sky package is in the calibration database."""
+        return self.caldb is not None and any((self.caldb / _BLANK_SKY).glob("*.fits*"))
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of ``CIAO``, ``contrib`` and ``CALDB``, where they are known. Raises `InputError` where CIAO does not say."""
+        found = _versions(self.folder, self.caldb, os.environ.get("PATH", ""))
+        return dict(found)
+
+    def has(self, tool: str) -> bool:
+        return shutil.which(tool) is not None
+
+
+def find_installation(environment: Mapping[str, str] = os.environ) -> Installation | None:
+    """The CIAO that the shell was set up for; None without one.
+
+    A conda environment that is not activated, or a tar install whose ``ciao.sh`` was not sourced, is not found: the
+    tools would not run either.
+    """
+    program = shutil.which(_FIRST, path=environment.get("PATH"))
+    if program is None:
+        return None
+    # conda's activation sets it too; where it does not, tools are in its bin.
+    folder = Path(environment.get("ASCDS_INSTALL") or Path(program).resolve().parent.parent)
+    caldb = environment.get("CALDB")
+    return Installation(folder, Path(caldb) if caldb and Path(caldb).is_dir() else None)
+
+
+def need_installation() -> Installation:
+    """Raises `InputError` without CIAO, or its calibration database."""
+    found = find_installation()
+    if found is None:
+        raise InputError("CIAO is not at hand (no dmcopy in PATH): activate its conda environment, or source its "
+                         "ciao.sh; or choose engine = \"native\"; 'chandra-bin doctor' tells more")
+    if found.caldb is None:
+        raise InputError(f"CALDB is {os.environ.get('CALDB', '')!r}, which is no folder: without the calibration "
+                         "database CIAO calibrates nothing: install it (conda: caldb_main), and set CALDB")
+    return found
+
+
+@lru_cache
+def _versions(folder: Path, caldb: Path | None, path: str) -> tuple[tuple[str, str], ...]:
+    """``path`` (PATH) is what the answer depends on beside the folders."""
+    found = parse_versions(_ask_ciaover(path))
+    if "CIAO" not in found:
+        found |= parse_versions(_version_file(folder))
+    if "CIAO" not in found:
+        raise InputError(f"{folder}: CIAO does not say its version, neither by ciaover nor in the file VERSION: "
+                         "install it anew")
+    if caldb is not None and "CALDB" not in found and (version := _caldb_version(caldb)):
+        found["CALDB"] = version
+    return tuple(found.items())
+
+
+def parse_versions(text: str) -> dict[str, str]:
+    """Of CIAO, contrib and CALDB, from what ``ciaover -v`` prints: lines ``CIAO : CIAO 4.15 ...``, or conda's table."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        if said := _LINE.match(line.strip()):
+            found.setdefault(_NAMES[said[1].lower()], said[2])
+            continue
+        words = line.split()
+        if len(words) >= 2 and words[0] in _TABLE and words[1][0].isdigit():
+            found.setdefault(_TABLE[words[0]], words[1])
+    return found
+
+
+def _ask_ciaover(path: str) -> str:
+    program = shutil.which("ciaover", path=path)
+    if program is None:
+        return ""
+    try:
+        done = subprocess.run([program, "-v"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_WAIT_S,
+                              env={**os.environ, "LC_ALL": "C"}, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode(errors="replace")
+
+
+def _version_file(folder: Path) -> str:
+    try:
+        text = (folder / "VERSION").read_text(errors="replace")
+    except OSError:
+        return ""
+    return f"CIAO : {text}"
+
+
+def _caldb_version(caldb: Path) -> str | None:
+    """The last version in the table of the database's own versions; None where there is no such table."""
+    from astropy.io import fits
+
+    try:
+        with fits.open(caldb / _CALDB_VERSIONS) as hdus:
+            return str(hdus[1].data["CALDB_VER"][-1]).strip()
+    except (OSError, LookupError, ValueError, TypeError):
+        return None

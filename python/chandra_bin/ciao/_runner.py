@@ -1,0 +1,253 @@
+"""Runs tools so that any number of runs, side by side, share nothing, and success means that the files are there.
+
+Each call has parameter files (PFILES), a folder for temporary files (ASCDS_WORK_PATH) and a process group of its own,
+no input to wait for, and English messages. See `Runner.run` for what counts as success.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import BinaryIO, cast
+
+from chandra_bin.errors import InputError, OutputError, ToolError, writing
+
+from ._chatter import error_in, warnings_in
+from ._command import Command, File, Files, Places
+from ._installation import Installation
+
+# Of what a tool prints, this much is kept of the beginning and of the end.
+_KEPT_BYTES = 1_000_000
+_LONGEST_LINE = 4000
+# What a group of processes has to end by itself before it is killed.
+_GRACE_S = 5.0
+_POLL_S = 0.05
+# Of users' own set-ups for all runs, which may hold another day's settings.
+_NOT_OURS = ("PDIRS", "UPARM", "PFILES", "ASCDS_WORK_PATH", "LC_ALL", "LANG", "LANGUAGE")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a tool said, in a run that went well."""
+
+    line: str
+    """How it was called."""
+    warnings: tuple[str, ...]
+    facts: tuple[str, ...]
+
+
+@dataclass
+class Runner:
+    """Runs commands one after another."""
+
+    installation: Installation
+    scratch: Path
+    """A folder that exists, on a disk with room; what is made in it is gone when a command ends."""
+    logs: Path
+    """A folder for what the tools print: ``{label}-{n}-{tool}.log``."""
+    label: str
+    limit_s: float
+    """The longest that one tool may take."""
+    count: int = field(default=0, init=False)
+
+    def run(self, command: Command, places: Files) -> Said:
+        """Runs a tool and waits for it.
+
+        Success is: exit code 0, and no line of an error, and each output there, made by this run, and whole as a FITS
+        file where its name says that it is one. Raises `ToolError` for a tool that ran to its end and failed; and
+        `InputError` for one that is not there, was killed or took too long, and for arguments that CIAO does not take;
+        `OutputError` where the disk is full. What ends this process ends the tool, with all its children.
+        """
+        self.count += 1
+        log = self.logs / f"{self.label}-{self.count:02d}-{command.tool}.log"
+        program = shutil.which(command.tool)
+        if program is None:
+            raise InputError(f"{command.tool}: there is no such program in PATH, and CIAO has it: install CIAO anew, "
+                             "with its contributed scripts")
+        own = Path(mkdtemp(prefix="tool-", dir=self.scratch))
+        try:
+            for name in ("param", "tmp", "here"):
+                (own / name).mkdir()
+            there = _Here(places, own / "tmp")
+            argv = [program, *command.arguments(there)]
+            before = {path: _mark(path) for path in self._outputs(command, places)}
+            with writing(log):
+                log.parent.mkdir(parents=True, exist_ok=True)
+                log_file = log.open("wb")
+            with log_file:
+                log_file.write(f"{command.tool} {' '.join(argv[1:])}\n".encode(errors="replace"))
+                heard = _execute(argv, self._environment(own), own / "here", log_file, self.limit_s)
+        finally:
+            shutil.rmtree(own, ignore_errors=True)
+        self._check(command, heard, before, log)
+        return Said(" ".join([command.tool, *argv[1:]]), tuple(warnings_in(heard.lines)),
+                    tuple(command.meaning("\n".join(heard.lines))))
+
+    def _environment(self, own: Path) -> dict[str, str]:
+        install = self.installation.folder
+        system = ":".join(str(install / name) for name in ("param", "contrib/param"))
+        kept = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
+        return {**kept, "PFILES": f"{own / 'param'};{system}", "ASCDS_WORK_PATH": str(own / "tmp"),
+                "TMPDIR": str(own / "tmp"), "LC_ALL": "C", "NO_COLOR": "1"}
+
+    def _outputs(self, command: Command, places: Files) -> list[Path]:
+        return [places.of(File(path, is_output=True)) for path in command.outputs]
+
+    def _check(self, command: Command, heard: "_Heard", before: dict[Path, object], log: Path) -> None:
+        tool, where = command.tool, f"see {log}"
+        if heard.is_late:
+            raise InputError(f"{tool}: took longer than {self.limit_s / 3600:g} h (tool_hours), and was ended: {where}")
+        if heard.code < 0:
+            name = signal.Signals(-heard.code).name if -heard.code in set(signal.Signals) else str(-heard.code)
+            raise InputError(f"{tool}: was killed ({name}; for want of memory?): {where}")
+        if heard.error and "No space left" in heard.error:
+            raise OutputError(f"{tool}: {heard.error}: {where}")
+        if heard.code:
+            raise ToolError(f"{tool}: failed with exit code {heard.code}"
+                             f"{f': {heard.error}' if heard.error else ''}: {where}")
+        if heard.error:
+            raise ToolError(f"{tool}: says: {heard.error}: {where}")
+        for path, mark in before.items():
+            if _mark(path) in (None, mark):
+                raise ToolError(f"{tool}: ended well, but did not write {path.name}: {where}")
+            _check_whole(tool, path, where)
+
+
+@dataclass(frozen=True)
+class _Here(Places):
+    """The places of a command's files, and the folder for its temporary ones."""
+
+    places: Files
+    folder: Path
+
+    def of(self, file: File) -> Path:
+        return self.places.of(file)
+
+    def has_shapes(self, region: File) -> bool:
+        return self.places.has_shapes(region)
+
+    @property
+    def temporary(self) -> Path:
+        return self.folder
+
+
+@dataclass
+class _Heard:
+    """What a process printed, and how it ended."""
+
+    lines: list[str]
+    error: str | None
+    """The first line that says so."""
+    code: int
+    is_late: bool
+
+
+def _execute(argv: list[str], environment: dict[str, str], folder: Path, log: BinaryIO, limit_s: float) -> _Heard:
+    process = subprocess.Popen(argv, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        ear = _Ear(cast(BinaryIO, process.stdout), log)
+        listener = threading.Thread(target=ear.listen, daemon=True)
+        listener.start()
+        deadline = time.monotonic() + limit_s
+        while (is_late := time.monotonic() > deadline) is False:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_POLL_S)
+                break
+        _end_group(process)
+        # Whoever holds the pipe has ended now, or left the group; it is not waited for without end.
+        listener.join(_GRACE_S)
+    except BaseException:
+        _end_group(process)
+        raise
+    ear.close()
+    return _Heard(ear.lines, ear.error, process.returncode, is_late)
+
+
+def _end_group(process: "subprocess.Popen[bytes]") -> None:
+    """Ends a process, and its children, which may have outlived it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            break
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_S)
+    process.wait()
+
+
+class _Ear:
+    """Reads what a process prints as it comes: looks at each line, and keeps the beginning and the end."""
+
+    def __init__(self, stream: BinaryIO, log: BinaryIO) -> None:
+        self._stream, self._log = stream, log
+        self._head: list[bytes] = []
+        self._tail: deque[bytes] = deque()
+        self._head_size = self._tail_size = self._lost = 0
+        self.error: str | None = None
+
+    def listen(self) -> None:
+        for line in self._lines():
+            if self.error is None:
+                self.error = error_in(line.decode(errors="replace"))
+            if self._head_size < _KEPT_BYTES:
+                self._head.append(line)
+                self._head_size += len(line)
+                with contextlib.suppress(OSError):  # of a full disk is told by what the tool could not write
+                    self._log.write(line)
+                    self._log.flush()
+                continue
+            self._tail.append(line)
+            self._tail_size += len(line)
+            while self._tail_size > _KEPT_BYTES:
+                self._tail_size -= len(gone := self._tail.popleft())
+                self._lost += len(gone)
+
+    def _lines(self) -> Iterator[bytes]:
+        """Pieces of a line without end, a progress bar say, are lines too."""
+        while line := self._stream.readline(_LONGEST_LINE):
+            yield line
+
+    def close(self) -> None:
+        """Adds the end to the log."""
+        with contextlib.suppress(OSError):
+            if self._lost:
+                self._log.write(f"\n... {self._lost} bytes are left out here ...\n".encode())
+            self._log.writelines(self._tail)
+
+    @property
+    def lines(self) -> list[str]:
+        return [line.decode(errors="replace").rstrip("\r\n") for line in [*self._head, *self._tail]]
+
+
+def _mark(path: Path) -> object:
+    """What changes when a file is written; None without a file, or with an empty one."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_ino, status.st_mtime_ns, status.st_size) if status.st_size else None
+
+
+def _check_whole(tool: str, path: Path, where: str) -> None:
+    """Raises `ToolError` for a FITS file that is cut off, and a region file that is none."""
+    from chandra_bin.tables import open_fits
+
+    if path.suffix == ".reg" or path.is_dir():
+        return
+    try:
+        with open_fits(path) as hdus:
+            for hdu in hdus:
+                hdu.check_size()
+    except InputError as error:
+        raise ToolError(f"{tool}: ended well, but what it wrote is damaged: {error}: {where}") from None
+

@@ -1,0 +1,136 @@
+"""One function for each tool of CIAO that is used: typed, with all parameters by their full names, and never a prompt.
+
+Names and choices are those of CIAO 4.18. Each gives the `Command`; `Runner` runs it, and the pipeline writes it into
+scripts. Tools are told to replace what is there: their outputs go to folders of the run, and reach their places when
+they are whole. A file is a path, or parts of a virtual name that are joined.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from ._chatter import flare_limits, left_out
+from ._command import Command, File, Name, Temporary, Value
+
+# Seeds of the random places in pixels: else each run would make other events of the same.
+_SEED = 1
+
+
+def download_chandra_obsid(obsids: Sequence[str]) -> Command:
+    """Fetches observations from the archive, each into a folder of its ObsID below the current one."""
+    return Command("download_chandra_obsid", {"": ",".join(obsids)},
+                   purpose="fetch observations from the archive")
+
+
+def chandra_repro(indir: Path, outdir: Path, *, check_vf_pha: bool, outputs: Sequence[Path]) -> Command:
+    """Calibrates an observation anew. It unpacks files in ``indir``: give it a copy."""
+    return Command("chandra_repro", {
+        "indir": File(indir), "outdir": File(outdir, is_output=True), "check_vf_pha": check_vf_pha,
+        # Else the bad pixels of this observation go into a file that all runs of a user share.
+        "set_ardlib": False, "cleanup": True, "clobber": True, "verbose": 1, "mode": "h"},
+        tuple(outputs), "today's calibration: gain, CTI, bad pixels, grades, good times")
+
+
+def fluximage(infile: Name, outroot: Path, *, bands: str, binsize: float, psfecf: float, expmapthresh: str, nproc: int,
+              outputs: Sequence[Path]) -> Command:
+    """Image, exposure map, flux and PSF map of one observation: ``{outroot}_{label of the band}_thresh.img`` ..."""
+    return Command("fluximage", {
+        "infile": _name(infile), "outroot": File(outroot, is_output=True), "bands": bands, "binsize": binsize,
+        "expmapthresh": expmapthresh, "psfecf": psfecf, "random": _SEED, **_parallel(nproc), "cleanup": True,
+        "clobber": True, "verbose": 1, "mode": "h"}, tuple(outputs), "image of counts, exposure map, flux and PSF map")
+
+
+def mkpsfmap(infile: Name, outfile: Path, *, energy: float, ecf: float) -> Command:
+    """Map of the radius with a part of a source's counts (arcsec), for images that came without."""
+    return Command("mkpsfmap", {
+        "infile": _name(infile), "outfile": File(outfile, is_output=True), "energy": energy, "spectrum": "",
+        "ecf": ecf, "units": "arcsec", "clobber": True, "mode": "h"}, (outfile,), "size of the PSF")
+
+
+def wavdetect(infile: Name, *, psffile: Path, expfile: Path, outfile: Path, scellfile: Path, imagefile: Path,
+              defnbkgfile: Path, regfile: Path, scales: Sequence[float], maxiter: int, sigthresh: float,
+              ellsigma: float) -> Command:
+    """Detects sources by wavelets. Its files of fixed names go into a folder of this run alone."""
+    products = {"outfile": outfile, "scellfile": scellfile, "imagefile": imagefile, "defnbkgfile": defnbkgfile,
+                "regfile": regfile}
+    return Command("wavdetect", {
+        "infile": _name(infile), "psffile": File(psffile), "expfile": File(expfile),
+        **{name: File(path, is_output=True) for name, path in products.items()},
+        "scales": " ".join(f"{scale:.15g}" for scale in scales), "maxiter": maxiter, "sigthresh": float(sigthresh),
+        "ellsigma": float(ellsigma), "interdir": Temporary(), "clobber": True, "verbose": 1, "mode": "h"},
+        tuple(products.values()), "sources")
+
+
+def dmcopy(infile: Name, outfile: Path, *, all_blocks: bool = False, purpose: str) -> Command:
+    """Copies what a virtual name says. ``all_blocks``: good times too, which events need and images have not."""
+    return Command("dmcopy", {
+        "infile": _name(infile), "outfile": File(outfile, is_output=True), "option": "all" if all_blocks else "",
+        "clobber": True, "verbose": 1, "mode": "h"}, (outfile,), purpose)
+
+
+def dmextract_light_curve(infile: Name, outfile: Path) -> Command:
+    """The light curve of events with ``[bin time=::WIDTH]``."""
+    return Command("dmextract", {
+        "infile": _name(infile), "outfile": File(outfile, is_output=True), "opt": "ltc1", "clobber": True,
+        "verbose": 1, "mode": "h"}, (outfile,), "light curve")
+
+
+def deflare(infile: Path, outfile: Path, *, method: Literal["clean", "sigma"]) -> Command:
+    """Good times without flares. It has no clobber, and would wait for a key with a plot."""
+    return Command("deflare", {
+        "infile": File(infile), "outfile": File(outfile, is_output=True), "method": method, "plot": False,
+        "verbose": 1, "mode": "h"}, (outfile,), "good times without flares", flare_limits)
+
+
+def blanksky(evtfile: Name, outfile: Path) -> Command:
+    """Blank-sky events as the observation would have seen them, with BKGSCALn from the counts of 9 - 12 keV."""
+    return Command("blanksky", {
+        "evtfile": _name(evtfile), "outfile": File(outfile, is_output=True), "weight_method": "particle",
+        "tmpdir": Temporary(), "random": _SEED, "clobber": True, "verbose": 1, "mode": "h"}, (outfile,),
+        "blank sky, scaled by the counts of 9 - 12 keV (BKGSCALn)")
+
+
+def blanksky_image(bkgfile: Path, outroot: Path, imgfile: Path) -> Command:
+    """The blank sky on the pixels of an image: ``{outroot}_particle_bgnd.img``, and the image without it."""
+    outputs = tuple(outroot.with_name(f"{outroot.name}_particle_{kind}.img") for kind in ("bgnd", "bkgsub"))
+    return Command("blanksky_image", {
+        "bkgfile": File(bkgfile), "outroot": File(outroot, is_output=True), "imgfile": File(imgfile),
+        "tmpdir": Temporary(), "clobber": True, "verbose": 1, "mode": "h"}, outputs, "image of the blank sky")
+
+
+def merge_obs(infiles: Path, outdir: Path, *, bands: str, binsize: float, psfecf: float, expmapthresh: str,
+              refcoord: str | None, nproc: int, outputs: Sequence[Path]) -> Command:
+    """All observations of a list on one tangent plane: events, images, exposure, flux and PSF map."""
+    return Command("merge_obs", {
+        "infiles": ("@", File(infiles)), "outroot": File(outdir, is_output=True, ending="/"), "bands": bands,
+        "binsize": binsize, "refcoord": refcoord or "", "expmapthresh": expmapthresh, "psfecf": psfecf,
+        # Sources are seen with the mean of the observations' PSFs, each for the time that it had.
+        "psfmerge": "exptime", "random": _SEED, **_parallel(nproc), "cleanup": True, "clobber": True,
+        "verbose": 1, "mode": "h"}, tuple(outputs), "all observations on one tangent plane", left_out)
+
+
+def reproject_obs(infiles: Path, outdir: Path, *, refcoord: str | None, nproc: int,
+                  outputs: Sequence[Path]) -> Command:
+    """Events of all observations of a list on one tangent plane, without images."""
+    return Command("reproject_obs", {
+        "infiles": ("@", File(infiles)), "outroot": File(outdir, is_output=True, ending="/"),
+        "refcoord": refcoord or "", **_parallel(nproc), "clobber": True, "verbose": 1, "mode": "h"},
+        tuple(outputs), "events on one tangent plane", left_out)
+
+
+def specextract(infile: Name, outroot: Path, *, bkgfile: Name | None, outputs: Sequence[Path]) -> Command:
+    """Spectrum and responses, weighted by the counts, of an extended region of one observation."""
+    return Command("specextract", {
+        "infile": _name(infile), "outroot": File(outroot, is_output=True),
+        "bkgfile": "" if bkgfile is None else _name(bkgfile), "weight": True, "correctpsf": False,
+        "grouptype": "NUM_CTS", "binspec": "1", **_parallel(1), "clobber": True, "verbose": 1, "mode": "h"},
+        tuple(outputs), "spectrum and responses of a bin")
+
+
+def _name(name: Name) -> Value:
+    return File(name) if isinstance(name, Path) else name
+
+
+def _parallel(nproc: int) -> dict[str, Value]:
+    """As many processes as there are for it; by itself a tool takes all cores."""
+    return {"parallel": nproc > 1, "nproc": nproc, "tmpdir": Temporary()}

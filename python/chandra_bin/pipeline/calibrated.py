@@ -1,0 +1,205 @@
+"""The steps done by CIAO: runs the plans of `ciao_steps`."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import singledispatchmethod
+from pathlib import Path
+
+from chandra_bin.ciao import File, Runner, need_installation
+from chandra_bin.errors import InputError, ToolError
+
+from . import ciao_steps
+from .job import Job
+from .layout import ObsLayout
+from .plan import Copy, EachRegion, Otherwise, Own, Plan, Solid, Stage, Step, Text, Tool, Warn, Where
+from .proposing import region_has_shapes
+
+_HOUR_S = 3600.0
+
+
+def reprocess(job: Job) -> None:
+    """Step 2."""
+    (files,) = job.archive
+    if not files.events_level1:
+        raise InputError(f"{files.folder}: has no level-1 events (*_evt1.fits), which chandra_repro reads: fetch them "
+                         f"by 'download_chandra_obsid {files.obsid}', or choose engine = \"native\"")
+    _run(job, ciao_steps.reprocess(job.layout, job.settings, files))
+
+
+def make_images(job: Job) -> None:
+    """Step 3, first part."""
+    (files,) = job.archive
+    _run(job, ciao_steps.images(job.layout, job.settings, files))
+
+
+def clean_events(job: Job) -> None:
+    """Step 3, second part."""
+    (files,) = job.archive
+    _run(job, ciao_steps.clean(job.layout, job.settings, files))
+
+
+def merge_observations(job: Job) -> None:
+    """Step 4."""
+    _run(job, ciao_steps.merge(job.layout, job.settings, job.archive))
+
+
+def find_sources(job: Job) -> None:
+    """Step 6, first part."""
+    _run(job, ciao_steps.sources(job.layout, job.settings))
+
+
+def crop(job: Job) -> None:
+    """Step 6, second part."""
+    _run(job, ciao_steps.crop(job.layout, job.settings))
+
+
+def extract_spectra(job: Job) -> None:
+    """Step 8, where responses are asked for."""
+    (files,) = job.archive
+    _run(job, ciao_steps.spectra(job.layout, job.settings, files))
+
+
+def _run(job: Job, plan: Plan) -> None:
+    own = job.scratch.with_name(f"{job.scratch.name}.tools")
+    own.mkdir(parents=True)
+    runner = Runner(need_installation(), own, job.logs, job.scratch.name, job.settings.tool_hours * _HOUR_S)
+    conductor = _Conductor(job, runner)
+    try:
+        with _as_in_place(job):
+            conductor.all(plan)
+    finally:
+        for folder in (own, *conductor.staged):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _as_in_place(job: Job) -> Iterator[None]:
+    """Links in scratch to what is beside an output in its place: tools look for aspect, bad pixels and windows there,
+    and lists hold names relative to themselves. Nothing that a task of step 3 makes is linked: it would be written.
+    """
+    links = {}
+    if job.obsid is None:
+        folders = {job.layout.obs(files.obsid).folder.parent for files in job.archive}
+        links = {job.out(folder): folder for folder in folders}
+    elif (folder := job.obs.folder).is_dir():
+        links = {job.out(path): path for path in folder.iterdir() if not _is_of_step_3(job.obs, path)}
+    for link, path in links.items():
+        link.symlink_to(path)
+    try:
+        yield
+    finally:
+        for link in links:
+            if link.is_symlink():
+                link.unlink()
+
+
+def _is_of_step_3(obs: ObsLayout, path: Path) -> bool:
+    return path.name.startswith(f"{obs.obsid}_") or path == obs.clean_events
+
+
+@dataclass(frozen=True)
+class _InJob:
+    """Where files are while a job runs."""
+
+    job: Job
+
+    def of(self, file: File) -> Path:
+        return self.job.out(file.path) if file.is_output else self.job.made(file.path)
+
+    def has_shapes(self, region: File) -> bool:
+        return region_has_shapes(self.job.made(region.path))
+
+
+@dataclass
+class _Conductor:
+    """Does the steps of a plan, one after another."""
+
+    job: Job
+    runner: Runner
+    staged: list[Path] = field(default_factory=list)
+
+    @singledispatchmethod
+    def do(self, step: Step) -> None:
+        """Does one step."""
+        raise NotImplementedError(type(step))
+
+    @do.register
+    def _(self, step: Tool) -> None:
+        job = self.job
+        made = self.runner.run(step.command, _InJob(job))
+        job.calls.append(job.plain(made.line))
+        for text in made.warnings:
+            job.warn(f"{step.command.tool}: {job.plain(text)}")
+        if made.facts:
+            job.note(**{step.command.tool: "; ".join(made.facts)})
+
+    @do.register
+    def _(self, step: Own) -> None:
+        step.does(self.job)
+
+    @do.register
+    def _(self, step: Otherwise) -> None:
+        try:
+            self.all(step.steps)
+        except ToolError as error:
+            self.job.warn(f"{step.warning} ({error})")
+            self.all(step.instead)
+
+    @do.register
+    def _(self, step: Where) -> None:
+        there = region_has_shapes if step.has_shapes else Path.exists
+        self.all(step.steps if all(there(self.job.made(path)) for path in step.files) else step.otherwise)
+
+    @do.register
+    def _(self, step: Warn) -> None:
+        self.job.warn(step.text)
+
+    @do.register
+    def _(self, step: Copy) -> None:
+        source, target = self.job.made(step.source), self.job.out(step.target)
+        if step.moves:
+            source.rename(target)
+        else:
+            shutil.copyfile(source, target)
+
+    @do.register
+    def _(self, step: Text) -> None:
+        self.job.out(step.target).write_text("".join(f"{line}\n" for line in step.lines))
+
+    @do.register
+    def _(self, step: Stage) -> None:
+        self.staged.append(self.job.out(step.target))
+        for path in step.files:
+            shutil.copyfile(path, self.job.out(step.target / path.relative_to(step.source)))
+
+    @do.register
+    def _(self, step: Solid) -> None:
+        _make_solid(self.job.out(step.folder))
+
+    @do.register
+    def _(self, step: EachRegion) -> None:
+        for region in sorted(step.folder.glob("xaf_*_sex.reg"), key=_number):
+            self.all(step.of(str(_number(region))))
+
+    def all(self, steps: Iterable[Step]) -> None:
+        for step in steps:
+            self.do(step)
+
+
+def _make_solid(folder: Path) -> None:
+    """Puts files in the places of links, which lead to copies of the archive that will be gone."""
+    for link in [path for path in folder.iterdir() if path.is_symlink()]:
+        target = Path(os.path.realpath(link))
+        link.unlink()
+        if target.is_file():
+            shutil.copyfile(target, link)
+
+
+def _number(region: Path) -> int:
+    found = re.search(r"xaf_(\d+)_", region.name)
+    assert found is not None
+    return int(found[1])

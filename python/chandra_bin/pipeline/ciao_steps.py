@@ -1,0 +1,284 @@
+"""The steps of the pipeline by CIAO's tools, in the order of the reference with its mistakes put right: as plans."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from chandra_bin.ciao import File, Filter, tools
+from chandra_bin.errors import InputError
+from chandra_bin.products import (
+    FlareLimits,
+    add_backgrounds,
+    background_files,
+    blank_sky_background,
+    deflare,
+    local_background,
+    propose_area,
+    write_mask,
+)
+
+from . import native
+from .archive import ObservationFiles, look
+from .config import Settings
+from .job import Job
+from .layout import MERGED_BAND, OBS_BAND, OBS_ENERGIES_EV, Layout, ObsLayout
+from .plan import Copy, EachRegion, Otherwise, Own, Plan, Solid, Stage, Step, Text, Tool, Warn, Where
+from .proposing import propose_cluster_region, propose_source_region, region_has_shapes
+
+# What marks pixels without data in images that are no counts: 0 would be a flux, or an exposure, of nothing.
+_NO_DATA = "[opt null=NaN,type=r4]"
+# Folders of the archive, and what chandra_repro reads in them.
+_FOLDERS = ("primary", "secondary", "")
+
+
+def reprocess(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan:
+    """Step 2: today's calibration."""
+    obs = layout.obs(files.obsid)
+    stage = obs.folder.with_name(f"{obs.obsid}.archive")
+    there = tuple(sorted(path for name in _FOLDERS for path in (files.folder / name).glob("*.fits*")
+                         if path.is_file()))
+    return [
+        Stage(there, files.folder, stage),
+        Tool(tools.chandra_repro(stage, obs.folder, check_vf_pha=settings.check_vf_pha,
+                                 outputs=(obs.events, obs.bad_pixels, obs.field_of_view))),
+        Solid(obs.folder),
+    ]
+
+
+def images(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan:
+    """Step 3, first part: images before flares are cut, and all that is detected in them."""
+    obs = layout.obs(files.obsid)
+    return [
+        _fluximage(settings, obs.events, _chips(settings, files), obs.raw_root,
+                   (obs.raw_image, obs.raw_expmap, obs.raw_flux, obs.raw_psfmap)),
+        Tool(tools.wavdetect(
+            obs.raw_image, psffile=obs.raw_psfmap, expfile=obs.raw_expmap, outfile=obs.sources,
+            scellfile=obs.source_cells, imagefile=obs.source_image, defnbkgfile=obs.source_background,
+            regfile=obs.raw_source_regions, **_detection(settings))),
+    ]
+
+
+def clean(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan:
+    """Step 3, second part: cluster and sources, good times without flares, clean events, their image and background.
+
+    Flares are looked for without sources and cluster, and images are made again of what is left (CIAO.md, 5).
+    """
+    obs, chips = layout.obs(files.obsid), _chips(settings, files)
+    clean_events = (File(obs.clean_events), f"[ccd_id={chips}]")
+    return [
+        _cluster(obs.raw_image, obs.raw_expmap, obs.sources, obs.cluster, merged=False),
+        _sources(obs.sources, obs.source_regions, obs.raw_image, obs.cluster, merged=False),
+        Tool(tools.dmcopy((File(obs.events), *_excluded(obs.source_regions, obs.cluster),
+                           f"[energy={OBS_ENERGIES_EV}]", f"[ccd_id={chips}]"), obs.quiet_events, all_blocks=True,
+                          purpose="events of the band without sources and cluster, for the light curve")),
+        Tool(tools.dmextract_light_curve((File(obs.quiet_events), f"[bin time=::{settings.lc_binsize!r}]"),
+                                         obs.light_curve)),
+        _good_times(obs, settings),
+        Tool(tools.dmcopy((File(obs.events), "[@", File(obs.good_times), "]"), obs.clean_events, all_blocks=True,
+                          purpose="events without flares")),
+        _fluximage(settings, obs.clean_events, chips, obs.folder / obs.obsid,
+                   (obs.image, obs.expmap, obs.flux, obs.fluximage_psfmap)),
+        Copy(obs.fluximage_psfmap, obs.psfmap, moves=True),
+        Otherwise((Tool(tools.blanksky(clean_events, obs.background_events)),
+                   Tool(tools.blanksky_image(obs.background_events, obs.file("blank"), obs.image))),
+                  (), f"ObsID {obs.obsid}: no blank sky: the background will be measured in the merged image"),
+    ]
+
+
+def merge(layout: Layout, settings: Settings, archive: tuple[ObservationFiles, ...]) -> Plan:
+    """Step 4: events of all observations on one tangent plane, their images, and the sum of their blank skies."""
+    observations = [layout.obs(files.obsid) for files in archive]
+    names = tuple(f"{os.path.relpath(obs.clean_events, layout.merged)}[ccd_id={_chips(settings, files)}]"
+                  for obs, files in zip(observations, archive, strict=True))
+    roots = [layout.merged / f"{obs.obsid}_{MERGED_BAND}" for obs in observations]
+    skies = tuple(_sky_of(obs, root) for obs, root in zip(observations, roots, strict=True))
+    total = Own(lambda job: job.call(add_backgrounds, [str(job.out(root)) for root in roots],
+                                     str(job.out(layout.merged_root))),
+                (("add-backgrounds",), *((File(root),) for root in roots),
+                 ("-o",), (File(layout.merged_root, is_output=True),)), "their sum")
+    return [
+        Text(layout.merged_list, names),
+        Tool(tools.merge_obs(layout.merged_list, layout.merged, bands=MERGED_BAND, binsize=settings.binsize,
+                             psfecf=settings.ecf, expmapthresh=settings.expmapthresh, refcoord=settings.refcoord,
+                             nproc=1, outputs=(layout.merged_events, layout.image, layout.expmap, layout.flux,
+                                               layout.psfmap))),
+        Where(tuple(obs.background_events for obs in observations), (*skies, total),
+              (Warn("not all observations have a blank sky: the background is measured in the merged image"),)),
+    ]
+
+
+def sources(layout: Layout, settings: Settings) -> Plan:
+    """Step 6, first part: detections in the merged image. The cluster is not cut out of it: its rim would be found."""
+    return [Tool(tools.wavdetect(
+        layout.image, psffile=layout.psfmap, expfile=layout.expmap, outfile=layout.raw_sources,
+        scellfile=layout.merged / "broad_scell_0.5-7.fits", imagefile=layout.merged / "broad_imgfile_0.5-7.img",
+        defnbkgfile=layout.merged / "broad_defnbkg_0.5-7.fits", regfile=layout.raw_source_regions,
+        **_detection(settings)))]
+
+
+def crop(layout: Layout, _settings: Settings) -> Plan:
+    """Step 6, second part: the regions, sources removed, images cropped, and their mask."""
+    area, unused = layout.area, Filter("[exclude sky=region(", File(layout.sources), ")]")
+    kept = (("[sky=region(", File(area), ")]"))
+    local = Own(
+        lambda job: job.call(local_background, layout.image, layout.expmap, job.out(layout.local_background_root),
+                             exclude=_with_shapes(job, layout.cluster, layout.sources)),
+        (("background",), (File(layout.image),), ("--expmap",), (File(layout.expmap),),
+         *((Filter("--exclude=", File(region), ""),) for region in (layout.cluster, layout.sources)),
+         ("-o",), (File(layout.local_background_root, is_output=True),)),
+        "background, measured outside cluster and sources")
+
+    def cut(source: Path, target: Path, purpose: str, *, counts: bool) -> Tool:
+        return Tool(tools.dmcopy((File(source), unused, *kept, *(() if counts else (_NO_DATA,))), target,
+                                 purpose=purpose))
+
+    def cut_background(counts: Path, ratio: Path) -> tuple[Step, ...]:
+        return (cut(counts, layout.final_background, "background, cut as the image", counts=True),
+                cut(ratio, layout.final_background_ratio, "its ratio", counts=False))
+
+    return [
+        _cluster(layout.image, layout.expmap, layout.raw_sources, layout.cluster, merged=True),
+        _sources(layout.raw_sources, layout.sources, layout.image, layout.cluster, merged=True),
+        _area(layout),
+        Where((layout.cluster,), (Tool(tools.dmcopy(
+            (File(layout.image), "[exclude sky=region(", File(layout.cluster), ")]"), layout.image_without_cluster,
+            purpose="image without the cluster, to look at")),), has_shapes=True),
+        Tool(tools.dmcopy((File(layout.scaled_flux), unused, _NO_DATA), layout.cropped_flux,
+                          purpose="scaled flux without point sources")),
+        cut(layout.scaled_flux, layout.final_flux, "and cropped to the area", counts=False),
+        Copy(layout.final_flux, layout.map_flux),
+        cut(layout.image, layout.final_image, "counts, cut alike", counts=True),
+        cut(layout.expmap, layout.final_expmap, "exposure, cut alike", counts=False),
+        Where((layout.background,), cut_background(layout.background, layout.background_ratio), (
+            Where((layout.cluster,), (local, *cut_background(*background_files(layout.local_background_root))),
+                  (Warn("neither blank-sky events nor a region of the cluster: there is no background"),),
+                  has_shapes=True),)),
+        Own(lambda job: job.call(write_mask, job.made(layout.final_image), job.out(layout.mask),
+                                 exclude=_with_shapes(job, layout.sources), keep=[job.made(area)],
+                                 expmap=job.made(layout.final_expmap)),
+            (("mask",), (File(layout.final_image),), (Filter("--exclude=", File(layout.sources), ""),),
+             ("--keep",), (File(area),), ("--expmap",), (File(layout.final_expmap),),
+             ("-o",), (File(layout.mask, is_output=True),)), "which pixels are used"),
+    ]
+
+
+def flux(layout: Layout, settings: Settings) -> Plan:
+    """Step 5."""
+    return [Own(native.make_scaled_flux, (
+        ("scale-flux",), (File(layout.flux),), (File(layout.image),), ("--factor",), (repr(settings.flux_factor),),
+        ("-o",), (File(layout.scaled_flux, is_output=True),)), "flux, scaled to counts' size")]
+
+
+def bins(layout: Layout, settings: Settings) -> Plan:
+    """Step 7."""
+    is_counts = settings.binning_image == "counts"
+    background = ((Filter("--background=", File(layout.final_background), ""),),
+                  (Filter("--background-scale=", File(layout.final_background_ratio), ""),))
+    return [Own(native.bin_final_image, (
+        ("bin",), (File(layout.final_image if is_counts else layout.final_flux),),
+        ("-o",), (File(layout.bins, is_output=True),), ("--sn",), (repr(settings.sn_per_region),),
+        ("--smooth-sn",), (repr(settings.reg_smoothness),),
+        *((("--constrain",), (repr(settings.constrainval),)) if settings.constrainfill else ()),
+        ("--mask",), (File(layout.mask),),
+        *((*background, ("--expmap",), (File(layout.final_expmap),)) if is_counts else ())), "contour binning")]
+
+
+def sky_regions(layout: Layout, _settings: Settings) -> Plan:
+    """Step 8."""
+    return [Own(native.sky_regions, (
+        ("regions",), (File(layout.binmap),), ("-o",), (File(layout.sky_regions, is_output=True),),
+        ("--system",), ("wcs",), ("--sexagesimal",)), "regions of the bins as RA and Dec")]
+
+
+def spectra(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan:
+    """Step 8, where it is asked for: spectrum and responses of each bin in one observation."""
+    obs = layout.obs(files.obsid)
+    chips = f"[ccd_id={_chips(settings, files)}]"
+
+    def of(number: str) -> tuple[Step, ...]:
+        region = File(layout.sky_regions / f"xaf_{number}_sex.reg")
+        root = layout.spectra(obs.obsid) / f"xaf_{number}"
+        inside = ("[sky=region(", region, ")]")
+        outputs = [root.with_name(f"{root.name}{ending}") for ending in (".pi", ".arf", ".rmf")]
+
+        def extract(background: Path | None) -> Tool:
+            return Tool(tools.specextract((File(obs.clean_events), chips, *inside), root, outputs=outputs,
+                                          bkgfile=None if background is None else (File(background), *inside)))
+
+        return (Otherwise((Where((obs.background_events,), (extract(obs.background_events),), (extract(None),)),), (),
+                          f"ObsID {obs.obsid}: no spectrum of bin {number}: it may lie beside the chips"),)
+
+    return [EachRegion(layout.sky_regions, of)]
+
+
+def _chips(settings: Settings, files: ObservationFiles) -> str:
+    return settings.ccd_ids if settings.ccd_ids != "auto" else look(files).chips
+
+
+def _detection(settings: Settings) -> dict[str, Any]:
+    if settings.sigthresh == "auto":
+        raise InputError("sigthresh = 'auto': CIAO's wavdetect takes a number: give about 1 / (number of pixels with "
+                         "exposure), 1e-6 say")
+    return {"scales": settings.scales, "maxiter": settings.maxiter, "sigthresh": settings.sigthresh,
+            "ellsigma": settings.ellsigma}
+
+
+def _fluximage(settings: Settings, events: Path, chips: str, root: Path, outputs: tuple[Path, ...]) -> Tool:
+    return Tool(tools.fluximage((File(events), f"[ccd_id={chips}]"), root, bands=OBS_BAND, binsize=settings.binsize,
+                                psfecf=settings.ecf, expmapthresh=settings.expmapthresh, nproc=1, outputs=outputs))
+
+
+def _excluded(*regions: Path) -> tuple[Filter, ...]:
+    return tuple(Filter("[exclude sky=region(", File(region), ")]") for region in regions)
+
+
+def _good_times(obs: ObsLayout, settings: Settings) -> Step:
+    """By the method that is asked for; where clean leaves nothing, by sigma, as CIAO's users do."""
+    if settings.deflare_method == "robust":
+        return Own(lambda job: job.call(deflare, job.made(obs.light_curve), job.out(obs.good_times),
+                                        FlareLimits(method="robust")),
+                   (("deflare",), (File(obs.light_curve),), ("-o",), (File(obs.good_times, is_output=True),),
+                    ("--method",), ("robust",)), "good times without flares")
+    by_sigma = Tool(tools.deflare(obs.light_curve, obs.good_times, method="sigma"))
+    if settings.deflare_method == "sigma":
+        return by_sigma
+    return Otherwise((Tool(tools.deflare(obs.light_curve, obs.good_times, method="clean")),), (by_sigma,),
+                     f"ObsID {obs.obsid}: deflare by clean failed: flares are cut by sigma")
+
+
+def _sky_of(obs: ObsLayout, root: Path) -> Own:
+    image = root.with_name(f"{root.name}_thresh.img")
+    return Own(lambda job: job.call(blank_sky_background, job.made(image), obs.background_events, str(job.out(root))),
+               (("background",), (File(image),), ("--blanksky",), (File(obs.background_events),),
+                ("-o",), (File(root, is_output=True),)), f"blank sky of ObsID {obs.obsid} on the merged pixels")
+
+
+def _cluster(image: Path, expmap: Path, detections: Path, out: Path, *, merged: bool) -> Own:
+    return Own(lambda job: propose_cluster_region(job, image, expmap, detections, out, merged=merged),
+               (("propose",), ("cluster",), (File(image),), ("-o",), (File(out, is_output=True),),
+                ("--kind",), ("extent" if merged else "aperture",), ("--expmap",), (File(expmap),),
+                ("--detections",), (File(detections),), *((("--wcs",),) if merged else ())), "region of the cluster")
+
+
+def _sources(detections: Path, out: Path, image: Path, cluster: Path, *, merged: bool) -> Own:
+    return Own(lambda job: propose_source_region(
+                   job, detections, out, image, next(iter(_with_shapes(job, cluster)), None)),
+               (("propose",), ("sources",), (File(detections),), (File(image),), ("-o",), (File(out, is_output=True),),
+                (Filter("--cluster=", File(cluster), ""),), *((("--wcs",),) if merged else ())),
+               "region of point sources outside it")
+
+
+def _area(layout: Layout) -> Own:
+    def propose(job: Job) -> None:
+        for path in (layout.area, layout.area_physical):
+            job.region(path)
+        job.call(propose_area, layout.expmap, job.out(layout.area).parent, image=layout.image,
+                 cluster=next(iter(_with_shapes(job, layout.cluster)), None))
+
+    return Own(propose, (
+        ("propose",), ("area",), (File(layout.expmap),), ("-o",), (File(layout.merged, is_output=True),),
+        (Filter("--cluster=", File(layout.cluster), ""),), ("--image",), (File(layout.image),)), "area of interest")
+
+
+def _with_shapes(job: Job, *regions: Path) -> list[Path]:
+    return [made for region in regions if region_has_shapes(made := job.made(region))]

@@ -1,0 +1,68 @@
+"""Who does a task: this program, or CIAO; and by which versions."""
+
+import importlib
+from collections.abc import Callable, Sequence
+
+from chandra_bin import __version__
+from chandra_bin.ciao import find_installation, need_installation
+
+from .archive import ObservationFiles
+from .config import Settings
+from .job import Job
+
+_OWN = {"chandra-bin": __version__}
+_NATIVE = ".native"
+_CIAO = ".calibrated"
+# The functions that do the tasks of a kind, by engine, in modules that are imported when they run.
+ENGINES: dict[str, dict[str, tuple[str, str]]] = {
+    "native": {
+        "look": (_NATIVE, "look_at_observations"),
+        "reprocess": (_NATIVE, "reprocess"),
+        "images": (_NATIVE, "make_images"),
+        "clean": (_NATIVE, "clean_events"),
+        "merge": (_NATIVE, "merge_observations"),
+        "flux": (_NATIVE, "make_scaled_flux"),
+        "sources": (_NATIVE, "find_sources"),
+        "crop": (_NATIVE, "crop"),
+        "bin": (_NATIVE, "bin_final_image"),
+        "sky-regions": (_NATIVE, "sky_regions"),
+    },
+    "ciao": {
+        "reprocess": (_CIAO, "reprocess"),
+        "images": (_CIAO, "make_images"),
+        "clean": (_CIAO, "clean_events"),
+        "merge": (_CIAO, "merge_observations"),
+        "sources": (_CIAO, "find_sources"),
+        "crop": (_CIAO, "crop"),
+        "spectra": (_CIAO, "extract_spectra"),
+    },
+}
+
+
+def function_of(engine: str, kind: str) -> Callable[[Job], None]:
+    """What does a task."""
+    module, name = ENGINES[engine][kind]
+    found: Callable[[Job], None] = getattr(importlib.import_module(module, __package__), name)
+    return found
+
+
+def engine_of(kind: str, settings: Settings, archive: Sequence[ObservationFiles]) -> str:
+    """What does the tasks of a kind: with ``auto`` CIAO where it is at hand, with all that it needs."""
+    kinds = ENGINES["ciao"]
+    if kind not in kinds or (settings.engine == "native" and kind in ENGINES["native"]):
+        return "native"
+    if settings.engine == "ciao" or kind not in ENGINES["native"]:
+        return "ciao"
+    found = find_installation()
+    lacks_events = kind == "reprocess" and not all(files.events_level1 for files in archive)
+    return "native" if found is None or found.caldb is None or lacks_events else "ciao"
+
+
+def versions_of(engine: str) -> dict[str, str]:
+    """The versions that a task's outputs depend on. Raises `InputError` where CIAO is chosen, and is not there."""
+    return _OWN if engine == "native" else {**_OWN, **need_installation().versions}
+
+
+def versions_at_hand(engine: str) -> dict[str, str]:
+    """The same, as far as they are known now: CIAO may not be set up where nothing is to be done by it."""
+    return versions_of(engine) if engine == "native" or find_installation() else _OWN

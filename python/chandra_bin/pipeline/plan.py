@@ -1,0 +1,104 @@
+"""What the CIAO engine does in a task, as data: `calibrated` runs it, and `scripts` writes it down as shell.
+
+So both do the same: a script is not a second description of the pipeline. Paths are those of `Layout`, where a file is
+to be in the end.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from chandra_bin.ciao import Command, Part
+
+from .job import Job
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A call of a tool of CIAO."""
+
+    command: Command
+
+
+@dataclass(frozen=True)
+class Own:
+    """Something that this program does: by a function here, and by a command in a script."""
+
+    does: Callable[[Job], object]
+    words: tuple[tuple[Part, ...], ...]
+    """Of the command, behind ``chandra-bin``; one that is empty is left out."""
+    purpose: str
+
+
+@dataclass(frozen=True)
+class Otherwise:
+    """Steps; and what is done instead where a tool among them fails, with a warning."""
+
+    steps: "tuple[Step, ...]"
+    instead: "tuple[Step, ...]"
+    warning: str
+
+
+@dataclass(frozen=True)
+class Where:
+    """Steps where all of some files are there, and others where not."""
+
+    files: tuple[Path, ...]
+    steps: "tuple[Step, ...]"
+    otherwise: "tuple[Step, ...]" = ()
+    has_shapes: bool = False
+    """They are region files, and count only with a shape in them."""
+
+
+@dataclass(frozen=True)
+class Warn:
+    """Something that a user is to know."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A file under another name."""
+
+    source: Path
+    target: Path
+    moves: bool = False
+
+
+@dataclass(frozen=True)
+class Text:
+    """A small file."""
+
+    target: Path
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A copy of files of the archive, for a tool that changes what it is given; gone when the task is done."""
+
+    files: tuple[Path, ...]
+    source: Path
+    """Their folder: the copy has the same folders below."""
+    target: Path
+
+
+@dataclass(frozen=True)
+class Solid:
+    """Puts files in the places of links to what will be gone."""
+
+    folder: Path
+
+
+@dataclass(frozen=True)
+class EachRegion:
+    """Steps for each ``xaf_{bin}_sex.reg`` of a folder; ``of`` gets the number of the bin, or what stands for it."""
+
+    folder: Path
+    of: "Callable[[str], tuple[Step, ...]]"
+
+
+Step: TypeAlias = Tool | Own | Otherwise | Where | Warn | Copy | Text | Stage | Solid | EachRegion
+Plan: TypeAlias = Sequence[Step]

@@ -1,0 +1,41 @@
+"""The regions that the steps propose, or that a user drew, as a job has them."""
+
+from pathlib import Path
+
+from chandra_bin.errors import NoCluster
+from chandra_bin.products import propose_cluster, propose_point_sources
+
+from .job import Job
+
+
+def propose_cluster_region(job: Job, image: Path, expmap: Path, detections: Path, out: Path, *,
+                           merged: bool) -> Path | None:
+    """The region of the cluster, proposed or the user's; None where there is no cluster to be seen."""
+    region = job.region(out)
+    try:
+        job.call(propose_cluster, image, region, kind="extent" if merged else "aperture", sky=merged, expmap=expmap,
+                 detections=detections)
+    except NoCluster as error:
+        if not region.exists():
+            job.warn(f"{error}; nothing is taken for the cluster until then ({out.name})")
+    return region if region.exists() else None
+
+
+def propose_source_region(job: Job, detections: Path, out: Path, image: Path, cluster: Path | None) -> Path | None:
+    """The region of point sources, proposed or the user's; None where there are none."""
+    region = job.region(out)
+    if region.exists() and not region_has_shapes(region):
+        job.note(**{"point sources": f"none: {out.name} is empty"})
+        region.unlink()
+        return None
+    made = job.call(propose_point_sources, detections, region, image, cluster=cluster,
+                    sky=out == job.layout.sources)
+    job.note(**{"point sources": made.sources, "detections taken for the cluster": made.dropped})
+    return region if region.exists() else None
+
+
+def region_has_shapes(region: Path) -> bool:
+    """Whether a text file is there and holds more than comments: a user says by an empty one that there is nothing."""
+    if not region.is_file():
+        return False
+    return any(line.split("#")[0].strip() for line in region.read_text(errors="replace").splitlines())

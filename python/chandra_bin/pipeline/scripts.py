@@ -1,0 +1,325 @@
+"""Plans of the CIAO engine as shell scripts: the reference's, which a user can read, change and run without this run.
+
+A script does what `run` does by CIAO, step by step, in the places of the files. What `run` adds is what a script has
+not: files that appear whole, steps that are not done twice, and observations side by side.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import singledispatchmethod
+from pathlib import Path
+
+from chandra_bin import __version__
+from chandra_bin.ciao import File, Filter, Part, Temporary, parts_of
+from chandra_bin.outputs import Outputs
+
+from . import ciao_steps
+from .archive import ObservationFiles
+from .config import Settings
+from .layout import Layout
+from .plan import Copy, EachRegion, Otherwise, Own, Plan, Solid, Stage, Step, Text, Tool, Warn, Where
+from .runner import Pipeline
+
+_PlanOf = Callable[[Layout, Settings, ObservationFiles], Plan]
+
+_NUMBER = "${number}"
+_PLAIN = re.compile(r"[\w@%+=:,./-]+")
+_MARK = "# Written by chandra-bin"
+
+_HEAD = """\
+#!/usr/bin/env bash
+# {about}
+{mark} {version} for {name}. It runs CIAO's tools one after another, and needs CIAO set up in this shell.
+set -euo pipefail
+cd -- {work}
+
+for program in {needed}; do
+    command -v "$program" >/dev/null || {{ echo "$program is not in PATH: set up CIAO first" >&2; exit 2; }}
+done
+"""
+_CIAO = """\
+install=${ASCDS_INSTALL:-$(cd -- "$(dirname -- "$(command -v dmcopy)")/.." && pwd)}
+own=$(mktemp -d "${TMPDIR:-/tmp}/chandra-bin.XXXXXX")
+trap 'rm -rf -- "$own"' EXIT
+
+# Calls a tool with parameter files and a folder for temporary files of its own (so that scripts can run side by side),
+# and nothing to wait for. It fails too where the tool says ERROR and exits with 0.
+ciao() {
+    local status=0
+    rm -rf -- "${own:?}"/*
+    mkdir -- "$own/param" "$own/tmp"
+    PFILES="$own/param;$install/param:$install/contrib/param" ASCDS_WORK_PATH="$own/tmp" TMPDIR="$own/tmp" LC_ALL=C \\
+        "$@" </dev/null >"$own/log" 2>&1 || status=$?
+    cat -- "$own/log"
+    if [ "$status" -ne 0 ]; then
+        echo "$1: failed with exit code $status" >&2
+        return 1
+    fi
+    if grep -Eq '^# [^ ]+ \\(.*\\): ERROR|DM Parse error|Failed to open|Segmentation' "$own/log"; then
+        echo "$1: says that something went wrong" >&2
+        return 1
+    fi
+}
+
+# Fails where one of the files that a tool was to make is not there.
+made() {
+    local file
+    for file in "$@"; do
+        [ -s "$file" ] || { echo "$file was not made" >&2; return 1; }
+    done
+}
+"""
+_HAS_SHAPES = """\
+# Whether a region file is there and holds more than comments: no tool reads one that does not.
+has_shapes() {
+    [ -f "$1" ] && grep -Eqv '^[[:space:]]*(#|$)' "$1"
+}
+"""
+_SOLID = """\
+# Puts files in the places of links.
+solid() {
+    local link
+    for link in "$1"/*; do
+        if [ -L "$link" ]; then
+            cp -L -- "$link" "$link.part"
+            mv -f -- "$link.part" "$link"
+        fi
+    done
+}
+"""
+
+
+def write_scripts(work: Path, folder: Path) -> list[Path]:
+    """Writes the scripts of a configured folder, in the order in which they are to be run.
+
+    Raises `InputError` for a configuration that CIAO cannot do, and `OutputError`; scripts of an earlier call are
+    replaced, other files are not.
+    """
+    pipeline = Pipeline(work)
+    written = {folder / name: text for name, text in _scripts(pipeline)}
+    ours = all(_is_ours(path) for path in written if path.exists())
+    with Outputs(written, inputs=[pipeline.config.file], clobber=ours) as outputs:
+        for path, text in written.items():
+            outputs.write(path, text.encode())
+    for path in written:
+        path.chmod(path.stat().st_mode | 0o111)
+    return list(written)
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return _MARK.encode() in path.read_bytes()[:1000]
+    except OSError:
+        return False
+
+
+def _scripts(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    layout, settings, archive = pipeline.layout, pipeline.settings, pipeline.archive
+    merged = tuple(archive)
+
+    def each(plan_of: _PlanOf) -> list[tuple[str, Plan]]:
+        return [(f"ObsID {files.obsid}", plan_of(layout, settings, files)) for files in archive]
+
+    def step_3() -> list[tuple[str, Plan]]:
+        return [(f"ObsID {files.obsid}", [*ciao_steps.images(layout, settings, files),
+                                          *ciao_steps.clean(layout, settings, files)]) for files in archive]
+
+    names: dict[str, tuple[str, list[tuple[str, Plan]]]] = {
+        "preprocess_data.sh": ("Step 2: reprocess all observations with today's calibration.",
+                               each(ciao_steps.reprocess)),
+        "deflare_point_sources.sh": ("Step 3: sources, good times without flares, clean images and backgrounds.",
+                                     step_3()),
+        "merge_data.sh": ("Steps 4 and 5: all observations on one tangent plane, and the scaled flux.",
+                          [("", [*ciao_steps.merge(layout, settings, merged), *ciao_steps.flux(layout, settings)])]),
+        "crop_data.sh": ("Step 6: point sources removed, images cropped. Look at the regions that are proposed, edit "
+                         "them, and run it again.",
+                         [("", [*ciao_steps.sources(layout, settings), *ciao_steps.crop(layout, settings)])]),
+        "contour_binning.sh": ("Step 7: contour binning.", [("", ciao_steps.bins(layout, settings))]),
+        "regCoordChange.sh": ("Step 8: regions of the bins as RA and Dec.",
+                              [("", ciao_steps.sky_regions(layout, settings))]),
+    }
+    if settings.responses:
+        names["extract_spectra.sh"] = ("Step 8: spectrum and responses of each bin in each observation.",
+                                       each(ciao_steps.spectra))
+    for name, (about, plans) in names.items():
+        writer = _Writer(pipeline.work)
+        body = [block for heading, plan in plans for block in writer.blocks(heading, plan)]
+        yield name, writer.head(about, settings.name) + "\n".join(body) + "\n"
+
+
+@dataclass
+class _Writer:
+    """Writes one script. Paths are relative to the folder of work, where they are in it."""
+
+    work: Path
+    programs: dict[str, None] = field(default_factory=dict)
+    functions: set[str] = field(default_factory=set)
+    variables: int = 0
+
+    def head(self, about: str, name: str) -> str:
+        words = {"about": about, "mark": _MARK, "version": __version__, "name": name, "work": _quoted(str(self.work)),
+                 "needed": " ".join(self.programs)}
+        parts = [_HEAD.format(**words)]
+        if set(self.programs) - {"chandra-bin"}:
+            parts.append(_CIAO)
+        parts += [text for name, text in (("has_shapes", _HAS_SHAPES), ("solid", _SOLID)) if name in self.functions]
+        return "\n".join(parts)
+
+    def blocks(self, heading: str, plan: Plan) -> Iterator[str]:
+        if heading:
+            yield f"\necho {_quoted(heading)}"
+        for step in plan:
+            yield "\n" + "\n".join(self._all([step]))
+        for step in plan:
+            if isinstance(step, Stage):
+                yield f"rm -rf -- {self.path(step.target)}"
+
+    @singledispatchmethod
+    def statements(self, step: Step) -> list[str]:
+        """Commands, each to be run when those before went well."""
+        raise NotImplementedError(type(step))
+
+    @statements.register
+    def _(self, step: Tool) -> list[str]:
+        command = step.command
+        self.programs[command.tool] = None
+        before: list[str] = []
+        words = [self._word((f"{name}=" if name else "", *parts_of(value)), before)
+                 for name, value in command.parameters.items()]
+        outputs = " ".join(self.path(path) for path in command.outputs)
+        line = _wrapped(["ciao", command.tool, *words])
+        return [*before, *self._folders(*command.outputs), f"# {command.purpose}\n{line}",
+                *([f"made {outputs}"] if outputs else [])]
+
+    @statements.register
+    def _(self, step: Own) -> list[str]:
+        self.programs["chandra-bin"] = None
+        before: list[str] = []
+        made = [each.path for word in step.words for each in word if isinstance(each, File) and each.is_output]
+        texts = [self._word(word, before) for word in step.words]
+        return [*before, *self._folders(*made), f"# {step.purpose}\n{_wrapped(['chandra-bin', *texts])}"]
+
+    @statements.register
+    def _(self, step: Otherwise) -> list[str]:
+        instead = [_warning(step.warning), *self._all(step.instead)]
+        return [f"if ! {{\n{_indented(_chained(self._all(step.steps)))}\n}}; then\n{_indented(_chained(instead))}\nfi"]
+
+    @statements.register
+    def _(self, step: Where) -> list[str]:
+        if step.has_shapes:
+            self.functions.add("has_shapes")
+        test = " && ".join(f"has_shapes {self.path(path)}" if step.has_shapes else f"[ -e {self.path(path)} ]"
+                           for path in step.files)
+        lines = [f"if {test}; then", _indented(_chained(self._all(step.steps)))]
+        if step.otherwise:
+            lines += ["else", _indented(_chained(self._all(step.otherwise)))]
+        return ["\n".join([*lines, "fi"])]
+
+    @statements.register
+    def _(self, step: Warn) -> list[str]:
+        return [_warning(step.text)]
+
+    @statements.register
+    def _(self, step: Copy) -> list[str]:
+        program = "mv -f" if step.moves else "cp"
+        return [*self._folders(step.target), f"{program} -- {self.path(step.source)} {self.path(step.target)}"]
+
+    @statements.register
+    def _(self, step: Text) -> list[str]:
+        lines = " ".join(map(_quoted, step.lines))
+        return [*self._folders(step.target), f"printf '%s\\n' {lines} >{self.path(step.target)}"]
+
+    @statements.register
+    def _(self, step: Stage) -> list[str]:
+        folders: dict[Path, list[Path]] = {}
+        for path in step.files:
+            folders.setdefault(step.target / path.relative_to(step.source).parent, []).append(path)
+        lines = ["# a copy: the tool unpacks files where they are\nrm -rf -- " + self.path(step.target)]
+        for folder, there in folders.items():
+            lines += [f"mkdir -p -- {self.path(folder)}",
+                      _wrapped(["cp -L --", *(self.path(path) for path in there), self.path(folder, "/")])]
+        return lines
+
+    @statements.register
+    def _(self, step: Solid) -> list[str]:
+        self.functions.add("solid")
+        return [f"solid {self.path(step.folder)}"]
+
+    @statements.register
+    def _(self, step: EachRegion) -> list[str]:
+        body = "\n".join(self._all(step.of(_NUMBER)))
+        return [f"for region in {self.path(step.folder, '/')}xaf_*_sex.reg; do\n    number=${{region##*/xaf_}}\n"
+                f"    number=${{number%_sex.reg}}\n{_indented(body)}\ndone"]
+
+    def _all(self, steps: Iterable[Step]) -> list[str]:
+        return [each for step in steps for each in self.statements(step)]
+
+    def path(self, path: Path, ending: str = "") -> str:
+        return _quoted(self._plain(path) + ending)
+
+    def _plain(self, path: Path) -> str:
+        name = os.path.relpath(path, self.work) if path.is_relative_to(self.work) else str(path)
+        return f"./{name}" if name.startswith("-") else name
+
+    def _word(self, parts: Iterable[Part], before: list[str]) -> str:
+        """One word of a command line; ``before`` gets what sets its variables."""
+        parts = [each for each in parts if each != ""]
+        texts = [self._part(each, before) for each in parts]
+        if len(parts) == 1 and isinstance(parts[0], Filter):
+            return f'${{{texts[0][2:-1]}:+"{texts[0]}"}}'
+        text = "".join(texts)
+        return text if _PLAIN.fullmatch(text) else f'"{text}"' if text else '""'
+
+    def _part(self, part: Part, before: list[str]) -> str:
+        """As it is between double quotes."""
+        if isinstance(part, str):
+            return _escaped(part)
+        if isinstance(part, Temporary):
+            return "$own/tmp"
+        if isinstance(part, File):
+            return _escaped(self._plain(part.path)) + part.ending
+        self.functions.add("has_shapes")
+        self.variables += 1
+        name = f"part{self.variables}"
+        region = self._plain(part.region.path)
+        before.append(f"{name}=''\nif has_shapes {_quoted(region)}; then\n    "
+                      f'{name}="{_escaped(part.before + region + part.after)}"\nfi')
+        return f"${{{name}}}"
+
+    def _folders(self, *files: Path) -> list[str]:
+        folders = dict.fromkeys(self.path(path.parent) for path in files)
+        return [f"mkdir -p -- {' '.join(folders)}"] if folders else []
+
+
+def _chained(statements: Iterable[str]) -> str:
+    """As one command: where a failure is looked at, ``set -e`` is off."""
+    return " &&\n".join(statements)
+
+
+def _escaped(text: str) -> str:
+    """Between double quotes; the number of a bin stays a variable."""
+    return _NUMBER.join(re.sub(r'(["\\$`])', r"\\\1", piece) for piece in text.split(_NUMBER))
+
+
+def _quoted(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else f'"{_escaped(text)}"'
+
+
+def _warning(text: str) -> str:
+    return f"echo {_quoted(f'warning: {text}')} >&2"
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def _wrapped(words: Sequence[str]) -> str:
+    """A command over several lines."""
+    lines = [words[0]]
+    for word in words[1:]:
+        if len(lines[-1]) + len(word) > 110:
+            lines.append("   ")
+        lines[-1] += f" {word}"
+    return " \\\n".join(lines)
