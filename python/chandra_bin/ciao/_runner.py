@@ -85,9 +85,14 @@ class Runner:
             with log_file:
                 log_file.write(f"{command.tool} {' '.join(argv[1:])}\n".encode(errors="replace"))
                 heard = _execute(argv, self._environment(own), own / "here", log_file, self.limit_s)
+            self._check(command, heard, before, log)
+        except BaseException:
+            for path in self._outputs(command, places):
+                if path.is_file():  # half done, or of something that failed
+                    path.unlink()
+            raise
         finally:
             shutil.rmtree(own, ignore_errors=True)
-        self._check(command, heard, before, log)
         return Said(" ".join([command.tool, *argv[1:]]), tuple(warnings_in(heard.lines)),
                     tuple(command.meaning("\n".join(heard.lines))))
 

@@ -51,11 +51,12 @@ def wavdetect(infile: Name, *, psffile: Path, expfile: Path, outfile: Path, scel
               defnbkgfile: Path, regfile: Path, scales: Sequence[float], maxiter: int, sigthresh: float,
               ellsigma: float) -> Command:
     """Detects sources by wavelets. Its files of fixed names go into a folder of this run alone."""
-    products = {"outfile": outfile, "scellfile": scellfile, "imagefile": imagefile, "defnbkgfile": defnbkgfile,
-                "regfile": regfile}
+    products = {"outfile": outfile, "scellfile": scellfile, "imagefile": imagefile, "defnbkgfile": defnbkgfile}
     return Command("wavdetect", {
         "infile": _name(infile), "psffile": File(psffile), "expfile": File(expfile),
         **{name: File(path, is_output=True) for name, path in products.items()},
+        # Without a source it may not be there.
+        "regfile": File(regfile, is_output=True),
         "scales": " ".join(f"{scale:.15g}" for scale in scales), "maxiter": maxiter, "sigthresh": float(sigthresh),
         "ellsigma": float(ellsigma), "interdir": Temporary(), "clobber": True, "verbose": 1, "mode": "h"},
         tuple(products.values()), "sources")

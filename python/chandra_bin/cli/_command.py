@@ -235,6 +235,9 @@ version_option = click.option("-V", "--version", is_flag=True, is_eager=True, ex
                               callback=_print_version, help="Show the version and exit.")
 threads_option = click.option("-t", "--threads", type=click.IntRange(min=1), metavar="N",
                               help="Threads; the result does not depend on them.  [default: all usable cores]")
+engine_option = click.option("--engine", type=click.Choice(["auto", "native", "ciao"]),
+                             help="What does the steps that calibrate: this program, or CIAO; auto: CIAO where it is "
+                             "set up.  [default: the setting]")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
 clobber_option = click.option("--clobber", is_flag=True, help="Replace the products of an earlier run.")
 semantics_option = click.option(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._command import Command, quiet_option
+from ._command import Command, engine_option, quiet_option
 
 if TYPE_CHECKING:
     from chandra_bin.pipeline.survey import Survey
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
               help="S/N of the smoothed image whose contours the bins follow.  [default: 100]")
 @click.option("--binning-image", type=click.Choice(["scaled_flux", "counts"]), help="What is binned.  "
               "[default: scaled_flux, as the reference has it]")
+@engine_option
 @click.option("--toml", is_flag=True, help="Write config.toml, with comments, instead of config.json.")
 @quiet_option
 def command(directory: Path, work: Path, obsids: tuple[str, ...], quiet: bool, **settings: Any) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._command import Command, quiet_option, usable_cores
+from ._command import Command, engine_option, quiet_option, usable_cores
 
 if TYPE_CHECKING:
     from chandra_bin.pipeline.runner import Event, TaskState
@@ -22,11 +22,14 @@ _STEP = click.IntRange(1, 8)
 @click.option("--redo", type=_STEP, multiple=True, metavar="S", help="Make this step again, even if it is done.")
 @click.option("--verify", is_flag=True, help="Read all files, and make again what is not as it was made.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be run, and why; run nothing.")
+@click.option("--script", metavar="DIR", type=click.Path(path_type=Path),
+              help="With --dry-run: write shell scripts of the steps by CIAO into this folder.")
+@engine_option
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N",
               help="Observations at once.  [default: as many as there are cores]")
 @quiet_option
 def command(work: Path, first: int, last: int, only: int | None, redo: tuple[int, ...], verify: bool,
-            dry_run: bool, jobs: int | None, quiet: bool) -> None:
+            dry_run: bool, script: Path | None, engine: str | None, jobs: int | None, quiet: bool) -> None:
     """Run the pipeline in the folder WORK: what is not done yet of its steps 1 to 8.
 
     \b
@@ -38,6 +41,7 @@ def command(work: Path, first: int, last: int, only: int | None, redo: tuple[int
     \b
     chandra-bin init sim -o work
     chandra-bin run work
+    chandra-bin run work --dry-run --script scripts
     """
     from chandra_bin.pipeline import runner
 
@@ -45,6 +49,11 @@ def command(work: Path, first: int, last: int, only: int | None, redo: tuple[int
         raise click.UsageError("--only is a step alone: leave out --from and --to")
     if only is not None:
         first = last = only
+    if script is not None:
+        if not dry_run:
+            raise click.UsageError("--script writes what would be run: add --dry-run")
+        _write_scripts(work, script, quiet)
+        return
     cores = usable_cores()
     jobs = jobs or cores
 
@@ -54,7 +63,7 @@ def command(work: Path, first: int, last: int, only: int | None, redo: tuple[int
         elif not quiet and (text := _line(event)):
             click.echo(text)
 
-    done = runner.run(work, first=first, last=last, redo=redo, verify=verify, dry_run=dry_run, jobs=jobs,
+    done = runner.run(work, first=first, last=last, redo=redo, verify=verify, dry_run=dry_run, engine=engine, jobs=jobs,
                       threads=max(1, cores // jobs), watch=watch)
     if dry_run:
         for each in done.states:
@@ -68,6 +77,14 @@ def command(work: Path, first: int, last: int, only: int | None, redo: tuple[int
         finished = sum(each.kind == "done" for each in done.states)
         click.echo(f"{len(done.ran)} of {len(done.states)} tasks were run, {finished} are done; the report is in "
                    f"{work / done.report}")
+
+
+def _write_scripts(work: Path, folder: Path, quiet: bool) -> None:
+    from chandra_bin.pipeline.scripts import write_scripts
+
+    written = write_scripts(work, folder)
+    if not quiet:
+        click.echo(f"to be run in this order, where CIAO is set up: {', '.join(str(path) for path in written)}")
 
 
 def task_line(state: "TaskState") -> str:

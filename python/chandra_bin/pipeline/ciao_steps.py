@@ -27,6 +27,8 @@ from .proposing import propose_cluster_region, propose_source_region, region_has
 
 # What marks pixels without data in images that are no counts: 0 would be a flux, or an exposure, of nothing.
 _NO_DATA = "[opt null=NaN,type=r4]"
+# Scripts are run again.
+_CLOBBER = ("--clobber",)
 # Folders of the archive, and what chandra_repro reads in them.
 _FOLDERS = ("primary", "secondary", "")
 
@@ -95,7 +97,7 @@ def merge(layout: Layout, settings: Settings, archive: tuple[ObservationFiles, .
     total = Own(lambda job: job.call(add_backgrounds, [str(job.out(root)) for root in roots],
                                      str(job.out(layout.merged_root))),
                 (("add-backgrounds",), *((File(root),) for root in roots),
-                 ("-o",), (File(layout.merged_root, is_output=True),)), "their sum")
+                 ("-o",), (File(layout.merged_root, is_output=True),), _CLOBBER), "their sum")
     return [
         Text(layout.merged_list, names),
         Tool(tools.merge_obs(layout.merged_list, layout.merged, bands=MERGED_BAND, binsize=settings.binsize,
@@ -125,7 +127,7 @@ def crop(layout: Layout, _settings: Settings) -> Plan:
                              exclude=_with_shapes(job, layout.cluster, layout.sources)),
         (("background",), (File(layout.image),), ("--expmap",), (File(layout.expmap),),
          *((Filter("--exclude=", File(region), ""),) for region in (layout.cluster, layout.sources)),
-         ("-o",), (File(layout.local_background_root, is_output=True),)),
+         ("-o",), (File(layout.local_background_root, is_output=True),), _CLOBBER),
         "background, measured outside cluster and sources")
 
     def cut(source: Path, target: Path, purpose: str, *, counts: bool) -> Tool:
@@ -158,7 +160,7 @@ def crop(layout: Layout, _settings: Settings) -> Plan:
                                  expmap=job.made(layout.final_expmap)),
             (("mask",), (File(layout.final_image),), (Filter("--exclude=", File(layout.sources), ""),),
              ("--keep",), (File(area),), ("--expmap",), (File(layout.final_expmap),),
-             ("-o",), (File(layout.mask, is_output=True),)), "which pixels are used"),
+             ("-o",), (File(layout.mask, is_output=True),), _CLOBBER), "which pixels are used"),
     ]
 
 
@@ -166,7 +168,7 @@ def flux(layout: Layout, settings: Settings) -> Plan:
     """Step 5."""
     return [Own(native.make_scaled_flux, (
         ("scale-flux",), (File(layout.flux),), (File(layout.image),), ("--factor",), (repr(settings.flux_factor),),
-        ("-o",), (File(layout.scaled_flux, is_output=True),)), "flux, scaled to counts' size")]
+        ("-o",), (File(layout.scaled_flux, is_output=True),), _CLOBBER), "flux, scaled to counts' size")]
 
 
 def bins(layout: Layout, settings: Settings) -> Plan:
@@ -179,7 +181,7 @@ def bins(layout: Layout, settings: Settings) -> Plan:
         ("-o",), (File(layout.bins, is_output=True),), ("--sn",), (repr(settings.sn_per_region),),
         ("--smooth-sn",), (repr(settings.reg_smoothness),),
         *((("--constrain",), (repr(settings.constrainval),)) if settings.constrainfill else ()),
-        ("--mask",), (File(layout.mask),),
+        ("--mask",), (File(layout.mask),), _CLOBBER,
         *((*background, ("--expmap",), (File(layout.final_expmap),)) if is_counts else ())), "contour binning")]
 
 
@@ -187,7 +189,7 @@ def sky_regions(layout: Layout, _settings: Settings) -> Plan:
     """Step 8."""
     return [Own(native.sky_regions, (
         ("regions",), (File(layout.binmap),), ("-o",), (File(layout.sky_regions, is_output=True),),
-        ("--system",), ("wcs",), ("--sexagesimal",)), "regions of the bins as RA and Dec")]
+        ("--system",), ("wcs",), ("--sexagesimal",), _CLOBBER), "regions of the bins as RA and Dec")]
 
 
 def spectra(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan:
@@ -238,7 +240,7 @@ def _good_times(obs: ObsLayout, settings: Settings) -> Step:
         return Own(lambda job: job.call(deflare, job.made(obs.light_curve), job.out(obs.good_times),
                                         FlareLimits(method="robust")),
                    (("deflare",), (File(obs.light_curve),), ("-o",), (File(obs.good_times, is_output=True),),
-                    ("--method",), ("robust",)), "good times without flares")
+                    ("--method",), ("robust",), _CLOBBER), "good times without flares")
     by_sigma = Tool(tools.deflare(obs.light_curve, obs.good_times, method="sigma"))
     if settings.deflare_method == "sigma":
         return by_sigma
@@ -250,7 +252,8 @@ def _sky_of(obs: ObsLayout, root: Path) -> Own:
     image = root.with_name(f"{root.name}_thresh.img")
     return Own(lambda job: job.call(blank_sky_background, job.made(image), obs.background_events, str(job.out(root))),
                (("background",), (File(image),), ("--blanksky",), (File(obs.background_events),),
-                ("-o",), (File(root, is_output=True),)), f"blank sky of ObsID {obs.obsid} on the merged pixels")
+                ("-o",), (File(root, is_output=True),), _CLOBBER),
+               f"blank sky of ObsID {obs.obsid} on the merged pixels")
 
 
 def _cluster(image: Path, expmap: Path, detections: Path, out: Path, *, merged: bool) -> Own:

@@ -72,22 +72,23 @@ Watcher = Callable[[Event], None]
 
 
 class Pipeline:
-    """A configured folder. Raises `InputError` for a configuration, or an archive, that cannot be used."""
+    """A configured folder; ``engine`` takes the place of the setting.
 
-    def __init__(self, work: Path) -> None:
+    Raises `InputError` for a configuration, or an archive, that cannot be used.
+    """
+
+    def __init__(self, work: Path, engine: str | None = None) -> None:
         self.work = work.resolve()  # names in records lead out of it by "..", which is not where a link to it lies
         if not self.work.is_dir():
             raise InputError(f"{work}: there is no such folder: make one by 'chandra-bin init DIR -o {work}'")
         self.config: Config = read_config(work)
-        settings = self.config.settings
+        self.settings: Settings = self.config.settings if engine is None else (
+            self.config.settings.model_copy(update={"engine": engine}))
+        settings = self.settings
         self.layout = Layout(self.work, settings.name, settings.sn_per_region, settings.reg_smoothness)
         folder = Path(os.path.abspath(self.config.cluster_directory))
         self.archive = [find_observation(folder, obsid, settings.blank_sky) for obsid in settings.obs_ids]
         self.tasks = tasks_of(self.layout, settings, self.archive)
-
-    @property
-    def settings(self) -> Settings:
-        return self.config.settings
 
     def states(self, state: State, *, verify: bool = False) -> list[TaskState]:
         """All tasks, in order; one after another that is not done waits for it."""
@@ -167,7 +168,8 @@ def inputs_of(task: Task) -> list[Path]:
 
 
 def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), verify: bool = False,
-        dry_run: bool = False, jobs: int = 1, threads: int = 1, watch: Watcher | None = None) -> Done:
+        dry_run: bool = False, engine: str | None = None, jobs: int = 1, threads: int = 1,
+        watch: Watcher | None = None) -> Done:
     """Runs what is not done of the steps ``first`` to ``last``.
 
     Parameters
@@ -175,6 +177,7 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
     redo : steps that are made again even if they are done.
     verify : all files are read, not only those that look touched.
     dry_run : nothing is run; the states say what would be.
+    engine : ``auto``, ``native`` or ``ciao``, in place of the setting.
     jobs : observations at once, each in a process of its own.
     threads : of each of these; a task of all observations has as many as all of them. Neither changes a result.
     watch : called with each `Event`.
@@ -189,7 +192,7 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
         raise InputError(f"from step {first} to step {last}: that is none")
     if beyond := [step for step in redo if not first <= step <= last]:
         raise InputError(f"step {beyond[0]} is to be made again, and is not among steps {first} to {last}")
-    pipeline = Pipeline(work)
+    pipeline = Pipeline(work, engine)
     report = pipeline.layout.report.relative_to(pipeline.work)
     if dry_run:
         state = State(pipeline.work)

@@ -35,9 +35,13 @@ _HEAD = """\
 set -euo pipefail
 cd -- {work}
 
-for program in {needed}; do
-    command -v "$program" >/dev/null || {{ echo "$program is not in PATH: set up CIAO first" >&2; exit 2; }}
-done
+need() {{
+    local program
+    for program in "$@"; do
+        command -v "$program" >/dev/null || {{ echo "$program is not in PATH: set up CIAO first" >&2; exit 2; }}
+    done
+}}
+need {needed}
 """
 _CIAO = """\
 install=${ASCDS_INSTALL:-$(cd -- "$(dirname -- "$(command -v dmcopy)")/.." && pwd)}
@@ -156,7 +160,10 @@ class _Writer:
     work: Path
     programs: dict[str, None] = field(default_factory=dict)
     functions: set[str] = field(default_factory=set)
-    variables: int = 0
+    folders: set[Path] = field(default_factory=set)
+    variables: dict[Filter, str] = field(default_factory=dict)
+    """That are set for all that follows."""
+    count: int = 0
 
     def head(self, about: str, name: str) -> str:
         words = {"about": about, "mark": _MARK, "version": __version__, "name": name, "work": _quoted(str(self.work)),
@@ -188,10 +195,9 @@ class _Writer:
         before: list[str] = []
         words = [self._word((f"{name}=" if name else "", *parts_of(value)), before)
                  for name, value in command.parameters.items()]
-        outputs = " ".join(self.path(path) for path in command.outputs)
+        check = _wrapped(["made", *(self.path(path) for path in command.outputs)])
         line = _wrapped(["ciao", command.tool, *words])
-        return [*before, *self._folders(*command.outputs), f"# {command.purpose}\n{line}",
-                *([f"made {outputs}"] if outputs else [])]
+        return [*before, *self._folders(*command.outputs), f"# {command.purpose}\n{line}", check]
 
     @statements.register
     def _(self, step: Own) -> list[str]:
@@ -199,12 +205,15 @@ class _Writer:
         before: list[str] = []
         made = [each.path for word in step.words for each in word if isinstance(each, File) and each.is_output]
         texts = [self._word(word, before) for word in step.words]
+        self.variables = {part: name for part, name in self.variables.items() if part.region.path not in made}
         return [*before, *self._folders(*made), f"# {step.purpose}\n{_wrapped(['chandra-bin', *texts])}"]
 
     @statements.register
     def _(self, step: Otherwise) -> list[str]:
-        instead = [_warning(step.warning), *self._all(step.instead)]
-        return [f"if ! {{\n{_indented(_chained(self._all(step.steps)))}\n}}; then\n{_indented(_chained(instead))}\nfi"]
+        made = " ".join(self.path(path) for path in _outputs(step.steps))
+        instead = [_warning(step.warning), f"rm -f -- {made}", *self._branch(step.instead)]
+        tried = _indented(_chained(self._branch(step.steps)))
+        return [f"if ! {{\n{tried}\n}}; then\n{_indented(_chained(instead))}\nfi"]
 
     @statements.register
     def _(self, step: Where) -> list[str]:
@@ -212,9 +221,9 @@ class _Writer:
             self.functions.add("has_shapes")
         test = " && ".join(f"has_shapes {self.path(path)}" if step.has_shapes else f"[ -e {self.path(path)} ]"
                            for path in step.files)
-        lines = [f"if {test}; then", _indented(_chained(self._all(step.steps)))]
+        lines = [f"if {test}; then", _indented(_chained(self._branch(step.steps)))]
         if step.otherwise:
-            lines += ["else", _indented(_chained(self._all(step.otherwise)))]
+            lines += ["else", _indented(_chained(self._branch(step.otherwise)))]
         return ["\n".join([*lines, "fi"])]
 
     @statements.register
@@ -256,6 +265,13 @@ class _Writer:
     def _all(self, steps: Iterable[Step]) -> list[str]:
         return [each for step in steps for each in self.statements(step)]
 
+    def _branch(self, steps: Iterable[Step]) -> list[str]:
+        """What may not be run: folders and variables that it makes are made again by others."""
+        folders, variables = self.folders.copy(), self.variables.copy()
+        statements = self._all(steps)
+        self.folders, self.variables = folders, variables
+        return statements
+
     def path(self, path: Path, ending: str = "") -> str:
         return _quoted(self._plain(path) + ending)
 
@@ -280,22 +296,40 @@ class _Writer:
             return "$own/tmp"
         if isinstance(part, File):
             return _escaped(self._plain(part.path)) + part.ending
+        if part not in self.variables:
+            before.append(self._variable(part))
+        return f"${{{self.variables[part]}}}"
+
+    def _variable(self, part: Filter) -> str:
+        """Sets a variable to a filter, or to nothing."""
         self.functions.add("has_shapes")
-        self.variables += 1
-        name = f"part{self.variables}"
+        self.count += 1
+        self.variables[part] = name = f"part{self.count}"
         region = self._plain(part.region.path)
-        before.append(f"{name}=''\nif has_shapes {_quoted(region)}; then\n    "
-                      f'{name}="{_escaped(part.before + region + part.after)}"\nfi')
-        return f"${{{name}}}"
+        return (f"{name}=''\nif has_shapes {_quoted(region)}; then\n    "
+                f'{name}="{_escaped(part.before + region + part.after)}"\nfi')
 
     def _folders(self, *files: Path) -> list[str]:
-        folders = dict.fromkeys(self.path(path.parent) for path in files)
-        return [f"mkdir -p -- {' '.join(folders)}"] if folders else []
+        """Makes the folders of outputs, once in a script."""
+        new = [folder for folder in dict.fromkeys(path.parent for path in files)
+               if folder not in self.folders and folder != self.work]
+        self.folders.update(new)
+        return [f"mkdir -p -- {' '.join(self.path(folder) for folder in new)}"] if new else []
+
 
 
 def _chained(statements: Iterable[str]) -> str:
     """As one command: where a failure is looked at, ``set -e`` is off."""
     return " &&\n".join(statements)
+
+
+def _outputs(steps: Iterable[Step]) -> Iterator[Path]:
+    """The files of tools, which one that fails may leave half done."""
+    for step in steps:
+        if isinstance(step, Tool):
+            yield from step.command.outputs
+        elif isinstance(step, Where):
+            yield from dict.fromkeys(_outputs([*step.steps, *step.otherwise]))
 
 
 def _escaped(text: str) -> str:
