@@ -1,8 +1,10 @@
 """CIAO's tools, driven: the only room that starts processes."""
 
+from . import tools
 from ._command import Command, File, Files, Filter, Name, Part, Places, Temporary, Value, checked_path, parts_of
 from ._installation import Installation, find_installation, need_installation, parse_versions
 from ._runner import Runner, Said
 
 __all__ = ["Command", "File", "Files", "Filter", "Installation", "Name", "Part", "Places", "Runner", "Said",
-           "Temporary", "Value", "checked_path", "find_installation", "need_installation", "parse_versions", "parts_of"]
+           "Temporary", "Value", "checked_path", "find_installation", "need_installation",
+           "parse_versions", "parts_of", "tools"]

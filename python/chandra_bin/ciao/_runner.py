@@ -58,8 +58,8 @@ class Runner:
     """The longest that one tool may take."""
     count: int = field(default=0, init=False)
 
-    def run(self, command: Command, places: Files) -> Said:
-        """Runs a tool and waits for it.
+    def run(self, command: Command, places: Files, folder: Path | None = None) -> Said:
+        """Runs a tool and waits for it. Its current folder is ``folder``, or one that is gone afterwards.
 
         Success is: exit code 0, and no line of an error, and each output there, made by this run, and whole as a FITS
         file where its name says that it is one. Raises `ToolError` for a tool that ran to its end and failed; and
@@ -84,7 +84,7 @@ class Runner:
                 log_file = log.open("wb")
             with log_file:
                 log_file.write(f"{command.tool} {' '.join(argv[1:])}\n".encode(errors="replace"))
-                heard = _execute(argv, self._environment(own), own / "here", log_file, self.limit_s)
+                heard = _execute(argv, self._environment(own), folder or own / "here", log_file, self.limit_s)
             self._check(command, heard, before, log)
         except BaseException:
             for path in self._outputs(command, places):

@@ -1,0 +1,202 @@
+"""Every command that the CIAO engine can give, held against the facts of CIAO's parameters."""
+
+import ast
+import itertools
+import json
+import re
+from pathlib import Path
+
+import pytest
+from pipeline_work import configured, simulated
+
+import chandra_bin
+from chandra_bin.ciao import Command, File, tools
+from chandra_bin.ciao._command import Filter, Temporary, parts_of
+from chandra_bin.errors import InputError
+from chandra_bin.pipeline import ciao_steps
+from chandra_bin.pipeline.plan import EachRegion, Otherwise, Tool, Where
+from chandra_bin.pipeline.runner import Pipeline
+
+FACTS = {tool: {fact["name"]: fact for fact in facts["params"]}
+         for tool, facts in json.loads((Path(__file__).parent / "stand_ins/params.json").read_text())["tools"].items()}
+# The engine's settings that change what is sent.
+CHOICES = {"check_vf_pha": (True, False), "ccd_ids": ("auto", "0:3", "5,7"), "deflare_method": ("clean", "sigma"),
+           "refcoord": (None, "228.48 -59.14"), "binsize": (1, 0.5), "responses": (True,)}
+
+
+class Everywhere:
+    """Files are where they are named, and regions have shapes, or none has."""
+
+    temporary = Path("/tmp/own")
+
+    def __init__(self, shapes):
+        self.shapes = shapes
+
+    def of(self, file):
+        return file.path
+
+    def has_shapes(self, region):
+        return self.shapes
+
+
+def commands_in(steps):
+    """The commands of a plan, of all its branches."""
+    for step in steps:
+        if isinstance(step, Tool):
+            yield step.command
+        elif isinstance(step, Otherwise):
+            yield from commands_in([*step.steps, *step.instead])
+        elif isinstance(step, Where):
+            yield from commands_in([*step.steps, *step.otherwise])
+        elif isinstance(step, EachRegion):
+            yield from commands_in(step.of("12"))
+
+
+def plans_of(pipeline):
+    layout, settings, archive = pipeline.layout, pipeline.settings, tuple(pipeline.archive)
+    for files in archive:
+        for plan in (ciao_steps.reprocess, ciao_steps.images, ciao_steps.clean, ciao_steps.spectra):
+            yield plan(layout, settings, files)
+    yield ciao_steps.merge(layout, settings, archive)
+    for plan in (ciao_steps.sources, ciao_steps.crop):
+        yield plan(layout, settings)
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    """Of both arrays and both modes."""
+    folder = tmp_path_factory.mktemp("archives")
+    small = {"exposure": 300.0, "counts": 500.0, "truth_photons": 1000, "blank_sky": 0.0, "obsids": 2}
+    return {array: simulated(folder / array, array=array, datamode="mixed", **small) for array in "IS"}
+
+
+@pytest.fixture(scope="module")
+def commands(archives, tmp_path_factory):
+    """All that can be sent, with and without regions."""
+    folder = tmp_path_factory.mktemp("work")
+    found = []
+    for n, (array, values) in enumerate(itertools.product("IS", itertools.product(*CHOICES.values()))):
+        work = configured(folder / str(n), archives[array], **dict(zip(CHOICES, values, strict=True)), engine="ciao")
+        found += [command for plan in plans_of(Pipeline(work)) for command in commands_in(plan)]
+    images = folder / "image.fits"
+    found += [tools.mkpsfmap(images, images, energy=2.3, ecf=0.9), tools.download_chandra_obsid(["16626", "942"]),
+              tools.reproject_obs(images, folder, refcoord=None, nproc=2, outputs=())]
+    return [(command, command.arguments(Everywhere(shapes))) for command in found for shapes in (True, False)]
+
+
+def test_all_tools_are_among_them(commands):
+    named = {node.name for node in ast.parse(Path(tools.__file__).read_text()).body
+             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")}
+    assert {command.tool for command, _ in commands} == {name.removesuffix("_light_curve") for name in named}
+
+
+def test_names_are_whole(commands):
+    for command, words in commands:
+        for word in words:
+            name, equals, _ = word.partition("=")
+            if equals:
+                assert name in FACTS[command.tool], f"{command.tool} has no parameter {name}"
+            else:
+                assert command.tool == "download_chandra_obsid"
+
+
+def test_nothing_is_asked_for(commands):
+    """A tool that lacks a value would wait for an answer."""
+    for command, words in commands:
+        if command.tool == "download_chandra_obsid":
+            continue
+        given = dict(word.split("=", 1) for word in words)
+        needed = {name for name, fact in FACTS[command.tool].items() if fact.get("mode") == "a"}
+        assert needed <= set(given), f"{command.tool}: {needed - set(given)}"
+        assert given["mode"] == "h"
+        if "clobber" in FACTS[command.tool]:
+            assert given["clobber"] == "yes"
+
+
+def test_values_are_of_the_right_kind(commands):
+    for command, words in commands:
+        for word in words:
+            name, equals, value = word.partition("=")
+            if not equals or not value:
+                continue
+            fact = FACTS[command.tool][name]
+            kind = fact["type"]
+            if kind == "b":
+                assert value in ("yes", "no"), word
+            if fact.get("enum"):
+                assert value in fact["enum"], word
+            if kind in "ri":
+                number = float(value) if kind == "r" else int(value)
+                assert number >= float(fact["min"] if isinstance(fact.get("min"), int | float) else number), word
+                assert number <= float(fact["max"] if isinstance(fact.get("max"), int | float) else number), word
+            assert len(value) <= 1023
+
+
+def test_filters_are_those_of_the_data_model(commands):
+    term = (r"exclude sky=region\([^()\[\]]+\)|sky=region\([^()\[\]]+\)|@[^\[\]]+|energy=500:7000|"
+            r"ccd_id=\d(:\d)?(,\d(:\d)?)*|bin time=::\d+\.?\d*|opt null=NaN,type=r4")
+    form = re.compile(rf"@?[^\[\]]+(\[({term})\])*")
+    seen = set()
+    for command, words in commands:
+        for word in words:
+            name, _, value = word.partition("=")
+            if name in ("infile", "infiles", "evtfile", "bkgfile", "imgfile", "psffile", "expfile") and value:
+                assert form.fullmatch(value), word
+                seen.update(re.findall(r"\[(\w+)", value))
+    assert seen == {"exclude", "energy", "ccd_id", "bin", "sky", "opt"}
+
+
+def test_bins_are_cut_out_by_their_sky_regions(commands):
+    for command, words in commands:
+        if command.tool == "specextract":
+            infile = next(word for word in words if word.startswith("infile="))
+            assert re.search(r"outreg/sex/xaf_12_sex\.reg\)\]$", infile)
+
+
+def test_files_that_a_tool_derives_are_told_by_the_same_name(commands):
+    """The label of a band is its text as it was typed, and the names of outputs hold it."""
+    for command, words in commands:
+        if command.tool == "fluximage":
+            bands = next(word for word in words if word.startswith("bands=")).removeprefix("bands=")
+            label = "-".join(bands.split(":")[:2])
+            assert all(f"_{label}_" in path.name for path in command.outputs)
+
+
+def test_each_tool_has_a_folder_of_its_own_for_temporary_files(commands):
+    for command, _ in commands:
+        for name in ("tmpdir", "interdir"):
+            if name in FACTS[command.tool]:
+                assert parts_of(command.parameters[name]) == (Temporary(),), command.tool
+
+
+@pytest.mark.parametrize("odd", [" ", "[", "(", ",", ";", "'", "\t"])
+def test_paths_that_break_tools_are_refused(odd):
+    command = tools.dmcopy(Path(f"/data/a{odd}b/evt2.fits"), Path("/data/out.fits"), purpose="")
+    with pytest.raises(InputError, match="which CIAO does not take"):
+        command.arguments(Everywhere(True))
+
+
+def test_values_that_are_too_long_are_refused():
+    command = tools.dmcopy(Path("/", *["a" * 200] * 6), Path("/data/out.fits"), purpose="")
+    with pytest.raises(InputError, match="CIAO takes 1023"):
+        command.arguments(Everywhere(True))
+
+
+def test_filters_of_regions_without_shapes_are_left_out():
+    parts = (File(Path("evt.fits")), Filter("[exclude sky=region(", File(Path("a.reg")), ")]"), "[energy=1:2]")
+    command = Command("dmcopy", {"infile": parts})
+    assert command.arguments(Everywhere(True)) == ["infile=evt.fits[exclude sky=region(a.reg)][energy=1:2]"]
+    assert command.arguments(Everywhere(False)) == ["infile=evt.fits[energy=1:2]"]
+
+
+def test_no_shell_is_used():
+    """Arguments are a list, whatever is in them; and nothing else starts processes."""
+    room = Path(chandra_bin.__file__).parent / "ciao"
+    for path in room.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in ("os.system", "os.popen", "subprocess.getoutput"), path
+                assert not any(word.arg == "shell" for word in node.keywords), path
+                if called in ("subprocess.run", "subprocess.Popen"):
+                    assert "stdin=subprocess.DEVNULL" in ast.unparse(node), path
