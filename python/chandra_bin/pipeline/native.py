@@ -49,10 +49,6 @@ _INSTEAD = {
     "mask": ("msk", "MASKFILE", "chips are taken to be read without windows"),
     "filter": ("flt", "FLTFILE", "good times are those of the events"),
 }
-# Detections that are no larger than this, in sizes of the PSF, and so significant, are points even in a cluster. Of the
-# simulated ones with less significance, hardly any is.
-_COMPACT = 2.0
-_SIGNIFICANT = 4.5
 # The part of counts in the area of interest that point sources may take without being told.
 _MOST_IN_SOURCES = 0.05
 # The part of quiet time that is cut without being told.
@@ -324,17 +320,12 @@ def _repro(job: Job, obsid: str) -> ObservationFiles:
 def _cluster(job: Job, image: Path, expmap: Path, detections: Path, out: Path, *, merged: bool) -> Path | None:
     """The region of the cluster, proposed or the user's; None where there is no cluster to be seen."""
     region = job.region(out)
-    points = job.out(out.with_name(".points.fits"))
-    which = f"[psfratio=:{_COMPACT:g},src_significance={_SIGNIFICANT:g}:]"
-    compact = job.call(copy, f"{detections}{which}", points).counts if _has_rows(detections) else 0
     try:
         job.call(propose_cluster, image, region, kind="extent" if merged else "aperture", sky=merged, expmap=expmap,
-                 exclude=[points] if compact else [])
+                 detections=detections)
     except NoCluster as error:
         if not region.exists():
             job.warn(f"{error}; nothing is taken for the cluster until then ({out.name})")
-    finally:
-        points.unlink(missing_ok=True)
     return region if region.exists() else None
 
 
@@ -345,8 +336,8 @@ def _sources(job: Job, detections: Path, out: Path, image: Path, cluster: Path |
         job.note(**{"point sources": f"none: {out.name} is empty"})
         region.unlink()
         return None
-    made = job.call(propose_point_sources, detections, region, image, cluster=cluster, compact=_COMPACT,
-                    significant=_SIGNIFICANT, sky=out == job.layout.sources)
+    made = job.call(propose_point_sources, detections, region, image, cluster=cluster,
+                    sky=out == job.layout.sources)
     job.note(**{"point sources": made.sources, "detections taken for the cluster": made.dropped})
     return region if region.exists() else None
 
@@ -354,11 +345,6 @@ def _sources(job: Job, detections: Path, out: Path, image: Path, cluster: Path |
 def _is_empty(region: Path) -> bool:
     """Whether a text file holds comments alone: how a user says that there is none."""
     return not any(line.split("#")[0].strip() for line in region.read_text(errors="replace").splitlines())
-
-
-def _has_rows(table: Path) -> bool:
-    with open_events(table, any_table=True) as file:
-        return bool(file.hdu.rows)
 
 
 def _unpack(source: Path, target: Path) -> None:
