@@ -218,7 +218,7 @@ def high(columns, chip):
     return np.count_nonzero((columns["energy"] >= 9000) & (columns["energy"] < 12_000) & (columns["ccd_id"] == chip))
 
 
-def test_backgrounds_of_observations_are_added(sky):
+def test_backgrounds_of_observations_are_added(sky, capsys):
     write_events(sky / "other.evt", random_events(50_000, 3), header={f"BKGSCAL{chip}": 0.5 for chip in range(4)})
     made = [blank_sky_background("img.fits", name, root, events="evt2.fits")
             for name, root in (("blank.evt", "one"), ("other.evt", "two"))]
@@ -227,6 +227,18 @@ def test_backgrounds_of_observations_are_added(sky):
     assert np.array_equal(counts, made[0].background.counts + made[1].background.counts)
     np.testing.assert_allclose(counts * ratio, made[0].background.expected + made[1].background.expected, rtol=1e-12)
     assert both.counts_file.name == "broad_bkg.img"
+    capsys.readouterr()
+    assert run(["add-backgrounds", "one", "two", "-o", "again"]) == 0
+    assert capsys.readouterr().out == (f"{counts.sum()} background counts stand for {(counts * ratio).sum():.1f} in "
+                                       "the image; again_bkg.img and again_bkg_ratio.img\n")
+    for kind in ("bkg", "bkg_ratio"):
+        assert (sky / f"again_{kind}.img").read_bytes() == (sky / f"broad_{kind}.img").read_bytes()
+    assert run(["add-backgrounds", "one", "two", "-o", "again", "-q"]) == 2
+    assert "again_bkg.img: exists already" in capsys.readouterr().err
+    assert run(["add-backgrounds", "one", "-o", "again", "-q", "--clobber"]) == 0
+    assert np.array_equal(fits.getdata("again_bkg.img"), made[0].background.counts)
+    assert run(["add-backgrounds", "-o", "none"]) == 2
+    assert "Missing argument" in capsys.readouterr().err
     assert run(["copy", "evt2.fits[energy=500:7000][bin sky=64]", "far.fits", "-q"]) == 0
     blank_sky_background("far.fits", "blank.evt", "far", events="evt2.fits")
     with pytest.raises(InputError, match="pixels"):

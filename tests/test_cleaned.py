@@ -15,7 +15,7 @@ from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.inputs import read_image
 from chandra_bin.products import bin_image, contbin, fill_image, remove_sources, scale_flux, write_spectra
 from chandra_bin.regions import read_regions, region_mask
-from chandra_bin.removal import fill_sources, scaled_flux, sn_in_counts
+from chandra_bin.removal import FLUX_FACTOR, fill_sources, scaled_flux, sn_in_counts
 from chandra_bin.simulate import cluster_header, cluster_image
 from chandra_bin.wcs import ImageCoords
 from event_files import random_events, write_events
@@ -235,6 +235,23 @@ def test_scaled_flux_file(images):
     counts = fits.getdata("img.fits")
     np.testing.assert_allclose(np.nanmean(data), 2.5 * counts[np.isfinite(flux)].mean(), rtol=1e-6)
     assert made.sn_in_counts(70) == pytest.approx(44.27, abs=0.01)
+
+
+def test_scaled_flux_by_the_command_line(images, capsys):
+    for words, factor in (([], FLUX_FACTOR), (["--factor", "1.5"], 1.5)):
+        assert run(["scale-flux", "flux.fits", "img.fits", "-o", "scaled.fits", "--clobber", *words]) == 0
+        made = scale_flux(images / "flux.fits", images / "img.fits", images / "wanted.fits", factor=factor,
+                          clobber=True)
+        assert Path("scaled.fits").read_bytes() == Path("wanted.fits").read_bytes()
+        assert capsys.readouterr().out == (
+            f"the flux was multiplied by {made.scale:.5g}; S/N in counts of bins of 1 in the scaled flux: "
+            f"{made.sn_in_counts(1):.4g}; in scaled.fits\n")
+    assert run(["scale-flux", "flux.fits", "img.fits", "-o", "scaled.fits", "-q"]) == 2
+    assert "scaled.fits: exists already" in capsys.readouterr().err
+    assert run(["scale-flux", "flux.fits", "img.fits", "-o", "zero.fits", "--factor", "0"]) == 2
+    assert "the factor is 0" in capsys.readouterr().err
+    assert run(["scale-flux", "--help"]) == 0
+    assert f"[default: {FLUX_FACTOR:g}]" in capsys.readouterr().out
 
 
 # Filling.

@@ -73,6 +73,26 @@ def test_masks(binmap, capsys):
     np.testing.assert_array_equal(fits.getdata("kept.fits"), excluded)
 
 
+def test_a_mask_is_0_without_exposure_and_without_data(binmap, capsys):
+    exposure = np.full(binmap.shape, 1e5, np.float32)
+    exposure[0] = 0, np.nan, -1, 1e-3, 1
+    write_fits("exp.fits", exposure, **COORDS)
+    data = np.ones(binmap.shape, np.float32)
+    data[4, :2] = np.nan
+    write_fits("holes.fits", data, **COORDS)
+    used = np.ones(binmap.shape, bool)
+    used[0, :3] = used[4, :2] = False
+    assert call("mask holes.fits --expmap exp.fits -o mask.fits") == 0
+    np.testing.assert_array_equal(fits.getdata("mask.fits"), used)
+    assert "  expmap = exp.fits" in list(fits.getheader("mask.fits")["HISTORY"])
+    assert capsys.readouterr().out == "20 of 25 pixels are used; mask in mask.fits\n"
+    Path("src.reg").write_text("circle(3538.5,3098.5,5)\n")
+    assert call("mask holes.fits --expmap exp.fits --exclude src.reg -q -o both.fits") == 0
+    np.testing.assert_array_equal(fits.getdata("both.fits"), used & ~inside("src.reg"))
+    assert call("mask holes.fits --keep src.reg -q -o kept.fits") == 0
+    np.testing.assert_array_equal(fits.getdata("kept.fits"), inside("src.reg") & ~np.isnan(data))
+
+
 def test_outline_of_a_mask(binmap):
     write_fits("mask.fits", (binmap == 1).astype("i2"), **COORDS)
     assert call("regions mask.fits -o out") == 0
@@ -181,9 +201,12 @@ def test_bins_take_regions():
     ("convert odd.reg --image img.fits -o out", "odd.reg: line 2: polygon: has an odd number of coordinates"),
     ("convert odd.reg -o out", "Missing option '--image'"),
     ("convert odd.reg --image table.fits -o out", "holds no events (a table EVENTS, or one with columns X and Y)"),
-    ("mask img.fits -o mask.fits", "give --exclude FILE.reg or --keep FILE.reg"),
+    ("mask img.fits -o mask.fits", "give --exclude FILE.reg, --keep FILE.reg or --expmap FILE"),
     ("mask img.fits --exclude odd.reg -o mask.fits", "odd.reg: line 2"),
     ("mask img.fits --exclude all.reg -o mask.fits", "img.fits: the regions leave no pixel to use"),
+    ("mask img.fits --expmap dark.fits -o mask.fits", "dark.fits: no pixel of the exposure map is above 0"),
+    ("mask img.fits --expmap bare.fits -o mask.fits", "bare.fits: the exposure map has 2 x 2 pixels"),
+    ("mask nan.fits --expmap img.fits -o mask.fits", "nan.fits: no pixel is left to use"),
     ("mask bare.fits --exclude all.reg -o mask.fits", "bare.fits: the header has no physical coordinates"),
     ("mask img.fits --exclude all.reg -o all.reg", "all.reg: is an input and an output at once"),
     ("bin img.fits -o d --exclude odd.reg", "odd.reg: line 2"),
@@ -195,6 +218,8 @@ def test_bad_input(words, said, capsys):
     write_fits("empty.fits", np.full((2, 2), -1), **COORDS)
     write_fits("bare.fits", np.zeros((2, 2), "i4"))
     fits.BinTableHDU.from_columns([fits.Column("TIME", "D", array=[1.0])]).writeto("table.fits")
+    write_fits("dark.fits", np.zeros(BINMAP.shape, "f4"), **COORDS)
+    write_fits("nan.fits", np.full(BINMAP.shape, np.nan), **COORDS)
     Path("odd.reg").write_text("# Region file format: CIAO version 1.0\npolygon(1,2,3,4,5)\n")
     Path("all.reg").write_text("box(3538.5,3098.5,1000,1000)\n")
     before = listing(".")

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.table import Table
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -17,21 +16,10 @@ from chandra_bin.proposals import APERTURE_SIGMA, Ellipse, _largest_sum, exposed
 from chandra_bin.regions import read_regions, region_box, region_mask
 from chandra_bin.simulate import cluster_header, cluster_image, cluster_model
 from chandra_bin.wcs import ImageCoords
+from cluster_field import CIAO, FIELD, beta_model, write_field
 from files import listing, write_fits
 
-CIAO = "# Region file format: CIAO version 1.0\n"
-FIELD = (300, 360)
 RANDOM = np.random.default_rng
-
-
-def beta_model(shape, x, y, core, ratio, angle_deg, beta=0.66):
-    """An elliptical beta model, its sum 1."""
-    turn = math.radians(angle_deg)
-    rows, columns = np.indices(shape, dtype=float)
-    along = (columns - x) * math.cos(turn) + (rows - y) * math.sin(turn)
-    across = ((rows - y) * math.cos(turn) - (columns - x) * math.sin(turn)) / ratio
-    made = (1 + (along**2 + across**2) / core**2) ** (0.5 - 3 * beta)
-    return made / made.sum()
 
 
 def with_sources(counts, number, seed):
@@ -228,24 +216,7 @@ def test_no_box_around_a_centre_without_exposure():
 @pytest.fixture
 def field(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    header = dict(cluster_header(FIELD, bin_px=2))
-    exposure = np.full(FIELD, 1e7, np.float32)
-    exposure[:12] = exposure[:, 340:] = 0
-    counts = RANDOM(1).poisson((2e4 * beta_model(FIELD, 200, 160, 8, 0.6, 35) + 0.05) * (exposure > 0))
-    write_fits("img.fits", counts.astype(np.int32), **header)
-    write_fits("exp.fits", exposure, **header)
-    coords = ImageCoords(fits.getheader("img.fits"))
-    places = [(60, 60), (200, 162), (300, 250), (190, 150)]
-    x, y = np.transpose([coords.image_to_physical(*place) for place in places])
-    table = Table({"X": x, "Y": y, "SHAPE": ["Ellipse"] * 4, "R": [[8.0, 6.0], [9.0, 9.0], [5.0, 4.0], [4.0, 3.0]],
-                   "ROTANG": [10.0, 0.0, 80.0, 0.0], "COMPONENT": [1, 2, 3, 4], "PSFRATIO": [0.9, 6.0, 1.1, 0.8],
-                   "SRC_SIGNIFICANCE": [5.0, 40.0, 5.0, 3.0]})
-    hdu = fits.BinTableHDU(table, name="SRCLIST")
-    hdu.writeto("src.fits")
-    fits.BinTableHDU(table[:0], name="SRCLIST").writeto("none.fits")
-    (tmp_path / "src.reg").write_text(CIAO + "".join(
-        f"ellipse({a:.2f},{b:.2f},6,5,0)\n" for a, b in zip(x, y, strict=True)))
-    return tmp_path
+    return write_field(tmp_path)
 
 
 def mask_of(path, image="img.fits"):
@@ -319,7 +290,7 @@ def test_a_proposal_that_nobody_edited_is_no_users(field):
         kind = "aperture" if aperture else "extent"
         return [propose_cluster(field / "img.fits", field / "c.reg", kind=kind),
                 propose_point_sources(field / "src.fits", field / "p.reg", field / "img.fits",
-                                      compact=None if aperture else 2),
+                                      compact=0 if aperture else 2),
                 propose_area(field / "exp.fits", field, least=0.3 if aperture else 0.5)]
 
     first = propose(True)[0].file.read_bytes()
@@ -370,21 +341,58 @@ def test_detections_in_the_cluster_are_not_point_sources(field):
     assert covered[250, 300]
     assert not covered[162, 200]
     of_text = propose_point_sources(field / "src.reg", field / "text.reg", field / "img.fits",
-                                    cluster=field / "cluster.reg")
+                                    cluster=field / "cluster.reg", compact=0)
     assert (of_text.sources, of_text.dropped) == (2, 2)
 
 
 def test_compact_detections_in_the_cluster_may_be_kept(field):
     (field / "cluster.reg").write_text(CIAO + "circle(4136,4116,60)\n")
-    made = propose_point_sources(field / "src.fits", field / "p.reg", field / "img.fits", compact=2,
+    made = propose_point_sources(field / "src.fits", field / "p.reg", field / "img.fits", significant=0,
                                  cluster=field / "cluster.reg")
     assert (made.sources, made.dropped) == (3, 1)
-    made = propose_point_sources(field / "src.fits", field / "s.reg", field / "img.fits", compact=2, significant=4.5,
-                                 cluster=field / "cluster.reg")
+    made = propose_point_sources(field / "src.fits", field / "s.reg", field / "img.fits", cluster=field / "cluster.reg")
     assert (made.sources, made.dropped) == (2, 2)
     with pytest.raises(InputError, match=r"src.reg: has no column PSFRATIO"):
-        propose_point_sources(field / "src.reg", field / "q.reg", field / "img.fits", compact=2,
-                              cluster=field / "cluster.reg")
+        propose_point_sources(field / "src.reg", field / "q.reg", field / "img.fits", cluster=field / "cluster.reg")
+    # Where nothing is in the cluster, no column is needed.
+    made = propose_point_sources(field / "src.reg", field / "q.reg", field / "img.fits")
+    assert (made.sources, made.dropped) == (4, 0)
+
+
+def test_detections_that_are_points_are_left_out_of_the_cluster(field):
+    """As a region file of them alone would be."""
+    with fits.open("src.fits") as table:
+        rows = table["SRCLIST"].data
+        fits.BinTableHDU(rows[[0, 2]], name="SRCLIST").writeto("points.fits")
+    counts = fits.getdata("img.fits")
+    counts[56:65, 56:65] += 40  # a source that pulls the ellipse
+    write_fits("bright.fits", counts, **dict(cluster_header(FIELD, bin_px=2)))
+
+    def proposed(name, **options):
+        made = propose_cluster(field / "bright.fits", field / f"{name}.reg", expmap=field / "exp.fits", **options)
+        return made.file.read_bytes(), made.picture.read_bytes()
+
+    without = proposed("c", detections=field / "src.fits")
+    assert without == proposed("c", exclude=[field / "points.fits"])
+    assert without[0] != proposed("c")[0]
+    assert without[0] != proposed("c", exclude=[field / "src.fits"])[0]
+    # All four, where all are taken for points.
+    assert proposed("c", exclude=[field / "src.fits"]) == proposed("c", detections=field / "src.fits", compact=9,
+                                                                    significant=0)
+    assert proposed("c", detections=field / "none.fits") == proposed("c")
+    with pytest.raises(InputError, match=r"src.reg: has no column PSFRATIO"):
+        propose_cluster(field / "img.fits", field / "d.reg", detections=field / "src.reg")
+
+
+def test_a_cluster_that_was_proposed_goes_where_none_is_found(field):
+    write_fits("flat.fits", RANDOM(1).poisson(0.03, FIELD).astype(np.int32), **dict(cluster_header(FIELD, bin_px=2)))
+    propose_cluster(field / "img.fits", field / "c.reg")
+    (field / "mine.reg").write_text(CIAO + "circle(4100,4100,50)\n")
+    for name in ("c.reg", "mine.reg"):
+        with pytest.raises(NoCluster):
+            propose_cluster(field / "flat.fits", field / name)
+    assert not list(field.glob("c.*"))
+    assert (field / "mine.reg").read_text() == CIAO + "circle(4100,4100,50)\n"
 
 
 @pytest.mark.parametrize("name", ["none.fits", "none.reg"])

@@ -28,7 +28,8 @@ COMMANDS = {
     "detect": ("_detect", "Find sources in an image of counts, by wavelets (wavdetect)."),
     "regions": ("_outlines", "Write the exact outline of each bin of a binmap, as polygons for CIAO or DS9."),
     "convert": ("_convert", "Convert region files into other coordinates and formats."),
-    "mask": ("_mask", "Make a mask image from region files."),
+    "propose": ("_propose", "Propose the regions that are drawn by hand: cluster, point sources, area."),
+    "mask": ("_mask", "Make a mask image from region files and an exposure map."),
     "make-region-files": ("_regions", "Write a region file for each bin of a binmap, as boxes."),
     "lightcurve": ("_lightcurve", "Make a light curve of events, as dmextract opt=ltc1 does."),
     "deflare": ("_deflare", "Find the good times without flares of a light curve."),
@@ -36,6 +37,8 @@ COMMANDS = {
     "simulate": ("_simulate", "Simulate Chandra observations of a cluster, and write the truth beside them."),
     "paint": ("_paint", "Paint results of fits, or columns of a table, into images of the bins."),
     "background": ("_background", "Make the background of an image: blank-sky or local counts, and their ratio."),
+    "add-backgrounds": ("_add_backgrounds", "Add the backgrounds of observations that were merged."),
+    "scale-flux": ("_scale_flux", "Multiply a flux image into about counts, as the pipeline bins it."),
     "report": ("_report", "Write the report of a pipeline: a page with pictures, bins and tables."),
     "spectra": ("_spectra", "Write OGIP spectra of all bins of a binmap, with blank-sky backgrounds and groups."),
 }

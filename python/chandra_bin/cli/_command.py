@@ -82,6 +82,10 @@ class Command(_Failing):
     """A command of ours: bad input is 2."""
 
 
+class Group(Command, click.Group):
+    """Several of them under one name."""
+
+
 class SuiteCommand(_Failing):
     """A command that stands in for a program of the original suite: bad input is 1, wrong options show the usage."""
 

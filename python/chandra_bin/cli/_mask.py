@@ -1,4 +1,4 @@
-"""``chandra-bin mask``: a mask image from region files."""
+"""``chandra-bin mask``: a mask image from region files and an exposure map."""
 
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,19 @@ from ._command import (
 @click.command(cls=Command, name="mask")
 @file_argument("image")
 @region_mask_options
+@file_option("--expmap", help="Exposure map: use only the pixels whose exposure is above 0.")
 @file_option("-o", "--out", help="The mask.", required=True)
 @semantics_option
 @quiet_option
 @clobber_option
 def command(image: Path, out: Path, quiet: bool, **options: Any) -> None:
-    """Write a mask for IMAGE, 1 where a pixel is used, from region files.
+    """Write a mask for IMAGE, 1 where a pixel is used, from region files and an exposure map.
 
-    A pixel is inside a region where its centre is; edges count as inside, as in CIAO.
+    A pixel is inside a region where its centre is; edges count as inside, as in CIAO. Pixels of IMAGE that are NaN are
+    not used.
     """
-    if not options["exclude"] and not options["keep"]:
-        raise click.UsageError("give --exclude FILE.reg or --keep FILE.reg")
+    if not options["exclude"] and not options["keep"] and options["expmap"] is None:
+        raise click.UsageError("give --exclude FILE.reg, --keep FILE.reg or --expmap FILE")
     from chandra_bin.products import write_mask
 
     with told(quiet, "mask"):

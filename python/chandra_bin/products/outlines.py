@@ -32,7 +32,7 @@ from chandra_bin.regions import (
 from chandra_bin.virtual import named_file
 from chandra_bin.wcs import ImageCoords
 
-from ._common import about, excluded_by_regions, history, read_binmap
+from ._common import about, calib_of, excluded_by_regions, history, read_binmap, read_exposure
 
 logger = logging.getLogger(__name__)
 
@@ -125,21 +125,32 @@ def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: F
 
 
 def write_mask(image: Path, out: Path, *, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
-               semantics: Semantics | None = None, clobber: bool = False) -> tuple[int, int]:
+               expmap: Path | None = None, semantics: Semantics | None = None,
+               clobber: bool = False) -> tuple[int, int]:
     """Writes a mask for an image: 1 used, 0 where a region of ``exclude`` is, and outside all regions of ``keep``.
 
-    Returns the numbers of used and of all pixels. Raises `InputError` and `OutputError`.
+    0 is also where the image is NaN, and where ``expmap``, its exposure map, is not above 0. Returns the numbers of
+    used and of all pixels. Raises `InputError` and `OutputError`.
     """
-    if not exclude and not keep:
-        raise InputError("give a region file to exclude or to keep")
-    parameters = {"image": image, "exclude": tuple(exclude), "keep": tuple(keep), "semantics": semantics}
-    with Outputs([out], inputs=files_of(image, *exclude, *keep), clobber=clobber) as outputs:
+    if not exclude and not keep and expmap is None:
+        raise InputError("give a region file to exclude or to keep, or an exposure map")
+    parameters = {"image": image, "exclude": tuple(exclude), "keep": tuple(keep), "expmap": expmap,
+                  "semantics": semantics}
+    with Outputs([out], inputs=files_of(image, *exclude, *keep, expmap), clobber=clobber) as outputs:
         pixels = read_image(image)
-        used = (~excluded_by_regions(pixels, exclude, keep, semantics)).astype(np.int16)
-        header = product_header(pixels.header, history("mask", parameters))
+        used = ~np.isnan(pixels.data)
+        if exclude or keep:
+            used &= ~excluded_by_regions(pixels, exclude, keep, semantics)
+        exposure = None if expmap is None else read_exposure(expmap, pixels)
+        if exposure is not None:
+            used &= exposure.data > 0
+        if not used.any():
+            raise InputError(f"{image}: no pixel is left to use: each is NaN, without exposure, or left out")
+        approximate = {} if exposure is None else calib_of(exposure.header)
+        header = product_header(pixels.header, history("mask", parameters), **approximate)
         with outputs.open(out) as file:
-            write_image(file, used, header)
-    return int(used.sum()), used.size
+            write_image(file, used.astype(np.int16), header)
+    return int(np.count_nonzero(used)), used.size
 
 
 def read_coords(path: Path) -> tuple[ImageCoords, tuple[int, int]]:

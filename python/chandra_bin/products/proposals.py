@@ -6,15 +6,17 @@ user's: it is never replaced, and used in the place of the proposal. Others, and
 
 import glob
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, NoCluster
 from chandra_bin.images import Image
 from chandra_bin.inputs import files_of, read_image, read_on_grid, refuse_filled
 from chandra_bin.marks import is_users, marked
@@ -37,6 +39,11 @@ from chandra_bin.wcs import ImageCoords
 from ._common import about, excluded_by_regions, read_exposure, warn_of_rims
 
 logger = logging.getLogger(__name__)
+
+# Detections that are no larger than this, in sizes of the PSF, and so significant, are points even in a cluster. Of the
+# simulated ones with less significance, hardly any is.
+COMPACT = 2.0
+SIGNIFICANT = 4.5
 
 _IMAGE = "image"
 # Columns of a table of sources by which points in a cluster are told from the cluster.
@@ -86,6 +93,7 @@ class ProposedArea(Proposal):
 def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent"] = "aperture",
                     expmap: Path | None = None, background: Path | None = None,
                     background_scale: float | Path | None = None, exclude: Sequence[Path] = (),
+                    detections: Path | None = None, compact: float = COMPACT, significant: float = SIGNIFICANT,
                     mask: Path | None = None, sky: bool = False) -> ProposedCluster:
     """Proposes the region of the cluster of an image: an ellipse.
 
@@ -96,16 +104,20 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
     kind : the ``aperture`` of the moments, or the ``extent`` where the growth curve stops.
     expmap, background, background_scale : as `bin_image` takes them; each may be left out.
     exclude : region files of point sources.
+    detections : source table, as `propose_point_sources` takes it: those are left out that are ``compact`` and
+        ``significant`` as it has them, and may be in the cluster; others may be the cluster itself.
     mask : FITS mask: 0 is not looked at.
     sky : write hh:mm:ss, dd:mm:ss (in the image's own frame, as CIAO reads them) instead of physical coordinates.
 
-    See `chandra_bin.proposals.find_cluster`. Raises `InputError` and `OutputError`.
+    See `chandra_bin.proposals.find_cluster`. Raises `NoCluster` where nothing stands out (what was proposed before is
+    removed then), `InputError` and `OutputError`.
     """
     if background is None and background_scale is not None:
         raise InputError("a background scale needs a background image")
     scale_file = background_scale if isinstance(background_scale, Path) else None
     is_users, picture = _is_users(out), out.with_suffix(".png")
-    inputs = [*files_of(image, expmap, background, scale_file, mask), *exclude]
+    inputs = [*files_of(image, expmap, background, scale_file, mask), *exclude,
+              *([] if detections is None else [detections])]
     with _outputs([picture] if is_users else [out, picture], inputs) as outputs:
         pixels = refuse_filled(read_image(image))
         exposure = None if expmap is None else read_exposure(expmap, pixels).data
@@ -114,6 +126,10 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
             read_on_grid(mask, pixels, "mask").data >= 1)
         if exclude:
             excluded |= excluded_by_regions(pixels, exclude, ())
+        points = Region(()) if detections is None else _points(detections, compact, significant)
+        if points.components:
+            with about(pixels.path):
+                excluded |= region_mask(points, ImageCoords(pixels.header), pixels.data.shape)
         with about(pixels.path):
             found = find_cluster(pixels.data, exposure=exposure, background=expected, mask=excluded)
         if exposure is None:
@@ -126,14 +142,15 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
             overlays.insert(0, RegionOverlay(_users(out), "yours"))
         else:
             outputs.write(out, _region_bytes(region, coords, pixels, sky))
-        overlays += [RegionOverlay(read_regions(path, for_ciao=False), "left out", faint=True) for path in exclude]
+        left_out = [*(read_regions(path, for_ciao=False) for path in exclude), *([points] if points.components else [])]
+        overlays += [RegionOverlay(each, "left out", faint=True) for each in left_out]
         outputs.write(picture, region_png(pixels.data, overlays, coords, _title(pixels, out), exposure=exposure,
                                           cluster=found))
     return ProposedCluster(out, picture, is_users, found)
 
 
 def propose_point_sources(detections: Path, out: Path, image: Path, *, cluster: Path | None = None,
-                          compact: float | None = None, significant: float = 0.0,
+                          compact: float = COMPACT, significant: float = SIGNIFICANT,
                           sky: bool = True) -> ProposedSources:
     """Proposes the region of point sources: detections whose centres are not in the cluster.
 
@@ -145,7 +162,7 @@ def propose_point_sources(detections: Path, out: Path, image: Path, *, cluster: 
     cluster : its region file.
     compact : detections in the cluster are kept too where the table's PSFRATIO, the size of the source over that of the
         PSF, is at most this, and its SRC_SIGNIFICANCE at least ``significant``: edges of the cluster are compact too,
-        and faint.
+        and faint. 0: none is kept, and no table is needed.
     sky : as `propose_cluster` has it.
 
     Raises `InputError` and `OutputError`.
@@ -155,14 +172,12 @@ def propose_point_sources(detections: Path, out: Path, image: Path, *, cluster: 
     with _outputs([picture] if is_users else [out, picture], inputs) as outputs:
         pixels = refuse_filled(read_image(image))
         coords = ImageCoords(pixels.header).with_shape(pixels.data.shape)
-        components, columns = _detections(detections, coords)
+        region, columns = _detections(detections)
+        with about(pixels.path):
+            components = convert_region(region, coords, _IMAGE).components
         inside = _in_cluster(components, cluster, coords, pixels)
-        if compact is not None:
-            if missing := [name for name in _OF_DETECTIONS if name not in columns]:
-                raise InputError(f"{detections}: has no column {missing[0].upper()}, by which compact sources in the "
-                                 "cluster would be kept; give the source table, or draw them")
-            ratio, significance = (columns[name] for name in _OF_DETECTIONS)
-            inside &= ~((ratio <= compact) & (significance >= significant))
+        if inside.any() and compact > 0:
+            inside &= ~_is_point(detections, columns, compact, significant)
         kept = [each for each, drop in zip(components, inside, strict=True) if not drop]
         dropped = [each for each, drop in zip(components, inside, strict=True) if drop]
         overlays = []
@@ -178,8 +193,6 @@ def propose_point_sources(detections: Path, out: Path, image: Path, *, cluster: 
             overlays.insert(0, RegionOverlay(region, f"proposed ({len(kept)})"))
             if not is_users:
                 outputs.write(out, _region_bytes(region, coords, pixels, sky))
-        elif not is_users:
-            logger.info("%s: no detection is a point source: %s is not written", detections, out)
         outputs.write(picture, region_png(pixels.data, overlays, coords, _title(pixels, out)))
     return ProposedSources(out, picture, is_users, len(kept), len(dropped))
 
@@ -224,9 +237,18 @@ def propose_area(expmap: Path, folder: Path, *, cluster: Path | None = None, lea
     return ProposedArea(square, picture, bool(users), physical, box)
 
 
-def _outputs(paths: Sequence[Path], inputs: Sequence[Path]) -> Outputs:
+@contextmanager
+def _outputs(paths: Sequence[Path], inputs: Sequence[Path]) -> Iterator[Outputs]:
     """What was proposed before is replaced, and goes where there is nothing to propose any more."""
-    return Outputs(paths, series=[path.parent / glob.escape(path.name) for path in paths], inputs=inputs, clobber=True)
+    nothing: NoCluster | None = None
+    series = [path.parent / glob.escape(path.name) for path in paths]
+    with Outputs(paths, series=series, inputs=inputs, clobber=True) as outputs:
+        try:
+            yield outputs
+        except NoCluster as error:
+            nothing = error
+    if nothing is not None:
+        raise nothing
 
 
 def _is_users(path: Path) -> bool:
@@ -275,8 +297,8 @@ def _region_bytes(region: Region, coords: ImageCoords, image: Image, sky: bool) 
     return marked(content)
 
 
-def _detections(path: Path, coords: ImageCoords) -> tuple[list[Component], dict[str, NDArray[np.float64]]]:
-    """Components in image coordinates, and the columns that tell their kind, where there is a table that has them."""
+def _detections(path: Path) -> tuple[Region, dict[str, NDArray[np.float64]]]:
+    """Detections, a component each, and the columns that tell their kind, where there is a table that has them."""
     found: dict[str, NDArray[np.float64]] = {}
     content = path.read_bytes() if path.is_file() else b""
     if content.startswith((b"SIMPLE  =", b"\x1f\x8b")):
@@ -284,21 +306,40 @@ def _detections(path: Path, coords: ImageCoords) -> tuple[list[Component], dict[
             for hdu in hdus:
                 if hdu.is_table and {"x", "y", "shape"} <= set(hdu.columns):
                     if hdu.rows == 0:
-                        return [], dict.fromkeys(_OF_DETECTIONS, np.empty(0))
+                        return Region(()), {}
                     rows = hdu.table()
                     found = {name: hdu.columns[name].values(rows) for name in _OF_DETECTIONS if name in hdu.columns}
                     break
     elif content and not any(line.split(b"#")[0].strip() for line in content.splitlines()):
-        return [], {}
-    with about(path):
-        region = convert_region(read_regions(path, for_ciao=False), coords, _IMAGE)
+        return Region(()), {}
+    region = read_regions(path, for_ciao=False)
     if region.cuts:
         raise InputError(f"{path}: holds shapes that are cut out (-), and so no list of sources")
-    components = list(region.components)
     for values in found.values():
-        if len(values) != len(components):
-            raise InputError(f"{path}: has {len(values)} rows for {len(components)} sources: COMPONENT joins some")
-    return components, found
+        if len(values) != len(region.components):
+            raise InputError(f"{path}: has {len(values)} rows for {len(region.components)} sources: COMPONENT joins "
+                             "some")
+    return region, found
+
+
+def _is_point(path: Path, columns: Mapping[str, NDArray[np.float64]], compact: float,
+              significant: float) -> NDArray[np.bool_]:
+    """Which detections are points wherever they are."""
+    if missing := [name for name in _OF_DETECTIONS if name not in columns]:
+        raise InputError(f"{path}: has no column {missing[0].upper()}, by which compact sources in the cluster are "
+                         "told from it; give the source table")
+    ratio, significance = (columns[name] for name in _OF_DETECTIONS)
+    found: NDArray[np.bool_] = (ratio <= compact) & (significance >= significant)
+    return found
+
+
+def _points(path: Path, compact: float, significant: float) -> Region:
+    """The detections that are points wherever they are."""
+    region, columns = _detections(path)
+    if not region.components:
+        return region
+    are_points = _is_point(path, columns, compact, significant)
+    return replace(region, components=tuple(compress(region.components, are_points)))
 
 
 def _in_cluster(components: Sequence[Component], cluster: Path | None, coords: ImageCoords,

@@ -1,0 +1,26 @@
+"""``chandra-bin add-backgrounds``: the background of observations that were merged."""
+
+import click
+
+from ._command import Command, clobber_option, quiet_option, told
+
+
+@click.command(cls=Command, name="add-backgrounds")
+@click.argument("outroots", nargs=-1, required=True, metavar="OUTROOTS...")
+@click.option("-o", "--out", "outroot", metavar="OUTROOT", required=True,
+              help="Products are OUTROOT_bkg.img and OUTROOT_bkg_ratio.img; a folder, where it ends with /.")
+@quiet_option
+@clobber_option
+def command(outroots: tuple[str, ...], outroot: str, quiet: bool, clobber: bool) -> None:
+    """Add backgrounds of images on one grid: OUTROOTS are what background was given as its -o.
+
+    \b
+    chandra-bin add-backgrounds merged/90001_broad merged/90002_broad -o merged/broad
+    """
+    from chandra_bin.products import add_backgrounds
+
+    with told(quiet, "adding"):
+        made = add_backgrounds(outroots, outroot, clobber=clobber)
+    if not quiet:
+        click.echo(f"{made.background.counts.sum():.0f} background counts stand for "
+                   f"{made.background.expected.sum():.1f} in the image; {made.counts_file} and {made.ratio_file}")

@@ -1,0 +1,32 @@
+"""``chandra-bin scale-flux``: a flux image in units of about counts."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ._command import Command, clobber_option, file_argument, file_option, quiet_option, told
+
+
+@click.command(cls=Command, name="scale-flux")
+@file_argument("flux")
+@file_argument("counts")
+@file_option("-o", "--out", help="The scaled flux.", required=True)
+@click.option("--factor", type=float, metavar="X", help="What the scaled flux has on average, in mean counts.  "
+              "[default: 2.5]")
+@quiet_option
+@clobber_option
+def command(flux: Path, counts: Path, out: Path, factor: float | None, quiet: bool, clobber: bool) -> None:
+    """Multiply the image FLUX, so that its mean is that of the image COUNTS times the factor.
+
+    What the binner takes for S/N in such an image is not that of counts; the line that is printed tells how much of it
+    there is in counts.
+    """
+    from chandra_bin.products import scale_flux
+
+    given: dict[str, Any] = {} if factor is None else {"factor": factor}
+    with told(quiet, "scaling"):
+        made = scale_flux(flux, counts, out, clobber=clobber, **given)
+    if not quiet:
+        click.echo(f"the flux was multiplied by {made.scale:.5g}; S/N in counts of bins of 1 in the scaled flux: "
+                   f"{made.sn_in_counts(1.0):.4g}; in {made.file}")
