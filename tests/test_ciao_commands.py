@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import pytest
-from pipeline_work import configured, simulated
 
 import chandra_bin
 from chandra_bin.ciao import Command, File, tools
@@ -16,6 +15,7 @@ from chandra_bin.errors import InputError
 from chandra_bin.pipeline import ciao_steps
 from chandra_bin.pipeline.plan import EachRegion, Otherwise, Tool, Where
 from chandra_bin.pipeline.runner import Pipeline
+from pipeline_work import configured, simulated
 
 FACTS = {tool: {fact["name"]: fact for fact in facts["params"]}
          for tool, facts in json.loads((Path(__file__).parent / "stand_ins/params.json").read_text())["tools"].items()}
@@ -35,7 +35,7 @@ class Everywhere:
     def of(self, file):
         return file.path
 
-    def has_shapes(self, region):
+    def has_shapes(self, _region):
         return self.shapes
 
 
@@ -137,7 +137,7 @@ def test_filters_are_those_of_the_data_model(commands):
             r"ccd_id=\d(:\d)?(,\d(:\d)?)*|bin time=::\d+\.?\d*|opt null=NaN,type=r4")
     form = re.compile(rf"@?[^\[\]]+(\[({term})\])*")
     seen = set()
-    for command, words in commands:
+    for _, words in commands:
         for word in words:
             name, _, value = word.partition("=")
             if name in ("infile", "infiles", "evtfile", "bkgfile", "imgfile", "psffile", "expfile") and value:

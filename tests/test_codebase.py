@@ -30,9 +30,9 @@ STOREYS = ("plots", "products", "pipeline", "report", "cli")
 ABOVE = {"cli", "products", "pipeline", "batch", "report", "plots"}
 # Rooms for files and their names. Whatever is neither here nor above is science: arrays in, arrays out.
 FILES = {"ancillary", "virtual", "tables", "images", "gti_files", "lightcurve_files", "events", "inputs", "outputs",
-         "marks", "state"}
+         "marks", "state", "ciao"}
 # Where files are opened. regions is science but for read_regions; cli reads a file of arguments, pipeline its settings.
-OPENERS = {"virtual", "tables", "images", "outputs", "regions", "products", "marks", "state", "pipeline",
+OPENERS = {"ciao", "virtual", "tables", "images", "outputs", "regions", "products", "marks", "state", "pipeline",
            "cli"}
 OPENING = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "fromfile", "memmap", "mkdir", "unlink"}
 

@@ -507,7 +507,7 @@ def edited(work, **keywords):
     ({"sn_per_regoin": 3}, "sn_per_regoin: there is no such setting; do you mean sn_per_region"),
     ({"binsize": -1}, "binsize = -1"),
     ({"obs_ids": ["90001", "12"]}, "12"),
-    ({"engine": "ciao"}, "engine = 'ciao'"),
+    ({"engine": "ciao"}, "CIAO is not at hand (no dmcopy in PATH)"),
     ({"name": "a" * 300}, "name = "),
     ({"ccd_ids": "3:0"}, "ccd_ids = '3:0': a range begins above its end"),
     ({"expmapthresh": "150%"}, "expmapthresh = '150%'"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--name", metavar="NAME", help="Of the cluster, part of the names of folders.  [default: the target's]")
 @click.option("--obsid", "obsids", metavar="N", multiple=True, help="Use only this ObsID; may be given several times.")
 @click.option("--fetch", metavar="N,N,...",
-              help="Fetch these ObsIDs into DIR first, by CIAO's download_chandra_obsid; what is there is left alone.")
+              help="Fetch these ObsIDs into DIR first, by CIAO's download_chandra_obsid; those there are left alone.")
 @click.option("--sn", "sn_per_region", type=float, metavar="N", help="S/N of bins.  [default: 70]")
 @click.option("--smooth", "reg_smoothness", type=float, metavar="N",
               help="S/N of the smoothed image whose contours the bins follow.  [default: 100]")
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 @engine_option
 @click.option("--toml", is_flag=True, help="Write config.toml, with comments, instead of config.json.")
 @quiet_option
-def command(directory: Path, work: Path, obsids: tuple[str, ...], fetch: str | None, quiet: bool, **settings: Any) -> None:
+def command(directory: Path, work: Path, obsids: tuple[str, ...], fetch: str | None, quiet: bool,
+            **settings: Any) -> None:
     """Look through DIR for observations, and write the configuration of a pipeline into the folder WORK.
 
     DIR holds folders of ObsIDs as download_chandra_obsid makes them. What is missing is said, with the command line

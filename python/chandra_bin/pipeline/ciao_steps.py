@@ -260,14 +260,15 @@ def _cluster(image: Path, expmap: Path, detections: Path, out: Path, *, merged: 
     return Own(lambda job: propose_cluster_region(job, image, expmap, detections, out, merged=merged),
                (("propose",), ("cluster",), (File(image),), ("-o",), (File(out, is_output=True),),
                 ("--kind",), ("extent" if merged else "aperture",), ("--expmap",), (File(expmap),),
-                ("--detections",), (File(detections),), *((("--wcs",),) if merged else ())), "region of the cluster")
+                ("--detections",), (File(detections),), *((("--system",), ("wcs",)) if merged else ())),
+               "region of the cluster")
 
 
 def _sources(detections: Path, out: Path, image: Path, cluster: Path, *, merged: bool) -> Own:
     return Own(lambda job: propose_source_region(
                    job, detections, out, image, next(iter(_with_shapes(job, cluster)), None)),
                (("propose",), ("sources",), (File(detections),), (File(image),), ("-o",), (File(out, is_output=True),),
-                (Filter("--cluster=", File(cluster), ""),), *((("--wcs",),) if merged else ())),
+                (Filter("--cluster=", File(cluster), ""),), *((("--system",), ("wcs",)) if merged else ())),
                "region of point sources outside it")
 
 

@@ -1,5 +1,6 @@
 """Runs the tasks that are not done, in order, and keeps their records."""
 
+import _thread
 import os
 import re
 import secrets
@@ -13,11 +14,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from itertools import chain
 from multiprocessing import get_context
+from multiprocessing.synchronize import Event as Signal
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, Literal
 
 from chandra_bin import __version__
+from chandra_bin.ciao import need_installation
 from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError, OutputError
 from chandra_bin.marks import is_users
 from chandra_bin.state import FOLDER, Record, Stamp, State, is_same, locked, stamp_of, stamps_of
@@ -211,6 +214,9 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
 
         if recovered := state.recover():
             tell(Event("recovered", None, f"{recovered} had been made, and is in place now"))
+        if any(engine_of(task.kind, pipeline.settings, task.archive) == "ciao" and task.name not in state.records
+               for task in pipeline.tasks if first <= task.step <= last):
+            need_installation()  # before hours of work that come before it
         scratch = pipeline.work / FOLDER / SCRATCH
         shutil.rmtree(scratch, ignore_errors=True)
         for task in pipeline.tasks:
@@ -252,7 +258,7 @@ class _Run:
         waiting = [task for task in self.pipeline.tasks if task.step <= last]
         done: set[str] = set()
         running: dict[Future[_Made], Task] = {}
-        with _workers(self.jobs) as submit:
+        with _workers(self.jobs) as workers:
             try:
                 while waiting or running:
                     for task in [each for each in waiting if done.issuperset(each.after)]:
@@ -268,14 +274,17 @@ class _Run:
                             raise InputError(f"step {task.step} is not done ({task.name}: {why}): begin there, --from "
                                              f"{task.step}")
                         self.tell(Event("begins", task, why))
-                        running[submit(_make, self._order(task))] = task
+                        running[workers.submit(_make, self._order(task))] = task
                     if running:
                         for future in wait(running, return_when=FIRST_COMPLETED).done:
                             task = running.pop(future)
                             self._place(task, future.result())
                             done.add(task.name)
-            except BaseException:
-                # Others that are under way are let finish, and kept: their work is not lost by the failure of one.
+            except BaseException as error:
+                # Others that are under way are let finish, and kept: their work is not lost by the failure of one. A
+                # tool may run for hours, though, and who stops a run means now.
+                if isinstance(error, KeyboardInterrupt):
+                    workers.interrupt()
                 for future, task in running.items():
                     if future.cancel():
                         continue
@@ -428,16 +437,26 @@ def _label(task: Task) -> str:
     return f"step {task.step}, ObsID {task.obsid}" if task.obsid else f"step {task.step}"
 
 
+@dataclass(frozen=True)
+class _Workers:
+    """What runs functions."""
+
+    submit: Callable[..., "Future[_Made]"]
+    interrupt: Callable[[], None]
+    """Stops what is under way, as Ctrl-C does: a signal may have come to this process alone."""
+
+
 @contextmanager
-def _workers(jobs: int) -> Iterator[Callable[..., "Future[_Made]"]]:
-    """What runs a function: at once, here, for one job; else in processes that end with this one."""
+def _workers(jobs: int) -> Iterator[_Workers]:
+    """For one job at once, here; else processes that end with this one."""
     if jobs == 1:
-        yield _run_here
+        yield _Workers(_run_here, lambda: None)
         return
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_follow_parent,
-                               initargs=(os.getpid(),))
+    context = get_context("spawn")
+    stop = context.Event()
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_follow_parent, initargs=(os.getpid(), stop))
     try:
-        yield pool.submit
+        yield _Workers(pool.submit, stop.set)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -448,12 +467,14 @@ def _run_here(function: Callable[[_Order], _Made], order: _Order) -> "Future[_Ma
     return future
 
 
-def _follow_parent(parent: int) -> None:
-    """Ends a worker whose parent was killed: another run may be on its way."""
+def _follow_parent(parent: int, stop: Signal) -> None:
+    """Ends a worker whose parent was killed, since another run may be on its way; stops its task when it is told to."""
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(0.2)
+            if stop.wait(0.2):
+                _thread.interrupt_main()
+                return
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
