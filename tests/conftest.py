@@ -1,10 +1,12 @@
 """How many random images the tests try, and where the real data are."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from chandra_bin.products import SimulationSettings, simulate_observations
 from golden_data import SharedFolder, shared_folder
 
 # The kernels are compared with a slow reference: no deadline, and no complaint about slow examples.
@@ -19,6 +21,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate" if os.environ.
 def pytest_configure(config: pytest.Config) -> None:
     """Let hypothesis report a failure: what it imports for that warns, and here warnings are errors."""
     config.addinivalue_line("filterwarnings", "ignore:mypy_extensions.TypedDict:DeprecationWarning")
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the archive: two short observations by ACIS-I. Tests that change it make a copy."""
+    folder = tmp_path_factory.mktemp("archive") / "sim"
+    simulate_observations(folder, SimulationSettings(array="I", exposure=300, counts=500, blank_sky=1,
+                                                      truth_photons=10_000))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -9,18 +9,9 @@ from astropy.io import fits
 
 from chandra_bin.errors import ChandraBinWarning, InputError, NoImaging
 from chandra_bin.pipeline.archive import find_observation, find_observations, look, look_through
-from chandra_bin.products import SimulationSettings, simulate_observations
 from event_files import random_events, write_events
 
 ROOT = "acisf90001_000N001"
-
-
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("archive") / "sim"
-    simulate_observations(folder, SimulationSettings(array="I", exposure=300, counts=500, blank_sky=1,
-                                                      truth_photons=10_000))
-    return folder
 
 
 @pytest.fixture

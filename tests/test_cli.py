@@ -35,6 +35,13 @@ def test_version(words, capsys):
     assert capsys.readouterr().out == f"chandra-bin {chandra_bin.__version__}\n"
 
 
+@pytest.mark.parametrize("name", ["smooth", "propose"])
+def test_a_group_without_a_command_is_one_line(name, capsys):
+    assert run([name]) == (1 if name == "smooth" else 2)
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"chandra-bin {name}: error: Missing command. (see chandra-bin {name} --help)")
+
+
 @pytest.mark.parametrize(("words", "said"), [(["bon"], "No such command 'bon'"), (["--bin"], "--bin")])
 def test_unknown_words(words, said, capsys):
     assert run(words) == 2

@@ -9,17 +9,8 @@ import pytest
 from chandra_bin.cli import run
 from chandra_bin.pipeline.archive import find_observation
 from chandra_bin.pipeline.config import read_config
-from chandra_bin.products import SimulationSettings, simulate_observations
 from event_files import random_events, write_events
 from files import listing
-
-
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("archive") / "sim"
-    simulate_observations(folder, SimulationSettings(array="I", exposure=300, counts=500, blank_sky=1,
-                                                      truth_photons=10_000))
-    return folder
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from ._command import (
 Decorator = Callable[[Any], Any]
 
 
-@click.group(cls=SuiteGroup, name="smooth")
+@click.group(cls=SuiteGroup, name="smooth", no_args_is_help=False)
 def command() -> None:
     """Smooth an image adaptively, to a S/N that is the same everywhere.
 

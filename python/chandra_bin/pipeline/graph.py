@@ -9,7 +9,10 @@ from .config import Settings
 from .engines import engine_of
 from .layout import Layout, ObsLayout
 
-STEPS = {1: "look", 2: "reprocess", 3: "clean", 4: "merge", 5: "flux", 6: "crop", 7: "bin", 8: "sky regions"}
+# What each step is for.
+STEPS = {1: "look at the archive's files", 2: "events", 3: "sources, flares, clean images", 4: "merged images",
+         5: "scaled flux", 6: "regions, sources removed, cropped images", 7: "contour binning",
+         8: "regions of the bins on the sky"}
 
 _IMAGES = ("binsize", "ecf", "expmapthresh", "area_cm2", "ccd_ids")
 # What another name of the cluster makes anew: files are in folders of that name.

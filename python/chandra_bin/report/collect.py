@@ -28,11 +28,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# What each step is for.
-STEPS = {1: "look at the archive's files", 2: "events", 3: "sources, flares, clean images", 4: "merged images",
-         5: "scaled flux", 6: "regions, sources removed, cropped images", 7: "contour binning",
-         8: "regions of the bins on the sky"}
-
 
 @dataclass(frozen=True)
 class TaskDone:

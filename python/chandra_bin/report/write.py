@@ -18,12 +18,13 @@ from chandra_bin.images import Image
 from chandra_bin.inputs import read_on_grid
 from chandra_bin.outputs import Outputs
 from chandra_bin.pipeline.config import Settings
+from chandra_bin.pipeline.graph import STEPS
 from chandra_bin.plots import RegionOverlay, bins_png, region_png
 from chandra_bin.smoothing import smooth
 from chandra_bin.wcs import ImageCoords
 
 from .binmap import packed_map
-from .collect import STEPS, Folder, Sources, all_warnings, size_of
+from .collect import Folder, Sources, all_warnings, size_of
 from .pictures import Picture, cut_intervals, exposed, histogram_png, light_curve_png
 
 if TYPE_CHECKING:
