@@ -67,7 +67,9 @@ def blanksky(given: Parameters) -> None:
         header[f"BKGSCAL{chip}"] = scale
     header["BKGMETH"], header["BKGPARAM"] = given["weight_method"], "[energy=9000:12000]"
     files.stamp(header, "blanksky", evtfile=given["evtfile"], outfile=given["outfile"])
-    files.write(given["outfile"], [Block(fits.Header()), Block(header, np.concatenate(parts))])
+    rows = np.empty(sum(map(len, parts)), parts[0].dtype)  # np.concatenate would turn the byte order
+    np.concatenate(parts, out=rows)
+    files.write(given["outfile"], [Block(fits.Header()), Block(header, rows)])
     if given["verbose"]:
         print("\n".join(f"BKGSCAL{chip} = {scale:.6g}" for chip, scale in scales.items()))
 

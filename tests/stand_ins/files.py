@@ -82,7 +82,9 @@ def write(path: str | Path, blocks: Sequence[Block]) -> None:
             file.write(_header_of(block, primary=number == 0).tostring(padding=True).encode("ascii"))
             if block.data is not None:
                 data = block.data
-                if not block.is_table:
+                if block.is_table:
+                    assert all(field[0].base.byteorder in ">|" for field in data.dtype.fields.values())
+                else:
                     data = data.astype(data.dtype.newbyteorder(">"))
                 raw = data.tobytes()
                 file.write(raw + b"\0" * (-len(raw) % _BLOCK))

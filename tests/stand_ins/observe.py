@@ -27,7 +27,7 @@ CHIP_PX = 1024
 # Where scripts look for the files that a header names, from the event file's folder.
 _FOLDERS = (".", "repro", "primary", "secondary", "..", "../repro", "../primary", "../secondary")
 # Points a side of a sky pixel at which the response of a chip is taken.
-_POINTS = 2
+_POINTS = 3
 
 
 @cache

@@ -22,9 +22,10 @@ from .sky import Grid, Plane
 
 Floats = NDArray[np.float64]
 
-_HAT = "(2 - r**2 / s**2) exp(-r**2 / 2 s**2)"
 _LEAST_COUNTS = 3
-_OFF_AXIS_PX = 0.492
+_PIXEL_ARCSEC = 0.492
+# The radius of a source cell.
+_CELL_SCALES = 1.5
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def wavdetect(given: Parameters) -> None:
         if turn and np.array_equal(before, cleaned):
             break
     background = work.read(f"correl.{len(scales) - 1}", counts.shape)
-    sources = _measured(counts, background, use, peaks, given["ellsigma"])
+    sources = _measured(counts, background, use, peaks)
     _write(given, image, sources, counts, background, level, exposure, psf, regfile)
     work.remove()
     if given["verbose"]:
@@ -209,18 +210,16 @@ def _without(counts: Floats, background: Floats, use: NDArray[np.bool_], peaks: 
     """The counts with sources replaced by background."""
     made = np.where(use, counts, 0.0)
     for peak in peaks:
-        cell = _disc(counts.shape, peak.x, peak.y, 2 * peak.scale + 1)
+        cell = _disc(counts.shape, peak.x, peak.y, _CELL_SCALES * peak.scale + 0.5)
         made[cell] = background[cell]
     return made
 
 
-def _measured(counts: Floats, background: Floats, use: NDArray[np.bool_], peaks: list[Peak],
-              ellsigma: float) -> list[Source]:
-    del ellsigma
+def _measured(counts: Floats, background: Floats, use: NDArray[np.bool_], peaks: list[Peak]) -> list[Source]:
     sources = []
     for peak in peaks:
         x, y = float(peak.x), float(peak.y)
-        radius = 2 * peak.scale + 1
+        radius = _CELL_SCALES * peak.scale + 0.5
         cell = _disc(counts.shape, x, y, radius) & use
         net = np.where(cell, counts - background, 0.0)
         if net.sum() <= 0:
@@ -266,7 +265,7 @@ def _table(sources: list[Source], grid: Grid, plane: Plane, header: fits.Header,
         at = min(max(round(source.y), 0), level.shape[0] - 1), min(max(round(source.x), 0), level.shape[1] - 1)
         # A map is in the unit of its pixels' time and area; without one it is the live time.
         seen = float(exposure[at]) if exposure is not None else float(header.get("EXPOSURE", 1.0))
-        size = float(psf[at]) / (_OFF_AXIS_PX * step) if psf is not None else math.nan
+        size = float(psf[at]) / (_PIXEL_ARCSEC * step) if psf is not None else math.nan
         error = [spread / math.sqrt(max(source.counts, 1)) for spread in source.spread[:2]]
         major, minor, angle = source.spread
         noise = math.sqrt(max(source.counts, 1))
