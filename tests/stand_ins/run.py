@@ -44,7 +44,7 @@ class _NoPackage:
     """What is tested by these tools may not be in them."""
 
     def find_spec(self, name: str, *_: object) -> None:
-        if name.split(".")[0] == "chandra_bin":
+        if name.split(".", maxsplit=1)[0] == "chandra_bin":
             raise ImportError("stand-ins know nothing of chandra_bin")
 
 

@@ -14,8 +14,7 @@ from chandra_bin.errors import InputError
 _FIRST = "dmcopy"
 _WAIT_S = 120.0
 _TABLE = {"ciao": "CIAO", "ciao-contrib": "contrib", "caldb": "CALDB", "caldb_main": "CALDB"}
-_LINE = re.compile(r"(CIAO|Contrib|CALDB)\s*:\s*(?:(?:CIAO|Contrib(?:uted)?|contrib)\b[- ]*)?(?:release\s+)?"
-                   r"(\d[\w.]*)", re.IGNORECASE)
+_LINE = re.compile(r"(CIAO|Contrib|CALDB)\s*:\D*?(\d[\w.]*)", re.IGNORECASE)
 _NAMES = {"ciao": "CIAO", "contrib": "contrib", "caldb": "CALDB"}
 # The package of blank-sky events, which CALDB comes without.
 _BLANK_SKY = Path("data/chandra/acis/bkgrnd")
