@@ -71,7 +71,7 @@ def fluximage(given: Parameters) -> None:
     seconds = view.exposure(grid, vignetted=area)
     for band, paths in outputs.items():
         maps = maps_of(events, band, grid, seconds, view, given)
-        write_maps(paths, maps, events, band, grid, given, "fluximage", dict(infile=infile, bands=given["bands"]))
+        write_maps(paths, maps, events, band, grid, given, "fluximage", {"infile": infile, "bands": given["bands"]})
     if given["verbose"]:
         print("The following files were created:\n" + "\n".join(f"     {each}" for each in files.written))
 

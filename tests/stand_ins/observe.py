@@ -42,6 +42,11 @@ def calibration() -> dict[str, Any]:
     return found
 
 
+def caldb_version() -> str:
+    """As CALDB says it."""
+    return (Path(os.environ["CALDB"]) / "docs/chandra/caldb_version/caldb_version.txt").read_text().strip()
+
+
 @dataclass(frozen=True)
 class Aspect:
     """Pointings: sky pixels from the tangent point (x, y), and roll in degrees, at times."""
@@ -239,8 +244,9 @@ def _numbers(times: GoodTimes, events: EventList) -> list[int]:
 
 def _placed(number: int, events: EventList, whole: Aspect, aspect: Aspect, own: Plane, plane: Plane,
             response: Floats, live_s: float) -> Chip:
-    """A chip on a plane: corners and middle, by least squares, since other planes bend straight lines a little."""
-    u, v = (each.ravel() for each in np.meshgrid(np.linspace(0.5, CHIP_PX + 0.5, 9), np.linspace(0.5, CHIP_PX + 0.5, 9)))
+    """A chip on a plane, by least squares: other planes bend straight lines a little."""
+    along = np.linspace(0.5, CHIP_PX + 0.5, 9)
+    u, v = (each.ravel() for each in np.meshgrid(along, along))
     det = detector_of_chip(number, u, v, float(events.header["SIM_Z"]))
     places = sky_of_detector(*det, whole.mean_roll, whole.mean, own)
     moved = np.stack([own.x0 + aspect.x, own.y0 + aspect.y]), np.array([[own.x0], [own.y0]]) + whole.mean[:, None]

@@ -18,6 +18,8 @@ from .errors import ToolError
 FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "params.json").read_text())["tools"]
 
 _LONGEST_VALUE = 1023
+# wavdetect's own tools, which are forgotten with it.
+_PARTS = ("wtransform", "wrecon")
 _YES, _NO = ("yes", "y", "true", "t", "1", "on"), ("no", "n", "false", "f", "0", "off")
 _NAME = re.compile(r"([A-Za-z_][\w-]*)(=|[+-]$)")
 
@@ -121,7 +123,7 @@ def punlearn(tools: list[str]) -> None:
     """Removes what tools have learned."""
     user, _ = _directories()
     for tool in tools:
-        if tool not in FACTS:
+        if tool not in FACTS and tool not in _PARTS:
             raise ToolError(f"could not open parameter file {tool}.par")
         (user[0] / f"{tool}.par").unlink(missing_ok=True)
 
