@@ -9,12 +9,13 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from . import files
+from .caldb import calibration
 from .errors import ToolError
 from .events import EventList, live_fraction, open_events
 from .files import Block
 from .fluximage import check_folder
 from .images import open_image
-from .observe import beside, calibration, detector_of_chip, read_aspect, sky_of_detector
+from .observe import beside, detector_of_chip, read_aspect, sky_of_detector
 from .parameters import Parameters
 from .subspace import chips_of, energies_of, read_subspace
 
@@ -39,19 +40,20 @@ def blanksky(given: Parameters) -> None:
     source = open_events(given["evtfile"])
     found = _calibration_files(source)
     parts, scales = [], {}
-    header = next(iter(found.values())).header.copy()
     for chip, sky in found.items():
         if str(source.header.get("DATAMODE", "")).strip() == "VFAINT" and source.header.get("CHKVFPHA") is True:
             sky.keep(~sky.column("status").any(axis=1))
         sky.keep(sky.column("ccd_id") == chip)
         _onto(sky, source, given["asolfile"])
         scales[chip] = _scale(source, sky, chip, given["weight_method"])
-        for stem in ("ONTIME", "LIVTIME", "EXPOSUR"):
-            if f"{stem}{chip}" in sky.header:
-                header[f"{stem}{chip}"] = sky.header[f"{stem}{chip}"]
         parts.append(sky.rows)
         if parts[-1].dtype != parts[0].dtype:
             raise ToolError("the background files have different columns")
+    header = next(iter(found.values())).header.copy()
+    for chip, sky in found.items():
+        for stem in ("ONTIME", "LIVTIME", "EXPOSUR"):
+            if f"{stem}{chip}" in sky.header:
+                header[f"{stem}{chip}"] = sky.header[f"{stem}{chip}"]
     header.update({key: source.header[key] for key in _POINTING if key in source.header})
     header.update({f"BKGSCAL{chip}": scale for chip, scale in scales.items()})
     header["BKGMETH"], header["BKGPARAM"] = given["weight_method"], "[energy=9000:12000]"

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from . import files
 from .bands import Band, bands_of
+from .caldb import calibration
 from .errors import ToolError
 from .events import EventList, open_events
 from .files import Block
 from .images import image_header, open_image, smallest_counts
-from .observe import View, area_cm2, beside, calibration, fov_block, view_of
+from .observe import View, area_cm2, beside, fov_block, view_of
 from .parameters import Parameters
 from .sky import Grid, GridAxis
 from .subspace import limit

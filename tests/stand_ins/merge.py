@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from . import files
 from .bands import bands_of
+from .caldb import calibration
 from .errors import ToolError
 from .events import EventList, GoodTimes, merge_intervals, open_events
 from .files import Block
 from .fluximage import Maps, check_folder, maps_of, output_names, rooted, write_maps
-from .observe import Beside, beside, calibration, fov_block, view_of
+from .observe import Beside, beside, fov_block, view_of
 from .parameters import Parameters
 from .regions import _degrees
 from .sky import Grid, GridAxis, Plane, separation_arcsec

@@ -4,11 +4,8 @@ The sky at the time t of a place on the detector is  tangent point + pointing(t)
 made on the sky: the response of each chip at the mean pointing, in sky pixels, moved over all of the dither.
 """
 
-import json
 import math
-import os
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from astropy.io import fits
 from numpy.typing import ArrayLike, NDArray
 
 from . import files
+from .caldb import calibration
 from .errors import ToolError
 from .events import EventList, GoodTimes, Intervals, inside, live_fraction
 from .sky import Grid, Plane
@@ -28,23 +26,6 @@ CHIP_PX = 1024
 _FOLDERS = (".", "repro", "primary", "secondary", "..", "../repro", "../primary", "../secondary")
 # Points a side of a sky pixel at which the response of a chip is taken.
 _POINTS = 3
-
-
-@cache
-def calibration() -> dict[str, Any]:
-    """The numbers of the CALDB."""
-    path = Path(os.environ.get("CALDB", "")) / "data/chandra/acis/geometry.json"
-    try:
-        found: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError):
-        raise ToolError("Unable to find calibration files: is CALDB set up? "
-                        f"(CALDB={os.environ.get('CALDB', '')})") from None
-    return found
-
-
-def caldb_version() -> str:
-    """As CALDB says it."""
-    return (Path(os.environ["CALDB"]) / "docs/chandra/caldb_version/caldb_version.txt").read_text().strip()
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,12 @@ _YES, _NO = ("yes", "y", "true", "t", "1", "on"), ("no", "n", "false", "f", "0",
 _NAME = re.compile(r"([A-Za-z_][\w-]*)(=|[+-]$)")
 
 
+def given(tool: str, *arguments: str) -> "Parameters":
+    """The parameters of a call as they would be without any parameter file, for calls within a process."""
+    defaults = {fact["name"]: _default(fact) for fact in FACTS[tool]["params"]}
+    return Parameters(tool, {**defaults, **check_arguments(tool, list(arguments))})
+
+
 def par_text(tool: str) -> str:
     """The parameter file of an installation."""
     lines = []

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import files
+from .caldb import caldb_version, calibration
 from .errors import ToolError
 from .events import EventList, apply_filter, open_events
 from .files import Block, note_written
-from .observe import beside, caldb_version, calibration, fov_block, view_of
+from .observe import beside, fov_block, view_of
 from .parameters import Parameters, set_user_values
 from .virtual import Filter, Range, Term
 

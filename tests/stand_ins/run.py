@@ -87,9 +87,11 @@ def _run(tool: str, arguments: list[str], *, script: bool) -> None:
     work = _function(tool)
     from .files import written
 
-    work(file.values())
-    fault.after(written)
-    file.learn()
+    try:
+        work(file.values())
+        fault.after(written)
+    finally:
+        file.learn()
 
 
 def _function(tool: str) -> Callable[[Any], None]:

@@ -5,12 +5,13 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from . import files
+from .caldb import calibration
 from .dm_tools import spectrum
 from .errors import ToolError
 from .events import EventList, open_events
 from .files import Block
 from .fluximage import check_folder, rooted
-from .observe import area_cm2, beside, calibration
+from .observe import area_cm2, beside
 from .parameters import Parameters
 from .regions import region_of
 from .virtual import parse, stack
