@@ -105,7 +105,7 @@ def archive(tmp_path_factory):
 
 
 HEAD = "# Region file format: CIAO version 1.0\n"
-CUT = f"{HEAD}ellipse(4086,3972,250,220,20)\ncircle(3890,3751,12)\n"
+CUT = f"{HEAD}ellipse(4083,3969,548,431,34.4)\ncircle(3681.6,4185,12)\n"
 
 
 # The second observation keeps its flares, to save time.
