@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from . import files
 from .bands import bands_of
+from .caldb import calibration
 from .errors import ToolError
 from .events import EventList, GoodTimes, merge_intervals, open_events
 from .files import Block
 from .fluximage import Maps, check_folder, maps_of, output_names, rooted, write_maps
-from .observe import Beside, beside, calibration, fov_block, view_of
+from .observe import Beside, beside, fov_block, view_of
 from .parameters import Parameters
 from .regions import _degrees
 from .sky import Grid, GridAxis, Plane, separation_arcsec
@@ -61,7 +62,7 @@ def merge_obs(given: Parameters) -> None:
                                                 fov_block([view], each.events.header, plane)])
     files.write(f"{root}merged.fov", [Block(fits.Header()), fov_block(views, observations[0].events.header, plane)])
     whole = _joined(observations)
-    parameters: dict[str, object] = dict(infiles=given["infiles"], outroot=given["outroot"], bands=given["bands"])
+    parameters: dict[str, object] = {"infiles": given["infiles"], "outroot": given["outroot"], "bands": given["bands"]}
     for band in wanted:
         made = []
         for each, view in zip(observations, views, strict=True):
@@ -242,5 +243,6 @@ def _summed(made: list[Maps], observations: list[Observation], psfmerge: str) ->
     elif psfmerge == "mid":
         merged = (np.nanmin(known, axis=0) + np.nanmax(known, axis=0)) / 2
     else:
-        merged = {"min": np.nanmin, "max": np.nanmax, "mean": np.nanmean, "median": np.nanmedian}[psfmerge](known, axis=0)
+        reduced = {"min": np.nanmin, "max": np.nanmax, "mean": np.nanmean, "median": np.nanmedian}
+        merged = reduced[psfmerge](known, axis=0)
     return Maps(counts, exposure, np.where(none, np.nan, merged))

@@ -267,4 +267,4 @@ _INSIDE = {
     "ellipse": _in_ellipse, "rotbox": _in_box, "pie": _in_pie, "sector": _in_sector, "polygon": _in_polygon,
     "point": lambda n, x, y: (x == n[0]) & (y == n[1]),
     "rectangle": lambda n, x, y: (x >= min(n[::2])) & (x <= max(n[::2])) & (y >= min(n[1::2])) & (y <= max(n[1::2])),
-    "field": lambda _, x, y: np.ones(np.shape(x), bool) & (y == y)}
+    "field": lambda _n, x, _y: np.ones(np.shape(x), bool)}

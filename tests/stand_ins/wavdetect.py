@@ -134,7 +134,7 @@ def _map(name: str, image: Image, what: str) -> Floats | None:
 
 
 def _hat(scale: float, size: int) -> Floats:
-    reach = min(int(math.ceil(5 * scale)) + 1, size)
+    reach = min(math.ceil(5 * scale) + 1, size)
     y, x = np.mgrid[-reach:reach + 1, -reach:reach + 1]
     r2 = (x**2 + y**2) / scale**2
     made: Floats = (2 - r2) * np.exp(-r2 / 2)
@@ -283,8 +283,7 @@ def _table(sources: list[Source], grid: Grid, plane: Plane, header: fits.Header,
             "PSFRATIO": math.sqrt(major * minor) / (size / math.sqrt(-2 * math.log(0.1))), "COMPONENT": number}
         for name, value in values.items():
             rows[name].append(value)
-    rows["R"] = rows["R"] or [[]]
-    columns = [(name, form, unit, rows[name] if name != "R" or sources else np.zeros((0, 2)))
+    columns = [(name, form, unit, np.reshape(rows[name], (-1, 2)) if name == "R" else rows[name])
                for name, form, unit in _COLUMNS]
     made = files.table("SRCLIST", columns, about=header)
     numbers = {name: n for n, (name, _, _) in enumerate(_COLUMNS, start=1)}
