@@ -27,7 +27,8 @@ from stand_ins.install import install, read_log
 pytestmark = pytest.mark.xdist_group("ciao")
 BY_CIAO = ("reprocess", "images", "clean", "merge", "sources", "crop", "spectra")
 # The archive's events are not screened as VFAINT data can be. Few bins, since each costs a spectrum.
-SETTINGS = {"check_vf_pha": False, "sn_per_region": 40, "reg_smoothness": 50}
+# Short bins of the light curve scatter, so that deflare cuts some.
+SETTINGS = {"check_vf_pha": False, "lc_binsize": 120, "sn_per_region": 40, "reg_smoothness": 50}
 CIAO_HEADER = "# Region file format: CIAO version 1.0\n"
 # Drawn by a user, on the sky and in physical coordinates.
 DRAWN = {
@@ -143,7 +144,7 @@ def test_light_curves_and_good_times_are_equal(work, native, obs):
         np.testing.assert_allclose(ours[column], theirs[column], rtol=1e-9)
     ours, theirs = (Table.read(folder / f"reprocessed_data/{obs}/{obs}_0.5-7.gti", hdu="GTI")
                     for folder in (native, work))
-    assert 0 < np.sum(ours["STOP"] - ours["START"]) < 4000
+    assert len(ours) > 1
     for column in ("START", "STOP"):
         assert np.array_equal(ours[column], theirs[column])
 
