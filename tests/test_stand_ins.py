@@ -36,7 +36,6 @@ from chandra_bin.wcs import ImageCoords
 from event_files import START, random_events, write_events
 from pipeline_work import simulated
 from stand_ins import dm_tools, flares, install, read_log
-from stand_ins import wavdetect as its_wavdetect
 from stand_ins.errors import ToolError
 from stand_ins.events import open_events
 from stand_ins.images import open_image
@@ -45,6 +44,7 @@ from stand_ins.regions import region_of
 from stand_ins.run import TOOLS
 from stand_ins.sky import Grid
 from stand_ins.virtual import stack
+from stand_ins.wavdetect import Between
 
 FOLDER = Path(__file__).parent / "stand_ins"
 HIDDEN = ("mode=h", "clobber=yes", "verbose=1")
@@ -515,7 +515,8 @@ def assert_same_maps(theirs, ours):
     ratio = exposure[0][both] / exposure[1][both]
     assert abs(exposure[0].sum() / exposure[1].sum() - 1) < 1e-4
     assert np.percentile(abs(ratio - 1), 95) < 1e-3
-    assert abs(ratio - 1)[exposure[1][both] > 0.5 * exposure[1].max()].max() < 0.01
+    # In a sum, an observation's rim that is cut in one map alone is the threshold's 1.5 %.
+    assert abs(ratio - 1)[exposure[1][both] > 0.5 * exposure[1].max()].max() < 0.02
     radii = data["thresh.psfmap"]
     np.testing.assert_array_equal(np.isnan(radii[0]), exposure[0] == 0)
     assert np.percentile(abs(radii[0][both] / radii[1][both] - 1), 95) < 1e-3
@@ -656,8 +657,11 @@ def test_our_readers_take_the_list_of_sources(chain, tmp_path):
 
 
 def test_without_a_source_there_is_an_empty_table(ciao):
-    about = open_header()
-    fits.writeto(ciao.folder / "flat.img", np.random.default_rng(3).poisson(0.2, (60, 60)).astype(np.int16), about)
+    header = fits.Header()
+    for n, (name, delta, value) in enumerate((("RA---TAN", -4.0, 228.0), ("DEC--TAN", 4.0, -59.0)), start=1):
+        header.update({f"CTYPE{n}": name, f"CRVAL{n}": value, f"CRPIX{n}": 30.5, f"CDELT{n}": delta * 1.3666667e-4,
+                       f"CTYPE{n}P": "xy"[n - 1], f"CRVAL{n}P": 4000.5, f"CRPIX{n}P": 0.5, f"CDELT{n}P": 4.0})
+    fits.writeto(ciao.folder / "flat.img", np.random.default_rng(3).poisson(0.2, (60, 60)).astype(np.int16), header)
     ciao.make("wavdetect", *wavdetect_arguments("flat", ".", infile="flat.img", psffile="", expfile="",
                                                 sigthresh="1e-7"), *HIDDEN)
     assert len(rows_of(ciao.folder / "src.fits")) == 0
@@ -667,19 +671,8 @@ def test_without_a_source_there_is_an_empty_table(ciao):
         region_of(f"region({ciao.folder / 'src.reg'})", None)
 
 
-def open_header():
-    """Of an image with physical and sky coordinates."""
-    header = fits.Header()
-    for n, (name, delta, value) in enumerate((("RA---TAN", -4.0, 228.0), ("DEC--TAN", 4.0, -59.0)), start=1):
-        header.update({f"CTYPE{n}": name, f"CRVAL{n}": value, f"CRPIX{n}": 30.5, f"CDELT{n}": delta * 1.3666667e-4,
-                       f"CTYPE{n}P": "xy"[n - 1], f"CRVAL{n}P": 4000.5, f"CRPIX{n}P": 0.5, f"CDELT{n}P": 4.0})
-    return header
-
-
 def test_detections_that_share_a_folder_read_each_others_files(tmp_path):
-    fits.writeto(tmp_path / "a.img", np.zeros((4, 5)), open_header())
-    image = open_image(str(tmp_path / "a.img"))
-    one, other, small = (its_wavdetect._Between(str(tmp_path), image) for _ in range(3))
+    one, other, small = (Between(str(tmp_path)) for _ in range(3))
     one.write("correl.0", np.ones((4, 5)))
     other.write("correl.0", np.full((4, 5), 7.0))
     np.testing.assert_array_equal(one.read("correl.0", (4, 5)), 7)

@@ -17,7 +17,7 @@ from .files import Block
 from .fluximage import Maps, check_folder, maps_of, output_names, rooted, write_maps
 from .observe import Beside, beside, fov_block, view_of
 from .parameters import Parameters
-from .regions import _degrees
+from .regions import degrees_of
 from .sky import Grid, GridAxis, Plane, separation_arcsec
 from .virtual import stack
 
@@ -134,8 +134,8 @@ def _reference(refcoord: str, observations: list[Observation]) -> Plane:
         if len(words) != 2:
             raise ToolError(f"refcoord={refcoord!r} is neither a file nor a position")
         try:
-            ra = _degrees(words[0]) * (15 if ":" in words[0] else 1)
-            return like.moved(ra, _degrees(words[1]))
+            ra = degrees_of(words[0]) * (15 if ":" in words[0] else 1)
+            return like.moved(ra, degrees_of(words[1]))
         except ValueError:
             raise ToolError(f"refcoord={refcoord!r} is neither a file nor a position") from None
     points = np.radians([(each.own_plane.ra, each.own_plane.dec) for each in observations])

@@ -56,7 +56,7 @@ def _extract(source: str, root: str, sky: str, energies: NDArray[np.float64], gi
     linked = {"RESPFILE": f"{stem}.rmf", "ANCRFILE": f"{stem}.arf", "BACKSCAL": _backscale(events, source),
               "BACKFILE": f"{stem}_bkg.pi" if sky else "none"}
     _responses(events, root, energies)
-    made = spectrum(events, f"{root}.pi", linked)
+    made = spectrum(events, linked)
     files.stamp(made.header, "specextract", infile=source, outroot=root)
     files.write(f"{root}.pi", [Block(fits.Header()), made])
     if sky:
@@ -65,7 +65,7 @@ def _extract(source: str, root: str, sky: str, energies: NDArray[np.float64], gi
         if with_bkg_response:
             _responses(behind, f"{root}_bkg", energies)
             of_sky |= {"RESPFILE": f"{stem}_bkg.rmf", "ANCRFILE": f"{stem}_bkg.arf"}
-        files.write(f"{root}_bkg.pi", [Block(fits.Header()), spectrum(behind, f"{root}_bkg.pi", of_sky)])
+        files.write(f"{root}_bkg.pi", [Block(fits.Header()), spectrum(behind, of_sky)])
     if grouped:
         if given["grouptype"] != "NUM_CTS":
             raise ToolError(f"grouptype={given['grouptype']} is not in these stand-ins")

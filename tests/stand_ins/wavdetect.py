@@ -67,7 +67,7 @@ def wavdetect(given: Parameters) -> None:
     scales = [float(each) for each in given["scales"].replace(",", " ").split()]
     if not scales or min(scales) <= 0:
         raise ToolError(f"scales={given['scales']!r}")
-    work = _Between(given["interdir"], image)
+    work = Between(given["interdir"])
     level = np.ones(counts.shape) if exposure is None else np.nan_to_num(exposure) / np.nanmax(exposure)
     use = level >= given["expthresh"]
     background = np.zeros(counts.shape)
@@ -92,14 +92,13 @@ def wavdetect(given: Parameters) -> None:
         print(f"{len(sources)} sources")
 
 
-class _Between:
+class Between:
     """Files between the steps, with fixed names: two runs in one folder read each other's."""
 
-    def __init__(self, folder: str, image: Image) -> None:
+    def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
         if not (self.folder.is_dir() and os.access(self.folder, os.W_OK)):
             raise ToolError(f"interdir={folder} does not exist, or cannot be written to")
-        self.header = image.header
         self.names: set[str] = set()
 
     def _path(self, kind: str) -> Path:
