@@ -33,7 +33,8 @@ FILES = {"ancillary", "virtual", "tables", "images", "gti_files", "lightcurve_fi
          "marks", "state", "ciao"}
 # Where files are opened. regions is science but for read_regions; cli reads a file of arguments, pipeline its settings,
 # memory what the system says, ciao keeps logs.
-OPENERS = {"ciao", "virtual", "tables", "images", "outputs", "regions", "products", "marks", "state", "pipeline", "memory",
+OPENERS = {"ciao", "virtual", "tables", "images", "outputs", "regions", "products", "marks", "state", "pipeline",
+           "memory",
            "cli"}
 OPENING = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "fromfile", "memmap", "mkdir", "unlink"}
 
