@@ -3,8 +3,10 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +16,9 @@ from chandra_bin.errors import InputError
 _FIRST = "dmcopy"
 _WAIT_S = 120.0
 _TABLE = {"ciao": "CIAO", "ciao-contrib": "contrib", "caldb": "CALDB", "caldb_main": "CALDB"}
-_LINE = re.compile(r"(CIAO|Contrib|CALDB)\s*:\D*?(\d[\w.]*)", re.IGNORECASE)
+_LINE = re.compile(r"(CIAO|Contrib|CALDB)\s*:\D*?(\d[\w.]*)(.*)", re.IGNORECASE)
+# Contributed scripts may be numbered within a release of CIAO; then their day tells them apart.
+_DAY = re.compile(r"\w+day,?\s+(\w+ \d+, \d{4})")
 _NAMES = {"ciao": "CIAO", "contrib": "contrib", "caldb": "CALDB"}
 # The package of blank-sky events, which CALDB comes without.
 _BLANK_SKY = Path("data/chandra/acis/bkgrnd")
@@ -90,7 +94,10 @@ def parse_versions(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in text.splitlines():
         if said := _LINE.match(line.strip()):
-            found.setdefault(_NAMES[said[1].lower()], said[2])
+            name, version = _NAMES[said[1].lower()], said[2]
+            if name == "contrib" and "." not in version and (day := _DAY.search(said[3])):
+                version = f"{version} ({day[1]})"
+            found.setdefault(name, version)
             continue
         words = line.split()
         if len(words) >= 2 and words[0] in _TABLE and words[1][0].isdigit():
@@ -103,11 +110,20 @@ def _ask_ciaover(path: str) -> str:
     if program is None:
         return ""
     try:
-        done = subprocess.run([program, "-v"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_WAIT_S,
-                              env={**os.environ, "LC_ALL": "C"}, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        process = subprocess.Popen([program, "-v"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL, start_new_session=True,
+                                   env={**os.environ, "LC_ALL": "C"})
+    except OSError:
         return ""
-    return done.stdout.decode(errors="replace")
+    with process:
+        try:
+            said, _ = process.communicate(timeout=_WAIT_S)
+        except subprocess.TimeoutExpired:
+            said = b""
+        finally:  # it is a script, with children
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return said.decode(errors="replace")
 
 
 def _version_file(folder: Path) -> str:

@@ -27,6 +27,9 @@ from ._installation import Installation
 # Of what a tool prints, this much is kept of the beginning and of the end.
 _KEPT_BYTES = 1_000_000
 _LONGEST_LINE = 4000
+_FULL = b"No space left on device"
+# A disk with less room than this is full, whatever a tool says.
+_LEAST_BYTES = 1_000_000
 # What a group of processes has to end by itself before it is killed.
 _GRACE_S = 5.0
 _POLL_S = 0.05
@@ -68,32 +71,31 @@ class Runner:
         """
         self.count += 1
         log = self.logs / f"{self.label}-{self.count:02d}-{command.tool}.log"
-        program = shutil.which(command.tool)
-        if program is None:
-            raise InputError(f"{command.tool}: there is no such program in PATH, and CIAO has it: install CIAO anew, "
-                             "with its contributed scripts")
-        own = Path(mkdtemp(prefix="tool-", dir=self.scratch))
+        with writing(self.scratch):
+            own = Path(mkdtemp(prefix="tool-", dir=self.scratch))
         try:
-            for name in ("param", "tmp", "here"):
-                (own / name).mkdir()
-            there = _Here(places, own / "tmp")
-            argv = [program, *command.arguments(there)]
+            with writing(own):
+                for name in ("param", "tmp", "here"):
+                    (own / name).mkdir()
+            arguments = command.arguments(_Here(places, own / "tmp"))
+            line = " ".join([command.tool, *arguments])
             before = {path: _mark(path) for path in self._outputs(command, places)}
-            with writing(log):
-                log.parent.mkdir(parents=True, exist_ok=True)
-                log_file = log.open("wb")
-            with log_file:
-                log_file.write(f"{command.tool} {' '.join(argv[1:])}\n".encode(errors="replace"))
-                heard = _execute(argv, self._environment(own), folder or own / "here", log_file, self.limit_s)
+            with _log_of(log, line) as log_file:
+                program = _program(command.tool, log_file, log)
+                heard = _execute([program, *arguments], self._environment(own), folder or own / "here", log_file, log,
+                                 self.limit_s)
             self._check(command, heard, before, log)
-        except BaseException:
+        except BaseException as error:
+            is_full = isinstance(error, ToolError) and shutil.disk_usage(self.scratch).free < _LEAST_BYTES
             for path in self._outputs(command, places):
                 if path.is_file():  # half done, or of something that failed
                     path.unlink()
+            if is_full:
+                raise OutputError(f"{error} (the disk is full)") from None
             raise
         finally:
             shutil.rmtree(own, ignore_errors=True)
-        return Said(" ".join([command.tool, *argv[1:]]), tuple(warnings_in(heard.lines)),
+        return Said(line, tuple(warnings_in(heard.lines)),
                     tuple(command.meaning("\n".join(heard.lines))))
 
     def _environment(self, own: Path) -> dict[str, str]:
@@ -113,8 +115,8 @@ class Runner:
         if heard.code < 0:
             name = signal.Signals(-heard.code).name if -heard.code in set(signal.Signals) else str(-heard.code)
             raise InputError(f"{tool}: was killed ({name}; for want of memory?): {where}")
-        if heard.error and "No space left" in heard.error:
-            raise OutputError(f"{tool}: {heard.error}: {where}")
+        if heard.is_full:
+            raise OutputError(f"{tool}: {heard.error or 'no space left on device'}: {where}")
         if heard.code:
             raise ToolError(f"{tool}: failed with exit code {heard.code}"
                              f"{f': {heard.error}' if heard.error else ''}: {where}")
@@ -153,14 +155,48 @@ class _Heard:
     """The first line that says so."""
     code: int
     is_late: bool
+    is_full: bool
+    """Whether it said that a disk is."""
 
 
-def _execute(argv: list[str], environment: dict[str, str], folder: Path, log: BinaryIO, limit_s: float) -> _Heard:
-    process = subprocess.Popen(argv, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, start_new_session=True)
+@contextlib.contextmanager
+def _log_of(path: Path, line: str) -> Iterator[BinaryIO]:
+    """A new file that begins with a command line. What is written to it later may be lost where the disk is full: that
+    is told by what the tool could not write.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("wb", buffering=0)
+    with file:
+        with writing(path):
+            file.write(f"{line}\n".encode(errors="replace"))
+        yield cast(BinaryIO, file)
+
+
+def _program(tool: str, log_file: BinaryIO, log: Path) -> str:
+    """The file of a tool."""
+    found = shutil.which(tool)
+    if found is None:
+        with contextlib.suppress(OSError):
+            log_file.write(f"is not in PATH={os.environ.get('PATH')}\n".encode(errors="replace"))
+        raise InputError(f"{tool}: there is no such program in PATH, and CIAO has it: install CIAO anew, with its "
+                         f"contributed scripts: see {log}")
+    return os.path.abspath(found)
+
+
+def _execute(argv: list[str], environment: dict[str, str], folder: Path, log_file: BinaryIO, log: Path,
+             limit_s: float) -> _Heard:
+    try:
+        process = subprocess.Popen(argv, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, start_new_session=True)
+    except OSError as error:  # of another machine, its interpreter gone, no process to be had
+        reason = (error.strerror or str(error)).lower()
+        with contextlib.suppress(OSError):
+            log_file.write(f"{argv[0]}: {reason}\n".encode(errors="replace"))
+        raise InputError(f"{Path(argv[0]).name}: {argv[0]} cannot be started ({reason}): see {log}") from None
     try:
         assert process.stdout is not None
-        ear = _Ear(cast(BinaryIO, process.stdout), log)
+        ear = _Ear(cast(BinaryIO, process.stdout), log_file)
         listener = threading.Thread(target=ear.listen, daemon=True)
         listener.start()
         deadline = time.monotonic() + limit_s
@@ -175,19 +211,20 @@ def _execute(argv: list[str], environment: dict[str, str], folder: Path, log: Bi
         _end_group(process)
         raise
     ear.close()
-    return _Heard(ear.lines, ear.error, process.returncode, is_late)
+    return _Heard(ear.lines, ear.error, process.returncode, is_late, ear.is_full)
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:
     """Ends a process, and its children, which may have outlived it."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except (ProcessLookupError, PermissionError):
-            break
-        with contextlib.suppress(subprocess.TimeoutExpired):
+    gone = (ProcessLookupError, PermissionError)
+    try:
+        with contextlib.suppress(*gone, subprocess.TimeoutExpired):
+            os.killpg(process.pid, signal.SIGTERM)
             process.wait(_GRACE_S)
-    process.wait()
+    finally:  # who is in a hurry presses Ctrl-C twice
+        with contextlib.suppress(*gone):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 class _Ear:
@@ -198,36 +235,46 @@ class _Ear:
         self._head: list[bytes] = []
         self._tail: deque[bytes] = deque()
         self._head_size = self._tail_size = self._lost = 0
+        self._lock = threading.Lock()
+        self._is_over = False
         self.error: str | None = None
+        self.is_full = False
 
     def listen(self) -> None:
-        for line in self._lines():
-            if self.error is None:
-                self.error = error_in(line.decode(errors="replace"))
-            if self._head_size < _KEPT_BYTES:
-                self._head.append(line)
-                self._head_size += len(line)
-                with contextlib.suppress(OSError):  # of a full disk is told by what the tool could not write
-                    self._log.write(line)
-                    self._log.flush()
-                continue
-            self._tail.append(line)
-            self._tail_size += len(line)
-            while self._tail_size > _KEPT_BYTES:
-                self._tail_size -= len(gone := self._tail.popleft())
-                self._lost += len(gone)
+        """Until nobody has the other end any more."""
+        with self._stream:
+            # Pieces of a line without end, a progress bar say, are lines too.
+            while line := self._stream.readline(_LONGEST_LINE):
+                with self._lock:
+                    if self._is_over:
+                        return
+                    self._hear(line)
 
-    def _lines(self) -> Iterator[bytes]:
-        """Pieces of a line without end, a progress bar say, are lines too."""
-        while line := self._stream.readline(_LONGEST_LINE):
-            yield line
+    def _hear(self, line: bytes) -> None:
+        self.is_full = self.is_full or _FULL in line
+        if self.error is None:
+            # What is said behind a progress bar begins where that ends.
+            said = (error_in(each.decode(errors="replace")) for each in line.rstrip().split(b"\r"))
+            self.error = next(filter(None, said), None)
+        if self._head_size < _KEPT_BYTES:
+            self._head.append(line)
+            self._head_size += len(line)
+            with contextlib.suppress(OSError):
+                self._log.write(line)
+            return
+        self._tail.append(line)
+        self._tail_size += len(line)
+        while self._tail_size > _KEPT_BYTES:
+            self._tail_size -= len(gone := self._tail.popleft())
+            self._lost += len(gone)
 
     def close(self) -> None:
-        """Adds the end to the log."""
-        with contextlib.suppress(OSError):
+        """Adds the end to the log. What is printed from now on is lost."""
+        with self._lock, contextlib.suppress(OSError):
+            self._is_over = True
             if self._lost:
                 self._log.write(f"\n... {self._lost} bytes are left out here ...\n".encode())
-            self._log.writelines(self._tail)
+            self._log.write(b"".join(self._tail))
 
     @property
     def lines(self) -> list[str]:

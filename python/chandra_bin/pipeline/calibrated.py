@@ -143,9 +143,13 @@ class _Conductor:
 
     @do.register
     def _(self, step: Otherwise) -> None:
+        before = _files_in(self.job.scratch)
         try:
             self.all(step.steps)
         except ToolError as error:
+            # Also of those among the steps that went well: half of it is none.
+            for path in _files_in(self.job.scratch) - before:
+                path.unlink()
             self.job.warn(f"{step.warning} ({error})")
             self.all(step.instead)
 
@@ -178,7 +182,11 @@ class _Conductor:
 
     @do.register
     def _(self, step: Solid) -> None:
-        _make_solid(self.job.out(step.folder))
+        folder = self.job.out(step.folder)
+        _make_solid(folder)
+        for path in folder.glob("*.lis"):
+            # Lists of files, by whole names.
+            path.write_text(self.job.in_place(path.read_text()))
 
     @do.register
     def _(self, step: EachRegion) -> None:
@@ -197,6 +205,10 @@ def _make_solid(folder: Path) -> None:
         link.unlink()
         if target.is_file():
             shutil.copyfile(target, link)
+
+
+def _files_in(folder: Path) -> set[Path]:
+    return {Path(place, name) for place, _, names in os.walk(folder) for name in names}
 
 
 def _number(region: Path) -> int:

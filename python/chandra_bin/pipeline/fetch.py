@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from chandra_bin.ciao import File, Installation, Runner, find_installation, tools
-from chandra_bin.errors import InputError, writing
+from chandra_bin.errors import ChandraBinError, InputError, writing
 
 _LIMIT_S = 24 * 3600.0
 
@@ -24,7 +24,8 @@ class _AsNamed:
 def fetch(directory: Path, obsids: Sequence[str], logs: Path) -> list[Path]:
     """Fetches ObsIDs into folders of their own in ``directory``, which is made; those that are there are left alone.
 
-    An ObsID's folder appears when all of it is there. Returns the new ones. Raises `InputError` where CIAO is not set
+    One after another, so that what has come stays where a later one fails. An ObsID's folder appears when all of it is
+    there. Returns the new ones. Raises `InputError` where CIAO is not set
     up, or has no such ObsID, and `OutputError`.
     """
     for obsid in obsids:
@@ -41,12 +42,19 @@ def fetch(directory: Path, obsids: Sequence[str], logs: Path) -> list[Path]:
         place = TemporaryDirectory(prefix=".fetching-", dir=directory)
     with place as name:
         here = Path(name) / "here"
-        here.mkdir()
         runner = Runner(installation, Path(name), logs, "fetch", _LIMIT_S)
-        runner.run(tools.download_chandra_obsid(missing), _AsNamed(), folder=here)
-        for obsid in missing:
-            if not any((here / obsid).rglob("*.fits*")):
-                raise InputError(f"ObsID {obsid}: download_chandra_obsid brought nothing: is it a public observation? "
-                                 f"see {logs}")
-        with writing(directory):
-            return [(here / obsid).rename(directory / obsid) for obsid in missing]
+        return [_fetch_one(runner, obsid, here, directory) for obsid in missing]
+
+
+def _fetch_one(runner: Runner, obsid: str, here: Path, directory: Path) -> Path:
+    with writing(here):
+        here.mkdir(exist_ok=True)
+    try:
+        runner.run(tools.download_chandra_obsid([obsid]), _AsNamed(), folder=here)
+    except ChandraBinError as error:
+        raise type(error)(f"ObsID {obsid}: {error}") from None
+    if not any((here / obsid).rglob("*.fits*")):
+        raise InputError(f"ObsID {obsid}: download_chandra_obsid brought nothing: is it a public observation? see "
+                         f"{runner.logs}")
+    with writing(directory):
+        return (here / obsid).rename(directory / obsid)
