@@ -348,3 +348,23 @@ def test_spectra_have_responses(work, ciao):
         assert (folder / f"xaf_0.{ending}").is_file()
     calls = [call for call in taken(ciao / "log") if call["tool"] == "specextract"]
     assert all("_sex.reg)]" in word for call in calls for word in call["argv"] if word.startswith("infile="))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("array", ["I", "S"])
+def test_four_observations_side_by_side_are_as_one_after_another(tmp_path, array, monkeypatch):
+    """FAINT and VFAINT take turns."""
+    archive = simulate(tmp_path / "archive", array=array, obsids=4, datamode="mixed")
+    made = install(tmp_path / "install", blank_sky=sorted(archive.glob("*/blanksky/*.fits")))
+    for name, value in made.env.items():
+        monkeypatch.setenv(name, value)
+    works = [configured(tmp_path / f"jobs{jobs}", archive, engine="ciao") for jobs in (1, 4)]
+    for work, jobs in zip(works, (1, 4), strict=True):
+        runner.run(work, jobs=jobs)
+    names = [sorted(products(work)) for work in works]
+    assert names[0] == names[1]
+    for name in names[0]:
+        if name.endswith((".img", ".expmap", ".fits", ".evt", ".lc", ".gti", ".psfmap", ".psf")):
+            with fits.open(works[0] / name) as one, fits.open(works[1] / name) as other:
+                for left, right in zip(one, other, strict=True):
+                    assert left.data is None or left.data.tobytes() == right.data.tobytes(), name
