@@ -21,6 +21,7 @@ from chandra_bin.pipeline import runner
 from chandra_bin.state import State
 from pipeline_work import change_settings, configured, products
 from pipeline_work import simulated as simulate
+from required import absent
 from stand_ins.install import install, read_log
 
 # The stand-ins take seconds: all of this on one worker, whose fixtures they are.
@@ -313,7 +314,7 @@ def test_scripts_are_sound(scripted):
 def test_shellcheck_finds_nothing(scripted):
     program = shutil.which("shellcheck")
     if program is None:
-        pytest.skip("shellcheck is not installed")
+        absent("shellcheck", "shellcheck is not installed")
     found = subprocess.run([program, *sorted((scripted / "scripts").iterdir())], capture_output=True, text=True,
                            check=False)
     assert found.returncode == 0, found.stdout
