@@ -27,12 +27,14 @@ ONLY_IN = {"click": {"cli"}, "pydantic": {"pipeline"}, "tqdm": {"cli"}, "subproc
 # Rooms of which each may know those before it, and none behind it.
 STOREYS = ("plots", "products", "pipeline", "report", "cli")
 # Rooms above the science modules, which these must not know.
-ABOVE = {"cli", "products", "pipeline", "batch", "report", "plots"}
+ABOVE = {"cli", "products", "pipeline", "batch", "report", "plots", "doctor"}
 # Rooms for files and their names. Whatever is neither here nor above is science: arrays in, arrays out.
 FILES = {"ancillary", "virtual", "tables", "images", "gti_files", "lightcurve_files", "events", "inputs", "outputs",
          "marks", "state", "ciao"}
-# Where files are opened. regions is science but for read_regions; cli reads a file of arguments, pipeline its settings.
+# Where files are opened. regions is science but for read_regions; cli reads a file of arguments, pipeline its settings,
+# memory what the system says, ciao keeps logs.
 OPENERS = {"ciao", "virtual", "tables", "images", "outputs", "regions", "products", "marks", "state", "pipeline",
+           "memory",
            "cli"}
 OPENING = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "fromfile", "memmap", "mkdir", "unlink"}
 
@@ -101,7 +103,7 @@ def test_arrows_point_down(path):
         assert not own
     if here == "_arrays":
         assert own <= {"errors", "_arrays"}
-    if here in ("virtual", "state", "marks"):
+    if here in ("virtual", "state", "marks", "memory", "cores"):
         assert own <= {"errors", here}
 
 

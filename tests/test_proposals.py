@@ -284,6 +284,18 @@ def test_a_users_file_always_wins(field):
     assert np.array_equal(mask_of("min_xy.reg"), mask_of("square.reg"))
 
 
+@pytest.mark.parametrize("text", ["", CIAO, "# none\n\n# really\n"])
+def test_a_file_without_shapes_says_that_there_is_nothing(field, text):
+    for name in ("c.reg", "p.reg"):
+        (field / name).write_text(text)
+    made = [propose_cluster(field / "img.fits", field / "c.reg"),
+            propose_point_sources(field / "src.fits", field / "p.reg", field / "img.fits")]
+    for each in made:
+        assert each.is_users
+        assert each.file.read_text() == text
+        assert each.picture.exists()
+
+
 def test_a_proposal_that_nobody_edited_is_no_users(field):
     """A second run replaces what the first one proposed, and its pictures; one edited byte makes a file the user's."""
     def propose(aperture):

@@ -9,12 +9,13 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from . import files
+from .caldb import calibration
 from .errors import ToolError
 from .events import EventList, live_fraction, open_events
 from .files import Block
 from .fluximage import check_folder
 from .images import open_image
-from .observe import beside, calibration, detector_of_chip, read_aspect, sky_of_detector
+from .observe import beside, detector_of_chip, read_aspect, sky_of_detector
 from .parameters import Parameters
 from .subspace import chips_of, energies_of, read_subspace
 
@@ -37,34 +38,24 @@ def blanksky(given: Parameters) -> None:
     if given["bkgparams"] not in ("default", "[energy=9000:12000]"):
         raise ToolError("bkgparams is not in these stand-ins")
     source = open_events(given["evtfile"])
-    chips = sorted(int(each) for each in np.unique(source.column("ccd_id")))
-    found = _calibration_files(source, chips)
-    if not found:
-        raise ToolError(f"no blank-sky background file was found for chips {', '.join(map(str, chips))}: is the "
-                        "acis_bkgrnd CALDB package installed?")
-    for chip in (each for each in chips if each not in found):
-        print(f"WARNING: no background file for chip {chip}; it is skipped", file=sys.stderr)
+    found = _calibration_files(source)
     parts, scales = [], {}
-    header = None
     for chip, sky in found.items():
         if str(source.header.get("DATAMODE", "")).strip() == "VFAINT" and source.header.get("CHKVFPHA") is True:
             sky.keep(~sky.column("status").any(axis=1))
         sky.keep(sky.column("ccd_id") == chip)
         _onto(sky, source, given["asolfile"])
         scales[chip] = _scale(source, sky, chip, given["weight_method"])
-        header = header or sky.header.copy()
-        for stem in ("ONTIME", "LIVTIME", "EXPOSUR"):
-            if f"{stem}{chip}" in sky.header:
-                header[f"{stem}{chip}"] = sky.header[f"{stem}{chip}"]
         parts.append(sky.rows)
         if parts[-1].dtype != parts[0].dtype:
             raise ToolError("the background files have different columns")
-    assert header is not None
-    for key in _POINTING:
-        if key in source.header:
-            header[key] = source.header[key]
-    for chip, scale in scales.items():
-        header[f"BKGSCAL{chip}"] = scale
+    header = next(iter(found.values())).header.copy()
+    for chip, sky in found.items():
+        for stem in ("ONTIME", "LIVTIME", "EXPOSUR"):
+            if f"{stem}{chip}" in sky.header:
+                header[f"{stem}{chip}"] = sky.header[f"{stem}{chip}"]
+    header.update({key: source.header[key] for key in _POINTING if key in source.header})
+    header.update({f"BKGSCAL{chip}": scale for chip, scale in scales.items()})
     header["BKGMETH"], header["BKGPARAM"] = given["weight_method"], "[energy=9000:12000]"
     files.stamp(header, "blanksky", evtfile=given["evtfile"], outfile=given["outfile"])
     rows = np.empty(sum(map(len, parts)), parts[0].dtype)  # np.concatenate would turn the byte order
@@ -74,8 +65,9 @@ def blanksky(given: Parameters) -> None:
         print("\n".join(f"BKGSCAL{chip} = {scale:.6g}" for chip, scale in scales.items()))
 
 
-def _calibration_files(source: EventList, chips: list[int]) -> dict[int, EventList]:
+def _calibration_files(source: EventList) -> dict[int, EventList]:
     """A file of the CALDB for each chip: that of the observation's own sky where there is one, else by its date."""
+    chips = sorted(int(each) for each in np.unique(source.column("ccd_id")))
     folder = Path(os.environ["CALDB"]) / "data/chandra/acis/bkgrnd"
     obsid, date = (str(source.header.get(key, "")).strip() for key in ("OBS_ID", "DATE-OBS"))
     best: dict[int, tuple[tuple[bool, bool, str], Path]] = {}
@@ -86,6 +78,11 @@ def _calibration_files(source: EventList, chips: list[int]) -> dict[int, EventLi
         for chip in _chips_of_file(header):
             if chip in chips and (chip not in best or rank > best[chip][0]):
                 best[chip] = rank, path
+    if not best:
+        raise ToolError(f"no blank-sky background file was found for chips {', '.join(map(str, chips))}: is the "
+                        "acis_bkgrnd CALDB package installed?")
+    for chip in (each for each in chips if each not in best):
+        print(f"WARNING: no background file for chip {chip}; it is skipped", file=sys.stderr)
     return {chip: open_events(str(path)) for chip, (_, path) in sorted(best.items())}
 
 

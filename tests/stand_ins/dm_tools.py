@@ -98,7 +98,7 @@ def dmextract(given: Parameters) -> None:
     if given["opt"] == "ltc1" and name.axes[0].column == "time":
         block = _light_curve(events, name, name.axes[0], given["error"])
     elif given["opt"] == "pha1" and name.axes[0].column == "pi":
-        block = spectrum(events, out, {})
+        block = spectrum(events, {})
     else:
         raise ToolError(f"opt={given['opt']} of bins of {name.axes[0].column} is not in these stand-ins")
     files.stamp(block.header, "dmextract", infile=given["infile"], outfile=out, opt=given["opt"])
@@ -152,7 +152,7 @@ def _area(events: EventList, name: Name) -> float:
     return float(left.sum() * 64)
 
 
-def spectrum(events: EventList, out: str, keywords: dict[str, object]) -> Block:
+def spectrum(events: EventList, keywords: dict[str, object]) -> Block:
     """Counts in channels of PI, 1 to 1024."""
     counts = np.bincount(np.clip(events.column("pi"), 0, 1025), minlength=1026)[1:1025]
     header = events.blocks()[1].header
@@ -165,7 +165,6 @@ def spectrum(events: EventList, out: str, keywords: dict[str, object]) -> Block:
     for key, value in {"BACKFILE": "none", "RESPFILE": "none", "ANCRFILE": "none", "BACKSCAL": 1.0,
                        **keywords}.items():
         made.header[key] = value
-    del out
     return made
 
 

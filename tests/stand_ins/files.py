@@ -51,7 +51,8 @@ class Block:
     def number(self, name: str) -> int:
         """A column's number, from 1."""
         field = self.field(name)
-        assert self.data is not None and self.data.dtype.names is not None and field is not None
+        assert self.data is not None
+        assert field is not None
         return self.data.dtype.names.index(field) + 1
 
 
@@ -100,7 +101,7 @@ def _header_of(block: Block, *, primary: bool) -> fits.Header:
     data = block.data
     made = fits.Header()
     if block.is_table:
-        assert data is not None and data.dtype.names is not None
+        assert data is not None
         made["XTENSION"], made["BITPIX"], made["NAXIS"] = "BINTABLE", 8, 2
         made["NAXIS1"], made["NAXIS2"] = data.dtype.itemsize, len(data)
         made["PCOUNT"], made["GCOUNT"], made["TFIELDS"] = 0, 1, len(data.dtype.names)

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from . import files
 from .bands import Band, bands_of
+from .caldb import calibration
 from .errors import ToolError
 from .events import EventList, open_events
 from .files import Block
 from .images import image_header, open_image, smallest_counts
-from .observe import View, area_cm2, beside, calibration, fov_block, view_of
+from .observe import View, area_cm2, beside, fov_block, view_of
 from .parameters import Parameters
 from .sky import Grid, GridAxis
 from .subspace import limit
@@ -71,7 +72,7 @@ def fluximage(given: Parameters) -> None:
     seconds = view.exposure(grid, vignetted=area)
     for band, paths in outputs.items():
         maps = maps_of(events, band, grid, seconds, view, given)
-        write_maps(paths, maps, events, band, grid, given, "fluximage", dict(infile=infile, bands=given["bands"]))
+        write_maps(paths, maps, events, band, grid, given, "fluximage", {"infile": infile, "bands": given["bands"]})
     if given["verbose"]:
         print("The following files were created:\n" + "\n".join(f"     {each}" for each in files.written))
 

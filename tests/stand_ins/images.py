@@ -125,7 +125,8 @@ def smallest_counts(counts: NDArray[np.generic]) -> NDArray[np.generic]:
     return counts.astype(np.int16 if int(np.max(counts, initial=0)) <= _SHORT_MOST else np.int32)
 
 
-def image_header(events: EventList, grid: Grid, plane: Plane, subspace: list[Component], **about: object) -> fits.Header:
+def image_header(events: EventList, grid: Grid, plane: Plane, subspace: list[Component],
+                 **about: object) -> fits.Header:
     """The header of an image of events."""
     header = files.without_columns(events.header)
     grid.put_into(header, plane)

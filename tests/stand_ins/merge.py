@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from . import files
 from .bands import bands_of
+from .caldb import calibration
 from .errors import ToolError
 from .events import EventList, GoodTimes, merge_intervals, open_events
 from .files import Block
 from .fluximage import Maps, check_folder, maps_of, output_names, rooted, write_maps
-from .observe import Beside, beside, calibration, fov_block, view_of
+from .observe import Beside, beside, fov_block, view_of
 from .parameters import Parameters
-from .regions import _degrees
+from .regions import degrees_of
 from .sky import Grid, GridAxis, Plane, separation_arcsec
 from .virtual import stack
 
@@ -61,7 +62,7 @@ def merge_obs(given: Parameters) -> None:
                                                 fov_block([view], each.events.header, plane)])
     files.write(f"{root}merged.fov", [Block(fits.Header()), fov_block(views, observations[0].events.header, plane)])
     whole = _joined(observations)
-    parameters: dict[str, object] = dict(infiles=given["infiles"], outroot=given["outroot"], bands=given["bands"])
+    parameters: dict[str, object] = {"infiles": given["infiles"], "outroot": given["outroot"], "bands": given["bands"]}
     for band in wanted:
         made = []
         for each, view in zip(observations, views, strict=True):
@@ -133,8 +134,8 @@ def _reference(refcoord: str, observations: list[Observation]) -> Plane:
         if len(words) != 2:
             raise ToolError(f"refcoord={refcoord!r} is neither a file nor a position")
         try:
-            ra = _degrees(words[0]) * (15 if ":" in words[0] else 1)
-            return like.moved(ra, _degrees(words[1]))
+            ra = degrees_of(words[0]) * (15 if ":" in words[0] else 1)
+            return like.moved(ra, degrees_of(words[1]))
         except ValueError:
             raise ToolError(f"refcoord={refcoord!r} is neither a file nor a position") from None
     points = np.radians([(each.own_plane.ra, each.own_plane.dec) for each in observations])
@@ -242,5 +243,6 @@ def _summed(made: list[Maps], observations: list[Observation], psfmerge: str) ->
     elif psfmerge == "mid":
         merged = (np.nanmin(known, axis=0) + np.nanmax(known, axis=0)) / 2
     else:
-        merged = {"min": np.nanmin, "max": np.nanmax, "mean": np.nanmean, "median": np.nanmedian}[psfmerge](known, axis=0)
+        reduced = {"min": np.nanmin, "max": np.nanmax, "mean": np.nanmean, "median": np.nanmedian}
+        merged = reduced[psfmerge](known, axis=0)
     return Maps(counts, exposure, np.where(none, np.nan, merged))

@@ -4,11 +4,8 @@ The sky at the time t of a place on the detector is  tangent point + pointing(t)
 made on the sky: the response of each chip at the mean pointing, in sky pixels, moved over all of the dither.
 """
 
-import json
 import math
-import os
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from astropy.io import fits
 from numpy.typing import ArrayLike, NDArray
 
 from . import files
+from .caldb import calibration
 from .errors import ToolError
 from .events import EventList, GoodTimes, Intervals, inside, live_fraction
 from .sky import Grid, Plane
@@ -28,18 +26,6 @@ CHIP_PX = 1024
 _FOLDERS = (".", "repro", "primary", "secondary", "..", "../repro", "../primary", "../secondary")
 # Points a side of a sky pixel at which the response of a chip is taken.
 _POINTS = 3
-
-
-@cache
-def calibration() -> dict[str, Any]:
-    """The numbers of the CALDB."""
-    path = Path(os.environ.get("CALDB", "")) / "data/chandra/acis/geometry.json"
-    try:
-        found: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError):
-        raise ToolError("Unable to find calibration files: is CALDB set up? "
-                        f"(CALDB={os.environ.get('CALDB', '')})") from None
-    return found
 
 
 @dataclass(frozen=True)
@@ -239,8 +225,9 @@ def _numbers(times: GoodTimes, events: EventList) -> list[int]:
 
 def _placed(number: int, events: EventList, whole: Aspect, aspect: Aspect, own: Plane, plane: Plane,
             response: Floats, live_s: float) -> Chip:
-    """A chip on a plane: corners and middle, by least squares, since other planes bend straight lines a little."""
-    u, v = (each.ravel() for each in np.meshgrid(np.linspace(0.5, CHIP_PX + 0.5, 9), np.linspace(0.5, CHIP_PX + 0.5, 9)))
+    """A chip on a plane, by least squares: other planes bend straight lines a little."""
+    along = np.linspace(0.5, CHIP_PX + 0.5, 9)
+    u, v = (each.ravel() for each in np.meshgrid(along, along))
     det = detector_of_chip(number, u, v, float(events.header["SIM_Z"]))
     places = sky_of_detector(*det, whole.mean_roll, whole.mean, own)
     moved = np.stack([own.x0 + aspect.x, own.y0 + aspect.y]), np.array([[own.x0], [own.y0]]) + whole.mean[:, None]

@@ -18,8 +18,16 @@ from .errors import ToolError
 FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "params.json").read_text())["tools"]
 
 _LONGEST_VALUE = 1023
+# wavdetect's own tools, which are forgotten with it.
+_PARTS = ("wtransform", "wrecon")
 _YES, _NO = ("yes", "y", "true", "t", "1", "on"), ("no", "n", "false", "f", "0", "off")
 _NAME = re.compile(r"([A-Za-z_][\w-]*)(=|[+-]$)")
+
+
+def given(tool: str, *arguments: str) -> "Parameters":
+    """The parameters of a call as they would be without any parameter file, for calls within a process."""
+    defaults = {fact["name"]: _default(fact) for fact in FACTS[tool]["params"]}
+    return Parameters(tool, {**defaults, **check_arguments(tool, list(arguments))})
 
 
 def par_text(tool: str) -> str:
@@ -121,7 +129,7 @@ def punlearn(tools: list[str]) -> None:
     """Removes what tools have learned."""
     user, _ = _directories()
     for tool in tools:
-        if tool not in FACTS:
+        if tool not in FACTS and tool not in _PARTS:
             raise ToolError(f"could not open parameter file {tool}.par")
         (user[0] / f"{tool}.par").unlink(missing_ok=True)
 

@@ -169,15 +169,16 @@ def _place(x: str, y: str, plane: Plane | None, where: str) -> tuple[float, floa
         if ":" in x or x.endswith("d"):
             if plane is None:
                 raise ToolError(f"region {where} is in sky coordinates, which the file does not have")
-            ra = _degrees(x) * 15 if ":" in x else float(x[:-1])
-            px, py = plane.from_sky(ra, _degrees(y))
+            ra = degrees_of(x) * 15 if ":" in x else float(x[:-1])
+            px, py = plane.from_sky(ra, degrees_of(y))
             return float(px), float(py)
         return float(x), float(y)
     except ValueError:
         raise ToolError(f"DM Parse error: ({x},{y}) in region {where}") from None
 
 
-def _degrees(text: str) -> float:
+def degrees_of(text: str) -> float:
+    """Of degrees, or of a sexagesimal number in its own unit."""
     match = _SEXAGESIMAL.match(text)
     if match is None:
         return float(text.removesuffix("d"))
@@ -267,4 +268,4 @@ _INSIDE = {
     "ellipse": _in_ellipse, "rotbox": _in_box, "pie": _in_pie, "sector": _in_sector, "polygon": _in_polygon,
     "point": lambda n, x, y: (x == n[0]) & (y == n[1]),
     "rectangle": lambda n, x, y: (x >= min(n[::2])) & (x <= max(n[::2])) & (y >= min(n[1::2])) & (y <= max(n[1::2])),
-    "field": lambda _, x, y: np.ones(np.shape(x), bool) & (y == y)}
+    "field": lambda _n, x, _y: np.ones(np.shape(x), bool)}

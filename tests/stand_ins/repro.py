@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import files
+from .caldb import caldb_version, calibration
 from .errors import ToolError
 from .events import EventList, apply_filter, open_events
 from .files import Block, note_written
-from .observe import beside, calibration, fov_block, view_of
+from .observe import beside, fov_block, view_of
 from .parameters import Parameters, set_user_values
 from .virtual import Filter, Range, Term
 
@@ -64,7 +65,7 @@ def chandra_repro(given: Parameters) -> None:
     header["BPIXFILE"], header["FLTFILE"] = out["bpix1"].name, out["flt2"].name
     header["MASKFILE"] = beside_it["msk1"][0].name
     header["CONTENT"], header["HDUCLAS2"] = "EVT2", "ACCEPTED"
-    header["CALDBVER"] = (Path(os.environ["CALDB"]) / "docs/chandra/caldb_version/caldb_version.txt").read_text().strip()
+    header["CALDBVER"] = caldb_version()
     files.stamp(header, "acis_process_events", infile=level1[0].name, check_vf_pha=_yes(given["check_vf_pha"]))
     files.stamp(header, "chandra_repro", indir=indir, outdir=outdir, check_vf_pha=_yes(given["check_vf_pha"]))
     header["CREATOR"] = "acis_process_events - CIAO 4.17.0"

@@ -1,5 +1,6 @@
 """What each executable calls: a tool from its start to its exit status, with a record of the call."""
 
+import contextlib
 import errno
 import importlib
 import json
@@ -7,6 +8,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -34,8 +36,9 @@ def main(tool: str) -> NoReturn:
     arguments = sys.argv[1:]
     record = _Record(tool, arguments)
     status = _status_of(tool, arguments)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # nobody listens any more
+        sys.stdout.flush()
+        sys.stderr.flush()
     record.finish(status)
     os._exit(status)
 
@@ -44,7 +47,7 @@ class _NoPackage:
     """What is tested by these tools may not be in them."""
 
     def find_spec(self, name: str, *_: object) -> None:
-        if name.split(".")[0] == "chandra_bin":
+        if name.split(".", maxsplit=1)[0] == "chandra_bin":
             raise ImportError("stand-ins know nothing of chandra_bin")
 
 
@@ -72,22 +75,30 @@ def _status_of(tool: str, arguments: list[str]) -> int:
 
 def _run(tool: str, arguments: list[str], *, script: bool) -> None:
     fault = Fault(tool, arguments, script=script)
-    module, function = TOOLS[tool].split(":")
     if tool in OWN:
         fault.before()
-        getattr(importlib.import_module(f"{__package__}.{module}"), function)(arguments)
+        _function(tool)(arguments)
         return
     file = ParameterFile(tool, arguments)
     if tool in _NEED_WORK_PATH:
         _check_work_path()
     fault.before()
     fault.pause()
-    work = getattr(importlib.import_module(f"{__package__}.{module}"), function)
+    work = _function(tool)
     from .files import written
 
-    work(file.values())
-    fault.after(written)
-    file.learn()
+    try:
+        work(file.values())
+        fault.after(written)
+    finally:
+        file.learn()
+
+
+def _function(tool: str) -> Callable[[Any], None]:
+    """Imported late: refused arguments shall cost nothing."""
+    module, _, function = TOOLS[tool].partition(":")
+    found: Callable[[Any], None] = getattr(importlib.import_module(f"{__package__}.{module}"), function)
+    return found
 
 
 def _check_work_path() -> None:

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from .caldb import caldb_version, calibration
 from .errors import CIAO, ToolError
-from .observe import calibration
 from .parameters import FACTS
 from .parameters import punlearn as forget
 
@@ -48,7 +48,7 @@ def check_ciao_caldb(arguments: list[str]) -> None:
     calibration()
     if not Path(os.environ.get("CALDBCONFIG", "")).is_file():
         raise ToolError("CALDBCONFIG is not set, or its file is missing")
-    print(f"CALDB environment variable   = {os.environ['CALDB']}\nCALDB version                = 4.11.6\n\n"
+    print(f"CALDB environment variable   = {os.environ['CALDB']}\nCALDB version                = {caldb_version()}\n\n"
           "  CALDB query completed successfully.")
 
 

@@ -5,14 +5,16 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from . import files
+from .caldb import calibration
 from .dm_tools import spectrum
 from .errors import ToolError
 from .events import EventList, open_events
 from .files import Block
 from .fluximage import check_folder, rooted
-from .observe import area_cm2, beside, calibration
+from .observe import area_cm2, beside
 from .parameters import Parameters
-from .virtual import stack
+from .regions import region_of
+from .virtual import parse, stack
 
 _CHANNEL_KEV = 0.0146
 _CHANNELS = 1024
@@ -51,19 +53,19 @@ def _extract(source: str, root: str, sky: str, energies: NDArray[np.float64], gi
         raise ToolError(f"{source} has zero counts")
     beside(events, given["asp"], given["badpixfile"], given["mskfile"])
     stem = root.rsplit("/", 1)[-1]
-    linked = {"RESPFILE": f"{stem}.rmf", "ANCRFILE": f"{stem}.arf", "BACKSCAL": _backscale(events),
+    linked = {"RESPFILE": f"{stem}.rmf", "ANCRFILE": f"{stem}.arf", "BACKSCAL": _backscale(events, source),
               "BACKFILE": f"{stem}_bkg.pi" if sky else "none"}
     _responses(events, root, energies)
-    made = spectrum(events, f"{root}.pi", linked)
+    made = spectrum(events, linked)
     files.stamp(made.header, "specextract", infile=source, outroot=root)
     files.write(f"{root}.pi", [Block(fits.Header()), made])
     if sky:
         behind = open_events(sky)
-        of_sky = {"BACKSCAL": _backscale(behind)}
+        of_sky = {"BACKSCAL": _backscale(behind, sky)}
         if with_bkg_response:
             _responses(behind, f"{root}_bkg", energies)
             of_sky |= {"RESPFILE": f"{stem}_bkg.rmf", "ANCRFILE": f"{stem}_bkg.arf"}
-        files.write(f"{root}_bkg.pi", [Block(fits.Header()), spectrum(behind, f"{root}_bkg.pi", of_sky)])
+        files.write(f"{root}_bkg.pi", [Block(fits.Header()), spectrum(behind, of_sky)])
     if grouped:
         if given["grouptype"] != "NUM_CTS":
             raise ToolError(f"grouptype={given['grouptype']} is not in these stand-ins")
@@ -75,10 +77,17 @@ def _energies(text: str) -> NDArray[np.float64]:
     return np.asarray(low + step * np.arange(round((high - low) / step) + 1), np.float64)
 
 
-def _backscale(events: EventList) -> float:
-    """The area of the region over that of the sky: where events are, to a few sky pixels."""
-    places = np.stack([events.column("x") // 8, events.column("y") // 8])
-    return len(np.unique(places, axis=1).T) * 64 / 8192**2 if len(events.rows) else 1 / 8192**2
+def _backscale(events: EventList, name: str) -> float:
+    """The area of the regions over that of the sky, by points half a sky pixel apart."""
+    regions = [(region_of(term.text, events.plane), each.exclude) for each in parse(name).filters
+               for term in each.terms if term.kind == "region"]
+    boxes = np.array([region.box() for region, exclude in regions if not exclude])
+    low, high = np.maximum(boxes[:, ::2].max(axis=0), 0.5), np.minimum(boxes[:, 1::2].min(axis=0), 8192.5)
+    x, y = np.meshgrid(*(np.arange(a + 0.25, b, 0.5) for a, b in zip(low, high, strict=True)))
+    left = np.ones(x.shape, bool)
+    for region, exclude in regions:
+        left &= region.contains(x, y) != exclude
+    return float(left.sum() * 0.25 / 8192**2)
 
 
 def _grouped(made: Block, least: int) -> Block:

@@ -67,7 +67,7 @@ def wavdetect(given: Parameters) -> None:
     scales = [float(each) for each in given["scales"].replace(",", " ").split()]
     if not scales or min(scales) <= 0:
         raise ToolError(f"scales={given['scales']!r}")
-    work = _Between(given["interdir"], image)
+    work = Between(given["interdir"])
     level = np.ones(counts.shape) if exposure is None else np.nan_to_num(exposure) / np.nanmax(exposure)
     use = level >= given["expthresh"]
     background = np.zeros(counts.shape)
@@ -92,14 +92,13 @@ def wavdetect(given: Parameters) -> None:
         print(f"{len(sources)} sources")
 
 
-class _Between:
+class Between:
     """Files between the steps, with fixed names: two runs in one folder read each other's."""
 
-    def __init__(self, folder: str, image: Image) -> None:
+    def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
         if not (self.folder.is_dir() and os.access(self.folder, os.W_OK)):
             raise ToolError(f"interdir={folder} does not exist, or cannot be written to")
-        self.header = image.header
         self.names: set[str] = set()
 
     def _path(self, kind: str) -> Path:
@@ -134,7 +133,7 @@ def _map(name: str, image: Image, what: str) -> Floats | None:
 
 
 def _hat(scale: float, size: int) -> Floats:
-    reach = min(int(math.ceil(5 * scale)) + 1, size)
+    reach = min(math.ceil(5 * scale) + 1, size)
     y, x = np.mgrid[-reach:reach + 1, -reach:reach + 1]
     r2 = (x**2 + y**2) / scale**2
     made: Floats = (2 - r2) * np.exp(-r2 / 2)
@@ -283,8 +282,7 @@ def _table(sources: list[Source], grid: Grid, plane: Plane, header: fits.Header,
             "PSFRATIO": math.sqrt(major * minor) / (size / math.sqrt(-2 * math.log(0.1))), "COMPONENT": number}
         for name, value in values.items():
             rows[name].append(value)
-    rows["R"] = rows["R"] or [[]]
-    columns = [(name, form, unit, rows[name] if name != "R" or sources else np.zeros((0, 2)))
+    columns = [(name, form, unit, np.reshape(rows[name], (-1, 2)) if name == "R" else rows[name])
                for name, form, unit in _COLUMNS]
     made = files.table("SRCLIST", columns, about=header)
     numbers = {name: n for n, (name, _, _) in enumerate(_COLUMNS, start=1)}

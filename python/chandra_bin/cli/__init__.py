@@ -39,6 +39,7 @@ COMMANDS = {
     "background": ("_background", "Make the background of an image: blank-sky or local counts, and their ratio."),
     "add-backgrounds": ("_add_backgrounds", "Add the backgrounds of observations that were merged."),
     "scale-flux": ("_scale_flux", "Multiply a flux image into about counts, as the pipeline bins it."),
+    "doctor": ("_doctor", "Look at the installation and the machine: what is there, and what is missing."),
     "report": ("_report", "Write the report of a pipeline: a page with pictures, bins and tables."),
     "spectra": ("_spectra", "Write OGIP spectra of all bins of a binmap, with blank-sky backgrounds and groups."),
 }

@@ -12,10 +12,13 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
+from chandra_bin import cores
 from chandra_bin.errors import ChandraBinError, ChandraBinWarning
 
 # Set to anything, a failure shows where it came from: for reports of bugs.
 TRACEBACK_VARIABLE = "CHANDRA_BIN_TRACEBACK"
+
+usable_cores = cores.usable_cores
 
 
 class CommandError(Exception):
@@ -172,13 +175,6 @@ def _progress_bar(doing: str) -> Iterator[Callable[[float], None]]:
             bar.update(fraction - bar.n)
 
         yield show
-
-
-def usable_cores() -> int:
-    """The number of cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class FileName(click.ParamType):  # type: ignore[type-arg]

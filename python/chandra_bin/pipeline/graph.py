@@ -46,7 +46,7 @@ class Task:
 def tasks_of(layout: Layout, settings: Settings, archive: Sequence[ObservationFiles]) -> list[Task]:
     """All tasks, each after those that it reads from."""
     by_obs = [_tasks_of_observation(layout.obs(files.obsid), files, settings) for files in archive]
-    first = Task("look", 1, "look", ("obs_ids", "blank_sky", "refcoord", "engine"),
+    first = Task("look", 1, "look", ("obs_ids", "blank_sky", "refcoord"),
                  needs=tuple(files.events for files in archive), archive=tuple(archive))
     clean = [tasks[-1] for tasks in by_obs]
     places = [layout.obs(files.obsid) for files in archive]

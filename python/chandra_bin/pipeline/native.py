@@ -34,7 +34,6 @@ from chandra_bin.tables import open_fits
 from chandra_bin.wcs import ImageCoords
 
 from .archive import ObservationFiles, look
-from .engines import engine_of
 from .job import Job
 from .layout import MERGED_BAND, OBS_BAND, OBS_ENERGIES_EV
 from .proposing import propose_cluster_region, propose_source_region
@@ -68,10 +67,6 @@ def look_at_observations(job: Job) -> None:
             job.warn(f"ObsIDs {first_id} and {obsid} point {apart:.0f}' apart: hardly any of the sky is in both")
         job.note(**{f"ObsID {obsid}": f"{each.target}, {each.datamode}, chips {each.chips}, "
                                       f"{each.exposure_s / 1000:.1f} ks, {apart:.2f}' from the first"})
-    without = [files.obsid for files in job.archive if not files.blank_sky]
-    if without and engine_of("clean", job.settings, job.archive) == "native":
-        job.warn(f"no blank-sky events ({', '.join(job.settings.blank_sky) or 'blank_sky is empty'}) of ObsID "
-                 f"{', '.join(without)}: the background will be measured in the merged image")
     _check_refcoord(job)
     job.note(target=first.target)
 
@@ -181,8 +176,9 @@ def merge_observations(job: Job) -> None:
     job.out(layout.merged_list).write_text("".join(relative))
     skies = [layout.obs(files.obsid).background_events for files in job.archive]
     there = [path for path in skies if path.exists()]
-    if there and len(there) < len(skies):
-        job.warn("not all observations have blank-sky events: the background is measured in the merged image instead")
+    if len(there) < len(skies):
+        job.warn(f"{'not all observations have' if there else 'there are no'} blank-sky events (blank_sky): the "
+                 "background is measured in the merged image")
     merged = job.call(merge, [f"{path}{chips}" for path, chips in names], job.out(layout.image).parent,
                       refcoord=settings.refcoord, bands=MERGED_BAND, binsize=settings.binsize,
                       exposure=_exposure(job), psfecf=settings.ecf,

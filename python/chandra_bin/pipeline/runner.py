@@ -119,9 +119,7 @@ class Pipeline:
         engine = engine_of(task.kind, self.settings, task.archive)
         if not record.versions:
             yield "is to be made again"
-        # What CIAO made stays where CIAO is not set up now: it was the best at hand.
-        stays = self.settings.engine == "auto" and (record.engine, engine) == ("ciao", "native")
-        if record.engine != engine and not stays:
+        if record.engine != engine and not self._stays(task, record):
             yield f"was made by {record.engine}, and {engine} is chosen"
         elif dict(record.versions) != {**record.versions, **versions_at_hand(record.engine)}:
             yield f"was made by {', '.join(f'{name} {value}' for name, value in record.versions.items())}"
@@ -140,7 +138,14 @@ class Pipeline:
                 yield f"{name} is new"
             elif not is_same(path, record.inputs[name], verify=verify):
                 yield f"{name} has changed"
-        yield from (f"{name} is not used any more" for name in record.inputs if name not in inputs)
+        for name, stamp in record.inputs.items():
+            if name not in inputs and not (self._stays(task, record) and is_same(self.work / name, stamp)):
+                yield f"{name} is not used any more"
+
+    def _stays(self, task: Task, record: Record) -> bool:
+        """Whether CIAO made something, and is not set up now: it was the best at hand. It may have read more files."""
+        engine = engine_of(task.kind, self.settings, task.archive)
+        return self.settings.engine == "auto" and (record.engine, engine) == ("ciao", "native")
 
     def _of_outputs(self, record: Record, *, verify: bool) -> Iterator[str]:
         for name, stamp in record.outputs.items():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from chandra_bin import __version__
 from chandra_bin.ciao import File, Filter, Part, Temporary, parts_of
+from chandra_bin.errors import OutputError
 from chandra_bin.outputs import Outputs
 
 from . import ciao_steps
@@ -103,8 +104,11 @@ def write_scripts(work: Path, folder: Path) -> list[Path]:
     """
     pipeline = Pipeline(work)
     written = {folder / name: text for name, text in _scripts(pipeline)}
-    ours = all(_is_ours(path) for path in written if path.exists())
-    with Outputs(written, inputs=[pipeline.config.file], clobber=ours) as outputs:
+    for path in written:
+        if path.exists() and not _is_ours(path):
+            raise OutputError(f"{path}: is there already, and was not written by chandra-bin: move it, or give another "
+                              "folder")
+    with Outputs(written, inputs=[pipeline.config.file], clobber=True) as outputs:
         for path, text in written.items():
             outputs.write(path, text.encode())
     for path in written:

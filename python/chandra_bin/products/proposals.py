@@ -139,7 +139,7 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
         region = _ellipse_region(ellipse, str(out))
         overlays = [RegionOverlay(region, "proposed")]
         if is_users:
-            overlays.insert(0, RegionOverlay(_users(out), "yours"))
+            overlays[:0] = _yours(out)
         else:
             outputs.write(out, _region_bytes(region, coords, pixels, sky))
         left_out = [*(read_regions(path, for_ciao=False) for path in exclude), *([points] if points.components else [])]
@@ -187,7 +187,7 @@ def propose_point_sources(detections: Path, out: Path, image: Path, *, cluster: 
             overlays.append(RegionOverlay(Region(tuple(dropped)), f"taken for the cluster ({len(dropped)})",
                                           faint=True))
         if is_users:
-            overlays.insert(0, RegionOverlay(_users(out), "yours"))
+            overlays[:0] = _yours(out)
         if kept:
             region = Region(tuple(kept), source=str(out))
             overlays.insert(0, RegionOverlay(region, f"proposed ({len(kept)})"))
@@ -263,6 +263,15 @@ def _users(path: Path) -> Region:
     return read_regions(path, for_ciao=False)
 
 
+def _yours(path: Path) -> list[RegionOverlay]:
+    """A user's region in the picture; none for a file of comments alone, which says that there is nothing."""
+    return [] if _is_blank(path.read_bytes()) else [RegionOverlay(_users(path), "yours")]
+
+
+def _is_blank(content: bytes) -> bool:
+    return not any(line.split(b"#")[0].strip() for line in content.splitlines())
+
+
 def _expected(background: Path | None, scale: float | Path | None, image: Image) -> NDArray[np.float64] | None:
     """Expected counts of background."""
     if background is None:
@@ -310,7 +319,7 @@ def _detections(path: Path) -> tuple[Region, dict[str, NDArray[np.float64]]]:
                     rows = hdu.table()
                     found = {name: hdu.columns[name].values(rows) for name in _OF_DETECTIONS if name in hdu.columns}
                     break
-    elif content and not any(line.split(b"#")[0].strip() for line in content.splitlines()):
+    elif content and _is_blank(content):
         return Region(()), {}
     region = read_regions(path, for_ciao=False)
     if region.cuts:
