@@ -12,6 +12,9 @@ from typing import Literal
 from ._chatter import flare_limits, left_out
 from ._command import Command, File, Name, Temporary, Value
 
+# All that are called here. Programs first, then the contributed scripts.
+NAMES = ("dmcopy", "dmextract", "mkpsfmap", "wavdetect", "blanksky", "blanksky_image", "chandra_repro", "deflare",
+         "download_chandra_obsid", "fluximage", "merge_obs", "reproject_obs", "specextract")
 # Seeds of the random places in pixels: else each run would make other events of the same.
 _SEED = 1
 

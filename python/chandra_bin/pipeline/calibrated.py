@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
@@ -33,61 +33,66 @@ def reprocess(job: Job) -> None:
 def make_images(job: Job) -> None:
     """Step 3, first part."""
     (files,) = job.archive
-    _run(job, ciao_steps.images(job.layout, job.settings, files))
+    _run(job, ciao_steps.images(job.layout, job.settings, files), _of_step_2(job.obs))
 
 
 def clean_events(job: Job) -> None:
     """Step 3, second part."""
     (files,) = job.archive
-    _run(job, ciao_steps.clean(job.layout, job.settings, files))
+    _run(job, ciao_steps.clean(job.layout, job.settings, files), _of_step_2(job.obs))
 
 
 def merge_observations(job: Job) -> None:
     """Step 4."""
-    _run(job, ciao_steps.merge(job.layout, job.settings, job.archive))
+    _run(job, ciao_steps.merge(job.layout, job.settings, job.archive), _observations(job))
 
 
 def find_sources(job: Job) -> None:
     """Step 6, first part."""
-    _run(job, ciao_steps.sources(job.layout, job.settings))
+    _run(job, ciao_steps.sources(job.layout, job.settings), _observations(job))
 
 
 def crop(job: Job) -> None:
     """Step 6, second part."""
-    _run(job, ciao_steps.crop(job.layout, job.settings))
+    _run(job, ciao_steps.crop(job.layout, job.settings), _observations(job))
 
 
 def extract_spectra(job: Job) -> None:
     """Step 8, where responses are asked for."""
     (files,) = job.archive
-    _run(job, ciao_steps.spectra(job.layout, job.settings, files))
+    _run(job, ciao_steps.spectra(job.layout, job.settings, files), _of_step_2(job.obs))
 
 
-def _run(job: Job, plan: Plan) -> None:
+def _run(job: Job, plan: Plan, read: Sequence[Path] = ()) -> None:
+    """Does a plan; ``read`` are in their places also in scratch."""
     own = job.scratch.with_name(f"{job.scratch.name}.tools")
     own.mkdir(parents=True)
     runner = Runner(need_installation(), own, job.logs, job.scratch.name, job.settings.tool_hours * _HOUR_S)
     conductor = _Conductor(job, runner)
     try:
-        with _as_in_place(job):
+        with _linked(job, read):
             conductor.all(plan)
     finally:
         for folder in (own, *conductor.staged):
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _of_step_2(obs: ObsLayout) -> list[Path]:
+    """What tools look for beside events: aspect, bad pixels, windows. Nothing that a task of step 3 makes."""
+    return [path for path in sorted(obs.folder.iterdir())
+            if not path.name.startswith((f"{obs.obsid}_", f"{obs.obsid}.")) and path != obs.clean_events]
+
+
+def _observations(job: Job) -> list[Path]:
+    """Lists of events hold names relative to themselves."""
+    return sorted({job.layout.obs(files.obsid).folder.parent for files in job.archive})
+
+
 @contextmanager
-def _as_in_place(job: Job) -> Iterator[None]:
-    """Links in scratch to what is beside an output in its place: tools look for aspect, bad pixels and windows there,
-    and lists hold names relative to themselves. Nothing that a task of step 3 makes is linked: it would be written.
-    """
-    links = {}
-    if job.obsid is None:
-        folders = {job.layout.obs(files.obsid).folder.parent for files in job.archive}
-        links = {job.out(folder): folder for folder in folders}
-    elif (folder := job.obs.folder).is_dir():
-        links = {job.out(path): path for path in folder.iterdir() if not _is_of_step_3(job.obs, path)}
-    for link, path in links.items():
+def _linked(job: Job, read: Sequence[Path]) -> Iterator[None]:
+    """Links in scratch to files of other tasks: what a tool wrote to one would be in its place at once."""
+    links = [job.out(path) for path in read]
+    for link, path in zip(links, read, strict=True):
         link.symlink_to(path)
     try:
         yield
@@ -95,10 +100,6 @@ def _as_in_place(job: Job) -> Iterator[None]:
         for link in links:
             if link.is_symlink():
                 link.unlink()
-
-
-def _is_of_step_3(obs: ObsLayout, path: Path) -> bool:
-    return path.name.startswith(f"{obs.obsid}_") or path == obs.clean_events
 
 
 @dataclass(frozen=True)
