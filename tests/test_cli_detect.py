@@ -212,13 +212,14 @@ def test_what_approximate_maps_make_is_approximate():
 @pytest.mark.parametrize("name", ["img.fits", "img.fits[sky=circle(4096.5,4096.5,1000)][opt full]"])
 @pytest.mark.parametrize("limit", ["MemAvailable:   1000 kB", "1024000", "machine"])
 def test_images_that_do_not_fit_into_memory_are_refused(capsys, monkeypatch, tmp_path, name, limit):
-    from chandra_bin.products import _common, detected
+    from chandra_bin import memory
+    from chandra_bin.products import detected
 
     (tmp_path / "limit").write_text(f"max\n{limit}\n")
-    monkeypatch.setattr(_common, "_LIMITS", {tmp_path / "limit": limit[:13] if limit.startswith("Mem") else "",
-                                             tmp_path / "none": ""})
+    monkeypatch.setattr(memory, "_LIMITS", {tmp_path / "limit": limit[:13] if limit.startswith("Mem") else "",
+                                            tmp_path / "none": ""})
     if limit == "machine":
-        monkeypatch.setattr(_common.os, "sysconf", lambda _: 1000)
+        monkeypatch.setattr(memory.os, "sysconf", lambda _: 1000)
     if name == "img.fits":
         monkeypatch.setattr(detected, "read_image", lambda _: pytest.fail("the image is read"))
     assert run(["detect", name, "-o", "src.fits"]) == 2

@@ -1,7 +1,6 @@
 """What all products share: their history, and masks read from files."""
 
 import io
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from chandra_bin.binning import automask as find_empty_blocks
 from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.images import Image, size_text
 from chandra_bin.inputs import plain_name, read_image, read_like, read_on_grid, refuse_filled
+from chandra_bin.memory import available_bytes
 from chandra_bin.regions import Semantics, read_regions, region_mask
 from chandra_bin.wcs import ImageCoords
 
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 Parameters = Mapping[str, object]
-
-# Files of Linux that say how much memory there is, and what stands before the number: of the machine, of a container.
-_LIMITS = {Path("/proc/meminfo"): "MemAvailable:", Path("/sys/fs/cgroup/memory.max"): "",
-           Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"): ""}
 
 # Blocks of so many pixels a side are looked at for parts without exposure: there are such where more than this fraction
 # is empty, and the others hold so many counts on average that none is empty by chance.
@@ -128,25 +124,10 @@ def names_root(outroot: str | Path) -> str:
 
 def need_memory(path: Path, shape: tuple[int, ...], needed: float) -> None:
     """Raises `InputError` where an image of this shape takes more bytes than there are."""
-    there = _available_bytes()
+    there = available_bytes()
     if needed > there:
         raise InputError(f"{path}: {size_text(shape)} pixels need about {needed / 1e9:.3g} GB of memory, and "
                          f"{there / 1e9:.3g} are available: bin the image, or crop it, [bin sky=2] say")
-
-
-def _available_bytes() -> float:
-    """The memory that is free or could be, and no more than a container may have."""
-    there = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for path, word in _LIMITS.items():
-        try:
-            lines = path.read_text().splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            value = line.removeprefix(word).removesuffix("kB").strip()
-            if line.startswith(word) and value.isdecimal():
-                there = min(there, float(value) * (1024 if line.endswith("kB") else 1))
-    return there
 
 
 def read_like_if_given(path: Path | None, image: Image, name: str) -> NDArray[Any] | None:
