@@ -96,19 +96,6 @@ def bins_png(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title:
     return file.getvalue()
 
 
-def thumbnail_png(png: bytes, width: int = 320) -> bytes:
-    """A PNG made small: about ``width`` pixels wide, each the mean of a block. The same input gives the same bytes."""
-    from matplotlib.image import imread, imsave
-
-    pixels = imread(io.BytesIO(png), format="png")[..., :3]
-    block = max(pixels.shape[1] // width, 1)
-    ny, nx = (side // block for side in pixels.shape[:2])
-    small = pixels[: ny * block, : nx * block].reshape(ny, block, nx, block, 3).mean(axis=(1, 3))
-    file = io.BytesIO()
-    imsave(file, small, format="png", metadata={"Software": ""})
-    return file.getvalue()
-
-
 def light_curve_png(curve: LightCurve, flares: Deflared, title: str) -> bytes:
     """A PNG of a light curve: rates of kept and of cut bins, the quiescent rate and the limits of what is kept.
 

@@ -4,6 +4,7 @@
 say, and cannot end what takes too long. Here a process that is gone costs the one piece of work that it did.
 """
 
+import gc
 import os
 import pickle
 import queue
@@ -166,6 +167,9 @@ def _work(pipe: Connection, parent: int) -> None:
         except BaseException as error:
             answer = False, error
         pipe.send_bytes(pickle.dumps(answer))
+        if not gc.get_freeze_count():  # what was imported for the first piece of work stays: it need not be looked at
+            gc.collect()
+            gc.freeze()
 
 
 def _end_with(parent: int) -> None:

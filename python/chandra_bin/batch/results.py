@@ -10,7 +10,7 @@ from chandra_bin.products import program
 from chandra_bin.report import IndexRow, write_index
 from chandra_bin.state import replace_file
 
-from .work import THUMBNAIL, Result
+from .work import Result
 
 TABLE = "results.ecsv"
 INDEX = "index.html"
@@ -43,12 +43,10 @@ def write_page(folder: Path, results: Sequence[Result], about: Mapping[str, str]
 
 
 def _index_row(folder: Path, result: Result) -> IndexRow:
-    thumbnail = f"{result.folder}/{THUMBNAIL}"
-    report = f"{result.folder}/report/index.html"
-    picture = f"{result.folder}/bins.png"
-    link = report if (folder / report).is_file() else picture if (folder / picture).is_file() else ""
-    return IndexRow(result.name, result.status, link, thumbnail if (folder / thumbnail).is_file() else "",
-                    result.bins, result.counts, result.sn_median, result.seconds, result.message, result.warnings)
+    report, picture = (name if result.is_ok and (folder / name).is_file() else ""
+                       for name in (f"{result.folder}/report/index.html", result.picture))
+    return IndexRow(result.name, result.status, report or picture, picture, result.bins, result.counts,
+                    result.sn_median, result.seconds, result.message, result.warnings)
 
 
 COLUMNS = tuple(each.name for each in fields(Result))

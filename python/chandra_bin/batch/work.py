@@ -21,11 +21,10 @@ from typing import Any
 import numpy as np
 
 from chandra_bin import __version__
-from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError, writing
+from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError
 from chandra_bin.inputs import files_of, plain_name
 from chandra_bin.pipeline import runner
 from chandra_bin.pipeline.layout import Layout
-from chandra_bin.plots import thumbnail_png
 from chandra_bin.products import bin_image
 from chandra_bin.report import write_report
 from chandra_bin.state import FOLDER, Record, Stamp, State, is_same, locked, stamp_of, stamps_of
@@ -33,7 +32,7 @@ from chandra_bin.state import FOLDER, Record, Stamp, State, is_same, locked, sta
 from .manifest import Row
 
 _TASK = "bin"
-THUMBNAIL = "thumbnail.png"
+_PICTURE = "bins.png"
 # Warnings, and matplotlib's settings, are the process's: rows of one process are done one after another.
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -72,6 +71,8 @@ class Result:
     """Of the products, relative to that of the results."""
     source: str = ""
     """The image, or the pipeline."""
+    picture: str = ""
+    """Of the bins, where it is, relative to the results."""
     counts: float = 0.0
     """In all bins."""
     sn_min: float = 0.0
@@ -183,12 +184,9 @@ def _binned(order: Order, meter: _Meter, settings: dict[str, Any], inputs: Mappi
         assert row.image is not None
         binned = bin_image(Path(row.image), scratch, **asdict(row.binning), **files, threads=order.threads,
                            progress=None if order.seconds is None else progress)
-        with writing(folder / THUMBNAIL):
-            (scratch / THUMBNAIL).write_bytes(thumbnail_png((scratch / "bins.png").read_bytes()))
         if changed := [name for name, stamp in stamps.items() if not is_same(folder / name, stamp)]:
             raise InputError(f"{folder / changed[0]}: was changed while it was read: run again")
-        outputs = {str(path.relative_to(scratch)): stamp_of(path) for path in sorted(scratch.rglob("*"))
-                   if path.is_file()}
+        outputs = {name: stamp_of(scratch / name) for name in sorted(_files_below(scratch))}
         meter.check(order.seconds)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -196,6 +194,12 @@ def _binned(order: Order, meter: _Meter, settings: dict[str, Any], inputs: Mappi
     sn = binned.sn_counts
     facts = {"bins": len(sn), "counts": float(binned.bins.counts.sum()), **_sn_facts(sn)}
     return Record("native", _versions(), settings, stamps, outputs, facts=facts), scratch
+
+
+def _files_below(folder: Path) -> Iterator[str]:
+    for place, _, names in os.walk(folder):
+        inside = os.path.relpath(place, folder)
+        yield from (os.path.normpath(os.path.join(inside, name)) for name in names)
 
 
 def _sn_facts(sn: Any) -> dict[str, float]:
@@ -254,6 +258,7 @@ def _result(row: Row, record: Record, extra: str = "") -> Result:
     facts = {**record.facts, "attempts": 0}
     message = "; ".join(text for text in (row.note, extra) if text)
     return Result(row.name, "ok", message=message, row=row.number, folder=row.folder, source=row.source,
+                  picture=f"{row.folder}/{_PICTURE}",
                   warnings=record.warnings, version=_version_text(record.versions), **facts)
 
 
@@ -296,7 +301,8 @@ def _run_pipeline(order: Order, meter: _Meter) -> Result:
     facts = _table_facts(pipeline.layout)
     folder = os.path.relpath(pipeline.work, order.results)
     values = {**meter.read(), "attempts": int(bool(done.ran))}
-    return Result(row.name, "ok", message=row.note, row=row.number, folder=folder, source=row.source,
+    picture = os.path.relpath(pipeline.layout.bin_table.with_name(_PICTURE), order.results)
+    return Result(row.name, "ok", message=row.note, row=row.number, folder=folder, source=row.source, picture=picture,
                   warnings=tuple(dict.fromkeys(said)), version=_version_text(_versions()), **facts, **values)
 
 
