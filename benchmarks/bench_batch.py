@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .bench_contbin import find_contbin
-from .harness import Finished, Others, Settings, Table, in_child, program, run_or_raise, say, seconds
+from .harness import CHECKOUT, Finished, Others, Settings, Table, in_child, program, run_or_raise, say, seconds
 
 # Sides of images, counts, and how many there are of each in a hundred.
 MIX = ((256, 2e5, 40), (512, 5e5, 40), (1024, 1e6, 20))
@@ -26,9 +26,11 @@ def tables(settings: Settings) -> Iterator[Table]:
     number = 10 if settings.quick else 200
     folder = settings.folder / "batch"
     images = in_child(make_images, folder=str(folder / "images"), number=number, quick=settings.quick)
-    yield from _throughput(settings, folder, number)
+    runs = _throughput(folder, number)
+    yield runs[0]
+    yield _memory(runs[1], settings.quick)
     yield _overhead(images if settings.quick else images[:60], folder)
-    yield _model(images, folder, settings)
+    yield from _model(runs[1], folder, images, settings)
     if (contbin := find_contbin()) and shutil.which(contbin):
         yield _beside_contbin(contbin, images, folder)
 
@@ -54,7 +56,8 @@ def make_images(folder: str, number: int, quick: bool) -> list[str]:
     return made
 
 
-def _throughput(settings: Settings, folder: Path, number: int) -> Iterator[Table]:
+def _throughput(folder: Path, number: int) -> tuple[Table, list[dict[str, Any]]]:
+    """The table, and what one process said of each cluster."""
     table = Table(f"{number} clusters on one core and on two",
                   ["processes", "elapsed, s", "clusters a second", "CPU, s", "faster", "cores in use", "others' cores"])
     runs: dict[int, tuple[Finished, list[dict[str, Any]]]] = {}
@@ -69,22 +72,23 @@ def _throughput(settings: Settings, folder: Path, number: int) -> Iterator[Table
                   f"{faster:.2f}" if jobs == 2 else "1", f"{done.cpu / done.elapsed:.2f}", f"{others.cores() or 0:.2f}")
     table.remarks.append(f"{LEAST_FASTER}x is asked for. Kernels have one thread. Two processes cannot get more than "
                          "two cores less those that others use; cores in use are CPU over elapsed seconds.")
-    yield table
-    memory = Table("Peak memory of the process while it does a cluster, MB: medians along the batch, one process",
-                   ["image", *(f"{10 * n} %" for n in range(1, 11))])
-    lines = runs[1][1]
+    return table, runs[1][1]
+
+
+def _memory(lines: list[dict[str, Any]], quick: bool) -> Table:
+    table = Table("Peak memory of the process while it does a cluster, MB: medians of each tenth of the batch",
+                  ["image", *(str(n) for n in range(1, 11))])
     for side in sorted({line["name"].split("_")[1] for line in lines}, key=int):
         cells = []
         for n in range(10):
             part = lines[n * len(lines) // 10: (n + 1) * len(lines) // 10]
             found = [line["memory_mb"] for line in part if line["name"].endswith(f"_{side}")]
             cells.append(f"{statistics.median(found):.0f}" if found else "-")
-        memory.add(f"{side}²", *cells)
-    memory.remarks.append("Each tenth of the batch, in its order.")
-    if not settings.quick:
+        table.add(f"{side}²", *cells)
+    if not quick:
         first, last = (statistics.mean(line["memory_mb"] for line in part) for part in (lines[20:60], lines[-40:]))
-        memory.remarks.append(f"Mean of clusters 21 to 60: {first:.0f} MB, of the last 40: {last:.0f} MB.")
-    yield memory
+        table.remarks.append(f"Mean of clusters 21 to 60: {first:.0f} MB, of the last 40: {last:.0f} MB.")
+    return table
 
 
 def _overhead(images: list[str], folder: Path) -> Table:
@@ -165,3 +169,118 @@ def _texts_timed(texts: Callable[..., Any], args: Any, spent: dict[str, float]) 
         finally:
             spent["tables"] = spent.get("tables", 0.0) + time.perf_counter() - start
         yield value
+
+
+def _model(lines: list[dict[str, Any]], folder: Path, images: list[str], settings: Settings) -> Iterator[Table]:
+    say("batch: the cost model")
+    rows = in_child(measured_rows, lines=lines, out=str(folder / "out1"))
+    costs = in_child(fitted, rows=rows)
+    costs |= in_child(client_cost, images=images, out=str(folder / "nothing"))
+    costs |= in_child(dask_cost, tasks=50 if settings.quick else 2000)
+    costs["start"] = run_or_raise([program(), "batch", images[0], "-o", folder / "start", *OPTIONS, "-j", "1"],
+                                  folder).elapsed - rows[0]["seconds"]
+    table = Table("Cost model, measured", ["what", "seconds"])
+    for what, name in (("CPU of a cluster, whatever it is like", "row"), ("and for each 10⁶ pixels", "pixels"),
+                       ("and for each bin, with its file", "bin"), ("of the client, a cluster", "client"),
+                       ("of Dask, a cluster: client, scheduler, worker and back", "dask"),
+                       ("of a worker, to start and import", "start")):
+        table.add(what, f"{costs[name]:.3g}")
+    table.remarks.append(f"Least squares of CPU seconds over {len(rows)} clusters: root mean square of what is left "
+                         f"{costs['left']:.2g} s. A mean cluster has {costs['files']:.0f} files and "
+                         f"{costs['megabytes']:.1f} MB.")
+    yield table
+    yield _scaling(rows, costs)
+
+
+def _scaling(rows: list[dict[str, Any]], costs: dict[str, float]) -> Table:
+    from .batch_scaling import Model, Row, draw, simulate
+
+    table = Table("10⁴ such clusters, simulated: nodes of 32 cores, Dask, a shared file system",
+                  ["nodes", "cores", "elapsed, s", "clusters a second", "cores", "client", "scheduler",
+                   "names of files", "disks", "bottleneck"])
+    model = Model(costs["client"], costs["dask"], costs["start"])
+    drawn = draw([Row(row["cpu_seconds"], row["files"], row["megabytes"]) for row in rows], 10_000)
+    for nodes in (1, 10, 100):
+        done = simulate(drawn, 32 * nodes, model)
+        table.add(nodes, 32 * nodes, f"{done.elapsed:.0f}", f"{len(drawn) / done.elapsed:.0f}",
+                  *(f"{done.used[name]:.0%}" for name in table.columns[4:9]), done.bottleneck)
+    table.remarks += [
+        f"Of the file system is assumed: {1 / model.names_s:.0f} names a second, {1 / model.megabyte_s:.0f} MB a second.",
+        "The shares are of the elapsed time that each place is at work."]
+    return table
+
+
+def measured_rows(lines: list[dict[str, Any]], out: str) -> list[dict[str, Any]]:
+    """In a child: what each cluster took, and what it read and wrote."""
+    made = []
+    for line in lines:
+        files = [path for path in (Path(out) / line["folder"]).rglob("*") if path.is_file()]
+        source = Path(line["source"]).stat().st_size
+        made.append({"cpu_seconds": line["cpu_seconds"], "seconds": line["seconds"], "bins": line["bins"],
+                     "files": len(files), "megabytes": (source + sum(path.stat().st_size for path in files)) / 1e6,
+                     "megapixels": int(line["name"].split("_")[1])**2 / 1e6})
+    return made
+
+
+def fitted(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """In a child: seconds of a row, of 10^6 pixels, of a bin."""
+    import numpy as np
+
+    matrix = np.array([[1.0, row["megapixels"], row["bins"]] for row in rows])
+    seconds_ = np.array([row["cpu_seconds"] for row in rows])
+    solution, *_ = np.linalg.lstsq(matrix, seconds_, rcond=None)
+    left = seconds_ - matrix @ solution
+    return {**dict(zip(("row", "pixels", "bin"), solution.tolist(), strict=True)),
+            "left": float(np.sqrt((left**2).mean())), "files": float(np.mean([row["files"] for row in rows])),
+            "megabytes": float(np.mean([row["megabytes"] for row in rows]))}
+
+
+def client_cost(images: list[str], out: str) -> dict[str, float]:
+    """In a child: CPU seconds a row of who gives rows out, while nothing is done with them."""
+    from chandra_bin import batch
+    from chandra_bin.batch.work import Order, failed
+    from chandra_bin.workers import Here
+
+    class Nothing(Here):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
+            order: Order = args[0]
+            return super().submit(failed, order.row, "None", "did nothing")
+
+    list(batch.run(batch.read_manifest(images[0]), Path(out)))  # imports
+    start = time.process_time()
+    list(batch.run(batch.read_manifest(*images), Path(out), executor=Nothing()))
+    return {"client": (time.process_time() - start) / len(images)}
+
+
+def dask_cost(tasks: int) -> dict[str, float]:
+    """In a child: seconds a task that does nothing, through a scheduler and two workers on this machine."""
+    import sys
+    from concurrent.futures import wait
+
+    sys.path.insert(0, str(CHECKOUT / "tests"))
+    from batch_work import cluster
+
+    from chandra_bin.batch.dask import connected
+
+    with cluster() as dask:
+        dask.worker(), dask.worker()
+        with connected(dask.address) as hands:
+            wait([hands.executor.submit(abs, 1) for _ in range(20)])
+            start = time.perf_counter()
+            wait([hands.executor.submit(abs, n) for n in range(tasks)])
+            return {"dask": (time.perf_counter() - start) / tasks}
+
+
+def _beside_contbin(contbin: str, images: list[str], folder: Path) -> Table:
+    say("batch: a shell loop over contbin")
+    table = Table("Beside a shell loop over contbin", ["", "elapsed, s", "clusters a second"])
+    script = folder / "loop.sh"
+    script.write_text('for image in "$@"; do\n  mkdir -p "$(basename "$image")" && cd "$(basename "$image")" || exit 1\n'
+                      f'  "{shutil.which(contbin)}" --sn=30 --smoothsn=50 --constrainfill --constrainval=3 "$image"\n'
+                      "  cd ..\ndone\n")
+    for name, words in (("sh loop", ["sh", script, *images]),
+                        ("chandra-bin batch, 2 processes", [program(), "batch", *images, "-o", folder / "beside", *OPTIONS,
+                                                            "-j", "2"])):
+        done = run_or_raise(list(words), folder)
+        table.add(name, seconds(done.elapsed), f"{len(images) / done.elapsed:.2f}")
+    return table

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, ParamSpec, TypeVar
 
@@ -84,6 +84,7 @@ class Processes(Executor):
 
     def _serve(self, worker: "_Worker") -> None:
         """Hands work to one process, in a thread of ours."""
+        resource_tracker.ensure_running()  # which multiprocessing would begin, and lift the block
         signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_US)  # the process inherits it
         while item := self._work.get():
             future, call = item

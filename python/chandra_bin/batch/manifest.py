@@ -6,12 +6,13 @@ not: a file that is damaged, or gone, is the failure of its row.
 
 import csv
 import glob
+import io
 import math
 import os
 import re
 import tomllib
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -178,16 +179,15 @@ def read_manifest(*sources: str, defaults: Mapping[str, Any] | None = None) -> t
         rows, folder = [(number, {"image": name}) for number, name in enumerate(_images(sources), start=1)], Path()
     if not rows and not wrong.texts:
         wrong.add("there is no row")
-    given = {name: value for name, value in (defaults or {}).items() if value is not None}
-    for name, value in given.items():
+    given = {}
+    for name, value in (defaults or {}).items():
         try:
-            _BINNING[name](value)
+            given[name] = None if value is None else _BINNING[name](value)
         except ValueError as error:
             wrong.add(f"{name} = {value!r}: {error}")
     checked = [(number, _checked(values, f"row {number}", folder, wrong)) for number, values in rows]
     wrong.raise_any()
-    return _named([(number, values, _binning(values, given, f"row {number}", wrong)) for number, values in checked],
-                  wrong)
+    return _named([(number, values, _binning(values, given)) for number, values in checked])
 
 
 def _images(sources: Sequence[str]) -> Iterator[str]:
@@ -208,10 +208,10 @@ def _images(sources: Sequence[str]) -> Iterator[str]:
 
 def _read_csv(file: Path, wrong: _Wrong) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        lines = list(csv.reader(_text_of(file).splitlines(), strict=True))
+        lines = list(csv.reader(io.StringIO(_text_of(file), newline=""), strict=True))
     except csv.Error as error:
         raise InputError(f"{file}: is no CSV: {error}") from None
-    lines = [line for line in lines if any(cell.strip() for cell in line) and not line[0].startswith("#")]
+    lines = [line for line in lines if any(cell.strip() for cell in line)]
     if not lines:
         return
     names = [cell.strip() for cell in lines[0]]
@@ -295,7 +295,7 @@ def _checked(values: Mapping[str, Any], where: str, folder: Path, wrong: _Wrong)
             wrong.add(f"{where}: {name}: {error}")
         except ValueError as error:
             wrong.add(f"{where}: {name} = {value!r}: {error}")
-    _check_whole(found, where, wrong)
+    _check_whole({_column(name) for name in values}, where, wrong)
     return found
 
 
@@ -307,7 +307,7 @@ def _placed(name: str, value: Any, folder: Path) -> Any:
     return tuple(absolute_name(each, folder) for each in value) if isinstance(value, tuple) else value
 
 
-def _check_whole(found: Mapping[str, Any], where: str, wrong: _Wrong) -> None:
+def _check_whole(found: Collection[str], where: str, wrong: _Wrong) -> None:
     if "image" in found and "pipeline" in found:
         wrong.add(f"{where}: names both an image and a pipeline")
     if "image" not in found and "pipeline" not in found:
@@ -319,22 +319,21 @@ def _check_whole(found: Mapping[str, Any], where: str, wrong: _Wrong) -> None:
         wrong.add(f"{where}: {alone[0]}: there is no background")
     if "background_expmap" in found and "background_scale" in found:
         wrong.add(f"{where}: background_scale: the background has an exposure map too; give one of the two")
+    if "sn" in found and "counts" in found:
+        wrong.add(f"{where}: sn and counts exclude each other")
     if "background_expmap" in found and "expmap" not in found:
         wrong.add(f"{where}: background_expmap: needs the exposure map of the image, expmap, beside it")
 
 
-def _binning(values: Mapping[str, Any], defaults: Mapping[str, Any], where: str, wrong: _Wrong) -> Binning:
+def _binning(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Binning:
     own = {name: value for name, value in values.items() if name in _BINNING}
-    if "sn" in own and "counts" in own:
-        wrong.add(f"{where}: sn and counts exclude each other")
     if "sn" in own:  # says what is wanted instead of the counts of the defaults
         defaults = {name: value for name, value in defaults.items() if name != "counts"}
     return Binning(**{**defaults, **own})
 
 
-def _named(rows: Sequence[tuple[int, Mapping[str, Any], Binning]], wrong: _Wrong) -> tuple[Row, ...]:
+def _named(rows: Sequence[tuple[int, Mapping[str, Any], Binning]]) -> tuple[Row, ...]:
     """Rows with names, and folders of which no two are one."""
-    wrong.raise_any()
     names = _names([values for _, values, _ in rows])
     taken = {each.casefold() for each in _OURS}
     made = []
