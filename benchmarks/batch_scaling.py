@@ -6,9 +6,13 @@ after another. Nothing else is simulated: no failures, no queue of a batch syste
 """
 
 import heapq
+import itertools
 import random
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+PLACES = ("cores", "client", "scheduler", "names of files", "disks")
 
 
 @dataclass(frozen=True)
@@ -71,26 +75,47 @@ class Run:
 def simulate(rows: Sequence[Row], cores: int, model: Model, ahead: int = 2) -> Run:
     """Runs rows in their order on so many cores, each with one thread; ``ahead`` rows a core are given out."""
     client, scheduler, names, disks = (_Shared() for _ in range(4))
-    free = [(model.worker_start_s, core) for core in range(cores)]  # when each core is free
-    heapq.heapify(free)
-    results: list[float] = []  # when each row that is out comes back
-    core_busy = end = 0.0
-    for row in rows:
-        now = heapq.heappop(results) if len(results) >= ahead * cores else 0.0
-        given = scheduler.use(client.use(now, model.client_s / 2), model.scheduler_s / 2)
-        at, core = heapq.heappop(free)
-        start = max(at, given)
-        computed = start + row.core_s
-        named = names.use(computed, (row.files * model.names_a_file + model.names_a_row) * model.names_s)
-        done = max(named, disks.use(computed, row.megabytes * model.megabyte_s))
-        core_busy += done - start
-        heapq.heappush(free, (done, core))
-        told = client.use(scheduler.use(done, model.scheduler_s / 2), model.client_s / 2)
-        heapq.heappush(results, told)
-        end = max(end, told)
-    used = {"cores": sum(row.core_s for row in rows) / (cores * end), "client": client.busy / end,
-            "scheduler": scheduler.busy / end, "names of files": names.busy / end, "disks": disks.busy / end}
-    return Run(end, used)
+    left = iter(rows)
+    events: list[tuple[float, int, str, Row]] = []
+    order = itertools.count()
+    waiting: deque[Row] = deque()
+    free = 0
+    end = 0.0
+
+    def then(at: float, what: str, row: Row) -> None:
+        heapq.heappush(events, (at, next(order), what, row))
+
+    nothing = Row(0, 0, 0)
+    for _ in range(cores):
+        then(model.worker_start_s, "is free", nothing)
+    for row in itertools.islice(left, ahead * cores):
+        then(0.0, "is given out", row)
+    while events:
+        now, _, what, row = heapq.heappop(events)
+        if what == "is given out":
+            then(client.use(now, model.client_s / 2), "is sent", row)
+        elif what == "is sent":
+            then(scheduler.use(now, model.scheduler_s / 2), "is there", row)
+        elif what == "is there":
+            waiting.append(row)
+        elif what == "is computed":
+            made = names.use(now, (row.files * model.names_a_file + model.names_a_row) * model.names_s)
+            then(max(made, disks.use(now, row.megabytes * model.megabyte_s)), "is written", row)
+        elif what == "is written":
+            then(scheduler.use(now, model.scheduler_s / 2), "is told", row)
+            then(now, "is free", nothing)
+        elif what == "is told":
+            end = client.use(now, model.client_s / 2)
+            if (following := next(left, None)) is not None:
+                then(end, "is given out", following)
+        elif what == "is free":
+            free += 1
+        while free and waiting:
+            free -= 1
+            beginning = waiting.popleft()
+            then(now + beginning.core_s, "is computed", beginning)
+    busy = (sum(row.core_s for row in rows) / cores, client.busy, scheduler.busy, names.busy, disks.busy)
+    return Run(end, {place: seconds / end for place, seconds in zip(PLACES, busy, strict=True)})
 
 
 def draw(rows: Sequence[Row], number: int, seed: int = 1) -> list[Row]:

@@ -3,6 +3,7 @@
 Beside a shell loop over contbin, where there is one on PATH, or named by CONTBIN=.
 """
 
+import itertools
 import json
 import shutil
 import statistics
@@ -193,19 +194,19 @@ def _model(lines: list[dict[str, Any]], folder: Path, images: list[str], setting
 
 
 def _scaling(rows: list[dict[str, Any]], costs: dict[str, float]) -> Table:
-    from .batch_scaling import Model, Row, draw, simulate
+    from .batch_scaling import PLACES, Model, Row, draw, simulate
 
     table = Table("10⁴ such clusters, simulated: nodes of 32 cores, Dask, a shared file system",
-                  ["nodes", "cores", "elapsed, s", "clusters a second", "cores", "client", "scheduler",
-                   "names of files", "disks", "bottleneck"])
-    model = Model(costs["client"], costs["dask"], costs["start"])
+                  ["file system: names a second", "nodes", "elapsed, s", "clusters a second", *PLACES, "bottleneck"])
     drawn = draw([Row(row["cpu_seconds"], row["files"], row["megabytes"]) for row in rows], 10_000)
-    for nodes in (1, 10, 100):
+    for names, nodes in itertools.product((20_000, 200_000), (1, 10, 100)):
+        model = Model(costs["client"], costs["dask"], costs["start"], 1 / names)
         done = simulate(drawn, 32 * nodes, model)
-        table.add(nodes, 32 * nodes, f"{done.elapsed:.0f}", f"{len(drawn) / done.elapsed:.0f}",
-                  *(f"{done.used[name]:.0%}" for name in table.columns[4:9]), done.bottleneck)
+        table.add(names, nodes, f"{done.elapsed:.0f}", f"{len(drawn) / done.elapsed:.0f}",
+                  *(f"{done.used[name]:.0%}" for name in PLACES), done.bottleneck)
     table.remarks += [
-        f"Of the file system is assumed: {1 / model.names_s:.0f} names a second, {1 / model.megabyte_s:.0f} MB a second.",
+        "Of the file system is assumed: the names that it makes, renames and opens in a second, as one server of "
+        f"names and several have them, and {1 / model.megabyte_s:.0f} MB a second.",
         "The shares are of the elapsed time that each place is at work."]
     return table
 
@@ -259,7 +260,6 @@ def dask_cost(tasks: int) -> dict[str, float]:
 
     sys.path.insert(0, str(CHECKOUT / "tests"))
     from batch_work import cluster
-
     from chandra_bin.batch.dask import connected
 
     with cluster() as dask:
@@ -275,12 +275,11 @@ def _beside_contbin(contbin: str, images: list[str], folder: Path) -> Table:
     say("batch: a shell loop over contbin")
     table = Table("Beside a shell loop over contbin", ["", "elapsed, s", "clusters a second"])
     script = folder / "loop.sh"
-    script.write_text('for image in "$@"; do\n  mkdir -p "$(basename "$image")" && cd "$(basename "$image")" || exit 1\n'
+    script.write_text('for image in "$@"; do\n  mkdir -p "$(basename "$image")" && cd "$(basename "$image")" || exit\n'
                       f'  "{shutil.which(contbin)}" --sn=30 --smoothsn=50 --constrainfill --constrainval=3 "$image"\n'
                       "  cd ..\ndone\n")
-    for name, words in (("sh loop", ["sh", script, *images]),
-                        ("chandra-bin batch, 2 processes", [program(), "batch", *images, "-o", folder / "beside", *OPTIONS,
-                                                            "-j", "2"])):
-        done = run_or_raise(list(words), folder)
+    ours = [program(), "batch", *images, "-o", folder / "beside", *OPTIONS, "-j", "2"]
+    for name, words in (("sh loop", ["sh", script, *images]), ("chandra-bin batch, 2 processes", ours)):
+        done = run_or_raise(words, folder)
         table.add(name, seconds(done.elapsed), f"{len(images) / done.elapsed:.2f}")
     return table

@@ -363,9 +363,9 @@ def test_a_killed_batch_is_resumed(images, serial):
 @pytest.mark.parametrize("moment", ["placing", "half", "record"])
 def test_killed_while_products_are_moved(images, serial, moment):
     code = {"placing": "State._finish_placing = lambda self: os.kill(os.getpid(), 9)",
-            "half": "seen = []\nold = os.replace\n"
-                    "def replace(*names):\n    old(*names); seen.append(1); len(seen) == 9 and os.kill(os.getpid(), 9)\n"
-                    "os.replace = replace",
+            "half": "seen = []\nold = os.replace\ndef replace(*names):\n    old(*names)\n"
+                    "    seen.extend('scratch' not in str(each) for each in names[1:])\n"
+                    "    sum(seen) == 4 and os.kill(os.getpid(), 9)\nos.replace = replace",
             "record": "old = State._write\ndef write(self):\n"
                       "    self.records and os.kill(os.getpid(), 9)\n    old(self)\nState._write = write"}[moment]
     program = f"import os, sys\nfrom chandra_bin.state import State\nfrom chandra_bin.cli import main\n{code}\nmain()"
