@@ -1,9 +1,10 @@
 """Does the rows of a manifest, on whatever executes them, and keeps the table of their results."""
 
+import queue
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -27,8 +28,9 @@ _BYTES_A_PIXEL = 120.0
 _PIPELINE_BYTES = 1e9
 # Of what is there, what a batch takes: the rest is for estimates that are too low, and the system's cache.
 SHARE = 0.8
-# The table is written when rows have been done for so long, and at the end.
+# The table is written so many seconds after the last time, or so many times what that took; and at the end.
 _TABLE_SECONDS = 10.0
+_TABLE_PART = 50.0
 # And the executor is asked so often whether it is still there, when nothing ends.
 _LOOK_SECONDS = 1.0
 
@@ -104,9 +106,12 @@ class _Run:
         self.row_memory = self.memory if row_memory is None else row_memory
         self.waiting = deque(_Turn(row) for row in rows)
         self.running: dict[Future[Result], _Turn] = {}
+        self.ended: queue.SimpleQueue[Future[Result]] = queue.SimpleQueue()
+        self.taken = 0.0
         self.done: dict[int, Result] = {}
         self.has_failed = False
-        self.began = self.written = time.monotonic()
+        self.began = time.monotonic()
+        self.write_at = self.began + _TABLE_SECONDS
 
     def results(self, stop: Callable[[], bool], lost: Callable[[], str | None]) -> Iterator[Result]:
         """The results of rows, as they are there."""
@@ -117,16 +122,19 @@ class _Run:
                 yield self._refuse(self.waiting.popleft())
                 continue
             self._begin()
-            ended, _ = wait(self.running, _LOOK_SECONDS, FIRST_COMPLETED)
-            for future in ended:
-                turn = self.running.pop(future)
-                result = self._result(future, turn, lost)
-                if result.is_ok or turn.attempt > self.retry:
-                    yield self._keep(result)
-                else:
-                    self.waiting.append(_Turn(turn.row, turn.attempt + 1))
-            if not ended and (why := lost()):
-                raise ExecutorLost(why)
+            try:
+                future = self.ended.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                if why := lost():
+                    raise ExecutorLost(why) from None
+                continue
+            turn = self.running.pop(future)
+            self.taken -= turn.bytes
+            result = self._result(future, turn, lost)
+            if result.is_ok or turn.attempt > self.retry:
+                yield self._keep(result)
+            else:
+                self.waiting.append(_Turn(turn.row, turn.attempt + 1))
 
     def _refuse(self, turn: "_Turn") -> Result:
         return self._keep(failed(
@@ -138,15 +146,17 @@ class _Run:
         jobs = max(self.jobs(), 1)
         while self.waiting and len(self.running) < jobs:
             needed = self.waiting[0].bytes
-            together = needed + sum(turn.bytes for turn in self.running.values())
-            if needed > self.row_memory or (self.running and together > self.memory):
+            if needed > self.row_memory or (self.running and self.taken + needed > self.memory):
                 return
             turn = self.waiting.popleft()
             order = Order(turn.row, self.folder.absolute(), self.threads, self.timeout)
             try:
-                self.running[self.executor.submit(do, order)] = turn
+                future = self.executor.submit(do, order)
             except RuntimeError as error:  # a pool that is broken, or was shut down
                 raise ExecutorLost(f"what does the rows is gone: {error}") from None
+            self.running[future] = turn
+            self.taken += needed
+            future.add_done_callback(self.ended.put)
 
     def _result(self, future: "Future[Result]", turn: "_Turn", lost: Callable[[], str | None]) -> Result:
         try:
@@ -176,10 +186,12 @@ class _Run:
 
     def keep_table(self) -> None:
         """Writes the table now and then; where that cannot be, the end of the batch says so."""
-        if time.monotonic() - self.written > _TABLE_SECONDS:
+        start = time.monotonic()
+        if start > self.write_at:
             with suppress(ChandraBinError):
-                write_table(self.folder, self._all("has not been begun yet"))
-            self.written = time.monotonic()
+                write_table(self.folder, self._all("has not been done yet"))
+            end = time.monotonic()
+            self.write_at = end + max(_TABLE_SECONDS, _TABLE_PART * (end - start))
 
     def write(self, why_not: str) -> None:
         """Writes the table and the page. Raises `OutputError`."""

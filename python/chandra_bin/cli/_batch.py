@@ -108,7 +108,7 @@ def _executor(scheduler: str | None, jobs: int | None, timeout: float | None) ->
         with connected(scheduler) as dask:
             for name in ("distributed", "distributed.client"):  # what it thinks of lost schedulers, we say in one line
                 logging.getLogger(name).setLevel(logging.CRITICAL)
-            yield {"executor": dask.executor, "jobs": dask.jobs, "memory": math.inf, "row_memory": dask.row_memory,
+            yield {"executor": dask.executor, "jobs": dask.jobs, "memory": math.inf, "row_memory": dask.row_memory(),
                    "lost": dask.lost}
         return
     cores = usable_cores()
