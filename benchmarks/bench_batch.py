@@ -93,82 +93,104 @@ def _memory(lines: list[dict[str, Any]], quick: bool) -> Table:
 
 
 def _overhead(images: list[str], folder: Path) -> Table:
-    table = Table("Where the time of a cluster goes, ms of one process",
-                  ["", *(name for name in ("reading", "kernels", "tables", "writing", "pictures", "batch: records",
-                                           "batch: the rest", "batch, in all"))])
+    places = ("reading", "kernels", "tables", "writing", "pictures", "bin: the rest", "batch: records",
+              "batch: the rest", "batch, in all")
+    table = Table("Where the time of a cluster goes, ms of one process", ["", *places])
     say("batch: what a batch adds")
-    parts = in_child(phases, images=images, out=str(folder / "phases"))
-    table.add("mean", *(f"{1000 * parts[name]:.1f}" for name in table.columns[1:]))
+    others = Others()
+    for clock in ("elapsed", "CPU"):
+        parts = in_child(phases, images=images, out=str(folder / f"phases-{clock}"), clock=clock)
+        table.add(clock, *(f"{1000 * parts[name]:.1f}" for name in places))
     table.remarks += [
         f"{len(images)} clusters, each number a mean. At most {1000 * MOST_OVERHEAD:.0f} ms are asked for.",
         "Tables: shapes and sky coordinates of bins, the bin table as text, outlines as text. Records: checksums of "
-        "inputs and products, moving products to their places, what is known of them written down twice."]
+        "inputs and products, products moved to their places, what is known of them written down twice.", others.remark()]
     return table
 
 
-def phases(images: list[str], out: str) -> dict[str, float]:
+def phases(images: list[str], out: str, clock: str) -> dict[str, float]:
     """In a child: seconds a cluster, by what is done; functions of the products are timed from outside."""
-    from chandra_bin import batch, state
+    import gc
+
+    from chandra_bin import batch
+    from chandra_bin.batch import work
+
+    now = time.perf_counter if clock == "elapsed" else time.thread_time
+    spent: dict[str, float] = {}
+    _time_parts(spent, now)
+    bin_image, bins = work.bin_image, [0.0]
+
+    def bin_timed(*args: Any, **kwargs: Any) -> Any:
+        start = now()
+        try:
+            return bin_image(*args, **kwargs)
+        finally:
+            bins.append(now() - start)
+
+    work.bin_image = bin_timed
+    list(batch.run(batch.read_manifest(images[0], defaults=BINNING), Path(out) / "warm"))
+    gc.collect()
+    gc.freeze()  # as `chandra_bin.workers.Processes` does
+    spent.clear()
+    bins.clear()
+    start = now()
+    list(batch.run(batch.read_manifest(*images, defaults=BINNING), Path(out) / "all"))
+    added = now() - start - sum(bins)
+    spent["bin: the rest"] = sum(bins) - sum(value for name, value in spent.items() if "batch" not in name)
+    spent["batch: the rest"] = added - spent["batch: records"]
+    spent["batch, in all"] = added
+    return {name: value / len(images) for name, value in spent.items()}
+
+
+def _time_parts(spent: dict[str, float], now: Callable[[], float]) -> None:
+    """Has functions add the seconds that they take to ``spent``; one within another counts once."""
+    from chandra_bin import state
     from chandra_bin.batch import work
     from chandra_bin.outputs import Outputs
     from chandra_bin.products import binned
 
-    spent: dict[str, float] = {}
     inside: list[str] = []
 
     def timed(owner: Any, name: str, kind: str) -> None:
         old: Callable[..., Any] = getattr(owner, name)
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            if inside:  # counted already
+            if inside:
                 return old(*args, **kwargs)
             inside.append(kind)
-            start = time.perf_counter()
+            start = now()
             try:
                 return old(*args, **kwargs)
             finally:
-                spent[kind] = spent.get(kind, 0.0) + time.perf_counter() - start
+                spent[kind] = spent.get(kind, 0.0) + now() - start
                 inside.pop()
 
         setattr(owner, name, call)
 
-    for name in ("read_image", "read_like_if_given", "mask_values"):
-        timed(binned, name, "reading")
-    timed(binned, "contour_bin", "kernels")
-    timed(binned, "ecsv", "tables")
-    timed(binned.ContourBins, "table_with", "tables")
     texts = binned._region_texts
-    binned._region_texts = lambda *args: _texts_timed(texts, args, spent)
-    timed(binned, "write_contbin_files", "writing")
-    timed(Outputs, "write", "writing")
-    timed(Outputs, "__enter__", "writing")
-    timed(Outputs, "__exit__", "writing")
-    timed(binned, "bins_png", "pictures")
-    for name in ("stamp_of", "stamps_of"):
-        timed(work, name, "batch: records")
-    timed(state.State, "place", "batch: records")
-
-    list(batch.run(batch.read_manifest(images[0], defaults=BINNING), Path(out) / "warm"))
-    spent.clear()
-    start = time.perf_counter()
-    list(batch.run(batch.read_manifest(*images, defaults=BINNING), Path(out) / "all"))
-    whole = time.perf_counter() - start
-    mean = {name: value / len(images) for name, value in spent.items()}
-    rest = whole / len(images) - sum(mean.values())
-    return {**mean, "batch: the rest": rest, "batch, in all": rest + mean["batch: records"]}
+    binned._region_texts = lambda *args: _texts_timed(texts, args, spent, now)
+    for kind, owner, names in (
+            ("reading", binned, ("read_image", "read_like_if_given", "mask_values")),
+            ("kernels", binned, ("contour_bin",)), ("tables", binned, ("ecsv",)),
+            ("tables", binned.ContourBins, ("table_with",)), ("writing", binned, ("write_contbin_files",)),
+            ("writing", Outputs, ("write", "__enter__", "__exit__")), ("pictures", binned, ("bins_png",)),
+            ("batch: records", work, ("stamp_of", "stamps_of")), ("batch: records", state.State, ("place",))):
+        for name in names:
+            timed(owner, name, kind)
 
 
-def _texts_timed(texts: Callable[..., Any], args: Any, spent: dict[str, float]) -> Iterator[Any]:
+def _texts_timed(texts: Callable[..., Any], args: Any, spent: dict[str, float],
+                 now: Callable[[], float]) -> Iterator[Any]:
     """What a generator takes itself, without who uses it."""
     made = iter(texts(*args))
     while True:
-        start = time.perf_counter()
+        start = now()
         try:
             value = next(made)
         except StopIteration:
             return
         finally:
-            spent["tables"] = spent.get("tables", 0.0) + time.perf_counter() - start
+            spent["tables"] = spent.get("tables", 0.0) + now() - start
         yield value
 
 

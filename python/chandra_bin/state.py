@@ -81,15 +81,17 @@ def sha256_of(path: Path) -> str:
     return stamp_of(path).sha256
 
 
-def stamp_of(path: Path) -> Stamp:
+def stamp_of(path: str | Path) -> Stamp:
     """Raises `InputError` for a file that cannot be read."""
     digest = hashlib.sha256()
     try:
         file = os.open(path, os.O_RDONLY)  # of hundreds of small files, io's objects would be most of the cost
         try:
             status = os.fstat(file)
-            while chunk := os.read(file, _CHUNK):
+            left = status.st_size
+            while left > 0 and (chunk := os.read(file, _CHUNK)):
                 digest.update(chunk)
+                left -= len(chunk)
         finally:
             os.close(file)
     except OSError as error:

@@ -186,7 +186,7 @@ def _binned(order: Order, meter: _Meter, settings: dict[str, Any], inputs: Mappi
                            progress=None if order.seconds is None else progress)
         if changed := [name for name, stamp in stamps.items() if not is_same(folder / name, stamp)]:
             raise InputError(f"{folder / changed[0]}: was changed while it was read: run again")
-        outputs = {name: stamp_of(scratch / name) for name in sorted(_files_below(scratch))}
+        outputs = {name: stamp_of(os.path.join(scratch, name)) for name in sorted(_files_below(scratch))}
         meter.check(order.seconds)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
