@@ -72,8 +72,8 @@ class Processes(Executor):
                     item = self._work.get_nowait()
                 except queue.Empty:
                     break
-                if item:
-                    item[0].cancel()
+                if item and item[0].cancel():
+                    item[0].set_running_or_notify_cancel()  # who waits is told
         for _ in self._workers:
             self._work.put(None)
         if not wait:
@@ -104,14 +104,16 @@ class _Worker:
         self._process: Any = None
         self._pipe: Connection | None = None
         self._ended = False
+        self._lock = threading.Lock()
 
     def call(self, call: Any, seconds: float | None) -> Any:
         """What the call returns, or raises, in the process. Raises `WorkerLost`."""
-        if self._ended:
-            raise WorkerLost("the processes were ended")
         message = pickle.dumps(call)
-        if self._process is None or not self._process.is_alive():
-            self._begin()
+        with self._lock:
+            if self._ended:
+                raise WorkerLost("the processes were ended")
+            if self._process is None or not self._process.is_alive():
+                self._begin()
         pipe, process = self._pipe, self._process
         assert pipe is not None
         try:
@@ -143,9 +145,11 @@ class _Worker:
             self._process.join()
 
     def kill(self) -> None:
-        self._ended = True
-        if self._process is not None:
-            self._process.kill()
+        """Ends the process at once, and begins no other."""
+        with self._lock:
+            self._ended = True
+            if self._process is not None:
+                self._process.kill()
 
 
 def _how(code: int | None) -> str:
