@@ -23,6 +23,8 @@ T = TypeVar("T")
 # Sent to all processes of a terminal, or of a job of a batch system; what becomes of the work is not theirs to say.
 _FOR_US = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+_BEGINS = b"begins"
+
 
 class WorkerLost(Exception):  # noqa: N818
     """The process that did a piece of work is gone, or was ended as it took too long."""
@@ -118,6 +120,7 @@ class _Worker:
         assert pipe is not None
         try:
             pipe.send_bytes(message)
+            pipe.recv_bytes()  # it has imported what it needs, and begins
             if not wait([pipe], seconds):
                 process.kill()
                 process.join()
@@ -166,6 +169,7 @@ def _work(pipe: Connection, parent: int) -> None:
             fn, args, kwargs = pickle.loads(pipe.recv_bytes())
         except EOFError:
             return
+        pipe.send_bytes(_BEGINS)
         answer: tuple[bool, Any]
         try:
             answer = True, fn(*args, **kwargs)
