@@ -104,7 +104,8 @@ def _overhead(images: list[str], folder: Path) -> Table:
     table.remarks += [
         f"{len(images)} clusters, each number a mean. At most {1000 * MOST_OVERHEAD:.0f} ms are asked for.",
         "Tables: shapes and sky coordinates of bins, the bin table as text, outlines as text. Records: checksums of "
-        "inputs and products, products moved to their places, what is known of them written down twice.", others.remark()]
+        "inputs and products, products moved to their places, what is known of them written down twice.",
+        others.remark()]
     return table
 
 

@@ -429,15 +429,26 @@ def test_a_worker_that_is_killed_costs_its_row(images):
             assert each.is_ok or "ended by SIGKILL: was there not enough memory?" in each.message
 
 
-def test_a_row_that_takes_too_long_is_ended(images, tmp_path):
-    slow_image(tmp_path / "slow.fits")
-    Path("m.csv").write_text(f"image,sn,smooth_sn\nslow.fits,5,500\n{images}/c00.fits,,\n")
-    assert run(["batch", "m.csv", "-o", "out", "-j", "1", "--timeout", "4", "--retry", "1", "-q"]) == 1
+def test_a_row_that_takes_too_long_is_ended(images):
+    """One that would never end: its image is a pipe into which nobody writes."""
+    os.mkfifo("slow.fits")
+    Path("m.csv").write_text(f"image\nslow.fits\n{images}/c00.fits\n")
+    list(batch.run(batch.read_manifest(f"{images}/c00.fits"), Path("out")))  # which is quick to find done
+    assert run(["batch", "m.csv", "-o", "out", "-j", "1", "--timeout", "2", "--retry", "1", "-q"]) == 1
     found = table(Path("out"))
     assert {name: row["status"] for name, row in found.items()} == {"slow": "failed", "c00": "ok"}
     assert found["slow"]["attempts"] == 2
     assert "took more than " in found["slow"]["message"]
     assert not Path("out/slow/bins.ecsv").exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_rows_look_at_the_time_themselves(images):
+    """Where nobody can end a process: in this one, and on workers of Dask."""
+    found, = batch.run(f"{images}/c00.fits", Path("out"), timeout=1e-6)
+    assert (found.status, found.error) == ("failed", "RowTimeout")
+    assert not done_rows(Path("out"))
+    assert not leftovers(Path("out"))
 
 
 @pytest.mark.usefixtures("quick")

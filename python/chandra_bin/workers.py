@@ -23,6 +23,8 @@ T = TypeVar("T")
 # Sent to all processes of a terminal, or of a job of a batch system; what becomes of the work is not theirs to say.
 _FOR_US = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+_BEGINS = b"begins"
+
 
 class WorkerLost(Exception):  # noqa: N818
     """The process that did a piece of work is gone, or was ended as it took too long."""
@@ -72,8 +74,8 @@ class Processes(Executor):
                     item = self._work.get_nowait()
                 except queue.Empty:
                     break
-                if item:
-                    item[0].cancel()
+                if item and item[0].cancel():
+                    item[0].set_running_or_notify_cancel()  # who waits is told
         for _ in self._workers:
             self._work.put(None)
         if not wait:
@@ -104,18 +106,21 @@ class _Worker:
         self._process: Any = None
         self._pipe: Connection | None = None
         self._ended = False
+        self._lock = threading.Lock()
 
     def call(self, call: Any, seconds: float | None) -> Any:
         """What the call returns, or raises, in the process. Raises `WorkerLost`."""
-        if self._ended:
-            raise WorkerLost("the processes were ended")
         message = pickle.dumps(call)
-        if self._process is None or not self._process.is_alive():
-            self._begin()
+        with self._lock:
+            if self._ended:
+                raise WorkerLost("the processes were ended")
+            if self._process is None or not self._process.is_alive():
+                self._begin()
         pipe, process = self._pipe, self._process
         assert pipe is not None
         try:
             pipe.send_bytes(message)
+            pipe.recv_bytes()  # it has imported what it needs, and begins
             if not wait([pipe], seconds):
                 process.kill()
                 process.join()
@@ -143,9 +148,11 @@ class _Worker:
             self._process.join()
 
     def kill(self) -> None:
-        self._ended = True
-        if self._process is not None:
-            self._process.kill()
+        """Ends the process at once, and begins no other."""
+        with self._lock:
+            self._ended = True
+            if self._process is not None:
+                self._process.kill()
 
 
 def _how(code: int | None) -> str:
@@ -162,6 +169,7 @@ def _work(pipe: Connection, parent: int) -> None:
             fn, args, kwargs = pickle.loads(pipe.recv_bytes())
         except EOFError:
             return
+        pipe.send_bytes(_BEGINS)
         answer: tuple[bool, Any]
         try:
             answer = True, fn(*args, **kwargs)

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from chandra_bin.errors import ChandraBinError, InputError
-from chandra_bin.inputs import image_shape
+from chandra_bin.inputs import files_of, image_shape
 from chandra_bin.memory import available_bytes
 from chandra_bin.state import locked
 from chandra_bin.workers import Here
@@ -44,6 +44,8 @@ def estimated_bytes(row: Row) -> float:
     if row.image is None:
         return _PIPELINE_BYTES
     try:
+        if not all(file.is_file() for file in files_of(row.image)):  # a pipe would keep us waiting
+            return _BASE_BYTES
         ny, nx = image_shape(row.image)
     except ChandraBinError:  # which is for the worker to say
         return _BASE_BYTES
