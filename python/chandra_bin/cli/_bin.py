@@ -47,10 +47,14 @@ class NumberOrFile(click.ParamType):  # type: ignore[type-arg]
 @file_option("--mask", help="Mask: 1 used, 0 excluded, 2 and more start a bin but never join one.")
 @region_mask_options
 @file_option("--smoothed", help="Smoothed image to take the contours from; skips the smoothing.")
+@file_option("--behind", help="Counts behind an IMAGE that is no image of counts, a scaled flux say: for the table.")
+@file_option("--behind-background", help="Background counts of these.")
+@file_option("--behind-scale", help="What each background count stands for: an image.")
 @threads_option
 @quiet_option
 @clobber_option
-def command(image: Path, folder: Path, threads: int | None, quiet: bool, **options: Any) -> None:
+def command(image: Path, folder: Path, threads: int | None, quiet: bool, behind: Path | None,
+            behind_background: Path | None, behind_scale: Path | None, **options: Any) -> None:
     """Bin IMAGE along its contours, into the folder DIR.
 
     \b
@@ -64,11 +68,15 @@ def command(image: Path, folder: Path, threads: int | None, quiet: bool, **optio
     DIR/bin_*_stats.qdp       histograms of S/N and signal
     """
     parameters = binning_of(**options)
+    if behind is None and (behind_background or behind_scale):
+        raise click.UsageError("--behind-background and --behind-scale are of counts: give --behind")
     start = time.perf_counter()
-    from chandra_bin.products import bin_image
+    from chandra_bin.products import CountsBehind, bin_image
 
+    counts = None if behind is None else CountsBehind(behind, behind_background, behind_scale)
     with told(quiet, "binning") as progress:
-        binned = bin_image(image, folder, threads=threads or usable_cores(), progress=progress, **parameters)
+        binned = bin_image(image, folder, behind=counts, threads=threads or usable_cores(), progress=progress,
+                           **parameters)
     if not quiet:
         from ._summary import bins_line
 

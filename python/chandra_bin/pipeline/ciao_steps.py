@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chandra_bin.ciao import File, Filter, tools
+from chandra_bin.ciao import File, Filter, Part, tools
 from chandra_bin.products import (
     FlareLimits,
     add_backgrounds,
@@ -177,15 +177,20 @@ def flux(layout: Layout, settings: Settings) -> Plan:
 def bins(layout: Layout, settings: Settings) -> Plan:
     """Step 7."""
     is_counts = settings.binning_image == "counts"
-    background = ((Filter("--background=", File(layout.final_background), ""),),
-                  (Filter("--background-scale=", File(layout.final_background_ratio), ""),))
+    background, ratio = File(layout.final_background), File(layout.final_background_ratio)
+    of_counts: tuple[tuple[Part, ...], ...] = (
+        (Filter("--background=", background, ""),), (Filter("--background-scale=", ratio, ""),),
+        ("--expmap",), (File(layout.final_expmap),))
+    behind: tuple[tuple[Part, ...], ...] = (
+        ("--behind",), (File(layout.final_image),), (Filter("--behind-background=", background, ""),),
+        (Filter("--behind-scale=", ratio, ""),))
     return [Own(native.bin_final_image, (
         ("bin",), (File(layout.final_image if is_counts else layout.final_flux),),
         ("-o",), (File(layout.bins, is_output=True),), ("--sn",), (repr(settings.sn_per_region),),
         ("--smooth-sn",), (repr(settings.reg_smoothness),),
         *((("--constrain",), (repr(settings.constrainval),)) if settings.constrainfill else ()),
         ("--mask",), (File(layout.mask),), _CLOBBER,
-        *((*background, ("--expmap",), (File(layout.final_expmap),)) if is_counts else ())), "contour binning")]
+        *(of_counts if is_counts else behind)), "contour binning")]
 
 
 def sky_regions(layout: Layout, _settings: Settings) -> Plan:

@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import threading
 import time
 import warnings
@@ -14,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from itertools import chain
 from multiprocessing import get_context
-from multiprocessing.synchronize import Event as Signal
+from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, Literal
@@ -32,6 +33,8 @@ from .job import Job
 from .layout import Layout
 
 SCRATCH = "scratch"
+# What a worker whose parent is gone has to stop its task.
+_GRACE_S = 10.0
 # What the language of names with filters cannot hold in a file's name.
 _ODD = re.compile(r"[^\w./-]")
 Kind = Literal["done", "to do", "waits"]
@@ -461,12 +464,15 @@ def _workers(jobs: int) -> Iterator[_Workers]:
         yield _Workers(_run_here, lambda: None)
         return
     context = get_context("spawn")
-    stop = context.Event()
+    # The workers see its end, also where this process is killed; locks could be held by a worker that is gone.
+    stop, ours = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_follow_parent, initargs=(os.getpid(), stop))
     try:
-        yield _Workers(pool.submit, stop.set)
+        yield _Workers(pool.submit, ours.close)
     finally:
         pool.shutdown(cancel_futures=True)
+        stop.close()
+        ours.close()
 
 
 def _run_here(function: Callable[[_Order], _Made], order: _Order) -> "Future[_Made]":
@@ -475,14 +481,22 @@ def _run_here(function: Callable[[_Order], _Made], order: _Order) -> "Future[_Ma
     return future
 
 
-def _follow_parent(parent: int, stop: Signal) -> None:
-    """Ends a worker whose parent was killed, since another run may be on its way; stops its task when it is told to."""
+def _follow_parent(parent: int, stop: Connection) -> None:
+    """Stops a worker's task, and the tool that it waits for, when it is told to; and ends a worker whose parent was
+    killed, since another run may be on its way.
+
+    What a batch system sends to all processes of a job stops the task too: a worker that is killed leaves its tool.
+    """
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.default_int_handler)
 
     def watch() -> None:
-        while os.getppid() == parent:
-            if stop.wait(0.2):
-                _thread.interrupt_main()
-                return
+        while os.getppid() == parent and not stop.poll(0.2):
+            pass
+        _thread.interrupt_main()
+        end = time.monotonic() + _GRACE_S
+        while os.getppid() == parent or time.monotonic() < end:
+            time.sleep(0.2)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -12,7 +12,7 @@ from functools import singledispatchmethod
 from pathlib import Path
 
 from chandra_bin import __version__
-from chandra_bin.ciao import File, Filter, Part, Temporary, parts_of
+from chandra_bin.ciao import File, Filter, Part, Temporary, checked_path, parts_of
 from chandra_bin.errors import OutputError
 from chandra_bin.outputs import Outputs
 
@@ -107,6 +107,7 @@ def write_scripts(work: Path, folder: Path) -> list[Path]:
     replaced, other files are not.
     """
     pipeline = Pipeline(work)
+    checked_path(pipeline.work)
     written = {folder / name: text for name, text in _scripts(pipeline)}
     for path in written:
         if path.exists() and not _is_ours(path):
@@ -309,12 +310,16 @@ class _Writer:
 
     def _variable(self, part: Filter) -> str:
         """Sets a variable to a filter, or to nothing."""
-        self.functions.add("has_shapes")
+        tested = (part.when or part.region).path
+        if tested.suffix == ".reg":
+            self.functions.add("has_shapes")
+            test = f"has_shapes {self.path(tested)}"
+        else:
+            test = f"[ -e {self.path(tested)} ]"
         self.count += 1
         self.variables[part] = name = f"part{self.count}"
-        region = self._plain(part.region.path)
-        return (f"{name}=''\nif has_shapes {self.path((part.when or part.region).path)}; then\n    "
-                f'{name}="{_escaped(part.before + region + part.after)}"\nfi')
+        text = _escaped(part.before + self._plain(part.region.path) + part.after)
+        return f'{name}=\'\'\nif {test}; then\n    {name}="{text}"\nfi'
 
     def _folders(self, *files: Path) -> list[str]:
         """Makes the folders of outputs, once in a script."""
