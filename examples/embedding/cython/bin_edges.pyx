@@ -1,4 +1,7 @@
-"""A Cython extension that calls the C++ kernels: `pip install --no-build-isolation .` beside an installed chandra-bin."""
+"""A Cython extension that calls the C++ kernels.
+
+    pip install --no-build-isolation .    # where chandra-bin is installed
+"""
 
 from libc.stdint cimport int32_t
 
