@@ -10,7 +10,7 @@ def absent(judge: str, why: str) -> NoReturn:
     """Skips a test, or a module, whose judge is not there; fails it where $CHANDRA_BIN_REQUIRE names the judge.
 
     Judges are ``ciao`` (CIAO's region library), ``ds9`` (the program and its display), ``browser`` (Debian's
-    chromium, its driver and selenium) and ``shared`` (real data).
+    chromium, its driver and selenium), ``shellcheck`` and ``shared`` (real data).
     """
     if judge in os.environ.get("CHANDRA_BIN_REQUIRE", "").replace(" ", "").split(","):
         pytest.fail(f"{why}; CHANDRA_BIN_REQUIRE names {judge}", pytrace=False)

@@ -21,6 +21,7 @@ from chandra_bin.pipeline import runner
 from chandra_bin.state import State
 from pipeline_work import change_settings, configured, products
 from pipeline_work import simulated as simulate
+from required import absent
 from stand_ins.install import install, read_log
 
 # The stand-ins take seconds: all of this on one worker, whose fixtures they are.
@@ -30,9 +31,10 @@ BY_CIAO = ("reprocess", "images", "clean", "merge", "sources", "crop", "spectra"
 # Short bins of the light curve scatter, so that deflare cuts some.
 SETTINGS = {"check_vf_pha": False, "lc_binsize": 120, "sn_per_region": 150, "reg_smoothness": 150}
 CIAO_HEADER = "# Region file format: CIAO version 1.0\n"
-# Drawn by a user, on the sky and in physical coordinates.
+DS9_HEADER = "# Region file format: DS9 version 4.1\n"
+# Drawn by a user: for CIAO, and in DS9, whose degrees CIAO takes for pixels.
 DRAWN = {
-    "reprocessed_data/{obs}/{obs}_cluster.reg": "ellipse(17:12:28,-23:22:12,4.2',3.6',38)",
+    "reprocessed_data/{obs}/{obs}_cluster.reg": "fk5\nellipse(258.11667,-23.37,252\",216\",38)",
     "reprocessed_data/{obs}/{obs}_src_0.5-7-noem.reg": "circle(17:12:42.5,-23:20:27,9\")\n"
                                                        "circle(17:12:21.0,-23:23:33,7\")",
     "merge_small/src_0.5-7-nps-noem.reg": "ellipse(17:12:28,-23:22:12,5.2',4.2',38)",
@@ -48,8 +50,12 @@ def drawn(work):
         for obs in ("90001", "90002") if "{obs}" in name else ("",):
             path = work / name.format(obs=obs)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(CIAO_HEADER + shapes + "\n")
+            path.write_text(header_of(shapes) + shapes + "\n")
     return work
+
+
+def header_of(shapes):
+    return DS9_HEADER if shapes.startswith("fk5") else CIAO_HEADER
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +193,7 @@ def test_users_regions_are_as_they_were(work, native):
     for name, shapes in DRAWN.items():
         for folder in (work, native):
             path = folder / name.format(obs="90001")
-            assert path.read_text() == CIAO_HEADER + shapes + "\n"
+            assert path.read_text() == header_of(shapes) + shapes + "\n"
 
 
 def test_bins_have_regions(work):
@@ -313,7 +319,7 @@ def test_scripts_are_sound(scripted):
 def test_shellcheck_finds_nothing(scripted):
     program = shutil.which("shellcheck")
     if program is None:
-        pytest.skip("shellcheck is not installed")
+        absent("shellcheck", "shellcheck is not installed")
     found = subprocess.run([program, *sorted((scripted / "scripts").iterdir())], capture_output=True, text=True,
                            check=False)
     assert found.returncode == 0, found.stdout

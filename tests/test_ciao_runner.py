@@ -9,6 +9,7 @@ import threading
 import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from astropy.io import fits
 from chandra_bin.ciao import Command, File, Installation, Runner, tools
 from chandra_bin.errors import InputError, OutputError, ToolError
 from stand_ins.install import install, read_log
+
+pytestmark = pytest.mark.xdist_group("ciao runner")  # fixtures that take seconds are made once
 
 
 class AsNamed:
@@ -192,12 +195,17 @@ def test_with_shared_parameters_they_collide(ciao, fits_file, tmp_path):
     user.mkdir()
     env = ciao.variables(PFILES=f"{user};{ciao.prefix / 'param'}:{ciao.prefix / 'contrib/param'}",
                          STAND_IN_FAULTS=f'{{"dmcopy": {{"kind": "pause", "file": "{go}"}}}}')
-    parameters = user / "dmcopy.par"
+    lines = len((ciao.prefix / "param/dmcopy.par").read_text().splitlines())
     running = []
+
+    def has_written(name):
+        text = (user / "dmcopy.par").read_text() if (user / "dmcopy.par").exists() else ""
+        return f"/{name}.img" in text and len(text.splitlines()) == lines
+
     for name in ("a", "b"):
         running.append(subprocess.Popen([ciao.prefix / "bin/dmcopy", f"infile={fits_file}", "mode=h", "clobber=yes",
                                          f"outfile={tmp_path / name}.img"], env=env))
-        wait_until(lambda name=name: parameters.exists() and f"/{name}.img" in parameters.read_text())
+        wait_until(partial(has_written, name))
     go.touch()
     assert [process.wait() for process in running] == [0, 0]
     assert not (tmp_path / "a.img").exists()

@@ -14,6 +14,8 @@ from chandra_bin.cli import run as command
 from chandra_bin.pipeline import runner
 from pipeline_work import configured, products, simulated, started
 
+pytestmark = pytest.mark.xdist_group("kill")  # fixtures that take seconds are made once
+
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
@@ -70,7 +72,7 @@ def check_kills(archive, undisturbed, folder, number):
 
 
 def test_killed_runs_are_resumed(archive, undisturbed, tmp_path):
-    assert check_kills(archive, undisturbed, tmp_path, 5) >= 5
+    assert check_kills(archive, undisturbed, tmp_path, 3) >= 3
 
 
 @pytest.mark.long
@@ -139,7 +141,7 @@ def check_full_disk(archive, undisturbed, small_disk, share):
 
 
 def test_a_full_disk_spoils_nothing(archive, undisturbed, small_disk):
-    assert [check_full_disk(archive, undisturbed, small_disk, share) for share in (0.02, 0.6)] == [True, True]
+    assert check_full_disk(archive, undisturbed, small_disk, 0.6)
 
 
 @pytest.mark.long

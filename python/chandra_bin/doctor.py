@@ -16,12 +16,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
+from .ciao import Installation, find_installation, tools
 from .cores import usable_cores
 from .errors import InputError, OutputError
 from .memory import available_bytes
 from .state import locked
 
 _NAME = "chandra-bin"
+_INSTALL = "conda install -c https://cxc.cfa.harvard.edu/conda/ciao -c conda-forge"
+_CALIBRATED = "Chandra's calibration: gain, exposure maps, PSF, blank sky, responses"
 # Packages that are not needed, and what they are for.
 _OPTIONAL = {"distributed": "batches on a cluster of machines, through Dask"}
 # Binning 4096 x 4096 pixels takes 0.7 GB, and merging 10 million events takes their 0.6 GB and more.
@@ -114,7 +117,39 @@ def _package(name: str, least: str, brings: str, requirement: str, is_needed: bo
 
 def _ciao() -> Iterator[Finding]:
     """CIAO, its contributed tools, its calibration database, and the blank-sky package of that."""
-    yield from ()
+    installation = find_installation()
+    if installation is None:
+        yield Finding("CIAO", "missing", "", f"{_CALIBRATED}: {_INSTALL} ciao ciao-contrib caldb_main, and activate "
+                      "its environment; without it these steps are done approximately, or by scripts elsewhere")
+        return
+    kind = "conda" if installation.is_of_conda else "tar"
+    try:
+        versions = installation.versions
+    except InputError as error:
+        versions = {}
+        yield Finding("CIAO", "limited", f"{kind}, {installation.folder}", str(error))
+    else:
+        yield Finding("CIAO", "ok", f"{versions['CIAO']} ({kind})", f"{_CALIBRATED}; {installation.folder}")
+    if missing := [name for name in tools.NAMES if not installation.has(name)]:
+        yield Finding("CIAO's tools", "missing", f"{len(tools.NAMES) - len(missing)} of {len(tools.NAMES)}",
+                      f"not in PATH: {', '.join(missing)}: {_INSTALL} ciao ciao-contrib")
+    else:
+        yield Finding("CIAO's tools", "ok", f"{len(tools.NAMES)} of {len(tools.NAMES)}",
+                      f"contributed scripts: {versions.get('contrib', 'of unknown version')}")
+    yield from _calibration(installation, versions.get("CALDB", "of unknown version"))
+
+
+def _calibration(installation: Installation, version: str) -> Iterator[Finding]:
+    if installation.caldb is None:
+        yield Finding("CALDB", "missing", os.environ.get("CALDB", ""), f"without the calibration database CIAO "
+                      f"calibrates nothing: {_INSTALL} caldb_main, and set CALDB to its folder")
+        return
+    yield Finding("CALDB", "ok", version, str(installation.caldb))
+    brings = "background from events of the blank sky; else it is measured in the merged image"
+    if installation.has_blank_sky:
+        yield Finding("blank sky", "ok", "is in CALDB", brings)
+    else:
+        yield Finding("blank sky", "missing", "", f"{brings}: {_INSTALL} acis_bkg_evt")
 
 
 def _machine() -> Iterator[Finding]:

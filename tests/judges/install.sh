@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the judges of region files: CIAO's own region library (inside sherpa, built from source in about a minute)
-# and SAOImage DS9 with a display of its own; and the browser that judges the report.
+# and SAOImage DS9 with a display of its own; the browser that judges the report,
+# and shellcheck, which judges the scripts.
 #   install.sh system          Debian's packages, and what a new machine needs to build; run as root
 #   install.sh python PYTHON   sherpa, into the Python given
 set -eu
@@ -9,7 +10,7 @@ system)
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
     apt-get install -y -qq bison flex byacc g++ gfortran libfftw3-dev make pkg-config python3-venv saods9 xpa-tools xvfb \
-        chromium chromium-driver
+        chromium chromium-driver shellcheck
     ;;
 python)
     "$2" -m pip install --quiet 'sherpa==4.19.*'

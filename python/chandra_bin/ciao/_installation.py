@@ -39,6 +39,11 @@ class Installation:
         return self.caldb is not None and any((self.caldb / _BLANK_SKY).glob("*.fits*"))
 
     @property
+    def is_of_conda(self) -> bool:
+        """Whether conda installed it; else it was unpacked from a tar file."""
+        return (self.folder / "conda-meta").is_dir()
+
+    @property
     def versions(self) -> dict[str, str]:
         """Of ``CIAO``, ``contrib`` and ``CALDB``, where they are known. Raises `InputError` where CIAO does not say."""
         found = _versions(self.folder, self.caldb, os.environ.get("PATH", ""))

@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
@@ -11,12 +11,12 @@ from pathlib import Path
 
 from chandra_bin.ciao import File, Runner, need_installation
 from chandra_bin.errors import InputError, ToolError
+from chandra_bin.regions import has_shapes
 
 from . import ciao_steps
 from .job import Job
 from .layout import ObsLayout
-from .plan import Copy, EachRegion, Otherwise, Own, Plan, Solid, Stage, Step, Text, Tool, Warn, Where
-from .proposing import region_has_shapes
+from .plan import Copy, EachRegion, Otherwise, Own, Plan, Remove, Solid, Stage, Step, Text, Tool, Warn, Where
 
 _HOUR_S = 3600.0
 
@@ -33,61 +33,68 @@ def reprocess(job: Job) -> None:
 def make_images(job: Job) -> None:
     """Step 3, first part."""
     (files,) = job.archive
-    _run(job, ciao_steps.images(job.layout, job.settings, files))
+    _run(job, ciao_steps.images(job.layout, job.settings, files), _of_step_2(job.obs))
 
 
 def clean_events(job: Job) -> None:
     """Step 3, second part."""
     (files,) = job.archive
-    _run(job, ciao_steps.clean(job.layout, job.settings, files))
+    _run(job, ciao_steps.clean(job.layout, job.settings, files), _of_step_2(job.obs))
 
 
 def merge_observations(job: Job) -> None:
     """Step 4."""
-    _run(job, ciao_steps.merge(job.layout, job.settings, job.archive))
+    _run(job, ciao_steps.merge(job.layout, job.settings, job.archive), _observations(job))
 
 
 def find_sources(job: Job) -> None:
     """Step 6, first part."""
-    _run(job, ciao_steps.sources(job.layout, job.settings))
+    _run(job, ciao_steps.sources(job.layout, job.settings), _observations(job))
 
 
 def crop(job: Job) -> None:
     """Step 6, second part."""
-    _run(job, ciao_steps.crop(job.layout, job.settings))
+    _run(job, ciao_steps.crop(job.layout, job.settings), _observations(job))
 
 
 def extract_spectra(job: Job) -> None:
     """Step 8, where responses are asked for."""
     (files,) = job.archive
-    _run(job, ciao_steps.spectra(job.layout, job.settings, files))
+    _run(job, ciao_steps.spectra(job.layout, job.settings, files), _of_step_2(job.obs))
+    if not list(job.out(job.layout.spectra(files.obsid) / "*.pi").parent.glob("*.pi")):
+        raise InputError(f"ObsID {files.obsid}: specextract made no spectrum of any bin: see {job.logs}")
 
 
-def _run(job: Job, plan: Plan) -> None:
+def _run(job: Job, plan: Plan, read: Sequence[Path] = ()) -> None:
+    """Does a plan; ``read`` are in their places also in scratch."""
     own = job.scratch.with_name(f"{job.scratch.name}.tools")
     own.mkdir(parents=True)
     runner = Runner(need_installation(), own, job.logs, job.scratch.name, job.settings.tool_hours * _HOUR_S)
     conductor = _Conductor(job, runner)
     try:
-        with _as_in_place(job):
+        with _linked(job, read):
             conductor.all(plan)
     finally:
         for folder in (own, *conductor.staged):
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _of_step_2(obs: ObsLayout) -> list[Path]:
+    """What tools look for beside events: aspect, bad pixels, windows. Nothing that a task of step 3 makes."""
+    return [path for path in sorted(obs.folder.iterdir())
+            if not path.name.startswith((f"{obs.obsid}_", f"{obs.obsid}.")) and path != obs.clean_events]
+
+
+def _observations(job: Job) -> list[Path]:
+    """Lists of events hold names relative to themselves."""
+    return [path for files in job.archive for path in sorted(job.layout.obs(files.obsid).folder.iterdir())]
+
+
 @contextmanager
-def _as_in_place(job: Job) -> Iterator[None]:
-    """Links in scratch to what is beside an output in its place: tools look for aspect, bad pixels and windows there,
-    and lists hold names relative to themselves. Nothing that a task of step 3 makes is linked: it would be written.
-    """
-    links = {}
-    if job.obsid is None:
-        folders = {job.layout.obs(files.obsid).folder.parent for files in job.archive}
-        links = {job.out(folder): folder for folder in folders}
-    elif (folder := job.obs.folder).is_dir():
-        links = {job.out(path): path for path in folder.iterdir() if not _is_of_step_3(job.obs, path)}
-    for link, path in links.items():
+def _linked(job: Job, read: Sequence[Path]) -> Iterator[None]:
+    """Links in scratch to files of other tasks: what a tool wrote to one would be in its place at once."""
+    links = [job.out(path) for path in read]
+    for link, path in zip(links, read, strict=True):
         link.symlink_to(path)
     try:
         yield
@@ -95,10 +102,6 @@ def _as_in_place(job: Job) -> Iterator[None]:
         for link in links:
             if link.is_symlink():
                 link.unlink()
-
-
-def _is_of_step_3(obs: ObsLayout, path: Path) -> bool:
-    return path.name.startswith(f"{obs.obsid}_") or path == obs.clean_events
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ class _InJob:
         return self.job.out(file.path) if file.is_output else self.job.made(file.path)
 
     def has_shapes(self, region: File) -> bool:
-        return region_has_shapes(self.job.made(region.path))
+        return has_shapes(self.job.made(region.path))
 
 
 @dataclass
@@ -155,7 +158,7 @@ class _Conductor:
 
     @do.register
     def _(self, step: Where) -> None:
-        there = region_has_shapes if step.has_shapes else Path.exists
+        there = has_shapes if step.has_shapes else Path.exists
         self.all(step.steps if all(there(self.job.made(path)) for path in step.files) else step.otherwise)
 
     @do.register
@@ -176,9 +179,13 @@ class _Conductor:
 
     @do.register
     def _(self, step: Stage) -> None:
-        self.staged.append(self.job.out(step.target))
+        self.staged.append(self.job.out(step.target).parent)
         for path in step.files:
-            shutil.copyfile(path, self.job.out(step.target / path.relative_to(step.source)))
+            shutil.copyfile(path, self.job.out(step.target / path.name))
+
+    @do.register
+    def _(self, step: Remove) -> None:
+        shutil.rmtree(self.job.out(step.folder))
 
     @do.register
     def _(self, step: Solid) -> None:

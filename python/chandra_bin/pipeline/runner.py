@@ -20,7 +20,6 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, Literal
 
 from chandra_bin import __version__
-from chandra_bin.ciao import need_installation
 from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError, OutputError
 from chandra_bin.marks import is_users
 from chandra_bin.state import FOLDER, Record, Stamp, State, is_same, locked, stamp_of, stamps_of
@@ -34,7 +33,7 @@ from .layout import Layout
 
 SCRATCH = "scratch"
 # What the language of names with filters cannot hold in a file's name.
-_ODD = re.compile(r"[^\w./+-]")
+_ODD = re.compile(r"[^\w./-]")
 Kind = Literal["done", "to do", "waits"]
 
 
@@ -90,6 +89,9 @@ class Pipeline:
         settings = self.settings
         self.layout = Layout(self.work, settings.name, settings.sn_per_region, settings.reg_smoothness)
         folder = Path(os.path.abspath(self.config.cluster_directory))
+        if settings.engine == "ciao" and settings.sigthresh == "auto":
+            raise InputError("sigthresh = 'auto': CIAO's wavdetect takes a number: give about 1 / (number of pixels "
+                             "with exposure), 1e-6 say")
         self.archive = [find_observation(folder, obsid, settings.blank_sky) for obsid in settings.obs_ids]
         self.tasks = tasks_of(self.layout, settings, self.archive)
 
@@ -221,7 +223,7 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
             tell(Event("recovered", None, f"{recovered} had been made, and is in place now"))
         if any(engine_of(task.kind, pipeline.settings, task.archive) == "ciao" and task.name not in state.records
                for task in pipeline.tasks if first <= task.step <= last):
-            need_installation()  # before hours of work that come before it
+            versions_of("ciao")  # before hours of work that come before it
         scratch = pipeline.work / FOLDER / SCRATCH
         shutil.rmtree(scratch, ignore_errors=True)
         for task in pipeline.tasks:
@@ -299,11 +301,11 @@ class _Run:
 
     def _order(self, task: Task) -> "_Order":
         name = task.name.replace("/", "-")
+        engine = engine_of(task.kind, self.pipeline.settings, task.archive)
         # Nothing else of weight runs beside a task of all observations.
         threads = self.threads if task.obsid else self.threads * self.jobs
-        return _Order(task, self.pipeline.layout, self.pipeline.settings, self.scratch / name,
-                      engine_of(task.kind, self.pipeline.settings, task.archive), threads, self.log.folder,
-                      dict(self._known(task)))
+        return _Order(task, self.pipeline.layout, self.pipeline.settings, self.scratch / name, engine, threads,
+                      versions_of(engine), self.log.folder, dict(self._known(task)))
 
     def _known(self, task: Task) -> Iterable[tuple[str, Stamp]]:
         """Stamps of files that other tasks made, so that they need not be read again."""
@@ -334,6 +336,7 @@ class _Order:
     scratch: Path
     engine: str
     threads: int
+    versions: dict[str, str]
     logs: Path
     known: dict[str, Stamp]
 
@@ -372,7 +375,7 @@ def _make(order: _Order) -> _Made:
     except BaseException:
         shutil.rmtree(order.scratch, ignore_errors=True)
         raise
-    record = Record(order.engine, versions_of(order.engine), order.settings.chosen(task.settings), inputs, outputs,
+    record = Record(order.engine, order.versions, order.settings.chosen(task.settings), inputs, outputs,
                     started, time.monotonic() - began, tuple(said), tuple(job.calls), job.facts)
     return _Made(record, order.scratch)
 

@@ -1,0 +1,62 @@
+"""What CIAO's tools print is read right: texts as they are published (tests/ciao_output)."""
+
+from pathlib import Path
+
+import pytest
+
+from chandra_bin.ciao._chatter import error_in, flare_limits, left_out, warnings_in
+
+SAID = Path(__file__).parent / "ciao_output"
+
+
+def lines_of(name):
+    return (SAID / f"{name}.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize(("line", "error"), [
+    ("# fluximage (05 December 2024): ERROR Unable to find bad-pixel file", "Unable to find bad-pixel file"),
+    ("# dmcopy (CIAO 4.17.0): ERROR: File x.fits exists and clobber=no", "File x.fits exists and clobber=no"),
+    ("# check_ciao_caldb (01 July 2020): ERROR The latest available CALDB version is 4.12.4",
+     "The latest available CALDB version is 4.12.4"),
+    ("# dmextract (CIAO 4.17): DM Parse error: unmatched [", "# dmextract (CIAO 4.17): DM Parse error: unmatched ["),
+    ("Failed to open virtual file evt[energy=5:7", "Failed to open virtual file evt[energy=5:7"),
+    ("Segmentation fault (core dumped)", "Segmentation fault (core dumped)"),
+    ("cannot write: No space left on device", "cannot write: No space left on device"),
+    ("# wavdetect (CIAO 4.17.0): WARNING: No sources were found", None),
+    ("# merge_obs (04 December 2024): WARNING an ERROR of the past is gone", None),
+    ("Error of the fit: 0.3 pixels", None),
+    ("The ERROR column is COUNT_RATE_ERR", None),
+    ("", None)])
+def test_errors(line, error):
+    assert error_in(line) == error
+
+
+@pytest.mark.parametrize("name", ["deflare", "merge_obs", "ciaover_4.18", "ciaover_conda_4.13", "ciaover_tar_4.15"])
+def test_what_is_no_error(name):
+    assert not [line for line in lines_of(name) if error_in(line)]
+
+
+def test_an_error_among_what_goes_well():
+    assert [error for line in lines_of("check_ciao_caldb_4.18") if (error := error_in(line))] == [
+        "The latest available CALDB version is 4.12.4"]
+
+
+def test_warnings_are_told_once_and_without_keywords():
+    lines = lines_of("merge_obs")
+    assert warnings_in([*lines, *lines]) == ["the exposure of one observation is short"]
+    assert warnings_in(["# dmmerge (CIAO 4.17.0): WARNING: DTCOR omit - values differ ...FAIL..."]) == []
+
+
+def test_limits_and_exposures_of_deflare():
+    assert flare_limits("\n".join(lines_of("deflare"))) == [
+        "rates between 0.385978 and 0.555808 counts/s are kept", "exposure of the light curve: 7.86 ks",
+        "exposure kept: 6.91 ks"]
+    assert flare_limits("something else") == []
+    assert flare_limits("(count_rate>1.5e-05 && count_rate<2e-1)") == [
+        "rates between 1.5e-05 and 0.2 counts/s are kept"]
+
+
+def test_observations_that_are_left_out():
+    assert left_out("\n".join(lines_of("merge_obs"))) == [
+        "Skipping 3209/repro/acisf03209_repro_evt2.fits as it contains no rows"]
+    assert left_out("Found 2 observations") == []
