@@ -50,7 +50,7 @@ bench: $(VENV)/installed  ## Time the kernels, beside contbin where there is one
 lint: $(VENV)/checked-with  ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src/pyx
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src/pyx examples/embedding
 
 sanitize: $(VENV)/checked-with  ## Run the C++ tests, warnings being errors, under the sanitizers
 	for kind in address,undefined thread; do \

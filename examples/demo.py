@@ -13,8 +13,8 @@ def main(folder: Path) -> int:
     """Makes everything in ``folder``; the exit code is that of the command that failed, or 0."""
     archive, work = folder / "sim", folder / "work"
     program = Path(sysconfig.get_path("scripts")) / "chandra-bin"
-    for words in (["simulate", archive, "--seed", "1"], ["init", archive, "-o", work, "--engine", "native"], ["run", work], ["status", work],
-                  ["report", work]):
+    for words in (["simulate", archive, "--seed", "1"], ["init", archive, "-o", work, "--engine", "native"],
+                  ["run", work], ["status", work], ["report", work]):
         print("$ chandra-bin", *words, flush=True)
         if code := subprocess.run([program, *words], check=False).returncode:
             return code

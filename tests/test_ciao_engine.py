@@ -31,9 +31,10 @@ BY_CIAO = ("reprocess", "images", "clean", "merge", "sources", "crop", "spectra"
 # Short bins of the light curve scatter, so that deflare cuts some.
 SETTINGS = {"check_vf_pha": False, "lc_binsize": 120, "sn_per_region": 150, "reg_smoothness": 150}
 CIAO_HEADER = "# Region file format: CIAO version 1.0\n"
-# Drawn by a user, on the sky and in physical coordinates.
+DS9_HEADER = "# Region file format: DS9 version 4.1\n"
+# Drawn by a user: for CIAO, and in DS9, whose degrees CIAO takes for pixels.
 DRAWN = {
-    "reprocessed_data/{obs}/{obs}_cluster.reg": "ellipse(17:12:28,-23:22:12,4.2',3.6',38)",
+    "reprocessed_data/{obs}/{obs}_cluster.reg": "fk5\nellipse(258.11667,-23.37,252\",216\",38)",
     "reprocessed_data/{obs}/{obs}_src_0.5-7-noem.reg": "circle(17:12:42.5,-23:20:27,9\")\n"
                                                        "circle(17:12:21.0,-23:23:33,7\")",
     "merge_small/src_0.5-7-nps-noem.reg": "ellipse(17:12:28,-23:22:12,5.2',4.2',38)",
@@ -49,8 +50,12 @@ def drawn(work):
         for obs in ("90001", "90002") if "{obs}" in name else ("",):
             path = work / name.format(obs=obs)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(CIAO_HEADER + shapes + "\n")
+            path.write_text(header_of(shapes) + shapes + "\n")
     return work
+
+
+def header_of(shapes):
+    return DS9_HEADER if shapes.startswith("fk5") else CIAO_HEADER
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +193,7 @@ def test_users_regions_are_as_they_were(work, native):
     for name, shapes in DRAWN.items():
         for folder in (work, native):
             path = folder / name.format(obs="90001")
-            assert path.read_text() == CIAO_HEADER + shapes + "\n"
+            assert path.read_text() == header_of(shapes) + shapes + "\n"
 
 
 def test_bins_have_regions(work):

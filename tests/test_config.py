@@ -12,7 +12,7 @@ from chandra_bin.pipeline.config import FLAGS, Settings, read_config, write_conf
 
 LEAST = {"name": "perseus", "cluster_directory": "../data", "obs_ids": ["754", "16626"]}
 OTHERS = {"responses": True, "tool_hours": 2.5,
-    "name": "a2029+B_1.2-x", "cluster_directory": 'größer "1"\\ [x]\t\x7f\n', "obs_ids": ["3"], "sn_per_region": 33.5,
+    "name": "a2029-B_1.2-x", "cluster_directory": 'größer "1"\\ [x]\t\x7f\n', "obs_ids": ["3"], "sn_per_region": 33.5,
     "reg_smoothness": 40, "engine": "native", "check_vf_pha": False, "ccd_ids": "0:3,6", "binsize": 2, "ecf": 0.5,
     "expmapthresh": "200", "area_cm2": 400.0, "scales": [1.4, 2], "maxiter": 7, "sigthresh": "auto",
     "ellsigma": 3, "lc_binsize": 100, "deflare_method": "robust", "blank_sky": ["a b/*.evt", "x"],

@@ -171,6 +171,20 @@ def test_the_bin_table_is_documented(images, tmp_path):
     assert described == {name: str(table[name].unit or "") for name in table.colnames}
 
 
+def test_the_tables_of_batches_are_documented():
+    from chandra_bin.batch.manifest import COLUMNS
+    from chandra_bin.batch.results import COLUMNS as RESULTS
+    from chandra_bin.batch.results import UNITS
+
+    page = (ROOT / "docs/batch.md").read_text()
+    for title, columns in (("## The manifest", COLUMNS), ("## The table of results", RESULTS)):
+        section = page.split(f"{title}\n")[1].split("\n## ")[0]
+        rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+        assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(columns)
+    units = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", page.split("## The table of results\n")[1], re.MULTILINE))
+    assert units == {name: unit.removesuffix("yte").replace("Mb", "MB") for name, unit in UNITS.items()}
+
+
 def test_the_python_api_is_documented():
     text = "".join(page.read_text() for page in DOCS)
     errors = {"ChandraBinError", "ChandraBinWarning", "InputError", "__version__"}  # docstrings tell of these

@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 from chandra_bin.pipeline.runner import run as run_pipeline
-from chandra_bin.report import write_report
+from chandra_bin.report import IndexRow, write_index, write_report
 from pipeline_work import change_record, configured, simulated
 from required import absent
 
@@ -29,6 +29,11 @@ if not (shutil.which("chromium") and shutil.which("chromedriver")):
     absent("browser", "chromium and chromedriver are not installed")
 
 DESKTOP = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+INDEX = """
+const texts = (n) => [...document.querySelectorAll("tbody tr")].map((row) => row.cells[n].textContent.trim());
+document.querySelectorAll("thead th")[arguments[0]].querySelector("button").click();
+return texts(0);
+"""
 PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
 
 
@@ -303,3 +308,22 @@ def test_on_paper_there_is_nothing_to_click_and_no_picture_is_cut(page):
     assert all(0 < each.rect["width"] <= 680 for each in pictures)
     assert page.execute_script("return document.documentElement.scrollWidth") <= 680
     assert base64.b64decode(page.print_page()).startswith(b"%PDF")
+
+
+def test_the_page_of_a_batch_sorts_and_shows_its_pictures(chromium, tmp_path):
+    folder = tmp_path / "two"
+    folder.mkdir()
+    (folder / "bins.png").write_bytes(base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="))
+    rows = [IndexRow("one", "failed", "", "", 0, 0.0, 0.0, 0.1, "<script>no</script>", ()),
+            IndexRow("two & ü", "ok", "two/bins.png", "two/bins.png", 9, 900.0, 30.0, 2.0, "", ("a warning",)),
+            IndexRow("three", "ok", "", "", 11, 1e6, 30.0, 10.0, "", ())]
+    page = write_index(tmp_path / "index.html", rows, {"Bins": "20"})
+    chromium.get("about:blank")
+    chromium.get(page.as_uri())
+    assert chromium.execute_script(INDEX, 0) == ["one", "three", "two & ü"]
+    assert chromium.execute_script(INDEX, 3) == ["two & ü", "three", "one"]  # numbers, and none of what failed
+    WebDriverWait(chromium, 20).until(lambda each: each.execute_script(
+        "return document.querySelector('tbody img').naturalWidth") == 1)
+    assert "<script>no" in chromium.find_element(By.CSS_SELECTOR, "tbody tr:last-child td.words").text
+    assert [line for line in chromium.get_log("browser") if line["level"] in ("SEVERE", "WARNING")] == []

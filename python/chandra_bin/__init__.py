@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from .binning import ContourBins, automask, contour_bin
     from .deflare import Deflared, cut_flares
     from .detect import Detection, detect_sources
+    from .embedding import get_cmake_dir, get_include
     from .errors import ChandraBinError, ChandraBinWarning, InputError
     from .event_arrays import bin_spectra, event_histogram
     from .gti import GTI
@@ -48,6 +49,8 @@ __all__ = [  # noqa: RUF022 - in the order of sorted()
     "cut_flares",
     "detect_sources",
     "event_histogram",
+    "get_cmake_dir",
+    "get_include",
     "light_curve",
     "points_in_region",
     "rasterize",
@@ -65,6 +68,7 @@ __all__ = [  # noqa: RUF022 - in the order of sorted()
 
 # Public names are imported on first use: `chandra-bin --help` shall not pay for numpy.
 _HOME = {
+    "_C_API": "_kernels._c_api",
     "ChandraBinError": "errors",
     "ChandraBinWarning": "errors",
     "ContourBins": "binning",
@@ -84,6 +88,8 @@ _HOME = {
     "cut_flares": "deflare",
     "detect_sources": "detect",
     "event_histogram": "event_arrays",
+    "get_cmake_dir": "embedding",
+    "get_include": "embedding",
     "light_curve": "lightcurve",
     "points_in_region": "regions",
     "rasterize": "polygons",

@@ -46,7 +46,7 @@ class OutputError(ChandraBinError, OSError):
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: str | Path) -> Iterator[None]:
     """Turns what the system says of a file that cannot be written into an `OutputError` that begins with ``path``."""
     try:
         yield

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ChandraBinWarning, InputError, NoImage
-from .events import TYPES, event_image, read_mask, region_of
+from .events import TYPES, event_image, event_image_shape, read_mask, region_of
 from .images import Image, moved_header, read_image_file, size_text
 from .regions import region_box, region_mask
 from .tables import open_fits
@@ -61,6 +61,34 @@ def plain_name(name: str | Path) -> str:
     for inner in _files_in_filters(parsed):
         steps = steps.replace(inner, plain_name(inner))
     return parsed.file.name + steps
+
+
+def absolute_name(name: str, folder: Path) -> str:
+    """A virtual name that means the same from anywhere: paths of files, in filters too, are from ``folder``."""
+    if name.startswith("@"):
+        return f"@{folder.absolute() / name[1:]}"
+    parsed = named_file(str(folder.absolute() / name))
+    steps = str(parsed)[len(parsed.path):]
+    for inner in _files_in_filters(parsed):
+        steps = steps.replace(inner, absolute_name(inner, folder))
+    return parsed.path + steps
+
+
+def image_shape(name: str | Path) -> tuple[int, int]:
+    """The shape (ny, nx) of an image by its virtual name, before filters crop or bin pixels; from headers alone.
+
+    Raises `InputError` for what cannot be read, and for files without an image.
+    """
+    parsed = named_file(one_of_stack(name))
+    if parsed.steps and parsed.binning is not None and is_table(parsed):
+        return event_image_shape(parsed)
+    with open_fits(parsed.file) as hdus:
+        for hdu in hdus:
+            key = "ZNAXIS" if "ZIMAGE" in hdu.header else "NAXIS"
+            sides = [hdu.header.get(f"{key}{n}") for n in (2, 1)]
+            if (hdu.is_image or key == "ZNAXIS") and all(isinstance(side, int) for side in sides):
+                return sides[0], sides[1]
+    raise NoImage(f"{parsed.file}: holds no image")
 
 
 def read_image(name: str | Path) -> Image:

@@ -45,6 +45,7 @@ class Outputs:
         self._parts: dict[Path, Path] = {}
         self._asides: dict[Path, Path] = {}
         self._made: list[Path] = []
+        self._ready: set[Path] = set()
 
     def __enter__(self) -> Self:
         targets = [_target(path) for path in self._files]
@@ -64,6 +65,7 @@ class Outputs:
             if kind is None:
                 self._put_in_place()
                 self._made.clear()
+                self._parts.clear()
         finally:
             self._clean_up()
 
@@ -116,6 +118,8 @@ class Outputs:
         return sorted(path for pattern in self._series for path in pattern.parent.glob(pattern.name))
 
     def _make_folder(self, folder: Path) -> None:
+        if folder in self._ready:
+            return
         with writing(folder):
             missing = [path for path in (folder, *folder.parents) if not path.exists()]
             for path in reversed(missing):
@@ -125,6 +129,7 @@ class Outputs:
                 raise OutputError(f"{folder}: is not a folder")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise OutputError(f"{folder}: cannot be written to: permission denied")
+        self._ready.add(folder)
 
     def _put_in_place(self) -> None:
         with ExitStack() as stack:
@@ -141,8 +146,8 @@ class Outputs:
                 for target in changed:
                     self._restore(target)
                 raise
-            for target in changed:
-                self._aside(target).unlink(missing_ok=True)
+            for aside in self._asides.values():
+                aside.unlink(missing_ok=True)
 
     def _replace(self, target: Path) -> None:
         """Sets aside what has the name now, and gives the name to the new file, if there is one."""

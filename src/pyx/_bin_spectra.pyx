@@ -2,10 +2,10 @@
 
 from libc.stdint cimport int16_t, int32_t
 
-from bin_spectra cimport BinmapLookup, Bins, ChannelColumn, Channels, Chips, Numbers
-from bin_spectra cimport bin_spectra as c_bin_spectra
-from select_events cimport Coordinates, Edges
-from select_events cimport Selection as CSelection
+from chandra_bin.bin_spectra cimport BinmapLookup, Bins, ChannelColumn, Channels, Chips, Numbers
+from chandra_bin.bin_spectra cimport bin_spectra as c_bin_spectra
+from chandra_bin.select_events cimport Coordinates, Edges
+from chandra_bin.select_events cimport Selection as CSelection
 
 include "events.pxi"
 

@@ -2,9 +2,9 @@
 
 from libc.stdint cimport int32_t, uint8_t
 
-from contour_bin cimport BinningOptions, Bins, PixelSums, Target
-from contour_bin cimport contour_bin as c_contour_bin
-from smooth cimport Images
+from chandra_bin.contour_bin cimport BinningOptions, Bins, PixelSums, Target
+from chandra_bin.contour_bin cimport contour_bin as c_contour_bin
+from chandra_bin.smooth cimport Images
 
 include "shape.pxi"
 include "monitor.pxi"

@@ -2,8 +2,8 @@
 
 from libc.stdint cimport int32_t, uint8_t
 
-from counts_scale cimport apply_scale as c_apply_scale
-from counts_scale cimport counts_scale as c_counts_scale
+from chandra_bin.counts_scale cimport apply_scale as c_apply_scale
+from chandra_bin.counts_scale cimport counts_scale as c_counts_scale
 
 include "shape.pxi"
 include "monitor.pxi"

@@ -2,9 +2,9 @@
 
 from libc.stdint cimport int32_t
 
-from event_histogram cimport event_histogram as c_event_histogram
-from select_events cimport Coordinates, Edges
-from select_events cimport Selection as CSelection
+from chandra_bin.event_histogram cimport event_histogram as c_event_histogram
+from chandra_bin.select_events cimport Coordinates, Edges
+from chandra_bin.select_events cimport Selection as CSelection
 
 include "events.pxi"
 

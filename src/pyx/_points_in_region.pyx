@@ -2,11 +2,11 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from points_in_region cimport points_in_region as c_points_in_region
-from points_in_region cimport region_labels as c_region_labels
-from rasterize cimport Bytes, Doubles, Offsets, Shapes
-from select_events cimport Coordinates, Edges
-from select_events cimport Selection as CSelection
+from chandra_bin.points_in_region cimport points_in_region as c_points_in_region
+from chandra_bin.points_in_region cimport region_labels as c_region_labels
+from chandra_bin.rasterize cimport Bytes, Doubles, Offsets, Shapes
+from chandra_bin.select_events cimport Coordinates, Edges
+from chandra_bin.select_events cimport Selection as CSelection
 
 include "events.pxi"
 include "shapes.pxi"

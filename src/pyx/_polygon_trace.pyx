@@ -2,8 +2,8 @@
 
 from libc.stdint cimport int32_t, int64_t
 
-from polygon_trace cimport Polygons
-from polygon_trace cimport polygon_trace as c_polygon_trace
+from chandra_bin.polygon_trace cimport Polygons
+from chandra_bin.polygon_trace cimport polygon_trace as c_polygon_trace
 
 include "arrays.pxi"
 

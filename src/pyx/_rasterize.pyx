@@ -2,9 +2,9 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from rasterize cimport Axis, Bytes, Doubles, Labels, Offsets, Shapes
-from rasterize cimport rasterize_polygons as c_rasterize_polygons
-from rasterize cimport rasterize_shapes as c_rasterize_shapes
+from chandra_bin.rasterize cimport Axis, Bytes, Doubles, Labels, Offsets, Shapes
+from chandra_bin.rasterize cimport rasterize_polygons as c_rasterize_polygons
+from chandra_bin.rasterize cimport rasterize_shapes as c_rasterize_shapes
 
 include "shapes.pxi"
 

@@ -3,9 +3,9 @@
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t
 
-from select_events cimport Column, Coordinates, Doubles, Edges, Offsets
-from select_events cimport Selection as CSelection
-from select_events cimport select_events as c_select_events
+from chandra_bin.select_events cimport Column, Coordinates, Doubles, Edges, Offsets
+from chandra_bin.select_events cimport Selection as CSelection
+from chandra_bin.select_events cimport select_events as c_select_events
 
 include "events.pxi"
 

@@ -2,10 +2,10 @@
 
 from libc.stdint cimport uint8_t
 
-from smooth cimport Images
-from smooth cimport smooth as c_smooth
-from smooth cimport smooth_exposure as c_smooth_exposure
-from smooth cimport smooth_to_weight as c_smooth_to_weight
+from chandra_bin.smooth cimport Images
+from chandra_bin.smooth cimport smooth as c_smooth
+from chandra_bin.smooth cimport smooth_exposure as c_smooth_exposure
+from chandra_bin.smooth cimport smooth_to_weight as c_smooth_to_weight
 
 include "shape.pxi"
 include "monitor.pxi"

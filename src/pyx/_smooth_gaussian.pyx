@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t
 
-from smooth_gaussian cimport smooth_gaussian as c_smooth_gaussian
+from chandra_bin.smooth_gaussian cimport smooth_gaussian as c_smooth_gaussian
 
 include "shape.pxi"
 include "monitor.pxi"

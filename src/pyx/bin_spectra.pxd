@@ -1,7 +1,7 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport int16_t, int32_t
 
-from select_events cimport Coordinates, Edges, Selection
+from .select_events cimport Coordinates, Edges, Selection
 
 
 cdef extern from "<span>" namespace "std" nogil:

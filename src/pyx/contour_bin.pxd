@@ -2,8 +2,8 @@ from libc.stdint cimport int32_t
 from libcpp cimport bool
 from libcpp.vector cimport vector
 
-from control cimport Control
-from smooth cimport Images
+from .control cimport Control
+from .smooth cimport Images
 
 
 cdef extern from "chandra_bin/noise.hpp" namespace "chandra_bin" nogil:

@@ -1,7 +1,7 @@
 from libc.stdint cimport int32_t, uint8_t
 from libcpp cimport bool
 
-from control cimport Control
+from .control cimport Control
 
 
 cdef extern from "chandra_bin/counts_scale.hpp" namespace "chandra_bin" nogil:

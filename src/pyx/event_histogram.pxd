@@ -1,7 +1,7 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t
 
-from select_events cimport Coordinates, Edges, Selection
+from .select_events cimport Coordinates, Edges, Selection
 
 
 cdef extern from "chandra_bin/event_histogram.hpp" namespace "chandra_bin" nogil:

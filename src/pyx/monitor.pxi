@@ -7,7 +7,7 @@
 from cpython.exc cimport PyErr_CheckSignals
 from libcpp cimport bool
 
-from control cimport Control
+from chandra_bin.control cimport Control
 
 
 cdef extern from *:

@@ -1,8 +1,8 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, uint8_t
 
-from rasterize cimport Offsets, Shapes
-from select_events cimport Coordinates
+from .rasterize cimport Offsets, Shapes
+from .select_events cimport Coordinates
 
 
 cdef extern from "chandra_bin/points_in_region.hpp" namespace "chandra_bin" nogil:

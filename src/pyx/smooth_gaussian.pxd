@@ -1,6 +1,6 @@
 from libc.stdint cimport uint8_t
 
-from control cimport Control
+from .control cimport Control
 
 
 cdef extern from "chandra_bin/smooth_gaussian.hpp" namespace "chandra_bin" nogil:

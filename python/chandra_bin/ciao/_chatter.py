@@ -11,12 +11,12 @@ _KEYWORDS = re.compile(r"\bomit\b|\.\.\.FAIL\.\.\.|^\s*warning:", re.IGNORECASE)
 _LIMITS = re.compile(r"\(\w+\s*>\s*([-+.\deE]+)\s*&&\s*\w+\s*<\s*([-+.\deE]+)\)")
 _EXPOSURES = {"of the light curve": re.compile(r"Exposure time of lightcurve\s*=\s*([\d.]+) ks"),
               "kept": re.compile(r"Filtered exposure time\s*=\s*([\d.]+) ks")}
-_SKIPPED = re.compile(r"skip", re.IGNORECASE)
+_SKIPPED = re.compile(r"\bskipp(?:ing|ed)\b", re.IGNORECASE)
 
 
 def error_in(line: str) -> str | None:
     """What a line says that went wrong."""
-    said = _SAID.match(line)
+    said = _SAID.search(line)
     if said:
         return said[2].strip() or line.strip() if said[1] == "ERROR" else None
     if _BROKEN.search(line) and not _KEYWORDS.search(line):
@@ -26,7 +26,7 @@ def error_in(line: str) -> str | None:
 
 def warnings_in(lines: Iterable[str]) -> list[str]:
     """The warnings that are not about keywords, each once."""
-    said = (_SAID.match(line) for line in lines)
+    said = (_SAID.search(line) for line in lines)
     return list(dict.fromkeys(each[2].strip() for each in said
                               if each and each[1] == "WARNING" and not _KEYWORDS.search(each[2])))
 

@@ -27,12 +27,13 @@ class File:
 
 @dataclass(frozen=True)
 class Filter:
-    """``[exclude sky=region(FILE)]``, or like, where a region file has shapes, and nothing else: no tool reads a file
-    without."""
+    """``[exclude sky=region(FILE)]``, or like, where a file has shapes, else nothing: no tool reads one without."""
 
     before: str
     region: File
     after: str
+    when: File | None = None
+    """The file that must have shapes, where it is another one."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _part(part: Part, places: Places) -> str:
         return checked_path(places.temporary)
     if isinstance(part, File):
         return f"{checked_path(places.of(part))}{part.ending}"
-    if not places.has_shapes(part.region):
+    if not places.has_shapes(part.when or part.region):
         return ""
     return f"{part.before}{checked_path(places.of(part.region))}{part.after}"
 

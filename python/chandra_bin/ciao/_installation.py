@@ -62,7 +62,8 @@ def find_installation(environment: Mapping[str, str] = os.environ) -> Installati
     if program is None:
         return None
     # conda's activation sets it too; where it does not, tools are in its bin.
-    folder = Path(environment.get("ASCDS_INSTALL") or Path(program).resolve().parent.parent)
+    named = environment.get("ASCDS_INSTALL")
+    folder = Path(named) if named and Path(named).is_dir() else Path(program).resolve().parent.parent
     caldb = environment.get("CALDB")
     return Installation(folder, Path(caldb) if caldb and Path(caldb).is_dir() else None)
 

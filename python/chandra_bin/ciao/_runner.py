@@ -33,8 +33,10 @@ _LEAST_BYTES = 1_000_000
 # What a group of processes has to end by itself before it is killed.
 _GRACE_S = 5.0
 _POLL_S = 0.02
-# Of users' own set-ups for all runs, which may hold another day's settings.
-_NOT_OURS = ("PDIRS", "UPARM", "PFILES", "ASCDS_WORK_PATH", "LC_ALL", "LANG", "LANGUAGE")
+# Of users' own set-ups for all runs, which may hold another day's settings; and what leads CIAO's scripts to the Python
+# of this program, which has none of their modules.
+_NOT_OURS = ("PDIRS", "UPARM", "PFILES", "ASCDS_WORK_PATH", "LC_ALL", "LANG", "LANGUAGE", "PYTHONPATH", "PYTHONHOME",
+             "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ class Runner:
         install = self.installation.folder
         system = ":".join(str(install / name) for name in ("param", "contrib/param"))
         kept = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
-        return {**kept, "PFILES": f"{own / 'param'};{system}", "ASCDS_WORK_PATH": str(own / "tmp"),
+        path = os.pathsep.join([str(install / "bin"), str(install / "contrib/bin"), kept.get("PATH", os.defpath)])
+        return {**kept, "PATH": path, "PFILES": f"{own / 'param'};{system}", "ASCDS_WORK_PATH": str(own / "tmp"),
                 "TMPDIR": str(own / "tmp"), "LC_ALL": "C", "NO_COLOR": "1"}
 
     def _outputs(self, command: Command, places: Files) -> list[Path]:

@@ -122,11 +122,14 @@ def reproject_obs(infiles: Path, outdir: Path, *, refcoord: str | None, nproc: i
         tuple(outputs), "events on one tangent plane", left_out)
 
 
-def specextract(infile: Name, outroot: Path, *, bkgfile: Name | None, outputs: Sequence[Path]) -> Command:
-    """Spectrum and responses, weighted by the counts, of an extended region of one observation."""
+def specextract(infile: Name, outroot: Path, *, outputs: Sequence[Path]) -> Command:
+    """Spectrum and responses, weighted by the counts, of an extended region of one observation.
+
+    Without a background: BKGSCALn of a blank sky is of chips, and BACKSCAL, which it would have to become, of regions.
+    """
     return Command("specextract", {
         "infile": _name(infile), "outroot": File(outroot, is_output=True),
-        "bkgfile": "" if bkgfile is None else _name(bkgfile), "weight": True, "correctpsf": False,
+        "bkgfile": "", "bkgresp": False, "weight": True, "correctpsf": False,
         "grouptype": "NUM_CTS", "binspec": "1", **_parallel(1), "clobber": True, "verbose": 1, "mode": "h"},
         tuple(outputs), "spectrum and responses of a bin")
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "run": ("_run", "Run the pipeline, from the archive's events to bins: what is not done yet of its 8 steps."),
     "status": ("_status", "Say what the pipeline has done, and what not, and why."),
     "bin": ("_bin", "Bin an image: binmap, S/N map, bin table, region files and a picture."),
+    "batch": ("_batch", "Bin many images, or run many pipelines: here, or on a cluster of machines with Dask."),
     "contbin": ("_contbin", "Bin an image with the options and files of the original contbin."),
     "smooth": ("_smooth", "Smooth an image adaptively, with a method for each of the original's programs."),
     "copy": ("_copy", "Copy events or an image, filtered and binned as the name says (dmcopy)."),

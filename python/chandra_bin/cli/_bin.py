@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ._binning import binning_of, binning_options
 from ._command import (
     Command,
     clobber_option,
@@ -36,12 +37,7 @@ class NumberOrFile(click.ParamType):  # type: ignore[type-arg]
 @file_argument("image")
 @click.option("-o", "--out", "folder", type=click.Path(path_type=Path), metavar="DIR", required=True,
               help="Folder for the products.")
-@click.option("--sn", type=float, metavar="S", help="S/N that a bin shall reach.  [default: 15]")
-@click.option("--counts", type=float, metavar="N", help="Net counts that a bin shall reach, instead of a S/N.")
-@click.option("--smooth-sn", type=float, default=15, show_default=True, metavar="S",
-              help="S/N of the smoothed image that the contours come from.")
-@click.option("--constrain", type=float, metavar="C",
-              help="How far bins may reach, in radii of a disc of their area; 3 is usual.  [default: no limit]")
+@binning_options
 @file_option("--background", help="Image of background counts.")
 @file_option("--background-expmap", help="Exposure map of the background; needs --expmap.")
 @click.option("--background-scale", type=NumberOrFile(), metavar="S|FILE",
@@ -51,16 +47,14 @@ class NumberOrFile(click.ParamType):  # type: ignore[type-arg]
 @file_option("--mask", help="Mask: 1 used, 0 excluded, 2 and more start a bin but never join one.")
 @region_mask_options
 @file_option("--smoothed", help="Smoothed image to take the contours from; skips the smoothing.")
-@click.option("--automask", is_flag=True, help="Exclude empty blocks of 8 x 8 pixels.")
-@click.option("--binup", "bin_up", is_flag=True, help="Begin with the faintest pixels.")
-@click.option("--noscrub", is_flag=True, help="Keep bins below the S/N.")
-@click.option("--scrublarge", "scrub_large", type=float, metavar="F",
-              help="Drop bins with this fraction of all pixels or more.")
+@file_option("--behind", help="Counts behind an IMAGE that is no image of counts, a scaled flux say: for the table.")
+@file_option("--behind-background", help="Background counts of these.")
+@file_option("--behind-scale", help="What each background count stands for: an image.")
 @threads_option
 @quiet_option
 @clobber_option
-def command(image: Path, folder: Path, sn: float | None, counts: float | None, noscrub: bool, threads: int | None,
-            quiet: bool, **options: Any) -> None:
+def command(image: Path, folder: Path, threads: int | None, quiet: bool, behind: Path | None,
+            behind_background: Path | None, behind_scale: Path | None, **options: Any) -> None:
     """Bin IMAGE along its contours, into the folder DIR.
 
     \b
@@ -73,14 +67,16 @@ def command(image: Path, folder: Path, sn: float | None, counts: float | None, n
     DIR/outreg/xaf_N.reg      region of bin N, in physical coordinates
     DIR/bin_*_stats.qdp       histograms of S/N and signal
     """
-    if sn is not None and counts is not None:
-        raise click.UsageError("--sn and --counts exclude each other")
+    parameters = binning_of(**options)
+    if behind is None and (behind_background or behind_scale):
+        raise click.UsageError("--behind-background and --behind-scale are of counts: give --behind")
     start = time.perf_counter()
-    from chandra_bin.products import bin_image
+    from chandra_bin.products import CountsBehind, bin_image
 
+    counts = None if behind is None else CountsBehind(behind, behind_background, behind_scale)
     with told(quiet, "binning") as progress:
-        binned = bin_image(image, folder, sn=15 if sn is None else sn, counts=counts, scrub=not noscrub,
-                           threads=threads or usable_cores(), progress=progress, **options)
+        binned = bin_image(image, folder, behind=counts, threads=threads or usable_cores(), progress=progress,
+                           **parameters)
     if not quiet:
         from ._summary import bins_line
 

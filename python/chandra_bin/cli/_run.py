@@ -52,6 +52,9 @@ def command(work: Path, first: int, last: int, only: int | None, redo: tuple[int
     if script is not None:
         if not dry_run:
             raise click.UsageError("--script writes what would be run: add --dry-run")
+        if only is not None or (first, last) != (1, 8) or redo or engine is not None:
+            raise click.UsageError("--script writes all steps by CIAO: leave out --from, --to, --only, --redo and "
+                                   "--engine")
         _write_scripts(work, script, quiet)
         return
     cores = usable_cores()

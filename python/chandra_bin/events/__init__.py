@@ -5,7 +5,7 @@ from ._combined import combined_columns, combined_good_times, combined_header, w
 from ._file import EventFile, Events, Passing, livetime_fraction, open_events, read_events
 from ._filter import RowFilter, read_mask, region_of
 from ._header import with_columns, without_columns
-from ._image import TYPES, EventImage, add_to_image, event_image, image_header
+from ._image import TYPES, EventImage, add_to_image, event_image, event_image_shape, image_header
 
 __all__ = [
     "TYPES",
@@ -20,6 +20,7 @@ __all__ = [
     "combined_good_times",
     "combined_header",
     "event_image",
+    "event_image_shape",
     "has_sky_tests",
     "image_header",
     "livetime_fraction",

@@ -65,6 +65,15 @@ def event_image(name: str | Path | VirtualFile) -> EventImage:
         return EventImage(_as_type(counts, name, binning.at), header, file.gti_blocks())
 
 
+def event_image_shape(name: str | Path | VirtualFile) -> tuple[int, int]:
+    """The shape (ny, nx) of what `event_image` makes, 1 for an axis that is not there; no events are read."""
+    name = named_file(name)
+    assert name.binning is not None
+    with open_events(name, also=(Binning,), options=("type", "full")) as file:
+        sizes = [axis.size for _, axis in _axes(file, name.binning)]
+    return sizes[1] if len(sizes) > 1 else 1, sizes[0]
+
+
 def add_to_image(image: NDArray[np.int32], grid: Grid, columns: Mapping[str, NDArray[Any]], band: Band, *,
                  threads: int = 1) -> int:
     """Adds events of an energy band, their columns ``x``, ``y`` and ``energy`` (eV), to ``image``; returns how many."""

@@ -29,7 +29,10 @@ _FOLDERS = ("primary", "secondary", "")
 # How the names of each kind of file end.
 _ENDINGS = {kind: re.compile(rf"(?!\.)(.*_)?{word}\.fits(\.gz)?", re.IGNORECASE) for kind, word in (
     ("events", "evt2"), ("events_level1", "evt1"), ("aspect", "asol1"), ("bad_pixels", "bpix1"),
-    ("field_of_view", "fov1"), ("mask", "msk1"), ("filter", "flt1"))}
+    ("field_of_view", "fov1"), ("mask", "msk1"), ("filter", "flt1"), ("mission_timeline", "mtl1"),
+    ("statistics", "stat1"), ("parameter_block", "pbk0"), ("bias", "bias0"), ("dead_time", "dtf1"))}
+# What chandra_repro makes something of; its own products are not among them.
+_REPROCESSABLE = tuple(kind for kind in _ENDINGS if kind != "field_of_view")
 _OBSID = re.compile(r"0*[1-9]\d{0,4}", re.ASCII)
 # SIM_Z is near -190.1 mm with the aim point on ACIS-S, near -233.6 mm on ACIS-I, and positive on the HRC.
 _BETWEEN_ARRAYS_MM = -211.9
@@ -54,6 +57,8 @@ class ObservationFiles:
     blank_sky: tuple[Path, ...] = ()
     folder: Path = Path()
     """Of the ObsID: what the patterns of blank skies are relative to."""
+    reprocessable: tuple[Path, ...] = ()
+    """What chandra_repro reads, of each kind the newest version."""
 
 
 @dataclass(frozen=True)
@@ -252,9 +257,11 @@ def _files_of(place: _Place, blank_sky: Sequence[str]) -> ObservationFiles | Non
     found = {kind: next((newest(files) for name in folders if (files := place.of_kind(kind, name))), [])
              for kind in _ENDINGS}
     one = {kind: next(iter(found[kind]), None) for kind in ("bad_pixels", "field_of_view", "mask", "filter")}
+    there = {kind: newest(files) for kind in _REPROCESSABLE if (files := place.of_kind(kind, *_FOLDERS))}
     return ObservationFiles(
         place.obsid, events, tuple(found["events_level1"]), tuple(found["aspect"]), one["bad_pixels"],
-        one["field_of_view"], one["mask"], one["filter"], _matching(place.folder, blank_sky), place.folder)
+        one["field_of_view"], one["mask"], one["filter"], _matching(place.folder, blank_sky), place.folder,
+        tuple(path for files in there.values() for path in files))
 
 
 def _events_of(place: _Place) -> Path | None:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from chandra_bin.ciao import File, Runner, need_installation
 from chandra_bin.errors import InputError, ToolError
+from chandra_bin.regions import has_shapes
 
 from . import ciao_steps
 from .job import Job
 from .layout import ObsLayout
-from .plan import Copy, EachRegion, Otherwise, Own, Plan, Solid, Stage, Step, Text, Tool, Warn, Where
-from .proposing import region_has_shapes
+from .plan import Copy, EachRegion, Otherwise, Own, Plan, Remove, Solid, Stage, Step, Text, Tool, Warn, Where
 
 _HOUR_S = 3600.0
 
@@ -61,6 +61,8 @@ def extract_spectra(job: Job) -> None:
     """Step 8, where responses are asked for."""
     (files,) = job.archive
     _run(job, ciao_steps.spectra(job.layout, job.settings, files), _of_step_2(job.obs))
+    if not list(job.out(job.layout.spectra(files.obsid) / "*.pi").parent.glob("*.pi")):
+        raise InputError(f"ObsID {files.obsid}: specextract made no spectrum of any bin: see {job.logs}")
 
 
 def _run(job: Job, plan: Plan, read: Sequence[Path] = ()) -> None:
@@ -85,7 +87,7 @@ def _of_step_2(obs: ObsLayout) -> list[Path]:
 
 def _observations(job: Job) -> list[Path]:
     """Lists of events hold names relative to themselves."""
-    return sorted({job.layout.obs(files.obsid).folder.parent for files in job.archive})
+    return [path for files in job.archive for path in sorted(job.layout.obs(files.obsid).folder.iterdir())]
 
 
 @contextmanager
@@ -112,7 +114,7 @@ class _InJob:
         return self.job.out(file.path) if file.is_output else self.job.made(file.path)
 
     def has_shapes(self, region: File) -> bool:
-        return region_has_shapes(self.job.made(region.path))
+        return has_shapes(self.job.made(region.path))
 
 
 @dataclass
@@ -156,7 +158,7 @@ class _Conductor:
 
     @do.register
     def _(self, step: Where) -> None:
-        there = region_has_shapes if step.has_shapes else Path.exists
+        there = has_shapes if step.has_shapes else Path.exists
         self.all(step.steps if all(there(self.job.made(path)) for path in step.files) else step.otherwise)
 
     @do.register
@@ -177,9 +179,13 @@ class _Conductor:
 
     @do.register
     def _(self, step: Stage) -> None:
-        self.staged.append(self.job.out(step.target))
+        self.staged.append(self.job.out(step.target).parent)
         for path in step.files:
-            shutil.copyfile(path, self.job.out(step.target / path.relative_to(step.source)))
+            shutil.copyfile(path, self.job.out(step.target / path.name))
+
+    @do.register
+    def _(self, step: Remove) -> None:
+        shutil.rmtree(self.job.out(step.folder))
 
     @do.register
     def _(self, step: Solid) -> None:

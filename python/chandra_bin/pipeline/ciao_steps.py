@@ -1,49 +1,48 @@
 """The steps of the pipeline by CIAO's tools, in the order of the reference with its mistakes put right: as plans."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chandra_bin.ciao import File, Filter, tools
-from chandra_bin.errors import InputError
+from chandra_bin.ciao import File, Filter, Part, tools
 from chandra_bin.products import (
     FlareLimits,
     add_backgrounds,
     background_files,
     blank_sky_background,
+    convert_files,
     deflare,
     local_background,
     propose_area,
     write_mask,
 )
+from chandra_bin.regions import has_shapes
 
 from . import native
 from .archive import ObservationFiles, look
 from .config import Settings
 from .job import Job
 from .layout import MERGED_BAND, OBS_BAND, OBS_ENERGIES_EV, Layout, ObsLayout
-from .plan import Copy, EachRegion, Otherwise, Own, Plan, Solid, Stage, Step, Text, Tool, Warn, Where
-from .proposing import propose_cluster_region, propose_source_region, region_has_shapes
+from .plan import Copy, EachRegion, Otherwise, Own, Plan, Remove, Solid, Stage, Step, Text, Tool, Warn, Where
+from .proposing import propose_cluster_region, propose_source_region
 
 # What marks pixels without data in images that are no counts: 0 would be a flux, or an exposure, of nothing.
 _NO_DATA = "[opt null=NaN,type=r4]"
 # Scripts are run again.
 _CLOBBER = ("--clobber",)
-# Folders of the archive, and what chandra_repro reads in them.
-_FOLDERS = ("primary", "secondary", "")
 
 
 def reprocess(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan:
     """Step 2: today's calibration."""
     obs = layout.obs(files.obsid)
     stage = obs.folder.with_name(f"{obs.obsid}.archive")
-    there = tuple(sorted(path for name in _FOLDERS for path in (files.folder / name).glob("*.fits*")
-                         if path.is_file()))
     return [
-        Stage(there, files.folder, stage),
+        Stage(files.reprocessable, stage / "secondary"),
         Tool(tools.chandra_repro(stage, obs.folder, check_vf_pha=settings.check_vf_pha,
                                  outputs=(obs.events, obs.bad_pixels, obs.field_of_view))),
         Solid(obs.folder),
+        Remove(stage),
     ]
 
 
@@ -67,10 +66,12 @@ def clean(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan:
     """
     obs, chips = layout.obs(files.obsid), _chips(settings, files)
     clean_events = (File(obs.clean_events), f"[ccd_id={chips}]")
+    cluster, sources = (_readable(region, obs.raw_image) for region in (obs.cluster, obs.source_regions))
     return [
         _cluster(obs.raw_image, obs.raw_expmap, obs.sources, obs.cluster, merged=False),
         _sources(obs.sources, obs.source_regions, obs.raw_image, obs.cluster, merged=False),
-        Tool(tools.dmcopy((File(obs.events), *_excluded(obs.source_regions, obs.cluster),
+        sources.step, cluster.step,
+        Tool(tools.dmcopy((File(obs.events), sources.excluded, cluster.excluded,
                            f"[energy={OBS_ENERGIES_EV}]", f"[ccd_id={chips}]"), obs.quiet_events, all_blocks=True,
                           purpose="events of the band without sources and cluster, for the light curve")),
         Tool(tools.dmextract_light_curve((File(obs.quiet_events), f"[bin time=::{settings.lc_binsize!r}]"),
@@ -120,8 +121,9 @@ def sources(layout: Layout, settings: Settings) -> Plan:
 
 def crop(layout: Layout, _settings: Settings) -> Plan:
     """Step 6, second part: the regions, sources removed, images cropped, and their mask."""
-    area, unused = layout.area, Filter("[exclude sky=region(", File(layout.sources), ")]")
-    kept = (("[sky=region(", File(area), ")]"))
+    cluster, sources, area = (_readable(region, layout.image) for region in (
+        layout.cluster, layout.sources, layout.area))
+    inside = ("[sky=region(", File(area.file), ")]")
     local = Own(
         lambda job: job.call(local_background, layout.image, layout.expmap, job.out(layout.local_background_root),
                              exclude=_with_shapes(job, layout.cluster, layout.sources)),
@@ -131,7 +133,7 @@ def crop(layout: Layout, _settings: Settings) -> Plan:
         "background, measured outside cluster and sources")
 
     def cut(source: Path, target: Path, purpose: str, *, counts: bool) -> Tool:
-        return Tool(tools.dmcopy((File(source), unused, *kept, *(() if counts else (_NO_DATA,))), target,
+        return Tool(tools.dmcopy((File(source), sources.excluded, *inside, *(() if counts else (_NO_DATA,))), target,
                                  purpose=purpose))
 
     def cut_background(counts: Path, ratio: Path) -> tuple[Step, ...]:
@@ -142,10 +144,11 @@ def crop(layout: Layout, _settings: Settings) -> Plan:
         _cluster(layout.image, layout.expmap, layout.raw_sources, layout.cluster, merged=True),
         _sources(layout.raw_sources, layout.sources, layout.image, layout.cluster, merged=True),
         _area(layout),
+        cluster.step, sources.step, area.step,
         Where((layout.cluster,), (Tool(tools.dmcopy(
-            (File(layout.image), "[exclude sky=region(", File(layout.cluster), ")]"), layout.image_without_cluster,
+            (File(layout.image), cluster.excluded), layout.image_without_cluster,
             purpose="image without the cluster, to look at")),), has_shapes=True),
-        Tool(tools.dmcopy((File(layout.scaled_flux), unused, _NO_DATA), layout.cropped_flux,
+        Tool(tools.dmcopy((File(layout.scaled_flux), sources.excluded, _NO_DATA), layout.cropped_flux,
                           purpose="scaled flux without point sources")),
         cut(layout.scaled_flux, layout.final_flux, "and cropped to the area", counts=False),
         Copy(layout.final_flux, layout.map_flux),
@@ -156,10 +159,10 @@ def crop(layout: Layout, _settings: Settings) -> Plan:
                   (Warn("neither blank-sky events nor a region of the cluster: there is no background"),),
                   has_shapes=True),)),
         Own(lambda job: job.call(write_mask, job.made(layout.final_image), job.out(layout.mask),
-                                 exclude=_with_shapes(job, layout.sources), keep=[job.made(area)],
+                                 exclude=_with_shapes(job, layout.sources), keep=[job.made(layout.area)],
                                  expmap=job.made(layout.final_expmap)),
             (("mask",), (File(layout.final_image),), (Filter("--exclude=", File(layout.sources), ""),),
-             ("--keep",), (File(area),), ("--expmap",), (File(layout.final_expmap),),
+             ("--keep",), (File(layout.area),), ("--expmap",), (File(layout.final_expmap),),
              ("-o",), (File(layout.mask, is_output=True),), _CLOBBER), "which pixels are used"),
     ]
 
@@ -174,15 +177,20 @@ def flux(layout: Layout, settings: Settings) -> Plan:
 def bins(layout: Layout, settings: Settings) -> Plan:
     """Step 7."""
     is_counts = settings.binning_image == "counts"
-    background = ((Filter("--background=", File(layout.final_background), ""),),
-                  (Filter("--background-scale=", File(layout.final_background_ratio), ""),))
+    background, ratio = File(layout.final_background), File(layout.final_background_ratio)
+    of_counts: tuple[tuple[Part, ...], ...] = (
+        (Filter("--background=", background, ""),), (Filter("--background-scale=", ratio, ""),),
+        ("--expmap",), (File(layout.final_expmap),))
+    behind: tuple[tuple[Part, ...], ...] = (
+        ("--behind",), (File(layout.final_image),), (Filter("--behind-background=", background, ""),),
+        (Filter("--behind-scale=", ratio, ""),))
     return [Own(native.bin_final_image, (
         ("bin",), (File(layout.final_image if is_counts else layout.final_flux),),
         ("-o",), (File(layout.bins, is_output=True),), ("--sn",), (repr(settings.sn_per_region),),
         ("--smooth-sn",), (repr(settings.reg_smoothness),),
         *((("--constrain",), (repr(settings.constrainval),)) if settings.constrainfill else ()),
         ("--mask",), (File(layout.mask),), _CLOBBER,
-        *((*background, ("--expmap",), (File(layout.final_expmap),)) if is_counts else ())), "contour binning")]
+        *(of_counts if is_counts else behind)), "contour binning")]
 
 
 def sky_regions(layout: Layout, _settings: Settings) -> Plan:
@@ -200,15 +208,11 @@ def spectra(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan
     def of(number: str) -> tuple[Step, ...]:
         region = File(layout.sky_regions / f"xaf_{number}_sex.reg")
         root = layout.spectra(obs.obsid) / f"xaf_{number}"
-        inside = ("[sky=region(", region, ")]")
         outputs = [root.with_name(f"{root.name}{ending}") for ending in (".pi", ".arf", ".rmf")]
-
-        def extract(background: Path | None) -> Tool:
-            return Tool(tools.specextract((File(obs.clean_events), chips, *inside), root, outputs=outputs,
-                                          bkgfile=None if background is None else (File(background), *inside)))
-
-        return (Otherwise((Where((obs.background_events,), (extract(obs.background_events),), (extract(None),)),), (),
-                          f"ObsID {obs.obsid}: no spectrum of bin {number}: it may lie beside the chips"),)
+        extract = Tool(tools.specextract((File(obs.clean_events), chips, "[sky=region(", region, ")]"), root,
+                                         outputs=outputs))
+        return (Otherwise((extract,), (), f"ObsID {obs.obsid}: no spectrum of bin {number}: it may lie beside the "
+                                          "chips"),)
 
     return [EachRegion(layout.sky_regions, of)]
 
@@ -218,9 +222,6 @@ def _chips(settings: Settings, files: ObservationFiles) -> str:
 
 
 def _detection(settings: Settings) -> dict[str, Any]:
-    if settings.sigthresh == "auto":
-        raise InputError("sigthresh = 'auto': CIAO's wavdetect takes a number: give about 1 / (number of pixels with "
-                         "exposure), 1e-6 say")
     return {"scales": settings.scales, "maxiter": settings.maxiter, "sigthresh": settings.sigthresh,
             "ellsigma": settings.ellsigma}
 
@@ -230,22 +231,39 @@ def _fluximage(settings: Settings, events: Path, chips: str, root: Path, outputs
                                 psfecf=settings.ecf, expmapthresh=settings.expmapthresh, nproc=1, outputs=outputs))
 
 
-def _excluded(*regions: Path) -> tuple[Filter, ...]:
-    return tuple(Filter("[exclude sky=region(", File(region), ")]") for region in regions)
+@dataclass(frozen=True)
+class _Readable:
+    """A region file as CIAO reads it without doubt: users draw in DS9, whose degrees CIAO takes for pixels."""
+
+    step: Step
+    """Makes it, where the other has shapes."""
+    file: Path
+    excluded: Filter
+
+
+def _readable(region: Path, image: Path) -> _Readable:
+    file = region.with_name(f"{region.stem}_physical.reg")
+    convert = Own(lambda job: job.call(convert_files, [job.made(region)], job.made(image), job.out(file).parent,
+                                       format="ciao", system="physical"),
+                  (("convert",), (File(region),), ("--image",), (File(image),), ("--format",), ("ciao",),
+                   ("--system",), ("physical",), ("-o",), (File(file.parent, is_output=True),), _CLOBBER),
+                  "in physical coordinates, which CIAO reads without doubt")
+    return _Readable(Where((region,), (convert,), has_shapes=True), file,
+                     Filter("[exclude sky=region(", File(file), ")]", File(region)))
 
 
 def _good_times(obs: ObsLayout, settings: Settings) -> Step:
-    """By the method that is asked for; where clean leaves nothing, by sigma, as CIAO's users do."""
-    if settings.deflare_method == "robust":
-        return Own(lambda job: job.call(deflare, job.made(obs.light_curve), job.out(obs.good_times),
-                                        FlareLimits(method="robust")),
-                   (("deflare",), (File(obs.light_curve),), ("-o",), (File(obs.good_times, is_output=True),),
-                    ("--method",), ("robust",), _CLOBBER), "good times without flares")
-    by_sigma = Tool(tools.deflare(obs.light_curve, obs.good_times, method="sigma"))
-    if settings.deflare_method == "sigma":
-        return by_sigma
-    return Otherwise((Tool(tools.deflare(obs.light_curve, obs.good_times, method="clean")),), (by_sigma,),
-                     f"ObsID {obs.obsid}: deflare by clean failed: flares are cut by sigma")
+    """By the method that is asked for; where it leaves nothing, by the next one."""
+    robust = Own(lambda job: job.call(deflare, job.made(obs.light_curve), job.out(obs.good_times),
+                                      FlareLimits(method="robust")),
+                 (("deflare",), (File(obs.light_curve),), ("-o",), (File(obs.good_times, is_output=True),),
+                  ("--method",), ("robust",), _CLOBBER), "good times without flares, by this program")
+    by_sigma = Otherwise((Tool(tools.deflare(obs.light_curve, obs.good_times, method="sigma")),), (robust,),
+                         f"ObsID {obs.obsid}: deflare by sigma failed: flares are cut by this program (robust)")
+    by_clean = Otherwise((Tool(tools.deflare(obs.light_curve, obs.good_times, method="clean")),), (by_sigma,),
+                         f"ObsID {obs.obsid}: deflare by clean failed: flares are cut by sigma")
+    steps: dict[str, Step] = {"clean": by_clean, "sigma": by_sigma, "robust": robust}
+    return steps[settings.deflare_method]
 
 
 def _sky_of(obs: ObsLayout, root: Path) -> Own:
@@ -285,4 +303,4 @@ def _area(layout: Layout) -> Own:
 
 
 def _with_shapes(job: Job, *regions: Path) -> list[Path]:
-    return [made for region in regions if region_has_shapes(made := job.made(region))]
+    return [made for region in regions if has_shapes(made := job.made(region))]

@@ -18,7 +18,7 @@ JSON_NAME = "config.json"
 TOML_NAME = "config.toml"
 
 # The form of settings that are texts, for those whose text has another one.
-_FORMS = {"name": "is to be of letters, digits and . _ + -, and to begin with one of the first two",
+_FORMS = {"name": "is to be of letters, digits and . _ -, and to begin with one of the first two",
           "ccd_ids": "is to be auto, or chips such as 7, 0:3 or 0:3,6",
           "expmapthresh": "is to be a percentage of the largest exposure, such as 1.5%, or an exposure in cm² s"}
 
@@ -33,7 +33,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False,
                                use_attribute_docstrings=True)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)
     """Of the cluster: part of the names of folders."""
     cluster_directory: str = Field(min_length=1)
     """Folder of the archive's files, with a folder for each ObsID; relative to this file."""

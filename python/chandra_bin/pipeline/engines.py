@@ -55,7 +55,8 @@ def engine_of(kind: str, settings: Settings, archive: Sequence[ObservationFiles]
         return "ciao"
     found = find_installation()
     lacks_events = kind == "reprocess" and not all(files.events_level1 for files in archive)
-    return "native" if found is None or found.caldb is None or lacks_events else "ciao"
+    lacks_number = kind in ("images", "sources") and settings.sigthresh == "auto"
+    return "native" if found is None or found.caldb is None or lacks_events or lacks_number else "ciao"
 
 
 def versions_of(engine: str) -> dict[str, str]:

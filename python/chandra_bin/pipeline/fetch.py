@@ -1,12 +1,11 @@
 """Observations of the archive, fetched by CIAO's download_chandra_obsid."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from chandra_bin.ciao import File, Installation, Runner, find_installation, tools
+from chandra_bin.ciao import File, Runner, find_installation, tools
 from chandra_bin.errors import ChandraBinError, InputError, writing
 
 _LIMIT_S = 24 * 3600.0
@@ -35,8 +34,10 @@ def fetch(directory: Path, obsids: Sequence[str], logs: Path) -> list[Path]:
     missing = [each for each in wanted if not (directory / each).exists()]
     if not missing:
         return []
-    # It calibrates nothing: no CALDB is needed.
-    installation = find_installation() or Installation(Path(os.environ.get("ASCDS_INSTALL", "")), None)
+    installation = find_installation()
+    if installation is None:
+        raise InputError("CIAO is not at hand (no dmcopy in PATH), which brings download_chandra_obsid: activate its "
+                         "conda environment, or source its ciao.sh")
     with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
         place = TemporaryDirectory(prefix=".fetching-", dir=directory)

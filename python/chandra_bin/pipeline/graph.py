@@ -86,7 +86,7 @@ def _tasks_of_observation(obs: ObsLayout, files: ObservationFiles, settings: Set
     there = [files.events, *files.aspect, *(each for each in (files.bad_pixels, files.field_of_view, files.mask,
                                                               files.filter) if each)]
     if engine_of("reprocess", settings, (files,)) == "ciao":
-        there += files.events_level1
+        there += [path for path in files.reprocessable if path not in there]
     return [
         Task(names["reprocess"], 2, "reprocess", ("check_vf_pha",), ("look",), tuple(there), archive=(files,),
              obsid=obs.obsid),

@@ -1,6 +1,7 @@
 """What a step has at hand while it runs: names, settings, a place for its outputs, and a note of all it calls."""
 
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Mapping
@@ -85,7 +86,8 @@ class Job:
     def plain(self, text: str) -> str:
         """A message with files as users know them: by their places in the folder of work."""
         for folder in (self.scratch, self.layout.work):
-            text = text.replace(f"{folder}{os.sep}", "")
+            # What a user is to open keeps its whole name.
+            text = re.sub(rf"(?<!see ){re.escape(f'{folder}{os.sep}')}", "", text)
         for link, name in self.links.items():
             text = text.replace(link, name)
         return text

@@ -77,12 +77,17 @@ class Text:
 
 @dataclass(frozen=True)
 class Stage:
-    """A copy of files of the archive, for a tool that changes what it is given; gone when the task is done."""
+    """Copies of files of the archive in a folder, for a tool that changes what it is given."""
 
     files: tuple[Path, ...]
-    source: Path
-    """Their folder: the copy has the same folders below."""
     target: Path
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Removes a folder with copies."""
+
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -100,5 +105,5 @@ class EachRegion:
     of: "Callable[[str], tuple[Step, ...]]"
 
 
-Step: TypeAlias = Tool | Own | Otherwise | Where | Warn | Copy | Text | Stage | Solid | EachRegion
+Step: TypeAlias = Tool | Own | Otherwise | Where | Warn | Copy | Text | Stage | Remove | Solid | EachRegion
 Plan: TypeAlias = Sequence[Step]

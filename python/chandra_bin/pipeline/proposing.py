@@ -4,6 +4,7 @@ from pathlib import Path
 
 from chandra_bin.errors import NoCluster
 from chandra_bin.products import propose_cluster, propose_point_sources
+from chandra_bin.regions import has_shapes
 
 from .job import Job
 
@@ -24,7 +25,7 @@ def propose_cluster_region(job: Job, image: Path, expmap: Path, detections: Path
 def propose_source_region(job: Job, detections: Path, out: Path, image: Path, cluster: Path | None) -> Path | None:
     """The region of point sources, proposed or the user's; None where there are none."""
     region = job.region(out)
-    if region.exists() and not region_has_shapes(region):
+    if region.exists() and not has_shapes(region):
         job.note(**{"point sources": f"none: {out.name} is empty"})
         region.unlink()
         return None
@@ -32,10 +33,3 @@ def propose_source_region(job: Job, detections: Path, out: Path, image: Path, cl
                     sky=out == job.layout.sources)
     job.note(**{"point sources": made.sources, "detections taken for the cluster": made.dropped})
     return region if region.exists() else None
-
-
-def region_has_shapes(region: Path) -> bool:
-    """Whether a text file is there and holds more than comments: a user says by an empty one that there is nothing."""
-    if not region.is_file():
-        return False
-    return any(line.split("#")[0].strip() for line in region.read_text(errors="replace").splitlines())

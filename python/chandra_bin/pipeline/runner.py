@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import threading
 import time
 import warnings
@@ -14,13 +15,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from itertools import chain
 from multiprocessing import get_context
-from multiprocessing.synchronize import Event as Signal
+from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, Literal
 
 from chandra_bin import __version__
-from chandra_bin.ciao import need_installation
 from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError, OutputError
 from chandra_bin.marks import is_users
 from chandra_bin.state import FOLDER, Record, Stamp, State, is_same, locked, stamp_of, stamps_of
@@ -33,8 +33,10 @@ from .job import Job
 from .layout import Layout
 
 SCRATCH = "scratch"
+# What a worker whose parent is gone has to stop its task.
+_GRACE_S = 10.0
 # What the language of names with filters cannot hold in a file's name.
-_ODD = re.compile(r"[^\w./+-]")
+_ODD = re.compile(r"[^\w./-]")
 Kind = Literal["done", "to do", "waits"]
 
 
@@ -90,6 +92,9 @@ class Pipeline:
         settings = self.settings
         self.layout = Layout(self.work, settings.name, settings.sn_per_region, settings.reg_smoothness)
         folder = Path(os.path.abspath(self.config.cluster_directory))
+        if settings.engine == "ciao" and settings.sigthresh == "auto":
+            raise InputError("sigthresh = 'auto': CIAO's wavdetect takes a number: give about 1 / (number of pixels "
+                             "with exposure), 1e-6 say")
         self.archive = [find_observation(folder, obsid, settings.blank_sky) for obsid in settings.obs_ids]
         self.tasks = tasks_of(self.layout, settings, self.archive)
 
@@ -221,7 +226,7 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
             tell(Event("recovered", None, f"{recovered} had been made, and is in place now"))
         if any(engine_of(task.kind, pipeline.settings, task.archive) == "ciao" and task.name not in state.records
                for task in pipeline.tasks if first <= task.step <= last):
-            need_installation()  # before hours of work that come before it
+            versions_of("ciao")  # before hours of work that come before it
         scratch = pipeline.work / FOLDER / SCRATCH
         shutil.rmtree(scratch, ignore_errors=True)
         for task in pipeline.tasks:
@@ -299,11 +304,11 @@ class _Run:
 
     def _order(self, task: Task) -> "_Order":
         name = task.name.replace("/", "-")
+        engine = engine_of(task.kind, self.pipeline.settings, task.archive)
         # Nothing else of weight runs beside a task of all observations.
         threads = self.threads if task.obsid else self.threads * self.jobs
-        return _Order(task, self.pipeline.layout, self.pipeline.settings, self.scratch / name,
-                      engine_of(task.kind, self.pipeline.settings, task.archive), threads, self.log.folder,
-                      dict(self._known(task)))
+        return _Order(task, self.pipeline.layout, self.pipeline.settings, self.scratch / name, engine, threads,
+                      versions_of(engine), self.log.folder, dict(self._known(task)))
 
     def _known(self, task: Task) -> Iterable[tuple[str, Stamp]]:
         """Stamps of files that other tasks made, so that they need not be read again."""
@@ -334,6 +339,7 @@ class _Order:
     scratch: Path
     engine: str
     threads: int
+    versions: dict[str, str]
     logs: Path
     known: dict[str, Stamp]
 
@@ -372,7 +378,7 @@ def _make(order: _Order) -> _Made:
     except BaseException:
         shutil.rmtree(order.scratch, ignore_errors=True)
         raise
-    record = Record(order.engine, versions_of(order.engine), order.settings.chosen(task.settings), inputs, outputs,
+    record = Record(order.engine, order.versions, order.settings.chosen(task.settings), inputs, outputs,
                     started, time.monotonic() - began, tuple(said), tuple(job.calls), job.facts)
     return _Made(record, order.scratch)
 
@@ -458,12 +464,15 @@ def _workers(jobs: int) -> Iterator[_Workers]:
         yield _Workers(_run_here, lambda: None)
         return
     context = get_context("spawn")
-    stop = context.Event()
+    # The workers see its end, also where this process is killed; locks could be held by a worker that is gone.
+    stop, ours = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_follow_parent, initargs=(os.getpid(), stop))
     try:
-        yield _Workers(pool.submit, stop.set)
+        yield _Workers(pool.submit, ours.close)
     finally:
         pool.shutdown(cancel_futures=True)
+        stop.close()
+        ours.close()
 
 
 def _run_here(function: Callable[[_Order], _Made], order: _Order) -> "Future[_Made]":
@@ -472,14 +481,22 @@ def _run_here(function: Callable[[_Order], _Made], order: _Order) -> "Future[_Ma
     return future
 
 
-def _follow_parent(parent: int, stop: Signal) -> None:
-    """Ends a worker whose parent was killed, since another run may be on its way; stops its task when it is told to."""
+def _follow_parent(parent: int, stop: Connection) -> None:
+    """Stops a worker's task, and the tool that it waits for, when it is told to; and ends a worker whose parent was
+    killed, since another run may be on its way.
+
+    What a batch system sends to all processes of a job stops the task too: a worker that is killed leaves its tool.
+    """
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.default_int_handler)
 
     def watch() -> None:
-        while os.getppid() == parent:
-            if stop.wait(0.2):
-                _thread.interrupt_main()
-                return
+        while os.getppid() == parent and not stop.poll(0.2):
+            pass
+        _thread.interrupt_main()
+        end = time.monotonic() + _GRACE_S
+        while os.getppid() == parent or time.monotonic() < end:
+            time.sleep(0.2)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -12,7 +12,7 @@ from functools import singledispatchmethod
 from pathlib import Path
 
 from chandra_bin import __version__
-from chandra_bin.ciao import File, Filter, Part, Temporary, parts_of
+from chandra_bin.ciao import File, Filter, Part, Temporary, checked_path, parts_of
 from chandra_bin.errors import OutputError
 from chandra_bin.outputs import Outputs
 
@@ -20,7 +20,7 @@ from . import ciao_steps
 from .archive import ObservationFiles
 from .config import Settings
 from .layout import Layout
-from .plan import Copy, EachRegion, Otherwise, Own, Plan, Solid, Stage, Step, Text, Tool, Warn, Where
+from .plan import Copy, EachRegion, Otherwise, Own, Plan, Remove, Solid, Stage, Step, Text, Tool, Warn, Where
 from .runner import Pipeline
 
 _PlanOf = Callable[[Layout, Settings, ObservationFiles], Plan]
@@ -55,14 +55,17 @@ ciao() {
     local status=0
     rm -rf -- "${own:?}"/*
     mkdir -- "$own/param" "$own/tmp"
-    PFILES="$own/param;$install/param:$install/contrib/param" ASCDS_WORK_PATH="$own/tmp" TMPDIR="$own/tmp" LC_ALL=C \\
+    env -u PDIRS -u UPARM -u LANG -u LANGUAGE -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV \\
+        PFILES="$own/param;$install/param:$install/contrib/param" ASCDS_WORK_PATH="$own/tmp" \\
+        PATH="$install/bin:$install/contrib/bin:$PATH" TMPDIR="$own/tmp" LC_ALL=C \\
         "$@" </dev/null >"$own/log" 2>&1 || status=$?
     cat -- "$own/log"
     if [ "$status" -ne 0 ]; then
         echo "$1: failed with exit code $status" >&2
         return 1
     fi
-    if grep -Eq '^# [^ ]+ \\(.*\\): ERROR|DM Parse error|Failed to open|Segmentation' "$own/log"; then
+    if grep -Eq '# [^ ]+ \\(.*\\): ERROR|DM Parse error|Failed to open|Segmentation|No space left on device' \\
+        "$own/log"; then
         echo "$1: says that something went wrong" >&2
         return 1
     fi
@@ -77,9 +80,10 @@ made() {
 }
 """
 _HAS_SHAPES = """\
-# Whether a region file is there and holds more than comments: no tool reads one that does not.
+# Whether a region file is there and holds a shape: no tool reads one that does not.
 has_shapes() {
-    [ -f "$1" ] && grep -Eqv '^[[:space:]]*(#|$)' "$1"
+    [ -f "$1" ] && awk '{ sub(/#.*/, "") } /^[ \\t]*global/ { next } /[(]|[A-Za-z][ \\t]+[-+.0-9]/ { found = 1 }
+                        END { exit !found }' "$1"
 }
 """
 _SOLID = """\
@@ -103,6 +107,7 @@ def write_scripts(work: Path, folder: Path) -> list[Path]:
     replaced, other files are not.
     """
     pipeline = Pipeline(work)
+    checked_path(pipeline.work)
     written = {folder / name: text for name, text in _scripts(pipeline)}
     for path in written:
         if path.exists() and not _is_ours(path):
@@ -183,9 +188,6 @@ class _Writer:
             yield f"\necho {_quoted(heading)}"
         for step in plan:
             yield "\n" + "\n".join(self._all([step]))
-        for step in plan:
-            if isinstance(step, Stage):
-                yield f"rm -rf -- {self.path(step.target)}"
 
     @singledispatchmethod
     def statements(self, step: Step) -> list[str]:
@@ -201,7 +203,9 @@ class _Writer:
                  for name, value in command.parameters.items()]
         check = _wrapped(["made", *(self.path(path) for path in command.outputs)])
         line = _wrapped(["ciao", command.tool, *words])
-        return [*before, *self._folders(*command.outputs), f"# {command.purpose}\n{line}", check]
+        # Else a file of an earlier run would pass for one that a tool has not written.
+        gone = _wrapped(["rm -f --", *(self.path(path) for path in command.outputs)])
+        return [*before, *self._folders(*command.outputs), gone, f"# {command.purpose}\n{line}", check]
 
     @statements.register
     def _(self, step: Own) -> list[str]:
@@ -209,7 +213,8 @@ class _Writer:
         before: list[str] = []
         made = [each.path for word in step.words for each in word if isinstance(each, File) and each.is_output]
         texts = [self._word(word, before) for word in step.words]
-        self.variables = {part: name for part, name in self.variables.items() if part.region.path not in made}
+        self.variables = {part: name for part, name in self.variables.items()
+                          if (part.when or part.region).path not in made}
         return [*before, *self._folders(*made), f"# {step.purpose}\n{_wrapped(['chandra-bin', *texts])}"]
 
     @statements.register
@@ -246,14 +251,13 @@ class _Writer:
 
     @statements.register
     def _(self, step: Stage) -> list[str]:
-        folders: dict[Path, list[Path]] = {}
-        for path in step.files:
-            folders.setdefault(step.target / path.relative_to(step.source).parent, []).append(path)
-        lines = ["# a copy: the tool unpacks files where they are\nrm -rf -- " + self.path(step.target)]
-        for folder, there in folders.items():
-            lines += [f"mkdir -p -- {self.path(folder)}",
-                      _wrapped(["cp -L --", *(self.path(path) for path in there), self.path(folder, "/")])]
-        return lines
+        return [f"# copies: the tool unpacks files where they are\nrm -rf -- {self.path(step.target)}",
+                f"mkdir -p -- {self.path(step.target)}",
+                _wrapped(["cp -L --", *(self.path(path) for path in step.files), self.path(step.target, "/")])]
+
+    @statements.register
+    def _(self, step: Remove) -> list[str]:
+        return [f"rm -rf -- {self.path(step.folder)}"]
 
     @statements.register
     def _(self, step: Solid) -> list[str]:
@@ -306,12 +310,16 @@ class _Writer:
 
     def _variable(self, part: Filter) -> str:
         """Sets a variable to a filter, or to nothing."""
-        self.functions.add("has_shapes")
+        tested = (part.when or part.region).path
+        if tested.suffix == ".reg":
+            self.functions.add("has_shapes")
+            test = f"has_shapes {self.path(tested)}"
+        else:
+            test = f"[ -e {self.path(tested)} ]"
         self.count += 1
         self.variables[part] = name = f"part{self.count}"
-        region = self._plain(part.region.path)
-        return (f"{name}=''\nif has_shapes {_quoted(region)}; then\n    "
-                f'{name}="{_escaped(part.before + region + part.after)}"\nfi')
+        text = _escaped(part.before + self._plain(part.region.path) + part.after)
+        return f'{name}=\'\'\nif {test}; then\n    {name}="{text}"\nfi'
 
     def _folders(self, *files: Path) -> list[str]:
         """Makes the folders of outputs, once in a script."""

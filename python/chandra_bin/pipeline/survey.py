@@ -180,7 +180,8 @@ def arcmin_between(one: Observation, other: Observation) -> float:
 def _safe(text: str) -> str:
     """A name as it may be part of names of folders: lower case, without blanks; empty where nothing is left."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9_.+-]", "", plain).lstrip("_.+-")
+    # CIAO stumbles over + in names of files; J0717.5+3745 is often written so.
+    return re.sub(r"[^a-z0-9_.-]", "", re.sub(r"(?<=\d)\+(?=\d)", "p", plain)).lstrip("_.-")
 
 
 def _path_from(work: Path, directory: Path) -> str:

@@ -5,6 +5,7 @@ images with the input's header, and HISTORY that holds every parameter. No produ
 folder, so equal runs give equal bytes.
 """
 
+from ._common import program
 from .background import MadeBackground, add_backgrounds, background_files, blank_sky_background, local_background
 from .binned import BinnedImage, CountsBehind, bin_image
 from .blanksky import blank_sky_events
@@ -82,6 +83,7 @@ __all__ = [
     "merge",
     "paint_fits",
     "paint_table",
+    "program",
     "propose_area",
     "propose_cluster",
     "propose_point_sources",

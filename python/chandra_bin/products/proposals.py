@@ -29,6 +29,7 @@ from chandra_bin.regions import (
     Region,
     Shape,
     convert_region,
+    has_shapes,
     read_regions,
     region_bytes,
     region_mask,
@@ -265,11 +266,7 @@ def _users(path: Path) -> Region:
 
 def _yours(path: Path) -> list[RegionOverlay]:
     """A user's region in the picture; none for a file of comments alone, which says that there is nothing."""
-    return [] if _is_blank(path.read_bytes()) else [RegionOverlay(_users(path), "yours")]
-
-
-def _is_blank(content: bytes) -> bool:
-    return not any(line.split(b"#")[0].strip() for line in content.splitlines())
+    return [RegionOverlay(_users(path), "yours")] if has_shapes(path) else []
 
 
 def _expected(background: Path | None, scale: float | Path | None, image: Image) -> NDArray[np.float64] | None:
@@ -319,7 +316,7 @@ def _detections(path: Path) -> tuple[Region, dict[str, NDArray[np.float64]]]:
                     rows = hdu.table()
                     found = {name: hdu.columns[name].values(rows) for name in _OF_DETECTIONS if name in hdu.columns}
                     break
-    elif content and _is_blank(content):
+    elif content and not has_shapes(path):
         return Region(()), {}
     region = read_regions(path, for_ciao=False)
     if region.cuts:

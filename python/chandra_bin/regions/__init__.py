@@ -3,6 +3,7 @@
 What belongs to a region is decided at pixel centres, and an edge belongs to the shape, as in CIAO.
 """
 
+import re
 import warnings
 from pathlib import Path
 
@@ -31,6 +32,7 @@ __all__ = [
     "Style",
     "convert_region",
     "from_astropy",
+    "has_shapes",
     "parse_regions",
     "points_in_region",
     "put_sky",
@@ -43,6 +45,11 @@ __all__ = [
     "region_of",
     "to_astropy",
 ]
+
+# How FITS files begin, gzipped or not.
+_TABLE = (b"\x1f\x8b", b"SIMPLE  =")
+# A shape with or without brackets, as DS9 takes both.
+_SHAPE = re.compile(r"[(]|[A-Za-z][ \t]+[-+.0-9]")
 
 
 def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ciao: bool = True) -> Region:
@@ -57,7 +64,7 @@ def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ci
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
-    if content.startswith((b"\x1f\x8b", b"SIMPLE  =")):
+    if content.startswith(_TABLE):
         return read_table(path)
     try:
         text = content.decode()
@@ -69,6 +76,20 @@ def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ci
     if for_ciao:
         _warn_of_misreading(region, text)
     return region
+
+
+def has_shapes(path: Path) -> bool:
+    """Whether a region file is there and holds a shape, and not comments, ``global`` and the name of a system alone.
+
+    So a user says that there is nothing to exclude, by hand or with DS9.
+    """
+    if not path.is_file():
+        return False
+    content = path.read_bytes()
+    if content.startswith(_TABLE):
+        return True
+    lines = (line.split("#")[0] for line in content.decode(errors="replace").splitlines())
+    return any(_SHAPE.search(line) for line in lines if not line.lstrip().startswith("global"))
 
 
 def _warn_of_misreading(region: Region, text: str) -> None:

@@ -11,7 +11,7 @@
   for (const table of all("table.sortable")) {
     const headings = all("thead th", table);
     headings.forEach((heading, column) => {
-      heading.querySelector("button").addEventListener("click", () => {
+      heading.querySelector("button")?.addEventListener("click", () => {
         const up = heading.getAttribute("aria-sort") !== "ascending";
         const rows = all("tbody tr", table).map((row) => ({
           row, number: valueOf(row.cells[column]), text: row.cells[column].textContent.trim() }));

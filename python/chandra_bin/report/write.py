@@ -25,6 +25,7 @@ from chandra_bin.wcs import ImageCoords
 
 from .binmap import packed_map
 from .collect import Folder, Sources, all_warnings, size_of
+from .page import pages
 from .pictures import Picture, cut_intervals, exposed, histogram_png, light_curve_png
 
 if TYPE_CHECKING:
@@ -79,8 +80,6 @@ class _Page:
 
     def html(self) -> str:
         """The page."""
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-
         observations = [self._observation(obsid) for obsid in self.settings.obs_ids]
         merged = self._merged()
         bins = self._bins()
@@ -93,9 +92,7 @@ class _Page:
                 task.record.seconds for task in self.folder.tasks if task.record),
             "warnings": all_warnings(self.folder), "most_printed": _MOST_PRINTED, "missing": self.missing,
         }
-        pages = Environment(loader=PackageLoader("chandra_bin.report", ""), autoescape=True, trim_blocks=True,
-                            lstrip_blocks=True, undefined=StrictUndefined)
-        return pages.get_template("page.html").render(parts)
+        return pages().get_template("page.html").render(parts)
 
     def missing(self, *paths: Path) -> str:
         """Says which files are missing."""

@@ -1,0 +1,52 @@
+"""What a batch tells: a table of results, and a page with a row for each cluster."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from chandra_bin.products import program
+from chandra_bin.report import IndexRow, write_index
+from chandra_bin.state import replace_file
+
+from .work import Result
+
+TABLE = "results.ecsv"
+INDEX = "index.html"
+UNITS = {"seconds": "s", "cpu_seconds": "s", "memory_mb": "Mbyte", "counts": "ct"}
+_BETWEEN = " | "
+
+
+def write_table(folder: Path, results: Sequence[Result]) -> Path:
+    """Writes ``results.ecsv``, one row a cluster, in the order of the manifest. Raises `OutputError`."""
+    from astropy.table import Table
+
+    rows = [as_row(result) for result in results]
+    table = Table({name: [row[name] for row in rows] for name in rows[0]}, meta={"program": program()})
+    for name, unit in UNITS.items():
+        table[name].unit = unit
+    text = io.StringIO()
+    table.write(text, format="ascii.ecsv")
+    replace_file(folder / TABLE, text.getvalue())
+    return folder / TABLE
+
+
+def as_row(result: Result) -> dict[str, Any]:
+    """The columns of the table."""
+    return {**asdict(result), "warnings": _BETWEEN.join(result.warnings)}
+
+
+def write_page(folder: Path, results: Sequence[Result], about: Mapping[str, str]) -> Path:
+    """Writes ``index.html``: the results, with thumbnails, and links to products and reports. Raises `OutputError`."""
+    return write_index(folder / INDEX, [_index_row(folder, result) for result in results], about)
+
+
+def _index_row(folder: Path, result: Result) -> IndexRow:
+    report, picture = (name if result.is_ok and (folder / name).is_file() else ""
+                       for name in (f"{result.folder}/report/index.html", result.picture))
+    return IndexRow(result.name, result.status, report or picture, picture, result.bins, result.counts,
+                    result.sn_median, result.seconds, result.message, result.warnings)
+
+
+COLUMNS = tuple(each.name for each in fields(Result))

@@ -1,0 +1,317 @@
+"""What is done for one row, wherever that is: in this process, in one beside it, or on another machine.
+
+What goes over the wire is small: the row, and what came of it. Files are read and written where the work is done.
+"""
+
+import contextlib
+import os
+import resource
+import secrets
+import shutil
+import socket
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chandra_bin import __version__
+from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError
+from chandra_bin.inputs import files_of, plain_name
+from chandra_bin.pipeline import runner
+from chandra_bin.pipeline.layout import Layout
+from chandra_bin.products import bin_image
+from chandra_bin.report import write_report
+from chandra_bin.state import FOLDER, Record, Stamp, State, is_same, locked, stamp_of, stamps_of
+
+from .manifest import Row
+
+_TASK = "bin"
+_PICTURE = "bins.png"
+# Warnings, and matplotlib's settings, are the process's: rows of one process are done one after another.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+class RowTimeout(ChandraBinError):  # noqa: N818
+    """A row took longer than it may."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker needs to do a row."""
+
+    row: Row
+    results: Path
+    """The folder of all clusters."""
+    threads: int = 1
+    seconds: float | None = None
+    """The row may take so long."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a row."""
+
+    name: str
+    status: str
+    """``ok`` or ``failed``."""
+    bins: int = 0
+    seconds: float = 0.0
+    """That the row took, when it was done."""
+    message: str = ""
+    """What went wrong, or what is worth knowing."""
+    row: int = 0
+    """Its number in the manifest."""
+    folder: str = ""
+    """Of the products, relative to that of the results."""
+    source: str = ""
+    """The image, or the pipeline."""
+    picture: str = ""
+    """Of the bins, where it is, relative to the results."""
+    counts: float = 0.0
+    """In all bins."""
+    sn_min: float = 0.0
+    sn_median: float = 0.0
+    sn_max: float = 0.0
+    cpu_seconds: float = 0.0
+    memory_mb: float = 0.0
+    """The most that the worker had while it did the row, of 10^6 bytes."""
+    attempts: int = 0
+    """How often the row was begun in this batch; 0 where it had been done before."""
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+    """The class of what went wrong."""
+    version: str = ""
+    """What did the row."""
+    host: str = ""
+
+    @property
+    def is_ok(self) -> bool:
+        return self.status == "ok"
+
+
+def failed(row: Row, error: str, message: str, **values: Any) -> Result:
+    """The result of a row that failed."""
+    return Result(row.name, "failed", message=_one_line(message), row=row.number, folder=row.folder, source=row.source,
+                  error=error, **values)
+
+
+def do(order: Order) -> Result:
+    """Does a row, or finds that it is done. What goes wrong is in the result."""
+    with _ONE_AT_A_TIME:
+        meter = _Meter()
+        try:
+            done = (_bin if order.row.image else _run_pipeline)(order, meter)
+        except MemoryError:
+            return failed(order.row, "MemoryError", "not enough memory", **meter.read())
+        except OSError as error:
+            said = str(error) if isinstance(error, ChandraBinError) else f"{error.filename}: {error.strerror or error}"
+            return failed(order.row, type(error).__name__, said, **meter.read())
+        except Exception as error:
+            kind = "" if isinstance(error, ChandraBinError) else f"unexpected error: {type(error).__name__}: "
+            return failed(order.row, type(error).__name__, f"{kind}{error}", **meter.read())
+    return done
+
+
+class _Meter:
+    """Time and memory from when it was made. Clocks that are set do not disturb it."""
+
+    def __init__(self) -> None:
+        self._start, self._cpu = time.monotonic(), time.process_time()
+        self.started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        with contextlib.suppress(OSError):  # of another system, which tells of the whole life of a process only
+            Path("/proc/self/clear_refs").write_text("5")
+
+    def read(self) -> dict[str, Any]:
+        return {"seconds": round(time.monotonic() - self._start, 4), "memory_mb": round(_peak_bytes() / 1e6, 1),
+                "cpu_seconds": round(time.process_time() - self._cpu, 4), "host": socket.gethostname(), "attempts": 1}
+
+    def check(self, seconds: float | None) -> None:
+        """Raises `RowTimeout`."""
+        if seconds is not None and time.monotonic() - self._start > seconds:
+            raise RowTimeout(f"took more than {seconds:g} s, and was ended")
+
+
+def _peak_bytes() -> float:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024.0 * int(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1.0 if sys.platform == "darwin" else 1024.0)
+
+
+def _bin(order: Order, meter: _Meter) -> Result:
+    row, folder = order.row, order.results / order.row.folder
+    with locked(folder):
+        state = State(folder)
+        state.recover()
+        shutil.rmtree(folder / FOLDER / "scratch", ignore_errors=True)  # of a run that was killed
+        record = state.records.get(_TASK)
+        settings = _settings(row, folder)
+        inputs = _inputs(row, folder)
+        if record is not None and _is_done(record, settings, inputs, folder):
+            _refresh(state, record, folder)
+            return _result(row, record)
+        with _heard() as said:
+            record, scratch = _binned(order, meter, settings, inputs, record)
+        # Facts are kept with what was made, so that a row that is skipped has them too.
+        facts = {**record.facts, **meter.read()}
+        record = replace(record, started=meter.started, seconds=facts["seconds"], warnings=tuple(said), facts=facts)
+        kept = state.place(_TASK, record, scratch)
+    extra = f"{', '.join(kept)} was not as it was made: kept in {row.folder}/{FOLDER}/replaced" if kept else ""
+    return replace(_result(row, record, extra), attempts=1)
+
+
+def _binned(order: Order, meter: _Meter, settings: dict[str, Any], inputs: Mapping[str, Path],
+            before: Record | None) -> tuple[Record, Path]:
+    """Makes the products in a scratch folder."""
+    row, folder = order.row, order.results / order.row.folder
+    scratch = folder / FOLDER / "scratch" / secrets.token_hex(4)
+    stamps = stamps_of(folder, inputs.values(), before.inputs if before else {})
+
+    def progress(_: float) -> None:
+        meter.check(order.seconds)
+
+    files: dict[str, Any] = {
+        name: Path(value) if isinstance(value, str) else tuple(map(Path, value)) if isinstance(value, tuple) else value
+        for name, value in row.files.items()}
+    try:
+        assert row.image is not None
+        binned = bin_image(Path(row.image), scratch, **asdict(row.binning), **files, threads=order.threads,
+                           progress=None if order.seconds is None else progress)
+        if changed := [name for name, stamp in stamps.items() if not is_same(folder / name, stamp)]:
+            raise InputError(f"{folder / changed[0]}: was changed while it was read: run again")
+        outputs = {name: stamp_of(os.path.join(scratch, name)) for name in sorted(_files_below(scratch))}
+        meter.check(order.seconds)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    sn = binned.sn_counts
+    facts = {"bins": len(sn), "counts": float(binned.bins.counts.sum()), **_sn_facts(sn)}
+    return Record("native", _versions(), settings, stamps, outputs, facts=facts), scratch
+
+
+def _files_below(folder: Path) -> Iterator[str]:
+    for place, _, names in os.walk(folder):
+        inside = os.path.relpath(place, folder)
+        yield from (os.path.normpath(os.path.join(inside, name)) for name in names)
+
+
+def _sn_facts(sn: Any) -> dict[str, float]:
+    if not len(sn):
+        return {}
+    return {"sn_min": float(np.min(sn)), "sn_median": float(np.median(sn)), "sn_max": float(np.max(sn))}
+
+
+def _versions() -> dict[str, str]:
+    return {"chandra-bin": __version__}
+
+
+def _settings(row: Row, folder: Path) -> dict[str, Any]:
+    """What decides what is made, as JSON has it; files from the folder of the products, so that all can move."""
+
+    def named(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [named(each) for each in value]
+        if not isinstance(value, str):
+            return value
+        plain = plain_name(value)
+        file = files_of(value)[0]
+        return os.path.relpath(file, folder) + plain[len(file.name):]
+
+    files = {name: named(value) for name, value in {"image": row.image, **row.files}.items()}
+    return {**files, **asdict(row.binning)}
+
+
+def _inputs(row: Row, folder: Path) -> dict[str, Path]:
+    """The files that are read. Raises `InputError` for one that is not there."""
+    names: list[str] = []
+    for value in (row.image, *row.files.values()):
+        names += value if isinstance(value, tuple) else [value] if isinstance(value, str) else []
+    files = files_of(*names)
+    for file in files:
+        if not file.exists():
+            raise InputError(f"{file}: no such file")
+    return {os.path.relpath(file, folder): file for file in files}
+
+
+def _is_done(record: Record, settings: Mapping[str, Any], inputs: Mapping[str, Path], folder: Path) -> bool:
+    if dict(record.versions) != _versions() or dict(record.settings) != settings or set(record.inputs) != set(inputs):
+        return False
+    files: Iterator[tuple[str, Stamp]] = (each for part in (record.inputs, record.outputs) for each in part.items())
+    return all(is_same(folder / name, stamp) for name, stamp in files)
+
+
+def _refresh(state: State, record: Record, folder: Path) -> None:
+    """Takes over what files look like, where only that has changed, so that they are not read again."""
+    now = [stamps_of(folder, (folder / name for name in part), part) for part in (record.inputs, record.outputs)]
+    if now != [record.inputs, record.outputs]:
+        state.touch(_TASK, *now)
+
+
+def _result(row: Row, record: Record, extra: str = "") -> Result:
+    facts = {**record.facts, "attempts": 0}
+    message = "; ".join(text for text in (row.note, extra) if text)
+    return Result(row.name, "ok", message=message, row=row.number, folder=row.folder, source=row.source,
+                  picture=f"{row.folder}/{_PICTURE}",
+                  warnings=record.warnings, version=_version_text(record.versions), **facts)
+
+
+def _version_text(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in versions.items())
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[list[str]]:
+    """Collects our warnings, each once."""
+    said: list[str] = []
+
+    def hear(message: Warning | str, category: type[Warning], *_where: Any, **_more: Any) -> None:
+        text = _one_line(str(message))
+        if issubclass(category, ChandraBinWarning) and text not in said:
+            said.append(text)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", ChandraBinWarning)
+        warnings.showwarning = hear
+        yield said
+
+
+def _run_pipeline(order: Order, meter: _Meter) -> Result:
+    """The pipeline of a folder, which keeps its own records, and its report."""
+    row = order.row
+    assert row.pipeline is not None
+    said: list[str] = []
+
+    def watch(event: runner.Event) -> None:
+        meter.check(order.seconds)
+        if event.kind in ("warning", "kept"):
+            said.append(_one_line(event.text))
+
+    done = runner.run(row.pipeline, threads=order.threads, watch=watch)
+    if not done.is_reported:
+        write_report(row.pipeline)
+    pipeline = runner.Pipeline(row.pipeline)
+    facts = _table_facts(pipeline.layout)
+    folder = os.path.relpath(pipeline.work, order.results)
+    values = {**meter.read(), "attempts": int(bool(done.ran))}
+    picture = os.path.relpath(pipeline.layout.bin_table.with_name(_PICTURE), order.results)
+    return Result(row.name, "ok", message=row.note, row=row.number, folder=folder, source=row.source, picture=picture,
+                  warnings=tuple(dict.fromkeys(said)), version=_version_text(_versions()), **facts, **values)
+
+
+def _table_facts(layout: Layout) -> dict[str, Any]:
+    from astropy.table import QTable
+
+    table = QTable.read(layout.bin_table, format="ascii.ecsv")
+    return {"bins": len(table), "counts": float(table["counts"].value.sum()), **_sn_facts(np.asarray(table["sn"]))}
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

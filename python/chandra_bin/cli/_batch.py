@@ -1,0 +1,206 @@
+"""``chandra-bin batch``: many clusters at once."""
+
+import json
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._binning import binning_of, binning_options
+from ._command import Command, CommandError, quiet_option, threads_option, usable_cores
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from chandra_bin.batch import Result, Row
+
+_GB = 1e9
+# A row looks at the time itself where it can; its process is ended so much later.
+_GRACE_SECONDS = 1.0
+_GOES_ON = "the same command goes on"
+
+
+@click.command(cls=Command, name="batch")
+@click.argument("manifest", nargs=-1, required=True)
+@click.option("-o", "--out", "folder", type=click.Path(path_type=Path), metavar="DIR", required=True,
+              help="Folder for the results, with one for each cluster in it.")
+@binning_options
+@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N",
+              help="Clusters at once, each in a process of its own.  [default: as many as there are cores]")
+@click.option("--scheduler", metavar="ADDRESS", help="Have it done by Dask: tcp://127.0.0.1:8786, say.")
+@click.option("--memory", type=click.FloatRange(min=0, min_open=True), metavar="GB",
+              help="What all clusters at once may take; with --scheduler, one.  [default: 80 % of what is there]")
+@click.option("--retry", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
+              help="Begin what fails so many times more.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+              help="End what takes longer.  [default: no limit]")
+@click.option("--fail-fast", is_flag=True, help="Begin nothing more once a cluster has failed.")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each cluster.")
+@threads_option
+@quiet_option
+def command(manifest: tuple[str, ...], folder: Path, jobs: int | None, scheduler: str | None, memory: float | None,
+            retry: int, timeout: float | None, fail_fast: bool, as_json: bool, threads: int | None, quiet: bool,
+            **options: Any) -> None:
+    """Bin the images of MANIFEST, or run its pipelines, each into a folder of its own in DIR.
+
+    MANIFEST is a table (.csv, .ecsv, .toml) with a row for each cluster, or images, or a pattern of their names in
+    quotes. What is done is left as it is: the same command goes on where a batch ended. Ctrl-C finishes what runs, and
+    again stops at once.
+
+    \b
+    DIR/results.ecsv   a row for each cluster: status, bins, seconds, message, ...
+    DIR/index.html     the same to look at, with pictures
+    DIR/NAME/          products, as those of chandra-bin bin
+
+    \b
+    chandra-bin batch 'images/*.fits' -o results --sn 30 --smooth-sn 50 --constrain 3
+    """
+    defaults = binning_of(**options)
+    start = time.monotonic()
+    from chandra_bin import batch
+
+    rows = batch.read_manifest(*manifest, defaults=defaults)
+    if not quiet:
+        for row in rows:
+            if row.note:
+                click.echo(f"note: row {row.number}: {row.note}", err=True)
+    tell = _Tell(rows, quiet, as_json)
+    failed = False
+    with _executor(scheduler, jobs, timeout) as hands, _signals() as stopping, tell:
+        given: dict[str, Any] = {**hands}
+        if memory is not None:
+            given["row_memory" if scheduler else "memory"] = memory * _GB
+        if threads is not None:
+            given["threads"] = threads
+        try:
+            for result in batch.run(rows, folder, retry=retry, timeout=timeout, fail_fast=fail_fast,
+                                    stop=lambda: stopping.asked, **given):
+                tell.of(result)
+                failed |= not result.is_ok
+        except batch.ExecutorLost as error:
+            raise CommandError(f"chandra-bin batch: error: {error}: {tell.so_far()}; {_GOES_ON}", 1) from None
+    tell.end(folder, time.monotonic() - start)
+    if stopping.asked:
+        raise CommandError(f"chandra-bin batch: interrupted: {tell.so_far()}; {_GOES_ON}", 130)
+    if failed:
+        click.get_current_context().exit(1)
+
+
+@contextmanager
+def _executor(scheduler: str | None, jobs: int | None, timeout: float | None) -> Iterator[dict[str, Any]]:
+    """What does the rows, and what `batch.run` is to know of it."""
+    if scheduler is not None:
+        if jobs is not None:
+            raise click.UsageError("--jobs is for this machine: with --scheduler there are as many as it has workers")
+        import logging
+
+        from chandra_bin.batch.dask import connected
+
+        with connected(scheduler) as dask:
+            for name in ("distributed", "distributed.client"):  # what it thinks of lost schedulers, we say in one line
+                logging.getLogger(name).setLevel(logging.CRITICAL)
+            yield {"executor": dask.executor, "jobs": dask.jobs, "memory": math.inf, "row_memory": dask.row_memory(),
+                   "lost": dask.lost}
+        return
+    cores = usable_cores()
+    jobs = jobs or cores
+    threads = max(cores // jobs, 1)
+    if jobs == 1 and timeout is None:
+        yield {"threads": threads}
+        return
+    from chandra_bin.workers import Processes
+
+    processes = Processes(jobs, None if timeout is None else timeout + _GRACE_SECONDS)
+    try:
+        yield {"executor": processes, "jobs": jobs, "threads": threads}
+    except BaseException:
+        processes.shutdown(wait=False)
+        raise
+    processes.shutdown()
+
+
+class _Stopping:
+    """Whether the batch is to end when what runs is finished."""
+
+    asked = False
+
+    def ask(self, number: int, frame: "FrameType | None") -> None:
+        """A signal: the first is a request, the second an order."""
+        if self.asked:
+            signal.default_int_handler(number, frame)
+        self.asked = True
+        # What the main thread was writing is not to be mixed with it.
+        os.write(2, b"\nfinishing what runs; Ctrl-C again stops at once\n")
+
+
+@contextmanager
+def _signals() -> Iterator[_Stopping]:
+    """Takes Ctrl-C, and what batch systems send, as a request to finish what runs."""
+    stopping = _Stopping()
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for name, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(name, stopping.ask)
+    try:
+        yield stopping
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+class _Tell:
+    """What a batch prints: JSON lines, or failures as they happen, a bar on a terminal, and a line at the end."""
+
+    def __init__(self, rows: "Sequence[Row]", quiet: bool, as_json: bool) -> None:
+        self.number = len(rows)
+        self.quiet, self.as_json = quiet, as_json
+        self.bar: Any = None
+        self.ok = self.failed = 0
+
+    def __enter__(self) -> "_Tell":
+        if not self.quiet and not self.as_json and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            tqdm.monitor_interval = 0
+            self.bar = tqdm(total=self.number, unit="cluster", leave=False, dynamic_ncols=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def of(self, result: "Result") -> None:
+        """A row that is done, or failed."""
+        self.ok += result.is_ok
+        self.failed += not result.is_ok
+        if self.as_json:
+            time_utc = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            click.echo(json.dumps({"time": time_utc, **asdict(result)}))
+        elif not result.is_ok:
+            text = f"failed: {result.name}: {result.message}"
+            if self.bar is not None:
+                self.bar.write(text, file=sys.stderr)
+            else:
+                click.echo(text, err=True)
+        if self.bar is not None:
+            self.bar.update()
+
+    def so_far(self) -> str:
+        """How far the batch came."""
+        return f"{self.ok} of {self.number} clusters are done, {self.failed} failed"
+
+    def end(self, folder: Path, seconds: float) -> None:
+        """The line at the end."""
+        if not self.quiet and not self.as_json:
+            click.echo(f"{self.so_far()}, in {seconds:.1f} s; results in {folder}/results.ecsv and {folder}/index.html")

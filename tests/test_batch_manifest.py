@@ -1,0 +1,185 @@
+"""Manifests of batches: forms, names, and all that is wrong at once."""
+
+import csv
+import os
+import unicodedata
+from pathlib import Path
+
+import pytest
+from astropy.table import Table
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chandra_bin.batch import Binning, read_manifest
+from chandra_bin.batch.manifest import COLUMNS, clean_name
+from chandra_bin.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def said(text, suffix="csv", **options):
+    """What is said of a manifest."""
+    Path(f"m.{suffix}").write_text(text)
+    with pytest.raises(InputError) as error:
+        read_manifest(f"m.{suffix}", **options)
+    return str(error.value)
+
+
+def rows(text, suffix="csv", **options):
+    Path(f"m.{suffix}").write_text(text)
+    return read_manifest(f"m.{suffix}", **options)
+
+
+def test_the_three_forms_say_the_same(tmp_path):
+    csv = rows("name,image,background,exclude,sn,smooth-sn,automask\n"
+               "A 1,a.fits,bkg.fits,x.reg;y.reg,30,50,true\nA2,b.fits,,,,,\n")
+    toml = rows('[[cluster]]\nname = "A 1"\nimage = "a.fits"\nbackground = "bkg.fits"\nexclude = ["x.reg", "y.reg"]\n'
+                'sn = 30\nsmooth_sn = 50.0\nautomask = true\n[[cluster]]\nname = "A2"\nimage = "b.fits"\n', "toml")
+    table = Table({"name": ["A 1", "A2"], "image": ["a.fits", "b.fits"], "background": ["bkg.fits", ""],
+                   "exclude": ["x.reg;y.reg", ""], "sn": [30.0, 0], "smooth_sn": [50, 0],
+                   "automask": [True, False]}, masked=True)
+    for name in ("sn", "smooth_sn"):
+        table[name].mask = [False, True]
+    table.write("m.ecsv", format="ascii.ecsv")
+    assert csv == toml == read_manifest("m.ecsv")
+    first, second = csv
+    assert (first.name, first.folder, first.image) == ("A 1", "A_1", str(tmp_path / "a.fits"))
+    assert first.files == {"background": str(tmp_path / "bkg.fits"),
+                           "exclude": (str(tmp_path / "x.reg"), str(tmp_path / "y.reg"))}
+    assert first.binning == Binning(sn=30, smooth_sn=50, automask=True)
+    assert (second.files, second.binning) == ({}, Binning())
+
+
+def test_files_are_relative_to_the_manifest(tmp_path):
+    Path("lists").mkdir()
+    Path("lists/m.csv").write_text(
+        'image,background\n"../evt2.fits[sky=region(f.reg)][bin sky=4]",\na.fits,\n@a.list,\n/x/y.fits,s.fits\n')
+    found = read_manifest("lists/m.csv")
+    assert found[0].image == f"{tmp_path}/lists/../evt2.fits[sky=region({tmp_path}/lists/f.reg)][bin sky=::4]"
+    assert [row.image for row in found[1:]] == [f"{tmp_path}/lists/a.fits", f"@{tmp_path}/lists/a.list", "/x/y.fits"]
+    assert found[3].files == {"background": f"{tmp_path}/lists/s.fits"}
+
+
+def test_rows_come_before_the_defaults():
+    found = rows("image,sn,counts\na.fits,,\nb.fits,70,\nc.fits,,500\n", defaults={"counts": 100, "constrain": 3})
+    assert [(row.binning.sn, row.binning.counts, row.binning.constrain) for row in found] == [
+        (15, 100, 3), (70, None, 3), (15, 500, 3)]
+
+
+def test_a_pattern_of_images():
+    Path("x").mkdir()
+    for name in ("x/b.fits", "x/a.fits.gz", "x/c.img"):
+        Path(name).touch()
+    assert [row.name for row in read_manifest("x/*.fits*")] == ["a", "b"]
+    assert [row.name for row in read_manifest("x/c.img", "x/*.fits")] == ["c", "b"]
+    assert read_manifest("x/*.fits[bin sky=2]")[0].image == os.path.abspath("x/b.fits") + "[bin sky=::2]"
+    with pytest.raises(InputError, match="no file has such a name"):
+        read_manifest("y/*.fits")
+
+
+def test_images_of_one_name_are_told_apart_by_their_folders():
+    for name in ("A1/obs/img.fits", "A2/obs/img.fits", "A2/img.fits"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    assert [row.folder for row in read_manifest("**/img.fits")] == ["A1-obs-img", "A2-img", "A2-obs-img"]
+
+
+def test_names_become_folders_and_rows_say_so():
+    found = rows('name,image\nAbell 1835,a.fits\n../../etc,b.fits\nŁódź é,c.fits\n星系,d.fits\nA1,e.fits\nA1,f.fits\n'
+                 'a1,g.fits\nresults.ecsv,h.fits\n.hidden,i.fits\n"a/b",j.fits\n')
+    assert [row.folder for row in found] == ["Abell_1835", "etc", "odz_e", "cluster-4", "A1", "A1-2", "a1-3",
+                                             "results.ecsv-2", "hidden", "a_b"]
+    assert [bool(row.note) for row in found] == [True] * 4 + [False] + [True] * 5
+    assert found[5].note == "the name 'A1' is there before: the folder is A1-2"
+    assert found[0].note == "the name 'Abell 1835' is none of a folder: it is Abell_1835"
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=120), min_size=1, max_size=8))
+def test_no_name_leaves_the_folder_of_results(tmp_path_factory, names):
+    folder = tmp_path_factory.getbasetemp() / "names"
+    folder.mkdir(exist_ok=True)
+    names = [name.replace("\0", "") for name in names]
+    with (folder / "m.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["name", "image"], *([name, "a.fits"] for name in names)])
+    try:
+        found = read_manifest(str(folder / "m.csv"))
+    except InputError:  # line ends in a cell, and such, are for CSV's rules
+        found = ()
+    places = [(folder / row.folder).resolve() for row in found]
+    assert all(place.parent == folder.resolve() for place in places)
+    assert len({str(place).casefold() for place in places}) == len(found)
+    assert not {"results.ecsv", "index.html", ".chandra-bin"} & {row.folder for row in found}
+
+
+@given(st.text())
+def test_clean_names_are_plain(name):
+    clean = clean_name(name)
+    assert clean == clean_name(clean)
+    assert len(clean) <= 80
+    assert clean.isascii()
+    assert all(each.isalnum() or each in "._+-" for each in clean)
+    assert not clean.startswith((".", "-"))
+    assert clean_name(unicodedata.normalize("NFC", name)) == clean_name(unicodedata.normalize("NFD", name))
+
+
+def test_all_errors_are_said_at_once():
+    text = said("name,image,pipeline,sn,smoth_sn,automask,background_scale,counts\n"
+                "A1,a.fits,,abc,3,,,\nA2,,,,,,,\nA3,a.fits,work,,,,,\nA4,a.fits,,-1,,maybe,,\nA5,a.fits,,,,,2,\n"
+                "A6,a.fits,,30,,,,100\nA7,,work,30,,,,\nA8,a.fits[bin sky=,,nan,,,,\n")
+    for part in ("there is no column 'smoth_sn'; do you mean smooth_sn?", "row 1: sn = 'abc': is no number",
+                 "row 2: names neither an image nor a pipeline", "row 3: names both an image and a pipeline",
+                 "row 4: sn = '-1': is to be a number above 0", "row 4: automask = 'maybe': is neither true nor false",
+                 "row 5: background_scale: there is no background", "row 6: sn and counts exclude each other",
+                 "row 7: sn: a pipeline has its own settings", "row 8: image: ", "row 8: sn = 'nan'"):
+        assert part in text
+    assert text.startswith("m.csv: 11 errors: ")
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(("text", "suffix", "why"), [
+    ("", "csv", "there is no row"),
+    ("name,image\n", "csv", "there is no row"),
+    ("image,image\na,b\n", "csv", "the column image is there twice"),
+    ("image\na,b\n", "csv", "row 1: has 2 cells, and there are 1 columns"),
+    ("image\n\"a", "csv", "is no CSV"),
+    ("image = 3", "toml", "image: is no part of it"),
+    ("cluster = 3", "toml", "cluster: is to be tables"),
+    ("[[cluster]]\nimage = 3", "toml", "row 1: image = 3: is no text"),
+    ("[[cluster]]\nimage = 'a'\nsn = true", "toml", "row 1: sn = True: is no number"),
+    ("[[cluster]]\nimage = 'a'\nexclude = [3]", "toml", "row 1: exclude = [3]: is no text"),
+    ("[[cluster", "toml", "is no TOML"),
+    ("no ecsv", "ecsv", "is no ECSV"),
+    ("image,background,background_expmap,background_scale\na,b,c,2\n", "csv", "give one of the two"),
+    ("image,background,background_expmap\na,b,c\n", "csv", "needs the exposure map of the image"),
+    ("image,background,background_scale\na,b,-2\n", "csv", "background_scale = '-2': is to be a number above 0"),
+])
+def test_what_is_no_manifest(text, suffix, why):
+    assert why in said(text, suffix)
+
+
+def test_options_that_make_no_sense_are_said_before_anything_starts():
+    assert said("image\na.fits\n", defaults={"sn": -3.0}) == "m.csv: sn = -3.0: is to be a number above 0"
+
+
+def test_files_that_cannot_be_read():
+    with pytest.raises(InputError, match=r"m\.csv: no such file"):
+        read_manifest("m.csv")
+    Path("m.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"m\.csv: is no text in UTF-8"):
+        read_manifest("m.csv")
+    Path("d.toml").mkdir()
+    with pytest.raises(InputError, match=r"d\.toml: cannot be read: is a directory"):
+        read_manifest("d.toml")
+
+
+def test_columns_are_those_of_the_binner():
+    from inspect import signature
+
+    from chandra_bin.products import bin_image
+
+    assert set(COLUMNS) - {"name", "pipeline"} <= set(signature(bin_image).parameters)
+    for name, value in vars(Binning()).items():
+        assert signature(bin_image).parameters[name].default == value
