@@ -189,27 +189,29 @@ def test_eight_runs_at_once_share_nothing(place, ciao, monkeypatch, tmp_path):
 
 
 def test_with_shared_parameters_they_collide(ciao, fits_file, tmp_path):
-    """What the test above is worth: the same two calls by the user's own parameter files."""
-    go = tmp_path / "go"
+    """What the test above is worth: two calls by one user's parameter files. The first reads what the second wrote."""
     user = tmp_path / "user"
     user.mkdir()
-    env = ciao.variables(PFILES=f"{user};{ciao.prefix / 'param'}:{ciao.prefix / 'contrib/param'}",
-                         STAND_IN_FAULTS=f'{{"dmcopy": {{"kind": "pause", "file": "{go}"}}}}')
     lines = len((ciao.prefix / "param/dmcopy.par").read_text().splitlines())
-    running = []
+    running = {}
 
     def has_written(name):
         text = (user / "dmcopy.par").read_text() if (user / "dmcopy.par").exists() else ""
         return f"/{name}.img" in text and len(text.splitlines()) == lines
 
     for name in ("a", "b"):
-        running.append(subprocess.Popen([ciao.prefix / "bin/dmcopy", f"infile={fits_file}", "mode=h", "clobber=yes",
-                                         f"outfile={tmp_path / name}.img"], env=env))
+        fault = f'{{"dmcopy": {{"kind": "pause", "file": "{tmp_path / name}.go"}}}}'
+        env = ciao.variables(PFILES=f"{user};{ciao.prefix / 'param'}:{ciao.prefix / 'contrib/param'}",
+                             STAND_IN_FAULTS=fault)
+        running[name] = subprocess.Popen([ciao.prefix / "bin/dmcopy", f"infile={fits_file}", "mode=h", "clobber=yes",
+                                          f"outfile={tmp_path / name}.img"], env=env)
         wait_until(partial(has_written, name))
-    go.touch()
-    assert [process.wait() for process in running] == [0, 0]
+    (tmp_path / "a.go").touch()
+    assert running["a"].wait() == 0
     assert not (tmp_path / "a.img").exists()
     assert (tmp_path / "b.img").exists()
+    (tmp_path / "b.go").touch()
+    running["b"].wait()
 
 
 # What success is

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -124,11 +123,11 @@ def _ask_ciaover(path: str) -> str:
     with process:
         try:
             said, _ = process.communicate(timeout=_WAIT_S)
-        except subprocess.TimeoutExpired:
+        except BaseException as error:  # it is a script, with children
+            os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
             said = b""
-        finally:  # it is a script, with children
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
     return said.decode(errors="replace")
 
 

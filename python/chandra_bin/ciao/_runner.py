@@ -32,7 +32,7 @@ _FULL = b"No space left on device"
 _LEAST_BYTES = 1_000_000
 # What a group of processes has to end by itself before it is killed.
 _GRACE_S = 5.0
-_POLL_S = 0.05
+_POLL_S = 0.02
 # Of users' own set-ups for all runs, which may hold another day's settings; and what leads CIAO's scripts to the Python
 # of this program, which has none of their modules.
 _NOT_OURS = ("PDIRS", "UPARM", "PFILES", "ASCDS_WORK_PATH", "LC_ALL", "LANG", "LANGUAGE", "PYTHONPATH", "PYTHONHOME",
@@ -202,11 +202,7 @@ def _execute(argv: list[str], environment: dict[str, str], folder: Path, log_fil
         ear = _Ear(cast(BinaryIO, process.stdout), log_file)
         listener = threading.Thread(target=ear.listen, daemon=True)
         listener.start()
-        deadline = time.monotonic() + limit_s
-        while (is_late := time.monotonic() > deadline) is False:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_POLL_S)
-                break
+        is_late = not _wait(process, limit_s)
         _end_group(process)
         # Whoever holds the pipe has ended now, or left the group; it is not waited for without end.
         listener.join(_GRACE_S)
@@ -218,16 +214,26 @@ def _execute(argv: list[str], environment: dict[str, str], folder: Path, log_fil
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:
-    """Ends a process, and its children, which may have outlived it."""
-    gone = (ProcessLookupError, PermissionError)
+    """Ends a process, and its children, which may have outlived it.
+
+    It is taken off the system's list last: until then no other group of processes can have its number.
+    """
     try:
-        with contextlib.suppress(*gone, subprocess.TimeoutExpired):
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(_GRACE_S)
+        os.killpg(process.pid, signal.SIGTERM)
+        _wait(process, _GRACE_S)
     finally:  # who is in a hurry presses Ctrl-C twice
-        with contextlib.suppress(*gone):
-            os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _wait(process: "subprocess.Popen[bytes]", limit_s: float) -> bool:
+    """Whether a process ends within a time. It stays on the system's list."""
+    deadline = time.monotonic() + limit_s
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
 
 
 class _Ear:
