@@ -307,6 +307,22 @@ def test_scripts_make_what_a_run_makes(work, scripted):
                 assert left.data is None or left.data.tobytes() == right.data.tobytes(), name
 
 
+def test_the_table_of_the_bins_is_that_of_a_run(work, scripted):
+    """Also its S/N in counts, which are not those of the flux that is binned."""
+    ours, theirs = (Table.read(folder / "spec_files/contbin_sn150_smooth150/bins.ecsv") for folder in (work, scripted))
+    assert ours.colnames == theirs.colnames
+    for column in ours.colnames:
+        assert np.array_equal(ours[column], theirs[column], equal_nan=ours[column].dtype.kind == "f"), column
+    assert not np.array_equal(ours["sn"], ours["sn_image"])
+
+
+def test_a_folder_that_scripts_cannot_work_in_is_refused(archive, tmp_path, capsys):
+    odd = configured(tmp_path / "a b", archive, engine="ciao")
+    assert command(["run", str(odd), "--dry-run", "--script", str(tmp_path / "scripts")]) == 2
+    assert "a b: has ' ' in its name" in capsys.readouterr().err
+    assert not (tmp_path / "scripts").exists()
+
+
 def test_scripts_are_sound(scripted):
     for path in sorted((scripted / "scripts").iterdir()):
         subprocess.run(["bash", "-n", path], check=True)

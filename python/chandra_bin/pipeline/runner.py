@@ -1,6 +1,5 @@
 """Runs the tasks that are not done, in order, and keeps their records."""
 
-import _thread
 import os
 import re
 import secrets
@@ -35,6 +34,8 @@ from .layout import Layout
 SCRATCH = "scratch"
 # What a worker whose parent is gone has to stop its task.
 _GRACE_S = 10.0
+# Whether this process, a worker, has a task.
+_AT_WORK = threading.Event()
 # What the language of names with filters cannot hold in a file's name.
 _ODD = re.compile(r"[^\w./-]")
 Kind = Literal["done", "to do", "waits"]
@@ -284,7 +285,7 @@ class _Run:
                             raise InputError(f"step {task.step} is not done ({task.name}: {why}): begin there, --from "
                                              f"{task.step}")
                         self.tell(Event("begins", task, why))
-                        running[workers.submit(_make, self._order(task))] = task
+                        running[workers.submit(self._order(task))] = task
                     if running:
                         for future in wait(running, return_when=FIRST_COMPLETED).done:
                             task = running.pop(future)
@@ -450,9 +451,9 @@ def _label(task: Task) -> str:
 
 @dataclass(frozen=True)
 class _Workers:
-    """What runs functions."""
+    """What does tasks."""
 
-    submit: Callable[..., "Future[_Made]"]
+    submit: Callable[[_Order], "Future[_Made]"]
     interrupt: Callable[[], None]
     """Stops what is under way, as Ctrl-C does: a signal may have come to this process alone."""
 
@@ -461,24 +462,32 @@ class _Workers:
 def _workers(jobs: int) -> Iterator[_Workers]:
     """For one job at once, here; else processes that end with this one."""
     if jobs == 1:
-        yield _Workers(_run_here, lambda: None)
+        yield _Workers(_make_here, lambda: None)
         return
     context = get_context("spawn")
     # The workers see its end, also where this process is killed; locks could be held by a worker that is gone.
     stop, ours = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_follow_parent, initargs=(os.getpid(), stop))
     try:
-        yield _Workers(pool.submit, ours.close)
+        yield _Workers(lambda order: pool.submit(_make_in_worker, order), ours.close)
     finally:
         pool.shutdown(cancel_futures=True)
         stop.close()
         ours.close()
 
 
-def _run_here(function: Callable[[_Order], _Made], order: _Order) -> "Future[_Made]":
+def _make_here(order: _Order) -> "Future[_Made]":
     future: Future[_Made] = Future()
-    future.set_result(function(order))
+    future.set_result(_make(order))
     return future
+
+
+def _make_in_worker(order: _Order) -> _Made:
+    _AT_WORK.set()
+    try:
+        return _make(order)
+    finally:
+        _AT_WORK.clear()
 
 
 def _follow_parent(parent: int, stop: Connection) -> None:
@@ -487,13 +496,21 @@ def _follow_parent(parent: int, stop: Connection) -> None:
 
     What a batch system sends to all processes of a job stops the task too: a worker that is killed leaves its tool.
     """
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.default_int_handler)
+
+    def stopped(_number: int, _frame: object) -> None:
+        if not _AT_WORK.is_set():
+            os._exit(1)  # nothing is to be stopped, and nothing to be said
+        raise KeyboardInterrupt
+
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, stopped)
 
     def watch() -> None:
         while os.getppid() == parent and not stop.poll(0.2):
             pass
-        _thread.interrupt_main()
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGINT)  # which ends what it waits for, too
         end = time.monotonic() + _GRACE_S
         while os.getppid() == parent or time.monotonic() < end:
             time.sleep(0.2)
