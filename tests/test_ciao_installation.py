@@ -217,6 +217,6 @@ def test_no_half_observation_appears(mirror, tmp_path, monkeypatch, kind):  # no
         fetch(tmp_path / "arch", ["90001"], tmp_path / "logs")
     assert not list((tmp_path / "arch").iterdir())
     monkeypatch.setenv("PATH", os.defpath)
-    with pytest.raises(InputError, match="there is no such program in PATH"):
+    with pytest.raises(InputError, match="no dmcopy in PATH"):
         fetch(tmp_path / "arch", ["90001"], tmp_path / "logs")
     assert not list((tmp_path / "arch").iterdir())
