@@ -359,8 +359,10 @@ def wait_until(happened, seconds=60):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(("how", "jobs"), [("one SIGINT", 2), ("SIGINT for all", 2), ("SIGTERM", 2), ("SIGTERM", 1),
-                                           ("SIGTERM for all", 2), ("SIGKILL", 2)])
+@pytest.mark.parametrize(("how", "jobs"), [
+    ("SIGINT for all", 2), ("SIGTERM", 2), ("SIGTERM for all", 2),
+    *(pytest.param(how, jobs, marks=pytest.mark.long) for how, jobs in (
+        ("one SIGINT", 2), ("SIGTERM", 1), ("SIGKILL", 2)))])
 def test_stopped_while_a_tool_hangs(finished, ciao, tmp_path, monkeypatch, how, jobs):
     """Ctrl-C in a terminal goes to all processes, and so do signals of batch systems; ``kill`` signals one."""
     work = again(finished, tmp_path / "work", f"reprocess/{OBS}")

@@ -46,6 +46,10 @@ from stand_ins.sky import Grid
 from stand_ins.virtual import stack
 from stand_ins.wavdetect import Between
 
+# Fixtures that take seconds are made once. What compares chains of tools with our products is long: the tests of the
+# engine do it again.
+pytestmark = pytest.mark.xdist_group("stand-ins")
+
 FOLDER = Path(__file__).parent / "stand_ins"
 HIDDEN = ("mode=h", "clobber=yes", "verbose=1")
 # Pixels at the rim that are above the threshold of 1.5 % in one exposure map alone, of all.
@@ -452,6 +456,7 @@ def test_chandra_repro_ends_with_the_events_of_level_2(chain, archive, tmp_path)
     assert not list((chain.folder / "in90001/primary").glob("*.gz"))
 
 
+@pytest.mark.long
 def test_light_curves_and_good_times_are_ours(chain, tmp_path):
     folder = chain.folder / "90001"
     write_light_curve(f"{folder}/quiet.evt[bin time=::259.28]", tmp_path / "ours.lc")
@@ -522,6 +527,7 @@ def assert_same_maps(theirs, ours):
     assert np.percentile(abs(radii[0][both] / radii[1][both] - 1), 95) < 1e-3
 
 
+@pytest.mark.long
 def test_images_and_exposures_are_ours(chain, tmp_path):
     fluximage(f"{chain.folder}/90001/acisf90001_clean_evt.fits[ccd_id=7]", str(tmp_path / "ours"),
               bands="0.5:7:2.3", binsize=4, psfecf=0.9)
@@ -564,6 +570,7 @@ def test_a_tangent_point_can_be_given(chain, tmp_path):
     np.testing.assert_allclose(theirs["y"], ours["y"], rtol=0, atol=5e-4)
 
 
+@pytest.mark.long
 def test_blank_sky_events_and_images_are_ours(chain, archive, tmp_path):
     clean = f"{chain.folder}/90001/acisf90001_clean_evt.fits[ccd_id=7]"
     skies = sorted((archive / "90001/blanksky").glob("*.fits"))
@@ -583,6 +590,7 @@ def test_blank_sky_events_and_images_are_ours(chain, archive, tmp_path):
     assert "_bkgsub.img exists and clobber=no" in said
 
 
+@pytest.mark.long
 def test_a_blank_sky_of_another_pointing_is_put_onto_the_observation(chain, archive, tmp_path):
     (tmp_path / "tmp").mkdir()
     other = Ciao(tmp_path, blank_sky=(archive / "90002/blanksky").glob("*.fits"))
@@ -597,6 +605,7 @@ def test_a_blank_sky_of_another_pointing_is_put_onto_the_observation(chain, arch
     assert "no blank-sky background file" in said
 
 
+@pytest.mark.long
 def test_psf_maps_are_made_of_images(chain, tmp_path):
     root = f"{chain.folder}/90001/90001_0.5-7_thresh"
     chain.make("mkpsfmap", f"infile={root}.img", f"outfile={tmp_path / 'map'}", "energy=2.3", "spectrum=", "ecf=0.9",
@@ -614,6 +623,7 @@ def wavdetect_arguments(root, out, **others):
     return [f"{name}={value}" for name, value in values.items()]
 
 
+@pytest.mark.long
 def test_bright_sources_are_found_where_they_are(chain, archive, tmp_path):
     root = f"{chain.folder}/90001/90001_0.5-7_thresh"
     chain.make("wavdetect", *wavdetect_arguments(root, tmp_path), *HIDDEN)
@@ -635,6 +645,7 @@ def test_bright_sources_are_found_where_they_are(chain, archive, tmp_path):
     assert set(np.unique(cells)) == {0, *found["COMPONENT"].tolist()}
 
 
+@pytest.mark.long
 def test_our_readers_take_the_list_of_sources(chain, tmp_path):
     root = f"{chain.folder}/90001/90001_0.5-7_thresh"
     chain.make("wavdetect", *wavdetect_arguments(root, tmp_path), *HIDDEN)
@@ -684,6 +695,7 @@ def test_detections_that_share_a_folder_read_each_others_files(tmp_path):
         one.read("correl.0", (4, 5))
 
 
+@pytest.mark.long
 def test_spectra_hold_the_events_of_the_region(chain, tmp_path):
     (tmp_path / "bin.reg").write_text("circle(4086,3972,40)\ncircle(4200,4100,30)\n")
     name = f"90001/acisf90001_clean_evt.fits[ccd_id=7][sky=region({tmp_path / 'bin.reg'})]"
@@ -711,6 +723,7 @@ def test_spectra_hold_the_events_of_the_region(chain, tmp_path):
 # ---- chandra_repro's habits, and the small tools
 
 
+@pytest.mark.long
 def test_faint_particles_are_flagged_in_vfaint_alone(chain, archive, tmp_path):
     for obsid, changed in (("90001", True), ("90002", False)):
         shutil.copytree(archive / obsid, tmp_path / obsid)
@@ -740,6 +753,7 @@ def test_chandra_repro_stops_where_it_must(ciao, archive, tmp_path):
     assert "exists and clobber=no" in ciao.refuses("chandra_repro", "indir=ab", "outdir=", "mode=h")
 
 
+@pytest.mark.long
 def test_fluximage_finds_what_belongs_to_the_events(chain, tmp_path):
     shutil.copyfile(chain.folder / "90001/acisf90001_clean_evt.fits", tmp_path / "alone.fits")
     said = chain.refuses("fluximage", f"infile={tmp_path}/alone.fits", f"outroot={tmp_path}/a", "tmpdir=tmp", *HIDDEN)
