@@ -80,7 +80,8 @@ def test_fifty_killed_runs_are_resumed(archive, undisturbed, tmp_path):
     assert check_kills(archive, undisturbed, tmp_path, 50) >= 50
 
 
-@pytest.mark.parametrize("moment", ["journal", "half", "record"])
+@pytest.mark.parametrize("moment", ["half", *(pytest.param(name, marks=pytest.mark.long) for name in (
+    "journal", "record"))])
 def test_killed_while_files_are_moved(archive, undisturbed, tmp_path, moment):
     """The few milliseconds in which outputs take their places, which a random moment seldom meets."""
     work = configured(tmp_path, archive)
