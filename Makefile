@@ -39,10 +39,10 @@ demo: $(VENV)/installed  ## Simulate a cluster and run the pipeline on it, in de
 	@$(BIN)/python examples/demo.py demo-output
 
 test: $(VENV)/tested-with  ## Run the tests (a few minutes)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -q -m "not long"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m "not long"
 
 test-long: $(VENV)/tested-with  ## Run all tests, the long ones too
-	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -q
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q
 
 bench: $(VENV)/installed  ## Time the kernels, beside contbin where there is one (CONTBIN=...)
 	$(BIN)/python -m benchmarks

@@ -17,8 +17,6 @@ from chandra_bin.pipeline.plan import EachRegion, Otherwise, Tool, Where
 from chandra_bin.pipeline.runner import Pipeline
 from pipeline_work import configured, simulated
 
-pytestmark = pytest.mark.xdist_group("ciao commands")  # fixtures that take seconds are made once
-
 FACTS = {tool: {fact["name"]: fact for fact in facts["params"]}
          for tool, facts in json.loads((Path(__file__).parent / "stand_ins/params.json").read_text())["tools"].items()}
 # The engine's settings that change what is sent.

@@ -24,8 +24,6 @@ from pipeline_work import simulated as simulate
 from required import absent
 from stand_ins.install import install, read_log
 
-# The stand-ins take seconds: all of this on one worker, whose fixtures they are.
-pytestmark = pytest.mark.xdist_group("ciao")
 BY_CIAO = ("reprocess", "images", "clean", "merge", "sources", "crop", "spectra")
 # The archive's events are not screened as VFAINT data can be. Few bins, since each costs a spectrum.
 # Short bins of the light curve scatter, so that deflare cuts some.

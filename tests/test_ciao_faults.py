@@ -28,7 +28,6 @@ from pipeline_work import change_record, change_settings, configured, simulated
 from stand_ins.install import install, read_log
 
 # One worker makes the fixtures of these.
-pytestmark = pytest.mark.xdist_group("ciao-faults")
 OBS = "90001"
 # The tools, with a task that calls each, and its step.
 CALLED = [("chandra_repro", f"reprocess/{OBS}", 2),

@@ -20,8 +20,6 @@ from chandra_bin.ciao import Command, File, Installation, Runner, tools
 from chandra_bin.errors import InputError, OutputError, ToolError
 from stand_ins.install import install, read_log
 
-pytestmark = pytest.mark.xdist_group("ciao runner")  # fixtures that take seconds are made once
-
 
 class AsNamed:
     """Files are where they are named."""

@@ -16,8 +16,6 @@ from files import listing, write_fits
 from golden_data import shared_folder
 from required import absent
 
-pytestmark = pytest.mark.xdist_group("spectra")  # fixtures that take seconds are made once
-
 SIZE = 24
 BIN_PX = 16
 LOW = 3904.5  # edge of the binmap, sky pixels

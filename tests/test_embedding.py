@@ -26,7 +26,6 @@ EXAMPLES = ROOT / "examples"
 SHAPE = (60, 70)
 MB = 1 << 20
 
-pytestmark = pytest.mark.xdist_group("embedding")
 
 
 def call(*words, **options):

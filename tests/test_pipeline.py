@@ -26,8 +26,6 @@ from chandra_bin.state import State
 from chandra_bin.wcs import ImageCoords
 from pipeline_work import SMALL, change_settings, configured, products, simulated, started
 
-pytestmark = pytest.mark.xdist_group("pipeline")  # fixtures that take seconds are made once
-
 TASKS = ["look", "reprocess/90001", "images/90001", "clean/90001", "reprocess/90002", "images/90002", "clean/90002",
          "merge", "flux", "sources", "crop", "bin", "sky-regions"]
 

@@ -21,8 +21,6 @@ from cluster_truth import (
 )
 from pipeline_work import change_settings
 
-pytestmark = pytest.mark.xdist_group("clusters")  # fixtures that take seconds are made once
-
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):

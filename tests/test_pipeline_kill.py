@@ -14,8 +14,6 @@ from chandra_bin.cli import run as command
 from chandra_bin.pipeline import runner
 from pipeline_work import configured, products, simulated, started
 
-pytestmark = pytest.mark.xdist_group("kill")  # fixtures that take seconds are made once
-
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
@@ -72,7 +70,7 @@ def check_kills(archive, undisturbed, folder, number):
 
 
 def test_killed_runs_are_resumed(archive, undisturbed, tmp_path):
-    assert check_kills(archive, undisturbed, tmp_path, 3) >= 3
+    assert check_kills(archive, undisturbed, tmp_path, 2) >= 2
 
 
 @pytest.mark.long

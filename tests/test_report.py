@@ -28,8 +28,6 @@ from chandra_bin.report.pictures import cut_intervals, histogram_png, light_curv
 from chandra_bin.state import State
 from pipeline_work import change_record, change_settings, configured, simulated
 
-pytestmark = pytest.mark.xdist_group("report")  # fixtures that take seconds are made once
-
 SECTIONS = ["warnings", "made", "observations", "images", "sources", "bins", "how", "settings", "versions"]
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 

@@ -14,8 +14,6 @@ from chandra_bin.report import IndexRow, write_index, write_report
 from pipeline_work import change_record, configured, simulated
 from required import absent
 
-pytestmark = pytest.mark.xdist_group("report")  # fixtures that take seconds are made once
-
 try:
     from selenium import webdriver
     from selenium.webdriver.common.action_chains import ActionChains

@@ -46,10 +46,6 @@ from stand_ins.sky import Grid
 from stand_ins.virtual import stack
 from stand_ins.wavdetect import Between
 
-# Fixtures that take seconds are made once. What compares chains of tools with our products is long: the tests of the
-# engine do it again.
-pytestmark = pytest.mark.xdist_group("stand-ins")
-
 FOLDER = Path(__file__).parent / "stand_ins"
 HIDDEN = ("mode=h", "clobber=yes", "verbose=1")
 # Pixels at the rim that are above the threshold of 1.5 % in one exposure map alone, of all.

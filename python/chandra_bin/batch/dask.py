@@ -1,5 +1,6 @@
 """Dask as what does the rows: its scheduler hands them to workers on any number of machines."""
 
+import logging
 import math
 import re
 import time
@@ -15,6 +16,7 @@ _AHEAD = 2
 _CONNECT_SECONDS = 10
 # Workers come and go; the scheduler is asked so often how many there are.
 _ASK_SECONDS = 2.0
+_TALKATIVE = ("distributed", "distributed.client", "tornado.application")
 
 
 class Dask:
@@ -60,8 +62,23 @@ def connected(address: str) -> Iterator[Dask]:
     except (OSError, ValueError, TypeError) as error:
         why = re.sub(r"\s+", " ", str(error))
         raise InputError(f"{address}: no scheduler can be reached there: {why}") from None
+    with _quiet():
+        try:
+            client.wait_for_workers(1)
+            yield Dask(client, address)
+        finally:
+            client.close(timeout=2)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A scheduler that is gone is told in a line of ours, and not by the tracebacks of all who waited for it."""
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
-        client.wait_for_workers(1)
-        yield Dask(client, address)
+        yield
     finally:
-        client.close(timeout=2)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
