@@ -1,8 +1,10 @@
 """What goes wrong, in one place: every error that a user can cause is a `ChandraBinError`."""
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 class ChandraBinError(Exception):
@@ -54,3 +56,20 @@ def writing(path: str | Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
+
+
+@contextmanager
+def heard(told: Callable[[str], str]) -> Iterator[list[str]]:
+    """Collects our warnings, each once, as ``told`` puts their texts; others are not shown."""
+    said: list[str] = []
+
+    def hear(message: Warning | str, category: type[Warning], *_where: Any, **_more: Any) -> None:
+        text = told(str(message))
+        if issubclass(category, ChandraBinWarning) and text not in said:
+            said.append(text)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", ChandraBinWarning)
+        warnings.showwarning = hear
+        yield said

@@ -12,7 +12,6 @@ import socket
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from chandra_bin import __version__
-from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError
+from chandra_bin.errors import ChandraBinError, InputError, heard
 from chandra_bin.inputs import files_of, plain_name
 from chandra_bin.pipeline import runner
 from chandra_bin.pipeline.layout import Layout
@@ -157,7 +156,7 @@ def _bin(order: Order, meter: _Meter) -> Result:
         if record is not None and _is_done(record, settings, inputs, folder):
             _refresh(state, record, folder)
             return _result(row, record)
-        with _heard() as said:
+        with heard(_one_line) as said:
             record, scratch = _binned(order, meter, settings, inputs, record)
         # Facts are kept with what was made, so that a row that is skipped has them too.
         facts = {**record.facts, **meter.read()}
@@ -264,23 +263,6 @@ def _result(row: Row, record: Record, extra: str = "") -> Result:
 
 def _version_text(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in versions.items())
-
-
-@contextlib.contextmanager
-def _heard() -> Iterator[list[str]]:
-    """Collects our warnings, each once."""
-    said: list[str] = []
-
-    def hear(message: Warning | str, category: type[Warning], *_where: Any, **_more: Any) -> None:
-        text = _one_line(str(message))
-        if issubclass(category, ChandraBinWarning) and text not in said:
-            said.append(text)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", ChandraBinWarning)
-        warnings.showwarning = hear
-        yield said
 
 
 def _run_pipeline(order: Order, meter: _Meter) -> Result:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -20,7 +19,7 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, Literal
 
 from chandra_bin import __version__
-from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError, OutputError
+from chandra_bin.errors import ChandraBinError, InputError, OutputError, heard
 from chandra_bin.marks import is_users
 from chandra_bin.state import FOLDER, Record, Stamp, State, is_same, locked, stamp_of, stamps_of
 
@@ -358,7 +357,7 @@ def _make(order: _Order) -> _Made:
     try:
         inputs = stamps_of(work, inputs_of(task), order.known)
         order.scratch.mkdir(parents=True)
-        with _readable(order) as job, _heard(job) as said:
+        with _readable(order) as job, heard(job.plain) as said:
             function_of(order.engine, task.kind)(job)
         # A region that the user has drawn meanwhile is one more.
         now = {os.path.relpath(path, work) for path in inputs_of(task)}
@@ -426,23 +425,6 @@ def _moved(files: ObservationFiles, to: Callable[[Path], Path]) -> ObservationFi
         return to(value) if isinstance(value, Path) else tuple(map(of, value)) if isinstance(value, tuple) else value
 
     return replace(files, **{each.name: of(getattr(files, each.name)) for each in fields(files)})
-
-
-@contextmanager
-def _heard(job: Job) -> Iterator[list[str]]:
-    """Collects our warnings, each once."""
-    said: list[str] = []
-
-    def hear(message: Warning | str, category: type[Warning], *_where: Any, **_more: Any) -> None:
-        text = job.plain(str(message))
-        if issubclass(category, ChandraBinWarning) and text not in said:
-            said.append(text)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", ChandraBinWarning)
-        warnings.showwarning = hear
-        yield said
 
 
 def _label(task: Task) -> str:
