@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -89,8 +90,14 @@ def test_where_ciaover_does_not_say_the_file_does(shell, tmp_path, monkeypatch, 
     (made.prefix / "VERSION").unlink()
     with pytest.raises(InputError, match="CIAO does not say its version"):
         _ = find_installation().versions
-    left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if _is_of(path, made.prefix)]
-    assert not left
+    until = time.monotonic() + 10.0  # a killed process lasts until the kernel has taken it down
+    while _left_of(made.prefix) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not _left_of(made.prefix)
+
+
+def _left_of(prefix):
+    return [path for path in Path("/proc").glob("[0-9]*/cmdline") if _is_of(path, prefix)]
 
 
 def _is_of(cmdline, prefix):
