@@ -251,8 +251,7 @@ def test_sky_coordinates_that_are_none(change, what):
     cards = fits_bytes(b"NAXIS1=9\nNAXIS2=9\n" + text)[: 80 * (2 + text.count(b"\n"))].decode()
     coords = ImageCoords(sound_header(fits.Header.fromstring(cards), Path("x")))
     with pytest.raises(InputError, match=what):
-        coords.sky_to_image(*coords.image_to_sky(0.0, 0.0))
-        _ = coords.frame
+        coords.sky_to_image(*coords.image_to_sky(0.0, 0.0), "fk5")
 
 
 def test_events_without_all_of_their_sky():
@@ -276,7 +275,7 @@ def test_windows_without_shapes(tmp_path):
 @pytest.mark.parametrize("axis", ["x=::18446744073709551616", "x=1:1e300:1e299", "x=-90000000:2,y=-90000000:2"])
 def test_images_binned_beyond_all_bounds(axis):
     write_fits("i.fits", np.ones((4, 4), np.int16), CRVAL1P=1.0, CRVAL2P=1.0)
-    with pytest.raises(InputError, match="too far|too large"):
+    with pytest.raises(InputError, match=r"too (far|large)"):
         read_image(f"i.fits[bin {axis}]")
 
 
@@ -314,8 +313,9 @@ def test_limits_that_are_no_numbers():
 
 # --- names -----------------------------------------------------------------------------------------------------------
 
-NAMES = ["../up", "/abs/olute", "..", ".", "-rf", "a\0b", "a\nb", "\\..\\x", "x" * 5000, "星系/../..", "$(touch owned)", "~root",
-         "con\tname", "report", "results.ecsv", ".chandra-bin", "<script>alert(1)</script>", "e\u0301/\u202e", "%2e%2e%2f"]
+NAMES = ["../up", "/abs/olute", "..", ".", "-rf", "a\0b", "a\nb", "\\..\\x", "x" * 5000, "星系/../..",
+         "$(touch owned)", "~root", "con\tname", "report", "results.ecsv", ".chandra-bin", "<script>alert(1)</script>",
+         "e\u0301/\u202e", "%2e%2e%2f"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -357,9 +357,10 @@ def refusal_of(manifest):
 @pytest.mark.parametrize("column", ["name", "message", "status", "link", "warnings"])
 def test_pages_of_batches_escape_all(column):
     evil = "</td><script>alert(1)</script><a href=\"javascript:x\" onclick='y'>"
-    values = {"name": "n", "status": "failed", "link": "", "thumbnail": "", "message": "", "warnings": (),
-              **{column: (evil,) if column == "warnings" else evil}}
-    page = write_index(Path("index.html"), [IndexRow(bins=1, counts=1.0, sn_median=1.0, seconds=1.0, **values)], {evil: evil})
+    values = {"name": "n", "status": "failed", "link": "", "thumbnail": "", "message": "", "warnings": ()}
+    values[column] = (evil,) if column == "warnings" else evil
+    row = IndexRow(bins=1, counts=1.0, sn_median=1.0, seconds=1.0, **values)
+    page = write_index(Path("index.html"), [row], {evil: evil})
     text = page.read_text(encoding="utf-8")
     assert evil not in text
     assert "<script>alert" not in text
@@ -368,11 +369,12 @@ def test_pages_of_batches_escape_all(column):
 
 def test_headers_of_events_name_no_folders(capsys):
     """OBJECT and OBS_ID: spectra are named after ObsIDs, a pipeline after its target."""
-    for number, (obsid, target) in enumerate([("../../7", "x"), ("7", "../../<b>\x7f"), ("/etc", "/etc"), ("7" * 60, "…")]):
+    for number, (obsid, target) in enumerate([("../../7", "x"), ("7", "../../<b>\x7f"), ("/etc", "/etc"),
+                                              ("7" * 60, "x")]):
         folder = Path(f"archive{number}")
         folder.mkdir()
         write_events(folder / "acisf00007N001_evt2.fits", random_events(50), obsid=obsid,
-                     header={"OBJECT": target.encode("ascii", "replace").decode().replace("\x7f", "?")})
+                     header={"OBJECT": target.replace("\x7f", "?")})
         run(["init", str(folder), "-o", f"work{number}"])
     capsys.readouterr()
     configs = [Path(name) for name in listing(".") if name.endswith("config.json")]

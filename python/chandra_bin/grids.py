@@ -86,8 +86,8 @@ class Grid:
             if f"CTYPE{n}" in events:
                 for key in (f"CRVAL{n}", f"CRPIX{n}", f"CDELT{n}"):
                     if not isinstance(events.get(key), int | float):
-                        raise InputError(f"the sky coordinates of the column {names[n - 1]} cannot be used: they need a "
-                                         f"reference value, pixel and step (TCRVLn, TCRPXn, TCDLTn)")
+                        raise InputError(f"the sky coordinates of the column {names[n - 1]} cannot be used: they need "
+                                         "a reference value, pixel and step (TCRVLn, TCRPXn, TCDLTn)")
                 header[f"CTYPE{n}"] = events[f"CTYPE{n}"]
                 header[f"CRVAL{n}"] = events[f"CRVAL{n}"]
                 header[f"CRPIX{n}"] = _EDGE + (events[f"CRPIX{n}"] - axis.first) / axis.step

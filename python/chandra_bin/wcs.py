@@ -202,8 +202,8 @@ class ImageCoords:
         except InputError:
             raise
         except ValueError as error:
-            raise InputError(f"the header's sky coordinates are in a frame that is not known (RADESYS, EQUINOX): {error}"
-                             ) from None
+            raise InputError("the header's sky coordinates are in a frame that is not known (RADESYS, EQUINOX): "
+                             f"{error}") from None
 
     @cached_property
     def mjd(self) -> float:

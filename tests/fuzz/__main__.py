@@ -51,8 +51,8 @@ def campaign(target: Target, executions: int) -> bool:
     for number, seed in enumerate(target.seeds):
         (corpus / f"seed-{number}").write_bytes(seed)
     command = [sys.executable, "-m", "fuzz.guided", target.name, str(corpus), f"-runs={executions}",
-               f"-artifact_prefix={findings}/{target.name}-", f"-max_len={target.longest}", f"-timeout={SECONDS_OF_ONE}",
-               f"-rss_limit_mb={MEGABYTES}", "-print_final_stats=1"]
+               f"-artifact_prefix={findings}/{target.name}-", f"-max_len={target.longest}",
+               f"-timeout={SECONDS_OF_ONE}", f"-rss_limit_mb={MEGABYTES}", "-print_final_stats=1"]
     if target.words:
         command.append(f"-dict={dictionary(target)}")
     begun = time.monotonic()

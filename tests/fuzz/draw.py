@@ -10,9 +10,10 @@ T = TypeVar("T")
 Array = NDArray[np.generic]
 
 _SPECIAL = (np.nan, np.inf, -np.inf, -0.0, 1e-45, -1e-45, 1e-40, 5e-324, 1.2e-38, 1e-30, -1e-7, 1e-7, 1e30, 3.4e38,
-            -3.4e38, 1e39, -1e308, 1.7e308, 1e15, -1e15, 16777216.0, 16777217.0, 2147483647.0, 2147483648.0, -2147483649.0,
-            4294967296.0, 9.3e18, 0.1, 1 / 3, -2.5, 89.999, 360.0)
-# What a byte stands for: mostly counts and coordinates within a small image, some fractions, and what is seldom thought of.
+            -3.4e38, 1e39, -1e308, 1.7e308, 1e15, -1e15, 16777216.0, 16777217.0, 2147483647.0, 2147483648.0,
+            -2147483649.0, 4294967296.0, 9.3e18, 0.1, 1 / 3, -2.5, 89.999, 360.0)
+# What a byte stands for: mostly counts and coordinates within a small image, some fractions, and what is seldom
+# thought of.
 FLOATS = np.concatenate([np.arange(128) % 7, np.arange(64) / 4 - 2, np.arange(32) * 10.0, _SPECIAL])
 FINITE = np.where(np.isfinite(FLOATS), FLOATS, 1.0)
 # The same without what float32 takes for infinite.

@@ -1,7 +1,7 @@
 """Targets of the kernels: small arrays of all kinds, through the public functions and through the Cython entries.
 
-Public functions take anything. The entries behind them are called as others may call them: with shapes, types and offsets
-that do not fit, but with finite pixels, as their contracts ask for.
+Public functions take anything. The entries behind them are called as others may call them: with shapes, types and
+offsets that do not fit, but with finite pixels, as their contracts ask for.
 """
 
 import inspect
@@ -32,13 +32,14 @@ from .draw import FINITE, FINITE32, FLOATS, INTS, Draw
 # Params of each kind of rasterize.hpp's table, and of one that is none; a polygon has any even number from 6 on.
 _PARAMS = (3, 5, 5, 4, 6, 4, 4, 2, 6, 0, 2)
 _POLYGON = 8
+_PIXELS = (np.float32, np.float64, np.dtype(">f4"))
 _DTYPES = (np.float32, np.float64, np.int32, np.uint8, np.int16, np.int64, np.uint32, np.dtype(">f4"), np.bool_)
 
 
-def refused(call: Callable[[], Any]) -> Any:
+def refused(call: Callable[..., Any], *arguments: Any) -> Any:
     """What a call gives; None where it says that it cannot use what it was given."""
     try:
-        return call()
+        return call(*arguments)
     except (InputError, ValueError, TypeError):
         return None
 
@@ -53,7 +54,7 @@ def same_by_threads(draw: Draw, call: Callable[[int], Any]) -> Any:
 
 
 def image(draw: Draw, shape: tuple[int, int]) -> Any:
-    return draw.array(shape, FINITE32 if draw.flag() else FLOATS, draw.choice((np.float32, np.float64, np.dtype(">f4"))))
+    return draw.array(shape, FINITE32 if draw.flag() else FLOATS, draw.choice(_PIXELS))
 
 
 def some_image(draw: Draw, shape: tuple[int, int]) -> Any:
@@ -139,7 +140,8 @@ def apply_scale(data: bytes) -> None:
 def contour_bin(data: bytes) -> None:
     draw = Draw(data)
     shape = draw.shape()
-    options = {"sn": threshold(draw), "smooth_sn": threshold(draw), "constrain": threshold(draw) if draw.flag() else None,
+    options = {"sn": threshold(draw), "smooth_sn": threshold(draw),
+               "constrain": threshold(draw) if draw.flag() else None,
                "background": some_image(draw, shape), "exposure": exposures(draw, shape),
                "background_exposure": exposures(draw, shape), "noise": some_image(draw, shape),
                "smoothed": some_image(draw, shape), "mask": mask(draw, shape), "seed_only": mask(draw, shape),
@@ -196,7 +198,9 @@ def offsets(draw: Draw, lengths: Any) -> Any:
 
 
 def axis(draw: Draw) -> tuple[float, float]:
-    return (draw.number(), draw.number()) if draw.seldom() else (draw.below(8) / 2 - 2, draw.choice((1.0, 0.5, -1.0, 3.0)))
+    if draw.seldom():
+        return draw.number(), draw.number()
+    return draw.below(8) / 2 - 2, draw.choice((1.0, 0.5, -1.0, 3.0))
 
 
 def rasterize_polygons(data: bytes) -> None:
@@ -206,8 +210,8 @@ def rasterize_polygons(data: bytes) -> None:
     points = draw.array((sum(rings), 2), FLOATS if draw.seldom() else FINITE)
     names = draw.array(len(parts), INTS, np.int32)
     painted = np.full(draw.shape(), -1, np.int32)
-    refused(lambda: _rasterize.rasterize_polygons(points, offsets(draw, rings), offsets(draw, parts), names, *axis(draw),
-                                                  *axis(draw), painted))
+    refused(_rasterize.rasterize_polygons, points, offsets(draw, rings), offsets(draw, parts), names, *axis(draw),
+            *axis(draw), painted)
     assert set(np.unique(painted)) <= {-1, *names.tolist()}
 
 
@@ -273,20 +277,21 @@ def selection(draw: Draw, size: int, x: Any, y: Any) -> Any:
         rows = size + draw.seldom()
         column = draw.array(rows, draw.choice((FLOATS, INTS)), draw.choice(_DTYPES))
         times = np.sort(draw.array(draw.below(5), FLOATS if draw.seldom() else FINITE))
+        start, stop = times[::2].copy(), times[1::2].copy()
         if kind == 0:
-            refused(lambda: tests.ranges(column, times, draw.array(len(times), FLOATS), draw.flag(), exclude))
+            refused(tests.ranges, column, times, draw.array(len(times), FLOATS), draw.flag(), exclude)
         elif kind == 1:
-            refused(lambda: tests.bits(column, draw.byte() << 24, draw.byte() << 24, exclude))
+            refused(tests.bits, column, draw.byte() << 24, draw.byte() << 24, exclude)
         elif kind == 2:
-            refused(lambda: tests.good_times(column, times[::2].copy(), times[1::2].copy(), exclude))
+            refused(tests.good_times, column, start, stop, exclude)
         elif kind == 3:
-            refused(lambda: tests.good_times_by_chip(column, draw.array(rows, INTS, np.int16), times[::2].copy(),
-                                                     times[1::2].copy(), offsets(draw, [1] * (len(times) // 2)), exclude))
+            refused(tests.good_times_by_chip, column, draw.array(rows, INTS, np.int16), start, stop,
+                    offsets(draw, [1] * len(stop)), exclude)
         elif kind == 4:
             where = draw.flags(draw.shape()).view(np.uint8)
-            refused(lambda: tests.mask(x, y, where, *axis(draw), *axis(draw), exclude))
+            refused(tests.mask, x, y, where, *axis(draw), *axis(draw), exclude)
         else:
-            refused(lambda: tests.flags(column, exclude))
+            refused(tests.flags, column, exclude)
     return tests
 
 
@@ -350,10 +355,10 @@ _OF_NAME: dict[str, tuple[Any, int]] = {
     "y": (np.float64, 1), "inside": (np.uint8, 1), "mask": (np.uint8, 2), "image": (np.int32, 2),
     "channels": (np.int32, 1), "chips": (np.int16, 1), "chip_numbers": (np.int16, 1), "spectra": (np.int32, 3),
 }
-_NUMBERS = {"constant_ratio", "threshold", "constrain", "scrub_large", "sn", "outside", "exposure_time", "x_first", "x_step",
-            "background_exposure_time", "y_first", "y_step", "x_first_edge", "y_first_edge"}
-_WHOLE = {"threads": (1, 1, 0, -1, 2), "max_radius": (-1, 0, 3, 2**31), "bins": (0, 3, 9, -1, 2**20), "first_channel": (0, 1, -5),
-          "target_counts": (0, 1), "bin_up": (0, 1), "scrub": (0, 1), "gaussian": (0, 1)}
+_NUMBERS = {"constant_ratio", "threshold", "constrain", "scrub_large", "sn", "outside", "exposure_time", "x_first",
+            "x_step", "background_exposure_time", "y_first", "y_step", "x_first_edge", "y_first_edge"}
+_WHOLE = {"threads": (1, 1, 0, -1, 2), "max_radius": (-1, 0, 3, 2**31), "bins": (0, 3, 9, -1, 2**20),
+          "first_channel": (0, 1, -5), "target_counts": (0, 1), "bin_up": (0, 1), "scrub": (0, 1), "gaussian": (0, 1)}
 _NOTHING = {"progress", "selection"}
 
 

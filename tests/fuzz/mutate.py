@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from .targets import Target
 
-_NUMBERS = (b"0", b"-1", b"1", b"2147483648", b"-2147483649", b"18446744073709551616", b"1e308", b"1e-320", b"nan", b"inf")
+_NUMBERS = (b"0", b"-1", b"1", b"2147483648", b"-2147483649", b"18446744073709551616", b"1e308", b"1e-320", b"nan",
+            b"inf")
 
 
 def mutations(target: Target, count: int, seed: int = 0) -> Iterator[bytes]:

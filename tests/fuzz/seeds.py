@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """What the targets begin with: texts and files of the kinds that users have, in the short forms of readers.py."""
 
 import random

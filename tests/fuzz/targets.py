@@ -28,13 +28,16 @@ OF_KERNEL = {
 }
 # Of each module that reads what others wrote.
 OF_READER = {
-    "ancillary": ("ancillary",), "bands": ("small_texts",), "batch/manifest": ("manifest_csv", "manifest_ecsv", "manifest_toml"),
-    "ciao/_chatter": ("small_texts",), "ciao/_installation": ("small_texts",), "cli/_contbin": ("argument_file",),
-    "events/_file": ("events",), "events/_filter": ("events",), "events/_image": ("events",), "gti_files": ("good_times",),
-    "images": ("fits_image",), "inputs": ("filtered_image",), "lightcurve_files": ("light_curve",), "marks": ("region_text",),
-    "pipeline/config": ("config_json", "config_toml"), "regions/__init__": ("region_text",), "regions/_parse": ("region_text",),
-    "regions/_table": ("region_table",), "reproject": ("small_texts",), "state": ("state",), "subspace": ("events",),
-    "tables": ("fits_tables",), "virtual/_parse": ("virtual_name",), "virtual/_stack": ("stack",), "wcs": ("image_coords",),
+    "ancillary": ("ancillary",), "bands": ("small_texts",),
+    "batch/manifest": ("manifest_csv", "manifest_ecsv", "manifest_toml"), "ciao/_chatter": ("small_texts",),
+    "ciao/_installation": ("small_texts",), "cli/_contbin": ("argument_file",), "events/_file": ("events",),
+    "events/_filter": ("events",), "events/_image": ("events",), "gti_files": ("good_times",),
+    "images": ("fits_image",), "inputs": ("filtered_image",), "lightcurve_files": ("light_curve",),
+    "marks": ("region_text",),
+    "pipeline/config": ("config_json", "config_toml"), "regions/__init__": ("region_text",),
+    "regions/_parse": ("region_text",), "regions/_table": ("region_table",), "reproject": ("small_texts",),
+    "state": ("state",), "subspace": ("events",), "tables": ("fits_tables",), "virtual/_parse": ("virtual_name",),
+    "virtual/_stack": ("stack",), "wcs": ("image_coords",),
 }
 
 _KERNELS = [*(name for names in OF_KERNEL.values() for name in names), "entries"]
