@@ -247,7 +247,8 @@ def _cast(data: NDArray[Any], name: VirtualFile) -> NDArray[Any]:
 
 def _is_turned(header: Any) -> bool:
     """Whether pixels' axes are not those of the sky."""
-    return any(float(header.get(key, 0.0)) for key in ("PC1_2", "PC2_1", "CROTA1", "CROTA2"))
+    turns = (header.get(key, 0.0) for key in ("PC1_2", "PC2_1", "CROTA1", "CROTA2"))
+    return any(turn for turn in turns if isinstance(turn, int | float))
 
 
 def _binned(data: NDArray[Any], low: NDArray[np.int64], coords: ImageCoords,
@@ -273,6 +274,8 @@ def _binned(data: NDArray[Any], low: NDArray[np.int64], coords: ImageCoords,
         pixels = (end - begin) / axis.count if axis.count else width / scale
         if not all(abs(each) < _FARTHEST for each in (begin, end, pixels)):
             raise name.error(axis.at, f"reaches too far: an image of pixels {scale:g} wide ends before")
+        if end <= begin:
+            raise name.error(axis.at, "ends before it begins: the image lies elsewhere")
         step[i], first[i] = round(pixels), round(begin)
         if step[i] < 1 or abs(step[i] - pixels) > _ON_EDGE or abs(first[i] - begin) > _ON_EDGE:
             raise name.error(axis.at, f"an image is binned by whole pixels, here {scale:g} wide: "

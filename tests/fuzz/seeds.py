@@ -123,8 +123,9 @@ WORDS: dict[str, list[bytes]] = {
             b" THEAP= EXTNAME= -1 0 999999999999 1E400 'A' T CONTINUE HIERARCH \f | \n 1PD(3) 0X 40X 1C 0A 9999999999J".split(b" "),
     "tree": b"{ } [ ] : , \" null true false 1e999 -1 NaN \\u0000 ../ / [[ ]] = ' \"\"\" # --- %ECSV".split(b" "),
 }
-WORDS.update(dict.fromkeys(("fits_tables", "fits_image", "image_coords", "events", "filtered_image", "light_curve",
-                            "good_times", "ancillary", "region_table"), WORDS["fits"]))
+_OF_FITS = ("fits_tables", "fits_image", "image_coords", "events", "filtered_image", "light_curve", "good_times", "ancillary", "region_table")
+SLOW = (*_OF_FITS, "manifest_ecsv", "region_text")
+WORDS.update(dict.fromkeys(_OF_FITS, WORDS["fits"]))
 WORDS.update(dict.fromkeys(("config_json", "config_toml", "manifest_csv", "manifest_ecsv", "manifest_toml", "state"),
                            WORDS["tree"]))
 
