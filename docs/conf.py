@@ -33,7 +33,8 @@ nitpick_ignore_regex = [("py:class", ".*")]  # types in signatures: names of arr
 suppress_warnings = ["ref.python"]  # fields of one name, "counts" say, in several classes
 html_theme = "furo"
 html_title = f"chandra-bin {release}"
-html_theme_options = {"source_repository": GITHUB, "source_branch": "main", "source_directory": "docs/"}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 4
