@@ -101,7 +101,8 @@ def numpy_docstring(_app: Sphinx, what: str, name: str, obj: Any, options: Any, 
     """Lists of parameters, by napoleon, made such as it wants them.
 
     ``name : what it is``: what follows the colon is no type, as it takes it, but text. Text after the list is not one
-    of them: it wants two blank lines there. Attributes may come several in a line, as parameters do.
+    of them: it wants two blank lines there. Attributes may come several in a line, as parameters do. And what is
+    indented in the text, formulas, stays as it is.
     """
     if what in ("attribute", "property"):
         return
@@ -115,6 +116,8 @@ def numpy_docstring(_app: Sphinx, what: str, name: str, obj: Any, options: Any, 
         elif listed and line and not before and not line[0].isspace():
             made.append("")
             listed = False
+        elif not listed and line.startswith("    ") and not before:
+            made += ["::", ""]
         made += PARAMETER.sub(r"\1\n    \2", line).split("\n") if listed else [line]
     lines[:] = str(NumpyDocstring(made, NAPOLEON, None, what, name, obj, options)).split("\n")
 
