@@ -68,4 +68,4 @@ sanitize: $(VENV)/checked-with  ## Run the C++ tests, warnings being errors, und
 	done
 
 clean:  ## Remove what the other targets made
-	rm -rf $(VENV) build dist demo-output docs/gallery docs/sg_execution_times.rst .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo-output docs/gallery .pytest_cache .mypy_cache .ruff_cache .hypothesis
