@@ -14,7 +14,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
     $(shell find src python -not -name '*.pyc' -not -name __pycache__)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench lint sanitize sanitize-python fuzz clean
+.PHONY: help demo test test-long bench lint docs sanitize sanitize-python fuzz clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -37,6 +37,10 @@ $(VENV)/checked-with: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --group check
 	@touch $@
 
+$(VENV)/documented-with: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --group docs
+	@touch $@
+
 demo: $(VENV)/installed  ## Simulate a cluster and run the pipeline on it, in demo-output/
 	@rm -rf demo-output
 	@$(BIN)/python examples/demo.py demo-output
@@ -54,6 +58,9 @@ lint: $(VENV)/checked-with  ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src/pyx examples/embedding
+
+docs: $(VENV)/documented-with  ## Build the site, in build/docs/: look at index.html there
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet docs build/docs
 
 sanitize: $(VENV)/checked-with  ## Run the C++ tests, warnings being errors, under the sanitizers
 	for kind in address,undefined thread; do \
@@ -90,4 +97,4 @@ fuzz: build/fuzz/made  ## Run fuzz targets (TARGETS=..., all) for EXECUTIONS eac
 	PYTHONPATH=build/fuzz/package:tests nice -n 15 $(BIN)/python -m fuzz --executions $(EXECUTIONS) $(TARGETS)
 
 clean:  ## Remove what the other targets made
-	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo-output docs/gallery .pytest_cache .mypy_cache .ruff_cache .hypothesis
