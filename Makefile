@@ -3,6 +3,9 @@
 
 PYTHON ?= python3
 JOBS ?= 2
+EXECUTIONS ?= 1000000
+TARGETS ?=
+CLANGXX ?= clang++
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -11,10 +14,10 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
     $(shell find src python -not -name '*.pyc' -not -name __pycache__)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench lint docs sanitize clean
+.PHONY: help demo test test-long bench lint docs sanitize sanitize-python fuzz clean
 
 help:  ## Show the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(VENV)/made:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
@@ -66,6 +69,32 @@ sanitize: $(VENV)/checked-with  ## Run the C++ tests, warnings being errors, und
 	    $(BIN)/cmake --build build/$$kind --parallel $(JOBS) && \
 	    $(BIN)/ctest --test-dir build/$$kind --output-on-failure || exit 1; \
 	done
+
+# The package again, under a sanitizer, in a folder that PYTHONPATH puts before the other. Its runtime must be there first.
+SANITIZED = $(BIN)/python -m pip install --quiet --upgrade --no-deps -C cmake.build-type=RelWithDebInfo -C install.strip=false
+KERNEL_TESTS := $(addprefix tests/test_, $(addsuffix .py, bin_spectra boxes contour_bin event_histogram hostile \
+    points_in_region polygon_trace rasterize select_events smooth))
+
+build/sanitized/made: $(VENV)/tested-with
+	rm -rf build/sanitized/package
+	$(SANITIZED) --target build/sanitized/package -C build-dir=build/sanitized/cmake \
+	    -C cmake.define.CHANDRA_BIN_SANITIZE=address,undefined .
+	@touch $@
+
+sanitize-python: build/sanitized/made  ## Run the kernels' Python tests under the sanitizers
+	PYTHONPATH=build/sanitized/package ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	    LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
+	    $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m "not long" -p no:cacheprovider $(KERNEL_TESTS)
+
+build/fuzz/made: $(VENV)/tested-with
+	$(BIN)/python -m pip install --quiet --group fuzz
+	rm -rf build/fuzz/package
+	CXX=$(CLANGXX) $(SANITIZED) --target build/fuzz/package -C build-dir=build/fuzz/cmake \
+	    -C cmake.define.CHANDRA_BIN_SANITIZE=address,undefined,fuzzer-no-link .
+	@touch $@
+
+fuzz: build/fuzz/made  ## Run fuzz targets (TARGETS=..., all) for EXECUTIONS each, by atheris; needs clang and hours
+	PYTHONPATH=build/fuzz/package:tests nice -n 15 $(BIN)/python -m fuzz --executions $(EXECUTIONS) $(TARGETS)
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) build dist demo-output docs/gallery .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 API = sorted((ROOT / "docs/api").glob("*.md"))
 FIRST = [ROOT / "README.md", ROOT / "docs/install.md", ROOT / "docs/quickstart.md"]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *DOCS, *API]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *DOCS, *API]
 SHAPE = (48, 56)
 
 NOT_RUN = {

@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from .errors import InputError
 
 MOST_THREADS = 512
+# Pixels and events are counted in int32 here and there, and twice the distances of pixels.
+_MOST_VALUES = 2**31 - 1
+_LONGEST_SIDE = _MOST_VALUES // 4
 
 
 def as_image(values: ArrayLike, name: str, dtype: DTypeLike = np.float32,
@@ -29,6 +32,9 @@ def as_image(values: ArrayLike, name: str, dtype: DTypeLike = np.float32,
         raise InputError(f"{name} must be 2-D (ny, nx), not of shape {array.shape}")
     if shape is not None and array.shape != shape:
         raise InputError(f"{name} has shape {array.shape}, the image {shape}")
+    _check_size(array, name)
+    if max(array.shape) > _LONGEST_SIDE:
+        raise InputError(f"{name} is of {array.shape[1]} x {array.shape[0]} pixels: a side has {_LONGEST_SIDE} at most")
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, dtype=dtype)
 
@@ -52,6 +58,7 @@ def as_labels(values: ArrayLike, name: str = "binmap") -> NDArray[np.int32]:
     array = np.asanyarray(values)
     if array.dtype.kind not in "iu":
         raise InputError(f"{name} must hold whole numbers (-1 outside, bins from 0), not {array.dtype}")
+    _check_size(array, name)
     if array.size and array.max() > np.iinfo(np.int32).max:
         raise InputError(f"{name} holds the label {array.max()}, above the largest that int32 holds")
     if array.dtype.kind == "i":
@@ -75,6 +82,7 @@ def as_column(values: ArrayLike, name: str, dtypes: Sequence[DTypeLike], size: i
         raise InputError(f"{name} must be 1-D, one value an event, not of shape {array.shape}")
     if size is not None and len(array) != size:
         raise InputError(f"{name} has {len(array)} values, for {size} events")
+    _check_size(array, name)
     known = [np.dtype(dtype) for dtype in dtypes]
     dtype = array.dtype.newbyteorder("=") if array.dtype.newbyteorder("=") in known else known[-1]
     if dtype.kind == "i" and array.dtype != dtype:
@@ -99,3 +107,9 @@ def as_threads(threads: int) -> int:
     if threads != int(threads) or threads < 1:
         raise InputError(f"threads is {threads}: it must be a whole number, 1 or more")
     return min(int(threads), MOST_THREADS)
+
+
+def _check_size(array: NDArray[Any], name: str) -> None:
+    """Before it is copied: an array of strides may be larger than memory."""
+    if array.size > _MOST_VALUES:
+        raise InputError(f"{name} has {array.size} values, and {_MOST_VALUES} at most can be used: cut it into parts")

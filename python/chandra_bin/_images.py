@@ -11,6 +11,8 @@ from .errors import ChandraBinWarning, InputError
 
 Image = NDArray[np.float32]
 
+# Squares of noise are of float32, as contbin has them.
+_MOST_NOISE = np.sqrt(np.finfo(np.float32).max)
 LEAST_EXPOSURE = np.float32(1e-7)  # contbin clips exposures here before it divides by one
 
 
@@ -45,6 +47,9 @@ class KernelImages:
             exclude_nan(use, noise=map_)
             if np.any(map_[use > 0] < 0):
                 raise InputError(f"noise holds negative values (least {map_[use > 0].min():g}): it is 1 sigma")
+            if np.any(map_[use > 0] > _MOST_NOISE):
+                raise InputError(f"noise holds values up to {map_[use > 0].max():g}, whose squares are beyond what "
+                                 "float32 holds: mask them or mend the file")
         ratio = exposure_ratio(exposure, background_exposure, use)
         require_pixels(use)
         if np.any(image[use > 0] < 0):

@@ -6,6 +6,7 @@ the header names none, or names one that is not there, names of the archive are 
 (N001, N002), the highest is taken.
 """
 
+import glob
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -139,7 +140,7 @@ def read_bad_pixels(file: Path) -> BadPixels:
 def read_windows(file: Path) -> dict[int, Float32s]:
     """By chip, the fraction of frames in which each pixel could give events, (1024, 1024), of a mask file (msk1)."""
     found: dict[int, Float32s] = {}
-    for hdu in _tables(file, "chipx", "chipy", "samp_cyc"):
+    for hdu in _tables(file, "shape", "chipx", "chipy", "samp_cyc"):
         chip = _chip_of(hdu)
         rows = hdu.table()
         if chip is None or not len(rows):
@@ -221,7 +222,7 @@ def _like(events: Path, kind: str, obsid: str) -> Iterator[Path]:
     """Files of the archive's names, of the first folder that has any; those of another observation are passed over."""
     for pattern in _PATTERNS[kind]:
         for folder in _FOLDERS:
-            names = pattern.format(obsid=obsid)
+            names = pattern.format(obsid=glob.escape(obsid))
             found = sorted({*(events.parent / folder).glob(names), *(events.parent / folder).glob(names + ".gz")})
             mine = found if "{obsid}" in pattern else [file for file in found if _is_of(file, obsid)]
             if mine:

@@ -84,6 +84,10 @@ class Grid:
             header[f"WCSTY{n}P"] = "PHYSICAL"
             header[f"LTM{n}_{n}"], header[f"LTV{n}"] = 1 / axis.step, _EDGE - axis.first / axis.step
             if f"CTYPE{n}" in events:
+                for key in (f"CRVAL{n}", f"CRPIX{n}", f"CDELT{n}"):
+                    if not isinstance(events.get(key), int | float):
+                        raise InputError(f"the sky coordinates of the column {names[n - 1]} cannot be used: they need "
+                                         "a reference value, pixel and step (TCRVLn, TCRPXn, TCDLTn)")
                 header[f"CTYPE{n}"] = events[f"CTYPE{n}"]
                 header[f"CRVAL{n}"] = events[f"CRVAL{n}"]
                 header[f"CRPIX{n}"] = _EDGE + (events[f"CRPIX{n}"] - axis.first) / axis.step

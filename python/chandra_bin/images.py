@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError, NoImage
-from .headers import add_history
-from .tables import FITS_BLOCK, write_header
+from .errors import ChandraBinWarning, InputError, NoImage
+from .headers import FITS_BLOCK, add_history, check_axes
+from .tables import sound_header, write_header
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header
@@ -61,6 +61,7 @@ def read_image_file(path: Path, block: str | int | None = None) -> Image:
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what astropy thinks of other keywords is no concern of the user here
+            warnings.simplefilter("always", ChandraBinWarning)
             return _read_open(file, path, block)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
@@ -132,12 +133,13 @@ def _read_open(file: BinaryIO, path: Path, block: str | int | None) -> Image:
         raise InputError(f"{path}: is empty")
     if start != b"SIMPLE  =":
         raise InputError(f"{path}: is not a FITS file (it begins with {start!r})")
+    check_axes(stream, path)
     try:
         with fits.open(stream, mode="readonly", memmap=False, lazy_load_hdus=True) as hdus:
             return _first_image(hdus, size, path, block)
-    except (OSError, ValueError, TypeError, KeyError, IndexError, fits.VerifyError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except Exception as error:  # of damaged files, astropy raises all kinds
         reason = " ".join(str(error).split()).split(". ")[0]
         raise InputError(f"{path}: is damaged or not a FITS file: {reason}") from error
 
@@ -176,7 +178,7 @@ def _first_image(hdus: "HDUList", size: int, path: Path, block: str | int | None
 
 
 def _image(hdu: Any, size: int, path: Path) -> Image:
-    header = hdu.header.copy()
+    header = sound_header(hdu.header.copy(), path)
     shape = hdu.shape
     if 0 in shape:
         raise InputError(f"{path}: the image has no pixels ({size_text(shape)})")

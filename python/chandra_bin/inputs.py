@@ -32,6 +32,9 @@ from .wcs import ImageCoords
 _ON_EDGE = 1e-6
 # And how far, in pixels, those of two images may lie apart that are on one grid.
 _SAME_GRID = 0.01
+# Pixels of an image before they are binned, and where one can be.
+_MOST_PIXELS = 2**30
+_FARTHEST = 2**31
 _SKY = ("sky", "pos")
 _AXES = {"x": 1, "y": 0}
 
@@ -244,7 +247,8 @@ def _cast(data: NDArray[Any], name: VirtualFile) -> NDArray[Any]:
 
 def _is_turned(header: Any) -> bool:
     """Whether pixels' axes are not those of the sky."""
-    return any(float(header.get(key, 0.0)) for key in ("PC1_2", "PC2_1", "CROTA1", "CROTA2"))
+    turns = (header.get(key, 0.0) for key in ("PC1_2", "PC2_1", "CROTA1", "CROTA2"))
+    return any(turn for turn in turns if isinstance(turn, int | float))
 
 
 def _binned(data: NDArray[Any], low: NDArray[np.int64], coords: ImageCoords,
@@ -268,11 +272,17 @@ def _binned(data: NDArray[Any], low: NDArray[np.int64], coords: ImageCoords,
         begin = float(low[i]) if ends[0] is None else ends[0]
         end = float(low[i] + count[i]) if ends[1] is None else ends[1]
         pixels = (end - begin) / axis.count if axis.count else width / scale
+        if not all(abs(each) < _FARTHEST for each in (begin, end, pixels)):
+            raise name.error(axis.at, f"reaches too far: an image of pixels {scale:g} wide ends before")
+        if end <= begin:
+            raise name.error(axis.at, "ends before it begins: the image lies elsewhere")
         step[i], first[i] = round(pixels), round(begin)
         if step[i] < 1 or abs(step[i] - pixels) > _ON_EDGE or abs(first[i] - begin) > _ON_EDGE:
             raise name.error(axis.at, f"an image is binned by whole pixels, here {scale:g} wide: "
                                       f"write {axis.column}={scale * max(round(pixels), 2):g}, say")
         count[i] = math.ceil((end - begin) / pixels - _ON_EDGE) * step[i]
+    if math.prod(count.tolist()) > _MOST_PIXELS:
+        raise name.error(binning.at, f"an image of {count[0]} x {count[1]} pixels is too large; give limits")
     whole = data.dtype.kind in "iu"
     made = np.zeros(count[::-1], data.dtype)
     _paste(made, data, low - first)

@@ -116,6 +116,9 @@ def counts_scale(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | N
         behind = _without_nan(behind)
         _require_positive(behind, "background", use)
     _require_positive(image, "counts", use)
+    ny, nx = image.shape
+    if nx**2 + ny**2 > np.iinfo(np.int32).max:
+        raise InputError(f"counts is an image of {nx} x {ny} pixels: the squares of its radii are beyond int32")
     scale = np.empty(image.shape, dtype=np.int32)
     _counts_scale.counts_scale(_without_nan(image), behind, use, sn, as_threads(threads), progress, scale)
     return scale
@@ -170,6 +173,10 @@ def smooth_exposure(counts: ArrayLike, *, exposure: ArrayLike, background: Array
     for name, time_s in (("exposure_time", exposure_time), ("background_exposure_time", background_exposure_time)):
         if not (np.isfinite(time_s) and time_s > 0):
             raise InputError(f"{name} is {time_s:.15g} s: it must be positive")
+    with np.errstate(over="ignore", under="ignore"):
+        ratio = np.float64(exposure_time) / background_exposure_time
+    if not 0 < ratio * ratio < np.inf:
+        raise InputError(f"exposure_time / background_exposure_time is {ratio:g}: check their units")
     if max_radius is not None and max_radius < 0:
         raise InputError(f"max_radius is {max_radius}: it must not be negative")
     images = KernelImages.check(counts, background, exposure, None, None, mask)

@@ -254,7 +254,7 @@ class State:
             content = json.loads(self.file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{self.file}: cannot be read ({error}): remove it, and everything is made anew") from None
         try:
             known = content["format"]
@@ -262,7 +262,9 @@ class State:
                 self._records = {name: _record(values) for name, values in content["tasks"].items()}
                 placing = content["placing"]
                 self._placing = placing and _Placing(**{**placing, "record": _record(placing["record"])})
-        except (KeyError, TypeError, AttributeError) as error:
+                if self._placing:
+                    _check_inside(self._placing.scratch)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f"{self.file}: is no state of this program ({type(error).__name__}: {error}): remove it, "
                              "and everything is made anew") from None
         if known != _FORMAT:
@@ -328,4 +330,12 @@ def stamps_of(work: Path, paths: Iterable[Path], known: Mapping[str, Stamp]) -> 
 def _record(values: Mapping[str, Any]) -> Record:
     files = {kind: {name: Stamp(**stamp) for name, stamp in values.get(kind, {}).items()}
              for kind in ("inputs", "outputs", "others")}
+    for name in [*files["outputs"], *files["others"]]:
+        _check_inside(name)
     return Record(**{**values, **files, "warnings": tuple(values["warnings"]), "calls": tuple(values["calls"])})
+
+
+def _check_inside(name: str) -> None:
+    """Raises `ValueError` for a relative path that leads out of the folder: files are moved there, and removed."""
+    if not name or os.path.isabs(name) or os.pardir in Path(name).parts:
+        raise ValueError(f"{name!r} is no path in the folder")

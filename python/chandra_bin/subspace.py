@@ -131,7 +131,7 @@ def read_subspace(header: "Header") -> list[Component]:
 def write_subspace(header: "Header", components: Sequence[Component]) -> None:
     """Puts these components in the place of a header's subspace."""
     for key in [key for key in header if _KEY.fullmatch(key)]:
-        header.remove(key, remove_all=True)
+        header.remove(key, ignore_missing=True, remove_all=True)  # a key may be there twice
     if not components:
         return
     columns = list(dict.fromkeys(name for component in components for name in component.conditions))

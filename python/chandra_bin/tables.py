@@ -20,16 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ChandraBinWarning, InputError
+from .headers import CARD, FITS_BLOCK
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 Rows = NDArray[np.void]
 
-# FITS files consist of blocks of this many bytes, and headers of cards of this many.
-FITS_BLOCK = 2880
-_CARD = 80
-_END = b"END".ljust(_CARD)
+_END = b"END".ljust(CARD)
 _MOST_HEADER_BLOCKS = 4096
 # Rows read at once: they stay in the cache while their columns are taken out.
 _ROWS = 1 << 16
@@ -162,6 +160,8 @@ class Hdu:
         """The columns, by their names in lower case. `InputError` for keywords that make no table."""
         if not self.is_table:
             return {}
+        if (self._whole("BITPIX"), self._whole("NAXIS"), self._whole("GCOUNT", 1)) != (8, 2, 1):
+            raise self.error("is no table: of one, BITPIX is 8, NAXIS 2 and GCOUNT 1")
         found: dict[str, Column] = {}
         for n in range(1, self._whole("TFIELDS") + 1):
             column = self._column(n)
@@ -171,6 +171,8 @@ class Hdu:
         width = sum(column.dtype.itemsize for column in found.values())
         if width != self._whole("NAXIS1"):
             raise self.error(f"has rows of {self.header['NAXIS1']} bytes, and columns of {width} (TFORMn)")
+        if width == 0 and self.rows:
+            raise self.error(f"has {self.rows} rows without a byte")
         return found
 
     @cached_property
@@ -328,20 +330,20 @@ def _read_header(stream: BinaryIO, path: Path, *, first: bool) -> "Header | None
         if len(block) < FITS_BLOCK or len(blocks) > _MOST_HEADER_BLOCKS:
             raise InputError(f"{path}: is truncated: it ends in a header; fetch it again")
         blocks.append(block)
-        if any(block[at: at + _CARD] == _END for at in range(0, FITS_BLOCK, _CARD)):
-            return _sound(Header.fromstring(b"".join(blocks).translate(_PRINTABLE).decode("ascii")), path)
+        if any(block[at: at + CARD] == _END for at in range(0, FITS_BLOCK, CARD)):
+            return sound_header(Header.fromstring(b"".join(blocks).translate(_PRINTABLE).decode("ascii")), path)
 
 
-def _sound(header: "Header", path: Path) -> "Header":
+def sound_header(header: "Header", path: Path) -> "Header":
     """The header without cards that nobody can read, of which a `ChandraBinWarning` tells."""
     broken = []
-    for card in header.cards:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what astropy thinks of odd cards that it can read
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what astropy thinks of odd cards that it can read
+        for card in header.cards:
+            try:
                 _ = card.value, card.comment
-        except Exception:  # astropy has several
-            broken.append(card.keyword)
+            except Exception:  # astropy has several
+                broken.append(card.keyword)
     for keyword in broken:
         header.remove(keyword, ignore_missing=True, remove_all=True)
     if broken:

@@ -166,12 +166,15 @@ class ImageCoords:
 
         # Only what the sky needs: physical coordinates and old spellings make astropy warn, or fail.
         header = self.header.__class__()
-        for key, value in self.header.items():
-            name = "RADESYS" if key == "RADECSYS" else key
-            if _SKY_KEYS.match(name) and name not in header:
-                header[name] = "deg" if name.startswith("CUNIT") and value == "degree" else value
         try:
-            return WCS(header).celestial
+            for key, value in self.header.items():
+                name = "RADESYS" if key == "RADECSYS" else key
+                if _SKY_KEYS.match(name) and name not in header:
+                    header[name] = "deg" if name.startswith("CUNIT") and value == "degree" else value
+            made = WCS(header).celestial
+            if made.naxis != 2:
+                raise ValueError(f"they have {made.naxis} axes of the sky, not 2")
+            return made
         except Exception as error:
             reason = " ".join(str(error).split()).rpartition(": ")[2] or type(error).__name__
             raise InputError(f"the header's sky coordinates cannot be used (CTYPE, CRVAL, CRPIX, CDELT): "
@@ -194,7 +197,13 @@ class ImageCoords:
         """The astropy frame of the image's own sky coordinates."""
         from astropy.wcs.utils import wcs_to_celestial_frame
 
-        return wcs_to_celestial_frame(self.need_sky())
+        try:
+            return wcs_to_celestial_frame(self.need_sky())
+        except InputError:
+            raise
+        except ValueError as error:
+            raise InputError("the header's sky coordinates are in a frame that is not known (RADESYS, EQUINOX): "
+                             f"{error}") from None
 
     @cached_property
     def mjd(self) -> float:

@@ -8,7 +8,8 @@ _SAID = re.compile(r"#\s*\S+\s+\([^)]*\):\s*(ERROR|WARNING)[:\s]*(.*)")
 _BROKEN = re.compile(r"DM Parse error|Failed to open|Segmentation|CALDB.*not (?:found|set)|No space left on device")
 # Tools that merge headers speak of keywords that differ so; these are no errors.
 _KEYWORDS = re.compile(r"\bomit\b|\.\.\.FAIL\.\.\.|^\s*warning:", re.IGNORECASE)
-_LIMITS = re.compile(r"\(\w+\s*>\s*([-+.\deE]+)\s*&&\s*\w+\s*<\s*([-+.\deE]+)\)")
+_NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+_LIMITS = re.compile(rf"\(\w+\s*>\s*{_NUMBER}\s*&&\s*\w+\s*<\s*{_NUMBER}\)", re.ASCII)
 _EXPOSURES = {"of the light curve": re.compile(r"Exposure time of lightcurve\s*=\s*([\d.]+) ks"),
               "kept": re.compile(r"Filtered exposure time\s*=\s*([\d.]+) ks")}
 _SKIPPED = re.compile(r"\bskipp(?:ing|ed)\b", re.IGNORECASE)

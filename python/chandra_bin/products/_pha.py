@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.channels import PI_CHANNELS
+from chandra_bin.headers import FITS_BLOCK
 from chandra_bin.images import product_header
-from chandra_bin.tables import FITS_BLOCK
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header

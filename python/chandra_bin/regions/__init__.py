@@ -65,7 +65,7 @@ def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ci
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
     if content.startswith(_TABLE):
-        return read_table(path)
+        return read_table(content, path)
     try:
         text = content.decode()
     except UnicodeDecodeError:

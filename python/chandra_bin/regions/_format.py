@@ -17,6 +17,7 @@ DS9_HEAD = "# Region file format: DS9 version 4.1\nglobal color=green width=1\n"
 LONGEST_CIAO_LINE = 32766
 
 _FRAMES_OF_HOURS = (WCS, "fk5", "icrs", "fk4")
+_MOST_PIXELS = 1e15  # as the kernels have it
 _SYSTEMS_OF_DS9 = (*PIXEL_SYSTEMS, *_FRAMES_OF_HOURS, "galactic", "ecliptic")
 
 
@@ -73,7 +74,10 @@ class Style:
 
     def length(self, value: float) -> str:
         """A length in pixels, or in the sky in arcmin (CIAO) or arcsec (DS9)."""
-        if self.system in PIXEL_SYSTEMS:
+        in_pixels = self.system in PIXEL_SYSTEMS
+        if not value <= (_MOST_PIXELS if in_pixels else 360):
+            raise InputError(f"a length of {value:g} {'pixels' if in_pixels else 'degrees'} cannot be written")
+        if in_pixels:
             return f"{value:.10g}"
         return f"{value * 60:.5f}'" if self.format == "ciao" else f'{value * 3600:.3f}"'
 

@@ -43,6 +43,9 @@ _TEXT_ARGUMENTS = re.compile(r"\s*\(((?:[^()\"]|\"[^\"]*\")*)\)")
 _BARE_ARGUMENTS = re.compile(r"\s+([^;#{(|&*]+)")
 _SPLIT = re.compile(r"[,\s]+")
 _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)([\"'dpir]?)$", re.I)
+# A panda is as many shapes as it has parts.
+_MOST_PARTS = 999
+_COUNT = re.compile(r"0*[1-9]\d{0,2}", re.ASCII)
 _SEXAGESIMAL = re.compile(r"([-+]?)(\d+)[:hd](\d+)[:m](\d+\.?\d*)s?$", re.I)
 _UNITS = {'"': 1 / 3600, "'": 1 / 60, "d": 1.0, "r": 180 / np.pi}
 
@@ -203,7 +206,7 @@ class _Reader:
             return (arguments.end() if arguments else len(line)), ""
         if kind == "rotrectangle":
             self.fail(number, "CIAO reads no rotrectangle: write it as a rotbox or a polygon")
-        if kind not in AREAS and kind != "panda":
+        if kind not in AREAS and (kind != "panda" or self.format != "ds9"):
             self.fail(number, f"unknown shape or coordinate system {found[0]!r}")
         arguments = _ARGUMENTS.match(line, end) or _BARE_ARGUMENTS.match(line, end)
         if arguments is None:
@@ -291,6 +294,8 @@ class _Numbers:
             first, last = self._angle(words[2]), self._angle(words[3])
             angles = self._steps(words[2], repr(first + ((last - first) % 360 or 360)), words[4])
             rings = self._steps(*words[5:8])
+            if len(rings) * len(angles) > _MOST_PARTS:
+                self.fail(f"has {len(rings)} rings of {len(angles)} parts; {_MOST_PARTS} parts at most are read")
             return [(self._plain("pie", [*words[:2], *r, *a]),) for r in rings for a in angles]
         if self._kind == "annulus":
             if len(words) < 4:
@@ -300,6 +305,8 @@ class _Numbers:
             else:
                 rings = list(pairwise(words[2:]))
             return [(self._plain("annulus", [*words[:2], *ring]),) for ring in rings]
+        if len(words) < 4:
+            self.fail(f"needs 5 numbers, not {len(words)}")
         if len(words) in (4, 5):  # without an angle it is 0
             return [(self._plain(self._kind, words),)]
         sizes, angle = words[2:-1], words[-1]
@@ -311,7 +318,7 @@ class _Numbers:
     def _steps(self, first: str, last: str, count: str) -> list[tuple[str, str]]:
         """``count`` ranges from first to last, which have one unit."""
         a, b = _NUMBER.match(first), _NUMBER.match(last)
-        if a is None or b is None or not count.isdigit() or int(count) == 0 or a[2] != b[2]:
+        if a is None or b is None or not _COUNT.fullmatch(count) or a[2] != b[2]:
             self.fail(f"has a range that cannot be read: {first}, {last}, {count}")
         edges = [f"{edge!r}{a[2]}" for edge in np.linspace(float(a[1]), float(b[1]), int(count) + 1).tolist()]
         return list(pairwise(edges))

@@ -1,5 +1,7 @@
 """CIAO's FITS region tables."""
 
+import gzip
+import io
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -7,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from chandra_bin.errors import InputError
+from chandra_bin.headers import check_axes
 from chandra_bin.wcs import ImageCoords
 
 from ._shapes import AREAS, PHYSICAL, Component, Floats, Region, Shape, check_corners
@@ -19,7 +22,7 @@ _TURNED = ("a turned rectangle (ROTANG) means one thing to CIAO, where the corne
            "another to CFITSIO, where they are those before it: write it as a rotbox or a polygon")
 
 
-def read_table(path: Path) -> Region:
+def read_table(content: bytes, path: Path) -> Region:
     """The region of the first table that has columns X, Y and SHAPE; rows of one COMPONENT are joined by AND.
 
     Numbers are physical coordinates. Raises `InputError` naming file and row.
@@ -27,16 +30,19 @@ def read_table(path: Path) -> Region:
     from astropy.io import fits
 
     try:
+        stream = io.BytesIO(gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content)
+        check_axes(stream, path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what astropy thinks of other keywords is no concern here
-            with fits.open(path, memmap=False) as hdus:
+            with fits.open(stream, memmap=False) as hdus:
                 for hdu in hdus:
-                    if hdu.is_image or not {"X", "Y", "SHAPE"} <= {name.upper() for name in hdu.columns.names}:
+                    if not isinstance(hdu, fits.BinTableHDU) or not {"X", "Y", "SHAPE"} <= {
+                            str(name).upper() for name in hdu.columns.names}:
                         continue
-                    return _region({name.upper(): hdu.data[name] for name in hdu.columns.names}, path)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
+                    return _region({str(name).upper(): hdu.data[name] for name in hdu.columns.names}, path)
+    except InputError:
+        raise
+    except Exception as error:  # of damaged files, astropy raises all kinds
         raise InputError(f"{path}: is no FITS table of regions: {' '.join(str(error).split())}") from error
     raise InputError(f"{path}: holds no table of regions (columns X, Y, SHAPE, R, ROTANG, COMPONENT)")
 

@@ -62,30 +62,37 @@ struct Bin {
     int radius = 0;     // R of the constraint
 };
 
-// rad(n) + 1 of the constraint, from the areas of the discs.
+// rad(n) + 1 of the constraint, from the areas of the discs, which are made when a bin needs them: a long image has
+// as many as it has rows, and bins of few.
 class Radii {
 public:
-    explicit Radii(const Grid& grid) {
-        Disc disc;
-        for (int r = 0; r <= grid.max_radius(); ++r) {
-            disc.set_radius(r);
-            double area = 0;
-            for (int dy = -std::min(r, grid.ny - 1); dy <= std::min(r, grid.ny - 1); ++dy) {
-                area += 2 * std::min(disc.width(dy), grid.nx - 1) + 1;
-            }
-            areas_.push_back(area);
-            if (area > double(grid.size())) break;
-        }
-    }
+    explicit Radii(const Grid& grid) : grid_(grid) {}
 
     // `radius` is the answer for fewer pixels, from which it is found.
-    int of(double npix, int radius) const {
+    int of(double npix, int radius) {
         int count = std::max(radius - 1, 0);
-        while (static_cast<std::size_t>(count) < areas_.size() && areas_[static_cast<std::size_t>(count)] <= npix) ++count;
+        while (has(count) && areas_[static_cast<std::size_t>(count)] <= npix) ++count;
         return count + 1;
     }
 
 private:
+    // Whether there is a disc of this radius: none is larger than the image.
+    bool has(int radius) {
+        while (static_cast<std::size_t>(radius) >= areas_.size()) {
+            const int r = static_cast<int>(areas_.size());
+            if (r > grid_.max_radius() || (r > 0 && areas_.back() > double(grid_.size()))) return false;
+            disc_.set_radius(r);
+            double area = 0;
+            for (int dy = -std::min(r, grid_.ny - 1); dy <= std::min(r, grid_.ny - 1); ++dy) {
+                area += 2 * std::min(disc_.width(dy), grid_.nx - 1) + 1;
+            }
+            areas_.push_back(area);
+        }
+        return true;
+    }
+
+    Grid grid_;
+    Disc disc_;
     std::vector<double> areas_;
 };
 
@@ -233,7 +240,7 @@ private:
         return std::max(weight, kLeastWeight);
     }
 
-    void add(Bin& bin, Place at) const {
+    void add(Bin& bin, Place at) {
         const double weight = change_sums(bin.sums, grid_.at(at.y, at.x), 1.0);
         if (!constrained()) return;
         bin.weight += weight;

@@ -327,8 +327,8 @@ public:
         }
         real_ = std::make_unique<RowSums<double>>(grid);
         fill(*real_, 0.0, same);
-        if (negative_ || total == 0) return;
         const double scale = 4294967295.0 / total;
+        if (negative_ || !(scale > 0 && scale <= std::numeric_limits<double>::max())) return;  // nor 0 nor beyond doubles
         coarse_ = std::make_unique<RowSums<std::uint32_t>>(grid);
         coarse_unit_ = 1 / scale;
         fill(*coarse_, 0.0, [=](double sum) { return static_cast<std::uint32_t>(sum * scale); });

@@ -1,0 +1,1 @@
+"""Fuzz targets: functions of bytes that return, or raise what is documented. See README.md."""

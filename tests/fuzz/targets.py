@@ -1,0 +1,48 @@
+"""The table of targets: what is called with bytes, what it begins with, and which modules it stands for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import kernels, readers, seeds
+
+
+@dataclass(frozen=True)
+class Target:
+    """A function of bytes that returns, or fails."""
+
+    name: str
+    run: Callable[[bytes], None]
+    seeds: tuple[bytes, ...]
+    words: tuple[bytes, ...] = ()
+    longest: int = 2048
+    """Bytes of an input."""
+
+
+# Of each kernel (tests/test_fuzz.py holds that all are there), and what all its entries share.
+OF_KERNEL = {
+    "bin_spectra": ("bin_spectra",), "boxes": ("boxes",), "contour_bin": ("contour_bin",),
+    "counts_scale": ("counts_scale", "apply_scale"), "event_histogram": ("event_histogram",),
+    "points_in_region": ("points_in_region",), "polygon_trace": ("polygon_trace",),
+    "rasterize": ("rasterize_polygons", "rasterize_shapes"), "select_events": ("select_events",),
+    "smooth": ("smooth", "smooth_to_weight", "smooth_exposure"), "smooth_gaussian": ("smooth_gaussian",),
+}
+# Of each module that reads what others wrote.
+OF_READER = {
+    "ancillary": ("ancillary",), "bands": ("small_texts",),
+    "batch/manifest": ("manifest_csv", "manifest_ecsv", "manifest_toml"), "ciao/_chatter": ("small_texts",),
+    "ciao/_installation": ("small_texts",), "cli/_contbin": ("argument_file",), "events/_file": ("events",),
+    "events/_filter": ("events",), "events/_image": ("events",), "gti_files": ("good_times",),
+    "images": ("fits_image",), "inputs": ("filtered_image",), "lightcurve_files": ("light_curve",),
+    "marks": ("region_text",),
+    "pipeline/config": ("config_json", "config_toml"), "regions/__init__": ("region_text",),
+    "regions/_parse": ("region_text",), "regions/_table": ("region_table",), "reproject": ("small_texts",),
+    "state": ("state",), "subspace": ("events",), "tables": ("fits_tables",), "virtual/_parse": ("virtual_name",),
+    "virtual/_stack": ("stack",), "wcs": ("image_coords",),
+}
+
+_KERNELS = [*(name for names in OF_KERNEL.values() for name in names), "entries"]
+TARGETS = {
+    **{name: Target(name, getattr(kernels, name), tuple(seeds.of_kernel(name)), longest=512) for name in _KERNELS},
+    **{name: Target(name, getattr(readers, name), tuple(made), tuple(seeds.WORDS.get(name, ())), 4096)
+       for name, made in seeds.SEEDS.items()},
+}

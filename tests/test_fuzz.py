@@ -1,0 +1,70 @@
+"""The fuzz targets on their seeds and some mutations; long campaigns are `make fuzz`."""
+
+import ast
+import re
+import warnings
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fuzz.kernels import ENTRIES
+from fuzz.mutate import mutations
+from fuzz.seeds import SEEDS, SLOW
+from fuzz.targets import OF_KERNEL, OF_READER, TARGETS
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "python/chandra_bin"
+EXECUTIONS = 1000
+# Of readers through astropy, which need milliseconds for one.
+SLOW_EXECUTIONS = 100
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_targets_return_or_refuse(name):
+    target = TARGETS[name]
+    executions = SLOW_EXECUTIONS if name in SLOW else EXECUTIONS
+    with warnings.catch_warnings(record=True), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for data in mutations(target, executions):
+            try:
+                target.run(data)
+            except Exception as error:
+                raise AssertionError(f"{name}({data!r})") from error
+
+
+def test_every_kernel_has_a_target():
+    kernels = re.search(r"set\(KERNELS ([\w ]+)\)", (ROOT / "CMakeLists.txt").read_text())[1].split()
+    assert OF_KERNEL.keys() == set(kernels)
+    assert {name for names in OF_KERNEL.values() for name in names} <= TARGETS.keys()
+    modules = [import_module(f"chandra_bin._kernels._{word}") for word in kernels]
+    compiled = {value for module in modules for name, value in vars(module).items()
+                if type(value).__name__ == "cython_function_or_method" and not name.startswith("_")}
+    assert set(ENTRIES) == compiled
+
+
+# What reads, and has no target: it reads by a reader that has one, or what this program or the system wrote.
+NO_TARGET = {
+    "ciao/_runner": "keywords, by tables", "memory": "the system", "batch/work": "the system",
+    "report/collect": "by tables", "pipeline/native": "by tables", "pipeline/archive": "keywords, by tables",
+    "pipeline/scripts": "a mark of our own", "pipeline/calibrated": "scripts of our own",
+    "products/detected": "by tables", "products/proposals": "by tables", "products/simulated": "a list of our own",
+    "products/painted": "tables of our own",
+    "products/_common": "by images", "products/outlines": "by images", "workers": "what its own processes send",
+}
+READING = {"read_text", "read_bytes", "open_fits", "loads", "fromstring"}
+
+
+def test_every_reader_has_a_target():
+    reading = set()
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        calls = {getattr(node.func, "attr", getattr(node.func, "id", "")) for node in ast.walk(tree)
+                 if isinstance(node, ast.Call)}
+        named = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        if calls & READING or any(name.startswith(("parse_", "read_")) for name in named):
+            reading.add(str(path.relative_to(PACKAGE).with_suffix("")))
+    assert reading - OF_READER.keys() - NO_TARGET.keys() == set()
+    assert {name for names in OF_READER.values() for name in names} == set(SEEDS)
+    assert NO_TARGET.keys() <= reading
