@@ -23,7 +23,7 @@ for module, names in {
     signal: ("SIGHUP", "SIGKILL", "SIG_BLOCK", "pthread_kill", "pthread_sigmask"),
     os: ("fork", "getuid", "killpg", "pread", "pwrite", "sched_getaffinity", "sysconf", "waitid"),
 }.items():
-    for name in names:
+    for name in filter(module.__dict__.__contains__, names):
         delattr(module, name)
 """
 
