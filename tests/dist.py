@@ -65,19 +65,27 @@ def built():
     return files[0][0], files[1][0]
 
 
+def of_the_repository():
+    """The files that the sdist is to have; empty where this is no clone."""
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        return set()
+    # Whoever the clone belongs to.
+    names = call("git", "-c", f"safe.directory={ROOT}", "ls-files", cwd=ROOT).splitlines()
+    return {name for name in names if name.partition("/")[0] not in NOT_IN_SDIST and (ROOT / name).exists()}
+
+
 def check():
     """Of the sdist: every file of the repository; of the wheel: its ABI, its processor, what it is made of."""
     sdist, wheel = built()
     tools = Path(sys.executable).parent
     print(call(tools / "twine", "--no-color", "check", "--strict", sdist, wheel), end="")
-    print(call(tools / "abi3audit", "--strict", "--summary", wheel), end="")
+    call(tools / "abi3audit", "--strict", wheel)
     with tarfile.open(sdist) as file:
         packed = {name.partition("/")[2] for name in file.getnames()}
-    if (ROOT / ".git").exists():
-        tracked = {name for name in call("git", "ls-files", cwd=ROOT).splitlines()
-                   if name.partition("/")[0] not in NOT_IN_SDIST and (ROOT / name).exists()}
-        if packed != tracked | {"PKG-INFO"}:
-            sys.exit(f"sdist: missing {sorted(tracked - packed)}, too much {sorted(packed - tracked - {'PKG-INFO'})}")
+    packed -= {"", "PKG-INFO"}
+    tracked = of_the_repository() or packed
+    if packed != tracked:
+        sys.exit(f"sdist: missing {sorted(tracked - packed)}, too much {sorted(packed - tracked)}")
     with zipfile.ZipFile(wheel) as file:
         names = file.namelist()
         strange = [name for name in names if not name.startswith(("chandra_bin/", "chandra_bin-"))]
@@ -85,7 +93,8 @@ def check():
             sys.exit(f"wheel: {strange or 'py.typed is missing'}")
         shutil.rmtree(PLACE / "wheel", ignore_errors=True)
         file.extractall(PLACE / "wheel")
-    print(f"{sdist.name}: {len(packed)} files; {wheel.name}: {len(names)} files, {wheel.stat().st_size / 1e6:.1f} MB")
+    print(f"{sdist.name}: {len(packed)} files; {wheel.name}: {len(names)} files, {wheel.stat().st_size / 1e6:.1f} MB, "
+          "stable ABI")
     if sys.platform == "linux":
         check_linux(tools, wheel)
 
