@@ -12,7 +12,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
     $(shell find src python -not -name '*.pyc' -not -name __pycache__)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench lint sanitize portable dist test-dist clean
+.PHONY: help demo test test-long bench lint docs sanitize portable dist test-dist clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,10 @@ $(VENV)/checked-with: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --group check
 	@touch $@
 
+$(VENV)/documented-with: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --group docs
+	@touch $@
+
 demo: $(VENV)/installed  ## Simulate a cluster and run the pipeline on it, in demo-output/
 	@rm -rf demo-output
 	@$(BIN)/python examples/demo.py demo-output
@@ -54,6 +58,9 @@ lint: $(VENV)/checked-with  ## Check style and types
 	$(BIN)/stubtest chandra_bin._kernels --concise --mypy-config-file pyproject.toml --allowlist src/pyx/stubtest.txt \
 	    --ignore-unused-allowlist
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src/pyx examples/embedding
+
+docs: $(VENV)/documented-with  ## Build the site, in build/docs/: look at index.html there
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet docs build/docs
 
 sanitize: $(VENV)/checked-with  ## Run the C++ tests, warnings being errors, under the sanitizers
 	for kind in address,undefined thread; do \
@@ -79,4 +86,4 @@ test-dist: $(VENV)/made  ## Test the wheel in dist/ on each Python (PYTHONS=ends
 	JOBS=$(JOBS) TESTS=$(TESTS) $(BIN)/python tests/dist.py test $(PYTHONS)
 
 clean:  ## Remove what the other targets made
-	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo-output docs/gallery .pytest_cache .mypy_cache .ruff_cache .hypothesis
