@@ -6,6 +6,7 @@ JOBS ?= 2
 EXECUTIONS ?= 1000000
 TARGETS ?=
 CLANGXX ?= clang++
+TESTS ?= quick
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -14,7 +15,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
     $(shell find src python -not -name '*.pyc' -not -name __pycache__)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench lint docs sanitize sanitize-python fuzz clean
+.PHONY: help demo test test-long bench lint docs sanitize sanitize-python fuzz portable dist test-dist clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -57,6 +58,8 @@ bench: $(VENV)/installed  ## Time the kernels, beside contbin where there is one
 lint: $(VENV)/checked-with  ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(BIN)/stubtest chandra_bin._kernels --concise --mypy-config-file pyproject.toml --allowlist src/pyx/stubtest.txt \
+	    --ignore-unused-allowlist
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src/pyx examples/embedding
 
 docs: $(VENV)/documented-with  ## Build the site, in build/docs/: look at index.html there
@@ -95,6 +98,21 @@ build/fuzz/made: $(VENV)/tested-with
 
 fuzz: build/fuzz/made  ## Run fuzz targets (TARGETS=..., all) for EXECUTIONS each, by atheris; needs clang and hours
 	PYTHONPATH=build/fuzz/package:tests nice -n 15 $(BIN)/python -m fuzz --executions $(EXECUTIONS) $(TARGETS)
+
+portable: $(VENV)/checked-with  ## Run the C++ tests with another compiler and library: clang, libc++
+	$(BIN)/cmake -S . -B build/clang -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_CXX_FLAGS=-stdlib=libc++ \
+	    -DCHANDRA_BIN_PYTHON=OFF -DCHANDRA_BIN_TESTS=ON -DCHANDRA_BIN_STRICT=ON
+	$(BIN)/cmake --build build/clang --parallel $(JOBS)
+	$(BIN)/ctest --test-dir build/clang --output-on-failure
+
+dist: $(VENV)/made  ## Build sdist and wheel, the wheel from the sdist, and check them, in dist/
+	$(BIN)/python -m pip install --quiet --group dist
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python tests/dist.py check
+
+test-dist: $(VENV)/made  ## Test the wheel in dist/ on each Python (PYTHONS=ends: oldest and newest; TESTS=all: all but the long ones)
+	JOBS=$(JOBS) TESTS=$(TESTS) $(BIN)/python tests/dist.py test $(PYTHONS)
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) build dist demo-output docs/gallery .pytest_cache .mypy_cache .ruff_cache .hypothesis
