@@ -31,13 +31,14 @@ def tables(settings: Settings) -> Iterator[Table]:
             say(f"races: {name}, {peer.name}")
             run = _run(folder, name, number, settings)
             ratio = f"{seconds(run['s'] / runs[0]['s'])}x" if "s" in run else "-"
-            table.add(*first, peer.name, seconds(run["s"]) if "s" in run else run["why"], ratio,
-                      _answers(folder, name, number, peer, "s" in run), f"{runs[0]['mb']:.0f}",
+            answers = _answers(folder, name, number, peer, "s" in run)
+            table.add(*first, peer.name, seconds(run["s"]) if "s" in run else run["why"], ratio, answers,
+                      f"{runs[0]['mb']:.0f}",
                       f"{run['mb']:.0f}" if "mb" in run else "-")
             if "said" in run:
                 table.remarks.append(f"{name}, {peer.name}: {run['said']}")
             if "s" in run:
-                points.append((name, peer.name, peer.tolerance is not None, run["s"] / runs[0]["s"]))
+                points.append((name, peer.name, answers.startswith("equal"), run["s"] / runs[0]["s"]))
             first = ["", "", "", ""]
     table.remarks += [
         f"The best of the calls that fit into {REPEAT_S:g} s, at least one; peers are stopped after {LIMIT_S} s. Over "

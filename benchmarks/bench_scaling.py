@@ -41,8 +41,8 @@ def tables(settings: Settings) -> Iterator[Table]:
                           f"{run['peak_mb']:.0f}")
             series.append({"axis": axis, "threads": threads, "points": points})
     table.remarks += [
-        f"Simulated clusters, smoothed and binned to the same S/N, constraint 3. Best of {settings.repeats}. Peak memory: "
-        "the whole Python process, its image included.", others.remark()]
+        f"Simulated clusters, smoothed and binned to the same S/N, constraint 3. Best of {settings.repeats}. Peak "
+        "memory: the whole Python process, its image included.", others.remark()]
     if settings.images:
         from .plots import draw_scaling
 

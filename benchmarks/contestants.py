@@ -57,8 +57,8 @@ class Peer:
 class Race:
     """A case: its kernels (names of ``chandra_bin._kernels``; none for reading files, say), ours and the peers.
 
-    ``inputs`` is called with whether a quick run is wanted. Results are compared as ``pixels``, as ``bins`` (which may be
-    numbered otherwise), or as ``sets`` of numbers.
+    ``inputs`` is called with whether a quick run is wanted. Results are compared as ``pixels``, as ``bins`` (which may
+    be numbered otherwise), or as ``sets`` of numbers.
     """
 
     title: str
@@ -358,19 +358,9 @@ def _powerbin(inputs: Inputs) -> Call:
 # --- bins to outlines and back --------------------------------------------------------------------------------------
 
 
-def random_bins(size: int, bins: int, ragged: float = 0.6, seed: int = 0) -> "NDArray[np.int32]":
-    """Bins of ``size`` x ``size`` pixels around random points, their borders as ragged as those of contour bins."""
-    import numpy as np
-    from scipy.spatial import cKDTree
-
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:size, :size]
-    at = np.stack([y, x], axis=-1) + rng.normal(0, ragged, (size, size, 2))
-    nearest = cKDTree(rng.uniform(0, size, (bins, 2))).query(at)[1]
-    return np.asarray(nearest, np.int32).reshape(size, size)
-
-
 def _binmap(quick: bool) -> Inputs:
+    from ._scenes import random_bins
+
     return {"binmap": random_bins(*((64, 20) if quick else (1024, 1500)))}
 
 
@@ -768,8 +758,9 @@ def _spectra_events(quick: bool) -> Inputs:
     size = int(made["size"])
     energy = columns(len(made["x"]))["energy"]
     rows = np.indices((size, size)) * 32 // size
-    return {"x": made["x"] - np.float32(0.5), "y": made["y"] - np.float32(0.5),
-            "channels": (energy // np.float32(14.6) + 1).astype(np.int32), "binmap": (rows[0] * 32 + rows[1]).astype("i4")}
+    binmap = (rows[0] * 32 + rows[1]).astype(np.int32)
+    return {"x": made["x"] - np.float32(0.5), "y": made["y"] - np.float32(0.5), "binmap": binmap,
+            "channels": (energy // np.float32(14.6) + 1).astype(np.int32)}
 
 
 def _spectra(inputs: Inputs, threads: int) -> Call:
@@ -847,6 +838,8 @@ def _region_texts(quick: bool) -> Inputs:
     from chandra_bin.regions import BinTexts, Style
     from chandra_bin.simulate import cluster_header
     from chandra_bin.wcs import ImageCoords
+
+    from ._scenes import random_bins
 
     binmap = random_bins(128, 30, 0.2)
     header = PrimaryHDU(binmap, cluster_header(binmap.shape)).header

@@ -268,3 +268,15 @@ def write_report(file: IO[str], lines: list[str], tables: list[Table]) -> None:
     file.writelines(f"- {line}\n" for line in lines)
     for table in tables:
         file.write("\n" + table.markdown())
+
+
+def put_between_marks(page: Path, lines: list[str], tables: list[Table]) -> None:
+    """Replace what stands between the marks of a page by the tables. Raises `BenchmarkError` where it has no marks."""
+    begin, end = "<!-- made by make bench -->\n", "<!-- end -->\n"
+    before, mark, rest = page.read_text().partition(begin)
+    _, closing, after = rest.partition(end)
+    if not mark or not closing:
+        raise BenchmarkError(f"{page}: there is no part between {begin.strip()} and {end.strip()}")
+    made = "".join(f"- {line}\n" for line in [f"Measured: {time.strftime('%Y-%m-%d')}", *lines])
+    made += "".join("\n" + table.markdown() for table in tables)
+    page.write_text(before + begin + "\n" + made + "\n" + closing + after)

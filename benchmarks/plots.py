@@ -18,30 +18,28 @@ def _pyplot() -> Any:
 
 
 def draw_races(folder: Path, points: list[tuple[str, str, bool, float]]) -> tuple[str, str]:
-    """(race, peer, whether it computes the same, its time over ours). Returns the file and what it shows."""
+    """(race, peer, whether its answer is ours, its time over ours). Returns the file and what it shows."""
     plt = _pyplot()
     with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(figsize=(7.5, 0.6 + 0.19 * len(points)))
-        for row, (_, _, same, ratio) in enumerate(points):
+        figure, axes = plt.subplots(figsize=(7.5, 0.7 + 0.19 * len(points)))
+        for row, (race, _, same, ratio) in enumerate(points):
             axes.plot([1, ratio], [row, row], color="0.8", lw=1, zorder=1)
             axes.plot(ratio, row, "o", ms=5, color=_BLUE if same else _GREY, mfc=_BLUE if same else "white", zorder=2)
-        names = [race if n == 0 or points[n - 1][0] != race else "" for n, (race, *_) in enumerate(points)]
-        for row, name in enumerate(names):
-            if name and row:
+            if row == 0 or points[row - 1][0] != race:
+                axes.annotate(race, (0, row), xytext=(-235, 0), xycoords=("axes fraction", "data"), va="center",
+                              textcoords="offset points", fontsize=7.5, fontweight="bold", annotation_clip=False)
                 axes.axhline(row - 0.5, color="0.75", lw=0.6)
-        axes.set_yticks(range(len(points)), [f"{name}   {peer}" if name else peer
-                                             for name, (_, peer, *_) in zip(names, points, strict=True)], fontsize=7.5)
-        for label, name in zip(axes.get_yticklabels(), names, strict=True):
-            label.set_fontweight("bold" if name else "normal")
+        axes.set_yticks(range(len(points)), [peer for _, peer, *_ in points], fontsize=7.5)
         axes.axvline(1, color="black", lw=0.8)
-        axes.set(xscale="log", ylim=(len(points) - 0.5, -0.5), xlabel="time of the peer over ours (one thread)")
+        axes.set(xscale="log", ylim=(len(points) - 0.5, -0.5), xlabel="time of the peer over ours, one thread")
         axes.grid(visible=False, axis="y")
-        axes.plot([], [], "o", color=_BLUE, label="computes the same")
-        axes.plot([], [], "o", color=_GREY, mfc="white", label="other algorithm")
-        axes.legend(loc="lower right")
+        _few_ticks(axes.xaxis, *axes.get_xlim())
+        axes.plot([], [], "o", color=_BLUE, label="its answer is ours")
+        axes.plot([], [], "o", color=_GREY, mfc="white", label="its answer is another")
+        figure.legend(loc="outside upper right", ncols=2)
         figure.savefig(folder / "races-peers.png")
         plt.close(figure)
-    return "races-peers.png", "Time of each peer over ours; filled: computes the same"
+    return "races-peers.png", "Time of each peer over ours; filled: its answer is ours"
 
 
 def draw_growth(folder: Path, series: list[dict[str, Any]]) -> tuple[str, str]:
@@ -50,17 +48,19 @@ def draw_growth(folder: Path, series: list[dict[str, Any]]) -> tuple[str, str]:
     columns = 3
     rows = -(-len(series) // columns)
     with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=(7.5, 2.3 * rows), squeeze=False)
+        figure, axes = plt.subplots(rows, columns, figsize=(7.5, 2.4 * rows), squeeze=False)
+        figure.get_layout_engine().set(h_pad=0.1)
         for panel, run in zip(axes.flat, series, strict=False):
             x, times = run["x"], run["s"]
             panel.plot(x, [run["factor"] * value ** run["exponent"] for value in x], color=_ORANGE, lw=1.2,
                        label=f"exponent {run['exponent']:.2f} ± {run['error']:.2f}")
             panel.plot(x, run["law_s"], "--", color=_GREY, lw=1, label=f"law {run['law']}")
             panel.plot(x, times, "o", ms=4, color=_BLUE)
-            panel.set(xscale="log", yscale="log", title=run["kernel"], xlabel=run["against"], ylabel="seconds")
-            panel.set_ylim(min(*times, *run["law_s"]) / 1.5, max(*times, *run["law_s"]) * 4)
+            panel.set(xscale="log", yscale="log", title=run["kernel"], xlabel=run["against"], ylabel="CPU seconds")
+            panel.set_ylim(min(*times, *run["law_s"]) / 1.5, max(*times, *run["law_s"]) * 5)
             panel.legend(loc="upper left", fontsize=7.5, borderaxespad=0.2)
-            _plain_ticks(panel)
+            _few_ticks(panel.xaxis, *panel.get_xlim(), sides=run["against"].startswith("pixels"))
+            _few_ticks(panel.yaxis, *panel.get_ylim())
         for panel in axes.flat[len(series):]:
             panel.set_visible(False)
         figure.savefig(folder / "races-growth.png")
@@ -69,40 +69,52 @@ def draw_growth(folder: Path, series: list[dict[str, Any]]) -> tuple[str, str]:
 
 
 def draw_scaling(folder: Path, series: list[dict[str, Any]]) -> tuple[str, str]:
-    """Contour binning: time against four things, and memory against pixels."""
+    """Contour binning: time against four things, its parts, and memory against pixels."""
     plt = _pyplot()
-    labels = {"pixels": "pixels", "counts": "counts", "S/N": "S/N", "threads": "threads"}
     with plt.rc_context(_STYLE):
         figure, axes = plt.subplots(2, 3, figsize=(7.5, 4.8))
-        panels = dict(zip(labels, axes.flat, strict=False))
+        panels = dict(zip(("pixels", "counts", "S/N", "threads"), axes.flat, strict=False))
         for run in series:
-            panel = panels[run["axis"]]
             x = [_place(run["axis"], point) for point in run["points"]]
-            both = [point["smooth"] + point["bin"] for point in run["points"]]
             if run["threads"] == 0:
-                panel.plot(x, both, "o-", ms=4, color=_BLUE, label="both")
-                panel.plot(x, [point["smooth"] for point in run["points"]], "s--", ms=3, color=_ORANGE, label="smoothing")
-                panel.plot(x, [point["bin"] for point in run["points"]], "^--", ms=3, color=_GREY, label="binning")
-                panel.set(ylim=(0, None))
-                panel.set_xticks(x)
-            else:
-                style = {"color": _BLUE} if run["threads"] == 1 else {"color": _ORANGE, "mfc": "white"}
-                panel.plot(x, both, "o-", ms=4, label=f"{run['threads']} thread{'s' * (run['threads'] > 1)}", **style)
-                panel.set(xscale="log", yscale="log")
-        for axis, panel in panels.items():
-            panel.set(xlabel=labels[axis], ylabel="seconds")
-            panel.legend(fontsize=7.5)
-            if axis != "threads":
-                _plain_ticks(panel)
-        memory = axes.flat[4]
+                _draw_parts(panels["threads"], x, run["points"])
+                panels["threads"].set_xticks(x)
+                continue
+            style = {"color": _BLUE} if run["threads"] == 1 else {"color": _ORANGE, "mfc": "white"}
+            panels[run["axis"]].plot(x, [point["smooth"] + point["bin"] for point in run["points"]], "o-", ms=4,
+                                     label=f"{run['threads']} thread{'s' * (run['threads'] > 1)}", **style)
         sizes = next(run["points"] for run in series if run["axis"] == "pixels" and run["threads"] == 1)
-        memory.plot([point["side"] ** 2 for point in sizes], [point["peak_mb"] for point in sizes], "o-", ms=4, color=_BLUE)
-        memory.set(xscale="log", yscale="log", xlabel="pixels", ylabel="peak of the process, MB")
-        _plain_ticks(memory)
-        axes.flat[5].set_visible(False)
+        pixels = [_place("pixels", point) for point in sizes]
+        parts, memory = axes.flat[4:]
+        _draw_parts(parts, pixels, sizes)
+        memory.plot(pixels, [point["peak_mb"] for point in sizes], "o-", ms=4, color=_BLUE)
+        memory.set(title="memory, 1 thread", ylabel="peak of the process, MB", ylim=(0, None))
+        parts.set(title="parts, 1 thread")
+        for axis, panel in panels.items():
+            panel.set(xlabel=axis, title=f"against {axis}")
+        for panel in (panels["pixels"], parts, memory):
+            panel.set(xscale="log", xlabel="pixels")
+            _few_ticks(panel.xaxis, *panel.get_xlim(), sides=True)
+        for panel in (panels["counts"], panels["S/N"]):
+            panel.set(xscale="log")
+            _few_ticks(panel.xaxis, *panel.get_xlim())
+        for panel in (panels["pixels"], parts):
+            panel.set(yscale="log")
+            _few_ticks(panel.yaxis, *panel.get_ylim())
+        for panel in (panels["counts"], panels["S/N"], panels["threads"]):
+            panel.set_ylim(0, None)
+        for panel in axes.flat[:5]:
+            panel.set(ylabel="seconds")
+            panel.legend(fontsize=7.5)
         figure.savefig(folder / "races-binning.png")
         plt.close(figure)
     return "races-binning.png", "Time of contour binning against pixels, counts, S/N and threads, and its memory"
+
+
+def _draw_parts(panel: Any, x: list[float], points: list[dict[str, Any]]) -> None:
+    panel.plot(x, [point["smooth"] + point["bin"] for point in points], "o-", ms=4, color=_BLUE, label="both")
+    panel.plot(x, [point["smooth"] for point in points], "s--", ms=3, color=_ORANGE, label="smoothing")
+    panel.plot(x, [point["bin"] for point in points], "^--", ms=3, color=_GREY, label="binning")
 
 
 def _place(axis: str, point: dict[str, Any]) -> float:
@@ -110,21 +122,24 @@ def _place(axis: str, point: dict[str, Any]) -> float:
     return float(point[name]) ** (2 if axis == "pixels" else 1)
 
 
-def _plain_ticks(panel: Any) -> None:
-    """Powers of ten alone, or where these are less than two, a few round numbers."""
+def _few_ticks(axis: Any, low: float, high: float, sides: bool = False) -> None:
+    """Marks of a logarithmic axis at powers of ten, or at 1 and 3, or 1, 2 and 5; images by their sides."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    for axis, (low, high) in ((panel.xaxis, panel.get_xlim()), (panel.yaxis, panel.get_ylim())):
-        axis.set_minor_formatter(NullFormatter())
-        if high / low < 200:
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 30 else (1, 3)))
-            axis.set_major_formatter(FuncFormatter(_short))
+    axis.set_minor_formatter(NullFormatter())
+    if sides:
+        powers = [side for side in (2**n for n in range(4, 14)) if low <= side**2 <= high]
+        axis.set_ticks([side**2 for side in powers], [f"{side}²" for side in powers])
+        axis.set_ticks([], minor=True)
+        return
+    subs = (1, 2, 5) if high / low < 30 else (1, 3) if high / low < 1000 else (1,)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(_short))
 
 
 def _short(value: float, _position: int) -> str:
-    """A number as it is written: 0.02, 3, 2×10⁵."""
-    if 1e-3 <= value < 1e4:
-        return f"{value:g}"
-    mantissa, _, exponent = f"{value:.0e}".partition("e")
-    power = f"$10^{{{int(exponent)}}}$"
-    return power if mantissa == "1" else f"${mantissa}\\times${power}"
+    """A number as it is written: 0.02, 300, 20k, 1M."""
+    for power, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= power:
+            return f"{value / power:g}{letter}"
+    return f"{value:g}"
