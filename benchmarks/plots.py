@@ -88,10 +88,17 @@ def draw_scaling(folder: Path, series: list[dict[str, Any]]) -> tuple[str, str]:
         parts, memory = axes.flat[4:]
         _draw_parts(parts, pixels, sizes)
         memory.plot(pixels, [point["peak_mb"] for point in sizes], "o-", ms=4, color=_BLUE)
-        memory.set(title="memory, 1 thread", ylabel="peak of the process, MB", ylim=(0, None))
-        parts.set(title="parts, 1 thread")
+        memory.set(title="memory", ylabel="peak of the process, MB", yscale="log")
+        memory.set_ylim(10, None)
+        _few_ticks(memory.yaxis, *memory.get_ylim())
+        parts.set(title="its parts, 1 thread")
+        last = series[-1]["points"][0]
+        side, sn = f"{last['side']}²", f"S/N {last['sn']}"
+        total = f"{_short(round(last['counts'], -5), 0)} counts"
+        titles = {"pixels": f"{last['counts'] / last['side'] ** 2:.2g} counts a pixel, {sn}", "counts": f"{side}, {sn}",
+                  "S/N": f"{side}, {total}", "threads": f"{side}, {total}, {sn}"}
         for axis, panel in panels.items():
-            panel.set(xlabel=axis, title=f"against {axis}")
+            panel.set(xlabel=axis, title=titles[axis])
         for panel in (panels["pixels"], parts, memory):
             panel.set(xscale="log", xlabel="pixels")
             _few_ticks(panel.xaxis, *panel.get_xlim(), sides=True)
