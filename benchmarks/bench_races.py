@@ -86,7 +86,7 @@ def make(folder: str, race: str, quick: bool) -> None:
     import numpy as np
 
     Path(folder).mkdir(parents=True)
-    np.savez(Path(folder) / "inputs.npz", **RACES[race].inputs(quick))
+    np.savez(Path(folder) / "inputs.npz", **RACES[race].made(quick))
 
 
 def ours(folder: str, race: str, threads: int, repeat_s: float) -> dict[str, float]:
@@ -106,7 +106,7 @@ def _inputs(folder: str) -> dict[str, Any]:
     import numpy as np
 
     with np.load(Path(folder) / "inputs.npz") as made:
-        return {name: made[name] for name in made.files}
+        return {"folder": folder, **{name: made[name] for name in made.files}}
 
 
 def _timed(call: Any, result: Any, path: Path, repeat_s: float) -> dict[str, float]:

@@ -1,10 +1,11 @@
 """The races: a kernel, what it is given, and what a user would take instead.
 
-Inputs are arrays by name. A contestant is prepared with them and becomes a call without arguments, which alone is
-timed; ``result`` turns what it returns into an array to compare. Peers are called as their guides say. What they do not
-compute, and who computes something else, is said in their notes.
+Inputs are arrays by name, and the folder that files go into. A contestant is prepared with them and becomes a call
+without arguments, which alone is timed; ``result`` turns what it returns into an array to compare. Peers are called as
+their guides say. What they do not compute, and who computes something else, is said in their notes.
 """
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -69,6 +70,12 @@ class Race:
     result: Callable[[Any], Any] = _as_it_is
     compared: str = "pixels"
     threads: tuple[int, ...] = (1, 2)
+
+    def made(self, quick: bool) -> Inputs:
+        """The inputs, all of them arrays, as a file of arrays has them."""
+        import numpy as np
+
+        return {name: np.asarray(value) for name, value in self.inputs(quick).items()}
 
 
 def find_program(name: str) -> str | None:
@@ -168,7 +175,7 @@ def _contbin_program(*words: str, output: str) -> Callable[[Inputs], Call]:
     def prepare(inputs: Inputs) -> Call:
         from astropy.io import fits
 
-        folder = Path(tempfile.mkdtemp(prefix="chandra-bin-race-"))
+        folder = Path(tempfile.mkdtemp(dir=inputs["folder"]))
         for name, pixels in inputs.items():
             if getattr(pixels, "ndim", 0) == 2:
                 fits.writeto(folder / f"{name}.fits", pixels)
@@ -308,7 +315,7 @@ def _contour_bin(inputs: Inputs, threads: int) -> Call:
 def _pycontbin(inputs: Inputs) -> Call:
     from astropy.io import fits
 
-    folder = Path(tempfile.mkdtemp(prefix="chandra-bin-race-"))
+    folder = Path(tempfile.mkdtemp(dir=inputs["folder"]))
     fits.writeto(folder / "counts.fits", inputs["counts"])
     sn, smooth_sn, constrain = (int(inputs[name]) for name in ("sn", "smooth_sn", "constrain"))
     os.chdir(folder)
@@ -869,12 +876,13 @@ def _ds9_convert(inputs: Inputs) -> Call:
     sys.path.insert(0, str(CHECKOUT / "tests"))
     from test_regions_ds9 import DS9
 
-    folder = Path(tempfile.mkdtemp(prefix="chandra-bin-race-"))
+    folder = Path(tempfile.mkdtemp(dir=inputs["folder"]))
     fits.writeto(folder / "image.fits", inputs["binmap"], fits.Header.fromstring(str(inputs["header"])))
     try:
         ds9 = DS9(folder / "image.fits", folder)
     except BaseException as error:  # a skip of pytest's is no Exception
         raise BenchmarkError(f"DS9 does not start: {error}") from error
+    atexit.register(ds9.close)
     return lambda: [ds9.load_and_save(text, "ciao", ("ds9", "wcs", "fk5", "degrees"))
                     for text in inputs["texts"].tolist()]
 
@@ -899,7 +907,7 @@ def _picture(quick: bool) -> Inputs:
 def _written(inputs: Inputs) -> Path:
     from astropy.io import fits
 
-    path = Path(tempfile.mkdtemp(prefix="chandra-bin-race-")) / "image.fits"
+    path = Path(tempfile.mkdtemp(dir=inputs["folder"])) / "image.fits"
     fits.writeto(path, inputs["pixels"])
     return path
 

@@ -149,7 +149,7 @@ def test_the_coefficients_of_a_law_are_found():
     assert bench_growth.fit_terms(terms, terms @ [2e-9, -1e-10])[1] == 0
 
 
-@pytest.mark.parametrize("name", ["smooth, radius", "polygon_trace, vertices", "event_histogram"])
+@pytest.mark.parametrize("name", ["smooth, pixels", "polygon_trace, pixels", "select_events"])
 def test_series_are_measured(name):
     run = bench_growth.measured(name, quick=True, repeat_s=0)
     series = bench_growth.SERIES[name]
