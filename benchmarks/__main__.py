@@ -32,7 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time chandra-bin, and print tables.")
     parser.add_argument("names", nargs="*", metavar="NAME",
                         help=f"what to run: {', '.join(known)} (default: {', '.join(USUAL)})")
-    parser.add_argument("--all", action="store_true", help="run all of them: hours")
+    parser.add_argument("--all", action="store_true", help="run all of them, which takes long")
     parser.add_argument("--quick", action="store_true", help="small images, once each: whether it runs, no figures")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the tables to a Markdown file too")
     parser.add_argument("--docs", action="store_true",

@@ -15,7 +15,7 @@ LIMIT_S, REPEAT_S = 60, 1.0
 
 def tables(settings: Settings) -> Iterator[Table]:
     others = Others()
-    table = Table("Races", ["kernel", "case", "ours, s", "2 threads", "peer", "peer, s", "over ours", "answers",
+    table = Table("Races", ["race", "case", "ours, s", "2 threads", "peer", "peer, s", "over ours", "answers",
                             "MB, ours", "MB, peer"])
     points = []
     for name, race in RACES.items():
@@ -26,11 +26,16 @@ def tables(settings: Settings) -> Iterator[Table]:
                 for threads in race.threads]
         if len(runs) > 1 and in_child(difference, folder=folder, race=name, one="ours1", two="ours2", tolerance=0):
             table.remarks.append(f"**{name}: the answers of one thread and of two differ**")
-        first = [name, race.title, seconds(runs[0]["s"]), seconds(runs[1]["s"]) if len(runs) > 1 else "-"]
+        kernels = "" if name in race.kernels or not race.kernels else f" ({', '.join(race.kernels)})"
+        first = [name + kernels, race.title, seconds(runs[0]["s"]), seconds(runs[1]["s"]) if len(runs) > 1 else "-"]
         for number, peer in enumerate(race.peers):
             say(f"races: {name}, {peer.name}")
             run = _run(folder, name, number, settings)
-            ratio = f"{seconds(run['s'] / runs[0]['s'])}x" if "s" in run else "-"
+            ratio = "-"
+            if "s" in run:
+                ratio = f"{seconds(run['s'] / runs[0]['s'])}x"
+            elif "at_least" in run:
+                ratio = f"> {seconds(run['at_least'] / runs[0]['s'])}x"
             answers = _answers(folder, name, number, peer, "s" in run)
             table.add(*first, peer.name, seconds(run["s"]) if "s" in run else run["why"], ratio, answers,
                       f"{runs[0]['mb']:.0f}",
@@ -66,7 +71,7 @@ def _run(folder: Path, race: str, number: int, settings: Settings) -> dict[str, 
         found: dict[str, Any] = in_child(theirs, stop_after_s=LIMIT_S, folder=folder, race=race, peer=number,
                                          repeat_s=_repeat_s(settings))
     except TooSlowError:
-        return {"why": f"> {LIMIT_S}"}
+        return {"why": f"> {LIMIT_S}", "at_least": LIMIT_S}
     except BenchmarkError as error:
         return {"why": "failed", "said": str(error).rpartition("}: ")[2]}
     return found
