@@ -63,8 +63,8 @@ def _smooth_pixels(side: float) -> Point:
 
 
 def _smooth_radius(sn: float) -> Point:
-    call, radius = _smooth(512, sn)
-    return Point(call, radius, [512**2 * radius, 512**2])
+    call, radius = _smooth(1024, sn)
+    return Point(call, radius, [1024**2 * radius, 1024**2])
 
 
 def _binned(side: float) -> Point:
@@ -161,7 +161,7 @@ _FEW_EVENTS = (1e3, 3e3, 1e4)
 
 SERIES = {
     "smooth, pixels": Series("smooth", "pixels N (r = 12)", _SIDES, _FEW_SIDES, _smooth_pixels),
-    "smooth, radius": Series("smooth", "radius r in pixels (N = 512²)", (10, 15, 22, 33, 50, 75, 110), (10, 15, 22),
+    "smooth, radius": Series("smooth", "radius r in pixels (N = 1024²)", (10, 16, 26, 42, 68, 110, 180), (10, 16, 26),
                              _smooth_radius),
     "contour_bin": Series("contour_bin", "pixels N", _SIDES, _FEW_SIDES, _binned),
     "boxes": Series("boxes", "pixels N (700 a bin)", _SIDES, _FEW_SIDES, _covered),
