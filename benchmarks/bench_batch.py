@@ -249,10 +249,11 @@ def measured_rows(lines: list[dict[str, Any]], out: str) -> list[dict[str, Any]]
 def fitted(rows: list[dict[str, Any]]) -> dict[str, float]:
     """In a child: seconds of a row, of 10^6 pixels, of a bin."""
     import numpy as np
+    from scipy.optimize import nnls
 
     matrix = np.array([[1.0, row["megapixels"], row["bins"]] for row in rows])
     seconds_ = np.array([row["cpu_seconds"] for row in rows])
-    solution, *_ = np.linalg.lstsq(matrix, seconds_, rcond=None)
+    solution, _ = nnls(matrix, seconds_)  # bins and pixels grow together: a free fit may give one a negative cost
     left = seconds_ - matrix @ solution
     return {**dict(zip(("row", "pixels", "bin"), solution.tolist(), strict=True)),
             "left": float(np.sqrt((left**2).mean())), "files": float(np.mean([row["files"] for row in rows])),
