@@ -7,6 +7,7 @@ from typing import Any
 
 from .event_scenes import columns, places
 from .harness import Others, Settings, Table, in_child, say
+from .plots import draw_growth
 
 Call = Callable[[], Any]
 
@@ -204,11 +205,9 @@ def tables(settings: Settings) -> Iterator[Table]:
         "below 0.",
         "N: pixels, r: radius of the discs, V: vertices, E: events.", others.remark()]
     if settings.images:
-        from .plots import draw_growth
-
-        table.figures.append(draw_growth(settings.images, [
-            {"kernel": series.kernel, "against": series.against, "law": " + ".join(LAWS[series.kernel]), **runs[name],
-             "law_s": laws[series.kernel]["times"][name]} for name, series in SERIES.items()]))
+        panels = [{"kernel": series.kernel, "against": series.against, "law": " + ".join(LAWS[series.kernel]),
+                   **runs[name], "law_s": laws[series.kernel]["times"][name]} for name, series in SERIES.items()]
+        table.figures.append(in_child(draw_growth, folder=settings.images, series=panels))
     yield table
 
 

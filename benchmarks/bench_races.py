@@ -8,6 +8,7 @@ from typing import Any
 
 from .contestants import RACES, Peer
 from .harness import BenchmarkError, Others, Settings, Table, TooSlowError, in_child, peak_mb, say, seconds
+from .plots import draw_races
 
 # A peer is stopped then, and the time that it is given to repeat a call.
 LIMIT_S, REPEAT_S = 60, 1.0
@@ -52,9 +53,7 @@ def tables(settings: Settings) -> Iterator[Table]:
         "Memory: the peak of a whole Python process that imports, loads the input and runs the case, or of the "
         "program where it is one.", others.remark()]
     if settings.images:
-        from .plots import draw_races  # in this process: what is measured has been measured
-
-        table.figures.append(draw_races(settings.images, points))
+        table.figures.append(in_child(draw_races, folder=settings.images, points=points))
     yield table
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .harness import Others, Settings, Table, best, in_child, peak_mb, say, seconds
+from .plots import draw_scaling
 
 SIDES, COUNTS_A_PIXEL = (256, 512, 1024, 2048), 2.0
 COUNTS = (2.5e5, 1e6, 4e6, 1.6e7)
@@ -44,9 +45,7 @@ def tables(settings: Settings) -> Iterator[Table]:
         f"Simulated clusters, smoothed and binned to the same S/N, constraint 3. Best of {settings.repeats}. Peak "
         "memory: the whole Python process, its image included.", others.remark()]
     if settings.images:
-        from .plots import draw_scaling
-
-        table.figures.append(draw_scaling(settings.images, series))
+        table.figures.append(in_child(draw_scaling, folder=settings.images, series=series))
     yield table
 
 

@@ -19,7 +19,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -59,7 +59,7 @@ class Table:
     rows: list[list[str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     text: str = ""  # instead of rows: what a script printed
-    figures: list[tuple[str, str]] = field(default_factory=list)  # files in the folder of images, and what they show
+    figures: list[Sequence[str]] = field(default_factory=list)  # files in the folder of images, and what they show
 
     def add(self, *cells: object) -> None:
         self.rows.append([str(cell) for cell in cells])

@@ -1,4 +1,4 @@
-"""The plots of the races, as PNG files."""
+"""The plots of the races, as PNG files. Drawn in children: the process that measures stays small."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ def _pyplot() -> Any:
     return plt
 
 
-def draw_races(folder: Path, points: list[tuple[str, str, bool, float]]) -> tuple[str, str]:
+def draw_races(folder: str, points: list[tuple[str, str, bool, float]]) -> tuple[str, str]:
     """(race, peer, whether its answer is ours, its time over ours). Returns the file and what it shows."""
     plt = _pyplot()
     with plt.rc_context(_STYLE):
@@ -37,12 +37,12 @@ def draw_races(folder: Path, points: list[tuple[str, str, bool, float]]) -> tupl
         axes.plot([], [], "o", color=_BLUE, label="its answer is ours")
         axes.plot([], [], "o", color=_GREY, mfc="white", label="its answer is another")
         figure.legend(loc="outside upper right", ncols=2)
-        figure.savefig(folder / "races-peers.png")
+        figure.savefig(Path(folder) / "races-peers.png")
         plt.close(figure)
     return "races-peers.png", "Time of each peer over ours; filled: its answer is ours"
 
 
-def draw_growth(folder: Path, series: list[dict[str, Any]]) -> tuple[str, str]:
+def draw_growth(folder: str, series: list[dict[str, Any]]) -> tuple[str, str]:
     """Times against sizes with the fitted power law and the law, a panel each."""
     plt = _pyplot()
     columns = 3
@@ -63,12 +63,12 @@ def draw_growth(folder: Path, series: list[dict[str, Any]]) -> tuple[str, str]:
             _few_ticks(panel.yaxis, *panel.get_ylim())
         for panel in axes.flat[len(series):]:
             panel.set_visible(False)
-        figure.savefig(folder / "races-growth.png")
+        figure.savefig(Path(folder) / "races-growth.png")
         plt.close(figure)
     return "races-growth.png", "Time of the kernels against size, with the fitted power law and the stated law"
 
 
-def draw_scaling(folder: Path, series: list[dict[str, Any]]) -> tuple[str, str]:
+def draw_scaling(folder: str, series: list[dict[str, Any]]) -> tuple[str, str]:
     """Contour binning: time against four things, its parts, and memory against pixels."""
     plt = _pyplot()
     with plt.rc_context(_STYLE):
@@ -113,7 +113,7 @@ def draw_scaling(folder: Path, series: list[dict[str, Any]]) -> tuple[str, str]:
         for panel in axes.flat[:5]:
             panel.set(ylabel="seconds")
             panel.legend(fontsize=7.5)
-        figure.savefig(folder / "races-binning.png")
+        figure.savefig(Path(folder) / "races-binning.png")
         plt.close(figure)
     return "races-binning.png", "Time of contour binning against pixels, counts, S/N and threads, and its memory"
 
