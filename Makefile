@@ -11,7 +11,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
     $(shell find src python -not -name '*.pyc' -not -name __pycache__)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench lint sanitize clean
+.PHONY: help demo test test-long bench lint docs sanitize clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,10 @@ $(VENV)/tested-with: $(VENV)/installed
 
 $(VENV)/checked-with: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --group check
+	@touch $@
+
+$(VENV)/documented-with: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --group docs
 	@touch $@
 
 demo: $(VENV)/installed  ## Simulate a cluster and run the pipeline on it, in demo-output/
@@ -60,6 +64,9 @@ lint: $(VENV)/checked-with  ## Check style and types
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src/pyx examples/embedding
 
+docs: $(VENV)/documented-with  ## Build the site, in build/docs/: look at index.html there
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet docs build/docs
+
 sanitize: $(VENV)/checked-with  ## Run the C++ tests, warnings being errors, under the sanitizers
 	for kind in address,undefined thread; do \
 	    $(BIN)/cmake -S . -B build/$$kind -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCHANDRA_BIN_PYTHON=OFF \
@@ -69,4 +76,4 @@ sanitize: $(VENV)/checked-with  ## Run the C++ tests, warnings being errors, und
 	done
 
 clean:  ## Remove what the other targets made
-	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo-output docs/gallery .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 _STYLE = {"font.size": 9, "axes.titlesize": 9, "axes.grid": True, "grid.color": "0.9", "axes.axisbelow": True,
-          "legend.frameon": False, "savefig.dpi": 130, "figure.constrained_layout.use": True}
+          "legend.frameon": False, "savefig.dpi": 110, "figure.constrained_layout.use": True}
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#c8541b", "0.45"
 
 
@@ -130,7 +130,7 @@ def _place(axis: str, point: dict[str, Any]) -> float:
 
 
 def _few_ticks(axis: Any, low: float, high: float, sides: bool = False) -> None:
-    """Marks of a logarithmic axis at powers of ten, or at 1 and 3, or 1, 2 and 5; images by their sides."""
+    """Marks of a logarithmic axis at powers of ten, on shorter ones at 1 and 3 or 1, 2, 5; images by their sides."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis.set_minor_formatter(NullFormatter())
@@ -139,7 +139,7 @@ def _few_ticks(axis: Any, low: float, high: float, sides: bool = False) -> None:
         axis.set_ticks([side**2 for side in powers], [f"{side}²" for side in powers])
         axis.set_ticks([], minor=True)
         return
-    subs = (1, 2, 5) if high / low < 30 else (1, 3) if high / low < 1000 else (1,)
+    subs = (1, 2, 5) if high / low < 8 else (1, 3) if high / low < 60 else (1,)
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(FuncFormatter(_short))
 

@@ -14,7 +14,7 @@ _SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too
 settings.register_profile("default", max_examples=150, deadline=None, suppress_health_check=_SLOW)
 settings.register_profile("long", max_examples=3000, deadline=None, suppress_health_check=_SLOW)
 # A gate says the same of the same change each time: new random images are for those who are there to look at them.
-settings.register_profile("gate", settings.get_profile("default"), max_examples=100, derandomize=True, database=None)
+settings.register_profile("gate", settings.get_profile("default"), max_examples=40, derandomize=True, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate" if os.environ.get("CI") else "default"))
 
 

@@ -1,7 +1,8 @@
 """The documentation says what is there: its commands and examples run, its links lead somewhere, nothing is left out.
 
 A ``console`` block below a line ``<!-- run -->`` runs, line by line behind ``$``; so does every ``python`` block.
-Those of one page share a folder that holds simulated images, and run in the order of the page.
+Those of one page share a folder that holds simulated images, and run in the order of the page. In the README, and where
+users begin, every command runs, or ``NOT_RUN`` says why it does not.
 """
 
 import doctest
@@ -10,6 +11,7 @@ import shlex
 import subprocess
 from dataclasses import fields
 from importlib import import_module
+from inspect import isclass, isfunction
 from pathlib import Path
 
 import click
@@ -17,16 +19,30 @@ import numpy as np
 import pytest
 
 import chandra_bin
-from chandra_bin.cli import COMMANDS, run
+from chandra_bin.cli import COMMANDS, cli, run
 from chandra_bin.images import write_image
 from chandra_bin.simulate import cluster_header, cluster_image
 from chandra_sky import flat_sky, write_flat_sky
 from event_files import random_events, write_events
+from pipeline_work import change_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *DOCS]
+API = sorted((ROOT / "docs/api").glob("*.md"))
+FIRST = [ROOT / "README.md", ROOT / "docs/install.md", ROOT / "docs/quickstart.md"]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *DOCS, *API]
 SHAPE = (48, 56)
+
+NOT_RUN = {
+    "make demo": "takes a minute; the quickstart runs its commands on less",
+    "make test": "is what runs these tests",
+    "python3 -m venv ~/chandra-bin-env": "needs the network in its next line, and writes into a home",
+    "~/chandra-bin-env/bin/pip install .": "the same; .ci/run installs the package in this way",
+    "~/chandra-bin-env/bin/chandra-bin doctor": "the same; test_doctor.py runs it",
+}
+# Where an example does not say how much is simulated, it is less than a user gets; and no process of its own is begun.
+LITTLE = {"simulate": {"obsids": 1, "exposure": 1000.0, "counts": 5000.0, "blank_sky": 1.0},
+          "run": {"jobs": 1}, "batch": {"jobs": 1}}
 
 FENCE = re.compile(r"^(?P<mark><!-- run -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -37,6 +53,11 @@ def examples(page):
     """(kind, text) of the blocks of a page that run."""
     blocks = [(match["language"], match["text"], match["mark"]) for match in FENCE.finditer(page.read_text())]
     return [(kind, text) for kind, text, mark in blocks if kind == "python" or (kind == "console" and mark)]
+
+
+def commands(text):
+    """What is behind ``$``, line by line."""
+    return [line[2:] for line in text.replace("\\\n", " ").splitlines() if line.startswith("$ ")]
 
 
 def prose(page):
@@ -75,6 +96,9 @@ def images(tmp_path_factory):
     (folder / "background_clean.list").write_text("blanksky.evt\nother_blanksky.evt\n")
     write_flat_sky(folder / "acisf00754_repro_evt2.fits", flat_sky(30_000))
     write_events(folder / "blanksky.evt", random_events(20_000, 1, spread_px=90))
+    (folder / "images").mkdir()
+    for name in ("a1", "a2"):
+        (folder / f"images/{name}.fits").symlink_to(folder / "img.fits")
     for name, shape in (("src", "circle(4096.5,4096.5,8)"), ("field", "rotbox(4096.5,4096.5,90,80,0)")):
         (folder / f"{name}.reg").write_text(f"# Region file format: CIAO version 1.0\n{shape}\n")
     return folder
@@ -82,14 +106,14 @@ def images(tmp_path_factory):
 
 def run_console(text):
     """Runs the commands of a block; those of ours in this process."""
-    for line in text.replace("\\\n", " ").splitlines():
-        if not line.startswith("$ "):
+    for line in commands(text):
+        words = shlex.split(line)
+        if words[0] != "chandra-bin":
+            subprocess.run(line, shell=True, check=True)
             continue
-        words = shlex.split(line[2:])
-        if words[0] == "chandra-bin":
-            assert run(words[1:]) == 0, line
-        else:
-            subprocess.run(line[2:], shell=True, check=True)
+        assert run(words[1:]) == 0, line
+        if words[1] == "init":
+            change_settings(Path(words[words.index("-o") + 1]), binsize=8, scales=[1, 2])
 
 
 def run_python(text, names):
@@ -105,10 +129,14 @@ def run_python(text, names):
 def test_examples_run(page, images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("chandra_bin.products.binned.bins_png", lambda *_, **__: b"")  # slow; has its own tests
+    monkeypatch.setitem(cli.context_settings, "default_map", LITTLE)
     made = set(re.findall(r"-o (\S+\.fits)", page.read_text()))  # by the page itself
-    for file in images.iterdir():
-        if file.name not in made:
-            (tmp_path / file.name).symlink_to(file)
+    for file in images.rglob("*"):
+        link = tmp_path / file.relative_to(images)
+        if file.is_dir():
+            link.mkdir()
+        elif file.name not in made:
+            link.symlink_to(file)
     names = {}
     for kind, text in examples(page):
         if kind == "console":
@@ -124,13 +152,32 @@ def test_links_lead_somewhere(page):
             continue
         path, _, anchor = link.partition("#")
         target = page.parent / path if path else page
-        assert target.is_file(), f"{link}: no such file"
+        assert target.exists(), f"{link}: no such file"
         assert not anchor or anchor in anchors(target), f"{link}: no such heading"
 
 
-def test_every_page_is_in_the_index():
-    linked = {link.partition("#")[0] for link in LINK.findall((ROOT / "docs/index.md").read_text())}
-    assert {page.name for page in DOCS} - {"index.md"} <= linked
+@pytest.mark.parametrize("page", FIRST, ids=lambda page: page.name)
+def test_every_command_where_users_begin_is_run(page):
+    blocks = [match for match in FENCE.finditer(page.read_text()) if match["language"] == "console"]
+    left = {command for match in blocks if not match["mark"] for command in commands(match["text"])}
+    assert left <= set(NOT_RUN)
+
+
+def test_what_is_not_run_is_there():
+    texts = "".join(page.read_text() for page in FIRST)
+    assert all(f"\n$ {command}\n" in texts for command in NOT_RUN)
+
+
+def linked(page):
+    """The files that a page links to."""
+    return {(page.parent / link.partition("#")[0]).resolve() for link in LINK.findall(page.read_text())}
+
+
+@pytest.mark.parametrize("pages", [DOCS, API], ids=["docs", "api"])
+def test_every_page_is_in_the_index(pages):
+    index = pages[0].parent / "index.md"
+    stubs = {page for page in pages if len(page.read_text()) < 99 and linked(page) and linked(page) <= linked(index)}
+    assert set(pages) - {index} - stubs <= linked(index)
 
 
 def options(command):
@@ -154,7 +201,7 @@ def test_the_command_line_is_documented(name):
 def test_no_option_is_invented():
     known = {"--help", "--version"}.union(
         *(options(import_module(f"chandra_bin.cli.{module}").command) for module, _ in COMMANDS.values()))
-    for page in (ROOT / "README.md", ROOT / "docs/command-line.md"):
+    for page in (*FIRST, ROOT / "docs/command-line.md", ROOT / "docs/coming-from-ciao.md"):
         invented = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text())) - known
         assert not invented, page.name
 
@@ -191,6 +238,35 @@ def test_the_python_api_is_documented():
     assert {name for name in chandra_bin.__all__ if not re.search(rf"`{name}\b|\b{name}\(", text)} <= errors
     page = (ROOT / "docs/contour_bin.md").read_text()
     assert all(f"`{field.name}`" in page for field in fields(chandra_bin.ContourBins))
+
+
+def documented_modules():
+    """The modules on the pages of the API, and the names of each that are left out there."""
+    texts = "".join(page.read_text() for page in API)
+    found = re.findall(r"\.\. automodule:: ([\w.]+)\n   :members:\n(?:   :exclude-members: (.*)\n)?", texts)
+    return {module: {*left_out.split(", ")} - {""} for module, left_out in found}
+
+
+def public(module):
+    """The public functions and classes of a module: those in ``__all__``, or those that it defines."""
+    names = getattr(module, "__all__", None) or [
+        name for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__]
+    return {name for name in names if isfunction(getattr(module, name)) or isclass(getattr(module, name))}
+
+
+def test_every_public_module_is_on_an_api_page():
+    package = Path(chandra_bin.__file__).parent
+    modules = {f"chandra_bin.{path.stem}" for path in package.iterdir()
+               if (path.suffix == ".py" or (path / "__init__.py").is_file()) and not path.name.startswith("_")}
+    assert modules - {"chandra_bin.cli"} <= set(documented_modules())
+
+
+@pytest.mark.parametrize("name", documented_modules())
+def test_every_public_name_is_on_its_api_page(name):
+    module, left_out = import_module(name), documented_modules()[name]
+    assert left_out <= set(chandra_bin.__all__)  # those are on the page of the package
+    assert {missing for missing in public(module) if not getattr(module, missing).__doc__} == set()
 
 
 def test_make_has_the_targets_that_are_named():

@@ -4,9 +4,9 @@ Numbers and plain formulas only. The simulator shares the numbers with the expos
 formulas of its own, made another way, which judge these. What is approximate here makes files whose headers have
 CALIB = 'APPROX'; the true values are CIAO's and its CALDB's.
 
-Coordinates: `chipx`, `chipy` run from 0.5 to 1024.5 over a chip, and whole numbers are centres of pixels. `detx`,
-`dety` are pixels of 0.492 arcsec in the plane tangent to the optical axis, which is at 4096.5; sky `x`, `y` are the
-same turned by the roll and moved by the aspect, with north up and east to the left.
+Coordinates: ``chipx``, ``chipy`` run from 0.5 to 1024.5 over a chip, and whole numbers are centres of pixels. ``detx``,
+``dety`` are pixels of 0.492 arcsec in the plane tangent to the optical axis, which is at 4096.5; sky ``x``, ``y`` are
+the same turned by the roll and moved by the aspect, with north up and east to the left.
 """
 
 import math

@@ -52,7 +52,7 @@ class Deflared:
     gti: GTI
     """The kept bins, neighbours joined."""
     within: int
-    """Bins that were kept before `minlength` dropped short runs."""
+    """Bins that were kept before ``minlength`` dropped short runs."""
     failure: str = ""
     """Why the method that was asked for gave nothing, where `robust` took its place."""
 

@@ -78,7 +78,7 @@ class ClusterShape:
     """What was found of a cluster."""
 
     aperture: Ellipse
-    """The ellipse of the moments: `APERTURE_SIGMA` sigma of the emission within it."""
+    """The ellipse of the moments: ``APERTURE_SIGMA`` sigma of the emission within it."""
     extent: Ellipse
     """The ellipse where the signal stops."""
     curve: GrowthCurve

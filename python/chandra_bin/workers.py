@@ -1,6 +1,6 @@
-"""Executors of `concurrent.futures` that do work here, one piece after another, or in processes of their own.
+"""Executors of ``concurrent.futures`` that do work here, one piece after another, or in processes of their own.
 
-`ProcessPoolExecutor` gives up all its work when one of its processes is killed, by a system that is short of memory
+``ProcessPoolExecutor`` gives up all its work when one of its processes is killed, by a system that is short of memory
 say, and cannot end what takes too long. Here a process that is gone costs the one piece of work that it did.
 """
 

@@ -62,7 +62,7 @@ def run(manifest: str | Path | Sequence[Row], folder: Path = Path("results"), *,
     ----------
     manifest : a file, or images, or rows as `read_manifest` gives them of these.
     folder : where each cluster has a folder of its own, with ``results.ecsv`` and ``index.html`` beside them.
-    executor : what does the rows, any of `concurrent.futures` (a pool of processes must not fork); None: this process.
+    executor : what does the rows, any of ``concurrent.futures`` (a pool of processes must not fork); None: here.
         Who made it shuts it down.
     jobs : rows given to it at once; may change as long as it runs.
     threads : of each row; they do not change a result.

@@ -59,7 +59,7 @@ def detect_sources(counts: ArrayLike, *, exposure: ArrayLike | None = None, psf_
         the size of sources.
     mask : boolean, True where a pixel is excluded.
     unwanted : boolean, True where sources are found but not listed: in a cluster, say.
-    scales : of the hats, in pixels. None: `DEFAULT_SCALES`, those that fit into the image.
+    scales : of the hats, in pixels. None: ``DEFAULT_SCALES``, those that fit into the image.
     sigthresh : the probability that a pixel without a source is significant at a scale; ``auto`` is one pixel in all
         those with data.
     cleaning : the same for pixels that are left out of the background.

@@ -61,7 +61,7 @@ class BinnedImage:
     coords: ImageCoords
     folder: Path
     sn_counts: NDArray[np.float64]
-    """S/N of bins in counts: `ContourBins.sn`, but for images that are not of counts."""
+    """S/N of bins in counts: ``ContourBins.sn``, but for images that are not of counts."""
 
 
 def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 15, counts: float | None = None,

@@ -33,7 +33,7 @@ _FRAMES = 10
 
 @dataclass(frozen=True)
 class FlareLimits:
-    """The parameters of `chandra_bin.deflare.cut_flares`."""
+    """The parameters of `chandra_bin.cut_flares`."""
 
     method: Method = "clean"
     mean: float | None = None

@@ -46,7 +46,7 @@ AREAS = {
 class Shape:
     """One shape of a region file.
 
-    ``kind`` is a key of `AREAS`, or ``text``, ``line``, ``vector`` ... for what only decorates a picture.
+    ``kind`` is a key of ``AREAS``, or ``text``, ``line``, ``vector`` ... for what only decorates a picture.
     """
 
     kind: str

@@ -53,7 +53,7 @@ class Photons:
     y: Floats
     energy_ev: Floats
     origin: Wholes
-    """What sent it: `CLUSTER`, `SOURCE`, `PARTICLE` or `FLARE`."""
+    """What sent it: ``CLUSTER``, ``SOURCE``, ``PARTICLE`` or ``FLARE``."""
     grade: Wholes
     status: Wholes
 
@@ -173,7 +173,7 @@ def source_places(scene: Scene, observation: Observation) -> tuple[Floats, Float
 
 
 def source_counts(scene: Scene, exposure_s: Floats) -> Floats:
-    """Counts expected of each source in `FLUX_BAND_EV`."""
+    """Counts expected of each source in ``FLUX_BAND_EV``."""
     counts: Floats = scene.source_flux * scene.source_spectrum.counts_per_flux(FLUX_BAND_EV) * exposure_s
     return counts
 

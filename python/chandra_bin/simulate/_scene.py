@@ -34,7 +34,7 @@ _FREE_OF_SOURCES_ARCMIN = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """Photons per cm² and s in bins of energy, for one photon per cm² and s in `FLUX_BAND_EV`."""
+    """Photons per cm² and s in bins of energy, for one photon per cm² and s in ``FLUX_BAND_EV``."""
 
     low_ev: Floats
     """The lower edges of bins of 10 eV."""
@@ -65,7 +65,7 @@ class Spectrum:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A cluster, as an image around its centre, and point sources. Fluxes: photon/cm²/s in `FLUX_BAND_EV`."""
+    """A cluster, as an image around its centre, and point sources. Fluxes: photon/cm²/s in ``FLUX_BAND_EV``."""
 
     ra_deg: float
     dec_deg: float
@@ -89,7 +89,7 @@ class Scene:
 
 
 def make_scene(seed: int, counts: float, livetime_s: float) -> Scene:
-    """A cluster that gives ``counts`` in `FLUX_BAND_EV` in ``livetime_s`` on axis, and sources for that livetime."""
+    """A cluster that gives ``counts`` in ``FLUX_BAND_EV`` in ``livetime_s`` on axis, and sources for that livetime."""
     energy = np.arange(_DRAWN_EV[0], _DRAWN_EV[1], _STEP_EV) + _STEP_EV / 2
     kev = energy / 1000
     thermal = Spectrum.of(kev**-1.4 * np.exp(-kev / _KT_KEV) * np.exp(-0.3 * kev**-2.6), energy)

@@ -1,0 +1,42 @@
+"""
+Flares in a light curve
+=======================
+
+Soft protons raise the background for minutes. A light curve shows when, and the good times without them go to
+everything that follows. Here one chip of a simulated observation of 12 ks, in bins of 20 frames, by two methods.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import matplotlib.pyplot as plt
+
+from chandra_bin import cut_flares
+from chandra_bin.products import SimulationSettings, simulate_observations, write_light_curve
+
+with TemporaryDirectory() as folder:
+    settings = SimulationSettings(seed=3, obsids=1, exposure=12_000, counts=500, blank_sky=0, truth_photons=20_000)
+    (made,) = simulate_observations(Path(folder, "sim"), settings)
+    curve = write_light_curve(f"{made.events}[energy=500:7000,ccd_id=7][bin time=::64.8208]", Path(folder, "lc.fits"))
+
+# %%
+# ``clean`` is the method of CIAO's lc_clean: it keeps what is within a factor of 1.2 of the quiescent rate. Where a
+# bin holds few counts that is less than their noise, and quiet bins are cut with the flare. ``robust`` takes limits
+# from the noise.
+
+figure, axes = plt.subplots(2, 1, figsize=(8.5, 6.4), layout="constrained", sharex=True)
+for axis, method in zip(axes, ("clean", "robust"), strict=True):
+    found = cut_flares(curve, method)
+    time = (curve.time - curve.time_min[0]) / 1000
+    exposed = curve.exposure_s > 0
+    for chosen, colour, marker, label in ((found.good & exposed, "#0077bb", "o", "kept"),
+                                          (~found.good & exposed, "#ee7733", "s", "cut")):
+        axis.errorbar(time[chosen], curve.rate[chosen], curve.rate_error[chosen], fmt=marker, color=colour,
+                      markersize=4, linewidth=1, label=label)
+    axis.axhline(found.mean, color="#555555", linewidth=1, label="quiescent rate")
+    axis.axhspan(found.low, found.high, color="#555555", alpha=0.15, linewidth=0, label="limits of what is kept")
+    axis.set(ylabel="counts/s, 0.5 - 7 keV", title=f"{method}: {found.kept} of {exposed.sum()} bins, "
+             f"{found.gti.total / 1000:.1f} ks kept")
+axes[0].legend(loc="upper left", ncols=2)
+axes[1].set_xlabel("time since the first bin (ks)")
+plt.show()
