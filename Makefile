@@ -52,8 +52,16 @@ test: $(VENV)/tested-with  ## Run the tests (a few minutes)
 test-long: $(VENV)/tested-with  ## Run all tests, the long ones too
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q
 
-bench: $(VENV)/installed  ## Time the kernels, beside contbin where there is one (CONTBIN=...)
-	$(BIN)/python -m benchmarks
+# One by one: a peer that cannot be installed here has a row that says so.
+$(VENV)/benched-with: $(VENV)/installed
+	$(BIN)/python -m benchmarks.peers
+	@touch $@
+
+# The history first, as the tables change the checkout, and it notes whether that is clean.
+bench: $(VENV)/benched-with  ## Race the kernels with their peers, into docs/races.md (CONTBIN=... for the original)
+	$(BIN)/python -m pytest benchmarks/history.py -q -W default -p no:cacheprovider --benchmark-storage=benchmarks/history \
+	    --benchmark-autosave --benchmark-compare --benchmark-max-time=0.5 --benchmark-columns=min,median,rounds
+	$(BIN)/python -m benchmarks --docs
 
 lint: $(VENV)/checked-with  ## Check style and types
 	$(BIN)/ruff check

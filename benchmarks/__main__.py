@@ -1,4 +1,4 @@
-"""Runs benchmarks and prints their tables.   python -m benchmarks [NAME ...] [--quick] [--output FILE]
+"""Runs benchmarks and prints their tables.   python -m benchmarks [NAME ... | --all] [--quick] [--output FILE] [--docs]
 
 Misses are marked in the tables; the exit code is 0 all the same, and 1 only where a benchmark could not be run.
 """
@@ -12,27 +12,31 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from .harness import CHECKOUT, BenchmarkError, Settings, Table, machine_lines, say, write_report
+from .harness import CHECKOUT, BenchmarkError, Settings, Table, machine_lines, put_between_marks, say, write_report
 
 HERE = Path(__file__).resolve().parent
-# In this order, then all others; instruction counts come last, as they take longest.
-FIRST, LAST = ["contour_bin", "smooth", "cli", "contbin"], ["instructions"]
+# What is run without names, in this order: ten minutes. All others come behind.
+USUAL = ["races", "scaling", "growth", "contour_bin", "contbin", "cli", "instructions"]
+DOCS = CHECKOUT / "docs/races.md"
 
 
 def modules() -> dict[str, Path]:
     """The benchmarks by name."""
     found = {path.stem.removeprefix("bench_"): path for path in sorted(HERE.glob("bench_*.py"))}
     found["instructions"] = HERE / "instructions.py"
-    names = [*FIRST, *(name for name in found if name not in FIRST + LAST), *LAST]
-    return {name: found[name] for name in names if name in found}
+    return {name: found[name] for name in [*USUAL, *(name for name in found if name not in USUAL)]}
 
 
 def main() -> int:
     known = modules()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time chandra-bin, and print tables.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to run: {', '.join(known)} (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME",
+                        help=f"what to run: {', '.join(known)} (default: {', '.join(USUAL)})")
+    parser.add_argument("--all", action="store_true", help="run all of them, which takes long")
     parser.add_argument("--quick", action="store_true", help="small images, once each: whether it runs, no figures")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the tables to a Markdown file too")
+    parser.add_argument("--docs", action="store_true",
+                        help=f"put the tables and plots into {DOCS.relative_to(CHECKOUT)} and docs/images")
     arguments = parser.parse_args()
     for name in arguments.names:
         if name not in known:
@@ -46,8 +50,8 @@ def main() -> int:
     done: list[Table] = []
     failed = False
     with tempfile.TemporaryDirectory(prefix="chandra-bin-bench-") as folder:
-        settings = Settings(Path(folder), arguments.quick)
-        for name in arguments.names or known:
+        settings = Settings(Path(folder), arguments.quick, DOCS.parent / "images" if arguments.docs else None)
+        for name in known if arguments.all else arguments.names or USUAL:
             try:
                 for table in run(known[name], settings):
                     done.append(table)
@@ -59,6 +63,8 @@ def main() -> int:
     if arguments.output:
         with arguments.output.open("w") as file:
             write_report(file, lines, done)
+    if arguments.docs and not failed:
+        put_between_marks(DOCS, lines, done)
     return 1 if failed else 0
 
 

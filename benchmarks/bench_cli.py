@@ -20,6 +20,8 @@ def tables(settings: Settings) -> Iterator[Table]:
     commands: dict[str, list[str | Path]] = {
         "`python -c pass`": [python, "-c", "pass"],
         "`python -c 'import astropy.io.fits'`": [python, "-c", "import astropy.io.fits"],
+        "`python -c 'import chandra_bin'`": [python, "-c", "import chandra_bin"],
+        "`python -c 'from chandra_bin import contour_bin'`": [python, "-c", "from chandra_bin import contour_bin"],
         "`chandra-bin --help`": [program(), "--help"],
         f"`chandra-bin contbin`, {image}": [program(), "contbin", "--sn=70", "--smoothsn=100", "--constrainfill",
                                             "--constrainval=3", counts],
@@ -33,8 +35,8 @@ def tables(settings: Settings) -> Iterator[Table]:
     table = Table("Command line", ["command", "elapsed, s", "CPU, s", "at most, s", "used", "peak MB"])
     elapsed = {name: min(run.elapsed for run in done) for name, done in runs.items()}
     cpu = {name: min(run.cpu for run in done) for name, done in runs.items()}
-    bare, fits, help_, contbin = commands
-    for name, limit in ((bare, None), (fits, None), (help_, 0.15), (contbin, None)):
+    bare, fits, imported, kernel, help_, contbin = commands
+    for name, limit in ((bare, None), (fits, None), (imported, None), (kernel, None), (help_, 0.15), (contbin, None)):
         table.add(name, seconds(elapsed[name]), seconds(cpu[name]), limit or "-", verdict(elapsed[name], limit),
                   f"{min(run.peak_mb for run in runs[name]):.0f}")
     over = elapsed[contbin] - elapsed[fits]

@@ -13,11 +13,14 @@ import os
 import platform
 import re
 import resource
+import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -36,10 +39,11 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What to run: ``folder`` is a temporary one, for images; ``quick`` small images, once each."""
+    """What to run: ``folder`` is a temporary one, for inputs; ``quick`` small images, once each."""
 
     folder: Path
     quick: bool = False
+    images: Path | None = None  # where plots go; None: none are drawn
 
     @property
     def repeats(self) -> int:
@@ -55,6 +59,7 @@ class Table:
     rows: list[list[str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     text: str = ""  # instead of rows: what a script printed
+    figures: list[Sequence[str]] = field(default_factory=list)  # files in the folder of images, and what they show
 
     def add(self, *cells: object) -> None:
         self.rows.append([str(cell) for cell in cells])
@@ -72,6 +77,8 @@ class Table:
                 lines.append(f"| {' | '.join(cells)} |")
             lines.append("")
         lines += [f"- {remark}" for remark in self.remarks]
+        for name, shows in self.figures:
+            lines += ["", f"![{shows}](images/{name})"]
         return "\n".join(lines).rstrip() + "\n"
 
 
@@ -97,9 +104,9 @@ def best(call: Callable[[], object], repeats: int) -> float:
     return min(taken)
 
 
-def peak_mb() -> float:
-    """The most memory that this process has held so far, in MB of 10^6 bytes."""
-    return _megabytes(resource.getrusage(resource.RUSAGE_SELF))
+def peak_mb(who: int = resource.RUSAGE_SELF) -> float:
+    """The most memory that this process (or any of its children) has held so far, in MB of 10^6 bytes."""
+    return _megabytes(resource.getrusage(who))
 
 
 def _megabytes(usage: resource.struct_rusage) -> float:
@@ -146,16 +153,36 @@ def run_or_raise(words: list[str | Path], folder: Path) -> Finished:
     return done
 
 
-def in_child(function: Callable[..., Any], **arguments: Any) -> Any:
-    """What ``function`` returns in a fresh Python process; arguments and result go through JSON."""
+class TooSlowError(BenchmarkError):
+    """A child was stopped at its limit."""
+
+
+def in_child(function: Callable[..., Any], stop_after_s: float | None = None, **arguments: Any) -> Any:
+    """What ``function`` returns in a fresh Python process; arguments and result go through JSON.
+
+    After ``stop_after_s`` it is stopped: raises `TooSlowError`. Processes that it leaves behind are ended with it.
+    """
     name = f"{function.__module__}:{function.__name__}"
     request = json.dumps({"function": name, "arguments": arguments}, default=str)
-    done = subprocess.run([sys.executable, "-m", "benchmarks.child", request], cwd=CHECKOUT, capture_output=True,
-                          text=True, check=False)
-    if done.returncode != 0:
-        said = done.stderr.strip().splitlines()
-        raise BenchmarkError(f"{name} of {arguments}: {said[-1] if said else f'exit {done.returncode}'}")
-    return json.loads(done.stdout.splitlines()[-1])
+    words = [sys.executable, "-m", "benchmarks.child", request]
+    # Into files: what it leaves behind would hold a pipe open, and be waited for.
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        child = subprocess.Popen(words, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=out, stderr=err, text=True,
+                                 start_new_session=True)
+        try:
+            child.wait(stop_after_s)
+        except subprocess.TimeoutExpired:
+            raise TooSlowError(f"{name} of {arguments}: stopped after {stop_after_s:g} s") from None
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        out.seek(0)
+        err.seek(0)
+        if child.returncode != 0:
+            said = err.read().strip().splitlines()
+            raise BenchmarkError(f"{name} of {arguments}: {said[-1] if said else f'exit {child.returncode}'}")
+        return json.loads(out.read().splitlines()[-1])
 
 
 def program() -> Path:
@@ -202,8 +229,8 @@ class Others:
 def machine_lines() -> Iterator[str]:
     """The machine, the tools, and how busy it is."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield (f"Machine: {_cpu_model()}, {usable} cores, {_compiler()}, Python {platform.python_version()}, "
-           f"numpy {_version('numpy')}, chandra-bin {_version('chandra-bin')}")
+    yield (f"Machine: {_cpu_model()}, {usable} cores, {compiler()}, Python {platform.python_version()}, "
+           f"numpy {package_version('numpy')}, chandra-bin {package_version('chandra-bin')}")
     load = os.getloadavg()
     line = f"Load average at the start: {load[0]:.2f} {load[1]:.2f} {load[2]:.2f}"
     if load[0] > BUSY:
@@ -211,7 +238,7 @@ def machine_lines() -> Iterator[str]:
     yield line
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
@@ -226,7 +253,7 @@ def _cpu_model() -> str:
     return found[1] if found else platform.processor() or platform.machine()
 
 
-def _compiler() -> str:
+def compiler() -> str:
     """The compiler that made the kernels, as it signed them."""
     spec = find_spec("chandra_bin._kernels._smooth")
     if spec is None or spec.origin is None:
@@ -241,3 +268,15 @@ def write_report(file: IO[str], lines: list[str], tables: list[Table]) -> None:
     file.writelines(f"- {line}\n" for line in lines)
     for table in tables:
         file.write("\n" + table.markdown())
+
+
+def put_between_marks(page: Path, lines: list[str], tables: list[Table]) -> None:
+    """Replace what stands between the marks of a page by the tables. Raises `BenchmarkError` where it has no marks."""
+    begin, end = "<!-- made by make bench -->\n", "<!-- end -->\n"
+    before, mark, rest = page.read_text().partition(begin)
+    _, closing, after = rest.partition(end)
+    if not mark or not closing:
+        raise BenchmarkError(f"{page}: there is no part between {begin.strip()} and {end.strip()}")
+    made = "".join(f"- {line}\n" for line in [f"Measured: {time.strftime('%Y-%m-%d')}", *lines])
+    made += "".join("\n" + table.markdown() for table in tables)
+    page.write_text(before + begin + "\n" + made + "\n" + closing + after)
