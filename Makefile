@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 JOBS ?= 2
+TESTS ?= quick
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -11,7 +12,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
     $(shell find src python -not -name '*.pyc' -not -name __pycache__)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench lint sanitize clean
+.PHONY: help demo test test-long bench lint sanitize portable dist test-dist clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +51,8 @@ bench: $(VENV)/installed  ## Time the kernels, beside contbin where there is one
 lint: $(VENV)/checked-with  ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(BIN)/stubtest chandra_bin._kernels --concise --mypy-config-file pyproject.toml --allowlist src/pyx/stubtest.txt \
+	    --ignore-unused-allowlist
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src/pyx examples/embedding
 
 sanitize: $(VENV)/checked-with  ## Run the C++ tests, warnings being errors, under the sanitizers
@@ -59,6 +62,21 @@ sanitize: $(VENV)/checked-with  ## Run the C++ tests, warnings being errors, und
 	    $(BIN)/cmake --build build/$$kind --parallel $(JOBS) && \
 	    $(BIN)/ctest --test-dir build/$$kind --output-on-failure || exit 1; \
 	done
+
+portable: $(VENV)/checked-with  ## Run the C++ tests with another compiler and library: clang, libc++
+	$(BIN)/cmake -S . -B build/clang -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_CXX_FLAGS=-stdlib=libc++ \
+	    -DCHANDRA_BIN_PYTHON=OFF -DCHANDRA_BIN_TESTS=ON -DCHANDRA_BIN_STRICT=ON
+	$(BIN)/cmake --build build/clang --parallel $(JOBS)
+	$(BIN)/ctest --test-dir build/clang --output-on-failure
+
+dist: $(VENV)/made  ## Build sdist and wheel, the wheel from the sdist, and check them, in dist/
+	$(BIN)/python -m pip install --quiet --group dist
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python tests/dist.py check
+
+test-dist:  ## Test the wheel in dist/ on each Python (PYTHONS=ends: oldest and newest; TESTS=all: all but the long ones)
+	JOBS=$(JOBS) TESTS=$(TESTS) $(BIN)/python tests/dist.py test $(PYTHONS)
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,6 +15,7 @@ settings.register_profile("default", max_examples=150, deadline=None, suppress_h
 settings.register_profile("long", max_examples=3000, deadline=None, suppress_health_check=_SLOW)
 # A gate says the same of the same change each time: new random images are for those who are there to look at them.
 settings.register_profile("gate", settings.get_profile("default"), max_examples=100, derandomize=True, database=None)
+settings.register_profile("few", settings.get_profile("gate"), max_examples=10)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate" if os.environ.get("CI") else "default"))
 
 

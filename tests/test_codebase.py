@@ -103,8 +103,8 @@ def test_arrows_point_down(path):
         assert not own
     if here == "_arrays":
         assert own <= {"errors", "_arrays"}
-    if here in ("virtual", "state", "marks", "memory", "cores", "workers"):
-        assert own <= {"errors", here}
+    if here in ("virtual", "state", "marks", "memory", "cores", "workers", "posix"):
+        assert own <= {"errors", "posix", here}
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path != Path("__init__.py")], ids=str)

@@ -3,6 +3,7 @@
 Nothing here needs more than Python itself: it is asked where something is broken.
 """
 
+import math
 import os
 import platform
 import re
@@ -156,7 +157,9 @@ def _machine() -> Iterator[Finding]:
     cores = usable_cores()
     yield Finding("cores", "ok", str(cores), "threads, and observations at once")
     there = available_bytes()
-    if there < _MEMORY:
+    if there == math.inf:
+        yield Finding("memory", "limited", "", "the system does not say how much is free")
+    elif there < _MEMORY:
         yield Finding("memory", "limited", _size(there), "is free; large images and event lists need up to "
                       f"{_size(_MEMORY)}: end other programs, or choose a larger binsize")
     else:
@@ -192,6 +195,8 @@ def _locks(scratch: Path, where: Path) -> Finding:
                 return Finding(what, "ok", "works", brings, True)
         return Finding(what, "limited", "has no effect", f"{brings}: see to that yourself in {where}, or work on "
                        "another file system", True)
+    except InputError as error:
+        return Finding(what, "limited", "", str(error).removeprefix(f"{scratch}: "))
     except OutputError as error:
         return Finding(what, "missing", "", f"{brings}; {where} is on a file system without locks "
                        f"({str(error).rpartition(': ')[2]}): work on another one, or mount it with locks", True)

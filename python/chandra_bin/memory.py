@@ -1,5 +1,6 @@
 """How much memory the machine, or the container, has left."""
 
+import math
 import os
 from pathlib import Path
 
@@ -9,8 +10,10 @@ _LIMITS = {Path("/proc/meminfo"): "MemAvailable:", Path("/sys/fs/cgroup/memory.m
 
 
 def available_bytes() -> float:
-    """The memory that is free or could be, and no more than a container may have."""
-    there = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    """The memory that is free or could be, and no more than a container may have; infinite if the system says none."""
+    there = math.inf
+    if hasattr(os, "sysconf"):  # which Windows has not
+        there = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     for path, word in _LIMITS.items():
         try:
             lines = path.read_text().splitlines()

@@ -5,7 +5,6 @@ and renamed when the run has succeeded. Whatever goes wrong before (an error, a 
 behind and files of an earlier run are as they were.
 """
 
-import fcntl
 import gzip
 import os
 import secrets
@@ -189,7 +188,12 @@ def _target(path: Path) -> Path:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One run at a time renames files in a folder, where the file system can lock."""
+    """One run at a time renames files in a folder, where the system can lock one."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):

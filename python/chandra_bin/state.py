@@ -8,7 +8,6 @@ run that was killed in between is completed by the next one.
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError, OutputError, writing
+from .posix import need_posix
 
 FOLDER = ".chandra-bin"
 _FORMAT = 1
@@ -292,7 +292,11 @@ def replace_file(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def locked(work: Path) -> Iterator[None]:
-    """One run at a time works in a folder. Raises `InputError` that names host and PID of the other one."""
+    """One run at a time works in a folder. Raises `InputError`: it names host and PID of the other one, or says that
+    the system has no locks."""
+    need_posix(f"{work}: a pipeline or batch")
+    import fcntl
+
     file = work / FOLDER / "lock"
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)

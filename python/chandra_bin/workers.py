@@ -17,11 +17,10 @@ from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, ParamSpec, TypeVar
 
+from .posix import need_posix
+
 P = ParamSpec("P")
 T = TypeVar("T")
-
-# Sent to all processes of a terminal, or of a job of a batch system; what becomes of the work is not theirs to say.
-_FOR_US = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _BEGINS = b"begins"
 
@@ -51,9 +50,11 @@ class Processes(Executor):
     seconds : work that takes longer is ended, with its process; None: never.
 
     They ignore Ctrl-C, which is for who gives the work, and end with the process that began them, however that ended.
+    Raises `InputError` on a system that is not POSIX.
     """
 
     def __init__(self, number: int, seconds: float | None = None) -> None:
+        need_posix("work in processes")
         self._seconds = seconds
         self._work: queue.SimpleQueue[tuple[Future[Any], Any] | None] = queue.SimpleQueue()
         self._workers = [_Worker() for _ in range(number)]
@@ -87,7 +88,9 @@ class Processes(Executor):
     def _serve(self, worker: "_Worker") -> None:
         """Hands work to one process, in a thread of ours."""
         resource_tracker.ensure_running()  # which multiprocessing would begin, and lift the block
-        signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_US)  # the process inherits it
+        # Sent to all processes of a terminal, or of a job of a batch system; what becomes of the work is not theirs to
+        # say, and the process inherits it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
         while item := self._work.get():
             future, call = item
             if not future.set_running_or_notify_cancel():

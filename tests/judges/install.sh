@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the judges of region files: CIAO's own region library (inside sherpa, built from source in about a minute)
 # and SAOImage DS9 with a display of its own; the browser that judges the report,
-# and shellcheck, which judges the scripts.
+# shellcheck, which judges the scripts, and clang with libc++, which judge the C++.
 #   install.sh system          Debian's packages, and what a new machine needs to build; run as root
 #   install.sh python PYTHON   sherpa, into the Python given
 set -eu
@@ -10,7 +10,7 @@ system)
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
     apt-get install -y -qq bison flex byacc g++ gfortran libfftw3-dev make pkg-config python3-venv saods9 xpa-tools xvfb \
-        chromium chromium-driver shellcheck
+        chromium chromium-driver shellcheck clang libc++-dev libc++abi-dev
     ;;
 python)
     "$2" -m pip install --quiet 'sherpa==4.19.*'

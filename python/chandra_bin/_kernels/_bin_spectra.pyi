@@ -3,12 +3,12 @@ from numpy.typing import NDArray
 
 from ._select_events import Selection
 
-Floats = NDArray[np.float32] | NDArray[np.float64]
-Channels = NDArray[np.int16] | NDArray[np.int32]
+_Floats = NDArray[np.float32] | NDArray[np.float64]
+_Channels = NDArray[np.int16] | NDArray[np.int32]
 
 def bin_spectra(
     labels: NDArray[np.int32],
-    channels: Channels,
+    channels: _Channels,
     first_channel: int,
     chips: NDArray[np.int16] | None,
     chip_numbers: NDArray[np.int16] | None,
@@ -17,14 +17,14 @@ def bin_spectra(
     spectra: NDArray[np.int32],
 ) -> int: ...
 def bin_spectra_by_map(
-    x: Floats,
-    y: Floats,
+    x: _Floats,
+    y: _Floats,
     binmap: NDArray[np.int32],
     x_first_edge: float,
     x_step: float,
     y_first_edge: float,
     y_step: float,
-    channels: Channels,
+    channels: _Channels,
     first_channel: int,
     chips: NDArray[np.int16] | None,
     chip_numbers: NDArray[np.int16] | None,

@@ -3,16 +3,16 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.float32]
+_Image = NDArray[np.float32]
 
 def contour_bin(
-    counts: Image,
-    background: Image | None,
-    ratio: Image | None,
+    counts: _Image,
+    background: _Image | None,
+    ratio: _Image | None,
     constant_ratio: float,
-    noise: Image | None,
+    noise: _Image | None,
     use: NDArray[np.uint8],
-    smoothed: Image,
+    smoothed: _Image,
     target_counts: bool,
     threshold: float,
     constrain: float,

@@ -3,11 +3,11 @@ from numpy.typing import NDArray
 
 from ._select_events import Selection
 
-Floats = NDArray[np.float32] | NDArray[np.float64]
+_Floats = NDArray[np.float32] | NDArray[np.float64]
 
 def event_histogram(
-    x: Floats,
-    y: Floats,
+    x: _Floats,
+    y: _Floats,
     x_first_edge: float,
     x_step: float,
     y_first_edge: float,
@@ -17,9 +17,9 @@ def event_histogram(
     image: NDArray[np.int32],
 ) -> int: ...
 def weighted_event_histogram(
-    x: Floats,
-    y: Floats,
-    weights: Floats,
+    x: _Floats,
+    y: _Floats,
+    weights: _Floats,
     x_first_edge: float,
     x_step: float,
     y_first_edge: float,

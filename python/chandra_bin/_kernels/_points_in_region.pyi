@@ -1,7 +1,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32] | NDArray[np.float64]
+_Floats = NDArray[np.float32] | NDArray[np.float64]
 
 def points_in_region(
     kinds: NDArray[np.uint8],
@@ -9,8 +9,8 @@ def points_in_region(
     params: NDArray[np.float64],
     param_offsets: NDArray[np.int64],
     component_offsets: NDArray[np.int64],
-    x: Floats,
-    y: Floats,
+    x: _Floats,
+    y: _Floats,
     threads: int,
     inside: NDArray[np.uint8],
 ) -> int: ...
@@ -21,8 +21,8 @@ def region_labels(
     param_offsets: NDArray[np.int64],
     component_offsets: NDArray[np.int64],
     group_offsets: NDArray[np.int64],
-    x: Floats,
-    y: Floats,
+    x: _Floats,
+    y: _Floats,
     threads: int,
     labels: NDArray[np.int32],
 ) -> int: ...

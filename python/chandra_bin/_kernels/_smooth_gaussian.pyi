@@ -3,14 +3,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.float32]
+_Image = NDArray[np.float32]
 
 def smooth_gaussian(
-    flux: Image,
-    exposure: Image,
+    flux: _Image,
+    exposure: _Image,
     use: NDArray[np.uint8],
     sn: float,
     threads: int,
     progress: Callable[[float], object] | None,
-    smoothed: Image,
+    smoothed: _Image,
 ) -> None: ...

@@ -5,7 +5,6 @@ What goes over the wire is small: the row, and what came of it. Files are read a
 
 import contextlib
 import os
-import resource
 import secrets
 import shutil
 import socket
@@ -141,6 +140,8 @@ def _peak_bytes() -> float:
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return 1024.0 * int(line.split()[1])
+    import resource
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1.0 if sys.platform == "darwin" else 1024.0)
 
 

@@ -71,8 +71,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """The entry point; SIGTERM, as batch systems send it, and a closed terminal end a run as Ctrl-C does."""
-    for name in ("SIGTERM", "SIGHUP"):
-        if signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:  # nohup ignores SIGHUP, and is to be obeyed
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP; nohup ignores it, and is to be obeyed
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
             signal.signal(getattr(signal, name), signal.default_int_handler)
     if sys.stderr is None:  # closed, as daemons have it
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115

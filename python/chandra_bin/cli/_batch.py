@@ -148,7 +148,8 @@ def _signals() -> Iterator[_Stopping]:
     stopping = _Stopping()
     before = {}
     if threading.current_thread() is threading.main_thread():
-        before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        names = (getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+        before = {name: signal.getsignal(name) for name in names}
     for name, handler in before.items():
         if handler is not signal.SIG_IGN:  # as nohup has it
             signal.signal(name, stopping.ask)

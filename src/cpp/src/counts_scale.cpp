@@ -29,7 +29,7 @@ Channel summed(const Grid& grid, const float* image, const std::uint8_t* use, in
 class ScaleSearch {
 public:
     ScaleSearch(const Grid& grid, const Channel& counts, const Channel& background, double sn)
-        : grid_(grid), counts_(counts), background_(background), sn_(sn), largest_(limit_of(grid)) {}
+        : counts_(counts), background_(background), sn_(sn), largest_(limit_of(grid)) {}
 
     // The r^2 of a disc that covers the image from any pixel.
     static std::int64_t limit_of(const Grid& grid) {
@@ -79,7 +79,6 @@ private:
         return found >= 0 ? found : first_between(middle, high);
     }
 
-    const Grid& grid_;
     const Channel& counts_;
     const Channel& background_;
     double sn_;

@@ -180,7 +180,7 @@ class RowSums {
 public:
     explicit RowSums(Grid grid)
         : grid_(grid), stride_(grid.nx + 1 + 2 * kLanes),
-          data_(std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(grid.ny) * static_cast<std::size_t>(stride_))) {}
+          data_(new T[static_cast<std::size_t>(grid.ny) * static_cast<std::size_t>(stride_)]) {}
 
     // The sums of row y: [j] is the sum of its first j pixels, for j = -kLanes .. nx + kLanes.
     T* row(int y) { return data_.get() + std::ptrdiff_t{y} * stride_ + kLanes; }
@@ -282,7 +282,7 @@ public:
 
     // pixel(y, x): a finite value; 0 where it does not count. It is called for as long as the channel lives.
     template <class Pixel>
-    Channel(Grid grid, int threads, const Control& control, const Pixel& pixel) : grid_(grid), present_(true) {
+    Channel(Grid grid, int threads, const Control& control, const Pixel& pixel) : present_(true) {
         struct Row {
             double total = 0;
             bool whole = true;
@@ -378,7 +378,6 @@ private:
         for (std::size_t lane = 0; lane < kLanes; ++lane) out[lane] = sum[lane];
     }
 
-    Grid grid_{};
     bool present_ = false;
     bool exact_ = true;
     bool negative_ = false;

@@ -5,8 +5,9 @@
 #include <bit>
 #include <cstddef>
 #include <system_error>
-#include <thread>
 #include <utility>
+
+#include "chandra_bin/thread.hpp"
 
 namespace chandra_bin {
 namespace {
@@ -136,7 +137,7 @@ void sort_piece(Record* first, Record* last, int depth, int threads) {
             const int share = threads / 2;
             threads -= share;
             try {
-                std::jthread other([=] { sort_piece(cut, last, depth, share); });
+                const Thread other([=] { sort_piece(cut, last, depth, share); });
                 sort_piece(first, cut, depth, threads);
                 return;
             } catch (const std::system_error&) {

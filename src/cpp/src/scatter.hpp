@@ -242,8 +242,8 @@ std::size_t scatter_by_parts(const Adder& adder, const Find& find, const Selecti
     const unsigned shift = std::max(bits, kPartBits) - kPartBits;
     const std::size_t parts = ((cells - 1) >> shift) + 1;
     std::vector<SortedPiece<typename Adder::Amount>> pieces(std::min(kPieces, (events + kPiece - 1) / kPiece));
-    const auto all_cells = std::make_unique_for_overwrite<std::int32_t[]>(pieces.size() * kPiece);
-    const auto all_amounts = std::make_unique_for_overwrite<typename Adder::Amount[]>(pieces.size() * kPiece);
+    const std::unique_ptr<std::int32_t[]> all_cells(new std::int32_t[pieces.size() * kPiece]);
+    const std::unique_ptr<typename Adder::Amount[]> all_amounts(new typename Adder::Amount[pieces.size() * kPiece]);
     for (std::size_t p = 0; p < pieces.size(); ++p) {
         pieces[p].cells = all_cells.get() + p * kPiece;
         pieces[p].amounts = all_amounts.get() + p * kPiece;

@@ -9,6 +9,7 @@
 #include "chandra_bin/c_api.h"
 #include "chandra_bin/contour_bin.hpp"
 #include "chandra_bin/polygon_trace.hpp"
+#include "chandra_bin/thread.hpp"
 
 using namespace chandra_bin;
 
@@ -124,7 +125,7 @@ void runs_in_two_threads_at_once() {
     const ChandraBinControl control{meet, &inside};
     std::vector<float> smoothed[2], alone(scene.counts.size());
     {
-        std::vector<std::jthread> threads;
+        std::vector<Thread> threads;
         for (auto& image : smoothed) {
             image.resize(scene.counts.size());
             threads.emplace_back([&] { api.smooth(&images, 8, 1, &control, image.data(), nullptr, 0); });

@@ -7,10 +7,12 @@
 #include <cstddef>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 #include "chandra_bin/control.hpp"
+#include "chandra_bin/thread.hpp"
 
 namespace chandra_bin {
 
@@ -51,7 +53,7 @@ void parallel_for(std::size_t count, int threads, const Control& control, double
 
     const std::size_t helpers = std::min<std::size_t>(threads > 1 ? std::size_t(threads) - 1 : 0,
                                                       count > 1 ? count - 1 : 0);
-    std::vector<std::jthread> pool;
+    std::vector<Thread> pool;
     pool.reserve(helpers);
     try {
         for (std::size_t t = 0; t < helpers; ++t) pool.emplace_back(work, false);
