@@ -30,12 +30,13 @@ bool differences_exact(std::size_t size, const float* smoothed, const std::uint8
 
 class Binner {
 public:
-    Binner(const Images& images, const float* smoothed, const BinningOptions& options, const Control& control)
-        : field_(images, smoothed, options), options_(options), control_(control),
+    Binner(const Images& images, const float* smoothed, const BinningOptions& options, int threads,
+           const Control& control)
+        : field_(images, smoothed, options, threads, control), options_(options), control_(control),
           exact_(differences_exact(field_.grid().size(), smoothed, images.use)) {}
 
     void grow_all(int threads) {
-        const Seeds seeds = sorted_seeds(field_, threads);
+        const Seeds seeds = sorted_seeds(field_, threads, control_);
         members_.reserve(seeds.size());
         const auto take = [this](const Growth& growth) { this->take(growth); };
         exact_ ? grow_in_turn<ByKey>(field_, seeds, threads, control_, take)
@@ -298,7 +299,7 @@ Bins contour_bin(const Images& images, const float* smoothed, const BinningOptio
     if (!(options.constrain >= 0)) throw std::invalid_argument("the constraint must not be negative");
     const Grid grid = make_grid(images.ny, images.nx);
     for (const float* image : {images.counts, images.background, images.ratio, images.noise}) check_finite(grid, image);
-    Binner binner(images, smoothed, options, control);
+    Binner binner(images, smoothed, options, threads, control);
     binner.grow_all(threads);
     std::size_t stuck = 0;
     if (options.scrub) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "chandra_bin/contour_bin.hpp"
+#include "chandra_bin/parallel.hpp"
 #include "discs.hpp"
 #include "heap.hpp"
 
@@ -81,22 +82,23 @@ struct Place {
 // The images, whose pixels are taken by whom, and the rules of bins. Labels may be read while others set them.
 class Field {
 public:
-    Field(const Images& images, const float* smoothed, const BinningOptions& options)
+    Field(const Images& images, const float* smoothed, const BinningOptions& options, int threads, const Control& control)
         : images_(images), grid_(make_grid(images.ny, images.nx)), options_(options), stride_(grid_.nx + 2),
           steps_{-stride_, -1, 1, stride_},
           threshold_(options.target == BinningOptions::Target::sn ? options.threshold * options.threshold
                                                                   : options.threshold),
           radii_(grid_), cells_(static_cast<std::size_t>(stride_) * static_cast<std::size_t>(grid_.ny + 2)) {
-        for (int y = 0; y < grid_.ny; ++y) {
+        parallel_for(images.ny, threads, control, 0, 0, [&](std::size_t row, const auto&) {
+            const int y = static_cast<int>(row);
             for (int x = 0; x < grid_.nx; ++x) {
                 const std::size_t i = grid_.at(y, x);
                 if (images_.use[i] == 0) continue;
                 Cell& cell = cells_[frame(y, x)];
                 const std::uint32_t key = ascending_key(smoothed[i]);
-                cell.key = options.bin_up ? key : ~key;
+                cell.key = options_.bin_up ? key : ~key;
                 if (images_.use[i] == 1) cell.label.store(kFree, std::memory_order_relaxed);
             }
-        }
+        });
     }
 
     const Images& images() const { return images_; }
@@ -112,6 +114,15 @@ public:
     std::uint32_t key(std::uint32_t pixel) const { return cells_[pixel].key; }
     float value(std::uint32_t pixel) const {
         return value_of_ascending(options_.bin_up ? cells_[pixel].key : ~cells_[pixel].key);
+    }
+
+    // Brings what is read when a pixel is taken: nearly all that are met are.
+    void prefetch([[maybe_unused]] std::uint32_t pixel, [[maybe_unused]] Place at) const {
+#ifdef __GNUC__
+        __builtin_prefetch(&cells_[neighbour(pixel, 0)]);
+        __builtin_prefetch(&cells_[neighbour(pixel, 3)]);
+        __builtin_prefetch(images_.counts + grid_.at(at.y, at.x));
+#endif
     }
 
     std::uint32_t frame(int y, int x) const {
@@ -253,9 +264,9 @@ class Grower {
 public:
     explicit Grower(const Field& field) : field_(field), met_(field.framed(), 0) {}
 
-    // check() is called now and then, and ends the work by throwing.
-    template <class Check>
-    void grow(std::uint32_t seed, Growth& out, const Check& check) {
+    // goes_on() is called now and then; where it is false the growth is given up, and so is the answer.
+    template <class GoesOn>
+    bool grow(std::uint32_t seed, Growth& out, const GoesOn& goes_on) {
         if (++turn_ == 0) {
             std::fill(met_.begin(), met_.end(), std::uint16_t{0});
             turn_ = 1;
@@ -272,18 +283,20 @@ public:
             const std::uint32_t pixel = field_.frame(at.y, at.x);
             field_.add(out.bin, at);
             out.members.push_back(pixel);
-            if (out.members.size() % kPollEvery == 0) check();
-            if (!field_.below_threshold(out.bin)) return;
+            if (out.members.size() % kPollEvery == 0 && !goes_on()) return false;
+            if (!field_.below_threshold(out.bin)) return true;
             constexpr std::array<Place, 4> directions{{{-1, 0}, {0, -1}, {0, 1}, {1, 0}}};
             for (std::size_t d = 0; d < 4; ++d) {
                 const std::uint32_t other = field_.neighbour(pixel, d);
                 if (field_.label(other) != kFree || met_[other] == turn_) continue;
                 met_[other] = turn_;
+                const Place there{at.y + directions[d].y, at.x + directions[d].x};
+                field_.prefetch(other, there);
                 const double difference = std::abs(double{field_.value(other)} - start);
                 ready_.push(Item(field_.key(other), difference, static_cast<std::uint32_t>(out.met.size())));
-                out.met.push_back({at.y + directions[d].y, at.x + directions[d].x});
+                out.met.push_back(there);
             }
-            if (!next(out, at)) return;
+            if (!next(out, at)) return true;
         }
     }
 

@@ -16,11 +16,12 @@
 #include <memory>
 #include <mutex>
 #include <system_error>
-#include <thread>
 #include <vector>
 
 #include "chandra_bin/control.hpp"
 #include "chandra_bin/introsort.hpp"
+#include "chandra_bin/parallel.hpp"
+#include "chandra_bin/thread.hpp"
 #include "growth.hpp"
 
 namespace chandra_bin::detail {
@@ -28,16 +29,25 @@ namespace chandra_bin::detail {
 // Pixels in the order in which they may start bins; the upper half of a record is its key.
 using Seeds = std::vector<std::uint64_t>;
 
-inline Seeds sorted_seeds(const Field& field, int threads) {
-    Seeds seeds;
-    seeds.reserve(field.grid().size());
-    for (int y = 0; y < field.grid().ny; ++y) {
-        for (int x = 0; x < field.grid().nx; ++x) {
-            if (field.images().use[field.grid().at(y, x)] == 0) continue;
-            const std::uint32_t pixel = field.frame(y, x);
-            seeds.push_back(std::uint64_t{field.key(pixel)} << 32 | pixel);
-        }
+inline Seeds sorted_seeds(const Field& field, int threads, const Control& control) {
+    const Grid& grid = field.grid();
+    const std::uint8_t* const use = field.images().use;
+    const auto ny = static_cast<std::size_t>(grid.ny);
+    std::vector<std::size_t> first(ny + 1);  // of each row
+    for (std::size_t y = 0; y < ny; ++y) {
+        const std::uint8_t* const row = use + grid.at(static_cast<int>(y), 0);
+        first[y + 1] = first[y] + static_cast<std::size_t>(grid.nx - std::count(row, row + grid.nx, 0));
     }
+    Seeds seeds(first[ny]);
+    parallel_for(ny, threads, control, 0, 0, [&](std::size_t i, const auto&) {
+        const int y = static_cast<int>(i);
+        std::size_t next = first[i];
+        for (int x = 0; x < grid.nx; ++x) {
+            if (use[grid.at(y, x)] == 0) continue;
+            const std::uint32_t pixel = field.frame(y, x);
+            seeds[next++] = std::uint64_t{field.key(pixel)} << 32 | pixel;
+        }
+    });
     introsort(seeds.data(), seeds.size(), threads);
     return seeds;
 }
@@ -46,12 +56,12 @@ template <class Item, class Take>
 class InTurn {
 public:
     InTurn(const Field& field, const Seeds& seeds, const Control& control, const Take& take)
-        : field_(field), seeds_(seeds), control_(control), take_(take) {}
+        : field_(field), seeds_(seeds), control_(control), take_(take), largest_ahead_(seeds.size() / kLargestShare) {}
 
     void run(int threads) {
         const int helpers = seeds_.size() < kWorthThreads ? 0 : std::min(threads, kMostThreads) - 1;
         helped_ = helpers > 0;
-        std::vector<std::jthread> pool;
+        std::vector<Thread> pool;
         try {
             for (int t = 0; t < helpers; ++t) pool.emplace_back([this] { work(false); });
         } catch (const std::system_error&) {
@@ -63,11 +73,12 @@ public:
     }
 
 private:
-    static constexpr std::size_t kWorthThreads = 1 << 15;  // pixels
+    static constexpr std::size_t kWorthThreads = 1 << 14;  // pixels
     static constexpr int kMostThreads = 8;                 // more find no bins that are far from all others
-    static constexpr std::size_t kMostAhead = 32;          // bins that wait for their turn
-    static constexpr double kReach = 2;                    // of a bin from its seed, in roots of its pixels
+    static constexpr std::size_t kMostAhead = 32;          // bins that grow or wait for their turn
     static constexpr std::size_t kLook = 1 << 14;          // seeds that are looked at to find one to grow ahead
+    static constexpr std::size_t kLargestShare = 16;       // of all pixels; larger bins meet others, and take memory
+    static constexpr double kReach = 2;                    // of a bin from its seed, in roots of its pixels: 1.5 - 3 do
 
     // A bin that grows or has grown; its seed is seeds_[position].
     struct Ahead {
@@ -88,10 +99,19 @@ private:
                     wait(lock, polls);
                     continue;
                 }
+                const bool in_turn = bin->position == next_;
+                const auto goes_on = [&] {
+                    check(polls);
+                    return in_turn || bin->growth.members.size() < largest_ahead_;
+                };
                 lock.unlock();
-                grower.grow(static_cast<std::uint32_t>(seeds_[bin->position]), bin->growth, [&] { check(polls); });
+                const bool whole = grower.grow(pixel(bin->position), bin->growth, goes_on);
                 lock.lock();
-                bin->done = true;
+                if (whole) {
+                    bin->done = true;
+                } else {
+                    give_up(bin);
+                }
                 if (helped_) changed_.notify_all();
             }
         } catch (...) {
@@ -163,6 +183,12 @@ private:
         return std::any_of(ahead_.begin(), ahead_.end(), [&](const auto& bin) { return bin->position == position; });
     }
 
+    void give_up(const Ahead* bin) {
+        const auto at = std::find_if(ahead_.begin(), ahead_.end(), [&](const auto& each) { return each.get() == bin; });
+        spare_.push_back(std::move(*at));
+        ahead_.erase(at);
+    }
+
     Ahead* start(std::size_t position) {
         if (spare_.empty()) spare_.push_back(std::make_unique<Ahead>());
         ahead_.push_back(std::move(spare_.back()));
@@ -188,6 +214,7 @@ private:
     const Seeds& seeds_;
     const Control& control_;
     const Take& take_;
+    std::size_t largest_ahead_;
     bool helped_ = false;
     std::mutex mutex_;  // of all below, and of who calls take_
     std::condition_variable changed_;
