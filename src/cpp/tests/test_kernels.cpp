@@ -136,7 +136,7 @@ void large_scenes() {
 
 // Bins that threads grow ahead of their turn are those of one thread, in the same order.
 void bins_in_turn() {
-    for (int seed = 0; seed < 24; ++seed) {
+    for (int seed = 0; seed < 8; ++seed) {
         std::mt19937 random(static_cast<unsigned>(seed));
         const auto any = [&](int n) { return std::uniform_int_distribution<>(0, n - 1)(random); };
         Images images;
