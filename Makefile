@@ -75,7 +75,7 @@ dist: $(VENV)/made  ## Build sdist and wheel, the wheel from the sdist, and chec
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/python tests/dist.py check
 
-test-dist:  ## Test the wheel in dist/ on each Python (PYTHONS=ends: oldest and newest; TESTS=all: all but the long ones)
+test-dist: $(VENV)/made  ## Test the wheel in dist/ on each Python (PYTHONS=ends: oldest and newest; TESTS=all: all but the long ones)
 	JOBS=$(JOBS) TESTS=$(TESTS) $(BIN)/python tests/dist.py test $(PYTHONS)
 
 clean:  ## Remove what the other targets made
