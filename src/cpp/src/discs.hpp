@@ -98,6 +98,7 @@ public:
 
     int rows() const { return rows_; }
     double area() const { return area_; }
+    const int* widths() const { return widths_.data(); }  // of the rows 0 .. rows()
     int width(int dy) const { return widths_[static_cast<std::size_t>(dy < 0 ? -dy : dy)]; }
 
     // Pixels of the discs around (y, x0 + lane) that lie in the image.
@@ -211,12 +212,38 @@ public:
     // no farther than that.
     void disc(const Disc& disc, int y, int x0, T* out) const {
         LaneSums<T> sum;
-        const int last = std::min(disc.rows(), grid_.ny - 1 - y);
-        for (int dy = std::max(-disc.rows(), -y); dy <= last; ++dy) {
-            const int w = disc.width(dy);
-            const T* const sums = row(y + dy);
+        const int rows = disc.rows();
+        const int* const widths = disc.widths();
+        const T* const middle = row(y);
+        const auto add = [&](const T* sums, int w) {
             sum.add_difference(sums + std::min(x0 + w + 1, grid_.nx), sums + std::max(x0 - w, -kLanes));
+        };
+        add(middle, widths[0]);
+        const int above = std::min(rows, y);
+        const int below = std::min(rows, grid_.ny - 1 - y);
+        const int both = std::min(above, below);
+        const T* up = middle;
+        const T* down = middle;
+        if (x0 >= rows && x0 + rows < grid_.nx) {
+            const T* up_left = middle + x0;
+            const T* down_left = middle + x0;
+            for (int d = 1; d <= both; ++d) {
+                const std::ptrdiff_t w = widths[d];
+                up_left -= stride_;
+                down_left += stride_;
+                sum.add_difference(up_left + w + 1, up_left - w);
+                sum.add_difference(down_left + w + 1, down_left - w);
+            }
+            up = up_left - x0;
+            down = down_left - x0;
+        } else {
+            for (int d = 1; d <= both; ++d) {
+                add(up -= stride_, widths[d]);
+                add(down += stride_, widths[d]);
+            }
         }
+        for (int d = both + 1; d <= above; ++d) add(up -= stride_, widths[d]);
+        for (int d = both + 1; d <= below; ++d) add(down += stride_, widths[d]);
         sum.store(out);
     }
 

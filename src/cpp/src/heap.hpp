@@ -8,43 +8,68 @@
 namespace chandra_bin::detail {
 
 // The least element (by <) is on top. Four children a node: fewer cache lines than two.
+//
+// The place of an element that was popped stays free until it is known what comes next: a push, which mostly ends near the
+// top as the elements beside a taken pixel are much like it, or another look at the top.
 template <class T>
 class Heap {
 public:
-    bool empty() const { return items_.empty(); }
-    const T& top() const { return items_.front(); }
-    void clear() { items_.clear(); }
+    bool empty() const { return items_.size() == (top_is_free_ ? 1 : 0); }
+    const T& top() {
+        settle();
+        return items_.front();
+    }
+    void clear() {
+        items_.clear();
+        top_is_free_ = false;
+    }
 
     void push(const T& item) {
-        items_.push_back(item);
-        std::size_t hole = items_.size() - 1;
-        while (hole > 0) {
-            const std::size_t parent = (hole - 1) / 4;
-            if (!(item < items_[parent])) break;
-            items_[hole] = items_[parent];
-            hole = parent;
+        if (top_is_free_) {
+            top_is_free_ = false;
+            sink(item);
+            return;
         }
-        items_[hole] = item;
+        items_.push_back(item);
+        rise(items_.size() - 1, item);
     }
 
     void pop() {
+        settle();
+        top_is_free_ = true;
+    }
+
+private:
+    void settle() {
+        if (!top_is_free_) return;
+        top_is_free_ = false;
         const T item = items_.back();
         items_.pop_back();
+        if (!items_.empty()) sink_from_end(item);
+    }
+
+    // Of the children from `child` on.
+    std::size_t least_child(std::size_t child) const {
+        const T* const items = items_.data();
         const std::size_t size = items_.size();
-        if (size == 0) return;
+        if (child + 4 <= size) {
+            const std::size_t a = items[child + 1] < items[child] ? child + 1 : child;
+            const std::size_t b = items[child + 3] < items[child + 2] ? child + 3 : child + 2;
+            return items[b] < items[a] ? b : a;
+        }
+        std::size_t least = child;
+        for (std::size_t other = child + 1; other < size; ++other) {
+            if (items[other] < items[least]) least = other;
+        }
+        return least;
+    }
+
+    // Into the free top, for an item that belongs near it.
+    void sink(const T& item) {
         T* const items = items_.data();
         std::size_t hole = 0;
-        for (std::size_t child = 1; child < size; child = 4 * hole + 1) {
-            std::size_t least = child;
-            if (child + 4 <= size) {
-                const std::size_t a = items[child + 1] < items[child] ? child + 1 : child;
-                const std::size_t b = items[child + 3] < items[child + 2] ? child + 3 : child + 2;
-                least = items[b] < items[a] ? b : a;
-            } else {
-                for (std::size_t other = child + 1; other < size; ++other) {
-                    if (items[other] < items[least]) least = other;
-                }
-            }
+        for (std::size_t child = 1; child < items_.size(); child = 4 * hole + 1) {
+            const std::size_t least = least_child(child);
             if (!(items[least] < item)) break;
             items[hole] = items[least];
             hole = least;
@@ -52,8 +77,31 @@ public:
         items[hole] = item;
     }
 
-private:
+    // The same for an item that belongs near the bottom: down to there first, then up.
+    void sink_from_end(const T& item) {
+        T* const items = items_.data();
+        std::size_t hole = 0;
+        for (std::size_t child = 1; child < items_.size(); child = 4 * hole + 1) {
+            const std::size_t least = least_child(child);
+            items[hole] = items[least];
+            hole = least;
+        }
+        rise(hole, item);
+    }
+
+    void rise(std::size_t hole, const T& item) {
+        T* const items = items_.data();
+        while (hole > 0) {
+            const std::size_t parent = (hole - 1) / 4;
+            if (!(item < items[parent])) break;
+            items[hole] = items[parent];
+            hole = parent;
+        }
+        items[hole] = item;
+    }
+
     std::vector<T> items_;
+    bool top_is_free_ = false;
 };
 
 }  // namespace chandra_bin::detail

@@ -134,6 +134,51 @@ void large_scenes() {
     }
 }
 
+// Bins that threads grow ahead of their turn are those of one thread, in the same order.
+void bins_in_turn() {
+    for (int seed = 0; seed < 8; ++seed) {
+        std::mt19937 random(static_cast<unsigned>(seed));
+        const auto any = [&](int n) { return std::uniform_int_distribution<>(0, n - 1)(random); };
+        Images images;
+        images.ny = static_cast<std::size_t>(130 + any(60));
+        images.nx = static_cast<std::size_t>(130 + any(60));
+        const std::size_t size = images.ny * images.nx;
+        std::vector<float> counts(size), smoothed(size);
+        std::vector<std::uint8_t> use(size, 1);
+        const bool level = any(3) == 0;  // no slope: seeds all over the image
+        for (std::size_t i = 0; i < size; ++i) {
+            const float y = float(i / images.nx) - 70;
+            const float x = float(i % images.nx) - 80;
+            counts[i] = float(any(4)) + (level ? 0 : std::floor(2000 / (40 + x * x + y * y)));
+            if (any(40) == 0) use[i] = static_cast<std::uint8_t>(2 * any(2));
+        }
+        images.counts = counts.data();
+        images.use = use.data();
+        smooth(images, 4 + any(8), 1, Control{}, smoothed.data());
+        if (any(4) == 0) smoothed[size / 2] = 1e-30F;  // differences of values are not exact
+        BinningOptions options;
+        options.threshold = 5 + any(20);
+        options.constrain = any(2) != 0 ? 1.5 : 0;
+        options.bin_up = any(4) == 0;
+        options.scrub = any(3) != 0;
+        std::vector<std::int32_t> binmap(size), again(size);
+        const Bins bins = contour_bin(images, smoothed.data(), options, 1, Control{}, binmap.data());
+        for (int threads : {2, 3, 8}) {
+            const Bins same = contour_bin(images, smoothed.data(), options, threads, Control{}, again.data());
+            expect(binmap == again && bins.sums.size() == same.sums.size(), "bins do not depend on threads", seed);
+        }
+        int calls = 0;
+        const auto enough = [](void* data, double) { return ++*static_cast<int*>(data) < 200; };
+        bool stopped = false;
+        try {
+            for (;;) contour_bin(images, smoothed.data(), options, 3, Control{enough, &calls}, again.data());
+        } catch (const Cancelled&) {
+            stopped = true;
+        }
+        expect(stopped, "a poll ends binning", seed);
+    }
+}
+
 void refusing() {
     std::vector<float> counts(6, 1.0F), smoothed(6);
     const std::vector<std::uint8_t> use(6, 1);
@@ -176,6 +221,7 @@ int main(int argc, char** argv) {
     const int scenes = argc > 1 ? std::atoi(argv[1]) : 200;
     for (int seed = 0; seed < scenes; ++seed) one_scene(seed);
     large_scenes();
+    bins_in_turn();
     refusing();
     cancelling();
     std::printf("%d passed, %d failed\n", passes, failures);

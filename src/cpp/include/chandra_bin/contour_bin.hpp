@@ -33,8 +33,8 @@ struct Bins {
 // its first one, among those that pass the constraint |p - c| < constrain * R (c the bin's flux-weighted centroid, R the
 // radius of a disc of as many pixels), until it reaches the threshold. Then the bins below the threshold are given away
 // pixel by pixel, the lowest first, each pixel to the neighbouring bin with the nearest brightness.
-// Pixels, ties and numbers are contbin's. Cost: N log N; up to 24 bytes a pixel and 300 bytes a bin of scratch. `threads` serve the
-// sort alone.
+// Pixels, ties and numbers are contbin's, and do not depend on `threads`, which sort, and grow bins to come ahead of their
+// turn. Cost: N log N; up to 32 bytes a pixel, and 2 more a thread, and 300 bytes a bin of scratch.
 Bins contour_bin(const Images& images, const float* smoothed, const BinningOptions& options, int threads,
                  const Control& control, std::int32_t* binmap);
 

@@ -1,0 +1,340 @@
+// How a bin of contour binning grows: the pixels, their sums, the constraint, the candidates. Private to src/cpp/src.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "chandra_bin/contour_bin.hpp"
+#include "chandra_bin/parallel.hpp"
+#include "discs.hpp"
+#include "heap.hpp"
+
+namespace chandra_bin::detail {
+
+// Labels of pixels, on a frame with a border: 0 and up are bins.
+constexpr std::int32_t kFree = -1;
+constexpr std::int32_t kNever = std::numeric_limits<std::int32_t>::min();  // excluded, the border, or may only start a bin
+
+constexpr double kLeastVariance = 1e-7;
+constexpr double kLeastWeight = 1e-7;
+constexpr std::uint32_t kPollEvery = 2048;
+
+// Ascending order of the keys is ascending order of the values; the two zeros are equal.
+inline std::uint32_t ascending_key(float value) {
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(value + 0.0F);
+    return bits ^ ((bits >> 31) != 0 ? 0xffffffffU : 0x80000000U);
+}
+
+inline float value_of_ascending(std::uint32_t key) {
+    return std::bit_cast<float>(key ^ ((key >> 31) != 0 ? 0x80000000U : 0xffffffffU));
+}
+
+struct Bin {
+    PixelSums sums;
+    double weight = 0;
+    double weight_x = 0;
+    double weight_y = 0;
+    double x = 0;  // centroid
+    double y = 0;
+    double travel = 0;  // how far it has moved in all
+    int radius = 0;     // R of the constraint
+};
+
+// rad(n) + 1 of the constraint, from the areas of the discs, which are made when a bin needs them: a long image has
+// as many as it has rows, and bins of few.
+class Radii {
+public:
+    explicit Radii(const Grid& grid) : grid_(grid) {}
+
+    // `radius` is the answer for fewer pixels, from which it is found.
+    int of(double npix, int radius) {
+        int count = std::max(radius - 1, 0);
+        while (has(count) && areas_[static_cast<std::size_t>(count)] <= npix) ++count;
+        return count + 1;
+    }
+
+private:
+    // Whether there is a disc of this radius: none is larger than the image.
+    bool has(int radius) {
+        while (static_cast<std::size_t>(radius) >= areas_.size()) {
+            const int r = static_cast<int>(areas_.size());
+            if (r > grid_.max_radius() || (r > 0 && areas_.back() > double(grid_.size()))) return false;
+            disc_.set_radius(r);
+            double area = 0;
+            for (int dy = -std::min(r, grid_.ny - 1); dy <= std::min(r, grid_.ny - 1); ++dy) {
+                area += 2 * std::min(disc_.width(dy), grid_.nx - 1) + 1;
+            }
+            areas_.push_back(area);
+        }
+        return true;
+    }
+
+    Grid grid_;
+    Disc disc_;
+    std::vector<double> areas_;
+};
+
+struct Place {
+    int y;
+    int x;
+};
+
+// The images, whose pixels are taken by whom, and the rules of bins. Labels may be read while others set them.
+class Field {
+public:
+    Field(const Images& images, const float* smoothed, const BinningOptions& options, int threads, const Control& control)
+        : images_(images), grid_(make_grid(images.ny, images.nx)), options_(options), stride_(grid_.nx + 2),
+          steps_{-stride_, -1, 1, stride_},
+          threshold_(options.target == BinningOptions::Target::sn ? options.threshold * options.threshold
+                                                                  : options.threshold),
+          cells_(static_cast<std::size_t>(stride_) * static_cast<std::size_t>(grid_.ny + 2)) {
+        parallel_for(images.ny, threads, control, 0, 0, [&](std::size_t row, const auto&) {
+            const int y = static_cast<int>(row);
+            for (int x = 0; x < grid_.nx; ++x) {
+                const std::size_t i = grid_.at(y, x);
+                if (images_.use[i] == 0) continue;
+                Cell& cell = cells_[frame(y, x)];
+                const std::uint32_t key = ascending_key(smoothed[i]);
+                cell.key = options_.bin_up ? key : ~key;
+                if (images_.use[i] == 1) cell.label.store(kFree, std::memory_order_relaxed);
+            }
+        });
+    }
+
+    const Images& images() const { return images_; }
+    const Grid& grid() const { return grid_; }
+    double threshold() const { return threshold_; }
+    std::size_t framed() const { return cells_.size(); }
+
+    std::int32_t label(std::uint32_t pixel) const { return cells_[pixel].label.load(std::memory_order_relaxed); }
+    void set_label(std::uint32_t pixel, std::int32_t label) {
+        cells_[pixel].label.store(label, std::memory_order_relaxed);
+    }
+    // Of the smoothed value: pixels with a smaller one start bins, and are taken, first.
+    std::uint32_t key(std::uint32_t pixel) const { return cells_[pixel].key; }
+    float value(std::uint32_t pixel) const {
+        return value_of_ascending(options_.bin_up ? cells_[pixel].key : ~cells_[pixel].key);
+    }
+
+    // Brings what is read when a pixel is taken: nearly all that are met are.
+    void prefetch([[maybe_unused]] std::uint32_t pixel, [[maybe_unused]] Place at) const {
+#ifdef __GNUC__
+        __builtin_prefetch(&cells_[neighbour(pixel, 0)]);
+        __builtin_prefetch(&cells_[neighbour(pixel, 3)]);
+        __builtin_prefetch(images_.counts + grid_.at(at.y, at.x));
+#endif
+    }
+
+    std::uint32_t frame(int y, int x) const {
+        return static_cast<std::uint32_t>(y + 1) * static_cast<std::uint32_t>(stride_) + static_cast<std::uint32_t>(x + 1);
+    }
+    Place place(std::uint32_t pixel) const {
+        const auto stride = static_cast<std::uint32_t>(stride_);
+        return {static_cast<int>(pixel / stride) - 1, static_cast<int>(pixel % stride) - 1};
+    }
+    std::uint32_t neighbour(std::uint32_t pixel, std::size_t direction) const {
+        return static_cast<std::uint32_t>(static_cast<std::int64_t>(pixel) + steps_[direction]);
+    }
+
+    bool constrained() const { return options_.constrain > 0; }
+
+    // What is compared with the threshold: (S/N)^2 or net counts.
+    double measure(const Bin& bin) const {
+        if (options_.target == BinningOptions::Target::counts) return bin.sums.signal();
+        const double variance = bin.sums.variance(images_.background != nullptr, images_.noise != nullptr);
+        if (variance < kLeastVariance) return kLeastVariance;
+        return bin.sums.signal() * bin.sums.signal() / variance;
+    }
+
+    bool below_threshold(const Bin& bin) const {
+        if (certainly_below(bin.sums)) return true;
+        return measure(bin) < threshold_;
+    }
+
+    // Adds (sign 1) or takes away (sign -1) a pixel; returns its weight in the centroid.
+    double change_sums(PixelSums& sums, std::size_t i, double sign) const {
+        const double counts = double{images_.counts[i]};
+        double weight = counts;
+        sums.counts += sign * counts;
+        if (images_.background != nullptr) {
+            const double ratio = images_.ratio != nullptr ? double{images_.ratio[i]} : images_.constant_ratio;
+            const double background = double{images_.background[i]};
+            sums.background += sign * background;
+            sums.scaled_background += sign * (background * ratio);
+            sums.ratio2 += sign * (ratio * ratio);
+            weight -= background * ratio;
+        }
+        if (images_.noise != nullptr) sums.noise2 += sign * double{images_.noise[i] * images_.noise[i]};
+        sums.npix += sign;
+        return std::max(weight, kLeastWeight);
+    }
+
+    void add(Bin& bin, Place at, Radii& radii) const {
+        const double weight = change_sums(bin.sums, grid_.at(at.y, at.x), 1.0);
+        if (!constrained()) return;
+        bin.weight += weight;
+        bin.weight_x += weight * at.x;
+        bin.weight_y += weight * at.y;
+        const double x = bin.weight_x / bin.weight;
+        const double y = bin.weight_y / bin.weight;
+        const double dx = x - bin.x;
+        const double dy = y - bin.y;
+        if (bin.radius > 0) bin.travel += std::sqrt(dx * dx + dy * dy);
+        bin.x = x;
+        bin.y = y;
+        bin.radius = radii.of(bin.sums.npix, bin.radius);
+    }
+
+    static double distance2(const Bin& bin, Place at) {
+        const double dx = at.x - bin.x;
+        const double dy = at.y - bin.y;
+        return dx * dx + dy * dy;
+    }
+    bool passes(const Bin& bin, double distance2) const {
+        const double radius2 = double(bin.radius) * bin.radius;
+        const double constrain2 = options_.constrain * options_.constrain;
+        if (std::abs(distance2 - constrain2 * radius2) > 1e-9 * distance2) return distance2 < constrain2 * radius2;
+        return distance2 / radius2 < constrain2;  // contbin's form, where rounding decides
+    }
+    // A pixel that failed the constraint can pass only once the centroid's travel and the growth of the allowed radius have
+    // used up the margin by which it failed: when the bin's clock shows `wake`.
+    double clock(const Bin& bin) const { return bin.travel + options_.constrain * bin.radius; }
+    // A little early rather than late: whoever wakes is tested exactly.
+    static double wake(const Bin& bin, double distance2) {
+        const double time = bin.travel + std::sqrt(distance2);
+        return time - 1e-9 * (1 + time);
+    }
+
+private:
+    struct Cell {
+        std::uint32_t key = 0;
+        std::atomic<std::int32_t> label{kNever};
+    };
+
+    // g(c) >= c + 7/4, so that most bins need no square root to be found too small.
+    bool certainly_below(const PixelSums& sums) const {
+        if (options_.target == BinningOptions::Target::counts || images_.noise != nullptr || sums.counts < 0) return false;
+        return sums.signal() * sums.signal() < threshold_ * (1 - 1e-9) * (sums.counts + 1.75);
+    }
+
+    Images images_;
+    Grid grid_;
+    BinningOptions options_;
+    std::int64_t stride_;
+    std::array<std::int64_t, 4> steps_;
+    double threshold_;
+    std::vector<Cell> cells_;
+};
+
+template <class Item>
+struct Parked {
+    double wake;
+    Item item;
+    bool operator<(const Parked& other) const { return wake < other.wake; }
+};
+
+// The order of a growing bin's candidates: nearness to the first pixel's value, then order of discovery.
+struct ByKey {
+    std::uint64_t packed;
+    ByKey(std::uint32_t key, double, std::uint32_t number) : packed(std::uint64_t{key} << 32 | number) {}
+    std::uint32_t number() const { return static_cast<std::uint32_t>(packed); }
+    bool operator<(const ByKey& other) const { return packed < other.packed; }
+};
+struct ByDifference {
+    double difference;
+    std::uint32_t found;
+    ByDifference(std::uint32_t, double d, std::uint32_t number) : difference(d), found(number) {}
+    std::uint32_t number() const { return found; }
+    bool operator<(const ByDifference& other) const {
+        return difference < other.difference || (difference == other.difference && found < other.found);
+    }
+};
+
+// What became of a seed.
+struct Growth {
+    Bin bin;
+    std::vector<std::uint32_t> members;  // the pixels in the order they were taken, the seed first
+    std::vector<Place> met;              // all that were free when the bin came to touch them
+};
+
+// Grows one bin after another, without a mark on the field. Each thread has its own.
+template <class Item>
+class Grower {
+public:
+    explicit Grower(const Field& field) : field_(field), radii_(field.grid()), met_(field.framed(), 0) {}
+
+    // goes_on() is called now and then; where it is false the growth is given up, and so is the answer.
+    template <class GoesOn>
+    bool grow(std::uint32_t seed, Growth& out, const GoesOn& goes_on) {
+        if (++turn_ == 0) {
+            std::fill(met_.begin(), met_.end(), std::uint16_t{0});
+            turn_ = 1;
+        }
+        ready_.clear();
+        parked_.clear();
+        out.members.clear();
+        out.met.clear();
+        out.bin = Bin();
+        const double start = double{field_.value(seed)};
+        met_[seed] = turn_;
+        Place at = field_.place(seed);
+        for (;;) {
+            const std::uint32_t pixel = field_.frame(at.y, at.x);
+            field_.add(out.bin, at, radii_);
+            out.members.push_back(pixel);
+            if (out.members.size() % kPollEvery == 0 && !goes_on()) return false;
+            if (!field_.below_threshold(out.bin)) return true;
+            constexpr std::array<Place, 4> directions{{{-1, 0}, {0, -1}, {0, 1}, {1, 0}}};
+            for (std::size_t d = 0; d < 4; ++d) {
+                const std::uint32_t other = field_.neighbour(pixel, d);
+                if (field_.label(other) != kFree || met_[other] == turn_) continue;
+                met_[other] = turn_;
+                const Place there{at.y + directions[d].y, at.x + directions[d].x};
+                field_.prefetch(other, there);
+                const double difference = std::abs(double{field_.value(other)} - start);
+                ready_.push(Item(field_.key(other), difference, static_cast<std::uint32_t>(out.met.size())));
+                out.met.push_back(there);
+            }
+            if (!next(out, at)) return true;
+        }
+    }
+
+private:
+    // The best candidate that passes the constraint leaves the frontier; false when there is none.
+    bool next(const Growth& growth, Place& at) {
+        const Bin& bin = growth.bin;
+        if (field_.constrained()) {
+            const double now = field_.clock(bin);
+            while (!parked_.empty() && parked_.top().wake <= now) {
+                ready_.push(parked_.top().item);
+                parked_.pop();
+            }
+        }
+        while (!ready_.empty()) {
+            const Item item = ready_.top();
+            ready_.pop();
+            at = growth.met[item.number()];
+            if (!field_.constrained()) return true;
+            const double far = Field::distance2(bin, at);
+            if (field_.passes(bin, far)) return true;
+            parked_.push({Field::wake(bin, far), item});
+        }
+        return false;
+    }
+
+    const Field& field_;
+    Radii radii_;
+    std::vector<std::uint16_t> met_;  // the turn in which a pixel was met last
+    std::uint16_t turn_ = 0;
+    Heap<Item> ready_;
+    Heap<Parked<Item>> parked_;
+};
+
+}  // namespace chandra_bin::detail
