@@ -76,13 +76,15 @@ private:
     static constexpr std::size_t kWorthThreads = 1 << 14;  // pixels
     static constexpr int kMostThreads = 8;                 // more find no bins that are far from all others
     static constexpr std::size_t kMostAhead = 32;          // bins that grow or wait for their turn
-    static constexpr std::size_t kLook = 1 << 14;          // seeds that are looked at to find one to grow ahead
+    static constexpr std::size_t kLeastLook = 1 << 14;     // seeds from the one whose turn it is, to find one to grow ahead
+    static constexpr std::size_t kLook = 8;                // the same in bins: farther ones are overtaken
     static constexpr std::size_t kLargestShare = 16;       // of all pixels; larger bins meet others, and take memory
     static constexpr double kReach = 2;                    // of a bin from its seed, in roots of its pixels: 1.5 - 3 do
 
     // A bin that grows or has grown; its seed is seeds_[position].
     struct Ahead {
         std::size_t position = 0;
+        bool in_turn = false;  // since it began, so that no other is taken meanwhile
         bool done = false;
         Growth growth;
     };
@@ -99,10 +101,9 @@ private:
                     wait(lock, polls);
                     continue;
                 }
-                const bool in_turn = bin->position == next_;
                 const auto goes_on = [&] {
                     check(polls);
-                    return in_turn || bin->growth.members.size() < largest_ahead_;
+                    return bin->in_turn || bin->growth.members.size() < largest_ahead_;
                 };
                 lock.unlock();
                 const bool whole = grower.grow(pixel(bin->position), bin->growth, goes_on);
@@ -150,10 +151,11 @@ private:
             });
             const auto bin = std::find_if(ahead_.begin(), ahead_.end(), [&](const auto& each) { return each->position == next_; });
             if (bin == ahead_.end() || !(*bin)->done) return;
-            if (is_as_now((*bin)->growth)) {
+            if ((*bin)->in_turn || is_as_now((*bin)->growth)) {
                 take_((*bin)->growth);
                 if (!field_.below_threshold((*bin)->growth.bin)) {
                     reach_ = kReach * std::sqrt((*bin)->growth.bin.sums.npix);
+                    look_far_ = std::max(kLeastLook, kLook * (*bin)->growth.members.size());
                 }
                 taken_ += (*bin)->growth.members.size();
             }
@@ -173,7 +175,7 @@ private:
         if (!grows(next_)) return start(next_);
         if (ahead_.size() >= kMostAhead) return nullptr;
         look_ = std::max(look_, next_ + 1);
-        for (const std::size_t end = std::min(look_ + kLook, seeds_.size()); look_ < end; ++look_) {
+        for (const std::size_t end = std::min(next_ + look_far_, seeds_.size()); look_ < end; ++look_) {
             if (is_likely_seed(pixel(look_)) && !grows(look_)) return start(look_++);
         }
         return nullptr;
@@ -194,6 +196,7 @@ private:
         ahead_.push_back(std::move(spare_.back()));
         spare_.pop_back();
         ahead_.back()->position = position;
+        ahead_.back()->in_turn = position == next_;
         ahead_.back()->done = false;
         return ahead_.back().get();
     }
@@ -220,6 +223,7 @@ private:
     std::condition_variable changed_;
     std::size_t next_ = 0;  // all seeds before have been taken
     std::size_t look_ = 0;  // those before are taken, grow, or are not likely
+    std::size_t look_far_ = kLeastLook;
     double reach_ = 0;      // of a bin from its seed, guessed
     std::vector<std::unique_ptr<Ahead>> ahead_;
     std::vector<std::unique_ptr<Ahead>> spare_;

@@ -155,7 +155,8 @@ void sort_piece(Record* first, Record* last, int depth, int threads) {
 void introsort(Record* records, std::size_t count, int threads) {
     if (count < 2) return;
     const int depth = 2 * (static_cast<int>(std::bit_width(count)) - 1);
-    sort_piece(records, records + count, depth, threads);
+    // More pieces than threads, as they are not of one size.
+    sort_piece(records, records + count, depth, threads > 1 ? 4 * threads : 1);
 }
 
 }  // namespace chandra_bin
