@@ -107,8 +107,8 @@ def one_scale(background: float, scale: float, fields: int, size: int, sigthresh
     shares = []
     for _ in range(fields):
         image = random.poisson(background * (scale / width) ** 2, (size, size)).astype(np.float32)
-        found, _ = Field(image, np.ones_like(image), width, 1).search(width, sigthresh, 1e-4,
-                                                                      np.ones((size, size), bool), 1)
+        found, _ = Field(image, np.ones_like(image), width).search(width, sigthresh, 1e-4,
+                                                                   np.ones((size, size), bool), 1)
         shares.append([found.significant[where].mean() / sigthresh for where in (~edge, edge, slice(None))])
     ratio, error = np.mean(shares, 0).tolist(), (np.std(shares, 0) / fields**0.5).tolist()
     return {"ratio": ratio[:2], "error": error[:2], "all": [ratio[2], error[2]]}

@@ -47,7 +47,7 @@ autodoc_typehints = "none"  # as_written has them
 python_maximum_signature_line_length = 100
 
 # Pages that are files elsewhere in the checkout.
-ELSEWHERE = {"changelog": "CHANGELOG.md", "contributing": "CONTRIBUTING.md"}
+ELSEWHERE = {"changelog": "CHANGELOG.md", "contributing": "CONTRIBUTING.md", "security": "SECURITY.md"}
 # Where links out of this folder lead on the site; all others lead to the repository.
 INSIDE = {"README.md": "index.md", "examples/gallery": "gallery/index.rst",
           **{file: f"{page}.md" for page, file in ELSEWHERE.items()}}

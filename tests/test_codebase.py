@@ -182,6 +182,14 @@ def test_public_names_are_there_and_documented():
     assert set(chandra_bin.__all__) <= set(dir(chandra_bin))
 
 
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_transforms_are_one_threads(path):
+    """scipy.fft rounds by how many threads it has: products would depend on --threads and --jobs."""
+    calls = [node for node in ast.walk(ast.parse((PACKAGE / path).read_text())) if isinstance(node, ast.Call)]
+    given = [ast.unparse(word.value) for call in calls for word in call.keywords if word.arg == "workers"]
+    assert set(given) <= {"1"}
+
+
 # What reads code, or may: nothing here needs it but `workers`, which talks so with processes of its own.
 UNSAFE = {"eval", "exec", "compile", "__import__", "mktemp", "pickle", "marshal", "shelve", "dill",
           "cPickle", "unsafe_load", "full_load"}

@@ -39,7 +39,7 @@ def test_the_hat_sums_to_nothing(scale):
 @pytest.mark.parametrize("shape", [(40, 53), (9, 17)])
 def test_correlations_are_sums_over_the_kernel(scale, shape):
     image = np.random.default_rng(2).poisson(1.0, shape).astype(np.float32)
-    correlator = Correlator(shape, scale, 1)
+    correlator = Correlator(shape, scale)
     y, x = np.indices(shape)
     for made, kernel in ((correlator.with_hat, hat), (correlator.with_annulus, annulus)):
         found = made(correlator.transform(image))
@@ -99,7 +99,7 @@ def test_noise_at_edges_is_significant_as_often_as_asked():
     for background in (1.0, 30.0):
         for _ in range(60):
             image = draw.poisson(background, (size, size)).astype(np.float32)
-            found, _ = Field(image, np.ones_like(image), 4.0, 1).search(4.0, 5e-3, 1e-4, np.ones_like(edge), 0)
+            found, _ = Field(image, np.ones_like(image), 4.0).search(4.0, 5e-3, 1e-4, np.ones_like(edge), 0)
             shares.append(found.significant[edge].mean() / 5e-3)
     error = np.std(shares) / len(shares) ** 0.5
     assert error < 0.07
@@ -243,10 +243,13 @@ def test_a_smooth_cluster_gives_no_point_sources():
 
 
 def test_threads_change_nothing():
-    image = sky(256, 0.1, [(x, x, 40, 1.5) for x in range(30, 240, 30)])
-    one, three = (detect_sources(image, threads=threads) for threads in (1, 3))
+    """Nor where transforms are long and columns no multiple of 4: scipy 1.18 rounds those by how they are shared."""
+    image = sky(330, 0.3, [(x, x, 40, 1.5) for x in range(30, 310, 30)])
+    exposure = np.random.default_rng(8).uniform(0.5, 1, image.shape)
+    one, three = (detect_sources(image, exposure=exposure, threads=threads) for threads in (1, 3))
     assert one.sources == three.sources
     np.testing.assert_array_equal(one.background, three.background)
+    np.testing.assert_array_equal(one.reconstructed, three.reconstructed)
 
 
 @pytest.mark.parametrize("convert", [np.asfortranarray, lambda a: a.astype(">f4"), lambda a: a.astype(np.uint8)])
@@ -315,7 +318,7 @@ def test_progress_ends_the_search():
 
 def test_maxima_come_strongest_first():
     image = sky(128, 0.05, [(30, 30, 50, 1.0), (90, 90, 200, 1.0)]).astype(np.float32)
-    grid = Field(image, np.ones_like(image), 2.0, 1)
+    grid = Field(image, np.ones_like(image), 2.0)
     found, kept = grid.search(2.0, 1e-5, 1e-4, np.ones(grid.counts.shape, bool), 3)
     first, second = maxima_of(found)[:2]
     assert first[2] > second[2]

@@ -61,7 +61,7 @@ class AtScale:
 class Field:
     """Counts and exposures (1 at most, 0 where there is no data), both padded to whole blocks of the largest pixels."""
 
-    def __init__(self, counts: Pixels, exposure: Pixels, largest_scale: float, threads: int) -> None:
+    def __init__(self, counts: Pixels, exposure: Pixels, largest_scale: float) -> None:
         # Wider annuli than this are no better than the mean of the image.
         self.widest = max(counts.shape) / 4
         block = 1 << level_of(max(self.widest, largest_scale))
@@ -69,7 +69,6 @@ class Field:
         self.inside = counts.shape
         self.counts = np.pad(counts, pad)
         self.exposure = np.pad(exposure, pad)
-        self.threads = threads
         self._tables: dict[tuple[float, int, float], Thresholds] = {}
 
     @cached_property
@@ -182,7 +181,7 @@ class Field:
 
     def _correlator(self, scale: float, level: int) -> Correlator:
         ny, nx = self.counts.shape
-        return Correlator((ny >> level, nx >> level), scale / 2**level, self.threads)
+        return Correlator((ny >> level, nx >> level), scale / 2**level)
 
     def _table(self, scale: float, level: int, ratio: int, probability: float) -> Thresholds:
         key = (scale / 2**level, ratio, probability)

@@ -64,7 +64,7 @@ def detect_sources(counts: ArrayLike, *, exposure: ArrayLike | None = None, psf_
         those with data.
     cleaning : the same for pixels that are left out of the background.
     rounds : how often the background is cleaned at most.
-    threads : the result does not depend on them.
+    threads : of no effect so far: one does the work.
     progress : called with the fraction done; what it raises ends the search.
 
     Raises `InputError` for negative counts, no exposure anywhere, and parameters out of range; warns of counts that are
@@ -75,7 +75,7 @@ def detect_sources(counts: ArrayLike, *, exposure: ArrayLike | None = None, psf_
     not_listed = as_flags(unwanted, "unwanted", image.shape)
     exposed = _exposure(image, exposure, excluded, expthresh)
     chosen = _scales(scales, image.shape)
-    threads = as_threads(threads)
+    as_threads(threads)
     sigma = None if psf_sigma_px is None else as_image(psf_sigma_px, "psf_sigma_px", shape=image.shape)
     has_data = exposed > 0
     probability = _probability(sigthresh, int(has_data.sum()), "sigthresh")
@@ -84,7 +84,7 @@ def detect_sources(counts: ArrayLike, *, exposure: ArrayLike | None = None, psf_
         raise InputError(f"rounds is {rounds}: it must be a whole number, 0 or more")
     _check_counts(image[has_data])
     largest = float(exposed.max())
-    grid = Field(np.where(has_data, image, np.float32(0)), exposed / np.float32(largest), chosen[-1], threads)
+    grid = Field(np.where(has_data, image, np.float32(0)), exposed / np.float32(largest), chosen[-1])
     found: list[AtScale] = []
     keep = [np.ones(grid.counts.shape, bool)]
     for number, scale in enumerate(chosen):

@@ -40,11 +40,14 @@ def reach_px(scale: float) -> int:
 
 @dataclass(frozen=True)
 class Correlator:
-    """Correlations of images of one shape with the kernels of one scale; beyond the images there is nothing."""
+    """Correlations of images of one shape with the kernels of one scale; beyond the images there is nothing.
+
+    Each transform is one thread's: scipy (since 1.18) rounds a column that is transformed alone unlike those that are
+    transformed together, and which ones are alone depends on how many threads they are shared among.
+    """
 
     shape: tuple[int, int]
     scale: float
-    threads: int
 
     @cached_property
     def _padded(self) -> tuple[int, int]:
@@ -57,7 +60,7 @@ class Correlator:
         """What the other functions take."""
         from scipy.fft import rfft2
 
-        transformed: NDArray[np.complex64] = rfft2(image, s=self._padded, workers=self.threads)
+        transformed: NDArray[np.complex64] = rfft2(image, s=self._padded, workers=1)
         return transformed
 
     def with_hat(self, transformed: NDArray[np.complex64]) -> Pixels:
@@ -92,7 +95,7 @@ class Correlator:
         # A kernel wider than the image wraps onto what no pixel of the image meets.
         offsets = np.arange(-reach, reach + 1)
         np.add.at(kernel, (offsets[:, None] % self._padded[0], offsets % self._padded[1]), annulus(self.scale))
-        made: NDArray[np.complex64] = rfft2(kernel, workers=self.threads)
+        made: NDArray[np.complex64] = rfft2(kernel, workers=1)
         return made
 
     def _outer(self, along_y: Floats, along_x: Floats) -> Pixels:
@@ -108,6 +111,6 @@ class Correlator:
     def _back(self, transformed: NDArray[np.complex64], kernel: NDArray[np.complex64] | Pixels) -> Pixels:
         from scipy.fft import irfft2
 
-        whole = irfft2(transformed * kernel, s=self._padded, workers=self.threads, overwrite_x=True)
+        whole = irfft2(transformed * kernel, s=self._padded, workers=1, overwrite_x=True)
         part: Pixels = whole[: self.shape[0], : self.shape[1]]
         return part

@@ -4,8 +4,9 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <utility>
+#include <vector>
 
-#include "chandra_bin/introsort.hpp"
 #include "growth.hpp"
 #include "in_turn.hpp"
 
@@ -65,10 +66,10 @@ private:
             throw std::invalid_argument("more bins than int32 can number");
         }
         const auto number = static_cast<std::int32_t>(bins_.size());
-        for (const std::uint32_t pixel : growth.members) field_.set_label(pixel, number);
         first_member_.push_back(members_.size());
         members_.insert(members_.end(), growth.members.begin(), growth.members.end());
         bins_.push_back(growth.bin);
+        for (const std::uint32_t pixel : growth.members) field_.set_label(pixel, number);
     }
 
     Field field_;

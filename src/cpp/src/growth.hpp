@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "chandra_bin/contour_bin.hpp"
+#include "chandra_bin/introsort.hpp"
 #include "chandra_bin/parallel.hpp"
 #include "discs.hpp"
 #include "heap.hpp"
@@ -86,6 +87,16 @@ struct Place {
     int x;
 };
 
+// Calls body(y) for all rows, in pieces that are worth a thread.
+template <class Body>
+void for_rows(const Grid& grid, int threads, const Control& control, const Body& body) {
+    const int rows = std::max(1, (1 << 16) / grid.nx);
+    parallel_for(static_cast<std::size_t>((grid.ny - 1) / rows + 1), threads, control, 0, 0, [&](std::size_t i, const auto&) {
+        const int first = static_cast<int>(i) * rows;
+        for (int y = first; y < std::min(first + rows, grid.ny); ++y) body(y);
+    });
+}
+
 // The images, whose pixels are taken by whom, and the rules of bins. Labels may be read while others set them.
 class Field {
 public:
@@ -95,8 +106,7 @@ public:
           threshold_(options.target == BinningOptions::Target::sn ? options.threshold * options.threshold
                                                                   : options.threshold),
           cells_(static_cast<std::size_t>(stride_) * static_cast<std::size_t>(grid_.ny + 2)) {
-        parallel_for(images.ny, threads, control, 0, 0, [&](std::size_t row, const auto&) {
-            const int y = static_cast<int>(row);
+        for_rows(grid_, threads, control, [&](int y) {
             for (int x = 0; x < grid_.nx; ++x) {
                 const std::size_t i = grid_.at(y, x);
                 if (images_.use[i] == 0) continue;
@@ -233,6 +243,31 @@ private:
     std::vector<Cell> cells_;
 };
 
+// Pixels in the order in which they may start bins; the upper half of a record is its key.
+using Seeds = std::vector<std::uint64_t>;
+
+inline Seeds sorted_seeds(const Field& field, int threads, const Control& control) {
+    const Grid& grid = field.grid();
+    const std::uint8_t* const use = field.images().use;
+    const auto ny = static_cast<std::size_t>(grid.ny);
+    std::vector<std::size_t> first(ny + 1);  // of each row
+    for (std::size_t y = 0; y < ny; ++y) {
+        const std::uint8_t* const row = use + grid.at(static_cast<int>(y), 0);
+        first[y + 1] = first[y] + static_cast<std::size_t>(grid.nx - std::count(row, row + grid.nx, 0));
+    }
+    Seeds seeds(first[ny]);
+    for_rows(grid, threads, control, [&](int y) {
+        std::size_t next = first[static_cast<std::size_t>(y)];
+        for (int x = 0; x < grid.nx; ++x) {
+            if (use[grid.at(y, x)] == 0) continue;
+            const std::uint32_t pixel = field.frame(y, x);
+            seeds[next++] = std::uint64_t{field.key(pixel)} << 32 | pixel;
+        }
+    });
+    introsort(seeds.data(), seeds.size(), threads);
+    return seeds;
+}
+
 template <class Item>
 struct Parked {
     double wake;
@@ -273,29 +308,34 @@ public:
     // goes_on() is called now and then; where it is false the growth is given up, and so is the answer.
     template <class GoesOn>
     bool grow(std::uint32_t seed, Growth& out, const GoesOn& goes_on) {
-        if (++turn_ == 0) {
-            std::fill(met_.begin(), met_.end(), std::uint16_t{0});
-            turn_ = 1;
-        }
+        const bool whole = take_pixels(seed, out, goes_on);
+        met_[seed] = 0;
+        for (const Place at : out.met) met_[field_.frame(at.y, at.x)] = 0;
+        return whole;
+    }
+
+private:
+    template <class GoesOn>
+    bool take_pixels(std::uint32_t seed, Growth& out, const GoesOn& goes_on) {
         ready_.clear();
         parked_.clear();
         out.members.clear();
         out.met.clear();
         out.bin = Bin();
         const double start = double{field_.value(seed)};
-        met_[seed] = turn_;
+        met_[seed] = 1;
         Place at = field_.place(seed);
         for (;;) {
             const std::uint32_t pixel = field_.frame(at.y, at.x);
             field_.add(out.bin, at, radii_);
             out.members.push_back(pixel);
-            if (out.members.size() % kPollEvery == 0 && !goes_on()) return false;
+            if (++steps_ % kPollEvery == 0 && !goes_on()) return false;
             if (!field_.below_threshold(out.bin)) return true;
             constexpr std::array<Place, 4> directions{{{-1, 0}, {0, -1}, {0, 1}, {1, 0}}};
             for (std::size_t d = 0; d < 4; ++d) {
                 const std::uint32_t other = field_.neighbour(pixel, d);
-                if (field_.label(other) != kFree || met_[other] == turn_) continue;
-                met_[other] = turn_;
+                if (field_.label(other) != kFree || met_[other] != 0) continue;
+                met_[other] = 1;
                 const Place there{at.y + directions[d].y, at.x + directions[d].x};
                 field_.prefetch(other, there);
                 const double difference = std::abs(double{field_.value(other)} - start);
@@ -306,7 +346,6 @@ public:
         }
     }
 
-private:
     // The best candidate that passes the constraint leaves the frontier; false when there is none.
     bool next(const Growth& growth, Place& at) {
         const Bin& bin = growth.bin;
@@ -331,8 +370,8 @@ private:
 
     const Field& field_;
     Radii radii_;
-    std::vector<std::uint16_t> met_;  // the turn in which a pixel was met last
-    std::uint16_t turn_ = 0;
+    std::vector<std::uint8_t> met_;  // by the bin that grows
+    std::uint32_t steps_ = 0;        // in all bins
     Heap<Item> ready_;
     Heap<Parked<Item>> parked_;
 };

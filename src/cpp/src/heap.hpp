@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <utility>
 #include <vector>
 
 namespace chandra_bin::detail {
@@ -34,6 +33,7 @@ public:
         rise(items_.size() - 1, item);
     }
 
+    // Not of an empty heap.
     void pop() {
         settle();
         top_is_free_ = true;

@@ -15,71 +15,57 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <vector>
 
 #include "chandra_bin/control.hpp"
-#include "chandra_bin/introsort.hpp"
-#include "chandra_bin/parallel.hpp"
 #include "chandra_bin/thread.hpp"
 #include "growth.hpp"
 
 namespace chandra_bin::detail {
 
-// Pixels in the order in which they may start bins; the upper half of a record is its key.
-using Seeds = std::vector<std::uint64_t>;
-
-inline Seeds sorted_seeds(const Field& field, int threads, const Control& control) {
-    const Grid& grid = field.grid();
-    const std::uint8_t* const use = field.images().use;
-    const auto ny = static_cast<std::size_t>(grid.ny);
-    std::vector<std::size_t> first(ny + 1);  // of each row
-    for (std::size_t y = 0; y < ny; ++y) {
-        const std::uint8_t* const row = use + grid.at(static_cast<int>(y), 0);
-        first[y + 1] = first[y] + static_cast<std::size_t>(grid.nx - std::count(row, row + grid.nx, 0));
-    }
-    Seeds seeds(first[ny]);
-    parallel_for(ny, threads, control, 0, 0, [&](std::size_t i, const auto&) {
-        const int y = static_cast<int>(i);
-        std::size_t next = first[i];
-        for (int x = 0; x < grid.nx; ++x) {
-            if (use[grid.at(y, x)] == 0) continue;
-            const std::uint32_t pixel = field.frame(y, x);
-            seeds[next++] = std::uint64_t{field.key(pixel)} << 32 | pixel;
-        }
-    });
-    introsort(seeds.data(), seeds.size(), threads);
-    return seeds;
-}
-
 template <class Item, class Take>
 class InTurn {
 public:
-    InTurn(const Field& field, const Seeds& seeds, const Control& control, const Take& take)
-        : field_(field), seeds_(seeds), control_(control), take_(take), largest_ahead_(seeds.size() / kLargestShare) {}
+    InTurn(const Field& field, const Seeds& seeds, int threads, const Control& control, const Take& take)
+        : field_(field), seeds_(seeds), control_(control), take_(take),
+          threads_(seeds.size() < kWorthThreads ? 1 : std::clamp(threads, 1, kMostThreads)),
+          most_ahead_(kAheadEach * static_cast<std::size_t>(threads_)), largest_ahead_(seeds.size() / kLargestShare) {}
 
-    void run(int threads) {
-        const int helpers = seeds_.size() < kWorthThreads ? 0 : std::min(threads, kMostThreads) - 1;
-        helped_ = helpers > 0;
+    void run() {
+        Grower<Item> own(field_);
+        std::vector<Grower<Item>> growers;
         std::vector<Thread> pool;
         try {
-            for (int t = 0; t < helpers; ++t) pool.emplace_back([this] { work(false); });
+            const auto helpers = static_cast<std::size_t>(threads_ - 1);
+            growers.reserve(helpers);
+            pool.reserve(helpers);
+            while (pool.size() < helpers) {
+                growers.emplace_back(field_);
+                pool.emplace_back([this, grower = &growers.back()] { work(*grower, false); });
+            }
         } catch (const std::system_error&) {
             // The system gives no more threads: those there are, and this one, do the work.
+        } catch (const std::bad_alloc&) {
+            // Nor memory for them.
         }
-        work(true);
+        work(own, true);
         pool.clear();
         if (error_) std::rethrow_exception(error_);
     }
 
 private:
-    static constexpr std::size_t kWorthThreads = 1 << 14;  // pixels
+    static constexpr std::size_t kWorthThreads = 1 << 14;  // pixels of an image
+    static constexpr std::size_t kWorthAhead = 256;        // pixels of a bin
     static constexpr int kMostThreads = 8;                 // more find no bins that are far from all others
-    static constexpr std::size_t kMostAhead = 32;          // bins that grow or wait for their turn
-    static constexpr std::size_t kLeastLook = 1 << 14;     // seeds from the one whose turn it is, to find one to grow ahead
-    static constexpr std::size_t kLook = 8;                // the same in bins: farther ones are overtaken
+    static constexpr std::size_t kAheadEach = 4;           // bins a thread that grow or wait for their turn
     static constexpr std::size_t kLargestShare = 16;       // of all pixels; larger bins meet others, and take memory
-    static constexpr double kReach = 2;                    // of a bin from its seed, in roots of its pixels: 1.5 - 3 do
+    // How far from the turn seeds are looked at, and how many at once while all others wait; farther ones are overtaken.
+    static constexpr std::size_t kLeastLook = 1 << 14;
+    static constexpr std::size_t kLookBins = 8;
+    static constexpr std::size_t kLookAtOnce = 1 << 12;
+    static constexpr double kReach = 2;  // of a bin from its seed, in roots of its pixels: 1.5 - 3 do
 
     // A bin that grows or has grown; its seed is seeds_[position].
     struct Ahead {
@@ -89,10 +75,10 @@ private:
         Growth growth;
     };
 
-    void work(bool polls) {
+    void work(Grower<Item>& grower, bool polls) {
+        std::unique_lock lock(mutex_, std::defer_lock);
         try {
-            Grower<Item> grower(field_);
-            std::unique_lock lock(mutex_);
+            lock.lock();
             while (!stop_) {
                 take_those_in_turn();
                 if (stop_) break;
@@ -101,37 +87,35 @@ private:
                     wait(lock, polls);
                     continue;
                 }
-                const auto goes_on = [&] {
-                    check(polls);
-                    return bin->in_turn || bin->growth.members.size() < largest_ahead_;
-                };
                 lock.unlock();
-                const bool whole = grower.grow(pixel(bin->position), bin->growth, goes_on);
+                const bool whole = grower.grow(pixel(bin->position), bin->growth, [&] { return goes_on(*bin, polls); });
                 lock.lock();
                 if (whole) {
                     bin->done = true;
                 } else {
                     give_up(bin);
                 }
-                if (helped_) changed_.notify_all();
+                if (is_worth_ahead()) changed_.notify_all();
             }
         } catch (...) {
-            const std::lock_guard lock(mutex_);
-            if (!stop_) error_ = std::current_exception();
+            if (!lock.owns_lock()) lock.lock();
+            if (!error_) error_ = std::current_exception();
             stop();
         }
     }
 
-    void check(bool polls) const {
-        if (stop_) throw Cancelled();
+    bool goes_on(const Ahead& bin, bool polls) const {
         if (polls) control_.check(double(taken_) / double(seeds_.size()));
+        if (stop_) return false;
+        return bin.in_turn
+               || (bin.growth.members.size() < largest_ahead_ && field_.label(pixel(bin.position)) < 0);
     }
 
+    // Until another thread has something new, unless there are seeds that were not looked at.
     void wait(std::unique_lock<std::mutex>& lock, bool polls) {
-        changed_.wait_for(lock, std::chrono::milliseconds(20));
-        if (!polls) return;
+        if (!may_grow_ahead() || look_ >= look_end()) changed_.wait_for(lock, std::chrono::milliseconds(20));
         lock.unlock();
-        check(true);
+        if (polls) control_.check(double(taken_) / double(seeds_.size()));
         lock.lock();
     }
 
@@ -142,22 +126,20 @@ private:
 
     void take_those_in_turn() {
         for (;;) {
-            while (next_ < seeds_.size() && field_.label(pixel(next_)) >= 0) ++next_;
+            while (next_ < seeds_.size() && is_taken(next_)) ++next_;
             if (next_ == seeds_.size()) return stop();
-            std::erase_if(ahead_, [&](std::unique_ptr<Ahead>& bin) {  // their seeds were taken by others
-                const bool gone = bin->done && bin->position < next_;
+            std::erase_if(ahead_, [&](std::unique_ptr<Ahead>& bin) {
+                const bool gone = bin->done && is_taken(bin->position);
                 if (gone) spare_.push_back(std::move(bin));
                 return gone;
             });
             const auto bin = std::find_if(ahead_.begin(), ahead_.end(), [&](const auto& each) { return each->position == next_; });
             if (bin == ahead_.end() || !(*bin)->done) return;
-            if ((*bin)->in_turn || is_as_now((*bin)->growth)) {
-                take_((*bin)->growth);
-                if (!field_.below_threshold((*bin)->growth.bin)) {
-                    reach_ = kReach * std::sqrt((*bin)->growth.bin.sums.npix);
-                    look_far_ = std::max(kLeastLook, kLook * (*bin)->growth.members.size());
-                }
-                taken_ += (*bin)->growth.members.size();
+            const Growth& growth = (*bin)->growth;
+            if ((*bin)->in_turn || is_as_now(growth)) {
+                take_(growth);
+                taken_ += growth.members.size();
+                if (!field_.below_threshold(growth.bin)) usual_ = growth.members.size();
             }
             spare_.push_back(std::move(*bin));
             ahead_.erase(bin);
@@ -172,23 +154,21 @@ private:
 
     // The bin whose turn it is, if nobody grows it, or one to come; null when there is none at hand.
     Ahead* next_to_grow() {
-        if (!grows(next_)) return start(next_);
-        if (ahead_.size() >= kMostAhead) return nullptr;
+        if (!is_listed(next_)) return start(next_);
+        if (!may_grow_ahead()) return nullptr;
         look_ = std::max(look_, next_ + 1);
-        for (const std::size_t end = std::min(next_ + look_far_, seeds_.size()); look_ < end; ++look_) {
-            if (is_likely_seed(pixel(look_)) && !grows(look_)) return start(look_++);
+        for (const std::size_t end = std::min(look_end(), look_ + kLookAtOnce); look_ < end; ++look_) {
+            if (is_likely_seed(pixel(look_))) return start(look_++);
         }
         return nullptr;
     }
 
-    bool grows(std::size_t position) const {
-        return std::any_of(ahead_.begin(), ahead_.end(), [&](const auto& bin) { return bin->position == position; });
-    }
+    bool is_worth_ahead() const { return threads_ > 1 && usual_ >= kWorthAhead; }
+    bool may_grow_ahead() const { return is_worth_ahead() && ahead_.size() < most_ahead_; }
+    std::size_t look_end() const { return std::min(next_ + std::max(kLeastLook, kLookBins * usual_), seeds_.size()); }
 
-    void give_up(const Ahead* bin) {
-        const auto at = std::find_if(ahead_.begin(), ahead_.end(), [&](const auto& each) { return each.get() == bin; });
-        spare_.push_back(std::move(*at));
-        ahead_.erase(at);
+    bool is_listed(std::size_t position) const {
+        return std::any_of(ahead_.begin(), ahead_.end(), [&](const auto& bin) { return bin->position == position; });
     }
 
     Ahead* start(std::size_t position) {
@@ -201,41 +181,50 @@ private:
         return ahead_.back().get();
     }
 
+    void give_up(const Ahead* bin) {
+        const auto at = std::find_if(ahead_.begin(), ahead_.end(), [&](const auto& each) { return each.get() == bin; });
+        spare_.push_back(std::move(*at));
+        ahead_.erase(at);
+    }
+
     // A free pixel that is far from the bins that grow: those nearer are mostly theirs in the end.
     bool is_likely_seed(std::uint32_t seed) const {
         if (field_.label(seed) >= 0) return false;
         const Place at = field_.place(seed);
         return std::all_of(ahead_.begin(), ahead_.end(), [&](const auto& bin) {
             const Place other = field_.place(pixel(bin->position));
-            return std::hypot(at.y - other.y, at.x - other.x) > reach_;
+            const double dy = at.y - other.y;
+            const double dx = at.x - other.x;
+            return dy * dy + dx * dx > kReach * kReach * double(usual_);
         });
     }
 
     std::uint32_t pixel(std::size_t position) const { return static_cast<std::uint32_t>(seeds_[position]); }
+    bool is_taken(std::size_t position) const { return field_.label(pixel(position)) >= 0; }
 
     const Field& field_;
     const Seeds& seeds_;
     const Control& control_;
     const Take& take_;
+    int threads_;
+    std::size_t most_ahead_;
     std::size_t largest_ahead_;
-    bool helped_ = false;
+    std::atomic<bool> stop_{false};
+    std::atomic<std::size_t> taken_{0};  // pixels
     std::mutex mutex_;  // of all below, and of who calls take_
     std::condition_variable changed_;
-    std::size_t next_ = 0;  // all seeds before have been taken
-    std::size_t look_ = 0;  // those before are taken, grow, or are not likely
-    std::size_t look_far_ = kLeastLook;
-    double reach_ = 0;      // of a bin from its seed, guessed
+    std::size_t next_ = 0;   // all seeds before have been taken
+    std::size_t look_ = 0;   // those before are taken, listed, or not likely
+    std::size_t usual_ = 0;  // pixels of the last bin that reached the threshold
     std::vector<std::unique_ptr<Ahead>> ahead_;
     std::vector<std::unique_ptr<Ahead>> spare_;
     std::exception_ptr error_;
-    std::atomic<bool> stop_{false};
-    std::atomic<std::size_t> taken_{0};  // pixels
 };
 
 // Calls take(growth), which labels the pixels of `growth.members`, for bin after bin, never twice at once.
 template <class Item, class Take>
 void grow_in_turn(const Field& field, const Seeds& seeds, int threads, const Control& control, const Take& take) {
-    InTurn<Item, Take>(field, seeds, control, take).run(threads);
+    InTurn<Item, Take>(field, seeds, threads, control, take).run();
 }
 
 }  // namespace chandra_bin::detail

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cstddef>
-#include <system_error>
+#include <exception>
 #include <utility>
 
 #include "chandra_bin/thread.hpp"
@@ -123,7 +124,7 @@ Record* partition(Record* first, Record* last, Record pivot) {
 
 // The pieces on both sides of a cut are independent, and so are the insertion sorts of the short ones: an element
 // never moves past an equal one, and those of another piece are not smaller or not larger. So threads and order do not matter.
-void sort_piece(Record* first, Record* last, int depth, int threads) {
+void sort_piece(Record* first, Record* last, int depth, std::atomic<int>& free_threads) {
     while (last - first > kInsertionSize) {
         if (depth == 0) {
             heap_sort(first, last);
@@ -133,18 +134,28 @@ void sort_piece(Record* first, Record* last, int depth, int threads) {
         Record* const middle = first + (last - first) / 2;
         move_median_to_first(first, first + 1, middle, last - 1);
         Record* const cut = partition(first + 1, last, *first);
-        if (threads > 1 && last - cut > kThreadSize && cut - first > kThreadSize) {
-            const int share = threads / 2;
-            threads -= share;
-            try {
-                const Thread other([=] { sort_piece(cut, last, depth, share); });
-                sort_piece(first, cut, depth, threads);
+        if (last - cut > kThreadSize && cut - first > kThreadSize && free_threads > 0) {
+            if (free_threads.fetch_sub(1) > 0) {
+                try {
+                    const Thread other([=, &free_threads] {
+                        sort_piece(cut, last, depth, free_threads);
+                        ++free_threads;
+                    });
+                    sort_piece(first, cut, depth, free_threads);
+                    ++free_threads;  // while this one waits for the other
+                } catch (const std::exception&) {
+                    // No thread to be had: this one does both pieces.
+                    ++free_threads;
+                    sort_piece(cut, last, depth, free_threads);
+                    last = cut;
+                    continue;
+                }
+                --free_threads;
                 return;
-            } catch (const std::system_error&) {
-                // No thread to be had: this one does both pieces.
             }
+            ++free_threads;
         }
-        sort_piece(cut, last, depth, 1);
+        sort_piece(cut, last, depth, free_threads);
         last = cut;
     }
     insertion_sort(first, last);
@@ -155,8 +166,8 @@ void sort_piece(Record* first, Record* last, int depth, int threads) {
 void introsort(Record* records, std::size_t count, int threads) {
     if (count < 2) return;
     const int depth = 2 * (static_cast<int>(std::bit_width(count)) - 1);
-    // More pieces than threads, as they are not of one size.
-    sort_piece(records, records + count, depth, threads > 1 ? 4 * threads : 1);
+    std::atomic<int> free_threads = std::max(threads, 1) - 1;
+    sort_piece(records, records + count, depth, free_threads);
 }
 
 }  // namespace chandra_bin
