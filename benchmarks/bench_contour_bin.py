@@ -13,8 +13,8 @@ _SN50 = {"sn": 50, "smooth_sn": 80, "constrain": 3}
 CASES = [
     Case("NGC 5044 364x366, sn 70, smooth 100", "ngc5044", _SN70, 0.06, original="3.7 - 7 s"),
     Case("1024², 4M counts, sn 70, smooth 100", "sim1024", _SN70, 0.25, original="19 - 27 s"),
-    Case("2048², 1.84M counts, sn 50, smooth 80", "sparse2048", _SN50, 1.2, 300, original="275 s, 390 MB"),
-    Case("4096², 6M counts, sn 70, smooth 100", "sim4096", _SN70, 8, 1200, original="not run"),
+    Case("2048², 1.84M counts, sn 50, smooth 80", "sparse2048", _SN50, 0.6, 300, original="275 s, 390 MB"),
+    Case("4096², 6M counts, sn 70, smooth 100", "sim4096", _SN70, 4, 1200, original="not run"),
     Case("1024², background and exposure maps", "sim1024_behind", _SN70, 1, original="80 s"),
     Case("1024², scaled flux (floats)", "sim1024_flux", _SN70, 1),
 ]
