@@ -73,12 +73,14 @@ lint: $(VENV)/checked-with  ## Check style and types
 docs: $(VENV)/documented-with  ## Build the site, in build/docs/: look at index.html there
 	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet docs build/docs
 
+# In build/$(1), with the options $(2) of CMake.
+cpp_tests = $(BIN)/cmake -S . -B build/$(1) -DCHANDRA_BIN_PYTHON=OFF -DCHANDRA_BIN_TESTS=ON -DCHANDRA_BIN_STRICT=ON $(2) && \
+    $(BIN)/cmake --build build/$(1) --parallel $(JOBS) && \
+    $(BIN)/ctest --test-dir build/$(1) --output-on-failure
+
 sanitize: $(VENV)/checked-with  ## Run the C++ tests, warnings being errors, under the sanitizers
 	for kind in address,undefined thread; do \
-	    $(BIN)/cmake -S . -B build/$$kind -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCHANDRA_BIN_PYTHON=OFF \
-	        -DCHANDRA_BIN_TESTS=ON -DCHANDRA_BIN_STRICT=ON -DCHANDRA_BIN_SANITIZE=$$kind && \
-	    $(BIN)/cmake --build build/$$kind --parallel $(JOBS) && \
-	    $(BIN)/ctest --test-dir build/$$kind --output-on-failure || exit 1; \
+	    $(call cpp_tests,$$kind,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DCHANDRA_BIN_SANITIZE=$$kind) || exit 1; \
 	done
 
 # The package again, under a sanitizer, in a folder that PYTHONPATH puts before the other. Its runtime must be there first.
@@ -108,10 +110,7 @@ fuzz: build/fuzz/made  ## Run fuzz targets (TARGETS=..., all) for EXECUTIONS eac
 	PYTHONPATH=build/fuzz/package:tests nice -n 15 $(BIN)/python -m fuzz --executions $(EXECUTIONS) $(TARGETS)
 
 portable: $(VENV)/checked-with  ## Run the C++ tests with another compiler and library: clang, libc++
-	$(BIN)/cmake -S . -B build/clang -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_CXX_FLAGS=-stdlib=libc++ \
-	    -DCHANDRA_BIN_PYTHON=OFF -DCHANDRA_BIN_TESTS=ON -DCHANDRA_BIN_STRICT=ON
-	$(BIN)/cmake --build build/clang --parallel $(JOBS)
-	$(BIN)/ctest --test-dir build/clang --output-on-failure
+	$(call cpp_tests,clang,-DCMAKE_CXX_COMPILER=clang++ -DCMAKE_CXX_FLAGS=-stdlib=libc++)
 
 dist: $(VENV)/made  ## Build sdist and wheel, the wheel from the sdist, and check them, in dist/
 	$(BIN)/python -m pip install --quiet --group dist

@@ -104,8 +104,10 @@ private:
         }
     }
 
+    void poll() const { control_.check(double(taken_) / double(seeds_.size())); }
+
     bool goes_on(const Ahead& bin, bool polls) const {
-        if (polls) control_.check(double(taken_) / double(seeds_.size()));
+        if (polls) poll();
         if (stop_) return false;
         return bin.in_turn
                || (bin.growth.members.size() < largest_ahead_ && field_.label(pixel(bin.position)) < 0);
@@ -115,7 +117,7 @@ private:
     void wait(std::unique_lock<std::mutex>& lock, bool polls) {
         if (!may_grow_ahead() || look_ >= look_end()) changed_.wait_for(lock, std::chrono::milliseconds(20));
         lock.unlock();
-        if (polls) control_.check(double(taken_) / double(seeds_.size()));
+        if (polls) poll();
         lock.lock();
     }
 
