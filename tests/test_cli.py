@@ -51,6 +51,14 @@ def test_unknown_words(words, said, capsys):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("words", [["bin", "no\nimage\x1b[2J.fits", "-o", "out"], ["bi\nn\x1b[2J"]])
+def test_what_errors_quote_is_printable(words, capsys):
+    assert run(words) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert err[:-1].isprintable()
+
+
 def test_help_loads_nothing_heavy_and_is_quick():
     code = "import sys; from chandra_bin.cli import run; run(['--help']); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -19,7 +19,7 @@ _NAMED = {
     "ultrasoft": ("0.2", "0.5", "0.4"),
 }
 _SETS = {"csc": ("soft", "medium", "hard")}
-_NUMBER = re.compile(r"\d+\.?\d*|\.\d+")
+_NUMBER = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
 # What the telescope can see, keV.
 _LOWEST, _HIGHEST = Decimal("0.1"), Decimal("10")
 

@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import Any
 
 
-class ChandraBinError(Exception):
+def printable(text: str) -> str:
+    """The text with escapes for what is no letter, ends of lines and a terminal's commands among it."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+class _OneLine:
+    """Its text is one line that any terminal can show, whatever the input that it quotes holds."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+class ChandraBinError(_OneLine, Exception):
     """Something that a user can put right; its text says what, where and how."""
 
 
@@ -39,7 +51,7 @@ class ToolError(ChandraBinError):
     """A tool of CIAO ran to its end, and failed: another way may be tried."""
 
 
-class ChandraBinWarning(UserWarning):
+class ChandraBinWarning(_OneLine, UserWarning):
     """The result is right, but perhaps not what was meant."""
 
 

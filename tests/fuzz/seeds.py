@@ -19,7 +19,7 @@ _NAMES = [f"evt2.fits{filters}".encode() for filters in (
     "[2][energy=500:7000]", "[#ROW = 3, 10:, :2]", "[col -phas,!pi][energy=500:7000]",
     "[bin x=3500:4500:1,y=3500:4500:#512]", "[bin sky=4][opt type=i4]", "[opt null=NaN,type=r4][option full]")]
 
-_TEXTS = [b"broad", b"0.5:7:2.3,soft", b"500:7000", b"0.5-7", b"15:14:00 -59:06:00", b"228.5 -59.1", b"228.5,-59.1",
+_TEXTS = [b"broad", b"0.5:7:2.3,soft", b"500:7000", b"0.5-7", b"50 :75", b"15:14:00 -59:06:00", b"228.5 -59.1", b"228.5,-59.1",
           b"# dmcopy (CIAO 4.17): ERROR cannot open x\n# x (1 Jan): WARNING skipping obsid 3\n",
           b"(count_rate>0.5 && count_rate<1.25e-1)\nExposure time of lightcurve = 10.5 ks\n",
           b"ciao-4.17.0\nciao_contrib 4.17.0\n  CALDB        : 4.11.6\n"]
@@ -100,7 +100,7 @@ SEEDS: dict[str, list[bytes]] = {
     "manifest_csv": [_CSV],
     "manifest_ecsv": [_ECSV],
     "manifest_toml": [_MANIFEST_TOML],
-    "state": [_STATE, _PLACING],
+    "state": [_STATE, _PLACING, _PLACING.replace(b"engine", b"\\ngine")],
     "fits_tables": [_EVENTS, _CURVE, _IMAGE + b"|\n" + _PIXELS],
     "fits_image": [_IMAGE + _SKY + b"|\n" + _PIXELS, _FLOAT_IMAGE, _PRIMARY + b"\fXTENSION='IMAGE'\n" + _IMAGE[9:]
                    + b"PCOUNT=0\nGCOUNT=1\n|\n" + _PIXELS],

@@ -13,7 +13,7 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from chandra_bin import cores
-from chandra_bin.errors import ChandraBinError, ChandraBinWarning
+from chandra_bin.errors import ChandraBinError, ChandraBinWarning, printable
 
 # Set to anything, a failure shows where it came from: for reports of bugs.
 TRACEBACK_VARIABLE = "CHANDRA_BIN_TRACEBACK"
@@ -42,7 +42,7 @@ def failures(context: click.Context, bad_input: int = 2, usage: bool = False) ->
         raise CommandError(f"{where.get_usage()}\n{line}" if usage else line, bad_input) from error
     except ChandraBinError as error:
         _show_traceback()
-        raise CommandError(f"{context.command_path}: error: {_one_line(str(error))}", bad_input) from error
+        raise CommandError(f"{context.command_path}: error: {error}", bad_input) from error
     except KeyboardInterrupt:
         raise CommandError(f"{context.command_path}: interrupted", 130) from None
     except MemoryError as error:
@@ -54,7 +54,7 @@ def failures(context: click.Context, bad_input: int = 2, usage: bool = False) ->
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
 
 
 def _show_traceback() -> None:

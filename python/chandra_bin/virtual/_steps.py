@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chandra_bin.errors import VirtualNameError
+from chandra_bin.errors import VirtualNameError, printable
 
 _LONGEST_SHOWN = 400
 # Options that change nothing in the result of any program.
@@ -313,7 +313,7 @@ def one_line(text: str, longest: int = _LONGEST_SHOWN) -> str:
     """Text as it can stand in a message: no line ends, and the middle left out where it is long."""
     if len(text) > longest:
         text = f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return printable(text)
 
 
 def name_error(text: str, at: int, message: str) -> VirtualNameError:
