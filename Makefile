@@ -106,8 +106,8 @@ build/fuzz/made: $(VENV)/tested-with
 	    -C cmake.define.CHANDRA_BIN_SANITIZE=address,undefined,fuzzer-no-link .
 	@touch $@
 
-fuzz: build/fuzz/made  ## Run fuzz targets (TARGETS=..., all) for EXECUTIONS each, by atheris; needs clang and hours
-	PYTHONPATH=build/fuzz/package:tests nice -n 15 $(BIN)/python -m fuzz --executions $(EXECUTIONS) $(TARGETS)
+fuzz: build/fuzz/made  ## Run fuzz targets (TARGETS=..., all) for EXECUTIONS each, JOBS at a time, by atheris; needs clang and hours
+	PYTHONPATH=tests nice -n 15 $(BIN)/python -m fuzz --jobs $(JOBS) --executions $(EXECUTIONS) $(TARGETS)
 
 portable: $(VENV)/checked-with  ## Run the C++ tests with another compiler and library: clang, libc++
 	$(call cpp_tests,clang,-DCMAKE_CXX_COMPILER=clang++ -DCMAKE_CXX_FLAGS=-stdlib=libc++)

@@ -1,6 +1,6 @@
-"""Campaigns: ``python -m fuzz`` runs targets one after another, and keeps logs, findings and a table in build/fuzz.
+"""Campaigns: ``python -m fuzz`` runs targets, some at a time, and keeps logs, findings and a table in build/fuzz.
 
-Needs atheris, and the package built with clang's sanitizers (`make fuzz` does both).
+Needs atheris, and the package twice: as it is installed, and built with clang's sanitizers (`make fuzz` does both).
 """
 
 import argparse
@@ -10,36 +10,38 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import atheris
 
+from .targets import TARGETS, Target
+
 BUILD = Path("build/fuzz")
-# The runtime of the sanitizers with libFuzzer in it, which comes with atheris.
-RUNTIME = Path(atheris.__file__).parents[1] / "asan_with_fuzzer.so"
 SECONDS_OF_ONE = 20
 MEGABYTES = 2500
 
-
-# The sanitized package cannot be imported without it.
-ENVIRONMENT = {**os.environ, "LD_PRELOAD": str(RUNTIME), "PYTHONHASHSEED": "0", "UBSAN_OPTIONS": "print_stacktrace=1",
-               "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:quarantine_size_mb=16"}
-
-if os.environ.get("LD_PRELOAD") != str(RUNTIME):
-    os.execve(sys.executable, [sys.executable, "-m", "fuzz", *sys.argv[1:]], ENVIRONMENT)
-
-from .targets import TARGETS, Target  # noqa: E402 - see above
+ENVIRONMENT = {**os.environ, "PYTHONHASHSEED": "0"}
+# The package built with the sanitizers comes first, and cannot be imported without their runtime: that with libFuzzer
+# in it, which atheris brings.
+SANITIZED = {**ENVIRONMENT, "PYTHONPATH": f"{BUILD / 'package'}:{os.environ['PYTHONPATH']}",
+             "LD_PRELOAD": str(Path(atheris.__file__).parents[1] / "asan_with_fuzzer.so"),
+             "UBSAN_OPTIONS": "print_stacktrace=1",
+             "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:quarantine_size_mb=16"}
 
 
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
     options.add_argument("--executions", type=int, default=1_000_000)
+    options.add_argument("--jobs", type=int, default=1, help="targets at a time")
     options.add_argument("targets", nargs="*", help="names, or none: all")
     chosen = options.parse_args()
     names = chosen.targets or list(TARGETS)
     if unknown := [name for name in names if name not in TARGETS]:
         options.error(f"there is no target {unknown[0]}: there are {', '.join(TARGETS)}")
-    failed = [name for name in names if not campaign(TARGETS[name], chosen.executions)]
+    with ThreadPoolExecutor(chosen.jobs) as pool:
+        clean = pool.map(lambda name: campaign(TARGETS[name], chosen.executions), names)
+        failed = [name for name, is_clean in zip(names, clean, strict=True) if not is_clean]
     sys.exit(f"findings in {', '.join(failed)}: see {BUILD / 'findings'}" if failed else 0)
 
 
@@ -57,7 +59,8 @@ def campaign(target: Target, executions: int) -> bool:
         command.append(f"-dict={dictionary(target)}")
     begun = time.monotonic()
     with log.open("w") as file:
-        code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
+        code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False,
+                              env=SANITIZED if target.sanitized else ENVIRONMENT).returncode
     result = summary(log.read_text(errors="replace"), time.monotonic() - begun)
     result.update(target=target.name, found=code != 0)
     with (BUILD / "results.jsonl").open("a") as file:

@@ -16,6 +16,8 @@ class Target:
     words: tuple[bytes, ...] = ()
     longest: int = 2048
     """Bytes of an input."""
+    sanitized: bool = False
+    """Whether it is for what is written in C++; readers are Python, and several times as fast without sanitizers."""
 
 
 # Of each kernel (tests/test_fuzz.py holds that all are there), and what all its entries share.
@@ -42,7 +44,8 @@ OF_READER = {
 
 _KERNELS = [*(name for names in OF_KERNEL.values() for name in names), "entries"]
 TARGETS = {
-    **{name: Target(name, getattr(kernels, name), tuple(seeds.of_kernel(name)), longest=512) for name in _KERNELS},
+    **{name: Target(name, getattr(kernels, name), tuple(seeds.of_kernel(name)), longest=512, sanitized=True)
+       for name in _KERNELS},
     **{name: Target(name, getattr(readers, name), tuple(made), tuple(seeds.WORDS.get(name, ())), 4096)
        for name, made in seeds.SEEDS.items()},
 }
