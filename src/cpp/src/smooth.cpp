@@ -84,6 +84,12 @@ struct RisingSearch {
             const Disc& disc = discs.at(radius, scratch);
             weights.disc(disc, y, x0, sum);
             LaneMask mask = 0;
+            if (weights.exact()) {
+                for (std::size_t lane = 0; lane < kLanes; ++lane) {
+                    mask |= LaneMask{sum[lane] >= threshold && sum[lane] > 0} << lane;
+                }
+                return mask & lanes;
+            }
             for_lanes(lanes, [&](std::size_t lane) {
                 double weight = sum[lane];
                 const double error = weights.error(disc, disc.area(), weight);
@@ -677,7 +683,8 @@ void smooth(const Images& images, double sn, int threads, const Control& control
                              [&](int y, int x) { return pixels.used(y, x) ? counts_at(y, x) : 0.0; });
         if (!counts.negative()) {
             const double threshold = counts_for_sn(sn2);
-            if (fill_with_mean(grid, pixels, threshold, counts_at, counts_at, 0.0F, smoothed)) return;
+            const bool may_fall_short = counts.total() < 2 * threshold;  // whatever was rounded
+            if (may_fall_short && fill_with_mean(grid, pixels, threshold, counts_at, counts_at, 0.0F, smoothed)) return;
             const RisingSearch search{grid, pixels, discs, counts, nullptr, threshold};
             for_strips(grid, threads, control, [&](int x0, int first, int last) {
                 search.strip(x0, first, last, counts_at, counts_at, 0.0F, smoothed);

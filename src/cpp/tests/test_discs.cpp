@@ -1,0 +1,81 @@
+// Sums over discs, each way, beside those that are added up pixel by pixel: at every place of small images, by radii that
+// reach over the edges and beyond.
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "../src/discs.hpp"
+
+using namespace chandra_bin;
+using namespace chandra_bin::detail;
+
+namespace {
+
+int failures = 0;
+int passes = 0;
+
+void expect(bool holds, const char* what, const Grid& grid, int y, int x, int radius) {
+    (holds ? passes : failures) += 1;
+    if (!holds) std::printf("failed: %s, %d x %d pixels, at y %d, x %d, radius %d\n", what, grid.nx, grid.ny, y, x, radius);
+}
+
+template <class T>
+RowSums<T> rows_of(const Grid& grid, const std::vector<T>& image) {
+    RowSums<T> rows(grid);
+    for (int y = 0; y < grid.ny; ++y) {
+        rows.template fill_row<T>(y, [&](int x) { return image[grid.at(y, x)]; }, [](T sum) { return sum; });
+    }
+    return rows;
+}
+
+template <class T>
+void one_grid(const Grid& grid, std::mt19937& random) {
+    std::vector<T> image(grid.size());
+    for (T& pixel : image) pixel = static_cast<T>(random());  // sums wrap around
+    const RowSums<T> rows = rows_of(grid, image);
+    const AreaSums<T> areas(rows_of(grid, image), 2, Control{});
+    for (int radius = 0; radius <= grid.max_radius() + 2; ++radius) {
+        Disc disc;
+        disc.set_radius(radius);
+        for (int y = 0; y < grid.ny; ++y) {
+            for (int x0 = 0; x0 < grid.nx; x0 += kLanes) {
+                T by_rows[kLanes];
+                T by_areas[kLanes];
+                Lanes pixels;
+                rows.disc(disc, y, x0, by_rows);
+                areas.disc(disc, y, x0, by_areas);
+                disc.clipped_areas(grid, y, x0, pixels);
+                for (int x = x0; x < std::min(x0 + kLanes, grid.nx); ++x) {
+                    T sum{0};
+                    int count = 0;
+                    for (int v = 0; v < grid.ny; ++v) {
+                        for (int u = 0; u < grid.nx; ++u) {
+                            if ((v - y) * (v - y) + (u - x) * (u - x) >= (radius + 1) * (radius + 1)) continue;
+                            sum = static_cast<T>(sum + image[grid.at(v, u)]);
+                            ++count;
+                        }
+                    }
+                    expect(by_rows[x - x0] == sum, "sum by rows", grid, y, x, radius);
+                    expect(by_areas[x - x0] == sum, "sum by areas", grid, y, x, radius);
+                    expect(pixels[static_cast<std::size_t>(x - x0)] == count, "pixels within", grid, y, x, radius);
+                }
+            }
+        }
+    }
+}
+
+}  // namespace
+
+int main() {
+    std::mt19937 random(1);
+    for (const auto& [ny, nx] : {std::pair{1, 1}, {1, 40}, {23, 1}, {17, 15}, {9, 16}, {12, 17}, {30, 50}}) {
+        const Grid grid = make_grid(static_cast<std::size_t>(ny), static_cast<std::size_t>(nx));
+        one_grid<std::uint16_t>(grid, random);
+        one_grid<std::uint32_t>(grid, random);
+    }
+    std::printf("%d passed, %d failed\n", passes, failures);
+    return failures != 0;
+}
