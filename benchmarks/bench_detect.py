@@ -312,7 +312,7 @@ def _ours(**options: Any) -> Callable[["Floats", "Floats"], "Floats"]:
         given = dict(options)
         if given.pop("with_psf"):
             given["psf_sigma_px"] = psf
-        found = detect_sources(image, scales=[s for s in SCALES if s * 2.8 < min(image.shape)], threads=2, **given)
+        found = detect_sources(image, scales=[s for s in SCALES if s * 2.8 < min(image.shape)], **given)
         return np.array([[source.x, source.y, source.net] for source in found.sources]).reshape(-1, 3)
 
     return search
@@ -416,7 +416,7 @@ def clusters(fields: int, size: int) -> dict[str, list[int]]:
         truth = {"x": x, "y": y, "counts": np.full(40, 60.0), "sigma": psf_sigma(theta)}
         psf = psf_sigma(np.hypot(columns - size / 2, rows - size / 2) * PIXEL_ARCSEC / 60)
         for given in (False, True):
-            found = detect_sources(image, psf_sigma_px=psf, unwanted=inside if given else None, threads=2)
+            found = detect_sources(image, psf_sigma_px=psf, unwanted=inside if given else None)
             places = np.array([[source.x, source.y] for source in found.sources]).reshape(-1, 2)
             owner, real = match(truth, places)
             scales = np.array([source.scale for source in found.sources])
@@ -455,5 +455,5 @@ def timed(size: int, repeats: int) -> dict[str, float]:
     image, psf = truth["image"].astype(np.int32), truth["psf"].astype(np.float32)
     del truth
     start = time.process_time()
-    taken = best(lambda: detect_sources(image, psf_sigma_px=psf, threads=2), repeats)
+    taken = best(lambda: detect_sources(image, psf_sigma_px=psf), repeats)
     return {"s": taken, "cpu": (time.process_time() - start) / repeats, "peak_mb": peak_mb()}

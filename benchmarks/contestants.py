@@ -817,12 +817,12 @@ def _field(quick: bool) -> Inputs:
     return {"image": made["image"], "psf": made["psf"]}
 
 
-def _detect(inputs: Inputs, threads: int) -> Call:
+def _detect(inputs: Inputs, _threads: int) -> Call:
     from chandra_bin import detect_sources
 
     image = inputs["image"]
     scales = [scale for scale in (1.0, 2.0, 4.0, 8.0, 16.0) if scale * 2.8 < min(image.shape)]
-    return lambda: detect_sources(image, scales=scales, psf_sigma_px=inputs["psf"], threads=threads)
+    return lambda: detect_sources(image, scales=scales, psf_sigma_px=inputs["psf"])
 
 
 def _detected_by(method: str) -> Callable[[Inputs], Call]:
@@ -1065,7 +1065,7 @@ RACES: dict[str, Race] = {
     "detect": Race("sources on 1024², 0.05 counts a pixel", (), _field, _detect, (
         Peer("photutils", _detected_by("photutils, not clipped"), ("photutils",), tolerance=None, note=OTHER),
         Peer("sep", _detected_by("sep, not clipped"), ("sep",), tolerance=None, note=OTHER)),
-        result=lambda found: [source.x for source in found.sources]),
+        result=lambda found: [source.x for source in found.sources], threads=(1,)),
     "convert": Race("30 region files, physical to FK5", (), _region_texts, _convert, (
         Peer("DS9 by XPA", _ds9_convert, ("pytest",), ("ds9", "Xvfb", "xpaset", "xpaget"), tolerance=1e-8,
              note="its start not counted", result=_numbers),), result=_numbers, threads=(1,)),

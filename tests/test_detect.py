@@ -242,16 +242,6 @@ def test_a_smooth_cluster_gives_no_point_sources():
     assert len(small) <= 9  # two a field are noise at auto, as without a cluster
 
 
-def test_threads_change_nothing():
-    """Nor where transforms are long and columns no multiple of 4: scipy 1.18 rounds those by how they are shared."""
-    image = sky(330, 0.3, [(x, x, 40, 1.5) for x in range(30, 310, 30)])
-    exposure = np.random.default_rng(8).uniform(0.5, 1, image.shape)
-    one, three = (detect_sources(image, exposure=exposure, threads=threads) for threads in (1, 3))
-    assert one.sources == three.sources
-    np.testing.assert_array_equal(one.background, three.background)
-    np.testing.assert_array_equal(one.reconstructed, three.reconstructed)
-
-
 @pytest.mark.parametrize("convert", [np.asfortranarray, lambda a: a.astype(">f4"), lambda a: a.astype(np.uint8)])
 def test_layouts_change_nothing(convert):
     image = sky(128, 0.1, [(40, 40, 50, 1.0)])

@@ -15,9 +15,7 @@ from ._command import (
     output_argument,
     output_option,
     quiet_option,
-    threads_option,
     told,
-    usable_cores,
 )
 
 
@@ -78,18 +76,16 @@ class Probability(click.ParamType):  # type: ignore[type-arg]
               help="Write an image of the background, per exposure.")
 @click.option("--imagefile", type=click.Path(path_type=Path), metavar="FILE",
               help="Write an image of the sources without noise.")
-@threads_option
 @quiet_option
 @clobber_option
-def command(image: Path, outfile: Path | None, out: Path | None, threads: int | None, quiet: bool,
-            **options: Any) -> None:
+def command(image: Path, outfile: Path | None, out: Path | None, quiet: bool, **options: Any) -> None:
     """Find sources in IMAGE, counts on pixels, by correlating it with wavelets."""
     chosen = one_output(outfile, out)
     start = time.perf_counter()
     from chandra_bin.products import detect
 
     with told(quiet, "detecting") as progress:
-        made = detect(image, chosen, threads=threads or usable_cores(), progress=progress, **options)
+        made = detect(image, chosen, progress=progress, **options)
     if not quiet:
         found = made.detection
         left_out = f", {found.dropped} in the cluster left out" if found.dropped else ""

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chandra_bin._arrays import as_flags, as_image, as_threads
+from chandra_bin._arrays import as_flags, as_image
 from chandra_bin.errors import ChandraBinWarning, InputError
 
 from ._field import AtScale, Field, doubled
@@ -47,7 +47,7 @@ class Detection:
 def detect_sources(counts: ArrayLike, *, exposure: ArrayLike | None = None, psf_sigma_px: ArrayLike | None = None,
                    mask: ArrayLike | None = None, unwanted: ArrayLike | None = None,
                    scales: Sequence[float] | None = None, sigthresh: float | Literal["auto"] = "auto",
-                   cleaning: float = 1e-4, expthresh: float = 0.1, rounds: int = 3, threads: int = 1,
+                   cleaning: float = 1e-4, expthresh: float = 0.1, rounds: int = 3,
                    progress: Callable[[float], None] | None = None) -> Detection:
     """Finds sources in an image of counts (ny, nx).
 
@@ -64,7 +64,6 @@ def detect_sources(counts: ArrayLike, *, exposure: ArrayLike | None = None, psf_
         those with data.
     cleaning : the same for pixels that are left out of the background.
     rounds : how often the background is cleaned at most.
-    threads : of no effect so far: one does the work.
     progress : called with the fraction done; what it raises ends the search.
 
     Raises `InputError` for negative counts, no exposure anywhere, and parameters out of range; warns of counts that are
@@ -75,7 +74,6 @@ def detect_sources(counts: ArrayLike, *, exposure: ArrayLike | None = None, psf_
     not_listed = as_flags(unwanted, "unwanted", image.shape)
     exposed = _exposure(image, exposure, excluded, expthresh)
     chosen = _scales(scales, image.shape)
-    as_threads(threads)
     sigma = None if psf_sigma_px is None else as_image(psf_sigma_px, "psf_sigma_px", shape=image.shape)
     has_data = exposed > 0
     probability = _probability(sigthresh, int(has_data.sum()), "sigthresh")

@@ -127,7 +127,7 @@ def make_images(job: Job) -> None:
                      psfmap=job.made(obs.raw_psfmap), scellfile=job.out(obs.source_cells),
                      defnbkgfile=job.out(obs.source_background), imagefile=job.out(obs.source_image),
                      scales=settings.scales, sigthresh=settings.sigthresh, ellsigma=settings.ellsigma,
-                     maxiter=settings.maxiter, threads=job.threads)
+                     maxiter=settings.maxiter)
     job.note(detections=len(found.detection.sources))
 
 
@@ -202,8 +202,7 @@ def find_sources(job: Job) -> None:
     layout, settings = job.layout, job.settings
     found = job.call(detect, layout.image, job.out(layout.raw_sources), expmap=layout.expmap, psfmap=layout.psfmap,
                      regions=job.out(layout.raw_source_regions), scales=settings.scales,
-                     sigthresh=settings.sigthresh, ellsigma=settings.ellsigma, maxiter=settings.maxiter,
-                     threads=job.threads)
+                     sigthresh=settings.sigthresh, ellsigma=settings.ellsigma, maxiter=settings.maxiter)
     job.note(detections=len(found.detection.sources))
 
 

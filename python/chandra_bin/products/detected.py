@@ -40,7 +40,7 @@ def detect(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path |
            psfecf: float | None = None, regions: Path | None = None, scellfile: Path | None = None,
            defnbkgfile: Path | None = None, imagefile: Path | None = None, cluster: Path | None = None,
            scales: Sequence[float] | None = None, sigthresh: float | Literal["auto"] = "auto", ellsigma: float = 3.0,
-           bkgsigthresh: float = 1e-4, expthresh: float = 0.1, maxiter: int = 3, threads: int = 1,
+           bkgsigthresh: float = 1e-4, expthresh: float = 0.1, maxiter: int = 3,
            clobber: bool = False, progress: Callable[[float], None] | None = None) -> Detected:
     """Writes the sources of an image of counts, as CIAO's ``wavdetect`` does, found by `detect_sources`.
 
@@ -79,7 +79,7 @@ def detect(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path |
             found = detect_sources(
                 counts.data, exposure=None if exposure is None else exposure.data,
                 psf_sigma_px=sigmas, unwanted=unwanted, scales=scales, sigthresh=sigthresh, cleaning=bkgsigthresh,
-                expthresh=expthresh, rounds=maxiter, threads=threads, progress=progress)
+                expthresh=expthresh, rounds=maxiter, progress=progress)
         if exposure is None:
             warn_of_rims(counts, "the rims of the field look like sources; give --expmap")
         lines = history("detect", parameters)
