@@ -303,7 +303,8 @@ public:
     // As of RowSums, and the very same.
     void disc(const Disc& disc, int y, int x0, T* out) const {
         LaneSums<T> sum;
-        const auto [ny, nx] = rows_.grid();
+        const int ny = rows_.grid().ny;
+        const int nx = rows_.grid().nx;
         const int r = disc.rows();
         const int s = disc.square();
         const int* const widths = disc.widths();
