@@ -53,6 +53,7 @@ public:
         work(own, true);
         pool.clear();
         if (error_) std::rethrow_exception(error_);
+        control_.check(1);  // the others may have done it all
     }
 
 private:

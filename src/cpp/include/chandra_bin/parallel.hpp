@@ -17,11 +17,13 @@
 namespace chandra_bin {
 
 // Calls body(i, check) for i = 0 .. count-1, each once, on up to `threads` threads (the calling one included), in no
-// fixed order: body(i) may write only what belongs to i. `control` is polled between calls, with fraction = first +
-// (last - first) * done / count; a body of more than 0.1 s calls check() as it goes, which throws when it is to stop.
+// fixed order: body(i) may write only what belongs to i. `control` is polled between calls, and at the end, with
+// fraction = first + (last - first) * done / count; a body of more than 0.1 s calls check() as it goes, which throws when
+// it is to stop.
 template <class Body>
 void parallel_for(std::size_t count, int threads, const Control& control, double first, double last,
                   const Body& body) {
+    if (count == 0) return;
     std::atomic<std::size_t> next{0};
     std::atomic<std::size_t> done{0};
     std::atomic<bool> stop{false};
@@ -61,12 +63,13 @@ void parallel_for(std::size_t count, int threads, const Control& control, double
         // The system gives no more threads: those there are, and this one, do the work.
     }
     work(true);
-    while (!pool.empty() && !stop && done < count) {
+    while (!stop) {  // once at least: the others may have done it all
         try {
             control.check(first + (last - first) * double(done) / double(count));
         } catch (...) {
             keep_error();
         }
+        if (pool.empty() || done == count) break;
         std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
     pool.clear();
