@@ -142,6 +142,8 @@ X = np.zeros(3)
         (lambda: bin_spectra([0], [1], out=np.zeros((1, 9), np.int32)), r"of the shape \(1, 1024\)"),
         (lambda: bin_spectra([0], [1], out=np.zeros((1, 1024), ">i4")), "not >i4"),
         (lambda: bin_spectra([0], [1], out=[0, 0]), "not list of"),
+        (lambda: event_histogram(X, X, out=np.full((20, 10), 2**31 - 1, np.int32), **AXES), "more than int32 can"),
+        (lambda: bin_spectra([0], [1], out=np.full((1, 1024), 2**31 - 1, np.int32)), "more than int32 can"),
         (lambda: bin_spectra([0, 1, 2], X), "channels must hold whole numbers, not float64"),
         (lambda: bin_spectra([0, 1, 2], [1, 2, 2**40]), "channels holds numbers beyond"),
         (lambda: bin_spectra([0, 1], [1, 2, 3]), "channels has 3 values, for 2 events"),

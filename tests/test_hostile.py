@@ -10,6 +10,7 @@ import pytest
 from astropy.io import fits
 
 import chandra_bin
+from chandra_bin._kernels import _event_histogram
 from chandra_bin.ancillary import find_ancillary, read_windows
 from chandra_bin.batch import read_manifest
 from chandra_bin.batch.manifest import clean_name
@@ -139,6 +140,18 @@ def test_kernels_refuse_sizes_beyond_int32_themselves():
             boxes(labels.reshape(shape), 1)
     with pytest.raises(ValueError, match="2\\^31 pixels"):
         polygon_trace(labels.reshape(2**16, 2**15))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_counts_beyond_int32_are_refused_and_overflow_nothing(threads):
+    """A kernel's entry, of which the caller has to see to it, wraps around, which sanitizers watch."""
+    places = np.zeros(200_000)
+    full = np.full((1, 2), 2**31 - 200_000, np.int32)
+    with pytest.raises(InputError, match="more than int32 can"):
+        chandra_bin.event_histogram(places, places, x_range=(0, 2), y_range=(0, 1), shape=(1, 2), out=full)
+    assert (full == 2**31 - 200_000).all()
+    _event_histogram.event_histogram(places, places, 0, 1, 0, 1, None, threads, full)
+    assert full.tolist() == [[-(2**31), 2**31 - 200_000]]
 
 
 def test_a_million_bins():

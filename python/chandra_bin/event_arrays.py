@@ -51,7 +51,7 @@ def event_histogram(x: ArrayLike, y: ArrayLike, *, x_range: tuple[float, float],
     tests = _tests(keep, len(xs))
     threads = as_threads(threads)
     if weights is None:
-        counts = _output(out, (ny, nx), np.int32)
+        counts = _counts(out, (ny, nx), len(xs))
         _event_histogram.event_histogram(xs, ys, *axes, tests, threads, counts)
         return counts
     sums = _output(out, (ny, nx), np.float64)
@@ -105,7 +105,7 @@ def bin_spectra(bins: ArrayLike, channels: ArrayLike, *, x: ArrayLike | None = N
     shape = (1 if numbers is None else len(numbers), bin_count, channel_count)
     if min(shape) < 0 or math.prod(shape) >= _MOST_CELLS:
         raise InputError(f"spectra of the shape {shape} are impossible, or too many")
-    made = _output(out, shape if numbers is not None else shape[1:], np.int32)
+    made = _counts(out, shape if numbers is not None else shape[1:], len(of_event))
     spectra = made.reshape(shape)
     rest = (of_event, first_channel, of_chip, numbers, _tests(keep, len(of_event)), as_threads(threads), spectra)
     if x is not None and y is not None:
@@ -118,6 +118,15 @@ def bin_spectra(bins: ArrayLike, channels: ArrayLike, *, x: ArrayLike | None = N
 
 def _bins_of(out: NDArray[np.int32]) -> int:
     return int(np.shape(out)[-2]) if np.ndim(out) >= 2 else 0
+
+
+def _counts(out: NDArray[Any] | None, shape: tuple[int, ...], events: int) -> NDArray[Any]:
+    """The counts to add that many events to, of which no pixel may then hold more than int32 can."""
+    made = _output(out, shape, np.int32)
+    if out is not None and (largest := int(made.max(initial=0))) + events > np.iinfo(np.int32).max:
+        raise InputError(f"out holds up to {largest} counts a pixel, and with {events} events more than int32 can: add "
+                         "them in another array")
+    return made
 
 
 def _output(out: NDArray[Any] | None, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

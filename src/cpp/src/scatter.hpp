@@ -38,7 +38,11 @@ struct Counts {
     std::int32_t* cells;
 
     Amount operator()(std::size_t) const { return {}; }
-    static void add(std::int32_t& cell, Amount) { ++cell; }
+    // Beyond int32 it wraps around: callers see to it that none gets there.
+    static void add(std::int32_t& cell, Amount) { add_counts(cell, 1); }
+    static void add_counts(std::int32_t& cell, std::int32_t more) {
+        cell = static_cast<std::int32_t>(static_cast<std::uint32_t>(cell) + static_cast<std::uint32_t>(more));
+    }
 };
 
 // Adds the weight of each event.
@@ -184,7 +188,7 @@ std::size_t scatter_apart(const Counts& adder, const Find& find, const Selection
         const std::size_t begin = std::min(cells, part * share), end = std::min(cells, begin + share);
         for (std::size_t a = 1; a < arrays; ++a) {
             const std::int32_t* theirs = own[a].get();
-            for (std::size_t i = begin; i < end; ++i) adder.cells[i] += theirs[i];
+            for (std::size_t i = begin; i < end; ++i) Counts::add_counts(adder.cells[i], theirs[i]);
         }
     });
     return counted;
