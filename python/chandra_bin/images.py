@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ChandraBinWarning, InputError, NoImage
+from .errors import InputError, NoImage
 from .headers import FITS_BLOCK, add_history, check_axes
 from .tables import sound_header, write_header
 
@@ -58,10 +58,11 @@ def read_image_file(path: Path, block: str | int | None = None) -> Image:
     Raises `InputError`, its text one line that begins with the file, for whatever hinders reading, and for pixels
     that are infinite.
     """
+    from astropy.utils.exceptions import AstropyUserWarning
+
     try:
         with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what astropy thinks of other keywords is no concern of the user here
-            warnings.simplefilter("always", ChandraBinWarning)
+            warnings.simplefilter("ignore", AstropyUserWarning)  # other keywords are no concern of the user here
             return _read_open(file, path, block)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
