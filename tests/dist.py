@@ -88,6 +88,9 @@ def check():
         sys.exit(f"sdist: missing {sorted(tracked - packed)}, too much {sorted(packed - tracked)}")
     with zipfile.ZipFile(wheel) as file:
         names = file.namelist()
+        metadata = next(file.read(name).decode() for name in names if name.endswith(".dist-info/METADATA"))
+        if relative := re.findall(r"\]\((?!https?:|#)[^)]*\)", metadata):
+            sys.exit(f"wheel: links of the README that lead nowhere on PyPI: {relative}")
         strange = [name for name in names if not name.startswith(("chandra_bin/", "chandra_bin-"))]
         if strange or "chandra_bin/py.typed" not in names:
             sys.exit(f"wheel: {strange or 'py.typed is missing'}")
