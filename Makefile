@@ -119,7 +119,7 @@ dist: $(VENV)/made  ## Build sdist and wheel, the wheel from the sdist, and chec
 	$(BIN)/python tests/dist.py check
 
 test-dist: $(VENV)/made  ## Test the wheel in dist/ on each Python (PYTHONS=ends: oldest and newest; TESTS=all: all but the long ones)
-	JOBS=$(JOBS) TESTS=$(TESTS) $(BIN)/python tests/dist.py test $(PYTHONS)
+	JOBS=$(JOBS) TESTS="$(TESTS)" $(BIN)/python tests/dist.py test $(PYTHONS)
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) build dist demo-output docs/gallery .pytest_cache .mypy_cache .ruff_cache .hypothesis
