@@ -90,13 +90,13 @@ KERNEL_TESTS := $(addprefix tests/test_, $(addsuffix .py, bin_spectra boxes cont
 
 build/sanitized/made: $(VENV)/tested-with
 	rm -rf build/sanitized/package
-	$(SANITIZED) --target build/sanitized/package -C build-dir=build/sanitized/cmake \
+	CXX=g++ $(SANITIZED) --target build/sanitized/package -C build-dir=build/sanitized/cmake \
 	    -C cmake.define.CHANDRA_BIN_SANITIZE=address,undefined .
 	@touch $@
 
 sanitize-python: build/sanitized/made  ## Run the kernels' Python tests under the sanitizers
 	PYTHONPATH=build/sanitized/package ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-	    LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
+	    LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
 	    $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m "not long" -p no:cacheprovider $(KERNEL_TESTS)
 
 build/fuzz/made: $(VENV)/tested-with

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import IO, Any
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-# A load average of others' work from which on elapsed times are doubtful.
+# Processors that others use from which on elapsed times are doubtful.
 BUSY = 0.3
 _HERTZ = os.sysconf("SC_CLK_TCK")
 
@@ -227,15 +227,10 @@ class Others:
 
 
 def machine_lines() -> Iterator[str]:
-    """The machine, the tools, and how busy it is."""
+    """The machine and the tools; how busy others keep it, `Others` tells of each table."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield (f"Machine: {_cpu_model()}, {usable} cores, {compiler()}, Python {platform.python_version()}, "
            f"numpy {package_version('numpy')}, chandra-bin {package_version('chandra-bin')}")
-    load = os.getloadavg()
-    line = f"Load average at the start: {load[0]:.2f} {load[1]:.2f} {load[2]:.2f}"
-    if load[0] > BUSY:
-        line += " - **the machine is busy: times are upper limits, those of two threads above all**"
-    yield line
 
 
 def package_version(package: str) -> str:

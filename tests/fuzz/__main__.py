@@ -17,14 +17,14 @@ import atheris
 
 from .targets import TARGETS, Target
 
-BUILD = Path("build/fuzz")
+BUILD = Path(__file__).resolve().parents[2] / "build/fuzz"
 SECONDS_OF_ONE = 20
 MEGABYTES = 2500
 
 ENVIRONMENT = {**os.environ, "PYTHONHASHSEED": "0"}
 # The package built with the sanitizers comes first, and cannot be imported without their runtime: that with libFuzzer
 # in it, which atheris brings.
-SANITIZED = {**ENVIRONMENT, "PYTHONPATH": f"{BUILD / 'package'}:{os.environ['PYTHONPATH']}",
+SANITIZED = {**ENVIRONMENT, "PYTHONPATH": f"{BUILD / 'package'}:{os.environ.get('PYTHONPATH', '')}",
              "LD_PRELOAD": str(Path(atheris.__file__).parents[1] / "asan_with_fuzzer.so"),
              "UBSAN_OPTIONS": "print_stacktrace=1",
              "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:quarantine_size_mb=16"}
