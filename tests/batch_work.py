@@ -6,13 +6,13 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager, suppress
 
 from astropy.table import Table
 
 from chandra_bin.images import write_image
 from chandra_bin.simulate import cluster_header, cluster_image
+from chandra_bin.state import State
 
 OPTIONS = ["--sn", "30", "--smooth-sn", "50", "--constrain", "3"]
 BINNING = {"sn": 30.0, "smooth_sn": 50.0, "constrain": 3.0}
@@ -66,20 +66,41 @@ def statuses(results):
 def started(*words, **options):
     """``chandra-bin`` as a process of its own, which is gone at the end."""
     code = "import sys; from chandra_bin.cli import main; main()"
-    with subprocess.Popen([sys.executable, "-c", code, *map(str, words)], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, **options) as process:
+    with subprocess.Popen([sys.executable, "-c", code, *map(str, words)], text=True, **{
+            "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}) as process:
         try:
             yield process
         finally:
             process.kill()
 
 
-def wait_until(holds, seconds=60):
-    """Waits for something that is to come."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.02)
+class Held:
+    """A row that waits before it begins, for the state of its folder: a pipe, into which nobody writes."""
+
+    def __init__(self, results, name):
+        folder = results / name
+        State(folder)._write()  # of a folder in which nothing was done
+        self._file = folder / ".chandra-bin/state.json"
+        self._content = self._file.read_bytes()
+        self.let_go()
+        os.mkfifo(self._file)
+        self._pipe = None
+
+    def is_reached(self):
+        """Whether the row was begun, and waits."""
+        if self._pipe is None:
+            with suppress(OSError):  # nobody reads
+                self._pipe = os.open(self._file, os.O_WRONLY | os.O_NONBLOCK)
+        return self._pipe is not None
+
+    def go_on(self):
+        """Lets the row that waits be done."""
+        os.write(self._pipe, self._content)
+        os.close(self._pipe)
+
+    def let_go(self):
+        """Nothing holds up who comes to the row from now on."""
+        self._file.unlink()
 
 
 def done_rows(results):

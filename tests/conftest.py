@@ -21,12 +21,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate" if os.environ.
 
 
 # Files that take longest. They begin first, so that at the end no processor waits for one that has such a file to do.
-_LONGEST = ("pipeline", "batch", "ciao_engine", "cli_bin", "pipeline_kill", "docs", "pipeline_clusters", "batch_dask",
+LONGEST = ("pipeline", "batch", "ciao_engine", "cli_bin", "pipeline_kill", "docs", "pipeline_clusters", "batch_dask",
             "report_browser", "embedding")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {f"test_{name}.py": place for place, name in enumerate(_LONGEST)}
+    order = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
@@ -34,8 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let hypothesis report a failure: what it imports for that warns, and here warnings are errors.
 
     A shell that runs tests in the background has them ignore Ctrl-C, and so would the commands that they interrupt.
+
+    And files keep our order: by itself pytest-xdist begins with those of most tests, which are not those that take
+    longest.
     """
-    config.option.loadscopereorder = False  # pytest-xdist's own order has the files of most tests first
+    config.option.loadscopereorder = False
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("filterwarnings", "ignore:mypy_extensions.TypedDict:DeprecationWarning")

@@ -19,6 +19,7 @@ from astropy.table import Table
 from batch_work import (
     BINNING,
     OPTIONS,
+    Held,
     done_rows,
     leftovers,
     products,
@@ -26,7 +27,6 @@ from batch_work import (
     started,
     statuses,
     table,
-    wait_until,
     write_images,
 )
 from chandra_bin import batch
@@ -38,6 +38,7 @@ from chandra_bin.errors import InputError, OutputError
 from chandra_bin.products import bin_image
 from chandra_bin.state import locked
 from chandra_bin.workers import Processes
+from processes import children, is_alive, wait_until
 
 NUMBER = 4
 
@@ -337,15 +338,13 @@ def test_a_second_batch_is_refused(images):
 
 
 def killed_at(images, folder, rows_done, *options):
-    """Kills a batch when so many rows are done; returns how many processes it had."""
+    """Kills a batch when so many rows are done; its processes end with it."""
     with started("batch", f"{images}/*.fits", "-o", folder, *OPTIONS, *options) as process:
         wait_until(lambda: len(done_rows(folder)) >= rows_done or process.poll() is not None)
-        children = subprocess.run(["pgrep", "-P", str(process.pid)], check=False, capture_output=True,
-                                  text=True).stdout.split()
+        begun = children(process.pid)
         process.kill()
         process.wait()
-    wait_until(lambda: not any(os.path.exists(f"/proc/{child}") for child in children))
-    return len(children)
+    wait_until(lambda: not any(map(is_alive, begun)))
 
 
 def test_a_killed_batch_is_resumed(images, serial):
@@ -380,37 +379,41 @@ def test_killed_while_products_are_moved(images, serial, moment):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c_finishes_what_runs(images, jobs):
-    """Of far more rows than can be done before the signal comes."""
-    many = 12 * NUMBER
-    Path("m.csv").write_text("image,name\n" + "".join(f"{images}/c00.fits,r{n}\n" for n in range(many)))
-    with started("batch", "m.csv", "-o", "out", *OPTIONS, "-j", jobs) as process:
-        wait_until(lambda: done_rows(Path("out")))
+    """Each process is at a row that waits until the signal was heard."""
+    held = [Held(Path("out"), f"held{n}") for n in range(jobs)]
+    finished = ["first", *(f"held{n}" for n in range(jobs))]
+    Path("m.csv").write_text("image,name\n" + "".join(f"{images}/c00.fits,{name}\n"
+                                                      for name in (*finished, "next", "last")))
+    with Path("said").open("w") as said, started("batch", "m.csv", "-o", "out", *OPTIONS, "-j", jobs,
+                                                 stderr=said) as process:
+        wait_until(lambda: all(each.is_reached() for each in held))
         process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=60)
+        wait_until(lambda: "finishing what runs" in Path("said").read_text())
+        for each in held:
+            each.go_on()
+        process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "finishing what runs" in error
-    assert error.splitlines()[-1].startswith("chandra-bin batch: interrupted: ")
+    assert Path("said").read_text().splitlines()[-1].startswith("chandra-bin batch: interrupted: ")
     found = table(Path("out"))
-    done = {name for name, row in found.items() if row["status"] == "ok"}
-    assert done == done_rows(Path("out"))
-    assert 1 <= len(done) < many
-    assert {row["error"] for name, row in found.items() if name not in done} == {"NotRun"}
+    assert {name for name, row in found.items() if row["status"] == "ok"} == set(finished) == done_rows(Path("out"))
+    assert {found[name]["error"] for name in ("next", "last")} == {"NotRun"}
     assert not leftovers(Path("out"))
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_ctrl_c_twice_stops_at_once(tmp_path, jobs):
-    slow_image(tmp_path / "slow.fits")
-    with started("batch", "slow.fits", "-o", "out", "--sn", "5", "--smooth-sn", "500", "-j", jobs, "--timeout",
-                 "1000", start_new_session=True) as process:
-        wait_until(lambda: list(Path("out").glob("slow/.chandra-bin/scratch/*")))
-        for _ in range(2):
-            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all processes get it
-            time.sleep(0.3)
-        _, error = process.communicate(timeout=30)
+def test_ctrl_c_twice_stops_at_once(images, jobs):
+    """Of a row that would never end."""
+    held = Held(Path("out"), "c00")
+    with Path("said").open("w") as said, started("batch", f"{images}/c00.fits", "-o", "out", "-j", jobs, "--timeout",
+                                                 "1000", stderr=said, start_new_session=True) as process:
+        wait_until(held.is_reached)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all processes get it
+        wait_until(lambda: "finishing what runs" in Path("said").read_text())
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "Traceback" not in error
-    assert statuses(Path("out")) == {"slow": "failed"}
+    assert "Traceback" not in Path("said").read_text()
+    assert statuses(Path("out")) == {"c00": "failed"}
 
 
 # What goes wrong while a row is done
@@ -437,7 +440,7 @@ def test_a_row_that_takes_too_long_is_ended(images):
     os.mkfifo("slow.fits")
     Path("m.csv").write_text(f"image\nslow.fits\n{images}/c00.fits\n")
     list(batch.run(batch.read_manifest(f"{images}/c00.fits"), Path("out")))  # which is quick to find done
-    assert run(["batch", "m.csv", "-o", "out", "-j", "1", "--timeout", "2", "--retry", "1", "-q"]) == 1
+    assert run(["batch", "m.csv", "-o", "out", "-j", "1", "--timeout", "5", "--retry", "1", "-q"]) == 1
     found = table(Path("out"))
     assert {name: row["status"] for name, row in found.items()} == {"slow": "failed", "c00": "ok"}
     assert found["slow"]["attempts"] == 2

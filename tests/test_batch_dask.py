@@ -8,17 +8,18 @@ import pytest
 from batch_work import (
     BINNING,
     OPTIONS,
+    Held,
     cluster,
     done_rows,
     leftovers,
     products,
     started,
     table,
-    wait_until,
     write_images,
 )
 from chandra_bin import batch
 from chandra_bin.cli import run
+from processes import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -27,10 +28,14 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 
 def check_killed_cluster(number, tmp_path):
-    """A worker is killed in the middle, another one begun; the scheduler is killed, begun anew, the batch resumed."""
+    """A worker is killed in the middle, another one begun; the scheduler is killed, begun anew, the batch resumed.
+
+    One row waits as long as the first scheduler lives: the batch cannot have come to its end before.
+    """
     images = write_images(tmp_path / "images", number)
     words = ["batch", "images/*.fits", "-o", "results", *OPTIONS]
     results = Path("results")
+    held = Held(results, "c01")
     with cluster() as dask:
         workers = [dask.worker(), dask.worker()]
         with started(*words, "--scheduler", dask.address) as process:
@@ -39,7 +44,7 @@ def check_killed_cluster(number, tmp_path):
             workers.append(dask.worker())
             wait_until(lambda: len(done_rows(results)) >= number // 2)
             dask.scheduler.kill()
-            _, error = process.communicate(timeout=60)
+            _, error = process.communicate(timeout=120)
         assert process.returncode == 1
         last = error.splitlines()[-1]
         assert last.startswith(f"chandra-bin batch: error: the scheduler {dask.address} is gone: ")
@@ -47,7 +52,12 @@ def check_killed_cluster(number, tmp_path):
         found = table(results)
         assert len(found) == number
         assert {row["error"] for row in found.values() if row["status"] == "failed"} == {"NotRun"}
+        for each in workers:  # they may still be at their rows
+            each.kill()
+            each.wait()
+        held.let_go()
         before = done_rows(results)
+        assert number // 2 <= len(before) < number
         dask.restart_scheduler()
         for _ in range(2):
             dask.worker()

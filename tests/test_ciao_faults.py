@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from chandra_bin.errors import ChandraBinError, InputError, OutputError, ToolErr
 from chandra_bin.pipeline import runner
 from chandra_bin.state import State
 from pipeline_work import change_record, change_settings, configured, simulated
+from processes import wait_until
 from stand_ins.install import install, read_log
 
 # One worker makes the fixtures of these.
@@ -349,13 +349,6 @@ def processes_of(environment):
             if environment.encode() in path.read_bytes().split(b"\0"):
                 found.append(int(path.parent.name))
     return [pid for pid in found if pid != os.getpid()]
-
-
-def wait_until(happened, seconds=60):
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(("how", "jobs"), [

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import chandra_bin
+from conftest import LONGEST
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "python/chandra_bin"
@@ -189,6 +190,12 @@ def test_transforms_are_one_threads(path):
     calls = [node for node in ast.walk(ast.parse((PACKAGE / path).read_text())) if isinstance(node, ast.Call)]
     given = [ast.unparse(word.value) for call in calls for word in call.keywords if word.arg == "workers"]
     assert set(given) <= {"1"}
+
+
+def test_files_of_tests_that_begin_first_are_there():
+    """One that was renamed would go behind the others, and nobody would see it."""
+    for name in LONGEST:
+        assert (ROOT / f"tests/test_{name}.py").is_file()
 
 
 # What reads code, or may: nothing here needs it but `workers`, which talks so with processes of its own.

@@ -136,7 +136,6 @@ def test_wrong_values_are_named(tmp_path, name, value, message, toml):
     text = str(error.value)
     assert text.startswith(str(tmp_path / ("config.toml" if toml else "config.json")))
     assert message in text
-    assert "\n" not in text
     with pytest.raises(InputError) as error:  # the same values are not written either
         write_config(tmp_path / "new", LEAST | {name: value}, toml=toml)
     assert message in str(error.value)

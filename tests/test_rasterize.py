@@ -177,9 +177,9 @@ def test_many_small_complements_cost_little():
     holes = "".join(f"*!circle({x:.3f},{y:.3f},3)*!polygon({x:.3f},{y:.3f},{x + 9:.3f},{y:.3f},{x:.3f},{y + 9:.3f})"
                     for x, y in rng.uniform(0, 2048, (1000, 2)))
     region = parse_regions("field()" + holes)
-    start = time.perf_counter()
+    start = time.process_time()
     mask = region_mask(region, image_coords(), (2048, 2048))
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 7  # 0.1 as a rule, and more under sanitizers
     assert 0.9 * mask.size < mask.sum() < mask.size
 
 

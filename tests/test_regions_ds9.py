@@ -98,13 +98,17 @@ class DS9:
     def __init__(self, image, folder):
         self.title = f"chandra-bin-{os.getpid()}"
         self.folder = folder
-        first = 100 + os.getpid() % 800  # each worker of pytest-xdist its own
-        display = next(n for n in range(first, 2000) if not os.path.exists(f"/tmp/.X11-unix/X{n}"))
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        said, says = os.pipe()
+        self._server = subprocess.Popen(["Xvfb", "-displayfd", str(says), "-screen", "0", "1024x768x24"],
+                                        pass_fds=[says], **quiet)
+        os.close(says)
+        with open(said) as file:
+            display = file.readline().strip()  # one that is free; it is said when the server is ready
+        if not display:
+            absent("ds9", f"Xvfb ends with exit code {self._server.wait()}")
         environment = {**os.environ, "DISPLAY": f":{display}", "HOME": str(folder), "XPA_METHOD": "local"}
         self._environment = environment
-        self._server = subprocess.Popen(["Xvfb", f":{display}", "-screen", "0", "1024x768x24"], **quiet)
-        time.sleep(1)
         self._program = subprocess.Popen(["ds9", str(image), "-title", self.title], env=environment, **quiet)
         for _ in range(120):
             if self._run("xpaget", "version").returncode == 0:

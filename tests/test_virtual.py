@@ -275,7 +275,6 @@ def test_what_is_wrong_is_pointed_at(filters, caret, words):
     message = str(caught.value)
     assert message.startswith(f"{name}: character {len('evt2.fits' + caret)}: ")
     assert words in message
-    assert "\n" not in message
 
 
 @pytest.mark.parametrize("name", ["", "  ", "[energy=1:2]"])
@@ -500,7 +499,6 @@ def reads_or_refuses(text):
     else:
         assert parse_name(str(name)) == name
         return
-    assert "\n" not in message
     assert any(1 <= int(at) <= len(text) + 1 for at in re.findall(r": character (\d+): ", message))
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from chandra_bin.errors import InputError
 from chandra_bin.workers import Here, Processes, WorkerLost
+from processes import is_alive, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +53,9 @@ def _die():
 
 
 def test_work_that_takes_too_long_is_ended():
-    with Processes(1, seconds=1.0) as one:
+    with Processes(1, seconds=5.0) as one:
         slow, quick = one.submit(time.sleep, 60), one.submit(abs, -1)
-        with pytest.raises(WorkerLost, match="took more than 1 s, and was ended"):
+        with pytest.raises(WorkerLost, match="took more than 5 s, and was ended"):
             slow.result()
         assert quick.result() == 1
 
@@ -76,7 +77,4 @@ def test_processes_end_with_the_one_that_began_them():
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         worker = int(process.stdout.readline())
         process.kill()
-    end = time.monotonic() + 20
-    while os.path.exists(f"/proc/{worker}"):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until(lambda: not is_alive(worker))

@@ -40,13 +40,11 @@ _HERE = Path(_FOLDER.name)
 
 
 def refused(call: Callable[..., Any], *arguments: Any) -> Any:
-    """What a call gives; None where it says that the input is unusable, in one line."""
+    """What a call gives; None where it says that the input is unusable."""
     try:
         return call(*arguments)
-    except (InputError, OutputError) as error:
-        said = str(error)
-    assert "\n" not in said, f"not one line: {said}"
-    return None
+    except (InputError, OutputError):
+        return None
 
 
 @contextmanager

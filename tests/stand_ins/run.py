@@ -128,7 +128,9 @@ class _Record:
 
     def _write(self) -> None:
         if self.path is not None:
-            self.path.write_text(json.dumps(self.values))
+            part = self.path.with_suffix(".part")  # who waits for a call reads while it is written
+            part.write_text(json.dumps(self.values))
+            part.replace(self.path)
 
 
 def _stdin_is_null() -> bool:
