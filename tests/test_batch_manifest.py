@@ -156,6 +156,8 @@ def test_all_errors_are_said_at_once():
     ("[[cluster", "toml", "is no TOML"),
     ("no ecsv", "ecsv", "is no ECSV"),
     ("image,background,background_expmap,background_scale\na,b,c,2\n", "csv", "give one of the two"),
+    ("image,scrublarge\na,2\n", "csv", "no column 'scrublarge'; do you mean scrub_large?"),
+    ("image,scrub_large\na,2\n", "csv", "row 1: scrub_large = '2': is a fraction, and is to be up to 1"),
     ("image,background,background_expmap\na,b,c\n", "csv", "needs the exposure map of the image"),
     ("image,background,background_scale\na,b,-2\n", "csv", "background_scale = '-2': is to be a number above 0"),
 ])

@@ -94,6 +94,11 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
     Raises `InputError` and `OutputError`; no file is written then.
     """
     _refuse_nonsense(background, background_expmap, background_scale, expmap)
+    if counts is not None and not (np.isfinite(counts) and counts > 0):
+        raise InputError(f"counts is {counts:.15g}: it must be positive and finite")
+    if scrub_large is not None and not 0 < scrub_large <= 1:
+        raise InputError(f"scrub_large (--scrublarge) is {scrub_large:.15g}: it is a fraction of all pixels, above 0 "
+                         "and up to 1")
     parameters = {
         "image": image, "sn": sn if counts is None else None, "counts": counts, "smooth_sn": smooth_sn,
         "constrain": constrain, "background": background, "background_expmap": background_expmap,
