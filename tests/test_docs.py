@@ -1,8 +1,8 @@
 """The documentation says what is there: its commands and examples run, its links lead somewhere, nothing is left out.
 
 A ``console`` block below a line ``<!-- run -->`` runs, line by line behind ``$``; so does every ``python`` block.
-Those of one page share a folder that holds simulated images, and run in the order of the page. In the README, and where
-users begin, every command runs, or ``NOT_RUN`` says why it does not.
+Those of one page share a folder that holds simulated images, and run in the order of the page; the quickstart makes its
+own. In the README, and where users begin, every command runs, or ``NOT_RUN`` says why it does not.
 """
 
 import doctest
@@ -131,7 +131,7 @@ def test_examples_run(page, images, tmp_path, monkeypatch):
     monkeypatch.setattr("chandra_bin.products.binned.bins_png", lambda *_, **__: b"")  # slow; has its own tests
     monkeypatch.setitem(cli.context_settings, "default_map", LITTLE)
     made = set(re.findall(r"-o (\S+\.fits)", page.read_text()))  # by the page itself
-    for file in images.rglob("*"):
+    for file in () if page.name == "quickstart.md" else images.rglob("*"):
         link = tmp_path / file.relative_to(images)
         if file.is_dir():
             link.mkdir()
