@@ -9,6 +9,7 @@ import doctest
 import re
 import shlex
 import subprocess
+import sys
 from dataclasses import fields
 from importlib import import_module
 from inspect import isclass, isfunction
@@ -273,6 +274,13 @@ def test_make_has_the_targets_that_are_named():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in PAGES:
         assert set(re.findall(r"(?:`|^\$ )make ([a-z-]+)", page.read_text(), re.MULTILINE)) <= targets, page.name
+
+
+def test_a_program_that_wants_files_says_so():
+    program = ROOT / "examples/compare_flux.py"
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.fullmatch(r"usage: python \S+compare_flux\.py PUBLIC_FLUX OWN_FLUX PICTURE\.png\n", done.stderr)
 
 
 def test_versions_agree():
