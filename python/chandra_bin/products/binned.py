@@ -143,7 +143,8 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
         for b, text in _region_texts(bins, coords):
             outputs.write(regions / f"xaf_{b}.reg", text)
         shown = pixels if behind is None else read_on_grid(behind.counts, pixels, "image of counts")
-        outputs.write(picture_file, bins_png(shown.data, bins, coords, title=_title(pixels)))
+        what = "" if behind is None else "the binned image"
+        outputs.write(picture_file, bins_png(shown.data, bins, coords, title=_title(pixels), sn_in=what))
     return BinnedImage(bins, coords, folder, np.asarray(table["sn"]))
 
 
