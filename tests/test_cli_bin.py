@@ -204,6 +204,7 @@ BAD = {
     "truncated": (["half.fits.gz"], "half.fits.gz: the compressed file is truncated"),
     "shapes differ": ([IMAGE, "--mask", f"{INPUTS}/ones_mask_128.fits.gz"], "128 x 128"),
     "sn zero": ([IMAGE, "--sn=0"], "sn is 0"),
+    "all negative": (["negative.fits"], "negative.fits: all 81 pixels that are used are negative or zero"),
     "all zero": (["zero.fits"], "zero.fits: all 81 pixels that are used are zero"),
     "no exposure": ([IMAGE, "--expmap=noexp.fits"], "noexp.fits: no pixel of the exposure map is above 0"),
     "scale without background": ([IMAGE, "--background-scale=2"], "needs a background image"),
@@ -222,6 +223,7 @@ def test_bad_input_is_one_line_exit_code_2_and_no_file(name, tmp_path, capsys):
     words, said = BAD[name]
     write_fits("cube.fits", np.zeros((2, 3, 4)))
     write_fits("zero.fits", np.zeros((9, 9), "i2"))
+    write_fits("negative.fits", np.full((9, 9), -1, "i2"))
     write_fits("noexp.fits", np.zeros((80, 96), "f4"))
     whole = (INPUTS / "counts_96x80.fits.gz").read_bytes()
     Path("half.fits.gz").write_bytes(whole[: len(whole) // 2])
@@ -332,6 +334,15 @@ def test_a_mask_on_another_grid_is_told_of(capsys):
         write_image(file, np.ones(shape, "i2"), header)
     assert run(["bin", "img.fits", "-o", "out", "--mask", "mask.fits", "-q"]) == 0
     assert "the mask lies up to 3 physical pixels beside the image img.fits" in capsys.readouterr().err
+
+
+def test_bins_with_less_than_their_background_are_told_of(capsys):
+    write_fits("img.fits", np.full((40, 40), 6, "i2"))
+    write_fits("bkg.fits", np.full((40, 40), 20, "i2"))
+    assert run(["bin", "img.fits", "-o", "out", "--background", "bkg.fits", "--sn", "10", "-q"]) == 0
+    bins = Table.read("out/bins.ecsv")
+    assert (bins["signal"] < 0).all()
+    assert f"{len(bins)} of {len(bins)} bins have less than their background" in capsys.readouterr().err
 
 
 def test_a_closed_stderr_is_no_failure():

@@ -33,9 +33,10 @@ ABOVE = {"cli", "products", "pipeline", "batch", "report", "plots", "doctor"}
 FILES = {"ancillary", "virtual", "tables", "images", "gti_files", "lightcurve_files", "events", "inputs", "outputs",
          "marks", "state", "ciao"}
 # Where files are opened. regions is science but for read_regions; cli reads a file of arguments, pipeline its settings,
-# batch its manifest and, as memory does, what the system says of memory; ciao keeps logs.
-OPENERS = {"ciao", "virtual", "tables", "images", "outputs", "regions", "products", "marks", "state", "pipeline",
-           "batch", "memory", "cli"}
+# batch its manifest and, as memory does, what the system says of memory; ciao keeps logs; headers has astropy open
+# streams.
+OPENERS = {"ciao", "virtual", "tables", "images", "headers", "outputs", "regions", "products", "marks", "state",
+           "pipeline", "batch", "memory", "cli"}
 OPENING = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "fromfile", "memmap", "mkdir", "unlink"}
 
 

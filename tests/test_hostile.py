@@ -143,6 +143,13 @@ def test_kernels_refuse_sizes_beyond_int32_themselves():
         polygon_trace(labels.reshape(2**16, 2**15))
 
 
+def test_discs_far_larger_than_a_thin_image():
+    """Whose S/N is never reached, so that each pixel is the mean: pixels beyond the corners of such discs are 10^10."""
+    counts, background = np.full((1, 40000), 6, np.int32), np.ones((1, 40000), np.int32)
+    made = chandra_bin.smooth(counts, background=background, sn=1000, threads=2)
+    assert np.unique(made).tolist() == [5]
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_counts_beyond_int32_are_refused_and_overflow_nothing(threads):
     """A kernel's entry, of which the caller has to see to it, wraps around, which sanitizers watch."""
@@ -231,6 +238,25 @@ def test_headers_that_lie_about_sizes(header, command, capsys):
     assert run(COMMANDS[command]) in (1, 2)  # 1 is that of the original
     assert re.fullmatch(r"chandra-bin [-a-z ]*: error: \S*x\.fits: .+\n", capsys.readouterr().err)
     assert listing(".") == ["x.fits", "x.reg"]
+
+
+_MANY_AXES = b"XTENSION='IMAGE'\nBITPIX=8\nNAXIS=3000000\n"  # seconds for astropy
+_NO_AXES = b"SIMPLE=T\nBITPIX=8\nNAXIS=0\n"
+
+
+@pytest.mark.parametrize(("content", "what"), [
+    (fits_bytes(_NO_AXES + b"\f" + _MANY_AXES), "3000000 axes"),
+    (fits_bytes(_NO_AXES).replace(b"END     ", b"END" + bytes(5)) + fits_bytes(_MANY_AXES), "3000000 axes"),
+    (fits_bytes(_NO_AXES + b"NAXIS=3000000\n"), "NAXIS twice"),
+    (fits_bytes(b"SIMPLE=T\nBITPIX=8\nNAXIS=2\nNAXIS1=0\nNAXIS2=2880\nGROUPS=T\nPCOUNT=0\nGCOUNT=1\n\f" + _NO_AXES
+                + b"\f" + _MANY_AXES), "random groups"),
+], ids=["plain", "an END that is none", "two sizes", "groups"])
+def test_axes_without_end_are_seen_wherever_they_hide(content, what):
+    """Where a header ends, and what follows it, is told as astropy tells it."""
+    Path("x.fits").write_bytes(content)
+    for read in (read_image_file, read_regions):
+        with pytest.raises(InputError, match=rf"x\.fits: .*{what}"):
+            read(Path("x.fits"))
 
 
 def test_rows_without_a_byte_are_no_table():

@@ -1,22 +1,23 @@
-"""Headers of FITS files: lines of HISTORY, and what to look for before astropy reads one."""
+"""Headers of FITS files: lines of HISTORY, and files as astropy opens them, with a look at their headers first."""
 
-import io
-import math
 import re
-from collections.abc import Iterable
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from .errors import InputError
 
 if TYPE_CHECKING:
-    from astropy.io.fits import Header
+    from astropy.io.fits import HDUList, Header
 
 # FITS files consist of blocks of this many bytes, and headers of cards of this many.
 FITS_BLOCK = 2880
 CARD = 80
 _MOST_AXES = 999
-_SIZE = re.compile(rb"(?:HIERARCH +)?(BITPIX|NAXIS\d*|PCOUNT|GCOUNT) *= *([-+]?\d+)", re.IGNORECASE)
+_SIZE = re.compile(r"BITPIX|NAXIS\d*|PCOUNT|GCOUNT|GROUPS|SIMPLE|XTENSION")
 
 
 def add_history(header: "Header", lines: Iterable[str]) -> None:
@@ -25,28 +26,51 @@ def add_history(header: "Header", lines: Iterable[str]) -> None:
         header.add_history(line.encode("ascii", "backslashreplace").decode().replace("\n", "\\n"))
 
 
-def check_axes(stream: BinaryIO, path: Path) -> None:
-    """Raises `InputError` for a FITS file that says of a block that it has more axes than FITS knows (999).
+@contextmanager
+def opened_by_astropy(stream: BinaryIO, path: Path, what: str) -> Iterator["HDUList"]:
+    """The HDUs of an uncompressed FITS file.
 
-    astropy goes through all of them before it looks whether the header has them, and takes hours for 10^12.
+    Whatever goes wrong, here or with what is read of them meanwhile, becomes an `InputError`: ``path: what: reason``.
+    What astropy thinks of keywords that nobody asks for is not shown.
     """
-    stream.seek(0, io.SEEK_END)
-    end, at = stream.tell(), 0
-    while at < end:
-        stream.seek(at)
-        sizes: dict[str, int] = {}
-        block = b""
-        while b"END" not in {block[i : i + CARD].rstrip() for i in range(0, len(block), CARD)}:
-            block = stream.read(FITS_BLOCK)
-            if not block:
-                break
-            for i in range(0, len(block), CARD):
-                if said := _SIZE.match(block, i, i + CARD):
-                    sizes.setdefault(said[1].decode().upper(), int(said[2]))
-        axes = sizes.get("NAXIS", 0)
-        if axes > _MOST_AXES:
-            raise InputError(f"{path}: is damaged or not a FITS file: a header says that there are {axes} axes (NAXIS)")
-        pixels = math.prod(sizes.get(f"NAXIS{n}", 0) for n in range(1, axes + 1)) if axes > 0 else 0
-        data = abs(sizes.get("BITPIX", 8)) // 8 * sizes.get("GCOUNT", 1) * (pixels + sizes.get("PCOUNT", 0))
-        at = stream.tell() + max(-(-data // FITS_BLOCK) * FITS_BLOCK, 0)
+    from astropy.io import fits
+    from astropy.utils.exceptions import AstropyUserWarning
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyUserWarning)
+            _check_structure(stream)
+            with fits.open(stream, mode="readonly", memmap=False, lazy_load_hdus=True) as hdus:
+                yield hdus
+    except InputError:
+        raise
+    except Exception as error:  # of damaged files, astropy raises all kinds
+        reason = " ".join(str(error).split()).split(". ")[0]
+        raise InputError(f"{path}: {what}: {reason}") from error
+
+
+def _check_structure(stream: BinaryIO) -> None:
+    """Raises `ValueError` for a FITS file whose headers say what astropy would take for hours to find out.
+
+    It goes through all axes before it looks whether the header has them. Of a keyword that is there twice its two
+    parsers take one each, so that where the next header begins depends on which of them reads; random groups have
+    another size than all other data.
+    """
+    from astropy.io.fits import Header
+
+    stream.seek(0)
+    while True:
+        try:
+            header = Header.fromfile(stream, endcard=True)
+        except (EOFError, OSError):
+            break  # the end, or what follows it
+        sizes = [card.keyword for card in header.cards if _SIZE.fullmatch(card.keyword)]
+        if twice := [name for name, times in Counter(sizes).items() if times > 1]:
+            raise ValueError(f"a header has {twice[0]} twice")
+        axes = header.get("NAXIS", 0)
+        if not isinstance(axes, int) or not 0 <= axes <= _MOST_AXES:
+            raise ValueError(f"a header says that there are {axes} axes (NAXIS)")
+        if header.get("GROUPS", False) is not False and header.get("NAXIS1") == 0:
+            raise ValueError("it has random groups, not images")
+        stream.seek(stream.tell() + max(header.data_size_padded, 0))
     stream.seek(0)

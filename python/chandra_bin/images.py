@@ -3,7 +3,6 @@
 import gzip
 import io
 import re
-import warnings
 import zlib
 from collections.abc import Iterable
 from copy import copy
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError, NoImage
-from .headers import FITS_BLOCK, add_history, check_axes
+from .headers import FITS_BLOCK, add_history, opened_by_astropy
 from .tables import sound_header, write_header
 
 if TYPE_CHECKING:
@@ -58,11 +57,8 @@ def read_image_file(path: Path, block: str | int | None = None) -> Image:
     Raises `InputError`, its text one line that begins with the file, for whatever hinders reading, and for pixels
     that are infinite.
     """
-    from astropy.utils.exceptions import AstropyUserWarning
-
     try:
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore", AstropyUserWarning)  # other keywords are no concern of the user here
+        with path.open("rb") as file:
             return _read_open(file, path, block)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
@@ -125,8 +121,6 @@ def write_image(file: BinaryIO, data: NDArray[Any], header: "Header") -> None:
 
 
 def _read_open(file: BinaryIO, path: Path, block: str | int | None) -> Image:
-    from astropy.io import fits
-
     stream, size = _plain(file, path)
     start = stream.read(9)
     stream.seek(0)
@@ -134,15 +128,8 @@ def _read_open(file: BinaryIO, path: Path, block: str | int | None) -> Image:
         raise InputError(f"{path}: is empty")
     if start != b"SIMPLE  =":
         raise InputError(f"{path}: is not a FITS file (it begins with {start!r})")
-    check_axes(stream, path)
-    try:
-        with fits.open(stream, mode="readonly", memmap=False, lazy_load_hdus=True) as hdus:
-            return _first_image(hdus, size, path, block)
-    except InputError:
-        raise
-    except Exception as error:  # of damaged files, astropy raises all kinds
-        reason = " ".join(str(error).split()).split(". ")[0]
-        raise InputError(f"{path}: is damaged or not a FITS file: {reason}") from error
+    with opened_by_astropy(stream, path, "is damaged or not a FITS file") as hdus:
+        return _first_image(hdus, size, path, block)
 
 
 def _plain(file: BinaryIO, path: Path) -> tuple[BinaryIO, int]:

@@ -188,10 +188,12 @@ def excluded_by_regions(image: Image, exclude: Sequence[Path], keep: Sequence[Pa
 
 
 def check_counts(image: Image, mask: NDArray[np.int16], constrain: float | None) -> None:
-    """Raises `InputError` where every pixel that is used is zero; warns of a constraint that no disc meets."""
-    used = image.data[mask > 0]
-    if used.size and not used.astype(np.float32).any():
-        raise InputError(f"{image.path}: all {used.size} pixels that are used are zero; nothing can be binned")
+    """Raises `InputError` where no pixel that is used is positive; warns of a constraint that no disc meets."""
+    used = image.data[mask > 0].astype(np.float32)
+    used = used[~np.isnan(used)]
+    if used.size and not (used > 0).any():
+        what = "negative or zero" if used.any() else "zero"
+        raise InputError(f"{image.path}: all {used.size} pixels that are used are {what}; nothing can be binned")
     if constrain is not None and 0 < constrain < 1:
         warnings.warn(f"the constraint is {constrain:.15g}: below 1, not even a disc meets it", ChandraBinWarning,
                       stacklevel=3)
@@ -202,11 +204,14 @@ def warn(text: str) -> None:
     warnings.warn(text, ChandraBinWarning, stacklevel=3)
 
 
-def warn_of_stuck_bins(bins: ContourBins) -> None:
-    """Warns of bins that stay below the threshold because they touch no bin that could take them."""
+def warn_of_odd_bins(bins: ContourBins) -> None:
+    """Warns of bins that stay below the threshold because they touch no bin that could take them, or are negative."""
     if bins.stuck:
         warnings.warn(f"{bins.stuck} bins below the threshold touch no other bin and stay as they are",
                       ChandraBinWarning, stacklevel=3)
+    if negative := int(np.count_nonzero(bins.signal < 0)):
+        warnings.warn(f"{negative} of {len(bins)} bins have less than their background, and an S/N without its sign: "
+                      "is the background scaled to the image?", ChandraBinWarning, stacklevel=3)
 
 
 def read_binmap(path: Path) -> tuple[Image, NDArray[np.int32]]:

@@ -28,7 +28,7 @@ from ._common import (
     mask_values,
     need_positive,
     read_like_if_given,
-    warn_of_stuck_bins,
+    warn_of_odd_bins,
 )
 from .contbin import ContbinFiles, write_contbin_files
 
@@ -137,7 +137,7 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
                 threads=threads, progress=progress)
             table = bins.table_with(coords, None if behind is None else behind.sums(bins, pixels))
         masked[bins.use == 0] = 0
-        warn_of_stuck_bins(bins)
+        warn_of_odd_bins(bins)
         write_contbin_files(outputs, files, bins, masked, pixels, history("bin", parameters))
         outputs.write(table_file, ecsv(table, parameters))
         for b, text in _region_texts(bins, coords):

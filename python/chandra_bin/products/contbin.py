@@ -25,7 +25,7 @@ from ._common import (
     history,
     mask_values,
     read_like_if_given,
-    warn_of_stuck_bins,
+    warn_of_odd_bins,
 )
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = 
                 mask=masked < 1, seed_only=masked > 1, bin_up=binup, scrub=not noscrub, scrub_large=scrublarge,
                 threads=threads, progress=progress)
         masked[bins.use == 0] = 0
-        warn_of_stuck_bins(bins)
+        warn_of_odd_bins(bins)
         write_contbin_files(outputs, files, bins, masked, counts, history("contbin", parameters))
     return bins
 

@@ -2,14 +2,14 @@
 
 import gzip
 import io
-import warnings
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from chandra_bin.errors import InputError
-from chandra_bin.headers import check_axes
+from chandra_bin.headers import opened_by_astropy
 from chandra_bin.wcs import ImageCoords
 
 from ._shapes import AREAS, PHYSICAL, Component, Floats, Region, Shape, check_corners
@@ -31,19 +31,14 @@ def read_table(content: bytes, path: Path) -> Region:
 
     try:
         stream = io.BytesIO(gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content)
-        check_axes(stream, path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what astropy thinks of other keywords is no concern here
-            with fits.open(stream, memmap=False) as hdus:
-                for hdu in hdus:
-                    if not isinstance(hdu, fits.BinTableHDU) or not {"X", "Y", "SHAPE"} <= {
-                            str(name).upper() for name in hdu.columns.names}:
-                        continue
-                    return _region({str(name).upper(): hdu.data[name] for name in hdu.columns.names}, path)
-    except InputError:
-        raise
-    except Exception as error:  # of damaged files, astropy raises all kinds
-        raise InputError(f"{path}: is no FITS table of regions: {' '.join(str(error).split())}") from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path}: the compressed file is truncated or damaged ({error}); fetch it again") from None
+    with opened_by_astropy(stream, path, "is no FITS table of regions") as hdus:
+        for hdu in hdus:
+            if not isinstance(hdu, fits.BinTableHDU) or not {"X", "Y", "SHAPE"} <= {
+                    str(name).upper() for name in hdu.columns.names}:
+                continue
+            return _region({str(name).upper(): hdu.data[name] for name in hdu.columns.names}, path)
     raise InputError(f"{path}: holds no table of regions (columns X, Y, SHAPE, R, ROTANG, COMPONENT)")
 
 

@@ -18,7 +18,7 @@ constexpr double kLargeArea = 1e5;  // or one, where each pixel is the mean of s
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 Channel summed(const Grid& grid, const float* image, const std::uint8_t* use, int threads, const Control& control) {
-    return Channel(grid, threads, control, [=](int y, int x) {
+    return Channel(Asked::at_pixels, grid, threads, control, [=](int y, int x) {
         const std::size_t i = grid.at(y, x);
         return use[i] == 1 ? double{image[i]} : 0.0;
     });

@@ -113,12 +113,13 @@ public:
         const int below = grid.ny - 1 - y;
         const double inside = area_ - beyond(above) - beyond(below);
         if (x0 >= rows_ && x0 + kLanes - 1 + rows_ < grid.nx) return out.fill(inside);
+        if (mostly_beyond(grid, y)) return count_rows(grid, y, x0, out);
         for (int lane = 0; lane < kLanes; ++lane) {
             const int x = x0 + lane;
             out[static_cast<std::size_t>(lane)] = inside - beyond(x) - beyond(std::max(grid.nx - 1 - x, 0));
         }
         // What lies beyond two sides was taken off twice.
-        std::int32_t corners[kLanes] = {};
+        std::int64_t corners[kLanes] = {};
         for (const int side : {above, below}) {
             for (int d = side + 1; d <= rows_; ++d) {
                 const int w = width(d);
@@ -128,10 +129,26 @@ public:
                 }
             }
         }
-        for (std::size_t lane = 0; lane < kLanes; ++lane) out[lane] += corners[lane];
+        for (std::size_t lane = 0; lane < kLanes; ++lane) out[lane] += static_cast<double>(corners[lane]);
+    }
+
+    // Whether more rows of a disc around row y lie beyond the image than in it.
+    bool mostly_beyond(const Grid& grid, int y) const {
+        return std::min(rows_, y) + std::min(rows_, grid.ny - 1 - y) < rows_;
     }
 
 private:
+    void count_rows(const Grid& grid, int y, int x0, Lanes& out) const {
+        std::int64_t area[kLanes] = {};
+        for (int dy = std::max(-rows_, -y); dy <= std::min(rows_, grid.ny - 1 - y); ++dy) {
+            const int w = width(dy);
+            for (int lane = 0; lane < kLanes; ++lane) {
+                area[lane] += std::min(x0 + lane + w, grid.nx - 1) - std::max(x0 + lane - w, 0) + 1;
+            }
+        }
+        std::copy(area, area + kLanes, out.begin());
+    }
+
     // Pixels of the disc that lie farther than `distance` to one side.
     double beyond(int distance) const { return distance >= rows_ ? 0 : beyond_[static_cast<std::size_t>(distance)]; }
 
@@ -292,22 +309,27 @@ private:
 template <class T>
 class AreaSums {
 public:
-    AreaSums(RowSums<T> filled, int threads, const Control& control)
+    // Made in pieces of some columns.
+    AreaSums(RowSums<T> filled, int threads, const Control& control, int piece = 512)
         : rows_(std::move(filled)), columns_(rows_.grid(), rows_.grid().ny + 1),
           areas_(rows_.grid(), rows_.grid().ny + 1) {
-        const auto pieces = static_cast<std::size_t>((rows_.grid().nx + 2 * kLanes - 1) / kPiece) + 1;
-        parallel_for(pieces, threads, control, 0, 0,
-                     [&](std::size_t i, const auto&) { fill(static_cast<int>(i) * kPiece - kLanes); });
+        const int end = rows_.grid().nx + kLanes;
+        const auto pieces = static_cast<std::size_t>((end + kLanes - 1) / piece) + 1;
+        parallel_for(pieces, threads, control, 0, 0, [&](std::size_t i, const auto& check) {
+            const int first = static_cast<int>(i) * piece - kLanes;
+            fill(first, std::min(first + piece, end), check);
+        });
     }
 
     // As of RowSums, and the very same.
     void disc(const Disc& disc, int y, int x0, T* out) const {
-        LaneSums<T> sum;
         const int ny = rows_.grid().ny;
         const int nx = rows_.grid().nx;
         const int r = disc.rows();
         const int s = disc.square();
         const int* const widths = disc.widths();
+        if (disc.mostly_beyond(rows_.grid(), y)) return rows_.disc(disc, y, x0, out);
+        LaneSums<T> sum;
         if (y >= r && y + r < ny && x0 >= r && x0 + r < nx) {
             const T* const top = areas_.row(y - s) + x0;
             const T* const bottom = areas_.row(y + s + 1) + x0;
@@ -347,15 +369,14 @@ public:
     }
 
 private:
-    static constexpr int kPiece = 512;  // columns
+    static constexpr int kPollRows = 1 << 14;
 
-    // Columns and areas from the column `first` on, a piece.
-    void fill(int first) {
-        const Grid& grid = rows_.grid();
-        const int last = std::min(first + kPiece, grid.nx + kLanes);
+    template <class Check>
+    void fill(int first, int last, const Check& check) {
         std::fill(columns_.row(0) + first, columns_.row(0) + last, T{0});
         std::fill(areas_.row(0) + first, areas_.row(0) + last, T{0});
-        for (int y = 0; y < grid.ny; ++y) {
+        for (int y = 0; y < rows_.grid().ny; ++y) {
+            if (y % kPollRows == 0) check();
             const T* const row = rows_.row(y);
             const T* const column = columns_.row(y);
             const T* const area = areas_.row(y);
@@ -409,6 +430,9 @@ private:
     std::vector<double> sums_;  // cumulative
 };
 
+// What a channel is asked for: sums around single pixels, around lanes of them, and estimates of these.
+enum class Asked { at_pixels, discs, estimates };
+
 // One image whose disc sums are wanted. Whole numbers are summed exactly: in uint16, modulo 2^16, wherever the
 // surroundings show that the sum is smaller than that, since speed here is memory traffic; else in uint32 or float64.
 // Other numbers are summed in float64, or, where a close estimate will do, in fixed point.
@@ -416,9 +440,9 @@ class Channel {
 public:
     Channel() = default;
 
-    // pixel(y, x): a finite value; 0 where it does not count. It is called for as long as the channel lives.
+    // pixel(y, x): a finite value; 0 where it does not count.
     template <class Pixel>
-    Channel(Grid grid, int threads, const Control& control, const Pixel& pixel) : present_(true) {
+    Channel(Asked asked, Grid grid, int threads, const Control& control, const Pixel& pixel) : present_(true) {
         struct Row {
             double total = 0;
             bool whole = true;
@@ -457,6 +481,7 @@ public:
         if (whole && !negative_ && total < 4294967295.0) {
             wide_ = std::make_unique<RowSums<std::uint32_t>>(grid);
             fill(*wide_, std::uint32_t{0}, same);
+            if (asked == Asked::at_pixels) return;
             RowSums<std::uint16_t> narrow(grid);
             fill(narrow, std::uint32_t{0}, [](std::uint32_t sum) { return static_cast<std::uint16_t>(sum); });
             narrow_ = std::make_unique<AreaSums<std::uint16_t>>(std::move(narrow), threads, control);
@@ -466,10 +491,11 @@ public:
         real_ = std::make_unique<RowSums<double>>(grid);
         fill(*real_, 0.0, same);
         const double scale = 4294967295.0 / total;
-        if (negative_ || !(scale > 0 && scale <= std::numeric_limits<double>::max())) return;  // nor 0 nor beyond doubles
+        if (asked != Asked::estimates || negative_) return;
+        if (!(scale > 0 && scale <= std::numeric_limits<double>::max())) return;  // nor 0 nor beyond doubles
         coarse_unit_ = 1 / scale;
         RowSums<std::uint32_t> coarse(grid);
-        fill(coarse, 0.0, [=](double sum) { return static_cast<std::uint32_t>(sum * scale); });
+        fill(coarse, 0.0, [=](double sum) { return static_cast<std::uint32_t>(std::min(sum * scale, 4294967295.0)); });
         coarse_ = std::make_unique<AreaSums<std::uint32_t>>(std::move(coarse), threads, control);
     }
 
@@ -536,7 +562,8 @@ class Pixels {
 public:
     Pixels(Grid grid, const std::uint8_t* use, int threads, const Control& control) : grid_(grid), use_(use) {
         if (std::find(use, use + grid.size(), 0) == use + grid.size()) return;
-        excluded_ = Channel(grid, threads, control, [=](int y, int x) { return use[grid.at(y, x)] == 0 ? 1.0 : 0.0; });
+        excluded_ = Channel(Asked::discs, grid, threads, control,
+                            [=](int y, int x) { return use[grid.at(y, x)] == 0 ? 1.0 : 0.0; });
         blocks_x_ = (grid.nx - 1) / kBlock + 1;
         blocks_.assign(static_cast<std::size_t>((grid.ny - 1) / kBlock + 1) * static_cast<std::size_t>(blocks_x_), 0);
         for (int y = 0; y < grid.ny; ++y) {

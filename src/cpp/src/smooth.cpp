@@ -240,18 +240,18 @@ public:
           divisor_image_(divisor), outside_(outside), max_radius_(max_radius),
           constant_ratio2_(images.constant_ratio * images.constant_ratio) {
         if (images.background == nullptr) images_.ratio = nullptr;
-        const auto channel = [&](auto at) {
-            return Channel(grid, threads, control, [this, at](int y, int x) {
+        const auto channel = [&](Asked asked, auto at) {
+            return Channel(asked, grid, threads, control, [this, at](int y, int x) {
                 const std::size_t i = grid_.at(y, x);
                 return images_.use[i] != 0 ? std::max(at(i), 0.0) : 0.0;
             });
         };
         const auto both_signs = [&](Channel* channels, auto at) {
-            channels[0] = channel(at);
+            channels[0] = channel(Asked::estimates, at);
             const std::size_t size = grid_.size();
             for (std::size_t i = 0; i < size; ++i) {
                 if (images_.use[i] == 0 || !(at(i) < 0)) continue;
-                channels[1] = channel([at](std::size_t j) { return -at(j); });
+                channels[1] = channel(Asked::estimates, [at](std::size_t j) { return -at(j); });
                 break;
             }
         };
@@ -265,8 +265,10 @@ public:
             }
             if (images_.ratio != nullptr) make_ratio(threads, control);
         }
-        if (variance == Variance::map) noise2_ = channel([this](std::size_t i) { return noise2(i); });
-        if (divisor != nullptr) divisor_ = channel([this](std::size_t i) { return double{divisor_image_[i]}; });
+        if (variance == Variance::map) noise2_ = channel(Asked::estimates, [this](std::size_t i) { return noise2(i); });
+        if (divisor != nullptr) {
+            divisor_ = channel(Asked::discs, [this](std::size_t i) { return double{divisor_image_[i]}; });
+        }
     }
 
     void strip(int x0, int first_row, int last_row, float* out) const {
@@ -366,7 +368,7 @@ private:
     double noise2(std::size_t i) const { return double{images_.noise[i] * images_.noise[i]}; }
 
     void make_ratio(int threads, const Control& control) {
-        ratio2_ = Channel(grid_, threads, control, [this](int y, int x) {
+        ratio2_ = Channel(Asked::estimates, grid_, threads, control, [this](int y, int x) {
             const std::size_t i = grid_.at(y, x);
             return images_.use[i] != 0 ? ratio(i) * ratio(i) : 0.0;
         });
@@ -661,9 +663,9 @@ void smooth_to_weight(std::size_t ny, std::size_t nx, const double* weights, con
     const auto used = [&](const auto& at) {
         return [&](int y, int x) { return pixels.used(y, x) ? at(y, x) : 0.0; };
     };
-    const Channel weight(grid, threads, control, used(weight_at));
+    const Channel weight(Asked::discs, grid, threads, control, used(weight_at));
     if (weight.negative()) throw std::invalid_argument("the weights must not be negative");
-    const Channel value(grid, threads, control, used(value_at));
+    const Channel value(Asked::discs, grid, threads, control, used(value_at));
     const RisingSearch search{grid, pixels, discs, weight, &value, threshold};
     for_strips(grid, threads, control, [&](int x0, int first, int last) {
         search.strip(x0, first, last, weight_at, value_at, outside, smoothed);
@@ -679,7 +681,7 @@ void smooth(const Images& images, double sn, int threads, const Control& control
     const double sn2 = sn * sn;
     if (images.background == nullptr && images.noise == nullptr) {
         const auto counts_at = [&](int y, int x) { return double{images.counts[grid.at(y, x)]}; };
-        const Channel counts(grid, threads, control,
+        const Channel counts(Asked::discs, grid, threads, control,
                              [&](int y, int x) { return pixels.used(y, x) ? counts_at(y, x) : 0.0; });
         if (!counts.negative()) {
             const double threshold = counts_for_sn(sn2);

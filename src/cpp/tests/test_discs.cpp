@@ -36,7 +36,7 @@ void one_grid(const Grid& grid, std::mt19937& random) {
     std::vector<T> image(grid.size());
     for (T& pixel : image) pixel = static_cast<T>(random());  // sums wrap around
     const RowSums<T> rows = rows_of(grid, image);
-    const AreaSums<T> areas(rows_of(grid, image), 2, Control{});
+    const AreaSums<T> areas(rows_of(grid, image), 2, Control{}, 16);
     for (int radius = 0; radius <= grid.max_radius() + 2; ++radius) {
         Disc disc;
         disc.set_radius(radius);
@@ -67,11 +67,33 @@ void one_grid(const Grid& grid, std::mt19937& random) {
     }
 }
 
+// Discs that are far larger than an image of a row or two: pixels within are the image, or what is near enough.
+void thin_grids() {
+    for (const auto& [ny, nx] : {std::pair{1, 40000}, {2, 65536}, {65536, 2}}) {
+        const Grid grid = make_grid(static_cast<std::size_t>(ny), static_cast<std::size_t>(nx));
+        for (int radius : {100, 37000, grid.max_radius()}) {
+            Disc disc;
+            disc.set_radius(radius);
+            const int reach = radius;  // all rows, or all columns, of so thin an image are as wide as the disc
+            for (int at : {0, 16, 20000, 39984}) {
+                const int y = ny > nx ? at : 0;
+                const int x0 = ny > nx ? 0 : at;
+                Lanes pixels;
+                disc.clipped_areas(grid, y, x0, pixels);
+                const int length = std::max(ny, nx);
+                const double within = double(std::min(at + reach, length - 1) - std::max(at - reach, 0) + 1) * std::min(ny, nx);
+                expect(pixels[0] == within, "pixels within a thin image", grid, y, x0, radius);
+            }
+        }
+    }
+}
+
 }  // namespace
 
 int main() {
+    thin_grids();
     std::mt19937 random(1);
-    for (const auto& [ny, nx] : {std::pair{1, 1}, {1, 40}, {23, 1}, {17, 15}, {9, 16}, {12, 17}, {30, 50}}) {
+    for (const auto& [ny, nx] : {std::pair{1, 1}, {1, 40}, {23, 1}, {17, 15}, {9, 16}, {12, 17}, {30, 50}, {2, 60}}) {
         const Grid grid = make_grid(static_cast<std::size_t>(ny), static_cast<std::size_t>(nx));
         one_grid<std::uint16_t>(grid, random);
         one_grid<std::uint32_t>(grid, random);

@@ -186,8 +186,6 @@ void bins_in_turn() {
         options.threshold = 3;  // bins of less than the steps between polls
         const auto while_growing = [](void*, double done) { return !(done > 0 && done < 1); };
         expect(stops(images, smoothed, options, 1, Control{while_growing, nullptr}), "a poll ends binning", seed);
-        const auto once_begun = [](void*, double done) { return done == 0; };
-        expect(stops(images, smoothed, options, 3, Control{once_begun, nullptr}), "a poll ends threads", seed);
     }
 }
 
@@ -209,22 +207,34 @@ void refusing() {
     expect(refused, "NaN is refused", 0);
 }
 
+// Threads stop while they work, on images of which the calling thread must see some of the work.
 void cancelling() {
-    std::vector<float> counts(512 * 512, 1.0F), smoothed(counts.size());
+    std::vector<float> counts(1500 * 1500), smoothed(counts.size());
+    std::mt19937 random(1);
+    for (float& pixel : counts) pixel = float(random() % 3);
     const std::vector<std::uint8_t> use(counts.size(), 1);
     Images images;
-    images.ny = images.nx = 512;
+    images.ny = images.nx = 1500;
     images.counts = counts.data();
     images.use = use.data();
-    Control control;
-    control.poll = [](void*, double fraction) { return fraction < 0.2; };  // of three threads, so that it may be at the end only
+    double seen = 0;
+    const auto while_working = [](void* data, double done) {
+        *static_cast<double*>(data) = done;
+        return !(done > 0 && done < 1);
+    };
+    const Control control{while_working, &seen};
     bool cancelled = false;
     try {
         smooth(images, 20, 3, control, smoothed.data());
     } catch (const Cancelled&) {
         cancelled = true;
     }
-    expect(cancelled, "a kernel stops when it is told to", 0);
+    expect(cancelled && seen < 1, "a kernel stops when it is told to", 0);
+    smoothed = counts;
+    BinningOptions options;
+    options.threshold = 20;
+    expect(stops(images, smoothed, options, 3, control) && seen < 1, "a poll ends threads", 0);
+    expect(stops(images, smoothed, options, 1, control) && seen < 1, "a poll ends one thread", 0);
 }
 
 }  // namespace

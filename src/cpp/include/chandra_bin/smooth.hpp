@@ -26,7 +26,7 @@ struct Images {
 //
 // Images must be finite. Answers do not depend on `threads`, and equal those of adding the pixels ring after ring
 // in float64: a disc whose fate hangs on rounding is added up in that very order, unless it holds over 2^16 pixels.
-// Cost: O(pixels * radius) in time; 4 to 24 bytes a pixel of scratch.
+// Cost: O(pixels * radius) in time; 10 bytes a pixel of scratch for counts alone, up to 70 with all images.
 void smooth(const Images& images, double sn, int threads, const Control& control, float* smoothed);
 
 // The mean of `values` over the first such disc in which `weights` (>= 0) sum to `threshold` and more than 0, or over the largest
