@@ -25,8 +25,8 @@ author = "The chandra-bin developers"
 project_copyright = "the chandra-bin developers"
 release = metadata.version("chandra-bin")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode",
-              "sphinx.ext.mathjax", "sphinx-mathjax-offline", "sphinx_gallery.gen_gallery"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax",
+              "sphinx-mathjax-offline", "sphinx_gallery.gen_gallery"]
 exclude_patterns = ["gallery/**/*.md5", "gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.zip"]
 nitpicky = True
 nitpick_ignore_regex = [("py:class", ".*")]  # types in signatures: names of arrays, and of other packages

@@ -76,4 +76,6 @@ def draw(public_file, own_file, picture):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(f"usage: python {sys.argv[0]} PUBLIC_FLUX OWN_FLUX PICTURE.png")
     draw(*sys.argv[1:])

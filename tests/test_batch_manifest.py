@@ -10,8 +10,11 @@ from astropy.table import Table
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch_work import statuses, table, write_images
 from chandra_bin.batch import Binning, read_manifest
 from chandra_bin.batch.manifest import COLUMNS, clean_name
+from chandra_bin.batch.work import failed
+from chandra_bin.cli import run
 from chandra_bin.errors import InputError
 
 
@@ -152,6 +155,8 @@ def test_all_errors_are_said_at_once():
     ("[[cluster", "toml", "is no TOML"),
     ("no ecsv", "ecsv", "is no ECSV"),
     ("image,background,background_expmap,background_scale\na,b,c,2\n", "csv", "give one of the two"),
+    ("image,scrublarge\na,2\n", "csv", "no column 'scrublarge'; do you mean scrub_large?"),
+    ("image,scrub_large\na,2\n", "csv", "row 1: scrub_large = '2': is a fraction, and is to be up to 1"),
     ("image,background,background_expmap\na,b,c\n", "csv", "needs the exposure map of the image"),
     ("image,background,background_scale\na,b,-2\n", "csv", "background_scale = '-2': is to be a number above 0"),
 ])
@@ -182,3 +187,19 @@ def test_columns_are_those_of_the_binner():
     assert set(COLUMNS) - {"name", "pipeline"} <= set(signature(bin_image).parameters)
     for name, value in vars(Binning()).items():
         assert signature(bin_image).parameters[name].default == value
+
+
+def test_names_that_are_no_utf8_are_written_with_escapes():
+    odd = os.fsdecode(b"bad\xff.fits")
+    (image,) = write_images(Path("images"), 1, side=16, counts=4000).iterdir()
+    image.rename(odd)
+    Path("no.fits").write_text("nothing")
+    assert run(["batch", odd, "no.fits", "-j", "1", "-o", "r", "--sn", "20", "-q"]) == 1
+    assert statuses(Path("r")) == {r"bad\udcff": "ok", "no": "failed"}
+    assert table(Path("r"))[r"bad\udcff"]["source"].endswith(r"/bad\udcff.fits")
+    assert r"bad\udcff" in Path("r/index.html").read_text(encoding="utf-8")
+
+
+def test_what_failures_quote_is_printable():
+    (row,) = rows("image\na.fits\n")
+    assert failed(row, "ValueError", "\x1b[2J\nof \udcff").message == r"\x1b[2J of \udcff"

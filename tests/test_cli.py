@@ -1,15 +1,18 @@
 """The command line as a whole: help, versions, quick start, failures that nobody foresaw."""
 
+import re
 import resource
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import chandra_bin
 from chandra_bin.cli import COMMANDS, run
+from files import write_fits
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "chandra-bin"
 
@@ -86,6 +89,27 @@ def test_an_error_nobody_foresaw_is_one_line_too(capsys, monkeypatch):
     monkeypatch.setenv("CHANDRA_BIN_TRACEBACK", "1")
     assert run(["contbin", "a.fits"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ("--counts 0", "counts is 0: it must be"), ("--counts nan", "counts is nan"), ("--sn 0", "sn is 0"),
+    ("--scrublarge 2", "scrub_large (--scrublarge) is 2: it is a fraction"), ("--scrublarge 0", "(--scrublarge) is 0"),
+    ("--scrublarge nan", "(--scrublarge) is nan")])
+def test_options_of_bin_are_named_where_they_are_wrong(words, said, capsys, tmp_path):
+    write_fits(tmp_path / "img.fits", np.full((9, 9), 9))
+    assert run(["bin", f"{tmp_path}/img.fits", "-o", f"{tmp_path}/out", *words.split()]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", ["--version", "bin --help", "doctor"])
+def test_an_output_that_is_full_is_one_line(words):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([PROGRAM, *words.split()], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert re.fullmatch("chandra-bin.*: error: standard output cannot be written: no space left on device\n",
+                        done.stderr)
 
 
 def test_a_reader_that_goes_away_is_no_error_of_ours():

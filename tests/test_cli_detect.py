@@ -208,6 +208,16 @@ def test_what_approximate_maps_make_is_approximate():
     assert "CALIB" not in fits.getheader("true.fits", 1)
 
 
+def test_names_that_headers_cannot_hold_are_escaped(folder):
+    odd = {name: f"{name[0]}\n\u00e9\udcff.fits" for name in ("img.fits", "exp.fits", "psf.fits")}
+    for name, other in odd.items():
+        (folder / name).rename(other)
+    assert run(["detect", odd["img.fits"], "-o", "src.fits", "--expmap", odd["exp.fits"], "--psfmap", odd["psf.fits"],
+                "--scales", "1 2", "-q"]) == 0
+    said = "".join(fits.getheader("src.fits", 1)["HISTORY"])
+    assert all(f"{name[0]}\\n\\xe9\\udcff.fits" in said for name in odd)
+
+
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("name", ["img.fits", "img.fits[sky=circle(4096.5,4096.5,1000)][opt full]"])
 @pytest.mark.parametrize("limit", ["MemAvailable:   1000 kB", "1024000", "machine"])

@@ -557,6 +557,8 @@ def test_copies_of_events_elsewhere_find_nothing_and_say_so(folder, flat, capsys
     aspect, bad = warned(capsys.readouterr().err)
     assert "asol.fits (ASOLFILE in its header) is not beside it: the dither is that of the events" in aspect
     assert "acisf00754_bpix1.fits (BPIXFILE in its header) is not beside it: bad pixels: edges of chips" in bad
+    assert run(["fluximage", "far/away/from/evt2.fits", "b/", "--binsize", "8"]) == 0
+    assert "pixels; dither: events, chips: events, file of bad pixels: none\n" in capsys.readouterr().out
     assert run(["merge", "-q", "far/away/from/evt2.fits", "-o", "m", "--binsize", "8", "--exposure"]) == 0
     assert warned(capsys.readouterr().err) == [aspect, bad]
     assert flux("far/away/from/evt2.fits", "b", "--badpixfile", "none", "--asolfile", "none") == 0

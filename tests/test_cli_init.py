@@ -246,6 +246,8 @@ def test_names_that_are_no_text_are_refused(sim, place, capsys):
     (["--binning-image", "flux"], "'flux' is not one of"), (["--sn", "x"], "'x' is not a valid float")])
 @pytest.mark.usefixtures("sim")
 def test_wrong_options_are_said(place, capsys, arguments, message):
+    assert run(["init", "sim", "-o", "work", *arguments]) == 2
+    assert capsys.readouterr().out == ""
     assert message in fails(capsys, "sim", "-o", "work", *arguments)
     assert not (place / "work").exists()
 

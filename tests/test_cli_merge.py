@@ -51,6 +51,13 @@ def column_wcs(header):
     return made
 
 
+def test_a_list_of_what_is_not_there_is_named(pair, capsys):
+    (pair / "text.fits").write_text("a.fits\nhello\n")
+    assert run(["merge", "@text.fits", "-o", "merged"]) == 2
+    assert capsys.readouterr().err == (
+        "chandra-bin merge: error: @text.fits: lists hello, and there is no such file\n")
+
+
 def test_a_list_makes_merge_obs_files(pair, capsys):
     assert run(["merge", "@clean_evt.list", "-o", "merged"]) == 0
     assert listing(pair / "merged") == [

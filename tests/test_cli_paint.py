@@ -115,7 +115,7 @@ BAD = {
     "bins are no numbers": (["--table", "float.csv"], "float.csv: the column bin must hold whole numbers"),
     "one bin twice": (["--table", "twice.csv"], "twice.csv: bin 1 has more than one row"),
     "no numbers": (["--table", "text.csv"], "text.csv: has no column of numbers"),
-    "not FITS": (["--table", "text.fits"], "text.fits: cannot be read as a table"),
+    "not FITS": (["--table", "text.fits"], "text.fits: is not a FITS file (it begins with b'hello"),
     "strange format": (["--table", "a.xlsx"], "a.xlsx: is no table that is known here"),
     "all strangers": (["--table", "strange.csv"], "none of the 1 bins"),
     "list and table": (["--table", "twice.csv", "-l", "alone.txt"], "exclude each other"),

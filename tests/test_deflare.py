@@ -2,6 +2,7 @@
 
 import math
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from chandra_bin.errors import ChandraBinWarning, InputError, NoQuietTime
 from chandra_bin.gti import GTI
 from chandra_bin.lightcurve import LightCurve
 from chandra_bin.lightcurve_files import read_light_curve
+from chandra_bin.pipeline.native import _warn_of_lost_time
 from test_lightcurve import REAL
 
 LENGTH, LIVE = 259.28, 0.987
@@ -283,3 +285,14 @@ def test_clean_needs_exposures():
         without = LightCurve(curve.time_min, curve.time_max, curve.time, curve.rate, exposure)
         with pytest.raises(InputError, match=text):
             cut_flares(without)
+
+
+@pytest.mark.parametrize(("counts", "said"), [([50, 51, 50, 49], []), ([50, 51, 80, 50, 49], ["4 of 5 bins are kept"])])
+def test_the_pipeline_says_what_noise_costs_where_anything_is_cut(counts, said):
+    curve, told = curve_of(counts), []
+    job = SimpleNamespace(obs=SimpleNamespace(obsid="1"), warn=told.append)
+    flares = clean(curve)
+    assert flares.lost_to_noise(100) > 0.1
+    _warn_of_lost_time(job, curve, flares)
+    assert len(told) == len(said)
+    assert all(text in line for text, line in zip(said, told, strict=True))

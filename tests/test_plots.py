@@ -9,6 +9,8 @@ from astropy.io.fits import Header
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from chandra_bin import contour_bin
@@ -63,6 +65,19 @@ def test_odd_values_and_masks():
     mask[:, :30] = True
     assert picture(counts, mask=mask).startswith(b"\x89PNG")
     assert picture(counts.astype(">f4"), sn=1e6).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("sn_in", "said"), [("", "Signal to noise"), ("counts", "Signal to noise in counts"),
+                                            ("the binned image", "Signal to noise in the binned image")])
+def test_bins_say_what_their_sn_is_of(sn_in, said, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    counts = np.full(SHAPE, 30, "i4")
+    bins_png(counts, contour_bin(counts), ImageCoords(cluster_header(SHAPE)), "A cluster", sn_in)
+    (figure,) = drawn
+    (axes,) = [axes for axes in figure.axes if axes.get_title() == said]
+    width = axes.title.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width
+    assert width < axes.bbox.width
 
 
 def test_any_title():

@@ -79,8 +79,8 @@ class _Frame:
         return (_PANEL, _PANEL * ratio) if ratio <= 1 else (_PANEL / ratio, _PANEL)
 
 
-def bins_png(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title: str) -> bytes:
-    """A PNG with an image (ny, nx), its bins and their S/N side by side.
+def bins_png(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title: str, sn_in: str = "") -> bytes:
+    """A PNG with an image (ny, nx), its bins and their S/N side by side; ``sn_in`` says what that S/N is of.
 
     Axes are right ascension and declination where the header has a sky WCS, else pixels. Neighbouring bins have
     different colours. Pixels in no bin are grey in the maps. Where nearly all bins are in a small part of the image,
@@ -90,7 +90,7 @@ def bins_png(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title:
 
     with mpl.rc_context():
         mpl.rcdefaults()  # not the user's style: equal input shall give equal bytes
-        figure = _figure(image, bins, coords, title)
+        figure = _figure(image, bins, coords, title, sn_in)
         file = io.BytesIO()
         figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
@@ -331,7 +331,7 @@ def _curve_figure(curve: LightCurve, flares: Deflared, title: str) -> "Figure":
     return figure
 
 
-def _figure(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title: str) -> "Figure":
+def _figure(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title: str, sn_in: str) -> "Figure":
     from matplotlib.figure import Figure
 
     frame = _frame(bins.binmap)
@@ -343,7 +343,7 @@ def _figure(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title: 
                     va="center", parse_math=False)
 
     lefts = (_LEFT, _LEFT + with_bar, _LEFT + with_bar + width + _GAP)
-    titles = ("Image", _bins_title(bins.binmap, frame), "Signal to noise")
+    titles = ("Image", _bins_title(bins.binmap, frame), f"Signal to noise{sn_in and f' in {sn_in}'}")
     panels = [_panel(figure, left, frame, coords, name, labelled=left == _LEFT)
               for left, name in zip(lefts, titles, strict=True)]
     if np.issubdtype(image.dtype, np.integer) and not np.median(image[frame.cut]):  # next to nothing would be seen

@@ -41,7 +41,10 @@ def scaled_flux(flux: ArrayLike, counts: ArrayLike, factor: float = FLUX_FACTOR)
 
 
 def sn_in_counts(sn: float, factor: float = FLUX_FACTOR) -> float:
-    """The S/N in counts of bins that were made to ``sn`` in a scaled flux: sn / sqrt(factor); of 70 it is 44.3."""
+    """The S/N in counts of bins that were made to ``sn`` in a scaled flux: sn / sqrt(factor); of 70 it is 44.3.
+
+    That is of source and background together: what is left of the source has less.
+    """
     return sn / math.sqrt(factor)
 
 

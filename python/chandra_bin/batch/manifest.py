@@ -103,6 +103,12 @@ def _number(value: Any) -> float:
     return number
 
 
+def _fraction(value: Any) -> float:
+    if (number := _number(value)) > 1:
+        raise ValueError("is a fraction, and is to be up to 1")
+    return number
+
+
 def _flag(value: Any) -> bool:
     if isinstance(value, bool):
         return value
@@ -133,7 +139,8 @@ _FILES: Mapping[str, Callable[[Any], Any]] = {
     "background": _text, "background_expmap": _text, "background_scale": _number_or_text, "expmap": _text,
     "noisemap": _text, "mask": _text, "exclude": _texts, "keep": _texts, "smoothed": _text}
 _BINNING: Mapping[str, Callable[[Any], Any]] = {
-    each.name: _flag if isinstance(each.default, bool) else _number for each in fields(Binning)}
+    **{each.name: _flag if isinstance(each.default, bool) else _number for each in fields(Binning)},
+    "scrub_large": _fraction}
 COLUMNS: Mapping[str, Callable[[Any], Any]] = {
     "name": _name, "image": _text, "pipeline": _text, **_FILES, **_BINNING}
 

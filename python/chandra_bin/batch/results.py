@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ def write_table(folder: Path, results: Sequence[Result]) -> Path:
     """Writes ``results.ecsv``, one row a cluster, in the order of the manifest. Raises `OutputError`."""
     from astropy.table import Table
 
-    rows = [as_row(result) for result in results]
+    rows = [as_row(_encodable(result)) for result in results]
     table = Table({name: [row[name] for row in rows] for name in rows[0]}, meta={"program": program()})
     for name, unit in UNITS.items():
         table[name].unit = unit
@@ -39,7 +39,14 @@ def as_row(result: Result) -> dict[str, Any]:
 
 def write_page(folder: Path, results: Sequence[Result], about: Mapping[str, str]) -> Path:
     """Writes ``index.html``: the results, with thumbnails, and links to products and reports. Raises `OutputError`."""
-    return write_index(folder / INDEX, [_index_row(folder, result) for result in results], about)
+    return write_index(folder / INDEX, [_index_row(folder, _encodable(result)) for result in results], about)
+
+
+def _encodable(result: Result) -> Result:
+    """The result with escapes in its texts for what UTF-8 cannot hold: bytes of names of files that are no UTF-8."""
+    texts: dict[str, Any] = {name: value.encode("utf-8", "backslashreplace").decode()
+                             for name, value in vars(result).items() if isinstance(value, str)}
+    return replace(result, **texts)
 
 
 def _index_row(folder: Path, result: Result) -> IndexRow:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from chandra_bin import __version__
-from chandra_bin.errors import ChandraBinError, InputError, heard
+from chandra_bin.errors import ChandraBinError, InputError, heard, printable
 from chandra_bin.inputs import files_of, plain_name
 from chandra_bin.pipeline import runner
 from chandra_bin.pipeline.layout import Layout
@@ -297,4 +297,4 @@ def _table_facts(layout: Layout) -> dict[str, Any]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))

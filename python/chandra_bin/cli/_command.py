@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -49,6 +50,10 @@ def failures(context: click.Context, bad_input: int = 2, usage: bool = False) ->
         raise CommandError(f"{context.command_path}: error: not enough memory", 1) from error
     except Exception as error:
         _show_traceback()
+        if isinstance(error, OSError) and _is_of_printing(error):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at its end
+            raise CommandError(f"{context.command_path}: error: standard output cannot be written: "
+                               f"{(error.strerror or str(error)).lower()}", 1) from error
         raise CommandError(f"{context.command_path}: unexpected error: {type(error).__name__}: {_one_line(str(error))} "
                       f"(please report it with what {TRACEBACK_VARIABLE}=1 shows)", 1) from error
 
@@ -57,10 +62,14 @@ def _one_line(text: str) -> str:
     return printable(" ".join(text.split()))
 
 
+def _is_of_printing(error: OSError) -> bool:
+    """Whether it is standard output that could not be written."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_code is click.echo.__code__
+
+
 def _show_traceback() -> None:
     if os.environ.get(TRACEBACK_VARIABLE):
-        import traceback
-
         traceback.print_exc()
 
 

@@ -68,7 +68,7 @@ def command(infile: Path, outroot: str | None, out: str | None, bands: str, bins
                          threads=threads or usable_cores(), clobber=clobber)
     if not quiet:
         click.echo(f"{made.grid.x.size} x {made.grid.y.size} pixels; dither: {made.sources['EXPASP']}, chips: "
-                   f"{made.sources['EXPGEOM']}, bad pixels: {made.sources['EXPBPIX']}")
+                   f"{made.sources['EXPGEOM']}, file of bad pixels: {made.sources['EXPBPIX']}")
         for each in made.bands:
             unit = "cm² s" if units == "area" else "s"
             click.echo(f"{each.band.label}: {each.counts} counts ({each.cut} cut), exposure up to {each.exposure:.5g} "

@@ -34,10 +34,11 @@ def command(directory: Path, work: Path, obsids: tuple[str, ...], fetch: str | N
     DIR holds folders of ObsIDs as download_chandra_obsid makes them. What is missing is said, with the command line
     that fetches it.
     """
-    from chandra_bin.pipeline.config import refuse_second
+    from chandra_bin.pipeline.config import check_settings, refuse_second
     from chandra_bin.pipeline.survey import begin, survey
 
     refuse_second(work)
+    check_settings({name: value for name, value in settings.items() if name != "toml" and value is not None})
     if fetch is not None:
         from chandra_bin.pipeline.fetch import fetch as fetch_into
 

@@ -178,6 +178,14 @@ def refuse_second(work: Path) -> None:
             raise InputError(f"{work / name}: is there already: edit it, or remove it")
 
 
+def check_settings(values: dict[str, Any]) -> None:
+    """Raises `InputError` for values that some settings cannot have; the others may be missing."""
+    try:
+        Settings.model_validate({"name": "name", "cluster_directory": ".", "obs_ids": ["1"], **values})
+    except ValidationError as error:
+        raise InputError(_say(error)) from None
+
+
 def write_config(work: Path, values: dict[str, Any], *, toml: bool = False) -> Path:
     """Writes a configuration of these values, and defaults for the others; refuses to replace one."""
     refuse_second(work)

@@ -287,15 +287,15 @@ def _fluximage(job: Job, name: str, root: Path) -> None:
 
 def _warn_of_lost_time(job: Job, curve: LightCurve, flares: Deflared) -> None:
     """Warns where good time is cut that has no flares."""
-    if flares.method != "clean" or curve.exposure_s is None or flares.mean <= 0:
+    usable = np.count_nonzero(flares.usable)
+    if flares.method != "clean" or curve.exposure_s is None or flares.mean <= 0 or flares.kept == usable:
         return
     width = float(curve.exposure_s.max())
     lost = flares.lost_to_noise(width)
     if lost > _MOST_LOST:
         job.warn(f"ObsID {job.obs.obsid}: noise alone puts {lost:.0%} of quiet bins of the light curve "
                  f"({flares.mean * width:.0f} counts each) beyond the limits of clean: {flares.kept} of "
-                 f"{np.count_nonzero(flares.usable)} bins are kept; deflare_method = \"robust\", or a longer "
-                 "lc_binsize, keeps more")
+                 f"{usable} bins are kept; deflare_method = \"robust\", or a longer lc_binsize, keeps more")
 
 
 def _exposure(job: Job) -> ExposureSettings:

@@ -85,6 +85,8 @@ class Pipeline:
     def __init__(self, work: Path, engine: str | None = None) -> None:
         self.work = work.resolve()  # names in records lead out of it by "..", which is not where a link to it lies
         if not self.work.is_dir():
+            if self.work.exists():
+                raise InputError(f"{work}: is a file; give the folder of a pipeline")
             raise InputError(f"{work}: there is no such folder: make one by 'chandra-bin init DIR -o {work}'")
         self.config: Config = read_config(work)
         self.settings: Settings = self.config.settings if engine is None else (

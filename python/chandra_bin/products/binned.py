@@ -94,6 +94,11 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
     Raises `InputError` and `OutputError`; no file is written then.
     """
     _refuse_nonsense(background, background_expmap, background_scale, expmap)
+    if counts is not None and not (np.isfinite(counts) and counts > 0):
+        raise InputError(f"counts is {counts:.15g}: it must be positive and finite")
+    if scrub_large is not None and not 0 < scrub_large <= 1:
+        raise InputError(f"scrub_large (--scrublarge) is {scrub_large:.15g}: it is a fraction of all pixels, above 0 "
+                         "and up to 1")
     parameters = {
         "image": image, "sn": sn if counts is None else None, "counts": counts, "smooth_sn": smooth_sn,
         "constrain": constrain, "background": background, "background_expmap": background_expmap,
@@ -138,7 +143,8 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
         for b, text in _region_texts(bins, coords):
             outputs.write(regions / f"xaf_{b}.reg", text)
         shown = pixels if behind is None else read_on_grid(behind.counts, pixels, "image of counts")
-        outputs.write(picture_file, bins_png(shown.data, bins, coords, title=_title(pixels)))
+        what = "" if behind is None else "the binned image"
+        outputs.write(picture_file, bins_png(shown.data, bins, coords, title=_title(pixels), sn_in=what))
     return BinnedImage(bins, coords, folder, np.asarray(table["sn"]))
 
 

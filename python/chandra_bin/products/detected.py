@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from chandra_bin.detect import DEFAULT_SCALES, Detection, Source, bytes_needed, detect_sources
 from chandra_bin.errors import InputError
+from chandra_bin.headers import add_history
 from chandra_bin.images import Image, product_header, write_image
 from chandra_bin.inputs import files_of, is_table, read_image, read_on_grid, refuse_filled
 from chandra_bin.outputs import Outputs
@@ -202,8 +203,7 @@ def _write_table(file: BinaryIO, found: Detection, image: Image, exposure: Image
     table.extend(kept, unique=False)
     table.update(CONTENT="SRCLIST", HDUCLASS="ASC", HDUCLAS1="REGION", HDUCLAS2="STANDARD", SIGTHRSH=found.sigthresh,
                  NEXPOSED=found.exposed, NDROPPED=found.dropped, **calib)
-    for line in lines:
-        table.add_history(line.encode("ascii", "backslashreplace").decode())
+    add_history(table, lines)
     write_empty_primary(file, Header())
     write_rows(file, table, [rows])
 

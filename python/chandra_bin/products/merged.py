@@ -159,7 +159,7 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
         if exposure is None:
             raise InputError("PSF maps are cut and weighted with exposure maps: give --exposure with --psfecf")
     several = [names] if isinstance(names, str | Path) else names
-    texts = [text for name in several for text in expand_stack(name)]
+    texts = [text for name in several for text in _names(name)]
     skies = None if blanksky is None else _blank_skies(blanksky, texts)
     sources = _sources([named_file(text) for text in texts], skies or [[] for _ in texts])
     for source in sources if exposure else ():
@@ -203,6 +203,15 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
         _write_events(outputs, outdir / "merged_evt.fits", whole, [*lines, f"  {_UNFIT}"])
         return Merged(tuple(each.source.obsid for each in observations), sum(map(len, whole.blocks)), point, grid,
                       counts, expected)
+
+
+def _names(given: str | Path) -> list[str]:
+    """The names that one stands for. Raises `InputError` for a list of files of which one is not there."""
+    names = expand_stack(given)
+    for text in names:
+        if names != [str(given)] and not named_file(text).file.exists():
+            raise InputError(f"{given}: lists {text}, and there is no such file")
+    return names
 
 
 def _events_file(outdir: Path, source: _Source) -> Path:

@@ -15,6 +15,7 @@ from chandra_bin.errors import InputError
 from chandra_bin.images import Image, product_header, write_image
 from chandra_bin.inputs import files_of
 from chandra_bin.outputs import Outputs
+from chandra_bin.tables import open_fits
 
 from ._common import Parameters, history, read_binmap, warn
 
@@ -175,6 +176,9 @@ def _open_table(path: Path) -> "Table":
     kind = _TABLE_FORMATS.get(path.suffix.lower())
     if kind is None:
         raise InputError(f"{path}: is no table that is known here; give a .csv, .ecsv or .fits file")
+    if kind == "fits":
+        with open_fits(path) as hdus:
+            next(hdus)  # says what is no FITS file better than astropy does
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -13,6 +13,7 @@ import numpy as np
 from chandra_bin import acis, simulate
 from chandra_bin.errors import InputError, OutputError
 from chandra_bin.grids import Grid, GridAxis
+from chandra_bin.headers import add_history
 from chandra_bin.images import write_image
 from chandra_bin.outputs import Outputs
 from chandra_bin.simulate import tables
@@ -255,8 +256,7 @@ def _image_header(grid: Grid, ra_deg: float, dec_deg: float, settings: Simulatio
         plane.update({f"TTYPE{n}": "xy"[n - 1], f"TCTYP{n}": kind, f"TCRVL{n}": value, f"TCRPX{n}": acis.CENTRE_PX,
                       f"TCDLT{n}": step, f"TCUNI{n}": "deg"})
     grid.put_into(header, ImageCoords.from_events(plane))
-    for line in history("simulate", asdict(settings)):
-        header.add_history(line)
+    add_history(header, history("simulate", asdict(settings)))
     return header
 
 

@@ -59,6 +59,8 @@ class Folder:
         """Raises `InputError` for a configuration or a state that cannot be read."""
         work = work.absolute()
         if not work.is_dir():
+            if work.exists():
+                raise InputError(f"{work}: is a file; give the folder of a pipeline")
             raise InputError(f"{work}: there is no such folder")
         config = read_config(work)
         settings = config.settings

@@ -277,7 +277,7 @@ class _Page:
         nothing = np.zeros(len(sn))
         bins = ContourBins(labels, counts.data, (labels >= 0).astype(np.uint8), np.bincount(labels[labels >= 0],
                            minlength=len(sn)), nothing, nothing, nothing, nothing, sn, nothing >= 0)
-        png = bins_png(np.nan_to_num(counts.data), bins, _coords(binmap), title=self.target)
+        png = bins_png(np.nan_to_num(counts.data), bins, _coords(binmap), title=self.target, sn_in="counts")
         return self._add("bins", f"Three maps side by side: counts, the {len(sn)} bins, and their S/N in counts.",
                          "Step 7: counts, bins, and S/N in counts of each bin", png)
 
