@@ -1,5 +1,6 @@
 """Runs the tasks that are not done, in order, and keeps their records."""
 
+import math
 import os
 import re
 import secrets
@@ -33,6 +34,8 @@ from .layout import Layout
 SCRATCH = "scratch"
 # What a worker whose parent is gone has to stop its task.
 _GRACE_S = 10.0
+# Signals to a worker that come closer together are one: to its group, and by its parent.
+_SAME_S = 1.0
 # Whether this process, a worker, has a task.
 _AT_WORK = threading.Event()
 # What the language of names with filters cannot hold in a file's name.
@@ -481,10 +484,15 @@ def _follow_parent(parent: int, stop: Connection) -> None:
     What a batch system sends to all processes of a job stops the task too: a worker that is killed leaves its tool.
     """
 
+    last = -math.inf
+
     def stopped(_number: int, _frame: object) -> None:
+        nonlocal last
         if not _AT_WORK.is_set():
             os._exit(1)  # nothing is to be stopped, and nothing to be said
-        raise KeyboardInterrupt
+        before, last = last, time.monotonic()
+        if last - before > _SAME_S:  # else a tool would not be ended, as what ends it would be stopped too
+            raise KeyboardInterrupt
 
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, stopped)
