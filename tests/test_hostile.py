@@ -430,7 +430,7 @@ def test_headers_of_events_name_no_folders(capsys):
     assert listing("..") == ["here", *(f"here/{path}" for path in listing("."))]
 
 
-@pytest.mark.parametrize("name", ["../../out.txt", "/tmp/out-of-it.txt", "a/../../b", ""])
+@pytest.mark.parametrize("name", ["../../out.txt", "/tmp/out-of-it.txt", "a/../../b", "", r"a\u0000b", r"\ud800"])
 @pytest.mark.parametrize("where", ["outputs", "others", "scratch"])
 def test_a_state_that_names_files_elsewhere_is_refused(name, where):
     stamp = '{"size": 0, "mtime_ns": 0, "inode": 0, "sha256": ""}'

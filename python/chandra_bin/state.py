@@ -334,6 +334,8 @@ def stamps_of(work: Path, paths: Iterable[Path], known: Mapping[str, Stamp]) -> 
 def _record(values: Mapping[str, Any]) -> Record:
     files = {kind: {name: Stamp(**stamp) for name, stamp in values.get(kind, {}).items()}
              for kind in ("inputs", "outputs", "others")}
+    for name in files["inputs"]:
+        _check_name(name)
     for name in [*files["outputs"], *files["others"]]:
         _check_inside(name)
     return Record(**{**values, **files, "warnings": tuple(values["warnings"]), "calls": tuple(values["calls"])})
@@ -341,5 +343,12 @@ def _record(values: Mapping[str, Any]) -> Record:
 
 def _check_inside(name: str) -> None:
     """Raises `ValueError` for a relative path that leads out of the folder: files are moved there, and removed."""
+    _check_name(name)
     if not name or os.path.isabs(name) or os.pardir in Path(name).parts:
         raise ValueError(f"{name!r} is no path in the folder")
+
+
+def _check_name(name: str) -> None:
+    """Raises `ValueError` for what no file can be called."""
+    if b"\0" in os.fsencode(name):
+        raise ValueError(f"{name!r} is no name of a file")

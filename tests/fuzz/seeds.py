@@ -100,7 +100,8 @@ SEEDS: dict[str, list[bytes]] = {
     "manifest_csv": [_CSV],
     "manifest_ecsv": [_ECSV],
     "manifest_toml": [_MANIFEST_TOML],
-    "state": [_STATE, _PLACING, _PLACING.replace(b"engine", b"\\ngine")],
+    "state": [_STATE, _PLACING, _PLACING.replace(b"engine", b"\\ngine"),
+              _PLACING.replace(b"a/b", b"a\\u0000b")],
     "fits_tables": [_EVENTS, _CURVE, _IMAGE + b"|\n" + _PIXELS],
     "fits_image": [_IMAGE + _SKY + b"|\n" + _PIXELS, _FLOAT_IMAGE, _PRIMARY + b"\fXTENSION='IMAGE'\n" + _IMAGE[9:]
                    + b"PCOUNT=0\nGCOUNT=1\n|\n" + _PIXELS],
