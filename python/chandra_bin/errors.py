@@ -8,8 +8,13 @@ from typing import Any
 
 
 def printable(text: str) -> str:
-    """The text with escapes for what is no letter, ends of lines and a terminal's commands among it."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    """The text with escapes for what cannot be printed, ends of lines and a terminal's commands among it."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def one_line(text: str) -> str:
+    """What others say, in their own lines and blanks, as one line that can be printed."""
+    return printable(" ".join(text.split()))
 
 
 class _OneLine:

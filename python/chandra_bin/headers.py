@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from .errors import InputError
+from .errors import InputError, printable
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header
@@ -23,7 +23,7 @@ _SIZE = re.compile(r"BITPIX|NAXIS\d*|PCOUNT|GCOUNT|GROUPS|SIMPLE|XTENSION")
 def add_history(header: "Header", lines: Iterable[str]) -> None:
     """Adds lines of HISTORY; characters that FITS headers cannot hold are escaped."""
     for line in lines:
-        header.add_history(line.encode("ascii", "backslashreplace").decode().replace("\n", "\\n"))
+        header.add_history(printable(line).encode("ascii", "backslashreplace").decode())
 
 
 @contextmanager

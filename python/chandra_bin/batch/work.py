@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from chandra_bin import __version__
-from chandra_bin.errors import ChandraBinError, InputError, heard, printable
+from chandra_bin.errors import ChandraBinError, InputError, heard, one_line
 from chandra_bin.inputs import files_of, plain_name
 from chandra_bin.pipeline import runner
 from chandra_bin.pipeline.layout import Layout
@@ -95,7 +95,7 @@ class Result:
 
 def failed(row: Row, error: str, message: str, **values: Any) -> Result:
     """The result of a row that failed."""
-    return Result(row.name, "failed", message=_one_line(message), row=row.number, folder=row.folder, source=row.source,
+    return Result(row.name, "failed", message=one_line(message), row=row.number, folder=row.folder, source=row.source,
                   error=error, **values)
 
 
@@ -157,7 +157,7 @@ def _bin(order: Order, meter: _Meter) -> Result:
         if record is not None and _is_done(record, settings, inputs, folder):
             _refresh(state, record, folder)
             return _result(row, record)
-        with heard(_one_line) as said:
+        with heard(one_line) as said:
             record, scratch = _binned(order, meter, settings, inputs, record)
         # Facts are kept with what was made, so that a row that is skipped has them too.
         facts = {**record.facts, **meter.read()}
@@ -275,7 +275,7 @@ def _run_pipeline(order: Order, meter: _Meter) -> Result:
     def watch(event: runner.Event) -> None:
         meter.check(order.seconds)
         if event.kind in ("warning", "kept"):
-            said.append(_one_line(event.text))
+            said.append(one_line(event.text))
 
     done = runner.run(row.pipeline, threads=order.threads, watch=watch)
     if not done.is_reported:
@@ -294,7 +294,3 @@ def _table_facts(layout: Layout) -> dict[str, Any]:
 
     table = QTable.read(layout.bin_table, format="ascii.ecsv")
     return {"bins": len(table), "counts": float(table["counts"].value.sum()), **_sn_facts(np.asarray(table["sn"]))}
-
-
-def _one_line(text: str) -> str:
-    return printable(" ".join(text.split()))

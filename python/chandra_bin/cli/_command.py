@@ -14,7 +14,7 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from chandra_bin import cores
-from chandra_bin.errors import ChandraBinError, ChandraBinWarning, printable
+from chandra_bin.errors import ChandraBinError, ChandraBinWarning, one_line
 
 # Set to anything, a failure shows where it came from: for reports of bugs.
 TRACEBACK_VARIABLE = "CHANDRA_BIN_TRACEBACK"
@@ -39,7 +39,7 @@ def failures(context: click.Context, bad_input: int = 2, usage: bool = False) ->
         raise
     except click.UsageError as error:
         where = error.ctx or context
-        line = f"{where.command_path}: error: {_one_line(error.format_message())} (see {where.command_path} --help)"
+        line = f"{where.command_path}: error: {one_line(error.format_message())} (see {where.command_path} --help)"
         raise CommandError(f"{where.get_usage()}\n{line}" if usage else line, bad_input) from error
     except ChandraBinError as error:
         _show_traceback()
@@ -54,12 +54,8 @@ def failures(context: click.Context, bad_input: int = 2, usage: bool = False) ->
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at its end
             raise CommandError(f"{context.command_path}: error: standard output cannot be written: "
                                f"{(error.strerror or str(error)).lower()}", 1) from error
-        raise CommandError(f"{context.command_path}: unexpected error: {type(error).__name__}: {_one_line(str(error))} "
+        raise CommandError(f"{context.command_path}: unexpected error: {type(error).__name__}: {one_line(str(error))} "
                       f"(please report it with what {TRACEBACK_VARIABLE}=1 shows)", 1) from error
-
-
-def _one_line(text: str) -> str:
-    return printable(" ".join(text.split()))
 
 
 def _is_of_printing(error: OSError) -> bool:
@@ -139,7 +135,7 @@ def _warnings_as_lines() -> Iterator[None]:
 
     def show(message: Warning | str, category: type[Warning], filename: str, lineno: int,  # noqa: ARG001
              file: TextIO | None = None, line: str | None = None) -> None:  # noqa: ARG001
-        text = f"warning: {_one_line(str(message))}"
+        text = f"warning: {one_line(str(message))}"
         if text not in said:
             said.add(text)
             click.echo(text, err=True)

@@ -36,7 +36,7 @@ from ._steps import (
     VirtualFile,
     name_error,
     number_text,
-    one_line,
+    shortened,
 )
 
 MOST_BINS = 100_000_000  # an axis with more is a slip of the pen
@@ -99,7 +99,7 @@ class _Reader:
 
     def shown(self, at: int, end: int) -> str:
         """A part of the text, in quotes, as messages show it."""
-        return f"'{one_line(self._text[at:end].strip(), 40)}'"
+        return f"'{shortened(self._text[at:end].strip(), 40)}'"
 
     # --- the frame ---------------------------------------------------------------------------------------------------
 
@@ -273,7 +273,7 @@ class _Reader:
         return (word[0].lower(),), word.end()
 
     def bare(self, at: int, end: int) -> str:
-        return one_line(self._text[at:end].strip(), 40)
+        return shortened(self._text[at:end].strip(), 40)
 
     def _pair(self, at: int, end: int) -> tuple[tuple[str, ...], int]:
         """Two columns, ``(x,y)``."""
@@ -460,7 +460,7 @@ class _Reader:
         if name.lower() in ("mask", "bounds"):
             self.fail(at, f"{name}(..) is not supported here")
         if kind is None:
-            self.fail(at, f"unknown shape '{one_line(name, 40)}'; CIAO's shapes are {', '.join(_SHAPES)}")
+            self.fail(at, f"unknown shape '{shortened(name, 40)}'; CIAO's shapes are {', '.join(_SHAPES)}")
         counts = _SHAPES[kind][0]
         numbers = self._shape_numbers(kind, first, close)
         if counts is None and (len(numbers) < 6 or len(numbers) % 2):
@@ -510,7 +510,7 @@ class _Reader:
         if not word:
             return None
         if not re.fullmatch(r"[0-9]{1,18}", word) or int(word) < 1:
-            self.fail(at, f"'{one_line(word, 40)}' is not the number of a row: rows are numbered from 1 on, write "
+            self.fail(at, f"'{shortened(word, 40)}' is not the number of a row: rows are numbered from 1 on, write "
                           "[#row=1:5]; filters stand in brackets of their own")
         return int(word)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from chandra_bin.errors import InputError
 
-from ._steps import one_line
+from ._steps import shortened
 
 _LONGEST = 10_000_000  # bytes; who gives more has put @ before an event file
 
@@ -29,13 +29,13 @@ def expand_stack(text: str | Path) -> list[str]:
     as_they_are = path.startswith("-")
     path = path.removeprefix("-").strip()
     folder = "" if as_they_are else os.path.dirname(path)
-    lines = _lines(path, one_line(name))
+    lines = _lines(path, shortened(name))
     for number, line in lines:
         if line.startswith("@"):
-            raise InputError(f"{one_line(path)}: line {number}: names a list, {one_line(line)}: put its names here")
+            raise InputError(f"{shortened(path)}: line {number}: names a list, {shortened(line)}: put its names here")
     names = [os.path.join(folder, line) + bracket + filters for _, line in lines]
     if not names:
-        raise InputError(f"{one_line(path)}: lists no file: write one name a line")
+        raise InputError(f"{shortened(path)}: lists no file: write one name a line")
     return names
 
 
@@ -43,7 +43,7 @@ def one_of_stack(text: str | Path) -> str:
     """The one name that a name stands for, where one file is wanted. Raises `InputError` for a list of several."""
     names = expand_stack(text)
     if len(names) > 1:
-        raise InputError(f"{one_line(str(text))}: lists {len(names)} files, but one file is wanted here")
+        raise InputError(f"{shortened(str(text))}: lists {len(names)} files, but one file is wanted here")
     return names[0]
 
 
@@ -56,9 +56,9 @@ def _lines(path: str, name: str) -> list[tuple[int, str]]:
             content = file.read(_LONGEST + 1)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise InputError(f"{one_line(path)}: cannot read this list of files: {reason}") from error
+        raise InputError(f"{shortened(path)}: cannot read this list of files: {reason}") from error
     if len(content) > _LONGEST or b"\0" in content:
-        raise InputError(f"{one_line(path)}: is no list of names; write one name a line, or leave out the @")
+        raise InputError(f"{shortened(path)}: is no list of names; write one name a line, or leave out the @")
     lines = os.fsdecode(content.removeprefix(b"\xef\xbb\xbf")).splitlines()
     numbered = ((number, line.strip()) for number, line in enumerate(lines, start=1))
     return [(number, line) for number, line in numbered if line and not line.startswith("#")]

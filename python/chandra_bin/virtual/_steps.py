@@ -309,7 +309,7 @@ class VirtualFile:
         return self.path + "".join(map(str, self.steps))
 
 
-def one_line(text: str, longest: int = _LONGEST_SHOWN) -> str:
+def shortened(text: str, longest: int = _LONGEST_SHOWN) -> str:
     """Text as it can stand in a message: no line ends, and the middle left out where it is long."""
     if len(text) > longest:
         text = f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
@@ -318,4 +318,4 @@ def one_line(text: str, longest: int = _LONGEST_SHOWN) -> str:
 
 def name_error(text: str, at: int, message: str) -> VirtualNameError:
     """An error that points at a character of a virtual file name; ``at`` counts from 0, the message from 1."""
-    return VirtualNameError(f"{one_line(text)}: character {at + 1}: {message}")
+    return VirtualNameError(f"{shortened(text)}: character {at + 1}: {message}")
