@@ -109,7 +109,7 @@ def draw_scaling(folder: str, series: list[dict[str, Any]]) -> tuple[str, str]:
             panel.set(yscale="log")
             _few_ticks(panel.yaxis, *panel.get_ylim())
         for panel in (panels["counts"], panels["S/N"], panels["threads"]):
-            panel.set_ylim(0, None)
+            panel.set_ylim(0, 1.25 * panel.get_ylim()[1])  # room for the legend
         for panel in axes.flat[:5]:
             panel.set(ylabel="seconds")
             panel.legend(fontsize=7.5)

@@ -133,7 +133,8 @@ void apply_scale(std::size_t ny, std::size_t nx, const float* image, const std::
                 weights_of = scale[i];
                 const double sigma = std::max(1.0, std::sqrt(double(scale[i])));
                 const auto reach = static_cast<std::int64_t>(4 * sigma);
-                disc.set_limit(gaussian ? reach * reach : scale[i]);
+                const std::int64_t limit = gaussian ? reach * reach : scale[i];
+                disc.set_limit(std::min(limit, ScaleSearch::limit_of(grid)));  // no more than covers the image
                 weights.assign(static_cast<std::size_t>(disc.rows()) + 1, 1.0);
                 for (std::size_t d = 0; gaussian && d < weights.size(); ++d) {
                     weights[d] = std::exp(-0.5 * double(d) * double(d) / (sigma * sigma));
