@@ -1,7 +1,10 @@
 """Headers of FITS files: lines of HISTORY, and files as astropy opens them, with a look at their headers first."""
 
+import gzip
+import io
 import re
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +27,21 @@ def add_history(header: "Header", lines: Iterable[str]) -> None:
     """Adds lines of HISTORY; characters that FITS headers cannot hold are escaped."""
     for line in lines:
         header.add_history(printable(line).encode("ascii", "backslashreplace").decode())
+
+
+def uncompressed(file: BinaryIO, path: Path) -> tuple[BinaryIO, int]:
+    """The uncompressed bytes of a file, and their number. Raises `InputError` for gzip that is damaged."""
+    if file.read(2) != b"\x1f\x8b":
+        file.seek(0, io.SEEK_END)
+        size = file.tell()
+        file.seek(0)
+        return file, size
+    file.seek(0)
+    try:
+        content = gzip.GzipFile(fileobj=file).read()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path}: the compressed file is truncated or damaged ({error}); fetch it again") from None
+    return io.BytesIO(content), len(content)
 
 
 @contextmanager

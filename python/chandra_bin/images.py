@@ -1,9 +1,6 @@
 """FITS images: read into plain arrays, written with the header of the image they were made from."""
 
-import gzip
-import io
 import re
-import zlib
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass
@@ -14,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError, NoImage
-from .headers import FITS_BLOCK, add_history, opened_by_astropy
+from .headers import FITS_BLOCK, add_history, opened_by_astropy, uncompressed
 from .tables import sound_header, write_header
 
 if TYPE_CHECKING:
@@ -121,7 +118,7 @@ def write_image(file: BinaryIO, data: NDArray[Any], header: "Header") -> None:
 
 
 def _read_open(file: BinaryIO, path: Path, block: str | int | None) -> Image:
-    stream, size = _plain(file, path)
+    stream, size = uncompressed(file, path)
     start = stream.read(9)
     stream.seek(0)
     if not start:
@@ -130,21 +127,6 @@ def _read_open(file: BinaryIO, path: Path, block: str | int | None) -> Image:
         raise InputError(f"{path}: is not a FITS file (it begins with {start!r})")
     with opened_by_astropy(stream, path, "is damaged or not a FITS file") as hdus:
         return _first_image(hdus, size, path, block)
-
-
-def _plain(file: BinaryIO, path: Path) -> tuple[BinaryIO, int]:
-    """The uncompressed bytes of a file, and their number."""
-    if file.read(2) != b"\x1f\x8b":
-        file.seek(0, io.SEEK_END)
-        size = file.tell()
-        file.seek(0)
-        return file, size
-    file.seek(0)
-    try:
-        content = gzip.GzipFile(fileobj=file).read()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{path}: the compressed file is truncated or damaged ({error}); fetch it again") from None
-    return io.BytesIO(content), len(content)
 
 
 def _first_image(hdus: "HDUList", size: int, path: Path, block: str | int | None) -> Image:

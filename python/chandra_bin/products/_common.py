@@ -190,10 +190,9 @@ def excluded_by_regions(image: Image, exclude: Sequence[Path], keep: Sequence[Pa
 def check_counts(image: Image, mask: NDArray[np.int16], constrain: float | None) -> None:
     """Raises `InputError` where no pixel that is used is positive; warns of a constraint that no disc meets."""
     used = image.data[mask > 0].astype(np.float32)
-    used = used[~np.isnan(used)]
-    if used.size and not (used > 0).any():
-        what = "negative or zero" if used.any() else "zero"
-        raise InputError(f"{image.path}: all {used.size} pixels that are used are {what}; nothing can be binned")
+    if not (used > 0).any() and (known := used[~np.isnan(used)]).size:
+        what = "negative or zero" if known.any() else "zero"
+        raise InputError(f"{image.path}: all {known.size} pixels that are used are {what}; nothing can be binned")
     if constrain is not None and 0 < constrain < 1:
         warnings.warn(f"the constraint is {constrain:.15g}: below 1, not even a disc meets it", ChandraBinWarning,
                       stacklevel=3)

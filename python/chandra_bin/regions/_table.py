@@ -1,15 +1,13 @@
 """CIAO's FITS region tables."""
 
-import gzip
 import io
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from chandra_bin.errors import InputError
-from chandra_bin.headers import opened_by_astropy
+from chandra_bin.headers import opened_by_astropy, uncompressed
 from chandra_bin.wcs import ImageCoords
 
 from ._shapes import AREAS, PHYSICAL, Component, Floats, Region, Shape, check_corners
@@ -29,10 +27,7 @@ def read_table(content: bytes, path: Path) -> Region:
     """
     from astropy.io import fits
 
-    try:
-        stream = io.BytesIO(gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{path}: the compressed file is truncated or damaged ({error}); fetch it again") from None
+    stream, _ = uncompressed(io.BytesIO(content), path)
     with opened_by_astropy(stream, path, "is no FITS table of regions") as hdus:
         for hdu in hdus:
             if not isinstance(hdu, fits.BinTableHDU) or not {"X", "Y", "SHAPE"} <= {
