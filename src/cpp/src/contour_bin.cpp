@@ -9,6 +9,7 @@
 
 #include "growth.hpp"
 #include "in_turn.hpp"
+#include "large.hpp"
 
 namespace chandra_bin {
 namespace {
@@ -43,17 +44,21 @@ public:
         exact_ ? grow_in_turn<ByKey>(field_, seeds, threads, control_, take)
                : grow_in_turn<ByDifference>(field_, seeds, threads, control_, take);
         first_member_.push_back(members_.size());
+        for (std::size_t i = 0; i < bins_.size(); ++i) number_.push_back(static_cast<std::int32_t>(i));
     }
 
     std::size_t scrub();
     void empty_large_bins();
     void renumber();
 
-    Bins result(std::size_t stuck, std::int32_t* binmap) const {
+    Bins result(std::size_t stuck, int threads, std::int32_t* binmap) const {
         const Grid& grid = field_.grid();
-        for (int y = 0; y < grid.ny; ++y) {
-            for (int x = 0; x < grid.nx; ++x) binmap[grid.at(y, x)] = std::max(field_.label(field_.frame(y, x)), -1);
-        }
+        for_rows(grid, threads, control_, [&](int y) {
+            for (int x = 0; x < grid.nx; ++x) {
+                const std::int32_t label = field_.label(field_.frame(y, x));
+                binmap[grid.at(y, x)] = label < 0 ? kFree : number_[static_cast<std::size_t>(label)];
+            }
+        });
         Bins bins;
         bins.stuck = stuck;
         for (const Bin& bin : bins_) bins.sums.push_back(bin.sums);
@@ -76,9 +81,10 @@ private:
     BinningOptions options_;
     const Control& control_;
     bool exact_;
-    std::vector<std::uint32_t> members_;     // the pixels of bin after bin, in the order they were taken
+    LargeVector<std::uint32_t> members_;     // the pixels of bin after bin, in the order they were taken
     std::vector<std::size_t> first_member_;  // of each bin, and the end
     std::vector<Bin> bins_;
+    std::vector<std::int32_t> number_;       // of each bin in the binmap, by its label
 
     friend class Scrubber;
 };
@@ -254,15 +260,8 @@ std::size_t Binner::scrub() { return Scrubber(*this).run(); }
 void Binner::empty_large_bins() {
     double binned = 0;
     for (const Bin& bin : bins_) binned += bin.sums.npix;
-    std::vector<bool> large(bins_.size());
-    for (std::size_t i = 0; i < bins_.size(); ++i) {
-        large[i] = bins_[i].sums.npix > 0 && bins_[i].sums.npix / binned >= options_.scrub_large;
-    }
-    for (const std::uint32_t pixel : members_) {
-        if (large[static_cast<std::size_t>(field_.label(pixel))]) field_.set_label(pixel, kFree);
-    }
-    for (std::size_t i = 0; i < bins_.size(); ++i) {
-        if (large[i]) bins_[i] = Bin();
+    for (Bin& bin : bins_) {
+        if (bin.sums.npix > 0 && bin.sums.npix / binned >= options_.scrub_large) bin = Bin();
     }
 }
 
@@ -281,14 +280,10 @@ void Binner::renumber() {
         std::swap(order[front++], order[--back]);
     }
     std::vector<Bin> bins(front);
-    std::vector<std::int32_t> number(bins_.size(), kFree);
+    std::fill(number_.begin(), number_.end(), kFree);
     for (std::size_t i = 0; i < front; ++i) {
         bins[i] = bins_[static_cast<std::size_t>(order[i])];
-        number[static_cast<std::size_t>(order[i])] = static_cast<std::int32_t>(i);
-    }
-    for (const std::uint32_t pixel : members_) {
-        const std::int32_t label = field_.label(pixel);
-        if (label >= 0) field_.set_label(pixel, number[static_cast<std::size_t>(label)]);
+        number_[static_cast<std::size_t>(order[i])] = static_cast<std::int32_t>(i);
     }
     bins_ = std::move(bins);
 }
@@ -309,7 +304,7 @@ Bins contour_bin(const Images& images, const float* smoothed, const BinningOptio
         if (options.scrub_large > 0) binner.empty_large_bins();
         binner.renumber();
     }
-    return binner.result(stuck, binmap);
+    return binner.result(stuck, threads, binmap);
 }
 
 }  // namespace chandra_bin

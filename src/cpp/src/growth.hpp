@@ -16,6 +16,7 @@
 #include "chandra_bin/parallel.hpp"
 #include "discs.hpp"
 #include "heap.hpp"
+#include "large.hpp"
 
 namespace chandra_bin::detail {
 
@@ -240,11 +241,11 @@ private:
     std::int64_t stride_;
     std::array<std::int64_t, 4> steps_;
     double threshold_;
-    std::vector<Cell> cells_;
+    LargeVector<Cell> cells_;
 };
 
 // Pixels in the order in which they may start bins; the upper half of a record is its key.
-using Seeds = std::vector<std::uint64_t>;
+using Seeds = LargeVector<std::uint64_t>;
 
 inline Seeds sorted_seeds(const Field& field, int threads, const Control& control) {
     const Grid& grid = field.grid();
@@ -370,7 +371,7 @@ private:
 
     const Field& field_;
     Radii radii_;
-    std::vector<std::uint8_t> met_;  // by the bin that grows
+    LargeVector<std::uint8_t> met_;  // by the bin that grows
     std::uint32_t steps_ = 0;        // in all bins
     Heap<Item> ready_;
     Heap<Parked<Item>> parked_;
