@@ -27,7 +27,8 @@ ENVIRONMENT = {**os.environ, "PYTHONHASHSEED": "0"}
 SANITIZED = {**ENVIRONMENT, "PYTHONPATH": f"{BUILD / 'package'}:{os.environ.get('PYTHONPATH', '')}",
              "LD_PRELOAD": str(Path(atheris.__file__).parents[1] / "asan_with_fuzzer.so"),
              "UBSAN_OPTIONS": "print_stacktrace=1",
-             "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:quarantine_size_mb=16"}
+             # Without a stack for each piece of memory, which costs a fifth of the time: a finding runs again with it.
+             "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:quarantine_size_mb=16:malloc_context_size=0"}
 
 
 def main() -> None:

@@ -42,6 +42,10 @@ class Draw:
     def seldom(self) -> bool:
         return self.byte() > 230
 
+    def rarely(self) -> bool:
+        """For what takes many times as long: threads, which tiny images are not worth."""
+        return self.byte() > 250
+
     def choice(self, values: Sequence[T]) -> T:
         return values[self.byte() % len(values)]
 

@@ -47,7 +47,7 @@ def refused(call: Callable[..., Any], *arguments: Any) -> Any:
 def same_by_threads(draw: Draw, call: Callable[[int], Any]) -> Any:
     """What a call gives; now and then threads try it too, and must give the same, bit by bit."""
     made = refused(lambda: call(1))
-    if made is not None and draw.seldom():
+    if made is not None and draw.rarely():
         again = refused(lambda: call(2))
         np.testing.assert_array_equal(np.asarray(made), np.asarray(again))
     return made
@@ -155,7 +155,7 @@ def contour_bin(data: bytes) -> None:
     assert bins.binmap.max(initial=-1) < len(bins)
     assert (np.bincount(bins.binmap[bins.binmap >= 0], minlength=len(bins)) == bins.npix).all()
     assert (bins.binmap[bins.use == 0] == -1).all()
-    if draw.seldom():
+    if draw.rarely():
         np.testing.assert_array_equal(chandra_bin.contour_bin(counts, threads=2, **options).binmap, bins.binmap)
 
 
