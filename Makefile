@@ -86,18 +86,20 @@ sanitize: $(VENV)/checked-with  ## Run the C++ tests, warnings being errors, und
 # The package again, under a sanitizer, in a folder that PYTHONPATH puts before the other. Its runtime must be there first.
 SANITIZED = $(BIN)/python -m pip install --quiet --upgrade --no-deps -C cmake.build-type=RelWithDebInfo -C install.strip=false
 KERNEL_TESTS := $(addprefix tests/test_, $(addsuffix .py, bin_spectra boxes contour_bin event_histogram hostile \
-    points_in_region polygon_trace rasterize select_events smooth))
+    points_in_region polygon_trace rasterize select_events smooth threads))
+runtime = LD_PRELOAD="$$(g++ -print-file-name=lib$(1).so) $$(g++ -print-file-name=libstdc++.so)"
+kernel_tests = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m "not long" -p no:cacheprovider $(KERNEL_TESTS)
 
-build/sanitized/made: $(VENV)/tested-with
-	rm -rf build/sanitized/package
-	CXX=g++ $(SANITIZED) --target build/sanitized/package -C build-dir=build/sanitized/cmake \
-	    -C cmake.define.CHANDRA_BIN_SANITIZE=address,undefined .
+build/sanitized/%/made: $(VENV)/tested-with
+	rm -rf build/sanitized/$*/package
+	CXX=g++ $(SANITIZED) --target build/sanitized/$*/package -C build-dir=build/sanitized/$*/cmake \
+	    -C cmake.define.CHANDRA_BIN_SANITIZE=$* .
 	@touch $@
 
-sanitize-python: build/sanitized/made  ## Run the kernels' Python tests under the sanitizers
-	PYTHONPATH=build/sanitized/package ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-	    LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
-	    $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m "not long" -p no:cacheprovider $(KERNEL_TESTS)
+sanitize-python: build/sanitized/address,undefined/made build/sanitized/thread/made  ## Run the kernels' Python tests under the sanitizers
+	PYTHONPATH=build/sanitized/address,undefined/package ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	    $(call runtime,asan) $(kernel_tests)
+	PYTHONPATH=build/sanitized/thread/package TSAN_OPTIONS=halt_on_error=1 $(call runtime,tsan) $(kernel_tests) -k threads
 
 build/fuzz/made: $(VENV)/tested-with
 	$(BIN)/python -m pip install --quiet --group fuzz
