@@ -259,6 +259,15 @@ def test_axes_without_end_are_seen_wherever_they_hide(content, what):
             read(Path("x.fits"))
 
 
+def test_a_table_of_regions_with_columns_without_end():
+    table = _NO_AXES + (b"\fXTENSION='BINTABLE'\nBITPIX=8\nNAXIS=2\nNAXIS1=8\nNAXIS2=1\nPCOUNT=0\nGCOUNT=1\n"
+                        b"TFIELDS=%d\nTTYPE1='X'\nTFORM1='1D'\nEXTNAME='REGION'\nHDUCLAS1='REGION'\n|\n" % 10**50)
+    Path("r.fits").write_bytes(fits_bytes(table))
+    with pytest.raises(InputError, match=r"r\.fits: .*columns \(TFIELDS\)"):
+        read_regions(Path("r.fits"))
+    assert ImageCoords.from_events(fits.Header({"TFIELDS": 10**12, "TTYPE1": "x", "TTYPE2": "y"})).physical is not None
+
+
 def test_rows_without_a_byte_are_no_table():
     Path("t.fits").write_bytes(fits_bytes(b"SIMPLE=T\nBITPIX=8\nNAXIS=0\n\fXTENSION='BINTABLE'\nBITPIX=8\nNAXIS=2\n"
                                           b"NAXIS1=0\nNAXIS2=999999999999999\nPCOUNT=0\nGCOUNT=1\nTFIELDS=0\n"))

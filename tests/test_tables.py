@@ -70,6 +70,17 @@ def _table(column, folder, **keywords):
     return read(path)
 
 
+def test_columns_without_a_name_have_their_number(tmp_path):
+    data = np.array([(1.5, 7)], dtype=[("x", ">f8"), ("y", ">i2")])
+    table = fits.BinTableHDU(data, name="EVENTS")
+    table.header["TTYPE1"] = ""
+    del table.header["TTYPE2"]
+    table.writeto(tmp_path / "t.fits")
+    hdu, rows = read(tmp_path / "t.fits")
+    assert [column.values(rows)[0] for column in hdu.columns.values()] == [1.5, 7]
+    assert list(hdu.columns) == ["col1", "col2"]
+
+
 def test_blocks_are_found_by_name_and_number(tmp_path):
     path = write_events(tmp_path / "evt2.fits", random_events(100))
     with open_fits(path) as hdus:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # FITS files consist of blocks of this many bytes, and headers of cards of this many.
 FITS_BLOCK = 2880
 CARD = 80
-_MOST_AXES = 999
-_SIZE = re.compile(r"BITPIX|NAXIS\d*|PCOUNT|GCOUNT|GROUPS|SIMPLE|XTENSION")
+_MOST_AXES = _MOST_COLUMNS = 999
+_SIZE = re.compile(r"BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS|GROUPS|SIMPLE|XTENSION")
 
 
 def add_history(header: "Header", lines: Iterable[str]) -> None:
@@ -70,9 +70,9 @@ def opened_by_astropy(stream: BinaryIO, path: Path, what: str) -> Iterator["HDUL
 def _check_structure(stream: BinaryIO) -> None:
     """Raises `ValueError` for a FITS file whose headers say what astropy would take for hours to find out.
 
-    It goes through all axes before it looks whether the header has them. Of a keyword that is there twice its two
-    parsers take one each, so that where the next header begins depends on which of them reads; random groups have
-    another size than all other data.
+    It goes through all axes and columns before it looks whether the header has them. Of a keyword that is there
+    twice its two parsers take one each, so that where the next header begins depends on which of them reads; random
+    groups have another size than all other data.
     """
     from astropy.io.fits import Header
 
@@ -85,9 +85,10 @@ def _check_structure(stream: BinaryIO) -> None:
         sizes = [card.keyword for card in header.cards if _SIZE.fullmatch(card.keyword)]
         if twice := [name for name, times in Counter(sizes).items() if times > 1]:
             raise ValueError(f"a header has {twice[0]} twice")
-        axes = header.get("NAXIS", 0)
-        if not isinstance(axes, int) or not 0 <= axes <= _MOST_AXES:
-            raise ValueError(f"a header says that there are {axes} axes (NAXIS)")
+        for keyword, most, what in (("NAXIS", _MOST_AXES, "axes"), ("TFIELDS", _MOST_COLUMNS, "columns")):
+            number = header.get(keyword, 0)
+            if not isinstance(number, int) or not 0 <= number <= most:
+                raise ValueError(f"a header says that there are {number} {what} ({keyword})")
         if header.get("GROUPS", False) is not False and header.get("NAXIS1") == 0:
             raise ValueError("it has random groups, not images")
         stream.seek(stream.tell() + max(header.data_size_padded, 0))

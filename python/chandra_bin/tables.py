@@ -263,7 +263,7 @@ class Hdu:
             raise self.error(f"has the keyword TSCAL{n} = 0, which makes all values one")
         null = number["TNULL"]
         return Column(
-            str(self.header.get(f"TTYPE{n}", f"col{n}")).strip(), n, letter, int(digits or 1),
+            str(self.header.get(f"TTYPE{n}", "")).strip() or f"col{n}", n, letter, int(digits or 1),
             unit=str(self.header.get(f"TUNIT{n}", "")).strip(), null=None if null is None else null * scale + zero,
             scale=scale, zero=zero, lowest=number["TLMIN"], highest=number["TLMAX"])
 

@@ -34,6 +34,7 @@ _SKY_KEYS = re.compile(
     r"(NAXIS[12]?|WCSAXES|CTYPE\d|CRVAL\d|CRPIX\d|CDELT\d|CUNIT\d|CROTA\d|CD\d_\d|PC\d_\d|PV\d_\d+|PS\d_\d+"
     r"|LONPOLE|LATPOLE|EQUINOX|RADESYS|[AB]P?_(ORDER|DMAX|\d_\d))$"
 )
+_COLUMN_NAME = re.compile(r"TTYPE([1-9]\d{0,2})")
 _SKY_AXES = ("RA", "DEC", "GLON", "GLAT", "ELON", "ELAT")
 # From FK5 (J2000) to the galactic coordinates of the IAU, 1958: pole 12h49m +27.4 deg, position angle 123 deg, of B1950
 # (Blaauw et al. 1960), taken to J2000 as in SLALIB.
@@ -82,11 +83,8 @@ class ImageCoords:
         They are those of an image of one sky pixel a pixel: physical = FITS pixel; TCTYPn, TCRPXn, TCRVLn,
         TCDLTn and TCUNIn give the sky. Raises `InputError` where there are no such columns.
         """
-        columns = {
-            str(header[f"TTYPE{n}"]).strip().lower(): n
-            for n in range(1, int(header.get("TFIELDS", 0)) + 1)
-            if f"TTYPE{n}" in header
-        }
+        columns = {str(header[key]).strip().lower(): int(match[1])
+                   for key in header if (match := _COLUMN_NAME.fullmatch(key))}
         if x.lower() not in columns or y.lower() not in columns:
             raise InputError(f"the table has no columns {x} and {y}, only {', '.join(columns)}")
         made = header.__class__()
