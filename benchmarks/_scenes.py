@@ -1,8 +1,4 @@
-"""Binmaps to measure on, and how to measure."""
-
-import time
-from collections.abc import Callable
-from typing import Any
+"""Binmaps to measure on, and lines of a table."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +13,6 @@ def random_bins(size: int, bins: int, ragged: float = 0.6, seed: int = 0) -> NDA
     places = np.stack([y, x], axis=-1) + rng.normal(0, ragged, (size, size, 2))
     nearest = cKDTree(rng.uniform(0, size, (bins, 2))).query(places)[1]
     return np.asarray(nearest, np.int32).reshape(size, size)
-
-
-def best(call: Callable[[], Any], repeats: int = 7) -> float:
-    """The shortest of several runs, in seconds: on a busy machine the others measure the neighbours."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def row(what: str, seconds: float | None, target: float | None = None, note: str = "") -> None:

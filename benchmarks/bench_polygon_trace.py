@@ -1,11 +1,13 @@
-"""Tracing all bins exactly, beside GDAL's polygonize (rasterio).   python benchmarks/bench_polygon_trace.py"""
+"""Tracing all bins exactly, beside GDAL's polygonize (rasterio).   python -m benchmarks.bench_polygon_trace"""
 
 import importlib.util
 
 import numpy as np
 
-from _scenes import best, random_bins, row
 from chandra_bin.polygons import rasterize, trace_polygons
+
+from ._scenes import random_bins, row
+from .harness import best
 
 
 def main() -> None:
@@ -14,7 +16,7 @@ def main() -> None:
         polygons = trace_polygons(binmap)
         assert np.array_equal(rasterize(polygons, binmap.shape), binmap)
         note = f"{len(polygons)} polygons, {len(polygons.points)} vertices"
-        row(f"trace {size}x{size}, {bins} bins", best(lambda b=binmap: trace_polygons(b)), target, note)
+        row(f"trace {size}x{size}, {bins} bins", best(lambda b=binmap: trace_polygons(b), 7), target, note)
         row("  rasterio.features.shapes", polygonize(binmap))
 
 

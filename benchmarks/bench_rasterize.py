@@ -1,6 +1,6 @@
 """Polygons and shapes to pixels: chandra-bin beside rasterio, shapely and astropy's regions.
 
-python benchmarks/bench_rasterize.py
+python -m benchmarks.bench_rasterize
 """
 
 import importlib.util
@@ -8,10 +8,12 @@ import importlib.util
 import numpy as np
 from astropy.io.fits import Header
 
-from _scenes import best, random_bins, row
 from chandra_bin.polygons import rasterize, trace_polygons
 from chandra_bin.regions import parse_regions, region_mask
 from chandra_bin.wcs import ImageCoords
+
+from ._scenes import random_bins, row
+from .harness import best
 
 SHAPE = (366, 364)
 HEADER = Header({"CRVAL1P": 1.0, "CRPIX1P": 1.0, "CDELT1P": 1.0, "CRVAL2P": 1.0, "CRPIX2P": 1.0, "CDELT2P": 1.0})
@@ -21,22 +23,22 @@ def main() -> None:
     for size, bins in ((1024, 1500), (2048, 4000)):
         binmap = random_bins(size, bins)
         polygons = trace_polygons(binmap)
-        tracing = best(lambda b=binmap: trace_polygons(b))
+        tracing = best(lambda b=binmap: trace_polygons(b), 7)
         row(f"all {bins} bins back, {size}x{size}",
-            best(lambda p=polygons, b=binmap: rasterize(p, b.shape)), round(tracing, 4), "target: the tracing time")
+            best(lambda p=polygons, b=binmap: rasterize(p, b.shape), 7), round(tracing, 4), "target: the tracing time")
     outline = long_outline(12_000)
     text = f"polygon({','.join(f'{v:.4f}' for v in outline.ravel())})"
     coords = ImageCoords(HEADER)
     region = parse_regions(text)
-    masking = best(lambda: region_mask(region, coords, SHAPE))
+    masking = best(lambda: region_mask(region, coords, SHAPE), 7)
     row(f"mask of a polygon of {len(outline)} vertices, 364x366", masking, 0.005)
-    row("  reading it from its text", best(lambda: parse_regions(text)))
+    row("  reading it from its text", best(lambda: parse_regions(text), 7))
     row("  rasterio.features.rasterize", by_rasterio(outline))
     row("  shapely.contains_xy", by_shapely(outline))
     row("  regions: PolygonPixelRegion.to_mask", by_regions(outline))
     circles = "\n".join(f"circle({x},{y},6.3)" for x in range(10, 350, 9) for y in range(10, 350, 9))
     many = parse_regions(circles)
-    row(f"mask of {len(many.shapes)} circles", best(lambda: region_mask(many, coords, SHAPE)))
+    row(f"mask of {len(many.shapes)} circles", best(lambda: region_mask(many, coords, SHAPE), 7))
 
 
 def long_outline(vertices: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Spectra of 1000 bins: counted, grouped, and the whole command.   python benchmarks/bench_spectra.py
+"""Spectra of 1000 bins: counted, grouped, and the whole command.   python -m benchmarks.bench_spectra
 
 Files go to the folder for temporary ones (TMPDIR): where making a file takes a millisecond, 3000 take 3 s, whoever
 writes them; "3000 empty files" shows it.
@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from _scenes import best, random_bins, row
 from chandra_bin import bin_spectra
 from chandra_bin.events import event_image
 from chandra_bin.images import write_image
 from chandra_bin.products import write_spectra
 from chandra_bin.spectra import empty_spectra, group_counts
+
+from ._scenes import random_bins, row
+from .harness import best
 
 BINS, SIZE, EVENTS = 1000, 1024, 1_000_000
 
