@@ -32,6 +32,8 @@ _PANEL = 5.0
 _LEFT, _RIGHT, _BOTTOM, _TOP = 1.25, 0.75, 0.7, 0.9
 _BAR_GAP, _BAR, _BAR_LABEL, _GAP = 0.08, 0.13, 0.8, 0.6
 _TITLE = 0.5
+# Of a legend below a picture: entries in a row, and the heights of a row and of what is around them.
+_ENTRIES, _ENTRY, _AROUND = 3, 0.2, 0.1
 _DPI = 150
 
 # Light curves: Paul Tol's "vibrant" blue and orange, and grey. Above the last number error bars are a smear.
@@ -161,22 +163,24 @@ def _region_figure(image: NDArray[Any], overlays: Sequence[RegionOverlay], coord
     frame = _box_around(seen, (0, 100), 0.03) if seen.any() else _Frame(0, image.shape[1], 0, image.shape[0])
     width, height = frame.panel
     beside = 0.0 if cluster is None else _LEFT + _PANEL
-    size = (_LEFT + width + _BAR_GAP + _BAR + _BAR_LABEL + beside + 0.2, _BOTTOM + height + _TITLE)
+    bottom = _BOTTOM + (_ENTRY * -(-len(overlays) // _ENTRIES) + _AROUND if overlays else 0.0)
+    size = (_LEFT + width + _BAR_GAP + _BAR + _BAR_LABEL + beside + 0.2, bottom + height + _TITLE)
     figure = Figure(figsize=size, dpi=_DPI)
-    axes = _panel(figure, _LEFT, frame, coords, title, labelled=True)
+    axes = _panel(figure, _LEFT, frame, coords, title, labelled=True, bottom=bottom)
     axes.title.set_parse_math(False)
     axes.set_facecolor("black" if look.excluded is None else _REMOVED)
     _draw_smoothed(axes, image, frame, look)
     colours = {False: cycle(_OUTLINES), True: cycle(_FAINT)}
     handles = [_draw_region(axes, overlay, coords, next(colours[overlay.faint])) for overlay in overlays]
-    if handles:
-        axes.legend(handles=handles, fontsize=9, loc="lower left", framealpha=0.75, facecolor="black",
-                    labelcolor="white", edgecolor="none")
+    if handles:  # not on the picture, where it would hide sources
+        figure.legend(handles=handles, fontsize=9, loc="lower left", ncols=_ENTRIES, facecolor="black",
+                      labelcolor="white", edgecolor="none", framealpha=1,
+                      bbox_to_anchor=(_LEFT / size[0], 0.1 / size[1]), borderaxespad=0)
     axes.set_xlim(frame.x0 - 0.5, frame.x1 - 0.5)
     axes.set_ylim(frame.y0 - 0.5, frame.y1 - 0.5)
     if cluster is not None:
         left = (size[0] - 0.2 - _PANEL) / size[0]
-        _draw_profile(figure, (left, _BOTTOM / size[1], _PANEL / size[0], height / size[1]), cluster, coords)
+        _draw_profile(figure, (left, bottom / size[1], _PANEL / size[0], height / size[1]), cluster, coords)
     return figure
 
 
@@ -393,10 +397,11 @@ def _bins_title(binmap: NDArray[np.int32], frame: _Frame) -> str:
     return words if here == number else f"{words}, {here} of them here"
 
 
-def _panel(figure: "Figure", left: float, frame: _Frame, coords: ImageCoords, title: str, labelled: bool) -> "Axes":
+def _panel(figure: "Figure", left: float, frame: _Frame, coords: ImageCoords, title: str, labelled: bool,
+           bottom: float = _BOTTOM) -> "Axes":
     width, height = figure.get_size_inches()
     panel_width, panel_height = frame.panel
-    place = (left / width, _BOTTOM / height, panel_width / width, panel_height / height)
+    place = (left / width, bottom / height, panel_width / width, panel_height / height)
     if coords.sky is None:
         axes: Axes = figure.add_axes(place)
         axes.set_xlabel("x (pixels)")
