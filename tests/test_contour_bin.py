@@ -337,6 +337,12 @@ def test_only_nan() -> None:
         contour_bin(np.full((5, 6), np.nan))
 
 
+def test_an_image_too_bright_to_be_smoothed_in_float32() -> None:
+    counts = np.full((5, 6), 3e38, np.float32)
+    with pytest.raises(InputError, match="too bright"):
+        contour_bin(counts, background=-counts, exposure=3.0, background_exposure=1.0)
+
+
 def test_nan_in_a_given_smoothed_image() -> None:
     smoothed = np.full((5, 6), 2.0)
     smoothed[1, 2] = np.nan

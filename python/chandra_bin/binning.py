@@ -259,8 +259,10 @@ def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, con
         _smooth.smooth(*arrays, smooth_sn, threads, progress and (lambda done: progress(share * done)), aim)
     else:
         aim = as_image(smoothed, "smoothed", shape=images.counts.shape).copy()
-        if not np.isfinite(aim[images.use > 0]).all():
-            raise InputError("smoothed has NaN or infinite pixels where the image is used")
+    # The extremes first: they are found at once, and finite in nearly all images.
+    if not (np.isfinite(aim.min()) and np.isfinite(aim.max())) and not np.isfinite(aim[images.use > 0]).all():
+        raise InputError("smoothed has NaN or infinite pixels where the image is used" if smoothed is not None else
+                         "the image is too bright: smoothed, it has pixels beyond float32")
     binmap = np.empty(aim.shape, dtype=np.int32)
     sums, stuck = _contour_bin.contour_bin(
         *arrays, aim, target == "counts", sn, constrain or 0.0, bin_up, scrub, scrub_large or 0.0, threads,

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <stdexcept>
 #include <vector>
 
 #include "chandra_bin/contour_bin.hpp"
@@ -111,6 +112,7 @@ public:
             for (int x = 0; x < grid_.nx; ++x) {
                 const std::size_t i = grid_.at(y, x);
                 if (images_.use[i] == 0) continue;
+                if (!std::isfinite(smoothed[i])) throw std::invalid_argument("smoothed must be finite where pixels are used");
                 Cell& cell = cells_[frame(y, x)];
                 const std::uint32_t key = ascending_key(smoothed[i]);
                 cell.key = options_.bin_up ? key : ~key;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstdio>
+#include <limits>
 #include <random>
 #include <stdexcept>
 #include <vector>
@@ -198,13 +199,22 @@ void refusing() {
     images.nx = 3;
     images.counts = counts.data();
     images.use = use.data();
-    bool refused = false;
-    try {
-        smooth(images, 3, 1, Control{}, smoothed.data());
-    } catch (const std::invalid_argument&) {
-        refused = true;
-    }
-    expect(refused, "NaN is refused", 0);
+    const auto refused = [](const auto& call) {
+        try {
+            call();
+        } catch (const std::invalid_argument&) {
+            return true;
+        }
+        return false;
+    };
+    expect(refused([&] { smooth(images, 3, 1, Control{}, smoothed.data()); }), "NaN is refused", 0);
+    counts[4] = 1;
+    smoothed[4] = std::numeric_limits<float>::infinity();
+    BinningOptions options;
+    options.threshold = 1;
+    std::vector<std::int32_t> binmap(6);
+    const auto bin = [&] { contour_bin(images, smoothed.data(), options, 1, Control{}, binmap.data()); };
+    expect(refused(bin), "an infinite smoothed pixel is refused", 0);
 }
 
 // Threads stop while they work, on images of which the calling thread must see some of the work.

@@ -27,7 +27,8 @@ struct Bins {
     std::size_t stuck = 0;        // bins below the threshold that touch no bin they could be given to
 };
 
-// Fills `binmap` (ny, nx) with bin numbers from 0, -1 where there is no bin. `smoothed` (ny, nx) and `images` must be finite.
+// Fills `binmap` (ny, nx) with bin numbers from 0, -1 where there is no bin. `images` must be finite, and so must `smoothed`
+// (ny, nx) where pixels are used: throws std::invalid_argument.
 //
 // The brightest unbinned pixel starts a bin, which takes the neighbouring pixel nearest in smoothed brightness to
 // its first one, among those that pass the constraint |p - c| < constrain * R (c the bin's flux-weighted centroid, R the
