@@ -405,6 +405,7 @@ def test_sexagesimal_numbers_at_their_limits():
         ("circle(1,1,1)", {"format": "ciao", "system": "image"}, "CIAO reads image coordinates as physical"),
         ("circle(1,1,1)", {"format": "fits", "system": "fk5"}, "FITS region tables hold physical"),
         ("sector(1,1,1,20)", {"format": "ds9"}, "DS9 has no shape like CIAO's sector"),
+        ("field()", {"format": "ds9"}, "DS9 has no shape for the whole field"),
         ("field()\ncircle(1,1,1)", {"format": "ds9"}, "line 1: DS9 cannot join everywhere"),
         ("circle(1,1,1)*box(1,1,1,1)", {"format": "ds9"}, "line 1: DS9 has no AND"),
         ("point(1,1)", {"format": "ds9", "system": "supergalactic"}, "DS9 knows no coordinate system supergalactic"),

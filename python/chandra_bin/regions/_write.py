@@ -149,6 +149,8 @@ def _as_ds9(region: Region) -> tuple[list[Component], list[Shape]]:
             cuts += [hole.complemented() for hole in holes]
         else:
             components.append((replace(included[0], points=joined),))
+    if not components and not cuts:
+        raise InputError(f"{region.source}: DS9 has no shape for the whole field: use --format ciao")
     return components, cuts
 
 
