@@ -55,6 +55,25 @@ def test_unsigned_numbers(tmp_path, stored):
     np.testing.assert_array_equal(hdu.columns["v"].values(rows), values.astype(np.int64))
 
 
+def test_unsigned_numbers_of_64_bits_as_far_as_a_sign_goes(tmp_path):
+    values = np.array([0, 7, 2**63 - 1, 2**63], np.uint64)
+    hdu, rows = _table(fits.Column("v", "K", array=values, bzero=2**63), tmp_path)
+    np.testing.assert_array_equal(hdu.columns["v"].values(rows[:3]), values[:3].astype(np.int64))
+    with pytest.raises(InputError, match=r"column v has numbers beyond int64 \(TZERO1 = 9\.22337e\+18\)"):
+        hdu.columns["v"].values(rows)
+
+
+@pytest.mark.parametrize("value", ["1E999", "1" + 40 * "0", "T", "'1'"])
+def test_keywords_of_columns_are_numbers_to_compute_with(tmp_path, value):
+    path = tmp_path / "table.fits"
+    _table(fits.Column("v", "J", array=np.array([2, 4], np.int32), bzero=3), tmp_path)
+    content = path.read_bytes()
+    at = content.index(b"TZERO1  =") + 10
+    path.write_bytes(content[:at] + value.rjust(50).encode() + content[at + 50:])
+    with pytest.raises(InputError, match=r"TZERO1 = .*, which is no number"):
+        read(path)
+
+
 def test_scaled_numbers(tmp_path):
     column = fits.Column("v", "I", array=np.array([2, 4, -17], np.int16))
     hdu, rows = _table(column, tmp_path, TSCAL1=0.25, TZERO1=1.0)

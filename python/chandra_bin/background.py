@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._arrays import as_flags, as_image
 from .errors import InputError
+from .headers import is_number
 
 Floats = NDArray[np.float64]
 
@@ -73,7 +74,7 @@ def chip_scale(chip: int, header: Mapping[str, Any], source_counts: int, counts:
     """
     given = header.get(f"BKGSCAL{chip}")
     if given is not None:
-        if not isinstance(given, int | float) or not (math.isfinite(given) and given > 0):
+        if not is_number(given) or given <= 0:
             raise InputError(f"{name}: BKGSCAL{chip} is {given!r}, and should be a number above 0")
         return float(given)
     for found, whose in ((source_counts, source), (counts, name)):

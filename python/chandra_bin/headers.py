@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import math
 import re
 import warnings
 import zlib
@@ -9,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeGuard
 
 from .errors import InputError, printable
 
@@ -21,6 +22,13 @@ FITS_BLOCK = 2880
 CARD = 80
 _MOST_AXES = _MOST_COLUMNS = 999
 _SIZE = re.compile(r"BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS|GROUPS|SIMPLE|XTENSION")
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a keyword's value is a number that can be computed with: finite, and no integer of more than 64 bits."""
+    if isinstance(value, bool):
+        return False
+    return abs(value) <= 2**64 if isinstance(value, int) else isinstance(value, float) and math.isfinite(value)
 
 
 def add_history(header: "Header", lines: Iterable[str]) -> None:

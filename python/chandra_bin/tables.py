@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ChandraBinWarning, InputError
-from .headers import CARD, FITS_BLOCK
+from .headers import CARD, FITS_BLOCK, is_number
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -33,6 +33,8 @@ _MOST_HEADER_BLOCKS = 4096
 _ROWS = 1 << 16
 # FITS headers are of printable ASCII; what is not becomes a question mark.
 _PRINTABLE = bytes(byte if 32 <= byte < 127 else ord("?") for byte in range(256))
+# The numbers that columns of whole ones are read as.
+_LEAST, _MOST = -(2**63), 2**63 - 1
 # Bytes of the words that bits are read into.
 _WORD = 4
 _MOST_READ = 1 << 20
@@ -105,7 +107,11 @@ class Column:
         if self.scale == 1 and self.zero == 0:
             return native.astype(np.int16) if self.letter == "B" else native
         if self.is_whole:
-            return native.astype(np.int64) + int(self.zero)
+            zero = int(self.zero)
+            if native.size and not (int(native.min()) + zero >= _LEAST and int(native.max()) + zero <= _MOST):
+                raise InputError(f"the column {self.name} has numbers beyond int64 (TZERO{self.number} = {self.zero:g})")
+            # Without a sign, as TZERO alone may be beyond.
+            return (native.astype(np.int64).view(np.uint64) + np.uint64(zero % 2**64)).view(np.int64)
         return np.asarray(native * self.scale + self.zero, dtype=np.float64)
 
 
@@ -255,7 +261,7 @@ class Hdu:
             raise self.error(f"has a column of unknown format (TFORM{n} = {form!r})")
         number = {key: self.header.get(f"{key}{n}") for key in ("TNULL", "TSCAL", "TZERO", "TLMIN", "TLMAX")}
         for key, value in number.items():
-            if value is not None and not isinstance(value, int | float):
+            if value is not None and not is_number(value):
                 raise self.error(f"has the keyword {key}{n} = {value!r}, which is no number")
         scale, zero = (default if number[key] is None else number[key]
                        for key, default in (("TSCAL", 1.0), ("TZERO", 0.0)))

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
+from .headers import is_number
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -432,7 +433,7 @@ def _sound(value: Any, keyword: str) -> Any:
     """The value of a keyword of a column's coordinates. Raises `InputError` for what is none."""
     if keyword.startswith(("TCTYP", "TCUNI")):
         return value
-    if not (isinstance(value, int | float) and np.isfinite(value)) or (keyword.startswith("TCDLT") and value == 0):
+    if not is_number(value) or (keyword.startswith("TCDLT") and value == 0):
         raise InputError(f"the header's sky coordinates cannot be used: {keyword} is {value!r}")
     return value
 

@@ -6,7 +6,6 @@ N002) counts. What chandra_repro made in ``repro`` comes before what it was made
 """
 
 import glob
-import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from chandra_bin.ancillary import newest, version_of
 from chandra_bin.errors import ChandraBinWarning, InputError, NoImaging
 from chandra_bin.events import EventFile, livetime_fraction, open_events
+from chandra_bin.headers import is_number
 from chandra_bin.tables import open_fits
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ def _number(header: "Header", *keys: str) -> float | None:
     """The first of some keywords that holds a number."""
     for key in keys:
         value = header.get(key)
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        if is_number(value):
             return float(value)
     return None
 

@@ -1,6 +1,5 @@
 """Backgrounds of images: blank-sky events or a local estimate, as an image of counts and one of their ratio."""
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from chandra_bin.background import local_background as measure_background
 from chandra_bin.bands import parse_energies
 from chandra_bin.errors import InputError
 from chandra_bin.events import open_events
+from chandra_bin.headers import is_number
 from chandra_bin.images import Image, product_header, write_image
 from chandra_bin.inputs import files_of, is_table, plain_name, read_image, read_on_grid, refuse_filled
 from chandra_bin.outputs import Outputs
@@ -242,8 +242,7 @@ def _live_times(header: Mapping[str, Any], chips: Collection[int]) -> dict[str, 
     """The live times (s) that a header has, of chips and of all."""
     keys = ("EXPOSURE", "LIVETIME", *(f"{key}{chip}" for chip in chips for key in ("EXPOSUR", "LIVTIME")))
     found = {key: header.get(key) for key in keys}
-    return {key: float(value) for key, value in found.items()
-            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)}
+    return {key: float(value) for key, value in found.items() if is_number(value)}
 
 
 def _check_live_times(image: Image, header: Mapping[str, Any], name: str, chips: Collection[int]) -> None:

@@ -11,7 +11,7 @@ from chandra_bin.deflare import Deflared, Method, cut_flares
 from chandra_bin.errors import InputError
 from chandra_bin.events import EventFile, livetime_fraction, open_events, sky_area, without_columns
 from chandra_bin.gti_files import GtiBlock, write_gti_file
-from chandra_bin.headers import add_history
+from chandra_bin.headers import add_history, is_number
 from chandra_bin.inputs import files_of, plain_name
 from chandra_bin.lightcurve import LightCurve, light_curve
 from chandra_bin.lightcurve_files import read_light_curve
@@ -146,7 +146,7 @@ def _bins(events: EventFile, axis: BinAxis) -> tuple[float, float, float]:
     for given, filtered, natural, key in zip((axis.lo, axis.hi), events.filter.limits("time"),
                                              (column.lowest, column.highest), ("TSTART", "TSTOP"), strict=True):
         whole = natural if natural is not None else header.get(key)
-        known = [end for end in (filtered, whole) if isinstance(end, int | float) and np.isfinite(end)]
+        known = [end for end in (filtered, whole) if is_number(end)]
         if given is None and not known:
             raise events.name.error(axis.at, f"the file does not say from when to when it goes ({key}): give limits, "
                                              "time=start:stop:length")
