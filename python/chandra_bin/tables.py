@@ -109,7 +109,8 @@ class Column:
         if self.is_whole:
             zero = int(self.zero)
             if native.size and not (int(native.min()) + zero >= _LEAST and int(native.max()) + zero <= _MOST):
-                raise InputError(f"the column {self.name} has numbers beyond int64 (TZERO{self.number} = {self.zero:g})")
+                raise InputError(f"the column {self.name} has numbers beyond int64 "
+                                 f"(TZERO{self.number} = {self.zero:g})")
             # Without a sign, as TZERO alone may be beyond.
             return (native.astype(np.int64).view(np.uint64) + np.uint64(zero % 2**64)).view(np.int64)
         return np.asarray(native * self.scale + self.zero, dtype=np.float64)
