@@ -313,6 +313,20 @@ def test_events_without_all_of_their_sky():
         event_image("e.fits[bin sky=4096]")
 
 
+def test_events_with_a_reference_pixel_beyond_all_integers():
+    content = SEEDS["events"][1].partition(b"\n")[2]
+    assert b"TCRPX3=4096.5\n" in content
+    Path("e.fits").write_bytes(fits_bytes(content.replace(b"TCRPX3=4096.5\n", b"TCRPX3=4096" + 55 * b"0" + b"\n")))
+    with pytest.raises(InputError, match="TCRPX3 is 4096000"):
+        event_image("e.fits[bin sky=4096]")
+
+
+def test_an_image_with_a_reference_pixel_that_is_none():
+    write_fits("i.fits", np.ones((4, 4), np.int16), CRVAL1P=1.0, CRVAL2P=1.0, CRPIX1="")
+    with pytest.raises(InputError, match=r"i\.fits.*: the keyword CRPIX1 is '', and should be a number"):
+        read_image("i.fits[bin x=::2,y=::2]")
+
+
 def test_a_subspace_that_is_there_twice():
     header = fits.Header([("DSTYP1", "a"), ("DSTYP1", "b"), ("DSVAL1", "1:2")])
     write_subspace(header, [Component()])
@@ -323,6 +337,17 @@ def test_windows_without_shapes(tmp_path):
     Path("w.fits").write_bytes(fits_bytes(SEEDS["ancillary"][2].replace(b"'SHAPE'", b"'SHIPE'")))
     assert read_windows(Path("w.fits")) == {}
     assert find_ancillary(tmp_path / "e.fits", fits.Header({"OBS_ID": "**/[*"})).files == []
+
+
+@pytest.mark.parametrize(("number", "form", "what"), [
+    (2, b"4A", "column chipx of the format 4A, which is no number"),
+    (4, b"4A", "column samp_cyc of the format 4A, which is not one number a row"),
+])
+def test_windows_whose_columns_are_no_numbers(number, form, what):
+    change = b"TFORM%d='" % number
+    Path("w.fits").write_bytes(fits_bytes(re.sub(change + rb"\w+'", change + form + b"'", SEEDS["ancillary"][2])))
+    with pytest.raises(InputError, match=what):
+        read_windows(Path("w.fits"))
 
 
 @pytest.mark.parametrize("axis", ["x=::18446744073709551616", "x=1:1e300:1e299", "x=-90000000:2,y=-90000000:2",

@@ -106,7 +106,7 @@ def read_pointings(files: tuple[Path, ...]) -> tuple[Floats, Floats, Floats]:
     kept: list[Floats] = []
     for file in files:
         for hdu in _tables(file, "time", "ra", "dec"):
-            columns = hdu.need("time", "ra", "dec")
+            columns = hdu.need_numbers("time", "ra", "dec")
             kept += [np.stack([column.values(rows) for column in columns]).astype(np.float64) for rows in hdu.blocks()]
             break
         else:
@@ -127,7 +127,7 @@ def read_bad_pixels(file: Path) -> BadPixels:
             raise hdu.error("does not say of which chip its bad pixels are (CCD_ID)")
         rows = hdu.table()
         rectangles[chip] = _rectangles(hdu, rows)
-        ends = [hdu.columns[name].values(rows).astype(np.float64) if name in hdu.columns
+        ends = [hdu.need_numbers(name)[0].values(rows).astype(np.float64) if name in hdu.columns
                 else np.full(len(rows), otherwise)
                 for name, otherwise in (("time", -np.inf), ("time_stop", np.inf))]
         ends[1] = np.where(ends[1] <= 0, np.inf, ends[1])  # 0: to the end
@@ -147,7 +147,7 @@ def read_windows(file: Path) -> dict[int, Float32s]:
             continue
         shapes = [str(shape.decode() if isinstance(shape, bytes) else shape).strip().lower()
                   for shape in rows[hdu.columns["shape"].name]]
-        cycles = hdu.columns["samp_cyc"].values(rows)
+        cycles = hdu.need_numbers("samp_cyc")[0].values(rows)
         window = np.zeros((acis.CHIP_PX, acis.CHIP_PX), np.float32)
         for shape, (x0, x1, y0, y1), cycle in zip(shapes, _rectangles(hdu, rows).tolist(), cycles.tolist(),
                                                   strict=True):
@@ -167,7 +167,7 @@ def read_outlines(file: Path, events: ImageCoords) -> dict[int, Floats]:
         rows = hdu.table()
         coords = ImageCoords.from_events(hdu.header, x, y)
         to_events = pixel_map(coords, events)
-        for row, chip in enumerate(hdu.columns["ccd_id"].values(rows).tolist()):
+        for row, chip in enumerate(hdu.need_numbers("ccd_id")[0].values(rows).tolist()):
             points = [np.atleast_1d(hdu.columns[name].values(rows)[row]).astype(np.float64) for name in (x, y)]
             there = np.isfinite(points[0]) & np.isfinite(points[1])
             if there.sum() < 3:
@@ -252,9 +252,10 @@ def _rectangles(hdu: Hdu, rows: NDArray[np.void]) -> NDArray[np.int64]:
     """First and last chipx, first and last chipy, of each row: a pixel or a range."""
     sides = []
     for name in ("chipx", "chipy"):
-        values = hdu.columns[name].values(rows).reshape(len(rows), -1).astype(np.int64)
-        if not values.shape[1]:
-            raise hdu.error(f"has no values in the column {name}")
+        column = hdu.columns[name]
+        if column.letter not in "BIJKED" or not column.repeat:
+            raise hdu.error(f"has the column {name} of the format {column.repeat}{column.letter}, which is no number")
+        values = np.nan_to_num(column.values(rows).reshape(len(rows), column.repeat)).astype(np.int64)
         sides += [values[:, 0], values[:, -1]]
     found: NDArray[np.int64] = np.stack(sides, axis=1)
     return np.clip(found, 1, acis.CHIP_PX)

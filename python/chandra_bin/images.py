@@ -78,26 +78,28 @@ def product_header(header: "Header", history: Iterable[str], **keywords: str | i
     return product
 
 
-def moved_header(header: "Header", first: tuple[int, int], step: tuple[int, int] = (1, 1)) -> "Header":
+def moved_header(image: Image, first: tuple[int, int], step: tuple[int, int] = (1, 1)) -> "Header":
     """The header of an image that begins at pixel ``first`` (x, y; from 0) and has pixels of ``step`` old ones.
 
-    Sky and physical coordinates of what the pixels show stay as they are.
+    Sky and physical coordinates of what the pixels show stay as they are. Raises `InputError` for those that are no
+    numbers.
     """
+    header = image.header
     made = product_header(header, [])
     for n, begin, width in zip((1, 2), first, step, strict=True):
         if not begin and width == 1:
             continue
         for crpix in (f"CRPIX{n}", f"CRPIX{n}P"):
             if crpix in header:
-                made[crpix] = (float(header[crpix]) - begin - 0.5) / width + 0.5
+                made[crpix] = (image.number(crpix, 0.0) - begin - 0.5) / width + 0.5
         if f"CRVAL{n}P" in header and f"CRPIX{n}P" not in header:
             made[f"CRPIX{n}P"] = (0.5 - begin - 0.5) / width + 0.5
         for key in (f"CDELT{n}", f"CDELT{n}P", *(f"CD{axis}_{n}" for axis in (1, 2))):
             if key in header:
-                made[key] = float(header[key]) * width
+                made[key] = image.number(key, 0.0) * width
         if f"LTV{n}" in header or f"LTM{n}_{n}" in header:
-            made[f"LTV{n}"] = (float(header.get(f"LTV{n}", 0.0)) - begin - 0.5) / width + 0.5
-            made[f"LTM{n}_{n}"] = float(header.get(f"LTM{n}_{n}", 1.0)) / width
+            made[f"LTV{n}"] = (image.number(f"LTV{n}", 0.0) - begin - 0.5) / width + 0.5
+            made[f"LTM{n}_{n}"] = image.number(f"LTM{n}_{n}", 1.0) / width
     return made
 
 

@@ -189,7 +189,7 @@ def _filtered(image: Image, name: VirtualFile) -> tuple[NDArray[Any], Any]:
         if step_px[0] != step_px[1] and _is_turned(image.header):
             raise name.error(name.binning.at, "the image is turned in the sky: its pixels must stay square")
     (x0, y0), (step_x, step_y) = low.tolist(), step_px.tolist()
-    return np.ascontiguousarray(_cast(data, name)), moved_header(image.header, (x0, y0), (step_x, step_y))
+    return np.ascontiguousarray(_cast(data, name)), moved_header(image, (x0, y0), (step_x, step_y))
 
 
 def _of_term(term: Term, coords: ImageCoords, shape: tuple[int, int],

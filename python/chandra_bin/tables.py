@@ -194,6 +194,15 @@ class Hdu:
             raise self.error(f"has no column {' or '.join(missing)}, only {', '.join(self.columns) or 'none'}")
         return [self.columns[name.lower()] for name in names]
 
+    def need_numbers(self, *names: str) -> list[Column]:
+        """These columns. `InputError` as well for one that does not hold one number a row."""
+        columns = self.need(*names)
+        for column in columns:
+            if not column.is_scalar:
+                raise self.error(f"has the column {column.name} of the format {column.repeat}{column.letter}, which is "
+                                 "not one number a row")
+        return columns
+
     def blocks(self, most: int = _ROWS) -> Iterator[Rows]:
         """The rows, in order, up to ``most`` at a time. `InputError` where the file ends before the table does."""
         done, rows, dtype = 0, self.rows, self.dtype

@@ -220,6 +220,6 @@ def _sum(data: NDArray[Any], where: NDArray[np.bool_]) -> float:
 
 def _write(outputs: Outputs, path: Path, data: NDArray[Any], image: Image, first: tuple[int, int],
            lines: Sequence[str], **keywords: str) -> None:
-    header = product_header(moved_header(image.header, first), lines, **keywords)
+    header = product_header(moved_header(image, first), lines, **keywords)
     with outputs.open(path) as file:
         write_image(file, np.ascontiguousarray(data), header)
