@@ -321,6 +321,21 @@ def test_events_with_a_reference_pixel_beyond_all_integers():
         event_image("e.fits[bin sky=4096]")
 
 
+def test_events_of_which_a_number_is_a_truth():
+    content = SEEDS["events"][1].partition(b"\n")[2]
+    Path("e.fits").write_bytes(fits_bytes(content.replace(b"NAXIS2=2\n", b"NAXIS2=T\n", 1)))
+    with pytest.raises(InputError, match="NAXIS2 of block 1 is True"):
+        event_image("e.fits[bin sky=4096]")
+
+
+def test_places_beyond_the_poles():
+    region = parse_regions("# Region file format: DS9\nfk4\npolygon(103,203,105,406,105,205)")
+    coords = ImageCoords(fits.Header({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 9.0, "CRVAL2": 8.0,
+                                      "CRPIX1": 1.0, "CRPIX2": 1.0, "CDELT1": -0.1, "CDELT2": 0.1}))
+    with pytest.raises(InputError, match="Latitude"):
+        region_mask(region, coords, (9, 9))
+
+
 def test_an_image_with_a_reference_pixel_that_is_none():
     write_fits("i.fits", np.ones((4, 4), np.int16), CRVAL1P=1.0, CRVAL2P=1.0, CRPIX1="")
     with pytest.raises(InputError, match=r"i\.fits.*: the keyword CRPIX1 is '', and should be a number"):
@@ -331,6 +346,12 @@ def test_a_subspace_that_is_there_twice():
     header = fits.Header([("DSTYP1", "a"), ("DSTYP1", "b"), ("DSVAL1", "1:2")])
     write_subspace(header, [Component()])
     assert not list(header)
+
+
+def test_windows_of_unreadable_shapes():
+    Path("w.fits").write_bytes(fits_bytes(SEEDS["ancillary"][2].replace(b"Rectangle", b"Rect\xff\xffgle", 1)
+                                          .replace(b"rectangle", b"rect\xff\xffgle", 1)))
+    assert not any(window.any() for window in read_windows(Path("w.fits")).values())
 
 
 def test_windows_without_shapes(tmp_path):

@@ -145,7 +145,7 @@ def read_windows(file: Path) -> dict[int, Float32s]:
         rows = hdu.table()
         if chip is None or not len(rows):
             continue
-        shapes = [str(shape.decode() if isinstance(shape, bytes) else shape).strip().lower()
+        shapes = [str(shape.decode("ascii", "replace") if isinstance(shape, bytes) else shape).strip().lower()
                   for shape in rows[hdu.columns["shape"].name]]
         cycles = hdu.need_numbers("samp_cyc")[0].values(rows)
         window = np.zeros((acis.CHIP_PX, acis.CHIP_PX), np.float32)

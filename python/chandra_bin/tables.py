@@ -258,7 +258,7 @@ class Hdu:
 
     def _whole(self, keyword: str, default: int | None = None) -> int:
         value = self.header.get(keyword, default)
-        if not isinstance(value, int) or (value < 0 and keyword != "BITPIX"):
+        if not isinstance(value, int) or isinstance(value, bool) or (value < 0 and keyword != "BITPIX"):
             raise InputError(f"{self.path}: the keyword {keyword} of block {self.index} is {value!r}: the file is "
                              "damaged; fetch it again")
         return value

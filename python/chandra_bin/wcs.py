@@ -415,7 +415,10 @@ def _by_astropy(lon: Floats, lat: Floats, frame: Any, to: Any) -> tuple[Floats, 
         return lon, lat
     from astropy.coordinates import SkyCoord
 
-    found = SkyCoord(lon, lat, unit="deg", frame=frame).transform_to(to).spherical
+    try:
+        found = SkyCoord(lon, lat, unit="deg", frame=frame).transform_to(to).spherical
+    except ValueError as error:
+        raise InputError(f"the place cannot be in the sky: {error}") from None
     return np.asarray(found.lon.deg), np.asarray(found.lat.deg)
 
 
