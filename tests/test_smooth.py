@@ -379,3 +379,10 @@ def test_no_exposure_anywhere(call: Callable[[], Any]) -> None:
 def test_negative_max_radius() -> None:
     with pytest.raises(InputError, match="max_radius"):
         smooth_exposure(COUNTS_5X6, exposure=np.ones((5, 6)), max_radius=-1)
+
+
+def test_a_huge_negative_pixel() -> None:
+    counts = np.full((6, 8), 3.0, np.float32)
+    counts[4, 1] = -1e15
+    smoothed = quietly(smooth_exposure, counts, exposure=np.ones(counts.shape), sn=8)
+    assert smoothed[4, 1] < 0 < smoothed[0, 7]

@@ -53,7 +53,7 @@ public:
 
     Bins result(std::size_t stuck, int threads, std::int32_t* binmap) const {
         const Grid& grid = field_.grid();
-        for_rows(grid, threads, control_, [&](int y) {
+        for_rows(grid, threads, control_, 1, [&](int y) {
             for (int x = 0; x < grid.nx; ++x) {
                 const std::int32_t label = field_.label(field_.frame(y, x));
                 binmap[grid.at(y, x)] = label < 0 ? kFree : number_[static_cast<std::size_t>(label)];

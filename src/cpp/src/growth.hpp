@@ -89,11 +89,11 @@ struct Place {
     int x;
 };
 
-// Calls body(y) for all rows, in pieces that are worth a thread.
+// Calls body(y) for all rows, in pieces that are worth a thread; `done` is how much of all work is done meanwhile.
 template <class Body>
-void for_rows(const Grid& grid, int threads, const Control& control, const Body& body) {
+void for_rows(const Grid& grid, int threads, const Control& control, double done, const Body& body) {
     const int rows = std::max(1, (1 << 16) / grid.nx);
-    parallel_for(static_cast<std::size_t>((grid.ny - 1) / rows + 1), threads, control, 0, 0, [&](std::size_t i, const auto&) {
+    parallel_for(static_cast<std::size_t>((grid.ny - 1) / rows + 1), threads, control, done, done, [&](std::size_t i, const auto&) {
         const int first = static_cast<int>(i) * rows;
         for (int y = first; y < std::min(first + rows, grid.ny); ++y) body(y);
     });
@@ -108,7 +108,7 @@ public:
           threshold_(options.target == BinningOptions::Target::sn ? options.threshold * options.threshold
                                                                   : options.threshold),
           cells_(static_cast<std::size_t>(stride_) * static_cast<std::size_t>(grid_.ny + 2)) {
-        for_rows(grid_, threads, control, [&](int y) {
+        for_rows(grid_, threads, control, 0, [&](int y) {
             for (int x = 0; x < grid_.nx; ++x) {
                 const std::size_t i = grid_.at(y, x);
                 if (images_.use[i] == 0) continue;
@@ -259,7 +259,7 @@ inline Seeds sorted_seeds(const Field& field, int threads, const Control& contro
         first[y + 1] = first[y] + static_cast<std::size_t>(grid.nx - std::count(row, row + grid.nx, 0));
     }
     Seeds seeds(first[ny]);
-    for_rows(grid, threads, control, [&](int y) {
+    for_rows(grid, threads, control, 0, [&](int y) {
         std::size_t next = first[static_cast<std::size_t>(y)];
         for (int x = 0; x < grid.nx; ++x) {
             if (use[grid.at(y, x)] == 0) continue;

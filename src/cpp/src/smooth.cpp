@@ -524,7 +524,7 @@ private:
                 const double room = std::sqrt(sn2_ * variance[lane]) + down;
                 if (up > 0) growth = std::min(growth, room / up);
             });
-            radius = low.radius * (1 + kReach * (std::sqrt(growth) - 1));
+            radius = low.radius * (1 + kReach * (std::sqrt(std::max(growth, 0.0)) - 1));  // below 0 where the signal is
         }
         return std::clamp(static_cast<int>(radius), safe + 1, max_radius_);
     }
