@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # FITS files consist of blocks of this many bytes, and headers of cards of this many.
 FITS_BLOCK = 2880
 CARD = 80
-_MOST_AXES = _MOST_COLUMNS = 999
+_MOST = 999  # axes, and columns
 _SIZE = re.compile(r"BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS|GROUPS|SIMPLE|XTENSION")
 
 
@@ -93,9 +93,9 @@ def _check_structure(stream: BinaryIO) -> None:
         sizes = [card.keyword for card in header.cards if _SIZE.fullmatch(card.keyword)]
         if twice := [name for name, times in Counter(sizes).items() if times > 1]:
             raise ValueError(f"a header has {twice[0]} twice")
-        for keyword, most, what in (("NAXIS", _MOST_AXES, "axes"), ("TFIELDS", _MOST_COLUMNS, "columns")):
+        for keyword, what in (("NAXIS", "axes"), ("TFIELDS", "columns")):
             number = header.get(keyword, 0)
-            if not isinstance(number, int) or not 0 <= number <= most:
+            if not isinstance(number, int) or not 0 <= number <= _MOST:
                 raise ValueError(f"a header says that there are {number} {what} ({keyword})")
         if header.get("GROUPS", False) is not False and header.get("NAXIS1") == 0:
             raise ValueError("it has random groups, not images")

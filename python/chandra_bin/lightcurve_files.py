@@ -60,9 +60,7 @@ def _of_table(hdu: Hdu, rows: Rows) -> LightCurve:
     def column(name: str) -> NDArray[np.float64] | None:
         if name not in hdu.columns:
             return None
-        if not hdu.columns[name].is_scalar:
-            raise hdu.error(f"has a column {hdu.columns[name].name} that is not one number a row")
-        values: NDArray[np.float64] = hdu.columns[name].values(rows).astype(np.float64)[order]
+        values: NDArray[np.float64] = hdu.need_numbers(name)[0].values(rows).astype(np.float64)[order]
         return values
 
     order = np.arange(len(rows))

@@ -1,38 +1,18 @@
 // The kernels of events on random ones, beside obvious loops: for the sanitizers to watch, threads too.
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <random>
-#include <stdexcept>
 #include <vector>
 
 #include "chandra_bin/bin_spectra.hpp"
 #include "chandra_bin/event_histogram.hpp"
 #include "chandra_bin/points_in_region.hpp"
 #include "chandra_bin/select_events.hpp"
+#include "expect.hpp"
 
 using namespace chandra_bin;
 
 namespace {
-
-int failures = 0;
-
-void expect(bool holds, const char* what, unsigned seed) {
-    if (holds) return;
-    ++failures;
-    std::printf("failed: %s, seed %u\n", what, seed);
-}
-
-template <class Call>
-void expect_refusal(const Call& call, const char* what) {
-    bool refused = false;
-    try {
-        call();
-    } catch (const std::invalid_argument&) {
-        refused = true;
-    }
-    expect(refused, what, 0);
-}
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN(), kInfinity = std::numeric_limits<double>::infinity();
 
@@ -281,5 +261,5 @@ int main() {
     for (unsigned seed = 0; seed < 40; ++seed) regions_are_as_painted(seed);
     odd_values_and_edges();
     bad_arguments_are_refused();
-    return failures == 0 ? 0 : 1;
+    return failed == 0 ? 0 : 1;
 }

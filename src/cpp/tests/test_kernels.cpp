@@ -5,25 +5,17 @@
 #include <cstdio>
 #include <limits>
 #include <random>
-#include <stdexcept>
 #include <vector>
 
 #include "chandra_bin/contour_bin.hpp"
 #include "chandra_bin/counts_scale.hpp"
 #include "chandra_bin/smooth.hpp"
 #include "chandra_bin/smooth_gaussian.hpp"
+#include "expect.hpp"
 
 using namespace chandra_bin;
 
 namespace {
-
-int failures = 0;
-int passes = 0;
-
-void expect(bool holds, const char* what, int seed) {
-    (holds ? passes : failures) += 1;
-    if (!holds) std::printf("failed: %s, seed %d\n", what, seed);
-}
 
 bool same(const std::vector<float>& a, const std::vector<float>& b) {
     for (std::size_t i = 0; i < a.size(); ++i) {
@@ -199,22 +191,14 @@ void refusing() {
     images.nx = 3;
     images.counts = counts.data();
     images.use = use.data();
-    const auto refused = [](const auto& call) {
-        try {
-            call();
-        } catch (const std::invalid_argument&) {
-            return true;
-        }
-        return false;
-    };
-    expect(refused([&] { smooth(images, 3, 1, Control{}, smoothed.data()); }), "NaN is refused", 0);
+    expect_refusal([&] { smooth(images, 3, 1, Control{}, smoothed.data()); }, "NaN is refused");
     counts[4] = 1;
     smoothed[4] = std::numeric_limits<float>::infinity();
     BinningOptions options;
     options.threshold = 1;
     std::vector<std::int32_t> binmap(6);
-    const auto bin = [&] { contour_bin(images, smoothed.data(), options, 1, Control{}, binmap.data()); };
-    expect(refused(bin), "an infinite smoothed pixel is refused", 0);
+    expect_refusal([&] { contour_bin(images, smoothed.data(), options, 1, Control{}, binmap.data()); },
+                   "an infinite smoothed pixel is refused");
 }
 
 // Threads stop while they work, on images of which the calling thread must see some of the work.
@@ -256,6 +240,6 @@ int main(int argc, char** argv) {
     bins_in_turn();
     refusing();
     cancelling();
-    std::printf("%d passed, %d failed\n", passes, failures);
-    return failures != 0;
+    std::printf("%d passed, %d failed\n", passed, failed);
+    return failed != 0;
 }

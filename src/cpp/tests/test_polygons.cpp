@@ -3,23 +3,15 @@
 #include <cmath>
 #include <cstdio>
 #include <random>
-#include <stdexcept>
 #include <vector>
 
 #include "chandra_bin/polygon_trace.hpp"
 #include "chandra_bin/rasterize.hpp"
+#include "expect.hpp"
 
 using namespace chandra_bin;
 
 namespace {
-
-int failures = 0;
-
-void expect(bool holds, const char* what, unsigned seed) {
-    if (holds) return;
-    ++failures;
-    std::printf("failed: %s, seed %u\n", what, seed);
-}
 
 void labels_come_back(unsigned seed) {
     std::mt19937 random(seed);
@@ -61,24 +53,8 @@ void bad_offsets_are_refused() {
     const std::vector<std::int64_t> right{0, 3}, wrong{0, 4}, one{0, 1};
     const std::vector<std::int32_t> label{0};
     std::vector<std::int32_t> image(4);
-    bool refused = false;
-    try {
-        rasterize_polygons(points, wrong, one, label, Axis{0, 1, 2}, Axis{0, 1, 2}, image.data());
-    } catch (const std::invalid_argument&) {
-        refused = true;
-    }
-    expect(refused, "offsets beyond the points", 0);
-}
-
-template <class Call>
-void expect_refusal(const Call& call, const char* what) {
-    bool refused = false;
-    try {
-        call();
-    } catch (const std::invalid_argument&) {
-        refused = true;
-    }
-    expect(refused, what, 0);
+    expect_refusal([&] { rasterize_polygons(points, wrong, one, label, Axis{0, 1, 2}, Axis{0, 1, 2}, image.data()); },
+                   "offsets beyond the points");
 }
 
 void extremes_are_refused() {
@@ -116,6 +92,6 @@ int main() {
     }
     bad_offsets_are_refused();
     extremes_are_refused();
-    std::printf("%d failures\n", failures);
-    return failures != 0;
+    std::printf("%d passed, %d failed\n", passed, failed);
+    return failed != 0;
 }
