@@ -10,7 +10,8 @@ TESTS ?= quick
 VENV := .venv
 BIN := $(VENV)/bin
 
-# What the installed package is made of: a change installs it anew.
+# The sources of the installed package: a change installs it again. Its build folder is kept, so that only what has changed
+# is compiled; `pip install .` uses a temporary folder, so that the two can run at once.
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
     $(shell find src python -not -name '*.pyc' -not -name __pycache__)
 
@@ -27,7 +28,7 @@ $(VENV)/made:
 	@touch $@
 
 $(VENV)/installed: $(VENV)/made $(SOURCES)
-	$(BIN)/python -m pip install --quiet .
+	$(BIN)/python -m pip install --quiet -C build-dir=build/venv .
 	@touch $@
 
 $(VENV)/tested-with: $(VENV)/installed

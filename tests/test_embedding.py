@@ -177,6 +177,13 @@ def test_headers_and_declarations_are_installed_and_cython_takes_them(tmp_path):
     assert '#include "chandra_bin/smooth.hpp"' in (tmp_path / "all.cpp").read_text()
 
 
+def test_one_file_includes_all_installed_headers(tmp_path):
+    include = Path(chandra_bin.get_include())
+    headers = sorted(file.relative_to(include) for file in include.rglob("*.h*"))
+    (tmp_path / "all.cpp").write_text("".join(f'#include "{header}"\n' for header in headers))
+    call(os.environ.get("CXX", "c++"), "-std=c++20", "-fsyntax-only", "-I", include, tmp_path / "all.cpp")
+
+
 def test_the_documentation_quotes_the_examples():
     files = [file.read_text() for file in (EXAMPLES / "embedding").rglob("*.*")]
     quoted = re.findall(r"^```(?:cmake|cython|c)\n(.*?)^```$", (ROOT / "docs/embedding.md").read_text(), re.M | re.S)
@@ -210,6 +217,15 @@ print(chandra_bin.smooth([[1, 2], [3, 4]], sn=1).shape, flush=True)
 def test_the_wheel_is_for_all_pythons_and_small(wheel):
     assert "-cp311-abi3-" in wheel.name
     assert wheel.stat().st_size < 4 * MB
+
+
+@pytest.mark.long
+def test_two_builds_in_one_checkout_run_at_once(tmp_path):
+    words = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--no-index"]
+    builds = [subprocess.Popen([*words, "--wheel-dir", tmp_path / name, ROOT], stdout=subprocess.DEVNULL)
+              for name in ("first", "second")]
+    assert [build.wait() for build in builds] == [0, 0]
+    assert len(list(tmp_path.glob("*/*.whl"))) == len(builds)
 
 
 @pytest.mark.long

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int16_t, int32_t
 
-from chandra_bin.bin_spectra cimport BinmapLookup, Bins, ChannelColumn, Channels, Chips, Numbers
+from chandra_bin.bin_spectra cimport BinmapLookup, EventBins, ChannelColumn, Channels, Chips, Numbers
 from chandra_bin.bin_spectra cimport bin_spectra as c_bin_spectra
 from chandra_bin.select_events cimport Coordinates, Edges
 from chandra_bin.select_events cimport Selection as CSelection
@@ -25,7 +25,7 @@ cdef ChannelColumn channels_of(object array, Py_ssize_t size) except *:
     raise ValueError(f"channels must hold int16 or int32, not '{kind}'")
 
 
-cdef size_t add(Py_ssize_t size, const Bins& bins, object channels, int32_t first_channel, const int16_t[::1] chips,
+cdef size_t add(Py_ssize_t size, const EventBins& bins, object channels, int32_t first_channel, const int16_t[::1] chips,
                 const int16_t[::1] chip_numbers, object selection, int threads, int32_t[:, :, ::1] spectra) except? 0:
     cdef Channels which
     which.of_event = channels_of(channels, size)
@@ -58,7 +58,7 @@ def bin_spectra(const int32_t[::1] labels not None, channels not None, int32_t f
     ``chips`` None: one set of spectra, of all events.
     """
     cdef Py_ssize_t size = labels.shape[0]
-    cdef Bins bins = Bins(&labels[0] if size > 0 else <const int32_t*>NULL)
+    cdef EventBins bins = EventBins(&labels[0] if size > 0 else <const int32_t*>NULL)
     return add(size, bins, channels, first_channel, chips, chip_numbers, selection, threads, spectra)
 
 
@@ -74,5 +74,5 @@ def bin_spectra_by_map(x not None, y not None, const int32_t[:, ::1] binmap not 
     lookup.binmap = &binmap[0, 0] if binmap.shape[0] > 0 and binmap.shape[1] > 0 else NULL
     lookup.x_edges = edges_of(x_first_edge, x_step, binmap.shape[1])
     lookup.y_edges = edges_of(y_first_edge, y_step, binmap.shape[0])
-    cdef Bins bins = Bins(lookup)
+    cdef EventBins bins = EventBins(lookup)
     return add(size, bins, channels, first_channel, chips, chip_numbers, selection, threads, spectra)

@@ -25,10 +25,10 @@ cdef extern from "chandra_bin/bin_spectra.hpp" namespace "chandra_bin" nogil:
         Edges x_edges
         Edges y_edges
 
-    cdef cppclass Bins:
-        Bins()
-        Bins(const int32_t*)
-        Bins(BinmapLookup)
+    cdef cppclass EventBins:
+        EventBins()
+        EventBins(const int32_t*)
+        EventBins(BinmapLookup)
 
     cdef cppclass Channels:
         ChannelColumn of_event
@@ -39,5 +39,5 @@ cdef extern from "chandra_bin/bin_spectra.hpp" namespace "chandra_bin" nogil:
         const int16_t* of_event
         Numbers numbers
 
-    size_t bin_spectra(size_t events, const Bins& bins, size_t bin_count, const Channels& channels, const Chips& chips,
+    size_t bin_spectra(size_t events, const EventBins& bins, size_t bin_count, const Channels& channels, const Chips& chips,
                        const Selection* selection, int threads, int32_t* spectra) except + nogil

@@ -106,7 +106,7 @@ std::size_t add_spectra(std::size_t events, const Labels& labels, std::size_t bi
 
 }  // namespace
 
-std::size_t bin_spectra(std::size_t events, const Bins& bins, std::size_t bin_count, const Channels& channels,
+std::size_t bin_spectra(std::size_t events, const EventBins& bins, std::size_t bin_count, const Channels& channels,
                         const Chips& chips, const Selection* selection, int threads, std::int32_t* spectra) {
     const auto add = [&](const auto& labels) {
         return std::visit(

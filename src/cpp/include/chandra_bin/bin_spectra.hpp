@@ -18,7 +18,7 @@ struct BinmapLookup {
 };
 
 // The bin of each event, from 0; others are in none. A pointer: one label an event.
-using Bins = std::variant<const std::int32_t*, BinmapLookup>;
+using EventBins = std::variant<const std::int32_t*, BinmapLookup>;
 
 // Which channel: those from `first` on, `count` of them.
 struct Channels {
@@ -37,7 +37,7 @@ struct Chips {
 // passes the selection (null: all) and whose bin, channel and chip are among these. Returns how many were counted.
 // Less than 2^31 events, and elements; the caller sees to it that sums stay below 2^31. Threads change nothing.
 // Cost: O(events). Throws std::invalid_argument for chips that are there twice, and edges as event_histogram does.
-std::size_t bin_spectra(std::size_t events, const Bins& bins, std::size_t bin_count, const Channels& channels,
+std::size_t bin_spectra(std::size_t events, const EventBins& bins, std::size_t bin_count, const Channels& channels,
                         const Chips& chips, const Selection* selection, int threads, std::int32_t* spectra);
 
 }  // namespace chandra_bin
