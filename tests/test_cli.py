@@ -2,6 +2,7 @@
 
 import re
 import resource
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -12,8 +13,9 @@ import pytest
 
 import chandra_bin
 from chandra_bin.cli import COMMANDS, run
-from files import write_fits
+from files import INPUTS, listing, write_fits
 
+IMAGE = f"{INPUTS}/counts_96x80.fits.gz"
 PROGRAM = Path(sysconfig.get_path("scripts")) / "chandra-bin"
 
 
@@ -117,3 +119,37 @@ def test_a_reader_that_goes_away_is_no_error_of_ours():
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("Usage")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["bin", IMAGE, "-o", ""], ["bin", "", "-o", "out"], ["copy", IMAGE, ""],
+                                   ["convert", "a.reg", "", "--image", IMAGE, "-o", "out"], ["init", "", "-o", "w"]])
+def test_empty_names_are_refused(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(words) == 2
+    assert "the name is empty" in capsys.readouterr().err
+    assert not listing(tmp_path)
+
+
+def test_the_next_command_completes_what_a_killed_one_was_replacing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(["bin", IMAGE, "-o", "new", "--sn", "30", "-q"]) == 0
+    assert run(["bin", IMAGE, "-o", "out", "--sn", "20", "-q"]) == 0
+    kill = """
+import os, signal, sys
+from pathlib import Path
+from chandra_bin.cli import run
+replace, done = Path.replace, []
+def counted(self, target):
+    if len(done) == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    done.append(replace(self, target))
+Path.replace = counted
+run(sys.argv[1:])
+"""
+    words = ["bin", IMAGE, "-o", "out", "--sn", "30", "--clobber", "-q"]
+    assert subprocess.run([sys.executable, "-c", kill, *words], check=False).returncode == -signal.SIGKILL
+    assert any(name.startswith(".chandra-bin-") for name in listing("out"))
+    assert run(["regions", "out/contbin_binmap.fits", "-o", "outlines"]) == 0
+    assert "an earlier run was killed while it replaced" in capsys.readouterr().err
+    assert listing("out") == listing("new")
+    assert Path("out/contbin_binmap.fits").read_bytes() == Path("new/contbin_binmap.fits").read_bytes()

@@ -80,8 +80,12 @@ def bad_files(folder):
     for name, data in (("line.fits", np.zeros(9)), ("cube.fits", np.zeros((2, 3, 4))),
                        ("infinite.fits", np.array([[1, np.inf]])), ("pixelless.fits", np.zeros((0, 4)))):
         write_fits(folder / name, data)
+    os.mkfifo(folder / "pipe.fits")
     return {
         "none.fits": "no such file",
+        "pipe.fits": "is a pipe or device; save its content as a file first",
+        put("negative.fits", good.replace(b"NAXIS1  =                   96", b"NAXIS1  =                  -96")):
+            "NAXIS1 is -96",
         "folder.fits": "folder",
         put("empty.fits", b""): "empty",
         put("text.fits", b"hello, I am no image\n"): "not a FITS file",

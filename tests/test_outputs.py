@@ -10,8 +10,8 @@ import threading
 
 import pytest
 
-from chandra_bin.errors import InputError, OutputError
-from chandra_bin.outputs import Outputs
+from chandra_bin.errors import ChandraBinWarning, InputError, OutputError
+from chandra_bin.outputs import Outputs, finish_interrupted
 from files import listing
 
 
@@ -187,3 +187,82 @@ def test_processes_at_once_without_clobber_let_one_through(tmp_path):
     assert codes.count(0) == 1
     assert (tmp_path / "a").read_text() == str(codes.index(0))
     assert listing(tmp_path) == ["a"]
+
+
+# Replaces 20 old files and a series of 5 by new ones, in two folders, and is killed at the rename of number argv[1].
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from chandra_bin.outputs import Outputs
+last, folders = int(sys.argv[1]), [Path("a"), Path("b")]
+renames = 0
+rename = Path.replace
+def counted(self, target):
+    global renames
+    if renames == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+    renames += 1
+    return rename(self, target)
+Path.replace = counted
+if last < 0:
+    os.unlink = Path.unlink = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+files = [folder / f"{n}.txt" for folder in folders for n in range(10)]
+with Outputs(files, series=[Path("a/xaf_*.reg")], clobber=True) as outputs:
+    for file in [*files, Path("a/xaf_0.reg"), Path("a/xaf_7.reg")]:
+        outputs.write(file, "new")
+    if last > 100:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def killed_while_replacing(folder, last):
+    """A folder with an old set, and what a process that was killed has left of the new one."""
+    for name in [*(f"{place}/{n}.txt" for place in "ab" for n in range(10)), *(f"a/xaf_{n}.reg" for n in range(5))]:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("old")
+    run = subprocess.run([sys.executable, "-c", KILLED, str(last)], cwd=folder, check=False)
+    assert run.returncode == -signal.SIGKILL
+
+
+def contents(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("first", ["a", "b"], ids=["from the first folder", "from the other"])
+@pytest.mark.parametrize("last", [-1, 0, 1, 9, 10, 15, 21])
+def test_a_set_that_was_half_renamed_is_completed(last, first, tmp_path):
+    killed_while_replacing(tmp_path, last)
+    with pytest.warns(ChandraBinWarning, match="an earlier run was killed while it replaced 26 files"):
+        finish_interrupted(tmp_path / first)
+    finish_interrupted(tmp_path / ("b" if first == "a" else "a"))
+    new = {f"{n}.txt": "new" for n in range(10)}
+    assert contents(tmp_path / "a") == {**new, "xaf_0.reg": "new", "xaf_7.reg": "new"}
+    assert contents(tmp_path / "b") == new
+
+
+def test_parts_of_a_run_that_was_killed_before_its_renames_are_removed(tmp_path):
+    killed_while_replacing(tmp_path, 1000)
+    assert len(list(tmp_path.glob("*/.chandra-bin-*"))) == 24
+    with Outputs([tmp_path / "a/10.txt"], inputs=[tmp_path / "b/0.txt"]) as outputs:
+        outputs.write(tmp_path / "a/10.txt", "third")
+    finish_interrupted(tmp_path / "b")
+    old = {f"{n}.txt": "old" for n in range(10)}
+    assert contents(tmp_path / "a") == {**old, **{f"xaf_{n}.reg": "old" for n in range(5)}, "10.txt": "third"}
+    assert contents(tmp_path / "b") == old
+
+
+def test_a_run_that_is_alive_is_left_alone(tmp_path):
+    with Outputs([tmp_path / "a"]) as outputs:
+        outputs.write(tmp_path / "a", "new")
+        finish_interrupted(tmp_path)
+        with Outputs([tmp_path / "b"]) as others:
+            others.write(tmp_path / "b", "new")
+    assert contents(tmp_path) == {"a": "new", "b": "new"}
+
+
+@pytest.mark.parametrize("journal", [b"", b"{", b"[]", b'{"commit": "x"}', b'{"commit": 1, "moves": [[1, 2, 3, 4]]}'])
+def test_a_run_file_that_is_cut_off_is_removed(journal, tmp_path):
+    (tmp_path / ".chandra-bin-1-ab.run").write_bytes(journal)
+    (tmp_path / ".chandra-bin-1-ab-0.part").write_text("half")
+    finish_interrupted(tmp_path)
+    assert listing(tmp_path) == []

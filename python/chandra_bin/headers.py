@@ -4,6 +4,7 @@ import gzip
 import io
 import math
 import re
+import stat
 import warnings
 import zlib
 from collections import Counter
@@ -35,6 +36,17 @@ def add_history(header: "Header", lines: Iterable[str]) -> None:
     """Adds lines of HISTORY; characters that FITS headers cannot hold are escaped."""
     for line in lines:
         header.add_history(printable(line).encode("ascii", "backslashreplace").decode())
+
+
+def open_file(path: Path) -> BinaryIO:
+    """A FITS file, open for reading bytes.
+
+    Raises `InputError` for a pipe or device: opening one may wait for ever, and FITS files are read back and forth.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise InputError(f"{path}: is a pipe or device; save its content as a file first")
+    return path.open("rb")
 
 
 def uncompressed(file: BinaryIO, path: Path) -> tuple[BinaryIO, int]:
@@ -97,6 +109,9 @@ def _check_structure(stream: BinaryIO) -> None:
             number = header.get(keyword, 0)
             if not isinstance(number, int) or not 0 <= number <= _MOST:
                 raise ValueError(f"a header says that there are {number} {what} ({keyword})")
+        for axis in range(1, header.get("NAXIS", 0) + 1):
+            if isinstance(size := header.get(f"NAXIS{axis}", 0), int) and size < 0:  # astropy counts the pixels of such
+                raise ValueError(f"NAXIS{axis} is {size}; the size of an axis must not be negative")
         if header.get("GROUPS", False) is not False and header.get("NAXIS1") == 0:
             raise ValueError("it has random groups, not images")
         stream.seek(stream.tell() + max(header.data_size_padded, 0))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError, NoImage
-from .headers import FITS_BLOCK, add_history, opened_by_astropy, uncompressed
+from .headers import FITS_BLOCK, add_history, open_file, opened_by_astropy, uncompressed
 from .tables import sound_header, write_header
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def read_image_file(path: Path, block: str | int | None = None) -> Image:
     that are infinite.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return _read_open(file, path, block)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None

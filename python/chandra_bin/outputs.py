@@ -3,18 +3,64 @@
 Every product of the package goes through `Outputs`: files are written under temporary names beside their final ones
 and renamed when the run has succeeded. Whatever goes wrong before (an error, a full disk, Ctrl-C), nothing is left
 behind and files of an earlier run are as they were.
+
+A process that is killed cannot clean up. In each folder it leaves a run file, which it held locked, and in which the
+renames are written down before the first of them. The next command that uses the folder finds the run file without its
+lock, and calls `finish_interrupted`: it completes the renames if all of them had been written down, undoes them
+otherwise, and removes the temporary files. So a folder never holds files of two runs.
 """
 
 import gzip
+import json
 import os
 import secrets
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-from .errors import InputError, OutputError, writing
+from .errors import ChandraBinWarning, InputError, OutputError, writing
+
+_PREFIX = ".chandra-bin-"  # of all temporary names
+_RUN = ".run"  # the run file of a folder
+_COMMIT = ".commit"  # stands in one folder of a run from the first rename to the last
+
+
+@dataclass(frozen=True)
+class _Move:
+    """One change of a name: ``part`` (None: no file) takes the name of ``target``, whose old file becomes ``aside``."""
+
+    target: Path
+    part: Path | None
+    aside: Path
+    existed: bool
+
+    @property
+    def is_done(self) -> bool:
+        """Whether `do` came to its end, in a process that was killed later."""
+        return self.aside.exists() if self.part is None else not self.part.exists()
+
+    def do(self) -> None:
+        if self.part is None:
+            self.target.rename(self.aside)
+            return
+        if self.existed and not self.aside.exists():
+            try:
+                self.aside.hardlink_to(self.target)  # so that the name always has a file
+            except OSError:  # a file system without hard links
+                self.target.rename(self.aside)
+        self.part.replace(self.target)
+
+    def undo(self) -> None:
+        """Undoes `do`, however far it came."""
+        if self.aside.exists():
+            self.aside.replace(self.target)
+            self.aside.unlink(missing_ok=True)  # rename(2) leaves both names of one file
+        elif self.part and not self.existed and not self.part.exists():
+            self.target.unlink(missing_ok=True)
 
 
 class Outputs:
@@ -42,16 +88,18 @@ class Outputs:
         self._token = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._typed = {_target(path): path for path in self._files}  # links are followed, but users see what they typed
         self._parts: dict[Path, Path] = {}
-        self._asides: dict[Path, Path] = {}
         self._made: list[Path] = []
-        self._ready: set[Path] = set()
+        self._runs: dict[Path, tuple[Path, int]] = {}  # the run file of each folder, and its open handle
 
     def __enter__(self) -> Self:
         targets = [_target(path) for path in self._files]
         self._refuse_doubles(targets)
+        folders = list(dict.fromkeys(path.parent for path in [*targets, *map(_target, self._series)]))
+        for folder in folders:
+            finish_interrupted(folder)
         self._refuse_existing(targets)
         try:
-            for folder in dict.fromkeys(path.parent for path in [*targets, *self._series]):
+            for folder in folders:
                 self._make_folder(folder)
         except BaseException:
             self._clean_up()
@@ -72,7 +120,7 @@ class Outputs:
     def open(self, path: Path) -> Iterator[BinaryIO]:
         """The file that will be ``path``, open for writing bytes; they are compressed where it ends in ``.gz``."""
         target = _target(path)
-        part = target.parent / f".chandra-bin-{self._token}-{len(self._parts)}.part"
+        part = self._temporary(target.parent, f"-{len(self._parts)}.part")
         if target in self._parts:
             raise InputError(f"{path}: two outputs have this name; give each its own")
         self._make_folder(target.parent)
@@ -117,7 +165,7 @@ class Outputs:
         return sorted(path for pattern in self._series for path in pattern.parent.glob(pattern.name))
 
     def _make_folder(self, folder: Path) -> None:
-        if folder in self._ready:
+        if folder in self._runs:
             return
         with writing(folder):
             missing = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -128,57 +176,162 @@ class Outputs:
                 raise OutputError(f"{folder}: is not a folder")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise OutputError(f"{folder}: cannot be written to: permission denied")
-        self._ready.add(folder)
+        with writing(folder):
+            file = self._temporary(folder, _RUN)
+            self._runs[folder] = file, _new_locked_file(file)
+
+    def _temporary(self, folder: Path, ending: str) -> Path:
+        return folder / f"{_PREFIX}{self._token}{ending}"
 
     def _put_in_place(self) -> None:
         with ExitStack() as stack:
-            for folder in sorted({target.parent for target in self._parts}):
+            for folder in sorted(self._runs):
                 stack.enter_context(_locked(folder))
             self._refuse_existing(self._parts)
             stale = [_target(path) for path in self._old_series()]
             changed = [*self._parts, *(path for path in stale if path not in self._parts)]
+            moves = [_Move(target, self._parts.get(target), self._temporary(target.parent, f"-{number}.old"),
+                           target.exists()) for number, target in enumerate(changed)]
+            commit = self._temporary(min(self._runs, default=Path()), _COMMIT)
+            for folder, (_, handle) in self._runs.items():
+                with writing(folder):
+                    os.write(handle, _journal(folder, commit, moves))
+            if moves:
+                with writing(commit.parent):
+                    commit.touch(exist_ok=False)
             try:
-                for target in changed:
-                    with writing(target):
-                        self._replace(target)
+                for move in moves:
+                    with writing(move.target):
+                        move.do()
             except BaseException:
-                for target in changed:
-                    self._restore(target)
+                commit.unlink(missing_ok=True)  # a process that is killed from here on leaves renames to undo
+                for move in moves:
+                    move.undo()
                 raise
-            for aside in self._asides.values():
-                aside.unlink(missing_ok=True)
+            for move in moves:
+                move.aside.unlink(missing_ok=True)
+            self._remove_run_files()
+            commit.unlink(missing_ok=True)
 
-    def _replace(self, target: Path) -> None:
-        """Sets aside what has the name now, and gives the name to the new file, if there is one."""
-        if target not in self._parts:
-            target.rename(self._aside(target))
-            return
-        if target.exists():
-            try:
-                self._aside(target).hardlink_to(target)
-            except OSError:  # a file system without hard links
-                target.rename(self._aside(target))
-        self._parts[target].replace(target)
-
-    def _restore(self, target: Path) -> None:
-        """Undoes `_replace`, however far it came."""
-        aside = self._aside(target)
-        if aside.exists():
-            aside.replace(target)
-            aside.unlink(missing_ok=True)  # rename(2) leaves both names of one file
-        elif target in self._parts and not self._parts[target].exists():
-            target.unlink(missing_ok=True)
-
-    def _aside(self, target: Path) -> Path:
-        name = f".chandra-bin-{self._token}-{len(self._asides)}.old"
-        return self._asides.setdefault(target, target.parent / name)
+    def _remove_run_files(self) -> None:
+        for file, handle in self._runs.values():
+            file.unlink(missing_ok=True)
+            os.close(handle)
+        self._runs.clear()
 
     def _clean_up(self) -> None:
         for part in self._parts.values():
             part.unlink(missing_ok=True)
+        self._remove_run_files()
         for folder in reversed(self._made):
             with suppress(OSError):  # another run's files are in it
                 folder.rmdir()
+
+
+def finish_interrupted(folder: Path) -> None:
+    """Complete or undo what killed processes were renaming in a folder, and remove their temporary files.
+
+    A folder that does not exist, or that cannot be written to, is left as it is.
+    """
+    try:
+        names = [entry.name for entry in os.scandir(folder) if entry.name.startswith(_PREFIX)]
+    except OSError:
+        return
+    for name in names:
+        if name.endswith(_RUN):
+            with suppress(OSError), _abandoned(folder / name):
+                _finish_run(folder / name)
+
+
+def _finish_run(file: Path) -> None:
+    """Does what the process that left a run file would have done."""
+    folder, token = file.parent, file.name.removesuffix(_RUN)
+    commit, moves = _read_journal(file)
+    if moves:
+        completed = commit.exists()
+        with ExitStack() as stack:
+            for place in sorted({move.target.parent for move in moves}):
+                stack.enter_context(_locked(place))
+            for move in moves:
+                if not completed:
+                    move.undo()
+                elif not move.is_done:
+                    move.do()
+            for move in moves:
+                move.aside.unlink(missing_ok=True)
+        if completed:
+            warnings.warn(ChandraBinWarning(f"{folder}: an earlier run was killed while it replaced {len(moves)} "
+                                            "files; this is completed now"), stacklevel=2)
+        for place in {move.target.parent for move in moves} - {folder}:
+            (place / file.name).unlink(missing_ok=True)
+    for left in [*folder.glob(f"{token}-*.part"), *folder.glob(f"{token}-*.old"), file]:
+        left.unlink(missing_ok=True)
+    if moves:
+        commit.unlink(missing_ok=True)
+
+
+def _journal(folder: Path, commit: Path, moves: Iterable[_Move]) -> bytes:
+    """The content of a run file: names relative to its folder, so that the folder may be moved."""
+
+    def name(path: Path | None) -> str | None:
+        return None if path is None else os.path.relpath(path, folder)
+
+    rows = [[name(move.target), name(move.part), name(move.aside), move.existed] for move in moves]
+    return json.dumps({"commit": name(commit), "moves": rows}).encode()
+
+
+def _read_journal(file: Path) -> tuple[Path, list[_Move]]:
+    """The commit file and the moves of a run file; no moves where the process was killed before it wrote them."""
+    folder = file.parent
+    try:
+        content = json.loads(file.read_bytes())
+        moves = [_Move(folder / target, part and folder / part, folder / aside, existed)
+                 for target, part, aside, existed in content["moves"]]
+        return folder / content["commit"], moves
+    except (ValueError, KeyError, TypeError):
+        return folder, []
+
+
+def _new_locked_file(file: Path) -> int:
+    """Creates a file and locks it for as long as the handle that is returned is open."""
+    while True:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        _lock(handle, wait=True)
+        if _is_file_of(handle, file):  # not one that another process took for abandoned before it was locked
+            return handle
+        os.close(handle)
+
+
+@contextmanager
+def _abandoned(file: Path) -> Iterator[None]:
+    """Holds the lock of a run file whose process is gone. Raises `OSError` if that process lives."""
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        if not _lock(handle, wait=False) or not _is_file_of(handle, file):
+            raise BlockingIOError(f"{file}: in use")
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, *, wait: bool) -> bool:
+    """Whether the handle holds the lock of its file; never without ``fcntl``, or on file systems without locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
+
+
+def _is_file_of(handle: int, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), file.stat())
+    except OSError:
+        return False
 
 
 def _target(path: Path) -> Path:
@@ -189,15 +342,12 @@ def _target(path: Path) -> Path:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """One run at a time renames files in a folder, where the system can lock one."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
+    if os.name == "nt":  # folders cannot be opened there
         yield
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        _lock(handle, wait=True)
         yield
     finally:
         os.close(handle)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ChandraBinWarning, InputError
-from .headers import CARD, FITS_BLOCK, is_number
+from .headers import CARD, FITS_BLOCK, is_number, open_file
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -309,7 +309,7 @@ def open_fits(path: Path) -> Iterator[Iterator[Hdu]]:
     """
     with ExitStack() as stack:
         with _reading(path):
-            file = stack.enter_context(path.open("rb"))
+            file = stack.enter_context(open_file(path))
             packed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             size = path.stat().st_size * (_DEFLATE if packed else 1)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._binning import binning_of, binning_options
-from ._command import Command, CommandError, quiet_option, threads_option, usable_cores
+from ._command import PATH, Command, CommandError, quiet_option, threads_option, usable_cores
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -31,7 +31,7 @@ _GOES_ON = "the same command goes on"
 
 @click.command(cls=Command, name="batch")
 @click.argument("manifest", nargs=-1, required=True)
-@click.option("-o", "--out", "folder", type=click.Path(path_type=Path), metavar="DIR", required=True,
+@click.option("-o", "--out", "folder", type=PATH, metavar="DIR", required=True,
               help="Folder for the results, with one for each cluster in it.")
 @binning_options
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N",

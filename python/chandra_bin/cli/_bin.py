@@ -8,6 +8,7 @@ import click
 
 from ._binning import binning_of, binning_options
 from ._command import (
+    PATH,
     Command,
     clobber_option,
     file_argument,
@@ -35,7 +36,7 @@ class NumberOrFile(click.ParamType):  # type: ignore[type-arg]
 
 @click.command(cls=Command, name="bin")
 @file_argument("image")
-@click.option("-o", "--out", "folder", type=click.Path(path_type=Path), metavar="DIR", required=True,
+@click.option("-o", "--out", "folder", type=PATH, metavar="DIR", required=True,
               help="Folder for the products.")
 @binning_options
 @file_option("--background", help="Image of background counts.")

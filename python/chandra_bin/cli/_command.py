@@ -83,7 +83,19 @@ class _Failing(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         with failures(ctx, self.bad_input, self.shows_usage), _warnings_as_lines():
+            _finish_interrupted(ctx)
             return super().invoke(ctx)
+
+
+def _finish_interrupted(context: click.Context) -> None:
+    """Complete or undo what killed runs left in the folders that a command names, before it reads a file there."""
+    from chandra_bin.outputs import finish_interrupted
+
+    values = context.params.values()
+    names = [each for value in values for each in (value if isinstance(value, tuple) else (value,))]
+    paths = [Path(str(name).partition("[")[0]) for name in names if isinstance(name, str | Path)]
+    for folder in dict.fromkeys(path if path.is_dir() else path.parent for path in paths):
+        finish_interrupted(folder)
 
 
 class Command(_Failing):
@@ -182,15 +194,28 @@ def _progress_bar(doing: str) -> Iterator[Callable[[float], None]]:
         yield show
 
 
+class _Path(click.Path):
+    """The name of a file or folder. An empty name, as an unset shell variable gives it, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the name is empty; give a file or folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path(path_type=Path)
+
+
 class FileName(click.ParamType):  # type: ignore[type-arg]
     """A file's name, with filters behind it or not; ``@list`` for the one file that a list names."""
 
     name = "file"
 
-    def convert(self, value: str | Path, param: click.Parameter | None,  # noqa: ARG002 - click's signature
-                ctx: click.Context | None) -> Path:  # noqa: ARG002
+    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         from chandra_bin.virtual import one_of_stack
 
+        if value == "":
+            self.fail("the name is empty; give a file", param, ctx)
         return Path(one_of_stack(value))
 
 
@@ -208,12 +233,12 @@ def file_argument(name: str) -> Callable[[Any], Any]:
 Name = TypeVar("Name", str, Path)
 
 # Commands that are like CIAO's take the output as CIAO's do, and as ours do.
-output_argument = click.argument("outfile", type=click.Path(path_type=Path), required=False)
+output_argument = click.argument("outfile", type=PATH, required=False)
 
 
 def output_option(help: str) -> Callable[[Any], Any]:
     """The option ``-o``, beside `output_argument`."""
-    return click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help=help)
+    return click.option("-o", "--out", type=PATH, metavar="FILE", help=help)
 
 
 def one_output(argument: Name | None, option: Name | None) -> Name:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ._command import (
+    PATH,
     Command,
     clobber_option,
     file_option,
@@ -18,9 +19,9 @@ from ._command import (
 
 
 @click.command(cls=Command, name="convert")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=PATH)
 @file_option("--image", help="Image, or event file, whose coordinates are used.", required=True)
-@click.option("-o", "--out", "outdir", type=click.Path(path_type=Path), metavar="DIR", required=True,
+@click.option("-o", "--out", "outdir", type=PATH, metavar="DIR", required=True,
               help="Folder for the converted files.")
 @region_format_options("wcs")
 @semantics_option

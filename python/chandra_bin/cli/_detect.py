@@ -7,6 +7,7 @@ from typing import Any, Literal
 import click
 
 from ._command import (
+    PATH,
     Command,
     clobber_option,
     file_argument,
@@ -67,14 +68,14 @@ class Probability(click.ParamType):  # type: ignore[type-arg]
               help="Leave out pixels below this part of the largest exposure.")
 @click.option("--maxiter", type=click.IntRange(min=0), default=3, show_default=True, metavar="N",
               help="How often the background is cleaned at most.")
-@click.option("--cluster", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--cluster", type=PATH, metavar="FILE",
               help="Region file: leave out the sources inside.")
-@click.option("--regions", type=click.Path(path_type=Path), metavar="FILE", help="Write the ellipses as a region file.")
-@click.option("--scellfile", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--regions", type=PATH, metavar="FILE", help="Write the ellipses as a region file.")
+@click.option("--scellfile", type=PATH, metavar="FILE",
               help="Write an image of the source cells: the number of the source.")
-@click.option("--defnbkgfile", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--defnbkgfile", type=PATH, metavar="FILE",
               help="Write an image of the background, per exposure.")
-@click.option("--imagefile", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--imagefile", type=PATH, metavar="FILE",
               help="Write an image of the sources without noise.")
 @quiet_option
 @clobber_option

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from ._command import Command
+from ._command import PATH, Command
 
 
 @click.command(cls=Command, name="doctor")
-@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default=Path())
+@click.argument("folder", metavar="[DIR]", type=PATH, default=Path())
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects instead of lines.")
 def command(folder: Path, as_json: bool) -> None:
     """Look at this installation, at the machine, and at DIR, the folder where work is to be done.

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._command import Command, engine_option, quiet_option
+from ._command import PATH, Command, engine_option, quiet_option
 
 if TYPE_CHECKING:
     from chandra_bin.pipeline.survey import Survey
 
 
 @click.command(cls=Command, name="init")
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("-o", "--out", "work", metavar="WORK", type=click.Path(path_type=Path), required=True,
+@click.argument("directory", metavar="DIR", type=PATH)
+@click.option("-o", "--out", "work", metavar="WORK", type=PATH, required=True,
               help="The folder of the pipeline; made where it is not there.")
 @click.option("--name", metavar="NAME", help="Of the cluster, part of the names of folders.  [default: the target's]")
 @click.option("--obsid", "obsids", metavar="N", multiple=True, help="Use only this ObsID; may be given several times.")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from ._command import Command, clobber_option, quiet_option, told
+from ._command import PATH, Command, clobber_option, quiet_option, told
 
 
 @click.command(cls=Command, name="merge")
 @click.argument("infiles", nargs=-1, required=True)
-@click.option("-o", "--out", "outdir", type=click.Path(path_type=Path), metavar="DIR", required=True,
+@click.option("-o", "--out", "outdir", type=PATH, metavar="DIR", required=True,
               help="Folder for the products.")
 @click.option("--refcoord", metavar="'RA DEC'|FILE",
               help="Tangent point: degrees, sexagesimal, or that of a file.  [default: the observations' mean]")

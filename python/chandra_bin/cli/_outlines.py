@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from ._command import (
+    PATH,
     Command,
     clobber_option,
     file_argument,
@@ -18,7 +19,7 @@ from ._command import (
 
 @click.command(cls=Command, name="regions")
 @file_argument("binmap")
-@click.option("-o", "--out", "outdir", type=click.Path(path_type=Path), metavar="DIR",
+@click.option("-o", "--out", "outdir", type=PATH, metavar="DIR",
               help="Folder for a file for each bin: DIR/xaf_0.reg, DIR/xaf_1.reg, ...")
 @file_option("--all-in-one", help="One DS9 file for all bins, with their numbers, in colours.")
 @region_format_options("physical")

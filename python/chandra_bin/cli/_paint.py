@@ -4,16 +4,16 @@ from pathlib import Path
 
 import click
 
-from ._command import Command, clobber_option, file_option, quiet_option, told
+from ._command import PATH, Command, clobber_option, file_option, quiet_option, told
 
 
 @click.command(cls=Command, name="paint")
 @file_option("-n", "--binmap", default="binmap.fits", help="Binmap to paint into.")
 @file_option("--table", help="CSV, ECSV or FITS table with a column bin: paint each of its numeric columns.")
-@click.option("-i", "--input_dir", "--input-dir", type=click.Path(path_type=Path), metavar="DIR", default=".",
+@click.option("-i", "--input_dir", "--input-dir", type=PATH, metavar="DIR", default=".",
               show_default=True, help="Folder with the files xaf_N_fit_out.txt.")
 @file_option("-l", "--region_list", "--region-list", help="List of regions.  [default: region_list.txt]")
-@click.option("-o", "--output_dir", "--output-dir", type=click.Path(path_type=Path), metavar="DIR", default=".",
+@click.option("-o", "--output_dir", "--output-dir", type=PATH, metavar="DIR", default=".",
               show_default=True, help="Folder for the images.")
 @click.option("-s", "--out_suffix", "--out-suffix", "suffix", metavar="TEXT", default="_out.fits", show_default=True,
               help="What follows the parameter in an image's name.")

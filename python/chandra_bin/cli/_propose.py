@@ -9,7 +9,7 @@ import click
 
 from chandra_bin.errors import ChandraBinWarning, NoCluster
 
-from ._command import Command, Group, file_argument, file_option, quiet_option, told
+from ._command import PATH, Command, Group, file_argument, file_option, quiet_option, told
 
 if TYPE_CHECKING:
     from chandra_bin.products import Proposal
@@ -24,7 +24,7 @@ def command() -> None:
     """
 
 
-_out = click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", required=True,
+_out = click.option("-o", "--out", type=PATH, metavar="FILE", required=True,
                     help="The region file (CIAO text); the picture is beside it.")
 _cluster = file_option("--cluster", help="Region file of the cluster.")
 _system = click.option("--system", type=click.Choice(["physical", "wcs"]), default="physical", show_default=True,
@@ -95,7 +95,7 @@ def sources(detections: Path, image: Path, out: Path, system: str, quiet: bool, 
 
 @command.command("area", cls=Command)
 @file_argument("expmap")
-@click.option("-o", "--out", "folder", type=click.Path(path_type=Path), metavar="DIR", required=True,
+@click.option("-o", "--out", "folder", type=PATH, metavar="DIR", required=True,
               help="Folder for square.reg (on the sky) and min_xy.reg (physical coordinates).")
 @_cluster
 @file_option("--image", help="Counts to be shown in the picture, instead of EXPMAP.")

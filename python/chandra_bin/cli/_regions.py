@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ._command import SuiteCommand, file_argument, quiet_option, told, version_option
+from ._command import PATH, SuiteCommand, file_argument, quiet_option, told, version_option
 
 
 @click.command(cls=SuiteCommand, name="make-region-files")
@@ -15,7 +15,7 @@ from ._command import SuiteCommand, file_argument, quiet_option, told, version_o
               help="Physical y of the lower edge of the first pixel.  [default: from the header, else 0]")
 @click.option("-b", "--bin", type=float, metavar="VAL",
               help="Size of a pixel in physical pixels.  [default: from the header, else 1]")
-@click.option("-o", "--outdir", type=click.Path(path_type=Path), metavar="DIR", default=".", show_default=True,
+@click.option("-o", "--outdir", type=PATH, metavar="DIR", default=".", show_default=True,
               help="Folder for the files.")
 @quiet_option
 @version_option

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from ._command import Command, quiet_option
+from ._command import PATH, Command, quiet_option
 
 
 @click.command(cls=Command, name="report")
-@click.argument("work", type=click.Path(path_type=Path))
+@click.argument("work", type=PATH)
 @quiet_option
 def command(work: Path, quiet: bool) -> None:
     """Write the report of the pipeline in the folder WORK: report/index.html, and pictures beside it.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._command import Command, engine_option, quiet_option, usable_cores
+from ._command import PATH, Command, engine_option, quiet_option, usable_cores
 
 if TYPE_CHECKING:
     from chandra_bin.pipeline.runner import Event, TaskState
@@ -15,14 +15,14 @@ _STEP = click.IntRange(1, 8)
 
 
 @click.command(cls=Command, name="run")
-@click.argument("work", type=click.Path(path_type=Path))
+@click.argument("work", type=PATH)
 @click.option("--from", "first", type=_STEP, default=1, metavar="S", help="Begin with this step; others are done.")
 @click.option("--to", "last", type=_STEP, default=8, metavar="S", help="End with this step.")
 @click.option("--only", type=_STEP, metavar="S", help="This step alone.")
 @click.option("--redo", type=_STEP, multiple=True, metavar="S", help="Make this step again, even if it is done.")
 @click.option("--verify", is_flag=True, help="Read all files, and make again what is not as it was made.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be run, and why; run nothing.")
-@click.option("--script", metavar="DIR", type=click.Path(path_type=Path),
+@click.option("--script", metavar="DIR", type=PATH,
               help="With --dry-run: write shell scripts of the steps by CIAO into this folder.")
 @engine_option
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N",

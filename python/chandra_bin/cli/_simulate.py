@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from ._command import Command, clobber_option, quiet_option, told
+from ._command import PATH, Command, clobber_option, quiet_option, told
 
 
 @click.command(cls=Command, name="simulate")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=PATH)
 @click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="Equal seeds give equal files.")
 @click.option("--obsids", type=int, default=2, show_default=True, metavar="N", help="How many observations.")
 @click.option("--exposure", type=float, default=20_000.0, show_default=True, metavar="S",

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from ._command import (
+    PATH,
     Command,
     clobber_option,
     file_argument,
@@ -19,7 +20,7 @@ from ._command import (
 @click.command(cls=Command, name="spectra")
 @click.argument("events")
 @file_argument("binmap")
-@click.option("-o", "--out", "folder", type=click.Path(path_type=Path), metavar="DIR", default="spectra",
+@click.option("-o", "--out", "folder", type=PATH, metavar="DIR", default="spectra",
               show_default=True, help="Folder; each observation gets its own in it, by its ObsID.")
 @click.option("--background", metavar="FILE",
               help="Blank-sky events on the observation's sky (CIAO's blanksky), or a @list of them.")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from ._command import Command
+from ._command import PATH, Command
 from ._run import task_line
 
 
 @click.command(cls=Command, name="status")
-@click.argument("work", type=click.Path(path_type=Path))
+@click.argument("work", type=PATH)
 @click.option("--verify", is_flag=True, help="Read all files, and compare their checksums.")
 def command(work: Path, verify: bool) -> None:
     """Say which tasks of the pipeline in the folder WORK are done, and which are not, and why.
