@@ -87,10 +87,10 @@ UNLIKE = b"DATE    HISTORY         "
 
 
 def made_of(path):
-    """The bytes of a file, but for what names the run, and the folder of a list's files."""
+    """The bytes of a file without the header cards that name the run."""
     content = path.read_bytes()
     if not content.startswith(b"SIMPLE") or len(content) % 80:
-        return re.sub(rb"\S*/", b"", content) if path.suffix == ".lis" else content
+        return content
     cards = np.frombuffer(content, np.uint8).reshape(-1, 80)
     names = np.ascontiguousarray(cards[:, :8]).view(np.int64).ravel()
     return cards[~np.isin(names, np.frombuffer(UNLIKE, np.int64))].tobytes()

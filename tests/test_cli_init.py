@@ -40,7 +40,7 @@ def rows(out):
     """The printed table: a dict for each line, split where the heads begin."""
     head, *lines = out.splitlines()
     words = ["ObsID", "target", "date", "array", "chip", "mode", "ks", "from first", "evt1", "evt2", "asol", "bpix",
-             "fov", "msk", "flt", "blank sky"]
+             "fov", "msk", "flt", "mtl", "stat", "pbk", "bias", "blank sky"]
     at = [head.index(f"{'  ' if n else ''}{word}") + (2 if n else 0) for n, word in enumerate(words)]
     return [{word: line[start:end].strip() for word, start, end in zip(words, at, [*at[1:], None], strict=True)}
             for line in lines[:-1]]
@@ -63,7 +63,8 @@ def test_a_simulated_folder_is_complete(capsys):
     assert first == {
         "ObsID": "90001", "target": "Simulated cluster", "date": "2001-03-03", "array": "ACIS-I", "chip": "3",
         "mode": "VFAINT", "ks": "0.2", "from first": "0.0'", **dict.fromkeys(
-            ("evt1", "evt2", "asol", "bpix", "fov", "msk", "flt"), "yes"), "blank sky": "4"}
+            ("evt1", "evt2", "asol", "bpix", "fov", "msk", "flt", "mtl", "stat", "pbk", "bias"), "yes"),
+        "blank sky": "4"}
     assert second["ObsID"] == "90002"
     assert 0 < float(second["from first"].rstrip("'")) < 15
     assert said.out.splitlines()[-1] == (
@@ -114,12 +115,29 @@ def test_missing_files_are_said_with_the_line_that_fetches_them(sim, capsys):
     assert run(["init", "sim", "-o", "work"]) == 0
     said = capsys.readouterr()
     assert said.err.splitlines() == [
-        "warning: ObsID 90002: evt1, asol not found",
+        "warning: ObsID 90002: evt1, asol not found (chandra_repro needs evt1, asol)",
         "warning: ObsID 90002: no blank-sky events, which 90001 has",
         "warning: fetch what is missing by: cd sim && download_chandra_obsid 90002"]
     first, second = rows(said.out)
     assert {word for word in second if first[word] == "yes" and second[word] == "no"} == {"evt1", "asol"}
     assert second["blank sky"] == "no"
+
+
+@pytest.mark.parametrize("kind", ["mtl", "stat", "pbk", "bias"])
+def test_all_that_chandra_repro_needs_is_listed(sim, capsys, kind):
+    for path in sim.glob(f"90001/secondary/*_{kind}[01].fits.gz"):
+        path.unlink()
+    assert run(["init", "sim", "-o", "work"]) == 0
+    said = capsys.readouterr()
+    assert said.err.splitlines()[0] == f"warning: ObsID 90001: {kind} not found (chandra_repro needs {kind})"
+    assert rows(said.out)[0][kind] == "no"
+
+
+def test_two_files_where_chandra_repro_takes_one_are_said(sim, capsys):
+    path = sim / "90001/secondary/acisf90001_000N001_flt1.fits.gz"
+    shutil.copyfile(path, path.with_name("acisf90001_001N001_flt1.fits.gz"))
+    assert run(["init", "sim", "-o", "work"]) == 0
+    assert capsys.readouterr().err.startswith("warning: ObsID 90001: chandra_repro would refuse it: acisf90001_000N001")
 
 
 def test_the_line_that_fetches_names_all_that_lack_something(place, capsys):

@@ -77,6 +77,8 @@ def test_the_folder_is_the_archives(made):
         f"90002/primary/{root}_evt2.fits.gz", "90002/primary/pcadf90002_000N001_asol1.fits",
         f"90002/primary/{root}_bpix1.fits.gz", f"90002/primary/{root}_fov1.fits.gz",
         *(f"90002/secondary/{root}_{kind}.fits.gz" for kind in ("evt1", "flt1", "msk1", "mtl1", "stat1")),
+        "90002/secondary/acisf104000000N001_pbk0.fits.gz",
+        *(f"90002/secondary/acisf103998000N001_{n}_bias0.fits.gz" for n in range(4)),
         *(f"90002/blanksky/acisf90002_ccd{chip}_blanksky.fits" for chip in range(4))}
 
 
@@ -86,17 +88,17 @@ def test_astropy_finds_nothing_wrong(made):
             warnings.simplefilter("error")
             with fits.open(path) as hdus:
                 hdus.verify("exception")
-                for hdu in hdus[1:]:
+                for hdu in hdus[1:] or hdus:
                     assert hdu.data is not None
 
 
 # What the archive's files have and a simulation has no use for: names of calibration files, telemetry, history.
 ABSENT = {
-    "ASCDSVER", "BTIMCORR", "BTIMDRFT", "BTIMNULL", "BTIMRATE", "CALDBVER", "CHECKSUM", "CLSTBITS", "CTIFILE",
-    "CTI_APP", "DATASUM", "DS_IDENT", "FEP_CCD", "FLSHTIMA", "FLSHTIMB", "FSW_VERS", "GAINFILE", "GEOMFILE", "GRD_FILE",
-    "HDUDOC", "HDUSPEC", "HDUVERS", "HISTNUM", "HISTORY", "LATP9", "LONGSTRN", "LONP9", "OCLKPAIR", "ORC_MODE",
-    "PBKFILE", "RUN_ID", "SHELLFIL", "SKYFILE", "STARTBEP", "STARTOBT", "STOPBEP", "STARTMJF", "STARTMNF", "STOPMJF",
-    "STOPMNF", "SUBPIXFL", "SUM_2X2", "TDETFILE", "TGAINCOR", "TGAINFIL", "THRFILE", "TIMEDELA", "TIMEDELB", "TIME_ADJ",
+    "BTIMCORR", "BTIMDRFT", "BTIMNULL", "BTIMRATE", "CALDBVER", "CHECKSUM", "CLSTBITS", "CTIFILE",
+    "DATASUM", "DS_IDENT", "FLSHTIMA", "FLSHTIMB", "FSW_VERS", "GAINFILE", "GEOMFILE", "GRD_FILE",
+    "HDUDOC", "HDUSPEC", "HDUVERS", "HISTNUM", "HISTORY", "LATP9", "LONGSTRN", "LONP9", "ORC_MODE",
+    "RUN_ID", "SHELLFIL", "SKYFILE", "STARTBEP", "STARTOBT", "STOPBEP", "STARTMJF", "STARTMNF", "STOPMJF",
+    "STOPMNF", "SUBPIXFL", "TDETFILE", "TGAINCOR", "TGAINFIL", "THRFILE", "TIMEDELA", "TIMEDELB", "TIME_ADJ",
     "TLMVER", "AIMPFILE", "STATFILT", "COMMENT", "", "CONVERS", "STARTROW", "ROWCNT", "FEP_ID", "PHAMIN", "PHARANGE",
     "PBLOCK", "WIND_ID", "LASTROW", "ONTIME", "MTYPE6", "MFORM6", "MTYPE7", "MFORM7",
 }

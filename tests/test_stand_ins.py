@@ -448,8 +448,8 @@ def test_chandra_repro_ends_with_the_events_of_level_2(chain, archive, tmp_path)
             assert (made.parent / header[key]).is_file()
     names = {path.name for path in (chain.folder / "90001").iterdir()}
     assert {"acisf90001_repro_fov1.fits", "acisf90001_repro_flt2.fits", "acisf90001_asol1.lis"} <= names
-    # Inputs were unpacked in place.
-    assert not list((chain.folder / "in90001/primary").glob("*.gz"))
+    # Inputs were unpacked in place. The level-2 events are not read.
+    assert [path.name for path in (chain.folder / "in90001").glob("*/*.gz")] == ["acisf90001_000N001_evt2.fits.gz"]
 
 
 @pytest.mark.long
@@ -734,19 +734,127 @@ def test_faint_particles_are_flagged_in_vfaint_alone(chain, archive, tmp_path):
         np.testing.assert_array_equal(made["time"], before["time"][clean])
 
 
-def test_chandra_repro_stops_where_it_must(ciao, archive, tmp_path):
-    shutil.copytree(archive / "90001", tmp_path / "a b")
-    assert "spaces in the directory path" in ciao.refuses("chandra_repro", "indir=a b", "outdir=out", "mode=h")
-    (tmp_path / "a b").rename(tmp_path / "ab")
-    level1 = tmp_path / "ab/secondary/acisf90001_000N001_evt1.fits.gz"
-    level1.rename(tmp_path / level1.name)
-    said = ciao.refuses("chandra_repro", "indir=ab", "outdir=out", "mode=h")
-    assert "Unable to locate level=1 event file" in said
-    (tmp_path / level1.name).rename(level1)
-    ciao.make("chandra_repro", "indir=ab", "outdir=", "set_ardlib=yes", "mode=h")
-    assert "ab/repro/acisf90001_repro_bpix1.fits[BADPIX7]" in (
-        ciao.there.prefix / "cxcds_param4/ardlib.par").read_text()
-    assert "exists and clobber=no" in ciao.refuses("chandra_repro", "indir=ab", "outdir=", "mode=h")
+@pytest.fixture
+def unpacked(ciao, archive, tmp_path):
+    """A copy of an observation, and what chandra_repro says of it: (status, stdout, stderr)."""
+    folder = Path(shutil.copytree(archive / "90001", tmp_path / "in"))
+
+    def repro(**more):
+        done = ciao.run("chandra_repro", *(f"{key}={value}" for key, value in {
+            "indir": folder, "outdir": tmp_path / "out", "set_ardlib": "no", **more}.items()), "mode=h")
+        return done.returncode, done.stdout, done.stderr
+
+    return folder, repro
+
+
+def test_chandra_repro_refuses_blanks_and_makes_one_folder(unpacked, tmp_path):
+    folder, repro = unpacked
+    folder.rename(tmp_path / "a b")
+    status, _, said = repro(indir=tmp_path / "a b")
+    assert status == 1
+    assert "cannot contain any spaces" in said
+    (tmp_path / "a b").rename(folder)
+    status, _, said = repro(outdir=tmp_path / "new/out")
+    assert status == 1
+    assert "Unable to create output directory" in said
+
+
+def test_chandra_repro_does_nothing_without_level_1(unpacked):
+    folder, repro = unpacked
+    (folder / "secondary/acisf90001_000N001_evt1.fits.gz").unlink()
+    status, out, err = repro()
+    assert (status, err) == (0, "")
+    assert out.startswith("Unable to locate level=1 event file in ")
+
+
+def test_chandra_repro_counts_flat_events_twice(unpacked):
+    """A folder of the archive that is not there is replaced by indir itself."""
+    folder, repro = unpacked
+    for path in [*folder.glob("primary/*"), *folder.glob("secondary/*")]:
+        path.rename(folder / path.name)
+    (folder / "primary").rmdir()
+    (folder / "secondary").rmdir()
+    status, _, said = repro()
+    assert status == 1
+    assert "Multiple evt1 files found" in said
+
+
+def test_chandra_repro_looks_for_bad_pixels_and_aspect_in_primary(unpacked):
+    folder, repro = unpacked
+    for path in folder.glob("primary/*"):
+        path.rename(folder / "secondary" / path.name)
+    (folder / "primary").rmdir()
+    status, out, err = repro()
+    assert status == 1
+    assert f"Could not locate bpix1 fits file in: {folder}/\n" in out
+    assert err.endswith("ERROR input error\n")
+
+
+@pytest.mark.parametrize("kind", ["bpix1", "asol1", "flt1", "msk1", "mtl1", "stat1", "pbk0", "bias0"])
+def test_chandra_repro_says_which_file_is_missing_on_stdout(unpacked, kind):
+    folder, repro = unpacked
+    for path in folder.glob(f"*/*_{kind}.fits*"):
+        path.unlink()
+    status, out, err = repro()
+    assert status == 1
+    assert f"Could not locate {kind} fits file" in out
+    assert err.endswith("ERROR input error\n")
+
+
+@pytest.mark.parametrize("kind", ["bpix1", "flt1", "pbk0"])
+def test_chandra_repro_refuses_two_files_of_a_kind(unpacked, kind):
+    folder, repro = unpacked
+    path = next(folder.glob(f"*/*_{kind}.fits.gz"))
+    shutil.copyfile(path, path.with_name(f"other_{kind}.fits.gz"))
+    status, out, err = repro()
+    assert status == 1
+    assert f"Multiple input {kind} files found" in out
+    assert err.endswith("ERROR input error\n")
+
+
+def test_chandra_repro_needs_keywords_and_the_aspect_folder(unpacked):
+    folder, repro = unpacked
+    path = folder / "secondary/acisf90001_000N001_evt1.fits.gz"
+    fits.setval(path, "ASPTYPE", value="OBC", ext=1)
+    status, out, err = repro()
+    assert status == 1
+    assert "Could not read input directory" in out
+    assert err.endswith("ERROR read error\n")
+    path = path.with_suffix("")  # unpacked by the first run
+    fits.delval(path, "ASCDSVER", ext=1)
+    status, _, err = repro()
+    assert status == 1
+    assert err.endswith("ERROR 'ASCDSVER'\n")
+
+
+def test_chandra_repro_copies_what_belongs_to_the_events(unpacked, tmp_path, ciao):
+    folder, repro = unpacked
+    assert repro(set_ardlib="yes")[0] == 0
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    root = "acisf90001_000N001"
+    assert {f"{root}_{kind}.fits" for kind in ("bpix1", "fov1", "msk1", "mtl1", "stat1")} < made
+    assert {"acisf100000000N001_pbk0.fits", "pcadf90001_000N001_asol1.fits"} < made
+    assert f"{root}_flt1.fits" not in made
+    aspect = folder / "primary/pcadf90001_000N001_asol1.fits"
+    assert (tmp_path / "out/acisf90001_asol1.lis").read_text() == f"{aspect}\n"
+    assert "out/acisf90001_repro_bpix1.fits[BADPIX7]" in (ciao.there.prefix / "cxcds_param4/ardlib.par").read_text()
+    status, _, said = repro()
+    assert status == 1
+    assert "exists and clobber=no" in said
+
+
+def test_chandra_repro_corrects_aspect_solutions_of_parts(unpacked, tmp_path):
+    folder, repro = unpacked
+    aspect = folder / "primary/pcadf90001_000N001_asol1.fits"
+    other = shutil.copyfile(aspect, aspect.with_name("pcadf90001_001N001_asol1.fits"))
+    status, out, _ = repro()
+    assert status == 1
+    assert "Too many ASPSOLOBI" in out
+    for path in (aspect, other):
+        fits.setval(path, "CONTENT", value="ASPSOL", ext=1)
+    assert repro(clobber="yes")[0] == 0
+    assert fits.getval(tmp_path / "out/acisf90001_repro_evt2.fits", "ASOLFILE", 1) == "pcadf90001_repro_asol1.fits"
+    assert (tmp_path / "out/acisf90001_asol1.lis").read_text() == f"{tmp_path}/out/pcadf90001_repro_asol1.fits\n"
 
 
 @pytest.mark.long

@@ -30,9 +30,10 @@ _FOLDERS = ("primary", "secondary", "")
 _ENDINGS = {kind: re.compile(rf"(?!\.)(.*_)?{word}\.fits(\.gz)?", re.IGNORECASE) for kind, word in (
     ("events", "evt2"), ("events_level1", "evt1"), ("aspect", "asol1"), ("bad_pixels", "bpix1"),
     ("field_of_view", "fov1"), ("mask", "msk1"), ("filter", "flt1"), ("mission_timeline", "mtl1"),
-    ("statistics", "stat1"), ("parameter_block", "pbk0"), ("bias", "bias0"), ("dead_time", "dtf1"))}
-# What chandra_repro makes something of; its own products are not among them.
-_REPROCESSABLE = tuple(kind for kind in _ENDINGS if kind != "field_of_view")
+    ("statistics", "stat1"), ("parameter_block", "pbk0"), ("bias", "bias[01]"), ("dead_time", "dtf1"),
+    ("ephemeris", "eph1"), ("onboard_aspect", "osol1"))}
+# The folder of aspect solutions that were computed on board.
+_ASPECT = "secondary/aspect"
 _OBSID = re.compile(r"0*[1-9]\d{0,4}", re.ASCII)
 # SIM_Z is near -190.1 mm with the aim point on ACIS-S, near -233.6 mm on ACIS-I, and positive on the HRC.
 _BETWEEN_ARRAYS_MM = -211.9
@@ -59,6 +60,10 @@ class ObservationFiles:
     """Of the ObsID: what the patterns of blank skies are relative to."""
     reprocessable: tuple[Path, ...] = ()
     """What chandra_repro reads, of each kind the newest version."""
+
+    def has(self, kind: str) -> bool:
+        """Return whether a file of a kind was found; kinds are attributes of this class, or names of `kind_of`."""
+        return bool(getattr(self, kind, ())) or any(kind_of(path) == kind for path in self.reprocessable)
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,11 @@ class _Place:
     def has_folders(self) -> bool:
         """Whether there is any of the archive's folders."""
         return any((self.folder / name).is_dir() for name in (_REPRO, *_FOLDERS) if name)
+
+
+def kind_of(path: Path) -> str | None:
+    """Return which kind of archive file a name is of (``events``, ``aspect``, ``bias``, ...); None for others."""
+    return next((kind for kind, ending in _ENDINGS.items() if ending.fullmatch(path.name)), None)
 
 
 def find_observations(directory: Path, blank_sky: Sequence[str] = BLANK_SKY) -> list[ObservationFiles]:
@@ -257,7 +267,7 @@ def _files_of(place: _Place, blank_sky: Sequence[str]) -> ObservationFiles | Non
     found = {kind: next((newest(files) for name in folders if (files := place.of_kind(kind, name))), [])
              for kind in _ENDINGS}
     one = {kind: next(iter(found[kind]), None) for kind in ("bad_pixels", "field_of_view", "mask", "filter")}
-    there = {kind: newest(files) for kind in _REPROCESSABLE if (files := place.of_kind(kind, *_FOLDERS))}
+    there = {kind: newest(files) for kind in _ENDINGS if (files := place.of_kind(kind, *_FOLDERS, _ASPECT))}
     return ObservationFiles(
         place.obsid, events, tuple(found["events_level1"]), tuple(found["aspect"]), one["bad_pixels"],
         one["field_of_view"], one["mask"], one["filter"], _matching(place.folder, blank_sky), place.folder,
@@ -301,7 +311,7 @@ def _matching(folder: Path, patterns: Iterable[str]) -> tuple[Path, ...]:
 def _files_in(folder: Path) -> dict[str, list[Path]]:
     """The files of a folder and of the archive's folders in it."""
     return {name: [path for path in _entries(folder / name) if path.is_file()] if (folder / name).is_dir() or not name
-            else [] for name in (_REPRO, *_FOLDERS)}
+            else [] for name in (_REPRO, *_FOLDERS, _ASPECT)}
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -16,7 +16,8 @@ from chandra_bin.regions import has_shapes
 from . import ciao_steps
 from .job import Job
 from .layout import ObsLayout
-from .plan import Copy, EachRegion, Otherwise, Own, Plan, Remove, Solid, Stage, Step, Text, Tool, Warn, Where
+from .plan import Copy, EachRegion, LocalNames, Otherwise, Own, Plan, Remove, Stage, Step, Text, Tool, Warn, Where
+from .reprocessing import why_not
 
 _HOUR_S = 3600.0
 
@@ -24,9 +25,8 @@ _HOUR_S = 3600.0
 def reprocess(job: Job) -> None:
     """Step 2."""
     (files,) = job.archive
-    if not files.events_level1:
-        raise InputError(f"{files.folder}: has no level-1 events (*_evt1.fits), which chandra_repro reads: fetch them "
-                         f"by 'download_chandra_obsid {files.obsid}', or choose engine = \"native\"")
+    if why := why_not(files):
+        raise InputError(f'{why}; or choose engine = "native"')
     _run(job, ciao_steps.reprocess(job.layout, job.settings, files))
 
 
@@ -179,21 +179,23 @@ class _Conductor:
 
     @do.register
     def _(self, step: Stage) -> None:
-        self.staged.append(self.job.out(step.target).parent)
-        for path in step.files:
-            shutil.copyfile(path, self.job.out(step.target / path.name))
+        target = self.job.out(step.target)
+        self.staged.append(target)
+        for name, paths in step.files.items():
+            folder = target / name
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in paths:
+                shutil.copyfile(path, folder / path.name)
 
     @do.register
     def _(self, step: Remove) -> None:
         shutil.rmtree(self.job.out(step.folder))
 
     @do.register
-    def _(self, step: Solid) -> None:
-        folder = self.job.out(step.folder)
-        _make_solid(folder)
-        for path in folder.glob("*.lis"):
-            # Lists of files, by whole names.
-            path.write_text(self.job.in_place(path.read_text()))
+    def _(self, step: LocalNames) -> None:
+        for path in self.job.out(step.folder).glob("*.lis"):
+            # Names in a list are relative to its folder.
+            path.write_text("".join(f"{Path(line).name}\n" for line in path.read_text().splitlines()))
 
     @do.register
     def _(self, step: EachRegion) -> None:
@@ -203,15 +205,6 @@ class _Conductor:
     def all(self, steps: Iterable[Step]) -> None:
         for step in steps:
             self.do(step)
-
-
-def _make_solid(folder: Path) -> None:
-    """Puts files in the places of links, which lead to copies of the archive that will be gone."""
-    for link in [path for path in folder.iterdir() if path.is_symlink()]:
-        target = Path(os.path.realpath(link))
-        link.unlink()
-        if target.is_file():
-            shutil.copyfile(target, link)
 
 
 def _files_in(folder: Path) -> set[Path]:

@@ -24,8 +24,9 @@ from .archive import ObservationFiles, look
 from .config import Settings
 from .job import Job
 from .layout import MERGED_BAND, OBS_BAND, OBS_ENERGIES_EV, Layout, ObsLayout
-from .plan import Copy, EachRegion, Otherwise, Own, Plan, Remove, Solid, Stage, Step, Text, Tool, Warn, Where
+from .plan import Copy, EachRegion, LocalNames, Otherwise, Own, Plan, Remove, Stage, Step, Text, Tool, Warn, Where
 from .proposing import propose_cluster_region, propose_source_region
+from .reprocessing import staging_folders
 
 # What marks pixels without data in images that are no counts: 0 would be a flux, or an exposure, of nothing.
 _NO_DATA = "[opt null=NaN,type=r4]"
@@ -38,10 +39,10 @@ def reprocess(layout: Layout, settings: Settings, files: ObservationFiles) -> Pl
     obs = layout.obs(files.obsid)
     stage = obs.folder.with_name(f"{obs.obsid}.archive")
     return [
-        Stage(files.reprocessable, stage / "secondary"),
+        Stage(staging_folders(files), stage),
         Tool(tools.chandra_repro(stage, obs.folder, check_vf_pha=settings.check_vf_pha,
                                  outputs=(obs.events, obs.bad_pixels, obs.field_of_view))),
-        Solid(obs.folder),
+        LocalNames(obs.folder),
         Remove(stage),
     ]
 

@@ -9,6 +9,7 @@ from chandra_bin.ciao import find_installation, need_installation
 from .archive import ObservationFiles
 from .config import Settings
 from .job import Job
+from .reprocessing import why_not
 
 _OWN = {"chandra-bin": __version__}
 _NATIVE = ".native"
@@ -54,9 +55,15 @@ def engine_of(kind: str, settings: Settings, archive: Sequence[ObservationFiles]
     if settings.engine == "ciao" or kind not in ENGINES["native"]:
         return "ciao"
     found = find_installation()
-    lacks_events = kind == "reprocess" and not all(files.events_level1 for files in archive)
+    is_refused = kind == "reprocess" and any(why_not(files) for files in archive)
     lacks_number = kind in ("images", "sources") and settings.sigthresh == "auto"
-    return "native" if found is None or found.caldb is None or lacks_events or lacks_number else "ciao"
+    return "native" if found is None or found.caldb is None or is_refused or lacks_number else "ciao"
+
+
+def by_ciao_if_taken(settings: Settings) -> bool:
+    """Return whether CIAO reprocesses the observations that chandra_repro does not refuse."""
+    found = find_installation()
+    return settings.engine == "ciao" or (settings.engine == "auto" and found is not None and found.caldb is not None)
 
 
 def versions_of(engine: str) -> dict[str, str]:

@@ -92,12 +92,5 @@ class Job:
             text = text.replace(link, name)
         return text
 
-    def in_place(self, text: str) -> str:
-        """What a file says, with files where they will be."""
-        text = text.replace(str(self.scratch), str(self.layout.work))
-        for link, name in self.links.items():
-            text = text.replace(link, name)
-        return text
-
     def _word(self, value: Any) -> str:
         return self.plain(repr(str(value) if isinstance(value, Path) else value))

@@ -34,9 +34,11 @@ from chandra_bin.tables import open_fits
 from chandra_bin.wcs import ImageCoords
 
 from .archive import ObservationFiles, look
+from .engines import by_ciao_if_taken
 from .job import Job
 from .layout import MERGED_BAND, OBS_BAND, OBS_ENERGIES_EV
 from .proposing import propose_cluster_region, propose_source_region
+from .reprocessing import why_not
 from .survey import FARTHEST_ARCMIN, ODD_ARCMIN, arcmin_between
 
 # Grades of X-rays, as chandra_repro keeps them.
@@ -112,6 +114,8 @@ def reprocess(job: Job) -> None:
     copied = job.call(copy, f"{files.events}{filters}{times}", job.out(obs.events), keywords=keywords)
     job.warn(f"ObsID {obs.obsid}: not reprocessed: calibrated as the archive has it (software {version['ASCDSVER']}, "
          f"calibration {version['CALDBVER']})")
+    if by_ciao_if_taken(job.settings) and (why := why_not(files)):
+        job.warn(why)
     if missing:
         job.warn(f"ObsID {obs.obsid}: {', '.join(kind for kind, _, _ in missing)} not found: "
                  f"{'; '.join(text for _, _, text in missing)}")

@@ -4,7 +4,7 @@ So both do the same: a script is not a second description of the pipeline. Paths
 to be in the end.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -77,9 +77,10 @@ class Text:
 
 @dataclass(frozen=True)
 class Stage:
-    """Copies of files of the archive in a folder, for a tool that changes what it is given."""
+    """Copies of files of the archive in folders of ``target``, for a tool that changes what it is given."""
 
-    files: tuple[Path, ...]
+    files: Mapping[str, tuple[Path, ...]]
+    """By the folder in ``target``."""
     target: Path
 
 
@@ -91,8 +92,8 @@ class Remove:
 
 
 @dataclass(frozen=True)
-class Solid:
-    """Puts files in the places of links to what will be gone."""
+class LocalNames:
+    """Lists of files (``*.lis``) name files in their own folder: the folder they named is removed."""
 
     folder: Path
 
@@ -105,5 +106,5 @@ class EachRegion:
     of: "Callable[[str], tuple[Step, ...]]"
 
 
-Step: TypeAlias = Tool | Own | Otherwise | Where | Warn | Copy | Text | Stage | Remove | Solid | EachRegion
+Step: TypeAlias = Tool | Own | Otherwise | Where | Warn | Copy | Text | Stage | Remove | LocalNames | EachRegion
 Plan: TypeAlias = Sequence[Step]

@@ -26,10 +26,11 @@ from chandra_bin.state import FOLDER, Record, Stamp, State, is_same, locked, sta
 
 from .archive import ObservationFiles, find_observation
 from .config import Config, Settings, read_config
-from .engines import engine_of, function_of, versions_at_hand, versions_of
+from .engines import by_ciao_if_taken, engine_of, function_of, versions_at_hand, versions_of
 from .graph import STEPS, Task, tasks_of
 from .job import Job
 from .layout import Layout
+from .reprocessing import why_not
 
 SCRATCH = "scratch"
 # What a worker whose parent is gone has to stop its task.
@@ -213,8 +214,7 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
     pipeline = Pipeline(work, engine)
     report = pipeline.layout.report.relative_to(pipeline.work)
     if dry_run:
-        state = State(pipeline.work)
-        return Done((), tuple(_planned(pipeline, state, first, last, redo, verify)), report)
+        return _dry_run(pipeline, first, last, redo, verify, watch or (lambda _event: None))
     with locked(pipeline.work):
         state = State(pipeline.work)
         log = _Log(pipeline.layout.logs)
@@ -232,6 +232,8 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
         if any(engine_of(task.kind, pipeline.settings, task.archive) == "ciao" and task.name not in state.records
                for task in pipeline.tasks if first <= task.step <= last):
             versions_of("ciao")  # before hours of work that come before it
+        if pipeline.settings.engine == "ciao" and (why := next(_refused(pipeline, state, first, last), None)):
+            raise InputError(f'{why}; or choose engine = "native"')
         scratch = pipeline.work / FOLDER / SCRATCH
         shutil.rmtree(scratch, ignore_errors=True)
         for task in pipeline.tasks:
@@ -393,6 +395,15 @@ def _job(order: "_Order") -> Job:
                order.task.obsid)
 
 
+def _refused(pipeline: Pipeline, state: State, first: int, last: int) -> Iterator[str]:
+    """Yield why chandra_repro would refuse observations that it is to reprocess, before hours of other work."""
+    for task in pipeline.tasks:
+        if task.kind != "reprocess" or not first <= task.step <= last or task.name in state.records:
+            continue
+        if by_ciao_if_taken(pipeline.settings) and (why := why_not(task.archive[0])):
+            yield why if pipeline.settings.engine == "ciao" else f"{why}: the native engine takes it instead"
+
+
 @contextmanager
 def _readable(order: _Order) -> Iterator[Job]:
     """The job of a task, with paths that names with filters can hold: links, where folders have odd names."""
@@ -509,6 +520,15 @@ def _follow_parent(parent: int, stop: Connection) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _dry_run(pipeline: Pipeline, first: int, last: int, redo: Sequence[int], verify: bool, watch: Watcher) -> Done:
+    """Return what would be run, and tell what chandra_repro would refuse."""
+    state = State(pipeline.work)
+    for text in _refused(pipeline, state, first, last):
+        watch(Event("warning", None, text))
+    return Done((), tuple(_planned(pipeline, state, first, last, redo, verify)),
+                pipeline.layout.report.relative_to(pipeline.work))
 
 
 def _planned(pipeline: Pipeline, state: State, first: int, last: int, redo: Sequence[int],

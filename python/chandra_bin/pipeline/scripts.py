@@ -6,6 +6,7 @@ not: files that appear whole, steps that are not done twice, and observations si
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
@@ -13,14 +14,15 @@ from pathlib import Path
 
 from chandra_bin import __version__
 from chandra_bin.ciao import File, Filter, Part, Temporary, checked_path, parts_of
-from chandra_bin.errors import OutputError
+from chandra_bin.errors import ChandraBinWarning, OutputError
 from chandra_bin.outputs import Outputs
 
 from . import ciao_steps
 from .archive import ObservationFiles
 from .config import Settings
 from .layout import Layout
-from .plan import Copy, EachRegion, Otherwise, Own, Plan, Remove, Solid, Stage, Step, Text, Tool, Warn, Where
+from .plan import Copy, EachRegion, LocalNames, Otherwise, Own, Plan, Remove, Stage, Step, Text, Tool, Warn, Where
+from .reprocessing import why_not
 from .runner import Pipeline
 
 _PlanOf = Callable[[Layout, Settings, ObservationFiles], Plan]
@@ -86,14 +88,14 @@ has_shapes() {
                         END { exit !found }' "$1"
 }
 """
-_SOLID = """\
-# Puts files in the places of links.
-solid() {
-    local link
-    for link in "$1"/*; do
-        if [ -L "$link" ]; then
-            cp -L -- "$link" "$link.part"
-            mv -f -- "$link.part" "$link"
+_LOCAL_NAMES = """\
+# Makes the lists in a folder name files in that folder: names in a list are relative to it.
+local_names() {
+    local list
+    for list in "$1"/*.lis; do
+        if [ -f "$list" ]; then
+            sed 's|.*/||' "$list" >"$list.part"
+            mv -f -- "$list.part" "$list"
         fi
     done
 }
@@ -108,6 +110,9 @@ def write_scripts(work: Path, folder: Path) -> list[Path]:
     """
     pipeline = Pipeline(work)
     checked_path(pipeline.work)
+    for files in pipeline.archive:
+        if why := why_not(files):
+            warnings.warn(why, ChandraBinWarning, stacklevel=2)
     written = {folder / name: text for name, text in _scripts(pipeline)}
     for path in written:
         if path.exists() and not _is_ours(path):
@@ -141,7 +146,7 @@ def _scripts(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
 
     names: dict[str, tuple[str, list[tuple[str, Plan]]]] = {
         "preprocess_data.sh": ("Step 2: reprocess all observations with today's calibration.",
-                               each(ciao_steps.reprocess)),
+                               each(_reprocess)),
         "deflare_point_sources.sh": ("Step 3: sources, good times without flares, clean images and backgrounds.",
                                      step_3()),
         "merge_data.sh": ("Steps 4 and 5: all observations on one tangent plane, and the scaled flux.",
@@ -162,6 +167,12 @@ def _scripts(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
         yield name, writer.head(about, settings.name) + "\n".join(body) + "\n"
 
 
+def _reprocess(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan:
+    """Return step 2; the script begins with what chandra_repro would refuse of this observation."""
+    why = why_not(files)
+    return [*([Warn(why)] if why else []), *ciao_steps.reprocess(layout, settings, files)]
+
+
 @dataclass
 class _Writer:
     """Writes one script. Paths are relative to the folder of work, where they are in it."""
@@ -180,7 +191,8 @@ class _Writer:
         parts = [_HEAD.format(**words)]
         if set(self.programs) - {"chandra-bin"}:
             parts.append(_CIAO)
-        parts += [text for name, text in (("has_shapes", _HAS_SHAPES), ("solid", _SOLID)) if name in self.functions]
+        parts += [text for name, text in (("has_shapes", _HAS_SHAPES), ("local_names", _LOCAL_NAMES))
+                  if name in self.functions]
         return "\n".join(parts)
 
     def blocks(self, heading: str, plan: Plan) -> Iterator[str]:
@@ -251,18 +263,20 @@ class _Writer:
 
     @statements.register
     def _(self, step: Stage) -> list[str]:
+        copies = [_wrapped(["cp -L --", *(self.path(path) for path in paths), self.path(step.target / folder, "/")])
+                  for folder, paths in step.files.items() if paths]
+        folders = " ".join(self.path(step.target / folder) for folder in step.files)
         return [f"# copies: the tool unpacks files where they are\nrm -rf -- {self.path(step.target)}",
-                f"mkdir -p -- {self.path(step.target)}",
-                _wrapped(["cp -L --", *(self.path(path) for path in step.files), self.path(step.target, "/")])]
+                f"mkdir -p -- {folders}", *copies]
 
     @statements.register
     def _(self, step: Remove) -> list[str]:
         return [f"rm -rf -- {self.path(step.folder)}"]
 
     @statements.register
-    def _(self, step: Solid) -> list[str]:
-        self.functions.add("solid")
-        return [f"solid {self.path(step.folder)}"]
+    def _(self, step: LocalNames) -> list[str]:
+        self.functions.add("local_names")
+        return [f"local_names {self.path(step.folder)}"]
 
     @statements.register
     def _(self, step: EachRegion) -> list[str]:

@@ -15,10 +15,12 @@ from chandra_bin.reproject import separation_deg
 
 from .archive import Observation, ObservationFiles, look, look_through
 from .config import refuse_second, write_config
+from .reprocessing import missing_files, other_obstacles
 
 # Files of the archive, by the names that download_chandra_obsid has for them.
 ARCHIVE_KINDS = {"evt1": "events_level1", "evt2": "events", "asol": "aspect", "bpix": "bad_pixels",
-                 "fov": "field_of_view", "msk": "mask", "flt": "filter"}
+                 "fov": "field_of_view", "msk": "mask", "flt": "filter", "mtl": "mission_timeline",
+                 "stat": "statistics", "pbk": "parameter_block", "bias": "bias"}
 ODD_ARCMIN = 15.0
 """Observations that point farther apart share hardly any of the sky."""
 FARTHEST_ARCMIN = 60.0
@@ -39,7 +41,7 @@ class Surveyed:
     @property
     def missing(self) -> tuple[str, ...]:
         """Files of the archive that were not found, as evt1, asol, ..."""
-        return tuple(kind for kind, name in ARCHIVE_KINDS.items() if not getattr(self.files, name))
+        return tuple(kind for kind, name in ARCHIVE_KINDS.items() if not self.files.has(name))
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,10 @@ def _warn(found: Survey) -> None:
         say(f"ObsID {each.obsid} is left out: {each.why}")
     for one in found.observations:
         if one.missing:
-            say(f"ObsID {one.files.obsid}: {', '.join(one.missing)} not found")
+            needed = f" (chandra_repro needs {', '.join(missing)})" if (missing := missing_files(one.files)) else ""
+            say(f"ObsID {one.files.obsid}: {', '.join(one.missing)} not found{needed}")
+        for text in other_obstacles(one.files):
+            say(f"ObsID {one.files.obsid}: chandra_repro would refuse it: {text}")
     skies = [each.files.obsid for each in found.observations if each.files.blank_sky]
     if skies and (bare := [each.files.obsid for each in found.observations if not each.files.blank_sky]):
         say(f"ObsID {', '.join(bare)}: no blank-sky events, which {', '.join(skies)} has")

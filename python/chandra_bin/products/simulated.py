@@ -176,9 +176,13 @@ def _write_observation(writer: _Writer, scene: simulate.Scene, observation: simu
                          (f"{primary}/{root}_fov1.fits.gz", tables.field_blocks),
                          (f"{secondary}/{root}_flt1.fits.gz", tables.filter_blocks),
                          (f"{secondary}/{root}_msk1.fits.gz", tables.mask_blocks),
-                         (f"{secondary}/{root}_mtl1.fits.gz", tables.housekeeping_blocks)):
+                         (f"{secondary}/{root}_mtl1.fits.gz", tables.housekeeping_blocks),
+                         (f"{secondary}/{tables.parameter_root(observation)}.fits.gz", tables.parameter_blocks)):
         writer.fits(name, first, blocks(observation))
     writer.fits(f"{secondary}/{root}_stat1.fits.gz", first, tables.statistics_blocks(observation, events))
+    for chip in observation.chips:
+        writer.image(f"{secondary}/{tables.bias_root(observation, chip)}.fits.gz",
+                     *tables.bias_image(observation, chip))
     if settings.blank_sky > 0:
         for chip in observation.chips:
             particles, livetime = simulate.blank_sky(observation, chip, settings.blank_sky, seed)

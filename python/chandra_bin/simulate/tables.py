@@ -31,6 +31,8 @@ _ASPECT_STEP_S = 0.25625
 _HOUSEKEEPING_STEP_S = 32.8
 _TYPES = {"D": ">f8", "E": ">f4", "I": ">i2", "J": ">i4"}
 _GAIN_EV = 4.4
+_BIAS_ADU = 250
+_BIAS_BEFORE_S = 2000
 _SPLIT_ADU = 13
 # Frames whose aspects span an area.
 _MANY = 300
@@ -38,6 +40,8 @@ _VFAINT_FLAGGED = 0.25
 # What a grade is in the flight system's numbers, one of several; which neighbour has the rest of the charge.
 _FLIGHT_GRADE = np.array([0, 1, 64, 8, 16, 20, 72, 255])
 _SPLIT_TO = np.array([4, 0, 7, 3, 5, 2, 7, 1])
+# How charge-transfer inefficiency is corrected on each chip, 0 to 9: in parallel (P), or in both directions (B).
+_CTI_APP = "PPPPPBPBPP"
 # Tiled detector coordinates: of the first pixel, and along chipx and chipy, as (tdetx, tdety).
 _TILED = {0: ((3061, 5132), (0, -1), (1, 0)), 1: ((5132, 4107), (0, 1), (-1, 0)), 2: ((3061, 4086), (0, -1), (1, 0)),
           3: ((5132, 3061), (0, 1), (-1, 0)),
@@ -63,7 +67,8 @@ def about(observation: Observation) -> Cards:
     """Keywords that every file of an observation has."""
     start, stop = observation.tstart_s, observation.tstop_s
     return {
-        "ORIGIN": "SIMULATED", "CREATOR": CREATOR, "DATE": date(stop), "DATE-OBS": date(start), "DATE-END": date(stop),
+        "ORIGIN": "SIMULATED", "CREATOR": CREATOR, "ASCDSVER": "SIMULATED", "DATE": date(stop),
+        "DATE-OBS": date(start), "DATE-END": date(stop),
         "MJD-OBS": _MJD_EPOCH + start / 86400, "TIMESYS": "TT", "MJDREF": _MJD_EPOCH, "TIMEZERO": 0.0, "TIMEUNIT": "s",
         "TIMEREF": "LOCAL", "TASSIGN": "SATELLITE", "CLOCKAPP": True, "TIERRELA": 1e-9, "TIERABSO": 5e-5,
         "TIMVERSN": "ASC-FITS-2", "TSTART": start, "TSTOP": stop, "TIMEPIXR": 0.5, "TIMEDEL": TIMEDEL_S,
@@ -95,10 +100,14 @@ def event_blocks(observation: Observation, events: Photons, seed: int) -> tuple[
     header.update({
         "HDUCLASS": "OGIP", "HDUCLAS1": "EVENTS", "ASOLFILE": f"pcadf{observation.obsid:05d}_000N001_asol1.fits",
         "BPIXFILE": f"{root}_bpix1.fits", "FLTFILE": f"{root}_flt1.fits", "MASKFILE": f"{root}_msk1.fits",
-        "MTLFILE": f"{root}_mtl1.fits", "PIX_ADJ": "EDSER", "RAND_SKY": 0.0, "RAND_PI": 1.0, "CHKVFPHA": False,
-        "CTI_CORR": False, "GRADESYS": "ASCA", "CORNERS": 2, "FP_TEMP": 153.5, "DY_AVG": 0.0, "DZ_AVG": 0.0,
-        "DTH_AVG": 0.0, "ACSYS1": "CHIP:AXAF-ACIS-1.0", "ACSYS2": "TDET:ACIS-2.2", "ACSYS3": "DET:ASC-FP-1.1",
-        "ACSYS4": "SKY:ASC-FP-1.1", "CALIB": ("APPROX", "simulated: no gain, CTI or true effective area"),
+        "MTLFILE": f"{root}_mtl1.fits", "STATFILE": f"{root}_stat1.fits",
+        "PBKFILE": f"{parameter_root(observation)}.fits",
+        **{f"BIASFIL{chip}": f"{bias_root(observation, chip)}.fits" for chip in observation.chips},
+        **_readout(observation), "PIX_ADJ": "EDSER", "RAND_SKY": 0.0, "RAND_PI": 1.0, "CHKVFPHA": False,
+        "CTI_CORR": True, "CTI_APP": _CTI_APP, "GRADESYS": "ASCA", "CORNERS": 2, "FP_TEMP": 153.5, "DY_AVG": 0.0,
+        "DZ_AVG": 0.0, "DTH_AVG": 0.0, "ACSYS1": "CHIP:AXAF-ACIS-1.0", "ACSYS2": "TDET:ACIS-2.2",
+        "ACSYS3": "DET:ASC-FP-1.1", "ACSYS4": "SKY:ASC-FP-1.1",
+        "CALIB": ("APPROX", "simulated: no gain, CTI or true effective area"),
         **_exposures(observation)})
     _sky_keywords(header, observation, columns)
     levels = []
@@ -241,6 +250,30 @@ def statistics_blocks(observation: Observation, events: Photons) -> list[Block]:
     return [(header, rows)]
 
 
+def parameter_blocks(observation: Observation) -> list[Block]:
+    """Return PBK, the commanded parameters of the readout: one row for each chip."""
+    chips = np.array(observation.chips)
+    header, rows = _table("PBK", [
+        _Column("fep_id", "1I", np.arange(len(chips))), _Column("ccd_id", "1I", chips),
+        _Column("firstrow", "1I", np.ones(len(chips))), _Column("nrows", "1I", np.full(len(chips), acis.CHIP_PX)),
+        _Column("evthresh", "1I", np.full(len(chips), 38), "adu"),
+        _Column("spthresh", "1I", np.full(len(chips), _SPLIT_ADU), "adu")],
+        {**about(observation), **_readout(observation)})
+    header.update({"CONTENT": "PBK", "HDUCLASS": "ASC", "HDUCLAS1": "PARAMETER"})
+    return [(header, rows)]
+
+
+def bias_image(observation: Observation, chip: int) -> "tuple[NDArray[np.int16], Header]":
+    """Return the bias map of a chip, (1024, 1024) adu as [chipy - 1, chipx - 1], and its header."""
+    from astropy.io.fits import Header
+
+    header = Header({"HDUNAME": "BIAS"})
+    header.update({**about(observation), **_readout(observation), "CCD_ID": chip,
+                   "FEP_ID": observation.chips.index(chip), "CONTENT": "BIAS", "HDUCLASS": "ASC", "HDUCLAS1": "IMAGE",
+                   "HDUCLAS2": "BIAS", "BUNIT": "adu"})
+    return np.full((acis.CHIP_PX, acis.CHIP_PX), _BIAS_ADU, np.int16), header
+
+
 def good_time_block(observation: Observation, gti: GTI) -> Block:
     """One table of good times for all chips."""
     return _good_times(gti, None, about(observation))
@@ -251,9 +284,25 @@ def file_root(observation: Observation) -> str:
     return f"acisf{observation.obsid:05d}_000N001"
 
 
+def parameter_root(observation: Observation) -> str:
+    """Return the name of the parameter-block file without its ending: the archive names it by a time."""
+    return f"acisf{int(observation.tstart_s):09d}N001_pbk0"
+
+
+def bias_root(observation: Observation, chip: int) -> str:
+    """Return the name of a chip's bias file without its ending: a time before the observation and the processor."""
+    return f"acisf{int(observation.tstart_s) - _BIAS_BEFORE_S:09d}N001_{observation.chips.index(chip)}_bias0"
+
+
+def _readout(observation: Observation) -> Cards:
+    """Return keywords of how the chips were read out; FEP_CCD holds the chip of each front-end processor."""
+    return {"OCLKPAIR": 8, "ORC_MODE": 0, "SUM_2X2": 0, "FEP_CCD": "".join(map(str, observation.chips))}
+
+
 def _short(observation: Observation) -> Cards:
-    keys = ("ORIGIN", "CREATOR", "DATE", "DATE-OBS", "DATE-END", "MJD-OBS", "TIMESYS", "MJDREF", "TIMEZERO", "TIMEUNIT",
-            "CLOCKAPP", "TSTART", "TSTOP", "MISSION", "TELESCOP", "INSTRUME", "OBS_ID", "OBI_NUM", "SEQ_NUM")
+    keys = ("ORIGIN", "CREATOR", "ASCDSVER", "DATE", "DATE-OBS", "DATE-END", "MJD-OBS", "TIMESYS", "MJDREF",
+            "TIMEZERO", "TIMEUNIT", "CLOCKAPP", "TSTART", "TSTOP", "MISSION", "TELESCOP", "INSTRUME", "OBS_ID",
+            "OBI_NUM", "SEQ_NUM")
     whole = about(observation)
     return {key: whole[key] for key in keys}
 

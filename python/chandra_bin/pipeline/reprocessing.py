@@ -1,0 +1,116 @@
+"""The input of chandra_repro: which files it needs of an observation, where it looks for them, what it refuses.
+
+The rules are those of the public script (CIAO 4.13 to 4.18). It takes each kind of file from one folder of the archive,
+and stops where one is missing, after it has read the others; its error line does not say which. So they are checked
+here, before hours of work.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chandra_bin.errors import InputError
+from chandra_bin.tables import open_fits
+
+from .archive import ObservationFiles, kind_of
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+# The folder in which chandra_repro looks for each kind; all others are in ``secondary``.
+_FOLDERS = {"events": "primary", "aspect": "primary", "bad_pixels": "primary", "field_of_view": "primary",
+            "ephemeris": "primary", "dead_time": "primary", "onboard_aspect": "secondary/aspect"}
+# The kinds without which it stops, by the names that download_chandra_obsid has for them.
+NEEDED = {"evt1": "events_level1", "asol": "aspect", "bpix": "bad_pixels", "flt": "filter", "msk": "mask",
+          "mtl": "mission_timeline", "stat": "statistics", "pbk": "parameter_block", "bias": "bias"}
+# Of these it takes one file.
+_SINGLE = ("evt1", "bpix", "flt", "msk", "mtl", "stat", "pbk")
+_KEYWORDS = ("INSTRUME", "DETNAM", "ASCDSVER", "DATAMODE", "DATE-OBS", "GRATING", "RA_TARG", "DEC_TARG", "ASPTYPE",
+             "READMODE")
+_DATAMODES = ("FAINT", "VFAINT", "FAINT_BIAS", "GRADED")
+# The ObsIDs that have several observation intervals (OBI), as the archive numbers them.
+MULTI_OBI = frozenset((82, 108, 279, 380, 400, 433, 800, 861, 897, 906, 943, 1411, 1431, 1456, 1561, 1578, 2010, 2042,
+                       2077, 2365, 2783, 3057, 3182, 3764, 4175, 60879, 60880, 62249, 62264, 62796))
+
+
+def staging_folders(files: ObservationFiles) -> dict[str, tuple[Path, ...]]:
+    """Return the files of an observation by the folder in which chandra_repro looks for them: ``primary``, ..."""
+    found: dict[str, list[Path]] = {"primary": [], "secondary": []}
+    for path in files.reprocessable:
+        found.setdefault(_FOLDERS.get(kind_of(path) or "", "secondary"), []).append(path)
+    return {folder: tuple(paths) for folder, paths in found.items()}
+
+
+def why_not(files: ObservationFiles) -> str | None:
+    """Return why chandra_repro would refuse an observation, in one line; None where it would take it.
+
+    The header of the level-1 events is read. Raises `InputError` where that file is damaged.
+    """
+    found = list(other_obstacles(files))
+    if missing := missing_files(files):
+        found.insert(0, f"{', '.join(missing)} not found: fetch them by 'download_chandra_obsid {files.obsid}'")
+    return f"{files.folder}: chandra_repro would refuse ObsID {files.obsid}: {'; '.join(found)}" if found else None
+
+
+def missing_files(files: ObservationFiles) -> tuple[str, ...]:
+    """Return the kinds that chandra_repro needs and that were not found, as evt1, asol, ..."""
+    found = {kind_of(path) for path in files.reprocessable}
+    return tuple(word for word, kind in NEEDED.items()
+                 if kind not in found and not (word == "asol" and "onboard_aspect" in found))
+
+
+def other_obstacles(files: ObservationFiles) -> Iterator[str]:
+    """Yield what else chandra_repro would refuse. Raises `InputError` where the level-1 events are damaged."""
+    if int(files.obsid.partition("_")[0]) in MULTI_OBI:
+        yield "it has several observation intervals (OBI): split it by CIAO's splitobs, and give each part a folder"
+        return
+    of_kind = {word: [path for path in files.reprocessable if kind_of(path) == NEEDED[word]] for word in _SINGLE}
+    level_1 = of_kind["evt1"]
+    if any(re.search(r"_e[12]_", path.name) for path in (*level_1, files.events)):
+        yield "it is interleaved (e1, e2): split it by CIAO's splitobs, and give each part a folder"
+        return
+    for word, paths in of_kind.items():
+        if len(paths) > 1:
+            yield (f"{' and '.join(path.name for path in paths[:2])} are both of the kind {word}: move the one that "
+                   "does not count away")
+    aspect = [path for path in files.reprocessable if kind_of(path) == "aspect"]
+    if len(aspect) > 1 and sum(_word(_header_of(path), "CONTENT") == "ASPSOLOBI" for path in aspect) > 1:
+        yield (f"{' and '.join(path.name for path in aspect[:2])} are both aspect solutions of the whole interval "
+               "(CONTENT is ASPSOLOBI): move the one that does not count away")
+    if level_1:
+        header = _header_of(level_1[0])
+        yield from _of_header(level_1[0], header)
+        if (_word(header, "ASPTYPE") not in ("KALMAN", "")
+                and not any(kind_of(path) == "onboard_aspect" for path in files.reprocessable)):
+            yield (f"ASPTYPE is {header['ASPTYPE']!r} and secondary/aspect/*_osol1.fits, the aspect solution of the "
+                   f"on-board computer, is missing: fetch it by 'download_chandra_obsid {files.obsid}'")
+
+
+def _of_header(path: Path, header: "Header") -> Iterator[str]:
+    lacking = [key for key in _KEYWORDS if key not in header]
+    if lacking:
+        yield f"{path.name} lacks {', '.join(lacking)} in its header: fetch it again"
+    mode = _word(header, "DATAMODE")
+    if _word(header, "READMODE") == "TIMED" and mode and mode not in _DATAMODES:
+        yield f"{path.name} is of DATAMODE {mode!r}, and must be of {', '.join(_DATAMODES)}"
+
+
+def _word(header: "Header", key: str) -> str:
+    return str(header.get(key, "")).strip()
+
+
+def _header_of(path: Path) -> "Header":
+    stat = path.stat()
+    return _header_at(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=256)
+def _header_at(path: Path, _mtime_ns: int, _size: int) -> "Header":
+    """Return the header of the first table of a file; plans ask for it again and again."""
+    with open_fits(path) as hdus:
+        for hdu in hdus:
+            if hdu.is_table:
+                return hdu.header
+    raise InputError(f"{path}: holds no table: fetch it again")
