@@ -379,3 +379,21 @@ def test_an_interrupt_ends_a_smoothing_of_minutes():
     assert run_of_minutes.returncode == 130
     assert "interrupted" in said
     assert not Path("out.fits").exists()
+
+
+def test_a_picture_that_cannot_be_drawn_costs_no_product():
+    assert run(["bin", IMAGE, "-o", "d", *OPTIONS, "-q"]) == 0
+    whole = listing("d")
+    ran = subprocess.run([PROGRAM, "bin", IMAGE, "-o", "d", *OPTIONS, "--clobber"], capture_output=True, text=True,
+                         env=os.environ | {"MPLBACKEND": "nonsense"}, check=False)
+    assert ran.returncode == 0
+    assert ran.stderr.startswith("warning: d/bins.png: the picture cannot be drawn (ValueError: ")
+    assert ran.stderr.endswith("; all other products are written\n")
+    assert listing("d") == [name for name in whole if name != "bins.png"]  # the old picture would show another run
+
+
+def test_names_that_are_not_utf8_are_drawn_with_escapes():
+    name = os.fsdecode(b"n\xe9.fits")
+    Path(name).write_bytes(Path(IMAGE).read_bytes())
+    assert run(["bin", name, "-o", "d", *OPTIONS, "-q"]) == 0
+    assert Path("d/bins.png").stat().st_size > 10_000

@@ -56,6 +56,10 @@ class ToolError(ChandraBinError):
     """A tool of CIAO ran to its end, and failed: another way may be tried."""
 
 
+class PictureError(ChandraBinError):
+    """A picture cannot be drawn; whatever it shows can be written all the same."""
+
+
 class ChandraBinWarning(_OneLine, UserWarning):
     """The result is right, but perhaps not what was meant."""
 

@@ -88,6 +88,7 @@ class Outputs:
         self._token = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._typed = {_target(path): path for path in self._files}  # links are followed, but users see what they typed
         self._parts: dict[Path, Path] = {}
+        self._left_out: set[Path] = set()
         self._made: list[Path] = []
         self._runs: dict[Path, tuple[Path, int]] = {}  # the run file of each folder, and its open handle
 
@@ -137,6 +138,10 @@ class Outputs:
         """The whole content of the file that will be ``path``; text is written as UTF-8."""
         with self.open(path) as file:
             file.write(content.encode() if isinstance(content, str) else content)
+
+    def leave_out(self, path: Path) -> None:
+        """Say that a file is not made in this run: an older one of its name is removed with the others."""
+        self._left_out.add(_target(path))
 
     def _refuse_doubles(self, targets: list[Path]) -> None:
         seen: set[Path] = set()
@@ -188,7 +193,7 @@ class Outputs:
             for folder in sorted(self._runs):
                 stack.enter_context(_locked(folder))
             self._refuse_existing(self._parts)
-            stale = [_target(path) for path in self._old_series()]
+            stale = [*map(_target, self._old_series()), *(path for path in self._left_out if path.exists())]
             changed = [*self._parts, *(path for path in stale if path not in self._parts)]
             moves = [_Move(target, self._parts.get(target), self._temporary(target.parent, f"-{number}.old"),
                            target.exists()) for number, target in enumerate(changed)]

@@ -1,7 +1,7 @@
 """Pictures of results, from matplotlib's objects, never pyplot: no window, no global state, equal bytes each time."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .binning import ContourBins
 from .deflare import Deflared
+from .errors import PictureError, one_line, printable
 from .lightcurve import LightCurve
 from .proposals import ClusterShape
 from .regions import Region, Shape, convert_region
@@ -81,6 +82,26 @@ class _Frame:
         return (_PANEL, _PANEL * ratio) if ratio <= 1 else (_PANEL / ratio, _PANEL)
 
 
+def png_of(draw: Callable[[], "Figure"]) -> bytes:
+    """Return the PNG of a figure, in matplotlib's own style, so that equal input gives equal bytes.
+
+    Raises `PictureError` where matplotlib cannot be loaded, or cannot draw the figure.
+    """
+    try:
+        import matplotlib as mpl
+
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            file = io.BytesIO()
+            draw().savefig(file, format="png", metadata={"Software": None})
+    except MemoryError:
+        raise
+    except Exception as error:
+        reason = one_line(f"{type(error).__name__}: {error}")
+        raise PictureError(f"the picture cannot be drawn ({reason})") from error
+    return file.getvalue()
+
+
 def bins_png(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title: str, sn_in: str = "") -> bytes:
     """A PNG with an image (ny, nx), its bins and their S/N side by side; ``sn_in`` says what that S/N is of.
 
@@ -88,14 +109,7 @@ def bins_png(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title:
     different colours. Pixels in no bin are grey in the maps. Where nearly all bins are in a small part of the image,
     that part is shown. The same input gives the same bytes.
     """
-    import matplotlib as mpl
-
-    with mpl.rc_context():
-        mpl.rcdefaults()  # not the user's style: equal input shall give equal bytes
-        figure = _figure(image, bins, coords, title, sn_in)
-        file = io.BytesIO()
-        figure.savefig(file, format="png", metadata={"Software": None})
-    return file.getvalue()
+    return png_of(lambda: _figure(image, bins, coords, printable(title), sn_in))
 
 
 def light_curve_png(curve: LightCurve, flares: Deflared, title: str) -> bytes:
@@ -104,14 +118,7 @@ def light_curve_png(curve: LightCurve, flares: Deflared, title: str) -> bytes:
     The scale is logarithmic above the upper limit where flares are many times brighter. Bins without exposure are left
     out. The same input gives the same bytes.
     """
-    import matplotlib as mpl
-
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        figure = _curve_figure(curve, flares, title)
-        file = io.BytesIO()
-        figure.savefig(file, format="png", metadata={"Software": None})
-    return file.getvalue()
+    return png_of(lambda: _curve_figure(curve, flares, printable(title)))
 
 
 @dataclass(frozen=True)
@@ -132,16 +139,9 @@ def region_png(image: NDArray[Any], overlays: Sequence[RegionOverlay], coords: I
     ``exposure``: only the part of the image that has some is shown. ``smooth`` (None: images of whole numbers are).
     ``excluded``: pixels that are grey. ``colours`` is a colour map of matplotlib. The same input gives the same bytes.
     """
-    import matplotlib as mpl
-
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        look = _Look(label, np.issubdtype(image.dtype, np.integer) if smooth is None else smooth, excluded, colours,
-                     logarithmic)
-        figure = _region_figure(image, overlays, coords, title, exposure, cluster, look)
-        file = io.BytesIO()
-        figure.savefig(file, format="png", metadata={"Software": None})
-    return file.getvalue()
+    look = _Look(label, np.issubdtype(image.dtype, np.integer) if smooth is None else smooth, excluded, colours,
+                 logarithmic)
+    return png_of(lambda: _region_figure(image, overlays, coords, printable(title), exposure, cluster, look))
 
 
 @dataclass(frozen=True, eq=False)

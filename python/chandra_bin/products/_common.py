@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin.binning import ContourBins
 from chandra_bin.binning import automask as find_empty_blocks
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import ChandraBinWarning, InputError, PictureError
 from chandra_bin.images import Image, size_text
 from chandra_bin.inputs import plain_name, read_image, read_like, read_on_grid, refuse_filled
 from chandra_bin.memory import available_bytes
+from chandra_bin.outputs import Outputs
 from chandra_bin.regions import Semantics, read_regions, region_mask
 from chandra_bin.wcs import ImageCoords
 
@@ -196,6 +197,17 @@ def check_counts(image: Image, mask: NDArray[np.int16], constrain: float | None)
     if constrain is not None and 0 < constrain < 1:
         warnings.warn(f"the constraint is {constrain:.15g}: below 1, not even a disc meets it", ChandraBinWarning,
                       stacklevel=3)
+
+
+def write_picture(outputs: Outputs, path: Path, draw: Callable[[], bytes]) -> None:
+    """Write a picture. One that cannot be drawn is a warning: the products that it shows are written all the same."""
+    try:
+        content = draw()
+    except PictureError as error:
+        warn(f"{path}: {error}; all other products are written")
+        outputs.leave_out(path)
+        return
+    outputs.write(path, content)
 
 
 def warn(text: str) -> None:

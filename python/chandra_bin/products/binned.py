@@ -29,6 +29,7 @@ from ._common import (
     need_positive,
     read_like_if_given,
     warn_of_odd_bins,
+    write_picture,
 )
 from .contbin import ContbinFiles, write_contbin_files
 
@@ -144,7 +145,8 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
             outputs.write(regions / f"xaf_{b}.reg", text)
         shown = pixels if behind is None else read_on_grid(behind.counts, pixels, "image of counts")
         what = "" if behind is None else "the binned image"
-        outputs.write(picture_file, bins_png(shown.data, bins, coords, title=_title(pixels), sn_in=what))
+        write_picture(outputs, picture_file,
+                      lambda: bins_png(shown.data, bins, coords, title=_title(pixels), sn_in=what))
     return BinnedImage(bins, coords, folder, np.asarray(table["sn"]))
 
 

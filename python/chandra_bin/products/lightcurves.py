@@ -20,7 +20,7 @@ from chandra_bin.plots import light_curve_png
 from chandra_bin.tables import write_empty_primary, write_rows
 from chandra_bin.virtual import BinAxis, Binning, VirtualFile, named_file, one_of_stack
 
-from ._common import history, warn
+from ._common import history, warn, write_picture
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -97,7 +97,7 @@ def deflare(name: str | Path, out: Path, limits: FlareLimits | None = None, *, p
         with outputs.open(out) as file:
             write_gti_file(file, curve.header, flares.gti, keywords=_flare_keywords(flares), history=lines)
         if plot is not None:
-            outputs.write(plot, light_curve_png(curve, flares, plain_name(str(parsed))))
+            write_picture(outputs, plot, lambda: light_curve_png(curve, flares, plain_name(str(parsed))))
     return curve, flares
 
 

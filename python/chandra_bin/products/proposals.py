@@ -37,7 +37,7 @@ from chandra_bin.regions import (
 from chandra_bin.tables import open_fits
 from chandra_bin.wcs import ImageCoords
 
-from ._common import about, excluded_by_regions, read_exposure, warn_of_rims
+from ._common import about, excluded_by_regions, read_exposure, warn_of_rims, write_picture
 
 logger = logging.getLogger(__name__)
 
@@ -145,8 +145,8 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
             outputs.write(out, _region_bytes(region, coords, pixels, sky))
         left_out = [*(read_regions(path, for_ciao=False) for path in exclude), *([points] if points.components else [])]
         overlays += [RegionOverlay(each, "left out", faint=True) for each in left_out]
-        outputs.write(picture, region_png(pixels.data, overlays, coords, _title(pixels, out), exposure=exposure,
-                                          cluster=found))
+        write_picture(outputs, picture, lambda: region_png(
+            pixels.data, overlays, coords, _title(pixels, out), exposure=exposure, cluster=found))
     return ProposedCluster(out, picture, is_users, found)
 
 
@@ -194,7 +194,7 @@ def propose_point_sources(detections: Path, out: Path, image: Path, *, cluster: 
             overlays.insert(0, RegionOverlay(region, f"proposed ({len(kept)})"))
             if not is_users:
                 outputs.write(out, _region_bytes(region, coords, pixels, sky))
-        outputs.write(picture, region_png(pixels.data, overlays, coords, _title(pixels, out)))
+        write_picture(outputs, picture, lambda: region_png(pixels.data, overlays, coords, _title(pixels, out)))
     return ProposedSources(out, picture, is_users, len(kept), len(dropped))
 
 
@@ -234,7 +234,8 @@ def propose_area(expmap: Path, folder: Path, *, cluster: Path | None = None, lea
         if cluster is not None:
             overlays.append(RegionOverlay(read_regions(cluster, for_ciao=False), "cluster", faint=True))
         label = "Exposure" if image is None else "Counts per pixel"
-        outputs.write(picture, region_png(shown.data, overlays, coords, _title(exposure, square), label=label))
+        write_picture(outputs, picture, lambda: region_png(
+            shown.data, overlays, coords, _title(exposure, square), label=label))
     return ProposedArea(square, picture, bool(users), physical, box)
 
 

@@ -3,13 +3,14 @@
 import io
 from base64 import b64encode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.gti import GTI
 from chandra_bin.lightcurve import LightCurve
+from chandra_bin.plots import png_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,12 +60,12 @@ class Picture:
 
 def light_curve_png(curve: LightCurve, kept: GTI | None, title: str) -> bytes:
     """Rates against time, the cut intervals shaded; bins without exposure are left out."""
-    return _png(lambda: _light_curve(curve, kept, title))
+    return png_of(lambda: _light_curve(curve, kept, title))
 
 
 def histogram_png(sn: NDArray[np.float64], sn_image: NDArray[np.float64] | None, asked: float, title: str) -> bytes:
     """How many bins have which S/N: in counts, and in the image that was binned, where that is another."""
-    return _png(lambda: _histogram(sn, sn_image, asked, title))
+    return png_of(lambda: _histogram(sn, sn_image, asked, title))
 
 
 def cut_intervals(curve: LightCurve, kept: GTI) -> list[tuple[float, float]]:
@@ -88,16 +89,6 @@ def kept_bins(curve: LightCurve, kept: GTI) -> NDArray[np.bool_]:
     number = np.searchsorted(kept.start, middle, side="right") - 1
     inside: NDArray[np.bool_] = (number >= 0) & (middle < np.append(kept.stop, -np.inf)[number])
     return inside
-
-
-def _png(draw: Any) -> bytes:
-    import matplotlib as mpl
-
-    with mpl.rc_context():
-        mpl.rcdefaults()  # not the user's style
-        file = io.BytesIO()
-        draw().savefig(file, format="png", metadata={"Software": None})
-    return file.getvalue()
 
 
 def _light_curve(curve: LightCurve, kept: GTI | None, title: str) -> "Figure":
