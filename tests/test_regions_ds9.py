@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from chandra_bin.errors import InputError
 from chandra_bin.polygons import trace_polygons
-from chandra_bin.regions import BinTexts, Style, parse_regions, read_regions, region_bytes
+from chandra_bin.regions import BinTexts, Region, Style, parse_regions, read_regions, region_bytes, region_mask
 from chandra_bin.wcs import ImageCoords
 from golden_data import read_expected
 from required import absent
@@ -109,9 +110,10 @@ class DS9:
             absent("ds9", f"Xvfb ends with exit code {self._server.wait()}")
         environment = {**os.environ, "DISPLAY": f":{display}", "HOME": str(folder), "XPA_METHOD": "local"}
         self._environment = environment
-        self._program = subprocess.Popen(["ds9", str(image), "-title", self.title], env=environment, **quiet)
+        words = ["ds9", str(image), "-title", self.title, "-tcl", "yes"]
+        self._program = subprocess.Popen(words, env=environment, **quiet)
         for _ in range(120):
-            if self._run("xpaget", "version").returncode == 0:
+            if self._run("xpaget", "file").stdout.strip():  # the image is loaded
                 return
             time.sleep(0.5)
         self.close()
@@ -141,6 +143,29 @@ class DS9:
         self.set("regions", "skyformat", skyformat)
         self.set("regions", "save", str(out))
         return out.read_text()
+
+    def reads(self, text):
+        """Whether the program takes a file with this text."""
+        path = self.folder / "in.reg"
+        path.write_text(text)
+        self.set("regions", "delete", "all")
+        return "ERROR" not in self._run("xpaset", "regions", "load", str(path)).stderr
+
+    def sums(self, text):
+        """The sum and the number of the pixels in each part of a region, by the program's own statistics."""
+        assert self.reads(text)
+        script, out = self.folder / "sums.tcl", self.folder / "sums.txt"
+        out.unlink(missing_ok=True)
+        script.write_text(f"""global current
+            set sums_file [open {{{out}}} w]
+            set sums_id [lindex [$current(frame) get marker id all] 0]
+            catch {{$current(frame) get marker $sums_id analysis stats image fk5}} sums_found
+            puts $sums_file $sums_found
+            close $sums_file""")
+        self._run("xpaset", "tcl", f"{{source {script}}}")
+        _, _, last = out.read_text().partition("npix")
+        rows = [line.split() for line in last.splitlines()[2:] if line.strip()]
+        return sorted((int(float(row[1])), int(row[2])) for row in rows)
 
     def close(self):
         for process in (self._program, self._server):
@@ -214,3 +239,84 @@ def test_ds9_reads_all_bins(ds9, coords, system):
     assert len(shapes_of(ours)) >= binmap.max() + 1
     assert_same_numbers(ours, theirs, pixels=system == "physical")
     assert theirs.count("tag={bin ") == len(shapes_of(ours))
+
+
+# --- texts that only DS9 has ------------------------------------------------------------------------------------------
+
+
+TURNED_DEG = 30
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory):
+    """A DS9 with an image of numbers that tell by their sum which pixels were added, and that image's coordinates."""
+    missing = [program for program in ("ds9", "Xvfb", "xpaset", "xpaget") if shutil.which(program) is None]
+    if missing:
+        absent("ds9", f"needs {', '.join(missing)} (tests/judges)")
+    folder = tmp_path_factory.mktemp("numbered")
+    pixels = np.random.default_rng(7).integers(1, 2**15, (64, 64)).astype("i4")
+    cosine, sine = np.cos(np.radians(TURNED_DEG)), np.sin(np.radians(TURNED_DEG))
+    header = fits.Header({
+        "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.0, "CRPIX1": 32.5, "CRPIX2": 32.5,
+        "CDELT1": -0.001, "CDELT2": 0.001, "PC1_1": cosine, "PC1_2": -sine, "PC2_1": sine, "PC2_2": cosine,
+        "CUNIT1": "deg", "CUNIT2": "deg", "RADESYS": "FK5", "EQUINOX": 2000.0})
+    fits.PrimaryHDU(pixels, header).writeto(folder / "numbered.fits")
+    program = DS9(folder / "numbered.fits", folder)
+    yield program, pixels, ImageCoords(fits.getheader(folder / "numbered.fits"))
+    program.close()
+
+
+@pytest.mark.parametrize("text", [
+    "image;box 32.3 31.8 10.1 20.2 30.3 40.4 n=10 45",
+    "image;box(32.3,31.8,10.1,20.2,30.3,40.8,n=2)",
+    "image;box(32.3,31.8,10.1,20.2,30.3,40.8)",
+    "image;box(32.3,31.8,10.1,12.2,20.3,24.4,30.3,40.4,45)",
+    "image;ellipse(32.3,31.8,5.1,10.2,15.3,20.4,n=3,45)",
+    "image;ellipse 32.3 31.8 5.1 10.2 15.3 20.4 n=2",
+    "image;annulus(32.3,31.8,5.1,20.3,n=3)",
+    "image;annulus 32.3 31.8 5.1 10.2 20.3",
+    "image;panda(32.3,31.8,10,100,2,5.1,20.2,2)",
+    "image;cpanda(32.3,31.8,350,10,1,5.1,20.2,2)",
+    "image;epanda(32.3,31.8,10,100,2,4.1,6.2,16.3,20.4,2,30)",
+    "image;epanda(32.3,31.8,10,100,2,4.1,6.2,16.3,20.4,2)",
+    "image;epanda 32.3 31.8 0 360 1 4.1 6.2 16.3 20.4 1 30",
+    "image;bpanda(32.3,31.8,10,100,2,8.1,12.2,32.3,40.4,2,30)",
+    "image;bpanda(32.3,31.8,300,20,3,8.1,12.2,32.3,40.4,2,75)",
+    'fk5;box(150,2,30.1",40.2",100.3",90.4",n=2,50)',
+    'fk5;ellipse(150,2,20.1",25.2",50.3",60.4",n=2,50)',
+    'fk5;panda(150,2,10,100,2,20.1",70.2",2)',
+    'fk5;epanda(150,2,10,100,2,15.1",25.2",60.3",70.4",2,20)',
+    'fk5;bpanda(150,2,10,100,2,30.1",40.2",110.3",130.4",2,20)',
+    "global color=green;image;circle(10.1,10.2,3.3)",
+    "image;text 10 10 {hello};circle(10.1,10.2,3.3)",
+    "image;line 10 10 20 20;circle(10.1,10.2,3.3)",
+    "fk5;circle(9:59:60,2:00:00,33.3\")",
+])
+def test_parts_hold_the_pixels_that_ds9_adds_up(numbered, text):
+    program, pixels, coords = numbered
+    region = parse_regions("# Region file format: DS9 version 4.1\n" + text)
+    masks = [region_mask(Region((component,), format=region.format), coords, pixels.shape)
+             for component in region.components]
+    found = sorted((int(pixels[mask].sum()), int(mask.sum())) for mask in masks)
+    sums = program.sums(text.replace("text 10 10 {hello};", "").replace("line 10 10 20 20;", "") + "\n")
+    assert found == sums
+    assert program.reads(text + "\n")
+
+
+@pytest.mark.parametrize("line", [
+    "global color=green include=1 source=1 fk5", "global image", "global color=green wcsb",
+    "global color = green fk5 width=1"])
+def test_a_system_among_global_properties_is_refused_as_ds9_refuses_it(numbered, line):
+    text = f'{line}\ncircle(150,2,20")\n'
+    assert not numbered[0].reads(text)
+    with pytest.raises(InputError, match=r"line 1: the coordinate system \w+ is on the line of global properties"):
+        parse_regions(text)
+
+
+@pytest.mark.parametrize("line", [
+    "global color=green", "global color=green compass=fk5 {N} {E} 1 1", "global color=green ruler=fk5 degrees",
+    'global color = green font = "helvetica 10 normal roman" dashlist=8 3', "global source"])
+def test_global_properties_that_ds9_takes_are_taken(numbered, line):
+    text = f"{line}\nimage;circle(10.1,10.2,3.3)\n"
+    assert numbered[0].reads(text)
+    assert [shape.system for shape in parse_regions(text).shapes] == ["image"]

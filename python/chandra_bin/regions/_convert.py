@@ -38,10 +38,10 @@ class SkyRule:
         mirrored = bool(east[1] * north_ward[2] >= east[2] * north_ward[1])
         return cls(float(scale), float(north) if format == "ds9" else 0.0, format == "ds9" and mirrored)
 
-    def in_image(self, angles: tuple[float, ...]) -> tuple[float, ...]:
-        """Angles of the sky from the image's +x."""
+    def in_image(self, angles: tuple[float, ...], norths: int = 1) -> tuple[float, ...]:
+        """Angles of the sky from the image's +x; see `Shape.norths`."""
         self._check(angles)
-        return tuple(angle - self.north for angle in angles)
+        return tuple(angle - norths * self.north for angle in angles)
 
     def in_sky(self, angles: tuple[float, ...]) -> tuple[float, ...]:
         """Angles from the image's +x in the sky."""
@@ -158,12 +158,12 @@ def _measured_in_image(shape: Shape, points: Floats, coords: ImageCoords, format
         per_pixel = rules(format, frame).scale if shape.unit == DEGREES else _physical_rule(coords)[0]
         lengths = tuple(length / per_pixel for length in lengths)
     if angles and shape.system not in PIXEL_SYSTEMS:
-        angles = rules(format, frame).in_image(angles)
+        angles = rules(format, frame).in_image(angles, shape.norths)
     elif angles and shape.system == PHYSICAL and _is_turned(coords):
-        angles = tuple(angle - _physical_rule(coords)[1] for angle in angles)
+        angles = tuple(angle - shape.norths * _physical_rule(coords)[1] for angle in angles)
     if shape.kind == "rectangle":
         points = np.array([points.min(axis=0), points.max(axis=0)])
-    return replace(shape, points=points, lengths=lengths, angles=angles, unit=IMAGE)
+    return replace(shape, points=points, lengths=lengths, angles=angles, unit=IMAGE, norths=1)
 
 
 def _measured_in(shape: Shape, points: Floats, coords: ImageCoords, format: Format, rules: Rules) -> Shape:

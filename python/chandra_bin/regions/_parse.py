@@ -4,28 +4,23 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, NoReturn
 
 import numpy as np
 
 from chandra_bin.errors import InputError
 
+from ._numbers import PANDAS, ShapeNumbers
 from ._shapes import (
     AREAS,
-    DEGREES,
     EVERYWHERE,
     IMAGE,
     PHYSICAL,
-    PIXEL_SYSTEMS,
-    WCS,
     Component,
-    Floats,
     Format,
     Region,
     Semantics,
     Shape,
-    check_corners,
 )
 
 _SYSTEMS = {
@@ -34,6 +29,11 @@ _SYSTEMS = {
 }
 _UNKNOWN_SYSTEMS = re.compile(r"(linear|amplifier|detector|wcs[a-z])$")
 _NAMES = {"rotbox": "box", "cpanda": "panda"}
+# The shortest forms of names that CIAO reads; each may have more letters of the full name.
+_SHORTEST = {"circle": "cir", "ellipse": "ell", "point": "poi", "polygon": "poly", "rectangle": "rect",
+             "sector": "sect"}
+# DS9 writes the marker of a point before the word "point" too.
+_MARKED_POINT = re.compile(r"(?:circle|box|diamond|cross|x|arrow|boxcircle)\s+(?=point\b)", re.I)
 _DECORATIONS = {"text", "line", "vector", "ruler", "compass", "projection", "segment", "composite"}
 
 _WORD = re.compile(r"[a-z_][a-z0-9_]*", re.I)
@@ -41,13 +41,9 @@ _JOIN = re.compile(r"[-+!|&*](?:\s*[-+!|&*])*")
 _ARGUMENTS = re.compile(r"\s*\(([^()]*)\)")
 _TEXT_ARGUMENTS = re.compile(r"\s*\(((?:[^()\"]|\"[^\"]*\")*)\)")
 _BARE_ARGUMENTS = re.compile(r"\s+([^;#{(|&*]+)")
-_SPLIT = re.compile(r"[,\s]+")
-_NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)([\"'dpir]?)$", re.I)
-# A panda is as many shapes as it has parts.
-_MOST_PARTS = 999
-_COUNT = re.compile(r"0*[1-9]\d{0,2}", re.ASCII)
-_SEXAGESIMAL = re.compile(r"([-+]?)(\d+)[:hd](\d+)[:m](\d+\.?\d*)s?$", re.I)
-_UNITS = {'"': 1 / 3600, "'": 1 / 60, "d": 1.0, "r": 180 / np.pi}
+# The rest of a statement of DS9: semicolons and # in quotes or braces belong to it.
+_STATEMENT = re.compile(r"(?:[^;#\"{]|\"[^\"]*\"|\{[^}]*\}|[\"{])*")
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|\{[^}]*\}")
 
 
 @dataclass(frozen=True)
@@ -189,9 +185,7 @@ class _Reader:
             self.fail(number, f"cannot be read from {line[at : at + 20]!r} on")
         word, end = found[0].lower(), found.end()
         if word == "global":
-            self.format = "ds9"
-            self.settings = line[at:]
-            return len(line), join
+            return self._global(line, at, number), join
         followed = line[end:].lstrip()[:1]
         if word in _SYSTEMS and followed != "(":
             self.format = "ds9"
@@ -199,20 +193,36 @@ class _Reader:
             return end, join
         if _UNKNOWN_SYSTEMS.match(word) and followed != "(":
             self.fail(number, f"the coordinate system {word} is not supported")
-        kind = _NAMES.get(word, word)
+        if marked := _MARKED_POINT.match(line, at):
+            return marked.end(), join
+        kind = _full_name(word)
         if kind in _DECORATIONS:
-            arguments = _TEXT_ARGUMENTS.match(line, end)
+            arguments = _TEXT_ARGUMENTS.match(line, end) or _STATEMENT.match(line, end)
             self.decorations.append(self._decoration(kind, number, line[at:]))
             return (arguments.end() if arguments else len(line)), ""
         if kind == "rotrectangle":
             self.fail(number, "CIAO reads no rotrectangle: write it as a rotbox or a polygon")
-        if kind not in AREAS and (kind != "panda" or self.format != "ds9"):
+        if kind not in AREAS and (kind not in PANDAS or self.format != "ds9"):
             self.fail(number, f"unknown shape or coordinate system {found[0]!r}")
         arguments = _ARGUMENTS.match(line, end) or _BARE_ARGUMENTS.match(line, end)
         if arguments is None:
             self.fail(number, f"{found[0]} needs its numbers in parentheses")
-        made.append(self._joined(join, _Numbers(kind, arguments[1], self._system, number, self).components(), number))
+        numbers = ShapeNumbers(kind, arguments[1], self._system, self.format, number, self.fail)
+        made.append(self._joined(join, numbers.components(), number))
         return arguments.end(), ""
+
+    def _global(self, line: str, at: int, number: int) -> int:
+        """Reads DS9's global properties; returns where they end."""
+        self.format = "ds9"
+        found = _STATEMENT.match(line, at)
+        end = found.end() if found else len(line)
+        self.settings = line[at:end].strip()
+        bare = re.sub(r"\s*=\s*", "=", _QUOTED.sub("", self.settings))
+        for word in bare.lower().split()[1:]:
+            if word in _SYSTEMS or _UNKNOWN_SYSTEMS.match(word):
+                self.fail(number, f"the coordinate system {word} is on the line of global properties, where DS9 "
+                                  "refuses it: write it on a line of its own")
+        return end
 
     def _decoration(self, kind: str, number: int, text: str) -> Shape:
         return Shape(kind, np.empty((0, 2)), system=self._system, properties=text, line=number)
@@ -233,182 +243,7 @@ class _Reader:
         return _Joined(how, [(shape.complemented(),) for shape in _single_shapes(entry, self.fail)])
 
 
-class _Numbers:
-    """The numbers of one shape."""
-
-    def __init__(self, kind: str, text: str, system: str, line: int, reader: _Reader) -> None:
-        self._kind = kind
-        self._words = _SPLIT.split(text.strip().strip(",")) if text.strip() else []
-        self._system = system
-        self._line = line
-        self._reader = reader
-
-    def fail(self, what: str) -> NoReturn:
-        self._reader.fail(self._line, f"{self._kind}: {what}")
-
-    def components(self) -> list[Component]:
-        """The shape; several for a set of annuli or pies, a pair for a ring between two ellipses or boxes."""
-        if self._kind == "polygon":
-            return [(self._shape("polygon", self._polygon()),)]
-        if self._reader.format == "ds9" and self._kind in ("annulus", "ellipse", "box", "panda"):
-            return self._ds9_set()
-        need = AREAS[self._kind]
-        optional_angle = self._kind == "box" and len(self._words) == 4
-        count = 2 * need.points + need.lengths + need.angles
-        if len(self._words) != count and not optional_angle:
-            self.fail(f"needs {count} numbers, not {len(self._words)}")
-        return [(self._plain(self._kind, self._words),)]
-
-    def _plain(self, kind: str, words: list[str]) -> Shape:
-        need = AREAS[kind]
-        points = np.array([self._position(*words[2 * i : 2 * i + 2]) for i in range(need.points)]).reshape(-1, 2)
-        first, last = 2 * need.points, 2 * need.points + need.lengths
-        lengths = tuple(self._length(word) for word in words[first:last])
-        angles = tuple(self._angle(word) for word in words[last:]) or (0.0,) * need.angles
-        return self._shape(kind, points, lengths, angles)
-
-    def _shape(self, kind: str, points: Floats, lengths: tuple[tuple[float, str], ...] = (),
-               angles: tuple[float, ...] = ()) -> Shape:
-        units = {unit for _, unit in lengths}
-        if len(units) > 1:
-            self.fail("has lengths in different units")
-        values = tuple(value for value, _ in lengths)
-        if any(value < 0 for value in values):
-            self.fail(f"has a length below 0: {min(values):g}")
-        if kind in ("annulus", "pie") and values[0] > values[1]:
-            self.fail(f"has an inner radius above the outer one: {values[0]:g}, {values[1]:g}")
-        if kind == "rectangle" and self._system in PIXEL_SYSTEMS:
-            try:
-                check_corners(points)
-            except InputError as error:
-                self.fail(str(error))
-        unit = units.pop() if units else PHYSICAL
-        return Shape(kind, points, values, angles, self._system, unit, line=self._line)
-
-    def _ds9_set(self) -> list[Component]:
-        """DS9's shapes with more numbers than others: sets of rings, and pandas (pies and annuli)."""
-        words = self._words
-        if self._kind == "panda":
-            if len(words) != 8:
-                self.fail(f"needs 8 numbers, not {len(words)}")
-            first, last = self._angle(words[2]), self._angle(words[3])
-            angles = self._steps(words[2], repr(first + ((last - first) % 360 or 360)), words[4])
-            rings = self._steps(*words[5:8])
-            if len(rings) * len(angles) > _MOST_PARTS:
-                self.fail(f"has {len(rings)} rings of {len(angles)} parts; {_MOST_PARTS} parts at most are read")
-            return [(self._plain("pie", [*words[:2], *r, *a]),) for r in rings for a in angles]
-        if self._kind == "annulus":
-            if len(words) < 4:
-                self.fail(f"needs 4 numbers, not {len(words)}")
-            if len(words) == 5 and words[4].startswith("n="):
-                rings = self._steps(words[2], words[3], words[4][2:])
-            else:
-                rings = list(pairwise(words[2:]))
-            return [(self._plain("annulus", [*words[:2], *ring]),) for ring in rings]
-        if len(words) < 4:
-            self.fail(f"needs 5 numbers, not {len(words)}")
-        if len(words) in (4, 5):  # without an angle it is 0
-            return [(self._plain(self._kind, words),)]
-        sizes, angle = words[2:-1], words[-1]
-        if len(sizes) % 2:
-            self.fail(f"needs pairs of lengths and an angle, not {len(words)} numbers")
-        nested = [self._plain(self._kind, [*words[:2], *sizes[i : i + 2], angle]) for i in range(0, len(sizes), 2)]
-        return [(outer, inner.complemented()) for inner, outer in pairwise(nested)]
-
-    def _steps(self, first: str, last: str, count: str) -> list[tuple[str, str]]:
-        """``count`` ranges from first to last, which have one unit."""
-        a, b = _NUMBER.match(first), _NUMBER.match(last)
-        if a is None or b is None or not _COUNT.fullmatch(count) or a[2] != b[2]:
-            self.fail(f"has a range that cannot be read: {first}, {last}, {count}")
-        edges = [f"{edge!r}{a[2]}" for edge in np.linspace(float(a[1]), float(b[1]), int(count) + 1).tolist()]
-        return list(pairwise(edges))
-
-    def _polygon(self) -> Floats:
-        words = self._words
-        if len(words) % 2:
-            self.fail(f"has an odd number of coordinates: {len(words)}")
-        if len(words) < 6:
-            self.fail(f"needs at least 3 vertices, not {len(words) // 2}")
-        try:
-            if ":" not in words[0]:
-                points = np.array(words, dtype=float).reshape(-1, 2)
-                if np.isfinite(points).all():
-                    return points
-            elif all(word.count(":") == 2 for word in words):
-                return self._sexagesimal_points(words)
-        except InputError:
-            raise
-        except ValueError:
-            pass
-        return np.array([self._position(words[i], words[i + 1]) for i in range(0, len(words), 2)])
-
-    def _sexagesimal_points(self, words: list[str]) -> Floats:
-        """Many hh:mm:ss,dd:mm:ss at once."""
-        fields = np.array(":".join(words).split(":"), dtype=float).reshape(-1, 2, 3)
-        too_large = (fields[:, :, 1:] >= 60).any(axis=2).ravel()
-        if too_large.any():
-            self._fail_minutes(words[int(too_large.argmax())])
-        values = np.abs(fields) @ [1, 1 / 60, 1 / 3600]
-        signs = np.where([word.startswith("-") for word in words], -1, 1).reshape(-1, 2)
-        self._enter_sky()
-        return np.asarray(values * signs * [self._hours(), 1])
-
-    def _position(self, x: str, y: str) -> tuple[float, float]:
-        values: list[float] = []
-        for word in (x, y):
-            sexagesimal = _SEXAGESIMAL.match(word)
-            if sexagesimal:
-                self._enter_sky()
-                sign, *parts = sexagesimal.groups()
-                if max(float(parts[1]), float(parts[2])) >= 60:
-                    self._fail_minutes(word)
-                value = sum(float(part) / base for part, base in zip(parts, (1, 60, 3600), strict=True))
-                in_hours = not values and (":" in word or "h" in word.lower())
-                values.append((-value if sign == "-" else value) * (self._hours() if in_hours else 1))
-                continue
-            value, suffix = self._number(word)
-            if suffix in ("d", "r"):
-                self._enter_sky()
-                value *= _UNITS[suffix]
-            elif suffix in ("p", "i"):
-                self._system = PHYSICAL if suffix == "p" else IMAGE
-            elif suffix:
-                self.fail(f"cannot read the coordinate {word!r}")
-            values.append(value)
-        return values[0], values[1]
-
-    def _fail_minutes(self, word: str) -> NoReturn:
-        self.fail(f"the coordinate {word} has minutes or seconds that are not below 60")
-
-    def _enter_sky(self) -> None:
-        """Sky coordinates in a file of pixels are in the frame of the image, as CIAO reads them."""
-        if self._system in PIXEL_SYSTEMS:
-            self._system = WCS
-
-    def _hours(self) -> int:
-        return 1 if self._system in ("galactic", "ecliptic") else 15
-
-    def _length(self, word: str) -> tuple[float, str]:
-        value, suffix = self._number(word)
-        if suffix in _UNITS:
-            return value * _UNITS[suffix], DEGREES
-        if suffix:
-            return value, PHYSICAL if suffix == "p" else IMAGE
-        if self._reader.format == "ds9" and self._system not in PIXEL_SYSTEMS:
-            return value, DEGREES
-        return value, IMAGE if self._system == IMAGE else PHYSICAL
-
-    def _angle(self, word: str) -> float:
-        value, suffix = self._number(word)
-        if suffix not in ("", "d"):
-            self.fail(f"cannot read the angle {word!r}")
-        return value
-
-    def _number(self, word: str) -> tuple[float, str]:
-        number = _NUMBER.match(word)
-        if number is None:
-            self.fail(f"cannot read the number {word!r}")
-        value = float(number[1])
-        if not np.isfinite(value):
-            self.fail(f"the number {word} is not finite")
-        return value, number[2].lower()
+def _full_name(word: str) -> str:
+    """The name of a shape, without the short forms that CIAO has."""
+    name = next((full for full, least in _SHORTEST.items() if full.startswith(word) and word.startswith(least)), word)
+    return _NAMES.get(name, name)

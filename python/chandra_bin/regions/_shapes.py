@@ -66,6 +66,8 @@ class Shape:
     """What stood behind the ``#``: colour, text, tags."""
     line: int = 0
     """Line, or row, of the file; 0 for what no file held."""
+    norths: int = 1
+    """How often the north of the image turns the angles of a sky system: DS9 counts an epanda's from a turned axis."""
 
     @property
     def is_area(self) -> bool:

@@ -54,7 +54,7 @@ _JOINED = re.compile(r"&&?|\|\|?|;|\s(?:and|or)\s", re.I)
 _JOIN = re.compile(r"\s*([-+|&*]?)\s*(!?)\s*")
 _SHAPE_WORD = re.compile(r"([A-Za-z_]+)\s*\(")
 _SHAPE_NUMBER = re.compile(
-    rf"\s*(?:[-+]?\d+[:hd]\d+[:m]\d+(?:\.\d*)?s?|{_NUMBER.pattern}[\"'dpir]?)\s*",
+    rf"\s*(?:[-+]?\d+[:hd]\d+(?:\.\d*)?(?:[:m]\d+(?:\.\d*)?s?|m)?|{_NUMBER.pattern}[\"'dpir]?)\s*",
     re.IGNORECASE | re.ASCII)
 _LOOSE_PAIR = re.compile(r",\s*[A-Za-z_]\w*\s*=\s*[A-Za-z]+\s*\(")
 _COMPARISON = re.compile(r"==|!=|<>|>=?|<=?|~")
