@@ -1,7 +1,7 @@
 """Event files opened by a virtual name: rows that pass, in blocks, then good times and exposures."""
 
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 GoodTimes = Mapping[int | None, GTI]
+Change = Callable[[Rows, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,13 +135,21 @@ class EventFile:
         self._gti_blocks = list(before)
         self._done = False
 
-    def blocks(self, *columns: str) -> Iterator[Passing]:
-        """The rows, with the values of these columns and of those that the filters need."""
+    def blocks(self, *columns: str, change: Change | None = None) -> Iterator[Passing]:
+        """Yield the rows, with the values of these columns and of those that the filters need.
+
+        Parameters
+        ----------
+        change : changes the rows of a block in place before they are filtered; it is given the rows, and the number
+            of rows before them.
+        """
         needed: dict[str, Column] = dict(self.filter.columns)
         for column in self.hdu.need(*columns):
             needed[column.name.lower()] = column
         first = 0
         for rows in self.hdu.blocks():
+            if change is not None:
+                change(rows, first)
             values = {name: column.values(rows) for name, column in needed.items()}
             yield Passing(rows, values, self.filter.selection(values, first, len(rows)))
             first += len(rows)

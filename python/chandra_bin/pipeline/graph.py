@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chandra_bin.errors import InputError
+
 from .archive import ObservationFiles
 from .config import Settings
 from .engines import engine_of
@@ -87,6 +89,8 @@ def _tasks_of_observation(obs: ObsLayout, files: ObservationFiles, settings: Set
                                                               files.filter) if each)]
     if engine_of("reprocess", settings, (files,)) == "ciao":
         there += [path for path in files.reprocessable if path not in there]
+    elif settings.check_vf_pha:
+        there += [path for path in _islands(files) if path not in there]
     return [
         Task(names["reprocess"], 2, "reprocess", ("check_vf_pha",), ("look",), tuple(there), archive=(files,),
              obsid=obs.obsid),
@@ -97,3 +101,13 @@ def _tasks_of_observation(obs: ObsLayout, files: ObservationFiles, settings: Set
              (obs.events, obs.raw_image, obs.raw_expmap, obs.sources, *files.blank_sky), **beside,
              regions=(obs.cluster, obs.source_regions), archive=(files,), obsid=obs.obsid),
     ]
+
+
+def _islands(files: ObservationFiles) -> tuple[Path, ...]:
+    """The files with 5 x 5 islands; a file that cannot be read is an error of the step that reads it."""
+    from chandra_bin.products import find_islands
+
+    try:
+        return find_islands(files.events, files.events_level1).files
+    except InputError:
+        return ()

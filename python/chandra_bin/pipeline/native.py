@@ -14,23 +14,28 @@ from chandra_bin.products import (
     CountsBehind,
     ExposureSettings,
     FlareLimits,
+    Islands,
+    Screened,
     bin_image,
     blank_sky_background,
     blank_sky_events,
     copy,
     deflare,
     detect,
+    find_islands,
     fluximage,
     local_background,
     merge,
     propose_area,
     remove_sources,
     scale_flux,
+    screen_vfaint,
     write_light_curve,
     write_outlines,
 )
 from chandra_bin.reproject import parse_point, separation_deg, tangent_point
 from chandra_bin.tables import open_fits
+from chandra_bin.vfaint import is_cleaned
 from chandra_bin.wcs import ImageCoords
 
 from .archive import ObservationFiles, look
@@ -50,6 +55,8 @@ _INSTEAD = {
     "mask": ("msk", "MASKFILE", "chips are taken to be read without windows"),
     "filter": ("flt", "FLTFILE", "good times are those of the events"),
 }
+# What is noted of a step: whether particles are removed by the outer pixels of VFAINT events.
+_SCREENING = "VFAINT screening"
 # The part of counts in the area of interest that point sources may take without being told.
 _MOST_IN_SOURCES = 0.05
 # The part of quiet time that is cut without being told.
@@ -111,7 +118,14 @@ def reprocess(job: Job) -> None:
         for found in those:
             _unpack(found, job.out(obs.folder / found.name.removesuffix(".gz")))
             keywords[key] = ",".join(each.name.removesuffix(".gz") for each in those)
-    copied = job.call(copy, f"{files.events}{filters}{times}", job.out(obs.events), keywords=keywords)
+    name = f"{files.events}{filters}{times}"
+    islands = _islands(job, files)
+    if islands.files:
+        screened = job.call(screen_vfaint, name, job.out(obs.events), list(islands.files), keywords=keywords)
+        copied = screened.copied
+        _note_screened(job, screened)
+    else:
+        copied = job.call(copy, name, job.out(obs.events), keywords=keywords)
     job.warn(f"ObsID {obs.obsid}: not reprocessed: calibrated as the archive has it (software {version['ASCDSVER']}, "
          f"calibration {version['CALDBVER']})")
     if by_ciao_if_taken(job.settings) and (why := why_not(files)):
@@ -121,6 +135,33 @@ def reprocess(job: Job) -> None:
                  f"{'; '.join(text for _, _, text in missing)}")
     job.note(events=copied.counts, **{"of the archive's": copied.of, "archive's software": version["ASCDSVER"],
                                       "archive's calibration": version["CALDBVER"]})
+
+
+def _islands(job: Job, files: ObservationFiles) -> Islands:
+    """Where the 5 x 5 islands of VFAINT events are; notes, and warns, where events are not screened by them."""
+    if not job.settings.check_vf_pha:
+        job.note(**{_SCREENING: "no (check_vf_pha = false)"})
+        return Islands()
+    islands = find_islands(files.events, files.events_level1)
+    if islands.is_done:
+        job.note(**{_SCREENING: "yes, when the events were reprocessed (CHKVFPHA)"})
+    elif islands.why_not:
+        job.note(**{_SCREENING: f"not done: {islands.why_not}"})
+        if islands.is_vfaint:
+            job.warn(f"ObsID {files.obsid}: particles are not removed by their VFAINT islands (check_vf_pha): "
+                     f"{islands.why_not}")
+    return islands
+
+
+def _is_screened(events: Path) -> bool:
+    with open_events(events) as file:
+        return is_cleaned(file.hdu.header)
+
+
+def _note_screened(job: Job, screened: Screened) -> None:
+    of = screened.copied.of or 0
+    job.note(**{_SCREENING: f"yes: {screened.flagged} of {of} events have charge in an outer pixel "
+                            f"({screened.flagged / max(of, 1):.1%}) and are removed"})
 
 
 def make_images(job: Job) -> None:
@@ -162,7 +203,10 @@ def clean_events(job: Job) -> None:
     (files,) = job.archive
     if files.blank_sky:
         clean = f"{job.made(obs.clean_events)}[ccd_id={chips}]"
-        scales = job.call(blank_sky_events, clean, list(files.blank_sky), job.out(obs.background_events))
+        # Blank skies are screened as the observation is (STATUS bit 23).
+        screened = "[status=0]" if _is_screened(job.made(obs.clean_events)) else ""
+        skies = [f"{path}{screened}" for path in files.blank_sky]
+        scales = job.call(blank_sky_events, clean, skies, job.out(obs.background_events))
         job.call(blank_sky_background, job.made(obs.image), job.made(obs.background_events),
                  str(job.out(obs.background_root)), events=clean, threads=job.threads)
         job.note(**{"blank-sky scale": ", ".join(f"chip {chip}: {scale:.5g}" for chip, scale in scales.items())})

@@ -39,6 +39,7 @@ from .smoothed import (
     smooth_tophat,
 )
 from .spectra import ObservationSpectra, write_spectra
+from .vfaint import Islands, Screened, find_islands, screen_vfaint
 
 __all__ = [
     "BinnedImage",
@@ -52,6 +53,7 @@ __all__ = [
     "FluxImage",
     "FluxImages",
     "ImageCounts",
+    "Islands",
     "MadeBackground",
     "Merged",
     "ObservationSpectra",
@@ -62,6 +64,7 @@ __all__ = [
     "ProposedSources",
     "RegionFiles",
     "ScaledFlux",
+    "Screened",
     "Simulated",
     "SimulationSettings",
     "add_backgrounds",
@@ -76,6 +79,7 @@ __all__ = [
     "deflare",
     "detect",
     "fill_image",
+    "find_islands",
     "fluximage",
     "local_background",
     "make_region_files",
@@ -89,6 +93,7 @@ __all__ = [
     "propose_point_sources",
     "remove_sources",
     "scale_flux",
+    "screen_vfaint",
     "simulate_observations",
     "smooth_expcorr",
     "smooth_expmap",

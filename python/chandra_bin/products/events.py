@@ -1,14 +1,14 @@
 """Files copied through virtual names: event lists and images filtered, events binned."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
-from chandra_bin.events import EventFile, event_image, open_events, with_columns
+from chandra_bin.events import Change, EventFile, event_image, open_events, with_columns
 from chandra_bin.headers import add_history
 from chandra_bin.images import product_header, write_image
 from chandra_bin.inputs import files_of, is_table, plain_name, read_image
@@ -33,7 +33,7 @@ class Copied:
     """Rows that the table had."""
 
 
-def copy(name: str | Path, out: Path, *, keywords: Mapping[str, str] | None = None, clobber: bool = False) -> Copied:
+def copy(name: str | Path, out: Path, *, keywords: Mapping[str, Any] | None = None, clobber: bool = False) -> Copied:
     """Writes what a virtual name means, as CIAO's dmcopy: filtered events with their good times, or an image.
 
     Events keep all keywords; exposures, good times of each chip and the data subspace are those that the filters
@@ -51,7 +51,7 @@ def copy(name: str | Path, out: Path, *, keywords: Mapping[str, str] | None = No
             return Copied("image", image.data.shape, float(np.nansum(image.data)), None)
         if parsed.binning is not None:
             return _write_binned(parsed, out, outputs, parameters)
-        return _write_rows(parsed, out, outputs, parameters, keywords or {})
+        return write_filtered(parsed, out, outputs, parameters, keywords or {})
 
 
 def _write_binned(name: VirtualFile, out: Path, outputs: Outputs, parameters: Parameters) -> Copied:
@@ -66,11 +66,12 @@ def _write_binned(name: VirtualFile, out: Path, outputs: Outputs, parameters: Pa
     return Copied(kind, made.data.shape, int(made.data.sum(dtype=np.int64)), None)
 
 
-def _write_rows(name: VirtualFile, out: Path, outputs: Outputs, parameters: Parameters,
-                keywords: Mapping[str, str]) -> Copied:
+def write_filtered(name: VirtualFile, out: Path, outputs: Outputs, parameters: Parameters,
+                   keywords: Mapping[str, Any], change: Callable[[EventFile], Change] | None = None) -> Copied:
+    """Write the rows that a name means; ``change`` of the open file changes rows before they are filtered."""
     with open_events(name, also=(Columns,), any_table=True) as events:
         numbers = chosen_columns(name, events)
-        passing = (block.kept(block.rows) for block in events.blocks())
+        passing = (block.kept(block.rows) for block in events.blocks(change=change and change(events)))
         kept = [rows if numbers is None else with_fields(rows, numbers)
                 for rows in chain([np.empty(0, events.hdu.dtype)], passing)]
         heap = events.hdu.heap()

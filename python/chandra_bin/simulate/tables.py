@@ -13,8 +13,9 @@ from chandra_bin.channels import channels_of
 from chandra_bin.gti import GTI
 from chandra_bin.subspace import Component, Condition, write_subspace
 
+from ._islands import islands
 from ._observation import FIRST_PX, LAST_PX, LIVE_FRACTION, TIMEDEL_S, Observation
-from ._photons import GOOD_GRADES, PARTICLE, Photons
+from ._photons import GOOD_GRADES, Photons
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -33,13 +34,10 @@ _TYPES = {"D": ">f8", "E": ">f4", "I": ">i2", "J": ">i4"}
 _GAIN_EV = 4.4
 _BIAS_ADU = 250
 _BIAS_BEFORE_S = 2000
-_SPLIT_ADU = 13
 # Frames whose aspects span an area.
 _MANY = 300
-_VFAINT_FLAGGED = 0.25
-# What a grade is in the flight system's numbers, one of several; which neighbour has the rest of the charge.
+# What a grade is in the flight system's numbers, one of several.
 _FLIGHT_GRADE = np.array([0, 1, 64, 8, 16, 20, 72, 255])
-_SPLIT_TO = np.array([4, 0, 7, 3, 5, 2, 7, 1])
 # How charge-transfer inefficiency is corrected on each chip, 0 to 9: in parallel (P), or in both directions (B).
 _CTI_APP = "PPPPPBPBPP"
 # Tiled detector coordinates: of the first pixel, and along chipx and chipy, as (tdetx, tdety).
@@ -93,11 +91,26 @@ def primary(observation: Observation) -> "Header":
 
 
 def event_blocks(observation: Observation, events: Photons, seed: int) -> tuple[list[Block], list[Block]]:
-    """Of level 1 and of level 2: EVENTS, and a table of good times for each chip, which are those of flt1."""
+    """Of level 1 and of level 2: EVENTS, and a table of good times for each chip, which are those of flt1.
+
+    Level 2 of the archive has no PHAS.
+    """
     columns = _event_columns(observation, events, observation.frame_times(events.frame), seed)
-    header, rows = _table("EVENTS", columns, about(observation))
+    accepted = events.pass_level_2(observation)
+    levels = []
+    for content, kind, kept in (("EVT1", "ALL", columns),
+                                ("EVT2", "ACCEPTED", [each for each in columns if each.name != "phas"])):
+        header, rows = _table("EVENTS", kept, about(observation))
+        header.update({**_event_cards(observation), "CONTENT": content, "HDUCLAS2": kind})
+        _sky_keywords(header, observation, kept)
+        write_subspace(header, [_component(chip, grades=content == "EVT2") for chip in observation.chips])
+        levels.append([(header, rows[accepted] if content == "EVT2" else rows), *_good_time_blocks(observation)])
+    return levels[0], levels[1]
+
+
+def _event_cards(observation: Observation) -> Cards:
     root = file_root(observation)
-    header.update({
+    return {
         "HDUCLASS": "OGIP", "HDUCLAS1": "EVENTS", "ASOLFILE": f"pcadf{observation.obsid:05d}_000N001_asol1.fits",
         "BPIXFILE": f"{root}_bpix1.fits", "FLTFILE": f"{root}_flt1.fits", "MASKFILE": f"{root}_msk1.fits",
         "MTLFILE": f"{root}_mtl1.fits", "STATFILE": f"{root}_stat1.fits",
@@ -108,15 +121,7 @@ def event_blocks(observation: Observation, events: Photons, seed: int) -> tuple[
         "DZ_AVG": 0.0, "DTH_AVG": 0.0, "ACSYS1": "CHIP:AXAF-ACIS-1.0", "ACSYS2": "TDET:ACIS-2.2",
         "ACSYS3": "DET:ASC-FP-1.1", "ACSYS4": "SKY:ASC-FP-1.1",
         "CALIB": ("APPROX", "simulated: no gain, CTI or true effective area"),
-        **_exposures(observation)})
-    _sky_keywords(header, observation, columns)
-    levels = []
-    for content, kind, kept in (("EVT1", "ALL", rows), ("EVT2", "ACCEPTED", rows[events.pass_level_2(observation)])):
-        own = header.copy()
-        own.update(CONTENT=content, HDUCLAS2=kind)
-        write_subspace(own, [_component(chip, grades=content == "EVT2") for chip in observation.chips])
-        levels.append([(own, kept), *_good_time_blocks(observation)])
-    return levels[0], levels[1]
+        **_exposures(observation)}
 
 
 def blank_sky_blocks(observation: Observation, chip: int, particles: Photons, livetime_s: float,
@@ -331,34 +336,12 @@ def _event_columns(observation: Observation, events: Photons, times: Floats,
           for name, values in (("detx", events.detx), ("dety", events.dety), ("x", events.x), ("y", events.y)))]
     if seed is not None:
         side = 5 if observation.datamode == "VFAINT" else 3
-        columns.append(_Column("phas", f"{side * side}I", _islands(events, pha, side, [seed, 7, observation.obsid]),
+        columns.append(_Column("phas", f"{side * side}I", islands(events, pha, side, [seed, 7, observation.obsid]),
                                "adu", -4096, 4095))
     return [*columns, _Column("pha", "1J", pha, "adu", 0, 36855), _Column("pha_ro", "1J", pha, "adu", 0, 36855),
             _Column("energy", "1E", energy, "eV", 0, 1_000_000), _Column("pi", "1J", pi, "chan", 1, 1024),
             _Column("fltgrade", "1I", _FLIGHT_GRADE[events.grade], "", 0, 255),
             _Column("grade", "1I", events.grade, "", 0, 7), _Column("status", "32X", events.status)]
-
-
-def _islands(events: Photons, pha: NDArray[np.int64], side: int, seed: list[int]) -> NDArray[np.int16]:
-    """The pixels around each event: three quarters of a split one in the middle, the rest in one neighbour.
-
-    In 5 x 5 islands a quarter of the particles has an outer pixel above the split threshold.
-    """
-    count = len(events)
-    island = np.zeros((count, side * side), np.int16)
-    rest = np.where(events.grade == 0, 0, pha // 4)
-    column, row = _SPLIT_TO[events.grade] % 3 - 1, _SPLIT_TO[events.grade] // 3 - 1
-    middle = side * side // 2
-    every = np.arange(count)
-    island[every, middle] = np.minimum(pha - rest, 4095)
-    other = middle + row * side + column
-    split = rest > 0
-    island[every[split], other[split]] = np.minimum(rest[split], 4095)
-    if side == 5:
-        draw = np.random.default_rng(seed)
-        hit = np.flatnonzero((events.origin >= PARTICLE) & (draw.random(count) < _VFAINT_FLAGGED))
-        island[hit, draw.choice((0, 2, 4, 10, 14, 20, 22, 24), len(hit))] = draw.integers(_SPLIT_ADU + 7, 90, len(hit))
-    return island
 
 
 def _exposures(observation: Observation) -> Cards:
