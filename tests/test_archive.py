@@ -2,14 +2,19 @@
 
 import gzip
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
+from chandra_bin.ancillary import find_ancillary
 from chandra_bin.errors import ChandraBinWarning, InputError, NoImaging
+from chandra_bin.pipeline import runner
 from chandra_bin.pipeline.archive import find_observation, find_observations, look, look_through
+from chandra_bin.state import State
 from event_files import random_events, write_events
+from pipeline_work import configured
 
 ROOT = "acisf90001_000N001"
 
@@ -335,3 +340,99 @@ def test_a_file_that_ends_in_its_last_event_has_no_good_times_and_is_said(tmp_pa
     path.write_bytes(path.read_bytes()[: info["datLoc"] + width * rows - 1])
     with pytest.raises(InputError, match=r"block EVENTS is truncated: the file ends in its data; fetch it again"):
         look(only(tmp_path))
+
+
+# chandra_repro copies the archive's files beside its own.
+REPRO = ("16626/repro/acisf16626_000N002_bpix1.fits", "16626/repro/acisf16626_repro_bpix1.fits",
+         "16626/repro/acisf16626_000N002_fov1.fits", "16626/repro/acisf16626_repro_fov1.fits",
+         "16626/repro/pcadf16626_000N001_asol1.fits", "16626/repro/pcadf16626_repro_asol1.fits",
+         "16626/repro/acisf16626_000N002_msk1.fits", "16626/repro/acisf16626_000N002_evt2.fits")
+ARCHIVED = ("16626/primary/acisf16626_000N003_evt2.fits", "16626/primary/acisf16626_000N003_bpix1.fits",
+            "16626/primary/pcadf16626_000N003_asol1.fits", "16626/secondary/acisf16626_000N003_msk1.fits")
+
+
+def test_files_that_chandra_repro_made_come_before_higher_versions(tmp_path):
+    touch(tmp_path, *ARCHIVED, *REPRO, "16626/repro/acisf16626_repro_evt2.fits")
+    files = only(tmp_path)
+    assert files.events.name == "acisf16626_repro_evt2.fits"
+    assert files.is_reprocessed
+    assert files.bad_pixels.name == "acisf16626_repro_bpix1.fits"
+    assert files.field_of_view.name == "acisf16626_repro_fov1.fits"
+    assert names(files.aspect) == ["pcadf16626_repro_asol1.fits"]
+    assert files.mask.name == "acisf16626_000N002_msk1.fits"
+
+
+def test_the_same_holds_in_one_folder_without_more(tmp_path):
+    touch(tmp_path, *(f"16626/{Path(name).name}" for name in (*REPRO, "acisf16626_repro_evt2.fits",
+                                                               "acisf16626_000N001_evt1.fits")))
+    files = only(tmp_path)
+    assert files.events.name == "acisf16626_repro_evt2.fits"
+    assert names(files.aspect) == ["pcadf16626_repro_asol1.fits"]
+    # chandra_repro begins with the archive's.
+    assert not [path.name for path in files.reprocessable if "_repro_" in path.name]
+    assert {"acisf16626_000N002_bpix1.fits", "pcadf16626_000N001_asol1.fits"} <= set(names(files.reprocessable))
+
+
+@pytest.mark.parametrize(("keywords", "attribute", "expected"), [
+    ({"BPIXFILE": "acisf16626_000N002_bpix1.fits"}, "bad_pixels", "acisf16626_000N002_bpix1.fits"),
+    ({"BPIXFILE": "/home/her/acisf16626_000N003_bpix1.fits"}, "bad_pixels", "acisf16626_000N003_bpix1.fits"),
+    ({"BPIXFILE": "acisf16626_gone_bpix1.fits"}, "bad_pixels", "acisf16626_repro_bpix1.fits"),
+    ({"BPIXFILE": "NONE"}, "bad_pixels", "acisf16626_repro_bpix1.fits"),
+    ({"MASKFILE": "acisf16626_000N003_msk1.fits"}, "mask", "acisf16626_000N003_msk1.fits"),
+    ({"FOVFILE": "acisf16626_000N002_fov1.fits"}, "field_of_view", "acisf16626_000N002_fov1.fits"),
+    ({"ASOLFILE": "pcadf16626_000N001_asol1.fits"}, "aspect", ["pcadf16626_000N001_asol1.fits"]),
+    ({"ASOLFILE": "pcadf16626_000N001_asol1.fits,pcadf16626_000N003_asol1.fits"}, "aspect",
+     ["pcadf16626_000N001_asol1.fits", "pcadf16626_000N003_asol1.fits"]),
+    ({"ASOLFILE": "pcadf16626_000N001_asol1.fits,gone_asol1.fits"}, "aspect", ["pcadf16626_repro_asol1.fits"]),
+    ({"ASOLFILE": "@acisf16626_asol1.lis"}, "aspect", ["pcadf16626_repro_asol1.fits"]),
+])
+def test_files_that_the_header_names_come_first(tmp_path, keywords, attribute, expected):
+    touch(tmp_path, *ARCHIVED, *REPRO)
+    events_of(tmp_path, "16626/repro/acisf16626_repro_evt2.fits")
+    for key, value in keywords.items():
+        fits.setval(tmp_path / "16626/repro/acisf16626_repro_evt2.fits", key, value=value, ext=1)
+    found = getattr(only(tmp_path), attribute)
+    assert (names(found) if attribute == "aspect" else found.name) == expected
+
+
+@pytest.mark.parametrize(("keyword", "expected"), [
+    (None, "pcadf16626_repro_asol1.fits"), ("pcadf16626_000N001_asol1.fits", "pcadf16626_000N001_asol1.fits"),
+    ("pcadf16626_repro_asol1.fits", "pcadf16626_repro_asol1.fits")])
+def test_one_aspect_solution_of_two_is_used(tmp_path, keyword, expected):
+    """After a boresight update chandra_repro leaves the archive's beside its own."""
+    folder = tmp_path / "16626/repro"
+    touch(tmp_path, *REPRO)
+    for path in folder.glob("*asol1.fits"):
+        fits.BinTableHDU.from_columns([], fits.Header({"OBS_ID": "16626"})).writeto(path, overwrite=True)
+    header = fits.Header({"OBS_ID": "16626", **({"ASOLFILE": keyword} if keyword else {})})
+    found = find_ancillary(folder / "acisf16626_repro_evt2.fits", header)
+    assert names(found.aspect) == [expected]
+    assert found.bad_pixels.name == "acisf16626_repro_bpix1.fits"
+    assert found.field_of_view.name == "acisf16626_repro_fov1.fits"
+
+
+def test_reprocessed_events_are_used_with_their_own_files(archive, tmp_path):
+    """Their exposure is that of the bad pixels and the aspect that chandra_repro made; nobody is told to reprocess."""
+    folder = archive / "90001"
+    (folder / "repro").mkdir()
+    for source, name in ((f"primary/{ROOT}_evt2.fits.gz", "acisf90001_repro_evt2.fits"),
+                         (f"primary/{ROOT}_bpix1.fits.gz", "acisf90001_repro_bpix1.fits"),
+                         (f"primary/{ROOT}_bpix1.fits.gz", f"{ROOT}_bpix1.fits"),
+                         (f"primary/{ROOT}_fov1.fits.gz", "acisf90001_repro_fov1.fits"),
+                         ("primary/pcadf90001_000N001_asol1.fits", "pcadf90001_repro_asol1.fits"),
+                         ("primary/pcadf90001_000N001_asol1.fits", "pcadf90001_000N001_asol1.fits")):
+        with fits.open(folder / source) as hdus:
+            hdus[1].header["MARK"] = name
+            if "evt2" in name:
+                for key in ("ASOLFILE", "BPIXFILE", "MASKFILE"):
+                    hdus[1].header.remove(key)
+            hdus.writeto(folder / "repro" / name)
+    work = configured(tmp_path / "work", archive, obs_ids=["90001"])
+    runner.run(work, last=2)
+    made = work / "reprocessed_data/90001"
+    assert fits.getval(made / "acisf90001_repro_bpix1.fits", "MARK", 1) == "acisf90001_repro_bpix1.fits"
+    assert fits.getval(made / "acisf90001_repro_fov1.fits", "MARK", 1) == "acisf90001_repro_fov1.fits"
+    assert [path.name for path in made.glob("*asol1.fits")] == ["pcadf90001_repro_asol1.fits"]
+    record = State(work).records["reprocess/90001"]
+    assert not [text for text in record.warnings if "not reprocessed" in text]
+    assert record.facts["of chandra_repro's"] > 0

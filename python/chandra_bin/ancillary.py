@@ -2,8 +2,8 @@
 
 They are found as CIAO's scripts find them: the header of the events names them (ASOLFILE, BPIXFILE, MASKFILE), they lie
 in the folder of the event file, the one above it, or in primary, secondary or repro in either, gzipped or not. Where
-the header names none, or names one that is not there, names of the archive are tried; of several versions of a file
-(N001, N002), the highest is taken.
+the header names none, or names one that is not there, names of the archive are tried: files that chandra_repro made
+(``_repro_``) come first, then the highest version (N001, N002).
 """
 
 import glob
@@ -179,8 +179,28 @@ def read_outlines(file: Path, events: ImageCoords) -> dict[int, Floats]:
     return found
 
 
+def named(files: Iterable[Path], keyword: object) -> list[Path]:
+    """Return the files that a keyword of the events names (ASOLFILE, BPIXFILE, ...); none unless all are there.
+
+    Parameters
+    ----------
+    files : in the order in which folders are searched.
+    keyword : value of the keyword; None where the header has no such keyword.
+    """
+    there: dict[str, Path] = {}
+    for file in sorted(files, key=lambda file: file.suffix == ".gz"):
+        there.setdefault(file.name.removesuffix(".gz"), file)
+    names = [] if keyword is None else [name.removesuffix(".gz") for name in _names(str(keyword))]
+    return [there[name] for name in names] if all(name in there for name in names) else []
+
+
 def newest(files: Iterable[Path]) -> list[Path]:
-    """Of each file the highest version, and only those of the highest of all; gzipped ones where there is no other."""
+    """Return the files that chandra_repro made (``_repro_``); else of each file the highest version.
+
+    Only files of the highest version of all are returned, and gzipped ones where there is no other.
+    """
+    files = list(files)
+    files = [file for file in files if is_remade(file)] or files
     found: dict[str, tuple[int, Path]] = {}
     for file in sorted(files, key=lambda file: (file.suffix == ".gz", file.name)):
         root, version = version_of(file)
@@ -188,6 +208,11 @@ def newest(files: Iterable[Path]) -> list[Path]:
             found[root] = version, file
     last = max(version for version, _ in found.values())
     return sorted(file for version, file in found.values() if version == last)
+
+
+def is_remade(file: Path) -> bool:
+    """Return whether a file was made by chandra_repro, by its name."""
+    return "_repro_" in file.name
 
 
 def version_of(file: Path) -> tuple[str, int]:

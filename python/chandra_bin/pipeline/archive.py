@@ -1,8 +1,9 @@
 """A folder of Chandra's archive: which observations it holds, and which of their files.
 
 It holds a folder for each ObsID, as the archive has them (``16626/primary``, ``16626/secondary``), or is such a folder
-itself, or holds level-2 event files. Files are known by their names, gzipped or not, and the highest version (N001,
-N002) counts. What chandra_repro made in ``repro`` comes before what it was made of, as for CIAO's scripts.
+itself, or holds level-2 event files. Files are known by their names, gzipped or not. Reprocessed events come before
+those of the archive, as for CIAO's scripts. Of each other kind of file those are used that the header of the events
+names (ASOLFILE, ...), else those that chandra_repro made (``_repro_``), else the highest version (N001, N002).
 """
 
 import glob
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chandra_bin.ancillary import newest, version_of
+from chandra_bin.ancillary import is_remade, named, newest, version_of
 from chandra_bin.errors import ChandraBinWarning, InputError, NoImaging
 from chandra_bin.events import EventFile, livetime_fraction, open_events
 from chandra_bin.headers import is_number
@@ -34,6 +35,9 @@ _ENDINGS = {kind: re.compile(rf"(?!\.)(.*_)?{word}\.fits(\.gz)?", re.IGNORECASE)
     ("ephemeris", "eph1"), ("onboard_aspect", "osol1"))}
 # The folder of aspect solutions that were computed on board.
 _ASPECT = "secondary/aspect"
+# The keywords of events that name files of a kind.
+_KEYS = {"aspect": "ASOLFILE", "bad_pixels": "BPIXFILE", "mask": "MASKFILE", "field_of_view": "FOVFILE",
+         "filter": "FLTFILE"}
 _OBSID = re.compile(r"0*[1-9]\d{0,4}", re.ASCII)
 # SIM_Z is near -190.1 mm with the aim point on ACIS-S, near -233.6 mm on ACIS-I, and positive on the HRC.
 _BETWEEN_ARRAYS_MM = -211.9
@@ -64,6 +68,11 @@ class ObservationFiles:
     def has(self, kind: str) -> bool:
         """Return whether a file of a kind was found; kinds are attributes of this class, or names of `kind_of`."""
         return bool(getattr(self, kind, ())) or any(kind_of(path) == kind for path in self.reprocessable)
+
+    @property
+    def is_reprocessed(self) -> bool:
+        """Whether chandra_repro made the events."""
+        return is_remade(self.events)
 
 
 @dataclass(frozen=True)
@@ -264,19 +273,38 @@ def _files_of(place: _Place, blank_sky: Sequence[str]) -> ObservationFiles | Non
     if events is None:
         return None
     folders = (_REPRO, *_FOLDERS) if place.of_kind("events", _REPRO) else _FOLDERS
-    found = {kind: next((newest(files) for name in folders if (files := place.of_kind(kind, name))), [])
-             for kind in _ENDINGS}
+    found = _chosen(place, folders, events)
     one = {kind: next(iter(found[kind]), None) for kind in ("bad_pixels", "field_of_view", "mask", "filter")}
-    there = {kind: newest(files) for kind in _ENDINGS if (files := place.of_kind(kind, *_FOLDERS, _ASPECT))}
+    there = {kind: newest(files) for kind in _ENDINGS if (files := _of_archive(place, kind))}
     return ObservationFiles(
         place.obsid, events, tuple(found["events_level1"]), tuple(found["aspect"]), one["bad_pixels"],
         one["field_of_view"], one["mask"], one["filter"], _matching(place.folder, blank_sky), place.folder,
         tuple(path for files in there.values() for path in files))
 
 
+def _chosen(place: _Place, folders: Sequence[str], events: Path) -> dict[str, list[Path]]:
+    """The files of each kind that belong to the events: by keyword in any folder, else of the first folder with any."""
+    try:
+        with open_events(events) as file:
+            header = {kind: file.hdu.header.get(key) for kind, key in _KEYS.items()}
+    except InputError:  # step 1 reports it
+        header = {}
+    found = {}
+    for kind in _ENDINGS:
+        first = next((files for name in folders if (files := place.of_kind(kind, name))), [])
+        found[kind] = named(place.of_kind(kind, *folders), header.get(kind)) or (newest(first) if first else [])
+    return found
+
+
+def _of_archive(place: _Place, kind: str) -> list[Path]:
+    """Files of a kind without those that chandra_repro made."""
+    return [path for path in place.of_kind(kind, *_FOLDERS, _ASPECT) if not is_remade(path)]
+
+
 def _events_of(place: _Place) -> Path | None:
     """The newest level-2 events; `InputError` for two files that are no versions of each other."""
     files = place.of_kind("events", _REPRO) or place.of_kind("events", *_FOLDERS)
+    files = [path for path in files if is_remade(path)] or files
     latest: dict[str, tuple[int, Path]] = {}
     for path in sorted(files, key=lambda path: path.suffix == ".gz"):
         root, version = version_of(path)

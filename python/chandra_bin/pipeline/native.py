@@ -2,10 +2,12 @@
 
 import gzip
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from chandra_bin.ancillary import named, newest
 from chandra_bin.deflare import Deflared
 from chandra_bin.errors import InputError
 from chandra_bin.events import open_events
@@ -55,7 +57,7 @@ _INSTEAD = {
     "mask": ("msk", "MASKFILE", "chips are taken to be read without windows"),
     "filter": ("flt", "FLTFILE", "good times are those of the events"),
 }
-# What is noted of a step: whether particles are removed by the outer pixels of VFAINT events.
+# The note of a step that tells whether particles were removed by the outer pixels of VFAINT events.
 _SCREENING = "VFAINT screening"
 # The part of counts in the area of interest that point sources may take without being told.
 _MOST_IN_SOURCES = 0.05
@@ -108,7 +110,7 @@ def reprocess(job: Job) -> None:
     times = f"[@{files.filter}]" if files.filter else ""
     missing = [each for name, each in _INSTEAD.items() if not getattr(files, name)]
     # The next steps shall not look for them again, and find those that are copied under the names that they have.
-    keywords = {"CALIB": "ARCHIVE", **{key: "NONE" for _, key, _ in missing}}
+    keywords = {**({} if files.is_reprocessed else {"CALIB": "ARCHIVE"}), **{key: "NONE" for _, key, _ in missing}}
     for found, place, key in ((files.bad_pixels, obs.bad_pixels, "BPIXFILE"),
                               (files.field_of_view, obs.field_of_view, "FOVFILE")):
         if found:
@@ -126,15 +128,18 @@ def reprocess(job: Job) -> None:
         _note_screened(job, screened)
     else:
         copied = job.call(copy, name, job.out(obs.events), keywords=keywords)
-    job.warn(f"ObsID {obs.obsid}: not reprocessed: calibrated as the archive has it (software {version['ASCDSVER']}, "
-         f"calibration {version['CALDBVER']})")
+    versions = f"(software {version['ASCDSVER']}, calibration {version['CALDBVER']})"
+    if not files.is_reprocessed:
+        job.warn(f"ObsID {obs.obsid}: not reprocessed: calibrated as the archive has it {versions}")
     if by_ciao_if_taken(job.settings) and (why := why_not(files)):
         job.warn(why)
     if missing:
         job.warn(f"ObsID {obs.obsid}: {', '.join(kind for kind, _, _ in missing)} not found: "
                  f"{'; '.join(text for _, _, text in missing)}")
-    job.note(events=copied.counts, **{"of the archive's": copied.of, "archive's software": version["ASCDSVER"],
-                                      "archive's calibration": version["CALDBVER"]})
+    whose = "chandra_repro's" if files.is_reprocessed else "the archive's"
+    maker = whose.removeprefix("the ")
+    job.note(events=copied.counts, **{f"of {whose}": copied.of, f"{maker} software": version["ASCDSVER"],
+                                      f"{maker} calibration": version["CALDBVER"]})
 
 
 def _islands(job: Job, files: ObservationFiles) -> Islands:
@@ -325,12 +330,20 @@ def sky_regions(job: Job) -> None:
 def _fluximage(job: Job, name: str, root: Path) -> None:
     """Images of an observation, with the files of step 2 beside its events."""
     obs, settings = job.obs, job.settings
-    aspect, masks = (sorted(each.parent.glob(each.name)) for each in (obs.aspect, obs.windows))
+    with open_events(obs.events) as events:
+        header = events.hdu.header
+    aspect, masks = (_one_version(sorted(each.parent.glob(each.name)), header.get(key))
+                     for each, key in ((obs.aspect, "ASOLFILE"), (obs.windows, "MASKFILE")))
     job.call(fluximage, name, str(job.out(root)), bands=OBS_BAND, binsize=settings.binsize, settings=_exposure(job),
              asolfile=",".join(map(str, aspect)) or "none",
              badpixfile=obs.bad_pixels if obs.bad_pixels.exists() else "none",
              maskfile=masks[0] if masks else "none",
              psfecf=settings.ecf, threads=job.threads)
+
+
+def _one_version(files: Sequence[Path], keyword: object) -> list[Path]:
+    """Files of one kind: chandra_repro leaves the archive's aspect solution beside the one that it updated."""
+    return named(files, keyword) or (newest(files) if files else [])
 
 
 def _warn_of_lost_time(job: Job, curve: LightCurve, flares: Deflared) -> None:

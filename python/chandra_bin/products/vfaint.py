@@ -1,4 +1,4 @@
-"""Event files from which the particles are removed that VFAINT data show: STATUS bit 23, as CIAO sets it."""
+"""Removes the particles that VFAINT data show from event files: STATUS bit 23, as CIAO sets it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Islands:
 
 @dataclass(frozen=True)
 class Screened:
-    """What was screened."""
+    """The result of a screening."""
 
     copied: Copied
     flagged: int
@@ -69,7 +69,7 @@ def find_islands(events: Path, level1: Sequence[Path] = ()) -> Islands:
             if not (_has_islands(file) and set(vfaint.KEY_COLUMNS) <= set(file.hdu.columns)):
                 return Islands(why_not=f"{path.name} has no 5 x 5 pulse heights (PHAS)")
     return Islands(tuple(level1), why_not="" if level1 else f"{events.name} has no 5 x 5 pulse heights (PHAS), and "
-                                                            "there are no level-1 events (*_evt1.fits)")
+                                                            "level-1 events (*_evt1.fits) were not found")
 
 
 def screen_vfaint(name: str, out: Path, islands: Sequence[Path], *, keywords: Mapping[str, Any] | None = None,
@@ -134,7 +134,7 @@ def _why_not(file: EventFile) -> str:
         return f"{name} has no column STATUS of {_BITS} bits, in which particles are flagged"
     lacking = [key for key in vfaint.KEY_COLUMNS if key not in columns]
     if lacking and not _has_islands(file):
-        return f"{name} has no column {lacking[0]}, by which its events are found in level 1"
+        return f"{name} has no column {lacking[0]}, so its events cannot be found in level 1"
     return ""
 
 

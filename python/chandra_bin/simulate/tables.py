@@ -12,6 +12,7 @@ from chandra_bin import acis
 from chandra_bin.channels import channels_of
 from chandra_bin.gti import GTI
 from chandra_bin.subspace import Component, Condition, write_subspace
+from chandra_bin.vfaint import SPLIT_ADU
 
 from ._islands import islands
 from ._observation import FIRST_PX, LAST_PX, LIVE_FRACTION, TIMEDEL_S, Observation
@@ -262,7 +263,7 @@ def parameter_blocks(observation: Observation) -> list[Block]:
         _Column("fep_id", "1I", np.arange(len(chips))), _Column("ccd_id", "1I", chips),
         _Column("firstrow", "1I", np.ones(len(chips))), _Column("nrows", "1I", np.full(len(chips), acis.CHIP_PX)),
         _Column("evthresh", "1I", np.full(len(chips), 38), "adu"),
-        _Column("spthresh", "1I", np.full(len(chips), _SPLIT_ADU), "adu")],
+        _Column("spthresh", "1I", np.full(len(chips), SPLIT_ADU), "adu")],
         {**about(observation), **_readout(observation)})
     header.update({"CONTENT": "PBK", "HDUCLASS": "ASC", "HDUCLAS1": "PARAMETER"})
     return [(header, rows)]
