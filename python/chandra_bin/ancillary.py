@@ -197,7 +197,7 @@ def named(files: Iterable[Path], keyword: object) -> list[Path]:
 def newest(files: Iterable[Path]) -> list[Path]:
     """Return the files that chandra_repro made (``_repro_``); else of each file the highest version.
 
-    Only files of the highest version of all are returned, and gzipped ones where there is no other.
+    Only files of the highest version of all are returned; a gzipped file is returned where it is the only one.
     """
     files = list(files)
     files = [file for file in files if is_remade(file)] or files

@@ -46,7 +46,7 @@ class Settings(BaseModel):
     engine: Literal["auto", "native", "ciao"] = "auto"
     """What does the steps that calibrate: CIAO, or this program; auto: CIAO where it is at hand."""
     check_vf_pha: bool = True
-    """Step 2: take events away that VFAINT data show to be particles (status bit 23)."""
+    """Step 2: remove events that the outer pixels of VFAINT data show to be particles (STATUS bit 23)."""
     ccd_ids: str = Field(default="auto", pattern=r"^(auto|[0-9](:[0-9])?(,[0-9](:[0-9])?)*)$")
     """Chips that are used: 0:3, or 7; auto: all of ACIS-I, or the aim point's chip of ACIS-S."""
     binsize: float = Field(default=1, ge=0.1, le=100)
