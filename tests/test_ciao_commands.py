@@ -13,7 +13,7 @@ from chandra_bin.ciao import Command, File, tools
 from chandra_bin.ciao._command import Filter, Temporary, parts_of
 from chandra_bin.errors import InputError
 from chandra_bin.pipeline import ciao_steps
-from chandra_bin.pipeline.plan import EachRegion, Otherwise, Tool, Where
+from chandra_bin.pipeline.plan import EachRegion, Measured, Otherwise, Tool, Where
 from chandra_bin.pipeline.runner import Pipeline
 from pipeline_work import configured, simulated
 
@@ -50,6 +50,8 @@ def commands_in(steps):
             yield from commands_in([*step.steps, *step.otherwise])
         elif isinstance(step, EachRegion):
             yield from commands_in(step.of("12"))
+        elif isinstance(step, Measured):
+            yield from commands_in(step.of("175.01616"))
 
 
 def plans_of(pipeline):

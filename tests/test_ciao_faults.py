@@ -63,7 +63,7 @@ def ciao(tmp_path_factory, archive):
 
 
 def finished_to(step, folder, archive):
-    work = configured(folder / "work", archive, engine="ciao")
+    work = configured(folder / "work", archive, engine="ciao", deflare_method="clean")
     assert command(["run", str(work), "--to", str(step), "-j", "1", "-q"]) == 0
     return work
 

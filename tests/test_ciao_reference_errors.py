@@ -25,7 +25,7 @@ from test_ciao_commands import Everywhere, commands_in
 
 @pytest.fixture(scope="module")
 def pipeline(simulated, tmp_path_factory):
-    return Pipeline(configured(tmp_path_factory.mktemp("work"), simulated, engine="ciao"))
+    return Pipeline(configured(tmp_path_factory.mktemp("work"), simulated, engine="ciao", deflare_method="clean"))
 
 
 def sent(plan):

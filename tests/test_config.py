@@ -15,7 +15,7 @@ OTHERS = {"responses": True, "tool_hours": 2.5,
     "name": "a2029-B_1.2-x", "cluster_directory": 'größer "1"\\ [x]\t\x7f\n', "obs_ids": ["3"], "sn_per_region": 33.5,
     "reg_smoothness": 40, "engine": "native", "check_vf_pha": False, "ccd_ids": "0:3,6", "binsize": 2, "ecf": 0.5,
     "expmapthresh": "200", "area_cm2": 400.0, "scales": [1.4, 2], "maxiter": 7, "sigthresh": "auto",
-    "ellsigma": 3, "lc_binsize": 100, "deflare_method": "robust", "blank_sky": ["a b/*.evt", "x"],
+    "ellsigma": 3, "lc_binsize": 100, "deflare_method": "sigma", "blank_sky": ["a b/*.evt", "x"],
     "refcoord": "228.48 -59.14", "flux_factor": 1, "constrainfill": False, "constrainval": 2.5,
     "binning_image": "counts"}
 

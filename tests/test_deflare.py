@@ -55,13 +55,13 @@ def test_where_clean_fails_the_robust_limits_are_used(shared, name, fraction):
     assert "the robust limits are used instead" in str(warned[0].message)
     assert found.method == "robust"
     assert found.failure.startswith("clean: the fraction of bins kept")
-    assert found.kept > 0.6 * (curve.exposure_s > 0).sum()
+    assert found.within > 0.6 * (curve.exposure_s > 0).sum()
 
 
 @pytest.mark.parametrize("name", REAL)
 def test_robust_keeps_no_bin_of_a_true_flare(shared, name):
     curve = real_curve(shared, name)
-    found = robust(curve)
+    found = robust(curve, margin=0)
     excess = curve.counts - found.mean * curve.exposure_s
     assert (excess[found.good] < 5 * np.sqrt(curve.counts[found.good])).all()
     calm = np.abs(excess) <= 2 * np.sqrt(found.mean * curve.exposure_s)
@@ -175,7 +175,7 @@ def test_robust_keeps_quiet_bins_and_no_flare(quiet, part, shape):
         for seed in range(5):
             rng = np.random.default_rng([seed, int(10 * quiet), int(100 * part), strength])
             counts, flaring, worth = simulated(rng, quiet, 40 * (1 + seed), part, strength, shape)
-            found = robust(curve_of(counts, worth * LIVE * LENGTH, LENGTH))
+            found = robust(curve_of(counts, worth * LIVE * LENGTH, LENGTH), margin=0)
             significant = flaring & (counts - quiet * worth > 5 * np.sqrt(np.maximum(counts, 1)))
             assert not (significant & found.good).any()
             assert found.good[~flaring].mean() > (0.9 if counts.size > 80 else 0.8)  # of 22 bins three may be unlucky
@@ -187,22 +187,51 @@ def test_robust_widens_where_quiet_rates_scatter_more_than_noise():
     rng = np.random.default_rng(4)
     quiet = rng.poisson(1000 * np.exp(0.1 * rng.standard_normal(300)))  # a scatter three times the noise
     flare = rng.poisson(5000, 60)
-    found = robust(curve_of(np.r_[quiet, flare]))
+    found = robust(curve_of(np.r_[quiet, flare]), margin=0)
     assert found.good[:300].mean() > 0.9
     assert not found.good[300:].any()
 
 
 def test_robust_takes_empty_bins_for_quiet_ones_if_they_were_exposed():
-    found = robust(curve_of([0, 1, 0, 2, 0, 1, 0, 0, 40, 0, 0], [100] * 10 + [0]))
+    found = robust(curve_of([0, 1, 0, 2, 0, 1, 0, 0, 40, 0, 0], [100] * 10 + [0]), margin=0)
     assert found.good.tolist() == [True] * 8 + [False, True, False]
 
 
 def test_robust_needs_no_exposures():
     curve = curve_of([10, 12, 8, 11, 9, 10, 90, 95, 10, 9])
     curve = LightCurve(curve.time_min, curve.time_max, curve.time, curve.rate)
-    found = cut_flares(curve, "robust")
+    found = cut_flares(curve, "robust", margin=0)
     assert found.good.tolist() == [True] * 6 + [False] * 2 + [True] * 2
     assert found.failure == ""
+
+
+@pytest.mark.parametrize(("margin", "cut"), [(0, [4, 5]), (1, [3, 4, 5, 6]), (2, [2, 3, 4, 5, 6, 7])])
+def test_robust_cuts_the_bins_beside_a_flare(margin, cut):
+    """A flare that fills a quarter of bins 3 and 6 stands out of the noise in neither."""
+    found = robust(curve_of([41, 38, 44, 52, 90, 95, 51, 39, 40, 20, 42]), margin=margin)
+    assert np.flatnonzero(~found.good).tolist() == [*cut, 9]  # a low bin has no flare beside it
+    assert found.within == 8
+
+
+def test_robust_refuses_a_negative_margin():
+    with pytest.raises(InputError, match="margin is -1; it must be 0 or more bins"):
+        robust(curve_of([1, 2]), margin=-1)
+
+
+@pytest.mark.parametrize("quiet", [3, 40, 200])
+@pytest.mark.parametrize("method", ["clean", "sigma", "robust"])
+def test_the_number_of_bins_that_noise_cuts_is_foreseen(method, quiet):
+    """Without a flare, all that a method cuts is noise."""
+    cut, foreseen = [], []
+    for seed in range(40):
+        worth = np.random.default_rng(seed).uniform(0.3, 1, 300) if method == "robust" else np.ones(300)
+        curve = curve_of(np.random.default_rng([seed, 1]).poisson(quiet * worth), 100 * worth)
+        found = {"clean": lambda curve: clean(curve, minfrac=0), "robust": robust,
+                 "sigma": lambda curve: sigma_clip(curve, minlength=1)}[method](curve)
+        cut.append(300 - found.kept)
+        foreseen.append(found.cut_by_noise)
+    error = 5 * np.sqrt(3 * np.mean(foreseen) / 40)  # a bin above the limit takes its two neighbours along
+    assert np.mean(cut) == pytest.approx(np.mean(foreseen), abs=error + 0.05 * np.mean(foreseen))
 
 
 @given(hnp.arrays(np.int64, st.integers(2, 60), elements=st.integers(0, 2000)), st.floats(0.5, 6))
@@ -292,7 +321,7 @@ def test_the_pipeline_says_what_noise_costs_where_anything_is_cut(counts, said):
     curve, told = curve_of(counts), []
     job = SimpleNamespace(obs=SimpleNamespace(obsid="1"), warn=told.append)
     flares = clean(curve)
-    assert flares.lost_to_noise(100) > 0.1
+    assert flares.cut_by_noise > 0.1 * len(curve)
     _warn_of_lost_time(job, curve, flares)
     assert len(told) == len(said)
     assert all(text in line for text, line in zip(said, told, strict=True))

@@ -148,9 +148,15 @@ def test_regions_of_a_real_observation_cover_its_bins(msh1552):
     assert (binmap[mask == 1] >= 0).mean() > 0.99
 
 
-def test_time_that_is_cut_by_noise_alone_is_said(msh1552):
-    said = State(msh1552).records["clean/754"].warnings
-    assert any("noise alone puts" in text and 'deflare_method = "robust"' in text for text in said)
+def test_the_light_curve_has_bins_of_whole_frames_with_enough_counts(msh1552):
+    record = State(msh1552).records["clean/754"]
+    assert not any("noise alone" in text for text in record.warnings)
+    assert record.facts["flares found by"] == "robust"
+    header = fits.getheader(layout_of(msh1552).obs("754").light_curve, 1)
+    frames = header["TIMEDEL"] / fits.getheader(layout_of(msh1552).obs("754").events, "EVENTS")["TIMEDEL"]
+    assert frames == pytest.approx(round(frames), abs=1e-9)
+    assert f"({round(frames)} frames of" in record.facts["bins of the light curve"]
+    assert float(record.facts["exposure kept"].rstrip("%")) > 95
 
 
 def test_sources_that_take_much_of_the_image_are_said(msh1552):

@@ -55,21 +55,18 @@ class Deflared:
     """Bins that were kept before ``minlength`` dropped short runs."""
     failure: str = ""
     """Why the method that was asked for gave nothing, where `robust` took its place."""
+    cut_by_noise: float = 0.0
+    """The number of bins that Poisson noise alone is expected to cut, if the rate were ``mean`` all the time."""
 
     @property
     def kept(self) -> int:
         """The number of bins kept."""
         return int(np.count_nonzero(self.good))
 
-    def lost_to_noise(self, exposure_s: float) -> float:
-        """The fraction of quiet bins of an exposure that Poisson noise alone puts beyond the limits."""
-        sigma = math.sqrt(2 * self.mean / exposure_s)
-        return (math.erfc((self.mean - self.low) / sigma) + math.erfc((self.high - self.mean) / sigma)) / 2
-
 
 def cut_flares(curve: LightCurve, method: Method = "clean", *, mean: float | None = None, nsigma: float = 3.0,
                scale: float = 1.2, stddev: float | None = None, minfrac: float = 0.1, sigma: float = 3.0,
-               minlength: int = 3) -> Deflared:
+               minlength: int = 3, margin: int = 1) -> Deflared:
     """The times without flares, by `clean`, `sigma_clip` or `robust`.
 
     Where one of the first two leaves no quiet time, `robust` takes its place, a `ChandraBinWarning` says so, and the
@@ -84,9 +81,9 @@ def cut_flares(curve: LightCurve, method: Method = "clean", *, mean: float | Non
         elif method == "sigma":
             found = sigma_clip(curve, sigma=sigma, minlength=minlength)
         else:
-            found = robust(curve, nsigma=nsigma)
+            found = robust(curve, nsigma=nsigma, margin=margin)
     except NoQuietTime as failure:
-        found = replace(robust(curve, nsigma=nsigma), failure=f"{method}: {failure}")
+        found = replace(robust(curve, nsigma=nsigma, margin=margin), failure=f"{method}: {failure}")
         warnings.warn(f"{found.failure}; the robust limits are used instead", ChandraBinWarning, stacklevel=2)
     if method == "clean" and stddev is None:
         _warn_of_noise(curve, found.mean, scale)
@@ -140,7 +137,8 @@ def clean(curve: LightCurve, *, mean: float | None = None, nsigma: float = 3.0, 
     if kept / total < minfrac:
         raise NoQuietTime(f"the fraction of bins kept, {kept} of {total} = {kept / total:.3f}, is below the limit "
                           f"{minfrac:.15g}")
-    return Deflared("clean", mean, low, high, good, usable, _gti_of(curve, good), kept)
+    return Deflared("clean", mean, low, high, good, usable, _gti_of(curve, good), kept,
+                    cut_by_noise=_cut_by_noise(curve, mean, low, high))
 
 
 def sigma_clip(curve: LightCurve, *, sigma: float = 3.0, minlength: int = 3) -> Deflared:
@@ -174,11 +172,12 @@ def sigma_clip(curve: LightCurve, *, sigma: float = 3.0, minlength: int = 3) -> 
             good[begin:end] = True
         if not good.any():
             raise NoQuietTime(f"no run of bins is as long as minlength, {minlength} bins")
-    return Deflared("sigma", mean, mean - reach, mean + reach, good, usable, _gti_of(curve, good),
-                    int(np.count_nonzero(survives)))
+    low, high = mean - reach, mean + reach
+    return Deflared("sigma", mean, low, high, good, usable, _gti_of(curve, good), int(np.count_nonzero(survives)),
+                    cut_by_noise=_cut_by_noise(curve, mean, low, high))
 
 
-def robust(curve: LightCurve, *, nsigma: float = 3.0) -> Deflared:
+def robust(curve: LightCurve, *, nsigma: float = 3.0, margin: int = 1) -> Deflared:
     """Keeps bins whose counts Poisson noise explains, around the rate that most of the quieter bins have.
 
     It begins at the median rate, keeps the bins whose counts a Poisson distribution reaches with the probability of
@@ -187,10 +186,15 @@ def robust(curve: LightCurve, *, nsigma: float = 3.0) -> Deflared:
     by the median of their distances (a one-sided MAD: flares are above), limits are as much wider; with fewer than 10
     counts a bin that cannot be told.
 
+    The ``margin`` bins before and after each bin above the upper limit are cut too: a flare begins and ends within a
+    bin, and a bin that it fills by a third does not stand out of the noise.
+
     Bins count that have exposure, empty ones too; without exposures, those of their whole length. Flares may fill
     nearly half of the bins. Raises `InputError` as `clean` does.
     """
     _check(nsigma=nsigma)
+    if margin < 0:
+        raise InputError(f"margin is {margin}; it must be 0 or more bins")
     usable = _usable(curve)
     exposure = curve.time_max - curve.time_min if curve.exposure_s is None else curve.exposure_s
     used = (exposure > 0) & np.isfinite(curve.rate)
@@ -205,10 +209,44 @@ def robust(curve: LightCurve, *, nsigma: float = 3.0) -> Deflared:
         mean = _centre(curve.rate[used], exposure[used], mean, _WINDOW * wider)
     good = used.copy()
     good[used] = _likely(curve.rate[used], exposure[used], mean, nsigma * wider)[0]
+    within = int(np.count_nonzero(good))
+    good &= ~_grown(used & ~good & (curve.rate > mean), margin)
     if not good.any():
         raise NoQuietTime(f"no bin has a rate near {mean:.6g} count/s")
     low, high = (float(limit[0]) / width for limit in _count_limits(np.array([mean * width]), nsigma * wider))
-    return Deflared("robust", mean, low, high, good, usable, _gti_of(curve, good), int(np.count_nonzero(good)))
+    expected = mean * exposure[used]
+    noise = _beyond(expected, *_count_limits(expected, nsigma * wider), margin)
+    return Deflared("robust", mean, low, high, good, usable, _gti_of(curve, good), within, cut_by_noise=noise)
+
+
+def _grown(flags: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
+    """Flags, and ``margin`` neighbours to either side of each."""
+    from scipy.ndimage import maximum_filter1d
+
+    grown: NDArray[np.bool_] = maximum_filter1d(flags.view(np.uint8), 2 * margin + 1, mode="constant").astype(bool)
+    return grown
+
+
+def _cut_by_noise(curve: LightCurve, mean: float, low: float, high: float) -> float:
+    """The number of bins that Poisson noise around ``mean`` puts beyond limits of the rate."""
+    exposure = curve.time_max - curve.time_min if curve.exposure_s is None else curve.exposure_s
+    exposure = exposure[(exposure > 0) & np.isfinite(curve.rate)]
+    return _beyond(mean * exposure, low * exposure, high * exposure)
+
+
+def _beyond(expected: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64],
+            margin: int = 0) -> float:
+    """The number of bins whose counts Poisson noise puts to ``low`` or below, or to ``high`` or above.
+
+    A bin also counts where noise puts one of its ``margin`` neighbours to either side to ``high`` or above.
+    """
+    from scipy.stats import poisson
+
+    kinds, number = np.unique(np.round(np.stack([expected, low, high]), 9), axis=1, return_counts=True)  # few
+    expected, low, high = kinds
+    above = poisson.sf(np.ceil(high) - 1, expected)
+    chance = poisson.cdf(np.floor(low), expected) + 1 - (1 - above) ** (2 * margin + 1)
+    return float((number * chance).sum())
 
 
 def _centre(rate: NDArray[np.float64], exposure: NDArray[np.float64], mean: float, nsigma: float) -> float:

@@ -37,6 +37,8 @@ def _number(name: str, default: float | None, help: str) -> Callable[[Any], Any]
 @_number("--sigma", 3.0, "sigma: bins beyond X standard deviations are dropped.")
 @click.option("--minlength", type=int, default=3, show_default=True, metavar="N",
               help="sigma: shorter runs of bins are dropped.")
+@click.option("--margin", type=int, default=1, show_default=True, metavar="N",
+              help="robust: bins before and after a flare that are cut too.")
 @file_option("--plot", help="A PNG of the light curve, kept and cut bins.")
 @quiet_option
 @clobber_option

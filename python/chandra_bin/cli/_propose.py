@@ -114,6 +114,23 @@ def area(expmap: Path, folder: Path, cluster: Path | None, image: Path | None, q
         click.echo(f"a box of {x1 - x0} x {y1 - y0} pixels; {_where(made, made.physical_file)}")
 
 
+@command.command("bin-length", cls=Command)
+@file_argument("events")
+@click.option("--method", type=click.Choice(["robust", "sigma", "clean"]), default="robust", show_default=True,
+              help="The method that looks for flares: it needs 40, 100 or 200 quiet counts a bin.")
+def bin_length(events: Path, method: Any) -> None:
+    """Print the seconds a bin that suits the light curve of EVENTS: a whole number of frames.
+
+    \b
+    chandra-bin propose bin-length 'evt2.fits[exclude sky=region(src.reg)][energy=500:7000,ccd_id=7]'
+    """
+    from chandra_bin.products import propose_bin_length
+
+    with told(False, "bin length"):
+        chosen = propose_bin_length(events, method)
+    click.echo(f"{chosen.length_s:.15g}")
+
+
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     """The options that were given: the others have their defaults where the work is done."""
     return {name: value for name, value in options.items() if value is not None}

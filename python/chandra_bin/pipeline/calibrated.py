@@ -16,7 +16,22 @@ from chandra_bin.regions import has_shapes
 from . import ciao_steps
 from .job import Job
 from .layout import ObsLayout
-from .plan import Copy, EachRegion, LocalNames, Otherwise, Own, Plan, Remove, Stage, Step, Text, Tool, Warn, Where
+from .plan import (
+    Copy,
+    EachRegion,
+    LocalNames,
+    Measured,
+    Otherwise,
+    Own,
+    Plan,
+    Remove,
+    Stage,
+    Step,
+    Text,
+    Tool,
+    Warn,
+    Where,
+)
 from .reprocessing import why_not
 
 _HOUR_S = 3600.0
@@ -201,6 +216,10 @@ class _Conductor:
     def _(self, step: EachRegion) -> None:
         for region in sorted(step.folder.glob("xaf_*_sex.reg"), key=_number):
             self.all(step.of(str(_number(region))))
+
+    @do.register
+    def _(self, step: Measured) -> None:
+        self.all(step.of(step.does(self.job)))
 
     def all(self, steps: Iterable[Step]) -> None:
         for step in steps:

@@ -24,7 +24,22 @@ from .archive import ObservationFiles, look
 from .config import Settings
 from .job import Job
 from .layout import MERGED_BAND, OBS_BAND, OBS_ENERGIES_EV, Layout, ObsLayout
-from .plan import Copy, EachRegion, LocalNames, Otherwise, Own, Plan, Remove, Stage, Step, Text, Tool, Warn, Where
+from .plan import (
+    Copy,
+    EachRegion,
+    LocalNames,
+    Measured,
+    Otherwise,
+    Own,
+    Plan,
+    Remove,
+    Stage,
+    Step,
+    Text,
+    Tool,
+    Warn,
+    Where,
+)
 from .proposing import propose_cluster_region, propose_source_region
 from .reprocessing import staging_folders
 
@@ -75,8 +90,7 @@ def clean(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan:
         Tool(tools.dmcopy((File(obs.events), sources.excluded, cluster.excluded,
                            f"[energy={OBS_ENERGIES_EV}]", f"[ccd_id={chips}]"), obs.quiet_events, all_blocks=True,
                           purpose="events of the band without sources and cluster, for the light curve")),
-        Tool(tools.dmextract_light_curve((File(obs.quiet_events), f"[bin time=::{settings.lc_binsize!r}]"),
-                                         obs.light_curve)),
+        _light_curve(obs, settings),
         _good_times(obs, settings),
         Tool(tools.dmcopy((File(obs.events), "[@", File(obs.good_times), "]"), obs.clean_events, all_blocks=True,
                           purpose="events without flares")),
@@ -253,10 +267,24 @@ def _readable(region: Path, image: Path) -> _Readable:
                      Filter("[exclude sky=region(", File(file), ")]", File(region)))
 
 
+def _light_curve(obs: ObsLayout, settings: Settings) -> Step:
+    """The light curve, in bins of the length that is set or that suits the counts and the method."""
+
+    def of(length: str) -> tuple[Step, ...]:
+        return (Tool(tools.dmextract_light_curve((File(obs.quiet_events), f"[bin time=::{length}]"),
+                                                 obs.light_curve)),)
+
+    if settings.lc_binsize != "auto":
+        return of(repr(settings.lc_binsize))[0]
+    return Measured("lc_binsize", native.bin_length,
+                    (("propose",), ("bin-length",), (File(obs.quiet_events),), ("--method",),
+                     (settings.deflare_method,)),
+                    of, "seconds a bin of the light curve: whole frames with enough counts for the method")
+
+
 def _good_times(obs: ObsLayout, settings: Settings) -> Step:
     """By the method that is asked for; where it leaves nothing, by the next one."""
-    robust = Own(lambda job: job.call(deflare, job.made(obs.light_curve), job.out(obs.good_times),
-                                      FlareLimits(method="robust")),
+    robust = Own(lambda job: _deflare_robust(job, obs),
                  (("deflare",), (File(obs.light_curve),), ("-o",), (File(obs.good_times, is_output=True),),
                   ("--method",), ("robust",), _CLOBBER), "good times without flares, by this program")
     by_sigma = Otherwise((Tool(tools.deflare(obs.light_curve, obs.good_times, method="sigma")),), (robust,),
@@ -265,6 +293,12 @@ def _good_times(obs: ObsLayout, settings: Settings) -> Step:
                          f"ObsID {obs.obsid}: deflare by clean failed: flares are cut by sigma")
     steps: dict[str, Step] = {"clean": by_clean, "sigma": by_sigma, "robust": robust}
     return steps[settings.deflare_method]
+
+
+def _deflare_robust(job: Job, obs: ObsLayout) -> None:
+    curve, flares = job.call(deflare, job.made(obs.light_curve), job.out(obs.good_times), FlareLimits(method="robust"),
+                             plot=job.out(obs.light_curve.with_suffix(".lc.png")))
+    job.note(**native.flare_facts(curve, flares))
 
 
 def _sky_of(obs: ObsLayout, root: Path) -> Own:

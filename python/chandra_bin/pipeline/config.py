@@ -65,10 +65,12 @@ class Settings(BaseModel):
     """False detections a pixel; auto: one in the image."""
     ellsigma: PositiveFloat = 5
     """Size of source regions, in sigma."""
-    lc_binsize: float = Field(default=259.28, ge=1, le=1e5)
-    """Seconds a bin of light curves."""
-    deflare_method: Literal["clean", "sigma", "robust"] = "clean"
-    """How flares are found."""
+    lc_binsize: Annotated[float, Field(ge=1, le=1e5)] | Literal["auto"] = "auto"
+    """Seconds a bin of light curves; auto: the least whole number of frames with enough quiet counts for the method
+    (robust 40, sigma 100, clean 200). The step scripts have 259.28."""
+    deflare_method: Literal["clean", "sigma", "robust"] = "robust"
+    """How flares are found: robust, by this program; or clean or sigma, which the CIAO engine does by CIAO's deflare.
+    The step scripts have clean."""
     blank_sky: list[Annotated[str, Field(min_length=1)]] = list(BLANK_SKY)
     """Blank-sky events: patterns relative to an ObsID's folder of the archive; where they match nothing, a background
     is measured in the image."""

@@ -29,6 +29,7 @@ from chandra_bin.products import (
     local_background,
     merge,
     propose_area,
+    propose_bin_length,
     remove_sources,
     scale_flux,
     screen_vfaint,
@@ -61,7 +62,7 @@ _INSTEAD = {
 _SCREENING = "VFAINT screening"
 # The part of counts in the area of interest that point sources may take without being told.
 _MOST_IN_SOURCES = 0.05
-# The part of quiet time that is cut without being told.
+# The part of quiet time that noise may cut without a warning.
 _MOST_LOST = 0.1
 
 
@@ -190,7 +191,7 @@ def clean_events(job: Job) -> None:
     removed = "".join(f"[exclude sky=region({path})]" for path in (sources, cluster) if path)
     quiet = f"{obs.events}{removed}[energy={OBS_ENERGIES_EV}][ccd_id={chips}]"
     job.call(copy, quiet, job.out(obs.quiet_events))
-    curve = job.call(write_light_curve, f"{job.made(obs.quiet_events)}[bin time=::{settings.lc_binsize!r}]",
+    curve = job.call(write_light_curve, f"{job.made(obs.quiet_events)}[bin time=::{bin_length(job)}]",
                      job.out(obs.light_curve))
     _, flares = job.call(deflare, job.made(obs.light_curve), job.out(obs.good_times),
                          FlareLimits(method=settings.deflare_method),
@@ -201,8 +202,7 @@ def clean_events(job: Job) -> None:
         raise InputError(f"{obs.events}: no event is left in the good times without flares: look at "
                          f"{obs.light_curve.name}, and choose another deflare_method")
     job.note(**{"events in the light curve": int(curve.counts.sum()) if curve.counts is not None else None,
-                "flares found by": flares.method, "good time": f"{flares.gti.total:.0f} s",
-                "bins kept": f"{flares.kept} of {int(np.count_nonzero(flares.usable))}", "clean events": kept.counts})
+                **flare_facts(curve, flares), "clean events": kept.counts})
     _fluximage(job, f"{job.made(obs.clean_events)}[ccd_id={chips}]", obs.folder / obs.obsid)
     job.out(obs.fluximage_psfmap).rename(job.out(obs.psfmap))
     (files,) = job.archive
@@ -215,6 +215,30 @@ def clean_events(job: Job) -> None:
         job.call(blank_sky_background, job.made(obs.image), job.made(obs.background_events),
                  str(job.out(obs.background_root)), events=clean, threads=job.threads)
         job.note(**{"blank-sky scale": ", ".join(f"chip {chip}: {scale:.5g}" for chip, scale in scales.items())})
+
+
+def bin_length(job: Job) -> str:
+    """The seconds a bin of the light curve, as names have them: the setting, or chosen for the quiet events.
+
+    Notes the length and the reason.
+    """
+    length = job.settings.lc_binsize
+    if length != "auto":
+        job.note(**{"bins of the light curve": f"{length:g} s (lc_binsize)"})
+        return repr(length)
+    chosen = job.call(propose_bin_length, job.made(job.obs.quiet_events), job.settings.deflare_method)
+    job.note(**{"bins of the light curve": chosen.reason})
+    return f"{chosen.length_s:.15g}"
+
+
+def flare_facts(curve: LightCurve, flares: Deflared) -> dict[str, str]:
+    """What the search for flares found, by what it is."""
+    exposed = curve.exposure_s if curve.exposure_s is not None else curve.time_max - curve.time_min
+    kept = float(exposed[flares.good].sum() / exposed.sum())
+    return {"flares found by": flares.method, "good time": f"{flares.gti.total:.0f} s",
+            "exposure kept": f"{kept:.1%}",
+            "bins kept": f"{flares.kept} of {int(np.count_nonzero(flares.usable))}; noise alone is expected to cut "
+                         f"{flares.cut_by_noise:.1f}"}
 
 
 def merge_observations(job: Job) -> None:
@@ -347,16 +371,13 @@ def _one_version(files: Sequence[Path], keyword: object) -> list[Path]:
 
 
 def _warn_of_lost_time(job: Job, curve: LightCurve, flares: Deflared) -> None:
-    """Warns where good time is cut that has no flares."""
-    usable = np.count_nonzero(flares.usable)
-    if flares.method != "clean" or curve.exposure_s is None or flares.mean <= 0 or flares.kept == usable:
-        return
-    width = float(curve.exposure_s.max())
-    lost = flares.lost_to_noise(width)
-    if lost > _MOST_LOST:
-        job.warn(f"ObsID {job.obs.obsid}: noise alone puts {lost:.0%} of quiet bins of the light curve "
-                 f"({flares.mean * width:.0f} counts each) beyond the limits of clean: {flares.kept} of "
-                 f"{usable} bins are kept; deflare_method = \"robust\", or a longer lc_binsize, keeps more")
+    """Warn where noise alone cuts much of the quiet time."""
+    bins = len(curve) if curve.exposure_s is None else int(np.count_nonzero(curve.exposure_s > 0))
+    kept = flares.kept
+    if flares.method == "clean" and kept < bins and flares.cut_by_noise > _MOST_LOST * bins:
+        job.warn(f"ObsID {job.obs.obsid}: noise alone puts {flares.cut_by_noise / bins:.0%} of quiet bins of the light "
+                 f"curve beyond the limits of clean: {kept} of {bins} bins are kept; deflare_method = \"robust\", or "
+                 "lc_binsize = \"auto\", keeps more")
 
 
 def _exposure(job: Job) -> ExposureSettings:

@@ -106,5 +106,21 @@ class EachRegion:
     of: "Callable[[str], tuple[Step, ...]]"
 
 
-Step: TypeAlias = Tool | Own | Otherwise | Where | Warn | Copy | Text | Stage | Remove | LocalNames | EachRegion
+@dataclass(frozen=True)
+class Measured:
+    """Steps that need a number which is measured when they begin."""
+
+    variable: str
+    """Holds the number in a script."""
+    does: Callable[[Job], str]
+    words: tuple[tuple[Part, ...], ...]
+    """Of the command that prints the number, behind ``chandra-bin``."""
+    of: "Callable[[str], tuple[Step, ...]]"
+    """Gets the number, or ``${variable}``."""
+    purpose: str
+
+
+Step: TypeAlias = (
+    Tool | Own | Otherwise | Where | Warn | Copy | Text | Stage | Remove | LocalNames | EachRegion | Measured
+)
 Plan: TypeAlias = Sequence[Step]

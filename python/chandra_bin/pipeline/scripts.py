@@ -21,13 +21,29 @@ from . import ciao_steps
 from .archive import ObservationFiles
 from .config import Settings
 from .layout import Layout
-from .plan import Copy, EachRegion, LocalNames, Otherwise, Own, Plan, Remove, Stage, Step, Text, Tool, Warn, Where
+from .plan import (
+    Copy,
+    EachRegion,
+    LocalNames,
+    Measured,
+    Otherwise,
+    Own,
+    Plan,
+    Remove,
+    Stage,
+    Step,
+    Text,
+    Tool,
+    Warn,
+    Where,
+)
 from .reprocessing import why_not
 from .runner import Pipeline
 
 _PlanOf = Callable[[Layout, Settings, ObservationFiles], Plan]
 
 _NUMBER = "${number}"
+_VARIABLE = re.compile(r"(\$\{(?:number|lc_binsize)\})")
 _PLAIN = re.compile(r"[\w@%+=:,./-]+")
 _MARK = "# Written by chandra-bin"
 
@@ -284,6 +300,13 @@ class _Writer:
         return [f"for region in {self.path(step.folder, '/')}xaf_*_sex.reg; do\n    number=${{region##*/xaf_}}\n"
                 f"    number=${{number%_sex.reg}}\n{_indented(body)}\ndone"]
 
+    @statements.register
+    def _(self, step: Measured) -> list[str]:
+        self.programs["chandra-bin"] = None
+        words = [self._word(word, []) for word in step.words]
+        line = f"{step.variable}=$({' '.join(['chandra-bin', *words])})"
+        return [f"# {step.purpose}\n{line}", *self._all(step.of(f"${{{step.variable}}}"))]
+
     def _all(self, steps: Iterable[Step]) -> list[str]:
         return [each for step in steps for each in self.statements(step)]
 
@@ -359,8 +382,9 @@ def _outputs(steps: Iterable[Step]) -> Iterator[Path]:
 
 
 def _escaped(text: str) -> str:
-    """Between double quotes; the number of a bin stays a variable."""
-    return _NUMBER.join(re.sub(r'(["\\$`])', r"\\\1", piece) for piece in text.split(_NUMBER))
+    """Between double quotes; variables that steps name stay variables."""
+    return "".join(piece if _VARIABLE.fullmatch(piece) else re.sub(r'(["\\$`])', r"\\\1", piece)
+                   for piece in _VARIABLE.split(text))
 
 
 def _quoted(text: str) -> str:

@@ -14,7 +14,7 @@ from .contbin import contbin
 from .detected import Detected, detect
 from .events import Copied, copy
 from .fluximage import ExposureSettings, FluxImage, FluxImages, fluximage
-from .lightcurves import FlareLimits, deflare, write_light_curve
+from .lightcurves import FlareLimits, deflare, propose_bin_length, write_light_curve
 from .merged import Merged, merge
 from .outlines import Outlines, convert_files, write_mask, write_outlines
 from .painted import paint_fits, paint_table
@@ -89,6 +89,7 @@ __all__ = [
     "paint_table",
     "program",
     "propose_area",
+    "propose_bin_length",
     "propose_cluster",
     "propose_point_sources",
     "remove_sources",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from chandra_bin.bin_length import LEAST_FRAMES, BinLength, choose_bin_length
 from chandra_bin.deflare import Deflared, Method, cut_flares
 from chandra_bin.errors import InputError
 from chandra_bin.events import EventFile, livetime_fraction, open_events, sky_area, without_columns
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 # Good times of two chips that differ by more than this part are worth a word.
 _SAME_TIMES = 0.01
-# Bins of fewer frames have counts that scatter more than Poisson noise does.
-_FRAMES = 10
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ class FlareLimits:
     minfrac: float = 0.1
     sigma: float = 3.0
     minlength: int = 3
+    margin: int = 1
 
 
 def write_light_curve(name: str | Path, out: Path, *, clobber: bool = False) -> LightCurve:
@@ -71,6 +71,27 @@ def write_light_curve(name: str | Path, out: Path, *, clobber: bool = False) -> 
             for chip in chips:
                 chip.write(file)
     return curve
+
+
+def propose_bin_length(name: str | Path, method: Method = "robust") -> BinLength:
+    """Choose the length of the time bins of event files, for a method that looks for flares.
+
+    ``name`` is a virtual name without ``[bin ...]``: of the events without sources that the light curve will be made
+    of. Frames are those of TIMEDEL, good times those of the first chip. See `chandra_bin.deflare.choose_bin_length`.
+    Raises `InputError`.
+    """
+    parsed = named_file(one_of_stack(name))
+    with open_events(parsed) as events:
+        parts = [block.kept(block.values["time"]) for block in events.blocks("time")]
+        first = _first_chip(events, events.gti_blocks())
+        frame = events.hdu.header.get("TIMEDEL")
+        known = is_number(frame) and frame > 0
+        try:
+            return choose_bin_length(np.concatenate(parts) if parts else np.empty(0), first.gti, method,
+                                     frame_s=float(frame) if known else 1.0,
+                                     livetime_fraction=min(livetime_fraction(events.hdu.header, first.chip), 1.0))
+        except InputError as error:
+            raise InputError(f"{parsed}: {error}") from None
 
 
 def deflare(name: str | Path, out: Path, limits: FlareLimits | None = None, *, plot: Path | None = None,
@@ -103,9 +124,9 @@ def deflare(name: str | Path, out: Path, limits: FlareLimits | None = None, *, p
 
 def _warn_of_oddities(curve: LightCurve, bin_length_s: float, events: EventFile) -> None:
     frame = events.hdu.header.get("TIMEDEL")
-    if isinstance(frame, int | float) and 0 < bin_length_s < _FRAMES * frame:
+    if isinstance(frame, int | float) and 0 < bin_length_s < LEAST_FRAMES * frame:
         warn(f"{events.name}: bins of {bin_length_s:g} s hold few frames of {frame:g} s (TIMEDEL), and now one more, "
-             f"now one less: their counts scatter by that; take {math.ceil(_FRAMES * frame)} s or more")
+             f"now one less: their counts scatter by that; take {math.ceil(LEAST_FRAMES * frame)} s or more")
     if curve.counts is not None and not curve.counts.any():
         warn(f"{events.name}: no event is in any bin")
 
@@ -125,9 +146,7 @@ def _curve(times: Any, events: EventFile, chips: list[GtiBlock], axis: BinAxis,
            bins: tuple[float, float, float]) -> LightCurve:
     name = events.name
     start, stop, length = bins
-    if not any(len(chip.gti) for chip in chips):
-        raise InputError(f"{name}: the filters leave none of the chips that have good times")
-    first = chips[0]
+    first = _first_chip(events, chips)
     for other in chips[1:]:
         if abs(other.gti.total - first.gti.total) > _SAME_TIMES * first.gti.total:
             warn(f"{name.path}: chip {other.chip} has {other.gti.total:.0f} s of good time, chip {first.chip} has "
@@ -137,6 +156,13 @@ def _curve(times: Any, events: EventFile, chips: list[GtiBlock], axis: BinAxis,
                            livetime_fraction=min(livetime_fraction(events.hdu.header, first.chip), 1.0))
     except InputError as error:
         raise name.error(axis.at, str(error)) from None
+
+
+def _first_chip(events: EventFile, chips: list[GtiBlock]) -> GtiBlock:
+    """The good times of the first chip. Raises `InputError` where the filters leave no chip with good times."""
+    if not any(len(chip.gti) for chip in chips):
+        raise InputError(f"{events.name}: the filters leave none of the chips that have good times")
+    return chips[0]
 
 
 def _bins(events: EventFile, axis: BinAxis) -> tuple[float, float, float]:
@@ -193,4 +219,4 @@ def _write_table(file: BinaryIO, curve: LightCurve, length: float, area: float, 
 
 def _flare_keywords(flares: Deflared) -> dict[str, object]:
     return {"FLRMETH": flares.method, "FLRMEAN": flares.mean, "FLRLOW": flares.low, "FLRHIGH": flares.high,
-            "FLRKEPT": flares.kept, "FLRUSED": int(np.count_nonzero(flares.usable))}
+            "FLRKEPT": flares.kept, "FLRUSED": int(np.count_nonzero(flares.usable)), "FLRNOISE": flares.cut_by_noise}
