@@ -203,3 +203,13 @@ def test_names_that_are_no_utf8_are_written_with_escapes():
 def test_what_failures_quote_is_printable():
     (row,) = rows("image\na.fits\n")
     assert failed(row, "ValueError", "\x1b[2J\nof \udcff").message == r"\x1b[2J of \udcff"
+
+
+def test_tabs_and_capitals_in_the_line_of_names():
+    assert rows("Name\tImage\tSmooth-SN\nA\ta.fits\t20\n") == rows("name,image,smooth_sn\nA,a.fits,20\n")
+
+
+def test_semicolons_between_columns_are_named():
+    assert said("name;image\nA;a.fits\n") == (
+        "m.csv: its columns are separated by semicolons: separate them by commas or tabs (semicolons are between the "
+        "files of one cell)")

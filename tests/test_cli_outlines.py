@@ -155,6 +155,7 @@ def test_readers_that_disagree(capsys):
     assert call("convert two.reg --image img.fits --system physical -o out") == 0
     said = capsys.readouterr().err
     assert "two.reg: CIAO and DS9 disagree about 2 pixels" in said
+    assert "The file is read as CIAO reads it; choose by --semantics ciao or ds9" in said
     assert call("convert two.reg --image img.fits --system physical --semantics ds9 -o ds9") == 0
     ciao, ds9 = inside("out/two_physical.reg"), inside("ds9/two_physical.reg")
     assert np.count_nonzero(ciao != ds9) == 2
@@ -192,7 +193,10 @@ def test_bins_take_regions():
     ("regions half.fits -o out", "half.fits: holds 0.5 where a binmap holds whole bin numbers"),
     ("regions huge.fits -o out", "which is no bin number"),
     ("regions empty.fits -o out", "empty.fits: no pixel is in a bin"),
-    ("regions bare.fits -o out", "bare.fits: the header has no physical coordinates"),
+    ("regions bare.fits -o out", "choose another system: --system image, with --format ds9"),
+    ("regions sky.fits -o out", "choose another system: --system fk5, icrs, wcs or image"),
+    ("convert all.reg rest.reg --image img.fits -o made.reg",
+     "made.reg: is the name of a file, and 2 files are converted: give a folder"),
     ("regions bare.fits -o out --system fk5 --format ds9", "bare.fits: the header has no sky coordinates"),
     ("regions contbin_binmap.fits -o out --system nonsense", "unknown sky frame 'nonsense'"),
     ("regions contbin_binmap.fits -o out --system image", "CIAO reads image coordinates as physical ones"),
@@ -217,6 +221,7 @@ def test_bad_input(words, said, capsys):
     write_fits("huge.fits", np.full((2, 2), 2**40), **COORDS)
     write_fits("empty.fits", np.full((2, 2), -1), **COORDS)
     write_fits("bare.fits", np.zeros((2, 2), "i4"))
+    write_fits("sky.fits", np.zeros((2, 2), "i4"), **{key: SKY[key] for key in SKY if not key.startswith("NAXIS")})
     fits.BinTableHDU.from_columns([fits.Column("TIME", "D", array=[1.0])]).writeto("table.fits")
     write_fits("dark.fits", np.zeros(BINMAP.shape, "f4"), **COORDS)
     write_fits("nan.fits", np.full(BINMAP.shape, np.nan), **COORDS)
@@ -269,3 +274,11 @@ def test_converted_files_survive_a_new_set():
 def test_sexagesimal_pixels_are_refused(capsys):
     assert call("regions contbin_binmap.fits -o out --sexagesimal") == 2
     assert "sexagesimal numbers need" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("binmap")
+def test_one_file_is_converted_to_the_name_that_is_given(capsys):
+    Path("all.reg").write_text("circle(3,3,2)\n")
+    assert run(["convert", "all.reg", "--image", "img.fits", "-o", "made.reg"]) == 0
+    assert capsys.readouterr().out == "1 region files converted into made.reg\n"
+    assert Path("made.reg").is_file()

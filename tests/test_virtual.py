@@ -189,6 +189,7 @@ BAD = [
     ("[(energy=1:2)||(energy=3:4)]", " ^", "a parenthesis here holds two columns"),
     ("[energy 500:7000]", "        ^", "= is missing behind 'energy': write energy=500:7000"),
     ("[500:7000]", " ^", "the name of a column is missing: write [column=500:7000]"),
+    ("[1:10,1:10]", " ^", "sections [1:10,1:10] are not read, [bin x=LOW:HIGH:1,y=LOW:HIGH:1]"),
     ("[=500]", " ^", "'=500' is not understood"),
     ("[ccd_id=5,7 grade=0]", "          ^", "'7 grade=0' is not a number"),
     ("[exclud sky=region(f)]", " ^", "do you mean exclude?"),

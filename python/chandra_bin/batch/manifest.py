@@ -214,8 +214,14 @@ def _images(sources: Sequence[str]) -> Iterator[str]:
 
 
 def _read_csv(file: Path, wrong: _Wrong) -> Iterator[tuple[int, dict[str, Any]]]:
+    text = _text_of(file)
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if ";" in first and "," not in first:
+        raise InputError(f"{file}: its columns are separated by semicolons: separate them by commas or tabs "
+                         "(semicolons are between the files of one cell)")
+    separator = "\t" if "\t" in first and "," not in first else ","
     try:
-        lines = list(csv.reader(io.StringIO(_text_of(file), newline=""), strict=True))
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
     except csv.Error as error:
         raise InputError(f"{file}: is no CSV: {error}") from None
     lines = [line for line in lines if any(cell.strip() for cell in line)]
@@ -277,7 +283,7 @@ def _text_of(file: Path) -> str:
 
 
 def _column(name: str) -> str:
-    return name.strip().replace("-", "_")
+    return name.strip().lower().replace("-", "_")
 
 
 def _no_such(name: str, known: Iterable[str]) -> str:

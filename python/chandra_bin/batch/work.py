@@ -163,6 +163,7 @@ def _bin(order: Order, meter: _Meter) -> Result:
         facts = {**record.facts, **meter.read()}
         record = replace(record, started=meter.started, seconds=facts["seconds"], warnings=tuple(said), facts=facts)
         kept = state.place(_TASK, record, scratch)
+        scratch.parent.rmdir()
     extra = f"{', '.join(kept)} was not as it was made: kept in {row.folder}/{FOLDER}/replaced" if kept else ""
     return replace(_result(row, record, extra), attempts=1)
 
@@ -189,7 +190,7 @@ def _binned(order: Order, meter: _Meter, settings: dict[str, Any], inputs: Mappi
         outputs = {name: stamp_of(os.path.join(scratch, name)) for name in sorted(_files_below(scratch))}
         meter.check(order.seconds)
     except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(scratch.parent, ignore_errors=True)
         raise
     sn = binned.sn_counts
     facts = {"bins": len(sn), "counts": float(binned.bins.counts.sum()), **_sn_facts(sn)}

@@ -160,6 +160,10 @@ def _signals() -> Iterator[_Stopping]:
             signal.signal(name, handler)
 
 
+# A batch of thousands may fail for one reason, which is printed so many times.
+_MOST_FAILURES = 20
+
+
 class _Tell:
     """What a batch prints: JSON lines, or failures as they happen, a bar on a terminal, and a line at the end."""
 
@@ -188,7 +192,7 @@ class _Tell:
         if self.as_json:
             time_utc = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             click.echo(json.dumps({"time": time_utc, **asdict(result)}))
-        elif not result.is_ok:
+        elif not result.is_ok and self.failed <= _MOST_FAILURES:
             text = f"failed: {result.name}: {result.message}"
             if self.bar is not None:
                 self.bar.write(text, file=sys.stderr)
@@ -202,6 +206,8 @@ class _Tell:
         return f"{self.ok} of {self.number} clusters are done, {self.failed} failed"
 
     def end(self, folder: Path, seconds: float) -> None:
-        """The line at the end."""
+        """The lines at the end."""
+        if self.failed > _MOST_FAILURES and not self.as_json:
+            click.echo(f"failed: {self.failed - _MOST_FAILURES} more; {folder}/results.ecsv lists all", err=True)
         if not self.quiet and not self.as_json:
             click.echo(f"{self.so_far()}, in {seconds:.1f} s; results in {folder}/results.ecsv and {folder}/index.html")

@@ -22,7 +22,7 @@ from ._command import (
 @click.argument("files", nargs=-1, required=True, type=PATH)
 @file_option("--image", help="Image, or event file, whose coordinates are used.", required=True)
 @click.option("-o", "--out", "outdir", type=PATH, metavar="DIR", required=True,
-              help="Folder for the converted files.")
+              help="Folder for the converted files; or the name of the converted file, FILE.reg or FILE.fits.")
 @region_format_options("wcs")
 @semantics_option
 @quiet_option
@@ -37,7 +37,7 @@ def command(files: tuple[Path, ...], image: Path, outdir: Path, quiet: bool, **o
     with told(quiet, "regions"):
         made = convert_files(_expanded(files), image, outdir, **options)
     if not quiet:
-        click.echo(f"{len(made)} region files converted into {outdir}/")
+        click.echo(f"{len(made)} region files converted into {made[0] if made == [outdir] else f'{outdir}/'}")
 
 
 def _expanded(files: tuple[Path, ...]) -> list[Path]:

@@ -196,7 +196,9 @@ def _region_texts(bins: ContourBins, coords: ImageCoords) -> Iterator[tuple[int,
     """Bins and their region files: CIAO's in physical coordinates, or DS9's in FITS pixels where there are none."""
     style = Style("ciao", "physical")
     if coords.physical is None:
-        logger.info("the header has no physical coordinates: the region files are in image coordinates, for DS9")
+        logger.info("the header has no physical coordinates: the region files are in image coordinates, for DS9%s",
+                    "; chandra-bin regions DIR/contbin_binmap.fits --system fk5 makes files for CIAO"
+                    if coords.sky is not None else "")
         style = Style("ds9", "image")
     return BinTexts(trace_polygons(bins.binmap), coords, style).of_bins()
 

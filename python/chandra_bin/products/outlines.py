@@ -98,7 +98,8 @@ def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: F
                   sexagesimal: bool = False, semantics: Semantics | None = None, clobber: bool = False) -> list[Path]:
     """Converts region files of any kind, over the coordinates of an image or event file, into ``outdir``.
 
-    ``NAME.reg`` becomes ``NAME_sex.reg`` (sexagesimal) or ``NAME_physical.reg``, ``NAME_fk5.reg``, ... The pixels of
+    ``NAME.reg`` becomes ``NAME_sex.reg`` (sexagesimal) or ``NAME_physical.reg``, ``NAME_fk5.reg``, ... One file may
+    also be converted into ``outdir`` itself, where that ends in ``.reg`` or ``.fits`` and is no folder. The pixels of
     the image that are inside stay the same; a `ChandraBinWarning` says where CIAO and DS9 understand a file
     differently, and how many pixels it concerns. Parameters as in `write_outlines`; ``semantics`` as in
     `chandra_bin.regions.parse_regions`. Raises `InputError` and `OutputError`; no file is written then.
@@ -112,6 +113,10 @@ def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: F
         _need_system(coords, system)
     suffix = _suffix(format, sexagesimal, f"_{system}")
     targets = [outdir / f"{_stem(file)}{suffix}" for file in files]
+    if outdir.suffix.lower() in (".reg", ".fits") and not outdir.is_dir():
+        if len(files) > 1:
+            raise InputError(f"{outdir}: is the name of a file, and {len(files)} files are converted: give a folder")
+        targets = [outdir]
     with Outputs(targets, inputs=files_of(*files), clobber=clobber) as outputs:
         for file, target in zip(files, targets, strict=True):
             region = read_regions(file, semantics, for_ciao=False)
@@ -177,9 +182,11 @@ def _check_sexagesimal(sexagesimal: bool, system: str, format: Format) -> None:
 
 def _need_system(coords: ImageCoords, system: str) -> None:
     """Says early that the image lacks the coordinates asked for, or that nobody knows them."""
-    if system == "physical":
-        coords.image_to_physical(0.0, 0.0)
-    elif system not in PIXEL_SYSTEMS:
+    if system == "physical" and coords.physical is None:
+        others = "fk5, icrs, wcs or image" if coords.sky is not None else "image, with --format ds9"
+        raise InputError("the header has no physical coordinates (CRVAL1P ... or LTV1, LTM1_1); choose another system: "
+                         f"--system {others}")
+    if system not in PIXEL_SYSTEMS:
         coords.image_to_sky(0.0, 0.0, None if system == "wcs" else system)
 
 

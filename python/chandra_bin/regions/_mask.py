@@ -49,9 +49,10 @@ def warn_of_two_readings(region: Region, differ: NDArray[np.bool_], of_what: str
     """Says how many pixels or events are in the region for CIAO and not for DS9, or the other way round."""
     if differ.any():
         warnings.warn(
-            f"{region.source}: CIAO and DS9 disagree about {np.count_nonzero(differ)} {of_what}: CIAO takes an "
-            "excluded shape from the shape before it, DS9 from all; say which is meant (semantics), or write A*!C, "
-            "B*!C",
+            f"{region.source}: CIAO and DS9 disagree about {np.count_nonzero(differ)} {of_what}: CIAO subtracts an "
+            "excluded shape from the shape before it, DS9 from all shapes. The file is read as "
+            f"{'DS9' if region.cuts else 'CIAO'} reads it; choose by --semantics ciao or ds9 "
+            "(in Python: semantics), or write A*!C, B*!C",
             ChandraBinWarning, stacklevel=3)
 
 

@@ -268,7 +268,8 @@ class _Reader:
             after = self._comma(at, end)
             if re.match(r"[-+.\d]", self._text[at]):
                 value = self.bare(at, after)
-                self.fail(at, f"'{value}': the name of a column is missing: write [column={value}]")
+                self.fail(at, f"'{value}': the name of a column is missing: write [column={value}]; of an image, "
+                              "whose sections [1:10,1:10] are not read, [bin x=LOW:HIGH:1,y=LOW:HIGH:1]")
             self.fail(at, f"{self.shown(at, after)} is not understood: write {_KINDS}")
         return (word[0].lower(),), word.end()
 
