@@ -40,6 +40,7 @@ NOT_RUN = {
     "python3 -m venv ~/chandra-bin-env": "needs the network in its next line, and writes into a home",
     "~/chandra-bin-env/bin/pip install .": "the same; .ci/run installs the package in this way",
     "~/chandra-bin-env/bin/chandra-bin doctor": "the same; test_doctor.py runs it",
+    ". ~/chandra-bin-env/bin/activate": "the same",
 }
 # Where an example does not say how much is simulated, it is less than a user gets; and no process of its own is begun.
 LITTLE = {"simulate": {"obsids": 1, "exposure": 1000.0, "counts": 5000.0, "blank_sky": 1.0},
