@@ -17,10 +17,12 @@ from chandra_bin import contour_bin
 from chandra_bin.deflare import cut_flares
 from chandra_bin.lightcurve import LightCurve
 from chandra_bin.plots import (
+    RateLimits,
     RegionOverlay,
     _bin_colours,
     _bins_title,
     _choose_colours,
+    _curve_figure,
     _frame,
     _outlines,
     bins_png,
@@ -135,7 +137,9 @@ def curve_picture(rate, method="robust", **fields):
     counts = np.rint(100 * np.nan_to_num(rate)).astype(int)
     arrays = {"exposure_s": np.full(rate.size, 100.0), "counts": counts} | fields
     curve = LightCurve(edges[:-1], edges[1:], edges[:-1] + 50, rate, **arrays)
-    return light_curve_png(curve, cut_flares(curve, method), "lc_$1.fits")
+    flares = cut_flares(curve, method)
+    return light_curve_png(curve, flares.good, "lc_$1.fits",
+                           RateLimits(flares.method, flares.mean, flares.low, flares.high, flares.cut_by_noise))
 
 
 @pytest.mark.parametrize("flare", [1.0, 3.0, 500.0])
@@ -148,6 +152,31 @@ def test_a_picture_of_a_light_curve_the_same_each_time(flare):
     pixels = np.rint(255 * imread(io.BytesIO(first))[..., :3]).astype(int).reshape(-1, 3).tolist()
     for colour in ("0077bb", "ee7733"):  # kept and cut
         assert list(bytes.fromhex(colour)) in pixels
+
+
+@pytest.mark.parametrize("limited", [True, False])
+def test_the_legend_of_a_light_curve_hides_no_bin(limited):
+    counts = np.r_[np.random.default_rng(1).poisson(100, 70), np.full(10, 400)]
+    edges = 5e8 + 100.0 * np.arange(counts.size + 1)
+    curve = LightCurve(edges[:-1], edges[1:], edges[:-1] + 50, counts / 100, np.full(counts.size, 100.0), counts)
+    limits = RateLimits("robust", 1.0, 0.7, 1.3, 0.2) if limited else None
+    figure = _curve_figure(curve, curve.rate < 1.3, "title", limits)
+    FigureCanvasAgg(figure).draw()
+    (axes,), (legend,) = figure.axes, figure.legends
+    box = legend.get_window_extent()
+    assert not box.overlaps(axes.get_window_extent())
+    assert figure.bbox.contains(box.x0, box.y0)
+    assert figure.bbox.contains(box.x1, box.y1)
+    texts = [text.get_text() for text in legend.get_texts()]
+    noise = " (noise alone is expected to cut 0.2)" if limited else ""
+    assert texts[1] == f"cut: {np.count_nonzero(curve.rate >= 1.3)} bins{noise}"
+    dashed = [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == "--"]
+    assert dashed == ([1.3, 0.7] if limited else [])
+    points = np.concatenate([line.get_xydata() for line in axes.lines if line.get_marker() in {"o", "X"}])
+    assert len(points) == counts.size
+    low, high = axes.get_ylim()
+    assert low < points[:, 1].min()
+    assert high > points[:, 1].max() + curve.rate_error.max()
 
 
 def test_light_curves_with_less_in_them():

@@ -21,10 +21,11 @@ from chandra_bin.lightcurve import LightCurve
 from chandra_bin.pipeline.config import Settings, read_config
 from chandra_bin.pipeline.layout import Layout
 from chandra_bin.pipeline.runner import run as run_pipeline
+from chandra_bin.plots import light_curve_png
 from chandra_bin.report import binmap as binmap_module
 from chandra_bin.report import write_report
 from chandra_bin.report.binmap import packed_map
-from chandra_bin.report.pictures import cut_intervals, histogram_png, light_curve_png
+from chandra_bin.report.pictures import cut_intervals, histogram_png, kept_bins
 from chandra_bin.state import State
 from pipeline_work import change_record, change_settings, configured, simulated
 
@@ -356,7 +357,9 @@ def test_cut_intervals_are_runs_of_bins_with_exposure():
 @pytest.mark.parametrize("kept", [None, GTI.of([], []), GTI.of([5000], [5300])])
 @pytest.mark.parametrize("rates", [[1, 1, 1, 200], [0, 0, 0, 0], [1, 2, 1, 2]])
 def test_light_curves_of_all_kinds_have_a_picture(rates, kept):
-    assert light_curve_png(curve_of(rates), kept, "a $title_ <b>").startswith(b"\x89PNG")
+    curve = curve_of(rates)
+    good = None if kept is None else kept_bins(curve, kept)
+    assert light_curve_png(curve, good, "a $title_ <b>").startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("sn", [[30.0], [30.0, 30.0], [-1.0, 0.0, 5.0]])

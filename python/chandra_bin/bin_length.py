@@ -11,8 +11,9 @@ from .errors import ChandraBinWarning, InputError
 from .gti import GTI
 from .lightcurve import light_curve
 
-# Quiet counts a bin that each method needs (measured: docs/lightcurve.md, "Length of the bins"). ``clean`` allows 20 %
-# to either side, 2.8 sigma of 200 counts. ``robust`` sees a rate that doubles in bins of 40 counts.
+# Quiet counts a bin that each method needs (measured: docs/lightcurve.md, "Length of the bins"). ``clean`` keeps rates
+# from 17 % below to 20 % above the mean, 2.4 and 2.8 sigma of 200 counts. ``robust`` sees a rate that doubles in bins
+# of 40 counts.
 COUNTS_PER_BIN: dict[Method, float] = {"clean": 200.0, "sigma": 100.0, "robust": 40.0}
 # Bins of fewer frames have counts that scatter more than Poisson noise does.
 LEAST_FRAMES = 10

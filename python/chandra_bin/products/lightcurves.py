@@ -17,7 +17,7 @@ from chandra_bin.inputs import files_of, plain_name
 from chandra_bin.lightcurve import LightCurve, light_curve
 from chandra_bin.lightcurve_files import read_light_curve
 from chandra_bin.outputs import Outputs
-from chandra_bin.plots import light_curve_png
+from chandra_bin.plots import RateLimits, light_curve_png
 from chandra_bin.tables import write_empty_primary, write_rows
 from chandra_bin.virtual import BinAxis, Binning, VirtualFile, named_file, one_of_stack
 
@@ -118,7 +118,9 @@ def deflare(name: str | Path, out: Path, limits: FlareLimits | None = None, *, p
         with outputs.open(out) as file:
             write_gti_file(file, curve.header, flares.gti, keywords=_flare_keywords(flares), history=lines)
         if plot is not None:
-            write_picture(outputs, plot, lambda: light_curve_png(curve, flares, plain_name(str(parsed))))
+            cut_by = RateLimits(flares.method, flares.mean, flares.low, flares.high, flares.cut_by_noise)
+            write_picture(outputs, plot,
+                          lambda: light_curve_png(curve, flares.good, plain_name(str(parsed)), cut_by))
     return curve, flares
 
 

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from chandra_bin.errors import ChandraBinError, InputError
 from chandra_bin.gti import GTI
 from chandra_bin.gti_files import read_gti
+from chandra_bin.headers import is_number
 from chandra_bin.images import Image, read_image_file
 from chandra_bin.lightcurve import LightCurve
 from chandra_bin.lightcurve_files import read_light_curve
 from chandra_bin.pipeline.config import Config, read_config
 from chandra_bin.pipeline.layout import Layout
 from chandra_bin.pipeline.runner import status
+from chandra_bin.plots import RateLimits
 from chandra_bin.regions import Region, read_regions, region_mask
 from chandra_bin.state import Record, State
 from chandra_bin.tables import open_fits
@@ -112,6 +114,18 @@ class Folder:
     def good_times(self, path: Path) -> GTI | None:
         """Those of every chip, or of the first."""
         return self._tried(path, lambda each: next(iter(read_gti(each).values())).gti)
+
+    def rate_limits(self, path: Path) -> RateLimits | None:
+        """The limits that good times were chosen by, where this program wrote the file; CIAO's deflare gives none."""
+
+        def read(path: Path) -> RateLimits | None:
+            header = next(iter(read_gti(path).values())).header
+            values = [header.get(key) for key in ("FLRMEAN", "FLRLOW", "FLRHIGH", "FLRNOISE")]
+            if not all(is_number(value) for value in values):
+                return None
+            return RateLimits(str(header.get("FLRMETH", "")), *map(float, values))
+
+        return self._tried(path, read)
 
     def bin_table(self) -> "QTable | None":
         from astropy.table import QTable

@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
 # Paul Tol's "vibrant" blue, orange and teal, and greys: all kinds of colour vision tell them apart, and so does print.
 _KEPT, _CUT, _OTHER, _LINES = "#0077bb", "#ee7733", "#009988", "#444444"
-_CUT_TIME, _CUT_HATCH = "#fdeee4", "#f5c3a2"
 _DPI = 150
-_MOST_ERROR_BARS = 2000
-# Rates so many times above the largest that is kept are drawn on a logarithmic scale.
-_BRIGHT = 8.0
 _WEBP_QUALITY = 82
 
 
@@ -58,11 +54,6 @@ class Picture:
         return f"data:image/webp;base64,{b64encode(file.getvalue()).decode()}"
 
 
-def light_curve_png(curve: LightCurve, kept: GTI | None, title: str) -> bytes:
-    """Rates against time, the cut intervals shaded; bins without exposure are left out."""
-    return png_of(lambda: _light_curve(curve, kept, title))
-
-
 def histogram_png(sn: NDArray[np.float64], sn_image: NDArray[np.float64] | None, asked: float, title: str) -> bytes:
     """How many bins have which S/N: in counts, and in the image that was binned, where that is another."""
     return png_of(lambda: _histogram(sn, sn_image, asked, title))
@@ -89,48 +80,6 @@ def kept_bins(curve: LightCurve, kept: GTI) -> NDArray[np.bool_]:
     number = np.searchsorted(kept.start, middle, side="right") - 1
     inside: NDArray[np.bool_] = (number >= 0) & (middle < np.append(kept.stop, -np.inf)[number])
     return inside
-
-
-def _light_curve(curve: LightCurve, kept: GTI | None, title: str) -> "Figure":
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 4.2), dpi=_DPI, layout="constrained")
-    axes = figure.add_subplot()
-    begin, there = curve.time_min[0], exposed(curve)
-    middle = ((curve.time_min + curve.time_max) / 2 - begin) / 1e3
-    good = there if kept is None else there & kept_bins(curve, kept)
-    cuts = [] if kept is None else cut_intervals(curve, kept)
-    for n, (start, stop) in enumerate(cuts):
-        lost = sum(last - first for first, last in cuts) / 1e3
-        axes.axvspan(start / 1e3, stop / 1e3, facecolor=_CUT_TIME, edgecolor=_CUT_HATCH, hatch="//", lw=0, zorder=0,
-                     label=f"cut: {lost:.2f} ks" if n == 0 else None)
-    for which, colour, marker, word in ((good, _KEPT, "o", "kept"), (there & ~good, _CUT, "X", "cut")):
-        if not which.any():
-            continue
-        if curve.counts is not None and curve.exposure_s is not None and len(curve) <= _MOST_ERROR_BARS:
-            axes.errorbar(middle[which], curve.rate[which], curve.rate_error[which], fmt="none", ecolor=colour,
-                          alpha=0.5, lw=0.8)
-        axes.plot(middle[which], curve.rate[which], marker, color=colour, ms=4.5 if word == "kept" else 7,
-                  mec="white", mew=0.4, ls="none",
-                  label=f"{word}: {np.count_nonzero(which)} bins of {curve.bin_length_s:.4g} s")
-    highest, usual = float(curve.rate[there].max(initial=0)), float(curve.rate[good].max(initial=0))
-    if usual and highest > _BRIGHT * usual:
-        axes.set_yscale("symlog", linthresh=1.2 * usual, linscale=1.5, subs=(2, 5))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter("{x:g}")
-        axes.set_ylim(-0.05 * usual, 1.3 * highest)
-    else:
-        axes.set_ylim(0, 1.25 * highest if highest else 1)
-    if good.any():
-        axes.axhline(float(curve.rate[good].mean()), color=_LINES, lw=1, ls="--",
-                     label=f"mean of kept bins: {curve.rate[good].mean():.4g} count/s")
-    axes.margins(x=0.01)
-    axes.set_xlabel(f"Time (ks) since mission time {begin:.1f} s")
-    axes.set_ylabel("Count rate (count/s)")
-    axes.set_title(title, fontsize=12, parse_math=False)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(fontsize=9, loc="upper right", framealpha=0.92)
-    return figure
 
 
 def _histogram(sn: NDArray[np.float64], sn_image: NDArray[np.float64] | None, asked: float, title: str) -> "Figure":

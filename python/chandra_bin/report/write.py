@@ -19,14 +19,14 @@ from chandra_bin.inputs import read_on_grid
 from chandra_bin.outputs import Outputs
 from chandra_bin.pipeline.config import Settings
 from chandra_bin.pipeline.graph import STEPS
-from chandra_bin.plots import RegionOverlay, bins_png, region_png
+from chandra_bin.plots import RegionOverlay, bins_png, light_curve_png, region_png
 from chandra_bin.smoothing import smooth
 from chandra_bin.wcs import ImageCoords
 
 from .binmap import packed_map
 from .collect import Folder, Sources, all_warnings, size_of
 from .page import pages
-from .pictures import Picture, cut_intervals, exposed, histogram_png, light_curve_png
+from .pictures import Picture, cut_intervals, exposed, histogram_png, kept_bins
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -174,8 +174,8 @@ class _Page:
                     self.missing(path) for path in (obs.light_curve, obs.raw_image) if not path.exists()]}
 
     def _light_curve(self, obsid: str) -> dict[str, Any] | None:
-        obs = self.layout.obs(obsid)
-        curve, kept = self.folder.light_curve(obs.light_curve), self.folder.good_times(obs.good_times)
+        obs, folder = self.layout.obs(obsid), self.folder
+        curve, kept = folder.light_curve(obs.light_curve), folder.good_times(obs.good_times)
         if curve is None:
             return None
         cuts = [] if kept is None else cut_intervals(curve, kept)
@@ -188,7 +188,8 @@ class _Page:
         else:
             words = (f"{len(cuts)} interval{'s' * (len(cuts) != 1)}, {_seconds(lost)} of {_seconds(whole)} "
                      f"({100 * lost / whole:.1f} %), {'are' if len(cuts) != 1 else 'is'} cut")
-        png = light_curve_png(curve, kept, f"{self.target}: light curve of ObsID {obsid}")
+        png = light_curve_png(curve, None if kept is None else kept_bins(curve, kept),
+                              f"{self.target}: light curve of ObsID {obsid}", folder.rate_limits(obs.good_times))
         picture = self._add(f"light_curve_{obsid}", f"Count rate of ObsID {obsid} against time. {words}.",
                             f"{words}. 0.5 to 7 keV, without cluster and point sources", png)
         return {"picture": picture, "cuts": [(f"{start:.1f}", f"{stop:.1f}", f"{stop - start:.1f}")
