@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from .embedding import get_cmake_dir, get_include
     from .errors import ChandraBinError, ChandraBinWarning, InputError
     from .event_arrays import bin_spectra, event_histogram
+    from .events import read_regions
     from .gti import GTI
     from .lightcurve import LightCurve, light_curve
     from .lightcurve_files import read_light_curve
     from .polygons import Polygons, rasterize, trace_polygons
-    from .regions import Region, points_in_region, read_regions, region_labels, region_mask
+    from .regions import Region, points_in_region, region_labels, region_mask
     from .smoothing import (
         apply_scale,
         counts_scale,
@@ -94,7 +95,7 @@ _HOME = {
     "points_in_region": "regions",
     "rasterize": "polygons",
     "read_light_curve": "lightcurve_files",
-    "read_regions": "regions",
+    "read_regions": "events",
     "region_labels": "regions",
     "region_mask": "regions",
     "smooth": "smoothing",

@@ -89,10 +89,16 @@ class Column:
         """Whether a row holds one number."""
         return (self.letter == "X" and 0 < self.repeat <= 8 * _WORD) or (self.repeat == 1 and self.letter in "BIJKED")
 
+    @property
+    def is_logical(self) -> bool:
+        """Whether a row holds one of true and false."""
+        return self.letter == "L" and self.repeat == 1
+
     def values(self, rows: Rows) -> NDArray[Any]:
         """The numbers of this column in native byte order: int16, int32, int64, float32 or float64; bits as uint32.
 
-        TSCAL and TZERO are applied; null values stay as they are. The first bit of a bit column is the highest.
+        TSCAL and TZERO are applied; null values stay as they are. The first bit of a bit column is the highest. In a
+        logical column true is 1, false is 0, and a value that is missing is -1.
         """
         stored = rows[self.name]
         if self.letter == "X":
@@ -103,6 +109,8 @@ class Column:
             words = np.zeros((len(rows), _WORD), np.uint8)
             words[:, _WORD - bytes_:] = stored.reshape(len(rows), bytes_)
             return words.view(">u4")[:, 0].astype(np.uint32) >> np.uint32(-self.repeat % 8)
+        if self.letter == "L":
+            return np.where(stored == b"T", 1, np.where(stored == b"F", 0, -1)).astype(np.int16)
         native = stored.astype(stored.dtype.newbyteorder("="))
         if self.scale == 1 and self.zero == 0:
             return native.astype(np.int16) if self.letter == "B" else native

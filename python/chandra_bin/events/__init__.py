@@ -3,9 +3,10 @@
 from ._area import columns_beyond_exposure, has_sky_tests, sky_area, sky_passes
 from ._combined import combined_columns, combined_good_times, combined_header, with_sky
 from ._file import Change, EventFile, Events, Passing, livetime_fraction, open_events, read_events
-from ._filter import RowFilter, read_mask, region_of
+from ._filter import RowFilter, read_mask
 from ._header import with_columns, without_columns
 from ._image import TYPES, EventImage, add_to_image, event_image, event_image_shape, image_header
+from ._regions import read_regions, region_of
 
 __all__ = [
     "TYPES",
@@ -28,6 +29,7 @@ __all__ = [
     "open_events",
     "read_events",
     "read_mask",
+    "read_regions",
     "region_of",
     "sky_area",
     "sky_passes",

@@ -19,9 +19,7 @@ from chandra_bin.regions import (
     PHYSICAL,
     Region,
     convert_region,
-    parse_regions,
     points_in_region,
-    read_regions,
     region_extent,
 )
 from chandra_bin.subspace import Component, Condition
@@ -40,6 +38,8 @@ from chandra_bin.virtual import (
 )
 from chandra_bin.virtual import Rows as RowNumbers
 from chandra_bin.wcs import ImageCoords, pixel_map
+
+from ._regions import region_of
 
 # An upper end of an energy range that nobody means in eV.
 _KEV_LOOKALIKE = 20.0
@@ -190,7 +190,8 @@ class RowFilter:
         made: list[Component] = list(components) or [Component()]
         unsaid: list[str] = []
         for group in self.groups:
-            if len(group.tests) > 1 or any(isinstance(test.term, BitsTerm | MaskTerm) for test in group.tests):
+            if len(group.tests) > 1 or any(isinstance(test.term, BitsTerm | MaskTerm) or test.columns[0].is_logical
+                                           for test in group.tests):
                 unsaid.append(", ".join(test.columns[0].name for test in group.tests))
                 continue
             test = group.tests[0]
@@ -233,7 +234,7 @@ class RowFilter:
         if column is None:
             raise self._name.error(at, f"block {self._hdu.name} has no column {name}, only "
                                        f"{', '.join(self._hdu.columns)}{_of_others(self._hdu)}")
-        if not column.is_scalar:
+        if not (column.is_scalar or column.is_logical):
             raise self._name.error(at, f"the column {name} holds {column.repeat} values a row (TFORM {column.repeat}"
                                        f"{column.letter}), and cannot be filtered")
         return column
@@ -246,13 +247,14 @@ class RowFilter:
                 raise self._name.error(term.at, f"the column {term.column} holds bits: give a pattern of "
                                                 f"{column.repeat} of 0, 1 and x, or 0 for all bits 0")
             return self._bits(bits)
+        self._check_truths(term, column)
         lows, highs = _ends_of(term)
         if column.name.lower() == "energy":
             _warn_of_unit(highs, column)
         if column.name.lower() == "ccd_id":
             _check_chips(self._name, term, lows, highs, column)
         single = np.array([each.single for each in term.ranges])
-        if column.is_whole:
+        if column.is_whole or column.is_logical:
             parts = [(lows, highs, True)]
         else:  # a single value of a real column is a closed range of no width
             parts = [(lows[~single], highs[~single], False), (lows[single], highs[single], True)]
@@ -280,6 +282,16 @@ class RowFilter:
         if column.name.lower() == "time" and not single.any():
             gti = {None: GTI.of(lows, highs)}
         return RowTest((column,), add, term, gti=gti)
+
+    def _check_truths(self, term: RangeTerm, column: Column) -> None:
+        """T and F are values of logical columns, and of no others."""
+        truths = [each.word in ("T", "F") for each in term.ranges]
+        if column.is_logical and not all(truths):
+            raise self._name.error(term.at, f"the column {term.column} holds true and false: write {term.column}=T or "
+                                            f"{term.column}=F")
+        if any(truths) and not column.is_logical:
+            raise self._name.error(term.at, f"the column {term.column} holds numbers, not T and F: write "
+                                            f"{term.column}=lo:hi")
 
     def _bits(self, term: BitsTerm) -> RowTest:
         column = self._column(term.column, term.at)
@@ -361,17 +373,6 @@ class RowFilter:
             selection.mask(column, row, mask, -0.5, 1.0, -0.5, 1.0, exclude=exclude)
 
         return RowTest((x, y), add, term)
-
-
-def region_of(term: RegionTerm, name: VirtualFile) -> Region:
-    """The region that a filter names, or has as text."""
-    if not term.file:
-        return parse_regions(term.text, str(name), "ciao")
-    file = named_file(term.file)
-    if file.steps:
-        raise name.error(term.at, f"{file}: a file of regions is read as a whole; chandra-bin copy makes a table of "
-                                  "what a filter leaves")
-    return read_regions(file.file, for_ciao=False)
 
 
 def read_mask(term: MaskTerm, name: VirtualFile) -> Image:

@@ -14,11 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from chandra_bin.binning import ContourBins
 from chandra_bin.binning import automask as find_empty_blocks
 from chandra_bin.errors import ChandraBinWarning, InputError, PictureError
+from chandra_bin.events import read_regions
 from chandra_bin.images import Image, size_text
 from chandra_bin.inputs import plain_name, read_image, read_like, read_on_grid, refuse_filled
 from chandra_bin.memory import available_bytes
 from chandra_bin.outputs import Outputs
-from chandra_bin.regions import Semantics, read_regions, region_mask
+from chandra_bin.regions import Semantics, region_mask
 from chandra_bin.wcs import ImageCoords
 
 if TYPE_CHECKING:

@@ -133,7 +133,7 @@ def local_background(image: str | Path, expmap: str | Path, outroot: str | Path,
         raise InputError(f"{image}: say where its background is to be measured: a background region (--keep), the "
                          "region of the cluster (--exclude), or a mask; the whole image is no background")
     files = background_files(outroot)
-    with Outputs(files, inputs=[*files_of(image, expmap, mask), *exclude, *keep], clobber=clobber) as outputs:
+    with Outputs(files, inputs=files_of(image, expmap, mask, *exclude, *keep), clobber=clobber) as outputs:
         pixels = refuse_filled(read_image(image))
         exposure = read_exposure(expmap, pixels)
         use = mask_values(pixels, mask, False, exclude, keep)

@@ -110,7 +110,7 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
     if behind is not None:
         parameters |= {"counts_behind": behind.counts, "background_behind": behind.background,
                        "scale_behind": behind.scale}
-    inputs = [*(value for value in parameters.values() if isinstance(value, Path)), *exclude, *keep]
+    inputs = [*(value for value in parameters.values() if isinstance(value, Path)), *files_of(*exclude, *keep)]
     files = ContbinFiles.inside(folder)
     table_file, picture_file = folder / "bins.ecsv", folder / "bins.png"
     regions = folder / "outreg"

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.errors import InputError
+from chandra_bin.events import read_regions
 from chandra_bin.images import Image, moved_header, product_header, size_text, write_image
 from chandra_bin.inputs import files_of, plain_name, read_image, read_on_grid, refuse_filled
 from chandra_bin.outputs import Outputs
-from chandra_bin.regions import read_regions, region_box, region_mask
+from chandra_bin.regions import region_box, region_mask
 from chandra_bin.removal import FLUX_FACTOR, fill_sources, scaled_flux, sn_in_counts
 from chandra_bin.wcs import ImageCoords
 

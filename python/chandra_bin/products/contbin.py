@@ -76,7 +76,7 @@ def contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = 
         "noscrub": noscrub, "binup": binup, "scrublarge": scrublarge,
     }
     inputs = [path for path in (image, bg, mask, smoothed, expmap, bgexpmap, noisemap) if path is not None]
-    inputs += [*exclude, *keep]
+    inputs += [*files_of(*exclude, *keep)]
     files = ContbinFiles(out, outsn, outbinmap)
     with Outputs(files.all, inputs=files_of(*inputs), clobber=True) as outputs:
         counts = refuse_filled(read_image(image))

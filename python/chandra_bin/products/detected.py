@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from chandra_bin.detect import DEFAULT_SCALES, Detection, Source, bytes_needed, detect_sources
 from chandra_bin.errors import InputError
+from chandra_bin.events import read_regions
 from chandra_bin.headers import add_history
 from chandra_bin.images import Image, product_header, write_image
 from chandra_bin.inputs import files_of, is_table, read_image, read_on_grid, refuse_filled
 from chandra_bin.outputs import Outputs
-from chandra_bin.regions import Region, Shape, convert_region, put_sky, read_regions, region_bytes, region_mask
+from chandra_bin.regions import Region, Shape, convert_region, put_sky, region_bytes, region_mask
 from chandra_bin.tables import open_fits, write_empty_primary, write_rows
 from chandra_bin.virtual import named_file, one_of_stack
 from chandra_bin.wcs import ImageCoords

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.errors import ChandraBinWarning, InputError
-from chandra_bin.events import open_events
+from chandra_bin.events import open_events, read_regions
 from chandra_bin.images import product_header, write_image
 from chandra_bin.inputs import files_of, is_table, read_image
 from chandra_bin.outputs import Outputs
@@ -24,7 +24,6 @@ from chandra_bin.regions import (
     Semantics,
     Style,
     parse_regions,
-    read_regions,
     region_bytes,
     region_mask,
     region_of,
@@ -205,8 +204,10 @@ def _suffix(format: Format, sexagesimal: bool, otherwise: str) -> str:
 
 
 def _stem(path: Path) -> str:
-    name = path.name.removesuffix(".gz")
-    return name[: name.rindex(".")] if "." in name else name
+    parsed = named_file(path)
+    name = parsed.file.name.removesuffix(".gz")
+    stem = name[: name.rindex(".")] if "." in name else name
+    return stem if parsed.block is None else f"{stem}_{str(parsed.block.name).replace(' ', '_')}"
 
 
 def _warn_of_gaps(binmap: Path, names: dict[int, str]) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.errors import InputError, NoCluster
+from chandra_bin.events import read_regions
 from chandra_bin.images import Image
 from chandra_bin.inputs import files_of, read_image, read_on_grid, refuse_filled
 from chandra_bin.marks import is_users, marked
@@ -30,7 +31,6 @@ from chandra_bin.regions import (
     Shape,
     convert_region,
     has_shapes,
-    read_regions,
     region_bytes,
     region_mask,
 )

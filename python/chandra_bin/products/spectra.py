@@ -143,7 +143,7 @@ def write_spectra(events: str | Path, binmap: Path, folder: Path, *, background:
         raise InputError(f"the least counts of a group are {group}, and must be 1 or more")
     obsids = _obsids(names)
     folders = {obsid: folder / f"{obsid:05d}" for obsid in obsids}
-    inputs = [*files_of(*names, *skies, binmap, mask), *exclude, *keep]
+    inputs = files_of(*names, *skies, binmap, mask, *exclude, *keep)
     with Outputs([each / "spectra.ecsv" for each in folders.values()], inputs=inputs, clobber=clobber,
                  series=[each / f"xaf_*{end}.pi" for each in folders.values() for end in ("[0-9]", "_bkg", "_grp")],
                  ) as outputs:

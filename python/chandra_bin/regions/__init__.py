@@ -6,6 +6,7 @@ What belongs to a region is decided at pixel centres, and an edge belongs to the
 import re
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chandra_bin.errors import ChandraBinWarning, InputError
 
@@ -20,6 +21,10 @@ from ._shapes import PHYSICAL, PIXEL_SYSTEMS, WCS, Component, Format, Region, Se
 from ._table import put_sky, read_table
 from ._write import BinTexts, region_bytes, region_of
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 __all__ = [
     "PHYSICAL",
     "PIXEL_SYSTEMS",
@@ -33,6 +38,7 @@ __all__ = [
     "convert_region",
     "from_astropy",
     "has_shapes",
+    "is_table_file",
     "parse_regions",
     "points_in_region",
     "put_sky",
@@ -52,11 +58,14 @@ _TABLE = (b"\x1f\x8b", b"SIMPLE  =")
 _SHAPE = re.compile(r"[(]|[A-Za-z][ \t]+[-+.0-9]")
 
 
-def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ciao: bool = True) -> Region:
+def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ciao: bool = True,
+                 block: int | None = None, rows: "NDArray[np.bool_] | None" = None) -> Region:
     """A region from a CIAO or DS9 file, or from a CIAO FITS region table.
 
     ``semantics`` as in `parse_regions`. With ``for_ciao`` a `ChandraBinWarning` tells of numbers that CIAO
-    would take for physical pixels without a word: degrees, and image coordinates, in DS9 files. Raises `InputError`,
+    would take for physical pixels without a word: degrees, and image coordinates, in DS9 files. Of a FITS file the
+    table in HDU number ``block`` (0: the primary one) is read, by default the first table of regions, and of its rows
+    those that are True in ``rows`` (n,), by default all. Raises `InputError`,
     naming file and line, for what cannot be read.
     """
     path = Path(path)
@@ -65,7 +74,7 @@ def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ci
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
     if content.startswith(_TABLE):
-        return read_table(content, path)
+        return read_table(content, path, block, rows)
     try:
         text = content.decode()
     except UnicodeDecodeError:
@@ -76,6 +85,15 @@ def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ci
     if for_ciao:
         _warn_of_misreading(region, text)
     return region
+
+
+def is_table_file(path: Path) -> bool:
+    """Whether a file is FITS, gzipped or not, by its first bytes; False for one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(16).startswith(_TABLE)
+    except OSError:
+        return False
 
 
 def has_shapes(path: Path) -> bool:

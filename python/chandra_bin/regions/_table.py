@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chandra_bin.errors import InputError
 from chandra_bin.headers import opened_by_astropy, uncompressed
@@ -20,30 +21,33 @@ _TURNED = ("a turned rectangle (ROTANG) means one thing to CIAO, where the corne
            "another to CFITSIO, where they are those before it: write it as a rotbox or a polygon")
 
 
-def read_table(content: bytes, path: Path) -> Region:
+def read_table(content: bytes, path: Path, block: int | None = None, chosen: NDArray[np.bool_] | None = None) -> Region:
     """The region of the first table that has columns X, Y and SHAPE; rows of one COMPONENT are joined by AND.
 
+    ``block`` is the number of another HDU to read, from 0; ``chosen`` (n,) is True for the rows to read.
     Numbers are physical coordinates. Raises `InputError` naming file and row.
     """
     from astropy.io import fits
 
     stream, _ = uncompressed(io.BytesIO(content), path)
     with opened_by_astropy(stream, path, "is no FITS table of regions") as hdus:
-        for hdu in hdus:
+        for number, hdu in enumerate(hdus):
+            if block is not None and number != block:
+                continue
             if not isinstance(hdu, fits.BinTableHDU) or not {"X", "Y", "SHAPE"} <= {
                     str(name).upper() for name in hdu.columns.names}:
                 continue
-            return _region({str(name).upper(): hdu.data[name] for name in hdu.columns.names}, path)
+            return _region({str(name).upper(): hdu.data[name] for name in hdu.columns.names}, path, chosen)
     raise InputError(f"{path}: holds no table of regions (columns X, Y, SHAPE, R, ROTANG, COMPONENT)")
 
 
-def _region(columns: dict[str, Any], path: Path) -> Region:
+def _region(columns: dict[str, Any], path: Path, chosen: NDArray[np.bool_] | None) -> Region:
     rows = len(columns["SHAPE"])
     if rows == 0:
         raise InputError(f"{path}: the table of regions has no row")
     numbers = columns.get("COMPONENT", np.arange(rows))
     components: dict[int, list[Shape]] = {}
-    for row in range(rows):
+    for row in range(rows) if chosen is None else np.flatnonzero(chosen).tolist():
         try:
             shape = _shape({name: values[row] for name, values in columns.items()}, row + 1)
         except InputError as error:

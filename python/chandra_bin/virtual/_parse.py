@@ -42,13 +42,14 @@ from ._steps import (
 MOST_BINS = 100_000_000  # an axis with more is a slip of the pen
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_BLOCK = re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]*|[0-9]+")
+_BLOCK = re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]*(?:\s+[A-Za-z_][A-Za-z0-9_.+-]*)*|[0-9]+")
 _KEYWORD = re.compile(r"(exclude|filter|bin|cols?|columns|opt|option|subspace)(?=[\s=/]|$)", re.I)
 _ROW = re.compile(r"#row\b", re.I)
 _BEGINS_TERM = re.compile(r"\s*(?:[A-Za-z_][A-Za-z0-9_]*\s*[=<>!~(]|[(@#])")
 _BEGINS_SHAPES = re.compile(r"[-+!|&*\s]*[A-Za-z_]+\s*\(")
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 _DASHED = re.compile(rf"({_NUMBER.pattern})\s*(?:-|\.\.\.?|to)\s*({_NUMBER.pattern})", re.ASCII)
+_TRUTHS = {"t": 1.0, "true": 1.0, "f": 0.0, "false": 0.0}
 _BITS = re.compile(r"b[01x]+|[01]+x[01x]*|x[01x]+", re.I)
 _JOINED = re.compile(r"&&?|\|\|?|;|\s(?:and|or)\s", re.I)
 _JOIN = re.compile(r"\s*([-+|&*]?)\s*(!?)\s*")
@@ -196,7 +197,7 @@ class _Reader:
         block = _BLOCK.fullmatch(text, at, end)
         if block:
             if not block[0].isdigit():
-                return Block(block[0].lower(), at)
+                return Block(" ".join(block[0].lower().split()), at)
             if len(block[0]) > 6 or int(block[0]) < 1:
                 self.fail(at, "blocks are numbered from 1, the primary one, on")
             return Block(int(block[0]), at)
@@ -355,6 +356,9 @@ class _Reader:
                                       "(and), values of one column too (or)")
         colon = text.find(":", at, end)
         if colon < 0:
+            truth = _TRUTHS.get(text[at:end].lower())
+            if truth is not None:
+                return Range(truth, truth, "T" if truth else "F")
             value = self._number(at, end, column, "lo:hi")
             return Range(value, value, text[at:end])
         second = text.find(":", colon + 1, end)
