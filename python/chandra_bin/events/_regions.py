@@ -61,11 +61,13 @@ def _passing(name: VirtualFile, hdu: Hdu) -> NDArray[np.bool_]:
 
     hdu.need("x", "y", "shape")
     wanted = RowFilter(name, hdu)
-    passing = []
+    passing: list[NDArray[np.bool_]] = []
+    done = 0
     for rows in hdu.blocks():
         values = {column: each.values(rows) for column, each in wanted.columns.items()}
         flags = np.ones(len(rows), np.uint8)
-        selection = wanted.selection(values, sum(map(len, passing)), len(rows))
+        selection = wanted.selection(values, done, len(rows))
+        done += len(rows)
         if selection is not None:
             selection.evaluate(1, flags)
         passing.append(flags.view(bool))
