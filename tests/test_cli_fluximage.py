@@ -623,3 +623,16 @@ class TestMerged:
         write_flat_sky(folder / "h.fits", flat, header={"INSTRUME": "HRC"})
         assert run(["merge", "-q", "h.fits", "-o", "m", "--exposure"]) == 2
         assert "h.fits: is of HRC" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "warns"), [((), True), (("--area", "120"), False), (("--units", "time"), False)])
+@pytest.mark.parametrize("grating", ["HETG", "NONE"])
+def test_a_grating_is_stated(folder, flat, capfd, grating, words, warns):
+    write_flat_sky(folder / "evt2.fits", flat, header={"GRATING": grating})
+    assert flux("evt2.fits", "out/", *words, binsize=16) == 0
+    told = [line for line in warned(capfd.readouterr().err) if "GRATING = HETG" in line]
+    assert len(told) == (warns and grating == "HETG")
+    assert not told or "2 to 3 times too high" in told[0]
+    header = products("out/")[3]
+    assert header.get("GRATAREA") == ("IGNORED" if grating == "HETG" else None)
+    assert ("grating HETG: not accounted for" in str(header["HISTORY"]).replace("\n", "")) == (grating == "HETG")

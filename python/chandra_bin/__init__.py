@@ -67,6 +67,8 @@ __all__ = [  # noqa: RUF022 - in the order of sorted()
     "trace_polygons",
 ]
 
+# Names that this module uses, and does not offer.
+_TOOLS = ("Any", "TYPE_CHECKING", "import_module")
 # Public names are imported on first use: `chandra-bin --help` shall not pay for numpy.
 _HOME = {
     "_C_API": "_kernels._c_api",
@@ -121,4 +123,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name not in _TOOLS)})

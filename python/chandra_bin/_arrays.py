@@ -4,7 +4,7 @@ Nothing is computed here: byte order, dtype, contiguity, shape, and what is not 
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from .errors import InputError
 
 MOST_THREADS = 512
+# Units of numbers that are taken as they are: counts, pixels, channels.
+_UNITS_OF_NUMBERS = ("", "ct", "count", "counts", "pix", "pixel", "chan", "channel", "adu")
 # Pixels and events are counted in int32 here and there, and twice the distances of pixels.
 _MOST_VALUES = 2**31 - 1
 _LONGEST_SIDE = _MOST_VALUES // 4
@@ -23,7 +25,7 @@ def as_image(values: ArrayLike, name: str, dtype: DTypeLike = np.float32,
 
     Raises `InputError` where ``values`` is not 2-D, holds no real numbers, or differs from ``shape``.
     """
-    array = np.asanyarray(values)
+    array = plain(values, name)
     if isinstance(array, np.ma.MaskedArray):
         raise InputError(f"{name} is a masked array: give its data and its mask apart")
     if array.dtype.kind not in "biuf":
@@ -73,7 +75,7 @@ def as_column(values: ArrayLike, name: str, dtypes: Sequence[DTypeLike], size: i
     Of a type among ``dtypes`` it keeps this type; else it becomes the last of them. Raises `InputError` where
     ``values`` is not 1-D, holds no real numbers, is not of ``size``, or holds what is no whole number of that type.
     """
-    array = np.asanyarray(values)
+    array = plain(values, name)
     if isinstance(array, np.ma.MaskedArray):
         raise InputError(f"{name} is a masked array: give its data and its mask apart")
     if array.dtype.kind not in "biuf":
@@ -100,6 +102,51 @@ def as_coordinates(x: ArrayLike, y: ArrayLike, size: int | None = None) -> tuple
     ys = as_column(y, "y", (np.float32, np.float64), len(xs))
     dtype = np.result_type(xs, ys)
     return xs.astype(dtype, copy=False), ys.astype(dtype, copy=False)
+
+
+def plain(values: ArrayLike, name: str, unit: str = "") -> NDArray[Any]:
+    """The numbers of an array, in ``unit`` where that is given (s: seconds), without the unit itself.
+
+    Quantities and columns with a unit are converted to ``unit``. Without ``unit`` the units of counts, pixels and
+    channels are taken as they are. Raises `InputError` for other units, and for arrays with masked elements.
+    """
+    if np.ma.is_masked(values):
+        raise InputError(f"{name} has masked elements: leave these out first, {name}[~mask]")
+    given = getattr(values, "unit", None)
+    if given is None or str(given) in (unit, *_UNITS_OF_NUMBERS):
+        return np.asanyarray(getattr(values, "value", values) if hasattr(values, "to_value") else values)
+    try:
+        from astropy.units import Quantity, UnitsError
+
+        return np.asanyarray(Quantity(values).to_value(unit))
+    except (UnitsError, TypeError, ValueError):
+        wanted = f"in {unit}" if unit else "without a unit"
+        raise InputError(f"{name} has the unit {given}: give numbers {wanted}") from None
+
+
+def as_seconds(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Times as float64 seconds, of any shape. Raises `InputError` as `plain` does, and for what holds no numbers."""
+    array = plain(values, name, "s")
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} must hold times in seconds, not {array.dtype}")
+    return np.asarray(array, dtype=np.float64)
+
+
+def as_number(value: object, name: str) -> float:
+    """One real number, as float. Raises `InputError` for arrays, texts, truths and numbers with a unit."""
+    if isinstance(value, str | bytes | bool | np.bool_) or np.ndim(cast(Any, value)) != 0:
+        raise InputError(f"{name} is {value!r}: it must be one number")
+    try:
+        return float(plain(cast(Any, value), name))
+    except (TypeError, ValueError):
+        raise InputError(f"{name} is {value!r}: it must be one number") from None
+
+
+def as_progress(progress: Any) -> Any:
+    """A function that is told the fraction done, or None. Raises `InputError` for anything else."""
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress is {progress!r}: it must be a function of the fraction done, or None")
+    return progress
 
 
 def as_threads(threads: int) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._arrays import as_image, as_threads
+from ._arrays import as_image, as_number, as_progress, as_threads
 from ._images import KernelImages
 from ._kernels import _contour_bin, _smooth
 from .errors import InputError
@@ -75,8 +75,17 @@ class ContourBins:
         return len(self.npix)
 
     def paint(self, values: ArrayLike, outside: float = np.nan) -> Image:
-        """An image (ny, nx), float32, of one value a bin, ``outside`` where there is none."""
-        column: Image = np.append(np.asarray(values, dtype=np.float64), outside).astype(np.float32)
+        """An image (ny, nx), float32, of one value a bin, ``outside`` where there is none.
+
+        Raises `InputError` unless there is exactly one value for each bin.
+        """
+        of_bin = np.asarray(getattr(values, "value", values), dtype=np.float64)
+        if of_bin.shape != (len(self),):
+            raise InputError(f"values has the shape {of_bin.shape}: it must hold one value for each of the {len(self)} "
+                             "bins")
+        if np.ma.is_masked(values):
+            of_bin = np.ma.masked_array(of_bin, np.ma.getmask(values)).filled(outside)
+        column: Image = np.append(of_bin, outside).astype(np.float32)
         return column[self.binmap]  # -1, outside, is the last
 
     @property
@@ -246,11 +255,15 @@ def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, con
         left.
     """
     for name, value in (("sn", sn), ("smooth_sn", smooth_sn), ("constrain", constrain), ("scrub_large", scrub_large)):
-        if value is not None and not (np.isfinite(value) and value > 0):
-            raise InputError(f"{name} is {value:.15g}: it must be positive and finite")
+        if value is not None and not (np.isfinite(number := as_number(value, name)) and number > 0):
+            raise InputError(f"{name} is {number:.15g}: it must be positive and finite")
+    progress = as_progress(progress)
     if target not in ("sn", "counts"):
         raise InputError(f"target is {target!r}: it must be 'sn' or 'counts'")
     images = KernelImages.check(counts, background, exposure, background_exposure, noise, mask, seed_only)
+    used = images.counts[images.use > 0]
+    if (used <= 0).all() and used.any():
+        raise InputError(f"all {used.size} pixels that are used are negative or zero: nothing can be binned")
     threads = as_threads(threads)
     arrays = (images.counts, images.background, images.ratio, images.constant_ratio, images.noise, images.use)
     share = 0.0 if smoothed is not None else 0.5

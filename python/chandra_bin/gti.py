@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._arrays import as_seconds
 from .errors import InputError
 
 
@@ -38,9 +39,9 @@ class GTI:
         Empty ones (start = stop) vanish. ``where``, a file say, begins the text of the `InputError` that is raised for
         NaN, for a stop before its start, and for unequal numbers of starts and stops.
         """
-        starts = np.array(start, dtype=np.float64, ndmin=1)
-        stops = np.array(stop, dtype=np.float64, ndmin=1)
         said = f"{where}: " if where else ""
+        starts = np.array(as_seconds(start, f"{said}start"), ndmin=1)
+        stops = np.array(as_seconds(stop, f"{said}stop"), ndmin=1)
         if starts.ndim != 1 or starts.shape != stops.shape:
             raise InputError(f"{said}there are {starts.size} starts of good times and {stops.size} stops")
         wrong = ~(starts <= stops)
@@ -84,7 +85,7 @@ class GTI:
 
     def contains(self, times: ArrayLike) -> NDArray[np.bool_]:
         """True where a time is good; NaN never is. Any shape."""
-        past = np.searchsorted(self._edges(), np.asarray(times, dtype=np.float64), side="right")
+        past = np.searchsorted(self._edges(), as_seconds(times, "times"), side="right")
         inside: NDArray[np.bool_] = (past & 1).astype(bool)
         return inside
 
@@ -93,7 +94,7 @@ class GTI:
 
         A bin that is good throughout has exactly the difference of its edges.
         """
-        bins = np.asarray(edges, dtype=np.float64)
+        bins = as_seconds(edges, "edges")
         if bins.ndim != 1 or bins.size < 2 or not np.isfinite(bins).all() or not (bins[1:] >= bins[:-1]).all():
             raise InputError("the edges of time bins must be two or more finite numbers that ascend")
         seconds: NDArray[np.float64] = np.diff(bins)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._arrays import as_seconds
 from .errors import ChandraBinWarning, InputError
 from .gti import GTI
 
@@ -81,7 +82,7 @@ def light_curve(times: ArrayLike, gti: GTI, *, bin_length_s: float, start: float
     edges = _edges(first, last, bin_length_s)
     if not 0 < livetime_fraction <= 1:
         raise InputError(f"the live fraction of the time (DTCOR) is {livetime_fraction:g}; it is above 0 and at most 1")
-    array = np.ascontiguousarray(times, dtype=np.float64).ravel()
+    array = np.ascontiguousarray(as_seconds(times, "times")).ravel()
     counts = np.bincount(_bins_of(_inside(array, edges), edges, bin_length_s), minlength=edges.size - 1)
     exposure = gti.seconds_in(edges)
     exposure *= livetime_fraction

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._arrays import as_image, as_labels, as_threads
+from ._arrays import as_image, as_labels, as_number, as_progress, as_threads
 from ._images import KernelImages, exclude_nan, require_pixels, use_flags
 from ._kernels import _counts_scale, _smooth, _smooth_gaussian
 from .errors import InputError
@@ -62,7 +62,7 @@ def smooth(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | None = 
     images = KernelImages.check(counts, background, exposure, background_exposure, noise, mask)
     smoothed = np.empty_like(images.counts)
     _smooth.smooth(images.counts, images.background, images.ratio, images.constant_ratio, images.noise, images.use,
-                   sn, as_threads(threads), progress, smoothed)
+                   sn, as_threads(threads), as_progress(progress), smoothed)
     return smoothed
 
 
@@ -78,7 +78,7 @@ def smooth_expmap(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: flo
     map_ = as_image(exposure, "exposure", shape=flux.shape)
     use = _usable(mask, exposure_corrected=flux, exposure=map_)
     counts = flux.astype(np.float64) * map_
-    return _to_weight(counts, "exposure_corrected * exposure", flux, use, sn, 0.0, threads, progress)
+    return _to_weight(counts, "exposure_corrected * exposure", flux, use, sn, 0.0, threads, as_progress(progress))
 
 
 def smooth_expcorr(counts: ArrayLike, exposure_corrected: ArrayLike, *, sn: float = 15,
@@ -91,7 +91,7 @@ def smooth_expcorr(counts: ArrayLike, exposure_corrected: ArrayLike, *, sn: floa
     flux = as_image(exposure_corrected, "exposure_corrected")
     image = as_image(counts, "counts", shape=flux.shape)
     use = _usable(mask, counts=image, exposure_corrected=flux)
-    return _to_weight(image.astype(np.float64), "counts", flux, use, sn, np.nan, threads, progress)
+    return _to_weight(image.astype(np.float64), "counts", flux, use, sn, np.nan, threads, as_progress(progress))
 
 
 def counts_scale(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | None = None,
@@ -120,7 +120,7 @@ def counts_scale(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | N
     if nx**2 + ny**2 > np.iinfo(np.int32).max:
         raise InputError(f"counts is an image of {nx} x {ny} pixels: the squares of its radii are beyond int32")
     scale = np.empty(image.shape, dtype=np.int32)
-    _counts_scale.counts_scale(_without_nan(image), behind, use, sn, as_threads(threads), progress, scale)
+    _counts_scale.counts_scale(_without_nan(image), behind, use, sn, as_threads(threads), as_progress(progress), scale)
     return scale
 
 
@@ -137,7 +137,8 @@ def apply_scale(image: ArrayLike, scale: ArrayLike, *, gaussian: bool = False, m
     if scales.shape != pixels.shape:
         raise InputError(f"scale has shape {scales.shape}, the image {pixels.shape}")
     applied = np.empty_like(pixels)
-    _counts_scale.apply_scale(_without_nan(pixels), scales, use, gaussian, as_threads(threads), progress, applied)
+    _counts_scale.apply_scale(_without_nan(pixels), scales, use, gaussian, as_threads(threads),
+                              as_progress(progress), applied)
     return applied
 
 
@@ -154,8 +155,8 @@ def smooth_gaussian(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: f
     map_ = as_image(exposure, "exposure", shape=flux.shape)
     use = _usable(mask, exposure_corrected=flux, exposure=map_)
     smoothed = np.empty_like(flux)
-    _smooth_gaussian.smooth_gaussian(_without_nan(flux), _without_nan(map_), use, sn, as_threads(threads), progress,
-                                     smoothed)
+    _smooth_gaussian.smooth_gaussian(_without_nan(flux), _without_nan(map_), use, sn, as_threads(threads),
+                                     as_progress(progress), smoothed)
     return smoothed
 
 
@@ -184,13 +185,13 @@ def smooth_exposure(counts: ArrayLike, *, exposure: ArrayLike, background: Array
     smoothed = np.empty_like(images.counts)
     _smooth.smooth_exposure(images.counts, images.background, map_, images.use, exposure_time,
                             background_exposure_time, sn, -1 if max_radius is None else max_radius,
-                            as_threads(threads), progress, smoothed)
+                            as_threads(threads), as_progress(progress), smoothed)
     return smoothed
 
 
 def _check_sn(sn: float) -> None:
-    if not (np.isfinite(sn) and sn > 0):
-        raise InputError(f"sn is {sn:.15g}: a signal-to-noise must be positive and finite")
+    if not (np.isfinite(number := as_number(sn, "sn")) and number > 0):
+        raise InputError(f"sn is {number:.15g}: a signal-to-noise must be positive and finite")
 
 
 def _usable(mask: ArrayLike | None, **images: Image) -> NDArray[np.uint8]:
@@ -217,6 +218,6 @@ def _to_weight(weights: NDArray[np.float64], name: str, values: Image, use: NDAr
     _require_positive(weights, name, use)
     weights[use == 0] = 0
     smoothed = np.empty_like(values)
-    _smooth.smooth_to_weight(weights, _without_nan(values), use, sn * sn, outside, as_threads(threads), progress,
-                             smoothed)
+    _smooth.smooth_to_weight(weights, _without_nan(values), use, sn * sn, outside, as_threads(threads),
+                             as_progress(progress), smoothed)
     return smoothed

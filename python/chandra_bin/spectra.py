@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import acis
+from ._arrays import plain
 from .background import counts_ratio
 from .channels import PI_CHANNELS, PI_WIDTH_EV
 from .errors import InputError
@@ -96,7 +97,7 @@ def group_counts(counts: ArrayLike, minimum: int) -> tuple[NDArray[np.int16], ND
     """
     if minimum < 1:
         raise InputError(f"the least counts of a group are {minimum}, and must be 1 or more")
-    of_channel = np.moveaxis(np.asarray(counts), -1, 0)
+    of_channel = np.moveaxis(plain(counts, "counts"), -1, 0)
     grouping = np.empty(of_channel.shape, np.int16)
     first = np.zeros(of_channel.shape[1:], np.int64)  # where the group that is being filled begins
     held = np.zeros(of_channel.shape[1:], np.int64)

@@ -1,7 +1,7 @@
 """How an observation was made, by its events and the files beside them: what chips saw, and where the axis was."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,6 +80,12 @@ def check_instrument(header: "Header", file: Path) -> None:
     if str(header.get("OBS_ID", "")).strip().lower() == "merged":
         raise InputError(f"{file}: is of several observations (OBS_ID), which were exposed each in its own place; give "
                          "them one by one, or use chandra-bin merge --exposure")
+
+
+def grating_of(header: "Header") -> str:
+    """The transmission grating in the light, HETG or LETG; empty where there was none, or the header does not say."""
+    name = str(header.get("GRATING", "")).strip().upper()
+    return "" if name in ("", "NONE", "N/A", "UNKNOWN") else name
 
 
 def check_filters(name: VirtualFile, rows: RowFilter, bands: Sequence[Band]) -> None:
@@ -177,8 +183,17 @@ def observed(events: Events, files: Ancillary, every: Events | None = None) -> O
     aspect, pointing = _aspect(events, files, placing, whole, _of_any(source, chips) | whole)
     axis = _header_axis(events) if pointing is None else pointing
     if not placing and aspect.source == "assumed" and files.field_of_view is not None:
-        return _by_outlines(events, chips, files.field_of_view, axis)
-    return _by_chips(events, chips, files, placing, aspect, axis)
+        return _with_grating(_by_outlines(events, chips, files.field_of_view, axis), events.header)
+    return _with_grating(_by_chips(events, chips, files, placing, aspect, axis), events.header)
+
+
+def _with_grating(how: Observed, header: "Header") -> Observed:
+    """States in keywords and notes that the light that the grating disperses or absorbs is not accounted for."""
+    name = grating_of(header)
+    if not name:
+        return how
+    note = f"grating {name}: not accounted for; the area is that of the telescope without a grating unless it was given"
+    return replace(how, keywords={**how.keywords, "GRATAREA": "IGNORED"}, notes=[*how.notes, note])
 
 
 def _by_outlines(events: Events, chips: list[int], file: Path, axis: NDArray[np.float64]) -> Observed:

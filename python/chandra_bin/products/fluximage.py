@@ -26,7 +26,7 @@ from chandra_bin.virtual import Block, VirtualFile, named_file, one_of_stack
 from chandra_bin.wcs import ImageCoords, physical_agree
 
 from ._common import history, names_root, need_memory, warn
-from ._observed import PLACING, Observed, check_filters, check_instrument, observed, without_removed
+from ._observed import PLACING, Observed, check_filters, check_instrument, grating_of, observed, without_removed
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -97,6 +97,14 @@ class ExposureSettings:
         if made <= 0:
             raise InputError(f"the band {band.label} has no area at its effective energy, {band.effective_kev:g} keV")
         return made
+
+    def warn_of_grating(self, header: "Header", file: Path) -> None:
+        """Warns where the area of an observation with a grating is that of the telescope without one."""
+        name = grating_of(header)
+        if name and self.units == "area" and self.area_cm2 is None:
+            warn(f"{file}: GRATING = {name}: the zeroth-order area is not known here, and the area without a "
+                 "grating is used: exposure is 2 to 3 times too high and flux as much too low; give the zeroth-order "
+                 "area (cm**2) by --area, or use CIAO's fluximage")
 
     def least(self, exposure: Float32s) -> float:
         """The exposure that a pixel must have."""
@@ -176,6 +184,7 @@ def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: 
         every = _read_all(parsed, columns) if parsed.filters else events
         if not len(events):
             raise InputError(f"{parsed}: no event passes the filters: there is nothing to make images of")
+        settings.warn_of_grating(header, parsed.file)
         how = observed(events, beside, every)
         _warn_of_unused(how, {"EXPASP": asolfile, "EXPBPIX": badpixfile, "EXPMASK": maskfile, "EXPGEOM": fovfile})
         grid = _grid(how, events, rows, binsize, xygrid)

@@ -193,6 +193,9 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
         for each, was_moved in zip(observations, moved, strict=True):
             each.header = with_sky(each.header, plane, point, grid, moved=was_moved)
             _write_events(outputs, _events_file(outdir, each.source), each, lines)
+        if exposure:
+            for each in observations:
+                exposure.warn_of_grating(each.header, each.source.name.file)
         hows = [_observed(each, beside[each.source.name]) if exposure else None for each in observations]
         if exposure:
             grid = _grid_of_views(observations, [how for how in hows if how is not None], plane, binsize)
