@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from chandra_bin.ciao._chatter import error_in, flare_limits, left_out, warnings_in
+from chandra_bin.ciao._chatter import error_in, flare_limits, last_lines, left_out, warnings_in
 
 SAID = Path(__file__).parent / "ciao_output"
 
@@ -43,8 +43,38 @@ def test_an_error_among_what_goes_well():
 
 def test_warnings_are_told_once_and_without_keywords():
     lines = lines_of("merge_obs")
-    assert warnings_in([*lines, *lines]) == ["the exposure of one observation is short"]
+    assert warnings_in([*lines, *lines]) == [
+        "the exposure of one observation is short",
+        "Skipping 3209/repro/acisf03209_repro_evt2.fits as it contains no rows"]
     assert warnings_in(["# dmmerge (CIAO 4.17.0): WARNING: DTCOR omit - values differ ...FAIL..."]) == []
+
+
+@pytest.mark.parametrize(("printed", "warnings"), [
+    (["WARNING - BPIXFILE=a_bpix1.fits not found for a_evt2.fits. The CALDB file is used."],
+     ["BPIXFILE=a_bpix1.fits not found for a_evt2.fits. The CALDB file is used."]),
+    (["WARNING: no mask file found for a_evt2.fits"], ["no mask file found for a_evt2.fits"]),
+    (["Warning no mask file", "Warning: no mask file"], ["no mask file"]),
+    (["Ignoring ACIS-I0, as there is no blank sky for it", "Skipping a_evt2.fits as it has no rows",
+      "Skipped one observation."],
+     ["Ignoring ACIS-I0, as there is no blank sky for it", "Skipping a_evt2.fits as it has no rows",
+      "Skipped one observation."]),
+    (["", "WARNING: one text", "         that goes on", "", "  and this belongs to nothing"],
+     ["one text that goes on"]),
+    (["WARNING - DETNAM values differ:", "  ACIS-0123", "  ACIS-7", "Images follow"],
+     ["DETNAM values differ: ACIS-0123 ACIS-7"]),
+    (["warning: DTCOR has different values, omit - ...FAIL..."], []),
+    (["The word Warning is in this line", "Warnings: 0", "We are Ignoring nothing"], [])])
+def test_warnings_of_scripts_are_plain_lines(printed, warnings):
+    assert warnings_in(printed) == warnings
+
+
+def test_the_last_lines_hold_the_reason_of_a_script():
+    said = ["Running chandra_repro", "", "10%\r20%\rCould not locate a file in: a",
+            "# chandra_repro (x): ERROR input error"]
+    assert last_lines(said, "input error") == ["Running chandra_repro", "Could not locate a file in: a"]
+    assert last_lines(["a", "b", "c", "d", ""], None) == ["b", "c", "d"]
+    assert last_lines(["x" * 300], None) == ["x" * 200 + " ..."]
+    assert last_lines(["omit - DTCOR values differ ...FAIL..."], None) == []
 
 
 def test_limits_and_exposures_of_deflare():

@@ -148,6 +148,18 @@ def test_filters_are_those_of_the_data_model(commands):
     assert seen == {"exclude", "energy", "ccd_id", "bin", "sky", "opt"}
 
 
+@pytest.mark.parametrize(("text", "given"), [("0", "0.0"), ("0%", "0.0%"), (".0", "0.0"), ("0.0%", "0.0%"),
+                                             ("1.5%", "1.5%"), ("0.5", "0.5"), ("1e-9%", "1e-9%")])
+def test_a_threshold_of_0_keeps_the_names_of_images(text, given):
+    """fluximage and merge_obs leave ``_thresh`` out of names where they are given 0 or 0%."""
+    path = Path("/a")
+    for command in (tools.fluximage(path, path, bands="broad", binsize=1, psfecf=0.9, expmapthresh=text, nproc=1,
+                                    outputs=()),
+                    tools.merge_obs(path, path, bands="broad", binsize=1, psfecf=0.9, expmapthresh=text, refcoord=None,
+                                    nproc=1, outputs=())):
+        assert f"expmapthresh={given}" in command.arguments(Everywhere(True))
+
+
 def test_bins_are_cut_out_by_their_sky_regions(commands):
     for command, words in commands:
         if command.tool == "specextract":

@@ -16,8 +16,11 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from chandra_bin.ciao import Runner, need_installation, tools
 from chandra_bin.cli import run as command
-from chandra_bin.pipeline import runner
+from chandra_bin.errors import ToolError
+from chandra_bin.pipeline import ciao_steps, runner
+from chandra_bin.pipeline.plan import Tool
 from chandra_bin.state import State
 from pipeline_work import change_settings, configured, products
 from pipeline_work import simulated as simulate
@@ -186,6 +189,44 @@ def test_exposures_agree(work, native, name):
     apart = np.abs(theirs - ours) / ours.max()
     assert np.count_nonzero(apart > 2e-3) < 0.01 * np.count_nonzero(ours)
     assert apart.max() < 0.03
+
+
+def test_an_observation_that_merge_obs_leaves_out_is_an_error(work, tmp_path):
+    """The script passes over it, and ends with exit code 0."""
+    paths = [work / f"reprocessed_data/{obs}/acisf{obs}_clean_evt.fits" for obs in ("90001", "90002")]
+    for path in paths[1].parent.iterdir():
+        if path != paths[1]:
+            (tmp_path / path.name).symlink_to(path)
+    left_out = tmp_path / paths[1].name
+    with fits.open(paths[1]) as hdus:
+        hdus[1].header["READMODE"] = "CONTINUOUS"
+        hdus.writeto(left_out)
+    (tmp_path / "events.list").write_text(f"{paths[0]}\n{left_out}\n")
+    (tmp_path / "merge").mkdir()
+    caught = Runner(need_installation(), tmp_path, tmp_path / "logs", "merge", 600.0)
+    call = tools.merge_obs(tmp_path / "events.list", tmp_path / "merge", bands="broad", binsize=16, psfecf=0.9,
+                           expmapthresh="1.5%", refcoord=None, nproc=1, outputs=reprojected_by(work, tmp_path))
+    with pytest.raises(ToolError, match=rf"not write 90002_reproj_evt.fits \(it warned: Skipping {left_out} as it "):
+        caught.run(call, AsNamed())
+    assert not list((tmp_path / "merge").glob("*_reproj_evt.fits"))
+
+
+def reprojected_by(work, folder):
+    """What the pipeline wants of merge_obs of each observation."""
+    pipeline = runner.Pipeline(work, "ciao")
+    plan = ciao_steps.merge(pipeline.layout, pipeline.settings, tuple(pipeline.archive))
+    (call,) = [step.command for step in plan if isinstance(step, Tool)]
+    names = [path.name for path in call.outputs if path.name.endswith("_reproj_evt.fits")]
+    assert names == ["90001_reproj_evt.fits", "90002_reproj_evt.fits"]
+    return [folder / "merge" / name for name in names]
+
+
+class AsNamed:
+    def of(self, file):
+        return file.path
+
+    def has_shapes(self, region):
+        return region.path.exists()
 
 
 def test_users_regions_are_as_they_were(work, native):

@@ -15,6 +15,8 @@ from chandra_bin.cli import run as command
 from chandra_bin.doctor import examine
 from chandra_bin.errors import InputError, ToolError
 from chandra_bin.pipeline.fetch import fetch
+from mirror import served
+from pipeline_work import configured
 from stand_ins.install import install
 
 SAID = Path(__file__).parent / "ciao_output"
@@ -108,6 +110,23 @@ def _is_of(cmdline, prefix):
         return False
 
 
+@pytest.mark.parametrize(("version", "is_refused"), [("4.13", True), ("4.14", True), ("4.15", False), ("4.18", False)])
+def test_the_oldest_version_that_is_taken(shell, simulated, tmp_path, capsys, version, is_refused):
+    """4.15: specextract has no resp_pos before."""
+    shell(install(tmp_path / "ciao", version=version))
+    found = findings(tmp_path)["CIAO"]
+    assert found.found == f"{version}.0 (tar)"
+    assert found.state == ("limited" if is_refused else "ok")
+    assert "4.15 or newer is needed" in found.brings
+    work = configured(tmp_path / "work", simulated, engine="ciao")
+    if not is_refused:
+        assert need_installation().versions["CIAO"] == f"{version}.0"
+        return
+    assert command(["run", str(work), "--to", "1", "--quiet"]) == 0  # nothing is asked of CIAO
+    assert command(["run", str(work), "--to", "2", "--quiet"]) == 2
+    assert f"is CIAO {version}.0, and 4.15 or newer is needed" in capsys.readouterr().err
+
+
 def test_the_version_of_caldb_from_its_own_table(shell, tmp_path):
     made = shell(install(tmp_path / "ciao", missing=["ciaover"]))
     assert find_installation().versions == {"CIAO": "4.17.0"}
@@ -174,8 +193,9 @@ def test_the_doctor_finds_none(shell, tmp_path):
 
 @pytest.fixture
 def mirror(shell, simulated, tmp_path):
-    shell(install(tmp_path / "ciao", caldb=False), CDA_MIRROR_SITE=f"file://{simulated}")
-    return simulated
+    with served(simulated, tmp_path / "mirror") as address:
+        shell(install(tmp_path / "ciao", caldb=False), CDA_MIRROR_SITE=address)
+        yield simulated
 
 
 def files_in(folder):
@@ -202,7 +222,7 @@ def test_those_that_are_there_are_left_alone(mirror, tmp_path):  # noqa: ARG001
 def test_what_has_come_stays_where_a_later_one_is_not_known(mirror, tmp_path, capsys):  # noqa: ARG001
     assert command(["init", "arch", "-o", "work", "--fetch", "90001,99999,90002"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "ObsID 99999: download_chandra_obsid: failed with exit code 1: no data for ObsId 99999: see " in line
+    assert "ObsID 99999: download_chandra_obsid brought nothing (Skipping ObsId 99999 as it was not found" in line
     assert Path(line.rpartition("see ")[2]).is_file()
     assert [path.name for path in (tmp_path / "arch").iterdir()] == ["90001"]
     assert not (tmp_path / "work/config.json").exists()

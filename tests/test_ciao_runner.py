@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -234,7 +235,12 @@ def failure(place, text, error=ToolError, **kwargs):
     ("cp {0} ${{1#*=}}; printf '10%%\\r20%%\\r# dmcopy (CIAO 4.17.0): ERROR: no counts'", "says: no counts"),
     ("cp {0} ${{1#*=}}; echo Failed to open file x.fits", "says: Failed to open file x.fits"),
     ("cp {0} ${{1#*=}}; printf 'caf\\351 \\377\\376\\n# t (x): ERROR: \\351\\n'", "says: \ufffd"),
-    ("exit 0", "did not write out.fits"),
+    ("echo 'Could not locate x in: y'; echo '# chandra_repro (x): ERROR input error' >&2; exit 1",
+     "failed with exit code 1: input error (its last lines: Could not locate x in: y): see"),
+    ("echo Running; echo 'Skipping a.fits as it has no rows'; echo Done",
+     "did not write out.fits (it warned: Skipping a.fits as it has no rows): see"),
+    ("echo 'Unable to locate events. Skipping it'", "did not write out.fits (its last lines: Unable to locate"),
+    ("exit 0", "did not write out.fits: see"),
     (": >${{1#*=}}", "did not write out.fits"),
     ("head -c 9000 {0} >${{1#*=}}", "what it wrote is damaged: "),
     ("head -c 1000 {0} >${{1#*=}}", "what it wrote is damaged: "),
@@ -243,6 +249,38 @@ def failure(place, text, error=ToolError, **kwargs):
 ])
 def test_failures_are_told_and_leave_nothing(place, fits_file, tmp_path, text, said):
     assert said in failure(place, text.format(fits_file), outputs=[tmp_path / "out.fits"])
+
+
+def test_what_a_script_says_is_in_the_order_in_which_it_said_it(place):
+    """Python holds back standard output that goes to a pipe, and not standard error."""
+    message = failure(place, "import sys\nprint('the reason')\nsys.exit('# t (x): ERROR input error')",
+                      interpreter=sys.executable)
+    assert "exit code 1: input error (its last lines: the reason): see" in message
+    assert place.log.splitlines()[1:] == ["the reason", "# t (x): ERROR input error"]
+
+
+def test_outputs_that_are_missing_are_all_named(place, tmp_path):
+    names = [f"{n}.fits" for n in range(7)]
+    assert "did not write 0.fits, 1.fits, 2.fits, 3.fits and 3 more: see" in failure(
+        place, "exit 0", outputs=[tmp_path / name for name in names])
+
+
+@pytest.mark.parametrize("name", ["plain", "a b", "a+b", "a(b)"])
+def test_the_current_folder_of_a_tool_has_a_plain_real_path(place, tmp_path, name):
+    """specextract makes an empty name absolute, and refuses a blank in what it gets."""
+    odd = tmp_path / name
+    odd.mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(odd)
+    place.program("pwd -P >$HOME/here; touch left")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(place.folder))
+        place.runner(scratch=link).run(Command("tool", {}), AsNamed())
+    here = (place.folder / "here").read_text().strip()
+    assert re.fullmatch(r"[\w./-]+", here)
+    assert here.startswith(str(odd)) == (name == "plain")
+    assert not os.path.exists(here)
+    assert not list(odd.iterdir())
 
 
 def test_an_output_of_an_earlier_run_is_none(place, fits_file, tmp_path):

@@ -34,12 +34,13 @@ from chandra_bin.products import (
 from chandra_bin.regions import read_regions, region_mask
 from chandra_bin.wcs import ImageCoords
 from event_files import START, random_events, write_events
+from mirror import served
 from pipeline_work import simulated
 from stand_ins import dm_tools, flares, install, read_log
-from stand_ins.errors import ToolError
+from stand_ins.errors import VERSIONS, ToolError
 from stand_ins.events import open_events
 from stand_ins.images import open_image
-from stand_ins.parameters import check_arguments, given
+from stand_ins.parameters import check_arguments, facts_of, given
 from stand_ins.regions import region_of
 from stand_ins.run import TOOLS
 from stand_ins.sky import Grid
@@ -221,6 +222,29 @@ def test_arguments_are_refused(tool, arguments, said):
     with pytest.raises(ToolError) as refused:
         check_arguments(tool, arguments)
     assert said in str(refused.value)
+
+
+def test_a_script_does_not_tell_which_parameter_is_wrong(ciao):
+    general = "ERROR There was a problem with the command-line parameter settings.\n"
+    assert ciao.refuses("specextract", "infile=a", "outroot=b", "resp_position=MAX").endswith(general)
+    assert ciao.refuses("fluximage", "a", "b", "verbose=9").endswith(general)
+    assert "'resp_position'" in read_log(ciao.log)[0]["refused"]
+    assert "unknown parameter 'opton'" in ciao.refuses("dmcopy", "infile=a", "outfile=b", "opton=all")
+
+
+@pytest.mark.parametrize(("tool", "name", "first"), [
+    ("specextract", "parallel", "4.14"), ("specextract", "nproc", "4.14"), ("specextract", "resp_pos", "4.15"),
+    ("chandra_repro", "tg_orders", "4.18"), ("chandra_repro", "recreate_tg_mask", None),
+    ("blanksky", "stowedbg", "4.17")])
+def test_parameters_are_those_of_the_release(tool, name, first):
+    has = [version for version in VERSIONS if any(fact["name"] == name for fact in facts_of(version)[tool]["params"])]
+    assert has == (["4.13"] if first is None else list(VERSIONS[VERSIONS.index(first):]))
+
+
+def test_a_release_refuses_the_parameters_of_a_later_one(tmp_path):
+    old = Ciao(tmp_path, version="4.14")
+    assert "4.14.0" in old.make("ciaover", "-v").stdout
+    assert "problem with the command-line" in old.refuses("specextract", "infile=a", "outroot=b", "resp_pos=MAX")
 
 
 def test_unique_prefixes_are_taken_on_request(monkeypatch):
@@ -867,16 +891,19 @@ def test_fluximage_finds_what_belongs_to_the_events(chain, tmp_path):
     assert "only one event file can be used" in said
 
 
-def test_downloads_come_from_a_mirror(ciao, archive):
-    ciao.make("download_chandra_obsid", "90001", CDA_MIRROR_SITE=archive.as_uri())
-    names = sorted(path.name for path in (ciao.folder / "90001/secondary").iterdir())
-    assert names == sorted(path.name for path in (archive / "90001/secondary").iterdir())
-    ciao.make("download_chandra_obsid", "90002", "evt2,asol", CDA_MIRROR_SITE=archive.as_uri())
-    assert len(list((ciao.folder / "90002").rglob("*.fits*"))) == 2
-    done = ciao.run("download_chandra_obsid", "90001,7", CDA_MIRROR_SITE=archive.as_uri())
-    assert done.returncode == 1
-    assert "no data for ObsId 7" in done.stderr
-    assert "no network" in ciao.refuses("download_chandra_obsid", "90001", CDA_MIRROR_SITE="")
+def test_downloads_come_from_a_mirror(ciao, archive, tmp_path):
+    with served(archive, tmp_path / "mirror") as address:
+        ciao.make("download_chandra_obsid", "90001", CDA_MIRROR_SITE=address)
+        names = sorted(path.name for path in (ciao.folder / "90001/secondary").iterdir())
+        assert names == sorted(path.name for path in (archive / "90001/secondary").iterdir())
+        ciao.make("download_chandra_obsid", "90002", "evt2,asol", CDA_MIRROR_SITE=address)
+        assert len(list((ciao.folder / "90002").rglob("*.fits*"))) == 2
+        done = ciao.run("download_chandra_obsid", "90001,7", CDA_MIRROR_SITE=address)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Skipping ObsId 7 as it was not found on the 127.0.0.1:" in done.stdout
+    assert "unable to reach" in ciao.refuses("download_chandra_obsid", "90001", CDA_MIRROR_SITE=address)
+    for mirror in ("", archive.as_uri()):
+        assert "no network" in ciao.refuses("download_chandra_obsid", "90001", CDA_MIRROR_SITE=mirror)
 
 
 def test_versions_are_said_in_both_forms(ciao, tmp_path):

@@ -17,7 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from .ciao import Installation, find_installation, tools
+from .ciao import OLDEST, READ, Installation, find_installation, tools
 from .cores import usable_cores
 from .errors import InputError, OutputError
 from .memory import available_bytes
@@ -130,7 +130,13 @@ def _ciao() -> Iterator[Finding]:
         versions = {}
         yield Finding("CIAO", "limited", f"{kind}, {installation.folder}", str(error))
     else:
-        yield Finding("CIAO", "ok", f"{versions['CIAO']} ({kind})", f"{_CALIBRATED}; {installation.folder}")
+        found = f"{versions['CIAO']} ({kind})"
+        if installation.is_too_old:
+            yield Finding("CIAO", "limited", found, f"{OLDEST} or newer is needed, and the pipeline refuses this one: "
+                          f"{_INSTALL} ciao ciao-contrib; {installation.folder}")
+        else:
+            yield Finding("CIAO", "ok", found, f"{_CALIBRATED}; {OLDEST} or newer is needed, and the scripts of {READ} "
+                          f"were read for this program; {installation.folder}")
     if missing := [name for name in tools.NAMES if not installation.has(name)]:
         yield Finding("CIAO's tools", "missing", f"{len(tools.NAMES) - len(missing)} of {len(tools.NAMES)}",
                       f"not in PATH: {', '.join(missing)}: {_INSTALL} ciao ciao-contrib")

@@ -1,6 +1,11 @@
 """What a tool says when it stops."""
 
-CIAO = "CIAO 4.17"
+import os
+
+VERSIONS = ("4.13", "4.14", "4.15", "4.17", "4.18")
+# The release whose parameters and habits a process has.
+VERSION = os.environ.get("STAND_IN_CIAO", "4.17")
+CIAO = f"CIAO {VERSION}"
 SCRIPTS_OF = "04 December 2024"
 
 
@@ -10,6 +15,15 @@ class ToolError(Exception):
     def __init__(self, text: str, status: int = 1) -> None:
         super().__init__(text)
         self.status = status
+
+
+class ArgumentError(ToolError):
+    """A parameter that the tool does not take. Scripts do not tell which."""
+
+
+def is_since(version: str) -> bool:
+    """Whether the release of this process is that version or a later one."""
+    return VERSIONS.index(VERSION) >= VERSIONS.index(version)
 
 
 def error_line(tool: str, text: str, *, script: bool) -> str:

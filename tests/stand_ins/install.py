@@ -43,7 +43,7 @@ class Installation:
 
 def install(prefix: str | os.PathLike[str], *, missing: Iterable[str] = (), blank_sky: Iterable[Path] = (),
             caldb: bool = True, faults: Mapping[str, Any] | None = None,
-            log: str | os.PathLike[str] | None = None) -> Installation:
+            log: str | os.PathLike[str] | None = None, version: str = "4.17") -> Installation:
     """Makes an installation in ``prefix``.
 
     Parameters
@@ -53,9 +53,9 @@ def install(prefix: str | os.PathLike[str], *, missing: Iterable[str] = (), blan
     caldb : whether there is a calibration database.
     faults : for STAND_IN_FAULTS (see `faults`).
     log : a folder, made here, for the records of calls (STAND_IN_LOG).
+    version : the release (STAND_IN_CIAO), whose parameters and habits the tools have: one of `errors.VERSIONS`.
     """
-    from .errors import CIAO
-    from .parameters import FACTS, par_text
+    from .parameters import facts_of, par_text
     from .run import TOOLS
 
     prefix = Path(prefix).resolve()
@@ -66,14 +66,14 @@ def install(prefix: str | os.PathLike[str], *, missing: Iterable[str] = (), blan
             path = prefix / "bin" / tool
             path.write_text(_EXECUTABLE.format(python=sys.executable, tests=str(HERE.parent), tool=tool))
             path.chmod(0o755)
-    for tool, facts in FACTS.items():
+    for tool, facts in facts_of(version).items():
         if any(fact["name"] == "mode" for fact in facts["params"]):
-            (prefix / ("contrib/param" if facts["script"] else "param") / f"{tool}.par").write_text(par_text(tool))
-    (prefix / "VERSION").write_text(f"{CIAO}.0 Thursday, December 5, 2024\n")
+            (prefix / ("contrib/param" if facts["script"] else "param") / f"{tool}.par").write_text(par_text(facts))
+    (prefix / "VERSION").write_text(f"CIAO {version}.0 Thursday, December 5, 2024\n")
     if caldb:
         _make_caldb(prefix / "CALDB", blank_sky)
     env = {
-        "ASCDS_INSTALL": str(prefix), "ASCDS_CONTRIB": str(prefix / "contrib"),
+        "STAND_IN_CIAO": version, "ASCDS_INSTALL": str(prefix), "ASCDS_CONTRIB": str(prefix / "contrib"),
         "ASCDS_CALIB": str(prefix / "data"), "ASCDS_WORK_PATH": str(prefix / "work"), "CALDB": str(prefix / "CALDB"),
         "CALDBCONFIG": str(prefix / "CALDB/software/tools/caldb.config"),
         "CALDBALIAS": str(prefix / "CALDB/software/tools/alias_config.fits"),

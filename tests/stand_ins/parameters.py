@@ -13,9 +13,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import ToolError
+from .errors import VERSION, VERSIONS, ArgumentError, ToolError
 
-FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "params.json").read_text())["tools"]
+# Parameters that came with a release, or were gone after one; those of params.json are of 4.18.
+_SINCE = {"specextract": {"parallel": "4.14", "nproc": "4.14", "resp_pos": "4.15"},
+          "chandra_repro": {"tg_zo_position": "4.17", "pi_filter": "4.17", "patch_hrc_ssc": "4.17",
+                            "tg_orders": "4.18"},
+          "blanksky": {"stowedbg": "4.17"}}
+_OF_4_13 = {"name": "recreate_tg_mask", "type": "b", "mode": "h", "required": False, "default": False}
+_GENERAL = "There was a problem with the command-line parameter settings."
+
+
+def facts_of(version: str) -> dict[str, Any]:
+    """The parameters of all tools in a release."""
+    tools: dict[str, Any] = json.loads((Path(__file__).parent / "params.json").read_text())["tools"]
+    for tool, since in _SINCE.items():
+        tools[tool]["params"] = [fact for fact in tools[tool]["params"]
+                                 if VERSIONS.index(since.get(fact["name"], VERSIONS[0])) <= VERSIONS.index(version)]
+    if version == "4.13":
+        tools["chandra_repro"]["params"].insert(-1, _OF_4_13)
+        for fact in tools["blanksky_image"]["params"]:
+            if fact["name"] == "clobber":
+                fact["default"] = True
+    return tools
+
+
+FACTS = facts_of(VERSION)
 
 _LONGEST_VALUE = 1023
 # wavdetect's own tools, which are forgotten with it.
@@ -30,10 +53,10 @@ def given(tool: str, *arguments: str) -> "Parameters":
     return Parameters(tool, {**defaults, **check_arguments(tool, list(arguments))})
 
 
-def par_text(tool: str) -> str:
-    """The parameter file of an installation."""
+def par_text(facts: dict[str, Any]) -> str:
+    """The parameter file of a tool in an installation."""
     lines = []
-    for fact in FACTS[tool]["params"]:
+    for fact in facts["params"]:
         choices = "|".join(fact.get("enum", ())) or fact.get("min", "")
         lines.append(_line(fact, _default(fact), choices, fact.get("max", "")))
     return "".join(lines)
@@ -168,6 +191,18 @@ def _ask(name: str, value: str, mode: str) -> str:
 
 def check_arguments(tool: str, arguments: list[str]) -> dict[str, str]:
     """The values of a command line; refuses what CIAO refuses, and abbreviations too, which no driver should send."""
+    try:
+        return _checked(tool, arguments)
+    except ToolError as error:
+        raise ArgumentError(str(error)) from None
+
+
+def as_told(tool: str, error: ArgumentError) -> ToolError:
+    """What a user reads of a wrong parameter: of scripts, only that there is one."""
+    return ToolError(_GENERAL) if FACTS[tool]["script"] else error
+
+
+def _checked(tool: str, arguments: list[str]) -> dict[str, str]:
     facts = {fact["name"]: fact for fact in FACTS[tool]["params"]}
     prompted = [fact["name"] for fact in facts.values() if fact.get("required")]
     found: dict[str, str] = {}

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .errors import ToolError, error_line
+from .errors import ArgumentError, ToolError, error_line
 from .faults import NO_SPACE, Fault
-from .parameters import FACTS, ParameterFile
+from .parameters import FACTS, ParameterFile, as_told
 
 # Where each tool is, as module and function. Those of OWN read their command lines themselves.
 TOOLS = {
@@ -35,7 +35,7 @@ def main(tool: str) -> NoReturn:
     sys.meta_path.insert(0, _NoPackage())
     arguments = sys.argv[1:]
     record = _Record(tool, arguments)
-    status = _status_of(tool, arguments)
+    status = _status_of(tool, arguments, record)
     with contextlib.suppress(OSError):  # nobody listens any more
         sys.stdout.flush()
         sys.stderr.flush()
@@ -51,11 +51,14 @@ class _NoPackage:
             raise ImportError("stand-ins know nothing of chandra_bin")
 
 
-def _status_of(tool: str, arguments: list[str]) -> int:
+def _status_of(tool: str, arguments: list[str], record: "_Record") -> int:
     script = FACTS[tool]["script"]
     try:
         _run(tool, arguments, script=script)
     except ToolError as error:
+        if isinstance(error, ArgumentError):
+            record.values["refused"] = str(error)
+            error = as_told(tool, error)
         if str(error):
             print(error_line(tool, str(error), script=script), file=sys.stderr)
         return error.status

@@ -1,10 +1,11 @@
 """Tools without parameter files: downloads, versions, the state of CALDB, and forgetting parameters."""
 
 import os
-import shutil
-import sys
+import re
 from pathlib import Path
-from urllib.parse import unquote, urlparse
+from urllib.error import HTTPError
+from urllib.parse import quote, unquote, urlparse
+from urllib.request import urlopen
 
 from .caldb import caldb_version, calibration
 from .errors import CIAO, ToolError
@@ -60,7 +61,9 @@ def punlearn(arguments: list[str]) -> None:
 
 
 def download_chandra_obsid(arguments: list[str]) -> None:
-    """Copies observations from a mirror on this machine (CDA_MIRROR_SITE or --mirror, file://) into the folder."""
+    """Copies observations from a mirror (CDA_MIRROR_SITE or --mirror) into the folder; one that is not there is
+    passed over, and no error.
+    """
     mirror, exclude, words = _options(arguments)
     if len(words) not in (1, 2):
         raise ToolError("usage: download_chandra_obsid [options] obsids [filetypes]")
@@ -72,20 +75,29 @@ def download_chandra_obsid(arguments: list[str]) -> None:
         if each not in _TYPES:
             raise ToolError(f"unknown file type {each!r}")
     parts = urlparse(mirror)
-    if parts.scheme != "file":
+    if parts.scheme not in ("http", "https"):
         raise ToolError(f"unable to reach {mirror or 'https://cxc.cfa.harvard.edu/cdaftp'}: there is no network")
-    failed = []
     for obsid in obsids:
-        places = [Path(unquote(parts.path)) / end / obsid for end in ("", f"byobsid/{obsid[-1]}")]
-        place = next((each for each in places if each.is_dir()), None)
-        if place is None:
-            print(f"Skipping {obsid}: there is no data for it", file=sys.stderr)
-            failed.append(obsid)
+        place = f"{mirror.rstrip('/')}/byobsid/{obsid[-1]}/{obsid}"
+        if _listed(place) is None:
+            print(f"Skipping ObsId {obsid} as it was not found on the {parts.netloc} site.")
         else:
             _download(place, Path(obsid), [each for each in wanted if each not in exclude],
                       everything=len(words) == 1)
-    if failed:
-        raise ToolError(f"no data for ObsId {', '.join(failed)}")
+
+
+def _listed(place: str) -> list[str] | None:
+    """The names in a folder of the mirror; None where there is no such folder."""
+    try:
+        with urlopen(f"{place}/", timeout=60) as page:
+            text = page.read().decode()
+    except HTTPError as error:
+        if error.code == 404:
+            return None
+        raise ToolError(f"unable to read {place}: {error}") from None
+    except OSError as error:
+        raise ToolError(f"unable to reach {place}: {error}") from None
+    return [unquote(each) for each in re.findall(r'href="([^"?/.][^"?/]*/?)"', text)]
 
 
 def _options(arguments: list[str]) -> tuple[str, list[str], list[str]]:
@@ -110,18 +122,18 @@ def _options(arguments: list[str]) -> tuple[str, list[str], list[str]]:
     return mirror, exclude, words
 
 
-def _download(place: Path, to: Path, wanted: list[str], *, everything: bool) -> None:
+def _download(place: str, to: Path, wanted: list[str], *, everything: bool) -> None:
     print(f"Downloading files for ObsId {to}", flush=True)
-    for path in sorted(place.rglob("*.fits*")):
-        folder = path.parent.relative_to(place)
-        if str(folder) not in (".", "primary", "secondary"):
-            continue
-        kind = path.name.split(".fits")[0].rsplit("_", 1)[-1]
-        if not everything and not any(kind.startswith(each) for each in wanted):
-            continue
-        target = to / folder / path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and target.stat().st_size == path.stat().st_size:
-            continue
-        shutil.copyfile(path, target)
-        print(f"  {kind:<8} fits {path.stat().st_size // 1024:>8} Kb  ####################", flush=True)
+    for folder in ("", "primary/", "secondary/"):
+        for name in sorted(_listed(f"{place}/{folder}".rstrip("/")) or ()):
+            kind = name.split(".fits")[0].rsplit("_", 1)[-1]
+            if ".fits" not in name or not (everything or any(kind.startswith(each) for each in wanted)):
+                continue
+            with urlopen(f"{place}/{folder}{quote(name)}", timeout=60) as file:
+                content = file.read()
+            target = to / folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists() and target.stat().st_size == len(content):
+                continue
+            target.write_bytes(content)
+            print(f"  {kind:<8} fits {len(content) // 1024:>8} Kb  ####################", flush=True)

@@ -2,9 +2,9 @@
 
 from . import tools
 from ._command import Command, File, Files, Filter, Name, Part, Places, Temporary, Value, checked_path, parts_of
-from ._installation import Installation, find_installation, need_installation, parse_versions
+from ._installation import OLDEST, READ, Installation, find_installation, need_installation, parse_versions
 from ._runner import Runner, Said
 
-__all__ = ["Command", "File", "Files", "Filter", "Installation", "Name", "Part", "Places", "Runner", "Said",
-           "Temporary", "Value", "checked_path", "find_installation", "need_installation",
-           "parse_versions", "parts_of", "tools"]
+__all__ = ["OLDEST", "READ", "Command", "File", "Files", "Filter", "Installation", "Name", "Part", "Places", "Runner",
+           "Said", "Temporary", "Value", "checked_path", "find_installation", "need_installation", "parse_versions",
+           "parts_of", "tools"]

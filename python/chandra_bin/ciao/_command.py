@@ -120,3 +120,7 @@ def checked_path(path: Path) -> str:
         raise InputError(f"{path}: has {odd[0]!r} in its name, which CIAO does not take: rename it, or move it")
     return str(path)
 
+
+def is_plain_path(path: str | Path) -> bool:
+    """Whether a path holds no character that CIAO's tools trip over."""
+    return _ODD.search(str(path)) is None

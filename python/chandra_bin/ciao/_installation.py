@@ -21,6 +21,10 @@ _DAY = re.compile(r"\w+day,?\s+(\w+ \d+, \d{4})")
 _NAMES = {"ciao": "CIAO", "contrib": "contrib", "caldb": "CALDB"}
 # The package of blank-sky events, which CALDB comes without.
 _BLANK_SKY = Path("data/chandra/acis/bkgrnd")
+# specextract has resp_pos since CIAO 4.15; parallel and nproc, and the field of view by fluximage, since 4.14.
+OLDEST = "4.15"
+# The versions whose scripts were read for this program.
+READ = "4.17 and 4.18"
 _CALDB_VERSIONS = Path("docs/chandra/caldb_version/caldb_version.fits")
 
 
@@ -48,6 +52,13 @@ class Installation:
         found = _versions(self.folder, self.caldb, os.environ.get("PATH", ""))
         return dict(found)
 
+    @property
+    def is_too_old(self) -> bool:
+        """Whether CIAO lacks parameters that are given here. Raises `InputError` where its version is unknown."""
+        version, oldest = ([int(each) for each in re.findall(r"\d+", text)[:2]]
+                           for text in (self.versions["CIAO"], OLDEST))
+        return version < oldest
+
     def has(self, tool: str) -> bool:
         return shutil.which(tool) is not None
 
@@ -69,7 +80,7 @@ def find_installation(environment: Mapping[str, str] = os.environ) -> Installati
 
 
 def need_installation() -> Installation:
-    """Raises `InputError` without CIAO, or its calibration database."""
+    """Raises `InputError` without CIAO or its calibration database, and for a CIAO that is too old."""
     found = find_installation()
     if found is None:
         raise InputError("CIAO is not at hand (no dmcopy in PATH): activate its conda environment, or source its "
@@ -77,6 +88,9 @@ def need_installation() -> Installation:
     if found.caldb is None:
         raise InputError(f"CALDB is {os.environ.get('CALDB', '')!r}, which is no folder: without the calibration "
                          "database CIAO calibrates nothing: install it (conda: caldb_main), and set CALDB")
+    if found.is_too_old:
+        raise InputError(f"{found.folder}: is CIAO {found.versions['CIAO']}, and {OLDEST} or newer is needed (its "
+                         "specextract has no resp_pos): update CIAO, or choose engine = \"native\"")
     return found
 
 

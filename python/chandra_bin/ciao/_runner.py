@@ -15,13 +15,13 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 from typing import BinaryIO, cast
 
 from chandra_bin.errors import InputError, OutputError, ToolError, writing
 
-from ._chatter import error_in, warnings_in
-from ._command import Command, File, Files, Places
+from ._chatter import error_in, last_lines, warnings_in
+from ._command import Command, File, Files, Places, is_plain_path
 from ._installation import Installation
 
 # Of what a tool prints, this much is kept of the beginning and of the end.
@@ -47,6 +47,8 @@ class Said:
     """How it was called."""
     warnings: tuple[str, ...]
     facts: tuple[str, ...]
+    log: Path
+    """What it printed."""
 
 
 @dataclass
@@ -66,6 +68,9 @@ class Runner:
     def run(self, command: Command, places: Files, folder: Path | None = None) -> Said:
         """Runs a tool and waits for it. Its current folder is ``folder``, or one that is gone afterwards.
 
+        specextract fails wherever the real path of its current folder holds a blank, so that one is below the system's
+        temporary folder where the path of ``scratch`` is not plain.
+
         Success is: exit code 0, and no line of an error, and each output there, made by this run, and whole as a FITS
         file where its name says that it is one. Raises `ToolError` for a tool that ran to its end and failed; and
         `InputError` for one that is not there, was killed or took too long, and for arguments that CIAO does not take;
@@ -75,16 +80,18 @@ class Runner:
         log = self.logs / f"{self.label}-{self.count:02d}-{command.tool}.log"
         with writing(self.scratch):
             own = Path(mkdtemp(prefix="tool-", dir=self.scratch))
+        here = own / "here"
         try:
             with writing(own):
-                for name in ("param", "tmp", "here"):
+                for name in ("param", "tmp"):
                     (own / name).mkdir()
+                here = folder or _current_folder(here)
             arguments = command.arguments(_Here(places, own / "tmp"))
             line = " ".join([command.tool, *arguments])
             before = {path: _mark(path) for path in self._outputs(command, places)}
             with _log_of(log, line) as log_file:
                 program = _program(command.tool, log_file, log)
-                heard = _execute([program, *arguments], self._environment(own), folder or own / "here", log_file, log,
+                heard = _execute([program, *arguments], self._environment(own), here, log_file, log,
                                  self.limit_s)
             self._check(command, heard, before, log)
         except BaseException as error:
@@ -97,8 +104,9 @@ class Runner:
             raise
         finally:
             shutil.rmtree(own, ignore_errors=True)
-        return Said(line, tuple(warnings_in(heard.lines)),
-                    tuple(command.meaning("\n".join(heard.lines))))
+            if here != folder:
+                shutil.rmtree(here, ignore_errors=True)
+        return Said(line, tuple(warnings_in(heard.lines)), tuple(command.meaning("\n".join(heard.lines))), log)
 
     def _environment(self, own: Path) -> dict[str, str]:
         install = self.installation.folder
@@ -106,7 +114,9 @@ class Runner:
         kept = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
         path = os.pathsep.join([str(install / "bin"), str(install / "contrib/bin"), kept.get("PATH", os.defpath)])
         return {**kept, "PATH": path, "PFILES": f"{own / 'param'};{system}", "ASCDS_WORK_PATH": str(own / "tmp"),
-                "TMPDIR": str(own / "tmp"), "LC_ALL": "C", "NO_COLOR": "1"}
+                "TMPDIR": str(own / "tmp"), "LC_ALL": "C", "NO_COLOR": "1",
+                # Else what a script prints on standard output comes behind its error, in the log too.
+                "PYTHONUNBUFFERED": "1"}
 
     def _outputs(self, command: Command, places: Files) -> list[Path]:
         return [places.of(File(path, is_output=True)) for path in command.outputs]
@@ -122,12 +132,12 @@ class Runner:
             raise OutputError(f"{tool}: {heard.error or 'no space left on device'}: {where}")
         if heard.code:
             raise ToolError(f"{tool}: failed with exit code {heard.code}"
-                             f"{f': {heard.error}' if heard.error else ''}: {where}")
+                             f"{f': {heard.error}' if heard.error else ''}{heard.last_words}: {where}")
         if heard.error:
             raise ToolError(f"{tool}: says: {heard.error}: {where}")
-        for path, mark in before.items():
-            if _mark(path) in (None, mark):
-                raise ToolError(f"{tool}: ended well, but did not write {path.name}: {where}")
+        if missing := [path.name for path, mark in before.items() if _mark(path) in (None, mark)]:
+            raise ToolError(f"{tool}: ended well, but did not write {_listed(missing)}{heard.reason}: {where}")
+        for path in before:
             _check_whole(tool, path, where)
 
 
@@ -161,6 +171,18 @@ class _Heard:
     is_full: bool
     """Whether it said that a disk is."""
 
+    @property
+    def last_words(self) -> str:
+        """The last lines beside the error, in parentheses: scripts give the reason of a failure as a plain line."""
+        lines = last_lines(self.lines, self.error)
+        return f" (its last lines: {' / '.join(lines)})" if lines else ""
+
+    @property
+    def reason(self) -> str:
+        """The warnings, which name what a tool has passed over; without a warning, the last lines."""
+        warned = warnings_in(self.lines)
+        return f" (it warned: {' / '.join(warned)})" if warned else self.last_words
+
 
 @contextlib.contextmanager
 def _log_of(path: Path, line: str) -> Iterator[BinaryIO]:
@@ -174,6 +196,19 @@ def _log_of(path: Path, line: str) -> Iterator[BinaryIO]:
         with writing(path):
             file.write(f"{line}\n".encode(errors="replace"))
         yield cast(BinaryIO, file)
+
+
+def _current_folder(path: Path) -> Path:
+    """Makes a folder in which a tool can run: ``path``, or one with a plain real path."""
+    if is_plain_path(os.path.realpath(path)):
+        path.mkdir()
+        return path
+    place = gettempdir() if is_plain_path(os.path.realpath(gettempdir())) else "/tmp"
+    return Path(mkdtemp(prefix="chandra-bin-", dir=place))
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 5 else f"{', '.join(names[:4])} and {len(names) - 4} more"
 
 
 def _program(tool: str, log_file: BinaryIO, log: Path) -> str:

@@ -15,7 +15,8 @@ from ._command import Command, File, Name, Temporary, Value
 # All that are called here. Programs first, then the contributed scripts.
 NAMES = ("dmcopy", "dmextract", "mkpsfmap", "wavdetect", "blanksky", "blanksky_image", "chandra_repro", "deflare",
          "download_chandra_obsid", "fluximage", "merge_obs", "reproject_obs", "specextract")
-# Seeds of the random places in pixels: else each run would make other events of the same.
+# The seed of the random places of blank-sky events in pixels: else each run would make other events of the same. That
+# of fluximage and merge_obs has an effect on the HRC's background alone.
 _SEED = 1
 
 
@@ -39,7 +40,7 @@ def fluximage(infile: Name, outroot: Path, *, bands: str, binsize: float, psfecf
     """Image, exposure map, flux and PSF map of one observation: ``{outroot}_{label of the band}_thresh.img`` ..."""
     return Command("fluximage", {
         "infile": _name(infile), "outroot": File(outroot, is_output=True), "bands": bands, "binsize": binsize,
-        "expmapthresh": expmapthresh, "psfecf": psfecf, "random": _SEED, **_parallel(nproc), "cleanup": True,
+        "expmapthresh": _threshold(expmapthresh), "psfecf": psfecf, **_parallel(nproc), "cleanup": True,
         "clobber": True, "verbose": 1, "mode": "h"}, tuple(outputs), "image of counts, exposure map, flux and PSF map")
 
 
@@ -107,9 +108,9 @@ def merge_obs(infiles: Path, outdir: Path, *, bands: str, binsize: float, psfecf
     """All observations of a list on one tangent plane: events, images, exposure, flux and PSF map."""
     return Command("merge_obs", {
         "infiles": ("@", File(infiles)), "outroot": File(outdir, is_output=True, ending="/"), "bands": bands,
-        "binsize": binsize, "refcoord": refcoord or "", "expmapthresh": expmapthresh, "psfecf": psfecf,
+        "binsize": binsize, "refcoord": refcoord or "", "expmapthresh": _threshold(expmapthresh), "psfecf": psfecf,
         # Sources are seen with the mean of the observations' PSFs, each for the time that it had.
-        "psfmerge": "exptime", "random": _SEED, **_parallel(nproc), "cleanup": True, "clobber": True,
+        "psfmerge": "exptime", **_parallel(nproc), "cleanup": True, "clobber": True,
         "verbose": 1, "mode": "h"}, tuple(outputs), "all observations on one tangent plane", left_out)
 
 
@@ -132,6 +133,12 @@ def specextract(infile: Name, outroot: Path, *, outputs: Sequence[Path]) -> Comm
         "bkgfile": "", "bkgresp": False, "weight": True, "correctpsf": False,
         "grouptype": "NUM_CTS", "binspec": "1", **_parallel(1), "clobber": True, "verbose": 1, "mode": "h"},
         tuple(outputs), "spectrum and responses of a bin")
+
+
+def _threshold(text: str) -> str:
+    """A threshold of 0 as ``0.0``: given ``0`` or ``0%``, scripts leave ``_thresh`` out of the names of images."""
+    number, percent, _ = text.partition("%")
+    return text if float(number) else f"0.0{percent}"
 
 
 def _name(name: Name) -> Value:

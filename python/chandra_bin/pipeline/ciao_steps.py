@@ -109,6 +109,8 @@ def merge(layout: Layout, settings: Settings, archive: tuple[ObservationFiles, .
     names = tuple(f"{os.path.relpath(obs.clean_events, layout.merged)}[ccd_id={_chips(settings, files)}]"
                   for obs, files in zip(observations, archive, strict=True))
     roots = [layout.merged / f"{obs.obsid}_{MERGED_BAND}" for obs in observations]
+    # merge_obs leaves out observations and ends with exit code 0: each must have its events.
+    reprojected = (layout.merged / f"{obs.obsid}_reproj_evt.fits" for obs in observations)
     skies = tuple(_sky_of(obs, root) for obs, root in zip(observations, roots, strict=True))
     total = Own(lambda job: job.call(add_backgrounds, [str(job.out(root)) for root in roots],
                                      str(job.out(layout.merged_root))),
@@ -118,8 +120,8 @@ def merge(layout: Layout, settings: Settings, archive: tuple[ObservationFiles, .
         Text(layout.merged_list, names),
         Tool(tools.merge_obs(layout.merged_list, layout.merged, bands=MERGED_BAND, binsize=settings.binsize,
                              psfecf=settings.ecf, expmapthresh=settings.expmapthresh, refcoord=settings.refcoord,
-                             nproc=1, outputs=(layout.merged_events, layout.image, layout.expmap, layout.flux,
-                                               layout.psfmap))),
+                             nproc=1, outputs=(*reprojected, layout.merged_events, layout.image, layout.expmap,
+                                               layout.flux, layout.psfmap))),
         Where(tuple(obs.background_events for obs in observations), (*skies, total),
               (Warn("not all observations have a blank sky: the background is measured in the merged image"),)),
     ]

@@ -51,11 +51,13 @@ def _fetch_one(runner: Runner, obsid: str, here: Path, directory: Path) -> Path:
     with writing(here):
         here.mkdir(exist_ok=True)
     try:
-        runner.run(tools.download_chandra_obsid([obsid]), _AsNamed(), folder=here)
+        said = runner.run(tools.download_chandra_obsid([obsid]), _AsNamed(), folder=here)
     except ChandraBinError as error:
         raise type(error)(f"ObsID {obsid}: {error}") from None
     if not any((here / obsid).rglob("*.fits*")):
-        raise InputError(f"ObsID {obsid}: download_chandra_obsid brought nothing: is it a public observation? see "
-                         f"{runner.logs}")
+        # It passes over an ObsID that is not there, and ends with exit code 0.
+        reason = f" ({' / '.join(said.warnings)})" if said.warnings else ""
+        raise InputError(f"ObsID {obsid}: download_chandra_obsid brought nothing{reason}: is it a public observation? "
+                         f"see {said.log}")
     with writing(directory):
         return (here / obsid).rename(directory / obsid)
