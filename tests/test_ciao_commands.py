@@ -13,7 +13,7 @@ from chandra_bin.ciao import Command, File, tools
 from chandra_bin.ciao._command import Filter, Temporary, parts_of
 from chandra_bin.errors import InputError
 from chandra_bin.pipeline import ciao_steps
-from chandra_bin.pipeline.plan import EachRegion, Measured, Otherwise, Tool, Where
+from chandra_bin.pipeline.plan import EachList, Measured, Otherwise, Tool, Where
 from chandra_bin.pipeline.runner import Pipeline
 from pipeline_work import configured, simulated
 
@@ -48,10 +48,12 @@ def commands_in(steps):
             yield from commands_in([*step.steps, *step.instead])
         elif isinstance(step, Where):
             yield from commands_in([*step.steps, *step.otherwise])
-        elif isinstance(step, EachRegion):
-            yield from commands_in(step.of("12"))
         elif isinstance(step, Measured):
             yield from commands_in(step.of("175.01616"))
+        elif isinstance(step, EachList):
+            lists = [step.folder / f"{kind}_001.list" for kind in ("source", "root")]
+            yield step.of(*lists, [step.roots / f"xaf_12{ending}" for ending in step.endings]).command
+            yield from commands_in(step.alone("12"))
 
 
 def plans_of(pipeline):
@@ -163,8 +165,14 @@ def test_a_threshold_of_0_keeps_the_names_of_images(text, given):
 def test_bins_are_cut_out_by_their_sky_regions(commands):
     for command, words in commands:
         if command.tool == "specextract":
-            infile = next(word for word in words if word.startswith("infile="))
-            assert re.search(r"outreg/sex/xaf_12_sex\.reg\)\]$", infile)
+            infile, outroot, place = (next(word for word in words if word.startswith(f"{name}="))
+                                      for name in ("infile", "outroot", "resp_pos"))
+            assert place == "resp_pos=MAX"  # the mean of the vertices may lie outside a bent bin
+            is_list = infile.startswith("infile=@")
+            assert re.search(r"lists/source_001\.list$" if is_list else r"outreg/sex/xaf_12_sex\.reg\)\]$", infile)
+            assert re.search(r"@.*/lists/root_001\.list$" if is_list else r"/xaf_12$", outroot)
+            endings = {path.name.removeprefix("xaf_12") for path in command.outputs}
+            assert endings == {".pi", ".arf", ".rmf", "_grp.pi"}
 
 
 def test_files_that_a_tool_derives_are_told_by_the_same_name(commands):

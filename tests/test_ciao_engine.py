@@ -359,7 +359,7 @@ def test_the_table_of_the_bins_is_that_of_a_run(work, scripted):
 def test_a_folder_that_scripts_cannot_work_in_is_refused(archive, tmp_path, capsys):
     odd = configured(tmp_path / "a b", archive, engine="ciao")
     assert command(["run", str(odd), "--dry-run", "--script", str(tmp_path / "scripts")]) == 2
-    assert "a b: has ' ' in its name" in capsys.readouterr().err
+    assert "a b: scripts cannot be written for this folder" in capsys.readouterr().err
     assert not (tmp_path / "scripts").exists()
 
 

@@ -1,10 +1,23 @@
 """CIAO's tools, driven: the only room that starts processes."""
 
 from . import tools
-from ._command import Command, File, Files, Filter, Name, Part, Places, Temporary, Value, checked_path, parts_of
+from ._command import (
+    Command,
+    File,
+    Files,
+    Filter,
+    Name,
+    Part,
+    Places,
+    Temporary,
+    Value,
+    checked_path,
+    is_plain_path,
+    parts_of,
+)
 from ._installation import OLDEST, READ, Installation, find_installation, need_installation, parse_versions
 from ._runner import Runner, Said
 
 __all__ = ["OLDEST", "READ", "Command", "File", "Files", "Filter", "Installation", "Name", "Part", "Places", "Runner",
-           "Said", "Temporary", "Value", "checked_path", "find_installation", "need_installation", "parse_versions",
-           "parts_of", "tools"]
+           "Said", "Temporary", "Value", "checked_path", "find_installation", "is_plain_path", "need_installation",
+           "parse_versions", "parts_of", "tools"]

@@ -123,16 +123,19 @@ def reproject_obs(infiles: Path, outdir: Path, *, refcoord: str | None, nproc: i
         tuple(outputs), "events on one tangent plane", left_out)
 
 
-def specextract(infile: Name, outroot: Path, *, outputs: Sequence[Path]) -> Command:
-    """Spectrum and responses, weighted by the counts, of an extended region of one observation.
+def specextract(infile: Value, outroot: Value, *, nproc: int, outputs: Sequence[Path]) -> Command:
+    """Spectra and responses, weighted by the counts, of extended regions of one observation: of one, or ``@lists``.
 
-    Without a background: BKGSCALn of a blank sky is of chips, and BACKSCAL, which it would have to become, of regions.
+    The aspect histogram and the RMF are those of the brightest place of a region (``resp_pos=MAX``): the mean of the
+    vertices, which is the default, may lie outside a bent region, or on a chip that the filters exclude.
+
+    Without a background: specextract writes the BKGSCALn of one chip as the AREASCAL of the whole background.
     """
     return Command("specextract", {
-        "infile": _name(infile), "outroot": File(outroot, is_output=True),
-        "bkgfile": "", "bkgresp": False, "weight": True, "correctpsf": False,
-        "grouptype": "NUM_CTS", "binspec": "1", **_parallel(1), "clobber": True, "verbose": 1, "mode": "h"},
-        tuple(outputs), "spectrum and responses of a bin")
+        "infile": infile, "outroot": outroot,
+        "bkgfile": "", "bkgresp": False, "weight": True, "resp_pos": "MAX", "correctpsf": False,
+        "grouptype": "NUM_CTS", "binspec": "1", **_parallel(nproc), "clobber": True, "verbose": 1, "mode": "h"},
+        tuple(outputs), "spectra and responses of bins")
 
 
 def _threshold(text: str) -> str:

@@ -42,6 +42,7 @@ COMMANDS = {
     "scale-flux": ("_scale_flux", "Multiply a flux image into about counts, as the pipeline bins it."),
     "doctor": ("_doctor", "Look at the installation and the machine: what is there, and what is missing."),
     "report": ("_report", "Write the report of a pipeline: a page with pictures, bins and tables."),
+    "specextract-lists": ("_specextract_lists", "Write lists of the bins that have events, for CIAO's specextract."),
     "spectra": ("_spectra", "Write OGIP spectra of all bins of a binmap, with blank-sky backgrounds and groups."),
 }
 

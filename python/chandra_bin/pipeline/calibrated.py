@@ -1,7 +1,6 @@
 """The steps done by CIAO: runs the plans of `ciao_steps`."""
 
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from .job import Job
 from .layout import ObsLayout
 from .plan import (
     Copy,
-    EachRegion,
+    EachList,
     LocalNames,
     Measured,
     Otherwise,
@@ -75,8 +74,9 @@ def crop(job: Job) -> None:
 def extract_spectra(job: Job) -> None:
     """Step 8, where responses are asked for."""
     (files,) = job.archive
-    _run(job, ciao_steps.spectra(job.layout, job.settings, files), _of_step_2(job.obs))
-    if not list(job.out(job.layout.spectra(files.obsid) / "*.pi").parent.glob("*.pi")):
+    _run(job, ciao_steps.spectra(job.layout, job.settings, files, job.threads), _of_step_2(job.obs))
+    folder = job.out(job.layout.spectra(files.obsid) / "xaf").parent
+    if job.facts[ciao_steps.BINS_WITH_EVENTS] and not any(folder.glob("*.pi")):
         raise InputError(f"ObsID {files.obsid}: specextract made no spectrum of any bin: see {job.logs}")
 
 
@@ -213,9 +213,21 @@ class _Conductor:
             path.write_text("".join(f"{Path(line).name}\n" for line in path.read_text().splitlines()))
 
     @do.register
-    def _(self, step: EachRegion) -> None:
-        for region in sorted(step.folder.glob("xaf_*_sex.reg"), key=_number):
-            self.all(step.of(str(_number(region))))
+    def _(self, step: EachList) -> None:
+        job = self.job
+        folder = job.made(step.folder)
+        for roots in sorted(folder.glob("root_*.list")):
+            names = [Path(line).name for line in roots.read_text().splitlines()]
+            outputs = [step.roots / f"{name}{ending}" for name in names for ending in step.endings]
+            sources = roots.with_name(f"source{roots.name.removeprefix('root')}")
+            before = _files_in(self.job.scratch)
+            try:
+                self.do(step.of(step.folder / sources.name, step.folder / roots.name, outputs))
+            except ToolError as error:
+                for path in _files_in(self.job.scratch) - before:
+                    path.unlink()
+                job.note(**{f"bins of {roots.name}": f"one by one, as together: {job.plain(str(error))}"})
+                self.all(each for name in names for each in step.alone(name.removeprefix("xaf_")))
 
     @do.register
     def _(self, step: Measured) -> None:
@@ -229,8 +241,3 @@ class _Conductor:
 def _files_in(folder: Path) -> set[Path]:
     return {Path(place, name) for place, _, names in os.walk(folder) for name in names}
 
-
-def _number(region: Path) -> int:
-    found = re.search(r"xaf_(\d+)_", region.name)
-    assert found is not None
-    return int(found[1])

@@ -1,6 +1,7 @@
 """The steps of the pipeline by CIAO's tools, in the order of the reference with its mistakes put right: as plans."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from chandra_bin.products import (
     deflare,
     local_background,
     propose_area,
+    write_extraction_lists,
     write_mask,
 )
 from chandra_bin.regions import has_shapes
@@ -26,7 +28,7 @@ from .job import Job
 from .layout import MERGED_BAND, OBS_BAND, OBS_ENERGIES_EV, Layout, ObsLayout
 from .plan import (
     Copy,
-    EachRegion,
+    EachList,
     LocalNames,
     Measured,
     Otherwise,
@@ -45,6 +47,10 @@ from .reprocessing import staging_folders
 
 # What marks pixels without data in images that are no counts: 0 would be a flux, or an exposure, of nothing.
 _NO_DATA = "[opt null=NaN,type=r4]"
+# What specextract makes of a bin.
+SPECTRUM_ENDINGS = (".pi", ".arf", ".rmf", "_grp.pi")
+# The name of their number in the notes of a task.
+BINS_WITH_EVENTS = "bins with events"
 # Scripts are run again.
 _CLOBBER = ("--clobber",)
 
@@ -217,21 +223,34 @@ def sky_regions(layout: Layout, _settings: Settings) -> Plan:
         ("--system",), ("wcs",), ("--sexagesimal",), _CLOBBER), "regions of the bins as RA and Dec")]
 
 
-def spectra(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan:
-    """Step 8, where it is asked for: spectrum and responses of each bin in one observation."""
-    obs = layout.obs(files.obsid)
-    chips = f"[ccd_id={_chips(settings, files)}]"
+def spectra(layout: Layout, settings: Settings, files: ObservationFiles, nproc: int = 1) -> Plan:
+    """Step 8, where it is asked for: spectra and responses of the bins that have events in one observation."""
+    obs, chips = layout.obs(files.obsid), f"[ccd_id={_chips(settings, files)}]"
+    folder, lists = layout.spectra(obs.obsid), layout.spectra(obs.obsid) / "lists"
 
-    def of(number: str) -> tuple[Step, ...]:
-        region = File(layout.sky_regions / f"xaf_{number}_sex.reg")
-        root = layout.spectra(obs.obsid) / f"xaf_{number}"
-        outputs = [root.with_name(f"{root.name}{ending}") for ending in (".pi", ".arf", ".rmf")]
-        extract = Tool(tools.specextract((File(obs.clean_events), chips, "[sky=region(", region, ")]"), root,
-                                         outputs=outputs))
-        return (Otherwise((extract,), (), f"ObsID {obs.obsid}: no spectrum of bin {number}: it may lie beside the "
-                                          "chips"),)
+    def of(sources: Path, roots: Path, outputs: Sequence[Path]) -> Tool:
+        return Tool(tools.specextract(("@", File(sources)), ("@", File(roots)), nproc=nproc, outputs=outputs))
 
-    return [EachRegion(layout.sky_regions, of)]
+    def alone(number: str) -> tuple[Step, ...]:
+        region, root = File(layout.sky_regions / f"xaf_{number}_sex.reg"), folder / f"xaf_{number}"
+        extract = Tool(tools.specextract((File(obs.clean_events), chips, "[sky=region(", region, ")]"),
+                                         File(root, is_output=True), nproc=1,
+                                         outputs=[folder / f"{root.name}{ending}" for ending in SPECTRUM_ENDINGS]))
+        return (Otherwise((extract,), (), f"ObsID {obs.obsid}: no spectrum of bin {number}"),)
+
+    def write_lists(job: Job) -> None:
+        made = job.call(write_extraction_lists, f"{job.made(obs.clean_events)}{chips}", job.made(layout.binmap),
+                        layout.sky_regions, job.out(folder / "xaf").parent, job.out(lists / "list").parent)
+        job.note(**{BINS_WITH_EVENTS: len(made.bins)})
+        if made.without_events:
+            job.warn(f"ObsID {obs.obsid}: {made.summary}")
+
+    words = (("specextract-lists",), (File(obs.clean_events), chips), (File(layout.binmap),),
+             ("--regions",), (File(layout.sky_regions),), ("--spectra",), (File(folder),),
+             ("-o",), (File(lists, is_output=True),), _CLOBBER)
+    return [Own(write_lists, words, "lists of the bins that have events"),
+            EachList(lists, folder, SPECTRUM_ENDINGS, of, alone),
+            Remove(lists)]
 
 
 def _chips(settings: Settings, files: ObservationFiles) -> str:

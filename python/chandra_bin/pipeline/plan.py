@@ -99,11 +99,20 @@ class LocalNames:
 
 
 @dataclass(frozen=True)
-class EachRegion:
-    """Steps for each ``xaf_{bin}_sex.reg`` of a folder; ``of`` gets the number of the bin, or what stands for it."""
+class EachList:
+    """One call of a tool for each pair of lists; where it fails, the bins of these lists one by one.
+
+    Lists are ``source_{part}.list`` and ``root_{part}.list`` of `products.write_extraction_lists`.
+    """
 
     folder: Path
-    of: "Callable[[str], tuple[Step, ...]]"
+    roots: Path
+    """The folder of the files that are made: ``xaf_{bin}`` and the endings."""
+    endings: tuple[str, ...]
+    of: Callable[[Path, Path, Sequence[Path]], Tool]
+    """The call, by the two lists and the files that it is to make."""
+    alone: "Callable[[str], tuple[Step, ...]]"
+    """The steps of one bin, by its number, or by what stands for that."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +130,6 @@ class Measured:
 
 
 Step: TypeAlias = (
-    Tool | Own | Otherwise | Where | Warn | Copy | Text | Stage | Remove | LocalNames | EachRegion | Measured
+    Tool | Own | Otherwise | Where | Warn | Copy | Text | Stage | Remove | LocalNames | EachList | Measured
 )
 Plan: TypeAlias = Sequence[Step]

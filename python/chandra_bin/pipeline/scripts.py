@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from pathlib import Path
+from typing import TypeAlias
 
 from chandra_bin import __version__
-from chandra_bin.ciao import File, Filter, Part, Temporary, checked_path, parts_of
-from chandra_bin.errors import ChandraBinWarning, OutputError
+from chandra_bin.ciao import File, Filter, Part, Temporary, is_plain_path, parts_of
+from chandra_bin.errors import ChandraBinWarning, InputError, OutputError
 from chandra_bin.outputs import Outputs
 
 from . import ciao_steps
@@ -23,7 +24,7 @@ from .config import Settings
 from .layout import Layout
 from .plan import (
     Copy,
-    EachRegion,
+    EachList,
     LocalNames,
     Measured,
     Otherwise,
@@ -39,83 +40,36 @@ from .plan import (
 )
 from .reprocessing import why_not
 from .runner import Pipeline
+from .script_texts import CIAO, EACH_LIST, FUNCTIONS, HEAD, MARK
 
 _PlanOf = Callable[[Layout, Settings, ObservationFiles], Plan]
+_ScriptStep: TypeAlias = "Step | _Unless | _Link"
 
+# Shell variables in names: the number of a bin, and of a part of the bins.
 _NUMBER = "${number}"
-_VARIABLE = re.compile(r"(\$\{(?:number|lc_binsize)\})")
+_PART = "${part}"
+_VARIABLE = re.compile(r"(\$\{(?:number|part|lc_binsize)\})")
 _PLAIN = re.compile(r"[\w@%+=:,./-]+")
-_MARK = "# Written by chandra-bin"
 
-_HEAD = """\
-#!/usr/bin/env bash
-# {about}
-{mark} {version} for {name}. It runs CIAO's tools one after another, and needs CIAO set up in this shell.
-set -euo pipefail
-cd -- {work}
 
-need() {{
-    local program
-    for program in "$@"; do
-        command -v "$program" >/dev/null || {{ echo "$program is not in PATH: set up CIAO first" >&2; exit 2; }}
-    done
-}}
-need {needed}
-"""
-_CIAO = """\
-install=${ASCDS_INSTALL:-$(cd -- "$(dirname -- "$(command -v dmcopy)")/.." && pwd)}
-own=$(mktemp -d "${TMPDIR:-/tmp}/chandra-bin.XXXXXX")
-trap 'rm -rf -- "$own"' EXIT
+@dataclass(frozen=True)
+class _Unless:
+    """Steps that take long, and are not done again where ``made`` is younger than ``source``.
 
-# Calls a tool with parameter files and a folder for temporary files of its own (so that scripts can run side by side),
-# and nothing to wait for. It fails too where the tool says ERROR and exits with 0.
-ciao() {
-    local status=0
-    rm -rf -- "${own:?}"/*
-    mkdir -- "$own/param" "$own/tmp"
-    env -u PDIRS -u UPARM -u LANG -u LANGUAGE -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV \\
-        PFILES="$own/param;$install/param:$install/contrib/param" ASCDS_WORK_PATH="$own/tmp" \\
-        PATH="$install/bin:$install/contrib/bin:$PATH" TMPDIR="$own/tmp" LC_ALL=C \\
-        "$@" </dev/null >"$own/log" 2>&1 || status=$?
-    cat -- "$own/log"
-    if [ "$status" -ne 0 ]; then
-        echo "$1: failed with exit code $status" >&2
-        return 1
-    fi
-    if grep -Eq '# [^ ]+ \\(.*\\): ERROR|DM Parse error|Failed to open|Segmentation|No space left on device' \\
-        "$own/log"; then
-        echo "$1: says that something went wrong" >&2
-        return 1
-    fi
-}
+    A script is run again after its regions were edited, and nothing of these depends on regions.
+    """
 
-# Fails where one of the files that a tool was to make is not there.
-made() {
-    local file
-    for file in "$@"; do
-        [ -s "$file" ] || { echo "$file was not made" >&2; return 1; }
-    done
-}
-"""
-_HAS_SHAPES = """\
-# Whether a region file is there and holds a shape: no tool reads one that does not.
-has_shapes() {
-    [ -f "$1" ] && awk '{ sub(/#.*/, "") } /^[ \\t]*global/ { next } /[(]|[A-Za-z][ \\t]+[-+.0-9]/ { found = 1 }
-                        END { exit !found }' "$1"
-}
-"""
-_LOCAL_NAMES = """\
-# Makes the lists in a folder name files in that folder: names in a list are relative to it.
-local_names() {
-    local list
-    for list in "$1"/*.lis; do
-        if [ -f "$list" ]; then
-            sed 's|.*/||' "$list" >"$list.part"
-            mv -f -- "$list.part" "$list"
-        fi
-    done
-}
-"""
+    made: Path
+    source: Path
+    steps: Plan
+
+
+@dataclass(frozen=True)
+class _Link:
+    """A link to a folder, where nothing has its name."""
+
+    link: Path
+    target: Path
 
 
 def write_scripts(work: Path, folder: Path) -> list[Path]:
@@ -125,7 +79,7 @@ def write_scripts(work: Path, folder: Path) -> list[Path]:
     replaced, other files are not.
     """
     pipeline = Pipeline(work)
-    checked_path(pipeline.work)
+    _check_folder(pipeline.work)
     for files in pipeline.archive:
         if why := why_not(files):
             warnings.warn(why, ChandraBinWarning, stacklevel=2)
@@ -142,9 +96,17 @@ def write_scripts(work: Path, folder: Path) -> list[Path]:
     return list(written)
 
 
+def _check_folder(work: Path) -> None:
+    """Raises `InputError` where the scripts could not run: they work in the folder, and name files relative to it."""
+    if not is_plain_path(work):
+        raise InputError(f"{work}: scripts cannot be written for this folder, as CIAO's chandra_repro, blanksky, "
+                         "blanksky_image and specextract fail where the path of the current folder holds a blank or "
+                         "another odd character: rename the folder, move it, or use 'chandra-bin run'")
+
+
 def _is_ours(path: Path) -> bool:
     try:
-        return _MARK.encode() in path.read_bytes()[:1000]
+        return MARK.encode() in path.read_bytes()[:1000]
     except OSError:
         return False
 
@@ -153,23 +115,27 @@ def _scripts(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     layout, settings, archive = pipeline.layout, pipeline.settings, pipeline.archive
     merged = tuple(archive)
 
-    def each(plan_of: _PlanOf) -> list[tuple[str, Plan]]:
+    def each(plan_of: _PlanOf) -> list[tuple[str, Sequence[_ScriptStep]]]:
         return [(f"ObsID {files.obsid}", plan_of(layout, settings, files)) for files in archive]
 
-    def step_3() -> list[tuple[str, Plan]]:
-        return [(f"ObsID {files.obsid}", [*ciao_steps.images(layout, settings, files),
-                                          *ciao_steps.clean(layout, settings, files)]) for files in archive]
+    def step_3() -> list[tuple[str, Sequence[_ScriptStep]]]:
+        return [(f"ObsID {files.obsid}", [
+            _Unless(layout.obs(files.obsid).sources, layout.obs(files.obsid).events,
+                    ciao_steps.images(layout, settings, files)),
+            *ciao_steps.clean(layout, settings, files)]) for files in archive]
 
-    names: dict[str, tuple[str, list[tuple[str, Plan]]]] = {
+    names: dict[str, tuple[str, list[tuple[str, Sequence[_ScriptStep]]]]] = {
         "preprocess_data.sh": ("Step 2: reprocess all observations with today's calibration.",
                                each(_reprocess)),
         "deflare_point_sources.sh": ("Step 3: sources, good times without flares, clean images and backgrounds.",
                                      step_3()),
         "merge_data.sh": ("Steps 4 and 5: all observations on one tangent plane, and the scaled flux.",
-                          [("", [*ciao_steps.merge(layout, settings, merged), *ciao_steps.flux(layout, settings)])]),
+                          [("", [*ciao_steps.merge(layout, settings, merged), *ciao_steps.flux(layout, settings),
+                                 _Link(layout.merged_link, layout.merged)])]),
         "crop_data.sh": ("Step 6: point sources removed, images cropped. Look at the regions that are proposed, edit "
                          "them, and run it again.",
-                         [("", [*ciao_steps.sources(layout, settings), *ciao_steps.crop(layout, settings)])]),
+                         [("", [_Unless(layout.raw_sources, layout.image, ciao_steps.sources(layout, settings)),
+                                *ciao_steps.crop(layout, settings)])]),
         "contour_binning.sh": ("Step 7: contour binning.", [("", ciao_steps.bins(layout, settings))]),
         "regCoordChange.sh": ("Step 8: regions of the bins as RA and Dec.",
                               [("", ciao_steps.sky_regions(layout, settings))]),
@@ -202,23 +168,23 @@ class _Writer:
     count: int = 0
 
     def head(self, about: str, name: str) -> str:
-        words = {"about": about, "mark": _MARK, "version": __version__, "name": name, "work": _quoted(str(self.work)),
-                 "needed": " ".join(self.programs)}
-        parts = [_HEAD.format(**words)]
+        script = "script=$(cd -- \"$(dirname -- \"$0\")\" && pwd)/${0##*/}\n" if "is_newer" in self.functions else ""
+        words = {"about": about, "mark": MARK, "version": __version__, "name": name, "work": _quoted(str(self.work)),
+                 "needed": " ".join(self.programs), "script": script}
+        parts = [HEAD.format(**words)]
         if set(self.programs) - {"chandra-bin"}:
-            parts.append(_CIAO)
-        parts += [text for name, text in (("has_shapes", _HAS_SHAPES), ("local_names", _LOCAL_NAMES))
-                  if name in self.functions]
+            parts.append(CIAO)
+        parts += [text for name, text in FUNCTIONS.items() if name in self.functions]
         return "\n".join(parts)
 
-    def blocks(self, heading: str, plan: Plan) -> Iterator[str]:
+    def blocks(self, heading: str, plan: Sequence[_ScriptStep]) -> Iterator[str]:
         if heading:
             yield f"\necho {_quoted(heading)}"
         for step in plan:
             yield "\n" + "\n".join(self._all([step]))
 
     @singledispatchmethod
-    def statements(self, step: Step) -> list[str]:
+    def statements(self, step: _ScriptStep) -> list[str]:
         """Commands, each to be run when those before went well."""
         raise NotImplementedError(type(step))
 
@@ -295,10 +261,10 @@ class _Writer:
         return [f"local_names {self.path(step.folder)}"]
 
     @statements.register
-    def _(self, step: EachRegion) -> list[str]:
-        body = "\n".join(self._all(step.of(_NUMBER)))
-        return [f"for region in {self.path(step.folder, '/')}xaf_*_sex.reg; do\n    number=${{region##*/xaf_}}\n"
-                f"    number=${{number%_sex.reg}}\n{_indented(body)}\ndone"]
+    def _(self, step: _Unless) -> list[str]:
+        self.functions.add("is_newer")
+        body = _indented("\n".join(self._branch(step.steps)))
+        return [f"if ! is_newer {self.path(step.made)} {self.path(step.source)}; then\n{body}\nfi"]
 
     @statements.register
     def _(self, step: Measured) -> list[str]:
@@ -307,7 +273,25 @@ class _Writer:
         line = f"{step.variable}=$({' '.join(['chandra-bin', *words])})"
         return [f"# {step.purpose}\n{line}", *self._all(step.of(f"${{{step.variable}}}"))]
 
-    def _all(self, steps: Iterable[Step]) -> list[str]:
+    @statements.register
+    def _(self, step: _Link) -> list[str]:
+        link = self.path(step.link)
+        return [f"[ -e {link} ] || [ -L {link} ] || ln -s -- {_quoted(step.target.name)} {link}"]
+
+    @statements.register
+    def _(self, step: EachList) -> list[str]:
+        source, roots = (step.folder / f"{kind}_{_PART}.list" for kind in ("source", "root"))
+        tool = step.of(source, roots, ()).command
+        self.programs[tool.tool] = None
+        before: list[str] = []
+        words = [self._word((f"{name}=", *parts_of(value)), before) for name, value in tool.parameters.items()]
+        call = _indented(_wrapped(["ciao", tool.tool, *words]))
+        files = " ".join(f'"${{root}}{ending}"' for ending in step.endings)
+        alone = _indented("\n".join(self._branch(step.alone(_NUMBER))))
+        return [EACH_LIST.format(lists=self.path(step.folder, "/"), purpose=tool.purpose, call=call.lstrip(),
+                                  roots=self.path(roots), files=files, alone=_indented(alone))]
+
+    def _all(self, steps: Iterable[_ScriptStep]) -> list[str]:
         return [each for step in steps for each in self.statements(step)]
 
     def _branch(self, steps: Iterable[Step]) -> list[str]:

@@ -13,6 +13,7 @@ from .cleaned import Cleaned, Filled, ImageCounts, ScaledFlux, fill_image, remov
 from .contbin import contbin
 from .detected import Detected, detect
 from .events import Copied, copy
+from .extraction import ExtractionLists, write_extraction_lists
 from .fluximage import ExposureSettings, FluxImage, FluxImages, fluximage
 from .lightcurves import FlareLimits, deflare, propose_bin_length, write_light_curve
 from .merged import Merged, merge
@@ -48,6 +49,7 @@ __all__ = [
     "CountsBehind",
     "Detected",
     "ExposureSettings",
+    "ExtractionLists",
     "Filled",
     "FlareLimits",
     "FluxImage",
@@ -101,6 +103,7 @@ __all__ = [
     "smooth_exposure",
     "smooth_gaussian",
     "smooth_tophat",
+    "write_extraction_lists",
     "write_light_curve",
     "write_mask",
     "write_outlines",

@@ -1,0 +1,35 @@
+"""``chandra-bin specextract-lists``: lists of bins for CIAO's specextract."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ._command import Command, clobber_option, file_argument, quiet_option
+
+_FOLDER = click.Path(path_type=Path)
+
+
+@click.command(cls=Command, name="specextract-lists")
+@click.argument("events")
+@file_argument("binmap")
+@click.option("--regions", type=_FOLDER, required=True, metavar="DIR",
+              help="Folder with the region xaf_N_sex.reg of each bin N.")
+@click.option("--spectra", type=_FOLDER, required=True, metavar="DIR", help="Folder for the spectra.")
+@click.option("-o", "--out", "folder", type=_FOLDER, required=True, metavar="DIR", help="Folder for the lists.")
+@click.option("--bins-a-list", type=click.IntRange(min=1), default=20, show_default=True, metavar="N",
+              help="Largest number of bins in a list.")
+@quiet_option
+@clobber_option
+def command(events: str, binmap: Path, regions: Path, spectra: Path, folder: Path, quiet: bool,
+            **options: Any) -> None:
+    """Write the lists with which CIAO's specextract extracts the bins of BINMAP that have events in EVENTS.
+
+    \b
+    specextract infile=@DIR/source_001.list outroot=@DIR/root_001.list resp_pos=MAX
+    """
+    from chandra_bin.products import write_extraction_lists
+
+    made = write_extraction_lists(events, binmap, regions, spectra, folder, **options)
+    if not quiet:
+        click.echo(f"{made.summary}; {made.lists} pairs of lists in {folder}/")
