@@ -191,7 +191,7 @@ def test_exposures_agree(work, native, name):
     assert apart.max() < 0.03
 
 
-def test_an_observation_that_merge_obs_leaves_out_is_an_error(work, tmp_path):
+def test_an_observation_that_merge_obs_leaves_out_is_an_error(work, ciao, tmp_path):
     """The script passes over it, and ends with exit code 0."""
     paths = [work / f"reprocessed_data/{obs}/acisf{obs}_clean_evt.fits" for obs in ("90001", "90002")]
     for path in paths[1].parent.iterdir():
@@ -209,6 +209,7 @@ def test_an_observation_that_merge_obs_leaves_out_is_an_error(work, tmp_path):
     with pytest.raises(ToolError, match=rf"not write 90002_reproj_evt.fits \(it warned: Skipping {left_out} as it "):
         caught.run(call, AsNamed())
     assert not list((tmp_path / "merge").glob("*_reproj_evt.fits"))
+    taken(ciao / "log")
 
 
 def reprojected_by(work, folder):
@@ -307,12 +308,21 @@ def scripted(tmp_path_factory, archive, ciao, work):  # noqa: ARG001
     taken(ciao / "log")
     for name in ("preprocess_data", "deflare_point_sources", "merge_data", "crop_data", "contour_binning",
                  "regCoordChange"):
-        made = subprocess.run([place / f"scripts/{name}.sh"], capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                              cwd=folder, env={**os.environ, "PATH": f"{chandra_bin_in(folder)}:{os.environ['PATH']}"},
-                              check=False)
-        assert made.returncode == 0, f"{name}: {made.stdout[-2000:]}{made.stderr}"
+        run_script(place, name)
     (folder / "calls.json").write_text(json.dumps(taken(ciao / "log")))
     return place
+
+
+def run_script(work, name):
+    """Runs a script from a folder that holds nothing of the pipeline."""
+    elsewhere = work.parent / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    made = subprocess.run([work / f"scripts/{name}.sh"], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                          cwd=elsewhere, check=False,
+                          env={**os.environ, "PATH": f"{chandra_bin_in(work.parent)}:{os.environ['PATH']}"})
+    assert made.returncode == 0, f"{name}: {made.stdout[-2000:]}{made.stderr}"
+    assert not list(elsewhere.iterdir())
+    return made.stdout + made.stderr
 
 
 def chandra_bin_in(folder):
@@ -354,6 +364,38 @@ def test_the_table_of_the_bins_is_that_of_a_run(work, scripted):
     for column in ours.colnames:
         assert np.array_equal(ours[column], theirs[column], equal_nan=ours[column].dtype.kind == "f"), column
     assert not np.array_equal(ours["sn"], ours["sn_image"])
+
+
+def test_scripts_make_the_link_of_a_run(work, scripted):
+    links = [{path.name: os.readlink(path) for path in folder.iterdir() if path.is_symlink()}
+             for folder in (work, scripted)]
+    assert links[0] == links[1] == {"merge_small_150_150": "merge_small"}
+
+
+def test_a_script_that_is_run_again_does_not_detect_again(scripted, ciao):
+    """A user edits the regions, and runs it again: detections do not depend on them, and take longest."""
+    taken(ciao / "log")
+    run_script(scripted, "crop_data")
+    assert {call["tool"] for call in taken(ciao / "log")} == {"dmcopy"}
+    text = (scripted / "scripts/crop_data.sh").read_text()
+    os.utime(scripted / "merge_small/broad_thresh.img")
+    assert "is_newer merge_small/broad_src_0.5-7.fits merge_small/broad_thresh.img" in text
+    run_script(scripted, "crop_data")
+    assert {call["tool"] for call in taken(ciao / "log")} == {"wavdetect", "dmcopy"}
+
+
+@pytest.mark.long
+def test_scripts_run_twice_make_the_same(scripted, ciao):
+    before = {name: (scripted / name).read_bytes() for name in products(scripted) if name.endswith((".reg", ".list"))}
+    assert len(before) > 10
+    pixels = {name: fits.getdata(scripted / name).tobytes() for name in products(scripted)
+              if name.endswith((".img", ".expmap"))}
+    for name in ("preprocess_data", "deflare_point_sources", "merge_data", "crop_data", "contour_binning",
+                 "regCoordChange"):
+        run_script(scripted, name)
+    assert {name: (scripted / name).read_bytes() for name in before} == before
+    assert {name: fits.getdata(scripted / name).tobytes() for name in pixels} == pixels
+    taken(ciao / "log")
 
 
 def test_a_folder_that_scripts_cannot_work_in_is_refused(archive, tmp_path, capsys):
@@ -406,10 +448,52 @@ def test_spectra_have_responses(work, ciao):
     done = runner.run(work, engine="ciao")
     assert {"spectra/90001", "spectra/90002"} <= set(done.ran)
     folder = work / "spec_files/contbin_sn150_smooth150/spectra/90001"
-    for ending in ("pi", "arf", "rmf"):
-        assert (folder / f"xaf_0.{ending}").is_file()
+    bins = len(Table.read(folder.parents[1] / "bins.ecsv"))
+    assert {path.name for path in folder.iterdir()} == {
+        f"xaf_{number}{ending}" for number in range(bins) for ending in (".pi", ".arf", ".rmf", "_grp.pi")}
     calls = [call for call in taken(ciao / "log") if call["tool"] == "specextract"]
-    assert all("_sex.reg)]" in word for call in calls for word in call["argv"] if word.startswith("infile="))
+    assert len(calls) == 2 * -(-bins // 20)
+    for call in calls:
+        assert "resp_pos=MAX" in call["argv"]
+        assert any(re.fullmatch(r"infile=@.*/lists/source_00\d\.list", word) for word in call["argv"])
+
+
+def test_bins_are_extracted_one_by_one_where_a_list_fails(work, monkeypatch, capsys):
+    """A call fails as a whole where one of its regions fails."""
+    monkeypatch.setenv("STAND_IN_FAULTS", json.dumps({"specextract": [
+        {"kind": "exit1", "match": "90001/lists/source_001.list"}, {"kind": "exit1", "match": "xaf_0_sex.reg"}]}))
+    assert command(["run", str(work), "--engine", "ciao", "--only", "8", "--redo", "8", "-j", "1", "-q"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: ObsID 90001: no spectrum of bin 0 (specextract: failed with exit code 1: ")
+    folder = work / "spec_files/contbin_sn150_smooth150/spectra"
+    for number in (0, 1):
+        for ending in (".pi", ".arf", ".rmf", "_grp.pi"):
+            assert (folder / f"90001/xaf_{number}{ending}").exists() == (number == 1)
+            assert (folder / f"90002/xaf_{number}{ending}").exists()
+    assert "one by one" in State(work).records["spectra/90001"].facts["bins of root_001.list"]
+    monkeypatch.delenv("STAND_IN_FAULTS")
+
+
+def test_the_script_extracts_the_spectra_of_a_run(work, scripted, ciao, monkeypatch):
+    """And it goes on bin by bin, too, where a list fails."""
+    change_settings(scripted, responses=True)
+    shutil.rmtree(scripted / "scripts")
+    assert command(["run", str(scripted), "--dry-run", "--script", str(scripted / "scripts"), "--quiet"]) == 0
+    script = scripted / "scripts/extract_spectra.sh"
+    subprocess.run(["bash", "-n", script], check=True)
+    if program := shutil.which("shellcheck"):
+        subprocess.run([program, script], check=True)
+    monkeypatch.setenv("STAND_IN_FAULTS", json.dumps({"specextract": [
+        {"kind": "exit1", "match": "90001/lists/source_001.list"}, {"kind": "exit1", "match": "xaf_0_sex.reg"}]}))
+    assert "warning: ObsID 90001: no spectrum of bin 0" in run_script(scripted, "extract_spectra")
+    folders = [folder / "spec_files/contbin_sn150_smooth150/spectra" for folder in (work, scripted)]
+    names = [sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*")) for folder in folders]
+    assert names[0] == names[1]
+    for name in names[0]:
+        if name.endswith(".pi"):
+            ours, theirs = (fits.getdata(folder / name, 1)["COUNTS"] for folder in folders)
+            assert np.array_equal(ours, theirs), name
+    taken(ciao / "log")
 
 
 @pytest.mark.long

@@ -1,6 +1,7 @@
 """deflare, by the algorithms lc_clean and lc_sigma_clip."""
 
 import math
+import sys
 
 import numpy as np
 from astropy.io import fits
@@ -39,8 +40,10 @@ def deflare(given: Parameters) -> None:
         good, low, high = _clean(curve, rates, usable, given)
     else:
         good, low, high = _sigma(rates, usable, given["nsigma"], int(given["minlength"]))
-    if given["verbose"]:
-        print(f"  Rate filter: {low:.6f} - {high:.6f}; {int(good.sum())} of {len(rates)} bins kept")
+    _tell(curve, good, low, high, given)
+    _draw(given)
+    if given["outfile"].lower() in ("", "none"):
+        return
     intervals = _intervals(curve, good)
     about = fits.Header([(key, curve.header[key]) for key in _KEPT if key in curve.header])
     rule = files.table("FILTER", [("TIME", "1D", "s", [])], about=about)
@@ -51,7 +54,30 @@ def deflare(given: Parameters) -> None:
                                 ("STOP", "1D", "s", [b for _, b in intervals])], about=about)
     times.header["HDUCLASS"], times.header["HDUCLAS1"] = "OGIP", "GTI"
     files.stamp(rule.header, "deflare", infile=given["infile"], outfile=given["outfile"], method=given["method"])
+    files.stamp(times.header, "deflare", infile=given["infile"], outfile=given["outfile"], method=given["method"])
     files.write(given["outfile"], [Block(fits.Header()), rule, times])
+
+
+def _tell(curve: Block, good: Flags, low: float, high: float, given: Parameters) -> None:
+    """Limits and exposures, in lines as the tool prints them (tests/ciao_output/deflare.txt)."""
+    if not given["verbose"]:
+        return
+    width = curve.column("exposure") if curve.field("exposure") else np.zeros(len(good))
+    print(f"GTI limits calculated using a count-rate filter:\n  (count_rate>{low:g} && count_rate<{high:g})\n\n"
+          f"  Exposure time of lightcurve = {width.sum() / 1000:.2f} ks\n"
+          f"  Filtered exposure time      = {width[good].sum() / 1000:.2f} ks")
+    print(f"Light curve cleaned using the {'lc_clean' if given['method'] == 'clean' else 'lc_sigma_clip'} routine.")
+
+
+def _draw(given: Parameters) -> None:
+    """A picture where save is given, also with plot=no; with plot=yes it waits for a key."""
+    if save := given["save"].strip():
+        kinds = (".pdf", ".ps", ".eps", ".png", ".svg")
+        files.note_written(save if save.lower().endswith(kinds) else f"{save}.pdf").write_bytes(b"a picture")
+    elif given["plot"]:
+        print("Press ENTER to close the plot window and exit:", end="", flush=True)
+        if not sys.stdin.readline():
+            raise ToolError("EOF when reading a line")
 
 
 def _clean(curve: Block, rates: Floats, usable: Flags, given: Parameters) -> tuple[Flags, float, float]:

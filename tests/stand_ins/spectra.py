@@ -1,5 +1,7 @@
 """specextract: spectra of regions, with responses that are flat."""
 
+from itertools import zip_longest
+
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
@@ -7,13 +9,23 @@ from numpy.typing import NDArray
 from . import files
 from .caldb import calibration
 from .dm_tools import spectrum
-from .errors import ToolError
+from .errors import ToolError, is_since
 from .events import EventList, open_events
 from .files import Block
-from .fluximage import check_folder, rooted
+from .fluximage import check_folder
 from .observe import area_cm2, beside
 from .parameters import Parameters
 from .regions import region_of
+from .spectra_checks import (
+    check_blanks,
+    check_header,
+    check_names,
+    check_place,
+    commonest_scale,
+    is_blank_sky,
+    make_folder,
+    numbered,
+)
 from .virtual import parse, stack
 
 _CHANNEL_KEV = 0.0146
@@ -21,27 +33,44 @@ _CHANNELS = 1024
 
 
 def specextract(given: Parameters) -> None:
-    """For each source OUT.pi, OUT.arf, OUT.rmf, and OUT_grp.pi; of its background OUT_bkg.pi."""
+    """For each source OUT.pi, OUT.arf, OUT.rmf, and OUT_grp.pi; of its background OUT_bkg.pi.
+
+    All sources are checked before the first one is extracted.
+    """
     calibration()
+    check_blanks(given)
     check_folder("tmpdir", given["tmpdir"])
-    sources, roots = stack(given["infile"]), stack(given["outroot"])
+    sources = stack(given["infile"])
+    roots = [root.replace(" ", "") for root in stack(given["outroot"])]
     skies = stack(given["bkgfile"]) if given["bkgfile"] else []
     if len(roots) == 1 and len(sources) > 1:
-        roots = [f"{roots[0]}_src{n}" for n in range(1, len(sources) + 1)]
-    if len(roots) != len(sources) or len(skies) not in (0, 1, len(sources)):
+        roots = numbered(roots[0], len(sources))
+    if len(roots) != len(sources) or len(skies) not in (0, len(sources)):
         raise ToolError(f"infile, outroot and bkgfile have {len(sources)}, {len(roots)} and {len(skies)} elements")
     if given["combine"] or given["correctpsf"]:
         raise ToolError("combine and correctpsf are not in these stand-ins")
+    check_names([*sources, *skies], roots)
+    for source, sky in zip_longest(sources, skies, fillvalue=""):
+        _check(source, sky, given)
     energies = _energies(given["energy"])
-    for n, (source, root) in enumerate(zip(sources, roots, strict=True)):
-        sky = skies[min(n, len(skies) - 1)] if skies else ""
+    for source, root, sky in zip_longest(sources, roots, skies, fillvalue=""):
         _extract(source, root, sky, energies, given)
 
 
+def _check(source: str, sky: str, given: Parameters) -> None:
+    events = open_events(source)
+    check_header(events)
+    near = beside(events, given["asp"], given["badpixfile"], given["mskfile"])
+    place = given["resp_pos"] if is_since("4.15") else "REGION"
+    if place not in ("REGION", "MAX"):
+        raise ToolError(f"resp_pos={place} is not in these stand-ins")
+    check_place(source, events, near, place)
+    if sky and is_blank_sky(open_events(sky)) and given["bkgresp"]:
+        raise ToolError(f"{sky} is a blank-sky file: responses of it cannot be made, give bkgresp=no")
+
+
 def _extract(source: str, root: str, sky: str, energies: NDArray[np.float64], given: Parameters) -> None:
-    if "sky=" not in source and "(x,y)=" not in source:
-        raise ToolError(f"{source} has no region filter")
-    rooted(root)
+    make_folder(root)
     grouped = given["grouptype"] != "NONE"
     with_bkg_response = bool(sky) and given["bkgresp"]
     names = [f"{root}{ending}" for ending in (
@@ -49,9 +78,6 @@ def _extract(source: str, root: str, sky: str, energies: NDArray[np.float64], gi
         *(["_bkg.arf", "_bkg.rmf"] if with_bkg_response else []))]
     files.check_clobber(given["clobber"], *names)
     events = open_events(source)
-    if not len(events.rows):
-        raise ToolError(f"{source} has zero counts")
-    beside(events, given["asp"], given["badpixfile"], given["mskfile"])
     stem = root.rsplit("/", 1)[-1]
     linked = {"RESPFILE": f"{stem}.rmf", "ANCRFILE": f"{stem}.arf", "BACKSCAL": _backscale(events, source),
               "BACKFILE": f"{stem}_bkg.pi" if sky else "none"}
@@ -62,6 +88,8 @@ def _extract(source: str, root: str, sky: str, energies: NDArray[np.float64], gi
     if sky:
         behind = open_events(sky)
         of_sky = {"BACKSCAL": _backscale(behind, sky)}
+        if is_blank_sky(behind):
+            of_sky["AREASCAL"] = commonest_scale(behind)
         if with_bkg_response:
             _responses(behind, f"{root}_bkg", energies)
             of_sky |= {"RESPFILE": f"{stem}_bkg.rmf", "ANCRFILE": f"{stem}_bkg.arf"}
