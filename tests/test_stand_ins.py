@@ -18,6 +18,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from chandra_bin.ciao._chatter import flare_limits
 from chandra_bin.errors import InputError
 from chandra_bin.products import (
     ExposureSettings,
@@ -44,6 +45,7 @@ from stand_ins.parameters import check_arguments, facts_of, given
 from stand_ins.regions import region_of
 from stand_ins.run import TOOLS
 from stand_ins.sky import Grid
+from stand_ins.spectra import specextract
 from stand_ins.virtual import stack
 from stand_ins.wavdetect import Between
 
@@ -508,6 +510,27 @@ def test_flares_are_cut_as_ours_are(tmp_path, method, rates):
     assert_same_rows(*(rows_of(tmp_path / name, "GTI") for name in ("theirs.gti", "ours.gti")))
 
 
+@pytest.mark.parametrize("method", ["clean", "sigma"])
+def test_deflare_prints_what_is_read_of_it(tmp_path, capsys, method):
+    """In the form of tests/ciao_output/deflare.txt."""
+    write_curve(tmp_path / "a.lc", [5, 5.2, 4.9, 5.1, 7, 4.9, 5, 5.1, 4.8, 5.3])
+    flares.deflare(given("deflare", f"{tmp_path}/a.lc", f"{tmp_path}/a.gti", method))
+    limits, whole, kept = flare_limits(capsys.readouterr().out)
+    assert limits.startswith("rates between ")
+    assert whole == "exposure of the light curve: 2.47 ks"
+    assert kept == f"exposure kept: {fits.getdata(tmp_path / 'a.gti', 'GTI').size and 9 * 0.247:.2f} ks"
+    for block in ("FILTER", "GTI"):
+        assert "deflare" in str(fits.getheader(tmp_path / "a.gti", block)["HISTORY"])
+
+
+def test_deflare_draws_where_save_is_given_and_may_make_no_file(ciao):
+    write_curve(ciao.folder / "a.lc", [5, 5.2, 4.9, 5.1])
+    ciao.make("deflare", "a.lc", "none", "clean", "plot=no", "save=picture", "mode=h")
+    assert (ciao.folder / "picture.pdf").exists()
+    assert not (ciao.folder / "none").exists()
+    assert "EOF" in ciao.refuses("deflare", "a.lc", "a.gti", "clean", "plot=yes", "mode=h")
+
+
 def test_flares_may_leave_nothing(ciao):
     write_curve(ciao.folder / "a.lc", [5, 5.2, 30, 28, 5.3])
     assert "no bin is near the mean rate" in ciao.refuses("deflare", "a.lc", "a.gti", "clean", "mode=h")
@@ -715,13 +738,116 @@ def test_detections_that_share_a_folder_read_each_others_files(tmp_path):
         one.read("correl.0", (4, 5))
 
 
+# ---- what specextract insists on
+
+
+@pytest.fixture
+def extract(archive, ciao, monkeypatch, tmp_path):
+    """Extracts the spectrum of a region text of the first observation, within this process."""
+    monkeypatch.setenv("CALDB", ciao.there.env["CALDB"])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tmp").mkdir()
+
+    def call(text, *options, root="a", events=archive / "90001/primary/acisf90001_000N001_evt2.fits.gz",
+             version="4.17", region="bin.reg"):
+        monkeypatch.setattr("stand_ins.errors.VERSION", version)
+        if text is not None:
+            Path(region).write_bytes(text.encode())
+        specextract(given("specextract", f"infile={events}[ccd_id=7][sky=region({region})]", f"outroot={root}",
+                          "weight=yes", f"tmpdir={tmp_path}/tmp", "clobber=yes", *options))
+        return fits.open(f"{root}.pi")
+
+    return call
+
+
+MIDDLE = f"{HEAD}circle(4086,3972,60)\n"
+FAR = f"{HEAD}circle(1000,1000,20)\n"
+# The mean of the vertices of the first shape lies beside all chips.
+IN_PIECES = f"{HEAD}polygon(990,990,1010,990,1000,1010)\ncircle(4086,3972,60)\n"
+
+
+def test_specextract_refuses_a_current_folder_with_a_blank(extract, tmp_path, monkeypatch):
+    """Also where all names are absolute: an empty parameter is made absolute too."""
+    assert extract(MIDDLE)["SPECTRUM"].data["COUNTS"].sum() > 100
+    (tmp_path / "a b").mkdir()
+    monkeypatch.chdir(tmp_path / "a b")
+    with pytest.raises(ToolError, match="spaces in the path of"):
+        extract(None, root=tmp_path / "b", region=tmp_path / "bin.reg")
+
+
+@pytest.mark.parametrize(("text", "options", "said"), [
+    (None, {}, "region file bin.reg does not exist"),
+    (MIDDLE.replace("\n", "\r\n"), {}, "line ends of DOS"),
+    (MIDDLE, {"root": "one/two/a"}, "could not make the output directory one/two"),
+    (MIDDLE, {"root": "a,b"}, "have 1, 2 and 0 elements"),
+    (MIDDLE, {"root": "a/"}, "names a folder"),
+    (FAR, {}, "has zero counts")])
+def test_specextract_stops(extract, text, options, said):
+    with pytest.raises(ToolError, match=said):
+        extract(text, **options)
+    assert not list(Path().glob("**/a*.pi"))
+
+
+def test_specextract_makes_one_folder_and_the_grouped_spectrum(extract):
+    extract(MIDDLE, root="one/a")
+    assert sorted(path.name for path in Path("one").iterdir()) == ["a.arf", "a.pi", "a.rmf", "a_grp.pi"]
+
+
+@pytest.mark.parametrize(("version", "place", "said"), [
+    ("4.17", "REGION", "has zero counts"), ("4.17", "MAX", "has zero counts"), ("4.18", "MAX", "has zero counts"),
+    ("4.18", "REGION", None)])
+def test_a_region_without_counts_differs_by_release(extract, version, place, said):
+    if said is None:
+        assert extract(FAR, f"resp_pos={place}", version=version)["SPECTRUM"].data["COUNTS"].sum() == 0
+        return
+    with pytest.raises(ToolError, match=said):
+        extract(FAR, f"resp_pos={place}", version=version)
+
+
+def test_the_place_of_the_response_is_the_first_shape_or_the_brightest(extract):
+    """Regions in pieces, or bent, need resp_pos=MAX."""
+    for version, said in (("4.17", "Error generating WMAP"), ("4.18", "on a chip without events")):
+        with pytest.raises(ToolError, match=said):
+            extract(IN_PIECES, "resp_pos=REGION", version=version)
+        assert extract(IN_PIECES, "resp_pos=MAX", version=version)["SPECTRUM"].data["COUNTS"].sum() > 100
+
+
+@pytest.mark.parametrize(("key", "value", "said"), [
+    ("OCLKPAIR", None, "Repro IV header keywords OCLKPAIR"), ("FEP_CCD", None, "Repro IV header keywords FEP_CCD"),
+    ("CTI_APP", None, "CTI_APP"), ("OBJECT", "Merged", "merged event files"), ("TITLE", "merged", "merged event files"),
+    ("BKGMETH", "particle", "is a blank-sky file"), ("BPIXFILE", "gone.fits", "gone.fits")])
+def test_specextract_looks_at_the_header(extract, archive, key, value, said):
+    """Its files are all by the header, and a missing one is an error."""
+    for path in (archive / "90001").glob("*ary/*"):
+        Path(path.name).symlink_to(path)
+    with fits.open(archive / "90001/primary/acisf90001_000N001_evt2.fits.gz") as hdus:
+        if value is None:
+            del hdus[1].header[key]
+        else:
+            hdus[1].header[key] = value
+        hdus.writeto("evt.fits")
+    with pytest.raises(ToolError, match=said):
+        extract(MIDDLE, events="evt.fits")
+
+
+def test_the_scale_of_a_blank_sky_becomes_areascal(extract, archive):
+    with fits.open(archive / "90001/primary/acisf90001_000N001_evt2.fits.gz") as hdus:
+        hdus[1].header["BKGMETH"], hdus[1].header["BKGSCAL7"] = "particle", 0.25
+        hdus.writeto("sky.fits")
+    background = "bkgfile=sky.fits[sky=region(bin.reg)]"
+    with pytest.raises(ToolError, match="give bkgresp=no"):
+        extract(MIDDLE, background)
+    extract(MIDDLE, background, "bkgresp=no")
+    assert fits.getheader("a_bkg.pi", "SPECTRUM")["AREASCAL"] == 4
+
+
 @pytest.mark.long
 def test_spectra_hold_the_events_of_the_region(chain, tmp_path):
     (tmp_path / "bin.reg").write_text("circle(4086,3972,40)\ncircle(4200,4100,30)\n")
     name = f"90001/acisf90001_clean_evt.fits[ccd_id=7][sky=region({tmp_path / 'bin.reg'})]"
     chain.make("specextract", f"infile={name}", f"outroot={tmp_path}/xaf_0",
-               f"bkgfile=90001/sky.evt[sky=region({tmp_path / 'bin.reg'})]", "parallel=no", "nproc=1", "tmpdir=tmp",
-               *HIDDEN)
+               f"bkgfile=90001/sky.evt[sky=region({tmp_path / 'bin.reg'})]", "bkgresp=no", "resp_pos=MAX",
+               "parallel=no", "nproc=1", "tmpdir=tmp", *HIDDEN)
     events = open_events(str(chain.folder / name))
     with fits.open(tmp_path / "xaf_0.pi") as file:
         spectrum = file["SPECTRUM"]
