@@ -475,7 +475,7 @@ def test_bins_are_extracted_one_by_one_where_a_list_fails(work, monkeypatch, cap
 
 
 def test_the_script_extracts_the_spectra_of_a_run(work, scripted, ciao, monkeypatch):
-    """And it goes on bin by bin, too, where a list fails."""
+    """It also extracts bin by bin where a list fails."""
     change_settings(scripted, responses=True)
     shutil.rmtree(scripted / "scripts")
     assert command(["run", str(scripted), "--dry-run", "--script", str(scripted / "scripts"), "--quiet"]) == 0

@@ -762,7 +762,7 @@ def extract(archive, ciao, monkeypatch, tmp_path):
 
 MIDDLE = f"{HEAD}circle(4086,3972,60)\n"
 FAR = f"{HEAD}circle(1000,1000,20)\n"
-# The mean of the vertices of the first shape lies beside all chips.
+# The mean of the vertices of the first shape lies outside all chips.
 IN_PIECES = f"{HEAD}polygon(990,990,1010,990,1000,1010)\ncircle(4086,3972,60)\n"
 
 

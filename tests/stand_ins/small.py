@@ -87,7 +87,7 @@ def download_chandra_obsid(arguments: list[str]) -> None:
 
 
 def _listed(place: str) -> list[str] | None:
-    """The names in a folder of the mirror; None where there is no such folder."""
+    """The names in a folder of the mirror; None where it is missing."""
     try:
         with urlopen(f"{place}/", timeout=60) as page:
             text = page.read().decode()

@@ -33,7 +33,7 @@ def check_blanks(given: Parameters) -> None:
 
 
 def check_names(sources: list[str], roots: list[str]) -> None:
-    """Stops for filters that are no regions, files of regions that cannot be read, and roots without a name."""
+    """Stops for filters without a region, files of regions that cannot be read, and roots without a name."""
     for source in sources:
         if not _REGION.search(source) or "(" not in source or "=(" in source:
             raise ToolError(f"{source} has no region filter")
@@ -124,7 +124,7 @@ def _unfiltered(path: str, near: Beside) -> tuple[EventList, View]:
 
 
 def _chip_of(x: float, y: float, view: View) -> int | None:
-    """The chip at a place of the sky at the mean pointing; None beside them all."""
+    """The chip at a place of the sky at the mean pointing; None outside all chips."""
     for chip in view.chips:
         u, v = np.linalg.solve(chip.matrix, np.array([x, y]) - chip.origin)
         if 0.5 <= u < 1024.5 and 0.5 <= v < 1024.5:

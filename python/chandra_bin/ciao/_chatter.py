@@ -13,7 +13,7 @@ _LIMITS = re.compile(rf"\(\w+\s*>\s*{_NUMBER}\s*&&\s*\w+\s*<\s*{_NUMBER}\)", re.
 _EXPOSURES = {"of the light curve": re.compile(r"Exposure time of lightcurve\s*=\s*([\d.]+) ks"),
               "kept": re.compile(r"Filtered exposure time\s*=\s*([\d.]+) ks")}
 _SKIPPED = re.compile(r"\bskipp(?:ing|ed)\b", re.IGNORECASE)
-# Contributed scripts print their warnings as plain lines on standard output, which may go on in indented lines.
+# Contributed scripts print their warnings as plain lines on standard output, which indented lines may continue.
 # "warning:" in small letters comes from the merging of keywords.
 _PLAIN = re.compile(r"\s*(?:(?:WARNING|Warning)\b\s*[-:]*\s*(?P<text>.*)|(?P<whole>(?:Ignoring|Skipping|Skipped)\s.*))")
 _LONGEST_SAID = 200

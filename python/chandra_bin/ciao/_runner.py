@@ -173,7 +173,7 @@ class _Heard:
 
     @property
     def last_words(self) -> str:
-        """The last lines beside the error, in parentheses: scripts give the reason of a failure as a plain line."""
+        """The last lines other than the error, in parentheses: scripts give the reason of a failure as a plain line."""
         lines = last_lines(self.lines, self.error)
         return f" (its last lines: {' / '.join(lines)})" if lines else ""
 
