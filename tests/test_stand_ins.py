@@ -510,15 +510,15 @@ def test_flares_are_cut_as_ours_are(tmp_path, method, rates):
     assert_same_rows(*(rows_of(tmp_path / name, "GTI") for name in ("theirs.gti", "ours.gti")))
 
 
-@pytest.mark.parametrize("method", ["clean", "sigma"])
-def test_deflare_prints_what_is_read_of_it(tmp_path, capsys, method):
+@pytest.mark.parametrize(("method", "left"), [("clean", "2.22"), ("sigma", "2.47")])
+def test_deflare_prints_what_is_read_of_it(tmp_path, capsys, method, left):
     """In the form of tests/ciao_output/deflare.txt."""
     write_curve(tmp_path / "a.lc", [5, 5.2, 4.9, 5.1, 7, 4.9, 5, 5.1, 4.8, 5.3])
     flares.deflare(given("deflare", f"{tmp_path}/a.lc", f"{tmp_path}/a.gti", method))
     limits, whole, kept = flare_limits(capsys.readouterr().out)
     assert limits.startswith("rates between ")
     assert whole == "exposure of the light curve: 2.47 ks"
-    assert kept == f"exposure kept: {fits.getdata(tmp_path / 'a.gti', 'GTI').size and 9 * 0.247:.2f} ks"
+    assert kept == f"exposure kept: {left} ks"
     for block in ("FILTER", "GTI"):
         assert "deflare" in str(fits.getheader(tmp_path / "a.gti", block)["HISTORY"])
 
@@ -743,7 +743,7 @@ def test_detections_that_share_a_folder_read_each_others_files(tmp_path):
 
 @pytest.fixture
 def extract(archive, ciao, monkeypatch, tmp_path):
-    """Extracts the spectrum of a region text of the first observation, within this process."""
+    """Extracts the spectrum of a region text of the first observation, within this process; gives its counts."""
     monkeypatch.setenv("CALDB", ciao.there.env["CALDB"])
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tmp").mkdir()
@@ -755,7 +755,7 @@ def extract(archive, ciao, monkeypatch, tmp_path):
             Path(region).write_bytes(text.encode())
         specextract(given("specextract", f"infile={events}[ccd_id=7][sky=region({region})]", f"outroot={root}",
                           "weight=yes", f"tmpdir={tmp_path}/tmp", "clobber=yes", *options))
-        return fits.open(f"{root}.pi")
+        return fits.getdata(f"{root}.pi", "SPECTRUM")["COUNTS"].sum()
 
     return call
 
@@ -768,7 +768,7 @@ IN_PIECES = f"{HEAD}polygon(990,990,1010,990,1000,1010)\ncircle(4086,3972,60)\n"
 
 def test_specextract_refuses_a_current_folder_with_a_blank(extract, tmp_path, monkeypatch):
     """Also where all names are absolute: an empty parameter is made absolute too."""
-    assert extract(MIDDLE)["SPECTRUM"].data["COUNTS"].sum() > 100
+    assert extract(MIDDLE) > 100
     (tmp_path / "a b").mkdir()
     monkeypatch.chdir(tmp_path / "a b")
     with pytest.raises(ToolError, match="spaces in the path of"):
@@ -798,7 +798,7 @@ def test_specextract_makes_one_folder_and_the_grouped_spectrum(extract):
     ("4.18", "REGION", None)])
 def test_a_region_without_counts_differs_by_release(extract, version, place, said):
     if said is None:
-        assert extract(FAR, f"resp_pos={place}", version=version)["SPECTRUM"].data["COUNTS"].sum() == 0
+        assert extract(FAR, f"resp_pos={place}", version=version) == 0
         return
     with pytest.raises(ToolError, match=said):
         extract(FAR, f"resp_pos={place}", version=version)
@@ -809,7 +809,7 @@ def test_the_place_of_the_response_is_the_first_shape_or_the_brightest(extract):
     for version, said in (("4.17", "Error generating WMAP"), ("4.18", "on a chip without events")):
         with pytest.raises(ToolError, match=said):
             extract(IN_PIECES, "resp_pos=REGION", version=version)
-        assert extract(IN_PIECES, "resp_pos=MAX", version=version)["SPECTRUM"].data["COUNTS"].sum() > 100
+        assert extract(IN_PIECES, "resp_pos=MAX", version=version) > 100
 
 
 @pytest.mark.parametrize(("key", "value", "said"), [
