@@ -118,7 +118,7 @@ def test_exposures_are_those_of_the_first_chip_that_is_left(capsys):
     times = {7: [(START, START + 1000)], 3: [(START, START + 900)]}
     write_events("evt2.fits", random_events(500, chips=(3, 7), seconds=900), good_times=times, seconds=1000)
     assert run(["lightcurve", "evt2.fits[bin time=::100]", "lc.fits"]) == 0
-    warning = "chip 3 has 900 s of good time, chip 7 has 1000; exposures are those of chip 7: choose one, [ccd_id=7]"
+    warning = "the good times GTI3 are 900 s, GTI7 1000 s; exposures are those of GTI7: choose one, [ccd_id=7]"
     assert warning in one_line(capsys)
     assert fits.getdata("lc.fits", 1)["EXPOSURE"].sum() == pytest.approx(1000 * DTCOR)
     assert run(["lightcurve", "evt2.fits[ccd_id=3][bin time=::100]", "lc.fits", "--clobber"]) == 0

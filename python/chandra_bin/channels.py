@@ -10,6 +10,14 @@ PI_WIDTH_EV = 14.6
 PI_CHANNELS = 1024
 
 
+_EV = {"": 1.0, "ev": 1.0, "kev": 1e3, "mev": 1e6, "gev": 1e9}
+
+
+def ev_per_unit(unit: str) -> float | None:
+    """How many eV a unit of energy is; None for an unknown unit. No unit means eV."""
+    return _EV.get(unit.strip().lower())
+
+
 def channels_of(energy_ev: NDArray[Any]) -> NDArray[np.int32]:
     """PI channels of energies in eV; 0 where there is none (NaN, or below 0)."""
     with np.errstate(invalid="ignore"):

@@ -1,5 +1,6 @@
 """Tables of good times: those of event files, one a chip, and GTI files as CIAO's deflare writes them."""
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _ROW = np.dtype([("START", ">f8"), ("STOP", ">f8")])
 _DAY = 86_400.0
 _NAMES = ("GTI", "STDGTI")
+# XMM-Newton's tables are named by the CCD, STDGTI03, and have no keyword that says it.
+_OF_CCD = re.compile(r"(?:STD)?GTI(\d{1,2})")
 # Keywords that say what the times are counted from, and of which observation they are.
 _KEPT = ("MISSION", "TELESCOP", "INSTRUME", "DETNAM", "OBJECT", "OBS_ID", "MJDREF", "MJDREFI", "MJDREFF", "TIMEZERO",
          "TIMESYS", "TIMEUNIT", "TIMEREF", "TSTART", "TSTOP", "DATE-OBS", "DATE-END", "TIMEPIXR", "TIMEDEL", "CLOCKAPP")
@@ -138,5 +141,7 @@ def _block(hdu: Hdu) -> GtiBlock:
         warnings.warn(f"{hdu.path}: good times of block {said} overlap, and were joined", ChandraBinWarning,
                       stacklevel=4)
     chip = hdu.header.get("CCD_ID", hdu.header.get("CCDNR"))
-    return GtiBlock(hdu.header, chip if isinstance(chip, int) else None, gti,
-                    str(hdu.header.get("HDUNAME", "")).strip())
+    named = _OF_CCD.fullmatch(said.upper())
+    if not isinstance(chip, int):
+        chip = int(named[1]) if named else None
+    return GtiBlock(hdu.header, chip, gti, "" if said.upper() == "GTI" else said)

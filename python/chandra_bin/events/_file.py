@@ -295,6 +295,8 @@ def read_events(name: str | Path | VirtualFile, columns: Sequence[str]) -> Event
                 values[count:end] = block.kept(block.values[column])
             count = end
         read = {column: values[:count] for column, values in kept.items()}
+        if "energy" in read and (factor := file.filter.ev_per_unit()) != 1:
+            read["energy"] = read["energy"] * factor
         return Events(read, file.header(), file.good_times(), file.name.file)
 
 

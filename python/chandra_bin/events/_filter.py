@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._kernels._select_events import Selection
+from chandra_bin.channels import ev_per_unit
 from chandra_bin.errors import ChandraBinWarning
 from chandra_bin.gti import GTI
 from chandra_bin.gti_files import read_gti, zero_time
@@ -43,6 +44,8 @@ from ._regions import region_of
 
 # An upper end of an energy range that nobody means in eV.
 _KEV_LOOKALIKE = 20.0
+# The columns of the number of the chip: of Chandra, and of XMM-Newton.
+CHIP_COLUMNS = ("ccd_id", "ccdnr")
 # Zeros of time that are nearer are one.
 _SAME_TIME_S = 1e-3
 # Regions with more text stay out of the subspace: headers swell, and other programs choke on them.
@@ -154,7 +157,7 @@ class RowFilter:
     def good_times(self, gti: GTI, chip: int | None) -> GTI | None:
         """What the filters leave of a chip's good times (None: of all chips); None where the chip is filtered out."""
         for group in self.groups:
-            chips = [test for test in group.tests if _is_about(test, "ccd_id")]
+            chips = [test for test in group.tests if any(_is_about(test, name) for name in CHIP_COLUMNS)]
             times = [test.times_of(chip) for test in group.tests if test.gti is not None]
             on_chip = all(chip is None or _holds(test, chip) for test in chips)
             if not group.exclude:
@@ -185,6 +188,15 @@ class RowFilter:
                     low, high = max(low, float(ends[0])), min(high, float(ends[1]))
         return low, high
 
+    def ev_per_unit(self) -> float:
+        """How many eV a unit of the column of energies is. `InputError` for a unit that is none of energy."""
+        column = self._hdu.columns.get("energy")
+        factor = ev_per_unit(column.unit if column else "")
+        if factor is None:
+            raise self._hdu.error(f"has the column energy in the unknown unit {column.unit if column else ''}: give eV "
+                                  "or keV (TUNIT)")
+        return factor
+
     def subspace(self, components: Sequence[Component]) -> tuple[list[Component], list[str]]:
         """A subspace with what the filters add to it, and the filters that are too much for keywords, as texts."""
         made: list[Component] = list(components) or [Component()]
@@ -209,7 +221,7 @@ class RowFilter:
                 ends = list(zip(*(end.tolist() for end in _ends_of(test.term)), strict=True))
                 limited = [each.within(column.name, ends, form, column.unit) for each in made]
                 made = [each for each in limited if each is not None]
-            elif _is_about(test, "ccd_id"):
+            elif any(_is_about(test, name) for name in CHIP_COLUMNS):
                 continue  # its chips go as a whole
             elif isinstance(test.term, RangeTerm) and group.exclude and test.gti is None:
                 unsaid.append(f"exclude {test.columns[0].name}")
@@ -328,12 +340,13 @@ class RowFilter:
         if None in gti:
             return RowTest((column,), lambda selection, values, exclude: selection.good_times(
                 _times(values), gti[None].start, gti[None].stop, exclude=exclude), term, gti=gti)
-        chips = self._column("ccd_id", term.at)
+        name = next((name for name in CHIP_COLUMNS if name in self._hdu.columns), CHIP_COLUMNS[0])
+        chips = self._column(name, term.at)
         of_chip = [gti.get(chip, GTI.of([], [])) for chip in range(max(cast(int, chip) for chip in gti) + 1)]
         offsets = np.cumsum([0, *map(len, of_chip)], dtype=np.int64)
         start, stop = (np.concatenate([getattr(each, end) for each in of_chip]) for end in ("start", "stop"))
         return RowTest((column, chips), lambda selection, values, exclude: selection.good_times_by_chip(
-            _times(values), values["ccd_id"].astype(np.int16, copy=False), start, stop, offsets, exclude=exclude),
+            _times(values), values[name].astype(np.int16, copy=False), start, stop, offsets, exclude=exclude),
             term, gti=gti)
 
     def _pair(self, columns: tuple[str, ...], at: int) -> tuple[Column, Column]:

@@ -101,7 +101,7 @@ def check_filters(name: VirtualFile, rows: RowFilter, bands: Sequence[Band]) -> 
 
 
 def _check_band(name: VirtualFile, rows: RowFilter, band: Band) -> None:
-    low, high = rows.limits("energy")
+    low, high = (limit * rows.ev_per_unit() for limit in rows.limits("energy"))
     least, most = rows.limits("pi")
     low, high = max(low, (least - 1) * _CHANNEL_EV), min(high, most * _CHANNEL_EV)
     if band.high_ev <= low or band.low_ev >= high:

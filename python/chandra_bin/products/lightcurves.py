@@ -149,10 +149,13 @@ def _curve(times: Any, events: EventFile, chips: list[GtiBlock], axis: BinAxis,
     name = events.name
     start, stop, length = bins
     first = _first_chip(events, chips)
+    column = next((each for each in ("ccd_id", "ccdnr") if each in events.hdu.columns), None)
     for other in chips[1:]:
         if abs(other.gti.total - first.gti.total) > _SAME_TIMES * first.gti.total:
-            warn(f"{name.path}: chip {other.chip} has {other.gti.total:.0f} s of good time, chip {first.chip} has "
-                 f"{first.gti.total:.0f}; exposures are those of chip {first.chip}: choose one, [ccd_id={first.chip}]")
+            choice = (f"choose one, [{column}={first.chip}]" if column and first.chip is not None else
+                      "the file does not say which events belong to which table")
+            warn(f"{name.path}: the good times {other.block_name} are {other.gti.total:.0f} s, {first.block_name} "
+                 f"{first.gti.total:.0f} s; exposures are those of {first.block_name}: {choice}")
     try:
         return light_curve(times, first.gti, bin_length_s=length, start=start, stop=stop,
                            livetime_fraction=min(livetime_fraction(events.hdu.header, first.chip), 1.0))
