@@ -117,8 +117,8 @@ def test_all_parts_of_the_aspect_are_found(tmp_path):
 
 @pytest.mark.parametrize(("one", "other", "cure"), [
     ("acisf16626_000N001_evt2.fits", "acisf16626_clean_evt2.fits", "move the one that does not count"),
-    ("acisf16626_000N001_e1_evt2.fits", "acisf16626_000N001_e2_evt2.fits", "merge them"),
-    ("acisf16626_000N001_evt2.fits", "acisf16626_001N001_evt2.fits", "splitobs"),
+    ("acisf16626_000N001_e1_evt2.fits", "acisf16626_000N001_e2_evt2.fits", "chandra-bin merge --exposure"),
+    ("acisf16626_000N001_evt2.fits", "acisf16626_001N001_evt2.fits", "chandra-bin merge --exposure"),
 ])
 def test_two_event_files_that_are_no_versions_are_refused(tmp_path, one, other, cure):
     touch(tmp_path, f"16626/primary/{one}", f"16626/primary/{other}", "754/primary/acisf00754_evt2.fits")

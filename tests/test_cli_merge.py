@@ -305,8 +305,8 @@ def test_columns_that_not_all_have_are_left_out_with_a_warning(capsys):
     write_events("b.fits", b, obsid="755", ra=RA, drop=("phas", "grade"))
     assert run(["merge", "a.fits", "b.fits", "-o", "merged", "-q"]) == 0
     warning, = capsys.readouterr().err.splitlines()
-    assert "phas" in warning
-    assert "grade" in warning
+    assert "the columns grade are not in all files" in warning
+    assert "left out: phas, grade" in str(table("merged/merged_evt.fits")[1]["HISTORY"]).replace("\n", "")
     assert table("merged/merged_evt.fits")[0].names == [
         "time", "ccd_id", "chipx", "chipy", "x", "y", "energy", "pi", "status"]
     np.testing.assert_array_equal(table("merged/754_reproj_evt.fits")[0]["phas"], table("a.fits")[0]["phas"])
@@ -324,6 +324,39 @@ def test_what_merge_obs_skips_is_skipped_with_a_warning(pair, capsys, second, sa
     assert run(["merge", "a.fits", "b.fits", "-o", "merged", "-q"]) == 0
     warning, = capsys.readouterr().err.splitlines()
     assert said in warning
+    assert len(table("merged/merged_evt.fits")[0]) == 4000
+
+
+def parts_of(pair, *headers):
+    """Two event files of ObsID 754 with other keywords, of 4000 and 500 events."""
+    for name, count, header in zip("ab", (4000, 500), headers, strict=True):
+        write_events(pair / f"{name}.fits", random_events(count, 3), ra=RA, header=header)
+
+
+@pytest.mark.parametrize(("headers", "stems"), [
+    (({"CYCLE": "P", "OBI_NUM": 0}, {"CYCLE": "S", "OBI_NUM": 0}), ("754e1", "754e2")),
+    (({"OBI_NUM": 0}, {"OBI_NUM": 2}), ("754_000", "754_002")),
+    (({"CYCLE": "P", "OBI_NUM": 3}, {"CYCLE": "P", "OBI_NUM": 1}), ("754_003", "754_001")),
+    (({}, {"TSTART": START + 20_000, "TSTOP": START + 30_000}), ("754_001", "754_002")),
+])
+def test_parts_of_one_observation_are_merged(pair, capsys, headers, stems):
+    parts_of(pair, *headers)
+    assert run(["merge", "a.fits", "b.fits", "-o", "merged", "-q"]) == 0
+    assert not capsys.readouterr().err
+    merged = table("merged/merged_evt.fits")[0]
+    assert len(merged) == 4500
+    for stem, name in zip(stems, "ab", strict=True):
+        np.testing.assert_array_equal(table(f"merged/{stem}_reproj_evt.fits")[0]["time"],
+                                      table(f"{name}.fits")[0]["time"])
+    counts = [fits.getdata(f"merged/{stem}_broad_thresh.img") for stem in stems]
+    np.testing.assert_array_equal(fits.getdata("merged/broad_thresh.img"), sum(counts))
+
+
+@pytest.mark.parametrize("headers", [({"OBI_NUM": 0}, {}), ({"CYCLE": "P"}, {}), ({"OBI_NUM": 1}, {"OBI_NUM": 1})])
+def test_events_that_may_be_the_same_are_not_counted_twice(pair, capsys, headers):
+    parts_of(pair, *headers)
+    assert run(["merge", "a.fits", "b.fits", "-o", "merged", "-q"]) == 0
+    assert "is of ObsID 754, as a.fits is, and is skipped" in capsys.readouterr().err
     assert len(table("merged/merged_evt.fits")[0]) == 4000
 
 

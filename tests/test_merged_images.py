@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from scipy.ndimage import binary_dilation, binary_erosion
 
 from chandra_bin import acis, simulate
 from chandra_bin.cli import run
 from chandra_bin.errors import InputError
+from chandra_bin.inputs import read_image
 from chandra_bin.products import (
     ExposureSettings,
     SimulationSettings,
@@ -18,9 +20,12 @@ from chandra_bin.products import (
     merge,
     simulate_observations,
 )
+from chandra_bin.regions import read_regions, region_bytes, region_mask
+from chandra_bin.wcs import ImageCoords
 from chandra_sky import flat_sky, write_flat_sky
 from event_files import START, random_events, write_events
 from files import listing
+from required import absent
 
 BIN = 16
 
@@ -210,3 +215,33 @@ def test_skipped_observations_leave_the_others_their_blank_sky(capsys):
     assert "and is skipped" in capsys.readouterr().err
     merged("--blanksky", "@bkg.list", "--clobber")
     assert fits.getval("m/755_broad_bkg.img", "BKGSCAL3") > 0
+
+
+def test_the_merged_field_of_view_holds_what_the_chips_saw(tmp_path):
+    """A region file that CIAO reads: inside is where there is exposure, outside is where there is none."""
+    made = simulate_observations(tmp_path / "sim", SimulationSettings(seed=3, obsids=2, exposure=3000, counts=100,
+                                                                      array="I", truth_photons=10, blank_sky=0))
+    merge([each.events for each in made], tmp_path / "m", binsize=8, exposure=ExposureSettings(threshold="0"))
+    exposure = read_image(tmp_path / "m/broad_thresh.expmap")
+    region = read_regions(tmp_path / "m/merged.fov")
+    assert len(region.components) == 8
+    coords = ImageCoords(exposure.header)
+    inside = region_mask(region, coords, exposure.data.shape)
+    seen = exposure.data > 0
+    assert (inside & seen).sum() > 0.99 * seen.sum()
+    # Pixels on the rim belong to the exposure map as far as any part of them was seen.
+    assert (seen & ~binary_dilation(inside, iterations=2)).sum() == 0
+    assert (binary_erosion(inside, iterations=3) & ~seen).sum() < 0.002 * seen.sum()
+    header = fits.getheader(tmp_path / "m/merged.fov", 1)
+    assert (header["TCTYP1"], header["TCTYP2"], header["MFORM2"]) == ("RA---TAN", "DEC--TAN", "RA,DEC")
+    assert header["TCRVL1"] == pytest.approx(fits.getval(tmp_path / "m/merged_evt.fits", "RA_NOM", 1))
+    try:
+        from sherpa.astro.utils import _region as ciao
+    except ImportError as error:
+        absent("ciao", f"CIAO's region library is missing (tests/judges): {error}")
+    y, x = np.indices(exposure.data.shape, dtype=float)
+    physical = coords.image_to_physical(x.ravel(), y.ravel())
+    # The library without CIAO's Data Model reads text, and no FITS tables.
+    (tmp_path / "m/merged.reg").write_bytes(region_bytes(region, coords, format="ciao"))
+    theirs = ciao.Region(str(tmp_path / "m/merged.reg"), True).mask(*physical).astype(bool)
+    np.testing.assert_array_equal(theirs.reshape(inside.shape), inside)

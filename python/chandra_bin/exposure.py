@@ -36,6 +36,8 @@ _COLUMNS_BESIDE = 25
 _OUTLINE_STEPS = 2
 # Convolutions leave noise of this size, as a fraction of the largest value.
 _NOISE = 1e-6
+# Directions in which the reach of the dither is looked at for outlines.
+_DIRECTIONS = 90
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +135,39 @@ def flux_of(counts: ArrayLike, exposure: ArrayLike) -> Float32s:
     return made
 
 
+def outlines(views: Sequence[View | Outline]) -> list[Floats]:
+    """Return the outline (n, 2), in sky pixels, of what each chip with a usable pixel saw during the dither.
+
+    It is the convex hull of the chip's usable part, wherever the dither took it.
+    """
+    from scipy.spatial import ConvexHull
+
+    angles = np.linspace(0, 2 * np.pi, _DIRECTIONS, endpoint=False)
+    found: list[Floats] = []
+    for view in views:
+        if isinstance(view, Outline):
+            found.append(view.polygon)
+            continue
+        still = _usable_corners(view)
+        if not still.size:
+            continue
+        # The extremes of the dither in many directions are the corners of its hull, or close to them.
+        far = {int(np.argmax(view.dither.x * np.cos(angle) + view.dither.y * np.sin(angle))) for angle in angles}
+        moved = np.stack([view.dither.x, view.dither.y], axis=1)[sorted(far)]
+        points = (still[:, None] + moved).reshape(-1, 2)
+        found.append(points[ConvexHull(points).vertices])
+    return found
+
+
+def _usable_corners(view: View) -> Floats:
+    """The corners (4, 2) of a chip's usable part where it lies without dither, in sky pixels; (0, 2) without any."""
+    rows, columns = (np.flatnonzero(view.response.any(axis=axis)) + 1 for axis in (1, 0))
+    if not rows.size:
+        return np.empty((0, 2))
+    corners = [(u, v) for u in (columns[0] - 0.5, columns[-1] + 0.5) for v in (rows[0] - 0.5, rows[-1] + 0.5)]
+    return view.placement.to_sky(np.array(corners))
+
+
 def outline_box(views: Sequence[View | Outline]) -> Floats:
     """The least and greatest sky coordinates, ((x0, x1), (y0, y1)), that any chip saw."""
     points = []
@@ -140,10 +175,8 @@ def outline_box(views: Sequence[View | Outline]) -> Floats:
         if isinstance(view, Outline):
             points.append(view.polygon)
             continue
-        rows, columns = (np.flatnonzero(view.response.any(axis=axis)) + 1 for axis in (1, 0))
-        if rows.size:
-            corners = [(u, v) for u in (columns[0] - 0.5, columns[-1] + 0.5) for v in (rows[0] - 0.5, rows[-1] + 0.5)]
-            still = view.placement.to_sky(np.array(corners))
+        still = _usable_corners(view)
+        if still.size:
             moved = [[low(offset) for offset in (view.dither.x, view.dither.y)] for low in (np.min, np.max)]
             points += [still + each for each in moved]
     if not points:

@@ -38,6 +38,9 @@ _ASPECT = "secondary/aspect"
 # The keywords of events that name files of a kind.
 _KEYS = {"aspect": "ASOLFILE", "bad_pixels": "BPIXFILE", "mask": "MASKFILE", "field_of_view": "FOVFILE",
          "filter": "FLTFILE"}
+# How observations in parts can be used.
+_ONE_PART = ("the pipeline takes one event file of an ObsID: merge the parts by 'chandra-bin merge --exposure' and bin "
+             "the merged images by 'chandra-bin bin', or move the part with less exposure out of its folder")
 _OBSID = re.compile(r"0*[1-9]\d{0,4}", re.ASCII)
 # SIM_Z is near -190.1 mm with the aim point on ACIS-S, near -233.6 mm on ACIS-I, and positive on the HRC.
 _BETWEEN_ARRAYS_MM = -211.9
@@ -314,11 +317,9 @@ def _events_of(place: _Place) -> Path | None:
     if len(latest) > 1:
         (one, (_, first)), (other, (_, second)) = sorted(latest.items())[:2]
         if all(re.search(r"_e[12]_", root) for root in (one, other)):
-            cure = ("are the two parts of an interleaved observation (e1, e2): merge them to one file first, or move "
-                    "the one that does not count out of its folder")
+            cure = f"are the two parts of an interleaved observation (e1, e2): {_ONE_PART}"
         elif re.sub(r"_\d{3}(?=_)", "", one) == re.sub(r"_\d{3}(?=_)", "", other):
-            cure = (f"are of several intervals (OBI) of ObsID {place.obsid}: split it by CIAO's splitobs, and give "
-                    "each a folder, or merge them to one file first")
+            cure = f"are of several intervals (OBI) of ObsID {place.obsid}: {_ONE_PART}"
         else:
             cure = (f"are two level-2 event files of ObsID {place.obsid}, and not versions of one: move the one that "
                     "does not count out of its folder")

@@ -129,9 +129,8 @@ def reprocess(job: Job) -> None:
         _note_screened(job, screened)
     else:
         copied = job.call(copy, name, job.out(obs.events), keywords=keywords)
-    versions = f"(software {version['ASCDSVER']}, calibration {version['CALDBVER']})"
     if not files.is_reprocessed:
-        job.warn(f"ObsID {obs.obsid}: not reprocessed: calibrated as the archive has it {versions}")
+        job.warn(f"ObsID {obs.obsid}: not reprocessed: calibrated as the archive has it")
     if by_ciao_if_taken(job.settings) and (why := why_not(files)):
         job.warn(why)
     if missing:
@@ -263,6 +262,8 @@ def merge_observations(job: Job) -> None:
     job.note(events=merged.events, counts=merged.counts[MERGED_BAND],
              **{"tangent point": "{:.6f} {:+.6f}".format(*merged.tangent_deg),
                 "pixels": f"{merged.grid.x.size} x {merged.grid.y.size}"})
+    if merged.left_out:
+        job.note(**{"columns that differ between observations and are left out": ", ".join(merged.left_out)})
 
 
 def make_scaled_flux(job: Job) -> None:

@@ -31,6 +31,7 @@ from .graph import STEPS, Task, tasks_of
 from .job import Job
 from .layout import Layout
 from .reprocessing import why_not
+from .warned import join_warnings
 
 SCRATCH = "scratch"
 # What a worker whose parent is gone has to stop its task.
@@ -270,6 +271,7 @@ class _Run:
         self.pipeline, self.state, self.scratch, self.tell, self.log = pipeline, state, scratch, tell, log
         self.jobs, self.threads, self.verify = jobs, threads, verify
         self.ran: list[str] = []
+        self._held: dict[str, list[tuple[Task, str]]] = {}
 
     def run(self, first: int, last: int) -> None:
         waiting = [task for task in self.pipeline.tasks if task.step <= last]
@@ -297,6 +299,8 @@ class _Run:
                             task = running.pop(future)
                             self._place(task, future.result())
                             done.add(task.name)
+                    busy = {task.kind for task in (*waiting, *running.values())}
+                    self._tell_held([kind for kind in self._held if kind not in busy])
             except BaseException as error:
                 # Others that are under way are let finish, and kept: their work is not lost by the failure of one. A
                 # tool may run for hours, though, and who stops a run means now.
@@ -307,6 +311,7 @@ class _Run:
                         continue
                     if future.exception() is None:
                         self._place(task, future.result())
+                self._tell_held(list(self._held))
                 raise
 
     def _order(self, task: Task) -> "_Order":
@@ -328,12 +333,21 @@ class _Run:
         # Nobody who listens, a closed pipe say, may keep it from its place.
         kept = self.state.place(task.name, made.record, made.scratch)
         self.ran.append(task.name)
-        for text in made.record.warnings:
-            self.tell(Event("warning", task, text))
+        # Several observations often warn of the same: that is one line when all of them are done.
+        self._held.setdefault(task.kind, []).extend((task, text) for text in made.record.warnings)
         for name in kept:
             self.tell(Event("kept", task, f"{name} was not as it was made: it is kept in {FOLDER}/replaced"))
         self.log.record(made.record)
         self.tell(Event("done", task, "", made.record.seconds))
+
+
+    def _tell_held(self, kinds: Iterable[str]) -> None:
+        """Reports the warnings of all tasks of these kinds."""
+        for kind in kinds:
+            held = self._held.pop(kind)
+            tasks = {task.name: task for task, _ in held}
+            for name, text in join_warnings((task.name, text) for task, text in held):
+                self.tell(Event("warning", tasks.get(name, held[0][0]), text))
 
 
 @dataclass(frozen=True)

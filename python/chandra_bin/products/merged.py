@@ -32,6 +32,7 @@ from chandra_bin.images import read_image_file
 from chandra_bin.inputs import files_of, is_table
 from chandra_bin.outputs import Outputs
 from chandra_bin.psf import check_ecf, psf_map
+from chandra_bin.regions import region_bytes
 from chandra_bin.reproject import as_float32, mean_point, parse_point, reproject, separation_deg, tangent_point
 from chandra_bin.tables import Column, Rows, write_empty_primary, write_rows
 from chandra_bin.virtual import Block, Columns, VirtualFile, expand_stack, named_file
@@ -47,8 +48,10 @@ from ._blanksky import (
     warn_of_sky_filters,
 )
 from ._common import about, history, need_memory, warn
+from ._fov import fov_region
 from ._merged_images import Seen, Total, Wanted, write_images
 from ._observed import PLACING, Observed, check_filters, check_instrument, observed, without_removed
+from ._parts import labels, obsid_of, same_part
 from .events import chosen_columns, with_fields
 from .fluximage import ExposureSettings, check_binsize
 
@@ -61,6 +64,7 @@ BlankSkies = str | Path | Sequence[str | Path | Sequence[str | Path]]
 # Tangent planes farther apart are no mosaic of one object, and at their rims pixels differ in size.
 _FARTHEST_DEG = 1.0
 _NEEDED = ("x", "y", "energy")
+_ISLANDS = ("phas", "phas_adj")
 # What an OBS_ID may bring into a file's name.
 _UNSAFE = re.compile(r"[^A-Za-z0-9_+-]")
 _UNFIT = "ONTIME, LIVETIME, EXPOSURE are sums over observations: make spectra and responses for each observation"
@@ -71,6 +75,7 @@ class Merged:
     """What was merged."""
 
     obsids: tuple[str, ...]
+    """As file names have them: parts of one observation are 754e1 and 754e2, or 754_000 and 754_001."""
     events: int
     tangent_deg: tuple[float, float]
     """Right ascension and declination, in the frame of the files."""
@@ -79,6 +84,8 @@ class Merged:
     """Events in the image of each band, by its label."""
     expected: dict[str, float]
     """How many of these are background, by the blank sky; empty without it."""
+    left_out: tuple[str, ...] = ()
+    """Columns that are not the same in all files, and so not in ``merged_evt.fits``."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +93,15 @@ class _Source:
     """An observation before its events are read."""
 
     name: VirtualFile
-    obsid: str
+    label: str
+    """OBS_ID, and which part of it this is where there are several."""
     coords: ImageCoords
     header: "Header"
     blanksky: list[str]
 
     @property
     def stem(self) -> str:
-        return _UNSAFE.sub("_", self.obsid)
+        return _UNSAFE.sub("_", self.label)
 
 
 @dataclass
@@ -129,8 +137,8 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
 
     Writes into ``outdir``, with the names of CIAO's merge_obs: ``merged_evt.fits``, ``{obsid}_reproj_evt.fits``,
     ``{band}_thresh.img`` and ``{obsid}_{band}_thresh.img``, all images on one grid; with ``exposure`` also
-    ``_thresh.expmap`` and ``_flux.img`` of both, with ``psfecf`` ``_thresh.psfmap``, with ``blanksky`` ``_bkg.img`` and
-    ``_bkg_ratio.img``.
+    ``_thresh.expmap`` and ``_flux.img`` of both, and ``merged.fov``, a region file of all that the chips saw; with
+    ``psfecf`` ``_thresh.psfmap``, with ``blanksky`` ``_bkg.img`` and ``_bkg_ratio.img``.
 
     Parameters
     ----------
@@ -147,8 +155,10 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
         (``@list``) of one chip each. One ``@list`` alone names those of all observations, a file each. They are put on
         the images and scaled as `blank_sky_background` does; counts add, and ratios are weighted by counts.
 
-    Observations without events, with an OBS_ID that came before or is ``Merged``, and in continuous clocking are
-    skipped with a warning. The rows that pass the filters are in memory all at once.
+    Observations without events, that were given before, with the OBS_ID ``Merged``, and in continuous clocking are
+    skipped with a warning. Interleaved exposures and observation intervals of one OBS_ID are merged as parts: their
+    files are named ``754e1``, ``754e2`` or ``754_000``, ``754_001``. The rows that pass the filters are in memory all
+    at once.
 
     Raises `InputError` and `OutputError`; no file is written then.
     """
@@ -175,6 +185,7 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
 
     images = Wanted(outdir, exposure, psfecf, skies is not None)
     claimed = [outdir / "merged_evt.fits", *(_events_file(outdir, source) for source in sources)]
+    claimed += [outdir / "merged.fov"] if exposure else []
     claimed += [file for stem in ("", *(source.stem for source in sources)) for band in wanted
                 for file in images.files(stem, band)]
     beside = {source.name: find_ancillary(source.name.file, source.header) for source in sources} if exposure else {}
@@ -200,12 +211,14 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
         if exposure:
             grid = _grid_of_views(observations, [how for how in hows if how is not None], plane, binsize)
         need_memory(sources[0].name.file, grid.shape, images.bytes_a_pixel(len(wanted)) * grid.x.size * grid.y.size)
-        whole = _joined(observations)
+        whole, left_out = _joined(observations)
+        if exposure:
+            _write_fov(outputs, outdir / "merged.fov", hows, grid, plane)
         counts, expected = _write_bands(outputs, observations, hows, whole, plane, grid, images, wanted, lines)
         _move_rows(observations, whole)
         _write_events(outputs, outdir / "merged_evt.fits", whole, [*lines, f"  {_UNFIT}"])
-        return Merged(tuple(each.source.obsid for each in observations), sum(map(len, whole.blocks)), point, grid,
-                      counts, expected)
+        return Merged(tuple(each.source.label for each in observations), sum(map(len, whole.blocks)), point, grid,
+                      counts, expected, left_out)
 
 
 def _names(given: str | Path) -> list[str]:
@@ -236,19 +249,22 @@ def _blank_skies(given: BlankSkies, texts: Sequence[str]) -> list[list[str]]:
 
 def _sources(names: Sequence[VirtualFile], skies: Sequence[list[str]]) -> list[_Source]:
     """The observations to merge, from their headers."""
-    found: dict[str, _Source] = {}
+    found: list[_Source] = []
     for name, blanksky in zip(names, skies, strict=True):
         if name.binning is not None:
             raise name.error(name.binning.at, "merge makes the images itself: leave this out, and give --binsize")
         with open_events(_without_filters(name)) as file:
             header = file.hdu.header
-            obsid = str(header.get("OBS_ID", "")).strip()
+            obsid = obsid_of(header)
+            same = next((each for each in found if obsid_of(each.header) == obsid and same_part(each.header, header)),
+                        None)
             if str(header.get("READMODE", "")).strip().upper().startswith("CONT"):
                 warn(f"{name}: is in continuous clocking mode, which makes no images, and is skipped")
             elif obsid.lower() == "merged":
                 warn(f"{name}: is merged already (OBS_ID), and is skipped")
-            elif obsid in found:
-                warn(f"{name}: is of ObsID {obsid}, as {found[obsid].name} is, and is skipped")
+            elif same is not None:
+                warn(f"{name}: is of ObsID {obsid}, as {same.name} is, and is skipped: CYCLE and OBI_NUM are the same, "
+                     "and the times overlap")
             elif not file.hdu.rows:
                 warn(f"{name}: holds no events, and is skipped")
             else:
@@ -260,10 +276,11 @@ def _sources(names: Sequence[VirtualFile], skies: Sequence[list[str]]) -> list[_
                 coords = ImageCoords.from_events(header)
                 with about(name.file):
                     coords.need_sky()
-                found[obsid] = _Source(name, obsid, coords, header, blanksky)
+                found.append(_Source(name, obsid, coords, header, blanksky))
     if not found:
         raise InputError(f"no observation is left to merge, of {len(names)} given")
-    return list(found.values())
+    return [replace(source, label=label)
+            for source, label in zip(found, labels([each.header for each in found]), strict=True)]
 
 
 def _without_filters(name: VirtualFile) -> VirtualFile:
@@ -273,7 +290,7 @@ def _without_filters(name: VirtualFile) -> VirtualFile:
 
 def _check_obsids(sources: Sequence[_Source]) -> None:
     """Raises `InputError` for a blank sky that says to be of another of the observations."""
-    obsids = [source.obsid.lstrip("0") for source in sources]
+    obsids = [obsid_of(source.header).lstrip("0") for source in sources]
     for source, own in zip(sources, obsids, strict=True):
         for sky in source.blanksky:
             with open_events(_without_filters(named_file(sky))) as file:
@@ -499,6 +516,12 @@ def _grid_of_views(observations: Sequence[_Observation], hows: Sequence[Observed
     return Grid(x, y)
 
 
+def _write_fov(outputs: Outputs, path: Path, hows: Sequence[Observed | None], grid: Grid, plane: ImageCoords) -> None:
+    """Writes what the chips of all observations saw as a region file: polygons joined by OR."""
+    region = fov_region([view for how in hows if how is not None for view in how.views], path.name)
+    outputs.write(path, region_bytes(region, _coords_of(grid, plane), format="fits"))
+
+
 def _rim(box: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Points around the rim of a box ((x0, x1), (y0, y1))."""
     way = np.linspace(0, 1, 33)
@@ -508,24 +531,29 @@ def _rim(box: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.floa
     return x0 + along * (x1 - x0), y0 + across * (y1 - y0)
 
 
-def _joined(observations: Sequence[_Observation]) -> _Observation:
-    """All observations as one that has no rows yet: keywords, good times, and the columns that all have."""
+def _joined(observations: Sequence[_Observation]) -> tuple[_Observation, tuple[str, ...]]:
+    """All observations as one that has no rows yet: keywords, good times, and the columns that all have.
+
+    Also returns the columns that are left out.
+    """
     first = observations[0]
     names = combined_columns([each.columns for each in observations])
     lost = [name for name in _NEEDED[:2] if name not in names]
     if lost:
         raise InputError(f"{first.source.name.file}: the column {lost[0]} is of another type than in the other files")
-    left_out = dict.fromkeys(name for each in observations for name in each.columns if name not in names)
-    if left_out:
-        warn(f"the columns {', '.join(left_out)} are not in all files, or not of one type, and are not in "
-             "merged_evt.fits")
+    left_out = tuple(dict.fromkeys(name for each in observations for name in each.columns if name not in names))
+    # Islands of FAINT and VFAINT events differ in size, and no product of a merger needs them.
+    if odd := [name for name in left_out if name not in _ISLANDS]:
+        warn(f"the columns {', '.join(odd)} are not in all files, or not of one type, and are not in merged_evt.fits")
     header = combined_header([each.header for each in observations])
     header = with_columns(header, [list(first.columns).index(name) + 1 for name in names])
     times = combined_good_times([{block.chip: block.gti for block in each.gti_blocks} for each in observations])
     primary = combined_header([each.primary for each in observations])
+    if left_out:
+        add_history(header, [f"merge: columns that are not the same in all files were left out: {', '.join(left_out)}"])
     return replace(first, primary=primary, header=header, blocks=[],
                    columns={name: first.columns[name] for name in names}, heap=b"",
-                   gti_blocks=[GtiBlock(header, chip, gti) for chip, gti in times.items()])
+                   gti_blocks=[GtiBlock(header, chip, gti) for chip, gti in times.items()]), left_out
 
 
 def _move_rows(observations: Sequence[_Observation], whole: _Observation) -> None:

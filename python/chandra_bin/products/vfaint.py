@@ -67,8 +67,8 @@ def find_islands(events: Path, level1: Sequence[Path] = ()) -> Islands:
     for path in level1:
         with open_events(path) as file:
             if not (_has_islands(file) and set(vfaint.KEY_COLUMNS) <= set(file.hdu.columns)):
-                return Islands(why_not=f"{path.name} has no 5 x 5 pulse heights (PHAS)")
-    return Islands(tuple(level1), why_not="" if level1 else f"{events.name} has no 5 x 5 pulse heights (PHAS), and "
+                return Islands(why_not="the level-1 events have no 5 x 5 pulse heights (PHAS)")
+    return Islands(tuple(level1), why_not="" if level1 else "the events have no 5 x 5 pulse heights (PHAS), and "
                                                             "level-1 events (*_evt1.fits) were not found")
 
 
@@ -128,13 +128,13 @@ def _why_not(file: EventFile) -> str:
     if not vfaint.is_vfaint(file.hdu.header):
         mode = str(file.hdu.header.get("DATAMODE", "")).strip() or "unknown"
         return f"the data mode is {mode}, and only VFAINT events have outer pixels"
-    name, columns = file.name.file.name, file.hdu.columns
+    columns = file.hdu.columns
     status = columns.get("status")
     if status is None or (status.letter, status.repeat) != ("X", _BITS):
-        return f"{name} has no column STATUS of {_BITS} bits, in which particles are flagged"
+        return f"the events have no column STATUS of {_BITS} bits, in which particles are flagged"
     lacking = [key for key in vfaint.KEY_COLUMNS if key not in columns]
     if lacking and not _has_islands(file):
-        return f"{name} has no column {lacking[0]}, so its events cannot be found in level 1"
+        return f"the events have no column {lacking[0]}, so they cannot be found in level 1"
     return ""
 
 

@@ -19,6 +19,7 @@ from chandra_bin.lightcurve_files import read_light_curve
 from chandra_bin.pipeline.config import Config, read_config
 from chandra_bin.pipeline.layout import Layout
 from chandra_bin.pipeline.runner import status
+from chandra_bin.pipeline.warned import join_warnings
 from chandra_bin.plots import RateLimits
 from chandra_bin.regions import Region, read_regions, region_mask
 from chandra_bin.state import Record, State
@@ -190,14 +191,10 @@ def _inside(region: Region, found: Mapping[str, NDArray[Any]], image: Image) -> 
 
 
 def all_warnings(folder: Folder) -> list[tuple[str, str]]:
-    """Warnings of tasks, by their names, and problems of the report itself; each text once."""
-    said: dict[str, str] = {}
-    for task in folder.tasks:
-        for text in task.record.warnings if task.record else ():
-            said.setdefault(text, task.name)
-    for text in folder.problems:
-        said.setdefault(text, "")
-    return [(task, text) for text, task in said.items()]
+    """Warnings of tasks, by their names, and problems of the report itself; one for all ObsIDs that have the same."""
+    said = [(task.name, text) for task in folder.tasks for text in (task.record.warnings if task.record else ())]
+    known = {text for _, text in said}
+    return join_warnings([*said, *(("", text) for text in folder.problems if text not in known)])
 
 
 def size_of(outputs: Iterable[Any]) -> int:

@@ -1,0 +1,46 @@
+"""Warnings that several observations share are one line."""
+
+import pytest
+
+from chandra_bin.pipeline import runner
+from chandra_bin.pipeline.warned import join_warnings
+from chandra_bin.report.collect import Folder, all_warnings
+from pipeline_work import configured, simulated
+
+
+def test_warnings_that_differ_in_the_obsid_are_joined():
+    assert join_warnings([
+        ("reprocess/1", "ObsID 1: not reprocessed"), ("reprocess/1", "ObsID 1: msk not found"),
+        ("reprocess/22", "ObsID 22: not reprocessed"), ("images/22", "ObsID 22: noise"), ("merge", "no blank sky"),
+        ("reprocess/3", "ObsID 3: not reprocessed"), ("merge", "no blank sky")]) == [
+        ("reprocess", "ObsIDs 1, 22, 3: not reprocessed"), ("reprocess/1", "ObsID 1: msk not found"),
+        ("images/22", "ObsID 22: noise"), ("merge", "no blank sky")]
+
+
+def test_texts_that_only_mention_an_obsid_stay():
+    texts = [("look", "ObsIDs 1 and 2 point 3' apart"), ("clean/1", "1.fits: ObsID 1: odd"), ("", "ObsID x: odd")]
+    assert join_warnings(texts) == texts
+    assert join_warnings([]) == []
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_and_its_report_warn_once_for_all_observations(tmp_path, jobs):
+    archive = simulated(tmp_path / "sim", exposure=600.0, counts=500.0, blank_sky=0.0)
+    work = configured(tmp_path / "work", archive)
+    warned = []
+    runner.run(work, last=2, jobs=jobs, watch=lambda event: warned.append(event) if event.kind == "warning" else None)
+    texts = [event.text for event in warned]
+    assert texts == ["ObsIDs 90001, 90002: not reprocessed: calibrated as the archive has it"]
+    (log,) = work.glob("logs/*.log")
+    assert log.read_text().count("not reprocessed") == 1
+    assert [text for _, text in all_warnings(Folder.read(work))] == texts
+
+
+def test_warnings_of_what_was_done_before_a_failure_are_reported(tmp_path):
+    archive = simulated(tmp_path / "sim", exposure=600.0, counts=500.0, blank_sky=0.0)
+    work = configured(tmp_path / "work", archive)
+    (archive / "90002/primary/pcadf90002_000N001_asol1.fits").write_bytes(b"SIMPLE")
+    warned = []
+    with pytest.raises(runner.InputError):
+        runner.run(work, last=2, watch=lambda event: warned.append(event.text) if event.kind == "warning" else None)
+    assert warned == ["ObsID 90001: not reprocessed: calibrated as the archive has it"]
