@@ -218,7 +218,7 @@ def test_skipped_observations_leave_the_others_their_blank_sky(capsys):
 
 
 def test_the_merged_field_of_view_holds_what_the_chips_saw(tmp_path):
-    """A region file that CIAO reads: inside is where there is exposure, outside is where there is none."""
+    """The region file covers the pixels with exposure, also as CIAO reads it."""
     made = simulate_observations(tmp_path / "sim", SimulationSettings(seed=3, obsids=2, exposure=3000, counts=100,
                                                                       array="I", truth_photons=10, blank_sky=0))
     merge([each.events for each in made], tmp_path / "m", binsize=8, exposure=ExposureSettings(threshold="0"))

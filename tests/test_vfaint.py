@@ -257,3 +257,13 @@ def test_a_quarter_of_hard_particles_goes_and_photons_stay(truth):
         assert flagged[photons].mean() == pytest.approx(0.015, abs=0.005)
         soft = particle & (events.energy_ev > 1000) & (events.energy_ev < 5000)
         assert 0.09 < flagged[soft].mean() < 0.14
+
+
+def test_the_report_states_the_screening(work):
+    from chandra_bin.report.collect import Folder
+    from chandra_bin.report.write import _Page
+
+    stated = {obsid: _Page(Folder.read(work))._observation(obsid)["facts"]["Particles removed by VFAINT islands"]
+              for obsid in ("90001", "90002")}
+    assert stated["90001"].startswith("yes: ")
+    assert stated["90002"].startswith("not done: the data mode is FAINT")

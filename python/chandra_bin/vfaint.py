@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SPLIT_ADU = 13
 """The split threshold, ADU."""
+NOTE = "VFAINT screening"
+"""The name of the pipeline's note on whether particles were removed."""
 STATUS_BIT = 23
 """The bit of STATUS that is set for particles; 0 is the lowest."""
 PIXELS = 25

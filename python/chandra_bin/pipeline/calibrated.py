@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from chandra_bin import vfaint
 from chandra_bin.ciao import File, Runner, need_installation
 from chandra_bin.errors import InputError, ToolError
+from chandra_bin.events import open_events
 from chandra_bin.regions import has_shapes
 
 from . import ciao_steps
@@ -33,6 +36,9 @@ from .plan import (
 )
 from .reprocessing import why_not
 
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
 _HOUR_S = 3600.0
 
 
@@ -42,6 +48,18 @@ def reprocess(job: Job) -> None:
     if why := why_not(files):
         raise InputError(f'{why}; or choose engine = "native"')
     _run(job, ciao_steps.reprocess(job.layout, job.settings, files))
+    with open_events(job.out(job.obs.events)) as events:
+        job.note(**{vfaint.NOTE: _screening(events.hdu.header, asked=job.settings.check_vf_pha)})
+
+
+def _screening(header: "Header", *, asked: bool) -> str:
+    """Whether chandra_repro removed the particles that VFAINT data show."""
+    if not asked:
+        return "no (check_vf_pha = false)"
+    if not vfaint.is_vfaint(header):
+        mode = header.get("DATAMODE", "unknown")
+        return f"not done: the data mode is {mode}, and only VFAINT events have outer pixels"
+    return "yes, by chandra_repro" + ("" if vfaint.is_cleaned(header) else " (no CHKVFPHA: CIAO before 4.16)")
 
 
 def make_images(job: Job) -> None:

@@ -38,7 +38,7 @@ from chandra_bin.products import (
 )
 from chandra_bin.reproject import parse_point, separation_deg, tangent_point
 from chandra_bin.tables import open_fits
-from chandra_bin.vfaint import is_cleaned
+from chandra_bin.vfaint import NOTE, is_cleaned
 from chandra_bin.wcs import ImageCoords
 
 from .archive import ObservationFiles, look
@@ -58,8 +58,6 @@ _INSTEAD = {
     "mask": ("msk", "MASKFILE", "chips are taken to be read without windows"),
     "filter": ("flt", "FLTFILE", "good times are those of the events"),
 }
-# The note of a step that tells whether particles were removed by the outer pixels of VFAINT events.
-_SCREENING = "VFAINT screening"
 # The part of counts in the area of interest that point sources may take without being told.
 _MOST_IN_SOURCES = 0.05
 # The part of quiet time that noise may cut without a warning.
@@ -145,13 +143,13 @@ def reprocess(job: Job) -> None:
 def _islands(job: Job, files: ObservationFiles) -> Islands:
     """Where the 5 x 5 islands of VFAINT events are; notes, and warns, where events are not screened by them."""
     if not job.settings.check_vf_pha:
-        job.note(**{_SCREENING: "no (check_vf_pha = false)"})
+        job.note(**{NOTE: "no (check_vf_pha = false)"})
         return Islands()
     islands = find_islands(files.events, files.events_level1)
     if islands.is_done:
-        job.note(**{_SCREENING: "yes, when the events were reprocessed (CHKVFPHA)"})
+        job.note(**{NOTE: "yes, when the events were reprocessed (CHKVFPHA)"})
     elif islands.why_not:
-        job.note(**{_SCREENING: f"not done: {islands.why_not}"})
+        job.note(**{NOTE: f"not done: {islands.why_not}"})
         if islands.is_vfaint:
             job.warn(f"ObsID {files.obsid}: particles are not removed by their VFAINT islands (check_vf_pha): "
                      f"{islands.why_not}")
@@ -165,7 +163,7 @@ def _is_screened(events: Path) -> bool:
 
 def _note_screened(job: Job, screened: Screened) -> None:
     of = screened.copied.of or 0
-    job.note(**{_SCREENING: f"yes: {screened.flagged} of {of} events have charge in an outer pixel "
+    job.note(**{NOTE: f"yes: {screened.flagged} of {of} events have charge in an outer pixel "
                             f"({screened.flagged / max(of, 1):.1%}) and are removed"})
 
 

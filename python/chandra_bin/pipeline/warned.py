@@ -7,7 +7,7 @@ _OF_OBSID = re.compile(r"ObsID (\d+): (.*)", re.DOTALL)
 
 
 def join_warnings(texts: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return warnings of which those that differ in the ObsID alone are one line that lists the ObsIDs.
+    """Join warnings that differ in the ObsID alone to one line that lists the ObsIDs.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chandra_bin import __version__
+from chandra_bin import __version__, vfaint
 from chandra_bin.binning import ContourBins
 from chandra_bin.errors import ChandraBinError, ChandraBinWarning
 from chandra_bin.images import Image
@@ -159,6 +159,9 @@ class _Page:
                 if key in image.header:
                     facts[label] = image.header[key]
             facts["Exposure"] = _seconds(image.header.get("EXPOSURE"))
+        reprocessed = next((task.record for task in folder.tasks if task.name == f"reprocess/{obsid}"), None)
+        if reprocessed is not None and vfaint.NOTE in reprocessed.facts:
+            facts["Particles removed by VFAINT islands"] = reprocessed.facts[vfaint.NOTE]
         if clean is not None:
             facts["Exposure without flares"] = _seconds(clean.header.get("EXPOSURE"))
             facts["Counts, 0.5 - 7 keV, without flares"] = _text(float(np.nansum(clean.data)))
