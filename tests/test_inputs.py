@@ -111,7 +111,7 @@ def test_sums_beyond_32_bits_are_kept(tmp_path):
     assert read_image(f"{tmp_path}/big.fits[bin sky=4]").data.tolist() == [[2**34]]
 
 
-def test_turned_images_keep_square_pixels(tmp_path):
+def test_turned_images_are_binned_to_square_and_oblong_pixels(tmp_path):
     header = cluster_header(SHAPE)
     header.update(PC1_1=0.8, PC1_2=-0.6, PC2_1=0.6, PC2_2=0.8)
     with (tmp_path / "turned.fits").open("wb") as file:
@@ -120,8 +120,10 @@ def test_turned_images_keep_square_pixels(tmp_path):
     part = read_image(f"{tmp_path}/turned.fits[bin sky=4]")
     x, _ = in_place(part, whole)
     np.testing.assert_allclose(x[0], np.arange(SHAPE[1] // 4) * 4 + 1.5, atol=1e-6)
-    with pytest.raises(InputError, match="must stay square"):
-        read_image(f"{tmp_path}/turned.fits[bin x=::4,y=::2]")
+    oblong = read_image(f"{tmp_path}/turned.fits[bin x=::4,y=::2]")
+    x, y = in_place(oblong, whole)
+    np.testing.assert_allclose(x[0], np.arange(SHAPE[1] // 4) * 4 + 1.5, atol=1e-6)
+    np.testing.assert_allclose(y[:, 0], np.arange(SHAPE[0] // 2) * 2 + 0.5, atol=1e-6)
 
 
 def test_types_are_those_asked_for(folder):

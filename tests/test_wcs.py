@@ -52,10 +52,11 @@ def test_there_and_back(frame, turn):
     image = coords(CROTA2=turn)
     rng = np.random.default_rng(1)
     x, y = rng.uniform(0, 364, (2, 1000))
+    # astropy's way to FK4 and its way back differ by 0.025 milliarcsec.
     back = image.sky_to_image(*image.image_to_sky(x, y, frame), frame)
-    np.testing.assert_allclose(back, (x, y), atol=1e-6)
+    np.testing.assert_allclose(back, (x, y), atol=2e-5 if frame == "fk4" else 1e-6)
     back = image.sky_to_physical(*image.physical_to_sky(x, y, frame), frame)
-    np.testing.assert_allclose(back, (x, y), atol=1e-5)
+    np.testing.assert_allclose(back, (x, y), atol=1e-4 if frame == "fk4" else 1e-5)
 
 
 def test_fk5_is_that_of_ds9(shared):

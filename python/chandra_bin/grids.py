@@ -5,12 +5,13 @@ One place makes every grid, so that images, exposure maps and backgrounds of one
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
+from .sky_keywords import is_of_sky, moved_sky, sky_axes
 from .wcs import ImageCoords
 
 if TYPE_CHECKING:
@@ -77,24 +78,35 @@ class Grid:
         ``coords`` are the events' (`ImageCoords.from_events`); ``names`` their columns.
         """
         header["MTYPE1"], header["MFORM1"] = "sky" if names == ("x", "y") else "pos", ",".join(names)
-        events = coords.header
+        for key in [key for key in header if is_of_sky(key)]:
+            del header[key]
         for n, axis in ((1, self.x), (2, self.y)):
             header[f"CTYPE{n}P"] = names[n - 1]
             header[f"CRPIX{n}P"], header[f"CRVAL{n}P"], header[f"CDELT{n}P"] = _EDGE, axis.first, axis.step
             header[f"WCSTY{n}P"] = "PHYSICAL"
             header[f"LTM{n}_{n}"], header[f"LTV{n}"] = 1 / axis.step, _EDGE - axis.first / axis.step
-            if f"CTYPE{n}" in events:
-                for key in (f"CRVAL{n}", f"CRPIX{n}", f"CDELT{n}"):
-                    if not isinstance(events.get(key), int | float):
-                        raise InputError(f"the sky coordinates of the column {names[n - 1]} cannot be used: they need "
-                                         "a reference value, pixel and step (TCRVLn, TCRPXn, TCDLTn)")
-                header[f"CTYPE{n}"] = events[f"CTYPE{n}"]
-                header[f"CRVAL{n}"] = events[f"CRVAL{n}"]
-                header[f"CRPIX{n}"] = _EDGE + (events[f"CRPIX{n}"] - axis.first) / axis.step
-                header[f"CDELT{n}"] = events[f"CDELT{n}"] * axis.step
-                header[f"CUNIT{n}"] = events.get(f"CUNIT{n}", "deg")
-        if "CTYPE1" in events:
+        events = self._sky_of_columns(coords, names)
+        for key, value in events.items():
+            header[key] = value
+        axes = sky_axes(events)
+        if axes is not None and set(axes) == {"RA--", "DEC-"}:
             header["MTYPE2"], header["MFORM2"] = "EQPOS", "RA,DEC"
+
+    def _sky_of_columns(self, coords: ImageCoords, names: tuple[str, str]) -> dict[str, Any]:
+        """The primary keywords of an image of these pixels, from those of the events."""
+        keywords = {key: value for key, value in coords.header.items() if is_of_sky(key)}
+        has_matrix = any(key.startswith("CD") and "_" in key for key in keywords)
+        for n in (1, 2):
+            needed = [f"CRVAL{n}", f"CRPIX{n}", *([] if has_matrix else [f"CDELT{n}"])]
+            if f"CTYPE{n}" in keywords and not all(isinstance(keywords.get(key), int | float) for key in needed):
+                raise InputError(f"the sky coordinates of the column {names[n - 1]} cannot be used: they need a "
+                                 "reference value, pixel and step (TCRVLn, TCRPXn, TCDLTn)")
+            if f"CTYPE{n}" in keywords:
+                keywords.setdefault(f"CUNIT{n}", "deg")
+            else:
+                keywords = {key: value for key, value in keywords.items() if not key.endswith(str(n))}
+        moved = moved_sky(keywords, (self.x.first, self.y.first), (self.x.step, self.y.step))
+        return {key: value for key, value in (keywords | moved).items() if value is not None}
 
 
 def _check(low: float, high: float, step: float) -> None:

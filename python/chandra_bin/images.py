@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError, NoImage
 from .headers import FITS_BLOCK, add_history, open_file, opened_by_astropy, uncompressed
+from .sky_keywords import moved_sky
 from .tables import sound_header, write_header
 
 if TYPE_CHECKING:
@@ -86,17 +87,24 @@ def moved_header(image: Image, first: tuple[int, int], step: tuple[int, int] = (
     """
     header = image.header
     made = product_header(header, [])
+    try:
+        moved = moved_sky(header, (first[0] + 0.5, first[1] + 0.5), step)
+    except InputError as error:
+        raise InputError(f"{image.path}: {error}") from None
+    for key, value in moved.items():
+        if value is None:
+            del made[key]
+        else:
+            made[key] = value
     for n, begin, width in zip((1, 2), first, step, strict=True):
         if not begin and width == 1:
             continue
-        for crpix in (f"CRPIX{n}", f"CRPIX{n}P"):
-            if crpix in header:
-                made[crpix] = (image.number(crpix, 0.0) - begin - 0.5) / width + 0.5
-        if f"CRVAL{n}P" in header and f"CRPIX{n}P" not in header:
+        if f"CRPIX{n}P" in header:
+            made[f"CRPIX{n}P"] = (image.number(f"CRPIX{n}P", 0.0) - begin - 0.5) / width + 0.5
+        elif f"CRVAL{n}P" in header:
             made[f"CRPIX{n}P"] = (0.5 - begin - 0.5) / width + 0.5
-        for key in (f"CDELT{n}", f"CDELT{n}P", *(f"CD{axis}_{n}" for axis in (1, 2))):
-            if key in header:
-                made[key] = image.number(key, 0.0) * width
+        if f"CDELT{n}P" in header:
+            made[f"CDELT{n}P"] = image.number(f"CDELT{n}P", 0.0) * width
         if f"LTV{n}" in header or f"LTM{n}_{n}" in header:
             made[f"LTV{n}"] = (image.number(f"LTV{n}", 0.0) - begin - 0.5) / width + 0.5
             made[f"LTM{n}_{n}"] = image.number(f"LTM{n}_{n}", 1.0) / width

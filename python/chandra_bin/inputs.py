@@ -186,8 +186,6 @@ def _filtered(image: Image, name: VirtualFile) -> tuple[NDArray[Any], Any]:
     step_px = np.ones(2, int)
     if name.binning is not None:
         data, low, step_px = _binned(data, low, coords, name)
-        if step_px[0] != step_px[1] and _is_turned(image.header):
-            raise name.error(name.binning.at, "the image is turned in the sky: its pixels must stay square")
     (x0, y0), (step_x, step_y) = low.tolist(), step_px.tolist()
     return np.ascontiguousarray(_cast(data, name)), moved_header(image, (x0, y0), (step_x, step_y))
 
@@ -243,12 +241,6 @@ def _cast(data: NDArray[Any], name: VirtualFile) -> NDArray[Any]:
         raise InputError(f"{name}: the type {name.options['type']} cannot hold the pixels, {np.nanmin(data):g} to "
                          f"{np.nanmax(data):g}; take another")
     return made
-
-
-def _is_turned(header: Any) -> bool:
-    """Whether pixels' axes are not those of the sky."""
-    turns = (header.get(key, 0.0) for key in ("PC1_2", "PC2_1", "CROTA1", "CROTA2"))
-    return any(turn for turn in turns if isinstance(turn, int | float))
 
 
 def _binned(data: NDArray[Any], low: NDArray[np.int64], coords: ImageCoords,

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
 from .headers import is_number
+from .sky_keywords import for_astropy, from_columns, sky_axes, without_sky
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -31,12 +32,9 @@ _J2000_MJD = 51544.5
 # Two sets of physical numbers are one where they agree this well, this far around the tangent point.
 _SAME_PX = 0.01
 _FIELD = 4096.0
-_SKY_KEYS = re.compile(
-    r"(NAXIS[12]?|WCSAXES|CTYPE\d|CRVAL\d|CRPIX\d|CDELT\d|CUNIT\d|CROTA\d|CD\d_\d|PC\d_\d|PV\d_\d+|PS\d_\d+"
-    r"|LONPOLE|LATPOLE|EQUINOX|RADESYS|[AB]P?_(ORDER|DMAX|\d_\d))$"
-)
 _COLUMN_NAME = re.compile(r"TTYPE([1-9]\d{0,2})")
-_SKY_AXES = ("RA", "DEC", "GLON", "GLAT", "ELON", "ELAT")
+# Equinoxes before it are Besselian, and of FK4, where nothing else is given (FITS standard 4.0, section 8.3).
+_FIRST_JULIAN = 1984.0
 # From FK5 (J2000) to the galactic coordinates of the IAU, 1958: pole 12h49m +27.4 deg, position angle 123 deg, of B1950
 # (Blaauw et al. 1960), taken to J2000 as in SLALIB.
 _GALACTIC = np.array([
@@ -47,7 +45,6 @@ _GALACTIC = np.array([
 _DS9_FRAMES = {
     "b1950": "fk4",
     "j2000": "fk5",
-    "ecliptic": "barycentricmeanecliptic",
 }
 
 
@@ -81,22 +78,17 @@ class ImageCoords:
     def from_events(cls, header: "Header", x: str = "x", y: str = "y") -> "ImageCoords":
         """The coordinates of an event list, or of a region table, from the keywords of two of its columns.
 
-        They are those of an image of one sky pixel a pixel: physical = FITS pixel; TCTYPn, TCRPXn, TCRVLn,
-        TCDLTn and TCUNIn give the sky. Raises `InputError` where there are no such columns.
+        They are those of an image of one sky pixel a pixel: physical = FITS pixel; the keywords of
+        these columns give the sky (`chandra_bin.sky_keywords`). Raises `InputError` where there are no such columns.
         """
         columns = {str(header[key]).strip().lower(): int(match[1])
                    for key in header if (match := _COLUMN_NAME.fullmatch(key))}
         if x.lower() not in columns or y.lower() not in columns:
             raise InputError(f"the table has no columns {x} and {y}, only {', '.join(columns)}")
         made = header.__class__()
-        for key in ("RADESYS", "RADECSYS", "EQUINOX", "DATE-OBS", "MJD-OBS", "MJD_OBS"):
-            if key in header:
-                made[key] = header[key]
-        for axis, n in ((1, columns[x.lower()]), (2, columns[y.lower()])):
-            for key, column_key in (("CTYPE", "TCTYP"), ("CRVAL", "TCRVL"), ("CRPIX", "TCRPX"),
-                                    ("CDELT", "TCDLT"), ("CUNIT", "TCUNI")):
-                if f"{column_key}{n}" in header:
-                    made[f"{key}{axis}"] = _sound(header[f"{column_key}{n}"], f"{column_key}{n}")
+        for key, value in from_columns(header, (columns[x.lower()], columns[y.lower()])).items():
+            made[key] = value
+        for axis in (1, 2):
             made[f"CRVAL{axis}P"] = made[f"CRPIX{axis}P"] = made[f"CDELT{axis}P"] = 1.0
             made[f"NAXIS{axis}"] = round(2 * float(made.get(f"CRPIX{axis}", 1)))
         return cls(made)
@@ -159,25 +151,25 @@ class ImageCoords:
         return threading.local()
 
     def _make_sky(self) -> "WCS | None":
-        if not str(self.header.get("CTYPE1", "")).startswith(_SKY_AXES):
+        if sky_axes(self.header) is None:
             return None
         from astropy.wcs import WCS
 
-        # Only what the sky needs: physical coordinates and old spellings make astropy warn, or fail.
-        header = self.header.__class__()
         try:
-            for key, value in self.header.items():
-                name = "RADESYS" if key == "RADECSYS" else key
-                if _SKY_KEYS.match(name) and name not in header:
-                    header[name] = "deg" if name.startswith("CUNIT") and value == "degree" else value
-            made = WCS(header).celestial
+            made = WCS(for_astropy(self.header)).celestial
             if made.naxis != 2:
                 raise ValueError(f"they have {made.naxis} axes of the sky, not 2")
             return made
+        except InputError:
+            raise
         except Exception as error:
             reason = " ".join(str(error).split()).rpartition(": ")[2] or type(error).__name__
             raise InputError(f"the header's sky coordinates cannot be used (CTYPE, CRVAL, CRPIX, CDELT): "
                              f"{reason}") from error
+
+    def without_sky(self) -> "ImageCoords":
+        """The same pixels and physical coordinates, without sky coordinates."""
+        return ImageCoords(without_sky(self.header))
 
     def need_sky(self) -> "WCS":
         """The celestial WCS; `InputError` where the header has none."""
@@ -193,29 +185,58 @@ class ImageCoords:
 
     @cached_property
     def frame(self) -> Any:
-        """The astropy frame of the image's own sky coordinates."""
-        from astropy.wcs.utils import wcs_to_celestial_frame
+        """The astropy frame of the image's own sky coordinates.
 
-        try:
-            return wcs_to_celestial_frame(self.need_sky())
-        except InputError:
-            raise
-        except ValueError as error:
-            raise InputError("the header's sky coordinates are in a frame that is not known (RADESYS, EQUINOX): "
-                             f"{error}") from None
+        CTYPE, RADESYS, EQUINOX (EPOCH) and the date give it (FITS standard 4.0, section 8.3). Raises `InputError` for
+        frames that are not known.
+        """
+        from astropy.coordinates import FK4, FK5, ICRS, BarycentricMeanEcliptic, FK4NoETerms, Galactic
+        from astropy.time import Time
+
+        sky = self.need_sky()
+        axis, system, equinox = sky.wcs.ctype[sky.wcs.lng][:4], sky.wcs.radesys.strip(), sky.wcs.equinox
+        if axis == "GLON":
+            return Galactic()
+        if np.isnan(equinox):
+            equinox = 1950.0 if system.startswith("FK4") else 2000.0
+        if axis == "ELON" and system in ("", "ICRS", "FK5") and equinox >= _FIRST_JULIAN:
+            return BarycentricMeanEcliptic(equinox=Time(equinox, format="jyear"))
+        if axis == "RA--" and system in ("FK4", "FK4-NO-E"):
+            equinox = Time(equinox, format="byear")
+            observed = equinox if self._mjd is None else Time(self._mjd, format="mjd")
+            return (FK4 if system == "FK4" else FK4NoETerms)(equinox=equinox, obstime=observed)
+        if axis == "RA--" and system == "FK5":
+            return FK5(equinox=Time(equinox, format="jyear"))
+        if axis == "RA--" and system == "ICRS":
+            return ICRS()
+        raise InputError("the header's sky coordinates are in a frame that is not known (RADESYS, EQUINOX): "
+                         f"{axis.rstrip('-')} of {system or 'no RADESYS'}, equinox {equinox:g}")
+
+    @cached_property
+    def equatorial(self) -> str:
+        """The name of the frame for right ascensions and declinations: the image's own where it is FK5 or FK4, else
+        ``icrs``.
+        """
+        name = str(self.frame.name)
+        return name if name in ("fk5", "fk4") and self.frame.is_equivalent_frame(self._frame(name)) else "icrs"
 
     @cached_property
     def mjd(self) -> float:
         """The date of the observation, MJD; J2000 where the header has none."""
+        return _J2000_MJD if self._mjd is None else self._mjd
+
+    @cached_property
+    def _mjd(self) -> float | None:
         for key in ("MJD-OBS", "MJD_OBS"):
-            if isinstance(self.header.get(key), float | int):
-                return float(self.header[key])
+            value = self.header.get(key)
+            if is_number(value):
+                return float(value)
         from astropy.time import Time
 
         try:
             return float(Time(self.header["DATE-OBS"]).mjd)
         except (KeyError, ValueError):
-            return _J2000_MJD
+            return None
 
     def image_to_physical(self, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
         """Array to physical coordinates. Raises `InputError` where the header has none."""
@@ -307,13 +328,28 @@ class ImageCoords:
 
     @property
     def pixel_area_arcsec2(self) -> float:
-        """Area of a pixel on the sky at the reference point, in arcsec^2."""
+        """Area of a pixel on the sky at the reference point, in arcsec^2; `pixel_areas_arcsec2` is that anywhere."""
         from astropy.wcs.utils import proj_plane_pixel_area
 
         return float(proj_plane_pixel_area(self.need_sky())) * 3600.0**2
 
+    def pixel_areas_arcsec2(self, x: ArrayLike, y: ArrayLike) -> Floats:
+        """Areas on the sky, in arcsec^2, of the pixels with centres at these array coordinates (any shape).
+
+        Each is the area of the quadrangle of its corners; NaN where the sky does not reach a corner.
+        """
+        import erfa
+
+        x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
+        half = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]).reshape(4, 2, *[1] * x.ndim)
+        lon, lat = self.image_to_sky(x + half[:, 0], y + half[:, 1])
+        corners = erfa.s2c(np.radians(lon), np.radians(lat))
+        across = np.cross(corners[2] - corners[0], corners[3] - corners[1])
+        areas: Floats = np.degrees(np.degrees(np.linalg.norm(across, axis=-1) / 2)) * 3600.0**2
+        return areas
+
     def _frame(self, name: str | None) -> Any:
-        return self.frame if name is None else sky_frame(name)
+        return self.frame if name is None else sky_frame(name, self._mjd)
 
 
 def _undistorted(sky: "WCS", first: Floats, second: Floats) -> tuple[Floats, Floats]:
@@ -336,15 +372,25 @@ def _undistorted(sky: "WCS", first: Floats, second: Floats) -> tuple[Floats, Flo
     return pixels[:, 0].reshape(first.shape), pixels[:, 1].reshape(first.shape)
 
 
-def sky_frame(name: str) -> Any:
-    """The astropy frame of this name (``fk5``, ``icrs``, ``galactic``, ``ecliptic`` ...), else `InputError`."""
-    from astropy.coordinates import frame_transform_graph
+def sky_frame(name: str, mjd: float | None = None) -> Any:
+    """The astropy frame of this name (``fk5``, ``icrs``, ``galactic``, ``ecliptic`` ...), else `InputError`.
 
-    kind = frame_transform_graph.lookup_name(_DS9_FRAMES.get(name.lower(), name.lower()))
+    FK4 (B1950) turns slowly against FK5: SAOImage DS9 takes its orientation at the date of the observation, ``mjd``, and
+    the mean ecliptic of that date. Without a date they are those of B1950 and of J2000, as in DS9.
+    """
+    from astropy.coordinates import FK4, BarycentricMeanEcliptic, frame_transform_graph
+    from astropy.time import Time
+
+    lower = name.lower()
+    if lower == "ecliptic":
+        return BarycentricMeanEcliptic(equinox=Time(_J2000_MJD if mjd is None else mjd, format="mjd"))
+    kind = frame_transform_graph.lookup_name(_DS9_FRAMES.get(lower, lower))
     if kind is None:
         raise InputError(f"unknown sky frame {name!r}: use fk5, icrs, galactic, fk4, ecliptic or one of astropy's")
+    if kind is FK4 and mjd is not None:
+        return FK4(obstime=Time(mjd, format="mjd"))
     frame = kind()
-    if name.lower() not in ("fk5", "icrs", "galactic", "fk4", *_DS9_FRAMES):
+    if lower not in ("fk5", "icrs", "galactic", "fk4", *_DS9_FRAMES):
         _need_direction_only(frame, name)
     return frame
 
@@ -365,41 +411,58 @@ def convert_frame(
 ) -> tuple[Floats, Floats]:
     """Longitudes and latitudes in degrees from one astropy frame to another, for an observation at ``mjd``.
 
-    To and from FK5 (J2000), galactic and ecliptic coordinates as SAOImage DS9 has them; else astropy's.
+    To and from FK5, FK4, galactic and ecliptic coordinates as SAOImage DS9 has them; else astropy's.
     """
     lon, lat = np.asarray(lon, float), np.asarray(lat, float)
     if frame.is_equivalent_frame(to):
         return lon, lat
-    from astropy.coordinates import ICRS
+    from astropy.coordinates import FK4, FK4NoETerms
 
+    for each in (frame, to):
+        if isinstance(each, FK4 | FK4NoETerms):
+            mjd = float(each.obstime.mjd)
     turn, turn_to = _turn_from_icrs(frame, mjd), _turn_from_icrs(to, mjd)
     if turn is None:
-        lon, lat = _by_astropy(lon, lat, frame, ICRS())
-        turn = np.eye(3)
+        middle, turn = _middle(frame, mjd)
+        lon, lat = _by_astropy(lon, lat, frame, middle)
     if turn_to is None:
-        return _by_astropy(*_turned(lon, lat, turn.T), ICRS(), to)
+        middle, turn_to = _middle(to, mjd)
+        return _by_astropy(*_turned(lon, lat, turn_to @ turn.T), middle, to)
     return _turned(lon, lat, turn_to @ turn.T)
 
 
-def _turn_from_icrs(frame: Any, mjd: float) -> Floats | None:
-    """The matrix from ICRS to a frame that DS9 has by way of FK5 (J2000), for an observation at ``mjd``; else None.
+def _middle(frame: Any, mjd: float) -> tuple[Any, Floats]:
+    """The frame by way of which astropy knows another, and its turn from ICRS: FK5 (J2000) for FK4, else ICRS."""
+    from astropy.coordinates import FK4, FK5, ICRS, FK4NoETerms
 
-    The mean ecliptic is that of the date of the observation.
-    """
+    if isinstance(frame, FK4 | FK4NoETerms | FK5):
+        return FK5(), _turn_to_fk5(mjd)
+    return ICRS(), np.eye(3)
+
+
+def _turn_to_fk5(mjd: float) -> Floats:
+    """The matrix from ICRS to FK5 (J2000) at a date, from where it takes the axes."""
+    import erfa
+
+    ra, dec, *_ = erfa.hfk5z([0, np.pi / 2, 0], [0, 0, np.pi / 2], 2400000.5, mjd)
+    turn: Floats = erfa.s2c(ra, dec).T
+    return turn
+
+
+def _turn_from_icrs(frame: Any, mjd: float) -> Floats | None:
+    """The matrix from ICRS to a frame that DS9 has by way of FK5 (J2000), for an observation at ``mjd``; else None."""
     import erfa
     from astropy.coordinates import FK5, ICRS, BarycentricMeanEcliptic, Galactic
 
     if frame.is_equivalent_frame(ICRS()):
         return np.eye(3)
-    # A turn is known from where it takes the axes.
-    ra, dec, *_ = erfa.hfk5z([0, np.pi / 2, 0], [0, 0, np.pi / 2], 2400000.5, mjd)
-    to_fk5: Floats = erfa.s2c(ra, dec).T
-    if frame.is_equivalent_frame(FK5()):
-        return to_fk5
     if isinstance(frame, Galactic):
-        return np.asarray(_GALACTIC @ to_fk5)
+        return np.asarray(_GALACTIC @ _turn_to_fk5(mjd))
+    if frame.is_equivalent_frame(FK5()):
+        return _turn_to_fk5(mjd)
     if isinstance(frame, BarycentricMeanEcliptic):
-        return np.asarray(erfa.rx(erfa.obl06(2400000.5, mjd), erfa.pmat06(2400000.5, mjd)) @ to_fk5)
+        equinox = frame.equinox.tt.jd1, frame.equinox.tt.jd2
+        return np.asarray(erfa.rx(erfa.obl06(*equinox), erfa.pmat06(*equinox)) @ _turn_to_fk5(mjd))
     return None
 
 
@@ -416,7 +479,8 @@ def _by_astropy(lon: Floats, lat: Floats, frame: Any, to: Any) -> tuple[Floats, 
     from astropy.coordinates import SkyCoord
 
     try:
-        found = SkyCoord(lon, lat, unit="deg", frame=frame).transform_to(to).spherical
+        # Merged attributes would make an FK5 of B1950 of the way from FK4 to FK5.
+        found = SkyCoord(lon, lat, unit="deg", frame=frame).transform_to(to, merge_attributes=False).spherical
     except ValueError as error:
         raise InputError(f"the place cannot be in the sky: {error}") from None
     return np.asarray(found.lon.deg), np.asarray(found.lat.deg)
@@ -430,15 +494,6 @@ def _towards(lon1: Floats, lat1: Floats, lon2: Floats, lat2: Floats) -> tuple[Fl
     north = np.cos(lat1) * np.sin(lat2) - np.sin(lat1) * np.cos(lat2) * np.cos(step)
     ahead = np.sin(lat1) * np.sin(lat2) + np.cos(lat1) * np.cos(lat2) * np.cos(step)
     return np.degrees(np.arctan2(np.hypot(east, north), ahead)), np.degrees(np.arctan2(east, north))
-
-
-def _sound(value: Any, keyword: str) -> Any:
-    """The value of a keyword of a column's coordinates. Raises `InputError` for what is none."""
-    if keyword.startswith(("TCTYP", "TCUNI")):
-        return value
-    if not is_number(value) or (keyword.startswith("TCDLT") and value == 0):
-        raise InputError(f"the header's sky coordinates cannot be used: {keyword} is {value!r}")
-    return value
 
 
 def physical_agree(events: ImageCoords, image: ImageCoords) -> bool:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from chandra_bin.grids import Grid
 from chandra_bin.gti import GTI
+from chandra_bin.sky_keywords import column_keys, to_columns
 from chandra_bin.subspace import Component, Condition, read_subspace, write_subspace
 from chandra_bin.tables import Column
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.wcs import ImageCoords, convert_frame, sky_frame
 
 from ._file import GoodTimes
 from ._header import without_columns
@@ -24,32 +25,33 @@ _MERGED = "Merged"
 _OF_EARLIEST = ("TSTART", "DATE-OBS", "MJD-OBS", "MJD_OBS")
 _OF_LATEST = ("TSTOP", "DATE-END")
 _SKY_CONDITION = re.compile(r"(sky|pos)\(.*|x|y", re.IGNORECASE)
-_SKY_KEYS = (("TCTYP", "CTYPE"), ("TCRVL", "CRVAL"), ("TCRPX", "CRPIX"), ("TCDLT", "CDELT"), ("TCUNI", "CUNIT"))
 
 
 def with_sky(header: "Header", to: ImageCoords, point: tuple[float, float], grid: Grid, *,
              moved: bool) -> "Header":
     """The header of events whose x and y are now those of ``to``, all of them within ``grid``.
 
-    ``point`` is the tangent point. Where events were ``moved``, regions of sky pixels in the data subspace mean nothing
+    ``point`` is the tangent point, in the frame of ``to``. Where events were ``moved``, regions of sky pixels in the data subspace mean nothing
     any more, and go.
     """
     made = header.copy()
     numbers = {str(header.get(f"TTYPE{n}", "")).strip().lower(): n for n in range(1, int(header["TFIELDS"]) + 1)}
-    for axis, (name, limits) in enumerate((("x", grid.x), ("y", grid.y)), start=1):
-        n = numbers[name]
-        for key, image_key in _SKY_KEYS:
-            if f"{image_key}{axis}" in to.header:
-                made[f"{key}{n}"] = to.header[f"{image_key}{axis}"]
+    columns = numbers["x"], numbers["y"]
+    for key in column_keys(made, columns):
+        del made[key]
+    for key, value in (to_columns(to.header, columns) or {}).items():
+        made[key] = value
+    for n, limits in zip(columns, (grid.x, grid.y), strict=True):
         if f"TLMIN{n}" in made and f"TLMAX{n}" in made:
             made[f"TLMIN{n}"] = min(made[f"TLMIN{n}"], limits.first)
             made[f"TLMAX{n}"] = max(made[f"TLMAX{n}"], limits.end)
-    for key in ("RADESYS", "RADECSYS", "EQUINOX"):
+    for key in ("RADESYS", "RADECSYS", "EQUINOX", "EPOCH"):
         if key in to.header:
             made[key] = to.header[key]
         else:
             made.remove(key, ignore_missing=True)
-    made["RA_NOM"], made["DEC_NOM"] = point
+    lon, lat = convert_frame(*point, to.frame, sky_frame(to.equatorial, to.mjd), to.mjd)
+    made["RA_NOM"], made["DEC_NOM"] = float(lon), float(lat)
     if moved:
         write_subspace(made, [
             Component({name: condition for name, condition in component.conditions.items()

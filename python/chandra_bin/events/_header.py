@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-_COLUMN_KEY = re.compile(r"(T[A-Z]{2,4}|LONP|LATP)([1-9]\d*)")
+# Keywords of a column, the letter of alternate coordinates behind; of parameters of its coordinates; of two columns.
+_COLUMN_KEY = re.compile(r"(T[A-Z]{2,4}|LONP|LATP|RADE|EQUI|MJDOB|DOBS|WCSN)([1-9]\d*)([A-Z]?)")
+_PARAMETER_KEY = re.compile(r"(TP?V|TP?S)([1-9]\d*)(_\d+[A-Z]?)")
+_MATRIX_KEY = re.compile(r"(TPC?|TCD?)([1-9]\d*)_([1-9]\d*)([A-Z]?)")
 _VECTOR_KEY = re.compile(r"(MTYPE|MFORM)([1-9]\d*)")
 _TABLE_KEYS = ("XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCOUNT", "TFIELDS", "THEAP", "CHECKSUM",
                "DATASUM", "EXTNAME", "EXTVER", "EXTLEVEL", "HDUNAME")
@@ -20,7 +23,7 @@ def without_columns(header: "Header") -> "Header":
     return header.__class__([
         card for card in header.copy().cards
         if card.keyword not in _TABLE_KEYS and not _VECTOR_KEY.fullmatch(card.keyword)
-        and _field_of(card.keyword, fields) is None])
+        and not _fields_of(card.keyword, fields)])
 
 
 def with_columns(header: "Header", numbers: Sequence[int]) -> "Header":
@@ -34,18 +37,29 @@ def with_columns(header: "Header", numbers: Sequence[int]) -> "Header":
     gone = {match[2] for key in header if (match := _VECTOR_KEY.fullmatch(key)) and match[1] == "MFORM"
             and {name.strip().lower() for name in str(header[key]).split(",")} & lost}
     for card in header.copy().cards:
-        field = _field_of(card.keyword, fields)
+        fields_of = _fields_of(card.keyword, fields)
         vector = _VECTOR_KEY.fullmatch(card.keyword)
-        if field is not None:
-            if field in new_number:
-                made.append((f"{card.keyword.rstrip('0123456789')}{new_number[field]}", card.value, card.comment))
+        if fields_of:
+            if all(field in new_number for field in fields_of):
+                made.append((_renumbered(card.keyword, new_number), card.value, card.comment))
         elif vector is None or vector[2] not in gone:
             made.append(card)
     made["TFIELDS"] = len(numbers)
     return made
 
 
-def _field_of(keyword: str, fields: int) -> int | None:
-    """The column that a keyword is about; None for others, TIMEDEL or TSTART say."""
-    match = _COLUMN_KEY.fullmatch(keyword)
-    return int(match[2]) if match and int(match[2]) <= fields else None
+def _fields_of(keyword: str, fields: int) -> tuple[int, ...]:
+    """The columns that a keyword is about, one or two; () for others, such as TIMEDEL and TSTART."""
+    if match := _MATRIX_KEY.fullmatch(keyword):
+        numbers = int(match[2]), int(match[3])
+        return numbers if max(numbers) <= fields else ()
+    match = _COLUMN_KEY.fullmatch(keyword) or _PARAMETER_KEY.fullmatch(keyword)
+    return (int(match[2]),) if match and int(match[2]) <= fields else ()
+
+
+def _renumbered(keyword: str, new_number: dict[int, int]) -> str:
+    if match := _MATRIX_KEY.fullmatch(keyword):
+        return f"{match[1]}{new_number[int(match[2])]}_{new_number[int(match[3])]}{match[4]}"
+    match = _COLUMN_KEY.fullmatch(keyword) or _PARAMETER_KEY.fullmatch(keyword)
+    assert match is not None
+    return f"{match[1]}{new_number[int(match[2])]}{match[3]}"
