@@ -423,7 +423,8 @@ def test_what_cannot_be_written(coords, text, call, message):
         (PHYSICAL, "circle(13:15:24,-16:21:47,1')", "no sky coordinates"),
         ({**PHYSICAL, "CDELT2P": 2.0}, DS9 + "image\ncircle(1,1,1)\nphysical;circle(4000,4000,3)", "4 x 2"),
         ({**SKY, "CDELT1": -SKY["CDELT1"]}, DS9 + "fk5;ellipse(198.8,-16.4,3\",4\",10)", "mirrored"),
-        (SKY, DS9 + "fk5;circle(18.8,16.4,3\")", "line 3: circle: lies where the image's projection does not reach"),
+        (SKY, DS9 + "fk5;polygon(198.8,-16.4,198.8,-16.3,18.8,16.4)", "line 3: polygon: lies where the image's "
+         "projection does not reach"),
     ],
 )
 def test_images_that_lack_what_is_asked_for(header, text, message):

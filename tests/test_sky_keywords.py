@@ -77,7 +77,8 @@ OLD_FORMS = [
     {"CROTA2": 30.0}, {"CROTA1": 30.0}, {"CROTA1": 30.0, "CROTA2": 30.0}, {"LONPOLE": 150.0},
     {"CTYPE1": "RA---ZPN", "CTYPE2": "DEC--ZPN", "PV2_0": 0.0, "PV2_1": 1.0, "PV2_3": 5e4},
     {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "PROJP1": 0.5, "PROJP2": 0.3},
-    {"CD1_1": -1e-3, "CD2_2": 1e-3, "CTYPE1": "RA---TPV", "CTYPE2": "DEC--TPV", "PV1_0": 0.0, "PV1_1": 1.0, "PV1_4": 0.5, "PV2_1": 1.0, "PV2_4": 0.3},
+    {"CD1_1": -1e-3, "CD2_2": 1e-3, "CTYPE1": "RA---TPV", "CTYPE2": "DEC--TPV", "PV1_0": 0.0,
+     "PV1_1": 1.0, "PV1_4": 0.5, "PV2_1": 1.0, "PV2_4": 0.3},
     {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 2, "B_ORDER": 2, "A_2_0": 1e-4, "A_1_1": 2e-4,
      "B_0_2": 2e-4, "B_1_1": -1e-4},
 ]
@@ -86,7 +87,7 @@ OLD_FORMS = [
 @pytest.mark.parametrize("form", OLD_FORMS, ids=lambda form: " ".join(form)[:30])
 def test_images_have_the_sky_that_astropy_reads(form):
     made = header(**form)
-    if any(key.startswith("CD0") or key.startswith("CD1_") for key in form):
+    if any(key.startswith(("CD0", "CD1_")) for key in form):
         del made["CDELT1"], made["CDELT2"]
     x, y = np.array([0.0, 40.0, 60.0]), np.array([5.0, 20.0, 62.0])
     expected = image_pixels_to_sky(made, x, y)
@@ -104,7 +105,7 @@ def test_images_have_the_sky_that_astropy_reads(form):
 def test_cropped_and_binned_images_keep_their_sky(form, step):
     """The same place in the sky at the same place of the pixels, also where pixels become oblong."""
     made = header(**form, CRVAL1P=100.0, CRPIX1P=0.5, CDELT1P=1.0, CRVAL2P=100.0, CRPIX2P=0.5, CDELT2P=1.0)
-    if any(key.startswith("CD0") or key.startswith("CD1_") for key in form):
+    if any(key.startswith(("CD0", "CD1_")) for key in form):
         del made["CDELT1"], made["CDELT2"]
     moved = ImageCoords(moved_header(Image(np.zeros((64, 64)), made, None), (6, 3), step))
     x, y = np.array([110.0, 140.0, 160.0]), np.array([105.0, 120.0, 162.0])
@@ -155,9 +156,7 @@ def column_header(keywords, columns, short):
         made[f"TTYPE{n}"] = f"c{n}"
     made[f"TTYPE{columns[0]}"], made[f"TTYPE{columns[1]}"] = "X", "Y"
     for key, value in to_columns(keywords, tuple(columns)).items():
-        if short:
-            key = re.sub(r"^TP([VS])(\d+_)", r"T\1\2", re.sub(r"^T([PC])[CD](\d+_)", r"T\1\2", key))
-        made[key] = value
+        made[re.sub(r"^T(?:([PC])[CD]|P([VS]))(\d+_)", r"T\1\2\3", key) if short else key] = value
     for key, name in (("RADESYS", "RADE"), ("EQUINOX", "EQUI")):
         if key in keywords:
             made[f"{name}{columns[0]}"] = keywords[key]
@@ -199,7 +198,7 @@ def test_images_of_events_have_the_sky_of_the_events(case, step):
 
 def test_keywords_of_a_column_win_over_those_of_the_header():
     table = column_header({**SKY, "LONPOLE": 170.0}, (3, 4), short=False)
-    table["RADESYS"], table["RADE3"], table["LONPOLE"], table["MJD-OBS"], table["MJDOB3"] = "FK5", "ICRS", 90.0, 1.0, 2.0
+    table.update({"RADESYS": "FK5", "RADE3": "ICRS", "LONPOLE": 90.0, "MJD-OBS": 1.0, "MJDOB3": 2.0})
     events = ImageCoords.from_events(table)
     assert events.frame.name == "icrs"
     assert events.mjd == 2.0

@@ -111,8 +111,9 @@ class ContourBins:
 
         ``x``, ``y`` are the mean pixel position (array coordinates: the first pixel's centre is 0), ``brightness`` net
         counts a pixel, ``elongation`` the square root of the ratio of the second moments along and across (1/12 pixel^2
-        added to each: a row of n pixels has n). ``x_phys``, ``y_phys``, ``ra``, ``dec`` are the same place in physical
-        and sky coordinates.
+        added to each: a row of n pixels has n). ``x_phys``, ``y_phys`` are the same place in physical coordinates
+        and ``ra``, ``dec`` in ICRS, whatever the image's own frame is. ``area_arcsec2`` is the sum of the areas of the
+        bin's own pixels.
         """
         from astropy import units as u
         from astropy.table import QTable
@@ -131,10 +132,10 @@ class ContourBins:
         if coords is not None and coords.physical is not None:
             table["x_phys"], table["y_phys"] = coords.image_to_physical(x, y) * u.pixel
         if coords is not None and coords.sky is not None:
-            table["ra"], table["dec"] = coords.image_to_sky(x, y) * u.deg
+            table["ra"], table["dec"] = coords.image_to_sky(x, y, "icrs") * u.deg
         table["area_px"] = self.npix * u.pixel
         if coords is not None and coords.sky is not None:
-            table["area_arcsec2"] = self.npix * coords.pixel_area_arcsec2 * u.arcsec**2
+            table["area_arcsec2"] = bin_areas_arcsec2(self.binmap, self.npix, coords) * u.arcsec**2
         table["elongation"] = elongation
         table["reached"] = self.reached
         return table
@@ -192,6 +193,24 @@ def bin_shapes(binmap: NDArray[np.int32], npix: NDArray[np.int64]) -> tuple[Floa
         lambda x, y, b: (x - mean_x[b]) * (y - mean_y[b]))
     middle, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
     return mean_x, mean_y, np.sqrt((middle + half) / (middle - half))
+
+
+def bin_areas_arcsec2(binmap: NDArray[np.integer], npix: NDArray[np.int64], coords: "ImageCoords") -> Floats:
+    """The area of each bin on the sky, in arcsec^2: (bins,), from the areas of its own pixels.
+
+    ``npix`` are the pixels of each bin. Pixels with a corner off the sky count with the mean area of the bin's others;
+    NaN where a bin has no pixel on the sky.
+    """
+    areas, known = np.zeros(len(npix)), np.zeros(len(npix))
+    for first in range(0, len(binmap), ROW_BLOCK):
+        rows, columns = np.nonzero(binmap[first : first + ROW_BLOCK] >= 0)
+        pixels = coords.pixel_areas_arcsec2(columns, rows + first)
+        on_sky = np.isfinite(pixels)
+        labels = binmap[first : first + ROW_BLOCK][rows[on_sky], columns[on_sky]]
+        areas += np.bincount(labels, pixels[on_sky], minlength=len(npix))
+        known += np.bincount(labels, minlength=len(npix))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(areas / known * npix)
 
 
 def automask(counts: ArrayLike) -> NDArray[np.bool_]:

@@ -50,6 +50,8 @@ _AXES = re.compile(r"(RA--|DEC-|[GE]L(?:ON|AT))-[A-Z]{3}(-SIP)?")
 _CLAIMED = re.compile(r"(RA|DEC|[GE]L(ON|AT))(-.*)?")
 _PAIRS = ({"RA--", "DEC-"}, {"GLON", "GLAT"}, {"ELON", "ELAT"})
 _NUMBERS = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA)[12]|(PC|CD)[12]_[12]|PV[12]_\d+|LONPOLE|LATPOLE|EQUINOX")
+# Units of angles, and old names of the degree, of which astropy would warn.
+_ANGLES = {"degree": "deg", "degrees": "deg", **{name: name for name in ("", "deg", "arcmin", "arcsec", "mas", "rad")}}
 _UNUSABLE = "the header's sky coordinates cannot be used"
 # Names that begin as those of the sky's axes do.
 _LOOKALIKE = re.compile(r"RA|DEC|[GE]L(ON|AT)")
@@ -91,8 +93,10 @@ def for_astropy(header: "Header") -> "Header":
     for name, value in _with_new_names(kept).items():
         if _ON_PIXELS.match(name):
             raise InputError(f"{_UNUSABLE}: the distortion of {name} is not supported")
-        if name.startswith("CUNIT") and value in ("degree", "degrees"):
-            made[name] = "deg"
+        if name in ("CUNIT1", "CUNIT2"):
+            if str(value).strip().lower() not in _ANGLES:
+                raise InputError(f"{_UNUSABLE}: {name} is {value!r}, which is not a unit of angles")
+            made[name] = _ANGLES[str(value).strip().lower()]
         elif isinstance(value, str) and _NUMBERS.fullmatch(name):
             made[name] = _as_number(name, value)
         else:
@@ -121,29 +125,33 @@ def from_columns(header: "Header", columns: tuple[int, int]) -> Keywords:
         for name, of_column in _OF_AXIS.items():
             _take(made, header, f"{of_column}{column}", f"{name}{n}")
         if str(made.get(f"CTYPE{n}", "")).rstrip().endswith("-SIP"):
-            raise InputError(f"{_UNUSABLE}: TCTYP{column} is {made[f'CTYPE{n}']!r}, and "
-                             "FITS has no keywords for this distortion in tables")
+            raise InputError(f"{_UNUSABLE}: TCTYP{column} is {made[f'CTYPE{n}']!r}, and FITS has no keywords for this "
+                             "distortion in tables")
         if made.get(f"CDELT{n}") == 0:
             raise InputError(f"{_UNUSABLE}: TCDLT{column} is 0")
         for name, of_column in _OF_PAIR.items():
             for other, column_2 in enumerate(columns, start=1):
                 for key in (f"{of_column[:2]}{column}_{column_2}", f"{of_column}{column}_{column_2}"):
                     _take(made, header, key, f"{name}{n}_{other}")
-        for name, of_column in _OF_PARAMETER.items():
+        for name in _OF_PARAMETER:
             pattern = re.compile(f"T{name[0]}?{name[1]}{column}_(\\d+)")
-            for key in header:
-                if match := pattern.fullmatch(key):
-                    _take(made, header, key, f"{name}{n}_{match[1]}")
+            for match in filter(None, map(pattern.fullmatch, header)):
+                _take(made, header, match[0], f"{name}{n}_{match[1]}")
+    return made | _of_whole(header, columns)
+
+
+def _of_whole(header: "Header", columns: tuple[int, int]) -> Keywords:
+    """The keywords of a frame, its poles and the date, for the columns or else for the whole header."""
+    made: Keywords = {}
     for old, name in (*_OLD_NAMES.items(), *zip(_OF_ALL, _OF_ALL, strict=True)):
         if old in header:
             made[name] = header[old]
     for name, of_column in _OF_ALL.items():
-        values = {column: header[f"{of_column}{column}"] for column in columns if f"{of_column}{column}" in header}
-        if len(set(values.values())) > 1:
-            raise InputError(f"{_UNUSABLE}: {of_column}{columns[0]} and "
-                             f"{of_column}{columns[1]} differ")
-        for column in values:
-            _take(made, header, f"{of_column}{column}", name)
+        keys = [f"{of_column}{column}" for column in columns if f"{of_column}{column}" in header]
+        if len({header[key] for key in keys}) > 1:
+            raise InputError(f"{_UNUSABLE}: {' and '.join(keys)} differ")
+        for key in keys:
+            _take(made, header, key, name)
     return made
 
 
@@ -196,7 +204,7 @@ def moved_sky(keywords: Mapping[str, Any], edge: Pair, step: Pair) -> Keywords:
             p, q = int(match[2]), int(match[3])
             factor = step[0] ** p * step[1] ** q / step["AB".index(match[1])]
             made[key] = _number(keywords, key) * factor
-    matrix = {key: key for key in keywords if (match := _MATRIX.fullmatch(key)) or (match := _OLD_MATRIX.fullmatch(key))}
+    matrix = [key for key in keywords if _MATRIX.fullmatch(key) or _OLD_MATRIX.fullmatch(key)]
     if any(key.startswith("CD") for key in matrix):
         for key in matrix:
             if key.startswith("CD") and int(key[-1]) <= 2:
@@ -210,7 +218,7 @@ def moved_sky(keywords: Mapping[str, Any], edge: Pair, step: Pair) -> Keywords:
 
 
 def _stepped_matrix(keywords: Mapping[str, Any], step: Pair) -> Keywords:
-    """PCi_j of pixels that are no longer square: CDELTi has the step of its own axis, and PCi_j shall have that of j."""
+    """PCi_j of pixels that are no longer square: CDELTi has the step of its own axis, PCi_j is to have that of j."""
     if step[0] == step[1]:
         return {}
     today = _with_new_names(keywords)

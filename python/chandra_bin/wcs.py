@@ -220,6 +220,12 @@ class ImageCoords:
         name = str(self.frame.name)
         return name if name in ("fk5", "fk4") and self.frame.is_equivalent_frame(self._frame(name)) else "icrs"
 
+    @property
+    def equinox_and_date(self) -> dict[str, float]:
+        """EQUINOX and MJD-OBS as keywords of a header, where the image has them."""
+        found = {"EQUINOX": float(self.need_sky().wcs.equinox), "MJD-OBS": self._mjd}
+        return {key: value for key, value in found.items() if value is not None and np.isfinite(value)}
+
     @cached_property
     def mjd(self) -> float:
         """The date of the observation, MJD; J2000 where the header has none."""
@@ -375,8 +381,8 @@ def _undistorted(sky: "WCS", first: Floats, second: Floats) -> tuple[Floats, Flo
 def sky_frame(name: str, mjd: float | None = None) -> Any:
     """The astropy frame of this name (``fk5``, ``icrs``, ``galactic``, ``ecliptic`` ...), else `InputError`.
 
-    FK4 (B1950) turns slowly against FK5: SAOImage DS9 takes its orientation at the date of the observation, ``mjd``, and
-    the mean ecliptic of that date. Without a date they are those of B1950 and of J2000, as in DS9.
+    FK4 (B1950) turns slowly against FK5: SAOImage DS9 takes it at the date of the observation, ``mjd``, and takes the
+    mean ecliptic of that date. Without a date they are those of B1950 and of J2000, as in DS9.
     """
     from astropy.coordinates import FK4, BarycentricMeanEcliptic, frame_transform_graph
     from astropy.time import Time

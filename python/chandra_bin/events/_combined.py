@@ -31,8 +31,8 @@ def with_sky(header: "Header", to: ImageCoords, point: tuple[float, float], grid
              moved: bool) -> "Header":
     """The header of events whose x and y are now those of ``to``, all of them within ``grid``.
 
-    ``point`` is the tangent point, in the frame of ``to``. Where events were ``moved``, regions of sky pixels in the data subspace mean nothing
-    any more, and go.
+    ``point`` is the tangent point, in the frame of ``to``. Where events were ``moved``, regions of sky pixels in the
+    data subspace mean nothing any more, and go.
     """
     made = header.copy()
     numbers = {str(header.get(f"TTYPE{n}", "")).strip().lower(): n for n in range(1, int(header["TFIELDS"]) + 1)}

@@ -20,6 +20,7 @@ from chandra_bin.inputs import plain_name, read_image, read_like, read_on_grid, 
 from chandra_bin.memory import available_bytes
 from chandra_bin.outputs import Outputs
 from chandra_bin.regions import Semantics, region_mask
+from chandra_bin.sky_keywords import resembles_sky
 from chandra_bin.wcs import ImageCoords
 
 if TYPE_CHECKING:
@@ -86,6 +87,24 @@ def about(path: Path) -> Iterator[None]:
         yield
     except InputError as error:
         raise type(error)(f"{path}: {error}") from None
+
+
+def coords_if_usable(image: Image) -> ImageCoords:
+    """The coordinates of an image, for work that needs no sky: without the sky, and with a warning, where it is broken.
+
+    A warning is given too where a CTYPE only begins as one of the sky does, such as RAWX.
+    """
+    coords = ImageCoords(image.header)
+    try:
+        if coords.sky is not None:
+            coords.image_to_sky(0.0, 0.0, "icrs")
+        elif resembles_sky(image.header):
+            types = " and ".join(repr(str(image.header.get(f"CTYPE{n}", ""))) for n in (1, 2))
+            warn(f"{image.path}: has no sky coordinates (CTYPE1, CTYPE2 are {types}): products have none either")
+    except InputError as error:
+        warn(f"{image.path}: {error}: products have no sky coordinates")
+        return coords.without_sky()
+    return coords
 
 
 def calib_of(*headers: Mapping[str, Any]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from ._common import (
     Exposures,
     about,
     check_counts,
+    coords_if_usable,
     ecsv,
     history,
     mask_values,
@@ -118,7 +119,7 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
     with Outputs([*files.all, table_file, picture_file], series=[regions / "xaf_*[0-9].reg"], inputs=files_of(*inputs),
                  clobber=clobber) as outputs:
         pixels = refuse_filled(read_image(image))
-        coords = ImageCoords(pixels.header)
+        coords = coords_if_usable(pixels)
         exposures = _exposures(pixels, background, background_expmap, background_scale, expmap)
         masked = mask_values(pixels, mask, automask, exclude, keep)
         masked[exposures.excluded] = 0

@@ -17,11 +17,12 @@ from chandra_bin.images import Image, product_header, write_image
 from chandra_bin.inputs import files_of, is_table, read_image, read_on_grid, refuse_filled
 from chandra_bin.outputs import Outputs
 from chandra_bin.regions import Region, Shape, convert_region, put_sky, region_bytes, region_mask
+from chandra_bin.sky_keywords import is_of_sky
 from chandra_bin.tables import open_fits, write_empty_primary, write_rows
 from chandra_bin.virtual import named_file, one_of_stack
 from chandra_bin.wcs import ImageCoords
 
-from ._common import about, history, need_memory, read_exposure, warn, warn_of_rims
+from ._common import about, coords_if_usable, history, need_memory, read_exposure, warn, warn_of_rims
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -89,10 +90,10 @@ def detect(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path |
         for each in maps:
             lines.append(f"approximate, as {each.path.name} is (CALIB)")
         calib = {"CALIB": "APPROX"} if maps else {}
-        coords = ImageCoords(counts.header)
+        coords = coords_if_usable(counts)
         if coords.physical is None:
             warn(f"{counts.path}: has no physical coordinates: X and Y, and regions, are pixels of the image")
-            coords = _pixels_are_physical(counts.header)
+            coords = _pixels_are_physical(coords.header)
         region = _ellipses(found.sources, ellsigma)
         with outputs.open(out) as file:
             _write_table(file, found, counts, exposure, coords, region, lines, calib)
@@ -200,7 +201,7 @@ def _write_table(file: BinaryIO, found: Detection, image: Image, exposure: Image
     table.update(MTYPE1="pos", MFORM1="X,Y")
     put_sky(table, coords, (names.index("X") + 1, names.index("Y") + 1))
     kept = [card for card in product_header(image.header, []).cards
-            if not card.keyword.startswith(_OF_PIXELS) and card.keyword not in table]
+            if not card.keyword.startswith(_OF_PIXELS) and not is_of_sky(card.keyword) and card.keyword not in table]
     table.extend(kept, unique=False)
     table.update(CONTENT="SRCLIST", HDUCLASS="ASC", HDUCLAS1="REGION", HDUCLAS2="STANDARD", SIGTHRSH=found.sigthresh,
                  NEXPOSED=found.exposed, NDROPPED=found.dropped, **calib)
@@ -210,8 +211,8 @@ def _write_table(file: BinaryIO, found: Detection, image: Image, exposure: Image
 
 
 # Keywords of an image's pixels, which would mislead in a table.
-_OF_PIXELS = ("CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT", "CROTA", "PC", "CD1_", "CD2_", "LTV", "LTM", "WCSTY",
-              "WCSAXES", "MTYPE", "MFORM", "DSTYP", "DSVAL", "DSFORM", "DSREF", "DSUNIT", "LONPOLE", "LATPOLE")
+_OF_PIXELS = ("CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT", "LTV", "LTM", "WCSTY", "MTYPE", "MFORM", "DSTYP", "DSVAL",
+              "DSFORM", "DSREF", "DSUNIT")
 
 
 def _columns(found: Detection, image: Image, exposure: Image | None, coords: ImageCoords,
@@ -233,8 +234,8 @@ def _columns(found: Detection, image: Image, exposure: Image | None, coords: Ima
     net, background = of("net"), of("background")
     columns: dict[str, tuple[str, str, Any]] = {}
     if coords.sky is not None:
-        lon, lat = coords.image_to_sky(of("x"), of("y"))
-        degrees = np.sqrt(coords.pixel_area_arcsec2) / 3600
+        lon, lat = coords.image_to_sky(of("x"), of("y"), coords.equatorial)
+        degrees = np.sqrt(coords.pixel_areas_arcsec2(of("x"), of("y"))) / 3600
         columns |= {"RA": ("D", "deg", lon), "DEC": ("D", "deg", lat),
                     "RA_ERR": ("D", "deg", of("x_err") * degrees), "DEC_ERR": ("D", "deg", of("y_err") * degrees)}
     else:

@@ -1,14 +1,15 @@
 """Shapes from one coordinate system to another, through the pixels of an image."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
-from chandra_bin.errors import InputError
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.wcs import ImageCoords, physical_agree
 
 from ._shapes import DEGREES, EVERYWHERE, IMAGE, PHYSICAL, PIXEL_SYSTEMS, WCS, Floats, Format, Region, Shape
 
@@ -61,42 +62,101 @@ def convert_region(region: Region, coords: ImageCoords, system: str, format: For
 
     ``format`` is that of the readers to be (None: as it was); it matters for angles in the sky. Raises `InputError`,
     naming the line, for shapes that cannot be converted, and where the image has no such coordinates.
+
+    A shape that lies where the image's projection does not reach, such as one on the other side of the sky, covers
+    nothing, with a `ChandraBinWarning` that counts such shapes.
     """
     to_format = format or region.format
+    region = _on_sky_of(region, coords)
     shapes = list(dict.fromkeys([*region.areas, *(region.other.areas if region.other else ())]))
-    in_system = convert_shapes(shapes, coords, system, region.format, to_format, region.source)
-    made = dict(zip(shapes, in_system, strict=True))
-
-    def converted(old: Region) -> Region:
-        return replace(
-            old,
-            components=tuple(tuple(made[shape] for shape in component) for component in old.components),
-            cuts=tuple(made[shape] for shape in old.cuts),
-            format=to_format,
-            other=converted(old.other) if old.other else None,
-        )
-
-    return converted(region)
+    in_image = dict(zip(shapes, _shapes_in_image(shapes, coords, region), strict=True))
+    reached = {shape: measured for shape, measured in in_image.items() if measured is not None}
+    made = dict(zip(reached, _shapes_in_system(reached, coords, system, region, to_format), strict=True))
+    if beyond := len(shapes) - len(reached):
+        warnings.warn(f"{region.source}: {beyond} of {len(shapes)} shapes lie where the image's projection does not "
+                      "reach, and cover no pixel", ChandraBinWarning, stacklevel=3)
+    return _converted(region, made, to_format)
 
 
-def convert_shapes(shapes: list[Shape], coords: ImageCoords, system: str, format: Format = "ciao",
-                   to_format: Format = "ciao", source: str = "the region") -> list[Shape]:
-    """Shapes of a file of ``format`` in ``system``, for a reader of ``to_format``."""
+def _converted(region: Region, made: dict[Shape, Shape], to_format: Format) -> Region:
+    """A region of the shapes that are ``made``; the others cover nothing."""
+    components = [tuple(made[shape] for shape in component if shape in made) or (EVERYWHERE,)
+                  for component in region.components
+                  if all(shape in made or shape.complement for shape in component)]
+    return replace(region, components=tuple(components), cuts=tuple(made[cut] for cut in region.cuts if cut in made),
+                   format=to_format, coords=None,
+                   other=_converted(region.other, made, to_format) if region.other else None)
+
+
+def _on_sky_of(region: Region, coords: ImageCoords) -> Region:
+    """A region of a table with a sky of its own in pixels of an image; itself where both skies agree.
+
+    Centres and corners go through the sky; lengths and angles change by the scales and norths at each centre.
+    """
+    own = region.coords
+    if own is None or coords.sky is None or physical_agree(own, coords):
+        return replace(region, coords=None)
+    made: dict[Shape, Shape] = {}
+    for shape in dict.fromkeys(region.areas):
+        corners = _as_polygon(shape) if shape.kind == "rectangle" else shape  # its sides follow its own sky's axes
+        sky = own.physical_to_sky(corners.points[:, 0], corners.points[:, 1], "icrs")
+        points = np.column_stack(coords.sky_to_image(*sky, "icrs"))
+        lengths, angles = shape.lengths, shape.angles
+        if (lengths or angles) and np.isfinite(points).all():
+            ratio, turn = _between(own, shape.points[0], coords, points[0])
+            lengths = tuple(length * ratio for length in lengths)
+            angles = tuple(angle + turn for angle in angles)
+        made[shape] = replace(corners, points=points + 1, lengths=lengths, angles=angles, system=IMAGE, unit=IMAGE)
+    return _converted(region, made, region.format)
+
+
+def _between(own: ImageCoords, place: Floats, coords: ImageCoords, pixel: Floats) -> tuple[float, float]:
+    """Pixels of an image for one of a region's own sky, and the turn of its angles in degrees, at one place."""
+    (scale, north, mirrored), (scale_there, north_there, mirrored_there) = (
+        _local_axes(each, np.array(at)) for each, at in ((own, own.physical_to_image(*place)), (coords, pixel)))
+    if mirrored != mirrored_there:
+        raise InputError("the image is mirrored against the sky of the table: angles cannot be converted")
+    return scale / scale_there, (north - north_there) * (-1 if mirrored else 1)
+
+
+def _local_axes(coords: ImageCoords, pixel: Floats) -> tuple[float, float, bool]:
+    """Degrees a pixel, the angle of +y from north through east, and whether east is right of north, at a pixel."""
+    x, y = pixel.tolist()
+    scale, north = coords.scale_and_north(x, y, "icrs")
+    lon, lat = coords.image_to_sky([x, x + 1, x], [y, y, y + 1], "icrs")
+    east = (lon[1:] - lon[0] + 180) % 360 - 180
+    return float(scale), float(north), bool(east[0] * (lat[2] - lat[0]) > east[1] * (lat[1] - lat[0]))
+
+
+def _shapes_in_image(given: list[Shape], coords: ImageCoords, region: Region) -> list[Shape | None]:
+    """Shapes in array coordinates, lengths in pixels, angles from +x; None where the projection reaches no point."""
     rules = cache(lambda of_format, frame: SkyRule.of(coords, of_format, frame))
-    given = shapes
-    shapes = [_turned_rectangle(shape, coords) for shape in shapes]
+    shapes = [_turned_rectangle(shape, coords) for shape in given]
     in_image = _each_system(shapes, lambda x, y, of: _points_to_image(coords, x, y, of))
-    measured = []
+    measured: list[Shape | None] = []
     for shape, points in zip(shapes, in_image, strict=True):
+        if len(points) and not np.isfinite(points).all(axis=1).any():
+            measured.append(None)
+            continue
         try:
-            measured.append(_measured_in_image(shape, points, coords, format, rules))
+            measured.append(_measured_in_image(shape, points, coords, region.format, rules))
         except InputError as error:
-            raise InputError(f"{source}: {_where(shape)}{error}") from None
+            raise InputError(f"{region.source}: {_where(shape)}{error}") from None
+    return measured
+
+
+def _shapes_in_system(shapes: dict[Shape, Shape], coords: ImageCoords, system: str, region: Region,
+                      to_format: Format) -> list[Shape]:
+    """Shapes in ``system``, for a reader of ``to_format``, from those of the region and what they are in the image."""
+    rules = cache(lambda of_format, frame: SkyRule.of(coords, of_format, frame))
+    measured, format = list(shapes.values()), region.format
     targets = _each_system([replace(shape, system=system) for shape in measured],
                            lambda x, y, of: _points_from_image(coords, x, y, of))
     unit = DEGREES if system not in PIXEL_SYSTEMS else system
     converted = []
-    for original, shape, points in zip(given, measured, targets, strict=True):
+    for original, shape, points in zip(shapes, measured, targets, strict=True):
+        if not np.isfinite(points).all():
+            raise InputError(f"{region.source}: {_where(original)}lies where the image's projection has no sky")
         if original is EVERYWHERE:
             converted.append(original)
         elif (original.system == system and (original.unit == unit or not original.lengths)
@@ -159,6 +219,8 @@ def _measured_in_image(shape: Shape, points: Floats, coords: ImageCoords, format
         lengths = tuple(length / per_pixel for length in lengths)
     if angles and shape.system not in PIXEL_SYSTEMS:
         angles = rules(format, frame).in_image(angles, shape.norths)
+    elif shape.kind == "sector" and shape.system == PHYSICAL and shape.norths == 1:
+        angles = _directions(angles, np.asarray(np.linalg.inv(coords.need_physical().matrix), np.float64))
     elif angles and shape.system == PHYSICAL and _is_turned(coords):
         angles = tuple(angle - shape.norths * _physical_rule(coords)[1] for angle in angles)
     if shape.kind == "rectangle":
@@ -171,6 +233,8 @@ def _measured_in(shape: Shape, points: Floats, coords: ImageCoords, format: Form
     if shape.system == IMAGE:
         return replace(shape, points=points)
     turned = shape.system == PHYSICAL and _is_turned(coords)
+    if shape.system == PHYSICAL and shape.kind == "sector":
+        return replace(shape, points=points, angles=_directions(shape.angles, coords.need_physical().matrix))
     if shape.system == PHYSICAL and not (turned and shape.kind == "rectangle"):
         per_pixel, turn = _physical_rule(coords) if shape.lengths or (shape.angles and turned) else (1.0, 0.0)
         return replace(shape, points=points, lengths=tuple(length * per_pixel for length in shape.lengths),
@@ -186,6 +250,19 @@ def _measured_in(shape: Shape, points: Floats, coords: ImageCoords, format: Form
                    angles=rule.in_sky(shape.angles))
 
 
+def _directions(angles: tuple[float, ...], matrix: Floats) -> tuple[float, ...]:
+    """The two angles of a sector after a linear change of axes: exact, also where axes are mirrored or oblong."""
+    if matrix[0, 0] > 0 and np.allclose(matrix, matrix[0, 0] * np.eye(2), rtol=0, atol=1e-12 * matrix[0, 0]):
+        return angles  # the very numbers of the file
+    rays = matrix @ np.array([np.cos(np.radians(angles)), np.sin(np.radians(angles))])
+    first, last = (np.degrees(np.arctan2(rays[1], rays[0])) % 360).tolist()
+    if np.linalg.det(matrix) < 0:
+        first, last = last, first
+    if (angles[1] - angles[0]) % 360 == 0:  # all directions
+        return first, first
+    return first, first + (last - first) % 360
+
+
 def _is_turned(coords: ImageCoords) -> bool:
     return coords.physical is not None and coords.physical.turned
 
@@ -194,8 +271,12 @@ def _turned_rectangle(shape: Shape, coords: ImageCoords) -> Shape:
     """A rectangle of physical coordinates whose sides do not follow the image's, as polygon; else the shape itself."""
     if shape.kind != "rectangle" or shape.system != PHYSICAL or not _is_turned(coords):
         return shape
-    (x0, y0), (x1, y1) = shape.points
-    return replace(shape, kind="polygon", points=np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
+    return _as_polygon(shape)
+
+
+def _as_polygon(rectangle: Shape) -> Shape:
+    (x0, y0), (x1, y1) = rectangle.points
+    return replace(rectangle, kind="polygon", points=np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
 
 
 def _physical_rule(coords: ImageCoords) -> tuple[float, float]:

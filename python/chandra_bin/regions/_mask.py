@@ -28,6 +28,8 @@ def region_mask(region: Region, coords: ImageCoords, shape: tuple[int, int]) -> 
     if not any(True for _ in region.areas):
         raise InputError(f"{region.source}: holds no shape that covers pixels")
     physical = None
+    if region.coords is not None:
+        region = convert_region(region, coords.with_shape(shape), PHYSICAL if coords.physical else IMAGE)
     if all(area.system == PHYSICAL and (area.unit == PHYSICAL or not area.lengths) for area in region.areas):
         physical = coords.physical
     if physical is not None and not physical.turned:

@@ -56,7 +56,7 @@ def _physical(region: Region, coords: ImageCoords | None) -> Region:
     if not areas:
         raise InputError(f"{region.source}: holds no shape that covers pixels")
     if all(area.system == PHYSICAL and (area.unit == PHYSICAL or not area.lengths) for area in areas):
-        return region
+        return region if coords is None or region.coords is None else convert_region(region, coords, PHYSICAL)
     if coords is None:
         raise InputError(f"{region.source}: is not in physical coordinates: give those of the events (coords)")
     return convert_region(region, coords, PHYSICAL)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.errors import InputError
+from chandra_bin.wcs import ImageCoords
 
 Floats = NDArray[np.float64]
 Semantics = Literal["ciao", "ds9"]
@@ -110,6 +111,8 @@ class Region:
     settings: str = ""
     """DS9's line of global properties."""
     source: str = "the region"
+    coords: ImageCoords | None = field(default=None, repr=False)
+    """The coordinates of a table whose columns have a sky: physical numbers are pixels of that sky."""
 
     @property
     def shapes(self) -> list[Shape]:

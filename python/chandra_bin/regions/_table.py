@@ -1,14 +1,17 @@
 """CIAO's FITS region tables."""
 
 import io
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import InputError
+from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.headers import opened_by_astropy, uncompressed
+from chandra_bin.sky_keywords import is_of_sky, moved_sky, to_columns
 from chandra_bin.wcs import ImageCoords
 
 from ._shapes import AREAS, PHYSICAL, Component, Floats, Region, Shape, check_corners
@@ -25,7 +28,8 @@ def read_table(content: bytes, path: Path, block: int | None = None, chosen: NDA
     """The region of the first table that has columns X, Y and SHAPE; rows of one COMPONENT are joined by AND.
 
     ``block`` is the number of another HDU to read, from 0; ``chosen`` (n,) is True for the rows to read.
-    Numbers are physical coordinates. Raises `InputError` naming file and row.
+    Numbers are physical coordinates, of the sky that the keywords of X and Y give, if they do. Raises `InputError`
+    naming file and row.
     """
     from astropy.io import fits
 
@@ -37,7 +41,12 @@ def read_table(content: bytes, path: Path, block: int | None = None, chosen: NDA
             if not isinstance(hdu, fits.BinTableHDU) or not {"X", "Y", "SHAPE"} <= {
                     str(name).upper() for name in hdu.columns.names}:
                 continue
-            return _region({str(name).upper(): hdu.data[name] for name in hdu.columns.names}, path, chosen)
+            region = _region({str(name).upper(): hdu.data[name] for name in hdu.columns.names}, path, chosen)
+            try:
+                coords = ImageCoords.from_events(hdu.header)
+                return replace(region, coords=None if coords.sky is None else coords)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from None
     raise InputError(f"{path}: holds no table of regions (columns X, Y, SHAPE, R, ROTANG, COMPONENT)")
 
 
@@ -128,18 +137,42 @@ def _padded(values: list[Floats], width: int) -> Floats:
 
 
 def put_sky(header: "Header", coords: ImageCoords, columns: tuple[int, int] = (1, 2)) -> None:
-    """The sky of physical coordinates, as keywords of a table's columns X and Y; nothing for what they cannot say."""
-    sky = coords.sky
-    if (sky is None or coords.physical is None or coords.physical.turned
-            or not np.allclose(sky.wcs.get_pc(), np.eye(2))):
+    """The sky of physical coordinates, as keywords of a table's columns X and Y, and the frame of RA and Dec.
+
+    Only the frame is written for a distorted sky, for which tables have no keywords, with a `ChandraBinWarning`.
+    """
+    if coords.sky is None:
         return
-    header["RADESYS"] = sky.wcs.radesys or "ICRS"
-    scale = coords.physical.scale
-    reference = coords.image_to_physical(*(sky.wcs.crpix - 1))
-    step = sky.wcs.get_cdelt() / scale
-    for axis, n in enumerate(columns):
-        header[f"TCTYP{n}"] = sky.wcs.ctype[axis]
-        header[f"TCRVL{n}"] = sky.wcs.crval[axis]
-        header[f"TCRPX{n}"] = float(reference[axis])
-        header[f"TCDLT{n}"] = float(step[axis])
-        header[f"TCUNI{n}"] = "deg"
+    own = {key: value for key, value in coords.header.items() if is_of_sky(key)}
+    header["RADESYS"] = coords.equatorial.upper()
+    header.update({} if coords.equatorial == "icrs" else coords.equinox_and_date)
+    if coords.physical is None:
+        return
+    of_columns = to_columns(_of_physical(own, coords), columns)
+    if of_columns is None:
+        warnings.warn("the sky of this image has a distortion, and FITS has no keywords for that in tables: X and Y of "
+                      "the table have no sky coordinates", ChandraBinWarning, stacklevel=3)
+        return
+    header.update(of_columns)
+    if coords.frame.name != coords.equatorial:  # the axes of X and Y are others than RA and Dec
+        system = coords.need_sky().wcs.radesys.strip()
+        of_axes = {"RADE": system, "EQUI": coords.equinox_and_date.get("EQUINOX")}
+        header.update({f"{key}{n}": value for key, value in of_axes.items() if value for n in columns})
+
+
+def _of_physical(own: dict[str, Any], coords: ImageCoords) -> dict[str, Any]:
+    """The primary keywords of an image whose pixels are those of physical coordinates."""
+    physical, sky = coords.need_physical(), coords.need_sky()
+    if physical.turned:
+        matrix = sky.pixel_scale_matrix @ np.linalg.inv(physical.matrix)
+        made = {key: value for key, value in own.items() if not key.startswith(("CDELT", "CROTA", "PC", "CD"))}
+        made |= {f"CD{i}_{j}": float(matrix[i - 1, j - 1]) for i in (1, 2) for j in (1, 2)}
+        reference = coords.image_to_physical(*(sky.wcs.crpix - 1))
+        made |= {f"CRPIX{n}": float(value) for n, value in enumerate(reference, start=1)}
+    else:
+        # physical = offset + scale (FITS pixel - 1) is 0.5 at the edge of the first pixel
+        edge_x, edge_y = ((0.5 - physical.offset) / physical.scale + 1).tolist()
+        step_x, step_y = (1 / physical.scale).tolist()
+        moved = moved_sky(own, (edge_x, edge_y), (step_x, step_y))
+        made = {key: value for key, value in (own | moved).items() if value is not None}
+    return {**made, "CUNIT1": "deg", "CUNIT2": "deg"}

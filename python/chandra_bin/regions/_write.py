@@ -182,9 +182,19 @@ def _fits_bytes(region: Region, coords: ImageCoords, system: str) -> bytes:
 
 def _ds9_head(style: Style, coords: ImageCoords, settings: str = "") -> str:
     # DS9 takes "wcs" for FK5, whatever the image's own frame is.
-    system = coords.frame.name if style.system == WCS else style.system
+    system = _ds9_name_of_frame(coords) if style.system == WCS else style.system
     head = DS9_HEAD if not settings else DS9_HEAD.split("\n", maxsplit=1)[0] + f"\n{settings}\n"
     return f"{head}{system}\n"
+
+
+def _ds9_name_of_frame(coords: ImageCoords) -> str:
+    """DS9's name of the image's own frame. Raises `InputError` where it has none, for an equinox of its own say."""
+    if coords.frame.name == "galactic":
+        return "galactic"
+    if coords.equatorial != coords.frame.name:
+        raise InputError(f"DS9's region files have no name for the image's own frame ({coords.frame}): use --system "
+                         "icrs")
+    return coords.equatorial
 
 
 def _properties(shape: Shape) -> str:

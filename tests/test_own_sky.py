@@ -1,0 +1,184 @@
+"""Products in the right sky: tables with a sky of their own, frames of RA and Dec, areas of bins, broken headers."""
+
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.io.fits import Header
+from astropy.table import QTable
+
+from chandra_bin.binning import bin_areas_arcsec2
+from chandra_bin.errors import ChandraBinWarning
+from chandra_bin.products.binned import bin_image
+from chandra_bin.products.detected import detect
+from chandra_bin.products.outlines import convert_files, write_mask
+from chandra_bin.regions import (
+    convert_region,
+    parse_regions,
+    points_in_region,
+    put_sky,
+    read_regions,
+    region_bytes,
+    region_mask,
+)
+from chandra_bin.wcs import ImageCoords
+
+SKY = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.0, "CRPIX1": 32.5, "CRPIX2": 32.5,
+       "CDELT1": -0.001, "CDELT2": 0.001, "CUNIT1": "deg", "CUNIT2": "deg", "RADESYS": "ICRS"}
+PHYSICAL = {"CRVAL1P": 4000.5, "CRVAL2P": 4000.5, "CRPIX1P": 0.5, "CRPIX2P": 0.5, "CDELT1P": 2.0, "CDELT2P": 2.0}
+SHAPE = (64, 64)
+
+
+def coords(**changes):
+    made = {key: value for key, value in {**SKY, **PHYSICAL, **changes}.items() if value is not None}
+    return ImageCoords(Header({"NAXIS1": 64, "NAXIS2": 64, **made}))
+
+
+def write_image(path, pixels, **changes):
+    fits.PrimaryHDU(pixels, coords(**changes).header).writeto(path)
+    return path
+
+
+@pytest.fixture
+def pixels():
+    y, x = np.indices(SHAPE)
+    mean = 20 * np.exp(-((x - 32) ** 2 + (y - 30) ** 2) / 60) + 0.2
+    return np.random.default_rng(3).poisson(mean).astype("i4")
+
+
+SHAPES = "circle(4064,4070,10)\nellipse(4050,4080,12,5,30)\nrotbox(4080,4050,20,8,70)\npie(4040,4040,4,15,20,110)\n" \
+    "polygon(4030,4090,4050,4100,4040,4110)\nrectangle(4090,4080,4110,4092)\nsector(4100,4020,30,80)\n"
+
+
+@pytest.mark.parametrize("turn", [0.0, 40.0])
+@pytest.mark.parametrize("system", ["image", "physical", "wcs", "galactic"])
+def test_tables_keep_the_sky_of_their_columns(tmp_path, turn, system):
+    """Pixels are inside a table's shapes where their places in the sky are, whatever the tangent point."""
+    image, own = coords(), coords(CRVAL1=150.02, CRVAL2=1.985, CROTA2=turn, CDELT1=-0.0008, CDELT2=0.0008)
+    (tmp_path / "src.fits").write_bytes(region_bytes(parse_regions(SHAPES), own, format="fits"))
+    region = read_regions(tmp_path / "src.fits")
+    y, x = np.indices(SHAPE)
+    column, row = own.sky_to_image(*image.image_to_sky(x, y, "icrs"), "icrs")
+    fine = ImageCoords(own.header)
+    truth = np.zeros(SHAPE, bool)
+    for shape in SHAPES.splitlines():
+        truth |= _inside(shape, *fine.image_to_physical(column, row))
+    inside = region_mask(region, image, SHAPE)
+    assert truth.sum() > 200
+    assert np.count_nonzero(inside != truth) <= 2  # centres on an edge
+    if system != "image":
+        again = parse_regions(region_bytes(region, image, format="ciao", system=system if system != "galactic" else
+                                           "wcs").decode())
+        np.testing.assert_array_equal(region_mask(again, image, SHAPE), inside)
+    else:
+        np.testing.assert_array_equal(region_mask(convert_region(region, image, "image"), image, SHAPE), inside)
+
+
+def _inside(shape, x, y):
+    return points_in_region(parse_regions(shape), x.ravel(), y.ravel()).reshape(x.shape)
+
+
+def test_mask_and_convert_use_the_sky_of_a_table(tmp_path, pixels):
+    image = write_image(tmp_path / "img.fits", pixels)
+    own = coords(CRVAL1=150.02, CRPIX1=32.5)
+    (tmp_path / "src.fits").write_bytes(region_bytes(parse_regions("circle(4064.5,4064.5,10)"), own, format="fits"))
+    made, = convert_files([tmp_path / "src.fits"], image, tmp_path / "out", format="ds9", system="icrs")
+    lon, lat = (float(each) for each in made.read_text().splitlines()[-1].split("(")[1].split(",")[:2])
+    expected = [float(each) for each in own.physical_to_sky(4064.5, 4064.5)]
+    np.testing.assert_allclose((lon, lat), expected, atol=1e-6)
+    used, _ = write_mask(image, tmp_path / "mask.fits", exclude=[tmp_path / "src.fits"])
+    left = np.argwhere(fits.getdata(tmp_path / "mask.fits") == 0)
+    x, y = coords().sky_to_image(*expected)
+    np.testing.assert_allclose(left.mean(axis=0), (y, x), atol=0.3)
+    assert used == 64 * 64 - len(left)
+
+
+def test_shapes_on_the_other_side_of_the_sky_cover_nothing():
+    text = "# Region file format: DS9 version 4.1\nicrs\ncircle(150,2,20\")\ncircle(330,-2,20\")\n"
+    with pytest.warns(ChandraBinWarning, match="1 of 2 shapes lie where the image's projection does not reach"):
+        inside = region_mask(parse_regions(text), coords(), SHAPE)
+    np.testing.assert_array_equal(inside, region_mask(parse_regions(text.rsplit("circle", 1)[0]), coords(), SHAPE))
+    with pytest.warns(ChandraBinWarning, match="1 of 1 shapes"):
+        assert not region_mask(parse_regions(text.replace("circle(150,2,20\")\n", "")), coords(), SHAPE).any()
+
+
+@pytest.mark.parametrize("changes", [{"CDELT1P": 4.0}, {"CDELT1P": -2.0}, {"CDELT2P": -3.0}])
+@pytest.mark.parametrize("angles", ["350,40", "20,200", "95,94", "30,30", "-100,-20"])
+def test_sectors_on_oblong_and_mirrored_pixels(changes, angles):
+    image = coords(**changes)
+    x, y = (float(each) for each in image.image_to_physical(20.3, 30.7))
+    region = parse_regions(f"sector({x},{y},{angles})")
+    inside = region_mask(region, image, SHAPE)
+    assert 10 < inside.sum() <= inside.size
+    for system in ("image", "wcs"):
+        again = parse_regions(region_bytes(region, image, format="ciao", system=system).decode()) \
+            if system == "wcs" else convert_region(region, image, system)
+        np.testing.assert_array_equal(region_mask(again, image, SHAPE), inside)
+    back = convert_region(convert_region(region, image, "image"), image, "physical")
+    np.testing.assert_array_equal(region_mask(back, image, SHAPE), inside)
+
+
+@pytest.mark.parametrize("kind", ["GLON", "ELON"])
+def test_right_ascensions_are_equatorial(tmp_path, pixels, kind):
+    """detect, and the bin table, on an image of galactic or ecliptic axes."""
+    axes = {"CTYPE1": f"{kind}-TAN", "CTYPE2": f"{kind.replace('LON', 'LAT')}-TAN", "CRVAL1": 105.0, "CRVAL2": 68.5}
+    path = write_image(tmp_path / "img.fits", pixels, **axes)
+    detect(path, tmp_path / "src.fits", scales=[2, 4], sigthresh=1e-4)
+    with fits.open(tmp_path / "src.fits") as hdus:
+        table = hdus[1].copy()
+    frame = {"GLON": "galactic", "ELON": "barycentricmeanecliptic"}[kind]
+    truth = SkyCoord(105.0, 68.5, unit="deg", frame=frame).icrs
+    assert table.header["RADESYS"] == "ICRS"
+    found = SkyCoord(table.data["RA"][0], table.data["DEC"][0], unit="deg")
+    assert found.separation(truth).arcsec < 15
+    binned = bin_image(path, tmp_path / "bins", sn=10)
+    row = QTable.read(tmp_path / "bins/bins.ecsv")
+    assert SkyCoord(row["ra"], row["dec"]).separation(truth).arcsec.max() < 200
+    events = ImageCoords.from_events(table.header)  # X and Y keep the axes of the image
+    np.testing.assert_allclose(events.physical_to_sky(table.data["X"], table.data["Y"], "icrs"),
+                               (table.data["RA"], table.data["DEC"]), atol=1e-8)
+    assert len(binned.bins) == len(row)
+
+
+@pytest.mark.parametrize("changes", [{"CROTA2": 30.0}, {"RADESYS": "FK5", "EQUINOX": 1975.0}, {"LONPOLE": 150.0},
+                                     {"RADESYS": None, "EPOCH": 1950.0, "MJD-OBS": 54000.0}, {"CDELT2P": 1.0}])
+def test_tables_carry_the_whole_sky_of_an_image(changes):
+    image, table = coords(**changes), Header({"TTYPE3": "X", "TTYPE5": "Y"})
+    put_sky(table, image, (3, 5))
+    x, y = [4010.0, 4100.0], [4040.0, 4090.0]
+    np.testing.assert_allclose(ImageCoords.from_events(table).physical_to_sky(x, y, "icrs"),
+                               image.physical_to_sky(x, y, "icrs"), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(("changes", "warning"), [
+    ({"CTYPE1": "RAWX", "CTYPE2": "RAWY", "CUNIT1": "pixel", "CUNIT2": "pixel"}, "no sky coordinates .*RAWX"),
+    ({"CTYPE1": "RADIUS", "CTYPE2": "RATE"}, "no sky coordinates .*RADIUS"),
+    ({"RADESYS": "J2000"}, "frame that is not known"),
+    ({"CUNIT1": "pixels", "CUNIT2": "pixels"}, "cannot be used"),
+])
+def test_images_without_a_usable_sky_are_binned(tmp_path, pixels, changes, warning):
+    path = write_image(tmp_path / "img.fits", pixels, **changes)
+    with pytest.warns(ChandraBinWarning, match=warning):
+        binned = bin_image(path, tmp_path / "bins", sn=10)
+    expected = bin_image(write_image(tmp_path / "good.fits", pixels), tmp_path / "good", sn=10)
+    np.testing.assert_array_equal(binned.bins.binmap, expected.bins.binmap)
+    columns = QTable.read(tmp_path / "bins/bins.ecsv").colnames
+    assert "x_phys" in columns
+    assert not {"ra", "dec", "area_arcsec2"} & set(columns)
+
+
+def test_areas_of_bins_in_plate_carree_and_gnomonic_maps():
+    """Bins of a CAR map between two parallels have the area of their zone; a TAN pixel shrinks by a cosine cubed."""
+    car = ImageCoords(Header({"CTYPE1": "RA---CAR", "CTYPE2": "DEC--CAR", "CRVAL1": 0.0, "CRVAL2": 0.0, "CRPIX1": 10.5,
+                              "CRPIX2": 0.5, "CDELT1": -0.5, "CDELT2": 0.5, "RADESYS": "ICRS"}))
+    rows = np.repeat(np.arange(120) // 20, 20).reshape(120, 20).astype(np.int32)
+    npix = np.bincount(rows.ravel())
+    edges = np.radians(np.arange(7) * 10.0)
+    zones = np.degrees(np.radians(10.0) * np.diff(np.sin(edges)) * 180 / np.pi) * 3600**2
+    np.testing.assert_allclose(bin_areas_arcsec2(rows, npix, car), zones, rtol=2e-5)
+    tan = coords(CDELT1=-0.2, CDELT2=0.2)
+    x = np.array([31.5, 56.5])
+    angle = np.arctan(np.radians(0.2 * 25))
+    centre, off = tan.pixel_areas_arcsec2(x, [31.5, 31.5])
+    assert centre == pytest.approx(720.0**2, rel=2e-5)
+    assert off / centre == pytest.approx(np.cos(angle) ** 3, rel=1e-5)
