@@ -578,7 +578,7 @@ def test_images_and_exposures_are_ours(chain, tmp_path):
     fov = rows_of(chain.folder / "90001/90001.fov")
     assert fov["CCD_ID"].tolist() == [7]
     header = fits.getheader(chain.folder / "90001/90001_0.5-7_thresh.img")
-    assert [header[key] for key in ("DSTYP2", "DSVAL2")] == ["ccd_id", "7:7"]
+    assert [header[key] for key in ("DSTYP1", "DSVAL1")] == ["ccd_id", "7:7"]
     assert "500:7000" in [header[key] for key in header if key.startswith("DSVAL")]
 
 
@@ -629,6 +629,8 @@ def test_blank_sky_events_and_images_are_ours(chain, archive, tmp_path):
     np.testing.assert_allclose(expected, made.background.expected, rtol=1e-6)
     left = fits.getdata(chain.folder / "90001/90001_blank_particle_bkgsub.img")
     np.testing.assert_allclose(left, fits.getdata(image) - expected, atol=1e-5)
+    with fits.open(image) as hdus:
+        assert len(hdus) == 1  # no good times
     said = chain.refuses("blanksky_image", "90001/sky.evt", "90001/90001_blank", str(image), "tmpdir=tmp")
     assert "_bkgsub.img exists and clobber=no" in said
 
@@ -645,7 +647,153 @@ def test_a_blank_sky_of_another_pointing_is_put_onto_the_observation(chain, arch
             assert abs(np.percentile(moved.column(name), share) - np.percentile(own.column(name), share)) < 15
     without = Ciao(tmp_path / "none")
     said = without.refuses("blanksky", f"{chain.folder}/90001/acisf90001_clean_evt.fits[ccd_id=7]", "sky.evt")
-    assert "no blank-sky background file" in said
+    assert "ACIS blanksky background files are not installed in the CalDB" in said
+
+
+SKY = ("blanksky", "tmpdir=tmp", "mode=h")
+
+
+@pytest.fixture
+def alone(chain, tmp_path):
+    """The clean events, and what belongs to them, in a folder of their own."""
+    for path in (chain.folder / "90001").iterdir():
+        if path.name.endswith(("clean_evt.fits", "asol1.fits", "bpix1.fits", "msk1.fits")):
+            shutil.copyfile(path, tmp_path / path.name)
+    return tmp_path / "acisf90001_clean_evt.fits"
+
+
+def test_blanksky_scales_by_particles_and_needs_some(chain, alone):
+    said = chain.refuses(*SKY, f"evtfile={alone}[energy=500:7000]", f"outfile={alone.parent}/sky.evt")
+    assert "zero counts" in said
+
+
+@pytest.mark.parametrize(("key", "said"), [
+    ("CTI_APP", "CTI_APP header keyword missing"), ("NROWS", "ERROR 'NROWS'"), ("FIRSTROW", "ERROR 'FIRSTROW'"),
+    ("FP_TEMP", "ERROR 'FP_TEMP'")])
+def test_blanksky_needs_keywords(chain, alone, key, said):
+    fits.delval(alone, key, ext=1)
+    assert said in chain.refuses(*SKY, f"evtfile={alone}[ccd_id=7]", f"outfile={alone.parent}/sky.evt")
+
+
+def test_blanksky_looks_for_vfaint_cleaning_in_the_history(chain, alone):
+    with fits.open(alone, mode="update") as hdus:
+        del hdus[1].header["CHKVFPHA"]
+        hdus[1].header["DATAMODE"] = "VFAINT"
+        del hdus[1].header["HISTORY"]
+    assert "acis_process_events was not used to generate" in chain.refuses(
+        *SKY, f"evtfile={alone}[ccd_id=7]", f"outfile={alone.parent}/sky.evt")
+
+
+def test_blanksky_fails_for_all_where_one_chip_has_no_file(archive, alone):
+    skies = [path for path in archive.glob("*/blanksky/*.fits") if "ccd5" not in path.name]
+    other = Ciao(alone.parent / "other", blank_sky=skies)
+    said = other.refuses("blanksky", f"evtfile={alone}[ccd_id=5,7]", "outfile=sky.evt", "tmpdir=.", "mode=h")
+    assert "Unable to find an ACIS background file for:" in said
+    assert "CCD_ID=5" in said
+
+
+def test_blanksky_ignores_chips_that_have_no_file_ever(chain, alone):
+    """Chip 4 is told on stdout; blanksky_image then has no scale for it."""
+    with fits.open(alone, mode="update") as hdus:
+        hdus[1].data["ccd_id"][:1000] = 4
+    done = chain.make(*SKY, f"evtfile={alone}", f"outfile={alone.parent}/sky.evt")
+    assert "Ignoring ACIS-S0" in done.stdout
+    header = fits.getheader(alone.parent / "sky.evt", 1)
+    assert "BKGSCAL4" not in header
+    assert "BKGSCAL7" in header
+
+
+def test_names_with_blanks_are_refused_where_they_are_absolute(chain, alone):
+    folder = alone.parent / "a b"
+    folder.mkdir()
+    for name, others in (("evtfile", "outfile=sky.evt"), ("outfile", f"evtfile={alone}")):
+        said = chain.refuses(*SKY, f"{name}={folder}/x.fits", others)
+        assert f"The absolute path for {name}, '{folder}/x.fits', cannot contain any spaces" in said
+    said = chain.refuses("blanksky_image", "bkgfile=a", f"outroot={folder}/x", "imgfile=b", "tmpdir=tmp", "mode=h")
+    assert "The absolute path for outroot" in said
+
+
+@pytest.mark.parametrize(("chips", "used"), [("5:7", [5]), ("5,6,7", [5, 6, 7])])
+def test_blanksky_image_takes_a_range_of_chips_for_its_first(chain, alone, chips, used):
+    folder = alone.parent
+    images = ("binsize=16", "bands=0.5:7:2.3", "parallel=no", "tmpdir=tmp", "mode=h")
+    chain.make("fluximage", f"infile={alone}[ccd_id={chips}]", f"outroot={folder}/x", *images)
+    chain.make(*SKY, f"evtfile={alone}[ccd_id=5:7]", f"outfile={folder}/sky.evt")
+    chain.make("blanksky_image", f"bkgfile={folder}/sky.evt", f"outroot={folder}/x", "tmpdir=tmp", "mode=h",
+               f"imgfile={folder}/x_0.5-7_thresh.img")
+    sky = rows_of(folder / "sky.evt")
+    header = fits.getheader(folder / "sky.evt", 1)
+    expected = sum(header[f"BKGSCAL{chip}"] * np.count_nonzero(
+        (sky["ccd_id"] == chip) & (sky["energy"] >= 500) & (sky["energy"] < 7000)) for chip in used)
+    assert fits.getdata(folder / "x_particle_bgnd.img").sum() == pytest.approx(expected, rel=0.01)
+
+
+def test_names_of_fluximage_tell_of_a_threshold_and_of_the_obsid(chain, alone):
+    folder = alone.parent
+    run = ("fluximage", f"infile={alone}[ccd_id=7]", "binsize=16", "bands=0.5:7:2.3", "parallel=no", "tmpdir=tmp",
+           "mode=h")
+    chain.make(*run, f"outroot={folder}/90001_raw", "expmapthresh=0")
+    assert {"90001_raw_0.5-7.img", "90001_raw_0.5-7.expmap", "90001_raw_0.5-7_flux.img", "90001_raw_90001.fov"} <= {
+        path.name for path in folder.iterdir()}
+    header = fits.getheader(folder / "90001_raw_0.5-7_flux.img")
+    assert (header["HDUNAME"], header["BUNIT"]) == ("PFLUX_IMAGE", "count /cm**2 /s")
+    chain.make(*run, f"outroot={folder}/90001", "expmapthresh=0.0")
+    assert {"90001_0.5-7_thresh.img", "90001.fov"} <= {path.name for path in folder.iterdir()}
+    assert fits.getdata(folder / "90001_0.5-7_thresh.img").dtype == ">i4"
+    assert "Unable to create output directory" in chain.refuses(*run, f"outroot={folder}/a/b/c")
+
+
+def test_fluximage_warns_of_missing_files_and_stops_at_others(chain, alone):
+    folder = alone.parent
+    run = ("fluximage", f"infile={alone}[ccd_id=7]", f"outroot={folder}/x", "binsize=16", "bands=0.5:7:2.3",
+           "parallel=no", "tmpdir=tmp", "clobber=yes", "mode=h")
+    bad, mask = folder / "acisf90001_repro_bpix1.fits", folder / "acisf90001_000N001_msk1.fits"
+    fits.setval(mask, "OBS_ID", value="7", ext=1)
+    fits.setval(mask, "OBS_ID", value="7", ext=0)
+    assert "is of OBS_ID 7" in chain.refuses(*run)
+    for path in (bad, mask):
+        path.unlink()
+    done = chain.make(*run)
+    assert done.stdout.count("WARNING: the ") == 2
+    assert "ERROR" not in done.stderr
+    fits.delval(alone, "BPIXFILE", ext=1)
+    assert "the keyword BPIXFILE is missing" in chain.refuses(*run)
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (lambda hdus: hdus["GTI"].header.remove("CCD_ID"), "has no CCD_ID keyword"),
+    (lambda hdus: hdus[1].header.update(OBS_ID="Merged"), "is a merged event file"),
+    (lambda hdus: hdus[1].header.update(OBS_ID="2010") or hdus[1].header.remove("OBI_NUM"), "has multiple OBIs"),
+    (lambda hdus: hdus[1].header.remove("GRATING"), "the keyword GRATING is missing")])
+def test_scripts_insist_on_what_tells_an_observation(chain, alone, change, said):
+    with fits.open(alone, mode="update") as hdus:
+        change(hdus)
+    run = ("binsize=16", "tmpdir=tmp", "parallel=no", "mode=h")
+    assert said in chain.refuses("fluximage", f"infile={alone}", f"outroot={alone.parent}/x", *run)
+    done = chain.run("merge_obs", f"infiles={alone}", f"outroot={alone.parent}/", "bands=broad", *run)
+    assert "Skipping file: " in done.stdout
+    assert "no observations are left to merge" in done.stderr
+
+
+def test_merge_obs_leaves_out_observations_and_ends_well(chain, alone):
+    folder = alone.parent
+    (folder / "no.fits").write_text("nothing")
+    with fits.open(alone) as hdus:
+        hdus[1].header["READMODE"] = "CONTINUOUS"
+        hdus[1].header["OBS_ID"] = "7"
+        hdus.writeto(folder / "cc.fits")
+    done = chain.make("merge_obs", f"infiles={alone}[ccd_id=7],{folder}/no.fits,{folder}/cc.fits,{alone}",
+                      f"outroot={folder}/m/", "bands=broad", "binsize=16", "tmpdir=tmp", "parallel=no", "mode=h")
+    assert "Skipping file: " in done.stdout
+    assert f"Skipping {folder}/cc.fits as it is in continuous clocking" in done.stdout
+    assert f"Skipping {alone} as it repeats ObsId 90001" in done.stdout
+    assert "Skipped 3 observations." in done.stdout
+    assert done.stderr == ""
+    # One observation is enough.
+    names = {path.name for path in (folder / "m").iterdir()}
+    assert {"merged_evt.fits", "90001_reproj_evt.fits", "broad_thresh.img", "90001_broad_thresh.img"} <= names
+    assert "phas" not in [name.lower() for name in rows_of(folder / "m/merged_evt.fits").names]
+    assert fits.getval(folder / "m/merged_evt.fits", "OBS_ID", 1) == "90001"
 
 
 @pytest.mark.long

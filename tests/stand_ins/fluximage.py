@@ -13,13 +13,14 @@ from . import files
 from .bands import Band, bands_of
 from .caldb import calibration
 from .errors import ToolError
-from .events import EventList, open_events
+from .events import EventList
 from .files import Block
-from .images import image_header, open_image, smallest_counts
-from .observe import View, area_cm2, beside, fov_block, view_of
+from .images import image_header, open_image
+from .observe import View, area_cm2, fov_block, view_of
+from .obsinfo import beside, label_of, observed
 from .parameters import Parameters
 from .sky import Grid, GridAxis
-from .subspace import limit
+from .subspace import limit, without_time
 from .virtual import Range, parse
 
 Floats = NDArray[np.float64]
@@ -45,7 +46,7 @@ class Maps:
 def fluximage(given: Parameters) -> None:
     """Image, exposure map and flux of each band, the PSF map, and the field of view."""
     calibration()
-    check_folder("tmpdir", given["tmpdir"])
+    work_in(given["tmpdir"])
     for name in ("xygrid", "dtffile"):
         if given[name]:
             raise ToolError(f"{name} is not in these stand-ins")
@@ -53,15 +54,15 @@ def fluximage(given: Parameters) -> None:
         raise ToolError(f"background={given['background']} is not in these stand-ins")
     infile = _one_file(given["infile"])
     wanted = bands_of(given["bands"])
-    events = open_events(infile)
+    events = observed(infile)
     if not len(events.rows):
         raise ToolError(f"{infile} has no events")
     root = rooted(given["outroot"])
-    outputs = {band: output_names(f"{root}{band.label}_", psf=given["psfecf"] is not None) for band in wanted}
-    stem = given["outroot"]
-    fov = Path(f"{stem}{events.header.get('OBS_ID', '').strip()}.fov" if stem.endswith("/") else f"{stem}.fov")
+    outputs = {band: output_names(f"{root}{band.label}_", psf=given["psfecf"] is not None,
+                                  thresh=has_threshold(given["expmapthresh"])) for band in wanted}
+    fov = fov_name(root, label_of(events))
     files.check_clobber(given["clobber"], *(path for each in outputs.values() for path in each.values()), fov)
-    near = beside(events, given["asolfile"], given["badpixfile"], given["maskfile"])
+    near = beside(events, given["asolfile"], given["badpixfile"], given["maskfile"], verbose=bool(given["verbose"]))
     view = view_of(events, near)
     grid = _limited(grid_of(view, given["binsize"] or _BINSIZE), infile, events, given["binsize"] or _BINSIZE)
     if given["verbose"]:
@@ -72,7 +73,8 @@ def fluximage(given: Parameters) -> None:
     seconds = view.exposure(grid, vignetted=area)
     for band, paths in outputs.items():
         maps = maps_of(events, band, grid, seconds, view, given)
-        write_maps(paths, maps, events, band, grid, given, "fluximage", {"infile": infile, "bands": given["bands"]})
+        write_maps(paths, maps, events, band, grid, given, "fluximage", {"infile": infile, "bands": given["bands"]},
+                   chips_in(infile))
     if given["verbose"]:
         print("The following files were created:\n" + "\n".join(f"     {each}" for each in files.written))
 
@@ -96,20 +98,51 @@ def check_folder(name: str, folder: str) -> None:
         raise ToolError(f"{name}={folder} does not exist, or cannot be written to")
 
 
+def work_in(folder: str) -> None:
+    """The folder for temporary files, for the tools that a script calls too."""
+    check_folder("tmpdir", folder)
+    os.environ["ASCDS_WORK_PATH"] = os.path.abspath(folder)
+
+
 def rooted(outroot: str) -> str:
-    """What file names begin with; folders are made."""
-    folder = outroot if outroot.endswith("/") else os.path.dirname(outroot)
-    if folder:
-        os.makedirs(folder, exist_ok=True)
-    return outroot if not outroot or outroot.endswith("/") else f"{outroot}_"
+    """What file names begin with; a folder is made, but not the one that it is to be in."""
+    if outroot == ".":
+        return ""
+    folder = outroot.rstrip("/") if outroot.endswith("/") else os.path.dirname(outroot)
+    if folder and not os.path.isdir(folder):
+        try:
+            os.mkdir(folder)
+        except OSError as error:
+            raise ToolError(f"Unable to create output directory {folder}: {error.strerror}") from None
+    if not os.access(folder or ".", os.W_OK):
+        raise ToolError(f"the output directory {folder or '.'} cannot be written to")
+    return outroot if not outroot or outroot.endswith(("/", "_")) else f"{outroot}_"
 
 
-def output_names(root: str, *, psf: bool) -> dict[str, Path]:
+def fov_name(root: str, label: str) -> Path:
+    """The field-of-view file of an observation: its label is not repeated where the root ends with it."""
+    return Path(f"{root[:-1]}.fov" if root.endswith(f"{label}_") else f"{root}{label}.fov")
+
+
+def has_threshold(text: str) -> bool:
+    """Whether exposures below a threshold are cut, which names of files tell."""
+    return text.strip().lower() not in ("", "none", "0", "0%", ":")
+
+
+def chips_in(infile: str) -> tuple[Range, ...]:
+    """The ranges of a filter on chips; empty without one."""
+    terms = [term for each in parse(infile).filters for term in each.terms if term.column == "ccd_id"]
+    return terms[-1].ranges if terms else ()
+
+
+def output_names(root: str, *, psf: bool, thresh: bool) -> dict[str, Path]:
     """The images of a band."""
-    kinds = {"counts": "thresh.img", "exposure": "thresh.expmap", "flux": "flux.img"}
+    start = "thresh" if thresh else ""
+    kinds = {"counts": f"{start}.img", "exposure": f"{start}.expmap", "flux": "flux.img"}
     if psf:
-        kinds["psf"] = "thresh.psfmap"
-    return {kind: Path(f"{root}{ending}") for kind, ending in kinds.items()}
+        kinds["psf"] = f"{start}.psfmap"
+    return {kind: Path(f"{root.removesuffix('_') if ending.startswith('.') else root}{ending}")
+            for kind, ending in kinds.items()}
 
 
 def grid_of(view: View, binsize: float) -> Grid:
@@ -135,7 +168,7 @@ def _limited(grid: Grid, infile: str, events: EventList, binsize: float) -> Grid
 def maps_of(events: EventList, band: Band, grid: Grid, seconds: Floats, view: View, given: Parameters) -> Maps:
     """The images of a band: 0 where the exposure is below the threshold."""
     exposure = seconds * (1.0 if given["units"] == "time" else area_cm2(band.effective_kev))
-    text = given["expmapthresh"]
+    text = given["expmapthresh"] if has_threshold(given["expmapthresh"]) else "0.0"
     least = float(exposure.max()) * float(text[:-1]) / 100 if text.endswith("%") else float(text)
     used = (exposure > 0) & (exposure >= least)
     energy = events.column("energy")
@@ -147,20 +180,21 @@ def maps_of(events: EventList, band: Band, grid: Grid, seconds: Floats, view: Vi
 
 
 def write_maps(paths: dict[str, Path], maps: Maps, events: EventList, band: Band, grid: Grid, given: Parameters,
-               tool: str, parameters: dict[str, object]) -> None:
-    """Counts with good times, exposure map, flux, and PSF map."""
+               tool: str, parameters: dict[str, object], chips: tuple[Range, ...] = ()) -> None:
+    """Counts, exposure map, flux, and PSF map: none of them has good times."""
     subspace = limit(events.subspace, "energy", (Range(band.low_ev, band.high_ev, single=False),), whole=False,
                      unit="eV")
+    subspace = without_time(subspace, chips)
     header = image_header(events, grid, events.plane, subspace)
     files.stamp(header, tool, **parameters)
-    times = [each.written() for each in events.good_times]
-    files.write(paths["counts"], [Block(_with(header, BUNIT="count"), smallest_counts(maps.counts)), *times])
+    files.write(paths["counts"], [Block(_with(header, BUNIT="count"), maps.counts.astype(np.int32))])
     area = given["units"] != "time"
     files.write(paths["exposure"], [Block(_with(
         header, BUNIT="cm**2 s" if area else "s", HDUNAME="EXPMAP", CONTENT="EXPMAP", ENERG_LO=band.effective_kev,
         ENERG_HI=band.effective_kev), maps.exposure.astype(np.float32))])
     files.write(paths["flux"], [Block(_with(
-        header, BUNIT="photon/cm**2/s" if area else "count/s", HDUNAME="FLUX_IMAGE"), maps.flux.astype(np.float32))])
+        header, BUNIT="count /cm**2 /s" if area else "count /(s)", HDUNAME="PFLUX_IMAGE"),
+        maps.flux.astype(np.float32))])
     if maps.radii is not None:
         files.write(paths["psf"], [Block(_psf_header(header, band.effective_kev, given["psfecf"], "arcsec"),
                                          maps.radii.astype(np.float32))])

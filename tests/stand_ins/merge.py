@@ -1,6 +1,5 @@
 """merge_obs and reproject_obs."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +13,19 @@ from .caldb import calibration
 from .errors import ToolError
 from .events import EventList, GoodTimes, merge_intervals, open_events
 from .files import Block
-from .fluximage import Maps, check_folder, maps_of, output_names, rooted, write_maps
-from .observe import Beside, beside, fov_block, view_of
+from .fluximage import (
+    Maps,
+    chips_in,
+    fov_name,
+    has_threshold,
+    maps_of,
+    output_names,
+    rooted,
+    work_in,
+    write_maps,
+)
+from .observe import fov_block, view_of
+from .obsinfo import Beside, aspect_of, beside, label_of, named, observed
 from .parameters import Parameters
 from .regions import degrees_of
 from .sky import Grid, GridAxis, Plane, separation_arcsec
@@ -28,6 +38,10 @@ _SAME_ARCSEC = 0.05
 _BINSIZE = 8.0
 # Stored coordinates stay in the same eighth of a pixel, and so in the same pixel of any grid.
 _CELL = 0.125
+_COLUMNS = ("time", "chipx", "detx", "x", "ccd_id", "energy")
+_KEYWORDS = ("RAND_PI", "READMODE", "EXPTIME", "GRATING", "DETNAM", "RA_NOM", "DEC_NOM", "DATE-OBS", "EXPOSURE",
+             "SIM_Z", "FP_TEMP")
+_COMPARED = ("GRATING", "DATAMODE", "EXPTIME", "CTI_CORR", "READMODE", "SIM_X", "SIM_Y")
 
 
 @dataclass
@@ -38,6 +52,7 @@ class Observation:
     events: EventList
     near: Beside
     own_plane: Plane
+    name: str
 
 
 def merge_obs(given: Parameters) -> None:
@@ -54,12 +69,13 @@ def merge_obs(given: Parameters) -> None:
     step = given["binsize"] or _BINSIZE
     grid = Grid(GridAxis.around(boxes[:, 0].min(), boxes[:, 1].max(), step),
                 GridAxis.around(boxes[:, 2].min(), boxes[:, 3].max(), step))
-    names = {(stem, band.label): output_names(f"{root}{stem}{band.label}_", psf=given["psfecf"] is not None)
+    names = {(stem, band.label): output_names(f"{root}{stem}{band.label}_", psf=given["psfecf"] is not None,
+                                              thresh=has_threshold(given["expmapthresh"]))
              for stem in ("", *(f"{each.obsid}_" for each in observations)) for band in wanted}
     files.check_clobber(given["clobber"], *(path for each in names.values() for path in each.values()))
     for each, view in zip(observations, views, strict=True):
-        files.write(f"{root}{each.obsid}.fov", [Block(fits.Header()),
-                                                fov_block([view], each.events.header, plane)])
+        files.write(fov_name(root, each.obsid), [Block(fits.Header()),
+                                                 fov_block([view], each.events.header, plane)])
     files.write(f"{root}merged.fov", [Block(fits.Header()), fov_block(views, observations[0].events.header, plane)])
     whole = _joined(observations)
     parameters: dict[str, object] = {"infiles": given["infiles"], "outroot": given["outroot"], "bands": given["bands"]}
@@ -69,9 +85,9 @@ def merge_obs(given: Parameters) -> None:
             seconds = view.exposure(grid, vignetted=given["units"] != "time")
             made.append(maps_of(each.events, band, grid, seconds, view, given))
             write_maps(names[f"{each.obsid}_", band.label], made[-1], each.events, band, grid, given, "merge_obs",
-                       parameters)
+                       parameters, chips_in(each.name))
         write_maps(names["", band.label], _summed(made, observations, given["psfmerge"]), whole, band, grid, given,
-                   "merge_obs", parameters)
+                   "merge_obs", parameters, chips_in(observations[0].name))
     if given["verbose"]:
         print("\nThe following files were created:\n" + "\n".join(f"     {each}" for each in files.written))
 
@@ -83,9 +99,9 @@ def reproject_obs(given: Parameters) -> None:
 
 def _reprojected(given: Parameters, *, with_merged: bool) -> tuple[list[Observation], Plane]:
     """Reads and moves the observations, and writes their events."""
-    check_folder("tmpdir", given["tmpdir"])
+    work_in(given["tmpdir"])
     names = stack(given["infiles"])
-    observations = _read(names, given["asolfiles"])
+    observations = _read(names, given["asolfiles"], verbose=bool(given["verbose"]))
     plane = _reference(given["refcoord"], observations)
     root = rooted(given["outroot"])
     outputs = {each.obsid: Path(f"{root}{each.obsid}_reproj_evt.fits") for each in observations}
@@ -106,21 +122,69 @@ def _reprojected(given: Parameters, *, with_merged: bool) -> tuple[list[Observat
     return observations, plane
 
 
-def _read(names: list[str], asolfiles: str) -> list[Observation]:
-    found: dict[str, Observation] = {}
+def _read(names: list[str], asolfiles: str, *, verbose: bool) -> list[Observation]:
+    """The observations that are used, by their start; others are left out with a line on stdout."""
+    events_of: dict[str, tuple[str, EventList]] = {}
+    skipped = 0
     for name in names:
-        events = open_events(name)
-        obsid = str(events.header.get("OBS_ID", "")).strip()
-        why = ("is in continuous clocking mode" if str(events.header.get("READMODE", "")).startswith("CONT")
-               else "repeats an OBS_ID" if obsid in found else "is merged already" if obsid == "Merged"
-               else "has no events" if not len(events.rows) else "")
-        if why:
-            print(f"Skipping {name} as it {why}", file=sys.stderr)
+        try:
+            events = observed(name)
+            label = label_of(events)
+        except (ToolError, OSError) as error:
+            print(f"Skipping file: {error}")
+            skipped += 1
             continue
-        found[obsid] = Observation(obsid, events, beside(events, asolfiles), events.plane)
-    if not found:
+        if why := _why_left_out(events, label, events_of):
+            print(f"Skipping {name} as {why}")
+            skipped += 1
+        else:
+            events_of[label] = name, events
+    if skipped:
+        print(f"Skipped {skipped} observation{'s' if skipped > 1 else ''}.")
+    if not events_of:
         raise ToolError("no observations are left to merge")
-    return list(found.values())
+    in_order = sorted(events_of.items(), key=lambda each: float(each[1][1].header["TSTART"]))
+    for _, (name, events) in in_order:
+        for key in _KEYWORDS:
+            if key not in events.header:
+                raise ToolError(f"the keyword {key} is missing in {name}")
+    _check_alike([events for _, (_, events) in in_order])
+    near = _beside_all([events for _, (_, events) in in_order], asolfiles, verbose=verbose)
+    return [Observation(label, events, files_of, events.plane, name)
+            for (label, (name, events)), files_of in zip(in_order, near, strict=True)]
+
+
+def _why_left_out(events: EventList, label: str, before: dict[str, tuple[str, EventList]]) -> str:
+    header = events.header
+    instrument = str(header["INSTRUME"]).strip()
+    if not len(events.rows):
+        return "it contains no data"
+    if label in before:
+        return f"it repeats ObsId {label}"
+    if any(str(other.header["INSTRUME"]).strip() != instrument for _, other in before.values()):
+        return f"it is of {instrument}"
+    if "READMODE" not in header or str(header["READMODE"]).strip() == "CONTINUOUS":
+        return "it is in continuous clocking mode, or has no READMODE"
+    lacking = [name for name in _COLUMNS if not events.has(name)]
+    return f"it has no column {', '.join(lacking)}" if lacking else ""
+
+
+def _check_alike(observations: list[EventList]) -> None:
+    for key in _COMPARED:
+        if len({str(events.header.get(key)) for events in observations}) > 1:
+            print(f"WARNING - {key} values differ")
+
+
+def _beside_all(observations: list[EventList], asolfiles: str, *, verbose: bool) -> list[Beside]:
+    """Files that belong to the events: of bad pixels and masks, all may be missing, but not some."""
+    for key in ("BPIXFILE", "MASKFILE"):
+        there = [bool(named(events, key)) or str(events.header.get(key, "")).strip() == "NONE"
+                 for events in observations]
+        if any(there) and not all(there):
+            raise ToolError(f"{key} was found for some of the observations only")
+    for events in observations:
+        aspect_of(events, asolfiles)
+    return [beside(events, asolfiles, verbose=verbose) for events in observations]
 
 
 def _reference(refcoord: str, observations: list[Observation]) -> Plane:
@@ -182,7 +246,7 @@ def _on_own_plane(observation: Observation) -> tuple[EventList, Beside]:
 def _joined(observations: list[Observation]) -> EventList:
     """All events, in the columns that all have; keywords of the first, but for what differs."""
     first = observations[0].events
-    common = [name for name in first.rows.dtype.names or () if all(
+    common = [name for name in first.rows.dtype.names or () if name.lower() != "phas" and all(
         each.events.rows.dtype.fields is not None and name in each.events.rows.dtype.names
         and each.events.rows.dtype[name] == first.rows.dtype[name] for each in observations)]
     kept = np.dtype([(name, first.rows.dtype[name]) for name in common])
@@ -197,6 +261,7 @@ def _joined(observations: list[Observation]) -> EventList:
         header[key] = sum(float(each.events.header[key]) for each in observations)
     if len(observations) > 1:
         header["OBS_ID"], header["TITLE"], header["OBSERVER"] = "Merged", "Merged", "Merged"
+        header.update(dict.fromkeys(("ASOLFILE", "BPIXFILE", "MASKFILE"), "Merged"))
         header["DETNAM"] = "Merged" if len({each.events.header.get("DETNAM") for each in observations}) > 1 else header[
             "DETNAM"]
     header["TSTART"] = min(each.events.header["TSTART"] for each in observations)

@@ -17,13 +17,12 @@ from . import files
 from .caldb import calibration
 from .errors import ToolError
 from .events import EventList, GoodTimes, Intervals, inside, live_fraction
+from .obsinfo import Beside
 from .sky import Grid, Plane
 
 Floats = NDArray[np.float64]
 
 CHIP_PX = 1024
-# Where scripts look for the files that a header names, from the event file's folder.
-_FOLDERS = (".", "repro", "primary", "secondary", "..", "../repro", "../primary", "../secondary")
 # Points a side of a sky pixel at which the response of a chip is taken.
 _POINTS = 3
 
@@ -52,51 +51,6 @@ class Aspect:
     def mean_roll(self) -> float:
         turn = np.radians(self.roll)
         return math.degrees(math.atan2(np.sin(turn).mean(), np.cos(turn).mean()))
-
-
-@dataclass(frozen=True)
-class Beside:
-    """The files of an observation beside its events."""
-
-    aspect: tuple[Path, ...]
-    bad_pixels: Path | None
-    mask: Path | None
-
-
-def beside(events: EventList, asolfile: str = "", badpixfile: str = "", maskfile: str = "") -> Beside:
-    """As scripts find them: by parameters, else by ASOLFILE, BPIXFILE and MASKFILE in the header."""
-    from .virtual import stack
-
-    aspect = tuple(Path(each) for each in stack(asolfile)) if asolfile else _named(events, "ASOLFILE")
-    if not aspect:
-        raise ToolError(f"Unable to find the aspect solution of {events.path} (ASOLFILE="
-                        f"{events.header.get('ASOLFILE', '')})")
-    found = []
-    for given, key in ((badpixfile, "BPIXFILE"), (maskfile, "MASKFILE")):
-        if given.upper() in ("NONE", "CALDB"):
-            found.append(None)
-        elif given:
-            found.append(Path(given))
-        else:
-            named = _named(events, key)
-            if not named:
-                raise ToolError(f"Unable to find {events.header.get(key, key)} ({key}) of {events.path}")
-            found.append(named[0])
-    for path in (*aspect, *found):
-        if path is not None and not path.exists():
-            raise ToolError(f"{path} does not exist")
-    return Beside(aspect, *found)
-
-
-def _named(events: EventList, key: str) -> tuple[Path, ...]:
-    names = [each.strip() for each in str(events.header.get(key, "")).split(",") if each.strip()]
-    found = []
-    for name in names:
-        places = (events.path.parent / folder / (name + ending) for folder in _FOLDERS for ending in ("", ".gz"))
-        place = next((each for each in places if each.exists()), None)
-        if place is not None:
-            found.append(place)
-    return tuple(found) if len(found) == len(names) else ()
 
 
 def read_aspect(paths: tuple[Path, ...], plane: Plane) -> Aspect:

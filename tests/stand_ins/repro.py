@@ -21,7 +21,8 @@ from .caldb import caldb_version, calibration
 from .errors import ToolError
 from .events import EventList, apply_filter, open_events
 from .files import Block, note_written
-from .observe import beside, fov_block, view_of
+from .observe import fov_block, view_of
+from .obsinfo import beside
 from .parameters import Parameters, set_user_values
 from .virtual import Filter, Range, Term
 
@@ -62,7 +63,7 @@ def chandra_repro(given: Parameters) -> None:
         return
     for folder in (indir.absolute(), outdir):
         if " " in str(folder):
-            raise ToolError(f"The absolute path for the input directory, '{folder}', cannot contain any spaces")
+            raise ToolError(f"the absolute name of a directory cannot contain any spaces: '{folder}'")
     there = _Folders(indir.absolute())
     level1 = _level1_of(there)
     if level1 is None:
@@ -120,8 +121,7 @@ def _level1_of(there: _Folders) -> Path | None:
         if len(found) == 2 and sorted(re.sub("_e[12]_", "_e_", path.name) for path in found)[0] == re.sub(
                 "_e[12]_", "_e_", found[1].name) and found[0].name != found[1].name:
             raise ToolError("interleaved observations are not in these stand-ins")
-        raise ToolError(f"Multiple evt1 files found in directory {there.indir}.  Skipping it. If this is a multi-obi "
-                        "OBS_ID, try running the splitobs script first.\n")
+        raise ToolError(f"Multiple evt1 files found in directory {there.indir}\n")
     if found and found[0].parent != there.secondary:
         _refuse(f"Could not locate evt1 fits file in: {there.secondary}")
     return found[0] if found else None
@@ -151,8 +151,7 @@ def _inputs(there: _Folders, header: fits.Header, *, badpixel: bool) -> dict[str
     """The files of each kind, unpacked; the reasons for stopping are the script's, in its order."""
     onboard = header["ASPTYPE"].strip() != "KALMAN"
     if onboard:
-        print("\nThis observation did not use any guide-stars; the on-board-computer determined aspect solution will "
-              "be used\n")
+        print("\nThe aspect solution of the on-board computer is used, as there were no guide stars\n")
     found: dict[str, list[Path]] = {}
     for place, kinds in (("primary", ("bpix1", "evt2", "fov1", "asol1")),
                          ("secondary", ("flt1", "msk1", "mtl1", "stat1", "pbk0", "bias0"))):
@@ -160,8 +159,7 @@ def _inputs(there: _Folders, header: fits.Header, *, badpixel: bool) -> dict[str
         for kind in kinds:
             paths = _matching(folder, f"{'bias[01]' if kind == 'bias0' else kind}\\.fits")
             if len(paths) > 1 and kind in _SINGLE[place]:
-                _refuse(f"Multiple input {kind} files found, please select one and restart. If this is a multi-obi "
-                        "OBS_ID, try running the splitobs script first.")
+                _refuse(f"Multiple input {kind} files found: split observations of several intervals by splitobs")
             found[kind] = [path if kind == "evt2" else _unzipped(path) for path in paths]
     if onboard:
         aspect = there.secondary / "aspect"
@@ -177,8 +175,7 @@ def _inputs(there: _Folders, header: fits.Header, *, badpixel: bool) -> dict[str
         names = [name.strip() for name in str(header.get(key, "")).split(",") if name.strip()]
         for path in found[kind]:
             if names and path.name not in names:
-                print(f"Warning: Found {kind} file named '{path.name}' which is different from the expected value read "
-                      "from the header of the event file.")
+                print(f"Warning: Found {kind} file named '{path.name}', and the event file's header names another")
     return found
 
 
@@ -189,8 +186,7 @@ def _aspect_of(paths: Iterable[Path], outdir: Path, *, asol_update: bool) -> lis
         block = next((each for each in files.read(path) if each.is_table), None)
         of.setdefault(str(block.header.get("CONTENT", "")).strip() if block else "", []).append(path)
     if len(of.get("ASPSOLOBI", ())) > 1:
-        _refuse("Too many ASPSOLOBI aspect file found.  If this is a mutli-obi observations, be sure to split it first "
-                "using the splitobs script")
+        _refuse("Too many ASPSOLOBI aspect files found")
     if "ASPSOLOBI" in of:
         for path in of.get("ASPSOL", ()):
             (outdir / path.name).unlink()
@@ -198,7 +194,7 @@ def _aspect_of(paths: Iterable[Path], outdir: Path, *, asol_update: bool) -> lis
     if "OBCSOL" in of:
         return of["OBCSOL"]
     if "ASPSOL" not in of:
-        _refuse("Unknown CONTENT keywords found in the aspect solution files")
+        _refuse("Unknown CONTENT of aspect solution files")
     return [_corrected(of["ASPSOL"], outdir)] if asol_update else of["ASPSOL"]
 
 
@@ -207,7 +203,7 @@ def _corrected(paths: list[Path], outdir: Path) -> Path:
     blocks = [next(each for each in files.read(path) if each.is_table) for path in paths]
     obsid = {str(block.header["OBS_ID"]).strip() for block in blocks}
     if len(obsid) > 1:
-        _refuse("ERROR: The OBS_ID values in the aspect solution files are different")
+        _refuse("ERROR: the OBS_ID of aspect solution files differ")
     header = blocks[0].header.copy()
     header["CONTENT"] = "ASPSOLOBI"
     rows = np.empty(sum(len(block.data) for block in blocks if block.data is not None), blocks[0].data.dtype)

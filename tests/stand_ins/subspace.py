@@ -74,6 +74,27 @@ def add_region(components: list[Component], text: str) -> list[Component]:
     return made
 
 
+def without_time(components: list[Component], chips: tuple[Range, ...]) -> list[Component]:
+    """The components of an image that scripts make: without times, which may make those of all chips one.
+
+    ``chips`` are the ranges of the filter on ccd_id: chips of one range, 0:3, are one range then.
+    """
+    numbers = chips_of(components)
+    plain = [{column: words for column, words in each.items() if column != "time"} for each in components]
+    others = [{column: words for column, words in each.items() if column != "ccd_id"} for each in plain]
+    if not numbers or any(each != others[0] for each in others):
+        return plain
+    kept = [[n for n in numbers if each.low <= n <= each.high] for each in chips] or [[n] for n in numbers]
+    text = ",".join(f"{each[0]}:{each[-1]}" for each in kept if each)
+    return [{**plain[0], "ccd_id": {**plain[0]["ccd_id"], "VAL": text}}]
+
+
+def starts_of_chips(components: list[Component]) -> list[int]:
+    """The lowest chip of each range: a range counts as one chip for blanksky_image."""
+    return [int(low) for each in components for low, _ in _ranges(each.get("ccd_id", {}).get("VAL", "")) or []
+            if math.isfinite(low)]
+
+
 def chips_of(components: list[Component]) -> list[int]:
     """The chips that a subspace holds; none where it does not say."""
     chips: set[int] = set()

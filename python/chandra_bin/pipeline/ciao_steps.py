@@ -100,7 +100,7 @@ def clean(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan:
         _good_times(obs, settings),
         Tool(tools.dmcopy((File(obs.events), "[@", File(obs.good_times), "]"), obs.clean_events, all_blocks=True,
                           purpose="events without flares")),
-        _fluximage(settings, obs.clean_events, chips, obs.folder / obs.obsid,
+        _fluximage(settings, obs.clean_events, _each_chip(chips), obs.folder / obs.obsid,
                    (obs.image, obs.expmap, obs.flux, obs.fluximage_psfmap)),
         Copy(obs.fluximage_psfmap, obs.psfmap, moves=True),
         Otherwise((Tool(tools.blanksky(clean_events, obs.background_events)),
@@ -255,6 +255,15 @@ def spectra(layout: Layout, settings: Settings, files: ObservationFiles, nproc: 
 
 def _chips(settings: Settings, files: ObservationFiles) -> str:
     return settings.ccd_ids if settings.ccd_ids != "auto" else look(files).chips
+
+
+def _each_chip(chips: str) -> str:
+    """Return the chips of a filter one by one: ``0:3,6`` as ``0,1,2,3,6``.
+
+    blanksky_image takes the chips of an image from its data subspace, and a range there for its first chip alone.
+    """
+    ranges = [(int(first), int(last or first)) for first, _, last in (part.partition(":") for part in chips.split(","))]
+    return ",".join(str(chip) for first, last in ranges for chip in range(first, last + 1))
 
 
 def _detection(settings: Settings) -> dict[str, Any]:
