@@ -146,6 +146,15 @@ def test_row_20_chips_are_those_of_the_aim_point(simulated, tmp_path):
     assert dict(sent(plan))["fluximage"]["infile"].endswith("[ccd_id=0:3]")
 
 
+@pytest.mark.parametrize(("chips", "each"), [("auto", "0,1,2,3"), ("7", "7"), ("0:3,6", "0,1,2,3,6"), ("5:6", "5,6")])
+def test_the_image_that_blanksky_image_reads_names_each_chip(simulated, tmp_path, chips, each):
+    """It takes the chips from the image's data subspace, and a range there for its first chip alone."""
+    pipeline = Pipeline(configured(tmp_path / "work", simulated, engine="ciao", ccd_ids=chips))
+    plan = ciao_steps.clean(pipeline.layout, pipeline.settings, pipeline.archive[0])
+    (infile,) = [given["infile"] for tool, given in sent(plan) if tool == "fluximage"]
+    assert infile.endswith(f"_clean_evt.fits[ccd_id={each}]")
+
+
 def test_row_21_a_rerun_replaces(everything):
     assert all(given["clobber"] == "yes" for tool, given in everything if tool != "deflare")
 
