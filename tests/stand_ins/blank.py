@@ -35,7 +35,7 @@ def blanksky(given: Parameters) -> None:
     chips = _chips_used(source, given["evtfile"])
     _check_keywords(source)
     if given["weight_method"] != "time" and not _particles(source).any():
-        raise ToolError("The input event file has zero counts in the energies from which the background is scaled")
+        raise ToolError("The input event file has zero counts at the energies that scale the background")
     found = _calibration_files(source, chips, path)
     parts, scales = [], {}
     is_cleaned = str(source.header["DATAMODE"]).strip() == "VFAINT" and _is_vfaint_cleaned(source)
@@ -113,7 +113,7 @@ def _particles(events: EventList) -> NDArray[np.bool_]:
 
 
 def _check_keywords(source: EventList) -> None:
-    """The keywords that the script reads, and those by which it finds the file of a chip."""
+    """Stops where a keyword is missing that the script, or its search for the file of a chip, reads."""
     for key in ("INSTRUME", "OBS_ID", "TSTART", "NROWS", "FIRSTROW", "DATAMODE", "SIM_Z", "FP_TEMP", "DATE-OBS",
                 "DATE-END"):
         if key not in source.header:

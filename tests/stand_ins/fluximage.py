@@ -17,7 +17,7 @@ from .events import EventList
 from .files import Block
 from .images import image_header, open_image
 from .observe import View, area_cm2, fov_block, view_of
-from .obsinfo import beside, label_of, observed
+from .obsinfo import ancillary_of, label_of, observed
 from .parameters import Parameters
 from .sky import Grid, GridAxis
 from .subspace import limit, without_time
@@ -62,7 +62,8 @@ def fluximage(given: Parameters) -> None:
                                   thresh=has_threshold(given["expmapthresh"])) for band in wanted}
     fov = fov_name(root, label_of(events))
     files.check_clobber(given["clobber"], *(path for each in outputs.values() for path in each.values()), fov)
-    near = beside(events, given["asolfile"], given["badpixfile"], given["maskfile"], verbose=bool(given["verbose"]))
+    near = ancillary_of(events, given["asolfile"], given["badpixfile"], given["maskfile"],
+                        verbose=bool(given["verbose"]))
     view = view_of(events, near)
     grid = _limited(grid_of(view, given["binsize"] or _BINSIZE), infile, events, given["binsize"] or _BINSIZE)
     if given["verbose"]:

@@ -25,7 +25,7 @@ from .fluximage import (
     write_maps,
 )
 from .observe import fov_block, view_of
-from .obsinfo import Beside, aspect_of, beside, label_of, named, observed
+from .obsinfo import Ancillary, ancillary_of, aspect_of, label_of, named, observed
 from .parameters import Parameters
 from .regions import degrees_of
 from .sky import Grid, GridAxis, Plane, separation_arcsec
@@ -50,7 +50,7 @@ class Observation:
 
     obsid: str
     events: EventList
-    near: Beside
+    near: Ancillary
     own_plane: Plane
     name: str
 
@@ -149,7 +149,7 @@ def _read(names: list[str], asolfiles: str, *, verbose: bool) -> list[Observatio
             if key not in events.header:
                 raise ToolError(f"the keyword {key} is missing in {name}")
     _check_alike([events for _, (_, events) in in_order])
-    near = _beside_all([events for _, (_, events) in in_order], asolfiles, verbose=verbose)
+    near = _all_ancillary([events for _, (_, events) in in_order], asolfiles, verbose=verbose)
     return [Observation(label, events, files_of, events.plane, name)
             for (label, (name, events)), files_of in zip(in_order, near, strict=True)]
 
@@ -175,7 +175,7 @@ def _check_alike(observations: list[EventList]) -> None:
             print(f"WARNING - {key} values differ")
 
 
-def _beside_all(observations: list[EventList], asolfiles: str, *, verbose: bool) -> list[Beside]:
+def _all_ancillary(observations: list[EventList], asolfiles: str, *, verbose: bool) -> list[Ancillary]:
     """Files that belong to the events: of bad pixels and masks, all may be missing, but not some."""
     for key in ("BPIXFILE", "MASKFILE"):
         there = [bool(named(events, key)) or str(events.header.get(key, "")).strip() == "NONE"
@@ -184,7 +184,7 @@ def _beside_all(observations: list[EventList], asolfiles: str, *, verbose: bool)
             raise ToolError(f"{key} was found for some of the observations only")
     for events in observations:
         aspect_of(events, asolfiles)
-    return [beside(events, asolfiles, verbose=verbose) for events in observations]
+    return [ancillary_of(events, asolfiles, verbose=verbose) for events in observations]
 
 
 def _reference(refcoord: str, observations: list[Observation]) -> Plane:
@@ -233,7 +233,7 @@ def _stored(values: Floats) -> NDArray[np.float32]:
     return near
 
 
-def _on_own_plane(observation: Observation) -> tuple[EventList, Beside]:
+def _on_own_plane(observation: Observation) -> tuple[EventList, Ancillary]:
     """The observation with the tangent point that its roll and pointing belong to."""
     events = observation.events
     header = events.header.copy()

@@ -17,7 +17,7 @@ from . import files
 from .caldb import calibration
 from .errors import ToolError
 from .events import EventList, GoodTimes, Intervals, inside, live_fraction
-from .obsinfo import Beside
+from .obsinfo import Ancillary
 from .sky import Grid, Plane
 
 Floats = NDArray[np.float64]
@@ -143,7 +143,7 @@ class View:
         return (on_axis + more * (arcmin / 10) ** 2) * wider
 
 
-def view_of(events: EventList, near: Beside, plane: Plane | None = None) -> View:
+def view_of(events: EventList, near: Ancillary, plane: Plane | None = None) -> View:
     """What the chips of events saw in their good times; ``plane``: where it is wanted, else that of the events."""
     own = events.plane
     plane = plane or own

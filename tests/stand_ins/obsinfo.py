@@ -19,7 +19,7 @@ _ASPECT = ("ASPSOL", "ASPSOLOBI", "ASPSOL3")
 
 
 @dataclass(frozen=True)
-class Beside:
+class Ancillary:
     """The files of an observation that belong to its events."""
 
     aspect: tuple[Path, ...]
@@ -28,7 +28,7 @@ class Beside:
 
 
 def observed(name: str) -> EventList:
-    """An event file that scripts take; the error says what it lacks."""
+    """Opens an event file as scripts do. The error names the keyword or table that is missing."""
     events = open_events(name)
     for key in _KEYWORDS:
         if key not in events.header:
@@ -57,8 +57,8 @@ def label_of(events: EventList) -> str:
     return obsid
 
 
-def beside(events: EventList, asolfile: str = "", badpixfile: str = "", maskfile: str = "", *,
-           all_needed: bool = False, verbose: bool = True) -> Beside:
+def ancillary_of(events: EventList, asolfile: str = "", badpixfile: str = "", maskfile: str = "", *,
+           all_needed: bool = False, verbose: bool = True) -> Ancillary:
     """By parameters, else by ASOLFILE, BPIXFILE and MASKFILE in the header.
 
     Bad pixels and a mask that are not there are warnings, unless all are needed; a missing keyword is an error.
@@ -82,7 +82,7 @@ def beside(events: EventList, asolfile: str = "", badpixfile: str = "", maskfile
         else:
             _check_obsid(path, events, what)
         found.append(path)
-    return Beside(aspect_of(events, asolfile), *found)
+    return Ancillary(aspect_of(events, asolfile), *found)
 
 
 def aspect_of(events: EventList, asolfile: str = "") -> tuple[Path, ...]:

@@ -22,7 +22,7 @@ from .errors import ToolError
 from .events import EventList, apply_filter, open_events
 from .files import Block, note_written
 from .observe import fov_block, view_of
-from .obsinfo import beside
+from .obsinfo import ancillary_of
 from .parameters import Parameters, set_user_values
 from .virtual import Filter, Range, Term
 
@@ -151,7 +151,7 @@ def _inputs(there: _Folders, header: fits.Header, *, badpixel: bool) -> dict[str
     """The files of each kind, unpacked; the reasons for stopping are the script's, in its order."""
     onboard = header["ASPTYPE"].strip() != "KALMAN"
     if onboard:
-        print("\nThe aspect solution of the on-board computer is used, as there were no guide stars\n")
+        print("\nThe aspect solution of the on-board computer is used: guide stars are missing\n")
     found: dict[str, list[Path]] = {}
     for place, kinds in (("primary", ("bpix1", "evt2", "fov1", "asol1")),
                          ("secondary", ("flt1", "msk1", "mtl1", "stat1", "pbk0", "bias0"))):
@@ -260,5 +260,5 @@ def _vfaint_flagged(events: EventList) -> NDArray[np.bool_]:
 
 def _write_fov(path: Path, events: EventList, outdir: Path) -> None:
     events.path = outdir / path.name
-    view = view_of(events, beside(events))
+    view = view_of(events, ancillary_of(events))
     files.write(path, [Block(events.primary), fov_block([view], events.header, events.plane)])

@@ -14,7 +14,7 @@ from .events import EventList, open_events
 from .files import Block
 from .fluximage import check_folder
 from .observe import area_cm2
-from .obsinfo import beside
+from .obsinfo import ancillary_of
 from .parameters import Parameters
 from .regions import region_of
 from .spectra_checks import (
@@ -61,7 +61,7 @@ def specextract(given: Parameters) -> None:
 def _check(source: str, sky: str, given: Parameters) -> None:
     events = open_events(source)
     check_header(events)
-    near = beside(events, given["asp"], given["badpixfile"], given["mskfile"], all_needed=True)
+    near = ancillary_of(events, given["asp"], given["badpixfile"], given["mskfile"], all_needed=True)
     place = given["resp_pos"] if is_since("4.15") else "REGION"
     if place not in ("REGION", "MAX"):
         raise ToolError(f"resp_pos={place} is not in these stand-ins")

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from .errors import ToolError, is_since
 from .events import EventList, open_events
-from .observe import Beside, View, view_of
+from .observe import View, view_of
+from .obsinfo import Ancillary
 from .parameters import Parameters
 from .regions import Region, region_of
 from .virtual import parse
@@ -78,7 +79,7 @@ def is_blank_sky(events: EventList) -> bool:
     return "BKGMETH" in events.header
 
 
-def check_place(source: str, events: EventList, near: Beside, resp_pos: str) -> None:
+def check_place(source: str, events: EventList, near: Ancillary, resp_pos: str) -> None:
     """Stops where the responses have no place: without counts, or where that place is on a chip without events."""
     may_be_empty = resp_pos == "REGION" and is_since("4.18")
     if not len(events.rows):
@@ -118,7 +119,7 @@ def _first_shape(source: str, events: EventList) -> tuple[float, float]:
 
 
 @cache
-def _unfiltered(path: str, near: Beside) -> tuple[EventList, View]:
+def _unfiltered(path: str, near: Ancillary) -> tuple[EventList, View]:
     whole = open_events(path)
     return whole, view_of(whole, near)
 
