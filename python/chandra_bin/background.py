@@ -33,6 +33,8 @@ class Background:
     """(ny, nx), as they were counted; of a local estimate not whole numbers: see `local_background`."""
     ratio: Floats
     """(ny, nx), above 0 everywhere: expected counts in the image for one of the background."""
+    error: float | None = None
+    """The 1-sigma fractional error of the normalisation, common to all pixels; None where it is unknown."""
 
     @property
     def expected(self) -> Floats:
@@ -41,7 +43,7 @@ class Background:
         return made
 
     @classmethod
-    def of(cls, counts: NDArray[np.int32] | Floats, expected: Floats) -> "Background":
+    def of(cls, counts: NDArray[np.int32] | Floats, expected: Floats, error: float | None = None) -> "Background":
         """The background of counts and what they stand for, (ny, nx); its ratio is defined everywhere.
 
         A pixel without counts has the ratio of the nearest one that has some, since the noise of a bin holds the mean
@@ -56,7 +58,65 @@ class Background:
 
             y, x = distance_transform_edt(empty, return_distances=False, return_indices=True)
             ratio = ratio[y, x]
-        return cls(counts, ratio)
+        return cls(counts, ratio, error)
+
+
+@dataclass(frozen=True)
+class ChipScale:
+    """The factor that scales blank-sky counts of a chip to an observation."""
+
+    factor: float
+    error: float | None
+    """1 sigma of the factor; None where it is unknown."""
+    source_counts: int | None
+    """Counts of `PARTICLE_EV` in the observation; None where the factor was not made from them here."""
+    sky_counts: int | None
+    """Those of the blank sky."""
+    method: str
+    """``BKGSCALn`` of the header, or ``9-12 keV``."""
+
+    def keywords(self, chip: int) -> dict[str, float]:
+        """Return BKGSCALn, BKGERRn, and the counts of 9 - 12 keV BKGOBSn (observation) and BKGSKYn (blank sky)."""
+        values = {"BKGSCAL": self.factor, "BKGERR": self.error, "BKGOBS": self.source_counts, "BKGSKY": self.sky_counts}
+        return {f"{key}{chip}": value for key, value in values.items() if value is not None}
+
+    @property
+    def text(self) -> str:
+        """The factor and its error, for people: ``0.0551 +- 0.0008 (1.5 %)``."""
+        if self.error is None:
+            return f"{self.factor:.5g} (error unknown)"
+        return f"{self.factor:.5g} +- {self.error:.2g} ({self.error / self.factor:.1%})"
+
+    @property
+    def counts_text(self) -> str:
+        """The counts that the factor was made from; nothing where they are unknown."""
+        if self.source_counts is None or self.sky_counts is None:
+            return ""
+        return f": {self.source_counts} counts of the observation over {self.sky_counts} of the blank sky"
+
+
+def scale_error(factor: float, source_counts: float, sky_counts: float) -> float:
+    """Return 1 sigma of a ratio of Poisson counts: factor sqrt(1 / source_counts + 1 / sky_counts)."""
+    return factor * math.sqrt(1 / source_counts + 1 / sky_counts)
+
+
+def combined_error(parts: Iterable[tuple[float, float | None]]) -> float | None:
+    """Return the fractional error of a sum of expected counts with independent fractional errors.
+
+    Parameters
+    ----------
+    parts : (expected counts, fractional error) of each chip or observation. None where an error of one with counts is
+        unknown, or where no part has counts.
+    """
+    total = variance = 0.0
+    for expected, error in parts:
+        if expected <= 0:
+            continue
+        if error is None:
+            return None
+        total += expected
+        variance += (expected * error) ** 2
+    return math.sqrt(variance) / total if total > 0 else None
 
 
 def chip_scale(chip: int, header: Mapping[str, Any], source_counts: int, counts: int, *, source: str,
@@ -130,7 +190,8 @@ def sum_backgrounds(backgrounds: Sequence[Background]) -> Background:
     for each in backgrounds[1:]:
         counts = counts + each.counts
         expected += each.expected
-    return Background.of(counts, expected)
+    error = combined_error((float(each.expected.sum()), each.error) for each in backgrounds)
+    return Background.of(counts, expected, error)
 
 
 def local_background(counts: ArrayLike, exposure: ArrayLike, mask: ArrayLike, *,

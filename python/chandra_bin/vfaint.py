@@ -42,11 +42,16 @@ def is_vfaint(header: "Header") -> bool:
 
 
 def is_cleaned(header: "Header") -> bool:
-    """Return whether particles were removed from VFAINT events (CHKVFPHA, as CIAO 4.16 and later write it).
+    """Return whether particles were removed from VFAINT events.
 
-    Blank-sky events of such an observation are those with STATUS 0.
+    CIAO 4.16 and later write CHKVFPHA; of earlier versions HISTORY has the parameter of acis_process_events. Blank-sky
+    events of such an observation are those with STATUS 0.
     """
-    return is_vfaint(header) and header.get("CHKVFPHA") is True
+    if not is_vfaint(header):
+        return False
+    if isinstance(value := header.get("CHKVFPHA"), bool):
+        return value
+    return "check_vf_pha=yes" in "".join(str(header.get("HISTORY", "")).split())
 
 
 def particles(phas: NDArray[Any]) -> NDArray[np.bool_]:

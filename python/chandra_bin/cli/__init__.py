@@ -38,6 +38,7 @@ COMMANDS = {
     "simulate": ("_simulate", "Simulate Chandra observations of a cluster, and write the truth beside them."),
     "paint": ("_paint", "Paint results of fits, or columns of a table, into images of the bins."),
     "background": ("_background", "Make the background of an image: blank-sky or local counts, and their ratio."),
+    "blanksky": ("_blanksky", "Put blank-sky events on an observation's sky, and scale them to it (blanksky)."),
     "add-backgrounds": ("_add_backgrounds", "Add the backgrounds of observations that were merged."),
     "scale-flux": ("_scale_flux", "Multiply a flux image into about counts, as the pipeline bins it."),
     "doctor": ("_doctor", "Look at the installation and the machine: what is there, and what is missing."),

@@ -64,7 +64,8 @@ def command(image: Path, outroot: str, blanksky: tuple[str, ...], events: str | 
     counts = made.measured if made.band_ev is None else made.background.counts.sum()
     expected = made.background.expected.sum()
     for chip, scale in sorted(made.scales.items()):
-        click.echo(f"chip {chip}: {scale:.5g} ({made.methods[chip]})")
+        click.echo(f"chip {chip}: {scale.text}, by {scale.method}{scale.counts_text}")
     of_band = f" of {made.band_ev[0]:g} - {made.band_ev[1]:g} eV" if made.band_ev else " measured"
-    click.echo(f"{counts:.0f} background counts{of_band} stand for {expected:.1f} in the image; "
+    error = "" if made.background.error is None else f" +- {expected * made.background.error:.1f}"
+    click.echo(f"{counts:.0f} background counts{of_band} stand for {expected:.1f}{error} in the image; "
                f"{made.counts_file} and {made.ratio_file}")

@@ -10,11 +10,13 @@ import glob
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chandra_bin.ancillary import is_remade, named, newest, version_of
+from chandra_bin.blank_skies import blank_sky_folder, find_blank_skies
 from chandra_bin.errors import ChandraBinWarning, InputError, NoImaging
 from chandra_bin.events import EventFile, livetime_fraction, open_events
 from chandra_bin.headers import is_number
@@ -23,8 +25,8 @@ from chandra_bin.tables import open_fits
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-# Where `chandra-bin simulate` puts blank-sky events, in the folder of an ObsID.
-BLANK_SKY = ("blanksky/*.fits*",)
+# Where `chandra-bin simulate` puts blank-sky events, in the folder of an ObsID; and CIAO's calibration database.
+BLANK_SKY = ("blanksky/*.fits*", "$CALDB")
 _REPRO = "repro"
 _FOLDERS = ("primary", "secondary", "")
 # How the names of each kind of file end.
@@ -63,6 +65,8 @@ class ObservationFiles:
     filter: Path | None = None
     """Good times of level 1 (flt1)."""
     blank_sky: tuple[Path, ...] = ()
+    caldb: Path | None = None
+    """Where the blank skies were looked for in a calibration database, as no pattern matched."""
     folder: Path = Path()
     """Of the ObsID: what the patterns of blank skies are relative to."""
     reprocessable: tuple[Path, ...] = ()
@@ -155,7 +159,8 @@ def find_observations(directory: Path, blank_sky: Sequence[str] = BLANK_SKY) -> 
 
     Parameters
     ----------
-    blank_sky : patterns of names of blank-sky events, relative to the folder of each ObsID.
+    blank_sky : patterns of names of blank-sky events, relative to the folder of each ObsID; where they match nothing,
+        folders (CALDB, or its folder of blank skies). ``$NAME`` is the variable of the environment.
 
     Raises `InputError` where there are none, and for an ObsID with two event files that are no versions of each other.
     """
@@ -279,9 +284,10 @@ def _files_of(place: _Place, blank_sky: Sequence[str]) -> ObservationFiles | Non
     found = _chosen(place, folders, events)
     one = {kind: next(iter(found[kind]), None) for kind in ("bad_pixels", "field_of_view", "mask", "filter")}
     there = {kind: newest(files) for kind in _ENDINGS if (files := _of_archive(place, kind))}
+    skies, caldb = _blank_skies(place.folder, blank_sky, events)
     return ObservationFiles(
         place.obsid, events, tuple(found["events_level1"]), tuple(found["aspect"]), one["bad_pixels"],
-        one["field_of_view"], one["mask"], one["filter"], _matching(place.folder, blank_sky), place.folder,
+        one["field_of_view"], one["mask"], one["filter"], skies, caldb, place.folder,
         tuple(path for files in there.values() for path in files))
 
 
@@ -302,6 +308,24 @@ def _chosen(place: _Place, folders: Sequence[str], events: Path) -> dict[str, li
 def _of_archive(place: _Place, kind: str) -> list[Path]:
     """Files of a kind without those that chandra_repro made."""
     return [path for path in place.of_kind(kind, *_FOLDERS, _ASPECT) if not is_remade(path)]
+
+
+def _blank_skies(folder: Path, entries: Iterable[str], events: Path) -> tuple[tuple[Path, ...], Path | None]:
+    """The blank-sky files of an observation, and the calibration database where they are of one."""
+    known = [text for text in map(os.path.expandvars, entries) if "$" not in text]
+    folders = [folder / text for text in known if (folder / text).is_dir()]
+    if files := _matching(folder, (text for text in known if not (folder / text).is_dir())):
+        return files, None
+    database = next((each for each in folders if blank_sky_folder(each) is not None), None)
+    if database is None:
+        return (), None
+    with open_events(events) as file:
+        header = file.hdu.header
+    found: list[Path] = []
+    for digit in re.findall(r"\d", _word(header, "DETNAM")):
+        with suppress(InputError):  # the step that needs the chip fails with the reason
+            found += find_blank_skies(database, header, [int(digit)], str(events))[0]
+    return tuple(found), database
 
 
 def _events_of(place: _Place) -> Path | None:

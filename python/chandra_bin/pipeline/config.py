@@ -72,8 +72,8 @@ class Settings(BaseModel):
     """How flares are found: robust, by this program; or clean or sigma, which the CIAO engine does by CIAO's deflare.
     The step scripts have clean."""
     blank_sky: list[Annotated[str, Field(min_length=1)]] = list(BLANK_SKY)
-    """Blank-sky events: patterns relative to an ObsID's folder of the archive; where they match nothing, a background
-    is measured in the image."""
+    """Blank-sky events: patterns relative to an ObsID's folder of the archive, then folders of a calibration database
+    (CALDB); where none has any, a background is measured in the image."""
     refcoord: str | None = None
     """Tangent point of merged images, RA DEC; none: the mean of the observations."""
     flux_factor: PositiveFloat = 2.5

@@ -38,7 +38,7 @@ from chandra_bin.products import (
 )
 from chandra_bin.reproject import parse_point, separation_deg, tangent_point
 from chandra_bin.tables import open_fits
-from chandra_bin.vfaint import NOTE, is_cleaned
+from chandra_bin.vfaint import NOTE
 from chandra_bin.wcs import ImageCoords
 
 from .archive import ObservationFiles, look
@@ -156,11 +156,6 @@ def _islands(job: Job, files: ObservationFiles) -> Islands:
     return islands
 
 
-def _is_screened(events: Path) -> bool:
-    with open_events(events) as file:
-        return is_cleaned(file.hdu.header)
-
-
 def _note_screened(job: Job, screened: Screened) -> None:
     of = screened.copied.of or 0
     job.note(**{NOTE: f"yes: {screened.flagged} of {of} events have charge in an outer pixel "
@@ -203,15 +198,29 @@ def clean_events(job: Job) -> None:
     _fluximage(job, f"{job.made(obs.clean_events)}[ccd_id={chips}]", obs.folder / obs.obsid)
     job.out(obs.fluximage_psfmap).rename(job.out(obs.psfmap))
     (files,) = job.archive
-    if files.blank_sky:
-        clean = f"{job.made(obs.clean_events)}[ccd_id={chips}]"
-        # Blank skies are screened as the observation is (STATUS bit 23).
-        screened = "[status=0]" if _is_screened(job.made(obs.clean_events)) else ""
-        skies = [f"{path}{screened}" for path in files.blank_sky]
-        scales = job.call(blank_sky_events, clean, skies, job.out(obs.background_events))
-        job.call(blank_sky_background, job.made(obs.image), job.made(obs.background_events),
-                 str(job.out(obs.background_root)), events=clean, threads=job.threads)
-        job.note(**{"blank-sky scale": ", ".join(f"chip {chip}: {scale:.5g}" for chip, scale in scales.items())})
+    if files.blank_sky or files.caldb:
+        _blank_sky(job, files, f"{job.made(obs.clean_events)}[ccd_id={chips}]")
+
+
+def _blank_sky(job: Job, files: ObservationFiles, clean: str) -> None:
+    """The blank sky of an observation: events with their scales, and the background of its image.
+
+    Where a calibration database has none for it, a warning gives the reason; the merged image is measured instead.
+    """
+    obs = job.obs
+    given = [str(files.caldb)] if files.caldb else list(files.blank_sky)
+    try:
+        sky = job.call(blank_sky_events, clean, given, job.out(obs.background_events), beside=obs.events)
+    except InputError as error:
+        if files.caldb is None:
+            raise
+        job.warn(f"ObsID {obs.obsid}: no blank sky: {error}")
+        return
+    job.call(blank_sky_background, job.made(obs.image), job.made(obs.background_events),
+             str(job.out(obs.background_root)), events=clean, threads=job.threads)
+    job.note(**{"blank-sky files": ", ".join(Path(name).name for name in sky.names),
+                "blank-sky scale": "; ".join(f"chip {chip}: {scale.text}{scale.counts_text}"
+                                             for chip, scale in sky.scales.items())})
 
 
 def bin_length(job: Job) -> str:

@@ -8,7 +8,7 @@ folder, so equal runs give equal bytes.
 from ._common import program
 from .background import MadeBackground, add_backgrounds, background_files, blank_sky_background, local_background
 from .binned import BinnedImage, CountsBehind, bin_image
-from .blanksky import blank_sky_events
+from .blanksky import BlankSky, blank_sky_events
 from .cleaned import Cleaned, Filled, ImageCounts, ScaledFlux, fill_image, remove_sources, scale_flux
 from .contbin import contbin
 from .detected import Detected, detect
@@ -44,6 +44,7 @@ from .vfaint import Islands, Screened, find_islands, screen_vfaint
 
 __all__ = [
     "BinnedImage",
+    "BlankSky",
     "Cleaned",
     "Copied",
     "CountsBehind",

@@ -1,17 +1,27 @@
 """Blank-sky events on the pixels of an image, scaled chip by chip to an observation."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin import acis
-from chandra_bin.background import PARTICLE_EV, Background, chip_scale, join_chips
+from chandra_bin.background import (
+    PARTICLE_EV,
+    Background,
+    ChipScale,
+    chip_scale,
+    combined_error,
+    join_chips,
+    scale_error,
+)
+from chandra_bin.blank_skies import is_in_chip_coordinates
 from chandra_bin.errors import InputError
 from chandra_bin.event_arrays import event_histogram
 from chandra_bin.events import RowFilter, open_events
+from chandra_bin.headers import is_number
 from chandra_bin.spectra import band_channels
 from chandra_bin.subspace import parse_ranges, read_subspace
 from chandra_bin.virtual import MaskTerm, RegionTerm, VirtualFile
@@ -25,6 +35,8 @@ if TYPE_CHECKING:
 _COLUMNS = ("x", "y", "energy", "ccd_id")
 # A range of pulse heights that leaves nothing out.
 _ALL_PHA = (1.0, 4095.0)
+# BKGTYPE of headers.
+BLANKSKY, LOCAL = "BLANKSKY", "LOCAL"
 
 Energies = tuple[float, float]
 Counts = NDArray[np.int64]
@@ -57,12 +69,31 @@ class ParticleCounts:
                              "background would be scaled; do not filter energies")
         return int(self.counts[chip])
 
+    def counted(self, chip: int) -> int:
+        """The counts of a chip; 0 where the file holds only some of these energies."""
+        return 0 if self._limits else int(self.counts[chip])
 
-def scale_by_particles(chip: int, header: Mapping[str, Any], source: ParticleCounts, sky: ParticleCounts) -> float:
-    """See `chip_scale`; `InputError` also where counts are needed that a filter of energies has taken."""
-    if f"BKGSCAL{chip}" in header:
-        return chip_scale(chip, header, 0, 0, source=source.name, name=sky.name)
-    return chip_scale(chip, header, source.of(chip), sky.of(chip), source=source.name, name=sky.name)
+
+def scale_by_particles(chip: int, header: Mapping[str, Any], source: ParticleCounts | None, sky: ParticleCounts
+                       ) -> ChipScale:
+    """Return the scale of a chip: BKGSCALn of the blank sky's header, else the ratio of counts at 9 - 12 keV.
+
+    The error of a BKGSCALn is BKGERRn, else that of the counts it was made of: the blank sky's, and those that they
+    stand for in the observation. See `chip_scale`. Raises `InputError` also where counts are needed that a filter of
+    energies has taken.
+    """
+    if f"BKGSCAL{chip}" not in header:
+        assert source is not None
+        counted, behind = source.of(chip), sky.of(chip)
+        factor = chip_scale(chip, header, counted, behind, source=source.name, name=sky.name)
+        return ChipScale(factor, scale_error(factor, counted, behind), counted, behind, "9-12 keV")
+    factor = chip_scale(chip, header, 0, 0, source="", name=sky.name)
+    known = [header.get(f"{key}{chip}") for key in ("BKGERR", "BKGOBS", "BKGSKY")]
+    error, counts = (float(known[0]) if is_number(known[0]) else None,
+                     [int(each) if is_number(each) else None for each in known[1:]])
+    if error is None and sky.counted(chip) and str(header.get("BKGMETH", "particle")).strip().lower() == "particle":
+        error = scale_error(factor, factor * sky.counted(chip), sky.counted(chip))
+    return ChipScale(factor, error, counts[0], counts[1], f"BKGSCAL{chip}")
 
 
 def limits_of(rows: RowFilter, header: "Header", band_ev: Energies) -> str:
@@ -88,6 +119,13 @@ def warn_of_sky_filters(name: VirtualFile) -> None:
     if any(isinstance(term, RegionTerm | MaskTerm) or getattr(term, "column", "") in ("x", "y") for term in terms):
         warn(f"{name}: is filtered on the sky: give the blank-sky files the same filter, or their ratio of 9 - 12 keV "
              "is that of another area")
+
+
+def need_on_sky(header: Mapping[str, Any], name: str) -> None:
+    """Raises `InputError` for events as the calibration database has them, in chip coordinates."""
+    if is_in_chip_coordinates(header):
+        raise InputError(f"{name}: is a blank sky of the calibration database, in chip coordinates: put it on the "
+                         "observation's sky first, by 'chandra-bin blanksky'")
 
 
 def checked_chips(chip: NDArray[Any], name: str) -> NDArray[Any]:
@@ -131,31 +169,32 @@ class ScaledSky:
     """Blank-sky events, and what each of them stands for."""
 
     names: list[str]
-    scales: dict[int, float]
+    scales: dict[int, ChipScale]
     """By chip."""
-    methods: dict[int, str]
-    """Where the scale of a chip comes from: ``BKGSCALn`` or ``9-12 keV``."""
     pixels: Pixels
     _skies: list[_Sky]
 
     @property
     def keywords(self) -> dict[str, Any]:
         """For headers."""
-        scales = {f"BKGSCAL{chip}": factor for chip, factor in sorted(self.scales.items())}
-        return {"BKGMETH": "blanksky", **scales, **calib_of(*(sky.header for sky in self._skies))}
+        scales = {key: value for chip, scale in sorted(self.scales.items())
+                  for key, value in scale.keywords(chip).items()}
+        return {"BKGMETH": "blanksky", "BKGTYPE": BLANKSKY, **scales, **calib_of(*(sky.header for sky in self._skies))}
 
     @property
     def said(self) -> dict[str, str]:
         """For HISTORY."""
-        return {f"BKGSCAL{chip}": f"{factor!r} ({self.methods[chip]})" for chip, factor in sorted(self.scales.items())}
+        return {f"BKGSCAL{chip}": f"{scale.factor!r} ({scale.method})" for chip, scale in sorted(self.scales.items())}
 
     def background(self, band_ev: Energies, *, use: NDArray[np.bool_] | None = None,
                    threads: int = 1) -> tuple[Background, int]:
         """The background of a band, and how many of its events are beside the image.
 
+        Its error is that of the chips' scales, which are independent.
         ``use``: where the image has pixels; there are no counts elsewhere. `InputError` where there are none at all.
         """
         outside, any_count = 0, False
+        parts: list[tuple[float, float | None]] = []
 
         def layers() -> Iterator[tuple[NDArray[np.int32], float]]:
             """One at a time, as each is an image."""
@@ -167,13 +206,17 @@ class ScaledSky:
                     if use is not None:
                         counts[~use] = 0
                     any_count |= bool(counts.any())
-                    yield counts, self.scales[chip]
+                    scale = self.scales[chip]
+                    parts.append((scale.factor * float(counts.sum(dtype=np.int64)),
+                                  None if scale.error is None else scale.error / scale.factor))
+                    yield counts, scale.factor
             if not any_count:
                 raise InputError(f"{', '.join(self.names)}: no background event of {band_ev[0]:g} - {band_ev[1]:g} eV "
                                  f"is on {self.pixels.name} ({outside} are beside it); give the blank sky of this part "
                                  "of the sky, reprojected to the observation (CIAO's blanksky)")
 
-        return join_chips(layers()), outside
+        made = join_chips(layers())
+        return replace(made, error=combined_error(parts)), outside
 
     def _image(self, blocks: Sequence[tuple[NDArray[Any], ...]], band_ev: Energies,
                threads: int) -> tuple[NDArray[np.int32], int]:
@@ -203,17 +246,15 @@ def scaled_sky(names: Sequence[str], pixels: Pixels, bands_ev: Sequence[Energies
     are in none.
     """
     skies = [_read_sky(name, pixels, bands_ev, chips) for name in names]
-    scales: dict[int, float] = {}
-    methods: dict[int, str] = {}
+    scales: dict[int, ChipScale] = {}
     for sky in skies:
         for chip in sky.events:
             if chip in scales:
                 raise InputError(f"{sky.name}: has events of chip {chip}, as another blank-sky file has; give each "
                                  "chip once ([ccd_id=..] behind the name chooses)")
             scales[chip] = _scale(chip, sky, source, pixels.name)
-            methods[chip] = f"BKGSCAL{chip}" if f"BKGSCAL{chip}" in sky.header else "9-12 keV"
     _check_chips(chips, source, scales, names, pixels.name)
-    return ScaledSky(list(names), scales, methods, pixels, skies)
+    return ScaledSky(list(names), scales, pixels, skies)
 
 
 def _read_sky(name: str, pixels: Pixels, bands_ev: Sequence[Energies], chips: Sequence[int] | None) -> _Sky:
@@ -222,6 +263,7 @@ def _read_sky(name: str, pixels: Pixels, bands_ev: Sequence[Energies], chips: Se
         instrument = str(file.hdu.header.get("INSTRUME", "")).strip().upper()
         if instrument not in ("", "ACIS"):
             raise InputError(f"{name}: are events of {instrument}: a blank sky of ACIS is needed")
+        need_on_sky(file.hdu.header, name)
         with about(file.name.file):
             file.hdu.need(*_COLUMNS)
             to_pixels = pixel_map(ImageCoords.from_events(file.hdu.header), pixels.coords)
@@ -245,16 +287,14 @@ def _read_sky(name: str, pixels: Pixels, bands_ev: Sequence[Energies], chips: Se
         return _Sky(name, file.hdu.header.copy(), events, high)
 
 
-def _scale(chip: int, sky: _Sky, source: SourceCounts | None, image: str) -> float:
-    if source is not None:
-        return scale_by_particles(chip, sky.header, source.particles, sky.high)
-    if f"BKGSCAL{chip}" not in sky.header:
+def _scale(chip: int, sky: _Sky, source: SourceCounts | None, image: str) -> ChipScale:
+    if source is None and f"BKGSCAL{chip}" not in sky.header:
         raise InputError(f"{sky.name}: has no BKGSCAL{chip} in its header, and counts of 9 - 12 keV to scale it by are "
                          f"not in {image}: give the observation's events too (--events)")
-    return chip_scale(chip, sky.header, 0, 0, source="", name=sky.name)
+    return scale_by_particles(chip, sky.header, None if source is None else source.particles, sky.high)
 
 
-def _check_chips(chips: Sequence[int] | None, source: SourceCounts | None, scales: dict[int, float],
+def _check_chips(chips: Sequence[int] | None, source: SourceCounts | None, scales: Mapping[int, ChipScale],
                  names: Sequence[str], image: str) -> None:
     """Tells of chips of the image that no blank sky covers."""
     if chips is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.background import Background
+from chandra_bin.background import Background, combined_error
 from chandra_bin.bands import Band
 from chandra_bin.events import image_header
 from chandra_bin.exposure import Float32s
@@ -17,7 +17,7 @@ from chandra_bin.gti_files import GtiBlock
 from chandra_bin.images import product_header, write_image
 from chandra_bin.outputs import Outputs
 
-from ._blanksky import ScaledSky
+from ._blanksky import BLANKSKY, ScaledSky
 from ._common import calib_of
 from .background import background_files, write_background
 from .fluximage import ExposureSettings, above_threshold, write_maps, write_psf_map
@@ -120,6 +120,7 @@ class Total:
         self._exposure = None if wanted.exposure is None else np.zeros(grid.shape, np.float32)
         self._radii = None if wanted.psfecf is None else np.zeros(grid.shape, np.float64)
         self._background = (np.zeros(grid.shape, np.int32), np.zeros(grid.shape)) if wanted.background else None
+        self._errors: list[tuple[float, float | None]] = []
         self._calib: dict[str, str] = {}
 
     def add(self, images: Images) -> None:
@@ -132,7 +133,9 @@ class Total:
         if self._background is not None and images.background is not None:
             counts, expected = self._background
             counts += np.asarray(images.background.counts, np.int32)
-            expected += images.background.expected
+            of_one = images.background.expected
+            expected += of_one
+            self._errors.append((float(of_one.sum()), images.background.error))
             self._calib |= calib_of(images.background_keywords)
 
     def images(self, band: Band) -> Images:
@@ -145,9 +148,10 @@ class Total:
         if self._radii is not None and self._exposure is not None:
             radii = np.full(self._radii.shape, np.nan, np.float32)
             np.divide(self._radii, self._exposure, out=radii, where=self._exposure > 0, casting="same_kind")
-        background = None if self._background is None else Background.of(*self._background)
+        background = None if self._background is None else Background.of(
+            *self._background, combined_error(self._errors))
         return Images(self._counts, self._exposure, radii, background, keywords, notes,
-                      {"BKGMETH": "sum", **self._calib}, ["background: sum of the observations'"])
+                      {"BKGMETH": "sum", "BKGTYPE": BLANKSKY, **self._calib}, ["background: sum of the observations'"])
 
 
 def write_images(outputs: Outputs, wanted: Wanted, stem: str, images: Images, band: Band, grid: Grid,

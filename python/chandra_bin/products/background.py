@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from chandra_bin import acis
-from chandra_bin.background import Background, sum_backgrounds
+from chandra_bin.background import Background, ChipScale, sum_backgrounds
 from chandra_bin.background import local_background as measure_background
 from chandra_bin.bands import parse_energies
 from chandra_bin.errors import InputError
@@ -31,6 +31,8 @@ from chandra_bin.virtual import (
 from chandra_bin.wcs import ImageCoords
 
 from ._blanksky import (
+    BLANKSKY,
+    LOCAL,
     Counts,
     Energies,
     ParticleCounts,
@@ -58,10 +60,8 @@ class MadeBackground:
     ratio_file: Path
     band_ev: Energies | None
     """None for a local estimate."""
-    scales: dict[int, float]
+    scales: dict[int, ChipScale]
     """By chip; none for a local estimate."""
-    methods: dict[int, str]
-    """Where the scale of a chip comes from: ``BKGSCALn`` or ``9-12 keV``."""
     outside: int
     """Events of the band and the chips that are beside the image."""
     measured: float = 0.0
@@ -113,7 +113,7 @@ def blank_sky_background(image: str | Path, blanksky: str | Path | Sequence[str 
             "band_ev": f"{band_ev[0]:g}:{band_ev[1]:g}",
             **sky.said})
         write_background(outputs, files, made, pixels.header, lines, sky.keywords)
-    return MadeBackground(made, *files, band_ev, sky.scales, sky.methods, outside)
+    return MadeBackground(made, *files, band_ev, sky.scales, outside)
 
 
 def local_background(image: str | Path, expmap: str | Path, outroot: str | Path, *, mask: Path | None = None,
@@ -144,7 +144,7 @@ def local_background(image: str | Path, expmap: str | Path, outroot: str | Path,
         measured = float(np.sum(pixels.data, where=(use >= 1) & (exposure.data > 0) & np.isfinite(pixels.data)))
         write_background(outputs, files, made, pixels.header, lines, {
             "BKGMETH": "local", "BKGCOUNT": measured, **calib_of(exposure.header)})
-    return MadeBackground(made, *files, None, {}, {}, 0, measured)
+    return MadeBackground(made, *files, None, {}, 0, measured)
 
 
 def add_backgrounds(outroots: Sequence[str | Path], outroot: str | Path, *, clobber: bool = False) -> MadeBackground:
@@ -161,21 +161,34 @@ def add_backgrounds(outroots: Sequence[str | Path], outroot: str | Path, *, clob
         first = read_image(sets[0][0])
         read = [(read_on_grid(counts, first, "background"), read_on_grid(ratio, first, "ratio of the background"))
                 for counts, ratio in sets]
-        made = sum_backgrounds([Background(counts.data, ratio.data) for counts, ratio in read])
+        made = sum_backgrounds([Background(counts.data, ratio.data, _error_of(counts.header))
+                                for counts, ratio in read])
+        types = {str(counts.header.get("BKGTYPE", BLANKSKY)) for counts, _ in read}
         lines = history("background", {"add": tuple(Path(each) for each in outroots)})
         write_background(outputs, files, made, first.header, lines, {
-            "BKGMETH": "sum", **calib_of(*(each.header for pair in read for each in pair))})
-    return MadeBackground(made, *files, None, {}, {}, 0)
+            "BKGMETH": "sum", "BKGTYPE": LOCAL if LOCAL in types else BLANKSKY,
+            **calib_of(*(each.header for pair in read for each in pair))})
+    return MadeBackground(made, *files, None, {}, 0)
 
 
 def write_background(outputs: Outputs, files: tuple[Path, Path], made: Background, header: "Header",
                      lines: Sequence[str], keywords: Mapping[str, str | float]) -> None:
-    """Writes the image of counts and that of their ratio; ``header`` is that of an image of the same pixels."""
+    """Writes the image of counts and that of their ratio; ``header`` is that of an image of the same pixels.
+
+    BKGFERR is the fractional error of the background, where it is known.
+    """
+    if made.error is not None:
+        keywords = {**keywords, "BKGFERR": made.error}
     for path, data, about_it in (
             (files[0], made.counts, {"HDUNAME": "BKG_IMAGE", "CONTENT": "BKG_IMAGE", "BUNIT": "count"}),
             (files[1], made.ratio, {"HDUNAME": "BKG_RATIO", "CONTENT": "BKG_RATIO"})):
         with outputs.open(path) as file:
             write_image(file, data, product_header(header, lines, **keywords, **about_it))
+
+
+def _error_of(header: Mapping[str, Any]) -> float | None:
+    value = header.get("BKGFERR")
+    return float(value) if is_number(value) else None
 
 
 def _events_behind(image: str | Path) -> str | None:

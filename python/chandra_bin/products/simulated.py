@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # What a folder of simulations holds says so, and names its files: only these may be replaced.
 _MARKER = "simulation.json"
+# Where the calibration database has its blank skies.
+_CALDB = "caldb/data/chandra/acis/bkgrnd"
 _EXPOSURE_BIN = 16
 _EXPOSURE_PHOTONS = 2_000_000
 
@@ -188,6 +190,11 @@ def _write_observation(writer: _Writer, scene: simulate.Scene, observation: simu
             particles, livetime = simulate.blank_sky(observation, chip, settings.blank_sky, seed)
             writer.fits(f"{blank}/acisf{observation.obsid:05d}_ccd{chip}_blanksky.fits", first,
                         tables.blank_sky_blocks(observation, chip, particles, livetime, seed))
+            if observation.obsid == simulate.FIRST_OBSID:
+                # The calibration database has one file for all observations: made on a chip without bad pixels.
+                writer.fits(f"{_CALDB}/{tables.caldb_sky_name(observation, chip)}", tables.caldb_sky_primary(),
+                            tables.caldb_sky_blocks(observation, chip, *simulate.blank_sky(
+                                observation, chip, settings.blank_sky, seed, whole_chip=True)))
     return Simulated(observation.obsid, path, len(level_2[0][1]), observation.livetime(observation.chips[0]))
 
 

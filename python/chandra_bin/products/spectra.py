@@ -32,7 +32,7 @@ from chandra_bin.spectra import (
 from chandra_bin.virtual import MaskTerm, RegionTerm, expand_stack, named_file
 from chandra_bin.wcs import ImageCoords, physical_agree, pixel_map
 
-from ._blanksky import ParticleCounts, checked_chips, scale_by_particles
+from ._blanksky import ParticleCounts, checked_chips, need_on_sky, scale_by_particles
 from ._common import Parameters, about, ecsv, history, mask_values, read_binmap, warn
 from ._pha import PhaWriter
 
@@ -110,6 +110,8 @@ class _Background:
     counted: _Counted
     scales: Floats
     """(chips,): counts in the source's exposure for one here; NaN where none is in a bin."""
+    keywords: dict[str, float]
+    """Scales with their errors and counts, for headers."""
     name: str
 
 
@@ -173,8 +175,7 @@ def _observation(outputs: Outputs, folder: Path, obsid: int, name: str, behind: 
     table = _table(source, background, bins, chips, exposure, areas)
     lines = history("spectra", parameters)
     header = source.events.header
-    scales = {} if background is None else {
-        f"BKGSCAL{chip}": float(scale) for chip, scale in enumerate(background.scales) if np.isfinite(scale)}
+    scales = {} if background is None else background.keywords
     writer = PhaWriter(header, exposures, lines, background=False, keywords=scales)
     behind_writer = PhaWriter(header, exposures, lines, background=True, keywords=scales)
     spectra = source.spectra.sum(axis=0, dtype=np.int32)
@@ -250,6 +251,7 @@ def _count(name: str, bins: _Bins, *, particles: bool, good_times: bool = True) 
     no_channel = 0
     image = ImageCoords(bins.image.header)
     with open_events(name) as file:
+        need_on_sky(file.hdu.header, name)
         columns = _columns(file, particles)
         high = ParticleCounts(file.filter, file.hdu.header, name)
         with about(file.name.file):
@@ -337,6 +339,7 @@ def _read_background(names: Sequence[str], source: _Counted, source_name: str, b
                          "give the blank sky of these chips")
     spectra = empty_spectra(len(bins.numbers))
     scales = np.full(acis.CHIP_COUNT, np.nan)
+    keywords: dict[str, float] = {}
     for chip in wanted:
         owners = [sky for sky in skies if sky.of_chip[chip]]
         if len(owners) > 1:
@@ -344,7 +347,9 @@ def _read_background(names: Sequence[str], source: _Counted, source_name: str, b
                              "behind the name chooses)")
         if owners and owners[0].spectra[chip].any():
             spectra[chip] = owners[0].spectra[chip]
-            scales[chip] = scale_by_particles(chip, owners[0].events.header, source.particles, owners[0].particles)
+            scale = scale_by_particles(chip, owners[0].events.header, source.particles, owners[0].particles)
+            scales[chip] = scale.factor
+            keywords.update(scale.keywords(chip))
     if not spectra.any():
         raise InputError(f"{name}: no background event is in any bin of {bins.image.path}; it must be reprojected to "
                          "the observation (CIAO's blanksky)")
@@ -352,7 +357,7 @@ def _read_background(names: Sequence[str], source: _Counted, source_name: str, b
     if lacking:
         warn(f"{name}: has no events on chips {_listed(lacking)}, where {source_name} has some in bins: they stay "
              "without background")
-    return _Background(replace(skies[0], spectra=spectra, of_chip=of_chip), scales, name)
+    return _Background(replace(skies[0], spectra=spectra, of_chip=of_chip), scales, keywords, name)
 
 
 def _scales_without_counts(background: _Background, chips: Counts) -> Floats:

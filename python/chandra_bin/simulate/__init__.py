@@ -2,7 +2,7 @@
 
 from ._cluster import cluster_header, cluster_image, cluster_model
 from ._observation import CHIPS_OF as ARRAYS
-from ._observation import DITHER_ARCSEC, LIVE_FRACTION, TIMEDEL_S, Flare, Observation, make_observations
+from ._observation import DITHER_ARCSEC, FIRST_OBSID, LIVE_FRACTION, TIMEDEL_S, Flare, Observation, make_observations
 from ._photons import Photons, blank_sky, flat_exposure, observe, source_counts, source_exposure, source_places
 from ._scene import FLUX_BAND_EV, Scene, Spectrum, make_scene
 from ._telescope import r90_arcsec
@@ -10,6 +10,7 @@ from ._telescope import r90_arcsec
 __all__ = [
     "ARRAYS",
     "DITHER_ARCSEC",
+    "FIRST_OBSID",
     "FLUX_BAND_EV",
     "LIVE_FRACTION",
     "TIMEDEL_S",

@@ -25,7 +25,7 @@ FIRST_PX, LAST_PX = 2, acis.CHIP_PX - 1
 
 CHIPS_OF = {"I": (3, 0, 1, 2), "S": (7, 5, 6, 8)}
 # The first observation of every simulation has this number, which no real one has.
-_FIRST_OBSID = 90001
+FIRST_OBSID = 90001
 _FIRST_START_S = 1.0e8
 _APART_S = 4.0e6
 _ROLLS_DEG = (84.0, 262.0, 171.0, 10.0, 306.0)
@@ -172,7 +172,7 @@ def _make_observation(draw: np.random.Generator, index: int, exposure_s: float, 
     lost = _lost_frames(draw, frames, chips)
     flares = _flares(draw, tstart, frames * TIMEDEL_S)
     phases = tuple(draw.uniform(0, 2 * math.pi, 2).tolist())
-    return Observation(_FIRST_OBSID + index, array, datamode, chips, float(ra), float(dec), float(roll), ra_deg,
+    return Observation(FIRST_OBSID + index, array, datamode, chips, float(ra), float(dec), float(roll), ra_deg,
                        dec_deg, sim_z, tstart, frames, (phases[0], phases[1]), lost, flares,
                        {chip: _bad_map(rectangles[chip]) for chip in chips}, rectangles)
 

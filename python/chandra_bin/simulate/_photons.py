@@ -118,22 +118,25 @@ def observe(scene: Scene, observation: Observation, seed: int) -> Photons:
     return events
 
 
-def blank_sky(observation: Observation, chip: int, times_longer: float, seed: int) -> tuple[Photons, float]:
+def blank_sky(observation: Observation, chip: int, times_longer: float, seed: int, *,
+              whole_chip: bool = False) -> tuple[Photons, float]:
     """Particles of one chip at the rate of the observation's, without flares; and their livetime, seconds.
 
     They lie on the sky as the observation's dither would have put them there: frames are those of the observation.
     As in CALDB's files, STATUS bit 23 is set for those that VFAINT data show to be particles.
+    ``whole_chip``: other particles, on the observation's bad pixels too, as calibration files have them.
     """
-    draw = np.random.default_rng([seed, 4, observation.obsid, chip])
+    draw = np.random.default_rng([seed, 9 if whole_chip else 4, observation.obsid, chip])
     livetime = times_longer * observation.livetime(chip)
     # A status flag takes the same part of them as of the observation's.
     rate = PARTICLE_RATES[chip in acis.BACK_ILLUMINATED] * (1 - _STATUS_FRACTION)
     count = int(draw.poisson(rate * livetime))
     good_frames = np.flatnonzero(~observation.lost[chip])
     frame = np.sort(draw.choice(good_frames, count))
-    events = _on_chip(observation, chip, frame, _particle_energies(count, draw), PARTICLE, draw)
+    events = _on_chip(observation, chip, frame, _particle_energies(count, draw), PARTICLE, draw, whole_chip)
     chance = flagged_fraction(events.energy_ev, events.chip)
-    flagged = np.random.default_rng([seed, 8, observation.obsid, chip]).random(len(events)) < chance
+    draw_flags = np.random.default_rng([seed, 10 if whole_chip else 8, observation.obsid, chip])
+    flagged = draw_flags.random(len(events)) < chance
     events.status[flagged] |= 1 << STATUS_BIT
     return events, livetime
 
@@ -230,11 +233,11 @@ def _landed(observation: Observation, chip: int, body: Floats,
 
 
 def _on_chip(observation: Observation, chip: int, frame: Wholes, energy: Floats, origin: int,
-             draw: np.random.Generator) -> Photons:
-    """Particles anywhere on a chip, but on its bad pixels."""
+             draw: np.random.Generator, whole_chip: bool = False) -> Photons:
+    """Particles anywhere on a chip, but on its bad pixels unless it is the ``whole_chip``."""
     count = len(frame)
     chipx, chipy = (draw.integers(FIRST_PX, LAST_PX + 1, count) for _ in range(2))
-    good = ~observation.bad_pixels[chip][chipy - 1, chipx - 1]
+    good = whole_chip | ~observation.bad_pixels[chip][chipy - 1, chipx - 1]
     return _at_pixels(observation, chip, frame[good], (chipx[good], chipy[good]), energy[good], origin, draw)
 
 

@@ -1,7 +1,7 @@
 """The blocks of an observation's files as headers and rows: the structure and keywords of the archive's, simulated."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ Block = tuple["Header", NDArray[np.void]]
 Cards = dict[str, object]
 
 CREATOR = "chandra-bin simulate"
+BLANK_SKY_PERIOD = "2000-12-01"
+"""First day of the period of the calibration database that simulated observations are in."""
 _CALIB = ("APPROX", "simulated: no true calibration")
 _EPOCH = datetime(1998, 1, 1)
 _MJD_EPOCH = 50814.0
@@ -144,6 +146,51 @@ def blank_sky_blocks(observation: Observation, chip: int, particles: Photons, li
     _sky_keywords(header, observation, columns)
     write_subspace(header, [_component(chip, grades=True)])
     return [(header, rows), _good_times(GTI.of(start, start + ontime), chip, own)]
+
+
+def caldb_sky_name(observation: Observation, chip: int) -> str:
+    """The name that the calibration database would give the blank sky of a chip."""
+    return f"acis{chip}{observation.array.lower()}D{BLANK_SKY_PERIOD}bkgrnd_ctiN0001.fits"
+
+
+def caldb_sky_blocks(observation: Observation, chip: int, particles: Photons, livetime_s: float) -> list[Block]:
+    """EVENTS of a blank-sky file as the calibration database has them.
+
+    Events are in chip coordinates and in no order of time. Detector and sky coordinates are those of a pointing at
+    RA = Dec = roll = 0 without dither, and mean nothing for an observation.
+    """
+    draw = np.random.default_rng([8, observation.obsid, chip])
+    shuffled = particles[draw.permutation(len(particles))]
+    columns = _event_columns(observation, shuffled, np.zeros(len(shuffled)), None)
+    columns = [column for column in columns if column.name not in ("time", "expno", "pha_ro")]
+    detx, dety = acis.to_detector(chip, shuffled.chipx, shuffled.chipy, observation.sim_z_mm)
+    values = {"x": detx, "y": dety, "detx": detx, "dety": dety}
+    columns = [replace(column, values=values.get(column.name, column.values)) for column in columns]
+    first = f"{BLANK_SKY_PERIOD}T00:00:00"
+    cards: Cards = {
+        "ORIGIN": "SIMULATED", "CREATOR": CREATOR, "MISSION": "AXAF", "TELESCOP": "CHANDRA", "INSTRUME": "ACIS",
+        "DETNAM": f"ACIS-{chip}", "CCD_ID": chip, "OBJECT": "Simulated background", "DATACLAS": "SIMULATED",
+        "RADESYS": "ICRS", "EQUINOX": 2000.0, "DATE-OBS": first, "SIM_X": -0.6828225, "SIM_Y": 0.0,
+        "SIM_Z": observation.sim_z_mm, "FOC_LEN": acis.FOCAL_LENGTH_MM, "FP_TEMP": 153.5, "CTI_CORR": True,
+        "CCLS0001": "BCF", "CDTP0001": "DATA", "CCNM0001": "BKGRND", "CVSD0001": BLANK_SKY_PERIOD,
+        "CVST0001": "00:00:00", "CDES0001": "Simulated ACIS background events", "CBD10001": f"CCD_ID({chip})",
+        "CONTENT": "CDB_ACIS_BKGRND", "HDUCLASS": "OGIP", "HDUCLAS1": "EVENTS", "HDUCLAS2": "BKGRND",
+        "ONTIME": livetime_s / LIVE_FRACTION, "LIVETIME": livetime_s, "EXPOSURE": livetime_s,
+        f"ONTIME{chip}": livetime_s / LIVE_FRACTION, f"LIVTIME{chip}": livetime_s, f"EXPOSUR{chip}": livetime_s,
+        "DTCOR": LIVE_FRACTION, "CALIB": ("APPROX", "simulated particles, and no sky")}
+    header, rows = _table("EVENTS", columns, cards)
+    _sky_keywords(header, observation, columns)
+    place = {column.name: n for n, column in enumerate(columns, start=1)}
+    header.update({f"TCRVL{place[name]}": 0.0 for name in ("x", "y")})
+    return [(header, rows)]
+
+
+def caldb_sky_primary() -> "Header":
+    """The cards of the first block of such a file."""
+    from astropy.io.fits import Header
+
+    return Header({"HDUNAME": "PRIMARY", "ORIGIN": "SIMULATED", "CREATOR": CREATOR, "TELESCOP": "CHANDRA",
+                   "INSTRUME": "ACIS"})
 
 
 def aspect_blocks(observation: Observation) -> list[Block]:

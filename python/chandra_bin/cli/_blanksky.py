@@ -1,0 +1,39 @@
+"""``chandra-bin blanksky``: the blank-sky events of an observation, on its sky."""
+
+from pathlib import Path
+
+import click
+
+from ._command import Command, clobber_option, quiet_option, told
+
+
+@click.command(cls=Command, name="blanksky")
+@click.argument("events", metavar="EVENTS")
+@click.option("--blanksky", multiple=True, required=True, metavar="FILE",
+              help="Blank-sky events, or a @list of them, or a folder: CALDB, or its folder of blank skies, where the "
+                   "files of the observation are chosen.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, metavar="FILE",
+              help="The blank-sky events of all chips.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True,
+              help="Of the random times, and places in pixels, of events in chip coordinates.")
+@quiet_option
+@clobber_option
+def command(events: str, blanksky: tuple[str, ...], out: Path, seed: int, quiet: bool, clobber: bool) -> None:
+    """Put blank-sky events on the sky of an observation, and scale them to it by 9 - 12 keV, chip by chip.
+
+    EVENTS are the observation's, with good times without flares and no filter of energies.
+
+    \b
+    chandra-bin blanksky 'clean_evt.fits[ccd_id=0:3]' --blanksky $CALDB -o background_clean.evt
+    chandra-bin background 1838_0.5-7_thresh.img --blanksky background_clean.evt -o 1838
+    """
+    from chandra_bin.products import blank_sky_events
+
+    with told(quiet, "blanksky"):
+        made = blank_sky_events(events, blanksky, out, seed=seed, clobber=clobber)
+    if quiet:
+        return
+    for chip, scale in sorted(made.scales.items()):
+        click.echo(f"chip {chip}: {scale.text}, by {scale.method}{scale.counts_text}")
+    status = ", those with STATUS 0" if made.status_0 else ""
+    click.echo(f"{made.events} blank-sky events of {', '.join(Path(name).name for name in made.names)}{status}: {out}")
