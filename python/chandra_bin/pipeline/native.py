@@ -42,11 +42,9 @@ from chandra_bin.vfaint import NOTE
 from chandra_bin.wcs import ImageCoords
 
 from .archive import ObservationFiles, look
-from .engines import by_ciao_if_taken
 from .job import Job
 from .layout import MERGED_BAND, OBS_BAND, OBS_ENERGIES_EV
 from .proposing import propose_cluster_region, propose_source_region
-from .reprocessing import why_not
 from .survey import FARTHEST_ARCMIN, ODD_ARCMIN, arcmin_between
 
 # Grades of X-rays, as chandra_repro keeps them.
@@ -129,8 +127,6 @@ def reprocess(job: Job) -> None:
         copied = job.call(copy, name, job.out(obs.events), keywords=keywords)
     if not files.is_reprocessed:
         job.warn(f"ObsID {obs.obsid}: not reprocessed: calibrated as the archive has it")
-    if by_ciao_if_taken(job.settings) and (why := why_not(files)):
-        job.warn(why)
     if missing:
         job.warn(f"ObsID {obs.obsid}: {', '.join(kind for kind, _, _ in missing)} not found: "
                  f"{'; '.join(text for _, _, text in missing)}")

@@ -380,6 +380,10 @@ def _make(order: _Order) -> _Made:
         order.scratch.mkdir(parents=True)
         with _readable(order) as job, heard(job.plain) as said:
             function_of(order.engine, task.kind)(job)
+            # Tasks do not read the setting "engine": the runner chooses the engine of each.
+            if ((task.kind, order.engine) == ("reprocess", "native") and by_ciao_if_taken(order.settings)
+                    and (why := why_not(task.archive[0]))):
+                job.warn(why)
         # A region that the user has drawn meanwhile is one more.
         now = {os.path.relpath(path, work) for path in inputs_of(task)}
         changed = [name for name in now.union(inputs) if name not in inputs or not is_same(work / name, inputs[name])]
