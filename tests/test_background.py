@@ -122,6 +122,7 @@ def test_local_background_holds_the_counts_that_were_measured(data):
     assert made.counts.sum() == pytest.approx(counts[here].sum() / min(BIN_SHARE, share), rel=1e-12)
     np.testing.assert_allclose(made.expected, counts[here].sum() * exposure / exposure[here].sum(), rtol=1e-12)
     np.testing.assert_allclose(made.ratio, min(BIN_SHARE / share, 1), rtol=1e-12)
+    assert made.error == pytest.approx(counts[here].sum() ** -0.5)
 
 
 def gehrels(counts):

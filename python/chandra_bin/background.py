@@ -232,4 +232,4 @@ def local_background(counts: ArrayLike, exposure: ArrayLike, mask: ArrayLike, *,
                          f"({np.count_nonzero(here)} pixels): give a larger region")
     seconds = math.fsum(exposed[here])
     ratio = min(share * (math.fsum(exposed.ravel()) / seconds), 1.0)
-    return Background(measured * (exposed / seconds) / ratio, np.full(image.shape, ratio))
+    return Background(measured * (exposed / seconds) / ratio, np.full(image.shape, ratio), 1 / math.sqrt(measured))

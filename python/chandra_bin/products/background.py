@@ -143,7 +143,7 @@ def local_background(image: str | Path, expmap: str | Path, outroot: str | Path,
                                        "exclude": tuple(exclude), "keep": tuple(keep)})
         measured = float(np.sum(pixels.data, where=(use >= 1) & (exposure.data > 0) & np.isfinite(pixels.data)))
         write_background(outputs, files, made, pixels.header, lines, {
-            "BKGMETH": "local", "BKGCOUNT": measured, **calib_of(exposure.header)})
+            "BKGMETH": "local", "BKGTYPE": LOCAL, "BKGCOUNT": measured, **calib_of(exposure.header)})
     return MadeBackground(made, *files, None, {}, 0, measured)
 
 
