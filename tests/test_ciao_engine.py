@@ -496,6 +496,20 @@ def test_the_script_extracts_the_spectra_of_a_run(work, scripted, ciao, monkeypa
     taken(ciao / "log")
 
 
+def test_spectra_are_made_in_a_folder_with_a_blank(work, ciao):
+    """specextract refuses a current folder with a blank, and chandra-bin reaches the files through a link."""
+    odd = work.parent / "a b (c)"
+    shutil.copytree(work, odd, symlinks=True)
+    taken(ciao / "log")
+    assert command(["run", str(odd), "--engine", "ciao", "--only", "8", "--redo", "8", "-j", "1", "-q"]) == 0
+    calls = [call for call in taken(ciao / "log") if call["tool"] == "specextract"]
+    assert [call["status"] for call in calls] == [0, 0]
+    assert all(re.fullmatch(r"[\w./-]+", call["cwd"]) for call in calls)
+    for obs in ("90001", "90002"):
+        assert (odd / f"spec_files/contbin_sn150_smooth150/spectra/{obs}/xaf_0.pi").is_file()
+    shutil.rmtree(odd)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("array", ["I", "S"])
 def test_four_observations_side_by_side_are_as_one_after_another(tmp_path, array, monkeypatch):
