@@ -289,7 +289,7 @@ class _Writer:
         files = " ".join(f'"${{root}}{ending}"' for ending in step.endings)
         alone = _indented("\n".join(self._branch(step.alone(_NUMBER))))
         return [EACH_LIST.format(lists=self.path(step.folder, "/"), purpose=tool.purpose, call=call.lstrip(),
-                                  roots=self.path(roots), files=files, alone=_indented(alone))]
+                                  files=files, alone=_indented(_indented(alone)))]
 
     def _all(self, steps: Iterable[_ScriptStep]) -> list[str]:
         return [each for step in steps for each in self.statements(step)]
