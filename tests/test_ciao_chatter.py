@@ -77,6 +77,14 @@ def test_the_last_lines_hold_the_reason_of_a_script():
     assert last_lines(["omit - DTCOR values differ ...FAIL..."], None) == []
 
 
+def test_the_last_lines_name_the_chip_without_a_blank_sky():
+    """An error may have several lines: `blanksky` fails for all chips where one has no file in CALDB."""
+    printed = ["# blanksky (18 May 2026): ERROR Unable to find an ACIS background file for:",
+               "  infile=a_clean_evt.fits", "  CCD_ID=5", ""]
+    assert error_in(printed[0]) == "Unable to find an ACIS background file for:"
+    assert last_lines(printed, error_in(printed[0])) == ["infile=a_clean_evt.fits", "CCD_ID=5"]
+
+
 def test_limits_and_exposures_of_deflare():
     assert flare_limits("\n".join(lines_of("deflare"))) == [
         "rates between 0.385978 and 0.555808 counts/s are kept", "exposure of the light curve: 7.86 ks",
