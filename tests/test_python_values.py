@@ -6,10 +6,12 @@ import sys
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Column
 
 import chandra_bin
 from chandra_bin import GTI, InputError, contour_bin, light_curve, smooth
+from chandra_bin.products import bin_image
 from chandra_bin.spectra import group_counts
 
 IMAGE = np.random.default_rng(3).poisson(5, (24, 24)).astype(np.int32)
@@ -106,3 +108,10 @@ def test_the_package_runs_as_a_module():
     done = subprocess.run([sys.executable, "-m", "chandra_bin", "--version"], capture_output=True, text=True,
                           check=True)
     assert done.stdout.startswith("chandra-bin")
+
+
+def test_bin_image_takes_names_as_texts(tmp_path):
+    fits.PrimaryHDU(IMAGE).writeto(tmp_path / "img.fits")
+    made = bin_image(str(tmp_path / "img.fits"), str(tmp_path / "out"), sn=8, smooth_sn=8)
+    assert made.folder == tmp_path / "out"
+    assert (made.folder / "bins.ecsv").is_file()

@@ -66,9 +66,10 @@ class BinnedImage:
     """S/N of bins in counts: ``ContourBins.sn``, but for images that are not of counts."""
 
 
-def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 15, counts: float | None = None,
-              constrain: float | None = None, background: Path | None = None, background_expmap: Path | None = None,
-              background_scale: float | Path | None = None, expmap: Path | None = None, noisemap: Path | None = None,
+def bin_image(image: str | Path, folder: str | Path, *, sn: float = 15, smooth_sn: float = 15,
+              counts: float | None = None, constrain: float | None = None, background: Path | None = None,
+              background_expmap: Path | None = None, background_scale: float | Path | None = None,
+              expmap: Path | None = None, noisemap: Path | None = None,
               mask: Path | None = None, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
               smoothed: Path | None = None, behind: CountsBehind | None = None, automask: bool = False,
               bin_up: bool = False, scrub: bool = True, scrub_large: float | None = None, threads: int = 1,
@@ -101,6 +102,7 @@ def bin_image(image: Path, folder: Path, *, sn: float = 15, smooth_sn: float = 1
     if scrub_large is not None and not 0 < scrub_large <= 1:
         raise InputError(f"scrub_large (--scrublarge) is {scrub_large:.15g}: it is a fraction of all pixels, above 0 "
                          "and up to 1")
+    image, folder = Path(image), Path(folder)
     parameters = {
         "image": image, "sn": sn if counts is None else None, "counts": counts, "smooth_sn": smooth_sn,
         "constrain": constrain, "background": background, "background_expmap": background_expmap,
