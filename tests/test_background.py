@@ -165,7 +165,7 @@ def test_bins_of_a_local_background_have_the_true_sn():
     mask = np.arange(shape[0])[:, None] >= np.full(shape, 40)
     background = local_background(counts, np.ones(shape), mask)
     bins = contour_bin(counts[150:250, 150:250], background=background.counts[150:250, 150:250],
-                       background_exposure=1.0, exposure=background.ratio[150:250, 150:250], sn=14)
+                       background_scale=background.ratio[150:250, 150:250], sn=14)
     labels = bins.binmap
     total = np.bincount(labels.ravel(), counts[150:250, 150:250].ravel())
     behind = np.bincount(labels.ravel(), background.expected[150:250, 150:250].ravel())

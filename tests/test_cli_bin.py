@@ -18,6 +18,7 @@ from astropy.table import QTable, Table
 from astropy.wcs import WCS
 
 import chandra_bin
+from chandra_bin.binning import sum_bins
 from chandra_bin.cli import run
 from chandra_bin.images import write_image
 from chandra_bin.regions import parse_regions, region_mask
@@ -30,6 +31,7 @@ from processes import cpu_seconds, wait_until
 PROGRAM = Path(sysconfig.get_path("scripts")) / "chandra-bin"
 IMAGE = f"{INPUTS}/counts_96x80.fits.gz"
 OPTIONS = ["--sn=20", "--smooth-sn=30", "--constrain=3"]
+SMOOTHED = "contbin_smoothed.fits"
 SIX = ["bin_signal_stats.qdp", "bin_sn_stats.qdp", "contbin_binmap.fits", "contbin_mask.fits", "contbin_out.fits",
        "contbin_sn.fits"]
 
@@ -50,7 +52,7 @@ def test_all_products(capsys):
     assert out.endswith("products in d/e/\n")
     assert not err
     assert listing("d/e") == sorted(
-        [*SIX, "bins.ecsv", "bins.png", "outreg", *(f"outreg/xaf_{n}.reg" for n in range(65))])
+        [*SIX, SMOOTHED, "bins.ecsv", "bins.png", "outreg", *(f"outreg/xaf_{n}.reg" for n in range(65))])
     golden = read_expected("constrain3")
     for key in ("binmap", "out", "sn", "mask"):
         np.testing.assert_array_equal(fits.getdata(f"d/e/contbin_{key}.fits"), golden[key])
@@ -85,8 +87,8 @@ def test_table_has_the_columns_and_units_of_the_documentation():
     assert run(["bin", IMAGE, "-o", "d", *OPTIONS]) == 0
     table = QTable.read("d/bins.ecsv")
     assert " ".join(table.colnames) == (
-        "bin npix counts background signal noise sn sn_image brightness x y x_phys y_phys ra dec area_px "
-        "area_arcsec2 elongation reached")
+        "bin npix counts background signal noise sn sn_sys sn_image background_fraction brightness x y x_phys y_phys "
+        "ra dec area_px area_arcsec2 elongation reached low_sn")
     units = {name: str(table[name].unit) for name in table.colnames if getattr(table[name], "unit", None)}
     assert units == {
         "counts": "ct", "background": "ct", "signal": "ct", "noise": "ct", "brightness": "ct / pix",
@@ -159,6 +161,123 @@ def test_options_reach_the_binner():
     np.testing.assert_array_equal(made("h", *words, "--mask", mask),
                                   api(counts, **base, mask=values < 1, seed_only=values > 1).binmap)
     assert len(np.unique(binmap("a"))) != len(np.unique(binmap("e")))
+
+
+def step_of_exposure(shape=(160, 160)):
+    """The true flux of a round cluster, and an exposure map that falls to a quarter on one half."""
+    y, x = np.indices(shape)
+    flux = 600 / (1 + ((x - 80) ** 2 + (y - 80) ** 2) / 15**2) ** 1.5 + 2
+    return flux, np.where(x < 80, 1.0, 0.25)
+
+
+def scatter_within(labels, flux, weights):
+    """The standard deviation of ln(flux) within bins, weighted by counts."""
+    used = labels >= 0
+    bins, value, weight = labels[used], np.log(flux[used]), weights[used]
+    mean = np.bincount(bins, weight * value) / np.bincount(bins, weight)
+    return np.sqrt(np.average((value - mean[bins]) ** 2, weights=weight))
+
+
+def test_bins_follow_the_flux_where_an_exposure_map_is_given():
+    flux, exposure = step_of_exposure()
+    counts = write_fits("img.fits", np.random.default_rng(3).poisson(flux * exposure).astype("i4"))
+    expmap = write_fits("exp.fits", exposure.astype("f4"))
+    words = ["--sn=40", "--smooth-sn=60", "--expmap", expmap]
+    by_default, by_flux, by_counts = (
+        run_in(folder, counts, *words, *more)
+        for folder, more in (("a", ()), ("b", ("--contours=flux",)), ("c", ("--contours=counts",))))
+    np.testing.assert_array_equal(by_default, by_flux)
+    scatter = scatter_within(by_flux, flux, flux * exposure)
+    assert scatter < 0.5 * scatter_within(by_counts, flux, flux * exposure)
+    assert scatter < 0.07
+    for folder, word in (("a", "flux"), ("c", "counts")):
+        assert fits.getheader(f"{folder}/contbin_smoothed.fits")["CONTOURS"] == word
+    smoothed = fits.getdata("a/contbin_smoothed.fits")
+    np.testing.assert_array_equal(
+        smoothed, chandra_bin.smooth_flux(fits.getdata(counts), exposure.astype("f4"), sn=60))
+    assert scatter_within(np.zeros(flux.shape, int), smoothed / flux, np.ones(flux.shape)) < 0.15
+
+
+def run_in(folder, *words):
+    assert run(["bin", *map(str, words), "-o", folder]) == 0
+    return binmap(folder)
+
+
+def test_a_background_that_is_not_vignetted_leaves_no_contours():
+    y, x = np.indices((120, 120))
+    exposure = 1 - 0.6 * np.hypot(x - 60, y - 60) / 85
+    generator = np.random.default_rng(4)
+    counts, background = generator.poisson(20 * exposure + 30), generator.poisson(300, exposure.shape)
+    smoothed = chandra_bin.smooth_flux(counts, exposure, sn=100, background=background, background_scale=0.1)
+    untold = chandra_bin.smooth_flux(counts, exposure, sn=100)
+    level = 20 * exposure.mean()
+    assert smoothed.mean() == pytest.approx(level, rel=0.03)
+    assert smoothed.std() < 0.06 * level
+    assert untold.std() > 0.3 * level  # the ramp of 30 / exposure
+
+
+def test_contours_of_the_flux_need_an_exposure_map(capsys):
+    assert run(["bin", IMAGE, "-o", "d", "--contours=flux"]) == 2
+    assert "need an exposure map" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("keywords", "words", "error", "said"), [
+    ({"BKGTYPE": "BLANKSKY", "BKGFERR": 0.02}, (), np.hypot(0.03, 0.02), False),
+    ({"BKGTYPE": "LOCAL", "BKGFERR": 0.04}, (), 0.04, False),
+    ({"BKGTYPE": "LOCAL", "BKGFERR": 0.04}, ("--background-systematic=0.05",), np.hypot(0.05, 0.04), False),
+    ({}, (), 0.03, True),
+    ({"BKGTYPE": "LOCAL"}, (), 0.03, True),
+    ({}, ("--background-systematic=0",), 0.0, True)])
+def test_the_error_of_the_background_is_in_the_table(keywords, words, error, said, capsys):
+    generator = np.random.default_rng(5)
+    write_fits("img.fits", generator.poisson(20, (60, 60)).astype("i4"))
+    write_fits("bkg.fits", generator.poisson(80, (60, 60)).astype("i4"))
+    with fits.open("bkg.fits", mode="update") as file:
+        file[0].header.update(keywords)
+    assert run(["bin", "img.fits", "-o", "d", "--sn=25", "--background=bkg.fits", "--background-scale=0.2",
+                *words]) == 0
+    assert ("no BKGFERR" in capsys.readouterr().err) == said
+    table = Table.read("d/bins.ecsv")
+    np.testing.assert_allclose(table["sn"], table["signal"] / table["noise"])
+    np.testing.assert_allclose(table["sn_sys"], table["signal"] / np.hypot(table["noise"], error * table["background"]))
+    np.testing.assert_allclose(table["background_fraction"], table["background"] / table["counts"])
+    assert (table["background_fraction"] > 0.5).any()
+
+
+def test_sn_is_of_counts_where_a_scaled_flux_is_binned(capsys):
+    flux, exposure = step_of_exposure()
+    counts = np.random.default_rng(6).poisson(flux * exposure).astype("i4")
+    write_fits("img.fits", counts)
+    write_fits("flux.fits", (2.5 * counts).astype("f4"))
+    assert run(["bin", "flux.fits", "-o", "d", "--sn=40", "--behind=img.fits"]) == 0
+    err = capsys.readouterr().err
+    assert "the median S/N of the bins is 2" in err
+    assert "and the target is 40" in err
+    table, labels = Table.read("d/bins.ecsv"), binmap()
+    sums = sum_bins(labels, counts)
+    assert np.median(sums.sn) < 0.7 * 40
+    np.testing.assert_allclose(table["sn"], sums.sn)
+    np.testing.assert_allclose(fits.getdata("d/contbin_sn.fits")[labels >= 0], sums.sn[labels[labels >= 0]], rtol=1e-6)
+    np.testing.assert_allclose(fits.getdata("d/contbin_sn_image.fits")[labels >= 0],
+                               np.array(table["sn_image"])[labels[labels >= 0]], rtol=1e-6)
+    assert not table["reached"].any()
+    lines = Path("d/bin_sn_stats.qdp").read_text().splitlines()
+    assert float(lines[-1].split()[0]) < 0.7 * 40
+
+
+def test_bins_without_signal_are_flagged(capsys):
+    generator = np.random.default_rng(8)
+    counts = generator.poisson(10, (60, 60))
+    counts[20:40, 20:40] += generator.poisson(100, (20, 20))
+    write_fits("img.fits", counts.astype("i4"))
+    write_fits("bkg.fits", np.full((60, 60), 10.2, "f4"))
+    assert run(["bin", "img.fits", "-o", "d", "--sn=30", "--background=bkg.fits", "--noscrub"]) == 0
+    table = Table.read("d/bins.ecsv")
+    np.testing.assert_array_equal(table["low_sn"], table["sn"] < 3)
+    low = int(table["low_sn"].sum())
+    assert low
+    assert f"{low} of {len(table)} bins have a S/N in counts below 3" in capsys.readouterr().err
+    assert not table["reached"][table["sn"] < 0].any()
 
 
 def test_automask_excludes_empty_blocks():

@@ -17,7 +17,7 @@ OTHERS = {"responses": True, "tool_hours": 2.5,
     "expmapthresh": "200", "area_cm2": 400.0, "scales": [1.4, 2], "maxiter": 7, "sigthresh": "auto",
     "ellsigma": 3, "lc_binsize": 100, "deflare_method": "sigma", "blank_sky": ["a b/*.evt", "x"],
     "refcoord": "228.48 -59.14", "flux_factor": 1, "constrainfill": False, "constrainval": 2.5,
-    "binning_image": "counts"}
+    "binning_image": "scaled_flux", "contours": "counts", "background_systematic": 0.05}
 
 
 def write_json(folder, info=None, **top):
@@ -62,7 +62,13 @@ def test_the_json_has_the_references_form(tmp_path):
     assert list(content) == ["info_dict", "flags"]
     assert content["flags"] == dict.fromkeys(FLAGS, False)
     assert {name: content["info_dict"][name] for name in ("name", "sn_per_region", "reg_smoothness", "obs_ids")} == {
-        "name": "perseus", "sn_per_region": 70, "reg_smoothness": 100, "obs_ids": ["754", "16626"]}
+        "name": "perseus", "sn_per_region": 70, "reg_smoothness": None, "obs_ids": ["754", "16626"]}
+
+
+def test_contours_follow_the_target_where_their_sn_is_not_set():
+    assert Settings(**LEAST).contour_sn == pytest.approx(0.6 * 70)
+    assert Settings(**LEAST, sn_per_region=33.3).contour_sn == pytest.approx(0.6 * 33.3)
+    assert Settings(**LEAST, reg_smoothness=100).contour_sn == 100
 
 
 def test_the_references_own_example_is_read(tmp_path):

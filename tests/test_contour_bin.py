@@ -23,7 +23,10 @@ def run(scene: Scene, **more: Any) -> ContourBins:
     """The API on a scene; bins below the threshold and the like are no failure here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ChandraBinWarning)
-        return contour_bin(scene.counts, **scene.api(), **more)
+        options = scene.api() | more
+        if options.get("smoothed") is None:
+            options["contours"] = "counts"  # contbin's
+        return contour_bin(scene.counts, **options)
 
 
 def assert_same(got: ContourBins, want: reference.Result) -> None:
@@ -400,8 +403,7 @@ def test_sums_of_bins_are_those_of_the_binner(ratio: float | str | None) -> None
     counts = rng.poisson(4.0, (40, 50)).astype(float)
     background = None if ratio is None else rng.poisson(2.0, counts.shape).astype(float)
     scale = rng.uniform(0.1, 0.4, counts.shape) if ratio == "image" else 1.0 if ratio is None else ratio
-    bins = contour_bin(counts, sn=10, smooth_sn=10, background=background, exposure=scale,
-                       background_exposure=None if background is None else 1.0)
+    bins = contour_bin(counts, sn=10, smooth_sn=10, background=background, background_scale=None if background is None else scale)
     sums = sum_bins(bins.binmap, counts, background=background, ratio=scale)
     assert len(bins) > 3
     for name in ("counts", "background", "signal", "noise", "sn"):

@@ -57,7 +57,7 @@ def work(whole, archive, tmp_path):
 
 def layout_of(work):
     settings = read_config(work).settings
-    return Layout(work, settings.name, settings.sn_per_region, settings.reg_smoothness)
+    return Layout(work, settings.name, settings.sn_per_region, settings.contour_sn)
 
 
 def data(path):
@@ -130,15 +130,19 @@ def test_the_table_has_both_signals_to_noise(work, binning_image):
     expected = data(layout.final_background) * data(layout.final_background_ratio)
     np.testing.assert_allclose(table["background"], [expected[binmap == b].sum() for b in table["bin"]], rtol=1e-5)
     np.testing.assert_allclose(table["sn"], table["signal"] / table["noise"])
+    np.testing.assert_array_equal(data(layout.bins / "contbin_sn.fits")[binmap >= 0],
+                                  np.asarray(table["sn"], np.float32)[binmap[binmap >= 0]])
+    assert not table["reached"][table["sn"] < 15].any()
     if binning_image == "counts":
         np.testing.assert_allclose(table["sn"], table["sn_image"], rtol=1e-6)
         assert np.median(table["sn"]) == pytest.approx(15, rel=0.05)
+        assert not layout.bins.joinpath("contbin_sn_image.fits").exists()
     else:
         scaled = data(layout.final_flux)
         sums = np.array([scaled[binmap == b].sum(dtype=float) for b in table["bin"]])
         np.testing.assert_allclose(table["sn_image"], sums / (1 + np.sqrt(sums + 0.75)), rtol=1e-4)
         assert np.median(table["sn_image"]) == pytest.approx(15, rel=0.05)
-        assert "bins of S/N 15 in the scaled flux" in State(work).records["bin"].facts["S/N in counts"]
+        assert "the target is 15 in the scaled flux; bins have" in State(work).records["bin"].facts["S/N in counts"]
 
 
 def test_a_finished_pipeline_does_nothing(work):
@@ -153,8 +157,10 @@ CHANGES = {
     "sn_per_region": (40, ["bin", "sky-regions"]),
     "reg_smoothness": (30, ["bin", "sky-regions"]),
     "constrainval": (2, ["bin", "sky-regions"]),
-    "binning_image": ("counts", ["bin", "sky-regions"]),
-    "flux_factor": (2.0, ["flux", "crop", "bin", "sky-regions"]),
+    "binning_image": ("scaled_flux", ["bin", "sky-regions"]),
+    "contours": ("counts", ["bin", "sky-regions"]),
+    "background_systematic": (0.1, ["bin", "sky-regions"]),
+    "flux_factor": (2.0, ["flux", "crop"]),
     "ccd_ids": ("6:7", ["images/90001", "clean/90001", "images/90002", "clean/90002", "merge", "flux", "sources",
                         "crop", "bin", "sky-regions"]),
 }
@@ -237,7 +243,7 @@ def watched(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("settings", [{}, {"binning_image": "counts", "blank_sky": []}, {"ccd_ids": "6:7"}])
+@pytest.mark.parametrize("settings", [{}, {"contours": "counts", "blank_sky": []}, {"ccd_ids": "6:7"}])
 def test_tasks_depend_on_all_that_they_read(archive, tmp_path, watched, settings):
     """What a task reads and does not declare could change, and the task would still count as done."""
     work = configured(tmp_path / "work", archive, **settings)
@@ -485,8 +491,8 @@ def test_the_log_holds_every_call(whole):
     text = log.read_text()
     assert str(whole) not in text
     for word in ("fluximage('reprocessed_data/90001/acisf90001_clean_evt.fits[ccd_id=7]'", "deflare(", "merge(",
-                 "bin_image('merge_small/scaled_broad_flux_final.fits', 'spec_files/contbin_sn15_smooth20'",
-                 "S/N in counts: bins of S/N 15 in the scaled flux have"):
+                 "bin_image('merge_small/broad_thresh_final.img', 'spec_files/contbin_sn15_smooth20'",
+                 "S/N in counts: the target is 15 in counts; bins have", "contours: flux smoothed to S/N 20"):
         assert word in text
 
 
@@ -636,7 +642,7 @@ def test_no_sources_is_no_error(archive, tmp_path):
 
 
 def test_without_blank_sky_the_background_is_measured(archive, tmp_path):
-    work = configured(tmp_path, archive, blank_sky=[], binning_image="counts")
+    work = configured(tmp_path, archive, blank_sky=[])
     runner.run(work, jobs=2)
     layout = layout_of(work)
     assert not layout.background.exists()

@@ -36,9 +36,10 @@ from chandra_bin.wcs import ImageCoords
 SHAPE = (60, 80)
 
 
-def picture(counts, coords=None, **options):
+def picture(counts, coords=None, target=15, **options):
     bins = contour_bin(counts, **{"sn": 15, "smooth_sn": 20} | options)
-    return bins_png(counts, bins, coords or ImageCoords(cluster_header(counts.shape)), "A cluster")
+    return bins_png(counts, bins.binmap, bins.sums.sn, coords or ImageCoords(cluster_header(counts.shape)), "A cluster",
+                    target=target)
 
 
 def test_a_picture_of_three_panels_the_same_each_time():
@@ -75,16 +76,40 @@ def test_bins_say_what_their_sn_is_of(sn_in, said, monkeypatch):
     drawn = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
     counts = np.full(SHAPE, 30, "i4")
-    bins_png(counts, contour_bin(counts), ImageCoords(cluster_header(SHAPE)), "A cluster", sn_in)
+    bins = contour_bin(counts)
+    bins_png(counts, bins.binmap, bins.sn, ImageCoords(cluster_header(SHAPE)), "A cluster", sn_in=sn_in)
     (figure,) = drawn
     (axes,) = [axes for axes in figure.axes if axes.get_title() == said]
     width = axes.title.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width
     assert width < axes.bbox.width
 
 
+@pytest.mark.parametrize("sn", [[70.0, 70.05, 69.98], [70.0, 2.9, -4.0]])
+def test_sn_colours_go_from_zero_past_the_target_and_low_bins_are_hatched(sn, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    binmap = np.repeat(np.arange(3, dtype=np.int32), 20).reshape(6, 10)
+    bins_png(np.full((6, 10), 30, "i4"), binmap, np.array(sn), ImageCoords(cluster_header((6, 10))), "", target=70)
+    (figure,) = drawn
+    (axes,) = [axes for axes in figure.axes if axes.get_title().startswith("Signal to noise")]
+    assert axes.images[0].get_clim() == pytest.approx((0, 84))
+    assert ("hatched" in axes.get_title()) == (min(sn) < 3)
+    hatches = [each for each in axes.collections if each.hatches]
+    assert bool(hatches) == (min(sn) < 3)
+
+
+def test_a_bin_with_most_pixels_is_pale():
+    binmap = np.zeros((10, 10), np.int32)
+    binmap[:2, :5] = 1
+    painted = _bin_colours(binmap)
+    assert painted[9, 9].min() > 230
+    assert painted[0, 0].min() < 230
+
+
 def test_any_title():
     bins = contour_bin(np.full((5, 5), 30, "i4"))
-    assert bins_png(np.full((5, 5), 30), bins, ImageCoords(cluster_header((5, 5))), "$x_{ $").startswith(b"\x89PNG")
+    coords = ImageCoords(cluster_header((5, 5)))
+    assert bins_png(np.full((5, 5), 30), bins.binmap, bins.sn, coords, "$x_{ $").startswith(b"\x89PNG")
 
 
 def test_no_global_state_is_left():

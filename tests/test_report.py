@@ -69,7 +69,7 @@ class Page(HTMLParser):
 
 def layout_of(work):
     settings = read_config(work).settings
-    return Layout(work, settings.name, settings.sn_per_region, settings.reg_smoothness)
+    return Layout(work, settings.name, settings.sn_per_region, settings.contour_sn)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def test_the_page_is_not_large(made):
 def test_target_state_and_sn_are_said(page):
     assert page.words.startswith("Simulated cluster: report of chandra-bin")
     assert "All 8 steps are done." in page.words
-    line = r"\d+ bins: S/N 15 in the scaled flux was asked for; in counts it is \d+\.\d \(median;"
+    line = r"\d+ bins: the target is S/N 15 in counts; in counts it is \d+\.\d \(median;"
     assert re.search(line, page.words)
 
 
@@ -221,7 +221,7 @@ def test_the_bin_table_is_that_of_the_file(made, page):
     assert [int(number) for number, _ in rows] == list(range(len(table)))
     names = [each["data-name"] for each in page.all("th") if "data-name" in each]
     assert names[0] == "bin"
-    for name in ("counts", "sn", "sn_image", "area_arcsec2"):
+    for name in ("counts", "sn", "sn_sys", "background_fraction", "sn_image", "area_arcsec2"):
         column = np.array([float(re.findall(r"<td>(.*?)</td>", row)[names.index(name) - 1]) for _, row in rows])
         np.testing.assert_allclose(column, np.asarray(getattr(table[name], "value", table[name])), rtol=1e-3)
 
@@ -315,19 +315,20 @@ def test_a_table_of_another_binmap_is_no_table(copied):
     assert "map-data" not in page.source.split("<script>")[0]
 
 
-def test_counts_with_a_background_are_smoothed(copied):
-    change_record(copied.work, "bin", settings={"binning_image": "counts"})
-    assert copied.final_background_ratio.exists()
+def test_the_smoothed_image_is_that_of_the_binner(copied, monkeypatch):
+    """It is read, not made again, and shows what the bins follow."""
+    monkeypatch.setattr("chandra_bin._kernels._smooth.smooth_to_weight", None)
     page = report_of(copied)
-    assert "broad_thresh_final.img, smoothed" in page.words
-    assert "the report:" not in page.words
+    assert "Net counts over exposure in the smallest disc around each pixel whose counts have S/N 20" in page.words
+    assert "contbin_smoothed.fits" in page.words
+    copied.smoothed.unlink()
+    page = report_of(copied)
+    assert f"{copied.smoothed.relative_to(copied.work)} is not there" in page.words
 
 
 def test_bins_are_called_what_they_were_made_of(copied):
-    change_settings(copied.work, binning_image="counts")
-    page = report_of(copied)
-    assert "in the scaled flux was asked for" in page.words
-    assert "scaled_broad_flux_final.fits, smoothed" in page.words
+    change_record(copied.work, "bin", settings={"binning_image": "scaled_flux"})
+    assert "the target is S/N 15 in the scaled flux; in counts it is" in report_of(copied).words
 
 
 def test_pictures_of_before_go_and_others_stay(copied):

@@ -35,8 +35,9 @@ print(f"{counts.sum()} counts, {(behind * ratio)[~outside].sum():.0f} of them ba
 # Where the background is as bright as the cluster, bins must be larger to have the S/N in *net* counts. A binner that
 # is not told of the background makes bins that fall short of it.
 
-told = contour_bin(counts, sn=15, smooth_sn=25, constrain=3, mask=outside, background=behind, exposure=ratio)
-untold = contour_bin(counts, sn=15, smooth_sn=25, constrain=3, mask=outside)
+told = contour_bin(counts, sn=15, smooth_sn=25, constrain=3, mask=outside, exposure=exposure,
+                   background=behind, background_scale=ratio)
+untold = contour_bin(counts, sn=15, smooth_sn=25, constrain=3, mask=outside, exposure=exposure)
 truly = sum_bins(untold.binmap, counts, background=behind, ratio=ratio)
 
 seen, sn = {"cmap": "magma", "norm": "log"}, {"cmap": "viridis", "vmin": 0, "vmax": 20}

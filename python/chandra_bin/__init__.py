@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         smooth_expcorr,
         smooth_expmap,
         smooth_exposure,
+        smooth_flux,
         smooth_gaussian,
     )
     from .wcs import ImageCoords
@@ -63,6 +64,7 @@ __all__ = [  # noqa: RUF022 - in the order of sorted()
     "smooth_expcorr",
     "smooth_expmap",
     "smooth_exposure",
+    "smooth_flux",
     "smooth_gaussian",
     "trace_polygons",
 ]
@@ -104,6 +106,7 @@ _HOME = {
     "smooth_expcorr": "smoothing",
     "smooth_expmap": "smoothing",
     "smooth_exposure": "smoothing",
+    "smooth_flux": "smoothing",
     "smooth_gaussian": "smoothing",
     "trace_polygons": "polygons",
 }

@@ -85,6 +85,14 @@ def exclude_nan(use: NDArray[np.uint8], **images: Image) -> None:
             warnings.warn(f"{lost} NaN pixels of {name} are excluded", ChandraBinWarning, stacklevel=4)
 
 
+def exclude_unexposed(exposure: Image, use: NDArray[np.uint8]) -> None:
+    """Excludes pixels whose exposure is NaN or <= 0; `InputError` for infinite ones, and where no pixel is left."""
+    if np.any(np.isinf(exposure) & (use > 0)):
+        raise InputError("exposure has infinite pixels: mask them or mend the file")
+    use[~(exposure > 0)] = 0
+    require_pixels(use)
+
+
 def require_pixels(use: NDArray[np.uint8]) -> None:
     """Raises `InputError` when every pixel is excluded."""
     if not use.any():

@@ -1,17 +1,19 @@
 """Contour binning (Sanders 2006, MNRAS 371, 829): `contour_bin`, what it returns, and contbin's automatic mask."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._arrays import as_image, as_number, as_progress, as_threads
-from ._images import KernelImages
+from ._images import KernelImages, exclude_unexposed
 from ._kernels import _contour_bin, _smooth
-from .errors import InputError
+from .errors import ChandraBinWarning, InputError
+from .smoothing import flux_of_discs
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -20,9 +22,12 @@ if TYPE_CHECKING:
 
 Image = NDArray[np.float32]
 Floats = NDArray[np.float64]
+Contours: TypeAlias = Literal["flux", "counts"]
 
 __all__ = ["BinSums", "ContourBins", "automask", "contour_bin", "sum_bins"]
 
+# Bins of a lower S/N hold no significant signal.
+LOW_SN = 3.0
 AUTOMASK_BLOCK = 8
 ROW_BLOCK = 128
 
@@ -37,6 +42,11 @@ class BinSums:
     noise: Floats
     sn: Floats
 
+    def sn_with(self, background_error: float) -> Floats:
+        """S/N where the background's normalisation has a 1-sigma fractional error: signal / hypot(noise, error B)."""
+        total = np.hypot(self.noise, background_error * self.background)
+        return np.divide(self.signal, total, out=self.sn.copy(), where=total > 0)
+
 
 @dataclass(frozen=True, eq=False)
 class ContourBins:
@@ -47,7 +57,7 @@ class ContourBins:
     binmap
         (ny, nx) int32: the bin of each pixel, -1 outside.
     smoothed
-        (ny, nx) float32: the smoothed image that the bins follow, counts a pixel.
+        (ny, nx) float32: the smoothed image that the bins follow, counts per pixel.
     use
         (ny, nx) uint8: 0 excluded, 1 used, 2 could start a bin only.
     npix, counts, background, signal, noise, sn
@@ -56,6 +66,8 @@ class ContourBins:
         Whether the bin reached its threshold.
     stuck
         How many bins below the threshold touch no bin they could have been given to.
+    contours
+        What the smoothed image is of: "flux", "counts", or "given".
     """
 
     binmap: NDArray[np.int32]
@@ -69,6 +81,7 @@ class ContourBins:
     sn: Floats
     reached: NDArray[np.bool_]
     stuck: int = field(default=0)
+    contours: str = field(default="counts")
 
     def __len__(self) -> int:
         """The number of bins."""
@@ -103,30 +116,43 @@ class ContourBins:
         """The bin table in pixels: see `table_with` for physical and sky coordinates."""
         return self.table_with(None)
 
-    def table_with(self, coords: "ImageCoords | None", behind: BinSums | None = None) -> "QTable":
-        """One row a bin, with units; the image's coordinates, where it has them, add columns.
+    @property
+    def sums(self) -> BinSums:
+        """Counts of the bins; their S/N is negative where the background exceeds the counts."""
+        return BinSums(self.counts, self.background, self.signal, self.noise, np.copysign(self.sn, self.signal))
 
-        ``behind`` are the counts behind an image that is not one of counts (see `sum_bins`); else those of the image.
-        ``sn`` is that of counts, ``sn_image`` that of the image that was binned.
+    def table_with(self, coords: "ImageCoords | None", behind: BinSums | None = None, *,
+                   reached: NDArray[np.bool_] | None = None, background_error: float = 0.0) -> "QTable":
+        """One row per bin, with units; the image's coordinates, where it has them, add columns.
+
+        ``behind``: the sums of the counts image, for an image in other units (see `sum_bins`); by default those of the
+        binned image. ``sn`` is the S/N in counts (Poisson noise), ``sn_sys`` the S/N with an error of the background's
+        normalisation (fraction ``background_error``, 1 sigma) in quadrature, ``sn_image`` that of the binned image.
+        ``background_fraction`` is background over counts; ``low_sn`` marks bins of ``sn`` below 3, which hold no
+        significant signal. ``reached`` replaces the attribute of that name.
 
         ``x``, ``y`` are the mean pixel position (array coordinates: the first pixel's centre is 0), ``brightness`` net
-        counts a pixel, ``elongation`` the square root of the ratio of the second moments along and across (1/12 pixel^2
-        added to each: a row of n pixels has n). ``x_phys``, ``y_phys`` are the same place in physical coordinates
-        and ``ra``, ``dec`` in ICRS, whatever the image's own frame is. ``area_arcsec2`` is the sum of the areas of the
-        bin's own pixels.
+        counts per pixel, ``elongation`` the square root of the ratio of the second moments along and across (1/12
+        pixel^2 added to each: a row of n pixels has n). ``x_phys``, ``y_phys`` are the same position in physical
+        coordinates and ``ra``, ``dec`` in ICRS, whatever the image's own frame is. ``area_arcsec2`` is the sum of the
+        areas of the bin's own pixels.
         """
         from astropy import units as u
         from astropy.table import QTable
 
         x, y, elongation = bin_shapes(self.binmap, self.npix)
+        sums = behind or self.sums
         table = QTable()
         table["bin"] = np.arange(len(self))
         table["npix"] = self.npix
         for name in ("counts", "background", "signal", "noise"):
-            table[name] = getattr(behind or self, name) * u.count
-        table["sn"] = (behind or self).sn
+            table[name] = getattr(sums, name) * u.count
+        table["sn"] = sums.sn
+        table["sn_sys"] = sums.sn_with(background_error)
         table["sn_image"] = self.sn
-        table["brightness"] = (behind or self).signal / self.npix * (u.count / u.pixel)
+        table["background_fraction"] = np.divide(sums.background, sums.counts, out=np.full(len(self), np.nan),
+                                                 where=sums.counts > 0)
+        table["brightness"] = sums.signal / self.npix * (u.count / u.pixel)
         table["x"] = x * u.pixel
         table["y"] = y * u.pixel
         if coords is not None and coords.physical is not None:
@@ -137,7 +163,8 @@ class ContourBins:
         if coords is not None and coords.sky is not None:
             table["area_arcsec2"] = bin_areas_arcsec2(self.binmap, self.npix, coords) * u.arcsec**2
         table["elongation"] = elongation
-        table["reached"] = self.reached
+        table["reached"] = self.reached & (self.signal >= 0) if reached is None else reached
+        table["low_sn"] = sums.sn < LOW_SN
         return table
 
 
@@ -224,22 +251,26 @@ def automask(counts: ArrayLike) -> NDArray[np.bool_]:
 
 
 def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, constrain: float | None = None,
-                background: ArrayLike | None = None, exposure: ArrayLike | None = None,
-                background_exposure: ArrayLike | None = None, noise: ArrayLike | None = None,
+                background: ArrayLike | None = None, background_scale: ArrayLike | None = None,
+                exposure: ArrayLike | None = None, background_exposure: ArrayLike | None = None,
+                noise: ArrayLike | None = None, contours: Contours | None = None,
                 smoothed: ArrayLike | None = None, mask: ArrayLike | None = None,
                 seed_only: ArrayLike | None = None, target: Literal["sn", "counts"] = "sn", bin_up: bool = False,
                 scrub: bool = True, scrub_large: float | None = None, threads: int = 1,
                 progress: Callable[[float], object] | None = None) -> ContourBins:
     """Bin an image along the contours of its smoothed surface brightness (Sanders 2006, MNRAS 371, 829).
 
-    The image is smoothed to ``smooth_sn`` (see `chandra_bin.smooth`). The brightest pixel not yet in a bin starts one,
+    The image is smoothed to ``smooth_sn``. The brightest pixel not yet in a bin starts one,
     which takes the neighbouring pixel nearest to it in smoothed brightness until its signal-to-noise reaches ``sn``;
-    bins that fall short are given away pixel by pixel. Pixels, ties and bin numbers are those of contbin 1.7.
+    bins that fall short are given away pixel by pixel. Pixels, ties and bin numbers are those of contbin 1.7 for
+    ``contours="counts"``.
 
     Parameters
     ----------
     counts, background, exposure, background_exposure, noise
         As for `chandra_bin.smooth`, which states the signal-to-noise (equations 1 to 4 of the paper).
+    background_scale
+        Number or image that scales the background counts to ``counts``, instead of exposure / background_exposure.
     sn
         Threshold of a bin: its signal-to-noise, or its net counts with ``target="counts"``.
     smooth_sn
@@ -247,6 +278,10 @@ def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, con
     constrain
         Geometric constraint (section 2.3): a bin of n pixels takes only pixels nearer to its flux-weighted
         centroid than ``constrain`` times the radius of a disc of n pixels. None: no constraint; 1 to 3 are usual.
+    contours
+        "counts" smooths the counts image as contbin does (`chandra_bin.smooth`). "flux" corrects it for the exposure
+        map ``exposure`` (`chandra_bin.smooth_flux`), so that bins follow the sky and not the exposure. Default: "flux"
+        with an exposure map, unless ``noise`` or negative counts are given.
     smoothed
         Follow this image instead of smoothing.
     mask, seed_only
@@ -279,18 +314,32 @@ def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, con
     progress = as_progress(progress)
     if target not in ("sn", "counts"):
         raise InputError(f"target is {target!r}: it must be 'sn' or 'counts'")
-    images = KernelImages.check(counts, background, exposure, background_exposure, noise, mask, seed_only)
+    if background_scale is not None and background_exposure is not None:
+        raise InputError("both background_scale and background_exposure are given: give one of the two")
+    if background_scale is None:
+        images = KernelImages.check(counts, background, exposure, background_exposure, noise, mask, seed_only)
+    else:
+        images = KernelImages.check(counts, background, background_scale, None, noise, mask, seed_only)
+    exposure_map = None
+    if exposure is not None and np.ndim(exposure) > 0:
+        exposure_map = as_image(exposure, "exposure", shape=images.counts.shape)
+        exclude_unexposed(exposure_map, images.use)
     used = images.counts[images.use > 0]
     if (used <= 0).all() and used.any():
         raise InputError(f"all {used.size} pixels that are used are negative or zero: nothing can be binned")
     threads = as_threads(threads)
     arrays = (images.counts, images.background, images.ratio, images.constant_ratio, images.noise, images.use)
     share = 0.0 if smoothed is not None else 0.5
-    if smoothed is None:
-        aim = np.empty_like(images.counts)
-        _smooth.smooth(*arrays, smooth_sn, threads, progress and (lambda done: progress(share * done)), aim)
-    else:
+    kind = _kind_of_contours(contours, smoothed, exposure_map, images)
+    while_smoothing = progress and (lambda done: progress(share * done))
+    if smoothed is not None:
         aim = as_image(smoothed, "smoothed", shape=images.counts.shape).copy()
+    elif kind == "flux":
+        assert exposure_map is not None
+        aim = flux_of_discs(images, exposure_map, smooth_sn, threads, while_smoothing)
+    else:
+        aim = np.empty_like(images.counts)
+        _smooth.smooth(*arrays, smooth_sn, threads, while_smoothing, aim)
     # The extremes first: they are found at once, and finite in nearly all images.
     if not (np.isfinite(aim.min()) and np.isfinite(aim.max())) and not np.isfinite(aim[images.use > 0]).all():
         raise InputError("smoothed has NaN or infinite pixels where the image is used" if smoothed is not None else
@@ -304,4 +353,26 @@ def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, con
     sn2 = np.where(variance < 1e-7, 1e-7, signal * signal / np.maximum(variance, 1e-7))
     return ContourBins(
         binmap, aim, images.use, npix.astype(np.int64), total, behind, signal, np.sqrt(np.maximum(variance, 0)),
-        np.sqrt(sn2), signal >= sn if target == "counts" else sn2 >= sn * sn, stuck)
+        np.sqrt(sn2), signal >= sn if target == "counts" else sn2 >= sn * sn, stuck, kind)
+
+
+def _kind_of_contours(contours: Contours | None, smoothed: ArrayLike | None, exposure_map: Image | None,
+                      images: KernelImages) -> str:
+    """ "flux", "counts", or "given" for a smoothed image of the caller's."""
+    if contours not in (None, "flux", "counts"):
+        raise InputError(f"contours is {contours!r}: it must be 'flux' or 'counts'")
+    if smoothed is not None:
+        if contours is not None:
+            raise InputError("both contours and a smoothed image are given: give one of the two")
+        return "given"
+    if contours == "flux" and exposure_map is None:
+        raise InputError("contours of the flux need an exposure map: give one, or contours='counts'")
+    if contours is not None:
+        return contours
+    if exposure_map is None or images.noise is not None:
+        return "counts"
+    if np.any(images.counts[images.use > 0] < 0):
+        warnings.warn("counts has negative pixels: the contours are those of the counts, not of the flux",
+                      ChandraBinWarning, stacklevel=3)
+        return "counts"
+    return "flux"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .binning import ContourBins
+from .binning import LOW_SN
 from .errors import PictureError, one_line, printable
 from .lightcurve import LightCurve
 from .proposals import ClusterShape
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # Fills that all kinds of colour vision tell apart: Paul Tol's "light" scheme. Grey is for pixels in no bin.
 _BIN_COLOURS = ("#77aadd", "#ee8866", "#eedd88", "#ffaabb", "#99ddff", "#44bb99", "#bbcc33")
 _OUTSIDE = "#dddddd"
+# A bin with more of the binned pixels than this is pale, so that a faint outskirt is not the loudest part.
+_LARGE, _LARGE_BIN = 0.2, "#f7f5ef"
 
 # More bins than this are too small on a picture for a choice of their colours.
 _MOST_COLOURED = 50_000
@@ -102,14 +104,17 @@ def png_of(draw: Callable[[], "Figure"]) -> bytes:
     return file.getvalue()
 
 
-def bins_png(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title: str, sn_in: str = "") -> bytes:
+def bins_png(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float64], coords: ImageCoords, title: str,
+             *, target: float | None = None, sn_in: str = "") -> bytes:
     """A PNG with an image (ny, nx), its bins and their S/N side by side; ``sn_in`` says what that S/N is of.
 
     Axes are right ascension and declination where the header has a sky WCS, else pixels. Neighbouring bins have
-    different colours. Pixels in no bin are grey in the maps. Where nearly all bins are in a small part of the image,
-    that part is shown. The same input gives the same bytes.
+    different colours, and a bin with much of the image has a pale one. Pixels in no bin are grey in the maps. Colours
+    of S/N go from 0 to 1.2 times the target (or times the median, where there is none); bins of S/N below 3 are
+    hatched. Where nearly all bins are in a small part of the image, that part is shown. The same input gives the same
+    bytes.
     """
-    return png_of(lambda: _figure(image, bins, coords, printable(title), sn_in))
+    return png_of(lambda: _figure(image, binmap, sn, coords, printable(title), target, sn_in))
 
 
 @dataclass(frozen=True)
@@ -383,10 +388,11 @@ def _runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))).reshape(-1, 2)
 
 
-def _figure(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title: str, sn_in: str) -> "Figure":
+def _figure(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float64], coords: ImageCoords, title: str,
+            target: float | None, sn_in: str) -> "Figure":
     from matplotlib.figure import Figure
 
-    frame = _frame(bins.binmap)
+    frame = _frame(binmap)
     width, height = frame.panel
     with_bar = width + _BAR_GAP + _BAR + _BAR_LABEL
     size = (_LEFT + 2 * with_bar + width + _GAP + _RIGHT - _BAR_LABEL, _BOTTOM + height + _TOP)
@@ -395,7 +401,9 @@ def _figure(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title: 
                     va="center", parse_math=False)
 
     lefts = (_LEFT, _LEFT + with_bar, _LEFT + with_bar + width + _GAP)
-    titles = ("Image", _bins_title(bins.binmap, frame), f"Signal to noise{sn_in and f' in {sn_in}'}")
+    low = np.append(sn < LOW_SN, False)[binmap][frame.cut]
+    hatched = f" (hatched: below {LOW_SN:g})" if low.any() else ""
+    titles = ("Image", _bins_title(binmap, frame), f"Signal to noise{sn_in and f' in {sn_in}'}{hatched}")
     panels = [_panel(figure, left, frame, coords, name, labelled=left == _LEFT)
               for left, name in zip(lefts, titles, strict=True)]
     if np.issubdtype(image.dtype, np.integer) and not np.median(image[frame.cut]):  # next to nothing would be seen
@@ -404,10 +412,24 @@ def _figure(image: NDArray[Any], bins: ContourBins, coords: ImageCoords, title: 
         panels[0].set_ylim(*frame.extent[2:])
     else:
         _draw_image(panels[0], image[frame.cut], frame)
-    panels[1].imshow(_bin_colours(bins.binmap)[frame.cut], origin="lower", extent=frame.extent, aspect="auto",
+    panels[1].imshow(_bin_colours(binmap)[frame.cut], origin="lower", extent=frame.extent, aspect="auto",
                      interpolation="nearest")
-    _draw_sn(panels[2], bins, frame)
+    _draw_sn(panels[2], binmap, sn, frame, target)
+    if low.any():
+        for panel in panels[1:]:
+            _hatch(panel, low, frame)
     return figure
+
+
+def _hatch(axes: "Axes", inside: NDArray[np.bool_], frame: _Frame) -> None:
+    """Hatches some pixels of the part that is shown."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({"hatch.linewidth": 0.6, "hatch.color": _LINES}):
+        axes.contourf(np.pad(inside.astype(float), 1), levels=[0.5, 1.5], hatches=["//////"], colors="none",
+                      extent=(frame.x0 - 1.5, frame.x1 + 0.5, frame.y0 - 1.5, frame.y1 + 0.5), origin="lower")
+    axes.set_xlim(*frame.extent[:2])
+    axes.set_ylim(*frame.extent[2:])
 
 
 def _frame(binmap: NDArray[np.int32]) -> _Frame:
@@ -496,19 +518,22 @@ def _brightness(image: NDArray[Any]) -> Any:
     return LogNorm(max(0.7 * float(positive.min()), 1e-4 * brightest), brightest)
 
 
-def _draw_sn(axes: "Axes", bins: ContourBins, frame: _Frame) -> None:
-    """S/N; colours leave out the lowest fiftieth and highest twentieth of the bins, which would drown the others."""
-    lowest, highest = np.percentile(bins.sn, (2, 95)) if bins.sn.size else (0.0, 1.0)
-    room = 1e-3 * max(abs(highest), 1e-3) if highest - lowest < 1e-3 * abs(highest) else 0.0
-    shown = np.ma.masked_where(bins.binmap < 0, bins.sn_image)[frame.cut]
+def _draw_sn(axes: "Axes", binmap: NDArray[np.int32], sn: NDArray[np.float64], frame: _Frame,
+             target: float | None) -> None:
+    """S/N from 0 to 1.2 times the target, which the colour bar marks: bins of nearly one S/N look alike."""
+    if target is None:
+        target = float(np.median(sn)) if sn.size else 1.0
+    highest = 1.2 * target if target > 0 else 1.0
+    shown = np.ma.masked_where(binmap < 0, np.append(sn, np.nan)[binmap])[frame.cut]
     picture = axes.imshow(shown, origin="lower", extent=frame.extent, aspect="auto", interpolation="nearest",
-                          cmap="cividis", vmin=lowest - room, vmax=highest + room)
-    below, above = bins.sn.min(initial=lowest) < lowest - room, bins.sn.max(initial=highest) > highest + room
+                          cmap="cividis", vmin=0, vmax=highest)
+    below, above = bool((sn < 0).any()), bool((sn > highest).any())
     extend = "both" if below and above else "min" if below else "max" if above else "neither"
-    _colour_bar(axes, picture, "S/N", extend)
+    bar = _colour_bar(axes, picture, "S/N", extend)
+    bar.ax.axhline(target, color="white", lw=1.2)
 
 
-def _colour_bar(axes: "Axes", picture: Any, label: str, extend: str = "neither") -> None:
+def _colour_bar(axes: "Axes", picture: Any, label: str, extend: str = "neither") -> Any:
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import LogLocator
 
@@ -523,13 +548,20 @@ def _colour_bar(axes: "Axes", picture: Any, label: str, extend: str = "neither")
         bar.minorticks_off()
     bar.set_label(label, fontsize=10)
     bar.ax.tick_params(labelsize=9)
+    return bar
 
 
 def _bin_colours(binmap: NDArray[np.int32]) -> NDArray[np.uint8]:
     """An RGB image (ny, nx, 3) where bins that touch, corners included, differ."""
-    palette = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in (*_BIN_COLOURS, _OUTSIDE)],
-                       dtype=np.uint8)
-    colours = np.append(_choose_colours(binmap), len(_BIN_COLOURS))  # the last one is for label -1
+    palette = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+                        for colour in (*_BIN_COLOURS, _LARGE_BIN, _OUTSIDE)], dtype=np.uint8)
+    chosen = _choose_colours(binmap)
+    if len(chosen) > 1:
+        npix = np.bincount(binmap[binmap >= 0])
+        largest = int(npix.argmax())  # only one, so that bins of this colour never touch
+        if npix[largest] > _LARGE * npix.sum():
+            chosen[largest] = len(_BIN_COLOURS)
+    colours = np.append(chosen, len(_BIN_COLOURS) + 1)  # the last one is for label -1
     painted: NDArray[np.uint8] = palette[colours[binmap]]
     return painted
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._arrays import as_image, as_labels, as_number, as_progress, as_threads
-from ._images import KernelImages, exclude_nan, require_pixels, use_flags
+from ._images import KernelImages, exclude_nan, exclude_unexposed, require_pixels, use_flags
 from ._kernels import _counts_scale, _smooth, _smooth_gaussian
 from .errors import InputError
 
@@ -26,6 +26,7 @@ __all__ = [
     "smooth_expcorr",
     "smooth_expmap",
     "smooth_exposure",
+    "smooth_flux",
     "smooth_gaussian",
 ]
 
@@ -187,6 +188,83 @@ def smooth_exposure(counts: ArrayLike, *, exposure: ArrayLike, background: Array
                             background_exposure_time, sn, -1 if max_radius is None else max_radius,
                             as_threads(threads), as_progress(progress), smoothed)
     return smoothed
+
+
+def smooth_flux(counts: ArrayLike, exposure: ArrayLike, *, sn: float = 15, background: ArrayLike | None = None,
+                background_scale: ArrayLike = 1.0, mask: ArrayLike | None = None, threads: int = 1,
+                progress: Progress = None) -> Image:
+    """Exposure-corrected surface brightness in the smallest discs whose counts reach a signal-to-noise of ``sn``.
+
+    F, B and E are the sums of counts, scaled background and exposure over the smallest disc around a pixel in which
+    F / (1 + sqrt(F + 3/4)) >= ``sn`` (Gehrels 1986, eq. 7), or over the largest disc where no disc does. The
+    pixel becomes
+
+        (F - B) / E * (mean exposure of the used pixels),
+
+    so neither vignetting nor a background that is not vignetted leaves a gradient. The counts alone determine the
+    radius: their sum rises with it, which a sum of net counts need not do.
+
+    Parameters
+    ----------
+    counts
+        Counts per pixel, (ny, nx), not negative. NaN pixels are excluded, with a warning.
+    exposure
+        Exposure map in any unit; pixels of NaN or <= 0 have no data and are excluded.
+    background, background_scale
+        Background counts per pixel, and the factor (a number or an image) that scales them to ``counts``.
+    mask
+        Boolean: True where a pixel is excluded.
+
+    Returns
+    -------
+    Image
+        Net counts per pixel at the mean exposure; NaN where excluded.
+
+    Raises
+    ------
+    InputError
+        For negative counts and for inputs that are unusable (see the module).
+    """
+    _check_sn(sn)
+    images = KernelImages.check(counts, background, background_scale if background is not None else None, None, None,
+                                mask)
+    map_ = as_image(exposure, "exposure", shape=images.counts.shape)
+    exclude_unexposed(map_, images.use)
+    return flux_of_discs(images, map_, sn, as_threads(threads), progress)
+
+
+def flux_of_discs(images: KernelImages, exposure: Image, sn: float, threads: int, progress: Progress) -> Image:
+    """`smooth_flux` of images that are checked; ``exposure`` is positive and finite where they are used."""
+    used = images.use > 0
+    weights = images.counts.astype(np.float64)
+    _require_positive(weights, "counts", images.use)
+    weights[~used] = 0
+    net = weights
+    if images.background is not None:
+        ratio = images.constant_ratio if images.ratio is None else images.ratio
+        net = np.where(used, weights - images.background.astype(np.float64) * ratio, 0)
+    threshold = _counts_for_sn(sn)
+    if weights.sum() < threshold:  # the disc of each pixel is the whole image
+        return np.where(used, np.float32(net[used].mean()), np.float32(np.nan))
+    mean_exposure = exposure[used].mean(dtype=np.float64)
+    relative = np.where(used, exposure / mean_exposure, 0).astype(np.float32)
+    smoothed, divisor = (np.empty_like(images.counts) for _ in range(2))
+    # Twice over the same discs: the mean of the net counts, and the mean of the exposure.
+    for begin, values, means in ((0.0, net.astype(np.float32), smoothed), (0.5, relative, divisor)):
+        _smooth.smooth_to_weight(weights, values, images.use, threshold, np.nan, threads, _part(progress, begin), means)
+    smoothed /= divisor
+    return smoothed
+
+
+def _part(progress: Progress, begin: float) -> Progress:
+    """What reports half of the progress, from ``begin`` on."""
+    return None if progress is None else lambda done: progress(begin + done / 2)
+
+
+def _counts_for_sn(sn: float) -> float:
+    """The counts c with c / (1 + sqrt(c + 3/4)) = ``sn``."""
+    root = (sn + np.sqrt(sn * sn + 4 * sn + 3)) / 2
+    return float(root * root - 0.75)
 
 
 def _check_sn(sn: float) -> None:

@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from chandra_bin.errors import InputError
 from chandra_bin.inputs import absolute_name
@@ -38,6 +38,8 @@ class Binning:
     sn: float = 15
     counts: float | None = None
     smooth_sn: float = 15
+    contours: Literal["flux", "counts"] | None = None
+    background_systematic: float | None = None
     constrain: float | None = None
     automask: bool = False
     bin_up: bool = False
@@ -109,6 +111,20 @@ def _fraction(value: Any) -> float:
     return number
 
 
+def _part(value: Any) -> float:
+    if isinstance(value, int | float | str) and not isinstance(value, bool) and str(value).strip() in ("0", "0.0"):
+        return 0.0
+    if (number := _number(value)) >= 1:
+        raise ValueError("is a fraction, and is to be below 1")
+    return number
+
+
+def _contours(value: Any) -> str:
+    if value not in ("flux", "counts"):
+        raise ValueError("is neither flux nor counts")
+    return str(value)
+
+
 def _flag(value: Any) -> bool:
     if isinstance(value, bool):
         return value
@@ -140,7 +156,7 @@ _FILES: Mapping[str, Callable[[Any], Any]] = {
     "noisemap": _text, "mask": _text, "exclude": _texts, "keep": _texts, "smoothed": _text}
 _BINNING: Mapping[str, Callable[[Any], Any]] = {
     **{each.name: _flag if isinstance(each.default, bool) else _number for each in fields(Binning)},
-    "scrub_large": _fraction}
+    "scrub_large": _fraction, "contours": _contours, "background_systematic": _part}
 COLUMNS: Mapping[str, Callable[[Any], Any]] = {
     "name": _name, "image": _text, "pipeline": _text, **_FILES, **_BINNING}
 

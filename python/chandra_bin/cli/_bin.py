@@ -43,7 +43,8 @@ class NumberOrFile(click.ParamType):  # type: ignore[type-arg]
 @file_option("--background-expmap", help="Exposure map of the background; needs --expmap.")
 @click.option("--background-scale", type=NumberOrFile(), metavar="S|FILE",
               help="Background counts times this are those expected in IMAGE.  [default: 1]")
-@file_option("--expmap", help="Exposure map; pixels of exposure <= 0 are excluded.")
+@file_option("--expmap", help="Exposure map: the contours follow the flux (see --contours); pixels of exposure <= 0 "
+             "are excluded.")
 @file_option("--noisemap", help="Image of the noise of each pixel (1 sigma).")
 @file_option("--mask", help="Mask: 1 used, 0 excluded, 2 and more start a bin but never join one.")
 @region_mask_options
@@ -61,7 +62,8 @@ def command(image: Path, folder: Path, threads: int | None, quiet: bool, behind:
     \b
     DIR/contbin_binmap.fits   bin numbers, -1 outside
     DIR/contbin_out.fits      counts per pixel of each bin
-    DIR/contbin_sn.fits       S/N of each bin
+    DIR/contbin_sn.fits       S/N of each bin, in counts
+    DIR/contbin_smoothed.fits the smoothed image whose contours the bins follow
     DIR/contbin_mask.fits     the pixels that were used
     DIR/bins.ecsv             a table with a row for each bin
     DIR/bins.png              image, bins and S/N side by side

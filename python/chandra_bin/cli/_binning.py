@@ -13,6 +13,12 @@ def binning_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--counts", type=float, metavar="N", help="Net counts that a bin shall reach, instead of a S/N."),
         click.option("--smooth-sn", type=float, default=15, show_default=True, metavar="S",
                      help="S/N of the smoothed image that the contours come from."),
+        click.option("--contours", type=click.Choice(["flux", "counts"]),
+                     help="What the bins follow: the image corrected for the exposure map, or the counts, as contbin "
+                          "does.  [default: flux with an exposure map, else counts]"),
+        click.option("--background-systematic", type=float, metavar="F",
+                     help="Error of the background for sn_sys in the table, as a fraction; BKGFERR of its header adds "
+                          "in quadrature.  [default: 0.03; 0 for a local background with BKGFERR]"),
         click.option("--constrain", type=float, metavar="C",
                      help="How far bins may reach, in radii of a disc of their area; 3 is usual.  [default: no limit]"),
         click.option("--automask", is_flag=True, help="Exclude empty blocks of 8 x 8 pixels."),

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
               help="Fetch these ObsIDs into DIR first, by CIAO's download_chandra_obsid; those there are left alone.")
 @click.option("--sn", "sn_per_region", type=float, metavar="N", help="S/N of bins.  [default: 70]")
 @click.option("--smooth", "reg_smoothness", type=float, metavar="N",
-              help="S/N of the smoothed image whose contours the bins follow.  [default: 100]")
-@click.option("--binning-image", type=click.Choice(["scaled_flux", "counts"]), help="What is binned.  "
-              "[default: scaled_flux, as the reference has it]")
+              help="S/N of the smoothed image whose contours the bins follow.  [default: 0.6 times --sn]")
+@click.option("--binning-image", type=click.Choice(["counts", "scaled_flux"]), help="What is binned.  "
+              "[default: counts; scaled_flux is the reference's]")
+@click.option("--contours", type=click.Choice(["flux", "counts"]),
+              help="What contours the bins follow, for --binning-image counts.  [default: flux]")
 @engine_option
 @click.option("--toml", is_flag=True, help="Write config.toml, with comments, instead of config.json.")
 @quiet_option

@@ -203,15 +203,17 @@ def bins(layout: Layout, settings: Settings) -> Plan:
     background, ratio = File(layout.final_background), File(layout.final_background_ratio)
     of_counts: tuple[tuple[Part, ...], ...] = (
         (Filter("--background=", background, ""),), (Filter("--background-scale=", ratio, ""),),
-        ("--expmap",), (File(layout.final_expmap),))
+        ("--expmap",), (File(layout.final_expmap),), ("--contours",), (settings.contours,))
     behind: tuple[tuple[Part, ...], ...] = (
         ("--behind",), (File(layout.final_image),), (Filter("--behind-background=", background, ""),),
         (Filter("--behind-scale=", ratio, ""),))
     return [Own(native.bin_final_image, (
         ("bin",), (File(layout.final_image if is_counts else layout.final_flux),),
         ("-o",), (File(layout.bins, is_output=True),), ("--sn",), (repr(settings.sn_per_region),),
-        ("--smooth-sn",), (repr(settings.reg_smoothness),),
+        ("--smooth-sn",), (repr(settings.contour_sn),),
         *((("--constrain",), (repr(settings.constrainval),)) if settings.constrainfill else ()),
+        *((("--background-systematic",), (repr(settings.background_systematic),))
+          if settings.background_systematic is not None else ()),
         ("--mask",), (File(layout.mask),), _CLOBBER,
         *(of_counts if is_counts else behind)), "contour binning")]
 

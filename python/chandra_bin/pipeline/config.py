@@ -27,6 +27,10 @@ FLAGS = {"reprocessed": 2, "flare_filtered": 3, "merge_data": 4, "flux_maps": 5,
          "contour_binning": 7, "convert_region_coordinates": 8}
 
 
+# S/N of contours over that of bins; docs/pipeline.md has the measurement.
+CONTOUR_SN_FACTOR = 0.6
+
+
 class Settings(BaseModel):
     """What a user may choose; names and values are those of the reference where it has them."""
 
@@ -41,8 +45,9 @@ class Settings(BaseModel):
     """ObsIDs to use."""
     sn_per_region: PositiveFloat = 70
     """S/N of bins."""
-    reg_smoothness: PositiveFloat = 100
-    """S/N of the smoothed image whose contours the bins follow."""
+    reg_smoothness: PositiveFloat | None = None
+    """S/N of the smoothed image whose contours the bins follow; none: 0.6 times sn_per_region, the best of those that
+    were measured. The reference has 100."""
     engine: Literal["auto", "native", "ciao"] = "auto"
     """What does the steps that calibrate: CIAO, or this program; auto: CIAO where it is at hand."""
     check_vf_pha: bool = True
@@ -86,8 +91,15 @@ class Settings(BaseModel):
     """Step 8: extract spectra of the bins with responses too, by CIAO's specextract."""
     tool_hours: PositiveFloat = 24
     """The longest that a tool of CIAO may take."""
-    binning_image: Literal["scaled_flux", "counts"] = "scaled_flux"
-    """Step 7: what is binned. counts, with background and exposure, gives bins the S/N that was asked for."""
+    binning_image: Literal["counts", "scaled_flux"] = "counts"
+    """Step 7: what is binned. counts, with their background, give bins the S/N that was asked for; scaled_flux is the
+    reference's, and its S/N is no S/N of counts."""
+    contours: Literal["flux", "counts"] = "flux"
+    """Step 7, for binning_image = counts: what contours the bins follow, those of the smoothed flux (net counts over
+    exposure) or of the smoothed counts."""
+    background_systematic: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Step 7: error of the background as a fraction, for the column sn_sys; none: 0.03 for blank skies, the fit's own
+    error for a local background."""
 
     @field_validator("obs_ids", mode="before")
     @classmethod
@@ -118,6 +130,13 @@ class Settings(BaseModel):
         if value.endswith("%") and float(value[:-1]) >= 100:
             raise ValueError("no pixel has so much: give less than 100%")
         return value
+
+    @property
+    def contour_sn(self) -> float:
+        """S/N of the smoothed image whose contours the bins follow."""
+        if self.reg_smoothness is not None:
+            return self.reg_smoothness
+        return float(f"{CONTOUR_SN_FACTOR * self.sn_per_region:.6g}")
 
     def chosen(self, names: tuple[str, ...]) -> dict[str, Any]:
         """Some settings, as JSON has them."""

@@ -310,6 +310,11 @@ class Layout:
         return self.bins / "contbin_binmap.fits"
 
     @property
+    def smoothed(self) -> Path:
+        """Step 7: the smoothed image whose contours the bins follow."""
+        return self.bins / "contbin_smoothed.fits"
+
+    @property
     def bin_table(self) -> Path:
         return self.bins / "bins.ecsv"
 

@@ -330,22 +330,25 @@ def bin_final_image(job: Job) -> None:
     background, ratio = (path if path.exists() else None
                          for path in (layout.final_background, layout.final_background_ratio))
     is_counts = settings.binning_image == "counts"
+    target = settings.sn_per_region
     made = job.call(
         bin_image, layout.final_image if is_counts else layout.final_flux, job.out(layout.binmap).parent,
-        sn=settings.sn_per_region, smooth_sn=settings.reg_smoothness,
+        sn=target, smooth_sn=settings.contour_sn,
         constrain=settings.constrainval if settings.constrainfill else None, mask=layout.mask,
         background=background if is_counts else None, background_scale=ratio if is_counts else None,
-        expmap=layout.final_expmap if is_counts else None,
+        background_systematic=settings.background_systematic,
+        expmap=layout.final_expmap if is_counts else None, contours=settings.contours if is_counts else None,
         behind=None if is_counts else CountsBehind(layout.final_image, background, ratio), threads=job.threads)
-    if below := int(np.count_nonzero(~made.bins.reached)):
-        job.warn(f"{below} of {len(made.bins)} bins have less than S/N {settings.sn_per_region:g}: there are not "
-                 "counts enough around them")
-    sn = made.sn_counts
-    low, middle, high = (float(each) for each in np.percentile(sn, (10, 50, 90)))
-    what = "counts" if is_counts else "the scaled flux"
-    job.note(bins=len(made.bins), **{
-        "S/N in counts": f"bins of S/N {settings.sn_per_region:g} in {what} have {middle:.1f} in counts "
-                         f"(median; {low:.1f} - {high:.1f} for 80 % of them)"})
+    if below := int(np.count_nonzero(~made.reached)):
+        job.warn(f"{below} of {len(made.reached)} bins have a S/N in counts below {target:g}: "
+                 + ("there are too few counts around them" if is_counts else
+                    "binning_image = \"counts\" gives bins the target S/N in counts"))
+    low, middle, high = (float(each) for each in np.percentile(made.sn_counts, (10, 50, 90)))
+    job.note(bins=len(made.reached), **{
+        "contours": f"{made.bins.contours} smoothed to S/N {settings.contour_sn:g}",
+        "S/N in counts": f"the target is {target:g} in {'counts' if is_counts else 'the scaled flux'}; bins have "
+                         f"{middle:.1f} in counts (median; {low:.1f} - {high:.1f} for 80 % of them)",
+        "bins of mostly background": int(np.count_nonzero(made.background_fraction > 0.5))})
 
 
 def sky_regions(job: Job) -> None:

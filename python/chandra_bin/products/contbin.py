@@ -93,7 +93,7 @@ def contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = 
                 counts.data, sn=sn, smooth_sn=smoothsn, constrain=constrain,
                 background=None if background is None else background.data,
                 exposure=exposures.image, background_exposure=exposures.background,
-                noise=noise,
+                noise=noise, contours="counts" if contours is None else None,
                 smoothed=contours,
                 mask=masked < 1, seed_only=masked > 1, bin_up=binup, scrub=not noscrub, scrub_large=scrublarge,
                 threads=threads, progress=progress)
@@ -104,15 +104,19 @@ def contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = 
 
 
 def write_contbin_files(outputs: Outputs, files: ContbinFiles, bins: ContourBins, mask: NDArray[np.int16],
-                        image: Image, lines: list[str]) -> None:
-    """Writes the original's six products, with the header of ``image`` and ``lines`` of HISTORY."""
+                        image: Image, lines: list[str], sn: NDArray[np.float64] | None = None) -> None:
+    """Writes the original's six products, with the header of ``image`` and ``lines`` of HISTORY.
+
+    ``sn`` replaces the S/N of the bins in contbin_sn.fits and in its histogram.
+    """
+    sn = bins.sn if sn is None else sn
     header = product_header(image.header, lines)
     images: dict[Path, NDArray[Any]] = {
-        files.out: bins.signal_image, files.sn: bins.sn_image, files.binmap: bins.binmap, files.mask: mask}
+        files.out: bins.signal_image, files.sn: bins.paint(sn, outside=-1), files.binmap: bins.binmap, files.mask: mask}
     for path, pixels in images.items():
         with outputs.open(path) as file:
             write_image(file, pixels, header)
-    outputs.write(files.sn_histogram, histogram_qdp(bins.sn, "Signal:Noise"))
+    outputs.write(files.sn_histogram, histogram_qdp(sn, "Signal:Noise"))
     outputs.write(files.signal_histogram, histogram_qdp(bins.signal, "Counts"))
 
 

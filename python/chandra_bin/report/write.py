@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chandra_bin import __version__, vfaint
-from chandra_bin.binning import ContourBins
 from chandra_bin.errors import ChandraBinError, ChandraBinWarning
 from chandra_bin.images import Image
-from chandra_bin.inputs import read_on_grid
 from chandra_bin.outputs import Outputs
 from chandra_bin.pipeline.config import Settings
 from chandra_bin.pipeline.graph import STEPS
 from chandra_bin.plots import RegionOverlay, bins_png, light_curve_png, region_png
-from chandra_bin.smoothing import smooth
 from chandra_bin.wcs import ImageCoords
 
 from .binmap import packed_map
@@ -40,9 +37,11 @@ _MOST_PRINTED = 100
 _BIN_COLUMNS = {
     "bin": ("Bin", "", False), "counts": ("Counts", "", True), "background": ("Background", "", False),
     "signal": ("Net counts", "", False), "sn": ("S/N", "in counts", True),
-    "sn_image": ("S/N, image", "", True), "brightness": ("Net counts per pixel", "", True),
+    "sn_sys": ("S/N", "with the background's error", True), "sn_image": ("S/N, image", "", True),
+    "background_fraction": ("Background fraction", "", True), "brightness": ("Net counts per pixel", "", True),
     "area_arcsec2": ("Area", "arcsec²", True), "npix": ("Pixels", "", True), "ra": ("RA", "deg", False),
     "dec": ("Dec", "deg", False), "elongation": ("Elongation", "", True), "reached": ("S/N reached", "", False),
+    "low_sn": ("S/N below 3", "", False),
 }
 _LEFT_OUT = {"noise", "x", "y", "x_phys", "y_phys", "area_px"}
 
@@ -239,7 +238,7 @@ class _Page:
         binmap, table = folder.image(layout.binmap), folder.bin_table()
         found: dict[str, Any] = {"smoothed": smoothed, "map": None, "columns": [], "rows": [], "pictures": [],
                                  "line": "", "missing": [self.missing(path) for path in (
-                                     layout.final_image, layout.binmap, layout.bin_table) if not path.exists()]}
+                                     layout.smoothed, layout.binmap, layout.bin_table) if not path.exists()]}
         if binmap is None or table is None:
             return found
         labels = np.asarray(binmap.data, np.int32)
@@ -271,47 +270,38 @@ class _Page:
         """What S/N in counts the settings gave."""
         low, middle, high = np.percentile(sn, (10, 50, 90))
         what = "counts" if self._is_of_counts else "the scaled flux"
-        return (f"{len(sn)} bins: S/N {self.settings.sn_per_region:g} in {what} was asked for; in counts it is "
+        return (f"{len(sn)} bins: the target is S/N {self.settings.sn_per_region:g} in {what}; in counts it is "
                 f"{middle:.1f} (median; {low:.1f} - {high:.1f} for 80 % of the bins)")
 
     def _bins_picture(self, binmap: Image, labels: Any, sn: Any) -> Picture | None:
         counts = self.folder.image(self.layout.final_image)
         if counts is None or counts.data.shape != labels.shape:
             return None
-        nothing = np.zeros(len(sn))
-        bins = ContourBins(labels, counts.data, (labels >= 0).astype(np.uint8), np.bincount(labels[labels >= 0],
-                           minlength=len(sn)), nothing, nothing, nothing, nothing, sn, nothing >= 0)
-        png = bins_png(np.nan_to_num(counts.data), bins, _coords(binmap), title=self.target, sn_in="counts")
+        png = bins_png(np.nan_to_num(counts.data), labels, sn, _coords(binmap), title=self.target, sn_in="counts",
+                       target=self.settings.sn_per_region)
         return self._add("bins", f"Three maps side by side: counts, the {len(sn)} bins, and their S/N in counts.",
                          "Step 7: counts, bins, and S/N in counts of each bin", png)
 
     def _smoothed(self) -> Picture | None:
-        """The image whose contours the bins follow, made again as the binner made it."""
-        layout, settings = self.layout, self.settings
-        as_counts = self._is_of_counts
-        path = layout.final_image if as_counts else layout.final_flux
-        image, use = self.folder.image(path), self.folder.image(layout.mask)
-        if image is None or use is None or use.data.shape != image.data.shape:
+        """The image whose contours the bins follow, as the binner wrote it."""
+        path = self.layout.smoothed
+        image = self.folder.image(path)
+        if image is None:
             return None
-        excluded = ~(use.data >= 1) | np.isnan(image.data)
-        behind: dict[str, Any] = {}
+        target = f"S/N {image.header.get('SMOOTHSN', self.settings.contour_sn):g}"
+        flux = str(image.header.get("CONTOURS", "")).strip() == "flux"
+        label = ("Net counts per pixel at the mean exposure" if flux else "Counts per pixel" if self._is_of_counts
+                 else "Scaled flux per pixel")
+        what = "Net counts over exposure in" if flux else "The mean of"
         try:
-            if as_counts and layout.final_background.is_file():
-                behind["background"] = read_on_grid(layout.final_background, image, "background").data
-                if layout.final_background_ratio.is_file():
-                    ratio = read_on_grid(layout.final_background_ratio, image, "background scale").data
-                    excluded |= ~(ratio > 0)
-                    behind |= {"exposure": np.where(ratio > 0, ratio, 1), "background_exposure": 1.0}
-            smoothed = smooth(np.nan_to_num(image.data), sn=settings.reg_smoothness, mask=excluded, **behind)
-            shown = region_png(smoothed, (), _coords(image), f"{self.target}: smoothed to S/N "
-                               f"{settings.reg_smoothness:g}", label="Counts per pixel" if as_counts else
-                               "Scaled flux per pixel", excluded=excluded)
+            shown = region_png(image.data, (), _coords(image), f"{self.target}: smoothed to {target}", label=label,
+                               excluded=np.isnan(image.data))
         except ChandraBinError as error:
-            self.folder.problem(f"{path}: is not shown smoothed: {error}")
+            self.folder.problem(f"{path}: is not shown: {error}")
             return None
-        return self._add("smoothed", f"The image smoothed to S/N {settings.reg_smoothness:g}, logarithmic colours.",
-                         f"Each pixel is the mean of the smallest disc around it with S/N {settings.reg_smoothness:g}; "
-                         f"bins follow the contours ({self.folder.name_of(path)}, smoothed)", shown)
+        return self._add("smoothed", f"The image smoothed to {target}, logarithmic colours.",
+                         f"{what} the smallest disc around each pixel whose {'counts have' if flux else 'signal has'} "
+                         f"{target}; bins follow the contours ({self.folder.name_of(path)})", shown)
 
     def _main_facts(self, merged: Mapping[str, Any], bins: Mapping[str, Any] | None) -> dict[str, str]:
         facts = {"Target": self.target, "ObsIDs": ", ".join(self.settings.obs_ids)}
