@@ -262,7 +262,7 @@ def test_sn_is_of_counts_where_a_scaled_flux_is_binned(capsys):
                                np.array(table["sn_image"])[labels[labels >= 0]], rtol=1e-6)
     assert not table["reached"].any()
     lines = Path("d/bin_sn_stats.qdp").read_text().splitlines()
-    assert float(lines[-1].split()[0]) < 0.7 * 40
+    assert float(lines[-1].split()[0]) < 40  # the largest is in counts
 
 
 def test_bins_without_signal_are_flagged(capsys):

@@ -403,7 +403,8 @@ def test_sums_of_bins_are_those_of_the_binner(ratio: float | str | None) -> None
     counts = rng.poisson(4.0, (40, 50)).astype(float)
     background = None if ratio is None else rng.poisson(2.0, counts.shape).astype(float)
     scale = rng.uniform(0.1, 0.4, counts.shape) if ratio == "image" else 1.0 if ratio is None else ratio
-    bins = contour_bin(counts, sn=10, smooth_sn=10, background=background, background_scale=None if background is None else scale)
+    bins = contour_bin(counts, sn=10, smooth_sn=10, background=background,
+                       background_scale=None if background is None else scale)
     sums = sum_bins(bins.binmap, counts, background=background, ratio=scale)
     assert len(bins) > 3
     for name in ("counts", "background", "signal", "noise", "sn"):
