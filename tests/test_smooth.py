@@ -19,6 +19,7 @@ from chandra_bin import (
     smooth_expcorr,
     smooth_expmap,
     smooth_exposure,
+    smooth_flux,
     smooth_gaussian,
 )
 from golden_data import Scene, read_cases, read_expected, read_image
@@ -239,6 +240,43 @@ def test_smooth_exposure(
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-30)
 
 
+def plain_flux(counts, exposure, background, use, sn):
+    """`smooth_flux` by its definition, disc by disc."""
+    ny, nx = counts.shape
+    y, x = np.indices(counts.shape)
+    flux = np.full(counts.shape, np.nan)
+    for v, u in zip(*np.nonzero(use), strict=True):
+        ring = np.floor(np.hypot(y - v, x - u))
+        for radius in range(ny + nx):
+            disc = use & (ring <= radius)
+            total = counts[disc].sum()
+            if total / (1 + np.sqrt(total + 0.75)) >= sn or radius == ny + nx - 1:
+                flux[v, u] = (total - background[disc].sum()) / exposure[disc].sum()
+                break
+    return flux * exposure[use].mean()
+
+
+@pytest.mark.parametrize("sn", [0.5, 4, 9, 1000])
+def test_smooth_flux_is_net_counts_over_exposure_of_the_first_disc(sn: float) -> None:
+    rng = np.random.default_rng(7)
+    shape = (13, 17)
+    counts, background = rng.poisson(5, shape), rng.poisson(8, shape)
+    exposure, scale = rng.uniform(50, 400, shape), rng.uniform(0.1, 0.4, shape)
+    mask = rng.random(shape) < 0.2
+    exposure[0, :4] = 0
+    exposure[1, 0] = np.nan
+    got = smooth_flux(counts, exposure, sn=sn, background=background, background_scale=scale, mask=mask)
+    use = ~mask & (exposure > 0)
+    np.testing.assert_allclose(got, plain_flux(counts, exposure, background * scale, use, sn), rtol=2e-5, atol=1e-5)
+    again = smooth_flux(counts, exposure * 3e7, sn=sn, background=background, background_scale=scale, mask=mask)
+    np.testing.assert_allclose(again, got, rtol=1e-5, atol=1e-6)  # the unit of the exposure has no effect
+
+
+def test_smooth_flux_with_one_exposure_is_smooth() -> None:
+    counts = image("counts_300x260")
+    np.testing.assert_allclose(smooth_flux(counts, np.full(counts.shape, 3.0), sn=20), smooth(counts, sn=20), rtol=1e-6)
+
+
 # ------------------------------------------------------------ what holds for any image
 
 
@@ -257,6 +295,7 @@ CALLS: dict[str, Callable[..., NDArray[Any]]] = {
     "smooth with background": lambda counts, **more: smooth(counts, background=counts // 4, **more),
     "smooth_expmap": lambda counts, **more: smooth_expmap(counts / 7, np.full(counts.shape, 7.0), **more),
     "smooth_expcorr": lambda counts, **more: smooth_expcorr(counts, counts / 7, **more),
+    "smooth_flux": lambda counts, **more: smooth_flux(counts, np.full(counts.shape, 7.0), **more),
     "counts_scale": counts_scale,
     "smooth_gaussian": lambda counts, **more: smooth_gaussian(counts / 7, np.full(counts.shape, 7.0), **more),
     "smooth_exposure": lambda counts, **more: smooth_exposure(
