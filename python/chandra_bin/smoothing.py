@@ -19,6 +19,9 @@ from .errors import InputError
 Image = NDArray[np.float32]
 Progress = Callable[[float], object] | None
 
+# The kernels sum whole numbers of a smaller total exactly, in 32 bits.
+_MOST_WHOLE = 4e9
+
 __all__ = [
     "apply_scale",
     "counts_scale",
@@ -247,13 +250,28 @@ def flux_of_discs(images: KernelImages, exposure: Image, sn: float, threads: int
     if weights.sum() < threshold:  # the disc of each pixel is the whole image
         return np.where(used, np.float32(net[used].mean()), np.float32(np.nan))
     mean_exposure = exposure[used].mean(dtype=np.float64)
-    relative = np.where(used, exposure / mean_exposure, 0).astype(np.float32)
-    smoothed, divisor = (np.empty_like(images.counts) for _ in range(2))
     # Twice over the same discs: the mean of the net counts, and the mean of the exposure.
-    for begin, values, means in ((0.0, net.astype(np.float32), smoothed), (0.5, relative, divisor)):
-        _smooth.smooth_to_weight(weights, values, images.use, threshold, np.nan, threads, _part(progress, begin), means)
-    smoothed /= divisor
+    means = []
+    for begin, values in ((0.0, net), (0.5, exposure / mean_exposure)):
+        whole, unit, offset = _whole_numbers(values, used)
+        mean = np.empty_like(images.counts)
+        _smooth.smooth_to_weight(weights, whole, images.use, threshold, np.nan, threads, _part(progress, begin), mean)
+        means.append(mean * np.float32(unit) + np.float32(offset))
+    smoothed: Image = means[0] / means[1]
     return smoothed
+
+
+def _whole_numbers(values: NDArray[np.floating], used: NDArray[np.bool_]) -> tuple[Image, float, float]:
+    """Whole numbers >= 0, their unit and their offset, that stand for ``values``: the kernel sums these fastest.
+
+    Their sum stays below 2^32, so that in an image of n pixels the unit is some n / 2^32 of the mean value.
+    """
+    offset = min(float(values[used].min()), 0.0)
+    raised = np.where(used, values - offset, 0)
+    total = float(raised.sum(dtype=np.float64))
+    is_whole = total < _MOST_WHOLE and bool((raised == np.rint(raised)).all())
+    unit = 1.0 if is_whole else total / _MOST_WHOLE
+    return np.rint(raised / unit).astype(np.float32), unit, offset
 
 
 def _part(progress: Progress, begin: float) -> Progress:

@@ -307,7 +307,8 @@ def crop(job: Job) -> None:
     exclude = [sources] if sources else []
     job.call(remove_sources, {job.out(layout.cropped_flux): layout.scaled_flux},
              job.out(layout.merged / "broad_mask_cropped.fits"), exclude=exclude, expmap=layout.expmap)
-    images = {job.out(layout.final_flux): layout.scaled_flux, job.out(layout.final_image): layout.image,
+    # The mask has the header of the first: that of the counts, which no factor of step 5 changes.
+    images = {job.out(layout.final_image): layout.image, job.out(layout.final_flux): layout.scaled_flux,
               job.out(layout.final_expmap): layout.expmap}
     if background.exists():
         images |= {job.out(layout.final_background): background, job.out(layout.final_background_ratio): ratio}
