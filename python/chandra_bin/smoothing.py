@@ -233,7 +233,7 @@ def smooth_flux(counts: ArrayLike, exposure: ArrayLike, *, sn: float = 15, backg
                                 mask)
     map_ = as_image(exposure, "exposure", shape=images.counts.shape)
     exclude_unexposed(map_, images.use)
-    return flux_of_discs(images, map_, sn, as_threads(threads), progress)
+    return flux_of_discs(images, map_, sn, as_threads(threads), as_progress(progress))
 
 
 def flux_of_discs(images: KernelImages, exposure: Image, sn: float, threads: int, progress: Progress) -> Image:
