@@ -42,8 +42,8 @@ class Cluster:
 
 QUICK = Cluster("quick", {"seed": 5, "obsids": 1, "array": "I", "exposure": 8000.0, "counts": 60_000.0,
                           "blank_sky": 4.0},
-                {"binsize": 4, "scales": [1, 2, 4], "sn_per_region": 20, "reg_smoothness": 25})
-_SETTINGS = {"binsize": 2, "sn_per_region": 30, "reg_smoothness": 40}
+                {"binsize": 4, "scales": [1, 2, 4], "sn_per_region": 20})
+_SETTINGS = {"binsize": 2, "sn_per_region": 30}
 FIVE = [Cluster(*each, _SETTINGS) for each in (
     ("1 x ACIS-S, VFAINT", {"seed": 11, "obsids": 1, "array": "S", "datamode": "VFAINT"}),
     ("2 x ACIS-I, VFAINT and FAINT", {"seed": 12, "obsids": 2, "array": "I"}),
@@ -58,7 +58,7 @@ def finished(cluster, folder):
     """The archive and the finished pipeline of a cluster, as a user makes them, binned by counts; and the truth."""
     archive, work = folder / "sim", folder / "work"
     simulate_observations(archive, cluster.simulation)
-    begin(survey(archive), work, name="cluster", binning_image="counts", **cluster.settings)
+    begin(survey(archive), work, name="cluster", **cluster.settings)
     runner.run(work)
     return archive, work, expected(work, archive, cluster.simulation)
 

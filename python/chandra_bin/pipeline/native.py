@@ -349,6 +349,8 @@ def bin_final_image(job: Job) -> None:
         "contours": f"{made.bins.contours} smoothed to S/N {settings.contour_sn:g}",
         "S/N in counts": f"the target is {target:g} in {'counts' if is_counts else 'the scaled flux'}; bins have "
                          f"{middle:.1f} in counts (median; {low:.1f} - {high:.1f} for 80 % of them)",
+        "error of the background": f"{made.background_error.systematic:.2g} systematic, "
+                                   f"{made.background_error.scale:.2g} of its scale (fractions, in sn_sys)",
         "bins of mostly background": int(np.count_nonzero(made.background_fraction > 0.5))})
 
 

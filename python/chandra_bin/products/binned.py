@@ -62,6 +62,18 @@ class CountsBehind:
 
 
 @dataclass(frozen=True)
+class BackgroundError:
+    """1-sigma fractional errors of a background's normalisation, which add in quadrature."""
+
+    systematic: float
+    scale: float
+
+    @property
+    def total(self) -> float:
+        return float(np.hypot(self.systematic, self.scale))
+
+
+@dataclass(frozen=True)
 class BinnedImage:
     """Bins, the coordinates of their image, and the folder with their products."""
 
@@ -76,6 +88,8 @@ class BinnedImage:
     """Whether a bin has a S/N in counts below `chandra_bin.binning.LOW_SN`."""
     background_fraction: NDArray[np.float64]
     """Expected background over counts of each bin; NaN without counts."""
+    background_error: BackgroundError
+    """Errors of the background's normalisation, as in the column ``sn_sys``."""
 
 
 def bin_image(image: str | Path, folder: str | Path, *, sn: float = 15, smooth_sn: float = 15,
@@ -161,10 +175,10 @@ def bin_image(image: str | Path, folder: str | Path, *, sn: float = 15, smooth_s
         error = background_error_of(background if behind is None else behind.background, background_systematic)
         parameters |= {"contours": bins.contours, "background_systematic": error.systematic,
                        "background_scale_error": error.scale}
-        made = _judged(bins, sums, coords, folder, sn=sn, counts=counts)
+        made = _judged(bins, sums, coords, folder, error, sn=sn, counts=counts)
         _warn_of_sn(made, None if counts is not None else sn)
-        _write(outputs, files, made, sums, error, masked, pixels, parameters,
-               pixels if behind is None else read_on_grid(behind.counts, pixels, "image of counts"), behind is not None)
+        shown = pixels if behind is None else read_on_grid(behind.counts, pixels, "image of counts")
+        _write(outputs, files, made, sums, masked, pixels, parameters, shown, behind is not None)
     return made
 
 
@@ -207,18 +221,6 @@ class BinFiles:
         return [*self.contbin.all, self.smoothed, self.table, self.picture]
 
 
-@dataclass(frozen=True)
-class BackgroundError:
-    """1-sigma fractional errors of a background's normalisation, which add in quadrature."""
-
-    systematic: float
-    scale: float
-
-    @property
-    def total(self) -> float:
-        return float(np.hypot(self.systematic, self.scale))
-
-
 def background_error_of(background: Path | None, systematic: float | None = None) -> BackgroundError:
     """The error of a background image's normalisation, from its header keywords BKGTYPE and BKGFERR.
 
@@ -243,15 +245,15 @@ def background_error_of(background: Path | None, systematic: float | None = None
     return BackgroundError(float(systematic), scale)
 
 
-def _judged(bins: ContourBins, sums: BinSums, coords: ImageCoords, folder: Path, *, sn: float,
-            counts: float | None) -> BinnedImage:
+def _judged(bins: ContourBins, sums: BinSums, coords: ImageCoords, folder: Path, error: BackgroundError, *,
+            sn: float, counts: float | None) -> BinnedImage:
     """What the bins hold in counts."""
     if counts is not None:
         reached = sums.signal >= counts
     else:  # the kernel's own comparison is exact where the image holds counts
         reached = (bins.reached if np.array_equal(sums.counts, bins.counts) else sums.sn >= sn) & (sums.signal >= 0)
     fraction = np.divide(sums.background, sums.counts, out=np.full(len(bins), np.nan), where=sums.counts > 0)
-    return BinnedImage(bins, coords, folder, sums.sn, reached, sums.sn < LOW_SN, fraction)
+    return BinnedImage(bins, coords, folder, sums.sn, reached, sums.sn < LOW_SN, fraction, error)
 
 
 def _warn_of_sn(made: BinnedImage, target: float | None) -> None:
@@ -266,9 +268,8 @@ def _warn_of_sn(made: BinnedImage, target: float | None) -> None:
             warn(f"the median S/N of the bins is {median:.1f} in counts, and the target is {target:g}")
 
 
-def _write(outputs: Outputs, files: BinFiles, made: BinnedImage, sums: BinSums, error: BackgroundError,
-           masked: NDArray[np.int16], pixels: Image, parameters: dict[str, Any], shown: Image,
-           has_own_sn: bool) -> None:
+def _write(outputs: Outputs, files: BinFiles, made: BinnedImage, sums: BinSums, masked: NDArray[np.int16],
+           pixels: Image, parameters: dict[str, Any], shown: Image, has_own_sn: bool) -> None:
     bins, coords, lines = made.bins, made.coords, history("bin", parameters)
     write_contbin_files(outputs, files.contbin, bins, masked, pixels, lines, sn=sums.sn)
     contours = product_header(pixels.header, lines, CONTOURS=bins.contours,
@@ -279,7 +280,7 @@ def _write(outputs: Outputs, files: BinFiles, made: BinnedImage, sums: BinSums, 
     for path, (data, header) in images.items():
         with outputs.open(path) as file:
             write_image(file, data, header)
-    table = bins.table_with(coords, sums, reached=made.reached, background_error=error.total)
+    table = bins.table_with(coords, sums, reached=made.reached, background_error=made.background_error.total)
     outputs.write(files.table, ecsv(table, parameters))
     for b, text in _region_texts(bins, coords):
         outputs.write(files.regions / f"xaf_{b}.reg", text)
