@@ -88,7 +88,7 @@ def exclude_nan(use: NDArray[np.uint8], **images: Image) -> None:
 def exclude_unexposed(exposure: Image, use: NDArray[np.uint8]) -> None:
     """Excludes pixels whose exposure is NaN or <= 0; `InputError` for infinite ones, and where no pixel is left."""
     if np.any(np.isinf(exposure) & (use > 0)):
-        raise InputError("exposure has infinite pixels: mask them or mend the file")
+        raise InputError("exposure has infinite pixels: mask or replace them")
     use[~(exposure > 0)] = 0
     require_pixels(use)
 

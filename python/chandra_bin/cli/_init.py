@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 @click.option("--sn", "sn_per_region", type=float, metavar="N", help="S/N of bins.  [default: 70]")
 @click.option("--smooth", "reg_smoothness", type=float, metavar="N",
               help="S/N of the smoothed image whose contours the bins follow.  [default: 0.6 times --sn]")
-@click.option("--binning-image", type=click.Choice(["counts", "scaled_flux"]), help="What is binned.  "
-              "[default: counts; scaled_flux is the reference's]")
+@click.option("--binning-image", type=click.Choice(["counts", "scaled_flux"]), help="Image to bin; the step "
+              "scripts bin the scaled flux.  [default: counts]")
 @click.option("--contours", type=click.Choice(["flux", "counts"]),
-              help="What contours the bins follow, for --binning-image counts.  [default: flux]")
+              help="Contours that bins of counts follow.  [default: flux]")
 @engine_option
 @click.option("--toml", is_flag=True, help="Write config.toml, with comments, instead of config.json.")
 @quiet_option

@@ -46,8 +46,8 @@ class Settings(BaseModel):
     sn_per_region: PositiveFloat = 70
     """S/N of bins."""
     reg_smoothness: PositiveFloat | None = None
-    """S/N of the smoothed image whose contours the bins follow; none: 0.6 times sn_per_region, the best of those that
-    were measured. The reference has 100."""
+    """S/N of the smoothed image whose contours the bins follow; none: 0.6 times sn_per_region, the best of five
+    measured values. The step scripts use 100."""
     engine: Literal["auto", "native", "ciao"] = "auto"
     """What does the steps that calibrate: CIAO, or this program; auto: CIAO where it is at hand."""
     check_vf_pha: bool = True
@@ -92,10 +92,10 @@ class Settings(BaseModel):
     tool_hours: PositiveFloat = 24
     """The longest that a tool of CIAO may take."""
     binning_image: Literal["counts", "scaled_flux"] = "counts"
-    """Step 7: what is binned. counts, with their background, give bins the S/N that was asked for; scaled_flux is the
-    reference's, and its S/N is no S/N of counts."""
+    """Step 7: image to bin. Bins of counts have the target S/N in counts; the step scripts bin the scaled flux, whose
+    S/N differs from that of the counts."""
     contours: Literal["flux", "counts"] = "flux"
-    """Step 7, for binning_image = counts: what contours the bins follow, those of the smoothed flux (net counts over
+    """Step 7, for binning_image = counts: contours that the bins follow, of the smoothed flux (net counts over
     exposure) or of the smoothed counts."""
     background_systematic: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Step 7: error of the background as a fraction, for the column sn_sys; none: 0.03 for blank skies, the fit's own
