@@ -19,6 +19,7 @@ from chandra_bin.polygons import trace_polygons
 from chandra_bin.regions import BinTexts, Style
 from chandra_bin.wcs import ImageCoords
 
+from ._blanksky import LOCAL
 from ._common import (
     about,
     check_counts,
@@ -238,7 +239,7 @@ def background_error_of(background: Path | None, systematic: float | None = None
     if not (np.isfinite(scale) and scale >= 0):
         raise InputError(f"{background}: the keyword BKGFERR is {scale:g}: it must be a fraction of 0 or more")
     if systematic is None:
-        systematic = 0.0 if kind == "LOCAL" and known else DEFAULT_SYSTEMATIC
+        systematic = 0.0 if kind == LOCAL and known else DEFAULT_SYSTEMATIC
     if not known:
         logger.info("%s: the header has no BKGFERR: sn_sys has a systematic error of %.3g of the background, and no "
                     "error of its scale", background, systematic)
