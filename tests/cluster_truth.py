@@ -66,7 +66,7 @@ def finished(cluster, folder):
 def layout_of(work):
     """The files of a pipeline."""
     settings = read_config(work).settings
-    return Layout(work, settings.name, settings.sn_per_region, settings.contour_sn)
+    return Layout.of(work, settings)
 
 
 def pixels(path):

@@ -11,7 +11,7 @@ from chandra_bin.errors import InputError
 from chandra_bin.pipeline.config import FLAGS, Settings, read_config, write_config
 
 LEAST = {"name": "perseus", "cluster_directory": "../data", "obs_ids": ["754", "16626"]}
-OTHERS = {"responses": True, "tool_hours": 2.5,
+OTHERS = {"responses": True, "tool_hours": 2.5, "band": "soft", "bands": ["2:7:3.8", "ultrasoft"],
     "name": "a2029-B_1.2-x", "cluster_directory": 'größer "1"\\ [x]\t\x7f\n', "obs_ids": ["3"], "sn_per_region": 33.5,
     "reg_smoothness": 40, "engine": "native", "check_vf_pha": False, "ccd_ids": "0:3,6", "binsize": 2, "ecf": 0.5,
     "expmapthresh": "200", "area_cm2": 400.0, "scales": [1.4, 2], "maxiter": 7, "sigthresh": "auto",
@@ -103,6 +103,9 @@ def test_absolute_folders_stay_what_they_are(tmp_path):
     ("sn_per_region", None, "sn_per_region = None"),
     ("check_vf_pha", "yes", "check_vf_pha = 'yes': input should be a valid boolean"),
     ("maxiter", 2.5, "maxiter = 2.5"),
+    ("band", "0.5:7", "band = '0.5:7': unknown energy band '0.5:7': give broad, "),
+    ("band", "csc", "band = 'csc': csc are several bands"),
+    ("bands", ["0.5:7:2"], "hold two of the label 0.5-7"),
     ("ecf", 1, "ecf = 1: input should be less than 1"),
     ("engine", "idl", "engine = 'idl': input should be 'auto', 'native' or 'ciao'"),
     ("binning_image", "flux", "binning_image = 'flux'"),

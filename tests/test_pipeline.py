@@ -57,7 +57,7 @@ def work(whole, archive, tmp_path):
 
 def layout_of(work):
     settings = read_config(work).settings
-    return Layout(work, settings.name, settings.sn_per_region, settings.contour_sn)
+    return Layout.of(work, settings)
 
 
 def data(path):
@@ -117,6 +117,26 @@ def test_regions_cover_the_binmap_exactly(whole):
             assert (painted[inside] == -1).all()
             painted[inside] = number
         np.testing.assert_array_equal(painted, binmap.data)
+
+
+def test_bands_are_settings_and_part_of_names(work):
+    change_settings(work, band="0.5:2:1.5", bands=["hard"])
+    runner.run(work)
+    layout = layout_of(work)
+    assert layout.image == work / "merge_small/0.5-2_thresh.img"
+    assert layout.scaled_flux == work / "merge_small/scaled_0.5-2_flux.fits"
+    rows = fits.getdata(layout.obs("90001").clean_events, "EVENTS")
+    for label, low, high in (("0.5-2", 500, 2000), ("hard", 2000, 7000)):
+        band = (rows["energy"] >= low) & (rows["energy"] < high) & (rows["ccd_id"] == 7)
+        image = data(work / f"reprocessed_data/90001/90001_{label}_thresh.img")
+        assert 0.99 * band.sum() < image.sum() <= band.sum()
+        merged = data(work / f"merge_small/{label}_thresh.img")
+        assert merged.sum() == sum(data(work / f"merge_small/{obsid}_{label}_thresh.img").sum()
+                                   for obsid in ("90001", "90002"))
+        assert (work / f"merge_small/{label}_flux.img").is_file()
+    assert data(layout.final_image).sum() <= data(layout.image).sum()
+    assert not list(work.glob("merge_small/broad_*"))
+    assert not list(work.glob("reprocessed_data/*/*_0.5-7*"))
 
 
 @pytest.mark.parametrize("binning_image", ["scaled_flux", "counts"])

@@ -69,7 +69,7 @@ class Page(HTMLParser):
 
 def layout_of(work):
     settings = read_config(work).settings
-    return Layout(work, settings.name, settings.sn_per_region, settings.contour_sn)
+    return Layout.of(work, settings)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from . import native
 from .archive import ObservationFiles, look
 from .config import Settings
 from .job import Job
-from .layout import MERGED_BAND, OBS_BAND, OBS_ENERGIES_EV, Layout, ObsLayout
+from .layout import Layout, ObsLayout, images_of
 from .plan import (
     Copy,
     EachList,
@@ -72,8 +72,7 @@ def images(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan:
     """Step 3, first part: images before flares are cut, and all that is detected in them."""
     obs = layout.obs(files.obsid)
     return [
-        _fluximage(settings, obs.events, _chips(settings, files), obs.raw_root,
-                   (obs.raw_image, obs.raw_expmap, obs.raw_flux, obs.raw_psfmap)),
+        _fluximage(settings, obs.events, _chips(settings, files), obs.raw_root, layout.bands.main),
         Tool(tools.wavdetect(
             obs.raw_image, psffile=obs.raw_psfmap, expfile=obs.raw_expmap, outfile=obs.sources,
             scellfile=obs.source_cells, imagefile=obs.source_image, defnbkgfile=obs.source_background,
@@ -94,14 +93,14 @@ def clean(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan:
         _sources(obs.sources, obs.source_regions, obs.raw_image, obs.cluster, merged=False),
         sources.step, cluster.step,
         Tool(tools.dmcopy((File(obs.events), sources.excluded, cluster.excluded,
-                           f"[energy={OBS_ENERGIES_EV}]", f"[ccd_id={chips}]"), obs.quiet_events, all_blocks=True,
+                           f"[energy={layout.bands.energies_ev}]", f"[ccd_id={chips}]"), obs.quiet_events,
+                          all_blocks=True,
                           purpose="events of the band without sources and cluster, for the light curve")),
         _light_curve(obs, settings),
         _good_times(obs, settings),
         Tool(tools.dmcopy((File(obs.events), "[@", File(obs.good_times), "]"), obs.clean_events, all_blocks=True,
                           purpose="events without flares")),
-        _fluximage(settings, obs.clean_events, _each_chip(chips), obs.folder / obs.obsid,
-                   (obs.image, obs.expmap, obs.flux, obs.fluximage_psfmap)),
+        _fluximage(settings, obs.clean_events, _each_chip(chips), obs.folder / obs.obsid, layout.bands.of_images),
         Copy(obs.fluximage_psfmap, obs.psfmap, moves=True),
         Otherwise((Tool(tools.blanksky(clean_events, obs.background_events)),
                    Tool(tools.blanksky_image(obs.background_events, obs.file("blank"), obs.image))),
@@ -114,7 +113,7 @@ def merge(layout: Layout, settings: Settings, archive: tuple[ObservationFiles, .
     observations = [layout.obs(files.obsid) for files in archive]
     names = tuple(f"{os.path.relpath(obs.clean_events, layout.merged)}[ccd_id={_chips(settings, files)}]"
                   for obs, files in zip(observations, archive, strict=True))
-    roots = [layout.merged / f"{obs.obsid}_{MERGED_BAND}" for obs in observations]
+    roots = [layout.merged / f"{obs.obsid}_{layout.bands.merged_label}" for obs in observations]
     # merge_obs leaves out observations and ends with exit code 0: each must have its events.
     reprojected = (layout.merged / f"{obs.obsid}_reproj_evt.fits" for obs in observations)
     skies = tuple(_sky_of(obs, root) for obs, root in zip(observations, roots, strict=True))
@@ -124,10 +123,10 @@ def merge(layout: Layout, settings: Settings, archive: tuple[ObservationFiles, .
                  ("-o",), (File(layout.merged_root, is_output=True),), _CLOBBER), "their sum")
     return [
         Text(layout.merged_list, names),
-        Tool(tools.merge_obs(layout.merged_list, layout.merged, bands=MERGED_BAND, binsize=settings.binsize,
+        Tool(tools.merge_obs(layout.merged_list, layout.merged, bands=layout.bands.of_merged, binsize=settings.binsize,
                              psfecf=settings.ecf, expmapthresh=settings.expmapthresh, refcoord=settings.refcoord,
-                             nproc=1, outputs=(*reprojected, layout.merged_events, layout.image, layout.expmap,
-                                               layout.flux, layout.psfmap))),
+                             nproc=1, outputs=(*reprojected, layout.merged_events,
+                                               *images_of(layout.merged, "", layout.bands.of_merged)))),
         Where(tuple(obs.background_events for obs in observations), (*skies, total),
               (Warn("not all observations have a blank sky: the background is measured in the merged image"),)),
     ]
@@ -135,10 +134,11 @@ def merge(layout: Layout, settings: Settings, archive: tuple[ObservationFiles, .
 
 def sources(layout: Layout, settings: Settings) -> Plan:
     """Step 6, first part: detections in the merged image. The cluster is not cut out of it: its rim would be found."""
+    label = layout.bands.label
     return [Tool(tools.wavdetect(
         layout.image, psffile=layout.psfmap, expfile=layout.expmap, outfile=layout.raw_sources,
-        scellfile=layout.merged / "broad_scell_0.5-7.fits", imagefile=layout.merged / "broad_imgfile_0.5-7.img",
-        defnbkgfile=layout.merged / "broad_defnbkg_0.5-7.fits", regfile=layout.raw_source_regions,
+        scellfile=layout.merged_file(f"scell_{label}.fits"), imagefile=layout.merged_file(f"imgfile_{label}.img"),
+        defnbkgfile=layout.merged_file(f"defnbkg_{label}.fits"), regfile=layout.raw_source_regions,
         **_detection(settings)))]
 
 
@@ -273,9 +273,10 @@ def _detection(settings: Settings) -> dict[str, Any]:
             "ellsigma": settings.ellsigma}
 
 
-def _fluximage(settings: Settings, events: Path, chips: str, root: Path, outputs: tuple[Path, ...]) -> Tool:
-    return Tool(tools.fluximage((File(events), f"[ccd_id={chips}]"), root, bands=OBS_BAND, binsize=settings.binsize,
-                                psfecf=settings.ecf, expmapthresh=settings.expmapthresh, nproc=1, outputs=outputs))
+def _fluximage(settings: Settings, events: Path, chips: str, root: Path, bands: str) -> Tool:
+    return Tool(tools.fluximage((File(events), f"[ccd_id={chips}]"), root, bands=bands, binsize=settings.binsize,
+                                psfecf=settings.ecf, expmapthresh=settings.expmapthresh, nproc=1,
+                                outputs=images_of(root.parent, f"{root.name}_", bands)))
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,20 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from chandra_bin.bands import parse_bands
 from chandra_bin.errors import InputError
 from chandra_bin.state import replace_file
 
@@ -54,6 +64,11 @@ class Settings(BaseModel):
     """Step 2: remove events that the outer pixels of VFAINT data show to be particles (STATUS bit 23)."""
     ccd_ids: str = Field(default="auto", pattern=r"^(auto|[0-9](:[0-9])?(,[0-9](:[0-9])?)*)$")
     """Chips that are used: 0:3, or 7; auto: all of ACIS-I, or the aim point's chip of ACIS-S."""
+    band: str = "0.5:7:2.3"
+    """Energy band of detections, light curves, images and bins: low:high:effective in keV, or one of CIAO's names
+    (broad, soft, medium, hard, ultrasoft). It is part of the names of files."""
+    bands: list[str] = []
+    """Further bands for images, exposure maps and fluxes of each observation and of all, such as soft, or 2:7:3.8."""
     binsize: float = Field(default=1, ge=0.1, le=100)
     """Sky pixels (0.492") a pixel of all images."""
     ecf: float = Field(default=0.9, gt=0, lt=1)
@@ -130,6 +145,18 @@ class Settings(BaseModel):
         if value.endswith("%") and float(value[:-1]) >= 100:
             raise ValueError("no pixel has so much: give less than 100%")
         return value
+
+    @field_validator("band")
+    @classmethod
+    def _is_band(cls, value: str) -> str:
+        if len(parse_bands(value)) > 1:
+            raise ValueError(f"{value} are several bands; give one, and the others in bands")
+        return value
+
+    @model_validator(mode="after")
+    def _have_labels_of_their_own(self) -> Self:
+        parse_bands(",".join((self.band, *self.bands)))
+        return self
 
     @property
     def contour_sn(self) -> float:

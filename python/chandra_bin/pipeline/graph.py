@@ -16,9 +16,9 @@ STEPS = {1: "look at the archive's files", 2: "events", 3: "sources, flares, cle
          5: "scaled flux", 6: "regions, sources removed, cropped images", 7: "contour binning",
          8: "regions of the bins on the sky"}
 
-_IMAGES = ("binsize", "ecf", "expmapthresh", "area_cm2", "ccd_ids")
-# What another name of the cluster makes anew: files are in folders of that name.
-_NAMED = ("name",)
+_IMAGES = ("band", "binsize", "ecf", "expmapthresh", "area_cm2", "ccd_ids")
+# Another name of the cluster, or another band, gives files other names.
+_NAMED = ("name", "band")
 _DETECT = ("scales", "maxiter", "sigthresh", "ellsigma")
 
 
@@ -53,7 +53,7 @@ def tasks_of(layout: Layout, settings: Settings, archive: Sequence[ObservationFi
     clean = [tasks[-1] for tasks in by_obs]
     places = [layout.obs(files.obsid) for files in archive]
     # The order of observations is that of their events in the merged file.
-    merge = Task("merge", 4, "merge", (*_IMAGES, *_NAMED, "refcoord", "obs_ids"),
+    merge = Task("merge", 4, "merge", (*_IMAGES, "bands", "name", "refcoord", "obs_ids"),
                  after=tuple(task.name for task in clean),
                  needs=tuple(each for obs in places for each in (obs.events, obs.clean_events)),
                  may_need=tuple(each for obs in places
@@ -97,7 +97,7 @@ def _tasks_of_observation(obs: ObsLayout, files: ObservationFiles, settings: Set
              obsid=obs.obsid),
         Task(names["images"], 3, "images", (*_IMAGES, *_DETECT), (names["reprocess"],), (obs.events,), **beside,
              archive=(files,), obsid=obs.obsid),
-        Task(names["clean"], 3, "clean", (*_IMAGES, "lc_binsize", "deflare_method"),
+        Task(names["clean"], 3, "clean", (*_IMAGES, "bands", "lc_binsize", "deflare_method"),
              (names["reprocess"], names["images"]),
              (obs.events, obs.raw_image, obs.raw_expmap, obs.sources, *files.blank_sky), **beside,
              regions=(obs.cluster, obs.source_regions), archive=(files,), obsid=obs.obsid),

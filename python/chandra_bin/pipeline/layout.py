@@ -2,12 +2,71 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-# What fluximage makes of an observation, and merge of all: the label is the band as the file names have it.
-OBS_BAND = "0.5:7:2.3"
-OBS_LABEL = "0.5-7"
-OBS_ENERGIES_EV = "500:7000"
-MERGED_BAND = "broad"
+from chandra_bin.bands import Band, parse_bands
+
+if TYPE_CHECKING:
+    from .config import Settings
+
+# The step scripts give fluximage the limits of the broad band, and merge_obs its name; file names differ accordingly.
+_DEFAULT = "0.5:7:2.3"
+_DEFAULT_MERGED = "broad"
+_ENDINGS = ("_thresh.img", "_thresh.expmap", "_flux.img", "_thresh.psfmap")
+
+
+@dataclass(frozen=True)
+class Bands:
+    """The energy bands of a pipeline: the one of detections, light curves and bins, and further ones for images."""
+
+    main: str
+    """As CIAO has it: ``0.5:7:2.3``, ``soft``."""
+    more: tuple[str, ...] = ()
+
+    @property
+    def band(self) -> Band:
+        (band,) = parse_bands(self.main)
+        return band
+
+    @property
+    def label(self) -> str:
+        """The band in the names of files of an observation: ``0.5-7``."""
+        return self.band.label
+
+    @property
+    def merged(self) -> str:
+        """The band as ``merge`` is given it: the default by its name, ``broad``."""
+        return _DEFAULT_MERGED if self.main == _DEFAULT else self.main
+
+    @property
+    def merged_label(self) -> str:
+        """The band in the names of merged files."""
+        return parse_bands(self.merged)[0].label
+
+    @property
+    def of_images(self) -> str:
+        """All bands of the images of an observation, as fluximage takes them."""
+        return ",".join((self.main, *self.more))
+
+    @property
+    def of_merged(self) -> str:
+        """All bands of the merged images, as merge_obs takes them."""
+        return ",".join((self.merged, *self.more))
+
+    @property
+    def energies_ev(self) -> str:
+        """The limits of the band in eV, as filters have them: ``500:7000``."""
+        return f"{self.band.low_ev:g}:{self.band.high_ev:g}"
+
+    @property
+    def text(self) -> str:
+        """The limits for people: ``0.5 - 7 keV``."""
+        return f"{self.band.low_kev:g} - {self.band.high_kev:g} keV"
+
+
+def images_of(folder: Path, prefix: str, bands: str) -> tuple[Path, ...]:
+    """The images of some bands that fluximage and merge_obs write: ``{folder}/{prefix}{label}_thresh.img`` ..."""
+    return tuple(folder / f"{prefix}{band.label}{ending}" for band in parse_bands(bands) for ending in _ENDINGS)
 
 
 @dataclass(frozen=True)
@@ -16,6 +75,8 @@ class ObsLayout:
 
     folder: Path
     obsid: str
+    label: str
+    """The energy band, as the names of files have it."""
 
     @property
     def root(self) -> str:
@@ -58,19 +119,19 @@ class ObsLayout:
 
     @property
     def raw_flux(self) -> Path:
-        return self.file(f"raw_{OBS_LABEL}_flux.img")
+        return self.file(f"raw_{self.label}_flux.img")
 
     @property
     def raw_image(self) -> Path:
-        return self.file(f"raw_{OBS_LABEL}_thresh.img")
+        return self.file(f"raw_{self.label}_thresh.img")
 
     @property
     def raw_expmap(self) -> Path:
-        return self.file(f"raw_{OBS_LABEL}_thresh.expmap")
+        return self.file(f"raw_{self.label}_thresh.expmap")
 
     @property
     def raw_psfmap(self) -> Path:
-        return self.file(f"raw_{OBS_LABEL}_thresh.psfmap")
+        return self.file(f"raw_{self.label}_thresh.psfmap")
 
     @property
     def cluster(self) -> Path:
@@ -80,43 +141,43 @@ class ObsLayout:
     @property
     def sources(self) -> Path:
         """Step 3: all detections, those in the cluster too."""
-        return self.file(f"src_{OBS_LABEL}.fits")
+        return self.file(f"src_{self.label}.fits")
 
     @property
     def source_regions(self) -> Path:
         """Step 3, or the user's: those outside the cluster; not there without any."""
-        return self.file(f"src_{OBS_LABEL}-noem.reg")
+        return self.file(f"src_{self.label}-noem.reg")
 
     @property
     def raw_source_regions(self) -> Path:
         """Step 3 by CIAO: all detections; without any it may be there, and hold none."""
-        return self.file(f"src_{OBS_LABEL}.reg")
+        return self.file(f"src_{self.label}.reg")
 
     @property
     def source_cells(self) -> Path:
-        return self.file(f"scell_{OBS_LABEL}.fits")
+        return self.file(f"scell_{self.label}.fits")
 
     @property
     def source_image(self) -> Path:
-        return self.file(f"imgfile_{OBS_LABEL}.img")
+        return self.file(f"imgfile_{self.label}.img")
 
     @property
     def source_background(self) -> Path:
-        return self.file(f"defnbkg_{OBS_LABEL}.fits")
+        return self.file(f"defnbkg_{self.label}.fits")
 
     @property
     def quiet_events(self) -> Path:
         """Step 3: events of the band without sources and cluster, for the light curve."""
-        return self.file(f"{OBS_LABEL}_nosources.evt")
+        return self.file(f"{self.label}_nosources.evt")
 
     @property
     def light_curve(self) -> Path:
-        return self.file(f"{OBS_LABEL}.lc")
+        return self.file(f"{self.label}.lc")
 
     @property
     def good_times(self) -> Path:
         """Step 3: good times without flares."""
-        return self.file(f"{OBS_LABEL}.gti")
+        return self.file(f"{self.label}.gti")
 
     @property
     def clean_events(self) -> Path:
@@ -126,24 +187,24 @@ class ObsLayout:
     @property
     def image(self) -> Path:
         """Step 3: of the clean events."""
-        return self.file(f"{OBS_LABEL}_thresh.img")
+        return self.file(f"{self.label}_thresh.img")
 
     @property
     def expmap(self) -> Path:
-        return self.file(f"{OBS_LABEL}_thresh.expmap")
+        return self.file(f"{self.label}_thresh.expmap")
 
     @property
     def flux(self) -> Path:
-        return self.file(f"{OBS_LABEL}_flux.img")
+        return self.file(f"{self.label}_flux.img")
 
     @property
     def fluximage_psfmap(self) -> Path:
         """Step 3: as fluximage calls what becomes ``psfmap``."""
-        return self.file(f"{OBS_LABEL}_thresh.psfmap")
+        return self.file(f"{self.label}_thresh.psfmap")
 
     @property
     def psfmap(self) -> Path:
-        return self.file(f"{OBS_LABEL}.psf")
+        return self.file(f"{self.label}.psf")
 
     @property
     def background_events(self) -> Path:
@@ -153,7 +214,7 @@ class ObsLayout:
     @property
     def background_root(self) -> Path:
         """Step 3: of ``_bkg.img`` and ``_bkg_ratio.img``, on the pixels of the image; as the events."""
-        return self.file(OBS_LABEL)
+        return self.file(self.label)
 
 
 @dataclass(frozen=True)
@@ -164,9 +225,20 @@ class Layout:
     name: str
     sn: float
     smooth: float
+    bands: Bands
+
+    @classmethod
+    def of(cls, work: Path, settings: "Settings") -> "Layout":
+        """The files of a pipeline with these settings."""
+        return cls(work, settings.name, settings.sn_per_region, settings.contour_sn,
+                   Bands(settings.band, tuple(settings.bands)))
 
     def obs(self, obsid: str) -> ObsLayout:
-        return ObsLayout(self.work / "reprocessed_data" / obsid, obsid)
+        return ObsLayout(self.work / "reprocessed_data" / obsid, obsid, self.bands.label)
+
+    def merged_file(self, ending: str) -> Path:
+        """``merge_NAME/{label}_{ending}``"""
+        return self.merged / f"{self.bands.merged_label}_{ending}"
 
     @property
     def merged(self) -> Path:
@@ -186,7 +258,7 @@ class Layout:
     @property
     def merged_root(self) -> Path:
         """Step 4: of images of all observations."""
-        return self.merged / MERGED_BAND
+        return self.merged / self.bands.merged_label
 
     @property
     def merged_events(self) -> Path:
@@ -196,57 +268,57 @@ class Layout:
     @property
     def image(self) -> Path:
         """Step 4: counts."""
-        return self.merged / "broad_thresh.img"
+        return self.merged_file("thresh.img")
 
     @property
     def expmap(self) -> Path:
-        return self.merged / "broad_thresh.expmap"
+        return self.merged_file("thresh.expmap")
 
     @property
     def psfmap(self) -> Path:
-        return self.merged / "broad_thresh.psfmap"
+        return self.merged_file("thresh.psfmap")
 
     @property
     def flux(self) -> Path:
-        return self.merged / "broad_flux.img"
+        return self.merged_file("flux.img")
 
     @property
     def background(self) -> Path:
         """Step 4: unscaled counts of blank skies; not there without."""
-        return self.merged / "broad_bkg.img"
+        return self.merged_file("bkg.img")
 
     @property
     def background_ratio(self) -> Path:
-        return self.merged / "broad_bkg_ratio.img"
+        return self.merged_file("bkg_ratio.img")
 
     @property
     def local_background_root(self) -> Path:
         """Step 6, where there are no blank skies: of ``_bkg.img`` and ``_bkg_ratio.img``, measured in the image."""
-        return self.merged / "broad_local"
+        return self.merged_file("local")
 
     @property
     def scaled_flux(self) -> Path:
         """Step 5."""
-        return self.merged / "scaled_broad_flux.fits"
+        return self.merged / f"scaled_{self.bands.merged_label}_flux.fits"
 
     @property
     def raw_sources(self) -> Path:
         """Step 6: all detections in the merged image."""
-        return self.merged / "broad_src_0.5-7.fits"
+        return self.merged_file(f"src_{self.bands.label}.fits")
 
     @property
     def raw_source_regions(self) -> Path:
-        return self.merged / "broad_src_0.5-7.reg"
+        return self.merged_file(f"src_{self.bands.label}.reg")
 
     @property
     def cluster(self) -> Path:
         """Step 6, or the user's."""
-        return self.merged / "src_0.5-7-nps-noem.reg"
+        return self.merged / f"src_{self.bands.label}-nps-noem.reg"
 
     @property
     def sources(self) -> Path:
         """Step 6, or the user's: point sources to remove."""
-        return self.merged / "broad_src_0.5-7-pointsources.reg"
+        return self.merged_file(f"src_{self.bands.label}-pointsources.reg")
 
     @property
     def area(self) -> Path:
@@ -261,44 +333,44 @@ class Layout:
     @property
     def image_without_cluster(self) -> Path:
         """Step 6."""
-        return self.merged / "broad_thresh_noem.img"
+        return self.merged_file("thresh_noem.img")
 
     @property
     def cropped_flux(self) -> Path:
         """Step 6: scaled flux without point sources."""
-        return self.merged / "scaled_broad_flux_cropped.fits"
+        return self.merged / f"scaled_{self.bands.merged_label}_flux_cropped.fits"
 
     @property
     def final_flux(self) -> Path:
         """Step 6: and cropped to the area."""
-        return self.merged / "scaled_broad_flux_final.fits"
+        return self.merged / f"scaled_{self.bands.merged_label}_flux_final.fits"
 
     @property
     def map_flux(self) -> Path:
         """Step 6: a copy, where maps are made."""
-        return self.work / "map_files" / "scaled_broad_flux_final.fits"
+        return self.work / "map_files" / self.final_flux.name
 
     @property
     def final_image(self) -> Path:
         """Step 6: counts without point sources, cropped."""
-        return self.merged / "broad_thresh_final.img"
+        return self.merged_file("thresh_final.img")
 
     @property
     def final_expmap(self) -> Path:
-        return self.merged / "broad_thresh_final.expmap"
+        return self.merged_file("thresh_final.expmap")
 
     @property
     def final_background(self) -> Path:
-        return self.merged / "broad_bkg_final.img"
+        return self.merged_file("bkg_final.img")
 
     @property
     def final_background_ratio(self) -> Path:
-        return self.merged / "broad_bkg_ratio_final.img"
+        return self.merged_file("bkg_ratio_final.img")
 
     @property
     def mask(self) -> Path:
         """Step 6: 1 where a pixel is used."""
-        return self.merged / "broad_mask.fits"
+        return self.merged_file("mask.fits")
 
     @property
     def bins(self) -> Path:

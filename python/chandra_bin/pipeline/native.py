@@ -43,7 +43,6 @@ from chandra_bin.wcs import ImageCoords
 
 from .archive import ObservationFiles, look
 from .job import Job
-from .layout import MERGED_BAND, OBS_BAND, OBS_ENERGIES_EV
 from .proposing import propose_cluster_region, propose_source_region
 from .survey import FARTHEST_ARCMIN, ODD_ARCMIN, arcmin_between
 
@@ -161,7 +160,7 @@ def _note_screened(job: Job, screened: Screened) -> None:
 def make_images(job: Job) -> None:
     """Step 3, first part: images before flares are cut, and everything that is detected in them."""
     obs, settings = job.obs, job.settings
-    _fluximage(job, f"{obs.events}[ccd_id={_chips(job)}]", obs.raw_root)
+    _fluximage(job, f"{obs.events}[ccd_id={_chips(job)}]", obs.raw_root, job.layout.bands.main)
     found = job.call(detect, job.made(obs.raw_image), job.out(obs.sources), expmap=job.made(obs.raw_expmap),
                      psfmap=job.made(obs.raw_psfmap), scellfile=job.out(obs.source_cells),
                      defnbkgfile=job.out(obs.source_background), imagefile=job.out(obs.source_image),
@@ -177,7 +176,7 @@ def clean_events(job: Job) -> None:
     cluster = propose_cluster_region(job, obs.raw_image, obs.raw_expmap, obs.sources, obs.cluster, merged=False)
     sources = propose_source_region(job, obs.sources, obs.source_regions, obs.raw_image, cluster)
     removed = "".join(f"[exclude sky=region({path})]" for path in (sources, cluster) if path)
-    quiet = f"{obs.events}{removed}[energy={OBS_ENERGIES_EV}][ccd_id={chips}]"
+    quiet = f"{obs.events}{removed}[energy={job.layout.bands.energies_ev}][ccd_id={chips}]"
     job.call(copy, quiet, job.out(obs.quiet_events))
     curve = job.call(write_light_curve, f"{job.made(obs.quiet_events)}[bin time=::{bin_length(job)}]",
                      job.out(obs.light_curve))
@@ -191,7 +190,7 @@ def clean_events(job: Job) -> None:
                          f"{obs.light_curve.name}, and choose another deflare_method")
     job.note(**{"events in the light curve": int(curve.counts.sum()) if curve.counts is not None else None,
                 **flare_facts(curve, flares), "clean events": kept.counts})
-    _fluximage(job, f"{job.made(obs.clean_events)}[ccd_id={chips}]", obs.folder / obs.obsid)
+    _fluximage(job, f"{job.made(obs.clean_events)}[ccd_id={chips}]", obs.folder / obs.obsid, job.layout.bands.of_images)
     job.out(obs.fluximage_psfmap).rename(job.out(obs.psfmap))
     (files,) = job.archive
     if files.blank_sky or files.caldb:
@@ -259,10 +258,10 @@ def merge_observations(job: Job) -> None:
         job.warn(f"{'not all observations have' if there else 'there are no'} blank-sky events (blank_sky): the "
                  "background is measured in the merged image")
     merged = job.call(merge, [f"{path}{chips}" for path, chips in names], job.out(layout.image).parent,
-                      refcoord=settings.refcoord, bands=MERGED_BAND, binsize=settings.binsize,
+                      refcoord=settings.refcoord, bands=layout.bands.of_merged, binsize=settings.binsize,
                       exposure=_exposure(job), psfecf=settings.ecf,
                       blanksky=there if len(there) == len(skies) else None)
-    job.note(events=merged.events, counts=merged.counts[MERGED_BAND],
+    job.note(events=merged.events, counts=merged.counts[layout.bands.merged_label],
              **{"tangent point": "{:.6f} {:+.6f}".format(*merged.tangent_deg),
                 "pixels": f"{merged.grid.x.size} x {merged.grid.y.size}"})
     if merged.left_out:
@@ -306,7 +305,7 @@ def crop(job: Job) -> None:
         job.warn("neither blank-sky events nor a region of the cluster: there is no background")
     exclude = [sources] if sources else []
     job.call(remove_sources, {job.out(layout.cropped_flux): layout.scaled_flux},
-             job.out(layout.merged / "broad_mask_cropped.fits"), exclude=exclude, expmap=layout.expmap)
+             job.out(layout.merged_file("mask_cropped.fits")), exclude=exclude, expmap=layout.expmap)
     # The mask has the header of the first: that of the counts, which no factor of step 5 changes.
     images = {job.out(layout.final_image): layout.image, job.out(layout.final_flux): layout.scaled_flux,
               job.out(layout.final_expmap): layout.expmap}
@@ -361,14 +360,14 @@ def sky_regions(job: Job) -> None:
     job.note(files=made.files, polygons=made.polygons)
 
 
-def _fluximage(job: Job, name: str, root: Path) -> None:
+def _fluximage(job: Job, name: str, root: Path, bands: str) -> None:
     """Images of an observation, with the files of step 2 beside its events."""
     obs, settings = job.obs, job.settings
     with open_events(obs.events) as events:
         header = events.hdu.header
     aspect, masks = (_one_version(sorted(each.parent.glob(each.name)), header.get(key))
                      for each, key in ((obs.aspect, "ASOLFILE"), (obs.windows, "MASKFILE")))
-    job.call(fluximage, name, str(job.out(root)), bands=OBS_BAND, binsize=settings.binsize, settings=_exposure(job),
+    job.call(fluximage, name, str(job.out(root)), bands=bands, binsize=settings.binsize, settings=_exposure(job),
              asolfile=",".join(map(str, aspect)) or "none",
              badpixfile=obs.bad_pixels if obs.bad_pixels.exists() else "none",
              maskfile=masks[0] if masks else "none",

@@ -97,7 +97,7 @@ class Pipeline:
         self.settings: Settings = self.config.settings if engine is None else (
             self.config.settings.model_copy(update={"engine": engine}))
         settings = self.settings
-        self.layout = Layout(self.work, settings.name, settings.sn_per_region, settings.contour_sn)
+        self.layout = Layout.of(self.work, settings)
         folder = Path(os.path.abspath(self.config.cluster_directory))
         if settings.engine == "ciao" and settings.sigthresh == "auto":
             raise InputError("sigthresh = 'auto': CIAO's wavdetect takes a number: give about 1 / (number of pixels "

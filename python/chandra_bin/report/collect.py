@@ -67,7 +67,7 @@ class Folder:
             raise InputError(f"{work}: there is no such folder")
         config = read_config(work)
         settings = config.settings
-        layout = Layout(work, settings.name, settings.sn_per_region, settings.contour_sn)
+        layout = Layout.of(work, settings)
         records = {name: record for name, record in State(work).records.items() if record.versions}
         folder = cls(config, layout, [])
         try:

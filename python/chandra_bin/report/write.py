@@ -163,11 +163,12 @@ class _Page:
             facts["Particles removed by VFAINT islands"] = reprocessed.facts[vfaint.NOTE]
         if clean is not None:
             facts["Exposure without flares"] = _seconds(clean.header.get("EXPOSURE"))
-            facts["Counts, 0.5 - 7 keV, without flares"] = _text(float(np.nansum(clean.data)))
+            facts[f"Counts, {self.layout.bands.text}, without flares"] = _text(float(np.nansum(clean.data)))
         sources = folder.sources(obs.sources, {_REMOVED: obs.source_regions, _CLUSTER: obs.cluster}, image)
         if sources is not None:
             facts["Detections"] = len(sources)
-        caption = "Counts of 0.5 to 7 keV before flares are cut, with what is left out of the light curve"
+        caption = (f"Counts of {self.layout.bands.text} before flares are cut, with what is left out of the light "
+                   "curve")
         picture = self._image_picture(
             obs.raw_image, f"raw_{obsid}", f"ObsID {obsid}, before flares are cut", caption,
             {"point sources": obs.source_regions, "cluster": obs.cluster}, exposure=obs.raw_expmap, smooth=True)
@@ -193,7 +194,7 @@ class _Page:
         png = light_curve_png(curve, None if kept is None else kept_bins(curve, kept),
                               f"{self.target}: light curve of ObsID {obsid}", folder.rate_limits(obs.good_times))
         picture = self._add(f"light_curve_{obsid}", f"Count rate of ObsID {obsid} against time. {words}.",
-                            f"{words}. 0.5 to 7 keV, without cluster and point sources", png)
+                            f"{words}. {self.layout.bands.text}, without cluster and point sources", png)
         return {"picture": picture, "cuts": [(f"{start:.1f}", f"{stop:.1f}", f"{stop - start:.1f}")
                                              for start, stop in cuts]}
 
