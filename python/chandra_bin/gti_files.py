@@ -3,12 +3,13 @@
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from .clocks import CLOCK_KEYS, Clock, put_in_seconds, seconds_between
 from .errors import ChandraBinWarning, InputError
 from .gti import GTI
 from .headers import add_history
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 _ROW = np.dtype([("START", ">f8"), ("STOP", ">f8")])
-_DAY = 86_400.0
 _NAMES = ("GTI", "STDGTI")
 # XMM-Newton's tables are named by the CCD, STDGTI03, and have no keyword that says it.
 _OF_CCD = re.compile(r"(?:STD)?GTI(\d{1,2})")
 # Keywords that say what the times are counted from, and of which observation they are.
-_KEPT = ("MISSION", "TELESCOP", "INSTRUME", "DETNAM", "OBJECT", "OBS_ID", "MJDREF", "MJDREFI", "MJDREFF", "TIMEZERO",
-         "TIMESYS", "TIMEUNIT", "TIMEREF", "TSTART", "TSTOP", "DATE-OBS", "DATE-END", "TIMEPIXR", "TIMEDEL", "CLOCKAPP")
+_KEPT = ("MISSION", "TELESCOP", "INSTRUME", "DETNAM", "OBJECT", "OBS_ID", "MJDREF", "MJDREFI", "MJDREFF", "JDREF",
+         "JDREFI", "JDREFF", "DATEREF", "TIMEZERO", "TIMESYS", "TIMEUNIT", "TIMEREF", "TSTART", "TSTOP", "DATE-OBS",
+         "DATE-END", "TIMEPIXR", "TIMEDEL", "CLOCKAPP")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class GtiBlock:
     chip: int | None
     """None: for every chip."""
     gti: GTI
+    """Seconds since the zero of the header's clock (MJDREF + TIMEZERO)."""
     name: str = ""
     """Of the block (HDUNAME), which the data subspace refers to; empty: made of the chip."""
     changed: bool = False
@@ -47,6 +49,21 @@ class GtiBlock:
         """The name that it is written under."""
         return self.name or ("GTI" if self.chip is None else f"GTI{self.chip}")
 
+    def on_clock_of(self, header: "Header") -> "GtiBlock":
+        """The same instants, counted from the zero of another header, as of the events they belong to.
+
+        Raises `InputError` where either does not say its zero in a known unit.
+        """
+        shift = seconds_between(self.header, header)
+        if not shift:
+            return self
+        about = self.header.copy()
+        for key in CLOCK_KEYS:
+            about.remove(key, ignore_missing=True)
+            if key in header:
+                about[key] = (header[key], header.comments[key])
+        return replace(self, header=about, gti=GTI.of(self.gti.start + shift, self.gti.stop + shift))
+
     def write(self, file: BinaryIO, keywords: Mapping[str, object] | None = None) -> None:
         """Writes the table, columns START and STOP, in seconds, with these keywords at its end."""
         from astropy.io.fits import Header
@@ -55,7 +72,7 @@ class GtiBlock:
         table = Header({"EXTNAME": "GTI" if name.startswith("GTI") else name, "HDUNAME": name, "TFIELDS": 2})
         for n, column in ((1, "START"), (2, "STOP")):
             table.update({f"TTYPE{n}": column, f"TFORM{n}": "1D", f"TUNIT{n}": "s"})
-        table.update({key: self.header[key] for key in _KEPT if key in self.header})
+        table.update(_kept(self.header))
         table.update(HDUCLASS="OGIP", HDUCLAS1="GTI", HDUCLAS2="STANDARD")
         if self.chip is not None:
             table["EXTVER"], table["CCD_ID"] = self.chip, self.chip
@@ -101,25 +118,16 @@ def read_gti(name: str | Path | VirtualFile) -> dict[int | None, GtiBlock]:
     return by_chip
 
 
-def zero_time(header: "Header") -> float | None:
-    """Seconds of the zero of times, since MJD 0: MJDREF (or MJDREFI + MJDREFF) and TIMEZERO; None where unknown."""
-    try:
-        mjd = float(header["MJDREF"]) if "MJDREF" in header else float(header["MJDREFI"]) + float(header["MJDREFF"])
-        return mjd * _DAY + float(header.get("TIMEZERO", 0.0))
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
 def write_gti_file(file: BinaryIO, header: "Header", gti: GTI, *, keywords: Mapping[str, object] | None = None,
                    history: Sequence[str] = ()) -> None:
     """Writes a GTI file as deflare does: an empty table FILTER, whose subspace names the table GTI, and that table.
 
-    ``header`` is that of the light curve whose times these are. ``keywords`` go into both tables, ``history`` into
-    FILTER.
+    ``header`` is that of the light curve whose times these are, as `read_light_curve` gives it. ``keywords`` go into
+    both tables, ``history`` into FILTER.
     """
     from astropy.io.fits import Header
 
-    about = Header({key: header[key] for key in _KEPT if key in header})
+    about = Header(_kept(header))
     write_empty_primary(file, about)
     table = Header({"EXTNAME": "FILTER", "HDUNAME": "FILTER", "TFIELDS": 1, "TTYPE1": "TIME", "TFORM1": "1D",
                     "TUNIT1": "s"})
@@ -131,9 +139,17 @@ def write_gti_file(file: BinaryIO, header: "Header", gti: GTI, *, keywords: Mapp
     GtiBlock(about, None, gti).write(file, keywords)
 
 
+def _kept(header: "Header") -> dict[str, object]:
+    """The keywords of a table of good times, those of its clock in seconds."""
+    about = header.copy()
+    put_in_seconds(about)
+    return {key: about[key] for key in _KEPT if key in about}
+
+
 def _block(hdu: Hdu) -> GtiBlock:
     rows = hdu.table()
-    start, stop = (hdu.columns[name].values(rows) for name in ("start", "stop"))
+    start, stop = (Clock.of(hdu.header, hdu.columns[name].unit, f"{hdu.path}: column {hdu.columns[name].name}")
+                   .seconds(hdu.columns[name].values(rows)) for name in ("start", "stop"))
     said = str(hdu.header.get("HDUNAME", hdu.name)).strip()
     gti = GTI.of(start, stop, where=f"{hdu.path}: block {said}")
     order = np.argsort(start, kind="stable")

@@ -38,7 +38,7 @@ class LightCurve:
     """Seconds of good time, times the fraction that is live; None where a file has none."""
     counts: NDArray[np.int64] | None = None
     header: "Header | None" = None
-    """Of the table that it was read from."""
+    """Of the table that it was read from; its keywords of time are of the same clock as the times."""
 
     def __len__(self) -> int:
         return self.rate.size

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from chandra_bin import acis
 from chandra_bin._kernels._select_events import Selection
 from chandra_bin.channels import channels_of
+from chandra_bin.clocks import seconds_of
 from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.gti import GTI
 from chandra_bin.gti_files import GtiBlock, gti_block
@@ -186,6 +187,8 @@ class EventFile:
             return []
         if not self._done:
             self._gti_blocks += [block for hdu in self._rest if (block := gti_block(hdu)) is not None]
+            self._gti_blocks = [block.on_clock_of(self.hdu.header) for block in self._gti_blocks]
+            self._gti_blocks = [block.on_clock_of(self.hdu.header) for block in self._gti_blocks]
             self._done = True
         if not self._gti_blocks:
             self._gti_blocks = [self._without_table()]
@@ -234,11 +237,11 @@ class EventFile:
 
     def _without_table(self) -> GtiBlock:
         header = self.hdu.header
-        try:
-            gti = GTI.of(float(header["TSTART"]), float(header["TSTOP"]))
-        except (KeyError, TypeError, ValueError):
+        start, stop = seconds_of(header, "TSTART"), seconds_of(header, "TSTOP")
+        if start is None or stop is None:
             raise InputError(f"{self.name.path}: holds neither a table of good times (GTI) nor TSTART and TSTOP: no "
-                             "exposure can be known") from None
+                             "exposure can be known")
+        gti = GTI.of(start, stop, where=f"{self.name.path}: TSTART and TSTOP")
         warnings.warn(f"{self.name.path}: holds no table of good times (GTI): TSTART to TSTOP are taken, "
                       f"{gti.total:.0f} s", ChandraBinWarning, stacklevel=4)
         return GtiBlock(header, None, gti)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from chandra_bin._kernels._select_events import Selection
 from chandra_bin.channels import ev_per_unit
+from chandra_bin.clocks import Clock, differ_in_scale
 from chandra_bin.errors import ChandraBinWarning
 from chandra_bin.gti import GTI
-from chandra_bin.gti_files import read_gti, zero_time
+from chandra_bin.gti_files import read_gti
 from chandra_bin.images import Image, read_image_file
 from chandra_bin.regions import (
     PHYSICAL,
@@ -46,8 +47,6 @@ from ._regions import region_of
 _KEV_LOOKALIKE = 20.0
 # The columns of the number of the chip: of Chandra, and of XMM-Newton.
 CHIP_COLUMNS = ("ccd_id", "ccdnr")
-# Zeros of time that are nearer are one.
-_SAME_TIME_S = 1e-3
 # Regions with more text stay out of the subspace: headers swell, and other programs choke on them.
 _LONGEST_REGION = 2000
 _PAIRS = {"sky": ("x", "y"), "pos": ("x", "y"), "det": ("detx", "dety"), "chip": ("chipx", "chipy"),
@@ -188,6 +187,11 @@ class RowFilter:
                     low, high = max(low, float(ends[0])), min(high, float(ends[1]))
         return low, high
 
+    def clock(self) -> Clock:
+        """How times of the table count; good times of filters are in seconds since its zero. Raises `InputError`."""
+        column = self._hdu.columns.get("time")
+        return Clock.of(self._hdu.header, column.unit if column else "", f"{self._hdu.path}: column TIME")
+
     def ev_per_unit(self) -> float:
         """How many eV a unit of the column of energies is. `InputError` for a unit that is none of energy."""
         column = self._hdu.columns.get("energy")
@@ -292,7 +296,8 @@ class RowFilter:
 
         gti: Mapping[int | None, GTI] | None = None
         if column.name.lower() == "time" and not single.any():
-            gti = {None: GTI.of(lows, highs)}
+            clock = self.clock()
+            gti = {None: GTI.of(clock.seconds(lows), clock.seconds(highs))}
         return RowTest((column,), add, term, gti=gti)
 
     def _check_truths(self, term: RangeTerm, column: Column) -> None:
@@ -330,24 +335,25 @@ class RowFilter:
     def _gti(self, term: GtiTerm) -> RowTest:
         column = self._column("time", term.at)
         blocks = read_gti(term.file)
-        zero = zero_time(self._hdu.header)
+        header = self._hdu.header
         for block in blocks.values():
-            other = zero_time(block.header)
-            if zero is not None and other is not None and abs(zero - other) > _SAME_TIME_S:
-                raise self._name.error(term.at, f"the times of {term.file} count from {other - zero:+g} s of where "
-                                                "those of the events do (MJDREF, TIMEZERO)")
-        gti = {chip: block.gti for chip, block in blocks.items()}
+            scales = differ_in_scale(block.header, header)
+            if scales:
+                raise self._name.error(term.at, f"the times of {term.file} and of the events are of {scales}: make the "
+                                                "good times of events with the same clock")
+        gti = {chip: block.on_clock_of(header).gti for chip, block in blocks.items()}
+        clock = self.clock()
         if None in gti:
             return RowTest((column,), lambda selection, values, exclude: selection.good_times(
-                _times(values), gti[None].start, gti[None].stop, exclude=exclude), term, gti=gti)
+                clock.seconds(values["time"]), gti[None].start, gti[None].stop, exclude=exclude), term, gti=gti)
         name = next((name for name in CHIP_COLUMNS if name in self._hdu.columns), CHIP_COLUMNS[0])
         chips = self._column(name, term.at)
         of_chip = [gti.get(chip, GTI.of([], [])) for chip in range(max(cast(int, chip) for chip in gti) + 1)]
         offsets = np.cumsum([0, *map(len, of_chip)], dtype=np.int64)
         start, stop = (np.concatenate([getattr(each, end) for each in of_chip]) for end in ("start", "stop"))
         return RowTest((column, chips), lambda selection, values, exclude: selection.good_times_by_chip(
-            _times(values), values[name].astype(np.int16, copy=False), start, stop, offsets, exclude=exclude),
-            term, gti=gti)
+            clock.seconds(values["time"]), values[name].astype(np.int16, copy=False), start, stop, offsets,
+            exclude=exclude), term, gti=gti)
 
     def _pair(self, columns: tuple[str, ...], at: int) -> tuple[Column, Column]:
         names = pair_of(self._hdu, columns[0]) if len(columns) == 1 else columns
@@ -422,10 +428,6 @@ def _mask_and_value(bits: Bits, count: int) -> tuple[int, int] | None:
         return None
     mask = int("".join("0" if bit == "x" else "1" for bit in bits.pattern), 2)
     return mask, int(bits.pattern.replace("x", "0"), 2)
-
-
-def _times(values: Values) -> NDArray[np.float64]:
-    return values["time"].astype(np.float64, copy=False)
 
 
 def _comparable(values: NDArray[Any]) -> NDArray[Any]:

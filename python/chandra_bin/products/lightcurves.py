@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from chandra_bin.bin_length import LEAST_FRAMES, BinLength, choose_bin_length
+from chandra_bin.clocks import put_in_seconds, seconds_of
 from chandra_bin.deflare import Deflared, Method, cut_flares
 from chandra_bin.errors import InputError
 from chandra_bin.events import EventFile, livetime_fraction, open_events, sky_area, without_columns
@@ -57,7 +58,7 @@ def write_light_curve(name: str | Path, out: Path, *, clobber: bool = False) -> 
     with Outputs([out], inputs=files_of(name), clobber=clobber) as outputs:
         with open_events(parsed, also=(Binning,)) as events:
             parts = [block.kept(block.values["time"]) for block in events.blocks("time")]
-            times = np.concatenate(parts) if parts else np.empty(0)
+            times = events.filter.clock().seconds(np.concatenate(parts) if parts else np.empty(0))
             chips = events.gti_blocks()
             header = events.header()
             bins = _bins(events, axis)
@@ -84,11 +85,11 @@ def propose_bin_length(name: str | Path, method: Method = "robust") -> BinLength
     with open_events(parsed) as events:
         parts = [block.kept(block.values["time"]) for block in events.blocks("time")]
         first = _first_chip(events, events.gti_blocks())
-        frame = events.hdu.header.get("TIMEDEL")
-        known = is_number(frame) and frame > 0
+        frame = seconds_of(events.hdu.header, "TIMEDEL")
+        times = events.filter.clock().seconds(np.concatenate(parts) if parts else np.empty(0))
         try:
-            return choose_bin_length(np.concatenate(parts) if parts else np.empty(0), first.gti, method,
-                                     frame_s=float(frame) if known else 1.0,
+            return choose_bin_length(times, first.gti, method,
+                                     frame_s=frame if frame is not None and frame > 0 else 1.0,
                                      livetime_fraction=min(livetime_fraction(events.hdu.header, first.chip), 1.0))
         except InputError as error:
             raise InputError(f"{parsed}: {error}") from None
@@ -125,8 +126,8 @@ def deflare(name: str | Path, out: Path, limits: FlareLimits | None = None, *, p
 
 
 def _warn_of_oddities(curve: LightCurve, bin_length_s: float, events: EventFile) -> None:
-    frame = events.hdu.header.get("TIMEDEL")
-    if isinstance(frame, int | float) and 0 < bin_length_s < LEAST_FRAMES * frame:
+    frame = seconds_of(events.hdu.header, "TIMEDEL")
+    if frame is not None and 0 < bin_length_s < LEAST_FRAMES * frame:
         warn(f"{events.name}: bins of {bin_length_s:g} s hold few frames of {frame:g} s (TIMEDEL), and now one more, "
              f"now one less: their counts scatter by that; take {math.ceil(LEAST_FRAMES * frame)} s or more")
     if curve.counts is not None and not curve.counts.any():
@@ -171,13 +172,16 @@ def _first_chip(events: EventFile, chips: list[GtiBlock]) -> GtiBlock:
 
 
 def _bins(events: EventFile, axis: BinAxis) -> tuple[float, float, float]:
-    """From when to when, as the text says, as filters on time do, or the whole file; and the length of a bin."""
-    column, header = events.hdu.columns["time"], events.hdu.header
+    """From when to when, as the text says, as filters on time do, or the whole file; and the length of a bin.
+
+    All in seconds; the text of a filter is in the unit of the column.
+    """
+    column, unit = events.hdu.columns["time"], events.filter.clock().unit_s
     ends = []
     for given, filtered, natural, key in zip((axis.lo, axis.hi), events.filter.limits("time"),
                                              (column.lowest, column.highest), ("TSTART", "TSTOP"), strict=True):
-        whole = natural if natural is not None else header.get(key)
-        known = [end for end in (filtered, whole) if is_number(end)]
+        whole = natural * unit if natural is not None else seconds_of(events.hdu.header, key)
+        known = [end for end in (filtered * unit, whole) if is_number(end)]
         if given is None and not known:
             raise events.name.error(axis.at, f"the file does not say from when to when it goes ({key}): give limits, "
                                              "time=start:stop:length")
@@ -216,6 +220,7 @@ def _write_table(file: BinaryIO, curve: LightCurve, length: float, area: float, 
                           f"TCUNI{n}": "s"})
     table.update({"EXTNAME": "LIGHTCURVE", "HDUNAME": "LIGHTCURVE"})
     table.extend(without_columns(header), unique=True)
+    put_in_seconds(table)
     table.update(CONTENT="LIGHTCURVE", HDUCLASS="OGIP", HDUCLAS1="LIGHTCURVE", HDUCLAS2="TOTAL", HDUCLAS3="RATE",
                  TIMEDEL=length, TIMEPIXR=0.5, TOTCTS=int(curve.counts.sum()))
     add_history(table, lines)
