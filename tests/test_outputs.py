@@ -251,6 +251,66 @@ def test_parts_of_a_run_that_was_killed_before_its_renames_are_removed(tmp_path)
     assert contents(tmp_path / "b") == old
 
 
+# Writes a file in the second of two folders and removes an old series in the first; is killed where the method argv[1]
+# of a path is called for a name that ends with argv[2].
+KILLED_AT = """
+import os, signal, sys
+from pathlib import Path
+from chandra_bin.outputs import Outputs
+method, ending = sys.argv[1:]
+original = getattr(Path, method)
+def killing(self, *args, **kwargs):
+    if self.name.endswith(ending):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(self, *args, **kwargs)
+setattr(Path, method, killing)
+with Outputs([Path("b/new.txt")], series=[Path("a/xaf_*.reg")], clobber=True) as outputs:
+    outputs.write(Path("b/new.txt"), "new")
+"""
+
+
+def killed_at(folder, method, ending, *old):
+    """Folders ``a`` and ``b`` with old files, and what a process that was killed has left in them."""
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+    for name in old:
+        (folder / name).write_text("old")
+    run = subprocess.run([sys.executable, "-c", KILLED_AT, method, ending], cwd=folder, check=False)
+    assert run.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+@pytest.mark.filterwarnings("ignore:.*an earlier run was killed")
+def test_files_that_were_completed_stay_when_a_folder_without_renames_is_used_next(order, tmp_path):
+    killed_at(tmp_path, "unlink", ".old")  # after all renames
+    for name in order:
+        finish_interrupted(tmp_path / name)
+    assert contents(tmp_path / "b") == {"new.txt": "new"}
+    assert contents(tmp_path / "a") == {}
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_renames_that_had_not_begun_leave_no_temporary_file_in_any_folder(order, tmp_path):
+    killed_at(tmp_path, "touch", ".commit", "a/xaf_1.reg")
+    for name in order:
+        finish_interrupted(tmp_path / name)
+    assert contents(tmp_path / "b") == {}
+    assert contents(tmp_path / "a") == {"xaf_1.reg": "old"}
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+@pytest.mark.filterwarnings("ignore:.*an earlier run was killed")
+def test_a_run_that_was_killed_after_it_removed_old_files_is_finished(order, tmp_path):
+    killed_at(tmp_path, "unlink", ".run", "a/xaf_1.reg")
+    for name in order:
+        finish_interrupted(tmp_path / name)
+    (tmp_path / "a/xaf_1.reg").write_text("of a later run")
+    for name in order:
+        finish_interrupted(tmp_path / name)
+    assert contents(tmp_path / "b") == {"new.txt": "new"}
+    assert contents(tmp_path / "a") == {"xaf_1.reg": "of a later run"}
+
+
 def test_a_run_that_is_alive_is_left_alone(tmp_path):
     with Outputs([tmp_path / "a"]) as outputs:
         outputs.write(tmp_path / "a", "new")

@@ -45,7 +45,8 @@ class _Move:
 
     def do(self) -> None:
         if self.part is None:
-            self.target.rename(self.aside)
+            with suppress(FileNotFoundError):  # removed already
+                self.target.rename(self.aside)
             return
         if self.existed and not self.aside.exists():
             try:
@@ -124,6 +125,8 @@ class Outputs:
         part = self._temporary(target.parent, f"-{len(self._parts)}.part")
         if target in self._parts:
             raise InputError(f"{path}: two outputs have this name; give each its own")
+        if target.parent not in self._runs:
+            finish_interrupted(target.parent)
         self._make_folder(target.parent)
         with writing(path):
             self._parts[target] = part
@@ -194,13 +197,13 @@ class Outputs:
                 stack.enter_context(_locked(folder))
             self._refuse_existing(self._parts)
             stale = [*map(_target, self._old_series()), *(path for path in self._left_out if path.exists())]
-            changed = [*self._parts, *(path for path in stale if path not in self._parts)]
+            changed = dict.fromkeys([*self._parts, *stale])
             moves = [_Move(target, self._parts.get(target), self._temporary(target.parent, f"-{number}.old"),
                            target.exists()) for number, target in enumerate(changed)]
             commit = self._temporary(min(self._runs, default=Path()), _COMMIT)
             for folder, (_, handle) in self._runs.items():
-                with writing(folder):
-                    os.write(handle, _journal(folder, commit, moves))
+                with writing(folder), open(handle, "wb", closefd=False) as file:
+                    file.write(_journal(folder, commit, moves, self._runs))
             if moves:
                 with writing(commit.parent):
                     commit.touch(exist_ok=False)
@@ -251,50 +254,59 @@ def finish_interrupted(folder: Path) -> None:
 def _finish_run(file: Path) -> None:
     """Does what the process that left a run file would have done."""
     folder, token = file.parent, file.name.removesuffix(_RUN)
-    commit, moves = _read_journal(file)
-    if moves:
-        completed = commit.exists()
-        with ExitStack() as stack:
-            for place in sorted({move.target.parent for move in moves}):
+    commit, moves, folders = _read_journal(file)
+    with ExitStack() as stack:
+        for place in sorted(folders):
+            if place.is_dir():
                 stack.enter_context(_locked(place))
-            for move in moves:
-                if not completed:
-                    move.undo()
-                elif not move.is_done:
-                    move.do()
-            for move in moves:
-                move.aside.unlink(missing_ok=True)
-        if completed:
-            warnings.warn(ChandraBinWarning(f"{folder}: an earlier run was killed while it replaced {len(moves)} "
-                                            "files; this is completed now"), stacklevel=2)
-        for place in {move.target.parent for move in moves} - {folder}:
-            (place / file.name).unlink(missing_ok=True)
-    for left in [*folder.glob(f"{token}-*.part"), *folder.glob(f"{token}-*.old"), file]:
-        left.unlink(missing_ok=True)
-    if moves:
-        commit.unlink(missing_ok=True)
+        if not file.exists():  # another process has finished this run
+            return
+        completed = bool(moves) and commit.exists()
+        for move in moves:
+            if not completed:
+                move.undo()
+            elif not move.is_done:
+                move.do()
+        for move in moves:
+            move.aside.unlink(missing_ok=True)
+        # All run files go before the commit file: a run file that is left without it has its renames undone.
+        for place in sorted(folders - {folder}) + [folder]:
+            for left in [*place.glob(f"{token}-*.part"), *place.glob(f"{token}-*.old"), place / file.name]:
+                left.unlink(missing_ok=True)
+        if moves:
+            commit.unlink(missing_ok=True)
+    if completed:
+        warnings.warn(ChandraBinWarning(f"{folder}: an earlier run was killed while it replaced {len(moves)} files; "
+                                        "this is completed now"), stacklevel=2)
 
 
-def _journal(folder: Path, commit: Path, moves: Iterable[_Move]) -> bytes:
+def _journal(folder: Path, commit: Path, moves: Iterable[_Move], folders: Iterable[Path]) -> bytes:
     """The content of a run file: names relative to its folder, so that the folder may be moved."""
 
     def name(path: Path | None) -> str | None:
         return None if path is None else os.path.relpath(path, folder)
 
     rows = [[name(move.target), name(move.part), name(move.aside), move.existed] for move in moves]
-    return json.dumps({"commit": name(commit), "moves": rows}).encode()
+    return json.dumps({"commit": name(commit), "moves": rows, "folders": list(map(name, folders))}).encode()
 
 
-def _read_journal(file: Path) -> tuple[Path, list[_Move]]:
-    """The commit file and the moves of a run file; no moves where the process was killed before it wrote them."""
+def _read_journal(file: Path) -> tuple[Path, list[_Move], set[Path]]:
+    """The commit file, the moves and the folders of a run file.
+
+    There are no moves where the process was killed before it wrote them.
+    """
     folder = file.parent
+
+    def path(name: str) -> Path:
+        return Path(os.path.normpath(folder / name))
+
     try:
         content = json.loads(file.read_bytes())
-        moves = [_Move(folder / target, part and folder / part, folder / aside, existed)
+        moves = [_Move(path(target), part and path(part), path(aside), existed)
                  for target, part, aside, existed in content["moves"]]
-        return folder / content["commit"], moves
+        return path(content["commit"]), moves, {folder, *map(path, content["folders"])}
     except (ValueError, KeyError, TypeError):
-        return folder, []
+        return folder, [], {folder}
 
 
 def _new_locked_file(file: Path) -> int:
