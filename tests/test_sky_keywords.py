@@ -84,6 +84,14 @@ OLD_FORMS = [
 ]
 
 
+# CDELTn is 1 where PCi_j has the size of a pixel; CRPIXn is 0.
+LEFT_TO_DEFAULTS = [
+    {"CDELT1": None, "CDELT2": None, "PC1_1": -8e-4, "PC1_2": -6e-4, "PC2_1": -6e-4, "PC2_2": 8e-4},
+    {"CDELT1": None, "CDELT2": None, "PC1_1": -1e-3, "PC2_2": 1e-3},
+    {"CRPIX1": None, "CRPIX2": None},
+]
+
+
 @pytest.mark.parametrize("form", OLD_FORMS, ids=lambda form: " ".join(form)[:30])
 def test_images_have_the_sky_that_astropy_reads(form):
     made = header(**form)
@@ -100,7 +108,7 @@ def test_images_have_the_sky_that_astropy_reads(form):
         assert not np.allclose(plain, expected, rtol=0, atol=1e-7)
 
 
-@pytest.mark.parametrize("form", [*OLD_FORMS, {}], ids=lambda form: " ".join(form)[:30])
+@pytest.mark.parametrize("form", [*OLD_FORMS, {}, *LEFT_TO_DEFAULTS], ids=lambda form: " ".join(form)[:30])
 @pytest.mark.parametrize("step", [(2, 2), (4, 2), (1, 1)])
 def test_cropped_and_binned_images_keep_their_sky(form, step):
     """The same place in the sky at the same place of the pixels, also where pixels become oblong."""

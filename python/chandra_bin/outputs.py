@@ -270,7 +270,7 @@ def _finish_run(file: Path) -> None:
         for move in moves:
             move.aside.unlink(missing_ok=True)
         # All run files go before the commit file: a run file that is left without it has its renames undone.
-        for place in sorted(folders - {folder}) + [folder]:
+        for place in [*sorted(folders - {folder}), folder]:
             for left in [*place.glob(f"{token}-*.part"), *place.glob(f"{token}-*.old"), place / file.name]:
                 left.unlink(missing_ok=True)
         if moves:

@@ -197,23 +197,26 @@ def moved_sky(keywords: Mapping[str, Any], edge: Pair, step: Pair) -> Keywords:
     if tables:
         raise InputError(f"the sky has a distortion ({tables[0]}) that cannot be cropped or binned")
     for n, (first, width) in enumerate(zip(edge, step, strict=True), start=1):
-        if f"CRPIX{n}" in keywords:
-            made[f"CRPIX{n}"] = 0.5 + (_number(keywords, f"CRPIX{n}") - first) / width
+        if f"CRPIX{n}" in keywords or f"CTYPE{n}" in keywords:
+            made[f"CRPIX{n}"] = 0.5 + (_number({f"CRPIX{n}": 0.0, **keywords}, f"CRPIX{n}") - first) / width
     for key in keywords:
         if match := _SIP.fullmatch(key):
             p, q = int(match[2]), int(match[3])
             factor = step[0] ** p * step[1] ** q / step["AB".index(match[1])]
             made[key] = _number(keywords, key) * factor
-    matrix = [key for key in keywords if _MATRIX.fullmatch(key) or _OLD_MATRIX.fullmatch(key)]
-    if any(key.startswith("CD") for key in matrix):
-        for key in matrix:
-            if key.startswith("CD") and int(key[-1]) <= 2:
-                made[key] = _number(keywords, key) * step[int(key[-1]) - 1]
-    else:
-        made |= _stepped_matrix(keywords, step)
+    return made | _stepped_scales(keywords, step)
+
+
+def _stepped_scales(keywords: Mapping[str, Any], step: Pair) -> Keywords:
+    """CDi_j, or PCi_j and CDELTi, of pixels that are ``step`` old ones wide."""
+    cd = [key for key in keywords if key.startswith("CD") and (_MATRIX.fullmatch(key) or _OLD_MATRIX.fullmatch(key))]
+    made = {key: _number(keywords, key) * step[int(key[-1]) - 1] for key in cd if int(key[-1]) <= 2} if cd else (
+        _stepped_matrix(keywords, step))
     for n, width in enumerate(step, start=1):
         if f"CDELT{n}" in keywords:
             made[f"CDELT{n}"] = _number(keywords, f"CDELT{n}") * width
+        elif f"CTYPE{n}" in keywords and not cd and width != 1:
+            made[f"CDELT{n}"] = float(width)  # the default is 1, where PCi_j has the size of a pixel
     return made
 
 

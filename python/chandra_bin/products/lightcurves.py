@@ -78,7 +78,7 @@ def propose_bin_length(name: str | Path, method: Method = "robust") -> BinLength
     """Choose the length of the time bins of event files, for a method that looks for flares.
 
     ``name`` is a virtual name without ``[bin ...]``: of the events without sources that the light curve will be made
-    of. Frames are those of TIMEDEL, good times those of the first chip. See `chandra_bin.deflare.choose_bin_length`.
+    of. Frames are those of TIMEDEL, good times those of the first chip. See `chandra_bin.bin_length.choose_bin_length`.
     Raises `InputError`.
     """
     parsed = named_file(one_of_stack(name))
