@@ -122,12 +122,21 @@ def test_a_reader_that_goes_away_is_no_error_of_ours():
 
 
 @pytest.mark.parametrize("words", [["bin", IMAGE, "-o", ""], ["bin", "", "-o", "out"], ["copy", IMAGE, ""],
-                                   ["convert", "a.reg", "", "--image", IMAGE, "-o", "out"], ["init", "", "-o", "w"]])
+                                   ["convert", "a.reg", "", "--image", IMAGE, "-o", "out"], ["init", "", "-o", "w"],
+                                   ["blanksky", IMAGE, "--blanksky", IMAGE, "-o", ""],
+                                   ["specextract-lists", IMAGE, IMAGE, "--regions", "", "--spectra", "s", "-o", "o"]])
 def test_empty_names_are_refused(words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(words) == 2
     assert "the name is empty" in capsys.readouterr().err
     assert not listing(tmp_path)
+
+
+@pytest.mark.parametrize("words", [["bin", 300 * "x", "-o", "out"], ["copy", 300 * "x" + "[energy=1:2]", "out"]])
+def test_a_name_that_no_file_can_have_is_bad_input(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(words) == 2
+    assert f"{300 * 'x'}: cannot be read: file name too long" in capsys.readouterr().err
 
 
 def test_the_next_command_completes_what_a_killed_one_was_replacing(tmp_path, monkeypatch, capsys):

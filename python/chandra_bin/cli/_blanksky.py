@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ._command import Command, clobber_option, quiet_option, told
+from ._command import PATH, Command, clobber_option, quiet_option, told
 
 
 @click.command(cls=Command, name="blanksky")
@@ -12,7 +12,7 @@ from ._command import Command, clobber_option, quiet_option, told
 @click.option("--blanksky", multiple=True, required=True, metavar="FILE",
               help="Blank-sky events, or a @list of them, or a folder: CALDB, or its folder of blank skies, where the "
                    "files of the observation are chosen.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, metavar="FILE",
+@click.option("-o", "--out", type=PATH, required=True, metavar="FILE",
               help="The blank-sky events of all chips.")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True,
               help="Of the random times, and places in pixels, of events in chip coordinates.")

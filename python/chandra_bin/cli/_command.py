@@ -94,7 +94,7 @@ def _finish_interrupted(context: click.Context) -> None:
     values = context.params.values()
     names = [each for value in values for each in (value if isinstance(value, tuple) else (value,))]
     paths = [Path(str(name).partition("[")[0]) for name in names if isinstance(name, str | Path)]
-    for folder in dict.fromkeys(path if path.is_dir() else path.parent for path in paths):
+    for folder in dict.fromkeys(path if os.path.isdir(path) else path.parent for path in paths):
         finish_interrupted(folder)
 
 

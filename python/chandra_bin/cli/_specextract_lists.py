@@ -5,18 +5,16 @@ from typing import Any
 
 import click
 
-from ._command import Command, clobber_option, file_argument, quiet_option
-
-_FOLDER = click.Path(path_type=Path)
+from ._command import PATH, Command, clobber_option, file_argument, quiet_option
 
 
 @click.command(cls=Command, name="specextract-lists")
 @click.argument("events")
 @file_argument("binmap")
-@click.option("--regions", type=_FOLDER, required=True, metavar="DIR",
+@click.option("--regions", type=PATH, required=True, metavar="DIR",
               help="Folder with the region xaf_N_sex.reg of each bin N.")
-@click.option("--spectra", type=_FOLDER, required=True, metavar="DIR", help="Folder for the spectra.")
-@click.option("-o", "--out", "folder", type=_FOLDER, required=True, metavar="DIR", help="Folder for the lists.")
+@click.option("--spectra", type=PATH, required=True, metavar="DIR", help="Folder for the spectra.")
+@click.option("-o", "--out", "folder", type=PATH, required=True, metavar="DIR", help="Folder for the lists.")
 @click.option("--bins-a-list", type=click.IntRange(min=1), default=20, show_default=True, metavar="N",
               help="Largest number of bins in a list.")
 @quiet_option
