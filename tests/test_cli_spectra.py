@@ -325,7 +325,8 @@ def test_events_meet_a_binmap_of_another_tangent_point():
     assert 0 < found.sum() < EVENTS
     table = Table.read("spectra/00754/spectra.ecsv")
     assert table["total_counts"].tolist() == found.tolist()
-    np.testing.assert_allclose(table["area"], [np.count_nonzero(labels == n) * BIN_PX**2 for n in range(9)], rtol=1e-6)
+    np.testing.assert_allclose(table["area"], [np.count_nonzero(labels == n) * BIN_PX**2 for n in range(9)],
+                               rtol=5e-6)  # pixels 3' from the tangent point are smaller by 2e-6
 
 
 def test_each_observation_of_a_stack_has_its_folder():

@@ -6,8 +6,10 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.io.fits import Header
 from astropy.table import QTable
+from astropy.wcs import WCS
 
-from chandra_bin.binning import bin_areas_arcsec2
+from chandra_bin.binning import bin_areas
+from chandra_bin.cli import run
 from chandra_bin.errors import ChandraBinWarning
 from chandra_bin.products.binned import bin_image
 from chandra_bin.products.detected import detect
@@ -175,10 +177,153 @@ def test_areas_of_bins_in_plate_carree_and_gnomonic_maps():
     npix = np.bincount(rows.ravel())
     edges = np.radians(np.arange(7) * 10.0)
     zones = np.degrees(np.radians(10.0) * np.diff(np.sin(edges)) * 180 / np.pi) * 3600**2
-    np.testing.assert_allclose(bin_areas_arcsec2(rows, npix, car), zones, rtol=2e-5)
+    np.testing.assert_allclose(bin_areas(rows, npix, car.pixel_areas_arcsec2), zones, rtol=2e-5)
     tan = coords(CDELT1=-0.2, CDELT2=0.2)
     x = np.array([31.5, 56.5])
     angle = np.arctan(np.radians(0.2 * 25))
     centre, off = tan.pixel_areas_arcsec2(x, [31.5, 31.5])
     assert centre == pytest.approx(720.0**2, rel=2e-5)
     assert off / centre == pytest.approx(np.cos(angle) ** 3, rel=1e-5)
+
+
+def of_events(path, **sky):
+    """An event file with x, y about its tangent point; keywords of its columns x (2) and y (3) may be changed."""
+    draw = np.random.default_rng(8)
+    x, y = draw.normal(4096.5, 60, 5000), draw.normal(4096.5, 60, 5000)
+    columns = [fits.Column("time", "D", unit="s", array=np.sort(draw.uniform(0, 1000, 5000))),
+               fits.Column("x", "D", array=x), fits.Column("y", "D", array=y),
+               fits.Column("ccd_id", "I", array=np.full(5000, 7)), fits.Column("pi", "J", array=np.full(5000, 100))]
+    events = fits.BinTableHDU.from_columns(columns, name="EVENTS")
+    events.header.update(TELESCOP="CHANDRA", INSTRUME="ACIS", OBS_ID="1", TSTART=0.0, TSTOP=1000.0, RADESYS="ICRS")
+    for n, axis, value in ((2, "RA---TAN", 150.0), (3, "DEC--TAN", 60.0)):
+        events.header.update({f"TCTYP{n}": axis, f"TCRVL{n}": value, f"TCRPX{n}": 4096.5, f"TCUNI{n}": "deg",
+                              f"TCDLT{n}": (-1 if n == 2 else 1) * 0.492 / 3600, f"TLMIN{n}": 0.5, f"TLMAX{n}": 8192.5})
+    events.header.update(sky)
+    gti = fits.BinTableHDU.from_columns([fits.Column("START", "D", unit="s", array=[0.0]),
+                                         fits.Column("STOP", "D", unit="s", array=[1000.0])], name="GTI")
+    fits.HDUList([fits.PrimaryHDU(), events, gti]).writeto(path)
+    return path, x, y
+
+
+def sky_of(header, columns=(2, 3)):
+    """astropy's own tangent plane of two columns."""
+    plane = WCS(naxis=2)
+    plane.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    plane.wcs.crpix, plane.wcs.crval, plane.wcs.cdelt = ([header[f"{key}{n}"] for n in columns]
+                                                         for key in ("TCRPX", "TCRVL", "TCDLT"))
+    return plane
+
+
+# 10 arcmin from the tangent point of the events, with other pixels.
+OTHER_SKY = {"CRVAL1": 150.3, "CRVAL2": 60.08, "CRPIX1": 0.5, "CRPIX2": 0.5, "CDELT1": -0.0002, "CDELT2": 0.0002,
+             "CRVAL1P": 4000.5, "CRVAL2P": 4000.5, "CDELT1P": 1.0, "CDELT2P": 1.0}
+
+
+def table_of_another_sky(path, events):
+    """A circle of 20 arcsec around the place of physical 4110, 4080 of the events, in a table of another sky."""
+    own = coords(**OTHER_SKY)
+    sky = sky_of(fits.getheader(events, "EVENTS"))
+    place = sky.wcs_pix2world(4110.0, 4080.0, 1)
+    x, y = own.sky_to_physical(*place)
+    radius = 20 / 3600 / 0.0002
+    path.write_bytes(region_bytes(parse_regions(f"circle({float(x)!r},{float(y)!r},{radius!r})"), own, format="fits"))
+    return path
+
+
+def test_event_filters_use_the_sky_of_a_table(tmp_path):
+    events, x, y = of_events(tmp_path / "evt2.fits")
+    table = table_of_another_sky(tmp_path / "src.fits", events)
+    distance = np.hypot(x - 4110, y - 4080) * 0.492
+    inside, outside = (set(x[rows]) for rows in (distance < 19.9, distance > 20.1))
+    assert 50 < len(inside) < 2500
+    for step, wanted, unwanted in (("", inside, outside), ("exclude ", outside, inside)):
+        assert run(["copy", f"{events}[{step}sky=region({table})]", str(tmp_path / f"out{step.strip()}.fits")]) == 0
+        kept = set(fits.getdata(tmp_path / f"out{step.strip()}.fits", "EVENTS")["x"])
+        assert wanted <= kept
+        assert not kept & unwanted
+
+
+def binmap_of(path, **sky):
+    """Two bins beside each other, of 40 x 80 pixels each."""
+    labels = np.zeros((80, 80), np.int32)
+    labels[:, 40:] = 1
+    header = Header({**SKY, "CRVAL1": 150.0, "CRVAL2": 60.0, "CRPIX1": 40.5, "CRPIX2": 40.5, "CDELT1": -0.0005,
+                     "CDELT2": 0.0005, **sky})
+    fits.PrimaryHDU(labels, header).writeto(path)
+    return path, labels
+
+
+def test_spectra_use_the_sky_of_a_table(tmp_path):
+    events, x, y = of_events(tmp_path / "evt2.fits")
+    table = table_of_another_sky(tmp_path / "src.fits", events)
+    binmap, labels = binmap_of(tmp_path / "binmap.fits")
+    assert run(["spectra", str(events), str(binmap), "--exclude", str(table), "-o", str(tmp_path / "out")]) == 0
+    plane = WCS(fits.getheader(binmap))
+    column, row = np.indices(labels.shape)[::-1]
+    middle = sky_of(fits.getheader(events, "EVENTS")).wcs_pix2world(4110.0, 4080.0, 1)
+    away = SkyCoord(*plane.wcs_pix2world(column, row, 0), unit="deg").separation(SkyCoord(*middle, unit="deg")).arcsec
+    free = away > 20
+    i, j = (np.floor(each + 0.5).astype(int) for each in plane.wcs_world2pix(
+        *sky_of(fits.getheader(events, "EVENTS")).wcs_pix2world(x, y, 1), 0))
+    there = (i >= 0) & (i < 80) & (j >= 0) & (j < 80)
+    there[there] = free[j[there], i[there]]
+    found = QTable.read(tmp_path / "out/00001/spectra.ecsv")["total_counts"].value
+    np.testing.assert_allclose(found, np.bincount(labels[j[there], i[there]]), atol=3)  # pixel centres on the circle
+    assert there.sum() < 0.9 * x.size
+
+
+def test_areas_of_spectra_are_those_of_the_own_pixels_of_a_bin(tmp_path):
+    """60 degrees from the equator a pixel of a CAR map has half the area of one at its reference point."""
+    events, _, _ = of_events(tmp_path / "evt2.fits")
+    binmap, _ = binmap_of(tmp_path / "binmap.fits", CTYPE1="RA---CAR", CTYPE2="DEC--CAR", CRVAL2=0.0,
+                          CRPIX2=40.5 - 60 / 0.0005)
+    assert run(["spectra", str(events), str(binmap), "-o", str(tmp_path / "out")]) == 0
+    pixel = 0.0005**2 * np.cos(np.radians(60)) / (0.492 / 3600) ** 2
+    for number in (0, 1):
+        header = fits.getheader(tmp_path / f"out/00001/xaf_{number}.pi", "SPECTRUM")
+        assert header["BACKSCAL"] * 8192**2 == pytest.approx(40 * 80 * pixel, rel=1e-3)
+
+
+def test_psf_maps_in_arcsec_use_the_pixels_where_they_are(tmp_path, pixels):
+    axes = {"CTYPE1": "RA---CAR", "CTYPE2": "DEC--CAR", "CRVAL2": 0.0, "CRPIX2": 32.5 - 60 / 0.001}
+    image = write_image(tmp_path / "img.fits", pixels, **axes)
+    side = 3.6 * np.sqrt(np.cos(np.radians(60)))
+    for name, radius, unit in (("arcsec", 4 * side, "arcsec"), ("pixel", 4.0, "pixel")):
+        psf = fits.PrimaryHDU(np.full(SHAPE, radius, np.float32), coords(**axes).header)
+        psf.header.update(BUNIT=unit, ECF=0.9)
+        psf.writeto(tmp_path / f"psf_{name}.fits")
+        detect(image, tmp_path / f"{name}.fits", scales=[2, 4], sigthresh=1e-4, psfmap=tmp_path / f"psf_{name}.fits")
+    found, truth = (fits.getdata(tmp_path / f"{name}.fits", 1) for name in ("arcsec", "pixel"))
+    np.testing.assert_allclose(found["PSF_SIZE"], truth["PSF_SIZE"], rtol=2e-3)
+    np.testing.assert_allclose(found["PSFRATIO"], truth["PSFRATIO"], rtol=2e-3)
+
+
+def test_a_table_with_a_sky_on_an_image_without_one_is_told_of(tmp_path, pixels):
+    shapes = parse_regions("circle(4064.5,4064.5,10)")
+    (tmp_path / "src.fits").write_bytes(region_bytes(shapes, coords(), format="fits"))
+    no_sky = dict.fromkeys(SKY)
+    image = write_image(tmp_path / "img.fits", pixels, **no_sky)
+    with pytest.warns(ChandraBinWarning, match="the table has sky coordinates, and the image has none"):
+        write_mask(image, tmp_path / "mask.fits", exclude=[tmp_path / "src.fits"])
+    (tmp_path / "text.reg").write_text("circle(4064.5,4064.5,10)\n")
+    write_mask(image, tmp_path / "same.fits", exclude=[tmp_path / "text.reg"])
+    np.testing.assert_array_equal(fits.getdata(tmp_path / "mask.fits"), fits.getdata(tmp_path / "same.fits"))
+
+
+@pytest.mark.parametrize("name", ["TP{}_{}", "TPC{}_{}"])
+def test_copies_of_some_columns_keep_the_matrix_of_the_sky(tmp_path, name):
+    """TPn_k of columns 2 and 3 become those of 1 and 2, and the sky stays."""
+    cosine, sine = np.cos(0.5), np.sin(0.5)
+    matrix = {name.format(2, 2): cosine, name.format(2, 3): -sine, name.format(3, 2): sine, name.format(3, 3): cosine}
+    events, x, y = of_events(tmp_path / "evt2.fits", **matrix, LONP2=170.0, TPV2_1=0.0)
+    assert run(["copy", f"{events}[cols x,y,pi]", str(tmp_path / "out.fits")]) == 0
+    header = fits.getheader(tmp_path / "out.fits", "EVENTS")
+    assert header["TTYPE1"] == "x"
+    assert [header[name.format(*key)] for key in ((1, 1), (1, 2), (2, 1), (2, 2))] == [cosine, -sine, sine, cosine]
+    assert (header["LONP1"], header["TPV1_1"]) == (170.0, 0.0)
+    assert not {key for key in header if key.startswith(("TP3", "TPC3", "LONP2", "TPV2"))}
+    before, after = (ImageCoords.from_events(each) for each in (fits.getheader(events, "EVENTS"), header))
+    np.testing.assert_array_equal(after.physical_to_sky(x, y, "icrs"), before.physical_to_sky(x, y, "icrs"))
+    turned = before.physical_to_sky(5096.5, 4096.5, "icrs")
+    plain = ImageCoords.from_events(fits.getheader(of_events(tmp_path / "plain.fits")[0], "EVENTS"))
+    assert abs(turned[1] - plain.physical_to_sky(5096.5, 4096.5, "icrs")[1]) > 0.04

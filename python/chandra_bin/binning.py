@@ -161,7 +161,7 @@ class ContourBins:
             table["ra"], table["dec"] = coords.image_to_sky(x, y, "icrs") * u.deg
         table["area_px"] = self.npix * u.pixel
         if coords is not None and coords.sky is not None:
-            table["area_arcsec2"] = bin_areas_arcsec2(self.binmap, self.npix, coords) * u.arcsec**2
+            table["area_arcsec2"] = bin_areas(self.binmap, self.npix, coords.pixel_areas_arcsec2) * u.arcsec**2
         table["elongation"] = elongation
         table["reached"] = self.reached & (self.signal >= 0) if reached is None else reached
         table["low_sn"] = sums.sn < LOW_SN
@@ -222,16 +222,18 @@ def bin_shapes(binmap: NDArray[np.int32], npix: NDArray[np.int64]) -> tuple[Floa
     return mean_x, mean_y, np.sqrt((middle + half) / (middle - half))
 
 
-def bin_areas_arcsec2(binmap: NDArray[np.integer], npix: NDArray[np.int64], coords: "ImageCoords") -> Floats:
-    """The area of each bin on the sky, in arcsec^2: (bins,), from the areas of its own pixels.
+def bin_areas(binmap: NDArray[np.integer], npix: NDArray[np.int64],
+              area_of: Callable[[ArrayLike, ArrayLike], Floats]) -> Floats:
+    """The area of each bin, (bins,), from the areas of its own pixels, in the unit of ``area_of``.
 
-    ``npix`` are the pixels of each bin. Pixels with a corner off the sky count with the mean area of the bin's others;
-    NaN where a bin has no pixel on the sky.
+    ``npix`` are the pixels of each bin. ``area_of`` gives the areas of pixels with centres at array coordinates x, y,
+    such as `ImageCoords.pixel_areas_arcsec2`, and NaN where a corner is off the sky. These count with the mean area of
+    the bin's others; NaN where a bin has no pixel on the sky.
     """
     areas, known = np.zeros(len(npix)), np.zeros(len(npix))
     for first in range(0, len(binmap), ROW_BLOCK):
         rows, columns = np.nonzero(binmap[first : first + ROW_BLOCK] >= 0)
-        pixels = coords.pixel_areas_arcsec2(columns, rows + first)
+        pixels = area_of(columns, rows + first)
         on_sky = np.isfinite(pixels)
         labels = binmap[first : first + ROW_BLOCK][rows[on_sky], columns[on_sky]]
         areas += np.bincount(labels, pixels[on_sky], minlength=len(npix))

@@ -302,7 +302,7 @@ def _draw_profile(figure: "Figure", place: tuple[float, float, float, float], cl
     """Net brightness and net counts against the radius."""
     curve = cluster.curve
     arcsec = coords.sky is not None
-    scale = coords.pixel_area_arcsec2**0.5 if arcsec else 1.0
+    scale = float(np.sqrt(coords.pixel_areas_arcsec2(cluster.aperture.x, cluster.aperture.y))) if arcsec else 1.0
     left, bottom, width, height = place
     upper: Axes = figure.add_axes((left, bottom + 0.53 * height, width, 0.47 * height))
     lower: Axes = figure.add_axes((left, bottom, width, 0.47 * height), sharex=upper)

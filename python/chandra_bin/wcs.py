@@ -346,16 +346,27 @@ class ImageCoords:
         """
         import erfa
 
-        x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
-        half = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]).reshape(4, 2, *[1] * x.ndim)
-        lon, lat = self.image_to_sky(x + half[:, 0], y + half[:, 1])
+        lon, lat = self.image_to_sky(*_corners(x, y))
         corners = erfa.s2c(np.radians(lon), np.radians(lat))
         across = np.cross(corners[2] - corners[0], corners[3] - corners[1])
         areas: Floats = np.degrees(np.degrees(np.linalg.norm(across, axis=-1) / 2)) * 3600.0**2
         return areas
 
+    def pixel_areas_in(self, events: "ImageCoords", x: ArrayLike, y: ArrayLike) -> Floats:
+        """Areas of pixels as `pixel_areas_arcsec2` has them, but in sky pixels (physical coordinates) of events."""
+        there = np.stack(events.sky_to_physical(*self.image_to_sky(*_corners(x, y), "icrs"), "icrs"))
+        one, other = there[:, 2] - there[:, 0], there[:, 3] - there[:, 1]
+        return np.asarray(np.abs(one[0] * other[1] - one[1] * other[0]) / 2, np.float64)
+
     def _frame(self, name: str | None) -> Any:
         return self.frame if name is None else sky_frame(name, self._mjd)
+
+
+def _corners(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+    """Array coordinates of the corners of pixels, in turn around each: (4, ...) of x and of y."""
+    x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
+    half = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]).reshape(4, 2, *[1] * x.ndim)
+    return x + half[:, 0], y + half[:, 1]
 
 
 def _undistorted(sky: "WCS", first: Floats, second: Floats) -> tuple[Floats, Floats]:

@@ -300,6 +300,8 @@ def read_events(name: str | Path | VirtualFile, columns: Sequence[str]) -> Event
         read = {column: values[:count] for column, values in kept.items()}
         if "energy" in read and (factor := file.filter.ev_per_unit()) != 1:
             read["energy"] = read["energy"] * factor
+        if "time" in read:
+            read["time"] = file.filter.clock().seconds(read["time"])
         return Events(read, file.header(), file.good_times(), file.name.file)
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # The enclosed fraction that the radii of a PSF map without a keyword ECF are for.
 _USUAL_ECF = 0.9
+# Sides of pixels that differ by less than this part are one.
+_SAME_SCALE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,16 +143,29 @@ def _sigmas(psf: Image, ecf: float | None, image: Image) -> NDArray[np.float32]:
     unit = str(psf.header.get("BUNIT", "arcsec")).strip().lower()
     if unit in ("arcsec", "arcsecond", ""):
         with about(image.path):
-            pixel = np.sqrt(ImageCoords(image.header).pixel_area_arcsec2)
+            pixel = _pixel_arcsec(ImageCoords(image.header), psf.data)
     elif unit in ("pixel", "pixels", "logical"):
-        pixel = 1.0
+        pixel = np.float64(1)
     elif unit == "physical":
         with about(image.path):
-            pixel = float(np.abs(ImageCoords(image.header).need_physical().scale).mean())
+            pixel = np.abs(ImageCoords(image.header).need_physical().scale).mean()
     else:
         raise InputError(f"{psf.path}: the unit is {unit!r} (BUNIT), and should be arcsec, logical or physical")
     radius = np.where(psf.data > 0, psf.data, np.nan)
     made: NDArray[np.float32] = (radius / (pixel * np.sqrt(-2 * np.log1p(-fraction)))).astype(np.float32)
+    return made
+
+
+def _pixel_arcsec(coords: ImageCoords, radii: NDArray[Any]) -> Any:
+    """The side of a pixel in arcsec: that of each pixel with a radius, or one where all agree to 0.1 %."""
+    ny, nx = radii.shape
+    x, y = np.meshgrid(np.linspace(0, nx - 1, 5), np.linspace(0, ny - 1, 5))
+    sides = np.sqrt(coords.pixel_areas_arcsec2(x, y))
+    if np.ptp(sides) <= _SAME_SCALE * sides.mean():
+        return sides.mean()
+    made = np.full(radii.shape, np.nan)
+    rows, columns = np.nonzero(radii > 0)
+    made[rows, columns] = np.sqrt(coords.pixel_areas_arcsec2(columns, rows))
     return made
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin import acis
+from chandra_bin.binning import bin_areas
 from chandra_bin.channels import channels_of
 from chandra_bin.errors import InputError
 from chandra_bin.event_arrays import bin_spectra
@@ -90,8 +91,8 @@ class _Counted:
     """Those of 9 - 12 keV, where they were asked for."""
     events: Events
     """Without columns."""
-    pixel_area: float
-    """Of the binmap, in the events' sky pixels."""
+    coords: ImageCoords
+    """Of the events."""
 
     @property
     def by_chip(self) -> Counts:
@@ -168,7 +169,7 @@ def _observation(outputs: Outputs, folder: Path, obsid: int, name: str, behind: 
     background = _read_background(behind, source, name, bins) if behind else None
     chips = main_chips(source.by_chip, bins.centres, _order(source.events))
     exposures = _exposures(source, name)
-    areas = np.asarray(bins.pixels * source.pixel_area, np.float64)
+    areas = _areas(source.coords, bins)
     if not any(exposures.values()):
         warn(f"{name}: has no good time at all: EXPOSURE is 0")
     exposure = np.array([exposures.get(chip, 0.0) for chip in chips.tolist()])
@@ -275,7 +276,7 @@ def _count(name: str, bins: _Bins, *, particles: bool, good_times: bool = True) 
         if no_channel:
             warn(f"{name}: {no_channel} events have no channel of 1 - {spectra.shape[2]} ({columns[3]} is null, NaN or "
                  "beyond), and are in no spectrum")
-    return _Counted(spectra, of_chip, high, events, _pixel_area(coords, image))
+    return _Counted(spectra, of_chip, high, events, coords)
 
 
 def _columns(file: EventFile, particles: bool) -> list[str]:
@@ -297,12 +298,15 @@ def _columns(file: EventFile, particles: bool) -> list[str]:
     return chosen
 
 
-def _pixel_area(events: ImageCoords, image: ImageCoords) -> float:
-    """The area of a pixel of the image in sky pixels of the events."""
+def _areas(events: ImageCoords, bins: _Bins) -> Floats:
+    """The areas of bins, (bins,), in sky pixels of the events."""
+    image = ImageCoords(bins.image.header)
     if physical_agree(events, image):
         (xx, xy), (yx, yy) = image.need_physical().matrix
-        return abs(float(xx * yy - xy * yx))
-    return image.pixel_area_arcsec2 / events.pixel_area_arcsec2
+        return np.asarray(bins.pixels * abs(float(xx * yy - xy * yx)), np.float64)
+    areas = bin_areas(bins.labels, bins.pixels, lambda x, y: image.pixel_areas_in(events, x, y))
+    # A bin that the sky does not reach has no events: any area above 0 will do.
+    return np.where(np.isfinite(areas), areas, bins.pixels * image.pixel_area_arcsec2 / events.pixel_area_arcsec2)
 
 
 def _order(events: Events) -> list[int]:

@@ -94,6 +94,9 @@ def _on_sky_of(region: Region, coords: ImageCoords) -> Region:
     Centres and corners go through the sky; lengths and angles change by the scales and norths at each centre.
     """
     own = region.coords
+    if own is not None and coords.sky is None:
+        warnings.warn(f"{region.source}: the table has sky coordinates, and the image has none: X and Y are taken as "
+                      "physical coordinates of the image", ChandraBinWarning, stacklevel=4)
     if own is None or coords.sky is None or physical_agree(own, coords):
         return replace(region, coords=None)
     made: dict[Shape, Shape] = {}
