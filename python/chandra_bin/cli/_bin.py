@@ -83,4 +83,4 @@ def command(image: Path, folder: Path, threads: int | None, quiet: bool, behind:
     if not quiet:
         from ._summary import bins_line
 
-        click.echo(f"{bins_line(binned.bins, time.perf_counter() - start)}; products in {folder}/")
+        click.echo(f"{bins_line(binned.sn_counts, time.perf_counter() - start)}; products in {folder}/")

@@ -89,4 +89,4 @@ def command(image: Path, threads: int | None, quiet: bool, **options: Any) -> No
     if not quiet:
         from ._summary import bins_line
 
-        click.echo(f"{bins_line(bins, time.perf_counter() - start)}; binmap: {options['outbinmap']}")
+        click.echo(f"{bins_line(bins.sn, time.perf_counter() - start)}; binmap: {options['outbinmap']}")

@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from chandra_bin.binning import ContourBins
+    import numpy as np
+    from numpy.typing import NDArray
 
 
-def bins_line(bins: "ContourBins", seconds: float) -> str:
+def bins_line(sn: "NDArray[np.float64]", seconds: float) -> str:
     """Number of bins, the range of their S/N, and the time it took."""
-    if not bins.sn.size:
+    if not sn.size:
         return f"no bins in {seconds:.1f} s"
-    return f"{bins.sn.size} bins, S/N {bins.sn.min():.3g} to {bins.sn.max():.3g}, in {seconds:.1f} s"
+    return f"{sn.size} bins, S/N {sn.min():.3g} to {sn.max():.3g}, in {seconds:.1f} s"
