@@ -1,5 +1,8 @@
 """``chandra-bin lightcurve`` and ``deflare``: from events to good times, and back to events."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +81,17 @@ def test_flares_are_cut_from_the_events(capsys):
     assert run(["copy", "evt2.fits[@good.gti]", "good.fits", "-q"]) == 0
     assert fits.getheader("good.fits", "EVENTS")["ONTIME"] == pytest.approx(gti.total)
     assert len(fits.getdata("good.fits", "EVENTS")) == gti.contains(columns["time"]).sum()
+
+
+def test_a_picture_that_cannot_be_drawn_costs_no_good_times():
+    write_events("evt2.fits", flaring_events())
+    assert run(["lightcurve", "evt2.fits[bin time=::100]", "-o", "lc.fits", "-q"]) == 0
+    words = [sys.executable, "-m", "chandra_bin", "deflare", "lc.fits", "good.gti", "--plot", "lc.png"]
+    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"MPLBACKEND": "nonsense"},
+                          check=False)
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: lc.png: the picture cannot be drawn (ValueError: ")
+    assert listing(".") == ["evt2.fits", "good.gti", "lc.fits"]
 
 
 def test_a_gti_file_as_deflare_writes_it():

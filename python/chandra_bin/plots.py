@@ -142,14 +142,7 @@ def light_curve_png(curve: LightCurve, good: NDArray[np.bool_] | None, title: st
     Cut bins have crosses on a hatched ground. The legend is below the axes. The scale is logarithmic above the upper
     limit where flares are many times brighter. Bins without exposure are left out. The same input gives the same bytes.
     """
-    import matplotlib as mpl
-
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        figure = _curve_figure(curve, good, title, limits)
-        file = io.BytesIO()
-        figure.savefig(file, format="png", metadata={"Software": None})
-    return file.getvalue()
+    return png_of(lambda: _curve_figure(curve, good, printable(title), limits))
 
 
 @dataclass(frozen=True)
