@@ -7,7 +7,7 @@ from astropy.io import fits
 from chandra_bin.cli import run
 from chandra_bin.clocks import reference, seconds_of, zero_point
 from chandra_bin.errors import ChandraBinWarning, InputError
-from chandra_bin.events import read_events
+from chandra_bin.events import event_image, read_events
 from chandra_bin.gti_files import read_gti
 from chandra_bin.lightcurve_files import read_light_curve
 from event_files import START, random_events, write_events
@@ -243,3 +243,26 @@ def test_events_of_any_clock_give_the_same_light_curve_and_good_times(tmp_path, 
     begin = zero_point(of_copy.header)
     np.testing.assert_allclose(of_copy.gti.start + begin, read_gti(plain.with_suffix(".clean"))[None].gti.start, rtol=0,
                                atol=1e-4)
+
+
+def test_histograms_of_times_begin_and_end_as_the_header_says_in_any_unit(tmp_path, events):
+    """TSTART and TSTOP in seconds, by TIMEUNIT, beside a column in days, by TUNIT."""
+    path = write_events(tmp_path / "evt2.fits", events[0], good_times=events[1], seconds=4000.0)
+    with fits.open(path, mode="update", memmap=False) as hdus:
+        number = hdus["EVENTS"].columns.names.index("time") + 1
+        hdus["EVENTS"].data["time"] /= DAY
+        hdus["EVENTS"].columns.change_unit("time", "d")
+        for key in (f"TLMIN{number}", f"TLMAX{number}"):
+            hdus["EVENTS"].header.remove(key, ignore_missing=True)
+    step = 1000 / DAY
+    image = event_image(f"{path}[bin time=::{step!r},energy=::6000]")
+    assert image.data.sum() == len(events[0]["time"])
+    assert image.data.shape[1] in (4, 5)  # 4000 s in bins of 1000 s, to rounding
+
+
+def test_times_that_are_read_are_seconds(tmp_path, events):
+    path = on_another_clock(write_events(tmp_path / "evt2.fits", events[0], good_times=events[1]), unit_s=DAY, zero=0.0,
+                            gti_zero=0.0)
+    read = read_events(path, ["time"])
+    np.testing.assert_allclose(read.columns["time"], events[0]["time"], rtol=0, atol=1e-5)
+    assert read.good_times[7].contains(read.columns["time"]).all()

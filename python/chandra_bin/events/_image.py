@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from chandra_bin._kernels._event_histogram import event_histogram
 from chandra_bin._kernels._select_events import Selection
 from chandra_bin.bands import Band
+from chandra_bin.clocks import seconds_of
 from chandra_bin.errors import InputError
 from chandra_bin.grids import Grid, GridAxis
 from chandra_bin.gti_files import GtiBlock
@@ -157,8 +158,9 @@ def _limit(given: float | None, filtered: float, natural: float | None,
 
 
 def _time(limit: float | None, file: EventFile, key: str) -> float | None:
-    value = file.hdu.header.get(key)
-    return limit if limit is not None or not isinstance(value, int | float) else float(value)
+    """A limit of the time axis, in the unit of the column; where it is unknown what the header says."""
+    seconds = seconds_of(file.hdu.header, key)
+    return limit if limit is not None or seconds is None else seconds / file.filter.clock().unit_s
 
 
 def _image(file: EventFile, columns: list[Column], grid: Grid) -> NDArray[np.int32]:
