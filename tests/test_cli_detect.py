@@ -78,6 +78,25 @@ def test_the_table_has_the_columns_that_are_documented():
 
 
 @pytest.mark.usefixtures("folder")
+def test_sources_have_off_axis_angles_and_a_number_of_false_ones(capsys):
+    assert run(["detect", "img.fits", "src.fits", "-q"]) == 0
+    assert "THETA" not in Table.read("src.fits").colnames  # of an image without a pointing
+    coords = ImageCoords(fits.getheader("img.fits"))
+    ra, dec = coords.image_to_sky(*PLACES[0][:2])
+    for key, value in (("RA_PNT", float(ra)), ("DEC_PNT", float(dec) + 0.05)):
+        fits.setval("img.fits", key, value=value)
+    assert run(["detect", "img.fits", "src.fits", "--clobber"]) == 0
+    table, header = Table.read("src.fits"), fits.getheader("src.fits", 1)
+    nearest = np.argmin(np.hypot(table["RA"] - ra, table["DEC"] - dec))
+    assert table["THETA"][nearest] == pytest.approx(3.0, abs=0.1)
+    cos = np.cos(np.radians(dec))
+    np.testing.assert_allclose(table["THETA"], 60 * np.hypot((table["RA"] - ra) * cos, table["DEC"] - dec - 0.05),
+                               rtol=1e-3)
+    assert header["NFALSE"] == pytest.approx(header["SIGTHRSH"] * header["NEXPOSED"])
+    assert f"to make up to {header['NFALSE']:.2g} sources at each scale" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("folder")
 def test_the_table_is_a_region_file():
     assert run(["detect", "img.fits", "-o", "src.fits", "--regions", "src.reg", "--ellsigma", "5", "-q"]) == 0
     table, text = read_regions("src.fits"), read_regions("src.reg")

@@ -8,10 +8,10 @@ import stat
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeGuard
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeGuard
 
 from .errors import InputError, printable
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FITS_BLOCK = 2880
 CARD = 80
 _MOST = 999  # axes, and columns
+# How approximate PSF maps are made; `chandra_bin.acis.psf_radius_arcsec` has the formula.
+PSF_RULE = "r90 = 1 + 10 (θ/10')² arcsec, other fractions as of a Gaussian"
 _SIZE = re.compile(r"BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS|GROUPS|SIMPLE|XTENSION")
 
 
@@ -36,6 +38,30 @@ def add_history(header: "Header", lines: Iterable[str]) -> None:
     """Adds lines of HISTORY; characters that FITS headers cannot hold are escaped."""
     for line in lines:
         header.add_history(printable(line).encode("ascii", "backslashreplace").decode())
+
+
+def is_approximate(header: Mapping[str, Any]) -> bool:
+    """Whether a product says of itself that its calibration is approximate (CALIB = 'APPROX')."""
+    return str(header.get("CALIB", "")).strip() == "APPROX"
+
+
+def approximation(header: Mapping[str, Any]) -> str:
+    """Return how an approximate exposure map, flux or PSF map was made: energy, area, vignetting and PSF.
+
+    Read from CALIB, ENERGYEF (keV), EFFAREA (cm**2), VIGSLOPE and ECF. Empty for products that are not approximate.
+    """
+    if not is_approximate(header):
+        return ""
+    parts = []
+    area, energy, slope = (header.get(key) for key in ("EFFAREA", "ENERGYEF", "VIGSLOPE"))
+    if is_number(area):
+        at = f" at {energy:g} keV" if is_number(energy) else ""
+        parts.append(f"one area of {area:.4g} cm² on axis{at} for all chips")
+    if is_number(slope):
+        parts.append(f"vignetting 1 - {slope:g} (θ/10')²" if slope else "no vignetting")
+    if is_number(header.get("ECF")):
+        parts.append(f"PSF {PSF_RULE}")
+    return f"approximate: {', '.join(parts)}" if parts else "approximate"
 
 
 def open_file(path: Path) -> BinaryIO:

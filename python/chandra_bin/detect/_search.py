@@ -43,6 +43,16 @@ class Detection:
     dropped: int
     """How many sources were left out because they are where none are wanted."""
 
+    @property
+    def expected_false(self) -> float:
+        """The number of pixels that noise alone is expected to make significant at each scale: ``sigthresh`` times the
+        pixels with data.
+
+        Pixels of a large scale are correlated, and a false source has several, so that this is an upper limit of the
+        false sources of one scale.
+        """
+        return self.sigthresh * self.exposed
+
 
 def detect_sources(counts: ArrayLike, *, exposure: ArrayLike | None = None, psf_sigma_px: ArrayLike | None = None,
                    mask: ArrayLike | None = None, unwanted: ArrayLike | None = None,

@@ -15,6 +15,7 @@ from chandra_bin.binning import ContourBins
 from chandra_bin.binning import automask as find_empty_blocks
 from chandra_bin.errors import ChandraBinWarning, InputError, PictureError
 from chandra_bin.events import read_regions
+from chandra_bin.headers import is_approximate
 from chandra_bin.images import Image, size_text
 from chandra_bin.inputs import plain_name, read_image, read_like, read_on_grid, refuse_filled
 from chandra_bin.memory import available_bytes
@@ -109,8 +110,7 @@ def coords_if_usable(image: Image) -> ImageCoords:
 
 def calib_of(*headers: Mapping[str, Any]) -> dict[str, str]:
     """The keyword CALIB of what is made of files: APPROX where one of them is."""
-    approximate = any(str(header.get("CALIB", "")).strip() == "APPROX" for header in headers)
-    return {"CALIB": "APPROX"} if approximate else {}
+    return {"CALIB": "APPROX"} if any(map(is_approximate, headers)) else {}
 
 
 def read_exposure(path: str | Path, image: Image) -> Image:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from chandra_bin.detect import DEFAULT_SCALES, Detection, Source, bytes_needed, detect_sources
 from chandra_bin.errors import InputError
 from chandra_bin.events import read_regions
-from chandra_bin.headers import add_history
+from chandra_bin.headers import add_history, is_approximate, is_number
 from chandra_bin.images import Image, product_header, write_image
 from chandra_bin.inputs import files_of, is_table, read_image, read_on_grid, refuse_filled
 from chandra_bin.outputs import Outputs
 from chandra_bin.regions import Region, Shape, convert_region, put_sky, region_bytes, region_mask
+from chandra_bin.reproject import separation_deg
 from chandra_bin.sky_keywords import is_of_sky
 from chandra_bin.tables import open_fits, write_empty_primary, write_rows
 from chandra_bin.virtual import named_file, one_of_stack
@@ -51,7 +52,10 @@ def detect(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path |
 
     Parameters
     ----------
-    out : table of the sources (FITS, block SRCLIST), which is a region file of CIAO too.
+    out : table of the sources (FITS, block SRCLIST), which is a region file of CIAO too. RA_ERR, DEC_ERR, X_ERR and
+        Y_ERR are the errors of the position (1 sigma), THETA is the off-axis angle (arcmin; only where the header of
+        the image has RA_PNT and DEC_PNT), PSFRATIO the size over that of the PSF. The header has the number of false
+        sources to be expected (NFALSE), see `Detection.expected_false`.
     expmap, psfmap : on the grid of the image. Where one is approximate (CALIB), so is what is written. The radii of
         the PSF map hold ``psfecf`` of the photons of a point source (None: what its keyword ECF says, or else 0.9), in
         the unit of its BUNIT: arcsec, or pixels.
@@ -88,7 +92,7 @@ def detect(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path |
         if exposure is None:
             warn_of_rims(counts, "the rims of the field look like sources; give --expmap")
         lines = history("detect", parameters)
-        maps = [each for each in (exposure, psf) if each is not None and _is_approximate(each)]
+        maps = [each for each in (exposure, psf) if each is not None and is_approximate(each.header)]
         for each in maps:
             lines.append(f"approximate, as {each.path.name} is (CALIB)")
         calib = {"CALIB": "APPROX"} if maps else {}
@@ -169,10 +173,6 @@ def _pixel_arcsec(coords: ImageCoords, radii: NDArray[Any]) -> Any:
     return made
 
 
-def _is_approximate(image: Image) -> bool:
-    return str(image.header.get("CALIB", "")).strip() == "APPROX"
-
-
 def _inside(path: Path | None, image: Image) -> NDArray[np.bool_] | None:
     if path is None:
         return None
@@ -219,7 +219,7 @@ def _write_table(file: BinaryIO, found: Detection, image: Image, exposure: Image
             if not card.keyword.startswith(_OF_PIXELS) and not is_of_sky(card.keyword) and card.keyword not in table]
     table.extend(kept, unique=False)
     table.update(CONTENT="SRCLIST", HDUCLASS="ASC", HDUCLAS1="REGION", HDUCLAS2="STANDARD", SIGTHRSH=found.sigthresh,
-                 NEXPOSED=found.exposed, NDROPPED=found.dropped, **calib)
+                 NEXPOSED=found.exposed, NDROPPED=found.dropped, NFALSE=found.expected_false, **calib)
     add_history(table, lines)
     write_empty_primary(file, Header())
     write_rows(file, table, [rows])
@@ -228,6 +228,16 @@ def _write_table(file: BinaryIO, found: Detection, image: Image, exposure: Image
 # Keywords of an image's pixels, which would mislead in a table.
 _OF_PIXELS = ("CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT", "LTV", "LTM", "WCSTY", "MTYPE", "MFORM", "DSTYP", "DSVAL",
               "DSFORM", "DSREF", "DSUNIT")
+
+
+def _off_axis_arcmin(header: "Header", ra: NDArray[np.float64], dec: NDArray[np.float64]
+                     ) -> NDArray[np.float64] | None:
+    """Return the angle between positions (degrees) and the pointing of an observation; None where it has none."""
+    pointing = [header.get(key) for key in ("RA_PNT", "DEC_PNT")]
+    if not all(map(is_number, pointing)):
+        return None
+    axis = float(pointing[0]), float(pointing[1])
+    return np.array([60 * separation_deg(axis, place) for place in zip(ra.tolist(), dec.tolist(), strict=True)])
 
 
 def _columns(found: Detection, image: Image, exposure: Image | None, coords: ImageCoords,
@@ -253,6 +263,8 @@ def _columns(found: Detection, image: Image, exposure: Image | None, coords: Ima
         degrees = np.sqrt(coords.pixel_areas_arcsec2(of("x"), of("y"))) / 3600
         columns |= {"RA": ("D", "deg", lon), "DEC": ("D", "deg", lat),
                     "RA_ERR": ("D", "deg", of("x_err") * degrees), "DEC_ERR": ("D", "deg", of("y_err") * degrees)}
+        if (theta := _off_axis_arcmin(image.header, lon, lat)) is not None:
+            columns["THETA"] = "D", "arcmin", theta
     else:
         warn(f"{image.path}: has no sky coordinates: the table has no columns RA and DEC")
     psf = np.where(of("psf_sigma") > 0, of("psf_sigma"), np.nan)
