@@ -59,6 +59,7 @@ def command(infile: Path, outroot: str | None, out: str | None, bands: str, bins
     if binsize is not None and xygrid is not None:
         raise click.UsageError("--binsize and --xygrid both say how large pixels are: give one of them")
     root = one_output(outroot, out)
+    from chandra_bin.headers import approximation
     from chandra_bin.products import ExposureSettings, fluximage
 
     with told(quiet, "exposure"):
@@ -72,4 +73,5 @@ def command(infile: Path, outroot: str | None, out: str | None, bands: str, bins
         for each in made.bands:
             unit = "cm² s" if units == "area" else "s"
             click.echo(f"{each.band.label}: {each.counts} counts ({each.cut} cut), exposure up to {each.exposure:.5g} "
-                       f"{unit}; in {', '.join(map(str, each.files))}")
+                       f"{unit} ({approximation(settings.keywords(each.band))}); in "
+                       f"{', '.join(map(str, each.files))}")

@@ -9,8 +9,10 @@ import numpy as np
 
 from chandra_bin.ancillary import named, newest
 from chandra_bin.deflare import Deflared
+from chandra_bin.detect import Detection
 from chandra_bin.errors import InputError
 from chandra_bin.events import open_events
+from chandra_bin.headers import approximation
 from chandra_bin.lightcurve import LightCurve
 from chandra_bin.products import (
     CountsBehind,
@@ -166,7 +168,13 @@ def make_images(job: Job) -> None:
                      defnbkgfile=job.out(obs.source_background), imagefile=job.out(obs.source_image),
                      scales=settings.scales, sigthresh=settings.sigthresh, ellsigma=settings.ellsigma,
                      maxiter=settings.maxiter)
-    job.note(detections=len(found.detection.sources))
+    _note_detections(job, found.detection)
+
+
+def _note_detections(job: Job, found: Detection) -> None:
+    job.note(detections=len(found.sources), **{
+        "false detections to be expected": f"up to {found.expected_false:.2g} at each scale (sigthresh "
+                                           f"{found.sigthresh:.3g} x {found.exposed} pixels)"})
 
 
 def clean_events(job: Job) -> None:
@@ -261,6 +269,7 @@ def merge_observations(job: Job) -> None:
                       refcoord=settings.refcoord, bands=layout.bands.of_merged, binsize=settings.binsize,
                       exposure=_exposure(job), psfecf=settings.ecf,
                       blanksky=there if len(there) == len(skies) else None)
+    _note_approximation(job)
     job.note(events=merged.events, counts=merged.counts[layout.bands.merged_label],
              **{"tangent point": "{:.6f} {:+.6f}".format(*merged.tangent_deg),
                 "pixels": f"{merged.grid.x.size} x {merged.grid.y.size}"})
@@ -283,7 +292,7 @@ def find_sources(job: Job) -> None:
     found = job.call(detect, layout.image, job.out(layout.raw_sources), expmap=layout.expmap, psfmap=layout.psfmap,
                      regions=job.out(layout.raw_source_regions), scales=settings.scales,
                      sigthresh=settings.sigthresh, ellsigma=settings.ellsigma, maxiter=settings.maxiter)
-    job.note(detections=len(found.detection.sources))
+    _note_detections(job, found.detection)
 
 
 def crop(job: Job) -> None:
@@ -372,6 +381,7 @@ def _fluximage(job: Job, name: str, root: Path, bands: str) -> None:
              badpixfile=obs.bad_pixels if obs.bad_pixels.exists() else "none",
              maskfile=masks[0] if masks else "none",
              psfecf=settings.ecf, threads=job.threads)
+    _note_approximation(job)
 
 
 def _one_version(files: Sequence[Path], keyword: object) -> list[Path]:
@@ -391,6 +401,12 @@ def _warn_of_lost_time(job: Job, curve: LightCurve, flares: Deflared) -> None:
 
 def _exposure(job: Job) -> ExposureSettings:
     return ExposureSettings(area_cm2=job.settings.area_cm2, threshold=job.settings.expmapthresh)
+
+
+def _note_approximation(job: Job) -> None:
+    """Note how exposure maps, fluxes and PSF maps are made."""
+    keywords = _exposure(job).keywords(job.layout.bands.band)
+    job.note(**{"exposure, flux and PSF": approximation({**keywords, "ECF": job.settings.ecf})})
 
 
 def _chips(job: Job) -> str:
