@@ -17,7 +17,7 @@ OTHERS = {"responses": True, "tool_hours": 2.5, "band": "soft", "bands": ["2:7:3
     "expmapthresh": "200", "area_cm2": 400.0, "scales": [1.4, 2], "maxiter": 7, "sigthresh": "auto",
     "ellsigma": 3, "lc_binsize": 100, "deflare_method": "sigma", "blank_sky": ["a b/*.evt", "x"],
     "refcoord": "228.48 -59.14", "flux_factor": 1, "constrainfill": False, "constrainval": 2.5,
-    "binning_image": "scaled_flux", "contours": "counts", "background_systematic": 0.05}
+    "binning_image": "scaled_flux", "contours": "counts", "background_systematic": 0.05, "redshift": 0.2}
 
 
 def write_json(folder, info=None, **top):

@@ -1,12 +1,17 @@
 """The report of a pipeline: what the page says of files that are there, missing or damaged; without a browser."""
 
+import html
 import io
 import json
+import os
 import re
 import shutil
 import struct
+import subprocess
+import sys
 import zlib
 from base64 import b64decode
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from importlib.resources import files
 
@@ -16,6 +21,7 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from chandra_bin.cli import run
+from chandra_bin.errors import PictureError
 from chandra_bin.gti import GTI
 from chandra_bin.lightcurve import LightCurve
 from chandra_bin.pipeline.config import Settings, read_config
@@ -23,13 +29,15 @@ from chandra_bin.pipeline.layout import Layout
 from chandra_bin.pipeline.runner import run as run_pipeline
 from chandra_bin.plots import light_curve_png
 from chandra_bin.report import binmap as binmap_module
+from chandra_bin.report import gallery as gallery_module
 from chandra_bin.report import write_report
 from chandra_bin.report.binmap import packed_map
 from chandra_bin.report.pictures import cut_intervals, histogram_png, kept_bins
 from chandra_bin.state import State
 from pipeline_work import change_record, change_settings, configured, simulated
 
-SECTIONS = ["warnings", "made", "observations", "images", "sources", "bins", "how", "settings", "versions"]
+SECTIONS = ["warnings", "made", "observations", "images", "background", "sources", "bins", "how", "settings",
+            "versions"]
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 
 
@@ -99,8 +107,9 @@ def quick(monkeypatch):
 
     file = io.BytesIO()
     imsave(file, np.zeros((1, 1, 3), np.uint8), format="png")
-    for name in ("region_png", "bins_png", "light_curve_png", "histogram_png"):
-        monkeypatch.setattr(f"chandra_bin.report.write.{name}", lambda *_, **__: file.getvalue())
+    for name in ("gallery.region_png", "bins.bins_png", "write.light_curve_png", "bins.histogram_png",
+                 "bins.profile_png"):
+        monkeypatch.setattr(f"chandra_bin.report.{name}", lambda *_, **__: file.getvalue())
 
 
 @pytest.fixture
@@ -140,7 +149,7 @@ def test_nothing_comes_from_elsewhere(page):
 
 def test_every_picture_has_words(page):
     pictures = [each for each in page.all("img") if "src" in each]
-    assert len(pictures) == 9
+    assert len(pictures) == 12
     assert all(len(each["alt"]) > 10 and each["src"].startswith("data:image/webp;base64,") for each in pictures)
     assert len({each["alt"] for each in pictures}) == len(pictures)
 
@@ -148,8 +157,8 @@ def test_every_picture_has_words(page):
 def test_pictures_are_beside_the_page(made, page):
     there = sorted(path.name for path in made.report.parent.glob("*.png"))
     assert there == sorted(f"small_{name}.png" for name in (
-        "light_curve_90001", "raw_90001", "merged_counts", "exposure", "flux", "cropped_counts", "smoothed", "bins",
-        "sn_histogram"))
+        "light_curve_90001", "raw_90001", "merged_counts", "exposure", "flux", "cropped_counts", "net_counts",
+        "profile", "smoothed", "bins", "sn_histogram", "background_fraction"))
     for name in there:
         content = made.report.with_name(name).read_bytes()
         width, height = struct.unpack(">II", content[16:24])
@@ -196,7 +205,142 @@ def test_warnings_are_said_once_with_their_task(copied):
 def test_no_warning_is_said_too(copied):
     for task in State(copied.work).records:
         change_record(copied.work, task, warnings=[])
+    set_background_fraction(copied, 0.1)
     assert "Warnings None." in report_of(copied).words
+
+
+def set_background_fraction(layout, fraction):
+    """Edits the bin table."""
+    table = QTable.read(layout.bin_table)
+    table["background_fraction"] = fraction
+    table.write(layout.bin_table, overwrite=True)
+
+
+def test_bins_of_mostly_background_are_warned_of(copied):
+    set_background_fraction(copied, 0.1)
+    assert "mostly background (up" not in report_of(copied).words
+    set_background_fraction(copied, [0.6, *[0.2] * (len(QTable.read(copied.bin_table)) - 1)])
+    assert "bins is mostly background (up to 60% of the counts)" in report_of(copied).words.split("What was made")[1]
+    assert re.search(r"Warnings \(\d+\).*1 of \d+ bins is mostly background", report_of(copied).words)
+
+
+def test_approximate_maps_are_called_so_where_they_are_shown(page, copied, monkeypatch):
+    stated = "approximate: one area of 320 cm² on axis at 2.3 keV for all chips, vignetting 1 - 0.22 (θ/10')²"
+    for name, kind in (("expmap", "exposure"), ("flux", "flux")):
+        caption = re.search(rf"<figcaption>([^<]*{kind}[^<]*)\. <span class=\"file\">small_{kind}.png", page.source)[1]
+        assert html.unescape(caption).endswith(stated), name
+    assert page.words.count(f"{stated}, PSF r90 = 1 + 10 (θ/10')² arcsec") == 3  # notes of two images and of the merger
+    drawn = {}
+    real = gallery_module.region_png
+    monkeypatch.setattr(gallery_module, "region_png", lambda *given, **look: (
+        drawn.update({given[3]: look.get("label")}), real(*given, **look))[1])
+    report_of(copied)
+    assert drawn["Simulated cluster: exposure (approximate)"] == "Exposure (cm² s), approximate"
+    assert drawn["Simulated cluster: flux (approximate)"] == "Flux per pixel (photons/cm²/s), approximate"
+    for path in (copied.expmap, copied.flux, copied.final_expmap):  # as CIAO makes them
+        for key in ("CALIB", "EFFAREA", "ENERGYEF", "VIGSLOPE"):
+            fits.delval(path, key)
+    assert "approximate" not in re.search('<section id="images">.*?</section>', report_of(copied).source, re.DOTALL)[0]
+
+
+def test_settings_without_effect_are_not_applied(page, copied):
+    told = dict(re.findall(r'<th scope="row">(\w+)</th><td class="text">.*?<br><small[^>]*>(.*?)</small>', page.source))
+    assert told["flux_factor"].startswith("not applied: it scales the image of step 5")
+    assert told["tool_hours"] == "not applied: no tool of CIAO was run"
+    assert told["blank_sky"].startswith("not applied: no blank-sky events were found")
+    assert told["ccd_ids"].startswith("used: ")
+    assert re.fullmatch(r"used: [\d.]+ s", told["lc_binsize"])
+    assert told["area_cm2"] == "used: 320 cm²"
+    assert "binsize" not in told
+    change_settings(copied.work, binning_image="scaled_flux", constrainfill=False, area_cm2=400.0, responses=True)
+    fits.delval(copied.expmap, "CALIB")
+    change_record(copied.work, "reprocess/90001", facts={"VFAINT screening": "not done: no evt1"})
+    words = report_of(copied).words
+    for text in ("not applied: bins follow the contours of the scaled flux", "not applied: constrainfill is off",
+                 "not applied: the exposure maps have the effective area of CIAO", "not applied: no evt1",
+                 "not applied: responses are made by CIAO's specextract"):
+        assert text in words
+    assert "it scales the image of step 5" not in words
+
+
+def test_the_scale_of_each_chip_is_shown(page, copied):
+    assert "Background measured in the merged image (LOCAL)" in page.words
+    assert "Scales of the blank sky" not in page.words
+    header = fits.Header({"EXTNAME": "EVENTS", "BKGSCAL7": 0.05, "BKGERR7": 0.001, "BKGOBS7": 2500, "BKGSKY7": 50000,
+                          "BKGSCAL6": 0.07})
+    fits.BinTableHDU.from_columns([fits.Column("time", "D", array=[1.0])], header=header).writeto(
+        copied.obs("90001").background_events)
+    fits.setval(copied.final_background, "BKGTYPE", value="BLANKSKY")
+    fits.setval(copied.final_background, "BKGFERR", value=0.0123)
+    words = report_of(copied).words
+    assert "Background blank-sky events (BLANKSKY) Error of its scale 1.23%" in words
+    assert "90001 S3 (7) 0.05000 0.00100 2.0 2500 50000" in words
+    assert "90001 S2 (6) 0.07000 unknown unknown unknown" in words
+
+
+def test_a_picture_that_cannot_be_drawn_costs_no_page(copied, monkeypatch):
+    def fails(*_, **__):
+        raise PictureError("the picture cannot be drawn (ValueError: no ink)")
+
+    for name in ("gallery.region_png", "bins.bins_png", "write.light_curve_png", "bins.histogram_png",
+                 "bins.profile_png"):
+        monkeypatch.setattr(f"chandra_bin.report.{name}", fails)
+    page = report_of(copied)
+    assert "small_bins.png is not shown: the picture cannot be drawn (ValueError: no ink)" in page.words
+    assert "map-data" in page.source
+    assert not list(copied.report.parent.glob("*.png"))
+
+
+def test_matplotlib_that_cannot_be_loaded_costs_no_page(copied):
+    """As a process of its own: matplotlib reads MPLBACKEND when it is loaded."""
+    made = subprocess.run([sys.executable, "-m", "chandra_bin", "report", copied.work], capture_output=True, text=True,
+                          env={**os.environ, "MPLBACKEND": "nonsense"}, check=False)
+    assert made.returncode == 0, made.stderr
+    page = Page(copied.report)
+    assert "is not shown: the picture cannot be drawn (ValueError:" in page.words
+    assert "map-data" in page.source
+
+
+def test_a_redshift_gives_a_physical_scale(copied):
+    assert "kpc" not in re.sub("<script.*", "", report_of(copied).words.split("Settings From")[0])
+    change_settings(copied.work, redshift=0.1)
+    assert "1 arcsec = 1.906 kpc at z = 0.1; Planck 2018 cosmology" in report_of(copied).words
+
+
+def test_sources_have_errors_of_positions_off_axis_angles_and_false_ones(page, made):
+    section = page.source[page.source.index('<section id="sources"'):page.source.index('<section id="bins"')]
+    table, header = fits.getdata(made.raw_sources, 1), fits.getheader(made.raw_sources, 1)
+    brightest = table[np.argmax(table["NET_COUNTS"])]
+    error = 3600 * np.hypot(brightest["RA_ERR"], brightest["DEC_ERR"]) / 2**0.5
+    row = re.search(r"<tbody>\s*<tr>(.*?)</tr>", section)[1]
+    values = re.findall(r"<td[^>]*>(.*?)</td>", row)
+    assert values[3] == f"{error:.2f}"
+    assert values[4] == f"{brightest['THETA']:.2f}"
+    assert "Off-axis angle (arcmin)" in section
+    assert "Size over PSF (approximate)" in section
+    false = header["SIGTHRSH"] * header["NEXPOSED"]
+    assert f"up to {false:.2g} false sources at each wavelet scale" in section
+
+
+def test_times_have_dates(page, made):
+    begin = fits.getdata(made.obs("90001").light_curve, 1)["TIME_MIN"][0]
+    # 1998-01-01 TT is 63.184 s before 1998-01-01 UTC; one leap second followed before 2001.
+    when = datetime(1998, 1, 1) + timedelta(seconds=float(begin) - 64.184)
+    assert f"Time 0 is {when:%Y-%m-%d %H:%M:%S} UTC" in page.words
+    assert "Observed (UTC) 2001-03-03 09:46:40 to 2001-03-03" in page.words
+
+
+def test_software_and_calibration_are_shown_by_obsid(page):
+    versions = page.source[page.source.index('<section id="versions"'):]
+    assert "by ObsID" in versions
+    assert re.search(r"<th scope=\"row\">90001</th><td>2001-03-03 09:46:40</td><td>SIMULATED</td>", versions)
+    assert "native, chandra-bin" in versions
+
+
+def test_the_central_number_links_to_its_section(page):
+    made = page.source[page.source.index('<section id="made"'):page.source.index('<section id="observations"')]
+    assert '<a href="#sn">' in made
+    assert "S/N in counts is N / σ, with net counts N = C - r B" in page.words
 
 
 def test_facts_calls_settings_and_versions_are_shown(made, page):
@@ -221,8 +365,9 @@ def test_the_bin_table_is_that_of_the_file(made, page):
     assert [int(number) for number, _ in rows] == list(range(len(table)))
     names = [each["data-name"] for each in page.all("th") if "data-name" in each]
     assert names[0] == "bin"
-    for name in ("counts", "sn", "sn_sys", "background_fraction", "sn_image", "area_arcsec2"):
-        column = np.array([float(re.findall(r"<td>(.*?)</td>", row)[names.index(name) - 1]) for _, row in rows])
+    assert "sn_image" not in names  # it is that of the counts
+    for name in ("counts", "sn", "sn_sys", "background_fraction", "area_arcsec2"):
+        column = np.array([float(re.findall(r"<td[^>]*>(.*?)</td>", row)[names.index(name) - 1]) for _, row in rows])
         np.testing.assert_allclose(column, np.asarray(getattr(table[name], "value", table[name])), rtol=1e-3)
 
 

@@ -52,6 +52,9 @@ _MOST_SHOWN = 900
 # Their smoothing, in parts of the longer side.
 _SMOOTHED = 0.002
 
+# Lengths of scale bars.
+_SCALES_ARCSEC = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
+
 _SKY_LABELS = {"RA": "Right ascension", "DEC": "Declination", "GLON": "Galactic longitude", "GLAT": "Galactic latitude",
                "ELON": "Ecliptic longitude", "ELAT": "Ecliptic latitude"}
 
@@ -105,16 +108,16 @@ def png_of(draw: Callable[[], "Figure"]) -> bytes:
 
 
 def bins_png(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float64], coords: ImageCoords, title: str,
-             *, target: float | None = None, sn_in: str = "") -> bytes:
+             *, target: float | None = None, sn_in: str = "", kpc_per_arcsec: float | None = None) -> bytes:
     """A PNG with an image (ny, nx), its bins and their S/N side by side; ``sn_in`` says what that S/N is of.
 
     Axes are right ascension and declination where the header has a sky WCS, else pixels. Neighbouring bins have
     different colours, and a bin with much of the image has a pale one. Pixels in no bin are grey in the maps. Colours
     of S/N go from 0 to 1.2 times the target (or times the median, where there is none); bins of S/N below 3 are
-    hatched. Where nearly all bins are in a small part of the image, that part is shown. The same input gives the same
-    bytes.
+    hatched. Where nearly all bins are in a small part of the image, that part is shown. A scale bar is in arcmin, and
+    in kpc too with ``kpc_per_arcsec``. The same input gives the same bytes.
     """
-    return png_of(lambda: _figure(image, binmap, sn, coords, printable(title), target, sn_in))
+    return png_of(lambda: _figure(image, binmap, sn, coords, printable(title), target, sn_in, kpc_per_arcsec))
 
 
 @dataclass(frozen=True)
@@ -157,14 +160,17 @@ class RegionOverlay:
 def region_png(image: NDArray[Any], overlays: Sequence[RegionOverlay], coords: ImageCoords, title: str, *,
                exposure: NDArray[Any] | None = None, cluster: ClusterShape | None = None,
                label: str = "Counts per pixel", smooth: bool | None = None, excluded: NDArray[np.bool_] | None = None,
-               colours: str = "magma", logarithmic: bool = True) -> bytes:
+               colours: str = "magma", logarithmic: bool = True, limits: tuple[float, float] | None = None,
+               kpc_per_arcsec: float | None = None) -> bytes:
     """A PNG of an image (ny, nx), smoothed a little, with outlines of regions; beside it the profile of a cluster.
 
     ``exposure``: only the part of the image that has some is shown. ``smooth`` (None: images of whole numbers are).
-    ``excluded``: pixels that are grey. ``colours`` is a colour map of matplotlib. The same input gives the same bytes.
+    ``excluded``: pixels that are grey. ``colours`` is a colour map of matplotlib. ``limits``: the values of the first
+    and the last colour, on a linear scale. A scale bar is in arcmin, and in kpc too with ``kpc_per_arcsec``. The same
+    input gives the same bytes.
     """
     look = _Look(label, np.issubdtype(image.dtype, np.integer) if smooth is None else smooth, excluded, colours,
-                 logarithmic)
+                 logarithmic and limits is None, limits, kpc_per_arcsec)
     return png_of(lambda: _region_figure(image, overlays, coords, printable(title), exposure, cluster, look))
 
 
@@ -177,6 +183,8 @@ class _Look:
     excluded: NDArray[np.bool_] | None = None
     colours: str = "magma"
     logarithmic: bool = True
+    limits: tuple[float, float] | None = None
+    kpc_per_arcsec: float | None = None
 
 
 def _region_figure(image: NDArray[Any], overlays: Sequence[RegionOverlay], coords: ImageCoords, title: str,
@@ -202,6 +210,7 @@ def _region_figure(image: NDArray[Any], overlays: Sequence[RegionOverlay], coord
                       bbox_to_anchor=(_LEFT / size[0], 0.1 / size[1]), borderaxespad=0)
     axes.set_xlim(frame.x0 - 0.5, frame.x1 - 0.5)
     axes.set_ylim(frame.y0 - 0.5, frame.y1 - 0.5)
+    _draw_scale(axes, coords, frame, look.kpc_per_arcsec)
     if cluster is not None:
         left = (size[0] - 0.2 - _PANEL) / size[0]
         _draw_profile(figure, (left, bottom / size[1], _PANEL / size[0], height / size[1]), cluster, coords)
@@ -227,7 +236,8 @@ def _draw_smoothed(axes: "Axes", image: NDArray[Any], frame: _Frame, look: _Look
         shown = np.divide(shown, weight, out=np.full(shown.shape, np.nan), where=used > 0.5)
     ny, nx = shown.shape
     extent = (frame.x0 - 0.5, frame.x0 - 0.5 + nx * block, frame.y0 - 0.5, frame.y0 - 0.5 + ny * block)
-    norm = _brightness_of_smoothed(shown) if look.logarithmic else Normalize(0.0, max(float(np.nanmax(shown)), 1e-30))
+    limits = look.limits or (0.0, max(float(np.nanmax(shown)), 1e-30))
+    norm = _brightness_of_smoothed(shown) if look.logarithmic else Normalize(*limits)
     dark = np.where(np.isnan(shown), np.nan, np.fmax(shown, norm.vmin or 0.0))
     picture = axes.imshow(dark, origin="lower", extent=extent, aspect="auto", norm=norm, cmap=look.colours,
                           interpolation="nearest")
@@ -382,7 +392,7 @@ def _runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 def _figure(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float64], coords: ImageCoords, title: str,
-            target: float | None, sn_in: str) -> "Figure":
+            target: float | None, sn_in: str, kpc_per_arcsec: float | None) -> "Figure":
     from matplotlib.figure import Figure
 
     frame = _frame(binmap)
@@ -408,6 +418,7 @@ def _figure(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float
     panels[1].imshow(_bin_colours(binmap)[frame.cut], origin="lower", extent=frame.extent, aspect="auto",
                      interpolation="nearest")
     _draw_sn(panels[2], binmap, sn, frame, target)
+    _draw_scale(panels[0], coords, frame, kpc_per_arcsec)
     if low.any():
         for panel in panels[1:]:
             _hatch(panel, low, frame)
@@ -524,6 +535,29 @@ def _draw_sn(axes: "Axes", binmap: NDArray[np.int32], sn: NDArray[np.float64], f
     extend = "both" if below and above else "min" if below else "max" if above else "neither"
     bar = _colour_bar(axes, picture, "S/N", extend)
     bar.ax.axhline(target, color="white", lw=1.2)
+
+
+def _draw_scale(axes: "Axes", coords: ImageCoords, frame: _Frame, kpc_per_arcsec: float | None) -> None:
+    """A bar of a round number of arcsec or arcmin, about a fifth of the panel, at the lower left."""
+    from matplotlib.patheffects import withStroke
+
+    if coords.sky is None:
+        return
+    pixel = coords.pixel_area_arcsec2**0.5
+    width = frame.x1 - frame.x0
+    fitting = [each for each in _SCALES_ARCSEC if each <= 0.25 * width * pixel]
+    if not (fitting and np.isfinite(pixel) and pixel > 0):
+        return
+    arcsec = fitting[-1]
+    label = f"{arcsec / 60:g}'" if arcsec >= 60 else f'{arcsec:g}"'
+    if kpc_per_arcsec is not None:
+        label += f" = {kpc_per_arcsec * arcsec:.3g} kpc"
+    left, low = frame.x0 - 0.5 + 0.04 * width, frame.y0 - 0.5 + 0.05 * (frame.y1 - frame.y0)
+    outline = [withStroke(linewidth=3, foreground="black")]
+    axes.plot([left, left + arcsec / pixel], [low, low], color="white", lw=1.8, path_effects=outline, zorder=5,
+              solid_capstyle="butt")
+    axes.annotate(label, (left, low), (0, 4), textcoords="offset points", color="white", fontsize=9,
+                  path_effects=outline, zorder=5)
 
 
 def _colour_bar(axes: "Axes", picture: Any, label: str, extend: str = "neither") -> Any:

@@ -116,6 +116,9 @@ class Settings(BaseModel):
     """Step 7: error of the background as a fraction, for the column sn_sys; none: 0.03 for blank skies, the fit's own
     error for a local background."""
 
+    redshift: Annotated[float, Field(gt=0, le=20)] | None = None
+    """Of the cluster; with it, pictures of the report have a scale in kpc (Planck 2018 cosmology)."""
+
     @field_validator("obs_ids", mode="before")
     @classmethod
     def _as_texts(cls, value: Any) -> Any:

@@ -82,9 +82,18 @@ class Folder:
                              for name, record in records.items()]
         return folder
 
+    def facts(self, name: str) -> Mapping[str, Any]:
+        """The facts that a task noted when it was last done; empty where it was not."""
+        return next((task.record.facts for task in self.tasks if task.name == name and task.record), {})
+
     def name_of(self, path: Path) -> str:
         """A path as users know it, from the folder of the pipeline."""
         return os.path.relpath(path, self.layout.work)
+
+    def missing(self, *paths: Path) -> str:
+        """States which files are missing."""
+        names = [self.name_of(path) for path in paths]
+        return f"Nothing to show yet: {' and '.join(names)} {'is' if len(names) == 1 else 'are'} not there."
 
     def _tried(self, path: Path, read: Callable[[Path], T]) -> T | None:
         if not path.is_file():
@@ -128,6 +137,15 @@ class Folder:
 
         return self._tried(path, read)
 
+    def events_header(self, path: Path) -> Mapping[str, Any]:
+        """The header of the first table of an event file; empty where there is none."""
+
+        def read(path: Path) -> Mapping[str, Any]:
+            with open_fits(path) as hdus:
+                return next((dict(hdu.header) for hdu in hdus if hdu.is_table), {})
+
+        return self._tried(path, read) or {}
+
     def bin_table(self) -> "QTable | None":
         from astropy.table import QTable
 
@@ -143,9 +161,10 @@ class Folder:
         ``fates``: what happens to sources in these region files; the first that holds the centre of a source counts,
         on the grid of the image ``on``.
         """
-        found = self._tried(table, _read_sources)
-        if found is None:
+        read = self._tried(table, _read_sources)
+        if read is None:
             return None
+        found, header = read
         fate = np.full(len(found["x"]), "kept", dtype=object)
         if on is not None:
             for word, file in reversed(list(fates.items())):
@@ -153,7 +172,7 @@ class Folder:
                 if inside is not None:
                     fate[inside] = word
         order = np.argsort(-found.get("net_counts", np.zeros(len(fate))), kind="stable")
-        return Sources({name: values[order] for name, values in found.items()}, fate[order] if fates else None)
+        return Sources({name: values[order] for name, values in found.items()}, fate[order] if fates else None, header)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,20 +181,21 @@ class Sources:
 
     columns: Mapping[str, NDArray[Any]]
     fate: NDArray[Any] | None
+    header: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.columns["x"])
 
 
-def _read_sources(path: Path) -> dict[str, NDArray[Any]]:
-    """The columns of one number or two a source. Raises `InputError` for a file that holds no such table."""
+def _read_sources(path: Path) -> tuple[dict[str, NDArray[Any]], Mapping[str, Any]]:
+    """The columns of one number or two a source, and the header. Raises `InputError` where there is no such table."""
     with open_fits(path) as hdus:
         for hdu in hdus:
             if hdu.is_table and {"x", "y"} <= set(hdu.columns):
                 columns, rows = dict(hdu.columns), hdu.table()
-                wanted = ("component", "ra", "dec", "x", "y", "net_counts", "net_counts_err", "src_significance",
-                          "psfratio", "r")
-                return {name: np.asarray(columns[name].values(rows)) for name in wanted if name in columns}
+                wanted = ("component", "ra", "dec", "ra_err", "dec_err", "x", "y", "net_counts", "net_counts_err",
+                          "src_significance", "theta", "psfratio", "r")
+                return {name: np.asarray(columns[name].values(rows)) for name in wanted if name in columns}, hdu.header
     raise InputError(f"{path}: holds no table of sources")
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from chandra_bin.gti import GTI
 from chandra_bin.lightcurve import LightCurve
 from chandra_bin.plots import png_of
+from chandra_bin.profiles import RadialProfile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,18 +46,27 @@ class Picture:
 
     @property
     def uri(self) -> str:
-        """The picture inside the page: WebP, a fifth of the PNG's size."""
+        """The picture inside the page: WebP, a fifth of the PNG's size; the PNG where WebP cannot be written."""
         from matplotlib.image import imread, imsave
 
         pixels = (imread(io.BytesIO(self.png), format="png")[..., :3] * 255).round().astype(np.uint8)
         file = io.BytesIO()
-        imsave(file, pixels, format="webp", pil_kwargs={"quality": _WEBP_QUALITY, "method": 4})
+        try:
+            imsave(file, pixels, format="webp", pil_kwargs={"quality": _WEBP_QUALITY, "method": 4})
+        except (KeyError, OSError, ValueError):  # Pillow can be built without WebP
+            return f"data:image/png;base64,{b64encode(self.png).decode()}"
         return f"data:image/webp;base64,{b64encode(file.getvalue()).decode()}"
 
 
 def histogram_png(sn: NDArray[np.float64], sn_image: NDArray[np.float64] | None, asked: float, title: str) -> bytes:
     """How many bins have which S/N: in counts, and in the image that was binned, where that is another."""
     return png_of(lambda: _histogram(sn, sn_image, asked, title))
+
+
+def profile_png(profile: RadialProfile, arcsec_per_pixel: float, unit: str, background_error: float, title: str,
+                kpc_per_arcsec: float | None = None) -> bytes:
+    """Net brightness against the radius, with the background and its error (a fraction)."""
+    return png_of(lambda: _profile(profile, arcsec_per_pixel, unit, background_error, title, kpc_per_arcsec))
 
 
 def cut_intervals(curve: LightCurve, kept: GTI) -> list[tuple[float, float]]:
@@ -96,10 +106,48 @@ def _histogram(sn: NDArray[np.float64], sn_image: NDArray[np.float64] | None, as
     if sn_image is not None:
         axes.hist(sn_image, edges, histtype="step", color=_CUT, lw=2,
                   label=f"in the image that was binned: median {np.median(sn_image):.4g}")
-    axes.axvline(asked, color=_LINES, lw=1.2, ls="--", label=f"asked for: {asked:g}")
+    axes.axvline(asked, color=_LINES, lw=1.2, ls="--", label=f"target: {asked:g}")
     axes.set_xlabel("S/N of a bin")
     axes.set_ylabel("Number of bins")
     axes.set_title(title, fontsize=12, parse_math=False)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize=9)
+    return figure
+
+
+def _profile(profile: RadialProfile, arcsec_per_pixel: float, unit: str, background_error: float, title: str,
+             kpc_per_arcsec: float | None) -> "Figure":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.6), dpi=_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    per = arcsec_per_pixel**2
+    outer = profile.outer * arcsec_per_pixel
+    inner = np.maximum(profile.inner * arcsec_per_pixel, outer / 4)  # of the innermost disc, for the logarithmic axis
+    middle = np.sqrt(inner * outer)
+    net, error, background = (each / per for each in (profile.brightness, profile.error, profile.background))
+    seen = net > error
+    axes.errorbar(middle[seen], net[seen], np.minimum(error, 0.999 * np.abs(net))[seen],
+                  [(middle - inner)[seen], (outer - middle)[seen]], fmt="o", ms=3.5, color=_KEPT,
+                  elinewidth=0.9, label="net, Poisson errors")
+    if (~seen).any():
+        axes.plot(middle[~seen], (np.maximum(net, 0) + 2 * error)[~seen], "v", ms=5, color=_KEPT, mfc="none",
+                  label="below 1 sigma: 2 sigma upper limits")
+    if (background > 0).any():
+        axes.plot(middle, background, color=_CUT, lw=1.4, label="background that is subtracted")
+        if background_error > 0:
+            axes.plot(middle, background_error * background, color=_CUT, lw=1.2, ls="--",
+                      label=f"its error ({background_error:.1%})")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("Radius (arcsec)")
+    axes.set_ylabel(f"Brightness ({unit})")
+    axes.set_title(title, fontsize=12, parse_math=False)
+    if kpc_per_arcsec is not None:
+        scale = kpc_per_arcsec
+        above = axes.secondary_xaxis("top", functions=(lambda x: np.multiply(x, scale), lambda x: np.divide(x, scale)))
+        above.set_xlabel("Radius (kpc)")
+        above.xaxis.set_major_formatter("{x:g}")
+    figure.legend(fontsize=9, loc="outside lower center", ncols=2, frameon=False)  # below: it hides no point
     return figure

@@ -1,0 +1,87 @@
+"""The pictures of the page, as they are added. One that cannot be drawn is a problem to be told, and no more."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.cosmology import kpc_per_arcsec
+from chandra_bin.errors import ChandraBinError
+from chandra_bin.headers import approximation, is_approximate
+from chandra_bin.images import Image
+from chandra_bin.plots import RegionOverlay, region_png
+from chandra_bin.wcs import ImageCoords
+
+from .collect import Folder
+from .pictures import Picture
+
+
+class Gallery:
+    """Draws pictures for the page, and keeps them."""
+
+    def __init__(self, folder: Folder, target: str) -> None:
+        self.folder = folder
+        self.target = target
+        self.pictures: list[Picture] = []
+        redshift = folder.config.settings.redshift
+        self.kpc_per_arcsec = None if redshift is None else kpc_per_arcsec(redshift)
+
+    def add(self, name: str, alt: str, caption: str, draw: Callable[[], bytes]) -> Picture | None:
+        """Draw a picture; None, and a problem of the report, where that fails."""
+        name = f"{self.folder.config.settings.name}_{name}"
+        try:
+            picture = Picture(name, alt, caption, draw())
+        except ChandraBinError as error:
+            self.folder.problem(f"{name}.png is not shown: {error}")
+            return None
+        self.pictures.append(picture)
+        return picture
+
+    def image(self, path: Path, name: str, title: str, caption: str, *, regions: Mapping[str, Path] | None = None,
+              exposure: Path | None = None, label: str = "Counts per pixel", **look: Any) -> Picture | None:
+        """A picture of an image file with the outlines of those region files that are there.
+
+        Pictures of approximate exposure maps and fluxes state that in the title, the label and the caption.
+        """
+        image = self.folder.image(path)
+        if image is None:
+            return None
+        exposed = None if exposure is None else self.folder.image(exposure)
+        seen = None if exposed is None or exposed.data.shape != image.data.shape else exposed.data
+        caption = f"{caption} ({self.folder.name_of(path)})"
+        if label.startswith(("Exposure", "Flux")) and is_approximate(image.header):
+            title, label = f"{title} (approximate)", f"{label}, approximate"
+            caption = f"{caption}; {approximation(image.header)}"
+        return self.pixels(image, image.data, name, title, caption, overlays=self._overlays(regions or {}),
+                           exposure=seen, label=label, **look)
+
+    def pixels(self, image: Image, data: NDArray[Any], name: str, title: str, caption: str, *,
+               overlays: list[RegionOverlay] | None = None, **look: Any) -> Picture | None:
+        """A picture of pixels on the grid of an image."""
+        overlays = overlays or []
+        outlined = f", with outlines: {', '.join(each.label for each in overlays)}" if overlays else ""
+        scale = "; linear colours" if look.get("limits") or not look.get("logarithmic", True) else ""
+        return self.add(name, f"Image of the sky: {title}{outlined}{scale}", caption, lambda: region_png(
+            data, overlays, coords_of(image), f"{self.target}: {title}", kpc_per_arcsec=self.kpc_per_arcsec, **look))
+
+    def _overlays(self, regions: Mapping[str, Path]) -> list[RegionOverlay]:
+        overlays = []
+        for words, file in regions.items():
+            region = self.folder.region(file)
+            if region is not None and region.components:
+                number = len(region.components)
+                label = f"{words} ({number})" if words.endswith("s") else words
+                overlays.append(RegionOverlay(region, label, faint=words == "area of interest"))
+        return overlays
+
+    def excluded(self, image: Image) -> NDArray[np.bool_] | None:
+        """The pixels of a cropped image that are removed; None where the mask is not there."""
+        use = self.folder.image(self.folder.layout.mask)
+        return None if use is None or use.data.shape != image.data.shape else ~(use.data >= 1)
+
+
+def coords_of(image: Image) -> ImageCoords:
+    """The coordinates of an image that is cropped nowhere."""
+    return ImageCoords(image.header).with_shape(image.data.shape)
