@@ -543,7 +543,7 @@ def test_the_binner_takes_both(capsys):
 @pytest.mark.parametrize(("words", "message"), [
     (["img.fits"], "say what the background is made of"),
     (["img.fits", "--blanksky", "blank.evt", "--expmap", "img.fits"], "give one or the other"),
-    (["img.fits", "--expmap", "img.fits", "--band", "broad"], "--events and --band are for"),
+    (["img.fits", "--expmap", "img.fits", "--band", "broad"], "--band is for a background of --blanksky"),
 ])
 @pytest.mark.usefixtures("sky")
 def test_options_that_do_not_go_together(capsys, words, message):

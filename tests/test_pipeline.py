@@ -666,7 +666,12 @@ def test_without_blank_sky_the_background_is_measured(archive, tmp_path):
     runner.run(work, jobs=2)
     layout = layout_of(work)
     assert not layout.background.exists()
-    assert fits.getheader(layout.final_background)["BKGMETH"] == "local"
+    header = fits.getheader(layout.final_background)
+    assert (header["BKGMETH"], header["BKGTYPE"]) == ("local fit", "LOCAL")
+    assert 0.03 < header["BKGFERR"] < 0.5
+    facts = State(work).records["crop"].facts
+    assert facts["of particles"].startswith(f"{header['BKGNPART']:.0f} counts")
+    assert facts["background measured in the image"].endswith(f"+- {header['BKGFERR']:.1%}")
     table = Table.read(layout.bin_table)
     assert (table["background"] > 0).all()
     assert np.median(table["sn"]) == pytest.approx(15, rel=0.05)

@@ -1,6 +1,7 @@
 """``chandra-bin background``: the background of an image, as counts and their ratio."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,12 @@ from ._command import (
     usable_cores,
 )
 
+if TYPE_CHECKING:
+    from chandra_bin.products import MadeBackground
+
+SKY_CAUTION = ("A scale by particles (9 - 12 keV) scales the cosmic background of the blank sky, too, which does not "
+               "follow them and matters below 2 keV")
+
 
 @click.command(cls=Command, name="background")
 @file_argument("image")
@@ -24,32 +31,38 @@ from ._command import (
 @click.option("--blanksky", multiple=True, metavar="FILE",
               help="Blank-sky events, or a @list of them: all chips in one file, or one chip a file.")
 @click.option("--events", metavar="FILE",
-              help="The observation's events, not filtered by energy, for ratios of 9 - 12 keV.")
+              help="The observation's events (@list: of all), not filtered by energy: for the scale of a blank sky by "
+                   "9 - 12 keV, or for a local background of particles and sky.")
 @click.option("--band", metavar="LOW:HIGH", help="Energies of the image in keV, where it does not say them itself.")
 @file_option("--expmap", help="Exposure map, for a local background.")
+@file_option("--cluster", help="Region of the cluster: its outskirts are fitted with a local background.")
+@click.option("--particle-ratio", type=(float, float), metavar="RATIO ERROR",
+              help="Particles in the band for one at 9 - 12 keV, and 1 sigma, from stowed data say.  [default: fitted]")
 @file_option("--mask", help="FITS mask: a local background is measured where it is 1.")
 @region_mask_options
 @threads_option
 @quiet_option
 @clobber_option
 def command(image: Path, outroot: str, blanksky: tuple[str, ...], events: str | None, band: str | None,
-            expmap: Path | None, mask: Path | None, exclude: tuple[Path, ...], keep: tuple[Path, ...],
+            expmap: Path | None, cluster: Path | None, particle_ratio: tuple[float, float] | None,
+            mask: Path | None, exclude: tuple[Path, ...], keep: tuple[Path, ...],
             threads: int | None, quiet: bool, clobber: bool) -> None:
     """Make the background of IMAGE (an image, or events with [bin ..]): unscaled counts, and their ratio.
 
     \b
     chandra-bin background 1838_0.5-7_thresh.img --blanksky @blanksky.list --events clean_evt.fits -o 1838
-    chandra-bin background broad_thresh.img --expmap broad_thresh.expmap --exclude cluster.reg -o local
+    chandra-bin background broad_thresh.img --expmap broad_thresh.expmap --events @clean.list --cluster cluster.reg
+      --exclude sources.reg -o local
     chandra-bin bin 1838_0.5-7_thresh.img --background 1838_bkg.img --background-scale 1838_bkg_ratio.img
     """
     from chandra_bin.products import blank_sky_background, local_background
 
-    local = expmap is not None or mask is not None or bool(exclude) or bool(keep)
+    local = bool(expmap or cluster or particle_ratio or mask or exclude or keep)
     if blanksky and local:
-        raise click.UsageError("--blanksky makes a background of other observations; --expmap, --mask, --exclude and "
-                               "--keep measure it in the image: give one or the other")
-    if not blanksky and (events is not None or band is not None):
-        raise click.UsageError("--events and --band are for a background of --blanksky")
+        raise click.UsageError("--blanksky makes a background of other observations; --expmap, --cluster, --mask, "
+                               "--exclude, --keep and --particle-ratio measure it in the image: give one or the other")
+    if not blanksky and band is not None:
+        raise click.UsageError("--band is for a background of --blanksky")
     if not blanksky and expmap is None:
         raise click.UsageError("say what the background is made of: blank-sky events (--blanksky), or the image itself "
                                "and its exposure map (--expmap)")
@@ -58,14 +71,28 @@ def command(image: Path, outroot: str, blanksky: tuple[str, ...], events: str | 
             made = blank_sky_background(image, blanksky, outroot, events=events, band=band,
                                         threads=threads or usable_cores(), clobber=clobber)
         else:
-            made = local_background(image, expmap, outroot, mask=mask, exclude=exclude, keep=keep, clobber=clobber)
+            made = local_background(image, expmap, outroot, mask=mask, exclude=exclude, keep=keep, cluster=cluster,
+                                    events=() if events is None else [events], particle_ratio=particle_ratio,
+                                    threads=threads or usable_cores(), clobber=clobber)
     if quiet:
         return
+    _tell(made)
+
+
+def _tell(made: "MadeBackground") -> None:
     counts = made.measured if made.band_ev is None else made.background.counts.sum()
     expected = made.background.expected.sum()
     for chip, scale in sorted(made.scales.items()):
         click.echo(f"chip {chip}: {scale.text}, by {scale.method}{scale.counts_text}")
+    if fit := made.fit:
+        slope = "" if fit.beta is None else f"; outskirts of the cluster with beta = {fit.beta:.2f}"
+        click.echo(f"particles: {fit.particles:.1f} counts; sky: {fit.sky:.1f}{slope}")
     of_band = f" of {made.band_ev[0]:g} - {made.band_ev[1]:g} eV" if made.band_ev else " measured"
     error = "" if made.background.error is None else f" +- {expected * made.background.error:.1f}"
     click.echo(f"{counts:.0f} background counts{of_band} stand for {expected:.1f}{error} in the image; "
                f"{made.counts_file} and {made.ratio_file}")
+    if made.scales:
+        click.echo(SKY_CAUTION)
+    elif made.band_ev is None and made.fit is None:
+        click.echo("All of it is spread as the exposure map, particles too, and the error is that of the counts alone: "
+                   "--events fits particles and sky as two parts")

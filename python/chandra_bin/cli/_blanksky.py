@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from ._background import SKY_CAUTION
 from ._command import PATH, Command, clobber_option, quiet_option, told
 
 
@@ -37,3 +38,4 @@ def command(events: str, blanksky: tuple[str, ...], out: Path, seed: int, quiet:
         click.echo(f"chip {chip}: {scale.text}, by {scale.method}{scale.counts_text}")
     status = ", those with STATUS 0" if made.status_0 else ""
     click.echo(f"{made.events} blank-sky events of {', '.join(Path(name).name for name in made.names)}{status}: {out}")
+    click.echo(SKY_CAUTION)

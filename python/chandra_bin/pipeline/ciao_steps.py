@@ -14,7 +14,6 @@ from chandra_bin.products import (
     blank_sky_background,
     convert_files,
     deflare,
-    local_background,
     propose_area,
     write_extraction_lists,
     write_mask,
@@ -148,12 +147,13 @@ def crop(layout: Layout, _settings: Settings) -> Plan:
         layout.cluster, layout.sources, layout.area))
     inside = ("[sky=region(", File(area.file), ")]")
     local = Own(
-        lambda job: job.call(local_background, layout.image, layout.expmap, job.out(layout.local_background_root),
-                             exclude=_with_shapes(job, layout.cluster, layout.sources)),
+        lambda job: native.measure_background(job, job.made(layout.cluster),
+                                              next(iter(_with_shapes(job, layout.sources)), None)),
         (("background",), (File(layout.image),), ("--expmap",), (File(layout.expmap),),
-         *((Filter("--exclude=", File(region), ""),) for region in (layout.cluster, layout.sources)),
+         ("--cluster",), (File(layout.cluster),), (Filter("--exclude=", File(layout.sources), ""),),
+         ("--events",), ("@", File(layout.merged_list)),
          ("-o",), (File(layout.local_background_root, is_output=True),), _CLOBBER),
-        "background, measured outside cluster and sources")
+        "background, fitted with the cluster's outskirts and without sources")
 
     def cut(source: Path, target: Path, purpose: str, *, counts: bool) -> Tool:
         return Tool(tools.dmcopy((File(source), sources.excluded, *inside, *(() if counts else (_NO_DATA,))), target,

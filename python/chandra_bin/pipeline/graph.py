@@ -64,7 +64,9 @@ def tasks_of(layout: Layout, settings: Settings, archive: Sequence[ObservationFi
     sources = Task("sources", 6, "sources", (*_NAMED, *_DETECT), ("merge",), (*images, layout.psfmap))
     crop = Task("crop", 6, "crop", _NAMED, ("merge", "flux", "sources"),
                 (*images, layout.scaled_flux, layout.raw_sources),
-                may_need=(layout.background, layout.background_ratio),
+                may_need=(layout.background, layout.background_ratio, layout.merged_list,
+                          *(each for obs in places for each in (obs.clean_events, obs.bad_pixels))),
+                patterns=tuple(each for obs in places for each in (obs.aspect, obs.windows)),
                 regions=(layout.cluster, layout.sources, layout.area, layout.area_physical))
     counts = (layout.final_image, layout.mask)
     bins = Task("bin", 7, "bin", ("sn_per_region", "reg_smoothness", "constrainfill", "constrainval", "binning_image",

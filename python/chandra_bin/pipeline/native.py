@@ -307,9 +307,7 @@ def crop(job: Job) -> None:
         job.call(copy, f"{layout.image}[exclude sky=region({cluster})]", job.out(layout.image_without_cluster))
     background, ratio = layout.background, layout.background_ratio
     if not background.exists() and cluster:
-        made = job.call(local_background, layout.image, layout.expmap, job.out(layout.local_background_root),
-                        exclude=[path for path in (cluster, sources) if path])
-        background, ratio = made.counts_file, made.ratio_file
+        background, ratio = measure_background(job, cluster, sources)
     elif not background.exists():
         job.warn("neither blank-sky events nor a region of the cluster: there is no background")
     exclude = [sources] if sources else []
@@ -331,6 +329,32 @@ def crop(job: Job) -> None:
                  f"or parts of it; if so, take them out of {layout.sources.name}")
     job.note(**{"pixels": "{1} x {0}".format(*cleaned.shape), "used pixels": cleaned.used, "counts kept": sums.kept,
                 "counts in sources": sums.removed, "counts outside the area": sums.outside})
+
+
+def measure_background(job: Job, cluster: Path, sources: Path | None) -> tuple[Path, Path]:
+    """Fit the background of the merged image, without blank skies; returns the files of its counts and ratio.
+
+    Where the fit of particles and sky fails, a warning gives the reason, and all is taken for sky. ``sources`` : region
+    of the point sources, or None.
+    """
+    layout = job.layout
+    root = job.out(layout.local_background_root)
+    removed = [sources] if sources else []
+    try:
+        made = job.call(local_background, layout.image, layout.expmap, root, exclude=removed, cluster=cluster,
+                        events=[f"@{layout.merged_list}"], threads=job.threads)
+    except InputError as error:
+        job.warn("the whole background, particles too, is spread as the exposure map, and its error is that of the "
+                 f"counts alone: {error}")
+        made = job.call(local_background, layout.image, layout.expmap, root, exclude=[cluster, *removed])
+    total = float(made.background.expected.sum())
+    job.note(**{"background measured in the image": f"{total:.0f} counts +- {made.background.error:.1%}"})
+    if fit := made.fit:
+        job.note(**{"of particles": f"{fit.particles:.0f} counts, spread as the exposure time, by those of 9 - 12 keV",
+                    "of the sky": f"{fit.sky:.0f} counts, spread as the exposure map",
+                    "errors of the background": f"{fit.fit_error:.0f} counts by the fit, {fit.radius_error:.0f} by "
+                                                "where the cluster's outskirts begin"})
+    return made.counts_file, made.ratio_file
 
 
 def bin_final_image(job: Job) -> None:

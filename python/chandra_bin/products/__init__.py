@@ -19,6 +19,7 @@ from .lightcurves import FlareLimits, deflare, propose_bin_length, write_light_c
 from .merged import Merged, merge
 from .outlines import Outlines, convert_files, write_mask, write_outlines
 from .painted import paint_fits, paint_table
+from .particles import particle_map
 from .proposals import (
     Proposal,
     ProposedArea,
@@ -90,6 +91,7 @@ __all__ = [
     "merge",
     "paint_fits",
     "paint_table",
+    "particle_map",
     "program",
     "propose_area",
     "propose_bin_length",

@@ -16,6 +16,7 @@ from chandra_bin.events import open_events
 from chandra_bin.headers import is_number
 from chandra_bin.images import Image, product_header, write_image
 from chandra_bin.inputs import files_of, is_table, plain_name, read_image, read_on_grid, refuse_filled
+from chandra_bin.local_background import LocalFit, fit_local_background
 from chandra_bin.outputs import Outputs
 from chandra_bin.subspace import Component, parse_ranges, read_subspace
 from chandra_bin.virtual import (
@@ -43,6 +44,7 @@ from ._blanksky import (
     warn_of_sky_filters,
 )
 from ._common import about, calib_of, history, mask_values, names_root, read_exposure
+from .particles import particle_map
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -66,6 +68,8 @@ class MadeBackground:
     """Events of the band and the chips that are beside the image."""
     measured: float = 0.0
     """Counts in the region of a local estimate; 0 for others."""
+    fit: LocalFit | None = None
+    """Of a local background of particles and sky."""
 
 
 def background_files(outroot: str | Path) -> tuple[Path, Path]:
@@ -117,34 +121,70 @@ def blank_sky_background(image: str | Path, blanksky: str | Path | Sequence[str 
 
 
 def local_background(image: str | Path, expmap: str | Path, outroot: str | Path, *, mask: Path | None = None,
-                     exclude: Sequence[Path] = (), keep: Sequence[Path] = (), clobber: bool = False) -> MadeBackground:
-    """Measures the background in a part of an image, and spreads it with the exposure map.
+                     exclude: Sequence[Path] = (), keep: Sequence[Path] = (), cluster: Path | None = None,
+                     events: Sequence[str | Path] = (), particle_ratio: tuple[float, float] | None = None,
+                     threads: int = 1, clobber: bool = False) -> MadeBackground:
+    """Measures the background in a part of an image, and spreads it over all of it.
 
     Parameters
     ----------
     image : virtual name of an image of counts.
     expmap : its exposure map.
     mask, exclude, keep : the background is measured where the mask is 1 or more, outside the regions of ``exclude``
-        (the cluster, the sources) and inside those of ``keep`` (a background region). One of them must be given.
+        (the cluster, the sources) and inside those of ``keep`` (a background region). One of them must be given, or
+        ``cluster``.
+    cluster : region of the cluster. Its outskirts are fitted with the background; needs ``events``.
+    events : virtual names of the events of all observations of the image, with its good times and no filter of
+        energies: particles (spread as `particle_map`) and the sky (spread with the exposure map) are fitted as two
+        parts. None: all of the background is spread with the exposure map.
+    particle_ratio : counts of particles in the image's band for one at 9 - 12 keV, and the 1-sigma error. None: free.
 
-    See `chandra_bin.background.local_background`. Raises `InputError` and `OutputError`; no file is written then.
+    See `chandra_bin.background.local_background` and `chandra_bin.local_background.fit_local_background`. Raises
+    `InputError` and `OutputError`; no file is written then.
     """
-    if mask is None and not exclude and not keep:
+    _check_local(image, cluster, events, particle_ratio)
+    if mask is None and cluster is None and not exclude and not keep:
         raise InputError(f"{image}: say where its background is to be measured: a background region (--keep), the "
                          "region of the cluster (--exclude), or a mask; the whole image is no background")
     files = background_files(outroot)
-    with Outputs(files, inputs=files_of(image, expmap, mask, *exclude, *keep), clobber=clobber) as outputs:
+    names = [text for name in events for text in expand_stack(name)]
+    with Outputs(files, inputs=files_of(image, expmap, mask, *exclude, *keep, cluster, *names),
+                 clobber=clobber) as outputs:
         pixels = refuse_filled(read_image(image))
         exposure = read_exposure(expmap, pixels)
         use = mask_values(pixels, mask, False, exclude, keep)
-        with about(pixels.path):
-            made = measure_background(pixels.data, exposure.data, use < 1)
-        lines = history("background", {"image": plain_name(image), "expmap": plain_name(expmap), "mask": mask,
-                                       "exclude": tuple(exclude), "keep": tuple(keep)})
-        measured = float(np.sum(pixels.data, where=(use >= 1) & (exposure.data > 0) & np.isfinite(pixels.data)))
-        write_background(outputs, files, made, pixels.header, lines, {
-            "BKGMETH": "local", "BKGTYPE": LOCAL, "BKGCOUNT": measured, **calib_of(exposure.header)})
-    return MadeBackground(made, *files, None, {}, 0, measured)
+        inside = None if cluster is None else mask_values(pixels, None, False, [cluster], []) < 1
+        fit = None
+        keywords: dict[str, str | float] = {"BKGMETH": "local", "BKGTYPE": LOCAL}
+        if names:
+            particles = particle_map(image, names, threads=threads)
+            with about(pixels.path):
+                fit = fit_local_background(pixels.data, exposure.data, particles, use < 1, cluster=inside,
+                                           particle_ratio=particle_ratio)
+            made, measured = fit.background, fit.measured
+            keywords |= {"BKGMETH": "local fit", "BKGNPART": fit.particles, "BKGNSKY": fit.sky}
+        else:
+            with about(pixels.path):
+                made = measure_background(pixels.data, exposure.data, use < 1)
+            measured = float(np.sum(pixels.data, where=(use >= 1) & (exposure.data > 0) & np.isfinite(pixels.data)))
+        lines = history("background", {
+            "image": plain_name(image), "expmap": plain_name(expmap), "mask": mask, "exclude": tuple(exclude),
+            "keep": tuple(keep), "cluster": cluster, "events": tuple(map(Path, names)) or None,
+            "particle_ratio": None if particle_ratio is None else "{:g} +- {:g}".format(*particle_ratio)})
+        write_background(outputs, files, made, pixels.header, lines,
+                         {**keywords, "BKGCOUNT": measured, **calib_of(exposure.header)})
+    return MadeBackground(made, *files, None, {}, 0, measured, fit)
+
+
+def _check_local(image: str | Path, cluster: Path | None, events: Sequence[str | Path],
+                 particle_ratio: tuple[float, float] | None) -> None:
+    """Raises `InputError` for parts of a fit without the events that it needs, and for a ratio of 0 or below."""
+    if not events and (cluster is not None or particle_ratio is not None):
+        what = "the region of the cluster" if cluster is not None else "the ratio of particles"
+        raise InputError(f"{image}: {what} is for a fit of particles and sky: give the events of the image's "
+                         "observations, too (--events)")
+    if particle_ratio is not None and not all(np.isfinite(each) and each > 0 for each in particle_ratio):
+        raise InputError("{:g} +- {:g}: a ratio of particles and its error must be above 0".format(*particle_ratio))
 
 
 def add_backgrounds(outroots: Sequence[str | Path], outroot: str | Path, *, clobber: bool = False) -> MadeBackground:
