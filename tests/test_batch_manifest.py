@@ -72,6 +72,18 @@ def test_rows_come_before_the_defaults():
         (15, 100, 3), (70, None, 3), (15, 500, 3)]
 
 
+@pytest.mark.parametrize(("text", "value"), [("0", 0.0), ("0.00", 0.0), ("0e0", 0.0), ("0.05", 0.05)])
+def test_the_error_of_the_background_may_be_zero(text, value):
+    (row,) = rows(f"image,background_systematic\na.fits,{text}\n")
+    assert row.binning.background_systematic == value
+
+
+@pytest.mark.parametrize(("text", "why"), [("-0.1", "must be a number of 0 or above"), ("nan", "0 or above"),
+                                           ("1", "must be a fraction below 1")])
+def test_the_error_of_the_background_is_a_fraction(text, why):
+    assert why in said(f"image,background_systematic\na.fits,{text}\n")
+
+
 def test_a_pattern_of_images():
     Path("x").mkdir()
     for name in ("x/b.fits", "x/a.fits.gz", "x/c.img"):

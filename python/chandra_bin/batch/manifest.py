@@ -93,15 +93,16 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(map(_text, value))
 
 
-def _number(value: Any) -> float:
+def _number(value: Any, *, zero: bool = False) -> float:
+    """Read a number above 0, or 0 too with ``zero``."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("is no number")
     try:
         number = float(value)
     except (ValueError, OverflowError):
         raise ValueError("is no number") from None
-    if not (math.isfinite(number) and number > 0):
-        raise ValueError("is to be a number above 0")
+    if not (math.isfinite(number) and (number > 0 or (zero and number == 0))):
+        raise ValueError("must be a number of 0 or above" if zero else "is to be a number above 0")
     return number
 
 
@@ -112,10 +113,8 @@ def _fraction(value: Any) -> float:
 
 
 def _part(value: Any) -> float:
-    if isinstance(value, int | float | str) and not isinstance(value, bool) and str(value).strip() in ("0", "0.0"):
-        return 0.0
-    if (number := _number(value)) >= 1:
-        raise ValueError("is a fraction, and is to be below 1")
+    if (number := _number(value, zero=True)) >= 1:
+        raise ValueError("must be a fraction below 1")
     return number
 
 
