@@ -30,6 +30,7 @@ PIXEL_MM = FOCAL_LENGTH_MM * math.radians(PIXEL_ARCSEC / 3600)
 # The chip that the optical axis falls on, and the position of the table that puts it there, for each array.
 AIM_CHIP = {"I": 3, "S": 7}
 AIM_SIM_Z_MM = {"I": -233.587, "S": -190.143}
+_BETWEEN_ARRAYS_MM = sum(AIM_SIM_Z_MM.values()) / 2
 # A frame of six chips, and its transfer, during which nothing is exposed: s.
 FRAME_S = 3.2
 TRANSFER_S = 0.04104
@@ -53,6 +54,11 @@ SIM_OFFSET_MM = (0.75, 236.552)
 # within 0.02 mm of these, a pixel, 0.01 mm on average. It is the design: no events with known dy and dz have judged it.
 _ROW_PITCH_MM = (25.0538, 0.0119)
 _S3_MM = ((-6.027, -59.167), (18.536, -59.153), (-6.038, -34.601))
+
+
+def array_of(sim_z_mm: float) -> str:
+    """Return the array with the aim point, ``I`` or ``S``, by the position of the instrument table (SIM_Z, mm)."""
+    return "I" if sim_z_mm < _BETWEEN_ARRAYS_MM else "S"
 
 
 def _in_row(steps: int) -> tuple[tuple[float, float], ...]:

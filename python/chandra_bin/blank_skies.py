@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import acis
 from .errors import InputError
 from .headers import is_number
 
 _NAME = re.compile(r"acis(\d)([is])D(\d{4}-\d\d-\d\d)bkgrnd(_cti)?N(\d{4})\.fits(?:\.gz)?", re.IGNORECASE)
 # Where the files are in the database.
 _FOLDER = Path("data/chandra/acis/bkgrnd")
-# SIM_Z is near -233.6 mm with the aim point on ACIS-I, and near -190.1 mm on ACIS-S.
-_BETWEEN_ARRAYS_MM = -211.9
 # The letters of CTI_APP, a letter a chip: corrected for parallel CTI (P), for serial CTI (S), for both (B).
 _CORRECTED = frozenset("PSB")
 
@@ -111,7 +110,7 @@ def _array(header: Mapping[str, Any], name: str) -> str:
     sim_z = header.get("SIM_Z")
     if not is_number(sim_z):
         raise InputError(f"{name}: has no SIM_Z, which chooses the blank sky by the aim point: reprocess the events")
-    return "i" if float(sim_z) < _BETWEEN_ARRAYS_MM else "s"
+    return acis.array_of(float(sim_z)).lower()
 
 
 def _day(header: Mapping[str, Any], name: str) -> str:

@@ -50,7 +50,7 @@ _AXES = re.compile(r"(RA--|DEC-|[GE]L(?:ON|AT))-[A-Z]{3}(-SIP)?")
 _CLAIMED = re.compile(r"(RA|DEC|[GE]L(ON|AT))(-.*)?")
 _PAIRS = ({"RA--", "DEC-"}, {"GLON", "GLAT"}, {"ELON", "ELAT"})
 _NUMBERS = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA)[12]|(PC|CD)[12]_[12]|PV[12]_\d+|LONPOLE|LATPOLE|EQUINOX")
-# Units of angles, and old names of the degree, of which astropy would warn.
+# Units of angles, and old names of the degree: astropy warns of the old names.
 _ANGLES = {"degree": "deg", "degrees": "deg", **{name: name for name in ("", "deg", "arcmin", "arcsec", "mas", "rad")}}
 _UNUSABLE = "the header's sky coordinates cannot be used"
 # Names that begin as those of the sky's axes do.

@@ -193,7 +193,7 @@ class RowFilter:
         return Clock.of(self._hdu.header, column.unit if column else "", f"{self._hdu.path}: column TIME")
 
     def ev_per_unit(self) -> float:
-        """How many eV a unit of the column of energies is. `InputError` for a unit that is none of energy."""
+        """Return the eV in a unit of the column energy. Raises `InputError` for a unit that is not an energy."""
         column = self._hdu.columns.get("energy")
         factor = ev_per_unit(column.unit if column else "")
         if factor is None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chandra_bin import acis
 from chandra_bin.ancillary import is_remade, named, newest, version_of
 from chandra_bin.blank_skies import blank_sky_folder, find_blank_skies
 from chandra_bin.errors import ChandraBinWarning, InputError, NoImaging
@@ -44,9 +45,6 @@ _KEYS = {"aspect": "ASOLFILE", "bad_pixels": "BPIXFILE", "mask": "MASKFILE", "fi
 _ONE_PART = ("the pipeline takes one event file of an ObsID: merge the parts by 'chandra-bin merge --exposure' and bin "
              "the merged images by 'chandra-bin bin', or move the part with less exposure out of its folder")
 _OBSID = re.compile(r"0*[1-9]\d{0,4}", re.ASCII)
-# SIM_Z is near -190.1 mm with the aim point on ACIS-S, near -233.6 mm on ACIS-I, and positive on the HRC.
-_BETWEEN_ARRAYS_MM = -211.9
-_AIM_CHIPS = {"I": 3, "S": 7}
 
 
 @dataclass(frozen=True)
@@ -410,13 +408,13 @@ def _aim_chip(events: EventFile) -> int:
     sim_z, detector = _number(header, "SIM_Z"), _word(header, "DETNAM")
     chips = [int(digit) for digit in re.findall(r"\d", detector)]
     if sim_z is not None:
-        return _AIM_CHIPS["I" if sim_z < _BETWEEN_ARRAYS_MM else "S"]
-    of_i = sum(chip <= _AIM_CHIPS["I"] for chip in chips)
+        return acis.AIM_CHIP[acis.array_of(sim_z)]
+    of_i = sum(chip <= acis.AIM_CHIP["I"] for chip in chips)
     if 2 * of_i == len(chips):
         raise events.hdu.error(f"does not say which chip the aim point is on: no table of good times has a CCD_ID, "
                                f"SIM_Z is missing, and DETNAM is {detector!r}; fetch the file again")
     array, of_array = ("I", range(4)) if 2 * of_i > len(chips) else ("S", range(4, 10))
-    return _AIM_CHIPS[array] if _AIM_CHIPS[array] in chips else next(chip for chip in chips if chip in of_array)
+    return acis.AIM_CHIP[array] if acis.AIM_CHIP[array] in chips else next(chip for chip in chips if chip in of_array)
 
 
 def _warn(text: str) -> None:

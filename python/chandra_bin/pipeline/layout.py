@@ -118,10 +118,6 @@ class ObsLayout:
         return self.file("raw")
 
     @property
-    def raw_flux(self) -> Path:
-        return self.file(f"raw_{self.label}_flux.img")
-
-    @property
     def raw_image(self) -> Path:
         return self.file(f"raw_{self.label}_thresh.img")
 

@@ -83,7 +83,7 @@ def check_instrument(header: "Header", file: Path) -> None:
 
 
 def grating_of(header: "Header") -> str:
-    """The transmission grating in the light, HETG or LETG; empty where there was none, or the header does not say."""
+    """The transmission grating in the light, HETG or LETG; empty without a grating, or without the keyword."""
     name = str(header.get("GRATING", "")).strip().upper()
     return "" if name in ("", "NONE", "N/A", "UNKNOWN") else name
 

@@ -19,7 +19,6 @@ from chandra_bin.wcs import ImageCoords
 
 from ._common import about, calib_of, excluded_by_regions, history, need_positive, read_exposure, warn
 
-MASK_NAME = "broad_mask.fits"
 _FILLED_END = "_filled.img"
 
 

@@ -98,8 +98,8 @@ def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: F
     """Converts region files of any kind, over the coordinates of an image or event file, into ``outdir``.
 
     ``NAME.reg`` becomes ``NAME_sex.reg`` (sexagesimal) or ``NAME_physical.reg``, ``NAME_fk5.reg``, ... One file may
-    also be converted into ``outdir`` itself, where that ends in ``.reg`` or ``.fits`` and is no folder. The pixels of
-    the image that are inside stay the same; a `ChandraBinWarning` says where CIAO and DS9 understand a file
+    also be converted into ``outdir`` itself, whose name then ends in ``.reg`` or ``.fits``. The pixels of the
+    image that are inside stay the same; a `ChandraBinWarning` says where CIAO and DS9 understand a file
     differently, and how many pixels it concerns. Parameters as in `write_outlines`; ``semantics`` as in
     `chandra_bin.regions.parse_regions`. Raises `InputError` and `OutputError`; no file is written then.
     """
