@@ -320,3 +320,13 @@ def test_a_gain_of_other_calibration_is_told_of(sky, tmp_path):
         source.writeto(tmp_path / "evt2.fits")
     with pytest.warns(ChandraBinWarning, match="its energies are by acisD2000-01-29gain_ctiN0006.fits"):
         blank_sky_events(f"{tmp_path / 'evt2.fits'}[ccd_id=0]", tmp_path / "raw.fits", tmp_path / "out.evt")
+
+
+def test_energies_in_kev_are_refused(sky, tmp_path):
+    folder, events, _ = sky
+    raw = sorted((folder / "sim/caldb/data/chandra/acis/bkgrnd").iterdir())[0]
+    with fits.open(raw) as hdus:
+        hdus["EVENTS"].columns["energy"].unit = "keV"
+        hdus.writeto(tmp_path / "raw.fits")
+    with pytest.raises(InputError, match=r"raw\.fits: the column energy is in keV"):
+        blank_sky_events(events, tmp_path / "raw.fits", tmp_path / "out.evt")

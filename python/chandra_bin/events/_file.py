@@ -188,7 +188,6 @@ class EventFile:
         if not self._done:
             self._gti_blocks += [block for hdu in self._rest if (block := gti_block(hdu)) is not None]
             self._gti_blocks = [block.on_clock_of(self.hdu.header) for block in self._gti_blocks]
-            self._gti_blocks = [block.on_clock_of(self.hdu.header) for block in self._gti_blocks]
             self._done = True
         if not self._gti_blocks:
             self._gti_blocks = [self._without_table()]

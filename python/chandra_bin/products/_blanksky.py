@@ -260,6 +260,7 @@ def scaled_sky(names: Sequence[str], pixels: Pixels, bands_ev: Sequence[Energies
 def _read_sky(name: str, pixels: Pixels, bands_ev: Sequence[Energies], chips: Sequence[int] | None) -> _Sky:
     events: dict[int, list[tuple[NDArray[Any], ...]]] = {}
     with open_events(name) as file:
+        file.need_ev()
         instrument = str(file.hdu.header.get("INSTRUME", "")).strip().upper()
         if instrument not in ("", "ACIS"):
             raise InputError(f"{name}: are events of {instrument}: a blank sky of ACIS is needed")

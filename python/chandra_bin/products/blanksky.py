@@ -88,6 +88,7 @@ def blank_sky_events(events: str | Path, blanksky: str | Path | Sequence[str | P
     """
     given = [blanksky] if isinstance(blanksky, str | Path) else blanksky
     with open_events(events) as file:
+        file.need_ev()
         source_header = file.hdu.header
         source = ParticleCounts(file.filter, source_header, str(events))
         chips: set[int] = set()
@@ -145,6 +146,7 @@ def _names(given: str | Path, header: "Header", chips: set[int], events: str) ->
 def _read(name: str, chips: set[int], placing: _Placing, cleaned: bool, source_header: "Header") -> _Part:
     """The events of a file on the chips of the observation, on its sky."""
     with open_events(name) as file:
+        file.need_ev()
         header = file.hdu.header
         is_raw = is_in_chip_coordinates(header)
         part = _Part(name, header, file.primary, set(), ParticleCounts(file.filter, header, name), is_raw)
