@@ -11,10 +11,12 @@ import pytest
 import chandra_bin
 from chandra_bin.ciao import Command, File, tools
 from chandra_bin.ciao._command import Filter, Temporary, parts_of
+from chandra_bin.cli._background import command as background
 from chandra_bin.errors import InputError
 from chandra_bin.pipeline import ciao_steps
 from chandra_bin.pipeline.plan import EachList, Measured, Otherwise, Tool, Where
 from chandra_bin.pipeline.runner import Pipeline
+from chandra_bin.pipeline.scripts import write_scripts
 from pipeline_work import configured, simulated
 
 FACTS = {tool: {fact["name"]: fact for fact in facts["params"]}
@@ -222,3 +224,17 @@ def test_no_shell_is_used():
                 assert not any(word.arg == "shell" for word in node.keywords), path
                 if called in ("subprocess.run", "subprocess.Popen"):
                     assert "stdin=subprocess.DEVNULL" in ast.unparse(node), path
+
+
+def test_a_script_fits_the_background_with_the_events_of_the_merger(archives, tmp_path):
+    work = configured(tmp_path / "work", archives["I"], engine="ciao")
+    script = next(path for path in write_scripts(work, work / "scripts") if "crop" in path.name).read_text()
+    words = re.search(r"chandra-bin (background (?:\\\n|[^\n&])*)", script)[1].replace("\\\n", " ").split()
+    # The region of sources is given where it has shapes, by a variable of the shell.
+    words = [word for word in words if not word.startswith("${")]
+    given = background.make_context("background", words[1:], resilient_parsing=True).params
+    layout = Pipeline(work).layout
+    assert work / given["events"][1:] == layout.merged_list
+    assert given["events"].startswith("@")
+    assert [work / given[name] for name in ("image", "expmap", "cluster", "outroot")] == [
+        layout.image, layout.expmap, layout.cluster, layout.local_background_root]
