@@ -23,6 +23,7 @@ from chandra_bin.errors import InputError
 from chandra_bin.events import event_image
 from chandra_bin.images import read_image_file
 from chandra_bin.inputs import read_image
+from chandra_bin.outputs import finish_interrupted
 from chandra_bin.regions import parse_regions, read_regions, region_bytes, region_mask
 from chandra_bin.report.index import IndexRow, write_index
 from chandra_bin.state import State
@@ -505,3 +506,24 @@ def test_settings_nested_without_end():
     Path(".chandra-bin/state.json").write_text("[" * 100_000)
     with pytest.raises(InputError, match=r"state\.json: cannot be read"):
         State(Path())
+
+
+@pytest.mark.parametrize("commits", [False, True])
+@pytest.mark.parametrize(("part", "aside"), [
+    (None, "../.chandra-bin-1-ab-0.old"), ("../.chandra-bin-1-ab-0.part", "../.chandra-bin-1-ab-0.old"),
+    ("mine", "../theirs"), (".chandra-bin-1-ab-0.part", ".chandra-bin-1-ab-0.old")])
+@pytest.mark.parametrize("existed", [False, True])
+def test_a_run_file_that_came_with_others_files_reaches_no_other_folder(tmp_path, commits, part, aside, existed):
+    folder = tmp_path / "user/archive"
+    folder.mkdir(parents=True)
+    (tmp_path / "user/precious").write_text("mine")
+    (folder / "mine").write_text("theirs")
+    (folder / ".chandra-bin-1-ab-0.part").write_text("theirs")
+    (folder / ".chandra-bin-1-ab.run").write_text(json.dumps({
+        "commit": ".chandra-bin-1-ab.commit", "folders": [".", ".."],
+        "moves": [["../precious", part, aside, existed]]}))
+    if commits:
+        (folder / ".chandra-bin-1-ab.commit").touch()
+    finish_interrupted(folder)
+    assert (tmp_path / "user/precious").read_text() == "mine"
+    assert sorted(path.name for path in (tmp_path / "user").iterdir()) == ["archive", "precious"]

@@ -293,9 +293,10 @@ def _journal(folder: Path, commit: Path, moves: Iterable[_Move], folders: Iterab
 def _read_journal(file: Path) -> tuple[Path, list[_Move], set[Path]]:
     """The commit file, the moves and the folders of a run file.
 
-    There are no moves where the process was killed before it wrote them.
+    There are no moves where the process was killed before it wrote them. A run file may have come with the
+    files of somebody else: only names that this module gives are taken, and only folders with a run file of this run.
     """
-    folder = file.parent
+    folder, token = file.parent, file.name.removesuffix(_RUN)
 
     def path(name: str) -> Path:
         return Path(os.path.normpath(folder / name))
@@ -304,7 +305,15 @@ def _read_journal(file: Path) -> tuple[Path, list[_Move], set[Path]]:
         content = json.loads(file.read_bytes())
         moves = [_Move(path(target), part and path(part), path(aside), existed)
                  for target, part, aside, existed in content["moves"]]
-        return path(content["commit"]), moves, {folder, *map(path, content["folders"])}
+        commit = path(content["commit"])
+        names = [(commit, _COMMIT), *((move.aside, ".old") for move in moves),
+                 *((move.part, ".part") for move in moves if move.part)]
+        if not all(each.name.startswith(token) and each.name.endswith(ending) for each, ending in names):
+            raise ValueError("names of another run")
+        if any(each.parent != move.target.parent for move in moves for each in (move.aside, move.part or move.aside)):
+            raise ValueError("files of another folder")
+        folders = {each for each in (folder, *map(path, content["folders"])) if (each / file.name).is_file()}
+        return commit, [move for move in moves if move.target.parent in folders], folders
     except (ValueError, KeyError, TypeError):
         return folder, [], {folder}
 
