@@ -242,7 +242,7 @@ def test_pictures_are_shown_larger_and_closed_by_a_key(page):
 
 def test_all_pictures_are_decoded(page):
     widths = page.execute_script("return [...document.querySelectorAll('figure img')].map((each) => each.naturalWidth)")
-    assert len(widths) == 9
+    assert len(widths) == 12
     assert min(widths) > 400
 
 
