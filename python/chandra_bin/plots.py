@@ -553,11 +553,11 @@ def _draw_scale(axes: "Axes", coords: ImageCoords, frame: _Frame, kpc_per_arcsec
     if kpc_per_arcsec is not None:
         label += f" = {kpc_per_arcsec * arcsec:.3g} kpc"
     left, low = frame.x0 - 0.5 + 0.04 * width, frame.y0 - 0.5 + 0.05 * (frame.y1 - frame.y0)
-    outline = [withStroke(linewidth=3, foreground="black")]
-    axes.plot([left, left + arcsec / pixel], [low, low], color="white", lw=1.8, path_effects=outline, zorder=5,
-              solid_capstyle="butt")
-    axes.annotate(label, (left, low), (0, 4), textcoords="offset points", color="white", fontsize=9,
-                  path_effects=outline, zorder=5)
+    outline = [withStroke(linewidth=2.2, foreground="black")]
+    axes.plot([left, left + arcsec / pixel], [low, low], color="white", lw=1.8, zorder=5, solid_capstyle="butt",
+              path_effects=[withStroke(linewidth=3.4, foreground="black")])
+    axes.annotate(label, (left, low), (0, 4), textcoords="offset points", color="white", fontsize=10,
+                  fontweight="bold", path_effects=outline, zorder=5)
 
 
 def _colour_bar(axes: "Axes", picture: Any, label: str, extend: str = "neither") -> Any:

@@ -30,7 +30,7 @@ def effects(folder: Folder, background: "Mapping[str, Any]") -> dict[str, str]:
         told["tool_hours"] = f"{_NOT}no tool of CIAO was run"
         if settings.responses:
             told["responses"] = f"{_NOT}responses are made by CIAO's specextract, and the engine was native"
-    chips = _by_obsid(folder, "look", r"chips ([\d:,]+)")
+    chips = _by_obsid(folder, "look", r"chips (\d[\d:]*(?:,[\d:]+)*)")
     if settings.ccd_ids == "auto" and chips:
         told["ccd_ids"] = f"used: {_joined(chips)}"
     merge = folder.facts("merge")
@@ -57,7 +57,8 @@ def _of_step_2(folder: Folder) -> dict[str, str]:
         return {"check_vf_pha": "applied to all observations"}
     if not done:
         return {"check_vf_pha": f"{_NOT}{_joined(left)}"}
-    return {"check_vf_pha": f"applied to {', '.join(done)}; not applied to {_joined(left)}"}
+    reasons = "; ".join(f"{obsid} ({reason})" for obsid, reason in left.items())
+    return {"check_vf_pha": f"applied to {', '.join(done)}; not applied to {reasons}"}
 
 
 def _of_exposure(folder: Folder) -> dict[str, str]:
