@@ -12,7 +12,7 @@ from chandra_bin.pipeline.config import Settings
 
 from .applied import is_without_effect
 from .collect import Folder, Sources
-from .texts import text
+from .texts import text, utc
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -136,7 +136,8 @@ def calibration_rows(folder: Folder) -> list[dict[str, str]]:
         if not header:
             continue
         record = next((task.record for task in folder.tasks if task.name == f"reprocess/{obsid}"), None)
-        row = {"ObsID": obsid, "Observed (UTC)": str(header.get("DATE-OBS", "unknown")).replace("T", " ")}
+        begin = header.get("TSTART")
+        row = {"ObsID": obsid, "Observed from": utc(begin) if is_number(begin) else "unknown"}
         for label, key in (("Software (ASCDSVER)", "ASCDSVER"), ("CALDB", "CALDBVER"), ("Gain", "GAINFILE"),
                            ("CTI correction", "CTI_APP"), ("Processed (UTC)", "DATE")):
             row[label] = str(header.get(key, "unknown")).strip().rpartition("/")[2] or "unknown"

@@ -115,10 +115,9 @@ class _Page:
             for label, key in (("Detector", "DETNAM"), ("Data mode", "DATAMODE")):
                 if key in image.header:
                     facts[label] = image.header[key]
-            dates = [str(image.header[key]).replace("T", " ") for key in ("DATE-OBS", "DATE-END")
-                     if key in image.header]
-            if dates:
-                facts["Observed (UTC)"] = " to ".join(dates)
+            times = [image.header.get(key) for key in ("TSTART", "TSTOP")]  # DATE-OBS is in TT
+            if all(map(is_number, times)):
+                facts["Observed"] = " to ".join(utc(float(each)) for each in times)
             facts["Exposure"] = kiloseconds(image.header.get("EXPOSURE"))
         reprocessed = next((task.record for task in folder.tasks if task.name == f"reprocess/{obsid}"), None)
         if reprocessed is not None and vfaint.NOTE in reprocessed.facts:
