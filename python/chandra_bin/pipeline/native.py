@@ -366,7 +366,7 @@ def bin_final_image(job: Job) -> None:
     target = settings.sn_per_region
     made = job.call(
         bin_image, layout.final_image if is_counts else layout.final_flux, job.out(layout.binmap).parent,
-        sn=target, smooth_sn=settings.contour_sn,
+        sn=target, smooth_sn=layout.smooth,
         constrain=settings.constrainval if settings.constrainfill else None, mask=layout.mask,
         background=background if is_counts else None, background_scale=ratio if is_counts else None,
         background_systematic=settings.background_systematic,
@@ -378,7 +378,7 @@ def bin_final_image(job: Job) -> None:
                     "binning_image = \"counts\" gives bins the target S/N in counts"))
     low, middle, high = (float(each) for each in np.percentile(made.sn_counts, (10, 50, 90)))
     job.note(bins=len(made.reached), **{
-        "contours": f"{made.bins.contours} smoothed to S/N {settings.contour_sn:g}",
+        "contours": f"{made.bins.contours} smoothed to S/N {layout.smooth:g}",
         "S/N in counts": f"the target is {target:g} in {'counts' if is_counts else 'the scaled flux'}; bins have "
                          f"{middle:.1f} in counts (median; {low:.1f} - {high:.1f} for 80 % of them)",
         "error of the background": f"{made.background_error.systematic:.2g} systematic, "
