@@ -18,8 +18,10 @@ from chandra_bin.pipeline.layout import Layout
 from chandra_bin.pipeline.survey import begin, survey
 from chandra_bin.products import SimulationSettings, simulate_observations
 from chandra_bin.regions import read_regions, region_mask
+from chandra_bin.simulate._islands import FLAGGED_PHOTONS
 from chandra_bin.simulate._photons import CLUSTER, FLARE, SOURCE
 from chandra_bin.simulate._telescope import places
+from chandra_bin.vfaint import STATUS_BIT
 from chandra_bin.wcs import ImageCoords
 
 BAND_EV = (500.0, 7000.0)
@@ -106,6 +108,10 @@ def expected(work, archive, settings, times=30):
         photons = photons[photons.pass_level_2(observation) & np.isin(photons.origin, (CLUSTER, SOURCE, FLARE))]
         particles = [simulate.blank_sky(observation, chip, times, settings.seed + _OTHER_SEED)[0]
                      for chip in CHIPS[settings.array]]
+        screened = observation.datamode == "VFAINT"  # then the pipeline removes events with charge in an outer pixel
+        if screened:
+            particles = [each[each.status & (1 << STATUS_BIT) == 0] for each in particles]
+        left = 1 - screened * FLAGGED_PHOTONS
 
         def image(events, observation=observation, good=good):
             kept = np.isin(events.chip, CHIPS[settings.array])
@@ -119,8 +125,8 @@ def expected(work, archive, settings, times=30):
 
         behind = sum(image(each) for each in particles)
         sums["particles"] += behind
-        sums["all"] += behind + image(photons)
-        sums["cluster"] += image(photons[photons.origin == CLUSTER])
+        sums["all"] += behind + left * image(photons)
+        sums["cluster"] += left * image(photons[photons.origin == CLUSTER])
     return Expected(sums["all"], sums["particles"], true_brightness(coords, shape, archive), sums["cluster"])
 
 

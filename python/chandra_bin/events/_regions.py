@@ -20,7 +20,7 @@ def read_regions(name: str | Path | VirtualFile, semantics: Semantics | None = N
     """Read a region from a CIAO or DS9 file, or from a CIAO FITS region table.
 
     ``name`` may name a block and rows of a FITS table: ``src.fits[SRCREG]``, ``fov.fits[ccd_id=7]``. ``semantics`` and
-    ``for_ciao`` as in `chandra_bin.regions.read_regions`. Raises `InputError`, which names the file, for files that
+    ``for_ciao`` as in ``chandra_bin.regions.read_regions``. Raises `InputError`, which names the file, for files that
     cannot be read, and for blocks and rows that are not there.
     """
     parsed = named_file(name)

@@ -86,7 +86,7 @@ class BinnedImage:
     reached: NDArray[np.bool_]
     """Whether a bin has the target S/N (or net counts), in counts."""
     low: NDArray[np.bool_]
-    """Whether a bin has a S/N in counts below `chandra_bin.binning.LOW_SN`."""
+    """Whether a bin has a S/N in counts below ``chandra_bin.binning.LOW_SN`` (3)."""
     background_fraction: NDArray[np.float64]
     """Expected background over counts of each bin; NaN without counts."""
     background_error: BackgroundError
@@ -112,7 +112,7 @@ def bin_image(image: str | Path, folder: str | Path, *, sn: float = 15, smooth_s
     background : image of background counts. Its counts times ``background_scale`` (a number or an image), or times
         ``expmap / background_expmap``, are the expected background in the image; without either, times 1.
     background_systematic : 1-sigma fractional error of the background for the column ``sn_sys``; see
-        `background_error_of` for the default.
+        ``background_error_of`` for the default.
     expmap : exposure map; pixels of exposure <= 0 or NaN are excluded.
     noisemap : image of the noise of each pixel (1 sigma).
     contours : "flux", corrected for ``expmap``, or "counts"; by default "flux" with an exposure map, as

@@ -79,7 +79,7 @@ def blank_sky_events(events: str | Path, blanksky: str | Path | Sequence[str | P
         the observation's sky or as the calibration database has them, in chip coordinates. Or a folder: CALDB, or its
         folder of blank skies, where the files of the observation are chosen (`find_blank_skies`).
     beside : the event file that aspect solution, bad pixels and mask lie beside (`find_ancillary`); None: ``events``.
-    seed : of the random times and places of events in chip coordinates (`SkyPlacer`).
+    seed : of the random times and places of events in chip coordinates (see ``products._sky_placement``).
 
     Only events with STATUS 0 are used where the observation was cleaned by VFAINT (`chandra_bin.vfaint.is_cleaned`).
     Factors are those of the files (BKGSCALn), else ratios of counts of 9 - 12 keV; their errors are in BKGERRn. Chips

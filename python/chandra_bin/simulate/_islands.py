@@ -9,7 +9,7 @@ from ._photons import PARTICLE, Photons, flagged_fraction
 
 # The fraction of X-ray photons that lose charge to an outer pixel: an assumption. Soft protons of flares stop in the
 # silicon as photons do.
-_PHOTONS = 0.015
+FLAGGED_PHOTONS = 0.015
 # Charge in an outer pixel, and the readout noise of one, ADU.
 _LEAST_ADU, _MOST_ADU, _NOISE_ADU = SPLIT_ADU + 1, 90, 2.0
 # Which neighbour has the rest of the charge of a split event, by grade.
@@ -45,7 +45,7 @@ def _fill_outer(island: NDArray[np.int16], events: Photons, pha: NDArray[np.int6
     count = len(events)
     outer = np.flatnonzero(OUTER)
     island[:, outer] = np.rint(draw.normal(0, _NOISE_ADU, (count, len(outer))))
-    chance = np.where(events.origin == PARTICLE, flagged_fraction(events.energy_ev, events.chip), _PHOTONS)
+    chance = np.where(events.origin == PARTICLE, flagged_fraction(events.energy_ev, events.chip), FLAGGED_PHOTONS)
     hit = np.flatnonzero(draw.random(count) < chance)
     island[hit, draw.choice(outer, len(hit))] = draw.integers(_LEAST_ADU, _MOST_ADU, len(hit))
     _add_neighbours(island, events, pha)
