@@ -25,8 +25,9 @@ cdef ChannelColumn channels_of(object array, Py_ssize_t size) except *:
     raise ValueError(f"channels must hold int16 or int32, not '{kind}'")
 
 
-cdef size_t add(Py_ssize_t size, const EventBins& bins, object channels, int32_t first_channel, const int16_t[::1] chips,
-                const int16_t[::1] chip_numbers, object selection, int threads, int32_t[:, :, ::1] spectra) except? 0:
+cdef size_t add(Py_ssize_t size, const EventBins& bins, object channels, int32_t first_channel,
+                const int16_t[::1] chips, const int16_t[::1] chip_numbers, object selection, int threads,
+                int32_t[:, :, ::1] spectra) except? 0:
     cdef Channels which
     which.of_event = channels_of(channels, size)
     which.first = first_channel

@@ -39,5 +39,5 @@ cdef extern from "chandra_bin/bin_spectra.hpp" namespace "chandra_bin" nogil:
         const int16_t* of_event
         Numbers numbers
 
-    size_t bin_spectra(size_t events, const EventBins& bins, size_t bin_count, const Channels& channels, const Chips& chips,
-                       const Selection* selection, int threads, int32_t* spectra) except + nogil
+    size_t bin_spectra(size_t events, const EventBins& bins, size_t bin_count, const Channels& channels,
+                       const Chips& chips, const Selection* selection, int threads, int32_t* spectra) except + nogil
