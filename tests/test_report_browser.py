@@ -303,7 +303,8 @@ def test_on_paper_there_is_nothing_to_click_and_no_picture_is_cut(page):
         assert not the(page, name).is_displayed()
     assert not page.find_element(By.TAG_NAME, "nav").is_displayed()
     pictures = page.find_elements(By.CSS_SELECTOR, "figure img")
-    assert all(0 < each.rect["width"] <= 680 for each in pictures)
+    WebDriverWait(page, 20).until(lambda _: all(each.rect["width"] > 0 for each in pictures))
+    assert all(each.rect["width"] <= 680 for each in pictures)
     assert page.execute_script("return document.documentElement.scrollWidth") <= 680
     assert base64.b64decode(page.print_page()).startswith(b"%PDF")
 
