@@ -327,3 +327,17 @@ def test_copies_of_some_columns_keep_the_matrix_of_the_sky(tmp_path, name):
     turned = before.physical_to_sky(5096.5, 4096.5, "icrs")
     plain = ImageCoords.from_events(fits.getheader(of_events(tmp_path / "plain.fits")[0], "EVENTS"))
     assert abs(turned[1] - plain.physical_to_sky(5096.5, 4096.5, "icrs")[1]) > 0.04
+
+
+def test_areas_of_neighbours_are_those_of_single_pixels():
+    """Neighbouring pixels share corners, which are converted once; pixels apart are converted by themselves."""
+    header = fits.Header({"NAXIS1": 30, "NAXIS2": 20, "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0,
+                          "CRVAL2": 60.0, "CRPIX1": 3.0, "CRPIX2": 4.0, "CDELT1": -0.1, "CDELT2": 0.2})
+    coords, events = ImageCoords(header), ImageCoords(fits.Header({
+        **header, "CTYPE1P": "x", "CRVAL1P": 10.0, "CRPIX1P": 1.0, "CDELT1P": 2.0,
+        "CTYPE2P": "y", "CRVAL2P": 10.0, "CRPIX2P": 1.0, "CDELT2P": 2.0}))
+    rows, columns = np.indices((20, 30))
+    for areas in (coords.pixel_areas_arcsec2, lambda x, y: coords.pixel_areas_in(events, x, y)):
+        single = [[float(areas(float(x), float(y))) for x in range(30)] for y in range(20)]
+        np.testing.assert_allclose(areas(columns, rows), single, rtol=1e-9)
+        np.testing.assert_allclose(areas(columns[rows > 4], rows[rows > 4]), np.array(single)[5:].ravel(), rtol=1e-9)

@@ -346,27 +346,47 @@ class ImageCoords:
         """
         import erfa
 
-        lon, lat = self.image_to_sky(*_corners(x, y))
-        corners = erfa.s2c(np.radians(lon), np.radians(lat))
+        def on_sphere(x: Floats, y: Floats) -> Floats:
+            lon, lat = self.image_to_sky(x, y)
+            return np.asarray(erfa.s2c(np.radians(lon), np.radians(lat)))
+
+        corners = _at_corners(x, y, on_sphere)
         across = np.cross(corners[2] - corners[0], corners[3] - corners[1])
         areas: Floats = np.degrees(np.degrees(np.linalg.norm(across, axis=-1) / 2)) * 3600.0**2
         return areas
 
     def pixel_areas_in(self, events: "ImageCoords", x: ArrayLike, y: ArrayLike) -> Floats:
         """Areas of pixels as `pixel_areas_arcsec2` has them, but in sky pixels (physical coordinates) of events."""
-        there = np.stack(events.sky_to_physical(*self.image_to_sky(*_corners(x, y), "icrs"), "icrs"))
-        one, other = there[:, 2] - there[:, 0], there[:, 3] - there[:, 1]
-        return np.asarray(np.abs(one[0] * other[1] - one[1] * other[0]) / 2, np.float64)
+        def on_plane(x: Floats, y: Floats) -> Floats:
+            return np.stack(events.sky_to_physical(*self.image_to_sky(x, y, "icrs"), "icrs"), axis=-1)
+
+        there = _at_corners(x, y, on_plane)
+        one, other = there[2] - there[0], there[3] - there[1]
+        return np.asarray(np.abs(one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]) / 2, np.float64)
 
     def _frame(self, name: str | None) -> Any:
         return self.frame if name is None else sky_frame(name, self._mjd)
 
 
-def _corners(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
-    """Array coordinates of the corners of pixels, in turn around each: (4, ...) of x and of y."""
-    x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
-    half = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]).reshape(4, 2, *[1] * x.ndim)
-    return x + half[:, 0], y + half[:, 1]
+# The corners of a pixel, in turn around it: x and y from its centre.
+_CORNERS = ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))
+
+
+def _at_corners(x: ArrayLike, y: ArrayLike, convert: Callable[[Floats, Floats], Floats]) -> Floats:
+    """What ``convert`` makes of the corners of pixels, (4, ..., k), of x and y of any shape.
+
+    Neighbouring pixels share corners: where whole pixels fill most of a box, each of its corners is converted once.
+    """
+    x, y = np.broadcast_arrays(np.asarray(x), np.asarray(y))
+    if x.size and x.dtype.kind == y.dtype.kind == "i":
+        left, low = int(x.min()), int(y.min())
+        width, height = int(x.max()) - left + 2, int(y.max()) - low + 2
+        if width * height <= 2 * x.size:
+            lattice = convert(*(each - 0.5 for each in np.meshgrid(
+                np.arange(left, left + width, dtype=float), np.arange(low, low + height, dtype=float))))
+            row, column = y - low, x - left
+            return np.stack([lattice[row + int(dy + 0.5), column + int(dx + 0.5)] for dx, dy in _CORNERS])
+    return np.stack([convert(x + dx, y + dy) for dx, dy in _CORNERS])
 
 
 def _undistorted(sky: "WCS", first: Floats, second: Floats) -> tuple[Floats, Floats]:
