@@ -17,6 +17,7 @@ from chandra_bin.vfaint import SPLIT_ADU
 from ._islands import islands
 from ._observation import FIRST_PX, LAST_PX, LIVE_FRACTION, TIMEDEL_S, Observation
 from ._photons import GOOD_GRADES, Photons
+from ._telescope import chip_to_focus
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -163,7 +164,8 @@ def caldb_sky_blocks(observation: Observation, chip: int, particles: Photons, li
     shuffled = particles[draw.permutation(len(particles))]
     columns = _event_columns(observation, shuffled, np.zeros(len(shuffled)), None)
     columns = [column for column in columns if column.name not in ("time", "expno", "pha_ro")]
-    detx, dety = acis.to_detector(chip, shuffled.chipx, shuffled.chipy, observation.sim_z_mm)
+    y_mm, z_mm = chip_to_focus(chip, shuffled.chipx, shuffled.chipy, observation.sim_z_mm)
+    detx, dety = acis.CENTRE_PX + y_mm / acis.PIXEL_MM, acis.CENTRE_PX - z_mm / acis.PIXEL_MM
     values = {"x": detx, "y": dety, "detx": detx, "dety": dety}
     columns = [replace(column, values=values.get(column.name, column.values)) for column in columns]
     first = f"{BLANK_SKY_PERIOD}T00:00:00"
