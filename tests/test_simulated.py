@@ -458,6 +458,8 @@ def test_clobber_replaces_a_simulation_and_nothing_else(tmp_path, capsys):
     assert run(["simulate", str(folder), *SMALL]) == 2
     assert "--clobber" in capsys.readouterr().err
     assert run(["simulate", str(folder), *SMALL, "--obsids", "1", "--clobber"]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["90001", "caldb", "simulation.json", "truth"]
+    assert run(["simulate", str(folder), *SMALL, "--obsids", "1", "--blank-sky", "0", "--clobber"]) == 0
     assert sorted(path.name for path in folder.iterdir()) == ["90001", "simulation.json", "truth"]
     assert json.loads((folder / "simulation.json").read_text())["settings"]["obsids"] == 1
     precious = folder / "90001/primary/notes.txt"

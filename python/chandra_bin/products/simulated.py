@@ -99,9 +99,10 @@ def simulate_observations(folder: Path, settings: SimulationSettings | None = No
         writer.text("truth/observations.ecsv", _table(rows, settings))
         writer.finish(settings)
     for path in sorted({path.parent for path in old}, reverse=True):
-        with suppress(OSError):  # folders of observations that are no more; others are not empty
-            path.rmdir()
-            path.parent.rmdir()
+        with suppress(OSError):  # folders of the earlier simulation that hold no file now; others are not empty
+            while path != folder:
+                path.rmdir()
+                path = path.parent  # noqa: PLW2901
     return done
 
 
