@@ -1,5 +1,6 @@
 """SAOImage DS9 as judge: conversions saved by it, and the program itself where it is installed."""
 
+import itertools
 import os
 import re
 import shutil
@@ -93,11 +94,14 @@ def test_conversions_saved_by_ds9_read_back(shared, name, saved):
 # --- the program itself ---------------------------------------------------------------------------------------------
 
 
+_NUMBERS = itertools.count()
+
+
 class DS9:
     """A DS9 with an image, on a display of its own."""
 
     def __init__(self, image, folder):
-        self.title = f"chandra-bin-{os.getpid()}"
+        self.title = f"chandra-bin-{os.getpid()}-{next(_NUMBERS)}"  # two that are open at once differ
         self.folder = folder
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         said, says = os.pipe()
