@@ -143,7 +143,7 @@ def as_number(value: object, name: str) -> float:
 
 
 def as_progress(progress: Any) -> Any:
-    """A function that is told the fraction done, or None. Raises `InputError` for anything else."""
+    """A function that takes the fraction done, or None. Raises `InputError` for anything else."""
     if progress is not None and not callable(progress):
         raise InputError(f"progress is {progress!r}: it must be a function of the fraction done, or None")
     return progress

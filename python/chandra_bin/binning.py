@@ -88,7 +88,7 @@ class ContourBins:
         return len(self.npix)
 
     def paint(self, values: ArrayLike, outside: float = np.nan) -> Image:
-        """An image (ny, nx), float32, of one value a bin, ``outside`` where there is none.
+        """An image (ny, nx), float32, of one value per bin, and ``outside`` in pixels outside all bins.
 
         Raises `InputError` unless there is exactly one value for each bin.
         """

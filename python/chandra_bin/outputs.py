@@ -143,7 +143,7 @@ class Outputs:
             file.write(content.encode() if isinstance(content, str) else content)
 
     def leave_out(self, path: Path) -> None:
-        """Say that a file is not made in this run: an older one of its name is removed with the others."""
+        """Declare that this run does not make a file: an older file of its name is removed with the others."""
         self._left_out.add(_target(path))
 
     def _refuse_doubles(self, targets: list[Path]) -> None:

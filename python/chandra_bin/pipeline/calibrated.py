@@ -258,4 +258,3 @@ class _Conductor:
 
 def _files_in(folder: Path) -> set[Path]:
     return {Path(place, name) for place, _, names in os.walk(folder) for name in names}
-

@@ -409,7 +409,7 @@ def _fluximage(job: Job, name: str, root: Path, bands: str) -> None:
 
 
 def _one_version(files: Sequence[Path], keyword: object) -> list[Path]:
-    """Files of one kind: chandra_repro leaves the archive's aspect solution beside the one that it updated."""
+    """Files of one kind: chandra_repro leaves the archive's aspect solution next to the one that it updated."""
     return named(files, keyword) or (newest(files) if files else [])
 
 

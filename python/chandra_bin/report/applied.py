@@ -13,37 +13,38 @@ _NOT = "not applied: "
 
 
 def effects(folder: Folder, background: "Mapping[str, Any]") -> dict[str, str]:
-    """Return what is to be told of settings, by their names.
+    """Return what happened to the settings in this run: a text for each, by name.
 
     Texts of settings that have no effect in this run begin with "not applied". Settings are left out where no task
-    that takes them has been done, and where nothing is to be told.
+    that takes them has been done, and where there is nothing to state.
 
     ``background`` holds the parameters of the bin table.
     """
     settings = folder.config.settings
-    told = {**_of_step_2(folder), **_of_exposure(folder), **_of_light_curves(folder), **_of_binning(folder, background)}
+    texts = {**_of_step_2(folder), **_of_exposure(folder), **_of_light_curves(folder),
+             **_of_binning(folder, background)}
     done = [task for task in folder.tasks if task.record]
     engines = sorted({task.record.engine for task in done if task.record})
     if done and settings.engine == "auto":
-        told["engine"] = f"used: {', '.join(engines)}"
+        texts["engine"] = f"used: {', '.join(engines)}"
     if done and "ciao" not in engines:
-        told["tool_hours"] = f"{_NOT}no tool of CIAO was run"
+        texts["tool_hours"] = f"{_NOT}no tool of CIAO was run"
         if settings.responses:
-            told["responses"] = f"{_NOT}responses are made by CIAO's specextract, and the engine was native"
+            texts["responses"] = f"{_NOT}responses are made by CIAO's specextract, and the engine was native"
     chips = _by_obsid(folder, "look", r"chips (\d[\d:]*(?:,[\d:]+)*)")
     if settings.ccd_ids == "auto" and chips:
-        told["ccd_ids"] = f"used: {_joined(chips)}"
+        texts["ccd_ids"] = f"used: {_joined(chips)}"
     merge = folder.facts("merge")
     if settings.refcoord is None and "tangent point" in merge:
-        told["refcoord"] = f"used: {merge['tangent point']} (RA, Dec in degrees)"
+        texts["refcoord"] = f"used: {merge['tangent point']} (RA, Dec in degrees)"
     if settings.redshift is None:
-        told["redshift"] = "no scale in kpc is shown"
-    return told
+        texts["redshift"] = "no scale in kpc is shown"
+    return texts
 
 
-def is_without_effect(told: str) -> bool:
+def is_without_effect(text: str) -> bool:
     """Whether the text of a setting states that it has no effect in this run."""
-    return told.startswith(_NOT)
+    return text.startswith(_NOT)
 
 
 def _of_step_2(folder: Folder) -> dict[str, str]:
@@ -74,41 +75,41 @@ def _of_exposure(folder: Folder) -> dict[str, str]:
 
 def _of_light_curves(folder: Folder) -> dict[str, str]:
     settings = folder.config.settings
-    told = {}
+    texts = {}
     lengths = {obsid: str(facts["bins of the light curve"]).partition(" s")[0] for obsid in settings.obs_ids
                if "bins of the light curve" in (facts := folder.facts(f"clean/{obsid}"))}
     if settings.lc_binsize == "auto" and lengths:
-        told["lc_binsize"] = f"used: {_joined({obsid: f'{length} s' for obsid, length in lengths.items()})}"
+        texts["lc_binsize"] = f"used: {_joined({obsid: f'{length} s' for obsid, length in lengths.items()})}"
     methods = {obsid: str(facts["flares found by"]) for obsid in settings.obs_ids
                if "flares found by" in (facts := folder.facts(f"clean/{obsid}"))}
     if other := {obsid: method for obsid, method in methods.items() if method != settings.deflare_method}:
-        told["deflare_method"] = f"{_NOT}flares were found by {_joined(other)}"
+        texts["deflare_method"] = f"{_NOT}flares were found by {_joined(other)}"
     made = [obsid for obsid in settings.obs_ids if folder.layout.obs(obsid).image.is_file()]
     lacking = [obsid for obsid in made if not folder.layout.obs(obsid).background_events.is_file()]
     if made and lacking == made:
-        told["blank_sky"] = f"{_NOT}no blank-sky events were found; the background is measured in the merged image"
+        texts["blank_sky"] = f"{_NOT}no blank-sky events were found; the background is measured in the merged image"
     elif lacking:
-        told["blank_sky"] = f"not applied to {', '.join(lacking)}: no blank-sky events were found"
-    return told
+        texts["blank_sky"] = f"not applied to {', '.join(lacking)}: no blank-sky events were found"
+    return texts
 
 
 def _of_binning(folder: Folder, background: "Mapping[str, Any]") -> dict[str, str]:
     settings = folder.config.settings
-    told = {}
+    texts = {}
     if settings.binning_image == "counts":
-        told["flux_factor"] = f"{_NOT}it scales the image of step 5, and bins are made of counts (binning_image)"
+        texts["flux_factor"] = f"{_NOT}it scales the image of step 5, and bins are made of counts (binning_image)"
     else:
-        told["contours"] = f"{_NOT}bins follow the contours of the scaled flux (binning_image)"
+        texts["contours"] = f"{_NOT}bins follow the contours of the scaled flux (binning_image)"
     if not settings.constrainfill:
-        told["constrainval"] = f"{_NOT}constrainfill is off"
+        texts["constrainval"] = f"{_NOT}constrainfill is off"
     if settings.reg_smoothness is None:
-        told["reg_smoothness"] = f"used: {settings.contour_sn:g}"
+        texts["reg_smoothness"] = f"used: {settings.contour_sn:g}"
     systematic = background.get("background_systematic")
     if background and not folder.layout.final_background.is_file():
-        told["background_systematic"] = f"{_NOT}there is no background"
+        texts["background_systematic"] = f"{_NOT}there is no background"
     elif settings.background_systematic is None and is_number(systematic):
-        told["background_systematic"] = f"used: {systematic:g}"
-    return told
+        texts["background_systematic"] = f"used: {systematic:g}"
+    return texts
 
 
 def _by_obsid(folder: Folder, task: str, pattern: str) -> dict[str, str]:
