@@ -11,10 +11,14 @@ from chandra_bin import contour_bin
 from chandra_bin.background import (
     BIN_SHARE,
     Background,
+    ChipScale,
+    ErrorPart,
     chip_scale,
+    combined_error,
     counts_ratio,
     join_chips,
     local_background,
+    scale_error,
     sum_backgrounds,
 )
 from chandra_bin.cli import run
@@ -88,6 +92,70 @@ def test_backgrounds_on_other_grids_do_not_add():
         sum_backgrounds([one, other])
     with pytest.raises(InputError, match="no backgrounds"):
         sum_backgrounds([])
+
+
+# Mean counts of 9 - 12 keV of three observations on two chips, and which blank-sky file each uses on each.
+HIGH = np.array([[900.0, 400], [1600, 700], [250, 300]])
+SKY_FILES = np.array([["e0", "e1"], ["e0", "e1"], ["f0", "e1"]])
+SKY_HIGH = {"e0": 1000.0, "e1": 2500.0, "f0": 600.0}
+IN_BAND = np.array([[5000.0, 3000], [5200, 2800], [4000, 3100]])
+"""Counts of the blank sky in the band of an image."""
+
+
+def observed(high, sky_high):
+    """The background of each observation, from counts at 9 - 12 keV."""
+    made = []
+    for counts, names, in_band in zip(high, SKY_FILES, IN_BAND, strict=True):
+        scales = []
+        for one, name in zip(counts, names, strict=True):
+            factor, behind = one / sky_high[name], sky_high[name]
+            error = scale_error(factor, one, behind)
+            scales.append(ChipScale(factor, error, None, None, "", 1 / np.sqrt(behind), name))
+        joined = join_chips([(np.array([[each]], np.int32), scale.factor)
+                             for each, scale in zip(in_band, scales, strict=True)])
+        made.append(joined.with_error(scale.error_part(chip, each)
+                                      for chip, (scale, each) in enumerate(zip(scales, in_band, strict=True))))
+    return made
+
+
+def test_the_error_of_a_sum_is_the_scatter_of_draws():
+    """Observations of one blank-sky file share its counts: drawn once, they shift all of them together."""
+    draw = np.random.default_rng(16)
+    sums = []
+    for _ in range(4000):
+        sky_high = {name: draw.poisson(mean) for name, mean in SKY_HIGH.items()}
+        sums.append(sum_backgrounds(observed(draw.poisson(HIGH), sky_high)).expected.sum())
+    total = sum_backgrounds(observed(HIGH, SKY_HIGH))
+    scatter = np.std(sums) / np.mean(sums)
+    assert total.error == pytest.approx(scatter, rel=0.04)  # 4000 draws: 1.1 %
+    parts = observed(HIGH, SKY_HIGH)
+    independent, _ = combined_error(ErrorPart(each.expected.sum(), each.error) for each in parts)
+    assert independent < 0.9 * scatter  # as if each had a blank sky of its own
+
+
+def test_the_error_of_a_sum_is_its_formula():
+    total = sum_backgrounds(observed(HIGH, SKY_HIGH))
+    expected = IN_BAND * HIGH / np.vectorize(SKY_HIGH.get)(SKY_FILES)
+    own = (expected**2 / HIGH).sum()
+    of_files = {name: expected[name == SKY_FILES].sum() / np.sqrt(counts) for name, counts in SKY_HIGH.items()}
+    assert total.error == pytest.approx(np.sqrt(own + sum(each**2 for each in of_files.values())) / expected.sum())
+    assert total.shared == pytest.approx({f"{name}[ccd_id={name[1]}]": each / expected.sum()
+                                          for name, each in of_files.items()})
+
+
+def test_errors_of_sums_do_not_depend_on_the_order_of_adding():
+    parts = observed(HIGH, SKY_HIGH)
+    whole = sum_backgrounds(parts)
+    for steps in ([sum_backgrounds(parts[:2]), parts[2]], [parts[0], sum_backgrounds(parts[1:])]):
+        again = sum_backgrounds(steps)
+        assert again.error == pytest.approx(whole.error)
+        assert again.shared == pytest.approx(whole.shared)
+
+
+def test_an_error_that_is_unknown_stays_unknown():
+    known, unknown, empty = ErrorPart(10, 0.1, {"a": 0.05}), ErrorPart(1, None), ErrorPart(0, None)
+    assert combined_error([known, unknown]) == combined_error([empty]) == (None, {})
+    assert combined_error([known, empty]) == (pytest.approx(0.1), {"a": pytest.approx(0.05)})
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan, "1", "x"])

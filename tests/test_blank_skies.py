@@ -10,6 +10,7 @@ from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.pipeline.archive import find_observations
 from chandra_bin.products import (
     SimulationSettings,
+    add_backgrounds,
     blank_sky_background,
     blank_sky_events,
     simulate_observations,
@@ -206,6 +207,38 @@ def test_the_error_of_the_scales_is_that_of_the_background(sky, tmp_path):
     total = background.background.expected.sum()
     assert fits.getheader(tmp_path / "a_bkg.img")["BKGFERR"] == pytest.approx(
         np.sqrt(sum(each**2 for each in expected.values())) / total, rel=1e-3)
+
+
+@pytest.mark.parametrize(("form", "names"), [
+    ("chip", [f"acis{chip}iD2000-12-01bkgrnd_ctiN0001.fits[ccd_id={chip}]" for chip in range(4)]),
+    ("sky", [f"acisf90001_ccd{chip}_blanksky.fits[ccd_id={chip}]" for chip in range(4)]),
+    ("of CIAO", [f"unknown[ccd_id={chip}]" for chip in range(4)]),
+])
+def test_one_blank_sky_in_two_backgrounds_is_one_error(sky, tmp_path, form, names):
+    """In a sum, errors from the blank sky's counts stay as they are; those of the observations shrink."""
+    folder, events, _ = sky
+    skies = folder / f"{form}.evt"
+    if form == "of CIAO":
+        skies = tmp_path / "of_ciao.evt"
+        with fits.open(folder / "chip.evt") as hdus:
+            for key in ("BKGERR", "BKGOBS", "BKGSKY", "BKGFIL"):
+                del hdus["EVENTS"].header[f"{key}?"]
+            hdus.writeto(skies)
+    image = f"{events}[energy=500:7000][bin x=2500:5700:16,y=2500:5700:16]"
+    for root in ("one", "two"):
+        blank_sky_background(image, skies, tmp_path / root, events=events)
+    add_backgrounds([tmp_path / "one", tmp_path / "two"], tmp_path / "both")
+    add_backgrounds([tmp_path / "both", tmp_path / "one"], tmp_path / "three")
+    one, both, three = (fits.getheader(tmp_path / f"{root}_bkg.img") for root in ("one", "both", "three"))
+    assert [one[f"BKGSF{n:03}"] for n in range(1, 5)] == names
+    shared = sum(one[f"BKGSE{n:03}"]**2 for n in range(1, 5))
+    own = one["BKGFERR"]**2 - shared
+    # The blank sky is 10 times as long as the observation.
+    assert 0.05 < shared / own < 0.2
+    assert both["BKGFERR"]**2 == pytest.approx(own / 2 + shared)
+    assert three["BKGFERR"]**2 == pytest.approx(own / 3 + shared)
+    assert "BKGSCAL0" in one
+    assert not [key for key in both if key.startswith(("BKGSCAL", "BKGERR", "BKGOBS", "BKGSKY", "BKGFIL"))]
 
 
 @pytest.mark.filterwarnings("ignore:.*is not beside it")

@@ -6,7 +6,7 @@ A background is never scaled before it is used: its noise is that of the counts,
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,10 @@ BIN_SHARE = 1 / 100
 """Of the image's exposure: a bin of this share has the true noise of a local background, smaller ones a little more."""
 
 
+UNKNOWN_SKY = "unknown"
+"""The name of blank-sky files that events do not tell. They count as one file: errors are then rather too high."""
+
+
 @dataclass(frozen=True, eq=False)
 class Background:
     """The background of an image."""
@@ -35,6 +39,11 @@ class Background:
     """(ny, nx), above 0 everywhere: expected counts in the image for one of the background."""
     error: float | None = None
     """The 1-sigma fractional error of the normalisation, common to all pixels; None where it is unknown."""
+    shared: Mapping[str, float] = field(default_factory=dict)
+    """The parts of ``error`` from the counts of blank skies, by the name of each (`ChipScale.sky_name`).
+
+    All backgrounds that are made of one blank sky have such a part in common. The rest of ``error`` is their own.
+    """
 
     @property
     def expected(self) -> Floats:
@@ -43,7 +52,7 @@ class Background:
         return made
 
     @classmethod
-    def of(cls, counts: NDArray[np.int32] | Floats, expected: Floats, error: float | None = None) -> "Background":
+    def of(cls, counts: NDArray[np.int32] | Floats, expected: Floats) -> "Background":
         """The background of counts and what they stand for, (ny, nx); its ratio is defined everywhere.
 
         A pixel without counts has the ratio of the nearest one that has some, since the noise of a bin holds the mean
@@ -58,7 +67,12 @@ class Background:
 
             y, x = distance_transform_edt(empty, return_distances=False, return_indices=True)
             ratio = ratio[y, x]
-        return cls(counts, ratio, error)
+        return cls(counts, ratio)
+
+    def with_error(self, parts: Iterable["ErrorPart"]) -> "Background":
+        """Return this background with the error of the sum of ``parts``: its chips or observations."""
+        error, shared = combined_error(parts)
+        return replace(self, error=error, shared=shared)
 
 
 @dataclass(frozen=True)
@@ -74,11 +88,30 @@ class ChipScale:
     """Those of the blank sky."""
     method: str
     """``BKGSCALn`` of the header, or ``9-12 keV``."""
+    sky_error: float = 0.0
+    """The fractional part of ``error`` from the counts of the blank sky; 0 where these are unknown."""
+    sky_file: str = UNKNOWN_SKY
+    """The name of the original blank-sky file, that of CALDB for example."""
 
-    def keywords(self, chip: int) -> dict[str, float]:
-        """Return BKGSCALn, BKGERRn, and the counts of 9 - 12 keV BKGOBSn (observation) and BKGSKYn (blank sky)."""
-        values = {"BKGSCAL": self.factor, "BKGERR": self.error, "BKGOBS": self.source_counts, "BKGSKY": self.sky_counts}
+    def keywords(self, chip: int) -> dict[str, float | str]:
+        """Return BKGSCALn, BKGERRn, the counts of 9 - 12 keV BKGOBSn (observation) and BKGSKYn (blank sky), BKGFILn.
+
+        BKGFILn is ``sky_file``; it is left out where the file is unknown.
+        """
+        values = {"BKGSCAL": self.factor, "BKGERR": self.error, "BKGOBS": self.source_counts,
+                  "BKGSKY": self.sky_counts, "BKGFIL": None if self.sky_file == UNKNOWN_SKY else self.sky_file}
         return {f"{key}{chip}": value for key, value in values.items() if value is not None}
+
+    def error_part(self, chip: int, counts: float) -> "ErrorPart":
+        """Return what ``counts`` of the blank sky on a chip add to the error of a background."""
+        expected = self.factor * counts
+        if self.error is None:
+            return ErrorPart(expected, None)
+        return ErrorPart(expected, self.error / self.factor, {self.sky_name(chip): self.sky_error})
+
+    def sky_name(self, chip: int) -> str:
+        """Return the name of the blank-sky events of a chip, ``acis7sD2005-09-01bkgrnd_ctiN0001.fits[ccd_id=7]``."""
+        return f"{self.sky_file}[ccd_id={chip}]"
 
     @property
     def text(self) -> str:
@@ -100,23 +133,38 @@ def scale_error(factor: float, source_counts: float, sky_counts: float) -> float
     return factor * math.sqrt(1 / source_counts + 1 / sky_counts)
 
 
-def combined_error(parts: Iterable[tuple[float, float | None]]) -> float | None:
-    """Return the fractional error of a sum of expected counts with independent fractional errors.
+@dataclass(frozen=True)
+class ErrorPart:
+    """The expected counts of a chip or an observation, and their fractional 1-sigma error."""
 
-    Parameters
-    ----------
-    parts : (expected counts, fractional error) of each chip or observation. None where an error of one with counts is
-        unknown, or where no part has counts.
+    expected: float
+    error: float | None
+    """None where it is unknown."""
+    shared: Mapping[str, float] = field(default_factory=dict)
+    """The parts of ``error`` from the counts of blank skies, by name, as `Background.shared` has them."""
+
+
+def combined_error(parts: Iterable[ErrorPart]) -> tuple[float | None, dict[str, float]]:
+    """Return the fractional error of a sum of expected counts, and its parts from blank skies by name.
+
+    Errors from one blank sky add linearly, as its counts are the same in all sums. All others add in quadrature. The
+    error is None, and there are no parts, where the error of a part with counts is unknown or no part has counts.
     """
-    total = variance = 0.0
-    for expected, error in parts:
-        if expected <= 0:
+    total = own = 0.0
+    shared: dict[str, float] = {}
+    for part in parts:
+        if part.expected <= 0:
             continue
-        if error is None:
-            return None
-        total += expected
-        variance += (expected * error) ** 2
-    return math.sqrt(variance) / total if total > 0 else None
+        if part.error is None:
+            return None, {}
+        total += part.expected
+        own += part.expected**2 * (part.error**2 - sum(each**2 for each in part.shared.values()))
+        for name, error in part.shared.items():
+            shared[name] = shared.get(name, 0.0) + part.expected * error
+    if not total:
+        return None, {}
+    variance = max(own, 0.0) + sum(each**2 for each in shared.values())
+    return math.sqrt(variance) / total, {name: each / total for name, each in shared.items() if each > 0}
 
 
 def chip_scale(chip: int, header: Mapping[str, Any], source_counts: int, counts: int, *, source: str,
@@ -176,7 +224,8 @@ def sum_backgrounds(backgrounds: Sequence[Background]) -> Background:
     """The background of observations that are added on one grid: counts add, ratios are weighted by counts.
 
     The expected counts are the sums of those of all. A pixel without counts has the ratio of the nearest one that has
-    some. Raises `InputError` for images of different shapes, and where there are no counts.
+    some. Errors from the counts of one blank sky are common to all observations that use it, see `combined_error`.
+    Raises `InputError` for images of different shapes, and where there are no counts.
     """
     if not backgrounds:
         raise InputError("there are no backgrounds to add")
@@ -190,8 +239,8 @@ def sum_backgrounds(backgrounds: Sequence[Background]) -> Background:
     for each in backgrounds[1:]:
         counts = counts + each.counts
         expected += each.expected
-    error = combined_error((float(each.expected.sum()), each.error) for each in backgrounds)
-    return Background.of(counts, expected, error)
+    return Background.of(counts, expected).with_error(
+        ErrorPart(float(each.expected.sum()), each.error, each.shared) for each in backgrounds)
 
 
 def local_background(counts: ArrayLike, exposure: ArrayLike, mask: ArrayLike, *,

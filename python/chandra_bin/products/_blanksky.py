@@ -1,7 +1,9 @@
 """Blank-sky events on the pixels of an image, scaled chip by chip to an observation."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +12,11 @@ from numpy.typing import NDArray
 from chandra_bin import acis
 from chandra_bin.background import (
     PARTICLE_EV,
+    UNKNOWN_SKY,
     Background,
     ChipScale,
+    ErrorPart,
     chip_scale,
-    combined_error,
     join_chips,
     scale_error,
 )
@@ -24,7 +27,7 @@ from chandra_bin.events import RowFilter, open_events
 from chandra_bin.headers import is_number
 from chandra_bin.spectra import band_channels
 from chandra_bin.subspace import parse_ranges, read_subspace
-from chandra_bin.virtual import MaskTerm, RegionTerm, VirtualFile
+from chandra_bin.virtual import MaskTerm, RegionTerm, VirtualFile, named_file
 from chandra_bin.wcs import ImageCoords, pixel_map
 
 from ._common import about, calib_of, warn
@@ -82,18 +85,32 @@ def scale_by_particles(chip: int, header: Mapping[str, Any], source: ParticleCou
     stand for in the observation. See `chip_scale`. Raises `InputError` also where counts are needed that a filter of
     energies has taken.
     """
+    file = _original_file(chip, header, sky.name)
     if f"BKGSCAL{chip}" not in header:
         assert source is not None
         counted, behind = source.of(chip), sky.of(chip)
         factor = chip_scale(chip, header, counted, behind, source=source.name, name=sky.name)
-        return ChipScale(factor, scale_error(factor, counted, behind), counted, behind, "9-12 keV")
+        return ChipScale(factor, scale_error(factor, counted, behind), counted, behind, "9-12 keV",
+                         1 / math.sqrt(behind), file)
     factor = chip_scale(chip, header, 0, 0, source="", name=sky.name)
     known = [header.get(f"{key}{chip}") for key in ("BKGERR", "BKGOBS", "BKGSKY")]
     error, counts = (float(known[0]) if is_number(known[0]) else None,
                      [int(each) if is_number(each) else None for each in known[1:]])
     if error is None and sky.counted(chip) and str(header.get("BKGMETH", "particle")).strip().lower() == "particle":
         error = scale_error(factor, factor * sky.counted(chip), sky.counted(chip))
-    return ChipScale(factor, error, counts[0], counts[1], f"BKGSCAL{chip}")
+        sky_error = 1 / math.sqrt(sky.counted(chip))
+    elif error is not None and counts[1]:
+        sky_error = min(1 / math.sqrt(counts[1]), error / factor)
+    else:
+        sky_error = 0.0
+    return ChipScale(factor, error, counts[0], counts[1], f"BKGSCAL{chip}", sky_error, file)
+
+
+def _original_file(chip: int, header: Mapping[str, Any], name: str) -> str:
+    """The name of the file that blank-sky events were made of: BKGFILn, or their own where they are as in CALDB."""
+    if known := str(header.get(f"BKGFIL{chip}", "")).strip():
+        return known
+    return Path(named_file(name).path).name.removesuffix(".gz") if is_in_chip_coordinates(header) else UNKNOWN_SKY
 
 
 def limits_of(rows: RowFilter, header: "Header", band_ev: Energies) -> str:
@@ -190,11 +207,11 @@ class ScaledSky:
                    threads: int = 1) -> tuple[Background, int]:
         """The background of a band, and how many of its events are beside the image.
 
-        Its error is that of the chips' scales, which are independent.
+        Its error is that of the chips' scales, which are independent of each other.
         ``use``: where the image has pixels; there are no counts elsewhere. `InputError` where there are none at all.
         """
         outside, any_count = 0, False
-        parts: list[tuple[float, float | None]] = []
+        parts: list[ErrorPart] = []
 
         def layers() -> Iterator[tuple[NDArray[np.int32], float]]:
             """One at a time, as each is an image."""
@@ -207,8 +224,7 @@ class ScaledSky:
                         counts[~use] = 0
                     any_count |= bool(counts.any())
                     scale = self.scales[chip]
-                    parts.append((scale.factor * float(counts.sum(dtype=np.int64)),
-                                  None if scale.error is None else scale.error / scale.factor))
+                    parts.append(scale.error_part(chip, float(counts.sum(dtype=np.int64))))
                     yield counts, scale.factor
             if not any_count:
                 raise InputError(f"{', '.join(self.names)}: no background event of {band_ev[0]:g} - {band_ev[1]:g} eV "
@@ -216,7 +232,7 @@ class ScaledSky:
                                  "of the sky, reprojected to the observation (CIAO's blanksky)")
 
         made = join_chips(layers())
-        return replace(made, error=combined_error(parts)), outside
+        return made.with_error(parts), outside
 
     def _image(self, blocks: Sequence[tuple[NDArray[Any], ...]], band_ev: Energies,
                threads: int) -> tuple[NDArray[np.int32], int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.background import Background, combined_error
+from chandra_bin.background import Background, ErrorPart
 from chandra_bin.bands import Band
 from chandra_bin.events import image_header
 from chandra_bin.exposure import Float32s
@@ -120,7 +120,7 @@ class Total:
         self._exposure = None if wanted.exposure is None else np.zeros(grid.shape, np.float32)
         self._radii = None if wanted.psfecf is None else np.zeros(grid.shape, np.float64)
         self._background = (np.zeros(grid.shape, np.int32), np.zeros(grid.shape)) if wanted.background else None
-        self._errors: list[tuple[float, float | None]] = []
+        self._errors: list[ErrorPart] = []
         self._calib: dict[str, str] = {}
 
     def add(self, images: Images) -> None:
@@ -135,7 +135,7 @@ class Total:
             counts += np.asarray(images.background.counts, np.int32)
             of_one = images.background.expected
             expected += of_one
-            self._errors.append((float(of_one.sum()), images.background.error))
+            self._errors.append(ErrorPart(float(of_one.sum()), images.background.error, images.background.shared))
             self._calib |= calib_of(images.background_keywords)
 
     def images(self, band: Band) -> Images:
@@ -148,8 +148,7 @@ class Total:
         if self._radii is not None and self._exposure is not None:
             radii = np.full(self._radii.shape, np.nan, np.float32)
             np.divide(self._radii, self._exposure, out=radii, where=self._exposure > 0, casting="same_kind")
-        background = None if self._background is None else Background.of(
-            *self._background, combined_error(self._errors))
+        background = None if self._background is None else Background.of(*self._background).with_error(self._errors)
         return Images(self._counts, self._exposure, radii, background, keywords, notes,
                       {"BKGMETH": "sum", "BKGTYPE": BLANKSKY, **self._calib}, ["background: sum of the observations'"])
 

@@ -39,7 +39,7 @@ class PhaWriter:
     """
 
     def __init__(self, header: "Header", exposures: dict[int, float], history: Sequence[str], *, background: bool,
-                 keywords: dict[str, float]) -> None:
+                 keywords: dict[str, float | str]) -> None:
         from astropy.io.fits import Header
 
         self._primary = _filled(Header({"SIMPLE": True, "BITPIX": 8, "NAXIS": 0, "EXTEND": True}).tostring(

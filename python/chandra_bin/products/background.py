@@ -1,5 +1,6 @@
 """Backgrounds of images: blank-sky events or a local estimate, as an image of counts and one of their ratio."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from chandra_bin import acis
-from chandra_bin.background import Background, ChipScale, sum_backgrounds
+from chandra_bin.background import UNKNOWN_SKY, Background, ChipScale, sum_backgrounds
 from chandra_bin.background import local_background as measure_background
 from chandra_bin.bands import parse_energies
 from chandra_bin.errors import InputError
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 
 _ENERGIES = ("energy", "pi", "pha")
 _LIVE_TIMES_AGREE = 0.01
+# What headers say of the scales of a background.
+_OF_BACKGROUND = re.compile(r"BKG(SCAL|ERR|OBS|SKY|FIL)\d|BKGFERR|BKGS[FE]\d{3}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +204,7 @@ def add_backgrounds(outroots: Sequence[str | Path], outroot: str | Path, *, clob
         first = read_image(sets[0][0])
         read = [(read_on_grid(counts, first, "background"), read_on_grid(ratio, first, "ratio of the background"))
                 for counts, ratio in sets]
-        made = sum_backgrounds([Background(counts.data, ratio.data, _error_of(counts.header))
+        made = sum_backgrounds([Background(counts.data, ratio.data, *_error_of(counts.header))
                                 for counts, ratio in read])
         types = {str(counts.header.get("BKGTYPE", BLANKSKY)) for counts, _ in read}
         lines = history("background", {"add": tuple(Path(each) for each in outroots)})
@@ -213,12 +216,20 @@ def add_backgrounds(outroots: Sequence[str | Path], outroot: str | Path, *, clob
 
 def write_background(outputs: Outputs, files: tuple[Path, Path], made: Background, header: "Header",
                      lines: Sequence[str], keywords: Mapping[str, str | float]) -> None:
-    """Writes the image of counts and that of their ratio; ``header`` is that of an image of the same pixels.
+    """Writes the image of counts and that of their ratio.
 
-    BKGFERR is the fractional error of the background, where it is known.
+    ``header`` is that of an image of the same pixels. Its keywords of chips and errors are not copied, since they
+    would be those of one observation in a sum.
+    BKGFERR is the fractional error of the background, where it is known. BKGSFnnn and BKGSEnnn, nnn from 001, are the
+    names of blank skies and the fractional errors from their counts, which are parts of BKGFERR.
     """
+    header = header.copy()
+    for key in filter(_OF_BACKGROUND.fullmatch, list(header)):
+        del header[key]
     if made.error is not None:
         keywords = {**keywords, "BKGFERR": made.error}
+        for n, (sky, error) in enumerate(sorted(made.shared.items()), start=1):
+            keywords |= {f"BKGSF{n:03}": sky, f"BKGSE{n:03}": error}
     for path, data, about_it in (
             (files[0], made.counts, {"HDUNAME": "BKG_IMAGE", "CONTENT": "BKG_IMAGE", "BUNIT": "count"}),
             (files[1], made.ratio, {"HDUNAME": "BKG_RATIO", "CONTENT": "BKG_RATIO"})):
@@ -226,9 +237,13 @@ def write_background(outputs: Outputs, files: tuple[Path, Path], made: Backgroun
             write_image(file, data, product_header(header, lines, **keywords, **about_it))
 
 
-def _error_of(header: Mapping[str, Any]) -> float | None:
+def _error_of(header: Mapping[str, Any]) -> tuple[float | None, dict[str, float]]:
+    """The error of a background image, and its parts from blank skies by name, as `write_background` wrote them."""
     value = header.get("BKGFERR")
-    return float(value) if is_number(value) else None
+    if not is_number(value):
+        return None, {}
+    numbers = [key[-3:] for key in header if key.startswith("BKGSE") and is_number(header[key])]
+    return float(value), {str(header.get(f"BKGSF{n}", UNKNOWN_SKY)): float(header[f"BKGSE{n}"]) for n in numbers}
 
 
 def _events_behind(image: str | Path) -> str | None:

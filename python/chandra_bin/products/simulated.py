@@ -189,7 +189,7 @@ def _write_observation(writer: _Writer, scene: simulate.Scene, observation: simu
     if settings.blank_sky > 0:
         for chip in observation.chips:
             particles, livetime = simulate.blank_sky(observation, chip, settings.blank_sky, seed)
-            writer.fits(f"{blank}/acisf{observation.obsid:05d}_ccd{chip}_blanksky.fits", first,
+            writer.fits(f"{blank}/{tables.blank_sky_name(observation, chip)}", first,
                         tables.blank_sky_blocks(observation, chip, particles, livetime, seed))
             if observation.obsid == simulate.FIRST_OBSID:
                 # The calibration database has one file for all observations: made on a chip without bad pixels.

@@ -111,7 +111,7 @@ class _Background:
     counted: _Counted
     scales: Floats
     """(chips,): counts in the source's exposure for one here; NaN where none is in a bin."""
-    keywords: dict[str, float]
+    keywords: dict[str, float | str]
     """Scales with their errors and counts, for headers."""
     name: str
 
@@ -343,7 +343,7 @@ def _read_background(names: Sequence[str], source: _Counted, source_name: str, b
                          "give the blank sky of these chips")
     spectra = empty_spectra(len(bins.numbers))
     scales = np.full(acis.CHIP_COUNT, np.nan)
-    keywords: dict[str, float] = {}
+    keywords: dict[str, float | str] = {}
     for chip in wanted:
         owners = [sky for sky in skies if sky.of_chip[chip]]
         if len(owners) > 1:

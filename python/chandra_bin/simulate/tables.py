@@ -128,9 +128,17 @@ def _event_cards(observation: Observation) -> Cards:
         **_exposures(observation)}
 
 
+def blank_sky_name(observation: Observation, chip: int) -> str:
+    """The name of a file of blank-sky events on the observation's sky."""
+    return f"acisf{observation.obsid:05d}_ccd{chip}_blanksky.fits"
+
+
 def blank_sky_blocks(observation: Observation, chip: int, particles: Photons, livetime_s: float,
                      seed: int) -> list[Block]:
-    """EVENTS and good times of a blank-sky file: particles on the observation's sky, in a time of their own."""
+    """EVENTS and good times of a blank-sky file: particles on the observation's sky, in a time of their own.
+
+    BKGFILn tells that the events of each observation are drawn by themselves.
+    """
     ontime = livetime_s / LIVE_FRACTION
     start = observation.tstart_s
     draw = np.random.default_rng([seed, 6, observation.obsid, chip])
@@ -143,6 +151,7 @@ def blank_sky_blocks(observation: Observation, chip: int, particles: Photons, li
     header.update({"CONTENT": "EVT2", "HDUCLASS": "OGIP", "HDUCLAS1": "EVENTS", "HDUCLAS2": "BKGRND",
                    "ONTIME": ontime, "LIVETIME": livetime_s, "EXPOSURE": livetime_s, f"ONTIME{chip}": ontime,
                    f"LIVTIME{chip}": livetime_s, f"EXPOSUR{chip}": livetime_s, "DTCOR": LIVE_FRACTION,
+                   f"BKGFIL{chip}": blank_sky_name(observation, chip),
                    "CALIB": ("APPROX", "simulated particles, and no sky")})
     _sky_keywords(header, observation, columns)
     write_subspace(header, [_component(chip, grades=True)])
