@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+from astropy.io import fits
+
 from chandra_bin.pipeline.config import write_config
 from chandra_bin.products import SimulationSettings, simulate_observations
 
@@ -22,6 +24,13 @@ def simulated(folder, **settings):
         "seed": 5, "exposure": 4000.0, "counts": 15_000.0, "truth_photons": 1000,
         "blank_sky": 4.0, **settings}))
     return folder
+
+
+def as_observed(archive):
+    """The same folder, with events whose headers do not state that they are simulated."""
+    for path in archive.glob("*/primary/*_evt2.fits.gz"):
+        fits.setval(path, "CREATOR", value="cxc - Version DS10.8.3", ext=1)
+    return archive
 
 
 def configured(work, archive, **settings):

@@ -424,6 +424,7 @@ def test_reprocessed_events_are_used_with_their_own_files(archive, tmp_path):
         with fits.open(folder / source) as hdus:
             hdus[1].header["MARK"] = name
             if "evt2" in name:
+                hdus[1].header["CREATOR"] = "cxc - Version DS10.8.3"
                 for key in ("ASOLFILE", "BPIXFILE", "MASKFILE"):
                     hdus[1].header.remove(key)
             hdus.writeto(folder / "repro" / name)

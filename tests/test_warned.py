@@ -1,11 +1,17 @@
 """Warnings that several observations share are one line."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 from chandra_bin.pipeline import runner
+from chandra_bin.pipeline.native import _warn_of_low_bins
 from chandra_bin.pipeline.warned import join_warnings
+from chandra_bin.report import write_report
 from chandra_bin.report.collect import Folder, all_warnings
-from pipeline_work import configured, simulated
+from chandra_bin.state import State
+from pipeline_work import as_observed, configured, simulated
 
 
 def test_warnings_that_differ_in_the_obsid_are_joined():
@@ -25,7 +31,7 @@ def test_texts_that_only_mention_an_obsid_stay():
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_run_and_its_report_warn_once_for_all_observations(tmp_path, jobs):
-    archive = simulated(tmp_path / "sim", exposure=600.0, counts=500.0, blank_sky=0.0)
+    archive = as_observed(simulated(tmp_path / "sim", exposure=600.0, counts=500.0, blank_sky=0.0))
     work = configured(tmp_path / "work", archive)
     warned = []
     runner.run(work, last=2, jobs=jobs, watch=lambda event: warned.append(event) if event.kind == "warning" else None)
@@ -36,8 +42,32 @@ def test_a_run_and_its_report_warn_once_for_all_observations(tmp_path, jobs):
     assert [text for _, text in all_warnings(Folder.read(work))] == texts
 
 
-def test_warnings_of_what_was_done_before_a_failure_are_reported(tmp_path):
+def test_simulated_events_that_are_not_reprocessed_are_a_note(tmp_path):
+    """The user can calibrate them no better."""
     archive = simulated(tmp_path / "sim", exposure=600.0, counts=500.0, blank_sky=0.0)
+    work = configured(tmp_path / "work", archive)
+    warned = []
+    runner.run(work, last=2, watch=lambda event: warned.append(event.text) if event.kind == "warning" else None)
+    assert warned == []
+    note = "not reprocessed: simulated events are used as they were made"
+    assert State(work).records["reprocess/90001"].facts["calibration"] == note
+    (log,) = work.glob("logs/*.log")
+    assert log.read_text().count(note) == 2
+    assert write_report(work).read_text().count(note) == 2
+
+
+@pytest.mark.parametrize(("lowest", "warned"), [(27.1, []), (26.9, [
+    "S/N in counts is more than 10% below the target of 30 in 1 of 3 bins: there are too few counts around them"])])
+def test_bins_far_below_the_target_are_warned_of(lowest, warned):
+    """A bin that ends a little below it is part of the method."""
+    texts = []
+    job = SimpleNamespace(settings=SimpleNamespace(sn_per_region=30.0, binning_image="counts"), warn=texts.append)
+    _warn_of_low_bins(job, np.array([30.1, 30.5, lowest]))
+    assert texts == warned
+
+
+def test_warnings_of_what_was_done_before_a_failure_are_reported(tmp_path):
+    archive = as_observed(simulated(tmp_path / "sim", exposure=600.0, counts=500.0, blank_sky=0.0))
     work = configured(tmp_path / "work", archive)
     (archive / "90002/primary/pcadf90002_000N001_asol1.fits").write_bytes(b"SIMPLE")
     warned = []

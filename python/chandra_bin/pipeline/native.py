@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chandra_bin.ancillary import named, newest
 from chandra_bin.deflare import Deflared
@@ -39,6 +40,7 @@ from chandra_bin.products import (
     write_outlines,
 )
 from chandra_bin.reproject import parse_point, separation_deg, tangent_point
+from chandra_bin.simulate.tables import is_simulated
 from chandra_bin.tables import open_fits
 from chandra_bin.vfaint import NOTE
 from chandra_bin.wcs import ImageCoords
@@ -61,6 +63,8 @@ _INSTEAD = {
 _MOST_IN_SOURCES = 0.05
 # The part of quiet time that noise may cut without a warning.
 _MOST_LOST = 0.1
+# The part of the target S/N that a bin may lack without a warning.
+_MOST_LACKING = 0.1
 
 
 def look_at_observations(job: Job) -> None:
@@ -103,6 +107,7 @@ def reprocess(job: Job) -> None:
     with open_events(files.events) as events:
         columns = set(events.hdu.columns)
         version = {key: str(events.hdu.header.get(key, "unknown")) for key in ("ASCDSVER", "CALDBVER")}
+        simulated = is_simulated(events.hdu.header)
     filters = "".join(text for column, text in (("grade", f"[grade={_GRADES}]"), ("status", "[status=0]"))
                       if column in columns)
     times = f"[@{files.filter}]" if files.filter else ""
@@ -126,7 +131,9 @@ def reprocess(job: Job) -> None:
         _note_screened(job, screened)
     else:
         copied = job.call(copy, name, job.out(obs.events), keywords=keywords)
-    if not files.is_reprocessed:
+    if simulated and not files.is_reprocessed:  # nothing calibrates them better
+        job.note(calibration="not reprocessed: simulated events are used as they were made")
+    elif not files.is_reprocessed:
         job.warn(f"ObsID {obs.obsid}: not reprocessed: calibrated as the archive has it")
     if missing:
         job.warn(f"ObsID {obs.obsid}: {', '.join(kind for kind, _, _ in missing)} not found: "
@@ -372,18 +379,26 @@ def bin_final_image(job: Job) -> None:
         background_systematic=settings.background_systematic,
         expmap=layout.final_expmap if is_counts else None, contours=settings.contours if is_counts else None,
         behind=None if is_counts else CountsBehind(layout.final_image, background, ratio), threads=job.threads)
-    if below := int(np.count_nonzero(~made.reached)):
-        job.warn(f"{below} of {len(made.reached)} bins have a S/N in counts below {target:g}: "
-                 + ("there are too few counts around them" if is_counts else
-                    "binning_image = \"counts\" gives bins the target S/N in counts"))
+    _warn_of_low_bins(job, made.sn_counts)
     low, middle, high = (float(each) for each in np.percentile(made.sn_counts, (10, 50, 90)))
     job.note(bins=len(made.reached), **{
+        "bins below the target": int(np.count_nonzero(~made.reached)),
         "contours": f"{made.bins.contours} smoothed to S/N {layout.smooth:g}",
         "S/N in counts": f"the target is {target:g} in {'counts' if is_counts else 'the scaled flux'}; bins have "
                          f"{middle:.1f} in counts (median; {low:.1f} - {high:.1f} for 80 % of them)",
         "error of the background": f"{made.background_error.systematic:.2g} systematic, "
                                    f"{made.background_error.scale:.2g} of its scale (fractions, in sn_sys)",
         "bins of mostly background": int(np.count_nonzero(made.background_fraction > 0.5))})
+
+
+def _warn_of_low_bins(job: Job, sn_counts: NDArray[np.float64]) -> None:
+    """Warn of bins whose S/N in counts, (n,), is far below the target."""
+    target = job.settings.sn_per_region
+    if below := int(np.count_nonzero(sn_counts < (1 - _MOST_LACKING) * target)):
+        cure = ("there are too few counts around them" if job.settings.binning_image == "counts" else
+                "binning_image = \"counts\" gives bins the target S/N in counts")
+        job.warn(f"S/N in counts is more than {_MOST_LACKING:.0%} below the target of {target:g} in {below} of "
+                 f"{len(sn_counts)} bins: {cure}")
 
 
 def sky_regions(job: Job) -> None:

@@ -1,6 +1,6 @@
 """The blocks of an observation's files as headers and rows: the structure and keywords of the archive's, simulated."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,11 @@ class _Column:
     unit: str = ""
     low: float | None = None
     high: float | None = None
+
+
+def is_simulated(header: Mapping[str, object]) -> bool:
+    """Return whether `chandra-bin simulate` made the events of a header (CREATOR)."""
+    return str(header.get("CREATOR", "")).strip() == CREATOR
 
 
 def date(time_s: float) -> str:
