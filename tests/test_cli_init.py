@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from astropy.io import fits
 
 from chandra_bin.cli import run
 from chandra_bin.pipeline.archive import find_observation
@@ -121,6 +122,56 @@ def test_missing_files_are_said_with_the_line_that_fetches_them(sim, capsys):
     first, second = rows(said.out)
     assert {word for word in second if first[word] == "yes" and second[word] == "no"} == {"evt1", "asol"}
     assert second["blank sky"] == "no"
+
+
+def database(folder, *names):
+    """CALDB with empty blank-sky files."""
+    skies = folder / "data/chandra/acis/bkgrnd"
+    skies.mkdir(parents=True)
+    for name in names:
+        (skies / name).touch()
+    return folder
+
+
+LATE = [f"acis{chip}iD2012-01-01bkgrnd_ctiN0001.fits" for chip in range(4)]
+EARLY = [f"acis{chip}iD2000-12-01bkgrnd_ctiN0002.fits" for chip in (0, 2, 3)]
+NO_CTI = "events: CTI_APP is None, and chooses the blank sky by a letter for each of 10 chips: reprocess the events"
+
+
+@pytest.mark.parametrize(("files", "changes", "said", "counts"), [
+    ([*EARLY, "acis1iD2000-12-01bkgrnd_ctiN0002.fits"], {}, [], ["4", "4"]),
+    (LATE, {}, ["caldb: has no blank sky for ObsID 90001 (chip 0, 1, 2, 3, aim point on ACIS-I, {0}, with CTI "
+                "correction), 90002 (chip 0, 1, 2, 3, aim point on ACIS-I, {1}, with CTI correction): update CALDB's "
+                "package acis_bkgrnd"], ["no", "no"]),
+    (EARLY, {}, ["caldb: has no blank sky for ObsID 90001 (chip 1, aim point on ACIS-I, {0}, with CTI correction), "
+                 "90002 (chip 1, aim point on ACIS-I, {1}, with CTI correction): update CALDB's package acis_bkgrnd"],
+     ["3", "3"]),
+    ([], {}, ["ObsID 90001, 90002: no blank sky of CALDB: caldb: holds no blank-sky files (acis*bkgrnd*.fits in "
+              "data/chandra/acis/bkgrnd): install CALDB's package acis_bkgrnd, or give its folder"], ["no", "no"]),
+    (EARLY, {"CTI_APP": None}, [f"ObsID 90001, 90002: no blank sky of CALDB: {NO_CTI} (chandra_repro)"],
+     ["no", "no"]),
+    # Chip 1 without CTI correction is in no version of the database: an update does not help.
+    ([name.replace("_cti", "") for name in EARLY], {"CTI_APP": "N" * 10}, [
+        "caldb: has no blank sky for ObsID 90001 (chip 1, aim point on ACIS-I, {0}, without CTI correction), 90002 "
+        "(chip 1, aim point on ACIS-I, {1}, without CTI correction)"], ["3", "3"]),
+])
+def test_the_reason_why_the_database_has_no_blank_sky_is_one_line(sim, capsys, monkeypatch, files, changes, said,
+                                                                  counts):
+    dates = []
+    for path in sorted(sim.glob("*/primary/*evt2*")):
+        shutil.rmtree(path.parents[1] / "blanksky")
+        with fits.open(path, mode="update") as hdus:
+            dates.append(hdus[1].header["DATE-OBS"][:10])
+            for key, value in changes.items():
+                hdus[1].header[key] = value
+                if value is None:
+                    del hdus[1].header[key]
+    monkeypatch.setenv("CALDB", str(database(sim.parent / "db", *files)))
+    assert run(["init", "sim", "-o", "work"]) == 0
+    told = capsys.readouterr()
+    lines = [line.replace(str(sim.parent / "db"), "caldb") for line in told.err.splitlines()]
+    assert lines == [f"warning: {line.format(*dates)}" for line in said]
+    assert [row["blank sky"] for row in rows(told.out)] == counts
 
 
 @pytest.mark.parametrize("kind", ["mtl", "stat", "pbk", "bias"])

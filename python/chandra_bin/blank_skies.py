@@ -35,9 +35,29 @@ class _SkyFile:
     path: Path
 
 
+@dataclass(frozen=True)
+class LackingSky:
+    """A chip of an observation for which there is no blank-sky file."""
+
+    chip: int
+    conditions: str
+    """What the file must fit: ``aim point on ACIS-I, 2000-01-01, with CTI correction``."""
+    is_never_there: bool
+    """Whether the calibration database has no such file of any period."""
+
+    def __str__(self) -> str:
+        return f"chip {self.chip}, {self.conditions}"
+
+
 def blank_sky_folder(folder: Path) -> Path | None:
     """Return the folder of blank-sky files at ``folder``: a CALDB folder, or that folder itself; None without any."""
     return next((each for each in (folder / _FOLDER, folder) if _files_in(each)), None)
+
+
+def without_files(folder: Path) -> str:
+    """Return the message about a folder that holds no blank-sky files."""
+    return (f"{folder}: holds no blank-sky files (acis*bkgrnd*.fits in {_FOLDER}): install CALDB's package "
+            "acis_bkgrnd, or give its folder")
 
 
 def is_in_chip_coordinates(header: Mapping[str, Any]) -> bool:
@@ -51,7 +71,25 @@ def is_in_chip_coordinates(header: Mapping[str, Any]) -> bool:
 
 def find_blank_skies(folder: Path, header: Mapping[str, Any], chips: Collection[int], name: str
                      ) -> tuple[list[Path], list[str]]:
-    """Find the blank-sky file of each chip of an observation.
+    """Find the blank-sky file of each chip of an observation, by `search_blank_skies`.
+
+    Returns the files, and a line for each chip that the database has no file of at all (4; 9 with and 1 without CTI
+    correction; 0 with the aim point on ACIS-S), as CIAO's ``blanksky`` leaves them out. Raises `InputError` where a
+    keyword or the file of another chip is missing, and where no chip has a file.
+    """
+    found, lacking = search_blank_skies(folder, header, chips, name)
+    if missing := next((each for each in lacking if not each.is_never_there), None):
+        raise InputError(f"{blank_sky_folder(folder)}: has no blank-sky file for {name} ({missing}): update CALDB's "
+                         "package acis_bkgrnd, or leave out this chip")
+    without = [f"the calibration database has no blank sky of {each}" for each in lacking]
+    if not found:
+        raise InputError(f"{blank_sky_folder(folder)}: has no blank-sky file for {name}: {'; '.join(without)}")
+    return found, without
+
+
+def search_blank_skies(folder: Path, header: Mapping[str, Any], chips: Collection[int], name: str
+                       ) -> tuple[list[Path], list[LackingSky]]:
+    """Search for the blank-sky file of each chip of an observation; return the files, and the chips without one.
 
     Parameters
     ----------
@@ -60,35 +98,27 @@ def find_blank_skies(folder: Path, header: Mapping[str, Any], chips: Collection[
     chips : ccd_id of the chips that the observation uses.
     name : what the observation is called in messages.
 
-    Of each chip the newest period that began before the observation is taken, and of this the highest version. Returns
-    the files, and a line for each chip that the database has no file of at all (4; 9 with and 1 without CTI correction;
-    0 with the aim point on ACIS-S), as CIAO's ``blanksky`` leaves them out. Raises `InputError` where a keyword or the
-    file of another chip is missing.
+    Of each chip the newest period that began before the observation is taken, and of this the highest version. Raises
+    `InputError` where the folder holds no blank skies and where a keyword is missing.
     """
     where = blank_sky_folder(folder)
     if where is None:
-        raise InputError(f"{folder}: holds no blank-sky files (acis*bkgrnd*.fits in {_FOLDER}): install CALDB's "
-                         "package acis_bkgrnd, or give its folder")
+        raise InputError(without_files(folder))
     array, day, corrected = _array(header, name), _day(header, name), _corrections(header, name)
     files = _files_in(where)
     found: list[Path] = []
-    without: list[str] = []
+    lacking: list[LackingSky] = []
     for chip in sorted(chips):
         own = [each for each in files if each.chip == chip and each.array == array and each.day <= day]
         period = max((each.day for each in own), default=None)
         fitting = [each for each in own if each.day == period and each.is_corrected == corrected[chip]]
-        correction = "with" if corrected[chip] else "without"
-        asked = f"chip {chip}, aim point on ACIS-{array.upper()}, {day}, {correction} CTI correction"
         if fitting:
             found.append(max(fitting).path)
-        elif _is_never_there(chip, array, corrected[chip]):
-            without.append(f"the calibration database has no blank sky of {asked}")
         else:
-            raise InputError(f"{where}: has no blank-sky file for {name} ({asked}): update CALDB's package "
-                             "acis_bkgrnd, or leave out this chip")
-    if not found:
-        raise InputError(f"{where}: has no blank-sky file for {name}: {'; '.join(without)}")
-    return found, without
+            correction = "with" if corrected[chip] else "without"
+            lacking.append(LackingSky(chip, f"aim point on ACIS-{array.upper()}, {day}, {correction} CTI correction",
+                                      _is_never_there(chip, array, corrected[chip])))
+    return found, lacking
 
 
 def _is_never_there(chip: int, array: str, is_corrected: bool) -> bool:

@@ -10,14 +10,13 @@ import glob
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chandra_bin import acis
 from chandra_bin.ancillary import is_remade, named, newest, version_of
-from chandra_bin.blank_skies import blank_sky_folder, find_blank_skies
+from chandra_bin.blank_skies import LackingSky, blank_sky_folder, search_blank_skies, without_files
 from chandra_bin.errors import ChandraBinWarning, InputError, NoImaging
 from chandra_bin.events import EventFile, livetime_fraction, open_events
 from chandra_bin.headers import is_number
@@ -65,6 +64,10 @@ class ObservationFiles:
     blank_sky: tuple[Path, ...] = ()
     caldb: Path | None = None
     """Where the blank skies were looked for in a calibration database, as no pattern matched."""
+    lacking_skies: tuple[LackingSky, ...] = ()
+    """The chips for which the calibration database has no blank sky."""
+    no_search: str = ""
+    """Why blank skies could not be looked for in a calibration database, without the name of the events."""
     folder: Path = Path()
     """Of the ObsID: what the patterns of blank skies are relative to."""
     reprocessable: tuple[Path, ...] = ()
@@ -122,6 +125,10 @@ class Observation:
     def chips(self) -> str:
         """The chips that are used: all of ACIS-I, else that of the aim point."""
         return "0:3" if self.is_acis_i else str(self.aim_chip)
+
+    def uses(self, chip: int) -> bool:
+        """Return whether a chip is among `chips`."""
+        return chip <= 3 if self.is_acis_i else chip == self.aim_chip
 
 
 @dataclass(frozen=True)
@@ -282,11 +289,11 @@ def _files_of(place: _Place, blank_sky: Sequence[str]) -> ObservationFiles | Non
     found = _chosen(place, folders, events)
     one = {kind: next(iter(found[kind]), None) for kind in ("bad_pixels", "field_of_view", "mask", "filter")}
     there = {kind: newest(files) for kind in _ENDINGS if (files := _of_archive(place, kind))}
-    skies, caldb = _blank_skies(place.folder, blank_sky, events)
+    skies = _blank_skies(place.folder, blank_sky, events)
     return ObservationFiles(
         place.obsid, events, tuple(found["events_level1"]), tuple(found["aspect"]), one["bad_pixels"],
-        one["field_of_view"], one["mask"], one["filter"], skies, caldb, place.folder,
-        tuple(path for files in there.values() for path in files))
+        one["field_of_view"], one["mask"], one["filter"], folder=place.folder,
+        reprocessable=tuple(path for files in there.values() for path in files), **skies)
 
 
 def _chosen(place: _Place, folders: Sequence[str], events: Path) -> dict[str, list[Path]]:
@@ -308,22 +315,25 @@ def _of_archive(place: _Place, kind: str) -> list[Path]:
     return [path for path in place.of_kind(kind, *_FOLDERS, _ASPECT) if not is_remade(path)]
 
 
-def _blank_skies(folder: Path, entries: Iterable[str], events: Path) -> tuple[tuple[Path, ...], Path | None]:
-    """The blank-sky files of an observation, and the calibration database where they are of one."""
+def _blank_skies(folder: Path, entries: Iterable[str], events: Path) -> dict[str, Any]:
+    """The fields of `ObservationFiles` about blank skies."""
     known = [text for text in map(os.path.expandvars, entries) if "$" not in text]
     folders = [folder / text for text in known if (folder / text).is_dir()]
     if files := _matching(folder, (text for text in known if not (folder / text).is_dir())):
-        return files, None
+        return {"blank_sky": files}
+    if not folders:
+        return {}
     database = next((each for each in folders if blank_sky_folder(each) is not None), None)
     if database is None:
-        return (), None
+        return {"no_search": without_files(folders[0])}
     with open_events(events) as file:
         header = file.hdu.header
-    found: list[Path] = []
-    for digit in re.findall(r"\d", _word(header, "DETNAM")):
-        with suppress(InputError):  # the step that needs the chip fails with the reason
-            found += find_blank_skies(database, header, [int(digit)], str(events))[0]
-    return tuple(found), database
+    chips = [int(digit) for digit in re.findall(r"\d", _word(header, "DETNAM"))]
+    try:
+        found, lacking = search_blank_skies(database, header, chips, "events")
+    except InputError as error:
+        return {"caldb": database, "no_search": str(error)}
+    return {"blank_sky": tuple(found), "caldb": database, "lacking_skies": tuple(lacking)}
 
 
 def _events_of(place: _Place) -> Path | None:

@@ -160,14 +160,38 @@ def _warn(found: Survey) -> None:
             say(f"ObsID {one.files.obsid}: {', '.join(one.missing)} not found{needed}")
         for text in other_obstacles(one.files):
             say(f"ObsID {one.files.obsid}: chandra_repro would refuse it: {text}")
+    lines, explained = _lines_without_sky(found)
+    for text in lines:
+        say(text)
     skies = [each.files.obsid for each in found.observations if each.files.blank_sky]
-    if skies and (bare := [each.files.obsid for each in found.observations if not each.files.blank_sky]):
+    bare = [each.files.obsid for each in found.observations if not each.files.blank_sky]
+    if skies and (bare := [obsid for obsid in bare if obsid not in explained]):
         say(f"ObsID {', '.join(bare)}: no blank-sky events, which {', '.join(skies)} has")
     if found.download:
         say(f"fetch what is missing by: {found.download}")
     distance, first, second = _farthest(found)
     if ODD_ARCMIN < distance <= FARTHEST_ARCMIN:
         say(f"ObsIDs {first} and {second} point {distance:.0f}' apart: hardly any of the sky is in both")
+
+
+def _lines_without_sky(found: Survey) -> tuple[list[str], set[str]]:
+    """Lines why ObsIDs have no blank sky of the calibration database, and these ObsIDs."""
+    fit = [(each.files, [sky for sky in each.files.lacking_skies if each.observation.uses(sky.chip)])
+           for each in found.observations]
+    lacking = [(files, skies) for files, skies in fit if skies]
+    lines = []
+    if lacking:
+        words = ", ".join(f"{files.obsid} (chip {', '.join(str(sky.chip) for sky in skies)}, {skies[0].conditions})"
+                          for files, skies in lacking)
+        cure = "" if all(sky.is_never_there for _, skies in lacking for sky in skies) else (
+            ": update CALDB's package acis_bkgrnd")
+        lines.append(f"{lacking[0][0].caldb}: has no blank sky for ObsID {words}{cure}")
+    unsearched: dict[str, list[str]] = {}
+    for files, _ in fit:
+        if files.no_search:
+            unsearched.setdefault(files.no_search, []).append(files.obsid)
+    lines += [f"ObsID {', '.join(obsids)}: no blank sky of CALDB: {reason}" for reason, obsids in unsearched.items()]
+    return lines, {files.obsid for files, skies in fit if skies or files.no_search}
 
 
 def _farthest(found: Survey) -> tuple[float, str, str]:
