@@ -251,31 +251,39 @@ def test_parts_of_a_run_that_was_killed_before_its_renames_are_removed(tmp_path)
     assert contents(tmp_path / "b") == old
 
 
-# Writes a file in the second of two folders and removes an old series in the first; is killed where the method argv[1]
-# of a path is called for a name that ends with argv[2].
-KILLED_AT = """
+# Is killed where the method argv[1] of a path is called for a name that ends with argv[2], after argv[3] such calls.
+KILLING = """
 import os, signal, sys
 from pathlib import Path
-from chandra_bin.outputs import Outputs
-method, ending = sys.argv[1:]
+from chandra_bin.outputs import Outputs, finish_interrupted
+method, ending, calls = sys.argv[1], sys.argv[2], int(sys.argv[3])
 original = getattr(Path, method)
 def killing(self, *args, **kwargs):
+    global calls
     if self.name.endswith(ending):
-        os.kill(os.getpid(), signal.SIGKILL)
+        if not calls:
+            os.kill(os.getpid(), signal.SIGKILL)
+        calls -= 1
     return original(self, *args, **kwargs)
 setattr(Path, method, killing)
+"""
+# Writes a file in the second of two folders and removes an old series in the first.
+KILLED_AT = KILLING + """
 with Outputs([Path("b/new.txt")], series=[Path("a/xaf_*.reg")], clobber=True) as outputs:
     outputs.write(Path("b/new.txt"), "new")
 """
 
 
-def killed_at(folder, method, ending, *old):
+KILLED_FINISHING = KILLING + "finish_interrupted(Path(sys.argv[4]))"
+
+
+def killed_at(folder, method, ending, *old, calls=0):
     """Folders ``a`` and ``b`` with old files, and what a process that was killed has left in them."""
     for name in ("a", "b"):
         (folder / name).mkdir()
     for name in old:
         (folder / name).write_text("old")
-    run = subprocess.run([sys.executable, "-c", KILLED_AT, method, ending], cwd=folder, check=False)
+    run = subprocess.run([sys.executable, "-c", KILLED_AT, method, ending, str(calls)], cwd=folder, check=False)
     assert run.returncode == -signal.SIGKILL
 
 
@@ -309,6 +317,32 @@ def test_a_run_that_was_killed_after_it_removed_old_files_is_finished(order, tmp
         finish_interrupted(tmp_path / name)
     assert contents(tmp_path / "b") == {"new.txt": "new"}
     assert contents(tmp_path / "a") == {"xaf_1.reg": "of a later run"}
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+@pytest.mark.parametrize(("ending", "calls"), [(".run", 0), (".run", 1), (".commit", 0)])
+@pytest.mark.filterwarnings("ignore:.*an earlier run was killed")
+def test_a_run_that_was_killed_at_its_very_end_leaves_nothing_behind(ending, calls, order, tmp_path):
+    killed_at(tmp_path, "unlink", ending, "a/xaf_1.reg", calls=calls)
+    assert list(tmp_path.glob("*/.chandra-bin-*.commit"))
+    for name in order:
+        finish_interrupted(tmp_path / name)
+    assert contents(tmp_path / "b") == {"new.txt": "new"}
+    assert contents(tmp_path / "a") == {}
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+@pytest.mark.parametrize(("ending", "calls"), [(".run", 0), (".run", 1), (".commit", 0)])
+@pytest.mark.filterwarnings("ignore:.*an earlier run was killed")
+def test_a_command_that_is_killed_as_it_finishes_an_earlier_run_is_finished_too(ending, calls, order, tmp_path):
+    killed_at(tmp_path, "unlink", ".run", "a/xaf_1.reg")
+    run = subprocess.run([sys.executable, "-c", KILLED_FINISHING, "unlink", ending, str(calls), order[0]], cwd=tmp_path,
+                         check=False)
+    assert run.returncode == -signal.SIGKILL
+    for name in order:
+        finish_interrupted(tmp_path / name)
+    assert contents(tmp_path / "b") == {"new.txt": "new"}
+    assert contents(tmp_path / "a") == {}
 
 
 def test_a_run_that_is_alive_is_left_alone(tmp_path):

@@ -8,6 +8,9 @@ A process that is killed cannot clean up. In each folder it leaves a run file, w
 renames are written down before the first of them. The next command that uses the folder finds the run file without its
 lock, and calls `finish_interrupted`: it completes the renames if all of them had been written down, undoes them
 otherwise, and removes the temporary files. So a folder never holds files of two runs.
+
+That all renames have been written down is marked by a commit file, in one folder of the run. The run file of this
+folder is made before the commit file, and is the last run file to be removed: without it, a commit file is of no use.
 """
 
 import gzip
@@ -222,7 +225,8 @@ class Outputs:
             commit.unlink(missing_ok=True)
 
     def _remove_run_files(self) -> None:
-        for file, handle in self._runs.values():
+        for folder in sorted(self._runs, reverse=True):  # the folder of the commit file is the first, and comes last
+            file, handle = self._runs[folder]
             file.unlink(missing_ok=True)
             os.close(handle)
         self._runs.clear()
@@ -249,6 +253,9 @@ def finish_interrupted(folder: Path) -> None:
         if name.endswith(_RUN):
             with suppress(OSError), _abandoned(folder / name):
                 _finish_run(folder / name)
+        elif name.endswith(_COMMIT) and not (folder / (name.removesuffix(_COMMIT) + _RUN)).exists():
+            with suppress(OSError):
+                (folder / name).unlink(missing_ok=True)
 
 
 def _finish_run(file: Path) -> None:
@@ -270,7 +277,7 @@ def _finish_run(file: Path) -> None:
         for move in moves:
             move.aside.unlink(missing_ok=True)
         # All run files go before the commit file: a run file that is left without it has its renames undone.
-        for place in [*sorted(folders - {folder}), folder]:
+        for place in sorted(folders, key=lambda each: (each == commit.parent, each)):
             for left in [*place.glob(f"{token}-*.part"), *place.glob(f"{token}-*.old"), place / file.name]:
                 left.unlink(missing_ok=True)
         if moves:
