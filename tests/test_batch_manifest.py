@@ -157,7 +157,7 @@ def test_all_errors_are_said_at_once():
     ("", "csv", "there is no row"),
     ("name,image\n", "csv", "there is no row"),
     ("image,image\na,b\n", "csv", "the column image is there twice"),
-    ("image\na,b\n", "csv", "row 1: has 2 cells, and there are 1 columns"),
+    ("image\na,b\n", "csv", "row 1: has 2 cells, for 1 column"),
     ("image\n\"a", "csv", "is no CSV"),
     ("image = 3", "toml", "image: is no part of it"),
     ("cluster = 3", "toml", "cluster: is to be tables"),

@@ -278,7 +278,7 @@ def test_bins_without_signal_are_flagged(capsys):
     np.testing.assert_array_equal(table["low_sn"], table["sn"] < 3)
     low = int(table["low_sn"].sum())
     assert low
-    assert f"{low} of {len(table)} bins have a S/N in counts below 3" in capsys.readouterr().err
+    assert f"S/N in counts is below 3 in {low} of {len(table)} bins" in capsys.readouterr().err
     assert not table["reached"][table["sn"] < 0].any()
 
 
@@ -478,7 +478,7 @@ def test_bins_with_less_than_their_background_are_told_of(capsys):
     assert run(["bin", "img.fits", "-o", "out", "--background", "bkg.fits", "--sn", "10", "-q"]) == 0
     bins = Table.read("out/bins.ecsv")
     assert (bins["signal"] < 0).all()
-    assert f"{len(bins)} of {len(bins)} bins have less than their background" in capsys.readouterr().err
+    assert f"{len(bins)} of {len(bins)} bins have less than the background" in capsys.readouterr().err
 
 
 def test_a_closed_stderr_is_no_failure():

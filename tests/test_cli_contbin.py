@@ -165,7 +165,7 @@ BAD = {
     "all NaN": (["nan.fits"], "nan.fits: no pixel is left"),
     "all masked": ([IMAGE, "--mask=zero.fits"], "no pixel is left"),
     "all zero": (["zero.fits"], "zero.fits: all 7680 pixels that are used are zero"),
-    "infinite": (["inf.fits"], "inf.fits: 1 pixels are infinite"),
+    "infinite": (["inf.fits"], "inf.fits: 1 infinite pixel; NaN"),
     "exposure no number": (["words.fits"], "words.fits: the keyword EXPOSURE is 'long'"),
     "no folder to write to": ([IMAGE, "--out=/proc/none/a.fits"], "/proc/none: cannot be written"),
     "full device": ([IMAGE, "--outsn=/dev/full"], "/dev/full: is not a file that could be replaced"),
@@ -227,7 +227,7 @@ def test_nan_negative_pixels_and_stuck_bins_are_warned_of(capsys):
     assert [line[:9] for line in warned] == ["warning: "] * 3
     assert "3 NaN pixels" in warned[0]
     assert "1 negative pixels" in warned[1]
-    assert "1 bins below the threshold" in warned[2]
+    assert "1 bin below the threshold touches" in warned[2]
     assert (fits.getdata("contbin_mask.fits") == np.isfinite(counts)).all()
 
 

@@ -165,7 +165,7 @@ def test_readers_that_disagree(capsys):
 def test_what_ds9_cannot_hold(capsys):
     Path("a.reg").write_text("circle(3538.5,3098.5,9)*!box(3538.5,3098.5,4,4)\nbox(3538.5,3098.5,4,4)\n")
     assert call("convert a.reg --image img.fits --system image --format ds9 -o out") == 0
-    assert "DS9's format cannot hold this region: 1 pixels will differ" in capsys.readouterr().err
+    assert "DS9's format cannot hold this region: 1 pixel will differ" in capsys.readouterr().err
 
 
 def test_bins_take_regions():

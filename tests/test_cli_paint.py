@@ -66,7 +66,7 @@ def test_missing_results_are_told_of(capsys):
     write_fits_results()
     Path("xaf_1_fit_out.txt").unlink()
     assert run(["paint", "-o", "out", "-q"]) == 0
-    assert capsys.readouterr().err == "warning: xaf_1_fit_out.txt: no such file; 1 of 3 bins stay without values\n"
+    assert capsys.readouterr().err == "warning: xaf_1_fit_out.txt: no such file; 1 of 3 bins stays without values\n"
     np.testing.assert_array_equal(fits.getdata("out/kT_out.fits"), values(3.5, np.nan, 5))
 
 
@@ -98,14 +98,14 @@ def test_existing_images_are_refused_without_clobber(capsys):
 def test_bins_that_the_map_has_not(capsys):
     Path("t.csv").write_text("bin,kT\n0,1\n7,2\n-1,9\n")
     assert run(["paint", "--table", "t.csv", "-o", "out", "-q"]) == 0
-    assert "2 bins that have values are not in this binmap" in capsys.readouterr().err
+    assert "2 bins with values are not in this binmap" in capsys.readouterr().err
     np.testing.assert_array_equal(fits.getdata("out/kT_out.fits"), values(1, np.nan, np.nan))
 
 
 BAD = {
     "no binmap": (["-n", "none.fits", "--table", "strange.csv"], "none.fits: no such file"),
     "no list": (["-l", "none.txt"], "none.txt: cannot be read: no such file"),
-    "no results": (["-l", "alone.txt"], "holds no results of the 1 regions"),
+    "no results": (["-l", "alone.txt"], "holds no results of 1 region ("),
     "no number": (["-l", "nameless.txt"], "nameless.txt: line 1: 'centre' holds no bin number"),
     "no value": (["-l", "short.txt"], "xaf_5_fit_out.txt: line 2: 'kT' has no value"),
     "not a number": (["-l", "words.txt"], "xaf_6_fit_out.txt: line 1: 'hot' is not a number"),
@@ -117,7 +117,7 @@ BAD = {
     "no numbers": (["--table", "text.csv"], "text.csv: has no column of numbers"),
     "not FITS": (["--table", "text.fits"], "text.fits: is not a FITS file (it begins with b'hello"),
     "strange format": (["--table", "a.xlsx"], "a.xlsx: is no table that is known here"),
-    "all strangers": (["--table", "strange.csv"], "none of the 1 bins"),
+    "all strangers": (["--table", "strange.csv"], "none of 1 bin with"),
     "list and table": (["--table", "twice.csv", "-l", "alone.txt"], "exclude each other"),
 }
 

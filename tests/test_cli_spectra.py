@@ -258,7 +258,7 @@ def test_a_bin_of_excluded_pixels_only_has_no_files(capsys):
     labels = labels_of()
     write_fits("mask.fits", (labels != 5).astype(np.int16))
     assert run(["spectra", "evt2.fits", "binmap.fits", "--mask", "mask.fits"]) == 0
-    assert "1 bins lie in excluded pixels, and get no spectrum; the first is 5" in warnings_of(capsys)[0]
+    assert "1 bin lies in excluded pixels, without a spectrum; the first is 5" in warnings_of(capsys)[0]
     assert not Path("spectra/00754/xaf_5.pi").exists()
     assert Path("spectra/00754/xaf_6.pi").exists()
 
@@ -417,7 +417,7 @@ def test_an_observation_comes_once(capsys):
 def test_a_stack_has_as_many_backgrounds(capsys):
     write_events("evt3.fits", random_events(10, 8), obsid="12345")
     Path("evt.list").write_text("evt2.fits\nevt3.fits\n")
-    assert "lists 1 backgrounds for 2 event files" in error_of(
+    assert "lists 1 background for 2 event files" in error_of(
         capsys, "@evt.list", "binmap.fits", "--background", "bkg.fits")
 
 
@@ -462,7 +462,7 @@ def test_no_events_give_zeros_and_a_warning(capsys):
 def test_events_beside_the_binmap_are_said(capsys):
     write_events("beside.fits", {**SOURCE, "x": SOURCE["x"] + 2000}, good_times=GOOD)
     assert run(["spectra", "beside.fits", "binmap.fits"]) == 0
-    assert warnings_of(capsys) == [f"warning: beside.fits: none of the {EVENTS} events is in a bin: the spectra are "
+    assert warnings_of(capsys) == [f"warning: beside.fits: none of {EVENTS} events is in a bin: the spectra are "
                                    "all zeros"]
 
 

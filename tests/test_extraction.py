@@ -84,7 +84,7 @@ def test_lists_of_an_earlier_run_go(capsys):
     assert "lists/" in capsys.readouterr().err
     assert run([*words, "--clobber"]) == 0
     said = capsys.readouterr().out
-    assert "no spectrum of 1 bins without events: " in said
+    assert "no spectrum of 1 bin without events: " in said
     lists = -(-many // 20)
     assert f"; {lists} pairs of lists in lists/" in said
     assert sorted(os.listdir("lists")) == [f"{kind}_{n:03d}.list" for kind in ("root", "source")

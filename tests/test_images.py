@@ -98,7 +98,7 @@ def bad_files(folder):
         table("events.fits"): "no image",
         "line.fits": "1-D (9)",
         "cube.fits": "3-D (4 x 3 x 2)",
-        "infinite.fits": "1 pixels are infinite",
+        "infinite.fits": "1 infinite pixel; NaN",
         "pixelless.fits": "no",
     }
 

@@ -80,7 +80,7 @@ def test_no_events_are_bins_of_zero():
 
 
 def test_events_without_a_time_are_left_out_and_told_of():
-    with pytest.warns(ChandraBinWarning, match="2 of 4 events have the time NaN"):
+    with pytest.warns(ChandraBinWarning, match="the time is NaN in 2 of 4 events"):
         assert light_curve([np.nan, 1, np.nan, 99], GTI.of(0, 2), bin_length_s=1).counts.tolist() == [0, 1]
 
 
@@ -147,9 +147,9 @@ def test_rows_of_a_light_curve_can_be_chosen(tmp_path):
     ({"T": [1, 2], "RATE": [1, 2]}, "block LIGHTCURVE has no column TIME"),
     ({"T": [1, 2]}, "block LIGHTCURVE has no column TIME and no COUNT_RATE or RATE"),
     ({"TIME": [1], "RATE": [1]}, "has 1 time bin; at least 2"),
-    ({"TIME": [1, np.nan], "RATE": [1, 1]}, "has 1 bins without a TIME"),
+    ({"TIME": [1, np.nan], "RATE": [1, 1]}, "has 1 bin without a TIME"),
     ({"TIME": [1, 2], "RATE": [np.nan, np.nan]}, "has no rate in any of its 2 bins: all are NaN"),
-    ({"TIME": [1, 2], "RATE": [np.inf, 1]}, "has 1 infinite rates"),
+    ({"TIME": [1, 2], "RATE": [np.inf, 1]}, "has 1 infinite rate"),
     ({"TIME": [1, 1], "RATE": [1, 1]}, "all its bins have one TIME"),
     ({"TIME": [1, 2], "RATE": [1, 1], "EXPOSURE": [1, -3]}, "has an EXPOSURE of -3 s"),
     ({"TIME": [1, 2], "RATE": [1, 1], "TIME_MIN": [1, 2], "TIME_MAX": [2, 2]}, "TIME_MIN is not before TIME_MAX"),
@@ -163,7 +163,7 @@ def test_what_is_no_light_curve_is_refused(tmp_path, columns, text):
 
 def test_some_rates_that_are_nan_are_told_of(tmp_path):
     path = table(tmp_path / "lc.fits", {"TIME": [1, 2, 3], "RATE": [1, np.nan, 1]})
-    with pytest.warns(ChandraBinWarning, match=r"lc.fits: 1 of 3 bins have the rate NaN"):
+    with pytest.warns(ChandraBinWarning, match=r"lc.fits: the rate is NaN in 1 of 3 bins"):
         read_light_curve(path)
 
 

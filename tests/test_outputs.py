@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
-from chandra_bin.errors import ChandraBinWarning, InputError, OutputError
+from chandra_bin.errors import ChandraBinWarning, InputError, OutputError, counted
 from chandra_bin.outputs import Outputs, finish_interrupted
 from files import listing
 
@@ -343,6 +344,19 @@ def test_a_command_that_is_killed_as_it_finishes_an_earlier_run_is_finished_too(
         finish_interrupted(tmp_path / name)
     assert contents(tmp_path / "b") == {"new.txt": "new"}
     assert contents(tmp_path / "a") == {}
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_file_is_no_files(tmp_path):
+    killed_at(tmp_path, "unlink", ".run")
+    with pytest.raises(ChandraBinWarning, match="while it replaced 1 file; this"):
+        finish_interrupted(tmp_path / "b")
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 vertices"), (1, "1 vertex"), (np.int64(1), "1 vertex"),
+                                              (2, "2 vertices")])
+def test_numbers_have_their_nouns(number, text):
+    assert counted(number, "vertex", "vertices") == text
 
 
 def test_a_run_that_is_alive_is_left_alone(tmp_path):

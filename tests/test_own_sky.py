@@ -97,7 +97,7 @@ def test_mask_and_convert_use_the_sky_of_a_table(tmp_path, pixels):
 
 def test_shapes_on_the_other_side_of_the_sky_cover_nothing():
     text = "# Region file format: DS9 version 4.1\nicrs\ncircle(150,2,20\")\ncircle(330,-2,20\")\n"
-    with pytest.warns(ChandraBinWarning, match="1 of 2 shapes lie where the image's projection does not reach"):
+    with pytest.warns(ChandraBinWarning, match="1 of 2 shapes lies where the image's projection does not reach"):
         inside = region_mask(parse_regions(text), coords(), SHAPE)
     np.testing.assert_array_equal(inside, region_mask(parse_regions(text.rsplit("circle", 1)[0]), coords(), SHAPE))
     with pytest.warns(ChandraBinWarning, match="1 of 1 shapes"):

@@ -91,7 +91,7 @@ def test_the_command_takes_blocks(folder):
 
 @pytest.mark.parametrize(("name", "message"), [
     ("src.fits[NONE]", "the file has no block none, only PRIMARY, SRCREG, BKGREG, SOURCE LIST"),
-    ("src.fits[ccd_id=9]", "none of the 2 rows of the table passes the filters"),
+    ("src.fits[ccd_id=9]", "none of 2 rows of the table passes the filters"),
     ("src.fits[nothing=1]", "has no column nothing"),
     ("src.fits[1]", "has no column x or y or shape"),
     ("src.fits[kept=1]", "holds true and false: write kept=T or kept=F"),

@@ -218,7 +218,7 @@ def table(tmp_path, **columns):
 @pytest.mark.parametrize(
     ("shape", "x", "message"),
     [("Banana", 1.0, "row 2: unknown shape 'Banana'"), ("Circle", np.nan, "row 2: the circle lacks a number"),
-     ("Polygon", 1.0, "row 2: a polygon has only 1 vertices"), ("Pie", 1.0, "row 2: the pie needs 2 values of ROTANG")],
+     ("Polygon", 1.0, "row 2: a polygon has only 1 vertex"), ("Pie", 1.0, "row 2: the pie needs 2 values of ROTANG")],
 )
 def test_bad_rows_of_tables(tmp_path, shape, x, message):
     path = table(tmp_path, X=("1D", [1.0, x]), Y=("1D", [1.0, 2.0]), SHAPE=("8A", ["point", shape]),

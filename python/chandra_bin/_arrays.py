@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .errors import InputError
+from .errors import InputError, counted
 
 MOST_THREADS = 512
 # Units of numbers that are taken as they are: counts, pixels, channels.
@@ -83,7 +83,7 @@ def as_column(values: ArrayLike, name: str, dtypes: Sequence[DTypeLike], size: i
     if array.ndim != 1:
         raise InputError(f"{name} must be 1-D, one value an event, not of shape {array.shape}")
     if size is not None and len(array) != size:
-        raise InputError(f"{name} has {len(array)} values, for {size} events")
+        raise InputError(f"{name} has {counted(len(array), 'value')}, for {counted(size, 'event')}")
     _check_size(array, name)
     known = [np.dtype(dtype) for dtype in dtypes]
     dtype = array.dtype.newbyteorder("=") if array.dtype.newbyteorder("=") in known else known[-1]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._arrays import as_flags, as_image
-from .errors import ChandraBinWarning, InputError
+from .errors import ChandraBinWarning, InputError, counted
 
 Image = NDArray[np.float32]
 
@@ -78,7 +78,7 @@ def exclude_nan(use: NDArray[np.uint8], **images: Image) -> None:
             continue
         infinite = np.count_nonzero(np.isinf(image) & (use > 0))
         if infinite:
-            raise InputError(f"{name} has {infinite} infinite pixels: mask them or mend the file")
+            raise InputError(f"{name} has {counted(infinite, 'infinite pixel')}: mask them or mend the file")
         lost = np.count_nonzero(~finite & (use > 0))
         use[~finite] = 0
         if lost:

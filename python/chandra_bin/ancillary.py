@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import acis
-from .errors import InputError
+from .errors import InputError, counted
 from .gti import GTI
 from .tables import Hdu, open_fits
 from .wcs import ImageCoords, pixel_map
@@ -171,7 +171,7 @@ def read_outlines(file: Path, events: ImageCoords) -> dict[int, Floats]:
             points = [np.atleast_1d(hdu.columns[name].values(rows)[row]).astype(np.float64) for name in (x, y)]
             there = np.isfinite(points[0]) & np.isfinite(points[1])
             if there.sum() < 3:
-                raise hdu.error(f"has an outline of chip {chip} with {there.sum()} corners")
+                raise hdu.error(f"has an outline of chip {chip} with {counted(there.sum(), 'corner')}")
             pixels = np.stack(to_events(points[0][there], points[1][there]), axis=1)
             found[int(chip)] = np.stack(events.image_to_physical(pixels[:, 0], pixels[:, 1]), axis=1)
     if not found:

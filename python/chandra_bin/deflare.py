@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ChandraBinWarning, InputError, NoQuietTime
+from .errors import ChandraBinWarning, InputError, NoQuietTime, counted
 from .gti import GTI
 from .lightcurve import LightCurve
 
@@ -301,7 +301,7 @@ def _scatter(rate: NDArray[np.float64], mean: float, width: float) -> float:
 def _usable(curve: LightCurve) -> NDArray[np.bool_]:
     """Bins with a rate above 0."""
     if len(curve) < 2:
-        raise InputError(f"the light curve has {len(curve)} time bin{'s' * (len(curve) != 1)}; at least 2 are needed")
+        raise InputError(f"the light curve has {counted(len(curve), 'time bin')}; at least 2 are needed")
     usable: NDArray[np.bool_] = curve.rate > 0
     if not usable.any():
         raise InputError(f"the light curve has no rate above 0 in any of its {len(curve)} bins")

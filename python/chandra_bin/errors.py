@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 
 def printable(text: str) -> str:
@@ -15,6 +15,14 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """What others say, in their own lines and blanks, as one line that can be printed."""
     return printable(" ".join(text.split()))
+
+
+def counted(number: SupportsIndex, one: str, many: str = "") -> str:
+    """Return a number with its noun, ``1 file`` or ``2 files``.
+
+    ``many`` is the plural where that is not ``one`` and an s.
+    """
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
 class _OneLine:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError, NoImage
+from .errors import InputError, NoImage, counted
 from .headers import FITS_BLOCK, add_history, open_file, opened_by_astropy, uncompressed
 from .sky_keywords import moved_sky
 from .tables import sound_header, write_header
@@ -172,7 +172,7 @@ def _image(hdu: Any, size: int, path: Path) -> Image:
     data = hdu.data.reshape(shape[-2:])
     infinite = np.count_nonzero(np.isinf(data))
     if infinite:
-        raise InputError(f"{path}: {infinite} pixels are infinite; set them to NaN to exclude them")
+        raise InputError(f"{path}: {counted(infinite, 'infinite pixel')}; NaN excludes a pixel")
     return Image(data, header, path)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._arrays import as_seconds
-from .errors import ChandraBinWarning, InputError
+from .errors import ChandraBinWarning, InputError, counted
 from .gti import GTI
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def light_curve(times: ArrayLike, gti: GTI, *, bin_length_s: float, start: float
     exposure *= livetime_fraction
     lost = int(counts[exposure <= 0].sum())
     if lost:
-        warnings.warn(f"{lost} events are in time bins without any good time; their bins have rate 0",
-                      ChandraBinWarning, stacklevel=2)
+        warnings.warn(f"{counted(lost, 'event is', 'events are')} in time bins without any good time, where the "
+                      "rate is 0", ChandraBinWarning, stacklevel=2)
     return LightCurve(edges[:-1], edges[1:], (edges[:-1] + edges[1:]) / 2, _over(counts, exposure), exposure, counts)
 
 
@@ -127,8 +127,8 @@ def _inside(times: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[n
         return times
     unknown = int(np.count_nonzero(np.isnan(times)))
     if unknown:
-        warnings.warn(f"{unknown} of {times.size} events have the time NaN; they are left out", ChandraBinWarning,
-                      stacklevel=3)
+        warnings.warn(f"the time is NaN in {unknown} of {counted(times.size, 'event')}: such events are left out",
+                      ChandraBinWarning, stacklevel=3)
     inside: NDArray[np.float64] = times[(times >= edges[0]) & (times < edges[-1])]
     return inside
 

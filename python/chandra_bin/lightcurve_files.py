@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .clocks import Clock, put_in_seconds, seconds_of
-from .errors import ChandraBinWarning, InputError
+from .errors import ChandraBinWarning, InputError, counted
 from .events import Passing, RowFilter
 from .headers import is_number
 from .lightcurve import LightCurve
@@ -97,9 +97,9 @@ def _of_table(hdu: Hdu, rows: Rows) -> LightCurve:
     time = column("time")
     assert time is not None
     if time.size < 2:
-        raise hdu.error(f"has {time.size} time bin{'s' * (time.size != 1)}; at least 2 are needed")
+        raise hdu.error(f"has {counted(time.size, 'time bin')}; at least 2 are needed")
     if not np.isfinite(time).all():
-        raise hdu.error(f"has {np.count_nonzero(~np.isfinite(time))} bins without a TIME")
+        raise hdu.error(f"has {counted(np.count_nonzero(~np.isfinite(time)), 'bin')} without a TIME")
     order = np.argsort(time, kind="stable")
     time_min, time_max = _edges(hdu, column)
     lengths = time_max - time_min
@@ -175,9 +175,9 @@ def _check_rates(hdu: Hdu, rate: NDArray[np.float64]) -> None:
     if missing == rate.size:
         raise hdu.error(f"has no rate in any of its {rate.size} bins: all are NaN")
     if np.isinf(rate).any():
-        raise hdu.error(f"has {np.count_nonzero(np.isinf(rate))} infinite rates")
+        raise hdu.error(f"has {counted(np.count_nonzero(np.isinf(rate)), 'infinite rate')}")
     if missing:
-        warnings.warn(f"{hdu.path}: {missing} of {rate.size} bins have the rate NaN; they are left out",
+        warnings.warn(f"{hdu.path}: the rate is NaN in {missing} of {rate.size} bins: such bins are left out",
                       ChandraBinWarning, stacklevel=4)
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-from .errors import ChandraBinWarning, InputError, OutputError, writing
+from .errors import ChandraBinWarning, InputError, OutputError, counted, writing
 
 _PREFIX = ".chandra-bin-"  # of all temporary names
 _RUN = ".run"  # the run file of a folder
@@ -283,8 +283,8 @@ def _finish_run(file: Path) -> None:
         if moves:
             commit.unlink(missing_ok=True)
     if completed:
-        warnings.warn(ChandraBinWarning(f"{folder}: an earlier run was killed while it replaced {len(moves)} files; "
-                                        "this is completed now"), stacklevel=2)
+        warnings.warn(ChandraBinWarning(f"{folder}: an earlier run was killed while it replaced "
+                                        f"{counted(len(moves), 'file')}; this is completed now"), stacklevel=2)
 
 
 def _journal(folder: Path, commit: Path, moves: Iterable[_Move], folders: Iterable[Path]) -> bytes:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .binning import LOW_SN
-from .errors import PictureError, one_line, printable
+from .errors import PictureError, counted, one_line, printable
 from .lightcurve import LightCurve
 from .proposals import ClusterShape
 from .regions import Region, Shape, convert_region
@@ -349,8 +349,8 @@ def _curve_figure(curve: LightCurve, good: NDArray[np.bool_] | None, title: str,
     if limits is not None and limits.cut_by_noise is not None:
         noise = f" (noise alone is expected to cut {limits.cut_by_noise:.1f})"
     for here, colour, marker, label in (
-            (kept, _KEPT, "o", f"kept: {np.count_nonzero(kept)} bins of {curve.bin_length_s:.5g} s"),
-            (exposed & ~kept, _CUT, "X", f"cut: {np.count_nonzero(exposed & ~kept)} bins{noise}")):
+            (kept, _KEPT, "o", f"kept: {counted(np.count_nonzero(kept), 'bin')} of {curve.bin_length_s:.5g} s"),
+            (exposed & ~kept, _CUT, "X", f"cut: {counted(np.count_nonzero(exposed & ~kept), 'bin')}{noise}")):
         if few and curve.counts is not None and curve.exposure_s is not None:
             axes.errorbar(ks[here], curve.rate[here], curve.rate_error[here], fmt="none", ecolor=colour, alpha=0.45,
                           lw=0.8)

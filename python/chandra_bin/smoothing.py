@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._arrays import as_image, as_labels, as_number, as_progress, as_threads
 from ._images import KernelImages, exclude_nan, exclude_unexposed, require_pixels, use_flags
 from ._kernels import _counts_scale, _smooth, _smooth_gaussian
-from .errors import InputError
+from .errors import InputError, counted
 
 Image = NDArray[np.float32]
 Progress = Callable[[float], object] | None
@@ -305,8 +305,8 @@ def _without_nan(image: Image) -> Image:
 def _require_positive(image: NDArray[np.floating], name: str, use: NDArray[np.uint8]) -> None:
     values = image[use > 0]
     if np.any(values < 0):
-        raise InputError(f"{name} has {np.count_nonzero(values < 0)} negative pixels (least {values.min():g}): "
-                         "this smoother needs counts")
+        raise InputError(f"{name} has {counted(np.count_nonzero(values < 0), 'negative pixel')} (least "
+                         f"{values.min():g}): this smoother needs counts")
 
 
 def _to_weight(weights: NDArray[np.float64], name: str, values: Image, use: NDArray[np.uint8], sn: float,

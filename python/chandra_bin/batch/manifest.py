@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, counted
 from chandra_bin.inputs import absolute_name
 from chandra_bin.virtual import named_file
 
@@ -247,7 +247,7 @@ def _read_csv(file: Path, wrong: _Wrong) -> Iterator[tuple[int, dict[str, Any]]]
         wrong.add(f"the column {name} is there twice")
     for number, line in enumerate(lines[1:], start=1):
         if len(line) > len(names):
-            wrong.add(f"row {number}: has {len(line)} cells, and there are {len(names)} columns")
+            wrong.add(f"row {number}: has {counted(len(line), 'cell')}, for {counted(len(names), 'column')}")
         else:
             yield number, {name: cell for name, cell in zip(names, line, strict=False) if cell.strip()}
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chandra_bin.errors import counted
+
 from ._binning import binning_of, binning_options
 from ._command import PATH, Command, CommandError, quiet_option, threads_option, usable_cores
 
@@ -203,7 +205,8 @@ class _Tell:
 
     def so_far(self) -> str:
         """How far the batch came."""
-        return f"{self.ok} of {self.number} clusters are done, {self.failed} failed"
+        done = counted(self.ok, f"of {self.number} clusters is", f"of {self.number} clusters are")
+        return f"{done} done, {self.failed} failed"
 
     def end(self, folder: Path, seconds: float) -> None:
         """The lines at the end."""

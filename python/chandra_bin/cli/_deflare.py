@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from chandra_bin.errors import counted
+
 from ._command import (
     Command,
     clobber_option,
@@ -57,5 +59,5 @@ def command(curve: Path, outfile: Path | None, out: Path | None, plot: Path | No
         seconds = flares.gti.total
         live = "" if lightcurve.exposure_s is None else f" ({lightcurve.exposure_s[flares.good].sum():.0f} s live)"
         click.echo(f"{flares.method}: mean {flares.mean:.6f} count/s, limits {flares.low:.6f} - {flares.high:.6f}; "
-                   f"{flares.kept} bins kept, {flares.usable.sum()} of {len(lightcurve)} have counts; "
+                   f"{counted(flares.kept, 'bin')} kept, {flares.usable.sum()} of {len(lightcurve)} have counts; "
                    f"{seconds:.0f} s{live} in {target}")

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import click
 
+from chandra_bin.errors import counted
+
 from ._command import (
     PATH,
     Command,
@@ -90,6 +92,6 @@ def command(image: Path, outfile: Path | None, out: Path | None, quiet: bool, **
     if not quiet:
         found = made.detection
         left_out = f", {found.dropped} in the cluster left out" if found.dropped else ""
-        click.echo(f"{len(found.sources)} sources{left_out}, sigthresh {found.sigthresh:.3g} (noise alone is expected "
-                   f"to make up to {found.expected_false:.2g} sources at each scale), in "
+        click.echo(f"{counted(len(found.sources), 'source')}{left_out}, sigthresh {found.sigthresh:.3g} (noise alone "
+                   f"is expected to make up to {found.expected_false:.2g} sources at each scale), in "
                    f"{time.perf_counter() - start:.1f} s; {', '.join(map(str, made.files))}")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from chandra_bin.errors import counted
+
 from ._command import (
     Command,
     clobber_option,
@@ -72,6 +74,6 @@ def command(infile: Path, outroot: str | None, out: str | None, bands: str, bins
                    f"{made.sources['EXPGEOM']}, file of bad pixels: {made.sources['EXPBPIX']}")
         for each in made.bands:
             unit = "cm² s" if units == "area" else "s"
-            click.echo(f"{each.band.label}: {each.counts} counts ({each.cut} cut), exposure up to {each.exposure:.5g} "
-                       f"{unit} ({approximation(settings.keywords(each.band))}); in "
+            click.echo(f"{each.band.label}: {counted(each.counts, 'count')} ({each.cut} cut), exposure up to "
+                       f"{each.exposure:.5g} {unit} ({approximation(settings.keywords(each.band))}); in "
                        f"{', '.join(map(str, each.files))}")

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chandra_bin.errors import counted
+
 from ._command import PATH, Command, engine_option, quiet_option
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def command(directory: Path, work: Path, obsids: tuple[str, ...], fetch: str | N
 
         fetched = fetch_into(directory, [each.strip() for each in fetch.split(",")], work / "logs")
         if not quiet:
-            click.echo(f"{len(fetched)} ObsIDs were fetched into {directory}")
+            click.echo(f"{counted(len(fetched), 'ObsID was', 'ObsIDs were')} fetched into {directory}")
     found = survey(directory, obsids)
     if not quiet:
         click.echo(_table(found))
@@ -54,7 +56,8 @@ def command(directory: Path, work: Path, obsids: tuple[str, ...], fetch: str | N
     if not quiet:
         seconds = sum(each.observation.exposure_s for each in found.observations)
         used, there = len(found.observations), len(found.observations) + len(found.left_out)
-        click.echo(f"{used} of {there} ObsIDs, {seconds / 1000:.1f} ks; look at {file}, then chandra-bin run {work}")
+        click.echo(f"{used} of {counted(there, 'ObsID')}, {seconds / 1000:.1f} ks; look at {file}, then chandra-bin "
+                   f"run {work}")
 
 
 def _table(found: "Survey") -> str:

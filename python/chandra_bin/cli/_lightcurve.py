@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from chandra_bin.errors import counted
+
 from ._command import (
     Command,
     clobber_option,
@@ -36,5 +38,5 @@ def command(events: Path, outfile: Path | None, out: Path | None, quiet: bool, c
     if not quiet:
         assert curve.counts is not None
         assert curve.exposure_s is not None
-        click.echo(f"{curve.counts.sum()} counts in {len(curve)} bins of {curve.bin_length_s:g} s, "
-                   f"{curve.exposure_s.sum():.0f} s of exposure; light curve in {target}")
+        click.echo(f"{counted(curve.counts.sum(), 'count')} in {counted(len(curve), 'bin')} of "
+                   f"{curve.bin_length_s:g} s, {curve.exposure_s.sum():.0f} s of exposure; light curve in {target}")

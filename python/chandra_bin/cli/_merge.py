@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from chandra_bin.errors import counted
+
 from ._command import PATH, Command, clobber_option, quiet_option, told
 
 
@@ -43,9 +45,10 @@ def command(infiles: tuple[str, ...], outdir: Path, refcoord: str | None, bands:
     if not quiet:
         ra, dec = merged.tangent_deg
         background = {label: f" (background {expected:.1f})" for label, expected in merged.expected.items()}
-        images = ", ".join(f"{label} {counts} counts{background.get(label, '')}"
+        images = ", ".join(f"{label} {counted(counts, 'count')}{background.get(label, '')}"
                            for label, counts in merged.counts.items())
         many = len(merged.obsids)
-        click.echo(f"{many} observation{'s' * (many > 1)} ({', '.join(merged.obsids)}), {merged.events} events around "
+        click.echo(f"{counted(many, 'observation')} ({', '.join(merged.obsids)}), {counted(merged.events, 'event')} "
+                   "around "
                    f"{ra:.6f} {dec:+.6f}; images of {merged.grid.x.size} x {merged.grid.y.size} pixels: {images}; in "
                    f"{outdir}/")

@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from chandra_bin.errors import counted
+
 from ._command import (
     PATH,
     Command,
@@ -39,5 +41,5 @@ def command(binmap: Path, outdir: Path | None, quiet: bool, **options: Any) -> N
         made = write_outlines(binmap, outdir, **options)
     if not quiet:
         places = [f"{outdir}/" if outdir else "", str(options["all_in_one"] or "")]
-        click.echo(f"{made.files} region files with {made.polygons} polygons of {made.vertices} vertices in "
-                   f"{' and '.join(filter(None, places))}")
+        click.echo(f"{counted(made.files, 'region file')} with {counted(made.polygons, 'polygon')} of "
+                   f"{made.vertices} vertices in {' and '.join(filter(None, places))}")

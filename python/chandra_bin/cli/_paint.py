@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from chandra_bin.errors import counted
+
 from ._command import PATH, Command, clobber_option, file_option, quiet_option, told
 
 
@@ -40,4 +42,4 @@ def command(binmap: Path, table: Path | None, input_dir: Path, region_list: Path
                                region_list=region_list or Path("region_list.txt"), suffix=suffix, compress=compress,
                                clobber=clobber)
     if not quiet:
-        click.echo(f"{len(files)} images in {output_dir}/: {', '.join(file.name for file in files)}")
+        click.echo(f"{counted(len(files), 'image')} in {output_dir}/: {', '.join(file.name for file in files)}")

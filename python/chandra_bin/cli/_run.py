@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from chandra_bin.errors import counted
+
 from ._command import PATH, Command, engine_option, quiet_option, usable_cores
 
 if TYPE_CHECKING:
@@ -77,9 +79,10 @@ def command(work: Path, first: int, last: int, only: int | None, redo: tuple[int
 
         write_report(work)
     if not quiet:
+        every = len(done.states)
         finished = sum(each.kind == "done" for each in done.states)
-        click.echo(f"{len(done.ran)} of {len(done.states)} tasks were run, {finished} are done; the report is in "
-                   f"{work / done.report}")
+        click.echo(f"{counted(len(done.ran), f'of {every} tasks was', f'of {every} tasks were')} run, "
+                   f"{counted(finished, 'is', 'are')} done; the report is in {work / done.report}")
 
 
 def _write_scripts(work: Path, folder: Path, quiet: bool) -> None:

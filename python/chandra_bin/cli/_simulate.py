@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from chandra_bin.errors import counted
+
 from ._command import PATH, Command, clobber_option, quiet_option, told
 
 
@@ -35,5 +37,6 @@ def command(folder: Path, quiet: bool, clobber: bool, **settings: Any) -> None:
         done = simulate_observations(folder, SimulationSettings(**settings), clobber=clobber)
     if not quiet:
         for each in done:
-            click.echo(f"ObsID {each.obsid}: {each.count} events in {each.exposure_s:.0f} s live, {each.events}")
+            click.echo(f"ObsID {each.obsid}: {counted(each.count, 'event')} in {each.exposure_s:.0f} s live, "
+                       f"{each.events}")
         click.echo(f"the truth is in {folder / 'truth'}")

@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from chandra_bin.errors import counted
+
 from ._command import (
     PATH,
     Command,
@@ -41,5 +43,5 @@ def command(events: str, binmap: Path, folder: Path, quiet: bool, **options: Any
         made = write_spectra(events, binmap, folder, **options)
     if not quiet:
         for each in made:
-            click.echo(f"ObsID {each.obsid}: {each.bins} bins with {each.counts} counts, {each.outside} events in no "
-                       f"bin; in {each.folder}/")
+            click.echo(f"ObsID {each.obsid}: {counted(each.bins, 'bin')} with {counted(each.counts, 'count')}, "
+                       f"{counted(each.outside, 'event')} in no bin; in {each.folder}/")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from chandra_bin.errors import counted
+
 from ._command import PATH, Command
 from ._run import task_line
 
@@ -22,7 +24,7 @@ def command(work: Path, verify: bool) -> None:
     for each in states:
         click.echo(task_line(each))
     done = sum(each.kind == "done" for each in states)
-    click.echo(f"{done} of {len(states)} tasks are done")
+    click.echo(f"{counted(done, f'of {len(states)} tasks is', f'of {len(states)} tasks are')} done")
     if verify and done < len(states):
         click.echo("what is not as it was made is made again by 'chandra-bin run --verify'")
         raise click.exceptions.Exit(1)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._arrays import as_flags, as_image
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import ChandraBinWarning, InputError, counted
 
 from ._field import AtScale, Field, doubled
 from ._sources import Source, join, measure
@@ -159,8 +159,8 @@ def _probability(value: float | str, exposed: int, name: str) -> float:
 
 def _check_counts(values: Pixels) -> None:
     if (values < 0).any():
-        raise InputError(f"{np.count_nonzero(values < 0)} pixels are negative: sources are found in counts, not in "
-                         "images from which a background was subtracted")
+        raise InputError(f"{counted(np.count_nonzero(values < 0), 'pixel is', 'pixels are')} negative: sources are "
+                         "found in counts, not in images from which a background was subtracted")
     if np.isinf(values).any():
         raise InputError("some pixels are infinite; set them to NaN to exclude them")
     if (values != np.rint(values)).any():

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin import regions
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, counted
 from chandra_bin.regions import Region, Semantics, parse_regions
 from chandra_bin.tables import Hdu, open_fits
 from chandra_bin.virtual import Block, Filter, RegionTerm, Rows, VirtualFile, named_file
@@ -73,5 +73,5 @@ def _passing(name: VirtualFile, hdu: Hdu) -> NDArray[np.bool_]:
         passing.append(flags.view(bool))
     found: NDArray[np.bool_] = np.concatenate(passing) if passing else np.empty(0, bool)
     if len(found) and not found.any():
-        raise InputError(f"{name}: none of the {len(found)} rows of the table passes the filters")
+        raise InputError(f"{name}: none of {counted(len(found), 'row')} of the table passes the filters")
     return found

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, Literal
 
 from chandra_bin import __version__
-from chandra_bin.errors import ChandraBinError, InputError, OutputError, heard
+from chandra_bin.errors import ChandraBinError, InputError, OutputError, counted, heard
 from chandra_bin.marks import is_users
 from chandra_bin.state import FOLDER, Record, Stamp, State, is_same, locked, stamp_of, stamps_of
 
@@ -251,7 +251,7 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
                 _finish(pipeline, state, scratch)
             raise
         states = _finish(pipeline, state, scratch)
-        log.write(f"ends: {len(going.ran)} tasks were run")
+        log.write(f"ends: {counted(len(going.ran), 'task was', 'tasks were')} run")
         page = pipeline.layout.report
         is_reported = page.is_file() and page.stat().st_mtime_ns >= state.file.stat().st_mtime_ns
     return Done(tuple(going.ran), tuple(states), report, is_reported)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin.binning import ContourBins
 from chandra_bin.binning import automask as find_empty_blocks
-from chandra_bin.errors import ChandraBinWarning, InputError, PictureError
+from chandra_bin.errors import ChandraBinWarning, InputError, PictureError, counted
 from chandra_bin.events import read_regions
 from chandra_bin.headers import is_approximate
 from chandra_bin.images import Image, size_text
@@ -238,11 +238,12 @@ def warn(text: str) -> None:
 def warn_of_odd_bins(bins: ContourBins) -> None:
     """Warns of bins that stay below the threshold because they touch no bin that could take them, or are negative."""
     if bins.stuck:
-        warnings.warn(f"{bins.stuck} bins below the threshold touch no other bin and stay as they are",
-                      ChandraBinWarning, stacklevel=3)
+        stuck = counted(bins.stuck, "bin below the threshold touches", "bins below the threshold touch")
+        warnings.warn(f"{stuck} no other bin and cannot be joined", ChandraBinWarning, stacklevel=3)
     if negative := int(np.count_nonzero(bins.signal < 0)):
-        warnings.warn(f"{negative} of {len(bins)} bins have less than their background, and an S/N without its sign: "
-                      "is the background scaled to the image?", ChandraBinWarning, stacklevel=3)
+        those = counted(negative, f"of {len(bins)} bins has", f"of {len(bins)} bins have")
+        warnings.warn(f"{those} less than the background, and an S/N without its sign: is the background scaled to "
+                      "the image?", ChandraBinWarning, stacklevel=3)
 
 
 def read_binmap(path: Path) -> tuple[Image, NDArray[np.int32]]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.binning import LOW_SN, BinSums, ContourBins, Contours, contour_bin, sum_bins
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, counted
 from chandra_bin.images import Image, product_header, write_image
 from chandra_bin.inputs import files_of, read_image, read_like, read_on_grid, refuse_filled
 from chandra_bin.outputs import Outputs
@@ -261,8 +261,8 @@ def _warn_of_sn(made: BinnedImage, target: float | None) -> None:
     """Warns of bins whose S/N in counts is not the one that was asked for."""
     warn_of_odd_bins(made.bins)
     if low := int(np.count_nonzero(made.low)):
-        warn(f"{low} of {len(made.low)} bins have a S/N in counts below {LOW_SN:g}: they hold no significant signal "
-             "(low_sn in the table)")
+        warn(f"S/N in counts is below {LOW_SN:g} in {low} of {counted(len(made.low), 'bin')}: there is no significant "
+             "signal there (low_sn in the table)")
     if target is not None and made.sn_counts.size:
         median = float(np.median(made.sn_counts))
         if abs(median / target - 1) > _MEDIAN_OFF:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, counted
 from chandra_bin.events import read_regions
 from chandra_bin.images import Image, moved_header, product_header, size_text, write_image
 from chandra_bin.inputs import files_of, plain_name, read_image, read_on_grid, refuse_filled
@@ -176,7 +176,8 @@ def fill_image(image: str | Path, sources: Sequence[str | Path], out: str | Path
             filled, lost = fill_sources(pixels.data, removed, exposure=None if exposure is None else exposure.data,
                                         mask=unused, seed=seed)
         if lost:
-            warn(f"{image}: {lost} pixels of sources have nothing around them to be filled from, and are 0")
+            warn(f"{image}: {counted(lost, 'pixel')} of sources had nothing around to be filled from; the "
+                 "value there is 0")
         header = product_header(pixels.header, history("fill sources", {
             "image": plain_name(image), "sources": regions, "expmap": expmap, "mask": mask, "seed": seed}),
             BUNIT="count", **({} if exposure is None else calib_of(exposure.header)))

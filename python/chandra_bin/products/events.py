@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from chandra_bin.errors import counted
 from chandra_bin.events import Change, EventFile, event_image, open_events, with_columns
 from chandra_bin.headers import add_history
 from chandra_bin.images import product_header, write_image
@@ -88,7 +89,7 @@ def write_filtered(name: VirtualFile, out: Path, outputs: Outputs, parameters: P
         kind = "events" if "EVENTS" in events.hdu.block_names else "rows"
         count = sum(map(len, kept))
         if events.hdu.rows and not count:
-            warn(f"{name}: none of the {events.hdu.rows} rows passes the filters")
+            warn(f"{name}: none of {counted(events.hdu.rows, 'row')} passes the filters")
         return Copied(kind, (count,), count, events.hdu.rows)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, counted
 from chandra_bin.event_arrays import bin_spectra
 from chandra_bin.events import open_events
 from chandra_bin.images import Image
@@ -37,10 +37,10 @@ class ExtractionLists:
     @property
     def summary(self) -> str:
         """A line with the numbers of the bins without events."""
-        text = f"{len(self.bins)} bins with events"
+        text = f"{counted(len(self.bins), 'bin')} with events"
         if not self.without_events:
             return text
-        return (f"{text}; no spectrum of {len(self.without_events)} bins without events: "
+        return (f"{text}; no spectrum of {counted(len(self.without_events), 'bin')} without events: "
                 f"{', '.join(map(str, self.without_events))}")
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from chandra_bin import acis
 from chandra_bin.ancillary import Ancillary, find_ancillary
 from chandra_bin.bands import Band, parse_bands
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, counted
 from chandra_bin.events import (
     Events,
     RowFilter,
@@ -241,7 +241,8 @@ def _blank_skies(given: BlankSkies, texts: Sequence[str]) -> list[list[str]]:
     if len(each) == 1 and len(texts) > 1:
         each = [[name] for name in each[0]]
     if len(each) != len(texts):
-        raise InputError(f"{len(texts)} observations are named, and the blank sky of {len(each)} (--blanksky): give it "
+        raise InputError(f"{counted(len(texts), 'observation is', 'observations are')} named, and the blank sky of "
+                         f"{len(each)} (--blanksky): give it "
                          "once for each, in the same order (a @list where there is a file for each chip), or one "
                          "@list of a file for each observation")
     return each

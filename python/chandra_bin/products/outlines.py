@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import ChandraBinWarning, InputError, counted
 from chandra_bin.events import open_events, read_regions
 from chandra_bin.images import product_header, write_image
 from chandra_bin.inputs import files_of, is_table, read_image
@@ -120,7 +120,7 @@ def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: F
         for file, target in zip(files, targets, strict=True):
             region = read_regions(file, semantics, for_ciao=False)
             if region.decorations:
-                warnings.warn(f"{file}: {len(region.decorations)} texts, lines or the like cover no pixels, and are "
+                warnings.warn(f"{file}: texts, lines or the like ({len(region.decorations)}) cover no pixels, and are "
                               "left out", ChandraBinWarning, stacklevel=2)
             content = region_bytes(region, coords, format=format, system=system, sexagesimal=sexagesimal)
             _compare_readers(region, coords, shape, content, format)
@@ -231,5 +231,5 @@ def _compare_readers(region: Region, coords: ImageCoords, shape: tuple[int, int]
             warnings.simplefilter("ignore", ChandraBinWarning)  # of CIAO's view of the DS9 file
             different = np.count_nonzero(inside != region_mask(written, coords, shape))
         if different:
-            warnings.warn(f"{region.source}: DS9's format cannot hold this region: {different} pixels will differ; use "
-                          "--format ciao", ChandraBinWarning, stacklevel=3)
+            warnings.warn(f"{region.source}: DS9's format cannot hold this region: {counted(different, 'pixel')} "
+                          "will differ; use --format ciao", ChandraBinWarning, stacklevel=3)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, counted
 from chandra_bin.images import Image, product_header, write_image
 from chandra_bin.inputs import files_of
 from chandra_bin.outputs import Outputs
@@ -90,9 +90,10 @@ def _warn_of_strangers(binmap: Path, labels: NDArray[np.int32], quantities: Mapp
     given = {b for quantity in quantities.values() for b in quantity.values}
     strangers = sorted(given - known)
     if given and len(strangers) == len(given):
-        raise InputError(f"{binmap}: none of the {len(given)} bins that have values is in this binmap")
+        raise InputError(f"{binmap}: none of {counted(len(given), 'bin')} with values is in this binmap")
     if strangers:
-        warn(f"{binmap}: {len(strangers)} bins that have values are not in this binmap, the first is {strangers[0]}")
+        warn(f"{binmap}: {counted(len(strangers), 'bin with a value is', 'bins with values are')} not in this "
+             f"binmap, the first is {strangers[0]}")
 
 
 def _file_name(parameter: str) -> str:
@@ -126,10 +127,11 @@ def _read_fits(names: Mapping[int, str], input_dir: Path) -> dict[str, _Quantity
                 raise InputError(f"{path}: line {number}: {words[0]!r} has no value; write 'parameter value'")
             values.setdefault(words[0], {})[b] = _number(words[1], path, number)
     if not values:
-        raise InputError(f"{input_dir}: holds no results of the {len(names)} regions (such as {missing[0].name})"
+        raise InputError(f"{input_dir}: holds no results of {counted(len(names), 'region')} (such as {missing[0].name})"
                          if missing else f"{input_dir}: the files of results are empty")
     if missing:
-        warn(f"{missing[0]}: no such file; {len(missing)} of {len(names)} bins stay without values")
+        warn(f"{missing[0]}: no such file; "
+             f"{counted(len(missing), f'of {len(names)} bins stays', f'of {len(names)} bins stay')} without values")
     return {name: _Quantity(of_bin) for name, of_bin in values.items()}
 
 

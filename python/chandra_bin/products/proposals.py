@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import InputError, NoCluster
+from chandra_bin.errors import InputError, NoCluster, counted
 from chandra_bin.events import read_regions
 from chandra_bin.images import Image
 from chandra_bin.inputs import files_of, read_image, read_on_grid, refuse_filled
@@ -324,7 +324,8 @@ def _detections(path: Path) -> tuple[Region, dict[str, NDArray[np.float64]]]:
         raise InputError(f"{path}: holds shapes that are cut out (-), and so no list of sources")
     for values in found.values():
         if len(values) != len(region.components):
-            raise InputError(f"{path}: has {len(values)} rows for {len(region.components)} sources: COMPONENT joins "
+            raise InputError(f"{path}: has {counted(len(values), 'row')} for "
+                             f"{counted(len(region.components), 'source')}: COMPONENT joins "
                              "some")
     return region, found
 

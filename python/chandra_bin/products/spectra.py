@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from chandra_bin import acis
 from chandra_bin.binning import bin_areas
 from chandra_bin.channels import channels_of
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, counted
 from chandra_bin.event_arrays import bin_spectra
 from chandra_bin.events import EventFile, Events, open_events
 from chandra_bin.images import Image
@@ -140,7 +140,8 @@ def write_spectra(events: str | Path, binmap: Path, folder: Path, *, background:
     if not skies:
         backgrounds = [()] * len(names)
     if len(backgrounds) != len(names):
-        raise InputError(f"{background}: lists {len(backgrounds)} backgrounds for {len(names)} event files; give one "
+        raise InputError(f"{background}: lists {counted(len(backgrounds), 'background')} for "
+                         f"{counted(len(names), 'event file')}; give one "
                          "for each, in their order")
     if group < 1:
         raise InputError(f"the least counts of a group are {group}, and must be 1 or more")
@@ -236,7 +237,8 @@ def _read_bins(binmap: Path, mask: Path | None, exclude: Sequence[Path], keep: S
         raise InputError(f"{binmap}: the mask and regions leave no pixel of any bin")
     if len(numbers) < len(of_all):
         gone = np.setdiff1d(of_all, numbers)
-        warn(f"{binmap}: {len(gone)} bins lie in excluded pixels, and get no spectrum; the first is {gone[0]}")
+        warn(f"{binmap}: {counted(len(gone), 'bin lies', 'bins lie')} in excluded pixels, without a spectrum; the "
+             f"first is {gone[0]}")
     pixels = np.bincount(indices, minlength=len(numbers))
     centres = np.stack([np.bincount(indices, axis, len(numbers)) / pixels for axis in (x, y)], axis=1)
     index_map = np.full(labels.shape, -1, np.int32)
@@ -274,8 +276,8 @@ def _count(name: str, bins: _Bins, *, particles: bool, good_times: bool = True) 
         else:
             events = Events({}, file.hdu.header.copy(), {}, file.name.file)
         if no_channel:
-            warn(f"{name}: {no_channel} events have no channel of 1 - {spectra.shape[2]} ({columns[3]} is null, NaN or "
-                 "beyond), and are in no spectrum")
+            warn(f"{name}: {counted(no_channel, 'event has', 'events have')} no channel of 1 - {spectra.shape[2]} "
+                 f"({columns[3]} is null, NaN or beyond): left out of the spectra")
     return _Counted(spectra, of_chip, high, events, coords)
 
 
@@ -413,7 +415,7 @@ def _warn_of_nothing(source: _Counted, name: str) -> None:
     if not source.of_chip.any():
         warn(f"{name}: has no events that pass: the spectra are all zeros")
     elif not source.spectra.any():
-        warn(f"{name}: none of the {source.of_chip.sum()} events is in a bin: the spectra are all zeros")
+        warn(f"{name}: none of {counted(source.of_chip.sum(), 'event')} is in a bin: the spectra are all zeros")
 
 
 def _listed(chips: Sequence[int]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin import vfaint
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, counted
 from chandra_bin.events import Change, EventFile, open_events
 from chandra_bin.inputs import files_of, plain_name
 from chandra_bin.outputs import Outputs
@@ -148,7 +148,8 @@ def _matched(events: Path, level1: Sequence[Path]) -> NDArray[np.bool_]:
                 matching.add(vfaint.keys(*(block.values[key] for key in vfaint.KEY_COLUMNS)),
                              vfaint.particles(phas.values(block.rows)))
     if matching.missing:
-        raise InputError(f"{events}: {matching.missing} events are not in {', '.join(path.name for path in level1)}: "
+        raise InputError(f"{events}: {counted(matching.missing, 'event is', 'events are')} not in "
+                         f"{', '.join(path.name for path in level1)}: "
                          "the files are not of one observation or one version; fetch them again, or set check_vf_pha "
                          "= false")
     return matching.flagged()

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import ChandraBinWarning, InputError, counted
 from chandra_bin.wcs import ImageCoords, physical_agree
 
 from ._shapes import DEGREES, EVERYWHERE, IMAGE, PHYSICAL, PIXEL_SYSTEMS, WCS, Floats, Format, Region, Shape
@@ -73,8 +73,9 @@ def convert_region(region: Region, coords: ImageCoords, system: str, format: For
     reached = {shape: measured for shape, measured in in_image.items() if measured is not None}
     made = dict(zip(reached, _shapes_in_system(reached, coords, system, region, to_format), strict=True))
     if beyond := len(shapes) - len(reached):
-        warnings.warn(f"{region.source}: {beyond} of {len(shapes)} shapes lie where the image's projection does not "
-                      "reach, and cover no pixel", ChandraBinWarning, stacklevel=3)
+        warnings.warn(f"{region.source}: "
+                      f"{counted(beyond, f'of {len(shapes)} shapes lies', f'of {len(shapes)} shapes lie')} where the "
+                      "image's projection does not reach: no pixel is covered", ChandraBinWarning, stacklevel=3)
     return _converted(region, made, to_format)
 
 

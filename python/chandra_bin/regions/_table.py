@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import ChandraBinWarning, InputError, counted
 from chandra_bin.headers import opened_by_astropy, uncompressed
 from chandra_bin.sky_keywords import is_of_sky, moved_sky, to_columns
 from chandra_bin.wcs import ImageCoords
@@ -76,7 +76,7 @@ def _shape(row: dict[str, Any], number: int) -> Shape:
     if kind == "polygon":
         points = points[~np.isnan(points).all(axis=1)]  # the padding of short ones
         if len(points) < need.points:
-            raise InputError(f"a polygon has only {len(points)} vertices")
+            raise InputError(f"a polygon has only {counted(len(points), 'vertex', 'vertices')}")
     else:
         points = points[: need.points]
     lengths = _values(row, "R", need.lengths, name)
@@ -101,7 +101,7 @@ def _values(row: dict[str, Any], column: str, count: int, name: str, optional: b
     if optional:
         values = np.nan_to_num(np.resize(values, count) if len(values) else np.zeros(count))
     if len(values) < count:
-        raise InputError(f"the {name} needs {count} values of {column}")
+        raise InputError(f"the {name} needs {counted(count, 'value')} of {column}")
     return tuple(values.tolist())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.binning import LOW_SN
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, counted
 from chandra_bin.headers import approximation, is_number
 from chandra_bin.images import Image
 from chandra_bin.plots import bins_png
@@ -84,9 +84,10 @@ def _pictures(gallery: Gallery, binmap: Image, labels: NDArray[np.int32], table:
     seen = plain(table, "sn_image") if "sn_image" in table.colnames else None
     differs = seen is not None and not np.allclose(seen, sn)
     made.append(gallery.add(
-        "sn_histogram", f"Histogram of the S/N of {len(sn)} bins; in counts the median is {np.median(sn):.3g}.",
+        "sn_histogram", f"Histogram of the S/N of {counted(len(sn), 'bin')}; in counts the median is "
+                        f"{np.median(sn):.3g}.",
         "S/N of the bins", lambda: histogram_png(sn, seen if differs else None, target,
-                                                 f"{gallery.target}: S/N of {len(sn)} bins")))
+                                                 f"{gallery.target}: S/N of {counted(len(sn), 'bin')}")))
     if "background_fraction" in table.colnames and folder.layout.final_background.is_file():
         fraction = np.append(plain(table, "background_fraction"), np.nan)
         made.append(gallery.pixels(
@@ -101,7 +102,7 @@ def _maps(gallery: Gallery, binmap: Image, labels: NDArray[np.int32], sn: NDArra
     if counts is None or counts.data.shape != labels.shape:
         return None
     return gallery.add(
-        "bins", f"Three maps side by side: counts, the {len(sn)} bins, and their S/N in counts.",
+        "bins", f"Three maps side by side: counts, the bins ({len(sn)}), and their S/N in counts.",
         "Step 7: counts, bins, and S/N in counts of each bin", lambda: bins_png(
             np.nan_to_num(counts.data), labels, sn, coords_of(binmap), title=gallery.target, sn_in="counts",
             target=gallery.folder.config.settings.sn_per_region, kpc_per_arcsec=gallery.kpc_per_arcsec))
@@ -118,8 +119,8 @@ def _sn_line(folder: Folder, sn: NDArray[np.float64]) -> str:
     """What S/N in counts the settings gave."""
     low, middle, high = np.percentile(sn, (10, 50, 90))
     what = "counts" if is_of_counts(folder) else "the scaled flux"
-    return (f"{len(sn)} bins: the target is S/N {folder.config.settings.sn_per_region:g} in {what}; in counts it is "
-            f"{middle:.1f} (median; {low:.1f} - {high:.1f} for 80 % of the bins)")
+    return (f"{counted(len(sn), 'bin')}: the target is S/N {folder.config.settings.sn_per_region:g} in {what}; in "
+            f"counts it is {middle:.1f} (median; {low:.1f} - {high:.1f} for 80 % of the bins)")
 
 
 def _explained(folder: Folder, table: "QTable", net: Net | None) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from chandra_bin import __version__, vfaint
 from chandra_bin.cosmology import COSMOLOGY
-from chandra_bin.errors import ChandraBinWarning
+from chandra_bin.errors import ChandraBinWarning, counted
 from chandra_bin.headers import is_number
 from chandra_bin.outputs import Outputs
 from chandra_bin.pipeline.graph import STEPS
@@ -150,7 +150,7 @@ class _Page:
         elif not cuts:
             words = "Nothing is cut"
         else:
-            words = (f"{len(cuts)} interval{'s' * (len(cuts) != 1)}, {kiloseconds(lost)} of {kiloseconds(whole)} "
+            words = (f"{counted(len(cuts), 'interval')}, {kiloseconds(lost)} of {kiloseconds(whole)} "
                      f"({100 * lost / whole:.1f} %), {'are' if len(cuts) != 1 else 'is'} cut")
         picture = self.gallery.add(
             f"light_curve_{obsid}", f"Count rate of ObsID {obsid} against time. {words}.",
