@@ -234,6 +234,18 @@ def test_the_number_of_bins_that_noise_cuts_is_foreseen(method, quiet):
     assert np.mean(cut) == pytest.approx(np.mean(foreseen), abs=error + 0.05 * np.mean(foreseen))
 
 
+@pytest.mark.parametrize("margin", [0, 1, 2, 9])
+def test_margins_count_among_the_bins_that_noise_cuts(margin):
+    """Bins at the ends have fewer neighbours, and a bin that was not exposed cuts none."""
+    worth = np.array([1, 1, 1, 0, 1, 1, 1, 1])
+    found = robust(curve_of([41, 42, 43, 0, 42, 41, 42, 43], 100 * worth), nsigma=1, margin=margin)
+    counts = np.random.default_rng(margin).poisson(100 * found.mean * worth, (40_000, 8))
+    above, below = counts > 100 * found.high, (counts < 100 * found.low) & (worth > 0)
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(above, ((0, 0), (margin, margin))), 2 * margin + 1, axis=1)
+    cut = (below | around.any(axis=-1)) & (worth > 0)
+    assert found.cut_by_noise == pytest.approx(cut.sum() / len(counts), rel=0.01)
+
+
 @given(hnp.arrays(np.int64, st.integers(2, 60), elements=st.integers(0, 2000)), st.floats(0.5, 6))
 def test_robust_always_ends(counts, nsigma):
     counts[0] += 1

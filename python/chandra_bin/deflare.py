@@ -56,7 +56,10 @@ class Deflared:
     failure: str = ""
     """Why the method that was asked for gave nothing, where `robust` took its place."""
     cut_by_noise: float = 0.0
-    """The number of bins that Poisson noise alone is expected to cut, if the rate were ``mean`` all the time."""
+    """The number of bins that Poisson noise alone is expected to cut, if the rate were ``mean`` all the time.
+
+    It counts the margins that `robust` cuts, and not the short runs that `sigma_clip` drops.
+    """
 
     @property
     def kept(self) -> int:
@@ -214,8 +217,11 @@ def robust(curve: LightCurve, *, nsigma: float = 3.0, margin: int = 1) -> Deflar
     if not good.any():
         raise NoQuietTime(f"no bin has a rate near {mean:.6g} count/s")
     low, high = (float(limit[0]) / width for limit in _count_limits(np.array([mean * width]), nsigma * wider))
+    below, above = np.zeros((2, len(used)))
     expected = mean * exposure[used]
-    noise = _beyond(expected, *_count_limits(expected, nsigma * wider), margin)
+    below[used], above[used] = _beyond(expected, *_count_limits(expected, nsigma * wider))
+    stays = (1 - below - above) * _none_beside(above, margin)
+    noise = float((1 - stays)[used].sum())
     return Deflared("robust", mean, low, high, good, usable, _gti_of(curve, good), within, cut_by_noise=noise)
 
 
@@ -231,22 +237,30 @@ def _cut_by_noise(curve: LightCurve, mean: float, low: float, high: float) -> fl
     """The number of bins that Poisson noise around ``mean`` puts beyond limits of the rate."""
     exposure = curve.time_max - curve.time_min if curve.exposure_s is None else curve.exposure_s
     exposure = exposure[(exposure > 0) & np.isfinite(curve.rate)]
-    return _beyond(mean * exposure, low * exposure, high * exposure)
+    return float(np.sum(_beyond(mean * exposure, low * exposure, high * exposure)))
 
 
-def _beyond(expected: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64],
-            margin: int = 0) -> float:
-    """The number of bins whose counts Poisson noise puts to ``low`` or below, or to ``high`` or above.
-
-    A bin also counts where noise puts one of its ``margin`` neighbours to either side to ``high`` or above.
-    """
+def _beyond(expected: NDArray[np.float64], low: NDArray[np.float64],
+            high: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the probabilities, (n,), that noise puts counts to ``low`` or below, and to ``high`` or above."""
     from scipy.stats import poisson
 
-    kinds, number = np.unique(np.round(np.stack([expected, low, high]), 9), axis=1, return_counts=True)  # few
+    kinds, kind = np.unique(np.round(np.stack([expected, low, high]), 9), axis=1, return_inverse=True)  # few
     expected, low, high = kinds
-    above = poisson.sf(np.ceil(high) - 1, expected)
-    chance = poisson.cdf(np.floor(low), expected) + 1 - (1 - above) ** (2 * margin + 1)
-    return float((number * chance).sum())
+    kind = kind.ravel()
+    return poisson.cdf(np.floor(low), expected)[kind], poisson.sf(np.ceil(high) - 1, expected)[kind]
+
+
+def _none_beside(chance: NDArray[np.float64], margin: int) -> NDArray[np.float64]:
+    """Return the probability, (n,), that none of the ``margin`` bins before and after a bin is above its limit.
+
+    ``chance`` : the probability of each bin to be above, (n,).
+    """
+    none = np.ones(len(chance))
+    for shift in range(1, min(margin, len(chance) - 1) + 1):
+        none[shift:] *= 1 - chance[:-shift]
+        none[:-shift] *= 1 - chance[shift:]
+    return none
 
 
 def _centre(rate: NDArray[np.float64], exposure: NDArray[np.float64], mean: float, nsigma: float) -> float:
