@@ -66,6 +66,8 @@ bench: $(VENV)/benched-with  ## Race the kernels with their peers, into docs/rac
 
 lint: $(VENV)/checked-with  ## Check style and types
 	$(BIN)/ruff check
+	$(BIN)/lint-imports
+	! grep -nE '#include *<(Python\.h|iostream|fstream|cstdio|stdio\.h|omp\.h)>|\<(printf|std::rand|srand)\>' -r src/cpp/include src/cpp/src
 	$(BIN)/mypy
 	$(BIN)/stubtest chandra_bin._kernels --concise --mypy-config-file pyproject.toml --allowlist src/pyx/stubtest.txt \
 	    --ignore-unused-allowlist

@@ -40,7 +40,7 @@ def make_images(folder: str, number: int, quick: bool) -> list[str]:
     """In a child: simulated clusters of all sizes, in a shuffled order."""
     import numpy as np
 
-    from chandra_bin.images import write_image
+    from chandra_bin.fits.images import write_image
     from chandra_bin.simulate import cluster_header, cluster_image
 
     Path(folder).mkdir(parents=True)
@@ -131,7 +131,7 @@ def phases(images: list[str], out: str, clock: str) -> dict[str, float]:
     work.bin_image = bin_timed
     list(batch.run(batch.read_manifest(images[0], defaults=BINNING), Path(out) / "warm"))
     gc.collect()
-    gc.freeze()  # as `chandra_bin.workers.Processes` does
+    gc.freeze()  # as `chandra_bin.workflow.pool.Processes` does
     spent.clear()
     bins.clear()
     start = now()
@@ -145,10 +145,10 @@ def phases(images: list[str], out: str, clock: str) -> dict[str, float]:
 
 def _time_parts(spent: dict[str, float], now: Callable[[], float]) -> None:
     """Has functions add the seconds that they take to ``spent``; one within another counts once."""
-    from chandra_bin import state
     from chandra_bin.batch import work
-    from chandra_bin.outputs import Outputs
-    from chandra_bin.products import binned
+    from chandra_bin.fits.outputs import Outputs
+    from chandra_bin.tasks import bin as binned
+    from chandra_bin.workflow import records as state
 
     inside: list[str] = []
 
@@ -264,7 +264,7 @@ def client_cost(images: list[str], out: str) -> dict[str, float]:
     """In a child: CPU seconds a row of who gives rows out, while nothing is done with them."""
     from chandra_bin import batch
     from chandra_bin.batch.work import Order, failed
-    from chandra_bin.workers import Here
+    from chandra_bin.workflow.pool import Here
 
     class Nothing(Here):
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002

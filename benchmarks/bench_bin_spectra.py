@@ -32,7 +32,7 @@ def timed(scene: str, events: int, bins: int, repeats: int) -> dict[str, Any]:
     import numpy as np
 
     from chandra_bin import bin_spectra
-    from chandra_bin.event_arrays import Selection
+    from chandra_bin.events.arrays import Selection
 
     size = 1024
     x, y = (values - np.float32(0.5) for values in places(scene, size, events))

@@ -98,7 +98,7 @@ def one_scale(background: float, scale: float, fields: int, size: int, sigthresh
     """In a child: ratios of significant pixels. Above 4, the search for s is that for 4 on pixels of s / 4."""
     import numpy as np
 
-    from chandra_bin.detect._field import Field
+    from chandra_bin.sources._field import Field
 
     width = min(scale, 4.0)
     random, edge = np.random.default_rng(12), np.ones((size, size), bool)

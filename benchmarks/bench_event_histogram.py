@@ -39,7 +39,7 @@ def timed(size: int, scene: str, events: int, repeats: int) -> dict[str, Any]:
     import numpy as np
 
     from chandra_bin import event_histogram
-    from chandra_bin.event_arrays import Selection
+    from chandra_bin.events.arrays import Selection
 
     x, y = places(scene, size, events)
     made = columns(events)

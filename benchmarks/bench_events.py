@@ -44,7 +44,7 @@ def make(plain: str, packed: str, rows: int) -> dict[str, int]:
     import numpy as np
     from astropy.io.fits import Header
 
-    from chandra_bin.tables import write_empty_primary, write_rows
+    from chandra_bin.fits.tables import write_empty_primary, write_rows
 
     form = [("time", ">f8", "1D"), ("ccd_id", ">i2", "1I"), ("node_id", ">i2", "1I"), ("expno", ">i4", "1J"),
             ("chipx", ">i2", "1I"), ("chipy", ">i2", "1I"), ("tdetx", ">i2", "1I"), ("tdety", ">i2", "1I"),
@@ -100,7 +100,7 @@ def _bytes(path: str) -> None:
 
 
 def _ours(path: str) -> list[Any]:
-    from chandra_bin.events import read_events
+    from chandra_bin.events.reader import read_events
 
     return list(read_events(path, COLUMNS).columns.values())
 
@@ -122,6 +122,6 @@ def _fitsio(path: str) -> list[Any]:
 
 
 def _binned(path: str) -> Any:
-    from chandra_bin.events import event_image
+    from chandra_bin.events.images import event_image
 
     return event_image(path + NAME)

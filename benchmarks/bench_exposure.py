@@ -39,7 +39,8 @@ def accuracy(folder: str, array: str, photons: int) -> list[dict[str, Any]]:
     import numpy as np
     from astropy.io import fits
 
-    from chandra_bin.products import ExposureSettings, SimulationSettings, fluximage, simulate_observations
+    from chandra_bin.tasks.fluximage import ExposureSettings, fluximage
+    from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
 
     home = Path(folder)
     (done,) = simulate_observations(home, SimulationSettings(seed=3, obsids=1, exposure=10_000, counts=80_000,
@@ -114,11 +115,11 @@ def one_map(step: float, threads: int, repeats: int) -> dict[str, Any]:
     """In a child."""
     import numpy as np
 
-    from chandra_bin import acis
-    from chandra_bin.aspect import assumed_aspect, place_by_header
-    from chandra_bin.exposure import View, chip_exposures, sum_exposures, usable_pixels
-    from chandra_bin.grids import Grid, GridAxis
-    from chandra_bin.gti import GTI
+    from chandra_bin.acis import geometry as acis
+    from chandra_bin.coords.grids import Grid, GridAxis
+    from chandra_bin.events.gti import GTI
+    from chandra_bin.exposure.aspect import assumed_aspect, place_by_header
+    from chandra_bin.exposure.maps import View, chip_exposures, sum_exposures, usable_pixels
 
     whole, axis = GTI.of([0], [20_000]), np.full(2, acis.CENTRE_PX)
     grid = Grid(*(GridAxis(acis.CENTRE_PX - 1088, step, round(2176 / step)) for _ in range(2)))
@@ -136,9 +137,9 @@ def by_events(count: int, repeats: int) -> dict[str, Any]:
     """In a child."""
     import numpy as np
 
-    from chandra_bin import acis
-    from chandra_bin.aspect import aspect_of_events, place_by_events
-    from chandra_bin.gti import GTI
+    from chandra_bin.acis import geometry as acis
+    from chandra_bin.events.gti import GTI
+    from chandra_bin.exposure.aspect import aspect_of_events, place_by_events
 
     whole, draw = GTI.of([0], [20_000]), np.random.default_rng(1)
     chip, when = draw.integers(0, 4, count), np.sort(draw.uniform(0, 20_000, count))

@@ -95,7 +95,7 @@ def _row(table: Table, name: str, cases: list[_Case], method: Any, length: float
     import numpy as np
 
     from chandra_bin import cut_flares, light_curve, simulate
-    from chandra_bin.bin_length import choose_bin_length
+    from chandra_bin.events.bin_length import choose_bin_length
     from chandra_bin.simulate._observation import TIMEDEL_S
 
     kept_parts, lengths = [], []

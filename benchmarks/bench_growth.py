@@ -83,7 +83,7 @@ def _binned(side: float) -> Point:
 
 
 def _covered(side: float) -> Point:
-    from chandra_bin.boxes import cover_with_boxes
+    from chandra_bin.binning.boxes import cover_with_boxes
 
     from ._scenes import random_bins
 

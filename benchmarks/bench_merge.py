@@ -44,8 +44,8 @@ def coordinates(count: int, repeats: int) -> dict[str, float]:
     import numpy as np
     from astropy.wcs import WCS
 
-    from chandra_bin.reproject import reproject
-    from chandra_bin.wcs import ImageCoords
+    from chandra_bin.coords.tangent_plane import reproject
+    from chandra_bin.coords.wcs import ImageCoords
 
     old, new = _header(228.475), _header(228.475 + APART_DEG)
     x, y = np.random.default_rng(1).uniform(0.5, 8192.5, (2, count)).astype(np.float32)
@@ -89,7 +89,7 @@ def write_files(folder: str, count: int) -> float:
 
 def merge_files(folder: str, repeats: int) -> dict[str, float]:
     """In a child: the whole product."""
-    from chandra_bin.products import merge
+    from chandra_bin.tasks.merge import merge
 
     files = [Path(folder) / f"evt{n}.fits" for n in (1, 2)]
     taken = best(lambda: merge(files, Path(folder) / "merged", clobber=True), repeats)

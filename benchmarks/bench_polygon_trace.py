@@ -4,7 +4,7 @@ import importlib.util
 
 import numpy as np
 
-from chandra_bin.polygons import rasterize, trace_polygons
+from chandra_bin.binning.outlines import rasterize, trace_polygons
 
 from ._scenes import random_bins, row
 from .harness import best

@@ -8,9 +8,9 @@ import importlib.util
 import numpy as np
 from astropy.io.fits import Header
 
-from chandra_bin.polygons import rasterize, trace_polygons
+from chandra_bin.binning.outlines import rasterize, trace_polygons
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.regions import parse_regions, region_mask
-from chandra_bin.wcs import ImageCoords
 
 from ._scenes import random_bins, row
 from .harness import best

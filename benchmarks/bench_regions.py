@@ -11,10 +11,10 @@ import numpy as np
 from astropy.io import fits
 
 from _scenes import best, random_bins, row
-from chandra_bin.polygons import trace_polygons
-from chandra_bin.products import convert_files, write_outlines
+from chandra_bin.binning.outlines import trace_polygons
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.regions import BinTexts, Style
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.tasks.outlines import convert_files, write_outlines
 
 HEADER = fits.Header({
     "CTYPE1": "RA---TAN", "CRVAL1": 198.875, "CRPIX1": 512.5, "CDELT1": -1.3666667e-4, "CUNIT1": "deg",

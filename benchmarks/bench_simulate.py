@@ -24,8 +24,8 @@ def timed(folder: str, counts: float) -> dict[str, Any]:
     from pathlib import Path
 
     from chandra_bin import simulate
-    from chandra_bin.products import SimulationSettings, simulate_observations
     from chandra_bin.simulate import tables
+    from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
 
     taken = {}
 

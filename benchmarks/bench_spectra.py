@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from chandra_bin import bin_spectra
-from chandra_bin.events import event_image
-from chandra_bin.images import write_image
-from chandra_bin.products import write_spectra
-from chandra_bin.spectra import empty_spectra, group_counts
+from chandra_bin.events.images import event_image
+from chandra_bin.events.spectra import empty_spectra, group_counts
+from chandra_bin.fits.images import write_image
+from chandra_bin.tasks.spectra import write_spectra
 
 from ._scenes import random_bins, row
 from .harness import best

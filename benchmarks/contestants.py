@@ -372,7 +372,7 @@ def _binmap(quick: bool) -> Inputs:
 
 
 def _boxes(inputs: Inputs, _threads: int) -> Call:
-    from chandra_bin.boxes import cover_with_boxes
+    from chandra_bin.binning.boxes import cover_with_boxes
 
     return lambda: cover_with_boxes(inputs["binmap"])
 
@@ -533,8 +533,8 @@ def _region_mask(inputs: Inputs, _threads: int) -> Call:
     from astropy.io.fits import Header
 
     from chandra_bin import region_mask
+    from chandra_bin.coords.wcs import ImageCoords
     from chandra_bin.regions import parse_regions
-    from chandra_bin.wcs import ImageCoords
 
     physical = {f"{key}{n}P": 1.0 for key in ("CRVAL", "CRPIX", "CDELT") for n in (1, 2)}
     coords, shape = ImageCoords(Header(physical)), tuple(inputs["shape"])
@@ -657,7 +657,7 @@ def _intervals(inputs: Inputs) -> tuple[Any, Any]:
 def _select(inputs: Inputs, threads: int) -> Call:
     import numpy as np
 
-    from chandra_bin.event_arrays import Selection
+    from chandra_bin.events.arrays import Selection
 
     size = len(inputs["time"])
     start, stop = _intervals(inputs)
@@ -842,9 +842,9 @@ def _region_texts(quick: bool) -> Inputs:
     from astropy.io.fits import PrimaryHDU
 
     from chandra_bin import trace_polygons
+    from chandra_bin.coords.wcs import ImageCoords
     from chandra_bin.regions import BinTexts, Style
     from chandra_bin.simulate import cluster_header
-    from chandra_bin.wcs import ImageCoords
 
     from ._scenes import random_bins
 
@@ -858,8 +858,8 @@ def _region_texts(quick: bool) -> Inputs:
 def _convert(inputs: Inputs, _threads: int) -> Call:
     from astropy.io.fits import Header
 
+    from chandra_bin.coords.wcs import ImageCoords
     from chandra_bin.regions import parse_regions, region_bytes
-    from chandra_bin.wcs import ImageCoords
 
     header, texts = Header.fromstring(str(inputs["header"])), inputs["texts"].tolist()
 
@@ -915,7 +915,7 @@ def _written(inputs: Inputs) -> Path:
 def _read(inputs: Inputs, _threads: int) -> Call:
     import numpy as np
 
-    from chandra_bin.images import read_image_file
+    from chandra_bin.fits.images import read_image_file
 
     path = _written(inputs)
     return lambda: np.ascontiguousarray(read_image_file(path).data, np.float32)
@@ -940,7 +940,7 @@ def _fitsio_read(inputs: Inputs) -> Call:
 def _write(inputs: Inputs, _threads: int) -> Call:
     from astropy.io.fits import Header
 
-    from chandra_bin.images import write_image
+    from chandra_bin.fits.images import write_image
 
     path = _written(inputs)
 

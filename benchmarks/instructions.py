@@ -124,8 +124,8 @@ def _counted(dump: Path) -> Count:
 
 def kernels(folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Each kernel with a call of it."""
-    from chandra_bin.binning import contour_bin
-    from chandra_bin.smoothing import smooth
+    from chandra_bin.binning.contour import contour_bin
+    from chandra_bin.binning.smoothing import smooth
 
     images = load(folder, IMAGE)
     for name in SMOOTHERS:

@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 
 from astropy.table import Table
 
-from chandra_bin.images import write_image
+from chandra_bin.fits.images import write_image
 from chandra_bin.simulate import cluster_header, cluster_image
-from chandra_bin.state import State
+from chandra_bin.workflow.records import State
 
 OPTIONS = ["--sn", "30", "--smooth-sn", "50", "--constrain", "3"]
 BINNING = {"sn": 30.0, "smooth_sn": 50.0, "constrain": 3.0}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from chandra_bin import acis
+from chandra_bin.acis import geometry as acis
 from chandra_bin.simulate import _telescope as telescope
 from event_files import START, TANGENT, write_events
 

@@ -6,8 +6,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.simulate import cluster_header
-from chandra_bin.wcs import ImageCoords
 from files import write_fits
 
 CIAO = "# Region file format: CIAO version 1.0\n"

@@ -10,19 +10,19 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
 from chandra_bin import simulate
-from chandra_bin.binning import BinSums, sum_bins
-from chandra_bin.images import read_image_file
+from chandra_bin.binning.contour import BinSums, sum_bins
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.events.vfaint import STATUS_BIT
+from chandra_bin.fits.images import read_image_file
 from chandra_bin.pipeline import runner
 from chandra_bin.pipeline.config import read_config
 from chandra_bin.pipeline.layout import Layout
 from chandra_bin.pipeline.survey import begin, survey
-from chandra_bin.products import SimulationSettings, simulate_observations
 from chandra_bin.regions import read_regions, region_mask
 from chandra_bin.simulate._islands import FLAGGED_PHOTONS
 from chandra_bin.simulate._photons import CLUSTER, FLARE, SOURCE
 from chandra_bin.simulate._telescope import places
-from chandra_bin.vfaint import STATUS_BIT
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
 
 BAND_EV = (500.0, 7000.0)
 CHIPS = {"I": (0, 1, 2, 3), "S": (7,)}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from chandra_bin.products import SimulationSettings, simulate_observations
+from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
 from golden_data import SharedFolder, shared_folder
 
 # The kernels are compared with a slow reference: no deadline, and no complaint about slow examples.

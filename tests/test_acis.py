@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from chandra_bin import acis
-from chandra_bin.events import read_events
+from chandra_bin.acis import geometry as acis
+from chandra_bin.events.reader import read_events
 
 
 def events_of(shared, file):

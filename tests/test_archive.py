@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from chandra_bin.ancillary import find_ancillary
 from chandra_bin.errors import ChandraBinWarning, InputError, NoImaging
+from chandra_bin.exposure.ancillary import find_ancillary
 from chandra_bin.pipeline import runner
 from chandra_bin.pipeline.archive import find_observation, find_observations, look, look_through
-from chandra_bin.state import State
+from chandra_bin.workflow.records import State
 from event_files import random_events, write_events
 from pipeline_work import configured
 

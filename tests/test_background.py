@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from chandra_bin import contour_bin
-from chandra_bin.background import (
+from chandra_bin.cli import run
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.simulate import cluster_header
+from chandra_bin.sources.background import (
     BIN_SHARE,
     Background,
     ChipScale,
@@ -21,12 +25,8 @@ from chandra_bin.background import (
     scale_error,
     sum_backgrounds,
 )
-from chandra_bin.cli import run
-from chandra_bin.errors import ChandraBinWarning, InputError
-from chandra_bin.products import add_backgrounds, blank_sky_background
-from chandra_bin.products import local_background as write_local_background
-from chandra_bin.simulate import cluster_header
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.tasks.background import add_backgrounds, blank_sky_background
+from chandra_bin.tasks.background import local_background as write_local_background
 from event_files import random_events, write_events
 from files import listing, write_fits
 

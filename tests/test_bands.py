@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chandra_bin.bands import Band, parse_bands, parse_energies
+from chandra_bin.acis.bands import Band, parse_bands, parse_energies
 from chandra_bin.errors import InputError
 
 

@@ -35,9 +35,9 @@ from chandra_bin.batch.results import COLUMNS
 from chandra_bin.batch.run import estimated_bytes
 from chandra_bin.cli import run
 from chandra_bin.errors import InputError, OutputError
-from chandra_bin.products import bin_image
-from chandra_bin.state import locked
-from chandra_bin.workers import Processes
+from chandra_bin.tasks.bin import bin_image
+from chandra_bin.workflow.pool import Processes
+from chandra_bin.workflow.records import locked
 from processes import children, is_alive, wait_until
 
 NUMBER = 4
@@ -59,7 +59,7 @@ def serial(images, tmp_path_factory):
 @pytest.fixture
 def quick(monkeypatch):
     """Batches in this process without pictures, which are the most of the work."""
-    monkeypatch.setattr("chandra_bin.products.binned.bins_png", lambda *_, **__: b"")
+    monkeypatch.setattr("chandra_bin.tasks.bin.bins_png", lambda *_, **__: b"")
 
 
 @pytest.fixture(autouse=True)
@@ -367,7 +367,8 @@ def test_killed_while_products_are_moved(images, serial, moment):
                     "    sum(seen) == 4 and os.kill(os.getpid(), 9)\nos.replace = replace",
             "record": "old = State._write\ndef write(self):\n"
                       "    self.records and os.kill(os.getpid(), 9)\n    old(self)\nState._write = write"}[moment]
-    program = f"import os, sys\nfrom chandra_bin.state import State\nfrom chandra_bin.cli import main\n{code}\nmain()"
+    program = ("import os, sys\nfrom chandra_bin.workflow.records import State\nfrom chandra_bin.cli import main\n"
+               f"{code}\nmain()")
     words = ["batch", f"{images}/c00.fits", "-o", "out", *OPTIONS, "-j1"]
     done = subprocess.run([sys.executable, "-c", program, *words], check=False, capture_output=True)
     assert done.returncode == -signal.SIGKILL

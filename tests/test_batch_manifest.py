@@ -194,7 +194,7 @@ def test_files_that_cannot_be_read():
 def test_columns_are_those_of_the_binner():
     from inspect import signature
 
-    from chandra_bin.products import bin_image
+    from chandra_bin.tasks.bin import bin_image
 
     assert set(COLUMNS) - {"name", "pipeline"} <= set(signature(bin_image).parameters)
     for name, value in vars(Binning()).items():

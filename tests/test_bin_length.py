@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from chandra_bin.bin_length import COUNTS_PER_BIN, choose_bin_length
 from chandra_bin.errors import InputError
-from chandra_bin.gti import GTI
+from chandra_bin.events.bin_length import COUNTS_PER_BIN, choose_bin_length
+from chandra_bin.events.gti import GTI
 
 FRAME, LIVE, SECONDS = 3.24104, 0.987, 30_000.0
 

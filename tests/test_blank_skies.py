@@ -4,19 +4,15 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from chandra_bin.blank_skies import find_blank_skies, is_in_chip_coordinates
 from chandra_bin.cli import run
 from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.events.vfaint import is_cleaned
+from chandra_bin.exposure.blank_skies import find_blank_skies, is_in_chip_coordinates
 from chandra_bin.pipeline.archive import find_observations
-from chandra_bin.products import (
-    SimulationSettings,
-    add_backgrounds,
-    blank_sky_background,
-    blank_sky_events,
-    simulate_observations,
-    write_spectra,
-)
-from chandra_bin.vfaint import is_cleaned
+from chandra_bin.tasks.background import add_backgrounds, blank_sky_background
+from chandra_bin.tasks.blanksky import blank_sky_events
+from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
+from chandra_bin.tasks.spectra import write_spectra
 
 # As in CALDB 4.9.7.
 NAMES = [
@@ -264,7 +260,7 @@ def test_status_0_where_vfaint_was_cleaned(sky, tmp_path):
 def test_a_million_events_take_seconds(sky):
     import time
 
-    from chandra_bin.products._sky_placement import SkyPlacer
+    from chandra_bin.tasks._sky_placement import SkyPlacer
 
     _, events, _ = sky
     placer = SkyPlacer(events, None, 1)
@@ -275,7 +271,7 @@ def test_a_million_events_take_seconds(sky):
 
 
 def test_parts_are_placed_as_the_whole_is(sky):
-    from chandra_bin.products._sky_placement import SkyPlacer
+    from chandra_bin.tasks._sky_placement import SkyPlacer
 
     _, events, _ = sky
     placer = SkyPlacer(events, None, 1)

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from chandra_bin.boxes import cover_with_boxes, region_texts
+from chandra_bin.binning.boxes import cover_with_boxes
 from chandra_bin.errors import InputError
 from chandra_bin.regions._format import CIAO_HEAD
+from chandra_bin.regions.box_texts import region_texts
 from golden_data import read_cases, read_expected, read_region_files
 
 CASES = read_cases("region")

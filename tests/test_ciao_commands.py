@@ -13,10 +13,10 @@ from chandra_bin.ciao import Command, File, tools
 from chandra_bin.ciao._command import Filter, Temporary, parts_of
 from chandra_bin.cli._background import command as background
 from chandra_bin.errors import InputError
-from chandra_bin.pipeline import ciao_steps
-from chandra_bin.pipeline.plan import EachList, Measured, Otherwise, Tool, Where
+from chandra_bin.pipeline.ciao import steps as ciao_steps
+from chandra_bin.pipeline.ciao.plan import EachList, Measured, Otherwise, Tool, Where
+from chandra_bin.pipeline.ciao.scripts import write_scripts
 from chandra_bin.pipeline.runner import Pipeline
-from chandra_bin.pipeline.scripts import write_scripts
 from pipeline_work import configured, simulated
 
 FACTS = {tool: {fact["name"]: fact for fact in facts["params"]}

@@ -19,10 +19,11 @@ from astropy.table import Table
 from chandra_bin.ciao import Runner, need_installation, tools
 from chandra_bin.cli import run as command
 from chandra_bin.errors import ToolError
-from chandra_bin.pipeline import ciao_steps, runner
-from chandra_bin.pipeline.plan import Tool
-from chandra_bin.products import copy
-from chandra_bin.state import State
+from chandra_bin.pipeline import runner
+from chandra_bin.pipeline.ciao import steps as ciao_steps
+from chandra_bin.pipeline.ciao.plan import Tool
+from chandra_bin.tasks.copy import copy
+from chandra_bin.workflow.records import State
 from pipeline_work import change_settings, configured, products
 from pipeline_work import simulated as simulate
 from required import absent

@@ -22,7 +22,7 @@ from chandra_bin.ciao import Installation, Runner, tools
 from chandra_bin.cli import run as command
 from chandra_bin.errors import ChandraBinError, InputError, OutputError, ToolError
 from chandra_bin.pipeline import runner
-from chandra_bin.state import State
+from chandra_bin.workflow.records import State
 from pipeline_work import change_record, change_settings, configured, simulated
 from processes import wait_until
 from stand_ins.install import install, read_log

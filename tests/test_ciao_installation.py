@@ -12,7 +12,7 @@ from astropy.io import fits
 from chandra_bin.ciao import find_installation, need_installation, parse_versions
 from chandra_bin.ciao._installation import _versions
 from chandra_bin.cli import run as command
-from chandra_bin.doctor import examine
+from chandra_bin.cli._doctor_checks import examine
 from chandra_bin.errors import InputError, ToolError
 from chandra_bin.pipeline.fetch import fetch
 from mirror import served

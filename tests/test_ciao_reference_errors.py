@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from chandra_bin.bands import parse_bands
+from chandra_bin.acis.bands import parse_bands
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
-from chandra_bin.images import write_image
-from chandra_bin.pipeline import ciao_steps
+from chandra_bin.fits.images import write_image
+from chandra_bin.pipeline.ciao import steps as ciao_steps
 from chandra_bin.pipeline.runner import Pipeline
-from chandra_bin.products import write_outlines
 from chandra_bin.simulate import cluster_header
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.tasks.outlines import write_outlines
 from pipeline_work import configured
 from test_ciao_commands import Everywhere, commands_in
 

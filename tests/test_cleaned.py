@@ -9,15 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from chandra_bin.binning import contour_bin
+from chandra_bin.binning.contour import contour_bin
 from chandra_bin.cli import run
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinWarning, InputError
-from chandra_bin.inputs import read_image
-from chandra_bin.products import bin_image, contbin, fill_image, remove_sources, scale_flux, write_spectra
 from chandra_bin.regions import read_regions, region_mask
-from chandra_bin.removal import FLUX_FACTOR, fill_sources, scaled_flux, sn_in_counts
 from chandra_bin.simulate import cluster_header, cluster_image
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.sources.removal import FLUX_FACTOR, fill_sources, scaled_flux, sn_in_counts
+from chandra_bin.tasks.bin import bin_image
+from chandra_bin.tasks.clean import fill_image, remove_sources, scale_flux
+from chandra_bin.tasks.contbin import contbin
+from chandra_bin.tasks.inputs import read_image
+from chandra_bin.tasks.spectra import write_spectra
 from event_files import random_events, write_events
 from files import listing, write_fits
 

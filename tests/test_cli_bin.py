@@ -19,12 +19,12 @@ from astropy.table import QTable, Table
 from astropy.wcs import WCS
 
 import chandra_bin
-from chandra_bin.binning import sum_bins
+from chandra_bin.binning.contour import sum_bins
 from chandra_bin.cli import run
-from chandra_bin.images import write_image
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.fits.images import write_image
 from chandra_bin.regions import parse_regions, region_mask
 from chandra_bin.simulate import cluster_header, cluster_image
-from chandra_bin.wcs import ImageCoords
 from files import INPUTS, golden_folder, listing, write_fits
 from golden_data import read_expected, read_region_files
 from processes import cpu_seconds, wait_until

@@ -7,8 +7,8 @@ from astropy.table import Table
 
 from chandra_bin import read_regions, region_mask
 from chandra_bin.cli import run
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.simulate import cluster_header
-from chandra_bin.wcs import ImageCoords
 from files import listing, write_fits
 
 PLACES = [(40.0, 50.0, 200), (150.3, 60.7, 120), (90.5, 140.0, 300)]
@@ -241,8 +241,8 @@ def test_names_that_headers_cannot_hold_are_escaped(folder):
 @pytest.mark.parametrize("name", ["img.fits", "img.fits[sky=circle(4096.5,4096.5,1000)][opt full]"])
 @pytest.mark.parametrize("limit", ["MemAvailable:   1000 kB", "1024000", "machine"])
 def test_images_that_do_not_fit_into_memory_are_refused(capsys, monkeypatch, tmp_path, name, limit):
-    from chandra_bin import memory
-    from chandra_bin.products import detected
+    from chandra_bin._checks import memory
+    from chandra_bin.tasks import detect as detected
 
     (tmp_path / "limit").write_text(f"max\n{limit}\n")
     monkeypatch.setattr(memory, "_LIMITS", {tmp_path / "limit": limit[:13] if limit.startswith("Mem") else "",

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from chandra_bin import acis
+from chandra_bin.acis import geometry as acis
 from chandra_bin.cli import run
-from chandra_bin.images import write_image
+from chandra_bin.fits.images import write_image
 from chandra_sky import SIM_Z, dither_at, flat_sky, write_asol, write_bad_pixels, write_flat_sky
 from event_files import START, random_events, write_events
 from files import listing
@@ -502,7 +502,7 @@ def test_bad_input_is_one_line_and_no_file(what, folder, flat, capsys):
 @pytest.mark.parametrize("words", [["fluximage", "evt2.fits", "a"], ["merge", "evt2.fits", "-o", "m", "--exposure"]])
 def test_pixels_that_do_not_fit_into_memory_are_refused(folder, flat, capsys, monkeypatch, words):
     write_flat_sky(folder / "evt2.fits", {name: values[::20] for name, values in flat.items()})
-    monkeypatch.setattr("chandra_bin.products._common.available_bytes", lambda: 1e6)
+    monkeypatch.setattr("chandra_bin.tasks._common.available_bytes", lambda: 1e6)
     assert run([*words, "-q"]) == 2
     line, = capsys.readouterr().err.splitlines()
     assert "evt2.fits: " in line

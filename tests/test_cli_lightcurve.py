@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 from chandra_bin.cli import run
-from chandra_bin.gti_files import read_gti
+from chandra_bin.events.gti_files import read_gti
 from event_files import START, random_events, write_events
 from files import listing, write_fits
 from test_lightcurve import table

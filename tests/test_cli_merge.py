@@ -6,10 +6,10 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from chandra_bin.cli import run
-from chandra_bin.events import read_events
-from chandra_bin.products import merge
-from chandra_bin.reproject import separation_deg
-from chandra_bin.wcs import ImageCoords, pixel_map
+from chandra_bin.coords.tangent_plane import separation_deg
+from chandra_bin.coords.wcs import ImageCoords, pixel_map
+from chandra_bin.events.reader import read_events
+from chandra_bin.tasks.merge import merge
 from event_files import START, random_events, write_events
 from files import listing
 

@@ -7,8 +7,8 @@ import pytest
 from astropy.io import fits
 
 from chandra_bin.cli import run
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.regions import read_regions, region_mask
-from chandra_bin.wcs import ImageCoords
 from files import INPUTS, listing, write_fits
 from test_wcs import PHYSICAL, SKY
 

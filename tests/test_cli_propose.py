@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from chandra_bin.cli import run
-from chandra_bin.products import propose_area, propose_cluster, propose_point_sources
-from chandra_bin.products.proposals import COMPACT, SIGNIFICANT
 from chandra_bin.simulate import cluster_header
+from chandra_bin.tasks.propose import COMPACT, SIGNIFICANT, propose_area, propose_cluster, propose_point_sources
 from cluster_field import CIAO, FIELD, write_field
 from files import listing, write_fits
 

@@ -10,7 +10,8 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 from chandra_bin.cli import run
-from chandra_bin.events import event_image, read_events
+from chandra_bin.events.images import event_image
+from chandra_bin.events.reader import read_events
 from event_files import TANGENT, random_events, write_events
 from files import listing, write_fits
 from golden_data import shared_folder

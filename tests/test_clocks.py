@@ -5,11 +5,12 @@ import pytest
 from astropy.io import fits
 
 from chandra_bin.cli import run
-from chandra_bin.clocks import reference, seconds_of, zero_point
 from chandra_bin.errors import ChandraBinWarning, InputError
-from chandra_bin.events import event_image, read_events
-from chandra_bin.gti_files import read_gti
-from chandra_bin.lightcurve_files import read_light_curve
+from chandra_bin.events.clocks import reference, seconds_of, zero_point
+from chandra_bin.events.gti_files import read_gti
+from chandra_bin.events.images import event_image
+from chandra_bin.events.lightcurve_files import read_light_curve
+from chandra_bin.events.reader import read_events
 from event_files import START, random_events, write_events
 
 DAY = 86_400.0

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from chandra_bin.deflare import _count_limits, clean, cut_flares, robust, sigma_clip
 from chandra_bin.errors import ChandraBinWarning, InputError, NoQuietTime
-from chandra_bin.gti import GTI
-from chandra_bin.lightcurve import LightCurve
-from chandra_bin.lightcurve_files import read_light_curve
+from chandra_bin.events.deflare import _count_limits, clean, cut_flares, robust, sigma_clip
+from chandra_bin.events.gti import GTI
+from chandra_bin.events.lightcurve import LightCurve
+from chandra_bin.events.lightcurve_files import read_light_curve
 from chandra_bin.pipeline.native import _warn_of_lost_time
 from test_lightcurve import REAL
 

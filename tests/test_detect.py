@@ -5,12 +5,12 @@ import pytest
 from scipy import stats
 
 from chandra_bin import ChandraBinWarning, InputError, detect_sources
-from chandra_bin.detect import bytes_needed
-from chandra_bin.detect._field import Field, doubled, halved
-from chandra_bin.detect._sources import maxima_of
-from chandra_bin.detect._threshold import known_background, tail_value
-from chandra_bin.detect._wavelet import Correlator, annulus, hat
 from chandra_bin.simulate import cluster_model
+from chandra_bin.sources._field import Field, doubled, halved
+from chandra_bin.sources._sources import maxima_of
+from chandra_bin.sources._threshold import known_background, tail_value
+from chandra_bin.sources._wavelet import Correlator, annulus, hat
+from chandra_bin.sources.detection import bytes_needed
 
 
 def sky(size, background, sources, seed=1):

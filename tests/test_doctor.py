@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 import chandra_bin
-from chandra_bin import memory
+from chandra_bin._checks import memory
 from chandra_bin.cli import run
-from chandra_bin.doctor import examine
+from chandra_bin.cli._doctor_checks import examine
 from files import listing
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "chandra-bin"
@@ -178,7 +178,7 @@ def test_little_memory_and_one_core(tmp_path, monkeypatch):
     assert (found.state, found.found) == ("limited", "0.5 GB")
     core = min(os.sched_getaffinity(0))
     code = (f"import os; os.sched_setaffinity(0, {{{core}}})\n"
-            "from pathlib import Path; from chandra_bin.doctor import examine\n"
+            "from pathlib import Path; from chandra_bin.cli._doctor_checks import examine\n"
             "print(*(each.found for each in examine(Path()) if each.what == 'cores'))")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"

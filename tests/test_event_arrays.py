@@ -5,7 +5,7 @@ import pytest
 
 from chandra_bin import InputError, bin_spectra, event_histogram, points_in_region, region_labels, region_mask
 from chandra_bin.errors import ChandraBinWarning
-from chandra_bin.event_arrays import Selection
+from chandra_bin.events.arrays import Selection
 from chandra_bin.regions import parse_regions
 from test_rasterize import image_coords
 

@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from chandra_bin.cli import run
+from chandra_bin.coords.wcs import ImageCoords, pixel_map
 from chandra_bin.errors import ChandraBinWarning, InputError
-from chandra_bin.events import event_image, read_events
-from chandra_bin.gti import GTI
-from chandra_bin.images import write_image
-from chandra_bin.inputs import read_image
+from chandra_bin.events.gti import GTI
+from chandra_bin.events.images import event_image
+from chandra_bin.events.reader import read_events
+from chandra_bin.fits.images import write_image
+from chandra_bin.fits.subspace import read_subspace
 from chandra_bin.simulate import cluster_header
-from chandra_bin.subspace import read_subspace
-from chandra_bin.wcs import ImageCoords, pixel_map
+from chandra_bin.tasks.inputs import read_image
 from event_files import START, random_events, write_events
 
 REGION = "# Region file format: CIAO version 1.0\ncircle(4096.5,4096.5,200)\nrotbox(4300,4100,150,90,30)\n"

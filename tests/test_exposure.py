@@ -5,8 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chandra_bin import acis
-from chandra_bin.aspect import (
+from chandra_bin.acis import geometry as acis
+from chandra_bin.coords.grids import Grid, GridAxis
+from chandra_bin.errors import InputError
+from chandra_bin.events.gti import GTI
+from chandra_bin.exposure.aspect import (
     Aspect,
     Dither,
     Placement,
@@ -16,8 +19,7 @@ from chandra_bin.aspect import (
     place_by_events,
     place_by_header,
 )
-from chandra_bin.errors import InputError
-from chandra_bin.exposure import (
+from chandra_bin.exposure.maps import (
     Outline,
     View,
     chip_exposures,
@@ -27,9 +29,7 @@ from chandra_bin.exposure import (
     sum_exposures,
     usable_pixels,
 )
-from chandra_bin.grids import Grid, GridAxis
-from chandra_bin.gti import GTI
-from chandra_bin.psf import psf_map
+from chandra_bin.exposure.psf import psf_map
 from chandra_sky import ROLL, SIM_Z, dither_at, flat_sky
 from event_files import START
 

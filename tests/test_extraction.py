@@ -9,7 +9,10 @@ from astropy.io import fits
 
 from chandra_bin.cli import run
 from chandra_bin.errors import InputError
-from chandra_bin.products import bin_image, copy, write_extraction_lists, write_outlines
+from chandra_bin.tasks.bin import bin_image
+from chandra_bin.tasks.copy import copy
+from chandra_bin.tasks.outlines import write_outlines
+from chandra_bin.tasks.specextract_lists import write_extraction_lists
 from event_files import random_events, write_events
 
 MARGIN = "[bin x=3500:4700:10,y=3500:4700:10]"

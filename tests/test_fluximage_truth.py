@@ -7,8 +7,8 @@ from astropy.table import Table
 from scipy.ndimage import map_coordinates
 
 from chandra_bin.cli import run
-from chandra_bin.products import SimulationSettings, simulate_observations
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
 
 
 @pytest.fixture(scope="module")

@@ -46,14 +46,14 @@ def test_every_kernel_has_a_target():
 
 # What reads, and has no target: it reads by a reader that has one, or what this program or the system wrote.
 NO_TARGET = {
-    "ciao/_runner": "keywords, by tables", "memory": "the system", "batch/work": "the system",
+    "ciao/_runner": "keywords, by tables", "_checks/memory": "the system", "batch/work": "the system",
     "report/collect": "by tables", "pipeline/native": "by tables", "pipeline/archive": "keywords, by tables",
-    "pipeline/scripts": "a mark of our own", "pipeline/calibrated": "scripts of our own",
-    "products/detected": "by tables", "products/proposals": "by tables", "products/simulated": "a list of our own",
-    "products/painted": "tables of our own",
-    "events/_regions": "by regions and tables", "outputs": "a journal of our own, see test_hostile.py",
-    "pipeline/reprocessing": "keywords, by tables", "products/_common": "by images", "products/outlines": "by images",
-    "workers": "what its own processes send",
+    "pipeline/ciao/scripts": "a mark of our own", "pipeline/ciao/run": "scripts of our own",
+    "tasks/detect": "by tables", "tasks/propose": "by tables", "tasks/simulate": "a list of our own",
+    "tasks/paint": "tables of our own",
+    "events/region_files": "by regions and tables", "fits/outputs": "a journal of our own, see test_hostile.py",
+    "pipeline/reprocessing": "keywords, by tables", "tasks/_common": "by images", "tasks/outlines": "by images",
+    "workflow/pool": "what its own processes send",
 }
 READING = {"read_text", "read_bytes", "open_fits", "loads", "fromstring"}
 

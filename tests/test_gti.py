@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chandra_bin.errors import InputError
-from chandra_bin.gti import GTI
+from chandra_bin.events.gti import GTI
 
 INF = math.inf
 CELLS = range(-12, 12)  # [n, n + 1) each; the first stands for all before it, the last for all after

@@ -2,7 +2,7 @@
 
 from astropy.io import fits
 
-from chandra_bin.headers import add_history
+from chandra_bin.fits.headers import add_history
 
 
 def test_history_holds_any_text_in_cards_of_its_own():

@@ -12,24 +12,24 @@ from astropy.io import fits
 
 import chandra_bin
 from chandra_bin._kernels import _event_histogram
-from chandra_bin.ancillary import find_ancillary, read_windows
 from chandra_bin.batch import read_manifest
 from chandra_bin.batch.manifest import clean_name
-from chandra_bin.binning import sum_bins
-from chandra_bin.boxes import cover_with_boxes
+from chandra_bin.binning.boxes import cover_with_boxes
+from chandra_bin.binning.contour import sum_bins
 from chandra_bin.ciao._chatter import flare_limits
 from chandra_bin.cli import run
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
-from chandra_bin.events import event_image
-from chandra_bin.images import read_image_file
-from chandra_bin.inputs import read_image
-from chandra_bin.outputs import finish_interrupted
+from chandra_bin.events.images import event_image
+from chandra_bin.exposure.ancillary import find_ancillary, read_windows
+from chandra_bin.fits.images import read_image_file
+from chandra_bin.fits.outputs import finish_interrupted
+from chandra_bin.fits.subspace import Component, write_subspace
+from chandra_bin.fits.tables import open_fits, sound_header
 from chandra_bin.regions import parse_regions, read_regions, region_bytes, region_mask
 from chandra_bin.report.index import IndexRow, write_index
-from chandra_bin.state import State
-from chandra_bin.subspace import Component, write_subspace
-from chandra_bin.tables import open_fits, sound_header
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.tasks.inputs import read_image
+from chandra_bin.workflow.records import State
 from event_files import random_events, write_events
 from files import listing, write_fits
 from fuzz.readers import fits_bytes

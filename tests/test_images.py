@@ -11,8 +11,8 @@ import pytest
 from astropy.io import fits
 
 from chandra_bin.errors import InputError, NoImage
-from chandra_bin.images import product_header, write_image
-from chandra_bin.inputs import read_image, read_like
+from chandra_bin.fits.images import product_header, write_image
+from chandra_bin.tasks.inputs import read_image, read_like
 from files import INPUTS, golden_folder, write_fits
 
 PIXELS = np.arange(12).reshape(3, 4)
@@ -120,9 +120,10 @@ def test_a_file_that_may_not_be_read(tmp_path):
         for folder in (tmp_path, *tmp_path.parents[:-1]):
             if folder.stat().st_uid == os.getuid() and folder != Path("/tmp"):
                 folder.chmod(0o755)
-        code = (f"import os; os.setuid(65534)\nfrom pathlib import Path\nfrom chandra_bin.inputs import read_image\n"
+        code = ("import os; os.setuid(65534)\nfrom pathlib import Path\n"
+                "from chandra_bin.tasks.inputs import read_image\n"
                 f"try:\n    read_image(Path({str(path)!r}))\nexcept ValueError as error:\n    print(error)")
-        done = subprocess.run([sys.executable, "-c", "import chandra_bin.images, astropy.io.fits\n" + code],
+        done = subprocess.run([sys.executable, "-c", "import chandra_bin.fits.images, astropy.io.fits\n" + code],
                               capture_output=True, text=True, check=True)
         assert done.stdout == f"{path}: cannot be read: permission denied\n"
         return

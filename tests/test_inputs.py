@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chandra_bin.cli import run
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
-from chandra_bin.images import write_image
-from chandra_bin.inputs import files_of, plain_name, read_image
+from chandra_bin.fits.images import write_image
 from chandra_bin.regions import parse_regions, region_mask
 from chandra_bin.simulate import cluster_header
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.tasks.inputs import files_of, plain_name, read_image
 
 SHAPE = (60, 80)
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chandra_bin.errors import ChandraBinWarning, InputError
-from chandra_bin.gti import GTI
-from chandra_bin.lightcurve import light_curve
-from chandra_bin.lightcurve_files import read_light_curve
+from chandra_bin.events.gti import GTI
+from chandra_bin.events.lightcurve import light_curve
+from chandra_bin.events.lightcurve_files import read_light_curve
 
 START = 495504343.3633
 REAL = ["11843_2-4keV", "11843_4-8keV", "14392_2-4keV", "14392_4-8keV", "15043_2-4keV", "15043_4-8keV",

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from chandra_bin.background import BIN_SHARE, local_background
 from chandra_bin.cli import run
 from chandra_bin.errors import InputError
-from chandra_bin.local_background import INNER_RADII, elliptical_radius, fit_local_background
-from chandra_bin.products import ExposureSettings, SimulationSettings, merge, particle_map, simulate_observations
-from chandra_bin.products import local_background as write_local_background
+from chandra_bin.sources.background import BIN_SHARE, local_background
+from chandra_bin.sources.local_background import INNER_RADII, elliptical_radius, fit_local_background
+from chandra_bin.tasks.background import local_background as write_local_background
+from chandra_bin.tasks.fluximage import ExposureSettings
+from chandra_bin.tasks.merge import merge
+from chandra_bin.tasks.particles import particle_map
+from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
 from files import listing
 
 SHAPE = (120, 120)

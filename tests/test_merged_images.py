@@ -7,21 +7,17 @@ import pytest
 from astropy.io import fits
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from chandra_bin import acis, simulate
+from chandra_bin import simulate
+from chandra_bin.acis import geometry as acis
 from chandra_bin.cli import run
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
-from chandra_bin.inputs import read_image
-from chandra_bin.products import (
-    ExposureSettings,
-    SimulationSettings,
-    add_backgrounds,
-    blank_sky_background,
-    fluximage,
-    merge,
-    simulate_observations,
-)
 from chandra_bin.regions import read_regions, region_bytes, region_mask
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.tasks.background import add_backgrounds, blank_sky_background
+from chandra_bin.tasks.fluximage import ExposureSettings, fluximage
+from chandra_bin.tasks.inputs import read_image
+from chandra_bin.tasks.merge import merge
+from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
 from chandra_sky import flat_sky, write_flat_sky
 from event_files import START, random_events, write_events
 from files import listing

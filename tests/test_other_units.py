@@ -5,8 +5,9 @@ import pytest
 from astropy.io import fits
 
 from chandra_bin.errors import InputError
-from chandra_bin.events import open_events, read_events
-from chandra_bin.products import copy, write_light_curve
+from chandra_bin.events.reader import open_events, read_events
+from chandra_bin.tasks.copy import copy
+from chandra_bin.tasks.lightcurve import write_light_curve
 
 T0 = 5e8
 CCDS = {1: 8900.0, 2: 8800.0, 3: 8700.0}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from chandra_bin.errors import ChandraBinWarning, InputError, OutputError, counted
-from chandra_bin.outputs import Outputs, finish_interrupted
+from chandra_bin.fits.outputs import Outputs, finish_interrupted
 from files import listing
 
 
@@ -180,7 +180,7 @@ def test_runs_at_once_leave_one_whole_set(tmp_path):
 
 
 def test_processes_at_once_without_clobber_let_one_through(tmp_path):
-    code = ("import sys, time; from pathlib import Path; from chandra_bin.outputs import Outputs\n"
+    code = ("import sys, time; from pathlib import Path; from chandra_bin.fits.outputs import Outputs\n"
             "with Outputs([Path('a')]) as outputs:\n    outputs.write(Path('a'), sys.argv[1])\n    time.sleep(0.5)")
     runs = [subprocess.Popen([sys.executable, "-c", code, str(n)], cwd=tmp_path, stderr=subprocess.DEVNULL)
             for n in range(3)]
@@ -194,7 +194,7 @@ def test_processes_at_once_without_clobber_let_one_through(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from chandra_bin.outputs import Outputs
+from chandra_bin.fits.outputs import Outputs
 last, folders = int(sys.argv[1]), [Path("a"), Path("b")]
 renames = 0
 rename = Path.replace
@@ -256,7 +256,7 @@ def test_parts_of_a_run_that_was_killed_before_its_renames_are_removed(tmp_path)
 KILLING = """
 import os, signal, sys
 from pathlib import Path
-from chandra_bin.outputs import Outputs, finish_interrupted
+from chandra_bin.fits.outputs import Outputs, finish_interrupted
 method, ending, calls = sys.argv[1], sys.argv[2], int(sys.argv[3])
 original = getattr(Path, method)
 def killing(self, *args, **kwargs):

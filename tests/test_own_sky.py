@@ -8,12 +8,10 @@ from astropy.io.fits import Header
 from astropy.table import QTable
 from astropy.wcs import WCS
 
-from chandra_bin.binning import bin_areas
+from chandra_bin.binning.contour import bin_areas
 from chandra_bin.cli import run
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinWarning
-from chandra_bin.products.binned import bin_image
-from chandra_bin.products.detected import detect
-from chandra_bin.products.outlines import convert_files, write_mask
 from chandra_bin.regions import (
     convert_region,
     parse_regions,
@@ -23,7 +21,9 @@ from chandra_bin.regions import (
     region_bytes,
     region_mask,
 )
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.tasks.bin import bin_image
+from chandra_bin.tasks.detect import detect
+from chandra_bin.tasks.outlines import convert_files, write_mask
 
 SKY = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.0, "CRPIX1": 32.5, "CRPIX2": 32.5,
        "CDELT1": -0.001, "CDELT2": 0.001, "CUNIT1": "deg", "CUNIT2": "deg", "RADESYS": "ICRS"}

@@ -15,15 +15,15 @@ from astropy.io import fits
 from astropy.table import Table
 
 from chandra_bin.cli import run as command
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
-from chandra_bin.images import read_image_file
+from chandra_bin.fits.images import read_image_file
 from chandra_bin.pipeline import native, runner
 from chandra_bin.pipeline.config import read_config
 from chandra_bin.pipeline.layout import Layout
-from chandra_bin.products import copy
 from chandra_bin.regions import read_regions, region_mask
-from chandra_bin.state import State
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.tasks.copy import copy
+from chandra_bin.workflow.records import State
 from pipeline_work import SMALL, change_settings, configured, products, simulated, started
 
 TASKS = ["look", "reprocess/90001", "images/90001", "clean/90001", "reprocess/90002", "images/90002", "clean/90002",

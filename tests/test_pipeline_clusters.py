@@ -7,7 +7,7 @@ from astropy.table import Table
 
 from chandra_bin.cli import run as command
 from chandra_bin.pipeline import runner
-from chandra_bin.state import State
+from chandra_bin.workflow.records import State
 from cluster_truth import (
     FIVE,
     QUICK,

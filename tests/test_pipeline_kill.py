@@ -94,7 +94,8 @@ def test_killed_while_files_are_moved(archive, undisturbed, tmp_path, moment):
                   "    old(self)\n"
                   "State._write = write",
     }[moment]
-    program = f"import os, sys\nfrom chandra_bin.state import State\nfrom chandra_bin.cli import main\n{code}\nmain()"
+    program = ("import os, sys\nfrom chandra_bin.workflow.records import State\nfrom chandra_bin.cli import main\n"
+               f"{code}\nmain()")
     process = subprocess.run([sys.executable, "-c", program, "run", str(work), "-j", "1"], check=False,
                              capture_output=True)
     assert process.returncode == -signal.SIGKILL

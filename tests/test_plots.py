@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from chandra_bin import contour_bin
-from chandra_bin.deflare import cut_flares
-from chandra_bin.lightcurve import LightCurve
-from chandra_bin.plots import (
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.events.deflare import cut_flares
+from chandra_bin.events.lightcurve import LightCurve
+from chandra_bin.plots.pictures import (
     RateLimits,
     RegionOverlay,
     _bin_colours,
@@ -31,7 +32,6 @@ from chandra_bin.plots import (
 )
 from chandra_bin.regions import convert_region, parse_regions, region_mask
 from chandra_bin.simulate import cluster_header, cluster_image
-from chandra_bin.wcs import ImageCoords
 
 SHAPE = (60, 80)
 

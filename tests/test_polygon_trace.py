@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from chandra_bin.binning.outlines import Polygons, rasterize, trace_polygons
 from chandra_bin.errors import InputError
-from chandra_bin.polygons import Polygons, rasterize, trace_polygons
 
 
 @st.composite

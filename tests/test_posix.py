@@ -9,7 +9,7 @@ import pytest
 from astropy.io import fits
 
 from chandra_bin import contour_bin
-from chandra_bin.images import write_image
+from chandra_bin.fits.images import write_image
 from chandra_bin.simulate import cluster_header, cluster_image
 
 SHAPE = (48, 56)

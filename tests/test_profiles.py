@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from chandra_bin.cosmology import kpc_per_arcsec
+from chandra_bin.binning.profiles import radial_profile
 from chandra_bin.errors import InputError
-from chandra_bin.profiles import radial_profile
+from chandra_bin.report.cosmology import kpc_per_arcsec
 
 
 def test_a_profile_is_the_brightness_of_annuli():

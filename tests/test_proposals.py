@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinWarning, InputError, NoCluster
-from chandra_bin.inputs import read_image
-from chandra_bin.products import propose_area, propose_cluster, propose_point_sources
-from chandra_bin.proposals import APERTURE_SIGMA, Ellipse, _largest_sum, exposed_box, find_cluster
 from chandra_bin.regions import read_regions, region_box, region_mask
 from chandra_bin.simulate import cluster_header, cluster_image, cluster_model
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.sources.proposals import APERTURE_SIGMA, Ellipse, _largest_sum, exposed_box, find_cluster
+from chandra_bin.tasks.inputs import read_image
+from chandra_bin.tasks.propose import propose_area, propose_cluster, propose_point_sources
 from cluster_field import CIAO, FIELD, beta_model, write_field
 from files import listing, write_fits
 

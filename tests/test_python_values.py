@@ -11,8 +11,8 @@ from astropy.table import Column
 
 import chandra_bin
 from chandra_bin import GTI, InputError, contour_bin, light_curve, smooth
-from chandra_bin.products import bin_image
-from chandra_bin.spectra import group_counts
+from chandra_bin.events.spectra import group_counts
+from chandra_bin.tasks.bin import bin_image
 
 IMAGE = np.random.default_rng(3).poisson(5, (24, 24)).astype(np.int32)
 MASKED = np.ma.masked_array([1.0, 2.0, 3.0], mask=[0, 1, 0])

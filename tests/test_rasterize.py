@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chandra_bin._kernels._rasterize import rasterize_polygons, rasterize_shapes
+from chandra_bin.binning.outlines import Polygons, rasterize
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
-from chandra_bin.polygons import Polygons, rasterize
 from chandra_bin.regions import parse_regions, region_mask
 from chandra_bin.regions._shapes import AREAS
-from chandra_bin.wcs import ImageCoords
 
 KINDS = list(AREAS)
 SHAPE = (17, 19)

@@ -7,10 +7,10 @@ from astropy.io import fits
 import chandra_bin
 from chandra_bin.cli import run
 from chandra_bin.errors import InputError
-from chandra_bin.events import read_events
-from chandra_bin.images import read_image_file
-from chandra_bin.inputs import read_image
-from chandra_bin.products import convert_files, write_mask
+from chandra_bin.events.reader import read_events
+from chandra_bin.fits.images import read_image_file
+from chandra_bin.tasks.inputs import read_image
+from chandra_bin.tasks.outlines import convert_files, write_mask
 
 SIZE = 40
 CENTRES = {"SRCREG": [(10.0, 10.0), (30.0, 10.0)], "BKGREG": [(10.0, 30.0)], "SOURCE LIST": [(30.0, 30.0)]}

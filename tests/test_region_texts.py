@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from chandra_bin.errors import InputError
+from chandra_bin.fits.virtual import parse_name
 from chandra_bin.regions import parse_regions
-from chandra_bin.virtual import parse_name
 from required import absent
 
 DS9 = "# Region file format: DS9 version 4.1\n"

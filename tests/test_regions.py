@@ -8,8 +8,9 @@ from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chandra_bin.binning.outlines import trace_polygons
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinWarning, InputError
-from chandra_bin.polygons import trace_polygons
 from chandra_bin.regions import (
     BinTexts,
     Style,
@@ -25,7 +26,6 @@ from chandra_bin.regions import (
 from chandra_bin.regions._format import LONGEST_CIAO_LINE, ciao_line
 from chandra_bin.regions._split import split_component
 from chandra_bin.regions._write import component_of
-from chandra_bin.wcs import ImageCoords
 from golden_data import read_expected, read_region_files
 from test_polygon_trace import SPECIAL, binmaps
 from test_wcs import PHYSICAL, SKY, turned_physical

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chandra_bin.polygons import trace_polygons
+from chandra_bin.binning.outlines import trace_polygons
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.regions import BinTexts, Style, parse_regions, region_bytes, region_mask
-from chandra_bin.wcs import ImageCoords
 from golden_data import read_expected
 from required import absent
 from test_polygon_trace import SPECIAL, binmaps

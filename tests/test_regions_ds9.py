@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from chandra_bin.binning.outlines import trace_polygons
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
-from chandra_bin.polygons import trace_polygons
 from chandra_bin.regions import BinTexts, Region, Style, parse_regions, read_regions, region_bytes, region_mask
-from chandra_bin.wcs import ImageCoords
 from golden_data import read_expected
 from required import absent
 

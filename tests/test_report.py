@@ -22,18 +22,18 @@ from astropy.table import QTable
 
 from chandra_bin.cli import run
 from chandra_bin.errors import PictureError
-from chandra_bin.gti import GTI
-from chandra_bin.lightcurve import LightCurve
+from chandra_bin.events.gti import GTI
+from chandra_bin.events.lightcurve import LightCurve
 from chandra_bin.pipeline.config import Settings, read_config
 from chandra_bin.pipeline.layout import Layout
 from chandra_bin.pipeline.runner import run as run_pipeline
-from chandra_bin.plots import light_curve_png
+from chandra_bin.plots.pictures import light_curve_png
 from chandra_bin.report import binmap as binmap_module
 from chandra_bin.report import gallery as gallery_module
 from chandra_bin.report import write_report
 from chandra_bin.report.binmap import packed_map
 from chandra_bin.report.pictures import cut_intervals, histogram_png, kept_bins
-from chandra_bin.state import State
+from chandra_bin.workflow.records import State
 from pipeline_work import change_record, change_settings, configured, simulated
 
 SECTIONS = ["warnings", "made", "observations", "images", "background", "sources", "bins", "how", "settings",

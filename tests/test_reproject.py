@@ -7,9 +7,9 @@ from astropy.wcs import WCS
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chandra_bin.coords.tangent_plane import as_float32, mean_point, reproject, separation_deg, tangent_point
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
-from chandra_bin.reproject import as_float32, mean_point, reproject, separation_deg, tangent_point
-from chandra_bin.wcs import ImageCoords
 
 PIXEL_DEG = 1.3666666666667e-4
 EXACT_PX = 1e-4

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
 from chandra_bin.simulate import cluster_header, cluster_image, cluster_model
-from chandra_bin.wcs import ImageCoords
 
 
 def test_counts_are_those_asked_for_and_repeat():

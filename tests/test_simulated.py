@@ -14,16 +14,17 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 
 import chandra_bin
-from chandra_bin import acis, cut_flares, light_curve, simulate
+from chandra_bin import cut_flares, light_curve, simulate
+from chandra_bin.acis import geometry as acis
 from chandra_bin.cli import run
-from chandra_bin.events import read_events
-from chandra_bin.gti_files import read_gti
-from chandra_bin.products import SimulationSettings, simulate_observations
+from chandra_bin.events.gti_files import read_gti
+from chandra_bin.events.reader import read_events
+from chandra_bin.fits.subspace import read_subspace
 from chandra_bin.regions import read_regions
 from chandra_bin.simulate import _telescope as telescope
 from chandra_bin.simulate import tables
 from chandra_bin.simulate._photons import CLUSTER, FLARE, SOURCE
-from chandra_bin.subspace import read_subspace
+from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
 
 SETTINGS = SimulationSettings(seed=5, obsids=2, array="I", exposure=20_000, counts=20_000, truth_photons=300_000)
 SMALL = ["--exposure", "300", "--counts", "500", "--blank-sky", "2", "-q"]
@@ -184,8 +185,8 @@ def test_simulator_and_exposure_maps_have_formulas_of_equal_values():
 
 def test_the_simulator_takes_numbers_only_from_the_code_it_judges():
     package = Path(chandra_bin.__file__).parent
-    known = {"acis", "aspect", "exposure", "psf", "grids", "wcs"}
-    for path in [*sorted((package / "simulate").glob("*.py")), package / "products/simulated.py"]:
+    known = {"geometry", "aspect", "exposure", "maps", "psf", "grids", "wcs", "coords"}
+    for path in [*sorted((package / "simulate").glob("*.py")), package / "tasks/simulate.py"]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "acis":
                 assert node.attr.isupper(), f"{path.name}: acis.{node.attr}"
@@ -193,8 +194,8 @@ def test_the_simulator_takes_numbers_only_from_the_code_it_judges():
                 parts = set((node.module or "").split("."))
                 assert not parts & known, f"{path.name}: {node.module}"
                 names = {each.name: each.asname for each in node.names}
-                assert names.keys() & known <= {"acis"}, path.name
-                assert names.get("acis") is None, path.name
+                assert names.keys() & known <= {"geometry"}, path.name
+                assert names.get("geometry") in (None, "acis"), path.name
             if isinstance(node, ast.Import):
                 assert not any(each.name.startswith("chandra_bin") for each in node.names), path.name
             if isinstance(node, ast.ImportFrom) and path.name == "simulated.py":
@@ -202,7 +203,7 @@ def test_the_simulator_takes_numbers_only_from_the_code_it_judges():
 
 
 def test_the_dither_is_not_the_one_that_is_assumed(model):
-    from chandra_bin.aspect import assumed_aspect
+    from chandra_bin.exposure.aspect import assumed_aspect
 
     observation = model.observations[0]
     assumed = assumed_aspect(observation.good_times(3), observation.roll_deg)

@@ -10,11 +10,11 @@ from astropy.wcs import WCS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chandra_bin.coords.grids import Grid, GridAxis
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
-from chandra_bin.grids import Grid, GridAxis
-from chandra_bin.images import Image, moved_header
-from chandra_bin.sky_keywords import to_columns
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.fits.images import Image, moved_header
+from chandra_bin.fits.sky_keywords import to_columns
 
 SKY = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.0, "CRPIX1": 32.5, "CRPIX2": 32.5,
        "CDELT1": -0.001, "CDELT2": 0.001, "CUNIT1": "deg", "CUNIT2": "deg"}

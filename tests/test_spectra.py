@@ -6,11 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from chandra_bin.background import PARTICLE_EV
-from chandra_bin.channels import channels_of
+from chandra_bin.acis.channels import channels_of
 from chandra_bin.errors import InputError
-from chandra_bin.event_arrays import bin_spectra
-from chandra_bin.spectra import (
+from chandra_bin.events.arrays import bin_spectra
+from chandra_bin.events.spectra import (
     BROAD_EV,
     HARD_EV,
     SOFT_EV,
@@ -22,6 +21,7 @@ from chandra_bin.spectra import (
     main_chips,
     net_counts,
 )
+from chandra_bin.sources.background import PARTICLE_EV
 
 
 def counted_one_by_one(x, y, channel, chip, labels, shape):

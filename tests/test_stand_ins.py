@@ -19,21 +19,16 @@ from astropy.io import fits
 from astropy.table import Table
 
 from chandra_bin.ciao._chatter import flare_limits
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
-from chandra_bin.products import (
-    ExposureSettings,
-    FlareLimits,
-    blank_sky_background,
-    blank_sky_events,
-    copy,
-    deflare,
-    fluximage,
-    merge,
-    propose_point_sources,
-    write_light_curve,
-)
 from chandra_bin.regions import read_regions, region_mask
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.tasks.background import blank_sky_background
+from chandra_bin.tasks.blanksky import blank_sky_events
+from chandra_bin.tasks.copy import copy
+from chandra_bin.tasks.fluximage import ExposureSettings, fluximage
+from chandra_bin.tasks.lightcurve import FlareLimits, deflare, write_light_curve
+from chandra_bin.tasks.merge import merge
+from chandra_bin.tasks.propose import propose_point_sources
 from event_files import START, random_events, write_events
 from mirror import served
 from pipeline_work import simulated

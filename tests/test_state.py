@@ -5,7 +5,7 @@ import os
 import pytest
 
 from chandra_bin.errors import OutputError
-from chandra_bin.state import Record, State, stamp_of
+from chandra_bin.workflow.records import Record, State, stamp_of
 
 
 def made(work, number, **files):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chandra_bin.errors import InputError
-from chandra_bin.tables import open_fits, write_empty_primary, write_rows
+from chandra_bin.fits.tables import open_fits, write_empty_primary, write_rows
 from event_files import random_events, write_events
 
 

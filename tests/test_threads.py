@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import chandra_bin
 from chandra_bin._kernels._select_events import Selection
-from chandra_bin.boxes import cover_with_boxes
+from chandra_bin.binning.boxes import cover_with_boxes
 from chandra_bin.regions import parse_regions
 from fuzz.targets import OF_KERNEL
 

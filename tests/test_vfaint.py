@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from chandra_bin import simulate, vfaint
+from chandra_bin import simulate
 from chandra_bin.errors import ChandraBinWarning, InputError
-from chandra_bin.events import read_events
+from chandra_bin.events import vfaint
+from chandra_bin.events.reader import read_events
 from chandra_bin.pipeline import runner
 from chandra_bin.pipeline.archive import find_observation
-from chandra_bin.products import find_islands, screen_vfaint
-from chandra_bin.state import State
+from chandra_bin.tasks.vfaint import find_islands, screen_vfaint
+from chandra_bin.workflow.records import State
 from pipeline_work import configured, simulated
 
 PARTICLE = 2

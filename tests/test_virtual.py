@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chandra_bin.errors import InputError, VirtualNameError
-from chandra_bin.regions import parse_regions
-from chandra_bin.virtual import (
+from chandra_bin.fits.virtual import (
     BinAxis,
     Binning,
     Bits,
@@ -33,6 +32,7 @@ from chandra_bin.virtual import (
     one_of_stack,
     parse_name,
 )
+from chandra_bin.regions import parse_regions
 
 
 def one(value, word=None):

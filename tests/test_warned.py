@@ -10,7 +10,7 @@ from chandra_bin.pipeline.native import _warn_of_low_bins
 from chandra_bin.pipeline.warned import join_warnings
 from chandra_bin.report import write_report
 from chandra_bin.report.collect import Folder, all_warnings
-from chandra_bin.state import State
+from chandra_bin.workflow.records import State
 from pipeline_work import as_observed, configured, simulated
 
 

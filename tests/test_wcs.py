@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from astropy.io.fits import Header, getheader
 
+from chandra_bin.coords.wcs import ImageCoords, convert_frame, sky_frame
 from chandra_bin.errors import InputError
-from chandra_bin.wcs import ImageCoords, convert_frame, sky_frame
 
 SKY = {
     "CTYPE1": "RA---TAN", "CRVAL1": 198.875, "CRPIX1": 141.5, "CDELT1": -5.4666666667e-4, "CUNIT1": "deg",

@@ -10,7 +10,7 @@ from concurrent.futures import wait
 import pytest
 
 from chandra_bin.errors import InputError
-from chandra_bin.workers import Here, Processes, WorkerLost
+from chandra_bin.workflow.pool import Here, Processes, WorkerLost
 from processes import is_alive, wait_until
 
 
@@ -70,7 +70,7 @@ def test_what_was_not_begun_can_be_called_off():
 
 
 def test_processes_end_with_the_one_that_began_them():
-    code = ("import os, sys, time\nfrom chandra_bin.workers import Processes\n"
+    code = ("import os, sys, time\nfrom chandra_bin.workflow.pool import Processes\n"
             "if __name__ == '__main__':\n    pool = Processes(1)\n"
             "    print(pool.submit(os.getpid).result(), flush=True)\n"
             "    pool.submit(time.sleep, 100)\n    time.sleep(100)")

@@ -13,9 +13,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from chandra_bin import contour_bin
-from chandra_bin.binning import sum_bins
-from chandra_bin.inputs import read_image
-from chandra_bin.products import SimulationSettings, blank_sky_background, fluximage, simulate_observations
+from chandra_bin.binning.contour import sum_bins
+from chandra_bin.tasks.background import blank_sky_background
+from chandra_bin.tasks.fluximage import fluximage
+from chandra_bin.tasks.inputs import read_image
+from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
 
 with TemporaryDirectory() as folder:
     settings = SimulationSettings(seed=1, obsids=1, exposure=3000, counts=25_000, blank_sky=5, truth_photons=20_000)

@@ -10,9 +10,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from chandra_bin import bin_spectra, contour_bin, event_histogram
-from chandra_bin.channels import channels_of
+from chandra_bin.acis.channels import channels_of
+from chandra_bin.events.spectra import band_channels, hardness
 from chandra_bin.simulate import cluster_model
-from chandra_bin.spectra import band_channels, hardness
 
 SIZE = 160
 rng = np.random.default_rng(1)

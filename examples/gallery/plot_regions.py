@@ -14,9 +14,9 @@ import numpy as np
 from astropy.wcs import WCS
 
 from chandra_bin import ImageCoords, read_regions, region_mask, trace_polygons
-from chandra_bin.images import write_image
-from chandra_bin.products import bin_image
+from chandra_bin.fits.images import write_image
 from chandra_bin.simulate import cluster_header, cluster_image
+from chandra_bin.tasks.bin import bin_image
 
 counts = cluster_image((160, 160), counts=250_000, seed=1)
 header = cluster_header(counts.shape, bin_px=4)

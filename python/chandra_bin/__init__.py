@@ -4,19 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .binning import ContourBins, automask, contour_bin
-    from .deflare import Deflared, cut_flares
-    from .detect import Detection, detect_sources
-    from .embedding import get_cmake_dir, get_include
-    from .errors import ChandraBinError, ChandraBinWarning, InputError
-    from .event_arrays import bin_spectra, event_histogram
-    from .events import read_regions
-    from .gti import GTI
-    from .lightcurve import LightCurve, light_curve
-    from .lightcurve_files import read_light_curve
-    from .polygons import Polygons, rasterize, trace_polygons
-    from .regions import Region, points_in_region, region_labels, region_mask
-    from .smoothing import (
+    from chandra_bin.binning.contour import ContourBins, automask, contour_bin
+    from chandra_bin.binning.outlines import Polygons, rasterize, trace_polygons
+    from chandra_bin.binning.smoothing import (
         apply_scale,
         counts_scale,
         smooth,
@@ -26,7 +16,17 @@ if TYPE_CHECKING:
         smooth_flux,
         smooth_gaussian,
     )
-    from .wcs import ImageCoords
+    from chandra_bin.coords.wcs import ImageCoords
+    from chandra_bin.embedding import get_cmake_dir, get_include
+    from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError
+    from chandra_bin.events.arrays import bin_spectra, event_histogram
+    from chandra_bin.events.deflare import Deflared, cut_flares
+    from chandra_bin.events.gti import GTI
+    from chandra_bin.events.lightcurve import LightCurve, light_curve
+    from chandra_bin.events.lightcurve_files import read_light_curve
+    from chandra_bin.events.region_files import read_regions
+    from chandra_bin.regions import Region, points_in_region, region_labels, region_mask
+    from chandra_bin.sources.detection import Detection, detect_sources
 
     __version__: str
 
@@ -76,39 +76,39 @@ _HOME = {
     "_C_API": "_kernels._c_api",
     "ChandraBinError": "errors",
     "ChandraBinWarning": "errors",
-    "ContourBins": "binning",
-    "Deflared": "deflare",
-    "Detection": "detect",
-    "GTI": "gti",
-    "ImageCoords": "wcs",
+    "ContourBins": "binning.contour",
+    "Deflared": "events.deflare",
+    "Detection": "sources.detection",
+    "GTI": "events.gti",
+    "ImageCoords": "coords.wcs",
     "InputError": "errors",
-    "LightCurve": "lightcurve",
-    "Polygons": "polygons",
+    "LightCurve": "events.lightcurve",
+    "Polygons": "binning.outlines",
     "Region": "regions",
-    "apply_scale": "smoothing",
-    "automask": "binning",
-    "bin_spectra": "event_arrays",
-    "contour_bin": "binning",
-    "counts_scale": "smoothing",
-    "cut_flares": "deflare",
-    "detect_sources": "detect",
-    "event_histogram": "event_arrays",
+    "apply_scale": "binning.smoothing",
+    "automask": "binning.contour",
+    "bin_spectra": "events.arrays",
+    "contour_bin": "binning.contour",
+    "counts_scale": "binning.smoothing",
+    "cut_flares": "events.deflare",
+    "detect_sources": "sources.detection",
+    "event_histogram": "events.arrays",
     "get_cmake_dir": "embedding",
     "get_include": "embedding",
-    "light_curve": "lightcurve",
+    "light_curve": "events.lightcurve",
     "points_in_region": "regions",
-    "rasterize": "polygons",
-    "read_light_curve": "lightcurve_files",
-    "read_regions": "events",
+    "rasterize": "binning.outlines",
+    "read_light_curve": "events.lightcurve_files",
+    "read_regions": "events.region_files",
     "region_labels": "regions",
     "region_mask": "regions",
-    "smooth": "smoothing",
-    "smooth_expcorr": "smoothing",
-    "smooth_expmap": "smoothing",
-    "smooth_exposure": "smoothing",
-    "smooth_flux": "smoothing",
-    "smooth_gaussian": "smoothing",
-    "trace_polygons": "polygons",
+    "smooth": "binning.smoothing",
+    "smooth_expcorr": "binning.smoothing",
+    "smooth_expmap": "binning.smoothing",
+    "smooth_exposure": "binning.smoothing",
+    "smooth_flux": "binning.smoothing",
+    "smooth_gaussian": "binning.smoothing",
+    "trace_polygons": "binning.outlines",
 }
 
 

@@ -1,6 +1,6 @@
 """``python -m chandra_bin``: the command line."""
 
-from .cli import main
+from chandra_bin.cli import main
 
 if __name__ == "__main__":
     main()

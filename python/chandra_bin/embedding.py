@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import chandra_bin
-
-from .errors import ChandraBinError
+from chandra_bin.errors import ChandraBinError
 
 
 def get_include() -> str:

@@ -24,7 +24,7 @@ from chandra_bin._kernels import (
     _smooth,
     _smooth_gaussian,
 )
-from chandra_bin.boxes import cover_with_boxes
+from chandra_bin.binning.boxes import cover_with_boxes
 from chandra_bin.errors import InputError
 
 from .draw import FINITE, FINITE32, FLOATS, INTS, Draw

@@ -13,26 +13,27 @@ from typing import Any
 import numpy as np
 from astropy.io.fits import Header
 
-from chandra_bin.ancillary import read_bad_pixels, read_outlines, read_pointings, read_windows
-from chandra_bin.bands import parse_bands, parse_energies
+from chandra_bin.acis.bands import parse_bands, parse_energies
 from chandra_bin.batch import read_manifest
 from chandra_bin.ciao._chatter import error_in, flare_limits, left_out, warnings_in
 from chandra_bin.ciao._installation import parse_versions
 from chandra_bin.cli._contbin import expand_argument_files
+from chandra_bin.coords.tangent_plane import parse_point
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, OutputError
-from chandra_bin.events import event_image, read_events
-from chandra_bin.gti_files import read_gti
-from chandra_bin.images import read_image_file
-from chandra_bin.inputs import read_image
-from chandra_bin.lightcurve_files import read_light_curve
-from chandra_bin.marks import is_users
+from chandra_bin.events.gti_files import read_gti
+from chandra_bin.events.images import event_image
+from chandra_bin.events.lightcurve_files import read_light_curve
+from chandra_bin.events.reader import read_events
+from chandra_bin.exposure.ancillary import read_bad_pixels, read_outlines, read_pointings, read_windows
+from chandra_bin.fits.images import read_image_file
+from chandra_bin.fits.tables import open_fits, sound_header
+from chandra_bin.fits.virtual import expand_stack, parse_name
 from chandra_bin.pipeline.config import read_config
 from chandra_bin.regions import convert_region, has_shapes, parse_regions, read_regions, region_bytes, region_mask
-from chandra_bin.reproject import parse_point
-from chandra_bin.state import State
-from chandra_bin.tables import open_fits, sound_header
-from chandra_bin.virtual import expand_stack, parse_name
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.regions.marks import is_users
+from chandra_bin.tasks.inputs import read_image
+from chandra_bin.workflow.records import State
 
 _BLOCK, _CARD = 2880, 80
 _FOLDER = tempfile.TemporaryDirectory(prefix="chandra-bin-fuzz-")

@@ -30,16 +30,16 @@ OF_KERNEL = {
 }
 # Of each module that reads what others wrote.
 OF_READER = {
-    "ancillary": ("ancillary",), "bands": ("small_texts",),
+    "exposure/ancillary": ("ancillary",), "acis/bands": ("small_texts",),
     "batch/manifest": ("manifest_csv", "manifest_ecsv", "manifest_toml"), "ciao/_chatter": ("small_texts",),
-    "ciao/_installation": ("small_texts",), "cli/_contbin": ("argument_file",), "events/_file": ("events",),
-    "events/_filter": ("events",), "events/_image": ("events",), "gti_files": ("good_times",),
-    "images": ("fits_image",), "inputs": ("filtered_image",), "lightcurve_files": ("light_curve",),
-    "marks": ("region_text",),
+    "ciao/_installation": ("small_texts",), "cli/_contbin": ("argument_file",), "events/reader": ("events",),
+    "events/filters": ("events",), "events/images": ("events",), "events/gti_files": ("good_times",),
+    "fits/images": ("fits_image",), "tasks/inputs": ("filtered_image",), "events/lightcurve_files": ("light_curve",),
+    "regions/marks": ("region_text",),
     "pipeline/config": ("config_json", "config_toml"), "regions/__init__": ("region_text",),
-    "regions/_parse": ("region_text",), "regions/_table": ("region_table",), "reproject": ("small_texts",),
-    "state": ("state",), "subspace": ("events",), "tables": ("fits_tables",), "virtual/_parse": ("virtual_name",),
-    "virtual/_stack": ("stack",), "wcs": ("image_coords",),
+    "regions/_parse": ("region_text",), "regions/_table": ("region_table",), "coords/tangent_plane": ("small_texts",),
+    "workflow/records": ("state",), "fits/subspace": ("events",), "fits/tables": ("fits_tables",),
+    "fits/virtual/_parse": ("virtual_name",), "fits/virtual/_stack": ("stack",), "coords/wcs": ("image_coords",),
 }
 
 _KERNELS = [*(name for names in OF_KERNEL.values() for name in names), "entries"]

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chandra_bin.errors import InputError, counted
-from chandra_bin.inputs import absolute_name
-from chandra_bin.virtual import named_file
+from chandra_bin.fits.virtual import named_file
+from chandra_bin.tasks.inputs import absolute_name
 
 _SUFFIXES = (".csv", ".ecsv", ".toml")
 # Names of what a batch writes beside the folders of its clusters.
@@ -33,7 +33,7 @@ _BETWEEN = ";"
 
 @dataclass(frozen=True)
 class Binning:
-    """How an image is binned: parameters of `chandra_bin.products.bin_image`, by its names and with its defaults."""
+    """How an image is binned: parameters of `chandra_bin.tasks.bin.bin_image`, by its names and with its defaults."""
 
     sn: float = 15
     counts: float | None = None

@@ -6,9 +6,9 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from chandra_bin.products import program
 from chandra_bin.report import IndexRow, write_index
-from chandra_bin.state import replace_file
+from chandra_bin.tasks._common import program
+from chandra_bin.workflow.records import replace_file
 
 from .work import Result
 

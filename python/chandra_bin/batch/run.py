@@ -10,11 +10,11 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from chandra_bin._checks.memory import available_bytes
 from chandra_bin.errors import ChandraBinError, InputError
-from chandra_bin.inputs import files_of, image_shape
-from chandra_bin.memory import available_bytes
-from chandra_bin.state import locked
-from chandra_bin.workers import Here
+from chandra_bin.tasks.inputs import files_of, image_shape
+from chandra_bin.workflow.pool import Here
+from chandra_bin.workflow.records import locked
 
 from .manifest import Row, read_manifest
 from .results import write_page, write_table

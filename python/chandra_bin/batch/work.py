@@ -20,12 +20,12 @@ import numpy as np
 
 from chandra_bin import __version__
 from chandra_bin.errors import ChandraBinError, InputError, heard, one_line
-from chandra_bin.inputs import files_of, plain_name
 from chandra_bin.pipeline import runner
 from chandra_bin.pipeline.layout import Layout
-from chandra_bin.products import bin_image
 from chandra_bin.report import write_report
-from chandra_bin.state import FOLDER, Record, Stamp, State, is_same, locked, stamp_of, stamps_of
+from chandra_bin.tasks.bin import bin_image
+from chandra_bin.tasks.inputs import files_of, plain_name
+from chandra_bin.workflow.records import FOLDER, Record, Stamp, State, is_same, locked, stamp_of, stamps_of
 
 from .manifest import Row
 

@@ -336,7 +336,7 @@ def _mark(path: Path) -> object:
 
 def _check_whole(tool: str, path: Path, where: str) -> None:
     """Raises `ToolError` for a FITS file that is cut off."""
-    from chandra_bin.tables import open_fits
+    from chandra_bin.fits.tables import open_fits
 
     if path.suffix == ".reg" or path.is_dir():
         return

@@ -17,7 +17,7 @@ def command(outroots: tuple[str, ...], outroot: str, quiet: bool, clobber: bool)
     \b
     chandra-bin add-backgrounds merged/90001_broad merged/90002_broad -o merged/broad
     """
-    from chandra_bin.products import add_backgrounds
+    from chandra_bin.tasks.background import add_backgrounds
 
     with told(quiet, "adding"):
         made = add_backgrounds(outroots, outroot, clobber=clobber)

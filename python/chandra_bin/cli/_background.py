@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from chandra_bin.workflow.system import usable_cores
+
 from ._command import (
     Command,
     clobber_option,
@@ -14,11 +16,10 @@ from ._command import (
     region_mask_options,
     threads_option,
     told,
-    usable_cores,
 )
 
 if TYPE_CHECKING:
-    from chandra_bin.products import MadeBackground
+    from chandra_bin.tasks.background import MadeBackground
 
 SKY_CAUTION = ("A scale by particles (9 - 12 keV) scales the cosmic background of the blank sky, too, which does not "
                "follow them and matters below 2 keV")
@@ -55,7 +56,7 @@ def command(image: Path, outroot: str, blanksky: tuple[str, ...], events: str | 
       --exclude sources.reg -o local
     chandra-bin bin 1838_0.5-7_thresh.img --background 1838_bkg.img --background-scale 1838_bkg_ratio.img
     """
-    from chandra_bin.products import blank_sky_background, local_background
+    from chandra_bin.tasks.background import blank_sky_background, local_background
 
     local = bool(expmap or cluster or particle_ratio or mask or exclude or keep)
     if blanksky and local:

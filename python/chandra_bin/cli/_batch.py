@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chandra_bin.errors import counted
+from chandra_bin.workflow.system import usable_cores
 
 from ._binning import binning_of, binning_options
-from ._command import PATH, Command, CommandError, quiet_option, threads_option, usable_cores
+from ._command import PATH, Command, CommandError, quiet_option, threads_option
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -119,7 +120,7 @@ def _executor(scheduler: str | None, jobs: int | None, timeout: float | None) ->
     if jobs == 1 and timeout is None:
         yield {"threads": threads}
         return
-    from chandra_bin.workers import Processes
+    from chandra_bin.workflow.pool import Processes
 
     processes = Processes(jobs, None if timeout is None else timeout + _GRACE_SECONDS)
     try:

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from chandra_bin.workflow.system import usable_cores
+
 from ._binning import binning_of, binning_options
 from ._command import (
     PATH,
@@ -17,7 +19,6 @@ from ._command import (
     region_mask_options,
     threads_option,
     told,
-    usable_cores,
 )
 
 
@@ -74,7 +75,7 @@ def command(image: Path, folder: Path, threads: int | None, quiet: bool, behind:
     if behind is None and (behind_background or behind_scale):
         raise click.UsageError("--behind-background and --behind-scale are of counts: give --behind")
     start = time.perf_counter()
-    from chandra_bin.products import CountsBehind, bin_image
+    from chandra_bin.tasks.bin import CountsBehind, bin_image
 
     counts = None if behind is None else CountsBehind(behind, behind_background, behind_scale)
     with told(quiet, "binning") as progress:

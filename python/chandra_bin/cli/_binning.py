@@ -32,7 +32,7 @@ def binning_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def binning_of(sn: float | None, counts: float | None, noscrub: bool, **others: Any) -> dict[str, Any]:
-    """The values of these options as `chandra_bin.products.bin_image` takes them."""
+    """The values of these options as `chandra_bin.tasks.bin.bin_image` takes them."""
     if sn is not None and counts is not None:
         raise click.UsageError("--sn and --counts exclude each other")
     return {"sn": 15 if sn is None else sn, "counts": counts, "scrub": not noscrub, **others}

@@ -28,7 +28,7 @@ def command(events: str, blanksky: tuple[str, ...], out: Path, seed: int, quiet:
     chandra-bin blanksky 'clean_evt.fits[ccd_id=0:3]' --blanksky $CALDB -o background_clean.evt
     chandra-bin background 1838_0.5-7_thresh.img --blanksky background_clean.evt -o 1838
     """
-    from chandra_bin.products import blank_sky_events
+    from chandra_bin.tasks.blanksky import blank_sky_events
 
     with told(quiet, "blanksky"):
         made = blank_sky_events(events, blanksky, out, seed=seed, clobber=clobber)

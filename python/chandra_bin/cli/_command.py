@@ -13,13 +13,10 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
-from chandra_bin import cores
 from chandra_bin.errors import ChandraBinError, ChandraBinWarning, one_line
 
 # Set to anything, a failure shows where it came from: for reports of bugs.
 TRACEBACK_VARIABLE = "CHANDRA_BIN_TRACEBACK"
-
-usable_cores = cores.usable_cores
 
 
 class CommandError(Exception):
@@ -89,7 +86,7 @@ class _Failing(click.Command):
 
 def _finish_interrupted(context: click.Context) -> None:
     """Complete or undo what killed runs left in the folders that a command names, before it reads a file there."""
-    from chandra_bin.outputs import finish_interrupted
+    from chandra_bin.fits.outputs import finish_interrupted
 
     values = context.params.values()
     names = [each for value in values for each in (value if isinstance(value, tuple) else (value,))]
@@ -212,7 +209,7 @@ class FileName(click.ParamType):  # type: ignore[type-arg]
     name = "file"
 
     def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        from chandra_bin.virtual import one_of_stack
+        from chandra_bin.fits.virtual import one_of_stack
 
         if value == "":
             self.fail("the name is empty; give a file", param, ctx)

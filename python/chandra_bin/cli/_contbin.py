@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from chandra_bin.errors import InputError
+from chandra_bin.workflow.system import usable_cores
 
 from ._command import (
     SuiteCommand,
@@ -17,7 +18,6 @@ from ._command import (
     quiet_option,
     region_mask_options,
     told,
-    usable_cores,
     version_option,
 )
 
@@ -82,7 +82,7 @@ def command(image: Path, threads: int | None, quiet: bool, **options: Any) -> No
     Files of the same names are replaced. @FILE reads more options from a text file (# begins a comment).
     """
     start = time.perf_counter()
-    from chandra_bin.products import contbin
+    from chandra_bin.tasks.contbin import contbin
 
     with told(quiet, "contbin") as progress:
         bins = contbin(image, **options, threads=threads or usable_cores(), progress=progress)

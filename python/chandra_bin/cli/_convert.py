@@ -32,7 +32,7 @@ def command(files: tuple[Path, ...], image: Path, outdir: Path, quiet: bool, **o
 
     NAME.reg becomes DIR/NAME_sex.reg with --sexagesimal, else DIR/NAME_SYSTEM.reg.
     """
-    from chandra_bin.products import convert_files
+    from chandra_bin.tasks.outlines import convert_files
 
     with told(quiet, "regions"):
         made = convert_files(_expanded(files), image, outdir, **options)

@@ -31,7 +31,7 @@ def command(infile: Path, outfile: Path | None, out: Path | None, quiet: bool,
     chandra-bin copy 'evt2.fits[exclude sky=region(src.reg)]' clean.fits
     """
     target = one_output(outfile, out)
-    from chandra_bin.products import copy
+    from chandra_bin.tasks.copy import copy
 
     with told(quiet, "copy"):
         copied = copy(infile, target, clobber=clobber)

@@ -51,7 +51,7 @@ def command(curve: Path, outfile: Path | None, out: Path | None, plot: Path | No
     Where a method of CIAO's leaves no time, or hardly any, robust takes its place, and a warning says so.
     """
     target = one_output(outfile, out)
-    from chandra_bin.products import FlareLimits, deflare
+    from chandra_bin.tasks.lightcurve import FlareLimits, deflare
 
     with told(quiet, "flares"):
         lightcurve, flares = deflare(curve, target, FlareLimits(**limits), plot=plot, clobber=clobber)

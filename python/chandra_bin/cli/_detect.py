@@ -85,7 +85,7 @@ def command(image: Path, outfile: Path | None, out: Path | None, quiet: bool, **
     """Find sources in IMAGE, counts on pixels, by correlating it with wavelets."""
     chosen = one_output(outfile, out)
     start = time.perf_counter()
-    from chandra_bin.products import detect
+    from chandra_bin.tasks.detect import detect
 
     with told(quiet, "detecting") as progress:
         made = detect(image, chosen, progress=progress, **options)

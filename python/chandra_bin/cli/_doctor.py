@@ -18,7 +18,7 @@ def command(folder: Path, as_json: bool) -> None:
     Says what is there, what is missing, what it is for, and how to get it. DIR is the working directory unless it is
     given. The exit code is 1 where something is missing that is needed.
     """
-    from chandra_bin.doctor import examine
+    from ._doctor_checks import examine
 
     findings = examine(folder)
     if as_json:

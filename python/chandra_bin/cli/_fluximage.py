@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from chandra_bin.errors import counted
+from chandra_bin.workflow.system import usable_cores
 
 from ._command import (
     Command,
@@ -15,7 +16,6 @@ from ._command import (
     quiet_option,
     threads_option,
     told,
-    usable_cores,
 )
 
 
@@ -61,8 +61,8 @@ def command(infile: Path, outroot: str | None, out: str | None, bands: str, bins
     if binsize is not None and xygrid is not None:
         raise click.UsageError("--binsize and --xygrid both say how large pixels are: give one of them")
     root = one_output(outroot, out)
-    from chandra_bin.headers import approximation
-    from chandra_bin.products import ExposureSettings, fluximage
+    from chandra_bin.fits.headers import approximation
+    from chandra_bin.tasks.fluximage import ExposureSettings, fluximage
 
     with told(quiet, "exposure"):
         settings = ExposureSettings(units, area_cm2, slope, threshold)  # type: ignore[arg-type]

@@ -31,7 +31,7 @@ def command(events: Path, outfile: Path | None, out: Path | None, quiet: bool, c
     chandra-bin lightcurve 'evt2.fits[energy=500:7000,ccd_id=0:3][bin time=::259.28]' lc.fits
     """
     target = one_output(outfile, out)
-    from chandra_bin.products import write_light_curve
+    from chandra_bin.tasks.lightcurve import write_light_curve
 
     with told(quiet, "light curve"):
         curve = write_light_curve(events, target, clobber=clobber)

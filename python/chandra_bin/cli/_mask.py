@@ -33,7 +33,7 @@ def command(image: Path, out: Path, quiet: bool, **options: Any) -> None:
     """
     if not options["exclude"] and not options["keep"] and options["expmap"] is None:
         raise click.UsageError("give --exclude FILE.reg, --keep FILE.reg or --expmap FILE")
-    from chandra_bin.products import write_mask
+    from chandra_bin.tasks.outlines import write_mask
 
     with told(quiet, "mask"):
         used, pixels = write_mask(image, out, **options)

@@ -36,7 +36,8 @@ def command(infiles: tuple[str, ...], outdir: Path, refcoord: str | None, bands:
     chandra-bin merge 'a_evt2.fits[ccd_id=0:3]' 'b_evt2.fits[ccd_id=0:3]' -o merged --bands csc
     chandra-bin merge @clean_evt.list -o merged --exposure --psfecf 0.9 --blanksky @background_clean.list
     """
-    from chandra_bin.products import ExposureSettings, merge
+    from chandra_bin.tasks.fluximage import ExposureSettings
+    from chandra_bin.tasks.merge import merge
 
     with told(quiet, "merge"):
         merged = merge(infiles, outdir, refcoord=refcoord, bands=bands, binsize=binsize,

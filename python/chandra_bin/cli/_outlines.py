@@ -35,7 +35,7 @@ def command(binmap: Path, outdir: Path | None, quiet: bool, **options: Any) -> N
     """
     if outdir is None and options["all_in_one"] is None:
         raise click.UsageError("say where the outlines shall go: --out DIR, --all-in-one FILE, or both")
-    from chandra_bin.products import write_outlines
+    from chandra_bin.tasks.outlines import write_outlines
 
     with told(quiet, "regions"):
         made = write_outlines(binmap, outdir, **options)

@@ -31,7 +31,7 @@ def command(binmap: Path, table: Path | None, input_dir: Path, region_list: Path
     """
     if table is not None and region_list is not None:
         raise click.UsageError("--table and --region-list exclude each other")
-    from chandra_bin.products import paint_fits, paint_table
+    from chandra_bin.tasks.paint import paint_fits, paint_table
 
     with told(quiet, "painting"):
         if table is not None:

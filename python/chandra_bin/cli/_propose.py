@@ -12,7 +12,7 @@ from chandra_bin.errors import ChandraBinWarning, NoCluster
 from ._command import PATH, Command, Group, file_argument, file_option, quiet_option, told
 
 if TYPE_CHECKING:
-    from chandra_bin.products import Proposal
+    from chandra_bin.tasks.propose import Proposal
 
 
 @click.group(cls=Group, name="propose", no_args_is_help=False)
@@ -55,7 +55,7 @@ def _point_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @quiet_option
 def cluster(image: Path, out: Path, system: str, quiet: bool, **options: Any) -> None:
     """Propose the region of the cluster in IMAGE: an ellipse."""
-    from chandra_bin.products import propose_cluster
+    from chandra_bin.tasks.propose import propose_cluster
 
     try:
         with told(quiet, "proposing"):
@@ -82,7 +82,7 @@ def sources(detections: Path, image: Path, out: Path, system: str, quiet: bool, 
     DETECTIONS, found in IMAGE, are a table as detect and wavdetect write it, or a region file. In the cluster, only
     compact and significant ones are kept.
     """
-    from chandra_bin.products import propose_point_sources
+    from chandra_bin.tasks.propose import propose_point_sources
 
     with told(quiet, "proposing"):
         made = propose_point_sources(detections, out, image, sky=system == "wcs", **_given(options))
@@ -105,7 +105,7 @@ def area(expmap: Path, folder: Path, cluster: Path | None, image: Path | None, q
 
     It is the box with most pixels of good exposure in EXPMAP, around the middle of the cluster.
     """
-    from chandra_bin.products import propose_area
+    from chandra_bin.tasks.propose import propose_area
 
     with told(quiet, "proposing"):
         made = propose_area(expmap, folder, cluster=cluster, image=image)
@@ -124,7 +124,7 @@ def bin_length(events: Path, method: Any) -> None:
     \b
     chandra-bin propose bin-length 'evt2.fits[exclude sky=region(src.reg)][energy=500:7000,ccd_id=7]'
     """
-    from chandra_bin.products import propose_bin_length
+    from chandra_bin.tasks.lightcurve import propose_bin_length
 
     with told(False, "bin length"):
         chosen = propose_bin_length(events, method)

@@ -25,7 +25,7 @@ def command(binmap: Path, minx: float | None, miny: float | None, bin: float | N
 
     Files of the same names are replaced.
     """
-    from chandra_bin.products import make_region_files
+    from chandra_bin.tasks.regions import make_region_files
 
     with told(quiet, "regions"):
         made = make_region_files(binmap, minx=minx, miny=miny, bin=bin, outdir=outdir)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from chandra_bin.errors import counted
+from chandra_bin.workflow.system import usable_cores
 
-from ._command import PATH, Command, engine_option, quiet_option, usable_cores
+from ._command import PATH, Command, engine_option, quiet_option
 
 if TYPE_CHECKING:
     from chandra_bin.pipeline.runner import Event, TaskState
@@ -86,7 +87,7 @@ def command(work: Path, first: int, last: int, only: int | None, redo: tuple[int
 
 
 def _write_scripts(work: Path, folder: Path, quiet: bool) -> None:
-    from chandra_bin.pipeline.scripts import write_scripts
+    from chandra_bin.pipeline.ciao.scripts import write_scripts
 
     written = write_scripts(work, folder)
     if not quiet:

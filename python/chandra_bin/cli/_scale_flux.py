@@ -22,7 +22,7 @@ def command(flux: Path, counts: Path, out: Path, factor: float | None, quiet: bo
     What the binner takes for S/N in such an image is not that of counts; the line that is printed tells how much of it
     there is in counts.
     """
-    from chandra_bin.products import scale_flux
+    from chandra_bin.tasks.clean import scale_flux
 
     given: dict[str, Any] = {} if factor is None else {"factor": factor}
     with told(quiet, "scaling"):

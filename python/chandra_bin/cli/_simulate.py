@@ -31,7 +31,7 @@ def command(folder: Path, quiet: bool, clobber: bool, **settings: Any) -> None:
     Each ObsID has a folder like the archive's; DIR/truth says what went in. DIR must be new, empty, or of an earlier
     simulation (--clobber).
     """
-    from chandra_bin.products import SimulationSettings, simulate_observations
+    from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
 
     with told(quiet, "simulation"):
         done = simulate_observations(folder, SimulationSettings(**settings), clobber=clobber)

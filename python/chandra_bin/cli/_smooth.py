@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from chandra_bin.workflow.system import usable_cores
+
 from ._command import (
     SuiteCommand,
     SuiteGroup,
@@ -15,7 +17,6 @@ from ._command import (
     quiet_option,
     threads_option,
     told,
-    usable_cores,
     version_option,
 )
 
@@ -62,7 +63,7 @@ def _smooth(function: Callable[..., None], *images: Path, out: Path, threads: in
 @_method("tophat", file_argument("image"), _out("acsmooth.fits"), _background, _sn)
 def tophat(image: Path, **options: Any) -> None:
     """Mean over the smallest disc that reaches the S/N (accumulate_smooth)."""
-    from chandra_bin.products import smooth_tophat
+    from chandra_bin.tasks.smooth import smooth_tophat
 
     _smooth(smooth_tophat, image, **options)
 
@@ -73,7 +74,7 @@ def expmap(expcorr: Path, expmap: Path, **options: Any) -> None:
 
     Counts are EXPCORR times the exposure map EXPMAP.
     """
-    from chandra_bin.products import smooth_expmap
+    from chandra_bin.tasks.smooth import smooth_expmap
 
     _smooth(smooth_expmap, expcorr, expmap, **options)
 
@@ -81,7 +82,7 @@ def expmap(expcorr: Path, expmap: Path, **options: Any) -> None:
 @_method("expcorr", file_argument("image"), file_argument("expcorr"), _out("acsmooth.fits"), _sn)
 def expcorr(image: Path, expcorr: Path, **options: Any) -> None:
     """Mean of the exposure-corrected image EXPCORR over discs with sn² counts in IMAGE (accumulate_smooth_expcorr)."""
-    from chandra_bin.products import smooth_expcorr
+    from chandra_bin.tasks.smooth import smooth_expcorr
 
     _smooth(smooth_expcorr, image, expcorr, **options)
 
@@ -92,7 +93,7 @@ def gaussian(expcorr: Path, expmap: Path, **options: Any) -> None:
 
     EXPCORR is an exposure-corrected image, EXPMAP its exposure map.
     """
-    from chandra_bin.products import smooth_gaussian
+    from chandra_bin.tasks.smooth import smooth_gaussian
 
     _smooth(smooth_gaussian, expcorr, expmap, **options)
 
@@ -103,7 +104,7 @@ def gaussian(expcorr: Path, expmap: Path, **options: Any) -> None:
                       help="Largest radius in pixels; -1 for none."))
 def exposure(image: Path, maxrad: int, **options: Any) -> None:
     """Net counts per exposure over discs that reach the S/N (exposure_smooth)."""
-    from chandra_bin.products import smooth_exposure
+    from chandra_bin.tasks.smooth import smooth_exposure
 
     _smooth(smooth_exposure, image, maxrad=None if maxrad < 0 else maxrad, **options)
 
@@ -114,7 +115,7 @@ def scale(image: Path, **options: Any) -> None:
 
     Pixels of mask value -2 (point sources) are not summed but get a scale, so that 'apply' fills them.
     """
-    from chandra_bin.products import make_scale
+    from chandra_bin.tasks.smooth import make_scale
 
     _smooth(make_scale, image, **options)
 
@@ -124,6 +125,6 @@ def scale(image: Path, **options: Any) -> None:
          click.option("-g", "--gaussian", is_flag=True, help="Weight by a Gaussian instead of a disc."))
 def apply(image: Path, **options: Any) -> None:
     """Average IMAGE over the discs of a scale image (accumulate_counts --apply)."""
-    from chandra_bin.products import apply_scale
+    from chandra_bin.tasks.smooth import apply_scale
 
     _smooth(apply_scale, image, **options)

@@ -26,7 +26,7 @@ def command(events: str, binmap: Path, regions: Path, spectra: Path, folder: Pat
     \b
     specextract infile=@DIR/source_001.list outroot=@DIR/root_001.list resp_pos=MAX
     """
-    from chandra_bin.products import write_extraction_lists
+    from chandra_bin.tasks.specextract_lists import write_extraction_lists
 
     made = write_extraction_lists(events, binmap, regions, spectra, folder, **options)
     if not quiet:

@@ -7,16 +7,7 @@ import click
 
 from chandra_bin.errors import counted
 
-from ._command import (
-    PATH,
-    Command,
-    clobber_option,
-    file_argument,
-    file_option,
-    quiet_option,
-    region_mask_options,
-    told,
-)
+from ._command import PATH, Command, clobber_option, file_argument, file_option, quiet_option, region_mask_options, told
 
 
 @click.command(cls=Command, name="spectra")
@@ -37,7 +28,7 @@ def command(events: str, binmap: Path, folder: Path, quiet: bool, **options: Any
 
     For each bin N: xaf_N.pi, xaf_N_grp.pi (grouped), with --background xaf_N_bkg.pi; and a table, spectra.ecsv.
     """
-    from chandra_bin.products import write_spectra
+    from chandra_bin.tasks.spectra import write_spectra
 
     with told(quiet, "spectra"):
         made = write_spectra(events, binmap, folder, **options)

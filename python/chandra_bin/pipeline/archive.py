@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chandra_bin import acis
-from chandra_bin.ancillary import is_remade, named, newest, version_of
-from chandra_bin.blank_skies import LackingSky, blank_sky_folder, search_blank_skies, without_files
+from chandra_bin.acis import geometry as acis
 from chandra_bin.errors import ChandraBinWarning, InputError, NoImaging
-from chandra_bin.events import EventFile, livetime_fraction, open_events
-from chandra_bin.headers import is_number
-from chandra_bin.tables import open_fits
+from chandra_bin.events.reader import EventFile, livetime_fraction, open_events
+from chandra_bin.exposure.ancillary import is_remade, named, newest, version_of
+from chandra_bin.exposure.blank_skies import LackingSky, blank_sky_folder, search_blank_skies, without_files
+from chandra_bin.fits.headers import is_number
+from chandra_bin.fits.tables import open_fits
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header

@@ -18,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from chandra_bin.bands import parse_bands
+from chandra_bin.acis.bands import parse_bands
 from chandra_bin.errors import InputError
-from chandra_bin.state import replace_file
+from chandra_bin.workflow.records import replace_file
 
 from .archive import BLANK_SKY
 

@@ -13,7 +13,7 @@ from .reprocessing import why_not
 
 _OWN = {"chandra-bin": __version__}
 _NATIVE = ".native"
-_CIAO = ".calibrated"
+_CIAO = ".ciao.run"
 # The functions that do the tasks of a kind, by engine, in modules that are imported when they run.
 ENGINES: dict[str, dict[str, tuple[str, str]]] = {
     "native": {

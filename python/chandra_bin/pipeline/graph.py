@@ -108,7 +108,7 @@ def _tasks_of_observation(obs: ObsLayout, files: ObservationFiles, settings: Set
 
 def _islands(files: ObservationFiles) -> tuple[Path, ...]:
     """The files with 5 x 5 islands; a file that cannot be read is an error of the step that reads it."""
-    from chandra_bin.products import find_islands
+    from chandra_bin.tasks.vfaint import find_islands
 
     try:
         return find_islands(files.events, files.events_level1).files

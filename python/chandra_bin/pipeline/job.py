@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from chandra_bin.errors import ChandraBinWarning
-from chandra_bin.marks import is_users
+from chandra_bin.regions.marks import is_users
 
 from .archive import ObservationFiles
 from .config import Settings

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chandra_bin.bands import Band, parse_bands
+from chandra_bin.acis.bands import Band, parse_bands
 
 if TYPE_CHECKING:
     from .config import Settings

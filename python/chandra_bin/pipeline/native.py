@@ -8,42 +8,30 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.ancillary import named, newest
-from chandra_bin.deflare import Deflared
-from chandra_bin.detect import Detection
+from chandra_bin.coords.tangent_plane import parse_point, separation_deg, tangent_point
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
-from chandra_bin.events import open_events
-from chandra_bin.headers import approximation
-from chandra_bin.lightcurve import LightCurve
-from chandra_bin.products import (
-    CountsBehind,
-    ExposureSettings,
-    FlareLimits,
-    Islands,
-    Screened,
-    bin_image,
-    blank_sky_background,
-    blank_sky_events,
-    copy,
-    deflare,
-    detect,
-    find_islands,
-    fluximage,
-    local_background,
-    merge,
-    propose_area,
-    propose_bin_length,
-    remove_sources,
-    scale_flux,
-    screen_vfaint,
-    write_light_curve,
-    write_outlines,
-)
-from chandra_bin.reproject import parse_point, separation_deg, tangent_point
+from chandra_bin.events.deflare import Deflared
+from chandra_bin.events.lightcurve import LightCurve
+from chandra_bin.events.reader import open_events
+from chandra_bin.events.vfaint import NOTE
+from chandra_bin.exposure.ancillary import named, newest
+from chandra_bin.fits.headers import approximation
+from chandra_bin.fits.tables import open_fits
 from chandra_bin.simulate.tables import is_simulated
-from chandra_bin.tables import open_fits
-from chandra_bin.vfaint import NOTE
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.sources.detection import Detection
+from chandra_bin.tasks.background import blank_sky_background, local_background
+from chandra_bin.tasks.bin import CountsBehind, bin_image
+from chandra_bin.tasks.blanksky import blank_sky_events
+from chandra_bin.tasks.clean import remove_sources, scale_flux
+from chandra_bin.tasks.copy import copy
+from chandra_bin.tasks.detect import detect
+from chandra_bin.tasks.fluximage import ExposureSettings, fluximage
+from chandra_bin.tasks.lightcurve import FlareLimits, deflare, propose_bin_length, write_light_curve
+from chandra_bin.tasks.merge import merge
+from chandra_bin.tasks.outlines import write_outlines
+from chandra_bin.tasks.propose import propose_area
+from chandra_bin.tasks.vfaint import Islands, Screened, find_islands, screen_vfaint
 
 from .archive import ObservationFiles, look
 from .job import Job

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from chandra_bin.errors import NoCluster
-from chandra_bin.products import propose_cluster, propose_point_sources
 from chandra_bin.regions import has_shapes
+from chandra_bin.tasks.propose import propose_cluster, propose_point_sources
 
 from .job import Job
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chandra_bin.errors import InputError
-from chandra_bin.tables import open_fits
+from chandra_bin.fits.tables import open_fits
 
 from .archive import ObservationFiles, kind_of
 

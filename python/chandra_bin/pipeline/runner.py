@@ -21,8 +21,8 @@ from typing import Any, Literal
 
 from chandra_bin import __version__
 from chandra_bin.errors import ChandraBinError, InputError, OutputError, counted, heard
-from chandra_bin.marks import is_users
-from chandra_bin.state import FOLDER, Record, Stamp, State, is_same, locked, stamp_of, stamps_of
+from chandra_bin.regions.marks import is_users
+from chandra_bin.workflow.records import FOLDER, Record, Stamp, State, is_same, locked, stamp_of, stamps_of
 
 from .archive import ObservationFiles, find_observation
 from .config import Config, Settings, read_config

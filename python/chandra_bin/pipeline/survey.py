@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chandra_bin.coords.tangent_plane import separation_deg
 from chandra_bin.errors import ChandraBinWarning, InputError, NoImaging
-from chandra_bin.reproject import separation_deg
 
 from .archive import Observation, ObservationFiles, look, look_through
 from .config import refuse_second, write_config

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
-from chandra_bin.wcs import ImageCoords
 
 from ._convert import convert_region
 from ._shapes import IMAGE, Component, Floats, Region, Shape

@@ -8,8 +8,8 @@ from functools import cache
 
 import numpy as np
 
+from chandra_bin.coords.wcs import ImageCoords, physical_agree
 from chandra_bin.errors import ChandraBinWarning, InputError, counted
-from chandra_bin.wcs import ImageCoords, physical_agree
 
 from ._shapes import DEGREES, EVERYWHERE, IMAGE, PHYSICAL, PIXEL_SYSTEMS, WCS, Floats, Format, Region, Shape
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.coords.wcs import ImageCoords
 
 from ._convert import convert_region
 from ._shapes import PHYSICAL, Component, Floats, Region, Shape

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._kernels._rasterize import rasterize_shapes
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinWarning, InputError
-from chandra_bin.wcs import ImageCoords
 
 from ._convert import convert_region
 from ._shapes import AREAS, IMAGE, PHYSICAL, Component, Region

@@ -11,17 +11,7 @@ import numpy as np
 from chandra_bin.errors import InputError
 
 from ._numbers import PANDAS, ShapeNumbers
-from ._shapes import (
-    AREAS,
-    EVERYWHERE,
-    IMAGE,
-    PHYSICAL,
-    Component,
-    Format,
-    Region,
-    Semantics,
-    Shape,
-)
+from ._shapes import AREAS, EVERYWHERE, IMAGE, PHYSICAL, Component, Format, Region, Semantics, Shape
 
 _SYSTEMS = {
     "image": IMAGE, "logical": IMAGE, "physical": PHYSICAL, "wcs": "fk5", "fk5": "fk5", "j2000": "fk5", "icrs": "icrs",

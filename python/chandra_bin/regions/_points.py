@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chandra_bin._arrays import as_coordinates, as_threads
+from chandra_bin._checks.arrays import as_coordinates, as_threads
 from chandra_bin._kernels import _points_in_region
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
-from chandra_bin.wcs import ImageCoords
 
 from ._convert import convert_region
 from ._mask import flatten, warn_of_two_readings

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
-from chandra_bin.wcs import ImageCoords
 
 Floats = NDArray[np.float64]
 Semantics = Literal["ciao", "ds9"]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinWarning, InputError, counted
-from chandra_bin.headers import opened_by_astropy, uncompressed
-from chandra_bin.sky_keywords import is_of_sky, moved_sky, to_columns
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.fits.headers import opened_by_astropy, uncompressed
+from chandra_bin.fits.sky_keywords import is_of_sky, moved_sky, to_columns
 
 from ._shapes import AREAS, PHYSICAL, Component, Floats, Region, Shape, check_corners
 

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from chandra_bin.binning.outlines import Polygons
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
-from chandra_bin.polygons import Polygons
-from chandra_bin.wcs import ImageCoords
 
 from ._convert import bounds, convert_region, points_from_array
 from ._format import CIAO_HEAD, DS9_HEAD, Style, ciao_line, ring_texts

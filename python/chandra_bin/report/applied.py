@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from chandra_bin import vfaint
-from chandra_bin.headers import is_approximate, is_number
+from chandra_bin.events import vfaint
+from chandra_bin.fits.headers import is_approximate, is_number
 
 from .collect import Folder
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.binning import LOW_SN
+from chandra_bin.binning.contour import LOW_SN
+from chandra_bin.binning.profiles import radial_profile
 from chandra_bin.errors import InputError, counted
-from chandra_bin.headers import approximation, is_number
-from chandra_bin.images import Image
-from chandra_bin.plots import bins_png
-from chandra_bin.profiles import radial_profile
+from chandra_bin.fits.headers import approximation, is_number
+from chandra_bin.fits.images import Image
+from chandra_bin.plots.pictures import bins_png
 
 from .binmap import packed_map
 from .collect import Folder

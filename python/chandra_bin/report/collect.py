@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinError, InputError
-from chandra_bin.gti import GTI
-from chandra_bin.gti_files import read_gti
-from chandra_bin.headers import is_number
-from chandra_bin.images import Image, read_image_file
-from chandra_bin.lightcurve import LightCurve
-from chandra_bin.lightcurve_files import read_light_curve
+from chandra_bin.events.gti import GTI
+from chandra_bin.events.gti_files import read_gti
+from chandra_bin.events.lightcurve import LightCurve
+from chandra_bin.events.lightcurve_files import read_light_curve
+from chandra_bin.fits.headers import is_number
+from chandra_bin.fits.images import Image, read_image_file
+from chandra_bin.fits.tables import open_fits
 from chandra_bin.pipeline.config import Config, read_config
 from chandra_bin.pipeline.layout import Layout
 from chandra_bin.pipeline.runner import status
 from chandra_bin.pipeline.warned import join_warnings
-from chandra_bin.plots import RateLimits
+from chandra_bin.plots.pictures import RateLimits
 from chandra_bin.regions import Region, read_regions, region_mask
-from chandra_bin.state import Record, State
-from chandra_bin.tables import open_fits
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.workflow.records import Record, State
 
 if TYPE_CHECKING:
     from astropy.table import QTable

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.cosmology import kpc_per_arcsec
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinError
-from chandra_bin.headers import approximation, is_approximate
-from chandra_bin.images import Image
-from chandra_bin.plots import RegionOverlay, region_png
-from chandra_bin.wcs import ImageCoords
+from chandra_bin.fits.headers import approximation, is_approximate
+from chandra_bin.fits.images import Image
+from chandra_bin.plots.pictures import RegionOverlay, region_png
 
 from .collect import Folder
+from .cosmology import kpc_per_arcsec
 from .pictures import Picture
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from chandra_bin import __version__
-from chandra_bin.outputs import Outputs
+from chandra_bin.fits.outputs import Outputs
 
 
 @dataclass(frozen=True)

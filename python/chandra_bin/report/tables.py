@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chandra_bin import acis
-from chandra_bin.headers import is_approximate, is_number
+from chandra_bin.acis import geometry as acis
+from chandra_bin.fits.headers import is_approximate, is_number
 from chandra_bin.pipeline.config import Settings
 
 from .applied import is_without_effect

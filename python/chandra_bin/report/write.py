@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from chandra_bin import __version__, vfaint
-from chandra_bin.cosmology import COSMOLOGY
+from chandra_bin import __version__
 from chandra_bin.errors import ChandraBinWarning, counted
-from chandra_bin.headers import is_number
-from chandra_bin.outputs import Outputs
+from chandra_bin.events import vfaint
+from chandra_bin.fits.headers import is_number
+from chandra_bin.fits.outputs import Outputs
 from chandra_bin.pipeline.graph import STEPS
-from chandra_bin.plots import light_curve_png
+from chandra_bin.plots.pictures import light_curve_png
 
 from . import bins
 from .applied import effects
 from .collect import Folder, Sources, all_warnings, size_of
+from .cosmology import COSMOLOGY
 from .gallery import Gallery
 from .page import pages
 from .pictures import Picture, cut_intervals, exposed, kept_bins

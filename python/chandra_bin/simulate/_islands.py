@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.vfaint import OUTER, SPLIT_ADU
+from chandra_bin.events.vfaint import OUTER, SPLIT_ADU
 
 from ._photons import PARTICLE, Photons, flagged_fraction
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin import acis
-from chandra_bin.gti import GTI
+from chandra_bin.acis import geometry as acis
+from chandra_bin.events.gti import GTI
 
 from . import _telescope as telescope
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin import acis
-from chandra_bin.vfaint import STATUS_BIT
+from chandra_bin.acis import geometry as acis
+from chandra_bin.events.vfaint import STATUS_BIT
 
 from . import _telescope as telescope
 from ._observation import FIRST_PX, LAST_PX, LIVE_FRACTION, TIMEDEL_S, Observation

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin import acis
+from chandra_bin.acis import geometry as acis
 
 from . import _telescope as telescope
 from ._cluster import cluster_model

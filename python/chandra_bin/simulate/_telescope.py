@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chandra_bin import acis
+from chandra_bin.acis import geometry as acis
 
 Floats = NDArray[np.float64]
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chandra_bin import acis
-from chandra_bin.channels import channels_of
-from chandra_bin.gti import GTI
-from chandra_bin.subspace import Component, Condition, write_subspace
-from chandra_bin.vfaint import SPLIT_ADU
+from chandra_bin.acis import geometry as acis
+from chandra_bin.acis.channels import channels_of
+from chandra_bin.events.gti import GTI
+from chandra_bin.events.vfaint import SPLIT_ADU
+from chandra_bin.fits.subspace import Component, Condition, write_subspace
 
 from ._islands import islands
 from ._observation import FIRST_PX, LAST_PX, LIVE_FRACTION, TIMEDEL_S, Observation

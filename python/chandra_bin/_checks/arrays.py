@@ -1,0 +1,162 @@
+"""The gate of the kernels: any array in, exactly the array that a kernel takes out, or a clear error.
+
+Nothing is computed here: byte order, dtype, contiguity, shape, and what is not a number.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from chandra_bin.errors import InputError, counted
+
+MOST_THREADS = 512
+# Units of numbers that are taken as they are: counts, pixels, channels.
+_UNITS_OF_NUMBERS = ("", "ct", "count", "counts", "pix", "pixel", "chan", "channel", "adu")
+# Pixels and events are counted in int32 here and there, and twice the distances of pixels.
+_MOST_VALUES = 2**31 - 1
+_LONGEST_SIDE = _MOST_VALUES // 4
+
+
+def as_image(values: ArrayLike, name: str, dtype: DTypeLike = np.float32,
+             shape: tuple[int, ...] | None = None) -> NDArray[Any]:
+    """A C-ordered, native-endian image (ny, nx) of ``dtype``; a copy only where one is needed.
+
+    Raises `InputError` where ``values`` is not 2-D, holds no real numbers, or differs from ``shape``.
+    """
+    array = plain(values, name)
+    if isinstance(array, np.ma.MaskedArray):
+        raise InputError(f"{name} is a masked array: give its data and its mask apart")
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} must hold real numbers, not {array.dtype}")
+    if array.ndim != 2:
+        raise InputError(f"{name} must be 2-D (ny, nx), not of shape {array.shape}")
+    if shape is not None and array.shape != shape:
+        raise InputError(f"{name} has shape {array.shape}, the image {shape}")
+    _check_size(array, name)
+    if max(array.shape) > _LONGEST_SIDE:
+        raise InputError(f"{name} is of {array.shape[1]} x {array.shape[0]} pixels: a side has {_LONGEST_SIDE} at most")
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, dtype=dtype)
+
+
+def as_flags(values: ArrayLike | None, name: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A boolean image of ``shape``; all False for None.
+
+    Raises `InputError` for anything but booleans: 1 means "use" in mask files and would mean "excluded" here.
+    """
+    if values is None:
+        return np.zeros(shape, dtype=bool)
+    if np.asanyarray(values).dtype.kind != "b":
+        raise InputError(f"{name} must be boolean, True where it applies, not {np.asanyarray(values).dtype}: "
+                         "of a mask file, where 1 is used, give file_mask < 1")
+    flags: NDArray[np.bool_] = as_image(values, name, dtype=np.bool_, shape=shape)
+    return flags
+
+
+def as_labels(values: ArrayLike, name: str = "binmap") -> NDArray[np.int32]:
+    """A label image (ny, nx), int32, -1 outside. Raises `InputError` for floats and for labels beyond int32."""
+    array = np.asanyarray(values)
+    if array.dtype.kind not in "iu":
+        raise InputError(f"{name} must hold whole numbers (-1 outside, bins from 0), not {array.dtype}")
+    _check_size(array, name)
+    if array.size and array.max() > np.iinfo(np.int32).max:
+        raise InputError(f"{name} holds the label {array.max()}, above the largest that int32 holds")
+    if array.dtype.kind == "i":
+        array = np.maximum(array, -1)  # whatever is outside, before a wider type could wrap around
+    labels: NDArray[np.int32] = as_image(array, name, dtype=np.int32)
+    return labels
+
+
+def as_column(values: ArrayLike, name: str, dtypes: Sequence[DTypeLike], size: int | None = None) -> NDArray[Any]:
+    """A contiguous, native-endian column (n,), one value an event; a copy only where one is needed.
+
+    Of a type among ``dtypes`` it keeps this type; else it becomes the last of them. Raises `InputError` where
+    ``values`` is not 1-D, holds no real numbers, is not of ``size``, or holds what is no whole number of that type.
+    """
+    array = plain(values, name)
+    if isinstance(array, np.ma.MaskedArray):
+        raise InputError(f"{name} is a masked array: give its data and its mask apart")
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} must hold real numbers, not {array.dtype}")
+    if array.ndim != 1:
+        raise InputError(f"{name} must be 1-D, one value an event, not of shape {array.shape}")
+    if size is not None and len(array) != size:
+        raise InputError(f"{name} has {counted(len(array), 'value')}, for {counted(size, 'event')}")
+    _check_size(array, name)
+    known = [np.dtype(dtype) for dtype in dtypes]
+    dtype = array.dtype.newbyteorder("=") if array.dtype.newbyteorder("=") in known else known[-1]
+    if dtype.kind == "i" and array.dtype != dtype:
+        if array.dtype.kind == "f" and array.size:
+            raise InputError(f"{name} must hold whole numbers, not {array.dtype}")
+        limits = np.iinfo(dtype)
+        if array.size and not limits.min <= array.min() <= array.max() <= limits.max:
+            raise InputError(f"{name} holds numbers beyond {limits.min} .. {limits.max}")
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def as_coordinates(x: ArrayLike, y: ArrayLike, size: int | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The columns x and y of as many events: both float32, or both float64."""
+    xs = as_column(x, "x", (np.float32, np.float64), size)
+    ys = as_column(y, "y", (np.float32, np.float64), len(xs))
+    dtype = np.result_type(xs, ys)
+    return xs.astype(dtype, copy=False), ys.astype(dtype, copy=False)
+
+
+def plain(values: ArrayLike, name: str, unit: str = "") -> NDArray[Any]:
+    """The numbers of an array, in ``unit`` where that is given (s: seconds), without the unit itself.
+
+    Quantities and columns with a unit are converted to ``unit``. Without ``unit`` the units of counts, pixels and
+    channels are taken as they are. Raises `InputError` for other units, and for arrays with masked elements.
+    """
+    if np.ma.is_masked(values):
+        raise InputError(f"{name} has masked elements: leave these out first, {name}[~mask]")
+    given = getattr(values, "unit", None)
+    if given is None or str(given) in (unit, *_UNITS_OF_NUMBERS):
+        return np.asanyarray(getattr(values, "value", values) if hasattr(values, "to_value") else values)
+    try:
+        from astropy.units import Quantity, UnitsError
+
+        return np.asanyarray(Quantity(values).to_value(unit))
+    except (UnitsError, TypeError, ValueError):
+        wanted = f"in {unit}" if unit else "without a unit"
+        raise InputError(f"{name} has the unit {given}: give numbers {wanted}") from None
+
+
+def as_seconds(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Times as float64 seconds, of any shape. Raises `InputError` as `plain` does, and for what holds no numbers."""
+    array = plain(values, name, "s")
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} must hold times in seconds, not {array.dtype}")
+    return np.asarray(array, dtype=np.float64)
+
+
+def as_number(value: object, name: str) -> float:
+    """One real number, as float. Raises `InputError` for arrays, texts, truths and numbers with a unit."""
+    if isinstance(value, str | bytes | bool | np.bool_) or np.ndim(cast(Any, value)) != 0:
+        raise InputError(f"{name} is {value!r}: it must be one number")
+    try:
+        return float(plain(cast(Any, value), name))
+    except (TypeError, ValueError):
+        raise InputError(f"{name} is {value!r}: it must be one number") from None
+
+
+def as_progress(progress: Any) -> Any:
+    """A function that takes the fraction done, or None. Raises `InputError` for anything else."""
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress is {progress!r}: it must be a function of the fraction done, or None")
+    return progress
+
+
+def as_threads(threads: int) -> int:
+    """A number of threads that the system can be asked for. Raises `InputError` below 1."""
+    if threads != int(threads) or threads < 1:
+        raise InputError(f"threads is {threads}: it must be a whole number, 1 or more")
+    return min(int(threads), MOST_THREADS)
+
+
+def _check_size(array: NDArray[Any], name: str) -> None:
+    """Before it is copied: an array of strides may be larger than memory."""
+    if array.size > _MOST_VALUES:
+        raise InputError(f"{name} has {array.size} values, and {_MOST_VALUES} at most can be used: cut it into parts")

@@ -1,0 +1,138 @@
+"""The images of one smoothing or binning, checked for meaning and ready for the kernels."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chandra_bin.errors import ChandraBinWarning, InputError, counted
+
+from .arrays import as_flags, as_image
+
+Image = NDArray[np.float32]
+
+# Squares of noise are of float32, as contbin has them.
+_MOST_NOISE = np.sqrt(np.finfo(np.float32).max)
+LEAST_EXPOSURE = np.float32(1e-7)  # contbin clips exposures here before it divides by one
+
+
+@dataclass(frozen=True)
+class KernelImages:
+    """What `smooth` and `contour_bin` hand to C++; every image (ny, nx), float32, finite."""
+
+    counts: Image
+    background: Image | None
+    ratio: Image | None
+    constant_ratio: float
+    noise: Image | None
+    use: NDArray[np.uint8]
+
+    @classmethod
+    def check(cls, counts: ArrayLike, background: ArrayLike | None, exposure: ArrayLike | None,
+              background_exposure: ArrayLike | None, noise: ArrayLike | None, mask: ArrayLike | None,
+              seed_only: ArrayLike | None = None) -> "KernelImages":
+        """The images as given to the public functions; what has no data is excluded.
+
+        Warns of NaN pixels and of negative counts. Raises `InputError` for infinite pixels, for
+        shapes that differ, for negative noise and when no pixel is left.
+        """
+        image = as_image(counts, "counts")
+        use = use_flags(mask, image.shape, seed_only)
+        exclude_nan(use, counts=image)
+        behind = _optional(background, "background", image.shape)
+        map_ = _optional(noise, "noise", image.shape)
+        if behind is not None:
+            exclude_nan(use, background=behind)
+        if map_ is not None:
+            exclude_nan(use, noise=map_)
+            if np.any(map_[use > 0] < 0):
+                raise InputError(f"noise holds negative values (least {map_[use > 0].min():g}): it is 1 sigma")
+            if np.any(map_[use > 0] > _MOST_NOISE):
+                raise InputError(f"noise holds values up to {map_[use > 0].max():g}, whose squares are beyond what "
+                                 "float32 holds: mask them or mend the file")
+        ratio = exposure_ratio(exposure, background_exposure, use)
+        require_pixels(use)
+        if np.any(image[use > 0] < 0):
+            warnings.warn(f"counts has {np.count_nonzero(image[use > 0] < 0)} negative pixels "
+                          f"(least {image[use > 0].min():g}): is a background subtracted already?",
+                          ChandraBinWarning, stacklevel=3)
+        varying = ratio if isinstance(ratio, np.ndarray) else None
+        constant = 1.0 if isinstance(ratio, np.ndarray) else float(ratio)
+        behind, varying, map_ = (None if each is None else _cleared(each, use) for each in (behind, varying, map_))
+        return cls(_cleared(image, use), behind, varying, constant, map_, use)
+
+
+def use_flags(mask: ArrayLike | None, shape: tuple[int, ...],
+              seed_only: ArrayLike | None = None) -> NDArray[np.uint8]:
+    """The kernels' view of masks (True: excluded): 0 excluded, 1 used, 2 may start a bin but never join one."""
+    use = np.where(as_flags(seed_only, "seed_only", shape), np.uint8(2), np.uint8(1))
+    use[as_flags(mask, "mask", shape)] = 0
+    return use
+
+
+def exclude_nan(use: NDArray[np.uint8], **images: Image) -> None:
+    """Excludes NaN pixels from ``use``, with a warning that counts them; infinite ones are an `InputError`."""
+    for name, image in images.items():
+        finite = np.isfinite(image)
+        if finite.all():
+            continue
+        infinite = np.count_nonzero(np.isinf(image) & (use > 0))
+        if infinite:
+            raise InputError(f"{name} has {counted(infinite, 'infinite pixel')}: mask them or mend the file")
+        lost = np.count_nonzero(~finite & (use > 0))
+        use[~finite] = 0
+        if lost:
+            warnings.warn(f"{lost} NaN pixels of {name} are excluded", ChandraBinWarning, stacklevel=4)
+
+
+def exclude_unexposed(exposure: Image, use: NDArray[np.uint8]) -> None:
+    """Excludes pixels whose exposure is NaN or <= 0; `InputError` for infinite ones, and where no pixel is left."""
+    if np.any(np.isinf(exposure) & (use > 0)):
+        raise InputError("exposure has infinite pixels: mask or replace them")
+    use[~(exposure > 0)] = 0
+    require_pixels(use)
+
+
+def require_pixels(use: NDArray[np.uint8]) -> None:
+    """Raises `InputError` when every pixel is excluded."""
+    if not use.any():
+        raise InputError("no pixel is left: all are masked or have no data")
+
+
+def exposure_ratio(exposure: ArrayLike | None, background_exposure: ArrayLike | None,
+                   use: NDArray[np.uint8]) -> Image | np.float32:
+    """e = exposure / background exposure in float32, a number where both are; no exposure excludes the pixel."""
+    over = _exposure(exposure, "exposure", use)
+    with np.errstate(over="ignore"):
+        ratio: Image | np.float32 = over / _exposure(background_exposure, "background_exposure", use)
+    if not np.all(np.isfinite(ratio) | (use == 0)):
+        raise InputError("exposure / background_exposure is beyond what float32 holds: check their units")
+    return ratio
+
+
+def _exposure(exposure: ArrayLike | None, name: str, use: NDArray[np.uint8]) -> Image | np.float32:
+    if exposure is None:
+        return np.float32(1)
+    if np.ndim(exposure) == 0:
+        value = float(np.asarray(exposure))
+        if not (np.isfinite(value) and value > 0):
+            raise InputError(f"{name} is {value:.15g}: it must be positive")
+        return max(np.float32(value), LEAST_EXPOSURE)
+    image = as_image(exposure, name, shape=use.shape)
+    if np.any(np.isinf(image) & (use > 0)):
+        raise InputError(f"{name} has infinite pixels: mask them or mend the file")
+    use[~(image > 0)] = 0  # NaN and no exposure: no data
+    clipped: Image = np.maximum(np.nan_to_num(image, nan=1), LEAST_EXPOSURE)
+    return clipped
+
+
+def _optional(values: ArrayLike | None, name: str, shape: tuple[int, ...]) -> Image | None:
+    return None if values is None else as_image(values, name, shape=shape)
+
+
+def _cleared(image: Image, use: NDArray[np.uint8]) -> Image:
+    """The image with 0 where it is not used, so that the kernels see finite numbers only."""
+    if np.isfinite(image).all():
+        return image
+    return np.where(use > 0, image, np.float32(0))

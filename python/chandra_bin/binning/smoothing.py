@@ -1,0 +1,319 @@
+"""Adaptive smoothing: accumulative top hats and Gaussians that grow until they hold enough signal.
+
+Images are (ny, nx) arrays of any numeric dtype and byte order and are read as float32, as contbin does; results are
+new float32 arrays. ``mask`` is boolean, True where a pixel is excluded. ``threads`` never changes a pixel.
+``progress`` is called now and then with the fraction done (0 to 1). All raise `InputError`, a ``ValueError``, where an
+input is unusable: shapes that differ, infinite pixels, a signal-to-noise that is not positive, nothing left to smooth.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chandra_bin._checks.arrays import as_image, as_labels, as_number, as_progress, as_threads
+from chandra_bin._checks.images import KernelImages, exclude_nan, exclude_unexposed, require_pixels, use_flags
+from chandra_bin._kernels import _counts_scale, _smooth, _smooth_gaussian
+from chandra_bin.errors import InputError, counted
+
+Image = NDArray[np.float32]
+Progress = Callable[[float], object] | None
+
+# The kernels sum whole numbers of a smaller total exactly, in 32 bits.
+_MOST_WHOLE = 4e9
+
+__all__ = [
+    "apply_scale",
+    "counts_scale",
+    "smooth",
+    "smooth_expcorr",
+    "smooth_expmap",
+    "smooth_exposure",
+    "smooth_flux",
+    "smooth_gaussian",
+]
+
+
+def smooth(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | None = None,
+           exposure: ArrayLike | None = None, background_exposure: ArrayLike | None = None,
+           noise: ArrayLike | None = None, mask: ArrayLike | None = None, threads: int = 1,
+           progress: Progress = None) -> Image:
+    """Accumulative smoothing (Sanders 2006, MNRAS 371, 829, section 2.1; ``accumulate_smooth``).
+
+    Each pixel becomes the mean net counts over the smallest disc around it whose signal-to-noise reaches ``sn``
+    (over the whole image where none does); masked pixels become 0. With F and B the sums of counts and background
+    over the n pixels of a disc and e = exposure / background_exposure,
+
+        signal = F - sum(background e),   noise^2 = g(F) + mean(e^2) g(B),   g(c) = (1 + sqrt(c + 3/4))^2
+
+    (Gehrels 1986, eq. 7), or noise^2 = sum of noise^2 where a noise map is given.
+
+    Parameters
+    ----------
+    counts, background
+        Counts a pixel. NaN pixels are excluded, with a warning.
+    exposure, background_exposure
+        Images, or numbers (default 1), in any common unit; NaN and <= 0 in an image mean no data.
+    noise
+        Noise map: 1 sigma of each pixel, in counts.
+
+    Returns
+    -------
+    Image
+        Counts a pixel.
+    """
+    _check_sn(sn)
+    images = KernelImages.check(counts, background, exposure, background_exposure, noise, mask)
+    smoothed = np.empty_like(images.counts)
+    _smooth.smooth(images.counts, images.background, images.ratio, images.constant_ratio, images.noise, images.use,
+                   sn, as_threads(threads), as_progress(progress), smoothed)
+    return smoothed
+
+
+def smooth_expmap(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: float = 15,
+                  mask: ArrayLike | None = None, threads: int = 1, progress: Progress = None) -> Image:
+    """Mean of an exposure-corrected image over the smallest discs of sn^2 counts (``accumulate_smooth_expmap``).
+
+    The counts of a disc are the sum of ``exposure_corrected * exposure``, which must not be negative. Masked pixels
+    become 0.
+    """
+    _check_sn(sn)
+    flux = as_image(exposure_corrected, "exposure_corrected")
+    map_ = as_image(exposure, "exposure", shape=flux.shape)
+    use = _usable(mask, exposure_corrected=flux, exposure=map_)
+    counts = flux.astype(np.float64) * map_
+    return _to_weight(counts, "exposure_corrected * exposure", flux, use, sn, 0.0, threads, as_progress(progress))
+
+
+def smooth_expcorr(counts: ArrayLike, exposure_corrected: ArrayLike, *, sn: float = 15,
+                   mask: ArrayLike | None = None, threads: int = 1, progress: Progress = None) -> Image:
+    """Mean of an exposure-corrected image over the smallest discs of sn^2 counts (``accumulate_smooth_expcorr``).
+
+    Here the counts image is given. Masked pixels become NaN.
+    """
+    _check_sn(sn)
+    flux = as_image(exposure_corrected, "exposure_corrected")
+    image = as_image(counts, "counts", shape=flux.shape)
+    use = _usable(mask, counts=image, exposure_corrected=flux)
+    return _to_weight(image.astype(np.float64), "counts", flux, use, sn, np.nan, threads, as_progress(progress))
+
+
+def counts_scale(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | None = None,
+                 mask: ArrayLike | None = None, fill: ArrayLike | None = None, threads: int = 1,
+                 progress: Progress = None) -> NDArray[np.int32]:
+    """The smoothing scale of each pixel, from counts, to be applied to other images (``accumulate_counts``).
+
+    Returns, as int32, the least whole r^2 (pixel^2) whose disc dx^2 + dy^2 <= r^2 reaches sqrt(F) >= ``sn``, or with
+    a background (F - B) / sqrt(F) >= ``sn``; -1 where masked and where no disc reaches it. Pixels marked in ``fill``
+    (boolean) are not summed but get a scale, as is wanted for sources to be filled. Counts and background must not be
+    negative.
+    """
+    _check_sn(sn)
+    image = as_image(counts, "counts")
+    use = _usable(mask, counts=image)
+    if fill is not None:
+        use[use_flags(fill, image.shape) == 0] = 2
+    behind = None
+    if background is not None:
+        behind = as_image(background, "background", shape=image.shape)
+        exclude_nan(use, background=behind)
+        behind = _without_nan(behind)
+        _require_positive(behind, "background", use)
+    _require_positive(image, "counts", use)
+    ny, nx = image.shape
+    if nx**2 + ny**2 > np.iinfo(np.int32).max:
+        raise InputError(f"counts is an image of {nx} x {ny} pixels: the squares of its radii are beyond int32")
+    scale = np.empty(image.shape, dtype=np.int32)
+    _counts_scale.counts_scale(_without_nan(image), behind, use, sn, as_threads(threads), as_progress(progress), scale)
+    return scale
+
+
+def apply_scale(image: ArrayLike, scale: ArrayLike, *, gaussian: bool = False, mask: ArrayLike | None = None,
+                threads: int = 1, progress: Progress = None) -> Image:
+    """Mean of an image over the discs of `counts_scale` (``accumulate_counts --apply``).
+
+    Only unmasked pixels are averaged, but every pixel with a scale >= 0 gets a value; others are NaN. With
+    ``gaussian`` the mean is weighted by a Gaussian of sigma = max(1, r), cut at 4 sigma.
+    """
+    pixels = as_image(image, "image")
+    use = _usable(mask, image=pixels)
+    scales = as_labels(scale, "scale")
+    if scales.shape != pixels.shape:
+        raise InputError(f"scale has shape {scales.shape}, the image {pixels.shape}")
+    applied = np.empty_like(pixels)
+    _counts_scale.apply_scale(_without_nan(pixels), scales, use, gaussian, as_threads(threads),
+                              as_progress(progress), applied)
+    return applied
+
+
+def smooth_gaussian(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: float = 15,
+                    mask: ArrayLike | None = None, threads: int = 1, progress: Progress = None) -> Image:
+    """Adaptive Gaussian smoothing of an exposure-corrected image (``adaptive_gaussian_smooth``).
+
+    sigma grows in steps of 0.25 pixel until m t pi (2 sigma)^2 >= sn^2, with m and t the Gaussian-weighted means of
+    ``exposure_corrected`` and ``exposure`` over the unmasked pixels within ceil(3 sigma); the result is m. NaN where
+    masked.
+    """
+    _check_sn(sn)
+    flux = as_image(exposure_corrected, "exposure_corrected")
+    map_ = as_image(exposure, "exposure", shape=flux.shape)
+    use = _usable(mask, exposure_corrected=flux, exposure=map_)
+    smoothed = np.empty_like(flux)
+    _smooth_gaussian.smooth_gaussian(_without_nan(flux), _without_nan(map_), use, sn, as_threads(threads),
+                                     as_progress(progress), smoothed)
+    return smoothed
+
+
+def smooth_exposure(counts: ArrayLike, *, exposure: ArrayLike, background: ArrayLike | None = None,
+                    exposure_time: float = 1, background_exposure_time: float = 1, sn: float = 15,
+                    max_radius: int | None = None, mask: ArrayLike | None = None, threads: int = 1,
+                    progress: Progress = None) -> Image:
+    """Exposure-weighted top hat with a background (``exposure_smooth``).
+
+    The first disc with (F/t - B/tb)^2 / (F/t^2 + B/tb^2) >= sn^2 gives (F - B t/tb) / sum(exposure), with t and tb the
+    exposure times in seconds. ``max_radius`` (pixels) ends the search; the last disc then counts. NaN where masked or
+    where ``exposure`` is <= 0.
+    """
+    _check_sn(sn)
+    for name, time_s in (("exposure_time", exposure_time), ("background_exposure_time", background_exposure_time)):
+        if not (np.isfinite(time_s) and time_s > 0):
+            raise InputError(f"{name} is {time_s:.15g} s: it must be positive")
+    with np.errstate(over="ignore", under="ignore"):
+        ratio = np.float64(exposure_time) / background_exposure_time
+    if not 0 < ratio * ratio < np.inf:
+        raise InputError(f"exposure_time / background_exposure_time is {ratio:g}: check their units")
+    if max_radius is not None and max_radius < 0:
+        raise InputError(f"max_radius is {max_radius}: it must not be negative")
+    images = KernelImages.check(counts, background, exposure, None, None, mask)
+    map_ = _without_nan(as_image(exposure, "exposure"))
+    smoothed = np.empty_like(images.counts)
+    _smooth.smooth_exposure(images.counts, images.background, map_, images.use, exposure_time,
+                            background_exposure_time, sn, -1 if max_radius is None else max_radius,
+                            as_threads(threads), as_progress(progress), smoothed)
+    return smoothed
+
+
+def smooth_flux(counts: ArrayLike, exposure: ArrayLike, *, sn: float = 15, background: ArrayLike | None = None,
+                background_scale: ArrayLike = 1.0, mask: ArrayLike | None = None, threads: int = 1,
+                progress: Progress = None) -> Image:
+    """Exposure-corrected surface brightness in the smallest discs whose counts reach a signal-to-noise of ``sn``.
+
+    F, B and E are the sums of counts, scaled background and exposure over the smallest disc around a pixel in which
+    F / (1 + sqrt(F + 3/4)) >= ``sn`` (Gehrels 1986, eq. 7), or over the largest disc where no disc does. The
+    pixel becomes
+
+        (F - B) / E * (mean exposure of the used pixels),
+
+    so neither vignetting nor a background that is not vignetted leaves a gradient. The counts alone determine the
+    radius: their sum rises with it, which a sum of net counts need not do.
+
+    Parameters
+    ----------
+    counts
+        Counts per pixel, (ny, nx), not negative. NaN pixels are excluded, with a warning.
+    exposure
+        Exposure map in any unit; pixels of NaN or <= 0 have no data and are excluded.
+    background, background_scale
+        Background counts per pixel, and the factor (a number or an image) that scales them to ``counts``.
+    mask
+        Boolean: True where a pixel is excluded.
+
+    Returns
+    -------
+    Image
+        Net counts per pixel at the mean exposure; NaN where excluded.
+
+    Raises
+    ------
+    InputError
+        For negative counts and for inputs that are unusable (see the module).
+    """
+    _check_sn(sn)
+    images = KernelImages.check(counts, background, background_scale if background is not None else None, None, None,
+                                mask)
+    map_ = as_image(exposure, "exposure", shape=images.counts.shape)
+    exclude_unexposed(map_, images.use)
+    return flux_of_discs(images, map_, sn, as_threads(threads), as_progress(progress))
+
+
+def flux_of_discs(images: KernelImages, exposure: Image, sn: float, threads: int, progress: Progress) -> Image:
+    """`smooth_flux` of images that are checked; ``exposure`` is positive and finite where they are used."""
+    used = images.use > 0
+    weights = images.counts.astype(np.float64)
+    _require_positive(weights, "counts", images.use)
+    weights[~used] = 0
+    net = weights
+    if images.background is not None:
+        ratio = images.constant_ratio if images.ratio is None else images.ratio
+        net = np.where(used, weights - images.background.astype(np.float64) * ratio, 0)
+    threshold = _counts_for_sn(sn)
+    if weights.sum() < threshold:  # the disc of each pixel is the whole image
+        return np.where(used, np.float32(net[used].mean()), np.float32(np.nan))
+    mean_exposure = exposure[used].mean(dtype=np.float64)
+    # Twice over the same discs: the mean of the net counts, and the mean of the exposure.
+    means = []
+    for begin, values in ((0.0, net), (0.5, exposure / mean_exposure)):
+        whole, unit, offset = _whole_numbers(values, used)
+        mean = np.empty_like(images.counts)
+        _smooth.smooth_to_weight(weights, whole, images.use, threshold, np.nan, threads, _part(progress, begin), mean)
+        means.append(mean * np.float32(unit) + np.float32(offset))
+    smoothed: Image = means[0] / means[1]
+    return smoothed
+
+
+def _whole_numbers(values: NDArray[np.floating], used: NDArray[np.bool_]) -> tuple[Image, float, float]:
+    """Whole numbers >= 0, their unit and their offset, that stand for ``values``: the kernel sums these fastest.
+
+    Their sum stays below 2^32, so that in an image of n pixels the unit is some n / 2^32 of the mean value.
+    """
+    offset = min(float(values[used].min()), 0.0)
+    raised = np.where(used, values - offset, 0)
+    total = float(raised.sum(dtype=np.float64))
+    is_whole = total < _MOST_WHOLE and bool((raised == np.rint(raised)).all())
+    unit = 1.0 if is_whole else total / _MOST_WHOLE
+    return np.rint(raised / unit).astype(np.float32), unit, offset
+
+
+def _part(progress: Progress, begin: float) -> Progress:
+    """What reports half of the progress, from ``begin`` on."""
+    return None if progress is None else lambda done: progress(begin + done / 2)
+
+
+def _counts_for_sn(sn: float) -> float:
+    """The counts c with c / (1 + sqrt(c + 3/4)) = ``sn``."""
+    root = (sn + np.sqrt(sn * sn + 4 * sn + 3)) / 2
+    return float(root * root - 0.75)
+
+
+def _check_sn(sn: float) -> None:
+    if not (np.isfinite(number := as_number(sn, "sn")) and number > 0):
+        raise InputError(f"sn is {number:.15g}: a signal-to-noise must be positive and finite")
+
+
+def _usable(mask: ArrayLike | None, **images: Image) -> NDArray[np.uint8]:
+    first = next(iter(images.values()))
+    use = use_flags(mask, first.shape)
+    exclude_nan(use, **images)
+    require_pixels(use)
+    return use
+
+
+def _without_nan(image: Image) -> Image:
+    return image if np.isfinite(image).all() else np.nan_to_num(image, nan=0)
+
+
+def _require_positive(image: NDArray[np.floating], name: str, use: NDArray[np.uint8]) -> None:
+    values = image[use > 0]
+    if np.any(values < 0):
+        raise InputError(f"{name} has {counted(np.count_nonzero(values < 0), 'negative pixel')} (least "
+                         f"{values.min():g}): this smoother needs counts")
+
+
+def _to_weight(weights: NDArray[np.float64], name: str, values: Image, use: NDArray[np.uint8], sn: float,
+               outside: float, threads: int, progress: Progress) -> Image:
+    _require_positive(weights, name, use)
+    weights[use == 0] = 0
+    smoothed = np.empty_like(values)
+    _smooth.smooth_to_weight(weights, _without_nan(values), use, sn * sn, outside, as_threads(threads),
+                             as_progress(progress), smoothed)
+    return smoothed

@@ -1,0 +1,155 @@
+"""Event coordinates on another tangent plane.
+
+A pixel of a tangent-plane (gnomonic) image is a direction: the vector (xi, eta, 1) in the axes east, north, outward of
+the tangent point (Calabretta & Greisen 2002, A&A 395, 1077, sec. 5.1.3). From one plane to another is therefore one
+3 x 3 matrix and two divisions, with no angles in between: exact, also at the poles and across RA 0.
+"""
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chandra_bin.errors import InputError
+
+from .wcs import Floats, ImageCoords, convert_frame, sky_frame
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
+# Rows converted at once: what is computed in between stays in the processor's cache.
+_CHUNK = 1 << 14
+# Eighths of a pixel: the edges of bins of whole, half, quarter and eighth pixels are multiples of it.
+_CELL = 0.125
+_AXES = ("RA---TAN", "DEC--TAN")
+_USUAL_POLE_DEG = 180.0
+_SEXAGESIMAL = re.compile(r"([-+]?)(\d+):(\d+):(\d+\.?\d*)")
+
+
+def reproject(events: ImageCoords, to: ImageCoords, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+    """Physical coordinates of events in those of another tangent plane, through the sky.
+
+    Parameters
+    ----------
+    events, to : coordinates of an event list (`ImageCoords.from_events`) or an image, with a sky WCS.
+    x, y : sky pixels in those of ``events``, any shape.
+
+    Returns float64 arrays, NaN for places more than 90 degrees from the new tangent point and for NaN. Raises
+    `InputError` where one has no sky coordinates.
+    """
+    matrix = _matrix(events, to)
+    if matrix is None:  # other projections, distortions, unlike frames
+        return to.sky_to_physical(*events.physical_to_sky(x, y, "icrs"), "icrs")
+    x, y = np.broadcast_arrays(np.asarray(x, np.float64), np.asarray(y, np.float64))
+    new_x, new_y = np.empty(x.shape), np.empty(x.shape)
+    flat = [np.reshape(each, -1) for each in (x, y, new_x, new_y)]
+    for first in range(0, x.size, _CHUNK):
+        old_x, old_y, made_x, made_y = (each[first: first + _CHUNK] for each in flat)
+        outward = matrix[2, 0] * old_x + matrix[2, 1] * old_y + matrix[2, 2]
+        outward[~(outward > 0)] = np.nan
+        np.divide(matrix[0, 0] * old_x + matrix[0, 1] * old_y + matrix[0, 2], outward, out=made_x)
+        np.divide(matrix[1, 0] * old_x + matrix[1, 1] * old_y + matrix[1, 2], outward, out=made_y)
+    return new_x, new_y
+
+
+def as_float32(values: Floats) -> NDArray[np.float32]:
+    """Coordinates as event files store them: in the same eighth of a pixel, and thus in the same pixel of every grid.
+
+    The nearest float32, but the one below where that would take an event onto an edge that it is not on: then as many
+    events are in a bin after they were stored as before.
+    """
+    stored: NDArray[np.float32] = values.astype(np.float32)
+    over = np.floor(stored.astype(np.float64) / _CELL) > np.floor(values / _CELL)
+    stored[over] = np.nextafter(stored[over], np.float32(-np.inf))
+    return stored
+
+
+def tangent_point(coords: ImageCoords, like: ImageCoords | None = None) -> tuple[float, float]:
+    """Right ascension and declination of the tangent point, in degrees, in the frame of ``like`` (None: the own)."""
+    sky = coords.need_sky()
+    lon, lat = sky.wcs.crval[sky.wcs.lng], sky.wcs.crval[sky.wcs.lat]
+    if like is not None:
+        lon, lat = convert_frame(lon, lat, coords.frame, like.frame, coords.mjd)
+    return float(lon), float(lat)
+
+
+def parse_point(text: str, like: ImageCoords) -> tuple[float, float]:
+    """A place written as ``RA DEC``, in degrees or as 15:13:54.1 -59:08:24, ICRS, in the frame of ``like``.
+
+    Raises `InputError` that holds the text.
+    """
+    words = text.replace(",", " ").split()
+    if len(words) == 6:
+        words = [":".join(words[:3]), ":".join(words[3:])]
+    try:
+        lon, lat = (_degrees(word, hours) for word, hours in zip(words, (15, 1), strict=True))
+    except ValueError:
+        raise InputError(f"{text!r} is neither a file nor a place in the sky: give RA and Dec in degrees, "
+                         "'228.48 -59.14', or '15:13:54 -59:08:24'") from None
+    if not (0 <= lon <= 360 and -90 <= lat <= 90):
+        raise InputError(f"there is no place {text!r} in the sky: RA goes from 0 to 360 degrees, Dec from -90 to 90")
+    lon, lat = (float(value) for value in convert_frame(lon, lat, sky_frame("icrs"), like.frame, like.mjd))
+    return lon, lat
+
+
+def mean_point(points: list[tuple[float, float]]) -> tuple[float, float]:
+    """The mean of places in the sky, as unit vectors; longitudes and latitudes in degrees."""
+    if len(set(points)) == 1:
+        return points[0]
+    x, y, z = np.mean([_unit(lon, lat) for lon, lat in points], axis=0)
+    return float(np.degrees(np.arctan2(y, x)) % 360 % 360), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
+
+
+def separation_deg(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """The angle between two places in the sky."""
+    a, b = _unit(*one), _unit(*other)
+    return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(a, b)), a @ b)))
+
+
+def _matrix(events: ImageCoords, to: ImageCoords) -> Floats | None:
+    """What takes (x, y, 1) to the new ones, times a positive number before the tangent plane; None where none does."""
+    planes = events.need_sky(), to.need_sky()
+    if not all(_is_plain(sky) for sky in planes) or not events.frame.is_equivalent_frame(to.frame):
+        return None
+    old, new = (_directions(coords, sky) for coords, sky in zip((events, to), planes, strict=True))
+    return np.asarray(np.linalg.solve(new, old), np.float64)
+
+
+def _is_plain(sky: "WCS") -> bool:
+    """Whether this is RA and Dec on a tangent plane with north up at its pole, and nothing else."""
+    return (tuple(sky.wcs.ctype) == _AXES and not sky.has_distortion
+            and sky.wcs.lonpole == _USUAL_POLE_DEG and not sky.wcs.get_pv())
+
+
+def _directions(coords: ImageCoords, sky: "WCS") -> Floats:
+    """The matrix from physical (x, y, 1) to a direction as a vector, not of unit length."""
+    pixel = np.eye(3)
+    pixel[:2, :2] = np.linalg.inv(coords.need_physical().matrix)
+    pixel[:2, 2] = -pixel[:2, :2] @ coords.need_physical().offset - (sky.wcs.crpix - 1)
+    plane = np.eye(3)
+    plane[:2, :2] = np.radians(sky.pixel_scale_matrix)
+    lon, lat = np.radians(sky.wcs.crval)
+    axes = np.column_stack([
+        [-np.sin(lon), np.cos(lon), 0],
+        [-np.sin(lat) * np.cos(lon), -np.sin(lat) * np.sin(lon), np.cos(lat)],
+        [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)],
+    ])
+    directions: Floats = axes @ plane @ pixel
+    return directions
+
+
+def _degrees(word: str, hours: int) -> float:
+    match = _SEXAGESIMAL.fullmatch(word)
+    if match is None:
+        return float(word)
+    whole, minutes, seconds = (float(part) for part in match.groups()[1:])
+    if minutes >= 60 or seconds >= 60:
+        raise ValueError(word)
+    value = (whole + minutes / 60 + seconds / 3600) * hours
+    return -value if match[1] == "-" else value
+
+
+def _unit(lon_deg: float, lat_deg: float) -> Floats:
+    lon, lat = np.radians([lon_deg, lat_deg])
+    return np.array([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])

@@ -1,0 +1,564 @@
+"""Coordinates of an image: array (pixel centres at whole numbers from 0), physical (sky pixels) and sky.
+
+The one module that knows the offsets between them: FITS pixel = array + 1, and physical coordinates come from
+CRVALnP / CRPIXnP / CDELTnP or LTVn / LTMn_n. Sky coordinates are degrees in the image's own frame or in any frame
+that astropy knows by name.
+
+FK5 differs from ICRS by a fixed rotation of about 0.03 arcsec, and by a slow spin: SAOImage DS9 takes it at the
+date of the observation (0.006 arcsec in 2008), astropy leaves it out. Here it is as in DS9, by ``erfa.hfk5z``.
+"""
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chandra_bin.errors import InputError
+from chandra_bin.fits.headers import is_number
+from chandra_bin.fits.sky_keywords import for_astropy, from_columns, sky_axes, without_sky
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+    from astropy.wcs import WCS
+
+Floats = NDArray[np.float64]
+
+_J2000_MJD = 51544.5
+# Two sets of physical numbers are one where they agree this well, this far around the tangent point.
+_SAME_PX = 0.01
+_FIELD = 4096.0
+_COLUMN_NAME = re.compile(r"TTYPE([1-9]\d{0,2})")
+# Equinoxes before it are Besselian, and of FK4, where nothing else is given (FITS standard 4.0, section 8.3).
+_FIRST_JULIAN = 1984.0
+# From FK5 (J2000) to the galactic coordinates of the IAU, 1958: pole 12h49m +27.4 deg, position angle 123 deg, of B1950
+# (Blaauw et al. 1960), taken to J2000 as in SLALIB.
+_GALACTIC = np.array([
+    [-0.054875539726, -0.873437108010, -0.483834985808],
+    [+0.494109453312, -0.444829589425, +0.746982251810],
+    [-0.867666135858, -0.198076386122, +0.455983795705],
+])
+_DS9_FRAMES = {
+    "b1950": "fk4",
+    "j2000": "fk5",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Physical:
+    """Physical coordinates of an image: physical = offset + matrix @ array, all of them (x, y)."""
+
+    offset: Floats
+    matrix: Floats
+
+    @property
+    def turned(self) -> bool:
+        """Whether an axis of the image is no axis of physical coordinates."""
+        return bool(self.matrix[0, 1] or self.matrix[1, 0])
+
+    @property
+    def scale(self) -> Floats:
+        """Physical pixels a pixel along x and y. Raises `InputError` where the axes are turned."""
+        if self.turned:
+            raise InputError("the header's physical coordinates are turned against the image (LTM1_2, LTM2_1)")
+        return self.matrix.diagonal()
+
+
+@dataclass(frozen=True)
+class ImageCoords:
+    """The coordinate systems that an image's header defines. May be shared by threads."""
+
+    header: "Header"
+
+    @classmethod
+    def from_events(cls, header: "Header", x: str = "x", y: str = "y") -> "ImageCoords":
+        """The coordinates of an event list, or of a region table, from the keywords of two of its columns.
+
+        They are those of an image of one sky pixel a pixel: physical = FITS pixel; the keywords of these columns give
+        the sky (`chandra_bin.fits.sky_keywords`). Raises `InputError` where there are no such columns.
+        """
+        columns = {str(header[key]).strip().lower(): int(match[1])
+                   for key in header if (match := _COLUMN_NAME.fullmatch(key))}
+        if x.lower() not in columns or y.lower() not in columns:
+            raise InputError(f"the table has no columns {x} and {y}, only {', '.join(columns)}")
+        made = header.__class__()
+        for key, value in from_columns(header, (columns[x.lower()], columns[y.lower()])).items():
+            made[key] = value
+        for axis in (1, 2):
+            made[f"CRVAL{axis}P"] = made[f"CRPIX{axis}P"] = made[f"CDELT{axis}P"] = 1.0
+            made[f"NAXIS{axis}"] = round(2 * float(made.get(f"CRPIX{axis}", 1)))
+        return cls(made)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"header": self.header}  # the rest is made anew, and cannot be pickled
+
+    def with_shape(self, shape: tuple[int, int]) -> "ImageCoords":
+        """The coordinates of an image of (ny, nx) pixels, for headers that do not say how many there are."""
+        if "NAXIS1" in self.header and "NAXIS2" in self.header:
+            return self
+        header = self.header.copy()
+        header["NAXIS1"], header["NAXIS2"] = shape[1], shape[0]
+        return ImageCoords(header)
+
+    @cached_property
+    def physical(self) -> "Physical | None":
+        """How physical coordinates follow from array coordinates. None where the header has none."""
+        header = self.header
+        try:
+            if "CDELT1P" in header or "CRVAL1P" in header:
+                crval = [float(header[f"CRVAL{n}P"]) for n in (1, 2)]
+                crpix = [float(header.get(f"CRPIX{n}P", 0.5)) for n in (1, 2)]
+                scale = [float(header.get(f"CDELT{n}P", 1.0)) for n in (1, 2)]
+                offset = np.array([crval[i] + (1.0 - crpix[i]) * scale[i] for i in (0, 1)])
+                matrix = np.diag(scale)
+            elif any(key in header for key in ("LTM1_1", "LTM1_2", "LTM2_1", "LTV1")):
+                across = [float(header.get(key, 0.0)) for key in ("LTM1_2", "LTM2_1")]
+                ltm = [float(header.get(f"LTM{n}_{n}", 0.0 if any(across) else 1.0)) for n in (1, 2)]
+                ltv = [float(header.get(f"LTV{n}", 0.0)) for n in (1, 2)]
+                if any(across):
+                    matrix = np.linalg.inv([[ltm[0], across[0]], [across[1], ltm[1]]])
+                    offset = matrix @ (1.0 - np.array(ltv))
+                else:
+                    matrix = np.diag([1.0 / m for m in ltm])
+                    offset = np.array([(1.0 - ltv[i]) / ltm[i] for i in (0, 1)])
+            else:
+                return None
+        except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+            raise InputError(f"the header's physical coordinates cannot be used: {error}") from None
+        if not (np.isfinite(offset).all() and np.isfinite(matrix).all()) or np.linalg.det(matrix) == 0:
+            raise InputError(f"the header's physical coordinates cannot be used: scale {matrix.diagonal().tolist()}, "
+                             f"offset {offset.tolist()}")
+        return Physical(offset, matrix)
+
+    @property
+    def sky(self) -> "WCS | None":
+        """The celestial WCS, or None where the header has none.
+
+        Each thread has its own copy: astropy's WCS is not safe to share.
+        """
+        local = self._local
+        if not hasattr(local, "sky"):
+            local.sky = self._make_sky()
+        made: WCS | None = local.sky
+        return made
+
+    @cached_property
+    def _local(self) -> threading.local:
+        return threading.local()
+
+    def _make_sky(self) -> "WCS | None":
+        if sky_axes(self.header) is None:
+            return None
+        from astropy.wcs import WCS
+
+        try:
+            made = WCS(for_astropy(self.header)).celestial
+            if made.naxis != 2:
+                raise ValueError(f"they have {made.naxis} axes of the sky, not 2")
+            return made
+        except InputError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split()).rpartition(": ")[2] or type(error).__name__
+            raise InputError(f"the header's sky coordinates cannot be used (CTYPE, CRVAL, CRPIX, CDELT): "
+                             f"{reason}") from error
+
+    def without_sky(self) -> "ImageCoords":
+        """The same pixels and physical coordinates, without sky coordinates."""
+        return ImageCoords(without_sky(self.header))
+
+    def need_sky(self) -> "WCS":
+        """The celestial WCS; `InputError` where the header has none."""
+        if self.sky is None:
+            raise InputError("the header has no sky coordinates (CTYPE1, CRVAL1, ...)")
+        return self.sky
+
+    def need_physical(self) -> Physical:
+        """What `physical` is; `InputError` where the header has none."""
+        if self.physical is None:
+            raise InputError("the header has no physical coordinates (CRVAL1P ... or LTV1, LTM1_1)")
+        return self.physical
+
+    @cached_property
+    def frame(self) -> Any:
+        """The astropy frame of the image's own sky coordinates.
+
+        CTYPE, RADESYS, EQUINOX (EPOCH) and the date give it (FITS standard 4.0, section 8.3). Raises `InputError` for
+        frames that are not known.
+        """
+        from astropy.coordinates import FK4, FK5, ICRS, BarycentricMeanEcliptic, FK4NoETerms, Galactic
+        from astropy.time import Time
+
+        sky = self.need_sky()
+        axis, system, equinox = sky.wcs.ctype[sky.wcs.lng][:4], sky.wcs.radesys.strip(), sky.wcs.equinox
+        if axis == "GLON":
+            return Galactic()
+        if np.isnan(equinox):
+            equinox = 1950.0 if system.startswith("FK4") else 2000.0
+        if axis == "ELON" and system in ("", "ICRS", "FK5") and equinox >= _FIRST_JULIAN:
+            return BarycentricMeanEcliptic(equinox=Time(equinox, format="jyear"))
+        if axis == "RA--" and system in ("FK4", "FK4-NO-E"):
+            equinox = Time(equinox, format="byear")
+            observed = equinox if self._mjd is None else Time(self._mjd, format="mjd")
+            return (FK4 if system == "FK4" else FK4NoETerms)(equinox=equinox, obstime=observed)
+        if axis == "RA--" and system == "FK5":
+            return FK5(equinox=Time(equinox, format="jyear"))
+        if axis == "RA--" and system == "ICRS":
+            return ICRS()
+        raise InputError("the header's sky coordinates are in a frame that is not known (RADESYS, EQUINOX): "
+                         f"{axis.rstrip('-')} of {system or 'no RADESYS'}, equinox {equinox:g}")
+
+    @cached_property
+    def equatorial(self) -> str:
+        """The name of the frame for right ascensions and declinations: the image's own where it is FK5 or FK4, else
+        ``icrs``.
+        """
+        name = str(self.frame.name)
+        return name if name in ("fk5", "fk4") and self.frame.is_equivalent_frame(self._frame(name)) else "icrs"
+
+    @property
+    def equinox_and_date(self) -> dict[str, float]:
+        """EQUINOX and MJD-OBS as keywords of a header, where the image has them."""
+        found = {"EQUINOX": float(self.need_sky().wcs.equinox), "MJD-OBS": self._mjd}
+        return {key: value for key, value in found.items() if value is not None and np.isfinite(value)}
+
+    @cached_property
+    def mjd(self) -> float:
+        """The date of the observation, MJD; J2000 where the header has none."""
+        return _J2000_MJD if self._mjd is None else self._mjd
+
+    @cached_property
+    def _mjd(self) -> float | None:
+        for key in ("MJD-OBS", "MJD_OBS"):
+            value = self.header.get(key)
+            if is_number(value):
+                return float(value)
+        from astropy.time import Time
+
+        try:
+            return float(Time(self.header["DATE-OBS"]).mjd)
+        except (KeyError, ValueError):
+            return None
+
+    def image_to_physical(self, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+        """Array to physical coordinates. Raises `InputError` where the header has none."""
+        physical = self.need_physical()
+        x, y, offset = np.asarray(x, float), np.asarray(y, float), physical.offset
+        if physical.turned:
+            (xx, xy), (yx, yy) = physical.matrix
+            return offset[0] + xx * x + xy * y, offset[1] + yx * x + yy * y
+        scale = physical.scale
+        return offset[0] + scale[0] * x, offset[1] + scale[1] * y
+
+    def physical_to_image(self, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+        """Physical to array coordinates. Raises `InputError` where the header has none."""
+        physical = self.need_physical()
+        x, y = np.asarray(x, float) - physical.offset[0], np.asarray(y, float) - physical.offset[1]
+        if physical.turned:
+            (xx, xy), (yx, yy) = np.linalg.inv(physical.matrix)
+            return xx * x + xy * y, yx * x + yy * y
+        scale = physical.scale
+        return x / scale[0], y / scale[1]
+
+    def image_to_sky(
+        self, x: ArrayLike, y: ArrayLike, frame: str | None = None
+    ) -> tuple[Floats, Floats]:
+        """Array coordinates to longitude and latitude in degrees, in ``frame`` (None: the own one)."""
+        sky = self.need_sky()
+        world = sky.all_pix2world(np.asarray(x, float), np.asarray(y, float), 0)
+        lon, lat = world[sky.wcs.lng], world[sky.wcs.lat]
+        return convert_frame(lon, lat, self.frame, self._frame(frame), self.mjd)
+
+    def sky_to_image(
+        self, lon: ArrayLike, lat: ArrayLike, frame: str | None = None
+    ) -> tuple[Floats, Floats]:
+        """Longitude and latitude in degrees, in ``frame`` (None: the image's own), to array coordinates.
+
+        NaN where the sky does not reach the image (more than 90 degrees from the tangent point), and where the
+        image's distortion has no inverse.
+        """
+        sky = self.need_sky()
+        lon, lat = convert_frame(lon, lat, self._frame(frame), self.frame, self.mjd)
+        world = (lon, lat) if sky.wcs.lng < sky.wcs.lat else (lat, lon)
+        if not sky.has_distortion:
+            x, y = sky.wcs_world2pix(*world, 0)
+            return x, y
+        return _undistorted(sky, *world)
+
+    def physical_to_sky(
+        self, x: ArrayLike, y: ArrayLike, frame: str | None = None
+    ) -> tuple[Floats, Floats]:
+        """Physical coordinates to longitude and latitude in degrees, in ``frame`` (None: the own one)."""
+        return self.image_to_sky(*self.physical_to_image(x, y), frame)
+
+    def sky_to_physical(
+        self, lon: ArrayLike, lat: ArrayLike, frame: str | None = None
+    ) -> tuple[Floats, Floats]:
+        """Longitude and latitude in degrees, in ``frame`` (None: the image's own), to physical ones."""
+        return self.image_to_physical(*self.sky_to_image(lon, lat, frame))
+
+    def scale_and_north(
+        self, x: ArrayLike, y: ArrayLike, frame: str | None = None
+    ) -> tuple[Floats, Floats]:
+        """Degrees a pixel, and the angle of the image's +y from north through east, at array coordinates.
+
+        Both in degrees, along a step of one pixel in y, as SAOImage DS9 takes them.
+        """
+        x, y = np.asarray(x, float), np.asarray(y, float)
+        here = self.image_to_sky(x, y, frame)
+        above = self.image_to_sky(x, y + 1, frame)
+        return _towards(*here, *above)
+
+    @property
+    def ds9_centre(self) -> tuple[float, float]:
+        """Array coordinates of the point where DS9 takes the one scale and the one north of an image.
+
+        The reference pixel of the sky where the header does not say how many pixels there are (see `with_shape`).
+        """
+        try:
+            size = self.header["NAXIS1"], self.header["NAXIS2"]
+        except KeyError:
+            x, y = self.need_sky().wcs.crpix - 1
+            return float(x), float(y)
+        return size[0] / 2 - 1, size[1] / 2 - 1
+
+    @property
+    def lower_left_edge(self) -> tuple[float, float]:
+        """Physical coordinates of the lower left edge of the first pixel (contbin's minx, miny)."""
+        x, y = self.image_to_physical(-0.5, -0.5)
+        return float(x), float(y)
+
+    @property
+    def pixel_area_arcsec2(self) -> float:
+        """Area of a pixel on the sky at the reference point, in arcsec^2; `pixel_areas_arcsec2` is that anywhere."""
+        from astropy.wcs.utils import proj_plane_pixel_area
+
+        return float(proj_plane_pixel_area(self.need_sky())) * 3600.0**2
+
+    def pixel_areas_arcsec2(self, x: ArrayLike, y: ArrayLike) -> Floats:
+        """Areas on the sky, in arcsec^2, of the pixels with centres at these array coordinates (any shape).
+
+        Each is the area of the quadrangle of its corners; NaN where the sky does not reach a corner.
+        """
+        import erfa
+
+        def on_sphere(x: Floats, y: Floats) -> Floats:
+            lon, lat = self.image_to_sky(x, y)
+            return np.asarray(erfa.s2c(np.radians(lon), np.radians(lat)))
+
+        corners = _at_corners(x, y, on_sphere)
+        across = np.cross(corners[2] - corners[0], corners[3] - corners[1])
+        areas: Floats = np.degrees(np.degrees(np.linalg.norm(across, axis=-1) / 2)) * 3600.0**2
+        return areas
+
+    def pixel_areas_in(self, events: "ImageCoords", x: ArrayLike, y: ArrayLike) -> Floats:
+        """Areas of pixels as `pixel_areas_arcsec2` has them, but in sky pixels (physical coordinates) of events."""
+        def on_plane(x: Floats, y: Floats) -> Floats:
+            return np.stack(events.sky_to_physical(*self.image_to_sky(x, y, "icrs"), "icrs"), axis=-1)
+
+        there = _at_corners(x, y, on_plane)
+        one, other = there[2] - there[0], there[3] - there[1]
+        return np.asarray(np.abs(one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]) / 2, np.float64)
+
+    def _frame(self, name: str | None) -> Any:
+        return self.frame if name is None else sky_frame(name, self._mjd)
+
+
+# The corners of a pixel, in turn around it: x and y from its centre.
+_CORNERS = ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))
+
+
+def _at_corners(x: ArrayLike, y: ArrayLike, convert: Callable[[Floats, Floats], Floats]) -> Floats:
+    """What ``convert`` makes of the corners of pixels, (4, ..., k), of x and y of any shape.
+
+    Neighbouring pixels share corners: where whole pixels fill most of a box, each of its corners is converted once.
+    """
+    x, y = np.broadcast_arrays(np.asarray(x), np.asarray(y))
+    if x.size and x.dtype.kind == y.dtype.kind == "i":
+        left, low = int(x.min()), int(y.min())
+        width, height = int(x.max()) - left + 2, int(y.max()) - low + 2
+        if width * height <= 2 * x.size:
+            lattice = convert(*(each - 0.5 for each in np.meshgrid(
+                np.arange(left, left + width, dtype=float), np.arange(low, low + height, dtype=float))))
+            row, column = y - low, x - left
+            return np.stack([lattice[row + int(dy + 0.5), column + int(dx + 0.5)] for dx, dy in _CORNERS])
+    return np.stack([convert(x + dx, y + dy) for dx, dy in _CORNERS])
+
+
+def _undistorted(sky: "WCS", first: Floats, second: Floats) -> tuple[Floats, Floats]:
+    """The pixels of a WCS with a distortion, found step by step; NaN where there are none."""
+    from astropy.wcs import NoConvergence
+
+    first, second = np.broadcast_arrays(first, second)
+    pixels = np.full((first.size, 2), np.nan)
+    # Those beyond the projection would end the search for all.
+    reached = np.isfinite(sky.wcs_world2pix(first.ravel(), second.ravel(), 0)).all(axis=0)
+    if reached.any():
+        try:
+            found = np.column_stack(sky.all_world2pix(first.ravel()[reached], second.ravel()[reached], 0))
+        except NoConvergence as error:
+            found = np.array(error.best_solution, float)
+            for lost in (error.divergent, error.slow_conv):
+                if lost is not None:
+                    found[lost] = np.nan
+        pixels[reached] = found
+    return pixels[:, 0].reshape(first.shape), pixels[:, 1].reshape(first.shape)
+
+
+def sky_frame(name: str, mjd: float | None = None) -> Any:
+    """The astropy frame of this name (``fk5``, ``icrs``, ``galactic``, ``ecliptic`` ...), else `InputError`.
+
+    FK4 (B1950) turns slowly against FK5: SAOImage DS9 takes it at the date of the observation, ``mjd``, and takes the
+    mean ecliptic of that date. Without a date they are those of B1950 and of J2000, as in DS9.
+    """
+    from astropy.coordinates import FK4, BarycentricMeanEcliptic, frame_transform_graph
+    from astropy.time import Time
+
+    lower = name.lower()
+    if lower == "ecliptic":
+        return BarycentricMeanEcliptic(equinox=Time(_J2000_MJD if mjd is None else mjd, format="mjd"))
+    kind = frame_transform_graph.lookup_name(_DS9_FRAMES.get(lower, lower))
+    if kind is None:
+        raise InputError(f"unknown sky frame {name!r}: use fk5, icrs, galactic, fk4, ecliptic or one of astropy's")
+    if kind is FK4 and mjd is not None:
+        return FK4(obstime=Time(mjd, format="mjd"))
+    frame = kind()
+    if lower not in ("fk5", "icrs", "galactic", "fk4", *_DS9_FRAMES):
+        _need_direction_only(frame, name)
+    return frame
+
+
+def _need_direction_only(frame: Any, name: str) -> None:
+    """Raises `InputError` for frames that need a place, a time or a distance too (AltAz, heliocentric ones)."""
+    from astropy import units as u
+    from astropy.coordinates import ICRS
+
+    try:
+        ICRS(0 * u.deg, 0 * u.deg).transform_to(frame)
+    except Exception as error:  # each of astropy's frames has its own
+        raise InputError(f"the sky frame {name!r} needs more than a direction: use fk5, icrs, galactic, ...") from error
+
+
+def convert_frame(
+    lon: ArrayLike, lat: ArrayLike, frame: Any, to: Any, mjd: float = _J2000_MJD
+) -> tuple[Floats, Floats]:
+    """Longitudes and latitudes in degrees from one astropy frame to another, for an observation at ``mjd``.
+
+    To and from FK5, FK4, galactic and ecliptic coordinates as SAOImage DS9 has them; else astropy's.
+    """
+    lon, lat = np.asarray(lon, float), np.asarray(lat, float)
+    if frame.is_equivalent_frame(to):
+        return lon, lat
+    from astropy.coordinates import FK4, FK4NoETerms
+
+    for each in (frame, to):
+        if isinstance(each, FK4 | FK4NoETerms):
+            mjd = float(each.obstime.mjd)
+    turn, turn_to = _turn_from_icrs(frame, mjd), _turn_from_icrs(to, mjd)
+    if turn is None:
+        middle, turn = _middle(frame, mjd)
+        lon, lat = _by_astropy(lon, lat, frame, middle)
+    if turn_to is None:
+        middle, turn_to = _middle(to, mjd)
+        return _by_astropy(*_turned(lon, lat, turn_to @ turn.T), middle, to)
+    return _turned(lon, lat, turn_to @ turn.T)
+
+
+def _middle(frame: Any, mjd: float) -> tuple[Any, Floats]:
+    """The frame by way of which astropy knows another, and its turn from ICRS: FK5 (J2000) for FK4, else ICRS."""
+    from astropy.coordinates import FK4, FK5, ICRS, FK4NoETerms
+
+    if isinstance(frame, FK4 | FK4NoETerms | FK5):
+        return FK5(), _turn_to_fk5(mjd)
+    return ICRS(), np.eye(3)
+
+
+def _turn_to_fk5(mjd: float) -> Floats:
+    """The matrix from ICRS to FK5 (J2000) at a date, from where it takes the axes."""
+    import erfa
+
+    ra, dec, *_ = erfa.hfk5z([0, np.pi / 2, 0], [0, 0, np.pi / 2], 2400000.5, mjd)
+    turn: Floats = erfa.s2c(ra, dec).T
+    return turn
+
+
+def _turn_from_icrs(frame: Any, mjd: float) -> Floats | None:
+    """The matrix from ICRS to a frame that DS9 has by way of FK5 (J2000), for an observation at ``mjd``; else None."""
+    import erfa
+    from astropy.coordinates import FK5, ICRS, BarycentricMeanEcliptic, Galactic
+
+    if frame.is_equivalent_frame(ICRS()):
+        return np.eye(3)
+    if isinstance(frame, Galactic):
+        return np.asarray(_GALACTIC @ _turn_to_fk5(mjd))
+    if frame.is_equivalent_frame(FK5()):
+        return _turn_to_fk5(mjd)
+    if isinstance(frame, BarycentricMeanEcliptic):
+        equinox = frame.equinox.tt.jd1, frame.equinox.tt.jd2
+        return np.asarray(erfa.rx(erfa.obl06(*equinox), erfa.pmat06(*equinox)) @ _turn_to_fk5(mjd))
+    return None
+
+
+def _turned(lon: Floats, lat: Floats, matrix: Floats) -> tuple[Floats, Floats]:
+    import erfa
+
+    lon, lat = erfa.c2s(erfa.rxp(matrix, erfa.s2c(np.radians(lon), np.radians(lat))))
+    return np.degrees(lon) % 360, np.degrees(lat)
+
+
+def _by_astropy(lon: Floats, lat: Floats, frame: Any, to: Any) -> tuple[Floats, Floats]:
+    if frame.is_equivalent_frame(to):
+        return lon, lat
+    from astropy.coordinates import SkyCoord
+
+    try:
+        # Merged attributes would make an FK5 of B1950 of the way from FK4 to FK5.
+        found = SkyCoord(lon, lat, unit="deg", frame=frame).transform_to(to, merge_attributes=False).spherical
+    except ValueError as error:
+        raise InputError(f"the place cannot be in the sky: {error}") from None
+    return np.asarray(found.lon.deg), np.asarray(found.lat.deg)
+
+
+def _towards(lon1: Floats, lat1: Floats, lon2: Floats, lat2: Floats) -> tuple[Floats, Floats]:
+    """The angular distance of the second point from the first, and its direction from north through east."""
+    lat1, lat2 = np.radians(lat1), np.radians(lat2)
+    step = np.radians(lon2 - lon1)
+    east = np.cos(lat2) * np.sin(step)
+    north = np.cos(lat1) * np.sin(lat2) - np.sin(lat1) * np.cos(lat2) * np.cos(step)
+    ahead = np.sin(lat1) * np.sin(lat2) + np.cos(lat1) * np.cos(lat2) * np.cos(step)
+    return np.degrees(np.arctan2(np.hypot(east, north), ahead)), np.degrees(np.arctan2(east, north))
+
+
+def physical_agree(events: ImageCoords, image: ImageCoords) -> bool:
+    """Whether physical numbers of both mean the same place in the sky, within 0.01 pixel over 8192 of them.
+
+    Raises `InputError` where one has no sky coordinates: then nobody can tell.
+    """
+    events.need_sky()
+    image.need_sky()
+    if image.physical is None:
+        return False
+    x0, y0 = events.image_to_physical(*(events.need_sky().wcs.crpix - 1))
+    x, y = (x0 + _FIELD * np.array([0, -1, 1, -1, 1])), (y0 + _FIELD * np.array([0, -1, -1, 1, 1]))
+    there = image.sky_to_physical(*events.physical_to_sky(x, y, "icrs"), "icrs")
+    apart = np.hypot(there[0] - x, there[1] - y)
+    return bool((apart <= _SAME_PX).all())
+
+
+def pixel_map(events: ImageCoords, image: ImageCoords) -> Callable[[ArrayLike, ArrayLike], tuple[Floats, Floats]]:
+    """What takes physical coordinates of events to array coordinates of an image, through the sky.
+
+    Where the tangent points are the same (`physical_agree`) physical numbers are used as they are. Raises `InputError`
+    where one has no sky coordinates.
+    """
+    if physical_agree(events, image):
+        return image.physical_to_image
+
+    def through_the_sky(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+        return image.sky_to_image(*events.physical_to_sky(x, y, "icrs"), "icrs")
+
+    return through_the_sky

@@ -1,0 +1,170 @@
+"""Events, as arrays with one value an event, to images and spectra.
+
+Columns are (n,) arrays of any numeric dtype and byte order. ``keep`` chooses events: a boolean array (n,), or a
+`Selection` of tests that is evaluated in the same pass. ``threads`` never changes a result. All raise `InputError`, a
+``ValueError``, where an input is unusable.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from chandra_bin._checks.arrays import as_column, as_coordinates, as_labels, as_threads
+from chandra_bin._kernels import _bin_spectra, _event_histogram
+from chandra_bin._kernels._select_events import Selection
+from chandra_bin.errors import InputError
+
+__all__ = ["Selection", "bin_spectra", "event_histogram"]
+
+_MOST_CELLS = 2**31
+
+
+def event_histogram(x: ArrayLike, y: ArrayLike, *, x_range: tuple[float, float], y_range: tuple[float, float],
+                    shape: tuple[int, int], weights: ArrayLike | None = None,
+                    keep: ArrayLike | Selection | None = None, threads: int = 1,
+                    out: NDArray[np.int32 | np.float64] | None = None) -> NDArray[np.int32 | np.float64]:
+    """An image of events, of ``shape`` (ny, nx).
+
+    Column i holds x_low + i step <= x < x_low + (i + 1) step with step = (x_high - x_low) / nx, as computed in double
+    precision (float32 coordinates as the doubles that they are); rows likewise. Events outside, and not finite, are
+    left out.
+
+    Parameters
+    ----------
+    x, y
+        Coordinates, in the unit of ``x_range`` and ``y_range``, (low, high).
+    weights
+        Added instead of 1, in the order of the events.
+    out
+        An earlier result, to add to.
+
+    Returns
+    -------
+    Image
+        int32 counts a pixel, or the float64 sums of weights; ``out`` itself where it is given.
+    """
+    xs, ys = as_coordinates(x, y)
+    ny, nx = _sizes(shape)
+    axes = (*_axis(x_range, nx, "x_range"), *_axis(y_range, ny, "y_range"))
+    tests = _tests(keep, len(xs))
+    threads = as_threads(threads)
+    if weights is None:
+        counts = _counts(out, (ny, nx), len(xs))
+        _event_histogram.event_histogram(xs, ys, *axes, tests, threads, counts)
+        return counts
+    sums = _output(out, (ny, nx), np.float64)
+    amounts = as_column(weights, "weights", (np.float32, np.float64), len(xs))
+    _event_histogram.weighted_event_histogram(xs, ys, amounts, *axes, tests, threads, sums)
+    return sums
+
+
+def bin_spectra(bins: ArrayLike, channels: ArrayLike, *, x: ArrayLike | None = None, y: ArrayLike | None = None,
+                bin_count: int | None = None, first_channel: int = 1, channel_count: int = 1024,
+                chips: ArrayLike | None = None, chip_numbers: ArrayLike | None = None,
+                keep: ArrayLike | Selection | None = None, threads: int = 1,
+                out: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
+    """The spectra of all bins: counts of events by bin and channel, in one pass.
+
+    Parameters
+    ----------
+    bins
+        The bin of each event (n,), from 0, others in none; or, with ``x`` and ``y``, a binmap (ny, nx).
+    channels
+        The channel of each event, whole numbers (PI of Chandra: 1 to 1024). Others than the ``channel_count`` from
+        ``first_channel`` on are left out.
+    x, y
+        Where the events are on the binmap, in array coordinates: the centre of its first pixel is at 0.
+    bin_count
+        The number of bins; None: as many as ``out`` has, or else as the largest label says.
+    chips, chip_numbers
+        The chip of each event, and the chips to tell apart; events of others are left out.
+    out
+        An earlier result, to add to: those of a file that is read block by block, say.
+
+    Returns
+    -------
+    Spectra
+        int32 (bins, channels), or (chips, bins, channels) with ``chips``; ``out`` itself where it is given.
+    """
+    labels = np.asanyarray(bins)
+    on_map = labels.ndim == 2
+    if on_map != (x is not None) or on_map != (y is not None):
+        raise InputError("bins must be a binmap (ny, nx) with x and y, or one label an event without these")
+    labels = as_labels(labels) if on_map else as_column(labels, "bins", (np.int32,))
+    if bin_count is None:
+        bin_count = int(labels.max(initial=-1)) + 1 if out is None else _bins_of(out)
+    of_event = as_column(channels, "channels", (np.int16, np.int32), None if on_map else len(labels))
+    if (chips is None) != (chip_numbers is None):
+        raise InputError("chips and chip_numbers belong together")
+    of_chip = None if chips is None else as_column(chips, "chips", (np.int16,), len(of_event))
+    numbers = None if chip_numbers is None else as_column(chip_numbers, "chip_numbers", (np.int16,))
+    if numbers is not None and len(np.unique(numbers)) != max(len(numbers), 1):
+        raise InputError("chip_numbers must hold at least one chip, and each once")
+    shape = (1 if numbers is None else len(numbers), bin_count, channel_count)
+    if min(shape) < 0 or math.prod(shape) >= _MOST_CELLS:
+        raise InputError(f"spectra of the shape {shape} are impossible, or too many")
+    made = _counts(out, shape if numbers is not None else shape[1:], len(of_event))
+    spectra = made.reshape(shape)
+    rest = (of_event, first_channel, of_chip, numbers, _tests(keep, len(of_event)), as_threads(threads), spectra)
+    if x is not None and y is not None:
+        xs, ys = as_coordinates(x, y, len(of_event))
+        _bin_spectra.bin_spectra_by_map(xs, ys, labels, -0.5, 1.0, -0.5, 1.0, *rest)
+    else:
+        _bin_spectra.bin_spectra(labels, *rest)
+    return made
+
+
+def _bins_of(out: NDArray[np.int32]) -> int:
+    return int(np.shape(out)[-2]) if np.ndim(out) >= 2 else 0
+
+
+def _counts(out: NDArray[Any] | None, shape: tuple[int, ...], events: int) -> NDArray[Any]:
+    """The counts to add that many events to, of which no pixel may then hold more than int32 can."""
+    made = _output(out, shape, np.int32)
+    if out is not None and (largest := int(made.max(initial=0))) + events > np.iinfo(np.int32).max:
+        raise InputError(f"out holds up to {largest} counts a pixel, and with {events} events more than int32 can: add "
+                         "them in another array")
+    return made
+
+
+def _output(out: NDArray[Any] | None, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """The array to add to: zeros, or what was given, which no copy can stand for."""
+    if out is None:
+        return np.zeros(shape, dtype)
+    if not isinstance(out, np.ndarray) or out.dtype != dtype or out.shape != shape:
+        raise InputError(f"out must be an array {np.dtype(dtype)} of the shape {shape}, not "
+                         f"{getattr(out, 'dtype', type(out).__name__)} of {np.shape(out)}")
+    if not (out.flags.c_contiguous and out.flags.writeable):
+        raise InputError("out must be writable, and in C order")
+    return out
+
+
+def _sizes(shape: tuple[int, int]) -> tuple[int, int]:
+    ny, nx = (int(size) for size in shape)
+    if ny < 1 or nx < 1 or ny * nx >= _MOST_CELLS - 1:
+        raise InputError(f"shape is {shape}: it must be (ny, nx), both 1 or more, below 2^31 pixels")
+    return ny, nx
+
+
+def _axis(limits: tuple[float, float], size: int, name: str) -> tuple[float, float]:
+    low, high = (float(limit) for limit in limits)
+    if not (math.isfinite(low) and math.isfinite(high) and low < high and math.isfinite(high - low)):
+        raise InputError(f"{name} is ({low:g}, {high:g}): it must be (low, high), finite")
+    return low, (high - low) / size
+
+
+def _tests(keep: ArrayLike | Selection | None, size: int) -> Selection | None:
+    if keep is None:
+        return None
+    if isinstance(keep, Selection):
+        if keep.size != size:
+            raise InputError(f"keep is a selection of {keep.size} events, not of {size}")
+        return keep
+    flags = np.asanyarray(keep)
+    if flags.dtype.kind != "b" or flags.shape != (size,):
+        raise InputError(f"keep must be boolean of shape ({size},), not {flags.dtype} of {flags.shape}")
+    tests = Selection(size)
+    tests.flags(np.ascontiguousarray(flags).view(np.uint8))
+    return tests

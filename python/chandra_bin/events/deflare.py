@@ -1,0 +1,358 @@
+"""Flares in light curves: the two methods of CIAO's ``deflare``, and a robust one for where they fail.
+
+``clean`` and ``sigma`` are ``lc_clean`` and ``lc_sigma_clip`` of CIAO's ``lightcurves`` module, as its documentation
+describes them (threads "Filtering lightcurves" and "Background flares").
+"""
+
+import math
+import warnings
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.errors import ChandraBinWarning, InputError, NoQuietTime, counted
+
+from .gti import GTI
+from .lightcurve import LightCurve
+
+Method = Literal["clean", "sigma", "robust"]
+METHODS: tuple[Method, ...] = ("clean", "sigma", "robust")
+
+# Edges of neighbouring bins that are nearer than this part of a bin are one edge.
+_JOINED = 1e-6
+
+# Below this many counts a bin, Poisson noise hides whatever else scatters rates, and MADs are of whole counts.
+_ENOUGH_FOR_SCATTER = 10.0
+_MAD_TO_SIGMA = 1.4826
+
+# Beyond, quantiles of the Poisson distribution are too near 1 to be computed.
+_EXACT_SIGMA = 5.0
+
+# Where the search for the quiescent rate begins, a quantile, and how many sigma from it bins are looked at.
+_START = 0.3
+_WINDOW = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Deflared:
+    """The times without flares. Rates are counts per second; arrays are (n,), one value a bin of the light curve."""
+
+    method: Method
+    """That gave the times."""
+    mean: float
+    """The quiescent rate."""
+    low: float
+    high: float
+    """Bins strictly between these rates are kept (``robust``: for a bin of full exposure)."""
+    good: NDArray[np.bool_]
+    """Kept."""
+    usable: NDArray[np.bool_]
+    """Rate above 0."""
+    gti: GTI
+    """The kept bins, neighbours joined."""
+    within: int
+    """Bins that were kept before ``minlength`` dropped short runs."""
+    failure: str = ""
+    """Why the method that was asked for gave nothing, where `robust` took its place."""
+    cut_by_noise: float = 0.0
+    """The number of bins that Poisson noise alone is expected to cut, if the rate were ``mean`` all the time.
+
+    It counts the margins that `robust` cuts, and not the short runs that `sigma_clip` drops.
+    """
+
+    @property
+    def kept(self) -> int:
+        """The number of bins kept."""
+        return int(np.count_nonzero(self.good))
+
+
+def cut_flares(curve: LightCurve, method: Method = "clean", *, mean: float | None = None, nsigma: float = 3.0,
+               scale: float = 1.2, stddev: float | None = None, minfrac: float = 0.1, sigma: float = 3.0,
+               minlength: int = 3, margin: int = 1) -> Deflared:
+    """The times without flares, by `clean`, `sigma_clip` or `robust`.
+
+    Where one of the first two leaves no quiet time, `robust` takes its place, a `ChandraBinWarning` says so, and the
+    result holds why (``failure``). Another warning where limits of ``clean`` by ``scale`` are narrower than Poisson
+    noise; it proposes a length of bins. The parameters are those of the three methods.
+    """
+    if method not in METHODS:
+        raise InputError(f"there is no method {method!r}; take {', '.join(METHODS)}")
+    try:
+        if method == "clean":
+            found = clean(curve, mean=mean, nsigma=nsigma, scale=scale, stddev=stddev, minfrac=minfrac)
+        elif method == "sigma":
+            found = sigma_clip(curve, sigma=sigma, minlength=minlength)
+        else:
+            found = robust(curve, nsigma=nsigma, margin=margin)
+    except NoQuietTime as failure:
+        found = replace(robust(curve, nsigma=nsigma, margin=margin), failure=f"{method}: {failure}")
+        warnings.warn(f"{found.failure}; the robust limits are used instead", ChandraBinWarning, stacklevel=2)
+    if method == "clean" and stddev is None:
+        _warn_of_noise(curve, found.mean, scale)
+    return found
+
+
+def clean(curve: LightCurve, *, mean: float | None = None, nsigma: float = 3.0, scale: float = 1.2,
+          stddev: float | None = None, minfrac: float = 0.1) -> Deflared:
+    """Keeps bins near the mean rate of what one clip leaves (CIAO's ``lc_clean``).
+
+    Parameters
+    ----------
+    curve : it must have exposures; the greatest, w, is the one that Poisson errors are computed for.
+    mean : of the rate. By default, m0 being that of the bins with a rate above 0, the mean of the bins within
+        ``nsigma`` sqrt(m0 / w) of m0. This clip is not repeated.
+    scale : bins strictly between mean / scale and mean * scale are kept,
+    stddev : or, if this is given, those strictly within ``stddev`` sqrt(mean / w) of the mean.
+    minfrac : the least fraction of the bins with a rate above 0 that must be kept.
+
+    Raises `NoQuietTime` where no bin, or too small a fraction, is kept, and `InputError` for unusable parameters, or
+    a light curve without exposures or rates above 0.
+    """
+    _check(nsigma=nsigma, mean=mean, stddev=stddev)
+    if not (scale >= 1 and math.isfinite(scale)):
+        raise InputError(f"scale is {scale:.15g}; it must be 1 or more")
+    if not 0 <= minfrac <= 1:
+        raise InputError(f"minfrac is {minfrac:.15g}; it is a fraction, from 0 to 1")
+    usable = _usable(curve)
+    if curve.exposure_s is None:
+        raise InputError("the light curve has no column EXPOSURE, which the method clean needs; "
+                         "take the method sigma or robust")
+    width = float(curve.exposure_s.max())
+    if width <= 0:
+        raise InputError("the light curve has no exposure: the column EXPOSURE is 0 in all bins")
+    rate = curve.rate
+    if mean is None:
+        first = float(rate[usable].mean())
+        reach = nsigma * math.sqrt(first / width)
+        near = (rate > first - reach) & (rate < first + reach)
+        if not near.any():
+            raise NoQuietTime(f"no bin is within {nsigma:g} sigma of the mean rate {first:.6g} count/s")
+        mean = float(rate[near].mean())
+    low, high = mean / scale, mean * scale
+    if stddev is not None:
+        reach = stddev * math.sqrt(mean / width)
+        low, high = mean - reach, mean + reach
+    good = (rate > low) & (rate < high)
+    kept, total = int(np.count_nonzero(good)), int(np.count_nonzero(usable))
+    if not kept:
+        raise NoQuietTime(f"no bin has a rate between {low:.6g} and {high:.6g} count/s")
+    if kept / total < minfrac:
+        raise NoQuietTime(f"the fraction of bins kept, {kept} of {total} = {kept / total:.3f}, is below the limit "
+                          f"{minfrac:.15g}")
+    return Deflared("clean", mean, low, high, good, usable, _gti_of(curve, good), kept,
+                    cut_by_noise=_cut_by_noise(curve, mean, low, high))
+
+
+def sigma_clip(curve: LightCurve, *, sigma: float = 3.0, minlength: int = 3) -> Deflared:
+    """Drops bins beyond ``sigma`` standard deviations of the mean until none is left to drop (``lc_sigma_clip``).
+
+    Bins without a rate above 0 take no part. Of the rest, runs of neighbours shorter than ``minlength`` bins are
+    dropped at the end. Where none is that short, all bins strictly within the last limits are kept, as CIAO does:
+    empty ones too, if the lower limit is below 0. Else empty bins end a run, and are dropped.
+
+    Raises `NoQuietTime` where nothing is kept, and `InputError` as `clean` does.
+    """
+    _check(sigma=sigma, minlength=minlength)
+    usable = _usable(curve)
+    rate = curve.rate
+    survives = usable.copy()
+    while True:
+        mean, reach = float(rate[survives].mean()), sigma * float(rate[survives].std())
+        dropped = survives & (np.abs(rate - mean) > reach)
+        if not dropped.any():
+            break
+        survives &= ~dropped
+        if not survives.any():
+            raise NoQuietTime(f"no bin is within {sigma:g} standard deviations of the mean")
+    runs = _runs(survives)
+    short = np.diff(runs) < minlength
+    if not short.any():
+        good = survives | ((rate > mean - reach) & (rate < mean + reach))
+    else:
+        good = np.zeros_like(survives)
+        for begin, end in runs[~short[:, 0]]:
+            good[begin:end] = True
+        if not good.any():
+            raise NoQuietTime(f"no run of bins is as long as minlength, {minlength} bins")
+    low, high = mean - reach, mean + reach
+    return Deflared("sigma", mean, low, high, good, usable, _gti_of(curve, good), int(np.count_nonzero(survives)),
+                    cut_by_noise=_cut_by_noise(curve, mean, low, high))
+
+
+def robust(curve: LightCurve, *, nsigma: float = 3.0, margin: int = 1) -> Deflared:
+    """Keeps bins whose counts Poisson noise explains, around the rate that most of the quieter bins have.
+
+    It begins at the median rate, keeps the bins whose counts a Poisson distribution reaches with the probability of
+    ``nsigma`` of a Gaussian at least, on either side, takes the rate of these together, and goes on until the same
+    bins stay. A bin's own exposure counts. Where rates below the quiescent one scatter more than Poisson noise does,
+    by the median of their distances (a one-sided MAD: flares are above), limits are as much wider; with fewer than 10
+    counts a bin that cannot be told.
+
+    The ``margin`` bins before and after each bin above the upper limit are cut too: a flare begins and ends within a
+    bin, and a bin that it fills by a third does not stand out of the noise.
+
+    Bins count that have exposure, empty ones too; without exposures, those of their whole length. Flares may fill
+    nearly half of the bins. Raises `InputError` as `clean` does.
+    """
+    _check(nsigma=nsigma)
+    if margin < 0:
+        raise InputError(f"margin is {margin}; it must be 0 or more bins")
+    usable = _usable(curve)
+    exposure = curve.time_max - curve.time_min if curve.exposure_s is None else curve.exposure_s
+    used = (exposure > 0) & np.isfinite(curve.rate)
+    if not (usable & used).any():
+        raise InputError("the light curve has no exposure: the column EXPOSURE is 0 in all bins with a rate")
+    width = float(exposure.max())
+    # The rate of a bin, so that there is one near it; 0 is what low quantiles of any rate up to ln 2 counts a bin are.
+    start = max(float(np.quantile(curve.rate[used], _START, method="lower")), math.log(2) / width)
+    mean = _centre(curve.rate[used], exposure[used], start, _WINDOW)
+    wider = _scatter(curve.rate[used & (exposure > 0.5 * width)], mean, width)
+    if wider > 1:
+        mean = _centre(curve.rate[used], exposure[used], mean, _WINDOW * wider)
+    good = used.copy()
+    good[used] = _likely(curve.rate[used], exposure[used], mean, nsigma * wider)[0]
+    within = int(np.count_nonzero(good))
+    good &= ~_grown(used & ~good & (curve.rate > mean), margin)
+    if not good.any():
+        raise NoQuietTime(f"no bin has a rate near {mean:.6g} count/s")
+    low, high = (float(limit[0]) / width for limit in _count_limits(np.array([mean * width]), nsigma * wider))
+    below, above = np.zeros((2, len(used)))
+    expected = mean * exposure[used]
+    below[used], above[used] = _beyond(expected, *_count_limits(expected, nsigma * wider))
+    stays = (1 - below - above) * _none_beside(above, margin)
+    noise = float((1 - stays)[used].sum())
+    return Deflared("robust", mean, low, high, good, usable, _gti_of(curve, good), within, cut_by_noise=noise)
+
+
+def _grown(flags: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
+    """Flags, and ``margin`` neighbours to either side of each."""
+    from scipy.ndimage import maximum_filter1d
+
+    grown: NDArray[np.bool_] = maximum_filter1d(flags.view(np.uint8), 2 * margin + 1, mode="constant").astype(bool)
+    return grown
+
+
+def _cut_by_noise(curve: LightCurve, mean: float, low: float, high: float) -> float:
+    """The number of bins that Poisson noise around ``mean`` puts beyond limits of the rate."""
+    exposure = curve.time_max - curve.time_min if curve.exposure_s is None else curve.exposure_s
+    exposure = exposure[(exposure > 0) & np.isfinite(curve.rate)]
+    return float(np.sum(_beyond(mean * exposure, low * exposure, high * exposure)))
+
+
+def _beyond(expected: NDArray[np.float64], low: NDArray[np.float64],
+            high: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the probabilities, (n,), that noise puts counts to ``low`` or below, and to ``high`` or above."""
+    from scipy.stats import poisson
+
+    kinds, kind = np.unique(np.round(np.stack([expected, low, high]), 9), axis=1, return_inverse=True)  # few
+    expected, low, high = kinds
+    kind = kind.ravel()
+    return poisson.cdf(np.floor(low), expected)[kind], poisson.sf(np.ceil(high) - 1, expected)[kind]
+
+
+def _none_beside(chance: NDArray[np.float64], margin: int) -> NDArray[np.float64]:
+    """Return the probability, (n,), that none of the ``margin`` bins before and after a bin is above its limit.
+
+    ``chance`` : the probability of each bin to be above, (n,).
+    """
+    none = np.ones(len(chance))
+    for shift in range(1, min(margin, len(chance) - 1) + 1):
+        none[shift:] *= 1 - chance[:-shift]
+        none[:-shift] *= 1 - chance[shift:]
+    return none
+
+
+def _centre(rate: NDArray[np.float64], exposure: NDArray[np.float64], mean: float, nsigma: float) -> float:
+    """The rate of the bins that are near it, going from ``mean`` to where it stays."""
+    counts = rate * exposure
+    seen: set[float] = set()
+    while mean not in seen:
+        seen.add(mean)
+        near, share = _likely(rate, exposure, mean, nsigma)
+        if not counts[near].any():
+            break
+        mean = float(counts[near].sum() / (exposure * share)[near].sum())
+    return mean
+
+
+def _likely(rate: NDArray[np.float64], exposure: NDArray[np.float64], mean: float,
+            nsigma: float) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Bins whose counts are as likely as ``nsigma`` of a Gaussian, and the mean of such counts over that of all."""
+    from scipy.stats import poisson
+
+    kinds, kind = np.unique(np.round(exposure, 3), return_inverse=True)  # few, so that this is quick
+    expected = mean * kinds
+    low, high = _count_limits(expected, nsigma)
+    share = ((poisson.cdf(high - 1, expected) - poisson.cdf(low - 1, expected))
+             / (poisson.cdf(high, expected) - poisson.cdf(low, expected)))
+    counts = rate * exposure
+    return (counts > low[kind]) & (counts < high[kind]), share[kind]
+
+
+def _count_limits(expected: NDArray[np.float64], nsigma: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Half-way numbers around the whole numbers of counts that are as likely as ``nsigma`` of a Gaussian."""
+    from scipy.stats import norm, poisson
+
+    if nsigma <= _EXACT_SIGMA:
+        tail = float(norm.sf(nsigma))
+        return poisson.ppf(tail, expected) - 0.5, poisson.isf(tail, expected) + 0.5
+    noise = np.sqrt(expected)  # Cornish and Fisher: a Gaussian, and the skewness of the counts
+    middle = expected + (nsigma**2 - 1) / 6
+    low = np.where(nsigma < 3 * noise, middle - nsigma * noise, 0.0)
+    return np.ceil(np.maximum(low, 0)) - 0.5, np.floor(middle + nsigma * noise) + 0.5
+
+
+def _scatter(rate: NDArray[np.float64], mean: float, width: float) -> float:
+    """How many times wider than Poisson noise rates below the mean scatter, 1 or more, at the least."""
+    below = mean - rate[rate < mean]
+    if mean * width < _ENOUGH_FOR_SCATTER or not below.size:
+        return 1.0
+    measured = _MAD_TO_SIGMA * float(np.median(below)) / math.sqrt(mean / width)
+    return max(1.0, measured / (1 + 2 / math.sqrt(below.size)))
+
+
+def _usable(curve: LightCurve) -> NDArray[np.bool_]:
+    """Bins with a rate above 0."""
+    if len(curve) < 2:
+        raise InputError(f"the light curve has {counted(len(curve), 'time bin')}; at least 2 are needed")
+    usable: NDArray[np.bool_] = curve.rate > 0
+    if not usable.any():
+        raise InputError(f"the light curve has no rate above 0 in any of its {len(curve)} bins")
+    return usable
+
+
+def _check(**limits: float | None) -> None:
+    """Raises `InputError` for what is given and is not above 0."""
+    for name, value in limits.items():
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise InputError(f"{name} is {value:.15g}; it must be above 0")
+
+
+def _runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Begin and end (n, 2) of each run of True."""
+    changes = np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8))
+    return np.column_stack([np.flatnonzero(changes == 1), np.flatnonzero(changes == -1)])
+
+
+def _gti_of(curve: LightCurve, good: NDArray[np.bool_]) -> GTI:
+    """The good bins as intervals, the gaps closed that only rounding makes between neighbours."""
+    start, stop = curve.time_min[good], curve.time_max[good].copy()
+    touching = np.abs(start[1:] - stop[:-1]) <= _JOINED * (stop - curve.time_min[good])[:-1]
+    stop[:-1][touching] = start[1:][touching]
+    return GTI.of(start, stop)
+
+
+def _warn_of_noise(curve: LightCurve, mean: float, scale: float) -> None:
+    """Warns where limits by ``scale`` are narrower than the noise of a bin, and says how long bins should be."""
+    if curve.exposure_s is None or scale <= 1:
+        return
+    width = float(curve.exposure_s.max())
+    wanted = (scale - 1) ** -2
+    if mean * width < wanted * (1 - 1e-9):
+        length = math.ceil(curve.bin_length_s * wanted / (mean * width))
+        warnings.warn(f"quiescent bins hold {mean * width:.3g} counts: their Poisson noise, "
+                      f"{100 / math.sqrt(mean * width):.0f} %, is more than the {100 * (scale - 1):.0f} % that clean "
+                      f"allows (scale {scale:.15g}); bins of {length} s would hold {wanted:.0f} counts",
+                      ChandraBinWarning, stacklevel=3)

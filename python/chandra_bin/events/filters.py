@@ -1,0 +1,492 @@
+"""The filters of a virtual file name, made ready for the rows of one table."""
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin._kernels._select_events import Selection
+from chandra_bin.acis.channels import ev_per_unit
+from chandra_bin.coords.wcs import ImageCoords, pixel_map
+from chandra_bin.errors import ChandraBinWarning
+from chandra_bin.fits.images import Image, read_image_file
+from chandra_bin.fits.subspace import Component, Condition
+from chandra_bin.fits.tables import Column, Hdu
+from chandra_bin.fits.virtual import (
+    Bits,
+    BitsTerm,
+    Filter,
+    GtiTerm,
+    MaskTerm,
+    RangeTerm,
+    RegionTerm,
+    Term,
+    VirtualFile,
+    named_file,
+)
+from chandra_bin.fits.virtual import Rows as RowNumbers
+from chandra_bin.regions import PHYSICAL, Region, convert_region, points_in_region, region_extent
+
+from .clocks import Clock, differ_in_scale
+from .gti import GTI
+from .gti_files import read_gti
+from .region_files import region_of
+
+# An upper end of an energy range that nobody means in eV.
+_KEV_LOOKALIKE = 20.0
+# The columns of the number of the chip: of Chandra, and of XMM-Newton.
+CHIP_COLUMNS = ("ccd_id", "ccdnr")
+# Regions with more text stay out of the subspace: headers swell, and other programs choke on them.
+_LONGEST_REGION = 2000
+_PAIRS = {"sky": ("x", "y"), "pos": ("x", "y"), "det": ("detx", "dety"), "chip": ("chipx", "chipy"),
+          "tdet": ("tdetx", "tdety")}
+
+Values = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class RowTest:
+    """One condition on a table's columns."""
+
+    columns: tuple[Column, ...]
+    add: Callable[[Selection, Values, bool], None]
+    """Adds the condition, or its opposite, to a selection of rows with these values."""
+    term: Term | None = None
+    region: Region | None = None
+    """In the coordinates of the columns."""
+    found: list[int] = field(default_factory=list)
+    """Of a region: the number of rows inside, so far."""
+    gti: Mapping[int | None, GTI] | None = None
+    """The times that it lets through, by chip; None: of every chip."""
+
+    def times_of(self, chip: int | None) -> GTI:
+        """The times that it lets through on a chip (None: on any)."""
+        gti = self.gti or {}
+        if chip is None and None not in gti:
+            return reduce(or_, gti.values(), GTI.of([], []))
+        return gti.get(chip, gti.get(None, GTI.of([], [])))
+
+
+@dataclass(frozen=True)
+class RowTests:
+    """Conditions of one bracket, joined by AND; all of them together may be excluded."""
+
+    tests: tuple[RowTest, ...]
+    exclude: bool
+
+
+def pair_of(hdu: Hdu, name: str) -> tuple[str, str] | None:
+    """The two columns of a vector column such as sky, from MTYPEn and MFORMn; None for what is none."""
+    header = hdu.header
+    for n in range(1, 100):
+        if f"MTYPE{n}" not in header:
+            break
+        names = str(header.get(f"MFORM{n}", "")).lower().replace(" ", "").split(",")
+        if str(header[f"MTYPE{n}"]).strip().lower() == name and len(names) == 2 and set(names) <= set(hdu.columns):
+            return names[0], names[1]
+    names = list(_PAIRS.get(name, ()))
+    return (names[0], names[1]) if names and set(names) <= set(hdu.columns) else None
+
+
+class RowFilter:
+    """What a virtual name says about the rows of a table.
+
+    Raises `InputError`, pointing at the character, for columns that the table does not have.
+    """
+
+    def __init__(self, name: VirtualFile, hdu: Hdu) -> None:
+        self._name = name
+        self._hdu = hdu
+        self.groups: list[RowTests] = []
+        self._row_numbers: list[RowNumbers] = []
+        for step in name.steps:
+            if isinstance(step, Filter):
+                tests = tuple(self._test(term) for term in step.terms)
+                if step.exclude:
+                    self.groups.append(RowTests(tests, exclude=True))
+                else:
+                    self.groups += [RowTests((test,), exclude=False) for test in tests]
+            elif isinstance(step, RowNumbers):
+                self._row_numbers.append(step)
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """The columns that the filters look at, by their names in lower case."""
+        return {column.name.lower(): column
+                for group in self.groups for test in group.tests for column in test.columns}
+
+    def selection(self, values: Values, first_row: int, rows: int) -> Selection | None:
+        """The rows that pass, for a block that begins at ``first_row`` (from 0); None where all do."""
+        if not self.groups and not self._row_numbers:
+            return None
+        selection = Selection(rows)
+        for group in self.groups:
+            if group.exclude and len(group.tests) > 1:
+                together = Selection(rows)
+                for test in group.tests:
+                    test.add(together, values, False)
+                _add_opposite(selection, together, exclude=False)
+            else:
+                for test in group.tests:
+                    test.add(selection, values, group.exclude)
+        for named in self._row_numbers:
+            numbers = np.arange(first_row + 1, first_row + rows + 1, dtype=np.int64)
+            selection.ranges(numbers, *_ends(named.ranges), closed=True)
+        return selection
+
+    def warn_of_nothing(self) -> None:
+        """Warns, after all rows, of regions to be excluded that none was in: sources may have stayed."""
+        for group in self.groups:
+            for test in group.tests if group.exclude else ():
+                if test.found == [0]:
+                    warnings.warn(f"{self._name.file}: no event is in {test.term}, which is to be excluded",
+                                  ChandraBinWarning, stacklevel=4)
+
+    def good_times(self, gti: GTI, chip: int | None) -> GTI | None:
+        """What the filters leave of a chip's good times (None: of all chips); None where the chip is filtered out."""
+        for group in self.groups:
+            chips = [test for test in group.tests if any(_is_about(test, name) for name in CHIP_COLUMNS)]
+            times = [test.times_of(chip) for test in group.tests if test.gti is not None]
+            on_chip = all(chip is None or _holds(test, chip) for test in chips)
+            if not group.exclude:
+                if not on_chip:
+                    return None
+                for limit in times:
+                    gti = gti & limit
+            elif on_chip and len(chips) + len(times) == len(group.tests) and (chip is not None or not chips):
+                if not times:
+                    return None
+                together = times[0]
+                for limit in times[1:]:
+                    together = together & limit
+                gti = gti - together
+        return gti
+
+    def limits(self, column: str) -> tuple[float, float]:
+        """Between what values of a column the filters let rows through."""
+        low, high = -np.inf, np.inf
+        for group in self.groups:
+            for test in () if group.exclude else group.tests:
+                if isinstance(test.term, RangeTerm) and _is_about(test, column):
+                    lows, highs = _ends_of(test.term)
+                    low, high = max(low, lows.min()), min(high, highs.max())
+                names = [each.name.lower() for each in test.columns]
+                if test.region is not None and column in names:
+                    ends = region_extent(test.region)[names.index(column)]
+                    low, high = max(low, float(ends[0])), min(high, float(ends[1]))
+        return low, high
+
+    def clock(self) -> Clock:
+        """How times of the table count; good times of filters are in seconds since its zero. Raises `InputError`."""
+        column = self._hdu.columns.get("time")
+        return Clock.of(self._hdu.header, column.unit if column else "", f"{self._hdu.path}: column TIME")
+
+    def ev_per_unit(self) -> float:
+        """Return the eV in a unit of the column energy. Raises `InputError` for a unit that is not an energy."""
+        column = self._hdu.columns.get("energy")
+        factor = ev_per_unit(column.unit if column else "")
+        if factor is None:
+            raise self._hdu.error(f"has the column energy in the unknown unit {column.unit if column else ''}: give eV "
+                                  "or keV (TUNIT)")
+        return factor
+
+    def subspace(self, components: Sequence[Component]) -> tuple[list[Component], list[str]]:
+        """A subspace with what the filters add to it, and the filters that are too much for keywords, as texts."""
+        made: list[Component] = list(components) or [Component()]
+        unsaid: list[str] = []
+        for group in self.groups:
+            if len(group.tests) > 1 or any(isinstance(test.term, BitsTerm | MaskTerm) or test.columns[0].is_logical
+                                           for test in group.tests):
+                unsaid.append(", ".join(test.columns[0].name for test in group.tests))
+                continue
+            test = group.tests[0]
+            if test.region is not None:
+                text = _region_text(test.region, group.exclude)
+                if text is None:
+                    unsaid.append("a region of many shapes")
+                    continue
+                x, y = (column.name for column in test.columns)
+                name = f"sky({x},{y})" if (x.lower(), y.lower()) == ("x", "y") else f"pos({x},{y})"
+                made = [each.with_condition(name, Condition(text, "D", test.columns[0].unit)) for each in made]
+            elif isinstance(test.term, RangeTerm) and not group.exclude and test.gti is None:
+                column = test.columns[0]
+                form = {"I": "I", "J": "J", "E": "E"}.get(column.letter, "D")
+                ends = list(zip(*(end.tolist() for end in _ends_of(test.term)), strict=True))
+                limited = [each.within(column.name, ends, form, column.unit) for each in made]
+                made = [each for each in limited if each is not None]
+            elif any(_is_about(test, name) for name in CHIP_COLUMNS):
+                continue  # its chips go as a whole
+            elif isinstance(test.term, RangeTerm) and group.exclude and test.gti is None:
+                unsaid.append(f"exclude {test.columns[0].name}")
+        return made, unsaid
+
+    def _test(self, term: Term) -> RowTest:
+        if isinstance(term, RangeTerm):
+            return self._ranges(term)
+        if isinstance(term, BitsTerm):
+            return self._bits(term)
+        if isinstance(term, GtiTerm):
+            return self._gti(term)
+        if isinstance(term, MaskTerm):
+            return self._mask(term)
+        return self._region(term)
+
+    def _column(self, name: str, at: int) -> Column:
+        column = self._hdu.columns.get(name)
+        if column is None and pair_of(self._hdu, name):
+            raise self._name.error(at, f"{name} is a pair of columns: give a shape, {name}=circle(x,y,r), or filter "
+                                       f"{' and '.join(pair_of(self._hdu, name) or ())}")
+        if column is None:
+            raise self._name.error(at, f"block {self._hdu.name} has no column {name}, only "
+                                       f"{', '.join(self._hdu.columns)}{_of_others(self._hdu)}")
+        if not (column.is_scalar or column.is_logical):
+            raise self._name.error(at, f"the column {name} holds {column.repeat} values a row (TFORM {column.repeat}"
+                                       f"{column.letter}), and cannot be filtered")
+        return column
+
+    def _ranges(self, term: RangeTerm) -> RowTest:
+        column = self._column(term.column, term.at)
+        if column.letter == "X":
+            bits = term.as_bits()
+            if bits is None:
+                raise self._name.error(term.at, f"the column {term.column} holds bits: give a pattern of "
+                                                f"{column.repeat} of 0, 1 and x, or 0 for all bits 0")
+            return self._bits(bits)
+        self._check_truths(term, column)
+        lows, highs = _ends_of(term)
+        if column.name.lower() == "energy":
+            _warn_of_unit(highs, column)
+        if column.name.lower() == "ccd_id":
+            _check_chips(self._name, term, lows, highs, column)
+        single = np.array([each.single for each in term.ranges])
+        if column.is_whole or column.is_logical:
+            parts = [(lows, highs, True)]
+        else:  # a single value of a real column is a closed range of no width
+            parts = [(lows[~single], highs[~single], False), (lows[single], highs[single], True)]
+            parts = [part for part in parts if len(part[0])]
+
+        null = None if column.null is None else np.array([column.null], np.float64)
+
+        def add(selection: Selection, values: Values, exclude: bool) -> None:
+            numbers = _comparable(values[term.column])
+            if len(parts) == 1 and null is None:
+                selection.ranges(numbers, parts[0][0], parts[0][1], closed=parts[0][2], exclude=exclude)
+                return
+            none = Selection(len(numbers))
+            for low, high, closed in parts:
+                none.ranges(numbers, low, high, closed=closed, exclude=True)
+            if null is None:
+                _add_opposite(selection, none, exclude)
+                return
+            inside = Selection(len(numbers))  # no value is in no range
+            _add_opposite(inside, none, exclude=False)
+            inside.ranges(numbers, null, null, closed=True, exclude=True)
+            _add_opposite(selection, inside, not exclude)
+
+        gti: Mapping[int | None, GTI] | None = None
+        if column.name.lower() == "time" and not single.any():
+            clock = self.clock()
+            gti = {None: GTI.of(clock.seconds(lows), clock.seconds(highs))}
+        return RowTest((column,), add, term, gti=gti)
+
+    def _check_truths(self, term: RangeTerm, column: Column) -> None:
+        """T and F are values of logical columns, and of no others."""
+        truths = [each.word in ("T", "F") for each in term.ranges]
+        if column.is_logical and not all(truths):
+            raise self._name.error(term.at, f"the column {term.column} holds true and false: write {term.column}=T or "
+                                            f"{term.column}=F")
+        if any(truths) and not column.is_logical:
+            raise self._name.error(term.at, f"the column {term.column} holds numbers, not T and F: write "
+                                            f"{term.column}=lo:hi")
+
+    def _bits(self, term: BitsTerm) -> RowTest:
+        column = self._column(term.column, term.at)
+        if column.letter != "X":
+            raise self._name.error(term.at, f"the column {term.column} holds no bits")
+        words = [_mask_and_value(each, column.repeat) for each in term.bits]
+        if any(word is None for word in words):
+            raise self._name.error(term.at, f"the column {term.column} has {column.repeat} bits: give as many of 0, 1 "
+                                            "and x, or 0 for all bits 0")
+        pairs = [word for word in words if word is not None]
+
+        def add(selection: Selection, values: Values, exclude: bool) -> None:
+            bits = values[term.column]
+            if len(pairs) == 1:
+                selection.bits(bits, *pairs[0], exclude=exclude)
+            else:
+                none = Selection(len(bits))
+                for mask, value in pairs:
+                    none.bits(bits, mask, value, exclude=True)
+                _add_opposite(selection, none, exclude)
+
+        return RowTest((column,), add, term)
+
+    def _gti(self, term: GtiTerm) -> RowTest:
+        column = self._column("time", term.at)
+        blocks = read_gti(term.file)
+        header = self._hdu.header
+        for block in blocks.values():
+            scales = differ_in_scale(block.header, header)
+            if scales:
+                raise self._name.error(term.at, f"the times of {term.file} and of the events are of {scales}: make the "
+                                                "good times of events with the same clock")
+        gti = {chip: block.on_clock_of(header).gti for chip, block in blocks.items()}
+        clock = self.clock()
+        if None in gti:
+            return RowTest((column,), lambda selection, values, exclude: selection.good_times(
+                clock.seconds(values["time"]), gti[None].start, gti[None].stop, exclude=exclude), term, gti=gti)
+        name = next((name for name in CHIP_COLUMNS if name in self._hdu.columns), CHIP_COLUMNS[0])
+        chips = self._column(name, term.at)
+        of_chip = [gti.get(chip, GTI.of([], [])) for chip in range(max(cast(int, chip) for chip in gti) + 1)]
+        offsets = np.cumsum([0, *map(len, of_chip)], dtype=np.int64)
+        start, stop = (np.concatenate([getattr(each, end) for each in of_chip]) for end in ("start", "stop"))
+        return RowTest((column, chips), lambda selection, values, exclude: selection.good_times_by_chip(
+            clock.seconds(values["time"]), values[name].astype(np.int16, copy=False), start, stop, offsets,
+            exclude=exclude), term, gti=gti)
+
+    def _pair(self, columns: tuple[str, ...], at: int) -> tuple[Column, Column]:
+        names = pair_of(self._hdu, columns[0]) if len(columns) == 1 else columns
+        if names is None:
+            raise self._name.error(at, f"block {self._hdu.name} has no pair of columns {columns[0]}, only "
+                                       f"{', '.join(self._hdu.columns)}{_of_others(self._hdu)}")
+        return self._column(names[0], at), self._column(names[1], at)
+
+    def _region(self, term: RegionTerm) -> RowTest:
+        x, y = self._pair(term.columns, term.at)
+        coords = ImageCoords.from_events(self._hdu.header, x.name, y.name)
+        region = convert_region(region_of(term, self._name), coords, PHYSICAL)
+        if region.other is not None:
+            warnings.warn(f"{region.source}: CIAO and DS9 may find different events in it: CIAO, as here, takes an "
+                          "excluded shape from the shape before it, DS9 from all; write A*!C, B*!C",
+                          ChandraBinWarning, stacklevel=4)
+            region = replace(region, other=None)
+
+        found = [0]
+
+        def add(selection: Selection, values: Values, exclude: bool) -> None:
+            inside = points_in_region(region, *coordinates(values, x.name.lower(), y.name.lower()))
+            found[0] += int(np.count_nonzero(inside))
+            selection.flags(inside.view(np.uint8), exclude=exclude)
+
+        return RowTest((x, y), add, term, region=region, found=found)
+
+    def _mask(self, term: MaskTerm) -> RowTest:
+        x, y = self._pair(term.columns, term.at)
+        image = read_mask(term, self._name)
+        to_pixels = pixel_map(ImageCoords.from_events(self._hdu.header, x.name, y.name), ImageCoords(image.header))
+        mask = (np.nan_to_num(image.data, nan=0) != 0).astype(np.uint8)
+
+        def add(selection: Selection, values: Values, exclude: bool) -> None:
+            column, row = map(np.ascontiguousarray, to_pixels(*coordinates(values, x.name.lower(), y.name.lower())))
+            selection.mask(column, row, mask, -0.5, 1.0, -0.5, 1.0, exclude=exclude)
+
+        return RowTest((x, y), add, term)
+
+
+def read_mask(term: MaskTerm, name: VirtualFile) -> Image:
+    """The image of a mask, of which the block may be named."""
+    mask = named_file(term.file)
+    if any(step != mask.block for step in mask.steps):
+        raise name.error(term.at, f"the mask {mask} has filters of its own: copy it to an image first")
+    return read_image_file(mask.file, mask.block.name if mask.block else None)
+
+
+def _ends(ranges: Iterable[tuple[float | None, float | None]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lower and upper ends, infinite where they are open."""
+    pairs = [(-np.inf if low is None else low, np.inf if high is None else high) for low, high in ranges]
+    lows, highs = np.array(pairs, np.float64).T
+    return lows.copy(), highs.copy()
+
+
+def _ends_of(term: RangeTerm) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return _ends((each.lo, each.hi) for each in term.ranges)
+
+
+def _add_opposite(selection: Selection, none: Selection, exclude: bool) -> None:
+    """Adds "not all of these hold", or with ``exclude`` that they do."""
+    flags = np.empty(none.size, np.uint8)
+    none.evaluate(1, flags)
+    selection.flags(flags, exclude=not exclude)
+
+
+def _mask_and_value(bits: Bits, count: int) -> tuple[int, int] | None:
+    """The bits that count, and what they must be; None for a pattern of another length than the column's."""
+    if not bits.pattern:
+        return (1 << count) - 1, bits.number
+    if len(bits.pattern) != count:
+        return None
+    mask = int("".join("0" if bit == "x" else "1" for bit in bits.pattern), 2)
+    return mask, int(bits.pattern.replace("x", "0"), 2)
+
+
+def _comparable(values: NDArray[Any]) -> NDArray[Any]:
+    """Numbers of a type that the kernel compares."""
+    return values.astype(np.int64) if values.dtype == np.uint32 else values
+
+
+def coordinates(values: Values, x: str, y: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Two columns as floats of one type."""
+    kind = np.float32 if values[x].dtype == values[y].dtype == np.float32 else np.float64
+    return values[x].astype(kind, copy=False), values[y].astype(kind, copy=False)
+
+
+def _is_about(test: RowTest, column: str) -> bool:
+    return isinstance(test.term, RangeTerm) and test.term.column == column
+
+
+def _holds(test: RowTest, value: float) -> bool:
+    assert isinstance(test.term, RangeTerm)
+    lows, highs = _ends_of(test.term)
+    return bool(((lows <= value) & (value <= highs)).any())
+
+
+def _warn_of_unit(highs: NDArray[np.float64], column: Column) -> None:
+    finite = highs[np.isfinite(highs)]
+    if column.unit.lower() == "kev" and (finite > _KEV_LOOKALIKE).any():
+        warnings.warn(f"an energy range that ends at {finite.max():g} looks like eV: the column {column.name} of this "
+                      "file is in keV", ChandraBinWarning, stacklevel=5)
+    if highs.max() < _KEV_LOOKALIKE and column.unit.lower() in ("", "ev"):
+        warnings.warn(f"an energy range that ends at {highs.max():g} looks like keV: the column {column.name} is in "
+                      "eV; write energy=500:7000 for 0.5 - 7 keV", ChandraBinWarning, stacklevel=5)
+
+
+def _check_chips(name: VirtualFile, term: RangeTerm, lows: NDArray[np.float64], highs: NDArray[np.float64],
+                 column: Column) -> None:
+    lowest, highest = column.lowest or 0, column.highest if column.highest is not None else 9
+    wrong = (highs < lowest) | (lows > highest)
+    if wrong.any():
+        low = lows[wrong][0] if np.isfinite(lows[wrong][0]) else highs[wrong][0]
+        raise name.error(term.at, f"there is no chip {low:g}: ccd_id goes from {lowest:g} to {highest:g}")
+
+
+def _of_others(hdu: Hdu) -> str:
+    telescope = str(hdu.header.get("TELESCOP", "")).strip()
+    if telescope in ("", "CHANDRA"):
+        return ""
+    return (f" (a file of {telescope}: filters and images work on the columns that it has; what needs Chandra's "
+            "energy, ccd_id, grade or status does not)")
+
+
+def _region_text(region: Region, exclude: bool) -> str | None:
+    """A region as a subspace has it; None where it is too long, or cannot be said."""
+    if region.cuts or region.other is not None:
+        return None
+    components = []
+    for component in region.components:
+        words = []
+        for shape in component:
+            numbers = [*shape.points.ravel().tolist(), *shape.lengths, *shape.angles]
+            kind = "RotBox" if shape.kind == "box" else shape.kind.capitalize()
+            words.append(f"{'!' if shape.complement else ''}{kind}({','.join(f'{number:.10g}' for number in numbers)})")
+        components.append("&".join(words))
+    text = "|".join(components)
+    if exclude:
+        if any(shape.complement for shape in region.areas) or any(len(each) > 1 for each in region.components):
+            return None
+        text = "Field()&" + "&".join(f"!{each}" for each in components)
+    return text if len(text) <= _LONGEST_REGION else None

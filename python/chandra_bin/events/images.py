@@ -1,0 +1,208 @@
+"""Images, and histograms of one column, of the events that pass a virtual name."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin._kernels._event_histogram import event_histogram
+from chandra_bin._kernels._select_events import Selection
+from chandra_bin.acis.bands import Band
+from chandra_bin.coords.grids import Grid, GridAxis
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import InputError
+from chandra_bin.fits.subspace import Component, read_subspace, write_subspace
+from chandra_bin.fits.tables import Column
+from chandra_bin.fits.virtual import BinAxis, Binning, VirtualFile, named_file
+
+from .clocks import seconds_of
+from .columns import without_columns
+from .filters import coordinates, pair_of
+from .gti_files import GtiBlock
+from .reader import EventFile, open_events
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+# Columns whose images lie on one grid, whatever limits they have.
+_POSITIONS = ("x", "y", "detx", "dety")
+# `opt type=` of CIAO's tools.
+TYPES = {"i2": np.int16, "i4": np.int32, "r4": np.float32, "r8": np.float64}
+
+_IMAGE = {"HDUNAME": "EVENTS_IMAGE", "CONTENT": "IMAGE", "HDUCLASS": "OGIP", "HDUCLAS1": "IMAGE"}
+
+
+@dataclass(frozen=True, eq=False)
+class EventImage:
+    """Counts: int32 (or as ``opt type`` says), (ny, nx), or (n,) for one column, with the header of an image."""
+
+    data: NDArray[Any]
+    header: "Header"
+    gti_blocks: list[GtiBlock]
+    """Good times, as `EventFile.gti_blocks` has them."""
+
+
+def event_image(name: str | Path | VirtualFile) -> EventImage:
+    """The image of ``evt2.fits[energy=500:7000][bin sky=4]``, or the histogram of ``evt2.fits[bin pi]``.
+
+    Limits that the text leaves open are those of the filters, widened to edges at 0.5 + k bin, else (and with
+    ``[opt full]``) those of the column (TLMIN, TLMAX). Raises `InputError`.
+    """
+    name = named_file(name)
+    binning = name.binning
+    if binning is None:
+        raise InputError(f"{name}: says nothing of an image: add [bin sky=4], say")
+    with open_events(name, also=(Binning,), options=("type", "full")) as file:
+        axes = _axes(file, binning)
+        if len(axes) == 1:
+            counts = _histogram(file, *axes[0])
+        else:
+            counts = _image(file, [column for column, _ in axes], Grid(axes[0][1], axes[1][1]))
+        header = _image_header(file, axes)
+        return EventImage(_as_type(counts, name, binning.at), header, file.gti_blocks())
+
+
+def event_image_shape(name: str | Path | VirtualFile) -> tuple[int, int]:
+    """The shape (ny, nx) of what `event_image` makes, 1 for an axis that is not there; no events are read."""
+    name = named_file(name)
+    assert name.binning is not None
+    with open_events(name, also=(Binning,), options=("type", "full")) as file:
+        sizes = [axis.size for _, axis in _axes(file, name.binning)]
+    return sizes[1] if len(sizes) > 1 else 1, sizes[0]
+
+
+def add_to_image(image: NDArray[np.int32], grid: Grid, columns: Mapping[str, NDArray[Any]], band: Band, *,
+                 threads: int = 1) -> int:
+    """Adds events of an energy band, their columns ``x``, ``y`` and ``energy`` (eV), to ``image``; returns how many."""
+    selection = Selection(len(columns["energy"]))
+    selection.ranges(columns["energy"], np.array([band.low_ev]), np.array([band.high_ev]), closed=False)
+    return event_histogram(*coordinates(columns, "x", "y"), grid.x.first, grid.x.step, grid.y.first, grid.y.step,
+                           selection, threads, image)
+
+
+def image_header(header: "Header", grid: Grid, band: Band) -> "Header":
+    """The header of an image of a band, from that of the events."""
+    made = without_columns(header)
+    grid.put_into(made, ImageCoords.from_events(header))
+    made.update(_IMAGE)
+    components = read_subspace(header) or [Component()]
+    limits = [(band.low_ev, band.high_ev)]
+    write_subspace(made, [each for component in components
+                          if (each := component.within("energy", limits, "E", "eV")) is not None])
+    return made
+
+
+def _axes(file: EventFile, binning: Binning) -> list[tuple[Column, GridAxis]]:
+    named: list[tuple[str, BinAxis]] = []
+    for axis in binning.axes:
+        pair = None if axis.column in file.hdu.columns else pair_of(file.hdu, axis.column)
+        named += [(column, axis) for column in pair or (axis.column,)]
+    if len(named) > 2:
+        raise file.name.error(binning.at, f"{len(named)} columns make no image: give one or two")
+    if len({column for column, _ in named}) < len(named):
+        raise file.name.error(binning.at, f"the column {named[0][0]} is binned twice")
+    return [_axis(file, column, axis) for column, axis in named]
+
+
+def _axis(file: EventFile, name: str, axis: BinAxis) -> tuple[Column, GridAxis]:
+    column = file.hdu.columns.get(name)
+    if column is None or not column.is_scalar or column.letter == "X":
+        could = [each for each, one in file.hdu.columns.items() if one.is_scalar and one.letter != "X"]
+        raise file.name.error(axis.at, f"block {file.hdu.name} has no column {name} that could be binned, only "
+                                       f"{', '.join(could)}")
+    low, high = axis.lo, axis.hi
+    half = 0.5 if column.is_whole else 0.0
+    given = low is not None or high is not None
+    if low is None or high is None:
+        filters = (-math.inf, math.inf) if "full" in file.name.options else file.filter.limits(name)
+        if column.is_whole:
+            filters = _whole(filters[0], math.ceil), _whole(filters[1], math.floor)
+        limits = [_limit(given, filtered, natural, inner) for given, filtered, natural, inner in zip(
+            (low, high), filters, (column.lowest, column.highest), (max, min), strict=True)]
+        if name == "time":
+            limits = [_time(limit, file, key) for limit, key in zip(limits, ("TSTART", "TSTOP"), strict=True)]
+        if None in limits:
+            raise file.name.error(axis.at, f"the file does not say where the column {name} begins and ends (TLMIN, "
+                                           f"TLMAX): give limits, {name}=low:high:step")
+        low, high = cast(tuple[float, float], tuple(limits))
+        if not low < high + 2 * half:
+            raise file.name.error(axis.at, f"the filters leave nothing of the column {name} to bin")
+    low, high = low - half, high + half
+    try:
+        if axis.count is not None:
+            return column, GridAxis(low, (high - low) / axis.count, axis.count)
+        step = 1.0 if axis.step is None else axis.step
+        if given or name not in _POSITIONS:
+            return column, GridAxis.between(low, high, step)
+        return column, GridAxis.around(low, high, step)
+    except InputError as error:
+        raise file.name.error(axis.at, f"the column {name}: {error}") from None
+
+
+def _whole(limit: float, rounded: Callable[[float], int]) -> float:
+    return float(rounded(limit)) if math.isfinite(limit) else limit
+
+
+def _limit(given: float | None, filtered: float, natural: float | None,
+           inner: Callable[[float, float], float]) -> float | None:
+    """One end of an axis: as given, else the ``inner`` one of the filters' and the column's own; None: unknown."""
+    if given is not None:
+        return given
+    if natural is None or not math.isfinite(filtered):
+        return filtered if math.isfinite(filtered) else natural
+    return inner(filtered, natural)
+
+
+def _time(limit: float | None, file: EventFile, key: str) -> float | None:
+    """A limit of the time axis, in the unit of the column; where it is unknown what the header says."""
+    seconds = seconds_of(file.hdu.header, key)
+    return limit if limit is not None or seconds is None else seconds / file.filter.clock().unit_s
+
+
+def _image(file: EventFile, columns: list[Column], grid: Grid) -> NDArray[np.int32]:
+    image = np.zeros(grid.shape, np.int32)
+    x, y = (column.name.lower() for column in columns)
+    for block in file.blocks(x, y):
+        event_histogram(*coordinates(block.values, x, y), grid.x.first, grid.x.step, grid.y.first, grid.y.step,
+                        block.selection, 1, image)
+    return image
+
+
+def _histogram(file: EventFile, column: Column, axis: GridAxis) -> NDArray[np.int32]:
+    """An image of one row."""
+    counts = np.zeros((1, axis.size), np.int32)
+    name = column.name.lower()
+    for block in file.blocks(name):
+        values = block.values[name].astype(np.float64, copy=False)
+        event_histogram(values, np.zeros_like(values), axis.first, axis.step, -0.5, 1.0, block.selection, 1, counts)
+    row: NDArray[np.int32] = counts[0]
+    return row
+
+
+def _image_header(file: EventFile, axes: list[tuple[Column, GridAxis]]) -> "Header":
+    header = without_columns(file.header())
+    names = [column.name for column, _ in axes]
+    if len(axes) == 2:
+        coords = ImageCoords.from_events(file.hdu.header, *names)
+        Grid(axes[0][1], axes[1][1]).put_into(header, coords, (names[0].lower(), names[1].lower()))
+    else:
+        column, axis = axes[0]
+        header.update(CTYPE1=column.name, CRPIX1=0.5, CRVAL1=axis.first, CDELT1=axis.step)
+        if column.unit:
+            header["CUNIT1"] = column.unit
+    header.update(_IMAGE)
+    return header
+
+
+def _as_type(counts: NDArray[np.int32], name: VirtualFile, at: int) -> NDArray[Any]:
+    kind = name.options.get("type")
+    if kind is None:
+        return counts
+    made = counts.astype(TYPES[kind])
+    if made.dtype.kind == "i" and (made != counts).any():
+        raise name.error(at, f"a pixel holds {counts.max()} counts, too many for the type {kind}")
+    return made

@@ -1,0 +1,160 @@
+"""Light curves: counts and rates in bins of time."""
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chandra_bin._checks.arrays import as_seconds
+from chandra_bin.errors import ChandraBinWarning, InputError, counted
+
+from .gti import GTI
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+_MOST_BINS = 100_000_000
+
+# Times are looked at so many at once: what is in between stays in the processor's cache.
+_CHUNK = 1 << 15
+
+
+@dataclass(frozen=True, eq=False)
+class LightCurve:
+    """Bins of time in ascending order, each of the n [time_min, time_max) in seconds. Arrays are (n,).
+
+    A bin without exposure has rate 0.
+    """
+
+    time_min: NDArray[np.float64]
+    time_max: NDArray[np.float64]
+    time: NDArray[np.float64]
+    """The bins' middles."""
+    rate: NDArray[np.float64]
+    """Counts per second of exposure; NaN where a file has no value."""
+    exposure_s: NDArray[np.float64] | None = None
+    """Seconds of good time, times the fraction that is live; None where a file has none."""
+    counts: NDArray[np.int64] | None = None
+    header: "Header | None" = None
+    """Of the table that it was read from; its keywords of time are of the same clock as the times."""
+
+    def __len__(self) -> int:
+        return self.rate.size
+
+    @property
+    def counts_error(self) -> NDArray[np.float64]:
+        """The square root of the counts, as dmextract's "gaussian" has it."""
+        if self.counts is None:
+            raise InputError("the light curve has no counts, and so no errors")
+        error: NDArray[np.float64] = np.sqrt(self.counts)
+        return error
+
+    @property
+    def rate_error(self) -> NDArray[np.float64]:
+        """`counts_error` over the exposure; 0 where there is none."""
+        error = self.counts_error
+        return _over(error, np.zeros(len(self)) if self.exposure_s is None else self.exposure_s)
+
+    @property
+    def bin_length_s(self) -> float:
+        """The usual length of a bin."""
+        return float(np.median(self.time_max - self.time_min))
+
+
+def light_curve(times: ArrayLike, gti: GTI, *, bin_length_s: float, start: float | None = None,
+                stop: float | None = None, livetime_fraction: float = 1.0) -> LightCurve:
+    """Counts, exposures and rates of events in bins of equal length, as CIAO's ``dmextract opt=ltc1`` has them.
+
+    Parameters
+    ----------
+    times : of the events in seconds, in any order; NaN are left out with a `ChandraBinWarning`.
+    gti : when the detector was looking. It gives the exposures; no event is dropped by it.
+    bin_length_s : seconds; edges are the float64 numbers ``start + i * bin_length_s``, and belong to the later bin.
+    start, stop : the time covered, by default from the first to the last good time (CIAO: TSTART to TSTOP). The last
+        bin has full length too. Events outside the bins are left out.
+    livetime_fraction : seconds of exposure in a good second (DTCOR).
+
+    Raises `InputError` for a bin length that is not above 0, a time that is not finite, and more than 1e8 bins.
+    """
+    first, last = _covered(gti, start, stop)
+    edges = _edges(first, last, bin_length_s)
+    if not 0 < livetime_fraction <= 1:
+        raise InputError(f"the live fraction of the time (DTCOR) is {livetime_fraction:g}; it is above 0 and at most 1")
+    array = np.ascontiguousarray(as_seconds(times, "times")).ravel()
+    counts = np.bincount(_bins_of(_inside(array, edges), edges, bin_length_s), minlength=edges.size - 1)
+    exposure = gti.seconds_in(edges)
+    exposure *= livetime_fraction
+    lost = int(counts[exposure <= 0].sum())
+    if lost:
+        warnings.warn(f"{counted(lost, 'event is', 'events are')} in time bins without any good time, where the "
+                      "rate is 0", ChandraBinWarning, stacklevel=2)
+    return LightCurve(edges[:-1], edges[1:], (edges[:-1] + edges[1:]) / 2, _over(counts, exposure), exposure, counts)
+
+
+def _covered(gti: GTI, start: float | None, stop: float | None) -> tuple[float, float]:
+    if (start is None or stop is None) and not len(gti):
+        raise InputError("there is no good time, and so no time to cover; give a start and a stop")
+    first = float(gti.start[0]) if start is None else start
+    last = float(gti.stop[-1]) if stop is None else stop
+    if not (math.isfinite(first) and math.isfinite(last) and first < last):
+        raise InputError(f"a light curve cannot go from {first!r} to {last!r} s")
+    return first, last
+
+
+def _edges(start: float, stop: float, length: float) -> NDArray[np.float64]:
+    """The bins' edges (n + 1,): as many bins as it takes to reach ``stop``."""
+    if not (length > 0 and math.isfinite(length)):
+        raise InputError(f"the length of a time bin is {length:.15g} s; it must be above 0")
+    bins = math.ceil((stop - start) / length) if (stop - start) / length <= _MOST_BINS + 1 else math.inf
+    if bins > _MOST_BINS:
+        raise InputError(f"bins of {length:.15g} s from {start!r} to {stop!r} s would be "
+                         f"{(stop - start) / length:.3g}; {_MOST_BINS:.0e} at most are made: take longer bins")
+    edges: NDArray[np.float64] = np.arange(bins + 1.0)
+    edges *= length
+    edges += start
+    if bins > 1 and edges[-2] >= stop:  # the quotient was rounded up
+        edges = edges[:-1]
+    if not (edges[1:] > edges[:-1]).all():
+        raise InputError(f"bins of {length:.15g} s are shorter than the steps of a float64 at {start!r} s")
+    return edges
+
+
+def _inside(times: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The times that are in a bin."""
+    if times.size == 0 or (times.min() >= edges[0] and times.max() < edges[-1]):
+        return times
+    unknown = int(np.count_nonzero(np.isnan(times)))
+    if unknown:
+        warnings.warn(f"the time is NaN in {unknown} of {counted(times.size, 'event')}: such events are left out",
+                      ChandraBinWarning, stacklevel=3)
+    inside: NDArray[np.float64] = times[(times >= edges[0]) & (times < edges[-1])]
+    return inside
+
+
+def _bins_of(times: NDArray[np.float64], edges: NDArray[np.float64], length: float) -> NDArray[np.int64]:
+    """The bin of each time, exactly: the last one whose edge is not after the time.
+
+    A division finds it but for rounding, so only times within that of an edge are compared with the edges themselves.
+    """
+    bins = np.empty(times.size, dtype=np.int64)
+    unsure = 8 * (float(np.spacing(np.abs(edges[[0, -1]]).max())) / length + edges.size * 2.0**-53)
+    for begin in range(0, times.size, _CHUNK):
+        part = times[begin : begin + _CHUNK]
+        place = part - edges[0]
+        place *= 1 / length
+        found = bins[begin : begin + _CHUNK]
+        np.copyto(found, place, casting="unsafe")
+        place -= found
+        place -= 0.5
+        near = np.flatnonzero(np.abs(place, out=place) > 0.5 - unsure)
+        if near.size:
+            found[near] = np.searchsorted(edges, part[near], side="right") - 1
+    return bins
+
+
+def _over(counts: NDArray[np.int64] | NDArray[np.float64], exposure: NDArray[np.float64]) -> NDArray[np.float64]:
+    quotient: NDArray[np.float64] = np.divide(counts, exposure, out=np.zeros(exposure.size), where=exposure > 0)
+    return quotient

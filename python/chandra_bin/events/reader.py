@@ -1,0 +1,321 @@
+"""Event files opened by a virtual name: rows that pass, in blocks, then good times and exposures."""
+
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin._kernels._select_events import Selection
+from chandra_bin.acis import geometry as acis
+from chandra_bin.acis.channels import channels_of
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.fits.headers import add_history
+from chandra_bin.fits.subspace import read_subspace, write_subspace
+from chandra_bin.fits.tables import Column, Hdu, Rows, open_fits
+from chandra_bin.fits.virtual import Block, Filter, Step, VirtualFile, named_file
+from chandra_bin.fits.virtual import Rows as RowNumbers
+
+from .clocks import seconds_of
+from .filters import RowFilter, pair_of
+from .gti import GTI
+from .gti_files import GtiBlock, gti_block
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+GoodTimes = Mapping[int | None, GTI]
+Change = Callable[[Rows, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """Photons of one observation.
+
+    ``columns`` are arrays (n,) in native byte order, by names in lower case: ``time`` (s), ``x`` and ``y`` (sky
+    pixels), ``energy`` (eV), ``pi``, ``ccd_id``, ... ``status`` bits are uint32.
+    """
+
+    columns: Mapping[str, NDArray[Any]]
+    header: "Header"
+    """Of the EVENTS block; exposures are those that the filters left."""
+    good_times: GoodTimes
+    """By chip, in the file's order: the aim point's first. None stands for every chip."""
+    file: Path
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.columns[name]
+
+    @property
+    def coords(self) -> ImageCoords:
+        """Physical and sky coordinates of the columns X and Y."""
+        return ImageCoords.from_events(self.header)
+
+    @property
+    def obsid(self) -> str:
+        """OBS_ID, without zeros in front; empty where the header has none."""
+        return str(self.header.get("OBS_ID", "")).strip().lstrip("0")
+
+    def good_times_of(self, chip: int | None) -> GTI:
+        """The good times of a chip (None: of every chip); none at all for one that the file does not have."""
+        return self.good_times.get(chip, self.good_times.get(None, GTI.of([], [])))
+
+    def livetime(self, chip: int | None = None) -> float:
+        """Seconds of good time of a chip (None: of the aim point), less the dead time."""
+        if chip is None:
+            chip = next(iter(self.good_times), None)
+        return self.good_times_of(chip).total * livetime_fraction(self.header, chip)
+
+    def channels(self) -> NDArray[np.int32]:
+        """The PI channel of each event: the column PI, or 1 + floor(E / 14.6 eV), at most 1024."""
+        if "pi" in self.columns:
+            return self.columns["pi"].astype(np.int32, copy=False)
+        return channels_of(self.columns["energy"])
+
+
+def livetime_fraction(header: "Header", chip: int | None = None) -> float:
+    """Live time over good time: of the chip's keywords, of LIVETIME and ONTIME, or DTCOR; 1 where there are none."""
+    for live, good in ((f"LIVTIME{chip}", f"ONTIME{chip}"), ("LIVETIME", "ONTIME"), ("EXPOSURE", "ONTIME")):
+        try:
+            fraction = float(header[live]) / float(header[good])
+        except (KeyError, TypeError, ValueError, ZeroDivisionError):
+            continue
+        if 0 < fraction <= 1 + 1e-9:
+            return fraction
+    value = header.get("DTCOR", 1.0)
+    return float(value) if isinstance(value, int | float) and 0 < value <= 1 else 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Passing:
+    """Rows of one block of the file, and which of them pass."""
+
+    rows: Rows
+    values: Mapping[str, NDArray[Any]]
+    """The columns that were asked for, and those of the filters, of all rows."""
+    selection: Selection | None
+    """None where all pass."""
+
+    def kept(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Of values of all rows, or of the rows themselves, those that pass."""
+        return values if self.selection is None else values[self._flags]
+
+    def flags(self) -> NDArray[np.bool_]:
+        """Which rows pass."""
+        return self._flags
+
+    @cached_property
+    def _flags(self) -> NDArray[np.bool_]:
+        if self.selection is None:
+            return np.ones(len(self.rows), bool)
+        flags = np.empty(len(self.rows), np.uint8)
+        self.selection.evaluate(1, flags)
+        return flags.view(bool)
+
+
+class EventFile:
+    """An event file that is being read: first the rows, then what follows them (`good_times`, `header`)."""
+
+    def __init__(self, name: VirtualFile, primary: "Header", hdu: Hdu, rest: Iterator[Hdu],
+                 before: Sequence[GtiBlock]) -> None:
+        self.name = name
+        self.primary = primary
+        """The header of the file's first block."""
+        self.hdu = hdu
+        self.filter = RowFilter(name, hdu)
+        self._rest = rest
+        self._gti_blocks = list(before)
+        self._done = False
+
+    def blocks(self, *columns: str, change: Change | None = None) -> Iterator[Passing]:
+        """Yield the rows, with the values of these columns and of those that the filters need.
+
+        Parameters
+        ----------
+        change : changes the rows of a block in place before they are filtered; it is given the rows, and the number
+            of rows before them.
+        """
+        needed: dict[str, Column] = dict(self.filter.columns)
+        for column in self.hdu.need(*columns):
+            needed[column.name.lower()] = column
+        first = 0
+        for rows in self.hdu.blocks():
+            if change is not None:
+                change(rows, first)
+            values = {name: column.values(rows) for name, column in needed.items()}
+            yield Passing(rows, values, self.filter.selection(values, first, len(rows)))
+            first += len(rows)
+        if first:
+            self.filter.warn_of_nothing()
+
+    @property
+    def is_events(self) -> bool:
+        """Whether this is a list of events, and no other table."""
+        return _is_events(self.hdu)
+
+    def need_ev(self) -> None:
+        """Raises `InputError` where the column of energies is not in eV, as those of ACIS are."""
+        column = self.hdu.columns.get("energy")
+        if column is not None and column.unit.lower() == "kev":
+            raise InputError(f"{self.name.file}: the column {column.name} is in keV (TUNIT{column.number}), and must "
+                             "be in eV, as in ACIS event files")
+
+    def columns_of(self, name: str, at: int) -> tuple[str, ...]:
+        """A column's name, or those of a pair such as sky; `InputError`, pointing at ``at``, for none of the table."""
+        if name in self.hdu.columns:
+            return (name,)
+        pair = pair_of(self.hdu, name)
+        if pair is None:
+            raise self.name.error(at, f"block {self.hdu.name} has no column {name}, only {', '.join(self.hdu.columns)}")
+        return pair
+
+    def gti_blocks(self) -> list[GtiBlock]:
+        """The tables of good times, as the filters leave them, in the file's order; for after the rows.
+
+        None for a table that is none of events; where the filters leave no chip, an empty one.
+        """
+        if not self.is_events:
+            return []
+        if not self._done:
+            self._gti_blocks += [block for hdu in self._rest if (block := gti_block(hdu)) is not None]
+            self._gti_blocks = [block.on_clock_of(self.hdu.header) for block in self._gti_blocks]
+            self._done = True
+        if not self._gti_blocks:
+            self._gti_blocks = [self._without_table()]
+        left = []
+        for block in self._gti_blocks:
+            gti = self.filter.good_times(block.gti, block.chip)
+            if gti is not None:
+                left.append(replace(block, gti=gti, changed=gti != block.gti))
+        return left or [replace(self._gti_blocks[0], gti=GTI.of([], []), changed=True)]
+
+    def good_times(self) -> dict[int | None, GTI]:
+        """By chip; for after the rows."""
+        return {block.chip: block.gti for block in self.gti_blocks()}
+
+    def header(self) -> "Header":
+        """The header of the events, with the exposures and the subspace that the filters leave; for after the rows."""
+        blocks = self.gti_blocks()
+        header = self.hdu.header.copy()
+        if self.is_events:
+            self._put_exposures(header, blocks)
+        components, unsaid = read_subspace(header), list[str]()
+        if self.name.options.get("update") != "no":
+            components, unsaid = self.filter.subspace(components)
+        chips = {block.chip for block in blocks}
+        if blocks and None not in chips:
+            components = [each for each in components if each.chip() is None or each.chip() in chips]
+        kept = {block.block_name.upper() for block in blocks}
+        write_subspace(header, [each.without_tables(kept) for each in components])
+        add_history(header, [f"chandra-bin: filtered also by {text}; the subspace does not say so" for text in unsaid])
+        return header
+
+    def _put_exposures(self, header: "Header", blocks: Sequence[GtiBlock]) -> None:
+        """ONTIME, LIVETIME, EXPOSURE of each chip, and of the aim point (the first); those of other chips go."""
+        by_chip = {block.chip: block for block in blocks}
+        changed = any(block.changed for block in blocks) or len(blocks) < len(self._gti_blocks)
+        for chip in acis.CHIPS:
+            keys = [f"{key}{chip}" for key in ("ONTIME", "LIVTIME", "EXPOSUR")]
+            block = by_chip.get(chip, by_chip.get(None))
+            if block is None or self.filter.good_times(block.gti, chip) is None:
+                for key in keys:
+                    header.remove(key, ignore_missing=True)
+            elif changed and (chip in by_chip or keys[0] in header):
+                _put_exposure(header, keys, block, chip)
+        if changed:
+            _put_exposure(header, ["ONTIME", "LIVETIME", "EXPOSURE"], blocks[0], blocks[0].chip)
+
+    def _without_table(self) -> GtiBlock:
+        header = self.hdu.header
+        start, stop = seconds_of(header, "TSTART"), seconds_of(header, "TSTOP")
+        if start is None or stop is None:
+            raise InputError(f"{self.name.path}: holds neither a table of good times (GTI) nor TSTART and TSTOP: no "
+                             "exposure can be known")
+        gti = GTI.of(start, stop, where=f"{self.name.path}: TSTART and TSTOP")
+        warnings.warn(f"{self.name.path}: holds no table of good times (GTI): TSTART to TSTOP are taken, "
+                      f"{gti.total:.0f} s", ChandraBinWarning, stacklevel=4)
+        return GtiBlock(header, None, gti)
+
+
+@contextmanager
+def open_events(name: str | Path | VirtualFile, *, also: Collection[type[Step]] = (), options: Collection[str] = (),
+                any_table: bool = False) -> Iterator[EventFile]:
+    """Opens the event table of a file: the block that the name says, EVENTS, or else the first that holds X and Y.
+
+    The name may hold filters and rows, and what the caller says: steps of ``also``, and ``options``. With ``any_table``
+    the first table is taken where none holds events. Raises `InputError`.
+    """
+    name = named_file(name)
+    name.need_only(Block, Filter, RowNumbers, *also, options=("update", *options))
+    wanted = name.block
+    any_block = any_table and wanted is None and not _holds_events(name.file)
+    with open_fits(name.file) as hdus:
+        before: list[GtiBlock] = []
+        seen = []
+        primary = None
+        for hdu in hdus:
+            primary = primary or hdu.header
+            seen.append(hdu.name or str(hdu.index))
+            if hdu.is_table and (hdu.is_named(wanted.name) if wanted else any_block or _is_events(hdu)):
+                yield EventFile(name, primary, hdu, hdus, before)
+                return
+            if (block := gti_block(hdu)) is not None:
+                before.append(block)
+    if wanted is not None:
+        raise name.error(wanted.at, f"the file has no table {wanted.name}, only {', '.join(seen)}")
+    raise InputError(f"{name.file}: holds no events (a table EVENTS, or one with columns X and Y), only "
+                     f"{', '.join(seen)}")
+
+
+def read_events(name: str | Path | VirtualFile, columns: Sequence[str]) -> Events:
+    """The events of a file that pass a virtual name such as ``evt2.fits[energy=500:7000,ccd_id=0:3]``.
+
+    Parameters
+    ----------
+    columns : the names of the columns to read, in any case; only they are kept in memory.
+
+    Raises `InputError` for what cannot be read and for columns that are missing, which it names.
+    """
+    with open_events(name) as file:
+        empty = np.empty(0, file.hdu.dtype)
+        # Room for all rows: memory is the system's until something is written there.
+        likes = {column.name.lower(): column.values(empty) for column in file.hdu.need(*columns)}
+        kept = {name: np.empty((file.hdu.rows, *like.shape[1:]), like.dtype) for name, like in likes.items()}
+        count = 0
+        for block in file.blocks(*columns):
+            end = count + (len(block.rows) if block.selection is None else int(np.count_nonzero(block.flags())))
+            for column, values in kept.items():
+                values[count:end] = block.kept(block.values[column])
+            count = end
+        read = {column: values[:count] for column, values in kept.items()}
+        if "energy" in read and (factor := file.filter.ev_per_unit()) != 1:
+            read["energy"] = read["energy"] * factor
+        if "time" in read:
+            read["time"] = file.filter.clock().seconds(read["time"])
+        return Events(read, file.header(), file.good_times(), file.name.file)
+
+
+def _holds_events(path: Path) -> bool:
+    with open_fits(path) as hdus:
+        return any(_is_events(hdu) for hdu in hdus)
+
+
+def _is_events(hdu: Hdu) -> bool:
+    # A table of regions has places too, and shapes.
+    return "EVENTS" in hdu.block_names or ({"x", "y"} <= set(hdu.columns) and "shape" not in hdu.columns)
+
+
+def _put_exposure(header: "Header", keys: Sequence[str], block: GtiBlock, chip: int | None) -> None:
+    """Good time, and live time twice, as these keywords."""
+    live = block.gti.total * livetime_fraction(header, chip)
+    for key, value in zip(keys, (block.gti.total, live, live), strict=True):
+        header[key] = value

@@ -1,0 +1,119 @@
+"""Spectra of bins that `bin_spectra` counted by chip, bin and channel: scaled backgrounds, groups, hardness.
+
+Arrays only; `chandra_bin.tasks.spectra.write_spectra` makes files of them.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chandra_bin._checks.arrays import plain
+from chandra_bin.acis import geometry as acis
+from chandra_bin.acis.channels import PI_CHANNELS, PI_WIDTH_EV
+from chandra_bin.errors import InputError
+from chandra_bin.sources.background import counts_ratio
+
+Floats = NDArray[np.float64]
+
+BROAD_EV = (500.0, 7000.0)
+SOFT_EV = (500.0, 2000.0)
+HARD_EV = (2000.0, 7000.0)
+# A value of QUALITY.
+_POOR = 2
+# What `bin_spectra` takes.
+_MOST_COUNTERS = 2**31
+
+
+def band_channels(band_ev: tuple[float, float]) -> slice:
+    """The channels, as indices from 0, whose middle energies are in [low, high) eV: 35 - 479 are 500 - 7000 eV."""
+    first, last = (int(np.ceil(energy / PI_WIDTH_EV - 0.5)) for energy in band_ev)
+    return slice(min(max(first, 0), PI_CHANNELS), min(max(last, 0), PI_CHANNELS))
+
+
+def empty_spectra(bins: int) -> NDArray[np.int32]:
+    """Counts for `bin_spectra` to add to, int32 (10, bins, 1024). Chips without events take no memory."""
+    if acis.CHIP_COUNT * bins * PI_CHANNELS >= _MOST_COUNTERS:
+        most = (_MOST_COUNTERS - 1) // (acis.CHIP_COUNT * PI_CHANNELS)
+        raise InputError(f"there are {bins} bins, and spectra of at most {most} can be made at once")
+    return np.zeros((acis.CHIP_COUNT, bins, PI_CHANNELS), np.int32)
+
+
+def main_chips(by_chip: NDArray[np.int64], centres: Floats, order: Sequence[int]) -> NDArray[np.int64]:
+    """The chip (bins,) that holds most events of each bin.
+
+    Parameters
+    ----------
+    by_chip : events (chips, bins).
+    centres : positions of the bins (bins, 2). A bin without events has the chip of the nearest one that has some.
+    order : chips, that of the aim point first: the first of equal ones is taken, and the first of all without events.
+    """
+    ordered = np.array([*order, *(chip for chip in range(len(by_chip)) if chip not in order)])
+    chips: NDArray[np.int64] = ordered[np.argmax(by_chip[ordered], axis=0)]
+    empty = ~by_chip.any(axis=0)
+    if not empty.all():
+        seen = np.flatnonzero(~empty)
+        for b in np.flatnonzero(empty):
+            chips[b] = chips[seen[np.argmin(((centres[seen] - centres[b]) ** 2).sum(axis=1))]]
+    return chips
+
+
+def background_ratios(by_chip: NDArray[np.int64], scales: Floats, without: Floats) -> Floats:
+    """One factor (bins,) for all background counts of a bin: sum of scale x counts over chips / sum of counts.
+
+    Parameters
+    ----------
+    by_chip : background counts (chips, bins).
+    scales : of each chip (chips,): expected counts in the source's exposure for one in the background.
+    without : the factor (bins,) for bins without background counts.
+    """
+    raw = by_chip.sum(axis=0)
+    return counts_ratio(raw, _scaled(by_chip, scales), without)
+
+
+def net_counts(counts: NDArray[np.int64], background: NDArray[np.int64],
+               scales: Floats) -> tuple[Floats, Floats]:
+    """Net counts (bins,) and their errors (1 sigma, Gaussian) from counts (chips, bins) of source and background."""
+    total = counts.sum(axis=0)
+    net: Floats = total - _scaled(background, scales)
+    error: Floats = np.sqrt(total + _scaled(background, scales**2))
+    return net, error
+
+
+def hardness(soft: Floats, soft_error: Floats, hard: Floats, hard_error: Floats) -> tuple[Floats, Floats]:
+    """(H - S) / (H + S) and its error (1 sigma); NaN where the sum is not above 0."""
+    total = np.where(soft + hard > 0, soft + hard, np.nan)
+    ratio: Floats = (hard - soft) / total
+    error: Floats = 2 * np.hypot(soft * hard_error, hard * soft_error) / total**2
+    return ratio, error
+
+
+def group_counts(counts: ArrayLike, minimum: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    """GROUPING and QUALITY, int16 (..., channels), of groups that hold ``minimum`` counts or more.
+
+    Groups begin at the first channel, and end as soon as they have enough. GROUPING is 1 where a group begins and -1
+    where it goes on; QUALITY is 0, and 2 in what is left over at the end, one group with too few counts: as CIAO's
+    dmgroup (NUM_CTS) and HEASoft's grppha have it. Raises `InputError` for a minimum below 1.
+    """
+    if minimum < 1:
+        raise InputError(f"the least counts of a group are {minimum}, and must be 1 or more")
+    of_channel = np.moveaxis(plain(counts, "counts"), -1, 0)
+    grouping = np.empty(of_channel.shape, np.int16)
+    first = np.zeros(of_channel.shape[1:], np.int64)  # where the group that is being filled begins
+    held = np.zeros(of_channel.shape[1:], np.int64)
+    for channel, found in enumerate(of_channel):
+        grouping[channel] = np.where(first == channel, 1, -1)
+        held += found
+        full = held >= minimum
+        held[full] = 0
+        first[full] = channel + 1
+    channels = np.arange(len(of_channel)).reshape(-1, *[1] * first.ndim)
+    quality = np.where(channels >= first, _POOR, 0).astype(np.int16)
+    return np.moveaxis(grouping, 0, -1), np.moveaxis(quality, 0, -1)
+
+
+def _scaled(by_chip: NDArray[np.int64], scales: Floats) -> Floats:
+    """Sums over chips of scale x counts; a scale that is not known matters only where there are counts."""
+    used = by_chip.any(axis=1)
+    total: Floats = scales[used] @ by_chip[used]
+    return total

@@ -1,0 +1,144 @@
+"""Headers of FITS files: lines of HISTORY, and files as astropy opens them, with a look at their headers first."""
+
+import gzip
+import io
+import math
+import re
+import stat
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeGuard
+
+from chandra_bin.errors import InputError, printable
+
+if TYPE_CHECKING:
+    from astropy.io.fits import HDUList, Header
+
+# FITS files consist of blocks of this many bytes, and headers of cards of this many.
+FITS_BLOCK = 2880
+CARD = 80
+_MOST = 999  # axes, and columns
+# How approximate PSF maps are made; `chandra_bin.acis.geometry.psf_radius_arcsec` has the formula.
+PSF_RULE = "r90 = 1 + 10 (θ/10')² arcsec, other fractions as of a Gaussian"
+_SIZE = re.compile(r"BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS|GROUPS|SIMPLE|XTENSION")
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a keyword's value is a number that can be computed with: finite, and no integer of more than 64 bits."""
+    if isinstance(value, bool):
+        return False
+    return abs(value) <= 2**64 if isinstance(value, int) else isinstance(value, float) and math.isfinite(value)
+
+
+def add_history(header: "Header", lines: Iterable[str]) -> None:
+    """Adds lines of HISTORY; characters that FITS headers cannot hold are escaped."""
+    for line in lines:
+        header.add_history(printable(line).encode("ascii", "backslashreplace").decode())
+
+
+def is_approximate(header: Mapping[str, Any]) -> bool:
+    """Whether a product says of itself that its calibration is approximate (CALIB = 'APPROX')."""
+    return str(header.get("CALIB", "")).strip() == "APPROX"
+
+
+def approximation(header: Mapping[str, Any]) -> str:
+    """Return how an approximate exposure map, flux or PSF map was made: energy, area, vignetting and PSF.
+
+    Read from CALIB, ENERGYEF (keV), EFFAREA (cm**2), VIGSLOPE and ECF. Empty for products that are not approximate.
+    """
+    if not is_approximate(header):
+        return ""
+    parts = []
+    area, energy, slope = (header.get(key) for key in ("EFFAREA", "ENERGYEF", "VIGSLOPE"))
+    if is_number(area):
+        at = f" at {energy:g} keV" if is_number(energy) else ""
+        parts.append(f"one area of {area:.4g} cm² on axis{at} for all chips")
+    if is_number(slope):
+        parts.append(f"vignetting 1 - {slope:g} (θ/10')²" if slope else "no vignetting")
+    if is_number(header.get("ECF")):
+        parts.append(f"PSF {PSF_RULE}")
+    return f"approximate: {', '.join(parts)}" if parts else "approximate"
+
+
+def open_file(path: Path) -> BinaryIO:
+    """A FITS file, open for reading bytes.
+
+    Raises `InputError` for a pipe or device: opening one may wait for ever, and FITS files are read back and forth.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise InputError(f"{path}: is a pipe or device; save its content as a file first")
+    return path.open("rb")
+
+
+def uncompressed(file: BinaryIO, path: Path) -> tuple[BinaryIO, int]:
+    """The uncompressed bytes of a file, and their number. Raises `InputError` for gzip that is damaged."""
+    if file.read(2) != b"\x1f\x8b":
+        file.seek(0, io.SEEK_END)
+        size = file.tell()
+        file.seek(0)
+        return file, size
+    file.seek(0)
+    try:
+        content = gzip.GzipFile(fileobj=file).read()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path}: the compressed file is truncated or damaged ({error}); fetch it again") from None
+    return io.BytesIO(content), len(content)
+
+
+@contextmanager
+def opened_by_astropy(stream: BinaryIO, path: Path, what: str) -> Iterator["HDUList"]:
+    """The HDUs of an uncompressed FITS file.
+
+    Whatever goes wrong, here or with what is read of them meanwhile, becomes an `InputError`: ``path: what: reason``.
+    What astropy thinks of keywords that nobody asks for is not shown.
+    """
+    from astropy.io import fits
+    from astropy.utils.exceptions import AstropyUserWarning
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyUserWarning)
+            _check_structure(stream)
+            with fits.open(stream, mode="readonly", memmap=False, lazy_load_hdus=True) as hdus:
+                yield hdus
+    except InputError:
+        raise
+    except Exception as error:  # of damaged files, astropy raises all kinds
+        reason = " ".join(str(error).split()).split(". ")[0]
+        raise InputError(f"{path}: {what}: {reason}") from error
+
+
+def _check_structure(stream: BinaryIO) -> None:
+    """Raises `ValueError` for a FITS file whose headers say what astropy would take for hours to find out.
+
+    It goes through all axes and columns before it looks whether the header has them. Of a keyword that is there
+    twice its two parsers take one each, so that where the next header begins depends on which of them reads; random
+    groups have another size than all other data.
+    """
+    from astropy.io.fits import Header
+
+    stream.seek(0)
+    while True:
+        try:
+            header = Header.fromfile(stream, endcard=True)
+        except (EOFError, OSError):
+            break  # the end, or what follows it
+        sizes = [card.keyword for card in header.cards if _SIZE.fullmatch(card.keyword)]
+        if twice := [name for name, times in Counter(sizes).items() if times > 1]:
+            raise ValueError(f"a header has {twice[0]} twice")
+        for keyword, what in (("NAXIS", "axes"), ("TFIELDS", "columns")):
+            number = header.get(keyword, 0)
+            if not isinstance(number, int) or not 0 <= number <= _MOST:
+                raise ValueError(f"a header says that there are {number} {what} ({keyword})")
+        for axis in range(1, header.get("NAXIS", 0) + 1):
+            if isinstance(size := header.get(f"NAXIS{axis}", 0), int) and size < 0:  # astropy counts the pixels of such
+                raise ValueError(f"NAXIS{axis} is {size}; the size of an axis must not be negative")
+        if header.get("GROUPS", False) is not False and header.get("NAXIS1") == 0:
+            raise ValueError("it has random groups, not images")
+        stream.seek(stream.tell() + max(header.data_size_padded, 0))
+    stream.seek(0)

@@ -1,0 +1,182 @@
+"""FITS images: read into plain arrays, written with the header of the image they were made from."""
+
+import re
+from collections.abc import Iterable
+from copy import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.errors import InputError, NoImage, counted
+
+from .headers import FITS_BLOCK, add_history, open_file, opened_by_astropy, uncompressed
+from .sky_keywords import moved_sky
+from .tables import sound_header, write_header
+
+if TYPE_CHECKING:
+    from astropy.io.fits import HDUList, Header
+
+# Keywords that describe the stored pixels of the input and would lie in an output.
+_STALE = re.compile(
+    "SIMPLE|XTENSION|BITPIX|NAXIS[0-9]*|EXTEND|PCOUNT|GCOUNT|GROUPS|INHERIT|EXTNAME|EXTVER|EXTLEVEL|BSCALE|BZERO|BLANK"
+    "|BUNIT|DATAMIN|DATAMAX|CHECKSUM|DATASUM|ZHECKSUM|ZDATASUM"
+)
+
+# Keywords of the third and higher axes.
+_HIGHER_AXIS = re.compile(
+    "(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA|CNAME|CRDER|CSYER|LTV|WCSTY)[3-9][A-Z]?"
+    "|(PC|CD|LTM)([3-9]_[0-9]|[0-9]_[3-9])[A-Z]?|WCSAXES"
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    """A 2-D FITS image: physical pixel values (ny, nx), the header of its HDU and the file it was read from."""
+
+    data: NDArray[Any]
+    header: "Header"
+    path: Path
+
+    def number(self, keyword: str, default: float) -> float:
+        """A number from the header. Raises `InputError` where the keyword is there but holds no number."""
+        value = self.header.get(keyword, default)
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise InputError(f"{self.path}: the keyword {keyword} is {value!r}, and should be a number") from None
+
+
+def read_image_file(path: Path, block: str | int | None = None) -> Image:
+    """The first 2-D image of a FITS file, which may be gzipped, or that of the block of this name or number (from 1).
+
+    Axes of length 1 beyond the second are dropped; BSCALE, BZERO and BLANK are applied (blank pixels become NaN).
+    Raises `InputError`, its text one line that begins with the file, for whatever hinders reading, and for pixels
+    that are infinite.
+    """
+    try:
+        with open_file(path) as file:
+            return _read_open(file, path, block)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; give the FITS image itself") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+
+
+def product_header(header: "Header", history: Iterable[str], **keywords: str | int | float) -> "Header":
+    """The header of a product: the input's, without what would lie, with ``keywords`` and lines of HISTORY at its end.
+
+    WCS and physical keywords are kept. Characters that FITS headers cannot hold are escaped.
+    """
+    from astropy.io.fits import Header
+
+    product = Header([copy(card) for card in header.cards if not _STALE.fullmatch(card.keyword)])
+    product.update(keywords)
+    add_history(product, history)
+    return product
+
+
+def moved_header(image: Image, first: tuple[int, int], step: tuple[int, int] = (1, 1)) -> "Header":
+    """The header of an image that begins at pixel ``first`` (x, y; from 0) and has pixels of ``step`` old ones.
+
+    Sky and physical coordinates of what the pixels show stay as they are. Raises `InputError` for those that are no
+    numbers.
+    """
+    header = image.header
+    made = product_header(header, [])
+    try:
+        moved = moved_sky(header, (first[0] + 0.5, first[1] + 0.5), step)
+    except InputError as error:
+        raise InputError(f"{image.path}: {error}") from None
+    for key, value in moved.items():
+        if value is None:
+            del made[key]
+        else:
+            made[key] = value
+    for n, begin, width in zip((1, 2), first, step, strict=True):
+        if not begin and width == 1:
+            continue
+        if f"CRPIX{n}P" in header:
+            made[f"CRPIX{n}P"] = (image.number(f"CRPIX{n}P", 0.0) - begin - 0.5) / width + 0.5
+        elif f"CRVAL{n}P" in header:
+            made[f"CRPIX{n}P"] = (0.5 - begin - 0.5) / width + 0.5
+        if f"CDELT{n}P" in header:
+            made[f"CDELT{n}P"] = image.number(f"CDELT{n}P", 0.0) * width
+        if f"LTV{n}" in header or f"LTM{n}_{n}" in header:
+            made[f"LTV{n}"] = (image.number(f"LTV{n}", 0.0) - begin - 0.5) / width + 0.5
+            made[f"LTM{n}_{n}"] = image.number(f"LTM{n}_{n}", 1.0) / width
+    return made
+
+
+def write_image(file: BinaryIO, data: NDArray[Any], header: "Header") -> None:
+    """Writes a FITS file with one image, (ny, nx) or (n,), and the cards of ``header`` (see `product_header`)."""
+    from astropy.io.fits import Header
+
+    pixels = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder(">"))
+    structure = {
+        "SIMPLE": True,
+        "BITPIX": pixels.dtype.itemsize * (-8 if pixels.dtype.kind == "f" else 8),
+        "NAXIS": pixels.ndim,
+        **{f"NAXIS{n}": size for n, size in enumerate(reversed(pixels.shape), start=1)},
+    }
+    write_header(file, Header([*Header(structure).cards, *header.cards]))
+    file.write(pixels.data.cast("B"))
+    file.write(bytes(-pixels.nbytes % FITS_BLOCK))
+
+
+def _read_open(file: BinaryIO, path: Path, block: str | int | None) -> Image:
+    stream, size = uncompressed(file, path)
+    start = stream.read(9)
+    stream.seek(0)
+    if not start:
+        raise InputError(f"{path}: is empty")
+    if start != b"SIMPLE  =":
+        raise InputError(f"{path}: is not a FITS file (it begins with {start!r})")
+    with opened_by_astropy(stream, path, "is damaged or not a FITS file") as hdus:
+        return _first_image(hdus, size, path, block)
+
+
+def _first_image(hdus: "HDUList", size: int, path: Path, block: str | int | None) -> Image:
+    seen = []
+    for number, hdu in enumerate(hdus, start=1):
+        if block is not None and block != number and str(block).upper() not in (
+                hdu.name.upper(), str(hdu.header.get("HDUNAME", "")).strip().upper()):
+            continue
+        shape = hdu.shape if hdu.is_image else ()
+        if len(shape) >= 2 and all(side == 1 for side in shape[:-2]):
+            return _image(hdu, size, path)
+        if shape:
+            seen.append(f"{len(shape)}-D ({size_text(shape)})")
+    if seen:
+        raise InputError(f"{path}: holds no 2-D image, only {', '.join(seen)}; give an image of two axes")
+    if block is not None:
+        raise NoImage(f"{path}: has no image in a block {block}")
+    raise NoImage(f"{path}: holds no image; give a 2-D FITS image (an event file must be binned first)")
+
+
+def _image(hdu: Any, size: int, path: Path) -> Image:
+    header = sound_header(hdu.header.copy(), path)
+    shape = hdu.shape
+    if 0 in shape:
+        raise InputError(f"{path}: the image has no pixels ({size_text(shape)})")
+    stored = hdu.fileinfo()
+    ends = stored["datLoc"] + min(hdu.size, stored["datSpan"])  # the span is the shorter one of a compressed image
+    if ends > size:
+        raise InputError(f"{path}: is truncated: {size} bytes, where the image ends at byte {ends}; fetch it again")
+    if len(shape) > 2:
+        for keyword in [card.keyword for card in header.cards if _HIGHER_AXIS.fullmatch(card.keyword)]:
+            header.remove(keyword, ignore_missing=True)
+    data = hdu.data.reshape(shape[-2:])
+    infinite = np.count_nonzero(np.isinf(data))
+    if infinite:
+        raise InputError(f"{path}: {counted(infinite, 'infinite pixel')}; NaN excludes a pixel")
+    return Image(data, header, path)
+
+
+def size_text(shape: tuple[int, ...]) -> str:
+    """A shape as FITS and DS9 users know it, the first axis first: (80, 96) is 96 x 80."""
+    return " x ".join(str(side) for side in reversed(shape))

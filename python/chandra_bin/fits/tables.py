@@ -1,0 +1,426 @@
+"""FITS files read once, from front to back: headers, and tables in blocks of rows; and rows written as they were read.
+
+Event lists are long and mostly columns that nobody asks for: blocks of rows keep memory at what is used, for gzipped
+files too. Headers are astropy's; rows are numpy records, big-endian as in the file, until `Column.values` takes out
+what is needed.
+"""
+
+import gzip
+import math
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.errors import ChandraBinWarning, InputError
+
+from .headers import CARD, FITS_BLOCK, is_number, open_file
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+Rows = NDArray[np.void]
+
+_END = b"END".ljust(CARD)
+_MOST_HEADER_BLOCKS = 4096
+# Rows read at once: they stay in the cache while their columns are taken out.
+_ROWS = 1 << 16
+# FITS headers are of printable ASCII; what is not becomes a question mark.
+_PRINTABLE = bytes(byte if 32 <= byte < 127 else ord("?") for byte in range(256))
+# The numbers that columns of whole ones are read as.
+_LEAST, _MOST = -(2**63), 2**63 - 1
+# Bytes of the words that bits are read into.
+_WORD = 4
+_MOST_READ = 1 << 20
+# No row has as many values of one column as a longer number says.
+_DIGITS = 9
+# A byte of a gzipped file is never more than this many.
+_DEFLATE = 1032
+# The numpy type of each letter of TFORM; X are bits, P and Q say where in the heap an array of any length is.
+_TYPES = {"L": "S1", "X": "u1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "A": "S", "E": ">f4", "D": ">f8",
+          "C": ">c8", "M": ">c16", "P": ">i4", "Q": ">i8"}
+# Keywords of the file that a table was read from, not of its rows.
+_STRUCTURE = ("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCOUNT", "CHECKSUM", "DATASUM",
+              "THEAP")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table, as its keywords have it."""
+
+    name: str
+    """As in the file; names are looked up in lower case."""
+    number: int
+    """Of its keywords, TTYPEn and others."""
+    letter: str
+    """Of TFORM."""
+    repeat: int
+    unit: str = ""
+    null: float | None = None
+    """The number that stands for "no value", as `values` gives it."""
+    scale: float = 1.0
+    zero: float = 0.0
+    lowest: float | None = None
+    """TLMIN: values below are impossible."""
+    highest: float | None = None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of one row's value in the file."""
+        kind = _TYPES[self.letter]
+        if self.letter == "A":
+            return np.dtype(f"S{self.repeat}")
+        count = {"X": -(-self.repeat // 8), "P": 2, "Q": 2}.get(self.letter, self.repeat)
+        return np.dtype((kind, (count,))) if count != 1 else np.dtype(kind)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the values are whole numbers."""
+        return self.letter in "BIJKX" and self.scale == 1 and self.zero == int(self.zero)
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether a row holds one number."""
+        return (self.letter == "X" and 0 < self.repeat <= 8 * _WORD) or (self.repeat == 1 and self.letter in "BIJKED")
+
+    @property
+    def is_logical(self) -> bool:
+        """Whether a row holds one of true and false."""
+        return self.letter == "L" and self.repeat == 1
+
+    def values(self, rows: Rows) -> NDArray[Any]:
+        """The numbers of this column in native byte order: int16, int32, int64, float32 or float64; bits as uint32.
+
+        TSCAL and TZERO are applied; null values stay as they are. The first bit of a bit column is the highest. In a
+        logical column true is 1, false is 0, and a value that is missing is -1.
+        """
+        stored = rows[self.name]
+        if self.letter == "X":
+            bytes_ = -(-self.repeat // 8)
+            if not 0 < bytes_ <= _WORD:
+                raise InputError(f"the column {self.name} has {self.repeat} bits; 1 to 32 can be read")
+            # Bits fill bytes from the left, and a column of fewer than 32 the word from the right.
+            words = np.zeros((len(rows), _WORD), np.uint8)
+            words[:, _WORD - bytes_:] = stored.reshape(len(rows), bytes_)
+            return words.view(">u4")[:, 0].astype(np.uint32) >> np.uint32(-self.repeat % 8)
+        if self.letter == "L":
+            return np.where(stored == b"T", 1, np.where(stored == b"F", 0, -1)).astype(np.int16)
+        native = stored.astype(stored.dtype.newbyteorder("="))
+        if self.scale == 1 and self.zero == 0:
+            return native.astype(np.int16) if self.letter == "B" else native
+        if self.is_whole:
+            zero = int(self.zero)
+            if native.size and not (int(native.min()) + zero >= _LEAST and int(native.max()) + zero <= _MOST):
+                raise InputError(f"the column {self.name} has numbers beyond int64 "
+                                 f"(TZERO{self.number} = {self.zero:g})")
+            # Without a sign, as TZERO alone may be beyond.
+            return (native.astype(np.int64).view(np.uint64) + np.uint64(zero % 2**64)).view(np.int64)
+        return np.asarray(native * self.scale + self.zero, dtype=np.float64)
+
+
+class Hdu:
+    """One header and its data, at the place in the file where reading has come to.
+
+    The data can be read while no later HDU has been asked for.
+    """
+
+    def __init__(self, header: "Header", index: int, path: Path, stream: BinaryIO, most_bytes: int) -> None:
+        self.header = header
+        self.index = index
+        """0 for the primary one."""
+        self.path = path
+        self._stream = stream
+        self._most_bytes = most_bytes
+        self._unread = self._size
+
+    @property
+    def name(self) -> str:
+        """EXTNAME; PRIMARY for the first."""
+        return str(self.header.get("EXTNAME", "" if self.index else "PRIMARY")).strip()
+
+    @property
+    def block_names(self) -> set[str]:
+        """The names that CIAO's tools know it by, in upper case: HDUNAME, EXTNAME, EXTNAME with EXTVER."""
+        version = self.header.get("EXTVER", "")
+        return {word.upper() for word in (self.name, f"{self.name}{version}",
+                                          str(self.header.get("HDUNAME", self.name)).strip()) if word}
+
+    def is_named(self, name: str | int) -> bool:
+        """Whether this is the block of a name, in any case, or of a number (1 for the primary one)."""
+        return name == self.index + 1 if isinstance(name, int) else name.upper() in self.block_names
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it is a binary table."""
+        return str(self.header.get("XTENSION", "")).strip() == "BINTABLE"
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it holds pixels (tile-compressed ones are in a table)."""
+        return not self.is_table and self._size > 0
+
+    @cached_property
+    def rows(self) -> int:
+        """The number of rows of a table."""
+        return self._whole("NAXIS2") if self.is_table else 0
+
+    @cached_property
+    def columns(self) -> dict[str, Column]:
+        """The columns, by their names in lower case. `InputError` for keywords that make no table."""
+        if not self.is_table:
+            return {}
+        if (self._whole("BITPIX"), self._whole("NAXIS"), self._whole("GCOUNT", 1)) != (8, 2, 1):
+            raise self.error("is no table: of one, BITPIX is 8, NAXIS 2 and GCOUNT 1")
+        found: dict[str, Column] = {}
+        for n in range(1, self._whole("TFIELDS") + 1):
+            column = self._column(n)
+            if column.name.lower() in found:
+                raise self.error(f"has two columns {column.name}")
+            found[column.name.lower()] = column
+        width = sum(column.dtype.itemsize for column in found.values())
+        if width != self._whole("NAXIS1"):
+            raise self.error(f"has rows of {self.header['NAXIS1']} bytes, and columns of {width} (TFORMn)")
+        if width == 0 and self.rows:
+            raise self.error(f"has {self.rows} rows without a byte")
+        return found
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of a row."""
+        return np.dtype([(column.name, column.dtype) for column in self.columns.values()])
+
+    def need(self, *names: str) -> list[Column]:
+        """These columns. `InputError` that names all that are missing, and those there are."""
+        missing = [name for name in names if name.lower() not in self.columns]
+        if missing:
+            raise self.error(f"has no column {' or '.join(missing)}, only {', '.join(self.columns) or 'none'}")
+        return [self.columns[name.lower()] for name in names]
+
+    def need_numbers(self, *names: str) -> list[Column]:
+        """These columns. `InputError` as well for one that does not hold one number a row."""
+        columns = self.need(*names)
+        for column in columns:
+            if not column.is_scalar:
+                raise self.error(f"has the column {column.name} of the format {column.repeat}{column.letter}, which is "
+                                 "not one number a row")
+        return columns
+
+    def blocks(self, most: int = _ROWS) -> Iterator[Rows]:
+        """The rows, in order, up to ``most`` at a time. `InputError` where the file ends before the table does."""
+        done, rows, dtype = 0, self.rows, self.dtype
+        while done < rows:
+            block = np.empty(min(most, rows - done), dtype)
+            got = self._read_into(block)
+            if got < block.nbytes:
+                raise self.error(f"is truncated: the file ends in row {done + got // max(dtype.itemsize, 1) + 1} "
+                                 f"of {rows}; fetch it again")
+            done += len(block)
+            yield block
+
+    def table(self) -> Rows:
+        """All rows."""
+        blocks = list(self.blocks())
+        return np.concatenate(blocks) if blocks else np.empty(0, self.dtype)
+
+    def heap(self) -> bytes:
+        """The arrays of any length, after all rows have been read. `InputError` where the file ends before they do."""
+        gap = max(self._whole("THEAP", 0) - self.rows * self._whole("NAXIS1"), 0)
+        heap = np.empty(self._unread, np.uint8)
+        if self._read_into(heap) < len(heap):
+            raise self.error("is truncated: the file ends in its heap; fetch it again")
+        return heap[gap:].tobytes()
+
+    def error(self, text: str) -> InputError:
+        """An error about this HDU, beginning with the file."""
+        where = f"block {self.name or self.index}"
+        return InputError(f"{self.path}: {where} {text}")
+
+    def check_size(self) -> None:
+        """Raises `InputError` for data that cannot be in the file."""
+        if self._size > self._most_bytes:
+            raise self.error(f"is truncated: {self._size} bytes of data do not fit into the file; fetch it again")
+
+    def skip(self) -> None:
+        """Goes to the end of the data. `InputError` where the file ends before they do."""
+        if self._unread:
+            self._skip(self._unread - 1)
+            with _reading(self.path):
+                if not self._stream.read(1):
+                    raise self.error("is truncated: the file ends in its data; fetch it again")
+        self._skip(-self._size % FITS_BLOCK)
+        self._unread = 0
+
+    @cached_property
+    def _size(self) -> int:
+        axes = [self._whole(f"NAXIS{n}") for n in range(1, self._whole("NAXIS") + 1)]
+        if not axes:
+            return 0
+        pixels = math.prod(axes) + self._whole("PCOUNT", 0)
+        return abs(self._whole("BITPIX")) // 8 * self._whole("GCOUNT", 1) * pixels
+
+    def _whole(self, keyword: str, default: int | None = None) -> int:
+        value = self.header.get(keyword, default)
+        if not isinstance(value, int) or isinstance(value, bool) or (value < 0 and keyword != "BITPIX"):
+            raise InputError(f"{self.path}: the keyword {keyword} of block {self.index} is {value!r}: the file is "
+                             "damaged; fetch it again")
+        return value
+
+    def _column(self, n: int) -> Column:
+        form = str(self.header.get(f"TFORM{n}", "")).strip()
+        digits = form[: len(form) - len(form.lstrip("0123456789"))]
+        letter = form[len(digits): len(digits) + 1]
+        if letter not in _TYPES or len(digits) > _DIGITS:
+            raise self.error(f"has a column of unknown format (TFORM{n} = {form!r})")
+        number = {key: self.header.get(f"{key}{n}") for key in ("TNULL", "TSCAL", "TZERO", "TLMIN", "TLMAX")}
+        for key, value in number.items():
+            if value is not None and not is_number(value):
+                raise self.error(f"has the keyword {key}{n} = {value!r}, which is no number")
+        scale, zero = (default if number[key] is None else number[key]
+                       for key, default in (("TSCAL", 1.0), ("TZERO", 0.0)))
+        if scale == 0:
+            raise self.error(f"has the keyword TSCAL{n} = 0, which makes all values one")
+        null = number["TNULL"]
+        return Column(
+            str(self.header.get(f"TTYPE{n}", "")).strip() or f"col{n}", n, letter, int(digits or 1),
+            unit=str(self.header.get(f"TUNIT{n}", "")).strip(), null=None if null is None else null * scale + zero,
+            scale=scale, zero=zero, lowest=number["TLMIN"], highest=number["TLMAX"])
+
+    def _read_into(self, array: NDArray[Any]) -> int:
+        """Fills an array with the next bytes, and says how many there were."""
+        target = array.view(np.uint8).reshape(-1).data if array.nbytes else memoryview(b"")
+        got = 0
+        with _reading(self.path):
+            while got < len(target):
+                step = cast(Any, self._stream).readinto(target[got:])
+                if not step:
+                    break
+                got += step
+        self._unread -= got
+        return got
+
+    def _skip(self, count: int) -> None:
+        with _reading(self.path):
+            self._stream.seek(count, 1)
+
+
+@contextmanager
+def open_fits(path: Path) -> Iterator[Iterator[Hdu]]:
+    """The HDUs of a FITS file, gzipped or not, in its order, as a context manager.
+
+    Raises `InputError`, one line that begins with the file, for what cannot be read.
+    """
+    with ExitStack() as stack:
+        with _reading(path):
+            file = stack.enter_context(open_file(path))
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            size = path.stat().st_size * (_DEFLATE if packed else 1)
+        yield _hdus(cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file, path, size)
+
+
+def _hdus(stream: BinaryIO, path: Path, size: int) -> Iterator[Hdu]:
+    index = 0
+    while (header := _read_header(stream, path, first=index == 0)) is not None:
+        hdu = Hdu(header, index, path, stream, size)
+        hdu.check_size()
+        yield hdu
+        hdu.skip()
+        index += 1
+
+
+def _read_header(stream: BinaryIO, path: Path, *, first: bool) -> "Header | None":
+    """The next header; None at the end of the file, and before bytes that are none (FITS allows special records)."""
+    from astropy.io.fits import Header
+
+    blocks: list[bytes] = []
+    start = b"SIMPLE  =" if first else b"XTENSION="
+    while True:
+        with _reading(path):
+            block = stream.read(FITS_BLOCK)
+        if not blocks and not block.startswith(start):
+            if first:
+                raise InputError(f"{path}: is empty" if not block else
+                                 f"{path}: is not a FITS file (it begins with {block[:9]!r})")
+            with _reading(path):  # only at its end does a compressed file tell that it is damaged
+                while block:
+                    block = stream.read(_MOST_READ)
+            return None
+        if len(block) < FITS_BLOCK or len(blocks) > _MOST_HEADER_BLOCKS:
+            raise InputError(f"{path}: is truncated: it ends in a header; fetch it again")
+        blocks.append(block)
+        if any(block[at: at + CARD] == _END for at in range(0, FITS_BLOCK, CARD)):
+            return sound_header(Header.fromstring(b"".join(blocks).translate(_PRINTABLE).decode("ascii")), path)
+
+
+def sound_header(header: "Header", path: Path) -> "Header":
+    """The header without cards that nobody can read, of which a `ChandraBinWarning` tells."""
+    broken = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what astropy thinks of odd cards that it can read
+        for card in header.cards:
+            try:
+                _ = card.value, card.comment
+            except Exception:  # astropy has several
+                broken.append(card.keyword)
+    for keyword in broken:
+        header.remove(keyword, ignore_missing=True, remove_all=True)
+    if broken:
+        warnings.warn(f"{path}: the header's {', '.join(broken)} cannot be read, and is left out", ChandraBinWarning,
+                      stacklevel=2)
+    return header
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; give the FITS file itself") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path}: the compressed file is truncated or damaged ({error}); fetch it again") from None
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+
+
+def write_header(file: BinaryIO, header: "Header") -> None:
+    """Writes a header, filled up to whole blocks."""
+    file.write(header.tostring(sep="", endcard=True, padding=True).encode("ascii", "replace"))
+
+
+def write_empty_primary(file: BinaryIO, header: "Header") -> None:
+    """Writes a first block without data: the cards of ``header`` that are not about data."""
+    from astropy.io.fits import Header
+
+    structure = Header({"SIMPLE": True, "BITPIX": 8, "NAXIS": 0, "EXTEND": True})
+    cards = [card for card in header.cards if card.keyword not in (*_STRUCTURE, "EXTEND")]
+    write_header(file, Header([*structure.cards, *cards]))
+
+
+def write_rows(file: BinaryIO, header: "Header", blocks: Sequence[Rows], heap: bytes = b"") -> None:
+    """Writes a binary table: the cards of ``header``, its structure made to fit, and rows as `Hdu.blocks` gives them.
+
+    The rows' fields must be those that the header describes.
+    """
+    from astropy.io.fits import Header
+
+    rows = sum(map(len, blocks))
+    width = blocks[0].dtype.itemsize if blocks else int(header["NAXIS1"])
+    structure = {"XTENSION": "BINTABLE", "BITPIX": 8, "NAXIS": 2, "NAXIS1": width, "NAXIS2": rows,
+                 "PCOUNT": len(heap), "GCOUNT": 1, "TFIELDS": header["TFIELDS"]}
+    cards = [card for card in header.cards if card.keyword not in (*_STRUCTURE, "TFIELDS")]
+    write_header(file, Header([*Header(structure).cards, *cards]))
+    for block in blocks:
+        file.write(block.view(np.uint8).data if len(block) else b"")
+    file.write(heap)
+    file.write(bytes(-(rows * width + len(heap)) % FITS_BLOCK))

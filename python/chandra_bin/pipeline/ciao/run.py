@@ -1,0 +1,260 @@
+"""The steps done by CIAO: runs the plans of `ciao_steps`."""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import singledispatchmethod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chandra_bin.ciao import File, Runner, need_installation
+from chandra_bin.errors import InputError, ToolError
+from chandra_bin.events import vfaint
+from chandra_bin.events.reader import open_events
+from chandra_bin.pipeline.job import Job
+from chandra_bin.pipeline.layout import ObsLayout
+from chandra_bin.pipeline.reprocessing import why_not
+from chandra_bin.regions import has_shapes
+
+from . import steps as ciao_steps
+from .plan import (
+    Copy,
+    EachList,
+    LocalNames,
+    Measured,
+    Otherwise,
+    Own,
+    Plan,
+    Remove,
+    Stage,
+    Step,
+    Text,
+    Tool,
+    Warn,
+    Where,
+)
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+_HOUR_S = 3600.0
+
+
+def reprocess(job: Job) -> None:
+    """Step 2."""
+    (files,) = job.archive
+    if why := why_not(files):
+        raise InputError(f'{why}; or choose engine = "native"')
+    _run(job, ciao_steps.reprocess(job.layout, job.settings, files))
+    with open_events(job.out(job.obs.events)) as events:
+        job.note(**{vfaint.NOTE: _screening(events.hdu.header, asked=job.settings.check_vf_pha)})
+
+
+def _screening(header: "Header", *, asked: bool) -> str:
+    """Whether chandra_repro removed the particles that VFAINT data show."""
+    if not asked:
+        return "no (check_vf_pha = false)"
+    if not vfaint.is_vfaint(header):
+        mode = header.get("DATAMODE", "unknown")
+        return f"not done: the data mode is {mode}, and only VFAINT events have outer pixels"
+    return "yes, by chandra_repro" + ("" if vfaint.is_cleaned(header) else " (no CHKVFPHA: CIAO before 4.16)")
+
+
+def make_images(job: Job) -> None:
+    """Step 3, first part."""
+    (files,) = job.archive
+    _run(job, ciao_steps.images(job.layout, job.settings, files), _of_step_2(job.obs))
+
+
+def clean_events(job: Job) -> None:
+    """Step 3, second part."""
+    (files,) = job.archive
+    _run(job, ciao_steps.clean(job.layout, job.settings, files), _of_step_2(job.obs))
+
+
+def merge_observations(job: Job) -> None:
+    """Step 4."""
+    _run(job, ciao_steps.merge(job.layout, job.settings, job.archive), _observations(job))
+
+
+def find_sources(job: Job) -> None:
+    """Step 6, first part."""
+    _run(job, ciao_steps.sources(job.layout, job.settings), _observations(job))
+
+
+def crop(job: Job) -> None:
+    """Step 6, second part."""
+    _run(job, ciao_steps.crop(job.layout, job.settings), _observations(job))
+
+
+def extract_spectra(job: Job) -> None:
+    """Step 8, where responses are asked for."""
+    (files,) = job.archive
+    _run(job, ciao_steps.spectra(job.layout, job.settings, files, job.threads), _of_step_2(job.obs))
+    folder = job.out(job.layout.spectra(files.obsid) / "xaf").parent
+    if job.facts[ciao_steps.BINS_WITH_EVENTS] and not any(folder.glob("*.pi")):
+        raise InputError(f"ObsID {files.obsid}: specextract made no spectrum of any bin: see {job.logs}")
+
+
+def _run(job: Job, plan: Plan, read: Sequence[Path] = ()) -> None:
+    """Does a plan; ``read`` are in their places also in scratch."""
+    own = job.scratch.with_name(f"{job.scratch.name}.tools")
+    own.mkdir(parents=True)
+    runner = Runner(need_installation(), own, job.logs, job.scratch.name, job.settings.tool_hours * _HOUR_S)
+    conductor = _Conductor(job, runner)
+    try:
+        with _linked(job, read):
+            conductor.all(plan)
+    finally:
+        for folder in (own, *conductor.staged):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _of_step_2(obs: ObsLayout) -> list[Path]:
+    """What tools look for beside events: aspect, bad pixels, windows. Nothing that a task of step 3 makes."""
+    return [path for path in sorted(obs.folder.iterdir())
+            if not path.name.startswith((f"{obs.obsid}_", f"{obs.obsid}.")) and path != obs.clean_events]
+
+
+def _observations(job: Job) -> list[Path]:
+    """Lists of events hold names relative to themselves."""
+    return [path for files in job.archive for path in sorted(job.layout.obs(files.obsid).folder.iterdir())]
+
+
+@contextmanager
+def _linked(job: Job, read: Sequence[Path]) -> Iterator[None]:
+    """Links in scratch to files of other tasks: what a tool wrote to one would be in its place at once."""
+    links = [job.out(path) for path in read]
+    for link, path in zip(links, read, strict=True):
+        link.symlink_to(path)
+    try:
+        yield
+    finally:
+        for link in links:
+            if link.is_symlink():
+                link.unlink()
+
+
+@dataclass(frozen=True)
+class _InJob:
+    """Where files are while a job runs."""
+
+    job: Job
+
+    def of(self, file: File) -> Path:
+        return self.job.out(file.path) if file.is_output else self.job.made(file.path)
+
+    def has_shapes(self, region: File) -> bool:
+        return has_shapes(self.job.made(region.path))
+
+
+@dataclass
+class _Conductor:
+    """Does the steps of a plan, one after another."""
+
+    job: Job
+    runner: Runner
+    staged: list[Path] = field(default_factory=list)
+
+    @singledispatchmethod
+    def do(self, step: Step) -> None:
+        """Does one step."""
+        raise NotImplementedError(type(step))
+
+    @do.register
+    def _(self, step: Tool) -> None:
+        job = self.job
+        made = self.runner.run(step.command, _InJob(job))
+        job.calls.append(job.plain(made.line))
+        for text in made.warnings:
+            job.warn(f"{step.command.tool}: {job.plain(text)}")
+        if made.facts:
+            job.note(**{step.command.tool: "; ".join(made.facts)})
+
+    @do.register
+    def _(self, step: Own) -> None:
+        step.does(self.job)
+
+    @do.register
+    def _(self, step: Otherwise) -> None:
+        before = _files_in(self.job.scratch)
+        try:
+            self.all(step.steps)
+        except ToolError as error:
+            # Also of those among the steps that went well: half of it is none.
+            for path in _files_in(self.job.scratch) - before:
+                path.unlink()
+            self.job.warn(f"{step.warning} ({error})")
+            self.all(step.instead)
+
+    @do.register
+    def _(self, step: Where) -> None:
+        there = has_shapes if step.has_shapes else Path.exists
+        self.all(step.steps if all(there(self.job.made(path)) for path in step.files) else step.otherwise)
+
+    @do.register
+    def _(self, step: Warn) -> None:
+        self.job.warn(step.text)
+
+    @do.register
+    def _(self, step: Copy) -> None:
+        source, target = self.job.made(step.source), self.job.out(step.target)
+        if step.moves:
+            source.rename(target)
+        else:
+            shutil.copyfile(source, target)
+
+    @do.register
+    def _(self, step: Text) -> None:
+        self.job.out(step.target).write_text("".join(f"{line}\n" for line in step.lines))
+
+    @do.register
+    def _(self, step: Stage) -> None:
+        target = self.job.out(step.target)
+        self.staged.append(target)
+        for name, paths in step.files.items():
+            folder = target / name
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in paths:
+                shutil.copyfile(path, folder / path.name)
+
+    @do.register
+    def _(self, step: Remove) -> None:
+        shutil.rmtree(self.job.out(step.folder))
+
+    @do.register
+    def _(self, step: LocalNames) -> None:
+        for path in self.job.out(step.folder).glob("*.lis"):
+            # Names in a list are relative to its folder.
+            path.write_text("".join(f"{Path(line).name}\n" for line in path.read_text().splitlines()))
+
+    @do.register
+    def _(self, step: EachList) -> None:
+        job = self.job
+        folder = job.made(step.folder)
+        for roots in sorted(folder.glob("root_*.list")):
+            names = [Path(line).name for line in roots.read_text().splitlines()]
+            outputs = [step.roots / f"{name}{ending}" for name in names for ending in step.endings]
+            sources = roots.with_name(f"source{roots.name.removeprefix('root')}")
+            before = _files_in(self.job.scratch)
+            try:
+                self.do(step.of(step.folder / sources.name, step.folder / roots.name, outputs))
+            except ToolError as error:
+                for path in _files_in(self.job.scratch) - before:
+                    path.unlink()
+                job.note(**{f"bins of {roots.name}": f"one by one, as together: {job.plain(str(error))}"})
+                self.all(each for name in names for each in step.alone(name.removeprefix("xaf_")))
+
+    @do.register
+    def _(self, step: Measured) -> None:
+        self.all(step.of(step.does(self.job)))
+
+    def all(self, steps: Iterable[Step]) -> None:
+        for step in steps:
+            self.do(step)
+
+
+def _files_in(folder: Path) -> set[Path]:
+    return {Path(place, name) for place, _, names in os.walk(folder) for name in names}

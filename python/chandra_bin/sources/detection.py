@@ -1,0 +1,182 @@
+"""The search: from images to sources, over all scales."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chandra_bin._checks.arrays import as_flags, as_image
+from chandra_bin.errors import ChandraBinWarning, InputError, counted
+
+from ._field import AtScale, Field, doubled
+from ._sources import Source, join, measure
+from ._threshold import LEAST_PROBABILITY
+from ._wavelet import Pixels
+
+DEFAULT_SCALES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+# The positive part of the hat, 2.8 scales across, must fit into the image.
+_LARGEST_PART = 2.8
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """Sources, and images of what they were found in (ny, nx)."""
+
+    sources: list[Source]
+    """In the order of x."""
+    cells: NDArray[np.int32]
+    """The number of the source, from 1, in the pixels of its cell; 0 elsewhere."""
+    background: Pixels
+    """Counts per pixel where the exposure is the largest one, the mean of those of the scales; NaN without data."""
+    reconstructed: Pixels
+    """Net counts per pixel of the sources, each as a Gaussian of its moments."""
+    scales: tuple[float, ...]
+    significant: tuple[int, ...]
+    """How many pixels are significant at each scale (of large scales, pixels of a coarser grid, times their area)."""
+    sigthresh: float
+    exposed: int
+    """The number of pixels with data."""
+    largest_exposure: float
+    dropped: int
+    """How many sources were left out because they are where none are wanted."""
+
+    @property
+    def expected_false(self) -> float:
+        """The number of pixels that noise alone is expected to make significant at each scale: ``sigthresh`` times the
+        pixels with data.
+
+        Pixels of a large scale are correlated, and a false source has several, so that this is an upper limit of the
+        false sources of one scale.
+        """
+        return self.sigthresh * self.exposed
+
+
+def detect_sources(counts: ArrayLike, *, exposure: ArrayLike | None = None, psf_sigma_px: ArrayLike | None = None,
+                   mask: ArrayLike | None = None, unwanted: ArrayLike | None = None,
+                   scales: Sequence[float] | None = None, sigthresh: float | Literal["auto"] = "auto",
+                   cleaning: float = 1e-4, expthresh: float = 0.1, rounds: int = 3,
+                   progress: Callable[[float], None] | None = None) -> Detection:
+    """Finds sources in an image of counts (ny, nx).
+
+    Parameters
+    ----------
+    counts : whole numbers; NaN is no data.
+    exposure : in any unit; pixels below ``expthresh`` of its largest value are left out. None: the same everywhere.
+    psf_sigma_px : sigma of a Gaussian PSF in pixels, an image, NaN where it is not known. None: nothing is assumed of
+        the size of sources.
+    mask : boolean, True where a pixel is excluded.
+    unwanted : boolean, True where sources are found but not listed: in a cluster, say.
+    scales : of the hats, in pixels. None: ``DEFAULT_SCALES``, those that fit into the image.
+    sigthresh : the probability that a pixel without a source is significant at a scale; ``auto`` is one pixel in all
+        those with data.
+    cleaning : the same for pixels that are left out of the background.
+    rounds : how often the background is cleaned at most.
+    progress : called with the fraction done; what it raises ends the search.
+
+    Raises `InputError` for negative counts, no exposure anywhere, and parameters out of range; warns of counts that are
+    no whole numbers, and of images without counts.
+    """
+    image = as_image(counts, "counts")
+    excluded = as_flags(mask, "mask", image.shape)
+    not_listed = as_flags(unwanted, "unwanted", image.shape)
+    exposed = _exposure(image, exposure, excluded, expthresh)
+    chosen = _scales(scales, image.shape)
+    sigma = None if psf_sigma_px is None else as_image(psf_sigma_px, "psf_sigma_px", shape=image.shape)
+    has_data = exposed > 0
+    probability = _probability(sigthresh, int(has_data.sum()), "sigthresh")
+    cleaning = _probability(cleaning, 1, "cleaning")
+    if rounds != int(rounds) or rounds < 0:
+        raise InputError(f"rounds is {rounds}: it must be a whole number, 0 or more")
+    _check_counts(image[has_data])
+    largest = float(exposed.max())
+    grid = Field(np.where(has_data, image, np.float32(0)), exposed / np.float32(largest), chosen[-1])
+    found: list[AtScale] = []
+    keep = [np.ones(grid.counts.shape, bool)]
+    for number, scale in enumerate(chosen):
+        at, kept = grid.search(scale, probability, cleaning, keep[-1], int(rounds))
+        found.append(at)
+        keep.append(kept)
+        if progress is not None:
+            progress((number + 1) / (len(chosen) + 1))
+    candidates = join(grid, found, keep, sigma, probability)
+    sources, cells, reconstructed, dropped = measure(grid, found, candidates, sigma, not_listed)
+    background = np.where(has_data, _mean_background(grid, found), np.float32(np.nan))
+    return Detection(sources, cells, background, reconstructed, chosen,
+                     tuple(int(at.significant.sum()) << 2 * at.level for at in found), probability,
+                     int(has_data.sum()), largest, dropped)
+
+
+def bytes_needed(shape: tuple[int, int], scales: int) -> int:
+    """About how much memory the search takes at most, for an image (ny, nx) and a number of scales."""
+    return shape[0] * shape[1] * (90 + 14 * min(scales, 4) + scales)
+
+
+def _exposure(image: Pixels, exposure: ArrayLike | None, excluded: NDArray[np.bool_], expthresh: float) -> Pixels:
+    if not 0 <= expthresh < 1:
+        raise InputError(f"expthresh is {expthresh:.15g}: it must be a part of the largest exposure, 0 up to 1")
+    if exposure is None:
+        made = np.ones(image.shape, np.float32)
+    else:
+        made = np.nan_to_num(as_image(exposure, "exposure", shape=image.shape), nan=0, posinf=np.inf)
+        if np.isinf(made).any():
+            raise InputError("the exposure is infinite in some pixels; set them to NaN to exclude them")
+    made = np.where(np.isnan(image) | excluded | (made <= 0), np.float32(0), made)
+    largest = float(made.max(initial=0))
+    if largest <= 0:
+        raise InputError("no pixel has data: the exposure is nowhere above 0, or all is NaN or masked")
+    return np.where(made < expthresh * largest, np.float32(0), made)
+
+
+def _scales(scales: Sequence[float] | None, shape: tuple[int, int]) -> tuple[float, ...]:
+    largest = min(shape) / _LARGEST_PART
+    if scales is None:
+        fitting = tuple(scale for scale in DEFAULT_SCALES if scale <= largest)
+        if not fitting:
+            raise InputError(f"the image of {shape[1]} x {shape[0]} pixels is too small to search for sources")
+        return fitting
+    if not len(scales):
+        raise InputError("no scale is given")
+    for scale in scales:
+        if not (np.isfinite(scale) and scale >= 0.5):
+            raise InputError(f"a scale is {scale:.15g}: scales are pixels, 0.5 or more")
+        if scale > largest:
+            raise InputError(f"a scale is {scale:.15g}: in an image of {shape[1]} x {shape[0]} pixels the largest that "
+                             f"fits is {largest:.3g}")
+    return tuple(sorted({float(scale) for scale in scales}))
+
+
+def _probability(value: float | str, exposed: int, name: str) -> float:
+    if value == "auto":
+        return 1 / max(exposed, 2)
+    if isinstance(value, str) or not LEAST_PROBABILITY <= value < 0.5:
+        raise InputError(f"{name} is {value}: it must be a probability, {LEAST_PROBABILITY:g} up to 0.5"
+                         f"{', or auto' if name == 'sigthresh' else ''}")
+    return float(value)
+
+
+def _check_counts(values: Pixels) -> None:
+    if (values < 0).any():
+        raise InputError(f"{counted(np.count_nonzero(values < 0), 'pixel is', 'pixels are')} negative: sources are "
+                         "found in counts, not in images from which a background was subtracted")
+    if np.isinf(values).any():
+        raise InputError("some pixels are infinite; set them to NaN to exclude them")
+    if (values != np.rint(values)).any():
+        warnings.warn("the pixels are no whole numbers: thresholds are right for counts only, not for fluxes",
+                      ChandraBinWarning, stacklevel=3)
+    if not values.any():
+        warnings.warn("the image has no counts, so no source", ChandraBinWarning, stacklevel=3)
+
+
+def _mean_background(grid: Field, found: Sequence[AtScale]) -> Pixels:
+    total = np.zeros(grid.counts.shape, np.float32)
+    for at in found:
+        fine = at.background
+        for _ in range(at.level):
+            fine = doubled(fine)
+        total += fine
+    ny, nx = grid.inside
+    mean: Pixels = total[:ny, :nx] / np.float32(len(found))
+    return mean

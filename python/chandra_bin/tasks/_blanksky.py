@@ -1,0 +1,335 @@
+"""Blank-sky events on the pixels of an image, scaled chip by chip to an observation."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.acis import geometry as acis
+from chandra_bin.coords.wcs import ImageCoords, pixel_map
+from chandra_bin.errors import InputError
+from chandra_bin.events.arrays import event_histogram
+from chandra_bin.events.filters import RowFilter
+from chandra_bin.events.reader import open_events
+from chandra_bin.events.spectra import band_channels
+from chandra_bin.exposure.blank_skies import is_in_chip_coordinates
+from chandra_bin.fits.headers import is_number
+from chandra_bin.fits.subspace import parse_ranges, read_subspace
+from chandra_bin.fits.virtual import MaskTerm, RegionTerm, VirtualFile, named_file
+from chandra_bin.sources.background import (
+    PARTICLE_EV,
+    UNKNOWN_SKY,
+    Background,
+    ChipScale,
+    ErrorPart,
+    chip_scale,
+    join_chips,
+    scale_error,
+)
+
+from ._common import about, calib_of, warn
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+_COLUMNS = ("x", "y", "energy", "ccd_id")
+# A range of pulse heights that leaves nothing out.
+_ALL_PHA = (1.0, 4095.0)
+# BKGTYPE of headers.
+BLANKSKY, LOCAL = "BLANKSKY", "LOCAL"
+
+Energies = tuple[float, float]
+Counts = NDArray[np.int64]
+
+
+class ParticleCounts:
+    """Counts of 9 - 12 keV by chip, of a file that should hold all events of these energies.
+
+    ``rows`` and ``header`` are the file's filters, and its header as it is without them.
+    """
+
+    def __init__(self, rows: RowFilter, header: "Header", name: str) -> None:
+        self.name = name
+        self.counts: Counts = np.zeros(acis.CHIP_COUNT, np.int64)
+        self._limits = limits_of(rows, header, PARTICLE_EV)
+
+    def add(self, chip: NDArray[Any], values: Mapping[str, NDArray[Any]]) -> None:
+        """Adds events that pass, by ``energy`` or, where that is not there, by the channel ``pi``."""
+        if "energy" in values:
+            high = _in_band(values["energy"], PARTICLE_EV)
+        else:
+            channels = band_channels(PARTICLE_EV)
+            high = (values["pi"] > channels.start) & (values["pi"] <= channels.stop)
+        self.counts += np.bincount(chip[high], minlength=acis.CHIP_COUNT)
+
+    def of(self, chip: int) -> int:
+        """`InputError` where the file holds only some of these energies."""
+        if self._limits:
+            raise InputError(f"{self.name}: holds {self._limits} only, and not all of the 9 - 12 keV from which the "
+                             "background would be scaled; do not filter energies")
+        return int(self.counts[chip])
+
+    def counted(self, chip: int) -> int:
+        """The counts of a chip; 0 where the file holds only some of these energies."""
+        return 0 if self._limits else int(self.counts[chip])
+
+
+def scale_by_particles(chip: int, header: Mapping[str, Any], source: ParticleCounts | None, sky: ParticleCounts
+                       ) -> ChipScale:
+    """Return the scale of a chip: BKGSCALn of the blank sky's header, else the ratio of counts at 9 - 12 keV.
+
+    The error of a BKGSCALn is BKGERRn, else that of the counts it was made of: the blank sky's, and those that they
+    stand for in the observation. See `chip_scale`. Raises `InputError` also where counts are needed that a filter of
+    energies has taken.
+    """
+    file = _original_file(chip, header, sky.name)
+    if f"BKGSCAL{chip}" not in header:
+        assert source is not None
+        counted, behind = source.of(chip), sky.of(chip)
+        factor = chip_scale(chip, header, counted, behind, source=source.name, name=sky.name)
+        return ChipScale(factor, scale_error(factor, counted, behind), counted, behind, "9-12 keV",
+                         1 / math.sqrt(behind), file)
+    factor = chip_scale(chip, header, 0, 0, source="", name=sky.name)
+    known = [header.get(f"{key}{chip}") for key in ("BKGERR", "BKGOBS", "BKGSKY")]
+    error, counts = (float(known[0]) if is_number(known[0]) else None,
+                     [int(each) if is_number(each) else None for each in known[1:]])
+    if error is None and sky.counted(chip) and str(header.get("BKGMETH", "particle")).strip().lower() == "particle":
+        error = scale_error(factor, factor * sky.counted(chip), sky.counted(chip))
+        sky_error = 1 / math.sqrt(sky.counted(chip))
+    elif error is not None and counts[1]:
+        sky_error = min(1 / math.sqrt(counts[1]), error / factor)
+    else:
+        sky_error = 0.0
+    return ChipScale(factor, error, counts[0], counts[1], f"BKGSCAL{chip}", sky_error, file)
+
+
+def _original_file(chip: int, header: Mapping[str, Any], name: str) -> str:
+    """The name of the file that blank-sky events were made of: BKGFILn, or their own where they are as in CALDB."""
+    if known := str(header.get(f"BKGFIL{chip}", "")).strip():
+        return known
+    return Path(named_file(name).path).name.removesuffix(".gz") if is_in_chip_coordinates(header) else UNKNOWN_SKY
+
+
+def limits_of(rows: RowFilter, header: "Header", band_ev: Energies) -> str:
+    """What a file is limited to by its subspace and filters, where a band is not all among it; else nothing.
+
+    Pulse heights say nothing exact of energies: any limit on them may take events of the band.
+    """
+    channels = band_channels(band_ev)
+    needed = (("energy", band_ev, "energies of {} eV"), ("pi", (channels.start + 1, channels.stop), "channels (pi) {}"),
+              ("pha", _ALL_PHA, "pulse heights (pha) {}"))
+    for each in rows.subspace(read_subspace(header))[0]:
+        for column, (first, last), words in needed:
+            condition = each.condition(column)
+            ranges = parse_ranges(condition.value) if condition else None
+            if condition and ranges and not any(low <= first and last <= high for low, high in ranges):
+                return words.format(condition.value)
+    return ""
+
+
+def warn_of_sky_filters(name: VirtualFile) -> None:
+    """Warns of an observation that is filtered on the sky: its counts of 9 - 12 keV are those of a part of the chip."""
+    terms = [term for step in name.filters for term in step.terms]
+    if any(isinstance(term, RegionTerm | MaskTerm) or getattr(term, "column", "") in ("x", "y") for term in terms):
+        warn(f"{name}: is filtered on the sky: give the blank-sky files the same filter, or their ratio of 9 - 12 keV "
+             "is that of another area")
+
+
+def need_on_sky(header: Mapping[str, Any], name: str) -> None:
+    """Raises `InputError` for events as the calibration database has them, in chip coordinates."""
+    if is_in_chip_coordinates(header):
+        raise InputError(f"{name}: is a blank sky of the calibration database, in chip coordinates: put it on the "
+                         "observation's sky first, by 'chandra-bin blanksky'")
+
+
+def checked_chips(chip: NDArray[Any], name: str) -> NDArray[Any]:
+    """The chips of events; `InputError` where one is none of ACIS."""
+    if (strange := chip[(chip < 0) | (chip >= acis.CHIP_COUNT)]).size:
+        raise InputError(f"{name}: an event is of chip {strange[0]} (ccd_id); ACIS has 0 - {acis.CHIP_COUNT - 1}")
+    return chip
+
+
+@dataclass(frozen=True, eq=False)
+class SourceCounts:
+    """What the events of an observation say of its background."""
+
+    name: str
+    of_chip: Counts
+    particles: ParticleCounts
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The image that a background is for."""
+
+    name: str
+    coords: ImageCoords
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class _Sky:
+    """The blank-sky events of one file."""
+
+    name: str
+    header: "Header"
+    events: dict[int, list[tuple[NDArray[Any], ...]]]
+    """By chip, block by block: x and y in pixels of the image, and energy."""
+    high: ParticleCounts
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledSky:
+    """Blank-sky events, and what each of them stands for."""
+
+    names: list[str]
+    scales: dict[int, ChipScale]
+    """By chip."""
+    pixels: Pixels
+    _skies: list[_Sky]
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """For headers."""
+        scales = {key: value for chip, scale in sorted(self.scales.items())
+                  for key, value in scale.keywords(chip).items()}
+        return {"BKGMETH": "blanksky", "BKGTYPE": BLANKSKY, **scales, **calib_of(*(sky.header for sky in self._skies))}
+
+    @property
+    def said(self) -> dict[str, str]:
+        """For HISTORY."""
+        return {f"BKGSCAL{chip}": f"{scale.factor!r} ({scale.method})" for chip, scale in sorted(self.scales.items())}
+
+    def background(self, band_ev: Energies, *, use: NDArray[np.bool_] | None = None,
+                   threads: int = 1) -> tuple[Background, int]:
+        """The background of a band, and how many of its events are beside the image.
+
+        Its error is that of the chips' scales, which are independent of each other.
+        ``use``: where the image has pixels; there are no counts elsewhere. `InputError` where there are none at all.
+        """
+        outside, any_count = 0, False
+        parts: list[ErrorPart] = []
+
+        def layers() -> Iterator[tuple[NDArray[np.int32], float]]:
+            """One at a time, as each is an image."""
+            nonlocal outside, any_count
+            for sky in self._skies:
+                for chip, blocks in sky.events.items():
+                    counts, beside = self._image(blocks, band_ev, threads)
+                    outside += beside
+                    if use is not None:
+                        counts[~use] = 0
+                    any_count |= bool(counts.any())
+                    scale = self.scales[chip]
+                    parts.append(scale.error_part(chip, float(counts.sum(dtype=np.int64))))
+                    yield counts, scale.factor
+            if not any_count:
+                raise InputError(f"{', '.join(self.names)}: no background event of {band_ev[0]:g} - {band_ev[1]:g} eV "
+                                 f"is on {self.pixels.name} ({outside} are beside it); give the blank sky of this part "
+                                 "of the sky, reprojected to the observation (CIAO's blanksky)")
+
+        made = join_chips(layers())
+        return made.with_error(parts), outside
+
+    def _image(self, blocks: Sequence[tuple[NDArray[Any], ...]], band_ev: Energies,
+               threads: int) -> tuple[NDArray[np.int32], int]:
+        ny, nx = self.pixels.shape
+        counts = np.zeros((ny, nx), np.int32)
+        in_band = 0
+        for x, y, energy in blocks:
+            here = _in_band(energy, band_ev)
+            in_band += int(np.count_nonzero(here))
+            event_histogram(x[here], y[here], x_range=(-0.5, nx - 0.5), y_range=(-0.5, ny - 0.5), shape=(ny, nx),
+                            threads=threads, out=counts)
+        return counts, in_band - int(counts.sum(dtype=np.int64))
+
+
+def scaled_sky(names: Sequence[str], pixels: Pixels, bands_ev: Sequence[Energies], chips: Sequence[int] | None,
+               source: SourceCounts | None) -> ScaledSky:
+    """Reads blank-sky files, each once, and scales their chips to an observation.
+
+    Parameters
+    ----------
+    names : virtual names: all chips in one file, or one chip a file. They meet the image through the sky.
+    bands_ev : energies of which backgrounds will be asked for.
+    chips : those of the observation; None: all.
+    source : the observation; None: each chip must have a BKGSCALn.
+
+    Raises `InputError`, also where a chip is in two files, and where none of ``chips`` is in any; warns of those that
+    are in none.
+    """
+    skies = [_read_sky(name, pixels, bands_ev, chips) for name in names]
+    scales: dict[int, ChipScale] = {}
+    for sky in skies:
+        for chip in sky.events:
+            if chip in scales:
+                raise InputError(f"{sky.name}: has events of chip {chip}, as another blank-sky file has; give each "
+                                 "chip once ([ccd_id=..] behind the name chooses)")
+            scales[chip] = _scale(chip, sky, source, pixels.name)
+    _check_chips(chips, source, scales, names, pixels.name)
+    return ScaledSky(list(names), scales, pixels, skies)
+
+
+def _read_sky(name: str, pixels: Pixels, bands_ev: Sequence[Energies], chips: Sequence[int] | None) -> _Sky:
+    events: dict[int, list[tuple[NDArray[Any], ...]]] = {}
+    with open_events(name) as file:
+        file.need_ev()
+        instrument = str(file.hdu.header.get("INSTRUME", "")).strip().upper()
+        if instrument not in ("", "ACIS"):
+            raise InputError(f"{name}: are events of {instrument}: a blank sky of ACIS is needed")
+        need_on_sky(file.hdu.header, name)
+        with about(file.name.file):
+            file.hdu.need(*_COLUMNS)
+            to_pixels = pixel_map(ImageCoords.from_events(file.hdu.header), pixels.coords)
+        for low, high_ev in bands_ev:
+            if limits := limits_of(file.filter, file.hdu.header, (low, high_ev)):
+                raise InputError(f"{name}: holds {limits} only, and the image those of {low:g}:{high_ev:g} eV; "
+                                 "give the blank sky without this filter")
+        high = ParticleCounts(file.filter, file.hdu.header, name)
+        for block in file.blocks(*_COLUMNS):
+            values = block.values
+            chip = checked_chips(values["ccd_id"], name)
+            passing = block.flags()
+            high.add(chip[passing], {"energy": values["energy"][passing]})
+            wanted = np.logical_or.reduce([_in_band(values["energy"], band_ev) for band_ev in bands_ev])
+            for number in np.unique(chip[passing]).tolist():
+                if chips is not None and number not in chips:
+                    continue
+                here = passing & wanted & (chip == number)
+                x, y = to_pixels(values["x"][here], values["y"][here])
+                events.setdefault(number, []).append((x, y, values["energy"][here]))
+        return _Sky(name, file.hdu.header.copy(), events, high)
+
+
+def _scale(chip: int, sky: _Sky, source: SourceCounts | None, image: str) -> ChipScale:
+    if source is None and f"BKGSCAL{chip}" not in sky.header:
+        raise InputError(f"{sky.name}: has no BKGSCAL{chip} in its header, and counts of 9 - 12 keV to scale it by are "
+                         f"not in {image}: give the observation's events too (--events)")
+    return scale_by_particles(chip, sky.header, None if source is None else source.particles, sky.high)
+
+
+def _check_chips(chips: Sequence[int] | None, source: SourceCounts | None, scales: Mapping[int, ChipScale],
+                 names: Sequence[str], image: str) -> None:
+    """Tells of chips of the image that no blank sky covers."""
+    if chips is None:
+        return
+    of = image if source is None else source.name
+    lacking = [chip for chip in chips if chip not in scales]
+    words = ", ".join(map(str, lacking))
+    if len(lacking) == len(chips):
+        raise InputError(f"{', '.join(names)}: has no events on the chips of {of}, {words}; give the blank sky of "
+                         "these chips")
+    if lacking and source is not None:
+        warn(f"no blank-sky file has events on chips {words}, where {of} has {int(source.of_chip[lacking].sum())}: "
+             "they stay without background")
+    elif lacking:
+        warn(f"no blank-sky file has events on chips {words} of {of}: they stay without background")
+
+
+def _in_band(energy: NDArray[Any], band_ev: Energies) -> NDArray[np.bool_]:
+    inside: NDArray[np.bool_] = (energy >= band_ev[0]) & (energy < band_ev[1])
+    return inside

@@ -1,0 +1,263 @@
+"""What all products share: their history, and masks read from files."""
+
+import io
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chandra_bin._checks.memory import available_bytes
+from chandra_bin.binning.contour import ContourBins
+from chandra_bin.binning.contour import automask as find_empty_blocks
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import ChandraBinWarning, InputError, PictureError, counted
+from chandra_bin.events.region_files import read_regions
+from chandra_bin.fits.headers import is_approximate
+from chandra_bin.fits.images import Image, size_text
+from chandra_bin.fits.outputs import Outputs
+from chandra_bin.fits.sky_keywords import resembles_sky
+from chandra_bin.regions import Semantics, region_mask
+
+from .inputs import plain_name, read_image, read_like, read_on_grid, refuse_filled
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+Parameters = Mapping[str, object]
+
+# Blocks of so many pixels a side are looked at for parts without exposure: there are such where more than this fraction
+# is empty, and the others hold so many counts on average that none is empty by chance.
+_BLOCK = 32
+_EMPTY = 0.05
+_SURE = 10
+
+
+@dataclass(frozen=True)
+class Exposures:
+    """What brings background counts to the image, image / background (None: 1), and the pixels without data."""
+
+    image: ArrayLike | None
+    background: ArrayLike | None
+    excluded: NDArray[np.bool_]
+
+
+def program() -> str:
+    """Name and version, as products hold them."""
+    from chandra_bin import __version__
+
+    return f"chandra-bin {__version__}"
+
+
+def history(command: str, parameters: Parameters) -> list[str]:
+    """Lines of HISTORY: the program, its version, and every parameter."""
+    words = {None: "none", True: "yes", False: "no"}
+    lines = (f"  {name} = {words[value] if value is None or isinstance(value, bool) else value}"
+             for name, value in plain(parameters).items())
+    return [f"{program()}: {command}", *lines]
+
+
+def plain(parameters: Parameters) -> dict[str, Any]:
+    """Parameters as products hold them: files without their folders, several in a row."""
+    return {name: _plain_value(value) for name, value in parameters.items()}
+
+
+def ecsv(table: "Table", parameters: Parameters) -> str:
+    """A table as an ECSV text, with the program and the parameters among its metadata."""
+    from astropy.table import Table
+
+    described = Table(table, meta={"program": program(), "parameters": plain(parameters)})
+    text = io.StringIO()
+    described.write(text, format="ascii.ecsv")
+    return text.getvalue()
+
+
+def _plain_value(value: object) -> object:
+    if isinstance(value, tuple):
+        return " ".join(map(plain_name, value)) or None
+    return plain_name(value) if isinstance(value, Path) else value
+
+
+@contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Says in an `InputError` of the array API which image it was."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+def coords_if_usable(image: Image) -> ImageCoords:
+    """The coordinates of an image, for work that needs no sky: without the sky, and with a warning, where it is broken.
+
+    A warning is given too where a CTYPE only begins as one of the sky does, such as RAWX.
+    """
+    coords = ImageCoords(image.header)
+    try:
+        if coords.sky is not None:
+            coords.image_to_sky(0.0, 0.0, "icrs")
+        elif resembles_sky(image.header):
+            types = " and ".join(repr(str(image.header.get(f"CTYPE{n}", ""))) for n in (1, 2))
+            warn(f"{image.path}: has no sky coordinates (CTYPE1, CTYPE2 are {types}): products have none either")
+    except InputError as error:
+        warn(f"{image.path}: {error}: products have no sky coordinates")
+        return coords.without_sky()
+    return coords
+
+
+def calib_of(*headers: Mapping[str, Any]) -> dict[str, str]:
+    """The keyword CALIB of what is made of files: APPROX where one of them is."""
+    return {"CALIB": "APPROX"} if any(map(is_approximate, headers)) else {}
+
+
+def read_exposure(path: str | Path, image: Image) -> Image:
+    """An exposure map on the grid of ``image``. `InputError` where it is nowhere above 0."""
+    exposure = read_on_grid(path, image, "exposure map")
+    need_positive(exposure, "exposure map")
+    return exposure
+
+
+def need_positive(image: Image, what: str) -> None:
+    """Raises `InputError` where no pixel is above 0."""
+    if not (image.data > 0).any():
+        raise InputError(f"{image.path}: no pixel of the {what} is above 0 (largest value: "
+                         f"{np.nanmax(image.data, initial=0):g})")
+
+
+def warn_of_rims(counts: Image, what: str) -> None:
+    """Warns of an image with large empty parts beside full ones, as it is used without an exposure map."""
+    ny, nx = (side // _BLOCK for side in counts.data.shape)
+    blocks = np.nan_to_num(counts.data[: ny * _BLOCK, : nx * _BLOCK]).reshape(ny, _BLOCK, nx, _BLOCK).sum(axis=(1, 3))
+    empty = blocks == 0
+    if blocks.size and empty.mean() > _EMPTY and blocks.sum() > _SURE * np.count_nonzero(~empty):
+        warn(f"{counts.path}: {empty.mean():.0%} of the image is empty: without an exposure map {what}")
+
+
+def names_root(outroot: str | Path) -> str:
+    """What names of products begin with: ``clean_`` for ``clean``, and the folder for ``images/``."""
+    if not str(outroot):
+        raise InputError("the names of the products would begin with nothing: give an OUTROOT, clean or images/ say")
+    return f"{outroot}" if str(outroot).endswith("/") else f"{outroot}_"
+
+
+def need_memory(path: Path, shape: tuple[int, ...], needed: float) -> None:
+    """Raises `InputError` where an image of this shape takes more bytes than there are."""
+    there = available_bytes()
+    if needed > there:
+        raise InputError(f"{path}: {size_text(shape)} pixels need about {needed / 1e9:.3g} GB of memory, and "
+                         f"{there / 1e9:.3g} are available: bin the image, or crop it, [bin sky=2] say")
+
+
+def read_like_if_given(path: Path | None, image: Image, name: str) -> NDArray[Any] | None:
+    """Pixels of an optional image of the same shape as ``image``."""
+    return None if path is None else refuse_filled(read_like(path, image, name)).data
+
+
+def read_mask(path: Path, image: Image) -> NDArray[np.int16]:
+    """A mask file in contbin's sense: 0 excluded, 1 used, 2 and more may start a bin but never join one."""
+    values = np.nan_to_num(read_like(path, image, "mask").data, nan=0)
+    limits = np.iinfo(np.int16)
+    mask: NDArray[np.int16] = np.trunc(np.clip(values, limits.min, limits.max)).astype(np.int16)
+    return mask
+
+
+def mask_values(image: Image, path: Path | None, automask: bool, exclude: Sequence[Path] = (),
+                keep: Sequence[Path] = ()) -> NDArray[np.int16]:
+    """The mask to begin with, as `read_mask` gives it; a file replaces the automask, regions add to both."""
+    if path is not None:
+        mask = read_mask(path, image)
+    elif automask:
+        mask = np.where(find_empty_blocks(image.data), 0, 1).astype(np.int16)
+    else:
+        mask = np.ones(image.data.shape, dtype=np.int16)
+    if exclude or keep:
+        mask[excluded_by_regions(image, exclude, keep)] = 0
+    return mask
+
+
+def excluded_by_regions(image: Image, exclude: Sequence[Path], keep: Sequence[Path],
+                        semantics: Semantics | None = None) -> NDArray[np.bool_]:
+    """True where a region of ``exclude`` is, and outside all regions of ``keep``, if there are any."""
+    coords = ImageCoords(image.header)
+    shape = cast(tuple[int, int], image.data.shape)
+
+    outside: list[str] = []
+
+    def inside(path: Path) -> NDArray[np.bool_]:
+        region = read_regions(path, semantics, for_ciao=False)
+        with about(image.path):
+            found = region_mask(region, coords, shape)
+        if not found.any():
+            outside.append(f"{path}: no pixel of {image.path} is inside")
+        return found
+
+    excluded = np.zeros(shape, dtype=bool)
+    for path in exclude:
+        excluded |= inside(path)
+    kept = [inside(path) for path in keep]
+    if kept:
+        excluded |= ~np.logical_or.reduce(kept)
+    if excluded.all():
+        why = f" ({'; '.join(outside)})" if outside else ""
+        raise InputError(f"{image.path}: the regions leave no pixel to use{why}")
+    for text in outside:
+        warnings.warn(text, ChandraBinWarning, stacklevel=3)
+    return excluded
+
+
+def check_counts(image: Image, mask: NDArray[np.int16], constrain: float | None) -> None:
+    """Raises `InputError` where no pixel that is used is positive; warns of a constraint that no disc meets."""
+    used = image.data[mask > 0].astype(np.float32)
+    if not (used > 0).any() and (known := used[~np.isnan(used)]).size:
+        what = "negative or zero" if known.any() else "zero"
+        raise InputError(f"{image.path}: all {known.size} pixels that are used are {what}; nothing can be binned")
+    if constrain is not None and 0 < constrain < 1:
+        warnings.warn(f"the constraint is {constrain:.15g}: below 1, not even a disc meets it", ChandraBinWarning,
+                      stacklevel=3)
+
+
+def write_picture(outputs: Outputs, path: Path, draw: Callable[[], bytes]) -> None:
+    """Write a picture. One that cannot be drawn is a warning: the products that it shows are written all the same."""
+    try:
+        content = draw()
+    except PictureError as error:
+        warn(f"{path}: {error}; all other products are written")
+        outputs.leave_out(path)
+        return
+    outputs.write(path, content)
+
+
+def warn(text: str) -> None:
+    """Warns the user with one line."""
+    warnings.warn(text, ChandraBinWarning, stacklevel=3)
+
+
+def warn_of_odd_bins(bins: ContourBins) -> None:
+    """Warns of bins that stay below the threshold because they touch no bin that could take them, or are negative."""
+    if bins.stuck:
+        stuck = counted(bins.stuck, "bin below the threshold touches", "bins below the threshold touch")
+        warnings.warn(f"{stuck} no other bin and cannot be joined", ChandraBinWarning, stacklevel=3)
+    if negative := int(np.count_nonzero(bins.signal < 0)):
+        those = counted(negative, f"of {len(bins)} bins has", f"of {len(bins)} bins have")
+        warnings.warn(f"{those} less than the background, and an S/N without its sign: is the background scaled to "
+                      "the image?", ChandraBinWarning, stacklevel=3)
+
+
+def read_binmap(path: Path) -> tuple[Image, NDArray[np.int32]]:
+    """A binmap and its labels (-1 outside); whole numbers stored as floats are taken, NaN is outside."""
+    image = read_image(path)
+    if str(image.header.get("BUNIT", "")).strip().lower().startswith("count"):
+        raise InputError(f"{path}: is an image of counts (BUNIT); give the binmap")
+    values = image.data
+    if values.dtype.kind == "f":
+        values = np.where(np.isnan(values), -1, values)
+        broken = values[values != np.rint(values)]
+        if broken.size:
+            raise InputError(f"{path}: holds {broken[0]:g} where a binmap holds whole bin numbers; give the binmap")
+    if values.size and values.max() >= np.iinfo(np.int32).max:
+        raise InputError(f"{path}: holds {values.max():g}, which is no bin number; give the binmap")
+    return image, (values if values.dtype.kind == "u" else np.maximum(values, -1)).astype(np.int32)

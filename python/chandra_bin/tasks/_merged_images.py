@@ -1,0 +1,176 @@
+"""The images of an observation, and of all, on the grid of a merger: counts, exposure, flux, PSF and background."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.acis.bands import Band
+from chandra_bin.coords.grids import Grid
+from chandra_bin.events.gti_files import GtiBlock
+from chandra_bin.events.images import image_header
+from chandra_bin.exposure.maps import Float32s
+from chandra_bin.fits.images import product_header, write_image
+from chandra_bin.fits.outputs import Outputs
+from chandra_bin.sources.background import Background, ErrorPart
+
+from ._blanksky import BLANKSKY, ScaledSky
+from ._common import calib_of
+from .background import background_files, write_background
+from .fluximage import ExposureSettings, above_threshold, write_maps, write_psf_map
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+_UNTHRESHOLDED = "no exposure map: no threshold was applied, pixels are the counts"
+_SUMMED = "sum of the observations' maps, each cut below its threshold; flux is sum of counts / sum of exposures"
+_MEAN_PSF = "PSF: mean of the observations' radii, weighted with their exposure maps"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which images are made, and where."""
+
+    outdir: Path
+    exposure: ExposureSettings | None
+    psfecf: float | None
+    background: bool
+
+    def bytes_a_pixel(self, bands: int) -> int:
+        """What the sums of the bands, and the images of one observation, take in memory."""
+        of_band = 4 + 4 * (self.exposure is not None) + 8 * (self.psfecf is not None) + 12 * self.background
+        return of_band * bands + 8 + 40 * (self.exposure is not None) + 50 * self.background
+
+    def files(self, stem: str, band: Band) -> list[Path]:
+        """Those of a band; ``stem`` is of an observation, empty for all."""
+        kinds = ["thresh.img"]
+        if self.exposure is not None:
+            kinds += ["thresh.expmap", "flux.img"]
+        if self.psfecf is not None:
+            kinds.append("thresh.psfmap")
+        return [self.file(stem, band, kind) for kind in kinds] + list(
+            self.background_files(stem, band) if self.background else ())
+
+    def file(self, stem: str, band: Band, kind: str) -> Path:
+        """The image of a kind."""
+        return Path(f"{self._root(stem, band)}_{kind}")
+
+    def background_files(self, stem: str, band: Band) -> tuple[Path, Path]:
+        """Counts and ratio."""
+        return background_files(self._root(stem, band))
+
+    def _root(self, stem: str, band: Band) -> Path:
+        return self.outdir / f"{stem}{'_' if stem else ''}{band.label}"
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """The images of a band, (ny, nx)."""
+
+    counts: NDArray[np.int32]
+    exposure: Float32s | None = None
+    radii: Float32s | None = None
+    """Of the PSF, arcsec."""
+    background: Background | None = None
+    keywords: dict[str, Any] = field(default_factory=dict)
+    """Of exposure, flux and PSF map."""
+    notes: Sequence[str] = ()
+    background_keywords: dict[str, Any] = field(default_factory=dict)
+    background_notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What an observation has beside its events, on the grid."""
+
+    file: Path
+    """For messages."""
+    seconds: Float32s | None = None
+    radii: Float32s | None = None
+    keywords: dict[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    sky: ScaledSky | None = None
+
+    def images(self, counts: NDArray[np.int32], band: Band, settings: ExposureSettings | None) -> Images:
+        """The images of a band; ``counts`` are set to 0 where there is too little exposure."""
+        exposure = radii = used = None
+        keywords: dict[str, Any] = {}
+        notes: list[str] = [_UNTHRESHOLDED]
+        if settings is not None and self.seconds is not None:
+            exposure, used = above_threshold(self.seconds, band, settings, self.file)
+            counts[~used] = 0
+            radii = None if self.radii is None else np.where(used, self.radii, np.float32(np.nan))
+            keywords, notes = {**settings.keywords(band), **self.keywords}, [settings.note(), *self.notes]
+        if self.sky is None:
+            return Images(counts, exposure, radii, None, keywords, notes)
+        background, _ = self.sky.background((band.low_ev, band.high_ev), use=used)
+        return Images(counts, exposure, radii, background, keywords, notes, self.sky.keywords,
+                      [f"{key} = {value}" for key, value in self.sky.said.items()])
+
+
+class Total:
+    """The sums of a band over observations."""
+
+    def __init__(self, grid: Grid, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._counts = np.zeros(grid.shape, np.int32)
+        self._exposure = None if wanted.exposure is None else np.zeros(grid.shape, np.float32)
+        self._radii = None if wanted.psfecf is None else np.zeros(grid.shape, np.float64)
+        self._background = (np.zeros(grid.shape, np.int32), np.zeros(grid.shape)) if wanted.background else None
+        self._errors: list[ErrorPart] = []
+        self._calib: dict[str, str] = {}
+
+    def add(self, images: Images) -> None:
+        """Adds an observation."""
+        self._counts += images.counts
+        if self._exposure is not None and images.exposure is not None:
+            self._exposure += images.exposure
+            if self._radii is not None and images.radii is not None:
+                self._radii += images.exposure * np.nan_to_num(images.radii)
+        if self._background is not None and images.background is not None:
+            counts, expected = self._background
+            counts += np.asarray(images.background.counts, np.int32)
+            of_one = images.background.expected
+            expected += of_one
+            self._errors.append(ErrorPart(float(of_one.sum()), images.background.error, images.background.shared))
+            self._calib |= calib_of(images.background_keywords)
+
+    def images(self, band: Band) -> Images:
+        """Those of all."""
+        settings, radii = self._wanted.exposure, None
+        keywords: dict[str, Any] = {}
+        notes = [_UNTHRESHOLDED]
+        if settings is not None:
+            keywords, notes = settings.keywords(band), [settings.note(), _SUMMED]
+        if self._radii is not None and self._exposure is not None:
+            radii = np.full(self._radii.shape, np.nan, np.float32)
+            np.divide(self._radii, self._exposure, out=radii, where=self._exposure > 0, casting="same_kind")
+        background = None if self._background is None else Background.of(*self._background).with_error(self._errors)
+        return Images(self._counts, self._exposure, radii, background, keywords, notes,
+                      {"BKGMETH": "sum", "BKGTYPE": BLANKSKY, **self._calib}, ["background: sum of the observations'"])
+
+
+def write_images(outputs: Outputs, wanted: Wanted, stem: str, images: Images, band: Band, grid: Grid,
+                 header: "Header", good_times: Sequence[GtiBlock], lines: Sequence[str]) -> None:
+    """Writes the images of a band; ``header`` is that of the events."""
+    made = image_header(header, grid, band)
+    told = [*lines, *(f"  {note}" for note in images.notes)]
+    calib = {"CALIB": "APPROX"} if images.exposure is not None else {}
+    with outputs.open(wanted.file(stem, band, "thresh.img")) as file:
+        write_image(file, images.counts, product_header(made, told, BUNIT="count", **calib))
+        for gti in good_times:
+            gti.write(file)
+    if wanted.exposure is not None and images.exposure is not None:
+        expmap, flux = (wanted.file(stem, band, kind) for kind in ("thresh.expmap", "flux.img"))
+        write_maps(outputs, expmap, flux, images.counts, images.exposure, made, told, wanted.exposure, images.keywords)
+    if wanted.psfecf is not None and images.radii is not None:
+        notes = told if stem else [*told, f"  {_MEAN_PSF}"]
+        write_psf_map(outputs, wanted.file(stem, band, "thresh.psfmap"), images.radii, made, notes, images.keywords,
+                      wanted.psfecf)
+    if images.background is not None:
+        write_background(outputs, wanted.background_files(stem, band), images.background, made,
+                         [*told, *(f"  {note}" for note in images.background_notes)],
+                         {**images.background_keywords, **calib})

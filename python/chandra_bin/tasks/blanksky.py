@@ -1,0 +1,246 @@
+"""The blank-sky events of an observation in one file, with factors that scale them, as CIAO's blanksky writes it."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.coords.grids import Grid, GridAxis
+from chandra_bin.coords.tangent_plane import as_float32, tangent_point
+from chandra_bin.coords.wcs import ImageCoords, physical_agree
+from chandra_bin.errors import InputError
+from chandra_bin.events.combined import with_sky
+from chandra_bin.events.reader import EventFile, Passing, open_events
+from chandra_bin.events.vfaint import is_cleaned
+from chandra_bin.exposure.blank_skies import find_blank_skies, is_in_chip_coordinates
+from chandra_bin.fits.headers import add_history
+from chandra_bin.fits.outputs import Outputs
+from chandra_bin.fits.subspace import read_subspace, write_subspace
+from chandra_bin.fits.tables import Rows, write_empty_primary, write_rows
+from chandra_bin.fits.virtual import expand_stack
+from chandra_bin.sources.background import ChipScale
+
+from ._blanksky import BLANKSKY, ParticleCounts, checked_chips, scale_by_particles
+from ._common import calib_of, history, warn
+from ._sky_placement import SkyPlacer
+from .inputs import files_of, plain_name
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+# The keywords of each chip that say how long it was exposed.
+_TIMES = ("ONTIME", "LIVTIME", "EXPOSUR")
+# Keywords of an observation that hold for a blank sky on its sky.
+_OF_OBSERVATION = ("OBS_ID", "OBJECT", "RA_PNT", "DEC_PNT", "ROLL_PNT", "RA_NOM", "DEC_NOM", "ROLL_NOM", "SIM_X",
+                   "SIM_Y", "SIM_Z", "DETNAM", "DATAMODE")
+_SKY_PX = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class BlankSky:
+    """A blank sky on the sky of an observation."""
+
+    file: Path
+    scales: dict[int, ChipScale]
+    """By chip."""
+    events: int
+    names: tuple[str, ...]
+    """The files it was made of."""
+    in_chip_coordinates: bool
+    """Whether one of them was, so that it was put on the observation's sky."""
+    status_0: bool
+    """Whether only events with STATUS 0 are used, as the observation was cleaned by VFAINT."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The rows of one blank-sky file on the chips of the observation."""
+
+    name: str
+    header: "Header"
+    primary: "Header"
+    chips: set[int]
+    particles: ParticleCounts
+    was_placed: bool
+    rows: list[Rows] = field(default_factory=list)
+
+
+def blank_sky_events(events: str | Path, blanksky: str | Path | Sequence[str | Path], out: Path, *,
+                     beside: Path | None = None, seed: int = 1, clobber: bool = False) -> BlankSky:
+    """Joins blank-sky events of an observation's chips, and writes what each is worth in it (BKGSCALn).
+
+    Parameters
+    ----------
+    events : virtual name of the observation's events, with its good times and no filter of energies.
+    blanksky : virtual names of blank-sky events, ``@list`` for several: all chips in one file, or one chip a file, on
+        the observation's sky or as the calibration database has them, in chip coordinates. Or a folder: CALDB, or its
+        folder of blank skies, where the files of the observation are chosen (`find_blank_skies`).
+    beside : the event file that aspect solution, bad pixels and mask lie beside (`find_ancillary`); None: ``events``.
+    seed : of the random times and places of events in chip coordinates (see ``products._sky_placement``).
+
+    Only events with STATUS 0 are used where the observation was cleaned by VFAINT
+    (`chandra_bin.events.vfaint.is_cleaned`).
+    Factors are those of the files (BKGSCALn), else ratios of counts of 9 - 12 keV; their errors are in BKGERRn. Chips
+    that are not among the events are left out. Raises `InputError`, also where files have different columns or tangent
+    points, and `OutputError`; no file is written then.
+    """
+    given = [blanksky] if isinstance(blanksky, str | Path) else blanksky
+    with open_events(events) as file:
+        file.need_ev()
+        source_header = file.hdu.header
+        source = ParticleCounts(file.filter, source_header, str(events))
+        chips: set[int] = set()
+        for block in file.blocks("energy", "ccd_id"):
+            chip = block.kept(checked_chips(block.values["ccd_id"], str(events)))
+            chips.update(chip.tolist())
+            source.add(chip, {"energy": block.kept(block.values["energy"])})
+    names = [name for each in given for name in _names(each, source_header, chips, str(events))]
+    with Outputs([out], inputs=files_of(events, *names), clobber=clobber) as outputs:
+        cleaned = is_cleaned(source_header)
+        placing = _Placing(str(events), beside, seed)
+        parts = [_read(name, chips, placing, cleaned, source_header) for name in names]
+        scales = _scales(parts, source)
+        header = _header(parts, scales)
+        if lacking := sorted(chips - set(scales)):
+            warn(f"no blank-sky file has events on chips {', '.join(map(str, lacking))} of {events}: they stay without "
+                 "background")
+        was_placed = any(part.was_placed for part in parts)
+        add_history(header, history("blanksky", {
+            "events": plain_name(events), "blanksky": tuple(map(Path, names)),
+            "status": "0" if cleaned else "all", **({"seed": seed} if was_placed else {})}))
+        rows = [block for part in parts for block in part.rows]
+        with outputs.open(out) as target:
+            write_empty_primary(target, parts[0].primary)
+            write_rows(target, header, rows)
+    return BlankSky(out, scales, sum(map(len, rows)), tuple(names), was_placed, cleaned)
+
+
+class _Placing:
+    """Makes the placer when the first file needs it: it reads the observation."""
+
+    def __init__(self, events: str, beside: Path | None, seed: int) -> None:
+        self._events, self._beside, self._seed = events, beside, seed
+        self._placer: SkyPlacer | None = None
+
+    @property
+    def placer(self) -> SkyPlacer:
+        if self._placer is None:
+            self._placer = SkyPlacer(self._events, self._beside, self._seed)
+        return self._placer
+
+
+def _names(given: str | Path, header: "Header", chips: set[int], events: str) -> list[str]:
+    """The files that a name stands for; those of the observation where it is a folder."""
+    if not os.path.isdir(given):  # which is False for texts that no path can be
+        return expand_stack(given)
+    if not chips:
+        raise InputError(f"{events}: has no events that pass")
+    found, without = find_blank_skies(Path(given), header, chips, events)
+    for line in without:
+        warn(f"{events}: {line}: the chip stays without background")
+    return [str(path) for path in found]
+
+
+def _read(name: str, chips: set[int], placing: _Placing, cleaned: bool, source_header: "Header") -> _Part:
+    """The events of a file on the chips of the observation, on its sky."""
+    with open_events(name) as file:
+        file.need_ev()
+        header = file.hdu.header
+        is_raw = is_in_chip_coordinates(header)
+        part = _Part(name, header, file.primary, set(), ParticleCounts(file.filter, header, name), is_raw)
+        if is_raw:
+            _check_raw(file, name, source_header)
+        for chip, block, rows, passing in _blocks(file, name, chips, placing if is_raw else None, cleaned):
+            part.particles.add(chip[passing], {"energy": block.values["energy"][passing]})
+            part.chips.update(chip[passing].tolist())
+            part.rows.append(rows[passing])
+        made = _placed_header(file, placing.placer.coords, source_header) if is_raw else file.header()
+        return _Part(name, made, part.primary, part.chips, part.particles, is_raw, part.rows)
+
+
+def _placed_header(file: EventFile, coords: ImageCoords, source_header: "Header") -> "Header":
+    """The header of events that were put on an observation's sky; of their own exposure, since it needs no GTI."""
+    axis = GridAxis(0.5, 1.0, _SKY_PX)
+    own = file.hdu.header
+    made = with_sky(own, coords, tangent_point(coords), Grid(axis, axis), moved=True)
+    write_subspace(made, file.filter.subspace(read_subspace(made))[0])
+    made.update({key: source_header[key] for key in _OF_OBSERVATION if key in source_header})
+    return made
+
+
+def _blocks(file: EventFile, name: str, chips: set[int], placing: _Placing | None, cleaned: bool
+            ) -> Iterator[tuple[NDArray[Any], Passing, Rows, NDArray[np.bool_]]]:
+    """Chip, block, rows (on the sky) and which of them count; of chips of the observation only."""
+    columns: tuple[str, ...] = ("chipx", "chipy", "x", "y") if placing else ()
+    if cleaned and (placing or "status" in file.hdu.columns):  # CIAO's blanksky may have dropped the column
+        columns += ("status",)
+    draws: dict[int, np.random.Generator] = {}
+    for block in file.blocks("energy", "ccd_id", *columns):
+        chip = checked_chips(block.values["ccd_id"], name)
+        passing = block.flags() & np.isin(chip, sorted(chips))
+        if "status" in columns:
+            passing = passing & (block.values["status"] == 0)
+        if placing is not None:
+            passing = passing & _place(file, block, chip, chips, placing.placer, draws)
+        yield chip, block, block.rows, passing
+
+
+def _place(file: EventFile, block: Passing, chip: NDArray[Any], chips: set[int], placer: SkyPlacer,
+           draws: dict[int, np.random.Generator]) -> NDArray[np.bool_]:
+    """Puts the rows of a block on the sky, in place; returns which are on pixels that the observation used."""
+    used = np.zeros(len(chip), bool)
+    for number in sorted(chips & set(np.unique(chip).tolist())):
+        here = chip == number
+        draw = draws.setdefault(number, placer.draws(number))
+        x, y, used[here] = placer.place(number, block.values["chipx"][here], block.values["chipy"][here], draw)
+        for column, values in zip((file.hdu.columns["x"], file.hdu.columns["y"]), (x, y), strict=True):
+            block.rows[column.name][here] = as_float32(values) if column.letter == "E" else values
+    return used
+
+
+def _check_raw(file: EventFile, name: str, source_header: "Header") -> None:
+    """Checks what a blank sky in chip coordinates needs; warns where its gain is not the observation's."""
+    for column in file.hdu.need("chipx", "chipy", "x", "y", "energy", "ccd_id"):
+        if column.name.lower() in ("x", "y") and (column.letter not in "ED" or not column.is_scalar):
+            raise InputError(f"{name}: the column {column.name} must hold one real number an event")
+    own, other = (str(header.get("GAINFILE", "")).strip() for header in (file.hdu.header, source_header))
+    if own and other and own != other:
+        warn(f"{name}: its energies are by {own} (GAINFILE), and those of the observation by {other}: lines of the "
+             "background may be shifted by some eV")
+
+
+def _scales(parts: Sequence[_Part], source: ParticleCounts) -> dict[int, ChipScale]:
+    scales: dict[int, ChipScale] = {}
+    for part in parts:
+        for chip in sorted(part.chips):
+            if chip in scales:
+                raise InputError(f"{part.name}: has events of chip {chip}, as another file has; give each chip once "
+                                 "([ccd_id=..] behind the name chooses)")
+            scales[chip] = scale_by_particles(chip, part.header, source, part.particles)
+    if not scales:
+        raise InputError(f"{', '.join(part.name for part in parts)}: has no events on the chips of {source.name}; give "
+                         "the blank sky of these")
+    return scales
+
+
+def _header(parts: Sequence[_Part], scales: dict[int, ChipScale]) -> "Header":
+    """The header of all files' events, with the exposures of their chips and the scales."""
+    first = parts[0]
+    header = first.header.copy()
+    width = next((block.dtype for block in first.rows), None)
+    coords = ImageCoords.from_events(first.header)
+    for part in parts:
+        if any(block.dtype != width for block in part.rows):
+            raise InputError(f"{part.name}: has other columns than {first.name}: they cannot be one file")
+        if not physical_agree(coords, ImageCoords.from_events(part.header)):
+            raise InputError(f"{part.name}: has another tangent point than {first.name}: they cannot be one file")
+        header.update({key: part.header[key] for chip in part.chips for stem in _TIMES
+                       if (key := f"{stem}{chip}") in part.header})
+    for chip, scale in scales.items():
+        header.update(scale.keywords(chip))
+    header.update(BKGMETH="particle", BKGTYPE=BLANKSKY, **calib_of(*(part.header for part in parts)))
+    return header

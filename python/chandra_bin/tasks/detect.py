@@ -1,0 +1,298 @@
+"""Sources found in images: the table, the region file, and the images that belong to them."""
+
+import glob
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.coords.tangent_plane import separation_deg
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import InputError
+from chandra_bin.events.region_files import read_regions
+from chandra_bin.fits.headers import add_history, is_approximate, is_number
+from chandra_bin.fits.images import Image, product_header, write_image
+from chandra_bin.fits.outputs import Outputs
+from chandra_bin.fits.sky_keywords import is_of_sky
+from chandra_bin.fits.tables import open_fits, write_empty_primary, write_rows
+from chandra_bin.fits.virtual import named_file, one_of_stack
+from chandra_bin.regions import Region, Shape, convert_region, put_sky, region_bytes, region_mask
+from chandra_bin.sources._sources import Source
+from chandra_bin.sources.detection import DEFAULT_SCALES, Detection, bytes_needed, detect_sources
+
+from ._common import about, coords_if_usable, history, need_memory, read_exposure, warn, warn_of_rims
+from .inputs import files_of, is_table, read_image, read_on_grid, refuse_filled
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+# The enclosed fraction that the radii of a PSF map without a keyword ECF are for.
+_USUAL_ECF = 0.9
+# Sides of pixels that differ by less than this part are one.
+_SAME_SCALE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Detected:
+    """What was found, and which files hold it."""
+
+    detection: Detection
+    files: list[Path]
+
+
+def detect(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path | None = None,
+           psfecf: float | None = None, regions: Path | None = None, scellfile: Path | None = None,
+           defnbkgfile: Path | None = None, imagefile: Path | None = None, cluster: Path | None = None,
+           scales: Sequence[float] | None = None, sigthresh: float | Literal["auto"] = "auto", ellsigma: float = 3.0,
+           bkgsigthresh: float = 1e-4, expthresh: float = 0.1, maxiter: int = 3,
+           clobber: bool = False, progress: Callable[[float], None] | None = None) -> Detected:
+    """Writes the sources of an image of counts, as CIAO's ``wavdetect`` does, found by `detect_sources`.
+
+    Parameters
+    ----------
+    out : table of the sources (FITS, block SRCLIST), which is a region file of CIAO too. RA_ERR, DEC_ERR, X_ERR and
+        Y_ERR are the errors of the position (1 sigma), THETA is the off-axis angle (arcmin; only where the header of
+        the image has RA_PNT and DEC_PNT), PSFRATIO the size over that of the PSF. The header has the number of false
+        sources to be expected (NFALSE), see `Detection.expected_false`.
+    expmap, psfmap : on the grid of the image. Where one is approximate (CALIB), so is what is written. The radii of
+        the PSF map hold ``psfecf`` of the photons of a point source (None: what its keyword ECF says, or else 0.9), in
+        the unit of its BUNIT: arcsec, or pixels.
+    regions : ellipses of ``ellsigma`` sigmas, in CIAO's physical coordinates. Not written where there is no source, as
+        no tool reads a region file without a shape.
+    scellfile, defnbkgfile, imagefile : images of the cells (the number of the source), the background, the sources.
+    cluster : region whose sources are left out.
+
+    Raises `InputError` and `OutputError`; no file is written then.
+    """
+    if not (np.isfinite(ellsigma) and ellsigma > 0):
+        raise InputError(f"ellsigma is {ellsigma:.15g}: it must be positive")
+    parameters = {
+        "infile": image, "expmap": expmap, "psfmap": psfmap, "psfecf": psfecf, "cluster": cluster,
+        "scales": None if scales is None else " ".join(f"{scale:.15g}" for scale in scales), "sigthresh": sigthresh,
+        "ellsigma": ellsigma, "bkgsigthresh": bkgsigthresh, "expthresh": expthresh, "maxiter": maxiter}
+    wanted = [path for path in (out, regions, scellfile, defnbkgfile, imagefile) if path is not None]
+    series = [] if regions is None else [regions.parent / glob.escape(regions.name)]
+    with Outputs(wanted, series=series, inputs=files_of(image, expmap, psfmap, cluster), clobber=clobber) as outputs:
+        number = len(DEFAULT_SCALES) if scales is None else len(scales)
+        if shape := _shape_of(image):
+            need_memory(image, shape, bytes_needed(shape, number))
+        counts = refuse_filled(read_image(image))
+        need_memory(counts.path, counts.data.shape, bytes_needed((counts.data.shape[0], counts.data.shape[1]), number))
+        exposure = None if expmap is None else read_exposure(expmap, counts)
+        psf = None if psfmap is None else read_on_grid(psfmap, counts, "PSF map")
+        sigmas = None if psf is None else _sigmas(psf, psfecf, counts)
+        unwanted = _inside(cluster, counts)
+        with about(counts.path):
+            found = detect_sources(
+                counts.data, exposure=None if exposure is None else exposure.data,
+                psf_sigma_px=sigmas, unwanted=unwanted, scales=scales, sigthresh=sigthresh, cleaning=bkgsigthresh,
+                expthresh=expthresh, rounds=maxiter, progress=progress)
+        if exposure is None:
+            warn_of_rims(counts, "the rims of the field look like sources; give --expmap")
+        lines = history("detect", parameters)
+        maps = [each for each in (exposure, psf) if each is not None and is_approximate(each.header)]
+        for each in maps:
+            lines.append(f"approximate, as {each.path.name} is (CALIB)")
+        calib = {"CALIB": "APPROX"} if maps else {}
+        coords = coords_if_usable(counts)
+        if coords.physical is None:
+            warn(f"{counts.path}: has no physical coordinates: X and Y, and regions, are pixels of the image")
+            coords = _pixels_are_physical(coords.header)
+        region = _ellipses(found.sources, ellsigma)
+        with outputs.open(out) as file:
+            _write_table(file, found, counts, exposure, coords, region, lines, calib)
+        if regions is not None and found.sources:
+            outputs.write(regions, region_bytes(region, coords, format="ciao"))
+        for path, (pixels, keywords) in zip((scellfile, defnbkgfile, imagefile), _images(found, exposure), strict=True):
+            if path is not None:
+                with outputs.open(path) as file:
+                    write_image(file, pixels, product_header(counts.header, lines, **keywords, **calib))
+    if regions is not None and not found.sources:
+        warn(f"{regions}: not written, as there is no source, and no tool reads a region file without a shape")
+        wanted.remove(regions)
+    return Detected(found, wanted)
+
+
+def _images(found: Detection, exposure: Image | None) -> list[tuple[NDArray[Any], dict[str, str]]]:
+    """Source cells, background per exposure and reconstructed sources, with their keywords."""
+    largest, per = np.float32(1), ""
+    if exposure is not None:
+        largest, per = np.float32(found.largest_exposure), f"/({exposure.header.get('BUNIT') or 'exposure'})"
+    return [(found.cells, {"HDUNAME": "SRCELL"}),
+            (found.background / largest, {"BUNIT": f"count/pixel{per}"}),
+            (found.reconstructed, {"BUNIT": "count/pixel"})]
+
+
+def _shape_of(name: Path) -> tuple[int, int] | None:
+    """What the header says of the pixels of an image, without reading it; None where only reading tells."""
+    parsed = named_file(one_of_stack(name))
+    if parsed.steps or not parsed.file.is_file() or is_table(parsed):
+        return None
+    with open_fits(parsed.file) as hdus:
+        for hdu in hdus:
+            sides = hdu.header.get("NAXIS2", 1), hdu.header.get("NAXIS1", 1)
+            if hdu.is_image and (parsed.block is None or hdu.is_named(parsed.block.name)) and min(sides) > 1:
+                return sides
+    return None
+
+
+def _sigmas(psf: Image, ecf: float | None, image: Image) -> NDArray[np.float32]:
+    """The PSF's sigma in pixels: a Gaussian holds the fraction f within sigma sqrt(-2 ln(1 - f))."""
+    fraction = psf.number("ECF", _USUAL_ECF) if ecf is None else ecf
+    if not 0 < fraction < 1:
+        raise InputError(f"{psf.path}: the enclosed fraction of the PSF is {fraction:.15g}, and must be between 0 and "
+                         "1: give --psfecf")
+    unit = str(psf.header.get("BUNIT", "arcsec")).strip().lower()
+    if unit in ("arcsec", "arcsecond", ""):
+        with about(image.path):
+            pixel = _pixel_arcsec(ImageCoords(image.header), psf.data)
+    elif unit in ("pixel", "pixels", "logical"):
+        pixel = np.float64(1)
+    elif unit == "physical":
+        with about(image.path):
+            pixel = np.abs(ImageCoords(image.header).need_physical().scale).mean()
+    else:
+        raise InputError(f"{psf.path}: the unit is {unit!r} (BUNIT), and should be arcsec, logical or physical")
+    radius = np.where(psf.data > 0, psf.data, np.nan)
+    made: NDArray[np.float32] = (radius / (pixel * np.sqrt(-2 * np.log1p(-fraction)))).astype(np.float32)
+    return made
+
+
+def _pixel_arcsec(coords: ImageCoords, radii: NDArray[Any]) -> Any:
+    """The side of a pixel in arcsec: that of each pixel with a radius, or one where all agree to 0.1 %."""
+    ny, nx = radii.shape
+    x, y = np.meshgrid(np.linspace(0, nx - 1, 5), np.linspace(0, ny - 1, 5))
+    sides = np.sqrt(coords.pixel_areas_arcsec2(x, y))
+    if np.ptp(sides) <= _SAME_SCALE * sides.mean():
+        return sides.mean()
+    made = np.full(radii.shape, np.nan)
+    rows, columns = np.nonzero(radii > 0)
+    made[rows, columns] = np.sqrt(coords.pixel_areas_arcsec2(columns, rows))
+    return made
+
+
+def _inside(path: Path | None, image: Image) -> NDArray[np.bool_] | None:
+    if path is None:
+        return None
+    region = read_regions(path, for_ciao=False)
+    with about(image.path):
+        inside = region_mask(region, ImageCoords(image.header), cast(tuple[int, int], image.data.shape))
+    if not inside.any():
+        warn(f"{path}: no pixel of {image.path} is inside: no source is left out")
+    return inside
+
+
+def _pixels_are_physical(header: "Header") -> ImageCoords:
+    made = header.copy()
+    made.update(LTV1=0.0, LTV2=0.0, LTM1_1=1.0, LTM2_2=1.0)
+    return ImageCoords(made)
+
+
+def _ellipses(sources: Sequence[Source], ellsigma: float) -> Region:
+    shapes = [Shape("ellipse", np.array([[source.x + 1, source.y + 1]]),
+                    (ellsigma * source.sigmas[0], ellsigma * source.sigmas[1]), (source.angle_deg,), "image", "image",
+                    line=number)
+              for number, source in enumerate(sources, start=1)]
+    return Region(tuple((shape,) for shape in shapes))
+
+
+def _write_table(file: BinaryIO, found: Detection, image: Image, exposure: Image | None, coords: ImageCoords,
+                 region: Region, lines: list[str], calib: dict[str, str]) -> None:
+    from astropy.io.fits import Header
+
+    columns = _columns(found, image, exposure, coords, region)
+    kinds = {"D": ">f8", "2D": (">f8", 2), "J": ">i4", "16A": "S16"}
+    rows = np.zeros(len(found.sources), [(name, kinds[form]) for name, (form, _, _) in columns.items()])
+    table = Header({"TFIELDS": len(columns), "EXTNAME": "SRCLIST", "HDUNAME": "SRCLIST"})
+    table["NAXIS1"] = rows.dtype.itemsize
+    for n, (name, (form, unit, values)) in enumerate(columns.items(), start=1):
+        rows[name] = values
+        table.update({f"TTYPE{n}": name, f"TFORM{n}": form if form[0].isdigit() else f"1{form}"})
+        if unit:
+            table[f"TUNIT{n}"] = unit
+    names = list(columns)
+    table.update(MTYPE1="pos", MFORM1="X,Y")
+    put_sky(table, coords, (names.index("X") + 1, names.index("Y") + 1))
+    kept = [card for card in product_header(image.header, []).cards
+            if not card.keyword.startswith(_OF_PIXELS) and not is_of_sky(card.keyword) and card.keyword not in table]
+    table.extend(kept, unique=False)
+    table.update(CONTENT="SRCLIST", HDUCLASS="ASC", HDUCLAS1="REGION", HDUCLAS2="STANDARD", SIGTHRSH=found.sigthresh,
+                 NEXPOSED=found.exposed, NDROPPED=found.dropped, NFALSE=found.expected_false, **calib)
+    add_history(table, lines)
+    write_empty_primary(file, Header())
+    write_rows(file, table, [rows])
+
+
+# Keywords of an image's pixels, which would mislead in a table.
+_OF_PIXELS = ("CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT", "LTV", "LTM", "WCSTY", "MTYPE", "MFORM", "DSTYP", "DSVAL",
+              "DSFORM", "DSREF", "DSUNIT")
+
+
+def _off_axis_arcmin(header: "Header", ra: NDArray[np.float64], dec: NDArray[np.float64]
+                     ) -> NDArray[np.float64] | None:
+    """Return the angle between positions (degrees) and the pointing of an observation; None where it has none."""
+    pointing = [header.get(key) for key in ("RA_PNT", "DEC_PNT")]
+    if not all(map(is_number, pointing)):
+        return None
+    axis = float(pointing[0]), float(pointing[1])
+    return np.array([60 * separation_deg(axis, place) for place in zip(ra.tolist(), dec.tolist(), strict=True)])
+
+
+def _columns(found: Detection, image: Image, exposure: Image | None, coords: ImageCoords,
+             region: Region) -> dict[str, tuple[str, str, Any]]:
+    """Form, unit and values of each column."""
+    sources = found.sources
+
+    def of(name: str) -> NDArray[np.float64]:
+        return np.array([getattr(source, name) for source in sources], float)
+
+    scale = np.abs(coords.need_physical().scale)
+    placed = [component[0] for component in convert_region(region, coords, "physical").components] if sources else []
+    x, y = (np.array([shape.points[0, axis] for shape in placed]) for axis in (0, 1))
+    if exposure is None:
+        time, unit = np.full(len(sources), image.number("EXPOSURE", np.nan)), "s"
+    else:
+        time, unit = of("exposure") * found.largest_exposure, str(exposure.header.get("BUNIT") or "").strip()
+    per = "count/s" if unit == "s" else f"count/({unit})" if unit else "count"
+    net, background = of("net"), of("background")
+    columns: dict[str, tuple[str, str, Any]] = {}
+    if coords.sky is not None:
+        lon, lat = coords.image_to_sky(of("x"), of("y"), coords.equatorial)
+        degrees = np.sqrt(coords.pixel_areas_arcsec2(of("x"), of("y"))) / 3600
+        columns |= {"RA": ("D", "deg", lon), "DEC": ("D", "deg", lat),
+                    "RA_ERR": ("D", "deg", of("x_err") * degrees), "DEC_ERR": ("D", "deg", of("y_err") * degrees)}
+        if (theta := _off_axis_arcmin(image.header, lon, lat)) is not None:
+            columns["THETA"] = "D", "arcmin", theta
+    else:
+        warn(f"{image.path}: has no sky coordinates: the table has no columns RA and DEC")
+    psf = np.where(of("psf_sigma") > 0, of("psf_sigma"), np.nan)
+    sigmas = np.array([source.sigmas for source in sources]).reshape(-1, 2)
+    return columns | {
+        "X": ("D", "pixel", x),
+        "Y": ("D", "pixel", y),
+        "X_ERR": ("D", "pixel", of("x_err") * scale[0]),
+        "Y_ERR": ("D", "pixel", of("y_err") * scale[1]),
+        "NPIXSOU": ("J", "pixel", of("pixels")),
+        "NET_COUNTS": ("D", "count", net),
+        "NET_COUNTS_ERR": ("D", "count", of("net_err")),
+        "BKG_COUNTS": ("D", "count", background),
+        "BKG_COUNTS_ERR": ("D", "count", of("background_err")),
+        "NET_RATE": ("D", per, net / time),
+        "NET_RATE_ERR": ("D", per, of("net_err") / time),
+        "BKG_RATE": ("D", per, background / time),
+        "BKG_RATE_ERR": ("D", per, of("background_err") / time),
+        "EXPTIME": ("D", unit, time),
+        "EXPTIME_ERR": ("D", unit, np.zeros(len(sources))),
+        "SRC_SIGNIFICANCE": ("D", "", net / (1 + np.sqrt(0.75 + background))),
+        "PSF_SIZE": ("D", "pixel", psf * scale.mean()),
+        "MULTI_CORREL_MAX": ("J", "", of("maxima")),
+        "SHAPE": ("16A", "", ["Ellipse"] * len(sources)),
+        "R": ("2D", "pixel", np.array([shape.lengths for shape in placed]).reshape(-1, 2)),
+        "ROTANG": ("D", "deg", [shape.angles[0] for shape in placed]),
+        "PSFRATIO": ("D", "", np.sqrt(sigmas.prod(axis=1)) / psf),
+        "COMPONENT": ("J", "", np.arange(1, len(sources) + 1)),
+        "WAVELET_SCALE": ("D", "pixel", of("scale") * scale.mean()),
+    }

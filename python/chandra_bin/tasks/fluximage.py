@@ -1,0 +1,366 @@
+"""Images, exposure maps, fluxes and PSF sizes of an observation, with the names of CIAO's fluximage."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.acis import geometry as acis
+from chandra_bin.acis.bands import Band, parse_bands
+from chandra_bin.coords.grids import Grid, GridAxis
+from chandra_bin.coords.wcs import ImageCoords, physical_agree
+from chandra_bin.errors import InputError
+from chandra_bin.events.filters import RowFilter
+from chandra_bin.events.gti_files import GtiBlock
+from chandra_bin.events.images import add_to_image, image_header
+from chandra_bin.events.reader import Events, open_events, read_events
+from chandra_bin.exposure.ancillary import Ancillary, find_ancillary
+from chandra_bin.exposure.maps import Float32s, chip_exposures, flux_of, outline_box, sum_exposures
+from chandra_bin.exposure.psf import check_ecf, psf_map
+from chandra_bin.fits.images import product_header, read_image_file, write_image
+from chandra_bin.fits.outputs import Outputs
+from chandra_bin.fits.virtual import Block, VirtualFile, named_file, one_of_stack
+
+from ._common import history, names_root, need_memory, warn
+from ._observed import PLACING, Observed, check_filters, check_instrument, grating_of, observed, without_removed
+from .inputs import files_of
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+Units = Literal["area", "time"]
+
+# What the maps of a band, one after the other, take in memory.
+_BYTES_A_PIXEL = 45
+
+
+@dataclass(frozen=True)
+class FluxImage:
+    """The images of one band."""
+
+    band: Band
+    counts: int
+    """In the image, after the threshold."""
+    cut: int
+    """Counts where the exposure is below the threshold."""
+    exposure: float
+    """The largest: cm² s, or s."""
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class FluxImages:
+    """What `fluximage` made."""
+
+    grid: Grid
+    bands: tuple[FluxImage, ...]
+    sources: dict[str, str]
+    """Where the aspect, the chips' places, and bad pixels come from, as keywords of the products."""
+
+
+@dataclass(frozen=True)
+class ExposureSettings:
+    """How exposure maps are made."""
+
+    units: Units = "area"
+    area_cm2: float | None = None
+    slope: float | None = None
+    threshold: str = "1.5%"
+
+    def __post_init__(self) -> None:
+        if self.units not in ("area", "time"):
+            raise InputError(f"the units are {self.units!r}, and should be area or time")
+        if self.area_cm2 is not None and not (np.isfinite(self.area_cm2) and self.area_cm2 > 0):
+            raise InputError(f"the area is {self.area_cm2:.15g} cm², and must be above 0")
+        if self.slope is not None and not 0 <= self.slope <= 1:
+            raise InputError(f"the vignetting is {self.slope:.15g}, and should be from 0 (none) to 1: the part of the "
+                             "area that is lost at 10 arcmin")
+        if self.area_cm2 is not None and self.units == "time":
+            raise InputError("units=time has no area: leave --area out")
+        self.least(np.zeros((1, 1), np.float32))
+
+    @property
+    def used_slope(self) -> float:
+        """The vignetting's; exposure times have none."""
+        if self.slope is not None:
+            return self.slope
+        return acis.VIGNETTING_SLOPE if self.units == "area" else 0.0
+
+    def area_of(self, band: Band) -> float:
+        """cm² on axis; 1 for times."""
+        if self.units == "time":
+            return 1.0
+        made = self.area_cm2 or float(acis.effective_area_cm2(1000 * band.effective_kev))
+        if made <= 0:
+            raise InputError(f"the band {band.label} has no area at its effective energy, {band.effective_kev:g} keV")
+        return made
+
+    def warn_of_grating(self, header: "Header", file: Path) -> None:
+        """Warns where the area of an observation with a grating is that of the telescope without one."""
+        name = grating_of(header)
+        if name and self.units == "area" and self.area_cm2 is None:
+            warn(f"{file}: GRATING = {name}: the zeroth-order area is not known here, and the area without a "
+                 "grating is used: exposure is 2 to 3 times too high and flux as much too low; give the zeroth-order "
+                 "area (cm**2) by --area, or use CIAO's fluximage")
+
+    def least(self, exposure: Float32s) -> float:
+        """The exposure that a pixel must have."""
+        text = self.threshold.strip()
+        try:
+            value = float(text.removesuffix("%"))
+        except ValueError:
+            value = np.nan
+        if not (value >= 0 and (value < 100 or not text.endswith("%"))):
+            raise InputError(f"the threshold is {self.threshold!r}: give a percentage of the largest exposure, 1.5%, "
+                             "or an exposure")
+        return float(exposure.max(initial=0)) * value / 100 if text.endswith("%") else value
+
+    def keywords(self, band: Band) -> dict[str, Any]:
+        """For headers."""
+        made: dict[str, Any] = {"CALIB": "APPROX", "VIGSLOPE": self.used_slope, "ENERGYEF": band.effective_kev}
+        return made if self.units == "time" else {**made, "EFFAREA": self.area_of(band)}
+
+    def note(self) -> str:
+        """How the approximation is made, for HISTORY."""
+        mirror = (f"vignetting 1 - {self.used_slope:g} (theta/10')^2 around the pointing" if self.used_slope
+                  else "no vignetting")
+        area = "" if self.units == "time" else ", one area on axis for all chips (EFFAREA, cm**2)"
+        return f"approximate: {mirror}{area}"
+
+    def parameters(self) -> dict[str, object]:
+        """For HISTORY."""
+        return {"units": self.units, "area": self.area_cm2, "vignetting": self.used_slope,
+                "expmapthresh": self.threshold}
+
+
+def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: float | None = None,
+              settings: ExposureSettings | None = None, asolfile: str | Path | None = None,
+              badpixfile: str | Path | None = None, maskfile: str | Path | None = None,
+              fovfile: str | Path | None = None, psfecf: float | None = None, xygrid: Path | None = None,
+              threads: int = 1, clobber: bool = False) -> FluxImages:
+    """Writes image, exposure map and flux of each band, and the size of the PSF, all on one grid.
+
+    The files are ``{outroot}_{band}_thresh.img``, ``_thresh.expmap``, ``_flux.img`` and, with ``psfecf``,
+    ``_thresh.psfmap``; an ``outroot`` that ends in ``/`` is a folder.
+
+    Parameters
+    ----------
+    name : event file, with filters or not. Pixels have the exposure of the part that regions in filters leave of them.
+    bands : see `parse_bands`.
+    binsize : sky pixels a pixel; None: 1.
+    asolfile, badpixfile, maskfile, fovfile : None: found beside the event file; ``none``: not used.
+    psfecf : the fraction of a point source within the radii of the PSF map.
+    xygrid : an image whose grid is taken, instead of what the chips saw; ``binsize`` is its own then.
+
+    Exposure maps are approximate, and headers say how (CALIB = 'APPROX'). Raises `InputError` and `OutputError`; no
+    file is written then.
+    """
+    settings = settings or ExposureSettings()
+    wanted = parse_bands(bands)
+    parsed = named_file(one_of_stack(name))
+    if parsed.binning is not None:
+        raise parsed.error(parsed.binning.at, "fluximage makes the images itself: leave this out, and give --binsize")
+    if binsize is not None and xygrid is not None:
+        raise InputError(f"--binsize {binsize:.15g} and --xygrid {xygrid} both say how large pixels are: give one of "
+                         "them")
+    binsize = 1.0 if binsize is None else binsize
+    check_binsize(binsize, exposed=True)
+    if psfecf is not None:
+        check_ecf(psfecf)
+    root = names_root(outroot)
+    kinds = ("thresh.img", "thresh.expmap", "flux.img", *(["thresh.psfmap"] if psfecf is not None else []))
+    files = {band.label: [Path(f"{root}{band.label}_{kind}") for kind in kinds] for band in wanted}
+
+    header, rows, columns = _look(parsed)
+    check_instrument(header, parsed.file)
+    check_filters(parsed, rows, wanted)
+    beside = _ancillary(parsed.file, header, asolfile, badpixfile, maskfile, fovfile)
+    inputs = [*files_of(str(parsed)), *beside.files, *([xygrid] if xygrid else [])]
+    with Outputs([file for each in files.values() for file in each], inputs=inputs, clobber=clobber) as outputs:
+        events = read_events(parsed, columns)
+        every = _read_all(parsed, columns) if parsed.filters else events
+        if not len(events):
+            raise InputError(f"{parsed}: no event passes the filters: there is nothing to make images of")
+        settings.warn_of_grating(header, parsed.file)
+        how = observed(events, beside, every)
+        _warn_of_unused(how, {"EXPASP": asolfile, "EXPBPIX": badpixfile, "EXPMASK": maskfile, "EXPGEOM": fovfile})
+        grid = _grid(how, events, rows, binsize, xygrid)
+        need_memory(parsed.file, grid.shape, _BYTES_A_PIXEL * grid.x.size * grid.y.size)
+        lines = history("fluximage", {"infile": Path(str(parsed)), "bands": bands,
+                                      "binsize": binsize if xygrid is None else None, "xygrid": xygrid,
+                                      "psfecf": psfecf, **settings.parameters()})
+        parts = chip_exposures(how.views, grid, how.axis, slope=settings.used_slope, threads=threads)
+        seconds = without_removed(sum_exposures(parts, grid), grid, rows)
+        if not seconds.any():
+            raise InputError(f"{parsed}: no pixel of the grid was exposed; look at the filters, and at --xygrid")
+        made = tuple(_write_band(outputs, files[band.label], events, band, grid, seconds, how, settings, psfecf, lines,
+                                 threads)
+                     for band in wanted)
+        return FluxImages(grid, made, how.keywords)
+
+
+def check_binsize(binsize: float, *, exposed: bool) -> None:
+    """Raises `InputError` for pixels of no size and, with an exposure map, for those that are larger than a chip."""
+    if not (np.isfinite(binsize) and binsize > 0):
+        raise InputError(f"pixels of {binsize:.15g} are none: give a positive --binsize")
+    if exposed and binsize > acis.CHIP_PX:
+        raise InputError(f"pixels of {binsize:.15g} sky pixels are larger than a chip, {acis.CHIP_PX}: give a smaller "
+                         "--binsize for an exposure map")
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """What is wrong with the file is said once, when its events are read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _look(name: VirtualFile) -> tuple["Header", RowFilter, list[str]]:
+    """The header, the filters, and the columns to read, of which x, y and energy must be there."""
+    with _without_warnings(), open_events(name) as file:
+        columns = [column.name.lower() for column in file.hdu.need("x", "y", "energy")]
+        if not file.hdu.rows:
+            raise InputError(f"{name.file}: holds no events")
+        there = [column for column in PLACING if column in file.hdu.columns]
+        return file.hdu.header, file.filter, [*columns, *there]
+
+
+def _read_all(name: VirtualFile, columns: list[str]) -> Events:
+    """All events of the block, for what tells where chips lie."""
+    blocks = tuple(step for step in name.steps if isinstance(step, Block))
+    with _without_warnings():
+        return read_events(VirtualFile(name.path, blocks, name.text), [each for each in columns if each != "energy"])
+
+
+def _ancillary(events: Path, header: "Header", asolfile: str | Path | None, badpixfile: str | Path | None,
+               maskfile: str | Path | None, fovfile: str | Path | None) -> Ancillary:
+    """The files beside the events, with those that the user names, or does not want, in their places."""
+    found = find_ancillary(events, header)
+
+    def chosen(given: str | Path | None, otherwise: Path | None) -> Path | None:
+        if given is None:
+            return otherwise
+        return None if str(given).lower() == "none" else Path(given)
+
+    if fovfile is not None and str(fovfile).lower() != "none" and not Path(fovfile).is_file():
+        raise InputError(f"{fovfile}: no such file (--fovfile)")
+    aspect = found.aspect
+    if asolfile is not None:
+        words = [] if str(asolfile).lower() == "none" else str(asolfile).split(",")
+        aspect = tuple(Path(word.strip()) for word in words)
+    given = {"aspect": asolfile, "bad pixels": badpixfile, "mask": maskfile}
+    lacking = {kind: names for kind, names in found.lacking.items() if given.get(kind) is None}
+    return Ancillary(aspect, chosen(badpixfile, found.bad_pixels), chosen(maskfile, found.mask),
+                     chosen(fovfile, found.field_of_view), lacking)
+
+
+def _warn_of_unused(how: Observed, given: dict[str, str | Path | None]) -> None:
+    """Says which files that the user named were not used, by the keywords of the products."""
+    outlines = how.keywords["EXPGEOM"] == "fov"
+    for key, file in given.items():
+        if file is not None and str(file).lower() != "none" and outlines != (key == "EXPGEOM"):
+            why = ("the chips' outlines alone are known" if outlines else
+                   "it serves only where there is neither an aspect solution nor chip coordinates")
+            warn(f"{file}: is given and not used: {why}")
+
+
+def _grid(how: Observed, events: Events, rows: RowFilter, binsize: float, like: Path | None) -> Grid:
+    """The pixels of all images: what the chips saw, as far as filters leave it, or those of another image."""
+    if like is not None:
+        return _grid_of_image(like, events)
+    (x0, x1), (y0, y1) = outline_box(how.views)
+    axes = []
+    for name, low, high in (("x", x0, x1), ("y", y0, y1)):
+        least, most = rows.limits(name)
+        if not max(low, least) < min(high, most):
+            raise InputError(f"{events.file}: the filters leave nothing of what the chips saw")
+        axes.append(GridAxis.around(max(low, least), min(high, most), binsize))
+    return Grid(axes[0], axes[1])
+
+
+def _grid_of_image(file: Path, events: Events) -> Grid:
+    image = read_image_file(file)
+    coords = ImageCoords(image.header)
+    try:
+        scale = coords.need_physical().scale
+        same = physical_agree(events.coords, coords)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    if not same:
+        raise InputError(f"{file}: its tangent point is not that of {events.file}: the grids would not be one; give "
+                         "an image of these events, or merge the events first")
+    check_binsize(float(scale.max()), exposed=True)
+    if not (scale > 0).all():
+        raise InputError(f"{file}: its physical coordinates run backwards; give an image as CIAO makes them")
+    x, y = coords.lower_left_edge
+    ny, nx = image.data.shape
+    return Grid(GridAxis(x, float(scale[0]), nx), GridAxis(y, float(scale[1]), ny))
+
+
+def _write_band(outputs: Outputs, files: list[Path], events: Events, band: Band, grid: Grid, seconds: Float32s,
+                how: Observed, settings: ExposureSettings, psfecf: float | None, lines: list[str],
+                threads: int) -> FluxImage:
+    exposure, used = above_threshold(seconds, band, settings, events.file)
+    image = np.zeros(grid.shape, np.int32)
+    add_to_image(image, grid, events.columns, band, threads=threads)
+    found = int(image.sum(dtype=np.int64))
+    if not found:
+        warn(f"{events.file}: no event is in the band {band.label}, {band.low_kev:g} - {band.high_kev:g} keV")
+    image[~used] = 0
+    left = int(image.sum(dtype=np.int64))
+
+    header = image_header(events.header, grid, band)
+    keywords = {**settings.keywords(band), **how.keywords}
+    notes = [*lines, *(f"  {note}" for note in (settings.note(), *how.notes))]
+
+    with outputs.open(files[0]) as file:
+        write_image(file, image, product_header(header, notes, BUNIT="count", CALIB="APPROX"))
+        for chip, gti in events.good_times.items():
+            GtiBlock(events.header, chip, gti).write(file)
+    write_maps(outputs, files[1], files[2], image, exposure, header, notes, settings, keywords)
+    if psfecf is not None:
+        radii = psf_map(grid, how.axis, ecf=psfecf)
+        radii[~used] = np.nan
+        write_psf_map(outputs, files[3], radii, header, notes, keywords, psfecf)
+    return FluxImage(band, left, found - left, float(exposure.max()), tuple(files))
+
+
+def above_threshold(seconds: Float32s, band: Band, settings: ExposureSettings,
+                    file: Path) -> tuple[Float32s, NDArray[np.bool_]]:
+    """The exposure map of a band, 0 below the threshold, and where it is above. `InputError` where it is nowhere."""
+    exposure = seconds * np.float32(settings.area_of(band))
+    used = (exposure >= settings.least(exposure)) & (exposure > 0)
+    if not used.any():
+        raise InputError(f"{file}: the threshold of {settings.threshold} is above the largest exposure of the band "
+                         f"{band.label}, {exposure.max(initial=0):g}")
+    exposure[~used] = 0
+    return exposure, used
+
+
+def write_maps(outputs: Outputs, expmap: Path, flux: Path, image: NDArray[Any], exposure: Float32s, header: "Header",
+               lines: list[str], settings: ExposureSettings, keywords: dict[str, Any]) -> None:
+    """Writes an exposure map, and image / exposure."""
+    unit, of_flux = ("cm**2 s", "photon/cm**2/s") if settings.units == "area" else ("s", "count/s")
+    _write_map(outputs, expmap, exposure, header, lines, keywords, BUNIT=unit, HDUNAME="EXPMAP", CONTENT="EXPMAP")
+    _write_map(outputs, flux, flux_of(image, exposure), header, lines, keywords, BUNIT=of_flux, HDUNAME="FLUX_IMAGE",
+               CONTENT="IMAGE")
+
+
+def write_psf_map(outputs: Outputs, path: Path, radii: Float32s, header: "Header", lines: Sequence[str],
+                  keywords: dict[str, Any], ecf: float) -> None:
+    """Writes a map of radii in arcsec; NaN where there is no exposure."""
+    rule = "  PSF: r90 = 1 + 10 (theta/10')^2 arcsec, other fractions as of a Gaussian"
+    _write_map(outputs, path, radii, header, [*lines, rule], keywords, BUNIT="arcsec", HDUNAME="PSFMAP",
+               CONTENT="PSFMAP", ECF=ecf)
+
+
+def _write_map(outputs: Outputs, path: Path, data: NDArray[Any], header: "Header", lines: Iterable[str],
+               keywords: dict[str, Any], **about: str | float) -> None:
+    with outputs.open(path) as file:
+        write_image(file, data, product_header(header, lines, **about, **keywords))

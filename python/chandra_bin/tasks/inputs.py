@@ -1,0 +1,322 @@
+"""What commands read: images by virtual names, ``img.fits[sky=region(f.reg)]`` and ``evt2.fits[bin sky=4]`` alike."""
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import ChandraBinWarning, InputError, NoImage
+from chandra_bin.events.filters import read_mask
+from chandra_bin.events.images import TYPES, event_image, event_image_shape
+from chandra_bin.events.region_files import region_of
+from chandra_bin.fits.images import Image, moved_header, read_image_file, size_text
+from chandra_bin.fits.tables import open_fits
+from chandra_bin.fits.virtual import (
+    BinAxis,
+    Binning,
+    Block,
+    Filter,
+    MaskTerm,
+    RangeTerm,
+    RegionTerm,
+    Term,
+    VirtualFile,
+    named_file,
+    one_of_stack,
+)
+from chandra_bin.regions import region_box, region_mask
+
+# How far, in pixels, the edges of binned pixels may be from those of the image.
+_ON_EDGE = 1e-6
+# And how far, in pixels, those of two images may lie apart that are on one grid.
+_SAME_GRID = 0.01
+# Pixels of an image before they are binned, and where one can be.
+_MOST_PIXELS = 2**30
+_FARTHEST = 2**31
+_SKY = ("sky", "pos")
+_AXES = {"x": 1, "y": 0}
+
+
+def files_of(*names: str | Path | None) -> list[Path]:
+    """The files behind virtual names, with the regions, masks and good times that their filters read."""
+    files = []
+    for name in names:
+        if name is None:
+            continue
+        parsed = named_file(one_of_stack(name))
+        files.append(parsed.file)
+        files += files_of(*_files_in_filters(parsed))
+    return files
+
+
+def _files_in_filters(name: VirtualFile) -> list[str]:
+    """The regions, masks and good times that filters read."""
+    terms = (term for step in name.filters for term in step.terms)
+    return [file for term in terms if (file := getattr(term, "file", ""))]
+
+
+def plain_name(name: str | Path) -> str:
+    """A virtual name as products hold it, without the folders of the file and of those in its filters."""
+    parsed = named_file(name)
+    steps = str(parsed)[len(parsed.path):]
+    for inner in _files_in_filters(parsed):
+        steps = steps.replace(inner, plain_name(inner))
+    return parsed.file.name + steps
+
+
+def absolute_name(name: str, folder: Path) -> str:
+    """A virtual name that means the same from anywhere: paths of files, in filters too, are from ``folder``."""
+    if name.startswith("@"):
+        return f"@{folder.absolute() / name[1:]}"
+    parsed = named_file(str(folder.absolute() / name))
+    steps = str(parsed)[len(parsed.path):]
+    for inner in _files_in_filters(parsed):
+        steps = steps.replace(inner, absolute_name(inner, folder))
+    return parsed.path + steps
+
+
+def image_shape(name: str | Path) -> tuple[int, int]:
+    """The shape (ny, nx) of an image by its virtual name, before filters crop or bin pixels; from headers alone.
+
+    Raises `InputError` for what cannot be read, and for files without an image.
+    """
+    parsed = named_file(one_of_stack(name))
+    if parsed.steps and parsed.binning is not None and is_table(parsed):
+        return event_image_shape(parsed)
+    with open_fits(parsed.file) as hdus:
+        for hdu in hdus:
+            key = "ZNAXIS" if "ZIMAGE" in hdu.header else "NAXIS"
+            sides = [hdu.header.get(f"{key}{n}") for n in (2, 1)]
+            if (hdu.is_image or key == "ZNAXIS") and all(isinstance(side, int) for side in sides):
+                return sides[0], sides[1]
+    raise NoImage(f"{parsed.file}: holds no image")
+
+
+def read_image(name: str | Path) -> Image:
+    """An image, by a virtual name: a FITS image, perhaps filtered and binned, or events binned to one.
+
+    Filters on an image, as CIAO's: pixels whose centres they leave out become 0 (``[opt null=NaN]``: NaN), and the
+    image is cropped to the box of what they keep (not with ``[opt full]``). Raises `InputError`, its text one line
+    that begins with the name.
+    """
+    parsed = named_file(one_of_stack(name))
+    path = Path(str(parsed)) if parsed.steps else parsed.file
+    if parsed.steps and is_table(parsed):
+        if parsed.binning is None:
+            raise NoImage(f"{path}: is a table; say how to bin it to an image, [bin sky=4] say")
+        return _events_image(parsed, path)
+    image = read_image_file(parsed.file, parsed.block.name if parsed.block else None)
+    return Image(*_filtered(image, parsed), path) if parsed.steps else image
+
+
+def is_table(name: VirtualFile) -> bool:
+    """Whether the block that is named, or else the first that holds data, is a table. Raises `InputError`."""
+    with open_fits(name.file) as hdus:
+        for hdu in hdus:
+            if name.block is None and not (hdu.is_table or hdu.is_image):
+                continue
+            if name.block is None or hdu.is_named(name.block.name):
+                return hdu.is_table and "ZIMAGE" not in hdu.header
+    if name.block is None:
+        raise NoImage(f"{name.file}: holds neither an image nor a table")
+    raise name.error(name.block.at, f"the file has no block {name.block.name}")
+
+
+def read_like(name: str | Path, image: Image, what: str) -> Image:
+    """An image of the same shape as ``image``; ``what`` says in the `InputError` what it should have been."""
+    other = read_image(name)
+    if other.data.shape != image.data.shape:
+        raise InputError(f"{other.path}: the {what} has {size_text(other.data.shape)} pixels, "
+                         f"the image {image.path} has {size_text(image.data.shape)}")
+    _warn_of_another_grid(other, image, what)
+    return other
+
+
+def read_on_grid(name: str | Path, image: Image, what: str) -> Image:
+    """As `read_like`, for images whose pixels are added or multiplied: an `InputError` where they lie elsewhere."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=ChandraBinWarning, message=r".* physical pixels beside the image")
+        other = read_like(name, image, what)
+    if apart := _apart(other, image):
+        raise InputError(f"{other.path}: the {what} is on another grid than {image.path}: its pixels lie up to "
+                         f"{apart:g} physical pixels beside those; make both on one grid")
+    return other
+
+
+def refuse_filled(image: Image) -> Image:
+    """The image, unless it is one that was filled for looking at: `InputError`."""
+    if image.header.get("FILLED"):
+        raise InputError(f"{image.path}: some of its pixels are made up (FILLED), for looking at; give the image that "
+                         "it was made of, and its mask")
+    return image
+
+
+def _events_image(parsed: VirtualFile, path: Path) -> Image:
+    made = event_image(parsed)
+    if made.data.ndim != 2:
+        raise InputError(f"{path}: is a histogram of one column, and no image; give [bin sky=4], say")
+    return Image(made.data, made.header, path)
+
+
+def _filtered(image: Image, name: VirtualFile) -> tuple[NDArray[Any], Any]:
+    name.need_only(Block, Filter, Binning, options=("type", "null", "full", "update"))
+    coords = ImageCoords(image.header)
+    data = image.data
+    shape: tuple[int, int] = data.shape
+    box = np.array([[0, shape[1]], [0, shape[0]]])
+    keep = np.ones(shape, bool)
+    for step in name.filters:
+        inside = np.ones(shape, bool)
+        for term in step.terms:
+            pixels, limits = _of_term(term, coords, shape, name)
+            inside &= pixels
+            if not step.exclude:
+                box = np.stack([np.maximum(box[:, 0], limits[:, 0]), np.minimum(box[:, 1], limits[:, 1])], axis=1)
+        keep &= ~inside if step.exclude else inside
+    if name.filters:
+        if not keep.any():
+            raise InputError(f"{name}: the filters leave no pixel")
+        data = _blanked(data, keep, name)
+    low = np.zeros(2, int)
+    if name.filters and "full" not in name.options:
+        (x0, x1), (y0, y1) = box.tolist()
+        data, low = data[y0:y1, x0:x1], np.array([x0, y0])
+    step_px = np.ones(2, int)
+    if name.binning is not None:
+        data, low, step_px = _binned(data, low, coords, name)
+    (x0, y0), (step_x, step_y) = low.tolist(), step_px.tolist()
+    return np.ascontiguousarray(_cast(data, name)), moved_header(image, (x0, y0), (step_x, step_y))
+
+
+def _of_term(term: Term, coords: ImageCoords, shape: tuple[int, int],
+             name: VirtualFile) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """The pixels that a term keeps, and the box of pixels (x, y; from, to) that it may keep any of."""
+    whole = np.array([[0, shape[1]], [0, shape[0]]])
+    if isinstance(term, RangeTerm) and term.column in _AXES:
+        axis = _AXES[term.column]
+        pixels = np.arange(shape[axis], dtype=float)
+        centres = coords.image_to_physical(pixels, 0.0)[0] if axis else coords.image_to_physical(0.0, pixels)[1]
+        inside = np.zeros(shape[axis], bool)
+        for each in term.ranges:
+            low, high = -math.inf if each.lo is None else each.lo, math.inf if each.hi is None else each.hi
+            inside |= (low <= centres) & ((centres == high) if each.single else (centres < high))
+        found = np.flatnonzero(inside)
+        whole[1 - axis] = [found[0], found[-1] + 1] if len(found) else [0, 0]
+        return np.broadcast_to(inside if axis else inside[:, None], shape), whole
+    if isinstance(term, RegionTerm) and (term.columns[0] in _SKY or term.columns == ("x", "y")):
+        region = region_of(term, name)
+        return region_mask(region, coords, shape), region_box(region, coords, shape)
+    if isinstance(term, MaskTerm):
+        mask = read_mask(term, name)
+        if mask.data.shape != shape:
+            raise name.error(term.at, f"the mask {term.file} has {size_text(mask.data.shape)} pixels, the image "
+                                      f"{size_text(shape)}")
+        kept: NDArray[np.bool_] = np.nan_to_num(mask.data, nan=0) != 0
+        return kept, whole
+    raise name.error(term.at, "an image can be filtered by sky=region(..), shapes, x, y and sky=mask(..) only")
+
+
+def _blanked(data: NDArray[Any], keep: NDArray[np.bool_], name: VirtualFile) -> NDArray[Any]:
+    null = name.options.get("null", "0")
+    try:
+        value = float(null)
+    except ValueError:
+        raise InputError(f"{name}: null={null} is no number; give NaN or a number") from None
+    wide = np.dtype(TYPES[name.options["type"]]) if "type" in name.options else data.dtype
+    bits = 8 * wide.itemsize
+    if wide.kind in "iu" and not (value.is_integer() and -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)):
+        raise InputError(f"{name}: whole numbers of {bits} bits have no {null}; write "
+                         f"[opt null={null},type=r4]")
+    return np.where(keep, data.astype(wide) if wide.kind == "f" else data, np.array(value).astype(wide))
+
+
+def _cast(data: NDArray[Any], name: VirtualFile) -> NDArray[Any]:
+    """The type that `opt type` asks for."""
+    if "type" not in name.options:
+        return data
+    made = data.astype(TYPES[name.options["type"]])
+    if made.dtype.kind == "i" and (made != data).any():
+        raise InputError(f"{name}: the type {name.options['type']} cannot hold the pixels, {np.nanmin(data):g} to "
+                         f"{np.nanmax(data):g}; take another")
+    return made
+
+
+def _binned(data: NDArray[Any], low: NDArray[np.int64], coords: ImageCoords,
+            name: VirtualFile) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
+    """Sums of whole pixels; low is where the given data begin in the image, (x, y)."""
+    binning = name.binning
+    assert binning is not None
+    axes: dict[str, BinAxis] = {}
+    for axis in binning.axes:
+        for column in ("x", "y") if axis.column in _SKY else (axis.column,):
+            if column not in _AXES or column in axes:
+                raise name.error(axis.at, "an image has the axes x and y, or sky for both")
+            axes[column] = axis
+    first, count, step = low.copy(), np.array(data.shape[::-1]), np.ones(2, int)
+    for column, axis in axes.items():
+        i = 1 - _AXES[column]
+        scale = float(coords.need_physical().scale[i])
+        width = scale if axis.step is None else axis.step
+        ends = [None if end is None else float(np.array(coords.physical_to_image(end, end))[i]) + 0.5
+                for end in (axis.lo, axis.hi)]
+        begin = float(low[i]) if ends[0] is None else ends[0]
+        end = float(low[i] + count[i]) if ends[1] is None else ends[1]
+        pixels = (end - begin) / axis.count if axis.count else width / scale
+        if not all(abs(each) < _FARTHEST for each in (begin, end, pixels)):
+            raise name.error(axis.at, f"reaches too far: an image of pixels {scale:g} wide ends before")
+        if end <= begin:
+            raise name.error(axis.at, "ends before it begins: the image lies elsewhere")
+        step[i], first[i] = round(pixels), round(begin)
+        if step[i] < 1 or abs(step[i] - pixels) > _ON_EDGE or abs(first[i] - begin) > _ON_EDGE:
+            raise name.error(axis.at, f"an image is binned by whole pixels, here {scale:g} wide: "
+                                      f"write {axis.column}={scale * max(round(pixels), 2):g}, say")
+        count[i] = math.ceil((end - begin) / pixels - _ON_EDGE) * step[i]
+    if math.prod(count.tolist()) > _MOST_PIXELS:
+        raise name.error(binning.at, f"an image of {count[0]} x {count[1]} pixels is too large; give limits")
+    whole = data.dtype.kind in "iu"
+    made = np.zeros(count[::-1], data.dtype)
+    _paste(made, data, low - first)
+    ny, nx = count[::-1] // step[::-1]
+    sums = made.reshape(ny, step[1], nx, step[0]).sum(axis=(1, 3), dtype=np.int64 if whole else np.float64)
+    if not whole:
+        return sums.astype(data.dtype), first, step
+    fits = np.abs(sums).max(initial=0) <= np.iinfo(np.int32).max
+    return sums.astype(np.int32 if fits else np.int64), first, step
+
+
+def _paste(target: NDArray[Any], source: NDArray[Any], at: NDArray[np.int64]) -> None:
+    """Copies what overlaps, ``at`` (x, y) in the target."""
+    into, of = [], []
+    for offset, size, have in zip(at[::-1].tolist(), target.shape, source.shape, strict=True):
+        into.append(slice(max(offset, 0), max(min(offset + have, size), 0)))
+        of.append(slice(max(-offset, 0), max(min(size - offset, have), 0)))
+    target[tuple(into)] = source[tuple(of)]
+
+
+def _warn_of_another_grid(other: Image, image: Image, what: str) -> None:
+    """Warns where both headers have physical coordinates, and their pixels are not in the same places."""
+    apart = _apart(other, image)
+    if apart:
+        warnings.warn(f"{other.path}: the {what} lies up to {apart:g} physical pixels beside the image {image.path}",
+                      ChandraBinWarning, stacklevel=3)
+
+
+def _apart(other: Image, image: Image) -> float:
+    """How far pixels of two images of one shape lie apart, in physical pixels; 0 where that is next to nothing.
+
+    And where one has no physical coordinates: then nobody can tell.
+    """
+    ny, nx = image.data.shape
+    corners = []
+    for each in (other, image):
+        coords = ImageCoords(each.header)
+        if coords.physical is None:
+            return 0.0
+        corners.append(np.array(coords.image_to_physical([0, nx - 1], [0, ny - 1])))
+    pixel = np.abs(np.diff(corners[1])).max() / max(nx - 1, ny - 1, 1)
+    apart = float(np.abs(corners[0] - corners[1]).max())
+    return apart if apart > _SAME_GRID * pixel else 0.0

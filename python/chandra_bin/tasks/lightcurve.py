@@ -1,0 +1,234 @@
+"""Light curves of events, and good times without flares of light curves."""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from chandra_bin.errors import InputError
+from chandra_bin.events.bin_length import LEAST_FRAMES, BinLength, choose_bin_length
+from chandra_bin.events.clocks import put_in_seconds, seconds_of
+from chandra_bin.events.columns import without_columns
+from chandra_bin.events.deflare import Deflared, Method, cut_flares
+from chandra_bin.events.gti_files import GtiBlock, write_gti_file
+from chandra_bin.events.lightcurve import LightCurve, light_curve
+from chandra_bin.events.lightcurve_files import read_light_curve
+from chandra_bin.events.reader import EventFile, livetime_fraction, open_events
+from chandra_bin.events.sky_tests import sky_area
+from chandra_bin.fits.headers import add_history, is_number
+from chandra_bin.fits.outputs import Outputs
+from chandra_bin.fits.tables import write_empty_primary, write_rows
+from chandra_bin.fits.virtual import BinAxis, Binning, VirtualFile, named_file, one_of_stack
+from chandra_bin.plots.pictures import RateLimits, light_curve_png
+
+from ._common import history, warn, write_picture
+from .inputs import files_of, plain_name
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+# Good times of two chips that differ by more than this part are worth a word.
+_SAME_TIMES = 0.01
+
+
+@dataclass(frozen=True)
+class FlareLimits:
+    """The parameters of `chandra_bin.cut_flares`."""
+
+    method: Method = "clean"
+    mean: float | None = None
+    nsigma: float = 3.0
+    scale: float = 1.2
+    stddev: float | None = None
+    minfrac: float = 0.1
+    sigma: float = 3.0
+    minlength: int = 3
+    margin: int = 1
+
+
+def write_light_curve(name: str | Path, out: Path, *, clobber: bool = False) -> LightCurve:
+    """Writes the light curve of ``evt2.fits[bin time=::259.28]``, as CIAO's ``dmextract opt=ltc1`` does.
+
+    Bins begin where the text says, or a filter on time, or else at TSTART; exposures are those of the first chip that
+    the filters leave, in the file's order, which begins with the aim point's. The good times of all chips follow the
+    table. Raises `InputError` and `OutputError`; warns where the chips' good times differ by more than 1 %.
+    """
+    parsed = named_file(one_of_stack(name))
+    axis = _time_axis(parsed)
+    with Outputs([out], inputs=files_of(name), clobber=clobber) as outputs:
+        with open_events(parsed, also=(Binning,)) as events:
+            parts = [block.kept(block.values["time"]) for block in events.blocks("time")]
+            times = events.filter.clock().seconds(np.concatenate(parts) if parts else np.empty(0))
+            chips = events.gti_blocks()
+            header = events.header()
+            bins = _bins(events, axis)
+            curve = _curve(times, events, chips, axis, bins)
+            _warn_of_oddities(curve, bins[2], events)
+            area = sky_area(events.filter)
+            primary = events.primary
+        with outputs.open(out) as file:
+            write_empty_primary(file, primary)
+            _write_table(file, curve, bins[2], area, header, history("lightcurve", {"infile": plain_name(str(parsed))}))
+            for chip in chips:
+                chip.write(file)
+    return curve
+
+
+def propose_bin_length(name: str | Path, method: Method = "robust") -> BinLength:
+    """Choose the length of the time bins of event files, for a method that looks for flares.
+
+    ``name`` is a virtual name without ``[bin ...]``: of the events without sources that the light curve will be made
+    of. Frames are those of TIMEDEL, good times those of the first chip. See
+    `chandra_bin.events.bin_length.choose_bin_length`. Raises `InputError`.
+    """
+    parsed = named_file(one_of_stack(name))
+    with open_events(parsed) as events:
+        parts = [block.kept(block.values["time"]) for block in events.blocks("time")]
+        first = _first_chip(events, events.gti_blocks())
+        frame = seconds_of(events.hdu.header, "TIMEDEL")
+        times = events.filter.clock().seconds(np.concatenate(parts) if parts else np.empty(0))
+        try:
+            return choose_bin_length(times, first.gti, method,
+                                     frame_s=frame if frame is not None and frame > 0 else 1.0,
+                                     livetime_fraction=min(livetime_fraction(events.hdu.header, first.chip), 1.0))
+        except InputError as error:
+            raise InputError(f"{parsed}: {error}") from None
+
+
+def deflare(name: str | Path, out: Path, limits: FlareLimits | None = None, *, plot: Path | None = None,
+            clobber: bool = False) -> tuple[LightCurve, Deflared]:
+    """Writes the good times, without flares, of a light curve, as CIAO's ``deflare`` does, and a picture of it.
+
+    The GTI file says in FLR... keywords and its history which method gave the limits, and why, where it is not the
+    one that was asked for. Raises `InputError`, beginning with the light curve's name, and `OutputError`.
+    """
+    limits = limits or FlareLimits()
+    if plot is not None and plot.suffix.lower() != ".png":
+        raise InputError(f"{plot}: the picture is a PNG; give a name that ends in .png")
+    parsed = named_file(one_of_stack(name))
+    with Outputs([out, *([plot] if plot else [])], inputs=files_of(name), clobber=clobber) as outputs:
+        curve = read_light_curve(parsed)
+        try:
+            flares = cut_flares(curve, **asdict(limits))
+        except InputError as error:
+            raise InputError(f"{parsed}: {error}") from None
+        lines = history("deflare", {"infile": plain_name(str(parsed)), **asdict(limits)})
+        if flares.failure:
+            lines.append(f"{flares.failure}; the robust limits are used instead")
+        assert curve.header is not None
+        with outputs.open(out) as file:
+            write_gti_file(file, curve.header, flares.gti, keywords=_flare_keywords(flares), history=lines)
+        if plot is not None:
+            cut_by = RateLimits(flares.method, flares.mean, flares.low, flares.high, flares.cut_by_noise)
+            write_picture(outputs, plot,
+                          lambda: light_curve_png(curve, flares.good, plain_name(str(parsed)), cut_by))
+    return curve, flares
+
+
+def _warn_of_oddities(curve: LightCurve, bin_length_s: float, events: EventFile) -> None:
+    frame = seconds_of(events.hdu.header, "TIMEDEL")
+    if frame is not None and 0 < bin_length_s < LEAST_FRAMES * frame:
+        warn(f"{events.name}: bins of {bin_length_s:g} s hold few frames of {frame:g} s (TIMEDEL), and now one more, "
+             f"now one less: their counts scatter by that; take {math.ceil(LEAST_FRAMES * frame)} s or more")
+    if curve.counts is not None and not curve.counts.any():
+        warn(f"{events.name}: no event is in any bin")
+
+
+def _time_axis(name: VirtualFile) -> BinAxis:
+    if name.binning is None:
+        raise InputError(f"{name}: says nothing of time bins: add [bin time=::259.28], their length in seconds")
+    axes = name.binning.axes
+    if len(axes) != 1 or axes[0].column != "time":
+        raise name.error(name.binning.at, "a light curve has bins of time alone: [bin time=::259.28]")
+    if axes[0].step is None and axes[0].count is None:
+        raise name.error(axes[0].at, "the length of a time bin is missing: time=::259.28")
+    return axes[0]
+
+
+def _curve(times: Any, events: EventFile, chips: list[GtiBlock], axis: BinAxis,
+           bins: tuple[float, float, float]) -> LightCurve:
+    name = events.name
+    start, stop, length = bins
+    first = _first_chip(events, chips)
+    column = next((each for each in ("ccd_id", "ccdnr") if each in events.hdu.columns), None)
+    for other in chips[1:]:
+        if abs(other.gti.total - first.gti.total) > _SAME_TIMES * first.gti.total:
+            choice = (f"choose one, [{column}={first.chip}]" if column and first.chip is not None else
+                      "the file does not say which events belong to which table")
+            warn(f"{name.path}: the good times {other.block_name} are {other.gti.total:.0f} s, {first.block_name} "
+                 f"{first.gti.total:.0f} s; exposures are those of {first.block_name}: {choice}")
+    try:
+        return light_curve(times, first.gti, bin_length_s=length, start=start, stop=stop,
+                           livetime_fraction=min(livetime_fraction(events.hdu.header, first.chip), 1.0))
+    except InputError as error:
+        raise name.error(axis.at, str(error)) from None
+
+
+def _first_chip(events: EventFile, chips: list[GtiBlock]) -> GtiBlock:
+    """The good times of the first chip. Raises `InputError` where the filters leave no chip with good times."""
+    if not any(len(chip.gti) for chip in chips):
+        raise InputError(f"{events.name}: the filters leave none of the chips that have good times")
+    return chips[0]
+
+
+def _bins(events: EventFile, axis: BinAxis) -> tuple[float, float, float]:
+    """From when to when, as the text says, as filters on time do, or the whole file; and the length of a bin.
+
+    All in seconds; the text of a filter is in the unit of the column.
+    """
+    column, unit = events.hdu.columns["time"], events.filter.clock().unit_s
+    ends = []
+    for given, filtered, natural, key in zip((axis.lo, axis.hi), events.filter.limits("time"),
+                                             (column.lowest, column.highest), ("TSTART", "TSTOP"), strict=True):
+        whole = natural * unit if natural is not None else seconds_of(events.hdu.header, key)
+        known = [end for end in (filtered * unit, whole) if is_number(end)]
+        if given is None and not known:
+            raise events.name.error(axis.at, f"the file does not say from when to when it goes ({key}): give limits, "
+                                             "time=start:stop:length")
+        ends.append(given if given is not None else (max if key == "TSTART" else min)(known))
+    start, stop = ends
+    return start, stop, axis.step if axis.step is not None else (stop - start) / (axis.count or 1)
+
+
+def _write_table(file: BinaryIO, curve: LightCurve, length: float, area: float, header: "Header",
+                 lines: list[str]) -> None:
+    from astropy.io.fits import Header
+
+    assert curve.counts is not None
+    assert curve.exposure_s is not None
+    columns = {
+        "TIME_BIN": ("J", "channel", np.arange(1, len(curve) + 1)),
+        "TIME_MIN": ("D", "s", curve.time_min),
+        "TIME": ("D", "s", curve.time),
+        "TIME_MAX": ("D", "s", curve.time_max),
+        "COUNTS": ("J", "count", curve.counts),
+        "STAT_ERR": ("D", "count", curve.counts_error),
+        "AREA": ("D", "pixel**2", area),
+        "EXPOSURE": ("D", "s", curve.exposure_s),
+        "COUNT_RATE": ("D", "count/s", curve.rate),
+        "COUNT_RATE_ERR": ("D", "count/s", curve.rate_error),
+    }
+    rows = np.empty(len(curve), [(name, ">i4" if form == "J" else ">f8") for name, (form, _, _) in columns.items()])
+    table = Header({"TFIELDS": len(columns)})
+    for n, (name, (form, unit, values)) in enumerate(columns.items(), start=1):
+        rows[name] = values
+        table.update({f"TTYPE{n}": name, f"TFORM{n}": f"1{form}", f"TUNIT{n}": unit})
+        if name in ("TIME_MIN", "TIME_MAX"):
+            table.update({f"TLMIN{n}": float(curve.time_min[0]), f"TLMAX{n}": float(curve.time_max[-1])})
+        if name == "TIME":  # the time since the first bin's middle, as CIAO's virtual column
+            table.update({f"TCTYP{n}": "DT", f"TCRVL{n}": 0.0, f"TCRPX{n}": float(curve.time[0]), f"TCDLT{n}": 1.0,
+                          f"TCUNI{n}": "s"})
+    table.update({"EXTNAME": "LIGHTCURVE", "HDUNAME": "LIGHTCURVE"})
+    table.extend(without_columns(header), unique=True)
+    put_in_seconds(table)
+    table.update(CONTENT="LIGHTCURVE", HDUCLASS="OGIP", HDUCLAS1="LIGHTCURVE", HDUCLAS2="TOTAL", HDUCLAS3="RATE",
+                 TIMEDEL=length, TIMEPIXR=0.5, TOTCTS=int(curve.counts.sum()))
+    add_history(table, lines)
+    write_rows(file, table, [rows])
+
+
+def _flare_keywords(flares: Deflared) -> dict[str, object]:
+    return {"FLRMETH": flares.method, "FLRMEAN": flares.mean, "FLRLOW": flares.low, "FLRHIGH": flares.high,
+            "FLRKEPT": flares.kept, "FLRUSED": int(np.count_nonzero(flares.usable)), "FLRNOISE": flares.cut_by_noise}

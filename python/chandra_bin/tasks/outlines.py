@@ -1,0 +1,236 @@
+"""Region files from binmaps and masks, region files converted, and masks from region files."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.binning.outlines import Polygons, trace_polygons
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import ChandraBinWarning, InputError, counted
+from chandra_bin.events.reader import open_events
+from chandra_bin.events.region_files import read_regions
+from chandra_bin.fits.images import product_header, write_image
+from chandra_bin.fits.outputs import Outputs
+from chandra_bin.fits.virtual import named_file
+from chandra_bin.regions import (
+    PIXEL_SYSTEMS,
+    BinTexts,
+    Format,
+    Region,
+    Semantics,
+    Style,
+    parse_regions,
+    region_bytes,
+    region_mask,
+    region_of,
+)
+
+from ._common import about, calib_of, excluded_by_regions, history, read_binmap, read_exposure
+from .inputs import files_of, is_table, read_image
+
+logger = logging.getLogger(__name__)
+
+# The name of a whole mask's outline, where those of bins are xaf_N.
+_MASK_NAME = "mask"
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """How many files were written, with how many polygons and vertices."""
+
+    files: int
+    polygons: int
+    vertices: int
+
+
+def write_outlines(binmap: Path, outdir: Path | None = None, *, all_in_one: Path | None = None, format: Format = "ciao",
+                   system: str = "physical", sexagesimal: bool = False, clobber: bool = False) -> Outlines:
+    """Writes the exact outline of each bin of a binmap as ``outdir/xaf_N.reg``, and / or all of them in one DS9 file.
+
+    Of a mask, an image that holds only 0 and 1 and is not of 32-bit integers, as binmaps are, the outline of the pixels
+    of 1 is written, as ``outdir/mask.reg``.
+
+    Parameters
+    ----------
+    format : ``ciao`` and ``ds9`` (text), or ``fits`` (CIAO's region tables, ``xaf_N.fits``); ``all_in_one`` is DS9's.
+    system : ``physical``, ``image``, ``wcs`` (the image's own frame), ``fk5``, ``icrs``, ``galactic`` or one of
+        astropy's.
+    sexagesimal : right ascension in hours, declination in degrees, minutes, seconds; files are ``xaf_N_sex.reg``.
+
+    A gap in the bin numbers gets no file, and a `ChandraBinWarning`. Raises `InputError`, also where the image has no
+    such coordinates, and `OutputError`; no file is written then.
+    """
+    system = system.lower()
+    if outdir is None and all_in_one is None:
+        raise InputError("say where the outlines shall go: a folder, or one file for all")
+    _check_sexagesimal(sexagesimal, system, format)
+    image, labels = read_binmap(binmap)
+    is_mask = _is_mask(image.data)
+    if is_mask:
+        logger.info("%s holds only 0 and 1: it is taken for a mask", binmap)
+    with about(binmap):
+        polygons = trace_polygons(np.where(labels == 1, 0, -1) if is_mask else labels)
+        if not len(polygons):
+            raise InputError("no pixel is in a bin: there is nothing to outline")
+        coords = ImageCoords(image.header)
+        _need_system(coords, system)
+        names = {0: _MASK_NAME} if is_mask else {int(label): f"xaf_{label}" for label in np.unique(polygons.labels)}
+        _warn_of_gaps(binmap, names)
+        files = _outline_files(polygons, coords, names, format, system, sexagesimal) if outdir is not None else {}
+        together = BinTexts(polygons, coords, Style("ds9", system, sexagesimal)).all_in_one() if all_in_one else ""
+    series = [] if outdir is None or is_mask else [outdir / f"xaf_*[0-9]{_suffix(format, sexagesimal, '')}"]
+    files_made = [all_in_one] if all_in_one else []
+    with Outputs(files_made, series=series, inputs=files_of(binmap), clobber=clobber) as outputs:
+        for name, content in files.items():
+            outputs.write(cast(Path, outdir) / name, content)
+        if all_in_one:
+            outputs.write(all_in_one, together)
+    return Outlines(len(files) + bool(all_in_one), len(polygons), len(polygons.points))
+
+
+def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: Format = "ciao", system: str = "wcs",
+                  sexagesimal: bool = False, semantics: Semantics | None = None, clobber: bool = False) -> list[Path]:
+    """Converts region files of any kind, over the coordinates of an image or event file, into ``outdir``.
+
+    ``NAME.reg`` becomes ``NAME_sex.reg`` (sexagesimal) or ``NAME_physical.reg``, ``NAME_fk5.reg``, ... One file may
+    also be converted into ``outdir`` itself, whose name then ends in ``.reg`` or ``.fits``. The pixels of the
+    image that are inside stay the same; a `ChandraBinWarning` says where CIAO and DS9 understand a file
+    differently, and how many pixels it concerns. Parameters as in `write_outlines`; ``semantics`` as in
+    `chandra_bin.regions.parse_regions`. Raises `InputError` and `OutputError`; no file is written then.
+    """
+    system = system.lower()
+    if not files:
+        raise InputError("no region file is given")
+    _check_sexagesimal(sexagesimal, system, format)
+    coords, shape = read_coords(image)
+    with about(image):
+        _need_system(coords, system)
+    suffix = _suffix(format, sexagesimal, f"_{system}")
+    targets = [outdir / f"{_stem(file)}{suffix}" for file in files]
+    if outdir.suffix.lower() in (".reg", ".fits") and not outdir.is_dir():
+        if len(files) > 1:
+            raise InputError(f"{outdir}: is the name of a file, and {len(files)} files are converted: give a folder")
+        targets = [outdir]
+    with Outputs(targets, inputs=files_of(*files), clobber=clobber) as outputs:
+        for file, target in zip(files, targets, strict=True):
+            region = read_regions(file, semantics, for_ciao=False)
+            if region.decorations:
+                warnings.warn(f"{file}: texts, lines or the like ({len(region.decorations)}) cover no pixels, and are "
+                              "left out", ChandraBinWarning, stacklevel=2)
+            content = region_bytes(region, coords, format=format, system=system, sexagesimal=sexagesimal)
+            _compare_readers(region, coords, shape, content, format)
+            outputs.write(target, content)
+    return targets
+
+
+def write_mask(image: Path, out: Path, *, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
+               expmap: Path | None = None, semantics: Semantics | None = None,
+               clobber: bool = False) -> tuple[int, int]:
+    """Writes a mask for an image: 1 used, 0 where a region of ``exclude`` is, and outside all regions of ``keep``.
+
+    0 is also where the image is NaN, and where ``expmap``, its exposure map, is not above 0. Returns the numbers of
+    used and of all pixels. Raises `InputError` and `OutputError`.
+    """
+    if not exclude and not keep and expmap is None:
+        raise InputError("give a region file to exclude or to keep, or an exposure map")
+    parameters = {"image": image, "exclude": tuple(exclude), "keep": tuple(keep), "expmap": expmap,
+                  "semantics": semantics}
+    with Outputs([out], inputs=files_of(image, *exclude, *keep, expmap), clobber=clobber) as outputs:
+        pixels = read_image(image)
+        used = ~np.isnan(pixels.data)
+        if exclude or keep:
+            used &= ~excluded_by_regions(pixels, exclude, keep, semantics)
+        exposure = None if expmap is None else read_exposure(expmap, pixels)
+        if exposure is not None:
+            used &= exposure.data > 0
+        if not used.any():
+            raise InputError(f"{image}: no pixel is left to use: each is NaN, without exposure, or left out")
+        approximate = {} if exposure is None else calib_of(exposure.header)
+        header = product_header(pixels.header, history("mask", parameters), **approximate)
+        with outputs.open(out) as file:
+            write_image(file, used.astype(np.int16), header)
+    return int(np.count_nonzero(used)), used.size
+
+
+def read_coords(path: Path) -> tuple[ImageCoords, tuple[int, int]]:
+    """The coordinates of an image, or of the events of a file without one, and the pixels (ny, nx) to compare on."""
+    parsed = named_file(path)
+    if is_table(parsed) and parsed.binning is None:
+        with open_events(parsed) as events:
+            coords = ImageCoords.from_events(events.hdu.header)
+            return coords, (coords.header["NAXIS2"], coords.header["NAXIS1"])
+    image = read_image(path)
+    return ImageCoords(image.header), cast(tuple[int, int], image.data.shape)
+
+
+def _is_mask(values: NDArray[Any]) -> bool:
+    """Masks may be of any type, but a map of two bins is of int32."""
+    return values.dtype.newbyteorder("=") != np.int32 and bool(np.isin(values, (0, 1)).all() and values.any())
+
+
+def _check_sexagesimal(sexagesimal: bool, system: str, format: Format) -> None:
+    if sexagesimal and (system in PIXEL_SYSTEMS or format == "fits"):
+        raise InputError(f"sexagesimal numbers need a text file in a system of the sky, not {system} coordinates in "
+                         f"the format {format}: choose --system fk5, icrs or wcs")
+
+
+def _need_system(coords: ImageCoords, system: str) -> None:
+    """Says early that the image lacks the coordinates asked for, or that nobody knows them."""
+    if system == "physical" and coords.physical is None:
+        others = "fk5, icrs, wcs or image" if coords.sky is not None else "image, with --format ds9"
+        raise InputError("the header has no physical coordinates (CRVAL1P ... or LTV1, LTM1_1); choose another system: "
+                         f"--system {others}")
+    if system not in PIXEL_SYSTEMS:
+        coords.image_to_sky(0.0, 0.0, None if system == "wcs" else system)
+
+
+def _outline_files(polygons: Polygons, coords: ImageCoords, names: dict[int, str], format: Format, system: str,
+                   sexagesimal: bool) -> dict[str, str | bytes]:
+    suffix = _suffix(format, sexagesimal, "")
+    if format == "fits":
+        return {f"{name}{suffix}": region_bytes(region_of(polygons, label), coords, format=format, system=system)
+                for label, name in names.items()}
+    texts = BinTexts(polygons, coords, Style(format, system, sexagesimal)).of_bins()
+    return {f"{names[label]}{suffix}": text for label, text in texts}
+
+
+def _suffix(format: Format, sexagesimal: bool, otherwise: str) -> str:
+    return ("_sex" if sexagesimal else otherwise) + (".fits" if format == "fits" else ".reg")
+
+
+def _stem(path: Path) -> str:
+    parsed = named_file(path)
+    name = parsed.file.name.removesuffix(".gz")
+    stem = name[: name.rindex(".")] if "." in name else name
+    return stem if parsed.block is None else f"{stem}_{str(parsed.block.name).replace(' ', '_')}"
+
+
+def _warn_of_gaps(binmap: Path, names: dict[int, str]) -> None:
+    missing = max(names) + 1 - len(names)
+    if missing:
+        first = next(number for number in range(max(names)) if number not in names)
+        warnings.warn(f"{binmap}: {missing} bin numbers up to {max(names)} have no pixel (the first is {first}): they "
+                      "get no region file", ChandraBinWarning, stacklevel=3)
+
+
+def _compare_readers(region: Region, coords: ImageCoords, shape: tuple[int, int], content: bytes,
+                     format: Format) -> None:
+    """Warns where CIAO and DS9 understand a file differently, and where DS9's format cannot say what the file means."""
+    if region.other is not None or (format == "ds9" and any(shape.complement for shape in region.areas)):
+        inside = region_mask(region, coords, shape)
+    else:
+        return
+    if format == "ds9":
+        written = parse_regions(content.decode(), semantics="ds9")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ChandraBinWarning)  # of CIAO's view of the DS9 file
+            different = np.count_nonzero(inside != region_mask(written, coords, shape))
+        if different:
+            warnings.warn(f"{region.source}: DS9's format cannot hold this region: {counted(different, 'pixel')} "
+                          "will differ; use --format ciao", ChandraBinWarning, stacklevel=3)

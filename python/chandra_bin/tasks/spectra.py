@@ -1,0 +1,422 @@
+"""Spectra of the bins of a binmap, one set of files an observation."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.acis import geometry as acis
+from chandra_bin.acis.channels import channels_of
+from chandra_bin.binning.contour import bin_areas
+from chandra_bin.coords.wcs import ImageCoords, physical_agree, pixel_map
+from chandra_bin.errors import InputError, counted
+from chandra_bin.events.arrays import bin_spectra
+from chandra_bin.events.reader import EventFile, Events, open_events
+from chandra_bin.events.spectra import (
+    BROAD_EV,
+    HARD_EV,
+    SOFT_EV,
+    background_ratios,
+    band_channels,
+    empty_spectra,
+    group_counts,
+    hardness,
+    main_chips,
+    net_counts,
+)
+from chandra_bin.fits.images import Image
+from chandra_bin.fits.outputs import Outputs
+from chandra_bin.fits.virtual import MaskTerm, RegionTerm, expand_stack, named_file
+
+from ._blanksky import ParticleCounts, checked_chips, need_on_sky, scale_by_particles
+from ._common import Parameters, about, ecsv, history, mask_values, read_binmap, warn
+from ._pha import PhaWriter
+from .inputs import files_of, plain_name, refuse_filled
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+# BACKSCAL is a fraction of the sky coordinates' plane.
+_SKY_PIXELS = 8192**2
+_COORDINATES = ("x", "y", "ccd_id")
+_WHOLE = ("ccd_id", "pi")
+_OBSID = re.compile(r"\d{1,9}")
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ObservationSpectra:
+    """What was made of one observation."""
+
+    obsid: int
+    folder: Path
+    bins: int
+    """Bins that have pixels, and so files."""
+    counts: int
+    """Events in bins, of all channels."""
+    outside: int
+    """Events that passed the filters and are in no bin."""
+    table: "Table"
+    """As in ``spectra.ecsv``."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Bins:
+    """The bins of a binmap; arrays (bins,) belong to ``numbers``, which ascend."""
+
+    image: Image
+    numbers: list[int]
+    labels: NDArray[np.int32]
+    """(ny, nx), indices into ``numbers``; -1 outside, and where pixels are excluded."""
+    pixels: Counts
+    centres: Floats
+    """(bins, 2), array coordinates x, y."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Counted:
+    """The events of a file in the bins."""
+
+    spectra: NDArray[np.int32]
+    """(chips, bins, channels)"""
+    of_chip: Counts
+    """All events that passed, in bins or not, (chips,)."""
+    particles: ParticleCounts
+    """Those of 9 - 12 keV, where they were asked for."""
+    events: Events
+    """Without columns."""
+    coords: ImageCoords
+    """Of the events."""
+
+    @property
+    def by_chip(self) -> Counts:
+        """(chips, bins)"""
+        return np.asarray(self.spectra.sum(axis=2, dtype=np.int64))
+
+    def in_band(self, band_ev: tuple[float, float]) -> Counts:
+        """(chips, bins)"""
+        return np.asarray(self.spectra[:, :, band_channels(band_ev)].sum(axis=2, dtype=np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class _Background:
+    """Counts on the chips of the source, and what one of them stands for."""
+
+    counted: _Counted
+    scales: Floats
+    """(chips,): counts in the source's exposure for one here; NaN where none is in a bin."""
+    keywords: dict[str, float | str]
+    """Scales with their errors and counts, for headers."""
+    name: str
+
+
+def write_spectra(events: str | Path, binmap: Path, folder: Path, *, background: str | Path | None = None,
+                  group: int = 25, mask: Path | None = None, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
+                  clobber: bool = False) -> list[ObservationSpectra]:
+    """Writes the spectra of all bins of a binmap into ``folder/{obsid:05d}``, for each observation.
+
+    Parameters
+    ----------
+    events : virtual name of an ACIS event file, or a stack ``@list`` of several observations.
+    binmap : FITS image of bin numbers; it and the events meet through the sky.
+    background : virtual name of a blank-sky event file on the sky coordinates of the source (CIAO's blanksky), or a
+        stack: of one for each observation, or for a single one of several, each chip in one of them. Its counts stand
+        for BKGSCALn of its header, or where that has none for the ratio of the counts of 9 - 12 keV on chip n.
+    group : least counts of a group in ``xaf_N_grp.pi``.
+    mask, exclude, keep : as `bin_image` takes them: events in excluded pixels are left out, and so is their area.
+
+    Files of bin N are ``xaf_N.pi`` (OGIP type I), ``xaf_N_grp.pi`` (grouped) and with a background ``xaf_N_bkg.pi``;
+    ``spectra.ecsv`` has a row a bin. Raises `InputError` and `OutputError`; no file is written then.
+    """
+    names = expand_stack(events)
+    skies = [] if background is None else expand_stack(background)
+    backgrounds: list[tuple[str, ...]] = [tuple(skies)] if len(names) == 1 else [(sky,) for sky in skies]
+    if not skies:
+        backgrounds = [()] * len(names)
+    if len(backgrounds) != len(names):
+        raise InputError(f"{background}: lists {counted(len(backgrounds), 'background')} for "
+                         f"{counted(len(names), 'event file')}; give one "
+                         "for each, in their order")
+    if group < 1:
+        raise InputError(f"the least counts of a group are {group}, and must be 1 or more")
+    obsids = _obsids(names)
+    folders = {obsid: folder / f"{obsid:05d}" for obsid in obsids}
+    inputs = files_of(*names, *skies, binmap, mask, *exclude, *keep)
+    with Outputs([each / "spectra.ecsv" for each in folders.values()], inputs=inputs, clobber=clobber,
+                 series=[each / f"xaf_*{end}.pi" for each in folders.values() for end in ("[0-9]", "_bkg", "_grp")],
+                 ) as outputs:
+        bins = _read_bins(binmap, mask, exclude, keep)
+        made = []
+        for obsid, name, behind in zip(obsids, names, backgrounds, strict=True):
+            parameters = {
+                "events": plain_name(name), "binmap": plain_name(binmap),
+                "background": " ".join(map(plain_name, behind)) or None, "group": group, "mask": mask,
+                "exclude": tuple(exclude), "keep": tuple(keep)}
+            made.append(_observation(outputs, folders[obsid], obsid, name, behind, bins, group, parameters))
+    return made
+
+
+def _observation(outputs: Outputs, folder: Path, obsid: int, name: str, behind: Sequence[str], bins: _Bins, group: int,
+                 parameters: Parameters) -> ObservationSpectra:
+    source = _count(name, bins, particles=bool(behind))
+    _warn_of_sky_filters(name)
+    _warn_of_nothing(source, name)
+    background = _read_background(behind, source, name, bins) if behind else None
+    chips = main_chips(source.by_chip, bins.centres, _order(source.events))
+    exposures = _exposures(source, name)
+    areas = _areas(source.coords, bins)
+    if not any(exposures.values()):
+        warn(f"{name}: has no good time at all: EXPOSURE is 0")
+    exposure = np.array([exposures.get(chip, 0.0) for chip in chips.tolist()])
+    table = _table(source, background, bins, chips, exposure, areas)
+    lines = history("spectra", parameters)
+    header = source.events.header
+    scales = {} if background is None else background.keywords
+    writer = PhaWriter(header, exposures, lines, background=False, keywords=scales)
+    behind_writer = PhaWriter(header, exposures, lines, background=True, keywords=scales)
+    spectra = source.spectra.sum(axis=0, dtype=np.int32)
+    behind_spectra = None if background is None else background.counted.spectra.sum(axis=0, dtype=np.int32)
+    ratios = None if background is None else background_ratios(
+        background.counted.by_chip, background.scales, _scales_without_counts(background, chips))
+    grouping, quality = group_counts(spectra, group)
+    for i, number in enumerate(bins.numbers):
+        backscal = float(areas[i] / _SKY_PIXELS)
+        behind_file = None if background is None else f"xaf_{number}_bkg.pi"
+        cards: Any = {"exposure_s": float(exposure[i]), "chip": int(chips[i]), "bin": number}
+        outputs.write(folder / f"xaf_{number}.pi",
+                      writer.file(spectra[i], **cards, backscal=backscal, background=behind_file))
+        outputs.write(folder / f"xaf_{number}_grp.pi",
+                      writer.file(spectra[i], **cards, backscal=backscal, background=behind_file,
+                                  groups=(grouping[i], quality[i])))
+        if behind_file is not None and behind_spectra is not None and ratios is not None:
+            outputs.write(folder / behind_file,
+                          behind_writer.file(behind_spectra[i], **cards, backscal=backscal / float(ratios[i])))
+    outputs.write(folder / "spectra.ecsv", ecsv(table, parameters))
+    counts = int(spectra.sum(dtype=np.int64))
+    return ObservationSpectra(obsid, folder, len(bins.numbers), counts, int(source.of_chip.sum()) - counts, table)
+
+
+def _obsids(names: Sequence[str]) -> list[int]:
+    """The observations of event files; `InputError` for what is none of ACIS, and for one that comes twice."""
+    found: dict[int, str] = {}
+    for name in names:
+        with open_events(name) as file:
+            header = file.hdu.header
+        telescope, instrument = (str(header.get(key, "")).strip().upper() for key in ("TELESCOP", "INSTRUME"))
+        if telescope not in ("", "CHANDRA") or instrument not in ("", "ACIS"):
+            raise InputError(f"{name}: are events of {telescope} {instrument}: spectra are made of Chandra's ACIS only "
+                             "(1024 channels of 14.6 eV); copy and lightcurve take other files too")
+        text = str(header.get("OBS_ID", "")).strip()
+        if not _OBSID.fullmatch(text):
+            raise InputError(f"{name}: OBS_ID is {text!r}, and names the folder of the spectra: it must be the number "
+                             "of one observation; for merged events, give those of each observation (a @list)")
+        if int(text) in found:
+            raise InputError(f"{name}: is of ObsID {int(text)}, as {found[int(text)]} is; give each observation once")
+        found[int(text)] = name
+    return list(found)
+
+
+def _read_bins(binmap: Path, mask: Path | None, exclude: Sequence[Path], keep: Sequence[Path]) -> _Bins:
+    image, labels = read_binmap(binmap)
+    refuse_filled(image)
+    if not (labels >= 0).any():
+        raise InputError(f"{binmap}: holds no bins: all {labels.size} pixels are outside (-1)")
+    with about(binmap):
+        ImageCoords(image.header).need_sky()
+    of_all = np.unique(labels[labels >= 0])
+    labels = np.where(mask_values(image, mask, False, exclude, keep) < 1, np.int32(-1), labels)
+    y, x = np.nonzero(labels >= 0)
+    numbers, indices = np.unique(labels[y, x], return_inverse=True)
+    if not len(numbers):
+        raise InputError(f"{binmap}: the mask and regions leave no pixel of any bin")
+    if len(numbers) < len(of_all):
+        gone = np.setdiff1d(of_all, numbers)
+        warn(f"{binmap}: {counted(len(gone), 'bin lies', 'bins lie')} in excluded pixels, without a spectrum; the "
+             f"first is {gone[0]}")
+    pixels = np.bincount(indices, minlength=len(numbers))
+    centres = np.stack([np.bincount(indices, axis, len(numbers)) / pixels for axis in (x, y)], axis=1)
+    index_map = np.full(labels.shape, -1, np.int32)
+    index_map[y, x] = indices
+    return _Bins(image, numbers.tolist(), index_map, pixels, centres)
+
+
+def _count(name: str, bins: _Bins, *, particles: bool, good_times: bool = True) -> _Counted:
+    """Reads the events of a file once, block by block, into the bins."""
+    with about(bins.image.path):
+        spectra = empty_spectra(len(bins.numbers))
+    of_chip = np.zeros(acis.CHIP_COUNT, np.int64)
+    no_channel = 0
+    image = ImageCoords(bins.image.header)
+    with open_events(name) as file:
+        need_on_sky(file.hdu.header, name)
+        columns = _columns(file, particles)
+        high = ParticleCounts(file.filter, file.hdu.header, name)
+        with about(file.name.file):
+            coords = ImageCoords.from_events(file.hdu.header)
+            coords.need_sky()
+            to_pixels = pixel_map(coords, image)
+        for block in file.blocks(*columns):
+            values = {column: block.kept(block.values[column]) for column in columns}
+            chip = checked_chips(values["ccd_id"], name)
+            channel = values["pi"] if "pi" in values else channels_of(values["energy"])
+            x, y = to_pixels(values["x"], values["y"])
+            bin_spectra(bins.labels, channel, x=x, y=y, chips=chip, chip_numbers=acis.CHIPS, out=spectra)
+            no_channel += int(np.count_nonzero((channel < 1) | (channel > spectra.shape[2])))
+            of_chip += np.bincount(chip, minlength=acis.CHIP_COUNT)
+            if particles:
+                high.add(chip, values)
+        if good_times:
+            events = Events({}, file.header(), file.good_times(), file.name.file)
+        else:
+            events = Events({}, file.hdu.header.copy(), {}, file.name.file)
+        if no_channel:
+            warn(f"{name}: {counted(no_channel, 'event has', 'events have')} no channel of 1 - {spectra.shape[2]} "
+                 f"({columns[3]} is null, NaN or beyond): left out of the spectra")
+    return _Counted(spectra, of_chip, high, events, coords)
+
+
+def _columns(file: EventFile, particles: bool) -> list[str]:
+    """x, y, ccd_id, the column that gives channels, and for particles the energy too, where there is one."""
+    file.need_ev()
+    there = file.hdu.columns
+    missing = [name for name in _COORDINATES if name not in there]
+    channel = [name for name in ("pi", "energy") if name in there]
+    if not channel:
+        missing.append("pi (nor energy)")
+    if missing:
+        raise InputError(f"{file.name.file}: block {file.hdu.name} has no column {', '.join(missing)}, only "
+                         f"{', '.join(there)}: spectra need x, y, ccd_id, and pi or energy")
+    chosen = [*_COORDINATES, *(channel if particles else channel[:1])]
+    for name in chosen:
+        if not there[name].is_scalar or (name in _WHOLE and not there[name].is_whole):
+            raise InputError(f"{file.name.file}: the column {name} of block {file.hdu.name} must hold one "
+                             f"{'whole number' if name in _WHOLE else 'number'} an event")
+    return chosen
+
+
+def _areas(events: ImageCoords, bins: _Bins) -> Floats:
+    """The areas of bins, (bins,), in sky pixels of the events."""
+    image = ImageCoords(bins.image.header)
+    if physical_agree(events, image):
+        (xx, xy), (yx, yy) = image.need_physical().matrix
+        return np.asarray(bins.pixels * abs(float(xx * yy - xy * yx)), np.float64)
+    areas = bin_areas(bins.labels, bins.pixels, lambda x, y: image.pixel_areas_in(events, x, y))
+    # A bin that the sky does not reach has no events: any area above 0 will do.
+    return np.where(np.isfinite(areas), areas, bins.pixels * image.pixel_area_arcsec2 / events.pixel_area_arcsec2)
+
+
+def _order(events: Events) -> list[int]:
+    """Chips in the order of their good times: the aim point's first."""
+    return [chip for chip in events.good_times if chip is not None and chip in acis.CHIPS]
+
+
+def _exposures(source: _Counted, name: str) -> dict[int, float]:
+    """Live times in s by chip, of all that have good times or events."""
+    order = _order(source.events)
+    seen = np.flatnonzero(source.of_chip).tolist()
+    chips = sorted({*order, *seen})
+    exposures = {chip: source.events.livetime(chip) for chip in chips}
+    if None in source.events.good_times:
+        return exposures
+    without = [chip for chip in seen if chip not in order]
+    for chip in without:
+        exposures[chip] = source.events.livetime()
+    if without:
+        warn(f"{name}: chips {_listed(without)} have events, but no good times (GTI): EXPOSURE is that of chip "
+             f"{order[0]}")
+    return exposures
+
+
+def _read_background(names: Sequence[str], source: _Counted, source_name: str, bins: _Bins) -> _Background:
+    # A background's exposure is in its scale: nobody asks for its good times.
+    skies = [_count(name, bins, particles=True, good_times=False) for name in names]
+    wanted = np.flatnonzero(source.of_chip).tolist() or _order(source.events) or list(acis.CHIPS)
+    of_chip = np.sum([sky.of_chip for sky in skies], axis=0)
+    name = ", ".join(names)
+    if not of_chip[wanted].any():
+        others = _listed(np.flatnonzero(of_chip).tolist()) or "none"
+        raise InputError(f"{name}: has no events on the chips of {source_name}, {_listed(wanted)}, but on {others}; "
+                         "give the blank sky of these chips")
+    spectra = empty_spectra(len(bins.numbers))
+    scales = np.full(acis.CHIP_COUNT, np.nan)
+    keywords: dict[str, float | str] = {}
+    for chip in wanted:
+        owners = [sky for sky in skies if sky.of_chip[chip]]
+        if len(owners) > 1:
+            raise InputError(f"{name}: more than one has events of chip {chip}; give each chip once ([ccd_id=..] "
+                             "behind the name chooses)")
+        if owners and owners[0].spectra[chip].any():
+            spectra[chip] = owners[0].spectra[chip]
+            scale = scale_by_particles(chip, owners[0].events.header, source.particles, owners[0].particles)
+            scales[chip] = scale.factor
+            keywords.update(scale.keywords(chip))
+    if not spectra.any():
+        raise InputError(f"{name}: no background event is in any bin of {bins.image.path}; it must be reprojected to "
+                         "the observation (CIAO's blanksky)")
+    lacking = [chip for chip in wanted if not of_chip[chip] and source.spectra[chip].any()]
+    if lacking:
+        warn(f"{name}: has no events on chips {_listed(lacking)}, where {source_name} has some in bins: they stay "
+             "without background")
+    return _Background(replace(skies[0], spectra=spectra, of_chip=of_chip), scales, keywords, name)
+
+
+def _scales_without_counts(background: _Background, chips: Counts) -> Floats:
+    """The factor (bins,) of bins without background counts: that of the bin's chip, or the mean of all."""
+    own = background.scales[chips]
+    return np.where(np.isfinite(own), own, np.nanmean(background.scales))
+
+
+def _table(source: _Counted, background: _Background | None, bins: _Bins, chips: Counts, exposure: Floats,
+           areas: Floats) -> "Table":
+    from astropy import units as u
+    from astropy.table import Table
+
+    nothing = np.zeros((acis.CHIP_COUNT, len(bins.numbers)), np.int64)
+    scales = np.zeros(acis.CHIP_COUNT) if background is None else background.scales
+
+    def in_band(band_ev: tuple[float, float]) -> tuple[Counts, Floats, Floats]:
+        counts = source.in_band(band_ev)
+        behind = nothing if background is None else background.counted.in_band(band_ev)
+        return counts.sum(axis=0), *net_counts(counts, behind, scales)
+
+    counts, net, net_error = in_band(BROAD_EV)
+    (_, soft, soft_error), (_, hard, hard_error) = in_band(SOFT_EV), in_band(HARD_EV)
+    ratio, ratio_error = hardness(soft, soft_error, hard, hard_error)
+    all_counts = source.by_chip
+    all_net, _ = net_counts(all_counts, nothing if background is None else background.counted.by_chip, scales)
+    seconds = np.where(exposure > 0, exposure, np.nan)
+    table = Table({
+        "bin": np.array(bins.numbers), "chip": chips, "area": areas, "exposure": exposure,
+        "counts": counts, "background": counts - net, "net": net, "net_err": net_error,
+        "rate": net / seconds, "rate_err": net_error / seconds, "hardness": ratio, "hardness_err": ratio_error,
+        "total_counts": all_counts.sum(axis=0), "total_background": all_counts.sum(axis=0) - all_net,
+        "file": [f"xaf_{number}.pi" for number in bins.numbers]})
+    for name, unit in (("area", u.pix**2), ("exposure", u.s), ("rate", u.ct / u.s), ("rate_err", u.ct / u.s)):
+        table[name].unit = unit
+    for name in ("counts", "background", "net", "net_err", "total_counts", "total_background"):
+        table[name].unit = u.ct
+    return table
+
+
+def _warn_of_sky_filters(name: str) -> None:
+    terms = [term for step in named_file(name).filters for term in step.terms]
+    if any(isinstance(term, RegionTerm | MaskTerm) or getattr(term, "column", "") in ("x", "y") for term in terms):
+        warn(f"{name}: its filters on the sky take events, but no area of the bins (BACKSCAL); give regions with "
+             "--exclude or --keep instead")
+
+
+def _warn_of_nothing(source: _Counted, name: str) -> None:
+    if not source.of_chip.any():
+        warn(f"{name}: has no events that pass: the spectra are all zeros")
+    elif not source.spectra.any():
+        warn(f"{name}: none of {counted(source.of_chip.sum(), 'event')} is in a bin: the spectra are all zeros")
+
+
+def _listed(chips: Sequence[int]) -> str:
+    return ", ".join(map(str, chips))

@@ -1,0 +1,355 @@
+"""What has been made of what: records of tasks in ``.chandra-bin/state.json``, and the lock of a folder.
+
+A task is done when its outputs are there, are those of its record, and were made of the same inputs, with the same
+settings, by the same engine and versions. Files are compared by size, time and inode, and by their SHA-256 where one of
+these changed. Outputs are made in a scratch folder; what is to be moved is written down before it is moved, so that a
+run that was killed in between is completed by the next one.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from chandra_bin.errors import InputError, OutputError, writing
+
+from .system import need_posix
+
+FOLDER = ".chandra-bin"
+_FORMAT = 1
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a file was like."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    sha256: str
+
+    @classmethod
+    def of(cls, status: os.stat_result, sha256: str) -> "Stamp":
+        """Of a file whose content is known."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino, sha256)
+
+    def fits(self, status: os.stat_result) -> bool:
+        """Whether a file looks untouched, without reading it."""
+        return (self.size, self.mtime_ns, self.inode) == (status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@dataclass(frozen=True)
+class Record:
+    """How a task was done. Paths are relative to the folder of the pipeline."""
+
+    engine: str
+    versions: Mapping[str, str]
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, Stamp]
+    outputs: Mapping[str, Stamp]
+    started: str = ""
+    """UTC, ISO 8601."""
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+    """What was called, with all arguments."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What is worth telling: numbers, words and lists."""
+    others: Mapping[str, Stamp] = field(default_factory=dict)
+    """Outputs in other folders, of other settings: they stay there until those folders are made again."""
+
+
+@dataclass(frozen=True)
+class _Placing:
+    """What is being moved to its place."""
+
+    task: str
+    record: Record
+    scratch: str
+
+
+def sha256_of(path: Path) -> str:
+    """Raises `InputError` for a file that cannot be read."""
+    return stamp_of(path).sha256
+
+
+def stamp_of(path: str | Path) -> Stamp:
+    """Raises `InputError` for a file that cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        file = os.open(path, os.O_RDONLY)  # of hundreds of small files, io's objects would be most of the cost
+        try:
+            status = os.fstat(file)
+            left = status.st_size
+            while left > 0 and (chunk := os.read(file, _CHUNK)):
+                digest.update(chunk)
+                left -= len(chunk)
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+    return Stamp.of(status, digest.hexdigest())
+
+
+def is_same(path: Path, stamp: Stamp, *, verify: bool = False) -> bool:
+    """Whether a file is as it was; it is read where it looks touched, or to ``verify``."""
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    if stamp.fits(status) and not verify:
+        return True
+    return status.st_size == stamp.size and sha256_of(path) == stamp.sha256
+
+
+class State:
+    """The records of a folder. Whoever changes them holds the lock of the folder.
+
+    Raises `InputError` for a state file that cannot be read; it is left as it is.
+    """
+
+    def __init__(self, work: Path) -> None:
+        self.work = work
+        self.file = work / FOLDER / "state.json"
+        self._records: dict[str, Record] = {}
+        self._placing: _Placing | None = None
+        self._read()
+
+    @property
+    def records(self) -> Mapping[str, Record]:
+        """By the name of the task."""
+        return self._records
+
+    def forget(self, task: str) -> None:
+        """A task is not done any more; its outputs are still known to be its own."""
+        if task in self._records:
+            old = self._records[task]
+            self._records[task] = Record(old.engine, {}, {}, {}, old.outputs, others=old.others)
+            self._write()
+
+    def touch(self, task: str, inputs: Mapping[str, Stamp], outputs: Mapping[str, Stamp]) -> None:
+        """Takes over what files look like now, where their content is as it was."""
+        self._records[task] = replace(self._records[task], inputs=dict(inputs), outputs=dict(outputs))
+        self._write()
+
+    def place(self, task: str, record: Record, scratch: Path) -> list[str]:
+        """Moves the outputs of a task from ``scratch``, where they have the same relative paths, to their places.
+
+        What the task made before in the same folders, and does not make any more, is removed; what it made in others,
+        with other settings, stays. A file that is in the way and that no task made is kept in
+        ``.chandra-bin/replaced``. Returns the paths of those.
+        """
+        self.recover()  # another task, of which only some files could be moved
+        self._placing = _Placing(task, record, os.path.relpath(scratch, self.work))
+        self._write()
+        return self._finish_placing()
+
+    @property
+    def is_placing(self) -> bool:
+        """Whether files of a scratch folder are still to be moved."""
+        return self._placing is not None
+
+    def recover(self) -> str | None:
+        """Completes what a run was placing when it ended; returns the name of the task.
+
+        Where some of its files are gone or cut off, as after a power failure, the task is to be made again instead.
+        """
+        if self._placing is None:
+            return None
+        task = self._placing.task
+        if not self._is_whole():
+            self._abandon_placing()
+            return None
+        self._finish_placing()
+        return task
+
+    def _is_whole(self) -> bool:
+        """Whether each file that is being placed is in scratch or in its place, as it was made."""
+        assert self._placing is not None
+        scratch = self.work / self._placing.scratch
+        return all(is_same(made if (made := scratch / name).exists() else self.work / name, stamp)
+                   for name, stamp in self._placing.record.outputs.items())
+
+    def _abandon_placing(self) -> None:
+        assert self._placing is not None
+        record, task = self._placing.record, self._placing.task
+        moved = {name: stamp for name, stamp in record.outputs.items() if is_same(self.work / name, stamp)}
+        before = self._records.get(task)
+        self._records[task] = Record(record.engine, {}, {}, {}, {**(before.outputs if before else {}), **moved},
+                                     others=before.others if before else {})
+        self._placing = None
+        self._write()
+
+    def _finish_placing(self) -> list[str]:
+        assert self._placing is not None
+        task, record, scratch = self._placing.task, self._placing.record, self.work / self._placing.scratch
+        before = self._records.get(task)
+        ours = {**before.others, **before.outputs} if before else {}
+        kept: list[str] = []
+        self._move_new_folders(scratch, record)
+        for name, stamp in record.outputs.items():
+            made = os.path.join(scratch, name)
+            if not os.path.exists(made):  # moved with its folder, or by a run that was killed
+                continue
+            target = os.path.join(self.work, name)
+            with writing(target):
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                if self._keep_foreign(name, ours.get(name), stamp):
+                    kept.append(name)
+                os.replace(made, target)
+        # A region that was proposed is the user's once edited, and an input then.
+        left = {name: stamp for name, stamp in ours.items()
+                if name not in record.outputs and name not in record.inputs and (self.work / name).exists()}
+        folders = {os.path.dirname(name) for name in record.outputs}
+        others = {name: stamp for name, stamp in left.items() if os.path.dirname(name) not in folders}
+        for name in [each for each in left if each not in others]:
+            with writing(self.work / name):
+                if self._keep_foreign(name, left[name], left[name]):
+                    kept.append(name)
+                (self.work / name).unlink(missing_ok=True)
+        self._records[task] = replace(record, others=others)
+        self._placing = None
+        self._write()
+        shutil.rmtree(scratch, ignore_errors=True)
+        return kept
+
+    def _move_new_folders(self, scratch: Path, record: Record) -> None:
+        """Moves folders at once whose places are free: bins have hundreds of files."""
+        for name in {name.partition(os.sep)[0] for name in record.outputs if os.sep in name}:
+            made, target = scratch / name, self.work / name
+            if os.path.lexists(target) or not made.is_dir():
+                continue
+            below = (os.path.relpath(os.path.join(folder, file), scratch)
+                     for folder, _, files in os.walk(made) for file in files)
+            if all(file in record.outputs for file in below):
+                with writing(target):
+                    made.rename(target)
+
+    def _keep_foreign(self, name: str, known: Stamp | None, new: Stamp) -> bool:
+        """Sets a file aside that is neither what the task made before nor what it makes now."""
+        if not os.path.exists(os.path.join(self.work, name)):
+            return False
+        path = self.work / name
+        if (known and is_same(path, known)) or is_same(path, new):
+            return False
+        aside = self.work / FOLDER / "replaced" / time.strftime("%Y%m%dT%H%M%S", time.gmtime()) / name
+        number = 0
+        while aside.exists():
+            number += 1
+            aside = aside.with_name(f"{Path(name).name}.{number}")
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(aside)
+        return True
+
+    def _read(self) -> None:
+        try:
+            content = json.loads(self.file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"{self.file}: cannot be read ({error}): remove it, and everything is made anew") from None
+        try:
+            known = content["format"]
+            if known == _FORMAT:
+                self._records = {name: _record(values) for name, values in content["tasks"].items()}
+                placing = content["placing"]
+                self._placing = placing and _Placing(**{**placing, "record": _record(placing["record"])})
+                if self._placing:
+                    _check_inside(self._placing.scratch)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise InputError(f"{self.file}: is no state of this program ({type(error).__name__}: {error}): remove it, "
+                             "and everything is made anew") from None
+        if known != _FORMAT:
+            raise InputError(f"{self.file}: is of format {known}, and this version writes {_FORMAT}: use the version "
+                             "that wrote it, or remove it, and everything is made anew")
+
+    def _write(self) -> None:
+        # As json has it without an indent it is an order of magnitude quicker, and bins have hundreds of files.
+        content = {"format": _FORMAT, "placing": self._placing, "tasks": self._records}
+        replace_file(self.file, json.dumps(content, default=vars) + "\n")
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Writes a file whole, or leaves the one that is there. Raises `OutputError`."""
+    part = path.with_name(f".{path.name}.part")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(work: Path) -> Iterator[None]:
+    """One run at a time works in a folder. Raises `InputError`: it names host and PID of the other one, or says that
+    the system has no locks."""
+    need_posix(f"{work}: a pipeline or batch")
+    import fcntl
+
+    file = work / FOLDER / "lock"
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise OutputError(f"{file}: cannot be locked: {error.strerror}") from None
+            owner = os.pread(handle, 1000, 0).decode(errors="replace").strip() or "another process"
+            raise InputError(f"{work}: is in use by {owner}: wait for it, or stop it") from None
+        with writing(file):
+            os.truncate(handle, 0)
+            os.pwrite(handle, f"PID {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        yield
+        with contextlib.suppress(OSError):
+            os.truncate(handle, 0)
+    finally:
+        os.close(handle)
+
+
+def stamps_of(work: Path, paths: Iterable[Path], known: Mapping[str, Stamp]) -> dict[str, Stamp]:
+    """The stamps of files, by relative path; those that look as ``known`` are not read."""
+    made = {}
+    for path in paths:
+        name = os.path.relpath(path, work)
+        old = known.get(name)
+        made[name] = old if old and old.fits(path.stat()) else stamp_of(path)
+    return made
+
+
+def _record(values: Mapping[str, Any]) -> Record:
+    files = {kind: {name: Stamp(**stamp) for name, stamp in values.get(kind, {}).items()}
+             for kind in ("inputs", "outputs", "others")}
+    for name in files["inputs"]:
+        _check_name(name)
+    for name in [*files["outputs"], *files["others"]]:
+        _check_inside(name)
+    return Record(**{**values, **files, "warnings": tuple(values["warnings"]), "calls": tuple(values["calls"])})
+
+
+def _check_inside(name: str) -> None:
+    """Raises `ValueError` for a relative path that leads out of the folder: files are moved there, and removed."""
+    _check_name(name)
+    if not name or os.path.isabs(name) or os.pardir in Path(name).parts:
+        raise ValueError(f"{name!r} is no path in the folder")
+
+
+def _check_name(name: str) -> None:
+    """Raises `ValueError` for what no file can be called."""
+    if b"\0" in os.fsencode(name):
+        raise ValueError(f"{name!r} is no name of a file")

@@ -1,0 +1,40 @@
+"""The package as it is built and installed: its kernels, versions and public names."""
+
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import chandra_bin
+from conftest import LONGEST
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_every_kernel_has_its_five_files():
+    kernels = re.search(r"set\(KERNELS ([\w ]+)\)", (ROOT / "CMakeLists.txt").read_text())[1].split()
+    assert {path.stem for path in (ROOT / "src/pyx").glob("*.pyx")} - {"_c_api"} == {f"_{name}" for name in kernels}
+    for name in kernels:
+        for file in (f"src/cpp/include/chandra_bin/{name}.hpp", f"src/cpp/src/{name}.cpp", f"src/pyx/{name}.pxd",
+                     f"python/chandra_bin/_kernels/_{name}.pyi"):
+            assert (ROOT / file).is_file(), file
+
+
+def test_versions_agree():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert chandra_bin.__version__ == version("chandra-bin") == project["version"]
+    assert f"\n## [{chandra_bin.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"\nversion: {chandra_bin.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_public_names_are_there_and_documented():
+    assert chandra_bin.__all__ == sorted(chandra_bin.__all__)
+    for name in chandra_bin.__all__:
+        assert getattr(chandra_bin, name).__doc__
+    assert set(chandra_bin.__all__) <= set(dir(chandra_bin))
+
+
+def test_files_of_tests_that_begin_first_are_there():
+    """One that was renamed would begin behind the others, and nobody would see it."""
+    for name in LONGEST:
+        assert (ROOT / f"tests/test_{name}.py").is_file()
