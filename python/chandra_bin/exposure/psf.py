@@ -9,7 +9,7 @@ from chandra_bin.errors import InputError
 
 
 def psf_map(grid: Grid, axis: ArrayLike, *, ecf: float = 0.9) -> NDArray[np.float32]:
-    """The radius in arcsec at each pixel of a grid, by `acis.psf_radius_arcsec`.
+    """The radius in arcsec at each pixel of a grid, by `chandra_bin.acis.geometry.psf_radius_arcsec`.
 
     ``axis``: the optical axis at its mean place, (2,) in sky pixels. Raises `InputError` for an enclosed fraction that
     is not between 0 and 1.
