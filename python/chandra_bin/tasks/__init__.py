@@ -1,7 +1,8 @@
 """From files to files: what the command line, batches and pipelines call. One module a command, named as the command.
 
-Each function reads its inputs, calls the science once and writes a set of products (`chandra_bin.fits.outputs`): FITS
-images with the input's header, and HISTORY that holds every parameter. No product holds a clock time, a host or a
-folder, so equal runs give equal bytes. Imports everything below: `plots`, `simulate`, `exposure`, `events`, `regions`,
-`binning`, `sources`, `coords`, `acis`, `fits`. It prints nothing, starts no process and calls no kernel.
+Each function reads its inputs, calls the science once and writes a set of products (`chandra_bin.fits.outputs`):
+FITS images with the input's header, and HISTORY that holds every parameter. No product holds a clock time, a host or
+a folder, so equal runs give equal bytes. Imports everything below: ``plots``, ``simulate``, ``exposure``,
+``events``, ``regions``, ``binning``, ``sources``, ``coords``, ``acis``, ``fits``. It prints nothing, starts no
+process and calls no kernel.
 """
