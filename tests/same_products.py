@@ -9,6 +9,7 @@ differ. The exit code is 1 where a file differs or a command fails in one of the
 
 import hashlib
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,6 @@ COUNTS = f"{WORK}/broad_thresh_final.img"
 EXPMAP = f"{WORK}/broad_thresh_final.expmap"
 BACKGROUND = ["--background", f"{WORK}/broad_bkg_final.img", "--background-scale", f"{WORK}/broad_bkg_ratio_final.img"]
 MASK = ["--mask", f"{WORK}/broad_mask.fits"]
-CLEAN = "work/reprocessed_data/{}/clean_evt.fits"
 # Each in the order in which it may read what those before it wrote.
 COMMANDS = [
     "simulate sim --obsids 2 --exposure 6000 --counts 40000",
@@ -29,18 +29,18 @@ COMMANDS = [
     f"bin {COUNTS} -o bin --sn 20 --constrain 3 --expmap {EXPMAP} {' '.join(MASK + BACKGROUND)}",
     f"bin {COUNTS} -o bin_counts --sn 20 --contours counts --expmap {EXPMAP} {' '.join(MASK)}",
     f"contbin --sn=20 --smoothsn=30 --constrainfill --constrainval=3 {COUNTS}",
-    f"smooth {COUNTS} -o smooth.fits --sn 20",
-    f"smooth gaussian {COUNTS} -o gaussian.fits",
+    f"smooth tophat {COUNTS} -o smooth.fits --sn 20",
+    f"smooth gaussian {COUNTS} {EXPMAP} -o gaussian.fits",
     "regions contbin_binmap.fits -o regions_ciao",
     "regions contbin_binmap.fits --all-in-one all.reg --format ds9 --system fk5",
     "regions contbin_binmap.fits -o regions_fits --format fits",
     "make-region-files contbin_binmap.fits --outdir boxes",
-    "convert regions_ciao/xaf_0.reg -o converted.reg --system fk5 --format ds9",
+    f"convert regions_ciao/xaf_0.reg --image {COUNTS} -o converted.reg --system fk5 --format ds9",
     f"mask {COUNTS} --exclude regions_ciao/xaf_1.reg -o mask.fits",
-    "copy EVENTS1[energy=500:7000][bin_sky=4] -o copy.img",
-    "copy EVENTS1[energy=500:7000] -o copy.fits",
-    "lightcurve EVENTS1[ccd_id=7] -o lc.fits --bin 200",
-    "deflare lc.fits -o quiet.gti",
+    "copy 'EVENTS1[energy=500:7000][bin sky=4]' -o copy.img",
+    "copy 'EVENTS1[energy=500:7000]' -o copy.fits",
+    "lightcurve 'EVENTS1[ccd_id=7][bin time=::200]' -o lc.fits",
+    "deflare lc.fits -o quiet.gti --plot lc.png",
     "fluximage EVENTS1 -o flux/ --binsize 4",
     "merge CLEAN1 CLEAN2 -o merged --exposure --binsize 4 --psfecf 0.9",
     f"detect {WORK}/broad_thresh.img -o detected.fits --expmap {WORK}/broad_thresh.expmap "
@@ -66,8 +66,8 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def words_of(command: str, folder: Path) -> list[str]:
     """A command line with the names of a run's own files put in."""
-    events = sorted(folder.glob("work/reprocessed_data/*/repro/*repro_evt2.fits"))
-    clean = sorted(folder.glob("work/reprocessed_data/**/*clean*evt*.fits"))
+    events = sorted(folder.glob("work/reprocessed_data/*/*repro_evt2.fits"))
+    clean = sorted(folder.glob("work/reprocessed_data/*/*clean_evt.fits"))
     names = {"EVENTS": events, "CLEAN": clean}
     for word, paths in names.items():
         for number, path in enumerate(paths, 1):
@@ -75,7 +75,7 @@ def words_of(command: str, folder: Path) -> list[str]:
     for word, pattern in (("BINMAP", "contbin_binmap.fits"), ("BINS", "bins.ecsv")):
         for path in sorted(folder.glob(f"work/spec_files/*/{pattern}")):
             command = command.replace(word, str(path.relative_to(folder)))
-    return [word.replace("bin_sky", "bin sky") for word in command.split()]
+    return shlex.split(command)
 
 
 def run(command: str, package: Path, folder: Path) -> int:
