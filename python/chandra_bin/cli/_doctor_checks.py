@@ -70,12 +70,12 @@ def _programs() -> Iterator[Finding]:
         yield Finding("Python", "missing", version, f"{wanted} is needed: install {_NAME} with such a Python", True)
     yield Finding(_NAME, "ok", distribution.version, "this program", True)
     # Their stubs lie where they do, also where they could not be compiled.
-    names = sorted(file.name.removesuffix(".pyi") for file in files(f"{__package__}._kernels").iterdir()
+    names = sorted(file.name.removesuffix(".pyi") for file in files("chandra_bin._kernels").iterdir()
                    if file.name.endswith(".pyi"))
     broken = []
     for name in names:
         try:
-            import_module(f"{__package__}._kernels.{name}")
+            import_module(f"chandra_bin._kernels.{name}")
         except ImportError as error:
             broken.append(f"{name} ({error})")
     if broken or not names:
