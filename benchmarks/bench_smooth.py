@@ -44,8 +44,9 @@ def timed(folder: str, image: str, name: str, sn: float, threads: int, repeats: 
 
 def make_smoother(images: dict[str, Any], name: str, sn: float, threads: int) -> Callable[[], Any]:
     """A call of the API without arguments, what it needs made beforehand."""
-    import chandra_bin.binning.smoothing  # now: the API loads it at its first use, which is timed
     import numpy as np
+
+    import chandra_bin.binning.smoothing  # now: the API loads it at its first use, which is timed
 
     counts, exposure = images["counts"], images["exposure"]
     word, _, kind = name.partition(", ")
