@@ -55,14 +55,15 @@ test-long: $(VENV)/tested-with  ## Run all tests, the long ones too
 
 # One by one: a peer that cannot be installed here has a row that says so.
 $(VENV)/benched-with: $(VENV)/installed
-	$(BIN)/python -m benchmarks.peers
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["bench"], sep="\n")' | \
+	    while read -r peer; do $(BIN)/python -m pip install --quiet "$$peer" || echo "$$peer cannot be installed"; done
 	@touch $@
 
-# The history first, as the tables change the checkout, and it notes whether that is clean.
 bench: $(VENV)/benched-with  ## Race the kernels with their peers, into docs/races.md (CONTBIN=... for the original)
-	$(BIN)/python -m pytest benchmarks/history.py -q -W default -p no:cacheprovider --benchmark-storage=benchmarks/history \
-	    --benchmark-autosave --benchmark-compare --benchmark-max-time=0.5 --benchmark-columns=min,median,rounds
-	$(BIN)/python -m benchmarks --docs
+	@mkdir -p build
+	$(BIN)/python -m pytest benchmarks -q --benchmark-max-time=0.5 --benchmark-columns=min,median,rounds \
+	    --benchmark-json=build/races.json
+	$(BIN)/python -m benchmarks.tables build/races.json
 
 lint: $(VENV)/checked-with  ## Check style and types
 	$(BIN)/ruff check

@@ -1,18 +1,20 @@
-"""Instructions that each kernel executes on a small input, counted by valgrind: noise cannot move them.
+"""Instructions that each kernel executes on a small input, counted by valgrind: noise cannot change them.
 
-    python -m benchmarks instructions              the table
     python -m benchmarks.instructions --check      fails where a kernel needs over 10 % more than instructions.json says
     python -m benchmarks.instructions --update     writes instructions.json anew
 
-Compared is what the kernels' own libraries execute, one thread: neither Python nor numpy nor the C library moves it,
-but the compiler does. The time of an instruction differs, so counts say what became more work, not what became slower.
+Only instructions in the kernels' own libraries count, on one thread: Python, numpy and the C library do not change
+them, but the compiler does. Counts show what became more work, not what became slower.
 """
 
 import argparse
+import ctypes
 import json
+import os
 import platform
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -21,27 +23,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .bench_smooth import SMOOTHERS, make_smoother
-from .cases import load, prepare
-from .contestants import RACES
-from .harness import CHECKOUT, BenchmarkError, Settings, Table, compiler, package_version, run_program, say
+import numpy as np
+
+import chandra_bin
+
+from .race import CHECKOUT, compiler, every_race, package_version
+from .scenes import with_background
 
 BASELINE = Path(__file__).with_suffix(".json")
 MORE, FEWER = 0.10, 0.05
-IMAGE = "small_behind"
-# Of these races the quick input is counted; the others are counted with options of their own, below.
+# The quick inputs of these races are counted; the smoothers and the binner have options of their own below.
 FROM_RACES = ["boxes", "polygon_trace", "rasterize", "region_mask", "event_histogram", "select_events",
               "points_in_region", "points_in_polygon", "bin_spectra"]
-# A function of the C library that nobody else calls: at each call of it (or of srand48_r, which it calls at once, and
-# which callgrind may take for it) callgrind writes down what it has counted.
+# A function of the C library that nobody else calls: callgrind writes down its counts at each call of it (or of
+# srand48_r, which it calls at once, and which callgrind may take for it).
 _MARK = "srand48"
-_SN = 15
-# Lines of callgrind's files: a position and a count; and what a call costs, which its function has counted already.
+# Lines of callgrind's files: a position and a count. The line after "calls=" repeats what the called function cost.
 _COST = re.compile(r"[+\-*\d]\S* (\d+)")
 
 
-class NotCountedError(BenchmarkError):
-    """Counting is impossible here, whatever the kernels do."""
+class NotCountedError(Exception):
+    """Counting is impossible on this machine, whatever the kernels do."""
 
 
 @dataclass(frozen=True)
@@ -52,63 +54,29 @@ class Count:
     own: int
 
 
-def tables(settings: Settings) -> Iterator[Table]:
-    table = Table("Instructions of the kernels, small inputs, one thread",
-                  ["kernel", "million instructions", "of the kernels", "over the baseline"])
-    why = why_not_counted()
-    if why:
-        table.remarks.append(f"Not counted: {why}.")
-        yield table
-        return
-    baseline = read_baseline(BASELINE)
-    for name, count in count_instructions(settings.folder).items():
-        known = baseline["kernels"].get(name)
-        table.add(name, f"{count.all / 1e6:.2f}", f"{count.own / 1e6:.2f}",
-                  f"{count.own / known - 1:+.1%}" if known else "-")
-    table.remarks += ["The second call of each in one process; checks of the input are included, in Python too."]
-    differs = why_not_compared(baseline["made with"], made_with())
-    if differs:
-        table.remarks.append(f"The baseline is of another build: {differs}.")
-    yield table
-
-
-def why_not_counted() -> str:
-    """What hinders counting; "" where nothing does."""
-    if not sys.platform.startswith("linux"):
-        return "callgrind's marks need Linux"
-    return "" if shutil.which("valgrind") else "there is no valgrind on PATH"
-
-
-def count_instructions(folder: Path) -> dict[str, Count]:
-    """By kernel."""
-    say("instructions: valgrind is slow, about a minute")
-    prepare(folder, [IMAGE])
-    home = folder / "callgrind"
-    home.mkdir()
+def count_instructions(folder: Path) -> dict[str, int]:
+    """Instructions in the kernels' libraries, by kernel. Raises `NotCountedError`."""
     words: list[str | Path] = ["valgrind", "--tool=callgrind", f"--dump-before={_MARK}*", "--compress-strings=no",
-                               "--compress-pos=no", f"--callgrind-out-file={home / 'out'}", sys.executable, "-m",
-                               "benchmarks.instructions", "--call", folder]
+                               "--compress-pos=no", f"--callgrind-out-file={folder / 'out'}", sys.executable, "-m",
+                               "benchmarks.instructions", "--call"]
     # Hashes, and with them the work of Python's dictionaries, would change from run to run.
-    done = run_program(words, home, {"PYTHONHASHSEED": "0", "PYTHONPATH": str(CHECKOUT)})
-    if done.code < 0:
-        raise NotCountedError(f"valgrind was ended by signal {-done.code}, as where it does not know the processor")
-    if done.code != 0:
-        said = done.err.strip().splitlines() or ["no message"]
-        raise BenchmarkError(f"valgrind ended with {done.code}: {said[-1]}")
-    names = done.out.splitlines()
-    dumps = sorted(home.glob("out.*"), key=lambda path: int(path.suffix[1:]))
-    # In turns what lies between two kernels, and a kernel.
-    counts = [count for count in map(_counted, dumps) if count.all > 100]  # fewer: between srand48 and srand48_r
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, env=os.environ | {
+        "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")])})
+    if done.returncode < 0:
+        raise NotCountedError(f"signal {-done.returncode} ended valgrind, as where it does not know the processor")
+    if done.returncode != 0:
+        sys.exit(f"valgrind ended with {done.returncode}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+    names = done.stdout.splitlines()
+    dumps = sorted(folder.glob("out.*"), key=lambda path: int(path.suffix[1:]))
+    # Dumps are in turns of what lies between two kernels, and of a kernel. Tiny ones lie between the two marks.
+    counts = [count for count in map(_counted, dumps) if count.all > 100]
     if len(counts) != 2 * len(names):
-        raise BenchmarkError(f"callgrind wrote {len(counts)} sums for {len(names)} kernels: does it see {_MARK}?")
-    return dict(zip(names, counts[1::2], strict=True))
+        sys.exit(f"callgrind wrote {len(counts)} sums for {len(names)} kernels: does it see {_MARK}?")
+    return {name: count.own for name, count in zip(names, counts[1::2], strict=True)}
 
 
 def _counted(dump: Path) -> Count:
     text = dump.read_text()
-    found = re.search(r"^(?:summary|totals): (\d+)", text, re.MULTILINE)
-    if found is None:
-        raise BenchmarkError(f"{dump.name}: callgrind wrote no sum")
     own = 0
     here = called = False
     for line in text.splitlines():
@@ -119,33 +87,41 @@ def _counted(dump: Path) -> Count:
         elif cost := _COST.match(line):
             own += int(cost[1]) if here and not called else 0
             called = False
-    return Count(int(found[1]), own)
+    return Count(int(re.findall(r"^(?:summary|totals): (\d+)", text, re.MULTILINE)[0]), own)
 
 
-def kernels(folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
+def kernels() -> Iterator[tuple[str, Callable[[], Any]]]:
     """Each kernel with a call of it."""
-    from chandra_bin.binning.contour import contour_bin
-    from chandra_bin.binning.smoothing import smooth
-
-    images = load(folder, IMAGE)
-    for name in SMOOTHERS:
-        yield name, make_smoother(images, name, _SN, 1)
-    smoothed = smooth(images["counts"], sn=_SN)
-    binning = partial(contour_bin, images["counts"], sn=_SN, smoothed=smoothed)
+    images = with_background(128, 6e4)
+    counts, exposure, sn = images["counts"], images["exposure"], {"sn": 15}
+    flux = (counts / exposure).astype(np.float32)
+    yield "smooth", partial(chandra_bin.smooth, counts, **sn)
+    yield "smooth, background and exposures", partial(chandra_bin.smooth, **images, **sn)
+    yield "smooth, noise map", partial(chandra_bin.smooth, counts, noise=np.sqrt(counts + 0.75) + 1, **sn)
+    yield "smooth_expmap", partial(chandra_bin.smooth_expmap, flux, exposure, **sn)
+    yield "smooth_expcorr", partial(chandra_bin.smooth_expcorr, counts, flux, **sn)
+    yield "counts_scale", partial(chandra_bin.counts_scale, counts, **sn)
+    scale = chandra_bin.counts_scale(counts, **sn)
+    yield "apply_scale", partial(chandra_bin.apply_scale, counts, scale)
+    yield "apply_scale, Gaussian", partial(chandra_bin.apply_scale, counts, scale, gaussian=True)
+    yield "smooth_gaussian", partial(chandra_bin.smooth_gaussian, flux, exposure, **sn)
+    yield "smooth_exposure", partial(chandra_bin.smooth_exposure, counts, exposure=exposure,
+                                     background=images["background"], background_exposure_time=4, **sn)
+    smoothed = chandra_bin.smooth(counts, **sn)
+    binning = partial(chandra_bin.contour_bin, counts, smoothed=smoothed, **sn)
     yield "contour_bin", binning
     yield "contour_bin, constrain 3", partial(binning, constrain=3)
-    yield "contour_bin, background and exposures", partial(contour_bin, **images, sn=_SN, smoothed=smoothed)
+    yield "contour_bin, background and exposures", partial(chandra_bin.contour_bin, **images, smoothed=smoothed, **sn)
+    races = every_race()
     for name in FROM_RACES:
-        race = RACES[name]
-        yield name, race.ours(race.made(quick=True), 1)
+        inputs = {key: np.asarray(value) for key, value in races[name].inputs(True).items()}
+        yield name, races[name].ours(inputs, 1)
 
 
-def _call_all(folder: Path) -> None:
+def _call_all() -> None:
     """Under valgrind: call every kernel twice, the second time between marks, and print the names."""
-    import ctypes
-
     mark = getattr(ctypes.CDLL(None), _MARK)
-    for name, call in kernels(folder):
+    for name, call in kernels():
         call()
         mark(0)
         call()
@@ -157,7 +133,7 @@ def _call_all(folder: Path) -> None:
 
 
 def made_with() -> dict[str, str]:
-    """What counts may depend on. Some kernels have a way of their own for AVX2."""
+    """What counts may depend on. Some kernels have code of their own for AVX2."""
     try:
         vectors = "avx2" if re.search(r"\bavx2\b", Path("/proc/cpuinfo").read_text()) else "no avx2"
     except OSError:
@@ -181,35 +157,32 @@ def _major(signed: str) -> tuple[str, str]:
 
 
 def compare(baseline: Mapping[str, int], counts: Mapping[str, int]) -> tuple[list[str], list[str]]:
-    """What fails, and what is to be known, a line each."""
+    """Lines that fail the check, and lines that ask for an update."""
     wrong = [f"{name}: not in the baseline" for name in counts if name not in baseline]
     wrong += [f"{name}: in the baseline, but not counted" for name in baseline if name not in counts]
-    said = []
+    notes = []
     for name in counts.keys() & baseline.keys():
         change = counts[name] / baseline[name] - 1
         line = f"{name}: {counts[name]:,} instructions, {change:+.1%} over the baseline"
         if change > MORE:
             wrong.append(line)
         elif change < -FEWER:
-            said.append(f"{line}: update it")
-    return sorted(wrong), sorted(said)
+            notes.append(f"{line}: update it")
+    return sorted(wrong), sorted(notes)
 
 
 def check(path: Path, counts: Callable[[], Mapping[str, int]]) -> int:
-    """The exit code; prints what was found. ``counts`` is called only where there is something to compare with."""
-    baseline = read_baseline(path)
-    here = made_with()
-    why = why_not_compared(baseline["made with"], here)
-    if why:
-        print(f"not compared: {why}")
-        return 0
+    """Print the differences and return the exit code. ``counts`` is called only if the baseline is comparable."""
+    baseline, here = json.loads(path.read_text()), made_with()
     try:
+        if why := why_not_compared(baseline["made with"], here):
+            raise NotCountedError(why)
         found = counts()
     except NotCountedError as error:
         print(f"not compared: {error}")
         return 0
-    wrong, said = compare(baseline["kernels"], found)
-    for line in [*wrong, *said]:
+    wrong, notes = compare(baseline["kernels"], found)
+    for line in [*wrong, *notes]:
         print(line)
     if not wrong:
         print(f"{len(found)} kernels, none needs {MORE:.0%} more instructions than the baseline")
@@ -222,35 +195,22 @@ def check(path: Path, counts: Callable[[], Mapping[str, int]]) -> int:
     return 1
 
 
-def read_baseline(path: Path) -> Any:
-    """Raises `BenchmarkError` where there is none."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise BenchmarkError(f"{path}: no baseline: {error}") from None
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description="Count instructions.")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--check", action="store_true", help="compare with the baseline; the exit code is 1 if worse")
     what.add_argument("--update", action="store_true", help="make the baseline anew")
-    what.add_argument("--call", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
+    what.add_argument("--call", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--baseline", type=Path, metavar="FILE", default=BASELINE)
     arguments = parser.parse_args()
     if arguments.call:
-        _call_all(arguments.call)
+        _call_all()
         return 0
-    why = why_not_counted()
-    if why:
-        print(f"not compared: {why}")
+    if not sys.platform.startswith("linux") or shutil.which("valgrind") is None:
+        print("not compared: needs Linux and valgrind on PATH")
         return 0 if arguments.check else 2
-
     with tempfile.TemporaryDirectory(prefix="chandra-bin-instructions-") as folder:
-
-        def counts() -> dict[str, int]:
-            return {name: count.own for name, count in count_instructions(Path(folder)).items()}
-
+        counts = partial(count_instructions, Path(folder))
         if arguments.check:
             return check(arguments.baseline, counts)
         made = {"made with": made_with(), "kernels": counts()}
@@ -259,7 +219,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BenchmarkError as error:
-        sys.exit(str(error))
+    sys.exit(main())

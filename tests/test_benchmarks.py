@@ -1,6 +1,6 @@
-"""The benchmarks run and print their tables; peers agree; the gate of instructions fails when it should.
+"""Peers that are raced give our answers, the tables hold the measured figures, and the gate of instructions fails.
 
-Their figures are nobody's test.
+The figures of the benchmarks are tested nowhere.
 """
 
 import json
@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,48 +16,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import bench_growth, bench_races, instructions  # noqa: E402
-from benchmarks.contestants import RACES, Peer  # noqa: E402
-from benchmarks.harness import BenchmarkError, Settings, Table, TooSlowError, in_child, put_between_marks  # noqa: E402
+from benchmarks import instructions, race, tables  # noqa: E402
+from benchmarks.race import ContestantError, Peer, difference, every_race  # noqa: E402
 
 KERNELS = re.search(r"set\(KERNELS ([\w ]+)\)", (ROOT / "CMakeLists.txt").read_text())[1].split()
 BASELINE = json.loads(instructions.BASELINE.read_text())
-
-
-def benchmarks(*words):
-    words = [sys.executable, "-m", "benchmarks", *words]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-def test_a_quick_run_prints_and_writes_its_table(tmp_path):
-    page = tmp_path / "benchmarks.md"
-    done = benchmarks("--quick", "smooth", "--output", str(page))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("- Machine: ")
-    assert "| smooth_gaussian " in done.stdout
-    assert "differ" not in done.stdout
-    assert page.read_text().endswith(done.stdout[done.stdout.index("## Smoothers"):])
-
-
-def test_an_unknown_name_is_said():
-    done = benchmarks("smoth")
-    assert done.returncode == 2
-    assert "no benchmark 'smoth': there are races, " in done.stderr
-
-
-def test_tables_go_between_the_marks_of_a_page(tmp_path):
-    page = tmp_path / "races.md"
-    page.write_text("before\n<!-- made by make bench -->\nold\n<!-- end -->\nafter\n")
-    put_between_marks(page, ["a machine"], [Table("New", ["a", "b"], [["1", "2"]], figures=[("x.png", "x")])])
-    text = page.read_text()
-    assert text.startswith("before\n<!-- made by make bench -->\n")
-    assert text.endswith("<!-- end -->\nafter\n")
-    assert "- a machine\n\n## New\n\n| a" in text
-    assert "![x](images/x.png)" in text
-    assert "old" not in text
-    page.write_text("no marks")
-    with pytest.raises(BenchmarkError, match=r"races\.md: there is no part between"):
-        put_between_marks(page, [], [])
+RACES = every_race()
 
 
 # --- races ----------------------------------------------------------------------------------------------------------
@@ -66,95 +29,124 @@ def test_tables_go_between_the_marks_of_a_page(tmp_path):
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_kernel_has_a_race_and_its_instructions_counted(kernel):
-    races = {name for name, race in RACES.items() if kernel in race.kernels}
-    assert any(RACES[name].peers for name in races)
-    assert any(name in races or name.startswith(kernel) for name in BASELINE["kernels"])
+    names = {name for name, each in RACES.items() if kernel in each.kernels}
+    assert any(RACES[name].peers for name in names)
+    assert any(name in names or name.startswith(kernel) for name in BASELINE["kernels"])
 
 
-def run_quickly(name, folder):
-    """Inputs and our answer of a race, in this process."""
-    bench_races.make(str(folder), name, quick=True)
-    bench_races.ours(str(folder), name, threads=1, repeat_s=0)
+@pytest.mark.parametrize("name", [name for name, each in RACES.items() if each.kernels])
+def test_peers_that_need_no_installation_give_our_answers(name, tmp_path):
+    each = RACES[name]
+    inputs = {key: np.asarray(value) for key, value in each.inputs(True).items()} | {"folder": str(tmp_path)}
+    found = {}
+    for contestant in each.contestants():
+        peer = each.peer(contestant)
+        if peer is None or not (peer.modules or peer.programs or peer.tolerance is None):
+            call, result = each.prepared(contestant, inputs)
+            found[contestant] = np.asarray(result(call()))
+            assert difference(found["1 thread"], found[contestant], each.compared, (peer and peer.tolerance) or 0) == ""
 
 
-@pytest.mark.parametrize("name", [name for name, race in RACES.items() if race.kernels])
-def test_peers_that_are_always_there_give_our_answers(name, tmp_path):
-    folder = tmp_path / "race"
-    run_quickly(name, folder)
-    for number, peer in enumerate(RACES[name].peers):
-        if peer.modules or peer.programs:
-            continue
-        bench_races.theirs(str(folder), name, number, repeat_s=0)
-        if peer.tolerance is not None:
-            assert bench_races.difference(str(folder), name, "ours1", f"peer{number}", peer.tolerance) == ""
+def test_differences_are_counted():
+    counts = np.arange(6.0).reshape(2, 3)
+    assert difference(counts, counts + np.array([0, 1, 1]), "pixels", 0) == "4 of 6 differ"
+    assert difference(counts, counts * (1 + 1e-6), "pixels", 1e-5) == ""
+    assert difference(counts, counts[:1], "pixels", 0) == "shapes differ: (2, 3) and (1, 3)"
+    assert difference(np.array([1, 2, 3]), np.array([2, 3]), "sets", 0) == "1 in one only, of 3 and 2"
+    bins = np.array([[0, 0, 1], [0, 1, 1], [2, 2, -1]])
+    renumbered = np.array([[1, 1, 0], [1, 0, 0], [2, 2, -1]])
+    assert difference(bins, renumbered, "bins", 0) == "0 of 9 pixels in another bin"
+    renumbered[0, 0] = 2
+    assert difference(bins, renumbered, "bins", 0) == "1 of 9 pixels in another bin"
 
 
-def test_a_difference_is_counted(tmp_path):
-    folder = tmp_path / "race"
-    run_quickly("bin_spectra", folder)
-    spectra = np.load(folder / "ours1.npy")
-    spectra[3, 5:7] += 1
-    np.save(folder / "peer0.npy", spectra)
-    assert bench_races.difference(str(folder), "bin_spectra", "ours1", "peer0", 0) == f"2 of {spectra.size} differ"
+def test_modules_and_programs_that_are_not_installed_are_named():
+    peer = Peer("nobody's", lambda _: lambda: None, ("no_such_module", "json"), ("no-such-program",))
+    assert peer.missing() == ["no_such_module", "no-such-program"]
 
 
-def test_bins_are_compared_whatever_their_numbers(tmp_path):
-    folder = tmp_path / "race"
-    run_quickly("contour_bin_small", folder)
-    binmap = np.load(folder / "ours1.npy")
-    other = np.where(binmap >= 0, binmap.max() - binmap, -1)
-    other[0, 0] = binmap.max() + 1 - other[-1, -1]
-    np.save(folder / "peer0.npy", other)
-    said = bench_races.difference(str(folder), "contour_bin_small", "ours1", "peer0", 0)
-    assert int(said.split()[0]) <= 1
-    assert said.endswith(f"of {binmap.size} pixels in another bin")
+def test_a_contestant_is_called_in_a_process_of_its_own(tmp_path):
+    ground = race.Ground("benchmarks.bench_outlines", "rasterize", tmp_path, quick=True)
+    first = ground.first("1 thread")
+    assert 20 < first.peak_mb < 2000
+    np.testing.assert_array_equal(np.load(first.answer), RACES["rasterize"].inputs(True)["binmap"])
+    assert ground.difference("1 thread") == ""
 
 
-def test_outlines_that_differ_are_counted(tmp_path):
-    folder = tmp_path / "race"
-    run_quickly("polygon_trace", folder)
-    rings = np.load(folder / "ours1.npy")
-    np.save(folder / "peer0.npy", rings[1:])
-    assert (bench_races.difference(str(folder), "polygon_trace", "ours1", "peer0", 0)
-            == f"1 in one only, of {len(rings)} and {len(rings) - 1}")
+def test_a_process_that_fails_or_takes_too_long_is_an_error(monkeypatch):
+    with pytest.raises(ContestantError, match=r"failed: .*No module named no_such_module"):
+        race.in_process("no_such_module")
+    monkeypatch.setattr(race, "LIMIT_S", -9.5)  # ten seconds are for imports
+    with pytest.raises(ContestantError, match=r"> -9\.5 s"):
+        race.in_process("timeit", "-n1", "-r1", "import time; time.sleep(20)")
 
 
-def test_a_peer_that_is_not_there_has_a_row(tmp_path, monkeypatch):
-    race = RACES["boxes"]
-    absent = Peer("nobody's", race.peers[0].prepare, modules=("no_such_module",), note="quick")
-    monkeypatch.setattr(bench_races, "RACES", {"boxes": replace(race, peers=(absent,))})
-    (table,) = bench_races.tables(Settings(tmp_path, quick=True))
-    assert table.rows[0][4:8] == ["nobody's", "not installed", "-", "quick"]
+# --- tables ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_child_that_takes_too_long_is_stopped():
-    with pytest.raises(TooSlowError, match=r"stopped after 0\.5 s"):
-        in_child(subprocess.check_call, stop_after_s=0.5, args=["sleep", "100"])
+def stored(seconds, **about):
+    return {"extra_info": about, "stats": {"min": seconds}}
 
 
-# --- growth ---------------------------------------------------------------------------------------------------------
+def made(contestant, seconds, **about):
+    return stored(seconds, **{"race": "rasterize", "contestant": contestant, "note": "", "tolerance": 0.0,
+                              "differs": "", "peak_mb": 50.0, **about})
 
 
-def test_the_exponent_of_a_power_is_found():
-    x = np.geomspace(1, 1000, 7)
-    fitted = bench_growth.power_law(x, 3e-9 * x**1.25 * np.array([1.05, 0.95, 1, 1, 1, 0.95, 1.05]))
-    assert abs(fitted["exponent"] - 1.25) < 0.02
-    assert 0.002 < fitted["error"] < 0.02
-    assert 0.02 < fitted["scatter"] < 0.05
+def page_of(folder, benchmarks, absent=()):
+    """The page that is made of these entries."""
+    (folder / "images").mkdir()
+    (folder / "page.md").write_text(f"before\n{tables.BEGIN}old\n{tables.END}after\n")
+    (folder / "run.json").write_text(json.dumps({
+        "benchmarks": benchmarks, "absent": list(absent), "datetime": "2026-11-30T06:00:00", "commit_info": {},
+        "machine_info": {"cpu": {"brand_raw": "a processor", "count": 2}, "compiler": "GCC", "python_version": "3.11",
+                         "numpy": "2", "chandra-bin": "0.1", "load before": 0.25}}))
+    tables.put_between_marks(folder / "page.md", tables.made(folder / "run.json", folder / "images"))
+    return (folder / "page.md").read_text()
 
 
-def test_the_coefficients_of_a_law_are_found():
+def test_a_race_becomes_a_row_between_the_marks_of_the_page(tmp_path):
+    page = page_of(tmp_path, [made("1 thread", 0.002), made("rasterio rasterize", 0.05, peak_mb=90.0)])
+    assert page.startswith(f"before\n{tables.BEGIN}\n- Measured: 2026-11-30")
+    assert page.endswith(f"{tables.END}after\n")
+    assert "old" not in page
+    row = next(line for line in page.splitlines() if line.startswith("| rasterize "))
+    assert [cell.strip() for cell in row.split("|")[3:-1]] == [
+        "0.002", "-", "rasterio rasterize", "0.05", "25x", "equal", "50", "90"]
+
+
+def test_a_peer_that_was_not_raced_or_differs_says_so(tmp_path):
+    absent = {"race": "rasterize", "contestant": "rasterio rasterize", "note": "", "why": "not installed: rasterio"}
+    page = page_of(tmp_path, [made("1 thread", 0.002), made("1 thread", 0.1, race="contour_bin_small"),
+                              made("pycontbin", 2.0, race="contour_bin_small", differs="7 of 9 pixels in another bin",
+                                   note="files written")], [absent])
+    assert re.search(r"\| rasterize .*\| +rasterio rasterize \| +not installed: rasterio \| +- \| +- \|", page)
+    assert re.search(r"pycontbin \| +2 \| +20x \| +7 of 9 pixels in another bin; files written \|", page)
+
+
+def test_a_limit_that_is_missed_is_marked(tmp_path):
+    page = page_of(tmp_path, [stored(0.3, command="slow", limit_s=0.15), stored(0.1, command="fast", limit_s=0.2)])
+    assert re.search(r"\| slow .*\*\*missed by 2\.00x\*\*", page)
+    assert re.search(r"\| fast .*0\.50 of it", page)
+
+
+def test_exponents_and_laws_are_those_of_the_times(tmp_path):
+    entries = [stored(2e-9 * n, series="select_events", x=n, terms=[n]) for n in (1e5, 1e6, 1e7)]
+    page = page_of(tmp_path, entries)
+    assert re.search(r"\| select_events .*\| 1\.00 ± 0\.00 \| +0% \| +1\.00 \| +E \| +2 \|", page)
+    assert (tmp_path / "images/races-growth.png").stat().st_size > 5000
+
+
+def test_coefficients_of_a_law_are_not_negative():
     terms = np.array([[1.0, 5], [10, 5], [100, 5], [10, 50]])
-    np.testing.assert_allclose(bench_growth.fit_terms(terms, terms @ [2e-9, 3e-8]), [2e-9, 3e-8])
-    assert bench_growth.fit_terms(terms, terms @ [2e-9, -1e-10])[1] == 0
+    np.testing.assert_allclose(tables.fit_terms(terms, terms @ [2e-9, 3e-8]), [2e-9, 3e-8])
+    assert tables.fit_terms(terms, terms @ [2e-9, -1e-10])[1] == 0
 
 
-@pytest.mark.parametrize("name", ["smooth, pixels", "polygon_trace, pixels", "select_events"])
-def test_series_are_measured(name):
-    run = bench_growth.measured(name, quick=True, repeat_s=0)
-    series = bench_growth.SERIES[name]
-    assert len(run["x"]) == len(run["s"]) == len(series.quick)
-    assert np.shape(run["terms"]) == (len(series.quick), len(bench_growth.LAWS[series.kernel]))
+def test_a_page_without_marks_is_refused(tmp_path):
+    (tmp_path / "races.md").write_text("no marks")
+    with pytest.raises(SystemExit, match=r"races\.md: no part between"):
+        tables.put_between_marks(tmp_path / "races.md", "new")
 
 
 # --- instructions ---------------------------------------------------------------------------------------------------

@@ -1,4 +1,8 @@
-"""The science of whole pipelines: clusters whose truth is known, and a real observation."""
+"""The science of whole pipelines: clusters whose truth is known, and a real observation.
+
+The long tests are the campaign of docs/pipeline.md, whose two tables they print row by row:
+``pytest -m long tests/test_pipeline_clusters.py``.
+"""
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ from chandra_bin.workflow.records import State
 from cluster_truth import (
     FIVE,
     QUICK,
+    background_of,
     beside_voronoi,
     covered,
     finished,
@@ -19,6 +24,7 @@ from cluster_truth import (
     layout_of,
     pixels,
 )
+from doc_tables import show
 from pipeline_work import change_settings
 
 
@@ -29,7 +35,7 @@ def quick(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=FIVE, ids=[each.name for each in FIVE])
 def each_of_five(request, tmp_path_factory):
-    return finished(request.param, tmp_path_factory.mktemp("cluster"))
+    return request.param.name, *finished(request.param, tmp_path_factory.mktemp("cluster"))
 
 
 def has_true_signals_to_noise(work, truth):
@@ -64,22 +70,49 @@ def test_a_quick_cluster_is_as_it_was_made(quick):
     assert covered(work)
 
 
+def percentiles(values):
+    """The median, and in brackets the range from 10 to 90 %."""
+    low, middle, high = np.percentile(values, (10, 50, 90))
+    return f"{middle:.1f} ({low:.1f} - {high:.1f})"
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("binning_image", ["counts", "scaled_flux"])
-def test_signal_to_noise_is_that_of_expected_counts(each_of_five, binning_image):
-    _, work, truth = each_of_five
+def test_signal_to_noise_is_that_of_expected_counts(each_of_five, binning_image, capsys):
+    name, _, work, truth = each_of_five
     change_settings(work, binning_image=binning_image)
     runner.run(work)
+    binmap = pixels(layout_of(work).binmap)
+    inside = np.unique(in_cluster(binmap, truth, renumber=False))
+    inside = inside[inside >= 0]
+    every = judge(work, truth)
+    bins, outer = every[inside], every[np.setdiff1d(np.arange(len(every)), inside)]
+    used = binmap >= 0
+    background = background_of(work)[used].sum() / truth.background[used].sum()
+    show(capsys, "S/N of the bin table over that of expected counts", [
+        "cluster", "binned", "bins", "S/N in counts (median, 10 to 90 %)", "ratio: mean", "median", "bins within 5 %",
+        "deviation / Poisson's, rms", "largest", "neither within 5 % nor 4 sigma", "the same, background brighter",
+        "background / true"],
+        [[name, binning_image, len(bins), percentiles(bins.table), f"{bins.ratio.mean():.3f}",
+          f"{np.median(bins.ratio):.3f}", f"{(np.abs(bins.ratio - 1) < 0.05).mean():.0%}",
+          f"{np.sqrt((bins.pull**2).mean()):.2f}", f"{np.abs(bins.pull).max():.1f}", int(bins.wrong.sum()),
+          f"{int(outer.wrong.sum())} of {len(outer)}", f"{background:.3f}"]])
     has_true_signals_to_noise(work, truth)
     assert covered(work)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("binning_image", ["counts", "scaled_flux"])
-def test_bins_follow_front_and_cavities(each_of_five, binning_image):
-    archive, work, truth = each_of_five
+def test_bins_follow_front_and_cavities(each_of_five, binning_image, capsys):
+    name, archive, work, truth = each_of_five
     change_settings(work, binning_image=binning_image)
     runner.run(work)
+    found = beside_voronoi(work, archive, truth)
+    show(capsys, "Standard deviation of ln(true brightness) within bins, over all counts", [
+        "cluster", "binned", "bins", "their S/N (10 to 90 %)", "Voronoi-like bins", "their S/N", "spread",
+        "of Voronoi-like bins", "at front and cavities", "of Voronoi-like bins there"],
+        [[name, binning_image, found.bins, percentiles(found.sn), found.other_bins, percentiles(found.other_sn),
+          *(f"{value:.3f}" for value in (found.within, found.other_within, found.edges, found.other_edges))]])
     follows_the_cluster(work, archive, truth)
 
 
