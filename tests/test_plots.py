@@ -17,19 +17,9 @@ from chandra_bin import contour_bin
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.events.deflare import cut_flares
 from chandra_bin.events.lightcurve import LightCurve
-from chandra_bin.plots.pictures import (
-    RateLimits,
-    RegionOverlay,
-    _bin_colours,
-    _bins_title,
-    _choose_colours,
-    _curve_figure,
-    _frame,
-    _outlines,
-    bins_png,
-    light_curve_png,
-    region_png,
-)
+from chandra_bin.plots.bins import _bin_colours, _bins_title, _choose_colours, _frame, bins_png
+from chandra_bin.plots.light_curves import RateLimits, _curve_figure, light_curve_png
+from chandra_bin.plots.regions import RegionOverlay, _outlines, region_png
 from chandra_bin.regions import convert_region, parse_regions, region_mask
 from chandra_bin.simulate import cluster_header, cluster_image
 

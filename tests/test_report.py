@@ -27,7 +27,7 @@ from chandra_bin.events.lightcurve import LightCurve
 from chandra_bin.pipeline.config import Settings, read_config
 from chandra_bin.pipeline.layout import Layout
 from chandra_bin.pipeline.runner import run as run_pipeline
-from chandra_bin.plots.pictures import light_curve_png
+from chandra_bin.plots.light_curves import light_curve_png
 from chandra_bin.report import binmap as binmap_module
 from chandra_bin.report import gallery as gallery_module
 from chandra_bin.report import write_report

@@ -13,7 +13,7 @@ from chandra_bin.binning.profiles import radial_profile
 from chandra_bin.errors import InputError, counted
 from chandra_bin.fits.headers import approximation, is_number
 from chandra_bin.fits.images import Image
-from chandra_bin.plots.pictures import bins_png
+from chandra_bin.plots.bins import bins_png
 
 from .binmap import packed_map
 from .collect import Folder

@@ -22,7 +22,7 @@ from chandra_bin.pipeline.config import Config, read_config
 from chandra_bin.pipeline.layout import Layout
 from chandra_bin.pipeline.runner import status
 from chandra_bin.pipeline.warned import join_warnings
-from chandra_bin.plots.pictures import RateLimits
+from chandra_bin.plots.light_curves import RateLimits
 from chandra_bin.regions import Region, read_regions, region_mask
 from chandra_bin.workflow.records import Record, State
 

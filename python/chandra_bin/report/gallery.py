@@ -11,7 +11,7 @@ from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinError
 from chandra_bin.fits.headers import approximation, is_approximate
 from chandra_bin.fits.images import Image
-from chandra_bin.plots.pictures import RegionOverlay, region_png
+from chandra_bin.plots.regions import RegionOverlay, region_png
 
 from .collect import Folder
 from .cosmology import kpc_per_arcsec

@@ -1,4 +1,4 @@
-"""The pictures of the report: those of `chandra_bin.plots.pictures`, a light curve with its cuts, and histograms."""
+"""The pictures of the report: those of `chandra_bin.plots`, a light curve with its cuts, and histograms."""
 
 import io
 from base64 import b64encode
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from chandra_bin.binning.profiles import RadialProfile
 from chandra_bin.events.gti import GTI
 from chandra_bin.events.lightcurve import LightCurve
-from chandra_bin.plots.pictures import png_of
+from chandra_bin.plots.figures import png_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,7 +16,7 @@ from chandra_bin.events import vfaint
 from chandra_bin.fits.headers import is_number
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.pipeline.graph import STEPS
-from chandra_bin.plots.pictures import light_curve_png
+from chandra_bin.plots.light_curves import light_curve_png
 
 from . import bins
 from .applied import effects

@@ -15,7 +15,7 @@ from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted
 from chandra_bin.fits.images import Image, product_header, write_image
 from chandra_bin.fits.outputs import Outputs
-from chandra_bin.plots.pictures import bins_png
+from chandra_bin.plots.bins import bins_png
 from chandra_bin.regions import BinTexts, Style
 
 from ._blanksky import LOCAL

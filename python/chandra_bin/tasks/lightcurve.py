@@ -21,7 +21,7 @@ from chandra_bin.fits.headers import add_history, is_number
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.tables import write_empty_primary, write_rows
 from chandra_bin.fits.virtual import BinAxis, Binning, VirtualFile, named_file, one_of_stack
-from chandra_bin.plots.pictures import RateLimits, light_curve_png
+from chandra_bin.plots.light_curves import RateLimits, light_curve_png
 
 from ._common import history, warn, write_picture
 from .inputs import files_of, plain_name

@@ -22,7 +22,7 @@ from chandra_bin.events.region_files import read_regions
 from chandra_bin.fits.images import Image
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.tables import open_fits
-from chandra_bin.plots.pictures import RegionOverlay, region_png
+from chandra_bin.plots.regions import RegionOverlay, region_png
 from chandra_bin.regions import (
     PHYSICAL,
     Component,

@@ -1,0 +1,208 @@
+"""Pictures of bins: the image, its bins and their S/N side by side."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.binning.contour import LOW_SN
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import printable
+
+from .figures import (
+    BAR,
+    BAR_GAP,
+    BAR_LABEL,
+    BOTTOM,
+    DPI,
+    GAP,
+    LEFT,
+    LINES,
+    OUTSIDE,
+    RIGHT,
+    TOP,
+    Frame,
+    Look,
+    add_panel,
+    box_around,
+    colour_bar,
+    draw_scale,
+    draw_smoothed,
+    png_of,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Fills that all kinds of colour vision tell apart: Paul Tol's "light" scheme. Grey is for pixels in no bin.
+_BIN_COLOURS = ("#77aadd", "#ee8866", "#eedd88", "#ffaabb", "#99ddff", "#44bb99", "#bbcc33")
+
+# A bin with more of the binned pixels than this is pale, so that a faint outskirt is not the loudest part.
+_LARGE, _LARGE_BIN = 0.2, "#f7f5ef"
+
+# More bins than this are too small on a picture for a choice of their colours.
+_MOST_COLOURED = 50_000
+
+
+def bins_png(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float64], coords: ImageCoords, title: str,
+             *, target: float | None = None, sn_in: str = "", kpc_per_arcsec: float | None = None) -> bytes:
+    """A PNG with an image (ny, nx), its bins and their S/N side by side; ``sn_in`` says what that S/N is of.
+
+    Axes are right ascension and declination where the header has a sky WCS, else pixels. Neighbouring bins have
+    different colours, and a bin with much of the image has a pale one. Pixels in no bin are grey in the maps. Colours
+    of S/N go from 0 to 1.2 times the target (or times the median, where there is none); bins of S/N below 3 are
+    hatched. Where nearly all bins are in a small part of the image, that part is shown. A scale bar is in arcmin, and
+    in kpc too with ``kpc_per_arcsec``. The same input gives the same bytes.
+    """
+    return png_of(lambda: _figure(image, binmap, sn, coords, printable(title), target, sn_in, kpc_per_arcsec))
+
+
+def _figure(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float64], coords: ImageCoords, title: str,
+            target: float | None, sn_in: str, kpc_per_arcsec: float | None) -> "Figure":
+    from matplotlib.figure import Figure
+
+    frame = _frame(binmap)
+    width, height = frame.panel
+    with_bar = width + BAR_GAP + BAR + BAR_LABEL
+    size = (LEFT + 2 * with_bar + width + GAP + RIGHT - BAR_LABEL, BOTTOM + height + TOP)
+    figure = Figure(figsize=size, dpi=DPI)
+    figure.suptitle(title, fontsize=16, x=(LEFT + (size[0] - LEFT - RIGHT) / 2) / size[0], y=1 - 0.3 / size[1],
+                    va="center", parse_math=False)
+
+    lefts = (LEFT, LEFT + with_bar, LEFT + with_bar + width + GAP)
+    low = np.append(sn < LOW_SN, False)[binmap][frame.cut]
+    hatched = f" (hatched: below {LOW_SN:g})" if low.any() else ""
+    titles = ("Image", _bins_title(binmap, frame), f"Signal to noise{sn_in and f' in {sn_in}'}{hatched}")
+    panels = [add_panel(figure, left, frame, coords, name, labelled=left == LEFT)
+              for left, name in zip(lefts, titles, strict=True)]
+    if np.issubdtype(image.dtype, np.integer) and not np.median(image[frame.cut]):  # next to nothing would be seen
+        draw_smoothed(panels[0], image, frame, Look("Counts per pixel", np.issubdtype(image.dtype, np.integer)))
+        panels[0].set_xlim(*frame.extent[:2])
+        panels[0].set_ylim(*frame.extent[2:])
+    else:
+        _draw_image(panels[0], image[frame.cut], frame)
+    panels[1].imshow(_bin_colours(binmap)[frame.cut], origin="lower", extent=frame.extent, aspect="auto",
+                     interpolation="nearest")
+    _draw_sn(panels[2], binmap, sn, frame, target)
+    draw_scale(panels[0], coords, frame, kpc_per_arcsec)
+    if low.any():
+        for panel in panels[1:]:
+            _hatch(panel, low, frame)
+    return figure
+
+
+def _hatch(axes: "Axes", inside: NDArray[np.bool_], frame: Frame) -> None:
+    """Hatches some pixels of the part that is shown."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({"hatch.linewidth": 0.6, "hatch.color": LINES}):
+        axes.contourf(np.pad(inside.astype(float), 1), levels=[0.5, 1.5], hatches=["//////"], colors="none",
+                      extent=(frame.x0 - 1.5, frame.x1 + 0.5, frame.y0 - 1.5, frame.y1 + 0.5), origin="lower")
+    axes.set_xlim(*frame.extent[:2])
+    axes.set_ylim(*frame.extent[2:])
+
+
+def _frame(binmap: NDArray[np.int32]) -> Frame:
+    """The part of the image to show: that with bins and a margin, or a much smaller one with nine in ten of them.
+
+    A few huge bins far out shall not leave a dot of all the others.
+    """
+    binned = binmap >= 0
+    if not binned.any():
+        return Frame(0, binmap.shape[1], 0, binmap.shape[0])
+    whole = box_around(binned, (0, 100), 0.03)
+    npix = np.bincount(binmap[binned])
+    small = npix <= np.percentile(npix[npix > 0], 90)
+    core = box_around(binned & np.append(small, False)[binmap], (1, 99), 0.4)
+    if (npix > 0).sum() < 10 or core.area > 0.3 * whole.area:
+        return whole
+    return core
+
+
+def _bins_title(binmap: NDArray[np.int32], frame: Frame) -> str:
+    number = np.unique(binmap[binmap >= 0]).size
+    shown = binmap[frame.cut]
+    here = np.unique(shown[shown >= 0]).size
+    words = f"{number} bin{'' if number == 1 else 's'}"
+    return words if here == number else f"{words}, {here} of them here"
+
+
+def _draw_image(axes: "Axes", image: NDArray[Any], frame: Frame) -> None:
+    norm = _brightness(image)
+    shown = np.fmax(image, norm.vmin)  # zeros, and NaN
+    picture = axes.imshow(shown, origin="lower", extent=frame.extent, aspect="auto", norm=norm, cmap="magma")
+    colour_bar(axes, picture, "Counts per pixel")
+
+
+def _brightness(image: NDArray[Any]) -> Any:
+    """A logarithmic scale from below the faintest value above 0 (zeros are darkest) over at most four decades."""
+    from matplotlib.colors import LogNorm, Normalize
+
+    positive = image[image > 0]
+    if not positive.size:
+        return Normalize(0.0, 1.0)
+    brightest = float(positive.max())
+    return LogNorm(max(0.7 * float(positive.min()), 1e-4 * brightest), brightest)
+
+
+def _draw_sn(axes: "Axes", binmap: NDArray[np.int32], sn: NDArray[np.float64], frame: Frame,
+             target: float | None) -> None:
+    """S/N from 0 to 1.2 times the target, which the colour bar marks: bins of nearly one S/N look alike."""
+    if target is None:
+        target = float(np.median(sn)) if sn.size else 1.0
+    highest = 1.2 * target if target > 0 else 1.0
+    shown = np.ma.masked_where(binmap < 0, np.append(sn, np.nan)[binmap])[frame.cut]
+    picture = axes.imshow(shown, origin="lower", extent=frame.extent, aspect="auto", interpolation="nearest",
+                          cmap="cividis", vmin=0, vmax=highest)
+    below, above = bool((sn < 0).any()), bool((sn > highest).any())
+    extend = "both" if below and above else "min" if below else "max" if above else "neither"
+    bar = colour_bar(axes, picture, "S/N", extend)
+    bar.ax.axhline(target, color="white", lw=1.2)
+
+
+def _bin_colours(binmap: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """An RGB image (ny, nx, 3) where bins that touch, corners included, differ."""
+    palette = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+                        for colour in (*_BIN_COLOURS, _LARGE_BIN, OUTSIDE)], dtype=np.uint8)
+    chosen = _choose_colours(binmap)
+    if len(chosen) > 1:
+        npix = np.bincount(binmap[binmap >= 0])
+        largest = int(npix.argmax())  # only one, so that bins of this colour never touch
+        if npix[largest] > _LARGE * npix.sum():
+            chosen[largest] = len(_BIN_COLOURS)
+    colours = np.append(chosen, len(_BIN_COLOURS) + 1)  # the last one is for label -1
+    painted: NDArray[np.uint8] = palette[colours[binmap]]
+    return painted
+
+
+def _choose_colours(binmap: NDArray[np.int32]) -> NDArray[np.intp]:
+    """A colour number for each bin: the one least used so far that no neighbour has; crowded bins first."""
+    bins = int(binmap.max(initial=-1)) + 1
+    if bins > _MOST_COLOURED:
+        return np.arange(bins) % len(_BIN_COLOURS)
+    neighbours: list[set[int]] = [set() for _ in range(bins)]
+    for a, b in _touching(binmap):
+        neighbours[a].add(b)
+        neighbours[b].add(a)
+    chosen = np.full(bins, -1, dtype=np.intp)
+    used = [0] * len(_BIN_COLOURS)
+    for b in sorted(range(bins), key=lambda b: -len(neighbours[b])):
+        near = [0] * len(_BIN_COLOURS)
+        for other in neighbours[b]:
+            if chosen[other] >= 0:
+                near[chosen[other]] += 1
+        chosen[b] = min(range(len(_BIN_COLOURS)), key=lambda colour: (near[colour], used[colour]))
+        used[chosen[b]] += 1
+    return chosen
+
+
+def _touching(binmap: NDArray[np.int32]) -> Iterator[tuple[int, int]]:
+    """Pairs of bins that have neighbouring pixels, corners included."""
+    sides = ((binmap[:, :-1], binmap[:, 1:]), (binmap[:-1], binmap[1:]),
+             (binmap[:-1, :-1], binmap[1:, 1:]), (binmap[:-1, 1:], binmap[1:, :-1]))
+    for first, second in sides:
+        border = (first != second) & (first >= 0) & (second >= 0)
+        pairs = np.unique(np.column_stack([first[border], second[border]]), axis=0)
+        yield from map(tuple, pairs.tolist())

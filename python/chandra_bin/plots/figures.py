@@ -1,0 +1,233 @@
+"""What all pictures share: frames, axes, scales, colour bars; matplotlib's objects, never pyplot.
+
+No window, no global state, equal bytes each time.
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import PictureError, one_line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Pixels in no bin.
+OUTSIDE = "#dddddd"
+
+# Sizes in inches.
+PANEL = 5.0
+LEFT, RIGHT, BOTTOM, TOP = 1.25, 0.75, 0.7, 0.9
+BAR_GAP, BAR, BAR_LABEL, GAP = 0.08, 0.13, 0.8, 0.6
+DPI = 150
+
+# Curves: Paul Tol's "vibrant" blue and orange, and grey.
+KEPT, CUT, LINES = "#0077bb", "#ee7733", "#555555"
+# Pixels that are left out.
+REMOVED = "#8a8a8a"
+# Blocks of pixels a side that a picture of counts has at most, and its smoothing, in parts of the longer side.
+_MOST_SHOWN = 900
+_SMOOTHED = 0.002
+
+# Lengths of scale bars.
+_SCALES_ARCSEC = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
+_SKY_LABELS = {"RA": "Right ascension", "DEC": "Declination", "GLON": "Galactic longitude", "GLAT": "Galactic latitude",
+               "ELON": "Ecliptic longitude", "ELAT": "Ecliptic latitude"}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The part of an image that is shown, pixels x0 .. x1 - 1 and y0 .. y1 - 1."""
+
+    x0: int
+    x1: int
+    y0: int
+    y1: int
+
+    @property
+    def area(self) -> int:
+        return (self.x1 - self.x0) * (self.y1 - self.y0)
+
+    @property
+    def cut(self) -> tuple[slice, slice]:
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        return self.x0 - 0.5, self.x1 - 0.5, self.y0 - 0.5, self.y1 - 0.5
+
+    @property
+    def panel(self) -> tuple[float, float]:
+        """Width and height of a panel in inches; very long images are not shown to scale."""
+        ratio = np.clip((self.y1 - self.y0) / (self.x1 - self.x0), 0.35, 1.8)
+        return (PANEL, PANEL * ratio) if ratio <= 1 else (PANEL / ratio, PANEL)
+
+
+def png_of(draw: Callable[[], "Figure"]) -> bytes:
+    """Return the PNG of a figure, in matplotlib's own style, so that equal input gives equal bytes.
+
+    Raises `PictureError` where matplotlib cannot be loaded, or cannot draw the figure.
+    """
+    try:
+        import matplotlib as mpl
+
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            file = io.BytesIO()
+            draw().savefig(file, format="png", metadata={"Software": None})
+    except MemoryError:
+        raise
+    except Exception as error:
+        reason = one_line(f"{type(error).__name__}: {error}")
+        raise PictureError(f"the picture cannot be drawn ({reason})") from error
+    return file.getvalue()
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """How an image is shown under its regions."""
+
+    label: str
+    smooth: bool
+    excluded: NDArray[np.bool_] | None = None
+    colours: str = "magma"
+    logarithmic: bool = True
+    limits: tuple[float, float] | None = None
+    kpc_per_arcsec: float | None = None
+
+
+def draw_smoothed(axes: "Axes", image: NDArray[Any], frame: Frame, look: Look) -> None:
+    """The image in blocks of pixels, each the mean of those used, smoothed so that faint emission is seen."""
+    from matplotlib.colors import Normalize
+    from scipy.ndimage import gaussian_filter
+
+    cut = np.nan_to_num(np.asarray(image[frame.cut], float))
+    block = max(1, -(-max(cut.shape) // _MOST_SHOWN))
+    shown = _in_blocks(cut, block)
+    if look.excluded is not None:
+        used = _in_blocks(~look.excluded[frame.cut], block)
+        shown = _in_blocks(np.where(look.excluded[frame.cut], 0, cut), block)
+    sigma = _SMOOTHED * max(shown.shape) if look.smooth else 0.0
+    if sigma:
+        shown = gaussian_filter(shown, sigma)
+    if look.excluded is not None:
+        weight = gaussian_filter(used, sigma) if sigma else used
+        shown = np.divide(shown, weight, out=np.full(shown.shape, np.nan), where=used > 0.5)
+    ny, nx = shown.shape
+    extent = (frame.x0 - 0.5, frame.x0 - 0.5 + nx * block, frame.y0 - 0.5, frame.y0 - 0.5 + ny * block)
+    limits = look.limits or (0.0, max(float(np.nanmax(shown)), 1e-30))
+    norm = _brightness_of_smoothed(shown) if look.logarithmic else Normalize(*limits)
+    dark = np.where(np.isnan(shown), np.nan, np.fmax(shown, norm.vmin or 0.0))
+    picture = axes.imshow(dark, origin="lower", extent=extent, aspect="auto", norm=norm, cmap=look.colours,
+                          interpolation="nearest")
+    colour_bar(axes, picture, f"{look.label}, smoothed" if look.smooth else look.label)
+
+
+def _in_blocks(pixels: NDArray[Any], block: int) -> NDArray[np.float64]:
+    """Means of blocks of pixels; those that are missing at the rim count as 0."""
+    ny, nx = (-(-side // block) for side in pixels.shape)
+    padded = np.zeros((ny * block, nx * block))
+    padded[: pixels.shape[0], : pixels.shape[1]] = pixels
+    blocks: NDArray[np.float64] = padded.reshape(ny, block, nx, block).mean(axis=(1, 3))
+    return blocks
+
+
+def _brightness_of_smoothed(image: NDArray[Any]) -> Any:
+    """A logarithmic scale from half the median to the brightest pixels; a plain one for what hardly varies."""
+    from matplotlib.colors import LogNorm, Normalize
+
+    positive = image[image > 0]
+    if not positive.size:
+        return Normalize(0.0, 1.0)
+    low, high = 0.5 * float(np.median(positive)), float(np.percentile(positive, 99.98))
+    return LogNorm(low, high) if high > 5 * low else Normalize(0.0, high)
+
+
+def box_around(inside: NDArray[np.bool_], percentiles: tuple[float, float], margin: float) -> Frame:
+    """The box that holds the pixels ``inside`` between two percentiles, and a margin (fraction of its longer side)."""
+    rows, columns = np.nonzero(inside)
+    (x0, x1), (y0, y1) = (np.percentile(places, percentiles, method="nearest") for places in (columns, rows))
+    room = 1 + int(margin * max(x1 - x0, y1 - y0))
+    ny, nx = inside.shape
+    return Frame(max(int(x0) - room, 0), min(int(x1) + room + 1, nx),
+                  max(int(y0) - room, 0), min(int(y1) + room + 1, ny))
+
+
+def add_panel(figure: "Figure", left: float, frame: Frame, coords: ImageCoords, title: str, labelled: bool,
+           bottom: float = BOTTOM) -> "Axes":
+    width, height = figure.get_size_inches()
+    panel_width, panel_height = frame.panel
+    place = (left / width, bottom / height, panel_width / width, panel_height / height)
+    if coords.sky is None:
+        axes: Axes = figure.add_axes(place)
+        axes.set_xlabel("x (pixels)")
+        axes.set_ylabel("y (pixels)" if labelled else "")
+        axes.tick_params(labelleft=labelled)
+    else:
+        axes = _sky_panel(figure, place, coords, labelled)
+    axes.set_title(title, fontsize=12, pad=8)
+    axes.set_facecolor(OUTSIDE)
+    return axes
+
+
+def _sky_panel(figure: "Figure", place: tuple[float, float, float, float], coords: ImageCoords,
+               labelled: bool) -> "Axes":
+    axes: Any = figure.add_axes(place, projection=coords.sky)
+    for n, axis in enumerate(axes.coords):
+        name = coords.header[f"CTYPE{n + 1}"][:4].rstrip("-")
+        axis.set_axislabel(_SKY_LABELS.get(name, name), minpad=0.6)
+        axis.set_ticks(number=4 + n)
+        axis.set_ticklabel(exclude_overlapping=True, size=9)
+        axis.display_minor_ticks(True)
+    if not labelled:
+        axes.coords[1].set_axislabel("")
+        axes.coords[1].set_ticklabel_visible(False)
+    panel: Axes = axes
+    return panel
+
+
+def draw_scale(axes: "Axes", coords: ImageCoords, frame: Frame, kpc_per_arcsec: float | None) -> None:
+    """A bar of a round number of arcsec or arcmin, about a fifth of the panel, at the lower left."""
+    from matplotlib.patheffects import withStroke
+
+    if coords.sky is None:
+        return
+    pixel = coords.pixel_area_arcsec2**0.5
+    width = frame.x1 - frame.x0
+    fitting = [each for each in _SCALES_ARCSEC if each <= 0.25 * width * pixel]
+    if not (fitting and np.isfinite(pixel) and pixel > 0):
+        return
+    arcsec = fitting[-1]
+    label = f"{arcsec / 60:g}'" if arcsec >= 60 else f'{arcsec:g}"'
+    if kpc_per_arcsec is not None:
+        label += f" = {kpc_per_arcsec * arcsec:.3g} kpc"
+    left, low = frame.x0 - 0.5 + 0.04 * width, frame.y0 - 0.5 + 0.05 * (frame.y1 - frame.y0)
+    outline = [withStroke(linewidth=2.2, foreground="black")]
+    axes.plot([left, left + arcsec / pixel], [low, low], color="white", lw=1.8, zorder=5, solid_capstyle="butt",
+              path_effects=[withStroke(linewidth=3.4, foreground="black")])
+    axes.annotate(label, (left, low), (0, 4), textcoords="offset points", color="white", fontsize=10,
+                  fontweight="bold", path_effects=outline, zorder=5)
+
+
+def colour_bar(axes: "Axes", picture: Any, label: str, extend: str = "neither") -> Any:
+    from matplotlib.colors import LogNorm
+    from matplotlib.ticker import LogLocator
+
+    figure: Any = axes.figure
+    width = figure.get_size_inches()[0]
+    panel = axes.get_position()
+    place = (panel.x1 + BAR_GAP / width, panel.y0, BAR / width, panel.height)
+    # 1, 2, 5, 10, ... rather than powers of ten
+    ticks = {"ticks": LogLocator(subs=(1, 2, 5)), "format": "%g"} if isinstance(picture.norm, LogNorm) else {}
+    bar = figure.colorbar(picture, cax=figure.add_axes(place), extend=extend, **ticks)
+    if ticks:
+        bar.minorticks_off()
+    bar.set_label(label, fontsize=10)
+    bar.ax.tick_params(labelsize=9)
+    return bar

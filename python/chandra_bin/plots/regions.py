@@ -1,0 +1,172 @@
+"""Pictures of images with regions on them, and the profile of a cluster beside them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import printable
+from chandra_bin.regions import Region, Shape, convert_region
+from chandra_bin.sources.proposals import ClusterShape
+
+from .figures import (
+    BAR,
+    BAR_GAP,
+    BAR_LABEL,
+    BOTTOM,
+    CUT,
+    DPI,
+    KEPT,
+    LEFT,
+    LINES,
+    PANEL,
+    REMOVED,
+    Frame,
+    Look,
+    add_panel,
+    box_around,
+    draw_scale,
+    draw_smoothed,
+    png_of,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Inches above the picture.
+_TITLE = 0.5
+
+# Of a legend below a picture: entries in a row, and the heights of a row and of what is around them.
+_ENTRIES, _ENTRY, _AROUND = 3, 0.2, 0.1
+
+# Outlines on pictures of counts; faint ones beside them. And how many blocks of pixels a side such a picture has.
+_OUTLINES, _FAINT = ("#00e5ff", "#ffffff"), ("#b8e986", "#ffb000")
+
+
+@dataclass(frozen=True)
+class RegionOverlay:
+    """A region to be drawn on an image."""
+
+    region: Region
+    label: str
+    faint: bool = False
+
+
+def region_png(image: NDArray[Any], overlays: Sequence[RegionOverlay], coords: ImageCoords, title: str, *,
+               exposure: NDArray[Any] | None = None, cluster: ClusterShape | None = None,
+               label: str = "Counts per pixel", smooth: bool | None = None, excluded: NDArray[np.bool_] | None = None,
+               colours: str = "magma", logarithmic: bool = True, limits: tuple[float, float] | None = None,
+               kpc_per_arcsec: float | None = None) -> bytes:
+    """A PNG of an image (ny, nx), smoothed a little, with outlines of regions; beside it the profile of a cluster.
+
+    ``exposure``: only the part of the image that has some is shown. ``smooth`` (None: images of whole numbers are).
+    ``excluded``: pixels that are grey. ``colours`` is a colour map of matplotlib. ``limits``: the values of the first
+    and the last colour, on a linear scale. A scale bar is in arcmin, and in kpc too with ``kpc_per_arcsec``. The same
+    input gives the same bytes.
+    """
+    look = Look(label, np.issubdtype(image.dtype, np.integer) if smooth is None else smooth, excluded, colours,
+                 logarithmic and limits is None, limits, kpc_per_arcsec)
+    return png_of(lambda: _region_figure(image, overlays, coords, printable(title), exposure, cluster, look))
+
+
+def _region_figure(image: NDArray[Any], overlays: Sequence[RegionOverlay], coords: ImageCoords, title: str,
+                   exposure: NDArray[Any] | None, cluster: ClusterShape | None, look: Look) -> "Figure":
+    from matplotlib.figure import Figure
+
+    seen = np.nan_to_num(image if exposure is None else exposure) > 0
+    frame = box_around(seen, (0, 100), 0.03) if seen.any() else Frame(0, image.shape[1], 0, image.shape[0])
+    width, height = frame.panel
+    beside = 0.0 if cluster is None else LEFT + PANEL
+    bottom = BOTTOM + (_ENTRY * -(-len(overlays) // _ENTRIES) + _AROUND if overlays else 0.0)
+    size = (LEFT + width + BAR_GAP + BAR + BAR_LABEL + beside + 0.2, bottom + height + _TITLE)
+    figure = Figure(figsize=size, dpi=DPI)
+    axes = add_panel(figure, LEFT, frame, coords, title, labelled=True, bottom=bottom)
+    axes.title.set_parse_math(False)
+    axes.set_facecolor("black" if look.excluded is None else REMOVED)
+    draw_smoothed(axes, image, frame, look)
+    colours = {False: cycle(_OUTLINES), True: cycle(_FAINT)}
+    handles = [_draw_region(axes, overlay, coords, next(colours[overlay.faint])) for overlay in overlays]
+    if handles:  # not on the picture, where it would hide sources
+        figure.legend(handles=handles, fontsize=9, loc="lower left", ncols=_ENTRIES, facecolor="black",
+                      labelcolor="white", edgecolor="none", framealpha=1,
+                      bbox_to_anchor=(LEFT / size[0], 0.1 / size[1]), borderaxespad=0)
+    axes.set_xlim(frame.x0 - 0.5, frame.x1 - 0.5)
+    axes.set_ylim(frame.y0 - 0.5, frame.y1 - 0.5)
+    draw_scale(axes, coords, frame, look.kpc_per_arcsec)
+    if cluster is not None:
+        left = (size[0] - 0.2 - PANEL) / size[0]
+        _draw_profile(figure, (left, bottom / size[1], PANEL / size[0], height / size[1]), cluster, coords)
+    return figure
+
+
+def _draw_region(axes: "Axes", overlay: RegionOverlay, coords: ImageCoords, colour: str) -> Any:
+    """Outlines of the shapes of a region; returns what a legend shows."""
+    from matplotlib.lines import Line2D
+
+    look: dict[str, Any] = {"color": colour, "lw": 1.0 if overlay.faint else 1.6,
+                            "ls": "--" if overlay.faint and len(overlay.region.components) == 1 else "-"}
+    for shape in convert_region(overlay.region, coords, "image").areas:
+        for line in _outlines(shape):
+            axes.plot(*line, **look)
+    return Line2D([], [], label=overlay.label, **look)
+
+
+def _outlines(shape: Shape) -> Iterator[NDArray[np.float64]]:
+    """The lines of a shape in image coordinates, (2, n) in array coordinates; none for fields and sectors."""
+    if shape.kind in ("polygon", "rectangle"):
+        points = shape.points
+        if shape.kind == "rectangle":
+            (x0, y0), (x1, y1) = points
+            points = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+        yield np.vstack([points, points[:1]]).T - 1
+        return
+    around = np.linspace(0, 2 * np.pi, 181)
+    lines: list[NDArray[np.float64]] = []
+    if shape.kind in ("circle", "annulus", "pie"):
+        lines = [length * np.array([np.cos(around), np.sin(around)]) for length in shape.lengths]
+    elif shape.kind in ("ellipse", "box"):
+        a, b = shape.lengths
+        plain = np.array([a * np.cos(around), b * np.sin(around)])
+        if shape.kind == "box":
+            plain = np.array([[-a, a, a, -a, -a], [-b, -b, b, b, -b]]) / 2
+        turn = np.radians(shape.angles[0])
+        lines = [np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ plain]
+    for line in lines:
+        yield line + shape.points[0][:, None] - 1
+
+
+def _draw_profile(figure: "Figure", place: tuple[float, float, float, float], cluster: ClusterShape,
+                  coords: ImageCoords) -> None:
+    """Net brightness and net counts against the radius."""
+    curve = cluster.curve
+    arcsec = coords.sky is not None
+    scale = float(np.sqrt(coords.pixel_areas_arcsec2(cluster.aperture.x, cluster.aperture.y))) if arcsec else 1.0
+    left, bottom, width, height = place
+    upper: Axes = figure.add_axes((left, bottom + 0.53 * height, width, 0.47 * height))
+    lower: Axes = figure.add_axes((left, bottom, width, 0.47 * height), sharex=upper)
+    radius = curve.radius * scale
+    there = np.isfinite(curve.brightness) & (curve.brightness > 0)
+    middle = (radius + np.append(0.0, radius[:-1])) / 2
+    errors = np.minimum(curve.brightness_error, 0.999 * np.abs(curve.brightness))
+    upper.errorbar(middle[there], curve.brightness[there], [errors[there], curve.brightness_error[there]], fmt="o",
+                   ms=3.5, color=KEPT, ecolor=KEPT, elinewidth=0.8, label="net")
+    if curve.background > 0:
+        upper.axhline(curve.background, color=LINES, lw=1, ls=":", label="background")
+        upper.set_ylim(bottom=0.02 * curve.background)
+    upper.set_yscale("log")
+    upper.set_ylabel("Counts / exposure")
+    upper.tick_params(labelbottom=False)
+    lower.errorbar(radius, curve.net, curve.error, fmt="o-", ms=3.5, lw=0.8, color=KEPT, elinewidth=0.8)
+    lower.set_ylabel("Net counts within")
+    lower.set_xlabel("Semi-major axis (arcsec)" if arcsec else "Semi-major axis (pixels)")
+    for axes in (upper, lower):
+        axes.axvline(cluster.aperture.a * scale, color=CUT, lw=1.2, label="aperture of the moments")
+        axes.axvline(cluster.extent.a * scale, color=LINES, lw=1.2, ls="--", label="signal stops"
+                     if not cluster.reaches_edge else "edge of the field")
+        axes.set_xscale("log")
+    upper.legend(fontsize=9, loc="lower left")
