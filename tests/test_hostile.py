@@ -284,14 +284,25 @@ def test_tables_of_other_bytes_are_none(change):
 
 
 def test_cards_that_nobody_can_read_are_left_out():
-    Path("i.fits").write_bytes(fits_bytes(SEEDS["fits_image"][0].replace(b"CRPIX1=2", b"CRPIX1=0.50A")))
-    with pytest.warns(chandra_bin.ChandraBinWarning, match="CRPIX1 cannot be read"):
+    Path("i.fits").write_bytes(fits_bytes(SEEDS["fits_image"][0].replace(b"CRPIX1=2", b"EXPOSURE=0.50A")))
+    with pytest.warns(chandra_bin.ChandraBinWarning, match="EXPOSURE cannot be read"):
         image = read_image_file(Path("i.fits"))
-    assert "CRPIX1" not in image.header
+    assert "EXPOSURE" not in image.header
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("ignore", chandra_bin.ChandraBinWarning)  # who asks for silence, gets it
         read_image_file(Path("i.fits"))
     assert not said
+
+
+@pytest.mark.filterwarnings("error")
+def test_cards_of_the_sky_that_nobody_can_read_are_named_where_the_sky_is_needed():
+    """Without the card its default would count, and the sky would be a wrong one."""
+    Path("i.fits").write_bytes(fits_bytes(SEEDS["fits_image"][0].replace(b"CRPIX1=2", b"CRPIX1=0.50A")))
+    header = read_image_file(Path("i.fits")).header
+    assert header["CRPIX1"] == "0.50A"
+    header.update(CTYPE1="RA---TAN", CTYPE2="DEC--TAN")
+    with pytest.raises(InputError, match=r"CRPIX1 is '0.50A', and should be a number; correct the header"):
+        _ = ImageCoords(header).sky
 
 
 @pytest.mark.parametrize(("change", "what"), [

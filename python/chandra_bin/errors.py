@@ -44,6 +44,10 @@ class NoImage(InputError):  # noqa: N818
     """A file holds no image, but may hold tables, such as events."""
 
 
+class UnusableSky(InputError):  # noqa: N818
+    """The keywords of sky coordinates are wrong; work that needs no sky can go on."""
+
+
 class NoImaging(InputError):  # noqa: N818
     """An observation that makes no images here: in continuous clocking, of another instrument, without events."""
 

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin.errors import InputError
 from chandra_bin.fits.headers import is_number
-from chandra_bin.fits.sky_keywords import for_astropy, from_columns, sky_axes, without_sky
+from chandra_bin.fits.sky_keywords import for_astropy, from_columns, sky_axes, unusable, without_sky
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -164,8 +164,9 @@ class ImageCoords:
             raise
         except Exception as error:
             reason = " ".join(str(error).split()).rpartition(": ")[2] or type(error).__name__
-            raise InputError(f"the header's sky coordinates cannot be used (CTYPE, CRVAL, CRPIX, CDELT): "
-                             f"{reason}") from error
+            keys = [key for key in self.header if re.fullmatch(r"(CRVAL|CDELT)[12]|(PC|CD)[12]_[12]", key)]
+            values = "" if "CTYPE" in reason else f" ({', '.join(f'{key} {self.header[key]!r}' for key in keys)})"
+            raise unusable(f"{reason.rstrip('.')}{values}") from error
 
     def without_sky(self) -> "ImageCoords":
         """The same pixels and physical coordinates, without sky coordinates."""

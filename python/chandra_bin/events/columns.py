@@ -4,6 +4,10 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import InputError
+from chandra_bin.fits.tables import Hdu
+
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
@@ -14,6 +18,17 @@ _MATRIX_KEY = re.compile(r"(TPC?|TCD?)([1-9]\d*)_([1-9]\d*)([A-Z]?)")
 _VECTOR_KEY = re.compile(r"(MTYPE|MFORM)([1-9]\d*)")
 _TABLE_KEYS = ("XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCOUNT", "TFIELDS", "THEAP", "CHECKSUM",
                "DATASUM", "EXTNAME", "EXTVER", "EXTLEVEL", "HDUNAME")
+
+
+def coords_of(hdu: Hdu, x: str = "x", y: str = "y") -> ImageCoords:
+    """Return the coordinates of two columns of a table.
+
+    Raises `InputError`, which begins with the file, for those that cannot be used.
+    """
+    try:
+        return ImageCoords.from_events(hdu.header, x, y)
+    except InputError as error:
+        raise InputError(f"{hdu.path}: {error}") from None
 
 
 def without_columns(header: "Header") -> "Header":

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from chandra_bin._kernels._select_events import Selection
 from chandra_bin.acis.channels import ev_per_unit
 from chandra_bin.coords.wcs import ImageCoords, pixel_map
-from chandra_bin.errors import ChandraBinWarning
+from chandra_bin.errors import ChandraBinWarning, InputError, UnusableSky
 from chandra_bin.fits.images import Image, read_image_file
 from chandra_bin.fits.subspace import Component, Condition
 from chandra_bin.fits.tables import Column, Hdu
@@ -33,6 +33,7 @@ from chandra_bin.fits.virtual import Rows as RowNumbers
 from chandra_bin.regions import PHYSICAL, Region, convert_region, points_in_region, region_extent
 
 from .clocks import Clock, differ_in_scale
+from .columns import coords_of
 from .gti import GTI
 from .gti_files import read_gti
 from .region_files import region_of
@@ -358,8 +359,11 @@ class RowFilter:
 
     def _region(self, term: RegionTerm) -> RowTest:
         x, y = self._pair(term.columns, term.at)
-        coords = ImageCoords.from_events(self._hdu.header, x.name, y.name)
-        region = convert_region(region_of(term, self._name), coords, PHYSICAL)
+        coords = coords_of(self._hdu, x.name, y.name)
+        try:
+            region = convert_region(region_of(term, self._name), coords, PHYSICAL)
+        except UnusableSky as error:
+            raise InputError(f"{self._hdu.path}: {error}") from None
         if region.other is not None:
             warnings.warn(f"{region.source}: CIAO and DS9 may find different events in it: CIAO, as here, takes an "
                           "excluded shape from the shape before it, DS9 from all; write A*!C, B*!C",
@@ -378,7 +382,7 @@ class RowFilter:
     def _mask(self, term: MaskTerm) -> RowTest:
         x, y = self._pair(term.columns, term.at)
         image = read_mask(term, self._name)
-        to_pixels = pixel_map(ImageCoords.from_events(self._hdu.header, x.name, y.name), ImageCoords(image.header))
+        to_pixels = pixel_map(coords_of(self._hdu, x.name, y.name), ImageCoords(image.header))
         mask = (np.nan_to_num(image.data, nan=0) != 0).astype(np.uint8)
 
         def add(selection: Selection, values: Values, exclude: bool) -> None:

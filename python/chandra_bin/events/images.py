@@ -20,7 +20,7 @@ from chandra_bin.fits.tables import Column
 from chandra_bin.fits.virtual import BinAxis, Binning, VirtualFile, named_file
 
 from .clocks import seconds_of
-from .columns import without_columns
+from .columns import coords_of, without_columns
 from .filters import coordinates, pair_of
 from .gti_files import GtiBlock
 from .reader import EventFile, open_events
@@ -187,8 +187,11 @@ def _image_header(file: EventFile, axes: list[tuple[Column, GridAxis]]) -> "Head
     header = without_columns(file.header())
     names = [column.name for column, _ in axes]
     if len(axes) == 2:
-        coords = ImageCoords.from_events(file.hdu.header, *names)
-        Grid(axes[0][1], axes[1][1]).put_into(header, coords, (names[0].lower(), names[1].lower()))
+        coords = coords_of(file.hdu, *names)
+        try:
+            Grid(axes[0][1], axes[1][1]).put_into(header, coords, (names[0].lower(), names[1].lower()))
+        except InputError as error:
+            raise InputError(f"{file.name.file}: {error}") from None
     else:
         column, axis = axes[0]
         header.update(CTYPE1=column.name, CRPIX1=0.5, CRVAL1=axis.first, CDELT1=axis.step)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, UnusableSky
 
 from .headers import is_number
 
@@ -39,6 +39,7 @@ _ON_PIXELS = re.compile(r"(CPDIS|CQDIS|D2IMDIS)\d")
 _PRIMARY = re.compile(
     r"WCSAXES|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)\d+|(PC|CD)(\d+_\d+|00\d00\d)|(PV|PS)\d+_\d+|PROJP\d+"
     r"|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|EPOCH|[AB]P?_(ORDER|DMAX|\d+_\d+)|WAT\d_\d+|(C[PQ]DIS|D2IMDIS|D[PQ])\d.*")
+_OF_COLUMNS = re.compile(r"T(CTYP|CRVL|CRPX|CDLT|CUNI|CROT)\d+|(TPC?|TCD?)\d+_\d+|(LONP|LATP|RADE|EQUI)\d+")
 # Keywords that do not change the sky, and make WCSLIB warn or fail: alternate coordinates, times, and the file's own.
 _NOT_PRIMARY = re.compile(
     r"(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CNAME|CRDER|CSYER|CZPHS|CPERI)\d+[A-Z]|(PC|CD|PV|PS)\d+_\d+[A-Z]"
@@ -53,7 +54,6 @@ _PAIRS = ({"RA--", "DEC-"}, {"GLON", "GLAT"}, {"ELON", "ELAT"})
 _NUMBERS = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA)[12]|(PC|CD)[12]_[12]|PV[12]_\d+|LONPOLE|LATPOLE|EQUINOX")
 # Units of angles, and old names of the degree: astropy warns of the old names.
 _ANGLES = {"degree": "deg", "degrees": "deg", **{name: name for name in ("", "deg", "arcmin", "arcsec", "mas", "rad")}}
-_UNUSABLE = "the header's sky coordinates cannot be used"
 # Names that begin as those of the sky's axes do.
 _LOOKALIKE = re.compile(r"RA|DEC|[GE]L(ON|AT)")
 
@@ -68,9 +68,8 @@ def sky_axes(header: "Mapping[str, Any]") -> tuple[str, str] | None:
     if set(found) in _PAIRS:
         return found[0], found[1]
     if any(_CLAIMED.fullmatch(each) for each in types):
-        raise InputError(f"{_UNUSABLE} (CTYPE, CRVAL, CRPIX, CDELT): CTYPE1 is "
-                         f"{types[0]!r} and CTYPE2 {types[1]!r}, not a longitude and a latitude with a projection such "
-                         "as RA---TAN and DEC--TAN")
+        raise unusable(f"CTYPE1 is {types[0]!r} and CTYPE2 {types[1]!r}, not a longitude and a latitude with a "
+                       "projection such as RA---TAN and DEC--TAN")
     return None
 
 
@@ -93,16 +92,26 @@ def for_astropy(header: "Header") -> "Header":
     made = header.__class__()
     for name, value in _with_new_names(kept).items():
         if _ON_PIXELS.match(name):
-            raise InputError(f"{_UNUSABLE}: the distortion of {name} is not supported")
+            raise unusable(f"the distortion of {name} is not supported")
         if name in ("CUNIT1", "CUNIT2"):
             if str(value).strip().lower() not in _ANGLES:
-                raise InputError(f"{_UNUSABLE}: {name} is {value!r}, which is not a unit of angles")
+                raise unusable(f"{name} is {value!r}, which is not a unit of angles")
             made[name] = _ANGLES[str(value).strip().lower()]
         elif isinstance(value, str) and _NUMBERS.fullmatch(name):
             made[name] = _as_number(name, value)
         else:
             made[name] = value
     return made
+
+
+def unusable(reason: str) -> UnusableSky:
+    """Return the error of sky coordinates that cannot be used; ``reason`` names the keyword and its value."""
+    return UnusableSky(f"the header's sky coordinates cannot be used: {reason}; correct the header (dmhedit)")
+
+
+def gives_sky(keyword: str) -> bool:
+    """Whether a keyword gives sky coordinates, of an image or of columns of a table."""
+    return bool(_PRIMARY.fullmatch(keyword) or _OF_COLUMNS.fullmatch(keyword))
 
 
 def without_sky(header: "Header") -> "Header":
@@ -126,10 +135,10 @@ def from_columns(header: "Header", columns: tuple[int, int]) -> Keywords:
         for name, of_column in _OF_AXIS.items():
             _take(made, header, f"{of_column}{column}", f"{name}{n}")
         if str(made.get(f"CTYPE{n}", "")).rstrip().endswith("-SIP"):
-            raise InputError(f"{_UNUSABLE}: TCTYP{column} is {made[f'CTYPE{n}']!r}, and FITS has no keywords for this "
-                             "distortion in tables")
+            raise unusable(f"TCTYP{column} is {made[f'CTYPE{n}']!r}, and FITS has no keywords for this distortion in "
+                           "tables")
         if made.get(f"CDELT{n}") == 0:
-            raise InputError(f"{_UNUSABLE}: TCDLT{column} is 0")
+            raise unusable(f"TCDLT{column} is 0")
         for name, of_column in _OF_PAIR.items():
             for other, column_2 in enumerate(columns, start=1):
                 for key in (f"{of_column[:2]}{column}_{column_2}", f"{of_column}{column}_{column_2}"):
@@ -150,7 +159,7 @@ def _of_whole(header: "Header", columns: tuple[int, int]) -> Keywords:
     for name, of_column in _OF_ALL.items():
         keys = [f"{of_column}{column}" for column in columns if f"{of_column}{column}" in header]
         if len({header[key] for key in keys}) > 1:
-            raise InputError(f"{_UNUSABLE}: {' and '.join(keys)} differ")
+            raise unusable(f"{' and '.join(keys)} differ")
         for key in keys:
             _take(made, header, key, name)
     return made
@@ -268,16 +277,19 @@ def _take(made: Keywords, header: "Header", key: str, name: str) -> None:
         return
     value = header[key]
     if not name.startswith(_TEXTS) and not is_number(value):
-        raise InputError(f"{_UNUSABLE}: {key} is {value!r}")
+        raise unusable(f"{key} is {value!r}")
     made[name] = value
 
 
 def _as_number(name: str, text: str) -> float:
     """The number that a text holds: ``'2000.0'``, and of an equinox ``'J2000.0'`` too."""
     try:
-        return float(text.strip().lstrip("JB") if name == "EQUINOX" else text)
+        number = float(text.strip().lstrip("JB") if name == "EQUINOX" else text)
     except ValueError:
-        raise InputError(f"{_UNUSABLE}: {name} is {text!r}, and should be a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise unusable(f"{name} is {text!r}, and should be a number")
+    return number
 
 
 def _number(keywords: Mapping[str, Any], key: str) -> float:

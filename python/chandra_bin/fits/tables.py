@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 from chandra_bin.errors import ChandraBinWarning, InputError
 
 from .headers import CARD, FITS_BLOCK, is_number, open_file
+from .sky_keywords import gives_sky
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 Rows = NDArray[np.void]
 
+_VALUE = 10  # where the value of a card begins
 _END = b"END".ljust(CARD)
 _MOST_HEADER_BLOCKS = 4096
 # Rows read at once: they stay in the cache while their columns are taken out.
@@ -360,15 +362,25 @@ def _read_header(stream: BinaryIO, path: Path, *, first: bool) -> "Header | None
 
 
 def sound_header(header: "Header", path: Path) -> "Header":
-    """The header without cards that nobody can read, of which a `ChandraBinWarning` tells."""
-    broken = []
+    """The header without cards that nobody can read, of which a `ChandraBinWarning` tells.
+
+    Those of sky coordinates, such as ``CRVAL1 = NaN``, become texts: without the card, its default would count.
+    """
+    broken, of_sky = [], {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what astropy thinks of odd cards that it can read
         for card in header.cards:
             try:
                 _ = card.value, card.comment
             except Exception:  # astropy has several
-                broken.append(card.keyword)
+                if gives_sky(card.keyword):
+                    of_sky[card.keyword] = str(card)[_VALUE:].partition("/")[0].strip(" '")
+                else:
+                    broken.append(card.keyword)
+    for keyword, text in of_sky.items():
+        place = header.index(keyword)
+        header.remove(keyword, remove_all=True)
+        header.insert(place, (keyword, text))
     for keyword in broken:
         header.remove(keyword, ignore_missing=True, remove_all=True)
     if broken:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.coords.tangent_plane import parse_point, separation_deg, tangent_point
-from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
+from chandra_bin.events.columns import coords_of
 from chandra_bin.events.deflare import Deflared
 from chandra_bin.events.lightcurve import LightCurve
 from chandra_bin.events.reader import open_events
@@ -77,7 +77,7 @@ def _check_refcoord(job: Job) -> None:
     if job.settings.refcoord is None:
         return
     with open_events(job.archive[0].events) as events:
-        coords = ImageCoords.from_events(events.hdu.header)
+        coords = coords_of(events.hdu)
     try:
         point = parse_point(job.settings.refcoord, coords)
     except InputError:

@@ -104,7 +104,7 @@ def coords_if_usable(image: Image) -> ImageCoords:
             types = " and ".join(repr(str(image.header.get(f"CTYPE{n}", ""))) for n in (1, 2))
             warn(f"{image.path}: has no sky coordinates (CTYPE1, CTYPE2 are {types}): products have none either")
     except InputError as error:
-        warn(f"{image.path}: {error}: products have no sky coordinates")
+        warn(f"{image.path}: products have no sky coordinates: {error}")
         return coords.without_sky()
     return coords
 

@@ -22,7 +22,7 @@ from chandra_bin.coords.tangent_plane import (
 )
 from chandra_bin.coords.wcs import ImageCoords, physical_agree
 from chandra_bin.errors import InputError, counted
-from chandra_bin.events.columns import with_columns
+from chandra_bin.events.columns import coords_of, with_columns
 from chandra_bin.events.combined import combined_columns, combined_good_times, combined_header, with_sky
 from chandra_bin.events.filters import RowFilter
 from chandra_bin.events.gti_files import GtiBlock
@@ -267,7 +267,7 @@ def _sources(names: Sequence[VirtualFile], skies: Sequence[list[str]]) -> list[_
                 for column in file.hdu.need(*_NEEDED)[:2]:
                     if column.letter not in "ED" or not column.is_scalar or (column.scale, column.zero) != (1, 0):
                         raise file.hdu.error(f"has a column {column.name} that holds no plain real numbers (1E or 1D)")
-                coords = ImageCoords.from_events(header)
+                coords = coords_of(file.hdu)
                 with about(name.file):
                     coords.need_sky()
                 found.append(_Source(name, obsid, coords, header, blanksky))
@@ -301,7 +301,7 @@ def _reference(text: str, like: ImageCoords) -> tuple[float, float]:
         return parse_point(text, like)
     if is_table(name):
         with open_events(name, also=(Columns,)) as file:
-            coords = ImageCoords.from_events(file.hdu.header)
+            coords = coords_of(file.hdu)
     else:
         coords = ImageCoords(read_image_file(name.file, name.block.name if name.block else None).header)
     with about(name.file):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from chandra_bin.binning.outlines import Polygons, trace_polygons
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinWarning, InputError, counted
+from chandra_bin.events.columns import coords_of
 from chandra_bin.events.reader import open_events
 from chandra_bin.events.region_files import read_regions
 from chandra_bin.fits.images import product_header, write_image
@@ -163,7 +164,7 @@ def read_coords(path: Path) -> tuple[ImageCoords, tuple[int, int]]:
     parsed = named_file(path)
     if is_table(parsed) and parsed.binning is None:
         with open_events(parsed) as events:
-            coords = ImageCoords.from_events(events.hdu.header)
+            coords = coords_of(events.hdu)
             return coords, (coords.header["NAXIS2"], coords.header["NAXIS1"])
     image = read_image(path)
     return ImageCoords(image.header), cast(tuple[int, int], image.data.shape)
