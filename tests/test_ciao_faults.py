@@ -55,7 +55,7 @@ def archive(tmp_path_factory):
 def ciao(tmp_path_factory, archive):
     """Stand-ins, and a folder for the records of their calls."""
     folder = tmp_path_factory.mktemp("ciao")
-    made = install(folder / "install", blank_sky=sorted(archive.glob("*/blanksky/*.fits")), log=folder / "log")
+    made = install(folder / "install", blank_sky=sorted(archive.glob("caldb/**/*.fits")), log=folder / "log")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in made.env.items():
             patch.setenv(name, value)

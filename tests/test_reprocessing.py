@@ -31,9 +31,9 @@ def sim(simulated, tmp_path):
 
 
 @pytest.fixture
-def ciao(tmp_path, sim, monkeypatch):
+def ciao(tmp_path, simulated, monkeypatch):
     """Stand-ins in PATH."""
-    made = install(tmp_path / "ciao", blank_sky=sorted(sim.glob("*/blanksky/*.fits")), log=tmp_path / "log")
+    made = install(tmp_path / "ciao", blank_sky=sorted(simulated.glob("caldb/**/*.fits")), log=tmp_path / "log")
     for name, value in made.env.items():
         monkeypatch.setenv(name, value)
     return made

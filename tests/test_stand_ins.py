@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,7 @@ MERGED = {"90001": "acisf90001_clean_evt.fits", "90002": "acisf90002_repro_evt2.
 def chain(archive, tmp_path_factory):
     """What the stand-ins make of two observations, from level 1 to merged images."""
     folder = tmp_path_factory.mktemp("chain")
-    made = Ciao(folder, blank_sky=archive.glob("*/blanksky/*.fits"))
+    made = Ciao(folder, blank_sky=archive.glob("caldb/**/*.fits"))
     (folder / "cut.reg").write_text(CUT)
     (folder / "tmp").mkdir()
     for obsid in ("90001", "90002"):
@@ -613,16 +614,22 @@ def test_a_tangent_point_can_be_given(chain, tmp_path):
 @pytest.mark.long
 def test_blank_sky_events_and_images_are_ours(chain, archive, tmp_path):
     clean = f"{chain.folder}/90001/acisf90001_clean_evt.fits[ccd_id=7]"
-    skies = sorted((archive / "90001/blanksky").glob("*.fits"))
-    made = blank_sky_events(clean, skies, tmp_path / "ours.evt")
-    scales = {chip: scale.factor for chip, scale in made.scales.items()}
-    theirs, ours = (rows_of(path) for path in (chain.folder / "90001/sky.evt", tmp_path / "ours.evt"))
-    assert_same_rows(theirs, ours)
-    header = fits.getheader(chain.folder / "90001/sky.evt", 1)
-    assert {7: header["BKGSCAL7"]} == scales
+    sky = chain.folder / "90001/sky.evt"
+    made = blank_sky_events(clean, archive / "caldb", tmp_path / "ours.evt")
+    theirs, ours = (rows_of(path) for path in (sky, tmp_path / "ours.evt"))
+    # Ours leaves out the observation's bad pixels.
+    events = [Counter(zip(rows["chipx"], rows["chipy"], rows["energy"], strict=True)) for rows in (theirs, ours)]
+    assert events[1] <= events[0]
+    assert len(ours) > 0.95 * len(theirs)
+    for name in ("x", "y"):  # particles fill the chip; places in the dither are drawn
+        for share in (1, 50, 99):
+            assert abs(np.percentile(theirs[name], share) - np.percentile(ours[name], share)) < 15
+    high = [np.count_nonzero((rows["energy"] >= 9000) & (rows["energy"] < 12_000)) for rows in (theirs, ours)]
+    header = fits.getheader(sky, 1)
+    assert header["BKGSCAL7"] * high[0] == pytest.approx(made.scales[7].factor * high[1])
     assert header["BKGMETH"] == "particle"
     image = chain.folder / "90001/90001_0.5-7_thresh.img"
-    made = blank_sky_background(image, tmp_path / "ours.evt", tmp_path / "ours", events=clean)
+    made = blank_sky_background(image, sky, tmp_path / "ours", events=clean)
     expected = fits.getdata(chain.folder / "90001/90001_blank_particle_bgnd.img")
     np.testing.assert_allclose(expected, made.background.expected, rtol=1e-6)
     left = fits.getdata(chain.folder / "90001/90001_blank_particle_bkgsub.img")
@@ -633,16 +640,12 @@ def test_blank_sky_events_and_images_are_ours(chain, archive, tmp_path):
     assert "_bkgsub.img exists and clobber=no" in said
 
 
-@pytest.mark.long
-def test_a_blank_sky_of_another_pointing_is_put_onto_the_observation(chain, archive, tmp_path):
-    (tmp_path / "tmp").mkdir()
-    other = Ciao(tmp_path, blank_sky=(archive / "90002/blanksky").glob("*.fits"))
-    other.make("blanksky", f"{chain.folder}/90001/acisf90001_clean_evt.fits[ccd_id=7]", "sky.evt", "tmpdir=tmp")
-    moved, own = (open_events(str(path)) for path in (tmp_path / "sky.evt", chain.folder / "90001/sky.evt"))
-    assert (moved.plane.ra, moved.plane.dec) == (own.plane.ra, own.plane.dec)
-    for name in ("x", "y"):  # particles fill the chip
-        for share in (1, 50, 99):
-            assert abs(np.percentile(moved.column(name), share) - np.percentile(own.column(name), share)) < 15
+def test_a_blank_sky_is_put_onto_the_tangent_plane_of_the_observation(chain):
+    sky, own = (open_events(f"{chain.folder}/90001/{name}") for name in ("sky.evt", "acisf90001_clean_evt.fits"))
+    assert (sky.plane.ra, sky.plane.dec) == (own.plane.ra, own.plane.dec)
+
+
+def test_blanksky_needs_the_package_of_blank_skies(chain, tmp_path):
     without = Ciao(tmp_path / "none")
     said = without.refuses("blanksky", f"{chain.folder}/90001/acisf90001_clean_evt.fits[ccd_id=7]", "sky.evt")
     assert "ACIS blanksky background files are not installed in the CalDB" in said
@@ -683,11 +686,43 @@ def test_blanksky_looks_for_vfaint_cleaning_in_the_history(chain, alone):
 
 
 def test_blanksky_fails_for_all_where_one_chip_has_no_file(archive, alone):
-    skies = [path for path in archive.glob("*/blanksky/*.fits") if "ccd5" not in path.name]
+    skies = [path for path in archive.glob("caldb/**/*.fits") if "acis5" not in path.name]
     other = Ciao(alone.parent / "other", blank_sky=skies)
     said = other.refuses("blanksky", f"evtfile={alone}[ccd_id=5,7]", "outfile=sky.evt", "tmpdir=.", "mode=h")
     assert "Unable to find an ACIS background file for:" in said
     assert "CCD_ID=5" in said
+
+
+@pytest.mark.parametrize(("file", "observation", "is_found"), [
+    ({}, {}, True),
+    ({"name": "acis7iD2000-12-01bkgrnd_ctiN0001.fits"}, {}, False),  # the aim point on ACIS-I
+    ({}, {"SIM_Z": -233.6}, False),
+    ({"name": "acis7sD2000-12-01bkgrndN0001.fits"}, {}, False),  # not corrected for CTI
+    ({}, {"CTI_APP": "PPPPPNPNPP"}, False),
+    ({"name": "acis7sD2000-12-01bkgrndN0001.fits"}, {"CTI_APP": "PPPPPNPNPP"}, True),
+    ({"name": "acis7sD2040-01-01bkgrnd_ctiN0001.fits", "CVSD0001": "2040-01-01"}, {}, False),  # a later period
+    ({}, {"DATE-OBS": "2000-11-30T00:00:00"}, False),
+    ({"name": "acis6sD2000-12-01bkgrnd_ctiN0001.fits"}, {}, False),
+    ({"CBD10001": "CCD_ID(6)"}, {}, False),  # header and name differ
+    ({"CCNM0001": "BKGSTOW"}, {}, False),
+    ({"name": "acisf90001_ccd7_blanksky.fits"}, {}, False),
+])
+def test_blanksky_takes_files_of_chip_aim_point_period_and_correction_only(archive, alone, file, observation, is_found):
+    (path,) = archive.glob("caldb/**/acis7*.fits")
+    sky = alone.parent / file.get("name", path.name)
+    shutil.copyfile(path, sky)
+    for key in file.keys() - {"name"}:
+        fits.setval(sky, key, value=file[key], ext=1)
+    for key, value in observation.items():
+        fits.setval(alone, key, value=value, ext=1)
+    others = [each for each in archive.glob("caldb/**/*.fits") if each != path]
+    other = Ciao(alone.parent / "other", blank_sky=[*(each for each in others if each.name != sky.name), sky])
+    call = ("blanksky", f"evtfile={alone}[ccd_id=7]", f"outfile={alone.parent}/sky.evt", "tmpdir=.", "mode=h")
+    if is_found:
+        other.make(*call)
+        assert fits.getheader(alone.parent / "sky.evt", 1)["BKGSCAL7"] > 0
+    else:
+        assert "Unable to find an ACIS background file for:" in other.refuses(*call)
 
 
 def test_blanksky_ignores_chips_that_have_no_file_ever(chain, alone):

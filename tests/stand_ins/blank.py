@@ -1,6 +1,7 @@
 """blanksky and blanksky_image."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,15 @@ from .images import open_image
 from .observe import detector_of_chip, read_aspect, sky_of_detector
 from .obsinfo import aspect_of
 from .parameters import Parameters
-from .subspace import chips_of, energies_of, read_subspace, starts_of_chips
+from .subspace import energies_of, read_subspace, starts_of_chips
 from .virtual import parse
 
 _PARTICLE_EV = (9000.0, 12_000.0)
 _POINTING = ("RA_PNT", "DEC_PNT", "ROLL_PNT", "RA_NOM", "DEC_NOM", "ROLL_NOM", "OBS_ID", "OBJECT", "DATE-OBS",
              "DATE-END", "DETNAM", "ASOLFILE", "BPIXFILE", "MASKFILE", "DATAMODE")
-_SAME_DEG = 1e-4
+_BETWEEN_ARRAYS_MM = -211.85
+# Names of the CALDB's package acis_bkgrnd.
+_NAME = re.compile(r"acis(?P<chip>\d)(?P<array>[is])D(?P<day>[\d-]{10})bkgrnd(?P<cti>_cti)?N(?P<version>\d{4})\.fits")
 _METHODS = ("particle", "time", "particle-rate")
 
 
@@ -81,23 +84,32 @@ def _check_parameters(given: Parameters) -> None:
 
 
 def _calibration_files(source: EventList, chips: list[int], name: str) -> dict[int, EventList]:
-    """A file of the CALDB for each chip: that of the observation's own sky where there is one, else by its date."""
+    """The file of the CALDB for each chip: of its aim point, period and correction for charge-transfer inefficiency."""
     folder = Path(os.environ["CALDB"]) / "data/chandra/acis/bkgrnd"
     if not folder.is_dir() or len(list(folder.iterdir())) <= 2:
         raise ToolError("ACIS blanksky background files are not installed in the CalDB")
-    obsid, date = (str(source.header.get(key, "")).strip() for key in ("OBS_ID", "DATE-OBS"))
-    best: dict[int, tuple[tuple[bool, bool, str], Path]] = {}
-    for path in sorted(folder.glob("*.fits*")):
-        header = next(each.header for each in files.read(path) if each.name == "EVENTS")
-        said = str(header.get("DATE-OBS", "")).strip()
-        rank = (str(header.get("OBS_ID", "")).strip() == obsid, said <= date, said)
-        for chip in _chips_of_file(header):
-            if chip in chips and (chip not in best or rank > best[chip][0]):
-                best[chip] = rank, path
+    array = "i" if float(source.header["SIM_Z"]) < _BETWEEN_ARRAYS_MM else "s"
+    day, corrected = (str(source.header[key]).strip() for key in ("DATE-OBS", "CTI_APP"))
+    index = [(match, path) for path in sorted(folder.iterdir()) if (match := _NAME.fullmatch(path.name))]
+    found = {}
     for chip in chips:
-        if chip not in best:
+        fitting = [(match["day"], match["cti"], match["version"], path) for match, path in index
+                   if match["chip"] == str(chip) and match["array"] == array and match["day"] <= day[:10]
+                   and _is_blank_sky(path, match)]
+        period = max((each[0] for each in fitting), default=None)
+        wanted = "_cti" if corrected[chip:chip + 1] in tuple("PSB") else None
+        fitting = [each for each in fitting if each[:2] == (period, wanted)]
+        if not fitting:
             raise ToolError(f"Unable to find an ACIS background file for:\n  infile={name}\n  CCD_ID={chip}\n")
-    return {chip: open_events(str(path)) for chip, (_, path) in sorted(best.items())}
+        found[chip] = open_events(str(max(fitting, key=lambda each: each[2])[3]))
+    return found
+
+
+def _is_blank_sky(path: Path, match: re.Match[str]) -> bool:
+    """Whether the header is that of a file of the CALDB, with chip and period as in its name."""
+    header = next(each.header for each in files.read(path) if each.name == "EVENTS")
+    said = [str(header.get(key, "")).strip() for key in ("CCNM0001", "CBD10001", "CVSD0001")]
+    return said == ["BKGRND", f"CCD_ID({match['chip']})", match["day"]]
 
 
 def refuse_spaces(name: str, value: str) -> None:
@@ -151,16 +163,8 @@ def _is_vfaint_cleaned(source: EventList) -> bool:
     return any("check_vf_pha=yes" in line for line in lines)
 
 
-def _chips_of_file(header: fits.Header) -> list[int]:
-    digits = str(header.get("DETNAM", "")).removeprefix("ACIS-").strip()
-    return [int(each) for each in digits] if digits.isdigit() else chips_of(read_subspace(header))
-
-
 def _onto(sky: EventList, source: EventList, asolfile: str) -> None:
     """Puts a background onto the sky of a source: each event gets a pointing of its aspect solution, by turns."""
-    if all(abs(float(sky.header.get(key, 0)) - float(source.header.get(key, 0))) < _SAME_DEG
-           for key in ("RA_PNT", "DEC_PNT", "ROLL_PNT", "RA_NOM", "DEC_NOM")):
-        return
     plane = source.plane
     aspect = read_aspect(aspect_of(source, asolfile), plane).during(
         [each for good in source.good_times for each in good.intervals])
