@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "growth.hpp"
-#include "in_turn.hpp"
 #include "large.hpp"
+#include "speculative_growth.hpp"
 
 namespace chandra_bin {
 namespace {
@@ -40,9 +40,9 @@ public:
     void grow_all(int threads) {
         const Seeds seeds = sorted_seeds(field_, threads, control_);
         members_.reserve(seeds.size());
-        const auto take = [this](const Growth& growth) { this->take(growth); };
-        exact_ ? grow_in_turn<ByKey>(field_, seeds, threads, control_, take)
-               : grow_in_turn<ByDifference>(field_, seeds, threads, control_, take);
+        const auto commit = [this](const Growth& growth) { this->commit(growth); };
+        exact_ ? grow_speculatively<ByKey>(field_, seeds, threads, control_, commit)
+               : grow_speculatively<ByDifference>(field_, seeds, threads, control_, commit);
         first_member_.push_back(members_.size());
         for (std::size_t i = 0; i < bins_.size(); ++i) number_.push_back(static_cast<std::int32_t>(i));
     }
@@ -66,7 +66,7 @@ public:
     }
 
 private:
-    void take(const Growth& growth) {
+    void commit(const Growth& growth) {
         if (bins_.size() + 2 >= static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
             throw std::invalid_argument("more bins than int32 can number");
         }

@@ -139,8 +139,8 @@ bool stops(const Images& images, const std::vector<float>& smoothed, const Binni
     return false;
 }
 
-// Bins that threads grow ahead of their turn are those of one thread, in the same order.
-void bins_in_turn() {
+// Bins that threads grow speculatively are those of one thread, in the same order.
+void speculative_bins() {
     for (int seed = 0; seed < 8; ++seed) {
         std::mt19937 random(static_cast<unsigned>(seed));
         const auto any = [&](int n) { return std::uniform_int_distribution<>(0, n - 1)(random); };
@@ -237,7 +237,7 @@ int main(int argc, char** argv) {
     const int scenes = argc > 1 ? std::atoi(argv[1]) : 200;
     for (int seed = 0; seed < scenes; ++seed) one_scene(seed);
     large_scenes();
-    bins_in_turn();
+    speculative_bins();
     refusing();
     cancelling();
     std::printf("%d passed, %d failed\n", passed, failed);

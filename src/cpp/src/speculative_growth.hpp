@@ -1,0 +1,254 @@
+// Speculative growth of bins by several threads, with commits in order. Private to src/cpp/src.
+//
+// Bins are defined one after another: each grows on the pixels that the bins before it have left free. Most bins touch none
+// of the last few, so that threads can grow bins whose turn has not come yet on the field as it is now, without marking
+// pixels there. This is speculation: whether the result counts is decided when the turn of its seed comes.
+//
+//     seeds in order    0        1        2        3        4        5      ...
+//                       |        |        |        |        |        |
+//                   committed committed  head  speculation  -   speculation
+//                                         |        |                 |
+//     speculate:   any thread grows a seed on the field as it is, and notes each free pixel that the bin meets
+//                                         |        |                 |
+//     commit:      [labels set]  <--  at the head, in the order of seeds, one at a time, if every pixel met is still free:
+//                                     the bin would then grow the same way now, step by step
+//                                                  |                 |
+//     abort:       otherwise the growth is dropped; a seed that another bin has taken starts no bin, and a seed that is
+//                  still free grows again at the head, where nothing can change under it
+//
+// Bins and their order do not depend on the number of threads. One mutex guards the list of speculations; only the thread
+// that holds it commits. Labels are read without it while bins grow (they are atomic), so that a speculation may see half of
+// a commit: it has then met a pixel that is no longer free, and is aborted in its turn.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <system_error>
+#include <vector>
+
+#include "chandra_bin/control.hpp"
+#include "chandra_bin/thread.hpp"
+#include "growth.hpp"
+
+namespace chandra_bin::detail {
+
+template <class Item, class Commit>
+class SpeculativeGrowth {
+public:
+    SpeculativeGrowth(const Field& field, const Seeds& seeds, int threads, const Control& control, const Commit& commit)
+        : field_(field), seeds_(seeds), control_(control), commit_(commit),
+          threads_(seeds.size() < kWorthThreads ? 1 : std::clamp(threads, 1, kMostThreads)),
+          most_speculations_(kSpeculationsEach * static_cast<std::size_t>(threads_)),
+          largest_speculation_(seeds.size() / kLargestShare) {}
+
+    void run() {
+        Grower<Item> own(field_);
+        std::vector<Grower<Item>> growers;
+        std::vector<Thread> pool;
+        try {
+            const auto helpers = static_cast<std::size_t>(threads_ - 1);
+            growers.reserve(helpers);
+            pool.reserve(helpers);
+            while (pool.size() < helpers) {
+                growers.emplace_back(field_);
+                pool.emplace_back([this, grower = &growers.back()] { work(*grower, false); });
+            }
+        } catch (const std::system_error&) {
+            // The system gives no more threads: those there are, and this one, do the work.
+        } catch (const std::bad_alloc&) {
+            // Nor memory for them.
+        }
+        work(own, true);
+        pool.clear();
+        if (error_) std::rethrow_exception(error_);
+        control_.check(1);  // the others may have done it all
+    }
+
+private:
+    static constexpr std::size_t kWorthThreads = 1 << 14;     // pixels of an image
+    static constexpr std::size_t kWorthSpeculation = 256;     // pixels of a bin
+    static constexpr int kMostThreads = 8;                    // more find no bins that are far from all others
+    static constexpr std::size_t kSpeculationsEach = 4;       // a thread: bins that grow or wait for their turn
+    static constexpr std::size_t kLargestShare = 16;          // of all pixels; larger bins meet others, and take memory
+    // How far behind the head seeds are looked at, and how many at once while all others wait; farther ones are overtaken.
+    static constexpr std::size_t kLeastLook = 1 << 14;
+    static constexpr std::size_t kLookBins = 8;
+    static constexpr std::size_t kLookAtOnce = 1 << 12;
+    static constexpr double kReach = 2;  // of a bin from its seed, in roots of its pixels: 1.5 - 3 do
+
+    // A bin that grows or has grown and is not committed; its seed is seeds_[position].
+    struct Speculation {
+        std::size_t position = 0;
+        bool began_at_head = false;  // no other bin can be committed while it grows, so that it is always right
+        bool grown = false;
+        Growth growth;
+    };
+
+    void work(Grower<Item>& grower, bool polls) {
+        std::unique_lock lock(mutex_, std::defer_lock);
+        try {
+            lock.lock();
+            while (!stop_) {
+                commit_grown();
+                if (stop_) break;
+                Speculation* const bin = next_to_grow();
+                if (bin == nullptr) {
+                    wait(lock, polls);
+                    continue;
+                }
+                lock.unlock();
+                const bool whole = grower.grow(pixel(bin->position), bin->growth, [&] { return goes_on(*bin, polls); });
+                lock.lock();
+                if (whole) {
+                    bin->grown = true;
+                } else {
+                    abort(bin);
+                }
+                if (worth_speculating()) changed_.notify_all();
+            }
+        } catch (...) {
+            if (!lock.owns_lock()) lock.lock();
+            if (!error_) error_ = std::current_exception();
+            stop();
+        }
+    }
+
+    void poll() const { control_.check(double(committed_pixels_) / double(seeds_.size())); }
+
+    // Whether a growing bin is still worth its time: a speculation is not once its seed is taken, or where it grows too large.
+    bool goes_on(const Speculation& bin, bool polls) const {
+        if (polls) poll();
+        if (stop_) return false;
+        return bin.began_at_head
+               || (bin.growth.members.size() < largest_speculation_ && field_.label(pixel(bin.position)) < 0);
+    }
+
+    // Until another thread has something new, unless there are seeds that were not looked at.
+    void wait(std::unique_lock<std::mutex>& lock, bool polls) {
+        if (!may_speculate() || look_ >= look_end()) changed_.wait_for(lock, std::chrono::milliseconds(20));
+        lock.unlock();
+        if (polls) poll();
+        lock.lock();
+    }
+
+    void stop() {
+        stop_ = true;
+        changed_.notify_all();
+    }
+
+    // Moves the head over all seeds that are taken, and over all that are grown: these are committed or aborted.
+    void commit_grown() {
+        for (;;) {
+            while (head_ < seeds_.size() && is_taken(head_)) ++head_;
+            if (head_ == seeds_.size()) return stop();
+            std::erase_if(speculations_, [&](std::unique_ptr<Speculation>& bin) {
+                const bool aborted = bin->grown && is_taken(bin->position);
+                if (aborted) spare_.push_back(std::move(bin));
+                return aborted;
+            });
+            const auto bin = std::find_if(speculations_.begin(), speculations_.end(),
+                                          [&](const auto& each) { return each->position == head_; });
+            if (bin == speculations_.end() || !(*bin)->grown) return;
+            const Growth& growth = (*bin)->growth;
+            if ((*bin)->began_at_head || is_valid(growth)) {
+                commit_(growth);
+                committed_pixels_ += growth.members.size();
+                if (!field_.below_threshold(growth.bin)) usual_ = growth.members.size();
+            }
+            spare_.push_back(std::move(*bin));
+            speculations_.erase(bin);
+        }
+    }
+
+    // Whether the bin would grow the same way now.
+    bool is_valid(const Growth& growth) const {
+        return std::all_of(growth.met.begin(), growth.met.end(),
+                           [&](Place at) { return field_.label(field_.frame(at.y, at.x)) == kFree; });
+    }
+
+    void abort(const Speculation* bin) {
+        const auto at =
+            std::find_if(speculations_.begin(), speculations_.end(), [&](const auto& each) { return each.get() == bin; });
+        spare_.push_back(std::move(*at));
+        speculations_.erase(at);
+    }
+
+    // The seed at the head, if no thread grows it, or one behind it; null when there is none at hand.
+    Speculation* next_to_grow() {
+        if (!is_listed(head_)) return begin(head_);
+        if (!may_speculate()) return nullptr;
+        look_ = std::max(look_, head_ + 1);
+        for (const std::size_t end = std::min(look_end(), look_ + kLookAtOnce); look_ < end; ++look_) {
+            if (is_likely_seed(pixel(look_))) return begin(look_++);
+        }
+        return nullptr;
+    }
+
+    bool worth_speculating() const { return threads_ > 1 && usual_ >= kWorthSpeculation; }
+    bool may_speculate() const { return worth_speculating() && speculations_.size() < most_speculations_; }
+    std::size_t look_end() const { return std::min(head_ + std::max(kLeastLook, kLookBins * usual_), seeds_.size()); }
+
+    bool is_listed(std::size_t position) const {
+        return std::any_of(speculations_.begin(), speculations_.end(),
+                           [&](const auto& bin) { return bin->position == position; });
+    }
+
+    Speculation* begin(std::size_t position) {
+        if (spare_.empty()) spare_.push_back(std::make_unique<Speculation>());
+        speculations_.push_back(std::move(spare_.back()));
+        spare_.pop_back();
+        speculations_.back()->position = position;
+        speculations_.back()->began_at_head = position == head_;
+        speculations_.back()->grown = false;
+        return speculations_.back().get();
+    }
+
+    // A free pixel that is far from the bins that grow: those nearer are mostly theirs in the end.
+    bool is_likely_seed(std::uint32_t seed) const {
+        if (field_.label(seed) >= 0) return false;
+        const Place at = field_.place(seed);
+        return std::all_of(speculations_.begin(), speculations_.end(), [&](const auto& bin) {
+            const Place other = field_.place(pixel(bin->position));
+            const double dy = at.y - other.y;
+            const double dx = at.x - other.x;
+            return dy * dy + dx * dx > kReach * kReach * double(usual_);
+        });
+    }
+
+    std::uint32_t pixel(std::size_t position) const { return static_cast<std::uint32_t>(seeds_[position]); }
+    bool is_taken(std::size_t position) const { return field_.label(pixel(position)) >= 0; }
+
+    const Field& field_;
+    const Seeds& seeds_;
+    const Control& control_;
+    const Commit& commit_;
+    int threads_;
+    std::size_t most_speculations_;
+    std::size_t largest_speculation_;
+    std::atomic<bool> stop_{false};
+    std::atomic<std::size_t> committed_pixels_{0};
+    std::mutex mutex_;  // of all below, and of who calls commit_
+    std::condition_variable changed_;
+    std::size_t head_ = 0;   // all seeds before it are taken
+    std::size_t look_ = 0;   // all seeds before it are taken, listed, or not likely
+    std::size_t usual_ = 0;  // pixels of the last committed bin that reached the threshold
+    std::vector<std::unique_ptr<Speculation>> speculations_;
+    std::vector<std::unique_ptr<Speculation>> spare_;
+    std::exception_ptr error_;
+};
+
+// Calls commit(growth), which labels the pixels of `growth.members`, for bin after bin in order, never twice at once.
+template <class Item, class Commit>
+void grow_speculatively(const Field& field, const Seeds& seeds, int threads, const Control& control, const Commit& commit) {
+    SpeculativeGrowth<Item, Commit>(field, seeds, threads, control, commit).run();
+}
+
+}  // namespace chandra_bin::detail
