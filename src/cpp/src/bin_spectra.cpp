@@ -17,7 +17,8 @@ class GivenLabels {
 public:
     explicit GivenLabels(const std::int32_t* labels) : labels_(labels) {}
 
-    void find(std::size_t begin, std::size_t, const std::uint16_t* some, std::size_t count, std::int32_t* labels) const {
+    void find(std::size_t begin, std::size_t, const std::uint16_t* some, std::size_t count,
+              std::int32_t* labels) const {
         for (std::size_t i = 0; i < count; ++i) labels[i] = labels_[begin + some[i]];
     }
 
@@ -56,11 +57,11 @@ public:
         if (chips.numbers.empty()) return;
         const auto [lowest, highest] = std::minmax_element(chips.numbers.begin(), chips.numbers.end());
         lowest_ = *lowest;
-        places_.assign(std::size_t(*highest - *lowest + 1), -1);
+        places_.assign(static_cast<std::size_t>(*highest - *lowest + 1), -1);
         for (std::size_t k = 0; k < chips.numbers.size(); ++k) {
-            std::int32_t& place = places_[std::size_t(chips.numbers[k] - lowest_)];
+            std::int32_t& place = places_[static_cast<std::size_t>(chips.numbers[k] - lowest_)];
             require(place < 0, "a chip is there twice");
-            place = std::int32_t(k);
+            place = static_cast<std::int32_t>(k);
         }
     }
 
@@ -68,7 +69,7 @@ public:
 
     std::int32_t operator()(std::size_t event) const {
         if (places_.empty()) return 0;
-        const auto at = std::size_t(chips_.of_event[event] - lowest_);  // beyond the end where it is below
+        const auto at = static_cast<std::size_t>(chips_.of_event[event] - lowest_);  // beyond the end where it is below
         return at < places_.size() ? places_[at] : -1;
     }
 
@@ -94,10 +95,13 @@ std::size_t add_spectra(std::size_t events, const Labels& labels, std::size_t bi
         for (std::size_t i = 0; i < count; ++i) {
             const std::size_t event = begin + some[i];
             const std::int32_t label = cells[i], place = places(event);
-            const auto at = std::size_t(std::int64_t(channel[event]) - first);  // beyond the end where it is below
-            const bool inside = (label >= 0) & (std::size_t(label) < bin_count) & (at < channel_count) & (place >= 0);
-            const std::size_t cell = (std::size_t(place) * bin_count + std::size_t(label)) * channel_count + at;
-            cells[i] = inside ? std::int32_t(cell) : -1;
+            const auto at = static_cast<std::size_t>(static_cast<std::int64_t>(channel[event])
+                                                     - first);  // beyond the end where it is below
+            const bool inside =
+                (label >= 0) & (static_cast<std::size_t>(label) < bin_count) & (at < channel_count) & (place >= 0);
+            const std::size_t cell =
+                (static_cast<std::size_t>(place) * bin_count + static_cast<std::size_t>(label)) * channel_count + at;
+            cells[i] = inside ? static_cast<std::int32_t>(cell) : -1;
         }
     };
     return detail::scatter(detail::Counts{spectra}, find, selection, events, places.count() * bin_count * channel_count,
@@ -118,8 +122,8 @@ std::size_t bin_spectra(std::size_t events, const EventBins& bins, std::size_t b
     if (const auto* given = std::get_if<const std::int32_t*>(&bins)) return add(GivenLabels(*given));
     const auto& lookup = std::get<BinmapLookup>(bins);
     require(lookup.x.index() == lookup.y.index(), "x and y differ in type");
-    return std::visit(
-        [&](const auto* x) { return add(MappedLabels<std::remove_cvref_t<decltype(*x)>>(lookup)); }, lookup.x);
+    return std::visit([&](const auto* x) { return add(MappedLabels<std::remove_cvref_t<decltype(*x)>>(lookup)); },
+                      lookup.x);
 }
 
 }  // namespace chandra_bin

@@ -40,7 +40,7 @@ public:
 
     void cover(const Box& box) {
         for (std::size_t y = box.y; y < box.y + box.h; ++y) {
-            std::fill_n(labels_.begin() + std::ptrdiff_t(y * nx_ + box.x), box.w, none);
+            std::fill_n(labels_.begin() + static_cast<std::ptrdiff_t>(y * nx_ + box.x), box.w, none);
         }
     }
 
@@ -55,8 +55,9 @@ private:
 
     bool has_row(const Box& box, std::size_t y) const {
         if (y >= ny_) return false;
-        const auto row = labels_.begin() + std::ptrdiff_t(y * nx_ + box.x);
-        return std::all_of(row, row + std::ptrdiff_t(box.w), [&](std::int32_t label) { return label == box.bin; });
+        const auto row = labels_.begin() + static_cast<std::ptrdiff_t>(y * nx_ + box.x);
+        return std::all_of(row, row + static_cast<std::ptrdiff_t>(box.w),
+                           [&](std::int32_t label) { return label == box.bin; });
     }
 
     std::size_t ny_, nx_;
@@ -66,18 +67,18 @@ private:
 // A stable counting sort: the order found inside a bin, the bins ascending.
 Boxes by_bin(const std::vector<Box>& found, std::int32_t bins) {
     Boxes boxes;
-    boxes.offsets.assign(std::size_t(bins) + 1, 0);
-    for (const Box& box : found) ++boxes.offsets[std::size_t(box.bin) + 1];
+    boxes.offsets.assign(static_cast<std::size_t>(bins) + 1, 0);
+    for (const Box& box : found) ++boxes.offsets[static_cast<std::size_t>(box.bin) + 1];
     for (std::size_t b = 1; b < boxes.offsets.size(); ++b) boxes.offsets[b] += boxes.offsets[b - 1];
 
     std::vector<std::int64_t> next(boxes.offsets.begin(), boxes.offsets.end() - 1);
     for (auto* side : {&boxes.x, &boxes.y, &boxes.w, &boxes.h}) side->resize(found.size());
     for (const Box& box : found) {
-        const auto i = std::size_t(next[std::size_t(box.bin)]++);
-        boxes.x[i] = std::int32_t(box.x);
-        boxes.y[i] = std::int32_t(box.y);
-        boxes.w[i] = std::int32_t(box.w);
-        boxes.h[i] = std::int32_t(box.h);
+        const auto i = static_cast<std::size_t>(next[static_cast<std::size_t>(box.bin)]++);
+        boxes.x[i] = static_cast<std::int32_t>(box.x);
+        boxes.y[i] = static_cast<std::int32_t>(box.y);
+        boxes.w[i] = static_cast<std::int32_t>(box.w);
+        boxes.h[i] = static_cast<std::int32_t>(box.h);
     }
     return boxes;
 }
@@ -86,7 +87,7 @@ Boxes by_bin(const std::vector<Box>& found, std::int32_t bins) {
 
 Boxes cover_with_boxes(const std::int32_t* labels, std::size_t ny, std::size_t nx, std::int32_t bins) {
     if (bins < 0) throw std::invalid_argument("the number of bins is negative");
-    constexpr auto longest = std::size_t(std::numeric_limits<std::int32_t>::max());
+    constexpr auto longest = static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max());
     if (ny > longest || nx > longest) throw std::invalid_argument("the image is too large");
 
     Uncovered uncovered(labels, ny, nx, bins);

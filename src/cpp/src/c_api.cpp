@@ -51,7 +51,7 @@ void require(bool condition, const char* what) {
 Images images_of(const ChandraBinImages* images) {
     require(images != nullptr, "images is NULL");
     require(images->counts != nullptr && images->use != nullptr, "counts or use is NULL");
-    return {images->ny, images->nx, images->counts, images->background, images->ratio, images->constant_ratio,
+    return {images->ny,    images->nx, images->counts, images->background, images->ratio, images->constant_ratio,
             images->noise, images->use};
 }
 
@@ -83,7 +83,11 @@ int contour_bin_c(const ChandraBinImages* images, const float* smoothed, const C
                 "target is neither CHANDRA_BIN_SN nor CHANDRA_BIN_COUNTS");
         const BinningOptions settings{
             options->target == CHANDRA_BIN_COUNTS ? BinningOptions::Target::counts : BinningOptions::Target::sn,
-            options->threshold, options->constrain, options->bin_up != 0, options->scrub != 0, options->scrub_large};
+            options->threshold,
+            options->constrain,
+            options->bin_up != 0,
+            options->scrub != 0,
+            options->scrub_large};
         *bins = contour_bin(images_of(images), smoothed, settings, threads, control_of(control), binmap).sums.size();
     });
 }
@@ -95,9 +99,9 @@ int polygon_trace_c(const std::int32_t* labels, std::size_t ny, std::size_t nx, 
         *polygons = {};
         require(labels != nullptr || ny == 0 || nx == 0, "labels is NULL");
         auto traced = std::make_unique<Polygons>(polygon_trace(labels, ny, nx));
-        *polygons = {traced->points.size() / 2,   traced->ring_offsets.size() - 1, traced->labels.size(),
-                     traced->points.data(),       traced->ring_offsets.data(),     traced->polygon_offsets.data(),
-                     traced->labels.data(),       traced.get()};
+        *polygons = {
+            traced->points.size() / 2,   traced->ring_offsets.size() - 1, traced->labels.size(), traced->points.data(),
+            traced->ring_offsets.data(), traced->polygon_offsets.data(),  traced->labels.data(), traced.get()};
         traced.release();
     });
 }

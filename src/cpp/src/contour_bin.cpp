@@ -84,7 +84,7 @@ private:
     LargeVector<std::uint32_t> members_;     // the pixels of bin after bin, in the order they were taken
     std::vector<std::size_t> first_member_;  // of each bin, and the end
     std::vector<Bin> bins_;
-    std::vector<std::int32_t> number_;       // of each bin in the binmap, by its label
+    std::vector<std::int32_t> number_;  // of each bin in the binmap, by its label
 
     friend class Scrubber;
 };
@@ -93,7 +93,8 @@ private:
 class Scrubber {
 public:
     explicit Scrubber(Binner& binner)
-        : b_(binner), field_(binner.field_), radii_(field_.grid()), received_(b_.bins_.size()), waiting_(b_.bins_.size()) {}
+        : b_(binner), field_(binner.field_), radii_(field_.grid()), received_(b_.bins_.size()),
+          waiting_(b_.bins_.size()) {}
 
     // Returns the number of bins that could not be dissolved.
     std::size_t run() {
@@ -181,7 +182,8 @@ private:
     }
 
     void push_pair(std::uint32_t pixel, std::size_t direction) {
-        const double difference = double{field_.value(pixel)} - double{field_.value(field_.neighbour(pixel, direction))};
+        const double difference =
+            double{field_.value(pixel)} - double{field_.value(field_.neighbour(pixel, direction))};
         ready_.push({std::abs(difference), std::uint64_t{rank_[pixel]} * 4 + direction, pixel});
     }
 

@@ -13,7 +13,7 @@ namespace {
 
 using namespace detail;
 
-constexpr int kCheckEvery = 32;      // pixels between two looks at whether to stop,
+constexpr int kCheckEvery = 32;     // pixels between two looks at whether to stop,
 constexpr double kLargeArea = 1e5;  // or one, where each pixel is the mean of so many
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
@@ -90,8 +90,8 @@ private:
 
 }  // namespace
 
-void counts_scale(std::size_t ny, std::size_t nx, const float* counts, const float* background,
-                  const std::uint8_t* use, double sn, int threads, const Control& control, std::int32_t* scale) {
+void counts_scale(std::size_t ny, std::size_t nx, const float* counts, const float* background, const std::uint8_t* use,
+                  double sn, int threads, const Control& control, std::int32_t* scale) {
     check_sn(sn);
     const Grid grid = make_grid(ny, nx);
     if (ScaleSearch::limit_of(grid) > std::numeric_limits<std::int32_t>::max()) {
@@ -115,8 +115,8 @@ void counts_scale(std::size_t ny, std::size_t nx, const float* counts, const flo
     });
 }
 
-void apply_scale(std::size_t ny, std::size_t nx, const float* image, const std::int32_t* scale,
-                 const std::uint8_t* use, bool gaussian, int threads, const Control& control, float* applied) {
+void apply_scale(std::size_t ny, std::size_t nx, const float* image, const std::int32_t* scale, const std::uint8_t* use,
+                 bool gaussian, int threads, const Control& control, float* applied) {
     const Grid grid = make_grid(ny, nx);
     const auto value_at = [=](std::size_t i) { return use[i] == 1 ? double{image[i]} : 0.0; };
     parallel_for(ny, threads, control, 0, 1, [&](std::size_t row, const auto& check) {
@@ -131,13 +131,13 @@ void apply_scale(std::size_t ny, std::size_t nx, const float* image, const std::
             if (x % kCheckEvery == 0 || disc.area() > kLargeArea) check();
             if (scale[i] != weights_of) {
                 weights_of = scale[i];
-                const double sigma = std::max(1.0, std::sqrt(double(scale[i])));
+                const double sigma = std::max(1.0, std::sqrt(static_cast<double>(scale[i])));
                 const auto reach = static_cast<std::int64_t>(4 * sigma);
                 const std::int64_t limit = gaussian ? reach * reach : scale[i];
                 disc.set_limit(std::min(limit, ScaleSearch::limit_of(grid)));  // no more than covers the image
                 weights.assign(static_cast<std::size_t>(disc.rows()) + 1, 1.0);
                 for (std::size_t d = 0; gaussian && d < weights.size(); ++d) {
-                    weights[d] = std::exp(-0.5 * double(d) * double(d) / (sigma * sigma));
+                    weights[d] = std::exp(-0.5 * static_cast<double>(d) * static_cast<double>(d) / (sigma * sigma));
                 }
             }
             double sum = 0;

@@ -25,8 +25,8 @@
 namespace chandra_bin::detail {
 
 constexpr int kLanes = 16;
-constexpr int kMadeRadius = 1024;      // discs up to this radius are made once
-constexpr int kChunkRows = 128;        // rows of a strip that make one piece of work
+constexpr int kMadeRadius = 1024;        // discs up to this radius are made once
+constexpr int kChunkRows = 128;          // rows of a strip that make one piece of work
 constexpr double kReAddLimit = 1 << 16;  // pixels of the largest disc that is added up in contbin's order
 
 using Lanes = std::array<double, kLanes>;
@@ -40,7 +40,9 @@ struct Grid {
         return static_cast<std::size_t>(y) * static_cast<std::size_t>(nx) + static_cast<std::size_t>(x);
     }
     // contbin's largest radius; its disc covers the image from any pixel.
-    int max_radius() const { return static_cast<int>(std::sqrt(double(nx) * nx + double(ny) * ny)); }
+    int max_radius() const {
+        return static_cast<int>(std::sqrt(static_cast<double>(nx) * nx + static_cast<double>(ny) * ny));
+    }
 };
 
 inline Grid make_grid(std::size_t ny, std::size_t nx) {
@@ -82,7 +84,7 @@ public:
     void set_limit(std::int64_t limit) {
         radius_ = -1;
         area_ = 0;
-        std::int64_t w = static_cast<std::int64_t>(std::sqrt(double(limit)));
+        std::int64_t w = static_cast<std::int64_t>(std::sqrt(static_cast<double>(limit)));
         rows_ = static_cast<int>(w);
         widths_.resize(static_cast<std::size_t>(w) + 1);
         for (std::int64_t dy = 0; dy <= rows_; ++dy) {
@@ -96,7 +98,7 @@ public:
             beyond_[d] = beyond;
             beyond += 2.0 * widths_[d] + 1.0;
         }
-        square_ = static_cast<int>(std::sqrt(double(limit) / 2));
+        square_ = static_cast<int>(std::sqrt(static_cast<double>(limit) / 2));
         while (width(square_) < square_) --square_;
         while (square_ < rows_ && width(square_ + 1) > square_) ++square_;
     }

@@ -23,7 +23,8 @@ namespace chandra_bin::detail {
 
 // Labels of pixels, on a frame with a border: 0 and up are bins.
 constexpr std::int32_t kFree = -1;
-constexpr std::int32_t kNever = std::numeric_limits<std::int32_t>::min();  // excluded, the border, or may only start a bin
+constexpr std::int32_t kNever =
+    std::numeric_limits<std::int32_t>::min();  // excluded, the border, or may only start a bin
 
 constexpr double kLeastVariance = 1e-7;
 constexpr double kLeastWeight = 1e-7;
@@ -68,7 +69,7 @@ private:
     bool has(int radius) {
         while (static_cast<std::size_t>(radius) >= areas_.size()) {
             const int r = static_cast<int>(areas_.size());
-            if (r > grid_.max_radius() || (r > 0 && areas_.back() > double(grid_.size()))) return false;
+            if (r > grid_.max_radius() || (r > 0 && areas_.back() > static_cast<double>(grid_.size()))) return false;
             disc_.set_radius(r);
             double area = 0;
             for (int dy = -std::min(r, grid_.ny - 1); dy <= std::min(r, grid_.ny - 1); ++dy) {
@@ -93,16 +94,18 @@ struct Place {
 template <class Body>
 void for_rows(const Grid& grid, int threads, const Control& control, double done, const Body& body) {
     const int rows = std::max(1, (1 << 16) / grid.nx);
-    parallel_for(static_cast<std::size_t>((grid.ny - 1) / rows + 1), threads, control, done, done, [&](std::size_t i, const auto&) {
-        const int first = static_cast<int>(i) * rows;
-        for (int y = first; y < std::min(first + rows, grid.ny); ++y) body(y);
-    });
+    parallel_for(static_cast<std::size_t>((grid.ny - 1) / rows + 1), threads, control, done, done,
+                 [&](std::size_t i, const auto&) {
+                     const int first = static_cast<int>(i) * rows;
+                     for (int y = first; y < std::min(first + rows, grid.ny); ++y) body(y);
+                 });
 }
 
 // The images, whose pixels are taken by whom, and the rules of bins. Labels may be read while others set them.
 class Field {
 public:
-    Field(const Images& images, const float* smoothed, const BinningOptions& options, int threads, const Control& control)
+    Field(const Images& images, const float* smoothed, const BinningOptions& options, int threads,
+          const Control& control)
         : images_(images), grid_(make_grid(images.ny, images.nx)), options_(options), stride_(grid_.nx + 2),
           steps_{-stride_, -1, 1, stride_},
           threshold_(options.target == BinningOptions::Target::sn ? options.threshold * options.threshold
@@ -112,7 +115,8 @@ public:
             for (int x = 0; x < grid_.nx; ++x) {
                 const std::size_t i = grid_.at(y, x);
                 if (images_.use[i] == 0) continue;
-                if (!std::isfinite(smoothed[i])) throw std::invalid_argument("smoothed must be finite where pixels are used");
+                if (!std::isfinite(smoothed[i]))
+                    throw std::invalid_argument("smoothed must be finite where pixels are used");
                 Cell& cell = cells_[frame(y, x)];
                 const std::uint32_t key = ascending_key(smoothed[i]);
                 cell.key = options_.bin_up ? key : ~key;
@@ -146,7 +150,8 @@ public:
     }
 
     std::uint32_t frame(int y, int x) const {
-        return static_cast<std::uint32_t>(y + 1) * static_cast<std::uint32_t>(stride_) + static_cast<std::uint32_t>(x + 1);
+        return static_cast<std::uint32_t>(y + 1) * static_cast<std::uint32_t>(stride_)
+               + static_cast<std::uint32_t>(x + 1);
     }
     Place place(std::uint32_t pixel) const {
         const auto stride = static_cast<std::uint32_t>(stride_);
@@ -211,7 +216,7 @@ public:
         return dx * dx + dy * dy;
     }
     bool passes(const Bin& bin, double distance2) const {
-        const double radius2 = double(bin.radius) * bin.radius;
+        const double radius2 = static_cast<double>(bin.radius) * bin.radius;
         const double constrain2 = options_.constrain * options_.constrain;
         if (std::abs(distance2 - constrain2 * radius2) > 1e-9 * distance2) return distance2 < constrain2 * radius2;
         return distance2 / radius2 < constrain2;  // contbin's form, where rounding decides
@@ -233,7 +238,8 @@ private:
 
     // g(c) >= c + 7/4, so that most bins need no square root to be found too small.
     bool certainly_below(const PixelSums& sums) const {
-        if (options_.target == BinningOptions::Target::counts || images_.noise != nullptr || sums.counts < 0) return false;
+        if (options_.target == BinningOptions::Target::counts || images_.noise != nullptr || sums.counts < 0)
+            return false;
         return sums.signal() * sums.signal() < threshold_ * (1 - 1e-9) * (sums.counts + 1.75);
     }
 

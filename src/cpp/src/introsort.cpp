@@ -15,9 +15,9 @@ namespace {
 
 using Record = std::uint64_t;
 
-constexpr std::ptrdiff_t kInsertionSize = 16;       // shorter pieces are left to the insertion sort
-constexpr std::ptrdiff_t kBlock = 128;              // elements compared at once by the branch-free partition
-constexpr std::ptrdiff_t kThreadSize = 1 << 16;     // a shorter piece is not worth a thread
+constexpr std::ptrdiff_t kInsertionSize = 16;    // shorter pieces are left to the insertion sort
+constexpr std::ptrdiff_t kBlock = 128;           // elements compared at once by the branch-free partition
+constexpr std::ptrdiff_t kThreadSize = 1 << 16;  // a shorter piece is not worth a thread
 
 std::uint32_t key(Record record) { return static_cast<std::uint32_t>(record >> 32); }
 

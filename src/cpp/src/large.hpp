@@ -32,7 +32,9 @@ struct LargeAllocator {
     void deallocate(T* memory, std::size_t count) { ::operator delete(memory, alignment(count * sizeof(T))); }
 
     template <class Other>
-    bool operator==(const LargeAllocator<Other>&) const { return true; }
+    bool operator==(const LargeAllocator<Other>&) const {
+        return true;
+    }
 
 private:
     static constexpr std::size_t kHugePage = std::size_t{1} << 21;  // x86-64, and arm64 with pages of 4 KB

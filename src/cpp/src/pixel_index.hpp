@@ -29,31 +29,32 @@ inline bool most(std::size_t count, std::size_t size) { return 2 * count >= size
 inline void list(const std::uint8_t* flags, std::size_t size, std::uint16_t* places) {
     std::size_t count = 0;
     for (std::size_t i = 0; i < size; ++i) {
-        places[count] = std::uint16_t(i);
+        places[count] = static_cast<std::uint16_t>(i);
         count += flags[i];
     }
 }
 
 // Sets pixels of events whose flag is not set to -1.
 inline void drop_failing(const std::uint8_t* flags, std::size_t size, std::int32_t* pixels) {
-    for (std::size_t i = 0; i < size; ++i) pixels[i] |= std::int32_t(flags[i]) - 1;
+    for (std::size_t i = 0; i < size; ++i) pixels[i] |= static_cast<std::int32_t>(flags[i]) - 1;
 }
 
 // The pixel along one axis, counted from 1: 0 is below the axis (and not a number), size + 1 is above it.
 class EdgeFinder {
 public:
     explicit EdgeFinder(const Edges& edges)
-        : first_(edges.first), step_(edges.step), last_(edges.first + double(edges.size) * edges.step),
+        : first_(edges.first), step_(edges.step), last_(edges.first + static_cast<double>(edges.size) * edges.step),
           below_(first_ - step_), inverse_(1 / edges.step), size_(edges.size) {
         require(std::isfinite(first_) && step_ > 0 && std::isfinite(last_),
                 "edges need a finite first and last value, and a step above 0");
         const double largest = std::max(std::abs(below_), std::abs(last_));
         const double margin = 32 * std::numeric_limits<double>::epsilon() * (largest / step_);
         start_ = 1 - margin;
-        near_ = margin < 0.25 && size_ < (std::size_t{1} << 30) && std::isfinite(last_ - below_) && std::isfinite(inverse_);
+        near_ =
+            margin < 0.25 && size_ < (std::size_t{1} << 30) && std::isfinite(last_ - below_) && std::isfinite(inverse_);
     }
 
-    std::int32_t size() const { return std::int32_t(size_); }
+    std::int32_t size() const { return static_cast<std::int32_t>(size_); }
 
     // Whether edges are far enough apart for by_estimate: else by_search finds the pixel.
     bool estimates() const { return near_; }
@@ -62,19 +63,19 @@ public:
     std::int32_t by_estimate(double value) const {
         value = value > below_ ? value : below_;
         value = value < last_ ? value : last_;
-        const double guess = double(std::int32_t((value - first_) * inverse_ + start_));
-        return std::int32_t(guess + (value >= first_ + guess * step_ ? 1.0 : 0.0));
+        const double guess = static_cast<double>(static_cast<std::int32_t>((value - first_) * inverse_ + start_));
+        return static_cast<std::int32_t>(guess + (value >= first_ + guess * step_ ? 1.0 : 0.0));
     }
 
     std::int32_t by_search(double value) const {
         if (!(value >= first_)) return 0;
-        if (value >= last_) return std::int32_t(size_ + 1);
+        if (value >= last_) return static_cast<std::int32_t>(size_ + 1);
         std::size_t low = 0, high = size_;  // edge low <= value < edge high
         while (high - low > 1) {
             const std::size_t middle = low + (high - low) / 2;
-            (value >= first_ + double(middle) * step_ ? low : high) = middle;
+            (value >= first_ + static_cast<double>(middle) * step_ ? low : high) = middle;
         }
-        return std::int32_t(low + 1);
+        return static_cast<std::int32_t>(low + 1);
     }
 
 private:
@@ -133,9 +134,12 @@ private:
         const EdgeFinder x_axis = x_, y_axis = y_;  // copies, in registers
         const std::int32_t nx = x_.size(), ny = y_.size();
         for (std::size_t i = 0; i < size; ++i) {
-            const std::int32_t column = By::pixel(x_axis, double(x[i])) - 1, row = By::pixel(y_axis, double(y[i])) - 1;
+            const std::int32_t column = By::pixel(x_axis, static_cast<double>(x[i])) - 1,
+                               row = By::pixel(y_axis, static_cast<double>(y[i])) - 1;
             const std::int32_t outside = (column | (nx - 1 - column) | row | (ny - 1 - row)) >> 31;
-            pixels[i] = std::int32_t(std::uint32_t(row) * std::uint32_t(nx) + std::uint32_t(column)) | outside;
+            pixels[i] = static_cast<std::int32_t>(static_cast<std::uint32_t>(row) * static_cast<std::uint32_t>(nx)
+                                                  + static_cast<std::uint32_t>(column))
+                        | outside;
         }
     }
 
@@ -154,16 +158,18 @@ private:
 // Whether an event in a pixel passes: a bit a pixel, an eighth of the image, and one for what is outside.
 class MaskBits {
 public:
-    MaskBits(const std::uint8_t* image, std::size_t pixels, bool exclude) : outside_(std::uint32_t(pixels)) {
+    MaskBits(const std::uint8_t* image, std::size_t pixels, bool exclude)
+        : outside_(static_cast<std::uint32_t>(pixels)) {
         const std::uint8_t flip = exclude;
         bits_.assign(pixels / 8 + 1, 0);
         for (std::size_t k = 0; k < pixels / 8; ++k) {
-            for (unsigned b = 0; b < 8; ++b) bits_[k] |= std::uint8_t(((image[8 * k + b] != 0) ^ flip) << b);
+            for (unsigned b = 0; b < 8; ++b)
+                bits_[k] |= static_cast<std::uint8_t>(((image[8 * k + b] != 0) ^ flip) << b);
         }
         for (std::size_t i = pixels / 8 * 8; i < pixels; ++i) {
-            bits_.back() |= std::uint8_t(((image[i] != 0) ^ flip) << (i % 8));
+            bits_.back() |= static_cast<std::uint8_t>(((image[i] != 0) ^ flip) << (i % 8));
         }
-        bits_.back() |= std::uint8_t(flip << (pixels % 8));
+        bits_.back() |= static_cast<std::uint8_t>(flip << (pixels % 8));
     }
 
     // Sets passes[i], for i < count, to 1 where an event in pixels[i] (-1 outside) passes, to 0 elsewhere.
@@ -171,7 +177,7 @@ public:
         const std::uint8_t* bits = bits_.data();
         const std::uint32_t outside = outside_;
         for (std::size_t i = 0; i < count; ++i) {
-            const std::uint32_t pixel = std::min(std::uint32_t(pixels[i]), outside);
+            const std::uint32_t pixel = std::min(static_cast<std::uint32_t>(pixels[i]), outside);
             passes[i] = (bits[pixel / 8] >> (pixel % 8)) & 1;
         }
     }

@@ -36,7 +36,8 @@ struct Reach {
     double least, greatest;
 
     Reach(double middle, double half)
-        : least(std::max(0.0, std::abs(middle) - half) * (1 - kMargin)), greatest((std::abs(middle) + half) * (1 + kMargin)) {}
+        : least(std::max(0.0, std::abs(middle) - half) * (1 - kMargin)),
+          greatest((std::abs(middle) + half) * (1 + kMargin)) {}
 };
 
 Cover within(double least, double greatest, double limit) {
@@ -73,7 +74,8 @@ Cover cover_of(const Ellipse& s, const Cell& cell) {
 Cover cover_of(const Box& s, const Cell& cell) {
     const Cell seen = turned(cell, s.x, s.y, s.turn);
     const Reach along(seen.x, seen.half_x), across(seen.y, seen.half_y);
-    return both(within(along.least, along.greatest, s.half_along), within(across.least, across.greatest, s.half_across));
+    return both(within(along.least, along.greatest, s.half_along),
+                within(across.least, across.greatest, s.half_across));
 }
 
 Cover cover_of(const Annulus& s, const Cell& cell) {
@@ -110,8 +112,9 @@ public:
                 spanned += (edge.y1 - edge.y0) / height;
             }
             // About three entries an edge: where edges are long, slabs are few.
-            slabs_ = std::size_t(std::clamp(2 * double(edges) / std::max(spanned, 1.0), 1.0, double(edges)));
-            inverse_ = double(slabs_) / height;
+            slabs_ = static_cast<std::size_t>(
+                std::clamp(2 * static_cast<double>(edges) / std::max(spanned, 1.0), 1.0, static_cast<double>(edges)));
+            inverse_ = static_cast<double>(slabs_) / height;
         }
         starts_.assign(slabs_ + 1, 0);
         for (std::size_t pass = 0; pass < 2; ++pass) {
@@ -121,7 +124,7 @@ public:
                     if (pass == 0) {
                         ++starts_[s + 1];
                     } else {
-                        entries_[starts_[s]++] = std::uint32_t(e);
+                        entries_[starts_[s]++] = static_cast<std::uint32_t>(e);
                     }
                 }
             }
@@ -179,7 +182,7 @@ private:
 
     // Never falls as y rises: an event is in a slab of every edge that crosses its height.
     std::size_t slab_of(double y) const {
-        return std::min(slabs_ - 1, std::size_t(std::max(0.0, (y - extent_.y_low) * inverse_)));
+        return std::min(slabs_ - 1, static_cast<std::size_t>(std::max(0.0, (y - extent_.y_low) * inverse_)));
     }
 
     std::span<const double> points_;
@@ -197,8 +200,8 @@ struct Part {
     bool complement;
 
     bool holds(double x, double y) const {
-        const bool inside = polygon ? polygon->holds(x, y)
-                                    : std::visit([x, y](const auto& shape) { return shape.holds(x, y); }, plain);
+        const bool inside =
+            polygon ? polygon->holds(x, y) : std::visit([x, y](const auto& shape) { return shape.holds(x, y); }, plain);
         return inside != complement;
     }
 };
@@ -213,9 +216,10 @@ struct Cells {
 class Grid {
 public:
     Grid(const Extent& extent, std::size_t side)
-        : extent_(extent), side_(is_bounded(extent) ? side : 0), x_step_((extent.x_high - extent.x_low) / double(side)),
-          y_step_((extent.y_high - extent.y_low) / double(side)), x_inverse_(x_step_ > kSmallest ? 1 / x_step_ : 0),
-          y_inverse_(y_step_ > kSmallest ? 1 / y_step_ : 0) {}
+        : extent_(extent), side_(is_bounded(extent) ? side : 0),
+          x_step_((extent.x_high - extent.x_low) / static_cast<double>(side)),
+          y_step_((extent.y_high - extent.y_low) / static_cast<double>(side)),
+          x_inverse_(x_step_ > kSmallest ? 1 / x_step_ : 0), y_inverse_(y_step_ > kSmallest ? 1 / y_step_ : 0) {}
 
     // All that is outside counts as one more cell, the last one.
     std::size_t outside() const { return side_ * side_; }
@@ -239,17 +243,19 @@ public:
 
     // A cell, a little larger than it is.
     Cell cell(std::size_t column, std::size_t row) const {
-        const double far = 1e-12 * std::max({std::abs(extent_.x_low), std::abs(extent_.x_high), std::abs(extent_.y_low),
-                                             std::abs(extent_.y_high)});
-        return {extent_.x_low + (double(column) + 0.5) * x_step_, extent_.y_low + (double(row) + 0.5) * y_step_,
-                x_step_ * (0.5 + kMargin) + far, y_step_ * (0.5 + kMargin) + far};
+        const double far = 1e-12
+                           * std::max({std::abs(extent_.x_low), std::abs(extent_.x_high), std::abs(extent_.y_low),
+                                       std::abs(extent_.y_high)});
+        return {extent_.x_low + (static_cast<double>(column) + 0.5) * x_step_,
+                extent_.y_low + (static_cast<double>(row) + 0.5) * y_step_, x_step_ * (0.5 + kMargin) + far,
+                y_step_ * (0.5 + kMargin) + far};
     }
 
 private:
     std::size_t column_at(double x) const { return place(x, extent_.x_low, x_inverse_); }
     std::size_t row_at(double y) const { return place(y, extent_.y_low, y_inverse_); }
     std::size_t place(double value, double low, double inverse) const {
-        return std::size_t(std::clamp((value - low) * inverse, 0.0, double(side_ - 1)));
+        return static_cast<std::size_t>(std::clamp((value - low) * inverse, 0.0, static_cast<double>(side_ - 1)));
     }
 
     Extent extent_;
@@ -274,7 +280,7 @@ public:
             parts_.push_back({kind == ShapeKind::polygon ? std::make_unique<const Polygon>(params) : nullptr,
                               plain_shape(kind, params), extent, shapes.complements[s] != 0});
         }
-        for (const std::int64_t offset : shapes.component_offsets) ends_.push_back(std::size_t(offset));
+        for (const std::int64_t offset : shapes.component_offsets) ends_.push_back(static_cast<std::size_t>(offset));
         if (all.x_low <= all.x_high) grid_ = Grid(all, side_for(all, events));
         fill();
     }
@@ -301,19 +307,21 @@ private:
     std::size_t side_for(const Extent& all, std::size_t events) const {
         double pieces = 0, layers = 1;
         for (const Part& part : parts_) {
-            pieces += part.polygon ? 1 + double(part.polygon->size()) / 4 : 1;
-            const double area = (part.extent.x_high - part.extent.x_low) / (all.x_high - all.x_low) *
-                                ((part.extent.y_high - part.extent.y_low) / (all.y_high - all.y_low));
+            pieces += part.polygon ? 1 + static_cast<double>(part.polygon->size()) / 4 : 1;
+            const double area = (part.extent.x_high - part.extent.x_low) / (all.x_high - all.x_low)
+                                * ((part.extent.y_high - part.extent.y_low) / (all.y_high - all.y_low));
             layers += area < 1 ? area : 1;
         }
-        const double side = std::min({8 * std::sqrt(pieces), std::sqrt(double(events)) / 4, std::sqrt(double(kMostVisits) / layers)});
-        return std::size_t(std::clamp(side, 1.0, 512.0));
+        const double side = std::min({8 * std::sqrt(pieces), std::sqrt(static_cast<double>(events)) / 4,
+                                      std::sqrt(static_cast<double>(kMostVisits) / layers)});
+        return static_cast<std::size_t>(std::clamp(side, 1.0, 512.0));
     }
 
     static Extent padded(const Extent& extent) {
         if (!is_bounded(extent)) return extent;
-        const double far = 1e-12 * std::max({std::abs(extent.x_low), std::abs(extent.x_high), std::abs(extent.y_low),
-                                             std::abs(extent.y_high)});
+        const double far = 1e-12
+                           * std::max({std::abs(extent.x_low), std::abs(extent.x_high), std::abs(extent.y_low),
+                                       std::abs(extent.y_high)});
         return {extent.x_low - far, extent.x_high + far, extent.y_low - far, extent.y_high + far};
     }
 
@@ -335,8 +343,9 @@ private:
             for (std::size_t s = ends_[c]; s < ends_[c + 1]; ++s) {
                 const Part& part = parts_[s];
                 const bool bounded = is_bounded(part.extent);
-                outside = both(outside, bounded ? (part.complement ? Cover::all : Cover::none)
-                                                : is_everywhere(part) ? (part.complement ? Cover::none : Cover::all) : Cover::some);
+                outside = both(outside, bounded               ? (part.complement ? Cover::all : Cover::none)
+                                        : is_everywhere(part) ? (part.complement ? Cover::none : Cover::all)
+                                                              : Cover::some);
                 if (part.complement || !bounded) continue;
                 const Cells reach = grid_.around(part.extent);
                 window = {std::max(window.x_begin, reach.x_begin), std::min(window.x_end, reach.x_end),
@@ -355,13 +364,11 @@ private:
         }
     }
 
-    static bool is_everywhere(const Part& part) {
-        return !part.polygon && std::holds_alternative<Field>(part.plain);
-    }
+    static bool is_everywhere(const Part& part) { return !part.polygon && std::holds_alternative<Field>(part.plain); }
 
     static void add(std::vector<std::uint32_t>& list, std::size_t component, Cover cover) {
         if (cover == Cover::none || (!list.empty() && (list.back() & 1) != 0)) return;
-        list.push_back(std::uint32_t(2 * component + (cover == Cover::all)));
+        list.push_back(static_cast<std::uint32_t>(2 * component + (cover == Cover::all)));
     }
 
     template <class Visit>
@@ -379,11 +386,13 @@ private:
             covers[cell] = both(covers[cell], part.complement ? inverse(cover) : cover);
         };
         if (!part.polygon) {
-            std::visit([&](const auto& shape) {
-                each_cell(window, [&](std::size_t column, std::size_t row, std::size_t cell) {
-                    lessen(cell, cover_of(shape, grid_.cell(column, row)));
-                });
-            }, part.plain);
+            std::visit(
+                [&](const auto& shape) {
+                    each_cell(window, [&](std::size_t column, std::size_t row, std::size_t cell) {
+                        lessen(cell, cover_of(shape, grid_.cell(column, row)));
+                    });
+                },
+                part.plain);
             return;
         }
         // A cell that no edge comes near is all inside, or all outside.
@@ -422,7 +431,7 @@ std::size_t find_all(const RegionIndex& index, std::size_t events, const Coordin
             parallel_for((events + kPiece - 1) / kPiece, threads, Control{}, 0, 1, [&](std::size_t piece, const auto&) {
                 std::size_t inside = 0;
                 for (std::size_t i = piece * kPiece; i < std::min(events, (piece + 1) * kPiece); ++i) {
-                    const std::size_t component = index.find(double(xs[i]), double(ys[i]));
+                    const std::size_t component = index.find(static_cast<double>(xs[i]), static_cast<double>(ys[i]));
                     set(i, component);
                     inside += component < index.components();
                 }
@@ -441,7 +450,7 @@ std::size_t points_in_region(const Shapes& shapes, std::size_t events, const Coo
     require(x.index() == y.index(), "x and y differ in type");
     const RegionIndex index(shapes, events);
     return find_all(index, events, x, y, threads, [&](std::size_t event, std::size_t component) {
-        inside[event] = std::uint8_t(component < index.components());
+        inside[event] = static_cast<std::uint8_t>(component < index.components());
     });
 }
 
@@ -452,7 +461,8 @@ std::size_t region_labels(const Shapes& shapes, std::span<const std::int64_t> gr
     require(x.index() == y.index(), "x and y differ in type");
     std::vector<std::int32_t> groups;
     for (std::size_t g = 0; g + 1 < group_offsets.size(); ++g) {
-        groups.insert(groups.end(), std::size_t(group_offsets[g + 1] - group_offsets[g]), std::int32_t(g));
+        groups.insert(groups.end(), static_cast<std::size_t>(group_offsets[g + 1] - group_offsets[g]),
+                      static_cast<std::int32_t>(g));
     }
     groups.push_back(-1);
     const RegionIndex index(shapes, events);

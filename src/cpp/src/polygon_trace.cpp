@@ -22,9 +22,9 @@ struct Parts {
 };
 
 Index root_of(std::vector<Index>& parent, Index part) {
-    while (parent[std::size_t(part)] != part) {
-        Index& up = parent[std::size_t(part)];
-        up = parent[std::size_t(up)];
+    while (parent[static_cast<std::size_t>(part)] != part) {
+        Index& up = parent[static_cast<std::size_t>(part)];
+        up = parent[static_cast<std::size_t>(up)];
         part = up;
     }
     return part;
@@ -50,12 +50,12 @@ Parts find_parts(const std::int32_t* labels, std::size_t ny, std::size_t nx) {
                 // Where the pixels to the left and below it were joined already, so are these two.
                 if (joins_below && below[x - 1] != label && under[x] != out[x]) {
                     const Index a = root_of(parent, out[x]), b = root_of(parent, under[x]);
-                    parent[std::size_t(std::max(a, b))] = std::min(a, b);
+                    parent[static_cast<std::size_t>(std::max(a, b))] = std::min(a, b);
                 }
             } else if (joins_below) {
                 out[x] = under[x];
             } else {
-                out[x] = Index(parent.size());
+                out[x] = static_cast<Index>(parent.size());
                 parent.push_back(out[x]);
                 provisional_labels.push_back(label);
             }
@@ -64,16 +64,16 @@ Parts find_parts(const std::int32_t* labels, std::size_t ny, std::size_t nx) {
 
     std::vector<Index> number(parent.size());
     for (std::size_t i = 0; i < parent.size(); ++i) {
-        const std::size_t root = std::size_t(root_of(parent, Index(i)));
+        const std::size_t root = static_cast<std::size_t>(root_of(parent, static_cast<Index>(i)));
         if (root == i) {
-            number[i] = Index(parts.labels.size());
+            number[i] = static_cast<Index>(parts.labels.size());
             parts.labels.push_back(provisional_labels[i]);
         } else {
             number[i] = number[root];
         }
     }
     for (Index& part : parts.of_pixel) {
-        if (part != kNoPart) part = number[std::size_t(part)];
+        if (part != kNoPart) part = number[static_cast<std::size_t>(part)];
     }
     return parts;
 }
@@ -91,7 +91,7 @@ struct Rings {
 class Tracer {
 public:
     explicit Tracer(const Parts& parts) : parts_(parts), bottom_done_(parts.of_pixel.size(), 0) {
-        const auto up = std::ptrdiff_t(parts.stride);
+        const auto up = static_cast<std::ptrdiff_t>(parts.stride);
         // Of a corner: the pixel right above it has its index. Directions: right, up, left, down.
         step_ = {1, up, -1, -up};
         ahead_left_ = {0, -1, -up - 1, -up};
@@ -103,7 +103,8 @@ public:
             for (std::size_t x = 1; x <= parts_.nx; ++x) {
                 const std::size_t pixel = y * parts_.stride + x;
                 const Index part = parts_.of_pixel[pixel];
-                if (part == kNoPart || part == parts_.of_pixel[pixel - parts_.stride] || bottom_done_[pixel] != 0) continue;
+                if (part == kNoPart || part == parts_.of_pixel[pixel - parts_.stride] || bottom_done_[pixel] != 0)
+                    continue;
                 follow(pixel, part);
             }
         }
@@ -114,8 +115,8 @@ private:
     static constexpr std::size_t kRight = 0;
 
     void add_corner(std::size_t corner) {
-        rings_.corners.push_back(std::int32_t(corner % parts_.stride) - 1);
-        rings_.corners.push_back(std::int32_t(corner / parts_.stride) - 1);
+        rings_.corners.push_back(static_cast<std::int32_t>(corner % parts_.stride) - 1);
+        rings_.corners.push_back(static_cast<std::int32_t>(corner / parts_.stride) - 1);
     }
 
     void follow(std::size_t first, Index part) {
@@ -125,7 +126,7 @@ private:
         add_corner(corner);
         while (true) {
             if (direction == kRight) bottom_done_[corner] = 1;
-            corner = std::size_t(std::ptrdiff_t(corner) + step_[direction]);
+            corner = static_cast<std::size_t>(static_cast<std::ptrdiff_t>(corner) + step_[direction]);
             const Index* here = of_pixel + corner;
             if (here[ahead_right_[direction]] == part) {
                 direction = (direction + 3) % 4;
@@ -137,7 +138,7 @@ private:
             if (corner == first && direction == kRight) break;
             add_corner(corner);
         }
-        rings_.offsets.push_back(std::int64_t(rings_.corners.size() / 2));
+        rings_.offsets.push_back(static_cast<std::int64_t>(rings_.corners.size() / 2));
         rings_.parts.push_back(part);
     }
 
@@ -161,7 +162,7 @@ Polygons sorted_by_label(const Rings& rings, const Parts& parts) {
     std::vector<std::size_t> rank(part_order.size());
     for (std::size_t i = 0; i < part_order.size(); ++i) rank[part_order[i]] = i;
     std::vector<std::size_t> ring_rank(rings.parts.size());
-    for (std::size_t r = 0; r < ring_rank.size(); ++r) ring_rank[r] = rank[std::size_t(rings.parts[r])];
+    for (std::size_t r = 0; r < ring_rank.size(); ++r) ring_rank[r] = rank[static_cast<std::size_t>(rings.parts[r])];
 
     Polygons polygons;
     polygons.points.reserve(rings.corners.size());
@@ -171,22 +172,23 @@ Polygons sorted_by_label(const Rings& rings, const Parts& parts) {
     polygons.labels.reserve(parts.labels.size());
     for (const std::size_t r : stable_order(ring_rank)) {
         if (ring_rank[r] == polygons.labels.size()) {
-            polygons.polygon_offsets.push_back(std::int64_t(polygons.ring_offsets.size()) - 1);
-            polygons.labels.push_back(parts.labels[std::size_t(rings.parts[r])]);
+            polygons.polygon_offsets.push_back(static_cast<std::int64_t>(polygons.ring_offsets.size()) - 1);
+            polygons.labels.push_back(parts.labels[static_cast<std::size_t>(rings.parts[r])]);
         }
-        for (auto i = std::size_t(2 * rings.offsets[r]); i < std::size_t(2 * rings.offsets[r + 1]); ++i) {
-            polygons.points.push_back(double(rings.corners[i]) - 0.5);
+        for (auto i = static_cast<std::size_t>(2 * rings.offsets[r]);
+             i < static_cast<std::size_t>(2 * rings.offsets[r + 1]); ++i) {
+            polygons.points.push_back(static_cast<double>(rings.corners[i]) - 0.5);
         }
-        polygons.ring_offsets.push_back(std::int64_t(polygons.points.size() / 2));
+        polygons.ring_offsets.push_back(static_cast<std::int64_t>(polygons.points.size() / 2));
     }
-    polygons.polygon_offsets.push_back(std::int64_t(polygons.ring_offsets.size()) - 1);
+    polygons.polygon_offsets.push_back(static_cast<std::int64_t>(polygons.ring_offsets.size()) - 1);
     return polygons;
 }
 
 }  // namespace
 
 Polygons polygon_trace(const std::int32_t* labels, std::size_t ny, std::size_t nx) {
-    constexpr auto limit = std::size_t(std::numeric_limits<Index>::max());
+    constexpr auto limit = static_cast<std::size_t>(std::numeric_limits<Index>::max());
     if (ny >= limit || nx >= limit || (ny + 2) > limit / (nx + 2)) {
         throw std::invalid_argument("the image has 2^31 pixels or more");
     }

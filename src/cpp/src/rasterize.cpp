@@ -29,16 +29,16 @@ struct Range {
 class Centres {
 public:
     explicit Centres(const Axis& axis)
-        : first_(axis.first), step_(axis.step), inverse_(1 / axis.step), size_(Index(axis.size)) {}
+        : first_(axis.first), step_(axis.step), inverse_(1 / axis.step), size_(static_cast<Index>(axis.size)) {}
 
-    double operator[](Index i) const { return first_ + step_ * double(i); }
+    double operator[](Index i) const { return first_ + step_ * static_cast<double>(i); }
     bool rising() const { return step_ > 0; }
     Range all() const { return {0, size_}; }
 
     // The first pixel whose centre is at or past `value`, in the direction of the axis; the axis's size where none is.
     Index first_at_or_past(double value) const {
         const double guess = (value - first_) * inverse_;
-        Index i = guess <= 0 ? 0 : guess >= double(size_) ? size_ : Index(guess);
+        Index i = guess <= 0 ? 0 : guess >= static_cast<double>(size_) ? size_ : static_cast<Index>(guess);
         while (i > 0 && at_or_past(i - 1, value)) --i;
         while (i < size_ && !at_or_past(i, value)) ++i;
         return i;
@@ -47,8 +47,8 @@ public:
     // The pixels whose centres may lie from low to high; at most two too many at either end.
     Range between(double low, double high) const {
         const double a = (low - first_) * inverse_, b = (high - first_) * inverse_;
-        return {Index(std::clamp(std::min(a, b) - 1, 0.0, double(size_))),
-                Index(std::clamp(std::max(a, b) + 2, 0.0, double(size_)))};
+        return {static_cast<Index>(std::clamp(std::min(a, b) - 1, 0.0, static_cast<double>(size_))),
+                static_cast<Index>(std::clamp(std::max(a, b) + 2, 0.0, static_cast<double>(size_)))};
     }
 
 private:
@@ -66,7 +66,7 @@ struct Window {
         y.keep(other.y);
     }
     bool empty() const { return x.size() == 0 || y.size() == 0; }
-    std::size_t pixels() const { return std::size_t(x.size()) * std::size_t(y.size()); }
+    std::size_t pixels() const { return static_cast<std::size_t>(x.size()) * static_cast<std::size_t>(y.size()); }
 };
 
 Window window_of(const Extent& extent, const Centres& x, const Centres& y) {
@@ -79,8 +79,8 @@ class OddRule {
 public:
     using Mark = std::uint8_t;  // 1: a centre on an edge; 2: inside and outside change places here
 
-    static void cross(Mark& mark, bool /*rising*/) { mark = Mark(mark ^ 2); }
-    void pass(Mark mark) { state_ = Mark(state_ ^ (mark & 2)); }
+    static void cross(Mark& mark, bool /*rising*/) { mark = static_cast<Mark>(mark ^ 2); }
+    void pass(Mark mark) { state_ = static_cast<Mark>(state_ ^ (mark & 2)); }
     bool inside() const { return state_ != 0; }
 
 private:
@@ -112,7 +112,7 @@ public:
 
     void begin(const Window& window) {
         window_ = window;
-        width_ = std::size_t(window.x.size());
+        width_ = static_cast<std::size_t>(window.x.size());
         if (marks_.size() < window.pixels()) marks_.resize(window.pixels(), 0);
     }
 
@@ -146,7 +146,8 @@ public:
                 marks[k] = 0;
                 const std::size_t end = next_mark(marks, k + 1, width_);
                 if (rule.inside() || on_edge) {
-                    inside(window_.x.begin + Index(k), window_.x.begin + Index(rule.inside() ? end : k + 1), y);
+                    inside(window_.x.begin + static_cast<Index>(k),
+                           window_.x.begin + static_cast<Index>(rule.inside() ? end : k + 1), y);
                 }
                 k = end;
             }
@@ -192,7 +193,7 @@ private:
         }
     }
 
-    Mark* row_of(Index row) { return marks_.data() + width_ * std::size_t(row - window_.y.begin); }
+    Mark* row_of(Index row) { return marks_.data() + width_ * static_cast<std::size_t>(row - window_.y.begin); }
 
     Centres x_, y_;
     Window window_{};
@@ -201,7 +202,7 @@ private:
 };
 
 void check_axis(const Axis& axis) {
-    const double last = axis.first + axis.step * double(std::max<std::size_t>(axis.size, 1) - 1);
+    const double last = axis.first + axis.step * static_cast<double>(std::max<std::size_t>(axis.size, 1) - 1);
     require(std::isfinite(axis.first) && std::isnormal(axis.step) && std::isfinite(last),
             "an axis needs a finite first and last value, and a step that is not 0, nor next to it");
 }
@@ -225,7 +226,7 @@ public:
     void paint(std::uint8_t* mask) const {
         const std::uint8_t* inside = inside_.data();
         for (Index y = window_.y.begin; y < window_.y.end; ++y) {
-            std::uint8_t* row = mask + std::size_t(y * x_.all().size());
+            std::uint8_t* row = mask + static_cast<std::size_t>(y * x_.all().size());
             for (Index x = window_.x.begin; x < window_.x.end; ++x) row[x] |= *inside++;
         }
     }
@@ -249,7 +250,7 @@ private:
             const double y = y_[j];
             std::uint8_t* inside = row_of(j, reach.x.begin);
             for (Index i = reach.x.begin; i < reach.x.end; ++i, ++inside) {
-                *inside &= std::uint8_t(shape.holds(x_[i], y) != complement);
+                *inside &= static_cast<std::uint8_t>(shape.holds(x_[i], y) != complement);
             }
         }
     }
@@ -257,12 +258,13 @@ private:
     void keep_polygon(const Window& reach, bool complement, std::span<const double> points) {
         if (reach.empty()) return;
         const Index width = reach.x.size();
-        polygon_.assign(reach.pixels(), std::uint8_t(complement));
+        polygon_.assign(reach.pixels(), static_cast<std::uint8_t>(complement));
         fill_.begin(reach);
         fill_.add_ring(points);
         fill_.finish([&](Index begin, Index end, Index y) {
             std::uint8_t* row = polygon_.data() + (y - reach.y.begin) * width;
-            std::fill(row + (begin - reach.x.begin), row + (end - reach.x.begin), std::uint8_t(!complement));
+            std::fill(row + (begin - reach.x.begin), row + (end - reach.x.begin),
+                      static_cast<std::uint8_t>(!complement));
         });
         const std::uint8_t* keep = polygon_.data();
         for (Index j = reach.y.begin; j < reach.y.end; ++j) {
@@ -287,11 +289,13 @@ void rasterize_shapes(const Shapes& shapes, const Axis& x, const Axis& y, std::u
     const Centres xs(x), ys(y);
     ComponentFill component(xs, ys);
     for (std::size_t c = 0; c + 1 < shapes.component_offsets.size(); ++c) {
-        const auto first = std::size_t(shapes.component_offsets[c]), last = std::size_t(shapes.component_offsets[c + 1]);
+        const auto first = static_cast<std::size_t>(shapes.component_offsets[c]),
+                   last = static_cast<std::size_t>(shapes.component_offsets[c + 1]);
         if (first == last) continue;
         Window window = window_of(Extent{}, xs, ys);
         for (std::size_t s = first; s < last; ++s) {
-            if (shapes.complements[s] == 0) window.keep(window_of(extent_of(ShapeKind(shapes.kinds[s]), params_of(shapes, s)), xs, ys));
+            if (shapes.complements[s] == 0)
+                window.keep(window_of(extent_of(ShapeKind(shapes.kinds[s]), params_of(shapes, s)), xs, ys));
         }
         if (window.empty()) continue;
         component.begin(window);
@@ -315,17 +319,18 @@ void rasterize_polygons(std::span<const double> points, std::span<const std::int
     const Centres xs(x), ys(y);
     PolygonFill<OddRule> fill(xs, ys);
     for (std::size_t p = 0; p < labels.size(); ++p) {
-        const auto rings = ring_offsets.subspan(std::size_t(polygon_offsets[p]),
-                                                std::size_t(polygon_offsets[p + 1] - polygon_offsets[p]) + 1);
+        const auto rings =
+            ring_offsets.subspan(static_cast<std::size_t>(polygon_offsets[p]),
+                                 static_cast<std::size_t>(polygon_offsets[p + 1] - polygon_offsets[p]) + 1);
         const auto points_between = [&](std::int64_t a, std::int64_t b) {
-            return points.subspan(std::size_t(2 * a), std::size_t(2 * (b - a)));
+            return points.subspan(static_cast<std::size_t>(2 * a), static_cast<std::size_t>(2 * (b - a)));
         };
         const Window window = window_of(extent_of(points_between(rings.front(), rings.back())), xs, ys);
         if (window.empty()) continue;
         fill.begin(window);
         for (std::size_t r = 0; r + 1 < rings.size(); ++r) fill.add_ring(points_between(rings[r], rings[r + 1]));
         fill.finish([&, label = labels[p]](Index begin, Index end, Index j) {
-            std::int32_t* row = image + std::size_t(j) * x.size;
+            std::int32_t* row = image + static_cast<std::size_t>(j) * x.size;
             std::fill(row + begin, row + end, label);
         });
     }

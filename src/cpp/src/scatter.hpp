@@ -27,7 +27,7 @@ inline constexpr std::size_t kPiece = 16 * kBlock;  // events that are sorted at
 inline constexpr std::size_t kPieces = 128;         // pieces that are kept at a time: 2^22 events
 inline constexpr unsigned kPartBits = 7;
 inline constexpr std::size_t kParts = std::size_t{1} << kPartBits;
-inline constexpr std::size_t kAhead = 24;           // events whose cells are fetched meanwhile
+inline constexpr std::size_t kAhead = 24;                    // events whose cells are fetched meanwhile
 inline constexpr std::size_t kCache = std::size_t{1} << 22;  // bytes that are quickly reached
 
 // Adds 1 for each event.
@@ -55,7 +55,7 @@ struct Weights {
     const T* weights;
 
     T operator()(std::size_t event) const { return weights[event]; }
-    static void add(double& cell, T amount) { cell += double(amount); }
+    static void add(double& cell, T amount) { cell += static_cast<double>(amount); }
 };
 
 #ifdef CHANDRA_BIN_AVX2
@@ -75,10 +75,10 @@ inline constexpr auto kLanes = [] {
     std::size_t kept = 0, i = 0;
     for (; i + 8 <= size; i += 8) {
         const __m256i eight = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + i));
-        const auto set = unsigned(~_mm256_movemask_ps(_mm256_castsi256_ps(eight)) & 255);
-        const __m256i lanes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(std::int64_t(kLanes[set])));
+        const auto set = static_cast<unsigned>(~_mm256_movemask_ps(_mm256_castsi256_ps(eight)) & 255);
+        const __m256i lanes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<std::int64_t>(kLanes[set])));
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(values + kept), _mm256_permutevar8x32_epi32(eight, lanes));
-        kept += std::size_t(__builtin_popcount(set));
+        kept += static_cast<std::size_t>(__builtin_popcount(set));
     }
     for (; i < size; ++i) {
         const std::int32_t value = values[i];
@@ -176,7 +176,7 @@ std::size_t scatter_apart(const Counts& adder, const Find& find, const Selection
                           std::size_t cells, std::size_t arrays) {
     std::vector<std::unique_ptr<std::int32_t[]>> own(arrays);
     std::atomic<std::size_t> counted{0}, next{0};
-    parallel_for(arrays, int(arrays), Control{}, 0, 1, [&](std::size_t a, const auto&) {
+    parallel_for(arrays, static_cast<int>(arrays), Control{}, 0, 1, [&](std::size_t a, const auto&) {
         if (a > 0) own[a] = std::make_unique<std::int32_t[]>(cells);
         const Counts mine{a > 0 ? own[a].get() : adder.cells};
         for (std::size_t at = 0; (at = next.fetch_add(kPiece)) < events;) {
@@ -184,7 +184,7 @@ std::size_t scatter_apart(const Counts& adder, const Find& find, const Selection
         }
     });
     const std::size_t share = cells / arrays + 1;
-    parallel_for(arrays, int(arrays), Control{}, 0, 1, [&](std::size_t part, const auto&) {
+    parallel_for(arrays, static_cast<int>(arrays), Control{}, 0, 1, [&](std::size_t part, const auto&) {
         const std::size_t begin = std::min(cells, part * share), end = std::min(cells, begin + share);
         for (std::size_t a = 1; a < arrays; ++a) {
             const std::int32_t* theirs = own[a].get();
@@ -216,14 +216,14 @@ public:
             for (std::size_t i = 0; i < block_.count(); ++i) {
                 cells_[count + i] = block_.cell(i);
                 amounts_[count + i] = block_.amount(i);
-                ++place[(std::uint32_t(block_.cell(i)) >> shift_) + 1];
+                ++place[(static_cast<std::uint32_t>(block_.cell(i)) >> shift_) + 1];
             }
             count += block_.count();
         }
         std::partial_sum(place.begin(), place.end(), place.begin());
         sorted.ends = place;
         for (std::size_t i = 0; i < count; ++i) {
-            const std::uint32_t to = place[std::uint32_t(cells_[i]) >> shift_]++;
+            const std::uint32_t to = place[static_cast<std::uint32_t>(cells_[i]) >> shift_]++;
             sorted.cells[to] = cells_[i];
             sorted.amounts[to] = amounts_[i];
         }
@@ -242,7 +242,7 @@ private:
 template <class Adder, class Find>
 std::size_t scatter_by_parts(const Adder& adder, const Find& find, const Selection* selection, std::size_t events,
                              std::size_t cells, int threads) {
-    const auto bits = unsigned(std::bit_width(cells - 1));
+    const auto bits = static_cast<unsigned>(std::bit_width(cells - 1));
     const unsigned shift = std::max(bits, kPartBits) - kPartBits;
     const std::size_t parts = ((cells - 1) >> shift) + 1;
     std::vector<SortedPiece<typename Adder::Amount>> pieces(std::min(kPieces, (events + kPiece - 1) / kPiece));
@@ -256,7 +256,7 @@ std::size_t scatter_by_parts(const Adder& adder, const Find& find, const Selecti
     for (std::size_t first = 0; first < events; first += kPieces * kPiece) {
         const std::size_t used = std::min(kPieces, (events - first + kPiece - 1) / kPiece);
         std::atomic<std::size_t> next{0};
-        parallel_for(std::size_t(threads), threads, Control{}, 0, 1, [&](std::size_t, const auto&) {
+        parallel_for(static_cast<std::size_t>(threads), threads, Control{}, 0, 1, [&](std::size_t, const auto&) {
             PieceSorter<Adder, Find> sorter(adder, find, selection, shift);
             for (std::size_t p; (p = next++) < used;) {
                 const std::size_t at = first + p * kPiece;
@@ -287,8 +287,8 @@ std::size_t scatter(const Adder& adder, const Find& find, const Selection* selec
     if (events < kFewEvents) threads = 1;
     if (threads <= 1) return scatter_range(adder, find, selection, 0, events);
     if constexpr (std::is_same_v<Adder, Counts>) {
-        if (cells * sizeof(std::int32_t) <= kCache && cells * std::size_t(threads) <= events) {
-            return scatter_apart(adder, find, selection, events, cells, std::size_t(threads));
+        if (cells * sizeof(std::int32_t) <= kCache && cells * static_cast<std::size_t>(threads) <= events) {
+            return scatter_apart(adder, find, selection, events, cells, static_cast<std::size_t>(threads));
         }
     }
     return scatter_by_parts(adder, find, selection, events, cells, threads);

@@ -63,17 +63,21 @@ Interval<T> interval_of(double low, double high, bool closed) {
     closed |= high == kInfinity;
     if (!closed && high == -kInfinity) return none;
     if constexpr (std::is_floating_point_v<T>) {
-        auto a = T(low), b = T(high);
-        if (double(a) < low) a = std::nextafter(a, Limits::infinity());
-        if (closed ? double(b) > high : double(b) >= high) b = std::nextafter(b, -Limits::infinity());
+        auto a = static_cast<T>(low), b = static_cast<T>(high);
+        if (static_cast<double>(a) < low) a = std::nextafter(a, Limits::infinity());
+        if (closed ? static_cast<double>(b) > high : static_cast<double>(b) >= high)
+            b = std::nextafter(b, -Limits::infinity());
         return {a, b};
     } else {
-        constexpr double lowest = double(Limits::lowest()), beyond = -lowest;  // of two's complement, both exact
+        constexpr double lowest = static_cast<double>(Limits::lowest()),
+                         beyond = -lowest;  // of two's complement, both exact
         low = std::ceil(low);
         high = closed ? std::floor(high) : std::ceil(high);
         if (low >= beyond || high < lowest || (!closed && high <= lowest)) return none;
-        const T a = low <= lowest ? Limits::lowest() : T(low);
-        const T b = high >= beyond ? Limits::max() : closed ? T(high) : T(T(high) - 1);
+        const T a = low <= lowest ? Limits::lowest() : static_cast<T>(low);
+        const T b = high >= beyond ? Limits::max()
+                    : closed       ? static_cast<T>(high)
+                                   : static_cast<T>(static_cast<T>(high) - 1);
         return {a, b};
     }
 }
@@ -102,20 +106,21 @@ public:
         const T* column = column_ + begin;
         const std::uint8_t flip = exclude();
         if (intervals_.size() > kFew) {
-            for (std::size_t i = 0; i < size; ++i) passes[i] &= std::uint8_t(holds(column[i]) ^ flip);
+            for (std::size_t i = 0; i < size; ++i) passes[i] &= static_cast<std::uint8_t>(holds(column[i]) ^ flip);
             return;
         }
         if (intervals_.size() == 1) {
             const auto [low, high] = intervals_.front();
             for (std::size_t i = 0; i < size; ++i) {
-                passes[i] &= std::uint8_t(((column[i] >= low) & (column[i] <= high)) ^ flip);
+                passes[i] &= static_cast<std::uint8_t>(((column[i] >= low) & (column[i] <= high)) ^ flip);
             }
             return;
         }
         std::array<std::uint8_t, kBlock> inside;
         std::fill_n(inside.data(), size, flip);
         for (const auto [low, high] : intervals_) {
-            for (std::size_t i = 0; i < size; ++i) inside[i] ^= std::uint8_t((column[i] >= low) & (column[i] <= high));
+            for (std::size_t i = 0; i < size; ++i)
+                inside[i] ^= static_cast<std::uint8_t>((column[i] >= low) & (column[i] <= high));
         }
         for (std::size_t i = 0; i < size; ++i) passes[i] &= inside[i];
     }
@@ -142,7 +147,8 @@ public:
         const std::uint32_t* column = column_ + begin;
         const std::uint32_t mask = mask_, value = value_;
         const std::uint8_t flip = exclude();
-        for (std::size_t i = 0; i < size; ++i) passes[i] &= std::uint8_t(((column[i] & mask) == value) ^ flip);
+        for (std::size_t i = 0; i < size; ++i)
+            passes[i] &= static_cast<std::uint8_t>(((column[i] & mask) == value) ^ flip);
     }
 
 private:
@@ -163,17 +169,18 @@ public:
     GoodTimes(std::span<const double> start, std::span<const double> stop) {
         double before = -kInfinity;
         for (std::size_t k = 0; k < start.size(); ++k) {
-            require(start[k] >= before && start[k] < stop[k], "good times must be intervals start < stop that rise and do not overlap");
+            require(start[k] >= before && start[k] < stop[k],
+                    "good times must be intervals start < stop that rise and do not overlap");
             ends_.push_back(start[k]);
             ends_.push_back(before = stop[k]);
         }
     }
 
     Stretch around(double time) const {
-        const auto next = std::size_t(std::upper_bound(ends_.begin(), ends_.end(), time) - ends_.begin());
+        const auto next = static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), time) - ends_.begin());
         if (std::isnan(time)) return {time, time, 0};
         return {next == 0 ? -kInfinity : ends_[next - 1], next == ends_.size() ? kInfinity : ends_[next],
-                std::uint8_t(next % 2)};
+                static_cast<std::uint8_t>(next % 2)};
     }
 
 private:
@@ -183,7 +190,8 @@ private:
 [[gnu::always_inline]] inline bool all_in_loop(const Stretch& stretch, const double* time, std::size_t size) {
     const double from = stretch.from, to = stretch.to;
     std::int64_t outside = 0;
-    for (std::size_t i = 0; i < size; ++i) outside |= std::int64_t(!(time[i] >= from)) | std::int64_t(!(time[i] < to));
+    for (std::size_t i = 0; i < size; ++i)
+        outside |= static_cast<std::int64_t>(!(time[i] >= from)) | static_cast<std::int64_t>(!(time[i] < to));
     return outside == 0;
 }
 
@@ -216,7 +224,7 @@ public:
         }
         for (std::size_t i = 0; i < size; ++i) {
             if (!stretch.holds(time[i])) stretch = good_.around(time[i]);
-            passes[i] &= std::uint8_t(stretch.good ^ flip);
+            passes[i] &= static_cast<std::uint8_t>(stretch.good ^ flip);
         }
     }
 
@@ -247,19 +255,19 @@ public:
             std::fill_n(inside.data(), size, flip);
             for (std::size_t c = 0; c < now.size(); ++c) {
                 if (now[c].good == 0) continue;
-                const auto number = std::int16_t(c);
-                for (std::size_t i = 0; i < size; ++i) inside[i] ^= std::uint8_t(chip[i] == number);
+                const auto number = static_cast<std::int16_t>(c);
+                for (std::size_t i = 0; i < size; ++i) inside[i] ^= static_cast<std::uint8_t>(chip[i] == number);
             }
             for (std::size_t i = 0; i < size; ++i) passes[i] &= inside[i];
             return;
         }
         for (std::size_t i = 0; i < size; ++i) {
             std::uint8_t good = 0;
-            if (const auto c = std::size_t(chip[i]); chip[i] >= 0 && c < now.size()) {
+            if (const auto c = static_cast<std::size_t>(chip[i]); chip[i] >= 0 && c < now.size()) {
                 if (!together && !now[c].holds(time[i])) now[c] = good_[c].around(time[i]);
                 good = now[c].good;
             }
-            passes[i] &= std::uint8_t(good ^ flip);
+            passes[i] &= static_cast<std::uint8_t>(good ^ flip);
         }
     }
 
@@ -274,7 +282,8 @@ private:
 template <class T>
 class MaskTest final : public Selection::LateTest {
 public:
-    MaskTest(const T* x, const T* y, const std::uint8_t* image, const Edges& x_edges, const Edges& y_edges, bool exclude)
+    MaskTest(const T* x, const T* y, const std::uint8_t* image, const Edges& x_edges, const Edges& y_edges,
+             bool exclude)
         : x_(x), y_(y), x_edges_(x_edges), y_edges_(y_edges), finder_(x_edges, y_edges),
           bits_(std::make_shared<detail::MaskBits>(image, x_edges.size * y_edges.size, exclude)) {}
 
@@ -318,7 +327,7 @@ public:
     void keep(std::size_t begin, std::size_t size, std::uint8_t* passes) const override {
         const std::uint8_t* flags = flags_ + begin;
         const std::uint8_t flip = exclude();
-        for (std::size_t i = 0; i < size; ++i) passes[i] &= std::uint8_t((flags[i] != 0) ^ flip);
+        for (std::size_t i = 0; i < size; ++i) passes[i] &= static_cast<std::uint8_t>((flags[i] != 0) ^ flip);
     }
 
 private:
@@ -359,12 +368,13 @@ void Selection::good_times(const double* time, std::span<const double> start, st
 void Selection::good_times(const double* time, const std::int16_t* chip, std::span<const double> start,
                            std::span<const double> stop, std::span<const std::int64_t> offsets, bool exclude) {
     require(start.size() == stop.size(), "start and stop differ in length");
-    require(!offsets.empty() && offsets.front() == 0 && offsets.back() == std::int64_t(start.size()) &&
-                std::is_sorted(offsets.begin(), offsets.end()),
+    require(!offsets.empty() && offsets.front() == 0 && offsets.back() == static_cast<std::int64_t>(start.size())
+                && std::is_sorted(offsets.begin(), offsets.end()),
             "offsets must rise from 0 to the number of good times");
     std::vector<GoodTimes> good;
     for (std::size_t c = 0; c + 1 < offsets.size(); ++c) {
-        const auto first = std::size_t(offsets[c]), count = std::size_t(offsets[c + 1] - offsets[c]);
+        const auto first = static_cast<std::size_t>(offsets[c]),
+                   count = static_cast<std::size_t>(offsets[c + 1] - offsets[c]);
         good.emplace_back(start.subspan(first, count), stop.subspan(first, count));
     }
     tests_.push_back(std::make_shared<ChipTimesTest>(time, chip, std::move(good), exclude));

@@ -120,8 +120,8 @@ inline bool are_near(std::span<const double> values) {
 }
 
 inline std::span<const double> params_of(const Shapes& shapes, std::size_t s) {
-    return shapes.params.subspan(std::size_t(shapes.param_offsets[s]),
-                                 std::size_t(shapes.param_offsets[s + 1] - shapes.param_offsets[s]));
+    return shapes.params.subspan(static_cast<std::size_t>(shapes.param_offsets[s]),
+                                 static_cast<std::size_t>(shapes.param_offsets[s + 1] - shapes.param_offsets[s]));
 }
 
 inline void check_shape(std::uint8_t kind, std::span<const double> params) {
@@ -132,22 +132,23 @@ inline void check_shape(std::uint8_t kind, std::span<const double> params) {
         require(params.size() % 2 == 0 && params.size() >= rule.count,
                 "a polygon needs x and y of at least 3 vertices, not " + std::to_string(params.size()) + " numbers");
     } else {
-        require(params.size() == rule.count, "a " + name + " needs " + std::to_string(rule.count) + " numbers, not " +
-                                                 std::to_string(params.size()));
+        require(params.size() == rule.count, "a " + name + " needs " + std::to_string(rule.count) + " numbers, not "
+                                                 + std::to_string(params.size()));
     }
     require(std::all_of(params.begin(), params.end(), [](double v) { return std::isfinite(v); }),
             "a " + name + " has a number that is not finite");
     require(are_near(params), "a " + name + " has a number of 1e15 or more");
     const auto lengths = params.subspan(rule.first_length, rule.last_length - rule.first_length);
-    require(std::all_of(lengths.begin(), lengths.end(), [](double v) { return v >= 0; }), "a " + name + " has a length below 0");
+    require(std::all_of(lengths.begin(), lengths.end(), [](double v) { return v >= 0; }),
+            "a " + name + " has a length below 0");
     if (ShapeKind(kind) == ShapeKind::annulus || ShapeKind(kind) == ShapeKind::pie) {
         require(params[2] <= params[3], "the inner radius of a " + name + " is above the outer one");
     }
 }
 
 inline void check_offsets(std::span<const std::int64_t> offsets, std::size_t end, const char* name) {
-    require(!offsets.empty() && offsets.front() == 0 && offsets.back() == std::int64_t(end) &&
-                std::is_sorted(offsets.begin(), offsets.end()),
+    require(!offsets.empty() && offsets.front() == 0 && offsets.back() == static_cast<std::int64_t>(end)
+                && std::is_sorted(offsets.begin(), offsets.end()),
             std::string(name) + " must rise from 0 to " + std::to_string(end));
 }
 
@@ -182,7 +183,8 @@ struct Box {
     Rotation turn;
 
     bool holds(double px, double py) const {
-        return std::abs(turn.along(px - x, py - y)) <= half_along && std::abs(turn.across(px - x, py - y)) <= half_across;
+        return std::abs(turn.along(px - x, py - y)) <= half_along
+               && std::abs(turn.across(px - x, py - y)) <= half_across;
     }
 };
 

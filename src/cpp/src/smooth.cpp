@@ -106,7 +106,9 @@ struct RisingSearch {
             const LaneMask wanted = used_lanes(grid, pixels, y, x0);
             if (wanted == 0) continue;
             const int max_radius = grid.max_radius();
-            if (!guess) guess = first_guess(wanted & (~wanted + 1), max_radius, [&](int r, LaneMask l) { return reached(y, r, l); });
+            if (!guess)
+                guess = first_guess(wanted & (~wanted + 1), max_radius,
+                                    [&](int r, LaneMask l) { return reached(y, r, l); });
 
             First first;
             const LaneMask at_guess = reached(y, *guess, wanted);
@@ -219,7 +221,7 @@ enum class Variance { gehrels, plain, map };
 
 struct DiscSums {
     Lanes counts[2]{}, background[2]{}, scaled[2]{}, noise2{};  // [0]: positive terms, [1]: negative terms, negated
-    double signal_error = 0;    // beyond rounding
+    double signal_error = 0;                                    // beyond rounding
     double variance_error = 0;
     int radius = -1;
 
@@ -364,7 +366,9 @@ private:
     };
 
     double scaled_background(std::size_t i) const { return double{images_.background[i]} * ratio(i); }
-    double ratio(std::size_t i) const { return images_.ratio != nullptr ? double{images_.ratio[i]} : images_.constant_ratio; }
+    double ratio(std::size_t i) const {
+        return images_.ratio != nullptr ? double{images_.ratio[i]} : images_.constant_ratio;
+    }
     double noise2(std::size_t i) const { return double{images_.noise[i] * images_.noise[i]}; }
 
     void make_ratio(int threads, const Control& control) {
@@ -434,8 +438,8 @@ private:
                 scale_background(sums, sign);
             }
             sums.signal_error += counts_error;
-            sums.signal_error += scaled_[0].present() ? scaled_[sign].estimate_error(disc)
-                                                      : images_.constant_ratio * background_error;
+            sums.signal_error +=
+                scaled_[0].present() ? scaled_[sign].estimate_error(disc) : images_.constant_ratio * background_error;
             // The Poisson variance rises by less than 2.2 a count.
             sums.variance_error += 2.2 * (counts_error + range.largest * range.largest * background_error);
         }
@@ -570,14 +574,15 @@ private:
     }
 
     double variance_of(const PixelSums& pixel) const {
-        if (variance_ != Variance::plain) return pixel.variance(images_.background != nullptr, variance_ == Variance::map);
+        if (variance_ != Variance::plain)
+            return pixel.variance(images_.background != nullptr, variance_ == Variance::map);
         return pixel.counts + pixel.ratio2 / pixel.npix * pixel.background;
     }
 
     bool exact() const {
-        return counts_[0].exact() && counts_[1].exact() && scaled_[0].exact() && scaled_[1].exact() &&
-               background_[0].exact() && background_[1].exact() && noise2_.exact() && !ratio2_.present() &&
-               (images_.background == nullptr || images_.constant_ratio == 1);
+        return counts_[0].exact() && counts_[1].exact() && scaled_[0].exact() && scaled_[1].exact()
+               && background_[0].exact() && background_[1].exact() && noise2_.exact() && !ratio2_.present()
+               && (images_.background == nullptr || images_.constant_ratio == 1);
     }
 
     double signal_error(const Disc& disc, const DiscSums& sums, std::size_t lane) const {
@@ -630,7 +635,7 @@ private:
 
     static constexpr double kSafety = 1e-9;     // bounds are taken wider by this
     static constexpr double kRounding = 1e-11;  // of a variance that is not made of whole numbers
-    static constexpr double kReach = 0.7;  // shorter steps than can be hoped for: their sums serve more rows
+    static constexpr double kReach = 0.7;       // shorter steps than can be hoped for: their sums serve more rows
     static inline const DiscSums nothing_{};
     static constexpr int kBlock = 32;
 
@@ -660,9 +665,7 @@ void smooth_to_weight(std::size_t ny, std::size_t nx, const double* weights, con
     const Discs discs(grid.max_radius());
     const auto weight_at = [&](int y, int x) { return weights[grid.at(y, x)]; };
     const auto value_at = [&](int y, int x) { return double{values[grid.at(y, x)]}; };
-    const auto used = [&](const auto& at) {
-        return [&](int y, int x) { return pixels.used(y, x) ? at(y, x) : 0.0; };
-    };
+    const auto used = [&](const auto& at) { return [&](int y, int x) { return pixels.used(y, x) ? at(y, x) : 0.0; }; };
     const Channel weight(Asked::discs, grid, threads, control, used(weight_at));
     if (weight.negative()) throw std::invalid_argument("the weights must not be negative");
     const Channel value(Asked::discs, grid, threads, control, used(value_at));
@@ -697,19 +700,19 @@ void smooth(const Images& images, double sn, int threads, const Control& control
     const Variance variance = images.noise != nullptr ? Variance::map : Variance::gehrels;
     const SignalSearch search(images, grid, pixels, discs, sn2, variance, nullptr, 0.0F, grid.max_radius(), threads,
                               control);
-    for_strips(grid, threads, control,
-               [&](int x0, int first, int last) { search.strip(x0, first, last, smoothed); });
+    for_strips(grid, threads, control, [&](int x0, int first, int last) { search.strip(x0, first, last, smoothed); });
 }
 
 void smooth_exposure(std::size_t ny, std::size_t nx, const float* counts, const float* background,
                      const float* exposure, const std::uint8_t* use, double exposure_time,
-                     double background_exposure_time, double sn, long max_radius, int threads,
-                     const Control& control, float* smoothed) {
+                     double background_exposure_time, double sn, long max_radius, int threads, const Control& control,
+                     float* smoothed) {
     check_sn(sn);
     const Grid grid = make_grid(ny, nx);
     for (const float* image : {counts, background, exposure}) check_finite(grid, image);
     const Pixels pixels(grid, use, threads, control);
-    const int largest = max_radius < 0 ? grid.max_radius() : static_cast<int>(std::min<long>(max_radius, grid.max_radius()));
+    const int largest =
+        max_radius < 0 ? grid.max_radius() : static_cast<int>(std::min<long>(max_radius, grid.max_radius()));
     const Discs discs(largest);
     Images images;
     images.ny = ny;
@@ -721,8 +724,7 @@ void smooth_exposure(std::size_t ny, std::size_t nx, const float* counts, const 
     // Divided by t^2 on both sides, contbin's expression is (F - B e)^2 / (F + B e^2) with e = t / tb.
     const SignalSearch search(images, grid, pixels, discs, sn * sn, Variance::plain, exposure,
                               std::numeric_limits<float>::quiet_NaN(), largest, threads, control);
-    for_strips(grid, threads, control,
-               [&](int x0, int first, int last) { search.strip(x0, first, last, smoothed); });
+    for_strips(grid, threads, control, [&](int x0, int first, int last) { search.strip(x0, first, last, smoothed); });
 }
 
 }  // namespace chandra_bin

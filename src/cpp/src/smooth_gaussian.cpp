@@ -21,8 +21,8 @@ constexpr double kStep = 0.25;
 class Tile {
 public:
     Tile(const Grid& grid, const float* flux, const float* exposure, const std::uint8_t* use, int y0, int x0)
-        : grid_(grid), images_{flux, exposure}, use_(use), y0_(y0), x0_(x0),
-          y1_(std::min(y0 + kTile, grid.ny)), x1_(std::min(x0 + kTile, grid.nx)) {}
+        : grid_(grid), images_{flux, exposure}, use_(use), y0_(y0), x0_(x0), y1_(std::min(y0 + kTile, grid.ny)),
+          x1_(std::min(x0 + kTile, grid.nx)) {}
 
     template <class Check>
     void smooth(double sn2, float* out, const Check& check) {
@@ -61,7 +61,8 @@ private:
 
     void add_up(double sigma, int half) {
         std::vector<double> weight(static_cast<std::size_t>(half) + 1);
-        for (std::size_t d = 0; d < weight.size(); ++d) weight[d] = std::exp(-0.5 * double(d) * double(d) / (sigma * sigma));
+        for (std::size_t d = 0; d < weight.size(); ++d)
+            weight[d] = std::exp(-0.5 * static_cast<double>(d) * static_cast<double>(d) / (sigma * sigma));
         for (auto& sum : sums_) sum.fill(0);
         for (int v = std::max(y0_ - half, 0); v < std::min(y1_ + half, grid_.ny); ++v) {
             std::array<std::array<double, kTile>, 3> row{};
@@ -95,14 +96,15 @@ private:
 
 }  // namespace
 
-void smooth_gaussian(std::size_t ny, std::size_t nx, const float* flux, const float* exposure,
-                     const std::uint8_t* use, double sn, int threads, const Control& control, float* smoothed) {
+void smooth_gaussian(std::size_t ny, std::size_t nx, const float* flux, const float* exposure, const std::uint8_t* use,
+                     double sn, int threads, const Control& control, float* smoothed) {
     check_sn(sn);
     const Grid grid = make_grid(ny, nx);
     const std::size_t across = (nx - 1) / kTile + 1;
     const std::size_t down = (ny - 1) / kTile + 1;
     parallel_for(across * down, threads, control, 0, 1, [&](std::size_t i, const auto& check) {
-        Tile tile(grid, flux, exposure, use, static_cast<int>(i / across) * kTile, static_cast<int>(i % across) * kTile);
+        Tile tile(grid, flux, exposure, use, static_cast<int>(i / across) * kTile,
+                  static_cast<int>(i % across) * kTile);
         tile.smooth(sn * sn, smoothed, check);
     });
 }

@@ -73,11 +73,11 @@ public:
     }
 
 private:
-    static constexpr std::size_t kWorthThreads = 1 << 14;     // pixels of an image
-    static constexpr std::size_t kWorthSpeculation = 256;     // pixels of a bin
-    static constexpr int kMostThreads = 8;                    // more find no bins that are far from all others
-    static constexpr std::size_t kSpeculationsEach = 4;       // a thread: bins that grow or wait for their turn
-    static constexpr std::size_t kLargestShare = 16;          // of all pixels; larger bins meet others, and take memory
+    static constexpr std::size_t kWorthThreads = 1 << 14;  // pixels of an image
+    static constexpr std::size_t kWorthSpeculation = 256;  // pixels of a bin
+    static constexpr int kMostThreads = 8;                 // more find no bins that are far from all others
+    static constexpr std::size_t kSpeculationsEach = 4;    // a thread: bins that grow or wait for their turn
+    static constexpr std::size_t kLargestShare = 16;       // of all pixels; larger bins meet others, and take memory
     // How far behind the head seeds are looked at, and how many at once while all others wait; farther ones are overtaken.
     static constexpr std::size_t kLeastLook = 1 << 14;
     static constexpr std::size_t kLookBins = 8;
@@ -121,7 +121,7 @@ private:
         }
     }
 
-    void poll() const { control_.check(double(committed_pixels_) / double(seeds_.size())); }
+    void poll() const { control_.check(static_cast<double>(committed_pixels_) / static_cast<double>(seeds_.size())); }
 
     // Whether a growing bin is still worth its time: a speculation is not once its seed is taken, or where it grows too large.
     bool goes_on(const Speculation& bin, bool polls) const {
@@ -175,8 +175,8 @@ private:
     }
 
     void abort(const Speculation* bin) {
-        const auto at =
-            std::find_if(speculations_.begin(), speculations_.end(), [&](const auto& each) { return each.get() == bin; });
+        const auto at = std::find_if(speculations_.begin(), speculations_.end(),
+                                     [&](const auto& each) { return each.get() == bin; });
         spare_.push_back(std::move(*at));
         speculations_.erase(at);
     }
@@ -219,7 +219,7 @@ private:
             const Place other = field_.place(pixel(bin->position));
             const double dy = at.y - other.y;
             const double dx = at.x - other.x;
-            return dy * dy + dx * dx > kReach * kReach * double(usual_);
+            return dy * dy + dx * dx > kReach * kReach * static_cast<double>(usual_);
         });
     }
 
@@ -247,7 +247,8 @@ private:
 
 // Calls commit(growth), which labels the pixels of `growth.members`, for bin after bin in order, never twice at once.
 template <class Item, class Commit>
-void grow_speculatively(const Field& field, const Seeds& seeds, int threads, const Control& control, const Commit& commit) {
+void grow_speculatively(const Field& field, const Seeds& seeds, int threads, const Control& control,
+                        const Commit& commit) {
     SpeculativeGrowth<Item, Commit>(field, seeds, threads, control, commit).run();
 }
 

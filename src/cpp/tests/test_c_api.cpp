@@ -30,7 +30,7 @@ struct Scene {
 
     Scene() {
         std::mt19937 random(1);
-        for (auto& value : counts) value = float(random() % 5);
+        for (auto& value : counts) value = static_cast<float>(random() % 5);
     }
     ChandraBinImages images() const { return {ny, nx, counts.data(), nullptr, nullptr, 1, nullptr, use.data()}; }
 };
@@ -50,7 +50,8 @@ void gives_what_cpp_gives() {
     std::vector<std::int32_t> binmap(scene.counts.size()), binmap_cpp(scene.counts.size());
     std::size_t bins = 0;
     expect(api.contour_bin(&images, smoothed.data(), &options, 1, nullptr, binmap.data(), &bins, nullptr, 0)
-               == CHANDRA_BIN_OK, "contour_bin is well");
+               == CHANDRA_BIN_OK,
+           "contour_bin is well");
     const Bins bins_cpp = contour_bin(same, smoothed.data(), {BinningOptions::Target::counts, 60, 2, true, true, 0}, 1,
                                       Control{}, binmap_cpp.data());
     expect(binmap == binmap_cpp && bins == bins_cpp.sums.size() && bins > 10, "contour_bin gives the same bins");
@@ -61,9 +62,11 @@ void gives_what_cpp_gives() {
     const Polygons traced = polygon_trace(binmap.data(), scene.ny, scene.nx);
     expect(std::vector<double>(polygons.xy, polygons.xy + 2 * polygons.points) == traced.points, "points");
     expect(std::vector<std::int64_t>(polygons.ring_offsets, polygons.ring_offsets + polygons.rings + 1)
-               == traced.ring_offsets, "rings");
+               == traced.ring_offsets,
+           "rings");
     expect(std::vector<std::int64_t>(polygons.polygon_offsets, polygons.polygon_offsets + polygons.polygons + 1)
-               == traced.polygon_offsets, "polygons");
+               == traced.polygon_offsets,
+           "polygons");
     expect(std::vector<std::int32_t>(polygons.labels, polygons.labels + polygons.polygons) == traced.labels, "labels");
     api.polygons_free(&polygons);
     expect(polygons.owner == nullptr && polygons.xy == nullptr && polygons.polygons == 0, "freed is nothing");
@@ -93,11 +96,14 @@ void says_what_is_wrong() {
     expect(smooth_says(5, &images, sizeof message) == "counts or use is NULL", "no mask");
     images = scene.images();
     ChandraBinOptions options{7, 60, 0, 0, 1, 0};
-    expect(api.contour_bin(&images, smoothed.data(), &options, 1, nullptr, binmap.data(), &bins, message,
-                           sizeof message) == CHANDRA_BIN_INVALID, "a target that there is not");
+    expect(
+        api.contour_bin(&images, smoothed.data(), &options, 1, nullptr, binmap.data(), &bins, message, sizeof message)
+            == CHANDRA_BIN_INVALID,
+        "a target that there is not");
     options.target = CHANDRA_BIN_SN;
     expect(api.contour_bin(&images, smoothed.data(), &options, 1, nullptr, nullptr, &bins, message, sizeof message)
-               == CHANDRA_BIN_INVALID, "no binmap");
+               == CHANDRA_BIN_INVALID,
+           "no binmap");
     images.ny = images.nx = std::size_t{1} << 40;
     expect(smooth_says(5, &images, sizeof message) == "the image has more than 2^31 pixels", "too many pixels");
     expect(api.polygon_trace(nullptr, 3, 3, nullptr, message, sizeof message) == CHANDRA_BIN_INVALID, "no polygons");

@@ -19,7 +19,8 @@ int passes = 0;
 
 void expect(bool holds, const char* what, const Grid& grid, int y, int x, int radius) {
     (holds ? passes : failures) += 1;
-    if (!holds) std::printf("failed: %s, %d x %d pixels, at y %d, x %d, radius %d\n", what, grid.nx, grid.ny, y, x, radius);
+    if (!holds)
+        std::printf("failed: %s, %d x %d pixels, at y %d, x %d, radius %d\n", what, grid.nx, grid.ny, y, x, radius);
 }
 
 template <class T>
@@ -81,7 +82,9 @@ void thin_grids() {
                 Lanes pixels;
                 disc.clipped_areas(grid, y, x0, pixels);
                 const int length = std::max(ny, nx);
-                const double within = double(std::min(at + reach, length - 1) - std::max(at - reach, 0) + 1) * std::min(ny, nx);
+                const double within =
+                    static_cast<double>(std::min(at + reach, length - 1) - std::max(at - reach, 0) + 1)
+                    * std::min(ny, nx);
                 expect(pixels[0] == within, "pixels within a thin image", grid, y, x0, radius);
             }
         }

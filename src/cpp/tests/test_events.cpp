@@ -25,19 +25,21 @@ struct Events {
     std::vector<std::uint8_t> flag;
 
     Events(std::mt19937& random, std::size_t size) {
-        const auto number = [&](double low, double high) { return low + (high - low) * double(random()) / 4294967296.0; };
+        const auto number = [&](double low, double high) {
+            return low + (high - low) * static_cast<double>(random()) / 4294967296.0;
+        };
         for (std::size_t i = 0; i < size; ++i) {
-            x.push_back(float(number(-10, 110)));
-            y.push_back(float(number(-10, 110)));
-            energy.push_back(float(number(0, 100)));
-            time.push_back(double(i) + number(0, 3));
+            x.push_back(static_cast<float>(number(-10, 110)));
+            y.push_back(static_cast<float>(number(-10, 110)));
+            energy.push_back(static_cast<float>(number(0, 100)));
+            time.push_back(static_cast<double>(i) + number(0, 3));
             weights.push_back(number(-1, 1));
-            chip.push_back(std::int16_t(int(random() % 8) - 2));
-            channel.push_back(std::int32_t(random() % 40) - 3);
-            status.push_back(std::uint32_t(random()));
-            flag.push_back(std::uint8_t(random() % 3));
+            chip.push_back(static_cast<std::int16_t>(static_cast<int>(random() % 8) - 2));
+            channel.push_back(static_cast<std::int32_t>(random() % 40) - 3);
+            status.push_back(static_cast<std::uint32_t>(random()));
+            flag.push_back(static_cast<std::uint8_t>(random() % 3));
             const double odd[] = {kNan, kInfinity, -kInfinity, 1e300, -1e300};
-            if (random() % 50 == 0) x.back() = float(odd[random() % 3]);
+            if (random() % 50 == 0) x.back() = static_cast<float>(odd[random() % 3]);
             if (random() % 50 == 0) time.back() = odd[random() % 5];
         }
     }
@@ -65,44 +67,48 @@ bool passes(const Events& e, std::size_t i, const std::vector<std::uint8_t>& mas
     }
     if ((e.status[i] & 3) == 3 || e.flag[i] != 0 || e.chip[i] < 0 || e.chip[i] > 2) return false;
     bool good = false;
-    for (auto k = std::size_t(kOffsets[std::size_t(e.chip[i])]); k < std::size_t(kOffsets[std::size_t(e.chip[i]) + 1]); ++k) {
+    for (auto k = static_cast<std::size_t>(kOffsets[static_cast<std::size_t>(e.chip[i])]);
+         k < static_cast<std::size_t>(kOffsets[static_cast<std::size_t>(e.chip[i]) + 1]); ++k) {
         good |= e.time[i] >= kStart[k] && e.time[i] < kStop[k];
     }
     const double column = std::floor(e.x[i] / 10), row = std::floor((e.y[i] + 5) / 5);
-    return good && column >= 0 && column < 9 && row >= 0 && row < 20 && mask[std::size_t(row) * 9 + std::size_t(column)] != 0;
+    return good && column >= 0 && column < 9 && row >= 0 && row < 20
+           && mask[static_cast<std::size_t>(row) * 9 + static_cast<std::size_t>(column)] != 0;
 }
 
 void one_pass_is_many_loops(unsigned seed, std::size_t size) {
     std::mt19937 random(seed);
     const Events e(random, size);
     std::vector<std::uint8_t> mask(9 * 20);
-    for (auto& pixel : mask) pixel = std::uint8_t(random() % 2);
+    for (auto& pixel : mask) pixel = static_cast<std::uint8_t>(random() % 2);
     const Selection tests = selection_of(e, mask);
 
     std::vector<std::uint8_t> expected(size), flags(size, 7);
     for (std::size_t i = 0; i < size; ++i) expected[i] = passes(e, i, mask);
     // Images that are small, and too large for the cache.
     const std::size_t nx = seed % 2 == 0 ? 25 : 1300, ny = seed % 2 == 0 ? 50 : 1200, bins = 6, channels = 30;
-    const Edges x_edges{0, 100.0 / double(nx), nx}, y_edges{0, 100.0 / double(ny), ny};
+    const Edges x_edges{0, 100.0 / static_cast<double>(nx), nx}, y_edges{0, 100.0 / static_cast<double>(ny), ny};
     std::vector<std::int32_t> counts(nx * ny), spectra(2 * bins * channels);
     std::vector<double> sums(nx * ny);
     std::vector<std::int32_t> labels(size);
-    for (auto& label : labels) label = std::int32_t(random() % 9) - 2;
+    for (auto& label : labels) label = static_cast<std::int32_t>(random() % 9) - 2;
     const std::vector<std::int16_t> numbers{2, 0};
     for (std::size_t i = 0; i < size; ++i) {
         if (expected[i] == 0) continue;
         for (std::size_t c = 0; c < 2; ++c) {
             const std::int32_t label = labels[i], channel = e.channel[i] - 1;
             if (e.chip[i] == numbers[c] && label >= 0 && label < 6 && channel >= 0 && channel < 30) {
-                ++spectra[(c * bins + std::size_t(label)) * channels + std::size_t(channel)];
+                ++spectra[(c * bins + static_cast<std::size_t>(label)) * channels + static_cast<std::size_t>(channel)];
             }
         }
         const auto pixel = [](double value, const Edges& edges) {
-            std::size_t k = std::size_t(std::max(0.0, value / edges.step - 2));
-            while (edges.first + double(k + 1) * edges.step <= value) ++k;
+            std::size_t k = static_cast<std::size_t>(std::max(0.0, value / edges.step - 2));
+            while (edges.first + static_cast<double>(k + 1) * edges.step <= value) ++k;
             return k;
         };
-        if (!(e.x[i] >= 0 && e.y[i] >= 0 && e.x[i] < x_edges.step * double(nx) && e.y[i] < y_edges.step * double(ny))) continue;
+        if (!(e.x[i] >= 0 && e.y[i] >= 0 && e.x[i] < x_edges.step * static_cast<double>(nx)
+              && e.y[i] < y_edges.step * static_cast<double>(ny)))
+            continue;
         const std::size_t at = pixel(e.y[i], y_edges) * nx + pixel(e.x[i], x_edges);
         ++counts[at];
         sums[at] += e.weights[i];
@@ -114,7 +120,8 @@ void one_pass_is_many_loops(unsigned seed, std::size_t size) {
         std::vector<double> weighted(nx * ny);
         event_histogram(size, e.x.data(), e.y.data(), x_edges, y_edges, &tests, threads, image.data());
         expect(image == counts, "counts", seed);
-        event_histogram(size, e.x.data(), e.y.data(), e.weights.data(), x_edges, y_edges, &tests, threads, weighted.data());
+        event_histogram(size, e.x.data(), e.y.data(), e.weights.data(), x_edges, y_edges, &tests, threads,
+                        weighted.data());
         expect(weighted == sums, "sums of weights", seed);
         bin_spectra(size, labels.data(), bins, Channels{e.channel.data(), 1, channels}, Chips{e.chip.data(), numbers},
                     &tests, threads, made.data());
@@ -128,8 +135,8 @@ void masks_of_the_image(unsigned seed, std::size_t size) {
     const Events e(random, size);
     const Edges x_edges{0, 10, 9}, y_edges{-5, 5, 20};
     std::vector<std::uint8_t> mask(9 * 20), flags(size), most(size);
-    for (auto& pixel : mask) pixel = std::uint8_t(random() % 3);
-    for (auto& flag : most) flag = std::uint8_t(random() % (seed % 3 == 0 ? 20 : 2) == 0);
+    for (auto& pixel : mask) pixel = static_cast<std::uint8_t>(random() % 3);
+    for (auto& flag : most) flag = static_cast<std::uint8_t>(random() % (seed % 3 == 0 ? 20 : 2) == 0);
     Selection tests(size);
     tests.mask(e.x.data(), e.y.data(), mask.data(), x_edges, y_edges, seed % 2 == 0);
     tests.mask(e.x.data(), e.y.data(), mask.data(), x_edges, Edges{-4, 5, 20}, false);
@@ -146,24 +153,26 @@ void masks_of_the_image(unsigned seed, std::size_t size) {
     for (const int threads : {1, 2}) {
         std::vector<std::int32_t> image(mask.size());
         std::vector<double> weighted(mask.size());
-        expect(event_histogram(size, e.x.data(), e.y.data(), x_edges, y_edges, &tests, threads, image.data()) == counted,
-               "number under the image's mask", seed);
+        expect(
+            event_histogram(size, e.x.data(), e.y.data(), x_edges, y_edges, &tests, threads, image.data()) == counted,
+            "number under the image's mask", seed);
         expect(image == counts, "counts under the image's mask", seed);
-        event_histogram(size, e.x.data(), e.y.data(), e.weights.data(), x_edges, y_edges, &tests, threads, weighted.data());
+        event_histogram(size, e.x.data(), e.y.data(), e.weights.data(), x_edges, y_edges, &tests, threads,
+                        weighted.data());
         expect(weighted == sums, "weights under the image's mask", seed);
     }
 }
 
 void regions_are_as_painted(unsigned seed) {
     std::mt19937 random(seed);
-    const auto number = [&] { return double(random() % 400) / 4 - 20; };
+    const auto number = [&] { return static_cast<double>(random() % 400) / 4 - 20; };
     constexpr std::size_t counts[] = {3, 5, 5, 4, 6, 4, 4, 2, 14, 0};
     std::vector<std::uint8_t> kinds, complements;
     std::vector<double> params;
     std::vector<std::int64_t> offsets{0}, components{0}, groups{0};
     for (std::size_t c = 0; c < random() % 12; ++c) {
         for (std::size_t s = 0; s < random() % 3; ++s) {
-            const auto kind = std::uint8_t(random() % kShapeKinds);
+            const auto kind = static_cast<std::uint8_t>(random() % kShapeKinds);
             std::vector<double> values(counts[kind]);
             for (auto& value : values) value = number();
             for (std::size_t i = 2; i < values.size() && i < 4; ++i) values[i] = std::abs(values[i]);
@@ -171,20 +180,21 @@ void regions_are_as_painted(unsigned seed) {
             kinds.push_back(kind);
             complements.push_back(random() % 4 == 0);
             params.insert(params.end(), values.begin(), values.end());
-            offsets.push_back(std::int64_t(params.size()));
+            offsets.push_back(static_cast<std::int64_t>(params.size()));
         }
-        components.push_back(std::int64_t(kinds.size()));
-        if (random() % 2 == 0) groups.push_back(std::int64_t(components.size()) - 1);
+        components.push_back(static_cast<std::int64_t>(kinds.size()));
+        if (random() % 2 == 0) groups.push_back(static_cast<std::int64_t>(components.size()) - 1);
     }
-    if (groups.back() != std::int64_t(components.size()) - 1) groups.push_back(std::int64_t(components.size()) - 1);
+    if (groups.back() != static_cast<std::int64_t>(components.size()) - 1)
+        groups.push_back(static_cast<std::int64_t>(components.size()) - 1);
     const Shapes shapes{kinds, complements, params, offsets, components};
     const Axis axis{-20, 0.25, 400};
     std::vector<std::uint8_t> mask(axis.size * axis.size), inside(mask.size());
     rasterize_shapes(shapes, axis, axis, mask.data());
     std::vector<double> x, y;
     for (std::size_t i = 0; i < mask.size(); ++i) {
-        x.push_back(axis.first + axis.step * double(i % axis.size));
-        y.push_back(axis.first + axis.step * double(i / axis.size));
+        x.push_back(axis.first + axis.step * static_cast<double>(i % axis.size));
+        y.push_back(axis.first + axis.step * static_cast<double>(i / axis.size));
     }
     points_in_region(shapes, x.size(), x.data(), y.data(), 2, inside.data());
     expect(inside == mask, "events in regions", seed);
@@ -201,7 +211,8 @@ void odd_values_and_edges() {
         for (const double step : {5e-324, 1e-300, 1e-9, 1.0, 1e290}) {
             std::vector<std::int32_t> image(9);
             const Edges edges{first, step, 3};
-            const auto counted = event_histogram(odd.size(), odd.data(), odd.data(), edges, edges, nullptr, 1, image.data());
+            const auto counted =
+                event_histogram(odd.size(), odd.data(), odd.data(), edges, edges, nullptr, 1, image.data());
             expect(counted <= 5, "what is not finite is not counted", 0);
         }
     }
@@ -245,8 +256,12 @@ void bad_arguments_are_refused() {
     expect_refusal([&] { histogram(zero.data(), Edges{0, 1, std::size_t{1} << 31}, nullptr); }, "too many pixels");
     const std::vector<std::int16_t> twice{1, 1};
     const std::vector<std::int32_t> ones{1, 1};
-    expect_refusal([&] { bin_spectra(2, ones.data(), 2, Channels{ones.data(), 1, 2}, Chips{twice.data(), twice}, nullptr, 1, image.data()); },
-                   "a chip twice");
+    expect_refusal(
+        [&] {
+            bin_spectra(2, ones.data(), 2, Channels{ones.data(), 1, 2}, Chips{twice.data(), twice}, nullptr, 1,
+                        image.data());
+        },
+        "a chip twice");
     Selection tests(2);
     const std::vector<double> later{5, 1}, latest{6, 2}, none;
     expect_refusal([&] { tests.good_times(zero.data(), later, latest, false); }, "good times that fall");

@@ -42,7 +42,8 @@ int main() {
     };
     const auto with_keys = [](std::size_t size, auto key) {
         Records records(size);
-        for (std::size_t i = 0; i < size; ++i) records[i] = (std::uint64_t(std::uint32_t(key(i))) << 32) | i;
+        for (std::size_t i = 0; i < size; ++i)
+            records[i] = (static_cast<std::uint64_t>(static_cast<std::uint32_t>(key(i))) << 32) | i;
         return records;
     };
     std::vector<std::size_t> sizes;
@@ -61,19 +62,21 @@ int main() {
     ++cases;
     if (sum != 0x79702ba6066738d3) {
         ++failures;
-        std::printf("differs: the sum of all is %#jx\n", std::uintmax_t(sum));
+        std::printf("differs: the sum of all is %#jx\n", std::uintmax_t{sum});
     }
     // An adversary (McIlroy 1999) drives quicksort to its depth limit, and so to the heap sort.
     {
         const std::size_t size = 100000;
-        std::vector<std::uint32_t> value(size, std::uint32_t(size));
+        std::vector<std::uint32_t> value(size, static_cast<std::uint32_t>(size));
         std::vector<std::uint32_t> index(size);
         std::uint32_t solid = 0, candidate = 0;
         for (std::uint32_t i = 0; i < size; ++i) index[i] = i;
         std::sort(index.begin(), index.end(), [&](std::uint32_t a, std::uint32_t b) {
             if (value[a] == size && value[b] == size) value[a == candidate ? a : b] = solid++;
-            if (value[a] == size) candidate = a;
-            else if (value[b] == size) candidate = b;
+            if (value[a] == size)
+                candidate = a;
+            else if (value[b] == size)
+                candidate = b;
             return value[a] < value[b];
         });
         check(with_keys(size, [&](std::size_t i) { return value[i]; }), "adversary");

@@ -1,8 +1,8 @@
 // The kernels on random images with every option: invariants that need no reference, for the sanitizers to watch.
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <random>
 #include <vector>
@@ -35,10 +35,10 @@ void one_scene(int seed) {
     const bool floats = any(4) == 0;
     const bool negative = any(8) == 0;
     for (std::size_t i = 0; i < size; ++i) {
-        counts[i] = float(any(9)) * (floats ? 0.37F : 1.0F) - (negative ? 1.0F : 0.0F);
-        background[i] = float(any(4));
-        ratio[i] = 0.2F + 0.01F * float(any(30));
-        noise[i] = 0.5F + float(any(3));
+        counts[i] = static_cast<float>(any(9)) * (floats ? 0.37F : 1.0F) - (negative ? 1.0F : 0.0F);
+        background[i] = static_cast<float>(any(4));
+        ratio[i] = 0.2F + 0.01F * static_cast<float>(any(30));
+        noise[i] = 0.5F + static_cast<float>(any(3));
         if (any(3) == 0) use[i] = static_cast<std::uint8_t>(any(3));
     }
     Images images;
@@ -105,7 +105,7 @@ void large_scenes() {
     for (const Shape& shape : {Shape{1, 3000, 1}, Shape{3000, 1, 1}, Shape{300, 40, 900}, Shape{260, 200, 0.3F}}) {
         const std::size_t size = shape.ny * shape.nx;
         std::vector<float> counts(size), background(size, 0.25F), smoothed(size), again(size);
-        for (std::size_t i = 0; i < size; ++i) counts[i] = shape.counts * float(i % 7);
+        for (std::size_t i = 0; i < size; ++i) counts[i] = shape.counts * static_cast<float>(i % 7);
         const std::vector<std::uint8_t> use(size, 1);
         Images images;
         images.ny = shape.ny;
@@ -152,16 +152,16 @@ void speculative_bins() {
         std::vector<std::uint8_t> use(size, 1);
         const bool level = any(3) == 0;  // no slope: seeds all over the image
         for (std::size_t i = 0; i < size; ++i) {
-            const float y = float(i / images.nx) - 70;
-            const float x = float(i % images.nx) - 80;
-            counts[i] = float(any(4)) + (level ? 0 : std::floor(2000 / (40 + x * x + y * y)));
+            const float y = static_cast<float>(i / images.nx) - 70;
+            const float x = static_cast<float>(i % images.nx) - 80;
+            counts[i] = static_cast<float>(any(4)) + (level ? 0 : std::floor(2000 / (40 + x * x + y * y)));
             if (any(40) == 0) use[i] = static_cast<std::uint8_t>(2 * any(2));
         }
         images.counts = counts.data();
         images.use = use.data();
         smooth(images, 4 + any(8), 1, Control{}, smoothed.data());
         if (any(4) == 0) std::fill(smoothed.begin(), smoothed.end(), 1.0F);  // all ties
-        if (any(4) == 0) smoothed[size / 2] = 1e-30F;  // differences of values are not exact
+        if (any(4) == 0) smoothed[size / 2] = 1e-30F;                        // differences of values are not exact
         BinningOptions options;
         options.threshold = any(4) == 0 ? 200 : 5 + any(20);  // some bins hold more than a sixteenth
         options.constrain = any(2) != 0 ? 1.5 : 0;
@@ -171,7 +171,9 @@ void speculative_bins() {
         const Bins bins = contour_bin(images, smoothed.data(), options, 1, Control{}, binmap.data());
         for (int threads : {2, 3, 8}) {
             const Bins same = contour_bin(images, smoothed.data(), options, threads, Control{}, again.data());
-            const auto equal = [](const PixelSums& a, const PixelSums& b) { return a.npix == b.npix && a.counts == b.counts; };
+            const auto equal = [](const PixelSums& a, const PixelSums& b) {
+                return a.npix == b.npix && a.counts == b.counts;
+            };
             expect(binmap == again && bins.stuck == same.stuck
                        && std::equal(bins.sums.begin(), bins.sums.end(), same.sums.begin(), same.sums.end(), equal),
                    "bins do not depend on threads", seed);
@@ -205,7 +207,7 @@ void refusing() {
 void cancelling() {
     std::vector<float> counts(1500 * 1500), smoothed(counts.size());
     std::mt19937 random(1);
-    for (float& pixel : counts) pixel = float(random() % 3);
+    for (float& pixel : counts) pixel = static_cast<float>(random() % 3);
     const std::vector<std::uint8_t> use(counts.size(), 1);
     Images images;
     images.ny = images.nx = 1500;

@@ -16,9 +16,9 @@ namespace {
 void labels_come_back(unsigned seed) {
     std::mt19937 random(seed);
     const std::size_t ny = random() % 40, nx = random() % 40;
-    const unsigned kinds = 1 + unsigned(random() % 6);
+    const unsigned kinds = 1 + static_cast<unsigned>(random() % 6);
     std::vector<std::int32_t> labels(ny * nx);
-    for (auto& label : labels) label = std::int32_t(random() % kinds) - 1;
+    for (auto& label : labels) label = static_cast<std::int32_t>(random() % kinds) - 1;
     const Polygons polygons = polygon_trace(labels.data(), ny, nx);
     std::vector<std::int32_t> back(ny * nx, -1);
     rasterize_polygons(polygons.points, polygons.ring_offsets, polygons.polygon_offsets, polygons.labels,
@@ -28,15 +28,15 @@ void labels_come_back(unsigned seed) {
 
 void complements_are_complements(unsigned seed) {
     std::mt19937 random(seed);
-    const auto number = [&] { return double(random() % 200) / 4 - 10; };
+    const auto number = [&] { return static_cast<double>(random() % 200) / 4 - 10; };
     const Axis x{number(), random() % 2 == 0 ? 0.5 : -1.25, random() % 50}, y{number(), 1.0, random() % 50};
     constexpr std::size_t counts[] = {3, 5, 5, 4, 6, 4, 4, 2, 14, 0};
-    const auto kind = std::uint8_t(random() % kShapeKinds);
+    const auto kind = static_cast<std::uint8_t>(random() % kShapeKinds);
     std::vector<double> params(counts[kind]);
     for (auto& value : params) value = number();
-    for (std::size_t i = 2; i < params.size() && i < 4; ++i) params[i] = std::abs(params[i]) + double(i);
+    for (std::size_t i = 2; i < params.size() && i < 4; ++i) params[i] = std::abs(params[i]) + static_cast<double>(i);
     if (params.size() > 3 && params[2] > params[3]) std::swap(params[2], params[3]);
-    const std::vector<std::int64_t> offsets{0, std::int64_t(params.size())}, one{0, 1};
+    const std::vector<std::int64_t> offsets{0, static_cast<std::int64_t>(params.size())}, one{0, 1};
     std::vector<std::uint8_t> masks[2];
     for (std::uint8_t complement = 0; complement < 2; ++complement) {
         masks[complement].assign(x.size * y.size, 9);
@@ -60,7 +60,7 @@ void bad_offsets_are_refused() {
 void extremes_are_refused() {
     const std::vector<std::int64_t> six{0, 6}, three{0, 3}, one{0, 1};
     const std::vector<std::int32_t> label{0};
-    const std::vector<std::uint8_t> polygon{std::uint8_t(ShapeKind::polygon)}, no{0};
+    const std::vector<std::uint8_t> polygon{static_cast<std::uint8_t>(ShapeKind::polygon)}, no{0};
     const std::vector<double> far{0, 0, 1e308, -1e308, -1e308, 3}, near{0, 0, 1, 0, 0, 1};
     std::vector<std::int32_t> image(4);
     std::vector<std::uint8_t> mask(4);

@@ -32,20 +32,20 @@ typedef struct ChandraBinImages {
     size_t nx;
     const float* counts;
     const float* background;
-    const float* ratio;      /* exposure / background exposure; NULL: constant_ratio everywhere */
+    const float* ratio; /* exposure / background exposure; NULL: constant_ratio everywhere */
     double constant_ratio;
-    const float* noise;      /* 1 sigma; NULL: Poisson noise */
-    const uint8_t* use;      /* 0: excluded; 1: used; 2: used, may start a bin but never join one */
+    const float* noise; /* 1 sigma; NULL: Poisson noise */
+    const uint8_t* use; /* 0: excluded; 1: used; 2: used, may start a bin but never join one */
 } ChandraBinImages;
 
 /* As chandra_bin::BinningOptions (contour_bin.hpp). */
 typedef struct ChandraBinOptions {
-    int target;          /* CHANDRA_BIN_SN or CHANDRA_BIN_COUNTS */
-    double threshold;    /* of a bin: its S/N, or its net counts */
-    double constrain;    /* geometric constraint; 0: none */
-    int bin_up;          /* start from the faintest pixels */
-    int scrub;           /* dissolve bins below the threshold, then renumber */
-    double scrub_large;  /* empty bins that hold this fraction of all binned pixels or more; 0: none */
+    int target;         /* CHANDRA_BIN_SN or CHANDRA_BIN_COUNTS */
+    double threshold;   /* of a bin: its S/N, or its net counts */
+    double constrain;   /* geometric constraint; 0: none */
+    int bin_up;         /* start from the faintest pixels */
+    int scrub;          /* dissolve bins below the threshold, then renumber */
+    double scrub_large; /* empty bins that hold this fraction of all binned pixels or more; 0: none */
 } ChandraBinOptions;
 
 /* `poll` is called in the calling thread, many times a second, with the fraction done; 0 stops the function, which returns
@@ -58,15 +58,15 @@ typedef struct ChandraBinControl {
 /* As chandra_bin::Polygons (polygon_trace.hpp), flat. */
 typedef struct ChandraBinPolygons {
     size_t points, rings, polygons;
-    const double* xy;                /* 2 * points: x, y in array coordinates, pixel centres at whole numbers */
-    const int64_t* ring_offsets;     /* rings + 1 */
-    const int64_t* polygon_offsets;  /* polygons + 1 */
-    const int32_t* labels;           /* polygons: the bin of each */
-    void* owner;                     /* for polygons_free */
+    const double* xy;               /* 2 * points: x, y in array coordinates, pixel centres at whole numbers */
+    const int64_t* ring_offsets;    /* rings + 1 */
+    const int64_t* polygon_offsets; /* polygons + 1 */
+    const int32_t* labels;          /* polygons: the bin of each */
+    void* owner;                    /* for polygons_free */
 } ChandraBinPolygons;
 
 typedef struct ChandraBinAPI {
-    uint32_t version;  /* of the package that runs, at least that which the caller was compiled with */
+    uint32_t version; /* of the package that runs, at least that which the caller was compiled with */
 
     /* Fills `smoothed` (ny, nx); see smooth.hpp. */
     int (*smooth)(const ChandraBinImages* images, double sn, int threads, const ChandraBinControl* control,

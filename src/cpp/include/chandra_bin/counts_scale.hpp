@@ -12,13 +12,13 @@ namespace chandra_bin {
 //     sqrt(F) >= sn,  or  (F - B) / sqrt(F) >= sn  with a background;
 // -1 elsewhere and where no disc does. F and B are sums over the pixels with use == 1, not negative; pixels with use == 2 are not summed but
 // get a scale (sources to be filled). Arrays are (ny, nx). Cost: O(pixels * radius * log radius).
-void counts_scale(std::size_t ny, std::size_t nx, const float* counts, const float* background,
-                  const std::uint8_t* use, double sn, int threads, const Control& control, std::int32_t* scale);
+void counts_scale(std::size_t ny, std::size_t nx, const float* counts, const float* background, const std::uint8_t* use,
+                  double sn, int threads, const Control& control, std::int32_t* scale);
 
 // The mean of `image` over the pixels with use == 1 in the disc dx^2 + dy^2 <= scale around each pixel; NaN where
 // the scale is negative or the disc holds no such pixel. With `gaussian` the mean is weighted by a Gaussian of
 // sigma = max(1, sqrt(scale)), cut at floor(4 sigma).
-void apply_scale(std::size_t ny, std::size_t nx, const float* image, const std::int32_t* scale,
-                 const std::uint8_t* use, bool gaussian, int threads, const Control& control, float* applied);
+void apply_scale(std::size_t ny, std::size_t nx, const float* image, const std::int32_t* scale, const std::uint8_t* use,
+                 bool gaussian, int threads, const Control& control, float* applied);
 
 }  // namespace chandra_bin

@@ -21,8 +21,7 @@ namespace chandra_bin {
 // fraction = first + (last - first) * done / count; a body of more than 0.1 s calls check() as it goes, which throws when
 // it is to stop.
 template <class Body>
-void parallel_for(std::size_t count, int threads, const Control& control, double first, double last,
-                  const Body& body) {
+void parallel_for(std::size_t count, int threads, const Control& control, double first, double last, const Body& body) {
     if (count == 0) return;
     std::atomic<std::size_t> next{0};
     std::atomic<std::size_t> done{0};
@@ -38,7 +37,7 @@ void parallel_for(std::size_t count, int threads, const Control& control, double
     const auto work = [&](bool poll) {
         const auto check = [&] {
             if (stop) throw Cancelled();
-            if (poll) control.check(first + (last - first) * double(done) / double(count));
+            if (poll) control.check(first + (last - first) * static_cast<double>(done) / static_cast<double>(count));
         };
         try {
             while (!stop) {
@@ -53,8 +52,8 @@ void parallel_for(std::size_t count, int threads, const Control& control, double
         }
     };
 
-    const std::size_t helpers = std::min<std::size_t>(threads > 1 ? std::size_t(threads) - 1 : 0,
-                                                      count > 1 ? count - 1 : 0);
+    const std::size_t helpers =
+        std::min<std::size_t>(threads > 1 ? static_cast<std::size_t>(threads) - 1 : 0, count > 1 ? count - 1 : 0);
     std::vector<Thread> pool;
     pool.reserve(helpers);
     try {
@@ -65,7 +64,7 @@ void parallel_for(std::size_t count, int threads, const Control& control, double
     work(true);
     while (!stop) {  // once at least: the others may have done it all
         try {
-            control.check(first + (last - first) * double(done) / double(count));
+            control.check(first + (last - first) * static_cast<double>(done) / static_cast<double>(count));
         } catch (...) {
             keep_error();
         }

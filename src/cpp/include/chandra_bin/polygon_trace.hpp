@@ -9,10 +9,10 @@ namespace chandra_bin {
 
 // Ragged polygons, flat. A polygon is one part of one bin: its outer ring first, then its holes.
 struct Polygons {
-    std::vector<double> points;                // x, y, x, y, ...: array coordinates (pixel centres at whole numbers)
-    std::vector<std::int64_t> ring_offsets;    // ring r has the points ring_offsets[r] .. ring_offsets[r + 1] - 1
-    std::vector<std::int64_t> polygon_offsets; // polygon p has the rings polygon_offsets[p] .. [p + 1] - 1
-    std::vector<std::int32_t> labels;          // the bin of each polygon, not decreasing
+    std::vector<double> points;                 // x, y, x, y, ...: array coordinates (pixel centres at whole numbers)
+    std::vector<std::int64_t> ring_offsets;     // ring r has the points ring_offsets[r] .. ring_offsets[r + 1] - 1
+    std::vector<std::int64_t> polygon_offsets;  // polygon p has the rings polygon_offsets[p] .. [p + 1] - 1
+    std::vector<std::int32_t> labels;           // the bin of each polygon, not decreasing
 };
 
 // All bins of `labels` (ny rows of nx, C order; negative: no bin) in one pass.

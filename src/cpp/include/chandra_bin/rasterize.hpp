@@ -20,12 +20,12 @@ struct Axis {
 
 // Params of each kind, all below 1e15 in size; lengths >= 0, angles in degrees counter-clockwise from +x.
 enum class ShapeKind : std::uint8_t {
-    circle,     // x, y, radius
-    ellipse,    // x, y, radius along the angle, radius across it, angle; a radius of 0: nothing
-    box,        // x, y, width along the angle, height across it, angle
-    annulus,    // x, y, inner radius <= outer radius; both circles belong to it
-    pie,        // x, y, inner radius <= outer radius, first angle, last angle (counter-clockwise; equal modulo 360: all)
-    sector,     // x, y, first angle, last angle; the point itself counts as in direction 0, as in CIAO
+    circle,   // x, y, radius
+    ellipse,  // x, y, radius along the angle, radius across it, angle; a radius of 0: nothing
+    box,      // x, y, width along the angle, height across it, angle
+    annulus,  // x, y, inner radius <= outer radius; both circles belong to it
+    pie,      // x, y, inner radius <= outer radius, first angle, last angle (counter-clockwise; equal modulo 360: all)
+    sector,   // x, y, first angle, last angle; the point itself counts as in direction 0, as in CIAO
     rectangle,  // x low, y low, x high, y high
     point,      // x, y: holds a centre only where it is exactly there
     polygon,    // x, y, x, y, ...: at least 3 vertices; where it crosses itself, all that it winds around (as CIAO)
@@ -35,11 +35,11 @@ inline constexpr std::size_t kShapeKinds = 10;
 
 // A region: components joined by OR, each of shapes (or their complements) joined by AND.
 struct Shapes {
-    std::span<const std::uint8_t> kinds;             // ShapeKind
-    std::span<const std::uint8_t> complements;       // 1: everything outside the shape
-    std::span<const double> params;                  // of all shapes, one after the other
-    std::span<const std::int64_t> param_offsets;     // shape s has params param_offsets[s] .. [s + 1] - 1
-    std::span<const std::int64_t> component_offsets; // component c has shapes component_offsets[c] .. [c + 1] - 1
+    std::span<const std::uint8_t> kinds;              // ShapeKind
+    std::span<const std::uint8_t> complements;        // 1: everything outside the shape
+    std::span<const double> params;                   // of all shapes, one after the other
+    std::span<const std::int64_t> param_offsets;      // shape s has params param_offsets[s] .. [s + 1] - 1
+    std::span<const std::int64_t> component_offsets;  // component c has shapes component_offsets[c] .. [c + 1] - 1
 };
 
 // Sets mask (y.size rows of x.size) to 1 where the region is, and to 0 elsewhere.

@@ -16,7 +16,7 @@ struct Images {
     const float* background = nullptr;  // null: none
     const float* ratio = nullptr;       // e = exposure / background exposure; null: `constant_ratio` everywhere
     double constant_ratio = 1;
-    const float* noise = nullptr;        // noise map (1 sigma); null: Poisson noise
+    const float* noise = nullptr;       // noise map (1 sigma); null: Poisson noise
     const std::uint8_t* use = nullptr;  // 0: excluded; 1: used; 2: used, may start a bin but never join one
 };
 
@@ -41,7 +41,7 @@ void smooth_to_weight(std::size_t ny, std::size_t nx, const double* weights, con
 // NaN where excluded and where the disc has no exposure.
 void smooth_exposure(std::size_t ny, std::size_t nx, const float* counts, const float* background,
                      const float* exposure, const std::uint8_t* use, double exposure_time,
-                     double background_exposure_time, double sn, long max_radius, int threads,
-                     const Control& control, float* smoothed);
+                     double background_exposure_time, double sn, long max_radius, int threads, const Control& control,
+                     float* smoothed);
 
 }  // namespace chandra_bin

@@ -10,7 +10,8 @@ namespace chandra_bin {
 class Thread {
 public:
     template <class Function, class... Arguments>
-    explicit Thread(Function function, Arguments... arguments) : thread_(std::move(function), std::move(arguments)...) {}
+    explicit Thread(Function function, Arguments... arguments)
+        : thread_(std::move(function), std::move(arguments)...) {}
     Thread(Thread&&) = default;
     Thread& operator=(Thread&&) = delete;
     ~Thread() {
