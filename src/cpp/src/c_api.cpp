@@ -99,10 +99,14 @@ int polygon_trace_c(const std::int32_t* labels, std::size_t ny, std::size_t nx, 
         *polygons = {};
         require(labels != nullptr || ny == 0 || nx == 0, "labels is NULL");
         auto traced = std::make_unique<Polygons>(polygon_trace(labels, ny, nx));
-        *polygons = {
-            traced->points.size() / 2,   traced->ring_offsets.size() - 1, traced->labels.size(), traced->points.data(),
-            traced->ring_offsets.data(), traced->polygon_offsets.data(),  traced->labels.data(), traced.get()};
-        traced.release();
+        polygons->points = traced->points.size() / 2;
+        polygons->rings = traced->ring_offsets.size() - 1;
+        polygons->polygons = traced->labels.size();
+        polygons->xy = traced->points.data();
+        polygons->ring_offsets = traced->ring_offsets.data();
+        polygons->polygon_offsets = traced->polygon_offsets.data();
+        polygons->labels = traced->labels.data();
+        polygons->owner = traced.release();
     });
 }
 

@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "discs.hpp"
+#include "channel.hpp"
 
 namespace chandra_bin {
 namespace {

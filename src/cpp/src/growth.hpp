@@ -15,7 +15,7 @@
 #include "chandra_bin/contour_bin.hpp"
 #include "chandra_bin/introsort.hpp"
 #include "chandra_bin/parallel.hpp"
-#include "discs.hpp"
+#include "disc.hpp"
 #include "heap.hpp"
 #include "large.hpp"
 

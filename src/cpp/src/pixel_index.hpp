@@ -130,7 +130,7 @@ private:
     };
 
     template <class By, class T>
-    [[gnu::always_inline]] inline void find_by(const T* x, const T* y, std::size_t size, std::int32_t* pixels) const {
+    [[gnu::always_inline]] void find_by(const T* x, const T* y, std::size_t size, std::int32_t* pixels) const {
         const EdgeFinder x_axis = x_, y_axis = y_;  // copies, in registers
         const std::int32_t nx = x_.size(), ny = y_.size();
         for (std::size_t i = 0; i < size; ++i) {

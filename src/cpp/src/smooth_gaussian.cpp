@@ -7,7 +7,8 @@
 #include <numbers>
 #include <vector>
 
-#include "discs.hpp"
+#include "chandra_bin/parallel.hpp"
+#include "grid.hpp"
 
 namespace chandra_bin {
 namespace {

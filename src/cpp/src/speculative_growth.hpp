@@ -62,9 +62,9 @@ public:
                 pool.emplace_back([this, grower = &growers.back()] { work(*grower, false); });
             }
         } catch (const std::system_error&) {
-            // The system gives no more threads: those there are, and this one, do the work.
+            // The system gives fewer threads: those that there are, and this one, do the work.
         } catch (const std::bad_alloc&) {
-            // Nor memory for them.
+            // There is memory for fewer threads.
         }
         work(own, true);
         pool.clear();

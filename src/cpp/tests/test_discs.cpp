@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "../src/discs.hpp"
+#include "../src/disc_sums.hpp"
 
 using namespace chandra_bin;
 using namespace chandra_bin::detail;

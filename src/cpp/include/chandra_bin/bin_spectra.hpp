@@ -30,7 +30,7 @@ struct Channels {
 // Spectra chip by chip: those of chips `numbers` (different ones). No numbers: one set of all events.
 struct Chips {
     const std::int16_t* of_event = nullptr;
-    std::span<const std::int16_t> numbers = {};
+    std::span<const std::int16_t> numbers;
 };
 
 // Adds 1 to spectra[chip][bin][channel], a C-ordered array (1 or numbers.size(), bins, channels.count), for each event that

@@ -59,7 +59,7 @@ void parallel_for(std::size_t count, int threads, const Control& control, double
     try {
         for (std::size_t t = 0; t < helpers; ++t) pool.emplace_back(work, false);
     } catch (const std::system_error&) {
-        // The system gives no more threads: those there are, and this one, do the work.
+        // The system gives fewer threads: those that there are, and this one, do the work.
     }
     work(true);
     while (!stop) {  // once at least: the others may have done it all

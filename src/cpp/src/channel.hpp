@@ -1,0 +1,202 @@
+// The images whose sums over discs a smoother needs, each kept in the form that is read fastest. Private to src/cpp/src.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "chandra_bin/control.hpp"
+#include "chandra_bin/parallel.hpp"
+#include "disc_sums.hpp"
+
+namespace chandra_bin::detail {
+
+// What a channel is asked for: sums around single pixels, around lanes of them, and estimates of these.
+enum class Asked { at_pixels, discs, estimates };
+
+// One image whose disc sums are wanted. Whole numbers are summed exactly: in uint16, modulo 2^16, wherever the
+// surroundings show that the sum is smaller than that, since speed here is memory traffic; else in uint32 or float64.
+// Other numbers are summed in float64, or, where a close estimate will do, in fixed point.
+class Channel {
+public:
+    Channel() = default;
+
+    // pixel(y, x): a finite value; 0 where it does not count.
+    template <class Pixel>
+    Channel(Asked asked, Grid grid, int threads, const Control& control, const Pixel& pixel) : present_(true) {
+        struct Row {
+            double total = 0;
+            bool whole = true;
+            bool negative = false;
+        };
+        std::vector<Row> rows(static_cast<std::size_t>(grid.ny));
+        parallel_for(rows.size(), threads, control, 0, 0, [&](std::size_t i, const auto&) {
+            Row row;
+            for (int x = 0; x < grid.nx; ++x) {
+                const double value = pixel(static_cast<int>(i), x);
+                row.total += std::abs(value);
+                row.whole = row.whole && value == std::floor(value);
+                row.negative = row.negative || value < 0;
+            }
+            rows[i] = row;
+        });
+        double total = 0;
+        double largest = 0;
+        bool whole = true;
+        for (const Row& row : rows) {
+            total += row.total;
+            largest = std::max(largest, row.total);
+            whole = whole && row.whole;
+            negative_ = negative_ || row.negative;
+        }
+        total_ = total;
+        exact_ = whole && total < 9e15;
+        row_error_ = exact_ ? 0 : largest * std::numeric_limits<double>::epsilon();
+        const auto fill = [&]<class Sum>(auto& sums, Sum, const auto& to) {
+            parallel_for(rows.size(), threads, control, 0, 0, [&](std::size_t i, const auto&) {
+                const int y = static_cast<int>(i);
+                sums.template fill_row<Sum>(y, [&](int x) { return pixel(y, x); }, to);
+            });
+        };
+        const auto same = [](auto sum) { return sum; };
+        if (whole && !negative_ && total < 4294967295.0) {
+            wide_ = std::make_unique<RowSums<std::uint32_t>>(grid);
+            fill(*wide_, std::uint32_t{0}, same);
+            if (asked == Asked::at_pixels) return;
+            RowSums<std::uint16_t> narrow(grid);
+            fill(narrow, std::uint32_t{0}, [](std::uint32_t sum) { return static_cast<std::uint16_t>(sum); });
+            narrow_ = std::make_unique<AreaSums<std::uint16_t>>(std::move(narrow), threads, control);
+            blocks_ = std::make_unique<BlockSums>(grid, *wide_);
+            return;
+        }
+        real_ = std::make_unique<RowSums<double>>(grid);
+        fill(*real_, 0.0, same);
+        const double scale = 4294967295.0 / total;
+        if (asked != Asked::estimates || negative_) return;
+        if (!(scale > 0 && scale <= std::numeric_limits<double>::max())) return;  // nor 0 nor beyond doubles
+        coarse_unit_ = 1 / scale;
+        RowSums<std::uint32_t> coarse(grid);
+        fill(coarse, 0.0, [=](double sum) { return static_cast<std::uint32_t>(std::min(sum * scale, 4294967295.0)); });
+        coarse_ = std::make_unique<AreaSums<std::uint32_t>>(std::move(coarse), threads, control);
+    }
+
+    bool present() const { return present_; }
+    bool exact() const { return exact_; }
+    bool negative() const { return negative_; }
+    double total() const { return total_; }  // of absolute values, not to the last digit
+
+    [[gnu::noinline]] void disc(const Disc& disc, int y, int x0, Lanes& out) const {
+        if (narrow_ && blocks_->bound(y, x0, disc.rows()) < 65536) {
+            sum(*narrow_, disc, y, x0, out);
+        } else if (wide_) {
+            sum(*wide_, disc, y, x0, out);
+        } else if (real_) {
+            real_->disc(disc, y, x0, out.data());
+        } else {
+            out.fill(0);
+        }
+    }
+
+    // The same to within `estimate_error`; the very same unless `estimated()`.
+    [[gnu::noinline]] void estimate(const Disc& disc, int y, int x0, Lanes& out) const {
+        if (!coarse_) return this->disc(disc, y, x0, out);
+        sum(*coarse_, disc, y, x0, out);
+        for (double& value : out) value *= coarse_unit_;
+    }
+    bool estimated() const { return coarse_ != nullptr; }
+    double estimate_error(const Disc& disc) const { return (2.0 * disc.rows() + 1.0) * coarse_unit_; }
+
+    double disc_at(const Disc& disc, int y, int x) const {
+        return wide_ ? wide_->disc_at(disc, y, x) : real_ ? real_->disc_at(disc, y, x) : 0;
+    }
+
+    // How far a disc's sum may be from what contbin's own additions give: the rounding of ours and of theirs.
+    double error(const Disc& disc, double npix, double magnitude) const {
+        if (exact_) return 0;
+        constexpr double unit = std::numeric_limits<double>::epsilon() / 2;
+        return 4.0 * (2.0 * disc.rows() + 1.0) * row_error_ + (npix + 8.0 * disc.rows() + 8.0) * unit * magnitude;
+    }
+
+private:
+    template <template <class> class Sums, class T>
+    static void sum(const Sums<T>& sums, const Disc& disc, int y, int x0, Lanes& out) {
+        T sum[kLanes];
+        sums.disc(disc, y, x0, sum);
+        for (std::size_t lane = 0; lane < kLanes; ++lane) out[lane] = sum[lane];
+    }
+
+    bool present_ = false;
+    bool exact_ = true;
+    bool negative_ = false;
+    double total_ = 0;
+    double row_error_ = 0;
+    double coarse_unit_ = 0;
+    std::unique_ptr<BlockSums> blocks_;
+    std::unique_ptr<AreaSums<std::uint16_t>> narrow_;
+    std::unique_ptr<RowSums<std::uint32_t>> wide_;
+    std::unique_ptr<RowSums<double>> real_;
+    std::unique_ptr<AreaSums<std::uint32_t>> coarse_;
+};
+
+// Which pixels count, and how many of them a disc holds.
+class Pixels {
+public:
+    Pixels(Grid grid, const std::uint8_t* use, int threads, const Control& control) : grid_(grid), use_(use) {
+        if (std::find(use, use + grid.size(), 0) == use + grid.size()) return;
+        excluded_ = Channel(Asked::discs, grid, threads, control,
+                            [=](int y, int x) { return use[grid.at(y, x)] == 0 ? 1.0 : 0.0; });
+        blocks_x_ = (grid.nx - 1) / kBlock + 1;
+        blocks_.assign(static_cast<std::size_t>((grid.ny - 1) / kBlock + 1) * static_cast<std::size_t>(blocks_x_), 0);
+        for (int y = 0; y < grid.ny; ++y) {
+            for (int x = 0; x < grid.nx; ++x) {
+                if (use[grid.at(y, x)] == 0) block(y / kBlock, x / kBlock) = 1;
+            }
+        }
+    }
+
+    bool used(int y, int x) const { return use_[grid_.at(y, x)] != 0; }
+
+    // Used pixels in the discs around (y, x0 + lane).
+    void count(const Disc& disc, int y, int x0, Lanes& out) const {
+        const int r = disc.rows();
+        const bool inside = y >= r && y + r < grid_.ny && x0 >= r && x0 + kLanes - 1 + r < grid_.nx;
+        if (inside) {
+            out.fill(disc.area());
+        } else {
+            disc.clipped_areas(grid_, y, x0, out);
+        }
+        if (!any_excluded(y, x0, r)) return;
+        Lanes excluded;
+        excluded_.disc(disc, y, x0, excluded);
+        for (std::size_t lane = 0; lane < kLanes; ++lane) out[lane] -= excluded[lane];
+    }
+
+private:
+    static constexpr int kBlock = 32;
+
+    std::uint8_t& block(int by, int bx) { return blocks_[static_cast<std::size_t>(by * blocks_x_ + bx)]; }
+
+    bool any_excluded(int y, int x0, int r) const {
+        if (blocks_.empty()) return false;
+        const int first_x = std::max(x0 - r, 0) / kBlock;
+        const int last_x = std::min(x0 + kLanes - 1 + r, grid_.nx - 1) / kBlock;
+        for (int by = std::max(y - r, 0) / kBlock; by <= std::min(y + r, grid_.ny - 1) / kBlock; ++by) {
+            const std::uint8_t* const row = blocks_.data() + static_cast<std::ptrdiff_t>(by) * blocks_x_;
+            if (std::find(row + first_x, row + last_x + 1, 1) != row + last_x + 1) return true;
+        }
+        return false;
+    }
+
+    Grid grid_;
+    const std::uint8_t* use_;
+    Channel excluded_;
+    int blocks_x_ = 0;
+    std::vector<std::uint8_t> blocks_;
+};
+
+}  // namespace chandra_bin::detail

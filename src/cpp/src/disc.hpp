@@ -1,0 +1,153 @@
+// Discs of pixels: their rows, areas and the order of their pixels. Private to src/cpp/src.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "grid.hpp"
+
+namespace chandra_bin::detail {
+
+constexpr int kLanes = 16;         // neighbouring pixels of a row that are evaluated together
+constexpr int kMadeRadius = 1024;  // discs up to this radius are made once
+
+using Lanes = std::array<double, kLanes>;
+
+// The half-widths of the rows of a disc: row dy holds |dx| <= width(|dy|). Integer radius r: dx^2 + dy^2 < (r + 1)^2.
+class Disc {
+public:
+    void set_radius(int radius) {
+        if (radius == radius_) return;
+        set_limit(std::int64_t{radius} * (radius + 2));
+        radius_ = radius;
+    }
+
+    // The disc dx^2 + dy^2 <= limit.
+    void set_limit(std::int64_t limit) {
+        radius_ = -1;
+        area_ = 0;
+        std::int64_t w = static_cast<std::int64_t>(std::sqrt(static_cast<double>(limit)));
+        rows_ = static_cast<int>(w);
+        widths_.resize(static_cast<std::size_t>(w) + 1);
+        for (std::int64_t dy = 0; dy <= rows_; ++dy) {
+            while (w * w + dy * dy > limit) --w;
+            widths_[static_cast<std::size_t>(dy)] = static_cast<int>(w);
+            area_ += static_cast<double>((dy == 0 ? 1 : 2) * (2 * w + 1));
+        }
+        beyond_.resize(widths_.size());
+        double beyond = 0;
+        for (std::size_t d = widths_.size(); d-- > 0;) {
+            beyond_[d] = beyond;
+            beyond += 2.0 * widths_[d] + 1.0;
+        }
+        square_ = static_cast<int>(std::sqrt(static_cast<double>(limit) / 2));
+        while (width(square_) < square_) --square_;
+        while (square_ < rows_ && width(square_ + 1) > square_) ++square_;
+    }
+
+    int rows() const { return rows_; }
+    int square() const { return square_; }  // half the side of the largest square within, less half a pixel
+    double area() const { return area_; }
+    const int* widths() const { return widths_.data(); }  // of the rows 0 .. rows()
+    int width(int dy) const { return widths_[static_cast<std::size_t>(dy < 0 ? -dy : dy)]; }
+
+    // Pixels of the discs around (y, x0 + lane) that lie in the image.
+    void clipped_areas(const Grid& grid, int y, int x0, Lanes& out) const {
+        const int above = y;
+        const int below = grid.ny - 1 - y;
+        const double inside = area_ - beyond(above) - beyond(below);
+        if (x0 >= rows_ && x0 + kLanes - 1 + rows_ < grid.nx) return out.fill(inside);
+        if (mostly_beyond(grid, y)) return count_rows(grid, y, x0, out);
+        for (int lane = 0; lane < kLanes; ++lane) {
+            const int x = x0 + lane;
+            out[static_cast<std::size_t>(lane)] = inside - beyond(x) - beyond(std::max(grid.nx - 1 - x, 0));
+        }
+        // What lies beyond two sides was taken off twice.
+        std::int64_t corners[kLanes] = {};
+        for (const int side : {above, below}) {
+            for (int d = side + 1; d <= rows_; ++d) {
+                const int w = width(d);
+                if (w <= x0 && w <= grid.nx - x0 - kLanes) break;
+                for (int lane = 0; lane < kLanes; ++lane) {
+                    corners[lane] += std::max(w - x0 - lane, 0) + std::max(w - (grid.nx - 1 - x0 - lane), 0);
+                }
+            }
+        }
+        for (std::size_t lane = 0; lane < kLanes; ++lane) out[lane] += static_cast<double>(corners[lane]);
+    }
+
+    // Whether more rows of a disc around row y lie beyond the image than in it.
+    bool mostly_beyond(const Grid& grid, int y) const {
+        return std::min(rows_, y) + std::min(rows_, grid.ny - 1 - y) < rows_;
+    }
+
+private:
+    void count_rows(const Grid& grid, int y, int x0, Lanes& out) const {
+        std::int64_t area[kLanes] = {};
+        for (int dy = std::max(-rows_, -y); dy <= std::min(rows_, grid.ny - 1 - y); ++dy) {
+            const int w = width(dy);
+            for (int lane = 0; lane < kLanes; ++lane) {
+                area[lane] += std::min(x0 + lane + w, grid.nx - 1) - std::max(x0 + lane - w, 0) + 1;
+            }
+        }
+        std::copy(area, area + kLanes, out.begin());
+    }
+
+    // Pixels of the disc that lie farther than `distance` to one side.
+    double beyond(int distance) const { return distance >= rows_ ? 0 : beyond_[static_cast<std::size_t>(distance)]; }
+
+    int radius_ = -1;
+    int rows_ = -1;
+    int square_ = -1;
+    double area_ = 0;
+    std::vector<int> widths_;
+    std::vector<double> beyond_;
+};
+
+// The discs of the integer radii, made once and shared by the threads while they are small.
+class Discs {
+public:
+    explicit Discs(int max_radius) : made_(static_cast<std::size_t>(std::min(max_radius, kMadeRadius)) + 1) {
+        for (std::size_t r = 0; r < made_.size(); ++r) made_[r].set_radius(static_cast<int>(r));
+    }
+
+    const Disc& at(int radius, Disc& scratch) const {
+        if (static_cast<std::size_t>(radius) < made_.size()) return made_[static_cast<std::size_t>(radius)];
+        scratch.set_radius(radius);
+        return scratch;
+    }
+
+private:
+    std::vector<Disc> made_;
+};
+
+// Calls visit(y, x) for the pixels of the disc of an integer radius in the order in which contbin adds them: ring
+// after ring, in a ring row after row, both ascending.
+template <class Visit>
+void walk_rings(const Grid& grid, int y0, int x0, int radius, const Visit& visit) {
+    Disc inner, outer;
+    for (int ring = 0; ring <= radius; ++ring) {
+        outer.set_radius(ring);
+        for (int dy = std::max(-ring, -y0); dy <= std::min(ring, grid.ny - 1 - y0); ++dy) {
+            const int w = outer.width(dy);
+            const int hole = ring > 0 && std::abs(dy) < ring ? inner.width(dy) : -1;
+            const auto span = [&](int from, int to) {
+                for (int x = std::max(x0 + from, 0); x <= std::min(x0 + to, grid.nx - 1); ++x) visit(y0 + dy, x);
+            };
+            if (hole < 0) {
+                span(-w, w);
+            } else {
+                span(-w, -hole - 1);
+                span(hole + 1, w);
+            }
+        }
+        std::swap(inner, outer);
+    }
+}
+
+}  // namespace chandra_bin::detail

@@ -1,0 +1,276 @@
+// Sums over discs around neighbouring pixels. Private to src/cpp/src.
+//
+// A sum along each row, made once, turns the sum over a disc of radius r into 2 (2r + 1) reads; with sums down columns and
+// over both they are 2.3 r. Sixteen neighbouring pixels of a row ("lanes") are evaluated at the same radius, with
+// contiguous reads that the compiler vectorises.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "chandra_bin/control.hpp"
+#include "chandra_bin/parallel.hpp"
+#include "disc.hpp"
+
+namespace chandra_bin::detail {
+
+// Sixteen sums side by side. The vector type keeps them in registers: left to itself, GCC at times takes a loop over the
+// lanes apart instead.
+template <class T>
+class LaneSums {
+public:
+    void add_difference(const T* right, const T* left) {
+        for (std::size_t i = 0; i < kVectors; ++i) {
+            Vector a;
+            Vector b;
+            std::memcpy(&a, right + i * kPerVector, sizeof a);
+            std::memcpy(&b, left + i * kPerVector, sizeof b);
+            sums_[i] += a - b;
+        }
+    }
+    void store(T* out) const { std::memcpy(out, sums_, sizeof sums_); }
+
+private:
+    using Vector [[gnu::vector_size(16)]] = T;
+    static constexpr std::size_t kPerVector = 16 / sizeof(T);
+    static constexpr std::size_t kVectors = kLanes / kPerVector;
+    Vector sums_[kVectors] = {};
+};
+
+// Rows of sums, [-kLanes] .. [nx + kLanes]: with room on both sides for lanes that reach over the edge.
+template <class T>
+class LaneRows {
+public:
+    LaneRows(const Grid& grid, int rows)
+        : stride_(grid.nx + 1 + 2 * kLanes),
+          data_(new T[static_cast<std::size_t>(rows) * static_cast<std::size_t>(stride_)]) {}
+
+    std::ptrdiff_t stride() const { return stride_; }
+    T* row(int y) { return data_.get() + y * stride_ + kLanes; }
+    const T* row(int y) const { return data_.get() + y * stride_ + kLanes; }
+
+private:
+    std::ptrdiff_t stride_;
+    std::unique_ptr<T[]> data_;
+};
+
+// Running sums of each row: [j] is the sum of its first j pixels.
+template <class T>
+class RowSums {
+public:
+    explicit RowSums(Grid grid) : grid_(grid), sums_(grid, grid.ny) {}
+
+    const Grid& grid() const { return grid_; }
+    const T* row(int y) const { return sums_.row(y); }
+
+    // pixel(x): what is summed; to(total): how a running sum is kept.
+    template <class Sum, class Pixel, class To>
+    void fill_row(int y, const Pixel& pixel, const To& to) {
+        T* const sums = sums_.row(y);
+        std::fill(sums - kLanes, sums + 1, T{0});
+        Sum total{0};
+        Sum lost{0};  // compensation (Kahan 1965): each running sum is then right to its last digit
+        for (int x = 0; x < grid_.nx; ++x) {
+            if constexpr (std::is_floating_point_v<Sum>) {
+                const Sum term = pixel(x) - lost;
+                const Sum next = total + term;
+                lost = (next - total) - term;
+                total = next;
+            } else {
+                total += static_cast<Sum>(pixel(x));
+            }
+            sums[x + 1] = to(total);
+        }
+        std::fill(sums + grid_.nx + 1, sums + grid_.nx + 1 + kLanes, to(total));
+    }
+
+    // Sums over the disc around the pixels (y, x0 + lane). Lanes that reach over the edge read the room beside it, and
+    // no farther than that.
+    void disc(const Disc& disc, int y, int x0, T* out) const {
+        LaneSums<T> sum;
+        const int rows = disc.rows();
+        const int* const widths = disc.widths();
+        const T* const middle = row(y);
+        const std::ptrdiff_t stride = sums_.stride();
+        const auto add = [&](const T* sums, int w) {
+            sum.add_difference(sums + std::min(x0 + w + 1, grid_.nx), sums + std::max(x0 - w, -kLanes));
+        };
+        add(middle, widths[0]);
+        const int above = std::min(rows, y);
+        const int below = std::min(rows, grid_.ny - 1 - y);
+        const int both = std::min(above, below);
+        const T* up = middle;
+        const T* down = middle;
+        if (x0 >= rows && x0 + rows < grid_.nx) {
+            const T* up_left = middle + x0;
+            const T* down_left = middle + x0;
+            for (int d = 1; d <= both; ++d) {
+                const std::ptrdiff_t w = widths[d];
+                up_left -= stride;
+                down_left += stride;
+                sum.add_difference(up_left + w + 1, up_left - w);
+                sum.add_difference(down_left + w + 1, down_left - w);
+            }
+            up = up_left - x0;
+            down = down_left - x0;
+        } else {
+            for (int d = 1; d <= both; ++d) {
+                add(up -= stride, widths[d]);
+                add(down += stride, widths[d]);
+            }
+        }
+        for (int d = both + 1; d <= above; ++d) add(up -= stride, widths[d]);
+        for (int d = both + 1; d <= below; ++d) add(down += stride, widths[d]);
+        sum.store(out);
+    }
+
+    // The sum over the disc around the pixel (y, x) alone.
+    double disc_at(const Disc& disc, int y, int x) const {
+        T sum{0};
+        for (int dy = std::max(-disc.rows(), -y); dy <= std::min(disc.rows(), grid_.ny - 1 - y); ++dy) {
+            const int w = disc.width(dy);
+            const T* const sums = row(y + dy);
+            sum = static_cast<T>(sum + (sums[std::min(x + w + 1, grid_.nx)] - sums[std::max(x - w, 0)]));
+        }
+        return static_cast<double>(sum);
+    }
+
+private:
+    Grid grid_;
+    LaneRows<T> sums_;
+};
+
+// Running sums along rows, down columns, and over both, of which a disc is put together: a square, by its corners, and
+// four caps, those above and below by rows, those beside it by columns. T is unsigned: what is too large wraps around,
+// and differences are right again.
+template <class T>
+class AreaSums {
+public:
+    // Made in pieces of some columns.
+    AreaSums(RowSums<T> filled, int threads, const Control& control, int piece = 512)
+        : rows_(std::move(filled)), columns_(rows_.grid(), rows_.grid().ny + 1),
+          areas_(rows_.grid(), rows_.grid().ny + 1) {
+        const int end = rows_.grid().nx + kLanes;
+        const auto pieces = static_cast<std::size_t>((end + kLanes - 1) / piece) + 1;
+        parallel_for(pieces, threads, control, 0, 0, [&](std::size_t i, const auto& check) {
+            const int first = static_cast<int>(i) * piece - kLanes;
+            fill(first, std::min(first + piece, end), check);
+        });
+    }
+
+    // As of RowSums, and the very same.
+    void disc(const Disc& disc, int y, int x0, T* out) const {
+        const int ny = rows_.grid().ny;
+        const int nx = rows_.grid().nx;
+        const int r = disc.rows();
+        const int s = disc.square();
+        const int* const widths = disc.widths();
+        if (disc.mostly_beyond(rows_.grid(), y)) return rows_.disc(disc, y, x0, out);
+        LaneSums<T> sum;
+        if (y >= r && y + r < ny && x0 >= r && x0 + r < nx) {
+            const T* const top = areas_.row(y - s) + x0;
+            const T* const bottom = areas_.row(y + s + 1) + x0;
+            sum.add_difference(bottom + s + 1, bottom - s);
+            sum.add_difference(top - s, top + s + 1);
+            for (int d = s + 1; d <= r; ++d) {
+                const int w = widths[d];
+                const T* const above = rows_.row(y - d) + x0;
+                const T* const below = rows_.row(y + d) + x0;
+                sum.add_difference(above + w + 1, above - w);
+                sum.add_difference(below + w + 1, below - w);
+                const T* const upper = columns_.row(y - w) + x0;
+                const T* const lower = columns_.row(y + w + 1) + x0;
+                sum.add_difference(lower - d, upper - d);
+                sum.add_difference(lower + d, upper + d);
+            }
+        } else {
+            const auto left = [&](int w) { return std::max(x0 - w, -kLanes); };
+            const auto right = [&](int w) { return std::min(x0 + w + 1, nx); };
+            const T* const top = areas_.row(std::max(y - s, 0));
+            const T* const bottom = areas_.row(std::min(y + s + 1, ny));
+            sum.add_difference(bottom + right(s), bottom + left(s));
+            sum.add_difference(top + left(s), top + right(s));
+            for (int d = s + 1; d <= r; ++d) {
+                const int w = widths[d];
+                for (const int v : {y - d, y + d}) {
+                    if (v >= 0 && v < ny) sum.add_difference(rows_.row(v) + right(w), rows_.row(v) + left(w));
+                }
+                const T* const upper = columns_.row(std::max(y - w, 0));
+                const T* const lower = columns_.row(std::min(y + w + 1, ny));
+                for (const int x : {x0 - d, x0 + d}) {
+                    if (x > -kLanes && x < nx) sum.add_difference(lower + x, upper + x);
+                }
+            }
+        }
+        sum.store(out);
+    }
+
+private:
+    static constexpr int kPollRows = 1 << 14;
+
+    template <class Check>
+    void fill(int first, int last, const Check& check) {
+        std::fill(columns_.row(0) + first, columns_.row(0) + last, T{0});
+        std::fill(areas_.row(0) + first, areas_.row(0) + last, T{0});
+        for (int y = 0; y < rows_.grid().ny; ++y) {
+            if (y % kPollRows == 0) check();
+            const T* const row = rows_.row(y);
+            const T* const column = columns_.row(y);
+            const T* const area = areas_.row(y);
+            T* const next_column = columns_.row(y + 1);
+            T* const next_area = areas_.row(y + 1);
+            for (int x = first; x < last; ++x) {
+                next_column[x] = static_cast<T>(column[x] + (row[x + 1] - row[x]));
+                next_area[x] = static_cast<T>(area[x] + row[x]);
+            }
+        }
+    }
+
+    RowSums<T> rows_;
+    // Row v has the sums of the first v rows: of the column x, and of the columns before x.
+    LaneRows<T> columns_;
+    LaneRows<T> areas_;
+};
+
+// Upper bounds of the sum over a box, from sums over blocks of 32 x 32 pixels.
+class BlockSums {
+public:
+    BlockSums(Grid grid, const RowSums<std::uint32_t>& rows)
+        : grid_(grid), across_((grid.nx - 1) / kBlock + 2), down_((grid.ny - 1) / kBlock + 2),
+          sums_(static_cast<std::size_t>(across_) * static_cast<std::size_t>(down_), 0) {
+        for (int y = 0; y < grid.ny; ++y) {
+            for (int u = 1; u < across_; ++u) at(y / kBlock + 1, u) += rows.row(y)[std::min(u * kBlock, grid.nx)];
+        }
+        for (int v = 1; v < down_; ++v) {
+            for (int u = 1; u < across_; ++u) at(v, u) += at(v - 1, u);
+        }
+    }
+
+    // No disc of `radius` around the pixels (y, x0 + lane) holds more.
+    double bound(int y, int x0, int radius) const {
+        const int top = std::max(y - radius, 0) / kBlock;
+        const int bottom = std::min(y + radius, grid_.ny - 1) / kBlock + 1;
+        const int left = std::max(x0 - radius, 0) / kBlock;
+        const int right = std::min(x0 + kLanes - 1 + radius, grid_.nx - 1) / kBlock + 1;
+        return at(bottom, right) - at(top, right) - at(bottom, left) + at(top, left);
+    }
+
+private:
+    static constexpr int kBlock = 32;
+
+    double& at(int v, int u) { return sums_[static_cast<std::size_t>(v * across_ + u)]; }
+    double at(int v, int u) const { return sums_[static_cast<std::size_t>(v * across_ + u)]; }
+
+    Grid grid_;
+    int across_;
+    int down_;
+    std::vector<double> sums_;  // cumulative
+};
+
+}  // namespace chandra_bin::detail
