@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the judges of region files: CIAO's own region library (inside sherpa, built from source in about a minute)
 # and SAOImage DS9 with a display of its own; the browser that judges the report,
-# shellcheck, which judges the scripts, clang with libc++, which judge the C++, and valgrind, which counts instructions.
+# shellcheck, which judges the scripts, clang with libc++, which judge the C++, doctest, with which the C++ tests are written,
+# and valgrind, which counts instructions.
 #   install.sh system          Debian's packages, and what a new machine needs to build; run as root
 #   install.sh python PYTHON   sherpa, into the Python given
 set -eu
@@ -10,7 +11,7 @@ system)
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
     apt-get install -y -qq bison flex byacc g++ gfortran libfftw3-dev make pkg-config python3-venv saods9 xpa-tools xvfb \
-        chromium chromium-driver shellcheck clang libc++-dev libc++abi-dev valgrind
+        chromium chromium-driver shellcheck clang libc++-dev libc++abi-dev doctest-dev valgrind
     ;;
 python)
     "$2" -m pip install --quiet 'sherpa==4.19.*'

@@ -1,6 +1,7 @@
 // The C API gives what the C++ functions give, says what is wrong, and runs in several threads at once.
+#include <doctest/doctest.h>
+
 #include <atomic>
-#include <cstdio>
 #include <random>
 #include <string>
 #include <thread>
@@ -14,14 +15,6 @@
 using namespace chandra_bin;
 
 namespace {
-
-int failures = 0;
-
-void expect(bool holds, const char* what) {
-    if (holds) return;
-    ++failures;
-    std::printf("failed: %s\n", what);
-}
 
 struct Scene {
     std::size_t ny = 40, nx = 50;
@@ -38,46 +31,46 @@ struct Scene {
 const ChandraBinAPI& api = *chandra_bin_api();
 const Scene scene;
 
-void gives_what_cpp_gives() {
+TEST_CASE("the C API gives what the C++ functions give") {
     const ChandraBinImages images = scene.images();
     const Images same{scene.ny, scene.nx, scene.counts.data(), nullptr, nullptr, 1, nullptr, scene.use.data()};
     std::vector<float> smoothed(scene.counts.size()), smoothed_cpp(scene.counts.size());
-    expect(api.smooth(&images, 8, 1, nullptr, smoothed.data(), nullptr, 0) == CHANDRA_BIN_OK, "smooth is well");
+    CHECK(api.smooth(&images, 8, 1, nullptr, smoothed.data(), nullptr, 0) == CHANDRA_BIN_OK);
     smooth(same, 8, 1, Control{}, smoothed_cpp.data());
-    expect(smoothed == smoothed_cpp, "smooth gives the same pixels");
+    CHECK(smoothed == smoothed_cpp);
 
     const ChandraBinOptions options{CHANDRA_BIN_COUNTS, 60, 2, 1, 1, 0};
     std::vector<std::int32_t> binmap(scene.counts.size()), binmap_cpp(scene.counts.size());
     std::size_t bins = 0;
-    expect(api.contour_bin(&images, smoothed.data(), &options, 1, nullptr, binmap.data(), &bins, nullptr, 0)
-               == CHANDRA_BIN_OK,
-           "contour_bin is well");
+    CHECK(api.contour_bin(&images, smoothed.data(), &options, 1, nullptr, binmap.data(), &bins, nullptr, 0)
+          == CHANDRA_BIN_OK);
     const Bins bins_cpp = contour_bin(same, smoothed.data(), {BinningOptions::Target::counts, 60, 2, true, true, 0}, 1,
                                       Control{}, binmap_cpp.data());
-    expect(binmap == binmap_cpp && bins == bins_cpp.sums.size() && bins > 10, "contour_bin gives the same bins");
+    CHECK(binmap == binmap_cpp);
+    CHECK(bins == bins_cpp.sums.size());
+    CHECK(bins > 10);
 
     ChandraBinPolygons polygons;
-    expect(api.polygon_trace(binmap.data(), scene.ny, scene.nx, &polygons, nullptr, 0) == CHANDRA_BIN_OK,
-           "polygon_trace is well");
+    CHECK(api.polygon_trace(binmap.data(), scene.ny, scene.nx, &polygons, nullptr, 0) == CHANDRA_BIN_OK);
     const Polygons traced = polygon_trace(binmap.data(), scene.ny, scene.nx);
-    expect(std::vector<double>(polygons.xy, polygons.xy + 2 * polygons.points) == traced.points, "points");
-    expect(std::vector<std::int64_t>(polygons.ring_offsets, polygons.ring_offsets + polygons.rings + 1)
-               == traced.ring_offsets,
-           "rings");
-    expect(std::vector<std::int64_t>(polygons.polygon_offsets, polygons.polygon_offsets + polygons.polygons + 1)
-               == traced.polygon_offsets,
-           "polygons");
-    expect(std::vector<std::int32_t>(polygons.labels, polygons.labels + polygons.polygons) == traced.labels, "labels");
+    CHECK(std::vector<double>(polygons.xy, polygons.xy + 2 * polygons.points) == traced.points);
+    CHECK(std::vector<std::int64_t>(polygons.ring_offsets, polygons.ring_offsets + polygons.rings + 1)
+          == traced.ring_offsets);
+    CHECK(std::vector<std::int64_t>(polygons.polygon_offsets, polygons.polygon_offsets + polygons.polygons + 1)
+          == traced.polygon_offsets);
+    CHECK(std::vector<std::int32_t>(polygons.labels, polygons.labels + polygons.polygons) == traced.labels);
     api.polygons_free(&polygons);
-    expect(polygons.owner == nullptr && polygons.xy == nullptr && polygons.polygons == 0, "freed is nothing");
+    CHECK(polygons.owner == nullptr);
+    CHECK(polygons.xy == nullptr);
+    CHECK(polygons.polygons == 0);
     api.polygons_free(&polygons);
     api.polygons_free(nullptr);
-    expect(api.polygon_trace(nullptr, 0, 0, &polygons, nullptr, 0) == CHANDRA_BIN_OK && polygons.rings == 0,
-           "an image of no pixels has no rings");
+    CHECK(api.polygon_trace(nullptr, 0, 0, &polygons, nullptr, 0) == CHANDRA_BIN_OK);
+    CHECK(polygons.rings == 0);
     api.polygons_free(&polygons);
 }
 
-void says_what_is_wrong() {
+TEST_CASE("the C API says what is wrong") {
     char message[100];
     ChandraBinImages images = scene.images();
     std::vector<float> smoothed(scene.counts.size());
@@ -85,41 +78,38 @@ void says_what_is_wrong() {
     std::size_t bins = 0;
     const auto smooth_says = [&](double sn, const ChandraBinImages* given, std::size_t size) {
         message[0] = '\0';
-        expect(api.smooth(given, sn, 1, nullptr, smoothed.data(), message, size) == CHANDRA_BIN_INVALID, "is invalid");
+        CHECK(api.smooth(given, sn, 1, nullptr, smoothed.data(), message, size) == CHANDRA_BIN_INVALID);
         return std::string(message);
     };
-    expect(smooth_says(-1, &images, sizeof message) == "the signal-to-noise must be positive", "the S/N");
-    expect(smooth_says(-1, &images, 4) == "the", "a message is cut to its buffer");
-    expect(smooth_says(-1, &images, 0).empty(), "no buffer, no message");
-    expect(smooth_says(5, nullptr, sizeof message) == "images is NULL", "no images");
+    CHECK(smooth_says(-1, &images, sizeof message) == "the signal-to-noise must be positive");
+    CHECK(smooth_says(-1, &images, 4) == "the");
+    CHECK_MESSAGE(smooth_says(-1, &images, 0).empty(), "no buffer, no message");
+    CHECK(smooth_says(5, nullptr, sizeof message) == "images is NULL");
     images.use = nullptr;
-    expect(smooth_says(5, &images, sizeof message) == "counts or use is NULL", "no mask");
+    CHECK(smooth_says(5, &images, sizeof message) == "counts or use is NULL");
     images = scene.images();
     ChandraBinOptions options{7, 60, 0, 0, 1, 0};
-    expect(
-        api.contour_bin(&images, smoothed.data(), &options, 1, nullptr, binmap.data(), &bins, message, sizeof message)
-            == CHANDRA_BIN_INVALID,
-        "a target that there is not");
+    CHECK(api.contour_bin(&images, smoothed.data(), &options, 1, nullptr, binmap.data(), &bins, message, sizeof message)
+          == CHANDRA_BIN_INVALID);
     options.target = CHANDRA_BIN_SN;
-    expect(api.contour_bin(&images, smoothed.data(), &options, 1, nullptr, nullptr, &bins, message, sizeof message)
-               == CHANDRA_BIN_INVALID,
-           "no binmap");
+    CHECK(api.contour_bin(&images, smoothed.data(), &options, 1, nullptr, nullptr, &bins, message, sizeof message)
+          == CHANDRA_BIN_INVALID);
     images.ny = images.nx = std::size_t{1} << 40;
-    expect(smooth_says(5, &images, sizeof message) == "the image has more than 2^31 pixels", "too many pixels");
-    expect(api.polygon_trace(nullptr, 3, 3, nullptr, message, sizeof message) == CHANDRA_BIN_INVALID, "no polygons");
+    CHECK(smooth_says(5, &images, sizeof message) == "the image has more than 2^31 pixels");
+    CHECK(api.polygon_trace(nullptr, 3, 3, nullptr, message, sizeof message) == CHANDRA_BIN_INVALID);
 }
 
-void stops_when_told() {
+TEST_CASE("the C API stops when its poll says so") {
     const ChandraBinImages images = scene.images();
     std::vector<float> smoothed(scene.counts.size());
     int polls = 0;
     const ChandraBinControl control{[](void* data, double) { return ++*static_cast<int*>(data) < 2 ? 1 : 0; }, &polls};
-    expect(api.smooth(&images, 8, 1, &control, smoothed.data(), nullptr, 0) == CHANDRA_BIN_CANCELLED, "cancelled");
-    expect(polls == 2, "polled until it said stop, and no more");
+    CHECK(api.smooth(&images, 8, 1, &control, smoothed.data(), nullptr, 0) == CHANDRA_BIN_CANCELLED);
+    CHECK(polls == 2);
 }
 
 // Each call waits, in its first poll, until the other has got there too.
-void runs_in_two_threads_at_once() {
+TEST_CASE("the C API runs in two threads at once") {
     std::atomic<int> inside{0};
     const auto meet = [](void* data, double) {
         auto& count = *static_cast<std::atomic<int>*>(data);
@@ -138,16 +128,10 @@ void runs_in_two_threads_at_once() {
         }
     }
     api.smooth(&images, 8, 1, nullptr, alone.data(), nullptr, 0);
-    expect(smoothed[0] == alone && smoothed[1] == alone, "two calls at once give what each gives alone");
+    CHECK(smoothed[0] == alone);
+    CHECK(smoothed[1] == alone);
 }
 
 }  // namespace
 
-int main() {
-    expect(api.version == CHANDRA_BIN_API_VERSION, "the version is the header's");
-    gives_what_cpp_gives();
-    says_what_is_wrong();
-    stops_when_told();
-    runs_in_two_threads_at_once();
-    return failures == 0 ? 0 : 1;
-}
+TEST_CASE("the version of the C API is that of its header") { CHECK(api.version == CHANDRA_BIN_API_VERSION); }

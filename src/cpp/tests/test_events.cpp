@@ -1,14 +1,17 @@
 // The kernels of events on random ones, beside obvious loops: for the sanitizers to watch, threads too.
+#include <doctest/doctest.h>
+
 #include <cmath>
 #include <limits>
 #include <random>
+#include <span>
+#include <stdexcept>
 #include <vector>
 
 #include "chandra_bin/bin_spectra.hpp"
 #include "chandra_bin/event_histogram.hpp"
 #include "chandra_bin/points_in_region.hpp"
 #include "chandra_bin/select_events.hpp"
-#include "expect.hpp"
 
 using namespace chandra_bin;
 
@@ -77,6 +80,7 @@ bool passes(const Events& e, std::size_t i, const std::vector<std::uint8_t>& mas
 }
 
 void one_pass_is_many_loops(unsigned seed, std::size_t size) {
+    CAPTURE(seed);
     std::mt19937 random(seed);
     const Events e(random, size);
     std::vector<std::uint8_t> mask(9 * 20);
@@ -115,22 +119,23 @@ void one_pass_is_many_loops(unsigned seed, std::size_t size) {
     }
     for (const int threads : {1, 2, 3}) {
         select_events(tests, threads, flags.data());
-        expect(flags == expected, "events that pass", seed);
+        CHECK(flags == expected);
         std::vector<std::int32_t> image(nx * ny), made(spectra.size());
         std::vector<double> weighted(nx * ny);
         event_histogram(size, e.x.data(), e.y.data(), x_edges, y_edges, &tests, threads, image.data());
-        expect(image == counts, "counts", seed);
+        CHECK(image == counts);
         event_histogram(size, e.x.data(), e.y.data(), e.weights.data(), x_edges, y_edges, &tests, threads,
                         weighted.data());
-        expect(weighted == sums, "sums of weights", seed);
+        CHECK(weighted == sums);
         bin_spectra(size, labels.data(), bins, Channels{e.channel.data(), 1, channels}, Chips{e.chip.data(), numbers},
                     &tests, threads, made.data());
-        expect(made == spectra, "spectra", seed);
+        CHECK(made == spectra);
     }
 }
 
 // A mask over the pixels of the image is not looked up as one over others is.
 void masks_of_the_image(unsigned seed, std::size_t size) {
+    CAPTURE(seed);
     std::mt19937 random(seed);
     const Events e(random, size);
     const Edges x_edges{0, 10, 9}, y_edges{-5, 5, 20};
@@ -149,21 +154,21 @@ void masks_of_the_image(unsigned seed, std::size_t size) {
     const std::size_t counted =
         event_histogram(size, e.x.data(), e.y.data(), x_edges, y_edges, &flagged, 1, counts.data());
     event_histogram(size, e.x.data(), e.y.data(), e.weights.data(), x_edges, y_edges, &flagged, 1, sums.data());
-    expect(counted <= passed, "events in the image", seed);
+    CHECK(counted <= passed);
     for (const int threads : {1, 2}) {
         std::vector<std::int32_t> image(mask.size());
         std::vector<double> weighted(mask.size());
-        expect(
-            event_histogram(size, e.x.data(), e.y.data(), x_edges, y_edges, &tests, threads, image.data()) == counted,
-            "number under the image's mask", seed);
-        expect(image == counts, "counts under the image's mask", seed);
+        CHECK(event_histogram(size, e.x.data(), e.y.data(), x_edges, y_edges, &tests, threads, image.data())
+              == counted);
+        CHECK(image == counts);
         event_histogram(size, e.x.data(), e.y.data(), e.weights.data(), x_edges, y_edges, &tests, threads,
                         weighted.data());
-        expect(weighted == sums, "weights under the image's mask", seed);
+        CHECK(weighted == sums);
     }
 }
 
 void regions_are_as_painted(unsigned seed) {
+    CAPTURE(seed);
     std::mt19937 random(seed);
     const auto number = [&] { return static_cast<double>(random() % 400) / 4 - 20; };
     constexpr std::size_t counts[] = {3, 5, 5, 4, 6, 4, 4, 2, 14, 0};
@@ -197,15 +202,15 @@ void regions_are_as_painted(unsigned seed) {
         y.push_back(axis.first + axis.step * static_cast<double>(i / axis.size));
     }
     points_in_region(shapes, x.size(), x.data(), y.data(), 2, inside.data());
-    expect(inside == mask, "events in regions", seed);
+    CHECK(inside == mask);
     std::vector<std::int32_t> labels(mask.size());
     region_labels(shapes, groups, x.size(), x.data(), y.data(), 2, labels.data());
     bool same = true;
     for (std::size_t i = 0; i < mask.size(); ++i) same &= (labels[i] >= 0) == (mask[i] != 0);
-    expect(same, "labels of regions", seed);
+    CHECK_MESSAGE(same, "labels of regions");
 }
 
-void odd_values_and_edges() {
+TEST_CASE("values that are not finite and extreme edges count no event that they should not") {
     const std::vector<double> odd{kNan, kInfinity, -kInfinity, 1e300, -1e300, 1e-320, 0, -0.0};
     for (const double first : {-1e300, -1.0, 0.0, 1e15}) {
         for (const double step : {5e-324, 1e-300, 1e-9, 1.0, 1e290}) {
@@ -213,7 +218,7 @@ void odd_values_and_edges() {
             const Edges edges{first, step, 3};
             const auto counted =
                 event_histogram(odd.size(), odd.data(), odd.data(), edges, edges, nullptr, 1, image.data());
-            expect(counted <= 5, "what is not finite is not counted", 0);
+            CHECK(counted <= 5);
         }
     }
     for (const double low : odd) {
@@ -233,14 +238,14 @@ void odd_values_and_edges() {
                 for (std::size_t i = 0; i < 3; ++i) {
                     const double value = i == 1 ? 0.0 : i == 0 ? -32768.0 : 32767.0;
                     const bool inside = value >= low && (closed || high == kInfinity ? value <= high : value < high);
-                    expect((passed[i] != 0) <= inside, "odd ranges", 0);
+                    CHECK((passed[i] != 0) <= inside);
                 }
             }
         }
     }
 }
 
-void bad_arguments_are_refused() {
+TEST_CASE("bad arguments of event kernels are refused") {
     const std::vector<double> zero(2);
     const std::vector<float> single(2);
     std::vector<std::int32_t> image(4);
@@ -249,32 +254,40 @@ void bad_arguments_are_refused() {
         event_histogram(2, zero.data(), y, edges, good, tests, 1, image.data());
     };
     const Selection other(3);
-    expect_refusal([&] { histogram(single.data(), good, nullptr); }, "two types");
-    expect_refusal([&] { histogram(zero.data(), Edges{0, 0, 2}, nullptr); }, "no step");
-    expect_refusal([&] { histogram(zero.data(), Edges{0, kNan, 2}, nullptr); }, "a step that is no number");
-    expect_refusal([&] { histogram(zero.data(), good, &other); }, "a selection of others");
-    expect_refusal([&] { histogram(zero.data(), Edges{0, 1, std::size_t{1} << 31}, nullptr); }, "too many pixels");
+    // two types
+    CHECK_THROWS_AS(histogram(single.data(), good, nullptr), std::invalid_argument);
+    // no step
+    CHECK_THROWS_AS((histogram(zero.data(), Edges{0, 0, 2}, nullptr)), std::invalid_argument);
+    // a step that is no number
+    CHECK_THROWS_AS((histogram(zero.data(), Edges{0, kNan, 2}, nullptr)), std::invalid_argument);
+    // a selection of others
+    CHECK_THROWS_AS(histogram(zero.data(), good, &other), std::invalid_argument);
+    // too many pixels
+    CHECK_THROWS_AS((histogram(zero.data(), Edges{0, 1, std::size_t{1} << 31}, nullptr)), std::invalid_argument);
     const std::vector<std::int16_t> twice{1, 1};
     const std::vector<std::int32_t> ones{1, 1};
-    expect_refusal(
-        [&] {
-            bin_spectra(2, ones.data(), 2, Channels{ones.data(), 1, 2}, Chips{twice.data(), twice}, nullptr, 1,
-                        image.data());
-        },
-        "a chip twice");
+    // a chip twice
+    CHECK_THROWS_AS((bin_spectra(2, ones.data(), 2, Channels{ones.data(), 1, 2}, Chips{twice.data(), twice}, nullptr, 1,
+                                 image.data())),
+                    std::invalid_argument);
     Selection tests(2);
     const std::vector<double> later{5, 1}, latest{6, 2}, none;
-    expect_refusal([&] { tests.good_times(zero.data(), later, latest, false); }, "good times that fall");
-    expect_refusal([&] { tests.ranges(zero.data(), later, none, false, false); }, "lows without highs");
+    // good times that fall
+    CHECK_THROWS_AS(tests.good_times(zero.data(), later, latest, false), std::invalid_argument);
+    // lows without highs
+    CHECK_THROWS_AS(tests.ranges(zero.data(), later, none, false, false), std::invalid_argument);
 }
 
 }  // namespace
 
-int main() {
+TEST_CASE("one pass over events gives what many loops give") {
     for (unsigned seed = 0; seed < 8; ++seed) one_pass_is_many_loops(seed, seed < 2 ? 0 : seed < 6 ? 3000 : 150'000);
+}
+
+TEST_CASE("a mask on the pixels of the image selects the events of any other mask") {
     for (unsigned seed = 0; seed < 6; ++seed) masks_of_the_image(seed, seed < 4 ? 5000 : 150'000);
+}
+
+TEST_CASE("events lie in regions where the painted mask is 1") {
     for (unsigned seed = 0; seed < 40; ++seed) regions_are_as_painted(seed);
-    odd_values_and_edges();
-    bad_arguments_are_refused();
-    return failed == 0 ? 0 : 1;
 }

@@ -1,17 +1,17 @@
 // The kernels on random images with every option: invariants that need no reference, for the sanitizers to watch.
+#include <doctest/doctest.h>
+
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <limits>
 #include <random>
+#include <stdexcept>
 #include <vector>
 
 #include "chandra_bin/contour_bin.hpp"
 #include "chandra_bin/counts_scale.hpp"
 #include "chandra_bin/smooth.hpp"
 #include "chandra_bin/smooth_gaussian.hpp"
-#include "expect.hpp"
 
 using namespace chandra_bin;
 
@@ -25,6 +25,7 @@ bool same(const std::vector<float>& a, const std::vector<float>& b) {
 }
 
 void one_scene(int seed) {
+    CAPTURE(seed);
     std::mt19937 random(static_cast<unsigned>(seed));
     const auto any = [&](int below) { return static_cast<int>(random() % static_cast<unsigned>(below)); };
     const std::size_t ny = 1 + static_cast<std::size_t>(any(60));
@@ -54,7 +55,7 @@ void one_scene(int seed) {
     std::vector<float> smoothed(size), again(size);
     smooth(images, sn, 1, Control{}, smoothed.data());
     smooth(images, sn, 3, Control{}, again.data());
-    expect(same(smoothed, again), "smoothing does not depend on threads", seed);
+    CHECK_MESSAGE(same(smoothed, again), "smoothing does not depend on threads");
 
     BinningOptions options;
     options.threshold = sn;
@@ -66,7 +67,7 @@ void one_scene(int seed) {
     std::vector<std::int32_t> binmap(size), binmap_again(size);
     const Bins bins = contour_bin(images, smoothed.data(), options, 1, Control{}, binmap.data());
     contour_bin(images, smoothed.data(), options, 2, Control{}, binmap_again.data());
-    expect(binmap == binmap_again, "binning does not depend on threads", seed);
+    CHECK(binmap == binmap_again);
     std::vector<double> npix(bins.sums.size(), 0);
     bool numbered = true;
     for (std::size_t i = 0; i < size; ++i) {
@@ -77,16 +78,16 @@ void one_scene(int seed) {
             npix[static_cast<std::size_t>(binmap[i])] += 1;
         }
     }
-    expect(numbered, "labels are bin numbers, on used pixels only", seed);
+    CHECK_MESSAGE(numbered, "labels are bin numbers, on used pixels only");
     bool counted = true;
     for (std::size_t b = 0; b < npix.size(); ++b) counted = counted && npix[b] == bins.sums[b].npix;
-    expect(counted, "a bin's pixels are those of its label", seed);
+    CHECK_MESSAGE(counted, "a bin's pixels are those of its label");
 
     if (!negative) {
         std::vector<std::int32_t> scale(size), scale_again(size);
         counts_scale(ny, nx, counts.data(), images.background, use.data(), sn, 1, Control{}, scale.data());
         counts_scale(ny, nx, counts.data(), images.background, use.data(), sn, 2, Control{}, scale_again.data());
-        expect(scale == scale_again, "scales do not depend on threads", seed);
+        CHECK(scale == scale_again);
         apply_scale(ny, nx, counts.data(), scale.data(), use.data(), any(2) != 0, 2, Control{}, again.data());
         const std::vector<double> weights(counts.begin(), counts.end());
         smooth_to_weight(ny, nx, weights.data(), ratio.data(), use.data(), sn, 0.0F, 2, Control{}, again.data());
@@ -97,7 +98,7 @@ void one_scene(int seed) {
 }
 
 // What small images do not reach: long rows, discs with more than 2^16 counts, strips of more than one piece.
-void large_scenes() {
+TEST_CASE("large images do not depend on threads") {
     struct Shape {
         std::size_t ny, nx;
         float counts;
@@ -117,7 +118,7 @@ void large_scenes() {
             for (double sn : {30.0, 400.0}) {
                 smooth(images, sn, 1, Control{}, smoothed.data());
                 smooth(images, sn, 2, Control{}, again.data());
-                expect(same(smoothed, again), "large images do not depend on threads", static_cast<int>(sn));
+                CHECK_MESSAGE(same(smoothed, again), "large images do not depend on threads");
                 std::vector<std::int32_t> binmap(size);
                 BinningOptions options;
                 options.threshold = sn;
@@ -140,8 +141,9 @@ bool stops(const Images& images, const std::vector<float>& smoothed, const Binni
 }
 
 // Bins that threads grow speculatively are those of one thread, in the same order.
-void speculative_bins() {
+TEST_CASE("bins that threads grow speculatively are those of one thread") {
     for (int seed = 0; seed < 8; ++seed) {
+        CAPTURE(seed);
         std::mt19937 random(static_cast<unsigned>(seed));
         const auto any = [&](int n) { return std::uniform_int_distribution<>(0, n - 1)(random); };
         Images images;
@@ -174,17 +176,17 @@ void speculative_bins() {
             const auto equal = [](const PixelSums& a, const PixelSums& b) {
                 return a.npix == b.npix && a.counts == b.counts;
             };
-            expect(binmap == again && bins.stuck == same.stuck
-                       && std::equal(bins.sums.begin(), bins.sums.end(), same.sums.begin(), same.sums.end(), equal),
-                   "bins do not depend on threads", seed);
+            CHECK(binmap == again);
+            CHECK(bins.stuck == same.stuck);
+            CHECK(std::equal(bins.sums.begin(), bins.sums.end(), same.sums.begin(), same.sums.end(), equal));
         }
         options.threshold = 3;  // bins of less than the steps between polls
         const auto while_growing = [](void*, double done) { return !(done > 0 && done < 1); };
-        expect(stops(images, smoothed, options, 1, Control{while_growing, nullptr}), "a poll ends binning", seed);
+        CHECK_MESSAGE(stops(images, smoothed, options, 1, Control{while_growing, nullptr}), "a poll ends binning");
     }
 }
 
-void refusing() {
+TEST_CASE("images that are not finite are refused") {
     std::vector<float> counts(6, 1.0F), smoothed(6);
     const std::vector<std::uint8_t> use(6, 1);
     counts[4] = std::nanf("");
@@ -193,18 +195,20 @@ void refusing() {
     images.nx = 3;
     images.counts = counts.data();
     images.use = use.data();
-    expect_refusal([&] { smooth(images, 3, 1, Control{}, smoothed.data()); }, "NaN is refused");
+    // NaN is refused
+    CHECK_THROWS_AS((smooth(images, 3, 1, Control{}, smoothed.data())), std::invalid_argument);
     counts[4] = 1;
     smoothed[4] = std::numeric_limits<float>::infinity();
     BinningOptions options;
     options.threshold = 1;
     std::vector<std::int32_t> binmap(6);
-    expect_refusal([&] { contour_bin(images, smoothed.data(), options, 1, Control{}, binmap.data()); },
-                   "an infinite smoothed pixel is refused");
+    // an infinite smoothed pixel is refused
+    CHECK_THROWS_AS((contour_bin(images, smoothed.data(), options, 1, Control{}, binmap.data())),
+                    std::invalid_argument);
 }
 
 // Threads stop while they work, on images of which the calling thread must see some of the work.
-void cancelling() {
+TEST_CASE("a kernel stops when its poll says so") {
     std::vector<float> counts(1500 * 1500), smoothed(counts.size());
     std::mt19937 random(1);
     for (float& pixel : counts) pixel = static_cast<float>(random() % 3);
@@ -225,23 +229,19 @@ void cancelling() {
     } catch (const Cancelled&) {
         cancelled = true;
     }
-    expect(cancelled && seen < 1, "a kernel stops when it is told to", 0);
+    CHECK(cancelled);
+    CHECK(seen < 1);
     smoothed = counts;
     BinningOptions options;
     options.threshold = 20;
-    expect(stops(images, smoothed, options, 3, control) && seen < 1, "a poll ends threads", 0);
-    expect(stops(images, smoothed, options, 1, control) && seen < 1, "a poll ends one thread", 0);
+    CHECK(stops(images, smoothed, options, 3, control));
+    CHECK(seen < 1);
+    CHECK(stops(images, smoothed, options, 1, control));
+    CHECK(seen < 1);
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-    const int scenes = argc > 1 ? std::atoi(argv[1]) : 200;
-    for (int seed = 0; seed < scenes; ++seed) one_scene(seed);
-    large_scenes();
-    speculative_bins();
-    refusing();
-    cancelling();
-    std::printf("%d passed, %d failed\n", passed, failed);
-    return failed != 0;
+TEST_CASE("results on random images do not depend on threads, and bins are numbered and counted") {
+    for (int seed = 0; seed < 200; ++seed) one_scene(seed);
 }

@@ -1,19 +1,21 @@
 // Tracing and painting back on random label images, and shapes on random grids: for the sanitizers to watch.
+#include <doctest/doctest.h>
+
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <random>
+#include <stdexcept>
 #include <vector>
 
 #include "chandra_bin/polygon_trace.hpp"
 #include "chandra_bin/rasterize.hpp"
-#include "expect.hpp"
 
 using namespace chandra_bin;
 
 namespace {
 
 void labels_come_back(unsigned seed) {
+    CAPTURE(seed);
     std::mt19937 random(seed);
     const std::size_t ny = random() % 40, nx = random() % 40;
     const unsigned kinds = 1 + static_cast<unsigned>(random() % 6);
@@ -23,10 +25,11 @@ void labels_come_back(unsigned seed) {
     std::vector<std::int32_t> back(ny * nx, -1);
     rasterize_polygons(polygons.points, polygons.ring_offsets, polygons.polygon_offsets, polygons.labels,
                        Axis{0, 1, nx}, Axis{0, 1, ny}, back.data());
-    expect(back == labels, "painting undoes tracing", seed);
+    CHECK(back == labels);
 }
 
 void complements_are_complements(unsigned seed) {
+    CAPTURE(seed);
     std::mt19937 random(seed);
     const auto number = [&] { return static_cast<double>(random() % 200) / 4 - 10; };
     const Axis x{number(), random() % 2 == 0 ? 0.5 : -1.25, random() % 50}, y{number(), 1.0, random() % 50};
@@ -45,19 +48,20 @@ void complements_are_complements(unsigned seed) {
     }
     bool apart = true;
     for (std::size_t i = 0; i < masks[0].size(); ++i) apart &= masks[0][i] + masks[1][i] == 1;
-    expect(apart, "a pixel is in a shape or in its complement", seed);
+    CHECK_MESSAGE(apart, "a pixel is in a shape or in its complement");
 }
 
-void bad_offsets_are_refused() {
+TEST_CASE("offsets beyond the points are refused") {
     const std::vector<double> points{0, 0, 1, 0, 1, 1};
     const std::vector<std::int64_t> right{0, 3}, wrong{0, 4}, one{0, 1};
     const std::vector<std::int32_t> label{0};
     std::vector<std::int32_t> image(4);
-    expect_refusal([&] { rasterize_polygons(points, wrong, one, label, Axis{0, 1, 2}, Axis{0, 1, 2}, image.data()); },
-                   "offsets beyond the points");
+    // offsets beyond the points
+    CHECK_THROWS_AS((rasterize_polygons(points, wrong, one, label, Axis{0, 1, 2}, Axis{0, 1, 2}, image.data())),
+                    std::invalid_argument);
 }
 
-void extremes_are_refused() {
+TEST_CASE("extreme axes and points are refused") {
     const std::vector<std::int64_t> six{0, 6}, three{0, 3}, one{0, 1};
     const std::vector<std::int32_t> label{0};
     const std::vector<std::uint8_t> polygon{static_cast<std::uint8_t>(ShapeKind::polygon)}, no{0};
@@ -72,11 +76,15 @@ void extremes_are_refused() {
         rasterize_shapes(Shapes{polygon, no, points, six, one}, good, axis, mask.data());
     };
     for (const Axis& axis : {Axis{0, 5e-324, 2}, Axis{1e308, 1e308, 2}, Axis{0, 0, 2}}) {
-        expect_refusal([&] { paint(near, axis); }, "an extreme axis (polygons)");
-        expect_refusal([&] { fill(near, axis); }, "an extreme axis (shapes)");
+        // an extreme axis (polygons)
+        CHECK_THROWS_AS(paint(near, axis), std::invalid_argument);
+        // an extreme axis (shapes)
+        CHECK_THROWS_AS(fill(near, axis), std::invalid_argument);
     }
-    expect_refusal([&] { paint(far, good); }, "far points (polygons)");
-    expect_refusal([&] { fill(far, good); }, "far points (shapes)");
+    // far points (polygons)
+    CHECK_THROWS_AS(paint(far, good), std::invalid_argument);
+    // far points (shapes)
+    CHECK_THROWS_AS(fill(far, good), std::invalid_argument);
     for (const Axis& axis : {Axis{0, 1e-300, 2}, Axis{-1e307, 1e307, 2}, Axis{1e300, -2.3e-308, 2}}) {
         paint(near, axis);
         fill(near, axis);
@@ -85,13 +93,10 @@ void extremes_are_refused() {
 
 }  // namespace
 
-int main() {
-    for (unsigned seed = 0; seed < 3000; ++seed) {
-        labels_come_back(seed);
-        complements_are_complements(seed);
-    }
-    bad_offsets_are_refused();
-    extremes_are_refused();
-    std::printf("%d passed, %d failed\n", passed, failed);
-    return failed != 0;
+TEST_CASE("painting traced polygons gives the label image back") {
+    for (unsigned seed = 0; seed < 3000; ++seed) labels_come_back(seed);
+}
+
+TEST_CASE("each pixel is in a shape or in its complement") {
+    for (unsigned seed = 0; seed < 3000; ++seed) complements_are_complements(seed);
 }
