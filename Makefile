@@ -65,6 +65,9 @@ bench: $(VENV)/benched-with  ## Race the kernels with their peers, into docs/rac
 	    --benchmark-json=build/races.json
 	$(BIN)/python -m benchmarks.tables build/races.json
 
+CPP := $(shell find src/cpp -name '*.[ch]pp' -o -name '*.[ch]')
+CPP_TESTS := -DCHANDRA_BIN_PYTHON=OFF -DCHANDRA_BIN_TESTS=ON
+
 lint: $(VENV)/checked-with  ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/lint-imports
@@ -73,12 +76,15 @@ lint: $(VENV)/checked-with  ## Check style and types
 	$(BIN)/stubtest chandra_bin._kernels --concise --mypy-config-file pyproject.toml --allowlist src/pyx/stubtest.txt \
 	    --ignore-unused-allowlist
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src/pyx examples/embedding
+	$(BIN)/clang-format --dry-run --Werror $(CPP)
+	$(BIN)/cmake --log-level=WARNING -S . -B build/tidy $(CPP_TESTS) -DCMAKE_EXPORT_COMPILE_COMMANDS=ON
+	$(BIN)/run-clang-tidy.py -clang-tidy-binary $(BIN)/clang-tidy -p build/tidy -quiet -j $(JOBS) src/cpp/
 
 docs: $(VENV)/documented-with  ## Build the site, in build/docs/: look at index.html there
 	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet docs build/docs
 
 # In build/$(1), with the options $(2) of CMake.
-cpp_tests = $(BIN)/cmake -S . -B build/$(1) -DCHANDRA_BIN_PYTHON=OFF -DCHANDRA_BIN_TESTS=ON -DCHANDRA_BIN_STRICT=ON $(2) && \
+cpp_tests = $(BIN)/cmake -S . -B build/$(1) $(CPP_TESTS) -DCHANDRA_BIN_STRICT=ON $(2) && \
     $(BIN)/cmake --build build/$(1) --parallel $(JOBS) && \
     $(BIN)/ctest --test-dir build/$(1) --output-on-failure
 
