@@ -72,8 +72,8 @@ def _select(inputs: Inputs, threads: int) -> Call:
 
     def call() -> Any:
         tests = Selection(size)
-        tests.ranges(inputs["energy"], np.array([500.0]), np.array([7000.0]), False)
-        tests.ranges(inputs["chip"], np.array([0.0]), np.array([2.0]), True)
+        tests.ranges(inputs["energy"], np.array([500.0]), np.array([7000.0]), closed=False)
+        tests.ranges(inputs["chip"], np.array([0.0]), np.array([2.0]), closed=True)
         tests.good_times(inputs["time"], start, stop)
         passes = np.empty(size, np.uint8)
         tests.evaluate(threads, passes)

@@ -33,7 +33,8 @@ def test_given_labels(seed, size, with_chips, dtype, bins, channels):
     numbers = np.array([7, -2, 3], np.int16) if with_chips else None
     spectra = np.zeros((3 if with_chips else 1, bins, channels), np.int32)
     expected, number = reference(labels, of_event, 1, spectra.shape, chips, numbers)
-    assert bin_spectra(labels, of_event, 1, chips, numbers, None, 1, spectra) == number
+    assert bin_spectra(labels, of_event, first_channel=1, chips=chips, chip_numbers=numbers, selection=None, threads=1,
+                       spectra=spectra) == number
     np.testing.assert_array_equal(spectra, expected)
 
 
@@ -58,21 +59,26 @@ def test_labels_of_a_binmap_with_a_selection_and_threads(dtype, bins):
         expected, number = reference(labels, channels, 1, (2, bins, 1024), chips, numbers, flags)
         for threads in (1, 2, 3):
             spectra = np.zeros((2, bins, 1024), np.int32)
-            assert bin_spectra_by_map(x, y, binmap, 4.5, 1.0, -1.0, 0.5, channels, 1, chips, numbers, tests, threads,
-                                      spectra) == number
+            assert bin_spectra_by_map(
+                x, y, binmap, x_first_edge=4.5, x_step=1.0, y_first_edge=-1.0, y_step=0.5, channels=channels,
+                first_channel=1, chips=chips, chip_numbers=numbers, selection=tests, threads=threads,
+                spectra=spectra) == number
             np.testing.assert_array_equal(spectra, expected)
 
 
 def test_an_empty_binmap_holds_nothing():
     spectra = np.zeros((1, 2, 3), np.int32)
-    assert bin_spectra_by_map(np.zeros(5), np.zeros(5), np.zeros((0, 3), np.int32), 0, 1, 0, 1,
-                              np.ones(5, np.int32), 1, None, None, None, 1, spectra) == 0
+    assert bin_spectra_by_map(
+        np.zeros(5), np.zeros(5), np.zeros((0, 3), np.int32), x_first_edge=0, x_step=1, y_first_edge=0, y_step=1,
+        channels=np.ones(5, np.int32), first_channel=1, chips=None, chip_numbers=None, selection=None, threads=1,
+        spectra=spectra) == 0
     assert not spectra.any()
 
 
 def test_it_adds_to_the_spectra():
     spectra = np.full((1, 1, 1), 40, np.int32)
-    bin_spectra(np.zeros(2, np.int32), np.ones(2, np.int32), 1, None, None, None, 1, spectra)
+    bin_spectra(np.zeros(2, np.int32), np.ones(2, np.int32), first_channel=1, chips=None, chip_numbers=None,
+                selection=None, threads=1, spectra=spectra)
     assert spectra[0, 0, 0] == 42
 
 

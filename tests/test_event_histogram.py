@@ -22,10 +22,14 @@ def reference(x, y, axes, shape, weights=None, keep=True):
     return image, np.count_nonzero(inside)
 
 
+def edges(x_first, x_step, y_first, y_step):
+    return {"x_first_edge": x_first, "x_step": x_step, "y_first_edge": y_first, "y_step": y_step}
+
+
 def check(x, y, axes, shape, threads=1, selection=None, keep=True):
     image = np.zeros(shape, np.int32)
     expected, number = reference(x, y, axes, shape, keep=keep)
-    assert event_histogram(x, y, *axes, selection, threads, image) == number
+    assert event_histogram(x, y, **edges(*axes), selection=selection, threads=threads, image=image) == number
     np.testing.assert_array_equal(image, expected)
 
 
@@ -63,7 +67,8 @@ def test_threads_change_nothing(shape, size, dtype):
     for threads in (1, 2, 3, 70):
         check(x, y, axes, shape, threads)
         image = np.zeros(shape)
-        assert weighted_event_histogram(x, y, weights, *axes, None, threads, image) == number
+        assert weighted_event_histogram(x, y, weights, **edges(*axes), selection=None, threads=threads,
+                                        image=image) == number
         np.testing.assert_array_equal(image, expected)  # to the last bit: added in the order of events
 
 
@@ -76,7 +81,7 @@ def test_a_mask_over_the_same_pixels(dtype, passing, exclude):
     mask, flags = (rng.uniform(size=(30, 41)) < 0.7).astype(np.uint8), rng.uniform(size=9000) < passing
     axes = (0.0, 10 / 41, 0.0, 10 / 30)
     selection = Selection(9000)
-    selection.mask(x, y, mask, *axes, exclude)
+    selection.mask(x, y, mask, **edges(*axes), exclude=exclude)
     selection.flags(flags.astype(np.uint8))
     column, row = (np.searchsorted(step * np.arange(size + 1), v.astype(float), "right") - 1
                    for v, step, size in ((x, axes[1], 41), (y, axes[3], 30)))
@@ -84,14 +89,15 @@ def test_a_mask_over_the_same_pixels(dtype, passing, exclude):
     check(x, y, axes, mask.shape, selection=selection, keep=keep)
     weights, image = rng.normal(size=9000), np.zeros(mask.shape)
     expected, number = reference(x, y, axes, mask.shape, weights, keep)
-    assert weighted_event_histogram(x, y, weights, *axes, selection, 1, image) == number
+    assert weighted_event_histogram(x, y, weights, **edges(*axes), selection=selection, threads=1,
+                                    image=image) == number
     np.testing.assert_array_equal(image, expected)
 
 
 def test_float32_weights():
     x, y, weights = np.random.default_rng(2).uniform(0, 10, (3, 1000)).astype(np.float32)
     image = np.zeros((5, 5))
-    weighted_event_histogram(x, y, weights, 0, 2, 0, 2, None, 1, image)
+    weighted_event_histogram(x, y, weights, **edges(0, 2, 0, 2), selection=None, threads=1, image=image)
     np.testing.assert_array_equal(image, reference(x, y, (0, 2, 0, 2), (5, 5), weights.astype(float))[0])
 
 
@@ -104,14 +110,14 @@ def test_a_selection_in_the_same_pass(size, threads):
     check(x, y, axes, (20, 1000), threads, selection, keep)
     weights = rng.normal(size=size)
     image = np.zeros((20, 1000))
-    weighted_event_histogram(x, y, weights, *axes, selection, threads, image)
+    weighted_event_histogram(x, y, weights, **edges(*axes), selection=selection, threads=threads, image=image)
     np.testing.assert_array_equal(image, reference(x, y, axes, (20, 1000), weights, keep)[0])
 
 
 def test_it_adds_to_the_image():
     x = np.full(5, 0.5, np.float32)
     image = np.full((1, 1), 37, np.int32)
-    event_histogram(x, x, 0, 1, 0, 1, None, 1, image)
+    event_histogram(x, x, **edges(0, 1, 0, 1), selection=None, threads=1, image=image)
     assert image[0, 0] == 42
 
 
@@ -139,6 +145,8 @@ def test_a_selection_of_other_events_is_refused():
     from chandra_bin._kernels._select_events import Selection
 
     with pytest.raises(ValueError, match="another number of events"):
-        event_histogram(np.zeros(2), np.zeros(2), 0, 1, 0, 1, Selection(3), 1, np.zeros((4, 4), np.int32))
+        event_histogram(np.zeros(2), np.zeros(2), **edges(0, 1, 0, 1), selection=Selection(3), threads=1,
+                        image=np.zeros((4, 4), np.int32))
     with pytest.raises(AttributeError):
-        event_histogram(np.zeros(2), np.zeros(2), 0, 1, 0, 1, "all", 1, np.zeros((4, 4), np.int32))
+        event_histogram(np.zeros(2), np.zeros(2), **edges(0, 1, 0, 1), selection="all", threads=1,
+                        image=np.zeros((4, 4), np.int32))

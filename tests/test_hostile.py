@@ -159,7 +159,8 @@ def test_counts_beyond_int32_are_refused_and_overflow_nothing(threads):
     with pytest.raises(InputError, match="more than int32 can"):
         chandra_bin.event_histogram(places, places, x_range=(0, 2), y_range=(0, 1), shape=(1, 2), out=full)
     assert (full == 2**31 - 200_000).all()
-    _event_histogram.event_histogram(places, places, 0, 1, 0, 1, None, threads, full)
+    _event_histogram.event_histogram(places, places, x_first_edge=0, x_step=1, y_first_edge=0, y_step=1, selection=None,
+                                     threads=threads, image=full)
     assert full.tolist() == [[-(2**31), 2**31 - 200_000]]
 
 

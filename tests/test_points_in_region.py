@@ -14,6 +14,10 @@ PARAMS = {"circle": 3, "ellipse": 5, "box": 5, "annulus": 4, "pie": 6, "sector":
           "field": 0}
 
 
+def axes(x_first, x_step, y_first, y_step):
+    return {"x_first": x_first, "x_step": x_step, "y_first": y_first, "y_step": y_step}
+
+
 def flatten(components):
     """The arrays of a region: components of (kind, params, complement)."""
     shapes = [shape for component in components for shape in component]
@@ -48,7 +52,7 @@ def random_region(rng, components, **options):
 
 def flags_of(arrays, x, y, threads=1):
     inside = np.full(len(x), 9, np.uint8)
-    assert points_in_region(*arrays, x, y, threads, inside) == np.count_nonzero(inside)
+    assert points_in_region(*arrays, x=x, y=y, threads=threads, inside=inside) == np.count_nonzero(inside)
     return inside
 
 
@@ -59,7 +63,7 @@ def test_as_rasterize_has_it(seed, components, quarter, step, dtype):
     arrays = flatten(random_region(rng, components, quarter=quarter))
     first = -5.0 if step > 0 else 40.0
     mask = np.zeros((70, 80), np.uint8)
-    rasterize_shapes(*arrays, first, step, first + 1, step, mask)
+    rasterize_shapes(*arrays, **axes(first, step, first + 1, step), mask=mask)
     y, x = np.indices(mask.shape)
     inside = flags_of(arrays, (first + step * x).ravel().astype(dtype), (first + 1 + step * y).ravel().astype(dtype))
     np.testing.assert_array_equal(inside.reshape(mask.shape), mask)
@@ -71,7 +75,7 @@ def test_many_events_and_shapes(seed):
     rng = np.random.default_rng(seed)
     arrays = flatten(random_region(rng, 150 if seed % 2 else 5, scale=300, quarter=seed % 3 == 0))
     mask = np.zeros((700, 700), np.uint8)
-    rasterize_shapes(*arrays, -30.0, 0.5, -30.0, 0.5, mask)
+    rasterize_shapes(*arrays, **axes(-30.0, 0.5, -30.0, 0.5), mask=mask)
     y, x = np.indices(mask.shape)
     inside = flags_of(arrays, (-30 + 0.5 * x).ravel(), (-30 + 0.5 * y).ravel(), threads=2)
     np.testing.assert_array_equal(inside.reshape(mask.shape), mask)
@@ -91,7 +95,7 @@ def test_long_polygons(vertices, ragged):
                        [[everywhere, ("polygon", ring(rng, vertices, ragged), 1)], [circle]]):
         arrays = flatten(components)
         mask = np.zeros((500, 500), np.uint8)
-        rasterize_shapes(*arrays, -20.0, 0.8, -20.0, 0.8, mask)
+        rasterize_shapes(*arrays, **axes(-20.0, 0.8, -20.0, 0.8), mask=mask)
         y, x = np.indices(mask.shape)
         inside = flags_of(arrays, (-20 + 0.8 * x).ravel(), (-20 + 0.8 * y).ravel())
         np.testing.assert_array_equal(inside.reshape(mask.shape), mask)
@@ -107,7 +111,8 @@ def test_labels_are_the_first_region_that_holds_an_event(seed, groups):
         expected[flags_of(flatten(regions[label]), x, y) == 1] = label
     offsets = np.concatenate([[0], np.cumsum([len(region) for region in regions])]).astype(np.int64)
     labels = np.full(3000, 77, np.int32)
-    number = region_labels(*flatten([c for region in regions for c in region]), offsets, x, y, 1, labels)
+    number = region_labels(*flatten([c for region in regions for c in region]), group_offsets=offsets, x=x, y=y,
+                           threads=1, labels=labels)
     np.testing.assert_array_equal(labels, expected)
     assert number == np.count_nonzero(expected >= 0)
 
@@ -160,5 +165,5 @@ def test_no_events_and_no_shapes():
 )
 def test_bad_regions_are_refused(components, groups, message):
     with pytest.raises(ValueError, match=message):
-        region_labels(*flatten(components), np.array(groups, np.int64), np.zeros(1), np.zeros(1), 1,
-                      np.zeros(1, np.int32))
+        region_labels(*flatten(components), group_offsets=np.array(groups, np.int64), x=np.zeros(1), y=np.zeros(1),
+                      threads=1, labels=np.zeros(1, np.int32))

@@ -16,6 +16,7 @@ from chandra_bin.regions._shapes import AREAS
 
 KINDS = list(AREAS)
 SHAPE = (17, 19)
+PIXELS = {"x_first": 0.0, "x_step": 1.0, "y_first": 0.0, "y_step": 1.0}
 
 
 def image_coords(step_x=1.0, step_y=1.0, x=1.0, y=1.0):
@@ -139,13 +140,13 @@ def shapes(kinds, params, components=None, complements=None):
 )
 def test_bad_shapes(given, message):
     with pytest.raises(ValueError, match=message):
-        rasterize_shapes(*given, 0.0, 1.0, 0.0, 1.0, np.zeros(SHAPE, np.uint8))
+        rasterize_shapes(*given, **PIXELS, mask=np.zeros(SHAPE, np.uint8))
 
 
 @pytest.mark.parametrize("step", [0.0, np.nan, np.inf, 5e-324, 1e308])
 def test_bad_axes(step):
     with pytest.raises(ValueError, match="axis"):
-        rasterize_shapes(*shapes(["field"], [[]]), 0.0, step, 0.0, 1.0, np.zeros(SHAPE, np.uint8))
+        rasterize_shapes(*shapes(["field"], [[]]), **(PIXELS | {"x_step": step}), mask=np.zeros(SHAPE, np.uint8))
 
 
 def test_numbers_too_large_are_input_errors():
@@ -184,12 +185,12 @@ def test_many_small_complements_cost_little():
 
 
 def test_no_pixels_and_no_shapes():
-    rasterize_shapes(*shapes(["field"], [[]]), 0.0, 1.0, 0.0, 1.0, np.zeros((0, 3), np.uint8))
+    rasterize_shapes(*shapes(["field"], [[]]), **PIXELS, mask=np.zeros((0, 3), np.uint8))
     mask = np.ones(SHAPE, np.uint8)
-    rasterize_shapes(*shapes([], []), 0.0, 1.0, 0.0, 1.0, mask)
+    rasterize_shapes(*shapes([], []), **PIXELS, mask=mask)
     assert not mask.any()
     image = np.zeros((2, 0), np.int32)
     empty = np.zeros(1, np.int64)
-    rasterize_polygons(np.empty((0, 2)), empty, empty, np.empty(0, np.int32), 0.0, 1.0, 0.0, 1.0, image)
+    rasterize_polygons(np.empty((0, 2)), empty, empty, np.empty(0, np.int32), **PIXELS, image=image)
     with pytest.raises(ValueError, match=r"\(n, 2\)"):
-        rasterize_polygons(np.empty((3, 3)), empty, empty, np.empty(0, np.int32), 0.0, 1.0, 0.0, 1.0, image)
+        rasterize_polygons(np.empty((3, 3)), empty, empty, np.empty(0, np.int32), **PIXELS, image=image)

@@ -11,6 +11,10 @@ ENDS = [-np.inf, -3.0, -2.5, -1e-300, 0.0, 0.5, 1.0, np.nextafter(1.0, 0), np.ne
 TYPES = [np.int16, np.int32, np.int64, np.float32, np.float64]
 
 
+def edges(x_first, x_step, y_first, y_step):
+    return {"x_first_edge": x_first, "x_step": x_step, "y_first_edge": y_first, "y_step": y_step}
+
+
 def passes(selection, threads=1):
     flags = np.full(selection.size, 7, np.uint8)
     number = selection.evaluate(threads, flags)
@@ -30,8 +34,8 @@ def values_of(dtype, rng, size):
     if np.dtype(dtype).kind == "f":
         with np.errstate(over="ignore", under="ignore"):
             ends = np.array(ENDS).astype(dtype)
-            edges = [ends, np.nextafter(ends, dtype(-np.inf)), np.nextafter(ends, dtype(np.inf)), [dtype(np.nan)]]
-        return rng.choice(np.concatenate(edges), size)
+            around = [ends, np.nextafter(ends, dtype(-np.inf)), np.nextafter(ends, dtype(np.inf)), [dtype(np.nan)]]
+        return rng.choice(np.concatenate(around), size)
     limits = np.iinfo(dtype)
     return rng.choice(np.array([limits.min, limits.min + 1, -4, -3, -2, 0, 1, 2, 7, 8, limits.max], dtype), size)
 
@@ -43,7 +47,7 @@ def test_ranges(dtype, seed, size, ends, closed, exclude):
     column = values_of(dtype, np.random.default_rng(seed), size)
     lows, highs = (np.array([end[side] for end in ends], float) for side in (0, 1))
     selection = Selection(size)
-    selection.ranges(column, lows, highs, closed, exclude)
+    selection.ranges(column, lows, highs, closed=closed, exclude=exclude)
     np.testing.assert_array_equal(passes(selection),
                                   in_any(column.astype(np.float64) if dtype == np.float32 else column, lows, highs,
                                          closed) != exclude)
@@ -53,9 +57,9 @@ def test_whole_numbers_at_the_limits_of_their_type():
     limits = np.iinfo(np.int64)
     column = np.array([limits.min, -1, 0, limits.max], np.int64)
     selection = Selection(4)
-    selection.ranges(column, np.array([-np.inf]), np.array([2.0**63]), False)
+    selection.ranges(column, np.array([-np.inf]), np.array([2.0**63]), closed=False)
     assert passes(selection).tolist() == [True] * 4
-    selection.ranges(column, np.array([-0.5]), np.array([np.inf]), True)
+    selection.ranges(column, np.array([-0.5]), np.array([np.inf]), closed=True)
     assert passes(selection).tolist() == [False, False, True, True]
 
 
@@ -101,8 +105,8 @@ def test_good_times_of_each_chip(seed, size, exclude, order):
     for number, (start, stop) in enumerate(lists):
         expected |= (chip == number) & good(time, start, stop)
     selection = Selection(size)
-    selection.good_times_by_chip(time, chip, np.concatenate([s for s, _ in lists]),
-                                 np.concatenate([s for _, s in lists]), offsets, exclude)
+    selection.good_times_by_chip(time, chip, start=np.concatenate([s for s, _ in lists]),
+                                 stop=np.concatenate([s for _, s in lists]), offsets=offsets, exclude=exclude)
     np.testing.assert_array_equal(passes(selection), expected != exclude)
 
 
@@ -121,7 +125,7 @@ def test_mask(dtype, exclude):
     x, y = rng.uniform(-2, 8, (2, 4000)).astype(dtype)
     x[:50] = rng.choice([0.5, 1.0, 5.0, np.nan, np.inf, -np.inf], 50)
     selection = Selection(4000)
-    selection.mask(x, y, image, 0.5, 0.5, -1.0, 1.0, exclude)
+    selection.mask(x, y, image, **edges(0.5, 0.5, -1.0, 1.0), exclude=exclude)
     column = np.searchsorted(0.5 + 0.5 * np.arange(10), x.astype(float), "right") - 1
     row = np.searchsorted(-1.0 + np.arange(8.0), y.astype(float), "right") - 1
     inside = (column >= 0) & (column < 9) & (row >= 0) & (row < 7)
@@ -133,7 +137,7 @@ def test_an_empty_mask_holds_nothing():
     x = np.zeros(3)
     for exclude in (False, True):
         selection = Selection(3)
-        selection.mask(x, x, np.zeros((0, 4), np.uint8), 0, 1, 0, 1, exclude)
+        selection.mask(x, x, np.zeros((0, 4), np.uint8), **edges(0, 1, 0, 1), exclude=exclude)
         assert passes(selection).tolist() == [exclude] * 3
 
 
@@ -146,11 +150,11 @@ def full_selection(rng, size):
     flags = rng.integers(0, 5, size).astype(np.uint8)
     image = (rng.random((10, 10)) < 0.7).astype(np.uint8)
     selection = Selection(size)
-    selection.ranges(energy, np.array([1.0]), np.array([9.0]), False)
-    selection.ranges(chip, np.array([0.0, 2.0]), np.array([0.0, 3.0]), True)
+    selection.ranges(energy, np.array([1.0]), np.array([9.0]), closed=False)
+    selection.ranges(chip, np.array([0.0, 2.0]), np.array([0.0, 3.0]), closed=True)
     selection.bits(status, 1, 0)
     selection.good_times(time, np.array([5.0, 50.0]), np.array([40.0, 99.0]))
-    selection.mask(x, y, image, 0, 1, 0, 1)
+    selection.mask(x, y, image, **edges(0, 1, 0, 1))
     selection.flags(flags, True)
     expected = ((energy >= 1) & (energy < 9) & (chip != 1) & (status & 1 == 0) & (flags == 0)
                 & in_any(time, [5, 50], [40, 99], False) & (image[y.astype(int), x.astype(int)] != 0))
@@ -172,7 +176,7 @@ def test_arrays_are_kept_alive_and_may_be_read_only():
     column = np.arange(1000.0)
     column.flags.writeable = False
     selection = Selection(1000)
-    selection.ranges(column[:], np.array([10.0]), np.array([20.0]), False)
+    selection.ranges(column[:], np.array([10.0]), np.array([20.0]), closed=False)
     del column
     np.full(1000, 15.0)
     assert passes(selection).sum() == 10
@@ -184,18 +188,20 @@ ONE, TWO = np.zeros(1), np.zeros(2)
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda s: s.ranges(ONE, ONE, ONE, False), "column has 1 rows, not 2"),
-        (lambda s: s.ranges(TWO, ONE, TWO, False), "differ in length"),
-        (lambda s: s.ranges(TWO, ONE * np.nan, ONE, False), "not a number"),
-        (lambda s: s.ranges(TWO.astype(np.uint8), ONE, ONE, False), "must hold int16"),
+        (lambda s: s.ranges(ONE, ONE, ONE, closed=False), "column has 1 rows, not 2"),
+        (lambda s: s.ranges(TWO, ONE, TWO, closed=False), "differ in length"),
+        (lambda s: s.ranges(TWO, ONE * np.nan, ONE, closed=False), "not a number"),
+        (lambda s: s.ranges(TWO.astype(np.uint8), ONE, ONE, closed=False), "must hold int16"),
         (lambda s: s.good_times(TWO, ONE, ONE), "start < stop"),
         (lambda s: s.good_times(TWO, np.array([0.0, 1]), np.array([2.0, 3])), "start < stop"),
-        (lambda s: s.good_times_by_chip(TWO, TWO.astype(np.int16), ONE, ONE + 1, np.array([0, 2])), "offsets"),
-        (lambda s: s.mask(TWO, TWO.astype(np.float32), np.zeros((1, 1), np.uint8), 0, 1, 0, 1), "differ in type"),
-        (lambda s: s.mask(TWO, TWO, np.zeros((1, 1), np.uint8), 0, 0, 0, 1), "step above 0"),
-        (lambda s: s.mask(TWO, TWO, np.zeros((1, 1), np.uint8), np.nan, 1, 0, 1), "finite"),
+        (lambda s: s.good_times_by_chip(TWO, TWO.astype(np.int16), start=ONE, stop=ONE + 1,
+                                        offsets=np.array([0, 2])), "offsets"),
+        (lambda s: s.mask(TWO, TWO.astype(np.float32), np.zeros((1, 1), np.uint8), **edges(0, 1, 0, 1)),
+         "differ in type"),
+        (lambda s: s.mask(TWO, TWO, np.zeros((1, 1), np.uint8), **edges(0, 0, 0, 1)), "step above 0"),
+        (lambda s: s.mask(TWO, TWO, np.zeros((1, 1), np.uint8), **edges(np.nan, 1, 0, 1)), "finite"),
         (lambda s: s.evaluate(1, np.zeros(3, np.uint8)), "passes has 3 rows"),
-        (lambda s: s.ranges(np.zeros((2, 2)), ONE, ONE, False), "not one-dimensional"),
+        (lambda s: s.ranges(np.zeros((2, 2)), ONE, ONE, closed=False), "not one-dimensional"),
     ],
 )
 def test_bad_tests_are_refused(call, message):

@@ -51,7 +51,7 @@ cdef size_t add(Py_ssize_t size, const EventBins& bins, object channels, int32_t
     return counted
 
 
-def bin_spectra(const int32_t[::1] labels not None, channels not None, int32_t first_channel,
+def bin_spectra(const int32_t[::1] labels not None, channels not None, *, int32_t first_channel,
                 const int16_t[::1] chips, const int16_t[::1] chip_numbers, selection, int threads,
                 int32_t[:, :, ::1] spectra not None):
     """Adds events (n,) of bins ``labels`` to ``spectra`` (chips, bins, channels), int32; returns how many.
@@ -63,7 +63,7 @@ def bin_spectra(const int32_t[::1] labels not None, channels not None, int32_t f
     return add(size, bins, channels, first_channel, chips, chip_numbers, selection, threads, spectra)
 
 
-def bin_spectra_by_map(x not None, y not None, const int32_t[:, ::1] binmap not None, double x_first_edge,
+def bin_spectra_by_map(x not None, y not None, const int32_t[:, ::1] binmap not None, *, double x_first_edge,
                        double x_step, double y_first_edge, double y_step, channels not None, int32_t first_channel,
                        const int16_t[::1] chips, const int16_t[::1] chip_numbers, selection, int threads,
                        int32_t[:, :, ::1] spectra not None):

@@ -11,7 +11,7 @@ include "monitor.pxi"
 include "images.pxi"
 
 
-def contour_bin(const float[:, ::1] counts not None, const float[:, ::1] background, const float[:, ::1] ratio,
+def contour_bin(const float[:, ::1] counts not None, *, const float[:, ::1] background, const float[:, ::1] ratio,
                 double constant_ratio, const float[:, ::1] noise, const uint8_t[:, ::1] use not None,
                 const float[:, ::1] smoothed not None, bint target_counts, double threshold, double constrain,
                 bint bin_up, bint scrub, double scrub_large, int threads, progress, int32_t[:, ::1] binmap not None):

@@ -9,9 +9,8 @@ include "shape.pxi"
 include "monitor.pxi"
 
 
-def counts_scale(const float[:, ::1] counts not None, const float[:, ::1] background,
-                 const uint8_t[:, ::1] use not None, double sn, int threads, progress,
-                 int32_t[:, ::1] scale not None):
+def counts_scale(const float[:, ::1] counts not None, *, const float[:, ::1] background,
+                 const uint8_t[:, ::1] use not None, double sn, int threads, progress, int32_t[:, ::1] scale not None):
     cdef const float* behind = NULL
     check_shape(counts.shape[0], counts.shape[1], use.shape[0], use.shape[1])
     check_shape(counts.shape[0], counts.shape[1], scale.shape[0], scale.shape[1])
@@ -27,7 +26,7 @@ def counts_scale(const float[:, ::1] counts not None, const float[:, ::1] backgr
                            &scale[0, 0])
 
 
-def apply_scale(const float[:, ::1] image not None, const int32_t[:, ::1] scale not None,
+def apply_scale(const float[:, ::1] image not None, const int32_t[:, ::1] scale not None, *,
                 const uint8_t[:, ::1] use not None, bint gaussian, int threads, progress,
                 float[:, ::1] applied not None):
     check_shape(image.shape[0], image.shape[1], use.shape[0], use.shape[1])

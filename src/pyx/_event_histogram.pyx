@@ -9,7 +9,7 @@ from chandra_bin.select_events cimport Selection as CSelection
 include "events.pxi"
 
 
-def event_histogram(x not None, y not None, double x_first_edge, double x_step, double y_first_edge, double y_step,
+def event_histogram(x not None, y not None, *, double x_first_edge, double x_step, double y_first_edge, double y_step,
                     selection, int threads, int32_t[:, ::1] image not None):
     """Adds 1 to the pixels of ``image`` (ny, nx), int32, for events (n,); returns how many were counted."""
     cdef Py_ssize_t size = len(x)
@@ -26,9 +26,8 @@ def event_histogram(x not None, y not None, double x_first_edge, double x_step, 
     return counted
 
 
-def weighted_event_histogram(x not None, y not None, weights not None, double x_first_edge, double x_step,
-                             double y_first_edge, double y_step, selection, int threads,
-                             double[:, ::1] image not None):
+def weighted_event_histogram(x not None, y not None, weights not None, *, double x_first_edge, double x_step,
+                             double y_first_edge, double y_step, selection, int threads, double[:, ::1] image not None):
     """Adds ``weights`` (n,) to ``image`` (ny, nx), float64, in the order of events; returns how many were added."""
     cdef Py_ssize_t size = len(x)
     cdef Coordinates xs = coordinates_of(x, size, "x")

@@ -14,7 +14,7 @@ include "shapes.pxi"
 
 def points_in_region(const uint8_t[::1] kinds not None, const uint8_t[::1] complements not None,
                      const double[::1] params not None, const int64_t[::1] param_offsets not None,
-                     const int64_t[::1] component_offsets not None, x not None, y not None, int threads,
+                     const int64_t[::1] component_offsets not None, *, x not None, y not None, int threads,
                      uint8_t[::1] inside not None):
     """Sets ``inside`` (n,), uint8, to 1 for events in the region and to 0 for others; returns how many are in it."""
     cdef Py_ssize_t size = inside.shape[0]
@@ -31,8 +31,8 @@ def points_in_region(const uint8_t[::1] kinds not None, const uint8_t[::1] compl
 
 def region_labels(const uint8_t[::1] kinds not None, const uint8_t[::1] complements not None,
                   const double[::1] params not None, const int64_t[::1] param_offsets not None,
-                  const int64_t[::1] component_offsets not None, const int64_t[::1] group_offsets not None, x not None,
-                  y not None, int threads, int32_t[::1] labels not None):
+                  const int64_t[::1] component_offsets not None, *, const int64_t[::1] group_offsets not None,
+                  x not None, y not None, int threads, int32_t[::1] labels not None):
     """Sets ``labels`` (n,), int32, to the first group of components that holds the event, -1 where none does.
 
     Group g has the components group_offsets[g] .. group_offsets[g + 1] - 1. Returns how many events are in one.

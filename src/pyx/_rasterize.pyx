@@ -19,8 +19,8 @@ cdef Axis axis(double first, double step, size_t size):
 
 def rasterize_shapes(const uint8_t[::1] kinds not None, const uint8_t[::1] complements not None,
                      const double[::1] params not None, const int64_t[::1] param_offsets not None,
-                     const int64_t[::1] component_offsets not None,
-                     double x_first, double x_step, double y_first, double y_step, uint8_t[:, ::1] mask not None):
+                     const int64_t[::1] component_offsets not None, *, double x_first, double x_step, double y_first,
+                     double y_step, uint8_t[:, ::1] mask not None):
     """Sets ``mask`` (ny, nx), uint8, to 1 where the region is and to 0 elsewhere."""
     if mask.shape[0] == 0 or mask.shape[1] == 0:
         return
@@ -32,7 +32,7 @@ def rasterize_shapes(const uint8_t[::1] kinds not None, const uint8_t[::1] compl
 
 
 def rasterize_polygons(const double[:, ::1] points not None, const int64_t[::1] ring_offsets not None,
-                       const int64_t[::1] polygon_offsets not None, const int32_t[::1] labels not None,
+                       const int64_t[::1] polygon_offsets not None, const int32_t[::1] labels not None, *,
                        double x_first, double x_step, double y_first, double y_step, int32_t[:, ::1] image not None):
     """Writes each polygon's label into ``image`` (ny, nx), int32, where the polygon is."""
     if points.shape[1] != 2:

@@ -75,7 +75,7 @@ cdef class Selection:
         """For other kernels, which call it while this object lives."""
         return PyCapsule_New(self.tests, "chandra_bin.Selection", NULL)
 
-    def ranges(self, column not None, const double[::1] lows not None, const double[::1] highs not None, bint closed,
+    def ranges(self, column not None, const double[::1] lows not None, const double[::1] highs not None, *, bint closed,
                bint exclude=False):
         """lows[k] <= v < highs[k], or <= with ``closed``, for any k."""
         self.tests.ranges(column_of(column, self.rows, "column"), doubles_of(lows), doubles_of(highs), closed, exclude)
@@ -94,7 +94,7 @@ cdef class Selection:
         self.tests.good_times(&time[0] if self.rows > 0 else NULL, doubles_of(start), doubles_of(stop), exclude)
         self.held.append(time)
 
-    def good_times_by_chip(self, const double[::1] time not None, const int16_t[::1] chip not None,
+    def good_times_by_chip(self, const double[::1] time not None, const int16_t[::1] chip not None, *,
                            const double[::1] start not None, const double[::1] stop not None,
                            const int64_t[::1] offsets not None, bint exclude=False):
         """The same, with the intervals offsets[c] .. offsets[c + 1] - 1 for chip c."""
@@ -104,7 +104,7 @@ cdef class Selection:
                               doubles_of(start), doubles_of(stop), offsets_of(offsets), exclude)
         self.held += [time, chip]
 
-    def mask(self, x not None, y not None, const uint8_t[:, ::1] image not None, double x_first_edge, double x_step,
+    def mask(self, x not None, y not None, const uint8_t[:, ::1] image not None, *, double x_first_edge, double x_step,
              double y_first_edge, double y_step, bint exclude=False):
         """The pixel of ``image`` (ny, nx) that holds (x, y) is not 0."""
         self.tests.mask(coordinates_of(x, self.rows, "x"), coordinates_of(y, self.rows, "y"),

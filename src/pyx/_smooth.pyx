@@ -12,7 +12,7 @@ include "monitor.pxi"
 include "images.pxi"
 
 
-def smooth(const float[:, ::1] counts not None, const float[:, ::1] background, const float[:, ::1] ratio,
+def smooth(const float[:, ::1] counts not None, *, const float[:, ::1] background, const float[:, ::1] ratio,
            double constant_ratio, const float[:, ::1] noise, const uint8_t[:, ::1] use not None, double sn, int threads,
            progress, float[:, ::1] smoothed not None):
     cdef Images images = make_images(counts, background, ratio, constant_ratio, noise, use)
@@ -25,7 +25,7 @@ def smooth(const float[:, ::1] counts not None, const float[:, ::1] background, 
             c_smooth(images, sn, threads, control, &smoothed[0, 0])
 
 
-def smooth_to_weight(const double[:, ::1] weights not None, const float[:, ::1] values not None,
+def smooth_to_weight(const double[:, ::1] weights not None, const float[:, ::1] values not None, *,
                      const uint8_t[:, ::1] use not None, double threshold, float outside, int threads, progress,
                      float[:, ::1] smoothed not None):
     check_shape(values.shape[0], values.shape[1], smoothed.shape[0], smoothed.shape[1])
@@ -40,7 +40,7 @@ def smooth_to_weight(const double[:, ::1] weights not None, const float[:, ::1] 
                                outside, threads, control, &smoothed[0, 0])
 
 
-def smooth_exposure(const float[:, ::1] counts not None, const float[:, ::1] background,
+def smooth_exposure(const float[:, ::1] counts not None, *, const float[:, ::1] background,
                     const float[:, ::1] exposure not None, const uint8_t[:, ::1] use not None, double exposure_time,
                     double background_exposure_time, double sn, long max_radius, int threads, progress,
                     float[:, ::1] smoothed not None):

@@ -8,7 +8,7 @@ include "shape.pxi"
 include "monitor.pxi"
 
 
-def smooth_gaussian(const float[:, ::1] flux not None, const float[:, ::1] exposure not None,
+def smooth_gaussian(const float[:, ::1] flux not None, const float[:, ::1] exposure not None, *,
                     const uint8_t[:, ::1] use not None, double sn, int threads, progress,
                     float[:, ::1] smoothed not None):
     check_shape(flux.shape[0], flux.shape[1], exposure.shape[0], exposure.shape[1])

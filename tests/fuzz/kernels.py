@@ -36,10 +36,10 @@ _PIXELS = (np.float32, np.float64, np.dtype(">f4"))
 _DTYPES = (np.float32, np.float64, np.int32, np.uint8, np.int16, np.int64, np.uint32, np.dtype(">f4"), np.bool_)
 
 
-def refused(call: Callable[..., Any], *arguments: Any) -> Any:
+def refused(call: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
     """What a call gives; None where it says that it cannot use what it was given."""
     try:
-        return call(*arguments)
+        return call(*arguments, **keywords)
     except (InputError, ValueError, TypeError):
         return None
 
@@ -203,6 +203,18 @@ def axis(draw: Draw) -> tuple[float, float]:
     return draw.below(8) / 2 - 2, draw.choice((1.0, 0.5, -1.0, 3.0))
 
 
+def axes(draw: Draw) -> dict[str, float]:
+    """The axes of an image as the kernels of polygons and shapes take them."""
+    (x_first, x_step), (y_first, y_step) = axis(draw), axis(draw)
+    return {"x_first": x_first, "x_step": x_step, "y_first": y_first, "y_step": y_step}
+
+
+def edges(draw: Draw) -> dict[str, float]:
+    """The edges of the pixels as the kernels of events take them."""
+    drawn = axes(draw)
+    return {"x_first_edge": drawn.pop("x_first"), "y_first_edge": drawn.pop("y_first"), **drawn}
+
+
 def rasterize_polygons(data: bytes) -> None:
     draw = Draw(data)
     rings = [draw.below(7) for _ in range(draw.below(4))]
@@ -210,8 +222,8 @@ def rasterize_polygons(data: bytes) -> None:
     points = draw.array((sum(rings), 2), FLOATS if draw.seldom() else FINITE)
     names = draw.array(len(parts), INTS, np.int32)
     painted = np.full(draw.shape(), -1, np.int32)
-    refused(_rasterize.rasterize_polygons, points, offsets(draw, rings), offsets(draw, parts), names, *axis(draw),
-            *axis(draw), painted)
+    refused(_rasterize.rasterize_polygons, points, offsets(draw, rings), offsets(draw, parts), names, **axes(draw),
+            image=painted)
     assert set(np.unique(painted)) <= {-1, *names.tolist()}
 
 
@@ -228,18 +240,19 @@ def shapes(draw: Draw) -> tuple[Any, ...]:
 
 def rasterize_shapes(data: bytes) -> None:
     draw = Draw(data)
-    flat, x_axis, y_axis = shapes(draw), axis(draw), axis(draw)
+    flat, pixels = shapes(draw), axes(draw)
     painted = np.full(draw.shape(), 7, np.uint8)
     try:
-        _rasterize.rasterize_shapes(*flat, *x_axis, *y_axis, painted)
+        _rasterize.rasterize_shapes(*flat, **pixels, mask=painted)
     except (ValueError, TypeError):
         return
     assert (painted <= 1).all()
     # Events at the centres of the pixels are inside where these are.
     y, x = np.indices(painted.shape)
     inside = np.full(painted.size, 7, np.uint8)
-    place = (x_axis[0] + x_axis[1] * x.ravel(), y_axis[0] + y_axis[1] * y.ravel())
-    found = _points_in_region.points_in_region(*flat, *place, 1, inside)
+    found = _points_in_region.points_in_region(
+        *flat, x=pixels["x_first"] + pixels["x_step"] * x.ravel(), y=pixels["y_first"] + pixels["y_step"] * y.ravel(),
+        threads=1, inside=inside)
     np.testing.assert_array_equal(inside, painted.ravel())
     assert found == np.count_nonzero(inside)
 
@@ -257,13 +270,15 @@ def points_in_region(data: bytes) -> None:
     draw = Draw(data)
     flat, (x, y) = shapes(draw), places(draw)
     inside = np.full(len(x), 7, np.uint8)
-    found = refused(lambda: _points_in_region.points_in_region(*flat, x, y, draw.choice((1, 1, 1, 2)), inside))
+    found = refused(lambda: _points_in_region.points_in_region(
+        *flat, x=x, y=y, threads=draw.choice((1, 1, 1, 2)), inside=inside))
     assert found is None or found == np.count_nonzero(inside == 1)
     if found is None:
         return
     components = max(len(flat[4]) - 1, 0)
     groups, numbers = offsets(draw, [1] * components), np.full(len(x), 7, np.int32)
-    labelled = refused(lambda: _points_in_region.region_labels(*flat, groups, x, y, 1, numbers))
+    labelled = refused(lambda: _points_in_region.region_labels(
+        *flat, group_offsets=groups, x=x, y=y, threads=1, labels=numbers))
     if labelled is not None and len(groups) == components + 1:
         np.testing.assert_array_equal(numbers >= 0, inside == 1)
         assert numbers.max(initial=-1) < components
@@ -279,17 +294,17 @@ def selection(draw: Draw, size: int, x: Any, y: Any) -> Any:
         times = np.sort(draw.array(draw.below(5), FLOATS if draw.seldom() else FINITE))
         start, stop = times[::2].copy(), times[1::2].copy()
         if kind == 0:
-            refused(tests.ranges, column, times, draw.array(len(times), FLOATS), draw.flag(), exclude)
+            refused(tests.ranges, column, times, draw.array(len(times), FLOATS), closed=draw.flag(), exclude=exclude)
         elif kind == 1:
             refused(tests.bits, column, draw.byte() << 24, draw.byte() << 24, exclude)
         elif kind == 2:
             refused(tests.good_times, column, start, stop, exclude)
         elif kind == 3:
-            refused(tests.good_times_by_chip, column, draw.array(rows, INTS, np.int16), start, stop,
-                    offsets(draw, [1] * len(stop)), exclude)
+            refused(tests.good_times_by_chip, column, draw.array(rows, INTS, np.int16), start=start, stop=stop,
+                    offsets=offsets(draw, [1] * len(stop)), exclude=exclude)
         elif kind == 4:
             where = draw.flags(draw.shape()).view(np.uint8)
-            refused(tests.mask, x, y, where, *axis(draw), *axis(draw), exclude)
+            refused(tests.mask, x, y, where, **edges(draw), exclude=exclude)
         else:
             refused(tests.flags, column, exclude)
     return tests
@@ -316,7 +331,8 @@ def event_histogram(data: bytes) -> None:
                                                                             threads=threads, **ranges))
     assert made is None or weights is not None or 0 <= made.sum() <= len(x)
     target = np.zeros(draw.shape(), np.int32)
-    counted = refused(lambda: _event_histogram.event_histogram(x, y, *axis(draw), *axis(draw), None, 1, target))
+    counted = refused(lambda: _event_histogram.event_histogram(x, y, **edges(draw), selection=None, threads=1,
+                                                                image=target))
     assert counted is None or counted == target.sum()
 
 
@@ -367,9 +383,9 @@ def entries(data: bytes) -> None:
     draw = Draw(data)
     entry = draw.choice(ENTRIES)
     shape = draw.shape()
-    arguments = [argument(draw, name, shape) for name in _ARGUMENTS[entry]]
+    arguments = {name: argument(draw, name, shape) for name in _ARGUMENTS[entry]}
     with np.errstate(all="ignore"):
-        refused(lambda: entry(*arguments))
+        refused(lambda: entry(**arguments))
 
 
 def argument(draw: Draw, name: str, shape: tuple[int, int]) -> Any:

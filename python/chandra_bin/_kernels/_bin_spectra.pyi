@@ -9,6 +9,7 @@ _Channels = NDArray[np.int16] | NDArray[np.int32]
 def bin_spectra(
     labels: NDArray[np.int32],
     channels: _Channels,
+    *,
     first_channel: int,
     chips: NDArray[np.int16] | None,
     chip_numbers: NDArray[np.int16] | None,
@@ -20,6 +21,7 @@ def bin_spectra_by_map(
     x: _Floats,
     y: _Floats,
     binmap: NDArray[np.int32],
+    *,
     x_first_edge: float,
     x_step: float,
     y_first_edge: float,

@@ -7,6 +7,7 @@ _Image = NDArray[np.float32]
 
 def contour_bin(
     counts: _Image,
+    *,
     background: _Image | None,
     ratio: _Image | None,
     constant_ratio: float,

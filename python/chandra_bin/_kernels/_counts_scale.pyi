@@ -8,6 +8,7 @@ _Progress = Callable[[float], object] | None
 
 def counts_scale(
     counts: _Image,
+    *,
     background: _Image | None,
     use: NDArray[np.uint8],
     sn: float,
@@ -18,6 +19,7 @@ def counts_scale(
 def apply_scale(
     image: _Image,
     scale: NDArray[np.int32],
+    *,
     use: NDArray[np.uint8],
     gaussian: bool,
     threads: int,

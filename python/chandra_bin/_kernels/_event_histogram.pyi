@@ -8,6 +8,7 @@ _Floats = NDArray[np.float32] | NDArray[np.float64]
 def event_histogram(
     x: _Floats,
     y: _Floats,
+    *,
     x_first_edge: float,
     x_step: float,
     y_first_edge: float,
@@ -20,6 +21,7 @@ def weighted_event_histogram(
     x: _Floats,
     y: _Floats,
     weights: _Floats,
+    *,
     x_first_edge: float,
     x_step: float,
     y_first_edge: float,

@@ -8,6 +8,7 @@ _Progress = Callable[[float], object] | None
 
 def smooth(
     counts: _Image,
+    *,
     background: _Image | None,
     ratio: _Image | None,
     constant_ratio: float,
@@ -21,6 +22,7 @@ def smooth(
 def smooth_to_weight(
     weights: NDArray[np.float64],
     values: _Image,
+    *,
     use: NDArray[np.uint8],
     threshold: float,
     outside: float,
@@ -30,6 +32,7 @@ def smooth_to_weight(
 ) -> None: ...
 def smooth_exposure(
     counts: _Image,
+    *,
     background: _Image | None,
     exposure: _Image,
     use: NDArray[np.uint8],

@@ -8,6 +8,7 @@ _Image = NDArray[np.float32]
 def smooth_gaussian(
     flux: _Image,
     exposure: _Image,
+    *,
     use: NDArray[np.uint8],
     sn: float,
     threads: int,

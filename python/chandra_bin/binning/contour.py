@@ -331,7 +331,6 @@ def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, con
     if (used <= 0).all() and used.any():
         raise InputError(f"all {used.size} pixels that are used are negative or zero: nothing can be binned")
     threads = as_threads(threads)
-    arrays = (images.counts, images.background, images.ratio, images.constant_ratio, images.noise, images.use)
     share = 0.0 if smoothed is not None else 0.5
     kind = _kind_of_contours(contours, smoothed, exposure_map, images)
     while_smoothing = progress and (lambda done: progress(share * done))
@@ -342,15 +341,19 @@ def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, con
         aim = flux_of_discs(images, exposure_map, smooth_sn, threads, while_smoothing)
     else:
         aim = np.empty_like(images.counts)
-        _smooth.smooth(*arrays, smooth_sn, threads, while_smoothing, aim)
+        _smooth.smooth(images.counts, background=images.background, ratio=images.ratio,
+                       constant_ratio=images.constant_ratio, noise=images.noise, use=images.use, sn=smooth_sn,
+                       threads=threads, progress=while_smoothing, smoothed=aim)
     # The extremes first: they are found at once, and finite in nearly all images.
     if not (np.isfinite(aim.min()) and np.isfinite(aim.max())) and not np.isfinite(aim[images.use > 0]).all():
         raise InputError("smoothed has NaN or infinite pixels where the image is used" if smoothed is not None else
                          "the image is too bright: smoothed, it has pixels beyond float32")
     binmap = np.empty(aim.shape, dtype=np.int32)
     sums, stuck = _contour_bin.contour_bin(
-        *arrays, aim, target == "counts", sn, constrain or 0.0, bin_up, scrub, scrub_large or 0.0, threads,
-        progress and (lambda done: progress(share + (1 - share) * done)), binmap)
+        images.counts, background=images.background, ratio=images.ratio, constant_ratio=images.constant_ratio,
+        noise=images.noise, use=images.use, smoothed=aim, target_counts=target == "counts", threshold=sn,
+        constrain=constrain or 0.0, bin_up=bin_up, scrub=scrub, scrub_large=scrub_large or 0.0, threads=threads,
+        progress=progress and (lambda done: progress(share + (1 - share) * done)), binmap=binmap)
     npix, total, behind, signal, variance = np.array(sums, dtype=np.float64).reshape(-1, 5).T
     # contbin's guard against bins without noise, its (S/N)^2 then being 1e-7.
     sn2 = np.where(variance < 1e-7, 1e-7, signal * signal / np.maximum(variance, 1e-7))

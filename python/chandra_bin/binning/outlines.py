@@ -77,7 +77,7 @@ def rasterize(polygons: Polygons, shape: tuple[int, int]) -> NDArray[np.int32]:
             np.ascontiguousarray(polygons.ring_offsets, np.int64),
             np.ascontiguousarray(polygons.polygon_offsets, np.int64),
             np.ascontiguousarray(polygons.labels, np.int32),
-            0.0, 1.0, 0.0, 1.0, image,
+            x_first=0.0, x_step=1.0, y_first=0.0, y_step=1.0, image=image,
         )
     except ValueError as error:
         raise InputError(f"the polygons cannot be used: {error}") from None

@@ -65,8 +65,9 @@ def smooth(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | None = 
     _check_sn(sn)
     images = KernelImages.check(counts, background, exposure, background_exposure, noise, mask)
     smoothed = np.empty_like(images.counts)
-    _smooth.smooth(images.counts, images.background, images.ratio, images.constant_ratio, images.noise, images.use,
-                   sn, as_threads(threads), as_progress(progress), smoothed)
+    _smooth.smooth(images.counts, background=images.background, ratio=images.ratio,
+                   constant_ratio=images.constant_ratio, noise=images.noise, use=images.use, sn=sn,
+                   threads=as_threads(threads), progress=as_progress(progress), smoothed=smoothed)
     return smoothed
 
 
@@ -124,7 +125,8 @@ def counts_scale(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | N
     if nx**2 + ny**2 > np.iinfo(np.int32).max:
         raise InputError(f"counts is an image of {nx} x {ny} pixels: the squares of its radii are beyond int32")
     scale = np.empty(image.shape, dtype=np.int32)
-    _counts_scale.counts_scale(_without_nan(image), behind, use, sn, as_threads(threads), as_progress(progress), scale)
+    _counts_scale.counts_scale(_without_nan(image), background=behind, use=use, sn=sn, threads=as_threads(threads),
+                               progress=as_progress(progress), scale=scale)
     return scale
 
 
@@ -141,8 +143,8 @@ def apply_scale(image: ArrayLike, scale: ArrayLike, *, gaussian: bool = False, m
     if scales.shape != pixels.shape:
         raise InputError(f"scale has shape {scales.shape}, the image {pixels.shape}")
     applied = np.empty_like(pixels)
-    _counts_scale.apply_scale(_without_nan(pixels), scales, use, gaussian, as_threads(threads),
-                              as_progress(progress), applied)
+    _counts_scale.apply_scale(_without_nan(pixels), scales, use=use, gaussian=gaussian, threads=as_threads(threads),
+                              progress=as_progress(progress), applied=applied)
     return applied
 
 
@@ -159,8 +161,8 @@ def smooth_gaussian(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: f
     map_ = as_image(exposure, "exposure", shape=flux.shape)
     use = _usable(mask, exposure_corrected=flux, exposure=map_)
     smoothed = np.empty_like(flux)
-    _smooth_gaussian.smooth_gaussian(_without_nan(flux), _without_nan(map_), use, sn, as_threads(threads),
-                                     as_progress(progress), smoothed)
+    _smooth_gaussian.smooth_gaussian(_without_nan(flux), _without_nan(map_), use=use, sn=sn,
+                                     threads=as_threads(threads), progress=as_progress(progress), smoothed=smoothed)
     return smoothed
 
 
@@ -187,9 +189,10 @@ def smooth_exposure(counts: ArrayLike, *, exposure: ArrayLike, background: Array
     images = KernelImages.check(counts, background, exposure, None, None, mask)
     map_ = _without_nan(as_image(exposure, "exposure"))
     smoothed = np.empty_like(images.counts)
-    _smooth.smooth_exposure(images.counts, images.background, map_, images.use, exposure_time,
-                            background_exposure_time, sn, -1 if max_radius is None else max_radius,
-                            as_threads(threads), as_progress(progress), smoothed)
+    _smooth.smooth_exposure(images.counts, background=images.background, exposure=map_, use=images.use,
+                            exposure_time=exposure_time, background_exposure_time=background_exposure_time, sn=sn,
+                            max_radius=-1 if max_radius is None else max_radius, threads=as_threads(threads),
+                            progress=as_progress(progress), smoothed=smoothed)
     return smoothed
 
 
@@ -255,7 +258,8 @@ def flux_of_discs(images: KernelImages, exposure: Image, sn: float, threads: int
     for begin, values in ((0.0, net), (0.5, exposure / mean_exposure)):
         whole, unit, offset = _whole_numbers(values, used)
         mean = np.empty_like(images.counts)
-        _smooth.smooth_to_weight(weights, whole, images.use, threshold, np.nan, threads, _part(progress, begin), mean)
+        _smooth.smooth_to_weight(weights, whole, use=images.use, threshold=threshold, outside=np.nan, threads=threads,
+                                 progress=_part(progress, begin), smoothed=mean)
         means.append(mean * np.float32(unit) + np.float32(offset))
     smoothed: Image = means[0] / means[1]
     return smoothed
@@ -314,6 +318,6 @@ def _to_weight(weights: NDArray[np.float64], name: str, values: Image, use: NDAr
     _require_positive(weights, name, use)
     weights[use == 0] = 0
     smoothed = np.empty_like(values)
-    _smooth.smooth_to_weight(weights, _without_nan(values), use, sn * sn, outside, as_threads(threads),
-                             as_progress(progress), smoothed)
+    _smooth.smooth_to_weight(weights, _without_nan(values), use=use, threshold=sn * sn, outside=outside,
+                             threads=as_threads(threads), progress=as_progress(progress), smoothed=smoothed)
     return smoothed

@@ -47,16 +47,20 @@ def event_histogram(x: ArrayLike, y: ArrayLike, *, x_range: tuple[float, float],
     """
     xs, ys = as_coordinates(x, y)
     ny, nx = _sizes(shape)
-    axes = (*_axis(x_range, nx, "x_range"), *_axis(y_range, ny, "y_range"))
+    x_first_edge, x_step = _axis(x_range, nx, "x_range")
+    y_first_edge, y_step = _axis(y_range, ny, "y_range")
     tests = _tests(keep, len(xs))
     threads = as_threads(threads)
     if weights is None:
         counts = _counts(out, (ny, nx), len(xs))
-        _event_histogram.event_histogram(xs, ys, *axes, tests, threads, counts)
+        _event_histogram.event_histogram(xs, ys, x_first_edge=x_first_edge, x_step=x_step, y_first_edge=y_first_edge,
+                                         y_step=y_step, selection=tests, threads=threads, image=counts)
         return counts
     sums = _output(out, (ny, nx), np.float64)
     amounts = as_column(weights, "weights", (np.float32, np.float64), len(xs))
-    _event_histogram.weighted_event_histogram(xs, ys, amounts, *axes, tests, threads, sums)
+    _event_histogram.weighted_event_histogram(xs, ys, amounts, x_first_edge=x_first_edge, x_step=x_step,
+                                              y_first_edge=y_first_edge, y_step=y_step, selection=tests,
+                                              threads=threads, image=sums)
     return sums
 
 
@@ -107,12 +111,17 @@ def bin_spectra(bins: ArrayLike, channels: ArrayLike, *, x: ArrayLike | None = N
         raise InputError(f"spectra of the shape {shape} are impossible, or too many")
     made = _counts(out, shape if numbers is not None else shape[1:], len(of_event))
     spectra = made.reshape(shape)
-    rest = (of_event, first_channel, of_chip, numbers, _tests(keep, len(of_event)), as_threads(threads), spectra)
+    tests = _tests(keep, len(of_event))
+    threads = as_threads(threads)
     if x is not None and y is not None:
         xs, ys = as_coordinates(x, y, len(of_event))
-        _bin_spectra.bin_spectra_by_map(xs, ys, labels, -0.5, 1.0, -0.5, 1.0, *rest)
+        _bin_spectra.bin_spectra_by_map(
+            xs, ys, labels, x_first_edge=-0.5, x_step=1.0, y_first_edge=-0.5, y_step=1.0, channels=of_event,
+            first_channel=first_channel, chips=of_chip, chip_numbers=numbers, selection=tests, threads=threads,
+            spectra=spectra)
     else:
-        _bin_spectra.bin_spectra(labels, *rest)
+        _bin_spectra.bin_spectra(labels, of_event, first_channel=first_channel, chips=of_chip, chip_numbers=numbers,
+                                 selection=tests, threads=threads, spectra=spectra)
     return made
 
 

@@ -347,8 +347,8 @@ class RowFilter:
         offsets = np.cumsum([0, *map(len, of_chip)], dtype=np.int64)
         start, stop = (np.concatenate([getattr(each, end) for each in of_chip]) for end in ("start", "stop"))
         return RowTest((column, chips), lambda selection, values, exclude: selection.good_times_by_chip(
-            clock.seconds(values["time"]), values[name].astype(np.int16, copy=False), start, stop, offsets,
-            exclude=exclude), term, gti=gti)
+            clock.seconds(values["time"]), values[name].astype(np.int16, copy=False), start=start, stop=stop,
+            offsets=offsets, exclude=exclude), term, gti=gti)
 
     def _pair(self, columns: tuple[str, ...], at: int) -> tuple[Column, Column]:
         names = pair_of(self._hdu, columns[0]) if len(columns) == 1 else columns
@@ -387,7 +387,8 @@ class RowFilter:
 
         def add(selection: Selection, values: Values, exclude: bool) -> None:
             column, row = map(np.ascontiguousarray, to_pixels(*coordinates(values, x.name.lower(), y.name.lower())))
-            selection.mask(column, row, mask, -0.5, 1.0, -0.5, 1.0, exclude=exclude)
+            selection.mask(column, row, mask, x_first_edge=-0.5, x_step=1.0, y_first_edge=-0.5, y_step=1.0,
+                           exclude=exclude)
 
         return RowTest((x, y), add, term)
 

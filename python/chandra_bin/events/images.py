@@ -80,8 +80,9 @@ def add_to_image(image: NDArray[np.int32], grid: Grid, columns: Mapping[str, NDA
     """Adds events of an energy band, their columns ``x``, ``y`` and ``energy`` (eV), to ``image``; returns how many."""
     selection = Selection(len(columns["energy"]))
     selection.ranges(columns["energy"], np.array([band.low_ev]), np.array([band.high_ev]), closed=False)
-    return event_histogram(*coordinates(columns, "x", "y"), grid.x.first, grid.x.step, grid.y.first, grid.y.step,
-                           selection, threads, image)
+    return event_histogram(*coordinates(columns, "x", "y"), x_first_edge=grid.x.first, x_step=grid.x.step,
+                           y_first_edge=grid.y.first, y_step=grid.y.step, selection=selection, threads=threads,
+                           image=image)
 
 
 def image_header(header: "Header", grid: Grid, band: Band) -> "Header":
@@ -167,8 +168,9 @@ def _image(file: EventFile, columns: list[Column], grid: Grid) -> NDArray[np.int
     image = np.zeros(grid.shape, np.int32)
     x, y = (column.name.lower() for column in columns)
     for block in file.blocks(x, y):
-        event_histogram(*coordinates(block.values, x, y), grid.x.first, grid.x.step, grid.y.first, grid.y.step,
-                        block.selection, 1, image)
+        event_histogram(*coordinates(block.values, x, y), x_first_edge=grid.x.first, x_step=grid.x.step,
+                        y_first_edge=grid.y.first, y_step=grid.y.step, selection=block.selection, threads=1,
+                        image=image)
     return image
 
 
@@ -178,7 +180,8 @@ def _histogram(file: EventFile, column: Column, axis: GridAxis) -> NDArray[np.in
     name = column.name.lower()
     for block in file.blocks(name):
         values = block.values[name].astype(np.float64, copy=False)
-        event_histogram(values, np.zeros_like(values), axis.first, axis.step, -0.5, 1.0, block.selection, 1, counts)
+        event_histogram(values, np.zeros_like(values), x_first_edge=axis.first, x_step=axis.step, y_first_edge=-0.5,
+                        y_step=1.0, selection=block.selection, threads=1, image=counts)
     row: NDArray[np.int32] = counts[0]
     return row
 

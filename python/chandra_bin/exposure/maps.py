@@ -260,7 +260,8 @@ def _of_outline(view: Outline, grid: Grid, axis: Floats, slope: float) -> ChipEx
     start = [grid.x.first + window[1].start * grid.x.step, grid.y.first + window[0].start * grid.y.step]
     painted = np.zeros((ny * steps[1], nx * steps[0]), np.int32)
     rasterize_polygons(np.ascontiguousarray(view.polygon), np.array([0, len(view.polygon)]), np.array([0, 1]),
-                       np.ones(1, np.int32), start[0] + fine[0] / 2, fine[0], start[1] + fine[1] / 2, fine[1], painted)
+                       np.ones(1, np.int32), x_first=start[0] + fine[0] / 2, x_step=fine[0],
+                       y_first=start[1] + fine[1] / 2, y_step=fine[1], image=painted)
     seconds = _block_means(painted.astype(np.float32), (ny, nx)) * np.float32(view.livetime_s)
     if slope:
         x, y = grid.x.centres[window[1]] - axis[0], grid.y.centres[window[0]] - axis[1]

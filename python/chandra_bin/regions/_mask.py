@@ -68,7 +68,8 @@ def _mask(region: Region, axes: tuple[float, float, float, float], shape: tuple[
 def _components_mask(components: Sequence[Component], axes: tuple[float, float, float, float],
                      shape: tuple[int, int]) -> NDArray[np.bool_]:
     mask = np.zeros(shape, np.uint8)
-    rasterize_shapes(*flatten(components), *axes, mask)
+    x_first, x_step, y_first, y_step = axes
+    rasterize_shapes(*flatten(components), x_first=x_first, x_step=x_step, y_first=y_first, y_step=y_step, mask=mask)
     return mask.view(bool)
 
 

@@ -44,8 +44,8 @@ def region_labels(regions: Sequence[Region], x: ArrayLike, y: ArrayLike, *, coor
     offsets = np.concatenate([[0], np.cumsum([len(group) for group in groups], dtype=np.int64)]).astype(np.int64)
     labels = np.empty(len(xs), np.int32)
     try:
-        _points_in_region.region_labels(*flatten([component for group in groups for component in group]), offsets,
-                                        xs, ys, as_threads(threads), labels)
+        _points_in_region.region_labels(*flatten([component for group in groups for component in group]),
+                                        group_offsets=offsets, x=xs, y=ys, threads=as_threads(threads), labels=labels)
     except ValueError as error:  # numbers beyond those that the kernel takes
         raise InputError(f"{', '.join(dict.fromkeys(region.source for region in regions))}: {error}") from None
     return labels
@@ -75,5 +75,5 @@ def _inside(region: Region, x: NDArray[np.float64], y: NDArray[np.float64], thre
 def _components(components: Sequence[Component], x: NDArray[np.float64], y: NDArray[np.float64],
                 threads: int) -> NDArray[np.bool_]:
     inside = np.empty(len(x), np.uint8)
-    _points_in_region.points_in_region(*flatten(components), x, y, as_threads(threads), inside)
+    _points_in_region.points_in_region(*flatten(components), x=x, y=y, threads=as_threads(threads), inside=inside)
     return inside.view(bool)
