@@ -69,7 +69,7 @@ public:
     const Grid& grid() const { return grid_; }
     const T* row(int y) const { return sums_.row(y); }
 
-    // pixel(x): what is summed; to(total): how a running sum is kept.
+    // pixel(x) gives the value of a pixel; to(total) converts a running sum to T.
     template <class Sum, class Pixel, class To>
     void fill_row(int y, const Pixel& pixel, const To& to) {
         T* const sums = sums_.row(y);
@@ -90,7 +90,7 @@ public:
         std::fill(sums + grid_.nx + 1, sums + grid_.nx + 1 + kLanes, to(total));
     }
 
-    // Sums over the disc around the pixels (y, x0 + lane). Lanes that reach over the edge read the room beside it, and
+    // Sums over the disc around the pixels (y, x0 + lane). Lanes that reach over the edge read the room there, and
     // no farther than that.
     void disc(const Disc& disc, int y, int x0, T* out) const {
         LaneSums<T> sum;
@@ -146,9 +146,9 @@ private:
     LaneRows<T> sums_;
 };
 
-// Running sums along rows, down columns, and over both, of which a disc is put together: a square, by its corners, and
-// four caps, those above and below by rows, those beside it by columns. T is unsigned: what is too large wraps around,
-// and differences are right again.
+// Running sums along rows, down columns, and over both. A disc consists of a square, summed by its corners, and four caps:
+// the upper and the lower one are summed by rows, the left and the right one by columns. T is unsigned: sums that are too
+// large wrap around, and their differences are right again.
 template <class T>
 class AreaSums {
 public:

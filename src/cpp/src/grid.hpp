@@ -34,7 +34,7 @@ inline Grid make_grid(std::size_t ny, std::size_t nx) {
     return {static_cast<int>(ny), static_cast<int>(nx)};
 }
 
-// Throws where an image holds a NaN or an infinity; null is none.
+// Throws where an image holds a NaN or an infinity; a null image passes.
 inline void check_finite(const Grid& grid, const float* image) {
     if (image == nullptr) return;
     constexpr std::uint32_t exponent = 0x7f800000U;

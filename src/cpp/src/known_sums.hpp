@@ -40,7 +40,7 @@ public:
         for (Known& each : by_radius_) ++each.age;
     }
 
-    // Sums that no disc of `radius` or more falls below; null when there are none.
+    // Sums that no disc of `radius` or more falls below; null when no such sums are known.
     const DiscSums* within(int radius) const {
         const DiscSums* best = nullptr;
         for (const Known& each : by_radius_) {
@@ -50,7 +50,7 @@ public:
         return best;
     }
 
-    // The nearest sums that some disc larger than `radius` does not exceed; null when there are none.
+    // The nearest sums that some disc larger than `radius` does not exceed; null when no such sums are known.
     const Known* beyond(int radius) const {
         for (const Known& each : by_radius_) {
             if (each.radius - each.age > radius) return &each;

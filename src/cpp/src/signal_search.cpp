@@ -172,7 +172,7 @@ private:
         }
     }
 
-    // Whether the sums of the background, of which bounds need the least value only, are taken from those scaled by e.
+    // Whether the sums of the background are taken from those scaled by e: bounds need only their least value.
     bool background_bounded() const { return ratio2_.present() && !background_[1].present(); }
 
     // Makes what `evaluate` gave good enough for decisions.
@@ -229,7 +229,7 @@ private:
         const double variance_error = low.variance_error + high.variance_error;
         Lanes variance;
         least_variance(low, high, ratio * ratio, variance);
-        Lanes margin;  // of the largest possible signal over what is wanted
+        Lanes margin;  // of the largest possible signal over the needed one
         for (std::size_t lane = 0; lane < kLanes; ++lane) {
             const double up = high.up(lane);
             const double down = high.down(lane);
@@ -242,7 +242,7 @@ private:
         return may;
     }
 
-    // A radius above `safe` up to which `lanes` can probably be skipped, if their sums grow like the area.
+    // A radius above `safe`. Up to it `lanes` can probably be skipped, if their sums grow like the area.
     int propose(const DiscSums& low, int safe, LaneMask lanes, int guess) const {
         double radius = guess / 8;
         if (low.radius > 0) {

@@ -181,7 +181,7 @@ private:
         speculations_.erase(at);
     }
 
-    // The seed at the head, if no thread grows it, or one behind it; null when there is none at hand.
+    // The seed at the head, if no thread grows it, or one behind it; null when no seed is at hand.
     Speculation* next_to_grow() {
         if (!is_listed(head_)) return begin(head_);
         if (!may_speculate()) return nullptr;

@@ -70,7 +70,7 @@ TEST_CASE("the C API gives what the C++ functions give") {
     api.polygons_free(&polygons);
 }
 
-TEST_CASE("the C API says what is wrong") {
+TEST_CASE("the C API reports errors") {
     char message[100];
     ChandraBinImages images = scene.images();
     std::vector<float> smoothed(scene.counts.size());
@@ -99,7 +99,7 @@ TEST_CASE("the C API says what is wrong") {
     CHECK(api.polygon_trace(nullptr, 3, 3, nullptr, message, sizeof message) == CHANDRA_BIN_INVALID);
 }
 
-TEST_CASE("the C API stops when its poll says so") {
+TEST_CASE("the C API stops when its poll returns 0") {
     const ChandraBinImages images = scene.images();
     std::vector<float> smoothed(scene.counts.size());
     int polls = 0;

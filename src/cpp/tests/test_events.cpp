@@ -258,7 +258,7 @@ TEST_CASE("bad arguments of event kernels are refused") {
     CHECK_THROWS_AS(histogram(single.data(), good, nullptr), std::invalid_argument);
     // no step
     CHECK_THROWS_AS((histogram(zero.data(), Edges{0, 0, 2}, nullptr)), std::invalid_argument);
-    // a step that is no number
+    // a step that is NaN
     CHECK_THROWS_AS((histogram(zero.data(), Edges{0, kNan, 2}, nullptr)), std::invalid_argument);
     // a selection of others
     CHECK_THROWS_AS(histogram(zero.data(), good, &other), std::invalid_argument);

@@ -208,7 +208,7 @@ TEST_CASE("images that are not finite are refused") {
 }
 
 // Threads stop while they work, on images of which the calling thread must see some of the work.
-TEST_CASE("a kernel stops when its poll says so") {
+TEST_CASE("a kernel stops when its poll returns false") {
     std::vector<float> counts(1500 * 1500), smoothed(counts.size());
     std::mt19937 random(1);
     for (float& pixel : counts) pixel = static_cast<float>(random() % 3);
