@@ -3,8 +3,8 @@
 from libc.stdint cimport int32_t, int64_t
 from libcpp.vector cimport vector
 
-from chandra_bin.binning.boxes cimport Boxes
-from chandra_bin.binning.boxes cimport cover_with_boxes as cpp_cover_with_boxes
+from chandra_bin.boxes cimport Boxes
+from chandra_bin.boxes cimport cover_with_boxes as cpp_cover_with_boxes
 
 include "arrays.pxi"
 
