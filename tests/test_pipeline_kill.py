@@ -1,11 +1,14 @@
 """A pipeline that is killed, or whose disk is full, at any moment: the next run makes what an undisturbed one makes."""
 
 import contextlib
+import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -101,6 +104,23 @@ def test_killed_while_files_are_moved(archive, undisturbed, tmp_path, moment):
     assert process.returncode == -signal.SIGKILL
     assert runner.run(work, jobs=2).ran
     assert products(work) == undisturbed[0]
+
+
+def test_a_task_whose_process_is_killed_fails_in_one_line(archive, tmp_path):
+    """As when memory is short."""
+    work = configured(tmp_path, archive)
+    with started("run", work, "-q", "-j", "2") as process:
+        while process.poll() is None:
+            for pid in children(process.pid):
+                with contextlib.suppress(OSError):
+                    if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
+        _, error = process.communicate()
+    assert process.returncode == 2
+    assert re.fullmatch(r"chandra-bin run: error: step 1: its process \(PID \d+\) ended by SIGKILL: "
+                        r"was there not enough memory\?\n", error)
+    assert not (work / ".chandra-bin/scratch").exists()
 
 
 @pytest.fixture

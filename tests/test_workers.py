@@ -10,7 +10,7 @@ from concurrent.futures import wait
 import pytest
 
 from chandra_bin.errors import InputError
-from chandra_bin.workflow.pool import Here, Processes, WorkerLost
+from chandra_bin.workflow.pool import InlineExecutor, Processes, WorkerLost
 from processes import is_alive, wait_until
 
 
@@ -29,7 +29,7 @@ def test_work_is_done_in_other_processes(two):
 
 
 def test_errors_come_back_as_they_are(two):
-    for executor in (two, Here()):
+    for executor in (two, InlineExecutor()):
         assert isinstance(executor.submit(int, "x").exception(), ValueError)
         assert isinstance(executor.submit(_raise).exception(), InputError)
 
@@ -52,11 +52,85 @@ def _die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_work_that_takes_too_long_is_ended():
+def test_a_process_that_was_killed_without_work_costs_nothing():
+    with Processes(1) as one:
+        pid = one.submit(os.getpid).result()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not is_alive(pid))
+        assert one.submit(abs, -1).result() == 1
+
+
+def test_signals_to_all_processes_stop_no_work(tmp_path):
+    """Terminals and batch systems send them to all processes of a job."""
+    with Processes(1) as one:
+        pid, go_on = one.submit(os.getpid).result(), tmp_path / "go on"
+        work = one.submit(_until_there, go_on)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(pid, number)
+        go_on.touch()
+        assert work.result() == pid
+        assert one.submit(_end_a_tool).result() == -signal.SIGTERM  # tools can be ended as usual
+
+
+def _until_there(file):
+    wait_until(file.exists)
+    return os.getpid()
+
+
+def _end_a_tool():
+    with subprocess.Popen(["sleep", "60"]) as tool:
+        tool.terminate()
+    return tool.returncode
+
+
+def test_work_is_interrupted_and_cleans_up(tmp_path):
+    file = tmp_path / "file"
+    with Processes(1) as one:
+        work = one.submit(_hold, file)
+        wait_until(file.exists)
+        one.interrupt()
+        with pytest.raises(WorkerLost, match=r"its process \(PID \d+\) was interrupted"):
+            work.result()
+        assert not file.exists()
+        with pytest.raises(WorkerLost, match="the processes were ended"):
+            one.submit(abs, 1).result()
+
+
+def test_an_error_interrupts_the_work(tmp_path):
+    file = tmp_path / "file"
+    with pytest.raises(ZeroDivisionError):
+        _fail_while_held(file)
+    assert not file.exists()
+
+
+def _fail_while_held(file):
+    with Processes(1) as one:
+        one.submit(_hold, file)
+        wait_until(file.exists)
+        raise ZeroDivisionError
+
+
+def _hold(file):
+    """Keep a file until the work is interrupted."""
+    file.touch()
+    try:
+        time.sleep(100)
+    finally:
+        file.unlink()
+
+
+def test_unexpected_errors_tell_where_they_arose(two):
+    error = two.submit(_end_a_tool, 1).exception()
+    assert isinstance(error, TypeError)
+    assert "in _answer" in "".join(error.__notes__)
+
+
+def test_work_that_takes_too_long_is_ended(tmp_path):
     with Processes(1, seconds=5.0) as one:
-        slow, quick = one.submit(time.sleep, 60), one.submit(abs, -1)
+        slow, quick = one.submit(_hold, tmp_path / "file"), one.submit(abs, -1)
         with pytest.raises(WorkerLost, match="took more than 5 s, and was ended"):
             slow.result()
+        assert not (tmp_path / "file").exists()
         assert quick.result() == 1
 
 
@@ -69,12 +143,20 @@ def test_what_was_not_begun_can_be_called_off():
     assert running.cancelled() or isinstance(running.exception(), WorkerLost)
 
 
-def test_processes_end_with_the_one_that_began_them():
-    code = ("import os, sys, time\nfrom chandra_bin.workflow.pool import Processes\n"
+def test_processes_end_with_the_one_that_began_them(tmp_path):
+    """Their work cleans up first."""
+    file = tmp_path / "file"
+    code = ("import os, sys, time\nfrom pathlib import Path\nfrom chandra_bin.workflow.pool import Processes\n"
+            "from test_workers import _hold\n"
             "if __name__ == '__main__':\n    pool = Processes(1)\n"
             "    print(pool.submit(os.getpid).result(), flush=True)\n"
-            "    pool.submit(time.sleep, 100)\n    time.sleep(100)")
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+            "    pool.submit(_hold, Path(sys.argv[1]))\n    time.sleep(100)")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", code, file], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=environment) as process:
         worker = int(process.stdout.readline())
+        wait_until(file.exists)
         process.kill()
+        assert process.stderr.read() == ""
     wait_until(lambda: not is_alive(worker))
+    assert not file.exists()

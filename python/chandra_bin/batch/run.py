@@ -13,7 +13,7 @@ from pathlib import Path
 from chandra_bin._checks.memory import available_bytes
 from chandra_bin.errors import ChandraBinError, InputError
 from chandra_bin.tasks.inputs import files_of, image_shape
-from chandra_bin.workflow.pool import Here
+from chandra_bin.workflow.pool import InlineExecutor
 from chandra_bin.workflow.records import locked
 
 from .manifest import Row, read_manifest
@@ -81,7 +81,7 @@ def run(manifest: str | Path | Sequence[Row], folder: Path = Path("results"), *,
     if not rows:
         raise InputError("there is no row")
     with locked(folder):
-        going = _Run(rows, folder, executor or Here(), jobs, threads, memory, row_memory, retry, timeout)
+        going = _Run(rows, folder, executor or InlineExecutor(), jobs, threads, memory, row_memory, retry, timeout)
         try:
             for result in going.results(lambda: stop() or (fail_fast and going.has_failed), lost):
                 yield result

@@ -122,13 +122,8 @@ def _executor(scheduler: str | None, jobs: int | None, timeout: float | None) ->
         return
     from chandra_bin.workflow.pool import Processes
 
-    processes = Processes(jobs, None if timeout is None else timeout + _GRACE_SECONDS)
-    try:
+    with Processes(jobs, None if timeout is None else timeout + _GRACE_SECONDS) as processes:
         yield {"executor": processes, "jobs": jobs, "threads": threads}
-    except BaseException:
-        processes.shutdown(wait=False)
-        raise
-    processes.shutdown()
 
 
 class _Stopping:

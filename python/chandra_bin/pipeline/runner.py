@@ -1,20 +1,15 @@
 """Runs the tasks that are not done, in order, and keeps their records."""
 
-import math
 import os
 import re
 import secrets
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from itertools import chain
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, Literal
@@ -22,6 +17,7 @@ from typing import Any, Literal
 from chandra_bin import __version__
 from chandra_bin.errors import ChandraBinError, InputError, OutputError, counted, heard
 from chandra_bin.regions.marks import is_users
+from chandra_bin.workflow.pool import InlineExecutor, Processes, WorkerLost
 from chandra_bin.workflow.records import FOLDER, Record, Stamp, State, is_same, locked, stamp_of, stamps_of
 
 from .archive import ObservationFiles, find_observation
@@ -34,12 +30,6 @@ from .reprocessing import why_not
 from .warned import join_warnings
 
 SCRATCH = "scratch"
-# What a worker whose parent is gone has to stop its task.
-_GRACE_S = 10.0
-# Signals to a worker that come closer together are one: to its group, and by its parent.
-_SAME_S = 1.0
-# Whether this process, a worker, has a task.
-_AT_WORK = threading.Event()
 # What the language of names with filters cannot hold in a file's name.
 _ODD = re.compile(r"[^\w./-]")
 Kind = Literal["done", "to do", "waits"]
@@ -277,7 +267,7 @@ class _Run:
         waiting = [task for task in self.pipeline.tasks if task.step <= last]
         done: set[str] = set()
         running: dict[Future[_Made], Task] = {}
-        with _workers(self.jobs) as workers:
+        with InlineExecutor() if self.jobs == 1 else Processes(self.jobs) as executor:
             try:
                 while waiting or running:
                     for task in [each for each in waiting if done.issuperset(each.after)]:
@@ -293,11 +283,11 @@ class _Run:
                             raise InputError(f"step {task.step} is not done ({task.name}: {why}): begin there, --from "
                                              f"{task.step}")
                         self.tell(Event("begins", task, why))
-                        running[workers.submit(self._order(task))] = task
+                        running[executor.submit(_make, self._order(task))] = task
                     if running:
                         for future in wait(running, return_when=FIRST_COMPLETED).done:
                             task = running.pop(future)
-                            self._place(task, future.result())
+                            self._place(task, _result(task, future))
                             done.add(task.name)
                     busy = {task.kind for task in (*waiting, *running.values())}
                     self._tell_held([kind for kind in self._held if kind not in busy])
@@ -305,7 +295,7 @@ class _Run:
                 # Others that are under way are let finish, and kept: their work is not lost by the failure of one. A
                 # tool may run for hours, though, and who stops a run means now.
                 if isinstance(error, KeyboardInterrupt):
-                    workers.interrupt()
+                    executor.interrupt()
                 for future, task in running.items():
                     if future.cancel():
                         continue
@@ -408,6 +398,14 @@ def _make(order: _Order) -> _Made:
     return _Made(record, order.scratch)
 
 
+def _result(task: Task, future: "Future[_Made]") -> _Made:
+    """Return what a task made. Raises `InputError` where its process was killed, or raises what the task raised."""
+    try:
+        return future.result()
+    except WorkerLost as error:
+        raise InputError(f"{_label(task)}: {error}") from None
+
+
 def _job(order: "_Order") -> Job:
     return Job(order.layout, order.settings, order.scratch, order.logs, order.threads, order.task.archive,
                order.task.obsid)
@@ -463,81 +461,6 @@ def _moved(files: ObservationFiles, to: Callable[[Path], Path]) -> ObservationFi
 
 def _label(task: Task) -> str:
     return f"step {task.step}, ObsID {task.obsid}" if task.obsid else f"step {task.step}"
-
-
-@dataclass(frozen=True)
-class _Workers:
-    """What does tasks."""
-
-    submit: Callable[[_Order], "Future[_Made]"]
-    interrupt: Callable[[], None]
-    """Stops what is under way, as Ctrl-C does: a signal may have come to this process alone."""
-
-
-@contextmanager
-def _workers(jobs: int) -> Iterator[_Workers]:
-    """For one job at once, here; else processes that end with this one."""
-    if jobs == 1:
-        yield _Workers(_make_here, lambda: None)
-        return
-    context = get_context("spawn")
-    # The workers see its end, also where this process is killed; locks could be held by a worker that is gone.
-    stop, ours = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_follow_parent, initargs=(os.getpid(), stop))
-    try:
-        yield _Workers(lambda order: pool.submit(_make_in_worker, order), ours.close)
-    finally:
-        pool.shutdown(cancel_futures=True)
-        stop.close()
-        ours.close()
-
-
-def _make_here(order: _Order) -> "Future[_Made]":
-    future: Future[_Made] = Future()
-    future.set_result(_make(order))
-    return future
-
-
-def _make_in_worker(order: _Order) -> _Made:
-    _AT_WORK.set()
-    try:
-        return _make(order)
-    finally:
-        _AT_WORK.clear()
-
-
-def _follow_parent(parent: int, stop: Connection) -> None:
-    """Stops a worker's task, and the tool that it waits for, when it is told to; and ends a worker whose parent was
-    killed, since another run may be on its way.
-
-    What a batch system sends to all processes of a job stops the task too: a worker that is killed leaves its tool.
-    """
-
-    last = -math.inf
-
-    def stopped(_number: int, _frame: object) -> None:
-        nonlocal last
-        if not _AT_WORK.is_set():
-            os._exit(1)  # nothing is to be stopped, and nothing to be said
-        before, last = last, time.monotonic()
-        if last - before > _SAME_S:  # else a tool would not be ended, as what ends it would be stopped too
-            raise KeyboardInterrupt
-
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, stopped)
-
-    def watch() -> None:
-        while os.getppid() == parent and not stop.poll(0.2):
-            pass
-        main = threading.main_thread().ident
-        assert main is not None
-        signal.pthread_kill(main, signal.SIGINT)  # which ends what it waits for, too
-        end = time.monotonic() + _GRACE_S
-        while os.getppid() == parent or time.monotonic() < end:
-            time.sleep(0.2)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _dry_run(pipeline: Pipeline, first: int, last: int, redo: Sequence[int], verify: bool, watch: Watcher) -> Done:

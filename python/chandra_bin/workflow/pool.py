@@ -1,7 +1,8 @@
-"""Executors of ``concurrent.futures`` that do work here, one piece after another, or in processes of their own.
+"""Executors of ``concurrent.futures``: one does work in this process, the other in processes of its own.
 
-``ProcessPoolExecutor`` gives up all its work when one of its processes is killed, by a system that is short of memory
-say, and cannot end what takes too long. Here a process that is gone costs the one piece of work that it did.
+`Processes` keeps four promises that ``ProcessPoolExecutor`` does not keep: a process that is killed costs one piece of
+work; work that takes too long is ended; work is interrupted before its process is killed, so that it can end the tools
+that it started; and no process outlives the one that began it.
 """
 
 import gc
@@ -11,11 +12,15 @@ import queue
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
+from types import FrameType
 from typing import Any, ParamSpec, TypeVar
+
+from chandra_bin.errors import ChandraBinError
 
 from .system import need_posix
 
@@ -23,14 +28,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _BEGINS = b"begins"
+# Seconds that interrupted work has to end its tools, and to remove what it has written.
+_GRACE_S = 10.0
+# A process looks so often, in seconds, whether its parent is still there.
+_WATCH_S = 0.2
 
 
 class WorkerLost(Exception):  # noqa: N818
-    """The process that did a piece of work is gone, or was ended as it took too long."""
+    """The process that did a piece of work was killed, interrupted, or ended because it took too long."""
 
 
-class Here(Executor):
-    """Does each piece of work at once, in this thread. Ctrl-C goes through."""
+class InlineExecutor(Executor):
+    """Does each piece of work at once, in this thread. Ctrl-C interrupts the work itself."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()
@@ -40,16 +49,22 @@ class Here(Executor):
             future.set_exception(error)
         return future
 
+    def interrupt(self) -> None:
+        """Do nothing: no work is under way when this thread calls."""
+
 
 class Processes(Executor):
-    """So many processes, begun when there is work for them.
+    """A number of processes, which begin when there is work for them.
 
     Parameters
     ----------
-    number : of processes.
-    seconds : work that takes longer is ended, with its process; None: never.
+    number : number of processes.
+    seconds : work that takes longer is interrupted and its process ended; None: no limit.
 
-    They ignore Ctrl-C, which is for who gives the work, and end with the process that began them, however that ended.
+    The processes ignore SIGINT, SIGTERM and SIGHUP, which terminals and batch systems send to all processes of a job:
+    the parent decides what becomes of the work. A process whose parent is gone interrupts its work and ends. As a
+    context manager, the executor waits for its work, or interrupts the work when an exception leaves the block.
+
     Raises `InputError` on a system that is not POSIX.
     """
 
@@ -67,30 +82,46 @@ class Processes(Executor):
         self._work.put((future, (fn, args, kwargs)))
         return future
 
+    def interrupt(self) -> None:
+        """Interrupt the work that is under way, and begin no other: futures raise `WorkerLost`."""
+        for worker in self._workers:
+            worker.interrupt()
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Ends the processes when their work is done; without ``wait`` at once."""
+        """End the processes when their work is done; without ``wait``, interrupt the work, and kill what goes on."""
         if cancel_futures or not wait:
-            while True:
-                try:
-                    item = self._work.get_nowait()
-                except queue.Empty:
-                    break
-                if item and item[0].cancel():
-                    item[0].set_running_or_notify_cancel()  # who waits is told
+            self._cancel_waiting()
         for _ in self._workers:
             self._work.put(None)
         if not wait:
-            for worker in self._workers:
-                worker.kill()
+            self.interrupt()
+            end = time.monotonic() + _GRACE_S
+            try:
+                for thread in self._threads:
+                    thread.join(max(end - time.monotonic(), 0.0))
+            finally:  # after one more Ctrl-C, too
+                for worker in self._workers:
+                    worker.send(signal.SIGKILL)
         for thread in self._threads:
             thread.join()
 
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.shutdown(wait=kind is None)
+
+    def _cancel_waiting(self) -> None:
+        while True:
+            try:
+                item = self._work.get_nowait()
+            except queue.Empty:
+                return
+            if item and item[0].cancel():
+                item[0].set_running_or_notify_cancel()  # wakes up who waits for the future
+
     def _serve(self, worker: "_Worker") -> None:
-        """Hands work to one process, in a thread of ours."""
-        resource_tracker.ensure_running()  # which multiprocessing would begin, and lift the block
-        # Sent to all processes of a terminal, or of a job of a batch system; what becomes of the work is not theirs to
-        # say, and the process inherits it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+        """Hand work to one process, in a thread of this one."""
+        resource_tracker.ensure_running()  # multiprocessing would start it, and unblock the signals
+        # The process inherits the mask, so that no signal ends it before it has its handlers.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _signals_to_all())
         while item := self._work.get():
             future, call = item
             if not future.set_running_or_notify_cancel():
@@ -103,37 +134,40 @@ class Processes(Executor):
 
 
 class _Worker:
-    """A process, which is begun again when it is gone."""
+    """A process, which is begun again when it is gone. One thread calls it; any thread may send it a signal."""
 
     def __init__(self) -> None:
         self._process: Any = None
         self._pipe: Connection | None = None
-        self._ended = False
+        self._is_ended = False
+        # Between a signal and the end of the process: its number may be another's once it has been waited for.
         self._lock = threading.Lock()
 
     def call(self, call: Any, seconds: float | None) -> Any:
-        """What the call returns, or raises, in the process. Raises `WorkerLost`."""
+        """Return what the call returns in the process, or raise what it raises. Raises `WorkerLost`."""
         message = pickle.dumps(call)
+        if self._process is not None and wait([self._process.sentinel], 0):
+            self._wait_for_end()
         with self._lock:
-            if self._ended:
+            if self._is_ended:
                 raise WorkerLost("the processes were ended")
-            if self._process is None or not self._process.is_alive():
+            if self._process is None:
                 self._begin()
-        pipe, process = self._pipe, self._process
+        pipe, pid = self._pipe, self._process.pid
         assert pipe is not None
         try:
             pipe.send_bytes(message)
-            pipe.recv_bytes()  # it has imported what it needs, and begins
+            pipe.recv_bytes()  # the process has imported what it needs, and begins
             if not wait([pipe], seconds):
-                process.kill()
-                process.join()
+                self._stop()
                 raise WorkerLost(f"took more than {seconds:g} s, and was ended")
             is_good, value = pickle.loads(pipe.recv_bytes())
         except (EOFError, OSError):
-            process.join()
-            raise WorkerLost(f"its process (PID {process.pid}) ended {_how(process.exitcode)}") from None
+            raise WorkerLost(f"its process (PID {pid}) ended {_how(self._wait_for_end())}") from None
         if is_good:
             return value
+        if isinstance(value, KeyboardInterrupt):
+            raise WorkerLost(f"its process (PID {pid}) was interrupted")
         raise value
 
     def _begin(self) -> None:
@@ -143,19 +177,44 @@ class _Worker:
         self._process.start()
         theirs.close()
 
-    def end(self) -> None:
-        """Lets the process end, which has nothing to do."""
-        self._ended = True
-        if self._pipe is not None:
-            self._pipe.close()
-            self._process.join()
+    def _stop(self) -> None:
+        """Interrupt the work, and kill the process if that does not end it."""
+        self.send(signal.SIGUSR1)
+        if not wait([self._process.sentinel], _GRACE_S):
+            self.send(signal.SIGKILL)
+        self._wait_for_end()
 
-    def kill(self) -> None:
-        """Ends the process at once, and begins no other."""
+    def _wait_for_end(self) -> int | None:
+        """Wait until the process has ended, and return its exit code."""
+        wait([self._process.sentinel])
         with self._lock:
-            self._ended = True
+            process, self._process = self._process, None
+            process.join()
+        assert self._pipe is not None
+        self._pipe.close()
+        code: int | None = process.exitcode
+        return code
+
+    def end(self) -> None:
+        """End the process, which has no work."""
+        with self._lock:
+            self._is_ended = True
+        if self._process is not None:
+            assert self._pipe is not None
+            self._pipe.close()
+            self._wait_for_end()
+
+    def interrupt(self) -> None:
+        """Interrupt the work, and begin no other process."""
+        with self._lock:
+            self._is_ended = True
+        self.send(signal.SIGUSR1)
+
+    def send(self, number: int) -> None:
+        """Send a signal to the process, if there is one."""
+        with self._lock:
             if self._process is not None:
-                self._process.kill()
+                os.kill(self._process.pid, number)
 
 
 def _how(code: int | None) -> str:
@@ -164,32 +223,75 @@ def _how(code: int | None) -> str:
     return f"by {signal.Signals(-code).name}" if code is not None and code < 0 else f"with exit code {code}"
 
 
-def _work(pipe: Connection, parent: int) -> None:
-    """What a process does."""
-    _end_with(parent)
-    while True:
-        try:
-            fn, args, kwargs = pickle.loads(pipe.recv_bytes())
-        except EOFError:
+def _signals_to_all() -> tuple[signal.Signals, ...]:
+    """The signals that terminals and batch systems send to all processes of a job."""
+    return signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+
+
+# In a process of the pool
+
+
+class _Interruption:
+    """The handler of SIGUSR1: the first one interrupts the work, or ends a process that has none."""
+
+    is_at_work = False
+    is_asked = False
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        if self.is_asked:  # the work must be able to end its tools and to clean up
             return
-        pipe.send_bytes(_BEGINS)
-        answer: tuple[bool, Any]
-        try:
-            answer = True, fn(*args, **kwargs)
-        except BaseException as error:
-            answer = False, error
-        pipe.send_bytes(pickle.dumps(answer))
-        if not gc.get_freeze_count():  # what was imported for the first piece of work stays: it need not be looked at
-            gc.collect()
-            gc.freeze()
+        self.is_asked = True
+        if not self.is_at_work:
+            os._exit(1)
+        raise KeyboardInterrupt
+
+
+def _work(pipe: Connection, parent: int) -> None:
+    """Do the work that comes through the pipe, until the parent closes it or is gone."""
+    interruption = _Interruption()
+    signal.signal(signal.SIGUSR1, interruption)
+    for number in _signals_to_all():
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, _ignore)  # tools do not inherit a handler, as they would SIG_IGN
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _signals_to_all())
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    try:
+        while not interruption.is_asked:
+            call = pickle.loads(pipe.recv_bytes())
+            pipe.send_bytes(_BEGINS)
+            pipe.send_bytes(pickle.dumps(_answer(call, interruption)))
+            if not gc.get_freeze_count():  # what the first piece of work imported stays: skip it in collections
+                gc.collect()
+                gc.freeze()
+    except (EOFError, OSError, KeyboardInterrupt):  # the pipe is closed, or the work was interrupted at its very end
+        return
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Handle a signal that is not for this process."""
+
+
+def _answer(call: Any, interruption: _Interruption) -> tuple[bool, Any]:
+    """Whether a call returns, and what it returns or raises."""
+    fn, args, kwargs = call
+    try:
+        interruption.is_at_work = True
+        value = fn(*args, **kwargs)
+        interruption.is_at_work = False
+    except BaseException as error:
+        interruption.is_at_work = False
+        if not isinstance(error, ChandraBinError | KeyboardInterrupt):
+            error.add_note("".join(traceback.format_exception(error)))  # the traceback itself cannot be sent
+        return False, error
+    return True, value
 
 
 def _end_with(parent: int) -> None:
-    """Ends this process when its parent is gone: another run may be on its way."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.2)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    """Interrupt the work when the parent is gone, and end this process: another run may be on its way."""
+    while os.getppid() == parent:
+        time.sleep(_WATCH_S)
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGUSR1)
+    time.sleep(_GRACE_S)
+    os._exit(1)
