@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from astropy.io.fits import Header, getheader
 
-from chandra_bin.coords.wcs import ImageCoords, convert_frame, sky_frame
+from chandra_bin.coords.frames import convert_frame, sky_frame
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
 
 SKY = {

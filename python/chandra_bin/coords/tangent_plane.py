@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin.errors import InputError
 
-from .wcs import Floats, ImageCoords, convert_frame, sky_frame
+from .frames import Floats, convert_frame, sky_frame
+from .wcs import ImageCoords
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS

@@ -16,36 +16,22 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from chandra_bin.errors import InputError
 from chandra_bin.fits.headers import is_number
 from chandra_bin.fits.sky_keywords import for_astropy, from_columns, sky_axes, unusable, without_sky
 
+from .frames import FIRST_JULIAN, J2000_MJD, Floats, convert_frame, sky_frame, towards
+
 if TYPE_CHECKING:
     from astropy.io.fits import Header
     from astropy.wcs import WCS
 
-Floats = NDArray[np.float64]
-
-_J2000_MJD = 51544.5
 # Two sets of physical numbers are one where they agree this well, this far around the tangent point.
 _SAME_PX = 0.01
 _FIELD = 4096.0
 _COLUMN_NAME = re.compile(r"TTYPE([1-9]\d{0,2})")
-# Equinoxes before it are Besselian, and of FK4, where nothing else is given (FITS standard 4.0, section 8.3).
-_FIRST_JULIAN = 1984.0
-# From FK5 (J2000) to the galactic coordinates of the IAU, 1958: pole 12h49m +27.4 deg, position angle 123 deg, of B1950
-# (Blaauw et al. 1960), taken to J2000 as in SLALIB.
-_GALACTIC = np.array([
-    [-0.054875539726, -0.873437108010, -0.483834985808],
-    [+0.494109453312, -0.444829589425, +0.746982251810],
-    [-0.867666135858, -0.198076386122, +0.455983795705],
-])
-_DS9_FRAMES = {
-    "b1950": "fk4",
-    "j2000": "fk5",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +186,7 @@ class ImageCoords:
             return Galactic()
         if np.isnan(equinox):
             equinox = 1950.0 if system.startswith("FK4") else 2000.0
-        if axis == "ELON" and system in ("", "ICRS", "FK5") and equinox >= _FIRST_JULIAN:
+        if axis == "ELON" and system in ("", "ICRS", "FK5") and equinox >= FIRST_JULIAN:
             return BarycentricMeanEcliptic(equinox=Time(equinox, format="jyear"))
         if axis == "RA--" and system in ("FK4", "FK4-NO-E"):
             equinox = Time(equinox, format="byear")
@@ -230,7 +216,7 @@ class ImageCoords:
     @cached_property
     def mjd(self) -> float:
         """The date of the observation, MJD; J2000 where the header has none."""
-        return _J2000_MJD if self._mjd is None else self._mjd
+        return J2000_MJD if self._mjd is None else self._mjd
 
     @cached_property
     def _mjd(self) -> float | None:
@@ -312,7 +298,7 @@ class ImageCoords:
         x, y = np.asarray(x, float), np.asarray(y, float)
         here = self.image_to_sky(x, y, frame)
         above = self.image_to_sky(x, y + 1, frame)
-        return _towards(*here, *above)
+        return towards(*here, *above)
 
     @property
     def ds9_centre(self) -> tuple[float, float]:
@@ -408,130 +394,6 @@ def _undistorted(sky: "WCS", first: Floats, second: Floats) -> tuple[Floats, Flo
                     found[lost] = np.nan
         pixels[reached] = found
     return pixels[:, 0].reshape(first.shape), pixels[:, 1].reshape(first.shape)
-
-
-def sky_frame(name: str, mjd: float | None = None) -> Any:
-    """The astropy frame of this name (``fk5``, ``icrs``, ``galactic``, ``ecliptic`` ...), else `InputError`.
-
-    FK4 (B1950) turns slowly against FK5: SAOImage DS9 takes it at the date of the observation, ``mjd``, and takes the
-    mean ecliptic of that date. Without a date they are those of B1950 and of J2000, as in DS9.
-    """
-    from astropy.coordinates import FK4, BarycentricMeanEcliptic, frame_transform_graph
-    from astropy.time import Time
-
-    lower = name.lower()
-    if lower == "ecliptic":
-        return BarycentricMeanEcliptic(equinox=Time(_J2000_MJD if mjd is None else mjd, format="mjd"))
-    kind = frame_transform_graph.lookup_name(_DS9_FRAMES.get(lower, lower))
-    if kind is None:
-        raise InputError(f"unknown sky frame {name!r}: use fk5, icrs, galactic, fk4, ecliptic or one of astropy's")
-    if kind is FK4 and mjd is not None:
-        return FK4(obstime=Time(mjd, format="mjd"))
-    frame = kind()
-    if lower not in ("fk5", "icrs", "galactic", "fk4", *_DS9_FRAMES):
-        _need_direction_only(frame, name)
-    return frame
-
-
-def _need_direction_only(frame: Any, name: str) -> None:
-    """Raises `InputError` for frames that need a place, a time or a distance too (AltAz, heliocentric ones)."""
-    from astropy import units as u
-    from astropy.coordinates import ICRS
-
-    try:
-        ICRS(0 * u.deg, 0 * u.deg).transform_to(frame)
-    except Exception as error:  # each of astropy's frames has its own
-        raise InputError(f"the sky frame {name!r} needs more than a direction: use fk5, icrs, galactic, ...") from error
-
-
-def convert_frame(
-    lon: ArrayLike, lat: ArrayLike, frame: Any, to: Any, mjd: float = _J2000_MJD
-) -> tuple[Floats, Floats]:
-    """Longitudes and latitudes in degrees from one astropy frame to another, for an observation at ``mjd``.
-
-    To and from FK5, FK4, galactic and ecliptic coordinates as SAOImage DS9 has them; else astropy's.
-    """
-    lon, lat = np.asarray(lon, float), np.asarray(lat, float)
-    if frame.is_equivalent_frame(to):
-        return lon, lat
-    from astropy.coordinates import FK4, FK4NoETerms
-
-    for each in (frame, to):
-        if isinstance(each, FK4 | FK4NoETerms):
-            mjd = float(each.obstime.mjd)
-    turn, turn_to = _turn_from_icrs(frame, mjd), _turn_from_icrs(to, mjd)
-    if turn is None:
-        middle, turn = _middle(frame, mjd)
-        lon, lat = _by_astropy(lon, lat, frame, middle)
-    if turn_to is None:
-        middle, turn_to = _middle(to, mjd)
-        return _by_astropy(*_turned(lon, lat, turn_to @ turn.T), middle, to)
-    return _turned(lon, lat, turn_to @ turn.T)
-
-
-def _middle(frame: Any, mjd: float) -> tuple[Any, Floats]:
-    """The frame by way of which astropy knows another, and its turn from ICRS: FK5 (J2000) for FK4, else ICRS."""
-    from astropy.coordinates import FK4, FK5, ICRS, FK4NoETerms
-
-    if isinstance(frame, FK4 | FK4NoETerms | FK5):
-        return FK5(), _turn_to_fk5(mjd)
-    return ICRS(), np.eye(3)
-
-
-def _turn_to_fk5(mjd: float) -> Floats:
-    """The matrix from ICRS to FK5 (J2000) at a date, from where it takes the axes."""
-    import erfa
-
-    ra, dec, *_ = erfa.hfk5z([0, np.pi / 2, 0], [0, 0, np.pi / 2], 2400000.5, mjd)
-    turn: Floats = erfa.s2c(ra, dec).T
-    return turn
-
-
-def _turn_from_icrs(frame: Any, mjd: float) -> Floats | None:
-    """The matrix from ICRS to a frame that DS9 has by way of FK5 (J2000), for an observation at ``mjd``; else None."""
-    import erfa
-    from astropy.coordinates import FK5, ICRS, BarycentricMeanEcliptic, Galactic
-
-    if frame.is_equivalent_frame(ICRS()):
-        return np.eye(3)
-    if isinstance(frame, Galactic):
-        return np.asarray(_GALACTIC @ _turn_to_fk5(mjd))
-    if frame.is_equivalent_frame(FK5()):
-        return _turn_to_fk5(mjd)
-    if isinstance(frame, BarycentricMeanEcliptic):
-        equinox = frame.equinox.tt.jd1, frame.equinox.tt.jd2
-        return np.asarray(erfa.rx(erfa.obl06(*equinox), erfa.pmat06(*equinox)) @ _turn_to_fk5(mjd))
-    return None
-
-
-def _turned(lon: Floats, lat: Floats, matrix: Floats) -> tuple[Floats, Floats]:
-    import erfa
-
-    lon, lat = erfa.c2s(erfa.rxp(matrix, erfa.s2c(np.radians(lon), np.radians(lat))))
-    return np.degrees(lon) % 360, np.degrees(lat)
-
-
-def _by_astropy(lon: Floats, lat: Floats, frame: Any, to: Any) -> tuple[Floats, Floats]:
-    if frame.is_equivalent_frame(to):
-        return lon, lat
-    from astropy.coordinates import SkyCoord
-
-    try:
-        # Merged attributes would make an FK5 of B1950 of the way from FK4 to FK5.
-        found = SkyCoord(lon, lat, unit="deg", frame=frame).transform_to(to, merge_attributes=False).spherical
-    except ValueError as error:
-        raise InputError(f"the place cannot be in the sky: {error}") from None
-    return np.asarray(found.lon.deg), np.asarray(found.lat.deg)
-
-
-def _towards(lon1: Floats, lat1: Floats, lon2: Floats, lat2: Floats) -> tuple[Floats, Floats]:
-    """The angular distance of the second point from the first, and its direction from north through east."""
-    lat1, lat2 = np.radians(lat1), np.radians(lat2)
-    step = np.radians(lon2 - lon1)
-    east = np.cos(lat2) * np.sin(step)
-    north = np.cos(lat1) * np.sin(lat2) - np.sin(lat1) * np.cos(lat2) * np.cos(step)
-    ahead = np.sin(lat1) * np.sin(lat2) + np.cos(lat1) * np.cos(lat2) * np.cos(step)
-    return np.degrees(np.arctan2(np.hypot(east, north), ahead)), np.degrees(np.arctan2(east, north))
 
 
 def physical_agree(events: ImageCoords, image: ImageCoords) -> bool:

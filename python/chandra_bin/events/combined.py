@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from chandra_bin.coords.frames import convert_frame, sky_frame
 from chandra_bin.coords.grids import Grid
-from chandra_bin.coords.wcs import ImageCoords, convert_frame, sky_frame
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.fits.sky_keywords import column_keys, to_columns
 from chandra_bin.fits.subspace import Component, Condition, read_subspace, write_subspace
 from chandra_bin.fits.tables import Column

@@ -1,11 +1,9 @@
 """The filters of a virtual file name, made ready for the rows of one table."""
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import reduce
-from operator import or_
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +16,6 @@ from chandra_bin.fits.images import Image, read_image_file
 from chandra_bin.fits.subspace import Component, Condition
 from chandra_bin.fits.tables import Column, Hdu
 from chandra_bin.fits.virtual import (
-    Bits,
     BitsTerm,
     Filter,
     GtiTerm,
@@ -37,48 +34,29 @@ from .columns import coords_of
 from .gti import GTI
 from .gti_files import read_gti
 from .region_files import region_of
+from .row_tests import (
+    RowTest,
+    RowTests,
+    Values,
+    comparable,
+    coordinates,
+    ends,
+    ends_of,
+    holds,
+    is_about,
+    mask_and_value,
+)
 
 # An upper end of an energy range that nobody means in eV.
 _KEV_LOOKALIKE = 20.0
+
 # The columns of the number of the chip: of Chandra, and of XMM-Newton.
 CHIP_COLUMNS = ("ccd_id", "ccdnr")
+
 # Regions with more text stay out of the subspace: headers swell, and other programs choke on them.
 _LONGEST_REGION = 2000
 _PAIRS = {"sky": ("x", "y"), "pos": ("x", "y"), "det": ("detx", "dety"), "chip": ("chipx", "chipy"),
           "tdet": ("tdetx", "tdety")}
-
-Values = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class RowTest:
-    """One condition on a table's columns."""
-
-    columns: tuple[Column, ...]
-    add: Callable[[Selection, Values, bool], None]
-    """Adds the condition, or its opposite, to a selection of rows with these values."""
-    term: Term | None = None
-    region: Region | None = None
-    """In the coordinates of the columns."""
-    found: list[int] = field(default_factory=list)
-    """Of a region: the number of rows inside, so far."""
-    gti: Mapping[int | None, GTI] | None = None
-    """The times that it lets through, by chip; None: of every chip."""
-
-    def times_of(self, chip: int | None) -> GTI:
-        """The times that it lets through on a chip (None: on any)."""
-        gti = self.gti or {}
-        if chip is None and None not in gti:
-            return reduce(or_, gti.values(), GTI.of([], []))
-        return gti.get(chip, gti.get(None, GTI.of([], [])))
-
-
-@dataclass(frozen=True)
-class RowTests:
-    """Conditions of one bracket, joined by AND; all of them together may be excluded."""
-
-    tests: tuple[RowTest, ...]
-    exclude: bool
 
 
 def pair_of(hdu: Hdu, name: str) -> tuple[str, str] | None:
@@ -137,7 +115,7 @@ class RowFilter:
                     test.add(selection, values, group.exclude)
         for named in self._row_numbers:
             numbers = np.arange(first_row + 1, first_row + rows + 1, dtype=np.int64)
-            selection.ranges(numbers, *_ends(named.ranges), closed=True)
+            selection.ranges(numbers, *ends(named.ranges), closed=True)
         return selection
 
     def warn_of_nothing(self) -> None:
@@ -151,9 +129,9 @@ class RowFilter:
     def good_times(self, gti: GTI, chip: int | None) -> GTI | None:
         """What the filters leave of a chip's good times (None: of all chips); None where the chip is filtered out."""
         for group in self.groups:
-            chips = [test for test in group.tests if any(_is_about(test, name) for name in CHIP_COLUMNS)]
+            chips = [test for test in group.tests if any(is_about(test, name) for name in CHIP_COLUMNS)]
             times = [test.times_of(chip) for test in group.tests if test.gti is not None]
-            on_chip = all(chip is None or _holds(test, chip) for test in chips)
+            on_chip = all(chip is None or holds(test, chip) for test in chips)
             if not group.exclude:
                 if not on_chip:
                     return None
@@ -173,8 +151,8 @@ class RowFilter:
         low, high = -np.inf, np.inf
         for group in self.groups:
             for test in () if group.exclude else group.tests:
-                if isinstance(test.term, RangeTerm) and _is_about(test, column):
-                    lows, highs = _ends_of(test.term)
+                if isinstance(test.term, RangeTerm) and is_about(test, column):
+                    lows, highs = ends_of(test.term)
                     low, high = max(low, lows.min()), min(high, highs.max())
                 names = [each.name.lower() for each in test.columns]
                 if test.region is not None and column in names:
@@ -217,10 +195,10 @@ class RowFilter:
             elif isinstance(test.term, RangeTerm) and not group.exclude and test.gti is None:
                 column = test.columns[0]
                 form = {"I": "I", "J": "J", "E": "E"}.get(column.letter, "D")
-                ends = list(zip(*(end.tolist() for end in _ends_of(test.term)), strict=True))
+                ends = list(zip(*(end.tolist() for end in ends_of(test.term)), strict=True))
                 limited = [each.within(column.name, ends, form, column.unit) for each in made]
                 made = [each for each in limited if each is not None]
-            elif any(_is_about(test, name) for name in CHIP_COLUMNS):
+            elif any(is_about(test, name) for name in CHIP_COLUMNS):
                 continue  # its chips go as a whole
             elif isinstance(test.term, RangeTerm) and group.exclude and test.gti is None:
                 unsaid.append(f"exclude {test.columns[0].name}")
@@ -259,7 +237,7 @@ class RowFilter:
                                                 f"{column.repeat} of 0, 1 and x, or 0 for all bits 0")
             return self._bits(bits)
         self._check_truths(term, column)
-        lows, highs = _ends_of(term)
+        lows, highs = ends_of(term)
         if column.name.lower() == "energy":
             _warn_of_unit(highs, column)
         if column.name.lower() == "ccd_id":
@@ -274,7 +252,7 @@ class RowFilter:
         null = None if column.null is None else np.array([column.null], np.float64)
 
         def add(selection: Selection, values: Values, exclude: bool) -> None:
-            numbers = _comparable(values[term.column])
+            numbers = comparable(values[term.column])
             if len(parts) == 1 and null is None:
                 selection.ranges(numbers, parts[0][0], parts[0][1], closed=parts[0][2], exclude=exclude)
                 return
@@ -309,7 +287,7 @@ class RowFilter:
         column = self._column(term.column, term.at)
         if column.letter != "X":
             raise self._name.error(term.at, f"the column {term.column} holds no bits")
-        words = [_mask_and_value(each, column.repeat) for each in term.bits]
+        words = [mask_and_value(each, column.repeat) for each in term.bits]
         if any(word is None for word in words):
             raise self._name.error(term.at, f"the column {term.column} has {column.repeat} bits: give as many of 0, 1 "
                                             "and x, or 0 for all bits 0")
@@ -401,53 +379,11 @@ def read_mask(term: MaskTerm, name: VirtualFile) -> Image:
     return read_image_file(mask.file, mask.block.name if mask.block else None)
 
 
-def _ends(ranges: Iterable[tuple[float | None, float | None]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lower and upper ends, infinite where they are open."""
-    pairs = [(-np.inf if low is None else low, np.inf if high is None else high) for low, high in ranges]
-    lows, highs = np.array(pairs, np.float64).T
-    return lows.copy(), highs.copy()
-
-
-def _ends_of(term: RangeTerm) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return _ends((each.lo, each.hi) for each in term.ranges)
-
-
 def _add_opposite(selection: Selection, none: Selection, exclude: bool) -> None:
     """Adds "not all of these hold", or with ``exclude`` that they do."""
     flags = np.empty(none.size, np.uint8)
     none.evaluate(1, flags)
     selection.flags(flags, exclude=not exclude)
-
-
-def _mask_and_value(bits: Bits, count: int) -> tuple[int, int] | None:
-    """The bits that count, and what they must be; None for a pattern of another length than the column's."""
-    if not bits.pattern:
-        return (1 << count) - 1, bits.number
-    if len(bits.pattern) != count:
-        return None
-    mask = int("".join("0" if bit == "x" else "1" for bit in bits.pattern), 2)
-    return mask, int(bits.pattern.replace("x", "0"), 2)
-
-
-def _comparable(values: NDArray[Any]) -> NDArray[Any]:
-    """Numbers of a type that the kernel compares."""
-    return values.astype(np.int64) if values.dtype == np.uint32 else values
-
-
-def coordinates(values: Values, x: str, y: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Two columns as floats of one type."""
-    kind = np.float32 if values[x].dtype == values[y].dtype == np.float32 else np.float64
-    return values[x].astype(kind, copy=False), values[y].astype(kind, copy=False)
-
-
-def _is_about(test: RowTest, column: str) -> bool:
-    return isinstance(test.term, RangeTerm) and test.term.column == column
-
-
-def _holds(test: RowTest, value: float) -> bool:
-    assert isinstance(test.term, RangeTerm)
-    lows, highs = _ends_of(test.term)
-    return bool(((lows <= value) & (value <= highs)).any())
 
 
 def _warn_of_unit(highs: NDArray[np.float64], column: Column) -> None:

@@ -21,9 +21,10 @@ from chandra_bin.fits.virtual import BinAxis, Binning, VirtualFile, named_file
 
 from .clocks import seconds_of
 from .columns import coords_of, without_columns
-from .filters import coordinates, pair_of
+from .filters import pair_of
 from .gti_files import GtiBlock
 from .reader import EventFile, open_events
+from .row_tests import coordinates
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header

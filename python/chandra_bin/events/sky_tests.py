@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from chandra_bin._kernels._select_events import Selection
 
-from .filters import RowFilter, RowTest, RowTests
+from .filters import RowFilter
+from .row_tests import RowTest, RowTests
 
 # The sky's pixels, where no region says less, and how many points a side measure what regions leave of them.
 _SKY_PX = (0.5, 8192.5)
