@@ -16,7 +16,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
     $(shell find src python -not -name '*.pyc' -not -name __pycache__)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench lint docs sanitize sanitize-python fuzz portable dist test-dist clean
+.PHONY: help demo test test-full test-all test-long bench lint docs sanitize sanitize-python fuzz portable dist test-dist clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -47,11 +47,19 @@ demo: $(VENV)/installed  ## Simulate a cluster and run the pipeline on it, in de
 	@rm -rf demo-output
 	@$(BIN)/python examples/demo.py demo-output
 
-test: $(VENV)/tested-with  ## Run the tests (a few minutes)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m "not long"
+pytest = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q
 
-test-long: $(VENV)/tested-with  ## Run all tests, the long ones too
-	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q
+test: $(VENV)/tested-with  ## Run the unit and integration tests (4 minutes on two idle cores)
+	$(pytest) -m "not full and not long"
+
+test-full: $(VENV)/tested-with  ## Run the tests of the second tier: kills, full disks, external readers, examples, stand-ins of CIAO
+	$(pytest) -m "full and not long"
+
+test-all: test-full  ## Run both tiers, the second first
+	@$(MAKE) --no-print-directory test
+
+test-long: $(VENV)/tested-with  ## Run all tests and the long campaigns, with 3000 random images for each property
+	HYPOTHESIS_PROFILE=long $(pytest)
 
 # One by one: a peer that cannot be installed here has a row that says so.
 $(VENV)/benched-with: $(VENV)/installed
@@ -130,7 +138,7 @@ dist: $(VENV)/made  ## Build sdist and wheel, the wheel from the sdist, and chec
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/python tests/dist.py check
 
-test-dist: $(VENV)/made  ## Test the wheel in dist/ on each Python (PYTHONS=ends: oldest and newest; TESTS=all: all but the long ones)
+test-dist: $(VENV)/made  ## Test the wheel in dist/ on each Python (PYTHONS=ends: oldest and newest; TESTS=all: both tiers)
 	JOBS=$(JOBS) TESTS="$(TESTS)" $(BIN)/python tests/dist.py test $(PYTHONS)
 
 clean:  ## Remove what the other targets made

@@ -250,6 +250,7 @@ def test_a_folder_that_cannot_be_written_to(images, tmp_path):
         subprocess.run(["umount", "-l", place], check=True)
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("quick")
 def test_a_full_disk_spoils_nothing(images, serial, tmp_path):
     place = tmp_path / "disk"
@@ -318,6 +319,7 @@ def _most_at_once(rows, memory):
     return counting.most
 
 
+@pytest.mark.full
 def test_the_estimate_is_of_the_header_and_not_far_off(tmp_path):
     image = slow_image(tmp_path / "large.fits", 800)
     rows = batch.read_manifest(str(image), defaults=BINNING)
@@ -347,6 +349,7 @@ def killed_at(images, folder, rows_done, *options):
     wait_until(lambda: not any(map(is_alive, begun)))
 
 
+@pytest.mark.full
 def test_a_killed_batch_is_resumed(images, serial):
     killed_at(images, Path("out"), 1, "-j", "2")
     killed_at(images, Path("out"), 2, "-j", "1")
@@ -359,6 +362,7 @@ def test_a_killed_batch_is_resumed(images, serial):
     assert set(statuses(Path("out")).values()) == {"ok"}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("moment", ["placing", "half", "record"])
 def test_killed_while_products_are_moved(images, serial, moment):
     code = {"placing": "State._finish_placing = lambda self: os.kill(os.getpid(), 9)",
@@ -378,6 +382,7 @@ def test_killed_while_products_are_moved(images, serial, moment):
     assert not leftovers(Path("out"))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c_finishes_what_runs(images, jobs):
     """Each process is at a row that waits until the signal was heard."""
@@ -401,6 +406,7 @@ def test_ctrl_c_finishes_what_runs(images, jobs):
     assert not leftovers(Path("out"))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c_twice_stops_at_once(images, jobs):
     """Of a row that would never end."""
@@ -419,6 +425,7 @@ def test_ctrl_c_twice_stops_at_once(images, jobs):
 
 # What goes wrong while a row is done
 
+@pytest.mark.full
 def test_a_worker_that_is_killed_costs_its_row(images):
     """As when memory is short; with --retry, not even that."""
     rows = batch.read_manifest(f"{images}/*.fits", defaults=BINNING)
@@ -436,6 +443,7 @@ def test_a_worker_that_is_killed_costs_its_row(images):
             assert each.is_ok or "ended by SIGKILL: was there not enough memory?" in each.message
 
 
+@pytest.mark.full
 def test_a_row_that_takes_too_long_is_ended(images):
     """One that would never end: its image is a pipe into which nobody writes."""
     os.mkfifo("slow.fits")

@@ -21,6 +21,8 @@ from chandra_bin import batch
 from chandra_bin.cli import run
 from processes import wait_until
 
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path, monkeypatch):

@@ -27,6 +27,8 @@ from pipeline_work import change_record, change_settings, configured, simulated
 from processes import wait_until
 from stand_ins.install import install, read_log
 
+pytestmark = pytest.mark.full
+
 # One worker makes the fixtures of these.
 OBS = "90001"
 # The tools, with a task that calls each, and its step.

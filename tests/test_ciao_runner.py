@@ -21,6 +21,8 @@ from chandra_bin.errors import InputError, OutputError, ToolError
 from processes import is_alive, wait_until
 from stand_ins.install import install, read_log
 
+pytestmark = pytest.mark.full
+
 
 class AsNamed:
     """Files are where they are named."""

@@ -541,6 +541,7 @@ def net_of(data):
     return data.get_dep().sum()
 
 
+@pytest.mark.full
 def test_sherpa_finds_our_numbers(sherpa):
     assert run(["spectra", "evt2.fits", "binmap.fits", "--background", "bkg.fits"]) == 0
     of_bin, of_background = bin_of(SOURCE), bin_of(BEHIND)
@@ -555,6 +556,7 @@ def test_sherpa_finds_our_numbers(sherpa):
         assert net_of(data) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.full
 def test_sherpa_groups_as_we_do(sherpa):
     assert run(["spectra", "evt2.fits", "binmap.fits", "--background", "bkg.fits", "--group", "30"]) == 0
     ours = load(sherpa, "spectra/00754/xaf_4_grp.pi")
@@ -612,6 +614,7 @@ def test_real_events(msh):
         (rows["pi"][inside] >= 35) & (rows["pi"][inside] <= 479)].sum()
 
 
+@pytest.mark.full
 def test_real_events_in_sherpa(msh, sherpa):
     """The field as its own background, with scales that differ from chip to chip."""
     events, binmap = msh

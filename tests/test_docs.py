@@ -126,6 +126,7 @@ def run_python(text, names):
     assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, clear_globs=False).failed == 0
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=lambda page: page.name)
 def test_examples_run(page, images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

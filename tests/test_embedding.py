@@ -21,6 +21,8 @@ import pytest
 import chandra_bin
 from chandra_bin.simulate import cluster_image
 
+pytestmark = pytest.mark.full
+
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 SHAPE = (60, 70)

@@ -21,6 +21,7 @@ EXECUTIONS = 1000
 SLOW_EXECUTIONS = 100
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", TARGETS)
 def test_targets_return_or_refuse(name):
     target = TARGETS[name]

@@ -6,6 +6,8 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 
+pytestmark = pytest.mark.full
+
 PROGRAMS = sorted((Path(__file__).resolve().parents[1] / "examples/gallery").glob("*.py"))
 
 

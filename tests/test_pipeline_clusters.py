@@ -27,6 +27,8 @@ from cluster_truth import (
 from doc_tables import show
 from pipeline_work import change_settings
 
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):

@@ -17,6 +17,8 @@ from chandra_bin.pipeline import runner
 from pipeline_work import configured, products, simulated, started
 from processes import children, is_alive, wait_until
 
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):

@@ -25,6 +25,7 @@ def ciao():
     return Region
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("short", SHORT)
 def test_short_names_are_those_of_ciao(ciao, short):
     kind = SHORT[short]
@@ -35,6 +36,7 @@ def test_short_names_are_those_of_ciao(ciao, short):
     assert term.text == f"{kind}({NUMBERS[kind]})"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("short", TOO_SHORT)
 def test_shorter_names_are_refused_as_ciao_refuses_them(ciao, short):
     kind = next(kind for kind in NUMBERS if kind.startswith(short))
@@ -61,6 +63,7 @@ def test_sexagesimal_forms(text, degrees):
     np.testing.assert_array_equal(filtered.points, shape.points)
 
 
+@pytest.mark.full
 def test_ciao_carries_minutes_of_60_over(ciao):
     assert str(ciao("circle(9:59:60,2:00:00,5')")) == str(ciao("circle(10:00:00,2:00:00,5')"))
 

@@ -16,6 +16,8 @@ from test_polygon_trace import SPECIAL, binmaps
 from test_rasterize import image_coords
 from test_regions import comb
 
+pytestmark = pytest.mark.full
+
 try:
     from sherpa.astro.utils import _region as ciao
 except ImportError as error:

@@ -206,6 +206,7 @@ SYSTEMS = [("image", "fk5"), ("physical", "fk5"), ("wcs", "fk5"), ("wcs", "icrs"
            ("wcs", "ecliptic")]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("skyformat", ["degrees", "sexagesimal"])
 @pytest.mark.parametrize(("system", "sky"), SYSTEMS)
 def test_ds9_reads_and_saves_our_files(ds9, coords, system, sky, skyformat):
@@ -216,6 +217,7 @@ def test_ds9_reads_and_saves_our_files(ds9, coords, system, sky, skyformat):
     assert_same_numbers(ours, theirs, pixels=system != "wcs")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("skyformat", ["degrees", "sexagesimal"])
 @pytest.mark.parametrize(("system", "sky"), SYSTEMS)
 def test_ds9_converts_as_we_do(ds9, coords, system, sky, skyformat):
@@ -226,6 +228,7 @@ def test_ds9_converts_as_we_do(ds9, coords, system, sky, skyformat):
     assert_same_numbers(ours, theirs, pixels=system != "wcs")
 
 
+@pytest.mark.full
 def test_ds9_reads_our_sexagesimal_ciao_files(ds9, coords):
     """As the last step of the pipeline has it: load the physical file, save the sky one; and our own, loaded again."""
     ours = region_bytes(parse_regions(SHAPES), coords, format="ciao", system="fk5", sexagesimal=True).decode()
@@ -233,6 +236,7 @@ def test_ds9_reads_our_sexagesimal_ciao_files(ds9, coords):
     assert_same_numbers(ours, ds9.load_and_save(ours, "ciao", ("ciao", "wcs", "fk5", "sexagesimal")))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("system", ["physical", "fk5"])
 def test_ds9_reads_all_bins(ds9, coords, system):
     binmap = read_expected("ngc5044_30_50")["binmap"].astype(int)
@@ -270,6 +274,7 @@ def numbered(tmp_path_factory):
     program.close()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("text", [
     "image;box 32.3 31.8 10.1 20.2 30.3 40.4 n=10 45",
     "image;box(32.3,31.8,10.1,20.2,30.3,40.8,n=2)",
@@ -307,6 +312,7 @@ def test_parts_hold_the_pixels_that_ds9_adds_up(numbered, text):
     assert program.reads(text + "\n")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("line", [
     "global color=green include=1 source=1 fk5", "global image", "global color=green wcsb",
     "global color = green fk5 width=1"])
@@ -317,6 +323,7 @@ def test_a_system_among_global_properties_is_refused_as_ds9_refuses_it(numbered,
         parse_regions(text)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("line", [
     "global color=green", "global color=green compass=fk5 {N} {E} 1 1", "global color=green ruler=fk5 degrees",
     'global color = green font = "helvetica 10 normal roman" dashlist=8 3', "global source"])

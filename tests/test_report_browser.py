@@ -14,6 +14,8 @@ from chandra_bin.report import IndexRow, write_index, write_report
 from pipeline_work import change_record, configured, simulated
 from required import absent
 
+pytestmark = pytest.mark.full
+
 try:
     from selenium import webdriver
     from selenium.webdriver.common.action_chains import ActionChains
