@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from chandra_bin.errors import ChandraBinWarning, InputError, NoQuietTime
+from chandra_bin.errors import ChandraBinWarning, InputError, NoQuietTime, heard
 from chandra_bin.events.deflare import _count_limits, clean, cut_flares, robust, sigma_clip
 from chandra_bin.events.gti import GTI
 from chandra_bin.events.lightcurve import LightCurve
@@ -330,10 +330,11 @@ def test_clean_needs_exposures():
 
 @pytest.mark.parametrize(("counts", "said"), [([50, 51, 50, 49], []), ([50, 51, 80, 50, 49], ["4 of 5 bins are kept"])])
 def test_the_pipeline_says_what_noise_costs_where_anything_is_cut(counts, said):
-    curve, told = curve_of(counts), []
-    job = SimpleNamespace(obs=SimpleNamespace(obsid="1"), warn=told.append)
+    curve = curve_of(counts)
+    job = SimpleNamespace(obs=SimpleNamespace(obsid="1"))
     flares = clean(curve)
     assert flares.cut_by_noise > 0.1 * len(curve)
-    _warn_of_lost_time(job, curve, flares)
+    with heard(str) as told:
+        _warn_of_lost_time(job, curve, flares)
     assert len(told) == len(said)
     assert all(text in line for text, line in zip(said, told, strict=True))

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from chandra_bin.errors import heard
 from chandra_bin.pipeline import runner
 from chandra_bin.pipeline.native import _warn_of_low_bins
 from chandra_bin.pipeline.warned import join_warnings
@@ -60,9 +61,9 @@ def test_simulated_events_that_are_not_reprocessed_are_a_note(tmp_path):
     "S/N in counts is more than 10% below the target of 30 in 1 of 3 bins: there are too few counts around them"])])
 def test_bins_far_below_the_target_are_warned_of(lowest, warned):
     """A bin that ends a little below it is part of the method."""
-    texts = []
-    job = SimpleNamespace(settings=SimpleNamespace(sn_per_region=30.0, binning_image="counts"), warn=texts.append)
-    _warn_of_low_bins(job, np.array([30.1, 30.5, lowest]))
+    job = SimpleNamespace(settings=SimpleNamespace(sn_per_region=30.0, binning_image="counts"))
+    with heard(str) as texts:
+        _warn_of_low_bins(job, np.array([30.1, 30.5, lowest]))
     assert texts == warned
 
 

@@ -1,8 +1,11 @@
 """What goes wrong, in one place: every error that a user can cause is a `ChandraBinError`."""
 
+import contextlib
+import functools
+import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, SupportsIndex
 
@@ -23,6 +26,11 @@ def counted(number: SupportsIndex, one: str, many: str = "") -> str:
     ``many`` is the plural where that is not ``one`` and an s.
     """
     return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def reason(error: OSError) -> str:
+    """Return why the system refused something, such as ``no space left on device``."""
+    return (error.strerror or str(error)).lower()
 
 
 class _OneLine:
@@ -80,7 +88,19 @@ class OutputError(ChandraBinError, OSError):
     """An output cannot be written: it exists already, its folder is read-only, the disk is full."""
 
 
-@contextmanager
+# Files whose frames are of this package, or between two of it: context managers and cached properties.
+_OURS = (os.path.dirname(__file__) + os.sep, contextlib.__file__, functools.__file__)
+
+
+def warn(text: str) -> None:
+    """Give a `ChandraBinWarning`, shown at the line outside this package that made the call."""
+    level, frame = 2, sys._getframe(1)  # a warning of level 2 is at the caller of this function
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, ChandraBinWarning, stacklevel=level)
+
+
+@contextlib.contextmanager
 def writing(path: str | Path) -> Iterator[None]:
     """Turns what the system says of a file that cannot be written into an `OutputError` that begins with ``path``."""
     try:
@@ -88,10 +108,10 @@ def writing(path: str | Path) -> Iterator[None]:
     except OutputError:
         raise
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
+        raise OutputError(f"{path}: cannot be written: {reason(error)}") from error
 
 
-@contextmanager
+@contextlib.contextmanager
 def heard(told: Callable[[str], str]) -> Iterator[list[str]]:
     """Collects our warnings, each once, as ``told`` puts their texts; others are not shown."""
     said: list[str] = []

@@ -1,12 +1,11 @@
 """The images of one smoothing or binning, checked for meaning and ready for the kernels."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chandra_bin.errors import ChandraBinWarning, InputError, counted
+from chandra_bin.errors import InputError, counted, warn
 
 from .arrays import as_flags, as_image
 
@@ -54,9 +53,8 @@ class KernelImages:
         ratio = exposure_ratio(exposure, background_exposure, use)
         require_pixels(use)
         if np.any(image[use > 0] < 0):
-            warnings.warn(f"counts has {np.count_nonzero(image[use > 0] < 0)} negative pixels "
-                          f"(least {image[use > 0].min():g}): is a background subtracted already?",
-                          ChandraBinWarning, stacklevel=3)
+            warn(f"counts has {np.count_nonzero(image[use > 0] < 0)} negative pixels "
+                 f"(least {image[use > 0].min():g}): is a background subtracted already?")
         varying = ratio if isinstance(ratio, np.ndarray) else None
         constant = 1.0 if isinstance(ratio, np.ndarray) else float(ratio)
         behind, varying, map_ = (None if each is None else _cleared(each, use) for each in (behind, varying, map_))
@@ -83,7 +81,7 @@ def exclude_nan(use: NDArray[np.uint8], **images: Image) -> None:
         lost = np.count_nonzero(~finite & (use > 0))
         use[~finite] = 0
         if lost:
-            warnings.warn(f"{lost} NaN pixels of {name} are excluded", ChandraBinWarning, stacklevel=4)
+            warn(f"{lost} NaN pixels of {name} are excluded")
 
 
 def exclude_unexposed(exposure: Image, use: NDArray[np.uint8]) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from chandra_bin.errors import InputError, counted
+from chandra_bin.errors import InputError, counted, reason
 from chandra_bin.fits.virtual import named_file
 from chandra_bin.tasks.inputs import absolute_name
 
@@ -292,7 +292,7 @@ def _text_of(file: Path) -> str:
     except FileNotFoundError:
         raise InputError(f"{file}: no such file") from None
     except OSError as error:
-        raise InputError(f"{file}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise InputError(f"{file}: cannot be read: {reason(error)}") from None
     except UnicodeDecodeError:
         raise InputError(f"{file}: is no text in UTF-8") from None
 

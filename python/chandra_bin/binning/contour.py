@@ -1,6 +1,5 @@
 """Contour binning (Sanders 2006, MNRAS 371, 829): `contour_bin`, what it returns, and contbin's automatic mask."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from chandra_bin._checks.arrays import as_image, as_number, as_progress, as_threads
 from chandra_bin._checks.images import KernelImages, exclude_unexposed
 from chandra_bin._kernels import _contour_bin, _smooth
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import InputError, warn
 
 from .smoothing import flux_of_discs
 
@@ -378,7 +377,6 @@ def _kind_of_contours(contours: Contours | None, smoothed: ArrayLike | None, exp
     if exposure_map is None or images.noise is not None:
         return "counts"
     if np.any(images.counts[images.use > 0] < 0):
-        warnings.warn("counts has negative pixels: the contours are those of the counts, not of the flux",
-                      ChandraBinWarning, stacklevel=3)
+        warn("counts has negative pixels: the contours are those of the counts, not of the flux")
         return "counts"
     return "flux"

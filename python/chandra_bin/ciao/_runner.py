@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 from typing import BinaryIO, cast
 
-from chandra_bin.errors import InputError, OutputError, ToolError, writing
+from chandra_bin.errors import InputError, OutputError, ToolError, reason, writing
 
 from ._chatter import error_in, last_lines, warnings_in
 from ._command import Command, File, Files, Places, is_plain_path
@@ -228,10 +228,10 @@ def _execute(argv: list[str], environment: dict[str, str], folder: Path, log_fil
         process = subprocess.Popen(argv, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, start_new_session=True)
     except OSError as error:  # of another machine, its interpreter gone, no process to be had
-        reason = (error.strerror or str(error)).lower()
+        why = reason(error)
         with contextlib.suppress(OSError):
-            log_file.write(f"{argv[0]}: {reason}\n".encode(errors="replace"))
-        raise InputError(f"{Path(argv[0]).name}: {argv[0]} cannot be started ({reason}): see {log}") from None
+            log_file.write(f"{argv[0]}: {why}\n".encode(errors="replace"))
+        raise InputError(f"{Path(argv[0]).name}: {argv[0]} cannot be started ({why}): see {log}") from None
     try:
         assert process.stdout is not None
         ear = _Ear(cast(BinaryIO, process.stdout), log_file)

@@ -13,7 +13,7 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
-from chandra_bin.errors import ChandraBinError, ChandraBinWarning, one_line
+from chandra_bin.errors import ChandraBinError, ChandraBinWarning, one_line, reason
 
 # Set to anything, a failure shows where it came from: for reports of bugs.
 TRACEBACK_VARIABLE = "CHANDRA_BIN_TRACEBACK"
@@ -50,7 +50,7 @@ def failures(context: click.Context, bad_input: int = 2, usage: bool = False) ->
         if isinstance(error, OSError) and _is_of_printing(error):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at its end
             raise CommandError(f"{context.command_path}: error: standard output cannot be written: "
-                               f"{(error.strerror or str(error)).lower()}", 1) from error
+                               f"{reason(error)}", 1) from error
         raise CommandError(f"{context.command_path}: unexpected error: {type(error).__name__}: {one_line(str(error))} "
                       f"(please report it with what {TRACEBACK_VARIABLE}=1 shows)", 1) from error
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, reason
 from chandra_bin.workflow.system import usable_cores
 
 from ._command import (
@@ -47,7 +47,7 @@ def _words(path: Path) -> list[str]:
     try:
         return shlex.split(path.read_text(encoding="utf-8"), comments=True)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from None
     except ValueError as error:  # not UTF-8, or a quotation mark without its partner
         raise InputError(f"{path}: is not a list of options: {error}") from None
 

@@ -1,13 +1,12 @@
 """``chandra-bin propose``: the region files that are drawn by hand, proposed."""
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from chandra_bin.errors import ChandraBinWarning, NoCluster
+from chandra_bin.errors import NoCluster, warn
 
 from ._command import PATH, Command, Group, file_argument, file_option, quiet_option, told
 
@@ -61,7 +60,7 @@ def cluster(image: Path, out: Path, system: str, quiet: bool, **options: Any) ->
         with told(quiet, "proposing"):
             made = propose_cluster(image, out, sky=system == "wcs", **_given(options))
     except NoCluster as error:
-        _warn(f"{error}; {out} is {'yours, and stays' if out.exists() else 'not written'}")
+        warn(f"{error}; {out} is {'yours, and stays' if out.exists() else 'not written'}")
         return
     if not quiet:
         ellipse = made.shape.aperture if options["kind"] == "aperture" else made.shape.extent
@@ -87,8 +86,8 @@ def sources(detections: Path, image: Path, out: Path, system: str, quiet: bool, 
     with told(quiet, "proposing"):
         made = propose_point_sources(detections, out, image, sky=system == "wcs", **_given(options))
     if not made.sources:
-        _warn(f"{detections}: no detection is a point source; {out} is "
-              f"{'yours, and stays' if made.is_users else 'not written'}")
+        warn(f"{detections}: no detection is a point source; {out} is "
+             f"{'yours, and stays' if made.is_users else 'not written'}")
     elif not quiet:
         click.echo(f"{made.sources} point sources, {made.dropped} taken for the cluster; {_where(made)}")
 
@@ -140,7 +139,3 @@ def _where(made: "Proposal", *others: Path) -> str:
     if made.is_users:
         return f"the file that is there is yours, and stays; both are in {made.picture}"
     return f"in {', '.join(map(str, (made.file, *others)))}; look at {made.picture}"
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, ChandraBinWarning, stacklevel=2)

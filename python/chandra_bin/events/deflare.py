@@ -5,14 +5,13 @@ describes them (threads "Filtering lightcurves" and "Background flares").
 """
 
 import math
-import warnings
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import ChandraBinWarning, InputError, NoQuietTime, counted
+from chandra_bin.errors import InputError, NoQuietTime, counted, warn
 
 from .gti import GTI
 from .lightcurve import LightCurve
@@ -88,7 +87,7 @@ def cut_flares(curve: LightCurve, method: Method = "clean", *, mean: float | Non
             found = robust(curve, nsigma=nsigma, margin=margin)
     except NoQuietTime as failure:
         found = replace(robust(curve, nsigma=nsigma, margin=margin), failure=f"{method}: {failure}")
-        warnings.warn(f"{found.failure}; the robust limits are used instead", ChandraBinWarning, stacklevel=2)
+        warn(f"{found.failure}; the robust limits are used instead")
     if method == "clean" and stddev is None:
         _warn_of_noise(curve, found.mean, scale)
     return found
@@ -352,7 +351,6 @@ def _warn_of_noise(curve: LightCurve, mean: float, scale: float) -> None:
     wanted = (scale - 1) ** -2
     if mean * width < wanted * (1 - 1e-9):
         length = math.ceil(curve.bin_length_s * wanted / (mean * width))
-        warnings.warn(f"quiescent bins hold {mean * width:.3g} counts: their Poisson noise, "
-                      f"{100 / math.sqrt(mean * width):.0f} %, is more than the {100 * (scale - 1):.0f} % that clean "
-                      f"allows (scale {scale:.15g}); bins of {length} s would hold {wanted:.0f} counts",
-                      ChandraBinWarning, stacklevel=3)
+        warn(f"quiescent bins hold {mean * width:.3g} counts: their Poisson noise, "
+             f"{100 / math.sqrt(mean * width):.0f} %, is more than the {100 * (scale - 1):.0f} % that clean "
+             f"allows (scale {scale:.15g}); bins of {length} s would hold {wanted:.0f} counts")

@@ -1,6 +1,5 @@
 """The filters of a virtual file name, made ready for the rows of one table."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from chandra_bin._kernels._select_events import Selection
 from chandra_bin.acis.channels import ev_per_unit
 from chandra_bin.coords.wcs import ImageCoords, pixel_map
-from chandra_bin.errors import ChandraBinWarning, InputError, UnusableSky
+from chandra_bin.errors import InputError, UnusableSky, warn
 from chandra_bin.fits.images import Image, read_image_file
 from chandra_bin.fits.subspace import Component, Condition
 from chandra_bin.fits.tables import Column, Hdu
@@ -123,8 +122,7 @@ class RowFilter:
         for group in self.groups:
             for test in group.tests if group.exclude else ():
                 if test.found == [0]:
-                    warnings.warn(f"{self._name.file}: no event is in {test.term}, which is to be excluded",
-                                  ChandraBinWarning, stacklevel=4)
+                    warn(f"{self._name.file}: no event is in {test.term}, which is to be excluded")
 
     def good_times(self, gti: GTI, chip: int | None) -> GTI | None:
         """What the filters leave of a chip's good times (None: of all chips); None where the chip is filtered out."""
@@ -343,9 +341,8 @@ class RowFilter:
         except UnusableSky as error:
             raise InputError(f"{self._hdu.path}: {error}") from None
         if region.other is not None:
-            warnings.warn(f"{region.source}: CIAO and DS9 may find different events in it: CIAO, as here, takes an "
-                          "excluded shape from the shape before it, DS9 from all; write A*!C, B*!C",
-                          ChandraBinWarning, stacklevel=4)
+            warn(f"{region.source}: CIAO and DS9 may find different events in it: CIAO, as here, takes an "
+                 "excluded shape from the shape before it, DS9 from all; write A*!C, B*!C")
             region = replace(region, other=None)
 
         found = [0]
@@ -389,11 +386,11 @@ def _add_opposite(selection: Selection, none: Selection, exclude: bool) -> None:
 def _warn_of_unit(highs: NDArray[np.float64], column: Column) -> None:
     finite = highs[np.isfinite(highs)]
     if column.unit.lower() == "kev" and (finite > _KEV_LOOKALIKE).any():
-        warnings.warn(f"an energy range that ends at {finite.max():g} looks like eV: the column {column.name} of this "
-                      "file is in keV", ChandraBinWarning, stacklevel=5)
+        warn(f"an energy range that ends at {finite.max():g} looks like eV: the column {column.name} of this "
+             "file is in keV")
     if highs.max() < _KEV_LOOKALIKE and column.unit.lower() in ("", "ev"):
-        warnings.warn(f"an energy range that ends at {highs.max():g} looks like keV: the column {column.name} is in "
-                      "eV; write energy=500:7000 for 0.5 - 7 keV", ChandraBinWarning, stacklevel=5)
+        warn(f"an energy range that ends at {highs.max():g} looks like keV: the column {column.name} is in "
+             "eV; write energy=500:7000 for 0.5 - 7 keV")
 
 
 def _check_chips(name: VirtualFile, term: RangeTerm, lows: NDArray[np.float64], highs: NDArray[np.float64],

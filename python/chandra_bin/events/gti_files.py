@@ -1,7 +1,6 @@
 """Tables of good times: those of event files, one a chip, and GTI files as CIAO's deflare writes them."""
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import InputError, warn
 from chandra_bin.fits.headers import add_history
 from chandra_bin.fits.tables import Hdu, open_fits, write_empty_primary, write_rows
 from chandra_bin.fits.virtual import Block, VirtualFile, named_file
@@ -155,8 +154,7 @@ def _block(hdu: Hdu) -> GtiBlock:
     gti = GTI.of(start, stop, where=f"{hdu.path}: block {said}")
     order = np.argsort(start, kind="stable")
     if (start[order][1:] < np.maximum.accumulate(stop[order])[:-1]).any():
-        warnings.warn(f"{hdu.path}: good times of block {said} overlap, and were joined", ChandraBinWarning,
-                      stacklevel=4)
+        warn(f"{hdu.path}: good times of block {said} overlap, and were joined")
     chip = hdu.header.get("CCD_ID", hdu.header.get("CCDNR"))
     named = _OF_CCD.fullmatch(said.upper())
     if not isinstance(chip, int):

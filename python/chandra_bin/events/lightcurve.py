@@ -1,7 +1,6 @@
 """Light curves: counts and rates in bins of time."""
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.arrays import as_seconds
-from chandra_bin.errors import ChandraBinWarning, InputError, counted
+from chandra_bin.errors import InputError, counted, warn
 
 from .gti import GTI
 
@@ -89,8 +88,8 @@ def light_curve(times: ArrayLike, gti: GTI, *, bin_length_s: float, start: float
     exposure *= livetime_fraction
     lost = int(counts[exposure <= 0].sum())
     if lost:
-        warnings.warn(f"{counted(lost, 'event is', 'events are')} in time bins without any good time, where the "
-                      "rate is 0", ChandraBinWarning, stacklevel=2)
+        warn(f"{counted(lost, 'event is', 'events are')} in time bins without any good time, where the "
+             "rate is 0")
     return LightCurve(edges[:-1], edges[1:], (edges[:-1] + edges[1:]) / 2, _over(counts, exposure), exposure, counts)
 
 
@@ -128,8 +127,7 @@ def _inside(times: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[n
         return times
     unknown = int(np.count_nonzero(np.isnan(times)))
     if unknown:
-        warnings.warn(f"the time is NaN in {unknown} of {counted(times.size, 'event')}: such events are left out",
-                      ChandraBinWarning, stacklevel=3)
+        warn(f"the time is NaN in {unknown} of {counted(times.size, 'event')}: such events are left out")
     inside: NDArray[np.float64] = times[(times >= edges[0]) & (times < edges[-1])]
     return inside
 

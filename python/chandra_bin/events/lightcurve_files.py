@@ -1,6 +1,5 @@
 """Light curves read from FITS tables, as CIAO's dmextract and other programs write them."""
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import ChandraBinWarning, InputError, counted
+from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.fits.headers import is_number
 from chandra_bin.fits.tables import Hdu, Rows, open_fits
 from chandra_bin.fits.virtual import Block, Filter, VirtualFile, named_file
@@ -147,8 +146,7 @@ def _edges(hdu: Hdu, column: _Reader) -> tuple[NDArray[np.float64], NDArray[np.f
     time_max = time_min + lengths
     overlap = float((time_max[:-1] - time_min[1:]).max())
     if overlap > _SAME_PART * lengths.min():
-        warnings.warn(f"{hdu.path}: time bins overlap by up to {overlap:g} s: check TIMEDEL, and its unit (TIMEUNIT)",
-                      ChandraBinWarning, stacklevel=5)
+        warn(f"{hdu.path}: time bins overlap by up to {overlap:g} s: check TIMEDEL, and its unit (TIMEUNIT)")
     return time_min, time_max
 
 
@@ -179,8 +177,7 @@ def _check_rates(hdu: Hdu, rate: NDArray[np.float64]) -> None:
     if np.isinf(rate).any():
         raise hdu.error(f"has {counted(np.count_nonzero(np.isinf(rate)), 'infinite rate')}")
     if missing:
-        warnings.warn(f"{hdu.path}: the rate is NaN in {missing} of {rate.size} bins: such bins are left out",
-                      ChandraBinWarning, stacklevel=4)
+        warn(f"{hdu.path}: the rate is NaN in {missing} of {rate.size} bins: such bins are left out")
 
 
 def _lengths(hdu: Hdu, column: _Reader, time: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,6 +1,5 @@
 """Event files opened by a virtual name: rows that pass, in blocks, then good times and exposures."""
 
-import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from chandra_bin._kernels._select_events import Selection
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import channels_of
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import InputError, warn
 from chandra_bin.fits.headers import add_history
 from chandra_bin.fits.subspace import read_subspace, write_subspace
 from chandra_bin.fits.tables import Column, Hdu, Rows, open_fits
@@ -241,8 +240,8 @@ class EventFile:
             raise InputError(f"{self.name.path}: holds neither a table of good times (GTI) nor TSTART and TSTOP: no "
                              "exposure can be known")
         gti = GTI.of(start, stop, where=f"{self.name.path}: TSTART and TSTOP")
-        warnings.warn(f"{self.name.path}: holds no table of good times (GTI): TSTART to TSTOP are taken, "
-                      f"{gti.total:.0f} s", ChandraBinWarning, stacklevel=4)
+        warn(f"{self.name.path}: holds no table of good times (GTI): TSTART to TSTOP are taken, "
+             f"{gti.total:.0f} s")
         return GtiBlock(header, None, gti)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import InputError, NoImage, counted
+from chandra_bin.errors import InputError, NoImage, counted, reason
 
 from .headers import FITS_BLOCK, add_history, open_file, opened_by_astropy, uncompressed
 from .sky_keywords import moved_sky
@@ -64,7 +64,7 @@ def read_image_file(path: Path, block: str | int | None = None) -> Image:
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder; give the FITS image itself") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from None
 
 
 def product_header(header: "Header", history: Iterable[str], **keywords: str | int | float) -> "Header":

@@ -17,7 +17,6 @@ import gzip
 import json
 import os
 import secrets
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-from chandra_bin.errors import ChandraBinWarning, InputError, OutputError, counted, writing
+from chandra_bin.errors import InputError, OutputError, counted, warn, writing
 
 _PREFIX = ".chandra-bin-"  # of all temporary names
 _RUN = ".run"  # the run file of a folder
@@ -283,8 +282,8 @@ def _finish_run(file: Path) -> None:
         if moves:
             commit.unlink(missing_ok=True)
     if completed:
-        warnings.warn(ChandraBinWarning(f"{folder}: an earlier run was killed while it replaced "
-                                        f"{counted(len(moves), 'file')}; this is completed now"), stacklevel=2)
+        warn(f"{folder}: an earlier run was killed while it replaced {counted(len(moves), 'file')}; this is completed "
+             "now")
 
 
 def _journal(folder: Path, commit: Path, moves: Iterable[_Move], folders: Iterable[Path]) -> bytes:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import InputError, reason, warn
 
 from .headers import CARD, FITS_BLOCK, is_number, open_file
 from .sky_keywords import gives_sky
@@ -384,8 +384,7 @@ def sound_header(header: "Header", path: Path) -> "Header":
     for keyword in broken:
         header.remove(keyword, ignore_missing=True, remove_all=True)
     if broken:
-        warnings.warn(f"{path}: the header's {', '.join(broken)} cannot be read, and is left out", ChandraBinWarning,
-                      stacklevel=2)
+        warn(f"{path}: the header's {', '.join(broken)} cannot be read, and is left out")
     return header
 
 
@@ -402,7 +401,7 @@ def _reading(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from None
 
 
 def write_header(file: BinaryIO, header: "Header") -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chandra_bin.acis import geometry as acis
-from chandra_bin.errors import ChandraBinWarning, InputError, NoImaging
+from chandra_bin.errors import InputError, NoImaging, reason, warn
 from chandra_bin.events.reader import EventFile, livetime_fraction, open_events
 from chandra_bin.exposure.ancillary import is_remade, named, newest, version_of
 from chandra_bin.exposure.blank_skies import LackingSky, blank_sky_folder, search_blank_skies, without_files
@@ -227,8 +227,8 @@ def look(files: ObservationFiles) -> Observation:
             raise NoImaging(f"{where} has no good time: take it out of obs_ids, or fetch the file again")
         chip = blocks[0].chip
         if grating not in ("", "NONE"):
-            _warn(f"{where} was taken through the grating {grating}: only its zeroth order is an image, and dispersed "
-                  "events lie across the field")
+            warn(f"{where} was taken through the grating {grating}: only its zeroth order is an image, and dispersed "
+                 "events lie across the field")
         ra, dec = _pointing(events)
         return Observation(str(header.get("OBJECT", "")).strip(), ra, dec, exposure, _word(header, "DATAMODE"),
                            readmode or "TIMED", instrument, _aim_chip(events) if chip is None else chip,
@@ -251,7 +251,7 @@ def _places(directory: Path, *, tell: bool = False) -> list[_Place]:
     beside = [path for kind in ("events", "events_level1") for path in whole.of_kind(kind, "")]
     if found:
         if beside and tell:
-            _warn(f"{beside[0]}: is passed over, since {directory} has folders of ObsIDs: move it into one of its own")
+            warn(f"{beside[0]}: is passed over, since {directory} has folders of ObsIDs: move it into one of its own")
     elif _OBSID.fullmatch(directory.resolve().name) and not beside and whole.has_folders:
         found[whole.obsid] = whole
     else:
@@ -383,7 +383,7 @@ def _entries(folder: Path) -> list[Path]:
     except NotADirectoryError:
         raise InputError(f"{folder}: is a file; give the folder that holds the ObsIDs") from None
     except OSError as error:
-        raise InputError(f"{folder}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise InputError(f"{folder}: cannot be read: {reason(error)}") from None
 
 
 def _obsid_of(path: Path) -> str:
@@ -425,9 +425,3 @@ def _aim_chip(events: EventFile) -> int:
                                f"SIM_Z is missing, and DETNAM is {detector!r}; fetch the file again")
     array, of_array = ("I", range(4)) if 2 * of_i > len(chips) else ("S", range(4, 10))
     return acis.AIM_CHIP[array] if acis.AIM_CHIP[array] in chips else next(chip for chip in chips if chip in of_array)
-
-
-def _warn(text: str) -> None:
-    import warnings
-
-    warnings.warn(text, ChandraBinWarning, stacklevel=3)

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from chandra_bin.acis.bands import parse_bands
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, reason
 from chandra_bin.workflow.records import replace_file
 
 from .archive import BLANK_SKY
@@ -258,7 +258,7 @@ def _load(file: Path) -> dict[str, Any]:
         text = file.read_text(encoding="utf-8-sig")
         content = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text, object_pairs_hook=_once)
     except OSError as error:
-        raise InputError(f"{file}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise InputError(f"{file}: cannot be read: {reason(error)}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: cannot be read: {error}") from None
     if not isinstance(content, dict):

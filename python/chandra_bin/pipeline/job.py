@@ -3,13 +3,11 @@
 import os
 import re
 import shutil
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from chandra_bin.errors import ChandraBinWarning
 from chandra_bin.regions.marks import is_users
 
 from .archive import ObservationFiles
@@ -75,10 +73,6 @@ class Job:
     def note(self, **facts: Any) -> None:
         """What is worth telling: `numbers, words, and lists of them`, by what they are."""
         self.facts.update(facts)
-
-    def warn(self, text: str) -> None:
-        """Warns the user with one line."""
-        warnings.warn(text, ChandraBinWarning, stacklevel=2)
 
     def _in_scratch(self, path: Path) -> Path:
         return self.scratch / path.relative_to(self.layout.work)

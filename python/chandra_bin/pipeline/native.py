@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.coords.tangent_plane import parse_point, separation_deg, tangent_point
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, warn
 from chandra_bin.events.columns import coords_of
 from chandra_bin.events.deflare import Deflared
 from chandra_bin.events.lightcurve import LightCurve
@@ -65,7 +65,7 @@ def look_at_observations(job: Job) -> None:
             raise InputError(f"ObsIDs {first_id} and {obsid} are {apart / 60:.2g} degrees apart: they are not of one "
                              "cluster; take one out of obs_ids")
         if apart > ODD_ARCMIN:
-            job.warn(f"ObsIDs {first_id} and {obsid} point {apart:.0f}' apart: hardly any of the sky is in both")
+            warn(f"ObsIDs {first_id} and {obsid} point {apart:.0f}' apart: hardly any of the sky is in both")
         job.note(**{f"ObsID {obsid}": f"{each.target}, {each.datamode}, chips {each.chips}, "
                                       f"{each.exposure_s / 1000:.1f} ks, {apart:.2f}' from the first"})
     _check_refcoord(job)
@@ -122,10 +122,10 @@ def reprocess(job: Job) -> None:
     if simulated and not files.is_reprocessed:  # nothing calibrates them better
         job.note(calibration="not reprocessed: simulated events are used as they were made")
     elif not files.is_reprocessed:
-        job.warn(f"ObsID {obs.obsid}: not reprocessed: calibrated as the archive has it")
+        warn(f"ObsID {obs.obsid}: not reprocessed: calibrated as the archive has it")
     if missing:
-        job.warn(f"ObsID {obs.obsid}: {', '.join(kind for kind, _, _ in missing)} not found: "
-                 f"{'; '.join(text for _, _, text in missing)}")
+        warn(f"ObsID {obs.obsid}: {', '.join(kind for kind, _, _ in missing)} not found: "
+             f"{'; '.join(text for _, _, text in missing)}")
     whose = "chandra_repro's" if files.is_reprocessed else "the archive's"
     maker = whose.removeprefix("the ")
     job.note(events=copied.counts, **{f"of {whose}": copied.of, f"{maker} software": version["ASCDSVER"],
@@ -143,8 +143,8 @@ def _islands(job: Job, files: ObservationFiles) -> Islands:
     elif islands.why_not:
         job.note(**{NOTE: f"not done: {islands.why_not}"})
         if islands.is_vfaint:
-            job.warn(f"ObsID {files.obsid}: particles are not removed by their VFAINT islands (check_vf_pha): "
-                     f"{islands.why_not}")
+            warn(f"ObsID {files.obsid}: particles are not removed by their VFAINT islands (check_vf_pha): "
+                 f"{islands.why_not}")
     return islands
 
 
@@ -212,7 +212,7 @@ def _blank_sky(job: Job, files: ObservationFiles, clean: str) -> None:
     except InputError as error:
         if files.caldb is None:
             raise
-        job.warn(f"ObsID {obs.obsid}: no blank sky: {error}")
+        warn(f"ObsID {obs.obsid}: no blank sky: {error}")
         return
     job.call(blank_sky_background, job.made(obs.image), job.made(obs.background_events),
              str(job.out(obs.background_root)), events=clean, threads=job.threads)
@@ -258,8 +258,8 @@ def merge_observations(job: Job) -> None:
     skies = [layout.obs(files.obsid).background_events for files in job.archive]
     there = [path for path in skies if path.exists()]
     if len(there) < len(skies):
-        job.warn(f"{'not all observations have' if there else 'there are no'} blank-sky events (blank_sky): the "
-                 "background is measured in the merged image")
+        warn(f"{'not all observations have' if there else 'there are no'} blank-sky events (blank_sky): the "
+             "background is measured in the merged image")
     merged = job.call(merge, [f"{path}{chips}" for path, chips in names], job.out(layout.image).parent,
                       refcoord=settings.refcoord, bands=layout.bands.of_merged, binsize=settings.binsize,
                       exposure=_exposure(job), psfecf=settings.ecf,
@@ -304,7 +304,7 @@ def crop(job: Job) -> None:
     if not background.exists() and cluster:
         background, ratio = measure_background(job, cluster, sources)
     elif not background.exists():
-        job.warn("neither blank-sky events nor a region of the cluster: there is no background")
+        warn("neither blank-sky events nor a region of the cluster: there is no background")
     exclude = [sources] if sources else []
     job.call(remove_sources, {job.out(layout.cropped_flux): layout.scaled_flux},
              job.out(layout.merged_file("mask_cropped.fits")), exclude=exclude, expmap=layout.expmap)
@@ -319,9 +319,9 @@ def crop(job: Job) -> None:
     sums = cleaned.sums[job.out(layout.final_image)]
     inside = sums.kept + sums.removed
     if sums.removed > _MOST_IN_SOURCES * inside:
-        job.warn(f"{sums.removed:.0f} of {inside:.0f} counts ({sums.removed / inside:.0%}) are in sources that are "
-                 f"removed: see in {layout.sources.with_suffix('.png').name} whether the cluster's core is among them, "
-                 f"or parts of it; if so, take them out of {layout.sources.name}")
+        warn(f"{sums.removed:.0f} of {inside:.0f} counts ({sums.removed / inside:.0%}) are in sources that are "
+             f"removed: see in {layout.sources.with_suffix('.png').name} whether the cluster's core is among them, "
+             f"or parts of it; if so, take them out of {layout.sources.name}")
     job.note(**{"pixels": "{1} x {0}".format(*cleaned.shape), "used pixels": cleaned.used, "counts kept": sums.kept,
                 "counts in sources": sums.removed, "counts outside the area": sums.outside})
 
@@ -339,8 +339,8 @@ def measure_background(job: Job, cluster: Path, sources: Path | None) -> tuple[P
         made = job.call(local_background, layout.image, layout.expmap, root, exclude=removed, cluster=cluster,
                         events=[f"@{layout.merged_list}"], threads=job.threads)
     except InputError as error:
-        job.warn("the whole background, particles too, is spread as the exposure map, and its error is that of the "
-                 f"counts alone: {error}")
+        warn("the whole background, particles too, is spread as the exposure map, and its error is that of the "
+             f"counts alone: {error}")
         made = job.call(local_background, layout.image, layout.expmap, root, exclude=[cluster, *removed])
     total = float(made.background.expected.sum())
     job.note(**{"background measured in the image": f"{total:.0f} counts +- {made.background.error:.1%}"})
@@ -385,8 +385,8 @@ def _warn_of_low_bins(job: Job, sn_counts: NDArray[np.float64]) -> None:
     if below := int(np.count_nonzero(sn_counts < (1 - _MOST_LACKING) * target)):
         cure = ("there are too few counts around them" if job.settings.binning_image == "counts" else
                 "binning_image = \"counts\" gives bins the target S/N in counts")
-        job.warn(f"S/N in counts is more than {_MOST_LACKING:.0%} below the target of {target:g} in {below} of "
-                 f"{len(sn_counts)} bins: {cure}")
+        warn(f"S/N in counts is more than {_MOST_LACKING:.0%} below the target of {target:g} in {below} of "
+             f"{len(sn_counts)} bins: {cure}")
 
 
 def sky_regions(job: Job) -> None:
@@ -421,9 +421,9 @@ def _warn_of_lost_time(job: Job, curve: LightCurve, flares: Deflared) -> None:
     bins = len(curve) if curve.exposure_s is None else int(np.count_nonzero(curve.exposure_s > 0))
     kept = flares.kept
     if flares.method == "clean" and kept < bins and flares.cut_by_noise > _MOST_LOST * bins:
-        job.warn(f"ObsID {job.obs.obsid}: noise alone puts {flares.cut_by_noise / bins:.0%} of quiet bins of the light "
-                 f"curve beyond the limits of clean: {kept} of {bins} bins are kept; deflare_method = \"robust\", or "
-                 "lc_binsize = \"auto\", keeps more")
+        warn(f"ObsID {job.obs.obsid}: noise alone puts {flares.cut_by_noise / bins:.0%} of quiet bins of the light "
+             f"curve beyond the limits of clean: {kept} of {bins} bins are kept; deflare_method = \"robust\", or "
+             "lc_binsize = \"auto\", keeps more")
 
 
 def _exposure(job: Job) -> ExposureSettings:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from chandra_bin.errors import NoCluster
+from chandra_bin.errors import NoCluster, warn
 from chandra_bin.regions import has_shapes
 from chandra_bin.tasks.propose import propose_cluster, propose_point_sources
 
@@ -18,7 +18,7 @@ def propose_cluster_region(job: Job, image: Path, expmap: Path, detections: Path
                  detections=detections)
     except NoCluster as error:
         if not region.exists():
-            job.warn(f"{error}; nothing is taken for the cluster until then ({out.name})")
+            warn(f"{error}; nothing is taken for the cluster until then ({out.name})")
     return region if region.exists() else None
 
 

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, Literal
 
 from chandra_bin import __version__
-from chandra_bin.errors import ChandraBinError, InputError, OutputError, counted, heard
+from chandra_bin.errors import ChandraBinError, InputError, OutputError, counted, heard, reason, warn, writing
 from chandra_bin.regions.marks import is_users
 from chandra_bin.workflow.pool import InlineExecutor, Processes, WorkerLost
 from chandra_bin.workflow.records import FOLDER, Record, Stamp, State, is_same, locked, stamp_of, stamps_of
@@ -373,7 +373,7 @@ def _make(order: _Order) -> _Made:
             # Tasks do not read the setting "engine": the runner chooses the engine of each.
             if ((task.kind, order.engine) == ("reprocess", "native") and by_ciao_if_taken(order.settings)
                     and (why := why_not(task.archive[0]))):
-                job.warn(why)
+                warn(why)
         # A region that the user has drawn meanwhile is one more.
         now = {os.path.relpath(path, work) for path in inputs_of(task)}
         changed = [name for name in now.union(inputs) if name not in inputs or not is_same(work / name, inputs[name])]
@@ -389,7 +389,7 @@ def _make(order: _Order) -> _Made:
     except OSError as error:
         shutil.rmtree(order.scratch, ignore_errors=True)
         raise OutputError(f"{_label(task)}: {error.filename or order.scratch}: "
-                          f"{(error.strerror or str(error)).lower()}") from None
+                          f"{reason(error)}") from None
     except BaseException:
         shutil.rmtree(order.scratch, ignore_errors=True)
         raise
@@ -523,12 +523,10 @@ class _Log:
 
     def write(self, text: str) -> None:
         """Adds a line with the time. Raises `OutputError`."""
-        try:
+        with writing(self.file):
             self.file.parent.mkdir(exist_ok=True)
             with self.file.open("a", encoding="utf-8", errors="backslashreplace") as log:
                 log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n")
-        except OSError as error:
-            raise OutputError(f"{self.file}: cannot be written: {(error.strerror or str(error)).lower()}") from error
 
     def event(self, event: Event) -> None:
         """Adds what happened."""

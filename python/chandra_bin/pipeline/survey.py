@@ -4,14 +4,13 @@ import os
 import re
 import shlex
 import unicodedata
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chandra_bin.coords.tangent_plane import separation_deg
-from chandra_bin.errors import ChandraBinWarning, InputError, NoImaging
+from chandra_bin.errors import InputError, NoImaging, warn
 
 from .archive import Observation, ObservationFiles, look, look_through
 from .config import refuse_second, write_config
@@ -149,29 +148,26 @@ def _check_apart(work: Path, found: Survey) -> None:
 
 
 def _warn(found: Survey) -> None:
-    def say(text: str) -> None:
-        warnings.warn(text, ChandraBinWarning, stacklevel=4)
-
     for each in found.left_out:
-        say(f"ObsID {each.obsid} is left out: {each.why}")
+        warn(f"ObsID {each.obsid} is left out: {each.why}")
     for one in found.observations:
         if one.missing:
             needed = f" (chandra_repro needs {', '.join(missing)})" if (missing := missing_files(one.files)) else ""
-            say(f"ObsID {one.files.obsid}: {', '.join(one.missing)} not found{needed}")
+            warn(f"ObsID {one.files.obsid}: {', '.join(one.missing)} not found{needed}")
         for text in other_obstacles(one.files):
-            say(f"ObsID {one.files.obsid}: chandra_repro would refuse it: {text}")
+            warn(f"ObsID {one.files.obsid}: chandra_repro would refuse it: {text}")
     lines, explained = _lines_without_sky(found)
     for text in lines:
-        say(text)
+        warn(text)
     skies = [each.files.obsid for each in found.observations if each.files.blank_sky]
     bare = [each.files.obsid for each in found.observations if not each.files.blank_sky]
     if skies and (bare := [obsid for obsid in bare if obsid not in explained]):
-        say(f"ObsID {', '.join(bare)}: no blank-sky events, which {', '.join(skies)} has")
+        warn(f"ObsID {', '.join(bare)}: no blank-sky events, which {', '.join(skies)} has")
     if found.download:
-        say(f"fetch what is missing by: {found.download}")
+        warn(f"fetch what is missing by: {found.download}")
     distance, first, second = _farthest(found)
     if ODD_ARCMIN < distance <= FARTHEST_ARCMIN:
-        say(f"ObsIDs {first} and {second} point {distance:.0f}' apart: hardly any of the sky is in both")
+        warn(f"ObsIDs {first} and {second} point {distance:.0f}' apart: hardly any of the sky is in both")
 
 
 def _lines_without_sky(found: Survey) -> tuple[list[str], set[str]]:

@@ -4,11 +4,10 @@ What belongs to a region is decided at pixel centres, and an edge belongs to the
 """
 
 import re
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import InputError, reason, warn
 
 from ._astropy import from_astropy, to_astropy
 from ._convert import convert_region
@@ -72,7 +71,7 @@ def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ci
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from None
     if content.startswith(_TABLE):
         return read_table(content, path, block, rows)
     try:
@@ -119,7 +118,6 @@ def _warn_of_misreading(region: Region, text: str) -> None:
             continue
         if shape.system in PIXEL_SYSTEMS or ":" not in lines[shape.line - 1].split("#")[0]:
             what = "image coordinates" if shape.system in PIXEL_SYSTEMS else f"{shape.system} degrees"
-            warnings.warn(f"{region.source}: line {shape.line}: CIAO takes these {what} for physical pixels, without a "
-                          "word; give CIAO tools a converted file (chandra-bin convert)",
-                          ChandraBinWarning, stacklevel=3)
+            warn(f"{region.source}: line {shape.line}: CIAO takes these {what} for physical pixels, without a "
+                 "word; give CIAO tools a converted file (chandra-bin convert)")
             return

@@ -1,7 +1,6 @@
 """Shapes from one coordinate system to another, through the pixels of an image."""
 
 import math
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -9,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from chandra_bin.coords.wcs import ImageCoords, physical_agree
-from chandra_bin.errors import ChandraBinWarning, InputError, counted
+from chandra_bin.errors import InputError, counted, warn
 
 from ._shapes import DEGREES, EVERYWHERE, IMAGE, PHYSICAL, PIXEL_SYSTEMS, WCS, Floats, Format, Region, Shape
 
@@ -73,9 +72,9 @@ def convert_region(region: Region, coords: ImageCoords, system: str, format: For
     reached = {shape: measured for shape, measured in in_image.items() if measured is not None}
     made = dict(zip(reached, _shapes_in_system(reached, coords, system, region, to_format), strict=True))
     if beyond := len(shapes) - len(reached):
-        warnings.warn(f"{region.source}: "
-                      f"{counted(beyond, f'of {len(shapes)} shapes lies', f'of {len(shapes)} shapes lie')} where the "
-                      "image's projection does not reach: no pixel is covered", ChandraBinWarning, stacklevel=3)
+        warn(f"{region.source}: "
+             f"{counted(beyond, f'of {len(shapes)} shapes lies', f'of {len(shapes)} shapes lie')} where the "
+             "image's projection does not reach: no pixel is covered")
     return _converted(region, made, to_format)
 
 
@@ -96,8 +95,8 @@ def _on_sky_of(region: Region, coords: ImageCoords) -> Region:
     """
     own = region.coords
     if own is not None and coords.sky is None:
-        warnings.warn(f"{region.source}: the table has sky coordinates, and the image has none: X and Y are taken as "
-                      "physical coordinates of the image", ChandraBinWarning, stacklevel=4)
+        warn(f"{region.source}: the table has sky coordinates, and the image has none: X and Y are taken as "
+             "physical coordinates of the image")
     if own is None or coords.sky is None or physical_agree(own, coords):
         return replace(region, coords=None)
     made: dict[Shape, Shape] = {}

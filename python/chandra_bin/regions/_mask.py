@@ -1,6 +1,5 @@
 """Which pixels of an image lie in a region."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,7 +7,7 @@ from numpy.typing import NDArray
 
 from chandra_bin._kernels._rasterize import rasterize_shapes
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import InputError, warn
 
 from ._convert import convert_region
 from ._shapes import AREAS, IMAGE, PHYSICAL, Component, Region
@@ -50,12 +49,10 @@ def region_mask(region: Region, coords: ImageCoords, shape: tuple[int, int]) -> 
 def warn_of_two_readings(region: Region, differ: NDArray[np.bool_], of_what: str) -> None:
     """Says how many pixels or events are in the region for CIAO and not for DS9, or the other way round."""
     if differ.any():
-        warnings.warn(
-            f"{region.source}: CIAO and DS9 disagree about {np.count_nonzero(differ)} {of_what}: CIAO subtracts an "
-            "excluded shape from the shape before it, DS9 from all shapes. The file is read as "
-            f"{'DS9' if region.cuts else 'CIAO'} reads it; choose by --semantics ciao or ds9 "
-            "(in Python: semantics), or write A*!C, B*!C",
-            ChandraBinWarning, stacklevel=3)
+        warn(f"{region.source}: CIAO and DS9 disagree about {np.count_nonzero(differ)} {of_what}: CIAO subtracts an "
+             "excluded shape from the shape before it, DS9 from all shapes. The file is read as "
+             f"{'DS9' if region.cuts else 'CIAO'} reads it; choose by --semantics ciao or ds9 "
+             "(in Python: semantics), or write A*!C, B*!C")
 
 
 def _mask(region: Region, axes: tuple[float, float, float, float], shape: tuple[int, int]) -> NDArray[np.bool_]:

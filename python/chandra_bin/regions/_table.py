@@ -1,7 +1,6 @@
 """CIAO's FITS region tables."""
 
 import io
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import ChandraBinWarning, InputError, counted
+from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.fits.headers import opened_by_astropy, uncompressed
 from chandra_bin.fits.sky_keywords import is_of_sky, moved_sky, to_columns
 
@@ -150,8 +149,8 @@ def put_sky(header: "Header", coords: ImageCoords, columns: tuple[int, int] = (1
         return
     of_columns = to_columns(_of_physical(own, coords), columns)
     if of_columns is None:
-        warnings.warn("the sky of this image has a distortion, and FITS has no keywords for that in tables: X and Y of "
-                      "the table have no sky coordinates", ChandraBinWarning, stacklevel=3)
+        warn("the sky of this image has a distortion, and FITS has no keywords for that in tables: X and Y of "
+             "the table have no sky coordinates")
         return
     header.update(of_columns)
     if coords.frame.name != coords.equatorial:  # the axes of X and Y are others than RA and Dec

@@ -1,6 +1,5 @@
 """The search: from images to sources, over all scales."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.arrays import as_flags, as_image
-from chandra_bin.errors import ChandraBinWarning, InputError, counted
+from chandra_bin.errors import InputError, counted, warn
 
 from ._field import AtScale, Field, doubled
 from ._sources import Source, join, measure
@@ -164,10 +163,9 @@ def _check_counts(values: Pixels) -> None:
     if np.isinf(values).any():
         raise InputError("some pixels are infinite; set them to NaN to exclude them")
     if (values != np.rint(values)).any():
-        warnings.warn("the pixels are no whole numbers: thresholds are right for counts only, not for fluxes",
-                      ChandraBinWarning, stacklevel=3)
+        warn("the pixels are no whole numbers: thresholds are right for counts only, not for fluxes")
     if not values.any():
-        warnings.warn("the image has no counts, so no source", ChandraBinWarning, stacklevel=3)
+        warn("the image has no counts, so no source")
 
 
 def _mean_background(grid: Field, found: Sequence[AtScale]) -> Pixels:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from chandra_bin.acis import geometry as acis
 from chandra_bin.coords.wcs import ImageCoords, pixel_map
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, warn
 from chandra_bin.events.arrays import event_histogram
 from chandra_bin.events.filters import RowFilter
 from chandra_bin.events.reader import open_events
@@ -31,7 +31,7 @@ from chandra_bin.sources.background import (
     scale_error,
 )
 
-from ._common import about, calib_of, warn
+from ._common import about, calib_of
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header

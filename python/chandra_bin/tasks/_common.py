@@ -1,7 +1,6 @@
 """What all products share: their history, and masks read from files."""
 
 import io
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from chandra_bin._checks.memory import available_bytes
 from chandra_bin.binning.contour import ContourBins
 from chandra_bin.binning.contour import automask as find_empty_blocks
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import ChandraBinWarning, InputError, PictureError, counted
+from chandra_bin.errors import InputError, PictureError, counted, warn
 from chandra_bin.events.region_files import read_regions
 from chandra_bin.fits.headers import is_approximate
 from chandra_bin.fits.images import Image, size_text
@@ -205,7 +204,7 @@ def excluded_by_regions(image: Image, exclude: Sequence[Path], keep: Sequence[Pa
         why = f" ({'; '.join(outside)})" if outside else ""
         raise InputError(f"{image.path}: the regions leave no pixel to use{why}")
     for text in outside:
-        warnings.warn(text, ChandraBinWarning, stacklevel=3)
+        warn(text)
     return excluded
 
 
@@ -216,8 +215,7 @@ def check_counts(image: Image, mask: NDArray[np.int16], constrain: float | None)
         what = "negative or zero" if known.any() else "zero"
         raise InputError(f"{image.path}: all {known.size} pixels that are used are {what}; nothing can be binned")
     if constrain is not None and 0 < constrain < 1:
-        warnings.warn(f"the constraint is {constrain:.15g}: below 1, not even a disc meets it", ChandraBinWarning,
-                      stacklevel=3)
+        warn(f"the constraint is {constrain:.15g}: below 1, not even a disc meets it")
 
 
 def write_picture(outputs: Outputs, path: Path, draw: Callable[[], bytes]) -> None:
@@ -231,20 +229,15 @@ def write_picture(outputs: Outputs, path: Path, draw: Callable[[], bytes]) -> No
     outputs.write(path, content)
 
 
-def warn(text: str) -> None:
-    """Warns the user with one line."""
-    warnings.warn(text, ChandraBinWarning, stacklevel=3)
-
-
 def warn_of_odd_bins(bins: ContourBins) -> None:
     """Warns of bins that stay below the threshold because they touch no bin that could take them, or are negative."""
     if bins.stuck:
         stuck = counted(bins.stuck, "bin below the threshold touches", "bins below the threshold touch")
-        warnings.warn(f"{stuck} no other bin and cannot be joined", ChandraBinWarning, stacklevel=3)
+        warn(f"{stuck} no other bin and cannot be joined")
     if negative := int(np.count_nonzero(bins.signal < 0)):
         those = counted(negative, f"of {len(bins)} bins has", f"of {len(bins)} bins have")
-        warnings.warn(f"{those} less than the background, and an S/N without its sign: is the background scaled to "
-                      "the image?", ChandraBinWarning, stacklevel=3)
+        warn(f"{those} less than the background, and an S/N without its sign: is the background scaled to "
+             "the image?")
 
 
 def read_binmap(path: Path) -> tuple[Image, NDArray[np.int32]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.bands import Band
 from chandra_bin.coords.grids import Grid
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, warn
 from chandra_bin.events.filters import RowFilter
 from chandra_bin.events.gti import GTI
 from chandra_bin.events.reader import Events
@@ -36,7 +36,7 @@ from chandra_bin.exposure.aspect import (
 from chandra_bin.exposure.maps import Float32s, Outline, View, dead_columns, usable_pixels
 from chandra_bin.fits.virtual import Rows, VirtualFile
 
-from ._common import about, warn
+from ._common import about
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header

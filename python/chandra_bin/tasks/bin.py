@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from chandra_bin.binning.contour import LOW_SN, BinSums, ContourBins, Contours, contour_bin, sum_bins
 from chandra_bin.binning.outlines import trace_polygons
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import InputError, counted
+from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.fits.images import Image, product_header, write_image
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.plots.bins import bins_png
@@ -28,7 +28,6 @@ from ._common import (
     mask_values,
     need_positive,
     read_like_if_given,
-    warn,
     warn_of_odd_bins,
     write_picture,
 )

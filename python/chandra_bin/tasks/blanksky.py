@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from chandra_bin.coords.grids import Grid, GridAxis
 from chandra_bin.coords.tangent_plane import as_float32, tangent_point
 from chandra_bin.coords.wcs import ImageCoords, physical_agree
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, warn
 from chandra_bin.events.combined import with_sky
 from chandra_bin.events.reader import EventFile, Passing, open_events
 from chandra_bin.events.vfaint import is_cleaned
@@ -25,7 +25,7 @@ from chandra_bin.fits.virtual import expand_stack
 from chandra_bin.sources.background import ChipScale
 
 from ._blanksky import BLANKSKY, ParticleCounts, checked_chips, scale_by_particles
-from ._common import calib_of, history, warn
+from ._common import calib_of, history
 from ._sky_placement import SkyPlacer
 from .inputs import files_of, plain_name
 

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import InputError, counted
+from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.region_files import read_regions
 from chandra_bin.fits.images import Image, moved_header, product_header, size_text, write_image
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.regions import region_box, region_mask
 from chandra_bin.sources.removal import FLUX_FACTOR, fill_sources, scaled_flux, sn_in_counts
 
-from ._common import about, calib_of, excluded_by_regions, history, need_positive, read_exposure, warn
+from ._common import about, calib_of, excluded_by_regions, history, need_positive, read_exposure
 from .inputs import files_of, plain_name, read_image, read_on_grid, refuse_filled
 
 _FILLED_END = "_filled.img"

@@ -1,7 +1,6 @@
 """The original's main program: same options, same files, same pixels."""
 
 import logging
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from chandra_bin._checks.images import LEAST_EXPOSURE
 from chandra_bin.binning.contour import ContourBins, contour_bin
 from chandra_bin.binning.histograms import histogram_qdp
-from chandra_bin.errors import ChandraBinWarning
+from chandra_bin.errors import warn
 from chandra_bin.fits.images import Image, product_header, write_image
 from chandra_bin.fits.outputs import Outputs
 
@@ -135,9 +134,7 @@ def _clipped(exposure: ArrayLike) -> NDArray[np.float32]:
 def _tell_of_small_exposures(path: Path, exposure: NDArray[np.floating]) -> None:
     masked = np.count_nonzero(~(exposure >= 1))
     if masked == exposure.size:
-        warnings.warn(
-            f"{path}: all {masked} pixels have an exposure below 1, and are masked as the original does; "
-            f"its unit should be seconds (largest value: {np.nanmax(exposure, initial=0):g})",
-            ChandraBinWarning, stacklevel=4)
+        warn(f"{path}: all {masked} pixels have an exposure below 1, and are masked as the original does; "
+             f"its unit should be seconds (largest value: {np.nanmax(exposure, initial=0):g})")
     elif masked:
         logger.info("%s: %d pixels with an exposure below 1 are masked", path, masked)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from chandra_bin.errors import counted
+from chandra_bin.errors import counted, warn
 from chandra_bin.events.columns import with_columns
 from chandra_bin.events.images import event_image
 from chandra_bin.events.reader import Change, EventFile, open_events
@@ -18,7 +18,7 @@ from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.tables import Rows, write_empty_primary, write_rows
 from chandra_bin.fits.virtual import Columns, VirtualFile, named_file, one_of_stack
 
-from ._common import Parameters, history, warn
+from ._common import Parameters, history
 from .inputs import files_of, is_table, plain_name, read_image
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from chandra_bin.coords.tangent_plane import separation_deg
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, warn
 from chandra_bin.events.region_files import read_regions
 from chandra_bin.fits.headers import add_history, is_approximate, is_number
 from chandra_bin.fits.images import Image, product_header, write_image
@@ -23,7 +23,7 @@ from chandra_bin.regions import Region, Shape, convert_region, put_sky, region_b
 from chandra_bin.sources._sources import Source
 from chandra_bin.sources.detection import DEFAULT_SCALES, Detection, bytes_needed, detect_sources
 
-from ._common import about, coords_if_usable, history, need_memory, read_exposure, warn, warn_of_rims
+from ._common import about, coords_if_usable, history, need_memory, read_exposure, warn_of_rims
 from .inputs import files_of, is_table, read_image, read_on_grid, refuse_filled
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.bands import Band, parse_bands
 from chandra_bin.coords.grids import Grid, GridAxis
 from chandra_bin.coords.wcs import ImageCoords, physical_agree
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, warn
 from chandra_bin.events.filters import RowFilter
 from chandra_bin.events.gti_files import GtiBlock
 from chandra_bin.events.images import add_to_image, image_header
@@ -26,7 +26,7 @@ from chandra_bin.fits.images import product_header, read_image_file, write_image
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.virtual import Block, VirtualFile, named_file, one_of_stack
 
-from ._common import history, names_root, need_memory, warn
+from ._common import history, names_root, need_memory
 from ._observed import PLACING, Observed, check_filters, check_instrument, grating_of, observed, without_removed
 from .inputs import files_of
 

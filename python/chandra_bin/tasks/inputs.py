@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import ChandraBinWarning, InputError, NoImage
+from chandra_bin.errors import ChandraBinWarning, InputError, NoImage, warn
 from chandra_bin.events.filters import read_mask
 from chandra_bin.events.images import TYPES, event_image, event_image_shape
 from chandra_bin.events.region_files import region_of
@@ -301,8 +301,7 @@ def _warn_of_another_grid(other: Image, image: Image, what: str) -> None:
     """Warns where both headers have physical coordinates, and their pixels are not in the same places."""
     apart = _apart(other, image)
     if apart:
-        warnings.warn(f"{other.path}: the {what} lies up to {apart:g} physical pixels beside the image {image.path}",
-                      ChandraBinWarning, stacklevel=3)
+        warn(f"{other.path}: the {what} lies up to {apart:g} physical pixels beside the image {image.path}")
 
 
 def _apart(other: Image, image: Image) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, warn
 from chandra_bin.events.bin_length import LEAST_FRAMES, BinLength, choose_bin_length
 from chandra_bin.events.clocks import put_in_seconds, seconds_of
 from chandra_bin.events.columns import without_columns
@@ -23,7 +23,7 @@ from chandra_bin.fits.tables import write_empty_primary, write_rows
 from chandra_bin.fits.virtual import BinAxis, Binning, VirtualFile, named_file, one_of_stack
 from chandra_bin.plots.light_curves import RateLimits, light_curve_png
 
-from ._common import history, warn, write_picture
+from ._common import history, write_picture
 from .inputs import files_of, plain_name
 
 if TYPE_CHECKING:

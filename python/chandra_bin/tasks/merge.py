@@ -21,7 +21,7 @@ from chandra_bin.coords.tangent_plane import (
     tangent_point,
 )
 from chandra_bin.coords.wcs import ImageCoords, physical_agree
-from chandra_bin.errors import InputError, counted
+from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.columns import coords_of, with_columns
 from chandra_bin.events.combined import combined_columns, combined_good_times, combined_header, with_sky
 from chandra_bin.events.filters import RowFilter
@@ -39,7 +39,7 @@ from chandra_bin.fits.virtual import Block, Columns, VirtualFile, expand_stack, 
 from chandra_bin.regions import region_bytes
 
 from ._blanksky import ParticleCounts, Pixels, SourceCounts, checked_chips, limits_of, scaled_sky, warn_of_sky_filters
-from ._common import about, history, need_memory, warn
+from ._common import about, history, need_memory
 from ._fov import fov_region
 from ._merged_images import Seen, Total, Wanted, write_images
 from ._observed import PLACING, Observed, check_filters, check_instrument, observed, without_removed

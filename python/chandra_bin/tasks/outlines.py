@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from chandra_bin.binning.outlines import Polygons, trace_polygons
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import ChandraBinWarning, InputError, counted
+from chandra_bin.errors import ChandraBinWarning, InputError, counted, warn
 from chandra_bin.events.columns import coords_of
 from chandra_bin.events.reader import open_events
 from chandra_bin.events.region_files import read_regions
@@ -122,8 +122,8 @@ def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: F
         for file, target in zip(files, targets, strict=True):
             region = read_regions(file, semantics, for_ciao=False)
             if region.decorations:
-                warnings.warn(f"{file}: texts, lines or the like ({len(region.decorations)}) cover no pixels, and are "
-                              "left out", ChandraBinWarning, stacklevel=2)
+                warn(f"{file}: texts, lines or the like ({len(region.decorations)}) cover no pixels, and are "
+                     "left out")
             content = region_bytes(region, coords, format=format, system=system, sexagesimal=sexagesimal)
             _compare_readers(region, coords, shape, content, format)
             outputs.write(target, content)
@@ -216,8 +216,8 @@ def _warn_of_gaps(binmap: Path, names: dict[int, str]) -> None:
     missing = max(names) + 1 - len(names)
     if missing:
         first = next(number for number in range(max(names)) if number not in names)
-        warnings.warn(f"{binmap}: {missing} bin numbers up to {max(names)} have no pixel (the first is {first}): they "
-                      "get no region file", ChandraBinWarning, stacklevel=3)
+        warn(f"{binmap}: {missing} bin numbers up to {max(names)} have no pixel (the first is {first}): they "
+             "get no region file")
 
 
 def _compare_readers(region: Region, coords: ImageCoords, shape: tuple[int, int], content: bytes,
@@ -233,5 +233,5 @@ def _compare_readers(region: Region, coords: ImageCoords, shape: tuple[int, int]
             warnings.simplefilter("ignore", ChandraBinWarning)  # of CIAO's view of the DS9 file
             different = np.count_nonzero(inside != region_mask(written, coords, shape))
         if different:
-            warnings.warn(f"{region.source}: DS9's format cannot hold this region: {counted(different, 'pixel')} "
-                          "will differ; use --format ciao", ChandraBinWarning, stacklevel=3)
+            warn(f"{region.source}: DS9's format cannot hold this region: {counted(different, 'pixel')} "
+                 "will differ; use --format ciao")

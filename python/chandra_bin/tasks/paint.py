@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import InputError, counted
+from chandra_bin.errors import InputError, counted, reason, warn
 from chandra_bin.fits.images import Image, product_header, write_image
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.tables import open_fits
 
-from ._common import Parameters, history, read_binmap, warn
+from ._common import Parameters, history, read_binmap
 from .inputs import files_of
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not a text file"
-        raise InputError(f"{path}: cannot be read: {str(reason).lower()}") from None
+        why = reason(error) if isinstance(error, OSError) else "is not a text file"
+        raise InputError(f"{path}: cannot be read: {why}") from None
     lines = ((number, line.split()) for number, line in enumerate(text.splitlines(), start=1))
     return [(number, words) for number, words in lines if words and not words[0].startswith("#")]
 

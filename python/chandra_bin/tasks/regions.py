@@ -8,12 +8,12 @@ import numpy as np
 
 from chandra_bin.binning.boxes import cover_with_boxes
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, warn
 from chandra_bin.fits.images import Image
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.regions.box_texts import region_texts
 
-from ._common import about, read_binmap, warn
+from ._common import about, read_binmap
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import channels_of
 from chandra_bin.binning.contour import bin_areas
 from chandra_bin.coords.wcs import ImageCoords, physical_agree, pixel_map
-from chandra_bin.errors import InputError, counted
+from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.arrays import bin_spectra
 from chandra_bin.events.reader import EventFile, Events, open_events
 from chandra_bin.events.spectra import (
@@ -33,7 +33,7 @@ from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.virtual import MaskTerm, RegionTerm, expand_stack, named_file
 
 from ._blanksky import ParticleCounts, checked_chips, need_on_sky, scale_by_particles
-from ._common import Parameters, about, ecsv, history, mask_values, read_binmap, warn
+from ._common import Parameters, about, ecsv, history, mask_values, read_binmap
 from ._pha import PhaWriter
 from .inputs import files_of, plain_name, refuse_filled
 

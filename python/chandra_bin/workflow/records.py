@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from chandra_bin.errors import InputError, OutputError, writing
+from chandra_bin.errors import InputError, OutputError, reason, writing
 
 from .system import need_posix
 
@@ -96,7 +96,7 @@ def stamp_of(path: str | Path) -> Stamp:
         finally:
             os.close(file)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from None
     return Stamp.of(status, digest.hexdigest())
 
 

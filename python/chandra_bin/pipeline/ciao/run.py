@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chandra_bin.ciao import File, Runner, need_installation
-from chandra_bin.errors import InputError, ToolError
+from chandra_bin.errors import InputError, ToolError, warn
 from chandra_bin.events import vfaint
 from chandra_bin.events.reader import open_events
 from chandra_bin.pipeline.job import Job
@@ -169,7 +169,7 @@ class _Conductor:
         made = self.runner.run(step.command, _InJob(job))
         job.calls.append(job.plain(made.line))
         for text in made.warnings:
-            job.warn(f"{step.command.tool}: {job.plain(text)}")
+            warn(f"{step.command.tool}: {job.plain(text)}")
         if made.facts:
             job.note(**{step.command.tool: "; ".join(made.facts)})
 
@@ -186,7 +186,7 @@ class _Conductor:
             # Also of those among the steps that went well: half of it is none.
             for path in _files_in(self.job.scratch) - before:
                 path.unlink()
-            self.job.warn(f"{step.warning} ({error})")
+            warn(f"{step.warning} ({error})")
             self.all(step.instead)
 
     @do.register
@@ -196,7 +196,7 @@ class _Conductor:
 
     @do.register
     def _(self, step: Warn) -> None:
-        self.job.warn(step.text)
+        warn(step.text)
 
     @do.register
     def _(self, step: Copy) -> None:

@@ -6,7 +6,6 @@ not: files that appear whole, steps that are not done twice, and observations si
 
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
@@ -15,7 +14,7 @@ from typing import TypeAlias
 
 from chandra_bin import __version__
 from chandra_bin.ciao import File, Filter, Part, Temporary, is_plain_path, parts_of
-from chandra_bin.errors import ChandraBinWarning, InputError, OutputError
+from chandra_bin.errors import InputError, OutputError, warn
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.pipeline.archive import ObservationFiles
 from chandra_bin.pipeline.config import Settings
@@ -82,7 +81,7 @@ def write_scripts(work: Path, folder: Path) -> list[Path]:
     _check_folder(pipeline.work)
     for files in pipeline.archive:
         if why := why_not(files):
-            warnings.warn(why, ChandraBinWarning, stacklevel=2)
+            warn(why)
     written = {folder / name: text for name, text in _scripts(pipeline)}
     for path in written:
         if path.exists() and not _is_ours(path):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chandra_bin.ciao import File, Filter, Part, tools
+from chandra_bin.errors import warn
 from chandra_bin.pipeline import native
 from chandra_bin.pipeline.archive import ObservationFiles, look
 from chandra_bin.pipeline.config import Settings
@@ -239,7 +240,7 @@ def spectra(layout: Layout, settings: Settings, files: ObservationFiles, nproc: 
                         layout.sky_regions, job.out(folder / "xaf").parent, job.out(lists / "list").parent)
         job.note(**{BINS_WITH_EVENTS: len(made.bins)})
         if made.without_events:
-            job.warn(f"ObsID {obs.obsid}: {made.summary}")
+            warn(f"ObsID {obs.obsid}: {made.summary}")
 
     words = (("specextract-lists",), (File(obs.clean_events), chips), (File(layout.binmap),),
              ("--regions",), (File(layout.sky_regions),), ("--spectra",), (File(folder),),
