@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chandra_bin.errors import InputError
+from chandra_bin.fits.headers import HeaderForm
+from chandra_bin.fits.new_table import NewColumn, new_table
 from chandra_bin.fits.tables import open_fits, write_empty_primary, write_rows
 from event_files import random_events, write_events
 
@@ -186,3 +188,42 @@ def test_what_follows_the_last_block_is_left_alone(tmp_path):
     path.write_bytes(path.read_bytes() + b"special records" * 500)
     with open_fits(path) as hdus:
         assert sum(1 for _ in hdus) == 6
+
+
+@pytest.mark.parametrize("n", [0, 3])
+def test_new_tables_are_what_astropy_reads(tmp_path, n):
+    number = np.arange(n)
+    columns = [
+        NewColumn("TIME", "1D", number + 0.5, "s", (0.5, 9.5)),
+        NewColumn("CHIPX", "2I", np.stack([number, -number], axis=1)), NewColumn("SHAPE", "16A", ["!Circle"] * n),
+        NewColumn("STATUS", "32X", number << 30),
+        NewColumn("X", "1E", number.astype(float), "pixel", keywords={"TCTYP": "RA---TAN"}),
+        NewColumn("N", "1J", number.astype(float))]
+    path = tmp_path / "new.fits"
+    with path.open("wb") as file:
+        write_empty_primary(file, fits.Header())
+        header, rows = new_table(columns, {"EXTNAME": "NEW"})
+        write_rows(file, header, [rows])
+    with fits.open(path) as hdus:
+        hdus.verify("exception")
+        table = hdus["NEW"]
+        assert list(table.header)[8:] == [
+            "EXTNAME", "TTYPE1", "TFORM1", "TUNIT1", "TLMIN1", "TLMAX1", "TTYPE2", "TFORM2", "TTYPE3", "TFORM3",
+            "TTYPE4", "TFORM4", "TTYPE5", "TFORM5", "TUNIT5", "TCTYP5", "TTYPE6", "TFORM6"]
+        assert (table.header["TLMIN1"], table.header["TLMAX1"], table.header["TCTYP5"]) == (0.5, 9.5, "RA---TAN")
+        assert table.columns.units == ["s", "", "", "", "pixel", ""]
+        for column in columns:
+            if column.form != "32X":
+                assert table.data[column.name].tolist() == np.asarray(column.values).tolist()
+        bits = [[bool(value << 30 >> 31 - bit & 1) for bit in range(32)] for value in range(n)]
+        np.testing.assert_array_equal(table.data["STATUS"].reshape(n, 32), np.reshape(bits, (n, 32)))
+
+
+@pytest.mark.parametrize("bytes_of_cards", [0, 35 * 80])
+def test_headers_with_values_filled_in_are_what_astropy_reads(bytes_of_cards):
+    values = {"EXPOSURE": 12345.678901234, "BACKSCAL": 1.25e-7, "CCD_ID": -7, "BACKFILE": "a cluster's.pi"}
+    common = fits.Header({f"KEY{n}": n for n in range(bytes_of_cards // 80)})
+    content = HeaderForm(common).filled(values)
+    assert len(content) % 2880 == 0
+    header = fits.Header.fromstring(content.decode("ascii"))
+    assert dict(header) == {**dict(common), **values}

@@ -155,10 +155,14 @@ def _version_file(folder: Path) -> str:
 
 def _caldb_version(caldb: Path) -> str | None:
     """The last version in the table of the database's own versions; None where there is no such table."""
-    from astropy.io import fits
+    from chandra_bin.fits.tables import open_fits
 
     try:
-        with fits.open(caldb / _CALDB_VERSIONS) as hdus:
-            return str(hdus[1].data["CALDB_VER"][-1]).strip()
-    except (OSError, LookupError, ValueError, TypeError):
-        return None
+        with open_fits(caldb / _CALDB_VERSIONS) as hdus:
+            for hdu in hdus:
+                if hdu.is_table and hdu.rows:
+                    (column,) = hdu.need("CALDB_VER")
+                    return str(hdu.table()[column.name].astype(str)[-1]).strip()
+    except (InputError, UnicodeError):
+        pass
+    return None

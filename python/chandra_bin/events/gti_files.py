@@ -10,6 +10,7 @@ import numpy as np
 
 from chandra_bin.errors import InputError, warn
 from chandra_bin.fits.headers import add_history
+from chandra_bin.fits.new_table import NewColumn, new_table
 from chandra_bin.fits.tables import Hdu, open_fits, write_empty_primary, write_rows
 from chandra_bin.fits.virtual import Block, VirtualFile, named_file
 
@@ -19,7 +20,6 @@ from .gti import GTI
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-_ROW = np.dtype([("START", ">f8"), ("STOP", ">f8")])
 _NAMES = ("GTI", "STDGTI")
 # XMM-Newton's tables are named by the CCD, STDGTI03, and have no keyword that says it.
 _OF_CCD = re.compile(r"(?:STD)?GTI(\d{1,2})")
@@ -66,19 +66,15 @@ class GtiBlock:
 
     def write(self, file: BinaryIO, keywords: Mapping[str, object] | None = None) -> None:
         """Writes the table, columns START and STOP, in seconds, with these keywords at its end."""
-        from astropy.io.fits import Header
-
         name = self.block_name
-        table = Header({"EXTNAME": "GTI" if name.startswith("GTI") else name, "HDUNAME": name, "TFIELDS": 2})
-        for n, column in ((1, "START"), (2, "STOP")):
-            table.update({f"TTYPE{n}": column, f"TFORM{n}": "1D", f"TUNIT{n}": "s"})
+        table, rows = new_table(
+            [NewColumn("START", "1D", self.gti.start, "s"), NewColumn("STOP", "1D", self.gti.stop, "s")],
+            {"EXTNAME": "GTI" if name.startswith("GTI") else name, "HDUNAME": name})
         table.update(_kept(self.header))
         table.update(HDUCLASS="OGIP", HDUCLAS1="GTI", HDUCLAS2="STANDARD")
         if self.chip is not None:
             table["EXTVER"], table["CCD_ID"] = self.chip, self.chip
         table.update(keywords or {})
-        rows = np.empty(len(self.gti), _ROW)
-        rows["START"], rows["STOP"] = self.gti.start, self.gti.stop
         write_rows(file, table, [rows])
 
 
@@ -129,13 +125,12 @@ def write_gti_file(file: BinaryIO, header: "Header", gti: GTI, *, keywords: Mapp
 
     about = Header(_kept(header))
     write_empty_primary(file, about)
-    table = Header({"EXTNAME": "FILTER", "HDUNAME": "FILTER", "TFIELDS": 1, "TTYPE1": "TIME", "TFORM1": "1D",
-                    "TUNIT1": "s"})
+    table, rows = new_table([NewColumn("TIME", "1D", np.empty(0), "s")], {"EXTNAME": "FILTER", "HDUNAME": "FILTER"})
     table.update(about)
     table.update({"DSTYP1": "TIME", "DSVAL1": "TABLE", "DSFORM1": "D", "DSUNIT1": "s", "DSREF1": ":GTI"})
     table.update(keywords or {})
     add_history(table, history)
-    write_rows(file, table, [np.empty(0, [("TIME", ">f8")])])
+    write_rows(file, table, [rows])
     GtiBlock(about, None, gti).write(file, keywords)
 
 

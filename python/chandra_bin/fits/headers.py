@@ -64,6 +64,34 @@ def approximation(header: Mapping[str, Any]) -> str:
     return f"approximate: {', '.join(parts)}" if parts else "approximate"
 
 
+class HeaderForm:
+    """A header as bytes, to which the last keywords are added for each of many files.
+
+    astropy formats the common part once. Numbers have the fixed format of the FITS standard (section 4.2), reals with
+    15 digits.
+    """
+
+    def __init__(self, header: "Header") -> None:
+        self._cards: bytes = header.tostring(sep="", endcard=False, padding=False).encode("ascii", "replace")
+
+    def filled(self, values: Mapping[str, int | float | str]) -> bytes:
+        """Return the whole header, filled up to whole blocks, with these keywords at its end."""
+        cards = [f"{key:8}= {_fixed(value)}".ljust(CARD) for key, value in values.items()]
+        return filled(self._cards + "".join([*cards, "END".ljust(CARD)]).encode(), b" ")
+
+
+def _fixed(value: float | str) -> str:
+    if isinstance(value, str):
+        quoted = value.replace("'", "''")
+        return f"'{quoted:8}'"
+    return f"{value:>20}" if isinstance(value, int) else f"{value:20.14E}"
+
+
+def filled(content: bytes, fill: bytes = b"\0") -> bytes:
+    """Return the content, filled up to whole blocks."""
+    return content + fill * (-len(content) % FITS_BLOCK)
+
+
 def open_file(path: Path) -> BinaryIO:
     """A FITS file, open for reading bytes.
 

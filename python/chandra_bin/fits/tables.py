@@ -1,8 +1,9 @@
 """FITS files read once, from front to back: headers, and tables in blocks of rows; and rows written as they were read.
 
 Event lists are long and mostly columns that nobody asks for: blocks of rows keep memory at what is used, for gzipped
-files too. Headers are astropy's; rows are numpy records, big-endian as in the file, until `Column.values` takes out
-what is needed.
+files too. astropy reads a gzipped file as a whole, and CFITSIO (`fitsio`, which is under the GPL) unpacks it in memory,
+so the reader is one of our own. Headers are astropy's; rows are numpy records, big-endian as in the file, until
+`Column.values` takes out what is needed. Tables of new columns are made in `new_table`.
 """
 
 import gzip
@@ -418,19 +419,24 @@ def write_empty_primary(file: BinaryIO, header: "Header") -> None:
     write_header(file, Header([*structure.cards, *cards]))
 
 
+def table_header(header: "Header", rows: int, width: int, heap: int = 0) -> "Header":
+    """Return the cards of ``header`` behind the structure of a table of rows of ``width`` bytes, and a heap (bytes)."""
+    from astropy.io.fits import Header
+
+    structure = {"XTENSION": "BINTABLE", "BITPIX": 8, "NAXIS": 2, "NAXIS1": width, "NAXIS2": rows,
+                 "PCOUNT": heap, "GCOUNT": 1, "TFIELDS": header["TFIELDS"]}
+    cards = [card for card in header.cards if card.keyword not in (*_STRUCTURE, "TFIELDS")]
+    return Header([*Header(structure).cards, *cards])
+
+
 def write_rows(file: BinaryIO, header: "Header", blocks: Sequence[Rows], heap: bytes = b"") -> None:
     """Writes a binary table: the cards of ``header``, its structure made to fit, and rows as `Hdu.blocks` gives them.
 
     The rows' fields must be those that the header describes.
     """
-    from astropy.io.fits import Header
-
     rows = sum(map(len, blocks))
     width = blocks[0].dtype.itemsize if blocks else int(header["NAXIS1"])
-    structure = {"XTENSION": "BINTABLE", "BITPIX": 8, "NAXIS": 2, "NAXIS1": width, "NAXIS2": rows,
-                 "PCOUNT": len(heap), "GCOUNT": 1, "TFIELDS": header["TFIELDS"]}
-    cards = [card for card in header.cards if card.keyword not in (*_STRUCTURE, "TFIELDS")]
-    write_header(file, Header([*Header(structure).cards, *cards]))
+    write_header(file, table_header(header, rows, width, len(heap)))
     for block in blocks:
         file.write(block.view(np.uint8).data if len(block) else b"")
     file.write(heap)

@@ -1,17 +1,18 @@
 """The blocks of an observation's files as headers and rows: the structure and keywords of the archive's, simulated."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import channels_of
 from chandra_bin.events.gti import GTI
 from chandra_bin.events.vfaint import SPLIT_ADU
+from chandra_bin.fits.new_table import NewColumn, new_table
 from chandra_bin.fits.subspace import Component, Condition, write_subspace
 
 from ._islands import islands
@@ -34,7 +35,6 @@ _EPOCH = datetime(1998, 1, 1)
 _MJD_EPOCH = 50814.0
 _ASPECT_STEP_S = 0.25625
 _HOUSEKEEPING_STEP_S = 32.8
-_TYPES = {"D": ">f8", "E": ">f4", "I": ">i2", "J": ">i4"}
 _GAIN_EV = 4.4
 _BIAS_ADU = 250
 _BIAS_BEFORE_S = 2000
@@ -48,16 +48,6 @@ _CTI_APP = "PPPPPBPBPP"
 _TILED = {0: ((3061, 5132), (0, -1), (1, 0)), 1: ((5132, 4107), (0, 1), (-1, 0)), 2: ((3061, 4086), (0, -1), (1, 0)),
           3: ((5132, 3061), (0, 1), (-1, 0)),
           **{chip: ((3917 + 1042 * (chip - 7), 1702), (1, 0), (0, 1)) for chip in range(4, 10)}}
-
-
-@dataclass(frozen=True)
-class _Column:
-    name: str
-    form: str
-    values: Any
-    unit: str = ""
-    low: float | None = None
-    high: float | None = None
 
 
 def is_simulated(header: Mapping[str, object]) -> bool:
@@ -216,9 +206,9 @@ def aspect_blocks(observation: Observation) -> list[Block]:
     ra, dec, roll = observation.pointing(times)
     zero = np.zeros(count)
     header, rows = _table("ASPSOL", [
-        _Column("time", "1D", times, "s"), _Column("ra", "1D", ra, "deg"), _Column("dec", "1D", dec, "deg"),
-        _Column("roll", "1D", roll, "deg"), _Column("dy", "1E", zero, "mm"),
-        _Column("dz", "1E", zero, "mm"), _Column("dtheta", "1E", zero, "deg")], about(observation))
+        NewColumn("time", "1D", times, "s"), NewColumn("ra", "1D", ra, "deg"), NewColumn("dec", "1D", dec, "deg"),
+        NewColumn("roll", "1D", roll, "deg"), NewColumn("dy", "1E", zero, "mm"),
+        NewColumn("dz", "1E", zero, "mm"), NewColumn("dtheta", "1E", zero, "deg")], about(observation))
     header.update({"CONTENT": "ASPSOLOBI", "HDUCLASS": "ASC", "HDUCLAS1": "TEMPORALDATA", "HDUCLAS2": "ASPSOL",
                    "INSTRUME": "PCAD", "TIMEPIXR": 0.0, "TIMEDEL": _ASPECT_STEP_S, "DTASPSOL": _ASPECT_STEP_S,
                    "ACSYS1": "ASPSOL=MNC"})
@@ -234,11 +224,11 @@ def bad_pixel_blocks(observation: Observation) -> list[Block]:
         count = len(shapes)
         status = np.where(point, 1 << 12, 1 << 11)
         header, rows = _table("BADPIX", [
-            _Column("SHAPE", "16A", np.where(point, "point", "rectangle")),
-            _Column("COMPONENT", "1I", np.arange(count) + 1), _Column("CHIPX", "2I", shapes[:, :2], "pixel"),
-            _Column("CHIPY", "2I", shapes[:, 2:], "pixel"), _Column("TIME", "1D", np.zeros(count), "s"),
-            _Column("TIME_STOP", "1D", np.full(count, observation.tstop_s), "s"),
-            _Column("STATUS", "32X", status, "coded")], about(observation), version=chip)
+            NewColumn("SHAPE", "16A", np.where(point, "point", "rectangle")),
+            NewColumn("COMPONENT", "1I", np.arange(count) + 1), NewColumn("CHIPX", "2I", shapes[:, :2], "pixel"),
+            NewColumn("CHIPY", "2I", shapes[:, 2:], "pixel"), NewColumn("TIME", "1D", np.zeros(count), "s"),
+            NewColumn("TIME_STOP", "1D", np.full(count, observation.tstop_s), "s"),
+            NewColumn("STATUS", "32X", status, "coded")], about(observation), version=chip)
         header.update({"CONTENT": "BADPIX", "HDUCLASS": "ASC", "HDUCLAS1": "REGION", "HDUCLAS2": "BADPIX",
                        "MTYPE1": "CHIP", "MFORM1": "CHIPX,CHIPY", "CCD_ID": chip, "STARTROW": 0, "ROWCNT": 1023})
         blocks.append((header, rows))
@@ -252,10 +242,10 @@ def mask_blocks(observation: Observation) -> list[Block]:
     blocks = []
     for chip in sorted(observation.chips):
         header, rows = _table("MASK", [
-            _Column("SHAPE", "16A", np.array(["rectangle", "rectangle", "!rectangle"])),
-            _Column("COMPONENT", "1I", np.array([1, 2, 2])), _Column("CHIPX", "2I", limits, "pixel"),
-            _Column("CHIPY", "2I", limits, "pixel"), _Column("SAMP_CYC", "1I", np.array([1, 0, 0])),
-            _Column("PHAMIN", "1I", np.full(3, 39), "adu"), _Column("PHAMAX", "1I", np.full(3, 3749), "adu")],
+            NewColumn("SHAPE", "16A", np.array(["rectangle", "rectangle", "!rectangle"])),
+            NewColumn("COMPONENT", "1I", np.array([1, 2, 2])), NewColumn("CHIPX", "2I", limits, "pixel"),
+            NewColumn("CHIPY", "2I", limits, "pixel"), NewColumn("SAMP_CYC", "1I", np.array([1, 0, 0])),
+            NewColumn("PHAMIN", "1I", np.full(3, 39), "adu"), NewColumn("PHAMAX", "1I", np.full(3, 3749), "adu")],
             about(observation), version=chip)
         header.update({"CONTENT": "MSK", "HDUCLASS": "ASC", "HDUCLAS1": "REGION", "HDUCLAS2": "MASK",
                        "MTYPE1": "CHIP", "MFORM1": "CHIPX,CHIPY", "CCD_ID": chip, "FIRSTROW": FIRST_PX,
@@ -273,10 +263,10 @@ def field_blocks(observation: Observation) -> list[Block]:
     count = len(polygons)
     nothing = np.full((count, 2), np.nan)
     columns = [
-        _Column("X", f"{size}D", padded[:, :, 0], "pixel"), _Column("Y", f"{size}D", padded[:, :, 1], "pixel"),
-        _Column("SHAPE", "16A", np.full(count, "Polygon")), _Column("R", "2D", nothing, "pixel"),
-        _Column("ROTANG", "2D", nothing, "deg"), _Column("COMPONENT", "1I", np.arange(count) + 1),
-        _Column("CCD_ID", "1I", np.array(sorted(observation.chips)))]
+        NewColumn("X", f"{size}D", padded[:, :, 0], "pixel"), NewColumn("Y", f"{size}D", padded[:, :, 1], "pixel"),
+        NewColumn("SHAPE", "16A", np.full(count, "Polygon")), NewColumn("R", "2D", nothing, "pixel"),
+        NewColumn("ROTANG", "2D", nothing, "deg"), NewColumn("COMPONENT", "1I", np.arange(count) + 1),
+        NewColumn("CCD_ID", "1I", np.array(sorted(observation.chips)))]
     header, rows = _table("FOV", columns, {**about(observation), **_exposures(observation)})
     header.update({"CONTENT": "FOV", "HDUCLASS": "ASC", "HDUCLAS1": "REGION", "HDUCLAS2": "FOV", "MTYPE1": "POS",
                    "MFORM1": "X,Y", "MTYPE2": "EQPOS", "MFORM2": "RA,DEC"})
@@ -286,7 +276,7 @@ def field_blocks(observation: Observation) -> list[Block]:
 
 def filter_blocks(observation: Observation) -> list[Block]:
     """FILTER, without rows, whose subspace names the good times of each chip, and these."""
-    header, rows = _table("FILTER", [_Column("TIME", "1D", np.empty(0), "s"), _Column("CCD_ID", "1I", np.empty(0))],
+    header, rows = _table("FILTER", [NewColumn("TIME", "1D", np.empty(0), "s"), NewColumn("CCD_ID", "1I", np.empty(0))],
                           {**about(observation), **_exposures(observation)})
     header.update({"CONTENT": "GTI", "HDUCLASS": "ASC", "HDUCLAS1": "FILTER"})
     write_subspace(header, [_component(chip, grades=False) for chip in observation.chips])
@@ -297,8 +287,8 @@ def housekeeping_blocks(observation: Observation) -> list[Block]:
     """MTL: temperature of the focal plane and place of the table, as steady as a simulation's are."""
     times = np.arange(observation.tstart_s, observation.tstop_s, _HOUSEKEEPING_STEP_S)
     header, rows = _table("MTL", [
-        _Column("time", "1D", times, "s"), _Column("fp_temp", "1E", np.full(len(times), 153.5), "K"),
-        _Column("sim_z", "1D", np.full(len(times), observation.sim_z_mm), "mm")], about(observation))
+        NewColumn("time", "1D", times, "s"), NewColumn("fp_temp", "1E", np.full(len(times), 153.5), "K"),
+        NewColumn("sim_z", "1D", np.full(len(times), observation.sim_z_mm), "mm")], about(observation))
     header.update({"CONTENT": "MTL", "HDUCLASS": "ASC", "HDUCLAS1": "TEMPORALDATA", "HDUCLAS2": "MTL"})
     return [(header, rows)]
 
@@ -311,9 +301,9 @@ def statistics_blocks(observation: Observation, events: Photons) -> list[Block]:
     np.add.at(sent, (events.frame, np.searchsorted(chips, events.chip)), 1)
     nothing = np.zeros(len(frame), np.int64)
     header, rows = _table("EXPSTATS", [
-        _Column("time", "1D", observation.frame_times(frame), "s"), _Column("ccd_id", "1I", chips[place]),
-        _Column("expno", "1J", frame + 1), _Column("evtsent", "1J", sent.ravel()),
-        _Column("dropamp", "1J", nothing), _Column("droppos", "1J", nothing), _Column("dropgrd", "1J", nothing)],
+        NewColumn("time", "1D", observation.frame_times(frame), "s"), NewColumn("ccd_id", "1I", chips[place]),
+        NewColumn("expno", "1J", frame + 1), NewColumn("evtsent", "1J", sent.ravel()),
+        NewColumn("dropamp", "1J", nothing), NewColumn("droppos", "1J", nothing), NewColumn("dropgrd", "1J", nothing)],
         about(observation))
     header.update({"CONTENT": "EXPSTATS", "HDUCLASS": "ASC", "HDUCLAS1": "TEMPORALDATA", "HDUCLAS2": "EXPSTATS"})
     return [(header, rows)]
@@ -323,10 +313,10 @@ def parameter_blocks(observation: Observation) -> list[Block]:
     """Return PBK, the commanded parameters of the readout: one row for each chip."""
     chips = np.array(observation.chips)
     header, rows = _table("PBK", [
-        _Column("fep_id", "1I", np.arange(len(chips))), _Column("ccd_id", "1I", chips),
-        _Column("firstrow", "1I", np.ones(len(chips))), _Column("nrows", "1I", np.full(len(chips), acis.CHIP_PX)),
-        _Column("evthresh", "1I", np.full(len(chips), 38), "adu"),
-        _Column("spthresh", "1I", np.full(len(chips), SPLIT_ADU), "adu")],
+        NewColumn("fep_id", "1I", np.arange(len(chips))), NewColumn("ccd_id", "1I", chips),
+        NewColumn("firstrow", "1I", np.ones(len(chips))), NewColumn("nrows", "1I", np.full(len(chips), acis.CHIP_PX)),
+        NewColumn("evthresh", "1I", np.full(len(chips), 38), "adu"),
+        NewColumn("spthresh", "1I", np.full(len(chips), SPLIT_ADU), "adu")],
         {**about(observation), **_readout(observation)})
     header.update({"CONTENT": "PBK", "HDUCLASS": "ASC", "HDUCLAS1": "PARAMETER"})
     return [(header, rows)]
@@ -377,7 +367,7 @@ def _short(observation: Observation) -> Cards:
 
 
 def _event_columns(observation: Observation, events: Photons, times: Floats,
-                   seed: int | None) -> list[_Column]:
+                   seed: int | None) -> list[NewColumn]:
     """Columns of EVENTS in the archive's order; ``seed`` None: without the pulse heights of single pixels."""
     energy = np.maximum(events.energy_ev, 0).astype(np.float32)
     pi = np.maximum(channels_of(energy), 1)
@@ -390,22 +380,23 @@ def _event_columns(observation: Observation, events: Photons, times: Floats,
         tdetx[on] = first[0] + along_x[0] * x + along_y[0] * y
         tdety[on] = first[1] + along_x[1] * x + along_y[1] * y
     columns = [
-        _Column("time", "1D", times, "s", observation.tstart_s, observation.tstop_s),
-        _Column("ccd_id", "1I", events.chip, "", 0, 9),
-        _Column("node_id", "1I", (events.chipx - 1) // 256, "", 0, 3),
-        _Column("expno", "1J", events.frame + 1, "", 0, 2147483647),
-        _Column("chipx", "1I", events.chipx, "pixel", 1, 1024), _Column("chipy", "1I", events.chipy, "pixel", 1, 1024),
-        _Column("tdetx", "1I", tdetx, "pixel", 1, 8192), _Column("tdety", "1I", tdety, "pixel", 1, 8192),
-        *(_Column(name, "1E", values, "pixel", 0.5, 8192.5)
+        NewColumn("time", "1D", times, "s", (observation.tstart_s, observation.tstop_s)),
+        NewColumn("ccd_id", "1I", events.chip, "", (0, 9)),
+        NewColumn("node_id", "1I", (events.chipx - 1) // 256, "", (0, 3)),
+        NewColumn("expno", "1J", events.frame + 1, "", (0, 2147483647)),
+        NewColumn("chipx", "1I", events.chipx, "pixel", (1, 1024)),
+        NewColumn("chipy", "1I", events.chipy, "pixel", (1, 1024)),
+        NewColumn("tdetx", "1I", tdetx, "pixel", (1, 8192)), NewColumn("tdety", "1I", tdety, "pixel", (1, 8192)),
+        *(NewColumn(name, "1E", values, "pixel", (0.5, 8192.5))
           for name, values in (("detx", events.detx), ("dety", events.dety), ("x", events.x), ("y", events.y)))]
     if seed is not None:
         side = 5 if observation.datamode == "VFAINT" else 3
-        columns.append(_Column("phas", f"{side * side}I", islands(events, pha, side, [seed, 7, observation.obsid]),
-                               "adu", -4096, 4095))
-    return [*columns, _Column("pha", "1J", pha, "adu", 0, 36855), _Column("pha_ro", "1J", pha, "adu", 0, 36855),
-            _Column("energy", "1E", energy, "eV", 0, 1_000_000), _Column("pi", "1J", pi, "chan", 1, 1024),
-            _Column("fltgrade", "1I", _FLIGHT_GRADE[events.grade], "", 0, 255),
-            _Column("grade", "1I", events.grade, "", 0, 7), _Column("status", "32X", events.status)]
+        columns.append(NewColumn("phas", f"{side * side}I", islands(events, pha, side, [seed, 7, observation.obsid]),
+                                 "adu", (-4096, 4095), {"TDIM": f"({side},{side})"}))
+    return [*columns, NewColumn("pha", "1J", pha, "adu", (0, 36855)), NewColumn("pha_ro", "1J", pha, "adu", (0, 36855)),
+            NewColumn("energy", "1E", energy, "eV", (0, 1_000_000)), NewColumn("pi", "1J", pi, "chan", (1, 1024)),
+            NewColumn("fltgrade", "1I", _FLIGHT_GRADE[events.grade], "", (0, 255)),
+            NewColumn("grade", "1I", events.grade, "", (0, 7)), NewColumn("status", "32X", events.status)]
 
 
 def _exposures(observation: Observation) -> Cards:
@@ -419,16 +410,21 @@ def _exposures(observation: Observation) -> Cards:
     return {**cards, "DTCOR": LIVE_FRACTION}
 
 
-def _sky_keywords(header: "Header", observation: Observation, columns: Sequence[_Column],
+def tangent_plane(ra_deg: float, dec_deg: float) -> tuple[Cards, Cards]:
+    """Return the keywords, without their numbers, of two columns of sky coordinates whose tangent point this is."""
+    step = acis.PIXEL_ARCSEC / 3600
+    axes = ("RA---TAN", ra_deg, -step), ("DEC--TAN", dec_deg, step)
+    x, y = ({"TCTYP": kind, "TCRVL": value, "TCRPX": acis.CENTRE_PX, "TCDLT": width, "TCUNI": "deg"}
+            for kind, value, width in axes)
+    return x, y
+
+
+def _sky_keywords(header: "Header", observation: Observation, columns: Sequence[NewColumn],
                   names: tuple[str, str] = ("x", "y")) -> None:
     """The tangent plane, on columns of sky coordinates; and, for events, what the pairs of columns are."""
     place = {column.name: n for n, column in enumerate(columns, start=1)}
-    scale = acis.PIXEL_ARCSEC / 3600
-    for name, kind, value, step in ((names[0], "RA---TAN", observation.ra_deg, -scale),
-                                    (names[1], "DEC--TAN", observation.dec_deg, scale)):
-        n = place[name]
-        header.update({f"TCTYP{n}": kind, f"TCRVL{n}": value, f"TCRPX{n}": acis.CENTRE_PX, f"TCDLT{n}": step,
-                       f"TCUNI{n}": "deg"})
+    for name, cards in zip(names, tangent_plane(observation.ra_deg, observation.dec_deg), strict=True):
+        header.update({f"{key}{place[name]}": value for key, value in cards.items()})
     if names == ("X", "Y"):
         return
     pairs = [("chip", "chipx,chipy"), ("tdet", "tdetx,tdety"), ("det", "detx,dety"), ("sky", "x,y")]
@@ -449,7 +445,7 @@ def _good_time_blocks(observation: Observation) -> list[Block]:
 
 
 def _good_times(gti: GTI, chip: int | None, cards: Cards) -> Block:
-    header, rows = _table("GTI", [_Column("START", "1D", gti.start, "s"), _Column("STOP", "1D", gti.stop, "s")],
+    header, rows = _table("GTI", [NewColumn("START", "1D", gti.start, "s"), NewColumn("STOP", "1D", gti.stop, "s")],
                           cards, version=chip)
     header.update(CONTENT="GTI", HDUCLASS="OGIP", HDUCLAS1="GTI", HDUCLAS2="STANDARD")
     if chip is not None:
@@ -469,41 +465,11 @@ def _seen(observation: Observation, chip: int) -> Floats:
     return np.concatenate([hull, hull[:1]])
 
 
-def _table(name: str, columns: Sequence[_Column], cards: Cards, *, version: int | None = None) -> Block:
+def _table(name: str, columns: Sequence[NewColumn], cards: Cards, *, version: int | None = None) -> Block:
     """A header with the keywords of columns and these cards, and the rows."""
-    from astropy.io.fits import Header
-
-    header = Header({"TFIELDS": len(columns), "EXTNAME": name})
+    first: Cards = {"EXTNAME": name}
     if version is not None:
-        header["EXTVER"] = version
-    header["HDUNAME"] = name if version is None else f"{name}{version}"
-    dtype: list[Any] = []
-    for n, column in enumerate(columns, start=1):
-        header[f"TTYPE{n}"], header[f"TFORM{n}"] = column.name, column.form
-        if column.unit:
-            header[f"TUNIT{n}"] = column.unit
-        if column.low is not None:
-            header[f"TLMIN{n}"], header[f"TLMAX{n}"] = column.low, column.high
-        dtype.append(_field(column))
-        if column.name == "phas":
-            side = int(column.form[:-1]) ** 0.5
-            header[f"TDIM{n}"] = f"({side:.0f},{side:.0f})"
+        first["EXTVER"] = version
+    header, rows = new_table(columns, {**first, "HDUNAME": name if version is None else f"{name}{version}"})
     header.update(cards)
-    rows = np.zeros(len(columns[0].values), dtype)
-    for column in columns:
-        rows[column.name] = _bits(column.values) if column.form == "32X" else column.values
     return header, rows
-
-
-def _field(column: _Column) -> tuple[Any, ...]:
-    count, letter = int(column.form[:-1]), column.form[-1]
-    if letter == "A":
-        return column.name, f"S{count}"
-    if letter == "X":
-        return column.name, "u1", (count // 8,)
-    return (column.name, _TYPES[letter]) if count == 1 else (column.name, _TYPES[letter], (count,))
-
-
-def _bits(values: ArrayLike) -> NDArray[np.uint8]:
-    """32 bits, the highest first, as FITS has them."""
-    return np.asarray(values).astype(">u4").view(np.uint8).reshape(-1, 4)

@@ -1,14 +1,17 @@
 """OGIP spectra (type I) as files' contents. Those of one observation differ in a few cards: the rest is made once."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.acis.channels import PI_CHANNELS
-from chandra_bin.fits.headers import FITS_BLOCK
+from chandra_bin.fits.headers import HeaderForm, filled
 from chandra_bin.fits.images import product_header
+from chandra_bin.fits.new_table import NewColumn, new_table
+from chandra_bin.fits.tables import Rows, table_header, write_empty_primary
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -21,9 +24,9 @@ _KEPT = ("ORIGIN", "ASCDSVER", "CALDBVER", "MISSION", "TELESCOP", "INSTRUME", "D
          "DEC_PNT", "ROLL_PNT", "RA_TARG", "DEC_TARG", "SIM_X", "SIM_Y", "SIM_Z", "DEFOCUS", "FOC_LEN", "FP_TEMP",
          "DTCOR", "CTI_CORR", "CTI_APP", "CTIFILE", "GAINFILE", "GRD_FILE", "ASOLFILE", "BPIXFILE", "MASKFILE",
          "PBKFILE")
-_PLAIN = [("CHANNEL", ">i4"), ("COUNTS", ">i4")]
-_GROUPED = [*_PLAIN, ("GROUPING", ">i2"), ("QUALITY", ">i2")]
-_FORMS = {">i4": "1J", ">i2": "1I"}
+_NO_COUNTS = np.zeros(PI_CHANNELS, np.int32)
+_PLAIN = [NewColumn("CHANNEL", "1J", np.arange(1, PI_CHANNELS + 1)), NewColumn("COUNTS", "1J", _NO_COUNTS)]
+_GROUPED = [*_PLAIN, NewColumn("GROUPING", "1I", _NO_COUNTS), NewColumn("QUALITY", "1I", _NO_COUNTS)]
 
 
 class PhaWriter:
@@ -42,8 +45,9 @@ class PhaWriter:
                  keywords: dict[str, float | str]) -> None:
         from astropy.io.fits import Header
 
-        self._primary = _filled(Header({"SIMPLE": True, "BITPIX": 8, "NAXIS": 0, "EXTEND": True}).tostring(
-            sep="", padding=False).encode())
+        primary = BytesIO()
+        write_empty_primary(primary, Header())
+        self._primary = primary.getvalue()
         about = Header({key: header[key] for key in _KEPT if key in header})
         about.set("FILTER", header.get("FILTER", "none"))
         about.update({f"EXPOSUR{chip}": seconds for chip, seconds in exposures.items()})
@@ -53,48 +57,28 @@ class PhaWriter:
             HDUCLAS2="BKG" if background else "TOTAL", HDUCLAS3="COUNT", HDUCLAS4="TYPE:I", HDUVERS="1.2.1",
             HDUVERS1="1.2.1", PHAVERSN="1992a", CHANTYPE="PI", DETCHANS=PI_CHANNELS, POISSERR=True, SYS_ERR=0.0,
             AREASCAL=1.0, CORRSCAL=0.0, CORRFILE="none", RESPFILE="none", ANCRFILE="none")
-        self._plain = _table_cards(_PLAIN, product_header(about, history, GROUPING=0, QUALITY=0))
-        self._grouped = _table_cards(_GROUPED, product_header(about, history))
+        self._plain = _form(_PLAIN, product_header(about, history, GROUPING=0, QUALITY=0))
+        self._grouped = _form(_GROUPED, product_header(about, history))
 
     def file(self, counts: NDArray[np.int32], *, exposure_s: float, chip: int, backscal: float, bin: int,
              background: str | None = None,
              groups: tuple[NDArray[np.int16], NDArray[np.int16]] | None = None) -> bytes:
         """The file with one spectrum (1024,); ``background`` is the name of its background's file."""
-        rows = np.empty(PI_CHANNELS, _PLAIN if groups is None else _GROUPED)
-        rows["CHANNEL"] = np.arange(1, PI_CHANNELS + 1)
+        form, empty = self._plain if groups is None else self._grouped
+        rows = empty.copy()
         rows["COUNTS"] = counts
         if groups is not None:
             rows["GROUPING"], rows["QUALITY"] = groups
-        cards = [
-            _real("EXPOSURE", exposure_s), _real("LIVETIME", exposure_s), _real("BACKSCAL", backscal),
-            _whole("TOTCTS", int(counts.sum(dtype=np.int64))), _whole("CCD_ID", chip), _whole("BINNUM", bin),
-            f"BACKFILE= '{background or 'none':8}'".ljust(80), "END".ljust(80)]
-        header = (self._plain if groups is None else self._grouped) + "".join(cards).encode()
-        return self._primary + _filled(header) + _filled(rows.tobytes(), b"\0")
+        header = form.filled({
+            "EXPOSURE": float(exposure_s), "LIVETIME": float(exposure_s), "BACKSCAL": float(backscal),
+            "TOTCTS": int(counts.sum(dtype=np.int64)), "CCD_ID": int(chip), "BINNUM": int(bin),
+            "BACKFILE": background or "none"})
+        return self._primary + header + filled(rows.tobytes())
 
 
-def _table_cards(columns: list[tuple[str, str]], about: "Header") -> bytes:
-    """The cards of a table of 1024 rows, without END."""
-    from astropy.io.fits import Header
-
-    made = Header({"XTENSION": "BINTABLE", "BITPIX": 8, "NAXIS": 2, "NAXIS1": np.dtype(columns).itemsize,
-                   "NAXIS2": PI_CHANNELS, "PCOUNT": 0, "GCOUNT": 1, "TFIELDS": len(columns)})
-    for n, (name, kind) in enumerate(columns, start=1):
-        made.update({f"TTYPE{n}": name, f"TFORM{n}": _FORMS[kind]})
-    made.update(TLMIN1=1, TLMAX1=PI_CHANNELS, TUNIT1="channel", TUNIT2="count", EXTNAME="SPECTRUM")
-    made.extend(about.cards, strip=False, end=True)
-    text: str = made.tostring(sep="", endcard=False, padding=False)
-    return text.encode("ascii", "replace")
-
-
-def _real(keyword: str, value: float) -> str:
-    return f"{keyword:8}= {value:20.14E}".ljust(80)
-
-
-def _whole(keyword: str, value: int) -> str:
-    return f"{keyword:8}= {value:>20}".ljust(80)
-
-
-def _filled(content: bytes, fill: bytes = b" ") -> bytes:
-    """Filled up to whole blocks of FITS."""
-    return content + fill * (-len(content) % FITS_BLOCK)
+def _form(columns: list[NewColumn], about: "Header") -> tuple[HeaderForm, Rows]:
+    """Return the header of a table of 1024 rows, and these rows without counts."""
+    header, rows = new_table(columns)
+    header.update(TLMIN1=1, TLMAX1=PI_CHANNELS, TUNIT1="channel", TUNIT2="count", EXTNAME="SPECTRUM")
+    header.extend(about.cards, strip=False, end=True)
+    return HeaderForm(table_header(header, len(rows), rows.dtype.itemsize)), rows

@@ -15,6 +15,7 @@ from chandra_bin.errors import InputError, warn
 from chandra_bin.events.region_files import read_regions
 from chandra_bin.fits.headers import add_history, is_approximate, is_number
 from chandra_bin.fits.images import Image, product_header, write_image
+from chandra_bin.fits.new_table import NewColumn, new_table
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.sky_keywords import is_of_sky
 from chandra_bin.fits.tables import open_fits, write_empty_primary, write_rows
@@ -204,16 +205,8 @@ def _write_table(file: BinaryIO, found: Detection, image: Image, exposure: Image
     from astropy.io.fits import Header
 
     columns = _columns(found, image, exposure, coords, region)
-    kinds = {"D": ">f8", "2D": (">f8", 2), "J": ">i4", "16A": "S16"}
-    rows = np.zeros(len(found.sources), [(name, kinds[form]) for name, (form, _, _) in columns.items()])
-    table = Header({"TFIELDS": len(columns), "EXTNAME": "SRCLIST", "HDUNAME": "SRCLIST"})
-    table["NAXIS1"] = rows.dtype.itemsize
-    for n, (name, (form, unit, values)) in enumerate(columns.items(), start=1):
-        rows[name] = values
-        table.update({f"TTYPE{n}": name, f"TFORM{n}": form if form[0].isdigit() else f"1{form}"})
-        if unit:
-            table[f"TUNIT{n}"] = unit
-    names = list(columns)
+    names = [column.name for column in columns]
+    table, rows = new_table(columns, {"EXTNAME": "SRCLIST", "HDUNAME": "SRCLIST"})
     table.update(MTYPE1="pos", MFORM1="X,Y")
     put_sky(table, coords, (names.index("X") + 1, names.index("Y") + 1))
     kept = [card for card in product_header(image.header, []).cards
@@ -242,8 +235,7 @@ def _off_axis_arcmin(header: "Header", ra: NDArray[np.float64], dec: NDArray[np.
 
 
 def _columns(found: Detection, image: Image, exposure: Image | None, coords: ImageCoords,
-             region: Region) -> dict[str, tuple[str, str, Any]]:
-    """Form, unit and values of each column."""
+             region: Region) -> list[NewColumn]:
     sources = found.sources
 
     def of(name: str) -> NDArray[np.float64]:
@@ -258,41 +250,43 @@ def _columns(found: Detection, image: Image, exposure: Image | None, coords: Ima
         time, unit = of("exposure") * found.largest_exposure, str(exposure.header.get("BUNIT") or "").strip()
     per = "count/s" if unit == "s" else f"count/({unit})" if unit else "count"
     net, background = of("net"), of("background")
-    columns: dict[str, tuple[str, str, Any]] = {}
+    columns: list[NewColumn] = []
     if coords.sky is not None:
         lon, lat = coords.image_to_sky(of("x"), of("y"), coords.equatorial)
         degrees = np.sqrt(coords.pixel_areas_arcsec2(of("x"), of("y"))) / 3600
-        columns |= {"RA": ("D", "deg", lon), "DEC": ("D", "deg", lat),
-                    "RA_ERR": ("D", "deg", of("x_err") * degrees), "DEC_ERR": ("D", "deg", of("y_err") * degrees)}
+        columns += [NewColumn("RA", "1D", lon, "deg"), NewColumn("DEC", "1D", lat, "deg"),
+                    NewColumn("RA_ERR", "1D", of("x_err") * degrees, "deg"),
+                    NewColumn("DEC_ERR", "1D", of("y_err") * degrees, "deg")]
         if (theta := _off_axis_arcmin(image.header, lon, lat)) is not None:
-            columns["THETA"] = "D", "arcmin", theta
+            columns.append(NewColumn("THETA", "1D", theta, "arcmin"))
     else:
         warn(f"{image.path}: has no sky coordinates: the table has no columns RA and DEC")
     psf = np.where(of("psf_sigma") > 0, of("psf_sigma"), np.nan)
     sigmas = np.array([source.sigmas for source in sources]).reshape(-1, 2)
-    return columns | {
-        "X": ("D", "pixel", x),
-        "Y": ("D", "pixel", y),
-        "X_ERR": ("D", "pixel", of("x_err") * scale[0]),
-        "Y_ERR": ("D", "pixel", of("y_err") * scale[1]),
-        "NPIXSOU": ("J", "pixel", of("pixels")),
-        "NET_COUNTS": ("D", "count", net),
-        "NET_COUNTS_ERR": ("D", "count", of("net_err")),
-        "BKG_COUNTS": ("D", "count", background),
-        "BKG_COUNTS_ERR": ("D", "count", of("background_err")),
-        "NET_RATE": ("D", per, net / time),
-        "NET_RATE_ERR": ("D", per, of("net_err") / time),
-        "BKG_RATE": ("D", per, background / time),
-        "BKG_RATE_ERR": ("D", per, of("background_err") / time),
-        "EXPTIME": ("D", unit, time),
-        "EXPTIME_ERR": ("D", unit, np.zeros(len(sources))),
-        "SRC_SIGNIFICANCE": ("D", "", net / (1 + np.sqrt(0.75 + background))),
-        "PSF_SIZE": ("D", "pixel", psf * scale.mean()),
-        "MULTI_CORREL_MAX": ("J", "", of("maxima")),
-        "SHAPE": ("16A", "", ["Ellipse"] * len(sources)),
-        "R": ("2D", "pixel", np.array([shape.lengths for shape in placed]).reshape(-1, 2)),
-        "ROTANG": ("D", "deg", [shape.angles[0] for shape in placed]),
-        "PSFRATIO": ("D", "", np.sqrt(sigmas.prod(axis=1)) / psf),
-        "COMPONENT": ("J", "", np.arange(1, len(sources) + 1)),
-        "WAVELET_SCALE": ("D", "pixel", of("scale") * scale.mean()),
-    }
+    return [
+        *columns,
+        NewColumn("X", "1D", x, "pixel"),
+        NewColumn("Y", "1D", y, "pixel"),
+        NewColumn("X_ERR", "1D", of("x_err") * scale[0], "pixel"),
+        NewColumn("Y_ERR", "1D", of("y_err") * scale[1], "pixel"),
+        NewColumn("NPIXSOU", "1J", of("pixels"), "pixel"),
+        NewColumn("NET_COUNTS", "1D", net, "count"),
+        NewColumn("NET_COUNTS_ERR", "1D", of("net_err"), "count"),
+        NewColumn("BKG_COUNTS", "1D", background, "count"),
+        NewColumn("BKG_COUNTS_ERR", "1D", of("background_err"), "count"),
+        NewColumn("NET_RATE", "1D", net / time, per),
+        NewColumn("NET_RATE_ERR", "1D", of("net_err") / time, per),
+        NewColumn("BKG_RATE", "1D", background / time, per),
+        NewColumn("BKG_RATE_ERR", "1D", of("background_err") / time, per),
+        NewColumn("EXPTIME", "1D", time, unit),
+        NewColumn("EXPTIME_ERR", "1D", np.zeros(len(sources)), unit),
+        NewColumn("SRC_SIGNIFICANCE", "1D", net / (1 + np.sqrt(0.75 + background))),
+        NewColumn("PSF_SIZE", "1D", psf * scale.mean(), "pixel"),
+        NewColumn("MULTI_CORREL_MAX", "1J", of("maxima")),
+        NewColumn("SHAPE", "16A", ["Ellipse"] * len(sources)),
+        NewColumn("R", "2D", np.array([shape.lengths for shape in placed]).reshape(-1, 2), "pixel"),
+        NewColumn("ROTANG", "1D", [shape.angles[0] for shape in placed], "deg"),
+        NewColumn("PSFRATIO", "1D", np.sqrt(sigmas.prod(axis=1)) / psf),
+        NewColumn("COMPONENT", "1J", np.arange(1, len(sources) + 1)),
+        NewColumn("WAVELET_SCALE", "1D", of("scale") * scale.mean(), "pixel"),
+    ]

@@ -18,6 +18,7 @@ from chandra_bin.events.lightcurve_files import read_light_curve
 from chandra_bin.events.reader import EventFile, livetime_fraction, open_events
 from chandra_bin.events.sky_tests import sky_area
 from chandra_bin.fits.headers import add_history, is_number
+from chandra_bin.fits.new_table import NewColumn, new_table
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.tables import write_empty_primary, write_rows
 from chandra_bin.fits.virtual import BinAxis, Binning, VirtualFile, named_file, one_of_stack
@@ -194,32 +195,23 @@ def _bins(events: EventFile, axis: BinAxis) -> tuple[float, float, float]:
 
 def _write_table(file: BinaryIO, curve: LightCurve, length: float, area: float, header: "Header",
                  lines: list[str]) -> None:
-    from astropy.io.fits import Header
-
     assert curve.counts is not None
     assert curve.exposure_s is not None
-    columns = {
-        "TIME_BIN": ("J", "channel", np.arange(1, len(curve) + 1)),
-        "TIME_MIN": ("D", "s", curve.time_min),
-        "TIME": ("D", "s", curve.time),
-        "TIME_MAX": ("D", "s", curve.time_max),
-        "COUNTS": ("J", "count", curve.counts),
-        "STAT_ERR": ("D", "count", curve.counts_error),
-        "AREA": ("D", "pixel**2", area),
-        "EXPOSURE": ("D", "s", curve.exposure_s),
-        "COUNT_RATE": ("D", "count/s", curve.rate),
-        "COUNT_RATE_ERR": ("D", "count/s", curve.rate_error),
-    }
-    rows = np.empty(len(curve), [(name, ">i4" if form == "J" else ">f8") for name, (form, _, _) in columns.items()])
-    table = Header({"TFIELDS": len(columns)})
-    for n, (name, (form, unit, values)) in enumerate(columns.items(), start=1):
-        rows[name] = values
-        table.update({f"TTYPE{n}": name, f"TFORM{n}": f"1{form}", f"TUNIT{n}": unit})
-        if name in ("TIME_MIN", "TIME_MAX"):
-            table.update({f"TLMIN{n}": float(curve.time_min[0]), f"TLMAX{n}": float(curve.time_max[-1])})
-        if name == "TIME":  # the time since the first bin's middle, as CIAO's virtual column
-            table.update({f"TCTYP{n}": "DT", f"TCRVL{n}": 0.0, f"TCRPX{n}": float(curve.time[0]), f"TCDLT{n}": 1.0,
-                          f"TCUNI{n}": "s"})
+    limits = float(curve.time_min[0]), float(curve.time_max[-1])
+    # The time since the first bin's middle, as CIAO's virtual column.
+    since = {"TCTYP": "DT", "TCRVL": 0.0, "TCRPX": float(curve.time[0]), "TCDLT": 1.0, "TCUNI": "s"}
+    table, rows = new_table([
+        NewColumn("TIME_BIN", "1J", np.arange(1, len(curve) + 1), "channel"),
+        NewColumn("TIME_MIN", "1D", curve.time_min, "s", limits),
+        NewColumn("TIME", "1D", curve.time, "s", keywords=since),
+        NewColumn("TIME_MAX", "1D", curve.time_max, "s", limits),
+        NewColumn("COUNTS", "1J", curve.counts, "count"),
+        NewColumn("STAT_ERR", "1D", curve.counts_error, "count"),
+        NewColumn("AREA", "1D", np.full(len(curve), area), "pixel**2"),
+        NewColumn("EXPOSURE", "1D", curve.exposure_s, "s"),
+        NewColumn("COUNT_RATE", "1D", curve.rate, "count/s"),
+        NewColumn("COUNT_RATE_ERR", "1D", curve.rate_error, "count/s"),
+    ])
     table.update({"EXTNAME": "LIGHTCURVE", "HDUNAME": "LIGHTCURVE"})
     table.extend(without_columns(header), unique=True)
     put_in_seconds(table)

@@ -17,6 +17,7 @@ from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, OutputError
 from chandra_bin.fits.headers import add_history
 from chandra_bin.fits.images import write_image
+from chandra_bin.fits.new_table import NewColumn, new_table
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.tables import write_empty_primary, write_rows
 from chandra_bin.simulate import tables
@@ -261,13 +262,10 @@ def _write_scene(writer: _Writer, scene: simulate.Scene, settings: SimulationSet
 def _image_header(grid: Grid, ra_deg: float, dec_deg: float, settings: SimulationSettings) -> "Header":
     from astropy.io.fits import Header
 
-    scale = acis.PIXEL_ARCSEC / 3600
     header = Header({"OBJECT": "Simulated cluster", "RADESYS": "ICRS", "TELESCOP": "CHANDRA", "INSTRUME": "ACIS"})
     header["CALIB"] = ("APPROX", "simulated: no true calibration")
-    plane = Header({"TFIELDS": 2})
-    for n, kind, value, step in ((1, "RA---TAN", ra_deg, -scale), (2, "DEC--TAN", dec_deg, scale)):
-        plane.update({f"TTYPE{n}": "xy"[n - 1], f"TCTYP{n}": kind, f"TCRVL{n}": value, f"TCRPX{n}": acis.CENTRE_PX,
-                      f"TCDLT{n}": step, f"TCUNI{n}": "deg"})
+    plane, _ = new_table([NewColumn(name, "1E", (), keywords=cards)
+                          for name, cards in zip("xy", tables.tangent_plane(ra_deg, dec_deg), strict=True)])
     grid.put_into(header, ImageCoords.from_events(plane))
     add_history(header, history("simulate", asdict(settings)))
     return header

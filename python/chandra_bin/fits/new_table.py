@@ -1,0 +1,62 @@
+"""Tables that are made of columns: their keywords and rows, as astropy's `ColDefs` describes them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .tables import Rows
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+
+@dataclass(frozen=True)
+class NewColumn:
+    """A column to be written."""
+
+    name: str
+    form: str
+    """TFORM with the number of values in a row: ``1D``, ``2I``, ``16A``; bits are always ``32X``."""
+    values: Any
+    """(n,) or (n, values in a row); bits as (n,) integers, whose highest bit is the first in the file."""
+    unit: str = ""
+    limits: tuple[float, float] | None = None
+    """TLMIN and TLMAX: the least and the largest value that is possible."""
+    keywords: Mapping[str, object] = field(default_factory=dict)
+    """More keywords of the column, without its number: ``{"TCTYP": "RA---TAN"}``."""
+
+
+def new_table(columns: Sequence[NewColumn], first: Mapping[str, object] | None = None) -> "tuple[Header, Rows]":
+    """Return the header and the rows of a table, as `write_rows` takes them.
+
+    Parameters
+    ----------
+    columns : at least one, all of n rows.
+    first : keywords before those of the columns.
+
+    Returns
+    -------
+    The header has the keywords ``first``, and then those of one column after another. The rows, (n,), are big-endian.
+    """
+    from astropy.io import fits
+
+    described = fits.ColDefs([fits.Column(each.name, each.form, each.unit or None) for each in columns])
+    header = fits.Header({**(first or {}), "TFIELDS": len(columns)})
+    rows = np.empty(len(columns[0].values), described.dtype.newbyteorder(">"))
+    for n, (column, known) in enumerate(zip(columns, described, strict=True), start=1):
+        header.update({f"TTYPE{n}": known.name, f"TFORM{n}": known.format})
+        if known.unit:
+            header[f"TUNIT{n}"] = known.unit
+        if column.limits is not None:
+            header[f"TLMIN{n}"], header[f"TLMAX{n}"] = column.limits
+        header.update({f"{key}{n}": value for key, value in column.keywords.items()})
+        rows[column.name] = _bits(column.values) if column.form == "32X" else column.values
+    return header, rows
+
+
+def _bits(values: ArrayLike) -> NDArray[np.uint8]:
+    """Return (n, 4) bytes of 32 bits, the highest first, as FITS has them."""
+    return np.asarray(values).astype(">u4").view(np.uint8).reshape(-1, 4)
