@@ -7,7 +7,15 @@ from astropy.wcs import WCS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chandra_bin.coords.tangent_plane import as_float32, mean_point, reproject, separation_deg, tangent_point
+from chandra_bin.coords.blocks import block_sums
+from chandra_bin.coords.tangent_plane import (
+    as_float32,
+    mean_point,
+    parse_point,
+    reproject,
+    separation_deg,
+    tangent_point,
+)
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
 
@@ -165,3 +173,23 @@ def test_the_mean_is_one_of_directions():
     assert separation_deg((359.9, 0.0), (0.1, 0.0)) == pytest.approx(0.2)
     assert separation_deg((10.0, 20.0), (10.0, 20.0)) == 0
     assert separation_deg((10.0, 20.0), (190.0, -20.0)) == pytest.approx(180)
+
+
+@pytest.mark.parametrize("text", ["228.475 -59.14", "15:13:54 -59:08:24", "15 13 54 -59 08 24", "15h13m54s,-59d08m24s",
+                                  "228d28.5m -59:08.4", "15:13:54 -59:07:84"])
+def test_places_in_degrees_and_in_hours_and_minutes(text):
+    like = coords_of(sky_header(0, 0))
+    if "84" in text:
+        with pytest.raises(InputError, match="'15:13:54 -59:07:84' is neither a file nor a place in the sky"):
+            parse_point(text, like)
+    else:
+        np.testing.assert_allclose(parse_point(text, like), (228.475, -59.14), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("shape", [(6, 8), (7, 9), (1, 1)])
+def test_block_sums_count_every_pixel_once(shape):
+    image = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    sums = block_sums(image, (2, 4), np.float64)
+    assert sums.shape == (-(-shape[0] // 2), -(-shape[1] // 4))
+    for (y, x), value in np.ndenumerate(sums):
+        assert value == image[2 * y: 2 * y + 2, 4 * x: 4 * x + 4].sum()

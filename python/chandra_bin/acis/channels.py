@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PI_WIDTH_EV = 14.6
-"""Channel 1 begins at 0 eV, the last one takes all above."""
+"""Width of a PI channel of ACIS (CXC, acis_process_events). Channel 1 begins at 0 eV, the last takes all above."""
 PI_CHANNELS = 1024
 
 

@@ -34,8 +34,6 @@ _BETWEEN_ARRAYS_MM = sum(AIM_SIM_Z_MM.values()) / 2
 # A frame of six chips, and its transfer, during which nothing is exposed: s.
 FRAME_S = 3.2
 TRANSFER_S = 0.04104
-# Channels of PI: eV.
-PI_WIDTH_EV = 14.6
 
 # The zero of the instrument's coordinates for SIM_Z = 0, as the headers of today's files give it (PIXLIB: SIM Offset).
 SIM_OFFSET_MM = (0.75, 236.552)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from chandra_bin._checks.arrays import as_image, as_number, as_progress, as_threads
 from chandra_bin._checks.images import KernelImages, exclude_unexposed
 from chandra_bin._kernels import _contour_bin, _smooth
+from chandra_bin.coords.blocks import block_sums
 from chandra_bin.errors import InputError, warn
 
 from .smoothing import flux_of_discs
@@ -246,9 +247,7 @@ def automask(counts: ArrayLike) -> NDArray[np.bool_]:
     """contbin's ``--automask``: True (excluded) in 8 x 8 blocks, aligned to the first pixel, that hold nothing."""
     image = as_image(counts, "counts")
     ny, nx = image.shape
-    starts_y, starts_x = np.arange(0, ny, AUTOMASK_BLOCK), np.arange(0, nx, AUTOMASK_BLOCK)
-    sums = np.add.reduceat(np.add.reduceat(np.nan_to_num(image).astype(float), starts_y, axis=0), starts_x, axis=1)
-    empty = np.abs(sums) < 1e-5
+    empty = np.abs(block_sums(np.nan_to_num(image), AUTOMASK_BLOCK, np.float64)) < 1e-5
     return np.repeat(np.repeat(empty, AUTOMASK_BLOCK, axis=0), AUTOMASK_BLOCK, axis=1)[:ny, :nx]
 
 

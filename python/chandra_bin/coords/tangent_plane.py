@@ -5,7 +5,6 @@ the tangent point (Calabretta & Greisen 2002, A&A 395, 1077, sec. 5.1.3). From o
 3 x 3 matrix and two divisions, with no angles in between: exact, also at the poles and across RA 0.
 """
 
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from chandra_bin.errors import InputError
 
 from .frames import Floats, convert_frame, sky_frame
+from .sexagesimal import may_be_hours, parse_sexagesimal
 from .wcs import ImageCoords
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ _CHUNK = 1 << 14
 _CELL = 0.125
 _AXES = ("RA---TAN", "DEC--TAN")
 _USUAL_POLE_DEG = 180.0
-_SEXAGESIMAL = re.compile(r"([-+]?)(\d+):(\d+):(\d+\.?\d*)")
 
 
 def reproject(events: ImageCoords, to: ImageCoords, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
@@ -140,15 +139,11 @@ def _directions(coords: ImageCoords, sky: "WCS") -> Floats:
     return directions
 
 
-def _degrees(word: str, hours: int) -> float:
-    match = _SEXAGESIMAL.fullmatch(word)
-    if match is None:
+def _degrees(word: str, per_hour: int) -> float:
+    value = parse_sexagesimal(word)
+    if value is None:
         return float(word)
-    whole, minutes, seconds = (float(part) for part in match.groups()[1:])
-    if minutes >= 60 or seconds >= 60:
-        raise ValueError(word)
-    value = (whole + minutes / 60 + seconds / 3600) * hours
-    return -value if match[1] == "-" else value
+    return value * (per_hour if may_be_hours(word) else 1)
 
 
 def _unit(lon_deg: float, lat_deg: float) -> Floats:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.errors import InputError
-from chandra_bin.fits.headers import is_number
+from chandra_bin.fits.headers import is_number, text_of
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -123,7 +123,7 @@ def differ_in_scale(one: "Header", other: "Header") -> str:
     The arrival at the solar system's barycentre (TIMEREF) is up to 500 s from that at the telescope.
     """
     for key in ("TIMEREF", "TIMESYS"):
-        said = [str(header.get(key, "")).strip().upper() for header in (one, other)]
+        said = [text_of(header, key).upper() for header in (one, other)]
         if all(said) and said[0] != said[1] and not (key == "TIMESYS" and _LIKE_TT.issuperset(said)):
             return f"{said[0]} and {said[1]} ({key})"
     return ""

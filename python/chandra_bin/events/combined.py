@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from chandra_bin.coords.frames import convert_frame, sky_frame
 from chandra_bin.coords.grids import Grid
 from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.sky_keywords import column_keys, to_columns
 from chandra_bin.fits.subspace import Component, Condition, read_subspace, write_subspace
 from chandra_bin.fits.tables import Column
@@ -111,7 +112,7 @@ def combined_good_times(of_each: Sequence[GoodTimes]) -> dict[int | None, GTI]:
 def _rules(headers: Sequence["Header"]) -> dict[str, Any]:
     """Keywords that are made of all observations."""
     made: dict[str, Any] = {"OBS_ID": _MERGED}
-    if len({str(header.get("OBJECT", "")).strip() for header in headers}) > 1:
+    if len({text_of(header, "OBJECT") for header in headers}) > 1:
         made["OBJECT"] = _MERGED
     for key in dict.fromkeys(key for header in headers for key in header if _SUMS.fullmatch(key)):
         values = [header[key] for header in headers if isinstance(header.get(key), int | float)]
@@ -126,7 +127,7 @@ def _rules(headers: Sequence["Header"]) -> dict[str, Any]:
         if timed:
             source = choose(timed, key=lambda header, key=key: float(header[key]))
             made.update({each: source[each] for each in keys if each in source})
-    chips = [_CHIPS.fullmatch(str(header.get("DETNAM", "")).strip()) for header in headers]
+    chips = [_CHIPS.fullmatch(text_of(header, "DETNAM")) for header in headers]
     if all(chips):
         made["DETNAM"] = "ACIS-" + "".join(sorted({digit for match in chips if match for digit in match[1]}))
     return made

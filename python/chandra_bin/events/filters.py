@@ -11,6 +11,7 @@ from chandra_bin._kernels._select_events import Selection
 from chandra_bin.acis.channels import ev_per_unit
 from chandra_bin.coords.wcs import ImageCoords, pixel_map
 from chandra_bin.errors import InputError, UnusableSky, warn
+from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.images import Image, read_image_file
 from chandra_bin.fits.subspace import Component, Condition
 from chandra_bin.fits.tables import Column, Hdu
@@ -403,7 +404,7 @@ def _check_chips(name: VirtualFile, term: RangeTerm, lows: NDArray[np.float64], 
 
 
 def _of_others(hdu: Hdu) -> str:
-    telescope = str(hdu.header.get("TELESCOP", "")).strip()
+    telescope = text_of(hdu.header, "TELESCOP")
     if telescope in ("", "CHANDRA"):
         return ""
     return (f" (a file of {telescope}: filters and images work on the columns that it has; what needs Chandra's "

@@ -15,7 +15,7 @@ from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import channels_of
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, warn
-from chandra_bin.fits.headers import add_history
+from chandra_bin.fits.headers import add_history, text_of
 from chandra_bin.fits.subspace import read_subspace, write_subspace
 from chandra_bin.fits.tables import Column, Hdu, Rows, open_fits
 from chandra_bin.fits.virtual import Block, Filter, Step, VirtualFile, named_file
@@ -62,7 +62,7 @@ class Events:
     @property
     def obsid(self) -> str:
         """OBS_ID, without zeros in front; empty where the header has none."""
-        return str(self.header.get("OBS_ID", "")).strip().lstrip("0")
+        return text_of(self.header, "OBS_ID").lstrip("0")
 
     def good_times_of(self, chip: int | None) -> GTI:
         """The good times of a chip (None: of every chip); none at all for one that the file does not have."""

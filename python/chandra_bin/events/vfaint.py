@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.errors import InputError
+from chandra_bin.fits.headers import text_of
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -38,7 +39,7 @@ _KEY_BITS = (31, 4, 11, 11)
 
 def is_vfaint(header: "Header") -> bool:
     """Return whether events were taken in VFAINT mode (DATAMODE)."""
-    return str(header.get("DATAMODE", "")).strip().upper() == "VFAINT"
+    return text_of(header, "DATAMODE").upper() == "VFAINT"
 
 
 def is_cleaned(header: "Header") -> bool:

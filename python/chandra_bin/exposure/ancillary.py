@@ -20,6 +20,7 @@ from chandra_bin.acis import geometry as acis
 from chandra_bin.coords.wcs import ImageCoords, pixel_map
 from chandra_bin.errors import InputError, counted
 from chandra_bin.events.gti import GTI
+from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.tables import Hdu, open_fits
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def find_ancillary(events: Path, header: "Header") -> Ancillary:
 
     `Ancillary.lacking` has what the header names and is not there.
     """
-    obsid = str(header.get("OBS_ID", "")).strip().zfill(5)
+    obsid = text_of(header, "OBS_ID").zfill(5)
     found: dict[str, list[Path]] = {}
     lacking: dict[str, tuple[str, ...]] = {}
     for kind, key in KEYS.items():

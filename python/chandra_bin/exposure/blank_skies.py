@@ -14,7 +14,7 @@ from typing import Any
 
 from chandra_bin.acis import geometry as acis
 from chandra_bin.errors import InputError
-from chandra_bin.fits.headers import is_number
+from chandra_bin.fits.headers import is_number, text_of
 
 _NAME = re.compile(r"acis(\d)([is])D(\d{4}-\d\d-\d\d)bkgrnd(_cti)?N(\d{4})\.fits(?:\.gz)?", re.IGNORECASE)
 # Where the files are in the database.
@@ -65,7 +65,7 @@ def is_in_chip_coordinates(header: Mapping[str, Any]) -> bool:
 
     Such a file has CCNM0001 = 'BKGRND'. CIAO's ``blanksky`` keeps this keyword and adds BKGMETH and BKGSCALn.
     """
-    is_of_caldb = str(header.get("CCNM0001", "")).strip().upper() == "BKGRND"
+    is_of_caldb = text_of(header, "CCNM0001").upper() == "BKGRND"
     return is_of_caldb and not any(key == "BKGMETH" or key.startswith("BKGSCAL") for key in header)
 
 
@@ -153,7 +153,7 @@ def _day(header: Mapping[str, Any], name: str) -> str:
 
 def _corrections(header: Mapping[str, Any], name: str) -> list[bool]:
     """Of each chip, whether its events are corrected for CTI."""
-    text = str(header.get("CTI_APP", "")).strip().upper()
+    text = text_of(header, "CTI_APP").upper()
     if len(text) != 10:
         raise InputError(f"{name}: CTI_APP is {header.get('CTI_APP')!r}, and chooses the blank sky by a letter for "
                          "each of 10 chips: reprocess the events (chandra_repro)")

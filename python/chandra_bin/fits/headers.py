@@ -34,6 +34,11 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return abs(value) <= 2**64 if isinstance(value, int) else isinstance(value, float) and math.isfinite(value)
 
 
+def text_of(header: Mapping[str, Any], key: str) -> str:
+    """Return a keyword's value as a text without blanks around it; empty where the keyword is missing."""
+    return str(header.get(key, "")).strip()
+
+
 def add_history(header: "Header", lines: Iterable[str]) -> None:
     """Adds lines of HISTORY; characters that FITS headers cannot hold are escaped."""
     for line in lines:
@@ -42,7 +47,7 @@ def add_history(header: "Header", lines: Iterable[str]) -> None:
 
 def is_approximate(header: Mapping[str, Any]) -> bool:
     """Whether a product says of itself that its calibration is approximate (CALIB = 'APPROX')."""
-    return str(header.get("CALIB", "")).strip() == "APPROX"
+    return text_of(header, "CALIB") == "APPROX"
 
 
 def approximation(header: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from chandra_bin.errors import InputError, NoImage, counted, reason
 
-from .headers import FITS_BLOCK, add_history, open_file, opened_by_astropy, uncompressed
+from .headers import FITS_BLOCK, add_history, open_file, opened_by_astropy, text_of, uncompressed
 from .sky_keywords import moved_sky
 from .tables import sound_header, write_header
 
@@ -144,7 +144,7 @@ def _first_image(hdus: "HDUList", size: int, path: Path, block: str | int | None
     seen = []
     for number, hdu in enumerate(hdus, start=1):
         if block is not None and block != number and str(block).upper() not in (
-                hdu.name.upper(), str(hdu.header.get("HDUNAME", "")).strip().upper()):
+                hdu.name.upper(), text_of(hdu.header, "HDUNAME").upper()):
             continue
         shape = hdu.shape if hdu.is_image else ()
         if len(shape) >= 2 and all(side == 1 for side in shape[:-2]):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from chandra_bin.errors import InputError, reason, warn
 
-from .headers import CARD, FITS_BLOCK, is_number, open_file
+from .headers import CARD, FITS_BLOCK, is_number, open_file, text_of
 from .sky_keywords import gives_sky
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class Hdu:
     @property
     def is_table(self) -> bool:
         """Whether it is a binary table."""
-        return str(self.header.get("XTENSION", "")).strip() == "BINTABLE"
+        return text_of(self.header, "XTENSION") == "BINTABLE"
 
     @property
     def is_image(self) -> bool:

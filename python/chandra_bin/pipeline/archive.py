@@ -19,7 +19,7 @@ from chandra_bin.errors import InputError, NoImaging, reason, warn
 from chandra_bin.events.reader import EventFile, livetime_fraction, open_events
 from chandra_bin.exposure.ancillary import is_remade, named, newest, version_of
 from chandra_bin.exposure.blank_skies import LackingSky, blank_sky_folder, search_blank_skies, without_files
-from chandra_bin.fits.headers import is_number
+from chandra_bin.fits.headers import is_number, text_of
 from chandra_bin.fits.tables import open_fits
 
 if TYPE_CHECKING:
@@ -205,8 +205,8 @@ def look(files: ObservationFiles) -> Observation:
     """
     with open_events(files.events) as events:
         header = events.hdu.header
-        instrument, readmode, grating = (_word(header, key) for key in ("INSTRUME", "READMODE", "GRATING"))
-        obsid = _word(header, "OBS_ID").lstrip("0")
+        instrument, readmode, grating = (_upper(header, key) for key in ("INSTRUME", "READMODE", "GRATING"))
+        obsid = _upper(header, "OBS_ID").lstrip("0")
         where = f"{files.events}: ObsID {files.obsid}"
         if instrument != "ACIS":
             raise NoImaging(f"{where} is of {instrument or 'an unknown instrument'} (INSTRUME), and only ACIS can be "
@@ -230,7 +230,7 @@ def look(files: ObservationFiles) -> Observation:
             warn(f"{where} was taken through the grating {grating}: only its zeroth order is an image, and dispersed "
                  "events lie across the field")
         ra, dec = _pointing(events)
-        return Observation(str(header.get("OBJECT", "")).strip(), ra, dec, exposure, _word(header, "DATAMODE"),
+        return Observation(text_of(header, "OBJECT"), ra, dec, exposure, _upper(header, "DATAMODE"),
                            readmode or "TIMED", instrument, _aim_chip(events) if chip is None else chip,
                            str(header.get("DATE-OBS", "")).strip())
 
@@ -328,7 +328,7 @@ def _blank_skies(folder: Path, entries: Iterable[str], events: Path) -> dict[str
         return {"no_search": without_files(folders[0])}
     with open_events(events) as file:
         header = file.hdu.header
-    chips = [int(digit) for digit in re.findall(r"\d", _word(header, "DETNAM"))]
+    chips = [int(digit) for digit in re.findall(r"\d", _upper(header, "DETNAM"))]
     try:
         found, lacking = search_blank_skies(database, header, chips, "events")
     except InputError as error:
@@ -391,8 +391,8 @@ def _obsid_of(path: Path) -> str:
         return next((str(hdu.header["OBS_ID"]).strip() for hdu in hdus if "OBS_ID" in hdu.header), "")
 
 
-def _word(header: "Header", key: str) -> str:
-    return str(header.get(key, "")).strip().upper()
+def _upper(header: "Header", key: str) -> str:
+    return text_of(header, key).upper()
 
 
 def _number(header: "Header", *keys: str) -> float | None:
@@ -415,7 +415,7 @@ def _pointing(events: EventFile) -> tuple[float, float]:
 def _aim_chip(events: EventFile) -> int:
     """The chip of the aim point by the place of the detector, or the array that most chips are of."""
     header = events.hdu.header
-    sim_z, detector = _number(header, "SIM_Z"), _word(header, "DETNAM")
+    sim_z, detector = _number(header, "SIM_Z"), _upper(header, "DETNAM")
     chips = [int(digit) for digit in re.findall(r"\d", detector)]
     if sim_z is not None:
         return acis.AIM_CHIP[acis.array_of(sim_z)]

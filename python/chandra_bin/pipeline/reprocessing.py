@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chandra_bin.errors import InputError
+from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.tables import open_fits
 
 from .archive import ObservationFiles, kind_of
@@ -76,13 +77,13 @@ def other_obstacles(files: ObservationFiles) -> Iterator[str]:
             yield (f"{' and '.join(path.name for path in paths[:2])} are both of the kind {word}: move the one that "
                    "does not count away")
     aspect = [path for path in files.reprocessable if kind_of(path) == "aspect"]
-    if len(aspect) > 1 and sum(_word(_header_of(path), "CONTENT") == "ASPSOLOBI" for path in aspect) > 1:
+    if len(aspect) > 1 and sum(text_of(_header_of(path), "CONTENT") == "ASPSOLOBI" for path in aspect) > 1:
         yield (f"{' and '.join(path.name for path in aspect[:2])} are both aspect solutions of the whole interval "
                "(CONTENT is ASPSOLOBI): move the one that does not count away")
     if level_1:
         header = _header_of(level_1[0])
         yield from _of_header(level_1[0], header)
-        if (_word(header, "ASPTYPE") not in ("KALMAN", "")
+        if (text_of(header, "ASPTYPE") not in ("KALMAN", "")
                 and not any(kind_of(path) == "onboard_aspect" for path in files.reprocessable)):
             yield (f"ASPTYPE is {header['ASPTYPE']!r} and secondary/aspect/*_osol1.fits, the aspect solution of the "
                    f"on-board computer, is missing: fetch it by 'download_chandra_obsid {files.obsid}'")
@@ -92,13 +93,9 @@ def _of_header(path: Path, header: "Header") -> Iterator[str]:
     lacking = [key for key in _KEYWORDS if key not in header]
     if lacking:
         yield f"{path.name} lacks {', '.join(lacking)} in its header: fetch it again"
-    mode = _word(header, "DATAMODE")
-    if _word(header, "READMODE") == "TIMED" and mode and mode not in _DATAMODES:
+    mode = text_of(header, "DATAMODE")
+    if text_of(header, "READMODE") == "TIMED" and mode and mode not in _DATAMODES:
         yield f"{path.name} is of DATAMODE {mode!r}, and must be of {', '.join(_DATAMODES)}"
-
-
-def _word(header: "Header", key: str) -> str:
-    return str(header.get(key, "")).strip()
 
 
 def _header_of(path: Path) -> "Header":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin.coords.blocks import block_sums
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import PictureError, one_line
 
@@ -131,11 +132,7 @@ def draw_smoothed(axes: "Axes", image: NDArray[Any], frame: Frame, look: Look) -
 
 def _in_blocks(pixels: NDArray[Any], block: int) -> NDArray[np.float64]:
     """Means of blocks of pixels; those that are missing at the rim count as 0."""
-    ny, nx = (-(-side // block) for side in pixels.shape)
-    padded = np.zeros((ny * block, nx * block))
-    padded[: pixels.shape[0], : pixels.shape[1]] = pixels
-    blocks: NDArray[np.float64] = padded.reshape(ny, block, nx, block).mean(axis=(1, 3))
-    return blocks
+    return np.asarray(block_sums(pixels, block, np.float64) / block**2)
 
 
 def _brightness_of_smoothed(image: NDArray[Any]) -> Any:

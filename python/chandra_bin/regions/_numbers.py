@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from chandra_bin.coords.sexagesimal import MOST_MINUTES, may_be_hours, parse_sexagesimal, too_large_text
 from chandra_bin.errors import InputError
 
 from ._shapes import (
@@ -30,9 +31,6 @@ _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)([\"'dpir]?)$", r
 # The parts that are read of one panda.
 _MOST_PARTS = 999
 _COUNT = re.compile(r"0*[1-9]\d{0,2}", re.ASCII)
-_SEXAGESIMAL = re.compile(r"([-+]?)(\d+)(?:[:hd](\d+)[:m](\d+\.?\d*)s?|:(\d+\.?\d*)|[hd](\d+\.?\d*)m)$", re.I)
-# Writers that round get minutes and seconds of 60, which CIAO and DS9 carry over.
-_MOST_MINUTES = 60
 _UNITS = {'"': 1 / 3600, "'": 1 / 60, "d": 1.0, "r": 180 / np.pi}
 _SPLIT = re.compile(r"[,\s]+")
 
@@ -178,9 +176,9 @@ class ShapeNumbers:
     def _sexagesimal_points(self, words: list[str]) -> Floats:
         """Many hh:mm:ss,dd:mm:ss at once."""
         fields = np.array(":".join(words).split(":"), dtype=float).reshape(-1, 2, 3)
-        too_large = (fields[:, :, 1:] > _MOST_MINUTES).any(axis=2).ravel()
+        too_large = (fields[:, :, 1:] > MOST_MINUTES).any(axis=2).ravel()
         if too_large.any():
-            self._fail_minutes(words[int(too_large.argmax())])
+            self.fail(too_large_text(words[int(too_large.argmax())]))
         values = np.abs(fields) @ [1, 1 / 60, 1 / 3600]
         signs = np.where([word.startswith("-") for word in words], -1, 1).reshape(-1, 2)
         self._enter_sky()
@@ -189,16 +187,13 @@ class ShapeNumbers:
     def _position(self, x: str, y: str) -> tuple[float, float]:
         values: list[float] = []
         for word in (x, y):
-            sexagesimal = _SEXAGESIMAL.match(word)
-            if sexagesimal:
+            try:
+                angle = parse_sexagesimal(word)
+            except ValueError as error:
+                self.fail(str(error))
+            if angle is not None:
                 self._enter_sky()
-                sign, whole, minutes, seconds, *alone = sexagesimal.groups()
-                parts = [whole, minutes or alone[0] or alone[1], seconds or "0"]
-                if max(map(float, parts[1:])) > _MOST_MINUTES:
-                    self._fail_minutes(word)
-                value = sum(float(part) / base for part, base in zip(parts, (1, 60, 3600), strict=True))
-                in_hours = not values and (":" in word or "h" in word.lower())
-                values.append((-value if sign == "-" else value) * (self._hours() if in_hours else 1))
+                values.append(angle * (self._hours() if not values and may_be_hours(word) else 1))
                 continue
             value, suffix = self._number(word)
             if suffix in ("d", "r"):
@@ -210,9 +205,6 @@ class ShapeNumbers:
                 self.fail(f"cannot read the coordinate {word!r}")
             values.append(value)
         return values[0], values[1]
-
-    def _fail_minutes(self, word: str) -> NoReturn:
-        self.fail(f"the coordinate {word} has minutes or seconds above 60")
 
     def _enter_sky(self) -> None:
         """Sky coordinates in a file of pixels are in the frame of the image, as CIAO reads them."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from chandra_bin.binning.contour import LOW_SN
 from chandra_bin.binning.profiles import radial_profile
 from chandra_bin.errors import InputError, counted
-from chandra_bin.fits.headers import approximation, is_number
+from chandra_bin.fits.headers import approximation, is_number, text_of
 from chandra_bin.fits.images import Image
 from chandra_bin.plots.bins import bins_png
 
@@ -202,7 +202,7 @@ def _profile(gallery: Gallery, net: Net | None, parameters: Mapping[str, Any]) -
         use=None if excluded is None else ~excluded)
     unit, how = "net counts/arcsec²", ""
     if expmap is not None and is_exposed:
-        per = str(expmap.header.get("BUNIT", "")).strip().replace("**2", "²")
+        per = text_of(expmap.header, "BUNIT").replace("**2", "²")
         unit, how = f"photons/({per} arcsec²)" if per else unit, approximation(expmap.header)
     errors = [value if is_number(value := parameters.get(f"background_{name}")) else 0.0
               for name in ("systematic", "scale_error")]
@@ -221,7 +221,7 @@ def _smoothed(gallery: Gallery) -> Picture | None:
     if image is None:
         return None
     target = f"S/N {image.header.get('SMOOTHSN', folder.config.settings.contour_sn):g}"
-    flux = str(image.header.get("CONTOURS", "")).strip() == "flux"
+    flux = text_of(image.header, "CONTOURS") == "flux"
     label = ("Net counts per pixel at the mean exposure" if flux else "Counts per pixel" if is_of_counts(folder)
              else "Scaled flux per pixel")
     what = "Net counts over exposure in" if flux else "The mean of"

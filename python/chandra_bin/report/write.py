@@ -13,7 +13,7 @@ import numpy as np
 from chandra_bin import __version__
 from chandra_bin.errors import ChandraBinWarning, counted
 from chandra_bin.events import vfaint
-from chandra_bin.fits.headers import is_number
+from chandra_bin.fits.headers import is_number, text_of
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.pipeline.graph import STEPS
 from chandra_bin.plots.light_curves import light_curve_png
@@ -93,7 +93,7 @@ class _Page:
                 return target
         for path in (self.layout.image, *(self.layout.obs(obsid).raw_image for obsid in self.settings.obs_ids)):
             image = self.folder.image(path)
-            if image is not None and (target := str(image.header.get("OBJECT", "")).strip()):
+            if image is not None and (target := text_of(image.header, "OBJECT")):
                 return target
         return self.settings.name
 
@@ -186,7 +186,7 @@ class _Page:
 
     def _unit(self, path: Path) -> str:
         image = self.folder.image(path)
-        unit = "" if image is None else str(image.header.get("BUNIT", "")).strip()
+        unit = "" if image is None else text_of(image.header, "BUNIT")
         pretty = unit.replace("**2", "²").replace("photon/", "photons/")
         return f" ({pretty})" if unit else ""
 

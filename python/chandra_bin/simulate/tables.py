@@ -12,6 +12,7 @@ from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import channels_of
 from chandra_bin.events.gti import GTI
 from chandra_bin.events.vfaint import SPLIT_ADU
+from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.new_table import NewColumn, new_table
 from chandra_bin.fits.subspace import Component, Condition, write_subspace
 
@@ -52,7 +53,7 @@ _TILED = {0: ((3061, 5132), (0, -1), (1, 0)), 1: ((5132, 4107), (0, 1), (-1, 0))
 
 def is_simulated(header: Mapping[str, object]) -> bool:
     """Return whether `chandra-bin simulate` made the events of a header (CREATOR)."""
-    return str(header.get("CREATOR", "")).strip() == CREATOR
+    return text_of(header, "CREATOR") == CREATOR
 
 
 def date(time_s: float) -> str:

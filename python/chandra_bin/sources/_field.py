@@ -6,6 +6,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin.coords.blocks import block_sums
+
 from ._threshold import ENOUGH_COUNTS, WIDEST_RATIO, Thresholds, estimated_background, known_background
 from ._wavelet import Correlator, Pixels, annulus, hat, reach_px
 
@@ -175,7 +177,7 @@ class Field:
         y0, y1, x0, x1 = max(y - reach, 0), min(y + reach + 1, ny), max(x - reach, 0), min(x + reach + 1, nx)
         box = (slice(y0 * pixel, y1 * pixel), slice(x0 * pixel, x1 * pixel))
         part = image[box] if keep is None else image[box] * keep[box]
-        summed = part.reshape(y1 - y0, pixel, x1 - x0, pixel).sum(axis=(1, 3))
+        summed = block_sums(part, pixel)
         made: Pixels = np.pad(summed, ((y0 - y + reach, y + reach + 1 - y1), (x0 - x + reach, x + reach + 1 - x1)))
         return made
 

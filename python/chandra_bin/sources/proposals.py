@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.arrays import as_flags, as_image
+from chandra_bin.coords.blocks import block_sums
 from chandra_bin.errors import InputError, NoCluster
 
 Floats = NDArray[np.float64]
@@ -156,8 +157,8 @@ def exposed_box(exposure: ArrayLike, centre: tuple[float, float] | None = None, 
         raise InputError(f"the centre, {centre[0]:.1f} {centre[1]:.1f}, is outside the image of {nx} x {ny} pixels")
     good = image >= least * np.percentile(image[image > 0], 99)
     size = max(1, math.ceil(max(image.shape) / _MOST_BOX_BLOCKS))
-    pixels = _block_sums(np.ones(image.shape), size)
-    shares = _bridged(_block_sums(good.astype(float), size), pixels)
+    pixels = block_sums(np.ones(image.shape), size)
+    shares = _bridged(block_sums(good.astype(float), size), pixels)
     at = None if centre is None else (int((centre[0] + 0.5) // size), int((centre[1] + 0.5) // size))
     penalty = 1.0
     while True:
@@ -199,7 +200,7 @@ def _blocks(counts: ArrayLike, exposure: ArrayLike | None, background: ArrayLike
     if not image[use].any():
         raise InputError(f"all {np.count_nonzero(use)} pixels that are used are 0: there is no cluster")
     size = max(1, math.ceil(max(image.shape) / _MOST_BLOCKS))
-    total, behind, seconds = (_block_sums(np.where(use, each, 0), size) for each in (image, known, exposed))
+    total, behind, seconds = (block_sums(np.where(use, each, 0), size) for each in (image, known, exposed))
     y, x = np.indices(total.shape, dtype=float)
     good = seconds > _LEAST_EXPOSURE * np.percentile(seconds[seconds > 0], 99)
     return _Blocks(size, total - behind, total, seconds, good, x, y)
@@ -209,14 +210,6 @@ def _refuse_infinite(image: Floats, what: str) -> None:
     if infinite := np.count_nonzero(np.isinf(image)):
         raise InputError(f"the {what} {'are' if what == 'counts' else 'is'} infinite in {infinite} pixels; set them to "
                          "NaN to leave them out")
-
-
-def _block_sums(image: Floats, size: int) -> Floats:
-    ny, nx = (math.ceil(side / size) for side in image.shape)
-    padded = np.zeros((ny * size, nx * size))
-    padded[: image.shape[0], : image.shape[1]] = image
-    sums: Floats = padded.reshape(ny, size, nx, size).sum(axis=(1, 3))
-    return sums
 
 
 def _start(blocks: _Blocks) -> tuple[Ellipse, float]:

@@ -17,9 +17,9 @@ from chandra_bin.events.filters import RowFilter
 from chandra_bin.events.reader import open_events
 from chandra_bin.events.spectra import band_channels
 from chandra_bin.exposure.blank_skies import is_in_chip_coordinates
-from chandra_bin.fits.headers import is_number
+from chandra_bin.fits.headers import is_number, text_of
 from chandra_bin.fits.subspace import parse_ranges, read_subspace
-from chandra_bin.fits.virtual import MaskTerm, RegionTerm, VirtualFile, named_file
+from chandra_bin.fits.virtual import VirtualFile, named_file
 from chandra_bin.sources.background import (
     PARTICLE_EV,
     UNKNOWN_SKY,
@@ -31,7 +31,7 @@ from chandra_bin.sources.background import (
     scale_error,
 )
 
-from ._common import about, calib_of
+from ._common import about, calib_of, has_sky_filter
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -133,8 +133,7 @@ def limits_of(rows: RowFilter, header: "Header", band_ev: Energies) -> str:
 
 def warn_of_sky_filters(name: VirtualFile) -> None:
     """Warns of an observation that is filtered on the sky: its counts of 9 - 12 keV are those of a part of the chip."""
-    terms = [term for step in name.filters for term in step.terms]
-    if any(isinstance(term, RegionTerm | MaskTerm) or getattr(term, "column", "") in ("x", "y") for term in terms):
+    if has_sky_filter(name):
         warn(f"{name}: is filtered on the sky: give the blank-sky files the same filter, or their ratio of 9 - 12 keV "
              "is that of another area")
 
@@ -278,7 +277,7 @@ def _read_sky(name: str, pixels: Pixels, bands_ev: Sequence[Energies], chips: Se
     events: dict[int, list[tuple[NDArray[Any], ...]]] = {}
     with open_events(name) as file:
         file.need_ev()
-        instrument = str(file.hdu.header.get("INSTRUME", "")).strip().upper()
+        instrument = text_of(file.hdu.header, "INSTRUME").upper()
         if instrument not in ("", "ACIS"):
             raise InputError(f"{name}: are events of {instrument}: a blank sky of ACIS is needed")
         need_on_sky(file.hdu.header, name)

@@ -1,7 +1,7 @@
 """What all products share: their history, and masks read from files."""
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 from chandra_bin._checks.memory import available_bytes
 from chandra_bin.binning.contour import ContourBins
 from chandra_bin.binning.contour import automask as find_empty_blocks
+from chandra_bin.coords.blocks import block_sums
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, PictureError, counted, warn
 from chandra_bin.events.region_files import read_regions
-from chandra_bin.fits.headers import is_approximate
+from chandra_bin.fits.headers import is_approximate, text_of
 from chandra_bin.fits.images import Image, size_text
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.sky_keywords import resembles_sky
+from chandra_bin.fits.virtual import MaskTerm, RegionTerm, VirtualFile
 from chandra_bin.regions import Semantics, region_mask
 
 from .inputs import plain_name, read_image, read_like, read_on_grid, refuse_filled
@@ -81,6 +83,17 @@ def _plain_value(value: object) -> object:
     return plain_name(value) if isinstance(value, Path) else value
 
 
+def listed(chips: Iterable[int]) -> str:
+    """Return the numbers of chips as a text: ``0, 1, 7``."""
+    return ", ".join(map(str, chips))
+
+
+def has_sky_filter(name: VirtualFile) -> bool:
+    """Return whether the filters of a file are about places on the sky: regions, masks, or ranges of x and y."""
+    terms = [term for step in name.filters for term in step.terms]
+    return any(isinstance(term, RegionTerm | MaskTerm) or getattr(term, "column", "") in ("x", "y") for term in terms)
+
+
 @contextmanager
 def about(path: Path) -> Iterator[None]:
     """Says in an `InputError` of the array API which image it was."""
@@ -130,7 +143,7 @@ def need_positive(image: Image, what: str) -> None:
 def warn_of_rims(counts: Image, what: str) -> None:
     """Warns of an image with large empty parts beside full ones, as it is used without an exposure map."""
     ny, nx = (side // _BLOCK for side in counts.data.shape)
-    blocks = np.nan_to_num(counts.data[: ny * _BLOCK, : nx * _BLOCK]).reshape(ny, _BLOCK, nx, _BLOCK).sum(axis=(1, 3))
+    blocks = block_sums(np.nan_to_num(counts.data[: ny * _BLOCK, : nx * _BLOCK]), _BLOCK)
     empty = blocks == 0
     if blocks.size and empty.mean() > _EMPTY and blocks.sum() > _SURE * np.count_nonzero(~empty):
         warn(f"{counts.path}: {empty.mean():.0%} of the image is empty: without an exposure map {what}")
@@ -243,7 +256,7 @@ def warn_of_odd_bins(bins: ContourBins) -> None:
 def read_binmap(path: Path) -> tuple[Image, NDArray[np.int32]]:
     """A binmap and its labels (-1 outside); whole numbers stored as floats are taken, NaN is outside."""
     image = read_image(path)
-    if str(image.header.get("BUNIT", "")).strip().lower().startswith("count"):
+    if text_of(image.header, "BUNIT").lower().startswith("count"):
         raise InputError(f"{path}: is an image of counts (BUNIT); give the binmap")
     values = image.data
     if values.dtype.kind == "f":

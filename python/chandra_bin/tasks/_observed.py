@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.bands import Band
+from chandra_bin.acis.channels import PI_WIDTH_EV
 from chandra_bin.coords.grids import Grid
 from chandra_bin.errors import InputError, warn
 from chandra_bin.events.filters import RowFilter
@@ -34,9 +35,10 @@ from chandra_bin.exposure.aspect import (
     place_by_header,
 )
 from chandra_bin.exposure.maps import Float32s, Outline, View, dead_columns, usable_pixels
+from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.virtual import Rows, VirtualFile
 
-from ._common import about
+from ._common import about, listed
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -45,7 +47,6 @@ Columns = Mapping[str, NDArray[np.generic]]
 Floats = NDArray[np.float64]
 
 # A channel of PI, in eV.
-_CHANNEL_EV = 14.6
 # Points a side of a pixel that say how much of it filters on the sky leave: at least, and at most.
 _FEWEST_POINTS, _MOST_POINTS = 4, 16
 # Where pixels are so narrow, in sky pixels, only those at the rims of regions are looked at so closely.
@@ -77,16 +78,16 @@ def check_instrument(header: "Header", file: Path) -> None:
     instrument = str(header.get("INSTRUME", "ACIS")).strip().upper()
     if instrument != "ACIS":
         raise InputError(f"{file}: is of {instrument}: exposure maps are made for ACIS only; use CIAO's fluximage")
-    if str(header.get("READMODE", "")).strip().upper().startswith("CONT"):
+    if text_of(header, "READMODE").upper().startswith("CONT"):
         raise InputError(f"{file}: is in continuous clocking mode (READMODE), which makes no images")
-    if str(header.get("OBS_ID", "")).strip().lower() == "merged":
+    if text_of(header, "OBS_ID").lower() == "merged":
         raise InputError(f"{file}: is of several observations (OBS_ID), which were exposed each in its own place; give "
                          "them one by one, or use chandra-bin merge --exposure")
 
 
 def grating_of(header: "Header") -> str:
     """The transmission grating in the light, HETG or LETG; empty without a grating, or without the keyword."""
-    name = str(header.get("GRATING", "")).strip().upper()
+    name = text_of(header, "GRATING").upper()
     return "" if name in ("", "NONE", "N/A", "UNKNOWN") else name
 
 
@@ -105,7 +106,7 @@ def check_filters(name: VirtualFile, rows: RowFilter, bands: Sequence[Band]) -> 
 def _check_band(name: VirtualFile, rows: RowFilter, band: Band) -> None:
     low, high = (limit * rows.ev_per_unit() for limit in rows.limits("energy"))
     least, most = rows.limits("pi")
-    low, high = max(low, (least - 1) * _CHANNEL_EV), min(high, most * _CHANNEL_EV)
+    low, high = max(low, (least - 1) * PI_WIDTH_EV), min(high, most * PI_WIDTH_EV)
     if band.high_ev <= low or band.low_ev >= high:
         raise InputError(f"{name}: the filters leave nothing of the band {band.label}, {band.low_kev:g} - "
                          f"{band.high_kev:g} keV: they keep {low:g} - {high:g} eV")
@@ -205,12 +206,12 @@ def _by_outlines(events: Events, chips: list[int], file: Path, axis: NDArray[np.
             "pixels are not known")
     warn(f"{events.file}: neither an aspect solution nor chip coordinates: {note}")
     if missing := [chip for chip in chips if chip not in outlines]:
-        warn(f"{file}: has no outline of chips {_list(missing)}, which are left out")
+        warn(f"{file}: has no outline of chips {listed(missing)}, which are left out")
     views: list[View | Outline] = [Outline(chip, outlines[chip], events.livetime(chip))
                                    for chip in chips if chip in outlines]
     if not views:
-        raise InputError(f"{file}: has outlines of chips {_list(list(outlines))}, and good times are of chips "
-                         f"{_list(chips)}")
+        raise InputError(f"{file}: has outlines of chips {listed(list(outlines))}, and good times are of chips "
+                         f"{listed(chips)}")
     return Observed(views, axis, {"EXPGEOM": "fov", "EXPASP": "fov", "EXPBPIX": "none", "EXPMASK": "none"}, [note])
 
 
@@ -223,7 +224,7 @@ def _by_chips(events: Events, chips: list[int], files: Ancillary, placing: Colum
         misfits = [chip for chip in by_header if placing and aspect.source != "assumed"
                    and np.count_nonzero(placing["ccd_id"] == chip) >= _ENOUGH_EVENTS]
         if misfits:
-            warn(f"{events.file}: the sky coordinates of events on chips {_list(misfits)} do not follow from their "
+            warn(f"{events.file}: the sky coordinates of events on chips {listed(misfits)} do not follow from their "
                  "chip coordinates: these chips are placed by the header, and may be off; reprocess the events")
         sim_z, roll = _sim_z(events, chips), _roll(events)
         placed.update({chip: place_by_header(chip, sim_z, roll, axis) for chip in by_header})
@@ -244,7 +245,8 @@ def _by_chips(events: Events, chips: list[int], files: Ancillary, placing: Colum
 
     notes = []
     if by_header:
-        notes.append(f"chips {_list(by_header)}: placed by RA_PNT, DEC_PNT, ROLL_PNT, SIM_Z and the dimensions of ACIS")
+        notes.append(f"chips {listed(by_header)}: placed by RA_PNT, DEC_PNT, ROLL_PNT, SIM_Z and the dimensions of "
+                     "ACIS")
     if aspect.source == "assumed":
         notes.append("dither: assumed to be 8 arcsec to both sides, as there is no aspect solution")
         warn(f"{events.file}: {notes[-1]}, and events do not tell it; edges of chips are good to 8 arcsec")
@@ -277,7 +279,7 @@ def _chips(events: Events) -> list[int]:
     there = np.unique(events["ccd_id"]).tolist() if "ccd_id" in events.columns else []
     chips = [chip for chip in events.good_times if chip is not None]
     if not chips:
-        detname = str(header.get("DETNAM", "")).strip()
+        detname = text_of(header, "DETNAM")
         digits = detname.removeprefix("ACIS-")
         named = sorted({int(digit) for digit in digits}) if detname.startswith("ACIS-") and digits.isdigit() else []
         chips = there or named  # filters may have left some of those that were on
@@ -287,7 +289,7 @@ def _chips(events: Events) -> list[int]:
     if wrong := [chip for chip in chips if chip not in acis.CHIPS]:
         raise InputError(f"{file}: has good times of chip {wrong[0]}, and ACIS has chips 0 to 9")
     if without := [int(chip) for chip in there if chip not in chips]:
-        warn(f"{file}: chips {_list(without)} have events and no good times: their exposure is taken to be 0")
+        warn(f"{file}: chips {listed(without)} have events and no good times: their exposure is taken to be 0")
     return chips
 
 
@@ -378,7 +380,3 @@ def _sim_z(events: Events, chips: list[int]) -> float:
 
 def _name(file: Path | None) -> str:
     return "none" if file is None else file.name
-
-
-def _list(chips: list[int]) -> str:
-    return ", ".join(map(str, chips))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from chandra_bin.fits.headers import is_number
+from chandra_bin.fits.headers import is_number, text_of
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -14,7 +14,7 @@ _CYCLES = {"P": "e1", "S": "e2"}
 
 def obsid_of(header: "Header") -> str:
     """Return OBS_ID; empty where the header has none."""
-    return str(header.get("OBS_ID", "")).strip()
+    return text_of(header, "OBS_ID")
 
 
 def same_part(one: "Header", other: "Header") -> bool:
@@ -57,7 +57,7 @@ def labels(headers: Sequence["Header"]) -> list[str]:
 
 
 def _cycle(header: "Header") -> str | None:
-    return str(header.get("CYCLE", "")).strip().upper() or None
+    return text_of(header, "CYCLE").upper() or None
 
 
 def _interval(header: "Header") -> int | None:

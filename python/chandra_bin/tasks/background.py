@@ -13,7 +13,7 @@ from chandra_bin.acis.bands import parse_energies
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
 from chandra_bin.events.reader import open_events
-from chandra_bin.fits.headers import is_number
+from chandra_bin.fits.headers import is_number, text_of
 from chandra_bin.fits.images import Image, product_header, write_image
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.subspace import Component, parse_ranges, read_subspace
@@ -282,7 +282,7 @@ def _source_counts(name: str, image: Image | None) -> SourceCounts:
     with open_events(parsed) as file:
         if image is not None:
             headers = image.header, file.hdu.header
-            own, other = (str(header.get("OBS_ID", "")).strip().lstrip("0") for header in headers)
+            own, other = (text_of(header, "OBS_ID").lstrip("0") for header in headers)
             if own and other and own != other:
                 raise InputError(f"{name}: is of ObsID {other}, and the image {image.path} of {own}; give its own "
                                  "events")

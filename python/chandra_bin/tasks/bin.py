@@ -13,6 +13,7 @@ from chandra_bin.binning.contour import LOW_SN, BinSums, ContourBins, Contours, 
 from chandra_bin.binning.outlines import trace_polygons
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted, warn
+from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.images import Image, product_header, write_image
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.plots.bins import bins_png
@@ -232,7 +233,7 @@ def background_error_of(background: Path | None, systematic: float | None = None
     if background is None:
         return BackgroundError(0.0, 0.0)
     read = read_image(background)
-    kind = str(read.header.get("BKGTYPE", "")).strip().upper()
+    kind = text_of(read.header, "BKGTYPE").upper()
     known = "BKGFERR" in read.header
     scale = read.number("BKGFERR", 0.0)
     if not (np.isfinite(scale) and scale >= 0):
@@ -354,4 +355,4 @@ def _region_texts(bins: ContourBins, coords: ImageCoords) -> Iterator[tuple[int,
 
 def _title(image: Image) -> str:
     """What the picture shows: the target's name, else the file's."""
-    return str(image.header.get("OBJECT", "")).strip() or image.path.name
+    return text_of(image.header, "OBJECT") or image.path.name

@@ -17,7 +17,7 @@ from chandra_bin.events.combined import with_sky
 from chandra_bin.events.reader import EventFile, Passing, open_events
 from chandra_bin.events.vfaint import is_cleaned
 from chandra_bin.exposure.blank_skies import find_blank_skies, is_in_chip_coordinates
-from chandra_bin.fits.headers import add_history
+from chandra_bin.fits.headers import add_history, text_of
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.subspace import read_subspace, write_subspace
 from chandra_bin.fits.tables import Rows, write_empty_primary, write_rows
@@ -207,7 +207,7 @@ def _check_raw(file: EventFile, name: str, source_header: "Header") -> None:
     for column in file.hdu.need("chipx", "chipy", "x", "y", "energy", "ccd_id"):
         if column.name.lower() in ("x", "y") and (column.letter not in "ED" or not column.is_scalar):
             raise InputError(f"{name}: the column {column.name} must hold one real number an event")
-    own, other = (str(header.get("GAINFILE", "")).strip() for header in (file.hdu.header, source_header))
+    own, other = (text_of(header, "GAINFILE") for header in (file.hdu.header, source_header))
     if own and other and own != other:
         warn(f"{name}: its energies are by {own} (GAINFILE), and those of the observation by {other}: lines of the "
              "background may be shifted by some eV")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin.coords.blocks import block_sums
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinWarning, InputError, NoImage, warn
 from chandra_bin.events.filters import read_mask
@@ -280,8 +281,7 @@ def _binned(data: NDArray[Any], low: NDArray[np.int64], coords: ImageCoords,
     whole = data.dtype.kind in "iu"
     made = np.zeros(count[::-1], data.dtype)
     _paste(made, data, low - first)
-    ny, nx = count[::-1] // step[::-1]
-    sums = made.reshape(ny, step[1], nx, step[0]).sum(axis=(1, 3), dtype=np.int64 if whole else np.float64)
+    sums = block_sums(made, (int(step[1]), int(step[0])), np.int64 if whole else np.float64)
     if not whole:
         return sums.astype(data.dtype), first, step
     fits = np.abs(sums).max(initial=0) <= np.iinfo(np.int32).max

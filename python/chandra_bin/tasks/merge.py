@@ -31,7 +31,7 @@ from chandra_bin.events.reader import Events, open_events
 from chandra_bin.exposure.ancillary import Ancillary, find_ancillary
 from chandra_bin.exposure.maps import chip_exposures, outline_box, sum_exposures
 from chandra_bin.exposure.psf import check_ecf, psf_map
-from chandra_bin.fits.headers import add_history
+from chandra_bin.fits.headers import add_history, text_of
 from chandra_bin.fits.images import read_image_file
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.tables import Column, Rows, write_empty_primary, write_rows
@@ -252,7 +252,7 @@ def _sources(names: Sequence[VirtualFile], skies: Sequence[list[str]]) -> list[_
             obsid = obsid_of(header)
             same = next((each for each in found if obsid_of(each.header) == obsid and same_part(each.header, header)),
                         None)
-            if str(header.get("READMODE", "")).strip().upper().startswith("CONT"):
+            if text_of(header, "READMODE").upper().startswith("CONT"):
                 warn(f"{name}: is in continuous clocking mode, which makes no images, and is skipped")
             elif obsid.lower() == "merged":
                 warn(f"{name}: is merged already (OBS_ID), and is skipped")
@@ -288,7 +288,7 @@ def _check_obsids(sources: Sequence[_Source]) -> None:
     for source, own in zip(sources, obsids, strict=True):
         for sky in source.blanksky:
             with open_events(_without_filters(named_file(sky))) as file:
-                obsid = str(file.hdu.header.get("OBS_ID", "")).strip().lstrip("0")
+                obsid = text_of(file.hdu.header, "OBS_ID").lstrip("0")
             if obsid != own and obsid in obsids:
                 raise InputError(f"{sky}: is of ObsID {obsid}, and was given for {source.name.file} of {own}: give "
                                  "blank skies in the order of the observations")

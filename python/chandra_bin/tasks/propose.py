@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, NoCluster, counted
 from chandra_bin.events.region_files import read_regions
+from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.images import Image
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.tables import open_fits
@@ -376,5 +377,5 @@ def _middle(cluster: Path, coords: ImageCoords, image: Image) -> tuple[float, fl
 
 
 def _title(image: Image, out: Path) -> str:
-    target = str(image.header.get("OBJECT", "")).strip()
+    target = text_of(image.header, "OBJECT")
     return f"{target}: {out.name}" if target else out.name

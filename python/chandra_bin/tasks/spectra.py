@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.acis import geometry as acis
-from chandra_bin.acis.channels import channels_of
+from chandra_bin.acis.channels import PI_CHANNELS, PI_WIDTH_EV, channels_of
 from chandra_bin.binning.contour import bin_areas
 from chandra_bin.coords.wcs import ImageCoords, physical_agree, pixel_map
 from chandra_bin.errors import InputError, counted, warn
@@ -28,12 +28,13 @@ from chandra_bin.events.spectra import (
     main_chips,
     net_counts,
 )
+from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.images import Image
 from chandra_bin.fits.outputs import Outputs
-from chandra_bin.fits.virtual import MaskTerm, RegionTerm, expand_stack, named_file
+from chandra_bin.fits.virtual import expand_stack, named_file
 
 from ._blanksky import ParticleCounts, checked_chips, need_on_sky, scale_by_particles
-from ._common import Parameters, about, ecsv, history, mask_values, read_binmap
+from ._common import Parameters, about, ecsv, has_sky_filter, history, listed, mask_values, read_binmap
 from ._pha import PhaWriter
 from .inputs import files_of, plain_name, refuse_filled
 
@@ -208,11 +209,11 @@ def _obsids(names: Sequence[str]) -> list[int]:
     for name in names:
         with open_events(name) as file:
             header = file.hdu.header
-        telescope, instrument = (str(header.get(key, "")).strip().upper() for key in ("TELESCOP", "INSTRUME"))
+        telescope, instrument = (text_of(header, key).upper() for key in ("TELESCOP", "INSTRUME"))
         if telescope not in ("", "CHANDRA") or instrument not in ("", "ACIS"):
             raise InputError(f"{name}: are events of {telescope} {instrument}: spectra are made of Chandra's ACIS only "
-                             "(1024 channels of 14.6 eV); copy and lightcurve take other files too")
-        text = str(header.get("OBS_ID", "")).strip()
+                             f"({PI_CHANNELS} channels of {PI_WIDTH_EV} eV); copy and lightcurve take other files too")
+        text = text_of(header, "OBS_ID")
         if not _OBSID.fullmatch(text):
             raise InputError(f"{name}: OBS_ID is {text!r}, and names the folder of the spectra: it must be the number "
                              "of one observation; for merged events, give those of each observation (a @list)")
@@ -328,7 +329,7 @@ def _exposures(source: _Counted, name: str) -> dict[int, float]:
     for chip in without:
         exposures[chip] = source.events.livetime()
     if without:
-        warn(f"{name}: chips {_listed(without)} have events, but no good times (GTI): EXPOSURE is that of chip "
+        warn(f"{name}: chips {listed(without)} have events, but no good times (GTI): EXPOSURE is that of chip "
              f"{order[0]}")
     return exposures
 
@@ -340,8 +341,8 @@ def _read_background(names: Sequence[str], source: _Counted, source_name: str, b
     of_chip = np.sum([sky.of_chip for sky in skies], axis=0)
     name = ", ".join(names)
     if not of_chip[wanted].any():
-        others = _listed(np.flatnonzero(of_chip).tolist()) or "none"
-        raise InputError(f"{name}: has no events on the chips of {source_name}, {_listed(wanted)}, but on {others}; "
+        others = listed(np.flatnonzero(of_chip).tolist()) or "none"
+        raise InputError(f"{name}: has no events on the chips of {source_name}, {listed(wanted)}, but on {others}; "
                          "give the blank sky of these chips")
     spectra = empty_spectra(len(bins.numbers))
     scales = np.full(acis.CHIP_COUNT, np.nan)
@@ -361,7 +362,7 @@ def _read_background(names: Sequence[str], source: _Counted, source_name: str, b
                          "the observation (CIAO's blanksky)")
     lacking = [chip for chip in wanted if not of_chip[chip] and source.spectra[chip].any()]
     if lacking:
-        warn(f"{name}: has no events on chips {_listed(lacking)}, where {source_name} has some in bins: they stay "
+        warn(f"{name}: has no events on chips {listed(lacking)}, where {source_name} has some in bins: they stay "
              "without background")
     return _Background(replace(skies[0], spectra=spectra, of_chip=of_chip), scales, keywords, name)
 
@@ -405,8 +406,7 @@ def _table(source: _Counted, background: _Background | None, bins: _Bins, chips:
 
 
 def _warn_of_sky_filters(name: str) -> None:
-    terms = [term for step in named_file(name).filters for term in step.terms]
-    if any(isinstance(term, RegionTerm | MaskTerm) or getattr(term, "column", "") in ("x", "y") for term in terms):
+    if has_sky_filter(named_file(name)):
         warn(f"{name}: its filters on the sky take events, but no area of the bins (BACKSCAL); give regions with "
              "--exclude or --keep instead")
 
@@ -416,7 +416,3 @@ def _warn_of_nothing(source: _Counted, name: str) -> None:
         warn(f"{name}: has no events that pass: the spectra are all zeros")
     elif not source.spectra.any():
         warn(f"{name}: none of {counted(source.of_chip.sum(), 'event')} is in a bin: the spectra are all zeros")
-
-
-def _listed(chips: Sequence[int]) -> str:
-    return ", ".join(map(str, chips))

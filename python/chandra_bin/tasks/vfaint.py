@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from chandra_bin.errors import InputError, counted
 from chandra_bin.events import vfaint
 from chandra_bin.events.reader import Change, EventFile, open_events
+from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.tables import Column, Rows
 from chandra_bin.fits.virtual import named_file
@@ -126,7 +127,7 @@ def _has_islands(file: EventFile) -> bool:
 def _why_not(file: EventFile) -> str:
     """What the header of the events says against screening them."""
     if not vfaint.is_vfaint(file.hdu.header):
-        mode = str(file.hdu.header.get("DATAMODE", "")).strip() or "unknown"
+        mode = text_of(file.hdu.header, "DATAMODE") or "unknown"
         return f"the data mode is {mode}, and only VFAINT events have outer pixels"
     columns = file.hdu.columns
     status = columns.get("status")

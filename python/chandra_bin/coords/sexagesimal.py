@@ -1,0 +1,34 @@
+"""Angles of hours or degrees, minutes and seconds."""
+
+import re
+
+# 12:34:56.7, 12h34m56.7s, -12d34m56s; without seconds 12:34.5, 12h34.5m.
+_FORM = re.compile(r"([-+]?)(\d+)(?:[:hd](\d+)[:m](\d+\.?\d*)s?|:(\d+\.?\d*)|[hd](\d+\.?\d*)m)", re.I | re.ASCII)
+# Writers that round get minutes and seconds of 60, which CIAO and DS9 carry over.
+MOST_MINUTES = 60
+
+
+def parse_sexagesimal(word: str) -> float | None:
+    """Return an angle in hours or degrees, whichever its first number has; None where this is no such angle.
+
+    Raises `ValueError` for minutes or seconds above 60.
+    """
+    match = _FORM.fullmatch(word)
+    if match is None:
+        return None
+    sign, whole, minutes, seconds, *alone = match.groups()
+    parts = [float(part) for part in (whole, minutes or alone[0] or alone[1], seconds or "0")]
+    if max(parts[1:]) > MOST_MINUTES:
+        raise ValueError(too_large_text(word))
+    value = parts[0] + parts[1] / 60 + parts[2] / 3600
+    return -value if sign == "-" else value
+
+
+def too_large_text(word: str) -> str:
+    """Return the message of minutes or seconds that are too large."""
+    return f"the coordinate {word} has minutes or seconds above {MOST_MINUTES}"
+
+
+def may_be_hours(word: str) -> bool:
+    """Return whether an angle is in hours where it is a right ascension: by ``:`` or ``h`` behind its first number."""
+    return ":" in word or "h" in word.lower()
