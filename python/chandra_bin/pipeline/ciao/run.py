@@ -18,23 +18,8 @@ from chandra_bin.pipeline.layout import ObsLayout
 from chandra_bin.pipeline.reprocessing import why_not
 from chandra_bin.regions import has_shapes
 
+from . import plan
 from . import steps as ciao_steps
-from .plan import (
-    Copy,
-    EachList,
-    LocalNames,
-    Measured,
-    Otherwise,
-    Own,
-    Plan,
-    Remove,
-    Stage,
-    Step,
-    Text,
-    Tool,
-    Warn,
-    Where,
-)
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -98,7 +83,7 @@ def extract_spectra(job: Job) -> None:
         raise InputError(f"ObsID {files.obsid}: specextract made no spectrum of any bin: see {job.logs}")
 
 
-def _run(job: Job, plan: Plan, read: Sequence[Path] = ()) -> None:
+def _run(job: Job, todo: plan.Plan, read: Sequence[Path] = ()) -> None:
     """Does a plan; ``read`` are in their places also in scratch."""
     own = job.scratch.with_name(f"{job.scratch.name}.tools")
     own.mkdir(parents=True)
@@ -106,7 +91,7 @@ def _run(job: Job, plan: Plan, read: Sequence[Path] = ()) -> None:
     conductor = _Conductor(job, runner)
     try:
         with _linked(job, read):
-            conductor.all(plan)
+            conductor.all(todo)
     finally:
         for folder in (own, *conductor.staged):
             shutil.rmtree(folder, ignore_errors=True)
@@ -159,12 +144,12 @@ class _Conductor:
     staged: list[Path] = field(default_factory=list)
 
     @singledispatchmethod
-    def do(self, step: Step) -> None:
+    def do(self, step: plan.Step) -> None:
         """Does one step."""
         raise NotImplementedError(type(step))
 
     @do.register
-    def _(self, step: Tool) -> None:
+    def _(self, step: plan.Tool) -> None:
         job = self.job
         made = self.runner.run(step.command, _InJob(job))
         job.calls.append(job.plain(made.line))
@@ -174,11 +159,11 @@ class _Conductor:
             job.note(**{step.command.tool: "; ".join(made.facts)})
 
     @do.register
-    def _(self, step: Own) -> None:
+    def _(self, step: plan.Own) -> None:
         step.does(self.job)
 
     @do.register
-    def _(self, step: Otherwise) -> None:
+    def _(self, step: plan.Otherwise) -> None:
         before = _files_in(self.job.scratch)
         try:
             self.all(step.steps)
@@ -190,16 +175,16 @@ class _Conductor:
             self.all(step.instead)
 
     @do.register
-    def _(self, step: Where) -> None:
+    def _(self, step: plan.Where) -> None:
         there = has_shapes if step.has_shapes else Path.exists
         self.all(step.steps if all(there(self.job.made(path)) for path in step.files) else step.otherwise)
 
     @do.register
-    def _(self, step: Warn) -> None:
+    def _(self, step: plan.Warn) -> None:
         warn(step.text)
 
     @do.register
-    def _(self, step: Copy) -> None:
+    def _(self, step: plan.Copy) -> None:
         source, target = self.job.made(step.source), self.job.out(step.target)
         if step.moves:
             source.rename(target)
@@ -207,11 +192,11 @@ class _Conductor:
             shutil.copyfile(source, target)
 
     @do.register
-    def _(self, step: Text) -> None:
+    def _(self, step: plan.Text) -> None:
         self.job.out(step.target).write_text("".join(f"{line}\n" for line in step.lines))
 
     @do.register
-    def _(self, step: Stage) -> None:
+    def _(self, step: plan.Stage) -> None:
         target = self.job.out(step.target)
         self.staged.append(target)
         for name, paths in step.files.items():
@@ -221,17 +206,17 @@ class _Conductor:
                 shutil.copyfile(path, folder / path.name)
 
     @do.register
-    def _(self, step: Remove) -> None:
+    def _(self, step: plan.Remove) -> None:
         shutil.rmtree(self.job.out(step.folder))
 
     @do.register
-    def _(self, step: LocalNames) -> None:
+    def _(self, step: plan.LocalNames) -> None:
         for path in self.job.out(step.folder).glob("*.lis"):
             # Names in a list are relative to its folder.
             path.write_text("".join(f"{Path(line).name}\n" for line in path.read_text().splitlines()))
 
     @do.register
-    def _(self, step: EachList) -> None:
+    def _(self, step: plan.EachList) -> None:
         job = self.job
         folder = job.made(step.folder)
         for roots in sorted(folder.glob("root_*.list")):
@@ -248,10 +233,10 @@ class _Conductor:
                 self.all(each for name in names for each in step.alone(name.removeprefix("xaf_")))
 
     @do.register
-    def _(self, step: Measured) -> None:
+    def _(self, step: plan.Measured) -> None:
         self.all(step.of(step.does(self.job)))
 
-    def all(self, steps: Iterable[Step]) -> None:
+    def all(self, steps: Iterable[plan.Step]) -> None:
         for step in steps:
             self.do(step)
 

@@ -22,27 +22,12 @@ from chandra_bin.pipeline.layout import Layout
 from chandra_bin.pipeline.reprocessing import why_not
 from chandra_bin.pipeline.runner import Pipeline
 
+from . import plan
 from . import steps as ciao_steps
-from .plan import (
-    Copy,
-    EachList,
-    LocalNames,
-    Measured,
-    Otherwise,
-    Own,
-    Plan,
-    Remove,
-    Stage,
-    Step,
-    Text,
-    Tool,
-    Warn,
-    Where,
-)
 from .script_texts import CIAO, EACH_LIST, FUNCTIONS, HEAD, MARK
 
-_PlanOf = Callable[[Layout, Settings, ObservationFiles], Plan]
-_ScriptStep: TypeAlias = "Step | _Unless | _Link"
+_PlanOf = Callable[[Layout, Settings, ObservationFiles], plan.Plan]
+_ScriptStep: TypeAlias = "plan.Step | _Unless | _Link"
 
 # Shell variables in names: the number of a bin, and of a part of the bins.
 _NUMBER = "${number}"
@@ -60,7 +45,7 @@ class _Unless:
 
     made: Path
     source: Path
-    steps: Plan
+    steps: plan.Plan
 
 
 @dataclass(frozen=True)
@@ -144,14 +129,14 @@ def _scripts(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
                                        each(ciao_steps.spectra))
     for name, (about, plans) in names.items():
         writer = _Writer(pipeline.work)
-        body = [block for heading, plan in plans for block in writer.blocks(heading, plan)]
+        body = [block for heading, todo in plans for block in writer.blocks(heading, todo)]
         yield name, writer.head(about, settings.name) + "\n".join(body) + "\n"
 
 
-def _reprocess(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan:
+def _reprocess(layout: Layout, settings: Settings, files: ObservationFiles) -> plan.Plan:
     """Return step 2; the script begins with what chandra_repro would refuse of this observation."""
     why = why_not(files)
-    return [*([Warn(why)] if why else []), *ciao_steps.reprocess(layout, settings, files)]
+    return [*([plan.Warn(why)] if why else []), *ciao_steps.reprocess(layout, settings, files)]
 
 
 @dataclass
@@ -176,10 +161,10 @@ class _Writer:
         parts += [text for name, text in FUNCTIONS.items() if name in self.functions]
         return "\n".join(parts)
 
-    def blocks(self, heading: str, plan: Sequence[_ScriptStep]) -> Iterator[str]:
+    def blocks(self, heading: str, todo: Sequence[_ScriptStep]) -> Iterator[str]:
         if heading:
             yield f"\necho {_quoted(heading)}"
-        for step in plan:
+        for step in todo:
             yield "\n" + "\n".join(self._all([step]))
 
     @singledispatchmethod
@@ -188,7 +173,7 @@ class _Writer:
         raise NotImplementedError(type(step))
 
     @statements.register
-    def _(self, step: Tool) -> list[str]:
+    def _(self, step: plan.Tool) -> list[str]:
         command = step.command
         self.programs[command.tool] = None
         before: list[str] = []
@@ -201,7 +186,7 @@ class _Writer:
         return [*before, *self._folders(*command.outputs), gone, f"# {command.purpose}\n{line}", check]
 
     @statements.register
-    def _(self, step: Own) -> list[str]:
+    def _(self, step: plan.Own) -> list[str]:
         self.programs["chandra-bin"] = None
         before: list[str] = []
         made = [each.path for word in step.words for each in word if isinstance(each, File) and each.is_output]
@@ -211,14 +196,14 @@ class _Writer:
         return [*before, *self._folders(*made), f"# {step.purpose}\n{_wrapped(['chandra-bin', *texts])}"]
 
     @statements.register
-    def _(self, step: Otherwise) -> list[str]:
+    def _(self, step: plan.Otherwise) -> list[str]:
         made = " ".join(self.path(path) for path in _outputs(step.steps))
         instead = [_warning(step.warning), f"rm -f -- {made}", *self._branch(step.instead)]
         tried = _indented(_chained(self._branch(step.steps)))
         return [f"if ! {{\n{tried}\n}}; then\n{_indented(_chained(instead))}\nfi"]
 
     @statements.register
-    def _(self, step: Where) -> list[str]:
+    def _(self, step: plan.Where) -> list[str]:
         if step.has_shapes:
             self.functions.add("has_shapes")
         test = " && ".join(f"has_shapes {self.path(path)}" if step.has_shapes else f"[ -e {self.path(path)} ]"
@@ -229,21 +214,21 @@ class _Writer:
         return ["\n".join([*lines, "fi"])]
 
     @statements.register
-    def _(self, step: Warn) -> list[str]:
+    def _(self, step: plan.Warn) -> list[str]:
         return [_warning(step.text)]
 
     @statements.register
-    def _(self, step: Copy) -> list[str]:
+    def _(self, step: plan.Copy) -> list[str]:
         program = "mv -f" if step.moves else "cp"
         return [*self._folders(step.target), f"{program} -- {self.path(step.source)} {self.path(step.target)}"]
 
     @statements.register
-    def _(self, step: Text) -> list[str]:
+    def _(self, step: plan.Text) -> list[str]:
         lines = " ".join(map(_quoted, step.lines))
         return [*self._folders(step.target), f"printf '%s\\n' {lines} >{self.path(step.target)}"]
 
     @statements.register
-    def _(self, step: Stage) -> list[str]:
+    def _(self, step: plan.Stage) -> list[str]:
         copies = [_wrapped(["cp -L --", *(self.path(path) for path in paths), self.path(step.target / folder, "/")])
                   for folder, paths in step.files.items() if paths]
         folders = " ".join(self.path(step.target / folder) for folder in step.files)
@@ -251,11 +236,11 @@ class _Writer:
                 f"mkdir -p -- {folders}", *copies]
 
     @statements.register
-    def _(self, step: Remove) -> list[str]:
+    def _(self, step: plan.Remove) -> list[str]:
         return [f"rm -rf -- {self.path(step.folder)}"]
 
     @statements.register
-    def _(self, step: LocalNames) -> list[str]:
+    def _(self, step: plan.LocalNames) -> list[str]:
         self.functions.add("local_names")
         return [f"local_names {self.path(step.folder)}"]
 
@@ -266,7 +251,7 @@ class _Writer:
         return [f"if ! is_newer {self.path(step.made)} {self.path(step.source)}; then\n{body}\nfi"]
 
     @statements.register
-    def _(self, step: Measured) -> list[str]:
+    def _(self, step: plan.Measured) -> list[str]:
         self.programs["chandra-bin"] = None
         words = [self._word(word, []) for word in step.words]
         line = f"{step.variable}=$({' '.join(['chandra-bin', *words])})"
@@ -278,7 +263,7 @@ class _Writer:
         return [f"[ -e {link} ] || [ -L {link} ] || ln -s -- {_quoted(step.target.name)} {link}"]
 
     @statements.register
-    def _(self, step: EachList) -> list[str]:
+    def _(self, step: plan.EachList) -> list[str]:
         source, roots = (step.folder / f"{kind}_{_PART}.list" for kind in ("source", "root"))
         tool = step.of(source, roots, ()).command
         self.programs[tool.tool] = None
@@ -293,7 +278,7 @@ class _Writer:
     def _all(self, steps: Iterable[_ScriptStep]) -> list[str]:
         return [each for step in steps for each in self.statements(step)]
 
-    def _branch(self, steps: Iterable[Step]) -> list[str]:
+    def _branch(self, steps: Iterable[plan.Step]) -> list[str]:
         """What may not be run: folders and variables that it makes are made again by others."""
         folders, variables = self.folders.copy(), self.variables.copy()
         statements = self._all(steps)
@@ -355,12 +340,12 @@ def _chained(statements: Iterable[str]) -> str:
     return " &&\n".join(statements)
 
 
-def _outputs(steps: Iterable[Step]) -> Iterator[Path]:
+def _outputs(steps: Iterable[plan.Step]) -> Iterator[Path]:
     """The files of tools, which one that fails may leave half done."""
     for step in steps:
-        if isinstance(step, Tool):
+        if isinstance(step, plan.Tool):
             yield from step.command.outputs
-        elif isinstance(step, Where):
+        elif isinstance(step, plan.Where):
             yield from dict.fromkeys(_outputs([*step.steps, *step.otherwise]))
 
 

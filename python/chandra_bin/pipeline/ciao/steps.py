@@ -22,22 +22,7 @@ from chandra_bin.tasks.outlines import convert_files, write_mask
 from chandra_bin.tasks.propose import propose_area
 from chandra_bin.tasks.specextract_lists import write_extraction_lists
 
-from .plan import (
-    Copy,
-    EachList,
-    LocalNames,
-    Measured,
-    Otherwise,
-    Own,
-    Plan,
-    Remove,
-    Stage,
-    Step,
-    Text,
-    Tool,
-    Warn,
-    Where,
-)
+from . import plan
 
 # What marks pixels without data in images that are no counts: 0 would be a flux, or an exposure, of nothing.
 _NO_DATA = "[opt null=NaN,type=r4]"
@@ -49,32 +34,32 @@ BINS_WITH_EVENTS = "bins with events"
 _CLOBBER = ("--clobber",)
 
 
-def reprocess(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan:
+def reprocess(layout: Layout, settings: Settings, files: ObservationFiles) -> plan.Plan:
     """Step 2: today's calibration."""
     obs = layout.obs(files.obsid)
     stage = obs.folder.with_name(f"{obs.obsid}.archive")
     return [
-        Stage(staging_folders(files), stage),
-        Tool(tools.chandra_repro(stage, obs.folder, check_vf_pha=settings.check_vf_pha,
-                                 outputs=(obs.events, obs.bad_pixels, obs.field_of_view))),
-        LocalNames(obs.folder),
-        Remove(stage),
+        plan.Stage(staging_folders(files), stage),
+        plan.Tool(tools.chandra_repro(stage, obs.folder, check_vf_pha=settings.check_vf_pha,
+                                      outputs=(obs.events, obs.bad_pixels, obs.field_of_view))),
+        plan.LocalNames(obs.folder),
+        plan.Remove(stage),
     ]
 
 
-def images(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan:
+def images(layout: Layout, settings: Settings, files: ObservationFiles) -> plan.Plan:
     """Step 3, first part: images before flares are cut, and all that is detected in them."""
     obs = layout.obs(files.obsid)
     return [
         _fluximage(settings, obs.events, _chips(settings, files), obs.raw_root, layout.bands.main),
-        Tool(tools.wavdetect(
+        plan.Tool(tools.wavdetect(
             obs.raw_image, psffile=obs.raw_psfmap, expfile=obs.raw_expmap, outfile=obs.sources,
             scellfile=obs.source_cells, imagefile=obs.source_image, defnbkgfile=obs.source_background,
             regfile=obs.raw_source_regions, **_detection(settings))),
     ]
 
 
-def clean(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan:
+def clean(layout: Layout, settings: Settings, files: ObservationFiles) -> plan.Plan:
     """Step 3, second part: cluster and sources, good times without flares, clean events, their image and background.
 
     Flares are looked for without sources and cluster, and images are made again of what is left (CIAO.md, 5).
@@ -86,23 +71,23 @@ def clean(layout: Layout, settings: Settings, files: ObservationFiles) -> Plan:
         _cluster(obs.raw_image, obs.raw_expmap, obs.sources, obs.cluster, merged=False),
         _sources(obs.sources, obs.source_regions, obs.raw_image, obs.cluster, merged=False),
         sources.step, cluster.step,
-        Tool(tools.dmcopy((File(obs.events), sources.excluded, cluster.excluded,
-                           f"[energy={layout.bands.energies_ev}]", f"[ccd_id={chips}]"), obs.quiet_events,
-                          all_blocks=True,
-                          purpose="events of the band without sources and cluster, for the light curve")),
+        plan.Tool(tools.dmcopy((File(obs.events), sources.excluded, cluster.excluded,
+                                f"[energy={layout.bands.energies_ev}]", f"[ccd_id={chips}]"), obs.quiet_events,
+                               all_blocks=True,
+                               purpose="events of the band without sources and cluster, for the light curve")),
         _light_curve(obs, settings),
         _good_times(obs, settings),
-        Tool(tools.dmcopy((File(obs.events), "[@", File(obs.good_times), "]"), obs.clean_events, all_blocks=True,
-                          purpose="events without flares")),
+        plan.Tool(tools.dmcopy((File(obs.events), "[@", File(obs.good_times), "]"), obs.clean_events, all_blocks=True,
+                               purpose="events without flares")),
         _fluximage(settings, obs.clean_events, _each_chip(chips), obs.folder / obs.obsid, layout.bands.of_images),
-        Copy(obs.fluximage_psfmap, obs.psfmap, moves=True),
-        Otherwise((Tool(tools.blanksky(clean_events, obs.background_events)),
-                   Tool(tools.blanksky_image(obs.background_events, obs.file("blank"), obs.image))),
-                  (), f"ObsID {obs.obsid}: no blank sky: the background will be measured in the merged image"),
+        plan.Copy(obs.fluximage_psfmap, obs.psfmap, moves=True),
+        plan.Otherwise((plan.Tool(tools.blanksky(clean_events, obs.background_events)),
+                        plan.Tool(tools.blanksky_image(obs.background_events, obs.file("blank"), obs.image))),
+                       (), f"ObsID {obs.obsid}: no blank sky: the background will be measured in the merged image"),
     ]
 
 
-def merge(layout: Layout, settings: Settings, archive: tuple[ObservationFiles, ...]) -> Plan:
+def merge(layout: Layout, settings: Settings, archive: tuple[ObservationFiles, ...]) -> plan.Plan:
     """Step 4: events of all observations on one tangent plane, their images, and the sum of their blank skies."""
     observations = [layout.obs(files.obsid) for files in archive]
     names = tuple(f"{os.path.relpath(obs.clean_events, layout.merged)}[ccd_id={_chips(settings, files)}]"
@@ -111,37 +96,38 @@ def merge(layout: Layout, settings: Settings, archive: tuple[ObservationFiles, .
     # merge_obs leaves out observations and ends with exit code 0: each must have its events.
     reprojected = (layout.merged / f"{obs.obsid}_reproj_evt.fits" for obs in observations)
     skies = tuple(_sky_of(obs, root) for obs, root in zip(observations, roots, strict=True))
-    total = Own(lambda job: job.call(add_backgrounds, [str(job.out(root)) for root in roots],
-                                     str(job.out(layout.merged_root))),
-                (("add-backgrounds",), *((File(root),) for root in roots),
-                 ("-o",), (File(layout.merged_root, is_output=True),), _CLOBBER), "their sum")
+    total = plan.Own(lambda job: job.call(add_backgrounds, [str(job.out(root)) for root in roots],
+                                          str(job.out(layout.merged_root))),
+                     (("add-backgrounds",), *((File(root),) for root in roots),
+                      ("-o",), (File(layout.merged_root, is_output=True),), _CLOBBER), "their sum")
     return [
-        Text(layout.merged_list, names),
-        Tool(tools.merge_obs(layout.merged_list, layout.merged, bands=layout.bands.of_merged, binsize=settings.binsize,
-                             psfecf=settings.ecf, expmapthresh=settings.expmapthresh, refcoord=settings.refcoord,
-                             nproc=1, outputs=(*reprojected, layout.merged_events,
-                                               *images_of(layout.merged, "", layout.bands.of_merged)))),
-        Where(tuple(obs.background_events for obs in observations), (*skies, total),
-              (Warn("not all observations have a blank sky: the background is measured in the merged image"),)),
+        plan.Text(layout.merged_list, names),
+        plan.Tool(tools.merge_obs(layout.merged_list, layout.merged, bands=layout.bands.of_merged,
+                                  binsize=settings.binsize, psfecf=settings.ecf, expmapthresh=settings.expmapthresh,
+                                  refcoord=settings.refcoord, nproc=1, outputs=(*reprojected, layout.merged_events,
+                                                    *images_of(layout.merged, "", layout.bands.of_merged)))),
+        plan.Where(tuple(obs.background_events for obs in observations), (*skies, total),
+                   (plan.Warn("not all observations have a blank sky: the background is measured in the merged "
+                              "image"),)),
     ]
 
 
-def sources(layout: Layout, settings: Settings) -> Plan:
+def sources(layout: Layout, settings: Settings) -> plan.Plan:
     """Step 6, first part: detections in the merged image. The cluster is not cut out of it: its rim would be found."""
     label = layout.bands.label
-    return [Tool(tools.wavdetect(
+    return [plan.Tool(tools.wavdetect(
         layout.image, psffile=layout.psfmap, expfile=layout.expmap, outfile=layout.raw_sources,
         scellfile=layout.merged_file(f"scell_{label}.fits"), imagefile=layout.merged_file(f"imgfile_{label}.img"),
         defnbkgfile=layout.merged_file(f"defnbkg_{label}.fits"), regfile=layout.raw_source_regions,
         **_detection(settings)))]
 
 
-def crop(layout: Layout, _settings: Settings) -> Plan:
+def crop(layout: Layout, _settings: Settings) -> plan.Plan:
     """Step 6, second part: the regions, sources removed, images cropped, and their mask."""
     cluster, sources, area = (_readable(region, layout.image) for region in (
         layout.cluster, layout.sources, layout.area))
     inside = ("[sky=region(", File(area.file), ")]")
-    local = Own(
+    local = plan.Own(
         lambda job: native.measure_background(job, job.made(layout.cluster),
                                               next(iter(_with_shapes(job, layout.sources)), None)),
         (("background",), (File(layout.image),), ("--expmap",), (File(layout.expmap),),
@@ -150,11 +136,11 @@ def crop(layout: Layout, _settings: Settings) -> Plan:
          ("-o",), (File(layout.local_background_root, is_output=True),), _CLOBBER),
         "background, fitted with the cluster's outskirts and without sources")
 
-    def cut(source: Path, target: Path, purpose: str, *, counts: bool) -> Tool:
-        return Tool(tools.dmcopy((File(source), sources.excluded, *inside, *(() if counts else (_NO_DATA,))), target,
-                                 purpose=purpose))
+    def cut(source: Path, target: Path, purpose: str, *, counts: bool) -> plan.Tool:
+        return plan.Tool(tools.dmcopy((File(source), sources.excluded, *inside, *(() if counts else (_NO_DATA,))),
+                                      target, purpose=purpose))
 
-    def cut_background(counts: Path, ratio: Path) -> tuple[Step, ...]:
+    def cut_background(counts: Path, ratio: Path) -> tuple[plan.Step, ...]:
         return (cut(counts, layout.final_background, "background, cut as the image", counts=True),
                 cut(ratio, layout.final_background_ratio, "its ratio", counts=False))
 
@@ -163,36 +149,36 @@ def crop(layout: Layout, _settings: Settings) -> Plan:
         _sources(layout.raw_sources, layout.sources, layout.image, layout.cluster, merged=True),
         _area(layout),
         cluster.step, sources.step, area.step,
-        Where((layout.cluster,), (Tool(tools.dmcopy(
+        plan.Where((layout.cluster,), (plan.Tool(tools.dmcopy(
             (File(layout.image), cluster.excluded), layout.image_without_cluster,
             purpose="image without the cluster, to look at")),), has_shapes=True),
-        Tool(tools.dmcopy((File(layout.scaled_flux), sources.excluded, _NO_DATA), layout.cropped_flux,
-                          purpose="scaled flux without point sources")),
+        plan.Tool(tools.dmcopy((File(layout.scaled_flux), sources.excluded, _NO_DATA), layout.cropped_flux,
+                               purpose="scaled flux without point sources")),
         cut(layout.scaled_flux, layout.final_flux, "and cropped to the area", counts=False),
-        Copy(layout.final_flux, layout.map_flux),
+        plan.Copy(layout.final_flux, layout.map_flux),
         cut(layout.image, layout.final_image, "counts, cut alike", counts=True),
         cut(layout.expmap, layout.final_expmap, "exposure, cut alike", counts=False),
-        Where((layout.background,), cut_background(layout.background, layout.background_ratio), (
-            Where((layout.cluster,), (local, *cut_background(*background_files(layout.local_background_root))),
-                  (Warn("neither blank-sky events nor a region of the cluster: there is no background"),),
-                  has_shapes=True),)),
-        Own(lambda job: job.call(write_mask, job.made(layout.final_image), job.out(layout.mask),
-                                 exclude=_with_shapes(job, layout.sources), keep=[job.made(layout.area)],
-                                 expmap=job.made(layout.final_expmap)),
-            (("mask",), (File(layout.final_image),), (Filter("--exclude=", File(layout.sources), ""),),
-             ("--keep",), (File(layout.area),), ("--expmap",), (File(layout.final_expmap),),
-             ("-o",), (File(layout.mask, is_output=True),), _CLOBBER), "which pixels are used"),
+        plan.Where((layout.background,), cut_background(layout.background, layout.background_ratio), (
+            plan.Where((layout.cluster,), (local, *cut_background(*background_files(layout.local_background_root))),
+                       (plan.Warn("neither blank-sky events nor a region of the cluster: there is no background"),),
+                       has_shapes=True),)),
+        plan.Own(lambda job: job.call(write_mask, job.made(layout.final_image), job.out(layout.mask),
+                                      exclude=_with_shapes(job, layout.sources), keep=[job.made(layout.area)],
+                                      expmap=job.made(layout.final_expmap)),
+                 (("mask",), (File(layout.final_image),), (Filter("--exclude=", File(layout.sources), ""),),
+                  ("--keep",), (File(layout.area),), ("--expmap",), (File(layout.final_expmap),),
+                  ("-o",), (File(layout.mask, is_output=True),), _CLOBBER), "which pixels are used"),
     ]
 
 
-def flux(layout: Layout, settings: Settings) -> Plan:
+def flux(layout: Layout, settings: Settings) -> plan.Plan:
     """Step 5."""
-    return [Own(native.make_scaled_flux, (
+    return [plan.Own(native.make_scaled_flux, (
         ("scale-flux",), (File(layout.flux),), (File(layout.image),), ("--factor",), (repr(settings.flux_factor),),
         ("-o",), (File(layout.scaled_flux, is_output=True),), _CLOBBER), "flux, scaled to counts' size")]
 
 
-def bins(layout: Layout, settings: Settings) -> Plan:
+def bins(layout: Layout, settings: Settings) -> plan.Plan:
     """Step 7."""
     is_counts = settings.binning_image == "counts"
     background, ratio = File(layout.final_background), File(layout.final_background_ratio)
@@ -202,7 +188,7 @@ def bins(layout: Layout, settings: Settings) -> Plan:
     behind: tuple[tuple[Part, ...], ...] = (
         ("--behind",), (File(layout.final_image),), (Filter("--behind-background=", background, ""),),
         (Filter("--behind-scale=", ratio, ""),))
-    return [Own(native.bin_final_image, (
+    return [plan.Own(native.bin_final_image, (
         ("bin",), (File(layout.final_image if is_counts else layout.final_flux),),
         ("-o",), (File(layout.bins, is_output=True),), ("--sn",), (repr(settings.sn_per_region),),
         ("--smooth-sn",), (repr(settings.contour_sn),),
@@ -213,27 +199,27 @@ def bins(layout: Layout, settings: Settings) -> Plan:
         *(of_counts if is_counts else behind)), "contour binning")]
 
 
-def sky_regions(layout: Layout, _settings: Settings) -> Plan:
+def sky_regions(layout: Layout, _settings: Settings) -> plan.Plan:
     """Step 8."""
-    return [Own(native.sky_regions, (
+    return [plan.Own(native.sky_regions, (
         ("regions",), (File(layout.binmap),), ("-o",), (File(layout.sky_regions, is_output=True),),
         ("--system",), ("wcs",), ("--sexagesimal",), _CLOBBER), "regions of the bins as RA and Dec")]
 
 
-def spectra(layout: Layout, settings: Settings, files: ObservationFiles, nproc: int = 1) -> Plan:
+def spectra(layout: Layout, settings: Settings, files: ObservationFiles, nproc: int = 1) -> plan.Plan:
     """Step 8, where it is asked for: spectra and responses of the bins that have events in one observation."""
     obs, chips = layout.obs(files.obsid), f"[ccd_id={_chips(settings, files)}]"
     folder, lists = layout.spectra(obs.obsid), layout.spectra(obs.obsid) / "lists"
 
-    def of(sources: Path, roots: Path, outputs: Sequence[Path]) -> Tool:
-        return Tool(tools.specextract(("@", File(sources)), ("@", File(roots)), nproc=nproc, outputs=outputs))
+    def of(sources: Path, roots: Path, outputs: Sequence[Path]) -> plan.Tool:
+        return plan.Tool(tools.specextract(("@", File(sources)), ("@", File(roots)), nproc=nproc, outputs=outputs))
 
-    def alone(number: str) -> tuple[Step, ...]:
+    def alone(number: str) -> tuple[plan.Step, ...]:
         region, root = File(layout.sky_regions / f"xaf_{number}_sex.reg"), folder / f"xaf_{number}"
-        extract = Tool(tools.specextract((File(obs.clean_events), chips, "[sky=region(", region, ")]"),
-                                         File(root, is_output=True), nproc=1,
-                                         outputs=[folder / f"{root.name}{ending}" for ending in SPECTRUM_ENDINGS]))
-        return (Otherwise((extract,), (), f"ObsID {obs.obsid}: no spectrum of bin {number}"),)
+        extract = plan.Tool(tools.specextract((File(obs.clean_events), chips, "[sky=region(", region, ")]"),
+                                              File(root, is_output=True), nproc=1,
+                                              outputs=[folder / f"{root.name}{ending}" for ending in SPECTRUM_ENDINGS]))
+        return (plan.Otherwise((extract,), (), f"ObsID {obs.obsid}: no spectrum of bin {number}"),)
 
     def write_lists(job: Job) -> None:
         made = job.call(write_extraction_lists, f"{job.made(obs.clean_events)}{chips}", job.made(layout.binmap),
@@ -245,9 +231,9 @@ def spectra(layout: Layout, settings: Settings, files: ObservationFiles, nproc: 
     words = (("specextract-lists",), (File(obs.clean_events), chips), (File(layout.binmap),),
              ("--regions",), (File(layout.sky_regions),), ("--spectra",), (File(folder),),
              ("-o",), (File(lists, is_output=True),), _CLOBBER)
-    return [Own(write_lists, words, "lists of the bins that have events"),
-            EachList(lists, folder, SPECTRUM_ENDINGS, of, alone),
-            Remove(lists)]
+    return [plan.Own(write_lists, words, "lists of the bins that have events"),
+            plan.EachList(lists, folder, SPECTRUM_ENDINGS, of, alone),
+            plan.Remove(lists)]
 
 
 def _chips(settings: Settings, files: ObservationFiles) -> str:
@@ -268,17 +254,17 @@ def _detection(settings: Settings) -> dict[str, Any]:
             "ellsigma": settings.ellsigma}
 
 
-def _fluximage(settings: Settings, events: Path, chips: str, root: Path, bands: str) -> Tool:
-    return Tool(tools.fluximage((File(events), f"[ccd_id={chips}]"), root, bands=bands, binsize=settings.binsize,
-                                psfecf=settings.ecf, expmapthresh=settings.expmapthresh, nproc=1,
-                                outputs=images_of(root.parent, f"{root.name}_", bands)))
+def _fluximage(settings: Settings, events: Path, chips: str, root: Path, bands: str) -> plan.Tool:
+    return plan.Tool(tools.fluximage((File(events), f"[ccd_id={chips}]"), root, bands=bands, binsize=settings.binsize,
+                                     psfecf=settings.ecf, expmapthresh=settings.expmapthresh, nproc=1,
+                                     outputs=images_of(root.parent, f"{root.name}_", bands)))
 
 
 @dataclass(frozen=True)
 class _Readable:
     """A region file as CIAO reads it without doubt: users draw in DS9, whose degrees CIAO takes for pixels."""
 
-    step: Step
+    step: plan.Step
     """Makes it, where the other has shapes."""
     file: Path
     excluded: Filter
@@ -286,40 +272,40 @@ class _Readable:
 
 def _readable(region: Path, image: Path) -> _Readable:
     file = region.with_name(f"{region.stem}_physical.reg")
-    convert = Own(lambda job: job.call(convert_files, [job.made(region)], job.made(image), job.out(file).parent,
-                                       format="ciao", system="physical"),
-                  (("convert",), (File(region),), ("--image",), (File(image),), ("--format",), ("ciao",),
-                   ("--system",), ("physical",), ("-o",), (File(file.parent, is_output=True),), _CLOBBER),
-                  "in physical coordinates, which CIAO reads without doubt")
-    return _Readable(Where((region,), (convert,), has_shapes=True), file,
+    convert = plan.Own(lambda job: job.call(convert_files, [job.made(region)], job.made(image), job.out(file).parent,
+                                            format="ciao", system="physical"),
+                       (("convert",), (File(region),), ("--image",), (File(image),), ("--format",), ("ciao",),
+                        ("--system",), ("physical",), ("-o",), (File(file.parent, is_output=True),), _CLOBBER),
+                       "in physical coordinates, which CIAO reads without doubt")
+    return _Readable(plan.Where((region,), (convert,), has_shapes=True), file,
                      Filter("[exclude sky=region(", File(file), ")]", File(region)))
 
 
-def _light_curve(obs: ObsLayout, settings: Settings) -> Step:
+def _light_curve(obs: ObsLayout, settings: Settings) -> plan.Step:
     """The light curve, in bins of the length that is set or that suits the counts and the method."""
 
-    def of(length: str) -> tuple[Step, ...]:
-        return (Tool(tools.dmextract_light_curve((File(obs.quiet_events), f"[bin time=::{length}]"),
-                                                 obs.light_curve)),)
+    def of(length: str) -> tuple[plan.Step, ...]:
+        return (plan.Tool(tools.dmextract_light_curve((File(obs.quiet_events), f"[bin time=::{length}]"),
+                                                      obs.light_curve)),)
 
     if settings.lc_binsize != "auto":
         return of(repr(settings.lc_binsize))[0]
-    return Measured("lc_binsize", native.bin_length,
-                    (("propose",), ("bin-length",), (File(obs.quiet_events),), ("--method",),
-                     (settings.deflare_method,)),
-                    of, "seconds a bin of the light curve: whole frames with enough counts for the method")
+    return plan.Measured("lc_binsize", native.bin_length,
+                         (("propose",), ("bin-length",), (File(obs.quiet_events),), ("--method",),
+                          (settings.deflare_method,)),
+                         of, "seconds a bin of the light curve: whole frames with enough counts for the method")
 
 
-def _good_times(obs: ObsLayout, settings: Settings) -> Step:
+def _good_times(obs: ObsLayout, settings: Settings) -> plan.Step:
     """By the method that is asked for; where it leaves nothing, by the next one."""
-    robust = Own(lambda job: _deflare_robust(job, obs),
-                 (("deflare",), (File(obs.light_curve),), ("-o",), (File(obs.good_times, is_output=True),),
-                  ("--method",), ("robust",), _CLOBBER), "good times without flares, by this program")
-    by_sigma = Otherwise((Tool(tools.deflare(obs.light_curve, obs.good_times, method="sigma")),), (robust,),
-                         f"ObsID {obs.obsid}: deflare by sigma failed: flares are cut by this program (robust)")
-    by_clean = Otherwise((Tool(tools.deflare(obs.light_curve, obs.good_times, method="clean")),), (by_sigma,),
-                         f"ObsID {obs.obsid}: deflare by clean failed: flares are cut by sigma")
-    steps: dict[str, Step] = {"clean": by_clean, "sigma": by_sigma, "robust": robust}
+    robust = plan.Own(lambda job: _deflare_robust(job, obs),
+                      (("deflare",), (File(obs.light_curve),), ("-o",), (File(obs.good_times, is_output=True),),
+                       ("--method",), ("robust",), _CLOBBER), "good times without flares, by this program")
+    by_sigma = plan.Otherwise((plan.Tool(tools.deflare(obs.light_curve, obs.good_times, method="sigma")),), (robust,),
+                              f"ObsID {obs.obsid}: deflare by sigma failed: flares are cut by this program (robust)")
+    by_clean = plan.Otherwise((plan.Tool(tools.deflare(obs.light_curve, obs.good_times, method="clean")),), (by_sigma,),
+                              f"ObsID {obs.obsid}: deflare by clean failed: flares are cut by sigma")
+    steps: dict[str, plan.Step] = {"clean": by_clean, "sigma": by_sigma, "robust": robust}
     return steps[settings.deflare_method]
 
 
@@ -329,38 +315,40 @@ def _deflare_robust(job: Job, obs: ObsLayout) -> None:
     job.note(**native.flare_facts(curve, flares))
 
 
-def _sky_of(obs: ObsLayout, root: Path) -> Own:
+def _sky_of(obs: ObsLayout, root: Path) -> plan.Own:
     image = root.with_name(f"{root.name}_thresh.img")
-    return Own(lambda job: job.call(blank_sky_background, job.made(image), obs.background_events, str(job.out(root))),
-               (("background",), (File(image),), ("--blanksky",), (File(obs.background_events),),
-                ("-o",), (File(root, is_output=True),), _CLOBBER),
-               f"blank sky of ObsID {obs.obsid} on the merged pixels")
+    return plan.Own(lambda job: job.call(blank_sky_background, job.made(image), obs.background_events,
+                                         str(job.out(root))),
+                    (("background",), (File(image),), ("--blanksky",), (File(obs.background_events),),
+                     ("-o",), (File(root, is_output=True),), _CLOBBER),
+                    f"blank sky of ObsID {obs.obsid} on the merged pixels")
 
 
-def _cluster(image: Path, expmap: Path, detections: Path, out: Path, *, merged: bool) -> Own:
-    return Own(lambda job: propose_cluster_region(job, image, expmap, detections, out, merged=merged),
-               (("propose",), ("cluster",), (File(image),), ("-o",), (File(out, is_output=True),),
-                ("--kind",), ("extent" if merged else "aperture",), ("--expmap",), (File(expmap),),
-                ("--detections",), (File(detections),), *((("--system",), ("wcs",)) if merged else ())),
-               "region of the cluster")
+def _cluster(image: Path, expmap: Path, detections: Path, out: Path, *, merged: bool) -> plan.Own:
+    return plan.Own(lambda job: propose_cluster_region(job, image, expmap, detections, out, merged=merged),
+                    (("propose",), ("cluster",), (File(image),), ("-o",), (File(out, is_output=True),),
+                     ("--kind",), ("extent" if merged else "aperture",), ("--expmap",), (File(expmap),),
+                     ("--detections",), (File(detections),), *((("--system",), ("wcs",)) if merged else ())),
+                    "region of the cluster")
 
 
-def _sources(detections: Path, out: Path, image: Path, cluster: Path, *, merged: bool) -> Own:
-    return Own(lambda job: propose_source_region(
-                   job, detections, out, image, next(iter(_with_shapes(job, cluster)), None)),
-               (("propose",), ("sources",), (File(detections),), (File(image),), ("-o",), (File(out, is_output=True),),
-                (Filter("--cluster=", File(cluster), ""),), *((("--system",), ("wcs",)) if merged else ())),
-               "region of point sources outside it")
+def _sources(detections: Path, out: Path, image: Path, cluster: Path, *, merged: bool) -> plan.Own:
+    return plan.Own(lambda job: propose_source_region(
+                        job, detections, out, image, next(iter(_with_shapes(job, cluster)), None)),
+                    (("propose",), ("sources",), (File(detections),), (File(image),),
+                     ("-o",), (File(out, is_output=True),), (Filter("--cluster=", File(cluster), ""),),
+                     *((("--system",), ("wcs",)) if merged else ())),
+                    "region of point sources outside it")
 
 
-def _area(layout: Layout) -> Own:
+def _area(layout: Layout) -> plan.Own:
     def propose(job: Job) -> None:
         for path in (layout.area, layout.area_physical):
             job.region(path)
         job.call(propose_area, layout.expmap, job.out(layout.area).parent, image=layout.image,
                  cluster=next(iter(_with_shapes(job, layout.cluster)), None))
 
-    return Own(propose, (
+    return plan.Own(propose, (
         ("propose",), ("area",), (File(layout.expmap),), ("-o",), (File(layout.merged, is_output=True),),
         (Filter("--cluster=", File(layout.cluster), ""),), ("--image",), (File(layout.image),)), "area of interest")
 
