@@ -332,9 +332,10 @@ class _Run:
 
 
     def _tell_held(self, kinds: Iterable[str]) -> None:
-        """Reports the warnings of all tasks of these kinds."""
+        """Report the warnings of all tasks of these kinds, in the order of the observations, whichever ended first."""
+        order = [task.name for task in self.pipeline.tasks]
         for kind in kinds:
-            held = self._held.pop(kind)
+            held = sorted(self._held.pop(kind), key=lambda each: order.index(each[0].name))
             tasks = {task.name: task for task, _ in held}
             for name, text in join_warnings((task.name, text) for task, text in held):
                 self.tell(Event("warning", tasks.get(name, held[0][0]), text))
