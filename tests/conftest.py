@@ -1,8 +1,11 @@
-"""How many random images the tests try, and where the real data are."""
+"""How many random images the tests try, the simulated observations that they share, and where the real data are."""
 
 import os
+import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,9 +13,12 @@ from hypothesis import HealthCheck, settings
 from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
 from golden_data import SharedFolder, shared_folder
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 # The kernels are compared with a slow reference: no deadline, and no complaint about slow examples.
 _SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
-settings.register_profile("default", max_examples=60, deadline=None, suppress_health_check=_SLOW)
+settings.register_profile("default", max_examples=25, deadline=None, suppress_health_check=_SLOW)
 settings.register_profile("long", max_examples=3000, deadline=None, suppress_health_check=_SLOW)
 # A gate says the same of the same change each time: new random images are for those who are there to look at them.
 settings.register_profile("gate", settings.get_profile("default"), max_examples=40, derandomize=True, database=None)
@@ -21,8 +27,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate" if os.environ.
 
 
 # Files that take longest. They begin first, so that at the end no processor waits for one that has such a file to do.
-LONGEST = ("pipeline", "batch", "ciao_engine", "cli_bin", "pipeline_kill", "docs", "pipeline_clusters", "batch_dask",
-            "report_browser", "embedding")
+LONGEST = ("pipeline", "docs", "ciao_engine", "batch", "ciao_faults", "pipeline_kill", "stand_ins", "pipeline_clusters",
+            "embedding", "report_browser", "batch_dask", "report", "cli_fluximage", "cli_bin")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,16 +50,54 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore:mypy_extensions.TypedDict:DeprecationWarning")
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder that ``make`` fills: made by the first worker of a run that asks for it, and used by all."""
+    import fcntl  # Windows has none, and runs only tests that simulate nothing
+
+    base = factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / name
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            unfinished = folder.with_suffix(".unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            make(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of the archive: two short observations by ACIS-I. Tests that change it make a copy."""
-    folder = tmp_path_factory.mktemp("archive") / "sim"
-    simulate_observations(folder, SimulationSettings(array="I", exposure=300, counts=500, blank_sky=1,
-                                                      truth_photons=10_000))
-    return folder
+    return made_once(tmp_path_factory, "short-observations", lambda folder: simulate_observations(
+        folder, SimulationSettings(array="I", exposure=300, counts=500, blank_sky=1, truth_photons=10_000)))
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the archive: two observations of a cluster by ACIS-S, enough for a pipeline. Tests only read it."""
+    import pipeline_work
+
+    return made_once(tmp_path_factory, "cluster", pipeline_work.simulated)
 
 
 @pytest.fixture(scope="session")
 def shared() -> SharedFolder:
     """The folder of real data (README of tests/golden); a file that is not there skips the test."""
     return shared_folder()
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list["Figure"]:
+    """The figures that are drawn, in the order in which they are saved."""
+    from matplotlib.figure import Figure
+
+    drawn: list[Figure] = []
+    save = Figure.savefig
+
+    def note(figure: Figure, *words: object, **options: object) -> None:
+        drawn.append(figure)
+        save(figure, *words, **options)
+
+    monkeypatch.setattr(Figure, "savefig", note)
+    return drawn

@@ -38,6 +38,7 @@ from chandra_bin.errors import InputError, OutputError
 from chandra_bin.tasks.bin import bin_image
 from chandra_bin.workflow.pool import Processes
 from chandra_bin.workflow.records import locked
+from pipeline_work import configured
 from processes import children, is_alive, wait_until
 
 NUMBER = 4
@@ -532,11 +533,9 @@ def test_warnings_are_in_the_table(images):
     assert "lies up to 5 physical pixels beside" in table(Path("out"))["c00"]["warnings"]
 
 
-def test_rows_of_pipelines(tmp_path):
-    from pipeline_work import configured, simulated
-
-    archive = simulated(tmp_path / "sim", obsids=1, exposure=2000.0, counts=8000.0)
-    configured(tmp_path / "work", archive)
+@pytest.mark.full
+def test_rows_of_pipelines(archive, tmp_path):
+    configured(tmp_path / "work", archive, obs_ids=["90001"])
     Path("m.csv").write_text("name,pipeline\nsmall,work\nnone,nowhere\n")
     assert run(["batch", "m.csv", "-o", "out", "-j", "1", "-q"]) == 1
     found = table(Path("out"))

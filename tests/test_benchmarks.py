@@ -34,6 +34,7 @@ def test_every_kernel_has_a_race_and_its_instructions_counted(kernel):
     assert any(name in names or name.startswith(kernel) for name in BASELINE["kernels"])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", [name for name, each in RACES.items() if each.kernels])
 def test_peers_that_need_no_installation_give_our_answers(name, tmp_path):
     each = RACES[name]

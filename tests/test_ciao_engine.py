@@ -29,6 +29,8 @@ from pipeline_work import simulated as simulate
 from required import absent
 from stand_ins.install import install, read_log
 
+pytestmark = pytest.mark.full
+
 BY_CIAO = ("reprocess", "images", "clean", "merge", "sources", "crop", "spectra")
 # The archive's events are not screened as VFAINT data can be. Few bins, since each costs a spectrum.
 # Short bins of the light curve scatter, so that deflare cuts some.
@@ -60,11 +62,6 @@ def drawn(work):
 
 def header_of(shapes):
     return DS9_HEADER if shapes.startswith("fk5") else CIAO_HEADER
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    return simulate(tmp_path_factory.mktemp("archive"))
 
 
 @pytest.fixture(scope="module")

@@ -139,6 +139,7 @@ def test_a_name_that_no_file_can_have_is_bad_input(words, tmp_path, monkeypatch,
     assert f"{300 * 'x'}: cannot be read: file name too long" in capsys.readouterr().err
 
 
+@pytest.mark.full
 def test_the_next_command_completes_what_a_killed_one_was_replacing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(["bin", IMAGE, "-o", "new", "--sn", "30", "-q"]) == 0

@@ -27,6 +27,7 @@ from chandra_bin.regions import parse_regions, region_mask
 from chandra_bin.simulate import cluster_header, cluster_image
 from files import INPUTS, golden_folder, listing, write_fits
 from golden_data import read_expected, read_region_files
+from pictures import colours_of
 from processes import cpu_seconds, wait_until
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "chandra-bin"
@@ -369,6 +370,7 @@ def run_program(*words, limit=None, **options):
                             text=True, **options)
 
 
+@pytest.mark.full
 def test_a_disk_that_fills_up_leaves_nothing(tmp_path):
     with run_program("bin", IMAGE, "-o", "d/e", limit=40_000) as process:
         out, err = process.communicate()
@@ -407,6 +409,7 @@ def shown_on(reading, is_enough=lambda _: False):
     return seen
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_leaves_nothing(stop, tmp_path):
     """Stopped where progress has been told of once: not in the midst of imports, and long before the end."""
@@ -426,6 +429,7 @@ def test_stopping_leaves_nothing(stop, tmp_path):
     assert listing(tmp_path) == ["big.fits"]
 
 
+@pytest.mark.full
 def test_progress_is_shown_on_a_terminal_only():
     shape = (512, 512)
     with Path("big.fits").open("wb") as file:
@@ -447,7 +451,8 @@ def test_ngc5044_and_its_picture():
     assert table["reached"].all()
     assert table["npix"].sum() == 364 * 366
     assert Path("d/outreg/xaf_0.reg").exists()
-    assert Path("d/bins.png").read_bytes().startswith(b"\x89PNG")
+    of_bins = {0x77AADD, 0xEE8866, 0xEEDD88, 0xFFAABB, 0x99DDFF, 0x44BB99, 0xBBCC33}
+    assert of_bins <= colours_of(Path("d/bins.png").read_bytes())
 
 
 def test_a1835_with_its_background_and_exposure_map():
@@ -489,6 +494,7 @@ def test_a_closed_stderr_is_no_failure():
     assert Path("contbin_binmap.fits").exists()
 
 
+@pytest.mark.full
 def test_an_interrupt_ends_a_smoothing_of_minutes():
     write_fits("faint.fits", np.random.default_rng(0).poisson(0.02, (900, 900)).astype("i2"))
     program = Path(sysconfig.get_path("scripts")) / "chandra-bin"

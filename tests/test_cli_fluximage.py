@@ -357,6 +357,7 @@ def test_equal_runs_give_equal_bytes(folder, flat):
         assert (folder / f"a_broad_{kind}").read_bytes() == (folder / f"b_broad_{kind}").read_bytes()
 
 
+@pytest.mark.full
 def test_old_products_are_kept_without_clobber(folder, flat, capsys):
     write_flat_sky(folder / "evt2.fits", flat)
     assert flux("evt2.fits", "a") == 0
@@ -547,6 +548,7 @@ class TestRealData:
         assert counts.sum() == pytest.approx(((broad >= 500) & (broad < 7000)).sum(), abs=20)
 
 
+@pytest.mark.full
 def test_copies_of_events_elsewhere_find_nothing_and_say_so(folder, flat, capsys):
     write_flat_sky(folder / "evt2.fits", flat, header={"BPIXFILE": "acisf00754_bpix1.fits", "ASOLFILE": "asol.fits"})
     write_bad_pixels(folder / "acisf00754_bpix1.fits", [(3, 1, 1, 1, 1)])

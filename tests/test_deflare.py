@@ -2,7 +2,6 @@
 
 import math
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from chandra_bin.errors import ChandraBinWarning, InputError, NoQuietTime, heard
+from chandra_bin.errors import ChandraBinWarning, InputError, NoQuietTime
 from chandra_bin.events.deflare import _count_limits, clean, cut_flares, robust, sigma_clip
 from chandra_bin.events.gti import GTI
 from chandra_bin.events.lightcurve import LightCurve
 from chandra_bin.events.lightcurve_files import read_light_curve
-from chandra_bin.pipeline.native import _warn_of_lost_time
 from test_lightcurve import REAL
 
 LENGTH, LIVE = 259.28, 0.987
@@ -326,15 +324,3 @@ def test_clean_needs_exposures():
         without = LightCurve(curve.time_min, curve.time_max, curve.time, curve.rate, exposure)
         with pytest.raises(InputError, match=text):
             cut_flares(without)
-
-
-@pytest.mark.parametrize(("counts", "said"), [([50, 51, 50, 49], []), ([50, 51, 80, 50, 49], ["4 of 5 bins are kept"])])
-def test_the_pipeline_says_what_noise_costs_where_anything_is_cut(counts, said):
-    curve = curve_of(counts)
-    job = SimpleNamespace(obs=SimpleNamespace(obsid="1"))
-    flares = clean(curve)
-    assert flares.cut_by_noise > 0.1 * len(curve)
-    with heard(str) as told:
-        _warn_of_lost_time(job, curve, flares)
-    assert len(told) == len(said)
-    assert all(text in line for text, line in zip(said, told, strict=True))

@@ -19,12 +19,11 @@ import numpy as np
 import pytest
 
 import chandra_bin
-from chandra_bin.cli import COMMANDS, cli, run
+from chandra_bin.cli import COMMANDS, run
 from chandra_bin.fits.images import write_image
 from chandra_bin.simulate import cluster_header, cluster_image
 from chandra_sky import flat_sky, write_flat_sky
 from event_files import random_events, write_events
-from pipeline_work import change_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -41,10 +40,6 @@ NOT_RUN = {
     "~/chandra-bin-env/bin/chandra-bin doctor": "the same; test_doctor.py runs it",
     ". ~/chandra-bin-env/bin/activate": "the same",
 }
-# Where an example does not say how much is simulated, it is less than a user gets; and no process of its own is begun.
-LITTLE = {"simulate": {"obsids": 1, "exposure": 1000.0, "counts": 5000.0, "blank_sky": 1.0},
-          "run": {"jobs": 1}, "batch": {"jobs": 1}}
-
 FENCE = re.compile(r"^(?P<mark><!-- run -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
@@ -113,8 +108,6 @@ def run_console(text):
             subprocess.run(line, shell=True, check=True)
             continue
         assert run(words[1:]) == 0, line
-        if words[1] == "init":
-            change_settings(Path(words[words.index("-o") + 1]), binsize=8, scales=[1, 2])
 
 
 def run_python(text, names):
@@ -130,8 +123,6 @@ def run_python(text, names):
 @pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=lambda page: page.name)
 def test_examples_run(page, images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("chandra_bin.tasks.bin.bins_png", lambda *_, **__: b"")  # slow; has its own tests
-    monkeypatch.setitem(cli.context_settings, "default_map", LITTLE)
     made = set(re.findall(r"-o (\S+\.fits)", page.read_text()))  # by the page itself
     for file in () if page.name == "quickstart.md" else images.rglob("*"):
         link = tmp_path / file.relative_to(images)

@@ -10,6 +10,8 @@ from chandra_bin.cli import run
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
 
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):

@@ -85,7 +85,8 @@ IMAGES = {
 
 @pytest.mark.parametrize("shape", IMAGES)
 @pytest.mark.parametrize("name", SMOOTHERS)
-def test_awkward_images(name, shape):
+def test_awkward_images_give_numbers(name, shape):
+    """A smoke test: what is in the pixels is tested with each kernel. The number of threads changes no pixel."""
     image = IMAGES[shape].astype(np.float32)
     if name == "counts_scale" and max(image.shape) == 65536:
         with pytest.raises(InputError, match="squares of its radii are beyond int32"):
@@ -100,6 +101,13 @@ def test_awkward_images(name, shape):
         assert np.isfinite(made).all()
     else:
         assert made.min() >= -1
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    *((name, 2) for name in ("smooth", "smooth_expmap", "smooth_expcorr", "smooth_exposure", "smooth_gaussian",
+                             "apply_scale")), ("smooth with background", 1)])
+def test_a_flat_image_is_flat_when_it_is_smoothed(name, value):
+    np.testing.assert_array_equal(SMOOTHERS[name](IMAGES["ties"].astype(np.float32)), value)
 
 
 @pytest.mark.parametrize("name", SMOOTHERS)

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -24,15 +26,10 @@ from chandra_bin.pipeline.layout import Layout
 from chandra_bin.regions import read_regions, region_mask
 from chandra_bin.tasks.copy import copy
 from chandra_bin.workflow.records import State
-from pipeline_work import SMALL, change_settings, configured, products, simulated, started
+from pipeline_work import SMALL, change_settings, configured, products, started
 
 TASKS = ["look", "reprocess/90001", "images/90001", "clean/90001", "reprocess/90002", "images/90002", "clean/90002",
          "merge", "flux", "sources", "crop", "bin", "sky-regions"]
-
-
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory):
-    return simulated(tmp_path_factory.mktemp("archive") / "sim")
 
 
 @pytest.fixture(scope="session")
@@ -119,6 +116,7 @@ def test_regions_cover_the_binmap_exactly(whole):
         np.testing.assert_array_equal(painted, binmap.data)
 
 
+@pytest.mark.full
 def test_bands_are_settings_and_part_of_names(work):
     change_settings(work, band="0.5:2:1.5", bands=["hard"])
     runner.run(work)
@@ -139,7 +137,7 @@ def test_bands_are_settings_and_part_of_names(work):
     assert not list(work.glob("reprocessed_data/*/*_0.5-7*"))
 
 
-@pytest.mark.parametrize("binning_image", ["scaled_flux", "counts"])
+@pytest.mark.parametrize("binning_image", ["scaled_flux", pytest.param("counts", marks=pytest.mark.full)])
 def test_the_table_has_both_signals_to_noise(work, binning_image):
     change_settings(work, binning_image=binning_image)
     runner.run(work)
@@ -186,7 +184,8 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("name", [name if name in ("sn_per_region", "flux_factor") else
+                                  pytest.param(name, marks=pytest.mark.full) for name in CHANGES])
 def test_a_setting_makes_again_what_depends_on_it(work, name):
     value, expected = CHANGES[name]
     change_settings(work, **{name: value})
@@ -199,6 +198,7 @@ def test_the_order_of_observations_is_that_of_merged_events(work):
     assert list(runner.run(work, last=4).ran) == ["look", "merge"]
 
 
+@pytest.mark.full
 def test_aspect_of_other_names_is_used_by_all_steps(archive, tmp_path):
     """Names that are not those of the header, and too long for one card of it."""
     folder = tmp_path / "sim"
@@ -222,64 +222,59 @@ def test_aspect_of_other_names_is_used_by_all_steps(archive, tmp_path):
     assert not any("ASOLFILE" in text for text in records["merge"].warnings)
 
 
-class Watched:
-    """Settings that note which of them are read."""
+# A pipeline in a process of its own, which notes of each task the settings that it reads, and the files that it opens.
+WATCHED = """
+import json, os, sys
+from pathlib import Path
+from chandra_bin.pipeline import runner
+from chandra_bin.pipeline.config import Settings
 
-    def __init__(self, settings, read):
-        self._settings, self._read = settings, read
+found, going = {}, []
 
-    def __getattr__(self, name):
-        self._read.add(name)
-        return getattr(self._settings, name)
+def note_file(event, arguments):
+    if event == "open" and going and isinstance(arguments[0], (str, os.PathLike)) and not arguments[2] & os.O_WRONLY:
+        found[going[0]]["files"].append(os.path.realpath(arguments[0]))
 
+def note_setting(settings, name):
+    if going and name in type(settings).model_fields:
+        found[going[0]]["settings"].append(name)
+    return object.__getattribute__(settings, name)
 
-@pytest.fixture
-def watched(monkeypatch):
-    """By task, while it runs: the settings that it reads, and the files that it opens to read."""
-    found, going = {}, []
+def note_task(event):
+    if event.kind == "begins":
+        going[:] = [event.task.name]
+        found[going[0]] = {"files": [], "settings": []}
+    elif event.kind == "done":
+        going.clear()
 
-    def hear(event, arguments):
-        if event == "open" and going and isinstance(arguments[0], str | os.PathLike) and not arguments[2] & os.O_WRONLY:
-            found[going[-1]][1].add(Path(os.path.realpath(arguments[0])))
-
-    sys.addaudithook(hear)  # for as long as Python runs; it is deaf where no task is going
-    make, job = runner.function_of, runner._job
-
-    def order_job(order):
-        made = job(order)
-        found[order.task.name] = (set(), set())
-        going[:] = [order.task.name]
-        made.settings = Watched(order.settings, found[order.task.name][0])
-        return made
-
-    def function_of(engine, kind):
-        def run(given):
-            make(engine, kind)(given)
-            going.clear()
-        return run
-
-    monkeypatch.setattr(runner, "_job", order_job)
-    monkeypatch.setattr(runner, "function_of", function_of)
-    return found
+sys.addaudithook(note_file)
+Settings.__getattribute__ = note_setting
+runner.run(Path(sys.argv[1]), jobs=1, watch=note_task)
+print(json.dumps(found))
+"""
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("settings", [{}, {"contours": "counts", "blank_sky": []}, {"ccd_ids": "6:7"}])
-def test_tasks_depend_on_all_that_they_read(archive, tmp_path, watched, settings):
+def test_tasks_depend_on_all_that_they_read(archive, tmp_path, settings):
     """What a task reads and does not declare could change, and the task would still count as done."""
     work = configured(tmp_path / "work", archive, **settings)
-    assert set(runner.run(work, jobs=1).ran) == set(watched) == set(TASKS)
+    words = [sys.executable, "-W", "ignore", "-c", WATCHED, work]
+    found = json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout)
+    assert set(found) == set(TASKS)
     files = 0
     for task in runner.Pipeline(work).tasks:
-        read, opened = watched[task.name]
-        assert read <= set(task.settings), task.name
+        # The runner reads the engine, and chooses that of each task.
+        assert set(found[task.name]["settings"]) - {"engine"} <= set(task.settings), task.name
         folders = archive, *(work / name for name in ("reprocessed_data", "merge_small", "spec_files", "map_files"))
-        data = {path for path in opened if any(path.is_relative_to(folder) for folder in folders)}
+        data = {path for path in map(Path, found[task.name]["files"]) if any(map(path.is_relative_to, folders))}
         inputs = {Path(os.path.abspath(work / name)) for name in State(work).records[task.name].inputs}
         assert data <= inputs, task.name
         files += len(data)
     assert files > 50
 
 
+@pytest.mark.full
 def test_another_sn_strands_nothing(work):
     before = products(work)
     change_settings(work, sn_per_region=40)
@@ -295,10 +290,11 @@ def test_another_sn_strands_nothing(work):
 
 @pytest.mark.parametrize(("name", "expected"), [
     ("merge_small/square.reg", ["crop", "bin", "sky-regions"]),
-    ("merge_small/src_0.5-7-nps-noem.reg", ["crop", "bin", "sky-regions"]),
-    ("merge_small/broad_src_0.5-7-pointsources.reg", ["crop", "bin", "sky-regions"]),
-    ("reprocessed_data/90001/90001_cluster.reg",
-     ["clean/90001", "merge", "flux", "sources", "crop", "bin", "sky-regions"]),
+    *(pytest.param(*each, marks=pytest.mark.full) for each in (
+        ("merge_small/src_0.5-7-nps-noem.reg", ["crop", "bin", "sky-regions"]),
+        ("merge_small/broad_src_0.5-7-pointsources.reg", ["crop", "bin", "sky-regions"]),
+        ("reprocessed_data/90001/90001_cluster.reg",
+         ["clean/90001", "merge", "flux", "sources", "crop", "bin", "sky-regions"]))),
 ])
 def test_an_edited_region_makes_again_what_depends_on_it(work, name, expected):
     region = work / name
@@ -359,6 +355,7 @@ def test_verify_finds_what_looks_untouched(work):
                                                       for each in runner.status(work, verify=True)}
 
 
+@pytest.mark.full
 def test_run_makes_again_what_verify_finds(work, capsys):
     before = products(work)
     runner.run(work)  # the files of a copy are other files, and are taken over
@@ -371,6 +368,7 @@ def test_run_makes_again_what_verify_finds(work, capsys):
     assert command(["status", str(work), "--verify"]) == 0
 
 
+@pytest.mark.full
 def test_another_name_has_folders_of_its_own(work):
     before = products(work)
     change_settings(work, name="other")
@@ -380,6 +378,7 @@ def test_another_name_has_folders_of_its_own(work):
     assert (work / "merge_other/broad_mask.fits").is_file()
 
 
+@pytest.mark.full
 def test_an_empty_file_of_sources_removes_none(work):
     (work / "merge_small/broad_src_0.5-7-pointsources.reg").write_text("# Region file format: CIAO version 1.0\n")
     runner.run(work)
@@ -399,6 +398,7 @@ def test_a_step_outside_the_range_is_not_made_again(work):
     assert {each.kind for each in runner.status(work)} == {"done"}
 
 
+@pytest.mark.full
 def test_a_region_that_is_drawn_while_its_step_runs_is_kept(work, monkeypatch):
     """The step began with a proposal: its products are not those of the user's region."""
     before = products(work)
@@ -449,6 +449,7 @@ def test_a_dry_run_says_which_steps_are_not_asked_for(work, capsys):
         ["bin", "to", "do", "not", "asked", "for"], ["sky-regions", "waits", "not", "asked", "for"]]
 
 
+@pytest.mark.full
 def test_a_report_that_is_older_than_the_state_is_written_again(work, capsys):
     """As after a run that was killed before its report."""
     assert command(["run", str(work)]) == 0
@@ -474,6 +475,7 @@ def test_steps_can_be_run_one_by_one(archive, tmp_path):
     assert flags["flare_filtered"] is False
 
 
+@pytest.mark.full
 def test_jobs_and_threads_change_no_product(archive, whole, tmp_path):
     work = configured(tmp_path, archive)
     runner.run(work, jobs=1, threads=2)
@@ -490,6 +492,7 @@ def test_flags_follow_the_state(work):
     assert flags["merge_data"] is True
 
 
+@pytest.mark.full
 def test_a_second_run_is_refused(archive, tmp_path, capsys):
     work = configured(tmp_path, archive)
     with started("run", work, "-j", "1") as first:
@@ -522,6 +525,27 @@ def test_what_is_not_done_anew_is_said(whole):
     facts = [State(whole).records[f"reprocess/{obsid}"].facts for obsid in (90001, 90002)]
     assert all(each["calibration"].startswith("not reprocessed") for each in facts)
     assert not any("good times (GTI)" in text for text in warnings)
+
+
+def test_bins_far_below_the_target_are_warned_of(whole, work):
+    change_settings(work, sn_per_region=200)
+    runner.run(work)
+    text = "S/N in counts is more than 10% below the target"
+    (warned,) = [each for each in State(work).records["bin"].warnings if text in each]
+    assert warned == f"{text} of 200 in 1 of 1 bins: there are too few counts around them"
+    assert not any(text in each for each in State(whole).records["bin"].warnings)
+
+
+@pytest.mark.full
+def test_quiet_time_that_noise_cuts_is_warned_of(whole, work):
+    change_settings(work, deflare_method="clean", lc_binsize=40)
+    runner.run(work, last=3)
+    for obsid in ("90001", "90002"):
+        before, after = (State(each).records[f"clean/{obsid}"].warnings for each in (whole, work))
+        assert not any("noise alone" in text for text in before)
+        (warned,) = [text for text in after if "noise alone" in text]
+        assert warned.startswith(f"ObsID {obsid}: noise alone puts ")
+        assert re.search(r" [4-7]\d% of quiet bins .* the limits of clean: \d\d of (99|100) bins are kept; ", warned)
 
 
 def edited(work, **keywords):
@@ -631,6 +655,7 @@ def test_a_region_outside_the_field_is_one_line(work, capsys):
     assert products(work) == before
 
 
+@pytest.mark.full
 def test_no_clean_time_is_one_line(archive, tmp_path, capsys):
     """Light curves of one bin: nothing can be told apart in them."""
     work = configured(tmp_path, archive, lc_binsize=100_000)
@@ -641,6 +666,7 @@ def test_no_clean_time_is_one_line(archive, tmp_path, capsys):
     assert "has 1 time bin" in errors[0]
 
 
+@pytest.mark.full
 def test_no_sources_is_no_error(archive, tmp_path):
     """The observations of a cluster whose point sources are cut out of the events."""
     folder = tmp_path / "sim"
@@ -663,6 +689,7 @@ def test_no_sources_is_no_error(archive, tmp_path):
     assert Table.read(layout.bin_table)["counts"].sum() > 0
 
 
+@pytest.mark.full
 def test_without_blank_sky_the_background_is_measured(archive, tmp_path):
     work = configured(tmp_path, archive, blank_sky=[])
     runner.run(work, jobs=2)
@@ -679,6 +706,7 @@ def test_without_blank_sky_the_background_is_measured(archive, tmp_path):
     assert np.median(table["sn"]) == pytest.approx(15, rel=0.05)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["it's a b,ü[1] (x)"])
 def test_odd_names_of_folders(archive, whole, tmp_path, name):
     work = tmp_path / name

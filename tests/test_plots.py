@@ -1,27 +1,27 @@
-"""The picture of the bins: right pixels in the right places, the same bytes each time."""
+"""The pictures of bins, light curves and regions: what they show, and the same bytes each time."""
 
-import io
+from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 from astropy.io.fits import Header
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.image import imread
+from matplotlib.patches import Rectangle
+from matplotlib.path import Path
 
 from chandra_bin import contour_bin
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.events.deflare import cut_flares
+from chandra_bin.events.gti import GTI
 from chandra_bin.events.lightcurve import LightCurve
-from chandra_bin.plots.bins import _bin_colours, _bins_title, _choose_colours, _frame, bins_png
-from chandra_bin.plots.light_curves import RateLimits, _curve_figure, light_curve_png
-from chandra_bin.plots.regions import RegionOverlay, _outlines, region_png
-from chandra_bin.regions import convert_region, parse_regions, region_mask
+from chandra_bin.plots.bins import bins_png
+from chandra_bin.plots.light_curves import RateLimits, light_curve_png
+from chandra_bin.plots.regions import RegionOverlay, region_png
+from chandra_bin.regions import parse_regions, region_mask
+from chandra_bin.report.pictures import histogram_png, kept_bins
 from chandra_bin.simulate import cluster_header, cluster_image
+from pictures import CUT, FAINT_OUTLINE, KEPT, OUTLINE, OUTSIDE, colours_of, number_of, pixels_of, points_of
 
 SHAPE = (60, 80)
 
@@ -32,74 +32,105 @@ def picture(counts, coords=None, target=15, **options):
                     target=target)
 
 
+def panels(figures, binmap, sn=None, image=None, **options):
+    """The panels of a picture of bins: image, bins, S/N; their axes are pixels."""
+    image = np.full(binmap.shape, 30, "i4") if image is None else image
+    sn = np.full(binmap.max() + 1, 15.0) if sn is None else np.asarray(sn)
+    bins_png(image, binmap, sn, ImageCoords(cluster_header(binmap.shape)[:2]), "", **options)
+    return figures[-1].axes[:3]
+
+
+def painted(figures, binmap):
+    """The RGB image of the bins (ny, nx, 3), as it is drawn."""
+    return panels(figures, binmap)[1].images[0].get_array()
+
+
+def shown(axes):
+    """The part of the image that is shown: first and past-the-end pixel in x and in y."""
+    return tuple(int(edge + 0.5) for edge in (*axes.get_xlim(), *axes.get_ylim()))
+
+
 def test_a_picture_of_three_panels_the_same_each_time():
     counts = cluster_image(SHAPE, 30_000)
     first = picture(counts)
     with mpl.rc_context({"font.size": 30, "image.cmap": "jet"}):  # a user's style changes nothing
         assert picture(counts) == first
-    pixels = imread(io.BytesIO(first))
-    assert pixels.shape[1] > 2 * pixels.shape[0]
-    assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 100
+    height, width, _ = pixels_of(first).shape
+    assert width > 2 * height
+    assert len(colours_of(first)) > 100
     assert b"Software" not in first
 
 
+@pytest.mark.parametrize("has_sky", [True, False])
 @pytest.mark.parametrize("shape", [(1, 200), (200, 1), (3, 2), (40, 120)])
-def test_any_shape_and_no_sky(shape):
+def test_the_panels_show_image_bins_and_sn_of_any_shape(figures, shape, has_sky):
     counts = np.full(shape, 30, "i4")
-    assert picture(counts, ImageCoords(cluster_header(shape)[:2])).startswith(b"\x89PNG")
-    assert picture(counts).startswith(b"\x89PNG")
+    counts[-1, -1] = 90
+    bins = contour_bin(counts, sn=15, smooth_sn=20)
+    header = cluster_header(shape)
+    bins_png(counts, bins.binmap, bins.sn, ImageCoords(header if has_sky else header[:2]), "A cluster")
+    image, colours, sn = (axes.images[0].get_array() for axes in figures[-1].axes[:3])
+    np.testing.assert_array_equal(image, counts)
+    np.testing.assert_array_equal(sn, bins.sn[bins.binmap])
+    of_bins = [np.unique(colours[bins.binmap == number], axis=0) for number in range(len(bins.sn))]
+    assert {len(each) for each in of_bins} == {1}  # one colour in all pixels of a bin
+    assert len(np.unique(np.concatenate(of_bins), axis=0)) >= min(2, len(of_bins))
 
 
-def test_odd_values_and_masks():
-    counts = cluster_image(SHAPE, 30_000).astype("f4")
+@pytest.mark.parametrize(("dtype", "sn"), [("i4", 15), (">f4", 1e6)])
+def test_masked_pixels_are_grey_and_zeros_are_dark(figures, dtype, sn):
+    counts = cluster_image(SHAPE, 30_000).astype(dtype)
     counts[:5] = 0
-    counts[20, 20] = 0.001
     mask = np.zeros(SHAPE, bool)
     mask[:, :30] = True
-    assert picture(counts, mask=mask).startswith(b"\x89PNG")
-    assert picture(counts.astype(">f4"), sn=1e6).startswith(b"\x89PNG")
+    bins = contour_bin(counts, sn=sn, smooth_sn=20, mask=mask)
+    image, bins_panel, sn_panel = panels(figures, bins.binmap, bins.sn, counts)
+    x0, x1, y0, y1 = shown(bins_panel)
+    here = slice(y0, y1), slice(x0, x1)
+    outside = (bins.binmap < 0)[here]
+    assert outside.any()
+    np.testing.assert_array_equal((bins_panel.images[0].get_array() == OUTSIDE).all(axis=2), outside)
+    np.testing.assert_array_equal(np.ma.getmaskarray(sn_panel.images[0].get_array()), outside)
+    brightness = image.images[0].get_array()
+    np.testing.assert_allclose(brightness[counts[here] == 0], image.images[0].norm.vmin, rtol=1e-6)
+    assert image.images[0].norm.vmax == pytest.approx(counts[here].max())
 
 
 @pytest.mark.parametrize(("sn_in", "said"), [("", "Signal to noise"), ("counts", "Signal to noise in counts"),
                                             ("the binned image", "Signal to noise in the binned image")])
-def test_bins_say_what_their_sn_is_of(sn_in, said, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+def test_bins_say_what_their_sn_is_of(figures, sn_in, said):
     counts = np.full(SHAPE, 30, "i4")
     bins = contour_bin(counts)
     bins_png(counts, bins.binmap, bins.sn, ImageCoords(cluster_header(SHAPE)), "A cluster", sn_in=sn_in)
-    (figure,) = drawn
+    (figure,) = figures
     (axes,) = [axes for axes in figure.axes if axes.get_title() == said]
     width = axes.title.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width
     assert width < axes.bbox.width
 
 
 @pytest.mark.parametrize("sn", [[70.0, 70.05, 69.98], [70.0, 2.9, -4.0]])
-def test_sn_colours_go_from_zero_past_the_target_and_low_bins_are_hatched(sn, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+def test_sn_colours_go_from_zero_past_the_target_and_low_bins_are_hatched(figures, sn):
     binmap = np.repeat(np.arange(3, dtype=np.int32), 20).reshape(6, 10)
-    bins_png(np.full((6, 10), 30, "i4"), binmap, np.array(sn), ImageCoords(cluster_header((6, 10))), "", target=70)
-    (figure,) = drawn
-    (axes,) = [axes for axes in figure.axes if axes.get_title().startswith("Signal to noise")]
+    _, bins, axes = panels(figures, binmap, sn, target=70)
     assert axes.images[0].get_clim() == pytest.approx((0, 84))
     assert ("hatched" in axes.get_title()) == (min(sn) < 3)
-    hatches = [each for each in axes.collections if each.hatches]
-    assert bool(hatches) == (min(sn) < 3)
+    for panel in (bins, axes):
+        assert any(each.hatches for each in panel.collections) == (min(sn) < 3)
 
 
-def test_a_bin_with_most_pixels_is_pale():
+def test_a_bin_with_most_pixels_is_pale(figures):
     binmap = np.zeros((10, 10), np.int32)
     binmap[:2, :5] = 1
-    painted = _bin_colours(binmap)
-    assert painted[9, 9].min() > 230
-    assert painted[0, 0].min() < 230
+    colours = painted(figures, binmap)
+    assert colours[9, 9].min() > 230
+    assert colours[0, 0].min() < 230
 
 
-def test_any_title():
-    bins = contour_bin(np.full((5, 5), 30, "i4"))
-    coords = ImageCoords(cluster_header((5, 5)))
-    assert bins_png(np.full((5, 5), 30), bins.binmap, bins.sn, coords, "$x_{ $").startswith(b"\x89PNG")
+def test_a_title_is_text_and_no_formula(figures):
+    binmap = np.zeros((5, 5), np.int32)
+    bins_png(np.full((5, 5), 30), binmap, np.array([15.0]), ImageCoords(cluster_header((5, 5))), "$x_{ $")
+    (title,) = [text for text in figures[0].texts if text.get_text() == "$x_{ $"]
+    assert not title.get_parse_math()
 
 
 def test_no_global_state_is_left():
@@ -108,50 +139,51 @@ def test_no_global_state_is_left():
     assert dict(mpl.rcParams) == before
 
 
-@given(hnp.arrays(np.int32, hnp.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=10),
-                  elements=st.integers(-1, 6)))
-def test_bins_that_touch_differ_in_colour(binmap):
-    colours = _choose_colours(binmap)
-    for first, second in ((binmap[:, :-1], binmap[:, 1:]), (binmap[:-1], binmap[1:]),
-                          (binmap[:-1, :-1], binmap[1:, 1:]), (binmap[:-1, 1:], binmap[1:, :-1])):
-        border = (first != second) & (first >= 0) & (second >= 0)
-        assert (colours[first[border]] != colours[second[border]]).all()  # 7 bins at most, and as many colours
+@pytest.mark.parametrize("seed", range(4))
+def test_bins_that_touch_differ_in_colour(figures, seed):
+    """Seven bins at most, and as many colours, in pixels at random: all touch."""
+    rng = np.random.default_rng(seed)
+    binmap = rng.integers(-1, rng.integers(1, 7), rng.integers(2, 11, 2)).astype(np.int32)
+    colours = painted(figures, binmap).astype(int) @ (1 << 16, 1 << 8, 1)
+    for first, second in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:]), (np.s_[:-1, :-1], np.s_[1:, 1:]),
+                          (np.s_[:-1, 1:], np.s_[1:, :-1])):
+        border = binmap[first] != binmap[second]
+        assert (colours[first][border] != colours[second][border]).all()
 
 
-def test_pixels_outside_are_grey():
-    painted = _bin_colours(np.array([[0, -1]], np.int32))
-    assert painted[0, 1].tolist() == [0xDD] * 3
-    assert painted[0, 0].tolist() != [0xDD] * 3
-
-
-def test_the_frame_follows_the_bins():
+def test_the_picture_shows_the_part_with_bins(figures):
     binmap = np.full((100, 200), -1, np.int32)
     binmap[40:60, 80:120] = np.arange(40)
-    frame = _frame(binmap)
-    assert (frame.x0, frame.x1, frame.y0, frame.y1) == (78, 122, 38, 62)
-    assert _frame(np.full((9, 9), -1, np.int32)).cut == (slice(0, 9), slice(0, 9))
-    assert _frame(np.zeros((9, 9), np.int32)).cut == (slice(0, 9), slice(0, 9))
-
-    binmap[:] = 40  # a huge bin around forty small ones does not hide them
-    binmap[40:60, 80:120] = np.arange(40)
-    frame = _frame(binmap)
-    assert 0 < frame.x0 < 80
-    assert 120 < frame.x1 < 200
-    assert _bins_title(binmap, frame) == "41 bins"
-    binmap[0, 0] = 41
-    assert _bins_title(binmap, _frame(binmap)) == "42 bins, 41 of them here"
-
+    assert {shown(axes) for axes in panels(figures, binmap)} == {(78, 122, 38, 62)}
+    for no_detail in (np.full((9, 9), -1, np.int32), np.zeros((9, 9), np.int32)):
+        assert {shown(axes) for axes in panels(figures, no_detail)} == {(0, 9, 0, 9)}
     y, x = np.indices((101, 101))  # rings are shown whole
     rings = (np.hypot(x - 50, y - 50) // 5).astype(np.int32)
-    assert _frame(rings).cut == (slice(0, 101), slice(0, 101))
+    assert {shown(axes) for axes in panels(figures, rings)} == {(0, 101, 0, 101)}
 
 
-def curve_picture(rate, method="robust", **fields):
+def test_a_huge_bin_around_many_small_ones_does_not_hide_them(figures):
+    binmap = np.full((100, 200), 40, np.int32)
+    binmap[40:60, 80:120] = np.arange(40)
+    bins = panels(figures, binmap)[1]
+    x0, x1, _, _ = shown(bins)
+    assert 0 < x0 < 80
+    assert 120 < x1 < 200
+    assert bins.get_title() == "41 bins"
+    binmap[0, 0] = 41
+    assert panels(figures, binmap)[1].get_title() == "42 bins, 41 of them here"
+
+
+def curve_of(rate, **fields):
     edges = 5e8 + 100.0 * np.arange(len(rate) + 1)
     rate = np.asarray(rate, float)
     counts = np.rint(100 * np.nan_to_num(rate)).astype(int)
-    arrays = {"exposure_s": np.full(rate.size, 100.0), "counts": counts} | fields
-    curve = LightCurve(edges[:-1], edges[1:], edges[:-1] + 50, rate, **arrays)
+    curve = LightCurve(edges[:-1], edges[1:], edges[:-1] + 50, rate, np.full(rate.size, 100.0), counts)
+    return replace(curve, **fields)
+
+
+def curve_picture(rate, method="robust", **fields):
+    curve = curve_of(rate, **fields)
     flares = cut_flares(curve, method)
     return light_curve_png(curve, flares.good, "lc_$1.fits",
                            RateLimits(flares.method, flares.mean, flares.low, flares.high, flares.cut_by_noise))
@@ -164,19 +196,15 @@ def test_a_picture_of_a_light_curve_the_same_each_time(flare):
     first = curve_picture(rate)
     with mpl.rc_context({"font.size": 30}):
         assert curve_picture(rate) == first
-    pixels = np.rint(255 * imread(io.BytesIO(first))[..., :3]).astype(int).reshape(-1, 3).tolist()
-    for colour in ("0077bb", "ee7733"):  # kept and cut
-        assert list(bytes.fromhex(colour)) in pixels
+    assert number_of(KEPT, first) > 100
+    assert number_of(CUT, first) > 100
 
 
 @pytest.mark.parametrize("limited", [True, False])
-def test_the_legend_of_a_light_curve_hides_no_bin(limited):
-    counts = np.r_[np.random.default_rng(1).poisson(100, 70), np.full(10, 400)]
-    edges = 5e8 + 100.0 * np.arange(counts.size + 1)
-    curve = LightCurve(edges[:-1], edges[1:], edges[:-1] + 50, counts / 100, np.full(counts.size, 100.0), counts)
-    limits = RateLimits("robust", 1.0, 0.7, 1.3, 0.2) if limited else None
-    figure = _curve_figure(curve, curve.rate < 1.3, "title", limits)
-    FigureCanvasAgg(figure).draw()
+def test_the_legend_of_a_light_curve_hides_no_bin(figures, limited):
+    curve = curve_of(np.r_[np.random.default_rng(1).poisson(100, 70), np.full(10, 400)] / 100)
+    light_curve_png(curve, curve.rate < 1.3, "title", RateLimits("robust", 1.0, 0.7, 1.3, 0.2) if limited else None)
+    (figure,) = figures
     (axes,), (legend,) = figure.axes, figure.legends
     box = legend.get_window_extent()
     assert not box.overlaps(axes.get_window_extent())
@@ -187,54 +215,86 @@ def test_the_legend_of_a_light_curve_hides_no_bin(limited):
     assert texts[1] == f"cut: {np.count_nonzero(curve.rate >= 1.3)} bins{noise}"
     dashed = [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == "--"]
     assert dashed == ([1.3, 0.7] if limited else [])
-    points = np.concatenate([line.get_xydata() for line in axes.lines if line.get_marker() in {"o", "X"}])
-    assert len(points) == counts.size
+    points = np.concatenate(points_of(figure))
+    assert len(points) == len(curve)
     low, high = axes.get_ylim()
     assert low < points[:, 1].min()
     assert high > points[:, 1].max() + curve.rate_error.max()
 
 
-def test_light_curves_with_less_in_them():
-    assert curve_picture([1, 0, np.nan, 1, 2, 1], exposure_s=None, counts=None).startswith(b"\x89PNG")
-    assert curve_picture(np.full(5000, 2.0)).startswith(b"\x89PNG")
-    assert curve_picture([1, 1, 1], "sigma").startswith(b"\x89PNG")
+def test_light_curves_without_counts_or_with_many_bins(figures):
+    curve_picture([1, 0, np.nan, 1, 2, 1], exposure_s=None, counts=None)
+    kept, cut = points_of(figures[-1])
+    assert sorted([*kept[:, 1], *cut[:, 1]]) == [0, 1, 1, 1, 2]  # the bin without a rate is left out
+    assert not figures[-1].axes[0].collections  # no error bars
+    curve_picture(np.full(5000, 2.0))
+    kept, cut = points_of(figures[-1])
+    assert (len(kept), len(cut)) == (5000, 0)
+    curve_picture([1, 1, 1], "sigma")
+    np.testing.assert_allclose(points_of(figures[-1])[0], [(0.05, 1), (0.15, 1), (0.25, 1)])
 
 
-SHAPES = """circle(20,20,5)
-ellipse(30,30,8,4,30)
-rotbox(40,20,10,6,45)
-annulus(20,40,3,6)
-rectangle(35,35,45,42)
-polygon(5,5,15,5,10,15)
-field()
-"""
+@pytest.mark.parametrize("kept", [None, GTI.of([], []), GTI.of([5e8], [5e8 + 300])])
+@pytest.mark.parametrize("rates", [[1, 1, 1, 200], [0, 0, 0, 0], [1, 2, 1, 2]])
+def test_kept_and_cut_bins_of_a_light_curve_are_told_apart(figures, rates, kept):
+    curve = curve_of(rates)
+    good = None if kept is None else kept_bins(curve, kept)
+    light_curve_png(curve, good, "a $title_ <b>")
+    number = 4 if kept is None else len(kept) * 3
+    drawn = [points[:, 1].tolist() for points in points_of(figures[0])]
+    assert drawn == [rates[:number], rates[number:]]
+
+
+@pytest.mark.parametrize("sn_image", [None, [28.0, 31.0, 33.0, 90.0]])
+@pytest.mark.parametrize("sn", [[30.0], [30.0, 30.0], [-1.0, 0.0, 5.0]])
+def test_a_histogram_counts_each_bin_once(figures, sn, sn_image):
+    histogram_png(np.array(sn), None if sn_image is None else np.array(sn_image), 30.0, "bins")
+    (axes,) = figures[0].axes
+    bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    assert sum(bar.get_height() for bar in bars) == len(sn)
+    filled = [bar for bar in bars if bar.get_height()]
+    for value in sn:
+        assert any(bar.get_x() <= value <= bar.get_x() + bar.get_width() for bar in filled)
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert ("in the image that was binned: median 32" in texts) == (sn_image is not None)
+    assert "target: 30" in texts
+
+
+SHAPES = ("circle(20,20,5)", "ellipse(30,30,8,4,30)", "rotbox(40,20,10,6,45)", "annulus(20,40,3,6)",
+          "rectangle(35,35,45,42)", "polygon(5,5,15,5,10,15)")
+PLAIN = ImageCoords(Header({"CRVAL1P": 1.0, "CRVAL2P": 1.0, "CRPIX1P": 1.0, "CRPIX2P": 1.0}))
+
+
+def lines_of(figure):
+    """The outlines of regions on a picture, each (n, 2) in array coordinates."""
+    return [line.get_xydata() for line in figure.axes[0].lines if len(line.get_xydata())]
+
+
+@pytest.mark.parametrize("text", SHAPES)
+def test_outlines_on_a_picture_lie_on_the_edges_of_the_mask(figures, text):
+    region = parse_regions(text, "shape", "ciao")
+    region_png(np.ones((50, 60), np.float32), [RegionOverlay(region, "a shape")], PLAIN, "")
+    mask = region_mask(region, PLAIN, (50, 60))
+    y, x = np.indices((50, 60))
+    inside = np.zeros(mask.size, bool)
+    for line in lines_of(figures[0]):
+        inside ^= Path(line).contains_points(np.column_stack([x.ravel(), y.ravel()]))
+    # Centres on an edge, and the straight pieces that a circle is drawn of, are a few pixels.
+    assert np.count_nonzero(inside.reshape(mask.shape) != mask) <= 12
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
-def test_pictures_of_regions_hold_all_kinds_of_shapes(dtype):
+def test_regions_have_outlines_of_their_own_colour_and_a_legend(figures, dtype):
     image = np.random.default_rng(0).poisson(2, (50, 60)).astype(dtype)
-    region = parse_regions(SHAPES, "shapes", "ciao")
-    for header in (Header(), cluster_header((50, 60))):
-        overlays = [RegionOverlay(region, "all"), RegionOverlay(region, "again", faint=True)]
-        if "CRVAL1P" not in header:
-            overlays = []
-        made = region_png(image, overlays, ImageCoords(header).with_shape((50, 60)), "Title")
-        assert made.startswith(b"\x89PNG")
-
-
-PLAIN = Header({"CRVAL1P": 1.0, "CRVAL2P": 1.0, "CRPIX1P": 1.0, "CRPIX2P": 1.0})
-
-
-def test_outlines_lie_on_the_edges_of_the_mask():
-    from matplotlib.path import Path
-
-    for text in SHAPES.splitlines()[:-1]:
-        region = parse_regions(text, "shape", "ciao")
-        shape = next(convert_region(region, ImageCoords(PLAIN), "image").areas)
-        mask = region_mask(region, ImageCoords(PLAIN), (50, 60))
-        y, x = np.indices((50, 60))
-        inside = np.zeros(mask.size, bool)
-        for line in _outlines(shape):
-            inside ^= Path(line.T).contains_points(np.column_stack([x.ravel(), y.ravel()]))
-        # Centres on an edge, and the straight pieces that a circle is drawn of, are a few pixels.
-        assert np.count_nonzero(inside.reshape(mask.shape) != mask) <= 12, text
+    region = parse_regions("\n".join([*SHAPES, "field()"]), "shapes", "ciao")
+    coords = ImageCoords(cluster_header((50, 60))).with_shape((50, 60))
+    overlays = [RegionOverlay(region, "all"), RegionOverlay(region, "again", faint=True)]
+    plain, made = (region_png(image, each, coords, "Title") for each in ([], overlays))
+    for colour in (OUTLINE, FAINT_OUTLINE):
+        assert number_of(colour, plain) == 0
+        assert number_of(colour, made) > 50
+    outlines = [line for line in figures[-1].axes[0].lines if line.get_color() == "#00e5ff"]
+    assert len(outlines) == 7  # two of the annulus, none of the field
+    (legend,) = figures[-1].legends
+    assert [text.get_text() for text in legend.get_texts()] == ["all", "again"]
+    assert not figures[0].legends

@@ -531,7 +531,9 @@ def comb(teeth):
     return binmap
 
 
-@pytest.mark.parametrize("style", [Style("ciao", "physical"), Style("ciao", "wcs", True), Style("ciao", "wcs")])
+@pytest.mark.parametrize("style", [
+    Style("ciao", "physical"), *(pytest.param(each, marks=pytest.mark.full) for each in (
+        Style("ciao", "wcs", True), Style("ciao", "wcs")))])
 def test_outlines_too_long_for_a_line(style):
     coords, binmap = small_coords(), comb(300)
     polygons = trace_polygons(binmap)

@@ -32,7 +32,6 @@ from chandra_bin.tasks.merge import merge
 from chandra_bin.tasks.propose import propose_point_sources
 from event_files import START, random_events, write_events
 from mirror import served
-from pipeline_work import simulated
 from stand_ins import dm_tools, flares, install, read_log
 from stand_ins.errors import VERSIONS, ToolError
 from stand_ins.events import open_events
@@ -44,6 +43,8 @@ from stand_ins.sky import Grid
 from stand_ins.spectra import specextract
 from stand_ins.virtual import stack
 from stand_ins.wavdetect import Between
+
+pytestmark = pytest.mark.full
 
 FOLDER = Path(__file__).parent / "stand_ins"
 HIDDEN = ("mode=h", "clobber=yes", "verbose=1")
@@ -96,11 +97,6 @@ def events(tmp_path):
     return write_events(tmp_path / "evt2.fits", random_events(2000), good_times={
         3: [(START, START + 4000), (START + 5000, START + 9000)], 0: [(START, START + 9500)],
         1: [(START + 10, START + 10_000)], 2: [(START, START + 10_000)]})
-
-
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory):
-    return simulated(tmp_path_factory.mktemp("archive"))
 
 
 HEAD = "# Region file format: CIAO version 1.0\n"

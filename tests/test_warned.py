@@ -1,18 +1,15 @@
 """Warnings that several observations share are one line."""
 
-from types import SimpleNamespace
+import shutil
 
-import numpy as np
 import pytest
 
-from chandra_bin.errors import heard
 from chandra_bin.pipeline import runner
-from chandra_bin.pipeline.native import _warn_of_low_bins
 from chandra_bin.pipeline.warned import join_warnings
 from chandra_bin.report import write_report
 from chandra_bin.report.collect import Folder, all_warnings
 from chandra_bin.workflow.records import State
-from pipeline_work import as_observed, configured, simulated
+from pipeline_work import as_observed, configured
 
 
 def test_warnings_that_differ_in_the_obsid_are_joined():
@@ -31,8 +28,8 @@ def test_texts_that_only_mention_an_obsid_stay():
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_run_and_its_report_warn_once_for_all_observations(tmp_path, jobs):
-    archive = as_observed(simulated(tmp_path / "sim", exposure=600.0, counts=500.0, blank_sky=0.0))
+def test_a_run_and_its_report_warn_once_for_all_observations(simulated, tmp_path, jobs):
+    archive = as_observed(shutil.copytree(simulated, tmp_path / "sim"))
     work = configured(tmp_path / "work", archive)
     warned = []
     runner.run(work, last=2, jobs=jobs, watch=lambda event: warned.append(event) if event.kind == "warning" else None)
@@ -43,10 +40,9 @@ def test_a_run_and_its_report_warn_once_for_all_observations(tmp_path, jobs):
     assert [text for _, text in all_warnings(Folder.read(work))] == texts
 
 
-def test_simulated_events_that_are_not_reprocessed_are_a_note(tmp_path):
+def test_simulated_events_that_are_not_reprocessed_are_a_note(simulated, tmp_path):
     """The user can calibrate them no better."""
-    archive = simulated(tmp_path / "sim", exposure=600.0, counts=500.0, blank_sky=0.0)
-    work = configured(tmp_path / "work", archive)
+    work = configured(tmp_path / "work", simulated)
     warned = []
     runner.run(work, last=2, watch=lambda event: warned.append(event.text) if event.kind == "warning" else None)
     assert warned == []
@@ -57,18 +53,8 @@ def test_simulated_events_that_are_not_reprocessed_are_a_note(tmp_path):
     assert write_report(work).read_text().count(note) == 2
 
 
-@pytest.mark.parametrize(("lowest", "warned"), [(27.1, []), (26.9, [
-    "S/N in counts is more than 10% below the target of 30 in 1 of 3 bins: there are too few counts around them"])])
-def test_bins_far_below_the_target_are_warned_of(lowest, warned):
-    """A bin that ends a little below it is part of the method."""
-    job = SimpleNamespace(settings=SimpleNamespace(sn_per_region=30.0, binning_image="counts"))
-    with heard(str) as texts:
-        _warn_of_low_bins(job, np.array([30.1, 30.5, lowest]))
-    assert texts == warned
-
-
-def test_warnings_of_what_was_done_before_a_failure_are_reported(tmp_path):
-    archive = as_observed(simulated(tmp_path / "sim", exposure=600.0, counts=500.0, blank_sky=0.0))
+def test_warnings_of_what_was_done_before_a_failure_are_reported(simulated, tmp_path):
+    archive = as_observed(shutil.copytree(simulated, tmp_path / "sim"))
     work = configured(tmp_path / "work", archive)
     (archive / "90002/primary/pcadf90002_000N001_asol1.fits").write_bytes(b"SIMPLE")
     warned = []

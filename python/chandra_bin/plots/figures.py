@@ -157,7 +157,8 @@ def box_around(inside: NDArray[np.bool_], percentiles: tuple[float, float], marg
 
 
 def add_panel(figure: "Figure", left: float, frame: Frame, coords: ImageCoords, title: str, labelled: bool,
-           bottom: float = BOTTOM) -> "Axes":
+              bottom: float = BOTTOM) -> "Axes":
+    """Add axes of the sky, or of pixels where the header has no sky WCS; ``left`` and ``bottom`` are in inches."""
     width, height = figure.get_size_inches()
     panel_width, panel_height = frame.panel
     place = (left / width, bottom / height, panel_width / width, panel_height / height)
@@ -213,6 +214,7 @@ def draw_scale(axes: "Axes", coords: ImageCoords, frame: Frame, kpc_per_arcsec: 
 
 
 def colour_bar(axes: "Axes", picture: Any, label: str, extend: str = "neither") -> Any:
+    """Add a colour bar beside the axes of an image, with ticks at 1, 2 and 5 where the scale is logarithmic."""
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import LogLocator
 
