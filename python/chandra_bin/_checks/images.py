@@ -7,9 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin.errors import InputError, counted, warn
 
+from .array_types import Float32s
 from .arrays import as_flags, as_image
-
-Image = NDArray[np.float32]
 
 # Squares of noise are of float32, as contbin has them.
 _MOST_NOISE = np.sqrt(np.finfo(np.float32).max)
@@ -20,11 +19,11 @@ LEAST_EXPOSURE = np.float32(1e-7)  # contbin clips exposures here before it divi
 class KernelImages:
     """What `smooth` and `contour_bin` hand to C++; every image (ny, nx), float32, finite."""
 
-    counts: Image
-    background: Image | None
-    ratio: Image | None
+    counts: Float32s
+    background: Float32s | None
+    ratio: Float32s | None
     constant_ratio: float
-    noise: Image | None
+    noise: Float32s | None
     use: NDArray[np.uint8]
 
     @classmethod
@@ -69,7 +68,7 @@ def use_flags(mask: ArrayLike | None, shape: tuple[int, ...],
     return use
 
 
-def exclude_nan(use: NDArray[np.uint8], **images: Image) -> None:
+def exclude_nan(use: NDArray[np.uint8], **images: Float32s) -> None:
     """Excludes NaN pixels from ``use``, with a warning that counts them; infinite ones are an `InputError`."""
     for name, image in images.items():
         finite = np.isfinite(image)
@@ -84,7 +83,7 @@ def exclude_nan(use: NDArray[np.uint8], **images: Image) -> None:
             warn(f"{lost} NaN pixels of {name} are excluded")
 
 
-def exclude_unexposed(exposure: Image, use: NDArray[np.uint8]) -> None:
+def exclude_unexposed(exposure: Float32s, use: NDArray[np.uint8]) -> None:
     """Excludes pixels whose exposure is NaN or <= 0; `InputError` for infinite ones, and where no pixel is left."""
     if np.any(np.isinf(exposure) & (use > 0)):
         raise InputError("exposure has infinite pixels: mask or replace them")
@@ -99,17 +98,17 @@ def require_pixels(use: NDArray[np.uint8]) -> None:
 
 
 def exposure_ratio(exposure: ArrayLike | None, background_exposure: ArrayLike | None,
-                   use: NDArray[np.uint8]) -> Image | np.float32:
+                   use: NDArray[np.uint8]) -> Float32s | np.float32:
     """e = exposure / background exposure in float32, a number where both are; no exposure excludes the pixel."""
     over = _exposure(exposure, "exposure", use)
     with np.errstate(over="ignore"):
-        ratio: Image | np.float32 = over / _exposure(background_exposure, "background_exposure", use)
+        ratio: Float32s | np.float32 = over / _exposure(background_exposure, "background_exposure", use)
     if not np.all(np.isfinite(ratio) | (use == 0)):
         raise InputError("exposure / background_exposure is beyond what float32 holds: check their units")
     return ratio
 
 
-def _exposure(exposure: ArrayLike | None, name: str, use: NDArray[np.uint8]) -> Image | np.float32:
+def _exposure(exposure: ArrayLike | None, name: str, use: NDArray[np.uint8]) -> Float32s | np.float32:
     if exposure is None:
         return np.float32(1)
     if np.ndim(exposure) == 0:
@@ -121,15 +120,15 @@ def _exposure(exposure: ArrayLike | None, name: str, use: NDArray[np.uint8]) -> 
     if np.any(np.isinf(image) & (use > 0)):
         raise InputError(f"{name} has infinite pixels: mask them or mend the file")
     use[~(image > 0)] = 0  # NaN and no exposure: no data
-    clipped: Image = np.maximum(np.nan_to_num(image, nan=1), LEAST_EXPOSURE)
+    clipped: Float32s = np.maximum(np.nan_to_num(image, nan=1), LEAST_EXPOSURE)
     return clipped
 
 
-def _optional(values: ArrayLike | None, name: str, shape: tuple[int, ...]) -> Image | None:
+def _optional(values: ArrayLike | None, name: str, shape: tuple[int, ...]) -> Float32s | None:
     return None if values is None else as_image(values, name, shape=shape)
 
 
-def _cleared(image: Image, use: NDArray[np.uint8]) -> Image:
+def _cleared(image: Float32s, use: NDArray[np.uint8]) -> Float32s:
     """The image with 0 where it is not used, so that the kernels see finite numbers only."""
     if np.isfinite(image).all():
         return image

@@ -12,9 +12,9 @@ the same turned by the roll and moved by the aspect, with north up and east to t
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from chandra_bin._checks.array_types import Floats
 
 CHIP_COUNT = 10
 CHIPS = range(CHIP_COUNT)

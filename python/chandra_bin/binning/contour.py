@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chandra_bin._checks.array_types import Float32s, Floats
 from chandra_bin._checks.arrays import as_image, as_number, as_progress, as_threads
 from chandra_bin._checks.images import KernelImages, exclude_unexposed
 from chandra_bin._kernels import _contour_bin, _smooth
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from chandra_bin.coords.wcs import ImageCoords
 
-Image = NDArray[np.float32]
-Floats = NDArray[np.float64]
 Contours: TypeAlias = Literal["flux", "counts"]
 
 __all__ = ["BinSums", "ContourBins", "automask", "contour_bin", "sum_bins"]
@@ -72,7 +71,7 @@ class ContourBins:
     """
 
     binmap: NDArray[np.int32]
-    smoothed: Image
+    smoothed: Float32s
     use: NDArray[np.uint8]
     npix: NDArray[np.int64]
     counts: Floats
@@ -88,7 +87,7 @@ class ContourBins:
         """The number of bins."""
         return len(self.npix)
 
-    def paint(self, values: ArrayLike, outside: float = np.nan) -> Image:
+    def paint(self, values: ArrayLike, outside: float = np.nan) -> Float32s:
         """An image (ny, nx), float32, of one value per bin, and ``outside`` in pixels outside all bins.
 
         Raises `InputError` unless there is exactly one value for each bin.
@@ -99,16 +98,16 @@ class ContourBins:
                              "bins")
         if np.ma.is_masked(values):
             of_bin = np.ma.masked_array(of_bin, np.ma.getmask(values)).filled(outside)
-        column: Image = np.append(of_bin, outside).astype(np.float32)
+        column: Float32s = np.append(of_bin, outside).astype(np.float32)
         return column[self.binmap]  # -1, outside, is the last
 
     @property
-    def signal_image(self) -> Image:
+    def signal_image(self) -> Float32s:
         """(ny, nx) float32: net counts a pixel of each bin, -1 outside (contbin_out.fits)."""
         return self.paint(self.signal / self.npix, outside=-1)
 
     @property
-    def sn_image(self) -> Image:
+    def sn_image(self) -> Float32s:
         """(ny, nx) float32: signal-to-noise of each bin, -1 outside (contbin_sn.fits)."""
         return self.paint(self.sn, outside=-1)
 
@@ -360,7 +359,7 @@ def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, con
         np.sqrt(sn2), signal >= sn if target == "counts" else sn2 >= sn * sn, stuck, kind)
 
 
-def _kind_of_contours(contours: Contours | None, smoothed: ArrayLike | None, exposure_map: Image | None,
+def _kind_of_contours(contours: Contours | None, smoothed: ArrayLike | None, exposure_map: Float32s | None,
                       images: KernelImages) -> str:
     """ "flux", "counts", or "given" for a smoothed image of the caller's."""
     if contours not in (None, "flux", "counts"):

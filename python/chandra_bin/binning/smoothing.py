@@ -11,12 +11,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chandra_bin._checks.array_types import Float32s
 from chandra_bin._checks.arrays import as_image, as_labels, as_number, as_progress, as_threads
 from chandra_bin._checks.images import KernelImages, exclude_nan, exclude_unexposed, require_pixels, use_flags
 from chandra_bin._kernels import _counts_scale, _smooth, _smooth_gaussian
 from chandra_bin.errors import InputError, counted
 
-Image = NDArray[np.float32]
 Progress = Callable[[float], object] | None
 
 # The kernels sum whole numbers of a smaller total exactly, in 32 bits.
@@ -37,7 +37,7 @@ __all__ = [
 def smooth(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | None = None,
            exposure: ArrayLike | None = None, background_exposure: ArrayLike | None = None,
            noise: ArrayLike | None = None, mask: ArrayLike | None = None, threads: int = 1,
-           progress: Progress = None) -> Image:
+           progress: Progress = None) -> Float32s:
     """Accumulative smoothing (Sanders 2006, MNRAS 371, 829, section 2.1; ``accumulate_smooth``).
 
     Each pixel becomes the mean net counts over the smallest disc around it whose signal-to-noise reaches ``sn``
@@ -72,7 +72,7 @@ def smooth(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | None = 
 
 
 def smooth_expmap(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: float = 15,
-                  mask: ArrayLike | None = None, threads: int = 1, progress: Progress = None) -> Image:
+                  mask: ArrayLike | None = None, threads: int = 1, progress: Progress = None) -> Float32s:
     """Mean of an exposure-corrected image over the smallest discs of sn^2 counts (``accumulate_smooth_expmap``).
 
     The counts of a disc are the sum of ``exposure_corrected * exposure``, which must not be negative. Masked pixels
@@ -87,7 +87,7 @@ def smooth_expmap(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: flo
 
 
 def smooth_expcorr(counts: ArrayLike, exposure_corrected: ArrayLike, *, sn: float = 15,
-                   mask: ArrayLike | None = None, threads: int = 1, progress: Progress = None) -> Image:
+                   mask: ArrayLike | None = None, threads: int = 1, progress: Progress = None) -> Float32s:
     """Mean of an exposure-corrected image over the smallest discs of sn^2 counts (``accumulate_smooth_expcorr``).
 
     Here the counts image is given. Masked pixels become NaN.
@@ -131,7 +131,7 @@ def counts_scale(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | N
 
 
 def apply_scale(image: ArrayLike, scale: ArrayLike, *, gaussian: bool = False, mask: ArrayLike | None = None,
-                threads: int = 1, progress: Progress = None) -> Image:
+                threads: int = 1, progress: Progress = None) -> Float32s:
     """Mean of an image over the discs of `counts_scale` (``accumulate_counts --apply``).
 
     Only unmasked pixels are averaged, but every pixel with a scale >= 0 gets a value; others are NaN. With
@@ -149,7 +149,7 @@ def apply_scale(image: ArrayLike, scale: ArrayLike, *, gaussian: bool = False, m
 
 
 def smooth_gaussian(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: float = 15,
-                    mask: ArrayLike | None = None, threads: int = 1, progress: Progress = None) -> Image:
+                    mask: ArrayLike | None = None, threads: int = 1, progress: Progress = None) -> Float32s:
     """Adaptive Gaussian smoothing of an exposure-corrected image (``adaptive_gaussian_smooth``).
 
     sigma grows in steps of 0.25 pixel until m t pi (2 sigma)^2 >= sn^2, with m and t the Gaussian-weighted means of
@@ -169,7 +169,7 @@ def smooth_gaussian(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: f
 def smooth_exposure(counts: ArrayLike, *, exposure: ArrayLike, background: ArrayLike | None = None,
                     exposure_time: float = 1, background_exposure_time: float = 1, sn: float = 15,
                     max_radius: int | None = None, mask: ArrayLike | None = None, threads: int = 1,
-                    progress: Progress = None) -> Image:
+                    progress: Progress = None) -> Float32s:
     """Exposure-weighted top hat with a background (``exposure_smooth``).
 
     The first disc with (F/t - B/tb)^2 / (F/t^2 + B/tb^2) >= sn^2 gives (F - B t/tb) / sum(exposure), with t and tb the
@@ -198,7 +198,7 @@ def smooth_exposure(counts: ArrayLike, *, exposure: ArrayLike, background: Array
 
 def smooth_flux(counts: ArrayLike, exposure: ArrayLike, *, sn: float = 15, background: ArrayLike | None = None,
                 background_scale: ArrayLike = 1.0, mask: ArrayLike | None = None, threads: int = 1,
-                progress: Progress = None) -> Image:
+                progress: Progress = None) -> Float32s:
     """Exposure-corrected surface brightness in the smallest discs whose counts reach a signal-to-noise of ``sn``.
 
     F, B and E are the sums of counts, scaled background and exposure over the smallest disc around a pixel in which
@@ -239,7 +239,7 @@ def smooth_flux(counts: ArrayLike, exposure: ArrayLike, *, sn: float = 15, backg
     return flux_of_discs(images, map_, sn, as_threads(threads), as_progress(progress))
 
 
-def flux_of_discs(images: KernelImages, exposure: Image, sn: float, threads: int, progress: Progress) -> Image:
+def flux_of_discs(images: KernelImages, exposure: Float32s, sn: float, threads: int, progress: Progress) -> Float32s:
     """`smooth_flux` of images that are checked; ``exposure`` is positive and finite where they are used."""
     used = images.use > 0
     weights = images.counts.astype(np.float64)
@@ -261,11 +261,11 @@ def flux_of_discs(images: KernelImages, exposure: Image, sn: float, threads: int
         _smooth.smooth_to_weight(weights, whole, use=images.use, threshold=threshold, outside=np.nan, threads=threads,
                                  progress=_part(progress, begin), smoothed=mean)
         means.append(mean * np.float32(unit) + np.float32(offset))
-    smoothed: Image = means[0] / means[1]
+    smoothed: Float32s = means[0] / means[1]
     return smoothed
 
 
-def _whole_numbers(values: NDArray[np.floating], used: NDArray[np.bool_]) -> tuple[Image, float, float]:
+def _whole_numbers(values: NDArray[np.floating], used: NDArray[np.bool_]) -> tuple[Float32s, float, float]:
     """Whole numbers >= 0, their unit and their offset, that stand for ``values``: the kernel sums these fastest.
 
     Their sum stays below 2^32, so that in an image of n pixels the unit is some n / 2^32 of the mean value.
@@ -294,7 +294,7 @@ def _check_sn(sn: float) -> None:
         raise InputError(f"sn is {number:.15g}: a signal-to-noise must be positive and finite")
 
 
-def _usable(mask: ArrayLike | None, **images: Image) -> NDArray[np.uint8]:
+def _usable(mask: ArrayLike | None, **images: Float32s) -> NDArray[np.uint8]:
     first = next(iter(images.values()))
     use = use_flags(mask, first.shape)
     exclude_nan(use, **images)
@@ -302,7 +302,7 @@ def _usable(mask: ArrayLike | None, **images: Image) -> NDArray[np.uint8]:
     return use
 
 
-def _without_nan(image: Image) -> Image:
+def _without_nan(image: Float32s) -> Float32s:
     return image if np.isfinite(image).all() else np.nan_to_num(image, nan=0)
 
 
@@ -313,8 +313,8 @@ def _require_positive(image: NDArray[np.floating], name: str, use: NDArray[np.ui
                          f"{values.min():g}): this smoother needs counts")
 
 
-def _to_weight(weights: NDArray[np.float64], name: str, values: Image, use: NDArray[np.uint8], sn: float,
-               outside: float, threads: int, progress: Progress) -> Image:
+def _to_weight(weights: NDArray[np.float64], name: str, values: Float32s, use: NDArray[np.uint8], sn: float,
+               outside: float, threads: int, progress: Progress) -> Float32s:
     _require_positive(weights, name, use)
     weights[use == 0] = 0
     smoothed = np.empty_like(values)

@@ -3,11 +3,10 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.errors import InputError
-
-Floats = NDArray[np.float64]
 
 J2000_MJD = 51544.5
 # Other names that DS9 has for frames.

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.errors import InputError
 
-from .frames import Floats, convert_frame, sky_frame
+from .frames import convert_frame, sky_frame
 from .sexagesimal import may_be_hours, parse_sexagesimal
 from .wcs import ImageCoords
 

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.errors import InputError
 from chandra_bin.fits.headers import is_number
 from chandra_bin.fits.sky_keywords import for_astropy, from_columns, sky_axes, unusable, without_sky
 
-from .frames import FIRST_JULIAN, J2000_MJD, Floats, convert_frame, sky_frame, towards
+from .frames import FIRST_JULIAN, J2000_MJD, convert_frame, sky_frame, towards
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header

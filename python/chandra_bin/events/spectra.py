@@ -8,13 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin._checks.arrays import plain
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import PI_CHANNELS, PI_WIDTH_EV
 from chandra_bin.errors import InputError
 from chandra_bin.sources.background import counts_ratio
-
-Floats = NDArray[np.float64]
 
 BROAD_EV = (500.0, 7000.0)
 SOFT_EV = (500.0, 2000.0)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Float32s, Floats
 from chandra_bin.acis import geometry as acis
 from chandra_bin.coords.wcs import ImageCoords, pixel_map
 from chandra_bin.errors import InputError, counted
@@ -26,8 +27,6 @@ from chandra_bin.fits.tables import Hdu, open_fits
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-Floats = NDArray[np.float64]
-Float32s = NDArray[np.float32]
 
 _FOLDERS = (".", "repro", "primary", "secondary", "..", "../repro", "../primary", "../secondary")
 # The keyword in the header of events that names each kind of file,

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.acis import geometry as acis
 from chandra_bin.errors import InputError
 from chandra_bin.events.gti import GTI
-
-Floats = NDArray[np.float64]
 
 # Bins of time hold this many events on average where events say the dither, and are at most so long, in seconds.
 _EVENTS_A_BIN = 8

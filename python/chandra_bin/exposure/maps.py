@@ -16,15 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chandra_bin._checks.array_types import Float32s, Floats
 from chandra_bin._checks.arrays import as_threads
 from chandra_bin._kernels._rasterize import rasterize_polygons
 from chandra_bin.acis import geometry as acis
 from chandra_bin.coords.grids import Grid
 from chandra_bin.errors import InputError
 
-from .aspect import Dither, Floats, Placement
+from .aspect import Dither, Placement
 
-Float32s = NDArray[np.float32]
 Window = tuple[slice, slice]
 
 # Columns of a chip between its four nodes, which give no events of good status; and its outermost rows and columns,

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
 
 from ._convert import convert_region
-from ._shapes import IMAGE, Component, Floats, Region, Shape
+from ._shapes import IMAGE, Component, Region, Shape
 
 
 def to_astropy(region: Region, coords: ImageCoords, *, sky: bool = False) -> list[Any]:

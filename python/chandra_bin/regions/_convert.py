@@ -7,10 +7,11 @@ from functools import cache
 
 import numpy as np
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.coords.wcs import ImageCoords, physical_agree
 from chandra_bin.errors import InputError, counted, warn
 
-from ._shapes import DEGREES, EVERYWHERE, IMAGE, PHYSICAL, PIXEL_SYSTEMS, WCS, Floats, Format, Region, Shape
+from ._shapes import DEGREES, EVERYWHERE, IMAGE, PHYSICAL, PIXEL_SYSTEMS, WCS, Format, Region, Shape
 
 
 @dataclass(frozen=True)

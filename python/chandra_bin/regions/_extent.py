@@ -3,10 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.coords.wcs import ImageCoords
 
 from ._convert import convert_region
-from ._shapes import PHYSICAL, Component, Floats, Region, Shape
+from ._shapes import PHYSICAL, Component, Region, Shape
 
 # How far, in pixels, an edge may reach into one without touching it.
 _ON_EDGE = 1e-6

@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.errors import InputError
 
-from ._shapes import DEGREES, PIXEL_SYSTEMS, WCS, Component, Floats, Format, Shape
+from ._shapes import DEGREES, PIXEL_SYSTEMS, WCS, Component, Format, Shape
 
 CIAO_HEAD = "# Region file format: CIAO version 1.0\n"
 DS9_HEAD = "# Region file format: DS9 version 4.1\nglobal color=green width=1\n"

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.coords.sexagesimal import MOST_MINUTES, may_be_hours, parse_sexagesimal, too_large_text
 from chandra_bin.errors import InputError
 
@@ -19,7 +20,6 @@ from ._shapes import (
     PIXEL_SYSTEMS,
     WCS,
     Component,
-    Floats,
     Format,
     Shape,
     check_corners,

@@ -5,12 +5,11 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
 
-Floats = NDArray[np.float64]
 Semantics = Literal["ciao", "ds9"]
 Format = Literal["ciao", "ds9", "fits"]
 

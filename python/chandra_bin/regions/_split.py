@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ._shapes import Component, Floats, Shape
+from chandra_bin._checks.array_types import Floats
+
+from ._shapes import Component, Shape
 
 # Of a pixel, from its centre: the place of a cut. No pixel has its centre there, and no traced outline a vertex.
 _PLACE = 0.51

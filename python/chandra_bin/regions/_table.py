@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.fits.headers import opened_by_astropy, uncompressed
 from chandra_bin.fits.new_table import NewColumn, new_table
 from chandra_bin.fits.sky_keywords import is_of_sky, moved_sky, to_columns
 
-from ._shapes import AREAS, PHYSICAL, Component, Floats, Region, Shape, check_corners
+from ._shapes import AREAS, PHYSICAL, Component, Region, Shape, check_corners
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header

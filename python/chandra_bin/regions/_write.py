@@ -7,13 +7,14 @@ from itertools import pairwise
 
 import numpy as np
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.binning.outlines import Polygons
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
 
 from ._convert import bounds, convert_region, points_from_array
 from ._format import CIAO_HEAD, DS9_HEAD, Style, ciao_line, ring_texts
-from ._shapes import IMAGE, PHYSICAL, WCS, Component, Floats, Format, Region, Shape
+from ._shapes import IMAGE, PHYSICAL, WCS, Component, Format, Region, Shape
 from ._split import join_holes, split_component
 from ._table import write_table
 

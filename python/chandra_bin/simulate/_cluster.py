@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.errors import InputError
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-Floats = NDArray[np.float64]
 
 # A Chandra sky pixel, and the physical coordinates of the tangent point of ACIS.
 _PIXEL_ARCSEC = 0.492

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.acis import geometry as acis
 from chandra_bin.events.gti import GTI
 
 from . import _telescope as telescope
-
-Floats = NDArray[np.float64]
 
 TIMEDEL_S = acis.FRAME_S + acis.TRANSFER_S
 LIVE_FRACTION = acis.FRAME_S / TIMEDEL_S

@@ -7,15 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin.acis import geometry as acis
 from chandra_bin.events.vfaint import STATUS_BIT
 
 from . import _telescope as telescope
 from ._observation import FIRST_PX, LAST_PX, LIVE_FRACTION, TIMEDEL_S, Observation
 from ._scene import FLUX_BAND_EV, Scene
-
-Floats = NDArray[np.float64]
-Wholes = NDArray[np.int64]
 
 # Particles per second and chip in PARTICLE_BAND_EV, front- and back-illuminated.
 PARTICLE_RATES = (0.60, 1.10)

@@ -4,14 +4,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.acis import geometry as acis
 
 from . import _telescope as telescope
 from ._cluster import cluster_model
-
-Floats = NDArray[np.float64]
 
 # The band of all fluxes, and the one that photons are drawn in: eV.
 FLUX_BAND_EV = (500.0, 7000.0)

@@ -10,11 +10,10 @@ focal plane has millimetres (y, z), upside down: light from +Y falls at -y.
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.acis import geometry as acis
-
-Floats = NDArray[np.float64]
 
 _PIXEL_RAD = math.radians(acis.PIXEL_ARCSEC / 3600)
 _FIRST_EDGE = 0.5

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import channels_of
 from chandra_bin.events.gti import GTI
@@ -24,7 +25,6 @@ from ._telescope import chip_to_focus
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-Floats = NDArray[np.float64]
 Block = tuple["Header", NDArray[np.void]]
 Cards = dict[str, object]
 

@@ -6,10 +6,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Float32s
 from chandra_bin.coords.blocks import block_sums
 
 from ._threshold import ENOUGH_COUNTS, WIDEST_RATIO, Thresholds, estimated_background, known_background
-from ._wavelet import Correlator, Pixels, annulus, hat, reach_px
+from ._wavelet import Correlator, annulus, hat, reach_px
 
 Flags = NDArray[np.bool_]
 
@@ -22,14 +23,14 @@ def level_of(scale: float) -> int:
     return max(0, int(np.floor(np.log2(scale / _FINE))))
 
 
-def halved(image: Pixels) -> Pixels:
+def halved(image: Float32s) -> Float32s:
     """Sums of 2 x 2 pixels."""
     rows = image[0::2] + image[1::2]
-    made: Pixels = rows[:, 0::2] + rows[:, 1::2]
+    made: Float32s = rows[:, 0::2] + rows[:, 1::2]
     return made
 
 
-def doubled(image: Pixels) -> Pixels:
+def doubled(image: Float32s) -> Float32s:
     """Pixels of half the size, interpolated between the middles of four."""
     for axis in (0, 1):
         before = np.concatenate([image.take([0], axis), image.take(range(image.shape[axis] - 1), axis)], axis)
@@ -52,18 +53,18 @@ class AtScale:
 
     scale: float
     level: int
-    correlation: Pixels
-    background: Pixels
+    correlation: Float32s
+    background: Float32s
     """Counts per pixel of the finest grid where the exposure is 1."""
     significant: Flags
-    strength: Pixels
+    strength: Float32s
     """The correlation over its threshold."""
 
 
 class Field:
     """Counts and exposures (1 at most, 0 where there is no data), both padded to whole blocks of the largest pixels."""
 
-    def __init__(self, counts: Pixels, exposure: Pixels, largest_scale: float) -> None:
+    def __init__(self, counts: Float32s, exposure: Float32s, largest_scale: float) -> None:
         # Wider annuli than this are no better than the mean of the image.
         self.widest = max(counts.shape) / 4
         block = 1 << level_of(max(self.widest, largest_scale))
@@ -74,10 +75,10 @@ class Field:
         self._tables: dict[tuple[float, int, float], Thresholds] = {}
 
     @cached_property
-    def _levels(self) -> list[tuple[Pixels, Pixels]]:
+    def _levels(self) -> list[tuple[Float32s, Float32s]]:
         return [(self.counts, self.exposure)]
 
-    def at_level(self, level: int) -> tuple[Pixels, Pixels]:
+    def at_level(self, level: int) -> tuple[Float32s, Float32s]:
         """Counts and exposures on a grid."""
         while len(self._levels) <= level:
             counts, exposure = self._levels[-1]
@@ -111,10 +112,10 @@ class Field:
             limit[chosen] = self._table(scale, level, wider, probability)(expected[chosen])
             limit[chosen] *= _at_edges(scale / 2**level, wider, flat[chosen] * share, near[chosen] * share)
         significant = (correlation > limit) & (exposure > 0)
-        strength: Pixels = (correlation / np.maximum(limit, 1e-6)).astype(np.float32)
+        strength: Float32s = (correlation / np.maximum(limit, 1e-6)).astype(np.float32)
         return AtScale(scale, level, correlation, background, significant, strength), kept
 
-    def background(self, scale: float, keep: Flags) -> tuple[Pixels, NDArray[np.int8]]:
+    def background(self, scale: float, keep: Flags) -> tuple[Float32s, NDArray[np.int8]]:
         """The local background for a scale, on its grid, and how many times wider than its annulus the one taken was.
 
         It is the ratio of the counts and the exposures in the annulus, the narrowest of 1, 2, 4 ... scales that expects
@@ -169,7 +170,7 @@ class Field:
         kernel = hat(found.scale / 2**found.level)
         return float((kernel**2 * self._around(self.counts, found, y, x)).sum())
 
-    def _around(self, image: Pixels, found: AtScale, y: int, x: int, keep: Flags | None = None) -> Pixels:
+    def _around(self, image: Float32s, found: AtScale, y: int, x: int, keep: Flags | None = None) -> Float32s:
         """The pixels of a scale's grid that a kernel reaches from one, summed from the finest; zeros beyond all."""
         pixel = 1 << found.level
         reach = reach_px(found.scale / pixel)
@@ -178,7 +179,7 @@ class Field:
         box = (slice(y0 * pixel, y1 * pixel), slice(x0 * pixel, x1 * pixel))
         part = image[box] if keep is None else image[box] * keep[box]
         summed = block_sums(part, pixel)
-        made: Pixels = np.pad(summed, ((y0 - y + reach, y + reach + 1 - y1), (x0 - x + reach, x + reach + 1 - x1)))
+        made: Float32s = np.pad(summed, ((y0 - y + reach, y + reach + 1 - y1), (x0 - x + reach, x + reach + 1 - x1)))
         return made
 
     def _correlator(self, scale: float, level: int) -> Correlator:
@@ -204,7 +205,7 @@ def _grown(found: Flags, width: float) -> Flags:
     return grown[reach: reach + ny, reach: reach + nx]
 
 
-def _at_edges(width: float, ratio: int, flat: Pixels, cover: Pixels) -> Pixels:
+def _at_edges(width: float, ratio: int, flat: Float32s, cover: Float32s) -> Float32s:
     """By how much an estimated background widens the noise where the exposure varies.
 
     There C = sum(W D) - b' f with f = sum(W E) not 0, and with A the weights of the annulus (of sum 1) its variance is
@@ -214,5 +215,5 @@ def _at_edges(width: float, ratio: int, flat: Pixels, cover: Pixels) -> Pixels:
     outer = outer / outer.sum()
     both, own, power = float((inner * outer).sum()), float((outer**2).sum()), float((inner**2).sum())
     cover = np.maximum(cover, np.float32(0.01))
-    widened: Pixels = np.sqrt(np.maximum(1 + (flat * flat * (own / cover) - 2 * both * flat) / (power * cover), 1))
+    widened: Float32s = np.sqrt(np.maximum(1 + (flat * flat * (own / cover) - 2 * both * flat) / (power * cover), 1))
     return widened

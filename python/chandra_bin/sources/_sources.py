@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Float32s, Floats
+
 from ._field import AtScale, Field, Flags
-from ._wavelet import Floats, Pixels
 
 # The scale on which a Gaussian source of sigma 1 stands out most from its background.
 _BEST_SCALE = 1.5
@@ -90,7 +91,7 @@ def maxima_of(found: AtScale) -> list[tuple[int, int, float]]:
     return [(int(y[i]), int(x[i]), float(strengths[i])) for i in order]
 
 
-def join(grid: Field, found: Sequence[AtScale], kept: Sequence[Flags], psf_sigma: Pixels | None,
+def join(grid: Field, found: Sequence[AtScale], kept: Sequence[Flags], psf_sigma: Float32s | None,
          probability: float) -> list[Candidate]:
     """The maxima of all scales, from the smallest one on, as sources.
 
@@ -161,8 +162,8 @@ def _are_one(grid: Field, at: AtScale, first: tuple[int, int], second: tuple[int
     return bool(dip < _DIP * noise**0.5)
 
 
-def measure(grid: Field, found: Sequence[AtScale], candidates: Sequence[Candidate], psf_sigma: Pixels | None,
-            unwanted: Flags) -> tuple[list[Source], NDArray[np.int32], Pixels, int]:
+def measure(grid: Field, found: Sequence[AtScale], candidates: Sequence[Candidate], psf_sigma: Float32s | None,
+            unwanted: Flags) -> tuple[list[Source], NDArray[np.int32], Float32s, int]:
     """Sources with their cells (0 outside, numbers from 1) and the reconstructed image, in the order of x, y.
 
     Those whose position is ``unwanted`` are left out; how many is the last that is returned.
@@ -200,7 +201,7 @@ def measure(grid: Field, found: Sequence[AtScale], candidates: Sequence[Candidat
     return sources, numbers[cells][:ny, :nx], _reconstructed(grid.inside, sources), dropped
 
 
-def _own_scale(found: Sequence[AtScale], source: Candidate, psf_sigma: Pixels | None) -> int:
+def _own_scale(found: Sequence[AtScale], source: Candidate, psf_sigma: Float32s | None) -> int:
     """The number of the scale that suits the PSF best, of those where the source was found; else the strongest."""
     sigma = 0.0 if psf_sigma is None else _value(psf_sigma, np.array([source.x, source.y]))
     if sigma > 0:
@@ -269,7 +270,7 @@ def _measured(grid: Field, at: AtScale, box: tuple[slice, slice], inside: Flags,
         maxima=source.maxima, scale=at.scale)
 
 
-def _reconstructed(shape: tuple[int, int], sources: Sequence[Source]) -> Pixels:
+def _reconstructed(shape: tuple[int, int], sources: Sequence[Source]) -> Float32s:
     """Net counts of all sources, each an elliptical Gaussian of its moments, within five sigmas."""
     image = np.zeros(shape, np.float32)
     for source in sources:

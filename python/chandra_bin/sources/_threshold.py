@@ -6,7 +6,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ._wavelet import Floats, annulus, hat
+from chandra_bin._checks.array_types import Floats
+
+from ._wavelet import annulus, hat
 
 # The smallest probability that double precision leaves of a transformed distribution.
 LEAST_PROBABILITY = 1e-10

@@ -6,8 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Pixels = NDArray[np.float32]
+from chandra_bin._checks.array_types import Float32s, Floats
 
 # Kernels end at this many scales, where the hat is below 1e-4 of its middle.
 _REACH = 5.0
@@ -56,19 +55,19 @@ class Correlator:
         ny, nx = (next_fast_len(side + reach_px(self.scale), real=True) for side in self.shape)
         return ny, nx
 
-    def transform(self, image: Pixels) -> NDArray[np.complex64]:
+    def transform(self, image: Float32s) -> NDArray[np.complex64]:
         """What the other functions take."""
         from scipy.fft import rfft2
 
         transformed: NDArray[np.complex64] = rfft2(image, s=self._padded, workers=1)
         return transformed
 
-    def with_hat(self, transformed: NDArray[np.complex64]) -> Pixels:
+    def with_hat(self, transformed: NDArray[np.complex64]) -> Float32s:
         """The correlation with `hat`: a sum of two products of functions of x and of y alone."""
         gauss, bent = self._profiles
         return self._back(transformed, self._outer(gauss, bent) + self._outer(bent, gauss))
 
-    def with_square(self, transformed: NDArray[np.complex64]) -> Pixels:
+    def with_square(self, transformed: NDArray[np.complex64]) -> Float32s:
         """The mean, with the square of `hat` as weight: of the background, it is the part that the noise comes from."""
         gauss, bent = self._profiles
         square, mixed, curved = gauss**2, gauss * bent, bent**2
@@ -76,7 +75,7 @@ class Correlator:
         kernel = self._outer(square, curved) + self._outer(curved, square) + 2 * self._outer(mixed, mixed)
         return self._back(transformed, kernel / np.float32(total))
 
-    def with_annulus(self, transformed: NDArray[np.complex64]) -> Pixels:
+    def with_annulus(self, transformed: NDArray[np.complex64]) -> Float32s:
         """The correlation with `annulus`."""
         return self._back(transformed, self._annulus)
 
@@ -98,19 +97,19 @@ class Correlator:
         made: NDArray[np.complex64] = rfft2(kernel, workers=1)
         return made
 
-    def _outer(self, along_y: Floats, along_x: Floats) -> Pixels:
+    def _outer(self, along_y: Floats, along_x: Floats) -> Float32s:
         """The transform of a kernel that is a product; symmetric kernels have real ones."""
         transforms = []
         for profile, size in ((along_y, self._padded[0]), (along_x, self._padded[1])):
             wrapped = np.zeros(size)
             np.add.at(wrapped, np.arange(-(len(profile) // 2), len(profile) // 2 + 1) % size, profile)
             transforms.append(np.fft.fft(wrapped).real.astype(np.float32))
-        made: Pixels = transforms[0][:, None] * transforms[1][: self._padded[1] // 2 + 1]
+        made: Float32s = transforms[0][:, None] * transforms[1][: self._padded[1] // 2 + 1]
         return made
 
-    def _back(self, transformed: NDArray[np.complex64], kernel: NDArray[np.complex64] | Pixels) -> Pixels:
+    def _back(self, transformed: NDArray[np.complex64], kernel: NDArray[np.complex64] | Float32s) -> Float32s:
         from scipy.fft import irfft2
 
         whole = irfft2(transformed * kernel, s=self._padded, workers=1, overwrite_x=True)
-        part: Pixels = whole[: self.shape[0], : self.shape[1]]
+        part: Float32s = whole[: self.shape[0], : self.shape[1]]
         return part

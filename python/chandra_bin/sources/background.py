@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin._checks.arrays import as_flags, as_image
 from chandra_bin.errors import InputError
 from chandra_bin.fits.headers import is_number
-
-Floats = NDArray[np.float64]
 
 PARTICLE_EV = (9000.0, 12_000.0)
 """Where the mirrors focus next to nothing, and all counts are particles."""

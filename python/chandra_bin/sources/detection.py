@@ -7,13 +7,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chandra_bin._checks.array_types import Float32s
 from chandra_bin._checks.arrays import as_flags, as_image
 from chandra_bin.errors import InputError, counted, warn
 
 from ._field import AtScale, Field, doubled
 from ._sources import Source, join, measure
 from ._threshold import LEAST_PROBABILITY
-from ._wavelet import Pixels
 
 DEFAULT_SCALES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 # The positive part of the hat, 2.8 scales across, must fit into the image.
@@ -28,9 +28,9 @@ class Detection:
     """In the order of x."""
     cells: NDArray[np.int32]
     """The number of the source, from 1, in the pixels of its cell; 0 elsewhere."""
-    background: Pixels
+    background: Float32s
     """Counts per pixel where the exposure is the largest one, the mean of those of the scales; NaN without data."""
-    reconstructed: Pixels
+    reconstructed: Float32s
     """Net counts per pixel of the sources, each as a Gaussian of its moments."""
     scales: tuple[float, ...]
     significant: tuple[int, ...]
@@ -113,7 +113,7 @@ def bytes_needed(shape: tuple[int, int], scales: int) -> int:
     return shape[0] * shape[1] * (90 + 14 * min(scales, 4) + scales)
 
 
-def _exposure(image: Pixels, exposure: ArrayLike | None, excluded: NDArray[np.bool_], expthresh: float) -> Pixels:
+def _exposure(image: Float32s, exposure: ArrayLike | None, excluded: NDArray[np.bool_], expthresh: float) -> Float32s:
     if not 0 <= expthresh < 1:
         raise InputError(f"expthresh is {expthresh:.15g}: it must be a part of the largest exposure, 0 up to 1")
     if exposure is None:
@@ -156,7 +156,7 @@ def _probability(value: float | str, exposed: int, name: str) -> float:
     return float(value)
 
 
-def _check_counts(values: Pixels) -> None:
+def _check_counts(values: Float32s) -> None:
     if (values < 0).any():
         raise InputError(f"{counted(np.count_nonzero(values < 0), 'pixel is', 'pixels are')} negative: sources are "
                          "found in counts, not in images from which a background was subtracted")
@@ -168,7 +168,7 @@ def _check_counts(values: Pixels) -> None:
         warn("the image has no counts, so no source")
 
 
-def _mean_background(grid: Field, found: Sequence[AtScale]) -> Pixels:
+def _mean_background(grid: Field, found: Sequence[AtScale]) -> Float32s:
     total = np.zeros(grid.counts.shape, np.float32)
     for at in found:
         fine = at.background
@@ -176,5 +176,5 @@ def _mean_background(grid: Field, found: Sequence[AtScale]) -> Pixels:
             fine = doubled(fine)
         total += fine
     ny, nx = grid.inside
-    mean: Pixels = total[:ny, :nx] / np.float32(len(found))
+    mean: Float32s = total[:ny, :nx] / np.float32(len(found))
     return mean

@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin._checks.arrays import as_flags, as_image
 from chandra_bin.errors import InputError
 
 from .background import BIN_SHARE, Background
-
-Floats = NDArray[np.float64]
 
 INNER_RADII = (0.5, 0.7, 0.9)
 """Where the outskirts begin, in radii of the cluster's region. The middle one is that of the fit; how far the others

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin._checks.arrays import as_flags, as_image
 from chandra_bin.coords.blocks import block_sums
 from chandra_bin.errors import InputError, NoCluster
-
-Floats = NDArray[np.float64]
 
 # Blocks along the longer side, of the cluster and of the box.
 _MOST_BLOCKS = 384

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Wholes
 from chandra_bin.acis import geometry as acis
 from chandra_bin.coords.wcs import ImageCoords, pixel_map
 from chandra_bin.errors import InputError, warn
@@ -43,7 +44,6 @@ _ALL_PHA = (1.0, 4095.0)
 BLANKSKY, LOCAL = "BLANKSKY", "LOCAL"
 
 Energies = tuple[float, float]
-Counts = NDArray[np.int64]
 
 
 class ParticleCounts:
@@ -54,7 +54,7 @@ class ParticleCounts:
 
     def __init__(self, rows: RowFilter, header: "Header", name: str) -> None:
         self.name = name
-        self.counts: Counts = np.zeros(acis.CHIP_COUNT, np.int64)
+        self.counts: Wholes = np.zeros(acis.CHIP_COUNT, np.int64)
         self._limits = limits_of(rows, header, PARTICLE_EV)
 
     def add(self, chip: NDArray[Any], values: Mapping[str, NDArray[Any]]) -> None:
@@ -157,7 +157,7 @@ class SourceCounts:
     """What the events of an observation say of its background."""
 
     name: str
-    of_chip: Counts
+    of_chip: Wholes
     particles: ParticleCounts
 
 

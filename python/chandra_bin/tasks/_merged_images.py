@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Float32s
 from chandra_bin.acis.bands import Band
 from chandra_bin.coords.grids import Grid
 from chandra_bin.events.gti_files import GtiBlock
 from chandra_bin.events.images import image_header
-from chandra_bin.exposure.maps import Float32s
 from chandra_bin.fits.images import product_header, write_image
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.sources.background import Background, ErrorPart

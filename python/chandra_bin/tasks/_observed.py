@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Float32s, Floats
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.bands import Band
 from chandra_bin.acis.channels import PI_WIDTH_EV
@@ -34,7 +35,7 @@ from chandra_bin.exposure.aspect import (
     place_by_events,
     place_by_header,
 )
-from chandra_bin.exposure.maps import Float32s, Outline, View, dead_columns, usable_pixels
+from chandra_bin.exposure.maps import Outline, View, dead_columns, usable_pixels
 from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.virtual import Rows, VirtualFile
 
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 Columns = Mapping[str, NDArray[np.generic]]
-Floats = NDArray[np.float64]
 
 # A channel of PI, in eV.
 # Points a side of a pixel that say how much of it filters on the sky leave: at least, and at most.

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.acis import geometry as acis
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
@@ -15,8 +16,6 @@ from chandra_bin.exposure.maps import View
 from chandra_bin.fits.virtual import named_file, one_of_stack
 
 from ._observed import PLACING, observed
-
-Floats = NDArray[np.float64]
 
 # Random numbers of an event: whether its pixel was in use, its time, and its place in the pixel, x and y.
 _DRAWS = 4

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from chandra_bin._checks.array_types import Wholes
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.bands import parse_energies
 from chandra_bin.coords.wcs import ImageCoords
@@ -25,7 +26,6 @@ from chandra_bin.sources.local_background import LocalFit, fit_local_background
 from ._blanksky import (
     BLANKSKY,
     LOCAL,
-    Counts,
     Energies,
     ParticleCounts,
     Pixels,
@@ -316,7 +316,7 @@ def _check_live_times(image: Image, header: Mapping[str, Any], name: str, chips:
                              "these events, or give events of the image's good times")
 
 
-def _chips(components: Sequence[Component], of_chip: Counts | None) -> list[int] | None:
+def _chips(components: Sequence[Component], of_chip: Wholes | None) -> list[int] | None:
     """The chips of the image; None where nobody knows."""
     if of_chip is not None:
         return [int(chip) for chip in np.flatnonzero(of_chip)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Float32s
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.bands import Band, parse_bands
 from chandra_bin.coords.grids import Grid, GridAxis
@@ -20,7 +21,7 @@ from chandra_bin.events.gti_files import GtiBlock
 from chandra_bin.events.images import add_to_image, image_header
 from chandra_bin.events.reader import Events, open_events, read_events
 from chandra_bin.exposure.ancillary import Ancillary, find_ancillary
-from chandra_bin.exposure.maps import Float32s, chip_exposures, flux_of, outline_box, sum_exposures
+from chandra_bin.exposure.maps import chip_exposures, flux_of, outline_box, sum_exposures
 from chandra_bin.exposure.psf import check_ecf, psf_map
 from chandra_bin.fits.images import product_header, read_image_file, write_image
 from chandra_bin.fits.outputs import Outputs

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.acis import geometry as acis
 from chandra_bin.coords.grids import Grid, GridAxis
 from chandra_bin.coords.tangent_plane import reproject, tangent_point
@@ -21,8 +21,6 @@ from chandra_bin.sources.background import PARTICLE_EV
 from ._blanksky import checked_chips
 from ._observed import PLACING, observed
 from .inputs import read_image
-
-Floats = NDArray[np.float64]
 
 
 def particle_map(image: str | Path, events: Sequence[str | Path], *, threads: int = 1) -> Floats:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import PI_CHANNELS, PI_WIDTH_EV, channels_of
 from chandra_bin.binning.contour import bin_areas
@@ -47,8 +48,6 @@ _COORDINATES = ("x", "y", "ccd_id")
 _WHOLE = ("ccd_id", "pi")
 _OBSID = re.compile(r"\d{1,9}")
 
-Floats = NDArray[np.float64]
-Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class _Bins:
     numbers: list[int]
     labels: NDArray[np.int32]
     """(ny, nx), indices into ``numbers``; -1 outside, and where pixels are excluded."""
-    pixels: Counts
+    pixels: Wholes
     centres: Floats
     """(bins, 2), array coordinates x, y."""
 
@@ -86,7 +85,7 @@ class _Counted:
 
     spectra: NDArray[np.int32]
     """(chips, bins, channels)"""
-    of_chip: Counts
+    of_chip: Wholes
     """All events that passed, in bins or not, (chips,)."""
     particles: ParticleCounts
     """Those of 9 - 12 keV, where they were asked for."""
@@ -96,11 +95,11 @@ class _Counted:
     """Of the events."""
 
     @property
-    def by_chip(self) -> Counts:
+    def by_chip(self) -> Wholes:
         """(chips, bins)"""
         return np.asarray(self.spectra.sum(axis=2, dtype=np.int64))
 
-    def in_band(self, band_ev: tuple[float, float]) -> Counts:
+    def in_band(self, band_ev: tuple[float, float]) -> Wholes:
         """(chips, bins)"""
         return np.asarray(self.spectra[:, :, band_channels(band_ev)].sum(axis=2, dtype=np.int64))
 
@@ -367,13 +366,13 @@ def _read_background(names: Sequence[str], source: _Counted, source_name: str, b
     return _Background(replace(skies[0], spectra=spectra, of_chip=of_chip), scales, keywords, name)
 
 
-def _scales_without_counts(background: _Background, chips: Counts) -> Floats:
+def _scales_without_counts(background: _Background, chips: Wholes) -> Floats:
     """The factor (bins,) of bins without background counts: that of the bin's chip, or the mean of all."""
     own = background.scales[chips]
     return np.where(np.isfinite(own), own, np.nanmean(background.scales))
 
 
-def _table(source: _Counted, background: _Background | None, bins: _Bins, chips: Counts, exposure: Floats,
+def _table(source: _Counted, background: _Background | None, bins: _Bins, chips: Wholes, exposure: Floats,
            areas: Floats) -> "Table":
     from astropy import units as u
     from astropy.table import Table
@@ -381,7 +380,7 @@ def _table(source: _Counted, background: _Background | None, bins: _Bins, chips:
     nothing = np.zeros((acis.CHIP_COUNT, len(bins.numbers)), np.int64)
     scales = np.zeros(acis.CHIP_COUNT) if background is None else background.scales
 
-    def in_band(band_ev: tuple[float, float]) -> tuple[Counts, Floats, Floats]:
+    def in_band(band_ev: tuple[float, float]) -> tuple[Wholes, Floats, Floats]:
         counts = source.in_band(band_ev)
         behind = nothing if background is None else background.counted.in_band(band_ev)
         return counts.sum(axis=0), *net_counts(counts, behind, scales)
