@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeGuard
 
-from chandra_bin.errors import InputError, printable
+from chandra_bin.errors import InputError, printable, reason
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header
@@ -97,6 +97,23 @@ def filled(content: bytes, fill: bytes = b"\0") -> bytes:
     return content + fill * (-len(content) % FITS_BLOCK)
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a FITS file is read, gzipped or not, into an `InputError` that begins with it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; give the FITS file itself") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path}: the compressed file is truncated or damaged ({error}); fetch it again") from None
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from None
+
+
 def open_file(path: Path) -> BinaryIO:
     """A FITS file, open for reading bytes.
 
@@ -116,10 +133,8 @@ def uncompressed(file: BinaryIO, path: Path) -> tuple[BinaryIO, int]:
         file.seek(0)
         return file, size
     file.seek(0)
-    try:
+    with reading(path):
         content = gzip.GzipFile(fileobj=file).read()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{path}: the compressed file is truncated or damaged ({error}); fetch it again") from None
     return io.BytesIO(content), len(content)
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import InputError, NoImage, counted, reason
+from chandra_bin.errors import InputError, NoImage, counted
 
-from .headers import FITS_BLOCK, add_history, open_file, opened_by_astropy, text_of, uncompressed
+from .headers import FITS_BLOCK, add_history, open_file, opened_by_astropy, reading, text_of, uncompressed
 from .sky_keywords import moved_sky
 from .tables import sound_header, write_header
 
@@ -56,15 +56,8 @@ def read_image_file(path: Path, block: str | int | None = None) -> Image:
     Raises `InputError`, its text one line that begins with the file, for whatever hinders reading, and for pixels
     that are infinite.
     """
-    try:
-        with open_file(path) as file:
-            return _read_open(file, path, block)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder; give the FITS image itself") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {reason(error)}") from None
+    with reading(path), open_file(path) as file:
+        return _read_open(file, path, block)
 
 
 def product_header(header: "Header", history: Iterable[str], **keywords: str | int | float) -> "Header":

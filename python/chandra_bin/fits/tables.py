@@ -9,7 +9,6 @@ so the reader is one of our own. Headers are astropy's; rows are numpy records, 
 import gzip
 import math
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,9 +19,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import InputError, reason, warn
+from chandra_bin.errors import InputError, warn
 
-from .headers import CARD, FITS_BLOCK, is_number, open_file, text_of
+from .headers import CARD, FITS_BLOCK, is_number, open_file, reading, text_of
 from .sky_keywords import gives_sky
 
 if TYPE_CHECKING:
@@ -254,7 +253,7 @@ class Hdu:
         """Goes to the end of the data. `InputError` where the file ends before they do."""
         if self._unread:
             self._skip(self._unread - 1)
-            with _reading(self.path):
+            with reading(self.path):
                 if not self._stream.read(1):
                     raise self.error("is truncated: the file ends in its data; fetch it again")
         self._skip(-self._size % FITS_BLOCK)
@@ -299,7 +298,7 @@ class Hdu:
         """Fills an array with the next bytes, and says how many there were."""
         target = array.view(np.uint8).reshape(-1).data if array.nbytes else memoryview(b"")
         got = 0
-        with _reading(self.path):
+        with reading(self.path):
             while got < len(target):
                 step = cast(Any, self._stream).readinto(target[got:])
                 if not step:
@@ -309,7 +308,7 @@ class Hdu:
         return got
 
     def _skip(self, count: int) -> None:
-        with _reading(self.path):
+        with reading(self.path):
             self._stream.seek(count, 1)
 
 
@@ -320,7 +319,7 @@ def open_fits(path: Path) -> Iterator[Iterator[Hdu]]:
     Raises `InputError`, one line that begins with the file, for what cannot be read.
     """
     with ExitStack() as stack:
-        with _reading(path):
+        with reading(path):
             file = stack.enter_context(open_file(path))
             packed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
@@ -345,13 +344,13 @@ def _read_header(stream: BinaryIO, path: Path, *, first: bool) -> "Header | None
     blocks: list[bytes] = []
     start = b"SIMPLE  =" if first else b"XTENSION="
     while True:
-        with _reading(path):
+        with reading(path):
             block = stream.read(FITS_BLOCK)
         if not blocks and not block.startswith(start):
             if first:
                 raise InputError(f"{path}: is empty" if not block else
                                  f"{path}: is not a FITS file (it begins with {block[:9]!r})")
-            with _reading(path):  # only at its end does a compressed file tell that it is damaged
+            with reading(path):  # only at its end does a compressed file tell that it is damaged
                 while block:
                     block = stream.read(_MOST_READ)
             return None
@@ -387,22 +386,6 @@ def sound_header(header: "Header", path: Path) -> "Header":
     if broken:
         warn(f"{path}: the header's {', '.join(broken)} cannot be read, and is left out")
     return header
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder; give the FITS file itself") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{path}: the compressed file is truncated or damaged ({error}); fetch it again") from None
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {reason(error)}") from None
 
 
 def write_header(file: BinaryIO, header: "Header") -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Float32s
 from chandra_bin.binning import smoothing
 from chandra_bin.errors import InputError
 from chandra_bin.fits.images import Image, product_header, write_image
@@ -48,15 +49,7 @@ def smooth_tophat(image: Path, *, out: Path = Path("acsmooth.fits"), bg: Path | 
 def smooth_expmap(expcorr: Path, expmap: Path, *, out: Path = Path("acsmooth.fits"), mask: Path | None = None,
                   sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
     """The mean of an exposure-corrected image over discs with sn² counts (``accumulate_smooth_expmap``)."""
-    parameters = {"expcorr": expcorr, "expmap": expmap, "mask": mask, "sn": sn}
-    with _product(out, "smooth expmap", parameters) as write:
-        corrected = read_image(expcorr)
-        exposure = read_like(expmap, corrected, "exposure map")
-        excluded = _excluded(mask, corrected)
-        with about(expcorr):
-            smoothed = smoothing.smooth_expmap(corrected.data, exposure.data, sn=sn, mask=excluded,
-                                               threads=threads, progress=progress)
-        write(smoothed, corrected)
+    _smooth_flux("smooth expmap", smoothing.smooth_expmap, expcorr, expmap, out, mask, sn, threads, progress)
 
 
 def smooth_expcorr(image: Path, expcorr: Path, *, out: Path = Path("acsmooth.fits"), mask: Path | None = None,
@@ -76,15 +69,7 @@ def smooth_expcorr(image: Path, expcorr: Path, *, out: Path = Path("acsmooth.fit
 def smooth_gaussian(expcorr: Path, expmap: Path, *, out: Path = Path("ags.fits"), mask: Path | None = None,
                     sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
     """Gaussian-weighted means of the least width that reaches the S/N (``adaptive_gaussian_smooth``)."""
-    parameters = {"expcorr": expcorr, "expmap": expmap, "mask": mask, "sn": sn}
-    with _product(out, "smooth gaussian", parameters) as write:
-        corrected = read_image(expcorr)
-        exposure = read_like(expmap, corrected, "exposure map")
-        excluded = _excluded(mask, corrected)
-        with about(expcorr):
-            smoothed = smoothing.smooth_gaussian(corrected.data, exposure.data, sn=sn, mask=excluded,
-                                                 threads=threads, progress=progress)
-        write(smoothed, corrected)
+    _smooth_flux("smooth gaussian", smoothing.smooth_gaussian, expcorr, expmap, out, mask, sn, threads, progress)
 
 
 def smooth_exposure(image: Path, *, out: Path = Path("expsmooth.fits"), bg: Path | None = None,
@@ -159,3 +144,17 @@ def _product(out: Path, command: str, parameters: Parameters) -> Iterator[Callab
                 write_image(file, pixels, product_header(image.header, history(command, parameters)))
 
         yield write
+
+
+def _smooth_flux(command: str, smoother: Callable[..., Float32s], expcorr: Path, expmap: Path, out: Path,
+                 mask: Path | None, sn: float, threads: int, progress: Progress) -> None:
+    """Write what a smoother makes of an exposure-corrected image and its exposure map."""
+    parameters = {"expcorr": expcorr, "expmap": expmap, "mask": mask, "sn": sn}
+    with _product(out, command, parameters) as write:
+        corrected = read_image(expcorr)
+        exposure = read_like(expmap, corrected, "exposure map")
+        excluded = _excluded(mask, corrected)
+        with about(expcorr):
+            smoothed = smoother(corrected.data, exposure.data, sn=sn, mask=excluded, threads=threads,
+                                progress=progress)
+        write(smoothed, corrected)
