@@ -296,7 +296,7 @@ def test_filters_on_the_sky_take_exposure_away(folder, flat):
     assert made[3]["EXPASP"] == "events"  # all of them, and not those in the box
 
 
-@pytest.mark.parametrize("binsize", [1, 4, 16])
+@pytest.mark.parametrize("binsize", [4, *(pytest.param(size, marks=pytest.mark.full) for size in (1, 16))])
 def test_pixels_at_the_rim_of_a_region_have_the_exposure_of_their_part(folder, flat, binsize):
     write_flat_sky(folder / "evt2.fits", flat)
     assert flux("evt2.fits", "a", binsize=binsize) == 0

@@ -467,6 +467,7 @@ def test_outputs_are_replaced_only_when_asked_for_and_inputs_never(pair, capsys)
     assert "input and an output" in line
 
 
+@pytest.mark.full
 def test_a_real_observation_with_itself_elsewhere(shared, tmp_path, monkeypatch):
     """MSH 15-52 beside a copy whose tangent point is moved by 3', its x and y along with it."""
     monkeypatch.chdir(tmp_path)

@@ -446,6 +446,7 @@ def test_names_of_clusters_become_names_of_folders(name):
     assert ".." not in Path(folder).parts
 
 
+@pytest.mark.full
 def test_batches_write_below_their_folder_only(capsys):
     """Names of rows by manifest, and of the objects and files by header."""
     counts = np.random.default_rng(1).poisson(20.0, (16, 16)).astype(np.int16)

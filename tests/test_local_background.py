@@ -56,6 +56,7 @@ def test_particles_and_sky_of_a_field_without_cluster():
     assert made.statistic == pytest.approx(1, abs=0.3)
 
 
+@pytest.mark.full
 def test_the_error_covers_the_truth_where_the_outskirts_fill_the_field():
     """One of vignetted counts alone misses by far more than its error: it takes the outskirts for background."""
     deviations, before = [], []
@@ -86,6 +87,7 @@ def test_each_part_has_its_own_shape():
     assert made.measured == fitted.sum()
 
 
+@pytest.mark.full
 def test_a_known_ratio_of_particles_is_kept():
     field = Field(5)
     ratio = PARTICLES / field.particles.sum()

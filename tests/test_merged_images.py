@@ -136,6 +136,7 @@ def test_radii_are_weighted_with_exposure():
     assert np.nanmin(alone) == pytest.approx(acis.psf_radius_arcsec(0.0, 0.8), rel=0.02)
 
 
+@pytest.mark.full
 def test_simulated_blank_skies_are_what_lies_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(simulate, "flat_exposure", lambda each, x, y, _, seed, whole=simulate.flat_exposure: whole(
         each, x, y, 10_000, seed))
@@ -213,6 +214,7 @@ def test_skipped_observations_leave_the_others_their_blank_sky(capsys):
     assert fits.getval("m/755_broad_bkg.img", "BKGSCAL3") > 0
 
 
+@pytest.mark.full
 def test_the_merged_field_of_view_holds_what_the_chips_saw(tmp_path):
     """The region file covers the pixels with exposure, also as CIAO reads it."""
     made = simulate_observations(tmp_path / "sim", SimulationSettings(seed=3, obsids=2, exposure=3000, counts=100,

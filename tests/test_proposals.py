@@ -297,6 +297,7 @@ def test_a_file_without_shapes_says_that_there_is_nothing(field, text):
         assert each.picture.exists()
 
 
+@pytest.mark.full
 def test_a_proposal_that_nobody_edited_is_no_users(field):
     """A second run replaces what the first one proposed, and its pictures; one edited byte makes a file the user's."""
     def propose(aperture):
@@ -372,6 +373,7 @@ def test_compact_detections_in_the_cluster_may_be_kept(field):
     assert (made.sources, made.dropped) == (4, 0)
 
 
+@pytest.mark.full
 def test_detections_that_are_points_are_left_out_of_the_cluster(field):
     """As a region file of them alone would be."""
     with fits.open("src.fits") as table:

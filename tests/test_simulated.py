@@ -60,6 +60,7 @@ def files(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.full
 def test_equal_seeds_give_equal_bytes(tmp_path):
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         simulate_observations(tmp_path / name, SimulationSettings(seed=seed, exposure=300, counts=500,
@@ -452,6 +453,7 @@ def test_the_shortest_observation(tmp_path, array):
     read_events(tmp_path / "s/90001/secondary/acisf90001_000N001_evt1.fits.gz", ["time", "status"])
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("quick")
 def test_clobber_replaces_a_simulation_and_nothing_else(tmp_path, capsys):
     folder = tmp_path / "sim"
