@@ -17,7 +17,7 @@ from chandra_bin.coords.wcs import ImageCoords, pixel_map
 from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.events.gti import GTI
 from chandra_bin.events.images import event_image
-from chandra_bin.events.reader import read_events
+from chandra_bin.events.reader import read_events, read_passing_and_all
 from chandra_bin.fits.images import write_image
 from chandra_bin.fits.subspace import read_subspace
 from chandra_bin.simulate import cluster_header
@@ -75,6 +75,20 @@ def test_filters_are_those_of_numpy(evt2, columns, filters):
     assert 0 < keep.sum() < len(keep)
     for name in ("time", "x", "energy", "phas"):
         np.testing.assert_array_equal(events[name], columns[name][keep])
+
+
+def test_one_pass_reads_what_passes_and_all(evt2, columns):
+    name, limits = f"{evt2}[energy=500:7000,ccd_id=3]", f"[time={START + 5000}:{START + 6000}]"
+    passing, every = read_passing_and_all(f"{name}{limits}", ["time", "x", "energy"], of_all=["time", "x"])
+    alone, whole = read_events(f"{name}{limits}", ["time", "x", "energy"]), read_events(evt2, ["time", "x"])
+    assert 0 < len(passing) < len(every) == len(columns["x"])
+    for one, other in ((passing, alone), (every, whole)):
+        assert list(one.columns) == list(other.columns)
+        for column in one.columns:
+            np.testing.assert_array_equal(one[column], other[column])
+        assert one.good_times == other.good_times
+    assert passing.header == alone.header
+    assert passing.good_times[3].total < every.good_times[3].total
 
 
 @given(st.data())

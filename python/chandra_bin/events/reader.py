@@ -184,22 +184,31 @@ class EventFile:
         """
         if not self.is_events:
             return []
+        whole = self._whole_gti_blocks()
+        left = []
+        for block in whole:
+            gti = self.filter.good_times(block.gti, block.chip)
+            if gti is not None:
+                left.append(replace(block, gti=gti, changed=gti != block.gti))
+        return left or [replace(whole[0], gti=GTI.of([], []), changed=True)]
+
+    def _whole_gti_blocks(self) -> list[GtiBlock]:
+        """The tables of good times as the file has them, in its order; for after the rows."""
         if not self._done:
             self._gti_blocks += [block for hdu in self._rest if (block := gti_block(hdu)) is not None]
             self._gti_blocks = [block.on_clock_of(self.hdu.header) for block in self._gti_blocks]
             self._done = True
         if not self._gti_blocks:
             self._gti_blocks = [self._without_table()]
-        left = []
-        for block in self._gti_blocks:
-            gti = self.filter.good_times(block.gti, block.chip)
-            if gti is not None:
-                left.append(replace(block, gti=gti, changed=gti != block.gti))
-        return left or [replace(self._gti_blocks[0], gti=GTI.of([], []), changed=True)]
+        return self._gti_blocks
 
     def good_times(self) -> dict[int | None, GTI]:
         """By chip; for after the rows."""
         return {block.chip: block.gti for block in self.gti_blocks()}
+
+    def whole_good_times(self) -> dict[int | None, GTI]:
+        """By chip, without the filters; for after the rows."""
+        return {block.chip: block.gti for block in self._whole_gti_blocks()}
 
     def header(self) -> "Header":
         """The header of the events, with the exposures and the subspace that the filters leave; for after the rows."""
@@ -285,22 +294,68 @@ def read_events(name: str | Path | VirtualFile, columns: Sequence[str]) -> Event
     Raises `InputError` for what cannot be read and for columns that are missing, which it names.
     """
     with open_events(name) as file:
+        passing = _Gathered(file, columns)
+        for block in file.blocks(*columns):
+            passing.add(block.kept, block.values)
+        return Events(passing.in_standard_units(), file.header(), file.good_times(), file.name.file)
+
+
+def read_passing_and_all(name: str | Path | VirtualFile, columns: Sequence[str], *,
+                         of_all: Sequence[str]) -> tuple[Events, Events]:
+    """Read the events that pass a virtual name, and all events of its table, in one pass over the file.
+
+    Parameters
+    ----------
+    name : virtual name of an event file.
+    columns : the names of the columns of the events that pass.
+    of_all : those of all events, some of ``columns``.
+
+    Returns
+    -------
+    passing : as `read_events` returns them.
+    every : all events, with the header and the good times of the file.
+
+    Raises
+    ------
+    InputError : as `read_events`.
+    """
+    with open_events(name) as file:
+        passing, every = _Gathered(file, columns), _Gathered(file, of_all)
+        for block in file.blocks(*columns):
+            passing.add(block.kept, block.values)
+            every.add(lambda values: values, block.values)
+        return (Events(passing.in_standard_units(), file.header(), file.good_times(), file.name.file),
+                Events(every.in_standard_units(), file.hdu.header, file.whole_good_times(), file.name.file))
+
+
+class _Gathered:
+    """Columns of an event table that are filled block by block."""
+
+    def __init__(self, file: EventFile, columns: Sequence[str]) -> None:
         empty = np.empty(0, file.hdu.dtype)
         # Room for all rows: memory is the system's until something is written there.
         likes = {column.name.lower(): column.values(empty) for column in file.hdu.need(*columns)}
-        kept = {name: np.empty((file.hdu.rows, *like.shape[1:]), like.dtype) for name, like in likes.items()}
-        count = 0
-        for block in file.blocks(*columns):
-            end = count + (len(block.rows) if block.selection is None else int(np.count_nonzero(block.flags())))
-            for column, values in kept.items():
-                values[count:end] = block.kept(block.values[column])
-            count = end
-        read = {column: values[:count] for column, values in kept.items()}
-        if "energy" in read and (factor := file.filter.ev_per_unit()) != 1:
+        self._file = file
+        self._values = {name: np.empty((file.hdu.rows, *like.shape[1:]), like.dtype) for name, like in likes.items()}
+        self._count = 0
+
+    def add(self, kept: Callable[[NDArray[Any]], NDArray[Any]], values: Mapping[str, NDArray[Any]]) -> None:
+        """Add what ``kept`` returns of each column of a block."""
+        end = self._count
+        for name, column in self._values.items():
+            part = kept(values[name])
+            end = self._count + len(part)
+            column[self._count:end] = part
+        self._count = end
+
+    def in_standard_units(self) -> dict[str, NDArray[Any]]:
+        """Return the columns by name, (n,): ``energy`` in eV and ``time`` in seconds."""
+        read = {name: values[:self._count] for name, values in self._values.items()}
+        if "energy" in read and (factor := self._file.filter.ev_per_unit()) != 1:
             read["energy"] = read["energy"] * factor
         if "time" in read:
-            read["time"] = file.filter.clock().seconds(read["time"])
-        return Events(read, file.header(), file.good_times(), file.name.file)
+            read["time"] = self._file.filter.clock().seconds(read["time"])
+        return read
 
 
 def _holds_events(path: Path) -> bool:

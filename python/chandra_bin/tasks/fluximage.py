@@ -19,13 +19,13 @@ from chandra_bin.errors import InputError, warn
 from chandra_bin.events.filters import RowFilter
 from chandra_bin.events.gti_files import GtiBlock
 from chandra_bin.events.images import add_to_image, image_header
-from chandra_bin.events.reader import Events, open_events, read_events
+from chandra_bin.events.reader import Events, open_events, read_events, read_passing_and_all
 from chandra_bin.exposure.ancillary import Ancillary, find_ancillary
 from chandra_bin.exposure.maps import chip_exposures, flux_of, outline_box, sum_exposures
 from chandra_bin.exposure.psf import check_ecf, psf_map
 from chandra_bin.fits.images import product_header, read_image_file, write_image
 from chandra_bin.fits.outputs import Outputs
-from chandra_bin.fits.virtual import Block, VirtualFile, named_file, one_of_stack
+from chandra_bin.fits.virtual import VirtualFile, named_file, one_of_stack
 
 from ._common import history, names_root, need_memory
 from ._observed import PLACING, Observed, check_filters, check_instrument, grating_of, observed, without_removed
@@ -183,8 +183,10 @@ def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: 
     beside = _ancillary(parsed.file, header, asolfile, badpixfile, maskfile, fovfile)
     inputs = [*files_of(str(parsed)), *beside.files, *([xygrid] if xygrid else [])]
     with Outputs([file for each in files.values() for file in each], inputs=inputs, clobber=clobber) as outputs:
-        events = read_events(parsed, columns)
-        every = _read_all(parsed, columns) if parsed.filters else events
+        if parsed.filters:  # events that filters remove tell where chips lie, too
+            events, every = read_passing_and_all(parsed, columns, of_all=[each for each in columns if each != "energy"])
+        else:
+            events = every = read_events(parsed, columns)
         if not len(events):
             raise InputError(f"{parsed}: no event passes the filters: there is nothing to make images of")
         settings.warn_of_grating(header, parsed.file)
@@ -230,13 +232,6 @@ def _look(name: VirtualFile) -> tuple["Header", RowFilter, list[str]]:
             raise InputError(f"{name.file}: holds no events")
         there = [column for column in PLACING if column in file.hdu.columns]
         return file.hdu.header, file.filter, [*columns, *there]
-
-
-def _read_all(name: VirtualFile, columns: list[str]) -> Events:
-    """All events of the block, for what tells where chips lie."""
-    blocks = tuple(step for step in name.steps if isinstance(step, Block))
-    with _without_warnings():
-        return read_events(VirtualFile(name.path, blocks, name.text), [each for each in columns if each != "energy"])
 
 
 def _ancillary(events: Path, header: "Header", asolfile: str | Path | None, badpixfile: str | Path | None,
