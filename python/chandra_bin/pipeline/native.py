@@ -215,7 +215,7 @@ def _blank_sky(job: Job, files: ObservationFiles, clean: str) -> None:
         warn(f"ObsID {obs.obsid}: no blank sky: {error}")
         return
     job.call(blank_sky_background, job.made(obs.image), job.made(obs.background_events),
-             str(job.out(obs.background_root)), events=clean, threads=job.threads)
+             str(job.out(obs.background_root)), events=sky.source, threads=job.threads)
     job.note(**{"blank-sky files": ", ".join(Path(name).name for name in sky.names),
                 "blank-sky scale": "; ".join(f"chip {chip}: {scale.text}{scale.counts_text}"
                                              for chip, scale in sky.scales.items())})

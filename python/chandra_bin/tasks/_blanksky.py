@@ -15,7 +15,7 @@ from chandra_bin.coords.wcs import ImageCoords, pixel_map
 from chandra_bin.errors import InputError, warn
 from chandra_bin.events.arrays import event_histogram
 from chandra_bin.events.filters import RowFilter
-from chandra_bin.events.reader import open_events
+from chandra_bin.events.reader import EventFile, open_events
 from chandra_bin.events.spectra import band_channels
 from chandra_bin.exposure.blank_skies import is_in_chip_coordinates
 from chandra_bin.fits.headers import is_number, text_of
@@ -157,8 +157,31 @@ class SourceCounts:
     """What the events of an observation say of its background."""
 
     name: str
+    """The virtual name of the events."""
     of_chip: Wholes
+    """(10,), the events on each chip."""
     particles: ParticleCounts
+
+    def __repr__(self) -> str:
+        """As the name, which is what records of calls hold."""
+        return repr(self.name)
+
+    @property
+    def chips(self) -> list[int]:
+        """The chips with events."""
+        found: list[int] = np.flatnonzero(self.of_chip).tolist()
+        return found
+
+
+def count_source(file: EventFile, name: str) -> SourceCounts:
+    """Count the events of an observation that pass its virtual name, by chip; reads all rows of the open file."""
+    of_chip = np.zeros(acis.CHIP_COUNT, np.int64)
+    particles = ParticleCounts(file.filter, file.hdu.header, name)
+    for block in file.blocks("energy", "ccd_id"):
+        chip = block.kept(checked_chips(block.values["ccd_id"], name))
+        of_chip += np.bincount(chip, minlength=acis.CHIP_COUNT)
+        particles.add(chip, {"energy": block.kept(block.values["energy"])})
+    return SourceCounts(name, of_chip, particles)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from chandra_bin._checks.array_types import Wholes
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.bands import parse_energies
 from chandra_bin.coords.wcs import ImageCoords
@@ -27,10 +26,9 @@ from ._blanksky import (
     BLANKSKY,
     LOCAL,
     Energies,
-    ParticleCounts,
     Pixels,
     SourceCounts,
-    checked_chips,
+    count_source,
     scaled_sky,
     warn_of_sky_filters,
 )
@@ -73,7 +71,7 @@ def background_files(outroot: str | Path) -> tuple[Path, Path]:
 
 
 def blank_sky_background(image: str | Path, blanksky: str | Path | Sequence[str | Path], outroot: str | Path, *,
-                         events: str | Path | None = None, band: str | None = None, threads: int = 1,
+                         events: str | Path | SourceCounts | None = None, band: str | None = None, threads: int = 1,
                          clobber: bool = False) -> MadeBackground:
     """Puts blank-sky events on the pixels of an image: counts as they are, and what each stands for.
 
@@ -84,7 +82,8 @@ def blank_sky_background(image: str | Path, blanksky: str | Path | Sequence[str 
         meet the image through the sky.
     outroot : see `background_files`.
     events : the observation's events, virtual name, with its chips and good times but no filter of energies: for
-        ratios of 9 - 12 keV where a blank-sky header has no BKGSCALn. None: those of ``image``, if it is made of some.
+        ratios of 9 - 12 keV where a blank-sky header has no BKGSCALn. Or their counts, where `blank_sky_events` has
+        counted them. None: the events of ``image``, if it is made of some.
     band : energies in keV, ``0.5:7`` or as `parse_bands` has them. None: those of the image's subspace.
 
     Used are the chips of ``events``, or else of the image's subspace (else all). Raises `InputError`, also where the
@@ -92,16 +91,19 @@ def blank_sky_background(image: str | Path, blanksky: str | Path | Sequence[str 
     """
     given = [blanksky] if isinstance(blanksky, str | Path) else blanksky
     names = [text for name in given for text in expand_stack(name)]
-    source_name = str(events) if events is not None else _events_behind(image)
+    counted = events if isinstance(events, SourceCounts) else None
+    source_name = _events_behind(image) if events is None else counted.name if counted else str(events)
     files = background_files(outroot)
-    with Outputs(files, inputs=files_of(image, *names, events), clobber=clobber) as outputs:
+    inputs = files_of(image, *names, None if events is None else source_name)
+    with Outputs(files, inputs=inputs, clobber=clobber) as outputs:
         pixels = refuse_filled(read_image(image))
         with about(pixels.path):
             ImageCoords(pixels.header).need_sky()
         components = read_subspace(pixels.header)
         band_ev = _band(pixels, components, band)
-        source = None if source_name is None else _source_counts(source_name, None if events is None else pixels)
-        chips = _chips(components, None if source is None else source.of_chip)
+        source = None if source_name is None else _source_counts(
+            source_name, None if events is None else pixels, counted)
+        chips = _chips(components, source)
         shape = cast(tuple[int, int], pixels.data.shape)
         sky = scaled_sky(names, Pixels(str(pixels.path), ImageCoords(pixels.header), shape), [band_ev], chips, source)
         made, outside = sky.background(band_ev, threads=threads)
@@ -274,9 +276,11 @@ def _band(image: Image, components: Sequence[Component], band: str | None) -> En
     return wanted
 
 
-def _source_counts(name: str, image: Image | None) -> SourceCounts:
-    """The counts of an observation; `InputError` where their live time is not that of an image."""
-    of_chip = np.zeros(acis.CHIP_COUNT, np.int64)
+def _source_counts(name: str, image: Image | None, counted: SourceCounts | None) -> SourceCounts:
+    """The counts of an observation, read unless they were ``counted`` before.
+
+    `InputError` where their live time is not that of an image.
+    """
     parsed = named_file(one_of_stack(name))
     warn_of_sky_filters(parsed)
     with open_events(parsed) as file:
@@ -286,16 +290,12 @@ def _source_counts(name: str, image: Image | None) -> SourceCounts:
             if own and other and own != other:
                 raise InputError(f"{name}: is of ObsID {other}, and the image {image.path} of {own}; give its own "
                                  "events")
-        particles = ParticleCounts(file.filter, file.hdu.header, name)
-        for block in file.blocks("energy", "ccd_id"):
-            chip = block.kept(checked_chips(block.values["ccd_id"], name))
-            of_chip += np.bincount(chip, minlength=acis.CHIP_COUNT)
-            particles.add(chip, {"energy": block.kept(block.values["energy"])})
-        if not of_chip.any():
+        source = counted or count_source(file, name)
+        if not source.chips:
             raise InputError(f"{name}: has no events that pass")
         if image is not None and _live_times(file.hdu.header, acis.CHIPS):
-            _check_live_times(image, file.header(), name, np.flatnonzero(of_chip).tolist())
-    return SourceCounts(name, of_chip, particles)
+            _check_live_times(image, file.header(), name, source.chips)
+    return source
 
 
 def _live_times(header: Mapping[str, Any], chips: Collection[int]) -> dict[str, float]:
@@ -316,10 +316,10 @@ def _check_live_times(image: Image, header: Mapping[str, Any], name: str, chips:
                              "these events, or give events of the image's good times")
 
 
-def _chips(components: Sequence[Component], of_chip: Wholes | None) -> list[int] | None:
+def _chips(components: Sequence[Component], source: SourceCounts | None) -> list[int] | None:
     """The chips of the image; None where nobody knows."""
-    if of_chip is not None:
-        return [int(chip) for chip in np.flatnonzero(of_chip)]
+    if source is not None:
+        return source.chips
     found: set[int] = set()
     for each in components:
         condition = each.condition("ccd_id")

@@ -24,7 +24,7 @@ from chandra_bin.fits.tables import Rows, write_empty_primary, write_rows
 from chandra_bin.fits.virtual import expand_stack
 from chandra_bin.sources.background import ChipScale
 
-from ._blanksky import BLANKSKY, ParticleCounts, checked_chips, scale_by_particles
+from ._blanksky import BLANKSKY, ParticleCounts, SourceCounts, checked_chips, count_source, scale_by_particles
 from ._common import calib_of, history
 from ._sky_placement import SkyPlacer
 from .inputs import files_of, plain_name
@@ -54,6 +54,8 @@ class BlankSky:
     """Whether one of them was, so that it was put on the observation's sky."""
     status_0: bool
     """Whether only events with STATUS 0 are used, as the observation was cleaned by VFAINT."""
+    source: SourceCounts
+    """The counts of the observation, for `blank_sky_background`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,18 +94,14 @@ def blank_sky_events(events: str | Path, blanksky: str | Path | Sequence[str | P
     with open_events(events) as file:
         file.need_ev()
         source_header = file.hdu.header
-        source = ParticleCounts(file.filter, source_header, str(events))
-        chips: set[int] = set()
-        for block in file.blocks("energy", "ccd_id"):
-            chip = block.kept(checked_chips(block.values["ccd_id"], str(events)))
-            chips.update(chip.tolist())
-            source.add(chip, {"energy": block.kept(block.values["energy"])})
+        source = count_source(file, str(events))
+    chips = set(source.chips)
     names = [name for each in given for name in _names(each, source_header, chips, str(events))]
     with Outputs([out], inputs=files_of(events, *names), clobber=clobber) as outputs:
         cleaned = is_cleaned(source_header)
         placing = _Placing(str(events), beside, seed)
         parts = [_read(name, chips, placing, cleaned, source_header) for name in names]
-        scales = _scales(parts, source)
+        scales = _scales(parts, source.particles)
         header = _header(parts, scales)
         if lacking := sorted(chips - set(scales)):
             warn(f"no blank-sky file has events on chips {', '.join(map(str, lacking))} of {events}: they stay without "
@@ -116,7 +114,7 @@ def blank_sky_events(events: str | Path, blanksky: str | Path | Sequence[str | P
         with outputs.open(out) as target:
             write_empty_primary(target, parts[0].primary)
             write_rows(target, header, rows)
-    return BlankSky(out, scales, sum(map(len, rows)), tuple(names), was_placed, cleaned)
+    return BlankSky(out, scales, sum(map(len, rows)), tuple(names), was_placed, cleaned, source)
 
 
 class _Placing:

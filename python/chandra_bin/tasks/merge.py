@@ -461,7 +461,7 @@ def _seen(observation: _Observation, how: Observed | None, plane: ImageCoords, g
         pixels = Pixels(f"the image of {source.name.file}", _coords_of(grid, plane), grid.shape)
         counted = _source_counts(observation)
         sky = scaled_sky(source.blanksky, pixels, [(band.low_ev, band.high_ev) for band in bands],
-                         np.flatnonzero(counted.of_chip).tolist(), counted)
+                         counted.chips, counted)
     if how is None or wanted.exposure is None:
         return Seen(source.name.file, sky=sky)
     seconds = sum_exposures(chip_exposures(how.views, grid, how.axis, slope=wanted.exposure.used_slope), grid)
