@@ -25,6 +25,7 @@ from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.fits.images import write_image
 from chandra_bin.regions import parse_regions, region_mask
 from chandra_bin.simulate import cluster_header, cluster_image
+from file_traffic import counted_files, whole_reads
 from files import INPUTS, golden_folder, listing, write_fits
 from golden_data import read_expected, read_region_files
 from pictures import colours_of
@@ -266,6 +267,18 @@ def test_sn_is_of_counts_where_a_scaled_flux_is_binned(capsys):
     assert not table["reached"].any()
     lines = Path("d/bin_sn_stats.qdp").read_text().splitlines()
     assert float(lines[-1].split()[0]) < 40  # the largest is in counts
+
+
+@pytest.mark.parametrize("words", [["img.fits", "--background=bkg.fits"],
+                                   ["flux.fits", "--behind=img.fits", "--behind-background=bkg.fits"]])
+def test_each_image_is_read_once(monkeypatch, words):
+    counts = np.random.default_rng(6).poisson(20, (120, 120))
+    for name, data in (("img", counts), ("flux", 2.5 * counts), ("bkg", np.full((120, 120), 5))):
+        write_fits(f"{name}.fits", data.astype("f4"))
+    with counted_files(monkeypatch) as opened:
+        assert run(["bin", *words, "-o", "d", "--sn=100"]) == 0
+    names = [path for path in map(Path, ("img.fits", "flux.fits", "bkg.fits")) if path.name in " ".join(words)]
+    assert {path.name: whole_reads(opened, path) for path in names} == {path.name: 1 for path in names}
 
 
 def test_bins_without_signal_are_flagged(capsys):

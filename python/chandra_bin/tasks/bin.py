@@ -52,14 +52,27 @@ class CountsBehind:
     background: Path | None = None
     scale: Path | None = None
 
-    def sums(self, bins: ContourBins, image: Image) -> BinSums:
-        """Of the bins of an image on the same grid."""
-        counts, background, scale = (None if path is None else read_on_grid(path, image, what).data
-                                     for path, what in ((self.counts, "image of counts"),
-                                                        (self.background, "background"),
-                                                        (self.scale, "background scale")))
-        assert counts is not None
-        return sum_bins(bins.binmap, counts, background=background, ratio=1.0 if scale is None else scale)
+    def read(self, image: Image) -> "CountsImages":
+        """Read the images, which must be on the grid of ``image``."""
+        counts = read_on_grid(self.counts, image, "image of counts")
+        background, scale = (None if path is None else read_on_grid(path, image, what)
+                             for path, what in ((self.background, "background"), (self.scale, "background scale")))
+        return CountsImages(counts, background, scale)
+
+
+@dataclass(frozen=True, eq=False)
+class CountsImages:
+    """The images of `CountsBehind`."""
+
+    counts: Image
+    background: Image | None
+    scale: Image | None
+
+    def sums(self, bins: ContourBins) -> BinSums:
+        """The sums of each bin."""
+        return sum_bins(bins.binmap, self.counts.data,
+                        background=None if self.background is None else self.background.data,
+                        ratio=1.0 if self.scale is None else self.scale.data)
 
 
 @dataclass(frozen=True)
@@ -161,24 +174,27 @@ def bin_image(image: str | Path, folder: str | Path, *, sn: float = 15, smooth_s
         masked = mask_values(pixels, mask, automask, exclude, keep)
         masked[scaling.excluded] = 0
         check_counts(pixels, masked, constrain)
-        behind_image = read_like_if_given(background, pixels, "background")
+        background_image = None if background is None else refuse_filled(read_like(background, pixels, "background"))
         noise = read_like_if_given(noisemap, pixels, "noise map")
         given = read_like_if_given(smoothed, pixels, "smoothed image")
         with about(image):
             bins = contour_bin(
                 pixels.data, sn=sn if counts is None else counts, target="sn" if counts is None else "counts",
-                smooth_sn=smooth_sn, constrain=constrain, background=behind_image, exposure=scaling.exposure,
+                smooth_sn=smooth_sn, constrain=constrain,
+                background=None if background_image is None else background_image.data, exposure=scaling.exposure,
                 background_exposure=scaling.background_exposure, background_scale=scaling.background_scale,
                 noise=noise, contours=contours, smoothed=given, mask=masked < 1, seed_only=masked > 1, bin_up=bin_up,
                 scrub=scrub, scrub_large=scrub_large, threads=threads, progress=progress)
-            sums = bins.sums if behind is None else behind.sums(bins, pixels)
+            counts_images = None if behind is None else behind.read(pixels)
+            sums = bins.sums if counts_images is None else counts_images.sums(bins)
         masked[bins.use == 0] = 0
-        error = background_error_of(background if behind is None else behind.background, background_systematic)
+        error = background_error_of(background_image if counts_images is None else counts_images.background,
+                                    background_systematic)
         parameters |= {"contours": bins.contours, "background_systematic": error.systematic,
                        "background_scale_error": error.scale}
         made = _judged(bins, sums, coords, folder, error, sn=sn, counts=counts)
         _warn_of_sn(made, None if counts is not None else sn)
-        shown = pixels if behind is None else read_on_grid(behind.counts, pixels, "image of counts")
+        shown = pixels if counts_images is None else counts_images.counts
         _write(outputs, files, made, sums, masked, pixels, parameters, shown, behind is not None)
     return made
 
@@ -222,7 +238,7 @@ class BinFiles:
         return [*self.contbin.all, self.smoothed, self.table, self.picture]
 
 
-def background_error_of(background: Path | None, systematic: float | None = None) -> BackgroundError:
+def background_error_of(background: Image | None, systematic: float | None = None) -> BackgroundError:
     """The error of a background image's normalisation, from its header keywords BKGTYPE and BKGFERR.
 
     BKGFERR is the 1-sigma fractional error of the scale (from counts at 9 - 12 keV, or from the fit of a local
@@ -232,17 +248,16 @@ def background_error_of(background: Path | None, systematic: float | None = None
     """
     if background is None:
         return BackgroundError(0.0, 0.0)
-    read = read_image(background)
-    kind = text_of(read.header, "BKGTYPE").upper()
-    known = "BKGFERR" in read.header
-    scale = read.number("BKGFERR", 0.0)
+    kind = text_of(background.header, "BKGTYPE").upper()
+    known = "BKGFERR" in background.header
+    scale = background.number("BKGFERR", 0.0)
     if not (np.isfinite(scale) and scale >= 0):
-        raise InputError(f"{background}: the keyword BKGFERR is {scale:g}: it must be a fraction of 0 or more")
+        raise InputError(f"{background.path}: the keyword BKGFERR is {scale:g}: it must be a fraction of 0 or more")
     if systematic is None:
         systematic = 0.0 if kind == LOCAL and known else DEFAULT_SYSTEMATIC
     if not known:
         logger.info("%s: the header has no BKGFERR: sn_sys has a systematic error of %.3g of the background, and no "
-                    "error of its scale", background, systematic)
+                    "error of its scale", background.path, systematic)
     return BackgroundError(float(systematic), scale)
 
 
