@@ -26,6 +26,7 @@ from chandra_bin.pipeline.layout import Layout
 from chandra_bin.regions import read_regions, region_mask
 from chandra_bin.tasks.copy import copy
 from chandra_bin.workflow.records import State
+from file_traffic import bytes_written, counted_files, whole_reads
 from pipeline_work import SMALL, change_settings, configured, products, started
 
 TASKS = ["look", "reprocess/90001", "images/90001", "clean/90001", "reprocess/90002", "images/90002", "clean/90002",
@@ -480,6 +481,29 @@ def test_jobs_and_threads_change_no_product(archive, whole, tmp_path):
     work = configured(tmp_path, archive)
     runner.run(work, jobs=1, threads=2)
     assert products(work) == products(whole)
+
+
+def test_events_are_read_four_times_and_written_three_times(archive, tmp_path, monkeypatch):
+    work = configured(tmp_path, archive)
+    with counted_files(monkeypatch) as opened:
+        runner.run(work)
+    files = [*archive.glob("*/primary/*evt2.fits.gz"), *work.glob("reprocessed_data/*/*evt*"),
+             *work.glob("merge_small/*evt.fits")]
+    reads = {path.name: whole_reads(opened, path) for path in files}
+    assert len(reads) == 2 + 2 * 4 + 1
+    assert min(reads.values()) >= 1  # the checksum of each
+    assert max(reads.values()) <= 4, reads
+
+    written = [path for path in files if archive not in path.parents]
+    assert [bytes_written(opened, path) for path in written] == [path.stat().st_size for path in written]
+    for obsid in ("90001", "90002"):
+        (whole,) = archive.glob(f"{obsid}/primary/*evt2.fits.gz")
+        rows = fits.getheader(whole, 1)["NAXIS2"]
+        of_it = [path for path in written if "background" not in path.name
+                 and path.parent.name in (obsid, "merge_small")]
+        # The events of the light curve are a small part.
+        large = [path.name for path in of_it if fits.getheader(path, 1)["NAXIS2"] > rows / 3]
+        assert len(large) == 3, large
 
 
 def test_flags_follow_the_state(work):

@@ -263,7 +263,7 @@ def merge_observations(job: Job) -> None:
     merged = job.call(merge, [f"{path}{chips}" for path, chips in names], job.out(layout.image).parent,
                       refcoord=settings.refcoord, bands=layout.bands.of_merged, binsize=settings.binsize,
                       exposure=_exposure(job), psfecf=settings.ecf,
-                      blanksky=there if len(there) == len(skies) else None)
+                      blanksky=there if len(there) == len(skies) else None, each_events=False)
     _note_approximation(job)
     job.note(events=merged.events, counts=merged.counts[layout.bands.merged_label],
              **{"tangent point": "{:.6f} {:+.6f}".format(*merged.tangent_deg),

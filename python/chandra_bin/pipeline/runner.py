@@ -313,8 +313,9 @@ class _Run:
                       versions_of(engine), self.log.folder, dict(self._known(task)))
 
     def _known(self, task: Task) -> Iterable[tuple[str, Stamp]]:
-        """Stamps of files that other tasks made, so that they need not be read again."""
+        """Stamps of files that the tasks before it read or made, so that they need not be read again."""
         for name in task.after:
+            yield from self.state.records[name].inputs.items()
             yield from self.state.records[name].outputs.items()
         if task.name in self.state.records:
             yield from self.state.records[task.name].inputs.items()

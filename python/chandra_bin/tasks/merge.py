@@ -125,7 +125,7 @@ class _Observation:
 
 def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: str | None = None, bands: str = "broad",
           binsize: float = 1.0, exposure: ExposureSettings | None = None, psfecf: float | None = None,
-          blanksky: BlankSkies | None = None, clobber: bool = False) -> Merged:
+          blanksky: BlankSkies | None = None, each_events: bool = True, clobber: bool = False) -> Merged:
     """Puts the events of observations on one tangent plane, and makes counts images of each and of all.
 
     Writes into ``outdir``, with the names of CIAO's merge_obs: ``merged_evt.fits``, ``{obsid}_reproj_evt.fits``,
@@ -147,6 +147,8 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
     blanksky : the blank-sky events of each observation, in the order of ``names``: a file of all chips, or several
         (``@list``) of one chip each. One ``@list`` alone names those of all observations, a file each. They are put on
         the images and scaled as `blank_sky_background` does; counts add, and ratios are weighted by counts.
+    each_events : write the events of each observation, too. Without them events are written once, to
+        ``merged_evt.fits``.
 
     Observations without events, that were given before, with the OBS_ID ``Merged``, and in continuous clocking are
     skipped with a warning. Interleaved exposures and observation intervals of one OBS_ID are merged as parts: their
@@ -177,7 +179,7 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
         **({"blanksky": tuple(Path(name) for each in skies for name in each)} if skies else {})})
 
     images = Wanted(outdir, exposure, psfecf, skies is not None)
-    claimed = [outdir / "merged_evt.fits", *(_events_file(outdir, source) for source in sources)]
+    claimed = [outdir / "merged_evt.fits", *(_events_file(outdir, source) for source in sources if each_events)]
     claimed += [outdir / "merged.fov"] if exposure else []
     claimed += [file for stem in ("", *(source.stem for source in sources)) for band in wanted
                 for file in images.files(stem, band)]
@@ -196,7 +198,8 @@ def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: s
         grid = _grid_of(observations, plane, binsize)
         for each, was_moved in zip(observations, moved, strict=True):
             each.header = with_sky(each.header, plane, point, grid, moved=was_moved)
-            _write_events(outputs, _events_file(outdir, each.source), each, lines)
+            if each_events:
+                _write_events(outputs, _events_file(outdir, each.source), each, lines)
         if exposure:
             for each in observations:
                 exposure.warn_of_grating(each.header, each.source.name.file)
