@@ -118,6 +118,7 @@ def test_the_page_links_products_and_escapes_what_it_shows(images, serial):
     assert "<b>&" not in page
 
 
+@pytest.mark.full
 def test_any_executor_will_do(images, serial):
     """Those of the standard library too; of processes, none that forks."""
     rows = batch.read_manifest(f"{images}/*.fits", defaults=BINNING)
@@ -186,6 +187,7 @@ def test_files_of_users_are_left_in_the_folders(images):
 
 # Faults
 
+@pytest.mark.full
 def test_faults_are_rows_and_the_rest_is_done(images, capsys):
     """The list of the issue, in two processes: damaged, unreadable, hungry, read-only, odd and doubled names."""
     image = (images / "c00.fits").read_bytes()
