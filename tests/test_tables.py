@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chandra_bin.errors import InputError
 from chandra_bin.fits.headers import HeaderForm
-from chandra_bin.fits.new_table import NewColumn, new_table
+from chandra_bin.fits.new_table import NewColumn, new_hdu, new_table
 from chandra_bin.fits.tables import open_fits, write_empty_primary, write_rows
 from event_files import random_events, write_events
 
@@ -227,3 +227,11 @@ def test_headers_with_values_filled_in_are_what_astropy_reads(bytes_of_cards):
     assert len(content) % 2880 == 0
     header = fits.Header.fromstring(content.decode("ascii"))
     assert dict(header) == {**dict(common), **values}
+
+
+def test_tables_of_astropy_keep_units_and_one_value_a_row_in_two_dimensions():
+    columns = [NewColumn("X", "1D", np.array([[1.5], [2.5]]), "pixel"), NewColumn("N", "1J", [1, 2])]
+    table = new_hdu(columns)
+    assert (table.header["TUNIT1"], table.data["X"].tolist()) == ("pixel", [1.5, 2.5])
+    _, rows = new_table(columns)
+    assert rows["X"].tolist() == [1.5, 2.5]

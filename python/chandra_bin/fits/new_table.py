@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from .tables import Rows
 
 if TYPE_CHECKING:
-    from astropy.io.fits import Header
+    from astropy.io.fits import BinTableHDU, Header
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,14 @@ class NewColumn:
     """TLMIN and TLMAX: the least and the largest value that is possible."""
     keywords: Mapping[str, object] = field(default_factory=dict)
     """More keywords of the column, without its number: ``{"TCTYP": "RA---TAN"}``."""
+
+
+def new_hdu(columns: Sequence[NewColumn]) -> "BinTableHDU":
+    """Return a small table as astropy writes it itself, with its comments; bits cannot be among the columns."""
+    from astropy.io import fits
+
+    return fits.BinTableHDU.from_columns([
+        fits.Column(column.name, column.form, column.unit or None, array=column.values) for column in columns])
 
 
 def new_table(columns: Sequence[NewColumn], first: Mapping[str, object] | None = None) -> "tuple[Header, Rows]":
@@ -53,7 +61,8 @@ def new_table(columns: Sequence[NewColumn], first: Mapping[str, object] | None =
         if column.limits is not None:
             header[f"TLMIN{n}"], header[f"TLMAX{n}"] = column.limits
         header.update({f"{key}{n}": value for key, value in column.keywords.items()})
-        rows[column.name] = _bits(column.values) if column.form == "32X" else column.values
+        values = _bits(column.values) if column.form == "32X" else np.asarray(column.values)
+        rows[column.name] = values.reshape(rows[column.name].shape)
     return header, rows
 
 

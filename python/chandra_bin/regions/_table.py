@@ -12,7 +12,7 @@ from chandra_bin._checks.array_types import Floats
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.fits.headers import opened_by_astropy, uncompressed
-from chandra_bin.fits.new_table import NewColumn, new_table
+from chandra_bin.fits.new_table import NewColumn, new_hdu
 from chandra_bin.fits.sky_keywords import is_of_sky, moved_sky, to_columns
 
 from ._shapes import AREAS, PHYSICAL, Component, Region, Shape, check_corners
@@ -113,7 +113,7 @@ def write_table(file: BinaryIO, components: tuple[Component, ...], coords: Image
     rows = [(number, shape) for number, component in enumerate(components, start=1) for shape in component]
     shapes = [shape for _, shape in rows]
     width = max([1, *(len(shape.points) for shape in shapes)])
-    header, table = new_table([
+    table = new_hdu([
         NewColumn("X", f"{width}D", _padded([s.points[:, 0] for s in shapes], width), "pixel"),
         NewColumn("Y", f"{width}D", _padded([s.points[:, 1] for s in shapes], width), "pixel"),
         NewColumn("SHAPE", "16A", [("!" if s.complement else "") + s.kind.capitalize() for s in shapes]),
@@ -121,13 +121,13 @@ def write_table(file: BinaryIO, components: tuple[Component, ...], coords: Image
         NewColumn("ROTANG", "2D", _padded([np.array(s.angles) for s in shapes], 2), "deg"),
         NewColumn("COMPONENT", "1J", [number for number, _ in rows]),
     ])
-    header.update(EXTNAME="REGION", HDUNAME="REGION", HDUCLASS="ASC", HDUCLAS1="REGION", HDUCLAS2="STANDARD",
-                  HDUVERS="1.2.0", MTYPE1="pos", MFORM1="X,Y")
+    table.header.update(EXTNAME="REGION", HDUNAME="REGION", HDUCLASS="ASC", HDUCLAS1="REGION", HDUCLAS2="STANDARD",
+                        HDUVERS="1.2.0", MTYPE1="pos", MFORM1="X,Y")
     if coords is not None and coords.sky is not None:
-        put_sky(header, coords)
-        if "TCTYP1" in header:
-            header.update(MTYPE2="EQPOS", MFORM2="RA,DEC")
-    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(table, header)]).writeto(file)
+        put_sky(table.header, coords)
+        if "TCTYP1" in table.header:
+            table.header.update(MTYPE2="EQPOS", MFORM2="RA,DEC")
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(file)
 
 
 def _padded(values: list[Floats], width: int) -> Floats:
