@@ -483,6 +483,7 @@ def test_jobs_and_threads_change_no_product(archive, whole, tmp_path):
     assert products(work) == products(whole)
 
 
+@pytest.mark.full
 def test_events_are_read_four_times_and_written_three_times(archive, tmp_path, monkeypatch):
     work = configured(tmp_path, archive)
     with counted_files(monkeypatch) as opened:
