@@ -5,14 +5,13 @@ What goes over the wire is small: the row, and what came of it. Files are read a
 
 import contextlib
 import os
-import secrets
-import shutil
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,12 @@ from chandra_bin.pipeline.layout import Layout
 from chandra_bin.report import write_report
 from chandra_bin.tasks.bin import bin_image
 from chandra_bin.tasks.inputs import files_of, plain_name
-from chandra_bin.workflow.records import FOLDER, Record, Stamp, State, is_same, locked, stamp_of, stamps_of
+from chandra_bin.workflow.records import FOLDER, Record
+from chandra_bin.workflow.runner import Runner
+from chandra_bin.workflow.task import Assignment, Made, Outcome, Recipe, Session, make, opened, why_not_done
 
 from .manifest import Row
 
-_TASK = "bin"
 _PICTURE = "bins.png"
 # Warnings, and matplotlib's settings, are the process's: rows of one process are done one after another.
 _ONE_AT_A_TIME = threading.Lock()
@@ -145,35 +145,62 @@ def _peak_bytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1.0 if sys.platform == "darwin" else 1024.0)
 
 
+@dataclass(frozen=True)
+class _Binning:
+    """The one task of a cluster."""
+
+    name: str = "bin"
+    after: tuple[str, ...] = ()
+
+
+class _Run(Runner[_Binning]):
+    """Bins the image of a row, unless its products are there as they were made."""
+
+    def __init__(self, session: Session, order: Order, meter: _Meter) -> None:
+        super().__init__(session)
+        self._order, self._meter = order, meter
+        folder = session.state.work
+        files = _inputs(order.row)
+        self._recipe = Recipe("native", _versions(), _settings(order.row, folder), lambda: files)
+        self.has_run = False
+        self.kept: Sequence[str] = ()
+
+    def why(self, task: _Binning) -> str | None:
+        return why_not_done(self.session.state, task.name, self._recipe)
+
+    def recipe(self, task: _Binning) -> Recipe:  # noqa: ARG002 - there is one task
+        return self._recipe
+
+    def begin(self, task: _Binning, why: str) -> Callable[[Assignment], Made]:  # noqa: ARG002 - as of any task
+        return partial(_make, self._order, self._meter)
+
+    def placed(self, task: _Binning, made: Made, kept: Sequence[str]) -> None:  # noqa: ARG002 - there is one task
+        self.has_run, self.kept = True, kept
+
+
 def _bin(order: Order, meter: _Meter) -> Result:
-    row, folder = order.row, order.results / order.row.folder
-    with locked(folder):
-        state = State(folder)
-        state.recover()
-        shutil.rmtree(folder / FOLDER / "scratch", ignore_errors=True)  # of a run that was killed
-        record = state.records.get(_TASK)
-        settings = _settings(row, folder)
-        inputs = _inputs(row, folder)
-        if record is not None and _is_done(record, settings, inputs, folder):
-            _refresh(state, record, folder)
-            return _result(row, record)
-        with heard(one_line) as said:
-            record, scratch = _binned(order, meter, settings, inputs, record)
-        # Facts are kept with what was made, so that a row that is skipped has them too.
-        facts = {**record.facts, **meter.read()}
-        record = replace(record, started=meter.started, seconds=facts["seconds"], warnings=tuple(said), facts=facts)
-        kept = state.place(_TASK, record, scratch)
-        scratch.parent.rmdir()
-    extra = f"{', '.join(kept)} was not as it was made: kept in {row.folder}/{FOLDER}/replaced" if kept else ""
-    return replace(_result(row, record, extra), attempts=1)
+    row, task = order.row, _Binning()
+    with opened(order.results / row.folder) as session:
+        going = _Run(session, order, meter)
+        going.run([task])
+        record = session.state.records[task.name]
+    extra = ""
+    if going.kept:
+        extra = f"{', '.join(going.kept)} was not as it was made: kept in {row.folder}/{FOLDER}/replaced"
+    return replace(_result(row, record, extra), attempts=int(going.has_run))
 
 
-def _binned(order: Order, meter: _Meter, settings: dict[str, Any], inputs: Mapping[str, Path],
-            before: Record | None) -> tuple[Record, Path]:
-    """Makes the products in a scratch folder."""
-    row, folder = order.row, order.results / order.row.folder
-    scratch = folder / FOLDER / "scratch" / secrets.token_hex(4)
-    stamps = stamps_of(folder, inputs.values(), before.inputs if before else {})
+def _make(order: Order, meter: _Meter, assignment: Assignment) -> Made:
+    """Make the products of a row. Time and memory are facts of the record, so that a row that is skipped has them."""
+    made = make(assignment, partial(_bin_image, order, meter, assignment.scratch))
+    meter.check(order.seconds)
+    facts = {**made.record.facts, **meter.read()}
+    return replace(made, record=replace(made.record, started=meter.started, seconds=facts["seconds"], facts=facts))
+
+
+def _bin_image(order: Order, meter: _Meter, scratch: Path) -> Outcome:
+    """Bin the image of a row. Raises `RowTimeout`."""
+    row = order.row
 
     def progress(_: float) -> None:
         meter.check(order.seconds)
@@ -181,26 +208,12 @@ def _binned(order: Order, meter: _Meter, settings: dict[str, Any], inputs: Mappi
     files: dict[str, Any] = {
         name: Path(value) if isinstance(value, str) else tuple(map(Path, value)) if isinstance(value, tuple) else value
         for name, value in row.files.items()}
-    try:
-        assert row.image is not None
+    assert row.image is not None
+    with heard(one_line) as said:
         binned = bin_image(Path(row.image), scratch, **asdict(row.binning), **files, threads=order.threads,
                            progress=None if order.seconds is None else progress)
-        if changed := [name for name, stamp in stamps.items() if not is_same(folder / name, stamp)]:
-            raise InputError(f"{folder / changed[0]}: was changed while it was read: run again")
-        outputs = {name: stamp_of(os.path.join(scratch, name)) for name in sorted(_files_below(scratch))}
-        meter.check(order.seconds)
-    except BaseException:
-        shutil.rmtree(scratch.parent, ignore_errors=True)
-        raise
     sn = binned.sn_counts
-    facts = {"bins": len(sn), "counts": float(binned.bins.counts.sum()), **_sn_facts(sn)}
-    return Record("native", _versions(), settings, stamps, outputs, facts=facts), scratch
-
-
-def _files_below(folder: Path) -> Iterator[str]:
-    for place, _, names in os.walk(folder):
-        inside = os.path.relpath(place, folder)
-        yield from (os.path.normpath(os.path.join(inside, name)) for name in names)
+    return Outcome(tuple(said), facts={"bins": len(sn), "counts": float(binned.bins.counts.sum()), **_sn_facts(sn)})
 
 
 def _sn_facts(sn: Any) -> dict[str, float]:
@@ -229,7 +242,7 @@ def _settings(row: Row, folder: Path) -> dict[str, Any]:
     return {**files, **asdict(row.binning)}
 
 
-def _inputs(row: Row, folder: Path) -> dict[str, Path]:
+def _inputs(row: Row) -> list[Path]:
     """The files that are read. Raises `InputError` for one that is not there."""
     names: list[str] = []
     for value in (row.image, *row.files.values()):
@@ -238,21 +251,7 @@ def _inputs(row: Row, folder: Path) -> dict[str, Path]:
     for file in files:
         if not file.exists():
             raise InputError(f"{file}: no such file")
-    return {os.path.relpath(file, folder): file for file in files}
-
-
-def _is_done(record: Record, settings: Mapping[str, Any], inputs: Mapping[str, Path], folder: Path) -> bool:
-    if dict(record.versions) != _versions() or dict(record.settings) != settings or set(record.inputs) != set(inputs):
-        return False
-    files: Iterator[tuple[str, Stamp]] = (each for part in (record.inputs, record.outputs) for each in part.items())
-    return all(is_same(folder / name, stamp) for name, stamp in files)
-
-
-def _refresh(state: State, record: Record, folder: Path) -> None:
-    """Takes over what files look like, where only that has changed, so that they are not read again."""
-    now = [stamps_of(folder, (folder / name for name in part), part) for part in (record.inputs, record.outputs)]
-    if now != [record.inputs, record.outputs]:
-        state.touch(_TASK, *now)
+    return files
 
 
 def _result(row: Row, record: Record, extra: str = "") -> Result:

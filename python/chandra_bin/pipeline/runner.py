@@ -2,14 +2,11 @@
 
 import os
 import re
-import secrets
-import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
-from itertools import chain
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, Literal
@@ -17,8 +14,9 @@ from typing import Any, Literal
 from chandra_bin import __version__
 from chandra_bin.errors import ChandraBinError, InputError, OutputError, counted, heard, reason, warn, writing
 from chandra_bin.regions.marks import is_users
-from chandra_bin.workflow.pool import InlineExecutor, Processes, WorkerLost
-from chandra_bin.workflow.records import FOLDER, Record, Stamp, State, is_same, locked, stamp_of, stamps_of
+from chandra_bin.workflow.records import FOLDER, Record, State
+from chandra_bin.workflow.runner import Runner
+from chandra_bin.workflow.task import Assignment, Made, Outcome, Recipe, Session, make, opened, why_not_done
 
 from .archive import ObservationFiles, find_observation
 from .config import Config, Settings, read_config
@@ -29,7 +27,6 @@ from .layout import Layout
 from .reprocessing import why_not
 from .warned import join_warnings
 
-SCRATCH = "scratch"
 # What the language of names with filters cannot hold in a file's name.
 _ODD = re.compile(r"[^\w./-]")
 Kind = Literal["done", "to do", "waits"]
@@ -110,60 +107,22 @@ class Pipeline:
 
     def why(self, task: Task, state: State, *, verify: bool = False) -> str | None:
         """Why a task, whose predecessors are done, is to be run; None where it is done."""
-        record = state.records.get(task.name)
-        if record is None:
-            return "has not run"
-        reasons = chain(self._of_settings(task, record), self._of_inputs(task, record, verify=verify),
-                        self._of_outputs(record, verify=verify))
-        return next(reasons, None)
+        return why_not_done(state, task.name, self._compared(task, state.records.get(task.name)), verify=verify)
 
-    def _of_settings(self, task: Task, record: Record) -> Iterator[str]:
+    def recipe(self, task: Task) -> Recipe:
+        """Return how a task is made. Raises `InputError` where CIAO is to make it, and is not set up."""
         engine = engine_of(task.kind, self.settings, task.archive)
-        if not record.versions:
-            yield "is to be made again"
-        if record.engine != engine and not self._stays(task, record):
-            yield f"was made by {record.engine}, and {engine} is chosen"
-        elif dict(record.versions) != {**record.versions, **versions_at_hand(record.engine)}:
-            yield f"was made by {', '.join(f'{name} {value}' for name, value in record.versions.items())}"
-        for name, value in self.settings.chosen(task.settings).items():
-            if name not in record.settings or record.settings[name] != value:
-                yield f"{name} was {record.settings.get(name)!r}, and is {value!r}"
+        return Recipe(engine, versions_of(engine), self.settings.chosen(task.settings), partial(inputs_of, task))
 
-    def _of_inputs(self, task: Task, record: Record, *, verify: bool) -> Iterator[str]:
-        try:
-            inputs = {os.path.relpath(path, self.work): path for path in inputs_of(task)}
-        except InputError as error:
-            yield str(error)
-            return
-        for name, path in inputs.items():
-            if name not in record.inputs:
-                yield f"{name} is new"
-            elif not is_same(path, record.inputs[name], verify=verify):
-                yield f"{name} has changed"
-        for name, stamp in record.inputs.items():
-            if name not in inputs and not (self._stays(task, record) and is_same(self.work / name, stamp)):
-                yield f"{name} is not used any more"
-
-    def _stays(self, task: Task, record: Record) -> bool:
-        """Whether CIAO made something, and is not set up now: it was the best at hand. It may have read more files."""
+    def _compared(self, task: Task, record: Record | None) -> Recipe:
+        """Return what the record of a task is compared with; CIAO need not be set up."""
         engine = engine_of(task.kind, self.settings, task.archive)
-        return self.settings.engine == "auto" and (record.engine, engine) == ("ciao", "native")
-
-    def _of_outputs(self, record: Record, *, verify: bool) -> Iterator[str]:
-        for name, stamp in record.outputs.items():
-            path = self.work / name
-            if not path.exists():
-                yield f"{name} is missing"
-            elif not is_same(path, stamp, verify=verify):
-                yield f"{name} is not as it was made"
-
-    def refresh(self, task: Task, state: State) -> None:
-        """Takes over what files look like, where only that has changed, so that they are not read again."""
-        record = state.records[task.name]
-        inputs = stamps_of(self.work, (self.work / name for name in record.inputs), record.inputs)
-        outputs = stamps_of(self.work, (self.work / name for name in record.outputs), record.outputs)
-        if inputs != record.inputs or outputs != record.outputs:
-            state.touch(task.name, inputs, outputs)
+        # CIAO was the best at hand, and may have read more files.
+        stays = (record is not None and self.settings.engine == "auto"
+                 and (record.engine, engine) == ("ciao", "native"))
+        made_by = "ciao" if stays else engine
+        return Recipe(made_by, versions_at_hand(made_by), self.settings.chosen(task.settings),
+                      partial(inputs_of, task), may_read_less=stays)
 
 
 def inputs_of(task: Task) -> list[Path]:
@@ -195,6 +154,43 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
     Raises `InputError`, beginning with step and ObsID where a task failed, and `OutputError`; what was done by then is
     kept. One run at a time works in a folder.
     """
+    _check_steps(first, last, redo)
+    pipeline = Pipeline(work, engine)
+    report = pipeline.layout.report.relative_to(pipeline.work)
+    if dry_run:
+        return _dry_run(pipeline, first, last, redo, verify, watch or (lambda _event: None))
+    with opened(pipeline.work) as session:
+        state = session.state
+        log = _Log(pipeline.layout.logs)
+        engines = dict.fromkeys(engine_of(task.kind, pipeline.settings, task.archive) for task in pipeline.tasks)
+        log.write(f"chandra-bin {__version__}, steps {first} to {last}, engine {pipeline.settings.engine}: "
+                  f"{', '.join(engines)}")
+        tell = _teller(log, watch)
+        if session.recovered:
+            tell(Event("recovered", None, f"{session.recovered} had been made, and is in place now"))
+        _check_ciao(pipeline, state, first, last)
+        for task in pipeline.tasks:
+            if task.step in redo:
+                state.forget(task.name)
+        going = _Run(pipeline, session, tell, log, jobs, threads, verify, first)
+        try:
+            going.run([task for task in pipeline.tasks if task.step <= last])
+        except BaseException as error:
+            # What went wrong first is what is to be said.
+            with suppress(ChandraBinError):
+                log.write(f"ends: {type(error).__name__}: {error}")
+            with suppress(ChandraBinError):
+                _finish(pipeline, session)
+            raise
+        states = _finish(pipeline, session)
+        log.write(f"ends: {counted(len(going.ran), 'task was', 'tasks were')} run")
+        page = pipeline.layout.report
+        is_reported = page.is_file() and page.stat().st_mtime_ns >= state.file.stat().st_mtime_ns
+    return Done(tuple(going.ran), tuple(states), report, is_reported)
+
+
+def _check_steps(first: int, last: int, redo: Sequence[int]) -> None:
+    """Raises `InputError` for steps that do not exist, or are not among those that are run."""
     for step in (first, last, *redo):
         if step not in STEPS:
             raise InputError(f"step {step}: there are steps 1 to {max(STEPS)}")
@@ -202,49 +198,24 @@ def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), 
         raise InputError(f"from step {first} to step {last}: that is none")
     if beyond := [step for step in redo if not first <= step <= last]:
         raise InputError(f"step {beyond[0]} is to be made again, and is not among steps {first} to {last}")
-    pipeline = Pipeline(work, engine)
-    report = pipeline.layout.report.relative_to(pipeline.work)
-    if dry_run:
-        return _dry_run(pipeline, first, last, redo, verify, watch or (lambda _event: None))
-    with locked(pipeline.work):
-        state = State(pipeline.work)
-        log = _Log(pipeline.layout.logs)
-        engines = dict.fromkeys(engine_of(task.kind, pipeline.settings, task.archive) for task in pipeline.tasks)
-        log.write(f"chandra-bin {__version__}, steps {first} to {last}, engine {pipeline.settings.engine}: "
-                  f"{', '.join(engines)}")
 
-        def tell(event: Event) -> None:
-            log.event(event)
-            if watch:
-                watch(event)
 
-        if recovered := state.recover():
-            tell(Event("recovered", None, f"{recovered} had been made, and is in place now"))
-        if any(engine_of(task.kind, pipeline.settings, task.archive) == "ciao" and task.name not in state.records
-               for task in pipeline.tasks if first <= task.step <= last):
-            versions_of("ciao")  # before hours of work that come before it
-        if pipeline.settings.engine == "ciao" and (why := next(_refused(pipeline, state, first, last), None)):
-            raise InputError(f'{why}; or choose engine = "native"')
-        scratch = pipeline.work / FOLDER / SCRATCH
-        shutil.rmtree(scratch, ignore_errors=True)
-        for task in pipeline.tasks:
-            if task.step in redo:
-                state.forget(task.name)
-        going = _Run(pipeline, state, scratch / secrets.token_hex(4), tell, log, jobs, threads, verify)
-        try:
-            going.run(first, last)
-        except BaseException as error:
-            # What went wrong first is what is to be said.
-            with suppress(ChandraBinError):
-                log.write(f"ends: {type(error).__name__}: {error}")
-            with suppress(ChandraBinError):
-                _finish(pipeline, state, scratch)
-            raise
-        states = _finish(pipeline, state, scratch)
-        log.write(f"ends: {counted(len(going.ran), 'task was', 'tasks were')} run")
-        page = pipeline.layout.report
-        is_reported = page.is_file() and page.stat().st_mtime_ns >= state.file.stat().st_mtime_ns
-    return Done(tuple(going.ran), tuple(states), report, is_reported)
+def _teller(log: "_Log", watch: Watcher | None) -> Watcher:
+    def tell(event: Event) -> None:
+        log.event(event)
+        if watch:
+            watch(event)
+
+    return tell
+
+
+def _check_ciao(pipeline: Pipeline, state: State, first: int, last: int) -> None:
+    """Raises `InputError` where CIAO cannot do what it is to do, before hours of work that come before it."""
+    if any(engine_of(task.kind, pipeline.settings, task.archive) == "ciao" and task.name not in state.records
+           for task in pipeline.tasks if first <= task.step <= last):
+        versions_of("ciao")
+    if pipeline.settings.engine == "ciao" and (why := next(_refused(pipeline, state, first, last), None)):
+        raise InputError(f'{why}; or choose engine = "native"')
 
 
 def status(work: Path, *, verify: bool = False) -> list[TaskState]:
@@ -253,76 +224,35 @@ def status(work: Path, *, verify: bool = False) -> list[TaskState]:
     return pipeline.states(State(pipeline.work), verify=verify)
 
 
-class _Run:
-    """One run: tasks begin when those that they wait for are done."""
+class _Run(Runner[Task]):
+    """One run of a pipeline."""
 
-    def __init__(self, pipeline: Pipeline, state: State, scratch: Path, tell: Watcher, log: "_Log",
-                 jobs: int, threads: int, verify: bool) -> None:
-        self.pipeline, self.state, self.scratch, self.tell, self.log = pipeline, state, scratch, tell, log
-        self.jobs, self.threads, self.verify = jobs, threads, verify
+    def __init__(self, pipeline: Pipeline, session: Session, tell: Watcher, log: "_Log", jobs: int, threads: int,
+                 verify: bool, first: int) -> None:
+        super().__init__(session, jobs)
+        self.pipeline, self.tell, self.log = pipeline, tell, log
+        self.threads, self.verify, self.first = threads, verify, first
         self.ran: list[str] = []
         self._held: dict[str, list[tuple[Task, str]]] = {}
 
-    def run(self, first: int, last: int) -> None:
-        waiting = [task for task in self.pipeline.tasks if task.step <= last]
-        done: set[str] = set()
-        running: dict[Future[_Made], Task] = {}
-        with InlineExecutor() if self.jobs == 1 else Processes(self.jobs) as executor:
-            try:
-                while waiting or running:
-                    for task in [each for each in waiting if done.issuperset(each.after)]:
-                        if len(running) >= self.jobs:
-                            break
-                        waiting.remove(task)
-                        why = self.pipeline.why(task, self.state, verify=self.verify)
-                        if why is None:
-                            self.pipeline.refresh(task, self.state)
-                            done.add(task.name)
-                            continue
-                        if task.step < first:
-                            raise InputError(f"step {task.step} is not done ({task.name}: {why}): begin there, --from "
-                                             f"{task.step}")
-                        self.tell(Event("begins", task, why))
-                        running[executor.submit(_make, self._order(task))] = task
-                    if running:
-                        for future in wait(running, return_when=FIRST_COMPLETED).done:
-                            task = running.pop(future)
-                            self._place(task, _result(task, future))
-                            done.add(task.name)
-                    busy = {task.kind for task in (*waiting, *running.values())}
-                    self._tell_held([kind for kind in self._held if kind not in busy])
-            except BaseException as error:
-                # Others that are under way are let finish, and kept: their work is not lost by the failure of one. A
-                # tool may run for hours, though, and who stops a run means now.
-                if isinstance(error, KeyboardInterrupt):
-                    executor.interrupt()
-                for future, task in running.items():
-                    if future.cancel():
-                        continue
-                    if future.exception() is None:
-                        self._place(task, future.result())
-                self._tell_held(list(self._held))
-                raise
+    def why(self, task: Task) -> str | None:
+        return self.pipeline.why(task, self.session.state, verify=self.verify)
 
-    def _order(self, task: Task) -> "_Order":
-        name = task.name.replace("/", "-")
-        engine = engine_of(task.kind, self.pipeline.settings, task.archive)
+    def recipe(self, task: Task) -> Recipe:
+        return self.pipeline.recipe(task)
+
+    def label(self, task: Task) -> str:
+        return _label(task)
+
+    def begin(self, task: Task, why: str) -> Callable[[Assignment], Made]:
+        if task.step < self.first:
+            raise InputError(f"step {task.step} is not done ({task.name}: {why}): begin there, --from {task.step}")
+        self.tell(Event("begins", task, why))
         # Nothing else of weight runs beside a task of all observations.
         threads = self.threads if task.obsid else self.threads * self.jobs
-        return _Order(task, self.pipeline.layout, self.pipeline.settings, self.scratch / name, engine, threads,
-                      versions_of(engine), self.log.folder, dict(self._known(task)))
+        return partial(_make, _Order(task, self.pipeline.layout, self.pipeline.settings, threads, self.log.folder))
 
-    def _known(self, task: Task) -> Iterable[tuple[str, Stamp]]:
-        """Stamps of files that the tasks before it read or made, so that they need not be read again."""
-        for name in task.after:
-            yield from self.state.records[name].inputs.items()
-            yield from self.state.records[name].outputs.items()
-        if task.name in self.state.records:
-            yield from self.state.records[task.name].inputs.items()
-
-    def _place(self, task: Task, made: "_Made") -> None:
-        # Nobody who listens, a closed pipe say, may keep it from its place.
-        kept = self.state.place(task.name, made.record, made.scratch)
+    def placed(self, task: Task, made: Made, kept: Sequence[str]) -> None:
         self.ran.append(task.name)
         # Several observations often warn of the same: that is one line when all of them are done.
         self._held.setdefault(task.kind, []).extend((task, text) for text in made.record.warnings)
@@ -331,12 +261,12 @@ class _Run:
         self.log.record(made.record)
         self.tell(Event("done", task, "", made.record.seconds))
 
-
-    def _tell_held(self, kinds: Iterable[str]) -> None:
-        """Report the warnings of all tasks of these kinds, in the order of the observations, whichever ended first."""
-        order = [task.name for task in self.pipeline.tasks]
-        for kind in kinds:
-            held = sorted(self._held.pop(kind), key=lambda each: order.index(each[0].name))
+    def settled(self, pending: Collection[Task]) -> None:
+        """Report the warnings of all tasks of a kind, when the last of them has ended."""
+        busy = {task.kind for task in pending}
+        turn = {task.name: number for number, task in enumerate(self.pipeline.tasks)}
+        for kind in [each for each in self._held if each not in busy]:
+            held = sorted(self._held.pop(kind), key=lambda each: turn[each[0].name])  # not as they ended
             tasks = {task.name: task for task, _ in held}
             for name, text in join_warnings((task.name, text) for task, text in held):
                 self.tell(Event("warning", tasks.get(name, held[0][0]), text))
@@ -344,73 +274,40 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Order:
-    """What a worker needs to do a task."""
+    """What a process needs to do a task, besides its assignment."""
 
     task: Task
     layout: Layout
     settings: Settings
-    scratch: Path
-    engine: str
     threads: int
-    versions: dict[str, str]
     logs: Path
-    known: dict[str, Stamp]
+
+    def job(self, scratch: Path) -> Job:
+        return Job(self.layout, self.settings, scratch, self.logs, self.threads, self.task.archive, self.task.obsid)
 
 
-@dataclass(frozen=True)
-class _Made:
-    record: Record
-    scratch: Path
-
-
-def _make(order: _Order) -> _Made:
-    """Does a task in its scratch folder."""
-    task, work = order.task, order.layout.work
-    began, started = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+def _make(order: _Order, assignment: Assignment) -> Made:
+    """Make a task in its scratch folder. Raises errors that begin with the step."""
+    task, scratch = order.task, assignment.scratch
     try:
-        inputs = stamps_of(work, inputs_of(task), order.known)
-        order.scratch.mkdir(parents=True)
-        with _readable(order) as job, heard(job.plain) as said:
-            function_of(order.engine, task.kind)(job)
-            # Tasks do not read the setting "engine": the runner chooses the engine of each.
-            if ((task.kind, order.engine) == ("reprocess", "native") and by_ciao_if_taken(order.settings)
-                    and (why := why_not(task.archive[0]))):
-                warn(why)
-        # A region that the user has drawn meanwhile is one more.
-        now = {os.path.relpath(path, work) for path in inputs_of(task)}
-        changed = [name for name in now.union(inputs) if name not in inputs or not is_same(work / name, inputs[name])]
-        if changed:
-            raise InputError(f"{work / min(changed)}: was changed while it was read: run again")
-        outputs = {str(path.relative_to(order.scratch)): stamp_of(path)
-                   for path in sorted(order.scratch.rglob("*"))
-                   if path.is_file() and path.relative_to(order.scratch) not in job.users}
+        return make(assignment, partial(_do, order, scratch, assignment.recipe.engine))
     except ChandraBinError as error:
-        shutil.rmtree(order.scratch, ignore_errors=True)
         kind = OutputError if isinstance(error, OutputError) else InputError
-        raise kind(f"{_label(task)}: {_job(order).plain(str(error))}") from None
+        raise kind(f"{_label(task)}: {order.job(scratch).plain(str(error))}") from None
     except OSError as error:
-        shutil.rmtree(order.scratch, ignore_errors=True)
-        raise OutputError(f"{_label(task)}: {error.filename or order.scratch}: "
-                          f"{reason(error)}") from None
-    except BaseException:
-        shutil.rmtree(order.scratch, ignore_errors=True)
-        raise
-    record = Record(order.engine, order.versions, order.settings.chosen(task.settings), inputs, outputs,
-                    started, time.monotonic() - began, tuple(said), tuple(job.calls), job.facts)
-    return _Made(record, order.scratch)
+        raise OutputError(f"{_label(task)}: {error.filename or scratch}: {reason(error)}") from None
 
 
-def _result(task: Task, future: "Future[_Made]") -> _Made:
-    """Return what a task made. Raises `InputError` where its process was killed, or raises what the task raised."""
-    try:
-        return future.result()
-    except WorkerLost as error:
-        raise InputError(f"{_label(task)}: {error}") from None
-
-
-def _job(order: "_Order") -> Job:
-    return Job(order.layout, order.settings, order.scratch, order.logs, order.threads, order.task.archive,
-               order.task.obsid)
+def _do(order: _Order, scratch: Path, engine: str) -> Outcome:
+    """Do a task by an engine."""
+    task = order.task
+    with _readable(order, scratch) as job, heard(job.plain) as said:
+        function_of(engine, task.kind)(job)
+        # Tasks do not read the setting "engine": the runner chooses the engine of each.
+        if ((task.kind, engine) == ("reprocess", "native") and by_ciao_if_taken(order.settings)
+                and (why := why_not(task.archive[0]))):
+            warn(why)
+    return Outcome(tuple(said), tuple(job.calls), job.facts, {str(path) for path in job.users})
 
 
 def _refused(pipeline: Pipeline, state: State, first: int, last: int) -> Iterator[str]:
@@ -423,13 +320,13 @@ def _refused(pipeline: Pipeline, state: State, first: int, last: int) -> Iterato
 
 
 @contextmanager
-def _readable(order: _Order) -> Iterator[Job]:
+def _readable(order: _Order, scratch: Path) -> Iterator[Job]:
     """The job of a task, with paths that names with filters can hold: links, where folders have odd names."""
-    layout, scratch, archive = order.layout, order.scratch, order.task.archive
+    layout, archive = order.layout, order.task.archive
     folders = {layout.work, *(files.folder for files in archive)}
     odd = sorted((folder for folder in folders if _ODD.search(str(folder))), key=lambda folder: -len(folder.parts))
     if not odd:
-        yield _job(order)
+        yield order.job(scratch)
         return
     with TemporaryDirectory(prefix="chandra-bin-", dir="/tmp" if _ODD.search(gettempdir()) else None) as place:
         # Names of one length: none is the beginning of another.
@@ -444,7 +341,7 @@ def _readable(order: _Order) -> Iterator[Job]:
             return path
 
         archive = tuple(_moved(files, linked) for files in archive)
-        job = replace(_job(order), layout=replace(layout, work=linked(layout.work)), scratch=linked(scratch),
+        job = replace(order.job(scratch), layout=replace(layout, work=linked(layout.work)), scratch=linked(scratch),
                       archive=archive, links={str(link): str(folder) for folder, link in links.items()})
         try:
             yield job
@@ -493,11 +390,10 @@ def _planned(pipeline: Pipeline, state: State, first: int, last: int, redo: Sequ
     return planned
 
 
-def _finish(pipeline: Pipeline, state: State, scratch: Path) -> list[TaskState]:
+def _finish(pipeline: Pipeline, session: Session) -> list[TaskState]:
     """What holds at the end of a run, however it ended; the flags and the link say it too."""
-    if not state.is_placing:  # else the next run moves what is there
-        shutil.rmtree(scratch, ignore_errors=True)
-    states = pipeline.states(state)
+    session.clear()
+    states = pipeline.states(session.state)
     _mirror_flags(pipeline, states)
     _link(pipeline.layout)
     return states

@@ -136,10 +136,14 @@ class State:
             self._records[task] = Record(old.engine, {}, {}, {}, old.outputs, others=old.others)
             self._write()
 
-    def touch(self, task: str, inputs: Mapping[str, Stamp], outputs: Mapping[str, Stamp]) -> None:
-        """Takes over what files look like now, where their content is as it was."""
-        self._records[task] = replace(self._records[task], inputs=dict(inputs), outputs=dict(outputs))
-        self._write()
+    def refresh(self, task: str) -> None:
+        """Record size, time and inode of the files of a task anew, where their content is as it was."""
+        record = self._records[task]
+        inputs, outputs = (stamps_of(self.work, (self.work / name for name in known), known)
+                           for known in (record.inputs, record.outputs))
+        if (inputs, outputs) != (record.inputs, record.outputs):
+            self._records[task] = replace(record, inputs=inputs, outputs=outputs)
+            self._write()
 
     def place(self, task: str, record: Record, scratch: Path) -> list[str]:
         """Moves the outputs of a task from ``scratch``, where they have the same relative paths, to their places.
