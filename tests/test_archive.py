@@ -206,7 +206,7 @@ def test_an_obsid_without_level_2_says_what_to_do(tmp_path):
 
 
 def test_an_obsid_that_is_not_there_is_said_with_those_that_are(simulated):
-    with pytest.raises(InputError, match=r"sim: does not hold ObsID 3, only 90001, 90002: .*download_chandra_obsid 3"):
+    with pytest.raises(InputError, match=r"does not hold ObsID 3, only 90001, 90002: .*download_chandra_obsid 3"):
         find_observation(simulated, "3")
 
 

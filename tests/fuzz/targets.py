@@ -38,6 +38,7 @@ OF_READER = {
     "regions/marks": ("region_text",),
     "pipeline/config": ("config_json", "config_toml"), "regions/__init__": ("region_text",),
     "regions/_parse": ("region_text",), "regions/_table": ("region_table",), "coords/tangent_plane": ("small_texts",),
+    "coords/sexagesimal": ("small_texts", "region_text"),
     "workflow/records": ("state",), "fits/subspace": ("events",), "fits/tables": ("fits_tables",),
     "fits/virtual/_axes": ("virtual_name",), "fits/virtual/_shapes": ("virtual_name",),
     "fits/virtual/_parse": ("virtual_name",), "fits/virtual/_stack": ("stack",), "coords/wcs": ("image_coords",),

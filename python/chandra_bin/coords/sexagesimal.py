@@ -8,17 +8,18 @@ _FORM = re.compile(r"([-+]?)(\d+)(?:[:hd](\d+)[:m](\d+\.?\d*)s?|:(\d+\.?\d*)|[hd
 MOST_MINUTES = 60
 
 
-def parse_sexagesimal(word: str) -> float | None:
+def parse_sexagesimal(word: str, *, carry: bool = True) -> float | None:
     """Return an angle in hours or degrees, whichever its first number has; None where this is no such angle.
 
-    Raises `ValueError` for minutes or seconds above 60.
+    ``carry``: minutes and seconds of 60 are taken, as files have them. Raises `ValueError` for larger ones, or for 60
+    without ``carry``.
     """
     match = _FORM.fullmatch(word)
     if match is None:
         return None
     sign, whole, minutes, seconds, *alone = match.groups()
     parts = [float(part) for part in (whole, minutes or alone[0] or alone[1], seconds or "0")]
-    if max(parts[1:]) > MOST_MINUTES:
+    if max(parts[1:]) > MOST_MINUTES or (not carry and MOST_MINUTES in parts[1:]):
         raise ValueError(too_large_text(word))
     value = parts[0] + parts[1] / 60 + parts[2] / 3600
     return -value if sign == "-" else value

@@ -141,7 +141,7 @@ def _directions(coords: ImageCoords, sky: "WCS") -> Floats:
 
 
 def _degrees(word: str, per_hour: int) -> float:
-    value = parse_sexagesimal(word)
+    value = parse_sexagesimal(word, carry=False)  # typed, not rounded by a program
     if value is None:
         return float(word)
     return value * (per_hour if may_be_hours(word) else 1)

@@ -72,5 +72,6 @@ def versions_of(engine: str) -> dict[str, str]:
 
 
 def versions_at_hand(engine: str) -> dict[str, str]:
-    """The same, as far as they are known now: CIAO may not be set up where nothing is to be done by it."""
-    return versions_of(engine) if engine == "native" or find_installation() else _OWN
+    """The same, as far as they are known now: CIAO may be missing, or too old, where nothing is to be done by it."""
+    found = None if engine == "native" else find_installation()
+    return {**_OWN, **found.versions} if found else _OWN
