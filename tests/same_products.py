@@ -47,7 +47,7 @@ COMMANDS = [
     f"--psfmap {WORK}/broad_thresh.psfmap",
     f"propose cluster {WORK}/broad_thresh.img -o cluster.reg",
     f"scale-flux {WORK}/broad_flux.img {WORK}/broad_thresh.img -o scaled.fits",
-    f"background {WORK}/broad_thresh.img --expmap {WORK}/broad_thresh.expmap -o local",
+    f"background {WORK}/broad_thresh.img --expmap {WORK}/broad_thresh.expmap --exclude cluster.reg -o local",
     "spectra CLEAN1 BINMAP -o spectra",
     "paint --table BINS -n BINMAP -o painted",
     f"batch {COUNTS} -o batch --sn 20 -j 1",
