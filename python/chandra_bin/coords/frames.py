@@ -82,7 +82,7 @@ def convert_frame(
 
 
 def _middle(frame: Any, mjd: float) -> tuple[Any, Floats]:
-    """The frame by way of which astropy knows another, and its turn from ICRS: FK5 (J2000) for FK4, else ICRS."""
+    """The frame through which astropy converts to another, and its rotation from ICRS: FK5 (J2000) for FK4, or ICRS."""
     from astropy.coordinates import FK4, FK5, ICRS, FK4NoETerms
 
     if isinstance(frame, FK4 | FK4NoETerms | FK5):

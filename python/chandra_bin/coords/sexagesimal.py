@@ -9,10 +9,10 @@ MOST_MINUTES = 60
 
 
 def parse_sexagesimal(word: str, *, carry: bool = True) -> float | None:
-    """Return an angle in hours or degrees, whichever its first number has; None where this is no such angle.
+    """Return an angle in hours or degrees, whichever its first number has; None for any other text.
 
-    ``carry``: minutes and seconds of 60 are taken, as files have them. Raises `ValueError` for larger ones, or for 60
-    without ``carry``.
+    ``carry``: minutes and seconds of 60 are taken, as files have them. Raises `ValueError` for larger ones, and
+    for 60 without ``carry``.
     """
     match = _FORM.fullmatch(word)
     if match is None:

@@ -58,7 +58,7 @@ class Deflared:
     cut_by_noise: float = 0.0
     """The number of bins that Poisson noise alone is expected to cut, if the rate were ``mean`` all the time.
 
-    It counts the margins that `robust` cuts, and not the short runs that `sigma_clip` drops.
+    It includes the margins that `robust` cuts. It leaves out the short runs that `sigma_clip` drops.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""Pictures of light curves: rates, what was kept and cut, and the limits."""
+"""Pictures of light curves: rates, kept and cut bins, and the limits."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

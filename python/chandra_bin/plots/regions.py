@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 # Inches above the picture.
 _TITLE = 0.5
 
-# Of a legend below a picture: entries in a row, and the heights of a row and of what is around them.
+# A legend below a picture: entries in a row, the height of a row, and the height of the margins.
 _ENTRIES, _ENTRY, _AROUND = 3, 0.2, 0.1
 
 # Outlines on pictures of counts; faint ones beside them. And how many blocks of pixels a side such a picture has.

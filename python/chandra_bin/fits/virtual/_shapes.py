@@ -37,7 +37,7 @@ def shapes_end(name: NameText, begin: int, end: int) -> int:
 
 
 def read_shapes(name: NameText, at: int, end: int) -> str:
-    """CIAO's text of shapes, checked but for the values of the numbers; blanks are left out."""
+    """Return CIAO's text of shapes without blanks. The values of the numbers are not checked."""
     text = name.text
     parts: list[str] = []
     while True:
