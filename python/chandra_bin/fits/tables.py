@@ -1,9 +1,9 @@
 """FITS files read once, from front to back: headers, and tables in blocks of rows; and rows written as they were read.
 
 Event lists are long and mostly columns that nobody asks for: blocks of rows keep memory at what is used, for gzipped
-files too. astropy reads a gzipped file as a whole, and CFITSIO (`fitsio`, which is under the GPL) unpacks it in memory,
+files too. astropy reads a gzipped file as a whole, and CFITSIO (behind ``fitsio``, under the GPL) unpacks it in memory,
 so the reader is one of our own. Headers are astropy's; rows are numpy records, big-endian as in the file, until
-`Column.values` takes out what is needed. Tables of new columns are made in `new_table`.
+`Column.values` takes out what is needed. Tables of new columns are made in ``fits/new_table.py``.
 """
 
 import gzip
