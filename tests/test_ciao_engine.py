@@ -22,7 +22,7 @@ from chandra_bin.errors import ToolError
 from chandra_bin.pipeline import runner
 from chandra_bin.pipeline.ciao import steps as ciao_steps
 from chandra_bin.pipeline.ciao.plan import Tool
-from chandra_bin.tasks.copy import copy
+from chandra_bin.tasks.copy import copy_file
 from chandra_bin.workflow.records import State
 from pipeline_work import change_settings, configured, products
 from pipeline_work import simulated as simulate
@@ -507,8 +507,8 @@ def test_the_script_extracts_the_spectra(scripted, ciao, monkeypatch, tmp_path):
                     for ending in (".pi", ".arf", ".rmf", "_grp.pi") if (obs, number) != ("90001", 0)}
     for path in (bins / "spectra").rglob("xaf_?.pi"):
         obs = path.parent.name
-        copy(f"{scripted}/reprocessed_data/{obs}/acisf{obs}_clean_evt.fits[ccd_id=7][pi=1:1024]"
-             f"[sky=region({bins}/outreg/sex/{path.stem}_sex.reg)]", tmp_path / f"{obs}_{path.stem}.fits")
+        copy_file(f"{scripted}/reprocessed_data/{obs}/acisf{obs}_clean_evt.fits[ccd_id=7][pi=1:1024]"
+                  f"[sky=region({bins}/outreg/sex/{path.stem}_sex.reg)]", tmp_path / f"{obs}_{path.stem}.fits")
         assert fits.getdata(path, 1)["COUNTS"].sum() == len(fits.getdata(tmp_path / f"{obs}_{path.stem}.fits", 1)) > 100
     taken(ciao / "log")
 

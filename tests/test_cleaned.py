@@ -18,7 +18,7 @@ from chandra_bin.simulate import cluster_header, cluster_image
 from chandra_bin.sources.removal import FLUX_FACTOR, fill_sources, scaled_flux, sn_in_counts
 from chandra_bin.tasks.bin import bin_image
 from chandra_bin.tasks.clean import fill_image, remove_sources, scale_flux
-from chandra_bin.tasks.contbin import contbin
+from chandra_bin.tasks.contbin import bin_as_contbin
 from chandra_bin.tasks.inputs import read_image
 from chandra_bin.tasks.spectra import write_spectra
 from event_files import random_events, write_events
@@ -313,7 +313,7 @@ def test_filled_images_are_marked_and_refused(images):
     with pytest.raises(InputError, match=message):
         bin_image(made.file, images / "bins")
     with pytest.raises(InputError, match=message):
-        contbin(made.file)
+        bin_as_contbin(made.file)
     with pytest.raises(InputError, match=message):
         bin_image(images / "img.fits", images / "bins", background=made.file)
     with pytest.raises(InputError, match=message):

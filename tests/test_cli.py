@@ -83,7 +83,7 @@ def test_an_error_nobody_foresaw_is_one_line_too(capsys, monkeypatch):
     def fail(*_, **__):
         raise ZeroDivisionError("division\nby zero")
 
-    monkeypatch.setattr("chandra_bin.tasks.contbin.contbin", fail)
+    monkeypatch.setattr("chandra_bin.tasks.contbin.bin_as_contbin", fail)
     assert run(["contbin", "a.fits"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("chandra-bin contbin: unexpected error: ZeroDivisionError: division by zero")

@@ -9,7 +9,7 @@ from chandra_bin.cli import run
 from chandra_bin.coords.tangent_plane import separation_deg
 from chandra_bin.coords.wcs import ImageCoords, pixel_map
 from chandra_bin.events.reader import read_events
-from chandra_bin.tasks.merge import merge
+from chandra_bin.tasks.merge import merge_observations
 from event_files import START, random_events, write_events
 from files import listing
 
@@ -116,7 +116,7 @@ def test_coordinates_in_float64_are_exact(tmp_path, monkeypatch):
                     made.header[key] = hdus[1].header[key]
             hdus[1] = made
             hdus.writeto(f"{name}_wide.fits")
-    merge(["a_wide.fits", "b_wide.fits"], tmp_path / "merged")
+    merge_observations(["a_wide.fits", "b_wide.fits"], tmp_path / "merged")
     old, header = table("b_wide.fits")
     new, new_header = table("merged/16626_reproj_evt.fits")
     sky = column_wcs(header).all_pix2world(old["x"], old["y"], 1)
@@ -188,7 +188,7 @@ def test_bins_hold_the_same_counts_before_and_after(tmp_path, monkeypatch, binsi
     pointings = {"a": ("754", RA, DEC, 20.0), "b": ("755", RA + EAST, DEC + 0.004, 75.0)}
     for name, (obsid, ra, dec, roll) in pointings.items():
         write_events(f"{name}.fits", cluster_events(100_000, int(obsid), ra, dec, roll), obsid=obsid, ra=ra, dec=dec)
-    merge(["a.fits", "b.fits"], tmp_path / "merged", binsize=binsize)
+    merge_observations(["a.fits", "b.fits"], tmp_path / "merged", binsize=binsize)
     image, header = fits.getdata("merged/broad_thresh.img"), fits.getheader("merged/broad_thresh.img")
     on_image = ImageCoords(header)
     rows, columns = np.indices(image.shape)
@@ -227,7 +227,7 @@ def test_keywords_that_differ_go_and_others_stay(pair):
     write_pair(pair, header={"SEQ_NUM": "1", "ASOLFILE": "b_asol.fits", **common})
     with fits.open("a.fits", mode="update") as hdus:
         hdus[1].header.update(SEQ_NUM="2", ASOLFILE="a_asol.fits", **common)
-    merge(["a.fits", "b.fits"], pair / "merged")
+    merge_observations(["a.fits", "b.fits"], pair / "merged")
     merged = fits.getheader("merged/merged_evt.fits", 1)
     assert {key: merged[key] for key in common} == common
     assert not {"SEQ_NUM", "ASOLFILE"} & set(merged)
@@ -250,7 +250,7 @@ def test_good_times_are_those_of_each_chip_in_any_observation():
 
 def test_the_subspace_is_what_holds_for_all(pair):
     names = ["a.fits[energy=500:7000,x=4000:4200,sky=circle(4096,4096,90)]", "b.fits[energy=300:7000,grade=0:4]"]
-    merge(names, pair / "merged")
+    merge_observations(names, pair / "merged")
     merged = fits.getheader("merged/merged_evt.fits", 1)
     said = {merged[key] for key in merged if key.startswith("DSTYP")}
     assert said == {"ccd_id", "time"}
@@ -262,22 +262,22 @@ def test_the_subspace_is_what_holds_for_all(pair):
 
 
 def test_the_tangent_point_is_the_mean_or_as_asked(pair):
-    mean = merge(["a.fits", "b.fits"], pair / "mean").tangent_deg
+    mean = merge_observations(["a.fits", "b.fits"], pair / "mean").tangent_deg
     assert separation_deg(mean, (RA, DEC)) == pytest.approx(separation_deg(mean, (RA + EAST, DEC)), abs=1e-9)
     for refcoord in ("228.5 -59.15", "228.5,-59.15", "15:14:00 -59:09:00", "15 14 00 -59 09 00"):
-        merged = merge(["a.fits", "b.fits"], pair / "asked", refcoord=refcoord, clobber=True)
+        merged = merge_observations(["a.fits", "b.fits"], pair / "asked", refcoord=refcoord, clobber=True)
         assert merged.tangent_deg == pytest.approx((228.5, -59.15), abs=1e-12)
-    merged = merge(["a.fits", "b.fits"], pair / "as-b", refcoord="b.fits")
+    merged = merge_observations(["a.fits", "b.fits"], pair / "as-b", refcoord="b.fits")
     assert merged.tangent_deg == (RA + EAST, DEC)
     np.testing.assert_array_equal(table("as-b/16626_reproj_evt.fits")[0]["x"], table("b.fits")[0]["x"])
-    image = merge("a.fits", pair / "as-image", refcoord="asked/broad_thresh.img")
+    image = merge_observations("a.fits", pair / "as-image", refcoord="asked/broad_thresh.img")
     assert image.tangent_deg == pytest.approx((228.5, -59.15), abs=1e-12)
 
 
 def test_another_frame_is_taken_into_that_of_the_first(pair):
     columns = random_events(100, 4)
     write_events("b.fits", columns, obsid="755", ra=RA, dec=DEC, header={"RADESYS": "FK5"})
-    merge(["a.fits", "b.fits"], pair / "merged", refcoord="a.fits")
+    merge_observations(["a.fits", "b.fits"], pair / "merged", refcoord="a.fits")
     rows, header = table("merged/755_reproj_evt.fits")
     assert (header["RADESYS"], header["RA_NOM"]) == ("ICRS", RA)
     old = read_events("b.fits", ["x", "y"])
@@ -480,7 +480,8 @@ def test_a_real_observation_with_itself_elsewhere(shared, tmp_path, monkeypatch)
             *old.all_pix2world(hdus[1].data["x"].astype(float), hdus[1].data["y"].astype(float), 1), 1)
         hdus[1].data["x"], hdus[1].data["y"] = x, y
         hdus.writeto("moved.fits")
-    merged = merge([f"{real}[energy=500:7000]", "moved.fits[energy=500:7000]"], tmp_path / "merged", refcoord=str(real))
+    merged = merge_observations([f"{real}[energy=500:7000]", "moved.fits[energy=500:7000]"], tmp_path / "merged",
+                                refcoord=str(real))
     assert merged.obsids == ("754", "755")
     one, other = (table(f"merged/{obsid}_reproj_evt.fits")[0] for obsid in merged.obsids)
     assert len(one) == len(other) == merged.events // 2 == merged.counts["broad"] // 2

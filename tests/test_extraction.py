@@ -10,7 +10,7 @@ from astropy.io import fits
 from chandra_bin.cli import run
 from chandra_bin.errors import InputError
 from chandra_bin.tasks.bin import bin_image
-from chandra_bin.tasks.copy import copy
+from chandra_bin.tasks.copy import copy_file
 from chandra_bin.tasks.outlines import write_outlines
 from chandra_bin.tasks.specextract_lists import write_extraction_lists
 from event_files import random_events, write_events
@@ -23,7 +23,7 @@ def binned(tmp_path, monkeypatch):
     """Events, and the bins of their image, with regions; one bin is added in a corner that has no event."""
     monkeypatch.chdir(tmp_path)
     write_events(tmp_path / "evt2.fits", random_events(3000, spread_px=150.0))
-    copy(f"evt2.fits{MARGIN}", tmp_path / "img.fits")
+    copy_file(f"evt2.fits{MARGIN}", tmp_path / "img.fits")
     bin_image(tmp_path / "img.fits", tmp_path / "out", sn=6)
     with fits.open("out/contbin_binmap.fits", mode="update") as hdus:
         image = fits.getdata("img.fits")
@@ -65,7 +65,8 @@ def test_the_counts_are_those_of_the_regions(binned):
     """A bin is listed where its region holds an event, by the reader of regions, which knows no binmap."""
     made = write()
     for number in np.unique(binned[binned >= 0]):
-        counts = copy(f"evt2.fits[ccd_id=0:3][sky=region(regions/xaf_{number}_sex.reg)]", Path(f"{number}.fits")).counts
+        name = f"evt2.fits[ccd_id=0:3][sky=region(regions/xaf_{number}_sex.reg)]"
+        counts = copy_file(name, Path(f"{number}.fits")).counts
         assert (counts > 0) == (number in made.bins)
 
 

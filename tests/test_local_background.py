@@ -10,7 +10,7 @@ from chandra_bin.sources.background import BIN_SHARE, local_background
 from chandra_bin.sources.local_background import INNER_RADII, elliptical_radius, fit_local_background
 from chandra_bin.tasks.background import local_background as write_local_background
 from chandra_bin.tasks.fluximage import ExposureSettings
-from chandra_bin.tasks.merge import merge
+from chandra_bin.tasks.merge import merge_observations
 from chandra_bin.tasks.particles import particle_map
 from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
 from files import listing
@@ -131,7 +131,8 @@ def observed(tmp_path_factory):
     simulate_observations(folder / "sim", SimulationSettings(
         obsids=1, array="I", exposure=3000, counts=8000, datamode="FAINT", blank_sky=0, truth_photons=1000))
     events = str(next(folder.glob("sim/90001/primary/*evt2.fits.gz")))
-    merge([f"{events}[ccd_id=0:3]"], folder / "m", bands="0.5:7:2.3", binsize=16, exposure=ExposureSettings())
+    merge_observations([f"{events}[ccd_id=0:3]"], folder / "m", bands="0.5:7:2.3", binsize=16,
+                       exposure=ExposureSettings())
     (folder / "cluster.reg").write_text("# Region file format: CIAO version 1.0\n"
                                         "ellipse(17:12:28.2,-23:22:14,5',4',35)\n")
     return folder, f"{events}[ccd_id=0:3]"

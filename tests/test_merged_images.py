@@ -14,9 +14,9 @@ from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
 from chandra_bin.regions import read_regions, region_bytes, region_mask
 from chandra_bin.tasks.background import add_backgrounds, blank_sky_background
-from chandra_bin.tasks.fluximage import ExposureSettings, fluximage
+from chandra_bin.tasks.fluximage import ExposureSettings, make_flux_images
 from chandra_bin.tasks.inputs import read_image
-from chandra_bin.tasks.merge import merge
+from chandra_bin.tasks.merge import merge_observations
 from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
 from chandra_sky import flat_sky, write_flat_sky
 from event_files import START, random_events, write_events
@@ -106,8 +106,8 @@ def test_without_exposure_nothing_is_cut(capsys):
 @pytest.mark.usefixtures("folder")
 def test_one_file_a_chip_or_one_of_all_are_the_same():
     merged("--blanksky", "@a_chips.list", "--blanksky", "b_bkg.fits")
-    made = merge("@evt.list", Path("n"), binsize=BIN,
-                 blanksky=[["a_bkg.fits[ccd_id=2]", "a_bkg.fits[ccd_id=3]"], "b_bkg.fits"])
+    made = merge_observations("@evt.list", Path("n"), binsize=BIN,
+                              blanksky=[["a_bkg.fits[ccd_id=2]", "a_bkg.fits[ccd_id=3]"], "b_bkg.fits"])
     merged("--blanksky", "@bkg.list", "--clobber")
     np.testing.assert_array_equal(fits.getdata("m/broad_bkg.img"), fits.getdata("n/broad_bkg.img"))
     assert made.expected["broad"] == pytest.approx(
@@ -130,7 +130,7 @@ def test_radii_are_weighted_with_exposure():
     assert (whole[both] <= np.maximum(*radii)[both] * 1.00001).all()
     assert (header["BUNIT"], header["ECF"], header["CALIB"]) == ("arcsec", 0.8, "APPROX")
     # The radii are those of the observation alone, around its own axis.
-    fluximage("b.fits", "b", binsize=BIN, psfecf=0.8)
+    make_flux_images("b.fits", "b", binsize=BIN, psfecf=0.8)
     alone, mine = fits.getdata("b_broad_thresh.psfmap"), radii[1]
     assert np.nanmin(mine) == pytest.approx(np.nanmin(alone), rel=0.02)
     assert np.nanmin(alone) == pytest.approx(acis.psf_radius_arcsec(0.0, 0.8), rel=0.02)
@@ -144,8 +144,8 @@ def test_simulated_blank_skies_are_what_lies_behind(tmp_path, monkeypatch):
         seed=3, exposure=3000, counts=100, datamode="VFAINT"))
     blank = [sorted((each.events.parents[1] / "blanksky").iterdir()) for each in made]
     # Of such energies next to nothing comes through the mirror.
-    merged_sky = merge([each.events for each in made], tmp_path / "m", binsize=8, bands="7:9.9:8,broad",
-                       exposure=ExposureSettings(), psfecf=0.9, blanksky=blank)
+    merged_sky = merge_observations([each.events for each in made], tmp_path / "m", binsize=8, bands="7:9.9:8,broad",
+                                    exposure=ExposureSettings(), psfecf=0.9, blanksky=blank)
     counts, expected = merged_sky.counts["7-9.9"], merged_sky.expected["7-9.9"]
     assert counts > 1000
     assert expected == pytest.approx(counts, abs=4 * np.sqrt(1.2 * counts))
@@ -194,12 +194,12 @@ def test_bad_input_is_one_line_and_no_file(what, folder, capsys):
 @pytest.mark.usefixtures("folder")
 def test_events_that_do_not_tell_the_scale_are_refused(name, text):
     with pytest.raises(InputError, match=text):
-        merge(["a.fits", name], Path("m"), binsize=BIN, blanksky=["a_bkg.fits", "b_bkg.fits"])
+        merge_observations(["a.fits", name], Path("m"), binsize=BIN, blanksky=["a_bkg.fits", "b_bkg.fits"])
 
 
 def test_energies_may_be_filtered_where_the_header_has_the_scale(folder):
     write_flat_sky(folder / "scaled.fits", flat_sky(20_000, seed=3), obsid="1", header={"BKGSCAL2": 0.5, "BKGSCAL3": 2})
-    merge(["a.fits[energy=500:7000]"], folder / "m", binsize=BIN, blanksky="scaled.fits")
+    merge_observations(["a.fits[energy=500:7000]"], folder / "m", binsize=BIN, blanksky="scaled.fits")
     header = fits.getheader("m/754_broad_bkg.img")
     assert (header["BKGSCAL2"], header["BKGSCAL3"]) == (0.5, 2)
 
@@ -219,7 +219,8 @@ def test_the_merged_field_of_view_holds_what_the_chips_saw(tmp_path):
     """The region file covers the pixels with exposure, also as CIAO reads it."""
     made = simulate_observations(tmp_path / "sim", SimulationSettings(seed=3, obsids=2, exposure=3000, counts=100,
                                                                       array="I", truth_photons=10, blank_sky=0))
-    merge([each.events for each in made], tmp_path / "m", binsize=8, exposure=ExposureSettings(threshold="0"))
+    merge_observations([each.events for each in made], tmp_path / "m", binsize=8,
+                       exposure=ExposureSettings(threshold="0"))
     exposure = read_image(tmp_path / "m/broad_thresh.expmap")
     region = read_regions(tmp_path / "m/merged.fov")
     assert len(region.components) == 8

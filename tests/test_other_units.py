@@ -6,7 +6,7 @@ from astropy.io import fits
 
 from chandra_bin.errors import InputError
 from chandra_bin.events.reader import open_events, read_events
-from chandra_bin.tasks.copy import copy
+from chandra_bin.tasks.copy import copy_file
 from chandra_bin.tasks.lightcurve import write_light_curve
 
 T0 = 5e8
@@ -38,14 +38,14 @@ def xmm(tmp_path):
 def test_the_good_times_are_those_of_the_ccd(xmm, tmp_path, ccd):
     curve = write_light_curve(f"{xmm}[ccdnr={ccd}][bin time=::100]", tmp_path / "c.lc")
     assert curve.exposure_s.sum() == pytest.approx(CCDS[ccd])
-    copy(f"{xmm}[ccdnr={ccd},time={T0 + 1000}:{T0 + 6000}]", tmp_path / "part.fits")
+    copy_file(f"{xmm}[ccdnr={ccd},time={T0 + 1000}:{T0 + 6000}]", tmp_path / "part.fits")
     with fits.open(tmp_path / "part.fits") as hdus:
         assert [hdu.name for hdu in hdus] == ["PRIMARY", "EVENTS", f"STDGTI{ccd:02d}"]
         assert hdus["EVENTS"].header["EXPOSURE"] == pytest.approx(4000 - 100 * ccd)
 
 
 def test_tables_keep_their_names(xmm, tmp_path):
-    copy(f"{xmm}[x=20000:32000]", tmp_path / "all.fits")
+    copy_file(f"{xmm}[x=20000:32000]", tmp_path / "all.fits")
     with fits.open(tmp_path / "all.fits") as hdus:
         assert [hdu.name for hdu in hdus][2:] == [f"STDGTI{ccd:02d}" for ccd in CCDS]
 

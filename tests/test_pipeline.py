@@ -24,7 +24,7 @@ from chandra_bin.pipeline import native, runner
 from chandra_bin.pipeline.config import read_config
 from chandra_bin.pipeline.layout import Layout
 from chandra_bin.regions import read_regions, region_mask
-from chandra_bin.tasks.copy import copy
+from chandra_bin.tasks.copy import copy_file
 from chandra_bin.workflow.records import State
 from file_traffic import bytes_written, counted_files, whole_reads
 from pipeline_work import SMALL, change_settings, configured, products, started
@@ -538,7 +538,8 @@ def test_the_log_holds_every_call(whole):
     (log,) = (whole / "logs").glob("*.log")
     text = log.read_text()
     assert str(whole) not in text
-    for word in ("fluximage('reprocessed_data/90001/acisf90001_clean_evt.fits[ccd_id=7]'", "deflare(", "merge(",
+    for word in ("make_flux_images('reprocessed_data/90001/acisf90001_clean_evt.fits[ccd_id=7]'", "deflare(",
+                 "merge_observations(",
                  "bin_image('merge_small/broad_thresh_final.img', 'spec_files/contbin_sn15_smooth20'",
                  "S/N in counts: the target is 15 in counts; bins have", "contours: flux smoothed to S/N 20"):
         assert word in text
@@ -702,7 +703,7 @@ def test_no_sources_is_no_error(archive, tmp_path):
     holes.write_text("# Region file format: CIAO version 1.0\n" + "".join(
         f"circle({place.replace(' ', ',')},20\")\n" for place in places))
     for events in folder.glob("9*/primary/*evt2.fits.gz"):
-        copy(f"{events}[exclude sky=region({holes})]", events.with_name("new.fits.gz"))
+        copy_file(f"{events}[exclude sky=region({holes})]", events.with_name("new.fits.gz"))
         events.with_name("new.fits.gz").replace(events)
     work = configured(tmp_path / "work", folder, sigthresh=1e-10)
     runner.run(work)

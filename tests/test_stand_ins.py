@@ -25,10 +25,10 @@ from chandra_bin.errors import InputError
 from chandra_bin.regions import read_regions, region_mask
 from chandra_bin.tasks.background import blank_sky_background
 from chandra_bin.tasks.blanksky import blank_sky_events
-from chandra_bin.tasks.copy import copy
-from chandra_bin.tasks.fluximage import ExposureSettings, fluximage
+from chandra_bin.tasks.copy import copy_file
+from chandra_bin.tasks.fluximage import ExposureSettings, make_flux_images
 from chandra_bin.tasks.lightcurve import FlareLimits, deflare, write_light_curve
-from chandra_bin.tasks.merge import merge
+from chandra_bin.tasks.merge import merge_observations
 from chandra_bin.tasks.propose import propose_point_sources
 from event_files import START, random_events, write_events
 from mirror import served
@@ -378,7 +378,7 @@ def test_filters_keep_the_rows_that_ours_keep(tmp_path, monkeypatch, events, fil
     times = fits.BinTableHDU.from_columns([fits.Column("START", "1D", array=[START + 50, START + 3900]),
                                            fits.Column("STOP", "1D", array=[START + 2500, START + 8000])], name="GTI")
     times.writeto("good.gti")
-    copy(f"{events}{filters}", tmp_path / "ours.fits")
+    copy_file(f"{events}{filters}", tmp_path / "ours.fits")
     theirs = open_events(f"{events}{filters}")
     ours = rows_of("ours.fits")
     assert len(ours) > 10
@@ -395,8 +395,8 @@ def test_filters_keep_the_rows_that_ours_keep(tmp_path, monkeypatch, events, fil
 def test_images_are_cut_as_ours_are(tmp_path, monkeypatch, events, filters):
     monkeypatch.chdir(tmp_path)
     Path("a.reg").write_text("ellipse(4000,4123.4,201,100,33)\ncircle(4201,4010,55)\n")
-    copy(f"{events}[bin sky=8]", tmp_path / "image.fits")
-    copy(f"image.fits{filters}", tmp_path / "ours.fits")
+    copy_file(f"{events}[bin sky=8]", tmp_path / "image.fits")
+    copy_file(f"image.fits{filters}", tmp_path / "ours.fits")
     theirs = open_image(f"image.fits{filters}")
     np.testing.assert_array_equal(theirs.data, fits.getdata("ours.fits"))
     dm_tools.dmcopy(given("dmcopy", f"image.fits{filters}", "theirs.fits", "option=all"))
@@ -406,7 +406,7 @@ def test_images_are_cut_as_ours_are(tmp_path, monkeypatch, events, filters):
 
 def test_events_are_binned_on_our_grid(ciao, events):
     ciao.make("dmcopy", f"{events}[energy=500:7000][bin sky=4]", "theirs.img")
-    copy(f"{events}[energy=500:7000][bin sky=4]", ciao.folder / "ours.img")
+    copy_file(f"{events}[energy=500:7000][bin sky=4]", ciao.folder / "ours.img")
     np.testing.assert_array_equal(*(fits.getdata(ciao.folder / name) for name in ("theirs.img", "ours.img")))
     assert_same_grid(ciao.folder / "theirs.img", ciao.folder / "ours.img")
 
@@ -455,8 +455,8 @@ other_columns = pytest.mark.filterwarnings("ignore:the columns phas are not in a
 def test_chandra_repro_ends_with_the_events_of_level_2(chain, archive, tmp_path):
     for obsid in ("90001", "90002"):
         folder = archive / obsid
-        copy(f"{folder}/primary/acisf{obsid}_000N001_evt2.fits.gz[grade=0,2,3,4,6][status=0]"
-             f"[@{folder}/secondary/acisf{obsid}_000N001_flt1.fits.gz]", tmp_path / f"{obsid}.fits")
+        copy_file(f"{folder}/primary/acisf{obsid}_000N001_evt2.fits.gz[grade=0,2,3,4,6][status=0]"
+                  f"[@{folder}/secondary/acisf{obsid}_000N001_flt1.fits.gz]", tmp_path / f"{obsid}.fits")
         made = chain.folder / obsid / f"acisf{obsid}_repro_evt2.fits"
         theirs, ours = rows_of(made), rows_of(tmp_path / f"{obsid}.fits")
         assert set(theirs.names) - set(ours.names) <= {"phas"}  # level 2 of the archive has no islands
@@ -485,7 +485,7 @@ def test_light_curves_and_good_times_are_ours(chain, tmp_path):
     deflare(tmp_path / "ours.lc", tmp_path / "ours.gti")
     theirs, ours = (rows_of(path, "GTI") for path in (folder / "quiet.gti", tmp_path / "ours.gti"))
     assert_same_rows(theirs, ours)
-    copy(f"{folder}/acisf90001_repro_evt2.fits[@{tmp_path}/ours.gti]", tmp_path / "clean.evt")
+    copy_file(f"{folder}/acisf90001_repro_evt2.fits[@{tmp_path}/ours.gti]", tmp_path / "clean.evt")
     clean = folder / MERGED["90001"]
     assert_same_rows(rows_of(clean), rows_of(tmp_path / "clean.evt"))
     assert_same_good_times(clean, tmp_path / "clean.evt")
@@ -566,8 +566,8 @@ def assert_same_maps(theirs, ours):
 
 @pytest.mark.long
 def test_images_and_exposures_are_ours(chain, tmp_path):
-    fluximage(f"{chain.folder}/90001/acisf90001_clean_evt.fits[ccd_id=7]", str(tmp_path / "ours"),
-              bands="0.5:7:2.3", binsize=4, psfecf=0.9)
+    make_flux_images(f"{chain.folder}/90001/acisf90001_clean_evt.fits[ccd_id=7]", str(tmp_path / "ours"),
+                     bands="0.5:7:2.3", binsize=4, psfecf=0.9)
     assert_same_maps(chain.folder / "90001/90001_0.5-7", tmp_path / "ours_0.5-7")
     fov = rows_of(chain.folder / "90001/90001.fov")
     assert fov["CCD_ID"].tolist() == [7]
@@ -579,7 +579,7 @@ def test_images_and_exposures_are_ours(chain, tmp_path):
 @other_columns
 def test_merged_events_and_images_are_ours(chain, tmp_path):
     names = [f"{chain.folder}/{obsid}/{name}[ccd_id=7]" for obsid, name in MERGED.items()]
-    made = merge(names, tmp_path, binsize=4, exposure=ExposureSettings(), psfecf=0.9)
+    made = merge_observations(names, tmp_path, binsize=4, exposure=ExposureSettings(), psfecf=0.9)
     folder = chain.folder / "merge"
     ours, theirs = rows_of(tmp_path / "merged_evt.fits"), rows_of(folder / "merged_evt.fits")
     assert len(ours) == len(theirs)
@@ -600,8 +600,8 @@ def test_merged_events_and_images_are_ours(chain, tmp_path):
 def test_a_tangent_point_can_be_given(chain, tmp_path):
     chain.make("reproject_obs", "infiles=" + ",".join(f"{obsid}/{name}" for obsid, name in MERGED.items()),
                f"outroot={tmp_path}/", "refcoord=258.1 -23.4", "parallel=no", "tmpdir=tmp", *HIDDEN)
-    merge([f"{chain.folder}/{obsid}/{name}" for obsid, name in MERGED.items()], tmp_path / "ours",
-          refcoord="258.1 -23.4", binsize=16)
+    merge_observations([f"{chain.folder}/{obsid}/{name}" for obsid, name in MERGED.items()], tmp_path / "ours",
+                       refcoord="258.1 -23.4", binsize=16)
     theirs, ours = (rows_of(folder / "merged_evt.fits") for folder in (tmp_path, tmp_path / "ours"))
     np.testing.assert_allclose(theirs["x"], ours["x"], rtol=0, atol=5e-4)
     np.testing.assert_allclose(theirs["y"], ours["y"], rtol=0, atol=5e-4)
@@ -875,7 +875,7 @@ def test_our_readers_take_the_list_of_sources(chain, tmp_path):
                                      cluster=tmp_path / "cluster.reg", compact=2.0, significant=4.5, sky=False)
     assert proposed.sources + proposed.dropped == count
     assert proposed.dropped >= 1
-    compact = copy(f"{tmp_path}/src.fits[psfratio=:2,src_significance=4.5:]", tmp_path / "some.fits")
+    compact = copy_file(f"{tmp_path}/src.fits[psfratio=:2,src_significance=4.5:]", tmp_path / "some.fits")
     assert 0 < compact.counts < count
     assert len(read_regions(tmp_path / "src.reg", for_ciao=False).components) == count
     # The table, and both region files, cut the same events.
@@ -883,7 +883,7 @@ def test_our_readers_take_the_list_of_sources(chain, tmp_path):
              for name in ("src.fits", "src.reg")]
     tables = [open_events(name) for name in names]
     assert abs(len(tables[0].rows) - len(tables[1].rows)) <= 2  # the text has six digits
-    copy(names[0], tmp_path / "cut.evt")
+    copy_file(names[0], tmp_path / "cut.evt")
     assert len(rows_of(tmp_path / "cut.evt")) == len(tables[0].rows)
 
 

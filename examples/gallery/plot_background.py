@@ -15,7 +15,7 @@ import numpy as np
 from chandra_bin import contour_bin
 from chandra_bin.binning.contour import sum_bins
 from chandra_bin.tasks.background import blank_sky_background
-from chandra_bin.tasks.fluximage import fluximage
+from chandra_bin.tasks.fluximage import make_flux_images
 from chandra_bin.tasks.inputs import read_image
 from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
 
@@ -23,7 +23,7 @@ with TemporaryDirectory() as folder:
     settings = SimulationSettings(seed=1, obsids=1, exposure=3000, counts=25_000, blank_sky=5, truth_photons=20_000)
     (made,) = simulate_observations(Path(folder, "sim"), settings)
     root = Path(folder, "img")
-    fluximage(f"{made.events}[ccd_id=7]", str(root), binsize=8)
+    make_flux_images(f"{made.events}[ccd_id=7]", str(root), binsize=8)
     image, exposure = f"{root}_broad_thresh.img", f"{root}_broad_thresh.expmap"
     blank_sky_background(image, sorted(Path(folder, "sim/90001/blanksky").glob("*.fits")), root,
                          events=f"{made.events}[ccd_id=7]")

@@ -8,7 +8,7 @@ from typing import Any
 
 import lazy_loader
 
-_public, __dir__, _names = lazy_loader.attach_stub(__name__, __file__)
+_public, _, _names = lazy_loader.attach_stub(__name__, __file__)
 __all__ = [*sorted({*_names, "__version__"} - {"_C_API"})]  # noqa: PLE0604
 
 
@@ -18,3 +18,7 @@ def __getattr__(name: str) -> Any:
 
         return version("chandra-bin")
     return _public(name)
+
+
+def __dir__() -> list[str]:
+    return __all__

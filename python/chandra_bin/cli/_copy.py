@@ -31,10 +31,10 @@ def command(infile: Path, outfile: Path | None, out: Path | None, quiet: bool,
     chandra-bin copy 'evt2.fits[exclude sky=region(src.reg)]' clean.fits
     """
     target = one_output(outfile, out)
-    from chandra_bin.tasks.copy import copy
+    from chandra_bin.tasks.copy import copy_file
 
     with told(quiet, "copy"):
-        copied = copy(infile, target, clobber=clobber)
+        copied = copy_file(infile, target, clobber=clobber)
     if not quiet:
         of = "" if copied.of is None else f" of {copied.of}"
         size = " x ".join(map(str, reversed(copied.shape)))

@@ -85,10 +85,10 @@ def command(image: Path, outfile: Path | None, out: Path | None, quiet: bool, **
     """Find sources in IMAGE, counts on pixels, by correlating it with wavelets."""
     chosen = one_output(outfile, out)
     start = time.perf_counter()
-    from chandra_bin.tasks.detect import detect
+    from chandra_bin.tasks.detect import detect_in_image
 
     with told(quiet, "detecting") as progress:
-        made = detect(image, chosen, progress=progress, **options)
+        made = detect_in_image(image, chosen, progress=progress, **options)
     if not quiet:
         found = made.detection
         left_out = f", {found.dropped} in the cluster left out" if found.dropped else ""

@@ -62,13 +62,13 @@ def command(infile: Path, outroot: str | None, out: str | None, bands: str, bins
         raise click.UsageError("--binsize and --xygrid both say how large pixels are: give one of them")
     root = one_output(outroot, out)
     from chandra_bin.fits.headers import approximation
-    from chandra_bin.tasks.fluximage import ExposureSettings, fluximage
+    from chandra_bin.tasks.fluximage import ExposureSettings, make_flux_images
 
     with told(quiet, "exposure"):
         settings = ExposureSettings(units, area_cm2, slope, threshold)  # type: ignore[arg-type]
-        made = fluximage(infile, root, bands=bands, binsize=binsize, settings=settings, asolfile=asolfile,
-                         badpixfile=badpixfile, maskfile=maskfile, fovfile=fovfile, psfecf=psfecf, xygrid=xygrid,
-                         threads=threads or usable_cores(), clobber=clobber)
+        made = make_flux_images(infile, root, bands=bands, binsize=binsize, settings=settings, asolfile=asolfile,
+                                badpixfile=badpixfile, maskfile=maskfile, fovfile=fovfile, psfecf=psfecf, xygrid=xygrid,
+                                threads=threads or usable_cores(), clobber=clobber)
     if not quiet:
         click.echo(f"{made.grid.x.size} x {made.grid.y.size} pixels; dither: {made.sources['EXPASP']}, chips: "
                    f"{made.sources['EXPGEOM']}, file of bad pixels: {made.sources['EXPBPIX']}")

@@ -37,12 +37,12 @@ def command(infiles: tuple[str, ...], outdir: Path, refcoord: str | None, bands:
     chandra-bin merge @clean_evt.list -o merged --exposure --psfecf 0.9 --blanksky @background_clean.list
     """
     from chandra_bin.tasks.fluximage import ExposureSettings
-    from chandra_bin.tasks.merge import merge
+    from chandra_bin.tasks.merge import merge_observations
 
     with told(quiet, "merge"):
-        merged = merge(infiles, outdir, refcoord=refcoord, bands=bands, binsize=binsize,
-                       exposure=ExposureSettings() if exposure else None, psfecf=psfecf, blanksky=blanksky or None,
-                       clobber=clobber)
+        merged = merge_observations(infiles, outdir, refcoord=refcoord, bands=bands, binsize=binsize,
+                                    exposure=ExposureSettings() if exposure else None, psfecf=psfecf,
+                                    blanksky=blanksky or None, clobber=clobber)
     if not quiet:
         ra, dec = merged.tangent_deg
         background = {label: f" (background {expected:.1f})" for label, expected in merged.expected.items()}

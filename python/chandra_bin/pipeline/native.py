@@ -24,11 +24,11 @@ from chandra_bin.tasks.background import blank_sky_background, local_background
 from chandra_bin.tasks.bin import CountsBehind, bin_image
 from chandra_bin.tasks.blanksky import blank_sky_events
 from chandra_bin.tasks.clean import remove_sources, scale_flux
-from chandra_bin.tasks.copy import copy
-from chandra_bin.tasks.detect import detect
-from chandra_bin.tasks.fluximage import ExposureSettings, fluximage
+from chandra_bin.tasks.copy import copy_file
+from chandra_bin.tasks.detect import detect_in_image
+from chandra_bin.tasks.fluximage import ExposureSettings, make_flux_images
 from chandra_bin.tasks.lightcurve import FlareLimits, deflare, propose_bin_length, write_light_curve
-from chandra_bin.tasks.merge import merge
+from chandra_bin.tasks.merge import merge_observations
 from chandra_bin.tasks.outlines import write_outlines
 from chandra_bin.tasks.propose import propose_area
 from chandra_bin.tasks.vfaint import Islands, Screened, find_islands, screen_vfaint
@@ -118,7 +118,7 @@ def reprocess(job: Job) -> None:
         copied = screened.copied
         _note_screened(job, screened)
     else:
-        copied = job.call(copy, name, job.out(obs.events), keywords=keywords)
+        copied = job.call(copy_file, name, job.out(obs.events), keywords=keywords)
     if simulated and not files.is_reprocessed:  # nothing calibrates them better
         job.note(calibration="not reprocessed: simulated events are used as they were made")
     elif not files.is_reprocessed:
@@ -158,7 +158,7 @@ def make_images(job: Job) -> None:
     """Step 3, first part: images before flares are cut, and everything that is detected in them."""
     obs, settings = job.obs, job.settings
     _fluximage(job, f"{obs.events}[ccd_id={_chips(job)}]", obs.raw_root, job.layout.bands.main)
-    found = job.call(detect, job.made(obs.raw_image), job.out(obs.sources), expmap=job.made(obs.raw_expmap),
+    found = job.call(detect_in_image, job.made(obs.raw_image), job.out(obs.sources), expmap=job.made(obs.raw_expmap),
                      psfmap=job.made(obs.raw_psfmap), scellfile=job.out(obs.source_cells),
                      defnbkgfile=job.out(obs.source_background), imagefile=job.out(obs.source_image),
                      scales=settings.scales, sigthresh=settings.sigthresh, ellsigma=settings.ellsigma,
@@ -180,14 +180,14 @@ def clean_events(job: Job) -> None:
     sources = propose_source_region(job, obs.sources, obs.source_regions, obs.raw_image, cluster)
     removed = "".join(f"[exclude sky=region({path})]" for path in (sources, cluster) if path)
     quiet = f"{obs.events}{removed}[energy={job.layout.bands.energies_ev}][ccd_id={chips}]"
-    job.call(copy, quiet, job.out(obs.quiet_events))
+    job.call(copy_file, quiet, job.out(obs.quiet_events))
     curve = job.call(write_light_curve, f"{job.made(obs.quiet_events)}[bin time=::{bin_length(job)}]",
                      job.out(obs.light_curve))
     _, flares = job.call(deflare, job.made(obs.light_curve), job.out(obs.good_times),
                          FlareLimits(method=settings.deflare_method),
                          plot=job.out(obs.light_curve.with_suffix(".lc.png")))
     _warn_of_lost_time(job, curve, flares)
-    kept = job.call(copy, f"{obs.events}[@{job.made(obs.good_times)}]", job.out(obs.clean_events))
+    kept = job.call(copy_file, f"{obs.events}[@{job.made(obs.good_times)}]", job.out(obs.clean_events))
     if not kept.counts:
         raise InputError(f"{obs.events}: no event is left in the good times without flares: look at "
                          f"{obs.light_curve.name}, and choose another deflare_method")
@@ -245,7 +245,7 @@ def flare_facts(curve: LightCurve, flares: Deflared) -> dict[str, str]:
                          f"{flares.cut_by_noise:.1f}"}
 
 
-def merge_observations(job: Job) -> None:
+def merge_all(job: Job) -> None:
     """Step 4: events of all observations on one tangent plane, and their images."""
     layout, settings = job.layout, job.settings
     names = []
@@ -260,7 +260,7 @@ def merge_observations(job: Job) -> None:
     if len(there) < len(skies):
         warn(f"{'not all observations have' if there else 'there are no'} blank-sky events (blank_sky): the "
              "background is measured in the merged image")
-    merged = job.call(merge, [f"{path}{chips}" for path, chips in names], job.out(layout.image).parent,
+    merged = job.call(merge_observations, [f"{path}{chips}" for path, chips in names], job.out(layout.image).parent,
                       refcoord=settings.refcoord, bands=layout.bands.of_merged, binsize=settings.binsize,
                       exposure=_exposure(job), psfecf=settings.ecf,
                       blanksky=there if len(there) == len(skies) else None, each_events=False)
@@ -284,8 +284,8 @@ def make_scaled_flux(job: Job) -> None:
 def find_sources(job: Job) -> None:
     """Step 6, first part: detections in the merged image."""
     layout, settings = job.layout, job.settings
-    found = job.call(detect, layout.image, job.out(layout.raw_sources), expmap=layout.expmap, psfmap=layout.psfmap,
-                     regions=job.out(layout.raw_source_regions), scales=settings.scales,
+    found = job.call(detect_in_image, layout.image, job.out(layout.raw_sources), expmap=layout.expmap,
+                     psfmap=layout.psfmap, regions=job.out(layout.raw_source_regions), scales=settings.scales,
                      sigthresh=settings.sigthresh, ellsigma=settings.ellsigma, maxiter=settings.maxiter)
     _note_detections(job, found.detection)
 
@@ -299,7 +299,7 @@ def crop(job: Job) -> None:
     job.call(propose_area, layout.expmap, square.parent, cluster=cluster, image=layout.image)
     assert physical.exists()
     if cluster:
-        job.call(copy, f"{layout.image}[exclude sky=region({cluster})]", job.out(layout.image_without_cluster))
+        job.call(copy_file, f"{layout.image}[exclude sky=region({cluster})]", job.out(layout.image_without_cluster))
     background, ratio = layout.background, layout.background_ratio
     if not background.exists() and cluster:
         background, ratio = measure_background(job, cluster, sources)
@@ -403,7 +403,7 @@ def _fluximage(job: Job, name: str, root: Path, bands: str) -> None:
         header = events.hdu.header
     aspect, masks = (_one_version(sorted(each.parent.glob(each.name)), header.get(key))
                      for each, key in ((obs.aspect, "ASOLFILE"), (obs.windows, "MASKFILE")))
-    job.call(fluximage, name, str(job.out(root)), bands=bands, binsize=settings.binsize, settings=_exposure(job),
+    job.call(make_flux_images, name, str(job.out(root)), bands=bands, binsize=settings.binsize, settings=_exposure(job),
              asolfile=",".join(map(str, aspect)) or "none",
              badpixfile=obs.bad_pixels if obs.bad_pixels.exists() else "none",
              maskfile=masks[0] if masks else "none",

@@ -44,14 +44,14 @@ class ContbinFiles:
         return [self.out, self.sn, self.binmap, self.mask, self.sn_histogram, self.signal_histogram]
 
 
-def contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = Path("contbin_sn.fits"),
-            outbinmap: Path = Path("contbin_binmap.fits"), bg: Path | None = None, mask: Path | None = None,
-            exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
-            smoothed: Path | None = None, expmap: Path | None = None, bgexpmap: Path | None = None,
-            noisemap: Path | None = None, sn: float = 15, smoothsn: float = 15, automask: bool = False,
-            constrainfill: bool = False, constrainval: float = 3, noscrub: bool = False, binup: bool = False,
-            scrublarge: float | None = None, threads: int = 1,
-            progress: Callable[[float], None] | None = None) -> ContourBins:
+def bin_as_contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = Path("contbin_sn.fits"),
+                   outbinmap: Path = Path("contbin_binmap.fits"), bg: Path | None = None, mask: Path | None = None,
+                   exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
+                   smoothed: Path | None = None, expmap: Path | None = None, bgexpmap: Path | None = None,
+                   noisemap: Path | None = None, sn: float = 15, smoothsn: float = 15, automask: bool = False,
+                   constrainfill: bool = False, constrainval: float = 3, noscrub: bool = False, binup: bool = False,
+                   scrublarge: float | None = None, threads: int = 1,
+                   progress: Callable[[float], None] | None = None) -> ContourBins:
     """Bins an image as the original's ``contbin`` does; its options have the names and meanings they have there.
 
     Writes (and replaces) ``out``, ``outsn`` and ``outbinmap``, and in the working directory contbin_mask.fits,

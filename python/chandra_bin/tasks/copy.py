@@ -36,7 +36,8 @@ class Copied:
     """Rows that the table had."""
 
 
-def copy(name: str | Path, out: Path, *, keywords: Mapping[str, Any] | None = None, clobber: bool = False) -> Copied:
+def copy_file(name: str | Path, out: Path, *, keywords: Mapping[str, Any] | None = None,
+              clobber: bool = False) -> Copied:
     """Writes what a virtual name means, as CIAO's dmcopy: filtered events with their good times, or an image.
 
     Events keep all keywords; exposures, good times of each chip and the data subspace are those that the filters

@@ -44,12 +44,12 @@ class Detected:
     files: list[Path]
 
 
-def detect(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path | None = None,
-           psfecf: float | None = None, regions: Path | None = None, scellfile: Path | None = None,
-           defnbkgfile: Path | None = None, imagefile: Path | None = None, cluster: Path | None = None,
-           scales: Sequence[float] | None = None, sigthresh: float | Literal["auto"] = "auto", ellsigma: float = 3.0,
-           bkgsigthresh: float = 1e-4, expthresh: float = 0.1, maxiter: int = 3,
-           clobber: bool = False, progress: Callable[[float], None] | None = None) -> Detected:
+def detect_in_image(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path | None = None,
+                    psfecf: float | None = None, regions: Path | None = None, scellfile: Path | None = None,
+                    defnbkgfile: Path | None = None, imagefile: Path | None = None, cluster: Path | None = None,
+                    scales: Sequence[float] | None = None, sigthresh: float | Literal["auto"] = "auto",
+                    ellsigma: float = 3.0, bkgsigthresh: float = 1e-4, expthresh: float = 0.1, maxiter: int = 3,
+                    clobber: bool = False, progress: Callable[[float], None] | None = None) -> Detected:
     """Writes the sources of an image of counts, as CIAO's ``wavdetect`` does, found by `detect_sources`.
 
     Parameters

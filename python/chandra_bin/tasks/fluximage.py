@@ -139,11 +139,11 @@ class ExposureSettings:
                 "expmapthresh": self.threshold}
 
 
-def fluximage(name: str | Path, outroot: str, *, bands: str = "broad", binsize: float | None = None,
-              settings: ExposureSettings | None = None, asolfile: str | Path | None = None,
-              badpixfile: str | Path | None = None, maskfile: str | Path | None = None,
-              fovfile: str | Path | None = None, psfecf: float | None = None, xygrid: Path | None = None,
-              threads: int = 1, clobber: bool = False) -> FluxImages:
+def make_flux_images(name: str | Path, outroot: str, *, bands: str = "broad", binsize: float | None = None,
+                     settings: ExposureSettings | None = None, asolfile: str | Path | None = None,
+                     badpixfile: str | Path | None = None, maskfile: str | Path | None = None,
+                     fovfile: str | Path | None = None, psfecf: float | None = None, xygrid: Path | None = None,
+                     threads: int = 1, clobber: bool = False) -> FluxImages:
     """Writes image, exposure map and flux of each band, and the size of the PSF, all on one grid.
 
     The files are ``{outroot}_{band}_thresh.img``, ``_thresh.expmap``, ``_flux.img`` and, with ``psfecf``,

@@ -123,9 +123,10 @@ class _Observation:
         return low, high
 
 
-def merge(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: str | None = None, bands: str = "broad",
-          binsize: float = 1.0, exposure: ExposureSettings | None = None, psfecf: float | None = None,
-          blanksky: BlankSkies | None = None, each_events: bool = True, clobber: bool = False) -> Merged:
+def merge_observations(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: str | None = None,
+                       bands: str = "broad", binsize: float = 1.0, exposure: ExposureSettings | None = None,
+                       psfecf: float | None = None, blanksky: BlankSkies | None = None, each_events: bool = True,
+                       clobber: bool = False) -> Merged:
     """Puts the events of observations on one tangent plane, and makes counts images of each and of all.
 
     Writes into ``outdir``, with the names of CIAO's merge_obs: ``merged_evt.fits``, ``{obsid}_reproj_evt.fits``,

@@ -59,7 +59,7 @@ def clean_events(job: Job) -> None:
     _run(job, ciao_steps.clean(job.layout, job.settings, files), _of_step_2(job.obs))
 
 
-def merge_observations(job: Job) -> None:
+def merge_all(job: Job) -> None:
     """Step 4."""
     _run(job, ciao_steps.merge(job.layout, job.settings, job.archive), _observations(job))
 
