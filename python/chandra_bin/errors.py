@@ -112,17 +112,17 @@ def writing(path: str | Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def heard(told: Callable[[str], str]) -> Iterator[list[str]]:
-    """Collects our warnings, each once, as ``told`` puts their texts; others are not shown."""
-    said: list[str] = []
+def collect_warnings(worded: Callable[[str], str]) -> Iterator[list[str]]:
+    """Collects the texts of our warnings, each once, as ``worded`` returns them; other warnings are dropped."""
+    texts: list[str] = []
 
-    def hear(message: Warning | str, category: type[Warning], *_where: Any, **_more: Any) -> None:
-        text = told(str(message))
-        if issubclass(category, ChandraBinWarning) and text not in said:
-            said.append(text)
+    def collect(message: Warning | str, category: type[Warning], *_where: Any, **_more: Any) -> None:
+        text = worded(str(message))
+        if issubclass(category, ChandraBinWarning) and text not in texts:
+            texts.append(text)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", ChandraBinWarning)
-        warnings.showwarning = hear
-        yield said
+        warnings.showwarning = collect
+        yield texts

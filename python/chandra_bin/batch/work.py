@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from chandra_bin import __version__
-from chandra_bin.errors import ChandraBinError, InputError, heard, one_line
+from chandra_bin.errors import ChandraBinError, InputError, collect_warnings, one_line
 from chandra_bin.pipeline import runner
 from chandra_bin.pipeline.layout import Layout
 from chandra_bin.report import write_report
@@ -209,11 +209,11 @@ def _bin_image(order: Order, meter: _Meter, scratch: Path) -> Outcome:
         name: Path(value) if isinstance(value, str) else tuple(map(Path, value)) if isinstance(value, tuple) else value
         for name, value in row.files.items()}
     assert row.image is not None
-    with heard(one_line) as said:
+    with collect_warnings(one_line) as texts:
         binned = bin_image(Path(row.image), scratch, **asdict(row.binning), **files, threads=order.threads,
                            progress=None if order.seconds is None else progress)
     sn = binned.sn_counts
-    return Outcome(tuple(said), facts={"bins": len(sn), "counts": float(binned.bins.counts.sum()), **_sn_facts(sn)})
+    return Outcome(tuple(texts), facts={"bins": len(sn), "counts": float(binned.bins.counts.sum()), **_sn_facts(sn)})
 
 
 def _sn_facts(sn: Any) -> dict[str, float]:

@@ -16,8 +16,8 @@ from ._command import (
     parts_of,
 )
 from ._installation import OLDEST, READ, Installation, find_installation, need_installation, parse_versions
-from ._runner import Runner, Said
+from ._runner import Runner, ToolRun
 
 __all__ = ["OLDEST", "READ", "Command", "File", "Files", "Filter", "Installation", "Name", "Part", "Places", "Runner",
-           "Said", "Temporary", "Value", "checked_path", "find_installation", "is_plain_path", "need_installation",
+           "Temporary", "ToolRun", "Value", "checked_path", "find_installation", "is_plain_path", "need_installation",
            "parse_versions", "parts_of", "tools"]

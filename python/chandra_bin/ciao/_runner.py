@@ -40,8 +40,8 @@ _NOT_OURS = ("PDIRS", "UPARM", "PFILES", "ASCDS_WORK_PATH", "LC_ALL", "LANG", "L
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a tool said, in a run that went well."""
+class ToolRun:
+    """A run of a tool that went well."""
 
     line: str
     """How it was called."""
@@ -65,7 +65,7 @@ class Runner:
     """The longest that one tool may take."""
     count: int = field(default=0, init=False)
 
-    def run(self, command: Command, places: Files, folder: Path | None = None) -> Said:
+    def run(self, command: Command, places: Files, folder: Path | None = None) -> ToolRun:
         """Runs a tool and waits for it. Its current folder is ``folder``, or one that is gone afterwards.
 
         specextract fails wherever the real path of its current folder holds a blank, so that one is below the system's
@@ -91,9 +91,9 @@ class Runner:
             before = {path: _mark(path) for path in self._outputs(command, places)}
             with _log_of(log, line) as log_file:
                 program = _program(command.tool, log_file, log)
-                heard = _execute([program, *arguments], self._environment(own), here, log_file, log,
-                                 self.limit_s)
-            self._check(command, heard, before, log)
+                output = _execute([program, *arguments], self._environment(own), here, log_file, log,
+                                  self.limit_s)
+            self._check(command, output, before, log)
         except BaseException as error:
             is_full = isinstance(error, ToolError) and shutil.disk_usage(self.scratch).free < _LEAST_BYTES
             for path in self._outputs(command, places):
@@ -106,7 +106,7 @@ class Runner:
             shutil.rmtree(own, ignore_errors=True)
             if here != folder:
                 shutil.rmtree(here, ignore_errors=True)
-        return Said(line, tuple(warnings_in(heard.lines)), tuple(command.meaning("\n".join(heard.lines))), log)
+        return ToolRun(line, tuple(warnings_in(output.lines)), tuple(command.meaning("\n".join(output.lines))), log)
 
     def _environment(self, own: Path) -> dict[str, str]:
         install = self.installation.folder
@@ -121,22 +121,22 @@ class Runner:
     def _outputs(self, command: Command, places: Files) -> list[Path]:
         return [places.of(File(path, is_output=True)) for path in command.outputs]
 
-    def _check(self, command: Command, heard: "_Heard", before: dict[Path, object], log: Path) -> None:
+    def _check(self, command: Command, output: "_Output", before: dict[Path, object], log: Path) -> None:
         tool, where = command.tool, f"see {log}"
-        if heard.is_late:
+        if output.is_late:
             raise InputError(f"{tool}: took longer than {self.limit_s / 3600:g} h (tool_hours), and was ended: {where}")
-        if heard.code < 0:
-            name = signal.Signals(-heard.code).name if -heard.code in set(signal.Signals) else str(-heard.code)
+        if output.code < 0:
+            name = signal.Signals(-output.code).name if -output.code in set(signal.Signals) else str(-output.code)
             raise InputError(f"{tool}: was killed ({name}; for want of memory?): {where}")
-        if heard.is_full:
-            raise OutputError(f"{tool}: {heard.error or 'no space left on device'}: {where}")
-        if heard.code:
-            raise ToolError(f"{tool}: failed with exit code {heard.code}"
-                             f"{f': {heard.error}' if heard.error else ''}{heard.last_words}: {where}")
-        if heard.error:
-            raise ToolError(f"{tool}: says: {heard.error}: {where}")
+        if output.is_full:
+            raise OutputError(f"{tool}: {output.error or 'no space left on device'}: {where}")
+        if output.code:
+            raise ToolError(f"{tool}: failed with exit code {output.code}"
+                             f"{f': {output.error}' if output.error else ''}{output.last_words}: {where}")
+        if output.error:
+            raise ToolError(f"{tool}: says: {output.error}: {where}")
         if missing := [path.name for path, mark in before.items() if _mark(path) in (None, mark)]:
-            raise ToolError(f"{tool}: ended well, but did not write {_listed(missing)}{heard.reason}: {where}")
+            raise ToolError(f"{tool}: ended well, but did not write {_listed(missing)}{output.reason}: {where}")
         for path in before:
             _check_whole(tool, path, where)
 
@@ -160,7 +160,7 @@ class _Here(Places):
 
 
 @dataclass
-class _Heard:
+class _Output:
     """What a process printed, and how it ended."""
 
     lines: list[str]
@@ -223,7 +223,7 @@ def _program(tool: str, log_file: BinaryIO, log: Path) -> str:
 
 
 def _execute(argv: list[str], environment: dict[str, str], folder: Path, log_file: BinaryIO, log: Path,
-             limit_s: float) -> _Heard:
+             limit_s: float) -> _Output:
     try:
         process = subprocess.Popen(argv, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, start_new_session=True)
@@ -234,18 +234,18 @@ def _execute(argv: list[str], environment: dict[str, str], folder: Path, log_fil
         raise InputError(f"{Path(argv[0]).name}: {argv[0]} cannot be started ({why}): see {log}") from None
     try:
         assert process.stdout is not None
-        ear = _Ear(cast(BinaryIO, process.stdout), log_file)
-        listener = threading.Thread(target=ear.listen, daemon=True)
-        listener.start()
+        reader = _OutputReader(cast(BinaryIO, process.stdout), log_file)
+        thread = threading.Thread(target=reader.read, daemon=True)
+        thread.start()
         is_late = not _wait(process, limit_s)
         _end_group(process)
         # Whoever holds the pipe has ended now, or left the group; it is not waited for without end.
-        listener.join(_GRACE_S)
+        thread.join(_GRACE_S)
     except BaseException:
         _end_group(process)
         raise
-    ear.close()
-    return _Heard(ear.lines, ear.error, process.returncode, is_late, ear.is_full)
+    reader.close()
+    return _Output(reader.lines, reader.error, process.returncode, is_late, reader.is_full)
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:
@@ -271,7 +271,7 @@ def _wait(process: "subprocess.Popen[bytes]", limit_s: float) -> bool:
     return True
 
 
-class _Ear:
+class _OutputReader:
     """Reads what a process prints as it comes: looks at each line, and keeps the beginning and the end."""
 
     def __init__(self, stream: BinaryIO, log: BinaryIO) -> None:
@@ -284,7 +284,7 @@ class _Ear:
         self.error: str | None = None
         self.is_full = False
 
-    def listen(self) -> None:
+    def read(self) -> None:
         """Until nobody has the other end any more."""
         with self._stream:
             # Pieces of a line without end, a progress bar say, are lines too.
@@ -292,9 +292,9 @@ class _Ear:
                 with self._lock:
                     if self._is_over:
                         return
-                    self._hear(line)
+                    self._take(line)
 
-    def _hear(self, line: bytes) -> None:
+    def _take(self, line: bytes) -> None:
         self.is_full = self.is_full or _FULL in line
         if self.error is None:
             # What is said behind a progress bar begins where that ends.

@@ -2,7 +2,7 @@
 
 import click
 
-from ._command import Command, clobber_option, quiet_option, told
+from ._command import Command, clobber_option, progress_reporter, quiet_option
 
 
 @click.command(cls=Command, name="add-backgrounds")
@@ -19,7 +19,7 @@ def command(outroots: tuple[str, ...], outroot: str, quiet: bool, clobber: bool)
     """
     from chandra_bin.tasks.background import add_backgrounds
 
-    with told(quiet, "adding"):
+    with progress_reporter(quiet, "adding"):
         made = add_backgrounds(outroots, outroot, clobber=clobber)
     if not quiet:
         click.echo(f"{made.background.counts.sum():.0f} background counts stand for "

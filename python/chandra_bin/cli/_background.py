@@ -12,10 +12,10 @@ from ._command import (
     clobber_option,
     file_argument,
     file_option,
+    progress_reporter,
     quiet_option,
     region_mask_options,
     threads_option,
-    told,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def command(image: Path, outroot: str, blanksky: tuple[str, ...], events: str | 
     if not blanksky and expmap is None:
         raise click.UsageError("say what the background is made of: blank-sky events (--blanksky), or the image itself "
                                "and its exposure map (--expmap)")
-    with told(quiet, "background"):
+    with progress_reporter(quiet, "background"):
         if expmap is None:
             made = blank_sky_background(image, blanksky, outroot, events=events, band=band,
                                         threads=threads or usable_cores(), clobber=clobber)

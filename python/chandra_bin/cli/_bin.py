@@ -15,10 +15,10 @@ from ._command import (
     clobber_option,
     file_argument,
     file_option,
+    progress_reporter,
     quiet_option,
     region_mask_options,
     threads_option,
-    told,
 )
 
 
@@ -78,7 +78,7 @@ def command(image: Path, folder: Path, threads: int | None, quiet: bool, behind:
     from chandra_bin.tasks.bin import CountsBehind, bin_image
 
     counts = None if behind is None else CountsBehind(behind, behind_background, behind_scale)
-    with told(quiet, "binning") as progress:
+    with progress_reporter(quiet, "binning") as progress:
         binned = bin_image(image, folder, behind=counts, threads=threads or usable_cores(), progress=progress,
                            **parameters)
     if not quiet:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from ._background import SKY_CAUTION
-from ._command import PATH, Command, clobber_option, quiet_option, told
+from ._command import PATH, Command, clobber_option, progress_reporter, quiet_option
 
 
 @click.command(cls=Command, name="blanksky")
@@ -30,7 +30,7 @@ def command(events: str, blanksky: tuple[str, ...], out: Path, seed: int, quiet:
     """
     from chandra_bin.tasks.blanksky import blank_sky_events
 
-    with told(quiet, "blanksky"):
+    with progress_reporter(quiet, "blanksky"):
         made = blank_sky_events(events, blanksky, out, seed=seed, clobber=clobber)
     if quiet:
         return

@@ -158,7 +158,7 @@ def _warnings_as_lines() -> Iterator[None]:
 
 
 @contextmanager
-def told(quiet: bool, doing: str) -> Iterator[Callable[[float], None] | None]:
+def progress_reporter(quiet: bool, doing: str) -> Iterator[Callable[[float], None] | None]:
     """Shows log lines, and progress where stderr is a terminal: yields what takes the fraction done, or None."""
     logger = logging.getLogger("chandra_bin")
     handler = logging.StreamHandler(sys.stderr)

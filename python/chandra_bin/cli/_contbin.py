@@ -15,9 +15,9 @@ from ._command import (
     SuiteCommand,
     file_argument,
     file_option,
+    progress_reporter,
     quiet_option,
     region_mask_options,
-    told,
     version_option,
 )
 
@@ -84,7 +84,7 @@ def command(image: Path, threads: int | None, quiet: bool, **options: Any) -> No
     start = time.perf_counter()
     from chandra_bin.tasks.contbin import bin_as_contbin
 
-    with told(quiet, "contbin") as progress:
+    with progress_reporter(quiet, "contbin") as progress:
         bins = bin_as_contbin(image, **options, threads=threads or usable_cores(), progress=progress)
     if not quiet:
         from ._summary import bins_line

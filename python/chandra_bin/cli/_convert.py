@@ -11,10 +11,10 @@ from ._command import (
     Command,
     clobber_option,
     file_option,
+    progress_reporter,
     quiet_option,
     region_format_options,
     semantics_option,
-    told,
 )
 
 
@@ -34,7 +34,7 @@ def command(files: tuple[Path, ...], image: Path, outdir: Path, quiet: bool, **o
     """
     from chandra_bin.tasks.outlines import convert_files
 
-    with told(quiet, "regions"):
+    with progress_reporter(quiet, "regions"):
         made = convert_files(_expanded(files), image, outdir, **options)
     if not quiet:
         click.echo(f"{len(made)} region files converted into {made[0] if made == [outdir] else f'{outdir}/'}")

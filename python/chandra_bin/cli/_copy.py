@@ -11,8 +11,8 @@ from ._command import (
     one_output,
     output_argument,
     output_option,
+    progress_reporter,
     quiet_option,
-    told,
 )
 
 
@@ -33,7 +33,7 @@ def command(infile: Path, outfile: Path | None, out: Path | None, quiet: bool,
     target = one_output(outfile, out)
     from chandra_bin.tasks.copy import copy_file
 
-    with told(quiet, "copy"):
+    with progress_reporter(quiet, "copy"):
         copied = copy_file(infile, target, clobber=clobber)
     if not quiet:
         of = "" if copied.of is None else f" of {copied.of}"

@@ -16,8 +16,8 @@ from ._command import (
     one_output,
     output_argument,
     output_option,
+    progress_reporter,
     quiet_option,
-    told,
 )
 
 
@@ -53,7 +53,7 @@ def command(curve: Path, outfile: Path | None, out: Path | None, plot: Path | No
     target = one_output(outfile, out)
     from chandra_bin.tasks.lightcurve import FlareLimits, deflare
 
-    with told(quiet, "flares"):
+    with progress_reporter(quiet, "flares"):
         lightcurve, flares = deflare(curve, target, FlareLimits(**limits), plot=plot, clobber=clobber)
     if not quiet:
         seconds = flares.gti.total

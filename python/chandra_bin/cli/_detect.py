@@ -17,8 +17,8 @@ from ._command import (
     one_output,
     output_argument,
     output_option,
+    progress_reporter,
     quiet_option,
-    told,
 )
 
 
@@ -87,7 +87,7 @@ def command(image: Path, outfile: Path | None, out: Path | None, quiet: bool, **
     start = time.perf_counter()
     from chandra_bin.tasks.detect import detect_in_image
 
-    with told(quiet, "detecting") as progress:
+    with progress_reporter(quiet, "detecting") as progress:
         made = detect_in_image(image, chosen, progress=progress, **options)
     if not quiet:
         found = made.detection

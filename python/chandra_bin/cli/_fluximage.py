@@ -13,9 +13,9 @@ from ._command import (
     file_argument,
     file_option,
     one_output,
+    progress_reporter,
     quiet_option,
     threads_option,
-    told,
 )
 
 
@@ -64,7 +64,7 @@ def command(infile: Path, outroot: str | None, out: str | None, bands: str, bins
     from chandra_bin.fits.headers import approximation
     from chandra_bin.tasks.fluximage import ExposureSettings, make_flux_images
 
-    with told(quiet, "exposure"):
+    with progress_reporter(quiet, "exposure"):
         settings = ExposureSettings(units, area_cm2, slope, threshold)  # type: ignore[arg-type]
         made = make_flux_images(infile, root, bands=bands, binsize=binsize, settings=settings, asolfile=asolfile,
                                 badpixfile=badpixfile, maskfile=maskfile, fovfile=fovfile, psfecf=psfecf, xygrid=xygrid,

@@ -13,8 +13,8 @@ from ._command import (
     one_output,
     output_argument,
     output_option,
+    progress_reporter,
     quiet_option,
-    told,
 )
 
 
@@ -33,7 +33,7 @@ def command(events: Path, outfile: Path | None, out: Path | None, quiet: bool, c
     target = one_output(outfile, out)
     from chandra_bin.tasks.lightcurve import write_light_curve
 
-    with told(quiet, "light curve"):
+    with progress_reporter(quiet, "light curve"):
         curve = write_light_curve(events, target, clobber=clobber)
     if not quiet:
         assert curve.counts is not None

@@ -10,10 +10,10 @@ from ._command import (
     clobber_option,
     file_argument,
     file_option,
+    progress_reporter,
     quiet_option,
     region_mask_options,
     semantics_option,
-    told,
 )
 
 
@@ -35,7 +35,7 @@ def command(image: Path, out: Path, quiet: bool, **options: Any) -> None:
         raise click.UsageError("give --exclude FILE.reg, --keep FILE.reg or --expmap FILE")
     from chandra_bin.tasks.outlines import write_mask
 
-    with told(quiet, "mask"):
+    with progress_reporter(quiet, "mask"):
         used, pixels = write_mask(image, out, **options)
     if not quiet:
         click.echo(f"{used} of {pixels} pixels are used; mask in {out}")

@@ -6,7 +6,7 @@ import click
 
 from chandra_bin.errors import counted
 
-from ._command import PATH, Command, clobber_option, quiet_option, told
+from ._command import PATH, Command, clobber_option, progress_reporter, quiet_option
 
 
 @click.command(cls=Command, name="merge")
@@ -39,7 +39,7 @@ def command(infiles: tuple[str, ...], outdir: Path, refcoord: str | None, bands:
     from chandra_bin.tasks.fluximage import ExposureSettings
     from chandra_bin.tasks.merge import merge_observations
 
-    with told(quiet, "merge"):
+    with progress_reporter(quiet, "merge"):
         merged = merge_observations(infiles, outdir, refcoord=refcoord, bands=bands, binsize=binsize,
                                     exposure=ExposureSettings() if exposure else None, psfecf=psfecf,
                                     blanksky=blanksky or None, clobber=clobber)

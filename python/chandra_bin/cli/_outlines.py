@@ -13,9 +13,9 @@ from ._command import (
     clobber_option,
     file_argument,
     file_option,
+    progress_reporter,
     quiet_option,
     region_format_options,
-    told,
 )
 
 
@@ -37,7 +37,7 @@ def command(binmap: Path, outdir: Path | None, quiet: bool, **options: Any) -> N
         raise click.UsageError("say where the outlines shall go: --out DIR, --all-in-one FILE, or both")
     from chandra_bin.tasks.outlines import write_outlines
 
-    with told(quiet, "regions"):
+    with progress_reporter(quiet, "regions"):
         made = write_outlines(binmap, outdir, **options)
     if not quiet:
         places = [f"{outdir}/" if outdir else "", str(options["all_in_one"] or "")]

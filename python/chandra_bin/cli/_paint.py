@@ -6,7 +6,7 @@ import click
 
 from chandra_bin.errors import counted
 
-from ._command import PATH, Command, clobber_option, file_option, quiet_option, told
+from ._command import PATH, Command, clobber_option, file_option, progress_reporter, quiet_option
 
 
 @click.command(cls=Command, name="paint")
@@ -33,7 +33,7 @@ def command(binmap: Path, table: Path | None, input_dir: Path, region_list: Path
         raise click.UsageError("--table and --region-list exclude each other")
     from chandra_bin.tasks.paint import paint_fits, paint_table
 
-    with told(quiet, "painting"):
+    with progress_reporter(quiet, "painting"):
         if table is not None:
             files = paint_table(binmap, table, output_dir=output_dir, suffix=suffix, compress=compress,
                                 clobber=clobber)

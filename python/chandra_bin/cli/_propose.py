@@ -8,7 +8,7 @@ import click
 
 from chandra_bin.errors import NoCluster, warn
 
-from ._command import PATH, Command, Group, file_argument, file_option, quiet_option, told
+from ._command import PATH, Command, Group, file_argument, file_option, progress_reporter, quiet_option
 
 if TYPE_CHECKING:
     from chandra_bin.tasks.propose import Proposal
@@ -57,7 +57,7 @@ def cluster(image: Path, out: Path, system: str, quiet: bool, **options: Any) ->
     from chandra_bin.tasks.propose import propose_cluster
 
     try:
-        with told(quiet, "proposing"):
+        with progress_reporter(quiet, "proposing"):
             made = propose_cluster(image, out, sky=system == "wcs", **_given(options))
     except NoCluster as error:
         warn(f"{error}; {out} is {'yours, and stays' if out.exists() else 'not written'}")
@@ -83,7 +83,7 @@ def sources(detections: Path, image: Path, out: Path, system: str, quiet: bool, 
     """
     from chandra_bin.tasks.propose import propose_point_sources
 
-    with told(quiet, "proposing"):
+    with progress_reporter(quiet, "proposing"):
         made = propose_point_sources(detections, out, image, sky=system == "wcs", **_given(options))
     if not made.sources:
         warn(f"{detections}: no detection is a point source; {out} is "
@@ -106,7 +106,7 @@ def area(expmap: Path, folder: Path, cluster: Path | None, image: Path | None, q
     """
     from chandra_bin.tasks.propose import propose_area
 
-    with told(quiet, "proposing"):
+    with progress_reporter(quiet, "proposing"):
         made = propose_area(expmap, folder, cluster=cluster, image=image)
     if not quiet:
         x0, x1, y0, y1 = made.box
@@ -125,7 +125,7 @@ def bin_length(events: Path, method: Any) -> None:
     """
     from chandra_bin.tasks.lightcurve import propose_bin_length
 
-    with told(False, "bin length"):
+    with progress_reporter(False, "bin length"):
         chosen = propose_bin_length(events, method)
     click.echo(f"{chosen.length_s:.15g}")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ._command import PATH, SuiteCommand, file_argument, quiet_option, told, version_option
+from ._command import PATH, SuiteCommand, file_argument, progress_reporter, quiet_option, version_option
 
 
 @click.command(cls=SuiteCommand, name="make-region-files")
@@ -27,7 +27,7 @@ def command(binmap: Path, minx: float | None, miny: float | None, bin: float | N
     """
     from chandra_bin.tasks.regions import make_region_files
 
-    with told(quiet, "regions"):
+    with progress_reporter(quiet, "regions"):
         made = make_region_files(binmap, minx=minx, miny=miny, bin=bin, outdir=outdir)
     if not quiet:
         click.echo(f"{made.files} region files with {made.boxes} boxes (minx {made.minx:g}, miny {made.miny:g}, "

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ._command import Command, clobber_option, file_argument, file_option, quiet_option, told
+from ._command import Command, clobber_option, file_argument, file_option, progress_reporter, quiet_option
 
 
 @click.command(cls=Command, name="scale-flux")
@@ -25,7 +25,7 @@ def command(flux: Path, counts: Path, out: Path, factor: float | None, quiet: bo
     from chandra_bin.tasks.clean import scale_flux
 
     given: dict[str, Any] = {} if factor is None else {"factor": factor}
-    with told(quiet, "scaling"):
+    with progress_reporter(quiet, "scaling"):
         made = scale_flux(flux, counts, out, clobber=clobber, **given)
     if not quiet:
         click.echo(f"the flux was multiplied by {made.scale:.5g}; S/N in counts of bins of 1 in the scaled flux: "

@@ -7,7 +7,7 @@ import click
 
 from chandra_bin.errors import counted
 
-from ._command import PATH, Command, clobber_option, quiet_option, told
+from ._command import PATH, Command, clobber_option, progress_reporter, quiet_option
 
 
 @click.command(cls=Command, name="simulate")
@@ -33,7 +33,7 @@ def command(folder: Path, quiet: bool, clobber: bool, **settings: Any) -> None:
     """
     from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
 
-    with told(quiet, "simulation"):
+    with progress_reporter(quiet, "simulation"):
         done = simulate_observations(folder, SimulationSettings(**settings), clobber=clobber)
     if not quiet:
         for each in done:

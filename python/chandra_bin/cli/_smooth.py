@@ -14,9 +14,9 @@ from ._command import (
     SuiteGroup,
     file_argument,
     file_option,
+    progress_reporter,
     quiet_option,
     threads_option,
-    told,
     version_option,
 )
 
@@ -54,7 +54,7 @@ _background = file_option("-b", "--bg", "--bkg", "bg", help="Background image.")
 def _smooth(function: Callable[..., None], *images: Path, out: Path, threads: int | None, quiet: bool,
             **options: Any) -> None:
     start = time.perf_counter()
-    with told(quiet, "smoothing") as progress:
+    with progress_reporter(quiet, "smoothing") as progress:
         function(*images, out=out, threads=threads or usable_cores(), progress=progress, **options)
     if not quiet:
         click.echo(f"smoothed in {time.perf_counter() - start:.1f} s: {out}")

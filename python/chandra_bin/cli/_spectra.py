@@ -7,7 +7,16 @@ import click
 
 from chandra_bin.errors import counted
 
-from ._command import PATH, Command, clobber_option, file_argument, file_option, quiet_option, region_mask_options, told
+from ._command import (
+    PATH,
+    Command,
+    clobber_option,
+    file_argument,
+    file_option,
+    progress_reporter,
+    quiet_option,
+    region_mask_options,
+)
 
 
 @click.command(cls=Command, name="spectra")
@@ -30,7 +39,7 @@ def command(events: str, binmap: Path, folder: Path, quiet: bool, **options: Any
     """
     from chandra_bin.tasks.spectra import write_spectra
 
-    with told(quiet, "spectra"):
+    with progress_reporter(quiet, "spectra"):
         made = write_spectra(events, binmap, folder, **options)
     if not quiet:
         for each in made:

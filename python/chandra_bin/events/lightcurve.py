@@ -9,13 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.arrays import as_seconds
 from chandra_bin.errors import InputError, counted, warn
+from chandra_bin.fits.virtual import MOST_BINS
 
 from .gti import GTI
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
-
-_MOST_BINS = 100_000_000
 
 # Times are looked at so many at once: what is in between stays in the processor's cache.
 _CHUNK = 1 << 15
@@ -107,10 +106,10 @@ def _edges(start: float, stop: float, length: float) -> NDArray[np.float64]:
     """The bins' edges (n + 1,): as many bins as it takes to reach ``stop``."""
     if not (length > 0 and math.isfinite(length)):
         raise InputError(f"the length of a time bin is {length:.15g} s; it must be above 0")
-    bins = math.ceil((stop - start) / length) if (stop - start) / length <= _MOST_BINS + 1 else math.inf
-    if bins > _MOST_BINS:
+    bins = math.ceil((stop - start) / length) if (stop - start) / length <= MOST_BINS + 1 else math.inf
+    if bins > MOST_BINS:
         raise InputError(f"bins of {length:.15g} s from {start!r} to {stop!r} s would be "
-                         f"{(stop - start) / length:.3g}; {_MOST_BINS:.0e} at most are made: take longer bins")
+                         f"{(stop - start) / length:.3g}; {MOST_BINS:.0e} at most are made: take longer bins")
     edges: NDArray[np.float64] = np.arange(bins + 1.0)
     edges *= length
     edges += start

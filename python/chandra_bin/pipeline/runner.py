@@ -12,7 +12,16 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, Literal
 
 from chandra_bin import __version__
-from chandra_bin.errors import ChandraBinError, InputError, OutputError, counted, heard, reason, warn, writing
+from chandra_bin.errors import (
+    ChandraBinError,
+    InputError,
+    OutputError,
+    collect_warnings,
+    counted,
+    reason,
+    warn,
+    writing,
+)
 from chandra_bin.regions.marks import is_users
 from chandra_bin.workflow.records import FOLDER, Record, State
 from chandra_bin.workflow.runner import Runner
@@ -301,13 +310,13 @@ def _make(order: _Order, assignment: Assignment) -> Made:
 def _do(order: _Order, scratch: Path, engine: str) -> Outcome:
     """Do a task by an engine."""
     task = order.task
-    with _readable(order, scratch) as job, heard(job.plain) as said:
+    with _readable(order, scratch) as job, collect_warnings(job.plain) as texts:
         function_of(engine, task.kind)(job)
         # Tasks do not read the setting "engine": the runner chooses the engine of each.
         if ((task.kind, engine) == ("reprocess", "native") and by_ciao_if_taken(order.settings)
                 and (why := why_not(task.archive[0]))):
             warn(why)
-    return Outcome(tuple(said), tuple(job.calls), job.facts, {str(path) for path in job.users})
+    return Outcome(tuple(texts), tuple(job.calls), job.facts, {str(path) for path in job.users})
 
 
 def _refused(pipeline: Pipeline, state: State, first: int, last: int) -> Iterator[str]:

@@ -119,11 +119,11 @@ def background_rows(folder: Folder) -> list[dict[str, str]]:
     return rows
 
 
-def setting_rows(settings: Settings, told: Mapping[str, str]) -> list[dict[str, Any]]:
+def setting_rows(settings: Settings, used: Mapping[str, str]) -> list[dict[str, Any]]:
     """Settings with what became of them, see `effects`."""
     values = settings.model_dump(mode="json")
-    return [{"name": name, "value": text(values[name]), "about": field.description or "", "told": told.get(name, ""),
-             "idle": is_without_effect(told.get(name, "")),
+    return [{"name": name, "value": text(values[name]), "about": field.description or "", "effect": used.get(name, ""),
+             "idle": is_without_effect(used.get(name, "")),
              "changed": not field.is_required() and getattr(settings, name) != field.get_default()}
             for name, field in Settings.model_fields.items()]
 

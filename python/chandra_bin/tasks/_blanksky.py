@@ -222,7 +222,7 @@ class ScaledSky:
         return {"BKGMETH": "blanksky", "BKGTYPE": BLANKSKY, **scales, **calib_of(*(sky.header for sky in self._skies))}
 
     @property
-    def said(self) -> dict[str, str]:
+    def header_entries(self) -> dict[str, str]:
         """For HISTORY."""
         return {f"BKGSCAL{chip}": f"{scale.factor!r} ({scale.method})" for chip, scale in sorted(self.scales.items())}
 

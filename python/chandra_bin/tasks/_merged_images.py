@@ -108,7 +108,7 @@ class Seen:
             return Images(counts, exposure, radii, None, keywords, notes)
         background, _ = self.sky.background((band.low_ev, band.high_ev), use=used)
         return Images(counts, exposure, radii, background, keywords, notes, self.sky.keywords,
-                      [f"{key} = {value}" for key, value in self.sky.said.items()])
+                      [f"{key} = {value}" for key, value in self.sky.header_entries.items()])
 
 
 class Total:
@@ -157,20 +157,20 @@ def write_images(outputs: Outputs, wanted: Wanted, stem: str, images: Images, ba
                  header: "Header", good_times: Sequence[GtiBlock], lines: Sequence[str]) -> None:
     """Writes the images of a band; ``header`` is that of the events."""
     made = image_header(header, grid, band)
-    told = [*lines, *(f"  {note}" for note in images.notes)]
+    notes = [*lines, *(f"  {note}" for note in images.notes)]
     calib = {"CALIB": "APPROX"} if images.exposure is not None else {}
     with outputs.open(wanted.file(stem, band, "thresh.img")) as file:
-        write_image(file, images.counts, product_header(made, told, BUNIT="count", **calib))
+        write_image(file, images.counts, product_header(made, notes, BUNIT="count", **calib))
         for gti in good_times:
             gti.write(file)
     if wanted.exposure is not None and images.exposure is not None:
         expmap, flux = (wanted.file(stem, band, kind) for kind in ("thresh.expmap", "flux.img"))
-        write_maps(outputs, expmap, flux, images.counts, images.exposure, made, told, wanted.exposure, images.keywords)
+        write_maps(outputs, expmap, flux, images.counts, images.exposure, made, notes, wanted.exposure, images.keywords)
     if wanted.psfecf is not None and images.radii is not None:
-        notes = told if stem else [*told, f"  {_MEAN_PSF}"]
-        write_psf_map(outputs, wanted.file(stem, band, "thresh.psfmap"), images.radii, made, notes, images.keywords,
+        of_psf = notes if stem else [*notes, f"  {_MEAN_PSF}"]
+        write_psf_map(outputs, wanted.file(stem, band, "thresh.psfmap"), images.radii, made, of_psf, images.keywords,
                       wanted.psfecf)
     if images.background is not None:
         write_background(outputs, wanted.background_files(stem, band), images.background, made,
-                         [*told, *(f"  {note}" for note in images.background_notes)],
+                         [*notes, *(f"  {note}" for note in images.background_notes)],
                          {**images.background_keywords, **calib})

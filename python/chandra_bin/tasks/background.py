@@ -111,7 +111,7 @@ def blank_sky_background(image: str | Path, blanksky: str | Path | Sequence[str 
             "image": plain_name(image), "blanksky": tuple(map(Path, names)),
             "events": None if source_name is None else plain_name(source_name),
             "band_ev": f"{band_ev[0]:g}:{band_ev[1]:g}",
-            **sky.said})
+            **sky.header_entries})
         write_background(outputs, files, made, pixels.header, lines, sky.keywords)
     return MadeBackground(made, *files, band_ev, sky.scales, outside)
 

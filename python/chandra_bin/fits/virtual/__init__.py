@@ -8,6 +8,7 @@ from pathlib import Path
 
 from chandra_bin.errors import VirtualNameError
 
+from ._axes import MOST_BINS
 from ._parse import parse_name
 from ._stack import expand_stack, one_of_stack
 from ._steps import (
@@ -31,9 +32,9 @@ from ._steps import (
 )
 
 __all__ = [
-    "BinAxis", "Binning", "Bits", "BitsTerm", "Block", "Columns", "Filter", "GtiTerm", "MaskTerm", "Options", "Range",
-    "RangeTerm", "RegionTerm", "Rows", "Step", "Term", "VirtualFile", "VirtualNameError", "expand_stack", "named_file",
-    "one_of_stack", "parse_name",
+    "MOST_BINS", "BinAxis", "Binning", "Bits", "BitsTerm", "Block", "Columns", "Filter", "GtiTerm", "MaskTerm",
+    "Options", "Range", "RangeTerm", "RegionTerm", "Rows", "Step", "Term", "VirtualFile", "VirtualNameError",
+    "expand_stack", "named_file", "one_of_stack", "parse_name",
 ]
 
 
