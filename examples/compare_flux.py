@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
-from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin import ImageCoords
 
 PIXEL_ARCSEC = 0.492
 INNER_ARCMIN = 5.0

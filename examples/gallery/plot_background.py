@@ -12,12 +12,8 @@ from tempfile import TemporaryDirectory
 import matplotlib.pyplot as plt
 import numpy as np
 
-from chandra_bin import contour_bin
-from chandra_bin.binning.contour import sum_bins
-from chandra_bin.tasks.background import blank_sky_background
-from chandra_bin.tasks.fluximage import make_flux_images
-from chandra_bin.tasks.inputs import read_image
-from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
+from chandra_bin import contour_bin, read_image, sum_bins
+from chandra_bin.tasks import SimulationSettings, blank_sky_background, make_flux_images, simulate_observations
 
 with TemporaryDirectory() as folder:
     settings = SimulationSettings(seed=1, obsids=1, exposure=3000, counts=25_000, blank_sky=5, truth_photons=20_000)

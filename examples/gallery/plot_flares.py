@@ -12,8 +12,7 @@ from tempfile import TemporaryDirectory
 import matplotlib.pyplot as plt
 
 from chandra_bin import cut_flares
-from chandra_bin.tasks.lightcurve import write_light_curve
-from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
+from chandra_bin.tasks import SimulationSettings, simulate_observations, write_light_curve
 
 with TemporaryDirectory() as folder:
     settings = SimulationSettings(seed=3, obsids=1, exposure=12_000, counts=500, blank_sky=0, truth_photons=20_000)

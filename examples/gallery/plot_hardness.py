@@ -9,9 +9,7 @@ pass, and their hardness is painted back.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from chandra_bin import bin_spectra, contour_bin, event_histogram
-from chandra_bin.acis.channels import channels_of
-from chandra_bin.events.spectra import band_channels, hardness
+from chandra_bin import band_channels, bin_spectra, channels_of, contour_bin, event_histogram, hardness
 from chandra_bin.simulate import cluster_model
 
 SIZE = 160

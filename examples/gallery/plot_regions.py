@@ -11,20 +11,19 @@ from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
 import numpy as np
+from astropy.io import fits
 from astropy.wcs import WCS
 
 from chandra_bin import ImageCoords, read_regions, region_mask, trace_polygons
-from chandra_bin.fits.images import write_image
 from chandra_bin.simulate import cluster_header, cluster_image
-from chandra_bin.tasks.bin import bin_image
+from chandra_bin.tasks import bin_image
 
 counts = cluster_image((160, 160), counts=250_000, seed=1)
 header = cluster_header(counts.shape, bin_px=4)
 
 with TemporaryDirectory() as folder:
     image = Path(folder, "img.fits")
-    with image.open("wb") as file:
-        write_image(file, counts, header)
+    fits.writeto(image, counts, header)
     bins = bin_image(image, Path(folder, "out"), sn=60, smooth_sn=90, constrain=3).bins
     region = Path(folder, "out/outreg/xaf_0.reg")
     print(region.read_text()[:150], "...")

@@ -33,7 +33,7 @@ _BETWEEN = ";"
 
 @dataclass(frozen=True)
 class Binning:
-    """How an image is binned: parameters of `chandra_bin.tasks.bin.bin_image`, by its names and with its defaults."""
+    """How an image is binned: parameters of `chandra_bin.tasks.bin_image`, by its names and with its defaults."""
 
     sn: float = 15
     counts: float | None = None

@@ -66,7 +66,7 @@ class ImageCoords:
         """The coordinates of an event list, or of a region table, from the keywords of two of its columns.
 
         They are those of an image of one sky pixel a pixel: physical = FITS pixel; the keywords of these columns give
-        the sky (`chandra_bin.fits.sky_keywords`). Raises `InputError` where there are no such columns.
+        the sky (``fits/sky_keywords.py``). Raises `InputError` where there are no such columns.
         """
         columns = {str(header[key]).strip().lower(): int(match[1])
                    for key in header if (match := _COLUMN_NAME.fullmatch(key))}

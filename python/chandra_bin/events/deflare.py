@@ -54,11 +54,11 @@ class Deflared:
     within: int
     """Bins that were kept before ``minlength`` dropped short runs."""
     failure: str = ""
-    """Why the method that was asked for gave nothing, where `robust` took its place."""
+    """Why the method that was asked for gave nothing, where ``robust`` took its place."""
     cut_by_noise: float = 0.0
     """The number of bins that Poisson noise alone is expected to cut, if the rate were ``mean`` all the time.
 
-    It includes the margins that `robust` cuts. It leaves out the short runs that `sigma_clip` drops.
+    It includes the margins that ``robust`` cuts. It leaves out the short runs that ``sigma`` drops.
     """
 
     @property
@@ -70,11 +70,26 @@ class Deflared:
 def cut_flares(curve: LightCurve, method: Method = "clean", *, mean: float | None = None, nsigma: float = 3.0,
                scale: float = 1.2, stddev: float | None = None, minfrac: float = 0.1, sigma: float = 3.0,
                minlength: int = 3, margin: int = 1) -> Deflared:
-    """The times without flares, by `clean`, `sigma_clip` or `robust`.
+    """The times without flares.
 
-    Where one of the first two leaves no quiet time, `robust` takes its place, a `ChandraBinWarning` says so, and the
-    result holds why (``failure``). Another warning where limits of ``clean`` by ``scale`` are narrower than Poisson
-    noise; it proposes a length of bins. The parameters are those of the three methods.
+    Parameters
+    ----------
+    curve : the light curve; ``clean`` needs exposures.
+    method : ``clean`` and ``sigma`` are CIAO's ``lc_clean`` and ``lc_sigma_clip``; ``robust`` keeps the bins whose
+        counts Poisson noise explains, around the rate that most of the quieter bins have.
+    mean, nsigma, scale, stddev, minfrac : of ``clean``. Bins strictly between mean / scale and mean * scale are kept,
+        or, with ``stddev``, those strictly within ``stddev`` Poisson errors of the mean. ``mean`` (counts/s) is by
+        default that of the bins within ``nsigma`` Poisson errors of the mean of all. ``minfrac`` is the least fraction
+        of the bins that must be kept.
+    sigma, minlength : of ``sigma``. Bins beyond ``sigma`` standard deviations of the mean are dropped, again and again
+        until all are within, and then runs shorter than ``minlength`` bins.
+    nsigma, margin : of ``robust``. A bin is kept with a probability of at least that of ``nsigma`` of a Gaussian; the
+        ``margin`` bins before and after each bin above the upper limit are cut too.
+
+    Where ``clean`` or ``sigma`` leaves no quiet time, ``robust`` takes its place, a `ChandraBinWarning` says so, and
+    the result holds why (``failure``). Another warning where limits of ``clean`` by ``scale`` are narrower than
+    Poisson noise; it proposes a length of bins. Raises `InputError` for unusable parameters, or a light curve
+    without rates above 0.
     """
     if method not in METHODS:
         raise InputError(f"there is no method {method!r}; take {', '.join(METHODS)}")

@@ -39,7 +39,7 @@ class Background:
     error: float | None = None
     """The 1-sigma fractional error of the normalisation, common to all pixels; None where it is unknown."""
     shared: Mapping[str, float] = field(default_factory=dict)
-    """The parts of ``error`` from the counts of blank skies, by the name of each (`ChipScale.sky_name`).
+    """The parts of ``error`` from the counts of blank skies, by the name of each (``ChipScale.sky_name``).
 
     All backgrounds that are made of one blank sky have such a part in common. The rest of ``error`` is their own.
     """

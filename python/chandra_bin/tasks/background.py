@@ -80,11 +80,11 @@ def blank_sky_background(image: str | Path, blanksky: str | Path | Sequence[str 
     image : virtual name of an image, or of events with ``[bin ..]``.
     blanksky : virtual names of blank-sky events, ``@list`` for several: all chips in one file, or one chip a file. They
         meet the image through the sky.
-    outroot : see `background_files`.
+    outroot : the files are ``{outroot}_bkg.img`` and ``{outroot}_bkg_ratio.img``.
     events : the observation's events, virtual name, with its chips and good times but no filter of energies: for
         ratios of 9 - 12 keV where a blank-sky header has no BKGSCALn. Or their counts, where `blank_sky_events` has
         counted them. None: the events of ``image``, if it is made of some.
-    band : energies in keV, ``0.5:7`` or as `parse_bands` has them. None: those of the image's subspace.
+    band : energies in keV, ``0.5:7`` or a name that `make_flux_images` takes. None: those of the image's subspace.
 
     Used are the chips of ``events``, or else of the image's subspace (else all). Raises `InputError`, also where the
     live times of ``image`` and ``events`` differ by more than 1 %, and `OutputError`; no file is written then.
@@ -131,13 +131,11 @@ def local_background(image: str | Path, expmap: str | Path, outroot: str | Path,
         ``cluster``.
     cluster : region of the cluster. Its outskirts are fitted with the background; needs ``events``.
     events : virtual names of the events of all observations of the image, with its good times and no filter of
-        energies: particles (spread as `particle_map`) and the sky (spread with the exposure map) are fitted as two
+        energies: particles (spread as the exposure time) and the sky (spread with the exposure map) are fitted as two
         parts. None: all of the background is spread with the exposure map.
     particle_ratio : counts of particles in the image's band for one at 9 - 12 keV, and the 1-sigma error. None: free.
 
-    See `chandra_bin.sources.background.local_background` and
-    `chandra_bin.sources.local_background.fit_local_background`. Raises `InputError` and `OutputError`; no file is
-    written then.
+    On arrays it is `chandra_bin.local_background`. Raises `InputError` and `OutputError`; no file is written then.
     """
     _check_local(image, cluster, events, particle_ratio)
     if mask is None and cluster is None and not exclude and not keep:
@@ -187,8 +185,9 @@ def _check_local(image: str | Path, cluster: Path | None, events: Sequence[str |
 def add_backgrounds(outroots: Sequence[str | Path], outroot: str | Path, *, clobber: bool = False) -> MadeBackground:
     """Adds the backgrounds of observations that were merged: their files, as the other two write them, on one grid.
 
-    ``outroots`` are those of the observations, made for the images ``{obsid}_{band}_thresh.img`` that `merge` writes;
-    see `sum_backgrounds`. Raises `InputError` and `OutputError`; no file is written then.
+    ``outroots`` are those of the observations, made for the images ``{obsid}_{band}_thresh.img`` that
+    `merge_observations` writes. Counts add, and ratios are weighted by counts. Raises `InputError` and `OutputError`;
+    no file is written then.
     """
     sets = [background_files(each) for each in outroots]
     files = background_files(outroot)

@@ -80,12 +80,11 @@ def blank_sky_events(events: str | Path, blanksky: str | Path | Sequence[str | P
     events : virtual name of the observation's events, with its good times and no filter of energies.
     blanksky : virtual names of blank-sky events, ``@list`` for several: all chips in one file, or one chip a file, on
         the observation's sky or as the calibration database has them, in chip coordinates. Or a folder: CALDB, or its
-        folder of blank skies, where the files of the observation are chosen (`find_blank_skies`).
-    beside : the event file that aspect solution, bad pixels and mask lie beside (`find_ancillary`); None: ``events``.
+        folder of blank skies, where the files of the observation are chosen.
+    beside : the event file that aspect solution, bad pixels and mask lie beside; None: ``events``.
     seed : of the random times and places of events in chip coordinates (see ``products._sky_placement``).
 
-    Only events with STATUS 0 are used where the observation was cleaned by VFAINT
-    (`chandra_bin.events.vfaint.is_cleaned`).
+    Only events with STATUS 0 are used where the observation was cleaned by VFAINT.
     Factors are those of the files (BKGSCALn), else ratios of counts of 9 - 12 keV; their errors are in BKGERRn. Chips
     that are not among the events are left out. Raises `InputError`, also where files have different columns or tangent
     points, and `OutputError`; no file is written then.

@@ -159,8 +159,8 @@ def fill_image(image: str | Path, sources: Sequence[str | Path], out: str | Path
                clobber: bool = False) -> Filled:
     """Writes ``{image}_filled.img``: sources filled with draws of what is around each, to be looked at.
 
-    Its header says FILLED, and neither the binning nor the spectra take it. ``out`` must end in ``_filled.img``; see
-    `chandra_bin.sources.removal.fill_sources`. Raises `InputError` and `OutputError`.
+    Its header says FILLED, and neither the binning nor the spectra take it. ``out`` must end in ``_filled.img``.
+    Raises `InputError` and `OutputError`.
     """
     image, regions = Path(image), tuple(map(Path, sources))
     expmap, mask = (None if each is None else Path(each) for each in (expmap, mask))

@@ -56,7 +56,7 @@ class FluxImage:
 
 @dataclass(frozen=True)
 class FluxImages:
-    """What `fluximage` made."""
+    """What `make_flux_images` made."""
 
     grid: Grid
     bands: tuple[FluxImage, ...]
@@ -152,7 +152,8 @@ def make_flux_images(name: str | Path, outroot: str, *, bands: str = "broad", bi
     Parameters
     ----------
     name : event file, with filters or not. Pixels have the exposure of the part that regions in filters leave of them.
-    bands : see `parse_bands`.
+    bands : broad, soft, medium, hard, ultrasoft, csc (soft, medium and hard), or ``low:high:effective`` in keV, joined
+        by commas.
     binsize : sky pixels a pixel; None: 1.
     asolfile, badpixfile, maskfile, fovfile : None: found beside the event file; ``none``: not used.
     psfecf : the fraction of a point source within the radii of the PSF map.

@@ -81,8 +81,9 @@ def propose_bin_length(name: str | Path, method: Method = "robust") -> BinLength
     """Choose the length of the time bins of event files, for a method that looks for flares.
 
     ``name`` is a virtual name without ``[bin ...]``: of the events without sources that the light curve will be made
-    of. Frames are those of TIMEDEL, good times those of the first chip. See
-    `chandra_bin.events.bin_length.choose_bin_length`. Raises `InputError`.
+    of. Frames are those of TIMEDEL, good times those of the first chip. The length is
+    the least whole number of frames with enough quiet counts for the method (``events/bin_length.py``). Raises
+    `InputError`.
     """
     parsed = named_file(one_of_stack(name))
     with open_events(parsed) as events:

@@ -139,10 +139,10 @@ def merge_observations(names: str | Path | Sequence[str | Path], outdir: Path, *
     names : event files, virtual names, ``@list`` for those in a list.
     refcoord : the tangent point, ``RA DEC`` (ICRS, degrees or sexagesimal), or a file whose own is taken; None: the
         mean of the observations'.
-    bands : see `parse_bands`.
+    bands : as `make_flux_images` has them.
     binsize : sky pixels a pixel of the images.
-    exposure : how to make approximate exposure maps, as `fluximage` does. Each observation is cut below the threshold
-        before the maps are added; flux is the sum of counts over the sum of exposures.
+    exposure : how to make approximate exposure maps, as `make_flux_images` does. Each observation is cut below the
+        threshold before the maps are added; flux is the sum of counts over the sum of exposures.
     psfecf : the fraction of a point source within the radii of the PSF maps, which need ``exposure``. Those of all are
         means, weighted with the exposure maps.
     blanksky : the blank-sky events of each observation, in the order of ``names``: a file of all chips, or several

@@ -111,8 +111,8 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
     mask : FITS mask: 0 is not looked at.
     sky : write hh:mm:ss, dd:mm:ss (in the image's own frame, as CIAO reads them) instead of physical coordinates.
 
-    See `chandra_bin.sources.proposals.find_cluster`. Raises `NoCluster` where nothing stands out (what was proposed
-    before is removed then), `InputError` and `OutputError`.
+    The ellipse has the second moments of the net brightness within 4 sigma of themselves. Raises `InputError`, also
+    where nothing stands out (what was proposed before is removed then), and `OutputError`.
     """
     if background is None and background_scale is not None:
         raise InputError("a background scale needs a background image")
@@ -207,7 +207,7 @@ def propose_area(expmap: Path, folder: Path, *, cluster: Path | None = None, lea
     ----------
     expmap : exposure map.
     cluster : region file; the box holds its middle.
-    least : the least exposure, in parts of the largest (see `chandra_bin.sources.proposals.exposed_box`).
+    least : the least exposure, in parts of the largest.
     image : counts to be shown in the picture, ``square.png``; None: the exposure map.
 
     Where a user gave one of the two files, the other is made of it. Raises `InputError` and `OutputError`.

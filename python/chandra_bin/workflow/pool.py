@@ -83,7 +83,7 @@ class Processes(Executor):
         return future
 
     def interrupt(self) -> None:
-        """Interrupt the work that is under way, and begin no other: futures raise `WorkerLost`."""
+        """Interrupt the work that is under way, and begin no other: futures raise ``WorkerLost``."""
         for worker in self._workers:
             worker.interrupt()
 
