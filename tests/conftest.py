@@ -88,6 +88,14 @@ def shared() -> SharedFolder:
 
 
 @pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks of this process write empty pictures: to draw them is the most of the work on a small image."""
+    for task in ("bin", "propose", "lightcurve"):
+        monkeypatch.setattr(f"chandra_bin.tasks.{task}.write_picture",
+                            lambda outputs, path, _draw: outputs.write(path, b""))
+
+
+@pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> list["Figure"]:
     """The figures that are drawn, in the order in which they are saved."""
     from matplotlib.figure import Figure

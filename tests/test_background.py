@@ -1,5 +1,7 @@
 """Backgrounds: counts are conserved, the ratio is that of each chip, and both are defined where the binner looks."""
 
+import shutil
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -263,13 +265,36 @@ def test_local_background_without_counts():
 
 # Files.
 
-@pytest.fixture
-def sky(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
     """A folder with events, an image of them, and a blank sky of ten times the exposure."""
+    folder = tmp_path_factory.mktemp("sky")
+    write_events(folder / "evt2.fits", random_events(20_000, 1))
+    write_events(folder / "blank.evt", random_events(200_000, 2))
+    grid = "[bin x=3600.5:4600.5:8,y=3500.5:4700.5:8]"
+    assert run(["copy", f"{folder}/evt2.fits[energy=500:7000]{grid}", f"{folder}/img.fits", "-q"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wrong(tmp_path_factory):
+    """A folder with event files that are no background of the others."""
+    folder = tmp_path_factory.mktemp("wrong")
+    few = random_events(5000, 4)
+    low = few | {"energy": np.minimum(few["energy"], 8000).astype(np.float32)}
+    write_events(folder / "low.fits", low)
+    write_events(folder / "empty.evt", {name: values[:0] for name, values in low.items()})
+    write_events(folder / "short.fits", few, dtcor=0.98734 * 0.987)
+    write_events(folder / "heights.evt", few, header={"DSTYP3": "pha", "DSVAL3": "0:1500", "DSFORM3": "J"})
+    write_events(folder / "far.evt", few, ra=229.9)
+    return folder
+
+
+@pytest.fixture
+def sky(written, tmp_path, monkeypatch):
+    """A copy of that folder, in which the test works."""
     monkeypatch.chdir(tmp_path)
-    write_events(tmp_path / "evt2.fits", random_events(20_000, 1))
-    write_events(tmp_path / "blank.evt", random_events(200_000, 2))
-    assert run(["copy", "evt2.fits[energy=500:7000][bin x=3600.5:4600.5:8,y=3500.5:4700.5:8]", "img.fits", "-q"]) == 0
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
@@ -455,16 +480,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD, ids=str)
-def test_bad_input_is_one_line_and_leaves_no_files(sky, case):
+def test_bad_input_is_one_line_and_leaves_no_files(sky, wrong, case):
     replaced, options, message = BAD[case]
-    low = random_events(5000, 4)
-    low["energy"] = np.minimum(low["energy"], 8000).astype(np.float32)
-    write_events(sky / "low.fits", low)
-    write_events(sky / "empty.evt", {name: values[:0] for name, values in low.items()})
-    write_events(sky / "short.fits", random_events(5000, 4), dtcor=0.98734 * 0.987)
-    write_events(sky / "heights.evt", random_events(5000, 4), header={
-        "DSTYP3": "pha", "DSVAL3": "0:1500", "DSFORM3": "J"})
-    write_events(sky / "far.evt", low | {"energy": random_events(5000, 4)["energy"]}, ra=229.9)
+    shutil.copytree(wrong, sky, dirs_exist_ok=True)
     before = listing(sky)
     with pytest.raises(InputError, match=message):
         blank_sky_background("img.fits", replaced.get("blanksky", "blank.evt"), "out", **options)

@@ -57,12 +57,6 @@ def serial(images, tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Batches in this process without pictures, which are the most of the work."""
-    monkeypatch.setattr("chandra_bin.tasks.bin.bins_png", lambda *_, **__: b"")
-
-
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -106,7 +100,7 @@ def test_the_table_says_what_was_made(serial):
         assert row["version"].startswith("chandra-bin ")
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_pictures")
 def test_the_page_links_products_and_escapes_what_it_shows(images, serial):
     page = (serial / "index.html").read_text()
     assert page.count('<img src="c0') == NUMBER
@@ -128,7 +122,7 @@ def test_any_executor_will_do(images, serial):
     assert products(Path("pool")) == products(serial)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_pictures")
 def test_a_manifest_is_read_by_its_name(images):
     Path("m.csv").write_text(f"image,sn\n{images}/c00.fits,40\n")
     found, = batch.run("m.csv", Path("out"))
@@ -138,7 +132,7 @@ def test_a_manifest_is_read_by_its_name(images):
 
 # What is done, is done
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_pictures")
 def test_done_rows_are_skipped_until_something_changes(images):
     for name in ("a.fits", "b.fits"):
         Path(name).write_bytes((images / "c00.fits").read_bytes())
@@ -167,7 +161,7 @@ def test_done_rows_are_skipped_until_something_changes(images):
     assert next(Path("out/a/.chandra-bin/replaced").rglob("bins.ecsv")).read_text().endswith("# mine\n")
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_pictures")
 def test_results_and_images_can_move_together(images):
     Path("here/images").mkdir(parents=True)
     Path("here/images/a.fits").write_bytes((images / "c00.fits").read_bytes())
@@ -177,7 +171,7 @@ def test_results_and_images_can_move_together(images):
     assert found.attempts == 0
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_pictures")
 def test_files_of_users_are_left_in_the_folders(images):
     list(batch.run(f"{images}/c00.fits", Path("out")))
     Path("out/c00/fits.txt").write_text("mine")
@@ -232,7 +226,7 @@ def test_faults_are_rows_and_the_rest_is_done(images, capsys):
     assert capsys.readouterr().err.count("failed: ") == 7
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_pictures")
 def test_a_folder_that_cannot_be_written_to(images, tmp_path):
     """As a whole it ends the batch; that of one cluster fails its row. A file system is read-only for root too."""
     place = tmp_path / "disk"
@@ -254,7 +248,7 @@ def test_a_folder_that_cannot_be_written_to(images, tmp_path):
 
 
 @pytest.mark.full
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_pictures")
 def test_a_full_disk_spoils_nothing(images, serial, tmp_path):
     place = tmp_path / "disk"
     place.mkdir()
@@ -267,7 +261,7 @@ def test_a_full_disk_spoils_nothing(images, serial, tmp_path):
         assert 0 < len(done) < NUMBER
         assert run(["batch", f"{images}/*.fits", "-o", str(place), *OPTIONS, "--jobs", "1", "-q"]) == 0
         assert {name for name, row in table(place).items() if row["attempts"] == 0} == done
-        drop = "bins.png"  # which `quick` leaves empty
+        drop = "bins.png"  # which `without_pictures` leaves empty
         assert {name: each for name, each in products(place).items() if not name.endswith(drop)} == {
             name: each for name, each in products(serial).items() if not name.endswith(drop)}
         assert not leftovers(place)
@@ -275,7 +269,7 @@ def test_a_full_disk_spoils_nothing(images, serial, tmp_path):
         subprocess.run(["umount", "-l", place], check=True)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_pictures")
 def test_clocks_that_jump_change_nothing(images, monkeypatch):
     """Durations are of the monotonic clock; nothing is decided by the time of day."""
     times = iter(range(10**9, 0, -10**6))
@@ -335,7 +329,7 @@ def test_the_estimate_is_of_the_header_and_not_far_off(tmp_path):
 
 # One batch at a time; stopped, killed, resumed
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_pictures")
 def test_a_second_batch_is_refused(images):
     Path("out").mkdir()
     with locked(Path("out")), pytest.raises(InputError, match=rf"out: is in use by PID {os.getpid()} on "):
@@ -460,7 +454,7 @@ def test_a_row_that_takes_too_long_is_ended(images):
     assert not Path("out/slow/bins.ecsv").exists()
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_pictures")
 def test_rows_look_at_the_time_themselves(images):
     """Where nobody can end a process: in this one, and on workers of Dask."""
     found, = batch.run(f"{images}/c00.fits", Path("out"), timeout=1e-6)
@@ -469,7 +463,7 @@ def test_rows_look_at_the_time_themselves(images):
     assert not leftovers(Path("out"))
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_pictures")
 def test_retry_and_fail_fast(images, monkeypatch):
     calls = []
 
@@ -492,7 +486,7 @@ def test_retry_and_fail_fast(images, monkeypatch):
     assert [row["error"] for row in list(found.values())[2:]] == ["NotRun"] * (NUMBER - 2)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_pictures")
 def test_bugs_are_rows_too(images, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError("of ours")
@@ -502,7 +496,7 @@ def test_bugs_are_rows_too(images, monkeypatch):
     assert (found.error, found.message) == ("ZeroDivisionError", "unexpected error: ZeroDivisionError: of ours")
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_pictures")
 def test_who_stops_listening_keeps_what_is_done(images):
     going = batch.run(batch.read_manifest(f"{images}/*.fits", defaults=BINNING), Path("out"))
     next(going)
@@ -512,7 +506,7 @@ def test_who_stops_listening_keeps_what_is_done(images):
         pass
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_pictures")
 def test_json_lines(images, capsys):
     assert run(["batch", f"{images}/*.fits", "gone.fits", "-o", "out", "-j", "1", "--json"]) == 2
     assert "no file has such a name" in capsys.readouterr().err
@@ -525,7 +519,7 @@ def test_json_lines(images, capsys):
     assert not err
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_pictures")
 def test_warnings_are_in_the_table(images):
     Path("bkg.fits").write_bytes((images / "c00.fits").read_bytes())
     with fits.open("bkg.fits", "update") as file:

@@ -62,6 +62,7 @@ def test_all_products(capsys):
     assert Path("d/e/bin_sn_stats.qdp").read_text() == str(golden["sn_qdp"])
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_region_files_are_in_physical_coordinates_from_the_header(tmp_path):
     """The same outlines as `chandra-bin regions` writes, with the pixels of the original's boxes."""
     assert run(["bin", IMAGE, "-o", "d", *OPTIONS]) == 0
@@ -77,6 +78,7 @@ def test_region_files_are_in_physical_coordinates_from_the_header(tmp_path):
         np.testing.assert_array_equal(*masks)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_region_files_in_image_coordinates_where_the_header_has_no_others(capsys):
     write_fits("a.fits", np.full((3, 2), 100, "i4"))
     assert run(["bin", "a.fits", "-o", "d", "--sn", "20"]) == 0
@@ -86,6 +88,7 @@ def test_region_files_in_image_coordinates_where_the_header_has_no_others(capsys
         "polygon(0.5,0.5,2.5,0.5,2.5,3.5,0.5,3.5)\n")
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_table_has_the_columns_and_units_of_the_documentation():
     assert run(["bin", IMAGE, "-o", "d", *OPTIONS]) == 0
     table = QTable.read("d/bins.ecsv")
@@ -123,6 +126,7 @@ def test_equal_runs_give_equal_bytes_for_any_threads_and_folder(tmp_path):
         assert b"somewhere" not in first
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_an_earlier_set_is_kept_or_wholly_replaced(capsys):
     assert run(["bin", IMAGE, "-o", "d", *OPTIONS]) == 0
     Path("d/notes.txt").write_text("mine")
@@ -142,6 +146,7 @@ def made(name, *words):
     return binmap(name)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_options_reach_the_binner():
     counts = fits.getdata(IMAGE)
     api = chandra_bin.contour_bin
@@ -181,6 +186,7 @@ def scatter_within(labels, flux, weights):
     return np.sqrt(np.average((value - mean[bins]) ** 2, weights=weight))
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_bins_follow_the_flux_where_an_exposure_map_is_given():
     flux, exposure = step_of_exposure()
     counts = write_fits("img.fits", np.random.default_rng(3).poisson(flux * exposure).astype("i4"))
@@ -224,6 +230,7 @@ def test_contours_of_the_flux_need_an_exposure_map(capsys):
     assert "need an exposure map" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize(("keywords", "words", "error", "said"), [
     ({"BKGTYPE": "BLANKSKY", "BKGFERR": 0.02}, (), np.hypot(0.03, 0.02), False),
     ({"BKGTYPE": "LOCAL", "BKGFERR": 0.04}, (), 0.04, False),
@@ -247,6 +254,7 @@ def test_the_error_of_the_background_is_in_the_table(keywords, words, error, sai
     assert (table["background_fraction"] > 0.5).any()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_sn_is_of_counts_where_a_scaled_flux_is_binned(capsys):
     flux, exposure = step_of_exposure()
     counts = np.random.default_rng(6).poisson(flux * exposure).astype("i4")
@@ -269,6 +277,7 @@ def test_sn_is_of_counts_where_a_scaled_flux_is_binned(capsys):
     assert float(lines[-1].split()[0]) < 40  # the largest is in counts
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("words", [["img.fits", "--background=bkg.fits"],
                                    ["flux.fits", "--behind=img.fits", "--behind-background=bkg.fits"]])
 def test_each_image_is_read_once(monkeypatch, words):
@@ -281,6 +290,7 @@ def test_each_image_is_read_once(monkeypatch, words):
     assert {path.name: whole_reads(opened, path) for path in names} == {path.name: 1 for path in names}
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_bins_without_signal_are_flagged(capsys):
     generator = np.random.default_rng(8)
     counts = generator.poisson(10, (60, 60))
@@ -296,6 +306,7 @@ def test_bins_without_signal_are_flagged(capsys):
     assert not table["reached"][table["sn"] < 0].any()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_automask_excludes_empty_blocks():
     image = f"{INPUTS}/sparse_160x120.fits.gz"
     assert run(["bin", image, "-o", "d", "--sn=10", "--smooth-sn=15", "--automask", "--constrain=2"]) == 0
@@ -318,6 +329,7 @@ def backgrounds():
     }
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize(("words", "signal", "excluded", "said"), [
     ([], 15, 0, "own exposure (scale 1)"),  # never from EXPOSURE
     (["--background-scale", "0.5"], 20, 0, ""),
@@ -468,6 +480,7 @@ def test_ngc5044_and_its_picture():
     assert of_bins <= colours_of(Path("d/bins.png").read_bytes())
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a1835_with_its_background_and_exposure_map():
     inputs = golden_folder("a1835") / "inputs"
     assert run(["bin", f"{inputs}/a1835_counts.fits.gz", "-o", "d", "--sn=20", "--smooth-sn=30", "--constrain=3",
@@ -478,6 +491,7 @@ def test_a1835_with_its_background_and_exposure_map():
     np.testing.assert_array_equal(fits.getdata("d/contbin_mask.fits", output_verify="ignore") == 1, exposure > 0)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_mask_on_another_grid_is_told_of(capsys):
     shape = (40, 50)
     with Path("img.fits").open("wb") as file:
@@ -490,6 +504,7 @@ def test_a_mask_on_another_grid_is_told_of(capsys):
     assert "the mask lies up to 3 physical pixels beside the image img.fits" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_bins_with_less_than_their_background_are_told_of(capsys):
     write_fits("img.fits", np.full((40, 40), 6, "i2"))
     write_fits("bkg.fits", np.full((40, 40), 20, "i2"))
@@ -521,6 +536,7 @@ def test_an_interrupt_ends_a_smoothing_of_minutes():
     assert not Path("out.fits").exists()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_picture_that_cannot_be_drawn_costs_no_product():
     assert run(["bin", IMAGE, "-o", "d", *OPTIONS, "-q"]) == 0
     whole = listing("d")
