@@ -9,18 +9,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Float32s
+from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.bands import Band
 from chandra_bin.coords.grids import Grid
+from chandra_bin.coords.tangent_plane import reproject
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import InputError
 from chandra_bin.events.gti_files import GtiBlock
-from chandra_bin.events.images import image_header
+from chandra_bin.events.images import add_to_image, image_header
+from chandra_bin.exposure.maps import chip_exposures, sum_exposures
+from chandra_bin.exposure.psf import check_ecf, psf_map
 from chandra_bin.fits.images import product_header, write_image
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.sources.background import Background, ErrorPart
 
-from ._blanksky import BLANKSKY, ScaledSky
+from ._blanksky import (
+    BLANKSKY,
+    ParticleCounts,
+    Pixels,
+    ScaledSky,
+    SourceCounts,
+    checked_chips,
+    limits_of,
+    scaled_sky,
+    warn_of_sky_filters,
+)
 from ._common import calib_of
+from ._merged_events import NEEDED, Observation, grid_coords
+from ._observed import Observed, check_filters, without_removed
 from .background import background_files, write_background
-from .fluximage import ExposureSettings, above_threshold, write_maps, write_psf_map
+from .fluximage import ExposureSettings, above_threshold, check_binsize, write_maps, write_psf_map
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -31,20 +49,54 @@ _MEAN_PSF = "PSF: mean of the observations' radii, weighted with their exposure 
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which images are made, and where."""
+class Request:
+    """Which files are made, and where. Raises `InputError` for parameters out of range."""
 
     outdir: Path
+    bands: tuple[Band, ...]
+    binsize: float
     exposure: ExposureSettings | None
     psfecf: float | None
     background: bool
+    each_events: bool
+    """Whether the events of each observation are written, too."""
 
-    def bytes_a_pixel(self, bands: int) -> int:
+    def __post_init__(self) -> None:
+        check_binsize(self.binsize, exposed=self.exposure is not None)
+        if self.psfecf is not None:
+            check_ecf(self.psfecf)
+            if self.exposure is None:
+                raise InputError("PSF maps are cut and weighted with exposure maps: give --exposure with --psfecf")
+
+    def check(self, observation: Observation) -> None:
+        """Warns of filters that removed events which exposure maps or backgrounds count on, or raises `InputError`."""
+        name, rows = observation.source.name, observation.rows
+        if self.exposure is not None:
+            check_filters(name, rows, self.bands)
+        if not self.background:
+            return
+        warn_of_sky_filters(name)
+        for band in self.bands:
+            if limits := limits_of(rows, observation.source.header, (band.low_ev, band.high_ev)):
+                raise InputError(f"{name}: holds {limits} only, and its background all of the band {band.label}, "
+                                 f"{band.low_kev:g} - {band.high_kev:g} keV; do not filter energies")
+
+    def bytes_a_pixel(self) -> int:
         """What the sums of the bands, and the images of one observation, take in memory."""
         of_band = 4 + 4 * (self.exposure is not None) + 8 * (self.psfecf is not None) + 12 * self.background
-        return of_band * bands + 8 + 40 * (self.exposure is not None) + 50 * self.background
+        return of_band * len(self.bands) + 8 + 40 * (self.exposure is not None) + 50 * self.background
 
-    def files(self, stem: str, band: Band) -> list[Path]:
+    def files(self, stems: Sequence[str]) -> list[Path]:
+        """All files that are written; ``stems`` are those of the observations."""
+        events = [self.outdir / "merged_evt.fits", *(self.events_file(stem) for stem in stems if self.each_events)]
+        return [*events, *([self.outdir / "merged.fov"] if self.exposure else []),
+                *(file for stem in ("", *stems) for band in self.bands for file in self._images(stem, band))]
+
+    def events_file(self, stem: str) -> Path:
+        """The events of an observation."""
+        return self.outdir / f"{stem}_reproj_evt.fits"
+
+    def _images(self, stem: str, band: Band) -> list[Path]:
         """Those of a band; ``stem`` is of an observation, empty for all."""
         kinds = ["thresh.img"]
         if self.exposure is not None:
@@ -83,7 +135,7 @@ class Images:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class Extent:
     """What an observation has beside its events, on the grid."""
 
     file: Path
@@ -114,12 +166,12 @@ class Seen:
 class Total:
     """The sums of a band over observations."""
 
-    def __init__(self, grid: Grid, wanted: Wanted) -> None:
-        self._wanted = wanted
+    def __init__(self, grid: Grid, request: Request) -> None:
+        self._request = request
         self._counts = np.zeros(grid.shape, np.int32)
-        self._exposure = None if wanted.exposure is None else np.zeros(grid.shape, np.float32)
-        self._radii = None if wanted.psfecf is None else np.zeros(grid.shape, np.float64)
-        self._background = (np.zeros(grid.shape, np.int32), np.zeros(grid.shape)) if wanted.background else None
+        self._exposure = None if request.exposure is None else np.zeros(grid.shape, np.float32)
+        self._radii = None if request.psfecf is None else np.zeros(grid.shape, np.float64)
+        self._background = (np.zeros(grid.shape, np.int32), np.zeros(grid.shape)) if request.background else None
         self._errors: list[ErrorPart] = []
         self._calib: dict[str, str] = {}
 
@@ -140,7 +192,7 @@ class Total:
 
     def images(self, band: Band) -> Images:
         """Those of all."""
-        settings, radii = self._wanted.exposure, None
+        settings, radii = self._request.exposure, None
         keywords: dict[str, Any] = {}
         notes = [_UNTHRESHOLDED]
         if settings is not None:
@@ -153,24 +205,85 @@ class Total:
                       {"BKGMETH": "sum", "BKGTYPE": BLANKSKY, **self._calib}, ["background: sum of the observations'"])
 
 
-def write_images(outputs: Outputs, wanted: Wanted, stem: str, images: Images, band: Band, grid: Grid,
+def write_images(outputs: Outputs, request: Request, stem: str, images: Images, band: Band, grid: Grid,
                  header: "Header", good_times: Sequence[GtiBlock], lines: Sequence[str]) -> None:
     """Writes the images of a band; ``header`` is that of the events."""
     made = image_header(header, grid, band)
     notes = [*lines, *(f"  {note}" for note in images.notes)]
     calib = {"CALIB": "APPROX"} if images.exposure is not None else {}
-    with outputs.open(wanted.file(stem, band, "thresh.img")) as file:
+    with outputs.open(request.file(stem, band, "thresh.img")) as file:
         write_image(file, images.counts, product_header(made, notes, BUNIT="count", **calib))
         for gti in good_times:
             gti.write(file)
-    if wanted.exposure is not None and images.exposure is not None:
-        expmap, flux = (wanted.file(stem, band, kind) for kind in ("thresh.expmap", "flux.img"))
-        write_maps(outputs, expmap, flux, images.counts, images.exposure, made, notes, wanted.exposure, images.keywords)
-    if wanted.psfecf is not None and images.radii is not None:
+    if request.exposure is not None and images.exposure is not None:
+        expmap, flux = (request.file(stem, band, kind) for kind in ("thresh.expmap", "flux.img"))
+        write_maps(outputs, expmap, flux, images.counts, images.exposure, made, notes, request.exposure,
+                   images.keywords)
+    if request.psfecf is not None and images.radii is not None:
         of_psf = notes if stem else [*notes, f"  {_MEAN_PSF}"]
-        write_psf_map(outputs, wanted.file(stem, band, "thresh.psfmap"), images.radii, made, of_psf, images.keywords,
-                      wanted.psfecf)
+        write_psf_map(outputs, request.file(stem, band, "thresh.psfmap"), images.radii, made, of_psf, images.keywords,
+                      request.psfecf)
     if images.background is not None:
-        write_background(outputs, wanted.background_files(stem, band), images.background, made,
+        write_background(outputs, request.background_files(stem, band), images.background, made,
                          [*notes, *(f"  {note}" for note in images.background_notes)],
                          {**images.background_keywords, **calib})
+
+
+def write_bands(outputs: Outputs, request: Request, observations: Sequence[Observation],
+                hows: Sequence[Observed | None], whole: Observation, plane: ImageCoords, grid: Grid,
+                lines: Sequence[str]) -> tuple[dict[str, int], dict[str, float]]:
+    """Writes all images; the counts in those of all, and their background, by the labels of the bands."""
+    totals = {band: Total(grid, request) for band in request.bands}
+    for each, how in zip(observations, hows, strict=True):
+        extent = _extent(each, how, plane, grid, request)
+        for band, total in totals.items():
+            of_one = extent.images(_counts(each, band, grid), band, request.exposure)
+            write_images(outputs, request, each.source.stem, of_one, band, grid, each.header, each.gti_blocks, lines)
+            total.add(of_one)
+    counts, expected = {}, {}
+    for band, total in totals.items():
+        of_all = total.images(band)
+        write_images(outputs, request, "", of_all, band, grid, whole.header, whole.gti_blocks, lines)
+        counts[band.label] = int(of_all.counts.sum(dtype=np.int64))
+        if of_all.background is not None:
+            expected[band.label] = float(of_all.background.expected.sum())
+    return counts, expected
+
+
+def _extent(observation: Observation, how: Observed | None, plane: ImageCoords, grid: Grid,
+            request: Request) -> Extent:
+    """Exposure, PSF and blank sky of an observation on the grid."""
+    source = observation.source
+    sky = None
+    if request.background:
+        pixels = Pixels(f"the image of {source.name.file}", grid_coords(grid, plane), grid.shape)
+        counted = _source_counts(observation)
+        sky = scaled_sky(source.blanksky, pixels, [(band.low_ev, band.high_ev) for band in request.bands],
+                         counted.chips, counted)
+    if how is None or request.exposure is None:
+        return Extent(source.name.file, sky=sky)
+    seconds = sum_exposures(chip_exposures(how.views, grid, how.axis, slope=request.exposure.used_slope), grid)
+    # Filters on the sky have taken the events.
+    seconds = without_removed(seconds, grid, observation.rows, lambda x, y: reproject(plane, source.coords, x, y))
+    radii = None if request.psfecf is None else psf_map(grid, how.axis, ecf=request.psfecf)
+    return Extent(source.name.file, seconds, radii, how.keywords, how.notes, sky)
+
+
+def _counts(observation: Observation, band: Band, grid: Grid) -> NDArray[np.int32]:
+    image = np.zeros(grid.shape, np.int32)
+    for rows in observation.blocks:
+        add_to_image(image, grid, observation.values(rows, *NEEDED), band)
+    return image
+
+
+def _source_counts(observation: Observation) -> SourceCounts:
+    """Events by chip, and those of 9 - 12 keV."""
+    name = str(observation.source.name)
+    particles = ParticleCounts(observation.rows, observation.source.header, name)
+    of_chip = np.zeros(acis.CHIP_COUNT, np.int64)
+    for rows in observation.blocks:
+        values = observation.values(rows, "ccd_id", "energy")
+        chip = checked_chips(values["ccd_id"], name)
+        of_chip += np.bincount(chip, minlength=acis.CHIP_COUNT)
+        particles.add(chip, values)
+    return SourceCounts(name, of_chip, particles)
