@@ -10,12 +10,13 @@ from contextlib import contextmanager, suppress
 
 from astropy.table import Table
 
+from chandra_bin.binning.options import BinningOptions
 from chandra_bin.fits.images import write_image
 from chandra_bin.simulate import cluster_header, cluster_image
 from chandra_bin.workflow.records import State
 
 OPTIONS = ["--sn", "30", "--smooth-sn", "50", "--constrain", "3"]
-BINNING = {"sn": 30.0, "smooth_sn": 50.0, "constrain": 3.0}
+BINNING = BinningOptions(sn=30.0, smooth_sn=50.0, constrain=3.0)
 
 
 def write_images(folder, number, side=32, counts=20_000):

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from chandra_bin import batch
 from chandra_bin.batch import work
 from chandra_bin.batch.results import COLUMNS
 from chandra_bin.batch.run import estimated_bytes
+from chandra_bin.binning.options import BinningOptions
 from chandra_bin.cli import run
 from chandra_bin.errors import InputError, OutputError
 from chandra_bin.tasks.bin import bin_image
@@ -77,7 +79,7 @@ def test_the_command_of_the_issue(images, serial, tmp_path, capsys):
 
 
 def test_products_are_those_of_bin(images, serial):
-    bin_image(images / "c03.fits", Path("c03"), **BINNING)
+    bin_image(images / "c03.fits", Path("c03"), BINNING)
     ours = {str(path.relative_to("c03")): path.read_bytes() for path in Path("c03").rglob("*") if path.is_file()}
     theirs = serial / "c03"
     assert ours == {str(path.relative_to(theirs)): path.read_bytes() for path in theirs.rglob("*")
@@ -139,7 +141,7 @@ def test_done_rows_are_skipped_until_something_changes(images):
 
     def again(**binning):
         return [(each.name, each.attempts) for each in
-                batch.run(batch.read_manifest("*.fits", defaults={**BINNING, **binning}), Path("out"))]
+                batch.run(batch.read_manifest("*.fits", defaults=replace(BINNING, **binning)), Path("out"))]
 
     assert again() == [("a", 1), ("b", 1)]
     before = table(Path("out"))
@@ -175,7 +177,7 @@ def test_results_and_images_can_move_together(images):
 def test_files_of_users_are_left_in_the_folders(images):
     list(batch.run(f"{images}/c00.fits", Path("out")))
     Path("out/c00/fits.txt").write_text("mine")
-    list(batch.run(batch.read_manifest(f"{images}/c00.fits", defaults={"sn": 40}), Path("out")))
+    list(batch.run(batch.read_manifest(f"{images}/c00.fits", defaults=BinningOptions(sn=40)), Path("out")))
     assert Path("out/c00/fits.txt").read_text() == "mine"
 
 
@@ -467,11 +469,11 @@ def test_rows_look_at_the_time_themselves(images):
 def test_retry_and_fail_fast(images, monkeypatch):
     calls = []
 
-    def failing(image, folder, **options):
+    def failing(image, folder, *options, **more):
         calls.append(image.stem)
         if image.stem == "c01" and calls.count("c01") < 3:
             raise OSError(5, "Input/output error", str(image))
-        return bin_image(image, folder, **options)
+        return bin_image(image, folder, *options, **more)
 
     monkeypatch.setattr(work, "bin_image", failing)
     assert run(["batch", f"{images}/*.fits", "-o", "a", *OPTIONS, "-j", "1", "--retry", "2"]) == 0

@@ -3,6 +3,7 @@
 import csv
 import os
 import unicodedata
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_work import statuses, table, write_images
-from chandra_bin.batch import Binning, read_manifest
+from chandra_bin.batch import read_manifest
 from chandra_bin.batch.manifest import COLUMNS, clean_name
 from chandra_bin.batch.work import failed
+from chandra_bin.binning.options import BinningOptions
 from chandra_bin.cli import run
 from chandra_bin.errors import InputError
+from chandra_bin.tasks.image_files import ImageFiles
 
 
 @pytest.fixture(autouse=True)
@@ -50,10 +53,9 @@ def test_the_three_forms_say_the_same(tmp_path):
     assert csv == toml == read_manifest("m.ecsv")
     first, second = csv
     assert (first.name, first.folder, first.image) == ("A 1", "A_1", str(tmp_path / "a.fits"))
-    assert first.files == {"background": str(tmp_path / "bkg.fits"),
-                           "exclude": (str(tmp_path / "x.reg"), str(tmp_path / "y.reg"))}
-    assert first.binning == Binning(sn=30, smooth_sn=50, automask=True)
-    assert (second.files, second.binning) == ({}, Binning())
+    assert first.files == ImageFiles(background=tmp_path / "bkg.fits", exclude=(tmp_path / "x.reg", tmp_path / "y.reg"))
+    assert first.options == BinningOptions(sn=30, smooth_sn=50, automask=True)
+    assert (second.files, second.options) == (ImageFiles(), BinningOptions())
 
 
 def test_files_are_relative_to_the_manifest(tmp_path):
@@ -63,23 +65,24 @@ def test_files_are_relative_to_the_manifest(tmp_path):
     found = read_manifest("lists/m.csv")
     assert found[0].image == f"{tmp_path}/lists/../evt2.fits[sky=region({tmp_path}/lists/f.reg)][bin sky=::4]"
     assert [row.image for row in found[1:]] == [f"{tmp_path}/lists/a.fits", f"@{tmp_path}/lists/a.list", "/x/y.fits"]
-    assert found[3].files == {"background": f"{tmp_path}/lists/s.fits"}
+    assert found[3].files == ImageFiles(background=tmp_path / "lists/s.fits")
 
 
 def test_rows_come_before_the_defaults():
-    found = rows("image,sn,counts\na.fits,,\nb.fits,70,\nc.fits,,500\n", defaults={"counts": 100, "constrain": 3})
-    assert [(row.binning.sn, row.binning.counts, row.binning.constrain) for row in found] == [
+    found = rows("image,sn,counts\na.fits,,\nb.fits,70,\nc.fits,,500\n",
+                 defaults=BinningOptions(counts=100, constrain=3))
+    assert [(row.options.sn, row.options.counts, row.options.constrain) for row in found] == [
         (15, 100, 3), (70, None, 3), (15, 500, 3)]
 
 
 @pytest.mark.parametrize(("text", "value"), [("0", 0.0), ("0.00", 0.0), ("0e0", 0.0), ("0.05", 0.05)])
 def test_the_error_of_the_background_may_be_zero(text, value):
     (row,) = rows(f"image,background_systematic\na.fits,{text}\n")
-    assert row.binning.background_systematic == value
+    assert row.options.background_systematic == value
 
 
-@pytest.mark.parametrize(("text", "why"), [("-0.1", "must be a number of 0 or above"), ("nan", "0 or above"),
-                                           ("1", "must be a fraction below 1")])
+@pytest.mark.parametrize(("text", "why"), [("-0.1", "must be a fraction, from 0"), ("nan", "from 0 to below 1"),
+                                           ("1", "must be a fraction, from 0 to below 1")])
 def test_the_error_of_the_background_is_a_fraction(text, why):
     assert why in said(f"image,background_systematic\na.fits,{text}\n")
 
@@ -144,11 +147,13 @@ def test_all_errors_are_said_at_once():
     text = said("name,image,pipeline,sn,smoth_sn,automask,background_scale,counts\n"
                 "A1,a.fits,,abc,3,,,\nA2,,,,,,,\nA3,a.fits,work,,,,,\nA4,a.fits,,-1,,maybe,,\nA5,a.fits,,,,,2,\n"
                 "A6,a.fits,,30,,,,100\nA7,,work,30,,,,\nA8,a.fits[bin sky=,,nan,,,,\n")
-    for part in ("there is no column 'smoth_sn'; do you mean smooth_sn?", "row 1: sn = 'abc': is no number",
+    for part in ("smoth_sn: there is no such column; do you mean smooth_sn?",
+                 "row 1: sn = 'abc': input should be a valid number",
                  "row 2: names neither an image nor a pipeline", "row 3: names both an image and a pipeline",
-                 "row 4: sn = '-1': is to be a number above 0", "row 4: automask = 'maybe': is neither true nor false",
-                 "row 5: background_scale: there is no background", "row 6: sn and counts exclude each other",
-                 "row 7: sn: a pipeline has its own settings", "row 8: image: ", "row 8: sn = 'nan'"):
+                 "row 4: sn = '-1': it must be positive and finite",
+                 "row 4: automask = 'maybe': input should be a valid boolean",
+                 "row 5: background_scale needs background: give both", "row 6: sn and counts exclude each other",
+                 "row 7: sn: a pipeline has its own settings", "row 8: image = ", "row 8: sn = 'nan'"):
         assert part in text
     assert text.startswith("m.csv: 11 errors: ")
 
@@ -161,23 +166,19 @@ def test_all_errors_are_said_at_once():
     ("image\n\"a", "csv", "is no CSV"),
     ("image = 3", "toml", "image: is no part of it"),
     ("cluster = 3", "toml", "cluster: is to be tables"),
-    ("[[cluster]]\nimage = 3", "toml", "row 1: image = 3: is no text"),
-    ("[[cluster]]\nimage = 'a'\nsn = true", "toml", "row 1: sn = True: is no number"),
-    ("[[cluster]]\nimage = 'a'\nexclude = [3]", "toml", "row 1: exclude = [3]: is no text"),
+    ("[[cluster]]\nimage = 3", "toml", "row 1: image = 3: must be a text"),
+    ("[[cluster]]\nimage = 'a'\nsn = true", "toml", "row 1: sn = True: must be a number"),
+    ("[[cluster]]\nimage = 'a'\nexclude = [3]", "toml", "row 1: exclude = [3]: must be a text"),
     ("[[cluster", "toml", "is no TOML"),
     ("no ecsv", "ecsv", "is no ECSV"),
     ("image,background,background_expmap,background_scale\na,b,c,2\n", "csv", "give one of the two"),
-    ("image,scrublarge\na,2\n", "csv", "no column 'scrublarge'; do you mean scrub_large?"),
-    ("image,scrub_large\na,2\n", "csv", "row 1: scrub_large = '2': is a fraction, and is to be up to 1"),
-    ("image,background,background_expmap\na,b,c\n", "csv", "needs the exposure map of the image"),
-    ("image,background,background_scale\na,b,-2\n", "csv", "background_scale = '-2': is to be a number above 0"),
+    ("image,scrublarge\na,2\n", "csv", "scrublarge: there is no such column; do you mean scrub_large?"),
+    ("image,scrub_large\na,2\n", "csv", "row 1: scrub_large = '2': it must be a fraction, above 0 and up to 1"),
+    ("image,background,background_expmap\na,b,c\n", "csv", "background_expmap needs expmap: give both"),
+    ("image,background,background_scale\na,b,-2\n", "csv", "background_scale = '-2': it must be positive and finite"),
 ])
 def test_what_is_no_manifest(text, suffix, why):
     assert why in said(text, suffix)
-
-
-def test_options_that_make_no_sense_are_said_before_anything_starts():
-    assert said("image\na.fits\n", defaults={"sn": -3.0}) == "m.csv: sn = -3.0: is to be a number above 0"
 
 
 def test_files_that_cannot_be_read():
@@ -191,14 +192,22 @@ def test_files_that_cannot_be_read():
         read_manifest("d.toml")
 
 
-def test_columns_are_those_of_the_binner():
-    from inspect import signature
+def test_columns_are_the_options_and_files_of_the_binner():
+    names = [each.name for cls in (ImageFiles, BinningOptions) for each in fields(cls)]
+    assert list(COLUMNS) == ["name", "image", "pipeline", *names]
 
-    from chandra_bin.tasks.bin import bin_image
 
-    assert set(COLUMNS) - {"name", "pipeline"} <= set(signature(bin_image).parameters)
-    for name, value in vars(Binning()).items():
-        assert signature(bin_image).parameters[name].default == value
+def test_every_option_may_be_a_cell():
+    Path("m.csv").write_text("image,sn,smooth_sn,contours,background_systematic,constrain,automask,bin_up,scrub,"
+                             "scrub_large\na.fits,20,30,counts,0,2,yes,1,no,0.5\n")
+    (row,) = read_manifest("m.csv")
+    assert row.options == BinningOptions(sn=20, smooth_sn=30, contours="counts", background_systematic=0, constrain=2,
+                                         automask=True, bin_up=True, scrub=False, scrub_large=0.5)
+
+
+def test_a_scale_is_a_number_or_an_image(tmp_path):
+    found = rows("image,background,background_scale\na.fits,b.fits,0.5\na.fits,b.fits,s.fits\n")
+    assert [row.files.background_scale for row in found] == [0.5, tmp_path / "s.fits"]
 
 
 def test_names_that_are_no_utf8_are_written_with_escapes():

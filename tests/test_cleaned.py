@@ -19,6 +19,7 @@ from chandra_bin.sources.removal import FLUX_FACTOR, fill_sources, scaled_flux, 
 from chandra_bin.tasks.bin import bin_image
 from chandra_bin.tasks.clean import fill_image, remove_sources, scale_flux
 from chandra_bin.tasks.contbin import bin_as_contbin
+from chandra_bin.tasks.image_files import ImageFiles
 from chandra_bin.tasks.inputs import read_image
 from chandra_bin.tasks.spectra import write_spectra
 from event_files import random_events, write_events
@@ -315,7 +316,7 @@ def test_filled_images_are_marked_and_refused(images):
     with pytest.raises(InputError, match=message):
         bin_as_contbin(made.file)
     with pytest.raises(InputError, match=message):
-        bin_image(images / "img.fits", images / "bins", background=made.file)
+        bin_image(images / "img.fits", images / "bins", files=ImageFiles(background=made.file))
     with pytest.raises(InputError, match=message):
         remove_sources({images / "a.fits": made.file}, images / "m.fits")
 

@@ -95,8 +95,9 @@ def test_an_error_nobody_foresaw_is_one_line_too(capsys, monkeypatch):
 
 @pytest.mark.parametrize(("words", "said"), [
     ("--counts 0", "counts is 0: it must be"), ("--counts nan", "counts is nan"), ("--sn 0", "sn is 0"),
-    ("--scrublarge 2", "scrub_large (--scrublarge) is 2: it is a fraction"), ("--scrublarge 0", "(--scrublarge) is 0"),
-    ("--scrublarge nan", "(--scrublarge) is nan")])
+    ("--scrub-large 2", "scrub_large is 2: it must be a fraction"), ("--scrub-large 0", "scrub_large is 0"),
+    ("--scrub-large nan", "scrub_large is nan"), ("--background-systematic 1", "background_systematic is 1"),
+    ("--constrain -1", "constrain is -1"), ("--smooth-sn inf", "smooth_sn is inf")])
 def test_options_of_bin_are_named_where_they_are_wrong(words, said, capsys, tmp_path):
     write_fits(tmp_path / "img.fits", np.full((9, 9), 9))
     assert run(["bin", f"{tmp_path}/img.fits", "-o", f"{tmp_path}/out", *words.split()]) == 2

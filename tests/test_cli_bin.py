@@ -153,9 +153,9 @@ def test_options_reach_the_binner():
     base = {"sn": 20, "smooth_sn": 30}
     words = ["--sn=20", "--smooth-sn=30"]
     np.testing.assert_array_equal(made("a", *words), api(counts, **base).binmap)
-    np.testing.assert_array_equal(made("b", *words, "--binup"), api(counts, **base, bin_up=True).binmap)
-    np.testing.assert_array_equal(made("c", *words, "--noscrub"), api(counts, **base, scrub=False).binmap)
-    np.testing.assert_array_equal(made("d", *words, "--scrublarge=0.08"), api(counts, **base, scrub_large=0.08).binmap)
+    np.testing.assert_array_equal(made("b", *words, "--bin-up"), api(counts, **base, bin_up=True).binmap)
+    np.testing.assert_array_equal(made("c", *words, "--no-scrub"), api(counts, **base, scrub=False).binmap)
+    np.testing.assert_array_equal(made("d", *words, "--scrub-large=0.08"), api(counts, **base, scrub_large=0.08).binmap)
     np.testing.assert_array_equal(made("e", "--counts=300", "--smooth-sn=30"),
                                   api(counts, sn=300, target="counts", smooth_sn=30).binmap)
     smoothed = f"{INPUTS}/smooth_96x80.fits.gz"
@@ -297,7 +297,7 @@ def test_bins_without_signal_are_flagged(capsys):
     counts[20:40, 20:40] += generator.poisson(100, (20, 20))
     write_fits("img.fits", counts.astype("i4"))
     write_fits("bkg.fits", np.full((60, 60), 10.2, "f4"))
-    assert run(["bin", "img.fits", "-o", "d", "--sn=30", "--background=bkg.fits", "--noscrub"]) == 0
+    assert run(["bin", "img.fits", "-o", "d", "--sn=30", "--background=bkg.fits", "--no-scrub"]) == 0
     table = Table.read("d/bins.ecsv")
     np.testing.assert_array_equal(table["low_sn"], table["sn"] < 3)
     low = int(table["low_sn"].sum())
@@ -356,10 +356,13 @@ BAD = {
     "all negative": (["negative.fits"], "negative.fits: all 81 pixels that are used are negative or zero"),
     "all zero": (["zero.fits"], "zero.fits: all 81 pixels that are used are zero"),
     "no exposure": ([IMAGE, "--expmap=noexp.fits"], "noexp.fits: no pixel of the exposure map is above 0"),
-    "scale without background": ([IMAGE, "--background-scale=2"], "needs a background image"),
-    "map without background": ([IMAGE, "--expmap=noexp.fits", "--background-expmap=noexp.fits"], "needs a background"),
+    "scale without background": ([IMAGE, "--background-scale=2"], "background_scale needs background: give both"),
+    "map without background": ([IMAGE, "--expmap=noexp.fits", "--background-expmap=noexp.fits"],
+                               "background_expmap needs background: give both"),
     "two scales": ([IMAGE, "--background=b", "--background-expmap=c", "--background-scale=1"], "one of the two"),
-    "background map alone": ([IMAGE, "--background=b", "--background-expmap=c"], "needs that of the image"),
+    "background map alone": ([IMAGE, "--background=b", "--background-expmap=c"],
+                             "background_expmap needs expmap: give both"),
+    "background behind alone": ([IMAGE, "--behind-background=b"], "behind_background needs behind: give both"),
     "scale negative": (["zero.fits", "--background=zero.fits", "--background-scale=-1"], "scale is -1"),
     "unknown option": ([IMAGE, "--snn=3"], "--snn"),
     "sn and counts": ([IMAGE, "--sn=3", "--counts=100"], "exclude each other"),

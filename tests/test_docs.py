@@ -201,9 +201,10 @@ def test_no_option_is_invented():
 
 
 def test_the_bin_table_is_documented(images, tmp_path):
+    from chandra_bin.binning.options import BinningOptions
     from chandra_bin.tasks.bin import bin_image
 
-    binned = bin_image(images / "img.fits", tmp_path / "out", sn=60)
+    binned = bin_image(images / "img.fits", tmp_path / "out", BinningOptions(sn=60))
     section = (ROOT / "docs/file-formats.md").read_text().split("### bins.ecsv")[1].split("\n### ")[0]
     table = binned.bins.table_with(binned.coords)
     described = {}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from chandra_bin.binning.options import BinningOptions
 from chandra_bin.cli import run
 from chandra_bin.errors import InputError
 from chandra_bin.tasks.bin import bin_image
@@ -24,7 +25,7 @@ def binned(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_events(tmp_path / "evt2.fits", random_events(3000, spread_px=150.0))
     copy_file(f"evt2.fits{MARGIN}", tmp_path / "img.fits")
-    bin_image(tmp_path / "img.fits", tmp_path / "out", sn=6)
+    bin_image(tmp_path / "img.fits", tmp_path / "out", BinningOptions(sn=6))
     with fits.open("out/contbin_binmap.fits", mode="update") as hdus:
         image = fits.getdata("img.fits")
         empty = np.zeros(image.shape, bool)

@@ -9,6 +9,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 
 from chandra_bin.binning.contour import bin_areas
+from chandra_bin.binning.options import BinningOptions
 from chandra_bin.cli import run
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinWarning
@@ -133,7 +134,7 @@ def test_right_ascensions_are_equatorial(tmp_path, pixels, kind):
     assert table.header["RADESYS"] == "ICRS"
     found = SkyCoord(table.data["RA"][0], table.data["DEC"][0], unit="deg")
     assert found.separation(truth).arcsec < 15
-    binned = bin_image(path, tmp_path / "bins", sn=10)
+    binned = bin_image(path, tmp_path / "bins", BinningOptions(sn=10))
     row = QTable.read(tmp_path / "bins/bins.ecsv")
     assert SkyCoord(row["ra"], row["dec"]).separation(truth).arcsec.max() < 200
     events = ImageCoords.from_events(table.header)  # X and Y keep the axes of the image
@@ -161,8 +162,8 @@ def test_tables_carry_the_whole_sky_of_an_image(changes):
 def test_images_without_a_usable_sky_are_binned(tmp_path, pixels, changes, warning):
     path = write_image(tmp_path / "img.fits", pixels, **changes)
     with pytest.warns(ChandraBinWarning, match=warning):
-        binned = bin_image(path, tmp_path / "bins", sn=10)
-    expected = bin_image(write_image(tmp_path / "good.fits", pixels), tmp_path / "good", sn=10)
+        binned = bin_image(path, tmp_path / "bins", BinningOptions(sn=10))
+    expected = bin_image(write_image(tmp_path / "good.fits", pixels), tmp_path / "good", BinningOptions(sn=10))
     np.testing.assert_array_equal(binned.bins.binmap, expected.bins.binmap)
     columns = QTable.read(tmp_path / "bins/bins.ecsv").colnames
     assert "x_phys" in columns

@@ -540,7 +540,8 @@ def test_the_log_holds_every_call(whole):
     assert str(whole) not in text
     for word in ("make_flux_images('reprocessed_data/90001/acisf90001_clean_evt.fits[ccd_id=7]'", "deflare(",
                  "merge_observations(",
-                 "bin_image('merge_small/broad_thresh_final.img', 'spec_files/contbin_sn15_smooth20'",
+                 "bin_image('merge_small/broad_thresh_final.img', 'spec_files/contbin_sn15_smooth20', "
+                 "BinningOptions(sn=15, smooth_sn=20, ",
                  "S/N in counts: the target is 15 in counts; bins have", "contours: flux smoothed to S/N 20"):
         assert word in text
 

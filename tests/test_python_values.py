@@ -11,6 +11,7 @@ from astropy.table import Column
 
 import chandra_bin
 from chandra_bin import GTI, InputError, contour_bin, light_curve, smooth
+from chandra_bin.binning.options import BinningOptions
 from chandra_bin.events.spectra import group_counts
 from chandra_bin.tasks.bin import bin_image
 
@@ -112,6 +113,6 @@ def test_the_package_runs_as_a_module():
 
 def test_bin_image_takes_names_as_texts(tmp_path):
     fits.PrimaryHDU(IMAGE).writeto(tmp_path / "img.fits")
-    made = bin_image(str(tmp_path / "img.fits"), str(tmp_path / "out"), sn=8, smooth_sn=8)
+    made = bin_image(str(tmp_path / "img.fits"), str(tmp_path / "out"), BinningOptions(sn=8, smooth_sn=8))
     assert made.folder == tmp_path / "out"
     assert (made.folder / "bins.ecsv").is_file()

@@ -14,7 +14,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from chandra_bin import ImageCoords, read_regions, region_mask, trace_polygons
+from chandra_bin import BinningOptions, ImageCoords, read_regions, region_mask, trace_polygons
 from chandra_bin.simulate import cluster_header, cluster_image
 from chandra_bin.tasks import bin_image
 
@@ -24,7 +24,7 @@ header = cluster_header(counts.shape, bin_px=4)
 with TemporaryDirectory() as folder:
     image = Path(folder, "img.fits")
     fits.writeto(image, counts, header)
-    bins = bin_image(image, Path(folder, "out"), sn=60, smooth_sn=90, constrain=3).bins
+    bins = bin_image(image, Path(folder, "out"), BinningOptions(sn=60, smooth_sn=90, constrain=3)).bins
     region = Path(folder, "out/outreg/xaf_0.reg")
     print(region.read_text()[:150], "...")
     inside = region_mask(read_regions(region), ImageCoords(header), counts.shape)

@@ -11,6 +11,7 @@ from .binning.contour import ContourBins as ContourBins
 from .binning.contour import automask as automask
 from .binning.contour import contour_bin as contour_bin
 from .binning.contour import sum_bins as sum_bins
+from .binning.options import BinningOptions as BinningOptions
 from .binning.outlines import Polygons as Polygons
 from .binning.outlines import rasterize as rasterize
 from .binning.outlines import trace_polygons as trace_polygons

@@ -2,8 +2,8 @@
 
 from chandra_bin.workflow.pool import Processes
 
-from .manifest import Binning, Row, read_manifest
+from .manifest import Row, read_manifest
 from .run import ExecutorLost, run
 from .work import Result
 
-__all__ = ["Binning", "ExecutorLost", "Processes", "Result", "Row", "read_manifest", "run"]
+__all__ = ["ExecutorLost", "Processes", "Result", "Row", "read_manifest", "run"]

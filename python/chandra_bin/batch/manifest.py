@@ -7,18 +7,32 @@ not: a file that is damaged, or gone, is the failure of its row.
 import csv
 import glob
 import io
-import math
 import os
 import re
 import tomllib
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import Field, asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, get_args
 
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    PlainValidator,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+)
+
+from chandra_bin.binning.options import BinningOptions
 from chandra_bin.errors import InputError, counted, reason
 from chandra_bin.fits.virtual import named_file
+from chandra_bin.pipeline.invalid import nearest, texts_of
+from chandra_bin.tasks.image_files import ImageFiles, conflicts
 from chandra_bin.tasks.inputs import absolute_name
 
 _SUFFIXES = (".csv", ".ecsv", ".toml")
@@ -26,25 +40,11 @@ _SUFFIXES = (".csv", ".ecsv", ".toml")
 _OURS = ("results.ecsv", "index.html")
 _LONGEST_NAME = 80
 _MOST_SAID = 50
-_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 # Between the files of a cell that may hold several: names hold commas and blanks.
 _BETWEEN = ";"
 
 
-@dataclass(frozen=True)
-class Binning:
-    """How an image is binned: parameters of `chandra_bin.tasks.bin_image`, by its names and with its defaults."""
-
-    sn: float = 15
-    counts: float | None = None
-    smooth_sn: float = 15
-    contours: Literal["flux", "counts"] | None = None
-    background_systematic: float | None = None
-    constrain: float | None = None
-    automask: bool = False
-    bin_up: bool = False
-    scrub: bool = True
-    scrub_large: float | None = None
+_OPTIONS, _FILES = BinningOptions(), ImageFiles()
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,10 @@ class Row:
     image: str | None = None
     """Its virtual name; the folders in this and in ``files`` are absolute."""
     pipeline: Path | None = None
-    files: Mapping[str, str | float | tuple[str, ...]] = field(default_factory=dict)
-    """What belongs to the image, as `bin_image` takes it: ``background``, ``exclude``, ..."""
-    binning: Binning = field(default_factory=Binning)
+    files: ImageFiles = _FILES
+    """What belongs to the image."""
+    options: BinningOptions = _OPTIONS
+    """How the image is binned."""
     note: str = ""
     """What became of the name."""
 
@@ -72,92 +73,76 @@ class Row:
         return self.image or str(self.pipeline)
 
 
+# Names of files are relative to the folder of the manifest, which pydantic hands on as its context. They are no `str`
+# of pydantic's, which holds UTF-8 alone.
 def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("is no text")
-    if not value.strip() or "\0" in value:
-        raise ValueError("is no name of a file")
-    return value.strip()
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("must be a text that is not empty")
+    return value
 
 
 def _name(value: Any) -> str:
-    # A column of numbers, of ObsIDs say, is one of names too.
-    return " ".join(_text(str(value) if isinstance(value, int) else value).split())
+    return " ".join(_text(str(value) if type(value) is int else value).split())  # a column of ObsIDs is one of names
 
 
-def _texts(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = value.split(_BETWEEN)
-    if not isinstance(value, list):
-        raise ValueError("is no list of names")
-    return tuple(map(_text, value))
+def _image(value: Any, info: ValidationInfo[Path]) -> str:
+    return absolute_name(_text(value), info.context)
 
 
-def _number(value: Any, *, zero: bool = False) -> float:
-    """Read a number above 0, or 0 too with ``zero``."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError("is no number")
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        raise ValueError("is no number") from None
-    if not (math.isfinite(number) and (number > 0 or (zero and number == 0))):
-        raise ValueError("must be a number of 0 or above" if zero else "is to be a number above 0")
-    return number
+def _folder(value: Any, info: ValidationInfo[Path]) -> Path:
+    return Path(info.context.absolute(), _text(value))
 
 
-def _fraction(value: Any) -> float:
-    if (number := _number(value)) > 1:
-        raise ValueError("is a fraction, and is to be up to 1")
-    return number
+def _file(value: Any, info: ValidationInfo[Path]) -> Path:
+    return Path(_image(value, info))
 
 
-def _part(value: Any) -> float:
-    if (number := _number(value, zero=True)) >= 1:
-        raise ValueError("must be a fraction below 1")
-    return number
+def _files(value: Any, info: ValidationInfo[Path]) -> tuple[Path, ...]:
+    names = value.split(_BETWEEN) if isinstance(value, str) else value
+    if not isinstance(names, list):
+        raise ValueError("must be names of files")
+    return tuple(_file(name.strip() if isinstance(name, str) else name, info) for name in names)
 
 
-def _contours(value: Any) -> str:
-    if value not in ("flux", "counts"):
-        raise ValueError("is neither flux nor counts")
-    return str(value)
-
-
-def _flag(value: Any) -> bool:
+def _number(value: Any) -> Any:
     if isinstance(value, bool):
-        return value
-    if isinstance(value, str | int) and str(value).lower() in _WORDS:
-        return _WORDS[str(value).lower()]
-    raise ValueError("is neither true nor false")
+        raise ValueError("must be a number")
+    return value
 
 
-def _number_or_text(value: Any) -> float | str:
+def _in_range(option: "Field[Any]", value: float) -> float:
+    if fault := option.metadata["limits"].fault(value):
+        raise ValueError(fault)
+    return value
+
+
+def _cell_of(option: "Field[Any]") -> Any:
+    """The type of an option's cells, as pydantic takes it."""
+    if not option.metadata["limits"]:
+        of_files: dict[Any, Any] = {Path | None: _File, tuple[Path, ...]: Annotated[Any, PlainValidator(_files)]}
+        return of_files.get(option.type, option.type)
+    number = Annotated[float, BeforeValidator(_number), AfterValidator(partial(_in_range, option))]
+    if Path not in get_args(option.type):
+        return number
+    return Annotated[Annotated[number, Tag("number")] | Annotated[_File, Tag("file")], Discriminator(_kind)]
+
+
+def _kind(value: Any) -> str:
     try:
-        return _number(value)
-    except ValueError:
-        if isinstance(value, str) and re.fullmatch(r"[-+.\w]*", value) and _is_number(value):
-            raise
-        return _text(value)
+        float(value)
+    except (TypeError, ValueError):
+        return "file"
+    return "number"
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-# The columns of a manifest, and what reads a value of each.
-_FILES: Mapping[str, Callable[[Any], Any]] = {
-    "background": _text, "background_expmap": _text, "background_scale": _number_or_text, "expmap": _text,
-    "noisemap": _text, "mask": _text, "exclude": _texts, "keep": _texts, "smoothed": _text}
-_BINNING: Mapping[str, Callable[[Any], Any]] = {
-    **{each.name: _flag if isinstance(each.default, bool) else _number for each in fields(Binning)},
-    "scrub_large": _fraction, "contours": _contours, "background_systematic": _part}
-COLUMNS: Mapping[str, Callable[[Any], Any]] = {
-    "name": _name, "image": _text, "pipeline": _text, **_FILES, **_BINNING}
+_File = Annotated[Any, PlainValidator(_file)]
+_COLUMNS = {each.name: _cell_of(each) for each in (*fields(ImageFiles), *fields(BinningOptions))}
+_CELLS: dict[str, Any] = {
+    **{name: Annotated[Any, PlainValidator(read)] for name, read in (
+        ("name", _name), ("image", _image), ("pipeline", _folder))}, **_COLUMNS}
+COLUMNS = tuple(_CELLS)
+_FIELDS: dict[str, Any] = {name: (cell, None) for name, cell in _CELLS.items()}
+_Cells = create_model("_Cells", **_FIELDS)
 
 
 class _Wrong:
@@ -168,7 +153,9 @@ class _Wrong:
         self.texts: list[str] = []
 
     def add(self, text: str) -> None:
-        self.texts.append(text)
+        """Add a text, once."""
+        if text not in self.texts:
+            self.texts.append(text)
 
     def raise_any(self) -> None:
         if not self.texts:
@@ -180,14 +167,14 @@ class _Wrong:
         raise InputError(f"{self.file}: {number}{'; '.join(shown)}")
 
 
-def read_manifest(*sources: str, defaults: Mapping[str, Any] | None = None) -> tuple[Row, ...]:
+def read_manifest(*sources: str, defaults: BinningOptions | None = None) -> tuple[Row, ...]:
     """The rows of a manifest, or of images.
 
     Parameters
     ----------
     sources : one file that ends in .csv, .ecsv or .toml; or images, by virtual names whose files may be patterns, as
         ``images/*.fits`` and ``*/evt2.fits[energy=500:7000][bin sky=4]`` are.
-    defaults : columns of `Binning` that hold where a row does not say otherwise.
+    defaults : options that hold where a row does not say otherwise.
 
     Names of files are relative to the folder of the manifest. Raises `InputError` with all that is wrong.
     """
@@ -201,15 +188,11 @@ def read_manifest(*sources: str, defaults: Mapping[str, Any] | None = None) -> t
         rows, folder = [(number, {"image": name}) for number, name in enumerate(_images(sources), start=1)], Path()
     if not rows and not wrong.texts:
         wrong.add("there is no row")
-    given = {}
-    for name, value in (defaults or {}).items():
-        try:
-            given[name] = None if value is None else _BINNING[name](value)
-        except ValueError as error:
-            wrong.add(f"{name} = {value!r}: {error}")
+    given = {} if defaults is None else _Cells.model_validate(_without_none(asdict(defaults))).model_dump(
+        exclude_unset=True)
     checked = [(number, _checked(values, f"row {number}", folder, wrong)) for number, values in rows]
     wrong.raise_any()
-    return _named([(number, values, _binning(values, given)) for number, values in checked])
+    return _named([(number, values, _options(values, given)) for number, values in checked])
 
 
 def _images(sources: Sequence[str]) -> Iterator[str]:
@@ -301,71 +284,56 @@ def _column(name: str) -> str:
     return name.strip().lower().replace("-", "_")
 
 
-def _no_such(name: str, known: Iterable[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(_column(name), list(known), 1)
-    return f"there is no column {name!r}{f'; do you mean {near[0]}?' if near else ''}"
-
-
 def _checked(values: Mapping[str, Any], where: str, folder: Path, wrong: _Wrong) -> dict[str, Any]:
     """The values of a row, each of its type, by the names of columns; names of files absolute."""
-    found: dict[str, Any] = {}
-    for given, value in values.items():
-        name = _column(given)
-        if name not in COLUMNS:
-            if (text := _no_such(given, COLUMNS)) not in wrong.texts:
-                wrong.add(text)
-            continue
-        try:
-            found[name] = _placed(name, COLUMNS[name](value), folder)
-        except InputError as error:
-            wrong.add(f"{where}: {name}: {error}")
-        except ValueError as error:
-            wrong.add(f"{where}: {name} = {value!r}: {error}")
-    _check_whole({_column(name) for name in values}, where, wrong)
-    return found
+    found = {_column(name): value.strip() if isinstance(value, str) else value for name, value in values.items()}
+    for name in found.keys() - set(COLUMNS):
+        wrong.add(f"{name}: there is no such column{nearest(name, COLUMNS)}")
+    for text in _conflicts(found):
+        wrong.add(f"{where}: {text}")
+    try:
+        cells = _Cells.model_validate(found, context=folder)
+    except ValidationError as error:
+        for text in texts_of(error, COLUMNS):
+            wrong.add(f"{where}: {text}")
+        return {}
+    return {name: getattr(cells, name) for name in cells.model_fields_set}
 
 
-def _placed(name: str, value: Any, folder: Path) -> Any:
-    if name in ("image", *_FILES) and isinstance(value, str):
-        return absolute_name(value, folder)
-    if name == "pipeline":
-        return folder.absolute() / value
-    return tuple(absolute_name(each, folder) for each in value) if isinstance(value, tuple) else value
+def _conflicts(given: Collection[str]) -> Iterator[str]:
+    """Say which columns of a row exclude or need each other."""
+    if "image" in given and "pipeline" in given:
+        yield "names both an image and a pipeline"
+    if "image" not in given and "pipeline" not in given:
+        yield "names neither an image nor a pipeline"
+    if "pipeline" in given and (beside := [name for name in given if name in _COLUMNS]):
+        yield f"{beside[0]}: a pipeline has its own settings, in its config.json"
+    if "sn" in given and "counts" in given:
+        yield "sn and counts exclude each other"
+    yield from conflicts(given)
 
 
-def _check_whole(found: Collection[str], where: str, wrong: _Wrong) -> None:
-    if "image" in found and "pipeline" in found:
-        wrong.add(f"{where}: names both an image and a pipeline")
-    if "image" not in found and "pipeline" not in found:
-        wrong.add(f"{where}: names neither an image nor a pipeline")
-    if "pipeline" in found and (beside := [name for name in found if name in _FILES or name in _BINNING]):
-        wrong.add(f"{where}: {beside[0]}: a pipeline has its own settings, in its config.json")
-    if "background" not in found and (alone := [name for name in ("background_expmap", "background_scale")
-                                                if name in found]):
-        wrong.add(f"{where}: {alone[0]}: there is no background")
-    if "background_expmap" in found and "background_scale" in found:
-        wrong.add(f"{where}: background_scale: the background has an exposure map too; give one of the two")
-    if "sn" in found and "counts" in found:
-        wrong.add(f"{where}: sn and counts exclude each other")
-    if "background_expmap" in found and "expmap" not in found:
-        wrong.add(f"{where}: background_expmap: needs the exposure map of the image, expmap, beside it")
-
-
-def _binning(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Binning:
-    own = {name: value for name, value in values.items() if name in _BINNING}
+def _options(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> BinningOptions:
+    own = _part(values, BinningOptions)
     if "sn" in own:  # says what is wanted instead of the counts of the defaults
         defaults = {name: value for name, value in defaults.items() if name != "counts"}
-    return Binning(**{**defaults, **own})
+    return BinningOptions(**{**defaults, **own})
 
 
-def _named(rows: Sequence[tuple[int, Mapping[str, Any], Binning]]) -> tuple[Row, ...]:
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _part(values: Mapping[str, Any], cls: Any) -> dict[str, Any]:
+    return {each.name: values[each.name] for each in fields(cls) if each.name in values}
+
+
+def _named(rows: Sequence[tuple[int, Mapping[str, Any], BinningOptions]]) -> tuple[Row, ...]:
     """Rows with names, and folders of which no two are one."""
     names = _names([values for _, values, _ in rows])
     taken = {each.casefold() for each in _OURS}
     made = []
-    for (number, values, binning), name in zip(rows, names, strict=True):
+    for (number, values, options), name in zip(rows, names, strict=True):
         clean = clean_name(name) or f"cluster-{number}"
         folder, turn = clean, 1
         while folder.casefold() in taken:
@@ -378,7 +346,7 @@ def _named(rows: Sequence[tuple[int, Mapping[str, Any], Binning]]) -> tuple[Row,
         elif folder != name:
             note = f"the name {name!r} is none of a folder: it is {folder}"
         made.append(Row(number, name, folder, values.get("image"), values.get("pipeline"),
-                        {key: value for key, value in values.items() if key in _FILES}, binning, note))
+                        ImageFiles(**_part(values, ImageFiles)), options, note))
     return tuple(made)
 
 

@@ -205,12 +205,9 @@ def _bin_image(order: Order, meter: _Meter, scratch: Path) -> Outcome:
     def progress(_: float) -> None:
         meter.check(order.seconds)
 
-    files: dict[str, Any] = {
-        name: Path(value) if isinstance(value, str) else tuple(map(Path, value)) if isinstance(value, tuple) else value
-        for name, value in row.files.items()}
     assert row.image is not None
     with collect_warnings(one_line) as texts:
-        binned = bin_image(Path(row.image), scratch, **asdict(row.binning), **files, threads=order.threads,
+        binned = bin_image(Path(row.image), scratch, row.options, row.files, threads=order.threads,
                            progress=None if order.seconds is None else progress)
     sn = binned.sn_counts
     return Outcome(tuple(texts), facts={"bins": len(sn), "counts": float(binned.bins.counts.sum()), **_sn_facts(sn)})
@@ -232,22 +229,19 @@ def _settings(row: Row, folder: Path) -> dict[str, Any]:
     def named(value: Any) -> Any:
         if isinstance(value, tuple):
             return [named(each) for each in value]
-        if not isinstance(value, str):
+        if not isinstance(value, str | Path):
             return value
         plain = plain_name(value)
         file = files_of(value)[0]
         return os.path.relpath(file, folder) + plain[len(file.name):]
 
-    files = {name: named(value) for name, value in {"image": row.image, **row.files}.items()}
-    return {**files, **asdict(row.binning)}
+    files = {name: named(value) for name, value in {"image": row.image, **row.files.given}.items()}
+    return {**files, **asdict(row.options)}
 
 
 def _inputs(row: Row) -> list[Path]:
     """The files that are read. Raises `InputError` for one that is not there."""
-    names: list[str] = []
-    for value in (row.image, *row.files.values()):
-        names += value if isinstance(value, tuple) else [value] if isinstance(value, str) else []
-    files = files_of(*names)
+    files = files_of(row.image, *row.files.all)
     for file in files:
         if not file.exists():
             raise InputError(f"{file}: no such file")

@@ -3,18 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.array_types import Float32s, Floats
-from chandra_bin._checks.arrays import as_image, as_number, as_progress, as_threads
+from chandra_bin._checks.arrays import as_image, as_progress, as_threads
 from chandra_bin._checks.images import KernelImages, exclude_unexposed
 from chandra_bin._kernels import _contour_bin, _smooth
 from chandra_bin.coords.blocks import block_sums
 from chandra_bin.errors import InputError, warn
 
+from .options import BinningOptions, Contours
 from .smoothing import flux_of_discs
 
 if TYPE_CHECKING:
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
 
     from chandra_bin.coords.wcs import ImageCoords
 
-Contours: TypeAlias = Literal["flux", "counts"]
-
-__all__ = ["BinSums", "ContourBins", "automask", "contour_bin", "sum_bins"]
+__all__ = ["BinSums", "ContourBins", "ImageArrays", "automask", "bin_arrays", "contour_bin", "sum_bins"]
 
 # Bins of a lower S/N hold no significant signal.
 LOW_SN = 3.0
@@ -308,62 +307,98 @@ def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, con
         Where an input is unusable: shapes that differ, infinite pixels, thresholds that are not positive, no pixel
         left.
     """
-    for name, value in (("sn", sn), ("smooth_sn", smooth_sn), ("constrain", constrain), ("scrub_large", scrub_large)):
-        if value is not None and not (np.isfinite(number := as_number(value, name)) and number > 0):
-            raise InputError(f"{name} is {number:.15g}: it must be positive and finite")
-    progress = as_progress(progress)
     if target not in ("sn", "counts"):
         raise InputError(f"target is {target!r}: it must be 'sn' or 'counts'")
-    if background_scale is not None and background_exposure is not None:
-        raise InputError("both background_scale and background_exposure are given: give one of the two")
-    if background_scale is None:
-        images = KernelImages.check(counts, background, exposure, background_exposure, noise, mask, seed_only)
+    options = BinningOptions(sn=sn, counts=sn if target == "counts" else None, smooth_sn=smooth_sn, contours=contours,
+                             constrain=constrain, bin_up=bin_up, scrub=scrub, scrub_large=scrub_large)
+    images = ImageArrays(counts, background, background_scale, exposure, background_exposure, noise, smoothed, mask,
+                         seed_only)
+    return bin_arrays(images, options, threads=threads, progress=progress)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageArrays:
+    """The images of one binning, all (ny, nx); `contour_bin` says what each is."""
+
+    counts: ArrayLike
+    background: ArrayLike | None = None
+    background_scale: ArrayLike | None = None
+    exposure: ArrayLike | None = None
+    background_exposure: ArrayLike | None = None
+    noise: ArrayLike | None = None
+    smoothed: ArrayLike | None = None
+    mask: ArrayLike | None = None
+    seed_only: ArrayLike | None = None
+
+    def checked(self) -> tuple[KernelImages, Float32s | None]:
+        """The images for the kernels, and the exposure map (ny, nx) where one is given. Raises `InputError`."""
+        if self.background_scale is not None and self.background_exposure is not None:
+            raise InputError("both background_scale and background_exposure are given: give one of the two")
+        scaled = self.background_scale is not None
+        images = KernelImages.check(self.counts, self.background, self.background_scale if scaled else self.exposure,
+                                    self.background_exposure, self.noise, self.mask, self.seed_only)
+        exposure_map = None
+        if self.exposure is not None and np.ndim(self.exposure) > 0:
+            exposure_map = as_image(self.exposure, "exposure", shape=images.counts.shape)
+            exclude_unexposed(exposure_map, images.use)
+        used = images.counts[images.use > 0]
+        if (used <= 0).all() and used.any():
+            raise InputError(f"all {used.size} pixels that are used are negative or zero: nothing can be binned")
+        return images, exposure_map
+
+
+def bin_arrays(arrays: ImageArrays, options: BinningOptions, *, threads: int = 1,
+               progress: Callable[[float], object] | None = None) -> ContourBins:
+    """Bin images as `contour_bin` does; `automask` and `background_systematic` of the options are for files.
+
+    Raises `InputError` where an image is unusable.
+    """
+    progress, threads = as_progress(progress), as_threads(threads)
+    images, exposure_map = arrays.checked()
+    kind = _kind_of_contours(options.contours, arrays.smoothed, exposure_map, images)
+    share = 0.0 if kind == "given" else 0.5
+    if arrays.smoothed is not None:
+        smoothed = as_image(arrays.smoothed, "smoothed", shape=images.counts.shape).copy()
     else:
-        images = KernelImages.check(counts, background, background_scale, None, noise, mask, seed_only)
-    exposure_map = None
-    if exposure is not None and np.ndim(exposure) > 0:
-        exposure_map = as_image(exposure, "exposure", shape=images.counts.shape)
-        exclude_unexposed(exposure_map, images.use)
-    used = images.counts[images.use > 0]
-    if (used <= 0).all() and used.any():
-        raise InputError(f"all {used.size} pixels that are used are negative or zero: nothing can be binned")
-    threads = as_threads(threads)
-    share = 0.0 if smoothed is not None else 0.5
-    kind = _kind_of_contours(contours, smoothed, exposure_map, images)
-    while_smoothing = progress and (lambda done: progress(share * done))
-    if smoothed is not None:
-        aim = as_image(smoothed, "smoothed", shape=images.counts.shape).copy()
-    elif kind == "flux":
-        assert exposure_map is not None
-        aim = flux_of_discs(images, exposure_map, smooth_sn, threads, while_smoothing)
-    else:
-        aim = np.empty_like(images.counts)
-        _smooth.smooth(images.counts, background=images.background, ratio=images.ratio,
-                       constant_ratio=images.constant_ratio, noise=images.noise, use=images.use, sn=smooth_sn,
-                       threads=threads, progress=while_smoothing, smoothed=aim)
+        smoothed = _smoothed(images, exposure_map if kind == "flux" else None, options.smooth_sn, threads,
+                             progress and (lambda done: progress(share * done)))
     # The extremes first: they are found at once, and finite in nearly all images.
-    if not (np.isfinite(aim.min()) and np.isfinite(aim.max())) and not np.isfinite(aim[images.use > 0]).all():
-        raise InputError("smoothed has NaN or infinite pixels where the image is used" if smoothed is not None else
+    if not (np.isfinite(smoothed.min()) and np.isfinite(smoothed.max())) and not np.isfinite(
+            smoothed[images.use > 0]).all():
+        raise InputError("smoothed has NaN or infinite pixels where the image is used" if kind == "given" else
                          "the image is too bright: smoothed, it has pixels beyond float32")
-    binmap = np.empty(aim.shape, dtype=np.int32)
+    of_counts = options.counts is not None
+    threshold = options.sn if options.counts is None else options.counts
+    binmap = np.empty(smoothed.shape, dtype=np.int32)
     sums, stuck = _contour_bin.contour_bin(
         images.counts, background=images.background, ratio=images.ratio, constant_ratio=images.constant_ratio,
-        noise=images.noise, use=images.use, smoothed=aim, target_counts=target == "counts", threshold=sn,
-        constrain=constrain or 0.0, bin_up=bin_up, scrub=scrub, scrub_large=scrub_large or 0.0, threads=threads,
+        noise=images.noise, use=images.use, smoothed=smoothed, target_counts=of_counts, threshold=threshold,
+        constrain=options.constrain or 0.0, bin_up=options.bin_up, scrub=options.scrub,
+        scrub_large=options.scrub_large or 0.0, threads=threads,
         progress=progress and (lambda done: progress(share + (1 - share) * done)), binmap=binmap)
     npix, total, behind, signal, variance = np.array(sums, dtype=np.float64).reshape(-1, 5).T
     # contbin's guard against bins without noise, its (S/N)^2 then being 1e-7.
     sn2 = np.where(variance < 1e-7, 1e-7, signal * signal / np.maximum(variance, 1e-7))
-    return ContourBins(
-        binmap, aim, images.use, npix.astype(np.int64), total, behind, signal, np.sqrt(np.maximum(variance, 0)),
-        np.sqrt(sn2), signal >= sn if target == "counts" else sn2 >= sn * sn, stuck, kind)
+    reached = signal >= threshold if of_counts else sn2 >= threshold * threshold
+    return ContourBins(binmap, smoothed, images.use, npix.astype(np.int64), total, behind, signal,
+                       np.sqrt(np.maximum(variance, 0)), np.sqrt(sn2), reached, stuck, kind)
+
+
+def _smoothed(images: KernelImages, exposure_map: Float32s | None, sn: float, threads: int,
+              progress: Callable[[float], object] | None) -> Float32s:
+    """The image smoothed to a S/N: its flux with an exposure map, else its counts."""
+    if exposure_map is not None:
+        return flux_of_discs(images, exposure_map, sn, threads, progress)
+    smoothed = np.empty_like(images.counts)
+    _smooth.smooth(images.counts, background=images.background, ratio=images.ratio,
+                   constant_ratio=images.constant_ratio, noise=images.noise, use=images.use, sn=sn,
+                   threads=threads, progress=progress, smoothed=smoothed)
+    return smoothed
 
 
 def _kind_of_contours(contours: Contours | None, smoothed: ArrayLike | None, exposure_map: Float32s | None,
                       images: KernelImages) -> str:
     """ "flux", "counts", or "given" for a smoothed image of the caller's."""
-    if contours not in (None, "flux", "counts"):
-        raise InputError(f"contours is {contours!r}: it must be 'flux' or 'counts'")
     if smoothed is not None:
         if contours is not None:
             raise InputError("both contours and a smoothed image are given: give one of the two")

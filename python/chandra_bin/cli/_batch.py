@@ -67,7 +67,7 @@ def command(manifest: tuple[str, ...], folder: Path, jobs: int | None, scheduler
     \b
     chandra-bin batch 'images/*.fits' -o results --sn 30 --smooth-sn 50 --constrain 3
     """
-    defaults = binning_of(**options)
+    defaults = binning_of(options)
     start = time.monotonic()
     from chandra_bin import batch
 

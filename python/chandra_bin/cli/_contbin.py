@@ -82,10 +82,10 @@ def command(image: Path, threads: int | None, quiet: bool, **options: Any) -> No
     Files of the same names are replaced. @FILE reads more options from a text file (# begins a comment).
     """
     start = time.perf_counter()
-    from chandra_bin.tasks.contbin import bin_as_contbin
+    from chandra_bin.tasks.contbin import ContbinOptions, bin_as_contbin
 
     with progress_reporter(quiet, "contbin") as progress:
-        bins = bin_as_contbin(image, **options, threads=threads or usable_cores(), progress=progress)
+        bins = bin_as_contbin(image, ContbinOptions(**options), threads=threads or usable_cores(), progress=progress)
     if not quiet:
         from ._summary import bins_line
 

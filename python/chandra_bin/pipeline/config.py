@@ -23,6 +23,7 @@ from chandra_bin.errors import InputError, reason
 from chandra_bin.workflow.records import replace_file
 
 from .archive import BLANK_SKY
+from .invalid import texts_of
 
 JSON_NAME = "config.json"
 TOML_NAME = "config.toml"
@@ -275,27 +276,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _say(wrong: ValidationError) -> str:
     """What is wrong with each setting."""
-    said: dict[str, list[str]] = {}
-    for error in wrong.errors():
-        # Of a setting that may be of several types, there is an error for each of them.
-        where = ".".join(str(part) for n, part in enumerate(error["loc"]) if n == 0 or isinstance(part, int))
-        has_value = error["type"] not in ("extra_forbidden", "missing")
-        said.setdefault(f"{where} = {error['input']!r}" if has_value else where, []).append(_about(where, error))
-    return "; ".join(f"{what}: {' or '.join(dict.fromkeys(texts))}" for what, texts in said.items())
-
-
-def _about(where: str, error: Any) -> str:
-    if error["type"] == "extra_forbidden":
-        import difflib
-
-        near = difflib.get_close_matches(where, Settings.model_fields, 1)
-        return f"there is no such setting{f'; do you mean {near[0]}?' if near else ''}"
-    if error["type"] == "missing":
-        return "is missing"
-    if error["type"] == "string_pattern_mismatch":
-        return _FORMS[where]
-    message: str = error["msg"].removeprefix("Value error, ")
-    return message[0].lower() + message[1:]
+    return "; ".join(texts_of(wrong, Settings.model_fields, _FORMS))
 
 
 def _toml(settings: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin.binning.options import BinningOptions
 from chandra_bin.coords.tangent_plane import parse_point, separation_deg, tangent_point
 from chandra_bin.errors import InputError, warn
 from chandra_bin.events.columns import coords_of
@@ -21,12 +22,13 @@ from chandra_bin.fits.tables import open_fits
 from chandra_bin.simulate.tables import is_simulated
 from chandra_bin.sources.detection import Detection
 from chandra_bin.tasks.background import blank_sky_background, local_background
-from chandra_bin.tasks.bin import CountsBehind, bin_image
+from chandra_bin.tasks.bin import bin_image
 from chandra_bin.tasks.blanksky import blank_sky_events
 from chandra_bin.tasks.clean import remove_sources, scale_flux
 from chandra_bin.tasks.copy import copy_file
 from chandra_bin.tasks.detect import detect_in_image
 from chandra_bin.tasks.fluximage import ExposureSettings, make_flux_images
+from chandra_bin.tasks.image_files import ImageFiles
 from chandra_bin.tasks.lightcurve import FlareLimits, deflare, propose_bin_length, write_light_curve
 from chandra_bin.tasks.merge import merge_observations
 from chandra_bin.tasks.outlines import write_outlines
@@ -357,16 +359,19 @@ def bin_final_image(job: Job) -> None:
     layout, settings = job.layout, job.settings
     background, ratio = (path if path.exists() else None
                          for path in (layout.final_background, layout.final_background_ratio))
-    is_counts = settings.binning_image == "counts"
-    target = settings.sn_per_region
-    made = job.call(
-        bin_image, layout.final_image if is_counts else layout.final_flux, job.out(layout.binmap).parent,
-        sn=target, smooth_sn=layout.smooth,
-        constrain=settings.constrainval if settings.constrainfill else None, mask=layout.mask,
-        background=background if is_counts else None, background_scale=ratio if is_counts else None,
-        background_systematic=settings.background_systematic,
-        expmap=layout.final_expmap if is_counts else None, contours=settings.contours if is_counts else None,
-        behind=None if is_counts else CountsBehind(layout.final_image, background, ratio), threads=job.threads)
+    is_counts, target = settings.binning_image == "counts", settings.sn_per_region
+    options = BinningOptions(sn=target, smooth_sn=layout.smooth,
+                             constrain=settings.constrainval if settings.constrainfill else None,
+                             background_systematic=settings.background_systematic,
+                             contours=settings.contours if is_counts else None)
+    if is_counts:
+        image = layout.final_image
+        files = ImageFiles(mask=layout.mask, background=background, background_scale=ratio, expmap=layout.final_expmap)
+    else:
+        image = layout.final_flux
+        files = ImageFiles(mask=layout.mask, behind=layout.final_image, behind_background=background,
+                           behind_scale=ratio)
+    made = job.call(bin_image, image, job.out(layout.binmap).parent, options, files, threads=job.threads)
     _warn_of_low_bins(job, made.sn_counts)
     low, middle, high = (float(each) for each in np.percentile(made.sn_counts, (10, 50, 90)))
     job.note(bins=len(made.reached), **{

@@ -3,7 +3,6 @@ from .background import add_backgrounds as add_backgrounds
 from .background import blank_sky_background as blank_sky_background
 from .background import local_background as local_background
 from .bin import BinnedImage as BinnedImage
-from .bin import CountsBehind as CountsBehind
 from .bin import bin_image as bin_image
 from .blanksky import BlankSky as BlankSky
 from .blanksky import blank_sky_events as blank_sky_events
@@ -13,6 +12,7 @@ from .clean import ScaledFlux as ScaledFlux
 from .clean import fill_image as fill_image
 from .clean import remove_sources as remove_sources
 from .clean import scale_flux as scale_flux
+from .contbin import ContbinOptions as ContbinOptions
 from .contbin import bin_as_contbin as bin_as_contbin
 from .copy import Copied as Copied
 from .copy import copy_file as copy_file
@@ -22,6 +22,7 @@ from .fluximage import ExposureSettings as ExposureSettings
 from .fluximage import FluxImage as FluxImage
 from .fluximage import FluxImages as FluxImages
 from .fluximage import make_flux_images as make_flux_images
+from .image_files import ImageFiles as ImageFiles
 from .lightcurve import FlareLimits as FlareLimits
 from .lightcurve import deflare as deflare
 from .lightcurve import propose_bin_length as propose_bin_length

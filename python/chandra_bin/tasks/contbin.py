@@ -1,8 +1,8 @@
 """The original's main program: same options, same files, same pixels."""
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.images import LEAST_EXPOSURE
-from chandra_bin.binning.contour import ContourBins, contour_bin
+from chandra_bin.binning.contour import ContourBins, ImageArrays, bin_arrays
 from chandra_bin.binning.histograms import histogram_qdp
+from chandra_bin.binning.options import BinningOptions
 from chandra_bin.errors import warn
 from chandra_bin.fits.images import Image, product_header, write_image
 from chandra_bin.fits.outputs import Outputs
@@ -20,7 +21,6 @@ from ._common import Exposures, about, check_counts, history, mask_values, read_
 from .inputs import files_of, read_image, read_like, refuse_filled
 
 logger = logging.getLogger(__name__)
-
 
 
 @dataclass(frozen=True)
@@ -44,54 +44,89 @@ class ContbinFiles:
         return [self.out, self.sn, self.binmap, self.mask, self.sn_histogram, self.signal_histogram]
 
 
-def bin_as_contbin(image: Path, *, out: Path = Path("contbin_out.fits"), outsn: Path = Path("contbin_sn.fits"),
-                   outbinmap: Path = Path("contbin_binmap.fits"), bg: Path | None = None, mask: Path | None = None,
-                   exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
-                   smoothed: Path | None = None, expmap: Path | None = None, bgexpmap: Path | None = None,
-                   noisemap: Path | None = None, sn: float = 15, smoothsn: float = 15, automask: bool = False,
-                   constrainfill: bool = False, constrainval: float = 3, noscrub: bool = False, binup: bool = False,
-                   scrublarge: float | None = None, threads: int = 1,
-                   progress: Callable[[float], None] | None = None) -> ContourBins:
-    """Bins an image as the original's ``contbin`` does; its options have the names and meanings they have there.
+@dataclass(frozen=True)
+class ContbinOptions:
+    """The options of the original, with the names, meanings and defaults that they have there.
 
-    Writes (and replaces) ``out``, ``outsn`` and ``outbinmap``, and in the working directory contbin_mask.fits,
-    bin_sn_stats.qdp and bin_signal_stats.qdp. ``exclude`` and ``keep`` are region files, as in `bin_image`.
-    Raises `InputError` and `OutputError`; warns where an exposure map
-    masks every pixel.
+    ``exclude`` and ``keep``, which the original has not, are region files as in `ImageFiles`.
     """
-    parameters = {
-        "image": image, "out": out, "outsn": outsn, "outbinmap": outbinmap, "bg": bg, "mask": mask,
-        "exclude": tuple(exclude), "keep": tuple(keep),
-        "smoothed": smoothed, "expmap": expmap, "bgexpmap": bgexpmap, "noisemap": noisemap, "sn": sn,
-        "smoothsn": smoothsn, "automask": automask, "constrainfill": constrainfill, "constrainval": constrainval,
-        "noscrub": noscrub, "binup": binup, "scrublarge": scrublarge,
-    }
-    inputs = [path for path in (image, bg, mask, smoothed, expmap, bgexpmap, noisemap) if path is not None]
-    inputs += [*files_of(*exclude, *keep)]
-    files = ContbinFiles(out, outsn, outbinmap)
-    with Outputs(files.all, inputs=files_of(*inputs), clobber=True) as outputs:
+
+    out: Path = ContbinFiles.out
+    outsn: Path = ContbinFiles.sn
+    outbinmap: Path = ContbinFiles.binmap
+    bg: Path | None = None
+    mask: Path | None = None
+    exclude: tuple[Path, ...] = ()
+    keep: tuple[Path, ...] = ()
+    smoothed: Path | None = None
+    expmap: Path | None = None
+    bgexpmap: Path | None = None
+    noisemap: Path | None = None
+    sn: float = 15
+    smoothsn: float = 15
+    automask: bool = False
+    constrainfill: bool = False
+    constrainval: float = 3
+    noscrub: bool = False
+    binup: bool = False
+    scrublarge: float | None = None
+
+    def binning(self) -> BinningOptions:
+        """The same options under our names. Raises `InputError` for one that is out of range."""
+        # No bin holds more than all pixels: a larger fraction, which the original takes, changes nothing.
+        scrub_large = None if self.scrublarge is not None and 1 < self.scrublarge < np.inf else self.scrublarge
+        return BinningOptions(
+            sn=self.sn, smooth_sn=self.smoothsn, contours="counts" if self.smoothed is None else None,
+            constrain=self.constrainval if self.constrainfill else None, automask=self.automask, bin_up=self.binup,
+            scrub=not self.noscrub, scrub_large=scrub_large)
+
+    @property
+    def inputs(self) -> list[Path]:
+        """Every file that is read beside the image."""
+        files = (self.bg, self.mask, self.smoothed, self.expmap, self.bgexpmap, self.noisemap)
+        return [*(path for path in files if path is not None), *self.exclude, *self.keep]
+
+
+_OPTIONS = ContbinOptions()
+
+
+def bin_as_contbin(image: Path, options: ContbinOptions = _OPTIONS, *, threads: int = 1,
+                   progress: Callable[[float], None] | None = None) -> ContourBins:
+    """Bins an image as the original's ``contbin`` does.
+
+    Writes (and replaces) ``out``, ``outsn`` and ``outbinmap`` of the options, and in the working directory
+    contbin_mask.fits, bin_sn_stats.qdp and bin_signal_stats.qdp. Raises `InputError` and `OutputError`; warns where an
+    exposure map masks every pixel.
+    """
+    files = ContbinFiles(options.out, options.outsn, options.outbinmap)
+    with Outputs(files.all, inputs=files_of(image, *options.inputs), clobber=True) as outputs:
         counts = refuse_filled(read_image(image))
-        background = None if bg is None else refuse_filled(read_like(bg, counts, "background"))
-        exposures = _exposures(counts, background, expmap, bgexpmap)
-        masked = mask_values(counts, mask, automask, exclude, keep)
-        masked[exposures.excluded] = 0
-        constrain = constrainval if constrainfill else None
-        check_counts(counts, masked, constrain)
-        noise = read_like_if_given(noisemap, counts, "noise map")
-        contours = read_like_if_given(smoothed, counts, "smoothed image")
         with about(image):
-            bins = contour_bin(
-                counts.data, sn=sn, smooth_sn=smoothsn, constrain=constrain,
-                background=None if background is None else background.data,
-                exposure=exposures.image, background_exposure=exposures.background,
-                noise=noise, contours="counts" if contours is None else None,
-                smoothed=contours,
-                mask=masked < 1, seed_only=masked > 1, bin_up=binup, scrub=not noscrub, scrub_large=scrublarge,
-                threads=threads, progress=progress)
-        masked[bins.use == 0] = 0
+            binning = options.binning()
+        mask, arrays = _read_arrays(counts, options, binning)
+        with about(image):
+            bins = bin_arrays(arrays, binning, threads=threads, progress=progress)
+        mask[bins.use == 0] = 0
         warn_of_odd_bins(bins)
-        write_contbin_files(outputs, files, bins, masked, counts, history("contbin", parameters))
+        parameters = {"image": image, **{each.name: getattr(options, each.name) for each in fields(options)}}
+        write_contbin_files(outputs, files, bins, mask, counts, history("contbin", parameters))
     return bins
+
+
+def _read_arrays(counts: Image, options: ContbinOptions,
+                 binning: BinningOptions) -> tuple[NDArray[np.int16], ImageArrays]:
+    """The mask, (ny, nx), in contbin's sense, and what is binned."""
+    background = None if options.bg is None else refuse_filled(read_like(options.bg, counts, "background"))
+    exposures = _exposures(counts, background, options.expmap, options.bgexpmap)
+    mask = mask_values(counts, options.mask, options.automask, options.exclude, options.keep)
+    mask[exposures.excluded] = 0
+    check_counts(counts, mask, binning.constrain)
+    return mask, ImageArrays(
+        counts.data, background=None if background is None else background.data,
+        exposure=exposures.image, background_exposure=exposures.background,
+        noise=read_like_if_given(options.noisemap, counts, "noise map"),
+        smoothed=read_like_if_given(options.smoothed, counts, "smoothed image"),
+        mask=mask < 1, seed_only=mask > 1)
 
 
 def write_contbin_files(outputs: Outputs, files: ContbinFiles, bins: ContourBins, mask: NDArray[np.int16],

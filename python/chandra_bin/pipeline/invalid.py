@@ -1,0 +1,43 @@
+"""What pydantic finds wrong with settings or with the rows of a manifest, as texts for users."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+def texts_of(wrong: "ValidationError", known: Collection[str], forms: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Say what is wrong with each setting: its name, its value, and what it must be.
+
+    Parameters
+    ----------
+    wrong : what pydantic found.
+    known : the names of all settings.
+    forms : by the names of settings, what to say where a text has not the form that is wanted.
+    """
+    said: dict[str, list[str]] = {}
+    for error in wrong.errors():
+        # Of a setting that may be of several types, there is an error for each of them.
+        where = ".".join(str(part) for n, part in enumerate(error["loc"]) if n == 0 or isinstance(part, int))
+        has_value = error["type"] not in ("extra_forbidden", "missing")
+        text = (forms or {})[where] if error["type"] == "string_pattern_mismatch" else _text(where, error, known)
+        said.setdefault(f"{where} = {error['input']!r}" if has_value else where, []).append(text)
+    return (f"{what}: {' or '.join(dict.fromkeys(texts))}" for what, texts in said.items())
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """Ask whether the name that is most like one that is unknown was meant; an empty text where none is like it."""
+    import difflib
+
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"; do you mean {near[0]}?" if near else ""
+
+
+def _text(where: str, error: Any, known: Collection[str]) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"there is no such setting{nearest(where, known)}"
+    if error["type"] == "missing":
+        return "is missing"
+    message: str = error["msg"].removeprefix("Value error, ")
+    return message[0].lower() + message[1:]

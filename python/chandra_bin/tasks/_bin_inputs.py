@@ -1,0 +1,102 @@
+"""What `bin_image` reads: the image, and the files that belong to it, as arrays for the binning."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin.binning.contour import BinSums, ContourBins, ImageArrays, sum_bins
+from chandra_bin.binning.options import BinningOptions
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.fits.images import Image
+
+from ._common import check_counts, coords_if_usable, mask_values, need_positive, read_like_if_given
+from .image_files import ImageFiles
+from .inputs import read_image, read_like, read_on_grid, refuse_filled
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class CountsBehind:
+    """The counts of an image in other units: their image, the background counts, and the factors that scale these."""
+
+    counts: Image
+    background: Image | None
+    scale: Image | None
+
+    @classmethod
+    def read(cls, files: ImageFiles, image: Image) -> "CountsBehind | None":
+        """Read the images, which must be on the grid of ``image``; None without a counts image."""
+        if files.behind is None:
+            return None
+        background, scale = (None if path is None else read_on_grid(path, image, what) for path, what in (
+            (files.behind_background, "background"), (files.behind_scale, "background scale")))
+        return cls(read_on_grid(files.behind, image, "image of counts"), background, scale)
+
+    def sums(self, bins: ContourBins) -> BinSums:
+        """The sums of each bin."""
+        return sum_bins(bins.binmap, self.counts.data,
+                        background=None if self.background is None else self.background.data,
+                        ratio=1.0 if self.scale is None else self.scale.data)
+
+
+@dataclass(frozen=True, eq=False)
+class BinInputs:
+    """An image that is binned, with what belongs to it."""
+
+    image: Image
+    coords: ImageCoords
+    arrays: ImageArrays
+    mask: NDArray[np.int16]
+    """(ny, nx): 0 excluded, 1 used, 2 and more may start a bin but never join one."""
+    background: Image | None
+    """The background of the counts."""
+    behind: CountsBehind | None
+
+
+def read_bin_inputs(path: Path, options: BinningOptions, files: ImageFiles) -> BinInputs:
+    """Read an image and its files. Raises `InputError` for one that cannot be read or is on another grid."""
+    image = refuse_filled(read_image(path))
+    coords = coords_if_usable(image)
+    excluded = np.zeros(image.data.shape, dtype=bool)
+    exposure = None if files.expmap is None else _positive(files.expmap, image, "exposure map", excluded)
+    scaling = _scaling(image, files, excluded)
+    mask = mask_values(image, files.mask, options.automask, files.exclude, files.keep)
+    mask[excluded] = 0
+    check_counts(image, mask, options.constrain)
+    background = None if files.background is None else refuse_filled(read_like(files.background, image, "background"))
+    arrays = ImageArrays(
+        image.data, background=None if background is None else background.data, exposure=exposure, **scaling,
+        noise=read_like_if_given(files.noisemap, image, "noise map"),
+        smoothed=read_like_if_given(files.smoothed, image, "smoothed image"), mask=mask < 1, seed_only=mask > 1)
+    behind = CountsBehind.read(files, image)
+    return BinInputs(image, coords, arrays, mask, background if behind is None else behind.background, behind)
+
+
+def _scaling(image: Image, files: ImageFiles, excluded: NDArray[np.bool_]) -> dict[str, Any]:
+    """The number or image that scales the background, by its name among `ImageArrays`."""
+    if files.background is None:
+        return {}
+    if (path := files.background_expmap) is not None:
+        return {"background_exposure": _positive(path, image, "exposure map of the background", excluded)}
+    if isinstance(scale := files.background_scale, Path):
+        return {"background_scale": _positive(scale, image, "background scale", excluded)}
+    if scale is None:
+        logger.info("%s is taken to be on the image's own exposure (scale 1)", files.background)
+    return {"background_scale": 1.0 if scale is None else scale}
+
+
+def _positive(path: Path, image: Image, name: str, excluded: NDArray[np.bool_]) -> NDArray[Any]:
+    """An exposure map or scale; where it holds no value above 0 the pixel is ``excluded``, and the value 1."""
+    read = read_like(path, image, name)
+    need_positive(read, name)
+    values = read.data
+    without = ~(values > 0)
+    if without.any():
+        logger.info("%s: %d pixels without a value above 0 are excluded", path, np.count_nonzero(without))
+    excluded |= without
+    return np.where(without, 1, values)

@@ -1,0 +1,68 @@
+"""The files that belong to an image that is binned: one class for Python, the command line and manifests of batches."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chandra_bin._checks.options import POSITIVE, Options, described, documented
+from chandra_bin.errors import InputError
+
+# Files that mean nothing without others.
+_NEEDED = {"background_expmap": ("background", "expmap"), "background_scale": ("background",),
+           "behind_background": ("behind",), "behind_scale": ("behind",)}
+
+
+@documented
+@dataclass(frozen=True, repr=False)
+class ImageFiles(Options):
+    """The files that belong to an image. All images are on its grid.
+
+    The background counts times ``background_scale``, or times ``expmap / background_expmap``, are the expected
+    background in the image. Raises `InputError` for a file that needs another one, and for a scale that is not
+    positive.
+    """
+
+    background: Path | None = field(default=None, metadata=described("Image of background counts."))
+    background_expmap: Path | None = field(default=None, metadata=described(
+        "Exposure map of the background; needs that of the image."))
+    background_scale: float | Path | None = field(default=None, metadata=described(
+        "Background counts times this, a number or an image, are those expected in IMAGE.", symbol="S|FILE",
+        otherwise="1", limits=POSITIVE))
+    expmap: Path | None = field(default=None, metadata=described(
+        "Exposure map: the contours follow the flux by default; pixels of exposure <= 0 or NaN are excluded."))
+    noisemap: Path | None = field(default=None, metadata=described("Image of the noise of each pixel (1 sigma)."))
+    mask: Path | None = field(default=None, metadata=described(
+        "Mask: 1 used, 0 excluded, 2 and more start a bin but never join one."))
+    exclude: tuple[Path, ...] = field(default=(), metadata=described("Region file: leave out the pixels inside."))
+    keep: tuple[Path, ...] = field(default=(), metadata=described("Region file: use only the pixels inside."))
+    smoothed: Path | None = field(default=None, metadata=described(
+        "Smoothed image to take the contours from; skips the smoothing."))
+    behind: Path | None = field(default=None, metadata=described(
+        "Counts image of an IMAGE in other units, such as a scaled flux: S/N and pictures are of these counts."))
+    behind_background: Path | None = field(default=None, metadata=described(
+        "Background counts of the counts image behind."))
+    behind_scale: Path | None = field(default=None, metadata=described(
+        "Image of the factors that scale these background counts to the counts image.", otherwise="1"))
+
+    def __post_init__(self) -> None:
+        for name in ("exclude", "keep"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for text in conflicts(self.given):
+            raise InputError(text)
+        super().__post_init__()
+
+    @property
+    def all(self) -> list[Path]:
+        """Every file that is given."""
+        several = [value if isinstance(value, tuple) else (value,) for value in self.given.values()]
+        return [value for values in several for value in values if isinstance(value, Path)]
+
+
+def conflicts(given: Collection[str]) -> Iterator[str]:
+    """Say which of the files that are given, by their names, need another file or exclude each other."""
+    if "background_expmap" in given and "background_scale" in given:
+        yield "background_expmap and background_scale exclude each other: give one of the two"
+    for name, others in _NEEDED.items():
+        for other in others:
+            if name in given and other not in given:
+                yield f"{name} needs {other}: give both"
