@@ -30,7 +30,7 @@ def _field(quick: bool) -> Inputs:
 def _detect(inputs: Inputs, _threads: int) -> Call:
     image = inputs["image"]
     scales = [scale for scale in (1.0, 2.0, 4.0, 8.0, 16.0) if scale * 2.8 < min(image.shape)]
-    return lambda: chandra_bin.detect_sources(image, scales=scales, psf_sigma_px=inputs["psf"])
+    return lambda: chandra_bin.detect_sources(image, chandra_bin.DetectionOptions(scales), psf_sigma_px=inputs["psf"])
 
 
 def _by(search: str) -> Callable[[Inputs], Call]:

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from chandra_bin import detect_sources
+from chandra_bin import DetectionOptions, detect_sources
 from chandra_bin.simulate import cluster_model
 from chandra_bin.sources._field import Field
 from detection_fields import (
@@ -40,7 +40,8 @@ NOISE, LARGE, RARE, SOURCES, PEERS, AXIS, CLUSTERS = ((40, 1024), (200, 512), (6
 
 def detected(image, psf, **options):
     """x, y and net counts (n, 3)."""
-    found = detect_sources(image, scales=[s for s in SCALES if s * 2.8 < min(image.shape)], psf_sigma_px=psf, **options)
+    scales = [s for s in SCALES if s * 2.8 < min(image.shape)]
+    found = detect_sources(image, DetectionOptions(scales, **options), psf_sigma_px=psf)
     return np.array([[source.x, source.y, source.net] for source in found.sources]).reshape(-1, 3)
 
 
@@ -70,7 +71,7 @@ def test_noise_is_significant_as_often_as_asked(sigthresh, capsys):
         random = np.random.default_rng(11)
         ratios, sources = [], 0
         for _ in range(fields):
-            found = detect_sources(random.poisson(background, (size, size)), sigthresh=sigthresh, scales=SCALES)
+            found = detect_sources(random.poisson(background, (size, size)), DetectionOptions(SCALES, sigthresh))
             ratios.append(np.array(found.significant) / size**2 / sigthresh)
             sources += len(found.sources)
         ratio, error = np.mean(ratios, 0), np.std(ratios, 0) / fields**0.5

@@ -177,7 +177,7 @@ def test_equal_runs_give_equal_files(folder):
     (["img.fits", "-o", "src.fits", "--scales", "1 -2"], "a scale is -2"),
     (["img.fits", "-o", "src.fits", "--scales", "200"], "img.fits: a scale is 200"),
     (["img.fits", "-o", "src.fits", "--sigthresh", "some"], "neither a number nor auto"),
-    (["img.fits", "-o", "src.fits", "--sigthresh", "2"], "img.fits: sigthresh is 2"),
+    (["img.fits", "-o", "src.fits", "--sigthresh", "2"], "sigthresh is 2"),
     (["img.fits", "-o", "src.fits", "--ellsigma", "0"], "ellsigma is 0"),
     (["img.fits", "-o", "src.fits", "--psfmap", "psf.fits", "--psfecf", "1"], "psf.fits: the enclosed fraction"),
     (["img.fits", "-o", "src.fits", "--expmap", "small.fits"], "small.fits: the exposure map has 10 x 10 pixels"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from chandra_bin import ChandraBinWarning, InputError, detect_sources
+from chandra_bin import ChandraBinWarning, DetectionOptions, InputError, detect_sources
 from chandra_bin.simulate import cluster_model
 from chandra_bin.sources._field import Field, doubled, halved
 from chandra_bin.sources._sources import maxima_of
@@ -81,7 +81,7 @@ def test_thresholds_are_those_of_drawn_noise():
 def test_noise_is_significant_as_often_as_asked(background):
     draw = np.random.default_rng(5)
     scales = [1, 2, 4, 8]
-    share = np.mean([np.array(detect_sources(draw.poisson(background, (512, 512)), scales=scales, sigthresh=2e-3)
+    share = np.mean([np.array(detect_sources(draw.poisson(background, (512, 512)), DetectionOptions(scales, 2e-3))
                               .significant) / 512**2 for _ in range(6)], axis=0) / 2e-3
     expected = 2 * np.pi * np.square(scales) * background
     # Neighbouring pixels of a scale go together: the larger it is, the fewer there are that count.
@@ -156,7 +156,7 @@ def test_a_wide_psf_is_one_source(with_psf):
 
 def test_neighbours_are_told_apart():
     sources = [(100, 100, 200, 1.0), (106, 100, 100, 1.0), (60, 40, 100, 1.0)]
-    found = detect_sources(sky(160, 0.05, sources), sigthresh=1e-6)
+    found = detect_sources(sky(160, 0.05, sources), DetectionOptions(sigthresh=1e-6))
     assert max(distances(found, sources)) < 0.6
     assert len(found.sources) == 3
 
@@ -164,7 +164,7 @@ def test_neighbours_are_told_apart():
 def test_cells_hold_their_sources():
     sources = [(40, 50, 80, 1.0), (100, 90, 300, 2.0)]
     image = sky(160, 0.05, sources)
-    found = detect_sources(image, sigthresh=1e-6)
+    found = detect_sources(image, DetectionOptions(sigthresh=1e-6))
     assert found.cells.max() == len(found.sources) == 2
     for number, source in enumerate(found.sources, start=1):
         inside = found.cells == number
@@ -187,7 +187,8 @@ def exposed_square(size=512):
 def test_edges_and_gaps_are_no_sources():
     exposure = exposed_square()
     draw = np.random.default_rng(10)
-    found = [detect_sources(draw.poisson(2 * exposure), exposure=exposure * 5e7, sigthresh=1e-5) for _ in range(4)]
+    options = DetectionOptions(sigthresh=1e-5)
+    found = [detect_sources(draw.poisson(2 * exposure), options, exposure=exposure * 5e7) for _ in range(4)]
     assert sum(len(each.sources) for each in found) <= 6
     outside = exposure < 0.1 * exposure.max()
     assert np.isnan(found[0].background[outside]).all()
@@ -208,11 +209,11 @@ def test_pixels_without_data_hold_no_source():
     image = sky(128, 0.1, [(40, 40, 100, 1.0), (90, 90, 100, 1.0)]).astype(float)
     image[80:100, 80:100] = np.nan
     image[:, 5] = np.nan
-    found = detect_sources(image, sigthresh=1e-6)
+    found = detect_sources(image, DetectionOptions(sigthresh=1e-6))
     assert len(found.sources) == 1
     mask = np.zeros(image.shape, bool)
     mask[30:50, 30:50] = True
-    assert not detect_sources(image, mask=mask, sigthresh=1e-6).sources
+    assert not detect_sources(image, DetectionOptions(sigthresh=1e-6), mask=mask).sources
     assert not found.cells[np.isnan(image)].any()
 
 
@@ -279,18 +280,6 @@ def test_fractions_of_counts_are_worth_a_word():
     ({"exposure": np.zeros((64, 64))}, "no pixel has data"),
     ({"exposure": np.ones((64, 65))}, r"\(64, 65\)"),
     ({"exposure": np.full((64, 64), np.inf)}, "infinite"),
-    ({"scales": [0]}, "scale is 0"),
-    ({"scales": [-1]}, "scale is -1"),
-    ({"scales": [np.nan]}, "scale is nan"),
-    ({"scales": [64]}, "the largest that fits is 22.9"),
-    ({"scales": []}, "no scale"),
-    ({"sigthresh": 0}, "sigthresh is 0"),
-    ({"sigthresh": 1}, "sigthresh is 1"),
-    ({"sigthresh": np.nan}, "sigthresh is nan"),
-    ({"sigthresh": "all"}, "sigthresh is all"),
-    ({"cleaning": 2}, "cleaning is 2"),
-    ({"expthresh": 1}, "expthresh is 1"),
-    ({"rounds": -1}, "rounds is -1"),
     ({"psf_sigma_px": np.ones((3, 3))}, "psf_sigma_px"),
     ({"mask": np.ones((64, 64))}, "must be boolean"),
     ({"mask": np.ones((64, 64), bool)}, "no pixel has data"),
@@ -300,9 +289,29 @@ def test_bad_input_is_named(change, text):
         detect_sources(**{"counts": np.ones((64, 64)), **change})
 
 
+@pytest.mark.parametrize(("change", "text"), [
+    ({"scales": [0]}, "scale is 0"),
+    ({"scales": [-1]}, "scale is -1"),
+    ({"scales": [np.nan]}, "scale is nan"),
+    ({"scales": [64]}, "the largest that fits is 22.9"),
+    ({"scales": []}, "no scale"),
+    ({"sigthresh": 0}, "sigthresh is 0"),
+    ({"sigthresh": 1}, "sigthresh is 1"),
+    ({"sigthresh": np.nan}, "sigthresh is nan"),
+    ({"sigthresh": "all"}, "sigthresh is all"),
+    ({"bkgsigthresh": 2}, "bkgsigthresh is 2"),
+    ({"expthresh": 1}, "expthresh is 1"),
+    ({"maxiter": -1}, "maxiter is -1"),
+    ({"ellsigma": 0}, "ellsigma is 0"),
+])
+def test_options_out_of_range_are_named(change, text):
+    with pytest.raises(InputError, match=text):
+        detect_sources(np.ones((64, 64)), DetectionOptions(**change))
+
+
 def test_progress_ends_the_search():
     seen = []
-    detect_sources(np.ones((64, 64)), scales=[1, 2], progress=seen.append)
+    detect_sources(np.ones((64, 64)), DetectionOptions(scales=[1, 2]), progress=seen.append)
     assert seen == [pytest.approx(1 / 3), pytest.approx(2 / 3)]
 
 

@@ -22,8 +22,9 @@ from chandra_bin.regions import (
     region_bytes,
     region_mask,
 )
+from chandra_bin.sources.detection import DetectionOptions
 from chandra_bin.tasks.bin import bin_image
-from chandra_bin.tasks.detect import detect_in_image
+from chandra_bin.tasks.detect import DetectionFiles, detect_in_image
 from chandra_bin.tasks.outlines import convert_files, write_mask
 
 SKY = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.0, "CRPIX1": 32.5, "CRPIX2": 32.5,
@@ -126,7 +127,7 @@ def test_right_ascensions_are_equatorial(tmp_path, pixels, kind):
     """detect, and the bin table, on an image of galactic or ecliptic axes."""
     axes = {"CTYPE1": f"{kind}-TAN", "CTYPE2": f"{kind.replace('LON', 'LAT')}-TAN", "CRVAL1": 105.0, "CRVAL2": 68.5}
     path = write_image(tmp_path / "img.fits", pixels, **axes)
-    detect_in_image(path, tmp_path / "src.fits", scales=[2, 4], sigthresh=1e-4)
+    detect_in_image(path, DetectionFiles(tmp_path / "src.fits"), DetectionOptions([2, 4], 1e-4))
     with fits.open(tmp_path / "src.fits") as hdus:
         table = hdus[1].copy()
     frame = {"GLON": "galactic", "ELON": "barycentricmeanecliptic"}[kind]
@@ -293,7 +294,7 @@ def test_psf_maps_in_arcsec_use_the_pixels_where_they_are(tmp_path, pixels):
         psf = fits.PrimaryHDU(np.full(SHAPE, radius, np.float32), coords(**axes).header)
         psf.header.update(BUNIT=unit, ECF=0.9)
         psf.writeto(tmp_path / f"psf_{name}.fits")
-        detect_in_image(image, tmp_path / f"{name}.fits", scales=[2, 4], sigthresh=1e-4,
+        detect_in_image(image, DetectionFiles(tmp_path / f"{name}.fits"), DetectionOptions([2, 4], 1e-4),
                         psfmap=tmp_path / f"psf_{name}.fits")
     found, truth = (fits.getdata(tmp_path / f"{name}.fits", 1) for name in ("arcsec", "pixel"))
     np.testing.assert_allclose(found["PSF_SIZE"], truth["PSF_SIZE"], rtol=2e-3)

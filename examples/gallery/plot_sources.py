@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Ellipse
 
-from chandra_bin import detect_sources
+from chandra_bin import DetectionOptions, detect_sources
 from chandra_bin.simulate import cluster_model
 
 SIZE, SIGMA = 256, 1.2
@@ -25,7 +25,8 @@ for (x0, y0), flux in zip(places, fluxes, strict=True):
 counts = rng.poisson(model)
 
 in_cluster = np.hypot(x - 127.5, y - 127.5) < 70
-found = detect_sources(counts, psf_sigma_px=np.full(counts.shape, SIGMA), unwanted=in_cluster, scales=(1, 2, 4))
+found = detect_sources(counts, DetectionOptions(scales=(1, 2, 4)), psf_sigma_px=np.full(counts.shape, SIGMA),
+                       unwanted=in_cluster)
 outside = np.hypot(*(places - 127.5).T) >= 70
 print(f"{len(found.sources)} sources found of the {outside.sum()} that are not in the cluster; "
       f"{found.dropped} left out there")

@@ -51,6 +51,7 @@ from .regions import region_mask as region_mask
 from .sources.background import Background as Background
 from .sources.background import local_background as local_background
 from .sources.detection import Detection as Detection
+from .sources.detection import DetectionOptions as DetectionOptions
 from .sources.detection import detect_sources as detect_sources
 from .sources.removal import scaled_flux as scaled_flux
 from .sources.removal import sn_in_counts as sn_in_counts

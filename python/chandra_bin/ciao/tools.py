@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from chandra_bin.sources.detection import DEFAULT_SCALES, DetectionOptions
+
 from ._chatter import flare_limits, left_out
 from ._command import Command, File, Name, Temporary, Value
 
@@ -52,8 +54,7 @@ def mkpsfmap(infile: Name, outfile: Path, *, energy: float, ecf: float) -> Comma
 
 
 def wavdetect(infile: Name, *, psffile: Path, expfile: Path, outfile: Path, scellfile: Path, imagefile: Path,
-              defnbkgfile: Path, regfile: Path, scales: Sequence[float], maxiter: int, sigthresh: float,
-              ellsigma: float) -> Command:
+              defnbkgfile: Path, regfile: Path, options: DetectionOptions) -> Command:
     """Detects sources by wavelets. Its files of fixed names go into a folder of this run alone."""
     products = {"outfile": outfile, "scellfile": scellfile, "imagefile": imagefile, "defnbkgfile": defnbkgfile}
     return Command("wavdetect", {
@@ -61,8 +62,9 @@ def wavdetect(infile: Name, *, psffile: Path, expfile: Path, outfile: Path, scel
         **{name: File(path, is_output=True) for name, path in products.items()},
         # Without a source it may not be there.
         "regfile": File(regfile, is_output=True),
-        "scales": " ".join(f"{scale:.15g}" for scale in scales), "maxiter": maxiter, "sigthresh": float(sigthresh),
-        "ellsigma": float(ellsigma), "interdir": Temporary(), "clobber": True, "verbose": 1, "mode": "h"},
+        "scales": " ".join(f"{scale:.15g}" for scale in options.scales or DEFAULT_SCALES), "maxiter": options.maxiter,
+        "sigthresh": float(options.sigthresh), "ellsigma": float(options.ellsigma),
+        "interdir": Temporary(), "clobber": True, "verbose": 1, "mode": "h"},
         tuple(products.values()), "sources")
 
 

@@ -7,13 +7,19 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
 from chandra_bin.errors import ChandraBinError, ChandraBinWarning, one_line, reason
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_Chosen = TypeVar("_Chosen", bound="DataclassInstance")
 
 # Set to anything, a failure shows where it came from: for reports of bugs.
 TRACEBACK_VARIABLE = "CHANDRA_BIN_TRACEBACK"
@@ -189,6 +195,12 @@ def _progress_bar(doing: str) -> Iterator[Callable[[float], None]]:
             bar.update(fraction - bar.n)
 
         yield show
+
+
+def pick(kind: type[_Chosen], options: dict[str, Any], **given: Any) -> _Chosen:
+    """Takes the options that are fields of a dataclass out of ``options``, and returns it with them and ``given``."""
+    named = [field.name for field in fields(kind) if field.name in options]
+    return kind(**given, **{name: options.pop(name) for name in named})
 
 
 class _Path(click.Path):

@@ -17,6 +17,7 @@ from ._command import (
     one_output,
     output_argument,
     output_option,
+    pick,
     progress_reporter,
     quiet_option,
 )
@@ -85,10 +86,12 @@ def command(image: Path, outfile: Path | None, out: Path | None, quiet: bool, **
     """Find sources in IMAGE, counts on pixels, by correlating it with wavelets."""
     chosen = one_output(outfile, out)
     start = time.perf_counter()
-    from chandra_bin.tasks.detect import detect_in_image
+    from chandra_bin.sources.detection import DetectionOptions
+    from chandra_bin.tasks.detect import DetectionFiles, detect_in_image
 
     with progress_reporter(quiet, "detecting") as progress:
-        made = detect_in_image(image, chosen, progress=progress, **options)
+        made = detect_in_image(image, pick(DetectionFiles, options, table=chosen), pick(DetectionOptions, options),
+                               progress=progress, **options)
     if not quiet:
         found = made.detection
         left_out = f", {found.dropped} in the cluster left out" if found.dropped else ""

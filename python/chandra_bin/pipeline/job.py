@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -87,4 +87,6 @@ class Job:
         return text
 
     def _word(self, value: Any) -> str:
+        if is_dataclass(value):
+            return f"{type(value).__name__}({', '.join(f'{k}={self._word(v)}' for k, v in vars(value).items())})"
         return self.plain(repr(str(value) if isinstance(value, Path) else value))

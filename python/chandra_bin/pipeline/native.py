@@ -20,13 +20,13 @@ from chandra_bin.exposure.ancillary import named, newest
 from chandra_bin.fits.headers import approximation
 from chandra_bin.fits.tables import open_fits
 from chandra_bin.simulate.tables import is_simulated
-from chandra_bin.sources.detection import Detection
+from chandra_bin.sources.detection import Detection, DetectionOptions
 from chandra_bin.tasks.background import blank_sky_background, local_background
 from chandra_bin.tasks.bin import bin_image
 from chandra_bin.tasks.blanksky import blank_sky_events
 from chandra_bin.tasks.clean import remove_sources, scale_flux
 from chandra_bin.tasks.copy import copy_file
-from chandra_bin.tasks.detect import detect_in_image
+from chandra_bin.tasks.detect import DetectionFiles, detect_in_image
 from chandra_bin.tasks.fluximage import ExposureSettings, make_flux_images
 from chandra_bin.tasks.image_files import ImageFiles
 from chandra_bin.tasks.lightcurve import FlareLimits, deflare, propose_bin_length, write_light_curve
@@ -36,6 +36,7 @@ from chandra_bin.tasks.propose import propose_area
 from chandra_bin.tasks.vfaint import Islands, Screened, find_islands, screen_vfaint
 
 from .archive import ObservationFiles, look
+from .config import Settings
 from .job import Job
 from .proposing import propose_cluster_region, propose_source_region
 from .survey import FARTHEST_ARCMIN, ODD_ARCMIN, arcmin_between
@@ -158,14 +159,19 @@ def _note_screened(job: Job, screened: Screened) -> None:
 
 def make_images(job: Job) -> None:
     """Step 3, first part: images before flares are cut, and everything that is detected in them."""
-    obs, settings = job.obs, job.settings
+    obs = job.obs
     _fluximage(job, f"{obs.events}[ccd_id={_chips(job)}]", obs.raw_root, job.layout.bands.main)
-    found = job.call(detect_in_image, job.made(obs.raw_image), job.out(obs.sources), expmap=job.made(obs.raw_expmap),
-                     psfmap=job.made(obs.raw_psfmap), scellfile=job.out(obs.source_cells),
-                     defnbkgfile=job.out(obs.source_background), imagefile=job.out(obs.source_image),
-                     scales=settings.scales, sigthresh=settings.sigthresh, ellsigma=settings.ellsigma,
-                     maxiter=settings.maxiter)
+    files = DetectionFiles(job.out(obs.sources), scellfile=job.out(obs.source_cells),
+                           defnbkgfile=job.out(obs.source_background), imagefile=job.out(obs.source_image))
+    found = job.call(detect_in_image, job.made(obs.raw_image), files, detection_options(job.settings),
+                     expmap=job.made(obs.raw_expmap), psfmap=job.made(obs.raw_psfmap))
     _note_detections(job, found.detection)
+
+
+def detection_options(settings: Settings) -> DetectionOptions:
+    """How sources are searched."""
+    return DetectionOptions(tuple(settings.scales), settings.sigthresh, maxiter=settings.maxiter,
+                            ellsigma=settings.ellsigma)
 
 
 def _note_detections(job: Job, found: Detection) -> None:
@@ -285,10 +291,10 @@ def make_scaled_flux(job: Job) -> None:
 
 def find_sources(job: Job) -> None:
     """Step 6, first part: detections in the merged image."""
-    layout, settings = job.layout, job.settings
-    found = job.call(detect_in_image, layout.image, job.out(layout.raw_sources), expmap=layout.expmap,
-                     psfmap=layout.psfmap, regions=job.out(layout.raw_source_regions), scales=settings.scales,
-                     sigthresh=settings.sigthresh, ellsigma=settings.ellsigma, maxiter=settings.maxiter)
+    layout = job.layout
+    files = DetectionFiles(job.out(layout.raw_sources), regions=job.out(layout.raw_source_regions))
+    found = job.call(detect_in_image, layout.image, files, detection_options(job.settings), expmap=layout.expmap,
+                     psfmap=layout.psfmap)
     _note_detections(job, found.detection)
 
 

@@ -20,6 +20,36 @@ DEFAULT_SCALES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 _LARGEST_PART = 2.8
 
 
+@dataclass(frozen=True)
+class DetectionOptions:
+    """How sources are searched, with the names of CIAO's wavdetect."""
+
+    scales: Sequence[float] | None = None
+    """Of the hats, in pixels. None: ``DEFAULT_SCALES``, those that fit into the image."""
+    sigthresh: float | Literal["auto"] = "auto"
+    """The probability that a pixel without a source is significant at a scale; ``auto`` is one pixel in all those with
+    data."""
+    bkgsigthresh: float = 1e-4
+    """The same for pixels that are left out of the background."""
+    expthresh: float = 0.1
+    """Pixels with less exposure than this part of the largest are left out."""
+    maxiter: int = 3
+    """How often the background is cleaned at most."""
+    ellsigma: float = 3.0
+    """The semi-axes of the ellipses in files, in sigmas of the source."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.expthresh < 1:
+            raise InputError(f"expthresh is {self.expthresh:.15g}: it must be a part of the largest exposure, 0 - 1")
+        if self.maxiter != int(self.maxiter) or self.maxiter < 0:
+            raise InputError(f"maxiter is {self.maxiter}: it must be a whole number, 0 or more")
+        if not (np.isfinite(self.ellsigma) and self.ellsigma > 0):
+            raise InputError(f"ellsigma is {self.ellsigma:.15g}: it must be positive")
+        _check_probability(self.bkgsigthresh, "bkgsigthresh")
+        if self.sigthresh != "auto":
+            _check_probability(self.sigthresh, "sigthresh")
+
+
 @dataclass(frozen=True, eq=False)
 class Detection:
     """Sources, and images of what they were found in (ny, nx)."""
@@ -53,49 +83,42 @@ class Detection:
         return self.sigthresh * self.exposed
 
 
-def detect_sources(counts: ArrayLike, *, exposure: ArrayLike | None = None, psf_sigma_px: ArrayLike | None = None,
-                   mask: ArrayLike | None = None, unwanted: ArrayLike | None = None,
-                   scales: Sequence[float] | None = None, sigthresh: float | Literal["auto"] = "auto",
-                   cleaning: float = 1e-4, expthresh: float = 0.1, rounds: int = 3,
-                   progress: Callable[[float], None] | None = None) -> Detection:
+def detect_sources(counts: ArrayLike, options: DetectionOptions | None = None, *, exposure: ArrayLike | None = None,
+                   psf_sigma_px: ArrayLike | None = None, mask: ArrayLike | None = None,
+                   unwanted: ArrayLike | None = None, progress: Callable[[float], None] | None = None) -> Detection:
     """Finds sources in an image of counts (ny, nx).
 
     Parameters
     ----------
     counts : whole numbers; NaN is no data.
-    exposure : in any unit; pixels below ``expthresh`` of its largest value are left out. None: the same everywhere.
+    options : how to search; None: the defaults.
+    exposure : in any unit. None: the same everywhere.
     psf_sigma_px : sigma of a Gaussian PSF in pixels, an image, NaN where it is not known. None: nothing is assumed of
         the size of sources.
     mask : boolean, True where a pixel is excluded.
     unwanted : boolean, True where sources are found but not listed: in a cluster, say.
-    scales : of the hats, in pixels. None: ``DEFAULT_SCALES``, those that fit into the image.
-    sigthresh : the probability that a pixel without a source is significant at a scale; ``auto`` is one pixel in all
-        those with data.
-    cleaning : the same for pixels that are left out of the background.
-    rounds : how often the background is cleaned at most.
     progress : called with the fraction done; what it raises ends the search.
 
-    Raises `InputError` for negative counts, no exposure anywhere, and parameters out of range; warns of counts that are
-    no whole numbers, and of images without counts.
+    Raises `InputError` for negative counts, no exposure anywhere, and scales larger than the image; warns of counts
+    that are not whole numbers, and of images without counts.
     """
+    options = options or DetectionOptions()
     image = as_image(counts, "counts")
     excluded = as_flags(mask, "mask", image.shape)
     not_listed = as_flags(unwanted, "unwanted", image.shape)
-    exposed = _exposure(image, exposure, excluded, expthresh)
-    chosen = _scales(scales, image.shape)
+    exposed = _exposure(image, exposure, excluded, options.expthresh)
+    chosen = _scales(options.scales, image.shape)
     sigma = None if psf_sigma_px is None else as_image(psf_sigma_px, "psf_sigma_px", shape=image.shape)
     has_data = exposed > 0
-    probability = _probability(sigthresh, int(has_data.sum()), "sigthresh")
-    cleaning = _probability(cleaning, 1, "cleaning")
-    if rounds != int(rounds) or rounds < 0:
-        raise InputError(f"rounds is {rounds}: it must be a whole number, 0 or more")
+    pixels = int(has_data.sum())
+    probability = 1 / max(pixels, 2) if options.sigthresh == "auto" else float(options.sigthresh)
     _check_counts(image[has_data])
     largest = float(exposed.max())
     grid = Field(np.where(has_data, image, np.float32(0)), exposed / np.float32(largest), chosen[-1])
     found: list[AtScale] = []
     keep = [np.ones(grid.counts.shape, bool)]
     for number, scale in enumerate(chosen):
-        at, kept = grid.search(scale, probability, cleaning, keep[-1], int(rounds))
+        at, kept = grid.search(scale, probability, options.bkgsigthresh, keep[-1], int(options.maxiter))
         found.append(at)
         keep.append(kept)
         if progress is not None:
@@ -105,7 +128,7 @@ def detect_sources(counts: ArrayLike, *, exposure: ArrayLike | None = None, psf_
     background = np.where(has_data, _mean_background(grid, found), np.float32(np.nan))
     return Detection(sources, cells, background, reconstructed, chosen,
                      tuple(int(at.significant.sum()) << 2 * at.level for at in found), probability,
-                     int(has_data.sum()), largest, dropped)
+                     pixels, largest, dropped)
 
 
 def bytes_needed(shape: tuple[int, int], scales: int) -> int:
@@ -114,8 +137,6 @@ def bytes_needed(shape: tuple[int, int], scales: int) -> int:
 
 
 def _exposure(image: Float32s, exposure: ArrayLike | None, excluded: NDArray[np.bool_], expthresh: float) -> Float32s:
-    if not 0 <= expthresh < 1:
-        raise InputError(f"expthresh is {expthresh:.15g}: it must be a part of the largest exposure, 0 up to 1")
     if exposure is None:
         made = np.ones(image.shape, np.float32)
     else:
@@ -147,13 +168,10 @@ def _scales(scales: Sequence[float] | None, shape: tuple[int, int]) -> tuple[flo
     return tuple(sorted({float(scale) for scale in scales}))
 
 
-def _probability(value: float | str, exposed: int, name: str) -> float:
-    if value == "auto":
-        return 1 / max(exposed, 2)
+def _check_probability(value: float | str, name: str) -> None:
     if isinstance(value, str) or not LEAST_PROBABILITY <= value < 0.5:
         raise InputError(f"{name} is {value}: it must be a probability, {LEAST_PROBABILITY:g} up to 0.5"
                          f"{', or auto' if name == 'sigthresh' else ''}")
-    return float(value)
 
 
 def _check_counts(values: Float32s) -> None:

@@ -17,6 +17,7 @@ from .contbin import bin_as_contbin as bin_as_contbin
 from .copy import Copied as Copied
 from .copy import copy_file as copy_file
 from .detect import Detected as Detected
+from .detect import DetectionFiles as DetectionFiles
 from .detect import detect_in_image as detect_in_image
 from .fluximage import ExposureSettings as ExposureSettings
 from .fluximage import FluxImage as FluxImage

@@ -4,7 +4,7 @@ import glob
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,13 @@ from chandra_bin.fits.tables import open_fits, write_empty_primary, write_rows
 from chandra_bin.fits.virtual import named_file, one_of_stack
 from chandra_bin.regions import Region, Shape, convert_region, put_sky, region_bytes, region_mask
 from chandra_bin.sources._sources import Source
-from chandra_bin.sources.detection import DEFAULT_SCALES, Detection, bytes_needed, detect_sources
+from chandra_bin.sources.detection import (
+    DEFAULT_SCALES,
+    Detection,
+    DetectionOptions,
+    bytes_needed,
+    detect_sources,
+)
 
 from ._common import about, coords_if_usable, history, need_memory, read_exposure, warn_of_rims
 from .inputs import files_of, is_table, read_image, read_on_grid, refuse_filled
@@ -36,6 +42,23 @@ _USUAL_ECF = 0.9
 _SAME_SCALE = 1e-3
 
 
+@dataclass(frozen=True)
+class DetectionFiles:
+    """The files that are written."""
+
+    table: Path
+    """The sources (FITS, block SRCLIST), a region file of CIAO too."""
+    regions: Path | None = None
+    """Ellipses in CIAO's physical coordinates. Not written without a source: no tool reads a region file without a
+    shape."""
+    scellfile: Path | None = None
+    """An image of the cells: the number of the source."""
+    defnbkgfile: Path | None = None
+    """An image of the background, per exposure."""
+    imagefile: Path | None = None
+    """An image of the sources without noise."""
+
+
 @dataclass(frozen=True, eq=False)
 class Detected:
     """What was found, and which files hold it."""
@@ -44,40 +67,30 @@ class Detected:
     files: list[Path]
 
 
-def detect_in_image(image: Path, out: Path, *, expmap: Path | None = None, psfmap: Path | None = None,
-                    psfecf: float | None = None, regions: Path | None = None, scellfile: Path | None = None,
-                    defnbkgfile: Path | None = None, imagefile: Path | None = None, cluster: Path | None = None,
-                    scales: Sequence[float] | None = None, sigthresh: float | Literal["auto"] = "auto",
-                    ellsigma: float = 3.0, bkgsigthresh: float = 1e-4, expthresh: float = 0.1, maxiter: int = 3,
-                    clobber: bool = False, progress: Callable[[float], None] | None = None) -> Detected:
+def detect_in_image(image: Path, files: DetectionFiles, options: DetectionOptions | None = None, *,
+                    expmap: Path | None = None, psfmap: Path | None = None, psfecf: float | None = None,
+                    cluster: Path | None = None, clobber: bool = False,
+                    progress: Callable[[float], None] | None = None) -> Detected:
     """Writes the sources of an image of counts, as CIAO's ``wavdetect`` does, found by `detect_sources`.
 
     Parameters
     ----------
-    out : table of the sources (FITS, block SRCLIST), which is a region file of CIAO too. RA_ERR, DEC_ERR, X_ERR and
-        Y_ERR are the errors of the position (1 sigma), THETA is the off-axis angle (arcmin; only where the header of
-        the image has RA_PNT and DEC_PNT), PSFRATIO the size over that of the PSF. The header has the number of false
-        sources to be expected (NFALSE), see `Detection.expected_false`.
+    files : in the table, RA_ERR, DEC_ERR, X_ERR and Y_ERR are the errors of the position (1 sigma), THETA is the
+        off-axis angle (arcmin; only where the header of the image has RA_PNT and DEC_PNT), PSFRATIO the size over that
+        of the PSF. The header has the number of false sources to be expected (NFALSE), see `Detection.expected_false`.
+    options : how to search; None: the defaults.
     expmap, psfmap : on the grid of the image. Where one is approximate (CALIB), so is what is written. The radii of
         the PSF map hold ``psfecf`` of the photons of a point source (None: what its keyword ECF says, or else 0.9), in
         the unit of its BUNIT: arcsec, or pixels.
-    regions : ellipses of ``ellsigma`` sigmas, in CIAO's physical coordinates. Not written where there is no source, as
-        no tool reads a region file without a shape.
-    scellfile, defnbkgfile, imagefile : images of the cells (the number of the source), the background, the sources.
     cluster : region whose sources are left out.
 
     Raises `InputError` and `OutputError`; no file is written then.
     """
-    if not (np.isfinite(ellsigma) and ellsigma > 0):
-        raise InputError(f"ellsigma is {ellsigma:.15g}: it must be positive")
-    parameters = {
-        "infile": image, "expmap": expmap, "psfmap": psfmap, "psfecf": psfecf, "cluster": cluster,
-        "scales": None if scales is None else " ".join(f"{scale:.15g}" for scale in scales), "sigthresh": sigthresh,
-        "ellsigma": ellsigma, "bkgsigthresh": bkgsigthresh, "expthresh": expthresh, "maxiter": maxiter}
-    wanted = [path for path in (out, regions, scellfile, defnbkgfile, imagefile) if path is not None]
-    series = [] if regions is None else [regions.parent / glob.escape(regions.name)]
+    options = options or DetectionOptions()
+    wanted = [path for path in vars(files).values() if path is not None]
+    series = [] if files.regions is None else [files.regions.parent / glob.escape(files.regions.name)]
     with Outputs(wanted, series=series, inputs=files_of(image, expmap, psfmap, cluster), clobber=clobber) as outputs:
-        number = len(DEFAULT_SCALES) if scales is None else len(scales)
+        number = len(DEFAULT_SCALES if options.scales is None else options.scales)
         if shape := _shape_of(image):
             need_memory(image, shape, bytes_needed(shape, number))
         counts = refuse_filled(read_image(image))
@@ -87,34 +100,42 @@ def detect_in_image(image: Path, out: Path, *, expmap: Path | None = None, psfma
         sigmas = None if psf is None else _sigmas(psf, psfecf, counts)
         unwanted = _inside(cluster, counts)
         with about(counts.path):
-            found = detect_sources(
-                counts.data, exposure=None if exposure is None else exposure.data,
-                psf_sigma_px=sigmas, unwanted=unwanted, scales=scales, sigthresh=sigthresh, cleaning=bkgsigthresh,
-                expthresh=expthresh, rounds=maxiter, progress=progress)
+            found = detect_sources(counts.data, options, exposure=None if exposure is None else exposure.data,
+                                   psf_sigma_px=sigmas, unwanted=unwanted, progress=progress)
         if exposure is None:
             warn_of_rims(counts, "the rims of the field look like sources; give --expmap")
-        lines = history("detect", parameters)
-        maps = [each for each in (exposure, psf) if each is not None and is_approximate(each.header)]
-        for each in maps:
-            lines.append(f"approximate, as {each.path.name} is (CALIB)")
-        calib = {"CALIB": "APPROX"} if maps else {}
-        coords = coords_if_usable(counts)
-        if coords.physical is None:
-            warn(f"{counts.path}: has no physical coordinates: X and Y, and regions, are pixels of the image")
-            coords = _pixels_are_physical(coords.header)
-        region = _ellipses(found.sources, ellsigma)
-        with outputs.open(out) as file:
-            _write_table(file, found, counts, exposure, coords, region, lines, calib)
-        if regions is not None and found.sources:
-            outputs.write(regions, region_bytes(region, coords, format="ciao"))
-        for path, (pixels, keywords) in zip((scellfile, defnbkgfile, imagefile), _images(found, exposure), strict=True):
-            if path is not None:
-                with outputs.open(path) as file:
-                    write_image(file, pixels, product_header(counts.header, lines, **keywords, **calib))
-    if regions is not None and not found.sources:
-        warn(f"{regions}: not written, as there is no source, and no tool reads a region file without a shape")
-        wanted.remove(regions)
+        used: dict[str, object] = {"infile": image, "expmap": expmap, "psfmap": psfmap, "psfecf": psfecf,
+                                   "cluster": cluster}
+        _write(outputs, files, found, options, used, counts, exposure, psf)
+    if files.regions is not None and not found.sources:
+        warn(f"{files.regions}: not written, as there is no source, and no tool reads a region file without a shape")
+        wanted.remove(files.regions)
     return Detected(found, wanted)
+
+
+def _write(outputs: Outputs, files: DetectionFiles, found: Detection, options: DetectionOptions,
+           used: dict[str, object], counts: Image, exposure: Image | None, psf: Image | None) -> None:
+    scales = None if options.scales is None else " ".join(f"{scale:.15g}" for scale in options.scales)
+    lines = history("detect", used | {
+        "scales": scales, "sigthresh": options.sigthresh, "ellsigma": options.ellsigma,
+        "bkgsigthresh": options.bkgsigthresh, "expthresh": options.expthresh, "maxiter": options.maxiter})
+    maps = [each for each in (exposure, psf) if each is not None and is_approximate(each.header)]
+    lines += [f"approximate, as {each.path.name} is (CALIB)" for each in maps]
+    calib = {"CALIB": "APPROX"} if maps else {}
+    coords = coords_if_usable(counts)
+    if coords.physical is None:
+        warn(f"{counts.path}: has no physical coordinates: X and Y, and regions, are pixels of the image")
+        coords = _pixels_are_physical(coords.header)
+    region = _ellipses(found.sources, options.ellsigma)
+    with outputs.open(files.table) as file:
+        _write_table(file, found, counts, exposure, coords, region, lines, calib)
+    if files.regions is not None and found.sources:
+        outputs.write(files.regions, region_bytes(region, coords, format="ciao"))
+    for path, (pixels, keywords) in zip((files.scellfile, files.defnbkgfile, files.imagefile),
+                                        _images(found, exposure), strict=True):
+        if path is not None:
+            with outputs.open(path) as file:
+                write_image(file, pixels, product_header(counts.header, lines, **keywords, **calib))
 
 
 def _images(found: Detection, exposure: Image | None) -> list[tuple[NDArray[Any], dict[str, str]]]:

@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from chandra_bin.ciao import File, Filter, Part, tools
 from chandra_bin.errors import warn
@@ -55,7 +54,7 @@ def images(layout: Layout, settings: Settings, files: ObservationFiles) -> plan.
         plan.Tool(tools.wavdetect(
             obs.raw_image, psffile=obs.raw_psfmap, expfile=obs.raw_expmap, outfile=obs.sources,
             scellfile=obs.source_cells, imagefile=obs.source_image, defnbkgfile=obs.source_background,
-            regfile=obs.raw_source_regions, **_detection(settings))),
+            regfile=obs.raw_source_regions, options=native.detection_options(settings))),
     ]
 
 
@@ -119,7 +118,7 @@ def sources(layout: Layout, settings: Settings) -> plan.Plan:
         layout.image, psffile=layout.psfmap, expfile=layout.expmap, outfile=layout.raw_sources,
         scellfile=layout.merged_file(f"scell_{label}.fits"), imagefile=layout.merged_file(f"imgfile_{label}.img"),
         defnbkgfile=layout.merged_file(f"defnbkg_{label}.fits"), regfile=layout.raw_source_regions,
-        **_detection(settings)))]
+        options=native.detection_options(settings)))]
 
 
 def crop(layout: Layout, _settings: Settings) -> plan.Plan:
@@ -247,11 +246,6 @@ def _each_chip(chips: str) -> str:
     """
     ranges = [(int(first), int(last or first)) for first, _, last in (part.partition(":") for part in chips.split(","))]
     return ",".join(str(chip) for first, last in ranges for chip in range(first, last + 1))
-
-
-def _detection(settings: Settings) -> dict[str, Any]:
-    return {"scales": settings.scales, "maxiter": settings.maxiter, "sigthresh": settings.sigthresh,
-            "ellsigma": settings.ellsigma}
 
 
 def _fluximage(settings: Settings, events: Path, chips: str, root: Path, bands: str) -> plan.Tool:
