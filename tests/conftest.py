@@ -82,6 +82,16 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def finished(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished pipeline of that cluster, beside its archive. Tests that change it make a copy."""
+    import pipeline_work
+    from chandra_bin.pipeline import runner
+
+    return made_once(tmp_path_factory, "pipeline",
+                     lambda folder: runner.run(pipeline_work.configured(folder, archive)))
+
+
+@pytest.fixture(scope="session")
 def shared() -> SharedFolder:
     """The folder of real data (README of tests/golden); a file that is not there skips the test."""
     return shared_folder()
@@ -109,3 +119,13 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list["Figure"]:
 
     monkeypatch.setattr(Figure, "savefig", note)
     return drawn
+
+
+@pytest.fixture
+def composed(monkeypatch: pytest.MonkeyPatch) -> list["Figure"]:
+    """The figures as they would be drawn, for tests of what is on them: their pixels are not made."""
+    from matplotlib.figure import Figure
+
+    made: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: made.append(figure))
+    return made

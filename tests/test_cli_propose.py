@@ -38,6 +38,7 @@ def test_the_region_of_the_cluster_is_that_of_the_function(capsys):
     assert said.out == f"an ellipse with semi-axes of {axes}; in c.reg; look at c.png\n"
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_every_option_of_the_cluster_arrives(capsys):
     options = "--kind extent --expmap exp.fits --detections src.fits --compact 9 --significant 1 --system wcs"
     assert call(f"cluster img.fits -o c.reg {options} --exclude src.reg -q") == 0
@@ -49,6 +50,7 @@ def test_every_option_of_the_cluster_arrives(capsys):
     assert as_proposed("c.reg") == made
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize(("options", "given", "kept"), [
     ("", {}, 2), ("--significant 3", {"significant": 3}, 3), ("--compact 0.85 --significant 3", {
         "compact": 0.85, "significant": 3}, 3), ("--compact 0", {"compact": 0}, 2),
@@ -74,6 +76,7 @@ def test_the_area(field, capsys):
     assert (as_proposed("regions/square.reg"), Path("regions/min_xy.reg").read_bytes()) == made
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_where_there_is_nothing_to_propose_there_is_no_file(field, capsys):
     """Also none of before; and that is no failure."""
     write_fits("flat.fits", np.random.default_rng(1).poisson(0.03, FIELD).astype(np.int32),
@@ -92,6 +95,7 @@ def test_where_there_is_nothing_to_propose_there_is_no_file(field, capsys):
     assert not {"c.reg", "p.reg", "c.png"} & set(listing(field))
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_users_file_stays(field, capsys):
     write_fits("flat.fits", np.random.default_rng(1).poisson(0.03, FIELD).astype(np.int32),
                **dict(cluster_header(FIELD, bin_px=2)))

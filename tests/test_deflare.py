@@ -1,5 +1,6 @@
 """Flares: CIAO's numbers on true flares, the rules of its two methods, and what the robust one promises."""
 
+import itertools
 import math
 import re
 
@@ -164,13 +165,13 @@ def simulated(rng, quiet, bins, part, strength, shape):
     return rng.poisson((quiet + flare) * worth), flare > 0, worth
 
 
-@pytest.mark.parametrize("shape", ["box", "decay", "hill"])
-@pytest.mark.parametrize("part", [0, 0.05, 0.25, 0.45])
+@pytest.mark.parametrize(("part", "shape"), [
+    (0, "box"), *itertools.product((0.05, 0.25, 0.45), ("box", "decay", "hill"))])
 @pytest.mark.parametrize("quiet", [0.5, 60, *(pytest.param(rate, marks=pytest.mark.full) for rate in (2, 10, 1000))])
 def test_robust_keeps_quiet_bins_and_no_flare(quiet, part, shape):
     kept = total = 0
     for strength in (3, 6, 15, 50, 400):
-        for seed in range(5):
+        for seed in (0, 2, 4):
             rng = np.random.default_rng([seed, int(10 * quiet), int(100 * part), strength])
             counts, flaring, worth = simulated(rng, quiet, 40 * (1 + seed), part, strength, shape)
             found = robust(curve_of(counts, worth * LIVE * LENGTH, LENGTH), margin=0)
@@ -216,7 +217,7 @@ def test_robust_refuses_a_negative_margin():
         robust(curve_of([1, 2]), margin=-1)
 
 
-@pytest.mark.parametrize("quiet", [3, 40, 200])
+@pytest.mark.parametrize("quiet", [3, pytest.param(40, marks=pytest.mark.full), 200])
 @pytest.mark.parametrize("method", ["clean", "sigma", "robust"])
 def test_the_number_of_bins_that_noise_cuts_is_foreseen(method, quiet):
     """Without a flare, all that a method cuts is noise."""

@@ -77,7 +77,7 @@ def test_thresholds_are_those_of_drawn_noise():
         assert (drawn > limit).mean() == pytest.approx(probability, abs=4 * (probability / 40_000) ** 0.5)
 
 
-@pytest.mark.parametrize("background", [0.02, 0.5, 5.0])
+@pytest.mark.parametrize("background", [0.5, *(pytest.param(each, marks=pytest.mark.full) for each in (0.02, 5.0))])
 def test_noise_is_significant_as_often_as_asked(background):
     draw = np.random.default_rng(5)
     scales = [1, 2, 4, 8]
@@ -108,9 +108,9 @@ def test_noise_at_edges_is_significant_as_often_as_asked():
 
 def test_few_false_sources_in_noise():
     draw = np.random.default_rng(6)
-    number = sum(len(detect_sources(draw.poisson(0.1, (512, 512))).sources) for _ in range(8))
+    number = sum(len(detect_sources(draw.poisson(0.1, (512, 512))).sources) for _ in range(4))
     # Six scales, each a pixel a field, and those of a source are neighbours: 1.25 sources a field, of 64 other fields.
-    low, high = stats.poisson.ppf([0.005, 0.995], 8 * 1.25)
+    low, high = stats.poisson.ppf([0.005, 0.995], 4 * 1.25)
     assert low <= number <= high
 
 
@@ -188,8 +188,8 @@ def test_edges_and_gaps_are_no_sources():
     exposure = exposed_square()
     draw = np.random.default_rng(10)
     options = DetectionOptions(sigthresh=1e-5)
-    found = [detect_sources(draw.poisson(2 * exposure), options, exposure=exposure * 5e7) for _ in range(4)]
-    assert sum(len(each.sources) for each in found) <= 6
+    found = [detect_sources(draw.poisson(2 * exposure), options, exposure=exposure * 5e7) for _ in range(2)]
+    assert sum(len(each.sources) for each in found) <= 3
     outside = exposure < 0.1 * exposure.max()
     assert np.isnan(found[0].background[outside]).all()
     assert np.nanmedian(found[0].background) == pytest.approx(2, rel=0.05)

@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 
@@ -65,19 +64,16 @@ def test_every_package_that_is_needed_is_looked_for(tmp_path):
     assert names <= {each.what for each in examine(tmp_path) if each.is_needed}
 
 
-def test_without_a_path(tmp_path):
-    code, found = ask(tmp_path)
-    assert code == 0
-    assert (found["DS9"]["state"], found["DS9"]["found"]) == ("missing", "")
-    assert "https://ds9.si.edu" in found["DS9"]["brings"]
-
-
-def test_ds9_is_found_on_the_path(tmp_path):
+def test_ds9_is_found_on_the_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    missing = found_in(tmp_path)["DS9"]
+    assert (missing.state, missing.found) == ("missing", "")
+    assert "https://ds9.si.edu" in missing.brings
     program = tmp_path / "ds9"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    _, found = ask(tmp_path, path=tmp_path)
-    assert (found["DS9"]["state"], found["DS9"]["found"]) == ("ok", str(program))
+    found = found_in(tmp_path)["DS9"]
+    assert (found.state, found.found) == ("ok", str(program))
 
 
 def distribution(site, name, version, *lines):
@@ -133,9 +129,9 @@ def test_an_optional_package(tmp_path):
     assert "RuntimeError: no scheduler" in found["distributed"]["brings"]
 
 
-def test_a_folder_where_nothing_can_be_written(tmp_path):
-    code, found = ask(tmp_path, "/proc")
-    assert code == 1
+def test_a_folder_where_nothing_can_be_written(capsys):
+    assert run(["doctor", "--json", "/proc"]) == 1
+    found = {each["what"]: each for each in json.loads(capsys.readouterr().out)}
     assert found["folder"]["state"] == "missing"
     assert found["folder"]["brings"].startswith("/proc cannot be written to (")
     assert (found["disk"]["state"], found["disk"]["found"]) == ("limited", "0.0 GB")
@@ -176,9 +172,9 @@ def test_little_memory_and_one_core(tmp_path, monkeypatch):
     monkeypatch.setitem(memory._LIMITS, tmp_path / "memory.max", "")
     found = found_in(tmp_path)["memory"]
     assert (found.state, found.found) == ("limited", "0.5 GB")
-    core = min(os.sched_getaffinity(0))
-    code = (f"import os; os.sched_setaffinity(0, {{{core}}})\n"
-            "from pathlib import Path; from chandra_bin.cli._doctor_checks import examine\n"
-            "print(*(each.found for each in examine(Path()) if each.what == 'cores'))")
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == "1\n"
+    cores = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        assert found_in(tmp_path)["cores"].found == "1"
+    finally:
+        os.sched_setaffinity(0, cores)

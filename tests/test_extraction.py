@@ -20,7 +20,7 @@ MARGIN = "[bin x=3500:4700:10,y=3500:4700:10]"
 
 
 @pytest.fixture
-def binned(tmp_path, monkeypatch):
+def binned(tmp_path, monkeypatch, without_pictures):  # noqa: ARG001
     """Events, and the bins of their image, with regions; one bin is added in a corner that has no event."""
     monkeypatch.chdir(tmp_path)
     write_events(tmp_path / "evt2.fits", random_events(3000, spread_px=150.0))

@@ -122,6 +122,7 @@ def test_sectors_on_oblong_and_mirrored_pixels(changes, angles):
     np.testing.assert_array_equal(region_mask(back, image, SHAPE), inside)
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("kind", ["GLON", "ELON"])
 def test_right_ascensions_are_equatorial(tmp_path, pixels, kind):
     """detect, and the bin table, on an image of galactic or ecliptic axes."""
@@ -154,6 +155,7 @@ def test_tables_carry_the_whole_sky_of_an_image(changes):
                                image.physical_to_sky(x, y, "icrs"), rtol=0, atol=1e-10)
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize(("changes", "warning"), [
     ({"CTYPE1": "RAWX", "CTYPE2": "RAWY", "CUNIT1": "pixel", "CUNIT2": "pixel"}, "no sky coordinates .*RAWX"),
     ({"CTYPE1": "RADIUS", "CTYPE2": "RATE"}, "no sky coordinates .*RADIUS"),

@@ -33,12 +33,10 @@ TASKS = ["look", "reprocess/90001", "images/90001", "clean/90001", "reprocess/90
          "merge", "flux", "sources", "crop", "bin", "sky-regions"]
 
 
-@pytest.fixture(scope="session")
-def whole(archive, tmp_path_factory):
+@pytest.fixture
+def whole(finished):
     """A finished pipeline, which tests read only."""
-    work = configured(tmp_path_factory.mktemp("whole"), archive)
-    assert set(runner.run(work, jobs=2).ran) == set(TASKS)
-    return work
+    return finished
 
 
 @pytest.fixture
@@ -60,6 +58,10 @@ def layout_of(work):
 
 def data(path):
     return read_image_file(path).data
+
+
+def test_all_tasks_are_done(whole):
+    assert {each.task.name: each.kind for each in runner.status(whole)} == dict.fromkeys(TASKS, "done")
 
 
 def test_files_are_where_the_reference_has_them(whole):
@@ -138,6 +140,7 @@ def test_bands_are_settings_and_part_of_names(work):
     assert not list(work.glob("reprocessed_data/*/*_0.5-7*"))
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("binning_image", ["scaled_flux", pytest.param("counts", marks=pytest.mark.full)])
 def test_the_table_has_both_signals_to_noise(work, binning_image):
     change_settings(work, binning_image=binning_image)
@@ -185,6 +188,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("name", [name if name in ("sn_per_region", "flux_factor") else
                                   pytest.param(name, marks=pytest.mark.full) for name in CHANGES])
 def test_a_setting_makes_again_what_depends_on_it(work, name):
@@ -194,6 +198,7 @@ def test_a_setting_makes_again_what_depends_on_it(work, name):
     assert runner.run(work).ran == ()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_order_of_observations_is_that_of_merged_events(work):
     change_settings(work, obs_ids=["90002", "90001"])
     assert list(runner.run(work, last=4).ran) == ["look", "merge"]
@@ -289,6 +294,7 @@ def test_another_sn_strands_nothing(work):
     assert products(work) == after
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize(("name", "expected"), [
     ("merge_small/square.reg", ["crop", "bin", "sky-regions"]),
     *(pytest.param(*each, marks=pytest.mark.full) for each in (
@@ -464,6 +470,7 @@ def test_a_report_that_is_older_than_the_state_is_written_again(work, capsys):
     assert capsys.readouterr().out.count("0 of 13 tasks were run") == 3
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_steps_can_be_run_one_by_one(archive, tmp_path):
     work = configured(tmp_path, archive)
     with pytest.raises(InputError, match=r"step 1 is not done \(look: has not run\)"):
@@ -479,7 +486,7 @@ def test_steps_can_be_run_one_by_one(archive, tmp_path):
 @pytest.mark.full
 def test_jobs_and_threads_change_no_product(archive, whole, tmp_path):
     work = configured(tmp_path, archive)
-    runner.run(work, jobs=1, threads=2)
+    runner.run(work, jobs=2, threads=2)
     assert products(work) == products(whole)
 
 
@@ -554,6 +561,7 @@ def test_what_is_not_done_anew_is_said(whole):
     assert not any("good times (GTI)" in text for text in warnings)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_bins_far_below_the_target_are_warned_of(whole, work):
     change_settings(work, sn_per_region=200)
     runner.run(work)
@@ -673,7 +681,7 @@ def test_a_region_outside_the_field_is_one_line(work, capsys):
     before = products(work)
     region = work / "merge_small/square.reg"
     region.write_text("# Region file format: CIAO version 1.0\nbox(10:00:00,+40:00:00,1',1',0)\n")
-    assert command(["run", str(work)]) == 2
+    assert command(["run", str(work), "-j", "1"]) == 2
     error = capsys.readouterr().err
     assert "step 6: " in error
     assert "square.reg" in error

@@ -61,8 +61,8 @@ def test_a_picture_of_three_panels_the_same_each_time():
     assert b"Software" not in first
 
 
-@pytest.mark.parametrize("has_sky", [True, False])
-@pytest.mark.parametrize("shape", [(1, 200), (200, 1), (3, 2), (40, 120)])
+@pytest.mark.parametrize(("shape", "has_sky"), [
+    ((1, 200), True), ((200, 1), True), ((3, 2), True), ((40, 120), True), ((40, 120), False)])
 def test_the_panels_show_image_bins_and_sn_of_any_shape(figures, shape, has_sky):
     counts = np.full(shape, 30, "i4")
     counts[-1, -1] = 90
@@ -78,13 +78,13 @@ def test_the_panels_show_image_bins_and_sn_of_any_shape(figures, shape, has_sky)
 
 
 @pytest.mark.parametrize(("dtype", "sn"), [("i4", 15), (">f4", 1e6)])
-def test_masked_pixels_are_grey_and_zeros_are_dark(figures, dtype, sn):
+def test_masked_pixels_are_grey_and_zeros_are_dark(composed, dtype, sn):
     counts = cluster_image(SHAPE, 30_000).astype(dtype)
     counts[:5] = 0
     mask = np.zeros(SHAPE, bool)
     mask[:, :30] = True
     bins = contour_bin(counts, sn=sn, smooth_sn=20, mask=mask)
-    image, bins_panel, sn_panel = panels(figures, bins.binmap, bins.sn, counts)
+    image, bins_panel, sn_panel = panels(composed, bins.binmap, bins.sn, counts)
     x0, x1, y0, y1 = shown(bins_panel)
     here = slice(y0, y1), slice(x0, x1)
     outside = (bins.binmap < 0)[here]
@@ -109,27 +109,27 @@ def test_bins_say_what_their_sn_is_of(figures, sn_in, said):
 
 
 @pytest.mark.parametrize("sn", [[70.0, 70.05, 69.98], [70.0, 2.9, -4.0]])
-def test_sn_colours_go_from_zero_past_the_target_and_low_bins_are_hatched(figures, sn):
+def test_sn_colours_go_from_zero_past_the_target_and_low_bins_are_hatched(composed, sn):
     binmap = np.repeat(np.arange(3, dtype=np.int32), 20).reshape(6, 10)
-    _, bins, axes = panels(figures, binmap, sn, target=70)
+    _, bins, axes = panels(composed, binmap, sn, target=70)
     assert axes.images[0].get_clim() == pytest.approx((0, 84))
     assert ("hatched" in axes.get_title()) == (min(sn) < 3)
     for panel in (bins, axes):
         assert any(each.hatches for each in panel.collections) == (min(sn) < 3)
 
 
-def test_a_bin_with_most_pixels_is_pale(figures):
+def test_a_bin_with_most_pixels_is_pale(composed):
     binmap = np.zeros((10, 10), np.int32)
     binmap[:2, :5] = 1
-    colours = painted(figures, binmap)
+    colours = painted(composed, binmap)
     assert colours[9, 9].min() > 230
     assert colours[0, 0].min() < 230
 
 
-def test_a_title_is_text_and_no_formula(figures):
+def test_a_title_is_text_and_no_formula(composed):
     binmap = np.zeros((5, 5), np.int32)
     bins_png(np.full((5, 5), 30), binmap, np.array([15.0]), ImageCoords(cluster_header((5, 5))), "$x_{ $")
-    (title,) = [text for text in figures[0].texts if text.get_text() == "$x_{ $"]
+    (title,) = [text for text in composed[0].texts if text.get_text() == "$x_{ $"]
     assert not title.get_parse_math()
 
 
@@ -140,38 +140,38 @@ def test_no_global_state_is_left():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_bins_that_touch_differ_in_colour(figures, seed):
+def test_bins_that_touch_differ_in_colour(composed, seed):
     """Seven bins at most, and as many colours, in pixels at random: all touch."""
     rng = np.random.default_rng(seed)
     binmap = rng.integers(-1, rng.integers(1, 7), rng.integers(2, 11, 2)).astype(np.int32)
-    colours = painted(figures, binmap).astype(int) @ (1 << 16, 1 << 8, 1)
+    colours = painted(composed, binmap).astype(int) @ (1 << 16, 1 << 8, 1)
     for first, second in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:]), (np.s_[:-1, :-1], np.s_[1:, 1:]),
                           (np.s_[:-1, 1:], np.s_[1:, :-1])):
         border = binmap[first] != binmap[second]
         assert (colours[first][border] != colours[second][border]).all()
 
 
-def test_the_picture_shows_the_part_with_bins(figures):
+def test_the_picture_shows_the_part_with_bins(composed):
     binmap = np.full((100, 200), -1, np.int32)
     binmap[40:60, 80:120] = np.arange(40)
-    assert {shown(axes) for axes in panels(figures, binmap)} == {(78, 122, 38, 62)}
+    assert {shown(axes) for axes in panels(composed, binmap)} == {(78, 122, 38, 62)}
     for no_detail in (np.full((9, 9), -1, np.int32), np.zeros((9, 9), np.int32)):
-        assert {shown(axes) for axes in panels(figures, no_detail)} == {(0, 9, 0, 9)}
+        assert {shown(axes) for axes in panels(composed, no_detail)} == {(0, 9, 0, 9)}
     y, x = np.indices((101, 101))  # rings are shown whole
     rings = (np.hypot(x - 50, y - 50) // 5).astype(np.int32)
-    assert {shown(axes) for axes in panels(figures, rings)} == {(0, 101, 0, 101)}
+    assert {shown(axes) for axes in panels(composed, rings)} == {(0, 101, 0, 101)}
 
 
-def test_a_huge_bin_around_many_small_ones_does_not_hide_them(figures):
+def test_a_huge_bin_around_many_small_ones_does_not_hide_them(composed):
     binmap = np.full((100, 200), 40, np.int32)
     binmap[40:60, 80:120] = np.arange(40)
-    bins = panels(figures, binmap)[1]
+    bins = panels(composed, binmap)[1]
     x0, x1, _, _ = shown(bins)
     assert 0 < x0 < 80
     assert 120 < x1 < 200
     assert bins.get_title() == "41 bins"
     binmap[0, 0] = 41
-    assert panels(figures, binmap)[1].get_title() == "42 bins, 41 of them here"
+    assert panels(composed, binmap)[1].get_title() == "42 bins, 41 of them here"
 
 
 def curve_of(rate, **fields):
@@ -189,7 +189,7 @@ def curve_picture(rate, method="robust", **fields):
                            RateLimits(flares.method, flares.mean, flares.low, flares.high, flares.cut_by_noise))
 
 
-@pytest.mark.parametrize("flare", [1.0, 3.0, 500.0])
+@pytest.mark.parametrize("flare", [1.0, 500.0])
 def test_a_picture_of_a_light_curve_the_same_each_time(flare):
     rate = np.random.default_rng(1).poisson(100, 80) / 100
     rate[20:30] += flare
@@ -236,20 +236,20 @@ def test_light_curves_without_counts_or_with_many_bins(figures):
 
 @pytest.mark.parametrize("kept", [None, GTI.of([], []), GTI.of([5e8], [5e8 + 300])])
 @pytest.mark.parametrize("rates", [[1, 1, 1, 200], [0, 0, 0, 0], [1, 2, 1, 2]])
-def test_kept_and_cut_bins_of_a_light_curve_are_told_apart(figures, rates, kept):
+def test_kept_and_cut_bins_of_a_light_curve_are_told_apart(composed, rates, kept):
     curve = curve_of(rates)
     good = None if kept is None else kept_bins(curve, kept)
     light_curve_png(curve, good, "a $title_ <b>")
     number = 4 if kept is None else len(kept) * 3
-    drawn = [points[:, 1].tolist() for points in points_of(figures[0])]
+    drawn = [points[:, 1].tolist() for points in points_of(composed[0])]
     assert drawn == [rates[:number], rates[number:]]
 
 
 @pytest.mark.parametrize("sn_image", [None, [28.0, 31.0, 33.0, 90.0]])
 @pytest.mark.parametrize("sn", [[30.0], [30.0, 30.0], [-1.0, 0.0, 5.0]])
-def test_a_histogram_counts_each_bin_once(figures, sn, sn_image):
+def test_a_histogram_counts_each_bin_once(composed, sn, sn_image):
     histogram_png(np.array(sn), None if sn_image is None else np.array(sn_image), 30.0, "bins")
-    (axes,) = figures[0].axes
+    (axes,) = composed[0].axes
     bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
     assert sum(bar.get_height() for bar in bars) == len(sn)
     filled = [bar for bar in bars if bar.get_height()]
@@ -271,13 +271,13 @@ def lines_of(figure):
 
 
 @pytest.mark.parametrize("text", SHAPES)
-def test_outlines_on_a_picture_lie_on_the_edges_of_the_mask(figures, text):
+def test_outlines_on_a_picture_lie_on_the_edges_of_the_mask(composed, text):
     region = parse_regions(text, "shape", "ciao")
     region_png(np.ones((50, 60), np.float32), [RegionOverlay(region, "a shape")], PLAIN, "")
     mask = region_mask(region, PLAIN, (50, 60))
     y, x = np.indices((50, 60))
     inside = np.zeros(mask.size, bool)
-    for line in lines_of(figures[0]):
+    for line in lines_of(composed[0]):
         inside ^= Path(line).contains_points(np.column_stack([x.ravel(), y.ravel()]))
     # Centres on an edge, and the straight pieces that a circle is drawn of, are a few pixels.
     assert np.count_nonzero(inside.reshape(mask.shape) != mask) <= 12

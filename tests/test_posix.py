@@ -62,6 +62,7 @@ np.savez("made.npz", binmap=bins.binmap, smoothed=chandra_bin.smooth(counts, sn=
     assert made["smoothed"].shape == SHAPE
 
 
+@pytest.mark.full
 def test_commands_on_files(tmp_path, counts):
     without_posix("""
 from chandra_bin.cli import run

@@ -40,9 +40,9 @@ def apart_deg(one, other):
     return abs((one - other + 90) % 180 - 90)
 
 
-@pytest.mark.parametrize("core", [5.0, 12.0])
-@pytest.mark.parametrize(("ratio", "angle"), [(0.6, 30.0), (0.75, 150.0)])
-@pytest.mark.parametrize(("x", "y"), [(179.0, 150.0), (230.0, 110.0)])
+@pytest.mark.parametrize(("core", "ratio", "angle", "x", "y"), [
+    (5.0, 0.6, 30.0, 179.0, 150.0), (12.0, 0.75, 150.0, 179.0, 150.0), (5.0, 0.75, 150.0, 230.0, 110.0),
+    (12.0, 0.6, 30.0, 230.0, 110.0)])
 def test_a_beta_model_is_found_with_its_shape(core, ratio, angle, x, y):
     counts = RANDOM(3).poisson(3e4 * beta_model(FIELD, x, y, core, ratio, angle) + 0.05)
     mask = with_sources(counts, 15, 4)
@@ -69,8 +69,7 @@ def test_the_aperture_is_that_many_sigma_of_what_it_holds():
     assert np.sqrt(np.linalg.eigvalsh(matrix)[::-1]) * APERTURE_SIGMA == pytest.approx((found.a, found.b), rel=0.01)
 
 
-@pytest.mark.parametrize("size", [100, 200])
-@pytest.mark.parametrize("first", [(40, 60), (90, 20)])
+@pytest.mark.parametrize(("size", "first"), [(100, (40, 60)), (200, (90, 20))])
 def test_a_simulated_cluster_is_found_behind_gaps_and_sources(size, first):
     """cluster_image, off-centre in a field with vignetting, a chip gap and point sources, against its model."""
     row, column = first
@@ -243,6 +242,7 @@ def test_the_region_file_of_a_cluster_is_the_ellipse(field, kind, sky):
     assert number_of(OUTLINE, made.picture.read_bytes()) > 100
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_rims_without_an_exposure_map_are_worth_a_word(field):
     counts = fits.getdata("img.fits") + RANDOM(2).poisson(2.0, FIELD).astype(np.int32)
     counts[:, 220:] = 0
@@ -254,6 +254,7 @@ def test_rims_without_an_exposure_map_are_worth_a_word(field):
     propose_cluster(field / "half.fits", field / "c.reg", expmap=field / "half_exp.fits")
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_an_image_without_a_cluster_is_told_from_other_errors(field):
     with fits.open(field / "img.fits") as image:
         image[0].data = RANDOM(1).poisson(0.03, image[0].data.shape).astype(np.int32)
@@ -270,6 +271,7 @@ def test_equal_input_gives_equal_pictures(field):
     assert first == again
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_users_file_always_wins(field):
     text = CIAO + "circle(4100,4100,50)\n"
     for name in ("mine_cluster.reg", "broad_src_0.5-7-pointsources.reg", "square.reg"):
@@ -285,6 +287,7 @@ def test_a_users_file_always_wins(field):
     assert np.array_equal(mask_of("min_xy.reg"), mask_of("square.reg"))
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("text", ["", CIAO, "# none\n\n# really\n"])
 def test_a_file_without_shapes_says_that_there_is_nothing(field, text):
     for name in ("c.reg", "p.reg"):
@@ -319,6 +322,7 @@ def test_a_proposal_that_nobody_edited_is_no_users(field):
     assert [each.file.read_bytes() for each in again] == edited
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_both_files_of_the_area_follow_the_users(field):
     made = propose_area(field / "exp.fits", field)
     made.physical_file.write_text(CIAO + "rotbox(4100,4100,100,60,0)\n")
@@ -327,6 +331,7 @@ def test_both_files_of_the_area_follow_the_users(field):
     assert np.array_equal(mask_of("min_xy.reg"), mask_of("square.reg"))
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_what_was_proposed_goes_where_nothing_is_left(field):
     assert propose_point_sources(field / "src.fits", field / "p.reg", field / "img.fits").file.exists()
     made = propose_point_sources(field / "none.fits", field / "p.reg", field / "img.fits")
@@ -334,6 +339,7 @@ def test_what_was_proposed_goes_where_nothing_is_left(field):
     assert not made.file.exists()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_background_with_its_ratio_is_used(field):
     header = dict(cluster_header(FIELD, bin_px=2))
     write_fits("bkg.fits", np.full(FIELD, 0.5), **header)
@@ -359,6 +365,7 @@ def test_detections_in_the_cluster_are_not_point_sources(field):
     assert (of_text.sources, of_text.dropped) == (2, 2)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_compact_detections_in_the_cluster_may_be_kept(field):
     (field / "cluster.reg").write_text(CIAO + "circle(4136,4116,60)\n")
     made = propose_point_sources(field / "src.fits", field / "p.reg", field / "img.fits", significant=0,
@@ -419,6 +426,7 @@ def test_without_detections_there_is_no_region_file(field, name):
     assert made.picture.exists()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_square_and_min_xy_are_the_same_pixels(field):
     (field / "cluster.reg").write_text(CIAO + "circle(4136,4116,60)\n")
     made = propose_area(field / "exp.fits", field, cluster=field / "cluster.reg", image=field / "img.fits")
@@ -436,6 +444,7 @@ def test_square_and_min_xy_are_the_same_pixels(field):
     assert "rotbox(" in made.physical_file.read_text()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_bad_input_leaves_no_files(field):
     write_fits("zero.fits", np.zeros(FIELD), **dict(cluster_header(FIELD, bin_px=2)))
     write_fits("beside.fits", np.ones(FIELD), **dict(cluster_header(FIELD, bin_px=2)) | {"CRVAL1P": 1.0})

@@ -14,6 +14,9 @@ import pytest
 from golden_data import contbin_scene, read_cases, read_expected, read_image, read_region_files
 from reference import contbin_reference as reference
 
+# The kernels are held by the same files in the first tier.
+pytestmark = pytest.mark.full
+
 # Above some seconds in pure Python; the kernels run them all.
 SLOW = {"automask", "bg_constrain", "expmap", "noisemap", "scaledflux", "large", "large_free",
         "ngc5044_70_100_c3", "ngc5044_30_50", "ngc5044_auto", "a1835_bg_expmap", "a1835_expmap"}  # fmt: skip

@@ -25,7 +25,6 @@ from chandra_bin.events.gti import GTI
 from chandra_bin.events.lightcurve import LightCurve
 from chandra_bin.pipeline.config import Settings, read_config
 from chandra_bin.pipeline.layout import Layout
-from chandra_bin.pipeline.runner import run as run_pipeline
 from chandra_bin.report import binmap as binmap_module
 from chandra_bin.report import gallery as gallery_module
 from chandra_bin.report import write_report
@@ -33,7 +32,7 @@ from chandra_bin.report.binmap import packed_map
 from chandra_bin.report.pictures import cut_intervals
 from chandra_bin.workflow.records import State
 from pictures import colours_of, pixels_of
-from pipeline_work import change_record, change_settings, configured, simulated
+from pipeline_work import change_record, change_settings, configured
 
 SECTIONS = ["warnings", "made", "observations", "images", "background", "sources", "bins", "how", "settings",
             "versions"]
@@ -80,16 +79,11 @@ def layout_of(work):
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    return simulated(tmp_path_factory.mktemp("report") / "sim", obsids=1, exposure=6000.0, counts=40_000.0,
-                     blank_sky=0.0)
-
-
-@pytest.fixture(scope="module")
-def made(archive):
+def made(finished, archive, tmp_path_factory):
     """A pipeline that is through, and the page of its report."""
-    work = configured(archive.parent / "work", archive)
-    run_pipeline(work)
+    folder = tmp_path_factory.mktemp("report")
+    (folder / archive.name).symlink_to(archive)
+    work = shutil.copytree(finished, folder / "work", symlinks=True)
     write_report(work)
     return layout_of(work)
 
@@ -114,8 +108,7 @@ def quick(monkeypatch):
 @pytest.fixture
 def copied(made, tmp_path, quick):  # noqa: ARG001
     """The same folder, to be changed."""
-    shutil.copytree(made.work, tmp_path / "work", symlinks=True)
-    shutil.copytree(made.work.parent / "sim", tmp_path / "sim")
+    shutil.copytree(made.work.parent, tmp_path, symlinks=True, dirs_exist_ok=True)
     return layout_of(tmp_path / "work")
 
 
@@ -148,7 +141,7 @@ def test_nothing_comes_from_elsewhere(page):
 
 def test_every_picture_has_words(page):
     pictures = [each for each in page.all("img") if "src" in each]
-    assert len(pictures) == 12
+    assert len(pictures) == 14
     assert all(len(each["alt"]) > 10 and each["src"].startswith("data:image/webp;base64,") for each in pictures)
     assert len({each["alt"] for each in pictures}) == len(pictures)
 
@@ -156,8 +149,8 @@ def test_every_picture_has_words(page):
 def test_pictures_are_beside_the_page(made, page):
     there = sorted(path.name for path in made.report.parent.glob("*.png"))
     assert there == sorted(f"small_{name}.png" for name in (
-        "light_curve_90001", "raw_90001", "merged_counts", "exposure", "flux", "cropped_counts", "net_counts",
-        "profile", "smoothed", "bins", "sn_histogram", "background_fraction"))
+        "light_curve_90001", "light_curve_90002", "raw_90001", "raw_90002", "merged_counts", "exposure", "flux",
+        "cropped_counts", "net_counts", "profile", "smoothed", "bins", "sn_histogram", "background_fraction"))
     for name in there:
         content = made.report.with_name(name).read_bytes()
         assert min(pixels_of(content).shape[:2]) > 400
@@ -228,7 +221,8 @@ def test_approximate_maps_are_called_so_where_they_are_shown(page, copied, monke
     for name, kind in (("expmap", "exposure"), ("flux", "flux")):
         caption = re.search(rf"<figcaption>([^<]*{kind}[^<]*)\. <span class=\"file\">small_{kind}.png", page.source)[1]
         assert html.unescape(caption).endswith(stated), name
-    assert page.words.count(f"{stated}, PSF r90 = 1 + 10 (θ/10')² arcsec") == 3  # notes of two images and of the merger
+    # Notes of two images of each observation, and of the merger.
+    assert page.words.count(f"{stated}, PSF r90 = 1 + 10 (θ/10')² arcsec") == 5
     drawn = {}
     real = gallery_module.region_png
     monkeypatch.setattr(gallery_module, "region_png", lambda *given, **look: (
@@ -246,35 +240,43 @@ def test_settings_without_effect_are_not_applied(page, copied):
     told = dict(re.findall(r'<th scope="row">(\w+)</th><td class="text">.*?<br><small[^>]*>(.*?)</small>', page.source))
     assert told["flux_factor"].startswith("not applied: it scales the image of step 5")
     assert told["tool_hours"] == "not applied: no tool of CIAO was run"
-    assert told["blank_sky"].startswith("not applied: no blank-sky events were found")
+    assert "blank_sky" not in told
     assert re.fullmatch(r"used: \d(:\d)?", told["ccd_ids"])
-    assert re.fullmatch(r"used: [\d.]+ s", told["lc_binsize"])
+    assert re.fullmatch(r"used: 90001: [\d.]+ s; 90002: [\d.]+ s", told["lc_binsize"])
     assert told["area_cm2"] == "used: 320 cm²"
     assert "binsize" not in told
     change_settings(copied.work, binning_image="scaled_flux", constrainfill=False, area_cm2=400.0, responses=True)
     fits.delval(copied.expmap, "CALIB")
     change_record(copied.work, "reprocess/90001", facts={"VFAINT screening": "not done: no evt1"})
+    for obsid in ("90001", "90002"):
+        copied.obs(obsid).background_events.unlink()
     words = report_of(copied).words
     for text in ("not applied: bins follow the contours of the scaled flux", "not applied: constrainfill is off",
-                 "not applied: the exposure maps have the effective area of CIAO", "not applied: no evt1",
+                 "not applied: the exposure maps have the effective area of CIAO",
+                 "not applied: 90001: no evt1; 90002: the data mode is FAINT",
+                 "not applied: no blank-sky events were found; the background is measured in the merged image",
                  "not applied: responses are made by CIAO's specextract"):
         assert text in words
     assert "it scales the image of step 5" not in words
 
 
 def test_the_scale_of_each_chip_is_shown(page, copied):
-    assert "Background measured in the merged image (LOCAL)" in page.words
-    assert "Scales of the blank sky" not in page.words
-    header = fits.Header({"EXTNAME": "EVENTS", "BKGSCAL7": 0.05, "BKGERR7": 0.001, "BKGOBS7": 2500, "BKGSKY7": 50000,
-                          "BKGSCAL6": 0.07})
-    fits.BinTableHDU.from_columns([fits.Column("time", "D", array=[1.0])], header=header).writeto(
-        copied.obs("90001").background_events)
-    fits.setval(copied.final_background, "BKGTYPE", value="BLANKSKY")
+    error = fits.getheader(copied.final_background)["BKGFERR"]
+    assert f"Background blank-sky events (BLANKSKY) Error of its scale {error:.2%}" in page.words
+    for obsid in ("90001", "90002"):
+        header = fits.getheader(copied.obs(obsid).background_events, "EVENTS")
+        scale, error, seen, sky = (header[f"{key}7"] for key in ("BKGSCAL", "BKGERR", "BKGOBS", "BKGSKY"))
+        assert f"{obsid} S3 (7) {scale:.5f} {error:.5f} {100 * error / scale:.1f} {seen} {sky}" in page.words
+    for key in ("BKGERR7", "BKGOBS7", "BKGSKY7"):
+        fits.delval(copied.obs("90002").background_events, key, "EVENTS")
+    fits.setval(copied.final_background, "BKGTYPE", value="LOCAL")
     fits.setval(copied.final_background, "BKGFERR", value=0.0123)
     words = report_of(copied).words
-    assert "Background blank-sky events (BLANKSKY) Error of its scale 1.23%" in words
-    assert "90001 S3 (7) 0.05000 0.00100 2.0 2500 50000" in words
-    assert "90001 S2 (6) 0.07000 unknown unknown unknown" in words
+    assert "Background measured in the merged image (LOCAL) Error of its scale 1.23%" in words
+    assert f"90002 S3 (7) {scale:.5f} unknown unknown unknown" in words
+    for obsid in ("90001", "90002"):
+        copied.obs(obsid).background_events.unlink()
+    assert "Scales of the blank sky" not in report_of(copied).words
 
 
 def test_a_picture_that_cannot_be_drawn_costs_no_page(copied, monkeypatch):
@@ -306,7 +308,7 @@ def test_a_redshift_gives_a_physical_scale(copied):
     assert "1 arcsec = 1.906 kpc at z = 0.1; Planck 2018 cosmology" in report_of(copied).words
 
 
-def test_sources_have_errors_of_positions_off_axis_angles_and_false_ones(page, made):
+def test_sources_have_errors_of_positions_and_false_ones(page, made):
     section = page.source[page.source.index('<section id="sources"'):page.source.index('<section id="bins"')]
     table, header = fits.getdata(made.raw_sources, 1), fits.getheader(made.raw_sources, 1)
     brightest = table[np.argmax(table["NET_COUNTS"])]
@@ -314,11 +316,22 @@ def test_sources_have_errors_of_positions_off_axis_angles_and_false_ones(page, m
     row = re.search(r"<tbody>\s*<tr>(.*?)</tr>", section)[1]
     values = re.findall(r"<td[^>]*>(.*?)</td>", row)
     assert values[3] == f"{error:.2f}"
-    assert values[4] == f"{brightest['THETA']:.2f}"
-    assert "Off-axis angle (arcmin)" in section
     assert "Size over PSF (approximate)" in section
     false = header["SIGTHRSH"] * header["NEXPOSED"]
     assert f"up to {false:.2g} false sources at each wavelet scale" in section
+
+
+def test_off_axis_angles_are_shown_where_the_table_has_them(page, copied):
+    """Sources of several observations have none."""
+    assert "Off-axis angle" not in page.source[page.source.index("Detections in the merged image"):]
+    with fits.open(copied.raw_sources) as file:
+        angles = fits.Column("THETA", "1D", "arcmin", array=np.arange(len(file[1].data)) + 1.25)
+        table = fits.BinTableHDU.from_columns(file[1].columns + angles, file[1].header)
+        fits.HDUList([file[0], table]).writeto(copied.work / "with_angles.fits")
+    (copied.work / "with_angles.fits").replace(copied.raw_sources)
+    section = report_of(copied).source.partition("Detections in the merged image")[2]
+    assert "Off-axis angle (arcmin)" in section
+    assert {f"{angle:.2f}" for angle in angles.array} <= set(re.findall(r"<td>(.*?)</td>", section))
 
 
 def test_times_have_dates(page, made):
@@ -424,7 +437,7 @@ def test_stopped_after_step_3(copied):
     page = report_of(copied)
     assert "3 of 8 steps are done. Next is step 4, merged images (merge: merge_small/" in page.words
     there = {path.name for path in copied.report.parent.glob("*.png")}
-    assert there == {"small_light_curve_90001.png", "small_raw_90001.png"}
+    assert there == {f"small_{name}_{obsid}.png" for name in ("light_curve", "raw") for obsid in (90001, 90002)}
 
 
 @pytest.mark.full
@@ -446,12 +459,16 @@ def test_a_merged_file_is_missing(copied, name):
         assert f"Nothing to show yet: {path.relative_to(copied.work)} is not there." in page.words
 
 
-@pytest.mark.parametrize("name", ["image", "raw_sources", "cluster", "mask", "binmap", "bin_table"])
-def test_damaged_files_are_said_and_the_rest_is_shown(copied, name):
-    path = getattr(copied, name)
-    path.write_bytes(b"nonsense \xff")
+@pytest.mark.parametrize("names", [("image", "raw_sources", "bin_table"), ("cluster", "mask", "binmap")])
+def test_damaged_files_are_said_and_the_rest_is_shown(copied, names):
+    damaged = [getattr(copied, name) for name in names]
+    for path in damaged:
+        path.write_bytes(b"nonsense \xff")
     page = report_of(copied)
-    assert f"the report: {path.relative_to(copied.work)}" in page.words
+    for path in damaged:
+        assert f"the report: {path.relative_to(copied.work)}" in page.words
+    there = {path.name for path in copied.report.parent.glob("*.png")}
+    assert {f"small_{name}.png" for name in ("light_curve_90001", "exposure", "flux", "net_counts")} <= there
     assert str(copied.work) not in page.source
 
 

@@ -73,13 +73,19 @@ def test_files_of_one_flat_folder_are_staged_by_kind(sim):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_missing_is_known_beforehand_as_the_tool_says_it(sim, ciao, kind):
+def test_what_is_missing_is_known_beforehand(sim, kind):
     assert refusal(sim) is None
     without(sim, kind)
     files = find_observation(sim, "90001")
     assert missing_files(files) == (kind,)
     assert refusal(sim) == (f"{sim / '90001'}: chandra_repro would refuse ObsID 90001: {kind} not found: fetch them "
                             "by 'download_chandra_obsid 90001'")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_tool_misses_the_same_files(sim, ciao, kind):
+    without(sim, kind)
     done = subprocess.run(["chandra_repro", f"indir={sim / '90001'}", f"outdir={sim / 'out'}", "mode=h"],
                           env=ciao.variables(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert not (sim / "out/acisf90001_repro_evt2.fits").exists()
