@@ -44,8 +44,8 @@ class Cluster:
 
 QUICK = Cluster("quick", {"seed": 5, "obsids": 1, "array": "I", "exposure": 8000.0, "counts": 60_000.0,
                           "blank_sky": 4.0},
-                {"binsize": 4, "scales": [1, 2, 4], "sn_per_region": 20})
-_SETTINGS = {"binsize": 2, "sn_per_region": 30}
+                {"binsize": 4, "scales": [1, 2, 4], "sn": 20})
+_SETTINGS = {"binsize": 2, "sn": 30}
 FIVE = [Cluster(*each, _SETTINGS) for each in (
     ("1 x ACIS-S, VFAINT", {"seed": 11, "obsids": 1, "array": "S", "datamode": "VFAINT"}),
     ("2 x ACIS-I, VFAINT and FAINT", {"seed": 12, "obsids": 2, "array": "I"}),

@@ -18,7 +18,7 @@ from matplotlib import pyplot as plt
 
 # Bright, so that there are many bins.
 CLUSTER = truth.Cluster("picture", {"seed": 16, "obsids": 2, "array": "S", "counts": 200_000.0, "exposure": 40_000.0},
-                        {"binsize": 2, "sn_per_region": 40, "reg_smoothness": 60})
+                        {"binsize": 2, "sn": 40, "smooth_sn": 60})
 STEP_ARCMIN = 2 * 0.492 / 60
 
 

@@ -13,7 +13,7 @@ from chandra_bin.pipeline.config import write_config
 from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
 
 # Pixels of 2": all images are small, and so are the scales.
-SMALL = {"engine": "native", "binsize": 4, "scales": [1, 2, 4], "sn_per_region": 15, "reg_smoothness": 20}
+SMALL = {"engine": "native", "binsize": 4, "scales": [1, 2, 4], "sn": 15, "smooth_sn": 20}
 # What differs from run to run, and is no product.
 _OWN = (".chandra-bin", "logs", "report")
 

@@ -35,7 +35,7 @@ BY_CIAO = ("reprocess", "images", "clean", "merge", "sources", "crop", "spectra"
 # The archive's events are not screened as VFAINT data can be. Few bins, since each costs a spectrum.
 # Short bins of the light curve scatter, so that deflare cuts some.
 SETTINGS = {"check_vf_pha": False, "lc_binsize": 120, "deflare_method": "clean",
-            "sn_per_region": 90, "reg_smoothness": 90}
+            "sn": 90, "smooth_sn": 90}
 CIAO_HEADER = "# Region file format: CIAO version 1.0\n"
 DS9_HEADER = "# Region file format: DS9 version 4.1\n"
 # Drawn by a user: for CIAO, and in DS9, whose degrees CIAO takes for pixels.

@@ -86,11 +86,11 @@ def test_the_configuration_leads_to_the_files(sim, place):
 
 @pytest.mark.usefixtures("sim")
 def test_options_become_settings():
-    assert run(["init", "sim", "-o", "work", "--toml", "--name", "A2029", "--sn", "40", "--smooth", "55.5",
+    assert run(["init", "sim", "-o", "work", "--toml", "--name", "A2029", "--sn", "40", "--smooth-sn", "55.5",
                 "--binning-image", "counts", "--obsid", "90002"]) == 0
     assert listing("work") == ["config.toml"]
     made = settings()
-    assert (made.name, made.sn_per_region, made.reg_smoothness, made.binning_image, made.obs_ids) == (
+    assert (made.name, made.sn, made.smooth_sn, made.binning_image, made.obs_ids) == (
         "A2029", 40, 55.5, "counts", ["90002"])
 
 
@@ -307,9 +307,9 @@ def test_names_that_are_no_text_are_refused(sim, place, capsys):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--sn", "nan"], "sn_per_region = nan: input should be a finite number"),
-    (["--sn", "0"], "sn_per_region = 0.0: input should be greater than 0"),
-    (["--smooth", "-1"], "reg_smoothness = -1.0"), (["--name", "a b"], "name = 'a b': is to be of letters"),
+    (["--sn", "nan"], "sn = nan: input should be a finite number"),
+    (["--sn", "0"], "sn = 0.0: input should be greater than 0"),
+    (["--smooth-sn", "-1"], "smooth_sn = -1.0"), (["--name", "a b"], "name = 'a b': is to be of letters"),
     (["--name", ""], "name = ''"), (["--name", "../x"], "name = '../x'"),
     (["--obsid", "7"], "sim: does not hold ObsID 7, only 90001, 90002"), (["--obsid", "x"], "does not hold ObsID x"),
     (["--binning-image", "flux"], "'flux' is not one of"), (["--sn", "x"], "'x' is not a valid float")])

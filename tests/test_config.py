@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from chandra_bin.errors import InputError
-from chandra_bin.pipeline.config import FLAGS, Settings, read_config, write_config
+from chandra_bin.pipeline.config import FLAGS, STEP_SCRIPT_NAMES, Settings, read_config, write_config
 
 LEAST = {"name": "perseus", "cluster_directory": "../data", "obs_ids": ["754", "16626"]}
 OTHERS = {"responses": True, "tool_hours": 2.5, "band": "soft", "bands": ["2:7:3.8", "ultrasoft"],
-    "name": "a2029-B_1.2-x", "cluster_directory": 'größer "1"\\ [x]\t\x7f\n', "obs_ids": ["3"], "sn_per_region": 33.5,
-    "reg_smoothness": 40, "engine": "native", "check_vf_pha": False, "ccd_ids": "0:3,6", "binsize": 2, "ecf": 0.5,
+    "name": "a2029-B_1.2-x", "cluster_directory": 'größer "1"\\ [x]\t\x7f\n', "obs_ids": ["3"], "sn": 33.5,
+    "smooth_sn": 40, "engine": "native", "check_vf_pha": False, "ccd_ids": "0:3,6", "binsize": 2, "ecf": 0.5,
     "expmapthresh": "200", "area_cm2": 400.0, "scales": [1.4, 2], "maxiter": 7, "sigthresh": "auto",
     "ellsigma": 3, "lc_binsize": 100, "deflare_method": "sigma", "blank_sky": ["a b/*.evt", "x"],
-    "refcoord": "228.48 -59.14", "flux_factor": 1, "constrainfill": False, "constrainval": 2.5,
+    "refcoord": "228.48 -59.14", "flux_factor": 1, "constrain": 2.5,
     "binning_image": "scaled_flux", "contours": "counts", "background_systematic": 0.05, "redshift": 0.2}
 
 
@@ -61,14 +61,14 @@ def test_the_json_has_the_references_form(tmp_path):
     content = json.loads(write_config(tmp_path, LEAST).read_text())
     assert list(content) == ["info_dict", "flags"]
     assert content["flags"] == dict.fromkeys(FLAGS, False)
-    assert {name: content["info_dict"][name] for name in ("name", "sn_per_region", "reg_smoothness", "obs_ids")} == {
-        "name": "perseus", "sn_per_region": 70, "reg_smoothness": None, "obs_ids": ["754", "16626"]}
+    assert {name: content["info_dict"][name] for name in ("name", "sn", "smooth_sn", "obs_ids")} == {
+        "name": "perseus", "sn": 70, "smooth_sn": None, "obs_ids": ["754", "16626"]}
 
 
 def test_contours_follow_the_target_where_their_sn_is_not_set():
     assert Settings(**LEAST).contour_sn == pytest.approx(0.6 * 70)
-    assert Settings(**LEAST, sn_per_region=33.3).contour_sn == pytest.approx(0.6 * 33.3)
-    assert Settings(**LEAST, reg_smoothness=100).contour_sn == 100
+    assert Settings(**LEAST, sn=33.3).contour_sn == pytest.approx(0.6 * 33.3)
+    assert Settings(**LEAST, smooth_sn=100).contour_sn == 100
 
 
 def test_the_references_own_example_is_read(tmp_path):
@@ -77,6 +77,40 @@ def test_the_references_own_example_is_read(tmp_path):
         "obs_ids": ["16626", "16143", "16464", "16142", "16627"]}, flags={"reprocessed": True}))
     assert config.cluster_directory == tmp_path / "data"
     assert config.settings.obs_ids[0] == "16626"
+    assert (config.settings.sn, config.settings.smooth_sn, config.settings.constrain) == (70, 100, 3)
+
+
+@pytest.mark.parametrize(("values", "constrain"), [
+    ({}, 3), ({"constrainval": 2}, 2), ({"constrainfill": True, "constrainval": 2}, 2), ({"constrainfill": True}, 3),
+    ({"constrainfill": False}, None), ({"constrainfill": False, "constrainval": 2}, None), ({"constrain": None}, None)])
+def test_the_constraint_of_the_step_scripts_is_a_value_or_none(tmp_path, values, constrain):
+    assert read_config(write_json(tmp_path, LEAST | values)).settings.constrain == constrain
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    ({"sn_per_region": 0}, "sn_per_region = 0: input should be greater than 0"),
+    ({"constrainval": "x"}, "constrainval = 'x': input should be a valid number"),
+    ({"constrainfill": "yes"}, "constrainfill = 'yes': is to be true or false"),
+    ({"sn_per_region": 70, "sn": 70}, "sn_per_region and sn are one setting: remove one of the two"),
+    ({"constrainfill": True, "constrain": 2}, "constrainfill and constrain are one setting: remove one of the two")])
+def test_wrong_settings_of_the_step_scripts_are_named_as_they_are_written(tmp_path, values, message):
+    with pytest.raises(InputError) as error:
+        read_config(write_json(tmp_path, LEAST | values))
+    assert str(error.value) == f"{tmp_path / 'config.json'}: {message}"
+
+
+@pytest.mark.parametrize(("old", "new"), STEP_SCRIPT_NAMES.items())
+def test_toml_has_our_names_alone(tmp_path, old, new):
+    text = write_config(tmp_path, LEAST, toml=True).read_text(encoding="utf-8")
+    (tmp_path / "config.toml").write_text(f"{text}{old} = 1\n", encoding="utf-8")
+    with pytest.raises(InputError, match=f"{old}: there is no such setting; do you mean {new}?"):
+        read_config(tmp_path)
+
+
+@pytest.mark.parametrize("toml", [False, True])
+def test_no_constraint_is_written_and_read_again(tmp_path, toml):
+    write_config(tmp_path, LEAST | {"constrain": None}, toml=toml)
+    assert read_config(tmp_path).settings.constrain is None
 
 
 def test_obsids_may_be_numbers_and_lose_zeros(tmp_path):
@@ -94,13 +128,13 @@ def test_absolute_folders_stay_what_they_are(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "value", "message"), [
-    ("sn_per_region", 0, "sn_per_region = 0: input should be greater than 0"),
-    ("sn_per_region", -5, "sn_per_region = -5"),
-    ("sn_per_region", float("nan"), "sn_per_region = nan: input should be a finite number"),
-    ("reg_smoothness", float("inf"), "reg_smoothness = inf"),
-    ("sn_per_region", "70", "sn_per_region = '70': input should be a valid number"),
-    ("sn_per_region", True, "sn_per_region = True"),
-    ("sn_per_region", None, "sn_per_region = None"),
+    ("sn", 0, "sn = 0: input should be greater than 0"),
+    ("sn", -5, "sn = -5"),
+    ("sn", float("nan"), "sn = nan: input should be a finite number"),
+    ("smooth_sn", float("inf"), "smooth_sn = inf"),
+    ("sn", "70", "sn = '70': input should be a valid number"),
+    ("sn", True, "sn = True"),
+    ("sn", None, "sn = None"),
     ("check_vf_pha", "yes", "check_vf_pha = 'yes': input should be a valid boolean"),
     ("maxiter", 2.5, "maxiter = 2.5"),
     ("band", "0.5:7", "band = '0.5:7': unknown energy band '0.5:7': give broad, "),
@@ -181,8 +215,8 @@ def test_bytes_that_are_no_text_are_said(tmp_path):
 
 
 def test_a_typo_is_said_with_the_name_that_is_near(tmp_path):
-    with pytest.raises(InputError, match="sn_per_regoin: there is no such setting; do you mean sn_per_region"):
-        read_config(write_json(tmp_path, LEAST | {"sn_per_regoin": 7}))
+    with pytest.raises(InputError, match="smoth_sn: there is no such setting; do you mean smooth_sn"):
+        read_config(write_json(tmp_path, LEAST | {"smoth_sn": 7}))
 
 
 def test_all_that_is_wrong_is_said_at_once(tmp_path):

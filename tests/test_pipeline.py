@@ -176,9 +176,9 @@ def test_a_finished_pipeline_does_nothing(work):
 
 # What each change makes run again: the tasks that depend on it, and no others.
 CHANGES = {
-    "sn_per_region": (40, ["bin", "sky-regions"]),
-    "reg_smoothness": (30, ["bin", "sky-regions"]),
-    "constrainval": (2, ["bin", "sky-regions"]),
+    "sn": (40, ["bin", "sky-regions"]),
+    "smooth_sn": (30, ["bin", "sky-regions"]),
+    "constrain": (2, ["bin", "sky-regions"]),
     "binning_image": ("scaled_flux", ["bin", "sky-regions"]),
     "contours": ("counts", ["bin", "sky-regions"]),
     "background_systematic": (0.1, ["bin", "sky-regions"]),
@@ -189,7 +189,7 @@ CHANGES = {
 
 
 @pytest.mark.usefixtures("without_pictures")
-@pytest.mark.parametrize("name", [name if name in ("sn_per_region", "flux_factor") else
+@pytest.mark.parametrize("name", [name if name in ("sn", "flux_factor") else
                                   pytest.param(name, marks=pytest.mark.full) for name in CHANGES])
 def test_a_setting_makes_again_what_depends_on_it(work, name):
     value, expected = CHANGES[name]
@@ -283,13 +283,13 @@ def test_tasks_depend_on_all_that_they_read(archive, tmp_path, settings):
 @pytest.mark.full
 def test_another_sn_strands_nothing(work):
     before = products(work)
-    change_settings(work, sn_per_region=40)
+    change_settings(work, sn=40)
     runner.run(work)
     after = products(work)
     assert {name: after.get(name) for name in before} == before
     assert (work / "spec_files/contbin_sn40_smooth20/contbin_binmap.fits").is_file()
     assert os.readlink(work / "merge_small_20_40") == "merge_small"
-    change_settings(work, sn_per_region=15)
+    change_settings(work, sn=15)
     runner.run(work)
     assert products(work) == after
 
@@ -439,17 +439,17 @@ def test_a_link_leads_to_the_folder(work, tmp_path):
 
 
 def test_a_dry_run_says_what_would_be_run(work, capsys):
-    change_settings(work, sn_per_region=40)
+    change_settings(work, sn=40)
     before = products(work)
     assert command(["run", str(work), "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[2:4] for line in lines if "done" not in line] == [["bin", "to"], ["sky-regions", "waits"]]
-    assert "sn_per_region was 15" in "\n".join(lines)
+    assert "sn was 15" in "\n".join(lines)
     assert products(work) == before
 
 
 def test_a_dry_run_says_which_steps_are_not_asked_for(work, capsys):
-    change_settings(work, sn_per_region=40)
+    change_settings(work, sn=40)
     assert command(["run", str(work), "--dry-run", "--to", "6"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[2:] for line in lines if "done" not in line] == [
@@ -548,7 +548,7 @@ def test_the_log_holds_every_call(whole):
     for word in ("make_flux_images('reprocessed_data/90001/acisf90001_clean_evt.fits[ccd_id=7]'", "deflare(",
                  "merge_observations(",
                  "bin_image('merge_small/broad_thresh_final.img', 'spec_files/contbin_sn15_smooth20', "
-                 "BinningOptions(sn=15, smooth_sn=20, ",
+                 "BinningOptions(smooth_sn=20.0, contours='flux', constrain=3.0), ImageFiles(background=",
                  "S/N in counts: the target is 15 in counts; bins have", "contours: flux smoothed to S/N 20"):
         assert word in text
 
@@ -563,7 +563,7 @@ def test_what_is_not_done_anew_is_said(whole):
 
 @pytest.mark.usefixtures("without_pictures")
 def test_bins_far_below_the_target_are_warned_of(whole, work):
-    change_settings(work, sn_per_region=200)
+    change_settings(work, sn=200)
     runner.run(work)
     text = "S/N in counts is more than 10% below the target"
     (warned,) = [each for each in State(work).records["bin"].warnings if text in each]
@@ -591,7 +591,7 @@ def edited(work, **keywords):
 
 
 @pytest.mark.parametrize(("wrong", "message"), [
-    ({"sn_per_regoin": 3}, "sn_per_regoin: there is no such setting; do you mean sn_per_region"),
+    ({"smoth_sn": 3}, "smoth_sn: there is no such setting; do you mean smooth_sn"),
     ({"binsize": -1}, "binsize = -1"),
     ({"obs_ids": ["90001", "12"]}, "12"),
     ({"engine": "ciao"}, "CIAO is not at hand (no dmcopy in PATH)"),

@@ -245,13 +245,13 @@ def test_settings_without_effect_are_not_applied(page, copied):
     assert re.fullmatch(r"used: 90001: [\d.]+ s; 90002: [\d.]+ s", told["lc_binsize"])
     assert told["area_cm2"] == "used: 320 cm²"
     assert "binsize" not in told
-    change_settings(copied.work, binning_image="scaled_flux", constrainfill=False, area_cm2=400.0, responses=True)
+    change_settings(copied.work, binning_image="scaled_flux", constrain=None, area_cm2=400.0, responses=True)
     fits.delval(copied.expmap, "CALIB")
     change_record(copied.work, "reprocess/90001", facts={"VFAINT screening": "not done: no evt1"})
     for obsid in ("90001", "90002"):
         copied.obs(obsid).background_events.unlink()
     words = report_of(copied).words
-    for text in ("not applied: bins follow the contours of the scaled flux", "not applied: constrainfill is off",
+    for text in ("not applied: bins follow the contours of the scaled flux",
                  "not applied: the exposure maps have the effective area of CIAO",
                  "not applied: 90001: no evt1; 90002: the data mode is FAINT",
                  "not applied: no blank-sky events were found; the background is measured in the merged image",

@@ -29,7 +29,7 @@ _CONFIG = (b'{"info_dict": {"name": "perseus", "cluster_directory": "../data", "
            b' "ccd_ids": "0:3,6", "scales": [1.4, 2], "sigthresh": "auto", "expmapthresh": "1.5%", "refcoord": null},'
            b' "flags": {"reprocessed": false}}')
 _TOML = (b'name = "a2029-B"\ncluster_directory = "gr\\u00f6\xc3\x9fer"\nobs_ids = ["3"]\nengine = "native"\nbinsize = 2\n'
-         b'sigthresh = 5e-6\nconstrainfill = false\nblank_sky = ["a b/*.evt"]\n')
+         b'sigthresh = 5e-6\nconstrain = "none"\nblank_sky = ["a b/*.evt"]\n')
 
 _CSV = (b"name,image,background,exclude,sn,smooth-sn,automask\nA 1,a.fits,bkg.fits,x.reg;y.reg,30,50,true\n"
         b'A2,"b.fits[sky=region(f.reg)][bin sky=4]",,,,,\n../x,c.fits,,,,,\n')

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @click.option("--obsid", "obsids", metavar="N", multiple=True, help="Use only this ObsID; may be given several times.")
 @click.option("--fetch", metavar="N,N,...",
               help="Fetch these ObsIDs into DIR first, by CIAO's download_chandra_obsid; those there are left alone.")
-@click.option("--sn", "sn_per_region", type=float, metavar="N", help="S/N of bins.  [default: 70]")
-@click.option("--smooth", "reg_smoothness", type=float, metavar="N",
+@click.option("--sn", type=float, metavar="N", help="S/N of bins.  [default: 70]")
+@click.option("--smooth-sn", type=float, metavar="N",
               help="S/N of the smoothed image whose contours the bins follow.  [default: 0.6 times --sn]")
 @click.option("--binning-image", type=click.Choice(["counts", "scaled_flux"]), help="Image to bin; the step "
               "scripts bin the scaled flux.  [default: counts]")

@@ -3,6 +3,7 @@
 import json
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -33,6 +34,13 @@ _FORMS = {"name": "is to be of letters, digits and . _ -, and to begin with one 
           "ccd_ids": "is to be auto, or chips such as 7, 0:3 or 0:3,6",
           "expmapthresh": "is to be a percentage of the largest exposure, such as 1.5%, or an exposure in cm² s"}
 
+# Settings that have other names in the config.json of the step scripts, whose constrainfill says whether constrainval
+# holds.
+STEP_SCRIPT_NAMES = {"sn_per_region": "sn", "reg_smoothness": "smooth_sn", "constrainval": "constrain",
+                     "constrainfill": "constrain"}
+# Stands in TOML, which has no null, for None where that is not the default.
+_NONE = "none"
+
 # The reference's flags, and the step that each is for.
 FLAGS = {"reprocessed": 2, "flare_filtered": 3, "merge_data": 4, "flux_maps": 5, "remove_point_source": 6,
          "contour_binning": 7, "convert_region_coordinates": 8}
@@ -43,7 +51,7 @@ CONTOUR_SN_FACTOR = 0.6
 
 
 class Settings(BaseModel):
-    """What a user may choose; names and values are those of the reference where it has them."""
+    """What a user may choose; options of binning have the names of `BinningOptions`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False,
                                use_attribute_docstrings=True)
@@ -54,11 +62,11 @@ class Settings(BaseModel):
     """Folder of the archive's files, with a folder for each ObsID; relative to this file."""
     obs_ids: list[str] = Field(min_length=1)
     """ObsIDs to use."""
-    sn_per_region: PositiveFloat = 70
+    sn: PositiveFloat = 70
     """S/N of bins."""
-    reg_smoothness: PositiveFloat | None = None
-    """S/N of the smoothed image whose contours the bins follow; none: 0.6 times sn_per_region, the best of five
-    measured values. The step scripts use 100."""
+    smooth_sn: PositiveFloat | None = None
+    """S/N of the smoothed image whose contours the bins follow; none: 0.6 times sn, the best of five measured values.
+    The step scripts use 100."""
     engine: Literal["auto", "native", "ciao"] = "auto"
     """What does the steps that calibrate: CIAO, or this program; auto: CIAO where it is at hand."""
     check_vf_pha: bool = True
@@ -99,10 +107,8 @@ class Settings(BaseModel):
     """Tangent point of merged images, RA DEC; none: the mean of the observations."""
     flux_factor: PositiveFloat = 2.5
     """Step 5: factor of the scaled flux."""
-    constrainfill: bool = True
-    """Step 7: keep bins from becoming long."""
-    constrainval: PositiveFloat = 3
-    """Step 7: most length of bins, in parts of a disc's."""
+    constrain: PositiveFloat | None = 3
+    """Step 7: how far bins may reach, in radii of a disc of their area; "none" (in JSON null): no limit."""
     responses: bool = False
     """Step 8: extract spectra of the bins with responses too, by CIAO's specextract."""
     tool_hours: PositiveFloat = 24
@@ -136,6 +142,11 @@ class Settings(BaseModel):
             raise ValueError("an ObsID is there twice")
         return numbers
 
+    @field_validator("constrain", mode="before")
+    @classmethod
+    def _may_be_none(cls, value: Any) -> Any:
+        return None if value == _NONE else value
+
     @field_validator("ccd_ids")
     @classmethod
     def _are_chips(cls, value: str) -> str:
@@ -165,9 +176,9 @@ class Settings(BaseModel):
     @property
     def contour_sn(self) -> float:
         """S/N of the smoothed image whose contours the bins follow."""
-        if self.reg_smoothness is not None:
-            return self.reg_smoothness
-        return float(f"{CONTOUR_SN_FACTOR * self.sn_per_region:.6g}")
+        if self.smooth_sn is not None:
+            return self.smooth_sn
+        return float(f"{CONTOUR_SN_FACTOR * self.sn:.6g}")
 
     def chosen(self, names: tuple[str, ...]) -> dict[str, Any]:
         """Some settings, as JSON has them."""
@@ -216,9 +227,28 @@ def read_config(work: Path) -> Config:
             raise InputError(f"{file}: flags: are to be of {', '.join(FLAGS)}")
         content = content["info_dict"]
     try:
-        return Config(file, Settings.model_validate(content))
+        settings = from_step_scripts(content) if file.suffix == ".json" else content
+        return Config(file, Settings.model_validate(settings))
     except ValidationError as error:
-        raise InputError(f"{file}: {_say(error)}") from None
+        written = {new: old for old, new in STEP_SCRIPT_NAMES.items() if old in content}
+        raise InputError(f"{file}: {_say(error, written)}") from None
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+
+
+def from_step_scripts(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a config.json with the names of the step scripts translated to ours.
+
+    Raises `InputError` where a setting is there under both names.
+    """
+    for old, new in STEP_SCRIPT_NAMES.items():
+        if old in values and new in values:
+            raise InputError(f"{old} and {new} are one setting: remove one of the two")
+    ours = {STEP_SCRIPT_NAMES.get(name, name): value for name, value in values.items() if name != "constrainfill"}
+    fill = values.get("constrainfill", True)
+    if not isinstance(fill, bool):
+        raise InputError(f"constrainfill = {fill!r}: is to be true or false")
+    return ours if fill else {**ours, "constrain": None}
 
 
 def refuse_second(work: Path) -> None:
@@ -274,18 +304,19 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _say(wrong: ValidationError) -> str:
-    """What is wrong with each setting."""
-    return "; ".join(texts_of(wrong, Settings.model_fields, _FORMS))
+def _say(wrong: ValidationError, written: Mapping[str, str] | None = None) -> str:
+    """Name each wrong setting with its fault; ``written`` has the names in the file, where they are the scripts'."""
+    return "; ".join(texts_of(wrong, Settings.model_fields, _FORMS, STEP_SCRIPT_NAMES, written or {}))
 
 
 def _toml(settings: dict[str, Any]) -> str:
-    """Settings with what each is as a comment; those that are None are commented out."""
+    """Settings with what each is as a comment; those that are None by default are commented out."""
     lines = ["# The settings of this pipeline; chandra-bin does not change this file."]
     for name, field in Settings.model_fields.items():
         lines += ["", f"# {' '.join(str(field.description).split())}"]
         value = settings[name]
+        is_default = value is None and field.default is None
         # JSON's texts are TOML's, but for one character that TOML wants escaped.
-        text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-        lines.append(f"# {name} =" if value is None else f"{name} = {text}")
+        text = json.dumps(_NONE if value is None else value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        lines.append(f"# {name} =" if is_default else f"{name} = {text}")
     return "\n".join(lines) + "\n"

@@ -69,8 +69,7 @@ def tasks_of(layout: Layout, settings: Settings, archive: Sequence[ObservationFi
                 patterns=tuple(each for obs in places for each in (obs.aspect, obs.windows)),
                 regions=(layout.cluster, layout.sources, layout.area, layout.area_physical))
     counts = (layout.final_image, layout.mask)
-    bins = Task("bin", 7, "bin", ("sn_per_region", "reg_smoothness", "constrainfill", "constrainval", "binning_image",
-                                 "contours", "background_systematic"),
+    bins = Task("bin", 7, "bin", ("sn", "smooth_sn", "constrain", "binning_image", "contours", "background_systematic"),
                 ("crop",), (*counts, layout.final_expmap if settings.binning_image == "counts" else layout.final_flux),
                 may_need=(layout.final_background, layout.final_background_ratio))
     sky = Task("sky-regions", 8, "sky-regions", (), ("bin",), (layout.binmap,))

@@ -7,7 +7,11 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
-def texts_of(wrong: "ValidationError", known: Collection[str], forms: Mapping[str, str] | None = None) -> Iterator[str]:
+_NO_NAMES: Mapping[str, str] = {}
+
+
+def texts_of(wrong: "ValidationError", known: Collection[str], forms: Mapping[str, str] = _NO_NAMES,
+             others: Mapping[str, str] = _NO_NAMES, written: Mapping[str, str] = _NO_NAMES) -> Iterator[str]:
     """Say what is wrong with each setting: its name, its value, and what it must be.
 
     Parameters
@@ -15,14 +19,18 @@ def texts_of(wrong: "ValidationError", known: Collection[str], forms: Mapping[st
     wrong : what pydantic found.
     known : the names of all settings.
     forms : by the names of settings, what to say where a text has not the form that is wanted.
+    others : our names of settings, by the names that other programs have for them.
+    written : the names that the user wrote, by ours, where they differ.
     """
     said: dict[str, list[str]] = {}
     for error in wrong.errors():
         # Of a setting that may be of several types, there is an error for each of them.
         where = ".".join(str(part) for n, part in enumerate(error["loc"]) if n == 0 or isinstance(part, int))
         has_value = error["type"] not in ("extra_forbidden", "missing")
-        text = (forms or {})[where] if error["type"] == "string_pattern_mismatch" else _text(where, error, known)
-        said.setdefault(f"{where} = {error['input']!r}" if has_value else where, []).append(text)
+        is_form = error["type"] == "string_pattern_mismatch"
+        text = forms[where] if is_form else _text(where, error, known, others)
+        name = written.get(where, where)
+        said.setdefault(f"{name} = {error['input']!r}" if has_value else name, []).append(text)
     return (f"{what}: {' or '.join(dict.fromkeys(texts))}" for what, texts in said.items())
 
 
@@ -34,9 +42,10 @@ def nearest(name: str, known: Collection[str]) -> str:
     return f"; do you mean {near[0]}?" if near else ""
 
 
-def _text(where: str, error: Any, known: Collection[str]) -> str:
+def _text(where: str, error: Any, known: Collection[str], others: Mapping[str, str]) -> str:
     if error["type"] == "extra_forbidden":
-        return f"there is no such setting{nearest(where, known)}"
+        meant = f"; do you mean {others[where]}?" if where in others else nearest(where, known)
+        return f"there is no such setting{meant}"
     if error["type"] == "missing":
         return "is missing"
     message: str = error["msg"].removeprefix("Value error, ")

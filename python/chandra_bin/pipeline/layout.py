@@ -220,13 +220,13 @@ class Layout:
     work: Path
     name: str
     sn: float
-    smooth: float
+    smooth_sn: float
     bands: Bands
 
     @classmethod
     def of(cls, work: Path, settings: "Settings") -> "Layout":
         """The files of a pipeline with these settings."""
-        return cls(work, settings.name, settings.sn_per_region, settings.contour_sn,
+        return cls(work, settings.name, settings.sn, settings.contour_sn,
                    Bands(settings.band, tuple(settings.bands)))
 
     def obs(self, obsid: str) -> ObsLayout:
@@ -244,7 +244,7 @@ class Layout:
     @property
     def merged_link(self) -> Path:
         """The reference's name of that folder, a link to it."""
-        return self.work / f"merge_{self.name}_{self.smooth:g}_{self.sn:g}"
+        return self.work / f"merge_{self.name}_{self.smooth_sn:g}_{self.sn:g}"
 
     @property
     def merged_list(self) -> Path:
@@ -371,7 +371,7 @@ class Layout:
     @property
     def bins(self) -> Path:
         """Step 7: the folder of the bins."""
-        return self.work / "spec_files" / f"contbin_sn{self.sn:g}_smooth{self.smooth:g}"
+        return self.work / "spec_files" / f"contbin_sn{self.sn:g}_smooth{self.smooth_sn:g}"
 
     @property
     def binmap(self) -> Path:

@@ -365,9 +365,8 @@ def bin_final_image(job: Job) -> None:
     layout, settings = job.layout, job.settings
     background, ratio = (path if path.exists() else None
                          for path in (layout.final_background, layout.final_background_ratio))
-    is_counts, target = settings.binning_image == "counts", settings.sn_per_region
-    options = BinningOptions(sn=target, smooth_sn=layout.smooth,
-                             constrain=settings.constrainval if settings.constrainfill else None,
+    is_counts, target = settings.binning_image == "counts", settings.sn
+    options = BinningOptions(sn=target, smooth_sn=layout.smooth_sn, constrain=settings.constrain,
                              background_systematic=settings.background_systematic,
                              contours=settings.contours if is_counts else None)
     if is_counts:
@@ -382,7 +381,7 @@ def bin_final_image(job: Job) -> None:
     low, middle, high = (float(each) for each in np.percentile(made.sn_counts, (10, 50, 90)))
     job.note(bins=len(made.reached), **{
         "bins below the target": int(np.count_nonzero(~made.reached)),
-        "contours": f"{made.bins.contours} smoothed to S/N {layout.smooth:g}",
+        "contours": f"{made.bins.contours} smoothed to S/N {layout.smooth_sn:g}",
         "S/N in counts": f"the target is {target:g} in {'counts' if is_counts else 'the scaled flux'}; bins have "
                          f"{middle:.1f} in counts (median; {low:.1f} - {high:.1f} for 80 % of them)",
         "error of the background": f"{made.background_error.systematic:.2g} systematic, "
@@ -392,7 +391,7 @@ def bin_final_image(job: Job) -> None:
 
 def _warn_of_low_bins(job: Job, sn_counts: NDArray[np.float64]) -> None:
     """Warn of bins whose S/N in counts, (n,), is far below the target."""
-    target = job.settings.sn_per_region
+    target = job.settings.sn
     if below := int(np.count_nonzero(sn_counts < (1 - _MOST_LACKING) * target)):
         cure = ("there are too few counts around them" if job.settings.binning_image == "counts" else
                 "binning_image = \"counts\" gives bins the target S/N in counts")

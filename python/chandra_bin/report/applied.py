@@ -100,10 +100,8 @@ def _of_binning(folder: Folder, background: "Mapping[str, Any]") -> dict[str, st
         texts["flux_factor"] = f"{_NOT}it scales the image of step 5, and bins are made of counts (binning_image)"
     else:
         texts["contours"] = f"{_NOT}bins follow the contours of the scaled flux (binning_image)"
-    if not settings.constrainfill:
-        texts["constrainval"] = f"{_NOT}constrainfill is off"
-    if settings.reg_smoothness is None:
-        texts["reg_smoothness"] = f"used: {settings.contour_sn:g}"
+    if settings.smooth_sn is None:
+        texts["smooth_sn"] = f"used: {settings.contour_sn:g}"
     systematic = background.get("background_systematic")
     if background and not folder.layout.final_background.is_file():
         texts["background_systematic"] = f"{_NOT}there is no background"

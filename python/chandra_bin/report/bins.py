@@ -78,7 +78,7 @@ def section(gallery: Gallery, table: "QTable | None") -> dict[str, Any]:
 
 
 def _pictures(gallery: Gallery, binmap: Image, labels: NDArray[np.int32], table: "QTable") -> list[Picture | None]:
-    folder, target = gallery.folder, gallery.folder.config.settings.sn_per_region
+    folder, target = gallery.folder, gallery.folder.config.settings.sn
     sn = plain(table, "sn")
     made = [_maps(gallery, binmap, labels, sn)]
     seen = plain(table, "sn_image") if "sn_image" in table.colnames else None
@@ -105,7 +105,7 @@ def _maps(gallery: Gallery, binmap: Image, labels: NDArray[np.int32], sn: NDArra
         "bins", f"Three maps side by side: counts, the bins ({len(sn)}), and their S/N in counts.",
         "Step 7: counts, bins, and S/N in counts of each bin", lambda: bins_png(
             np.nan_to_num(counts.data), labels, sn, coords_of(binmap), title=gallery.target, sn_in="counts",
-            target=gallery.folder.config.settings.sn_per_region, kpc_per_arcsec=gallery.kpc_per_arcsec))
+            target=gallery.folder.config.settings.sn, kpc_per_arcsec=gallery.kpc_per_arcsec))
 
 
 def is_of_counts(folder: Folder) -> bool:
@@ -119,7 +119,7 @@ def _sn_line(folder: Folder, sn: NDArray[np.float64]) -> str:
     """What S/N in counts the settings gave."""
     low, middle, high = np.percentile(sn, (10, 50, 90))
     what = "counts" if is_of_counts(folder) else "the scaled flux"
-    return (f"{counted(len(sn), 'bin')}: the target is S/N {folder.config.settings.sn_per_region:g} in {what}; in "
+    return (f"{counted(len(sn), 'bin')}: the target is S/N {folder.config.settings.sn:g} in {what}; in "
             f"counts it is {middle:.1f} (median; {low:.1f} - {high:.1f} for 80 % of the bins)")
 
 

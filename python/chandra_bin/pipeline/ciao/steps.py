@@ -189,9 +189,9 @@ def bins(layout: Layout, settings: Settings) -> plan.Plan:
         (Filter("--behind-scale=", ratio, ""),))
     return [plan.Own(native.bin_final_image, (
         ("bin",), (File(layout.final_image if is_counts else layout.final_flux),),
-        ("-o",), (File(layout.bins, is_output=True),), ("--sn",), (repr(settings.sn_per_region),),
+        ("-o",), (File(layout.bins, is_output=True),), ("--sn",), (repr(settings.sn),),
         ("--smooth-sn",), (repr(settings.contour_sn),),
-        *((("--constrain",), (repr(settings.constrainval),)) if settings.constrainfill else ()),
+        *((("--constrain",), (repr(settings.constrain),)) if settings.constrain is not None else ()),
         *((("--background-systematic",), (repr(settings.background_systematic),))
           if settings.background_systematic is not None else ()),
         ("--mask",), (File(layout.mask),), _CLOBBER,
