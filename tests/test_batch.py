@@ -280,7 +280,7 @@ def test_clocks_that_jump_change_nothing(images, monkeypatch):
     real = time.gmtime
     monkeypatch.setattr(time, "gmtime", lambda *seconds: real(*seconds) if seconds else real(next(gone)))
     rows = batch.read_manifest(f"{images}/*.fits", defaults=BINNING)
-    found = list(batch.run(rows, Path("out"), timeout=60))
+    found = list(batch.run(rows, Path("out"), limits=batch.Limits(timeout=60)))
     assert all(each.is_ok and 0 < each.seconds < 60 for each in found)
     os.utime("out/c00/bins.ecsv", (2**33, 2**33))
     assert [each.attempts for each in batch.run(rows, Path("out"))] == [0] * NUMBER
@@ -292,7 +292,8 @@ def test_memory_limits_how_many_run_at_once(images):
     at_once = _most_at_once(rows, memory=1.9 * needed)
     assert at_once == 1
     assert _most_at_once(rows, memory=2.1 * needed) == 2
-    assert {each.error for each in batch.run(rows, Path("hungry"), row_memory=0.5 * needed)} == {"NotEnoughMemory"}
+    little = batch.Limits(row_memory=0.5 * needed)
+    assert {each.error for each in batch.run(rows, Path("hungry"), limits=little)} == {"NotEnoughMemory"}
 
 
 def _most_at_once(rows, memory):
@@ -314,7 +315,8 @@ def _most_at_once(rows, memory):
             future.set_result(work.failed(order.row, "None", "did nothing"))
 
     counting = Counting()
-    assert len(list(batch.run(rows, Path(f"m{memory}"), executor=counting, jobs=4, memory=memory))) == len(rows)
+    limits = batch.Limits(memory)
+    assert len(list(batch.run(rows, Path(f"m{memory}"), executor=counting, jobs=4, limits=limits))) == len(rows)
     return counting.most
 
 
@@ -431,7 +433,7 @@ def test_a_worker_that_is_killed_costs_its_row(images):
     for retry, failures in ((0, 1), (1, 0)):
         folder = Path(f"out{retry}")
         with Processes(2) as pool:
-            going = batch.run(rows, folder, executor=pool, jobs=2, retry=retry)
+            going = batch.run(rows, folder, executor=pool, jobs=2, limits=batch.Limits(retry=retry))
             first = next(going)
             pool.submit(os.getpid).result()
             os.kill(pool.submit(os.getpid).result(), signal.SIGKILL)
@@ -459,7 +461,7 @@ def test_a_row_that_takes_too_long_is_ended(images):
 @pytest.mark.usefixtures("without_pictures")
 def test_rows_look_at_the_time_themselves(images):
     """Where nobody can end a process: in this one, and on workers of Dask."""
-    found, = batch.run(f"{images}/c00.fits", Path("out"), timeout=1e-6)
+    found, = batch.run(f"{images}/c00.fits", Path("out"), limits=batch.Limits(timeout=1e-6))
     assert (found.status, found.error) == ("failed", "RowTimeout")
     assert not done_rows(Path("out"))
     assert not leftovers(Path("out"))

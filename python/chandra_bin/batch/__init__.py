@@ -3,7 +3,7 @@
 from chandra_bin.workflow.pool import Processes
 
 from .manifest import Row, read_manifest
-from .run import ExecutorLost, run
+from .run import ExecutorLost, Limits, run
 from .work import Result
 
-__all__ = ["ExecutorLost", "Processes", "Result", "Row", "read_manifest", "run"]
+__all__ = ["ExecutorLost", "Limits", "Processes", "Result", "Row", "read_manifest", "run"]

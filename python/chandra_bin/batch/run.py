@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -35,6 +35,22 @@ _TABLE_PART = 50.0
 _LOOK_SECONDS = 1.0
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What the rows of a batch may take."""
+
+    memory: float | None = None
+    """Bytes of all rows that run at once; None: 80 % of what is there. The need of a row is estimated."""
+    row_memory: float | None = None
+    """Bytes of one row, if not so many; a row that needs more fails, and is not begun."""
+    retry: int = 0
+    """A row that fails is begun so many times more, after all others."""
+    timeout: float | None = None
+    """Seconds of a row. The executor looks at the time when it can: `Processes` ends the row."""
+    fail_fast: bool = False
+    """Begin nothing more once a row has failed."""
+
+
 class ExecutorLost(ChandraBinError):  # noqa: N818
     """What does the rows is gone; those that are done are kept."""
 
@@ -53,8 +69,7 @@ def estimated_bytes(row: Row) -> float:
 
 
 def run(manifest: str | Path | Sequence[Row], folder: Path = Path("results"), *, executor: Executor | None = None,
-        jobs: int | Callable[[], int] = 1, threads: int = 1, memory: float | None = None,
-        row_memory: float | None = None, retry: int = 0, timeout: float | None = None, fail_fast: bool = False,
+        jobs: int | Callable[[], int] = 1, threads: int = 1, limits: Limits = Limits(),
         stop: Callable[[], bool] = lambda: False, lost: Callable[[], str | None] = lambda: None) -> Iterator[Result]:
     """Does all rows, and yields the result of each as it is there; rows that are done already are left as they are.
 
@@ -66,11 +81,7 @@ def run(manifest: str | Path | Sequence[Row], folder: Path = Path("results"), *,
         Who made it shuts it down.
     jobs : rows given to it at once; may change as long as it runs.
     threads : of each row; they do not change a result.
-    memory : bytes that all rows that run at once may take, by default 80 % of what is there. It is estimated.
-    row_memory : bytes that one may take, if not so many; above that it fails, and is not begun.
-    retry : a row that fails is begun so many times more, behind all others.
-    timeout : seconds that a row may take. Whoever does it looks at the time when it can: `Processes` ends it.
-    fail_fast : nothing more is begun once a row has failed.
+    limits : what rows may take.
     stop : asked before rows are begun; if it holds, those that run are finished, and no others begun.
     lost : asked now and then; says why the executor does nothing any more, if so.
 
@@ -81,9 +92,9 @@ def run(manifest: str | Path | Sequence[Row], folder: Path = Path("results"), *,
     if not rows:
         raise InputError("there is no row")
     with locked(folder):
-        going = _Run(rows, folder, executor or InlineExecutor(), jobs, threads, memory, row_memory, retry, timeout)
+        going = _Run(rows, folder, executor or InlineExecutor(), jobs, threads, limits)
         try:
-            for result in going.results(lambda: stop() or (fail_fast and going.has_failed), lost):
+            for result in going.results(lambda: stop() or (limits.fail_fast and going.has_failed), lost):
                 yield result
                 going.keep_table()
         except BaseException as error:
@@ -99,13 +110,11 @@ class _Run:
     """The state of a batch: rows that wait, that run, and that are done."""
 
     def __init__(self, rows: Sequence[Row], folder: Path, executor: Executor, jobs: int | Callable[[], int],
-                 threads: int, memory: float | None, row_memory: float | None, retry: int,
-                 timeout: float | None) -> None:
-        self.rows, self.folder, self.executor, self.threads = rows, folder, executor, threads
-        self.retry, self.timeout = retry, timeout
+                 threads: int, limits: Limits) -> None:
+        self.rows, self.folder, self.executor, self.threads, self.limits = rows, folder, executor, threads, limits
         self.jobs = jobs if callable(jobs) else lambda: jobs
-        self.memory = SHARE * available_bytes() if memory is None else memory
-        self.row_memory = self.memory if row_memory is None else row_memory
+        self.memory = SHARE * available_bytes() if limits.memory is None else limits.memory
+        self.row_memory = self.memory if limits.row_memory is None else limits.row_memory
         self.waiting = deque(_Turn(row) for row in rows)
         self.running: dict[Future[Result], _Turn] = {}
         self.ended: queue.SimpleQueue[Future[Result]] = queue.SimpleQueue()
@@ -133,7 +142,7 @@ class _Run:
             turn = self.running.pop(future)
             self.taken -= turn.bytes
             result = self._result(future, turn, lost)
-            if result.is_ok or turn.attempt > self.retry:
+            if result.is_ok or turn.attempt > self.limits.retry:
                 yield self._keep(result)
             else:
                 self.waiting.append(_Turn(turn.row, turn.attempt + 1))
@@ -151,7 +160,7 @@ class _Run:
             if needed > self.row_memory or (self.running and self.taken + needed > self.memory):
                 return
             turn = self.waiting.popleft()
-            order = Order(turn.row, self.folder.absolute(), self.threads, self.timeout)
+            order = Order(turn.row, self.folder.absolute(), self.threads, self.limits.timeout)
             try:
                 future = self.executor.submit(do, order)
             except RuntimeError as error:  # a pool that is broken, or was shut down

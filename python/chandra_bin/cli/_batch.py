@@ -19,7 +19,7 @@ from chandra_bin.errors import counted
 from chandra_bin.workflow.system import usable_cores
 
 from ._binning import binning_of, binning_options
-from ._command import PATH, Command, CommandError, quiet_option, threads_option
+from ._command import PATH, Command, CommandError, pick, quiet_option, threads_option
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -51,8 +51,7 @@ _GOES_ON = "the same command goes on"
 @threads_option
 @quiet_option
 def command(manifest: tuple[str, ...], folder: Path, jobs: int | None, scheduler: str | None, memory: float | None,
-            retry: int, timeout: float | None, fail_fast: bool, as_json: bool, threads: int | None, quiet: bool,
-            **options: Any) -> None:
+            as_json: bool, threads: int | None, quiet: bool, **options: Any) -> None:
     """Bin the images of MANIFEST, or run its pipelines, each into a folder of its own in DIR.
 
     MANIFEST is a table (.csv, .ecsv, .toml) with a row for each cluster, or images, or a pattern of their names in
@@ -78,15 +77,15 @@ def command(manifest: tuple[str, ...], folder: Path, jobs: int | None, scheduler
                 click.echo(f"note: row {row.number}: {row.note}", err=True)
     tell = _Tell(rows, quiet, as_json)
     failed = False
-    with _executor(scheduler, jobs, timeout) as hands, _signals() as stopping, tell:
+    with _executor(scheduler, jobs, options["timeout"]) as hands, _signals() as stopping, tell:
         given: dict[str, Any] = {**hands}
         if memory is not None:
             given["row_memory" if scheduler else "memory"] = memory * _GB
         if threads is not None:
             given["threads"] = threads
         try:
-            for result in batch.run(rows, folder, retry=retry, timeout=timeout, fail_fast=fail_fast,
-                                    stop=lambda: stopping.asked, **given):
+            limits = pick(batch.Limits, given, **{name: options[name] for name in ("retry", "timeout", "fail_fast")})
+            for result in batch.run(rows, folder, limits=limits, stop=lambda: stopping.asked, **given):
                 tell.of(result)
                 failed |= not result.is_ok
         except batch.ExecutorLost as error:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,8 +31,8 @@ _STEP = click.IntRange(1, 8)
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N",
               help="Observations at once.  [default: as many as there are cores]")
 @quiet_option
-def command(work: Path, first: int, last: int, only: int | None, redo: tuple[int, ...], verify: bool,
-            dry_run: bool, script: Path | None, engine: str | None, jobs: int | None, quiet: bool) -> None:
+def command(work: Path, first: int, last: int, only: int | None, dry_run: bool, script: Path | None, jobs: int | None,
+            quiet: bool, **options: Any) -> None:
     """Run the pipeline in the folder WORK: what is not done yet of its steps 1 to 8.
 
     \b
@@ -55,7 +55,7 @@ def command(work: Path, first: int, last: int, only: int | None, redo: tuple[int
     if script is not None:
         if not dry_run:
             raise click.UsageError("--script writes what would be run: add --dry-run")
-        if only is not None or (first, last) != (1, 8) or redo or engine is not None:
+        if only is not None or (first, last) != (1, 8) or options["redo"] or options["engine"] is not None:
             raise click.UsageError("--script writes all steps by CIAO: leave out --from, --to, --only, --redo and "
                                    "--engine")
         _write_scripts(work, script, quiet)
@@ -69,8 +69,8 @@ def command(work: Path, first: int, last: int, only: int | None, redo: tuple[int
         elif not quiet and (text := _line(event)):
             click.echo(text)
 
-    done = runner.run(work, first=first, last=last, redo=redo, verify=verify, dry_run=dry_run, engine=engine, jobs=jobs,
-                      threads=max(1, cores // jobs), watch=watch)
+    done = runner.run(work, first=first, last=last, dry_run=dry_run, jobs=jobs, threads=max(1, cores // jobs),
+                      watch=watch, **options)
     if dry_run:
         for each in done.states:
             click.echo(task_line(each))

@@ -78,7 +78,7 @@ def _figure(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float
     panels = [add_panel(figure, left, frame, coords, name, labelled=left == LEFT)
               for left, name in zip(lefts, titles, strict=True)]
     if np.issubdtype(image.dtype, np.integer) and not np.median(image[frame.cut]):  # next to nothing would be seen
-        draw_smoothed(panels[0], image, frame, Look("Counts per pixel", np.issubdtype(image.dtype, np.integer)))
+        draw_smoothed(panels[0], image, frame, Look())
         panels[0].set_xlim(*frame.extent[:2])
         panels[0].set_ylim(*frame.extent[2:])
     else:

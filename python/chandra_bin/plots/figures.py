@@ -94,13 +94,18 @@ def png_of(draw: Callable[[], "Figure"]) -> bytes:
 class Look:
     """How an image is shown under its regions."""
 
-    label: str
-    smooth: bool
+    label: str = "Counts per pixel"
+    smooth: bool | None = None
+    """None: images of whole numbers are smoothed a little."""
     excluded: NDArray[np.bool_] | None = None
+    """Pixels that are grey, (ny, nx)."""
     colours: str = "magma"
+    """A colour map of matplotlib."""
     logarithmic: bool = True
     limits: tuple[float, float] | None = None
+    """The values of the first and the last colour, on a linear scale."""
     kpc_per_arcsec: float | None = None
+    """For a scale bar in kpc, besides arcmin."""
 
 
 def draw_smoothed(axes: "Axes", image: NDArray[Any], frame: Frame, look: Look) -> None:
@@ -114,7 +119,8 @@ def draw_smoothed(axes: "Axes", image: NDArray[Any], frame: Frame, look: Look) -
     if look.excluded is not None:
         used = _in_blocks(~look.excluded[frame.cut], block)
         shown = _in_blocks(np.where(look.excluded[frame.cut], 0, cut), block)
-    sigma = _SMOOTHED * max(shown.shape) if look.smooth else 0.0
+    smooth = np.issubdtype(image.dtype, np.integer) if look.smooth is None else look.smooth
+    sigma = _SMOOTHED * max(shown.shape) if smooth else 0.0
     if sigma:
         shown = gaussian_filter(shown, sigma)
     if look.excluded is not None:
@@ -123,7 +129,7 @@ def draw_smoothed(axes: "Axes", image: NDArray[Any], frame: Frame, look: Look) -
     ny, nx = shown.shape
     extent = (frame.x0 - 0.5, frame.x0 - 0.5 + nx * block, frame.y0 - 0.5, frame.y0 - 0.5 + ny * block)
     limits = look.limits or (0.0, max(float(np.nanmax(shown)), 1e-30))
-    norm = _brightness_of_smoothed(shown) if look.logarithmic else Normalize(*limits)
+    norm = _brightness_of_smoothed(shown) if look.logarithmic and look.limits is None else Normalize(*limits)
     dark = np.where(np.isnan(shown), np.nan, np.fmax(shown, norm.vmin or 0.0))
     picture = axes.imshow(dark, origin="lower", extent=extent, aspect="auto", norm=norm, cmap=look.colours,
                           interpolation="nearest")

@@ -57,21 +57,14 @@ class RegionOverlay:
     faint: bool = False
 
 
-def region_png(image: NDArray[Any], overlays: Sequence[RegionOverlay], coords: ImageCoords, title: str, *,
-               exposure: NDArray[Any] | None = None, cluster: ClusterShape | None = None,
-               label: str = "Counts per pixel", smooth: bool | None = None, excluded: NDArray[np.bool_] | None = None,
-               colours: str = "magma", logarithmic: bool = True, limits: tuple[float, float] | None = None,
-               kpc_per_arcsec: float | None = None) -> bytes:
-    """A PNG of an image (ny, nx), smoothed a little, with outlines of regions; beside it the profile of a cluster.
+def region_png(image: NDArray[Any], overlays: Sequence[RegionOverlay], coords: ImageCoords, title: str,
+               look: Look | None = None, *, exposure: NDArray[Any] | None = None,
+               cluster: ClusterShape | None = None) -> bytes:
+    """A PNG of an image (ny, nx) with outlines of regions; beside it the profile of a cluster.
 
-    ``exposure``: only the part of the image that has some is shown. ``smooth`` (None: images of whole numbers are).
-    ``excluded``: pixels that are grey. ``colours`` is a colour map of matplotlib. ``limits``: the values of the first
-    and the last colour, on a linear scale. A scale bar is in arcmin, and in kpc too with ``kpc_per_arcsec``. The same
-    input gives the same bytes.
+    ``exposure``: only the part of the image that has some is shown. The same input gives the same bytes.
     """
-    look = Look(label, np.issubdtype(image.dtype, np.integer) if smooth is None else smooth, excluded, colours,
-                 logarithmic and limits is None, limits, kpc_per_arcsec)
-    return png_of(lambda: _region_figure(image, overlays, coords, printable(title), exposure, cluster, look))
+    return png_of(lambda: _region_figure(image, overlays, coords, printable(title), exposure, cluster, look or Look()))
 
 
 def _region_figure(image: NDArray[Any], overlays: Sequence[RegionOverlay], coords: ImageCoords, title: str,

@@ -11,6 +11,7 @@ from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinError
 from chandra_bin.fits.headers import approximation, is_approximate
 from chandra_bin.fits.images import Image
+from chandra_bin.plots.figures import Look
 from chandra_bin.plots.regions import RegionOverlay, region_png
 
 from .collect import Folder
@@ -58,13 +59,15 @@ class Gallery:
                            exposure=seen, label=label, **look)
 
     def pixels(self, image: Image, data: NDArray[Any], name: str, title: str, caption: str, *,
-               overlays: list[RegionOverlay] | None = None, **look: Any) -> Picture | None:
+               overlays: list[RegionOverlay] | None = None, exposure: NDArray[Any] | None = None,
+               **look: Any) -> Picture | None:
         """A picture of pixels on the grid of an image."""
         overlays = overlays or []
         outlined = f", with outlines: {', '.join(each.label for each in overlays)}" if overlays else ""
         scale = "; linear colours" if look.get("limits") or not look.get("logarithmic", True) else ""
         return self.add(name, f"Image of the sky: {title}{outlined}{scale}", caption, lambda: region_png(
-            data, overlays, coords_of(image), f"{self.target}: {title}", kpc_per_arcsec=self.kpc_per_arcsec, **look))
+            data, overlays, coords_of(image), f"{self.target}: {title}",
+            Look(kpc_per_arcsec=self.kpc_per_arcsec, **look), exposure=exposure))
 
     def _overlays(self, regions: Mapping[str, Path]) -> list[RegionOverlay]:
         overlays = []

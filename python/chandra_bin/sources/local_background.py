@@ -160,13 +160,12 @@ def fit_local_background(counts: ArrayLike, exposure: ArrayLike, particles: Arra
         raise InputError("the fit leaves no background: all counts are those of the cluster's outskirts; give a larger "
                          "image, or a blank sky")
     change = max(abs(each.particles + each.sky - total) for each in solved)
-    shape_error = SHAPE_ERROR * total if cluster is not None else 0.0
-    error = math.sqrt(made.variance + change**2 + shape_error**2) / total
+    error = math.sqrt(made.variance + change**2 + (0.0 if cluster is None else SHAPE_ERROR * total)**2) / total
     measured = math.fsum(image[free & (radius >= inner[middle])])
     ratio = min(share * total / measured, 1.0)
     background = Background(expected / ratio, np.full(image.shape, ratio), error)
-    return LocalFit(background, made.particles, made.sky, made.cluster, made.beta,
-                    measured, math.sqrt(made.variance), change, made.statistic)
+    return LocalFit(background, made.particles, made.sky, made.cluster, made.beta, measured, math.sqrt(made.variance),
+                    change, made.statistic)
 
 
 def elliptical_radius(region: NDArray[np.bool_]) -> Floats:

@@ -23,6 +23,7 @@ from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.images import Image
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.tables import open_fits
+from chandra_bin.plots.figures import Look
 from chandra_bin.plots.regions import RegionOverlay, region_png
 from chandra_bin.regions import (
     PHYSICAL,
@@ -236,7 +237,7 @@ def propose_area(expmap: Path, folder: Path, *, cluster: Path | None = None, lea
             overlays.append(RegionOverlay(read_regions(cluster, for_ciao=False), "cluster", faint=True))
         label = "Exposure" if image is None else "Counts per pixel"
         write_picture(outputs, picture, lambda: region_png(
-            shown.data, overlays, coords, _title(exposure, square), label=label))
+            shown.data, overlays, coords, _title(exposure, square), Look(label)))
     return ProposedArea(square, picture, bool(users), physical, box)
 
 

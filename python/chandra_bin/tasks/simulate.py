@@ -20,7 +20,7 @@ from chandra_bin.fits.images import write_image
 from chandra_bin.fits.new_table import NewColumn, new_table
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.tables import write_empty_primary, write_rows
-from chandra_bin.simulate import tables
+from chandra_bin.simulate import event_tables, tables
 
 from ._common import ecsv, history, program
 
@@ -173,7 +173,7 @@ def _write_observation(writer: _Writer, scene: simulate.Scene, observation: simu
     primary, secondary, blank = (f"{observation.obsid}/{part}" for part in ("primary", "secondary", "blanksky"))
     first = tables.primary(observation)
     events = simulate.observe(scene, observation, seed)
-    level_1, level_2 = tables.event_blocks(observation, events, seed)
+    level_1, level_2 = event_tables.event_blocks(observation, events, seed)
     path = writer.fits(f"{primary}/{root}_evt2.fits.gz", first, level_2)
     writer.fits(f"{secondary}/{root}_evt1.fits.gz", first, level_1)
     for name, blocks in ((f"{primary}/pcadf{observation.obsid:05d}_000N001_asol1.fits", tables.aspect_blocks),
@@ -191,13 +191,13 @@ def _write_observation(writer: _Writer, scene: simulate.Scene, observation: simu
     if settings.blank_sky > 0:
         for chip in observation.chips:
             particles, livetime = simulate.blank_sky(observation, chip, settings.blank_sky, seed)
-            writer.fits(f"{blank}/{tables.blank_sky_name(observation, chip)}", first,
-                        tables.blank_sky_blocks(observation, chip, particles, livetime, seed))
+            writer.fits(f"{blank}/{event_tables.blank_sky_name(observation, chip)}", first,
+                        event_tables.blank_sky_blocks(observation, chip, particles, livetime, seed))
             if observation.obsid == simulate.FIRST_OBSID:
                 # The calibration database has one file for all observations: made on a chip without bad pixels.
-                writer.fits(f"{_CALDB}/{tables.caldb_sky_name(observation, chip)}", tables.caldb_sky_primary(),
-                            tables.caldb_sky_blocks(observation, chip, *simulate.blank_sky(
-                                observation, chip, settings.blank_sky, seed, whole_chip=True)))
+                sky = simulate.blank_sky(observation, chip, settings.blank_sky, seed, whole_chip=True)
+                writer.fits(f"{_CALDB}/{event_tables.caldb_sky_name(observation, chip)}",
+                            event_tables.caldb_sky_primary(), event_tables.caldb_sky_blocks(observation, chip, *sky))
     return Simulated(observation.obsid, path, len(level_2[0][1]), observation.livetime(observation.chips[0]))
 
 
