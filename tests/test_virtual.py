@@ -28,9 +28,12 @@ from chandra_bin.fits.virtual import (
     Rows,
     VirtualFile,
     expand_stack,
+    files_in_filters,
     named_file,
     one_of_stack,
     parse_name,
+    read_stack,
+    with_paths,
 )
 from chandra_bin.regions import parse_regions
 
@@ -365,8 +368,8 @@ def test_a_file_of_exactly_this_name_is_that_file(tmp_path):
 
 def test_a_name_is_a_stack_of_one():
     for name in ("evt2.fits", "a, b.fits[ccd_id=5,7]"):
-        assert expand_stack(name) == [name]
-        assert one_of_stack(Path(name)) == name
+        assert expand_stack(name) == [parse_name(name)]
+        assert one_of_stack(Path(name)) == parse_name(name)
 
 
 def test_lists(tmp_path, monkeypatch):
@@ -374,17 +377,18 @@ def test_lists(tmp_path, monkeypatch):
     (tmp_path / "evt.list").write_bytes(b"\xef\xbb\xbf" + names.encode())
     folder = str(tmp_path)
     expected = [f"{folder}/a.fits[ccd_id=0:3]", "/data/b.fits", f"{folder}/sub/c.fits"]
-    assert expand_stack(f"@{folder}/evt.list") == expected
-    assert expand_stack(Path(f"@{folder}/evt.list[bin sky=4]")) == [name + "[bin sky=4]" for name in expected]
-    assert expand_stack(f"@-{folder}/evt.list")[0] == "a.fits[ccd_id=0:3]"
+    assert expand_stack(f"@{folder}/evt.list") == read_stack(tmp_path / "evt.list") == list(map(parse_name, expected))
+    binned = [parse_name(name + "[bin sky=4]") for name in expected]
+    assert expand_stack(Path(f"@{folder}/evt.list[bin sky=4]")) == binned
+    assert expand_stack(f"@-{folder}/evt.list")[0] == parse_name("a.fits[ccd_id=0:3]")
     monkeypatch.chdir(tmp_path)
-    assert expand_stack("@evt.list") == ["a.fits[ccd_id=0:3]", "/data/b.fits", "sub/c.fits"]
+    assert list(map(str, expand_stack("@evt.list"))) == ["a.fits[ccd_id=0:3]", "/data/b.fits", "sub/c.fits"]
     with pytest.raises(InputError, match=r"evt.list: lists 3 files, but one file is wanted"):
         one_of_stack("@evt.list")
     Path("one.list").write_text("a.fits")
-    assert one_of_stack("@one.list[x=1]") == "a.fits[x=1]"
+    assert one_of_stack("@one.list[x=1]") == parse_name("a.fits[x=1]")
     Path("@odd.fits").touch()
-    assert expand_stack("@odd.fits") == ["@odd.fits"]
+    assert expand_stack("@odd.fits") == [VirtualFile.of("@odd.fits")]
 
 
 def test_bad_lists(tmp_path, monkeypatch):
@@ -400,6 +404,53 @@ def test_bad_lists(tmp_path, monkeypatch):
     }.items():
         with pytest.raises(InputError, match=words):
             expand_stack(f"@{name}")
+
+
+def test_names_in_a_list_are_relative_to_a_folder_of_any_name(tmp_path):
+    folder = tmp_path / "a [1], (b)"
+    folder.mkdir()
+    (folder / "c[x=1].fits").touch()
+    (folder / "evt.list").write_text("a.fits[ccd_id=0:3]\nc[x=1].fits\n")
+    of_chips, whole = read_stack(folder / "evt.list")
+    assert of_chips == VirtualFile.of(folder / "a.fits").keep(RangeTerm.of("ccd_id", (0, 3)))
+    assert whole == VirtualFile.of(folder / "c[x=1].fits")
+    assert named_file("a.fits[ccd_id=0:3]", folder) == of_chips
+
+
+# --- names that code makes --------------------------------------------------------------------------------------------
+
+
+def test_code_makes_what_text_means():
+    built = (VirtualFile.of("evt2.fits").exclude(RegionTerm.of(Path("src.reg")))
+             .keep(RangeTerm.of("energy", (500, 7000))).keep(RangeTerm.of("grade", 0, 2, 3), RangeTerm.of("status", 0))
+             .keep(GtiTerm.of(Path("good.gti"))).keep().exclude().binned(BinAxis("time", step=259.28)))
+    text = ("evt2.fits[exclude sky=region(src.reg)][energy=500:7000][grade=0,2,3,status=0][@good.gti]"
+            "[bin time=::259.28]")
+    parsed = parse_name(text)
+    assert str(built) == str(parsed) == text
+    assert [type(step) for step in built.steps] == [type(step) for step in parsed.steps]
+    assert built.filters[2].terms[1].as_bits() == parsed.filters[2].terms[1].as_bits() == BitsTerm(
+        "status", (Bits("", 0),))
+    assert built.binning == parsed.binning
+    assert parse_name("evt2.fits[energy=500:7000]").keep(RangeTerm.of("x", 5)) == parse_name(
+        "evt2.fits[energy=500:7000][x=5]")
+
+
+def test_errors_point_into_what_code_makes():
+    name = parse_name("evt2.fits[ENERGY=500:7000.0]").keep(RangeTerm.of("foo", 1))
+    with pytest.raises(VirtualNameError, match=r"^evt2\.fits\[ENERGY=500:7000\.0\]\[foo=1\]: character 30: odd$"):
+        raise name.error(name.filters[1].terms[0].at, "odd")
+
+
+@pytest.mark.parametrize("folder", ["a b", "a[1]", "a(,b", "it's", "a]", '"', "@a", "a[x=1]"])
+def test_paths_of_made_names_need_no_quotes(folder):
+    name = VirtualFile.of(Path(folder, "evt2.fits")).exclude(RegionTerm.of(Path(folder, "src.reg")))
+    name = name.keep(GtiTerm.of(Path(folder, "good.gti")))
+    assert name.file == Path(folder, "evt2.fits")
+    assert [each.file for each in files_in_filters(name)] == [Path(folder, "src.reg"), Path(folder, "good.gti")]
+    moved = with_paths(name, lambda path: f"/data/{path}")
+    assert moved.file == Path("/data", folder, "evt2.fits")
+    assert [each.path for each in files_in_filters(moved)] == [f"/data/{folder}/src.reg", f"/data/{folder}/good.gti"]
 
 
 # --- random names ----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from chandra_bin.workflow.system import usable_cores
 
 from ._command import (
     Command,
+    Stack,
     clobber_option,
     file_argument,
     file_option,
@@ -19,6 +20,7 @@ from ._command import (
 )
 
 if TYPE_CHECKING:
+    from chandra_bin.fits.virtual import VirtualFile
     from chandra_bin.tasks.background import MadeBackground
 
 SKY_CAUTION = ("A scale by particles (9 - 12 keV) scales the cosmic background of the blank sky, too, which does not "
@@ -29,9 +31,9 @@ SKY_CAUTION = ("A scale by particles (9 - 12 keV) scales the cosmic background o
 @file_argument("image")
 @click.option("-o", "--out", "outroot", metavar="OUTROOT", required=True,
               help="Products are OUTROOT_bkg.img and OUTROOT_bkg_ratio.img; a folder, where it ends with /.")
-@click.option("--blanksky", multiple=True, metavar="FILE",
+@click.option("--blanksky", multiple=True, type=Stack(), metavar="FILE",
               help="Blank-sky events, or a @list of them: all chips in one file, or one chip a file.")
-@click.option("--events", metavar="FILE",
+@click.option("--events", type=Stack(), metavar="FILE",
               help="The observation's events (@list: of all), not filtered by energy: for the scale of a blank sky by "
                    "9 - 12 keV, or for a local background of particles and sky.")
 @click.option("--band", metavar="LOW:HIGH", help="Energies of the image in keV, where it does not say them itself.")
@@ -44,10 +46,10 @@ SKY_CAUTION = ("A scale by particles (9 - 12 keV) scales the cosmic background o
 @threads_option
 @quiet_option
 @clobber_option
-def command(image: Path, outroot: str, blanksky: tuple[str, ...], events: str | None, band: str | None,
-            expmap: Path | None, cluster: Path | None, particle_ratio: tuple[float, float] | None,
-            mask: Path | None, exclude: tuple[Path, ...], keep: tuple[Path, ...],
-            threads: int | None, quiet: bool, clobber: bool) -> None:
+def command(image: Path, outroot: str, blanksky: "tuple[list[VirtualFile], ...]",
+            events: "list[VirtualFile] | None", band: str | None, expmap: Path | None, cluster: Path | None,
+            particle_ratio: tuple[float, float] | None, mask: Path | None, exclude: tuple[Path, ...],
+            keep: tuple[Path, ...], threads: int | None, quiet: bool, clobber: bool) -> None:
     """Make the background of IMAGE (an image, or events with [bin ..]): unscaled counts, and their ratio.
 
     \b
@@ -67,13 +69,16 @@ def command(image: Path, outroot: str, blanksky: tuple[str, ...], events: str | 
     if not blanksky and expmap is None:
         raise click.UsageError("say what the background is made of: blank-sky events (--blanksky), or the image itself "
                                "and its exposure map (--expmap)")
+    if blanksky and events and len(events) > 1:
+        raise click.UsageError(f"--events must be one file with --blanksky, got {len(events)}")
     with progress_reporter(quiet, "background"):
         if expmap is None:
-            made = blank_sky_background(image, blanksky, outroot, events=events, band=band,
+            skies = [file for stack in blanksky for file in stack]
+            made = blank_sky_background(image, skies, outroot, events=events[0] if events else None, band=band,
                                         threads=threads or usable_cores(), clobber=clobber)
         else:
             made = local_background(image, expmap, outroot, mask=mask, exclude=exclude, keep=keep, cluster=cluster,
-                                    events=() if events is None else [events], particle_ratio=particle_ratio,
+                                    events=events or (), particle_ratio=particle_ratio,
                                     threads=threads or usable_cores(), clobber=clobber)
     if quiet:
         return

@@ -1,16 +1,20 @@
 """``chandra-bin blanksky``: the blank-sky events of an observation, on its sky."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ._background import SKY_CAUTION
-from ._command import PATH, Command, clobber_option, progress_reporter, quiet_option
+from ._command import PATH, Command, Stack, clobber_option, progress_reporter, quiet_option
+
+if TYPE_CHECKING:
+    from chandra_bin.fits.virtual import VirtualFile
 
 
 @click.command(cls=Command, name="blanksky")
 @click.argument("events", metavar="EVENTS")
-@click.option("--blanksky", multiple=True, required=True, metavar="FILE",
+@click.option("--blanksky", multiple=True, required=True, type=Stack(), metavar="FILE",
               help="Blank-sky events, or a @list of them, or a folder: CALDB, or its folder of blank skies, where the "
                    "files of the observation are chosen.")
 @click.option("-o", "--out", type=PATH, required=True, metavar="FILE",
@@ -19,7 +23,8 @@ from ._command import PATH, Command, clobber_option, progress_reporter, quiet_op
               help="Of the random times, and places in pixels, of events in chip coordinates.")
 @quiet_option
 @clobber_option
-def command(events: str, blanksky: tuple[str, ...], out: Path, seed: int, quiet: bool, clobber: bool) -> None:
+def command(events: str, blanksky: "tuple[list[VirtualFile], ...]", out: Path, seed: int, quiet: bool,
+            clobber: bool) -> None:
     """Put blank-sky events on the sky of an observation, and scale them to it by 9 - 12 keV, chip by chip.
 
     EVENTS are the observation's, with good times without flares and no filter of energies.
@@ -31,7 +36,7 @@ def command(events: str, blanksky: tuple[str, ...], out: Path, seed: int, quiet:
     from chandra_bin.tasks.blanksky import blank_sky_events
 
     with progress_reporter(quiet, "blanksky"):
-        made = blank_sky_events(events, blanksky, out, seed=seed, clobber=clobber)
+        made = blank_sky_events(events, [file for stack in blanksky for file in stack], out, seed=seed, clobber=clobber)
     if quiet:
         return
     for chip, scale in sorted(made.scales.items()):

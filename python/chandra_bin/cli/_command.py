@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
-from chandra_bin.errors import ChandraBinError, ChandraBinWarning, one_line, reason
+from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError, one_line, reason
+
+if TYPE_CHECKING:
+    from chandra_bin.fits.virtual import VirtualFile
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -225,7 +228,27 @@ class FileName(click.ParamType):  # type: ignore[type-arg]
 
         if value == "":
             self.fail("the name is empty; give a file", param, ctx)
-        return Path(one_of_stack(value))
+        return Path(str(one_of_stack(value)))
+
+
+class Stack(click.ParamType):  # type: ignore[type-arg]
+    """The files of a name, with filters behind it or not, or of ``@list``."""
+
+    name = "file"
+
+    def convert(self, value: "str | list[VirtualFile]", param: click.Parameter | None,
+                ctx: click.Context | None) -> "list[VirtualFile]":
+        from chandra_bin.fits.virtual import expand_stack
+
+        if value == "":
+            self.fail("the name is empty; give a file", param, ctx)
+        if not isinstance(value, str):  # a default
+            return value
+        files = expand_stack(value)
+        for each in files if value.startswith("@") else ():
+            if not each.file.exists():
+                raise InputError(f"{value}: lists {each}, and there is no such file")
+        return files
 
 
 def file_option(*names: str, help: str, **attributes: Any) -> Callable[[Any], Any]:

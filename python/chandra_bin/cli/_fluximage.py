@@ -66,7 +66,9 @@ def command(infile: Path, outroot: str | None, out: str | None, bands: str, bins
 
     with progress_reporter(quiet, "exposure"):
         settings = ExposureSettings(units, area_cm2, slope, threshold)  # type: ignore[arg-type]
-        made = make_flux_images(infile, root, bands=bands, binsize=binsize, settings=settings, asolfile=asolfile,
+        aspect = None if asolfile is None else [
+            Path(each.strip()) for each in asolfile.split(",") if each.lower() != "none"]
+        made = make_flux_images(infile, root, bands=bands, binsize=binsize, settings=settings, asolfile=aspect,
                                 badpixfile=badpixfile, maskfile=maskfile, fovfile=fovfile, psfecf=psfecf, xygrid=xygrid,
                                 threads=threads or usable_cores(), clobber=clobber)
     if not quiet:

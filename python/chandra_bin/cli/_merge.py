@@ -1,16 +1,20 @@
 """``chandra-bin merge``: observations on one tangent plane."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from chandra_bin.errors import counted
 
-from ._command import PATH, Command, clobber_option, progress_reporter, quiet_option
+from ._command import PATH, Command, Stack, clobber_option, progress_reporter, quiet_option
+
+if TYPE_CHECKING:
+    from chandra_bin.fits.virtual import VirtualFile
 
 
 @click.command(cls=Command, name="merge")
-@click.argument("infiles", nargs=-1, required=True)
+@click.argument("infiles", nargs=-1, required=True, type=Stack())
 @click.option("-o", "--out", "outdir", type=PATH, metavar="DIR", required=True,
               help="Folder for the products.")
 @click.option("--refcoord", metavar="'RA DEC'|FILE",
@@ -22,13 +26,14 @@ from ._command import PATH, Command, clobber_option, progress_reporter, quiet_op
 @click.option("--exposure", is_flag=True, help="Make approximate exposure maps and fluxes too, as fluximage does.")
 @click.option("--psfecf", type=float, metavar="X",
               help="With --exposure: make maps of the radius with this fraction of a source, 0.9 say.")
-@click.option("--blanksky", multiple=True, metavar="FILE",
+@click.option("--blanksky", multiple=True, type=Stack(), metavar="FILE",
               help="Blank-sky events: once for each of INFILES, in their order (a @list where there is a file for each "
               "chip), or one @list of a file for each.")
 @quiet_option
 @clobber_option
-def command(infiles: tuple[str, ...], outdir: Path, refcoord: str | None, bands: str, binsize: float, exposure: bool,
-            psfecf: float | None, blanksky: tuple[str, ...], quiet: bool, clobber: bool) -> None:
+def command(infiles: "tuple[list[VirtualFile], ...]", outdir: Path, refcoord: str | None, bands: str, binsize: float,
+            exposure: bool, psfecf: float | None, blanksky: "tuple[list[VirtualFile], ...]", quiet: bool,
+            clobber: bool) -> None:
     """Merge the events of INFILES, put on one tangent plane, and make images of them (as CIAO's merge_obs).
 
     \b
@@ -40,9 +45,12 @@ def command(infiles: tuple[str, ...], outdir: Path, refcoord: str | None, bands:
     from chandra_bin.tasks.merge import merge_observations
 
     with progress_reporter(quiet, "merge"):
-        merged = merge_observations(infiles, outdir, refcoord=refcoord, bands=bands, binsize=binsize,
+        files = [file for stack in infiles for file in stack]
+        # One list alone has a file for each observation.
+        skies = [[sky] for sky in blanksky[0]] if len(blanksky) == 1 and len(files) > 1 else blanksky
+        merged = merge_observations(files, outdir, refcoord=refcoord, bands=bands, binsize=binsize,
                                     exposure=ExposureSettings() if exposure else None, psfecf=psfecf,
-                                    blanksky=blanksky or None, clobber=clobber)
+                                    blanksky=skies or None, clobber=clobber)
     if not quiet:
         ra, dec = merged.tangent_deg
         background = {label: f" (background {expected:.1f})" for label, expected in merged.expected.items()}

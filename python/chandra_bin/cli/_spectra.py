@@ -1,7 +1,7 @@
 """``chandra-bin spectra``: spectra of all bins of a binmap."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,7 @@ from chandra_bin.errors import counted
 from ._command import (
     PATH,
     Command,
+    Stack,
     clobber_option,
     file_argument,
     file_option,
@@ -18,13 +19,16 @@ from ._command import (
     region_mask_options,
 )
 
+if TYPE_CHECKING:
+    from chandra_bin.fits.virtual import VirtualFile
+
 
 @click.command(cls=Command, name="spectra")
-@click.argument("events")
+@click.argument("events", type=Stack())
 @file_argument("binmap")
 @click.option("-o", "--out", "folder", type=PATH, metavar="DIR", default="spectra",
               show_default=True, help="Folder; each observation gets its own in it, by its ObsID.")
-@click.option("--background", metavar="FILE",
+@click.option("--background", type=Stack(), default=(), metavar="FILE",
               help="Blank-sky events on the observation's sky (CIAO's blanksky), or a @list of them.")
 @click.option("--group", type=click.IntRange(min=1), metavar="N", default=25, show_default=True,
               help="Least counts of a group in the grouped spectra.")
@@ -32,7 +36,7 @@ from ._command import (
 @region_mask_options
 @quiet_option
 @clobber_option
-def command(events: str, binmap: Path, folder: Path, quiet: bool, **options: Any) -> None:
+def command(events: "list[VirtualFile]", binmap: Path, folder: Path, quiet: bool, **options: Any) -> None:
     """Write OGIP spectra of all bins of BINMAP from EVENTS, an event file or a @list of several observations.
 
     For each bin N: xaf_N.pi, xaf_N_grp.pi (grouped), with --background xaf_N_bkg.pi; and a table, spectra.ecsv.

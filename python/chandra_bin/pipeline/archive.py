@@ -21,6 +21,7 @@ from chandra_bin.exposure.ancillary import is_remade, named, newest, version_of
 from chandra_bin.exposure.blank_skies import LackingSky, blank_sky_folder, search_blank_skies, without_files
 from chandra_bin.fits.headers import is_number, text_of
 from chandra_bin.fits.tables import open_fits
+from chandra_bin.fits.virtual import RangeTerm
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -195,6 +196,13 @@ def find_observation(directory: Path, obsid: str, blank_sky: Sequence[str] = BLA
     if files is None:
         raise InputError(_without(place).what_to_do)
     return files
+
+
+def chips_used(chosen: str, files: "ObservationFiles") -> RangeTerm:
+    """The chips of an observation that are used: those that are ``chosen``, ``0:3,6``, or with ``auto`` its own."""
+    chips = look(files).chips if chosen == "auto" else chosen
+    ends = (part.partition(":") for part in chips.split(","))
+    return RangeTerm.of("ccd_id", *((int(first), int(last or first)) for first, _, last in ends))
 
 
 def look(files: ObservationFiles) -> Observation:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from chandra_bin.fits.virtual import VirtualFile
 from chandra_bin.regions.marks import is_users
 
 from .archive import ObservationFiles
@@ -87,6 +88,10 @@ class Job:
         return text
 
     def _word(self, value: Any) -> str:
+        if isinstance(value, str | Path | VirtualFile):
+            return self.plain(repr(str(value)))
+        if isinstance(value, list | tuple):
+            return f"[{', '.join(map(self._word, value))}]"
         if is_dataclass(value):
             return f"{type(value).__name__}({', '.join(f'{k}={self._word(v)}' for k, v in vars(value).items())})"
-        return self.plain(repr(str(value) if isinstance(value, Path) else value))
+        return self.plain(repr(value))

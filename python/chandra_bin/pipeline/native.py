@@ -2,7 +2,7 @@
 
 import gzip
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from chandra_bin.events.vfaint import NOTE
 from chandra_bin.exposure.ancillary import named, newest
 from chandra_bin.fits.headers import approximation
 from chandra_bin.fits.tables import open_fits
+from chandra_bin.fits.virtual import BinAxis, GtiTerm, RangeTerm, RegionTerm, VirtualFile, read_stack
 from chandra_bin.simulate.tables import is_simulated
 from chandra_bin.sources.detection import Detection, DetectionOptions
 from chandra_bin.tasks.background import blank_sky_background, local_background
@@ -35,14 +36,14 @@ from chandra_bin.tasks.outlines import write_outlines
 from chandra_bin.tasks.propose import propose_area
 from chandra_bin.tasks.vfaint import Islands, Screened, find_islands, screen_vfaint
 
-from .archive import ObservationFiles, look
+from .archive import ObservationFiles, chips_used, look
 from .config import Settings
 from .job import Job
 from .proposing import propose_cluster_region, propose_source_region
 from .survey import FARTHEST_ARCMIN, ODD_ARCMIN, arcmin_between
 
 # Grades of X-rays, as chandra_repro keeps them.
-_GRADES = "0,2,3,4,6"
+_GRADES = (0, 2, 3, 4, 6)
 # What takes the place of files of the archive that are missing, and the key that names each in a header.
 _INSTEAD = {
     "aspect": ("asol", "ASOLFILE", "the dither is that of the events"),
@@ -99,9 +100,12 @@ def reprocess(job: Job) -> None:
         columns = set(events.hdu.columns)
         version = {key: str(events.hdu.header.get(key, "unknown")) for key in ("ASCDSVER", "CALDBVER")}
         simulated = is_simulated(events.hdu.header)
-    filters = "".join(text for column, text in (("grade", f"[grade={_GRADES}]"), ("status", "[status=0]"))
-                      if column in columns)
-    times = f"[@{files.filter}]" if files.filter else ""
+    name = VirtualFile.of(files.events)
+    for column, values in (("grade", _GRADES), ("status", (0,))):
+        if column in columns:
+            name = name.keep(RangeTerm.of(column, *values))
+    if files.filter:
+        name = name.keep(GtiTerm.of(files.filter))
     missing = [each for name, each in _INSTEAD.items() if not getattr(files, name)]
     # The next steps shall not look for them again, and find those that are copied under the names that they have.
     keywords = {**({} if files.is_reprocessed else {"CALIB": "ARCHIVE"}), **{key: "NONE" for _, key, _ in missing}}
@@ -114,7 +118,6 @@ def reprocess(job: Job) -> None:
         for found in those:
             _unpack(found, job.out(obs.folder / found.name.removesuffix(".gz")))
             keywords[key] = ",".join(each.name.removesuffix(".gz") for each in those)
-    name = f"{files.events}{filters}{times}"
     islands = _islands(job, files)
     if islands.files:
         screened = job.call(screen_vfaint, name, job.out(obs.events), list(islands.files), keywords=keywords)
@@ -160,7 +163,7 @@ def _note_screened(job: Job, screened: Screened) -> None:
 def make_images(job: Job) -> None:
     """Step 3, first part: images before flares are cut, and everything that is detected in them."""
     obs = job.obs
-    _fluximage(job, f"{obs.events}[ccd_id={_chips(job)}]", obs.raw_root, job.layout.bands.main)
+    _fluximage(job, VirtualFile.of(obs.events).keep(_chips(job, obs.obsid)), obs.raw_root, job.layout.bands.main)
     files = DetectionFiles(job.out(obs.sources), scellfile=job.out(obs.source_cells),
                            defnbkgfile=job.out(obs.source_background), imagefile=job.out(obs.source_image))
     found = job.call(detect_in_image, job.made(obs.raw_image), files, detection_options(job.settings),
@@ -183,38 +186,42 @@ def _note_detections(job: Job, found: Detection) -> None:
 def clean_events(job: Job) -> None:
     """Step 3, second part: cluster and sources, good times without flares, clean events, their image and background."""
     obs, settings = job.obs, job.settings
-    chips = _chips(job)
+    chips, band = _chips(job, obs.obsid), job.layout.bands.band
+    events = VirtualFile.of(obs.events)
     cluster = propose_cluster_region(job, obs.raw_image, obs.raw_expmap, obs.sources, obs.cluster, merged=False)
     sources = propose_source_region(job, obs.sources, obs.source_regions, obs.raw_image, cluster)
-    removed = "".join(f"[exclude sky=region({path})]" for path in (sources, cluster) if path)
-    quiet = f"{obs.events}{removed}[energy={job.layout.bands.energies_ev}][ccd_id={chips}]"
+    quiet = events
+    for path in (sources, cluster):
+        quiet = quiet.exclude(RegionTerm.of(path)) if path else quiet
+    quiet = quiet.keep(RangeTerm.of("energy", (band.low_ev, band.high_ev))).keep(chips)
     job.call(copy_file, quiet, job.out(obs.quiet_events))
-    curve = job.call(write_light_curve, f"{job.made(obs.quiet_events)}[bin time=::{bin_length(job)}]",
-                     job.out(obs.light_curve))
+    quiet = VirtualFile.of(job.made(obs.quiet_events)).binned(BinAxis("time", step=bin_length(job)))
+    curve = job.call(write_light_curve, quiet, job.out(obs.light_curve))
     _, flares = job.call(deflare, job.made(obs.light_curve), job.out(obs.good_times),
                          FlareLimits(method=settings.deflare_method),
                          plot=job.out(obs.light_curve.with_suffix(".lc.png")))
     _warn_of_lost_time(job, curve, flares)
-    kept = job.call(copy_file, f"{obs.events}[@{job.made(obs.good_times)}]", job.out(obs.clean_events))
+    kept = job.call(copy_file, events.keep(GtiTerm.of(job.made(obs.good_times))), job.out(obs.clean_events))
     if not kept.counts:
         raise InputError(f"{obs.events}: no event is left in the good times without flares: look at "
                          f"{obs.light_curve.name}, and choose another deflare_method")
     job.note(**{"events in the light curve": int(curve.counts.sum()) if curve.counts is not None else None,
                 **flare_facts(curve, flares), "clean events": kept.counts})
-    _fluximage(job, f"{job.made(obs.clean_events)}[ccd_id={chips}]", obs.folder / obs.obsid, job.layout.bands.of_images)
+    clean = VirtualFile.of(job.made(obs.clean_events)).keep(chips)
+    _fluximage(job, clean, obs.folder / obs.obsid, job.layout.bands.of_images)
     job.out(obs.fluximage_psfmap).rename(job.out(obs.psfmap))
     (files,) = job.archive
     if files.blank_sky or files.caldb:
-        _blank_sky(job, files, f"{job.made(obs.clean_events)}[ccd_id={chips}]")
+        _blank_sky(job, files, clean)
 
 
-def _blank_sky(job: Job, files: ObservationFiles, clean: str) -> None:
+def _blank_sky(job: Job, files: ObservationFiles, clean: VirtualFile) -> None:
     """The blank sky of an observation: events with their scales, and the background of its image.
 
     Where a calibration database has none for it, a warning gives the reason; the merged image is measured instead.
     """
     obs = job.obs
-    given = [str(files.caldb)] if files.caldb else list(files.blank_sky)
+    given = [files.caldb] if files.caldb else files.blank_sky
     try:
         sky = job.call(blank_sky_events, clean, given, job.out(obs.background_events), beside=obs.events)
     except InputError as error:
@@ -229,18 +236,18 @@ def _blank_sky(job: Job, files: ObservationFiles, clean: str) -> None:
                                              for chip, scale in sky.scales.items())})
 
 
-def bin_length(job: Job) -> str:
-    """The seconds a bin of the light curve, as names have them: the setting, or chosen for the quiet events.
+def bin_length(job: Job) -> float:
+    """The seconds a bin of the light curve: the setting, or chosen for the quiet events.
 
     Notes the length and the reason.
     """
     length = job.settings.lc_binsize
     if length != "auto":
         job.note(**{"bins of the light curve": f"{length:g} s (lc_binsize)"})
-        return repr(length)
+        return length
     chosen = job.call(propose_bin_length, job.made(job.obs.quiet_events), job.settings.deflare_method)
     job.note(**{"bins of the light curve": chosen.reason})
-    return f"{chosen.length_s:.15g}"
+    return float(f"{chosen.length_s:.15g}")  # as scripts print it
 
 
 def flare_facts(curve: LightCurve, flares: Deflared) -> dict[str, str]:
@@ -256,19 +263,15 @@ def flare_facts(curve: LightCurve, flares: Deflared) -> dict[str, str]:
 def merge_all(job: Job) -> None:
     """Step 4: events of all observations on one tangent plane, and their images."""
     layout, settings = job.layout, job.settings
-    names = []
-    for files in job.archive:
-        obs = layout.obs(files.obsid)
-        chips = settings.ccd_ids if settings.ccd_ids != "auto" else look(_repro(job, files.obsid)).chips
-        names.append((obs.clean_events, f"[ccd_id={chips}]"))
-    relative = [f"{Path('..') / path.relative_to(layout.work)}{chips}\n" for path, chips in names]
-    job.out(layout.merged_list).write_text("".join(relative))
+    events = {layout.obs(files.obsid).clean_events: _chips(job, files.obsid) for files in job.archive}
+    relative = {Path("..") / path.relative_to(layout.work): chips for path, chips in events.items()}
+    job.out(layout.merged_list).write_text("".join(f"{name}\n" for name in _each_on(relative)))
     skies = [layout.obs(files.obsid).background_events for files in job.archive]
     there = [path for path in skies if path.exists()]
     if len(there) < len(skies):
         warn(f"{'not all observations have' if there else 'there are no'} blank-sky events (blank_sky): the "
              "background is measured in the merged image")
-    merged = job.call(merge_observations, [f"{path}{chips}" for path, chips in names], job.out(layout.image).parent,
+    merged = job.call(merge_observations, _each_on(events), job.out(layout.image).parent,
                       refcoord=settings.refcoord, bands=layout.bands.of_merged, binsize=settings.binsize,
                       exposure=_exposure(job), psfecf=settings.ecf,
                       blanksky=there if len(there) == len(skies) else None, each_events=False)
@@ -345,7 +348,7 @@ def measure_background(job: Job, cluster: Path, sources: Path | None) -> tuple[P
     removed = [sources] if sources else []
     try:
         made = job.call(local_background, layout.image, layout.expmap, root, exclude=removed, cluster=cluster,
-                        events=[f"@{layout.merged_list}"], threads=job.threads)
+                        events=read_stack(layout.merged_list), threads=job.threads)
     except InputError as error:
         warn("the whole background, particles too, is spread as the exposure map, and its error is that of the "
              f"counts alone: {error}")
@@ -406,7 +409,7 @@ def sky_regions(job: Job) -> None:
     job.note(files=made.files, polygons=made.polygons)
 
 
-def _fluximage(job: Job, name: str, root: Path, bands: str) -> None:
+def _fluximage(job: Job, name: VirtualFile, root: Path, bands: str) -> None:
     """Images of an observation, with the files of step 2 beside its events."""
     obs, settings = job.obs, job.settings
     with open_events(obs.events) as events:
@@ -414,7 +417,7 @@ def _fluximage(job: Job, name: str, root: Path, bands: str) -> None:
     aspect, masks = (_one_version(sorted(each.parent.glob(each.name)), header.get(key))
                      for each, key in ((obs.aspect, "ASOLFILE"), (obs.windows, "MASKFILE")))
     job.call(make_flux_images, name, str(job.out(root)), bands=bands, binsize=settings.binsize, settings=_exposure(job),
-             asolfile=",".join(map(str, aspect)) or "none",
+             asolfile=aspect,
              badpixfile=obs.bad_pixels if obs.bad_pixels.exists() else "none",
              maskfile=masks[0] if masks else "none",
              psfecf=settings.ecf, threads=job.threads)
@@ -446,14 +449,14 @@ def _note_approximation(job: Job) -> None:
     job.note(**{"exposure, flux and PSF": approximation({**keywords, "ECF": job.settings.ecf})})
 
 
-def _chips(job: Job) -> str:
-    if job.settings.ccd_ids != "auto":
-        return job.settings.ccd_ids
-    return look(_repro(job, job.obs.obsid)).chips
+def _each_on(chips: Mapping[Path, RangeTerm]) -> list[VirtualFile]:
+    """The events of files on their chips."""
+    return [VirtualFile.of(path).keep(term) for path, term in chips.items()]
 
 
-def _repro(job: Job, obsid: str) -> ObservationFiles:
-    return ObservationFiles(obsid, job.layout.obs(obsid).events)
+def _chips(job: Job, obsid: str) -> RangeTerm:
+    """The chips that are used of an observation."""
+    return chips_used(job.settings.ccd_ids, ObservationFiles(obsid, job.layout.obs(obsid).events))
 
 
 def _unpack(source: Path, target: Path) -> None:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from chandra_bin.events.spectra import band_channels
 from chandra_bin.exposure.blank_skies import is_in_chip_coordinates
 from chandra_bin.fits.headers import is_number, text_of
 from chandra_bin.fits.subspace import parse_ranges, read_subspace
-from chandra_bin.fits.virtual import VirtualFile, named_file
+from chandra_bin.fits.virtual import VirtualFile
 from chandra_bin.sources.background import (
     PARTICLE_EV,
     UNKNOWN_SKY,
@@ -52,7 +51,7 @@ class ParticleCounts:
     ``rows`` and ``header`` are the file's filters, and its header as it is without them.
     """
 
-    def __init__(self, rows: RowFilter, header: "Header", name: str) -> None:
+    def __init__(self, rows: RowFilter, header: "Header", name: VirtualFile) -> None:
         self.name = name
         self.counts: Wholes = np.zeros(acis.CHIP_COUNT, np.int64)
         self._limits = limits_of(rows, header, PARTICLE_EV)
@@ -90,10 +89,10 @@ def scale_by_particles(chip: int, header: Mapping[str, Any], source: ParticleCou
     if f"BKGSCAL{chip}" not in header:
         assert source is not None
         counted, behind = source.of(chip), sky.of(chip)
-        factor = chip_scale(chip, header, counted, behind, source=source.name, name=sky.name)
+        factor = chip_scale(chip, header, counted, behind, source=str(source.name), name=str(sky.name))
         return ChipScale(factor, scale_error(factor, counted, behind), counted, behind, "9-12 keV",
                          1 / math.sqrt(behind), file)
-    factor = chip_scale(chip, header, 0, 0, source="", name=sky.name)
+    factor = chip_scale(chip, header, 0, 0, source="", name=str(sky.name))
     known = [header.get(f"{key}{chip}") for key in ("BKGERR", "BKGOBS", "BKGSKY")]
     error, counts = (float(known[0]) if is_number(known[0]) else None,
                      [int(each) if is_number(each) else None for each in known[1:]])
@@ -107,11 +106,11 @@ def scale_by_particles(chip: int, header: Mapping[str, Any], source: ParticleCou
     return ChipScale(factor, error, counts[0], counts[1], f"BKGSCAL{chip}", sky_error, file)
 
 
-def _original_file(chip: int, header: Mapping[str, Any], name: str) -> str:
+def _original_file(chip: int, header: Mapping[str, Any], name: VirtualFile) -> str:
     """The name of the file that blank-sky events were made of: BKGFILn, or their own where they are as in CALDB."""
     if known := str(header.get(f"BKGFIL{chip}", "")).strip():
         return known
-    return Path(named_file(name).path).name.removesuffix(".gz") if is_in_chip_coordinates(header) else UNKNOWN_SKY
+    return name.file.name.removesuffix(".gz") if is_in_chip_coordinates(header) else UNKNOWN_SKY
 
 
 def limits_of(rows: RowFilter, header: "Header", band_ev: Energies) -> str:
@@ -138,14 +137,14 @@ def warn_of_sky_filters(name: VirtualFile) -> None:
              "is that of another area")
 
 
-def need_on_sky(header: Mapping[str, Any], name: str) -> None:
+def need_on_sky(header: Mapping[str, Any], name: VirtualFile) -> None:
     """Raises `InputError` for events as the calibration database has them, in chip coordinates."""
     if is_in_chip_coordinates(header):
         raise InputError(f"{name}: is a blank sky of the calibration database, in chip coordinates: put it on the "
                          "observation's sky first, by 'chandra-bin blanksky'")
 
 
-def checked_chips(chip: NDArray[Any], name: str) -> NDArray[Any]:
+def checked_chips(chip: NDArray[Any], name: VirtualFile) -> NDArray[Any]:
     """The chips of events; `InputError` where one is none of ACIS."""
     if (strange := chip[(chip < 0) | (chip >= acis.CHIP_COUNT)]).size:
         raise InputError(f"{name}: an event is of chip {strange[0]} (ccd_id); ACIS has 0 - {acis.CHIP_COUNT - 1}")
@@ -156,15 +155,15 @@ def checked_chips(chip: NDArray[Any], name: str) -> NDArray[Any]:
 class SourceCounts:
     """What the events of an observation say of its background."""
 
-    name: str
-    """The virtual name of the events."""
+    name: VirtualFile
+    """The events."""
     of_chip: Wholes
     """(10,), the events on each chip."""
     particles: ParticleCounts
 
     def __repr__(self) -> str:
         """As the name, which is what records of calls hold."""
-        return repr(self.name)
+        return repr(str(self.name))
 
     @property
     def chips(self) -> list[int]:
@@ -173,7 +172,7 @@ class SourceCounts:
         return found
 
 
-def count_source(file: EventFile, name: str) -> SourceCounts:
+def count_source(file: EventFile, name: VirtualFile) -> SourceCounts:
     """Count the events of an observation that pass its virtual name, by chip; reads all rows of the open file."""
     of_chip = np.zeros(acis.CHIP_COUNT, np.int64)
     particles = ParticleCounts(file.filter, file.hdu.header, name)
@@ -197,7 +196,7 @@ class Pixels:
 class _Sky:
     """The blank-sky events of one file."""
 
-    name: str
+    name: VirtualFile
     header: "Header"
     events: dict[int, list[tuple[NDArray[Any], ...]]]
     """By chip, block by block: x and y in pixels of the image, and energy."""
@@ -208,7 +207,7 @@ class _Sky:
 class ScaledSky:
     """Blank-sky events, and what each of them stands for."""
 
-    names: list[str]
+    names: list[VirtualFile]
     scales: dict[int, ChipScale]
     """By chip."""
     pixels: Pixels
@@ -250,9 +249,10 @@ class ScaledSky:
                     parts.append(scale.error_part(chip, float(counts.sum(dtype=np.int64))))
                     yield counts, scale.factor
             if not any_count:
-                raise InputError(f"{', '.join(self.names)}: no background event of {band_ev[0]:g} - {band_ev[1]:g} eV "
-                                 f"is on {self.pixels.name} ({outside} are beside it); give the blank sky of this part "
-                                 "of the sky, reprojected to the observation (CIAO's blanksky)")
+                raise InputError(f"{', '.join(map(str, self.names))}: no background event of "
+                                 f"{band_ev[0]:g} - {band_ev[1]:g} eV is on {self.pixels.name} "
+                                 f"({outside} are beside it); give the blank sky of this part of the sky, "
+                                 "reprojected to the observation (CIAO's blanksky)")
 
         made = join_chips(layers())
         return made.with_error(parts), outside
@@ -270,7 +270,7 @@ class ScaledSky:
         return counts, in_band - int(counts.sum(dtype=np.int64))
 
 
-def scaled_sky(names: Sequence[str], pixels: Pixels, bands_ev: Sequence[Energies], chips: Sequence[int] | None,
+def scaled_sky(names: Sequence[VirtualFile], pixels: Pixels, bands_ev: Sequence[Energies], chips: Sequence[int] | None,
                source: SourceCounts | None) -> ScaledSky:
     """Reads blank-sky files, each once, and scales their chips to an observation.
 
@@ -296,7 +296,7 @@ def scaled_sky(names: Sequence[str], pixels: Pixels, bands_ev: Sequence[Energies
     return ScaledSky(list(names), scales, pixels, skies)
 
 
-def _read_sky(name: str, pixels: Pixels, bands_ev: Sequence[Energies], chips: Sequence[int] | None) -> _Sky:
+def _read_sky(name: VirtualFile, pixels: Pixels, bands_ev: Sequence[Energies], chips: Sequence[int] | None) -> _Sky:
     events: dict[int, list[tuple[NDArray[Any], ...]]] = {}
     with open_events(name) as file:
         file.need_ev()
@@ -335,7 +335,7 @@ def _scale(chip: int, sky: _Sky, source: SourceCounts | None, image: str) -> Chi
 
 
 def _check_chips(chips: Sequence[int] | None, source: SourceCounts | None, scales: Mapping[int, ChipScale],
-                 names: Sequence[str], image: str) -> None:
+                 names: Sequence[VirtualFile], image: str) -> None:
     """Tells of chips of the image that no blank sky covers."""
     if chips is None:
         return
@@ -343,8 +343,8 @@ def _check_chips(chips: Sequence[int] | None, source: SourceCounts | None, scale
     lacking = [chip for chip in chips if chip not in scales]
     words = ", ".join(map(str, lacking))
     if len(lacking) == len(chips):
-        raise InputError(f"{', '.join(names)}: has no events on the chips of {of}, {words}; give the blank sky of "
-                         "these chips")
+        raise InputError(f"{', '.join(map(str, names))}: has no events on the chips of {of}, {words}; give the "
+                         "blank sky of these chips")
     if lacking and source is not None:
         warn(f"no blank-sky file has events on chips {words}, where {of} has {int(source.of_chip[lacking].sum())}: "
              "they stay without background")

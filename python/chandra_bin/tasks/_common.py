@@ -21,7 +21,7 @@ from chandra_bin.fits.headers import is_approximate, text_of
 from chandra_bin.fits.images import Image, size_text
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.sky_keywords import resembles_sky
-from chandra_bin.fits.virtual import MaskTerm, RegionTerm, VirtualFile
+from chandra_bin.fits.virtual import MaskTerm, Name, RegionTerm, VirtualFile
 from chandra_bin.regions import Semantics, region_mask
 
 from .inputs import plain_name, read_image, read_like, read_on_grid, refuse_filled
@@ -80,7 +80,7 @@ def ecsv(table: "Table", parameters: Parameters) -> str:
 def _plain_value(value: object) -> object:
     if isinstance(value, tuple):
         return " ".join(map(plain_name, value)) or None
-    return plain_name(value) if isinstance(value, Path) else value
+    return plain_name(value) if isinstance(value, Path | VirtualFile) else value
 
 
 def listed(chips: Iterable[int]) -> str:
@@ -126,7 +126,7 @@ def calib_of(*headers: Mapping[str, Any]) -> dict[str, str]:
     return {"CALIB": "APPROX"} if any(map(is_approximate, headers)) else {}
 
 
-def read_exposure(path: str | Path, image: Image) -> Image:
+def read_exposure(path: Name, image: Image) -> Image:
     """An exposure map on the grid of ``image``. `InputError` where it is nowhere above 0."""
     exposure = read_on_grid(path, image, "exposure map")
     need_positive(exposure, "exposure map")

@@ -46,7 +46,7 @@ class Source:
     """OBS_ID, and which part of it this is where there are several."""
     coords: ImageCoords
     header: "Header"
-    blanksky: list[str]
+    blanksky: list[VirtualFile]
 
     @property
     def stem(self) -> str:

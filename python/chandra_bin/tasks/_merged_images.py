@@ -278,7 +278,7 @@ def _counts(observation: Observation, band: Band, grid: Grid) -> NDArray[np.int3
 
 def _source_counts(observation: Observation) -> SourceCounts:
     """Events by chip, and those of 9 - 12 keV."""
-    name = str(observation.source.name)
+    name = observation.source.name
     particles = ParticleCounts(observation.rows, observation.source.header, name)
     of_chip = np.zeros(acis.CHIP_COUNT, np.int64)
     for rows in observation.blocks:

@@ -13,7 +13,7 @@ from chandra_bin.errors import InputError
 from chandra_bin.events.reader import open_events, read_events
 from chandra_bin.exposure.ancillary import find_ancillary
 from chandra_bin.exposure.maps import View
-from chandra_bin.fits.virtual import named_file, one_of_stack
+from chandra_bin.fits.virtual import VirtualFile
 
 from ._observed import PLACING, observed
 
@@ -37,19 +37,18 @@ class SkyPlacer:
     Raises `InputError` where neither chip coordinates nor the header say where the chips are.
     """
 
-    def __init__(self, events: str, beside: Path | None, seed: int) -> None:
-        name = named_file(one_of_stack(events))
-        with open_events(name) as file:
+    def __init__(self, events: VirtualFile, beside: Path | None, seed: int) -> None:
+        with open_events(events) as file:
             header = file.hdu.header
             there = [column for column in PLACING if column in file.hdu.columns]
-        read = read_events(name, ["x", "y", *there])
+        read = read_events(events, ["x", "y", *there])
         self.coords: ImageCoords = read.coords
         self.header = header
         self._seed = seed
-        self._views = {view.chip: view for view in observed(read, find_ancillary(beside or name.file, header)).views
+        self._views = {view.chip: view for view in observed(read, find_ancillary(beside or events.file, header)).views
                        if isinstance(view, View)}
         self._times = {chip: np.cumsum(view.dither.weight) for chip, view in self._views.items()}
-        self._name = str(name)
+        self._name = str(events)
 
     def draws(self, chip: int) -> np.random.Generator:
         """The random numbers of a chip's events, for `place`."""

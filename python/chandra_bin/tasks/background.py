@@ -17,7 +17,7 @@ from chandra_bin.fits.headers import is_number, text_of
 from chandra_bin.fits.images import Image, product_header, write_image
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.subspace import Component, parse_ranges, read_subspace
-from chandra_bin.fits.virtual import Binning, Filter, Options, Step, VirtualFile, expand_stack, named_file, one_of_stack
+from chandra_bin.fits.virtual import Binning, Filter, Name, Options, Step, VirtualFile, named_file, named_files
 from chandra_bin.sources.background import UNKNOWN_SKY, Background, ChipScale, sum_backgrounds
 from chandra_bin.sources.background import local_background as measure_background
 from chandra_bin.sources.local_background import LocalFit, fit_local_background
@@ -70,16 +70,16 @@ def background_files(outroot: str | Path) -> tuple[Path, Path]:
     return Path(f"{stem}bkg.img"), Path(f"{stem}bkg_ratio.img")
 
 
-def blank_sky_background(image: str | Path, blanksky: str | Path | Sequence[str | Path], outroot: str | Path, *,
-                         events: str | Path | SourceCounts | None = None, band: str | None = None, threads: int = 1,
+def blank_sky_background(image: Name, blanksky: Name | Sequence[Name], outroot: str | Path, *,
+                         events: Name | SourceCounts | None = None, band: str | None = None, threads: int = 1,
                          clobber: bool = False) -> MadeBackground:
     """Puts blank-sky events on the pixels of an image: counts as they are, and what each stands for.
 
     Parameters
     ----------
     image : virtual name of an image, or of events with ``[bin ..]``.
-    blanksky : virtual names of blank-sky events, ``@list`` for several: all chips in one file, or one chip a file. They
-        meet the image through the sky.
+    blanksky : virtual names of blank-sky events: all chips in one file, or one chip a file. They meet the image through
+        the sky.
     outroot : the files are ``{outroot}_bkg.img`` and ``{outroot}_bkg_ratio.img``.
     events : the observation's events, virtual name, with its chips and good times but no filter of energies: for
         ratios of 9 - 12 keV where a blank-sky header has no BKGSCALn. Or their counts, where `blank_sky_events` has
@@ -89,10 +89,10 @@ def blank_sky_background(image: str | Path, blanksky: str | Path | Sequence[str 
     Used are the chips of ``events``, or else of the image's subspace (else all). Raises `InputError`, also where the
     live times of ``image`` and ``events`` differ by more than 1 %, and `OutputError`; no file is written then.
     """
-    given = [blanksky] if isinstance(blanksky, str | Path) else blanksky
-    names = [text for name in given for text in expand_stack(name)]
+    image, names = named_file(image), named_files(blanksky)
     counted = events if isinstance(events, SourceCounts) else None
-    source_name = _events_behind(image) if events is None else counted.name if counted else str(events)
+    source_name = (_events_behind(image) if events is None else
+                   events.name if isinstance(events, SourceCounts) else named_file(events))
     files = background_files(outroot)
     inputs = files_of(image, *names, None if events is None else source_name)
     with Outputs(files, inputs=inputs, clobber=clobber) as outputs:
@@ -108,7 +108,7 @@ def blank_sky_background(image: str | Path, blanksky: str | Path | Sequence[str 
         sky = scaled_sky(names, Pixels(str(pixels.path), ImageCoords(pixels.header), shape), [band_ev], chips, source)
         made, outside = sky.background(band_ev, threads=threads)
         lines = history("background", {
-            "image": plain_name(image), "blanksky": tuple(map(Path, names)),
+            "image": plain_name(image), "blanksky": tuple(names),
             "events": None if source_name is None else plain_name(source_name),
             "band_ev": f"{band_ev[0]:g}:{band_ev[1]:g}",
             **sky.header_entries})
@@ -116,9 +116,9 @@ def blank_sky_background(image: str | Path, blanksky: str | Path | Sequence[str 
     return MadeBackground(made, *files, band_ev, sky.scales, outside)
 
 
-def local_background(image: str | Path, expmap: str | Path, outroot: str | Path, *, mask: Path | None = None,
+def local_background(image: Name, expmap: Name, outroot: str | Path, *, mask: Path | None = None,
                      exclude: Sequence[Path] = (), keep: Sequence[Path] = (), cluster: Path | None = None,
-                     events: Sequence[str | Path] = (), particle_ratio: tuple[float, float] | None = None,
+                     events: Sequence[Name] = (), particle_ratio: tuple[float, float] | None = None,
                      threads: int = 1, clobber: bool = False) -> MadeBackground:
     """Measures the background in a part of an image, and spreads it over all of it.
 
@@ -142,7 +142,7 @@ def local_background(image: str | Path, expmap: str | Path, outroot: str | Path,
         raise InputError(f"{image}: say where its background is to be measured: a background region (--keep), the "
                          "region of the cluster (--exclude), or a mask; the whole image is no background")
     files = background_files(outroot)
-    names = [text for name in events for text in expand_stack(name)]
+    image, names = named_file(image), named_files(events)
     with Outputs(files, inputs=files_of(image, expmap, mask, *exclude, *keep, cluster, *names),
                  clobber=clobber) as outputs:
         pixels = refuse_filled(read_image(image))
@@ -164,14 +164,14 @@ def local_background(image: str | Path, expmap: str | Path, outroot: str | Path,
             measured = float(np.sum(pixels.data, where=(use >= 1) & (exposure.data > 0) & np.isfinite(pixels.data)))
         lines = history("background", {
             "image": plain_name(image), "expmap": plain_name(expmap), "mask": mask, "exclude": tuple(exclude),
-            "keep": tuple(keep), "cluster": cluster, "events": tuple(map(Path, names)) or None,
+            "keep": tuple(keep), "cluster": cluster, "events": tuple(names) or None,
             "particle_ratio": None if particle_ratio is None else "{:g} +- {:g}".format(*particle_ratio)})
         write_background(outputs, files, made, pixels.header, lines,
                          {**keywords, "BKGCOUNT": measured, **calib_of(exposure.header)})
     return MadeBackground(made, *files, None, {}, 0, measured, fit)
 
 
-def _check_local(image: str | Path, cluster: Path | None, events: Sequence[str | Path],
+def _check_local(image: Name, cluster: Path | None, events: Sequence[Name],
                  particle_ratio: tuple[float, float] | None) -> None:
     """Raises `InputError` for parts of a fit without the events that it needs, and for a ratio of 0 or below."""
     if not events and (cluster is not None or particle_ratio is not None):
@@ -239,9 +239,8 @@ def _error_of(header: Mapping[str, Any]) -> tuple[float | None, dict[str, float]
     return float(value), {str(header.get(f"BKGSF{n}", UNKNOWN_SKY)): float(header[f"BKGSE{n}"]) for n in numbers}
 
 
-def _events_behind(image: str | Path) -> str | None:
+def _events_behind(name: VirtualFile) -> VirtualFile | None:
     """The name of the events that an image is binned from, without the energies it takes; None for other images."""
-    name = named_file(one_of_stack(image))
     if not name.steps or not is_table(name):
         return None
     steps: list[Step] = []
@@ -254,7 +253,7 @@ def _events_behind(image: str | Path) -> str | None:
                 steps.append(Filter(terms, step.exclude))
         else:
             steps.append(step)
-    return str(VirtualFile(name.path, tuple(steps)))
+    return VirtualFile(name.path, tuple(steps))
 
 
 def _band(image: Image, components: Sequence[Component], band: str | None) -> Energies:
@@ -275,14 +274,13 @@ def _band(image: Image, components: Sequence[Component], band: str | None) -> En
     return wanted
 
 
-def _source_counts(name: str, image: Image | None, counted: SourceCounts | None) -> SourceCounts:
+def _source_counts(name: VirtualFile, image: Image | None, counted: SourceCounts | None) -> SourceCounts:
     """The counts of an observation, read unless they were ``counted`` before.
 
     `InputError` where their live time is not that of an image.
     """
-    parsed = named_file(one_of_stack(name))
-    warn_of_sky_filters(parsed)
-    with open_events(parsed) as file:
+    warn_of_sky_filters(name)
+    with open_events(name) as file:
         if image is not None:
             headers = image.header, file.hdu.header
             own, other = (text_of(header, "OBS_ID").lstrip("0") for header in headers)
@@ -304,7 +302,7 @@ def _live_times(header: Mapping[str, Any], chips: Collection[int]) -> dict[str, 
     return {key: float(value) for key, value in found.items() if is_number(value)}
 
 
-def _check_live_times(image: Image, header: Mapping[str, Any], name: str, chips: Collection[int]) -> None:
+def _check_live_times(image: Image, header: Mapping[str, Any], name: VirtualFile, chips: Collection[int]) -> None:
     """`InputError` where events are of other good times than the image: chip by chip where headers have that."""
     here, there = _live_times(image.header, chips), _live_times(header, chips)
     both = [key for key in here if key in there]

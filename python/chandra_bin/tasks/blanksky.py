@@ -1,6 +1,5 @@
 """The blank-sky events of an observation in one file, with factors that scale them, as CIAO's blanksky writes it."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from chandra_bin.fits.headers import add_history, text_of
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.subspace import read_subspace, write_subspace
 from chandra_bin.fits.tables import Rows, write_empty_primary, write_rows
-from chandra_bin.fits.virtual import expand_stack
+from chandra_bin.fits.virtual import Name, VirtualFile, named_file, named_files
 from chandra_bin.sources.background import ChipScale
 
 from ._blanksky import BLANKSKY, ParticleCounts, SourceCounts, checked_chips, count_source, scale_by_particles
@@ -62,7 +61,7 @@ class BlankSky:
 class _Part:
     """The rows of one blank-sky file on the chips of the observation."""
 
-    name: str
+    name: VirtualFile
     header: "Header"
     primary: "Header"
     chips: set[int]
@@ -71,16 +70,16 @@ class _Part:
     rows: list[Rows] = field(default_factory=list)
 
 
-def blank_sky_events(events: str | Path, blanksky: str | Path | Sequence[str | Path], out: Path, *,
+def blank_sky_events(events: Name, blanksky: Name | Sequence[Name], out: Path, *,
                      beside: Path | None = None, seed: int = 1, clobber: bool = False) -> BlankSky:
     """Joins blank-sky events of an observation's chips, and writes what each is worth in it (BKGSCALn).
 
     Parameters
     ----------
     events : virtual name of the observation's events, with its good times and no filter of energies.
-    blanksky : virtual names of blank-sky events, ``@list`` for several: all chips in one file, or one chip a file, on
-        the observation's sky or as the calibration database has them, in chip coordinates. Or a folder: CALDB, or its
-        folder of blank skies, where the files of the observation are chosen.
+    blanksky : virtual names of blank-sky events: all chips in one file, or one chip a file, on the observation's sky or
+        as the calibration database has them, in chip coordinates. Or a folder: CALDB, or its folder of blank skies,
+        where the files of the observation are chosen.
     beside : the event file that aspect solution, bad pixels and mask lie beside; None: ``events``.
     seed : of the random times and places of events in chip coordinates (see ``products._sky_placement``).
 
@@ -89,16 +88,16 @@ def blank_sky_events(events: str | Path, blanksky: str | Path | Sequence[str | P
     that are not among the events are left out. Raises `InputError`, also where files have different columns or tangent
     points, and `OutputError`; no file is written then.
     """
-    given = [blanksky] if isinstance(blanksky, str | Path) else blanksky
+    events = named_file(events)
     with open_events(events) as file:
         file.need_ev()
         source_header = file.hdu.header
-        source = count_source(file, str(events))
+        source = count_source(file, events)
     chips = set(source.chips)
-    names = [name for each in given for name in _names(each, source_header, chips, str(events))]
+    names = [name for each in named_files(blanksky) for name in _names(each, source_header, chips, events)]
     with Outputs([out], inputs=files_of(events, *names), clobber=clobber) as outputs:
         cleaned = is_cleaned(source_header)
-        placing = _Placing(str(events), beside, seed)
+        placing = _Placing(events, beside, seed)
         parts = [_read(name, chips, placing, cleaned, source_header) for name in names]
         scales = _scales(parts, source.particles)
         header = _header(parts, scales)
@@ -107,19 +106,19 @@ def blank_sky_events(events: str | Path, blanksky: str | Path | Sequence[str | P
                  "background")
         was_placed = any(part.was_placed for part in parts)
         add_history(header, history("blanksky", {
-            "events": plain_name(events), "blanksky": tuple(map(Path, names)),
+            "events": plain_name(events), "blanksky": tuple(names),
             "status": "0" if cleaned else "all", **({"seed": seed} if was_placed else {})}))
         rows = [block for part in parts for block in part.rows]
         with outputs.open(out) as target:
             write_empty_primary(target, parts[0].primary)
             write_rows(target, header, rows)
-    return BlankSky(out, scales, sum(map(len, rows)), tuple(names), was_placed, cleaned, source)
+    return BlankSky(out, scales, sum(map(len, rows)), tuple(map(str, names)), was_placed, cleaned, source)
 
 
 class _Placing:
     """Makes the placer when the first file needs it: it reads the observation."""
 
-    def __init__(self, events: str, beside: Path | None, seed: int) -> None:
+    def __init__(self, events: VirtualFile, beside: Path | None, seed: int) -> None:
         self._events, self._beside, self._seed = events, beside, seed
         self._placer: SkyPlacer | None = None
 
@@ -130,19 +129,19 @@ class _Placing:
         return self._placer
 
 
-def _names(given: str | Path, header: "Header", chips: set[int], events: str) -> list[str]:
-    """The files that a name stands for; those of the observation where it is a folder."""
-    if not os.path.isdir(given):  # which is False for texts that no path can be
-        return expand_stack(given)
+def _names(given: VirtualFile, header: "Header", chips: set[int], events: VirtualFile) -> list[VirtualFile]:
+    """The file that is named; those of the observation where it is a folder."""
+    if not given.file.is_dir():
+        return [given]
     if not chips:
         raise InputError(f"{events}: has no events that pass")
-    found, without = find_blank_skies(Path(given), header, chips, events)
+    found, without = find_blank_skies(given.file, header, chips, str(events))
     for line in without:
         warn(f"{events}: {line}: the chip stays without background")
-    return [str(path) for path in found]
+    return list(map(VirtualFile.of, found))
 
 
-def _read(name: str, chips: set[int], placing: _Placing, cleaned: bool, source_header: "Header") -> _Part:
+def _read(name: VirtualFile, chips: set[int], placing: _Placing, cleaned: bool, source_header: "Header") -> _Part:
     """The events of a file on the chips of the observation, on its sky."""
     with open_events(name) as file:
         file.need_ev()
@@ -169,7 +168,7 @@ def _placed_header(file: EventFile, coords: ImageCoords, source_header: "Header"
     return made
 
 
-def _blocks(file: EventFile, name: str, chips: set[int], placing: _Placing | None, cleaned: bool
+def _blocks(file: EventFile, name: VirtualFile, chips: set[int], placing: _Placing | None, cleaned: bool
             ) -> Iterator[tuple[NDArray[Any], Passing, Rows, NDArray[np.bool_]]]:
     """Chip, block, rows (on the sky) and which of them count; of chips of the observation only."""
     columns: tuple[str, ...] = ("chipx", "chipy", "x", "y") if placing else ()
@@ -199,7 +198,7 @@ def _place(file: EventFile, block: Passing, chip: NDArray[Any], chips: set[int],
     return used
 
 
-def _check_raw(file: EventFile, name: str, source_header: "Header") -> None:
+def _check_raw(file: EventFile, name: VirtualFile, source_header: "Header") -> None:
     """Checks what a blank sky in chip coordinates needs; warns where its gain is not the observation's."""
     for column in file.hdu.need("chipx", "chipy", "x", "y", "energy", "ccd_id"):
         if column.name.lower() in ("x", "y") and (column.letter not in "ED" or not column.is_scalar):
@@ -219,8 +218,8 @@ def _scales(parts: Sequence[_Part], source: ParticleCounts) -> dict[int, ChipSca
                                  "([ccd_id=..] behind the name chooses)")
             scales[chip] = scale_by_particles(chip, part.header, source, part.particles)
     if not scales:
-        raise InputError(f"{', '.join(part.name for part in parts)}: has no events on the chips of {source.name}; give "
-                         "the blank sky of these")
+        raise InputError(f"{', '.join(str(part.name) for part in parts)}: has no events on the chips of {source.name}; "
+                         "give the blank sky of these")
     return scales
 
 

@@ -16,7 +16,7 @@ from chandra_bin.fits.headers import add_history
 from chandra_bin.fits.images import product_header, write_image
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.tables import Rows, write_empty_primary, write_rows
-from chandra_bin.fits.virtual import Columns, VirtualFile, named_file, one_of_stack
+from chandra_bin.fits.virtual import Columns, Name, VirtualFile, named_file
 
 from ._common import Parameters, history
 from .inputs import files_of, is_table, plain_name, read_image
@@ -36,7 +36,7 @@ class Copied:
     """Rows that the table had."""
 
 
-def copy_file(name: str | Path, out: Path, *, keywords: Mapping[str, Any] | None = None,
+def copy_file(name: Name, out: Path, *, keywords: Mapping[str, Any] | None = None,
               clobber: bool = False) -> Copied:
     """Writes what a virtual name means, as CIAO's dmcopy: filtered events with their good times, or an image.
 
@@ -44,11 +44,11 @@ def copy_file(name: str | Path, out: Path, *, keywords: Mapping[str, Any] | None
     leave. ``keywords`` are set in the header of the rows. Raises `InputError` and `OutputError`; no file is
     written then.
     """
-    parsed = named_file(one_of_stack(name))
-    parameters = {"infile": plain_name(str(parsed))}
-    with Outputs([out], inputs=files_of(name), clobber=clobber) as outputs:
+    parsed = named_file(name)
+    parameters = {"infile": plain_name(parsed)}
+    with Outputs([out], inputs=files_of(parsed), clobber=clobber) as outputs:
         if not is_table(parsed):
-            image = read_image(str(parsed))
+            image = read_image(parsed)
             header = product_header(image.header, history("copy", parameters))
             with outputs.open(out) as file:
                 write_image(file, image.data, header)

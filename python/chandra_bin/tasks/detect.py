@@ -19,7 +19,7 @@ from chandra_bin.fits.new_table import NewColumn, new_table
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.sky_keywords import is_of_sky
 from chandra_bin.fits.tables import open_fits, write_empty_primary, write_rows
-from chandra_bin.fits.virtual import named_file, one_of_stack
+from chandra_bin.fits.virtual import Name, named_file
 from chandra_bin.regions import Region, Shape, convert_region, put_sky, region_bytes, region_mask
 from chandra_bin.sources._sources import Source
 from chandra_bin.sources.detection import (
@@ -148,9 +148,9 @@ def _images(found: Detection, exposure: Image | None) -> list[tuple[NDArray[Any]
             (found.reconstructed, {"BUNIT": "count/pixel"})]
 
 
-def _shape_of(name: Path) -> tuple[int, int] | None:
+def _shape_of(name: Name) -> tuple[int, int] | None:
     """What the header says of the pixels of an image, without reading it; None where only reading tells."""
-    parsed = named_file(one_of_stack(name))
+    parsed = named_file(name)
     if parsed.steps or not parsed.file.is_file() or is_table(parsed):
         return None
     with open_fits(parsed.file) as hdus:

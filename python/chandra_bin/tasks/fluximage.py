@@ -25,7 +25,7 @@ from chandra_bin.exposure.maps import chip_exposures, flux_of, outline_box, sum_
 from chandra_bin.exposure.psf import check_ecf, psf_map
 from chandra_bin.fits.images import product_header, read_image_file, write_image
 from chandra_bin.fits.outputs import Outputs
-from chandra_bin.fits.virtual import VirtualFile, named_file, one_of_stack
+from chandra_bin.fits.virtual import Name, VirtualFile, named_file
 
 from ._common import history, names_root, need_memory
 from ._observed import PLACING, Observed, check_filters, check_instrument, grating_of, observed, without_removed
@@ -139,8 +139,8 @@ class ExposureSettings:
                 "expmapthresh": self.threshold}
 
 
-def make_flux_images(name: str | Path, outroot: str, *, bands: str = "broad", binsize: float | None = None,
-                     settings: ExposureSettings | None = None, asolfile: str | Path | None = None,
+def make_flux_images(name: Name, outroot: str, *, bands: str = "broad", binsize: float | None = None,
+                     settings: ExposureSettings | None = None, asolfile: Sequence[Path] | None = None,
                      badpixfile: str | Path | None = None, maskfile: str | Path | None = None,
                      fovfile: str | Path | None = None, psfecf: float | None = None, xygrid: Path | None = None,
                      threads: int = 1, clobber: bool = False) -> FluxImages:
@@ -155,7 +155,8 @@ def make_flux_images(name: str | Path, outroot: str, *, bands: str = "broad", bi
     bands : broad, soft, medium, hard, ultrasoft, csc (soft, medium and hard), or ``low:high:effective`` in keV, joined
         by commas.
     binsize : sky pixels a pixel; None: 1.
-    asolfile, badpixfile, maskfile, fovfile : None: found beside the event file; ``none``: not used.
+    asolfile : aspect solutions. None: found beside the event file; empty: not used.
+    badpixfile, maskfile, fovfile : None: found beside the event file; ``none``: not used.
     psfecf : the fraction of a point source within the radii of the PSF map.
     xygrid : an image whose grid is taken, instead of what the chips saw; ``binsize`` is its own then.
 
@@ -164,7 +165,7 @@ def make_flux_images(name: str | Path, outroot: str, *, bands: str = "broad", bi
     """
     settings = settings or ExposureSettings()
     wanted = parse_bands(bands)
-    parsed = named_file(one_of_stack(name))
+    parsed = named_file(name)
     if parsed.binning is not None:
         raise parsed.error(parsed.binning.at, "fluximage makes the images itself: leave this out, and give --binsize")
     if binsize is not None and xygrid is not None:
@@ -182,7 +183,7 @@ def make_flux_images(name: str | Path, outroot: str, *, bands: str = "broad", bi
     check_instrument(header, parsed.file)
     check_filters(parsed, rows, wanted)
     beside = _ancillary(parsed.file, header, asolfile, badpixfile, maskfile, fovfile)
-    inputs = [*files_of(str(parsed)), *beside.files, *([xygrid] if xygrid else [])]
+    inputs = [*files_of(parsed), *beside.files, *([xygrid] if xygrid else [])]
     with Outputs([file for each in files.values() for file in each], inputs=inputs, clobber=clobber) as outputs:
         if parsed.filters:  # events that filters remove tell where chips lie, too
             events, every = read_passing_and_all(parsed, columns, of_all=[each for each in columns if each != "energy"])
@@ -192,10 +193,11 @@ def make_flux_images(name: str | Path, outroot: str, *, bands: str = "broad", bi
             raise InputError(f"{parsed}: no event passes the filters: there is nothing to make images of")
         settings.warn_of_grating(header, parsed.file)
         how = observed(events, beside, every)
-        _warn_of_unused(how, {"EXPASP": asolfile, "EXPBPIX": badpixfile, "EXPMASK": maskfile, "EXPGEOM": fovfile})
+        named_aspect = ",".join(map(str, asolfile)) if asolfile else None
+        _warn_of_unused(how, {"EXPASP": named_aspect, "EXPBPIX": badpixfile, "EXPMASK": maskfile, "EXPGEOM": fovfile})
         grid = _grid(how, events, rows, binsize, xygrid)
         need_memory(parsed.file, grid.shape, _BYTES_A_PIXEL * grid.x.size * grid.y.size)
-        lines = history("fluximage", {"infile": Path(str(parsed)), "bands": bands,
+        lines = history("fluximage", {"infile": parsed, "bands": bands,
                                       "binsize": binsize if xygrid is None else None, "xygrid": xygrid,
                                       "psfecf": psfecf, **settings.parameters()})
         parts = chip_exposures(how.views, grid, how.axis, slope=settings.used_slope, threads=threads)
@@ -235,7 +237,7 @@ def _look(name: VirtualFile) -> tuple["Header", RowFilter, list[str]]:
         return file.hdu.header, file.filter, [*columns, *there]
 
 
-def _ancillary(events: Path, header: "Header", asolfile: str | Path | None, badpixfile: str | Path | None,
+def _ancillary(events: Path, header: "Header", asolfile: Sequence[Path] | None, badpixfile: str | Path | None,
                maskfile: str | Path | None, fovfile: str | Path | None) -> Ancillary:
     """The files beside the events, with those that the user names, or does not want, in their places."""
     found = find_ancillary(events, header)
@@ -249,8 +251,7 @@ def _ancillary(events: Path, header: "Header", asolfile: str | Path | None, badp
         raise InputError(f"{fovfile}: no such file (--fovfile)")
     aspect = found.aspect
     if asolfile is not None:
-        words = [] if str(asolfile).lower() == "none" else str(asolfile).split(",")
-        aspect = tuple(Path(word.strip()) for word in words)
+        aspect = tuple(asolfile)
     given = {"aspect": asolfile, "bad pixels": badpixfile, "mask": maskfile}
     lacking = {kind: names for kind, names in found.lacking.items() if given.get(kind) is None}
     return Ancillary(aspect, chosen(badpixfile, found.bad_pixels), chosen(maskfile, found.mask),

@@ -22,12 +22,14 @@ from chandra_bin.fits.virtual import (
     Block,
     Filter,
     MaskTerm,
+    Name,
     RangeTerm,
     RegionTerm,
     Term,
     VirtualFile,
+    files_in_filters,
     named_file,
-    one_of_stack,
+    with_paths,
 )
 from chandra_bin.regions import region_box, region_mask
 
@@ -42,50 +44,37 @@ _SKY = ("sky", "pos")
 _AXES = {"x": 1, "y": 0}
 
 
-def files_of(*names: str | Path | None) -> list[Path]:
+def files_of(*names: Name | None) -> list[Path]:
     """The files behind virtual names, with the regions, masks and good times that their filters read."""
     files = []
     for name in names:
         if name is None:
             continue
-        parsed = named_file(one_of_stack(name))
+        parsed = named_file(name)
         files.append(parsed.file)
-        files += files_of(*_files_in_filters(parsed))
+        files += files_of(*files_in_filters(parsed))
     return files
 
 
-def _files_in_filters(name: VirtualFile) -> list[str]:
-    """The regions, masks and good times that filters read."""
-    terms = (term for step in name.filters for term in step.terms)
-    return [file for term in terms if (file := getattr(term, "file", ""))]
-
-
-def plain_name(name: str | Path) -> str:
+def plain_name(name: Name) -> str:
     """A virtual name as products hold it, without the folders of the file and of those in its filters."""
-    parsed = named_file(name)
-    steps = str(parsed)[len(parsed.path):]
-    for inner in _files_in_filters(parsed):
-        steps = steps.replace(inner, plain_name(inner))
-    return parsed.file.name + steps
+    return str(with_paths(named_file(name), lambda path: Path(path).name))
 
 
 def absolute_name(name: str, folder: Path) -> str:
     """A virtual name that means the same from anywhere: paths of files, in filters too, are from ``folder``."""
     if name.startswith("@"):
         return f"@{folder.absolute() / name[1:]}"
-    parsed = named_file(str(folder.absolute() / name))
-    steps = str(parsed)[len(parsed.path):]
-    for inner in _files_in_filters(parsed):
-        steps = steps.replace(inner, absolute_name(inner, folder))
-    return parsed.path + steps
+    folder = folder.absolute()
+    return str(with_paths(named_file(name, folder), lambda path: str(folder / path), folder))
 
 
-def image_shape(name: str | Path) -> tuple[int, int]:
+def image_shape(name: Name) -> tuple[int, int]:
     """The shape (ny, nx) of an image by its virtual name, before filters crop or bin pixels; from headers alone.
 
     Raises `InputError` for what cannot be read, and for files without an image.
     """
-    parsed = named_file(one_of_stack(name))
+    parsed = named_file(name)
     if parsed.steps and parsed.binning is not None and is_table(parsed):
         return event_image_shape(parsed)
     with open_fits(parsed.file) as hdus:
@@ -97,14 +86,14 @@ def image_shape(name: str | Path) -> tuple[int, int]:
     raise NoImage(f"{parsed.file}: holds no image")
 
 
-def read_image(name: str | Path) -> Image:
+def read_image(name: Name) -> Image:
     """An image, by a virtual name: a FITS image, perhaps filtered and binned, or events binned to one.
 
     Filters on an image, as CIAO's: pixels whose centres they leave out become 0 (``[opt null=NaN]``: NaN), and the
     image is cropped to the box of what they keep (not with ``[opt full]``). Raises `InputError`, its text one line
     that begins with the name.
     """
-    parsed = named_file(one_of_stack(name))
+    parsed = named_file(name)
     path = Path(str(parsed)) if parsed.steps else parsed.file
     if parsed.steps and is_table(parsed):
         if parsed.binning is None:
@@ -127,7 +116,7 @@ def is_table(name: VirtualFile) -> bool:
     raise name.error(name.block.at, f"the file has no block {name.block.name}")
 
 
-def read_like(name: str | Path, image: Image, what: str) -> Image:
+def read_like(name: Name, image: Image, what: str) -> Image:
     """An image of the same shape as ``image``; ``what`` says in the `InputError` what it should have been."""
     other = read_image(name)
     if other.data.shape != image.data.shape:
@@ -137,7 +126,7 @@ def read_like(name: str | Path, image: Image, what: str) -> Image:
     return other
 
 
-def read_on_grid(name: str | Path, image: Image, what: str) -> Image:
+def read_on_grid(name: Name, image: Image, what: str) -> Image:
     """As `read_like`, for images whose pixels are added or multiplied: an `InputError` where they lie elsewhere."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=ChandraBinWarning, message=r".* physical pixels beside the image")

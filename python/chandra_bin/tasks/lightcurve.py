@@ -21,7 +21,7 @@ from chandra_bin.fits.headers import add_history, is_number
 from chandra_bin.fits.new_table import NewColumn, new_table
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.tables import write_empty_primary, write_rows
-from chandra_bin.fits.virtual import BinAxis, Binning, VirtualFile, named_file, one_of_stack
+from chandra_bin.fits.virtual import BinAxis, Binning, Name, VirtualFile, named_file
 from chandra_bin.plots.light_curves import RateLimits, light_curve_png
 
 from ._common import history, write_picture
@@ -49,16 +49,16 @@ class FlareLimits:
     margin: int = 1
 
 
-def write_light_curve(name: str | Path, out: Path, *, clobber: bool = False) -> LightCurve:
+def write_light_curve(name: Name, out: Path, *, clobber: bool = False) -> LightCurve:
     """Writes the light curve of ``evt2.fits[bin time=::259.28]``, as CIAO's ``dmextract opt=ltc1`` does.
 
     Bins begin where the text says, or a filter on time, or else at TSTART; exposures are those of the first chip that
     the filters leave, in the file's order, which begins with the aim point's. The good times of all chips follow the
     table. Raises `InputError` and `OutputError`; warns where the chips' good times differ by more than 1 %.
     """
-    parsed = named_file(one_of_stack(name))
+    parsed = named_file(name)
     axis = _time_axis(parsed)
-    with Outputs([out], inputs=files_of(name), clobber=clobber) as outputs:
+    with Outputs([out], inputs=files_of(parsed), clobber=clobber) as outputs:
         with open_events(parsed, also=(Binning,)) as events:
             parts = [block.kept(block.values["time"]) for block in events.blocks("time")]
             times = events.filter.clock().seconds(np.concatenate(parts) if parts else np.empty(0))
@@ -71,13 +71,13 @@ def write_light_curve(name: str | Path, out: Path, *, clobber: bool = False) -> 
             primary = events.primary
         with outputs.open(out) as file:
             write_empty_primary(file, primary)
-            _write_table(file, curve, bins[2], area, header, history("lightcurve", {"infile": plain_name(str(parsed))}))
+            _write_table(file, curve, bins[2], area, header, history("lightcurve", {"infile": plain_name(parsed)}))
             for chip in chips:
                 chip.write(file)
     return curve
 
 
-def propose_bin_length(name: str | Path, method: Method = "robust") -> BinLength:
+def propose_bin_length(name: Name, method: Method = "robust") -> BinLength:
     """Choose the length of the time bins of event files, for a method that looks for flares.
 
     ``name`` is a virtual name without ``[bin ...]``: of the events without sources that the light curve will be made
@@ -85,7 +85,7 @@ def propose_bin_length(name: str | Path, method: Method = "robust") -> BinLength
     the least whole number of frames with enough quiet counts for the method (``events/bin_length.py``). Raises
     `InputError`.
     """
-    parsed = named_file(one_of_stack(name))
+    parsed = named_file(name)
     with open_events(parsed) as events:
         parts = [block.kept(block.values["time"]) for block in events.blocks("time")]
         first = _first_chip(events, events.gti_blocks())
@@ -99,7 +99,7 @@ def propose_bin_length(name: str | Path, method: Method = "robust") -> BinLength
             raise InputError(f"{parsed}: {error}") from None
 
 
-def deflare(name: str | Path, out: Path, limits: FlareLimits | None = None, *, plot: Path | None = None,
+def deflare(name: Name, out: Path, limits: FlareLimits | None = None, *, plot: Path | None = None,
             clobber: bool = False) -> tuple[LightCurve, Deflared]:
     """Writes the good times, without flares, of a light curve, as CIAO's ``deflare`` does, and a picture of it.
 
@@ -109,14 +109,14 @@ def deflare(name: str | Path, out: Path, limits: FlareLimits | None = None, *, p
     limits = limits or FlareLimits()
     if plot is not None and plot.suffix.lower() != ".png":
         raise InputError(f"{plot}: the picture is a PNG; give a name that ends in .png")
-    parsed = named_file(one_of_stack(name))
-    with Outputs([out, *([plot] if plot else [])], inputs=files_of(name), clobber=clobber) as outputs:
+    parsed = named_file(name)
+    with Outputs([out, *([plot] if plot else [])], inputs=files_of(parsed), clobber=clobber) as outputs:
         curve = read_light_curve(parsed)
         try:
             flares = cut_flares(curve, **asdict(limits))
         except InputError as error:
             raise InputError(f"{parsed}: {error}") from None
-        lines = history("deflare", {"infile": plain_name(str(parsed)), **asdict(limits)})
+        lines = history("deflare", {"infile": plain_name(parsed), **asdict(limits)})
         if flares.failure:
             lines.append(f"{flares.failure}; the robust limits are used instead")
         assert curve.header is not None
@@ -125,7 +125,7 @@ def deflare(name: str | Path, out: Path, limits: FlareLimits | None = None, *, p
         if plot is not None:
             cut_by = RateLimits(flares.method, flares.mean, flares.low, flares.high, flares.cut_by_noise)
             write_picture(outputs, plot,
-                          lambda: light_curve_png(curve, flares.good, plain_name(str(parsed)), cut_by))
+                          lambda: light_curve_png(curve, flares.good, plain_name(parsed), cut_by))
     return curve, flares
 
 

@@ -16,7 +16,7 @@ from chandra_bin.exposure.ancillary import Ancillary, find_ancillary
 from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.images import read_image_file
 from chandra_bin.fits.outputs import Outputs
-from chandra_bin.fits.virtual import Block, Columns, VirtualFile, expand_stack, named_file
+from chandra_bin.fits.virtual import Block, Columns, Name, VirtualFile, named_file, named_files
 from chandra_bin.regions import region_bytes
 
 from ._common import about, history, need_memory
@@ -39,7 +39,7 @@ from .fluximage import ExposureSettings
 from .inputs import files_of, is_table
 
 # Of each observation a file, or several.
-BlankSkies = str | Path | Sequence[str | Path | Sequence[str | Path]]
+BlankSkies = Name | Sequence[Name | Sequence[Name]]
 
 # Tangent planes farther apart are no mosaic of one object, and at their rims pixels differ in size.
 _FARTHEST_DEG = 1.0
@@ -64,7 +64,7 @@ class Merged:
     """Columns that are not the same in all files, and so not in ``merged_evt.fits``."""
 
 
-def merge_observations(names: str | Path | Sequence[str | Path], outdir: Path, *, refcoord: str | None = None,
+def merge_observations(names: Name | Sequence[Name], outdir: Path, *, refcoord: str | None = None,
                        bands: str = "broad", binsize: float = 1.0, exposure: ExposureSettings | None = None,
                        psfecf: float | None = None, blanksky: BlankSkies | None = None, each_events: bool = True,
                        clobber: bool = False) -> Merged:
@@ -77,7 +77,7 @@ def merge_observations(names: str | Path | Sequence[str | Path], outdir: Path, *
 
     Parameters
     ----------
-    names : event files, virtual names, ``@list`` for those in a list.
+    names : event files, virtual names.
     refcoord : the tangent point, ``RA DEC`` (ICRS, degrees or sexagesimal), or a file whose own is taken; None: the
         mean of the observations'.
     bands : as `make_flux_images` has them.
@@ -86,9 +86,9 @@ def merge_observations(names: str | Path | Sequence[str | Path], outdir: Path, *
         threshold before the maps are added; flux is the sum of counts over the sum of exposures.
     psfecf : the fraction of a point source within the radii of the PSF maps, which need ``exposure``. Those of all are
         means, weighted with the exposure maps.
-    blanksky : the blank-sky events of each observation, in the order of ``names``: a file of all chips, or several
-        (``@list``) of one chip each. One ``@list`` alone names those of all observations, a file each. They are put on
-        the images and scaled as `blank_sky_background` does; counts add, and ratios are weighted by counts.
+    blanksky : the blank-sky events of each observation, in the order of ``names``: a file of all chips, or several of
+        one chip each. They are put on the images and scaled as `blank_sky_background` does; counts add, and ratios are
+        weighted by counts.
     each_events : write the events of each observation, too. Without them events are written once, to
         ``merged_evt.fits``.
 
@@ -100,17 +100,16 @@ def merge_observations(names: str | Path | Sequence[str | Path], outdir: Path, *
     Raises `InputError` and `OutputError`; no file is written then.
     """
     request = Request(outdir, tuple(parse_bands(bands)), binsize, exposure, psfecf, blanksky is not None, each_events)
-    several = [names] if isinstance(names, str | Path) else names
-    texts = [text for name in several for text in _names(name)]
-    skies = None if blanksky is None else _blank_skies(blanksky, texts)
-    sources = _sources([named_file(text) for text in texts], skies or [[] for _ in texts])
+    files = named_files(names)
+    skies = None if blanksky is None else _blank_skies(blanksky, files)
+    sources = _sources(files, skies or [[] for _ in files])
     reference = _check(sources, refcoord, exposed=exposure is not None)
     lines = history("merge", {
-        "infiles": tuple(map(Path, texts)), "refcoord": refcoord, "bands": bands, "binsize": binsize,
+        "infiles": tuple(files), "refcoord": refcoord, "bands": bands, "binsize": binsize,
         **(exposure.parameters() if exposure else {}), **({} if psfecf is None else {"psfecf": psfecf}),
-        **({"blanksky": tuple(Path(name) for each in skies for name in each)} if skies else {})})
+        **({"blanksky": tuple(name for each in skies for name in each)} if skies else {})})
     beside = {source.name: find_ancillary(source.name.file, source.header) for source in sources} if exposure else {}
-    inputs = files_of(*texts, *(name for each in skies or () for name in each))
+    inputs = files_of(*files, *(name for each in skies or () for name in each))
     inputs += [file for files in beside.values() for file in files.files]
     with Outputs(request.files([source.stem for source in sources]), inputs=inputs, clobber=clobber) as outputs:
         return _write(outputs, request, sources, reference, beside, lines)
@@ -151,30 +150,18 @@ def _write(outputs: Outputs, request: Request, sources: Sequence[Source], refere
                   expected, left_out)
 
 
-def _names(given: str | Path) -> list[str]:
-    """The names that one stands for. Raises `InputError` for a list of files of which one is not there."""
-    names = expand_stack(given)
-    for text in names:
-        if names != [str(given)] and not named_file(text).file.exists():
-            raise InputError(f"{given}: lists {text}, and there is no such file")
-    return names
-
-
-def _blank_skies(given: BlankSkies, texts: Sequence[str]) -> list[list[str]]:
+def _blank_skies(given: BlankSkies, files: Sequence[VirtualFile]) -> list[list[VirtualFile]]:
     """The blank-sky files of each observation that is named."""
-    each = [[text for name in ([one] if isinstance(one, str | Path) else one) for text in expand_stack(name)]
-            for one in ([given] if isinstance(given, str | Path) else given)]
-    if len(each) == 1 and len(texts) > 1:
-        each = [[name] for name in each[0]]
-    if len(each) != len(texts):
-        raise InputError(f"{counted(len(texts), 'observation is', 'observations are')} named, and the blank sky of "
+    each = [named_files(one) for one in ([given] if isinstance(given, Name) else given)]
+    if len(each) != len(files):
+        raise InputError(f"{counted(len(files), 'observation is', 'observations are')} named, and the blank sky of "
                          f"{len(each)} (--blanksky): give it "
                          "once for each, in the same order (a @list where there is a file for each chip), or one "
                          "@list of a file for each observation")
     return each
 
 
-def _sources(names: Sequence[VirtualFile], skies: Sequence[list[str]]) -> list[Source]:
+def _sources(names: Sequence[VirtualFile], skies: Sequence[list[VirtualFile]]) -> list[Source]:
     """The observations to merge, from their headers."""
     found: list[Source] = []
     for name, blanksky in zip(names, skies, strict=True):
@@ -220,7 +207,7 @@ def _check_obsids(sources: Sequence[Source]) -> None:
     obsids = [obsid_of(source.header).lstrip("0") for source in sources]
     for source, own in zip(sources, obsids, strict=True):
         for sky in source.blanksky:
-            with open_events(_without_filters(named_file(sky))) as file:
+            with open_events(_without_filters(sky)) as file:
                 obsid = text_of(file.hdu.header, "OBS_ID").lstrip("0")
             if obsid != own and obsid in obsids:
                 raise InputError(f"{sky}: is of ObsID {obsid}, and was given for {source.name.file} of {own}: give "

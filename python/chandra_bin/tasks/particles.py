@@ -1,7 +1,6 @@
 """The map of particles of an image: how the particle background is spread over it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from chandra_bin.events.combined import with_sky
 from chandra_bin.events.reader import Events, open_events, read_events
 from chandra_bin.exposure.ancillary import find_ancillary
 from chandra_bin.exposure.maps import View, chip_exposures
-from chandra_bin.fits.virtual import expand_stack, named_file, one_of_stack
+from chandra_bin.fits.virtual import Name, VirtualFile, named_files
 from chandra_bin.sources.background import PARTICLE_EV
 
 from ._blanksky import checked_chips
@@ -23,13 +22,13 @@ from ._observed import PLACING, observed
 from .inputs import read_image
 
 
-def particle_map(image: str | Path, events: Sequence[str | Path], *, threads: int = 1) -> Floats:
+def particle_map(image: Name, events: Sequence[Name], *, threads: int = 1) -> Floats:
     """Return how particles are spread over the pixels of an image, (ny, nx): their expected counts at 9 - 12 keV.
 
     Parameters
     ----------
     image : an image on a tangent plane, with physical coordinates.
-    events : virtual names of the events of its observations, or ``@list``, with the good times of the image and no
+    events : virtual names of the events of its observations, with the good times of the image and no
         filter of energies. Their aspect solution, bad pixels and mask are found in their folder.
 
     The counts of each chip at 9 - 12 keV are spread over where the chip looked, by its exposure time without
@@ -40,22 +39,21 @@ def particle_map(image: str | Path, events: Sequence[str | Path], *, threads: in
     coords = ImageCoords(pixels.header)
     grid = _grid(pixels.data.shape, coords)
     total = np.zeros(grid.shape)
-    names = [text for name in events for text in expand_stack(name)]
+    names = named_files(events)
     for name in names:
         _add(total, name, coords, grid, threads)
     if not total.any():
-        raise InputError(f"{', '.join(names)}: no event of 9 - 12 keV, which tell of particles, is on {pixels.path}: "
-                         "do not filter energies")
+        raise InputError(f"{', '.join(map(str, names))}: no event of 9 - 12 keV, which tell of particles, is on "
+                         f"{pixels.path}: do not filter energies")
     return total
 
 
-def _add(total: Floats, name: str, coords: ImageCoords, grid: Grid, threads: int) -> None:
+def _add(total: Floats, name: VirtualFile, coords: ImageCoords, grid: Grid, threads: int) -> None:
     """Adds the particles of an observation."""
-    parsed = named_file(one_of_stack(name))
-    with open_events(parsed) as file:
+    with open_events(name) as file:
         there = [column for column in PLACING if column in file.hdu.columns]
     columns = list(dict.fromkeys(["x", "y", "energy", "ccd_id", *there]))
-    read = read_events(parsed, columns)
+    read = read_events(name, columns)
     point = tangent_point(coords, read.coords)
     header = read.coords.header.copy()
     header["CRVAL1"], header["CRVAL2"] = point
@@ -63,7 +61,7 @@ def _add(total: Floats, name: str, coords: ImageCoords, grid: Grid, threads: int
     x, y = reproject(read.coords, plane, read["x"], read["y"])
     moved = Events({**read.columns, "x": x, "y": y},
                    with_sky(read.header, plane, point, grid, moved=True), read.good_times, read.file)
-    how = observed(moved, find_ancillary(parsed.file, read.header))
+    how = observed(moved, find_ancillary(name.file, read.header))
     chip = checked_chips(read["ccd_id"], name)
     high = (read["energy"] >= PARTICLE_EV[0]) & (read["energy"] < PARTICLE_EV[1])
     counts = np.bincount(chip[high], minlength=acis.CHIP_COUNT)

@@ -13,7 +13,7 @@ from chandra_bin.events.arrays import bin_spectra
 from chandra_bin.events.reader import open_events
 from chandra_bin.fits.images import Image
 from chandra_bin.fits.outputs import Outputs
-from chandra_bin.fits.virtual import named_file
+from chandra_bin.fits.virtual import Name, RegionTerm, VirtualFile, named_file, with_paths
 
 from ._common import about, read_binmap
 from .inputs import files_of
@@ -44,7 +44,7 @@ class ExtractionLists:
                 f"{', '.join(map(str, self.without_events))}")
 
 
-def write_extraction_lists(events: str | Path, binmap: Path, regions: Path, spectra: Path, folder: Path, *,
+def write_extraction_lists(events: Name, binmap: Path, regions: Path, spectra: Path, folder: Path, *,
                            bins_a_list: int = BINS_A_LIST, clobber: bool = False) -> ExtractionLists:
     """Write the lists with which specextract extracts the bins that have events, some bins a call.
 
@@ -63,14 +63,15 @@ def write_extraction_lists(events: str | Path, binmap: Path, regions: Path, spec
     """
     if bins_a_list < 1:
         raise InputError(f"a list must hold 1 bin or more, got {bins_a_list}")
+    events = named_file(events)
     image, labels = read_binmap(binmap)
-    numbers, counts = _counts(str(events), image, labels, binmap)
+    numbers, counts = _counts(events, image, labels, binmap)
     found = numbers[counts > 0].tolist()
-    lines = [(_source(str(events), _region(regions, number)), f"{os.path.abspath(spectra)}/xaf_{number}")
+    lines = [(_source(events, _region(regions, number)), f"{os.path.abspath(spectra)}/xaf_{number}")
              for number in found]
     parts = [lines[first:first + bins_a_list] for first in range(0, len(lines), bins_a_list)]
     names = [[folder / f"{kind}_{n:03d}.list" for kind in ("source", "root")] for n in range(1, len(parts) + 1)]
-    with Outputs([path for pair in names for path in pair], inputs=files_of(str(events), binmap), clobber=clobber,
+    with Outputs([path for pair in names for path in pair], inputs=files_of(events, binmap), clobber=clobber,
                  series=[folder / f"{kind}_*.list" for kind in ("source", "root")]) as outputs:
         for pair, part in zip(names, parts, strict=True):
             for path, texts in zip(pair, zip(*part, strict=True), strict=True):
@@ -78,7 +79,7 @@ def write_extraction_lists(events: str | Path, binmap: Path, regions: Path, spec
     return ExtractionLists(tuple(found), tuple(numbers[counts == 0].tolist()), len(parts))
 
 
-def _counts(events: str, image: Image, labels: NDArray[np.int32],
+def _counts(events: VirtualFile, image: Image, labels: NDArray[np.int32],
             binmap: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The numbers of the bins, ascending, and the events in each."""
     numbers = np.unique(labels[labels >= 0])
@@ -106,7 +107,6 @@ def _region(folder: Path, number: int) -> Path:
     return path
 
 
-def _source(events: str, region: Path) -> str:
+def _source(events: VirtualFile, region: Path) -> str:
     """The virtual name of the events of a bin, with whole paths."""
-    file = named_file(events).path
-    return f"{os.path.abspath(file)}{events.removeprefix(file)}[sky=region({os.path.abspath(region)})]"
+    return str(with_paths(events.keep(RegionTerm.of(region)), os.path.abspath))

@@ -32,7 +32,7 @@ from chandra_bin.events.spectra import (
 from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.images import Image
 from chandra_bin.fits.outputs import Outputs
-from chandra_bin.fits.virtual import expand_stack, named_file
+from chandra_bin.fits.virtual import Name, VirtualFile, named_files
 
 from ._blanksky import ParticleCounts, checked_chips, need_on_sky, scale_by_particles
 from ._common import Parameters, about, ecsv, has_sky_filter, history, listed, mask_values, read_binmap
@@ -116,17 +116,18 @@ class _Background:
     name: str
 
 
-def write_spectra(events: str | Path, binmap: Path, folder: Path, *, background: str | Path | None = None,
+def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
+                  background: Name | Sequence[Name] = (),
                   group: int = 25, mask: Path | None = None, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
                   clobber: bool = False) -> list[ObservationSpectra]:
     """Writes the spectra of all bins of a binmap into ``folder/{obsid:05d}``, for each observation.
 
     Parameters
     ----------
-    events : virtual name of an ACIS event file, or a stack ``@list`` of several observations.
+    events : virtual name of an ACIS event file, or those of several observations.
     binmap : FITS image of bin numbers; it and the events meet through the sky.
-    background : virtual name of a blank-sky event file on the sky coordinates of the source (CIAO's blanksky), or a
-        stack: of one for each observation, or for a single one of several, each chip in one of them. Its counts stand
+    background : virtual names of blank-sky event files on the sky coordinates of the source (CIAO's blanksky): one for
+        each observation, or for a single one several, each chip in one of them. Its counts stand
         for BKGSCALn of its header, or where that has none for the ratio of the counts of 9 - 12 keV on chip n.
     group : least counts of a group in ``xaf_N_grp.pi``.
     mask, exclude, keep : as `bin_image` takes them: events in excluded pixels are left out, and so is their area.
@@ -134,15 +135,13 @@ def write_spectra(events: str | Path, binmap: Path, folder: Path, *, background:
     Files of bin N are ``xaf_N.pi`` (OGIP type I), ``xaf_N_grp.pi`` (grouped) and with a background ``xaf_N_bkg.pi``;
     ``spectra.ecsv`` has a row a bin. Raises `InputError` and `OutputError`; no file is written then.
     """
-    names = expand_stack(events)
-    skies = [] if background is None else expand_stack(background)
-    backgrounds: list[tuple[str, ...]] = [tuple(skies)] if len(names) == 1 else [(sky,) for sky in skies]
+    names, skies = named_files(events), named_files(background)
+    backgrounds: list[tuple[VirtualFile, ...]] = [tuple(skies)] if len(names) == 1 else [(sky,) for sky in skies]
     if not skies:
         backgrounds = [()] * len(names)
     if len(backgrounds) != len(names):
-        raise InputError(f"{background}: lists {counted(len(backgrounds), 'background')} for "
-                         f"{counted(len(names), 'event file')}; give one "
-                         "for each, in their order")
+        raise InputError(f"{counted(len(backgrounds), 'background is', 'backgrounds are')} named for "
+                         f"{counted(len(names), 'event file')}; give one for each, in their order")
     if group < 1:
         raise InputError(f"the least counts of a group are {group}, and must be 1 or more")
     obsids = _obsids(names)
@@ -162,8 +161,8 @@ def write_spectra(events: str | Path, binmap: Path, folder: Path, *, background:
     return made
 
 
-def _observation(outputs: Outputs, folder: Path, obsid: int, name: str, behind: Sequence[str], bins: _Bins, group: int,
-                 parameters: Parameters) -> ObservationSpectra:
+def _observation(outputs: Outputs, folder: Path, obsid: int, name: VirtualFile, behind: Sequence[VirtualFile],
+                 bins: _Bins, group: int, parameters: Parameters) -> ObservationSpectra:
     source = _count(name, bins, particles=bool(behind))
     _warn_of_sky_filters(name)
     _warn_of_nothing(source, name)
@@ -202,9 +201,9 @@ def _observation(outputs: Outputs, folder: Path, obsid: int, name: str, behind: 
     return ObservationSpectra(obsid, folder, len(bins.numbers), counts, int(source.of_chip.sum()) - counts, table)
 
 
-def _obsids(names: Sequence[str]) -> list[int]:
+def _obsids(names: Sequence[VirtualFile]) -> list[int]:
     """The observations of event files; `InputError` for what is none of ACIS, and for one that comes twice."""
-    found: dict[int, str] = {}
+    found: dict[int, VirtualFile] = {}
     for name in names:
         with open_events(name) as file:
             header = file.hdu.header
@@ -246,7 +245,7 @@ def _read_bins(binmap: Path, mask: Path | None, exclude: Sequence[Path], keep: S
     return _Bins(image, numbers.tolist(), index_map, pixels, centres)
 
 
-def _count(name: str, bins: _Bins, *, particles: bool, good_times: bool = True) -> _Counted:
+def _count(name: VirtualFile, bins: _Bins, *, particles: bool, good_times: bool = True) -> _Counted:
     """Reads the events of a file once, block by block, into the bins."""
     with about(bins.image.path):
         spectra = empty_spectra(len(bins.numbers))
@@ -316,7 +315,7 @@ def _order(events: Events) -> list[int]:
     return [chip for chip in events.good_times if chip is not None and chip in acis.CHIPS]
 
 
-def _exposures(source: _Counted, name: str) -> dict[int, float]:
+def _exposures(source: _Counted, name: VirtualFile) -> dict[int, float]:
     """Live times in s by chip, of all that have good times or events."""
     order = _order(source.events)
     seen = np.flatnonzero(source.of_chip).tolist()
@@ -333,12 +332,13 @@ def _exposures(source: _Counted, name: str) -> dict[int, float]:
     return exposures
 
 
-def _read_background(names: Sequence[str], source: _Counted, source_name: str, bins: _Bins) -> _Background:
+def _read_background(names: Sequence[VirtualFile], source: _Counted, source_name: VirtualFile,
+                     bins: _Bins) -> _Background:
     # A background's exposure is in its scale: nobody asks for its good times.
     skies = [_count(name, bins, particles=True, good_times=False) for name in names]
     wanted = np.flatnonzero(source.of_chip).tolist() or _order(source.events) or list(acis.CHIPS)
     of_chip = np.sum([sky.of_chip for sky in skies], axis=0)
-    name = ", ".join(names)
+    name = ", ".join(map(str, names))
     if not of_chip[wanted].any():
         others = listed(np.flatnonzero(of_chip).tolist()) or "none"
         raise InputError(f"{name}: has no events on the chips of {source_name}, {listed(wanted)}, but on {others}; "
@@ -404,13 +404,13 @@ def _table(source: _Counted, background: _Background | None, bins: _Bins, chips:
     return table
 
 
-def _warn_of_sky_filters(name: str) -> None:
-    if has_sky_filter(named_file(name)):
+def _warn_of_sky_filters(name: VirtualFile) -> None:
+    if has_sky_filter(name):
         warn(f"{name}: its filters on the sky take events, but no area of the bins (BACKSCAL); give regions with "
              "--exclude or --keep instead")
 
 
-def _warn_of_nothing(source: _Counted, name: str) -> None:
+def _warn_of_nothing(source: _Counted, name: VirtualFile) -> None:
     if not source.of_chip.any():
         warn(f"{name}: has no events that pass: the spectra are all zeros")
     elif not source.spectra.any():

@@ -14,7 +14,7 @@ from chandra_bin.events.reader import Change, EventFile, open_events
 from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.tables import Column, Rows
-from chandra_bin.fits.virtual import named_file
+from chandra_bin.fits.virtual import Name, named_file
 
 from .copy import Copied, write_filtered
 from .inputs import files_of, plain_name
@@ -73,7 +73,7 @@ def find_islands(events: Path, level1: Sequence[Path] = ()) -> Islands:
                                                             "level-1 events (*_evt1.fits) were not found")
 
 
-def screen_vfaint(name: str, out: Path, islands: Sequence[Path], *, keywords: Mapping[str, Any] | None = None,
+def screen_vfaint(name: Name, out: Path, islands: Sequence[Path], *, keywords: Mapping[str, Any] | None = None,
                   clobber: bool = False) -> Screened:
     """Write the events that a virtual name means, without the particles that VFAINT data show.
 
@@ -93,7 +93,7 @@ def screen_vfaint(name: str, out: Path, islands: Sequence[Path], *, keywords: Ma
     OutputError : where the file cannot be written.
     """
     parsed = named_file(name)
-    with Outputs([out], inputs=[*files_of(name), *islands], clobber=clobber) as outputs:
+    with Outputs([out], inputs=[*files_of(parsed), *islands], clobber=clobber) as outputs:
         found = None if list(islands) == [parsed.file] else _matched(parsed.file, islands)
         flagged_rows = 0
 
@@ -114,7 +114,7 @@ def screen_vfaint(name: str, out: Path, islands: Sequence[Path], *, keywords: Ma
 
             return change
 
-        copied = write_filtered(parsed, out, outputs, {"infile": plain_name(name)},
+        copied = write_filtered(parsed, out, outputs, {"infile": plain_name(parsed)},
                                 {**(keywords or {}), "CHKVFPHA": True}, changing)
         return Screened(copied, flagged_rows)
 

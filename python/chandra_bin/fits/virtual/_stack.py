@@ -5,13 +5,14 @@ from pathlib import Path
 
 from chandra_bin.errors import InputError
 
-from ._steps import shortened
+from ._files import named_file
+from ._steps import VirtualFile, shortened
 
 _LONGEST = 10_000_000  # bytes; who gives more has put @ before an event file
 
 
-def expand_stack(text: str | Path) -> list[str]:
-    """The names that a name stands for: those in a list for ``@list``, else the name itself.
+def expand_stack(text: str | Path) -> list[VirtualFile]:
+    """The files that a name stands for: those in a list for ``@list``, else the one that `named_file` gives.
 
     A list has one name a line; blank lines and lines that begin with ``#`` are skipped. Relative names are relative
     to the list's folder, or as they are with ``@-list``. ``@list[filter]`` puts the filter behind every name. Names of
@@ -20,31 +21,39 @@ def expand_stack(text: str | Path) -> list[str]:
     CIAO also takes names joined by commas or blanks. We do not: commas belong to filters, blanks to file names, and a
     name that is cut in two by mistake would be a silent error. Several names are several arguments, or a list.
 
-    Raises `InputError` for a list that cannot be read, is empty, or is no list of names.
+    Raises `InputError` for a list that cannot be read, is empty, or is no list of names, and `VirtualNameError`.
     """
     name = str(text)
     if not name.startswith("@") or os.path.exists(name):
-        return [name]
+        return [named_file(name)]
     path, bracket, filters = name[1:].partition("[")
     as_they_are = path.startswith("-")
     path = path.removeprefix("-").strip()
-    folder = "" if as_they_are else os.path.dirname(path)
-    lines = _lines(path, shortened(name))
-    for number, line in lines:
-        if line.startswith("@"):
-            raise InputError(f"{shortened(path)}: line {number}: names a list, {shortened(line)}: put its names here")
-    names = [os.path.join(folder, line) + bracket + filters for _, line in lines]
-    if not names:
-        raise InputError(f"{shortened(path)}: lists no file: write one name a line")
-    return names
+    return _files(path, shortened(name), "" if as_they_are else os.path.dirname(path), bracket + filters)
 
 
-def one_of_stack(text: str | Path) -> str:
-    """The one name that a name stands for, where one file is wanted. Raises `InputError` for a list of several."""
+def read_stack(path: Path) -> list[VirtualFile]:
+    """The files in a list; its own path may hold any character. As `expand_stack`."""
+    return _files(str(path), shortened(str(path)), path.parent)
+
+
+def one_of_stack(text: str | Path) -> VirtualFile:
+    """The one file that a name stands for. Raises `InputError` for a list of several."""
     names = expand_stack(text)
     if len(names) > 1:
         raise InputError(f"{shortened(str(text))}: lists {len(names)} files, but one file is wanted here")
     return names[0]
+
+
+def _files(path: str, name: str, folder: str | Path, filters: str = "") -> list[VirtualFile]:
+    """The files in a list, each with the filters behind it."""
+    lines = _lines(path, name)
+    for number, line in lines:
+        if line.startswith("@"):
+            raise InputError(f"{shortened(path)}: line {number}: names a list, {shortened(line)}: put its names here")
+    if not lines:
+        raise InputError(f"{shortened(path)}: lists no file: write one name a line")
+    return [named_file(line + filters, folder) for _, line in lines]
 
 
 def _lines(path: str, name: str) -> list[tuple[int, str]]:

@@ -1,13 +1,17 @@
 """What a virtual file name says: the file, and the steps that are taken with it, from left to right.
 
+`parse_name` makes these objects of text, and code makes them itself: `VirtualFile.of` and what can be put behind it.
+Paths need no quotes in an object: no character has a meaning in them.
+
 Every part knows where it stands in the text (``at``, an offset from 0), so that what is found out later, such as a
 column that is not in the file, can point at the character: `VirtualFile.error`. Names of columns, blocks and options
 are in lower case. Two parts are equal when they say the same; where they stand does not count.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Union
 
 from chandra_bin.errors import VirtualNameError, printable
 
@@ -76,6 +80,13 @@ class RangeTerm:
     ranges: tuple[Range, ...]
     at: int = field(default=0, compare=False)
 
+    @classmethod
+    def of(cls, column: str, *values: float | tuple[float, float]) -> "RangeTerm":
+        """Return the term of values, and of ranges ``(lo, hi)``, of a column."""
+        pairs = (each if isinstance(each, tuple) else (each, each) for each in values)
+        return cls(column, tuple(Range(float(low), float(high), number_text(low) if low == high else "")
+                                 for low, high in pairs))
+
     def as_bits(self) -> BitsTerm | None:
         """The meaning of this term for a column of bits (FITS type X), which only the file's reader can tell.
 
@@ -104,13 +115,18 @@ class RegionTerm:
     """Rows, or pixels, in a region: of the ``file``, or of ``text``, CIAO's shapes as `parse_regions` reads them.
 
     One of the two is empty. ``columns`` is the name of a vector column, ``("sky",)``, or its two, ``("x", "y")``.
-    ``file`` may be a virtual name itself.
+    ``file`` is a file, or text as it was written, which may be a virtual name itself.
     """
 
     columns: tuple[str, ...]
-    file: str = ""
+    file: Union[str, "VirtualFile"] = ""
     text: str = ""
     at: int = field(default=0, compare=False)
+
+    @classmethod
+    def of(cls, path: Path) -> "RegionTerm":
+        """Return the term of a region file, in sky coordinates."""
+        return cls(("sky",), VirtualFile.of(path))
 
     def __str__(self) -> str:
         return f"{_columns_text(self.columns)}={self.text or f'region({self.file})'}"
@@ -121,7 +137,7 @@ class MaskTerm:
     """Rows, or pixels, where the image in ``file`` is not 0."""
 
     columns: tuple[str, ...]
-    file: str
+    file: Union[str, "VirtualFile"]
     at: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
@@ -132,8 +148,13 @@ class MaskTerm:
 class GtiTerm:
     """Rows in the good times of ``file``, which may name a block: ``@f.fits[GTI7]``."""
 
-    file: str
+    file: Union[str, "VirtualFile"]
     at: int = field(default=0, compare=False)
+
+    @classmethod
+    def of(cls, path: Path) -> "GtiTerm":
+        """Return the term of a file of good times."""
+        return cls(VirtualFile.of(path))
 
     def __str__(self) -> str:
         return f"@{self.file}"
@@ -245,11 +266,44 @@ Step = Block | Filter | Rows | Columns | Binning | Options
 
 @dataclass(frozen=True)
 class VirtualFile:
-    """A file and the steps taken with it. ``text`` is what was parsed, for messages."""
+    """A file and the steps taken with it. ``text`` is what was parsed, for messages.
+
+    Code builds one step by step: ``VirtualFile.of(path).keep(RangeTerm.of("ccd_id", (0, 3))).binned(BinAxis("sky"))``.
+    """
 
     path: str
     steps: tuple[Step, ...] = ()
     text: str = field(default="", compare=False)
+
+    @classmethod
+    def of(cls, path: str | Path) -> "VirtualFile":
+        """Return a whole file; its path may hold any character."""
+        return cls(str(path), (), str(path))
+
+    def keep(self, *terms: Term) -> "VirtualFile":
+        """Return what all ``terms`` hold for; without terms, the same."""
+        return self._filtered(terms, exclude=False)
+
+    def exclude(self, *terms: Term) -> "VirtualFile":
+        """Return the rest of what all ``terms`` hold for; without terms, the same."""
+        return self._filtered(terms, exclude=True)
+
+    def binned(self, *axes: BinAxis) -> "VirtualFile":
+        """Return an image, a curve or a spectrum of these axes."""
+        at = len(self._shown) + 1
+        return self._with(Binning(tuple(replace(axis, at=at) for axis in axes), at))
+
+    def _filtered(self, terms: tuple[Term, ...], *, exclude: bool) -> "VirtualFile":
+        # An error points at the whole filter.
+        at = len(self._shown) + 1
+        return self._with(Filter(tuple(replace(term, at=at) for term in terms), exclude, at)) if terms else self
+
+    def _with(self, step: Step) -> "VirtualFile":
+        return VirtualFile(self.path, (*self.steps, step), f"{self._shown}{step}")
+
+    @property
+    def _shown(self) -> str:
+        return self.text or str(self)
 
     @property
     def file(self) -> Path:
@@ -303,7 +357,7 @@ class VirtualFile:
 
     def error(self, at: int, message: str) -> VirtualNameError:
         """An error, to be raised, that points at a character of the text."""
-        return name_error(self.text or str(self), at, message)
+        return name_error(self._shown, at, message)
 
     def __str__(self) -> str:
         return self.path + "".join(map(str, self.steps))

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from chandra_bin.ciao import File, Filter, Part, tools
 from chandra_bin.errors import warn
+from chandra_bin.fits.virtual import RangeTerm, VirtualFile
 from chandra_bin.pipeline import native
-from chandra_bin.pipeline.archive import ObservationFiles, look
+from chandra_bin.pipeline.archive import ObservationFiles, chips_used
 from chandra_bin.pipeline.config import Settings
 from chandra_bin.pipeline.job import Job
 from chandra_bin.pipeline.layout import Layout, ObsLayout, images_of
@@ -50,7 +51,7 @@ def images(layout: Layout, settings: Settings, files: ObservationFiles) -> plan.
     """Step 3, first part: images before flares are cut, and all that is detected in them."""
     obs = layout.obs(files.obsid)
     return [
-        _fluximage(settings, obs.events, _chips(settings, files), obs.raw_root, layout.bands.main),
+        _fluximage(settings, obs.events, chips_used(settings.ccd_ids, files), obs.raw_root, layout.bands.main),
         plan.Tool(tools.wavdetect(
             obs.raw_image, psffile=obs.raw_psfmap, expfile=obs.raw_expmap, outfile=obs.sources,
             scellfile=obs.source_cells, imagefile=obs.source_image, defnbkgfile=obs.source_background,
@@ -63,22 +64,22 @@ def clean(layout: Layout, settings: Settings, files: ObservationFiles) -> plan.P
 
     Flares are looked for without sources and cluster, and images are made again of what is left (CIAO.md, 5).
     """
-    obs, chips = layout.obs(files.obsid), _chips(settings, files)
-    clean_events = (File(obs.clean_events), f"[ccd_id={chips}]")
+    obs, chips = layout.obs(files.obsid), chips_used(settings.ccd_ids, files)
+    clean_events = (File(obs.clean_events), f"[{chips}]")
     cluster, sources = (_readable(region, obs.raw_image) for region in (obs.cluster, obs.source_regions))
     return [
         _cluster(obs.raw_image, obs.raw_expmap, obs.sources, obs.cluster, merged=False),
         _sources(obs.sources, obs.source_regions, obs.raw_image, obs.cluster, merged=False),
         sources.step, cluster.step,
         plan.Tool(tools.dmcopy((File(obs.events), sources.excluded, cluster.excluded,
-                                f"[energy={layout.bands.energies_ev}]", f"[ccd_id={chips}]"), obs.quiet_events,
+                                f"[energy={layout.bands.energies_ev}]", f"[{chips}]"), obs.quiet_events,
                                all_blocks=True,
                                purpose="events of the band without sources and cluster, for the light curve")),
         _light_curve(obs, settings),
         _good_times(obs, settings),
         plan.Tool(tools.dmcopy((File(obs.events), "[@", File(obs.good_times), "]"), obs.clean_events, all_blocks=True,
                                purpose="events without flares")),
-        _fluximage(settings, obs.clean_events, _each_chip(chips), obs.folder / obs.obsid, layout.bands.of_images),
+        _fluximage(settings, obs.clean_events, _one_by_one(chips), obs.folder / obs.obsid, layout.bands.of_images),
         plan.Copy(obs.fluximage_psfmap, obs.psfmap, moves=True),
         plan.Otherwise((plan.Tool(tools.blanksky(clean_events, obs.background_events)),
                         plan.Tool(tools.blanksky_image(obs.background_events, obs.file("blank"), obs.image))),
@@ -89,7 +90,7 @@ def clean(layout: Layout, settings: Settings, files: ObservationFiles) -> plan.P
 def merge(layout: Layout, settings: Settings, archive: tuple[ObservationFiles, ...]) -> plan.Plan:
     """Step 4: events of all observations on one tangent plane, their images, and the sum of their blank skies."""
     observations = [layout.obs(files.obsid) for files in archive]
-    names = tuple(f"{os.path.relpath(obs.clean_events, layout.merged)}[ccd_id={_chips(settings, files)}]"
+    names = tuple(f"{os.path.relpath(obs.clean_events, layout.merged)}[{chips_used(settings.ccd_ids, files)}]"
                   for obs, files in zip(observations, archive, strict=True))
     roots = [layout.merged / f"{obs.obsid}_{layout.bands.merged_label}" for obs in observations]
     # merge_obs leaves out observations and ends with exit code 0: each must have its events.
@@ -207,7 +208,7 @@ def sky_regions(layout: Layout, _settings: Settings) -> plan.Plan:
 
 def spectra(layout: Layout, settings: Settings, files: ObservationFiles, nproc: int = 1) -> plan.Plan:
     """Step 8, where it is asked for: spectra and responses of the bins that have events in one observation."""
-    obs, chips = layout.obs(files.obsid), f"[ccd_id={_chips(settings, files)}]"
+    obs, chips = layout.obs(files.obsid), chips_used(settings.ccd_ids, files)
     folder, lists = layout.spectra(obs.obsid), layout.spectra(obs.obsid) / "lists"
 
     def of(sources: Path, roots: Path, outputs: Sequence[Path]) -> plan.Tool:
@@ -215,19 +216,20 @@ def spectra(layout: Layout, settings: Settings, files: ObservationFiles, nproc: 
 
     def alone(number: str) -> tuple[plan.Step, ...]:
         region, root = File(layout.sky_regions / f"xaf_{number}_sex.reg"), folder / f"xaf_{number}"
-        extract = plan.Tool(tools.specextract((File(obs.clean_events), chips, "[sky=region(", region, ")]"),
+        extract = plan.Tool(tools.specextract((File(obs.clean_events), f"[{chips}]", "[sky=region(", region, ")]"),
                                               File(root, is_output=True), nproc=1,
                                               outputs=[folder / f"{root.name}{ending}" for ending in SPECTRUM_ENDINGS]))
         return (plan.Otherwise((extract,), (), f"ObsID {obs.obsid}: no spectrum of bin {number}"),)
 
     def write_lists(job: Job) -> None:
-        made = job.call(write_extraction_lists, f"{job.made(obs.clean_events)}{chips}", job.made(layout.binmap),
-                        layout.sky_regions, job.out(folder / "xaf").parent, job.out(lists / "list").parent)
+        events = VirtualFile.of(job.made(obs.clean_events)).keep(chips)
+        made = job.call(write_extraction_lists, events, job.made(layout.binmap), layout.sky_regions,
+                        job.out(folder / "xaf").parent, job.out(lists / "list").parent)
         job.note(**{BINS_WITH_EVENTS: len(made.bins)})
         if made.without_events:
             warn(f"ObsID {obs.obsid}: {made.summary}")
 
-    words = (("specextract-lists",), (File(obs.clean_events), chips), (File(layout.binmap),),
+    words = (("specextract-lists",), (File(obs.clean_events), f"[{chips}]"), (File(layout.binmap),),
              ("--regions",), (File(layout.sky_regions),), ("--spectra",), (File(folder),),
              ("-o",), (File(lists, is_output=True),), _CLOBBER)
     return [plan.Own(write_lists, words, "lists of the bins that have events"),
@@ -235,21 +237,17 @@ def spectra(layout: Layout, settings: Settings, files: ObservationFiles, nproc: 
             plan.Remove(lists)]
 
 
-def _chips(settings: Settings, files: ObservationFiles) -> str:
-    return settings.ccd_ids if settings.ccd_ids != "auto" else look(files).chips
-
-
-def _each_chip(chips: str) -> str:
+def _one_by_one(chips: RangeTerm) -> RangeTerm:
     """Return the chips of a filter one by one: ``0:3,6`` as ``0,1,2,3,6``.
 
     blanksky_image takes the chips of an image from its data subspace, and a range there for its first chip alone.
     """
-    ranges = [(int(first), int(last or first)) for first, _, last in (part.partition(":") for part in chips.split(","))]
-    return ",".join(str(chip) for first, last in ranges for chip in range(first, last + 1))
+    ends = ((int(each.lo or 0), int(each.hi or 0)) for each in chips.ranges)
+    return RangeTerm.of(chips.column, *(chip for first, last in ends for chip in range(first, last + 1)))
 
 
-def _fluximage(settings: Settings, events: Path, chips: str, root: Path, bands: str) -> plan.Tool:
-    return plan.Tool(tools.fluximage((File(events), f"[ccd_id={chips}]"), root, bands=bands, binsize=settings.binsize,
+def _fluximage(settings: Settings, events: Path, chips: RangeTerm, root: Path, bands: str) -> plan.Tool:
+    return plan.Tool(tools.fluximage((File(events), f"[{chips}]"), root, bands=bands, binsize=settings.binsize,
                                      psfecf=settings.ecf, expmapthresh=settings.expmapthresh, nproc=1,
                                      outputs=images_of(root.parent, f"{root.name}_", bands)))
 
@@ -284,7 +282,7 @@ def _light_curve(obs: ObsLayout, settings: Settings) -> plan.Step:
 
     if settings.lc_binsize != "auto":
         return of(repr(settings.lc_binsize))[0]
-    return plan.Measured("lc_binsize", native.bin_length,
+    return plan.Measured("lc_binsize", lambda job: f"{native.bin_length(job):.15g}",
                          (("propose",), ("bin-length",), (File(obs.quiet_events),), ("--method",),
                           (settings.deflare_method,)),
                          of, "seconds a bin of the light curve: whole frames with enough counts for the method")

@@ -1,0 +1,49 @@
+"""The files that names mean."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ._parse import parse_name
+from ._steps import Filter, GtiTerm, MaskTerm, RegionTerm, Term, VirtualFile
+
+Name = str | Path | VirtualFile
+
+
+def named_file(name: Name, folder: str | Path = "") -> VirtualFile:
+    """The file that a name means: where a file of exactly this name exists, that one; else as `parse_name` reads it.
+
+    A relative path is relative to ``folder``. Paths in filters stay as they are.
+    """
+    if isinstance(name, VirtualFile):
+        return name
+    whole = os.path.join(folder, name)
+    if os.path.exists(whole):
+        return VirtualFile.of(whole)
+    parsed = parse_name(str(name))
+    return replace(parsed, path=os.path.join(folder, parsed.path)) if folder else parsed
+
+
+def named_files(names: Name | Sequence[Name]) -> list[VirtualFile]:
+    """The files that one name, or several, mean."""
+    return [named_file(name) for name in ([names] if isinstance(names, Name) else names)]
+
+
+def files_in_filters(name: VirtualFile) -> list[VirtualFile]:
+    """The regions, masks and good times that the filters read."""
+    return [named_file(term.file) for step in name.filters for term in step.terms
+            if isinstance(term, RegionTerm | MaskTerm | GtiTerm) and term.file]
+
+
+def with_paths(name: VirtualFile, changed: Callable[[str], str], folder: str | Path = "") -> VirtualFile:
+    """Return a name with other paths, also of the files in its filters, whose paths are relative to ``folder``."""
+
+    def of_term(term: Term) -> Term:
+        if isinstance(term, RegionTerm | MaskTerm | GtiTerm) and term.file:
+            return replace(term, file=with_paths(named_file(term.file, folder), changed, folder))
+        return term
+
+    steps = (replace(step, terms=tuple(map(of_term, step.terms))) if isinstance(step, Filter) else step
+             for step in name.steps)
+    return VirtualFile(changed(name.path), tuple(steps))
