@@ -579,7 +579,7 @@ def test_quiet_time_that_noise_cuts_is_warned_of(whole, work):
         before, after = (State(each).records[f"clean/{obsid}"].warnings for each in (whole, work))
         assert not any("noise alone" in text for text in before)
         (warned,) = [text for text in after if "noise alone" in text]
-        assert warned.startswith(f"ObsID {obsid}: noise alone puts ")
+        assert warned.startswith("noise alone puts ")
         assert re.search(r" [4-7]\d% of quiet bins .* the limits of clean: \d\d of (99|100) bins are kept; ", warned)
 
 
@@ -746,13 +746,12 @@ def test_without_blank_sky_the_background_is_measured(archive, tmp_path):
 def test_odd_names_of_folders(archive, whole, tmp_path, name):
     work = tmp_path / name
     work.mkdir()
-    shutil.copytree(archive, work / "sim (1) [a]")
-    configured(work, work / "sim (1) [a]")
+    shutil.copytree(archive, work / "sim (1), [a]")
+    configured(work, work / "sim (1), [a]")
     assert set(runner.run(work, jobs=2).ran) == set(TASKS)
     state = State(work)
-    assert not any("/tmp" in text for record in state.records.values() for text in record.warnings)
-    assert not any("chandra-bin-" in text for record in state.records.values() for text in record.calls)
-    assert "sim (1) [a]/90001/primary" in state.records["reprocess/90001"].calls[-1]
+    assert not any("/tmp" in text for record in state.records.values() for text in (*record.warnings, *record.calls))
+    assert "sim (1), [a]/90001/primary" in state.records["reprocess/90001"].calls[-1]
     made = {name: digest for name, digest in products(work).items() if not name.startswith("sim (1)")}
     assert made == products(whole)
 

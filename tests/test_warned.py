@@ -12,19 +12,21 @@ from chandra_bin.workflow.records import State
 from pipeline_work import as_observed, configured
 
 
-def test_warnings_that_differ_in_the_obsid_are_joined():
+def test_warnings_of_one_text_are_joined():
     assert join_warnings([
-        ("reprocess/1", "ObsID 1: not reprocessed"), ("reprocess/1", "ObsID 1: msk not found"),
-        ("reprocess/22", "ObsID 22: not reprocessed"), ("images/22", "ObsID 22: noise"), ("merge", "no blank sky"),
-        ("reprocess/3", "ObsID 3: not reprocessed"), ("merge", "no blank sky")]) == [
+        ("reprocess/1", "not reprocessed"), ("reprocess/1", "msk not found"), ("reprocess/22", "not reprocessed"),
+        ("images/22", "noise"), ("merge", "no blank sky"), ("reprocess/3", "not reprocessed"),
+        ("merge", "no blank sky")]) == [
         ("reprocess", "ObsIDs 1, 22, 3: not reprocessed"), ("reprocess/1", "ObsID 1: msk not found"),
         ("images/22", "ObsID 22: noise"), ("merge", "no blank sky")]
-
-
-def test_texts_that_only_mention_an_obsid_stay():
-    texts = [("look", "ObsIDs 1 and 2 point 3' apart"), ("clean/1", "1.fits: ObsID 1: odd"), ("", "ObsID x: odd")]
-    assert join_warnings(texts) == texts
     assert join_warnings([]) == []
+
+
+def test_texts_that_mention_an_obsid_stay():
+    texts = [("look", "ObsIDs 1 and 2 point 3' apart"), ("", "ObsID 1: odd"), ("merge", "ObsID 1: odd too")]
+    assert join_warnings(texts) == texts
+    assert join_warnings([("clean/1", "ObsID 2: odd"), ("clean/3", "ObsID 2: odd")]) == [
+        ("clean", "ObsIDs 1, 3: ObsID 2: odd")]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

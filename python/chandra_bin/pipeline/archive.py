@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 # Where `chandra-bin simulate` puts blank-sky events, in the folder of an ObsID; and CIAO's calibration database.
 BLANK_SKY = ("blanksky/*.fits*", "$CALDB")
+# The names of facts of tasks: the chips of an observation, and the length of the bins of its light curve.
+CHIPS_OF = "chips of ObsID "
+LIGHT_CURVE_BIN_S = "seconds a bin of the light curve"
 _REPRO = "repro"
 _FOLDERS = ("primary", "secondary", "")
 # How the names of each kind of file end.

@@ -1,7 +1,6 @@
 """What a step has at hand while it runs: names, settings, a place for its outputs, and a note of all it calls."""
 
 import os
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass
@@ -36,8 +35,6 @@ class Job:
     facts: dict[str, Any] = field(default_factory=dict)
     users: set[Path] = field(default_factory=set)
     """Region files of the user that the task reads, relative to the folder: no outputs."""
-    links: Mapping[str, str] = field(default_factory=dict)
-    """Folders of odd names, by the links that stand for them."""
 
     @property
     def obs(self) -> ObsLayout:
@@ -78,20 +75,24 @@ class Job:
     def _in_scratch(self, path: Path) -> Path:
         return self.scratch / path.relative_to(self.layout.work)
 
-    def plain(self, text: str) -> str:
-        """A message with files as users know them: by their places in the folder of work."""
+    def relative(self, text: str) -> str:
+        """A message with the names of files from the folder of work.
+
+        Tasks are given whole paths, and put them into errors and warnings: of what they make, those in scratch, where
+        it lies until all of it is made.
+        """
         for folder in (self.scratch, self.layout.work):
-            # What a user is to open keeps its whole name.
-            text = re.sub(rf"(?<!see ){re.escape(f'{folder}{os.sep}')}", "", text)
-        for link, name in self.links.items():
-            text = text.replace(link, name)
+            text = text.replace(f"{folder}{os.sep}", "")
         return text
 
     def _word(self, value: Any) -> str:
+        """An argument, as calls show it."""
         if isinstance(value, str | Path | VirtualFile):
-            return self.plain(repr(str(value)))
+            return repr(self.relative(str(value)))
         if isinstance(value, list | tuple):
             return f"[{', '.join(map(self._word, value))}]"
-        if is_dataclass(value):
+        if isinstance(value, Mapping):
+            return f"{{{', '.join(f'{self._word(key)}: {self._word(each)}' for key, each in value.items())}}}"
+        if is_dataclass(value) and getattr(value, "__dataclass_params__").repr:  # else it has a text of its own
             return f"{type(value).__name__}({', '.join(f'{k}={self._word(v)}' for k, v in vars(value).items())})"
-        return self.plain(repr(value))
+        return self.relative(repr(value))

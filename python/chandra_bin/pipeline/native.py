@@ -36,7 +36,7 @@ from chandra_bin.tasks.outlines import write_outlines
 from chandra_bin.tasks.propose import propose_area
 from chandra_bin.tasks.vfaint import Islands, Screened, find_islands, screen_vfaint
 
-from .archive import ObservationFiles, chips_used, look
+from .archive import CHIPS_OF, LIGHT_CURVE_BIN_S, ObservationFiles, chips_used, look
 from .config import Settings
 from .job import Job
 from .proposing import propose_cluster_region, propose_source_region
@@ -70,8 +70,9 @@ def look_at_observations(job: Job) -> None:
                              "cluster; take one out of obs_ids")
         if apart > ODD_ARCMIN:
             warn(f"ObsIDs {first_id} and {obsid} point {apart:.0f}' apart: hardly any of the sky is in both")
-        job.note(**{f"ObsID {obsid}": f"{each.target}, {each.datamode}, chips {each.chips}, "
-                                      f"{each.exposure_s / 1000:.1f} ks, {apart:.2f}' from the first"})
+        job.note(**{f"ObsID {obsid}": f"{each.target}, {each.datamode}, {each.exposure_s / 1000:.1f} ks, {apart:.2f}' "
+                                      "from the first",
+                    f"{CHIPS_OF}{obsid}": each.chips})
     _check_refcoord(job)
     job.note(target=first.target)
 
@@ -128,9 +129,9 @@ def reprocess(job: Job) -> None:
     if simulated and not files.is_reprocessed:  # nothing calibrates them better
         job.note(calibration="not reprocessed: simulated events are used as they were made")
     elif not files.is_reprocessed:
-        warn(f"ObsID {obs.obsid}: not reprocessed: calibrated as the archive has it")
+        warn("not reprocessed: calibrated as the archive has it")
     if missing:
-        warn(f"ObsID {obs.obsid}: {', '.join(kind for kind, _, _ in missing)} not found: "
+        warn(f"{', '.join(kind for kind, _, _ in missing)} not found: "
              f"{'; '.join(text for _, _, text in missing)}")
     whose = "chandra_repro's" if files.is_reprocessed else "the archive's"
     maker = whose.removeprefix("the ")
@@ -149,7 +150,7 @@ def _islands(job: Job, files: ObservationFiles) -> Islands:
     elif islands.why_not:
         job.note(**{NOTE: f"not done: {islands.why_not}"})
         if islands.is_vfaint:
-            warn(f"ObsID {files.obsid}: particles are not removed by their VFAINT islands (check_vf_pha): "
+            warn("particles are not removed by their VFAINT islands (check_vf_pha): "
                  f"{islands.why_not}")
     return islands
 
@@ -200,7 +201,7 @@ def clean_events(job: Job) -> None:
     _, flares = job.call(deflare, job.made(obs.light_curve), job.out(obs.good_times),
                          FlareLimits(method=settings.deflare_method),
                          plot=job.out(obs.light_curve.with_suffix(".lc.png")))
-    _warn_of_lost_time(job, curve, flares)
+    _warn_of_lost_time(curve, flares)
     kept = job.call(copy_file, events.keep(GtiTerm.of(job.made(obs.good_times))), job.out(obs.clean_events))
     if not kept.counts:
         raise InputError(f"{obs.events}: no event is left in the good times without flares: look at "
@@ -227,7 +228,7 @@ def _blank_sky(job: Job, files: ObservationFiles, clean: VirtualFile) -> None:
     except InputError as error:
         if files.caldb is None:
             raise
-        warn(f"ObsID {obs.obsid}: no blank sky: {error}")
+        warn(f"no blank sky: {error}")
         return
     job.call(blank_sky_background, job.made(obs.image), job.made(obs.background_events),
              str(job.out(obs.background_root)), events=sky.source, threads=job.threads)
@@ -243,11 +244,12 @@ def bin_length(job: Job) -> float:
     """
     length = job.settings.lc_binsize
     if length != "auto":
-        job.note(**{"bins of the light curve": f"{length:g} s (lc_binsize)"})
-        return length
-    chosen = job.call(propose_bin_length, job.made(job.obs.quiet_events), job.settings.deflare_method)
-    job.note(**{"bins of the light curve": chosen.reason})
-    return float(f"{chosen.length_s:.15g}")  # as scripts print it
+        reason = f"{length:g} s (lc_binsize)"
+    else:
+        chosen = job.call(propose_bin_length, job.made(job.obs.quiet_events), job.settings.deflare_method)
+        length, reason = float(f"{chosen.length_s:.15g}"), chosen.reason  # as scripts print it
+    job.note(**{"bins of the light curve": reason, LIGHT_CURVE_BIN_S: length})
+    return length
 
 
 def flare_facts(curve: LightCurve, flares: Deflared) -> dict[str, str]:
@@ -429,12 +431,12 @@ def _one_version(files: Sequence[Path], keyword: object) -> list[Path]:
     return named(files, keyword) or (newest(files) if files else [])
 
 
-def _warn_of_lost_time(job: Job, curve: LightCurve, flares: Deflared) -> None:
+def _warn_of_lost_time(curve: LightCurve, flares: Deflared) -> None:
     """Warn where noise alone cuts much of the quiet time."""
     bins = len(curve) if curve.exposure_s is None else int(np.count_nonzero(curve.exposure_s > 0))
     kept = flares.kept
     if flares.method == "clean" and kept < bins and flares.cut_by_noise > _MOST_LOST * bins:
-        warn(f"ObsID {job.obs.obsid}: noise alone puts {flares.cut_by_noise / bins:.0%} of quiet bins of the light "
+        warn(f"noise alone puts {flares.cut_by_noise / bins:.0%} of quiet bins of the light "
              f"curve beyond the limits of clean: {kept} of {bins} bins are kept; deflare_method = \"robust\", or "
              "lc_binsize = \"auto\", keeps more")
 

@@ -1,15 +1,13 @@
 """Runs the tasks that are not done, in order, and keeps their records."""
 
 import os
-import re
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
-from typing import Any, Literal
+from typing import Literal
 
 from chandra_bin import __version__
 from chandra_bin.errors import (
@@ -27,7 +25,7 @@ from chandra_bin.workflow.records import FOLDER, Record, State
 from chandra_bin.workflow.runner import Runner
 from chandra_bin.workflow.task import Assignment, Made, Outcome, Recipe, Session, make, opened, why_not_done
 
-from .archive import ObservationFiles, find_observation
+from .archive import find_observation
 from .config import Config, Settings, read_config
 from .engines import by_ciao_if_taken, engine_of, function_of, versions_at_hand, versions_of
 from .graph import STEPS, Task, tasks_of
@@ -36,8 +34,6 @@ from .layout import Layout
 from .reprocessing import why_not
 from .warned import join_warnings
 
-# What the language of names with filters cannot hold in a file's name.
-_ODD = re.compile(r"[^\w./-]")
 Kind = Literal["done", "to do", "waits"]
 
 
@@ -302,7 +298,7 @@ def _make(order: _Order, assignment: Assignment) -> Made:
         return make(assignment, partial(_do, order, scratch, assignment.recipe.engine))
     except ChandraBinError as error:
         kind = OutputError if isinstance(error, OutputError) else InputError
-        raise kind(f"{_label(task)}: {order.job(scratch).plain(str(error))}") from None
+        raise kind(f"{_label(task)}: {order.job(scratch).relative(str(error))}") from None
     except OSError as error:
         raise OutputError(f"{_label(task)}: {error.filename or scratch}: {reason(error)}") from None
 
@@ -310,7 +306,8 @@ def _make(order: _Order, assignment: Assignment) -> Made:
 def _do(order: _Order, scratch: Path, engine: str) -> Outcome:
     """Do a task by an engine."""
     task = order.task
-    with _readable(order, scratch) as job, collect_warnings(job.plain) as texts:
+    job = order.job(scratch)
+    with collect_warnings(job.relative) as texts:
         function_of(engine, task.kind)(job)
         # Tasks do not read the setting "engine": the runner chooses the engine of each.
         if ((task.kind, engine) == ("reprocess", "native") and by_ciao_if_taken(order.settings)
@@ -326,45 +323,6 @@ def _refused(pipeline: Pipeline, state: State, first: int, last: int) -> Iterato
             continue
         if by_ciao_if_taken(pipeline.settings) and (why := why_not(task.archive[0])):
             yield why if pipeline.settings.engine == "ciao" else f"{why}: the native engine takes it instead"
-
-
-@contextmanager
-def _readable(order: _Order, scratch: Path) -> Iterator[Job]:
-    """The job of a task, with paths that names with filters can hold: links, where folders have odd names."""
-    layout, archive = order.layout, order.task.archive
-    folders = {layout.work, *(files.folder for files in archive)}
-    odd = sorted((folder for folder in folders if _ODD.search(str(folder))), key=lambda folder: -len(folder.parts))
-    if not odd:
-        yield order.job(scratch)
-        return
-    with TemporaryDirectory(prefix="chandra-bin-", dir="/tmp" if _ODD.search(gettempdir()) else None) as place:
-        # Names of one length: none is the beginning of another.
-        links = {folder: Path(place) / f"{number:05d}" for number, folder in enumerate(odd)}
-        for folder, link in links.items():
-            link.symlink_to(folder)
-
-        def linked(path: Path) -> Path:
-            for folder, link in links.items():
-                if path.is_relative_to(folder):
-                    return link / path.relative_to(folder)
-            return path
-
-        archive = tuple(_moved(files, linked) for files in archive)
-        job = replace(order.job(scratch), layout=replace(layout, work=linked(layout.work)), scratch=linked(scratch),
-                      archive=archive, links={str(link): str(folder) for folder, link in links.items()})
-        try:
-            yield job
-        except ChandraBinError as error:
-            raise type(error)(job.plain(str(error))) from None
-
-
-def _moved(files: ObservationFiles, to: Callable[[Path], Path]) -> ObservationFiles:
-    """The files of an observation, each by another path."""
-
-    def of(value: Any) -> Any:
-        return to(value) if isinstance(value, Path) else tuple(map(of, value)) if isinstance(value, tuple) else value
-
-    return replace(files, **{each.name: of(getattr(files, each.name)) for each in fields(files)})
 
 
 def _label(task: Task) -> str:

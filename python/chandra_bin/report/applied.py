@@ -1,11 +1,11 @@
 """What became of the settings: values that were chosen for ``auto`` and ``none``, and settings without effect."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from chandra_bin.events import vfaint
 from chandra_bin.fits.headers import is_approximate, is_number
+from chandra_bin.pipeline.archive import CHIPS_OF, LIGHT_CURVE_BIN_S
 
 from .collect import Folder
 
@@ -31,7 +31,8 @@ def effects(folder: Folder, background: "Mapping[str, Any]") -> dict[str, str]:
         texts["tool_hours"] = f"{_NOT}no tool of CIAO was run"
         if settings.responses:
             texts["responses"] = f"{_NOT}responses are made by CIAO's specextract, and the engine was native"
-    chips = _by_obsid(folder, "look", r"chips (\d[\d:]*(?:,[\d:]+)*)")
+    seen = folder.facts("look")
+    chips = {obsid: str(seen[fact]) for obsid in settings.obs_ids if (fact := f"{CHIPS_OF}{obsid}") in seen}
     if settings.ccd_ids == "auto" and chips:
         texts["ccd_ids"] = f"used: {_joined(chips)}"
     merge = folder.facts("merge")
@@ -76,10 +77,10 @@ def _of_exposure(folder: Folder) -> dict[str, str]:
 def _of_light_curves(folder: Folder) -> dict[str, str]:
     settings = folder.config.settings
     texts = {}
-    lengths = {obsid: str(facts["bins of the light curve"]).partition(" s")[0] for obsid in settings.obs_ids
-               if "bins of the light curve" in (facts := folder.facts(f"clean/{obsid}"))}
+    lengths = {obsid: f"{facts[LIGHT_CURVE_BIN_S]:g} s" for obsid in settings.obs_ids
+               if LIGHT_CURVE_BIN_S in (facts := folder.facts(f"clean/{obsid}"))}
     if settings.lc_binsize == "auto" and lengths:
-        texts["lc_binsize"] = f"used: {_joined({obsid: f'{length} s' for obsid, length in lengths.items()})}"
+        texts["lc_binsize"] = f"used: {_joined(lengths)}"
     methods = {obsid: str(facts["flares found by"]) for obsid in settings.obs_ids
                if "flares found by" in (facts := folder.facts(f"clean/{obsid}"))}
     if other := {obsid: method for obsid, method in methods.items() if method != settings.deflare_method}:
@@ -108,14 +109,6 @@ def _of_binning(folder: Folder, background: "Mapping[str, Any]") -> dict[str, st
     elif settings.background_systematic is None and is_number(systematic):
         texts["background_systematic"] = f"used: {systematic:g}"
     return texts
-
-
-def _by_obsid(folder: Folder, task: str, pattern: str) -> dict[str, str]:
-    """What a pattern finds in the facts of a task, by ObsID."""
-    facts = folder.facts(task)
-    found = {obsid: re.search(pattern, str(facts.get(f"ObsID {obsid}", "")))
-             for obsid in folder.config.settings.obs_ids}
-    return {obsid: match[1] for obsid, match in found.items() if match}
 
 
 def _joined(texts: "Mapping[str, str]") -> str:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
@@ -14,12 +14,12 @@ from chandra_bin.errors import InputError, ToolError, warn
 from chandra_bin.events import vfaint
 from chandra_bin.events.reader import open_events
 from chandra_bin.pipeline.job import Job
-from chandra_bin.pipeline.layout import ObsLayout
 from chandra_bin.pipeline.reprocessing import why_not
 from chandra_bin.regions import has_shapes
 
 from . import plan
 from . import steps as ciao_steps
+from .links import linked
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -32,7 +32,7 @@ def reprocess(job: Job) -> None:
     (files,) = job.archive
     if why := why_not(files):
         raise InputError(f'{why}; or choose engine = "native"')
-    _run(job, ciao_steps.reprocess(job.layout, job.settings, files))
+    _run(job, lambda job: ciao_steps.reprocess(job.layout, job.settings, *job.archive))
     with open_events(job.out(job.obs.events)) as events:
         job.note(**{vfaint.NOTE: _screening(events.hdu.header, asked=job.settings.check_vf_pha)})
 
@@ -49,56 +49,56 @@ def _screening(header: "Header", *, asked: bool) -> str:
 
 def make_images(job: Job) -> None:
     """Step 3, first part."""
-    (files,) = job.archive
-    _run(job, ciao_steps.images(job.layout, job.settings, files), _of_step_2(job.obs))
+    _run(job, lambda job: ciao_steps.images(job.layout, job.settings, *job.archive), _of_step_2)
 
 
 def clean_events(job: Job) -> None:
     """Step 3, second part."""
-    (files,) = job.archive
-    _run(job, ciao_steps.clean(job.layout, job.settings, files), _of_step_2(job.obs))
+    _run(job, lambda job: ciao_steps.clean(job.layout, job.settings, *job.archive), _of_step_2)
 
 
 def merge_all(job: Job) -> None:
     """Step 4."""
-    _run(job, ciao_steps.merge(job.layout, job.settings, job.archive), _observations(job))
+    _run(job, lambda job: ciao_steps.merge(job.layout, job.settings, job.archive), _observations)
 
 
 def find_sources(job: Job) -> None:
     """Step 6, first part."""
-    _run(job, ciao_steps.sources(job.layout, job.settings), _observations(job))
+    _run(job, lambda job: ciao_steps.sources(job.layout, job.settings), _observations)
 
 
 def crop(job: Job) -> None:
     """Step 6, second part."""
-    _run(job, ciao_steps.crop(job.layout, job.settings), _observations(job))
+    _run(job, lambda job: ciao_steps.crop(job.layout, job.settings), _observations)
 
 
 def extract_spectra(job: Job) -> None:
     """Step 8, where responses are asked for."""
-    (files,) = job.archive
-    _run(job, ciao_steps.spectra(job.layout, job.settings, files, job.threads), _of_step_2(job.obs))
-    folder = job.out(job.layout.spectra(files.obsid) / "xaf").parent
+    _run(job, lambda job: ciao_steps.spectra(job.layout, job.settings, job.archive[0], job.threads), _of_step_2)
+    folder = job.out(job.layout.spectra(job.obs.obsid) / "xaf").parent
     if job.facts[ciao_steps.BINS_WITH_EVENTS] and not any(folder.glob("*.pi")):
-        raise InputError(f"ObsID {files.obsid}: specextract made no spectrum of any bin: see {job.logs}")
+        raise InputError(f"specextract made no spectrum of any bin: see {job.logs}")
 
 
-def _run(job: Job, todo: plan.Plan, read: Sequence[Path] = ()) -> None:
-    """Does a plan; ``read`` are in their places also in scratch."""
-    own = job.scratch.with_name(f"{job.scratch.name}.tools")
-    own.mkdir(parents=True)
-    runner = Runner(need_installation(), own, job.logs, job.scratch.name, job.settings.tool_hours * _HOUR_S)
-    conductor = _Conductor(job, runner)
-    try:
-        with _linked(job, read):
-            conductor.all(todo)
-    finally:
-        for folder in (own, *conductor.staged):
-            shutil.rmtree(folder, ignore_errors=True)
+def _run(job: Job, plan_of: Callable[[Job], plan.Plan],
+         read: Callable[[Job], Sequence[Path]] = lambda _job: ()) -> None:
+    """Does a plan; files that it reads of other tasks, ``read``, are in their places also in scratch."""
+    with linked(job) as job:
+        own = job.scratch.with_name(f"{job.scratch.name}.tools")
+        own.mkdir(parents=True)
+        runner = Runner(need_installation(), own, job.logs, job.scratch.name, job.settings.tool_hours * _HOUR_S)
+        conductor = _Conductor(job, runner)
+        try:
+            with _in_scratch(job, read(job)):
+                conductor.all(plan_of(job))
+        finally:
+            for folder in (own, *conductor.staged):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
-def _of_step_2(obs: ObsLayout) -> list[Path]:
+def _of_step_2(job: Job) -> list[Path]:
     """What tools look for beside events: aspect, bad pixels, windows. Nothing that a task of step 3 makes."""
+    obs = job.obs
     return [path for path in sorted(obs.folder.iterdir())
             if not path.name.startswith((f"{obs.obsid}_", f"{obs.obsid}.")) and path != obs.clean_events]
 
@@ -109,7 +109,7 @@ def _observations(job: Job) -> list[Path]:
 
 
 @contextmanager
-def _linked(job: Job, read: Sequence[Path]) -> Iterator[None]:
+def _in_scratch(job: Job, read: Sequence[Path]) -> Iterator[None]:
     """Links in scratch to files of other tasks: what a tool wrote to one would be in its place at once."""
     links = [job.out(path) for path in read]
     for link, path in zip(links, read, strict=True):
@@ -152,9 +152,9 @@ class _Conductor:
     def _(self, step: plan.Tool) -> None:
         job = self.job
         made = self.runner.run(step.command, _InJob(job))
-        job.calls.append(job.plain(made.line))
+        job.calls.append(job.relative(made.line))
         for text in made.warnings:
-            warn(f"{step.command.tool}: {job.plain(text)}")
+            warn(f"{step.command.tool}: {job.relative(text)}")
         if made.facts:
             job.note(**{step.command.tool: "; ".join(made.facts)})
 
@@ -229,7 +229,7 @@ class _Conductor:
             except ToolError as error:
                 for path in _files_in(self.job.scratch) - before:
                     path.unlink()
-                job.note(**{f"bins of {roots.name}": f"one by one, as together: {job.plain(str(error))}"})
+                job.note(**{f"bins of {roots.name}": f"one by one, as together: {job.relative(str(error))}"})
                 self.all(each for name in names for each in step.alone(name.removeprefix("xaf_")))
 
     @do.register

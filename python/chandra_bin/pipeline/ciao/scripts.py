@@ -150,6 +150,8 @@ class _Writer:
     variables: dict[Filter, str] = field(default_factory=dict)
     """That are set for all that follows."""
     count: int = 0
+    heading: str = ""
+    """Of what is being written: warnings begin with it."""
 
     def head(self, about: str, name: str) -> str:
         script = "script=$(cd -- \"$(dirname -- \"$0\")\" && pwd)/${0##*/}\n" if "is_newer" in self.functions else ""
@@ -162,6 +164,7 @@ class _Writer:
         return "\n".join(parts)
 
     def blocks(self, heading: str, todo: Sequence[_ScriptStep]) -> Iterator[str]:
+        self.heading = heading
         if heading:
             yield f"\necho {_quoted(heading)}"
         for step in todo:
@@ -198,7 +201,7 @@ class _Writer:
     @statements.register
     def _(self, step: plan.Otherwise) -> list[str]:
         made = " ".join(self.path(path) for path in _outputs(step.steps))
-        instead = [_warning(step.warning), f"rm -f -- {made}", *self._branch(step.instead)]
+        instead = [self._warning(step.warning), f"rm -f -- {made}", *self._branch(step.instead)]
         tried = _indented(_chained(self._branch(step.steps)))
         return [f"if ! {{\n{tried}\n}}; then\n{_indented(_chained(instead))}\nfi"]
 
@@ -215,7 +218,7 @@ class _Writer:
 
     @statements.register
     def _(self, step: plan.Warn) -> list[str]:
-        return [_warning(step.text)]
+        return [self._warning(step.text)]
 
     @statements.register
     def _(self, step: plan.Copy) -> list[str]:
@@ -284,6 +287,10 @@ class _Writer:
         statements = self._all(steps)
         self.folders, self.variables = folders, variables
         return statements
+
+    def _warning(self, text: str) -> str:
+        about = f"{self.heading}: " if self.heading else ""
+        return f"echo {_quoted(f'warning: {about}{text}')} >&2"
 
     def path(self, path: Path, ending: str = "") -> str:
         return _quoted(self._plain(path) + ending)
@@ -357,10 +364,6 @@ def _escaped(text: str) -> str:
 
 def _quoted(text: str) -> str:
     return text if _PLAIN.fullmatch(text) else f'"{_escaped(text)}"'
-
-
-def _warning(text: str) -> str:
-    return f"echo {_quoted(f'warning: {text}')} >&2"
 
 
 def _indented(text: str) -> str:

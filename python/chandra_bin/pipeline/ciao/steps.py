@@ -83,7 +83,7 @@ def clean(layout: Layout, settings: Settings, files: ObservationFiles) -> plan.P
         plan.Copy(obs.fluximage_psfmap, obs.psfmap, moves=True),
         plan.Otherwise((plan.Tool(tools.blanksky(clean_events, obs.background_events)),
                         plan.Tool(tools.blanksky_image(obs.background_events, obs.file("blank"), obs.image))),
-                       (), f"ObsID {obs.obsid}: no blank sky: the background will be measured in the merged image"),
+                       (), "no blank sky: the background will be measured in the merged image"),
     ]
 
 
@@ -219,7 +219,7 @@ def spectra(layout: Layout, settings: Settings, files: ObservationFiles, nproc: 
         extract = plan.Tool(tools.specextract((File(obs.clean_events), f"[{chips}]", "[sky=region(", region, ")]"),
                                               File(root, is_output=True), nproc=1,
                                               outputs=[folder / f"{root.name}{ending}" for ending in SPECTRUM_ENDINGS]))
-        return (plan.Otherwise((extract,), (), f"ObsID {obs.obsid}: no spectrum of bin {number}"),)
+        return (plan.Otherwise((extract,), (), f"no spectrum of bin {number}"),)
 
     def write_lists(job: Job) -> None:
         events = VirtualFile.of(job.made(obs.clean_events)).keep(chips)
@@ -227,7 +227,7 @@ def spectra(layout: Layout, settings: Settings, files: ObservationFiles, nproc: 
                         job.out(folder / "xaf").parent, job.out(lists / "list").parent)
         job.note(**{BINS_WITH_EVENTS: len(made.bins)})
         if made.without_events:
-            warn(f"ObsID {obs.obsid}: {made.summary}")
+            warn(made.summary)
 
     words = (("specextract-lists",), (File(obs.clean_events), f"[{chips}]"), (File(layout.binmap),),
              ("--regions",), (File(layout.sky_regions),), ("--spectra",), (File(folder),),
@@ -294,9 +294,9 @@ def _good_times(obs: ObsLayout, settings: Settings) -> plan.Step:
                       (("deflare",), (File(obs.light_curve),), ("-o",), (File(obs.good_times, is_output=True),),
                        ("--method",), ("robust",), _CLOBBER), "good times without flares, by this program")
     by_sigma = plan.Otherwise((plan.Tool(tools.deflare(obs.light_curve, obs.good_times, method="sigma")),), (robust,),
-                              f"ObsID {obs.obsid}: deflare by sigma failed: flares are cut by this program (robust)")
+                              "deflare by sigma failed: flares are cut by this program (robust)")
     by_clean = plan.Otherwise((plan.Tool(tools.deflare(obs.light_curve, obs.good_times, method="clean")),), (by_sigma,),
-                              f"ObsID {obs.obsid}: deflare by clean failed: flares are cut by sigma")
+                              "deflare by clean failed: flares are cut by sigma")
     steps: dict[str, plan.Step] = {"clean": by_clean, "sigma": by_sigma, "robust": robust}
     return steps[settings.deflare_method]
 
