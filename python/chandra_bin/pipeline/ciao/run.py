@@ -80,10 +80,10 @@ def extract_spectra(job: Job) -> None:
         raise InputError(f"specextract made no spectrum of any bin: see {job.logs}")
 
 
-def _run(job: Job, plan_of: Callable[[Job], plan.Plan],
+def _run(asked: Job, plan_of: Callable[[Job], plan.Plan],
          read: Callable[[Job], Sequence[Path]] = lambda _job: ()) -> None:
     """Does a plan; files that it reads of other tasks, ``read``, are in their places also in scratch."""
-    with linked(job) as job:
+    with linked(asked) as job:
         own = job.scratch.with_name(f"{job.scratch.name}.tools")
         own.mkdir(parents=True)
         runner = Runner(need_installation(), own, job.logs, job.scratch.name, job.settings.tool_hours * _HOUR_S)
