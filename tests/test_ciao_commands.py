@@ -14,7 +14,7 @@ from chandra_bin.ciao._command import Filter, Temporary, parts_of
 from chandra_bin.cli._background import command as background
 from chandra_bin.errors import InputError
 from chandra_bin.pipeline.ciao import steps as ciao_steps
-from chandra_bin.pipeline.ciao.plan import EachList, Measured, Otherwise, Tool, Where
+from chandra_bin.pipeline.ciao.plan import Fallback, ForEachList, IfFiles, WithMeasured
 from chandra_bin.pipeline.ciao.scripts import write_scripts
 from chandra_bin.pipeline.runner import Pipeline
 from pipeline_work import configured, simulated
@@ -44,17 +44,17 @@ class Everywhere:
 def commands_in(steps):
     """The commands of a plan, of all its branches."""
     for step in steps:
-        if isinstance(step, Tool):
-            yield step.command
-        elif isinstance(step, Otherwise):
+        if isinstance(step, Command):
+            yield step
+        elif isinstance(step, Fallback):
             yield from commands_in([*step.steps, *step.instead])
-        elif isinstance(step, Where):
+        elif isinstance(step, IfFiles):
             yield from commands_in([*step.steps, *step.otherwise])
-        elif isinstance(step, Measured):
+        elif isinstance(step, WithMeasured):
             yield from commands_in(step.of("175.01616"))
-        elif isinstance(step, EachList):
+        elif isinstance(step, ForEachList):
             lists = [step.folder / f"{kind}_001.list" for kind in ("source", "root")]
-            yield step.of(*lists, [step.roots / f"xaf_12{ending}" for ending in step.endings]).command
+            yield step.of(*lists, [step.roots / f"xaf_12{ending}" for ending in step.endings])
             yield from commands_in(step.alone("12"))
 
 
@@ -92,9 +92,7 @@ def commands(archives, tmp_path_factory):
     for n, (array, chosen) in enumerate(itertools.product("IS", choices())):
         work = configured(folder / str(n), archives[array], **chosen, engine="ciao")
         found += [command for plan in plans_of(Pipeline(work)) for command in commands_in(plan)]
-    images = folder / "image.fits"
-    found += [tools.mkpsfmap(images, images, energy=2.3, ecf=0.9), tools.download_chandra_obsid(["16626", "942"]),
-              tools.reproject_obs(images, folder, refcoord=None, nproc=2, outputs=())]
+    found.append(tools.download_chandra_obsid(["16626", "942"]))
     return [(command, command.arguments(Everywhere(shapes))) for command in found for shapes in (True, False)]
 
 

@@ -16,12 +16,11 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from chandra_bin.ciao import Runner, need_installation, tools
+from chandra_bin.ciao import Command, Runner, need_installation, tools
 from chandra_bin.cli import run as command
 from chandra_bin.errors import ToolError
 from chandra_bin.pipeline import runner
 from chandra_bin.pipeline.ciao import steps as ciao_steps
-from chandra_bin.pipeline.ciao.plan import Tool
 from chandra_bin.tasks.copy import copy_file
 from chandra_bin.workflow.records import State
 from pipeline_work import change_settings, configured, products
@@ -231,7 +230,7 @@ def reprojected_by(work, folder):
     """What the pipeline wants of merge_obs of each observation."""
     pipeline = runner.Pipeline(work, "ciao")
     plan = ciao_steps.merge(pipeline.layout, pipeline.settings, tuple(pipeline.archive))
-    (call,) = [step.command for step in plan if isinstance(step, Tool)]
+    (call,) = [step for step in plan if isinstance(step, Command)]
     names = [path.name for path in call.outputs if path.name.endswith("_reproj_evt.fits")]
     assert names == ["90001_reproj_evt.fits", "90002_reproj_evt.fits"]
     return [folder / "merge" / name for name in names]

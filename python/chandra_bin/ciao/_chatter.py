@@ -84,6 +84,6 @@ def _exposures(output: str) -> Iterator[str]:
 
 
 def left_out(output: str) -> list[str]:
-    """Of merge_obs and reproject_obs: observations that they leave out, which they do without an error."""
+    """Of merge_obs: observations that it leaves out, which it does without an error."""
     return list(dict.fromkeys(line.strip().lstrip("# ") for line in output.splitlines()
                               if _SKIPPED.search(line) and not _KEYWORDS.search(line)))

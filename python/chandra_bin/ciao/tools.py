@@ -15,8 +15,8 @@ from ._chatter import flare_limits, left_out
 from ._command import Command, File, Name, Temporary, Value
 
 # All that are called here. Programs first, then the contributed scripts.
-NAMES = ("dmcopy", "dmextract", "mkpsfmap", "wavdetect", "blanksky", "blanksky_image", "chandra_repro", "deflare",
-         "download_chandra_obsid", "fluximage", "merge_obs", "reproject_obs", "specextract")
+NAMES = ("dmcopy", "dmextract", "wavdetect", "blanksky", "blanksky_image", "chandra_repro", "deflare",
+         "download_chandra_obsid", "fluximage", "merge_obs", "specextract")
 # The seed of the random places of blank-sky events in pixels: else each run would make other events of the same. That
 # of fluximage and merge_obs has an effect on the HRC's background alone.
 _SEED = 1
@@ -44,13 +44,6 @@ def fluximage(infile: Name, outroot: Path, *, bands: str, binsize: float, psfecf
         "infile": _name(infile), "outroot": File(outroot, is_output=True), "bands": bands, "binsize": binsize,
         "expmapthresh": _threshold(expmapthresh), "psfecf": psfecf, **_parallel(nproc), "cleanup": True,
         "clobber": True, "verbose": 1, "mode": "h"}, tuple(outputs), "image of counts, exposure map, flux and PSF map")
-
-
-def mkpsfmap(infile: Name, outfile: Path, *, energy: float, ecf: float) -> Command:
-    """Map of the radius with a part of a source's counts (arcsec), for images that came without."""
-    return Command("mkpsfmap", {
-        "infile": _name(infile), "outfile": File(outfile, is_output=True), "energy": energy, "spectrum": "",
-        "ecf": ecf, "units": "arcsec", "clobber": True, "mode": "h"}, (outfile,), "size of the PSF")
 
 
 def wavdetect(infile: Name, *, psffile: Path, expfile: Path, outfile: Path, scellfile: Path, imagefile: Path,
@@ -114,15 +107,6 @@ def merge_obs(infiles: Path, outdir: Path, *, bands: str, binsize: float, psfecf
         # Sources are seen with the mean of the observations' PSFs, each for the time that it had.
         "psfmerge": "exptime", **_parallel(nproc), "cleanup": True, "clobber": True,
         "verbose": 1, "mode": "h"}, tuple(outputs), "all observations on one tangent plane", left_out)
-
-
-def reproject_obs(infiles: Path, outdir: Path, *, refcoord: str | None, nproc: int,
-                  outputs: Sequence[Path]) -> Command:
-    """Events of all observations of a list on one tangent plane, without images."""
-    return Command("reproject_obs", {
-        "infiles": ("@", File(infiles)), "outroot": File(outdir, is_output=True, ending="/"),
-        "refcoord": refcoord or "", **_parallel(nproc), "clobber": True, "verbose": 1, "mode": "h"},
-        tuple(outputs), "events on one tangent plane", left_out)
 
 
 def specextract(infile: Value, outroot: Value, *, nproc: int, outputs: Sequence[Path]) -> Command:

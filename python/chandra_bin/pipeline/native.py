@@ -12,7 +12,7 @@ from chandra_bin.binning.options import BinningOptions
 from chandra_bin.coords.tangent_plane import parse_point, separation_deg, tangent_point
 from chandra_bin.errors import InputError, warn
 from chandra_bin.events.columns import coords_of
-from chandra_bin.events.deflare import Deflared
+from chandra_bin.events.deflare import Deflared, Method
 from chandra_bin.events.lightcurve import LightCurve
 from chandra_bin.events.reader import open_events
 from chandra_bin.events.vfaint import NOTE
@@ -33,13 +33,12 @@ from chandra_bin.tasks.image_files import ImageFiles
 from chandra_bin.tasks.lightcurve import FlareLimits, deflare, propose_bin_length, write_light_curve
 from chandra_bin.tasks.merge import merge_observations
 from chandra_bin.tasks.outlines import write_outlines
-from chandra_bin.tasks.propose import propose_area
 from chandra_bin.tasks.vfaint import Islands, Screened, find_islands, screen_vfaint
 
 from .archive import CHIPS_OF, LIGHT_CURVE_BIN_S, ObservationFiles, chips_used, look
 from .config import Settings
 from .job import Job
-from .proposing import propose_cluster_region, propose_source_region
+from .proposing import propose_area_region, propose_cluster_region, propose_source_region
 from .survey import FARTHEST_ARCMIN, ODD_ARCMIN, arcmin_between
 
 # Grades of X-rays, as chandra_repro keeps them.
@@ -198,9 +197,7 @@ def clean_events(job: Job) -> None:
     job.call(copy_file, quiet, job.out(obs.quiet_events))
     quiet = VirtualFile.of(job.made(obs.quiet_events)).binned(BinAxis("time", step=bin_length(job)))
     curve = job.call(write_light_curve, quiet, job.out(obs.light_curve))
-    _, flares = job.call(deflare, job.made(obs.light_curve), job.out(obs.good_times),
-                         FlareLimits(method=settings.deflare_method),
-                         plot=job.out(obs.light_curve.with_suffix(".lc.png")))
+    _, flares = write_good_times(job, settings.deflare_method)
     _warn_of_lost_time(curve, flares)
     kept = job.call(copy_file, events.keep(GtiTerm.of(job.made(obs.good_times))), job.out(obs.clean_events))
     if not kept.counts:
@@ -250,6 +247,13 @@ def bin_length(job: Job) -> float:
         length, reason = float(f"{chosen.length_s:.15g}"), chosen.reason  # as scripts print it
     job.note(**{"bins of the light curve": reason, LIGHT_CURVE_BIN_S: length})
     return length
+
+
+def write_good_times(job: Job, method: Method) -> tuple[LightCurve, Deflared]:
+    """Write the good times of an observation without flares, and a picture of its light curve."""
+    obs = job.obs
+    return job.call(deflare, job.made(obs.light_curve), job.out(obs.good_times), FlareLimits(method=method),
+                    plot=job.out(obs.light_curve.with_suffix(".lc.png")))
 
 
 def flare_facts(curve: LightCurve, flares: Deflared) -> dict[str, str]:
@@ -308,9 +312,7 @@ def crop(job: Job) -> None:
     layout = job.layout
     cluster = propose_cluster_region(job, layout.image, layout.expmap, layout.raw_sources, layout.cluster, merged=True)
     sources = propose_source_region(job, layout.raw_sources, layout.sources, layout.image, cluster)
-    square, physical = (job.region(path) for path in (layout.area, layout.area_physical))
-    job.call(propose_area, layout.expmap, square.parent, cluster=cluster, image=layout.image)
-    assert physical.exists()
+    square = propose_area_region(job, cluster)
     if cluster:
         job.call(copy_file, f"{layout.image}[exclude sky=region({cluster})]", job.out(layout.image_without_cluster))
     background, ratio = layout.background, layout.background_ratio

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from chandra_bin.errors import NoCluster, warn
 from chandra_bin.regions import has_shapes
-from chandra_bin.tasks.propose import propose_cluster, propose_point_sources
+from chandra_bin.tasks.propose import propose_area, propose_cluster, propose_point_sources
 
 from .job import Job
 
@@ -33,3 +33,11 @@ def propose_source_region(job: Job, detections: Path, out: Path, image: Path, cl
                     sky=out == job.layout.sources)
     job.note(**{"point sources": made.sources, "detections taken for the cluster": made.dropped})
     return region if region.exists() else None
+
+
+def propose_area_region(job: Job, cluster: Path | None) -> Path:
+    """The region of the area of interest, proposed or the user's."""
+    layout = job.layout
+    area, _ = (job.region(path) for path in (layout.area, layout.area_physical))
+    job.call(propose_area, layout.expmap, area.parent, cluster=cluster, image=layout.image)
+    return area

@@ -1,4 +1,4 @@
-"""What the CIAO engine does in a task, as data: `calibrated` runs it, and `scripts` writes it down as shell.
+"""What the CIAO engine does in a task, as data: `run` does it, and `scripts` writes it down as shell.
 
 So both do the same: a script is not a second description of the pipeline. Paths are those of `Layout`, where a file is
 to be in the end.
@@ -12,27 +12,23 @@ from typing import TypeAlias
 from chandra_bin.ciao import Command, Part
 from chandra_bin.pipeline.job import Job
 
-
-@dataclass(frozen=True)
-class Tool:
-    """A call of a tool of CIAO."""
-
-    command: Command
+Words: TypeAlias = tuple[Part | tuple[Part, ...], ...]
+"""The words of a command line; a tuple is one word in parts."""
 
 
 @dataclass(frozen=True)
-class Own:
-    """Something that this program does: by a function here, and by a command in a script."""
+class PythonStep:
+    """A step of this program: a function in a run, and a command in a script."""
 
-    does: Callable[[Job], object]
-    words: tuple[tuple[Part, ...], ...]
-    """Of the command, behind ``chandra-bin``; one that is empty is left out."""
+    function: Callable[[Job], object]
+    words: Words
+    """Of the command, behind ``chandra-bin``; an empty one is left out."""
     purpose: str
 
 
 @dataclass(frozen=True)
-class Otherwise:
-    """Steps; and what is done instead where a tool among them fails, with a warning."""
+class Fallback:
+    """Steps, and those that are done instead where a tool among them fails, with a warning."""
 
     steps: "tuple[Step, ...]"
     instead: "tuple[Step, ...]"
@@ -40,8 +36,8 @@ class Otherwise:
 
 
 @dataclass(frozen=True)
-class Where:
-    """Steps where all of some files are there, and others where not."""
+class IfFiles:
+    """Steps for when all of some files are there, and others for when not."""
 
     files: tuple[Path, ...]
     steps: "tuple[Step, ...]"
@@ -52,14 +48,14 @@ class Where:
 
 @dataclass(frozen=True)
 class Warn:
-    """Something that a user is to know."""
+    """A warning."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Copy:
-    """A file under another name."""
+class CopyFile:
+    """Copies, or moves, a file."""
 
     source: Path
     target: Path
@@ -67,16 +63,16 @@ class Copy:
 
 
 @dataclass(frozen=True)
-class Text:
-    """A small file."""
+class WriteLines:
+    """Writes a text file."""
 
     target: Path
     lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Copies of files of the archive in folders of ``target``, for a tool that changes what it is given."""
+class CopyInto:
+    """Copies files of the archive into folders of ``target``, for a tool that changes what it is given."""
 
     files: Mapping[str, tuple[Path, ...]]
     """By the folder in ``target``."""
@@ -84,44 +80,44 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Remove:
+class RemoveFolder:
     """Removes a folder with copies."""
 
     folder: Path
 
 
 @dataclass(frozen=True)
-class LocalNames:
-    """Lists of files (``*.lis``) name files in their own folder: the folder they named is removed."""
+class ShortenLists:
+    """Removes the folders from the names in lists of files (``*.lis``): the files lie beside the lists now."""
 
     folder: Path
 
 
 @dataclass(frozen=True)
-class EachList:
+class ForEachList:
     """One call of a tool for each pair of lists; where it fails, the bins of these lists one by one.
 
-    Lists are ``source_{part}.list`` and ``root_{part}.list`` of `products.write_extraction_lists`.
+    Lists are ``source_{part}.list`` and ``root_{part}.list`` of `write_extraction_lists`.
     """
 
     folder: Path
     roots: Path
     """The folder of the files that are made: ``xaf_{bin}`` and the endings."""
     endings: tuple[str, ...]
-    of: Callable[[Path, Path, Sequence[Path]], Tool]
+    of: Callable[[Path, Path, Sequence[Path]], Command]
     """The call, by the two lists and the files that it is to make."""
     alone: "Callable[[str], tuple[Step, ...]]"
     """The steps of one bin, by its number, or by what stands for that."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Steps that need a number which is measured when they begin."""
+class WithMeasured:
+    """Steps that need a number, which is measured before them."""
 
     variable: str
     """Holds the number in a script."""
-    does: Callable[[Job], str]
-    words: tuple[tuple[Part, ...], ...]
+    measure: Callable[[Job], str]
+    words: Words
     """Of the command that prints the number, behind ``chandra-bin``."""
     of: "Callable[[str], tuple[Step, ...]]"
     """Gets the number, or ``${variable}``."""
@@ -129,6 +125,8 @@ class Measured:
 
 
 Step: TypeAlias = (
-    Tool | Own | Otherwise | Where | Warn | Copy | Text | Stage | Remove | LocalNames | EachList | Measured
+    Command | PythonStep | Fallback | IfFiles | Warn | CopyFile | WriteLines | CopyInto | RemoveFolder | ShortenLists
+    | ForEachList | WithMeasured
 )
+"""A `Command` is a call of a tool of CIAO."""
 Plan: TypeAlias = Sequence[Step]

@@ -9,7 +9,7 @@ from functools import singledispatchmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chandra_bin.ciao import File, Runner, need_installation
+from chandra_bin.ciao import Command, File, Runner, need_installation
 from chandra_bin.errors import InputError, ToolError, warn
 from chandra_bin.events import vfaint
 from chandra_bin.events.reader import open_events
@@ -87,12 +87,12 @@ def _run(asked: Job, plan_of: Callable[[Job], plan.Plan],
         own = job.scratch.with_name(f"{job.scratch.name}.tools")
         own.mkdir(parents=True)
         runner = Runner(need_installation(), own, job.logs, job.scratch.name, job.settings.tool_hours * _HOUR_S)
-        conductor = _Conductor(job, runner)
+        plan_runner = _PlanRunner(job, runner)
         try:
             with _in_scratch(job, read(job)):
-                conductor.all(plan_of(job))
+                plan_runner.all(plan_of(job))
         finally:
-            for folder in (own, *conductor.staged):
+            for folder in (own, *plan_runner.staged):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -123,7 +123,7 @@ def _in_scratch(job: Job, read: Sequence[Path]) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class _InJob:
+class _JobFiles:
     """Where files are while a job runs."""
 
     job: Job
@@ -136,7 +136,7 @@ class _InJob:
 
 
 @dataclass
-class _Conductor:
+class _PlanRunner:
     """Does the steps of a plan, one after another."""
 
     job: Job
@@ -149,21 +149,21 @@ class _Conductor:
         raise NotImplementedError(type(step))
 
     @do.register
-    def _(self, step: plan.Tool) -> None:
+    def _(self, command: Command) -> None:
         job = self.job
-        made = self.runner.run(step.command, _InJob(job))
+        made = self.runner.run(command, _JobFiles(job))
         job.calls.append(job.relative(made.line))
         for text in made.warnings:
-            warn(f"{step.command.tool}: {job.relative(text)}")
+            warn(f"{command.tool}: {job.relative(text)}")
         if made.facts:
-            job.note(**{step.command.tool: "; ".join(made.facts)})
+            job.note(**{command.tool: "; ".join(made.facts)})
 
     @do.register
-    def _(self, step: plan.Own) -> None:
-        step.does(self.job)
+    def _(self, step: plan.PythonStep) -> None:
+        step.function(self.job)
 
     @do.register
-    def _(self, step: plan.Otherwise) -> None:
+    def _(self, step: plan.Fallback) -> None:
         before = _files_in(self.job.scratch)
         try:
             self.all(step.steps)
@@ -175,7 +175,7 @@ class _Conductor:
             self.all(step.instead)
 
     @do.register
-    def _(self, step: plan.Where) -> None:
+    def _(self, step: plan.IfFiles) -> None:
         there = has_shapes if step.has_shapes else Path.exists
         self.all(step.steps if all(there(self.job.made(path)) for path in step.files) else step.otherwise)
 
@@ -184,7 +184,7 @@ class _Conductor:
         warn(step.text)
 
     @do.register
-    def _(self, step: plan.Copy) -> None:
+    def _(self, step: plan.CopyFile) -> None:
         source, target = self.job.made(step.source), self.job.out(step.target)
         if step.moves:
             source.rename(target)
@@ -192,11 +192,11 @@ class _Conductor:
             shutil.copyfile(source, target)
 
     @do.register
-    def _(self, step: plan.Text) -> None:
+    def _(self, step: plan.WriteLines) -> None:
         self.job.out(step.target).write_text("".join(f"{line}\n" for line in step.lines))
 
     @do.register
-    def _(self, step: plan.Stage) -> None:
+    def _(self, step: plan.CopyInto) -> None:
         target = self.job.out(step.target)
         self.staged.append(target)
         for name, paths in step.files.items():
@@ -206,17 +206,17 @@ class _Conductor:
                 shutil.copyfile(path, folder / path.name)
 
     @do.register
-    def _(self, step: plan.Remove) -> None:
+    def _(self, step: plan.RemoveFolder) -> None:
         shutil.rmtree(self.job.out(step.folder))
 
     @do.register
-    def _(self, step: plan.LocalNames) -> None:
+    def _(self, step: plan.ShortenLists) -> None:
         for path in self.job.out(step.folder).glob("*.lis"):
             # Names in a list are relative to its folder.
             path.write_text("".join(f"{Path(line).name}\n" for line in path.read_text().splitlines()))
 
     @do.register
-    def _(self, step: plan.EachList) -> None:
+    def _(self, step: plan.ForEachList) -> None:
         job = self.job
         folder = job.made(step.folder)
         for roots in sorted(folder.glob("root_*.list")):
@@ -233,8 +233,8 @@ class _Conductor:
                 self.all(each for name in names for each in step.alone(name.removeprefix("xaf_")))
 
     @do.register
-    def _(self, step: plan.Measured) -> None:
-        self.all(step.of(step.does(self.job)))
+    def _(self, step: plan.WithMeasured) -> None:
+        self.all(step.of(step.measure(self.job)))
 
     def all(self, steps: Iterable[plan.Step]) -> None:
         for step in steps:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from chandra_bin import __version__
-from chandra_bin.ciao import File, Filter, Part, Temporary, is_plain_path, parts_of
+from chandra_bin.ciao import Command, File, Filter, Part, Temporary, is_plain_path, parts_of
 from chandra_bin.errors import InputError, OutputError, warn
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.pipeline.archive import ObservationFiles
@@ -176,8 +176,7 @@ class _Writer:
         raise NotImplementedError(type(step))
 
     @statements.register
-    def _(self, step: plan.Tool) -> list[str]:
-        command = step.command
+    def _(self, command: Command) -> list[str]:
         self.programs[command.tool] = None
         before: list[str] = []
         words = [self._word((f"{name}=" if name else "", *parts_of(value)), before)
@@ -189,24 +188,25 @@ class _Writer:
         return [*before, *self._folders(*command.outputs), gone, f"# {command.purpose}\n{line}", check]
 
     @statements.register
-    def _(self, step: plan.Own) -> list[str]:
+    def _(self, step: plan.PythonStep) -> list[str]:
         self.programs["chandra-bin"] = None
         before: list[str] = []
-        made = [each.path for word in step.words for each in word if isinstance(each, File) and each.is_output]
-        texts = [self._word(word, before) for word in step.words]
+        words = list(map(parts_of, step.words))
+        made = [each.path for word in words for each in word if isinstance(each, File) and each.is_output]
+        texts = [self._word(word, before) for word in words]
         self.variables = {part: name for part, name in self.variables.items()
                           if (part.when or part.region).path not in made}
         return [*before, *self._folders(*made), f"# {step.purpose}\n{_wrapped(['chandra-bin', *texts])}"]
 
     @statements.register
-    def _(self, step: plan.Otherwise) -> list[str]:
+    def _(self, step: plan.Fallback) -> list[str]:
         made = " ".join(self.path(path) for path in _outputs(step.steps))
         instead = [self._warning(step.warning), f"rm -f -- {made}", *self._branch(step.instead)]
         tried = _indented(_chained(self._branch(step.steps)))
         return [f"if ! {{\n{tried}\n}}; then\n{_indented(_chained(instead))}\nfi"]
 
     @statements.register
-    def _(self, step: plan.Where) -> list[str]:
+    def _(self, step: plan.IfFiles) -> list[str]:
         if step.has_shapes:
             self.functions.add("has_shapes")
         test = " && ".join(f"has_shapes {self.path(path)}" if step.has_shapes else f"[ -e {self.path(path)} ]"
@@ -221,17 +221,17 @@ class _Writer:
         return [self._warning(step.text)]
 
     @statements.register
-    def _(self, step: plan.Copy) -> list[str]:
+    def _(self, step: plan.CopyFile) -> list[str]:
         program = "mv -f" if step.moves else "cp"
         return [*self._folders(step.target), f"{program} -- {self.path(step.source)} {self.path(step.target)}"]
 
     @statements.register
-    def _(self, step: plan.Text) -> list[str]:
+    def _(self, step: plan.WriteLines) -> list[str]:
         lines = " ".join(map(_quoted, step.lines))
         return [*self._folders(step.target), f"printf '%s\\n' {lines} >{self.path(step.target)}"]
 
     @statements.register
-    def _(self, step: plan.Stage) -> list[str]:
+    def _(self, step: plan.CopyInto) -> list[str]:
         copies = [_wrapped(["cp -L --", *(self.path(path) for path in paths), self.path(step.target / folder, "/")])
                   for folder, paths in step.files.items() if paths]
         folders = " ".join(self.path(step.target / folder) for folder in step.files)
@@ -239,11 +239,11 @@ class _Writer:
                 f"mkdir -p -- {folders}", *copies]
 
     @statements.register
-    def _(self, step: plan.Remove) -> list[str]:
+    def _(self, step: plan.RemoveFolder) -> list[str]:
         return [f"rm -rf -- {self.path(step.folder)}"]
 
     @statements.register
-    def _(self, step: plan.LocalNames) -> list[str]:
+    def _(self, step: plan.ShortenLists) -> list[str]:
         self.functions.add("local_names")
         return [f"local_names {self.path(step.folder)}"]
 
@@ -254,9 +254,9 @@ class _Writer:
         return [f"if ! is_newer {self.path(step.made)} {self.path(step.source)}; then\n{body}\nfi"]
 
     @statements.register
-    def _(self, step: plan.Measured) -> list[str]:
+    def _(self, step: plan.WithMeasured) -> list[str]:
         self.programs["chandra-bin"] = None
-        words = [self._word(word, []) for word in step.words]
+        words = [self._word(parts_of(word), []) for word in step.words]
         line = f"{step.variable}=$({' '.join(['chandra-bin', *words])})"
         return [f"# {step.purpose}\n{line}", *self._all(step.of(f"${{{step.variable}}}"))]
 
@@ -266,9 +266,9 @@ class _Writer:
         return [f"[ -e {link} ] || [ -L {link} ] || ln -s -- {_quoted(step.target.name)} {link}"]
 
     @statements.register
-    def _(self, step: plan.EachList) -> list[str]:
+    def _(self, step: plan.ForEachList) -> list[str]:
         source, roots = (step.folder / f"{kind}_{_PART}.list" for kind in ("source", "root"))
-        tool = step.of(source, roots, ()).command
+        tool = step.of(source, roots, ())
         self.programs[tool.tool] = None
         before: list[str] = []
         words = [self._word((f"{name}=", *parts_of(value)), before) for name, value in tool.parameters.items()]
@@ -350,9 +350,9 @@ def _chained(statements: Iterable[str]) -> str:
 def _outputs(steps: Iterable[plan.Step]) -> Iterator[Path]:
     """The files of tools, which one that fails may leave half done."""
     for step in steps:
-        if isinstance(step, plan.Tool):
-            yield from step.command.outputs
-        elif isinstance(step, plan.Where):
+        if isinstance(step, Command):
+            yield from step.outputs
+        elif isinstance(step, plan.IfFiles):
             yield from dict.fromkeys(_outputs([*step.steps, *step.otherwise]))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chandra_bin.ciao import File, Filter, Part, tools
+from chandra_bin.ciao import Command, File, Filter, tools
 from chandra_bin.errors import warn
 from chandra_bin.fits.virtual import RangeTerm, VirtualFile
 from chandra_bin.pipeline import native
@@ -13,13 +13,11 @@ from chandra_bin.pipeline.archive import ObservationFiles, chips_used
 from chandra_bin.pipeline.config import Settings
 from chandra_bin.pipeline.job import Job
 from chandra_bin.pipeline.layout import Layout, ObsLayout, images_of
-from chandra_bin.pipeline.proposing import propose_cluster_region, propose_source_region
+from chandra_bin.pipeline.proposing import propose_area_region, propose_cluster_region, propose_source_region
 from chandra_bin.pipeline.reprocessing import staging_folders
 from chandra_bin.regions import has_shapes
 from chandra_bin.tasks.background import add_backgrounds, background_files, blank_sky_background
-from chandra_bin.tasks.lightcurve import FlareLimits, deflare
 from chandra_bin.tasks.outlines import convert_files, write_mask
-from chandra_bin.tasks.propose import propose_area
 from chandra_bin.tasks.specextract_lists import write_extraction_lists
 
 from . import plan
@@ -31,7 +29,7 @@ SPECTRUM_ENDINGS = (".pi", ".arf", ".rmf", "_grp.pi")
 # The name of their number in the notes of a task.
 BINS_WITH_EVENTS = "bins with events"
 # Scripts are run again.
-_CLOBBER = ("--clobber",)
+_CLOBBER = "--clobber"
 
 
 def reprocess(layout: Layout, settings: Settings, files: ObservationFiles) -> plan.Plan:
@@ -39,11 +37,11 @@ def reprocess(layout: Layout, settings: Settings, files: ObservationFiles) -> pl
     obs = layout.obs(files.obsid)
     stage = obs.folder.with_name(f"{obs.obsid}.archive")
     return [
-        plan.Stage(staging_folders(files), stage),
-        plan.Tool(tools.chandra_repro(stage, obs.folder, check_vf_pha=settings.check_vf_pha,
-                                      outputs=(obs.events, obs.bad_pixels, obs.field_of_view))),
-        plan.LocalNames(obs.folder),
-        plan.Remove(stage),
+        plan.CopyInto(staging_folders(files), stage),
+        tools.chandra_repro(stage, obs.folder, check_vf_pha=settings.check_vf_pha,
+                            outputs=(obs.events, obs.bad_pixels, obs.field_of_view)),
+        plan.ShortenLists(obs.folder),
+        plan.RemoveFolder(stage),
     ]
 
 
@@ -52,10 +50,10 @@ def images(layout: Layout, settings: Settings, files: ObservationFiles) -> plan.
     obs = layout.obs(files.obsid)
     return [
         _fluximage(settings, obs.events, chips_used(settings.ccd_ids, files), obs.raw_root, layout.bands.main),
-        plan.Tool(tools.wavdetect(
+        tools.wavdetect(
             obs.raw_image, psffile=obs.raw_psfmap, expfile=obs.raw_expmap, outfile=obs.sources,
             scellfile=obs.source_cells, imagefile=obs.source_image, defnbkgfile=obs.source_background,
-            regfile=obs.raw_source_regions, options=native.detection_options(settings))),
+            regfile=obs.raw_source_regions, options=native.detection_options(settings)),
     ]
 
 
@@ -66,24 +64,23 @@ def clean(layout: Layout, settings: Settings, files: ObservationFiles) -> plan.P
     """
     obs, chips = layout.obs(files.obsid), chips_used(settings.ccd_ids, files)
     clean_events = (File(obs.clean_events), f"[{chips}]")
-    cluster, sources = (_readable(region, obs.raw_image) for region in (obs.cluster, obs.source_regions))
+    cluster, sources = (_physical_region(region, obs.raw_image) for region in (obs.cluster, obs.source_regions))
     return [
         _cluster(obs.raw_image, obs.raw_expmap, obs.sources, obs.cluster, merged=False),
         _sources(obs.sources, obs.source_regions, obs.raw_image, obs.cluster, merged=False),
         sources.step, cluster.step,
-        plan.Tool(tools.dmcopy((File(obs.events), sources.excluded, cluster.excluded,
-                                f"[energy={layout.bands.energies_ev}]", f"[{chips}]"), obs.quiet_events,
-                               all_blocks=True,
-                               purpose="events of the band without sources and cluster, for the light curve")),
+        tools.dmcopy((File(obs.events), sources.excluded, cluster.excluded,
+                      f"[energy={layout.bands.energies_ev}]", f"[{chips}]"), obs.quiet_events, all_blocks=True,
+                     purpose="events of the band without sources and cluster, for the light curve"),
         _light_curve(obs, settings),
         _good_times(obs, settings),
-        plan.Tool(tools.dmcopy((File(obs.events), "[@", File(obs.good_times), "]"), obs.clean_events, all_blocks=True,
-                               purpose="events without flares")),
+        tools.dmcopy((File(obs.events), "[@", File(obs.good_times), "]"), obs.clean_events, all_blocks=True,
+                     purpose="events without flares"),
         _fluximage(settings, obs.clean_events, _one_by_one(chips), obs.folder / obs.obsid, layout.bands.of_images),
-        plan.Copy(obs.fluximage_psfmap, obs.psfmap, moves=True),
-        plan.Otherwise((plan.Tool(tools.blanksky(clean_events, obs.background_events)),
-                        plan.Tool(tools.blanksky_image(obs.background_events, obs.file("blank"), obs.image))),
-                       (), "no blank sky: the background will be measured in the merged image"),
+        plan.CopyFile(obs.fluximage_psfmap, obs.psfmap, moves=True),
+        plan.Fallback((tools.blanksky(clean_events, obs.background_events),
+                       tools.blanksky_image(obs.background_events, obs.file("blank"), obs.image)),
+                      (), "no blank sky: the background will be measured in the merged image"),
     ]
 
 
@@ -96,49 +93,48 @@ def merge(layout: Layout, settings: Settings, archive: tuple[ObservationFiles, .
     # merge_obs leaves out observations and ends with exit code 0: each must have its events.
     reprojected = (layout.merged / f"{obs.obsid}_reproj_evt.fits" for obs in observations)
     skies = tuple(_sky_of(obs, root) for obs, root in zip(observations, roots, strict=True))
-    total = plan.Own(lambda job: job.call(add_backgrounds, [str(job.out(root)) for root in roots],
-                                          str(job.out(layout.merged_root))),
-                     (("add-backgrounds",), *((File(root),) for root in roots),
-                      ("-o",), (File(layout.merged_root, is_output=True),), _CLOBBER), "their sum")
+    total = plan.PythonStep(
+        lambda job: job.call(add_backgrounds, [str(job.out(root)) for root in roots], str(job.out(layout.merged_root))),
+        ("add-backgrounds", *map(File, roots), "-o", File(layout.merged_root, is_output=True), _CLOBBER), "their sum")
     return [
-        plan.Text(layout.merged_list, names),
-        plan.Tool(tools.merge_obs(layout.merged_list, layout.merged, bands=layout.bands.of_merged,
-                                  binsize=settings.binsize, psfecf=settings.ecf, expmapthresh=settings.expmapthresh,
-                                  refcoord=settings.refcoord, nproc=1, outputs=(*reprojected, layout.merged_events,
-                                                    *images_of(layout.merged, "", layout.bands.of_merged)))),
-        plan.Where(tuple(obs.background_events for obs in observations), (*skies, total),
-                   (plan.Warn("not all observations have a blank sky: the background is measured in the merged "
-                              "image"),)),
+        plan.WriteLines(layout.merged_list, names),
+        tools.merge_obs(layout.merged_list, layout.merged, bands=layout.bands.of_merged, binsize=settings.binsize,
+                        psfecf=settings.ecf, expmapthresh=settings.expmapthresh, refcoord=settings.refcoord, nproc=1,
+                        outputs=(*reprojected, layout.merged_events,
+                                 *images_of(layout.merged, "", layout.bands.of_merged))),
+        plan.IfFiles(tuple(obs.background_events for obs in observations), (*skies, total),
+                     (plan.Warn("not all observations have a blank sky: the background is measured in the merged "
+                                "image"),)),
     ]
 
 
 def sources(layout: Layout, settings: Settings) -> plan.Plan:
     """Step 6, first part: detections in the merged image. The cluster is not cut out of it: its rim would be found."""
     label = layout.bands.label
-    return [plan.Tool(tools.wavdetect(
+    return [tools.wavdetect(
         layout.image, psffile=layout.psfmap, expfile=layout.expmap, outfile=layout.raw_sources,
         scellfile=layout.merged_file(f"scell_{label}.fits"), imagefile=layout.merged_file(f"imgfile_{label}.img"),
         defnbkgfile=layout.merged_file(f"defnbkg_{label}.fits"), regfile=layout.raw_source_regions,
-        options=native.detection_options(settings)))]
+        options=native.detection_options(settings))]
 
 
 def crop(layout: Layout, _settings: Settings) -> plan.Plan:
     """Step 6, second part: the regions, sources removed, images cropped, and their mask."""
-    cluster, sources, area = (_readable(region, layout.image) for region in (
+    cluster, sources, area = (_physical_region(region, layout.image) for region in (
         layout.cluster, layout.sources, layout.area))
     inside = ("[sky=region(", File(area.file), ")]")
-    local = plan.Own(
+    local = plan.PythonStep(
         lambda job: native.measure_background(job, job.made(layout.cluster),
-                                              next(iter(_with_shapes(job, layout.sources)), None)),
-        (("background",), (File(layout.image),), ("--expmap",), (File(layout.expmap),),
-         ("--cluster",), (File(layout.cluster),), (Filter("--exclude=", File(layout.sources), ""),),
-         ("--events",), ("@", File(layout.merged_list)),
-         ("-o",), (File(layout.local_background_root, is_output=True),), _CLOBBER),
+                                              _first(_with_shapes(job, layout.sources))),
+        ("background", File(layout.image), "--expmap", File(layout.expmap),
+         "--cluster", File(layout.cluster), Filter("--exclude=", File(layout.sources), ""),
+         "--events", ("@", File(layout.merged_list)),
+         "-o", File(layout.local_background_root, is_output=True), _CLOBBER),
         "background, fitted with the cluster's outskirts and without sources")
 
-    def cut(source: Path, target: Path, purpose: str, *, counts: bool) -> plan.Tool:
-        return plan.Tool(tools.dmcopy((File(source), sources.excluded, *inside, *(() if counts else (_NO_DATA,))),
-                                      target, purpose=purpose))
+    def cut(source: Path, target: Path, purpose: str, *, counts: bool) -> Command:
+        return tools.dmcopy((File(source), sources.excluded, *inside, *(() if counts else (_NO_DATA,))), target,
+                            purpose=purpose)
 
     def cut_background(counts: Path, ratio: Path) -> tuple[plan.Step, ...]:
         return (cut(counts, layout.final_background, "background, cut as the image", counts=True),
@@ -149,61 +145,62 @@ def crop(layout: Layout, _settings: Settings) -> plan.Plan:
         _sources(layout.raw_sources, layout.sources, layout.image, layout.cluster, merged=True),
         _area(layout),
         cluster.step, sources.step, area.step,
-        plan.Where((layout.cluster,), (plan.Tool(tools.dmcopy(
+        plan.IfFiles((layout.cluster,), (tools.dmcopy(
             (File(layout.image), cluster.excluded), layout.image_without_cluster,
-            purpose="image without the cluster, to look at")),), has_shapes=True),
-        plan.Tool(tools.dmcopy((File(layout.scaled_flux), sources.excluded, _NO_DATA), layout.cropped_flux,
-                               purpose="scaled flux without point sources")),
+            purpose="image without the cluster, to look at"),), has_shapes=True),
+        tools.dmcopy((File(layout.scaled_flux), sources.excluded, _NO_DATA), layout.cropped_flux,
+                     purpose="scaled flux without point sources"),
         cut(layout.scaled_flux, layout.final_flux, "and cropped to the area", counts=False),
-        plan.Copy(layout.final_flux, layout.map_flux),
+        plan.CopyFile(layout.final_flux, layout.map_flux),
         cut(layout.image, layout.final_image, "counts, cut alike", counts=True),
         cut(layout.expmap, layout.final_expmap, "exposure, cut alike", counts=False),
-        plan.Where((layout.background,), cut_background(layout.background, layout.background_ratio), (
-            plan.Where((layout.cluster,), (local, *cut_background(*background_files(layout.local_background_root))),
-                       (plan.Warn("neither blank-sky events nor a region of the cluster: there is no background"),),
-                       has_shapes=True),)),
-        plan.Own(lambda job: job.call(write_mask, job.made(layout.final_image), job.out(layout.mask),
-                                      exclude=_with_shapes(job, layout.sources), keep=[job.made(layout.area)],
-                                      expmap=job.made(layout.final_expmap)),
-                 (("mask",), (File(layout.final_image),), (Filter("--exclude=", File(layout.sources), ""),),
-                  ("--keep",), (File(layout.area),), ("--expmap",), (File(layout.final_expmap),),
-                  ("-o",), (File(layout.mask, is_output=True),), _CLOBBER), "which pixels are used"),
+        plan.IfFiles((layout.background,), cut_background(layout.background, layout.background_ratio), (
+            plan.IfFiles((layout.cluster,), (local, *cut_background(*background_files(layout.local_background_root))),
+                         (plan.Warn("neither blank-sky events nor a region of the cluster: there is no background"),),
+                         has_shapes=True),)),
+        plan.PythonStep(
+            lambda job: job.call(write_mask, job.made(layout.final_image), job.out(layout.mask),
+                                 exclude=_with_shapes(job, layout.sources), keep=[job.made(layout.area)],
+                                 expmap=job.made(layout.final_expmap)),
+            ("mask", File(layout.final_image), Filter("--exclude=", File(layout.sources), ""),
+             "--keep", File(layout.area), "--expmap", File(layout.final_expmap),
+             "-o", File(layout.mask, is_output=True), _CLOBBER), "which pixels are used"),
     ]
 
 
 def flux(layout: Layout, settings: Settings) -> plan.Plan:
     """Step 5."""
-    return [plan.Own(native.make_scaled_flux, (
-        ("scale-flux",), (File(layout.flux),), (File(layout.image),), ("--factor",), (repr(settings.flux_factor),),
-        ("-o",), (File(layout.scaled_flux, is_output=True),), _CLOBBER), "flux, scaled to counts' size")]
+    return [plan.PythonStep(native.make_scaled_flux, (
+        "scale-flux", File(layout.flux), File(layout.image), "--factor", repr(settings.flux_factor),
+        "-o", File(layout.scaled_flux, is_output=True), _CLOBBER), "flux, scaled to counts' size")]
 
 
 def bins(layout: Layout, settings: Settings) -> plan.Plan:
     """Step 7."""
     is_counts = settings.binning_image == "counts"
     background, ratio = File(layout.final_background), File(layout.final_background_ratio)
-    of_counts: tuple[tuple[Part, ...], ...] = (
-        (Filter("--background=", background, ""),), (Filter("--background-scale=", ratio, ""),),
-        ("--expmap",), (File(layout.final_expmap),), ("--contours",), (settings.contours,))
-    behind: tuple[tuple[Part, ...], ...] = (
-        ("--behind",), (File(layout.final_image),), (Filter("--behind-background=", background, ""),),
-        (Filter("--behind-scale=", ratio, ""),))
-    return [plan.Own(native.bin_final_image, (
-        ("bin",), (File(layout.final_image if is_counts else layout.final_flux),),
-        ("-o",), (File(layout.bins, is_output=True),), ("--sn",), (repr(settings.sn),),
-        ("--smooth-sn",), (repr(settings.contour_sn),),
-        *((("--constrain",), (repr(settings.constrain),)) if settings.constrain is not None else ()),
-        *((("--background-systematic",), (repr(settings.background_systematic),))
+    of_counts: plan.Words = (
+        Filter("--background=", background, ""), Filter("--background-scale=", ratio, ""),
+        "--expmap", File(layout.final_expmap), "--contours", settings.contours)
+    behind: plan.Words = (
+        "--behind", File(layout.final_image), Filter("--behind-background=", background, ""),
+        Filter("--behind-scale=", ratio, ""))
+    return [plan.PythonStep(native.bin_final_image, (
+        "bin", File(layout.final_image if is_counts else layout.final_flux),
+        "-o", File(layout.bins, is_output=True), "--sn", repr(settings.sn),
+        "--smooth-sn", repr(settings.contour_sn),
+        *(("--constrain", repr(settings.constrain)) if settings.constrain is not None else ()),
+        *(("--background-systematic", repr(settings.background_systematic))
           if settings.background_systematic is not None else ()),
-        ("--mask",), (File(layout.mask),), _CLOBBER,
+        "--mask", File(layout.mask), _CLOBBER,
         *(of_counts if is_counts else behind)), "contour binning")]
 
 
 def sky_regions(layout: Layout, _settings: Settings) -> plan.Plan:
     """Step 8."""
-    return [plan.Own(native.sky_regions, (
-        ("regions",), (File(layout.binmap),), ("-o",), (File(layout.sky_regions, is_output=True),),
-        ("--system",), ("wcs",), ("--sexagesimal",), _CLOBBER), "regions of the bins as RA and Dec")]
+    return [plan.PythonStep(native.sky_regions, (
+        "regions", File(layout.binmap), "-o", File(layout.sky_regions, is_output=True),
+        "--system", "wcs", "--sexagesimal", _CLOBBER), "regions of the bins as RA and Dec")]
 
 
 def spectra(layout: Layout, settings: Settings, files: ObservationFiles, nproc: int = 1) -> plan.Plan:
@@ -211,15 +208,15 @@ def spectra(layout: Layout, settings: Settings, files: ObservationFiles, nproc: 
     obs, chips = layout.obs(files.obsid), chips_used(settings.ccd_ids, files)
     folder, lists = layout.spectra(obs.obsid), layout.spectra(obs.obsid) / "lists"
 
-    def of(sources: Path, roots: Path, outputs: Sequence[Path]) -> plan.Tool:
-        return plan.Tool(tools.specextract(("@", File(sources)), ("@", File(roots)), nproc=nproc, outputs=outputs))
+    def of(sources: Path, roots: Path, outputs: Sequence[Path]) -> Command:
+        return tools.specextract(("@", File(sources)), ("@", File(roots)), nproc=nproc, outputs=outputs)
 
     def alone(number: str) -> tuple[plan.Step, ...]:
         region, root = File(layout.sky_regions / f"xaf_{number}_sex.reg"), folder / f"xaf_{number}"
-        extract = plan.Tool(tools.specextract((File(obs.clean_events), f"[{chips}]", "[sky=region(", region, ")]"),
-                                              File(root, is_output=True), nproc=1,
-                                              outputs=[folder / f"{root.name}{ending}" for ending in SPECTRUM_ENDINGS]))
-        return (plan.Otherwise((extract,), (), f"no spectrum of bin {number}"),)
+        extract = tools.specextract((File(obs.clean_events), f"[{chips}]", "[sky=region(", region, ")]"),
+                                    File(root, is_output=True), nproc=1,
+                                    outputs=[folder / f"{root.name}{ending}" for ending in SPECTRUM_ENDINGS])
+        return (plan.Fallback((extract,), (), f"no spectrum of bin {number}"),)
 
     def write_lists(job: Job) -> None:
         events = VirtualFile.of(job.made(obs.clean_events)).keep(chips)
@@ -229,12 +226,12 @@ def spectra(layout: Layout, settings: Settings, files: ObservationFiles, nproc: 
         if made.without_events:
             warn(made.summary)
 
-    words = (("specextract-lists",), (File(obs.clean_events), f"[{chips}]"), (File(layout.binmap),),
-             ("--regions",), (File(layout.sky_regions),), ("--spectra",), (File(folder),),
-             ("-o",), (File(lists, is_output=True),), _CLOBBER)
-    return [plan.Own(write_lists, words, "lists of the bins that have events"),
-            plan.EachList(lists, folder, SPECTRUM_ENDINGS, of, alone),
-            plan.Remove(lists)]
+    words = ("specextract-lists", (File(obs.clean_events), f"[{chips}]"), File(layout.binmap),
+             "--regions", File(layout.sky_regions), "--spectra", File(folder),
+             "-o", File(lists, is_output=True), _CLOBBER)
+    return [plan.PythonStep(write_lists, words, "lists of the bins that have events"),
+            plan.ForEachList(lists, folder, SPECTRUM_ENDINGS, of, alone),
+            plan.RemoveFolder(lists)]
 
 
 def _one_by_one(chips: RangeTerm) -> RangeTerm:
@@ -246,14 +243,14 @@ def _one_by_one(chips: RangeTerm) -> RangeTerm:
     return RangeTerm.of(chips.column, *(chip for first, last in ends for chip in range(first, last + 1)))
 
 
-def _fluximage(settings: Settings, events: Path, chips: RangeTerm, root: Path, bands: str) -> plan.Tool:
-    return plan.Tool(tools.fluximage((File(events), f"[{chips}]"), root, bands=bands, binsize=settings.binsize,
-                                     psfecf=settings.ecf, expmapthresh=settings.expmapthresh, nproc=1,
-                                     outputs=images_of(root.parent, f"{root.name}_", bands)))
+def _fluximage(settings: Settings, events: Path, chips: RangeTerm, root: Path, bands: str) -> Command:
+    return tools.fluximage((File(events), f"[{chips}]"), root, bands=bands, binsize=settings.binsize,
+                           psfecf=settings.ecf, expmapthresh=settings.expmapthresh, nproc=1,
+                           outputs=images_of(root.parent, f"{root.name}_", bands))
 
 
 @dataclass(frozen=True)
-class _Readable:
+class _PhysicalRegion:
     """A region file as CIAO reads it without doubt: users draw in DS9, whose degrees CIAO takes for pixels."""
 
     step: plan.Step
@@ -262,88 +259,78 @@ class _Readable:
     excluded: Filter
 
 
-def _readable(region: Path, image: Path) -> _Readable:
+def _physical_region(region: Path, image: Path) -> _PhysicalRegion:
     file = region.with_name(f"{region.stem}_physical.reg")
-    convert = plan.Own(lambda job: job.call(convert_files, [job.made(region)], job.made(image), job.out(file).parent,
-                                            format="ciao", system="physical"),
-                       (("convert",), (File(region),), ("--image",), (File(image),), ("--format",), ("ciao",),
-                        ("--system",), ("physical",), ("-o",), (File(file.parent, is_output=True),), _CLOBBER),
-                       "in physical coordinates, which CIAO reads without doubt")
-    return _Readable(plan.Where((region,), (convert,), has_shapes=True), file,
-                     Filter("[exclude sky=region(", File(file), ")]", File(region)))
+    convert = plan.PythonStep(
+        lambda job: job.call(convert_files, [job.made(region)], job.made(image), job.out(file).parent, format="ciao",
+                             system="physical"),
+        ("convert", File(region), "--image", File(image), "--format", "ciao", "--system", "physical",
+         "-o", File(file.parent, is_output=True), _CLOBBER), "in physical coordinates, which CIAO reads without doubt")
+    return _PhysicalRegion(plan.IfFiles((region,), (convert,), has_shapes=True), file,
+                           Filter("[exclude sky=region(", File(file), ")]", File(region)))
 
 
 def _light_curve(obs: ObsLayout, settings: Settings) -> plan.Step:
     """The light curve, in bins of the length that is set or that suits the counts and the method."""
 
     def of(length: str) -> tuple[plan.Step, ...]:
-        return (plan.Tool(tools.dmextract_light_curve((File(obs.quiet_events), f"[bin time=::{length}]"),
-                                                      obs.light_curve)),)
+        return (tools.dmextract_light_curve((File(obs.quiet_events), f"[bin time=::{length}]"), obs.light_curve),)
 
     if settings.lc_binsize != "auto":
         return of(repr(settings.lc_binsize))[0]
-    return plan.Measured("lc_binsize", lambda job: f"{native.bin_length(job):.15g}",
-                         (("propose",), ("bin-length",), (File(obs.quiet_events),), ("--method",),
-                          (settings.deflare_method,)),
-                         of, "seconds a bin of the light curve: whole frames with enough counts for the method")
+    return plan.WithMeasured("lc_binsize", lambda job: f"{native.bin_length(job):.15g}",
+                             ("propose", "bin-length", File(obs.quiet_events), "--method", settings.deflare_method),
+                             of, "seconds a bin of the light curve: whole frames with enough counts for the method")
 
 
 def _good_times(obs: ObsLayout, settings: Settings) -> plan.Step:
     """By the method that is asked for; where it leaves nothing, by the next one."""
-    robust = plan.Own(lambda job: _deflare_robust(job, obs),
-                      (("deflare",), (File(obs.light_curve),), ("-o",), (File(obs.good_times, is_output=True),),
-                       ("--method",), ("robust",), _CLOBBER), "good times without flares, by this program")
-    by_sigma = plan.Otherwise((plan.Tool(tools.deflare(obs.light_curve, obs.good_times, method="sigma")),), (robust,),
-                              "deflare by sigma failed: flares are cut by this program (robust)")
-    by_clean = plan.Otherwise((plan.Tool(tools.deflare(obs.light_curve, obs.good_times, method="clean")),), (by_sigma,),
-                              "deflare by clean failed: flares are cut by sigma")
+    robust = plan.PythonStep(
+        lambda job: job.note(**native.flare_facts(*native.write_good_times(job, "robust"))),
+        ("deflare", File(obs.light_curve), "-o", File(obs.good_times, is_output=True), "--method", "robust", _CLOBBER),
+        "good times without flares, by this program")
+    by_sigma = plan.Fallback((tools.deflare(obs.light_curve, obs.good_times, method="sigma"),), (robust,),
+                             "deflare by sigma failed: flares are cut by this program (robust)")
+    by_clean = plan.Fallback((tools.deflare(obs.light_curve, obs.good_times, method="clean"),), (by_sigma,),
+                             "deflare by clean failed: flares are cut by sigma")
     steps: dict[str, plan.Step] = {"clean": by_clean, "sigma": by_sigma, "robust": robust}
     return steps[settings.deflare_method]
 
 
-def _deflare_robust(job: Job, obs: ObsLayout) -> None:
-    curve, flares = job.call(deflare, job.made(obs.light_curve), job.out(obs.good_times), FlareLimits(method="robust"),
-                             plot=job.out(obs.light_curve.with_suffix(".lc.png")))
-    job.note(**native.flare_facts(curve, flares))
-
-
-def _sky_of(obs: ObsLayout, root: Path) -> plan.Own:
+def _sky_of(obs: ObsLayout, root: Path) -> plan.PythonStep:
     image = root.with_name(f"{root.name}_thresh.img")
-    return plan.Own(lambda job: job.call(blank_sky_background, job.made(image), obs.background_events,
-                                         str(job.out(root))),
-                    (("background",), (File(image),), ("--blanksky",), (File(obs.background_events),),
-                     ("-o",), (File(root, is_output=True),), _CLOBBER),
-                    f"blank sky of ObsID {obs.obsid} on the merged pixels")
+    return plan.PythonStep(
+        lambda job: job.call(blank_sky_background, job.made(image), obs.background_events, str(job.out(root))),
+        ("background", File(image), "--blanksky", File(obs.background_events),
+         "-o", File(root, is_output=True), _CLOBBER), f"blank sky of ObsID {obs.obsid} on the merged pixels")
 
 
-def _cluster(image: Path, expmap: Path, detections: Path, out: Path, *, merged: bool) -> plan.Own:
-    return plan.Own(lambda job: propose_cluster_region(job, image, expmap, detections, out, merged=merged),
-                    (("propose",), ("cluster",), (File(image),), ("-o",), (File(out, is_output=True),),
-                     ("--kind",), ("extent" if merged else "aperture",), ("--expmap",), (File(expmap),),
-                     ("--detections",), (File(detections),), *((("--system",), ("wcs",)) if merged else ())),
-                    "region of the cluster")
+def _cluster(image: Path, expmap: Path, detections: Path, out: Path, *, merged: bool) -> plan.PythonStep:
+    return plan.PythonStep(
+        lambda job: propose_cluster_region(job, image, expmap, detections, out, merged=merged),
+        ("propose", "cluster", File(image), "-o", File(out, is_output=True), "--kind",
+         "extent" if merged else "aperture", "--expmap", File(expmap), "--detections", File(detections),
+         *(("--system", "wcs") if merged else ())), "region of the cluster")
 
 
-def _sources(detections: Path, out: Path, image: Path, cluster: Path, *, merged: bool) -> plan.Own:
-    return plan.Own(lambda job: propose_source_region(
-                        job, detections, out, image, next(iter(_with_shapes(job, cluster)), None)),
-                    (("propose",), ("sources",), (File(detections),), (File(image),),
-                     ("-o",), (File(out, is_output=True),), (Filter("--cluster=", File(cluster), ""),),
-                     *((("--system",), ("wcs",)) if merged else ())),
-                    "region of point sources outside it")
+def _sources(detections: Path, out: Path, image: Path, cluster: Path, *, merged: bool) -> plan.PythonStep:
+    return plan.PythonStep(
+        lambda job: propose_source_region(job, detections, out, image, _first(_with_shapes(job, cluster))),
+        ("propose", "sources", File(detections), File(image), "-o", File(out, is_output=True),
+         Filter("--cluster=", File(cluster), ""), *(("--system", "wcs") if merged else ())),
+        "region of point sources outside it")
 
 
-def _area(layout: Layout) -> plan.Own:
-    def propose(job: Job) -> None:
-        for path in (layout.area, layout.area_physical):
-            job.region(path)
-        job.call(propose_area, layout.expmap, job.out(layout.area).parent, image=layout.image,
-                 cluster=next(iter(_with_shapes(job, layout.cluster)), None))
-
-    return plan.Own(propose, (
-        ("propose",), ("area",), (File(layout.expmap),), ("-o",), (File(layout.merged, is_output=True),),
-        (Filter("--cluster=", File(layout.cluster), ""),), ("--image",), (File(layout.image),)), "area of interest")
+def _area(layout: Layout) -> plan.PythonStep:
+    return plan.PythonStep(
+        lambda job: propose_area_region(job, _first(_with_shapes(job, layout.cluster))),
+        ("propose", "area", File(layout.expmap), "-o", File(layout.merged, is_output=True),
+         Filter("--cluster=", File(layout.cluster), ""), "--image", File(layout.image)), "area of interest")
 
 
 def _with_shapes(job: Job, *regions: Path) -> list[Path]:
     return [made for region in regions if has_shapes(made := job.made(region))]
+
+
+def _first(paths: Sequence[Path]) -> Path | None:
+    return paths[0] if paths else None
