@@ -13,6 +13,7 @@ from chandra_bin import contour_bin
 from chandra_bin.cli import run
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.fits.virtual import expand_stack
 from chandra_bin.simulate import cluster_header
 from chandra_bin.sources.background import (
     BIN_SHARE,
@@ -372,7 +373,7 @@ def test_blank_sky_against_numpy(sky):
 def test_one_file_a_chip_is_the_same_as_one_of_all(sky):
     (sky / "blank.list").write_text("".join(f"blank.evt[ccd_id={chip}]\n" for chip in range(4)))
     one = blank_sky_background("img.fits", "blank.evt", "one", events="evt2.fits")
-    several = blank_sky_background("img.fits", "@blank.list", "several/", events="evt2.fits")
+    several = blank_sky_background("img.fits", expand_stack("@blank.list"), "several/", events="evt2.fits")
     assert several.counts_file.name == "bkg.img"
     assert one.scales == several.scales
     assert np.array_equal(one.background.counts, several.background.counts)

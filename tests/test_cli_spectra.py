@@ -418,7 +418,7 @@ def test_an_observation_comes_once(capsys):
 def test_a_stack_has_as_many_backgrounds(capsys):
     write_events("evt3.fits", random_events(10, 8), obsid="12345")
     Path("evt.list").write_text("evt2.fits\nevt3.fits\n")
-    assert "lists 1 background for 2 event files" in error_of(
+    assert "1 background is named for 2 event files" in error_of(
         capsys, "@evt.list", "binmap.fits", "--background", "bkg.fits")
 
 

@@ -12,6 +12,7 @@ from chandra_bin.acis import geometry as acis
 from chandra_bin.cli import run
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
+from chandra_bin.fits.virtual import expand_stack
 from chandra_bin.regions import read_regions, region_bytes, region_mask
 from chandra_bin.tasks.background import add_backgrounds, blank_sky_background
 from chandra_bin.tasks.fluximage import ExposureSettings, make_flux_images
@@ -106,7 +107,7 @@ def test_without_exposure_nothing_is_cut(capsys):
 @pytest.mark.usefixtures("folder")
 def test_one_file_a_chip_or_one_of_all_are_the_same():
     merged("--blanksky", "@a_chips.list", "--blanksky", "b_bkg.fits")
-    made = merge_observations("@evt.list", Path("n"), binsize=BIN,
+    made = merge_observations(expand_stack("@evt.list"), Path("n"), binsize=BIN,
                               blanksky=[["a_bkg.fits[ccd_id=2]", "a_bkg.fits[ccd_id=3]"], "b_bkg.fits"])
     merged("--blanksky", "@bkg.list", "--clobber")
     np.testing.assert_array_equal(fits.getdata("m/broad_bkg.img"), fits.getdata("n/broad_bkg.img"))
