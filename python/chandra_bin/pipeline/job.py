@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -93,6 +93,7 @@ class Job:
             return f"[{', '.join(map(self._word, value))}]"
         if isinstance(value, Mapping):
             return f"{{{', '.join(f'{self._word(key)}: {self._word(each)}' for key, each in value.items())}}}"
-        if is_dataclass(value) and getattr(value, "__dataclass_params__").repr:  # else it has a text of its own
+        form: Any = getattr(value, "__dataclass_params__", None)
+        if form and form.repr:  # a dataclass without a text of its own
             return f"{type(value).__name__}({', '.join(f'{k}={self._word(v)}' for k, v in vars(value).items())})"
         return self.relative(repr(value))

@@ -151,7 +151,7 @@ def checked_chips(chip: NDArray[Any], name: VirtualFile) -> NDArray[Any]:
     return chip
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SourceCounts:
     """What the events of an observation say of its background."""
 
