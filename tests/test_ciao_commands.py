@@ -232,15 +232,18 @@ def test_no_shell_is_used():
                     assert "stdin=subprocess.DEVNULL" in ast.unparse(node), path
 
 
-def test_a_script_fits_the_background_with_the_events_of_the_merger(archives, tmp_path):
+def test_a_script_fits_the_background_with_the_events_of_the_merger(archives, tmp_path, monkeypatch):
     work = configured(tmp_path / "work", archives["I"], engine="ciao")
     script = next(path for path in write_scripts(work, work / "scripts") if "crop" in path.name).read_text()
     words = re.search(r"chandra-bin (background (?:\\\n|[^\n&])*)", script)[1].replace("\\\n", " ").split()
     # The region of sources is given where it has shapes, by a variable of the shell.
     words = [word for word in words if not word.startswith("${")]
-    given = background.make_context("background", words[1:], resilient_parsing=True).params
     layout = Pipeline(work).layout
-    assert work / given["events"][1:] == layout.merged_list
-    assert given["events"].startswith("@")
+    layout.merged.mkdir(parents=True)
+    (layout.merged / "evt.fits").touch()
+    layout.merged_list.write_text("evt.fits\n")
+    monkeypatch.chdir(work)
+    given = background.make_context("background", words[1:], resilient_parsing=True).params
+    assert [work / each.file for each in given["events"]] == [layout.merged / "evt.fits"]
     assert [work / given[name] for name in ("image", "expmap", "cluster", "outroot")] == [
         layout.image, layout.expmap, layout.cluster, layout.local_background_root]
