@@ -27,8 +27,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate" if os.environ.
 
 
 # Files that take longest. They begin first, so that at the end no processor waits for one that has such a file to do.
-LONGEST = ("pipeline", "docs", "ciao_engine", "batch", "ciao_faults", "pipeline_kill", "stand_ins", "pipeline_clusters",
-            "embedding", "report_browser", "batch_dask", "report", "cli_fluximage", "cli_bin")
+LONGEST = ("pipeline", "ciao_engine", "ciao_faults", "pipeline_kill", "stand_ins", "pipeline_clusters", "embedding",
+           "report_browser", "batch_dask", "reference", "docs", "batch", "cli_fluximage", "report", "detect",
+           "cli_merge", "proposals", "simulated", "plots", "cli_detect", "cli_spectra")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

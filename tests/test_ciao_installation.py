@@ -110,7 +110,7 @@ def _is_of(cmdline, prefix):
         return False
 
 
-@pytest.mark.parametrize(("version", "is_refused"), [("4.13", True), ("4.14", True), ("4.15", False), ("4.18", False)])
+@pytest.mark.parametrize(("version", "is_refused"), [("4.14", True), ("4.15", False)])
 def test_the_oldest_version_that_is_taken(shell, simulated, tmp_path, capsys, version, is_refused):
     """4.15: specextract has no resp_pos before."""
     shell(install(tmp_path / "ciao", version=version))

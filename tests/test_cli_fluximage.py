@@ -94,7 +94,7 @@ def test_exposure_is_the_shape_of_a_flat_sky(folder, bright):
     assert exposure.max() == pytest.approx(live * header["EFFAREA"], rel=0.01)
 
 
-@pytest.mark.parametrize("binsize", [1, 3])
+@pytest.mark.parametrize("binsize", [pytest.param(1, marks=pytest.mark.full), 3])
 def test_one_pixel_size_is_as_good_as_another(folder, bright, binsize):
     write_flat_sky(folder / "evt2.fits", bright)
     assert flux("evt2.fits", "a", binsize=binsize) == 0

@@ -85,6 +85,7 @@ def test_flares_are_cut_from_the_events(capsys):
     assert len(fits.getdata("good.fits", "EVENTS")) == gti.contains(columns["time"]).sum()
 
 
+@pytest.mark.full
 def test_a_picture_that_cannot_be_drawn_costs_no_good_times():
     write_events("evt2.fits", flaring_events())
     assert run(["lightcurve", "evt2.fits[bin time=::100]", "-o", "lc.fits", "-q"]) == 0

@@ -1,5 +1,6 @@
 """``chandra-bin spectra``: OGIP files of all bins, with backgrounds, from simulated and real events."""
 
+import shutil
 import warnings
 from pathlib import Path
 
@@ -51,13 +52,20 @@ SOURCE = random_events(EVENTS, 1, chips=CHIPS, spread_px=120)
 BEHIND = random_events(BACKGROUND, 2, chips=CHIPS, spread_px=200)
 
 
-@pytest.fixture(autouse=True)
-def _in_a_folder_with_an_observation(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
     """evt2.fits has SOURCE, bkg.fits BEHIND and BKGSCALn, binmap.fits nine bins."""
+    folder = tmp_path_factory.mktemp("observation")
+    write_events(folder / "evt2.fits", SOURCE, good_times=GOOD, dtcor=DTCOR)
+    write_events(folder / "bkg.fits", BEHIND, header=SCALES)
+    write_binmap(folder / "binmap.fits", labels_of(), folder / "evt2.fits")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_with_an_observation(written, tmp_path, monkeypatch):
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    write_events("evt2.fits", SOURCE, good_times=GOOD, dtcor=DTCOR)
-    write_events("bkg.fits", BEHIND, header=SCALES)
-    write_binmap("binmap.fits", labels_of())
 
 
 def bin_of(events, labels=None):

@@ -222,14 +222,14 @@ def test_robust_refuses_a_negative_margin():
 def test_the_number_of_bins_that_noise_cuts_is_foreseen(method, quiet):
     """Without a flare, all that a method cuts is noise."""
     cut, foreseen = [], []
-    for seed in range(40):
+    for seed in range(20):
         worth = np.random.default_rng(seed).uniform(0.3, 1, 300) if method == "robust" else np.ones(300)
         curve = curve_of(np.random.default_rng([seed, 1]).poisson(quiet * worth), 100 * worth)
         found = {"clean": lambda curve: clean(curve, minfrac=0), "robust": robust,
                  "sigma": lambda curve: sigma_clip(curve, minlength=1)}[method](curve)
         cut.append(300 - found.kept)
         foreseen.append(found.cut_by_noise)
-    error = 5 * np.sqrt(3 * np.mean(foreseen) / 40)  # a bin above the limit takes its two neighbours along
+    error = 5 * np.sqrt(3 * np.mean(foreseen) / 20)  # a bin above the limit takes its two neighbours along
     assert np.mean(cut) == pytest.approx(np.mean(foreseen), abs=error + 0.05 * np.mean(foreseen))
 
 

@@ -59,6 +59,7 @@ NO_TARGET = {
 READING = {"read_text", "read_bytes", "open_fits", "loads", "fromstring"}
 
 
+@pytest.mark.full
 def test_every_reader_has_a_target():
     reading = set()
     for path in PACKAGE.rglob("*.py"):

@@ -653,17 +653,27 @@ def without_observation(folder):
     (cut_off, "acisf90002_000N001_evt2.fits.gz"),
     (without_observation, "does not hold ObsID 90002"),
 ])
-def test_an_archive_that_cannot_be_used_is_one_line(archive, work, tmp_path, capsys, spoil, message):
-    """What is wrong with the archive of a finished pipeline is said before anything is made."""
+def test_an_archive_that_cannot_be_used_is_one_line(simulated, tmp_path, capsys, spoil, message):
+    """What is wrong with the archive is said before anything is made."""
     folder = tmp_path / "spoilt"
-    shutil.copytree(archive, folder)
+    shutil.copytree(simulated, folder)
     spoil(folder)
-    before = products(work)
+    work = configured(tmp_path / "work", simulated)
     change_settings(work, cluster_directory=str(folder))
     assert command(["run", str(work)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert message in lines[0]
+    assert products(work) == {}
+
+
+def test_an_archive_that_lost_an_observation_spoils_no_product(archive, work, tmp_path):
+    folder = tmp_path / "spoilt"
+    shutil.copytree(archive / "90001", folder / "90001")
+    before = products(work)
+    change_settings(work, cluster_directory=str(folder))
+    with pytest.raises(InputError, match="does not hold ObsID 90002"):
+        runner.run(work)
     assert products(work) == before
 
 

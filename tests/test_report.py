@@ -292,6 +292,7 @@ def test_a_picture_that_cannot_be_drawn_costs_no_page(copied, monkeypatch):
     assert not list(copied.report.parent.glob("*.png"))
 
 
+@pytest.mark.full
 def test_matplotlib_that_cannot_be_loaded_costs_no_page(copied):
     """As a process of its own: matplotlib reads MPLBACKEND when it is loaded."""
     made = subprocess.run([sys.executable, "-m", "chandra_bin", "report", copied.work], capture_output=True, text=True,

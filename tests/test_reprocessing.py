@@ -181,6 +181,7 @@ def test_auto_takes_the_native_engine_and_says_why(sim, tmp_path, capsys):
     assert "chandra_repro" not in {call["tool"] for call in read_log(tmp_path / "log")}
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("ciao")
 def test_the_list_of_aspect_solutions_names_a_file_that_is_there(sim, tmp_path):
     work = configured(tmp_path / "work", sim, engine="ciao", check_vf_pha=False)

@@ -444,7 +444,7 @@ def test_acis_s_has_its_own_chips(tmp_path):
     assert hard[5] > 1.4 * hard[8]  # back-illuminated chips have more background
 
 
-@pytest.mark.parametrize("array", ["I", "S"])
+@pytest.mark.parametrize("array", ["I", pytest.param("S", marks=pytest.mark.full)])
 def test_the_shortest_observation(tmp_path, array):
     (done,) = simulate_observations(tmp_path / "s", SimulationSettings(array=array, obsids=1, exposure=10, counts=1,
                                                                        truth_photons=1000))
