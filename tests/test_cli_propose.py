@@ -7,7 +7,14 @@ import pytest
 
 from chandra_bin.cli import run
 from chandra_bin.simulate import cluster_header
-from chandra_bin.tasks.propose import COMPACT, SIGNIFICANT, propose_area, propose_cluster, propose_point_sources
+from chandra_bin.tasks.propose import (
+    COMPACT,
+    SIGNIFICANT,
+    Detections,
+    propose_area,
+    propose_cluster,
+    propose_point_sources,
+)
 from cluster_field import CIAO, FIELD, write_field
 from files import listing, write_fits
 
@@ -32,7 +39,8 @@ def test_the_region_of_the_cluster_is_that_of_the_function(capsys):
     said = capsys.readouterr()
     assert not said.err
     made = as_proposed("c.reg")
-    found = propose_cluster(Path("img.fits"), Path("c.reg"), expmap=Path("exp.fits"), detections=Path("src.fits"))
+    found = propose_cluster(Path("img.fits"), Path("c.reg"), expmap=Path("exp.fits"),
+                            detections=Detections(Path("src.fits")))
     assert as_proposed("c.reg") == made
     axes = f"{found.shape.aperture.a:.1f} and {found.shape.aperture.b:.1f} pixels"
     assert said.out == f"an ellipse with semi-axes of {axes}; in c.reg; look at c.png\n"
@@ -46,7 +54,7 @@ def test_every_option_of_the_cluster_arrives(capsys):
     made = as_proposed("c.reg")
     assert b":" in made[0].splitlines()[-1]
     propose_cluster(Path("img.fits"), Path("c.reg"), kind="extent", expmap=Path("exp.fits"), sky=True,
-                    detections=Path("src.fits"), compact=9, significant=1, exclude=[Path("src.reg")])
+                    detections=Detections(Path("src.fits"), 9, 1), exclude=[Path("src.reg")])
     assert as_proposed("c.reg") == made
 
 

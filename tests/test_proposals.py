@@ -15,7 +15,7 @@ from chandra_bin.regions import read_regions, region_box, region_mask
 from chandra_bin.simulate import cluster_header, cluster_image, cluster_model
 from chandra_bin.sources.proposals import APERTURE_SIGMA, Ellipse, _largest_sum, exposed_box, find_cluster
 from chandra_bin.tasks.inputs import read_image
-from chandra_bin.tasks.propose import propose_area, propose_cluster, propose_point_sources
+from chandra_bin.tasks.propose import Detections, propose_area, propose_cluster, propose_point_sources
 from cluster_field import CIAO, FIELD, beta_model, write_field
 from files import listing, write_fits
 from pictures import OUTLINE, number_of
@@ -394,16 +394,16 @@ def test_detections_that_are_points_are_left_out_of_the_cluster(field):
         made = propose_cluster(field / "bright.fits", field / f"{name}.reg", expmap=field / "exp.fits", **options)
         return made.file.read_bytes(), made.picture.read_bytes()
 
-    without = proposed("c", detections=field / "src.fits")
+    without = proposed("c", detections=Detections(field / "src.fits"))
     assert without == proposed("c", exclude=[field / "points.fits"])
     assert without[0] != proposed("c")[0]
     assert without[0] != proposed("c", exclude=[field / "src.fits"])[0]
     # All four, where all are taken for points.
-    assert proposed("c", exclude=[field / "src.fits"]) == proposed("c", detections=field / "src.fits", compact=9,
-                                                                    significant=0)
-    assert proposed("c", detections=field / "none.fits") == proposed("c")
+    assert proposed("c", exclude=[field / "src.fits"]) == proposed(
+        "c", detections=Detections(field / "src.fits", compact=9, significant=0))
+    assert proposed("c", detections=Detections(field / "none.fits")) == proposed("c")
     with pytest.raises(InputError, match=r"src.reg: has no column PSFRATIO"):
-        propose_cluster(field / "img.fits", field / "d.reg", detections=field / "src.reg")
+        propose_cluster(field / "img.fits", field / "d.reg", detections=Detections(field / "src.reg"))
 
 
 def test_a_cluster_that_was_proposed_goes_where_none_is_found(field):

@@ -54,11 +54,15 @@ def _point_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @quiet_option
 def cluster(image: Path, out: Path, system: str, quiet: bool, **options: Any) -> None:
     """Propose the region of the cluster in IMAGE: an ellipse."""
-    from chandra_bin.tasks.propose import propose_cluster
+    from chandra_bin.tasks.propose import Detections, propose_cluster
 
+    given = _given(options)
+    points = {name: given.pop(name) for name in ("compact", "significant") if name in given}
+    if "detections" in given:
+        given["detections"] = Detections(given["detections"], **points)
     try:
         with progress_reporter(quiet, "proposing"):
-            made = propose_cluster(image, out, sky=system == "wcs", **_given(options))
+            made = propose_cluster(image, out, sky=system == "wcs", **given)
     except NoCluster as error:
         warn(f"{error}; {out} is {'yours, and stays' if out.exists() else 'not written'}")
         return

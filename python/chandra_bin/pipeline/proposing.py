@@ -4,7 +4,7 @@ from pathlib import Path
 
 from chandra_bin.errors import NoCluster, warn
 from chandra_bin.regions import has_shapes
-from chandra_bin.tasks.propose import propose_area, propose_cluster, propose_point_sources
+from chandra_bin.tasks.propose import Detections, propose_area, propose_cluster, propose_point_sources
 
 from .job import Job
 
@@ -15,7 +15,7 @@ def propose_cluster_region(job: Job, image: Path, expmap: Path, detections: Path
     region = job.region(out)
     try:
         job.call(propose_cluster, image, region, kind="extent" if merged else "aperture", sky=merged, expmap=expmap,
-                 detections=detections)
+                 detections=Detections(detections))
     except NoCluster as error:
         if not region.exists():
             warn(f"{error}; nothing is taken for the cluster until then ({out.name})")

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.array_types import Float32s
 from chandra_bin._checks.arrays import as_flags, as_image
+from chandra_bin._checks.options import Options
 from chandra_bin.errors import InputError, counted, warn
 
 from ._field import AtScale, Field, doubled
@@ -20,8 +21,8 @@ DEFAULT_SCALES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 _LARGEST_PART = 2.8
 
 
-@dataclass(frozen=True)
-class DetectionOptions:
+@dataclass(frozen=True, repr=False)
+class DetectionOptions(Options):
     """How sources are searched, with the names of CIAO's wavdetect."""
 
     scales: Sequence[float] | None = None

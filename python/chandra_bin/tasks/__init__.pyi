@@ -36,6 +36,7 @@ from .outlines import write_mask as write_mask
 from .outlines import write_outlines as write_outlines
 from .paint import paint_fits as paint_fits
 from .paint import paint_table as paint_table
+from .propose import Detections as Detections
 from .propose import ProposedArea as ProposedArea
 from .propose import ProposedCluster as ProposedCluster
 from .propose import ProposedSources as ProposedSources

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.options import Options
 from chandra_bin.coords.tangent_plane import separation_deg
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, warn
@@ -42,8 +43,8 @@ _USUAL_ECF = 0.9
 _SAME_SCALE = 1e-3
 
 
-@dataclass(frozen=True)
-class DetectionFiles:
+@dataclass(frozen=True, repr=False)
+class DetectionFiles(Options):
     """The files that are written."""
 
     table: Path

@@ -8,7 +8,7 @@ import glob
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.options import Options, described
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, NoCluster, counted
 from chandra_bin.events.region_files import read_regions
@@ -53,6 +54,16 @@ _IMAGE = "image"
 _OF_DETECTIONS = ("psfratio", "src_significance")
 # A box on the sky is smaller by this much of a pixel on each side, so that rounded numbers touch no pixel more.
 _INSET_PX = 0.1
+
+
+@dataclass(frozen=True, repr=False)
+class Detections(Options):
+    """A table of sources, and which of them are points wherever they are: those that are compact and significant."""
+
+    file: Path
+    """As `propose_point_sources` takes it."""
+    compact: float = field(default=COMPACT, metadata=described("The largest PSFRATIO of a point."))
+    significant: float = field(default=SIGNIFICANT, metadata=described("The least SRC_SIGNIFICANCE of a point."))
 
 
 @dataclass(frozen=True)
@@ -96,8 +107,8 @@ class ProposedArea(Proposal):
 def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent"] = "aperture",
                     expmap: Path | None = None, background: Path | None = None,
                     background_scale: float | Path | None = None, exclude: Sequence[Path] = (),
-                    detections: Path | None = None, compact: float = COMPACT, significant: float = SIGNIFICANT,
-                    mask: Path | None = None, sky: bool = False) -> ProposedCluster:
+                    detections: Detections | None = None, mask: Path | None = None,
+                    sky: bool = False) -> ProposedCluster:
     """Proposes the region of the cluster of an image: an ellipse.
 
     Parameters
@@ -107,8 +118,7 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
     kind : the ``aperture`` of the moments, or the ``extent`` where the growth curve stops.
     expmap, background, background_scale : as `bin_image` takes them; each may be left out.
     exclude : region files of point sources.
-    detections : source table, as `propose_point_sources` takes it: those are left out that are ``compact`` and
-        ``significant`` as it has them, and may be in the cluster; others may be the cluster itself.
+    detections : those that are compact and significant are left out; others may be the cluster itself.
     mask : FITS mask: 0 is not looked at.
     sky : write hh:mm:ss, dd:mm:ss (in the image's own frame, as CIAO reads them) instead of physical coordinates.
 
@@ -120,7 +130,7 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
     scale_file = background_scale if isinstance(background_scale, Path) else None
     is_users, picture = _is_users(out), out.with_suffix(".png")
     inputs = [*files_of(image, expmap, background, scale_file, mask), *exclude,
-              *([] if detections is None else [detections])]
+              *([] if detections is None else [detections.file])]
     with _outputs([picture] if is_users else [out, picture], inputs) as outputs:
         pixels = refuse_filled(read_image(image))
         exposure = None if expmap is None else read_exposure(expmap, pixels).data
@@ -129,7 +139,7 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
             read_on_grid(mask, pixels, "mask").data >= 1)
         if exclude:
             excluded |= excluded_by_regions(pixels, exclude, ())
-        points = Region(()) if detections is None else _points(detections, compact, significant)
+        points = Region(()) if detections is None else _points(detections)
         if points.components:
             with about(pixels.path):
                 excluded |= region_mask(points, ImageCoords(pixels.header), pixels.data.shape)
@@ -343,12 +353,12 @@ def _is_point(path: Path, columns: Mapping[str, NDArray[np.float64]], compact: f
     return found
 
 
-def _points(path: Path, compact: float, significant: float) -> Region:
+def _points(detections: Detections) -> Region:
     """The detections that are points wherever they are."""
-    region, columns = _detections(path)
+    region, columns = _detections(detections.file)
     if not region.components:
         return region
-    are_points = _is_point(path, columns, compact, significant)
+    are_points = _is_point(detections.file, columns, detections.compact, detections.significant)
     return replace(region, components=tuple(compress(region.components, are_points)))
 
 
