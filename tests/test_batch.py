@@ -135,6 +135,22 @@ def test_a_manifest_is_read_by_its_name(images):
 # What is done, is done
 
 @pytest.mark.usefixtures("without_pictures")
+def test_lists_name_the_files_of_a_row(images):
+    Path("image.list").write_text(f"{images}/c00.fits\n")
+    Path("mask.list").write_text("mask.fits\n")
+    fits.writeto("mask.fits", np.ones(fits.getdata(images / "c00.fits").shape, np.int16))
+    Path("m.csv").write_text(f"name,image,mask\na,@image.list,@mask.list\nb,{images}/c00.fits,mask.fits\n"
+                             "c,@gone.list,mask.fits\n")
+    a, b, c = batch.run(batch.read_manifest("m.csv", defaults=BINNING), Path("r"))
+    assert (a.status, b.status, c.status) == ("ok", "ok", "failed")
+    assert (a.bins, a.counts) == (b.bins, b.counts)
+    assert a.source == f"@{Path.cwd()}/image.list"
+    assert "gone.list: cannot read this list of files" in c.message
+    (again, *_) = batch.run(batch.read_manifest("m.csv", defaults=BINNING), Path("r"))
+    assert again.attempts == 0
+
+
+@pytest.mark.usefixtures("without_pictures")
 def test_done_rows_are_skipped_until_something_changes(images):
     for name in ("a.fits", "b.fits"):
         Path(name).write_bytes((images / "c00.fits").read_bytes())

@@ -12,7 +12,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import Field, asdict, dataclass, fields
+from dataclasses import Field, asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -30,7 +30,7 @@ from pydantic import (
 
 from chandra_bin.binning.options import BinningOptions
 from chandra_bin.errors import InputError, counted, reason
-from chandra_bin.fits.virtual import named_file
+from chandra_bin.fits.virtual import named_file, one_of_stack
 from chandra_bin.pipeline.invalid import nearest, texts_of
 from chandra_bin.tasks.image_files import ImageFiles, conflicts
 from chandra_bin.tasks.inputs import absolute_name
@@ -71,6 +71,20 @@ class Row:
     def source(self) -> str:
         """What is worked on."""
         return self.image or str(self.pipeline)
+
+    def expanded(self) -> "Row":
+        """Return the row of an image with the file that a list names in place of each ``@list``.
+
+        Raises `InputError` for a list that cannot be read, or names several files.
+        """
+        def one(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(map(one, value))
+            return Path(str(one_of_stack(value))) if isinstance(value, Path) else value
+
+        assert self.image is not None
+        files = replace(self.files, **{name: one(value) for name, value in self.files.given.items()})
+        return replace(self, image=str(one_of_stack(self.image)), files=files)
 
 
 # Names of files are relative to the folder of the manifest, which pydantic hands on as its context. They are no `str`

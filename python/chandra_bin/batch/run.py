@@ -12,6 +12,7 @@ from pathlib import Path
 
 from chandra_bin._checks.memory import available_bytes
 from chandra_bin.errors import ChandraBinError, InputError
+from chandra_bin.fits.virtual import one_of_stack
 from chandra_bin.tasks.inputs import files_of, image_shape
 from chandra_bin.workflow.pool import InlineExecutor
 from chandra_bin.workflow.records import locked
@@ -60,9 +61,10 @@ def estimated_bytes(row: Row) -> float:
     if row.image is None:
         return _PIPELINE_BYTES
     try:
-        if not all(file.is_file() for file in files_of(row.image)):  # a pipe would keep us waiting
+        image = one_of_stack(row.image)
+        if not all(file.is_file() for file in files_of(image)):  # a pipe would keep us waiting
             return _BASE_BYTES
-        ny, nx = image_shape(row.image)
+        ny, nx = image_shape(image)
     except ChandraBinError:  # which is for the worker to say
         return _BASE_BYTES
     return _BASE_BYTES + _BYTES_A_PIXEL * ny * nx

@@ -181,7 +181,7 @@ class _Run(Runner[_Binning]):
 def _bin(order: Order, meter: _Meter) -> Result:
     row, task = order.row, _Binning()
     with opened(order.results / row.folder) as session:
-        going = _Run(session, order, meter)
+        going = _Run(session, replace(order, row=row.expanded()), meter)
         going.run([task])
         record = session.state.records[task.name]
     extra = ""
