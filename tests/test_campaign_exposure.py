@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from chandra_bin.tasks.fluximage import ExposureSettings, make_flux_images
+from chandra_bin.tasks.fluximage import AncillaryChoice, ExposureSettings, make_flux_images
 from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
 from doc_tables import show
 
@@ -47,7 +47,7 @@ def test_maps_are_those_of_photons(array, tmp_path, capsys):
     for aspect, asolfile in (("aspect solution", None), ("events", [])):
         out = tmp_path / aspect.replace(" ", "-")
         out.mkdir()
-        make_flux_images(done.events, f"{out}/", asolfile=asolfile, xygrid=truth,
+        make_flux_images(done.events, f"{out}/", files=AncillaryChoice(asolfile), xygrid=truth,
                          settings=ExposureSettings(units="time", slope=0.22, threshold="0"))
         made = fits.getdata(out / "broad_thresh.expmap").astype(float)
         off = made.sum() / known.sum() - 1

@@ -1,6 +1,7 @@
 """``chandra-bin fluximage``: image, exposure map and flux of an observation."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,6 +14,7 @@ from ._command import (
     file_argument,
     file_option,
     one_output,
+    pick,
     progress_reporter,
     quiet_option,
     threads_option,
@@ -47,9 +49,7 @@ from ._command import (
 @quiet_option
 @clobber_option
 def command(infile: Path, outroot: str | None, out: str | None, bands: str, binsize: float | None, xygrid: Path | None,
-            units: str, area_cm2: float | None, slope: float | None, threshold: str, psfecf: float | None,
-            asolfile: str | None, badpixfile: str | None, maskfile: str | None, fovfile: str | None,
-            threads: int | None, quiet: bool, clobber: bool) -> None:
+            asolfile: str | None, threads: int | None, quiet: bool, **options: Any) -> None:
     """Make image, approximate exposure map and flux of the events INFILE (as CIAO's fluximage).
 
     Names begin with OUTROOT, which is a folder where it ends in '/'. The name none for a file: do without it.
@@ -62,20 +62,20 @@ def command(infile: Path, outroot: str | None, out: str | None, bands: str, bins
         raise click.UsageError("--binsize and --xygrid both say how large pixels are: give one of them")
     root = one_output(outroot, out)
     from chandra_bin.fits.headers import approximation
-    from chandra_bin.tasks.fluximage import ExposureSettings, make_flux_images
+    from chandra_bin.tasks.fluximage import AncillaryChoice, ExposureSettings, make_flux_images
 
     with progress_reporter(quiet, "exposure"):
-        settings = ExposureSettings(units, area_cm2, slope, threshold)  # type: ignore[arg-type]
+        settings = pick(ExposureSettings, options)
         aspect = None if asolfile is None else [
             Path(each.strip()) for each in asolfile.split(",") if each.lower() != "none"]
-        made = make_flux_images(infile, root, bands=bands, binsize=binsize, settings=settings, asolfile=aspect,
-                                badpixfile=badpixfile, maskfile=maskfile, fovfile=fovfile, psfecf=psfecf, xygrid=xygrid,
-                                threads=threads or usable_cores(), clobber=clobber)
+        made = make_flux_images(infile, root, bands=bands, binsize=binsize, settings=settings, xygrid=xygrid,
+                                files=pick(AncillaryChoice, options, asolfile=aspect),
+                                threads=threads or usable_cores(), **options)
     if not quiet:
         click.echo(f"{made.grid.x.size} x {made.grid.y.size} pixels; dither: {made.sources['EXPASP']}, chips: "
                    f"{made.sources['EXPGEOM']}, file of bad pixels: {made.sources['EXPBPIX']}")
         for each in made.bands:
-            unit = "cm² s" if units == "area" else "s"
+            unit = "cm² s" if settings.units == "area" else "s"
             click.echo(f"{each.band.label}: {counted(each.counts, 'count')} ({each.cut} cut), exposure up to "
                        f"{each.exposure:.5g} {unit} ({approximation(settings.keywords(each.band))}); in "
                        f"{', '.join(map(str, each.files))}")

@@ -28,7 +28,7 @@ from chandra_bin.tasks.blanksky import blank_sky_events
 from chandra_bin.tasks.clean import remove_sources, scale_flux
 from chandra_bin.tasks.copy import copy_file
 from chandra_bin.tasks.detect import DetectionFiles, detect_in_image
-from chandra_bin.tasks.fluximage import ExposureSettings, make_flux_images
+from chandra_bin.tasks.fluximage import AncillaryChoice, ExposureSettings, make_flux_images
 from chandra_bin.tasks.image_files import ImageFiles
 from chandra_bin.tasks.lightcurve import FlareLimits, deflare, propose_bin_length, write_light_curve
 from chandra_bin.tasks.merge import merge_observations
@@ -421,9 +421,8 @@ def _fluximage(job: Job, name: VirtualFile, root: Path, bands: str) -> None:
     aspect, masks = (_one_version(sorted(each.parent.glob(each.name)), header.get(key))
                      for each, key in ((obs.aspect, "ASOLFILE"), (obs.windows, "MASKFILE")))
     job.call(make_flux_images, name, str(job.out(root)), bands=bands, binsize=settings.binsize, settings=_exposure(job),
-             asolfile=aspect,
-             badpixfile=obs.bad_pixels if obs.bad_pixels.exists() else "none",
-             maskfile=masks[0] if masks else "none",
+             files=AncillaryChoice(aspect, obs.bad_pixels if obs.bad_pixels.exists() else "none",
+                                   masks[0] if masks else "none"),
              psfecf=settings.ecf, threads=job.threads)
     _note_approximation(job)
 

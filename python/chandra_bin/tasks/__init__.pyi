@@ -19,6 +19,7 @@ from .copy import copy_file as copy_file
 from .detect import Detected as Detected
 from .detect import DetectionFiles as DetectionFiles
 from .detect import detect_in_image as detect_in_image
+from .fluximage import AncillaryChoice as AncillaryChoice
 from .fluximage import ExposureSettings as ExposureSettings
 from .fluximage import FluxImage as FluxImage
 from .fluximage import FluxImages as FluxImages

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Float32s
+from chandra_bin._checks.options import Options
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.bands import Band, parse_bands
 from chandra_bin.coords.grids import Grid, GridAxis
@@ -139,11 +140,58 @@ class ExposureSettings:
                 "expmapthresh": self.threshold}
 
 
+@dataclass(frozen=True, repr=False)
+class AncillaryChoice(Options):
+    """The files of an observation that take the places of those found beside its events; None: those found."""
+
+    asolfile: Sequence[Path] | None = None
+    """Aspect solutions; empty: no aspect solution is used."""
+    badpixfile: str | Path | None = None
+    """Bad pixels; ``none``: not used, also for the next two."""
+    maskfile: str | Path | None = None
+    """Windows of the chips."""
+    fovfile: str | Path | None = None
+    """Outlines of the chips, where events have no chip coordinates."""
+
+    def __post_init__(self) -> None:
+        if self.fovfile is not None and not _is_none(self.fovfile) and not Path(self.fovfile).is_file():
+            raise InputError(f"{self.fovfile}: no such file (--fovfile)")
+
+    def of(self, events: Path, header: "Header") -> Ancillary:
+        """The files of an observation, chosen or found."""
+        found = find_ancillary(events, header)
+
+        def chosen(given: str | Path | None, otherwise: Path | None) -> Path | None:
+            if given is None:
+                return otherwise
+            return None if _is_none(given) else Path(given)
+
+        given = {"aspect": self.asolfile, "bad pixels": self.badpixfile, "mask": self.maskfile}
+        return Ancillary(found.aspect if self.asolfile is None else tuple(self.asolfile),
+                         chosen(self.badpixfile, found.bad_pixels), chosen(self.maskfile, found.mask),
+                         chosen(self.fovfile, found.field_of_view),
+                         {kind: names for kind, names in found.lacking.items() if given.get(kind) is None})
+
+    def warn_of_unused(self, how: Observed) -> None:
+        """Warns of chosen files that were not used, by the keywords of the products."""
+        outlines = how.keywords["EXPGEOM"] == "fov"
+        aspect = ",".join(map(str, self.asolfile or ())) or None
+        for key, file in (("EXPASP", aspect), ("EXPBPIX", self.badpixfile), ("EXPMASK", self.maskfile),
+                          ("EXPGEOM", self.fovfile)):
+            if file is not None and not _is_none(file) and outlines != (key == "EXPGEOM"):
+                why = ("the chips' outlines alone are known" if outlines else
+                       "it serves only where there is neither an aspect solution nor chip coordinates")
+                warn(f"{file}: is given and not used: {why}")
+
+
+def _is_none(name: str | Path) -> bool:
+    return str(name).lower() == "none"
+
+
 def make_flux_images(name: Name, outroot: str, *, bands: str = "broad", binsize: float | None = None,
-                     settings: ExposureSettings | None = None, asolfile: Sequence[Path] | None = None,
-                     badpixfile: str | Path | None = None, maskfile: str | Path | None = None,
-                     fovfile: str | Path | None = None, psfecf: float | None = None, xygrid: Path | None = None,
-                     threads: int = 1, clobber: bool = False) -> FluxImages:
+                     settings: ExposureSettings | None = None, files: AncillaryChoice | None = None,
+                     psfecf: float | None = None, xygrid: Path | None = None, threads: int = 1,
+                     clobber: bool = False) -> FluxImages:
     """Writes image, exposure map and flux of each band, and the size of the PSF, all on one grid.
 
     The files are ``{outroot}_{band}_thresh.img``, ``_thresh.expmap``, ``_flux.img`` and, with ``psfecf``,
@@ -155,15 +203,15 @@ def make_flux_images(name: Name, outroot: str, *, bands: str = "broad", binsize:
     bands : broad, soft, medium, hard, ultrasoft, csc (soft, medium and hard), or ``low:high:effective`` in keV, joined
         by commas.
     binsize : sky pixels a pixel; None: 1.
-    asolfile : aspect solutions. None: found beside the event file; empty: not used.
-    badpixfile, maskfile, fovfile : None: found beside the event file; ``none``: not used.
+    settings : how exposure maps are made; None: the defaults.
+    files : aspect solution, bad pixels, mask and outlines; None: those found beside the event file.
     psfecf : the fraction of a point source within the radii of the PSF map.
     xygrid : an image whose grid is taken, instead of what the chips saw; ``binsize`` is its own then.
 
     Exposure maps are approximate, and headers say how (CALIB = 'APPROX'). Raises `InputError` and `OutputError`; no
     file is written then.
     """
-    settings = settings or ExposureSettings()
+    settings, files = settings or ExposureSettings(), files or AncillaryChoice()
     wanted = parse_bands(bands)
     parsed = named_file(name)
     if parsed.binning is not None:
@@ -177,24 +225,17 @@ def make_flux_images(name: Name, outroot: str, *, bands: str = "broad", binsize:
         check_ecf(psfecf)
     root = names_root(outroot)
     kinds = ("thresh.img", "thresh.expmap", "flux.img", *(["thresh.psfmap"] if psfecf is not None else []))
-    files = {band.label: [Path(f"{root}{band.label}_{kind}") for kind in kinds] for band in wanted}
-
+    products = {band.label: [Path(f"{root}{band.label}_{kind}") for kind in kinds] for band in wanted}
     header, rows, columns = _look(parsed)
     check_instrument(header, parsed.file)
     check_filters(parsed, rows, wanted)
-    beside = _ancillary(parsed.file, header, asolfile, badpixfile, maskfile, fovfile)
+    beside = files.of(parsed.file, header)
     inputs = [*files_of(parsed), *beside.files, *([xygrid] if xygrid else [])]
-    with Outputs([file for each in files.values() for file in each], inputs=inputs, clobber=clobber) as outputs:
-        if parsed.filters:  # events that filters remove tell where chips lie, too
-            events, every = read_passing_and_all(parsed, columns, of_all=[each for each in columns if each != "energy"])
-        else:
-            events = every = read_events(parsed, columns)
-        if not len(events):
-            raise InputError(f"{parsed}: no event passes the filters: there is nothing to make images of")
+    with Outputs([file for each in products.values() for file in each], inputs=inputs, clobber=clobber) as outputs:
+        events, every = _events(parsed, columns)
         settings.warn_of_grating(header, parsed.file)
         how = observed(events, beside, every)
-        named_aspect = ",".join(map(str, asolfile)) if asolfile else None
-        _warn_of_unused(how, {"EXPASP": named_aspect, "EXPBPIX": badpixfile, "EXPMASK": maskfile, "EXPGEOM": fovfile})
+        files.warn_of_unused(how)
         grid = _grid(how, events, rows, binsize, xygrid)
         need_memory(parsed.file, grid.shape, _BYTES_A_PIXEL * grid.x.size * grid.y.size)
         lines = history("fluximage", {"infile": parsed, "bands": bands,
@@ -204,10 +245,20 @@ def make_flux_images(name: Name, outroot: str, *, bands: str = "broad", binsize:
         seconds = without_removed(sum_exposures(parts, grid), grid, rows)
         if not seconds.any():
             raise InputError(f"{parsed}: no pixel of the grid was exposed; look at the filters, and at --xygrid")
-        made = tuple(_write_band(outputs, files[band.label], events, band, grid, seconds, how, settings, psfecf, lines,
-                                 threads)
-                     for band in wanted)
+        maps = _Maps(events, grid, seconds, how, settings, psfecf, lines, threads)
+        made = tuple(maps.write(outputs, products[band.label], band) for band in wanted)
         return FluxImages(grid, made, how.keywords)
+
+
+def _events(name: VirtualFile, columns: list[str]) -> tuple[Events, Events]:
+    """The events that pass the filters, and all: those that filters remove tell where chips lie, too."""
+    if name.filters:
+        events, every = read_passing_and_all(name, columns, of_all=[each for each in columns if each != "energy"])
+    else:
+        events = every = read_events(name, columns)
+    if not len(events):
+        raise InputError(f"{name}: no event passes the filters: there is nothing to make images of")
+    return events, every
 
 
 def check_binsize(binsize: float, *, exposed: bool) -> None:
@@ -235,37 +286,6 @@ def _look(name: VirtualFile) -> tuple["Header", RowFilter, list[str]]:
             raise InputError(f"{name.file}: holds no events")
         there = [column for column in PLACING if column in file.hdu.columns]
         return file.hdu.header, file.filter, [*columns, *there]
-
-
-def _ancillary(events: Path, header: "Header", asolfile: Sequence[Path] | None, badpixfile: str | Path | None,
-               maskfile: str | Path | None, fovfile: str | Path | None) -> Ancillary:
-    """The files beside the events, with those that the user names, or does not want, in their places."""
-    found = find_ancillary(events, header)
-
-    def chosen(given: str | Path | None, otherwise: Path | None) -> Path | None:
-        if given is None:
-            return otherwise
-        return None if str(given).lower() == "none" else Path(given)
-
-    if fovfile is not None and str(fovfile).lower() != "none" and not Path(fovfile).is_file():
-        raise InputError(f"{fovfile}: no such file (--fovfile)")
-    aspect = found.aspect
-    if asolfile is not None:
-        aspect = tuple(asolfile)
-    given = {"aspect": asolfile, "bad pixels": badpixfile, "mask": maskfile}
-    lacking = {kind: names for kind, names in found.lacking.items() if given.get(kind) is None}
-    return Ancillary(aspect, chosen(badpixfile, found.bad_pixels), chosen(maskfile, found.mask),
-                     chosen(fovfile, found.field_of_view), lacking)
-
-
-def _warn_of_unused(how: Observed, given: dict[str, str | Path | None]) -> None:
-    """Says which files that the user named were not used, by the keywords of the products."""
-    outlines = how.keywords["EXPGEOM"] == "fov"
-    for key, file in given.items():
-        if file is not None and str(file).lower() != "none" and outlines != (key == "EXPGEOM"):
-            why = ("the chips' outlines alone are known" if outlines else
-                   "it serves only where there is neither an aspect solution nor chip coordinates")
-            warn(f"{file}: is given and not used: {why}")
 
 
 def _grid(how: Observed, events: Events, rows: RowFilter, binsize: float, like: Path | None) -> Grid:
@@ -301,32 +321,43 @@ def _grid_of_image(file: Path, events: Events) -> Grid:
     return Grid(GridAxis(x, float(scale[0]), nx), GridAxis(y, float(scale[1]), ny))
 
 
-def _write_band(outputs: Outputs, files: list[Path], events: Events, band: Band, grid: Grid, seconds: Float32s,
-                how: Observed, settings: ExposureSettings, psfecf: float | None, lines: list[str],
-                threads: int) -> FluxImage:
-    exposure, used = above_threshold(seconds, band, settings, events.file)
-    image = np.zeros(grid.shape, np.int32)
-    add_to_image(image, grid, events.columns, band, threads=threads)
-    found = int(image.sum(dtype=np.int64))
-    if not found:
-        warn(f"{events.file}: no event is in the band {band.label}, {band.low_kev:g} - {band.high_kev:g} keV")
-    image[~used] = 0
-    left = int(image.sum(dtype=np.int64))
+@dataclass(frozen=True, eq=False)
+class _Maps:
+    """What the images of all bands are made of."""
 
-    header = image_header(events.header, grid, band)
-    keywords = {**settings.keywords(band), **how.keywords}
-    notes = [*lines, *(f"  {note}" for note in (settings.note(), *how.notes))]
+    events: Events
+    grid: Grid
+    seconds: Float32s
+    how: Observed
+    settings: ExposureSettings
+    psfecf: float | None
+    lines: list[str]
+    threads: int
 
-    with outputs.open(files[0]) as file:
-        write_image(file, image, product_header(header, notes, BUNIT="count", CALIB="APPROX"))
-        for chip, gti in events.good_times.items():
-            GtiBlock(events.header, chip, gti).write(file)
-    write_maps(outputs, files[1], files[2], image, exposure, header, notes, settings, keywords)
-    if psfecf is not None:
-        radii = psf_map(grid, how.axis, ecf=psfecf)
-        radii[~used] = np.nan
-        write_psf_map(outputs, files[3], radii, header, notes, keywords, psfecf)
-    return FluxImage(band, left, found - left, float(exposure.max()), tuple(files))
+    def write(self, outputs: Outputs, files: list[Path], band: Band) -> FluxImage:
+        exposure, used = above_threshold(self.seconds, band, self.settings, self.events.file)
+        image = np.zeros(self.grid.shape, np.int32)
+        add_to_image(image, self.grid, self.events.columns, band, threads=self.threads)
+        found = int(image.sum(dtype=np.int64))
+        if not found:
+            warn(f"{self.events.file}: no event is in the band {band.label}, {band.low_kev:g} - {band.high_kev:g} keV")
+        image[~used] = 0
+        left = int(image.sum(dtype=np.int64))
+
+        header = image_header(self.events.header, self.grid, band)
+        keywords = {**self.settings.keywords(band), **self.how.keywords}
+        notes = [*self.lines, *(f"  {note}" for note in (self.settings.note(), *self.how.notes))]
+
+        with outputs.open(files[0]) as file:
+            write_image(file, image, product_header(header, notes, BUNIT="count", CALIB="APPROX"))
+            for chip, gti in self.events.good_times.items():
+                GtiBlock(self.events.header, chip, gti).write(file)
+        write_maps(outputs, files[1], files[2], image, exposure, header, notes, self.settings, keywords)
+        if self.psfecf is not None:
+            radii = psf_map(self.grid, self.how.axis, ecf=self.psfecf)
+            radii[~used] = np.nan
+            write_psf_map(outputs, files[3], radii, header, notes, keywords, self.psfecf)
+        return FluxImage(band, left, found - left, float(exposure.max()), tuple(files))
 
 
 def above_threshold(seconds: Float32s, band: Band, settings: ExposureSettings,
