@@ -314,7 +314,8 @@ def crop(job: Job) -> None:
     sources = propose_source_region(job, layout.raw_sources, layout.sources, layout.image, cluster)
     square = propose_area_region(job, cluster)
     if cluster:
-        job.call(copy_file, f"{layout.image}[exclude sky=region({cluster})]", job.out(layout.image_without_cluster))
+        outside = VirtualFile.of(layout.image).exclude(RegionTerm.of(cluster))
+        job.call(copy_file, outside, job.out(layout.image_without_cluster))
     background, ratio = layout.background, layout.background_ratio
     if not background.exists() and cluster:
         background, ratio = measure_background(job, cluster, sources)

@@ -21,7 +21,7 @@ def expand_stack(text: str | Path) -> list[VirtualFile]:
     CIAO also takes names joined by commas or blanks. We do not: commas belong to filters, blanks to file names, and a
     name that is cut in two by mistake would be a silent error. Several names are several arguments, or a list.
 
-    Raises `InputError` for a list that cannot be read, is empty, or is no list of names, and `VirtualNameError`.
+    Raises `InputError` for a list that cannot be read, is empty, or does not hold names, and `VirtualNameError`.
     """
     name = str(text)
     if not name.startswith("@") or os.path.exists(name):

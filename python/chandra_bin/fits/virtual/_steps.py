@@ -1,7 +1,7 @@
 """What a virtual file name says: the file, and the steps that are taken with it, from left to right.
 
-`parse_name` makes these objects of text, and code makes them itself: `VirtualFile.of` and what can be put behind it.
-Paths need no quotes in an object: no character has a meaning in them.
+`parse_name` makes these objects of text. Code makes them by `VirtualFile.of` and the methods `keep`, `exclude` and
+`binned`. Paths need no quotes in an object: no character has a meaning in them.
 
 Every part knows where it stands in the text (``at``, an offset from 0), so that what is found out later, such as a
 column that is not in the file, can point at the character: `VirtualFile.error`. Names of columns, blocks and options
@@ -266,7 +266,7 @@ Step = Block | Filter | Rows | Columns | Binning | Options
 
 @dataclass(frozen=True)
 class VirtualFile:
-    """A file and the steps taken with it. ``text`` is what was parsed, for messages.
+    """A file and the steps taken with it. ``text`` is the text that was parsed, for messages.
 
     Code builds one step by step: ``VirtualFile.of(path).keep(RangeTerm.of("ccd_id", (0, 3))).binned(BinAxis("sky"))``.
     """

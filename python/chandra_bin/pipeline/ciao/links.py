@@ -19,7 +19,8 @@ _ODD = re.compile(r"[^\w./-]")
 def linked(job: Job) -> Iterator[Job]:
     """The job, with links in place of folders with odd names.
 
-    CIAO's tools are told a file by a text, in which brackets, commas and blanks have a meaning and nothing quotes them.
+    CIAO's tools read the name of a file as text, in which brackets, commas and blanks have a meaning and no character
+    quotes them.
     Errors, warnings and calls name the folders themselves.
     """
     layout = job.layout

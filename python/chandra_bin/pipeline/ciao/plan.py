@@ -88,7 +88,7 @@ class RemoveFolder:
 
 @dataclass(frozen=True)
 class ShortenLists:
-    """Removes the folders from the names in lists of files (``*.lis``): the files lie beside the lists now."""
+    """Removes the folders from the names in lists of files (``*.lis``): the files are in the same folder."""
 
     folder: Path
 

@@ -151,7 +151,7 @@ class _Writer:
     """That are set for all that follows."""
     count: int = 0
     heading: str = ""
-    """Of what is being written: warnings begin with it."""
+    """The heading of the steps that are written next: their warnings begin with it."""
 
     def head(self, about: str, name: str) -> str:
         script = "script=$(cd -- \"$(dirname -- \"$0\")\" && pwd)/${0##*/}\n" if "is_newer" in self.functions else ""
