@@ -25,11 +25,15 @@ author = "The chandra-bin developers"
 project_copyright = "the chandra-bin developers"
 release = metadata.version("chandra-bin")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax",
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax",
               "sphinx-mathjax-offline", "sphinx_gallery.gen_gallery"]
-exclude_patterns = ["gallery/**/*.md5", "gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.zip"]
+exclude_patterns = ["gallery/*.ipynb", "gallery/**/*.md5", "gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.zip"]
 nitpicky = True
 nitpick_ignore_regex = [("py:class", ".*")]  # types in signatures: names of arrays, and of other packages
+# Notebooks are run, and a cell that fails ends the build.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
 suppress_warnings = ["ref.python"]  # fields of one name, "counts" say, in several classes
 html_theme = "furo"
 html_title = f"chandra-bin {release}"
@@ -93,7 +97,7 @@ def toctrees(text: str) -> Iterator[str]:
     """The tree below an index: a part for each of its sections, of the pages that its table links to."""
     parts = ["", *re.split(r"^## (.+)\n", text, flags=re.MULTILINE)]
     for title, section in zip(parts[::2], parts[1::2], strict=True):
-        pages = "\n".join(re.findall(r"^\| \[.*?\]\(([\w./-]+)\.(?:md|rst)\)", section, re.MULTILINE))
+        pages = "\n".join(re.findall(r"^\| \[.*?\]\(([\w./-]+)\.(?:md|rst|ipynb)\)", section, re.MULTILINE))
         caption = f":caption: {title}\n" if title else ""
         yield f"\n```{{toctree}}\n:hidden:\n{caption}\n{pages}\n```\n" if pages else ""
 

@@ -10,7 +10,7 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
 from chandra_bin import simulate
-from chandra_bin.binning.contour import BinSums, sum_bins
+from chandra_bin.binning.bins import BinSums, sum_bins
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.events.vfaint import STATUS_BIT
 from chandra_bin.fits.images import read_image_file

@@ -19,7 +19,7 @@ from astropy.table import QTable, Table
 from astropy.wcs import WCS
 
 import chandra_bin
-from chandra_bin.binning.contour import sum_bins
+from chandra_bin.binning.bins import sum_bins
 from chandra_bin.cli import run
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.fits.images import write_image

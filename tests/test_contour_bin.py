@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from scipy import ndimage
 
 from chandra_bin import ChandraBinWarning, ContourBins, InputError, automask, contour_bin
-from chandra_bin.binning.contour import sum_bins
+from chandra_bin.binning.bins import sum_bins
 from chandra_bin.binning.histograms import histogram_qdp
 from golden_data import Scene, contbin_scene, read_cases, read_expected
 from reference import contbin_reference as reference

@@ -14,8 +14,8 @@ import chandra_bin
 from chandra_bin._kernels import _event_histogram
 from chandra_bin.batch import read_manifest
 from chandra_bin.batch.manifest import clean_name
+from chandra_bin.binning.bins import sum_bins
 from chandra_bin.binning.boxes import cover_with_boxes
-from chandra_bin.binning.contour import sum_bins
 from chandra_bin.ciao._chatter import flare_limits
 from chandra_bin.cli import run
 from chandra_bin.coords.wcs import ImageCoords

@@ -91,7 +91,7 @@ def test_events_without_a_time_are_left_out_and_told_of():
     ({"bin_length_s": 1e-7}, r"bins of 1e-07 s from 0.0 to 100.0 s would be 1e\+09"),
     ({"bin_length_s": 5e-324}, "would be inf"),
     ({"bin_length_s": 1e-8, "start": 7e8, "stop": 7e8 + 1e-6}, "shorter than the steps of a float64"),
-    ({"bin_length_s": 1, "start": 5, "stop": 5}, "cannot go from 5 to 5 s"),
+    ({"bin_length_s": 1, "start": 5, "stop": 5}, "cannot go from 5.0 to 5.0 s"),
     ({"bin_length_s": 1, "stop": np.inf}, "cannot go from 0.0 to inf s"),
     ({"bin_length_s": 1, "livetime_fraction": 0}, "the live fraction of the time"),
 ])

@@ -8,7 +8,7 @@ from astropy.io.fits import Header
 from astropy.table import QTable
 from astropy.wcs import WCS
 
-from chandra_bin.binning.contour import bin_areas
+from chandra_bin.binning.bins import bin_areas
 from chandra_bin.binning.options import BinningOptions
 from chandra_bin.cli import run
 from chandra_bin.coords.wcs import ImageCoords

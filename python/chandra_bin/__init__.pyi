@@ -6,11 +6,12 @@ from . import simulate as simulate
 from . import tasks as tasks
 from ._kernels._c_api import _C_API as _C_API
 from .acis.channels import channels_of as channels_of
-from .binning.contour import BinSums as BinSums
-from .binning.contour import ContourBins as ContourBins
+from .binning.bins import BinSums as BinSums
+from .binning.bins import ContourBins as ContourBins
+from .binning.bins import sum_bins as sum_bins
+from .binning.contour import ContourBinner as ContourBinner
 from .binning.contour import automask as automask
 from .binning.contour import contour_bin as contour_bin
-from .binning.contour import sum_bins as sum_bins
 from .binning.options import BinningOptions as BinningOptions
 from .binning.outlines import Polygons as Polygons
 from .binning.outlines import rasterize as rasterize
@@ -52,6 +53,7 @@ from .sources.background import Background as Background
 from .sources.background import local_background as local_background
 from .sources.detection import Detection as Detection
 from .sources.detection import DetectionOptions as DetectionOptions
+from .sources.detection import SourceFinder as SourceFinder
 from .sources.detection import detect_sources as detect_sources
 from .sources.removal import scaled_flux as scaled_flux
 from .sources.removal import sn_in_counts as sn_in_counts

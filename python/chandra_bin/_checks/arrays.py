@@ -11,23 +11,29 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from chandra_bin.errors import InputError, counted
 
+from .given import Given, given_image
+from .units import numbers, seconds
+
 MOST_THREADS = 512
-# Units of numbers that are taken as they are: counts, pixels, channels.
-_UNITS_OF_NUMBERS = ("", "ct", "count", "counts", "pix", "pixel", "chan", "channel", "adu")
 # Pixels and events are counted in int32 here and there, and twice the distances of pixels.
 _MOST_VALUES = 2**31 - 1
 _LONGEST_SIDE = _MOST_VALUES // 4
 
 
-def as_image(values: ArrayLike, name: str, dtype: DTypeLike = np.float32,
-             shape: tuple[int, ...] | None = None) -> NDArray[Any]:
-    """A C-ordered, native-endian image (ny, nx) of ``dtype``; a copy only where one is needed.
+def as_image(values: ArrayLike, name: str, dtype: DTypeLike = np.float32, shape: tuple[int, ...] | None = None, *,
+             units: tuple[str, ...] = ("",)) -> NDArray[Any]:
+    """A C-ordered, native-endian image (ny, nx) of ``dtype`` in one of ``units``; a copy only where one is needed.
 
-    Raises `InputError` where ``values`` is not 2-D, holds no real numbers, or differs from ``shape``.
+    Masked pixels become NaN. Raises `InputError` where ``values`` is not 2-D, holds no real numbers, differs from
+    ``shape``, or has masked pixels that ``dtype`` cannot hold as NaN.
     """
-    array = plain(values, name)
-    if isinstance(array, np.ma.MaskedArray):
-        raise InputError(f"{name} is a masked array: give its data and its mask apart")
+    return of_given(given_image(values, name, *units), name, dtype, shape)
+
+
+def of_given(given: Given, name: str, dtype: DTypeLike = np.float32, shape: tuple[int, ...] | None = None
+             ) -> NDArray[Any]:
+    """The same of an image that is taken apart."""
+    array = given.data
     if array.dtype.kind not in "biuf":
         raise InputError(f"{name} must hold real numbers, not {array.dtype}")
     if array.ndim != 2:
@@ -38,7 +44,12 @@ def as_image(values: ArrayLike, name: str, dtype: DTypeLike = np.float32,
     if max(array.shape) > _LONGEST_SIDE:
         raise InputError(f"{name} is of {array.shape[1]} x {array.shape[0]} pixels: a side has {_LONGEST_SIDE} at most")
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(array, dtype=dtype)
+        image: NDArray[Any] = np.ascontiguousarray(array, dtype=dtype)
+    if given.mask is None:
+        return image
+    if image.dtype.kind != "f":
+        raise InputError(f"{name} has {np.count_nonzero(given.mask)} masked pixels: fill them first, {name}.filled()")
+    return np.where(given.mask, image.dtype.type(np.nan), image)
 
 
 def as_flags(values: ArrayLike | None, name: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -104,40 +115,35 @@ def as_coordinates(x: ArrayLike, y: ArrayLike, size: int | None = None) -> tuple
     return xs.astype(dtype, copy=False), ys.astype(dtype, copy=False)
 
 
-def plain(values: ArrayLike, name: str, unit: str = "") -> NDArray[Any]:
-    """The numbers of an array, in ``unit`` where that is given (s: seconds), without the unit itself.
+def plain(values: Any, name: str, unit: str = "") -> NDArray[Any]:
+    """The numbers of an array in ``unit``, as `numbers` has them. Raises `InputError` for masked elements, too."""
+    _refuse_masked(values, name)
+    return np.asanyarray(numbers(getattr(values, "unmasked", values), name, unit))
 
-    Quantities and columns with a unit are converted to ``unit``. Without ``unit`` the units of counts, pixels and
-    channels are taken as they are. Raises `InputError` for other units, and for arrays with masked elements.
-    """
-    if np.ma.is_masked(values):
+
+def _refuse_masked(values: Any, name: str) -> None:
+    mask = getattr(values, "mask", False)
+    if not callable(mask) and np.any(mask):  # pandas has a method of this name
         raise InputError(f"{name} has masked elements: leave these out first, {name}[~mask]")
-    given = getattr(values, "unit", None)
-    if given is None or str(given) in (unit, *_UNITS_OF_NUMBERS):
-        return np.asanyarray(getattr(values, "value", values) if hasattr(values, "to_value") else values)
-    try:
-        from astropy.units import Quantity, UnitsError
-
-        return np.asanyarray(Quantity(values).to_value(unit))
-    except (UnitsError, TypeError, ValueError):
-        wanted = f"in {unit}" if unit else "without a unit"
-        raise InputError(f"{name} has the unit {given}: give numbers {wanted}") from None
 
 
-def as_seconds(values: ArrayLike, name: str) -> NDArray[np.float64]:
-    """Times as float64 seconds, of any shape. Raises `InputError` as `plain` does, and for what holds no numbers."""
-    array = plain(values, name, "s")
-    if array.dtype.kind not in "biuf":
-        raise InputError(f"{name} must hold times in seconds, not {array.dtype}")
-    return np.asarray(array, dtype=np.float64)
+def as_seconds(values: Any, name: str) -> NDArray[np.float64]:
+    """Times as float64 seconds, of any shape; ``Time`` as seconds of Chandra's clock (see `seconds`).
+
+    Raises `InputError` as `plain` does, and for what holds no numbers.
+    """
+    _refuse_masked(values, name)
+    return seconds(getattr(values, "unmasked", values), name)
 
 
-def as_number(value: object, name: str) -> float:
-    """One real number, as float. Raises `InputError` for arrays, texts, truths and numbers with a unit."""
+def as_number(value: object, name: str, unit: str = "") -> float:
+    """One real number in ``unit``, as float. Raises `InputError` for arrays, texts, truths and other units."""
     if isinstance(value, str | bytes | bool | np.bool_) or np.ndim(cast(Any, value)) != 0:
         raise InputError(f"{name} is {value!r}: it must be one number")
     try:
-        return float(plain(cast(Any, value), name))
+        return float(plain(cast(Any, value), name, unit))
+    except InputError:
+        raise
     except (TypeError, ValueError):
         raise InputError(f"{name} is {value!r}: it must be one number") from None
 

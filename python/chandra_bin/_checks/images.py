@@ -1,6 +1,7 @@
 """The images of one smoothing or binning, checked for meaning and ready for the kernels."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,10 +9,16 @@ from numpy.typing import ArrayLike, NDArray
 from chandra_bin.errors import InputError, counted, warn
 
 from .array_types import Float32s
-from .arrays import as_flags, as_image
+from .arrays import as_flags, as_image, as_number, of_given
+from .given import given_image, given_mask, has_pixels
+from .units import can_convert
 
 # Squares of noise are of float32, as contbin has them.
 _MOST_NOISE = np.sqrt(np.finfo(np.float32).max)
+# Of exposure maps, of exposure times, and of parts of an exposure.
+EXPOSURE_UNITS = ("cm2 s", "s", "")
+# Of what is counts over exposure.
+FLUX_UNITS = ("1 / (cm2 s)", "1 / s", "")
 LEAST_EXPOSURE = np.float32(1e-7)  # contbin clips exposures here before it divides by one
 
 
@@ -25,6 +32,8 @@ class KernelImages:
     constant_ratio: float
     noise: Float32s | None
     use: NDArray[np.uint8]
+    coords: Any = None
+    """A header or an astropy WCS, where the counts image came with one."""
 
     @classmethod
     def check(cls, counts: ArrayLike, background: ArrayLike | None, exposure: ArrayLike | None,
@@ -32,10 +41,18 @@ class KernelImages:
               seed_only: ArrayLike | None = None) -> "KernelImages":
         """The images as given to the public functions; what has no data is excluded.
 
-        Warns of NaN pixels and of negative counts. Raises `InputError` for infinite pixels, for
-        shapes that differ, for negative noise and when no pixel is left.
+        Masked pixels of any of them are excluded, and an uncertainty of ``counts`` is their noise. Warns of NaN pixels
+        and of negative counts. Raises `InputError` for infinite pixels, for shapes that differ, for negative noise and
+        when no pixel is left.
         """
-        image = as_image(counts, "counts")
+        given = given_image(counts, "counts")
+        image = of_given(given, "counts")
+        if given.noise is not None:
+            if noise is not None:
+                raise InputError("counts has an uncertainty, and noise is given: give one of the two")
+            noise = given.noise
+        mask = joined_mask(mask, image.shape, counts=counts, background=background, exposure=exposure,
+                           background_exposure=background_exposure, noise=noise)
         use = use_flags(mask, image.shape, seed_only)
         exclude_nan(use, counts=image)
         behind = _optional(background, "background", image.shape)
@@ -57,7 +74,7 @@ class KernelImages:
         varying = ratio if isinstance(ratio, np.ndarray) else None
         constant = 1.0 if isinstance(ratio, np.ndarray) else float(ratio)
         behind, varying, map_ = (None if each is None else _cleared(each, use) for each in (behind, varying, map_))
-        return cls(_cleared(image, use), behind, varying, constant, map_, use)
+        return cls(_cleared(image, use), behind, varying, constant, map_, use, given.coords)
 
 
 def use_flags(mask: ArrayLike | None, shape: tuple[int, ...],
@@ -66,6 +83,16 @@ def use_flags(mask: ArrayLike | None, shape: tuple[int, ...],
     use = np.where(as_flags(seed_only, "seed_only", shape), np.uint8(2), np.uint8(1))
     use[as_flags(mask, "mask", shape)] = 0
     return use
+
+
+def joined_mask(mask: ArrayLike | None, shape: tuple[int, ...], **images: Any) -> NDArray[np.bool_]:
+    """True where ``mask``, or the mask of one of ``images`` (which may be None), excludes a pixel."""
+    joined = as_flags(mask, "mask", shape)
+    for name, image in images.items():
+        masked = given_mask(image, name)
+        if masked is not None and masked.shape == shape:
+            joined = joined | masked
+    return joined
 
 
 def exclude_nan(use: NDArray[np.uint8], **images: Float32s) -> None:
@@ -100,23 +127,40 @@ def require_pixels(use: NDArray[np.uint8]) -> None:
 def exposure_ratio(exposure: ArrayLike | None, background_exposure: ArrayLike | None,
                    use: NDArray[np.uint8]) -> Float32s | np.float32:
     """e = exposure / background exposure in float32, a number where both are; no exposure excludes the pixel."""
-    over = _exposure(exposure, "exposure", use)
+    unit = exposure_unit(exposure=exposure, background_exposure=background_exposure)
+    over = _exposure(exposure, "exposure", unit, use)
     with np.errstate(over="ignore"):
-        ratio: Float32s | np.float32 = over / _exposure(background_exposure, "background_exposure", use)
+        ratio: Float32s | np.float32 = over / _exposure(background_exposure, "background_exposure", unit, use)
     if not np.all(np.isfinite(ratio) | (use == 0)):
         raise InputError("exposure / background_exposure is beyond what float32 holds: check their units")
     return ratio
 
 
-def _exposure(exposure: ArrayLike | None, name: str, use: NDArray[np.uint8]) -> Float32s | np.float32:
+def exposure_unit(**exposures: Any) -> str:
+    """The unit of exposures: cm2 s, s for exposure times, or none for parts of an exposure. Plain numbers have any.
+
+    Raises `InputError` where one is in cm2 s and another in s.
+    """
+    of_each = {}
+    for name, exposure in exposures.items():
+        unit = getattr(exposure, "unit", None)
+        if unit is not None and not isinstance(unit, str):
+            of_each[name] = next((each for each in EXPOSURE_UNITS if can_convert(unit, each)), EXPOSURE_UNITS[0])
+    if len(set(of_each.values())) > 1:
+        stated = " and ".join(f"{name} is in {unit}" for name, unit in of_each.items())
+        raise InputError(f"{stated}: give both in one unit")
+    return next(iter(of_each.values()), EXPOSURE_UNITS[0])
+
+
+def _exposure(exposure: ArrayLike | None, name: str, unit: str, use: NDArray[np.uint8]) -> Float32s | np.float32:
     if exposure is None:
         return np.float32(1)
-    if np.ndim(exposure) == 0:
-        value = float(np.asarray(exposure))
+    if not has_pixels(exposure):
+        value = as_number(exposure, name, unit)
         if not (np.isfinite(value) and value > 0):
             raise InputError(f"{name} is {value:.15g}: it must be positive")
         return max(np.float32(value), LEAST_EXPOSURE)
-    image = as_image(exposure, name, shape=use.shape)
+    image = as_image(exposure, name, shape=use.shape, units=(unit,))
     if np.any(np.isinf(image) & (use > 0)):
         raise InputError(f"{name} has infinite pixels: mask them or mend the file")
     use[~(image > 0)] = 0  # NaN and no exposure: no data

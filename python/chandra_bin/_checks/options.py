@@ -52,7 +52,10 @@ class Options:
     def __post_init__(self) -> None:
         """Raise `InputError` for the first value that is no number, beyond the limits, or none of the choices."""
         for each in fields(cast(Any, self)):
-            _check(each, getattr(self, each.name))
+            value = getattr(self, each.name)
+            _check(each, value)
+            if hasattr(value, "unit"):
+                object.__setattr__(self, each.name, _plain(each, value))
 
     @property
     def given(self) -> dict[str, Any]:
@@ -82,6 +85,13 @@ def _check(each: "Field[Any]", value: Any) -> None:
 
         if fault := limits.fault(number := as_number(value, each.name)):
             raise InputError(f"{each.name} is {number:.15g}: {fault}")
+
+
+def _plain(each: "Field[Any]", value: Any) -> float:
+    """The number of a Quantity."""
+    from .arrays import as_number
+
+    return as_number(value, each.name)
 
 
 def documented(cls: type[T]) -> type[T]:

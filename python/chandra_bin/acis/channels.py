@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.arrays import plain
+
 PI_WIDTH_EV = 14.6
 """Width of a PI channel of ACIS (CXC, acis_process_events). Channel 1 begins at 0 eV, the last takes all above."""
 PI_CHANNELS = 1024
@@ -18,10 +20,13 @@ def ev_per_unit(unit: str) -> float | None:
     return _EV.get(unit.strip().lower())
 
 
-def channels_of(energy_ev: NDArray[Any]) -> NDArray[np.int32]:
-    """PI channels of energies in eV; 0 where there is none (NaN, or below 0)."""
+def channels_of(energy_ev: Any) -> NDArray[np.int32]:
+    """PI channels of energies: numbers in eV, or a Quantity; 0 where there is none (NaN, or below 0).
+
+    Raises `InputError` for a unit that is none of energy, and for masked elements.
+    """
     with np.errstate(invalid="ignore"):
-        channel = np.floor(energy_ev.astype(np.float64) / PI_WIDTH_EV) + 1
+        channel = np.floor(plain(energy_ev, "energy_ev", "eV").astype(np.float64) / PI_WIDTH_EV) + 1
         channel = np.where(channel >= 1, np.minimum(channel, PI_CHANNELS), 0)
     found: NDArray[np.int32] = channel.astype(np.int32)
     return found

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from chandra_bin._checks.arrays import as_labels
 from chandra_bin._kernels._polygon_trace import polygon_trace
 from chandra_bin._kernels._rasterize import rasterize_polygons
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, counted
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Polygons:
     """Ragged polygons, flat. A polygon is one part of one bin: its outer ring first, then its holes.
 
@@ -31,6 +31,9 @@ class Polygons:
     """Polygon p has the rings ``polygon_offsets[p]:polygon_offsets[p + 1]``."""
     labels: NDArray[np.int32]
     """The bin of each polygon, not decreasing."""
+
+    def __repr__(self) -> str:
+        return f"<Polygons: {counted(len(self), 'polygon')} of {counted(np.unique(self.labels).size, 'bin')}>"
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -13,7 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.array_types import Float32s
 from chandra_bin._checks.arrays import as_image, as_labels, as_number, as_progress, as_threads
-from chandra_bin._checks.images import KernelImages, exclude_nan, exclude_unexposed, require_pixels, use_flags
+from chandra_bin._checks.images import (
+    EXPOSURE_UNITS,
+    FLUX_UNITS,
+    KernelImages,
+    exclude_nan,
+    exclude_unexposed,
+    exposure_unit,
+    joined_mask,
+    require_pixels,
+    use_flags,
+)
 from chandra_bin._kernels import _counts_scale, _smooth, _smooth_gaussian
 from chandra_bin.errors import InputError, counted
 
@@ -79,9 +89,7 @@ def smooth_expmap(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: flo
     become 0.
     """
     _check_sn(sn)
-    flux = as_image(exposure_corrected, "exposure_corrected")
-    map_ = as_image(exposure, "exposure", shape=flux.shape)
-    use = _usable(mask, exposure_corrected=flux, exposure=map_)
+    flux, map_, use = _flux_and_exposure(exposure_corrected, exposure, mask)
     counts = flux.astype(np.float64) * map_
     return _to_weight(counts, "exposure_corrected * exposure", flux, use, sn, 0.0, threads, as_progress(progress))
 
@@ -93,8 +101,9 @@ def smooth_expcorr(counts: ArrayLike, exposure_corrected: ArrayLike, *, sn: floa
     Here the counts image is given. Masked pixels become NaN.
     """
     _check_sn(sn)
-    flux = as_image(exposure_corrected, "exposure_corrected")
+    flux = as_image(exposure_corrected, "exposure_corrected", units=FLUX_UNITS)
     image = as_image(counts, "counts", shape=flux.shape)
+    mask = joined_mask(mask, flux.shape, counts=counts, exposure_corrected=exposure_corrected)
     use = _usable(mask, counts=image, exposure_corrected=flux)
     return _to_weight(image.astype(np.float64), "counts", flux, use, sn, np.nan, threads, as_progress(progress))
 
@@ -111,7 +120,7 @@ def counts_scale(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | N
     """
     _check_sn(sn)
     image = as_image(counts, "counts")
-    use = _usable(mask, counts=image)
+    use = _usable(joined_mask(mask, image.shape, counts=counts, background=background), counts=image)
     if fill is not None:
         use[use_flags(fill, image.shape) == 0] = 2
     behind = None
@@ -138,7 +147,7 @@ def apply_scale(image: ArrayLike, scale: ArrayLike, *, gaussian: bool = False, m
     ``gaussian`` the mean is weighted by a Gaussian of sigma = max(1, r), cut at 4 sigma.
     """
     pixels = as_image(image, "image")
-    use = _usable(mask, image=pixels)
+    use = _usable(joined_mask(mask, pixels.shape, image=image), image=pixels)
     scales = as_labels(scale, "scale")
     if scales.shape != pixels.shape:
         raise InputError(f"scale has shape {scales.shape}, the image {pixels.shape}")
@@ -157,9 +166,7 @@ def smooth_gaussian(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: f
     masked.
     """
     _check_sn(sn)
-    flux = as_image(exposure_corrected, "exposure_corrected")
-    map_ = as_image(exposure, "exposure", shape=flux.shape)
-    use = _usable(mask, exposure_corrected=flux, exposure=map_)
+    flux, map_, use = _flux_and_exposure(exposure_corrected, exposure, mask)
     smoothed = np.empty_like(flux)
     _smooth_gaussian.smooth_gaussian(_without_nan(flux), _without_nan(map_), use=use, sn=sn,
                                      threads=as_threads(threads), progress=as_progress(progress), smoothed=smoothed)
@@ -177,6 +184,8 @@ def smooth_exposure(counts: ArrayLike, *, exposure: ArrayLike, background: Array
     where ``exposure`` is <= 0.
     """
     _check_sn(sn)
+    exposure_time = as_number(exposure_time, "exposure_time", "s")
+    background_exposure_time = as_number(background_exposure_time, "background_exposure_time", "s")
     for name, time_s in (("exposure_time", exposure_time), ("background_exposure_time", background_exposure_time)):
         if not (np.isfinite(time_s) and time_s > 0):
             raise InputError(f"{name} is {time_s:.15g} s: it must be positive")
@@ -187,7 +196,7 @@ def smooth_exposure(counts: ArrayLike, *, exposure: ArrayLike, background: Array
     if max_radius is not None and max_radius < 0:
         raise InputError(f"max_radius is {max_radius}: it must not be negative")
     images = KernelImages.check(counts, background, exposure, None, None, mask)
-    map_ = _without_nan(as_image(exposure, "exposure"))
+    map_ = _without_nan(as_image(exposure, "exposure", units=EXPOSURE_UNITS))
     smoothed = np.empty_like(images.counts)
     _smooth.smooth_exposure(images.counts, background=images.background, exposure=map_, use=images.use,
                             exposure_time=exposure_time, background_exposure_time=background_exposure_time, sn=sn,
@@ -234,7 +243,7 @@ def smooth_flux(counts: ArrayLike, exposure: ArrayLike, *, sn: float = 15, backg
     _check_sn(sn)
     images = KernelImages.check(counts, background, background_scale if background is not None else None, None, None,
                                 mask)
-    map_ = as_image(exposure, "exposure", shape=images.counts.shape)
+    map_ = as_image(exposure, "exposure", shape=images.counts.shape, units=EXPOSURE_UNITS)
     exclude_unexposed(map_, images.use)
     return flux_of_discs(images, map_, sn, as_threads(threads), as_progress(progress))
 
@@ -292,6 +301,17 @@ def _counts_for_sn(sn: float) -> float:
 def _check_sn(sn: float) -> None:
     if not (np.isfinite(number := as_number(sn, "sn")) and number > 0):
         raise InputError(f"sn is {number:.15g}: a signal-to-noise must be positive and finite")
+
+
+def _flux_and_exposure(exposure_corrected: ArrayLike, exposure: ArrayLike, mask: ArrayLike | None
+                       ) -> tuple[Float32s, Float32s, NDArray[np.uint8]]:
+    """The two images in units whose product is counts, and the pixels to use."""
+    unit = exposure_unit(exposure=exposure)
+    flux = as_image(exposure_corrected, "exposure_corrected", units=(FLUX_UNITS[EXPOSURE_UNITS.index(unit)],))
+    map_ = as_image(exposure, "exposure", shape=flux.shape, units=(unit,))
+    mask = joined_mask(mask, flux.shape, exposure_corrected=exposure_corrected, exposure=exposure)
+    use = _usable(mask, exposure_corrected=flux, exposure=map_)
+    return flux, map_, use
 
 
 def _usable(mask: ArrayLike | None, **images: Float32s) -> NDArray[np.uint8]:

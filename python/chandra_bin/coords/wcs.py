@@ -55,11 +55,16 @@ class Physical:
         return self.matrix.diagonal()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImageCoords:
     """The coordinate systems that an image's header defines. May be shared by threads."""
 
     header: "Header"
+
+    def __repr__(self) -> str:
+        kinds = [str(self.header.get(f"CTYPE{n}", "")) for n in (1, 2)]
+        size = f"{self.header.get('NAXIS1', '?')} x {self.header.get('NAXIS2', '?')} pixels"
+        return f"<ImageCoords: {size}, sky {' '.join(kinds) if all(kinds) else 'unknown'}>"
 
     @classmethod
     def from_events(cls, header: "Header", x: str = "x", y: str = "y") -> "ImageCoords":

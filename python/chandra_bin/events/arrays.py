@@ -6,12 +6,14 @@ Columns are (n,) arrays of any numeric dtype and byte order. ``keep`` chooses ev
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from chandra_bin._checks.arrays import as_column, as_coordinates, as_labels, as_threads
+from chandra_bin._checks.arrays import as_column, as_coordinates, as_labels, as_threads, plain
+from chandra_bin._checks.units import in_one_unit
 from chandra_bin._kernels import _bin_spectra, _event_histogram
 from chandra_bin._kernels._select_events import Selection
 from chandra_bin.errors import InputError
@@ -21,7 +23,7 @@ __all__ = ["Selection", "bin_spectra", "event_histogram"]
 _MOST_CELLS = 2**31
 
 
-def event_histogram(x: ArrayLike, y: ArrayLike, *, x_range: tuple[float, float], y_range: tuple[float, float],
+def event_histogram(x: Any, y: Any, *, x_range: Sequence[Any], y_range: Sequence[Any],
                     shape: tuple[int, int], weights: ArrayLike | None = None,
                     keep: ArrayLike | Selection | None = None, threads: int = 1,
                     out: NDArray[np.int32 | np.float64] | None = None) -> NDArray[np.int32 | np.float64]:
@@ -34,7 +36,7 @@ def event_histogram(x: ArrayLike, y: ArrayLike, *, x_range: tuple[float, float],
     Parameters
     ----------
     x, y
-        Coordinates, in the unit of ``x_range`` and ``y_range``, (low, high).
+        Coordinates: numbers in the unit of ``x_range`` and ``y_range``, (low, high), or Quantities.
     weights
         Added instead of 1, in the order of the events.
     out
@@ -45,6 +47,8 @@ def event_histogram(x: ArrayLike, y: ArrayLike, *, x_range: tuple[float, float],
     Image
         int32 counts a pixel, or the float64 sums of weights; ``out`` itself where it is given.
     """
+    x, *x_range = in_one_unit(x=x, x_low=x_range[0], x_high=x_range[1])
+    y, *y_range = in_one_unit(y=y, y_low=y_range[0], y_high=y_range[1])
     xs, ys = as_coordinates(x, y)
     ny, nx = _sizes(shape)
     x_first_edge, x_step = _axis(x_range, nx, "x_range")
@@ -64,7 +68,7 @@ def event_histogram(x: ArrayLike, y: ArrayLike, *, x_range: tuple[float, float],
     return sums
 
 
-def bin_spectra(bins: ArrayLike, channels: ArrayLike, *, x: ArrayLike | None = None, y: ArrayLike | None = None,
+def bin_spectra(bins: Any, channels: ArrayLike, *, x: ArrayLike | None = None, y: ArrayLike | None = None,
                 bin_count: int | None = None, first_channel: int = 1, channel_count: int = 1024,
                 chips: ArrayLike | None = None, chip_numbers: ArrayLike | None = None,
                 keep: ArrayLike | Selection | None = None, threads: int = 1,
@@ -74,7 +78,8 @@ def bin_spectra(bins: ArrayLike, channels: ArrayLike, *, x: ArrayLike | None = N
     Parameters
     ----------
     bins
-        The bin of each event (n,), from 0, others in none; or, with ``x`` and ``y``, a binmap (ny, nx).
+        The bin of each event (n,), from 0, others in none; or, with ``x`` and ``y``, a binmap (ny, nx), or the result
+        of `contour_bin`.
     channels
         The channel of each event, whole numbers (PI of Chandra: 1 to 1024). Others than the ``channel_count`` from
         ``first_channel`` on are left out.
@@ -92,7 +97,7 @@ def bin_spectra(bins: ArrayLike, channels: ArrayLike, *, x: ArrayLike | None = N
     Spectra
         int32 (bins, channels), or (chips, bins, channels) with ``chips``; ``out`` itself where it is given.
     """
-    labels = np.asanyarray(bins)
+    labels = np.asanyarray(getattr(bins, "binmap", bins))
     on_map = labels.ndim == 2
     if on_map != (x is not None) or on_map != (y is not None):
         raise InputError("bins must be a binmap (ny, nx) with x and y, or one label an event without these")
@@ -151,13 +156,15 @@ def _output(out: NDArray[Any] | None, shape: tuple[int, ...], dtype: DTypeLike) 
 
 
 def _sizes(shape: tuple[int, int]) -> tuple[int, int]:
+    if np.shape(shape) != (2,):
+        raise InputError(f"shape is {shape}: it must be (ny, nx)")
     ny, nx = (int(size) for size in shape)
     if ny < 1 or nx < 1 or ny * nx >= _MOST_CELLS - 1:
         raise InputError(f"shape is {shape}: it must be (ny, nx), both 1 or more, below 2^31 pixels")
     return ny, nx
 
 
-def _axis(limits: tuple[float, float], size: int, name: str) -> tuple[float, float]:
+def _axis(limits: Sequence[Any], size: int, name: str) -> tuple[float, float]:
     low, high = (float(limit) for limit in limits)
     if not (math.isfinite(low) and math.isfinite(high) and low < high and math.isfinite(high - low)):
         raise InputError(f"{name} is ({low:g}, {high:g}): it must be (low, high), finite")
@@ -171,7 +178,7 @@ def _tests(keep: ArrayLike | Selection | None, size: int) -> Selection | None:
         if keep.size != size:
             raise InputError(f"keep is a selection of {keep.size} events, not of {size}")
         return keep
-    flags = np.asanyarray(keep)
+    flags = plain(keep, "keep")
     if flags.dtype.kind != "b" or flags.shape != (size,):
         raise InputError(f"keep must be boolean of shape ({size},), not {flags.dtype} of {flags.shape}")
     tests = Selection(size)

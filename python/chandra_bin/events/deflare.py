@@ -34,7 +34,7 @@ _START = 0.3
 _WINDOW = 2.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Deflared:
     """The times without flares. Rates are counts per second; arrays are (n,), one value a bin of the light curve."""
 
@@ -60,6 +60,10 @@ class Deflared:
 
     It includes the margins that ``robust`` cuts. It leaves out the short runs that ``sigma`` drops.
     """
+
+    def __repr__(self) -> str:
+        return (f"<Deflared: {self.kept} of {counted(self.good.size, 'bin')} kept by {self.method}, "
+                f"{self.gti.total:.10g} s of good time>")
 
     @property
     def kept(self) -> int:

@@ -1,17 +1,24 @@
 """Good time intervals: sets of times, with the algebra of sets."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from chandra_bin._checks.arrays import as_seconds
-from chandra_bin.errors import InputError
+from chandra_bin._checks.units import MJDREF, seconds
+from chandra_bin.errors import InputError, counted
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+    from astropy.time import Time
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GTI:
     """Times in seconds, as intervals [start, stop): a start is good, a stop is not.
 
@@ -20,6 +27,16 @@ class GTI:
 
     ``a & b``, ``a | b``, ``~a`` and ``a - b`` are exact: they only choose among the numbers that are there. Equal sets
     of times are equal.
+
+    Times are numbers in seconds, Quantities, or ``astropy.time.Time``, which becomes seconds of Chandra's clock: since
+    MJD 50814 in TT. Iteration gives (start, stop).
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from chandra_bin import GTI
+    >>> GTI.of([0, 20] * u.ks, [10, 30] * u.ks) & GTI.of(5_000, 25_000)
+    <GTI: 2 intervals, 10000 s of good time from 5000 to 25000 s>
     """
 
     start: NDArray[np.float64]
@@ -33,7 +50,7 @@ class GTI:
         self.stop.setflags(write=False)
 
     @classmethod
-    def of(cls, start: ArrayLike, stop: ArrayLike, *, where: str = "") -> "GTI":
+    def of(cls, start: Any, stop: Any, *, where: str = "") -> "GTI":
         """The times in any of the intervals [start, stop), which may overlap, touch and be in any order.
 
         Empty ones (start = stop) vanish. ``where``, a file say, begins the text of the `InputError` that is raised for
@@ -55,6 +72,66 @@ class GTI:
         apart = starts[1:] > reach[:-1]
         return cls(starts[np.append(True, apart)[: starts.size]], reach[np.append(apart, True)[: starts.size]])
 
+    @classmethod
+    def from_time(cls, start: "Time", stop: "Time", *, mjdref: float = MJDREF) -> "GTI":
+        """The times between ``start`` and ``stop``, as seconds since ``mjdref`` (MJD, TT); otherwise as `of`."""
+        return cls.of(seconds(start, "start", mjdref), seconds(stop, "stop", mjdref))
+
+    @classmethod
+    def from_table(cls, table: Any) -> "GTI":
+        """The times of a table with columns START and STOP, in any case: of astropy, pandas or numpy.
+
+        Columns without a unit are in seconds. Raises `InputError` where there are no such columns.
+        """
+        names = getattr(table, "colnames", None) or getattr(getattr(table, "dtype", None), "names", None) or list(table)
+        by_name = {str(name).lower(): name for name in names}
+        if not {"start", "stop"} <= set(by_name):
+            raise InputError(f"the table has no columns START and STOP, only {', '.join(map(str, names))}")
+        return cls.of(table[by_name["start"]], table[by_name["stop"]])
+
+    @classmethod
+    def read(cls, name: str | Path) -> "GTI":
+        """The good times of a file: of the table that is named, ``file[GTI7]``, else of all, which must be the same.
+
+        Raises `InputError`, also where chips have good times of their own: it lists the tables to choose from.
+        """
+        from .gti_files import read_gti
+
+        blocks = read_gti(name)
+        if len(blocks) > 1:
+            raise InputError(f"{name}: its chips have different good times: name one, such as "
+                             f"{name}[{next(iter(blocks.values())).block_name}]")
+        return next(iter(blocks.values())).gti
+
+    def write(self, path: str | Path, *, overwrite: bool = False, mjdref: float = MJDREF) -> None:
+        """Writes a GTI file of OGIP's form, which CIAO takes as ``[@file]``; times count from ``mjdref`` (MJD, TT).
+
+        Raises `OutputError` where the file exists, unless ``overwrite`` is True.
+        """
+        from astropy.io.fits import Header
+
+        from chandra_bin.fits.outputs import Outputs
+
+        from .gti_files import write_gti_file
+
+        header = Header({"TELESCOP": "CHANDRA", "MJDREF": mjdref, "TIMEZERO": 0.0, "TIMESYS": "TT", "TIMEUNIT": "s"})
+        with Outputs([Path(path)], clobber=overwrite) as outputs, outputs.open(Path(path)) as file:
+            write_gti_file(file, header, self)
+
+    def to_table(self) -> "QTable":
+        """A table with the columns START and STOP, in seconds."""
+        from astropy import units as u
+        from astropy.table import QTable
+
+        return QTable([self.start * u.s, self.stop * u.s], names=("START", "STOP"))
+
+    def to_time(self, *, mjdref: float = MJDREF) -> "tuple[Time, Time]":
+        """Starts and stops as ``astropy.time.Time`` in TT, for seconds that count from ``mjdref`` (MJD, TT)."""
+        from astropy.time import Time, TimeDelta
+
+        zero = Time(mjdref, format="mjd", scale="tt")
+        return zero + TimeDelta(self.start, format="sec"), zero + TimeDelta(self.stop, format="sec")
+
     @property
     def total(self) -> float:
         """Seconds of good time, correctly rounded."""
@@ -63,14 +140,23 @@ class GTI:
     def __len__(self) -> int:
         return self.start.size
 
+    def __iter__(self) -> Iterator[tuple[float, float]]:
+        return zip(self.start.tolist(), self.stop.tolist(), strict=True)
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "<GTI: no good time>"
+        return (f"<GTI: {counted(len(self), 'interval')}, {self.total:.10g} s of good time from {self.start[0]:.10g} "
+                f"to {self.stop[-1]:.10g} s>")
+
     def __and__(self, other: "GTI") -> "GTI":
-        return self._merged(other, np.logical_and)
+        return self._merged(other, np.logical_and) if isinstance(other, GTI) else NotImplemented
 
     def __or__(self, other: "GTI") -> "GTI":
-        return self._merged(other, np.logical_or)
+        return self._merged(other, np.logical_or) if isinstance(other, GTI) else NotImplemented
 
     def __sub__(self, other: "GTI") -> "GTI":
-        return self._merged(other, np.greater)
+        return self._merged(other, np.greater) if isinstance(other, GTI) else NotImplemented
 
     def __invert__(self) -> "GTI":
         edges = self._edges()
@@ -83,13 +169,13 @@ class GTI:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def contains(self, times: ArrayLike) -> NDArray[np.bool_]:
+    def contains(self, times: Any) -> NDArray[np.bool_]:
         """True where a time is good; NaN never is. Any shape."""
         past = np.searchsorted(self._edges(), as_seconds(times, "times"), side="right")
         inside: NDArray[np.bool_] = (past & 1).astype(bool)
         return inside
 
-    def seconds_in(self, edges: ArrayLike) -> NDArray[np.float64]:
+    def seconds_in(self, edges: Any) -> NDArray[np.float64]:
         """Good seconds (n - 1,) between consecutive ``edges`` (n,), which must be finite and ascend.
 
         A bin that is good throughout has exactly the difference of its edges.
@@ -117,6 +203,16 @@ class GTI:
         edges = np.union1d(self._edges(), other._edges())
         good = rule(self.contains(edges), other.contains(edges))
         return _of_edges(edges[good != np.append(False, good[:-1])[: good.size]])
+
+
+def as_gti(given: Any, name: str = "gti") -> GTI:
+    """The good times of a `GTI`, or of a table with columns START and STOP. Raises `InputError` for anything else."""
+    if isinstance(given, GTI):
+        return given
+    if hasattr(given, "colnames") or hasattr(given, "columns") or getattr(getattr(given, "dtype", None), "names", None):
+        return GTI.from_table(given)
+    raise InputError(f"{name} is of the type {type(given).__name__}: give GTI.of(starts, stops), or a table with the "
+                     "columns START and STOP")
 
 
 def _of_edges(edges: NDArray[np.float64]) -> GTI:

@@ -2,25 +2,30 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from chandra_bin._checks.arrays import as_seconds
+from chandra_bin._checks.arrays import as_number, as_seconds
+from chandra_bin._checks.units import MJDREF
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.fits.virtual import MOST_BINS
 
-from .gti import GTI
+from .clocks import reference, zero_point
+from .gti import GTI, as_gti
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
+    from astropy.table import QTable
+    from astropy.timeseries import TimeSeries
 
 # Times are looked at so many at once: what is in between stays in the processor's cache.
 _CHUNK = 1 << 15
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LightCurve:
     """Bins of time in ascending order, each of the n [time_min, time_max) in seconds. Arrays are (n,).
 
@@ -42,6 +47,47 @@ class LightCurve:
     def __len__(self) -> int:
         return self.rate.size
 
+    def __repr__(self) -> str:
+        if not len(self):
+            return "<LightCurve: no bins>"
+        counts = "" if self.counts is None else f", {counted(int(self.counts.sum()), 'count')}"
+        return (f"<LightCurve: {counted(len(self), 'bin')} of {self.bin_length_s:.10g} s from {self.time_min[0]:.10g} "
+                f"to {self.time_max[-1]:.10g} s{counts}>")
+
+    @cached_property
+    def table(self) -> "QTable":
+        """A row for each bin, with units: ``time_min``, ``time_max``, ``rate``, and what else is known."""
+        from astropy import units as u
+        from astropy.table import QTable
+
+        table = QTable({"time_min": self.time_min * u.s, "time_max": self.time_max * u.s})
+        table["rate"] = self.rate * u.ct / u.s
+        if self.exposure_s is not None:
+            table["exposure"] = self.exposure_s * u.s
+        if self.counts is not None:
+            table["counts"] = self.counts * u.ct
+            table["rate_error"] = self.rate_error * u.ct / u.s
+        return table
+
+    def to_timeseries(self, *, mjdref: float | None = None) -> "TimeSeries":
+        """The bins' middles and what `table` has of each, as ``astropy.timeseries.TimeSeries``.
+
+        Times are in TT; seconds count from ``mjdref`` (MJD, TT): by default from that of the file that was read, or
+        from Chandra's, 50814.
+        """
+        from astropy.time import Time, TimeDelta
+        from astropy.timeseries import TimeSeries
+
+        if mjdref is None:
+            of_file = MJDREF * 86400 if self.header is None else reference(self.header)
+            if of_file is None:
+                raise InputError("the file of the light curve does not say when its clock began (MJDREF): give mjdref")
+            mjdref = of_file / 86400
+        after = TimeDelta(self.time + (0.0 if self.header is None else zero_point(self.header)), format="sec")
+        zero = Time(mjdref, format="mjd", scale="tt")
+        columns = {name: self.table[name] for name in self.table.colnames if name not in ("time_min", "time_max")}
+        return TimeSeries(time=zero + after, data=columns)
+
     @property
     def counts_error(self) -> NDArray[np.float64]:
         """The square root of the counts, as dmextract's "gaussian" has it."""
@@ -62,22 +108,29 @@ class LightCurve:
         return float(np.median(self.time_max - self.time_min))
 
 
-def light_curve(times: ArrayLike, gti: GTI, *, bin_length_s: float, start: float | None = None,
-                stop: float | None = None, livetime_fraction: float = 1.0) -> LightCurve:
+def light_curve(times: Any, gti: Any, *, bin_length_s: Any, start: Any = None, stop: Any = None,
+                livetime_fraction: float = 1.0) -> LightCurve:
     """Counts, exposures and rates of events in bins of equal length, as CIAO's ``dmextract opt=ltc1`` has them.
 
     Parameters
     ----------
-    times : of the events in seconds, in any order; NaN are left out with a `ChandraBinWarning`.
-    gti : when the detector was looking. It gives the exposures; no event is dropped by it.
-    bin_length_s : seconds; edges are the float64 numbers ``start + i * bin_length_s``, and belong to the later bin.
+    times : of the events, in any order: seconds, a Quantity, or ``astropy.time.Time`` (seconds of Chandra's clock, MJD
+        50814 in TT). NaN are left out with a `ChandraBinWarning`.
+    gti : when the detector was looking: a `GTI`, or a table with columns START and STOP. It gives the exposures; no
+        event is dropped by it.
+    bin_length_s : seconds, or a Quantity; edges are the float64 numbers ``start + i * bin_length_s``, and belong to
+        the later bin.
     start, stop : the time covered, by default from the first to the last good time (CIAO: TSTART to TSTOP). The last
         bin has full length too. Events outside the bins are left out.
     livetime_fraction : seconds of exposure in a good second (DTCOR).
 
     Raises `InputError` for a bin length that is not above 0, a time that is not finite, and more than 1e8 bins.
     """
-    first, last = _covered(gti, start, stop)
+    gti = as_gti(gti)
+    bin_length_s = as_number(bin_length_s, "bin_length_s", "s")
+    first, last = _covered(gti, *(None if each is None else float(as_seconds(each, name))
+                                  for name, each in (("start", start), ("stop", stop))))
+    livetime_fraction = as_number(livetime_fraction, "livetime_fraction")
     edges = _edges(first, last, bin_length_s)
     if not 0 < livetime_fraction <= 1:
         raise InputError(f"the live fraction of the time (DTCOR) is {livetime_fraction:g}; it is above 0 and at most 1")

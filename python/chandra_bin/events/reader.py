@@ -14,7 +14,7 @@ from chandra_bin._kernels._select_events import Selection
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import channels_of
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import InputError, warn
+from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.fits.headers import add_history, text_of
 from chandra_bin.fits.subspace import read_subspace, write_subspace
 from chandra_bin.fits.tables import Column, Hdu, Rows, open_fits
@@ -33,7 +33,7 @@ GoodTimes = Mapping[int | None, GTI]
 Change = Callable[[Rows, int], None]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Events:
     """Photons of one observation.
 
@@ -47,6 +47,9 @@ class Events:
     good_times: GoodTimes
     """By chip, in the file's order: the aim point's first. None stands for every chip."""
     file: Path
+
+    def __repr__(self) -> str:
+        return f"<Events: {counted(len(self), 'event')} of ObsID {self.obsid or 'unknown'}, {', '.join(self.columns)}>"
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))

@@ -4,12 +4,14 @@ Arrays only; `chandra_bin.tasks.spectra.write_spectra` makes files of them.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.array_types import Floats
-from chandra_bin._checks.arrays import plain
+from chandra_bin._checks.arrays import as_number, plain
+from chandra_bin._checks.units import in_one_unit
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import PI_CHANNELS, PI_WIDTH_EV
 from chandra_bin.errors import InputError
@@ -24,9 +26,13 @@ _POOR = 2
 _MOST_COUNTERS = 2**31
 
 
-def band_channels(band_ev: tuple[float, float]) -> slice:
-    """The channels, as indices from 0, whose middle energies are in [low, high) eV: 35 - 479 are 500 - 7000 eV."""
-    first, last = (int(np.ceil(energy / PI_WIDTH_EV - 0.5)) for energy in band_ev)
+def band_channels(band_ev: Any) -> slice:
+    """The channels, as indices from 0, whose middle energies are in [low, high): 35 - 479 are 500 - 7000 eV.
+
+    ``band_ev`` are two numbers in eV, or Quantities.
+    """
+    low, high = band_ev
+    first, last = (int(np.ceil(as_number(energy, "band_ev", "eV") / PI_WIDTH_EV - 0.5)) for energy in (low, high))
     return slice(min(max(first, 0), PI_CHANNELS), min(max(last, 0), PI_CHANNELS))
 
 
@@ -79,8 +85,12 @@ def net_counts(counts: NDArray[np.int64], background: NDArray[np.int64],
     return net, error
 
 
-def hardness(soft: Floats, soft_error: Floats, hard: Floats, hard_error: Floats) -> tuple[Floats, Floats]:
-    """(H - S) / (H + S) and its error (1 sigma); NaN where the sum is not above 0."""
+def hardness(soft: Any, soft_error: Any, hard: Any, hard_error: Any) -> tuple[Floats, Floats]:
+    """(H - S) / (H + S) and its error (1 sigma); NaN where the sum is not above 0.
+
+    Counts or rates, plain numbers or Quantities of one dimension. Raises `InputError` for others.
+    """
+    soft, soft_error, hard, hard_error = in_one_unit(soft=soft, soft_error=soft_error, hard=hard, hard_error=hard_error)
     total = np.where(soft + hard > 0, soft + hard, np.nan)
     ratio: Floats = (hard - soft) / total
     error: Floats = 2 * np.hypot(soft * hard_error, hard * soft_error) / total**2

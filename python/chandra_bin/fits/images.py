@@ -32,13 +32,16 @@ _HIGHER_AXIS = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Image:
     """A 2-D FITS image: physical pixel values (ny, nx), the header of its HDU and the file it was read from."""
 
     data: NDArray[Any]
     header: "Header"
     path: Path
+
+    def __repr__(self) -> str:
+        return f"<Image: {size_text(self.data.shape)} pixels of {self.data.dtype}, {self.path}>"
 
     def number(self, keyword: str, default: float) -> float:
         """A number from the header. Raises `InputError` where the keyword is there but holds no number."""

@@ -1,12 +1,14 @@
 """Pictures of bins: the image, its bins and their S/N side by side."""
 
+import base64
+import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.binning.contour import LOW_SN
+from chandra_bin.binning.bins import LOW_SN
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import printable
 
@@ -29,6 +31,7 @@ from .figures import (
     colour_bar,
     draw_scale,
     draw_smoothed,
+    label_sky,
     png_of,
 )
 
@@ -44,6 +47,8 @@ _LARGE, _LARGE_BIN = 0.2, "#f7f5ef"
 
 # More bins than this are too small on a picture for a choice of their colours.
 _MOST_COLOURED = 50_000
+# The longest side of the picture that notebooks show.
+_THUMBNAIL_PX = 256
 
 
 def bins_png(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float64], coords: ImageCoords, title: str,
@@ -57,6 +62,40 @@ def bins_png(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.floa
     in kpc too with ``kpc_per_arcsec``. The same input gives the same bytes.
     """
     return png_of(lambda: _figure(image, binmap, sn, coords, printable(title), target, sn_in, kpc_per_arcsec))
+
+
+def draw_bins(binmap: NDArray[np.int32], coords: ImageCoords | None, ax: Any, values: Any = None, label: str = "",
+              **options: Any) -> Any:
+    """Draw bins, or an image of a value for each, on axes; returns the axes. None: new ones, which pyplot makes.
+
+    ``label`` is that of the colour bar of ``values``, which has their unit behind it.
+    """
+    if ax is None:
+        from matplotlib import pyplot
+
+        sky = None if coords is None else coords.sky
+        ax = pyplot.figure().add_subplot(projection=sky)
+        if sky is None or coords is None:
+            ax.set(xlabel="x (pixels)", ylabel="y (pixels)")
+        else:
+            label_sky(ax, coords)
+    shown = _bin_colours(binmap) if values is None else getattr(values, "value", values)
+    picture = ax.imshow(shown, **{"origin": "lower", "interpolation": "nearest", **options})
+    if values is not None:
+        unit = str(getattr(values, "unit", ""))
+        ax.figure.colorbar(picture, ax=ax, label=f"{label} ({unit})" if label and unit else label or unit)
+    return ax
+
+
+def bins_thumbnail(binmap: NDArray[np.int32]) -> str:
+    """A small picture of bins as an ``img`` element of HTML."""
+    from matplotlib.image import imsave
+
+    colours = _bin_colours(binmap)[:: -1]
+    step = max(1, -(-max(binmap.shape) // _THUMBNAIL_PX))
+    picture = io.BytesIO()
+    imsave(picture, colours[::step, ::step], format="png")
+    return f'<img src="data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}" alt="bins">'
 
 
 def _figure(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float64], coords: ImageCoords, title: str,

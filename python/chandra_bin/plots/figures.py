@@ -180,12 +180,18 @@ def add_panel(figure: "Figure", left: float, frame: Frame, coords: ImageCoords, 
     return axes
 
 
-def _sky_panel(figure: "Figure", place: tuple[float, float, float, float], coords: ImageCoords,
-               labelled: bool) -> "Axes":
-    axes: Any = figure.add_axes(place, projection=coords.sky)
+def label_sky(axes: Any, coords: ImageCoords) -> None:
+    """Name the coordinates of axes of the sky."""
     for n, axis in enumerate(axes.coords):
         name = coords.header[f"CTYPE{n + 1}"][:4].rstrip("-")
         axis.set_axislabel(_SKY_LABELS.get(name, name), minpad=0.6)
+
+
+def _sky_panel(figure: "Figure", place: tuple[float, float, float, float], coords: ImageCoords,
+               labelled: bool) -> "Axes":
+    axes: Any = figure.add_axes(place, projection=coords.sky)
+    label_sky(axes, coords)
+    for n, axis in enumerate(axes.coords):
         axis.set_ticks(number=4 + n)
         axis.set_ticklabel(exclude_overlapping=True, size=9)
         axis.display_minor_ticks(True)

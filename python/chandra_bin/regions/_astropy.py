@@ -1,24 +1,29 @@
 """Regions as objects of astropy's ``regions`` package, and back."""
 
+import operator
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from chandra_bin._checks.array_types import Floats
-from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.coords.given import as_coords
 from chandra_bin.errors import InputError
 
 from ._convert import convert_region
 from ._shapes import IMAGE, Component, Region, Shape
 
+# Of a compound region whose operators are written out.
+_MOST_COMPONENTS = 10_000
 
-def to_astropy(region: Region, coords: ImageCoords, *, sky: bool = False) -> list[Any]:
+
+def to_astropy(region: Region, coords: Any, *, sky: bool = False) -> list[Any]:
     """Regions of astropy's ``regions`` package, one a component: in array coordinates, or in the sky of ``coords``.
 
     What is taken away is in them, as compound regions. In the sky, lengths and angles are by the local scale and the
     local north, as that package has them. Raises `InputError` for pies, sectors and fields, which it does not know.
     """
+    coords = as_coords(coords)
     pixels = convert_region(region, coords, IMAGE)
     made = [_joined((*component, *(cut.complemented() for cut in pixels.cuts)), pixels.source)
             for component in pixels.components]
@@ -28,14 +33,15 @@ def to_astropy(region: Region, coords: ImageCoords, *, sky: bool = False) -> lis
     return [one.to_sky(sky_coords) for one in made]
 
 
-def from_astropy(objects: Iterable[Any], coords: ImageCoords | None = None) -> Region:
+def from_astropy(objects: Iterable[Any], coords: Any = None) -> Region:
     """The region that covers any of ``objects``, regions of astropy's package in pixels or in the sky of ``coords``.
 
-    Those whose meta says ``include=False`` are taken away from all. Raises `InputError` for what covers no pixels and
-    for compound regions.
+    Those whose meta says ``include=False`` are taken away from all. Compound regions are taken by what ``&``, ``|`` and
+    ``^`` mean. Raises `InputError` for what covers no pixels.
     """
     from regions import SkyRegion
 
+    coords = None if coords is None else as_coords(coords)
     included: list[Component] = []
     cuts: list[Shape] = []
     for number, one in enumerate(objects, start=1):
@@ -44,11 +50,14 @@ def from_astropy(objects: Iterable[Any], coords: ImageCoords | None = None) -> R
             if coords is None or coords.sky is None:
                 raise InputError("sky regions need the coordinates of an image with a sky")
             in_pixels = one.to_pixel(coords.sky)
-        shape = _from_pixel_region(in_pixels, number)
-        if one.meta.get("include", True) in (False, "-"):
-            cuts.append(shape)
+        components = _components(in_pixels, number)
+        if one.meta.get("include", True) not in (False, "-"):
+            included += components
+        elif len(components) == len(components[0]) == 1:
+            cuts.append(components[0][0])
         else:
-            included.append((shape,))
+            raise InputError(f"region {number} is a compound region that is taken away: take it from each of the "
+                             "others, by ^ or &")
     if not included:
         raise InputError("none of the regions is included")
     return Region(tuple(included), tuple(cuts), source="the regions")
@@ -87,6 +96,32 @@ def _to_pixel_region(shape: Shape, source: str) -> Any:
     if shape.kind not in makers:
         raise InputError(f"{source}: line {shape.line}: astropy's regions have no {shape.kind}")
     return makers[shape.kind]()
+
+
+def _components(one: Any, number: int) -> list[Component]:
+    """A region in pixels as shapes that are joined by AND, in components that are joined by OR."""
+    if type(one).__name__ != "CompoundPixelRegion":
+        return [(_from_pixel_region(one, number),)]
+    first, second = (_components(each, number) for each in (one.region1, one.region2))
+    if one.operator is operator.or_:
+        return first + second
+    if one.operator is operator.and_:
+        return _both(first, second)
+    return _both(first, _outside(second)) + _both(_outside(first), second)
+
+
+def _both(first: list[Component], second: list[Component]) -> list[Component]:
+    if len(first) * len(second) > _MOST_COMPONENTS:
+        raise InputError("a compound region is too deeply nested: give its parts")
+    return [(*one, *other) for one in first for other in second]
+
+
+def _outside(components: list[Component]) -> list[Component]:
+    """What is in no component: the complement of a shape of each."""
+    outside: list[Component] = [()]
+    for component in components:
+        outside = _both(outside, [(shape.complemented(),) for shape in component])
+    return outside
 
 
 def _from_pixel_region(one: Any, number: int) -> Shape:

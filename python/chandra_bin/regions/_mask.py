@@ -1,15 +1,17 @@
 """Which pixels of an image lie in a region."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._kernels._rasterize import rasterize_shapes
-from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.coords.given import as_coords
 from chandra_bin.errors import InputError, warn
 
 from ._convert import convert_region
+from ._given import as_region
 from ._shapes import AREAS, IMAGE, PHYSICAL, Component, Region
 
 FlatShapes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]
@@ -17,13 +19,22 @@ FlatShapes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float64], ND
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(AREAS)}
 
 
-def region_mask(region: Region, coords: ImageCoords, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """True where the centre of a pixel lies in ``region``; ``shape`` is (ny, nx) of the image that ``coords`` describe.
+def region_mask(region: Any, coords: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """True where the centre of a pixel lies in a region.
+
+    Parameters
+    ----------
+    region : of `read_regions` or `chandra_bin.regions.parse_regions`, the name of a region file, or a Region or Regions
+        of astropy's ``regions``, in pixels or in the sky.
+    coords : of the image: an `ImageCoords`, a FITS header or an astropy WCS.
+    shape : (ny, nx) of the image.
 
     Edges count as inside, as in CIAO. Regions in physical coordinates are looked up in these, as CIAO does. Where CIAO
     and DS9 find different pixels, a `ChandraBinWarning` says how many. Raises `InputError` for regions that cover
     nothing by nature (texts, lines), and for shapes that cannot be converted to the image's pixels.
     """
+    coords = as_coords(coords)
+    region = as_region(region, coords)
     if not any(True for _ in region.areas):
         raise InputError(f"{region.source}: holds no shape that covers pixels")
     physical = None

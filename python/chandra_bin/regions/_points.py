@@ -1,6 +1,7 @@
 """Which events lie in a region."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,32 +12,36 @@ from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
 
 from ._convert import convert_region
+from ._given import as_region, coords_if_given
 from ._mask import flatten, warn_of_two_readings
 from ._shapes import PHYSICAL, Component, Region
 
 
-def points_in_region(region: Region, x: ArrayLike, y: ArrayLike, *, coords: ImageCoords | None = None,
+def points_in_region(region: Any, x: ArrayLike, y: ArrayLike, *, coords: Any = None,
                      threads: int = 1) -> NDArray[np.bool_]:
     """True where an event, at ``x`` and ``y`` (n,) in physical (sky pixel) coordinates, lies in ``region``.
 
-    Edges count as inside, as in CIAO; events that are not finite are outside. Regions in other coordinates than
-    physical are converted with ``coords``. Where CIAO and DS9 find different events, a `ChandraBinWarning` says how
+    ``region`` and ``coords`` are as `region_mask` takes them; ``coords`` are those of the events. Edges count as
+    inside, as in CIAO; events that are not finite are outside. Regions in other coordinates than physical are converted
+    with ``coords``. Where CIAO and DS9 find different events, a `ChandraBinWarning` says how
     many. Raises `InputError` for regions that cover nothing by nature (texts, lines), and for those in other
     coordinates without ``coords``.
     """
     xs, ys = as_coordinates(x, y)
-    region = _physical(region, coords)
+    coords = coords_if_given(coords)
+    region = _physical(as_region(region, coords), coords)
     inside = _inside(region, xs, ys, threads)
     if region.other is not None:
         warn_of_two_readings(region, inside != _inside(region.other, xs, ys, threads), "events")
     return inside
 
 
-def region_labels(regions: Sequence[Region], x: ArrayLike, y: ArrayLike, *, coords: ImageCoords | None = None,
-                  threads: int = 1) -> NDArray[np.int32]:
+def region_labels(regions: Sequence[Any], x: ArrayLike, y: ArrayLike, *, coords: Any = None, threads: int = 1
+                  ) -> NDArray[np.int32]:
     """The index of the first of ``regions`` that holds an event, -1 where none does; the rest as `points_in_region`."""
     xs, ys = as_coordinates(x, y)
-    physical = [_physical(region, coords) for region in regions]
+    coords = coords_if_given(coords)
+    physical = [_physical(as_region(region, coords), coords) for region in regions]
     # What is cut from a region is cut from each of its components.
     groups: list[list[Component]] = [
         [(*component, *(cut.complemented() for cut in region.cuts)) for component in region.components]
@@ -47,7 +52,7 @@ def region_labels(regions: Sequence[Region], x: ArrayLike, y: ArrayLike, *, coor
         _points_in_region.region_labels(*flatten([component for group in groups for component in group]),
                                         group_offsets=offsets, x=xs, y=ys, threads=as_threads(threads), labels=labels)
     except ValueError as error:  # numbers beyond those that the kernel takes
-        raise InputError(f"{', '.join(dict.fromkeys(region.source for region in regions))}: {error}") from None
+        raise InputError(f"{', '.join(dict.fromkeys(region.source for region in physical))}: {error}") from None
     return labels
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from chandra_bin._checks.array_types import Floats
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, counted
 
 Semantics = Literal["ciao", "ds9"]
 Format = Literal["ciao", "ds9", "fits"]
@@ -95,7 +95,7 @@ Component = tuple[Shape, ...]
 EVERYWHERE = Shape("field", np.empty((0, 2)))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Region:
     """A region: in any of ``components``, where every shape of a component holds, and in none of ``cuts``."""
 
@@ -112,6 +112,9 @@ class Region:
     source: str = "the region"
     coords: ImageCoords | None = field(default=None, repr=False)
     """The coordinates of a table whose columns have a sky: physical numbers are pixels of that sky."""
+
+    def __repr__(self) -> str:
+        return f"<Region: {counted(len(self.shapes), 'shape')}, {self.source}>"
 
     @property
     def shapes(self) -> list[Shape]:

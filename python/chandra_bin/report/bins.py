@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.binning.contour import LOW_SN
+from chandra_bin.binning.bins import LOW_SN
 from chandra_bin.binning.profiles import radial_profile
 from chandra_bin.errors import InputError, counted
 from chandra_bin.fits.headers import approximation, is_number, text_of

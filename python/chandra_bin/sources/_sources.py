@@ -78,6 +78,11 @@ class Source:
     maxima: int
     scale: float
 
+    @property
+    def significance(self) -> float:
+        """Net counts over Gehrels' error of the background in the cell, 1 + sqrt(B + 3/4), as wavdetect has it."""
+        return self.net / float(1 + np.sqrt(0.75 + self.background))
+
 
 def maxima_of(found: AtScale) -> list[tuple[int, int, float]]:
     """The significant local maxima (y, x, strength) of a scale, strongest first."""

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.array_types import Floats
 from chandra_bin._checks.arrays import as_flags, as_image
+from chandra_bin._checks.images import EXPOSURE_UNITS
 from chandra_bin.errors import InputError
 from chandra_bin.fits.headers import is_number
 
@@ -28,7 +29,7 @@ UNKNOWN_SKY = "unknown"
 """The name of blank-sky files that events do not tell. They count as one file: errors are then rather too high."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Background:
     """The background of an image."""
 
@@ -43,6 +44,11 @@ class Background:
 
     All backgrounds that are made of one blank sky have such a part in common. The rest of ``error`` is their own.
     """
+
+    def __repr__(self) -> str:
+        ny, nx = self.counts.shape
+        error = "" if self.error is None else f" +- {self.error:.2%}"
+        return f"<Background: {self.expected.sum():.6g} counts{error} expected in {nx} x {ny} pixels>"
 
     @property
     def expected(self) -> Floats:
@@ -265,7 +271,7 @@ def local_background(counts: ArrayLike, exposure: ArrayLike, mask: ArrayLike, *,
     if not 0 < share <= 1:
         raise InputError(f"the share of a bin is {share:.15g}: it must be above 0, and at most 1")
     image = as_image(counts, "counts", np.float64)
-    exposed = as_image(exposure, "exposure", np.float64, image.shape)
+    exposed = as_image(exposure, "exposure", np.float64, image.shape, units=EXPOSURE_UNITS)
     exposed = np.where(exposed > 0, exposed, 0.0)
     if not np.isfinite(exposed).all():
         raise InputError("exposure holds infinite pixels: mask them or mend the file")

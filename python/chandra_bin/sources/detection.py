@@ -1,20 +1,29 @@
 """The search: from images to sources, over all scales."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.array_types import Float32s
-from chandra_bin._checks.arrays import as_flags, as_image
+from chandra_bin._checks.arrays import as_flags, as_image, of_given, plain
+from chandra_bin._checks.given import given_image
+from chandra_bin._checks.images import EXPOSURE_UNITS, joined_mask
 from chandra_bin._checks.options import Options
+from chandra_bin.coords.given import as_coords
 from chandra_bin.errors import InputError, counted, warn
 
 from ._field import AtScale, Field, doubled
 from ._sources import Source, join, measure
 from ._threshold import LEAST_PROBABILITY
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+
+    from chandra_bin.coords.wcs import ImageCoords
 
 DEFAULT_SCALES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 # The positive part of the hat, 2.8 scales across, must fit into the image.
@@ -51,7 +60,7 @@ class DetectionOptions(Options):
             _check_probability(self.sigthresh, "sigthresh")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Detection:
     """Sources, and images of what they were found in (ny, nx)."""
 
@@ -72,6 +81,43 @@ class Detection:
     largest_exposure: float
     dropped: int
     """How many sources were left out because they are where none are wanted."""
+    coords: "ImageCoords | None" = None
+    """Of the image, where it came with coordinates."""
+
+    def __len__(self) -> int:
+        """The number of sources."""
+        return len(self.sources)
+
+    def __repr__(self) -> str:
+        ny, nx = self.cells.shape
+        return (f"<Detection: {counted(len(self), 'source')} in an image of {nx} x {ny} pixels, at scales of "
+                f"{', '.join(f'{scale:g}' for scale in self.scales)} pixels>")
+
+    @cached_property
+    def table(self) -> "QTable":
+        """A row for each source, with units: place (array coordinates), net counts, size; with errors (1 sigma).
+
+        ``ra`` and ``dec`` (ICRS) are there where the image came with a sky. ``significance`` is net counts over the
+        Gehrels error of the background in the cell, as wavdetect has it. ``angle`` is that of the major axis from +x.
+        """
+        from astropy import units as u
+        from astropy.table import QTable
+
+        def column(name: str) -> Any:
+            return np.array([getattr(source, name) for source in self.sources], dtype=np.float64)
+
+        table = QTable({"source": np.arange(1, len(self) + 1)})
+        for name in ("x", "y", "x_err", "y_err"):
+            table[name] = column(name) * u.pix
+        if self.coords is not None and self.coords.sky is not None:
+            table["ra"], table["dec"] = self.coords.image_to_sky(column("x"), column("y"), "icrs") * u.deg
+        for name in ("net", "net_err", "background", "background_err"):
+            table[name] = column(name) * u.ct
+        table["significance"] = [source.significance for source in self.sources]
+        sigmas = np.array([source.sigmas for source in self.sources]).reshape(-1, 2)
+        table["major_sigma"], table["minor_sigma"] = sigmas.max(axis=1) * u.pix, sigmas.min(axis=1) * u.pix
+        table["angle"] = column("angle_deg") * u.deg
+        return table
 
     @property
     def expected_false(self) -> float:
@@ -91,7 +137,7 @@ def detect_sources(counts: ArrayLike, options: DetectionOptions | None = None, *
 
     Parameters
     ----------
-    counts : whole numbers; NaN is no data.
+    counts : whole numbers; NaN is no data. An array, or an image with coordinates, as `contour_bin` takes it.
     options : how to search; None: the defaults.
     exposure : in any unit. None: the same everywhere.
     psf_sigma_px : sigma of a Gaussian PSF in pixels, an image, NaN where it is not known. None: nothing is assumed of
@@ -104,8 +150,9 @@ def detect_sources(counts: ArrayLike, options: DetectionOptions | None = None, *
     that are not whole numbers, and of images without counts.
     """
     options = options or DetectionOptions()
-    image = as_image(counts, "counts")
-    excluded = as_flags(mask, "mask", image.shape)
+    given = given_image(counts, "counts")
+    image = of_given(given, "counts")
+    excluded = joined_mask(mask, image.shape, counts=counts, exposure=exposure)
     not_listed = as_flags(unwanted, "unwanted", image.shape)
     exposed = _exposure(image, exposure, excluded, options.expthresh)
     chosen = _scales(options.scales, image.shape)
@@ -129,7 +176,20 @@ def detect_sources(counts: ArrayLike, options: DetectionOptions | None = None, *
     background = np.where(has_data, _mean_background(grid, found), np.float32(np.nan))
     return Detection(sources, cells, background, reconstructed, chosen,
                      tuple(int(at.significant.sum()) << 2 * at.level for at in found), probability,
-                     pixels, largest, dropped)
+                     pixels, largest, dropped, None if given.coords is None else as_coords(given.coords))
+
+
+@dataclass(frozen=True)
+class SourceFinder:
+    """Finds sources in images with the same options: ``SourceFinder(DetectionOptions(sigthresh=1e-6))(image)``."""
+
+    options: DetectionOptions = field(default_factory=DetectionOptions)
+
+    def __call__(self, counts: Any, *, exposure: Any = None, psf_sigma_px: Any = None, mask: Any = None,
+                 unwanted: Any = None, progress: Callable[[float], None] | None = None) -> Detection:
+        """Find the sources of an image, as `detect_sources` does."""
+        return detect_sources(counts, self.options, exposure=exposure, psf_sigma_px=psf_sigma_px, mask=mask,
+                              unwanted=unwanted, progress=progress)
 
 
 def bytes_needed(shape: tuple[int, int], scales: int) -> int:
@@ -141,7 +201,8 @@ def _exposure(image: Float32s, exposure: ArrayLike | None, excluded: NDArray[np.
     if exposure is None:
         made = np.ones(image.shape, np.float32)
     else:
-        made = np.nan_to_num(as_image(exposure, "exposure", shape=image.shape), nan=0, posinf=np.inf)
+        map_ = as_image(exposure, "exposure", shape=image.shape, units=EXPOSURE_UNITS)
+        made = np.nan_to_num(map_, nan=0, posinf=np.inf)
         if np.isinf(made).any():
             raise InputError("the exposure is infinite in some pixels; set them to NaN to exclude them")
     made = np.where(np.isnan(image) | excluded | (made <= 0), np.float32(0), made)
@@ -158,15 +219,16 @@ def _scales(scales: Sequence[float] | None, shape: tuple[int, int]) -> tuple[flo
         if not fitting:
             raise InputError(f"the image of {shape[1]} x {shape[0]} pixels is too small to search for sources")
         return fitting
-    if not len(scales):
+    given = plain(scales, "scales")
+    if not len(given):
         raise InputError("no scale is given")
-    for scale in scales:
+    for scale in given:
         if not (np.isfinite(scale) and scale >= 0.5):
             raise InputError(f"a scale is {scale:.15g}: scales are pixels, 0.5 or more")
         if scale > largest:
             raise InputError(f"a scale is {scale:.15g}: in an image of {shape[1]} x {shape[0]} pixels the largest that "
                              f"fits is {largest:.3g}")
-    return tuple(sorted({float(scale) for scale in scales}))
+    return tuple(sorted({float(scale) for scale in given}))
 
 
 def _check_probability(value: float | str, name: str) -> None:

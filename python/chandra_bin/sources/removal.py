@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.arrays import as_flags, as_image
+from chandra_bin._checks.images import FLUX_UNITS
 from chandra_bin.errors import InputError
 
 FLUX_FACTOR = 2.5
@@ -27,7 +28,7 @@ def scaled_flux(flux: ArrayLike, counts: ArrayLike, factor: float = FLUX_FACTOR)
     finds a S/N sqrt(factor) times too high (see `sn_in_counts`). Raises `InputError` where there are no counts or no
     flux.
     """
-    fluxes = as_image(flux, "flux", np.float64)
+    fluxes = as_image(flux, "flux", np.float64, units=FLUX_UNITS)
     image = as_image(counts, "counts", np.float64, fluxes.shape)
     if not (math.isfinite(factor) and factor > 0):
         raise InputError(f"the factor is {factor:.15g}: it must be above 0")

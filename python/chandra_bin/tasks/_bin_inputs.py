@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.binning.contour import BinSums, ContourBins, ImageArrays, sum_bins
+from chandra_bin.binning.bins import BinSums, ContourBins, sum_bins
+from chandra_bin.binning.contour import ImageArrays
 from chandra_bin.binning.options import BinningOptions
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.fits.images import Image

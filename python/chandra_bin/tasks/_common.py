@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.memory import available_bytes
-from chandra_bin.binning.contour import ContourBins
+from chandra_bin.binning.bins import ContourBins
 from chandra_bin.binning.contour import automask as find_empty_blocks
 from chandra_bin.coords.blocks import block_sums
 from chandra_bin.coords.wcs import ImageCoords

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.binning.contour import LOW_SN, BinSums, ContourBins, bin_arrays
+from chandra_bin.binning.bins import LOW_SN, BinSums, ContourBins
+from chandra_bin.binning.contour import bin_arrays
 from chandra_bin.binning.options import BinningOptions
 from chandra_bin.binning.outlines import trace_polygons
 from chandra_bin.coords.wcs import ImageCoords

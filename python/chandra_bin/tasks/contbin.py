@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.images import LEAST_EXPOSURE
-from chandra_bin.binning.contour import ContourBins, ImageArrays, bin_arrays
+from chandra_bin.binning.bins import ContourBins
+from chandra_bin.binning.contour import ImageArrays, bin_arrays
 from chandra_bin.binning.histograms import histogram_qdp
 from chandra_bin.binning.options import BinningOptions
 from chandra_bin.errors import warn

@@ -302,7 +302,7 @@ def _columns(found: Detection, image: Image, exposure: Image | None, coords: Ima
         NewColumn("BKG_RATE_ERR", "1D", of("background_err") / time, per),
         NewColumn("EXPTIME", "1D", time, unit),
         NewColumn("EXPTIME_ERR", "1D", np.zeros(len(sources)), unit),
-        NewColumn("SRC_SIGNIFICANCE", "1D", net / (1 + np.sqrt(0.75 + background))),
+        NewColumn("SRC_SIGNIFICANCE", "1D", of("significance")),
         NewColumn("PSF_SIZE", "1D", psf * scale.mean(), "pixel"),
         NewColumn("MULTI_CORREL_MAX", "1J", of("maxima")),
         NewColumn("SHAPE", "16A", ["Ellipse"] * len(sources)),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import PI_CHANNELS, PI_WIDTH_EV, channels_of
-from chandra_bin.binning.contour import bin_areas
+from chandra_bin.binning.bins import bin_areas
 from chandra_bin.coords.wcs import ImageCoords, physical_agree, pixel_map
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.arrays import bin_spectra

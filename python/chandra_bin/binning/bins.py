@@ -1,0 +1,341 @@
+"""The bins of an image: what `contour_bin` returns, and the sums of the bins of any binmap."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
+from operator import or_
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chandra_bin._checks.array_types import Float32s, Floats
+from chandra_bin._checks.arrays import as_image, as_labels, as_number
+from chandra_bin._checks.given import has_pixels
+from chandra_bin.coords.given import as_coords
+from chandra_bin.errors import InputError, counted
+
+from .outlines import Polygons, trace_polygons
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+
+    from chandra_bin.coords.wcs import ImageCoords
+    from chandra_bin.fits.outputs import Outputs
+
+__all__ = ["BinSums", "ContourBins", "sum_bins"]
+
+# Bins of a lower S/N hold no significant signal.
+LOW_SN = 3.0
+ROW_BLOCK = 128
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BinSums:
+    """Counts of bins, indexed by bin number: counts, expected background counts, their difference, its noise, S/N."""
+
+    counts: Floats
+    background: Floats
+    signal: Floats
+    noise: Floats
+    sn: Floats
+
+    def __repr__(self) -> str:
+        return f"<BinSums: {counted(self.counts.size, 'bin')}, {self.counts.sum():.10g} counts>"
+
+    def sn_with(self, background_error: float) -> Floats:
+        """S/N where the background's normalisation has a 1-sigma fractional error: signal / hypot(noise, error B)."""
+        total = np.hypot(self.noise, background_error * self.background)
+        return np.divide(self.signal, total, out=self.sn.copy(), where=total > 0)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ContourBins:
+    """The bins of an image. Per-bin arrays are indexed by bin number. A notebook shows a small picture of them.
+
+    Attributes
+    ----------
+    binmap
+        (ny, nx) int32: the bin of each pixel, -1 outside.
+    smoothed
+        (ny, nx) float32: the smoothed image that the bins follow, counts per pixel.
+    use
+        (ny, nx) uint8: 0 excluded, 1 used, 2 could start a bin only.
+    npix, counts, background, signal, noise, sn
+        Pixels; counts, expected background counts, their difference, its 1-sigma noise, and their ratio.
+    reached
+        Whether the bin reached its threshold.
+    stuck
+        How many bins below the threshold touch no bin they could have been given to.
+    contours
+        What the smoothed image is of: "flux", "counts", or "given".
+    coords
+        The `ImageCoords` of the image, where it came with coordinates; else None.
+    """
+
+    binmap: NDArray[np.int32]
+    smoothed: Float32s
+    use: NDArray[np.uint8]
+    npix: NDArray[np.int64]
+    counts: Floats
+    background: Floats
+    signal: Floats
+    noise: Floats
+    sn: Floats
+    reached: NDArray[np.bool_]
+    stuck: int = field(default=0)
+    contours: str = field(default="counts")
+    coords: "ImageCoords | None" = None
+
+    def __len__(self) -> int:
+        """The number of bins."""
+        return len(self.npix)
+
+    def __repr__(self) -> str:
+        return f"<ContourBins: {self._summary()}>"
+
+    def _repr_html_(self) -> str:
+        from chandra_bin.plots.bins import bins_thumbnail
+
+        return f"<div>{bins_thumbnail(self.binmap)}<br>{self._summary()}</div>"
+
+    def _summary(self) -> str:
+        ny, nx = self.binmap.shape
+        sn = f", S/N {np.median(self.sn):.3g} (median)" if len(self) else ""
+        return f"{counted(len(self), 'bin')}{sn}, in {np.count_nonzero(self.binmap >= 0)} of {nx} x {ny} pixels"
+
+    def paint(self, values: Any, outside: float = np.nan) -> Any:
+        """An image (ny, nx), float32, of one value per bin, and ``outside`` in pixels outside all bins.
+
+        Of a Quantity it is one. Raises `InputError` unless there is exactly one value for each bin.
+        """
+        if hasattr(values, "unit") and hasattr(values, "to_value"):
+            return self._painted(values.value, outside) * values.unit
+        return self._painted(values, outside)
+
+    def _painted(self, values: ArrayLike, outside: float) -> Float32s:
+        of_bin = np.asarray(values, dtype=np.float64)
+        if of_bin.shape != (len(self),):
+            raise InputError(f"values has the shape {of_bin.shape}: it must hold one value for each of the {len(self)} "
+                             "bins")
+        if np.ma.is_masked(values):
+            of_bin = np.ma.masked_array(of_bin, np.ma.getmask(values)).filled(outside)
+        column: Float32s = np.append(of_bin, outside).astype(np.float32)
+        return column[self.binmap]  # -1, outside, is the last
+
+    @property
+    def signal_image(self) -> Float32s:
+        """(ny, nx) float32: net counts a pixel of each bin, -1 outside (contbin_out.fits)."""
+        return self._painted(self.signal / self.npix, -1)
+
+    @property
+    def sn_image(self) -> Float32s:
+        """(ny, nx) float32: signal-to-noise of each bin, -1 outside (contbin_sn.fits)."""
+        return self._painted(self.sn, -1)
+
+    @cached_property
+    def table(self) -> "QTable":
+        """A row for each bin, with physical and sky coordinates where the image has them: see `table_with`."""
+        return self.table_with(self.coords)
+
+    @cached_property
+    def polygons(self) -> Polygons:
+        """The exact outlines of the bins."""
+        return trace_polygons(self.binmap)
+
+    def to_regions(self, wcs: Any = None, *, sky: bool | None = None) -> list[Any]:
+        """The outlines as objects of astropy's ``regions`` package, one a bin.
+
+        Parameters
+        ----------
+        wcs : an astropy WCS, a FITS header or an `ImageCoords`; by default the coordinates of the image.
+        sky : whether they are sky regions; by default they are where there are coordinates of the sky, else they are
+            in pixels.
+
+        Bins of several parts, or with holes, are compound regions. Raises `InputError` for sky regions without
+        coordinates of the sky.
+        """
+        from chandra_bin.regions import region_of, to_astropy
+
+        coords = self.coords if wcs is None else as_coords(wcs, "wcs")
+        if sky is None:
+            sky = coords is not None and coords.sky is not None
+        if sky and coords is None:
+            raise InputError("the image came without coordinates: give a WCS, to_regions(wcs)")
+        return [reduce(or_, to_astropy(region_of(self.polygons, label), coords or as_coords({}), sky=sky))
+                for label in range(len(self))]
+
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Writes the binmap (``.fits``), the table of bins (``.ecsv``) or their outlines for DS9 (``.reg``).
+
+        Outlines are in the sky (ICRS) where the image has one, else in image coordinates. Raises `InputError` for
+        another ending, and `OutputError` where the file exists, unless ``overwrite`` is True.
+        """
+        from chandra_bin.fits.outputs import Outputs
+
+        path = Path(path)
+        writers = {"fits": self._write_binmap, "ecsv": self._write_table, "reg": self._write_outlines}
+        writer = writers.get(path.name.removesuffix(".gz").rpartition(".")[2].lower())
+        if writer is None:
+            raise InputError(f"{path}: the name must end in .fits (binmap), .ecsv (table) or .reg (outlines)")
+        with Outputs([path], clobber=overwrite) as outputs:
+            writer(outputs, path)
+
+    def plot(self, ax: Any = None, values: Any = None, *, label: str = "", **options: Any) -> Any:
+        """Draws the bins, or one value a bin, with matplotlib; returns the axes.
+
+        ``ax`` : axes; by default new ones, of the sky where the image has one. ``label`` is that of the colour bar of
+        ``values``. ``options`` go to ``Axes.imshow``. Without ``values`` neighbouring bins have different colours.
+        """
+        from chandra_bin.plots.bins import draw_bins
+
+        return draw_bins(self.binmap, self.coords, ax, None if values is None else self.paint(values), label,
+                         **options)
+
+    def _write_binmap(self, outputs: "Outputs", path: Path) -> None:
+        from astropy.io.fits import Header
+
+        from chandra_bin.fits.images import product_header, write_image
+
+        header = Header() if self.coords is None else self.coords.header
+        with outputs.open(path) as file:
+            write_image(file, self.binmap, product_header(header, ()))
+
+    def _write_table(self, outputs: "Outputs", path: Path) -> None:
+        text = io.StringIO()
+        self.table.write(text, format="ascii.ecsv")
+        outputs.write(path, text.getvalue())
+
+    def _write_outlines(self, outputs: "Outputs", path: Path) -> None:
+        from chandra_bin.regions import BinTexts, Style
+
+        has_sky = self.coords is not None and self.coords.sky is not None
+        style = Style("ds9", "icrs" if has_sky else "image")
+        outputs.write(path, BinTexts(self.polygons, self.coords or as_coords({}), style).all_in_one())
+
+    @property
+    def sums(self) -> BinSums:
+        """Counts of the bins; their S/N is negative where the background exceeds the counts."""
+        return BinSums(self.counts, self.background, self.signal, self.noise, np.copysign(self.sn, self.signal))
+
+    def table_with(self, coords: "ImageCoords | None", behind: BinSums | None = None, *,
+                   reached: NDArray[np.bool_] | None = None, background_error: float = 0.0) -> "QTable":
+        """One row per bin, with units; the image's coordinates, where it has them, add columns.
+
+        ``behind``: the sums of the counts image, for an image in other units (see `sum_bins`); by default those of the
+        binned image. ``sn`` is the S/N in counts (Poisson noise), ``sn_sys`` the S/N with an error of the background's
+        normalisation (fraction ``background_error``, 1 sigma) in quadrature, ``sn_image`` that of the binned image.
+        ``background_fraction`` is background over counts; ``low_sn`` marks bins of ``sn`` below 3, which hold no
+        significant signal. ``reached`` replaces the attribute of that name.
+
+        ``x``, ``y`` are the mean pixel position (array coordinates: the first pixel's centre is 0), ``brightness`` net
+        counts per pixel, ``elongation`` the square root of the ratio of the second moments along and across (1/12
+        pixel^2 added to each: a row of n pixels has n). ``x_phys``, ``y_phys`` are the same position in physical
+        coordinates and ``ra``, ``dec`` in ICRS, whatever the image's own frame is. ``area_arcsec2`` is the sum of the
+        areas of the bin's own pixels.
+        """
+        from astropy import units as u
+        from astropy.table import QTable
+
+        x, y, elongation = bin_shapes(self.binmap, self.npix)
+        sums = behind or self.sums
+        table = QTable()
+        table["bin"] = np.arange(len(self))
+        table["npix"] = self.npix
+        for name in ("counts", "background", "signal", "noise"):
+            table[name] = getattr(sums, name) * u.count
+        table["sn"] = sums.sn
+        table["sn_sys"] = sums.sn_with(background_error)
+        table["sn_image"] = self.sn
+        table["background_fraction"] = np.divide(sums.background, sums.counts, out=np.full(len(self), np.nan),
+                                                 where=sums.counts > 0)
+        table["brightness"] = sums.signal / self.npix * (u.count / u.pixel)
+        table["x"] = x * u.pixel
+        table["y"] = y * u.pixel
+        if coords is not None and coords.physical is not None:
+            table["x_phys"], table["y_phys"] = coords.image_to_physical(x, y) * u.pixel
+        if coords is not None and coords.sky is not None:
+            table["ra"], table["dec"] = coords.image_to_sky(x, y, "icrs") * u.deg
+        table["area_px"] = self.npix * u.pixel
+        if coords is not None and coords.sky is not None:
+            table["area_arcsec2"] = bin_areas(self.binmap, self.npix, coords.pixel_areas_arcsec2) * u.arcsec**2
+        table["elongation"] = elongation
+        table["reached"] = self.reached & (self.signal >= 0) if reached is None else reached
+        table["low_sn"] = sums.sn < LOW_SN
+        return table
+
+
+def sum_bins(binmap: ArrayLike, counts: ArrayLike, *, background: ArrayLike | None = None,
+             ratio: ArrayLike = 1.0) -> BinSums:
+    """Counts and S/N of the bins of any binmap (-1 outside), as `contour_bin` has them (equations 1 to 4 of the paper).
+
+    ``background`` are counts, each of which stands for ``ratio`` (an image, or a number) in the image of ``counts``.
+    NaN and masked pixels count as 0. Raises `InputError` for shapes that differ.
+    """
+    labels = as_labels(binmap)
+    image = as_image(counts, "counts", np.float64, labels.shape)
+    inside = labels >= 0
+    bins = labels[inside]
+    number = int(bins.max(initial=-1)) + 1
+
+    def total(values: Floats) -> Floats:
+        return np.bincount(bins, np.nan_to_num(values[inside]), number).astype(np.float64)
+
+    summed = total(image)
+    variance = (1 + np.sqrt(np.maximum(summed + 0.75, 0))) ** 2  # Gehrels (1986), eq. 7
+    expected = np.zeros(number)
+    if background is not None:
+        behind = as_image(background, "background", np.float64, labels.shape)
+        ratios = ratio if has_pixels(ratio) else np.full(labels.shape, as_number(ratio, "ratio"))
+        scale = as_image(ratios, "ratio", np.float64, labels.shape)
+        expected = total(behind * scale)
+        npix = np.maximum(np.bincount(bins, minlength=number), 1)
+        variance = variance + total(scale**2) / npix * (1 + np.sqrt(total(behind) + 0.75)) ** 2
+    signal, noise = summed - expected, np.sqrt(variance)
+    return BinSums(summed, expected, signal, noise, signal / noise)
+
+
+def bin_shapes(binmap: NDArray[np.int32], npix: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+    """Mean x, mean y (array coordinates) and elongation of each bin."""
+    number = len(npix)
+
+    def bin_means(*values: Callable[[Floats, Floats, NDArray[np.int32]], Floats]) -> list[Floats]:
+        sums = [np.zeros(number) for _ in values]
+        for first in range(0, len(binmap), ROW_BLOCK):  # whole images of float64 would outweigh the kernels
+            block = binmap[first : first + ROW_BLOCK]
+            rows, columns = np.nonzero(block >= 0)
+            labels = block[rows, columns]
+            y, x = (rows + first).astype(np.float64), columns.astype(np.float64)
+            for i, value in enumerate(values):
+                sums[i] += np.bincount(labels, value(x, y, labels), minlength=number)
+        return [total / npix for total in sums]
+
+    mean_x, mean_y = bin_means(lambda x, _y, _b: x, lambda _x, y, _b: y)
+    xx, yy, xy = bin_means(
+        lambda x, _y, b: (x - mean_x[b]) ** 2 + 1 / 12,
+        lambda _x, y, b: (y - mean_y[b]) ** 2 + 1 / 12,
+        lambda x, y, b: (x - mean_x[b]) * (y - mean_y[b]))
+    middle, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    return mean_x, mean_y, np.sqrt((middle + half) / (middle - half))
+
+
+def bin_areas(binmap: NDArray[np.integer], npix: NDArray[np.int64],
+              area_of: Callable[[ArrayLike, ArrayLike], Floats]) -> Floats:
+    """The area of each bin, (bins,), from the areas of its own pixels, in the unit of ``area_of``.
+
+    ``npix`` are the pixels of each bin. ``area_of`` gives the areas of pixels with centres at array coordinates x, y,
+    such as `ImageCoords.pixel_areas_arcsec2`, and NaN where a corner is off the sky. These count with the mean area of
+    the bin's others; NaN where a bin has no pixel on the sky.
+    """
+    areas, known = np.zeros(len(npix)), np.zeros(len(npix))
+    for first in range(0, len(binmap), ROW_BLOCK):
+        rows, columns = np.nonzero(binmap[first : first + ROW_BLOCK] >= 0)
+        pixels = area_of(columns, rows + first)
+        on_sky = np.isfinite(pixels)
+        labels = binmap[first : first + ROW_BLOCK][rows[on_sky], columns[on_sky]]
+        areas += np.bincount(labels, pixels[on_sky], minlength=len(npix))
+        known += np.bincount(labels, minlength=len(npix))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(areas / known * npix)

@@ -1,0 +1,41 @@
+"""Coordinates as astronomers hold them: an `ImageCoords`, a FITS header, an astropy WCS."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chandra_bin.errors import InputError
+
+from .wcs import ImageCoords
+
+
+def as_coords(given: Any, name: str = "coords", shape: tuple[int, int] | None = None) -> ImageCoords:
+    """The coordinates of an image: of an `ImageCoords`, a FITS header, or a celestial `astropy.wcs.WCS`.
+
+    ``shape`` (ny, nx) of the image is for headers and WCS that do not say it. An astropy WCS has no physical
+    coordinates (sky pixels). Raises `InputError` for anything else, and for a WCS with distortions, which FITS keywords
+    cannot hold.
+    """
+    if isinstance(given, ImageCoords):
+        coords = given
+    elif isinstance(given, Mapping) or hasattr(given, "cards"):
+        from astropy.io.fits import Header
+
+        coords = ImageCoords(given if isinstance(given, Header) else Header(given))
+    elif hasattr(given, "to_header") and hasattr(given, "has_celestial"):
+        coords = _of_wcs(given, name)
+    else:
+        raise InputError(f"{name} is of the type {type(given).__name__}: give an ImageCoords, a FITS header or an "
+                         "astropy WCS")
+    return coords if shape is None else coords.with_shape(shape)
+
+
+def _of_wcs(wcs: Any, name: str) -> ImageCoords:
+    if not wcs.has_celestial:
+        raise InputError(f"{name} is a WCS without a sky, of {', '.join(wcs.wcs.ctype)}: give a celestial one")
+    if wcs.has_distortion:
+        raise InputError(f"{name} is a WCS with distortions, which are not known here: give one without them")
+    celestial = wcs.celestial
+    header = celestial.to_header()
+    if celestial.pixel_shape is not None:
+        header["NAXIS1"], header["NAXIS2"] = celestial.pixel_shape
+    return ImageCoords(header)

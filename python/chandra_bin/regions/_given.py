@@ -1,0 +1,40 @@
+"""Regions as astronomers hold them: of this package, of astropy's ``regions``, or in a file."""
+
+import sys
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from chandra_bin.coords.given import as_coords
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import InputError
+
+from ._astropy import from_astropy
+from ._shapes import Region
+
+
+def as_region(given: Any, coords: ImageCoords | None, name: str = "region") -> Region:
+    """The region that is given: a `Region`, the name of a region file, or a Region or Regions of astropy's package.
+
+    ``coords`` place astropy's sky regions. Raises `InputError` for anything else.
+    """
+    if isinstance(given, Region):
+        return given
+    if isinstance(given, str | PathLike):
+        from . import read_regions
+
+        return read_regions(Path(given))
+    package: Any = sys.modules.get("regions")
+    if package is not None:
+        if isinstance(given, package.Region):
+            return from_astropy([given], coords)
+        if isinstance(given, package.Regions | Sequence) and all(isinstance(each, package.Region) for each in given):
+            return from_astropy(given, coords)
+    raise InputError(f"{name} is of the type {type(given).__name__}: give a region of read_regions, the name of a "
+                     "region file, or a Region of astropy's regions")
+
+
+def coords_if_given(coords: Any, shape: tuple[int, int] | None = None) -> ImageCoords | None:
+    """The coordinates that are given; None for None."""
+    return None if coords is None else as_coords(coords, shape=shape)
