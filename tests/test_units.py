@@ -53,10 +53,10 @@ def assert_same(one, other, rtol=0.0):
 # What takes an image of counts, and nothing that has another unit.
 OF_COUNTS = {
     "contour_bin": lambda counts, **mask: cb.contour_bin(counts, sn=8, smooth_sn=8, **mask),
-    "ContourBinner": lambda counts, **mask: ContourBinner(BinningOptions(sn=8, smooth_sn=8))(counts, **mask),
+    "ContourBinner": ContourBinner(BinningOptions(sn=8, smooth_sn=8)),
     "smooth": lambda counts, **mask: cb.smooth(counts, sn=8, **mask),
     "counts_scale": lambda counts, **mask: cb.counts_scale(counts, sn=5, **mask),
-    "detect_sources": lambda counts, **mask: cb.detect_sources(counts, **mask),
+    "detect_sources": cb.detect_sources,
     "apply_scale": lambda counts, **mask: cb.apply_scale(counts, np.full(COUNTS.shape, 4), **mask),
     "smooth_flux": lambda counts, **mask: cb.smooth_flux(counts, EXPMAP, sn=8, **mask),
     "smooth_exposure": lambda counts, **mask: cb.smooth_exposure(counts, exposure=EXPMAP, sn=5, **mask),
@@ -174,7 +174,7 @@ def test_bins_keep_the_coordinates_of_their_image(tmp_path):
     bins.write(tmp_path / "bins.reg", overwrite=True)
 
 
-def test_bins_are_drawn(tmp_path):
+def test_bins_are_drawn():
     from matplotlib import pyplot
 
     bins = cb.contour_bin(fits.ImageHDU(COUNTS, HEADER), sn=12)
@@ -231,10 +231,9 @@ def test_times_of_the_mission():
 
 @given(data=st.data())
 def test_compound_regions_are_those_of_astropy(data):
-    number = st.floats(3, 30)
-    shapes = [CirclePixelRegion(PixCoord(data.draw(number), data.draw(number)), data.draw(number)),
-              RectanglePixelRegion(PixCoord(data.draw(number), data.draw(number)), data.draw(number), data.draw(number)),
-              EllipsePixelRegion(PixCoord(data.draw(number), data.draw(number)), data.draw(number), data.draw(number))]
+    numbers = iter(data.draw(st.lists(st.floats(3, 30), min_size=11, max_size=11)))
+    shapes = [kind(PixCoord(next(numbers), next(numbers)), *(next(numbers) for _ in range(lengths)))
+              for kind, lengths in ((CirclePixelRegion, 1), (RectanglePixelRegion, 2), (EllipsePixelRegion, 2))]
     joined = shapes[0]
     for shape in shapes[1:]:
         how = data.draw(st.sampled_from(["and", "or", "xor"]))

@@ -1,7 +1,7 @@
 """Units: what has one becomes plain numbers in the documented unit, or is refused. No unit is dropped in silence.
 
-Quantities, columns with a unit and, for times, ``astropy.time.Time`` and ``TimeDelta`` are taken. Counts, photons, pixels
-and channels are numbers: ``ct``, ``ph``, ``adu``, ``pix`` and ``chan`` have no dimension here.
+Quantities, columns with a unit and, for times, ``astropy.time.Time`` and ``TimeDelta`` are taken. Counts, photons,
+pixels and channels are numbers: ``ct``, ``ph``, ``adu``, ``pix`` and ``chan`` have no dimension here.
 """
 
 import sys
