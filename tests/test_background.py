@@ -28,7 +28,7 @@ from chandra_bin.sources.background import (
     scale_error,
     sum_backgrounds,
 )
-from chandra_bin.tasks.background import add_backgrounds, blank_sky_background
+from chandra_bin.tasks.background import MeasuredPart, add_backgrounds, blank_sky_background
 from chandra_bin.tasks.background import local_background as write_local_background
 from event_files import random_events, write_events
 from files import listing, write_fits
@@ -575,7 +575,7 @@ def local(tmp_path, monkeypatch):
 
 
 def test_local_background_files(local):
-    made = write_local_background("img.fits", "exp.fits", "out", exclude=[local / "cluster.reg"])
+    made = write_local_background("img.fits", "exp.fits", "out", MeasuredPart(exclude=[local / "cluster.reg"]))
     counts, ratio = fits.getdata("out_bkg.img"), fits.getdata("out_bkg_ratio.img")
     assert np.all(ratio == ratio[0, 0])
     assert np.array_equal(counts, made.background.counts)
@@ -586,7 +586,7 @@ def test_local_background_files(local):
 
 
 def test_local_background_in_a_region(local):
-    made = write_local_background("img.fits", "exp.fits", "out", keep=[local / "bkg.reg"])
+    made = write_local_background("img.fits", "exp.fits", "out", MeasuredPart(keep=[local / "bkg.reg"]))
     from chandra_bin.regions import read_regions, region_mask
     inside = region_mask(read_regions("bkg.reg"), ImageCoords(fits.getheader("img.fits")), SHAPE)
     exposure = fits.getdata("exp.fits")
@@ -598,7 +598,7 @@ def test_local_background_in_a_region(local):
 
 def test_a_local_background_of_an_approximate_exposure_map_is_approximate(local):
     write_fits("about.fits", fits.getdata("exp.fits"), **dict(cluster_header(SHAPE)) | {"CALIB": "APPROX"})
-    write_local_background("img.fits", "about.fits", "out", keep=[local / "bkg.reg"])
+    write_local_background("img.fits", "about.fits", "out", MeasuredPart(keep=[local / "bkg.reg"]))
     assert fits.getheader("out_bkg.img")["CALIB"] == fits.getheader("out_bkg_ratio.img")["CALIB"] == "APPROX"
 
 
@@ -606,15 +606,15 @@ def test_local_background_refuses_another_grid_and_no_region(local):
     header = dict(cluster_header(SHAPE)) | {"CRVAL1P": 10.0}
     write_fits("elsewhere.fits", np.ones(SHAPE), **header)
     with pytest.raises(InputError, match=r"elsewhere.fits: the exposure map is on another grid than img.fits"):
-        write_local_background("img.fits", "elsewhere.fits", "out", keep=[local / "bkg.reg"])
+        write_local_background("img.fits", "elsewhere.fits", "out", MeasuredPart(keep=[local / "bkg.reg"]))
     write_fits("zero.fits", np.zeros(SHAPE), **dict(cluster_header(SHAPE)))
     with pytest.raises(InputError, match=r"^zero.fits: no pixel of the exposure map is above 0"):
-        write_local_background("img.fits", "zero.fits", "out", keep=[local / "bkg.reg"])
+        write_local_background("img.fits", "zero.fits", "out", MeasuredPart(keep=[local / "bkg.reg"]))
     with pytest.raises(InputError, match="say where its background is to be measured"):
         write_local_background("img.fits", "exp.fits", "out")
     (local / "far.reg").write_text("# Region file format: CIAO version 1.0\ncircle(1,1,5)\n")
     with pytest.raises(InputError, match=r"leave no pixel to use \(.*far.reg: no pixel of img.fits is inside"):
-        write_local_background("img.fits", "exp.fits", "out", keep=[local / "far.reg"])
+        write_local_background("img.fits", "exp.fits", "out", MeasuredPart(keep=[local / "far.reg"]))
     assert not [name for name in listing(local) if "out" in name]
 
 

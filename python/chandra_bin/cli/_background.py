@@ -1,7 +1,7 @@
 """``chandra-bin background``: the background of an image, as counts and their ratio."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,7 @@ from ._command import (
     clobber_option,
     file_argument,
     file_option,
+    pick,
     progress_reporter,
     quiet_option,
     region_mask_options,
@@ -48,8 +49,8 @@ SKY_CAUTION = ("A scale by particles (9 - 12 keV) scales the cosmic background o
 @clobber_option
 def command(image: Path, outroot: str, blanksky: "tuple[list[VirtualFile], ...]",
             events: "list[VirtualFile] | None", band: str | None, expmap: Path | None, cluster: Path | None,
-            particle_ratio: tuple[float, float] | None, mask: Path | None, exclude: tuple[Path, ...],
-            keep: tuple[Path, ...], threads: int | None, quiet: bool, clobber: bool) -> None:
+            particle_ratio: tuple[float, float] | None, threads: int | None, quiet: bool,
+            **options: Any) -> None:
     """Make the background of IMAGE (an image, or events with [bin ..]): unscaled counts, and their ratio.
 
     \b
@@ -58,9 +59,10 @@ def command(image: Path, outroot: str, blanksky: "tuple[list[VirtualFile], ...]"
       --exclude sources.reg -o local
     chandra-bin bin 1838_0.5-7_thresh.img --background 1838_bkg.img --background-scale 1838_bkg_ratio.img
     """
-    from chandra_bin.tasks.background import blank_sky_background, local_background
+    from chandra_bin.tasks.background import MeasuredPart, blank_sky_background, local_background
 
-    local = bool(expmap or cluster or particle_ratio or mask or exclude or keep)
+    part = pick(MeasuredPart, options)
+    local = bool(expmap or cluster or particle_ratio or part.mask or part.exclude or part.keep)
     if blanksky and local:
         raise click.UsageError("--blanksky makes a background of other observations; --expmap, --cluster, --mask, "
                                "--exclude, --keep and --particle-ratio measure it in the image: give one or the other")
@@ -75,11 +77,10 @@ def command(image: Path, outroot: str, blanksky: "tuple[list[VirtualFile], ...]"
         if expmap is None:
             skies = [file for stack in blanksky for file in stack]
             made = blank_sky_background(image, skies, outroot, events=events[0] if events else None, band=band,
-                                        threads=threads or usable_cores(), clobber=clobber)
+                                        threads=threads or usable_cores(), **options)
         else:
-            made = local_background(image, expmap, outroot, mask=mask, exclude=exclude, keep=keep, cluster=cluster,
-                                    events=events or (), particle_ratio=particle_ratio,
-                                    threads=threads or usable_cores(), clobber=clobber)
+            made = local_background(image, expmap, outroot, part, cluster=cluster, events=events or (),
+                                    particle_ratio=particle_ratio, threads=threads or usable_cores(), **options)
     if quiet:
         return
     _tell(made)

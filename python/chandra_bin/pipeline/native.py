@@ -22,7 +22,7 @@ from chandra_bin.fits.tables import open_fits
 from chandra_bin.fits.virtual import BinAxis, GtiTerm, RangeTerm, RegionTerm, VirtualFile, read_stack
 from chandra_bin.simulate.tables import is_simulated
 from chandra_bin.sources.detection import Detection, DetectionOptions
-from chandra_bin.tasks.background import blank_sky_background, local_background
+from chandra_bin.tasks.background import MeasuredPart, blank_sky_background, local_background
 from chandra_bin.tasks.bin import bin_image
 from chandra_bin.tasks.blanksky import blank_sky_events
 from chandra_bin.tasks.clean import remove_sources, scale_flux
@@ -352,12 +352,13 @@ def measure_background(job: Job, cluster: Path, sources: Path | None) -> tuple[P
     root = job.out(layout.local_background_root)
     removed = [sources] if sources else []
     try:
-        made = job.call(local_background, layout.image, layout.expmap, root, exclude=removed, cluster=cluster,
-                        events=read_stack(layout.merged_list), threads=job.threads)
+        made = job.call(local_background, layout.image, layout.expmap, root, MeasuredPart(exclude=removed),
+                        cluster=cluster, events=read_stack(layout.merged_list), threads=job.threads)
     except InputError as error:
         warn("the whole background, particles too, is spread as the exposure map, and its error is that of the "
              f"counts alone: {error}")
-        made = job.call(local_background, layout.image, layout.expmap, root, exclude=[cluster, *removed])
+        made = job.call(local_background, layout.image, layout.expmap, root,
+                        MeasuredPart(exclude=[cluster, *removed]))
     total = float(made.background.expected.sum())
     job.note(**{"background measured in the image": f"{total:.0f} counts +- {made.background.error:.1%}"})
     if fit := made.fit:

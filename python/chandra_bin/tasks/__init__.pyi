@@ -1,4 +1,5 @@
 from .background import MadeBackground as MadeBackground
+from .background import MeasuredPart as MeasuredPart
 from .background import add_backgrounds as add_backgrounds
 from .background import blank_sky_background as blank_sky_background
 from .background import local_background as local_background

@@ -116,19 +116,29 @@ def blank_sky_background(image: Name, blanksky: Name | Sequence[Name], outroot: 
     return MadeBackground(made, *files, band_ev, sky.scales, outside)
 
 
-def local_background(image: Name, expmap: Name, outroot: str | Path, *, mask: Path | None = None,
-                     exclude: Sequence[Path] = (), keep: Sequence[Path] = (), cluster: Path | None = None,
-                     events: Sequence[Name] = (), particle_ratio: tuple[float, float] | None = None,
-                     threads: int = 1, clobber: bool = False) -> MadeBackground:
+@dataclass(frozen=True)
+class MeasuredPart:
+    """The part of an image in which its background is measured."""
+
+    mask: Path | None = None
+    """FITS mask: 1 or more inside the part."""
+    exclude: Sequence[Path] = ()
+    """Regions that are left out: the cluster, the sources."""
+    keep: Sequence[Path] = ()
+    """Regions outside of which all is left out: a background region."""
+
+
+def local_background(image: Name, expmap: Name, outroot: str | Path, part: MeasuredPart | None = None, *,
+                     cluster: Path | None = None, events: Sequence[Name] = (),
+                     particle_ratio: tuple[float, float] | None = None, threads: int = 1,
+                     clobber: bool = False) -> MadeBackground:
     """Measures the background in a part of an image, and spreads it over all of it.
 
     Parameters
     ----------
     image : virtual name of an image of counts.
     expmap : its exposure map.
-    mask, exclude, keep : the background is measured where the mask is 1 or more, outside the regions of ``exclude``
-        (the cluster, the sources) and inside those of ``keep`` (a background region). One of them must be given, or
-        ``cluster``.
+    part : where the background is measured. It must be given, or ``cluster``.
     cluster : region of the cluster. Its outskirts are fitted with the background; needs ``events``.
     events : virtual names of the events of all observations of the image, with its good times and no filter of
         energies: particles (spread as the exposure time) and the sky (spread with the exposure map) are fitted as two
@@ -138,16 +148,17 @@ def local_background(image: Name, expmap: Name, outroot: str | Path, *, mask: Pa
     On arrays it is `chandra_bin.local_background`. Raises `InputError` and `OutputError`; no file is written then.
     """
     _check_local(image, cluster, events, particle_ratio)
-    if mask is None and cluster is None and not exclude and not keep:
+    part = part or MeasuredPart()
+    if cluster is None and not any(vars(part).values()):
         raise InputError(f"{image}: say where its background is to be measured: a background region (--keep), the "
                          "region of the cluster (--exclude), or a mask; the whole image is no background")
     files = background_files(outroot)
     image, names = named_file(image), named_files(events)
-    with Outputs(files, inputs=files_of(image, expmap, mask, *exclude, *keep, cluster, *names),
+    with Outputs(files, inputs=files_of(image, expmap, part.mask, *part.exclude, *part.keep, cluster, *names),
                  clobber=clobber) as outputs:
         pixels = refuse_filled(read_image(image))
         exposure = read_exposure(expmap, pixels)
-        use = mask_values(pixels, mask, False, exclude, keep)
+        use = mask_values(pixels, part.mask, False, part.exclude, part.keep)
         inside = None if cluster is None else mask_values(pixels, None, False, [cluster], []) < 1
         fit = None
         keywords: dict[str, str | float] = {"BKGMETH": "local", "BKGTYPE": LOCAL}
@@ -163,8 +174,8 @@ def local_background(image: Name, expmap: Name, outroot: str | Path, *, mask: Pa
                 made = measure_background(pixels.data, exposure.data, use < 1)
             measured = float(np.sum(pixels.data, where=(use >= 1) & (exposure.data > 0) & np.isfinite(pixels.data)))
         lines = history("background", {
-            "image": plain_name(image), "expmap": plain_name(expmap), "mask": mask, "exclude": tuple(exclude),
-            "keep": tuple(keep), "cluster": cluster, "events": tuple(names) or None,
+            "image": plain_name(image), "expmap": plain_name(expmap), "mask": part.mask, "exclude": tuple(part.exclude),
+            "keep": tuple(part.keep), "cluster": cluster, "events": tuple(names) or None,
             "particle_ratio": None if particle_ratio is None else "{:g} +- {:g}".format(*particle_ratio)})
         write_background(outputs, files, made, pixels.header, lines,
                          {**keywords, "BKGCOUNT": measured, **calib_of(exposure.header)})
