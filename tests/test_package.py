@@ -1,5 +1,6 @@
 """The package as it is built and installed: its kernels, versions and public names."""
 
+import ast
 import re
 import tomllib
 from importlib.metadata import version
@@ -38,3 +39,28 @@ def test_files_of_tests_that_begin_first_are_there():
     """One that was renamed would begin behind the others, and nobody would see it."""
     for name in LONGEST:
         assert (ROOT / f"tests/test_{name}.py").is_file()
+
+
+# Modules (lines) and functions (lines, parameters) above the limits, and why.
+LONGER = {
+    "pipeline/native.py": "the native steps, one function each",
+    "contour_bin": "public, for arrays: each parameter is an array or an option of contbin, and is documented there",
+    "__call__": "the type of contour_bin",
+    "bin_spectra": "public, for arrays: each parameter is a column of the events or a map",
+}
+
+
+def test_modules_and_functions_stay_within_their_limits():
+    """450 lines a module, 60 lines (with the docstring) and 10 parameters a function."""
+    package = ROOT / "python/chandra_bin"
+    found = set()
+    for path in package.rglob("*.py"):
+        text = path.read_text()
+        if text.count("\n") > 450:
+            found.add(path.relative_to(package).as_posix())
+        for each in ast.walk(ast.parse(text)):
+            if isinstance(each, ast.FunctionDef) and (
+                    each.end_lineno - each.lineno + 1 > 60
+                    or len(each.args.posonlyargs + each.args.args + each.args.kwonlyargs) > 10):
+                found.add(each.name)
+    assert found == set(LONGER)

@@ -23,13 +23,15 @@ from .smoothing import flux_of_discs
 __all__ = ["ContourBinner", "ImageArrays", "automask", "bin_arrays", "contour_bin"]
 
 AUTOMASK_BLOCK = 8
+# A block is empty below this absolute sum: contbin has the same limit, and binmaps must equal its own.
+_EMPTY_SUM = 1e-5
 
 
 def automask(counts: ArrayLike) -> NDArray[np.bool_]:
     """contbin's ``--automask``: True (excluded) in 8 x 8 blocks, aligned to the first pixel, that hold nothing."""
     image = as_image(counts, "counts")
     ny, nx = image.shape
-    empty = np.abs(block_sums(np.nan_to_num(image), AUTOMASK_BLOCK, np.float64)) < 1e-5
+    empty = np.abs(block_sums(np.nan_to_num(image), AUTOMASK_BLOCK, np.float64)) < _EMPTY_SUM
     return np.repeat(np.repeat(empty, AUTOMASK_BLOCK, axis=0), AUTOMASK_BLOCK, axis=1)[:ny, :nx]
 
 
