@@ -68,7 +68,7 @@ class KernelImages:
                                  "float32 holds: mask them or mend the file")
         ratio = exposure_ratio(exposure, background_exposure, use)
         require_pixels(use)
-        if np.any(image[use > 0] < 0):
+        if image.min() < 0 and np.any(image[use > 0] < 0):  # the minimum of all is found at once
             warn(f"counts has {np.count_nonzero(image[use > 0] < 0)} negative pixels "
                  f"(least {image[use > 0].min():g}): is a background subtracted already?")
         varying = ratio if isinstance(ratio, np.ndarray) else None
@@ -80,18 +80,21 @@ class KernelImages:
 def use_flags(mask: ArrayLike | None, shape: tuple[int, ...],
               seed_only: ArrayLike | None = None) -> NDArray[np.uint8]:
     """The kernels' view of masks (True: excluded): 0 excluded, 1 used, 2 may start a bin but never join one."""
-    use = np.where(as_flags(seed_only, "seed_only", shape), np.uint8(2), np.uint8(1))
-    use[as_flags(mask, "mask", shape)] = 0
+    use = np.ones(shape, np.uint8)
+    if seed_only is not None:
+        use[as_flags(seed_only, "seed_only", shape)] = 2
+    if mask is not None:
+        use[as_flags(mask, "mask", shape)] = 0
     return use
 
 
-def joined_mask(mask: ArrayLike | None, shape: tuple[int, ...], **images: Any) -> NDArray[np.bool_]:
-    """True where ``mask``, or the mask of one of ``images`` (which may be None), excludes a pixel."""
-    joined = as_flags(mask, "mask", shape)
+def joined_mask(mask: ArrayLike | None, shape: tuple[int, ...], **images: Any) -> NDArray[np.bool_] | None:
+    """True where ``mask``, or the mask of one of ``images`` (which may be None), excludes a pixel; None for no mask."""
+    joined = None if mask is None else as_flags(mask, "mask", shape)
     for name, image in images.items():
         masked = given_mask(image, name)
         if masked is not None and masked.shape == shape:
-            joined = joined | masked
+            joined = masked if joined is None else joined | masked
     return joined
 
 
@@ -127,6 +130,8 @@ def require_pixels(use: NDArray[np.uint8]) -> None:
 def exposure_ratio(exposure: ArrayLike | None, background_exposure: ArrayLike | None,
                    use: NDArray[np.uint8]) -> Float32s | np.float32:
     """e = exposure / background exposure in float32, a number where both are; no exposure excludes the pixel."""
+    if exposure is None and background_exposure is None:
+        return np.float32(1)
     unit = exposure_unit(exposure=exposure, background_exposure=background_exposure)
     over = _exposure(exposure, "exposure", unit, use)
     with np.errstate(over="ignore"):

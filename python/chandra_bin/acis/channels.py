@@ -24,6 +24,13 @@ def channels_of(energy_ev: Any) -> NDArray[np.int32]:
     """PI channels of energies: numbers in eV, or a Quantity; 0 where there is none (NaN, or below 0).
 
     Raises `InputError` for a unit that is none of energy, and for masked elements.
+
+    Examples
+    --------
+    >>> from astropy import units as u
+    >>> from chandra_bin import channels_of
+    >>> channels_of([0.5, 7] * u.keV).tolist()
+    [35, 480]
     """
     with np.errstate(invalid="ignore"):
         channel = np.floor(plain(energy_ev, "energy_ev", "eV").astype(np.float64) / PI_WIDTH_EV) + 1

@@ -273,6 +273,13 @@ def sum_bins(binmap: ArrayLike, counts: ArrayLike, *, background: ArrayLike | No
 
     ``background`` are counts, each of which stands for ``ratio`` (an image, or a number) in the image of ``counts``.
     NaN and masked pixels count as 0. Raises `InputError` for shapes that differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin import sum_bins
+    >>> sum_bins(np.array([[0, 0], [1, -1]]), np.array([[3, 4], [5, 6]])).counts.tolist()
+    [7.0, 5.0]
     """
     labels = as_labels(binmap)
     image = as_image(counts, "counts", np.float64, labels.shape)

@@ -28,7 +28,17 @@ _EMPTY_SUM = 1e-5
 
 
 def automask(counts: ArrayLike) -> NDArray[np.bool_]:
-    """contbin's ``--automask``: True (excluded) in 8 x 8 blocks, aligned to the first pixel, that hold nothing."""
+    """contbin's ``--automask``: True (excluded) in 8 x 8 blocks, aligned to the first pixel, that hold nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin import automask
+    >>> counts = np.zeros((16, 16))
+    >>> counts[3, 3] = 1
+    >>> int(automask(counts).sum())
+    192
+    """
     image = as_image(counts, "counts")
     ny, nx = image.shape
     empty = np.abs(block_sums(np.nan_to_num(image), AUTOMASK_BLOCK, np.float64)) < _EMPTY_SUM
@@ -94,6 +104,13 @@ def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, con
     InputError
         Where an input is unusable: shapes that differ, infinite pixels, thresholds that are not positive, no pixel
         left.
+
+    Examples
+    --------
+    >>> from chandra_bin import contour_bin
+    >>> from chandra_bin.simulate import cluster_image
+    >>> contour_bin(cluster_image((64, 64), counts=20_000, seed=1), sn=20, smooth_sn=30)
+    <ContourBins: 41 bins, S/N 20.3 (median), in 4096 of 64 x 64 pixels>
     """
     if target not in ("sn", "counts"):
         raise InputError(f"target is {target!r}: it must be 'sn' or 'counts'")
@@ -109,6 +126,14 @@ class ContourBinner:
     """Bins images with the same options: ``ContourBinner(BinningOptions(sn=30))(image)``.
 
     The images are those that `contour_bin` takes. ``background_systematic`` of the options is for files.
+
+    Examples
+    --------
+    >>> from chandra_bin import BinningOptions, ContourBinner
+    >>> from chandra_bin.simulate import cluster_image
+    >>> binner = ContourBinner(BinningOptions(sn=20, smooth_sn=30))
+    >>> binner(cluster_image((64, 64), counts=20_000, seed=1))
+    <ContourBins: 41 bins, S/N 20.3 (median), in 4096 of 64 x 64 pixels>
     """
 
     options: BinningOptions = field(default_factory=BinningOptions)
@@ -150,8 +175,8 @@ class ImageArrays:
         if self.exposure is not None and has_pixels(self.exposure):
             exposure_map = as_image(self.exposure, "exposure", shape=images.counts.shape, units=EXPOSURE_UNITS)
             exclude_unexposed(exposure_map, images.use)
-        used = images.counts[images.use > 0]
-        if (used <= 0).all() and used.any():
+        used = images.counts if images.use.all() else images.counts[images.use > 0]
+        if used.max() <= 0 and used.any():
             raise InputError(f"all {used.size} pixels that are used are negative or zero: nothing can be binned")
         return images, exposure_map
 

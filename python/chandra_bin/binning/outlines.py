@@ -59,6 +59,13 @@ def trace_polygons(binmap: ArrayLike) -> Polygons:
     A part of a bin is made of pixels joined through their sides. Two pixels that touch by a corner only are in
     one ring where they belong to one part, and in rings of their own where they do not, so that no ring crosses
     or touches itself. Raises `InputError` for an image of floats and for labels above int32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin import trace_polygons
+    >>> trace_polygons(np.array([[0, 0, 1], [0, 1, 1]], np.int32))
+    <Polygons: 2 polygons of 2 bins>
     """
     return Polygons(*polygon_trace(as_labels(binmap)))
 
@@ -70,6 +77,14 @@ def rasterize(polygons: Polygons, shape: tuple[int, int]) -> NDArray[np.int32]:
     rings is, so that a ring in a ring is a hole. ``rasterize(trace_polygons(binmap), binmap.shape)`` is
     ``binmap``, with -1 for every label below 0. Raises `InputError` for points that are not finite and for offsets
     that do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin import rasterize, trace_polygons
+    >>> binmap = np.array([[0, 0, 1], [0, 1, 1]], np.int32)
+    >>> bool((rasterize(trace_polygons(binmap), binmap.shape) == binmap).all())
+    True
     """
     if len(shape) != 2 or min(shape) < 0:
         raise InputError(f"shape must be (ny, nx), not {shape}")

@@ -71,6 +71,13 @@ def smooth(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | None = 
     -------
     Image
         Counts a pixel.
+
+    Examples
+    --------
+    >>> from chandra_bin import smooth
+    >>> from chandra_bin.simulate import cluster_image
+    >>> smooth(cluster_image((64, 64), counts=20_000, seed=1), sn=20).shape
+    (64, 64)
     """
     _check_sn(sn)
     images = KernelImages.check(counts, background, exposure, background_exposure, noise, mask)
@@ -87,6 +94,13 @@ def smooth_expmap(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: flo
 
     The counts of a disc are the sum of ``exposure_corrected * exposure``, which must not be negative. Masked pixels
     become 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin import smooth_expmap
+    >>> float(smooth_expmap(np.full((9, 9), 0.5), np.full((9, 9), 8.0), sn=4)[4, 4])
+    0.5
     """
     _check_sn(sn)
     flux, map_, use = _flux_and_exposure(exposure_corrected, exposure, mask)
@@ -99,6 +113,14 @@ def smooth_expcorr(counts: ArrayLike, exposure_corrected: ArrayLike, *, sn: floa
     """Mean of an exposure-corrected image over the smallest discs of sn^2 counts (``accumulate_smooth_expcorr``).
 
     Here the counts image is given. Masked pixels become NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin import smooth_expcorr
+    >>> counts = np.full((9, 9), 4)
+    >>> float(smooth_expcorr(counts, counts / 1e8, sn=4)[4, 4])
+    3.999999975690116e-08
     """
     _check_sn(sn)
     flux = as_image(exposure_corrected, "exposure_corrected", units=FLUX_UNITS)
@@ -117,6 +139,13 @@ def counts_scale(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | N
     a background (F - B) / sqrt(F) >= ``sn``; -1 where masked and where no disc reaches it. Pixels marked in ``fill``
     (boolean) are not summed but get a scale, as is wanted for sources to be filled. Counts and background must not be
     negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin import counts_scale
+    >>> counts_scale(np.ones((9, 9)), sn=3).tolist()[4][4]
+    2
     """
     _check_sn(sn)
     image = as_image(counts, "counts")
@@ -145,6 +174,14 @@ def apply_scale(image: ArrayLike, scale: ArrayLike, *, gaussian: bool = False, m
 
     Only unmasked pixels are averaged, but every pixel with a scale >= 0 gets a value; others are NaN. With
     ``gaussian`` the mean is weighted by a Gaussian of sigma = max(1, r), cut at 4 sigma.
+
+    Examples
+    --------
+    >>> from chandra_bin import apply_scale, counts_scale
+    >>> from chandra_bin.simulate import cluster_image
+    >>> counts = cluster_image((64, 64), counts=20_000, seed=1)
+    >>> apply_scale(counts, counts_scale(counts, sn=5)).shape
+    (64, 64)
     """
     pixels = as_image(image, "image")
     use = _usable(joined_mask(mask, pixels.shape, image=image), image=pixels)
@@ -164,6 +201,13 @@ def smooth_gaussian(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: f
     sigma grows in steps of 0.25 pixel until m t pi (2 sigma)^2 >= sn^2, with m and t the Gaussian-weighted means of
     ``exposure_corrected`` and ``exposure`` over the unmasked pixels within ceil(3 sigma); the result is m. NaN where
     masked.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin import smooth_gaussian
+    >>> float(smooth_gaussian(np.full((9, 9), 0.5), np.full((9, 9), 8.0), sn=3)[4, 4])
+    0.5
     """
     _check_sn(sn)
     flux, map_, use = _flux_and_exposure(exposure_corrected, exposure, mask)
@@ -182,6 +226,13 @@ def smooth_exposure(counts: ArrayLike, *, exposure: ArrayLike, background: Array
     The first disc with (F/t - B/tb)^2 / (F/t^2 + B/tb^2) >= sn^2 gives (F - B t/tb) / sum(exposure), with t and tb the
     exposure times in seconds. ``max_radius`` (pixels) ends the search; the last disc then counts. NaN where masked or
     where ``exposure`` is <= 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin import smooth_exposure
+    >>> float(smooth_exposure(np.full((9, 9), 4), exposure=np.full((9, 9), 8.0), sn=4)[4, 4])
+    0.5
     """
     _check_sn(sn)
     exposure_time = as_number(exposure_time, "exposure_time", "s")
@@ -239,6 +290,13 @@ def smooth_flux(counts: ArrayLike, exposure: ArrayLike, *, sn: float = 15, backg
     ------
     InputError
         For negative counts and for inputs that are unusable (see the module).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin import smooth_flux
+    >>> float(smooth_flux(np.full((9, 9), 4), np.full((9, 9), 1e8), sn=3)[4, 4])
+    4.0
     """
     _check_sn(sn)
     images = KernelImages.check(counts, background, background_scale if background is not None else None, None, None,

@@ -46,6 +46,12 @@ def event_histogram(x: Any, y: Any, *, x_range: Sequence[Any], y_range: Sequence
     -------
     Image
         int32 counts a pixel, or the float64 sums of weights; ``out`` itself where it is given.
+
+    Examples
+    --------
+    >>> from chandra_bin import event_histogram
+    >>> event_histogram([0.5, 1.5, 1.6], [0.5, 0.5, 1.5], x_range=(0, 2), y_range=(0, 2), shape=(2, 2)).tolist()
+    [[1, 1], [0, 1]]
     """
     x, *x_range = in_one_unit(x=x, x_low=x_range[0], x_high=x_range[1])
     y, *y_range = in_one_unit(y=y, y_low=y_range[0], y_high=y_range[1])
@@ -96,6 +102,13 @@ def bin_spectra(bins: Any, channels: ArrayLike, *, x: ArrayLike | None = None, y
     -------
     Spectra
         int32 (bins, channels), or (chips, bins, channels) with ``chips``; ``out`` itself where it is given.
+
+    Examples
+    --------
+    >>> from chandra_bin import bin_spectra
+    >>> spectra = bin_spectra([0, 0, 1, -1], [35, 35, 100, 200])
+    >>> spectra.shape, spectra.sum(axis=1).tolist(), int(spectra[0, 34])
+    ((2, 1024), [2, 1], 2)
     """
     labels = np.asanyarray(getattr(bins, "binmap", bins))
     on_map = labels.ndim == 2

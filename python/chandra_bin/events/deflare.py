@@ -94,6 +94,14 @@ def cut_flares(curve: LightCurve, method: Method = "clean", *, mean: float | Non
     the result holds why (``failure``). Another warning where limits of ``clean`` by ``scale`` are narrower than
     Poisson noise; it proposes a length of bins. Raises `InputError` for unusable parameters, or a light curve
     without rates above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin import GTI, cut_flares, light_curve
+    >>> times = np.append(np.arange(0, 1000, 0.1), np.arange(500, 550, 0.01))
+    >>> cut_flares(light_curve(times, GTI.of(0, 1000), bin_length_s=50), "robust")
+    <Deflared: 17 of 20 bins kept by robust, 850 s of good time>
     """
     if method not in METHODS:
         raise InputError(f"there is no method {method!r}; take {', '.join(METHODS)}")

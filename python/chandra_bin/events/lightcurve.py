@@ -125,6 +125,13 @@ def light_curve(times: Any, gti: Any, *, bin_length_s: Any, start: Any = None, s
     livetime_fraction : seconds of exposure in a good second (DTCOR).
 
     Raises `InputError` for a bin length that is not above 0, a time that is not finite, and more than 1e8 bins.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin import GTI, light_curve
+    >>> light_curve(np.arange(0, 100, 0.5), GTI.of(0, 100), bin_length_s=20).counts.tolist()
+    [40, 40, 40, 40, 40]
     """
     gti = as_gti(gti)
     bin_length_s = as_number(bin_length_s, "bin_length_s", "s")

@@ -30,6 +30,13 @@ def band_channels(band_ev: Any) -> slice:
     """The channels, as indices from 0, whose middle energies are in [low, high): 35 - 479 are 500 - 7000 eV.
 
     ``band_ev`` are two numbers in eV, or Quantities.
+
+    Examples
+    --------
+    >>> from astropy import units as u
+    >>> from chandra_bin import band_channels
+    >>> band_channels((0.5, 7) * u.keV)
+    slice(34, 479, None)
     """
     low, high = band_ev
     first, last = (int(np.ceil(as_number(energy, "band_ev", "eV") / PI_WIDTH_EV - 0.5)) for energy in (low, high))
@@ -89,6 +96,13 @@ def hardness(soft: Any, soft_error: Any, hard: Any, hard_error: Any) -> tuple[Fl
     """(H - S) / (H + S) and its error (1 sigma); NaN where the sum is not above 0.
 
     Counts or rates, plain numbers or Quantities of one dimension. Raises `InputError` for others.
+
+    Examples
+    --------
+    >>> from chandra_bin import hardness
+    >>> ratio, error = hardness(100.0, 10.0, 300.0, 17.3)
+    >>> float(ratio), round(float(error), 4)
+    (0.5, 0.0433)
     """
     soft, soft_error, hard, hard_error = in_one_unit(soft=soft, soft_error=soft_error, hard=hard, hard_error=hard_error)
     total = np.where(soft + hard > 0, soft + hard, np.nan)

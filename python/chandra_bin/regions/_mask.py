@@ -32,6 +32,13 @@ def region_mask(region: Any, coords: Any, shape: tuple[int, int]) -> NDArray[np.
     Edges count as inside, as in CIAO. Regions in physical coordinates are looked up in these, as CIAO does. Where CIAO
     and DS9 find different pixels, a `ChandraBinWarning` says how many. Raises `InputError` for regions that cover
     nothing by nature (texts, lines), and for shapes that cannot be converted to the image's pixels.
+
+    Examples
+    --------
+    >>> from chandra_bin import region_mask
+    >>> from regions import CirclePixelRegion, PixCoord
+    >>> int(region_mask(CirclePixelRegion(PixCoord(5, 5), 2), {}, (11, 11)).sum())
+    13
     """
     coords = as_coords(coords)
     region = as_region(region, coords)

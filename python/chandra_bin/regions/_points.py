@@ -26,6 +26,13 @@ def points_in_region(region: Any, x: ArrayLike, y: ArrayLike, *, coords: Any = N
     with ``coords``. Where CIAO and DS9 find different events, a `ChandraBinWarning` says how
     many. Raises `InputError` for regions that cover nothing by nature (texts, lines), and for those in other
     coordinates without ``coords``.
+
+    Examples
+    --------
+    >>> from chandra_bin import points_in_region
+    >>> from chandra_bin.regions import parse_regions
+    >>> points_in_region(parse_regions("circle(10,10,5)"), [10.0, 20.0], [12.0, 12.0]).tolist()
+    [True, False]
     """
     xs, ys = as_coordinates(x, y)
     coords = coords_if_given(coords)
@@ -38,7 +45,16 @@ def points_in_region(region: Any, x: ArrayLike, y: ArrayLike, *, coords: Any = N
 
 def region_labels(regions: Sequence[Any], x: ArrayLike, y: ArrayLike, *, coords: Any = None, threads: int = 1
                   ) -> NDArray[np.int32]:
-    """The index of the first of ``regions`` that holds an event, -1 where none does; the rest as `points_in_region`."""
+    """The index of the first of ``regions`` that holds an event, -1 where none does; the rest as `points_in_region`.
+
+    Examples
+    --------
+    >>> from chandra_bin import region_labels
+    >>> from chandra_bin.regions import parse_regions
+    >>> core, ring = parse_regions("circle(10,10,5)"), parse_regions("annulus(10,10,5,20)")
+    >>> region_labels([core, ring], [10.0, 20.0, 90.0], [12.0, 12.0, 90.0]).tolist()
+    [0, 1, -1]
+    """
     xs, ys = as_coordinates(x, y)
     coords = coords_if_given(coords)
     physical = [_physical(as_region(region, coords), coords) for region in regions]

@@ -267,6 +267,15 @@ def local_background(counts: ArrayLike, exposure: ArrayLike, mask: ArrayLike, *,
     background is all there is, smaller bins have a variance that is too large by a factor of 1 + ratio at most; one of
     a share s above f has one that is too small, by (1 + s / f ratio) / (1 + ratio) at most. Raises `InputError` where
     no pixel, no exposure or no counts are left to measure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin import local_background
+    >>> counts = np.random.default_rng(1).poisson(0.5, (40, 40))
+    >>> cluster = np.hypot(*np.indices((40, 40)) - 20) < 10
+    >>> local_background(counts, np.ones((40, 40)), cluster)
+    <Background: 738.842 counts +- 4.09% expected in 40 x 40 pixels>
     """
     if not 0 < share <= 1:
         raise InputError(f"the share of a bin is {share:.15g}: it must be above 0, and at most 1")

@@ -148,11 +148,23 @@ def detect_sources(counts: ArrayLike, options: DetectionOptions | None = None, *
 
     Raises `InputError` for negative counts, no exposure anywhere, and scales larger than the image; warns of counts
     that are not whole numbers, and of images without counts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin import DetectionOptions, detect_sources
+    >>> counts = np.random.default_rng(1).poisson(0.1, (64, 64))
+    >>> counts[30:33, 40:43] += 9
+    >>> found = detect_sources(counts, DetectionOptions(sigthresh=1e-6))
+    >>> found
+    <Detection: 1 source in an image of 64 x 64 pixels, at scales of 1, 2, 4, 8, 16 pixels>
+    >>> round(found.table["x"][0].value), round(found.table["y"][0].value)
+    (41, 31)
     """
     options = options or DetectionOptions()
     given = given_image(counts, "counts")
     image = of_given(given, "counts")
-    excluded = joined_mask(mask, image.shape, counts=counts, exposure=exposure)
+    excluded = as_flags(joined_mask(mask, image.shape, counts=counts, exposure=exposure), "mask", image.shape)
     not_listed = as_flags(unwanted, "unwanted", image.shape)
     exposed = _exposure(image, exposure, excluded, options.expthresh)
     chosen = _scales(options.scales, image.shape)

@@ -27,6 +27,13 @@ def scaled_flux(flux: ArrayLike, counts: ArrayLike, factor: float = FLUX_FACTOR)
     Its pixels are ``factor`` times as bright as the counts on average, so that a binner that takes them for counts
     finds a S/N sqrt(factor) times too high (see `sn_in_counts`). Raises `InputError` where there are no counts or no
     flux.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin import scaled_flux
+    >>> scaled_flux(np.full((2, 2), 1e-8), np.full((2, 2), 4))[0].tolist()
+    [[10.0, 10.0], [10.0, 10.0]]
     """
     fluxes = as_image(flux, "flux", np.float64, units=FLUX_UNITS)
     image = as_image(counts, "counts", np.float64, fluxes.shape)
@@ -45,6 +52,12 @@ def sn_in_counts(sn: float, factor: float = FLUX_FACTOR) -> float:
     """The S/N in counts of bins that were made to ``sn`` in a scaled flux: sn / sqrt(factor); of 70 it is 44.3.
 
     That is of source and background together: what is left of the source has less.
+
+    Examples
+    --------
+    >>> from chandra_bin import sn_in_counts
+    >>> round(sn_in_counts(70), 1)
+    44.3
     """
     return sn / math.sqrt(factor)
 

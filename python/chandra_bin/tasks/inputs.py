@@ -92,6 +92,18 @@ def read_image(name: Name) -> Image:
     Filters on an image, as CIAO's: pixels whose centres they leave out become 0 (``[opt null=NaN]``: NaN), and the
     image is cropped to the box of what they keep (not with ``[opt full]``). Raises `InputError`, its text one line
     that begins with the name.
+
+    Examples
+    --------
+    >>> from astropy.io import fits
+    >>> from chandra_bin import contour_bin, read_image
+    >>> from chandra_bin.simulate import cluster_header, cluster_image
+    >>> counts = cluster_image((64, 64), counts=20_000, seed=1)
+    >>> fits.writeto("cluster.fits", counts, cluster_header(counts.shape, bin_px=4))
+    >>> read_image("cluster.fits")
+    <Image: 64 x 64 pixels of >i4, cluster.fits>
+    >>> contour_bin(read_image("cluster.fits"), sn=20).table["ra"].unit
+    Unit("deg")
     """
     parsed = named_file(name)
     path = Path(str(parsed)) if parsed.steps else parsed.file
