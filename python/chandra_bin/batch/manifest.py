@@ -91,7 +91,7 @@ class Row:
 # of pydantic's, which holds UTF-8 alone.
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError("must be a text that is not empty")
+        raise ValueError("must be a text, not empty and without NUL characters")
     return value
 
 
