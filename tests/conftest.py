@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # The kernels are compared with a slow reference: no deadline, and no complaint about slow examples.
 _SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
-settings.register_profile("default", max_examples=25, deadline=None, suppress_health_check=_SLOW)
+settings.register_profile("default", max_examples=10, deadline=None, suppress_health_check=_SLOW)
 settings.register_profile("long", max_examples=3000, deadline=None, suppress_health_check=_SLOW)
 # A gate says the same of the same change each time: new random images are for those who are there to look at them.
 settings.register_profile("gate", settings.get_profile("default"), max_examples=40, derandomize=True, database=None)

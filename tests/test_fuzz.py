@@ -50,6 +50,7 @@ NO_TARGET = {
     "ciao/_runner": "keywords, by tables", "_checks/memory": "the system", "batch/work": "the system",
     "report/collect": "by tables", "pipeline/native": "by tables", "pipeline/archive": "keywords, by tables",
     "pipeline/ciao/scripts": "a mark of our own", "pipeline/ciao/run": "scripts of our own",
+    "tasks/_bin_inputs": "by images", "tasks/_merged_events": "by tables",
     "tasks/detect": "by tables", "tasks/propose": "by tables", "tasks/simulate": "a list of our own",
     "tasks/paint": "tables of our own",
     "events/region_files": "by regions and tables", "fits/outputs": "a journal of our own, see test_hostile.py",

@@ -212,8 +212,9 @@ def test_bins_of_mostly_background_are_warned_of(copied):
     set_background_fraction(copied, 0.1)
     assert "mostly background (up" not in report_of(copied).words
     set_background_fraction(copied, [0.6, *[0.2] * (len(QTable.read(copied.bin_table)) - 1)])
-    assert "bins is mostly background (up to 60% of the counts)" in report_of(copied).words.split("What was made")[1]
-    assert re.search(r"Warnings \(\d+\).*1 of \d+ bins is mostly background", report_of(copied).words)
+    words = report_of(copied).words
+    assert "bins is mostly background (up to 60% of the counts)" in words.split("What was made")[1]
+    assert re.search(r"Warnings \(\d+\).*1 of \d+ bins is mostly background", words)
 
 
 def test_approximate_maps_are_called_so_where_they_are_shown(page, copied, monkeypatch):
@@ -303,8 +304,8 @@ def test_matplotlib_that_cannot_be_loaded_costs_no_page(copied):
     assert "map-data" in page.source
 
 
-def test_a_redshift_gives_a_physical_scale(copied):
-    assert "kpc" not in re.sub("<script.*", "", report_of(copied).words.split("Settings From")[0])
+def test_a_redshift_gives_a_physical_scale(page, copied):
+    assert "kpc" not in re.sub("<script.*", "", page.words.split("Settings From")[0])
     change_settings(copied.work, redshift=0.1)
     assert "1 arcsec = 1.906 kpc at z = 0.1; Planck 2018 cosmology" in report_of(copied).words
 
