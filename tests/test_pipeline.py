@@ -646,7 +646,7 @@ def without_observation(folder):
 
 
 @pytest.mark.parametrize(("spoil", "message"), [
-    (far, "ObsIDs 90001 and 90002 are 4.6 degrees apart"),
+    (far, "ObsIDs 90001 and 90002 are 4.5 degrees apart"),
     (clocked, "ObsID 90002 is in continuous clocking mode"),
     (without_events, "has no level-2 events"),
     (with_two, "acisf90002_other_evt2.fits.gz"),

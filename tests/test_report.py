@@ -226,8 +226,8 @@ def test_approximate_maps_are_called_so_where_they_are_shown(page, copied, monke
     assert page.words.count(f"{stated}, PSF r90 = 1 + 10 (θ/10')² arcsec") == 5
     drawn = {}
     real = gallery_module.region_png
-    monkeypatch.setattr(gallery_module, "region_png", lambda *given, **look: (
-        drawn.update({given[3]: look.get("label")}), real(*given, **look))[1])
+    monkeypatch.setattr(gallery_module, "region_png", lambda *given, **options: (
+        drawn.update({given[3]: given[4].label}), real(*given, **options))[1])
     report_of(copied)
     assert drawn["Simulated cluster: exposure (approximate)"] == "Exposure (cm² s), approximate"
     assert drawn["Simulated cluster: flux (approximate)"] == "Flux per pixel (photons/cm²/s), approximate"
