@@ -48,6 +48,10 @@ class TaskDone:
         return self.record is not None and not self.why_not
 
 
+# Images that are kept: those of a step, which its pictures and numbers share.
+_MOST_IMAGES = 8
+
+
 @dataclass
 class Folder:
     """The folder of a pipeline. What cannot be read is None, and said in ``problems``."""
@@ -56,6 +60,7 @@ class Folder:
     layout: Layout
     tasks: list[TaskDone]
     problems: list[str] = field(default_factory=list)
+    _images: dict[Path, Image | None] = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(cls, work: Path) -> "Folder":
@@ -113,7 +118,12 @@ class Folder:
             self.problems.append(said)
 
     def image(self, path: Path) -> Image | None:
-        return self._tried(path, read_image_file)
+        """An image, read once as long as few others are asked for: several parts of the page show the same ones."""
+        if path not in self._images:
+            self._images[path] = self._tried(path, read_image_file)
+            if len(self._images) > _MOST_IMAGES:
+                self._images.pop(next(iter(self._images)))
+        return self._images[path]
 
     def region(self, path: Path) -> Region | None:
         return self._tried(path, lambda each: read_regions(each, for_ciao=False))
