@@ -103,7 +103,8 @@ def virtual_name(data: bytes) -> None:
 def stack(data: bytes) -> None:
     with file_of("list", data) as path:
         names = refused(lambda: expand_stack(f"@{path}[energy=1:2]"))
-        assert names is None or all(name.startswith(("/", str(_HERE))) and "\n" not in name for name in names)
+        assert names is None or all(
+            str(name).startswith(("/", str(_HERE))) and "\n" not in str(name) for name in names)
     refused(lambda: expand_stack(data.decode("utf-8", "replace")))
 
 
