@@ -1,16 +1,20 @@
 """Region files: read as their readers do, converted, and written with the same pixels inside."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.io.fits import Header
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chandra_bin.binning.outlines import trace_polygons
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.fits.virtual import parse_name
+from chandra_bin.plots.regions import RegionOverlay, region_png
 from chandra_bin.regions import (
     BinTexts,
     Style,
@@ -19,11 +23,13 @@ from chandra_bin.regions import (
     parse_regions,
     read_regions,
     region_bytes,
+    region_extent,
     region_mask,
     region_of,
     to_astropy,
 )
 from chandra_bin.regions._format import LONGEST_CIAO_LINE, ciao_line
+from chandra_bin.regions._shapes import AREAS
 from chandra_bin.regions._split import split_component
 from chandra_bin.regions._write import component_of
 from golden_data import read_expected, read_region_files
@@ -338,6 +344,31 @@ polygon(3600.1,3900.2,3700.1,4100.5,3800.3,3950.7,3700.2,3990.1)
 rectangle(4100.1,3200.3,4300.7,3350.9)
 point(3678.1,3238.9)
 """
+
+
+OF_EACH_KIND = {
+    "circle": "circle(20,20,9.3)", "ellipse": "ellipse(20,20,12.2,5.1,30)", "box": "box(20,20,15.5,7.7,30)",
+    "annulus": "annulus(20,20,5.2,9.9)", "pie": "pie(20,20,3,12,20,130)", "sector": "sector(20,20,20,130)",
+    "rectangle": "rectangle(10,12,25,30)", "point": "point(20,20)", "polygon": "polygon(10,10,30,12,20,33)",
+    "field": "field()",
+}
+
+
+@pytest.mark.parametrize("kind", AREAS)
+def test_each_kind_is_known_everywhere(kind):
+    """Its box holds its pixels, it is drawn, and virtual names and the documentation have it."""
+    text = OF_EACH_KIND[kind]
+    region = parse_regions(text)
+    pixels = {f"{key}{axis}P": 1.0 for key in ("CRVAL", "CRPIX", "CDELT") for axis in (1, 2)}
+    coords = ImageCoords(Header(pixels))  # physical coordinates are those of FITS
+    y, x = np.nonzero(region_mask(region, coords, (48, 48)))
+    (x0, x1), (y0, y1) = region_extent(region)
+    assert len(x)
+    assert x0 <= x.min() + 1 <= x.max() + 1 <= x1
+    assert y0 <= y.min() + 1 <= y.max() + 1 <= y1
+    assert region_png(np.ones((48, 48)), [RegionOverlay(region, "a region")], coords, "title")
+    assert text in str(parse_name(f"evt.fits[sky={text}]"))
+    assert f"`{kind}" in (Path(__file__).parents[1] / "docs/regions.md").read_text()
 
 
 @pytest.mark.parametrize("turn", [0.0, 25.0])

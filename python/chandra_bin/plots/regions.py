@@ -110,7 +110,7 @@ def _draw_region(axes: "Axes", overlay: RegionOverlay, coords: ImageCoords, colo
 
 
 def _outlines(shape: Shape) -> Iterator[NDArray[np.float64]]:
-    """The lines of a shape in image coordinates, (2, n) in array coordinates; none for fields and sectors."""
+    """The lines of a shape in image coordinates, (2, n) in array coordinates; none for points, fields and sectors."""
     if shape.kind in ("polygon", "rectangle"):
         points = shape.points
         if shape.kind == "rectangle":
@@ -129,6 +129,8 @@ def _outlines(shape: Shape) -> Iterator[NDArray[np.float64]]:
             plain = np.array([[-a, a, a, -a, -a], [-b, -b, b, b, -b]]) / 2
         turn = np.radians(shape.angles[0])
         lines = [np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ plain]
+    elif shape.kind not in ("point", "field", "sector"):
+        raise AssertionError(f"the outline of a {shape.kind} is not known")
     for line in lines:
         yield line + shape.points[0][:, None] - 1
 

@@ -58,4 +58,6 @@ def _shape_extent(shape: Shape) -> Floats:
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         reach = np.abs(turn * shape.lengths)
         half = np.hypot(*reach.T) if shape.kind == "ellipse" else reach.sum(axis=1) / 2
+    elif shape.kind not in ("rectangle", "polygon", "point"):  # which their points limit
+        raise AssertionError(f"the extent of a {shape.kind} is not known")
     return np.stack([shape.points.min(axis=0) - half, shape.points.max(axis=0) + half], axis=1)

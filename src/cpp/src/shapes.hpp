@@ -110,6 +110,7 @@ inline constexpr std::array<ParamRule, kShapeKinds> kParamRules{{
     {"polygon", 6, 0, 0},
     {"field", 0, 0, 0},
 }};
+static_assert(kParamRules.back().name != nullptr, "a kind of shape has no rule");
 
 inline void require(bool condition, const std::string& message) {
     if (!condition) throw std::invalid_argument(message);
