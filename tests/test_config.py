@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from chandra_bin.errors import InputError
+from chandra_bin.pipeline.archive import ObservationFiles
 from chandra_bin.pipeline.config import FLAGS, STEP_SCRIPT_NAMES, Settings, read_config, write_config
+from chandra_bin.pipeline.graph import tasks_of
+from chandra_bin.pipeline.layout import Layout
 
 LEAST = {"name": "perseus", "cluster_directory": "../data", "obs_ids": ["754", "16626"]}
 OTHERS = {"responses": True, "tool_hours": 2.5, "band": "soft", "bands": ["2:7:3.8", "ultrasoft"],
@@ -275,3 +278,11 @@ def test_every_setting_is_documented_with_its_default():
         field = Settings.model_fields[name]
         expected = "" if field.is_required() else f"`{json.dumps(field.default)}`"
         assert default.strip() == expected, name
+
+
+def test_every_setting_makes_a_task_again_when_it_changes():
+    """But for those that no product depends on, or that choose tasks and files themselves."""
+    settings = Settings(name="a", cluster_directory=".", obs_ids=["1"], responses=True, engine="native")
+    tasks = tasks_of(Layout.of(Path("work"), settings), settings, [ObservationFiles("1", Path("evt2.fits"))])
+    named = {name for task in tasks for name in task.settings}
+    assert set(Settings.model_fields) - named == {"cluster_directory", "engine", "redshift", "responses", "tool_hours"}

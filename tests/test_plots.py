@@ -298,3 +298,14 @@ def test_regions_have_outlines_of_their_own_colour_and_a_legend(figures, dtype):
     (legend,) = figures[-1].legends
     assert [text.get_text() for text in legend.get_texts()] == ["all", "again"]
     assert not figures[0].legends
+
+
+@pytest.mark.parametrize(("image", "label"), [
+    (np.eye(40, dtype=np.int32), "Counts per pixel, smoothed"),
+    (np.arange(1600, dtype=np.int32).reshape(40, 40) + 1, "Counts per pixel"),
+    (np.eye(40), "Counts per pixel"),
+], ids=["sparse counts", "counts", "sparse numbers"])
+def test_the_label_says_whether_the_image_is_smoothed(composed, image, label):
+    panels(composed, np.zeros((40, 40), np.int32), np.array([20.0]), image)
+    (figure,) = composed[-1:]
+    assert label in [axes.get_ylabel() for axes in figure.axes]

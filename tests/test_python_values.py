@@ -112,6 +112,13 @@ def test_the_package_runs_as_a_module():
     assert done.stdout.startswith("chandra-bin")
 
 
+def test_dropping_all_bins_is_refused(tmp_path):
+    fits.PrimaryHDU(IMAGE).writeto(tmp_path / "img.fits")
+    with pytest.raises(InputError, match=r"img.fits: no bin is left: scrub_large = 1e-06 drops all"):
+        bin_image(tmp_path / "img.fits", tmp_path / "out", BinningOptions(sn=8, scrub_large=1e-6))
+    assert not (tmp_path / "out").exists()
+
+
 def test_bin_image_takes_names_as_texts(tmp_path):
     fits.PrimaryHDU(IMAGE).writeto(tmp_path / "img.fits")
     made = bin_image(str(tmp_path / "img.fits"), str(tmp_path / "out"), BinningOptions(sn=8, smooth_sn=8))

@@ -133,7 +133,7 @@ def draw_smoothed(axes: "Axes", image: NDArray[Any], frame: Frame, look: Look) -
     dark = np.where(np.isnan(shown), np.nan, np.fmax(shown, norm.vmin or 0.0))
     picture = axes.imshow(dark, origin="lower", extent=extent, aspect="auto", norm=norm, cmap=look.colours,
                           interpolation="nearest")
-    colour_bar(axes, picture, f"{look.label}, smoothed" if look.smooth else look.label)
+    colour_bar(axes, picture, f"{look.label}, smoothed" if smooth else look.label)
 
 
 def _in_blocks(pixels: NDArray[Any], block: int) -> NDArray[np.float64]:

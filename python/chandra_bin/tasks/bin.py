@@ -99,6 +99,8 @@ def bin_image(image: str | Path, folder: str | Path, options: BinningOptions = _
         read = read_bin_inputs(image, options, files)
         with about(image):
             bins = bin_arrays(read.arrays, options, threads=threads, progress=progress)
+            if not len(bins):
+                raise InputError(f"no bin is left: scrub_large = {options.scrub_large} drops all of them")
             sums = bins.sums if read.behind is None else read.behind.sums(bins)
         read.mask[bins.use == 0] = 0
         error = background_error_of(read.background, options.background_systematic)
