@@ -298,7 +298,7 @@ def test_bad_input_is_named(change, text):
     ({"sigthresh": 0}, "sigthresh is 0"),
     ({"sigthresh": 1}, "sigthresh is 1"),
     ({"sigthresh": np.nan}, "sigthresh is nan"),
-    ({"sigthresh": "all"}, "sigthresh is all"),
+    ({"sigthresh": "all"}, "sigthresh is 'all'"),
     ({"bkgsigthresh": 2}, "bkgsigthresh is 2"),
     ({"expthresh": 1}, "expthresh is 1"),
     ({"maxiter": -1}, "maxiter is -1"),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
@@ -10,10 +11,16 @@ from astropy.io import fits
 from astropy.table import Column
 
 import chandra_bin
-from chandra_bin import GTI, InputError, contour_bin, light_curve, smooth
+from chandra_bin import GTI, DetectionOptions, InputError, contour_bin, detect_sources, light_curve, smooth
 from chandra_bin.binning.options import BinningOptions
 from chandra_bin.events.spectra import group_counts
+from chandra_bin.fits.virtual import VirtualFile
+from chandra_bin.tasks.background import MeasuredPart
 from chandra_bin.tasks.bin import bin_image
+from chandra_bin.tasks.contbin import ContbinOptions, bin_as_contbin
+from chandra_bin.tasks.detect import DetectionFiles, detect_in_image
+from chandra_bin.tasks.fluximage import AncillaryChoice
+from chandra_bin.tasks.image_files import ImageFiles
 
 IMAGE = np.random.default_rng(3).poisson(5, (24, 24)).astype(np.int32)
 MASKED = np.ma.masked_array([1.0, 2.0, 3.0], mask=[0, 1, 0])
@@ -124,3 +131,84 @@ def test_bin_image_takes_names_as_texts(tmp_path):
     made = bin_image(str(tmp_path / "img.fits"), str(tmp_path / "out"), BinningOptions(sn=8, smooth_sn=8))
     assert made.folder == tmp_path / "out"
     assert (made.folder / "bins.ecsv").is_file()
+
+
+@pytest.mark.parametrize(("cls", "one", "several"), [
+    (ImageFiles, "mask", "exclude"), (ContbinOptions, "bg", "keep"), (MeasuredPart, "mask", "exclude"),
+    (AncillaryChoice, "maskfile", "asolfile")])
+def test_options_take_names_of_files_as_texts_paths_and_virtual_files(cls, one, several):
+    path = Path("a/src.reg")
+    for name in ("a/src.reg", path, VirtualFile.of(path)):
+        options = cls(**{one: name, several: name})
+        assert (getattr(options, one), getattr(options, several)) == (path, (path,))
+        assert getattr(cls(**{several: [name, "b.reg"]}), several) == (path, Path("b.reg"))
+    assert cls() == cls(**{one: None})
+
+
+def test_files_of_detection_take_texts():
+    files = DetectionFiles("s.fits", regions="s.reg")
+    assert (files.table, files.regions, files.imagefile) == (Path("s.fits"), Path("s.reg"), None)
+
+
+def test_a_scale_of_the_background_is_a_number_or_a_file():
+    assert ImageFiles(background="b.fits", background_scale=0.5).background_scale == 0.5
+    assert ImageFiles(background="b.fits", background_scale="s.fits").background_scale == Path("s.fits")
+
+
+@pytest.mark.parametrize(("call", "text"), [
+    (lambda: ImageFiles(mask=3), "mask is 3: it must be the name of a file"),
+    (lambda: ImageFiles(mask=""), "mask is '': it must be the name of a file"),
+    (lambda: ImageFiles(exclude=3), "exclude is 3: it must be the name of a file, or several names"),
+    (lambda: ImageFiles(exclude=["a.reg", 3]), r"exclude is \['a.reg', 3\]: it must be the name"),
+    (lambda: ImageFiles(exclude=""), "exclude is '': it must be the name of a file"),
+    (lambda: ImageFiles(exclude=[""]), r"exclude is \[''\]: it must be the name of a file"),
+    (lambda: ImageFiles(background="b", background_scale=[1]), r"background_scale is \[1\]: it must be one number"),
+    (lambda: DetectionFiles(None), "table is None: it must be the name of a file"),
+    (lambda: BinningOptions(sn=Path("a")), r"sn is .*Path\('a'\): it must be one number"),
+    (lambda: BinningOptions(scrub="no"), "scrub is 'no': it must be True or False"),
+    (lambda: BinningOptions(contours=Path("flux")), r"contours is .*: it must be 'flux' or 'counts'"),
+    (lambda: ContbinOptions(sn="15"), "sn is '15': it must be one number"),
+    (lambda: DetectionOptions(expthresh="0.1"), "expthresh is '0.1': it must be one number"),
+    (lambda: DetectionOptions(maxiter=None), "maxiter is None: it must be one number"),
+    (lambda: DetectionOptions(maxiter=1.5), "maxiter is 1.5: it must be a whole number"),
+    (lambda: DetectionOptions(sigthresh="all"), "sigthresh is 'all': it must be 'auto' or one number"),
+    (lambda: DetectionOptions(scales="2"), "scales is '2': it must be one number"),
+    (lambda: DetectionOptions(scales=[2, "4"]), "scales is '4': it must be one number"),
+    (lambda: DetectionOptions(scales=[2, 4] * u.arcsec), "scales has the unit arcsec"),
+])
+def test_options_name_a_value_of_another_type(call, text):
+    with pytest.raises(InputError, match=f"^{text}"):
+        call()
+
+
+@pytest.mark.parametrize("scales", [[1, 2], np.array([1.0, 2.0]), [1, 2] * u.pix, (1.0, 2.0)])
+def test_scales_become_a_tuple(scales):
+    options = DetectionOptions(scales=scales)
+    assert options == DetectionOptions((1.0, 2.0))
+    assert repr(options) == "DetectionOptions(scales=[1.0, 2.0])"
+    assert DetectionOptions(scales=3).scales == (3.0,)
+
+
+def test_a_class_of_options_is_not_taken_for_another(tmp_path):
+    fits.PrimaryHDU(IMAGE).writeto(tmp_path / "img.fits")
+    image, out = tmp_path / "img.fits", tmp_path / "out"
+    for call in (lambda: detect_sources(IMAGE, BinningOptions()),
+                 lambda: bin_image(image, out, DetectionOptions()),
+                 lambda: bin_image(image, out, files=BinningOptions()),
+                 lambda: bin_as_contbin(image, BinningOptions()),
+                 lambda: detect_in_image(image, DetectionOptions())):
+        with pytest.raises(InputError, match=r"^(Binning|Detection)Options\(\): give \w+\(\.\.\) here, not "):
+            call()
+    assert bin_image(image, out, None, None).bins.sn.size
+
+
+def test_an_input_named_as_text_is_not_written_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fits.PrimaryHDU(IMAGE).writeto("img.fits")
+    Path("out").mkdir()
+    fits.PrimaryHDU(np.ones(IMAGE.shape, np.int16)).writeto("out/contbin_mask.fits")
+    with pytest.raises(InputError, match=r"contbin_mask\.fits"):
+        bin_image("img.fits", "out", files=ImageFiles(mask="out/contbin_mask.fits"), clobber=True)
+    fits.PrimaryHDU(np.ones(IMAGE.shape, np.int16)).writeto("mask.fits")
+    bin_image("img.fits", "bins", files=ImageFiles(mask=str(tmp_path / "mask.fits")))
+    assert str(tmp_path) not in str(fits.getheader("bins/contbin_binmap.fits").get("HISTORY", ""))

@@ -1,11 +1,13 @@
 """Classes of options: the text, unit, default and limits of each option stand in its field, and are checked here."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import Field, dataclass, fields
 from inspect import cleandoc, formatannotation
+from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from types import UnionType
+from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin
 
 from chandra_bin.errors import InputError
 
@@ -47,15 +49,25 @@ def described(text: str, *, unit: str = "", symbol: str = "", otherwise: str = "
 
 
 class Options:
-    """The base of a frozen dataclass of options: it checks their values, and shows those that are not the defaults."""
+    """The base of a frozen dataclass of options: it checks their values, and shows those that are not the defaults.
+
+    The type of a field says what it takes. Names of files become paths, and one name, or one number, is taken where
+    several are.
+    """
 
     def __post_init__(self) -> None:
-        """Raise `InputError` for the first value that is no number, beyond the limits, or none of the choices."""
+        """Raise `InputError` for the first value of another type, beyond the limits, or that is not a choice."""
         for each in fields(cast(Any, self)):
-            value = getattr(self, each.name)
-            _check(each, value)
-            if hasattr(value, "unit"):
-                object.__setattr__(self, each.name, _plain(each, value))
+            object.__setattr__(self, each.name, _taken(each, getattr(self, each.name)))
+
+    @classmethod
+    def or_defaults(cls, given: Self | None) -> Self:
+        """Return options that a function was given, or the defaults for None. Raises `InputError` for another class."""
+        if given is None:
+            return cls()
+        if not isinstance(given, cls):
+            raise InputError(f"{given!r}: give {cls.__name__}(..) here, not {type(given).__name__}")
+        return given
 
     @property
     def given(self) -> dict[str, Any]:
@@ -74,24 +86,66 @@ def _shown(value: Any) -> str:
     return repr(str(value) if isinstance(value, Path) else value)
 
 
-def _check(each: "Field[Any]", value: Any) -> None:
-    if (value is None and each.default is None) or isinstance(value, Path):
-        return
-    if choices := each.metadata["choices"]:
-        if value not in choices:
-            raise InputError(f"{each.name} is {value!r}: it must be {' or '.join(map(repr, choices))}")
-    elif limits := each.metadata["limits"]:
-        from .arrays import as_number  # numpy, which --help does without
+def _taken(each: "Field[Any]", value: Any) -> Any:
+    """A value as the type of its field has it."""
+    kinds = get_args(each.type) if get_origin(each.type) in (Union, UnionType) else (each.type,)
+    choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    if (value is None and type(None) in kinds) or (isinstance(value, str) and value in choices):
+        return value
+    if Path in kinds and _is_name(value):
+        return _path(value)
+    if tuple[Path, ...] in kinds:
+        return _paths(each, value)
+    if tuple[float, ...] in kinds:
+        return _numbers(each, value)
+    if bool in kinds and type(value).__name__ in ("bool", "bool_"):  # "bool_" is numpy's
+        return bool(value)
+    if {float, int} & set(kinds) and not isinstance(value, str | PathLike):
+        return _number(each, value, whole=float not in kinds)
+    wanted = [*map(repr, choices), *(text for kind, text in _WANTED.items() if kind in kinds)]
+    raise InputError(f"{each.name} is {value!r}: it must be {' or '.join(wanted)}")
 
-        if fault := limits.fault(number := as_number(value, each.name)):
-            raise InputError(f"{each.name} is {number:.15g}: {fault}")
+
+# What a value of a type is, in messages.
+_WANTED: dict[Any, str] = {bool: "True or False", float: "one number", int: "one number", Path: "the name of a file"}
 
 
-def _plain(each: "Field[Any]", value: Any) -> float:
-    """The number of a Quantity."""
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str | PathLike) and value != ""
+
+
+def _path(name: str | PathLike[str]) -> Path:
+    return name if isinstance(name, Path) else Path(name)
+
+
+def _paths(each: "Field[Any]", value: Any) -> tuple[Path, ...]:
+    names = (value,) if _is_name(value) else tuple(value) if isinstance(value, Iterable) else (None,)
+    if value == "" or not all(map(_is_name, names)):
+        raise InputError(f"{each.name} is {value!r}: it must be the name of a file, or several names, [a, b]")
+    return tuple(map(_path, names))
+
+
+def _numbers(each: "Field[Any]", value: Any) -> tuple[float, ...]:
+    from .arrays import as_number, plain  # numpy, which --help does without
+
+    if not isinstance(value, Iterable) or isinstance(value, str | bytes) or getattr(value, "ndim", 1) == 0:
+        return (as_number(value, each.name),)
+    return tuple(as_number(one, each.name) for one in (plain(value, each.name) if hasattr(value, "unit") else value))
+
+
+def _number(each: "Field[Any]", value: Any, *, whole: bool) -> Any:
+    """A number as it was given, without its unit; an int where it must be ``whole``."""
     from .arrays import as_number
 
-    return as_number(value, each.name)
+    number = as_number(value, each.name)
+    limits = each.metadata.get("limits")
+    if limits and (fault := limits.fault(number)):
+        raise InputError(f"{each.name} is {number:.15g}: {fault}")
+    if whole:
+        if number % 1 != 0:  # also for NaN and infinity
+            raise InputError(f"{each.name} is {number:.15g}: it must be a whole number")
+        return int(number)
+    return number if hasattr(value, "unit") else value
 
 
 def documented(cls: type[T]) -> type[T]:

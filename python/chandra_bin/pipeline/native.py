@@ -352,13 +352,13 @@ def measure_background(job: Job, cluster: Path, sources: Path | None) -> tuple[P
     root = job.out(layout.local_background_root)
     removed = [sources] if sources else []
     try:
-        made = job.call(local_background, layout.image, layout.expmap, root, MeasuredPart(exclude=removed),
+        made = job.call(local_background, layout.image, layout.expmap, root, MeasuredPart(exclude=tuple(removed)),
                         cluster=cluster, events=read_stack(layout.merged_list), threads=job.threads)
     except InputError as error:
         warn("the whole background, particles too, is spread as the exposure map, and its error is that of the "
              f"counts alone: {error}")
         made = job.call(local_background, layout.image, layout.expmap, root,
-                        MeasuredPart(exclude=[cluster, *removed]))
+                        MeasuredPart(exclude=(cluster, *removed)))
     total = float(made.background.expected.sum())
     job.note(**{"background measured in the image": f"{total:.0f} counts +- {made.background.error:.1%}"})
     if fit := made.fit:
@@ -423,7 +423,7 @@ def _fluximage(job: Job, name: VirtualFile, root: Path, bands: str) -> None:
     aspect, masks = (_one_version(sorted(each.parent.glob(each.name)), header.get(key))
                      for each, key in ((obs.aspect, "ASOLFILE"), (obs.windows, "MASKFILE")))
     job.call(make_flux_images, name, str(job.out(root)), bands=bands, binsize=settings.binsize, settings=_exposure(job),
-             files=AncillaryChoice(aspect, obs.bad_pixels if obs.bad_pixels.exists() else "none",
+             files=AncillaryChoice(tuple(aspect), obs.bad_pixels if obs.bad_pixels.exists() else "none",
                                    masks[0] if masks else "none"),
              psfecf=settings.ecf, threads=job.threads)
     _note_approximation(job)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.array_types import Float32s
-from chandra_bin._checks.arrays import as_flags, as_image, of_given, plain
+from chandra_bin._checks.arrays import as_flags, as_image, of_given
 from chandra_bin._checks.given import given_image
 from chandra_bin._checks.images import EXPOSURE_UNITS, joined_mask
 from chandra_bin._checks.options import Options
@@ -34,7 +34,7 @@ _LARGEST_PART = 2.8
 class DetectionOptions(Options):
     """How sources are searched, with the names of CIAO's wavdetect."""
 
-    scales: Sequence[float] | None = None
+    scales: tuple[float, ...] | None = None
     """Of the hats, in pixels. None: ``DEFAULT_SCALES``, those that fit into the image."""
     sigthresh: float | Literal["auto"] = "auto"
     """The probability that a pixel without a source is significant at a scale; ``auto`` is one pixel in all those with
@@ -49,9 +49,10 @@ class DetectionOptions(Options):
     """The semi-axes of the ellipses in files, in sigmas of the source."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.expthresh < 1:
             raise InputError(f"expthresh is {self.expthresh:.15g}: it must be a part of the largest exposure, 0 - 1")
-        if self.maxiter != int(self.maxiter) or self.maxiter < 0:
+        if self.maxiter < 0:
             raise InputError(f"maxiter is {self.maxiter}: it must be a whole number, 0 or more")
         if not (np.isfinite(self.ellsigma) and self.ellsigma > 0):
             raise InputError(f"ellsigma is {self.ellsigma:.15g}: it must be positive")
@@ -161,7 +162,7 @@ def detect_sources(counts: ArrayLike, options: DetectionOptions | None = None, *
     >>> round(found.table["x"][0].value), round(found.table["y"][0].value)
     (41, 31)
     """
-    options = options or DetectionOptions()
+    options = DetectionOptions.or_defaults(options)
     given = given_image(counts, "counts")
     image = of_given(given, "counts")
     excluded = as_flags(joined_mask(mask, image.shape, counts=counts, exposure=exposure), "mask", image.shape)
@@ -178,7 +179,7 @@ def detect_sources(counts: ArrayLike, options: DetectionOptions | None = None, *
     found: list[AtScale] = []
     keep = [np.ones(grid.counts.shape, bool)]
     for number, scale in enumerate(chosen):
-        at, kept = grid.search(scale, probability, options.bkgsigthresh, keep[-1], int(options.maxiter))
+        at, kept = grid.search(scale, probability, options.bkgsigthresh, keep[-1], options.maxiter)
         found.append(at)
         keep.append(kept)
         if progress is not None:
@@ -224,23 +225,22 @@ def _exposure(image: Float32s, exposure: ArrayLike | None, excluded: NDArray[np.
     return np.where(made < expthresh * largest, np.float32(0), made)
 
 
-def _scales(scales: Sequence[float] | None, shape: tuple[int, int]) -> tuple[float, ...]:
+def _scales(scales: tuple[float, ...] | None, shape: tuple[int, int]) -> tuple[float, ...]:
     largest = min(shape) / _LARGEST_PART
     if scales is None:
         fitting = tuple(scale for scale in DEFAULT_SCALES if scale <= largest)
         if not fitting:
             raise InputError(f"the image of {shape[1]} x {shape[0]} pixels is too small to search for sources")
         return fitting
-    given = plain(scales, "scales")
-    if not len(given):
+    if not scales:
         raise InputError("no scale is given")
-    for scale in given:
+    for scale in scales:
         if not (np.isfinite(scale) and scale >= 0.5):
             raise InputError(f"a scale is {scale:.15g}: scales are pixels, 0.5 or more")
         if scale > largest:
             raise InputError(f"a scale is {scale:.15g}: in an image of {shape[1]} x {shape[0]} pixels the largest that "
                              f"fits is {largest:.3g}")
-    return tuple(sorted({float(scale) for scale in given}))
+    return tuple(sorted(set(scales)))
 
 
 def _check_probability(value: float | str, name: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from chandra_bin._checks.options import Options
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.bands import parse_energies
 from chandra_bin.coords.wcs import ImageCoords
@@ -17,7 +18,8 @@ from chandra_bin.fits.headers import is_number, text_of
 from chandra_bin.fits.images import Image, product_header, write_image
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.subspace import Component, parse_ranges, read_subspace
-from chandra_bin.fits.virtual import Binning, Filter, Name, Options, Step, VirtualFile, named_file, named_files
+from chandra_bin.fits.virtual import Binning, Filter, Name, Step, VirtualFile, named_file, named_files
+from chandra_bin.fits.virtual import Options as NameOptions
 from chandra_bin.sources.background import UNKNOWN_SKY, Background, ChipScale, sum_backgrounds
 from chandra_bin.sources.background import local_background as measure_background
 from chandra_bin.sources.local_background import LocalFit, fit_local_background
@@ -116,15 +118,15 @@ def blank_sky_background(image: Name, blanksky: Name | Sequence[Name], outroot: 
     return MadeBackground(made, *files, band_ev, sky.scales, outside)
 
 
-@dataclass(frozen=True)
-class MeasuredPart:
+@dataclass(frozen=True, repr=False)
+class MeasuredPart(Options):
     """The part of an image in which its background is measured."""
 
     mask: Path | None = None
     """FITS mask: 1 or more inside the part."""
-    exclude: Sequence[Path] = ()
+    exclude: tuple[Path, ...] = ()
     """Regions that are left out: the cluster, the sources."""
-    keep: Sequence[Path] = ()
+    keep: tuple[Path, ...] = ()
     """Regions outside of which all is left out: a background region."""
 
 
@@ -148,7 +150,7 @@ def local_background(image: Name, expmap: Name, outroot: str | Path, part: Measu
     On arrays it is `chandra_bin.local_background`. Raises `InputError` and `OutputError`; no file is written then.
     """
     _check_local(image, cluster, events, particle_ratio)
-    part = part or MeasuredPart()
+    part = MeasuredPart.or_defaults(part)
     if cluster is None and not any(vars(part).values()):
         raise InputError(f"{image}: say where its background is to be measured: a background region (--keep), the "
                          "region of the cluster (--exclude), or a mask; the whole image is no background")
@@ -174,8 +176,8 @@ def local_background(image: Name, expmap: Name, outroot: str | Path, part: Measu
                 made = measure_background(pixels.data, exposure.data, use < 1)
             measured = float(np.sum(pixels.data, where=(use >= 1) & (exposure.data > 0) & np.isfinite(pixels.data)))
         lines = history("background", {
-            "image": plain_name(image), "expmap": plain_name(expmap), "mask": part.mask, "exclude": tuple(part.exclude),
-            "keep": tuple(part.keep), "cluster": cluster, "events": tuple(names) or None,
+            "image": plain_name(image), "expmap": plain_name(expmap), "mask": part.mask,
+            "exclude": part.exclude, "keep": part.keep, "cluster": cluster, "events": tuple(names) or None,
             "particle_ratio": None if particle_ratio is None else "{:g} +- {:g}".format(*particle_ratio)})
         write_background(outputs, files, made, pixels.header, lines,
                          {**keywords, "BKGCOUNT": measured, **calib_of(exposure.header)})
@@ -256,7 +258,7 @@ def _events_behind(name: VirtualFile) -> VirtualFile | None:
         return None
     steps: list[Step] = []
     for step in name.steps:
-        if isinstance(step, Binning | Options):
+        if isinstance(step, Binning | NameOptions):
             continue
         if isinstance(step, Filter) and not step.exclude:
             terms = tuple(term for term in step.terms if getattr(term, "column", "") not in _ENERGIES)

@@ -35,7 +35,6 @@ logger = logging.getLogger(__name__)
 DEFAULT_SYSTEMATIC = 0.03
 # A median S/N that is farther from the target is warned of.
 _MEDIAN_OFF = 0.1
-_OPTIONS, _FILES = BinningOptions(), ImageFiles()
 
 
 @dataclass(frozen=True)
@@ -62,15 +61,15 @@ class BinnedImage:
     reached: NDArray[np.bool_]
     """Whether a bin has the target S/N (or net counts), in counts."""
     low: NDArray[np.bool_]
-    """Whether a bin has a S/N in counts below ``chandra_bin.binning.contour.LOW_SN`` (3)."""
+    """Whether a bin has a S/N in counts below ``chandra_bin.binning.bins.LOW_SN`` (3)."""
     background_fraction: NDArray[np.float64]
     """Expected background over counts of each bin; NaN without counts."""
     background_error: BackgroundError
     """Errors of the background's normalisation, as in the column ``sn_sys``."""
 
 
-def bin_image(image: str | Path, folder: str | Path, options: BinningOptions = _OPTIONS,
-              files: ImageFiles = _FILES, *, threads: int = 1, clobber: bool = False,
+def bin_image(image: str | Path, folder: str | Path, options: BinningOptions | None = None,
+              files: ImageFiles | None = None, *, threads: int = 1, clobber: bool = False,
               progress: Callable[[float], None] | None = None) -> BinnedImage:
     """Bins an image into ``folder``: FITS images, histograms, bin table, region files and a picture.
 
@@ -78,9 +77,10 @@ def bin_image(image: str | Path, folder: str | Path, options: BinningOptions = _
     ----------
     image : FITS image of counts, or of another unit where ``files`` has the counts image ``behind`` it. S/N,
         ``reached`` and pictures are then of the counts, and contbin_sn_image.fits has the S/N of the binned image.
-    options : how it is binned. ``background_error_of`` has the default of ``background_systematic``; ``mask`` among
-        the files replaces ``automask``.
-    files : what belongs to the image. Pixels where an exposure map or a background scale is not above 0 are excluded.
+    options : how it is binned; None: the defaults. ``background_error_of`` has the default of
+        ``background_systematic``; ``mask`` among the files replaces ``automask``.
+    files : what belongs to the image; None: nothing. Pixels where an exposure map or a background scale is not above 0
+        are excluded.
     threads : never change a pixel.
     clobber : replace the products of an earlier run.
     progress : called now and then with the fraction done.
@@ -90,6 +90,7 @@ def bin_image(image: str | Path, folder: str | Path, options: BinningOptions = _
     where the median S/N is more than 10 % from the target.
     Raises `InputError` and `OutputError`; no file is written then.
     """
+    options, files = BinningOptions.or_defaults(options), ImageFiles.or_defaults(files)
     image, products = Path(image), BinFiles(Path(folder))
     has_own_sn = files.behind is not None
     # A run without the file of another run's option removes it.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.images import LEAST_EXPOSURE
+from chandra_bin._checks.options import Options
 from chandra_bin.binning.bins import ContourBins
 from chandra_bin.binning.contour import ImageArrays, bin_arrays
 from chandra_bin.binning.histograms import histogram_qdp
@@ -45,8 +46,8 @@ class ContbinFiles:
         return [self.out, self.sn, self.binmap, self.mask, self.sn_histogram, self.signal_histogram]
 
 
-@dataclass(frozen=True)
-class ContbinOptions:
+@dataclass(frozen=True, repr=False)
+class ContbinOptions(Options):
     """The options of the original, with the names, meanings and defaults that they have there.
 
     ``exclude`` and ``keep``, which the original has not, are region files as in `ImageFiles`.
@@ -88,10 +89,7 @@ class ContbinOptions:
         return [*(path for path in files if path is not None), *self.exclude, *self.keep]
 
 
-_OPTIONS = ContbinOptions()
-
-
-def bin_as_contbin(image: Path, options: ContbinOptions = _OPTIONS, *, threads: int = 1,
+def bin_as_contbin(image: Path, options: ContbinOptions | None = None, *, threads: int = 1,
                    progress: Callable[[float], None] | None = None) -> ContourBins:
     """Bins an image as the original's ``contbin`` does.
 
@@ -99,6 +97,7 @@ def bin_as_contbin(image: Path, options: ContbinOptions = _OPTIONS, *, threads: 
     contbin_mask.fits, bin_sn_stats.qdp and bin_signal_stats.qdp. Raises `InputError` and `OutputError`; warns where an
     exposure map masks every pixel.
     """
+    options = ContbinOptions.or_defaults(options)
     files = ContbinFiles(options.out, options.outsn, options.outbinmap)
     with Outputs(files.all, inputs=files_of(image, *options.inputs), clobber=True) as outputs:
         counts = refuse_filled(read_image(image))

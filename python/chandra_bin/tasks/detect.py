@@ -87,7 +87,7 @@ def detect_in_image(image: Path, files: DetectionFiles, options: DetectionOption
 
     Raises `InputError` and `OutputError`; no file is written then.
     """
-    options = options or DetectionOptions()
+    files, options = DetectionFiles.or_defaults(files), DetectionOptions.or_defaults(options)
     wanted = [path for path in vars(files).values() if path is not None]
     series = [] if files.regions is None else [files.regions.parent / glob.escape(files.regions.name)]
     with Outputs(wanted, series=series, inputs=files_of(image, expmap, psfmap, cluster), clobber=clobber) as outputs:

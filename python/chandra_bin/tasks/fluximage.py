@@ -144,7 +144,7 @@ class ExposureSettings:
 class AncillaryChoice(Options):
     """The files of an observation that take the places of those found beside its events; None: those found."""
 
-    asolfile: Sequence[Path] | None = None
+    asolfile: tuple[Path, ...] | None = None
     """Aspect solutions; empty: no aspect solution is used."""
     badpixfile: str | Path | None = None
     """Bad pixels; ``none``: not used, also for the next two."""
@@ -154,6 +154,7 @@ class AncillaryChoice(Options):
     """Outlines of the chips, where events have no chip coordinates."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.fovfile is not None and not _is_none(self.fovfile) and not Path(self.fovfile).is_file():
             raise InputError(f"{self.fovfile}: no such file (--fovfile)")
 
@@ -167,7 +168,7 @@ class AncillaryChoice(Options):
             return None if _is_none(given) else Path(given)
 
         given = {"aspect": self.asolfile, "bad pixels": self.badpixfile, "mask": self.maskfile}
-        return Ancillary(found.aspect if self.asolfile is None else tuple(self.asolfile),
+        return Ancillary(found.aspect if self.asolfile is None else self.asolfile,
                          chosen(self.badpixfile, found.bad_pixels), chosen(self.maskfile, found.mask),
                          chosen(self.fovfile, found.field_of_view),
                          {kind: names for kind, names in found.lacking.items() if given.get(kind) is None})
@@ -211,7 +212,7 @@ def make_flux_images(name: Name, outroot: str, *, bands: str = "broad", binsize:
     Exposure maps are approximate, and headers say how (CALIB = 'APPROX'). Raises `InputError` and `OutputError`; no
     file is written then.
     """
-    settings, files = settings or ExposureSettings(), files or AncillaryChoice()
+    settings, files = settings or ExposureSettings(), AncillaryChoice.or_defaults(files)
     wanted = parse_bands(bands)
     parsed = named_file(name)
     if parsed.binning is not None:

@@ -45,11 +45,9 @@ class ImageFiles(Options):
         "Image of the factors that scale these background counts to the counts image.", otherwise="1"))
 
     def __post_init__(self) -> None:
-        for name in ("exclude", "keep"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        super().__post_init__()
         for text in conflicts(self.given):
             raise InputError(text)
-        super().__post_init__()
 
     @property
     def all(self) -> list[Path]:

@@ -362,6 +362,10 @@ class VirtualFile:
     def __str__(self) -> str:
         return self.path + "".join(map(str, self.steps))
 
+    def __fspath__(self) -> str:
+        """The name as text, which ``Path(name)`` takes."""
+        return str(self)
+
 
 def shortened(text: str, longest: int = _LONGEST_SHOWN) -> str:
     """Text as it can stand in a message: no line ends, and the middle left out where it is long."""
