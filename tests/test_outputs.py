@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,6 +99,17 @@ def test_a_failing_rename_brings_all_old_files_back(tmp_path):
         work()
     assert listing(tmp_path) == ["a", "b", "xaf_9.reg"]
     assert {path.read_text() for path in paths} == {"old"}
+
+
+def test_the_name_of_a_single_file_never_lacks_its_file(monkeypatch, tmp_path):
+    """Records of a pipeline may be read at any moment, also where there are no hard links."""
+    path = tmp_path / "state.json"
+    path.write_text("old")
+    monkeypatch.setattr(Path, "hardlink_to", lambda *_: pytest.fail("a link is made"))
+    monkeypatch.setattr(Path, "rename", lambda *_: pytest.fail("the old file is moved away"))
+    with Outputs([path], clobber=True) as outputs:
+        outputs.write(path, "new", durable=True)
+    assert contents(tmp_path) == {"state.json": "new"}
 
 
 def test_two_outputs_or_an_input_of_one_name_are_refused(tmp_path):

@@ -139,10 +139,16 @@ class Outputs:
                 with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:  # equal content gives equal bytes
                     yield cast(BinaryIO, packed)
 
-    def write(self, path: Path, content: bytes | str) -> None:
-        """The whole content of the file that will be ``path``; text is written as UTF-8."""
+    def write(self, path: Path, content: bytes | str, *, durable: bool = False) -> None:
+        """The whole content of the file that will be ``path``; text is written as UTF-8.
+
+        A ``durable`` file is on the disk before it takes its place, so that a power failure does not leave it empty.
+        """
         with self.open(path) as file:
             file.write(content.encode() if isinstance(content, str) else content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
 
     def leave_out(self, path: Path) -> None:
         """Declare that this run does not make a file: an older file of its name is removed with the others."""
@@ -200,6 +206,13 @@ class Outputs:
             self._refuse_existing(self._parts)
             stale = [*map(_target, self._old_series()), *(path for path in self._left_out if path.exists())]
             changed = dict.fromkeys([*self._parts, *stale])
+            if len(self._runs) == len(changed) == len(self._parts) == 1:
+                # One rename is whole by itself, also on a file system without hard links.
+                (target, part), = self._parts.items()
+                with writing(target):
+                    part.replace(target)
+                self._remove_run_files()
+                return
             moves = [_Move(target, self._parts.get(target), self._temporary(target.parent, f"-{number}.old"),
                            target.exists()) for number, target in enumerate(changed)]
             commit = self._temporary(min(self._runs, default=Path()), _COMMIT)

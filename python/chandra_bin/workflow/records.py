@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from chandra_bin.errors import InputError, OutputError, reason, writing
+from chandra_bin.fits.outputs import Outputs
 
 from .system import need_posix
 
@@ -283,18 +284,9 @@ class State:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Writes a file whole, or leaves the one that is there. Raises `OutputError`."""
-    part = path.with_name(f".{path.name}.part")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+    """Writes a file whole, and to the disk, or leaves the one that is there. Raises `OutputError`."""
+    with Outputs([path], clobber=True) as outputs:
+        outputs.write(path, text, durable=True)
 
 
 @contextlib.contextmanager
