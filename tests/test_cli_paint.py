@@ -85,6 +85,17 @@ def test_each_numeric_column_of_a_table_becomes_an_image(name, capsys):
     assert not capsys.readouterr().err
 
 
+def test_null_values_and_truths_of_a_fits_table_are_painted():
+    fits.BinTableHDU.from_columns([
+        fits.Column("bin", "I", array=[0, 1, 2]), fits.Column("n", "J", null=-9, array=[4, -9, 6]),
+        fits.Column("good", "L", array=[True, False, True]), fits.Column("pair", "2E", array=np.ones((3, 2))),
+    ]).writeto("t.fits")
+    assert run(["paint", "--table", "t.fits", "-o", "out", "-q"]) == 0
+    assert listing("out") == ["good_out.fits", "n_out.fits"]
+    np.testing.assert_array_equal(fits.getdata("out/n_out.fits"), values(4, np.nan, 6))
+    np.testing.assert_array_equal(fits.getdata("out/good_out.fits"), values(1, 0, 1))
+
+
 def test_existing_images_are_refused_without_clobber(capsys):
     write_fits_results()
     assert run(["paint"]) == 0
@@ -116,6 +127,7 @@ BAD = {
     "one bin twice": (["--table", "twice.csv"], "twice.csv: bin 1 has more than one row"),
     "no numbers": (["--table", "text.csv"], "text.csv: has no column of numbers"),
     "not FITS": (["--table", "text.fits"], "text.fits: is not a FITS file (it begins with b'hello"),
+    "no table in it": (["--table", "binmap.fits"], "binmap.fits: holds no table"),
     "strange format": (["--table", "a.xlsx"], "a.xlsx: is no table that is known here"),
     "all strangers": (["--table", "strange.csv"], "none of 1 bin with"),
     "list and table": (["--table", "twice.csv", "-l", "alone.txt"], "exclude each other"),

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,10 @@ from numpy.typing import NDArray
 from chandra_bin.errors import InputError, counted, reason, warn
 from chandra_bin.fits.images import Image, product_header, write_image
 from chandra_bin.fits.outputs import Outputs
-from chandra_bin.fits.tables import open_fits
+from chandra_bin.fits.tables import Column, Rows, open_fits
 
 from ._common import Parameters, history, read_binmap
 from .inputs import files_of
-
-if TYPE_CHECKING:
-    from astropy.table import Table
 
 _TABLE_FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".fits": "fits", ".fit": "fits", ".gz": "fits"}
 
@@ -154,42 +151,58 @@ def _number(word: str, path: Path, line: int) -> float:
 
 
 def _read_table(path: Path) -> dict[str, _Quantity]:
-    table = _open_table(path)
-    if "bin" not in table.colnames:
-        raise InputError(f"{path}: has no column named bin, only {', '.join(table.colnames)}")
-    bins = table["bin"]
+    columns = _columns_of(path)
+    if "bin" not in columns:
+        raise InputError(f"{path}: has no column named bin, only {', '.join(columns)}")
+    bins, _ = columns["bin"]
     if bins.dtype.kind not in "iu" or bins.ndim != 1:
         raise InputError(f"{path}: the column bin must hold whole numbers, not {bins.dtype}")
     numbers = [int(b) for b in bins]
     if len(set(numbers)) < len(numbers):
         twice = next(b for b in numbers if numbers.count(b) > 1)
         raise InputError(f"{path}: bin {twice} has more than one row")
-    quantities = {name: _Quantity(dict(zip(numbers, _floats(table[name]), strict=True)), str(table[name].unit or ""))
-                  for name in table.colnames
-                  if name != "bin" and table[name].dtype.kind in "iufb" and table[name].ndim == 1}
+    quantities = {name: _Quantity(dict(zip(numbers, _floats(values), strict=True)), unit)
+                  for name, (values, unit) in columns.items()
+                  if name != "bin" and values.dtype.kind in "iufb" and values.ndim == 1}
     if not quantities:
         raise InputError(f"{path}: has no column of numbers beside bin")
     return quantities
 
 
-def _open_table(path: Path) -> "Table":
-    from astropy.table import Table
-
+def _columns_of(path: Path) -> dict[str, tuple[Any, str]]:
+    """Values, those that are missing masked, and unit of the columns of a table."""
     kind = _TABLE_FORMATS.get(path.suffix.lower())
     if kind is None:
         raise InputError(f"{path}: is no table that is known here; give a .csv, .ecsv or .fits file")
     if kind == "fits":
         with open_fits(path) as hdus:
-            next(hdus)  # says what is no FITS file better than astropy does
+            for hdu in hdus:
+                if hdu.is_table:
+                    rows = hdu.table()
+                    return {each.name: (_numbers(each, rows), each.unit) for each in hdu.columns.values()}
+        raise InputError(f"{path}: holds no table")
+    from astropy.table import Table
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # Spreadsheets put a byte order mark before the first name.
-            return Table.read(path, format=kind, **({"encoding": "utf-8-sig"} if kind == "ascii.csv" else {}))
+            table = Table.read(path, format=kind, **({"encoding": "utf-8-sig"} if kind == "ascii.csv" else {}))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except Exception as error:  # each format has its own
         raise InputError(f"{path}: cannot be read as a table: {' '.join(str(error).split())[:200]}") from error
+    return {name: (table[name], str(table[name].unit or "")) for name in table.colnames}
+
+
+def _numbers(column: Column, rows: Rows) -> NDArray[Any]:
+    """The numbers of a FITS column, null values masked; what the rows hold, where that is no numbers."""
+    if not column.is_scalar and not column.is_logical:
+        return np.asarray(rows[column.name])
+    values = column.values(rows)
+    if column.is_logical:
+        return np.ma.masked_less(values, 0)
+    return values if column.null is None else np.ma.masked_equal(values, column.null)
 
 
 def _floats(column: Any) -> list[float]:
