@@ -11,7 +11,8 @@ from astropy.io import fits
 from chandra_bin.errors import ChandraBinWarning, InputError, NoImaging
 from chandra_bin.exposure.ancillary import find_ancillary
 from chandra_bin.pipeline import runner
-from chandra_bin.pipeline.archive import find_observation, find_observations, look, look_through
+from chandra_bin.pipeline.archive import find_observation, look, look_through
+from chandra_bin.pipeline.survey import survey
 from chandra_bin.workflow.records import State
 from event_files import random_events, write_events
 from pipeline_work import configured
@@ -44,12 +45,12 @@ def names(files):
 
 
 def only(folder):
-    (found,) = find_observations(folder)
+    (found,) = look_through(folder)[0]
     return found
 
 
 def test_all_files_of_simulated_observations_are_found(simulated):
-    first, second = find_observations(simulated)
+    first, second = look_through(simulated)[0]
     assert (first.obsid, second.obsid) == ("90001", "90002")
     folder = simulated / "90001"
     assert first.folder == folder
@@ -64,17 +65,17 @@ def test_all_files_of_simulated_observations_are_found(simulated):
 
 
 def test_one_observation_is_found_as_all_are(simulated):
-    assert [find_observation(simulated, obsid) for obsid in ("90001", "090002")] == find_observations(simulated)
+    assert [find_observation(simulated, obsid) for obsid in ("90001", "090002")] == look_through(simulated)[0]
 
 
 def test_the_folder_of_an_obsid_is_an_archive_too(simulated):
-    assert find_observations(simulated / "90002") == [find_observation(simulated, "90002")]
+    assert look_through(simulated / "90002")[0] == [find_observation(simulated, "90002")]
 
 
 def test_obsids_are_in_the_order_of_their_numbers(tmp_path):
     for obsid in ("16626", "754", "02345"):
         touch(tmp_path, f"{obsid}/primary/acisf{obsid:0>5}_evt2.fits")
-    assert [files.obsid for files in find_observations(tmp_path)] == ["754", "2345", "16626"]
+    assert [files.obsid for files in look_through(tmp_path)[0]] == ["754", "2345", "16626"]
 
 
 @pytest.mark.parametrize("name", ["16626/primary", "16626/secondary", "16626", "16626/repro"])
@@ -122,7 +123,7 @@ def test_all_parts_of_the_aspect_are_found(tmp_path):
 ])
 def test_two_event_files_that_are_no_versions_are_refused(tmp_path, one, other, cure):
     touch(tmp_path, f"16626/primary/{one}", f"16626/primary/{other}", "754/primary/acisf00754_evt2.fits")
-    for find in (lambda: find_observations(tmp_path), lambda: find_observation(tmp_path, "16626")):
+    for find in (lambda: look_through(tmp_path)[0], lambda: find_observation(tmp_path, "16626")):
         with pytest.raises(InputError, match=cure) as error:
             find()
         assert one in str(error.value)
@@ -133,7 +134,7 @@ def test_two_event_files_that_are_no_versions_are_refused(tmp_path, one, other, 
 def test_two_folders_of_one_obsid_are_refused(tmp_path):
     touch(tmp_path, "754/primary/acisf00754_evt2.fits", "00754/primary/acisf00754_evt2.fits")
     with pytest.raises(InputError, match=r"00754 and .*754: are both of ObsID 754"):
-        find_observations(tmp_path)
+        look_through(tmp_path)
 
 
 def test_other_folders_and_hidden_files_are_passed_over(tmp_path):
@@ -169,7 +170,7 @@ def test_event_files_in_a_folder_are_told_apart_by_their_headers(tmp_path):
     events_of(tmp_path, "second_evt2.fits")
     write_events(tmp_path / "acisf16626_000N001_msk1.fits", random_events(1), obsid="16626")
     write_events(tmp_path / "pcadf082649999N002_asol1.fits", random_events(1), obsid="754")
-    first, second = find_observations(tmp_path)
+    first, second = look_through(tmp_path)[0]
     assert (first.obsid, first.events.name, second.obsid, second.events.name) == (
         "754", "first_evt2.fits", "16626", "second_evt2.fits")
     assert (names(first.aspect), first.mask, second.aspect) == (["pcadf082649999N002_asol1.fits"], None, ())
@@ -180,7 +181,7 @@ def test_event_files_in_a_folder_are_told_apart_by_their_headers(tmp_path):
 def test_events_of_no_single_observation_are_refused(tmp_path, obsid):
     events_of(tmp_path, "x_evt2.fits", obsid)
     with pytest.raises(InputError, match=rf"x_evt2.fits: OBS_ID is '{obsid}'"):
-        find_observations(tmp_path)
+        look_through(tmp_path)
 
 
 def test_event_files_beside_folders_are_passed_over_with_a_warning(tmp_path):
@@ -202,7 +203,7 @@ def test_an_obsid_without_level_2_says_what_to_do(tmp_path):
         find_observation(tmp_path, "754")
     shutil.rmtree(tmp_path / "5")
     with pytest.raises(InputError, match="'download_chandra_obsid 754'"):
-        find_observations(tmp_path)
+        survey(tmp_path)
 
 
 def test_an_obsid_that_is_not_there_is_said_with_those_that_are(simulated):
@@ -215,11 +216,11 @@ def test_a_folder_without_observations_is_refused(tmp_path):
     for folder, message in ((tmp_path, "holds no observations"), (tmp_path / "none", "no such folder"),
                             (tmp_path / "file", "is a file; give the folder")):
         with pytest.raises(InputError, match=message):
-            find_observations(folder)
+            look_through(folder)
 
 
 def test_the_header_of_a_simulated_observation_is_understood(simulated):
-    first, second = (look(files) for files in find_observations(simulated))
+    first, second = (look(files) for files in look_through(simulated)[0])
     assert (first.target, first.instrument, first.readmode, first.date[:4]) == (
         "Simulated cluster", "ACIS", "TIMED", "2001")
     assert (first.datamode, second.datamode) == ("VFAINT", "FAINT")
@@ -325,7 +326,7 @@ def test_a_file_that_is_no_event_file_is_said(tmp_path):
 
 def test_nothing_in_the_archive_is_changed(archive):
     before = {path: path.stat().st_mtime_ns for path in archive.rglob("*")}
-    for files in find_observations(archive):
+    for files in look_through(archive)[0]:
         look(files)
     assert {path: path.stat().st_mtime_ns for path in archive.rglob("*")} == before
 

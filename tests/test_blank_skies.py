@@ -8,7 +8,7 @@ from chandra_bin.cli import run
 from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.events.vfaint import is_cleaned
 from chandra_bin.exposure.blank_skies import find_blank_skies, is_in_chip_coordinates
-from chandra_bin.pipeline.archive import find_observations
+from chandra_bin.pipeline.archive import look_through
 from chandra_bin.tasks.background import add_backgrounds, blank_sky_background
 from chandra_bin.tasks.blanksky import blank_sky_events
 from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
@@ -108,7 +108,7 @@ def sky(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sky")
     simulate_observations(folder / "sim", SimulationSettings(
         obsids=1, array="I", exposure=8000, counts=500, datamode="VFAINT", truth_photons=100))
-    files = find_observations(folder / "sim", ["blanksky/*.fits*"])[0]
+    files = look_through(folder / "sim", ["blanksky/*.fits*"])[0][0]
     events = f"{files.events}[ccd_id=0:3]"
     made = {"sky": blank_sky_events(events, list(map(str, files.blank_sky)), folder / "sky.evt"),
             "chip": blank_sky_events(events, folder / "sim/caldb", folder / "chip.evt")}
@@ -302,11 +302,11 @@ def test_the_pipeline_finds_the_database(sky, monkeypatch):
     database = folder / "sim/caldb"
     for entries in (["nothing/*", str(database)], ["$SOMEWHERE"], [str(database / "data/chandra/acis/bkgrnd")]):
         monkeypatch.setenv("SOMEWHERE", str(database))
-        files = find_observations(folder / "sim", entries)[0]
+        files = look_through(folder / "sim", entries)[0][0]
         assert files.caldb == (database if entries[-1] != str(database / "data/chandra/acis/bkgrnd") else
                                database / "data/chandra/acis/bkgrnd")
         assert [path.name[:6] for path in files.blank_sky] == ["acis0i", "acis1i", "acis2i", "acis3i"]
-    files = find_observations(folder / "sim", ["$NOWHERE", "blanksky/*", str(database)])[0]
+    files = look_through(folder / "sim", ["$NOWHERE", "blanksky/*", str(database)])[0][0]
     assert files.caldb is None
     assert all("blanksky" in path.name for path in files.blank_sky)
 

@@ -14,6 +14,7 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 
 import chandra_bin
+from acis_inverses import from_sky, pointing_at, pointing_offset, to_chip
 from chandra_bin import cut_flares, light_curve, simulate
 from chandra_bin.acis import geometry as acis
 from chandra_bin.cli import run
@@ -133,7 +134,7 @@ def test_an_aspect_solution_leads_from_the_detector_to_the_sky(made):
         events = read_events(done.events, ["time", "detx", "dety", "x", "y"])
         aspect = Table.read(next(done.events.parent.glob("pcadf*")))
         header = events.header
-        offset = acis.pointing_offset(aspect["ra"], aspect["dec"], header["RA_NOM"], header["DEC_NOM"])
+        offset = pointing_offset(aspect["ra"], aspect["dec"], header["RA_NOM"], header["DEC_NOM"])
         at = [np.interp(events["time"], aspect["time"], axis) for axis in offset]
         x, y = acis.to_sky(events["detx"], events["dety"], header["ROLL_NOM"], *at)
         assert np.abs(x - events["x"]).max() < 0.01
@@ -151,7 +152,7 @@ def test_simulator_and_exposure_maps_go_two_ways_to_the_same_place(array):
                                          (359.9, 10.0)]):
         (observation,) = simulate.make_observations(index, 1, 1000, array, "FAINT", 5.0, dec)
         observation = dataclasses.replace(observation, roll_deg=roll)
-        offset = acis.pointing_offset(*observation.pointing(time)[:2], observation.ra_deg, observation.dec_deg)
+        offset = pointing_offset(*observation.pointing(time)[:2], observation.ra_deg, observation.dec_deg)
         for chip in acis.CHIPS:
             # From the chip to the sky,
             body = telescope.behind(telescope.chip_to_focus(chip, chipx, chipy, sim_z))
@@ -159,12 +160,12 @@ def test_simulator_and_exposure_maps_go_two_ways_to_the_same_place(array):
             theirs = acis.to_sky(*acis.to_detector(chip, chipx, chipy, sim_z), roll, *offset)
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=0.01)
             # from the sky, as degrees, to the chip,
-            ra, dec_at = acis.pointing_at(*(axis - acis.CENTRE_PX for axis in theirs), observation.ra_deg,
+            ra, dec_at = pointing_at(*(axis - acis.CENTRE_PX for axis in theirs), observation.ra_deg,
                                           observation.dec_deg)
             body = observation.seen_by(telescope.unit_vectors(ra, dec_at), time)
             place = telescope.focus_to_chip(chip, telescope.focus(body), sim_z)
             np.testing.assert_allclose(place, (chipx, chipy), rtol=0, atol=0.01)
-            np.testing.assert_allclose(place, acis.to_chip(chip, *telescope.pixels(body), sim_z), rtol=0, atol=1e-6)
+            np.testing.assert_allclose(place, to_chip(chip, *telescope.pixels(body), sim_z), rtol=0, atol=1e-6)
             # and how far that is off axis.
             np.testing.assert_allclose(telescope.off_axis_arcmin(body), acis.off_axis_arcmin(*telescope.pixels(body)),
                                        rtol=1e-4, atol=1e-6)
@@ -223,7 +224,7 @@ def test_every_header_says_that_there_is_no_calibration(made):
 def test_dither_is_a_lissajous_figure(model):
     observation = model.observations[0]
     time = observation.tstart_s + np.arange(0, 20_000, 1.0)
-    u, v = acis.from_sky(*(acis.CENTRE_PX + axis for axis in observation.aspect_offset(time)), observation.roll_deg)
+    u, v = from_sky(*(acis.CENTRE_PX + axis for axis in observation.aspect_offset(time)), observation.roll_deg)
     for axis, period in ((u, 941), (v, 683)):
         assert np.ptp(axis) * acis.PIXEL_ARCSEC == pytest.approx(16, rel=1e-3)
         assert np.allclose(axis[period:], axis[:-period], atol=1e-6)
@@ -241,7 +242,7 @@ def test_events_lie_on_chips_but_not_on_bad_pixels_nor_at_bad_times(made):
                 assert x.min() == y.min() == 2
                 assert x.max() == y.max() == 1023
                 assert events.good_times_of(chip).contains(events["time"][on]).all()
-                place = acis.to_chip(chip, events["detx"][on], events["dety"][on], events.header["SIM_Z"])
+                place = to_chip(chip, events["detx"][on], events["dety"][on], events.header["SIM_Z"])
                 assert max(np.abs(place[0] - x).max(), np.abs(place[1] - y).max()) < 0.51
                 hit = np.zeros(len(x), bool)
                 for row in bad[f"BADPIX{chip}" if f"BADPIX{chip}" in bad else ("BADPIX", chip)].data:
@@ -317,7 +318,7 @@ def test_counts_are_the_model_times_the_exposure(model, number):
     ny, nx = scene.cluster.shape
     y, x = np.indices((ny, nx))
     u, v = (x + 0.5 - nx / 2) * scene.bin_px, (y + 0.5 - ny / 2) * scene.bin_px
-    place = acis.pointing_offset(*acis.pointing_at(u, v, scene.ra_deg, scene.dec_deg), observation.ra_deg,
+    place = pointing_offset(*pointing_at(u, v, scene.ra_deg, scene.dec_deg), observation.ra_deg,
                                  observation.dec_deg)
     column, row = (((axis + 2400) // 16).astype(int) for axis in place)
     at = np.where((column >= 0) & (column < 300) & (row >= 0) & (row < 300),
@@ -325,7 +326,7 @@ def test_counts_are_the_model_times_the_exposure(model, number):
     rings = np.array([0, 40, 80, 140, 220, 320, 480, 768])
     area = scene.cluster_spectrum.counts_per_flux(simulate.FLUX_BAND_EV)
     expected = annuli(u, v, scene.cluster * area * at, rings)
-    centre = acis.pointing_offset(scene.ra_deg, scene.dec_deg, observation.ra_deg, observation.dec_deg)
+    centre = pointing_offset(scene.ra_deg, scene.dec_deg, observation.ra_deg, observation.dec_deg)
     low, high = simulate.FLUX_BAND_EV
     seen = (events.pass_level_2(observation) & (events.origin == CLUSTER) & (events.energy_ev >= low)
             & (events.energy_ev < high))
@@ -341,11 +342,11 @@ def test_vignetting_of_thinned_photons_is_the_formula(model):
     edges = acis.CENTRE_PX + np.arange(-1600, 1601, 16.0)
     exposure, _ = simulate.flat_exposure(observation, edges, edges, 3_000_000, 2)
     y, x = np.meshgrid(*(0.5 * (edges[1:] + edges[:-1]),) * 2, indexing="ij")
-    detx, dety = acis.from_sky(x, y, observation.roll_deg)
+    detx, dety = from_sky(x, y, observation.roll_deg)
     theta = acis.off_axis_arcmin(detx, dety)
     inside = np.zeros(theta.shape, bool)
     for chip in observation.chips:  # where dither takes no place off the chip
-        chipx, chipy = acis.to_chip(chip, detx, dety, observation.sim_z_mm)
+        chipx, chipy = to_chip(chip, detx, dety, observation.sim_z_mm)
         inside |= (np.abs(chipx - 512.5) < 470) & (np.abs(chipy - 512.5) < 470)
     for low in range(0, 11, 2):
         ring = inside & (theta >= low) & (theta < low + 2)

@@ -86,70 +86,18 @@ def to_detector(chip: int, chipx: ArrayLike, chipy: ArrayLike, sim_z_mm: float) 
     return CENTRE_PX + y / PIXEL_MM, CENTRE_PX - z / PIXEL_MM
 
 
-def to_chip(chip: int, detx: ArrayLike, dety: ArrayLike, sim_z_mm: float) -> tuple[Floats, Floats]:
-    """(chipx, chipy) of places on the detector, in the plane of a chip: on it where both are within 0.5 .. 1024.5."""
-    origin, axes = _plane(chip)
-    y = (np.asarray(detx, np.float64) - CENTRE_PX) * PIXEL_MM - SIM_OFFSET_MM[0] - origin[0]
-    z = (CENTRE_PX - np.asarray(dety, np.float64)) * PIXEL_MM - SIM_OFFSET_MM[1] - sim_z_mm - origin[1]
-    back = np.linalg.inv(axes)
-    return 0.5 + back[0, 0] * y + back[0, 1] * z, 0.5 + back[1, 0] * y + back[1, 1] * z
-
-
-def chip_outline(chip: int, sim_z_mm: float) -> Floats:
-    """The corners of a chip on the detector, (4, 2) as (detx, dety), in the order LL, LR, UR, UL."""
-    low, high = 0.5, CHIP_PX + 0.5
-    detx, dety = to_detector(chip, [low, high, high, low], [low, low, high, high], sim_z_mm)
-    return np.stack([detx, dety], axis=1)
-
-
 def to_sky(detx: ArrayLike, dety: ArrayLike, roll_deg: ArrayLike, offset_x: ArrayLike = 0.0,
            offset_y: ArrayLike = 0.0) -> tuple[Floats, Floats]:
     """Sky (x, y) of places on the detector, with the optical axis at ``offset`` sky pixels from the tangent point.
 
-    The offset is the aspect's (`pointing_offset`): a photon's is that of its time. Tangent planes of pointings less
-    than an arcminute apart are taken as one (0.01 pixel).
+    The offset is the aspect's: a photon's is that of its time. Tangent planes of pointings less than an arcminute apart
+    are taken as one (0.01 pixel).
     """
     roll = np.radians(roll_deg)
     u, v = np.asarray(detx, np.float64) - CENTRE_PX, np.asarray(dety, np.float64) - CENTRE_PX
     x = CENTRE_PX + np.cos(roll) * u + np.sin(roll) * v + np.asarray(offset_x, np.float64)
     y = CENTRE_PX - np.sin(roll) * u + np.cos(roll) * v + np.asarray(offset_y, np.float64)
     return x, y
-
-
-def from_sky(x: ArrayLike, y: ArrayLike, roll_deg: ArrayLike, offset_x: ArrayLike = 0.0,
-             offset_y: ArrayLike = 0.0) -> tuple[Floats, Floats]:
-    """(detx, dety) of places on the sky: the inverse of `to_sky`."""
-    roll = np.radians(roll_deg)
-    u = np.asarray(x, np.float64) - CENTRE_PX - np.asarray(offset_x, np.float64)
-    v = np.asarray(y, np.float64) - CENTRE_PX - np.asarray(offset_y, np.float64)
-    detx = CENTRE_PX + np.cos(roll) * u - np.sin(roll) * v
-    dety = CENTRE_PX + np.sin(roll) * u + np.cos(roll) * v
-    return detx, dety
-
-
-def pointing_offset(ra_deg: ArrayLike, dec_deg: ArrayLike, ra_nom_deg: float,
-                    dec_nom_deg: float) -> tuple[Floats, Floats]:
-    """Sky pixels (x, y) from the tangent point to a pointing: for `to_sky`, and for rows of an aspect solution."""
-    d_ra = np.radians(np.asarray(ra_deg, np.float64) - ra_nom_deg)
-    dec, nom = np.radians(np.asarray(dec_deg, np.float64)), math.radians(dec_nom_deg)
-    depth = np.sin(dec) * math.sin(nom) + np.cos(dec) * math.cos(nom) * np.cos(d_ra)
-    east = np.cos(dec) * np.sin(d_ra) / depth
-    north = (np.sin(dec) * math.cos(nom) - np.cos(dec) * math.sin(nom) * np.cos(d_ra)) / depth
-    scale = math.radians(PIXEL_ARCSEC / 3600)
-    return -east / scale, north / scale
-
-
-def pointing_at(offset_x: ArrayLike, offset_y: ArrayLike, ra_nom_deg: float,
-                dec_nom_deg: float) -> tuple[Floats, Floats]:
-    """(RA, Dec) in degrees at sky pixels (x, y) from a tangent point: the inverse of `pointing_offset`."""
-    scale = math.radians(PIXEL_ARCSEC / 3600)
-    east = -np.asarray(offset_x, np.float64) * scale
-    north = np.asarray(offset_y, np.float64) * scale
-    nom = math.radians(dec_nom_deg)
-    ahead = math.cos(nom) - north * math.sin(nom)
-    ra = ra_nom_deg + np.degrees(np.arctan2(east, ahead))
-    dec = np.degrees(np.arctan2(math.sin(nom) + north * math.cos(nom), np.hypot(east, ahead)))
-    return ra % 360, dec
 
 
 def off_axis_arcmin(detx: ArrayLike, dety: ArrayLike) -> Floats:

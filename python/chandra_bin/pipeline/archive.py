@@ -163,25 +163,18 @@ def kind_of(path: Path) -> str | None:
     return next((kind for kind, ending in _ENDINGS.items() if ending.fullmatch(path.name)), None)
 
 
-def find_observations(directory: Path, blank_sky: Sequence[str] = BLANK_SKY) -> list[ObservationFiles]:
-    """The observations of a folder that have level-2 events, by ObsID.
+def look_through(directory: Path, blank_sky: Sequence[str] = BLANK_SKY
+                 ) -> tuple[list[ObservationFiles], list[WithoutEvents]]:
+    """The observations of a folder that have level-2 events, by ObsID, and the ObsIDs without such events.
 
     Parameters
     ----------
     blank_sky : patterns of names of blank-sky events, relative to the folder of each ObsID; where they match nothing,
         folders (CALDB, or its folder of blank skies). ``$NAME`` is the variable of the environment.
 
-    Raises `InputError` where there are none, and for an ObsID with two event files that are no versions of each other.
+    Raises `InputError` where there is no ObsID at all, and for one with two event files that are no versions of each
+    other.
     """
-    found, without = look_through(directory, blank_sky)
-    if not found:
-        raise InputError(without[0].what_to_do)
-    return found
-
-
-def look_through(directory: Path, blank_sky: Sequence[str] = BLANK_SKY
-                 ) -> tuple[list[ObservationFiles], list[WithoutEvents]]:
-    """The same, and the ObsIDs without level-2 events. Raises `InputError` where there is no ObsID at all."""
     places = _places(directory, tell=True)
     found = [(place, _files_of(place, blank_sky)) for place in places]
     return ([files for _, files in found if files is not None],
