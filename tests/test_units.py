@@ -7,7 +7,14 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.nddata import CCDData, NDData
+from astropy.nddata import (
+    CCDData,
+    InverseVariance,
+    NDData,
+    StdDevUncertainty,
+    UnknownUncertainty,
+    VarianceUncertainty,
+)
 from astropy.table import QTable
 from astropy.time import Time, TimeDelta
 from astropy.wcs import WCS
@@ -141,8 +148,6 @@ def test_histograms_of_angles(unit):
 
 def test_uncertainties_are_noise():
     sigma = np.sqrt(COUNTS + 1.0)
-    from astropy.nddata import InverseVariance, StdDevUncertainty, UnknownUncertainty, VarianceUncertainty
-
     wanted = cb.contour_bin(COUNTS, sn=8, noise=sigma)
     for made in (StdDevUncertainty(sigma), VarianceUncertainty(sigma**2), InverseVariance(1 / sigma**2)):
         assert (cb.contour_bin(CCDData(COUNTS, unit="ct", uncertainty=made), sn=8).binmap == wanted.binmap).all()
@@ -242,3 +247,111 @@ def test_compound_regions_are_those_of_astropy(data):
     inside = joined.contains(PixCoord(x, y))
     # Edges are inside for one and outside for the other, so that a few pixels may differ.
     assert np.count_nonzero(cb.region_mask(joined, {}, (36, 36)) != inside) <= 8
+
+
+def test_hardness_of_whole_numbers_does_not_overflow():
+    soft, hard, error = np.array([200, 30000], "u2"), np.array([100, 40000], "u2"), np.array([10, 100], "u2")
+    for kind in ("u2", "u4", "i4", "f4"):
+        ratio, _ = cb.hardness(*(each.astype(kind) for each in (soft, error, hard, error)))
+        np.testing.assert_allclose(ratio, [-100 / 300, 10000 / 70000])
+
+
+def test_units_of_headers_and_xarray_count():
+    """BUNIT of an HDU, TUNIT of a table and the attribute units of xarray."""
+    import xarray
+
+    header = fits.Header({"BUNIT": "photon/cm**2/s"})
+    for image in (fits.ImageHDU(COUNTS * 1.0, header), xarray.DataArray(COUNTS, attrs={"units": "ct/s"})):
+        with pytest.raises(InputError, match="counts has the unit"):
+            cb.contour_bin(image, sn=8)
+    seconds = fits.ImageHDU(EXPMAP, fits.Header({"BUNIT": "s"}))
+    with pytest.raises(InputError, match="exposure is in cm2 s and background_exposure is in s"):
+        cb.contour_bin(COUNTS, sn=8, exposure=EXPMAP * u.cm**2 * u.s, background_exposure=seconds)
+    assert cb.contour_bin(fits.ImageHDU(COUNTS, fits.Header({"BUNIT": "who knows"})), sn=8)
+    columns = [fits.Column("START", "D", "d", array=[0.0]), fits.Column("STOP", "D", "d", array=[1.0])]
+    table = fits.BinTableHDU.from_columns(columns)
+    assert GTI.from_table(table) == GTI.from_table(table.data) == GTI.of(0, 86400)
+    with pytest.raises(InputError, match="is not a table"):
+        GTI.from_table(3)
+
+
+def test_painted_values_keep_their_size_and_their_unit():
+    bins = cb.contour_bin(COUNTS, sn=12)
+    for value in (1e44, 3e-47):
+        assert bins.paint(np.full(len(bins), value) * u.erg).max() == value * u.erg
+    column = QTable({"kT": bins.sn * u.keV})["kT"]
+    assert bins.paint(column, outside=-1 * u.keV).unit == u.keV
+    with pytest.raises(InputError, match="they must be numbers"):
+        bins.paint(["a"] * len(bins))
+
+
+@pytest.mark.parametrize(("call", "text"), [
+    (lambda: cb.contour_bin(COUNTS, background=COUNTS, background_scale=-0.1), "background_scale is -0.1"),
+    (lambda: cb.contour_bin(COUNTS, background=COUNTS, background_scale=0.1 * u.s), "background_scale has the unit s"),
+    (lambda: cb.contour_bin(COUNTS, exposure="exp.fits"), "give the image itself"),
+    (lambda: cb.smooth(COUNTS, background=COUNTS, exposure=1 * u.ks, background_exposure=1, sn=5), "give both one"),
+    (lambda: cb.sum_bins(np.full((4, 4), 2**31 - 1), np.ones((4, 4))), "holds the label 2147483647"),
+    (lambda: cb.band_channels((np.nan, 5)), "low below high"),
+    (lambda: cb.band_channels(5), "it must be two energies"),
+    (lambda: cb.light_curve([1.0], GTI.of(0, 10), bin_length_s=5, start=[1, 2]), "start has 2 values: it must be one"),
+    (lambda: cb.cut_flares(np.ones(9)), "give a LightCurve"),
+    (lambda: cb.smooth(COUNTS, threads=None), "threads is None"),
+    (lambda: cb.counts_scale(COUNTS, fill=np.ones(COUNTS.shape, int)), "fill must be boolean"),
+    (lambda: cb.contour_bin(u.Magnitude(COUNTS + 1.0), sn=5), "counts has the unit"),
+    (lambda: cb.detect_sources(COUNTS, psf_sigma_px=-np.ones(COUNTS.shape)), "psf_sigma_px holds negative values"),
+    (lambda: cb.ImageCoords(SKY), "give a FITS header"),
+])
+def test_what_cannot_be_used_is_refused_in_a_line(call, text):
+    with pytest.raises(InputError, match=text):
+        call()
+
+
+def test_errors_of_units_can_be_pickled():
+    """So that processes can hand them on."""
+    with pytest.raises(InputError) as refused:
+        cb.contour_bin(COUNTS * u.s)
+    same = pickle.loads(pickle.dumps(refused.value))
+    assert isinstance(same, u.UnitConversionError)
+    assert str(same) == str(refused.value)
+
+
+def test_lists_of_quantities_are_taken():
+    assert GTI.of([0 * u.ks], [10 * u.ks]).total == 10_000
+    assert cb.channels_of([0.5 * u.keV, 7 * u.keV]).tolist() == [35, 480]
+    assert GTI([0.0], [1.0]).total == 1
+
+
+def test_files_of_another_clock_are_shifted_to_that_of_chandra(tmp_path):
+    gti = GTI.of(0, 100)
+    gti.write(tmp_path / "a.gti", mjdref=51910)
+    assert GTI.read(tmp_path / "a.gti") == GTI.of((51910 - 50814) * 86400, (51910 - 50814) * 86400 + 100)
+
+
+def test_options_of_a_binner_are_used():
+    background = np.ones(COUNTS.shape)
+    empty = COUNTS.copy()
+    empty[:16] = 0
+    made = ContourBinner(BinningOptions(sn=8, background_systematic=0.5, automask=True))(
+        empty, background=background, mask=MASK)
+    assert (made.table["sn_sys"] < made.table["sn"]).all()
+    assert not (made.use[:16] > 0).any()
+    assert not (made.use[MASK] > 0).any()
+
+
+def test_uncertainties_that_are_not_used_are_told_of():
+    noisy = NDData(COUNTS, uncertainty=StdDevUncertainty(np.sqrt(COUNTS + 1.0)))
+    for call in (lambda: cb.smooth_flux(noisy, EXPMAP, sn=8), lambda: cb.detect_sources(noisy),
+                 lambda: cb.contour_bin(COUNTS, background=noisy, sn=8)):
+        with pytest.warns(cb.ChandraBinWarning, match="the uncertainty of .* is not used"):
+            call()
+
+
+def test_binmaps_of_files_are_taken(tmp_path):
+    bins = cb.contour_bin(fits.ImageHDU(COUNTS, HEADER), sn=12)
+    bins.write(tmp_path / "bins.fits")
+    for binmap in (bins, cb.read_image(tmp_path / "bins.fits"), fits.ImageHDU(bins.binmap)):
+        assert_same(cb.sum_bins(binmap, COUNTS), cb.sum_bins(bins.binmap, COUNTS))
+
+
+def test_a_wcs_without_a_sky_gives_no_coordinates():
+    assert cb.contour_bin(NDData(COUNTS, wcs=WCS(naxis=2)), sn=8).coords is None

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from chandra_bin.errors import InputError, counted
+from chandra_bin.errors import InputError, counted, warn
 
 from .given import Given, given_image
 from .units import numbers, seconds
@@ -27,12 +27,20 @@ def as_image(values: ArrayLike, name: str, dtype: DTypeLike = np.float32, shape:
     Masked pixels become NaN. Raises `InputError` where ``values`` is not 2-D, holds no real numbers, differs from
     ``shape``, or has masked pixels that ``dtype`` cannot hold as NaN.
     """
-    return of_given(given_image(values, name, *units), name, dtype, shape)
+    given = given_image(values, name, *units)
+    warn_of_noise(given, name)
+    return of_given(given, name, dtype, shape)
+
+
+def warn_of_noise(given: Given, name: str) -> None:
+    """Warn where the uncertainty of an image is not used."""
+    if given.noise is not None:
+        warn(f"the uncertainty of {name} is not used here")
 
 
 def of_given(given: Given, name: str, dtype: DTypeLike = np.float32, shape: tuple[int, ...] | None = None
              ) -> NDArray[Any]:
-    """The same of an image that is taken apart."""
+    """Convert an image that is taken apart, as `as_image` does."""
     array = given.data
     if array.dtype.kind not in "biuf":
         raise InputError(f"{name} must hold real numbers, not {array.dtype}")
@@ -59,16 +67,16 @@ def as_flags(values: ArrayLike | None, name: str, shape: tuple[int, ...]) -> NDA
     """
     if values is None:
         return np.zeros(shape, dtype=bool)
-    if np.asanyarray(values).dtype.kind != "b":
-        raise InputError(f"{name} must be boolean, True where it applies, not {np.asanyarray(values).dtype}: "
-                         "of a mask file, where 1 is used, give file_mask < 1")
+    if (given := given_image(values, name)).data.dtype.kind != "b":
+        raise InputError(f"{name} must be boolean, True where it applies, not {given.data.dtype}: in a mask file 1 "
+                         "means used, so give file_mask < 1")
     flags: NDArray[np.bool_] = as_image(values, name, dtype=np.bool_, shape=shape)
     return flags
 
 
 def as_labels(values: ArrayLike, name: str = "binmap") -> NDArray[np.int32]:
     """A label image (ny, nx), int32, -1 outside. Raises `InputError` for floats and for labels beyond int32."""
-    array = np.asanyarray(values)
+    array = given_image(getattr(values, "binmap", values), name).data
     if array.dtype.kind not in "iu":
         raise InputError(f"{name} must hold whole numbers (-1 outside, bins from 0), not {array.dtype}")
     _check_size(array, name)
@@ -157,7 +165,7 @@ def as_progress(progress: Any) -> Any:
 
 def as_threads(threads: int) -> int:
     """A number of threads that the system can be asked for. Raises `InputError` below 1."""
-    if threads != int(threads) or threads < 1:
+    if not isinstance(threads, int | float | np.number) or threads != int(threads) or threads < 1:
         raise InputError(f"threads is {threads}: it must be a whole number, 1 or more")
     return min(int(threads), MOST_THREADS)
 

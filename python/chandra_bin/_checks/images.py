@@ -11,7 +11,7 @@ from chandra_bin.errors import InputError, counted, warn
 from .array_types import Float32s
 from .arrays import as_flags, as_image, as_number, of_given
 from .given import given_image, given_mask, has_pixels
-from .units import can_convert
+from .units import can_convert, unit_of
 
 # Squares of noise are of float32, as contbin has them.
 _MOST_NOISE = np.sqrt(np.finfo(np.float32).max)
@@ -38,7 +38,7 @@ class KernelImages:
     @classmethod
     def check(cls, counts: ArrayLike, background: ArrayLike | None, exposure: ArrayLike | None,
               background_exposure: ArrayLike | None, noise: ArrayLike | None, mask: ArrayLike | None,
-              seed_only: ArrayLike | None = None) -> "KernelImages":
+              seed_only: ArrayLike | None = None, *, background_scale: ArrayLike | None = None) -> "KernelImages":
         """The images as given to the public functions; what has no data is excluded.
 
         Masked pixels of any of them are excluded, and an uncertainty of ``counts`` is their noise. Warns of NaN pixels
@@ -52,13 +52,16 @@ class KernelImages:
                 raise InputError("counts has an uncertainty, and noise is given: give one of the two")
             noise = given.noise
         mask = joined_mask(mask, image.shape, counts=counts, background=background, exposure=exposure,
-                           background_exposure=background_exposure, noise=noise)
+                           background_exposure=background_exposure, noise=noise, background_scale=background_scale)
         use = use_flags(mask, image.shape, seed_only)
         exclude_nan(use, counts=image)
         behind = _optional(background, "background", image.shape)
         map_ = _optional(noise, "noise", image.shape)
         if behind is not None:
             exclude_nan(use, background=behind)
+            if behind.min() < 0 and np.any(behind[use > 0] < 0):
+                warn(f"background has {np.count_nonzero(behind[use > 0] < 0)} negative pixels (least "
+                     f"{behind[use > 0].min():g}): it is counts, and the noise of bins may not be a number")
         if map_ is not None:
             exclude_nan(use, noise=map_)
             if np.any(map_[use > 0] < 0):
@@ -66,7 +69,8 @@ class KernelImages:
             if np.any(map_[use > 0] > _MOST_NOISE):
                 raise InputError(f"noise holds values up to {map_[use > 0].max():g}, whose squares are beyond what "
                                  "float32 holds: mask them or mend the file")
-        ratio = exposure_ratio(exposure, background_exposure, use)
+        ratio = (exposure_ratio(exposure, background_exposure, use) if background_scale is None else
+                 _exposure(background_scale, "background_scale", "", use))
         require_pixels(use)
         if image.min() < 0 and np.any(image[use > 0] < 0):  # the minimum of all is found at once
             warn(f"counts has {np.count_nonzero(image[use > 0] < 0)} negative pixels "
@@ -148,9 +152,14 @@ def exposure_unit(**exposures: Any) -> str:
     """
     of_each = {}
     for name, exposure in exposures.items():
-        unit = getattr(exposure, "unit", None)
-        if unit is not None and not isinstance(unit, str):
+        if exposure is None:
+            continue
+        unit = unit_of(exposure)
+        if unit is not None:
             of_each[name] = next((each for each in EXPOSURE_UNITS if can_convert(unit, each)), EXPOSURE_UNITS[0])
+    plain = [name for name, exposure in exposures.items() if exposure is not None and name not in of_each]
+    if of_each and plain:
+        raise InputError(f"{plain[0]} has no unit, and {next(iter(of_each))} has one: give both one, or neither")
     if len(set(of_each.values())) > 1:
         stated = " and ".join(f"{name} is in {unit}" for name, unit in of_each.items())
         raise InputError(f"{stated}: give both in one unit")

@@ -5,6 +5,7 @@ pixels and channels are numbers: ``ct``, ``ph``, ``adu``, ``pix`` and ``chan`` h
 """
 
 import sys
+import warnings
 from functools import cache
 from typing import Any
 
@@ -27,8 +28,10 @@ def numbers(values: Any, name: str, unit: str = "", *others: str) -> NDArray[Any
     ``others`` are further units that are taken, each as it is. Raises `InputError` that is an astropy
     ``UnitConversionError``, too, for a unit of another dimension.
     """
-    given = getattr(values, "unit", None)
-    if given is None or not hasattr(given, "is_equivalent" if not isinstance(given, str) else "lower"):
+    if isinstance(values, list | tuple) and any(hasattr(each, "unit") for each in values):
+        values = _joined(values, name)
+    given = unit_of(values)
+    if given is None:
         return np.asanyarray(values)
     factor = _factor(given, unit, others)
     if factor is None:
@@ -37,6 +40,30 @@ def numbers(values: Any, name: str, unit: str = "", *others: str) -> NDArray[Any
                             f"{name} has the unit {given}: give numbers without a unit")
     plain = np.asanyarray(values.value if hasattr(values, "to_value") else getattr(values, "data", values))
     return plain if factor == 1 else np.asanyarray(plain * factor)
+
+
+def unit_of(values: Any) -> Any:
+    """The unit of a Quantity, a column or an image with BUNIT; None where there is none, or one that is not known."""
+    unit = getattr(values, "unit", None)
+    if unit is None and isinstance(attributes := getattr(values, "attrs", None), dict):  # of xarray
+        unit = attributes.get("units")
+    if unit is None and (header := getattr(values, "header", None)) is not None and header.get("BUNIT"):
+        from astropy.units import Unit
+
+        with warnings.catch_warnings(action="ignore"):  # of several slashes
+            unit = Unit(str(header["BUNIT"]), parse_strict="silent")
+        if not hasattr(unit, "decompose") or type(unit).__name__ == "UnrecognizedUnit":
+            return None
+    return unit if isinstance(unit, str) or hasattr(unit, "is_equivalent") else None
+
+
+def _joined(values: Any, name: str) -> Any:
+    from astropy.units import Quantity
+
+    try:
+        return Quantity(values)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} cannot be used: {error}") from None
 
 
 def seconds(values: Any, name: str, mjdref: float = MJDREF) -> Floats:
@@ -48,7 +75,8 @@ def seconds(values: Any, name: str, mjdref: float = MJDREF) -> Floats:
         if isinstance(values, time.Time):
             values = values - time.Time(mjdref, format="mjd", scale="tt")
         if isinstance(values, time.TimeDelta):
-            return np.asarray(values.to_value("s"), dtype=np.float64)
+            # A microsecond is less than any clock resolves; what is below are rounding errors.
+            return np.asarray(np.round(values.to_value("s"), 6), dtype=np.float64)
     array = numbers(values, name, "s")
     if array.dtype.kind not in "biuf":
         raise InputError(f"{name} must hold times in seconds, not {array.dtype}")
@@ -56,11 +84,16 @@ def seconds(values: Any, name: str, mjdref: float = MJDREF) -> Floats:
 
 
 def in_one_unit(**values: Any) -> list[NDArray[Any]]:
-    """The numbers of values that have one dimension, in the unit of the first that has one; plain ones as they are.
+    """The numbers of values that have one dimension, in the unit of the first that has one.
 
-    Raises `InputError` as `numbers` does.
+    Raises `InputError` as `numbers` does, and where only some have a unit.
     """
+    values = {name: _joined(each, name) if isinstance(each, list | tuple) and any(hasattr(one, "unit") for one in each)
+              else each for name, each in values.items()}
     unit = next((str(each.unit) for each in values.values() if getattr(each, "unit", None) is not None), "")
+    without = [name for name, each in values.items() if unit and unit_of(each) is None]
+    if without:
+        raise InputError(f"{' and '.join(without)} must have a unit, such as {unit}, as the others have one")
     return [numbers(each, name, unit) for name, each in values.items()]
 
 
@@ -76,7 +109,15 @@ def _unit_error() -> Any:
     class UnitError(InputError, UnitConversionError):  # type: ignore[misc]
         """A value has a unit of another dimension than the one that is wanted."""
 
+        def __reduce__(self) -> Any:
+            return _made, (str(self),)
+
     return UnitError
+
+
+def _made(text: str) -> Exception:
+    error: Exception = _unit_error()(text)
+    return error
 
 
 def _factor(given: Any, unit: str, others: tuple[str, ...]) -> float | None:
@@ -85,12 +126,12 @@ def _factor(given: Any, unit: str, others: tuple[str, ...]) -> float | None:
 
     try:
         known = Unit(given)
-    except ValueError:
+    except (ValueError, TypeError):
         return None
     for wanted in (unit, *others):
         try:
             return float(_without_counts(known).to(_without_counts(Unit(wanted))))
-        except UnitConversionError:
+        except (UnitConversionError, AttributeError):  # magnitudes have no bases
             continue
     return None
 

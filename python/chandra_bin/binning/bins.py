@@ -1,5 +1,7 @@
 """The bins of an image: what `contour_bin` returns, and the sums of the bins of any binmap."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from chandra_bin._checks.array_types import Float32s, Floats
 from chandra_bin._checks.arrays import as_image, as_labels, as_number
 from chandra_bin._checks.given import has_pixels
+from chandra_bin._checks.units import numbers, unit_of
 from chandra_bin.coords.given import as_coords
 from chandra_bin.errors import InputError, counted
 
@@ -29,6 +32,8 @@ __all__ = ["BinSums", "ContourBins", "sum_bins"]
 
 # Bins of a lower S/N hold no significant signal.
 LOW_SN = 3.0
+# Labels above this, and above the number of pixels, are marks of no data.
+_MOST_LABELS = 1_000_000
 ROW_BLOCK = 128
 
 
@@ -73,6 +78,8 @@ class ContourBins:
         What the smoothed image is of: "flux", "counts", or "given".
     coords
         The `ImageCoords` of the image, where it came with coordinates; else None.
+    background_error
+        1-sigma fractional error of the background's normalisation, for ``sn_sys`` of the table.
     """
 
     binmap: NDArray[np.int32]
@@ -87,7 +94,8 @@ class ContourBins:
     reached: NDArray[np.bool_]
     stuck: int = field(default=0)
     contours: str = field(default="counts")
-    coords: "ImageCoords | None" = None
+    coords: ImageCoords | None = None
+    background_error: float = 0.0
 
     def __len__(self) -> int:
         """The number of bins."""
@@ -107,38 +115,45 @@ class ContourBins:
         return f"{counted(len(self), 'bin')}{sn}, in {np.count_nonzero(self.binmap >= 0)} of {nx} x {ny} pixels"
 
     def paint(self, values: Any, outside: float = np.nan) -> Any:
-        """An image (ny, nx), float32, of one value per bin, and ``outside`` in pixels outside all bins.
+        """An image (ny, nx), float64, of one value per bin, and ``outside`` in pixels outside all bins.
 
-        Of a Quantity it is one. Raises `InputError` unless there is exactly one value for each bin.
+        Of a Quantity, or a column with a unit, it is a Quantity. Raises `InputError` unless there is exactly one value
+        for each bin.
         """
-        if hasattr(values, "unit") and hasattr(values, "to_value"):
-            return self._painted(values.value, outside) * values.unit
-        return self._painted(values, outside)
+        unit = unit_of(values)
+        if unit is None:
+            return self._painted(values, outside)
+        from astropy.units import Unit
 
-    def _painted(self, values: ArrayLike, outside: float) -> Float32s:
-        of_bin = np.asarray(values, dtype=np.float64)
+        plain = numbers(values, "values", str(unit))
+        return self._painted(plain, as_number(outside, "outside", str(unit))) * Unit(unit)
+
+    def _painted(self, values: ArrayLike, outside: float) -> Floats:
+        try:
+            of_bin = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InputError(f"values are {values!r:.100}: they must be numbers, one for each bin") from None
         if of_bin.shape != (len(self),):
             raise InputError(f"values has the shape {of_bin.shape}: it must hold one value for each of the {len(self)} "
                              "bins")
         if np.ma.is_masked(values):
             of_bin = np.ma.masked_array(of_bin, np.ma.getmask(values)).filled(outside)
-        column: Float32s = np.append(of_bin, outside).astype(np.float32)
-        return column[self.binmap]  # -1, outside, is the last
+        return np.append(of_bin, outside)[self.binmap]  # -1, outside, is the last
 
     @property
     def signal_image(self) -> Float32s:
         """(ny, nx) float32: net counts a pixel of each bin, -1 outside (contbin_out.fits)."""
-        return self._painted(self.signal / self.npix, -1)
+        return self._painted(self.signal / self.npix, -1).astype(np.float32)
 
     @property
     def sn_image(self) -> Float32s:
         """(ny, nx) float32: signal-to-noise of each bin, -1 outside (contbin_sn.fits)."""
-        return self._painted(self.sn, -1)
+        return self._painted(self.sn, -1).astype(np.float32)
 
     @cached_property
-    def table(self) -> "QTable":
+    def table(self) -> QTable:
         """A row for each bin, with physical and sky coordinates where the image has them: see `table_with`."""
-        return self.table_with(self.coords)
+        return self.table_with(self.coords, background_error=self.background_error)
 
     @cached_property
     def polygons(self) -> Polygons:
@@ -194,7 +209,7 @@ class ContourBins:
         return draw_bins(self.binmap, self.coords, ax, None if values is None else self.paint(values), label,
                          **options)
 
-    def _write_binmap(self, outputs: "Outputs", path: Path) -> None:
+    def _write_binmap(self, outputs: Outputs, path: Path) -> None:
         from astropy.io.fits import Header
 
         from chandra_bin.fits.images import product_header, write_image
@@ -203,12 +218,12 @@ class ContourBins:
         with outputs.open(path) as file:
             write_image(file, self.binmap, product_header(header, ()))
 
-    def _write_table(self, outputs: "Outputs", path: Path) -> None:
+    def _write_table(self, outputs: Outputs, path: Path) -> None:
         text = io.StringIO()
         self.table.write(text, format="ascii.ecsv")
         outputs.write(path, text.getvalue())
 
-    def _write_outlines(self, outputs: "Outputs", path: Path) -> None:
+    def _write_outlines(self, outputs: Outputs, path: Path) -> None:
         from chandra_bin.regions import BinTexts, Style
 
         has_sky = self.coords is not None and self.coords.sky is not None
@@ -220,8 +235,8 @@ class ContourBins:
         """Counts of the bins; their S/N is negative where the background exceeds the counts."""
         return BinSums(self.counts, self.background, self.signal, self.noise, np.copysign(self.sn, self.signal))
 
-    def table_with(self, coords: "ImageCoords | None", behind: BinSums | None = None, *,
-                   reached: NDArray[np.bool_] | None = None, background_error: float = 0.0) -> "QTable":
+    def table_with(self, coords: ImageCoords | None, behind: BinSums | None = None, *,
+                   reached: NDArray[np.bool_] | None = None, background_error: float = 0.0) -> QTable:
         """One row per bin, with units; the image's coordinates, where it has them, add columns.
 
         ``behind``: the sums of the counts image, for an image in other units (see `sum_bins`); by default those of the
@@ -239,6 +254,7 @@ class ContourBins:
         from astropy import units as u
         from astropy.table import QTable
 
+        coords = None if coords is None else as_coords(coords)
         x, y, elongation = bin_shapes(self.binmap, self.npix)
         sums = behind or self.sums
         table = QTable()
@@ -286,6 +302,9 @@ def sum_bins(binmap: ArrayLike, counts: ArrayLike, *, background: ArrayLike | No
     inside = labels >= 0
     bins = labels[inside]
     number = int(bins.max(initial=-1)) + 1
+    if number > max(labels.size, _MOST_LABELS):
+        raise InputError(f"binmap holds the label {number - 1}, of {labels.size} pixels: bins count from 0, and pixels "
+                         "outside are -1")
 
     def total(values: Floats) -> Floats:
         return np.bincount(bins, np.nan_to_num(values[inside]), number).astype(np.float64)

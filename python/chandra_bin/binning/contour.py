@@ -1,5 +1,7 @@
 """Contour binning (Sanders 2006, MNRAS 371, 829): `contour_bin`, `ContourBinner`, and contbin's automatic mask."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -8,12 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.array_types import Float32s
-from chandra_bin._checks.arrays import as_image, as_progress, as_threads
-from chandra_bin._checks.given import has_pixels
+from chandra_bin._checks.arrays import as_flags, as_image, as_progress, as_threads
+from chandra_bin._checks.given import given_mask, has_pixels
 from chandra_bin._checks.images import EXPOSURE_UNITS, KernelImages, exclude_unexposed
 from chandra_bin._kernels import _contour_bin, _smooth
 from chandra_bin.coords.blocks import block_sums
-from chandra_bin.coords.given import as_coords
+from chandra_bin.coords.given import coords_of_image
 from chandra_bin.errors import InputError, warn
 
 from .bins import ContourBins
@@ -125,7 +127,7 @@ def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, con
 class ContourBinner:
     """Bins images with the same options: ``ContourBinner(BinningOptions(sn=30))(image)``.
 
-    The images are those that `contour_bin` takes. ``background_systematic`` of the options is for files.
+    The images are those that `contour_bin` takes.
 
     Examples
     --------
@@ -143,8 +145,9 @@ class ContourBinner:
                  background_exposure: Any = None, noise: Any = None, smoothed: Any = None, mask: Any = None,
                  seed_only: Any = None, progress: Callable[[float], object] | None = None) -> ContourBins:
         """Bin an image. Raises `InputError` where an image is unusable."""
-        if self.options.automask and mask is None:
-            mask = automask(counts)
+        if self.options.automask:
+            empty = automask(counts)
+            mask = empty if mask is None else empty | as_flags(mask, "mask", empty.shape)
         images = ImageArrays(counts, background, background_scale, exposure, background_exposure, noise, smoothed, mask,
                              seed_only)
         return bin_arrays(images, self.options, threads=self.threads, progress=progress)
@@ -169,26 +172,32 @@ class ImageArrays:
         if self.background_scale is not None and self.background_exposure is not None:
             raise InputError("both background_scale and background_exposure are given: give one of the two")
         scaled = self.background_scale is not None
-        images = KernelImages.check(self.counts, self.background, self.background_scale if scaled else self.exposure,
-                                    self.background_exposure, self.noise, self.mask, self.seed_only)
+        images = KernelImages.check(self.counts, self.background, None if scaled else self.exposure,
+                                    self.background_exposure, self.noise, self.mask, self.seed_only,
+                                    background_scale=self.background_scale)
+        masked = given_mask(self.smoothed, "smoothed")
+        if masked is not None and masked.shape == images.counts.shape:
+            images.use[masked] = 0
         exposure_map = None
         if self.exposure is not None and has_pixels(self.exposure):
             exposure_map = as_image(self.exposure, "exposure", shape=images.counts.shape, units=EXPOSURE_UNITS)
             exclude_unexposed(exposure_map, images.use)
         used = images.counts if images.use.all() else images.counts[images.use > 0]
         if used.max() <= 0 and used.any():
-            raise InputError(f"all {used.size} pixels that are used are negative or zero: nothing can be binned")
+            raise InputError(f"all {used.size} pixels that are used are negative or zero: give counts, before a "
+                             "background is subtracted")
         return images, exposure_map
 
 
 def bin_arrays(arrays: ImageArrays, options: BinningOptions, *, threads: int = 1,
                progress: Callable[[float], object] | None = None) -> ContourBins:
-    """Bin images as `contour_bin` does; `automask` and `background_systematic` of the options are for files.
+    """Bin images as `contour_bin` does; ``automask`` of the options is for the caller.
 
     Raises `InputError` where an image is unusable.
     """
     progress, threads = as_progress(progress), as_threads(threads)
     images, exposure_map = arrays.checked()
+    coords = coords_of_image(images.coords, "counts", images.counts.shape)
     kind = _kind_of_contours(options.contours, arrays.smoothed, exposure_map, images)
     share = 0.0 if kind == "given" else 0.5
     if arrays.smoothed is not None:
@@ -216,7 +225,7 @@ def bin_arrays(arrays: ImageArrays, options: BinningOptions, *, threads: int = 1
     reached = signal >= threshold if of_counts else sn2 >= threshold * threshold
     return ContourBins(binmap, smoothed, images.use, npix.astype(np.int64), total, behind, signal,
                        np.sqrt(np.maximum(variance, 0)), np.sqrt(sn2), reached, stuck, kind,
-                       None if images.coords is None else as_coords(images.coords, shape=smoothed.shape))
+                       coords, options.background_systematic or 0.0)
 
 
 def _smoothed(images: KernelImages, exposure_map: Float32s | None, sn: float, threads: int,

@@ -4,6 +4,8 @@ The vertices of an outline lie on pixel corners, so that every pixel centre is a
 edge: whoever reads the outline, whatever his edge rule, finds the same pixels.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

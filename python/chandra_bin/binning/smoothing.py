@@ -6,13 +6,15 @@ new float32 arrays. ``mask`` is boolean, True where a pixel is excluded. ``threa
 input is unusable: shapes that differ, infinite pixels, a signal-to-noise that is not positive, nothing left to smooth.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.array_types import Float32s
-from chandra_bin._checks.arrays import as_image, as_labels, as_number, as_progress, as_threads
+from chandra_bin._checks.arrays import as_flags, as_image, as_labels, as_number, as_progress, as_threads
 from chandra_bin._checks.images import (
     EXPOSURE_UNITS,
     FLUX_UNITS,
@@ -25,7 +27,7 @@ from chandra_bin._checks.images import (
     use_flags,
 )
 from chandra_bin._kernels import _counts_scale, _smooth, _smooth_gaussian
-from chandra_bin.errors import InputError, counted
+from chandra_bin.errors import InputError, counted, warn
 
 Progress = Callable[[float], object] | None
 
@@ -151,7 +153,7 @@ def counts_scale(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | N
     image = as_image(counts, "counts")
     use = _usable(joined_mask(mask, image.shape, counts=counts, background=background), counts=image)
     if fill is not None:
-        use[use_flags(fill, image.shape) == 0] = 2
+        use[as_flags(fill, "fill", image.shape)] = 2
     behind = None
     if background is not None:
         behind = as_image(background, "background", shape=image.shape)
@@ -244,6 +246,7 @@ def smooth_exposure(counts: ArrayLike, *, exposure: ArrayLike, background: Array
         ratio = np.float64(exposure_time) / background_exposure_time
     if not 0 < ratio * ratio < np.inf:
         raise InputError(f"exposure_time / background_exposure_time is {ratio:g}: check their units")
+    max_radius = None if max_radius is None else int(as_number(max_radius, "max_radius"))
     if max_radius is not None and max_radius < 0:
         raise InputError(f"max_radius is {max_radius}: it must not be negative")
     images = KernelImages.check(counts, background, exposure, None, None, mask)
@@ -299,8 +302,10 @@ def smooth_flux(counts: ArrayLike, exposure: ArrayLike, *, sn: float = 15, backg
     4.0
     """
     _check_sn(sn)
-    images = KernelImages.check(counts, background, background_scale if background is not None else None, None, None,
-                                mask)
+    images = KernelImages.check(counts, background, None, None, None, mask,
+                                background_scale=background_scale if background is not None else None)
+    if images.noise is not None:
+        warn("the uncertainty of counts is not used here: discs reach the signal-to-noise of Poisson noise")
     map_ = as_image(exposure, "exposure", shape=images.counts.shape, units=EXPOSURE_UNITS)
     exclude_unexposed(map_, images.use)
     return flux_of_discs(images, map_, sn, as_threads(threads), as_progress(progress))

@@ -12,8 +12,8 @@ def as_coords(given: Any, name: str = "coords", shape: tuple[int, int] | None = 
     """The coordinates of an image: of an `ImageCoords`, a FITS header, or a celestial `astropy.wcs.WCS`.
 
     ``shape`` (ny, nx) of the image is for headers and WCS that do not say it. An astropy WCS has no physical
-    coordinates (sky pixels). Raises `InputError` for anything else, and for a WCS with distortions, which FITS keywords
-    cannot hold.
+    coordinates (sky pixels). Raises `InputError` for anything else, and for a WCS with tables of distortions, which
+    keywords of a header cannot hold.
     """
     if isinstance(given, ImageCoords):
         coords = given
@@ -29,13 +29,20 @@ def as_coords(given: Any, name: str = "coords", shape: tuple[int, int] | None = 
     return coords if shape is None else coords.with_shape(shape)
 
 
+def coords_of_image(given: Any, name: str, shape: tuple[int, int]) -> ImageCoords | None:
+    """The coordinates that an image came with, a header or a WCS; None where it has none, or no sky."""
+    if given is None or (hasattr(given, "has_celestial") and not given.has_celestial):
+        return None
+    return as_coords(given, f"the WCS of {name}", shape)
+
+
 def _of_wcs(wcs: Any, name: str) -> ImageCoords:
     if not wcs.has_celestial:
-        raise InputError(f"{name} is a WCS without a sky, of {', '.join(wcs.wcs.ctype)}: give a celestial one")
-    if wcs.has_distortion:
-        raise InputError(f"{name} is a WCS with distortions, which are not known here: give one without them")
+        raise InputError(f"{name} has no celestial axes: give a celestial WCS")
+    if any(getattr(wcs, table) is not None for table in ("cpdis1", "cpdis2", "det2im1", "det2im2")):
+        raise InputError(f"{name} has tables of distortions, which are not known here: give a WCS without them")
     celestial = wcs.celestial
-    header = celestial.to_header()
+    header = celestial.to_header(relax=True)
     if celestial.pixel_shape is not None:
         header["NAXIS1"], header["NAXIS2"] = celestial.pixel_shape
     return ImageCoords(header)

@@ -8,6 +8,8 @@ FK5 differs from ICRS by a fixed rotation of about 0.03 arcsec, and by a slow sp
 date of the observation (0.006 arcsec in 2008), astropy leaves it out. Here it is as in DS9, by ``erfa.hfk5z``.
 """
 
+from __future__ import annotations
+
 import re
 import threading
 from collections.abc import Callable
@@ -59,7 +61,12 @@ class Physical:
 class ImageCoords:
     """The coordinate systems that an image's header defines. May be shared by threads."""
 
-    header: "Header"
+    header: Header
+
+    def __post_init__(self) -> None:
+        if hasattr(self.header, "to_header") or not hasattr(self.header, "get"):
+            raise InputError(f"the header is of the type {type(self.header).__name__}: give a FITS header, such as "
+                             "WCS.to_header()")
 
     def __repr__(self) -> str:
         kinds = [str(self.header.get(f"CTYPE{n}", "")) for n in (1, 2)]
@@ -67,7 +74,7 @@ class ImageCoords:
         return f"<ImageCoords: {size}, sky {' '.join(kinds) if all(kinds) else 'unknown'}>"
 
     @classmethod
-    def from_events(cls, header: "Header", x: str = "x", y: str = "y") -> "ImageCoords":
+    def from_events(cls, header: Header, x: str = "x", y: str = "y") -> ImageCoords:
         """The coordinates of an event list, or of a region table, from the keywords of two of its columns.
 
         They are those of an image of one sky pixel a pixel: physical = FITS pixel; the keywords of these columns give
@@ -88,7 +95,7 @@ class ImageCoords:
     def __getstate__(self) -> dict[str, Any]:
         return {"header": self.header}  # the rest is made anew, and cannot be pickled
 
-    def with_shape(self, shape: tuple[int, int]) -> "ImageCoords":
+    def with_shape(self, shape: tuple[int, int]) -> ImageCoords:
         """The coordinates of an image of (ny, nx) pixels, for headers that do not say how many there are."""
         if "NAXIS1" in self.header and "NAXIS2" in self.header:
             return self
@@ -97,7 +104,7 @@ class ImageCoords:
         return ImageCoords(header)
 
     @cached_property
-    def physical(self) -> "Physical | None":
+    def physical(self) -> Physical | None:
         """How physical coordinates follow from array coordinates. None where the header has none."""
         header = self.header
         try:
@@ -127,7 +134,7 @@ class ImageCoords:
         return Physical(offset, matrix)
 
     @property
-    def sky(self) -> "WCS | None":
+    def sky(self) -> WCS | None:
         """The celestial WCS, or None where the header has none.
 
         Each thread has its own copy: astropy's WCS is not safe to share.
@@ -142,7 +149,7 @@ class ImageCoords:
     def _local(self) -> threading.local:
         return threading.local()
 
-    def _make_sky(self) -> "WCS | None":
+    def _make_sky(self) -> WCS | None:
         if sky_axes(self.header) is None:
             return None
         from astropy.wcs import WCS
@@ -160,11 +167,11 @@ class ImageCoords:
             values = "" if "CTYPE" in reason else f" ({', '.join(f'{key} {self.header[key]!r}' for key in keys)})"
             raise unusable(f"{reason.rstrip('.')}{values}") from error
 
-    def without_sky(self) -> "ImageCoords":
+    def without_sky(self) -> ImageCoords:
         """The same pixels and physical coordinates, without sky coordinates."""
         return ImageCoords(without_sky(self.header))
 
-    def need_sky(self) -> "WCS":
+    def need_sky(self) -> WCS:
         """The celestial WCS; `InputError` where the header has none."""
         if self.sky is None:
             raise InputError("the header has no sky coordinates (CTYPE1, CRVAL1, ...)")
@@ -348,7 +355,7 @@ class ImageCoords:
         areas: Floats = np.degrees(np.degrees(np.linalg.norm(across, axis=-1) / 2)) * 3600.0**2
         return areas
 
-    def pixel_areas_in(self, events: "ImageCoords", x: ArrayLike, y: ArrayLike) -> Floats:
+    def pixel_areas_in(self, events: ImageCoords, x: ArrayLike, y: ArrayLike) -> Floats:
         """Areas of pixels as `pixel_areas_arcsec2` has them, but in sky pixels (physical coordinates) of events."""
         def on_plane(x: Floats, y: Floats) -> Floats:
             return np.stack(events.sky_to_physical(*self.image_to_sky(x, y, "icrs"), "icrs"), axis=-1)
@@ -382,7 +389,7 @@ def _at_corners(x: ArrayLike, y: ArrayLike, convert: Callable[[Floats, Floats], 
     return np.stack([convert(x + dx, y + dy) for dx, dy in _CORNERS])
 
 
-def _undistorted(sky: "WCS", first: Floats, second: Floats) -> tuple[Floats, Floats]:
+def _undistorted(sky: WCS, first: Floats, second: Floats) -> tuple[Floats, Floats]:
     """The pixels of a WCS with a distortion, found step by step; NaN where there are none."""
     from astropy.wcs import NoConvergence
 

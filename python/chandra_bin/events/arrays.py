@@ -5,6 +5,8 @@ Columns are (n,) arrays of any numeric dtype and byte order. ``keep`` chooses ev
 ``ValueError``, where an input is unusable.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from typing import Any

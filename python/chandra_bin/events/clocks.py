@@ -105,6 +105,13 @@ def reference(header: "Header") -> float | None:
         return None
 
 
+def seconds_after_reference(header: "Header", mjdref: float) -> float:
+    """Seconds from ``mjdref`` (MJD) to the zero of the header's times; 0 where it does not say its zero."""
+    zero = reference(header)
+    apart = 0.0 if zero is None else zero + zero_point(header) - mjdref * _DAY
+    return apart if abs(apart) > _SAME_TIME_S else 0.0
+
+
 def seconds_between(one: "Header", other: "Header") -> float:
     """Seconds from the zero of the times of ``other`` to that of ``one``; 0 where ``one`` does not say its zero.
 

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.arrays import as_number
 from chandra_bin.errors import InputError, NoQuietTime, counted, warn
 
 from .gti import GTI
@@ -103,6 +104,11 @@ def cut_flares(curve: LightCurve, method: Method = "clean", *, mean: float | Non
     >>> cut_flares(light_curve(times, GTI.of(0, 1000), bin_length_s=50), "robust")
     <Deflared: 17 of 20 bins kept by robust, 850 s of good time>
     """
+    if not isinstance(curve, LightCurve):
+        raise InputError(f"curve is of the type {type(curve).__name__}: give a LightCurve, of light_curve(...)")
+    mean = None if mean is None else as_number(mean, "mean", "1 / s")
+    if margin != int(margin):
+        raise InputError(f"margin is {margin}: it must be a whole number of bins")
     if method not in METHODS:
         raise InputError(f"there is no method {method!r}; take {', '.join(METHODS)}")
     try:

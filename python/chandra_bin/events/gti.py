@@ -43,6 +43,8 @@ class GTI:
     stop: NDArray[np.float64]
 
     def __post_init__(self) -> None:
+        for name in ("start", "stop"):
+            object.__setattr__(self, name, np.array(as_seconds(getattr(self, name), name), ndmin=1))
         edges = self._edges()
         if np.shape(self.start) != np.shape(self.stop) or not (edges[1:] > edges[:-1]).all():
             raise InputError("good time intervals must ascend and not touch; make them with GTI.of")
@@ -79,29 +81,36 @@ class GTI:
 
     @classmethod
     def from_table(cls, table: Any) -> "GTI":
-        """The times of a table with columns START and STOP, in any case: of astropy, pandas or numpy.
+        """The times of a table with columns START and STOP, in any case: of astropy, of a FITS file, pandas or numpy.
 
         Columns without a unit are in seconds. Raises `InputError` where there are no such columns.
         """
+        table = getattr(table, "data", table) if hasattr(table, "header") else table  # of an HDU
+        if not hasattr(table, "__getitem__") or isinstance(table, str):
+            raise InputError(f"{table!r:.80} is not a table with the columns START and STOP")
         names = getattr(table, "colnames", None) or getattr(getattr(table, "dtype", None), "names", None) or list(table)
         by_name = {str(name).lower(): name for name in names}
         if not {"start", "stop"} <= set(by_name):
             raise InputError(f"the table has no columns START and STOP, only {', '.join(map(str, names))}")
-        return cls.of(table[by_name["start"]], table[by_name["stop"]])
+        return cls.of(*(_column(table, by_name[name]) for name in ("start", "stop")))
 
     @classmethod
     def read(cls, name: str | Path) -> "GTI":
         """The good times of a file: of the table that is named, ``file[GTI7]``, else of all, which must be the same.
 
-        Raises `InputError`, also where chips have good times of their own: it lists the tables to choose from.
+        They are seconds of Chandra's clock; where the file's MJDREF or TIMEZERO is another one, they are shifted.
+        Raises `InputError`, also where chips have good times of their own: it names a table.
         """
+        from .clocks import seconds_after_reference
         from .gti_files import read_gti
 
         blocks = read_gti(name)
         if len(blocks) > 1:
             raise InputError(f"{name}: its chips have different good times: name one, such as "
                              f"{name}[{next(iter(blocks.values())).block_name}]")
-        return next(iter(blocks.values())).gti
+        (block,) = blocks.values()
+        shift = seconds_after_reference(block.header, MJDREF)
+        return cls.of(block.gti.start + shift, block.gti.stop + shift) if shift else block.gti
 
     def write(self, path: str | Path, *, overwrite: bool = False, mjdref: float = MJDREF) -> None:
         """Writes a GTI file of OGIP's form, which CIAO takes as ``[@file]``; times count from ``mjdref`` (MJD, TT).
@@ -205,11 +214,22 @@ class GTI:
         return _of_edges(edges[good != np.append(False, good[:-1])[: good.size]])
 
 
+def _column(table: Any, name: str) -> Any:
+    """A column, with its unit; tables of FITS files have units beside their columns."""
+    units = getattr(getattr(table, "columns", None), "units", None)
+    if units is None:
+        return table[name]
+    from astropy.units import Quantity
+
+    return Quantity(table[name], units[list(table.columns.names).index(name)] or "s")
+
+
 def as_gti(given: Any, name: str = "gti") -> GTI:
     """The good times of a `GTI`, or of a table with columns START and STOP. Raises `InputError` for anything else."""
     if isinstance(given, GTI):
         return given
-    if hasattr(given, "colnames") or hasattr(given, "columns") or getattr(getattr(given, "dtype", None), "names", None):
+    if any(hasattr(given, each) for each in ("colnames", "columns", "header")) or getattr(
+            getattr(given, "dtype", None), "names", None):
         return GTI.from_table(given)
     raise InputError(f"{name} is of the type {type(given).__name__}: give GTI.of(starts, stops), or a table with the "
                      "columns START and STOP")

@@ -124,7 +124,7 @@ def light_curve(times: Any, gti: Any, *, bin_length_s: Any, start: Any = None, s
         bin has full length too. Events outside the bins are left out.
     livetime_fraction : seconds of exposure in a good second (DTCOR).
 
-    Raises `InputError` for a bin length that is not above 0, a time that is not finite, and more than 1e8 bins.
+    Raises `InputError` for a bin length that is not above 0, limits that are not finite, and more than 1e8 bins.
 
     Examples
     --------
@@ -134,8 +134,8 @@ def light_curve(times: Any, gti: Any, *, bin_length_s: Any, start: Any = None, s
     [40, 40, 40, 40, 40]
     """
     gti = as_gti(gti)
-    bin_length_s = as_number(bin_length_s, "bin_length_s", "s")
-    first, last = _covered(gti, *(None if each is None else float(as_seconds(each, name))
+    bin_length_s = _one_time(bin_length_s, "bin_length_s")
+    first, last = _covered(gti, *(None if each is None else _one_time(each, name)
                                   for name, each in (("start", start), ("stop", stop))))
     livetime_fraction = as_number(livetime_fraction, "livetime_fraction")
     edges = _edges(first, last, bin_length_s)
@@ -150,6 +150,13 @@ def light_curve(times: Any, gti: Any, *, bin_length_s: Any, start: Any = None, s
         warn(f"{counted(lost, 'event is', 'events are')} in time bins without any good time, where the "
              "rate is 0")
     return LightCurve(edges[:-1], edges[1:], (edges[:-1] + edges[1:]) / 2, _over(counts, exposure), exposure, counts)
+
+
+def _one_time(value: Any, name: str) -> float:
+    time = as_seconds(value, name)
+    if time.ndim:
+        raise InputError(f"{name} has {counted(time.size, 'value')}: it must be one")
+    return float(time)
 
 
 def _covered(gti: GTI, start: float | None, stop: float | None) -> tuple[float, float]:

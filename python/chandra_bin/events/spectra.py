@@ -38,9 +38,14 @@ def band_channels(band_ev: Any) -> slice:
     >>> band_channels((0.5, 7) * u.keV)
     slice(34, 479, None)
     """
-    low, high = band_ev
-    first, last = (int(np.ceil(as_number(energy, "band_ev", "eV") / PI_WIDTH_EV - 0.5)) for energy in (low, high))
-    return slice(min(max(first, 0), PI_CHANNELS), min(max(last, 0), PI_CHANNELS))
+    if not hasattr(band_ev, "__len__") or len(band_ev) != 2:
+        raise InputError(f"band_ev is {band_ev!r:.80}: it must be two energies, (low, high)")
+    in_one_unit(low=band_ev[0], high=band_ev[1])
+    limits = [as_number(energy, "band_ev", "eV") for energy in band_ev]
+    if not limits[0] < limits[1]:
+        raise InputError(f"band_ev is {band_ev!r:.80}: it must be (low, high), low below high")
+    first, last = np.clip(np.ceil(np.array(limits) / PI_WIDTH_EV - 0.5), 0, PI_CHANNELS).astype(int).tolist()
+    return slice(first, last)
 
 
 def empty_spectra(bins: int) -> NDArray[np.int32]:
@@ -104,7 +109,8 @@ def hardness(soft: Any, soft_error: Any, hard: Any, hard_error: Any) -> tuple[Fl
     >>> float(ratio), round(float(error), 4)
     (0.5, 0.0433)
     """
-    soft, soft_error, hard, hard_error = in_one_unit(soft=soft, soft_error=soft_error, hard=hard, hard_error=hard_error)
+    soft, soft_error, hard, hard_error = (np.asarray(each, dtype=np.float64) for each in in_one_unit(
+        soft=soft, soft_error=soft_error, hard=hard, hard_error=hard_error))
     total = np.where(soft + hard > 0, soft + hard, np.nan)
     ratio: Floats = (hard - soft) / total
     error: Floats = 2 * np.hypot(soft * hard_error, hard * soft_error) / total**2

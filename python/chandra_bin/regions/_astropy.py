@@ -1,7 +1,6 @@
 """Regions as objects of astropy's ``regions`` package, and back."""
 
 import operator
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -33,14 +32,19 @@ def to_astropy(region: Region, coords: Any, *, sky: bool = False) -> list[Any]:
     return [one.to_sky(sky_coords) for one in made]
 
 
-def from_astropy(objects: Iterable[Any], coords: Any = None) -> Region:
-    """The region that covers any of ``objects``, regions of astropy's package in pixels or in the sky of ``coords``.
+def from_astropy(objects: Any, coords: Any = None) -> Region:
+    """The region that covers any of ``objects``: one or several regions of astropy's package, in pixels or in the sky.
+
+    Those in the sky need ``coords``, as `region_mask` takes them.
 
     Those whose meta says ``include=False`` are taken away from all. Compound regions are taken by what ``&``, ``|`` and
     ``^`` mean. Raises `InputError` for what covers no pixels.
     """
+    from regions import Region as OfAstropy
     from regions import SkyRegion
 
+    if isinstance(objects, OfAstropy):
+        objects = [objects]
     coords = None if coords is None else as_coords(coords)
     included: list[Component] = []
     cuts: list[Shape] = []
@@ -144,4 +148,5 @@ def _from_pixel_region(one: Any, number: int) -> Shape:
         return shape("polygon", at(one.vertices))
     if name == "PointPixelRegion":
         return shape("point", at(one.center))
-    raise InputError(f"region {number}, a {name}, cannot be used: give circles, ellipses, rectangles, annuli, polygons")
+    raise InputError(f"region {number}, a {name}, cannot be used: give circles, ellipses, rectangles, circular annuli, "
+                     "polygons")

@@ -1,5 +1,7 @@
 """Which events lie in a region."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

@@ -4,6 +4,8 @@ A background is never scaled before it is used: its noise is that of the counts,
 `chandra_bin.tasks` makes files of them.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.array_types import Floats
-from chandra_bin._checks.arrays import as_flags, as_image
+from chandra_bin._checks.arrays import as_flags, as_image, as_number
 from chandra_bin._checks.images import EXPOSURE_UNITS
 from chandra_bin.errors import InputError
 from chandra_bin.fits.headers import is_number
@@ -57,7 +59,7 @@ class Background:
         return made
 
     @classmethod
-    def of(cls, counts: NDArray[np.int32] | Floats, expected: Floats) -> "Background":
+    def of(cls, counts: NDArray[np.int32] | Floats, expected: Floats) -> Background:
         """The background of counts and what they stand for, (ny, nx); its ratio is defined everywhere.
 
         A pixel without counts has the ratio of the nearest one that has some, since the noise of a bin holds the mean
@@ -74,7 +76,7 @@ class Background:
             ratio = ratio[y, x]
         return cls(counts, ratio)
 
-    def with_error(self, parts: Iterable["ErrorPart"]) -> "Background":
+    def with_error(self, parts: Iterable[ErrorPart]) -> Background:
         """Return this background with the error of the sum of ``parts``: its chips or observations."""
         error, shared = combined_error(parts)
         return replace(self, error=error, shared=shared)
@@ -107,7 +109,7 @@ class ChipScale:
                   "BKGSKY": self.sky_counts, "BKGFIL": None if self.sky_file == UNKNOWN_SKY else self.sky_file}
         return {f"{key}{chip}": value for key, value in values.items() if value is not None}
 
-    def error_part(self, chip: int, counts: float) -> "ErrorPart":
+    def error_part(self, chip: int, counts: float) -> ErrorPart:
         """Return what ``counts`` of the blank sky on a chip add to the error of a background."""
         expected = self.factor * counts
         if self.error is None:
@@ -277,6 +279,7 @@ def local_background(counts: ArrayLike, exposure: ArrayLike, mask: ArrayLike, *,
     >>> local_background(counts, np.ones((40, 40)), cluster)
     <Background: 738.842 counts +- 4.09% expected in 40 x 40 pixels>
     """
+    share = as_number(share, "share")
     if not 0 < share <= 1:
         raise InputError(f"the share of a bin is {share:.15g}: it must be above 0, and at most 1")
     image = as_image(counts, "counts", np.float64)

@@ -1,5 +1,7 @@
 """The search: from images to sources, over all scales."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.array_types import Float32s
-from chandra_bin._checks.arrays import as_flags, as_image, of_given
+from chandra_bin._checks.arrays import as_flags, as_image, of_given, warn_of_noise
 from chandra_bin._checks.given import given_image
 from chandra_bin._checks.images import EXPOSURE_UNITS, joined_mask
 from chandra_bin._checks.options import Options
-from chandra_bin.coords.given import as_coords
+from chandra_bin.coords.given import coords_of_image
 from chandra_bin.errors import InputError, counted, warn
 
 from ._field import AtScale, Field, doubled
@@ -82,7 +84,7 @@ class Detection:
     largest_exposure: float
     dropped: int
     """How many sources were left out because they are where none are wanted."""
-    coords: "ImageCoords | None" = None
+    coords: ImageCoords | None = None
     """Of the image, where it came with coordinates."""
 
     def __len__(self) -> int:
@@ -95,7 +97,7 @@ class Detection:
                 f"{', '.join(f'{scale:g}' for scale in self.scales)} pixels>")
 
     @cached_property
-    def table(self) -> "QTable":
+    def table(self) -> QTable:
         """A row for each source, with units: place (array coordinates), net counts, size; with errors (1 sigma).
 
         ``ra`` and ``dec`` (ICRS) are there where the image came with a sky. ``significance`` is net counts over the
@@ -164,12 +166,16 @@ def detect_sources(counts: ArrayLike, options: DetectionOptions | None = None, *
     """
     options = DetectionOptions.or_defaults(options)
     given = given_image(counts, "counts")
+    warn_of_noise(given, "counts")
     image = of_given(given, "counts")
+    coords = coords_of_image(given.coords, "counts", image.shape)
     excluded = as_flags(joined_mask(mask, image.shape, counts=counts, exposure=exposure), "mask", image.shape)
     not_listed = as_flags(unwanted, "unwanted", image.shape)
     exposed = _exposure(image, exposure, excluded, options.expthresh)
     chosen = _scales(options.scales, image.shape)
     sigma = None if psf_sigma_px is None else as_image(psf_sigma_px, "psf_sigma_px", shape=image.shape)
+    if sigma is not None and np.any(sigma < 0):
+        raise InputError("psf_sigma_px holds negative values: it is the sigma of the PSF in pixels")
     has_data = exposed > 0
     pixels = int(has_data.sum())
     probability = 1 / max(pixels, 2) if options.sigthresh == "auto" else float(options.sigthresh)
@@ -189,7 +195,7 @@ def detect_sources(counts: ArrayLike, options: DetectionOptions | None = None, *
     background = np.where(has_data, _mean_background(grid, found), np.float32(np.nan))
     return Detection(sources, cells, background, reconstructed, chosen,
                      tuple(int(at.significant.sum()) << 2 * at.level for at in found), probability,
-                     pixels, largest, dropped, None if given.coords is None else as_coords(given.coords))
+                     pixels, largest, dropped, coords)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Sources removed from images, and what the reference makes of a flux image before it bins it. Arrays only."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
