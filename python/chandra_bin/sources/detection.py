@@ -173,9 +173,7 @@ def detect_sources(counts: ArrayLike, options: DetectionOptions | None = None, *
     not_listed = as_flags(unwanted, "unwanted", image.shape)
     exposed = _exposure(image, exposure, excluded, options.expthresh)
     chosen = _scales(options.scales, image.shape)
-    sigma = None if psf_sigma_px is None else as_image(psf_sigma_px, "psf_sigma_px", shape=image.shape)
-    if sigma is not None and np.any(sigma < 0):
-        raise InputError("psf_sigma_px holds negative values: it is the sigma of the PSF in pixels")
+    sigma = None if psf_sigma_px is None else _sizes(psf_sigma_px, image.shape)
     has_data = exposed > 0
     pixels = int(has_data.sum())
     probability = 1 / max(pixels, 2) if options.sigthresh == "auto" else float(options.sigthresh)
@@ -214,6 +212,13 @@ class SourceFinder:
 def bytes_needed(shape: tuple[int, int], scales: int) -> int:
     """About how much memory the search takes at most, for an image (ny, nx) and a number of scales."""
     return shape[0] * shape[1] * (90 + 14 * min(scales, 4) + scales)
+
+
+def _sizes(psf_sigma_px: ArrayLike, shape: tuple[int, int]) -> Float32s:
+    sigma: Float32s = as_image(psf_sigma_px, "psf_sigma_px", shape=shape)
+    if np.any(sigma < 0):
+        raise InputError("psf_sigma_px holds negative values: it is the sigma of the PSF in pixels")
+    return sigma
 
 
 def _exposure(image: Float32s, exposure: ArrayLike | None, excluded: NDArray[np.bool_], expthresh: float) -> Float32s:

@@ -138,7 +138,8 @@ def write_contbin_files(outputs: Outputs, files: ContbinFiles, bins: ContourBins
     sn = bins.sn if sn is None else sn
     header = product_header(image.header, lines)
     images: dict[Path, NDArray[Any]] = {
-        files.out: bins.signal_image, files.sn: bins.paint(sn, outside=-1), files.binmap: bins.binmap, files.mask: mask}
+        files.out: bins.signal_image, files.sn: bins.paint(sn, outside=-1).astype(np.float32),
+        files.binmap: bins.binmap, files.mask: mask}
     for path, pixels in images.items():
         with outputs.open(path) as file:
             write_image(file, pixels, header)
