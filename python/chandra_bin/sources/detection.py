@@ -1,7 +1,5 @@
 """The search: from images to sources, over all scales."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -84,7 +82,7 @@ class Detection:
     largest_exposure: float
     dropped: int
     """How many sources were left out because they are where none are wanted."""
-    coords: ImageCoords | None = None
+    coords: "ImageCoords | None" = None
     """Of the image, where it came with coordinates."""
 
     def __len__(self) -> int:
@@ -97,7 +95,7 @@ class Detection:
                 f"{', '.join(f'{scale:g}' for scale in self.scales)} pixels>")
 
     @cached_property
-    def table(self) -> QTable:
+    def table(self) -> "QTable":
         """A row for each source, with units: place (array coordinates), net counts, size; with errors (1 sigma).
 
         ``ra`` and ``dec`` (ICRS) are there where the image came with a sky. ``significance`` is net counts over the
