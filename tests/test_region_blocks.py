@@ -97,7 +97,7 @@ def test_the_command_takes_blocks(folder):
     ("src.fits[kept=1]", "holds true and false: write kept=T or kept=F"),
     ("src.fits[ccd_id=T]", "holds numbers, not T and F"),
     ("text.reg[BLOCK]", "a text of regions has no blocks and no rows: give the file alone"),
-    ("src.fits[BKGREG][bin x=1]", "has no meaning here"),
+    ("src.fits[BKGREG][bin x=1]", "cannot be used here"),
     ("missing.fits[BKGREG]", "no such file"),
 ])
 @pytest.mark.usefixtures("folder")

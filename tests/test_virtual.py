@@ -1,11 +1,14 @@
 """Virtual file names: what CIAO users write is understood, what is wrong is pointed at, and nothing hangs."""
 
+import math
 import os
 import pickle
 import re
 import sys
 from pathlib import Path
 
+import astropy.units as u
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,6 +39,8 @@ from chandra_bin.fits.virtual import (
     with_paths,
 )
 from chandra_bin.regions import parse_regions
+
+FILE, SKY = VirtualFile.of("evt2.fits"), BinAxis("sky", step=4)
 
 
 def one(value, word=None):
@@ -254,7 +259,7 @@ BAD = [
     ("[bin x=9:1:1]", "       ^", "write x=1:9"),
     ("[bin x=1:2:3:4]", "            ^", "a colon too many"),
     ("[bin x=::2,x=::4]", "           ^", "binned twice"),
-    ("[bin x=::2,]", "           ^", "an axis is missing"),
+    ("[bin x=::2,]", "           ^", "None: give an axis"),
     ("[bin x,y,energy]", "         ^", "at most two"),
     ("[bin sky=4,energy]", "           ^", "at most two"),
     ("[bin sky=4][bin sky=2]", "            ^", "a second bin"),
@@ -451,6 +456,57 @@ def test_paths_of_made_names_need_no_quotes(folder):
     moved = with_paths(name, lambda path: f"/data/{path}")
     assert moved.file == Path("/data", folder, "evt2.fits")
     assert [each.path for each in files_in_filters(moved)] == [f"/data/{folder}/src.reg", f"/data/{folder}/good.gti"]
+
+
+@pytest.mark.parametrize(("built", "text"), [
+    (lambda: FILE.keep(RangeTerm.of("ENERGY", (500, 7000))), "[energy=500:7000]"),
+    (lambda: FILE.keep(RangeTerm.of("energy", (None, 7000), (8000, None))), "[energy=:7000,8000:]"),
+    (lambda: FILE.keep(RangeTerm.of("energy", [500, 7000])), "[energy=500:7000]"),
+    (lambda: FILE.keep(RangeTerm.of("energy", [0.5, 7] * u.keV)), "[energy=500:7000]"),
+    (lambda: FILE.keep(RangeTerm.of("time", (None, 2 * u.ks), 3 * u.ks)), "[time=:2000,3000]"),
+    (lambda: FILE.keep(RangeTerm.of("pi", np.array([3, 5]), np.int16(7))), "[pi=3:5,7]"),
+    (lambda: FILE.binned(BinAxis("X", 1, 101, 2), BinAxis("Y", count=50)), "[bin x=1:101:2,y=::#50]"),
+    (lambda: FILE.binned(BinAxis("TIME", step=1 * u.ks)), "[bin time=::1000]"),
+])
+def test_parts_are_made_of_what_python_users_have(built, text):
+    assert str(built()) == f"evt2.fits{text}"
+    assert built() == parse_name(f"evt2.fits{text}")
+
+
+@pytest.mark.parametrize(("call", "error", "text"), [
+    (lambda: RangeTerm.of("energy", (7000, 500)), InputError, r"begins above its end: give \(500.0, 7000.0\)"),
+    (lambda: RangeTerm.of("energy", math.nan), InputError, "finite numbers"),
+    (lambda: RangeTerm.of("energy", (500, math.inf)), InputError, "None for one open end"),
+    (lambda: RangeTerm.of("energy", (None, None)), InputError, "None for one open end"),
+    (lambda: RangeTerm.of("energy", (1, 2, 3)), InputError, "energy: a range has two ends"),
+    (lambda: RangeTerm.of("energy", "500:7000"), InputError, "energy is '500:7000': it must be one number"),
+    (lambda: RangeTerm.of("energy", (500, "7000")), InputError, "energy is '7000': it must be one number"),
+    (lambda: RangeTerm.of("energy", [1, 2] * u.s), InputError, "energy has the unit s: give it in eV"),
+    (lambda: RangeTerm.of("pi", [1, 2] * u.keV), InputError, "pi has the unit keV: give numbers without a unit"),
+    (lambda: RangeTerm.of("energy"), InputError, "energy: a value is missing"),
+    (lambda: FILE.keep("energy=500:7000"), InputError, "'energy=500:7000': give a term, RangeTerm"),
+    (lambda: FILE.binned("sky=4"), InputError, "'sky=4': give an axis, BinAxis"),
+    (FILE.binned, InputError, "None: give an axis"),
+    (lambda: FILE.keep(RangeTerm.of("x", 1), RangeTerm.of("X", 2)), VirtualNameError, "x is filtered twice"),
+    (lambda: FILE.binned(SKY).keep(RangeTerm.of("x", 1)), VirtualNameError, "24: nothing can follow"),
+    (lambda: FILE.binned(SKY).binned(SKY), VirtualNameError, "nothing can follow"),
+    (lambda: FILE.binned(SKY, BinAxis("x")), VirtualNameError, "more than two axes"),
+    (lambda: FILE.binned(BinAxis("x"), BinAxis("x")), VirtualNameError, "x is binned twice"),
+    (lambda: FILE.binned(BinAxis("x", 5, 1, 1)), VirtualNameError, "x=1:5"),
+    (lambda: FILE.binned(BinAxis("x", step=-1)), VirtualNameError, "not above 0"),
+    (lambda: FILE.binned(BinAxis("x", step=math.nan)), VirtualNameError, "'nan' is not a number"),
+])
+def test_parts_that_text_cannot_say_are_refused_in_one_line(call, error, text):
+    with pytest.raises(error, match=text) as refused:
+        call()
+    assert "\n" not in str(refused.value)
+
+
+def test_a_list_in_the_place_of_a_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"@l\.list is a list.*give expand_stack\('@l\.list'\)"):
+        named_file("@l.list", tmp_path)
+    (tmp_path / "@l.list").touch()
+    assert named_file("@l.list", tmp_path).file == tmp_path / "@l.list"
 
 
 # --- random names ----------------------------------------------------------------------------------------------------

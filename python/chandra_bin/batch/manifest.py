@@ -366,7 +366,7 @@ def _named(rows: Sequence[tuple[int, Mapping[str, Any], BinningOptions]]) -> tup
 
 def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The names of rows: where none is given that of the file, with folders before it where files are named alike."""
-    paths = [Path(named_file(values["image"]).path.lstrip("@")) if "image" in values else values["pipeline"]
+    paths = [Path(named_file(values["image"].lstrip("@")).path) if "image" in values else values["pipeline"]
              for values in rows]
     free = [number for number, values in enumerate(rows) if "name" not in values]
     stems = {number: _stem(paths[number]) for number in free}

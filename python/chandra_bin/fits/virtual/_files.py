@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from chandra_bin.errors import InputError
+
 from ._parse import parse_name
 from ._steps import Filter, GtiTerm, MaskTerm, RegionTerm, Term, VirtualFile
 
@@ -14,13 +16,17 @@ Name = str | Path | VirtualFile
 def named_file(name: Name, folder: str | Path = "") -> VirtualFile:
     """The file that a name means: where a file of exactly this name exists, that one; else as `parse_name` reads it.
 
-    A relative path is relative to ``folder``. Paths in filters stay as they are.
+    A relative path is relative to ``folder``. Paths in filters stay as they are. Raises `InputError` for ``@list``,
+    which `expand_stack` reads, and `VirtualNameError`.
     """
     if isinstance(name, VirtualFile):
         return name
     whole = os.path.join(folder, name)
     if os.path.exists(whole):
         return VirtualFile.of(whole)
+    if str(name).startswith("@"):
+        raise InputError(f"{name} is a list, and one file is needed: in Python, give expand_stack({str(name)!r}) of "
+                         "chandra_bin.fits.virtual")
     parsed = parse_name(str(name))
     return replace(parsed, path=os.path.join(folder, parsed.path)) if folder else parsed
 

@@ -8,16 +8,19 @@ column that is not in the file, can point at the character: `VirtualFile.error`.
 are in lower case. Two parts are equal when they say the same; where they stand does not count.
 """
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
-from chandra_bin.errors import VirtualNameError, printable
+from chandra_bin.errors import InputError, VirtualNameError, printable
 
 _LONGEST_SHOWN = 400
 # Options that change nothing in the result of any program.
 _HARMLESS = ("mem", "kernel")
+# Of columns whose unit is the same in all files of Chandra.
+_UNITS = {"energy": "eV", "time": "s"}
 
 
 def number_text(value: float) -> str:
@@ -30,11 +33,19 @@ class Range:
     """Values from ``lo`` to ``hi``; None is open. One value has both, and its ``word`` as it was written.
 
     In columns of real numbers ``lo <= v < hi``, in columns of integers ``lo <= v <= hi``; one value is equality.
+    Raises `InputError` for ends that are not finite, for two open ends, and for a range that begins above its end.
     """
 
     lo: float | None
     hi: float | None
     word: str = ""
+
+    def __post_init__(self) -> None:
+        ends = [end for end in (self.lo, self.hi) if end is not None]
+        if not ends or not all(map(math.isfinite, ends)):
+            raise InputError(f"{self.lo}, {self.hi}: a range has finite numbers as ends, and None for one open end")
+        if ends[0] > ends[-1]:
+            raise InputError(f"{self.lo}, {self.hi}: the range begins above its end: give ({self.hi}, {self.lo})")
 
     @property
     def single(self) -> bool:
@@ -80,12 +91,19 @@ class RangeTerm:
     ranges: tuple[Range, ...]
     at: int = field(default=0, compare=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "column", self.column.lower())
+
     @classmethod
-    def of(cls, column: str, *values: float | tuple[float, float]) -> "RangeTerm":
-        """Return the term of values, and of ranges ``(lo, hi)``, of a column."""
-        pairs = (each if isinstance(each, tuple) else (each, each) for each in values)
-        return cls(column, tuple(Range(float(low), float(high), number_text(low) if low == high else "")
-                                 for low, high in pairs))
+    def of(cls, column: str, *values: Any) -> "RangeTerm":
+        """Return the term of values, and of ranges ``(lo, hi)``, of a column; None is an open end.
+
+        Quantities become eV for ``energy``, s for ``time``, and have no unit for other columns. Raises `InputError`
+        for what is not a number or a range of two.
+        """
+        if not values:
+            raise InputError(f"{column}: a value is missing: give numbers, or ranges (lo, hi)")
+        return cls(column, tuple(_range_of(column, each) for each in values))
 
     def as_bits(self) -> BitsTerm | None:
         """The meaning of this term for a column of bits (FITS type X), which only the file's reader can tell.
@@ -104,6 +122,22 @@ class RangeTerm:
 
     def __str__(self) -> str:
         return f"{self.column}={','.join(map(str, self.ranges))}"
+
+
+def _range_of(column: str, value: Any) -> Range:
+    if not isinstance(value, Iterable) or isinstance(value, str | bytes) or getattr(value, "ndim", 1) == 0:
+        value = (value, value)
+    ends = [None if end is None else _number(column, end) for end in value]
+    if len(ends) != 2:
+        raise InputError(f"{column}: a range has two ends, (lo, hi), not {len(ends)}")
+    lo, hi = ends
+    return Range(lo, hi, number_text(lo) if lo is not None and lo == hi else "")
+
+
+def _number(column: str, value: Any) -> float:
+    from chandra_bin._checks.arrays import as_number
+
+    return as_number(value, column, _UNITS.get(column.lower(), ""))
 
 
 def _columns_text(columns: tuple[str, ...]) -> str:
@@ -225,6 +259,13 @@ class BinAxis:
     count: int | None = None
     at: int = field(default=0, compare=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "column", self.column.lower())
+        for name in ("lo", "hi", "step"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, float):
+                object.__setattr__(self, name, _number(self.column, value))
+
     def __str__(self) -> str:
         ends = ["" if end is None else number_text(end) for end in (self.lo, self.hi)]
         last = f"#{self.count}" if self.count is not None else "" if self.step is None else number_text(self.step)
@@ -281,24 +322,47 @@ class VirtualFile:
         return cls(str(path), (), str(path))
 
     def keep(self, *terms: Term) -> "VirtualFile":
-        """Return what all ``terms`` hold for; without terms, the same."""
+        """Return what all ``terms`` hold for; without terms, the same.
+
+        Raises `InputError` for what is not a term, and `VirtualNameError` behind `binned` and for a column that has
+        two terms.
+        """
         return self._filtered(terms, exclude=False)
 
     def exclude(self, *terms: Term) -> "VirtualFile":
-        """Return the rest of what all ``terms`` hold for; without terms, the same."""
+        """Return the rest of what all ``terms`` hold for; without terms, the same. Raises as `keep` does."""
         return self._filtered(terms, exclude=True)
 
     def binned(self, *axes: BinAxis) -> "VirtualFile":
-        """Return an image, a curve or a spectrum of these axes."""
-        at = len(self._shown) + 1
-        return self._with(Binning(tuple(replace(axis, at=at) for axis in axes), at))
+        """Return an image, a curve or a spectrum of these axes.
+
+        Raises `InputError` for what is not an axis, and `VirtualNameError` for axes that ``[bin ..]`` cannot have.
+        """
+        from ._axes import read_axes
+        from ._text import NameText
+
+        _need(axes or (None,), BinAxis, 'an axis, BinAxis("sky", step=4)')
+        begin = len(self._shown)
+        name = NameText(f"{self._shown}{Binning(axes)}")
+        name.match_brackets(begin)
+        return self._with(read_axes(name, begin + len("[bin "), len(name.text) - 1, begin + 1))
 
     def _filtered(self, terms: tuple[Term, ...], *, exclude: bool) -> "VirtualFile":
-        # An error points at the whole filter.
-        at = len(self._shown) + 1
-        return self._with(Filter(tuple(replace(term, at=at) for term in terms), exclude, at)) if terms else self
+        _need(terms, Term, 'a term, RangeTerm.of("energy", (500, 7000))')
+        if not terms:
+            return self
+        at = len(self._shown) + 1  # an error points at the whole filter
+        step = Filter(tuple(replace(term, at=at) for term in terms), exclude, at)
+        names = [str(term).partition("=")[0] for term in terms if not isinstance(term, GtiTerm)]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise name_error(f"{self._shown}{step}", at, f"{twice} is filtered twice here: give all its ranges in one "
+                             "term for either, or each term in a call of its own for both")
+        return self._with(step)
 
-    def _with(self, step: Step) -> "VirtualFile":
+    def _with(self, step: Filter | Binning) -> "VirtualFile":
+        if self.binning is not None:
+            raise name_error(f"{self._shown}{step}", step.at, "nothing can follow [bin ..]: filter before it is "
+                             "binned, and give all axes at once")
         return VirtualFile(self.path, (*self.steps, step), f"{self._shown}{step}")
 
     @property
@@ -353,7 +417,7 @@ class VirtualFile:
                     if option not in (*_HARMLESS, *options):
                         raise self.error(step.at, f"the option {option} changes nothing here; leave it out")
             elif not isinstance(step, kinds):
-                raise self.error(step.at, f"{step} has no meaning here; leave it out")
+                raise self.error(step.at, f"{step} cannot be used here: remove it")
 
     def error(self, at: int, message: str) -> VirtualNameError:
         """An error, to be raised, that points at a character of the text."""
@@ -365,6 +429,13 @@ class VirtualFile:
     def __fspath__(self) -> str:
         """The name as text, which ``Path(name)`` takes."""
         return str(self)
+
+
+def _need(parts: tuple[object, ...], kinds: Any, wanted: str) -> None:
+    """Raises `InputError` for the first part that is not of these kinds."""
+    for part in parts:
+        if not isinstance(part, kinds):
+            raise InputError(f"{part!r}: give {wanted}")
 
 
 def shortened(text: str, longest: int = _LONGEST_SHOWN) -> str:
