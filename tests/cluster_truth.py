@@ -22,7 +22,8 @@ from chandra_bin.regions import read_regions, region_mask
 from chandra_bin.simulate._islands import FLAGGED_PHOTONS
 from chandra_bin.simulate._photons import CLUSTER, FLARE, SOURCE
 from chandra_bin.simulate._telescope import places
-from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
+from chandra_bin.tasks.options import SimulationSettings
+from chandra_bin.tasks.simulate import simulate_observations
 
 BAND_EV = (500.0, 7000.0)
 CHIPS = {"I": (0, 1, 2, 3), "S": (7,)}

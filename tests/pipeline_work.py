@@ -10,7 +10,8 @@ import sys
 from astropy.io import fits
 
 from chandra_bin.pipeline.config import write_config
-from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
+from chandra_bin.tasks.options import SimulationSettings
+from chandra_bin.tasks.simulate import simulate_observations
 
 # Pixels of 2": all images are small, and so are the scales.
 SMALL = {"engine": "native", "binsize": 4, "scales": [1, 2, 4], "sn": 15, "smooth_sn": 20}

@@ -11,7 +11,8 @@ from chandra_bin.exposure.blank_skies import find_blank_skies, is_in_chip_coordi
 from chandra_bin.pipeline.archive import look_through
 from chandra_bin.tasks.background import add_backgrounds, blank_sky_background
 from chandra_bin.tasks.blanksky import blank_sky_events
-from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
+from chandra_bin.tasks.options import SimulationSettings
+from chandra_bin.tasks.simulate import simulate_observations
 from chandra_bin.tasks.spectra import write_spectra
 
 # As in CALDB 4.9.7.

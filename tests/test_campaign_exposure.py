@@ -9,7 +9,8 @@ import pytest
 from astropy.io import fits
 
 from chandra_bin.tasks.fluximage import AncillaryChoice, ExposureSettings, make_flux_images
-from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
+from chandra_bin.tasks.options import SimulationSettings
+from chandra_bin.tasks.simulate import simulate_observations
 from doc_tables import show
 
 pytestmark = pytest.mark.long

@@ -8,7 +8,8 @@ from scipy.ndimage import map_coordinates
 
 from chandra_bin.cli import run
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
+from chandra_bin.tasks.options import SimulationSettings
+from chandra_bin.tasks.simulate import simulate_observations
 
 pytestmark = pytest.mark.full
 

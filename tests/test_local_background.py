@@ -11,8 +11,9 @@ from chandra_bin.sources.local_background import INNER_RADII, elliptical_radius,
 from chandra_bin.tasks.background import local_background as write_local_background
 from chandra_bin.tasks.fluximage import ExposureSettings
 from chandra_bin.tasks.merge import merge_observations
+from chandra_bin.tasks.options import SimulationSettings
 from chandra_bin.tasks.particles import particle_map
-from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
+from chandra_bin.tasks.simulate import simulate_observations
 from files import listing
 
 SHAPE = (120, 120)

@@ -18,7 +18,8 @@ from chandra_bin.tasks.background import add_backgrounds, blank_sky_background
 from chandra_bin.tasks.fluximage import ExposureSettings, make_flux_images
 from chandra_bin.tasks.inputs import read_image
 from chandra_bin.tasks.merge import merge_observations
-from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
+from chandra_bin.tasks.options import SimulationSettings
+from chandra_bin.tasks.simulate import simulate_observations
 from chandra_sky import flat_sky, write_flat_sky
 from event_files import START, random_events, write_events
 from files import listing

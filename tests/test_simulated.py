@@ -25,7 +25,8 @@ from chandra_bin.regions import read_regions
 from chandra_bin.simulate import _telescope as telescope
 from chandra_bin.simulate import tables
 from chandra_bin.simulate._photons import CLUSTER, FLARE, SOURCE
-from chandra_bin.tasks.simulate import SimulationSettings, simulate_observations
+from chandra_bin.tasks.options import SimulationSettings
+from chandra_bin.tasks.simulate import simulate_observations
 
 SETTINGS = SimulationSettings(seed=5, obsids=2, array="I", exposure=20_000, counts=20_000, truth_photons=300_000)
 SMALL = ["--exposure", "300", "--counts", "500", "--blank-sky", "2", "-q"]

@@ -27,8 +27,9 @@ from chandra_bin.tasks.background import blank_sky_background
 from chandra_bin.tasks.blanksky import blank_sky_events
 from chandra_bin.tasks.copy import copy_file
 from chandra_bin.tasks.fluximage import ExposureSettings, make_flux_images
-from chandra_bin.tasks.lightcurve import FlareLimits, deflare, write_light_curve
+from chandra_bin.tasks.lightcurve import deflare, write_light_curve
 from chandra_bin.tasks.merge import merge_observations
+from chandra_bin.tasks.options import FlareLimits
 from chandra_bin.tasks.propose import propose_point_sources
 from event_files import START, random_events, write_events
 from mirror import served

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import Field, dataclass, fields
+from dataclasses import Field, dataclass, field, fields
 from inspect import cleandoc, formatannotation
 from os import PathLike
 from pathlib import Path
@@ -31,9 +31,9 @@ SHARE = Limits(lambda number: 0 < number <= 1, "it must be a fraction, above 0 a
 ERROR = Limits(lambda number: 0 <= number < 1, "it must be a fraction, from 0 to below 1")
 
 
-def described(text: str, *, unit: str = "", symbol: str = "", otherwise: str = "", negative: str = "",
-              limits: Limits | None = None, choices: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Make the metadata of the field of an option.
+def option(default: Any, text: str, *, unit: str = "", symbol: str = "", otherwise: str = "", negative: str = "",
+           limits: Limits | None = None) -> Any:
+    """Make the field of an option.
 
     Parameters
     ----------
@@ -42,10 +42,10 @@ def described(text: str, *, unit: str = "", symbol: str = "", otherwise: str = "
     symbol : stands for the value in ``--help``.
     otherwise : what None stands for.
     negative : the text of ``--no-NAME``, for a flag that is set by default.
-    limits, choices : the values that it may have.
+    limits : the values that a number may have. The choices of a word are those of the field's type.
     """
-    return {"text": text, "unit": unit, "symbol": symbol, "otherwise": otherwise, "negative": negative,
-            "limits": limits, "choices": choices}
+    return field(default=default, metadata={"text": text, "unit": unit, "symbol": symbol, "otherwise": otherwise,
+                                            "negative": negative, "limits": limits})
 
 
 class Options:
@@ -86,10 +86,18 @@ def _shown(value: Any) -> str:
     return repr(str(value) if isinstance(value, Path) else value)
 
 
+def choices_of(each: "Field[Any]") -> list[str]:
+    """Return the words that a field may hold."""
+    return [choice for kind in _kinds_of(each) if get_origin(kind) is Literal for choice in get_args(kind)]
+
+
+def _kinds_of(each: "Field[Any]") -> tuple[Any, ...]:
+    return get_args(each.type) if get_origin(each.type) in (Union, UnionType) else (each.type,)
+
+
 def _taken(each: "Field[Any]", value: Any) -> Any:
     """A value as the type of its field has it."""
-    kinds = get_args(each.type) if get_origin(each.type) in (Union, UnionType) else (each.type,)
-    choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    kinds, choices = _kinds_of(each), choices_of(each)
     if (value is None and type(None) in kinds) or (isinstance(value, str) and value in choices):
         return value
     if Path in kinds and _is_name(value):
@@ -138,13 +146,14 @@ def _number(each: "Field[Any]", value: Any, *, whole: bool) -> Any:
     from .arrays import as_number
 
     number = as_number(value, each.name)
+    shown = value if isinstance(value, int) else f"{number:.15g}"
     limits = each.metadata.get("limits")
     if limits and (fault := limits.fault(number)):
-        raise InputError(f"{each.name} is {number:.15g}: {fault}")
+        raise InputError(f"{each.name} is {shown}: {fault}")
     if whole:
         if number % 1 != 0:  # also for NaN and infinity
-            raise InputError(f"{each.name} is {number:.15g}: it must be a whole number")
-        return int(number)
+            raise InputError(f"{each.name} is {shown}: it must be a whole number")
+        return int(value if isinstance(value, int) else number)
     return number if hasattr(value, "unit") else value
 
 

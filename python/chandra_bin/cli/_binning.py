@@ -1,6 +1,6 @@
 """The options that say how images are binned, and which files belong to them, made from the classes that hold them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,7 @@ from chandra_bin.binning.options import BinningOptions
 from chandra_bin.tasks.image_files import ImageFiles
 
 from ._command import file_option
-
-Decorator = Callable[[Any], Any]
+from ._options import Decorator, added, help_of, option
 
 
 class NumberOrFile(click.ParamType):  # type: ignore[type-arg]
@@ -26,16 +25,6 @@ class NumberOrFile(click.ParamType):  # type: ignore[type-arg]
             return float(value)
         except ValueError:
             return Path(value)
-
-
-def binning_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an option for each of `BinningOptions`; `binning_of` makes that class of their values."""
-    return _added(command, BinningOptions, _option)
-
-
-def image_file_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an option for each of `ImageFiles`; `image_files_of` makes that class of their values."""
-    return _added(command, ImageFiles, _file_option)
 
 
 def binning_of(values: Mapping[str, Any]) -> BinningOptions:
@@ -54,37 +43,18 @@ def _given(values: Mapping[str, Any], cls: Any) -> dict[str, Any]:
     return {each.name: value for each in fields(cls) if (value := values[each.name]) is not None}
 
 
-def _added(command: Callable[..., Any], cls: Any, option: Callable[["Field[Any]"], Decorator]) -> Callable[..., Any]:
-    for each in reversed(fields(cls)):
-        command = option(each)(command)
-    return command
-
-
 def _option(each: "Field[Any]") -> Decorator:
-    data, flag = each.metadata, each.name.replace("_", "-")
-    if each.type is bool:
-        if each.default:
-            return click.option(f"--no-{flag}", each.name, is_flag=True, callback=_negated, help=data["negative"])
-        return click.option(f"--{flag}", is_flag=True, help=data["text"])
     # A S/N that is not given is told apart from one of 15: it excludes counts.
-    default = None if each.name == "sn" else each.default
-    kind = click.Choice(data["choices"]) if data["choices"] else float
-    return click.option(f"--{flag}", type=kind, default=default, metavar=data["symbol"] or None, help=_help(each))
-
-
-def _negated(_context: click.Context, _option: click.Parameter, value: bool) -> bool:
-    return not value
+    return option(each, default=None) if each.name == "sn" else option(each)
 
 
 def _file_option(each: "Field[Any]") -> Decorator:
     flag = f"--{each.name.replace('_', '-')}"
     if each.metadata["limits"]:
-        return click.option(flag, type=NumberOrFile(), metavar=each.metadata["symbol"], help=_help(each))
-    return file_option(flag, help=_help(each), **({"multiple": True} if each.default == () else {}))
+        return click.option(flag, type=NumberOrFile(), metavar=each.metadata["symbol"], help=help_of(each))
+    return file_option(flag, help=help_of(each), **({"multiple": True} if each.default == () else {}))
 
 
-def _help(each: "Field[Any]") -> str:
-    """The text of an option with its default, or with what holds where there is none."""
-    default = each.metadata["otherwise"] or each.default
-    text: str = each.metadata["text"]
-    return text + (f"  [default: {default}]" if default not in (None, ()) else "")
+# An option for each field; `binning_of` and `image_files_of` make these classes of their values.
+binning_options = added(BinningOptions, _option)
+image_file_options = added(ImageFiles, _file_option)

@@ -26,12 +26,13 @@ from .fluximage import FluxImage as FluxImage
 from .fluximage import FluxImages as FluxImages
 from .fluximage import make_flux_images as make_flux_images
 from .image_files import ImageFiles as ImageFiles
-from .lightcurve import FlareLimits as FlareLimits
 from .lightcurve import deflare as deflare
 from .lightcurve import propose_bin_length as propose_bin_length
 from .lightcurve import write_light_curve as write_light_curve
 from .merge import Merged as Merged
 from .merge import merge_observations as merge_observations
+from .options import FlareLimits as FlareLimits
+from .options import SimulationSettings as SimulationSettings
 from .outlines import Outlines as Outlines
 from .outlines import convert_files as convert_files
 from .outlines import write_mask as write_mask
@@ -48,7 +49,6 @@ from .propose import propose_point_sources as propose_point_sources
 from .regions import RegionFiles as RegionFiles
 from .regions import make_region_files as make_region_files
 from .simulate import Simulated as Simulated
-from .simulate import SimulationSettings as SimulationSettings
 from .simulate import simulate_observations as simulate_observations
 from .smooth import apply_scale as apply_scale
 from .smooth import make_scale as make_scale

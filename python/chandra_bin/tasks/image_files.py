@@ -1,10 +1,10 @@
 """The files that belong to an image that is binned: one class for Python, the command line and manifests of batches."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from chandra_bin._checks.options import POSITIVE, Options, described, documented
+from chandra_bin._checks.options import POSITIVE, Options, documented, option
 from chandra_bin.errors import InputError
 
 # Files that mean nothing without others.
@@ -22,27 +22,23 @@ class ImageFiles(Options):
     positive.
     """
 
-    background: Path | None = field(default=None, metadata=described("Image of background counts."))
-    background_expmap: Path | None = field(default=None, metadata=described(
-        "Exposure map of the background; needs that of the image."))
-    background_scale: float | Path | None = field(default=None, metadata=described(
-        "Background counts times this, a number or an image, are those expected in IMAGE.", symbol="S|FILE",
-        otherwise="1", limits=POSITIVE))
-    expmap: Path | None = field(default=None, metadata=described(
-        "Exposure map: the contours follow the flux by default; pixels of exposure <= 0 or NaN are excluded."))
-    noisemap: Path | None = field(default=None, metadata=described("Image of the noise of each pixel (1 sigma)."))
-    mask: Path | None = field(default=None, metadata=described(
-        "Mask: 1 used, 0 excluded, 2 and more start a bin but never join one."))
-    exclude: tuple[Path, ...] = field(default=(), metadata=described("Region file: leave out the pixels inside."))
-    keep: tuple[Path, ...] = field(default=(), metadata=described("Region file: use only the pixels inside."))
-    smoothed: Path | None = field(default=None, metadata=described(
-        "Smoothed image to take the contours from; skips the smoothing."))
-    behind: Path | None = field(default=None, metadata=described(
-        "Counts image of an IMAGE in other units, such as a scaled flux: S/N and pictures are of these counts."))
-    behind_background: Path | None = field(default=None, metadata=described(
-        "Background counts of the counts image behind."))
-    behind_scale: Path | None = field(default=None, metadata=described(
-        "Image of the factors that scale these background counts to the counts image.", otherwise="1"))
+    background: Path | None = option(None, "Image of background counts.")
+    background_expmap: Path | None = option(None, "Exposure map of the background; needs that of the image.")
+    background_scale: float | Path | None = option(
+        None, "Background counts times this, a number or an image, are those expected in IMAGE.", symbol="S|FILE",
+        otherwise="1", limits=POSITIVE)
+    expmap: Path | None = option(
+        None, "Exposure map: the contours follow the flux by default; pixels of exposure <= 0 or NaN are excluded.")
+    noisemap: Path | None = option(None, "Image of the noise of each pixel (1 sigma).")
+    mask: Path | None = option(None, "Mask: 1 used, 0 excluded, 2 and more start a bin but never join one.")
+    exclude: tuple[Path, ...] = option((), "Region file: leave out the pixels inside.")
+    keep: tuple[Path, ...] = option((), "Region file: use only the pixels inside.")
+    smoothed: Path | None = option(None, "Smoothed image to take the contours from; skips the smoothing.")
+    behind: Path | None = option(
+        None, "Counts image of an IMAGE in other units, such as a scaled flux: S/N and pictures are of these counts.")
+    behind_background: Path | None = option(None, "Background counts of the counts image behind.")
+    behind_scale: Path | None = option(
+        None, "Image of the factors that scale these background counts to the counts image.", otherwise="1")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,7 +1,7 @@
 """Light curves of events, and good times without flares of light curves."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -26,27 +26,13 @@ from chandra_bin.plots.light_curves import RateLimits, light_curve_png
 
 from ._common import history, write_picture
 from .inputs import files_of, plain_name
+from .options import FlareLimits
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 # Good times of two chips that differ by more than this part are worth a word.
 _SAME_TIMES = 0.01
-
-
-@dataclass(frozen=True)
-class FlareLimits:
-    """The parameters of `chandra_bin.cut_flares`."""
-
-    method: Method = "clean"
-    mean: float | None = None
-    nsigma: float = 3.0
-    scale: float = 1.2
-    stddev: float | None = None
-    minfrac: float = 0.1
-    sigma: float = 3.0
-    minlength: int = 3
-    margin: int = 1
 
 
 def write_light_curve(name: Name, out: Path, *, clobber: bool = False) -> LightCurve:
@@ -106,7 +92,7 @@ def deflare(name: Name, out: Path, limits: FlareLimits | None = None, *, plot: P
     The GTI file says in FLR... keywords and its history which method gave the limits, and why, where it is not the
     one that was asked for. Raises `InputError`, beginning with the light curve's name, and `OutputError`.
     """
-    limits = limits or FlareLimits()
+    limits = FlareLimits.or_defaults(limits)
     if plot is not None and plot.suffix.lower() != ".png":
         raise InputError(f"{plot}: the picture is a PNG; give a name that ends in .png")
     parsed = named_file(name)

@@ -8,7 +8,7 @@ import glob
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin._checks.options import Options, described
+from chandra_bin._checks.options import Options, option
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, NoCluster, counted
 from chandra_bin.events.region_files import read_regions
@@ -62,8 +62,8 @@ class Detections(Options):
 
     file: Path
     """As `propose_point_sources` takes it."""
-    compact: float = field(default=COMPACT, metadata=described("The largest PSFRATIO of a point."))
-    significant: float = field(default=SIGNIFICANT, metadata=described("The least SRC_SIGNIFICANCE of a point."))
+    compact: float = option(COMPACT, "The largest PSFRATIO of a point.")
+    significant: float = option(SIGNIFICANT, "The least SRC_SIGNIFICANCE of a point.")
 
 
 @dataclass(frozen=True)

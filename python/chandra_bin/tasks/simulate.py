@@ -14,7 +14,7 @@ from chandra_bin import simulate
 from chandra_bin.acis import geometry as acis
 from chandra_bin.coords.grids import Grid, GridAxis
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import InputError, OutputError
+from chandra_bin.errors import OutputError
 from chandra_bin.fits.headers import add_history
 from chandra_bin.fits.images import write_image
 from chandra_bin.fits.new_table import NewColumn, new_table
@@ -23,6 +23,7 @@ from chandra_bin.fits.tables import write_empty_primary, write_rows
 from chandra_bin.simulate import event_tables, tables
 
 from ._common import ecsv, history, program
+from .options import SimulationSettings
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -32,39 +33,6 @@ _MARKER = "simulation.json"
 # Where the calibration database has its blank skies.
 _CALDB = "caldb/data/chandra/acis/bkgrnd"
 _EXPOSURE_BIN = 16
-_EXPOSURE_PHOTONS = 2_000_000
-
-
-@dataclass(frozen=True)
-class SimulationSettings:
-    """What to simulate."""
-
-    seed: int = 1
-    obsids: int = 2
-    exposure: float = 20_000.0
-    """Seconds of each observation, flares and gaps included."""
-    counts: float = 60_000.0
-    """Counts of the cluster in each observation at 0.5 - 7 keV, if all of it were on the optical axis."""
-    array: str = "S"
-    """I or S: the array whose aim point it is."""
-    datamode: str = "mixed"
-    """FAINT, VFAINT, or mixed: they take turns, VFAINT first."""
-    blank_sky: float = 10.0
-    """How many times longer the blank-sky files are exposed; 0 for none."""
-    truth_photons: int = _EXPOSURE_PHOTONS
-    """Photons for each of the truth's exposure maps."""
-
-    def __post_init__(self) -> None:
-        for name, least, most in (("seed", 0, 2**63), ("obsids", 1, 99), ("exposure", 10, 10**6),
-                                  ("counts", 1, 10**8), ("blank_sky", 0, 1000), ("truth_photons", 1, 10**10)):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and least <= value <= most):
-                typed = f"{value:.15g}" if isinstance(value, float) else value
-                raise InputError(f"{name} is {typed}: it must be from {least} to {most}")
-        if self.array not in simulate.ARRAYS:
-            raise InputError(f"the array is {self.array!r}: it must be I or S")
-        if self.datamode not in ("FAINT", "VFAINT", "mixed"):
-            raise InputError(f"the data mode is {self.datamode!r}: it must be FAINT, VFAINT or mixed")
 
 
 @dataclass(frozen=True)
@@ -87,7 +55,7 @@ def simulate_observations(folder: Path, settings: SimulationSettings | None = No
     The folder must be new or empty; with ``clobber``, one that an earlier simulation filled is replaced, if nobody put
     anything else there. Raises `OutputError` for other folders, `InputError` for settings without sense.
     """
-    settings = settings or SimulationSettings()
+    settings = SimulationSettings.or_defaults(settings)
     old = _files_there(folder, clobber)
     scene = simulate.make_scene(settings.seed, settings.counts, settings.exposure * simulate.LIVE_FRACTION)
     observations = simulate.make_observations(settings.seed, settings.obsids, settings.exposure, settings.array,

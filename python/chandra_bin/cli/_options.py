@@ -1,0 +1,51 @@
+"""Options of commands that are made from the classes that hold them."""
+
+from collections.abc import Callable
+from dataclasses import Field, fields
+from typing import Any
+
+import click
+
+from chandra_bin._checks.options import choices_of
+
+Decorator = Callable[[Any], Any]
+
+
+def options_of(cls: Any, *left_out: str) -> Decorator:
+    """Add an option for each field of a class of options that is not ``left_out``."""
+    return added(cls, option, *left_out)
+
+
+def added(cls: Any, made: Callable[["Field[Any]"], Decorator], *left_out: str) -> Decorator:
+    """Add what ``made`` returns for each field of a class."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for each in reversed(fields(cls)):
+            if each.name not in left_out:
+                command = made(each)(command)
+        return command
+
+    return add
+
+
+def option(each: "Field[Any]", **attributes: Any) -> Decorator:
+    """The option of a field; ``attributes`` as click has them take the place of the field's."""
+    data, flag = each.metadata, each.name.replace("_", "-")
+    if each.type is bool:
+        if each.default:
+            return click.option(f"--no-{flag}", each.name, is_flag=True, callback=_negated, help=data["negative"])
+        return click.option(f"--{flag}", is_flag=True, help=data["text"])
+    kind = click.Choice(choices) if (choices := choices_of(each)) else int if each.type is int else float
+    return click.option(f"--{flag}", **{"type": kind, "default": each.default, "metavar": data["symbol"] or None,
+                                        "help": help_of(each), **attributes})
+
+
+def help_of(each: "Field[Any]") -> str:
+    """The text of an option with its default, or with what holds where there is none."""
+    default = each.metadata["otherwise"] or each.default
+    text: str = each.metadata["text"]
+    return text + (f"  [default: {default}]" if default not in (None, ()) else "")
+
+
+def _negated(_context: click.Context, _option: click.Parameter, value: bool) -> bool:
+    return not value
