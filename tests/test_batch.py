@@ -233,9 +233,9 @@ def test_faults_are_rows_and_the_rest_is_done(images, capsys):
         status, message, error = said[name]
         assert (status, error) == ("failed", kind)
         assert what in message
-    for name, what in (("good", ""), ("a_name", "the name 'a name' is none of a folder"),
-                       ("odz", "the name 'Łódź' is none of a folder"), ("up", "the name '../up'"),
-                       ("twice", ""), ("twice-2", "the name 'twice' is there before")):
+    for name, what in (("good", ""), ("a_name", "the name 'a name' cannot be the name of a folder"),
+                       ("odz", "the name 'Łódź' cannot be the name of a folder"), ("up", "the name '../up'"),
+                       ("twice", ""), ("twice-2", "the name 'twice' is used twice")):
         assert said[name][0] == "ok"
         assert what in said[name][1]
     assert len(said) == len(names)

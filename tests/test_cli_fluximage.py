@@ -479,7 +479,7 @@ BAD = {
     "pixels larger than a chip": (evt("", "--binsize", "100000"), "pixels of 100000 sky pixels are larger than a chip"),
     "tiny pixels": (evt("", "--binsize", "1e-6"), "pixels are too many; give limits, or larger pixels"),
     "two outputs": (evt("", "-o", "other"), "two outputs are named, out/ and other"),
-    "pixels of nothing": (evt("", "--binsize", "0"), "give a positive --binsize"),
+    "pixels of nothing": (evt("", "--binsize", "0"), "the pixel size must be positive, not 0"),
     "a binning": (evt("[bin sky=4]"), "fluximage makes the images itself"),
     "no such outlines": (evt("", "--fovfile", "no.fits"), "no.fits: no such file"),
     "two sizes of pixels": (evt("", "--xygrid", "e.fits", "--binsize", "4"), "give one of them"),

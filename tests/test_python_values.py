@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import astropy.units as u
 import numpy as np
@@ -111,6 +112,12 @@ def test_only_public_names_are_listed():
     names = dir(chandra_bin)
     assert not {"Any", "import_module", "TYPE_CHECKING"} & set(names)
     assert set(chandra_bin.__all__) <= set(names)
+
+
+def test_a_star_import_brings_no_modules():
+    public = [getattr(chandra_bin, name) for name in chandra_bin.__all__]
+    assert not [each for each in public if isinstance(each, ModuleType)]
+    assert isinstance(chandra_bin.tasks, ModuleType)
 
 
 def test_the_package_runs_as_a_module():

@@ -9,7 +9,9 @@ from typing import Any
 import lazy_loader
 
 _public, _, _names = lazy_loader.attach_stub(__name__, __file__)
-__all__ = [*sorted({*_names, "__version__"} - {"_C_API"})]  # noqa: PLE0604
+# Attributes that a star import leaves out: it would replace packages of other projects, such as astropy's regions.
+_MODULES = {"batch", "pipeline", "regions", "report", "simulate", "tasks"}
+__all__ = [*sorted({*_names, "__version__"} - {"_C_API"} - _MODULES)]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
@@ -21,4 +23,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*__all__, *_MODULES})

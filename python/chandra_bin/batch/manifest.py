@@ -271,7 +271,7 @@ def _read_toml(file: Path, wrong: _Wrong) -> Iterator[tuple[int, dict[str, Any]]
         raise InputError(f"{file}: is no TOML: {error}") from None
     for name in content:
         if name != "cluster":
-            wrong.add(f"{name}: is no part of it: there is [[cluster]], for each")
+            wrong.add(f"{name}: unknown key: write a table [[cluster]] for each cluster")
     clusters = content.get("cluster", [])
     if not isinstance(clusters, list):
         wrong.add("cluster: is to be tables, [[cluster]]")
@@ -356,9 +356,9 @@ def _named(rows: Sequence[tuple[int, Mapping[str, Any], BinningOptions]]) -> tup
         taken.add(folder.casefold())
         note = ""
         if folder != clean:
-            note = f"the name {name!r} is there before: the folder is {folder}"
+            note = f"the name {name!r} is used twice: the folder is {folder}"
         elif folder != name:
-            note = f"the name {name!r} is none of a folder: it is {folder}"
+            note = f"the name {name!r} cannot be the name of a folder: it is {folder}"
         made.append(Row(number, name, folder, values.get("image"), values.get("pipeline"),
                         ImageFiles(**_part(values, ImageFiles)), options, note))
     return tuple(made)

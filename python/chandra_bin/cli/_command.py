@@ -17,10 +17,9 @@ import click
 from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError, one_line, reason
 
 if TYPE_CHECKING:
-    from chandra_bin.fits.virtual import VirtualFile
-
-if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+    from chandra_bin.fits.virtual import VirtualFile
 
 _Chosen = TypeVar("_Chosen", bound="DataclassInstance")
 

@@ -112,9 +112,9 @@ class Grid:
 
 def _check(low: float, high: float, step: float) -> None:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise InputError(f"pixels from {low:g} to {high:g} are none: give a lower and an upper limit")
+        raise InputError(f"the lower limit {low:g} must be below the upper one, {high:g}")
     if not (math.isfinite(step) and step > 0):
-        raise InputError(f"pixels of {step:.15g} are none: give a positive width")
+        raise InputError(f"the pixel size must be positive, not {step:.15g}")
 
 
 def _count(pixels: float) -> int:

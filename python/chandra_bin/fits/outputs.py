@@ -172,10 +172,12 @@ class Outputs:
                 if exists and not target.is_file():
                     raise OutputError(f"{path}: is not a file that could be replaced; give another name")
             if exists and not self._clobber:
-                raise OutputError(f"{path}: exists already; remove it, or replace it with --clobber")
+                raise OutputError(f"{path}: exists already; remove it, or replace it with --clobber "
+                                  "(in Python: clobber=True or overwrite=True)")
         if not self._clobber:
             for old in self._old_series():
-                raise OutputError(f"{old}: exists already; remove it, or replace the set with --clobber")
+                raise OutputError(f"{old}: exists already; remove it, or replace the set with --clobber "
+                                  "(in Python: clobber=True or overwrite=True)")
 
     def _old_series(self) -> list[Path]:
         return sorted(path for pattern in self._series for path in pattern.parent.glob(pattern.name))

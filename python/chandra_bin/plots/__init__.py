@@ -1,5 +1,5 @@
 """Pictures: bins, light curves, proposed regions, images.
 
-The only package, with ``report``, that imports matplotlib, and never pyplot. It takes arrays and gives the bytes of
-a PNG file.
+The only package, with ``report``, that imports matplotlib. It takes arrays and gives the bytes of a PNG file.
+`draw_bins` alone uses pyplot, for the axes of a notebook.
 """

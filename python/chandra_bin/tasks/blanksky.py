@@ -81,7 +81,7 @@ def blank_sky_events(events: Name, blanksky: Name | Sequence[Name], out: Path, *
         as the calibration database has them, in chip coordinates. Or a folder: CALDB, or its folder of blank skies,
         where the files of the observation are chosen.
     beside : the event file that aspect solution, bad pixels and mask lie beside; None: ``events``.
-    seed : of the random times and places of events in chip coordinates (see ``products._sky_placement``).
+    seed : of the random times and places of events in chip coordinates (see ``chandra_bin.tasks._sky_placement``).
 
     Only events with STATUS 0 are used where the observation was cleaned by VFAINT.
     Factors are those of the files (BKGSCALn), else ratios of counts of 9 - 12 keV; their errors are in BKGERRn. Chips

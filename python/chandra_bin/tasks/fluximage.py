@@ -265,7 +265,7 @@ def _events(name: VirtualFile, columns: list[str]) -> tuple[Events, Events]:
 def check_binsize(binsize: float, *, exposed: bool) -> None:
     """Raises `InputError` for pixels of no size and, with an exposure map, for those that are larger than a chip."""
     if not (np.isfinite(binsize) and binsize > 0):
-        raise InputError(f"pixels of {binsize:.15g} are none: give a positive --binsize")
+        raise InputError(f"the pixel size must be positive, not {binsize:.15g}")
     if exposed and binsize > acis.CHIP_PX:
         raise InputError(f"pixels of {binsize:.15g} sky pixels are larger than a chip, {acis.CHIP_PX}: give a smaller "
                          "--binsize for an exposure map")
