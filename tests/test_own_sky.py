@@ -22,7 +22,7 @@ from chandra_bin.regions import (
     region_bytes,
     region_mask,
 )
-from chandra_bin.sources.detection import DetectionOptions
+from chandra_bin.sources.options import DetectionOptions
 from chandra_bin.tasks.bin import bin_image
 from chandra_bin.tasks.detect import DetectionFiles, detect_in_image
 from chandra_bin.tasks.outlines import convert_files, write_mask

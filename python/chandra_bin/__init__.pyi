@@ -52,9 +52,9 @@ from .regions import region_mask as region_mask
 from .sources.background import Background as Background
 from .sources.background import local_background as local_background
 from .sources.detection import Detection as Detection
-from .sources.detection import DetectionOptions as DetectionOptions
 from .sources.detection import SourceFinder as SourceFinder
 from .sources.detection import detect_sources as detect_sources
+from .sources.options import DetectionOptions as DetectionOptions
 from .sources.removal import scaled_flux as scaled_flux
 from .sources.removal import sn_in_counts as sn_in_counts
 from .tasks.inputs import read_image as read_image

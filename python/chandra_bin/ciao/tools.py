@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from chandra_bin.sources.detection import DEFAULT_SCALES, DetectionOptions
+from chandra_bin.sources.options import DEFAULT_SCALES, DetectionOptions
 
 from ._chatter import flare_limits, left_out
 from ._command import Command, File, Name, Temporary, Value

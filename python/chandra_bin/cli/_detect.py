@@ -86,7 +86,7 @@ def command(image: Path, outfile: Path | None, out: Path | None, quiet: bool, **
     """Find sources in IMAGE, counts on pixels, by correlating it with wavelets."""
     chosen = one_output(outfile, out)
     start = time.perf_counter()
-    from chandra_bin.sources.detection import DetectionOptions
+    from chandra_bin.sources.options import DetectionOptions
     from chandra_bin.tasks.detect import DetectionFiles, detect_in_image
 
     with progress_reporter(quiet, "detecting") as progress:

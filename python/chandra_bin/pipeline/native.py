@@ -21,7 +21,8 @@ from chandra_bin.fits.headers import approximation
 from chandra_bin.fits.tables import open_fits
 from chandra_bin.fits.virtual import BinAxis, GtiTerm, RangeTerm, RegionTerm, VirtualFile, read_stack
 from chandra_bin.simulate.tables import is_simulated
-from chandra_bin.sources.detection import Detection, DetectionOptions
+from chandra_bin.sources.detection import Detection
+from chandra_bin.sources.options import DetectionOptions
 from chandra_bin.tasks.background import MeasuredPart, blank_sky_background, local_background
 from chandra_bin.tasks.bin import bin_image
 from chandra_bin.tasks.blanksky import blank_sky_events

@@ -10,8 +10,6 @@ from chandra_bin._checks.array_types import Floats
 
 from ._wavelet import annulus, hat
 
-# The smallest probability that double precision leaves of a transformed distribution.
-LEAST_PROBABILITY = 1e-10
 # Places of the lattice that distributions are computed on.
 _LATTICE = 1 << 14
 # Points of a table for each factor of ten in the background, and its limits in counts over the area of a kernel.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,53 +12,20 @@ from chandra_bin._checks.array_types import Float32s
 from chandra_bin._checks.arrays import as_flags, as_image, of_given, warn_of_noise
 from chandra_bin._checks.given import given_image
 from chandra_bin._checks.images import EXPOSURE_UNITS, joined_mask
-from chandra_bin._checks.options import Options
 from chandra_bin.coords.given import coords_of_image
 from chandra_bin.errors import InputError, counted, warn
 
 from ._field import AtScale, Field, doubled
 from ._sources import Source, join, measure
-from ._threshold import LEAST_PROBABILITY
+from .options import DEFAULT_SCALES, DetectionOptions
 
 if TYPE_CHECKING:
     from astropy.table import QTable
 
     from chandra_bin.coords.wcs import ImageCoords
 
-DEFAULT_SCALES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 # The positive part of the hat, 2.8 scales across, must fit into the image.
 _LARGEST_PART = 2.8
-
-
-@dataclass(frozen=True, repr=False)
-class DetectionOptions(Options):
-    """How sources are searched, with the names of CIAO's wavdetect."""
-
-    scales: tuple[float, ...] | None = None
-    """Of the hats, in pixels. None: ``DEFAULT_SCALES``, those that fit into the image."""
-    sigthresh: float | Literal["auto"] = "auto"
-    """The probability that a pixel without a source is significant at a scale; ``auto`` is one pixel in all those with
-    data."""
-    bkgsigthresh: float = 1e-4
-    """The same for pixels that are left out of the background."""
-    expthresh: float = 0.1
-    """Pixels with less exposure than this part of the largest are left out."""
-    maxiter: int = 3
-    """How often the background is cleaned at most."""
-    ellsigma: float = 3.0
-    """The semi-axes of the ellipses in files, in sigmas of the source."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.expthresh < 1:
-            raise InputError(f"expthresh is {self.expthresh:.15g}: it must be a part of the largest exposure, 0 - 1")
-        if self.maxiter < 0:
-            raise InputError(f"maxiter is {self.maxiter}: it must be a whole number, 0 or more")
-        if not (np.isfinite(self.ellsigma) and self.ellsigma > 0):
-            raise InputError(f"ellsigma is {self.ellsigma:.15g}: it must be positive")
-        _check_probability(self.bkgsigthresh, "bkgsigthresh")
-        if self.sigthresh != "auto":
-            _check_probability(self.sigthresh, "sigthresh")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -247,12 +214,6 @@ def _scales(scales: tuple[float, ...] | None, shape: tuple[int, int]) -> tuple[f
             raise InputError(f"a scale is {scale:.15g}: in an image of {shape[1]} x {shape[0]} pixels the largest that "
                              f"fits is {largest:.3g}")
     return tuple(sorted(set(scales)))
-
-
-def _check_probability(value: float | str, name: str) -> None:
-    if isinstance(value, str) or not LEAST_PROBABILITY <= value < 0.5:
-        raise InputError(f"{name} is {value}: it must be a probability, {LEAST_PROBABILITY:g} up to 0.5"
-                         f"{', or auto' if name == 'sigthresh' else ''}")
 
 
 def _check_counts(values: Float32s) -> None:

@@ -23,13 +23,8 @@ from chandra_bin.fits.tables import open_fits, write_empty_primary, write_rows
 from chandra_bin.fits.virtual import Name, named_file
 from chandra_bin.regions import Region, Shape, convert_region, put_sky, region_bytes, region_mask
 from chandra_bin.sources._sources import Source
-from chandra_bin.sources.detection import (
-    DEFAULT_SCALES,
-    Detection,
-    DetectionOptions,
-    bytes_needed,
-    detect_sources,
-)
+from chandra_bin.sources.detection import Detection, bytes_needed, detect_sources
+from chandra_bin.sources.options import DEFAULT_SCALES, DetectionOptions
 
 from ._common import about, coords_if_usable, history, need_memory, read_exposure, warn_of_rims
 from .inputs import files_of, is_table, read_image, read_on_grid, refuse_filled
