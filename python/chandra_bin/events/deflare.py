@@ -198,7 +198,7 @@ def sigma_clip(curve: LightCurve, *, sigma: float = 3.0, minlength: int = 3) -> 
         survives &= ~dropped
         if not survives.any():
             raise NoQuietTime(f"no bin is within {sigma:g} standard deviations of the mean")
-    runs = _runs(survives)
+    runs = runs_of(survives)
     short = np.diff(runs) < minlength
     if not short.any():
         good = survives | ((rate > mean - reach) & (rate < mean + reach))
@@ -362,7 +362,7 @@ def _check(**limits: float | None) -> None:
             raise InputError(f"{name} is {value:.15g}; it must be above 0")
 
 
-def _runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
+def runs_of(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Begin and end (n, 2) of each run of True."""
     changes = np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8))
     return np.column_stack([np.flatnonzero(changes == 1), np.flatnonzero(changes == -1)])

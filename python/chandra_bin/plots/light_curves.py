@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.errors import counted, printable
+from chandra_bin.events.deflare import runs_of
 from chandra_bin.events.lightcurve import LightCurve
 
 from .figures import CUT, DPI, KEPT, LINES, png_of
@@ -60,7 +61,7 @@ def _curve_figure(curve: LightCurve, good: NDArray[np.bool_] | None, title: str,
     axes = figure.add_subplot()
     start, stop, ks = ((each - curve.time_min[0]) / 1e3 for each in (curve.time_min, curve.time_max, curve.time))
     kept = exposed if good is None else exposed & good
-    for first, last in _runs(exposed & ~kept):
+    for first, last in runs_of(exposed & ~kept):
         axes.axvspan(start[first], stop[last - 1], facecolor=_CUT_TIME, edgecolor=_CUT_HATCH, hatch="//", lw=0,
                      zorder=0)
     few = len(curve) <= _MOST_ERROR_BARS
@@ -103,8 +104,3 @@ def _draw_limits(axes: "Axes", limits: RateLimits) -> None:
                  label=f"limits {max(limits.low, 0):.4g} and {limits.high:.4g} count/s ({limits.method})")
     if limits.low > 0:
         axes.axhline(limits.low, color=LINES, lw=1, ls="--")
-
-
-def _runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """First and past-the-end index (n, 2) of each run of True."""
-    return np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))).reshape(-1, 2)
