@@ -450,7 +450,7 @@ def test_steps_that_mean_nothing_are_refused(evt2, tmp_path, monkeypatch, capsys
     assert run(words) == 2
     error = capsys.readouterr().err
     assert "character" in error
-    assert "leave it out" in error
+    assert "remove it" in error
 
 
 def test_other_telescopes_have_images_too(tmp_path, columns, capsys):

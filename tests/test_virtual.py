@@ -259,7 +259,7 @@ BAD = [
     ("[bin x=9:1:1]", "       ^", "write x=1:9"),
     ("[bin x=1:2:3:4]", "            ^", "a colon too many"),
     ("[bin x=::2,x=::4]", "           ^", "binned twice"),
-    ("[bin x=::2,]", "           ^", "None: give an axis"),
+    ("[bin x=::2,]", "           ^", "an axis is missing behind the comma"),
     ("[bin x,y,energy]", "         ^", "at most two"),
     ("[bin sky=4,energy]", "           ^", "at most two"),
     ("[bin sky=4][bin sky=2]", "            ^", "a second bin"),

@@ -59,7 +59,7 @@ class KernelImages:
         map_ = _optional(noise, "noise", image.shape)
         if behind is not None:
             exclude_nan(use, background=behind)
-            if not behind.min() >= 0 and np.any(behind[use > 0] < 0):
+            if not behind.min(initial=0) >= 0 and np.any(behind[use > 0] < 0):
                 warn(f"background has {np.count_nonzero(behind[use > 0] < 0)} negative pixels (least "
                      f"{behind[use > 0].min():g}): it is counts, and the noise of bins may not be a number")
         if map_ is not None:
@@ -72,7 +72,7 @@ class KernelImages:
         ratio = (exposure_ratio(exposure, background_exposure, use) if background_scale is None else
                  _exposure(background_scale, "background_scale", "", use))
         require_pixels(use)
-        if not image.min() >= 0 and np.any(image[use > 0] < 0):  # the minimum, or NaN, is found at once
+        if not image.min(initial=0) >= 0 and np.any(image[use > 0] < 0):  # the minimum, or NaN, is found at once
             warn(f"counts has {np.count_nonzero(image[use > 0] < 0)} negative pixels "
                  f"(least {image[use > 0].min():g}): is a background subtracted already?")
         varying = ratio if isinstance(ratio, np.ndarray) else None

@@ -109,7 +109,7 @@ def _package(name: str, least: str, brings: str, requirement: str, is_needed: bo
     if not _is_at_least(version, least):
         return Finding(name, "missing", version, f"{brings}, {least} or newer: {install}", is_needed)
     try:
-        import_module(name)
+        import_module(name.replace("-", "_"))
     except Exception as error:  # whatever a broken package does
         return Finding(name, "missing", version, f"{brings}, and it is broken ({type(error).__name__}: {error}): pip "
                        f"install --force-reinstall '{requirement}'", is_needed)

@@ -415,7 +415,7 @@ class VirtualFile:
             if isinstance(step, Options):
                 for option in step.values:
                     if option not in (*_HARMLESS, *options):
-                        raise self.error(step.at, f"the option {option} changes nothing here; leave it out")
+                        raise self.error(step.at, f"the option {option} changes nothing here: remove it")
             elif not isinstance(step, kinds):
                 raise self.error(step.at, f"{step} cannot be used here: remove it")
 
