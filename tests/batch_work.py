@@ -97,6 +97,7 @@ class Held:
     def go_on(self):
         """Lets the row that waits be done."""
         os.write(self._pipe, self._content)
+        self.let_go()  # before the row sees the end of the pipe: no writer replaces a pipe
         os.close(self._pipe)
 
     def let_go(self):

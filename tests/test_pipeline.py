@@ -20,7 +20,7 @@ from chandra_bin.cli import run as command
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
 from chandra_bin.fits.images import read_image_file
-from chandra_bin.pipeline import native, runner
+from chandra_bin.pipeline import proposing, runner
 from chandra_bin.pipeline.config import read_config
 from chandra_bin.pipeline.layout import Layout
 from chandra_bin.regions import read_regions, region_mask
@@ -410,14 +410,14 @@ def test_a_region_that_is_drawn_while_its_step_runs_is_kept(work, monkeypatch):
     """The step began with a proposal: its products are not those of the user's region."""
     before = products(work)
     region = layout_of(work).area
-    make = native.propose_area
+    make = proposing.propose_area
 
     def draw(*arguments, **named):
         made = make(*arguments, **named)
         region.write_text(region.read_text() + "# mine\n")
         return made
 
-    monkeypatch.setattr(native, "propose_area", draw)
+    monkeypatch.setattr(proposing, "propose_area", draw)
     with pytest.raises(InputError, match=r"step 6: .*square.reg: was changed while it was read: run again"):
         runner.run(work, redo=[6])
     assert region.read_text().endswith("# mine\n")
