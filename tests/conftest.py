@@ -85,7 +85,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The finished pipeline of that cluster, beside its archive. Tests that change it make a copy."""
+    """The finished pipeline of that cluster, next to its archive. Tests that change it make a copy."""
     import pipeline_work
     from chandra_bin.pipeline import runner
 
@@ -125,7 +125,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list["Figure"]:
 
 @pytest.fixture
 def composed(monkeypatch: pytest.MonkeyPatch) -> list["Figure"]:
-    """The figures as they would be drawn, for tests of what is on them: their pixels are not made."""
+    """The figures as they would be drawn, for tests of their parts: their pixels are not made."""
     from matplotlib.figure import Figure
 
     made: list[Figure] = []

@@ -279,7 +279,7 @@ def written(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def wrong(tmp_path_factory):
-    """A folder with event files that are no background of the others."""
+    """A folder with event files that do not fit each other as a background."""
     folder = tmp_path_factory.mktemp("wrong")
     few = random_events(5000, 4)
     low = few | {"energy": np.minimum(few["energy"], 8000).astype(np.float32)}

@@ -26,7 +26,7 @@ class Given:
     noise: Floats | None = None
     """1 sigma, in the unit of the data."""
     coords: Any = None
-    """An astropy WCS, or a FITS header; None where there are no coordinates."""
+    """An astropy WCS, or a FITS header; None for an image without coordinates."""
 
 
 def given_image(values: Any, name: str, unit: str = "", *others: str) -> Given:
@@ -53,7 +53,7 @@ def given_image(values: Any, name: str, unit: str = "", *others: str) -> Given:
 
 
 def has_pixels(values: Any) -> bool:
-    """Whether this is an image, and not a number."""
+    """Whether this is an image rather than a number."""
     return (np.ndim(values) > 0 or hasattr(values, "wcs") or hasattr(values, "header")
             or isinstance(values, str | bytes | PathLike))
 

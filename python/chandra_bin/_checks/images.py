@@ -17,7 +17,7 @@ from .units import can_convert, unit_of
 _MOST_NOISE = np.sqrt(np.finfo(np.float32).max)
 # Of exposure maps, of exposure times, and of parts of an exposure.
 EXPOSURE_UNITS = ("cm2 s", "s", "")
-# Of what is counts over exposure.
+# Of fluxes: counts over exposure.
 FLUX_UNITS = ("1 / (cm2 s)", "1 / s", "")
 LEAST_EXPOSURE = np.float32(1e-7)  # contbin clips exposures here before it divides by one
 

@@ -22,7 +22,7 @@ class Limits:
     text: str
 
     def fault(self, number: float) -> str | None:
-        """Say what a number must be; None for one that is within the limits."""
+        """Return the rule that a number breaks; None for a number within the limits."""
         return None if math.isfinite(number) and self.holds(number) else self.text
 
 
@@ -51,7 +51,7 @@ def option(default: Any, text: str, *, unit: str = "", symbol: str = "", otherwi
 class Options:
     """The base of a frozen dataclass of options: it checks their values, and shows those that are not the defaults.
 
-    The type of a field says what it takes. Names of files become paths, and one name, or one number, is taken where
+    A field takes values of its type. Names of files become paths, and one name, or one number, is taken where
     several are.
     """
 
@@ -101,7 +101,7 @@ def _taken(each: "Field[Any]", value: Any) -> Any:
     if (value is None and type(None) in kinds) or (isinstance(value, str) and value in choices):
         return value
     if Path in kinds and _is_name(value):
-        return _path(value)
+        return Path(value)
     if tuple[Path, ...] in kinds:
         return _paths(each, value)
     if tuple[float, ...] in kinds:
@@ -122,15 +122,11 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str | PathLike) and value != ""
 
 
-def _path(name: str | PathLike[str]) -> Path:
-    return name if isinstance(name, Path) else Path(name)
-
-
 def _paths(each: "Field[Any]", value: Any) -> tuple[Path, ...]:
     names = (value,) if _is_name(value) else tuple(value) if isinstance(value, Iterable) else (None,)
     if value == "" or not all(map(_is_name, names)):
         raise InputError(f"{each.name} is {value!r}: it must be the name of a file, or several names, [a, b]")
-    return tuple(map(_path, names))
+    return tuple(map(Path, names))
 
 
 def _numbers(each: "Field[Any]", value: Any) -> tuple[float, ...]:

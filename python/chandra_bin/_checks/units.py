@@ -1,4 +1,4 @@
-"""Units: what has one becomes plain numbers in the documented unit, or is refused. No unit is dropped in silence.
+"""Units: values with a unit become plain numbers in the documented unit, or are refused. No unit is dropped in silence.
 
 Quantities, columns with a unit and, for times, ``astropy.time.Time`` and ``TimeDelta`` are taken. Counts, photons,
 pixels and channels are numbers: ``ct``, ``ph``, ``adu``, ``pix`` and ``chan`` have no dimension here.
@@ -18,7 +18,7 @@ from .array_types import Floats
 
 # Times of Chandra are seconds since 1998-01-01T00:00:00 in Terrestrial Time: MJDREF of its files.
 MJDREF = 50814.0
-# Units of what is counted; more than the first power of them, as in variances, is another dimension.
+# Units of counts. A higher power of them, as in variances, is another dimension.
 _COUNTED = ("ct", "ph", "adu", "electron", "DN", "pix", "chan", "bin", "vox")
 
 
@@ -28,8 +28,7 @@ def numbers(values: Any, name: str, unit: str = "", *others: str) -> NDArray[Any
     ``others`` are further units that are taken, each as it is. Raises `InputError` that is an astropy
     ``UnitConversionError``, too, for a unit of another dimension.
     """
-    if isinstance(values, list | tuple) and any(hasattr(each, "unit") for each in values):
-        values = _joined(values, name)
+    values = _joined(values, name)
     given = unit_of(values)
     if given is None:
         return np.asanyarray(values)
@@ -43,7 +42,7 @@ def numbers(values: Any, name: str, unit: str = "", *others: str) -> NDArray[Any
 
 
 def unit_of(values: Any) -> Any:
-    """The unit of a Quantity, a column or an image with BUNIT; None where there is none, or one that is not known."""
+    """The unit of a Quantity, a column or an image with BUNIT; None for values without a unit that astropy knows."""
     unit = getattr(values, "unit", None)
     if unit is None and isinstance(attributes := getattr(values, "attrs", None), dict):  # of xarray
         unit = attributes.get("units")
@@ -58,6 +57,9 @@ def unit_of(values: Any) -> Any:
 
 
 def _joined(values: Any, name: str) -> Any:
+    """A list of Quantities as one Quantity; other values as they are. Raises `InputError` for units that differ."""
+    if not (isinstance(values, list | tuple) and any(hasattr(each, "unit") for each in values)):
+        return values
     from astropy.units import Quantity
 
     try:
@@ -75,7 +77,7 @@ def seconds(values: Any, name: str, mjdref: float = MJDREF) -> Floats:
         if isinstance(values, time.Time):
             values = values - time.Time(mjdref, format="mjd", scale="tt")
         if isinstance(values, time.TimeDelta):
-            # A microsecond is less than any clock resolves; what is below are rounding errors.
+            # No clock resolves a microsecond: smaller differences are rounding errors.
             return np.asarray(np.round(values.to_value("s"), 6), dtype=np.float64)
     array = numbers(values, name, "s")
     if array.dtype.kind not in "biuf":
@@ -88,10 +90,10 @@ def in_one_unit(**values: Any) -> list[NDArray[Any]]:
 
     Raises `InputError` as `numbers` does, and where only some have a unit.
     """
-    values = {name: _joined(each, name) if isinstance(each, list | tuple) and any(hasattr(one, "unit") for one in each)
-              else each for name, each in values.items()}
-    unit = next((str(each.unit) for each in values.values() if getattr(each, "unit", None) is not None), "")
-    without = [name for name, each in values.items() if unit and unit_of(each) is None]
+    values = {name: _joined(each, name) for name, each in values.items()}
+    units = {name: unit_of(each) for name, each in values.items()}
+    unit = next((str(each) for each in units.values() if each is not None), "")
+    without = [name for name, each in units.items() if unit and each is None]
     if without:
         raise InputError(f"{' and '.join(without)} must have a unit, such as {unit}, as the others have one")
     return [numbers(each, name, unit) for name, each in values.items()]
@@ -137,7 +139,7 @@ def _factor(given: Any, unit: str, others: tuple[str, ...]) -> float | None:
 
 
 def _without_counts(unit: Any) -> Any:
-    """A unit without those of what is counted, each of which must be there once at most."""
+    """A unit without the units of counts; those in a higher power stay."""
     from astropy.units import CompositeUnit
 
     parts = unit.decompose()

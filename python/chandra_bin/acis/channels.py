@@ -21,9 +21,9 @@ def ev_per_unit(unit: str) -> float | None:
 
 
 def channels_of(energy_ev: Any) -> NDArray[np.int32]:
-    """PI channels of energies: numbers in eV, or a Quantity; 0 where there is none (NaN, or below 0).
+    """PI channels of energies: numbers in eV, or a Quantity; 0 for NaN and for energies below 0.
 
-    Raises `InputError` for a unit that is none of energy, and for masked elements.
+    Raises `InputError` for a unit of another dimension, and for masked elements.
 
     Examples
     --------

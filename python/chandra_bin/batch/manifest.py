@@ -315,13 +315,13 @@ def _checked(values: Mapping[str, Any], where: str, folder: Path, wrong: _Wrong)
 
 
 def _conflicts(given: Collection[str]) -> Iterator[str]:
-    """Say which columns of a row exclude or need each other."""
+    """Report columns of a row that exclude or need each other."""
     if "image" in given and "pipeline" in given:
         yield "names both an image and a pipeline"
     if "image" not in given and "pipeline" not in given:
         yield "names neither an image nor a pipeline"
-    if "pipeline" in given and (beside := [name for name in given if name in _COLUMNS]):
-        yield f"{beside[0]}: a pipeline has its own settings, in its config.json"
+    if "pipeline" in given and (others := [name for name in given if name in _COLUMNS]):
+        yield f"{others[0]}: a pipeline has its own settings, in its config.json"
     if "sn" in given and "counts" in given:
         yield "sn and counts exclude each other"
     yield from conflicts(given)

@@ -41,7 +41,7 @@ class Limits:
     """What the rows of a batch may take."""
 
     memory: float | None = None
-    """Bytes of all rows that run at once; None: 80 % of what is there. The need of a row is estimated."""
+    """Bytes of all rows that run at once; None: 80 % of the free memory. The need of a row is estimated."""
     row_memory: float | None = None
     """Bytes of one row, if not so many; a row that needs more fails, and is not begun."""
     retry: int = 0

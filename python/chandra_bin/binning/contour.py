@@ -155,7 +155,7 @@ class ContourBinner:
 
 @dataclass(frozen=True, eq=False)
 class ImageArrays:
-    """The images of one binning, all (ny, nx); `contour_bin` says what each is."""
+    """The images of one binning, all (ny, nx); `contour_bin` describes each."""
 
     counts: ArrayLike
     background: ArrayLike | None = None

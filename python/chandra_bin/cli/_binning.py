@@ -44,7 +44,7 @@ def _given(values: Mapping[str, Any], cls: Any) -> dict[str, Any]:
 
 
 def _option(each: "Field[Any]") -> Decorator:
-    # A S/N that is not given is told apart from one of 15: it excludes counts.
+    # The default is None: a S/N that was given, be it 15, excludes counts.
     return option(each, default=None) if each.name == "sn" else option(each)
 
 

@@ -41,7 +41,7 @@ def option(each: "Field[Any]", **attributes: Any) -> Decorator:
 
 
 def help_of(each: "Field[Any]") -> str:
-    """The text of an option with its default, or with what holds where there is none."""
+    """The text of an option with its default, or with the meaning of None."""
     default = each.metadata["otherwise"] or each.default
     text: str = each.metadata["text"]
     return text + (f"  [default: {default}]" if default not in (None, ()) else "")

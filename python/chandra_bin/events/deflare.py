@@ -91,7 +91,7 @@ def cut_flares(curve: LightCurve, method: Method = "clean", *, mean: float | Non
     nsigma, margin : of ``robust``. A bin is kept with a probability of at least that of ``nsigma`` of a Gaussian; the
         ``margin`` bins before and after each bin above the upper limit are cut too.
 
-    Where ``clean`` or ``sigma`` leaves no quiet time, ``robust`` takes its place, a `ChandraBinWarning` says so, and
+    Where ``clean`` or ``sigma`` leaves no quiet time, ``robust`` takes its place, with a `ChandraBinWarning`, and
     the result holds why (``failure``). Another warning where limits of ``clean`` by ``scale`` are narrower than
     Poisson noise; it proposes a length of bins. Raises `InputError` for unusable parameters, or a light curve
     without rates above 0.

@@ -83,7 +83,7 @@ class GTI:
     def from_table(cls, table: Any) -> "GTI":
         """The times of a table with columns START and STOP, in any case: of astropy, of a FITS file, pandas or numpy.
 
-        Columns without a unit are in seconds. Raises `InputError` where there are no such columns.
+        Columns without a unit are in seconds. Raises `InputError` for a table without these columns.
         """
         table = getattr(table, "data", table) if hasattr(table, "header") else table  # of an HDU
         if not hasattr(table, "__getitem__") or isinstance(table, str):
@@ -215,7 +215,7 @@ class GTI:
 
 
 def _column(table: Any, name: str) -> Any:
-    """A column, with its unit; tables of FITS files have units beside their columns."""
+    """A column with its unit, which tables of FITS files keep apart from the numbers."""
     units = getattr(getattr(table, "columns", None), "units", None)
     if units is None:
         return table[name]

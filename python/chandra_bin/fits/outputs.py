@@ -29,6 +29,7 @@ from chandra_bin.errors import InputError, OutputError, counted, warn, writing
 _PREFIX = ".chandra-bin-"  # of all temporary names
 _RUN = ".run"  # the run file of a folder
 _COMMIT = ".commit"  # stands in one folder of a run from the first rename to the last
+_CLOBBER = "--clobber (in Python: clobber=True or overwrite=True)"  # how existing files are replaced
 
 
 @dataclass(frozen=True)
@@ -172,12 +173,10 @@ class Outputs:
                 if exists and not target.is_file():
                     raise OutputError(f"{path}: is not a file that could be replaced; give another name")
             if exists and not self._clobber:
-                raise OutputError(f"{path}: exists already; remove it, or replace it with --clobber "
-                                  "(in Python: clobber=True or overwrite=True)")
+                raise OutputError(f"{path}: exists already; remove it, or replace it with {_CLOBBER}")
         if not self._clobber:
             for old in self._old_series():
-                raise OutputError(f"{old}: exists already; remove it, or replace the set with --clobber "
-                                  "(in Python: clobber=True or overwrite=True)")
+                raise OutputError(f"{old}: exists already; remove it, or replace the set with {_CLOBBER}")
 
     def _old_series(self) -> list[Path]:
         return sorted(path for pattern in self._series for path in pattern.parent.glob(pattern.name))

@@ -3,7 +3,7 @@
 Event lists are long and mostly columns that nobody asks for: blocks of rows keep memory at what is used, for gzipped
 files too. astropy reads a gzipped file as a whole, and CFITSIO (behind ``fitsio``, under the GPL) unpacks it in memory,
 so the reader is one of our own. Headers are astropy's; rows are numpy records, big-endian as in the file, until
-`Column.values` takes out what is needed. Tables of new columns are made in ``fits/new_table.py``.
+`Column.values` takes out the numbers that are needed. Tables of new columns are made in ``fits/new_table.py``.
 """
 
 import gzip

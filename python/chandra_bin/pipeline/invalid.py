@@ -12,7 +12,7 @@ _NO_NAMES: Mapping[str, str] = {}
 
 def texts_of(wrong: "ValidationError", known: Collection[str], forms: Mapping[str, str] = _NO_NAMES,
              others: Mapping[str, str] = _NO_NAMES, written: Mapping[str, str] = _NO_NAMES) -> Iterator[str]:
-    """Say what is wrong with each setting: its name, its value, and what it must be.
+    """Report each wrong setting: its name, its value, and what it must be.
 
     Parameters
     ----------

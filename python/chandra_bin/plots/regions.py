@@ -60,7 +60,7 @@ class RegionOverlay:
 def region_png(image: NDArray[Any], overlays: Sequence[RegionOverlay], coords: ImageCoords, title: str,
                look: Look | None = None, *, exposure: NDArray[Any] | None = None,
                cluster: ClusterShape | None = None) -> bytes:
-    """A PNG of an image (ny, nx) with outlines of regions; beside it the profile of a cluster.
+    """A PNG of an image (ny, nx) with outlines of regions, and next to it the profile of a cluster.
 
     ``exposure``: only the part of the image that has some is shown. The same input gives the same bytes.
     """

@@ -60,8 +60,8 @@ def from_astropy(objects: Any, coords: Any = None) -> Region:
         elif len(components) == len(components[0]) == 1:
             cuts.append(components[0][0])
         else:
-            raise InputError(f"region {number} is a compound region that is taken away: take it from each of the "
-                             "others, by ^ or &")
+            raise InputError(f"region {number} is a compound region with include=False: subtract it from each of "
+                             "the others, by ^ or &")
     if not included:
         raise InputError("none of the regions is included")
     return Region(tuple(included), tuple(cuts), source="the regions")
@@ -121,7 +121,7 @@ def _both(first: list[Component], second: list[Component]) -> list[Component]:
 
 
 def _outside(components: list[Component]) -> list[Component]:
-    """What is in no component: the complement of a shape of each."""
+    """The places outside all components: the complement of a shape of each."""
     outside: list[Component] = [()]
     for component in components:
         outside = _both(outside, [(shape.complemented(),) for shape in component])

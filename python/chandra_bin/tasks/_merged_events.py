@@ -70,7 +70,7 @@ class Observation:
         return {name: self.columns[name].values(rows) for name in names}
 
     def reach(self, name: str) -> tuple[float, float]:
-        """The least and the greatest of the finite values of a column; infinity, -infinity where there are none."""
+        """The least and the greatest of the finite values of a column; infinity, -infinity without finite values."""
         low, high = np.inf, -np.inf
         for rows in self.blocks:
             values = self.values(rows, name)[name]
@@ -110,7 +110,7 @@ class Observation:
 
 
 def read_observation(source: Source, with_chips: bool) -> Observation | None:
-    """The rows that pass; None where none does. ``with_chips``: they must say of which chip they are."""
+    """The rows that pass; None if all fail. ``with_chips``: they must name their chip."""
     name = source.name
     with open_events(name, also=(Columns,)) as file:
         file.need_ev()

@@ -127,7 +127,7 @@ class MeasuredPart(Options):
     exclude: tuple[Path, ...] = ()
     """Regions that are left out: the cluster, the sources."""
     keep: tuple[Path, ...] = ()
-    """Regions outside of which all is left out: a background region."""
+    """Background regions: pixels outside all of them are left out."""
 
 
 def local_background(image: Name, expmap: Name, outroot: str | Path, part: MeasuredPart | None = None, *,

@@ -84,7 +84,7 @@ class ContbinOptions(Options):
 
     @property
     def inputs(self) -> list[Path]:
-        """Every file that is read beside the image."""
+        """Every file that is read with the image."""
         files = (self.bg, self.mask, self.smoothed, self.expmap, self.bgexpmap, self.noisemap)
         return [*(path for path in files if path is not None), *self.exclude, *self.keep]
 
@@ -115,7 +115,7 @@ def bin_as_contbin(image: Path, options: ContbinOptions | None = None, *, thread
 
 def _read_arrays(counts: Image, options: ContbinOptions,
                  binning: BinningOptions) -> tuple[NDArray[np.int16], ImageArrays]:
-    """The mask, (ny, nx), in contbin's sense, and what is binned."""
+    """The mask, (ny, nx), in contbin's sense, and the images to bin."""
     background = None if options.bg is None else refuse_filled(read_like(options.bg, counts, "background"))
     exposures = _exposures(counts, background, options.expmap, options.bgexpmap)
     mask = mask_values(counts, options.mask, options.automask, options.exclude, options.keep)

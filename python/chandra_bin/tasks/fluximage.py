@@ -142,7 +142,7 @@ class ExposureSettings:
 
 @dataclass(frozen=True, repr=False)
 class AncillaryChoice(Options):
-    """The files of an observation that take the places of those found beside its events; None: those found."""
+    """The files of an observation that replace those found next to its events; None: those found."""
 
     asolfile: tuple[Path, ...] | None = None
     """Aspect solutions; empty: no aspect solution is used."""

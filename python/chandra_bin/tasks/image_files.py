@@ -53,7 +53,7 @@ class ImageFiles(Options):
 
 
 def conflicts(given: Collection[str]) -> Iterator[str]:
-    """Say which of the files that are given, by their names, need another file or exclude each other."""
+    """Report files, by the names of their options, that need another file or exclude each other."""
     if "background_expmap" in given and "background_scale" in given:
         yield "background_expmap and background_scale exclude each other: give one of the two"
     for name, others in _NEEDED.items():

@@ -196,7 +196,7 @@ def _columns_of(path: Path) -> dict[str, tuple[Any, str]]:
 
 
 def _numbers(column: Column, rows: Rows) -> NDArray[Any]:
-    """The numbers of a FITS column, null values masked; what the rows hold, where that is no numbers."""
+    """The numbers of a FITS column, null values masked; a column of another type as it stands in the rows."""
     if not column.is_scalar and not column.is_logical:
         return np.asarray(rows[column.name])
     values = column.values(rows)

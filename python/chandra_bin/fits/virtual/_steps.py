@@ -99,7 +99,7 @@ class RangeTerm:
         """Return the term of values, and of ranges ``(lo, hi)``, of a column; None is an open end.
 
         Quantities become eV for ``energy``, s for ``time``, and have no unit for other columns. Raises `InputError`
-        for what is not a number or a range of two.
+        for values that are neither a number nor a range of two.
         """
         if not values:
             raise InputError(f"{column}: a value is missing: give numbers, or ranges (lo, hi)")
@@ -324,7 +324,7 @@ class VirtualFile:
     def keep(self, *terms: Term) -> "VirtualFile":
         """Return what all ``terms`` hold for; without terms, the same.
 
-        Raises `InputError` for what is not a term, and `VirtualNameError` behind `binned` and for a column that has
+        Raises `InputError` for anything but terms, and `VirtualNameError` behind `binned` and for a column that has
         two terms.
         """
         return self._filtered(terms, exclude=False)
