@@ -10,7 +10,7 @@ import lazy_loader
 
 _public, _, _names = lazy_loader.attach_stub(__name__, __file__)
 # Attributes that a star import leaves out: it would replace packages of other projects, such as astropy's regions.
-_MODULES = {"batch", "pipeline", "regions", "report", "simulate", "tasks"}
+_MODULES = {"batch", "pipeline", "regions", "report", "simulate", "spectral", "tasks"}
 __all__ = [*sorted({*_names, "__version__"} - {"_C_API"} - _MODULES)]  # noqa: PLE0604
 
 

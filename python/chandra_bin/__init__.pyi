@@ -3,6 +3,7 @@ from . import pipeline as pipeline
 from . import regions as regions
 from . import report as report
 from . import simulate as simulate
+from . import spectral as spectral
 from . import tasks as tasks
 from ._kernels._c_api import _C_API as _C_API
 from .acis.channels import channels_of as channels_of

@@ -1,0 +1,2 @@
+from .abundances import abundances as abundances
+from .templates import Templates as Templates
