@@ -99,7 +99,7 @@ def test_the_command_of_the_pipeline(capsys):
     Path("binmap.fits").rename("contbin_binmap.fits")
     assert run(["spectra", "evt2.fits", "contbin_binmap.fits", "-o", "spectra"]) == 0
     names = [f"00754/xaf_{n}{end}.pi" for n in range(9) for end in ("", "_grp")]
-    assert listing("spectra") == sorted(["00754", "00754/spectra.ecsv", *names])
+    assert listing("spectra") == sorted(["00754", "00754/spectra.ecsv", "00754/spectra.fits", *names])
     inside = np.count_nonzero(bin_of(SOURCE) >= 0)
     assert capsys.readouterr().out == (
         f"ObsID 754: 9 bins with {inside} counts, {EVENTS - inside} events in no bin; in spectra/00754/\n")
@@ -122,6 +122,22 @@ def test_counts_exposure_and_area_of_each_bin():
         assert all(header[f"EXPOSUR{c}"] == pytest.approx(live[c], rel=1e-12) for c in CHIPS)
         assert header["BACKSCAL"] == pytest.approx(np.count_nonzero(labels == n) * BIN_PX**2 / 8192**2, rel=1e-12)
         assert header["TOTCTS"] == expected.sum()
+
+
+def test_one_table_holds_the_spectra_of_all_bins():
+    assert run(["spectra", "evt2.fits", "binmap.fits", "--background", "bkg.fits"]) == 0
+    with fits.open("spectra/00754/spectra.fits") as hdus:
+        for block, end in (("SPECTRUM", ""), ("BACKGROUND", "_bkg")):
+            table, about = hdus[block].data, hdus[block].header
+            assert about["HDUCLAS4"] == "TYPE:II"
+            np.testing.assert_array_equal(table["SPEC_NUM"], table["BINNUM"] + 1)
+            for row in table:
+                rows, header = spectrum(f"spectra/00754/xaf_{row['BINNUM']}{end}.pi")
+                np.testing.assert_array_equal(row["COUNTS"], rows["COUNTS"])
+                np.testing.assert_array_equal(row["CHANNEL"], rows["CHANNEL"])
+                assert {key: row[key] for key in ("EXPOSURE", "BACKSCAL", "CCD_ID")} == pytest.approx(
+                    {key: header[key] for key in ("EXPOSURE", "BACKSCAL", "CCD_ID")}, rel=1e-12)
+                assert header["HDUCLAS2"] == about["HDUCLAS2"]
 
 
 def test_blank_skies_may_be_one_a_chip(capsys):
@@ -382,7 +398,7 @@ def test_a_later_run_takes_the_place_of_an_earlier_one(capsys):
     write_binmap("binmap.fits", labels_of(4))
     assert run(["spectra", "evt2.fits", "binmap.fits", "--clobber"]) == 0
     names = [f"xaf_{n}{end}.pi" for n in range(4) for end in ("", "_grp")]
-    assert listing("spectra/00754") == sorted(["spectra.ecsv", "xaf_0_mine.pi", *names])
+    assert listing("spectra/00754") == sorted(["spectra.ecsv", "spectra.fits", "xaf_0_mine.pi", *names])
 
 
 def test_large_and_scattered_bin_numbers():

@@ -1,17 +1,21 @@
-"""OGIP spectra (type I) as files' contents. Those of one observation differ in a few cards: the rest is made once."""
+"""OGIP spectra as files' contents: one a file (type I), and those of all bins in one table (type II).
+
+The type I files of one observation differ in a few cards: the rest is made once.
+"""
 
 from collections.abc import Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin.acis.channels import PI_CHANNELS
 from chandra_bin.fits.headers import HeaderForm, filled
 from chandra_bin.fits.images import product_header
 from chandra_bin.fits.new_table import NewColumn, new_table
-from chandra_bin.fits.tables import Rows, table_header, write_empty_primary
+from chandra_bin.fits.tables import Rows, table_header, write_empty_primary, write_rows
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -24,6 +28,8 @@ _KEPT = ("ORIGIN", "ASCDSVER", "CALDBVER", "MISSION", "TELESCOP", "INSTRUME", "D
          "DEC_PNT", "ROLL_PNT", "RA_TARG", "DEC_TARG", "SIM_X", "SIM_Y", "SIM_Z", "DEFOCUS", "FOC_LEN", "FP_TEMP",
          "DTCOR", "CTI_CORR", "CTI_APP", "CTIFILE", "GAINFILE", "GRD_FILE", "ASOLFILE", "BPIXFILE", "MASKFILE",
          "PBKFILE")
+# The blocks of the file of all bins.
+SPECTRUM_BLOCK, BACKGROUND_BLOCK = "SPECTRUM", "BACKGROUND"
 _NO_COUNTS = np.zeros(PI_CHANNELS, np.int32)
 _PLAIN = [NewColumn("CHANNEL", "1J", np.arange(1, PI_CHANNELS + 1)), NewColumn("COUNTS", "1J", _NO_COUNTS)]
 _GROUPED = [*_PLAIN, NewColumn("GROUPING", "1I", _NO_COUNTS), NewColumn("QUALITY", "1I", _NO_COUNTS)]
@@ -57,6 +63,8 @@ class PhaWriter:
             HDUCLAS2="BKG" if background else "TOTAL", HDUCLAS3="COUNT", HDUCLAS4="TYPE:I", HDUVERS="1.2.1",
             HDUVERS1="1.2.1", PHAVERSN="1992a", CHANTYPE="PI", DETCHANS=PI_CHANNELS, POISSERR=True, SYS_ERR=0.0,
             AREASCAL=1.0, CORRSCAL=0.0, CORRFILE="none", RESPFILE="none", ANCRFILE="none")
+        self._about, self._history = about, history
+        self._block = BACKGROUND_BLOCK if background else SPECTRUM_BLOCK
         self._plain = _form(_PLAIN, product_header(about, history, GROUPING=0, QUALITY=0))
         self._grouped = _form(_GROUPED, product_header(about, history))
 
@@ -74,6 +82,22 @@ class PhaWriter:
             "TOTCTS": int(counts.sum(dtype=np.int64)), "CCD_ID": int(chip), "BINNUM": int(bin),
             "BACKFILE": background or "none"})
         return self._primary + header + filled(rows.tobytes())
+
+    def write_table(self, file: BinaryIO, counts: NDArray[np.int32], *, exposure_s: Floats, chips: Wholes,
+                    backscal: Floats, bins: Sequence[int]) -> None:
+        """Write the spectra of all bins (bins, 1024) as one type II table, behind what ``file`` holds already."""
+        columns = [
+            NewColumn("SPEC_NUM", "1J", np.arange(1, len(bins) + 1)), NewColumn("BINNUM", "1J", bins),
+            NewColumn("CHANNEL", f"{PI_CHANNELS}I", np.tile(np.arange(1, PI_CHANNELS + 1), (len(bins), 1)), "channel"),
+            NewColumn("COUNTS", f"{PI_CHANNELS}J", counts, "count"), NewColumn("EXPOSURE", "1D", exposure_s, "s"),
+            NewColumn("BACKSCAL", "1D", backscal), NewColumn("CCD_ID", "1I", chips)]
+        header, rows = new_table(columns)
+        cards = product_header(self._about, self._history, GROUPING=0, QUALITY=0, HDUCLAS4="TYPE:II")
+        header.update(TLMIN3=1, TLMAX3=PI_CHANNELS, EXTNAME=self._block)
+        others = [card for card in cards.cards if card.keyword not in ("EXTNAME", "HDUNAME")]
+        header.extend(others, strip=False, end=True)
+        header["HDUNAME"] = self._block
+        write_rows(file, header, [rows])
 
 
 def _form(columns: list[NewColumn], about: "Header") -> tuple[HeaderForm, Rows]:

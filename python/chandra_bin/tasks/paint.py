@@ -2,7 +2,6 @@
 
 import io
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.errors import InputError, counted, reason, warn
+from chandra_bin.fits.columns import read_columns
 from chandra_bin.fits.images import Image, product_header, write_image
 from chandra_bin.fits.outputs import Outputs
-from chandra_bin.fits.tables import Column, Rows, open_fits
 
 from ._common import Parameters, history, read_binmap
 from .inputs import files_of
-
-_TABLE_FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".fits": "fits", ".fit": "fits", ".gz": "fits"}
 
 
 @dataclass(frozen=True)
@@ -151,7 +148,7 @@ def _number(word: str, path: Path, line: int) -> float:
 
 
 def _read_table(path: Path) -> dict[str, _Quantity]:
-    columns = _columns_of(path)
+    columns = read_columns(path)
     if "bin" not in columns:
         raise InputError(f"{path}: has no column named bin, only {', '.join(columns)}")
     bins, _ = columns["bin"]
@@ -167,42 +164,6 @@ def _read_table(path: Path) -> dict[str, _Quantity]:
     if not quantities:
         raise InputError(f"{path}: has no column of numbers beside bin")
     return quantities
-
-
-def _columns_of(path: Path) -> dict[str, tuple[Any, str]]:
-    """Values, those that are missing masked, and unit of the columns of a table."""
-    kind = _TABLE_FORMATS.get(path.suffix.lower())
-    if kind is None:
-        raise InputError(f"{path}: is no table that is known here; give a .csv, .ecsv or .fits file")
-    if kind == "fits":
-        with open_fits(path) as hdus:
-            for hdu in hdus:
-                if hdu.is_table:
-                    rows = hdu.table()
-                    return {each.name: (_numbers(each, rows), each.unit) for each in hdu.columns.values()}
-        raise InputError(f"{path}: holds no table")
-    from astropy.table import Table
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # Spreadsheets put a byte order mark before the first name.
-            table = Table.read(path, format=kind, **({"encoding": "utf-8-sig"} if kind == "ascii.csv" else {}))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except Exception as error:  # each format has its own
-        raise InputError(f"{path}: cannot be read as a table: {' '.join(str(error).split())[:200]}") from error
-    return {name: (table[name], str(table[name].unit or "")) for name in table.colnames}
-
-
-def _numbers(column: Column, rows: Rows) -> NDArray[Any]:
-    """The numbers of a FITS column, null values masked; a column of another type as it stands in the rows."""
-    if not column.is_scalar and not column.is_logical:
-        return np.asarray(rows[column.name])
-    values = column.values(rows)
-    if column.is_logical:
-        return np.ma.masked_less(values, 0)
-    return values if column.null is None else np.ma.masked_equal(values, column.null)
 
 
 def _floats(column: Any) -> list[float]:

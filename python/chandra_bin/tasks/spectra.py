@@ -30,20 +30,23 @@ from chandra_bin.events.spectra import (
     net_counts,
 )
 from chandra_bin.fits.headers import text_of
-from chandra_bin.fits.images import Image
 from chandra_bin.fits.outputs import Outputs
+from chandra_bin.fits.tables import write_empty_primary
 from chandra_bin.fits.virtual import Name, VirtualFile, named_files
 
+from ._bin_pixels import BinPixels, read_bin_pixels
 from ._blanksky import ParticleCounts, checked_chips, need_on_sky, scale_by_particles
-from ._common import Parameters, about, ecsv, has_sky_filter, history, listed, mask_values, read_binmap
+from ._common import Parameters, about, ecsv, has_sky_filter, history, listed
 from ._pha import PhaWriter
-from .inputs import files_of, plain_name, refuse_filled
+from .inputs import files_of, plain_name
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
 # BACKSCAL is a fraction of the sky coordinates' plane.
 _SKY_PIXELS = 8192**2
+# The spectra of all bins of an observation, in one table.
+ALL_BINS = "spectra.fits"
 _COORDINATES = ("x", "y", "ccd_id")
 _WHOLE = ("ccd_id", "pi")
 _OBSID = re.compile(r"\d{1,9}")
@@ -64,19 +67,6 @@ class ObservationSpectra:
     """Events that passed the filters and are in no bin."""
     table: "Table"
     """As in ``spectra.ecsv``."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Bins:
-    """The bins of a binmap; arrays (bins,) belong to ``numbers``, which ascend."""
-
-    image: Image
-    numbers: list[int]
-    labels: NDArray[np.int32]
-    """(ny, nx), indices into ``numbers``; -1 outside, and where pixels are excluded."""
-    pixels: Wholes
-    centres: Floats
-    """(bins, 2), array coordinates x, y."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +123,8 @@ def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
     mask, exclude, keep : as `bin_image` takes them: events in excluded pixels are left out, and so is their area.
 
     Files of bin N are ``xaf_N.pi`` (OGIP type I), ``xaf_N_grp.pi`` (grouped) and with a background ``xaf_N_bkg.pi``;
-    ``spectra.ecsv`` has a row a bin. Raises `InputError` and `OutputError`; no file is written then.
+    ``spectra.fits`` has those of all bins in one table (type II), which ``chandra-bin fit`` reads; ``spectra.ecsv`` has
+    a row a bin. Raises `InputError` and `OutputError`; no file is written then.
     """
     names, skies = named_files(events), named_files(background)
     backgrounds: list[tuple[VirtualFile, ...]] = [tuple(skies)] if len(names) == 1 else [(sky,) for sky in skies]
@@ -144,13 +135,14 @@ def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
                          f"{counted(len(names), 'event file')}; give one for each, in their order")
     if group < 1:
         raise InputError(f"the least counts of a group are {group}, and must be 1 or more")
-    obsids = _obsids(names)
+    obsids = obsids_of(names)
     folders = {obsid: folder / f"{obsid:05d}" for obsid in obsids}
     inputs = files_of(*names, *skies, binmap, mask, *exclude, *keep)
-    with Outputs([each / "spectra.ecsv" for each in folders.values()], inputs=inputs, clobber=clobber,
+    files = [each / file for each in folders.values() for file in ("spectra.ecsv", ALL_BINS)]
+    with Outputs(files, inputs=inputs, clobber=clobber,
                  series=[each / f"xaf_*{end}.pi" for each in folders.values() for end in ("[0-9]", "_bkg", "_grp")],
                  ) as outputs:
-        bins = _read_bins(binmap, mask, exclude, keep)
+        bins = read_bin_pixels(binmap, mask, exclude, keep)
         made = []
         for obsid, name, behind in zip(obsids, names, backgrounds, strict=True):
             parameters = {
@@ -162,7 +154,9 @@ def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
 
 
 def _observation(outputs: Outputs, folder: Path, obsid: int, name: VirtualFile, behind: Sequence[VirtualFile],
-                 bins: _Bins, group: int, parameters: Parameters) -> ObservationSpectra:
+                 bins: BinPixels, group: int, parameters: Parameters) -> ObservationSpectra:
+    from astropy.io.fits import Header
+
     source = _count(name, bins, particles=bool(behind))
     _warn_of_sky_filters(name)
     _warn_of_nothing(source, name)
@@ -196,12 +190,18 @@ def _observation(outputs: Outputs, folder: Path, obsid: int, name: VirtualFile, 
         if behind_file is not None and behind_spectra is not None and ratios is not None:
             outputs.write(folder / behind_file,
                           behind_writer.file(behind_spectra[i], **cards, backscal=backscal / float(ratios[i])))
+    of_bins: Any = {"exposure_s": exposure, "chips": chips, "bins": bins.numbers}
+    with outputs.open(folder / ALL_BINS) as file:
+        write_empty_primary(file, Header())
+        writer.write_table(file, spectra, **of_bins, backscal=areas / _SKY_PIXELS)
+        if behind_spectra is not None and ratios is not None:
+            behind_writer.write_table(file, behind_spectra, **of_bins, backscal=areas / _SKY_PIXELS / ratios)
     outputs.write(folder / "spectra.ecsv", ecsv(table, parameters))
     counts = int(spectra.sum(dtype=np.int64))
     return ObservationSpectra(obsid, folder, len(bins.numbers), counts, int(source.of_chip.sum()) - counts, table)
 
 
-def _obsids(names: Sequence[VirtualFile]) -> list[int]:
+def obsids_of(names: Sequence[VirtualFile]) -> list[int]:
     """The observations of event files; `InputError` for what is none of ACIS, and for one that comes twice."""
     found: dict[int, VirtualFile] = {}
     for name in names:
@@ -221,31 +221,7 @@ def _obsids(names: Sequence[VirtualFile]) -> list[int]:
     return list(found)
 
 
-def _read_bins(binmap: Path, mask: Path | None, exclude: Sequence[Path], keep: Sequence[Path]) -> _Bins:
-    image, labels = read_binmap(binmap)
-    refuse_filled(image)
-    if not (labels >= 0).any():
-        raise InputError(f"{binmap}: holds no bins: all {labels.size} pixels are outside (-1)")
-    with about(binmap):
-        ImageCoords(image.header).need_sky()
-    of_all = np.unique(labels[labels >= 0])
-    labels = np.where(mask_values(image, mask, False, exclude, keep) < 1, np.int32(-1), labels)
-    y, x = np.nonzero(labels >= 0)
-    numbers, indices = np.unique(labels[y, x], return_inverse=True)
-    if not len(numbers):
-        raise InputError(f"{binmap}: the mask and regions leave no pixel of any bin")
-    if len(numbers) < len(of_all):
-        gone = np.setdiff1d(of_all, numbers)
-        warn(f"{binmap}: {counted(len(gone), 'bin lies', 'bins lie')} in excluded pixels, without a spectrum; the "
-             f"first is {gone[0]}")
-    pixels = np.bincount(indices, minlength=len(numbers))
-    centres = np.stack([np.bincount(indices, axis, len(numbers)) / pixels for axis in (x, y)], axis=1)
-    index_map = np.full(labels.shape, -1, np.int32)
-    index_map[y, x] = indices
-    return _Bins(image, numbers.tolist(), index_map, pixels, centres)
-
-
-def _count(name: VirtualFile, bins: _Bins, *, particles: bool, good_times: bool = True) -> _Counted:
+def _count(name: VirtualFile, bins: BinPixels, *, particles: bool, good_times: bool = True) -> _Counted:
     """Reads the events of a file once, block by block, into the bins."""
     with about(bins.image.path):
         spectra = empty_spectra(len(bins.numbers))
@@ -299,7 +275,7 @@ def _columns(file: EventFile, particles: bool) -> list[str]:
     return chosen
 
 
-def _areas(events: ImageCoords, bins: _Bins) -> Floats:
+def _areas(events: ImageCoords, bins: BinPixels) -> Floats:
     """The areas of bins, (bins,), in sky pixels of the events."""
     image = ImageCoords(bins.image.header)
     if physical_agree(events, image):
@@ -333,7 +309,7 @@ def _exposures(source: _Counted, name: VirtualFile) -> dict[int, float]:
 
 
 def _read_background(names: Sequence[VirtualFile], source: _Counted, source_name: VirtualFile,
-                     bins: _Bins) -> _Background:
+                     bins: BinPixels) -> _Background:
     # A background's exposure is in its scale: nobody asks for its good times.
     skies = [_count(name, bins, particles=True, good_times=False) for name in names]
     wanted = np.flatnonzero(source.of_chip).tolist() or _order(source.events) or list(acis.CHIPS)
@@ -372,7 +348,7 @@ def _scales_without_counts(background: _Background, chips: Wholes) -> Floats:
     return np.where(np.isfinite(own), own, np.nanmean(background.scales))
 
 
-def _table(source: _Counted, background: _Background | None, bins: _Bins, chips: Wholes, exposure: Floats,
+def _table(source: _Counted, background: _Background | None, bins: BinPixels, chips: Wholes, exposure: Floats,
            areas: Floats) -> "Table":
     from astropy import units as u
     from astropy.table import Table

@@ -1,0 +1,57 @@
+"""The pixels of the bins of a binmap, less those that masks and regions exclude, as spectra and responses take them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin._checks.array_types import Floats, Wholes
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import InputError, counted, warn
+from chandra_bin.fits.images import Image
+
+from ._common import about, mask_values, read_binmap
+from .inputs import refuse_filled
+
+
+@dataclass(frozen=True, eq=False)
+class BinPixels:
+    """The bins of a binmap; arrays (bins,) belong to ``numbers``, which ascend."""
+
+    image: Image
+    numbers: list[int]
+    labels: NDArray[np.int32]
+    """(ny, nx), indices into ``numbers``; -1 outside, and where pixels are excluded."""
+    pixels: Wholes
+    centres: Floats
+    """(bins, 2), array coordinates x, y."""
+
+
+def read_bin_pixels(binmap: Path, mask: Path | None, exclude: Sequence[Path], keep: Sequence[Path]) -> BinPixels:
+    """Read the bins of a binmap on the sky, without excluded pixels.
+
+    Bins that lie in excluded pixels are left out, with a warning. Raises `InputError` where no bin is left.
+    """
+    image, labels = read_binmap(binmap)
+    refuse_filled(image)
+    if not (labels >= 0).any():
+        raise InputError(f"{binmap}: holds no bins: all {labels.size} pixels are outside (-1)")
+    with about(binmap):
+        ImageCoords(image.header).need_sky()
+    of_all = np.unique(labels[labels >= 0])
+    labels = np.where(mask_values(image, mask, False, exclude, keep) < 1, np.int32(-1), labels)
+    y, x = np.nonzero(labels >= 0)
+    numbers, indices = np.unique(labels[y, x], return_inverse=True)
+    if not len(numbers):
+        raise InputError(f"{binmap}: the mask and regions leave no pixel of any bin")
+    if len(numbers) < len(of_all):
+        gone = np.setdiff1d(of_all, numbers)
+        warn(f"{binmap}: {counted(len(gone), 'bin lies', 'bins lie')} in excluded pixels, without a spectrum; the "
+             f"first is {gone[0]}")
+    pixels = np.bincount(indices, minlength=len(numbers))
+    centres = np.stack([np.bincount(indices, axis, len(numbers)) / pixels for axis in (x, y)], axis=1)
+    index_map = np.full(labels.shape, -1, np.int32)
+    index_map[y, x] = indices
+    return BinPixels(image, numbers.tolist(), index_map, pixels, centres)
