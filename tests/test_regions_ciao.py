@@ -124,6 +124,25 @@ def test_bins_of_ngc5044(judge, shared, case):
     assert_bins(judge, binmap, coords)
 
 
+@pytest.mark.parametrize("style", [Style("ciao", "physical"), Style("ciao", "wcs", True)])
+def test_all_bins_in_one_file(judge, shared, style):
+    """CIAO skips the numbers of bins, and reads every line behind them."""
+    from astropy.io import fits
+
+    coords = ImageCoords(fits.getheader(shared / "contbin/golden/inputs/ngc5044_364x366.fits.gz"))
+    binmap = np.full((366, 364), -1)
+    window = slice(160, 220), slice(140, 230)
+    binmap[window] = read_expected("ngc5044_30_50")["binmap"][window]
+    text = BinTexts(trace_polygons(binmap), coords, style).all_in_one()
+    assert text.count("# bin ") == len(np.unique(binmap)) - 1 > 100
+    if style.system == "physical":  # the library knows no sky by itself
+        np.testing.assert_array_equal(judge(text, coords, binmap.shape, window), binmap >= 0)
+    bins = parse_regions(text).bins
+    for number in np.unique(binmap)[[1, -1]].tolist():
+        alone = region_bytes(bins[number], coords, format="ciao").decode()
+        np.testing.assert_array_equal(judge(alone, coords, binmap.shape, window), binmap == number)
+
+
 @pytest.mark.parametrize("step", [1.0, 0.5, 8.0])
 def test_random_bins(judge, step):
     coords = image_coords(step, step, 3000.5 + step / 2, 4100.5 + step / 2)

@@ -314,8 +314,11 @@ def region_mask_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return added
 
 
-def region_format_options(system: str) -> Callable[[Any], Any]:
-    """The options ``--format``, ``--system`` (``system`` by default) and ``--sexagesimal``."""
+def region_format_options(system: str, *, otherwise: str = "") -> Callable[[Any], Any]:
+    """The options ``--format``, ``--system`` (``system`` by default) and ``--sexagesimal``.
+
+    The format is ``ciao`` by default, or None where ``otherwise`` tells what that stands for.
+    """
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         command = click.option("--sexagesimal", is_flag=True,
@@ -323,7 +326,9 @@ def region_format_options(system: str) -> Callable[[Any], Any]:
         command = click.option("--system", default=system, show_default=True, metavar="SYSTEM",
                                help="physical, image, wcs (the image's own frame), fk5, icrs, galactic or ecliptic, as "
                                "far as the format has them.")(command)
-        return click.option("--format", type=click.Choice(["ciao", "ds9", "fits"]), default="ciao", show_default=True,
-                            help="Text for CIAO or DS9, or CIAO's FITS region table.")(command)
+        return click.option("--format", type=click.Choice(["ciao", "ds9", "fits"]),
+                            default=None if otherwise else "ciao", show_default=not otherwise,
+                            help="Text for CIAO or DS9, or CIAO's FITS region table."
+                            + (f"  [default: {otherwise}]" if otherwise else ""))(command)
 
     return add

@@ -23,8 +23,8 @@ from ._command import (
 @file_argument("binmap")
 @click.option("-o", "--out", "outdir", type=PATH, metavar="DIR",
               help="Folder for a file for each bin: DIR/xaf_0.reg, DIR/xaf_1.reg, ...")
-@file_option("--all-in-one", help="One DS9 file for all bins, with their numbers, in colours.")
-@region_format_options("physical")
+@file_option("--all-in-one", help="One file for all bins, with their numbers; for DS9 in colours.")
+@region_format_options("physical", otherwise="ciao; ds9 for --all-in-one")
 @quiet_option
 @clobber_option
 def command(binmap: Path, outdir: Path | None, quiet: bool, **options: Any) -> None:

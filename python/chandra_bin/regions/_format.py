@@ -106,6 +106,11 @@ def ciao_line(component: Component, style: Style) -> str:
     return line + "\n"
 
 
+def ciao_bin(number: int) -> str:
+    """The line of a CIAO file that names the bin of the lines below it: a comment, which CIAO skips."""
+    return f"# bin {number}\n"
+
+
 def ring_texts(texts: Sequence[str], ring_offsets: Sequence[int]) -> list[str]:
     """``polygon(..)`` of each ring, from the texts of all points."""
     return [f"polygon({','.join(texts[a:b])})" for a, b in pairwise(ring_offsets)]

@@ -11,7 +11,7 @@ import numpy as np
 from chandra_bin.errors import InputError
 
 from ._numbers import PANDAS, ShapeNumbers
-from ._shapes import AREAS, EVERYWHERE, IMAGE, PHYSICAL, Component, Format, Region, Semantics, Shape
+from ._shapes import AREAS, EVERYWHERE, IMAGE, PHYSICAL, Component, Format, Region, Semantics, Shape, bin_tag
 
 _SYSTEMS = {
     "image": IMAGE, "logical": IMAGE, "physical": PHYSICAL, "wcs": "fk5", "fk5": "fk5", "j2000": "fk5", "icrs": "icrs",
@@ -33,6 +33,8 @@ _TEXT_ARGUMENTS = re.compile(r"\s*\(((?:[^()\"]|\"[^\"]*\")*)\)")
 _BARE_ARGUMENTS = re.compile(r"\s+([^;#{(|&*]+)")
 # The rest of a statement of DS9: semicolons and # in quotes or braces belong to it.
 _STATEMENT = re.compile(r"(?:[^;#\"{]|\"[^\"]*\"|\{[^}]*\}|[\"{])*")
+# A line of a CIAO file that names the bin of the shapes below it.
+_BIN = re.compile(r"bin (\d+)\s*$")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|\{[^}]*\}")
 
 
@@ -121,6 +123,7 @@ class _Reader:
         self.settings = ""
         self._lines = text.lstrip("\ufeff").split("\n")
         self._system = PHYSICAL
+        self._tag = ""
 
     def fail(self, line: int, what: str) -> NoReturn:
         raise InputError(f"{self.source}: line {line}: {what}")
@@ -156,6 +159,8 @@ class _Reader:
             return
         if re.match(r"region file format:\s*(ds9|js9)", comment, re.I):
             self.format = "ds9"
+        if self.format == "ciao" and (named := _BIN.match(comment)):
+            self._tag = bin_tag(int(named[1]))
         word = _WORD.match(comment)
         if word and word[0].lower() in _DECORATIONS and comment[word.end() :].lstrip().startswith("("):
             self.decorations.append(self._decoration(word[0].lower(), number, comment))
@@ -198,7 +203,9 @@ class _Reader:
         if arguments is None:
             self.fail(number, f"{found[0]} needs its numbers in parentheses")
         numbers = ShapeNumbers(kind, arguments[1], self._system, self.format, number, self.fail)
-        made.append(self._joined(join, numbers.components(), number))
+        components = [tuple(replace(shape, properties=self._tag) for shape in component)
+                      for component in numbers.components()] if self._tag else numbers.components()
+        made.append(self._joined(join, components, number))
         return arguments.end(), ""
 
     def _global(self, line: str, at: int, number: int) -> int:

@@ -1,5 +1,6 @@
 """What a region is: shapes, joined by OR and AND, in one of the systems that region files know."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -16,6 +17,9 @@ Format = Literal["ciao", "ds9", "fits"]
 IMAGE, PHYSICAL, WCS = "image", "physical", "wcs"
 PIXEL_SYSTEMS = (IMAGE, PHYSICAL)
 DEGREES = "deg"
+
+# The property of DS9 that says which bin a shape belongs to.
+_BIN_TAG = re.compile(r"tag=\{bin (\d+)\}")
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,20 @@ class Shape:
         """Whether the shape covers pixels."""
         return self.kind in AREAS
 
+    @property
+    def bin(self) -> int | None:
+        """The number of the bin that the tag of the shape names; None for a shape of no bin."""
+        named = _BIN_TAG.search(self.properties)
+        return int(named[1]) if named else None
+
     def complemented(self) -> "Shape":
         """Its other side."""
         return replace(self, complement=not self.complement)
+
+
+def bin_tag(number: int) -> str:
+    """Return the tag, a property of DS9's, of the shapes of a bin."""
+    return f"tag={{bin {number}}}"
 
 
 def check_corners(points: Floats) -> None:
@@ -121,6 +136,20 @@ class Region:
         """The shapes that the file held, decorations included, in its order."""
         held = [*(shape for component in self.components for shape in component), *self.cuts, *self.decorations]
         return sorted((shape for shape in held if shape is not EVERYWHERE), key=lambda shape: shape.line)
+
+    @property
+    def bins(self) -> "dict[int, Region]":
+        """The region of each bin of a file of several bins, by the number of the bin, in the order of the file.
+
+        Numbers are those of DS9's tags ``tag={bin N}``, of CIAO's comments ``# bin N``, and of the column BIN_NUMBER
+        of tables. Shapes of no bin are left out; what the file takes away from all shapes is taken away from each bin.
+        """
+        components: dict[int, list[Component]] = {}
+        for component in self.components:
+            if (number := component[0].bin) is not None:
+                components.setdefault(number, []).append(component)
+        return {number: Region(tuple(own), self.cuts, format=self.format, source=f"{self.source}, bin {number}",
+                               coords=self.coords) for number, own in components.items()}
 
     @property
     def areas(self) -> Iterator[Shape]:

@@ -15,12 +15,15 @@ from chandra_bin.fits.headers import opened_by_astropy, uncompressed
 from chandra_bin.fits.new_table import NewColumn, new_hdu
 from chandra_bin.fits.sky_keywords import is_of_sky, moved_sky, to_columns
 
-from ._shapes import AREAS, PHYSICAL, Component, Region, Shape, check_corners
+from ._shapes import AREAS, PHYSICAL, Component, Region, Shape, bin_tag, check_corners
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 _NAMES = {"rotbox": "box", "rotrectangle": "rectangle"}
+# The column of the numbers of bins, -1 for a component of no bin. Rows of one COMPONENT are joined by AND, so a bin of
+# several parts has several components.
+_BIN_NUMBER = "BIN_NUMBER"
 _TURNED = ("a turned rectangle (ROTANG) means one thing to CIAO, where the corners are those after the turn, and "
            "another to CFITSIO, where they are those before it: write it as a rotbox or a polygon")
 
@@ -94,7 +97,9 @@ def _shape(row: dict[str, Any], number: int) -> Shape:
             check_corners(points)
         except InputError as error:
             raise InputError(f"the {name} {error}") from None
-    return Shape(kind, points, lengths, angles, PHYSICAL, PHYSICAL, complement, line=number)
+    bin_number = int(row.get(_BIN_NUMBER, -1))
+    return Shape(kind, points, lengths, angles, PHYSICAL, PHYSICAL, complement, line=number,
+                 properties=bin_tag(bin_number) if bin_number >= 0 else "")
 
 
 def _values(row: dict[str, Any], column: str, count: int, name: str, optional: bool = False) -> tuple[float, ...]:
@@ -107,12 +112,18 @@ def _values(row: dict[str, Any], column: str, count: int, name: str, optional: b
 
 
 def write_table(file: BinaryIO, components: tuple[Component, ...], coords: ImageCoords | None) -> None:
-    """Writes components in physical coordinates as a table; the sky of ``coords`` goes into the keywords of X and Y."""
+    """Writes components in physical coordinates as a table; the sky of ``coords`` goes into the keywords of X and Y.
+
+    A table of bins has their numbers in the column BIN_NUMBER.
+    """
     from astropy.io import fits
 
     rows = [(number, shape) for number, component in enumerate(components, start=1) for shape in component]
     shapes = [shape for _, shape in rows]
     width = max([1, *(len(shape.points) for shape in shapes)])
+    bins = [component[0].bin for component in components for _ in component]
+    named = [] if all(each is None for each in bins) else [
+        NewColumn(_BIN_NUMBER, "1J", [-1 if each is None else each for each in bins])]
     table = new_hdu([
         NewColumn("X", f"{width}D", _padded([s.points[:, 0] for s in shapes], width), "pixel"),
         NewColumn("Y", f"{width}D", _padded([s.points[:, 1] for s in shapes], width), "pixel"),
@@ -120,6 +131,7 @@ def write_table(file: BinaryIO, components: tuple[Component, ...], coords: Image
         NewColumn("R", "2D", _padded([np.array(s.lengths) for s in shapes], 2), "pixel"),
         NewColumn("ROTANG", "2D", _padded([np.array(s.angles) for s in shapes], 2), "deg"),
         NewColumn("COMPONENT", "1J", [number for number, _ in rows]),
+        *named,
     ])
     table.header.update(EXTNAME="REGION", HDUNAME="REGION", HDUCLASS="ASC", HDUCLAS1="REGION", HDUCLAS2="STANDARD",
                         HDUVERS="1.2.0", MTYPE1="pos", MFORM1="X,Y")

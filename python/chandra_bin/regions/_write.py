@@ -13,8 +13,8 @@ from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
 
 from ._convert import bounds, convert_region, points_from_array
-from ._format import CIAO_HEAD, DS9_HEAD, Style, ciao_line, ring_texts
-from ._shapes import IMAGE, PHYSICAL, WCS, Component, Format, Region, Shape
+from ._format import CIAO_HEAD, DS9_HEAD, Style, ciao_bin, ciao_line, ring_texts
+from ._shapes import IMAGE, PHYSICAL, WCS, Component, Format, Region, Shape, bin_tag
 from ._split import join_holes, split_component
 from ._table import write_table
 
@@ -27,8 +27,9 @@ def region_bytes(region: Region, coords: ImageCoords, *, format: Format, system:
     """The content of a region file with the pixels of ``region``, in ``system``.
 
     CIAO files and FITS tables hold excluded shapes as ``A*!C`` and ``B*!C``, and polygons too long for a line of CIAO
-    in pieces that share a cut. DS9 files hold a polygon with holes as one ring with cuts of no width. Raises
-    `InputError` where a format cannot say what the region holds, naming the line.
+    in pieces that share a cut. DS9 files hold a polygon with holes as one ring with cuts of no width. The names of
+    bins, as `Region.bins` has them, are in files of every format. Raises `InputError` where a format cannot say what
+    the region holds, naming the line.
     """
     if not any(True for _ in region.areas):
         raise InputError(f"{region.source}: holds no shape that covers pixels, and no tool reads a file without one")
@@ -40,7 +41,7 @@ def region_bytes(region: Region, coords: ImageCoords, *, format: Format, system:
         components = [small for component in _without_cuts(pixels)
                       for small in split_component(component, style.most_vertices)]
         made = convert_region(Region(tuple(components), source=region.source), coords, system, "ciao")
-        return (CIAO_HEAD + "".join(ciao_line(component, style) for component in made.components)).encode()
+        return (CIAO_HEAD + "".join(_ciao_lines(made.components, style))).encode()
     components, cuts = _as_ds9(pixels)
     made = convert_region(Region(tuple(components), tuple(cuts), source=region.source), coords, system, "ds9")
     lines = [style.shape(component[0]) + _properties(component[0]) for component in made.components]
@@ -66,12 +67,19 @@ class BinTexts:
             yield int(labels[first]), head + "".join(texts[first:last])
 
     def all_in_one(self) -> str:
-        """One DS9 file, the bin number as text of its first part and as tag of all, neighbours in different colours."""
+        """One file of all bins, which names each.
+
+        For DS9 the number of a bin is the text of its first part and the tag of all its parts, and neighbours have
+        different colours. For CIAO a comment with the number is above the lines of a bin.
+        """
+        if self.style.format == "ciao":
+            head = len(CIAO_HEAD)
+            return CIAO_HEAD + "".join(ciao_bin(number) + text[head:] for number, text in self.of_bins())
         lines = [_ds9_head(self.style, self.coords)]
         before = -1
         for label, text in zip(self.polygons.labels.tolist(), self._polygon_texts(), strict=True):
             name = f" text={{{label}}}" if label != before else ""
-            lines.append(f"{text.rstrip()} # color={_COLOURS[label % len(_COLOURS)]}{name} tag={{bin {label}}}\n")
+            lines.append(f"{text.rstrip()} # color={_COLOURS[label % len(_COLOURS)]}{name} {bin_tag(label)}\n")
             before = label
         return "".join(lines)
 
@@ -100,15 +108,29 @@ class BinTexts:
         return "".join(ciao_line(piece, self.style) for piece in converted.components)
 
 
-def component_of(rings: list[Floats]) -> Component:
+def component_of(rings: list[Floats], properties: str = "") -> Component:
     """A polygon of array coordinates, its outer ring and its holes, as shapes in image coordinates."""
-    return tuple(Shape("polygon", ring + 1, system=IMAGE, complement=number > 0) for number, ring in enumerate(rings))
+    return tuple(Shape("polygon", ring + 1, system=IMAGE, complement=number > 0, properties=properties)
+                 for number, ring in enumerate(rings))
 
 
 def region_of(polygons: Polygons, label: int | None = None) -> Region:
-    """The polygons of one bin, or of all, in image coordinates, as a region."""
-    chosen = np.arange(len(polygons)) if label is None else np.flatnonzero(polygons.labels == label)
-    return Region(tuple(component_of(polygons.rings(p)) for p in chosen.tolist()))
+    """The polygons of one bin, or of all, each with the name of its bin, in image coordinates, as a region."""
+    if label is None:
+        return Region(tuple(component_of(polygons.rings(p), bin_tag(number))
+                            for p, number in enumerate(polygons.labels.tolist())))
+    return Region(tuple(component_of(polygons.rings(p)) for p in np.flatnonzero(polygons.labels == label).tolist()))
+
+
+def _ciao_lines(components: tuple[Component, ...], style: Style) -> Iterator[str]:
+    """Lines of a CIAO file; those of no bin are first, as a name holds for all lines below it."""
+    before = None
+    for component in sorted(components, key=lambda component: component[0].bin is not None):
+        number = component[0].bin
+        if number is not None and number != before:
+            yield ciao_bin(number)
+        before = number
+        yield ciao_line(component, style)
 
 
 def _without_cuts(region: Region) -> list[Component]:

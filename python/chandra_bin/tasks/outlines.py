@@ -50,16 +50,20 @@ class Outlines:
     vertices: int
 
 
-def write_outlines(binmap: Path, outdir: Path | None = None, *, all_in_one: Path | None = None, format: Format = "ciao",
-                   system: str = "physical", sexagesimal: bool = False, clobber: bool = False) -> Outlines:
-    """Writes the exact outline of each bin of a binmap as ``outdir/xaf_N.reg``, and / or all of them in one DS9 file.
+def write_outlines(binmap: Path, outdir: Path | None = None, *, all_in_one: Path | None = None,
+                   format: Format | None = None, system: str = "physical", sexagesimal: bool = False,
+                   clobber: bool = False) -> Outlines:
+    """Writes the exact outline of each bin of a binmap as ``outdir/xaf_N.reg``, and / or all of them in one file.
 
     Of a mask, an image that holds only 0 and 1 and is not of 32-bit integers, as binmaps are, the outline of the pixels
     of 1 is written, as ``outdir/mask.reg``.
 
     Parameters
     ----------
-    format : ``ciao`` and ``ds9`` (text), or ``fits`` (CIAO's region tables, ``xaf_N.fits``); ``all_in_one`` is DS9's.
+    all_in_one : a file of all bins, in which each has its number: `chandra_bin.regions.Region.bins` of what
+        `chandra_bin.read_regions` returns for it are the regions of the bins.
+    format : ``ciao`` and ``ds9`` (text), or ``fits`` (CIAO's region tables, ``xaf_N.fits``). None: ``ciao`` for the
+        files of the folder, and ``ds9`` for ``all_in_one``.
     system : ``physical``, ``image``, ``wcs`` (the image's own frame), ``fk5``, ``icrs``, ``galactic`` or one of
         astropy's.
     sexagesimal : right ascension in hours, declination in degrees, minutes, seconds; files are ``xaf_N_sex.reg``.
@@ -70,7 +74,8 @@ def write_outlines(binmap: Path, outdir: Path | None = None, *, all_in_one: Path
     system = system.lower()
     if outdir is None and all_in_one is None:
         raise InputError("say where the outlines shall go: a folder, or one file for all")
-    _check_sexagesimal(sexagesimal, system, format)
+    each_format, one_format = format or "ciao", format or "ds9"
+    _check_sexagesimal(sexagesimal, system, one_format if outdir is None else each_format)
     image, labels = read_binmap(binmap)
     is_mask = _is_mask(image.data)
     if is_mask:
@@ -83,9 +88,9 @@ def write_outlines(binmap: Path, outdir: Path | None = None, *, all_in_one: Path
         _need_system(coords, system)
         names = {0: _MASK_NAME} if is_mask else {int(label): f"xaf_{label}" for label in np.unique(polygons.labels)}
         _warn_of_gaps(binmap, names)
-        files = _outline_files(polygons, coords, names, format, system, sexagesimal) if outdir is not None else {}
-        together = BinTexts(polygons, coords, Style("ds9", system, sexagesimal)).all_in_one() if all_in_one else ""
-    series = [] if outdir is None or is_mask else [outdir / f"xaf_*[0-9]{_suffix(format, sexagesimal, '')}"]
+        files = {} if outdir is None else _outline_files(polygons, coords, names, each_format, system, sexagesimal)
+        together = _all_in_one(polygons, coords, one_format, system, sexagesimal) if all_in_one else ""
+    series = [] if outdir is None or is_mask else [outdir / f"xaf_*[0-9]{_suffix(each_format, sexagesimal, '')}"]
     files_made = [all_in_one] if all_in_one else []
     with Outputs(files_made, series=series, inputs=files_of(binmap), clobber=clobber) as outputs:
         for name, content in files.items():
@@ -199,6 +204,13 @@ def _outline_files(polygons: Polygons, coords: ImageCoords, names: dict[int, str
                 for label, name in names.items()}
     texts = BinTexts(polygons, coords, Style(format, system, sexagesimal)).of_bins()
     return {f"{names[label]}{suffix}": text for label, text in texts}
+
+
+def _all_in_one(polygons: Polygons, coords: ImageCoords, format: Format, system: str,
+                sexagesimal: bool) -> str | bytes:
+    if format == "fits":
+        return region_bytes(region_of(polygons), coords, format=format, system=system)
+    return BinTexts(polygons, coords, Style(format, system, sexagesimal)).all_in_one()
 
 
 def _suffix(format: Format, sexagesimal: bool, otherwise: str) -> str:
