@@ -1,2 +1,3 @@
+from .absorption import transmission as transmission
 from .abundances import abundances as abundances
 from .templates import Templates as Templates
