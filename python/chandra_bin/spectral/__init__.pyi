@@ -1,3 +1,11 @@
 from .absorption import transmission as transmission
 from .abundances import abundances as abundances
+from .models import ModelOptions as ModelOptions
+from .models import ThermalModel as ThermalModel
+from .models import thermal_model as thermal_model
+from .ogip import Arf as Arf
+from .ogip import Rmf as Rmf
+from .ogip import read_arf as read_arf
+from .ogip import read_rmf as read_rmf
 from .templates import Templates as Templates
+from .templates import fold as fold

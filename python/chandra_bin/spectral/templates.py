@@ -1,8 +1,32 @@
 """Models folded through responses, once for all fits: counts per second in each channel."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
 
 from chandra_bin._checks.array_types import Floats
+from chandra_bin.errors import InputError
+
+from .ogip import Response, Rmf, check_pair
+
+FIT_BAND_KEV = (0.5, 7.0)
+"""Where Chandra's ACIS is calibrated well and clusters outshine the background."""
+
+
+class Spectra(Protocol):
+    """What is folded: a `ThermalModel`, or another model on a grid of temperatures."""
+
+    @property
+    def kt_kev(self) -> Floats: ...
+
+    @property
+    def has_abundance(self) -> bool: ...
+
+    def photons(self, edges_kev: Floats) -> Floats: ...
+
+    def describe(self) -> str: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,3 +52,74 @@ class Templates:
         responses, temperatures, _, channels = self.rates.shape
         return (f"<Templates of {self.model}: {responses} responses, {temperatures} temperatures of "
                 f"{self.kt_kev[0]:.3g} to {self.kt_kev[-1]:.3g} keV, {channels} channels from {self.first_channel}>")
+
+
+def fold(model: Spectra, responses: Iterable[Response], band_kev: tuple[float, float] = FIT_BAND_KEV) -> Templates:
+    """Fold a model through responses, for all temperatures of its grid.
+
+    Parameters
+    ----------
+    model : ThermalModel
+        From `thermal_model`; its photons are computed once for each energy grid that occurs.
+    responses : iterable of (Arf, Rmf)
+        On one set of channels. One at a time is held, so that a generator that reads files needs little memory. The ARF
+        is None for a matrix that includes the area.
+    band_kev : (lower, upper), keV
+        Channels whose middle lies within, by the nominal energies of the first RMF.
+
+    Returns
+    -------
+    Templates
+
+    Raises
+    ------
+    InputError
+        For an ARF and an RMF on different energy grids, RMFs with other channels, a response without area in the band,
+        and where there is no response.
+
+    Notes
+    -----
+    The rate in channel c is the sum over energies of S(E) A(E) R(E, c), with S the photons cm⁻² s⁻¹ of each energy bin,
+    A the area and R the matrix as it is in the file.
+
+    Examples
+    --------
+    >>> from chandra_bin.spectral import ModelOptions, fold, read_arf, read_rmf, thermal_model
+    >>> model = thermal_model(ModelOptions(model="brems", nh=0.05, redshift=0.1))
+    >>> files = [("a.arf", "a.rmf"), ("b.arf", "b.rmf")]
+    >>> templates = fold(model, ((read_arf(arf), read_rmf(rmf)) for arf, rmf in files))  # doctest: +SKIP
+    """
+    reference: Rmf | None = None
+    known: dict[bytes, Floats] = {}
+    rates: list[Floats] = []
+    for arf, rmf in responses:
+        check_pair(arf, rmf)
+        if reference is None:
+            reference, channels = rmf, rmf.band(*band_kev)
+        _check_channels(rmf, reference, channels)
+        edges = rmf.edges_kev
+        if (key := edges.tobytes()) not in known:
+            known[key] = model.photons(edges)
+        matrix = rmf.matrix(channels)
+        if arf is not None:
+            matrix *= arf.area_cm2[:, np.newaxis]
+        if not matrix.any():
+            raise InputError(f"{(arf or rmf).file or 'the response'}: has no area at all in the band {band_kev[0]:g} - "
+                             f"{band_kev[1]:g} keV: leave this response out, or choose another band")
+        rates.append(known[key] @ matrix)
+    if reference is None:
+        raise InputError("there is no response to fold the model through: give at least one ARF and RMF")
+    return Templates(model.kt_kev, np.stack(rates), reference.first_channel + channels.start, model.has_abundance,
+                     model.describe())
+
+
+def _check_channels(rmf: Rmf, reference: Rmf, channels: slice) -> None:
+    """Raise `InputError` where channels of the band are not those of the first RMF, within half a channel."""
+    name, other = rmf.file or "an RMF", reference.file or "the first"
+    if len(rmf.channel_lo) != len(reference.channel_lo) or rmf.first_channel != reference.first_channel:
+        raise InputError(f"{name}: has {len(rmf.channel_lo)} channels from {rmf.first_channel}, and {other} "
+                         f"{len(reference.channel_lo)} from {reference.first_channel}: fit them one by one")
+    shift = np.abs(rmf.channel_lo - reference.channel_lo)[channels]
+    if np.any(shift > 0.5 * (reference.channel_hi - reference.channel_lo)[channels]):
+        raise InputError(f"{name}: has other channel energies (EBOUNDS) than {other}, by {1e3 * shift.max():.3g} eV: "
+                         "fit spectra of one detector together")
