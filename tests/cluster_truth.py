@@ -174,7 +174,7 @@ def judge(work, truth):
     binmap = pixels(layout.binmap)
     ratio = pixels(layout.final_background_ratio).astype(float)
     behind = np.divide(truth.background, ratio, out=np.zeros_like(ratio), where=ratio > 0)
-    true = sum_bins(binmap, truth.counts, background=behind, ratio=ratio)
+    true = sum_bins(binmap, truth.counts, background=behind, background_scale=ratio)
     return Judged(np.array(Table.read(layout.bin_table)["sn"]), true.sn, _scatter(true, binmap, behind))
 
 
@@ -337,7 +337,8 @@ def beside_voronoi(work, archive, truth):
     counts, background, ratio = (pixels(path) for path in (
         layout.final_image, layout.final_background, layout.final_background_ratio))
     others = voronoi(binmap, counts, background * ratio)
-    ours, theirs = (sum_bins(each, counts, background=background, ratio=ratio).sn for each in (binmap, others))
+    ours, theirs = (sum_bins(each, counts, background=background, background_scale=ratio).sn
+                    for each in (binmap, others))
     where = edges_of(work, archive)
     return Beside(binmap, others, ours, theirs, spread(binmap, truth), spread(others, truth),
                   spread(binmap, truth, where).mean, spread(others, truth, where).mean)

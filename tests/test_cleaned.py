@@ -51,8 +51,8 @@ def test_scaled_flux_leaves_pixels_without_exposure_out():
 
 
 @pytest.mark.parametrize(("flux", "factor", "message"), [
-    (0.0, 2.5, "the sum of flux is 0"), (-1.0, 2.5, "the sum of flux is -4"), (1.0, 0.0, "the factor is 0"),
-    (1.0, np.nan, "the factor is nan")])
+    (0.0, 2.5, "the sum of flux is 0"), (-1.0, 2.5, "the sum of flux is -4"), (1.0, 0.0, "factor is 0"),
+    (1.0, np.nan, "factor is nan")])
 def test_scaled_flux_refuses(flux, factor, message):
     with pytest.raises(InputError, match=message):
         scaled_flux(np.full((2, 2), flux), np.ones((2, 2)), factor)
@@ -253,7 +253,7 @@ def test_scaled_flux_by_the_command_line(images, capsys):
     assert run(["scale-flux", "flux.fits", "img.fits", "-o", "scaled.fits", "-q"]) == 2
     assert "scaled.fits: exists already" in capsys.readouterr().err
     assert run(["scale-flux", "flux.fits", "img.fits", "-o", "zero.fits", "--factor", "0"]) == 2
-    assert "the factor is 0" in capsys.readouterr().err
+    assert "factor is 0" in capsys.readouterr().err
     assert run(["scale-flux", "--help"]) == 0
     assert f"[default: {FLUX_FACTOR:g}]" in capsys.readouterr().out
 

@@ -404,10 +404,9 @@ def test_sums_of_bins_are_those_of_the_binner(ratio: float | str | None) -> None
     rng = np.random.default_rng(3)
     counts = rng.poisson(4.0, (40, 50)).astype(float)
     background = None if ratio is None else rng.poisson(2.0, counts.shape).astype(float)
-    scale = rng.uniform(0.1, 0.4, counts.shape) if ratio == "image" else 1.0 if ratio is None else ratio
-    bins = contour_bin(counts, sn=10, smooth_sn=10, background=background,
-                       background_scale=None if background is None else scale)
-    sums = sum_bins(bins.binmap, counts, background=background, ratio=scale)
+    scale = rng.uniform(0.1, 0.4, counts.shape) if ratio == "image" else ratio
+    bins = contour_bin(counts, sn=10, smooth_sn=10, background=background, background_scale=scale)
+    sums = sum_bins(bins.binmap, counts, background=background, background_scale=scale)
     assert len(bins) > 3
     for name in ("counts", "background", "signal", "noise", "sn"):
         np.testing.assert_allclose(getattr(sums, name), getattr(bins, name), rtol=1e-6, err_msg=name)
@@ -419,5 +418,5 @@ def test_sums_refuse_images_of_another_shape() -> None:
         sum_bins(binmap, np.ones((4, 3)))
     with pytest.raises(InputError, match="background"):
         sum_bins(binmap, counts, background=np.ones((4, 3)))
-    with pytest.raises(InputError, match="ratio"):
-        sum_bins(binmap, counts, background=counts, ratio=np.ones((2, 2)))
+    with pytest.raises(InputError, match="background_scale"):
+        sum_bins(binmap, counts, background=counts, background_scale=np.ones((2, 2)))

@@ -9,9 +9,9 @@ from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import ChandraBinWarning, InputError, OutputError
 from chandra_bin.events.gti import GTI
-from chandra_bin.events.lightcurve import light_curve
+from chandra_bin.events.lightcurve import LightCurve, light_curve
 from chandra_bin.events.lightcurve_files import read_light_curve
 
 START = 495504343.3633
@@ -132,6 +132,22 @@ def test_a_light_curve_is_read_with_what_it_has(tmp_path):
     assert curve.time_min.tolist() == [9, 19, 29]
     assert curve.exposure_s.tolist() == [2, 0, 2]
     assert curve.counts.tolist() == [16, 0, 18]
+
+
+def test_light_curves_are_written_and_read_again(tmp_path):
+    rng = np.random.default_rng(3)
+    path = tmp_path / "made.lc"
+    made = light_curve(rng.uniform(START, START + 1000, 500), GTI.of(START, START + 990), bin_length_s=50)
+    for curve in (made, LightCurve(made.time_min, made.time_max, made.time, made.rate)):  # all that is known, and rates
+        curve.write(path, overwrite=curve is not made)
+        found = read_light_curve(path)
+        for name in ("time_min", "time_max", "time", "rate", "exposure_s", "counts"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(curve, name))
+        assert (found.header["MJDREF"], found.header["TIMEDEL"]) == (50814, 50)
+        found.write(tmp_path / "again.lc", overwrite=True)
+        assert (tmp_path / "again.lc").read_bytes() == path.read_bytes()
+    with pytest.raises(OutputError, match=r"made\.lc: exists already"):
+        made.write(path)
 
 
 def test_rows_of_a_light_curve_can_be_chosen(tmp_path):

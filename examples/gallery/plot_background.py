@@ -36,7 +36,7 @@ print(f"{counts.sum()} counts, {(behind * ratio)[~outside].sum():.0f} of them ba
 told = contour_bin(counts, sn=15, smooth_sn=25, constrain=3, mask=outside, exposure=exposure,
                    background=behind, background_scale=ratio)
 untold = contour_bin(counts, sn=15, smooth_sn=25, constrain=3, mask=outside, exposure=exposure)
-truly = sum_bins(untold.binmap, counts, background=behind, ratio=ratio)
+truly = sum_bins(untold.binmap, counts, background=behind, background_scale=ratio)
 
 seen, sn = {"cmap": "magma", "norm": "log"}, {"cmap": "viridis", "vmin": 0, "vmax": 20}
 panels = [(np.maximum(counts, 0.5), "counts", seen, "counts a pixel"),

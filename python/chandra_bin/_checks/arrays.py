@@ -3,7 +3,7 @@
 Nothing is computed here: byte order, dtype, contiguity, shape, and what is not a number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from chandra_bin.errors import InputError, counted, warn
 
 from .given import Given, given_image
+from .options import POSITIVE
 from .units import numbers, seconds
 
 MOST_THREADS = 512
@@ -42,8 +43,6 @@ def of_given(given: Given, name: str, dtype: DTypeLike = np.float32, shape: tupl
              ) -> NDArray[Any]:
     """Convert an image that is taken apart, as `as_image` does."""
     array = given.data
-    if array.dtype.kind not in "biuf":
-        raise InputError(f"{name} must hold real numbers, not {array.dtype}")
     if array.ndim != 2:
         raise InputError(f"{name} must be 2-D (ny, nx), not of shape {array.shape}")
     if shape is not None and array.shape != shape:
@@ -74,14 +73,18 @@ def as_flags(values: ArrayLike | None, name: str, shape: tuple[int, ...]) -> NDA
     return flags
 
 
-def as_labels(values: ArrayLike, name: str = "binmap") -> NDArray[np.int32]:
-    """A label image (ny, nx), int32, -1 outside. Raises `InputError` for floats and for labels beyond int32."""
+def as_labels(values: ArrayLike, name: str = "binmap",
+              meaning: str = "-1 outside, bins from 0") -> NDArray[np.int32]:
+    """An image (ny, nx) of whole numbers, int32, -1 for all negative ones; ``meaning`` says what they are.
+
+    Raises `InputError` for floats and for numbers beyond int32.
+    """
     array = given_image(getattr(values, "binmap", values), name).data
     if array.dtype.kind not in "iu":
-        raise InputError(f"{name} must hold whole numbers (-1 outside, bins from 0), not {array.dtype}")
+        raise InputError(f"{name} must hold whole numbers ({meaning}), not {array.dtype}")
     _check_size(array, name)
     if array.size and array.max() > np.iinfo(np.int32).max:
-        raise InputError(f"{name} holds the label {array.max()}, above the largest that int32 holds")
+        raise InputError(f"{name} holds {array.max()}, above the largest that int32 holds")
     if array.dtype.kind == "i":
         array = np.maximum(array, -1)  # whatever is outside, before a wider type could wrap around
     labels: NDArray[np.int32] = as_image(array, name, dtype=np.int32)
@@ -97,8 +100,6 @@ def as_column(values: ArrayLike, name: str, dtypes: Sequence[DTypeLike], size: i
     array = plain(values, name)
     if isinstance(array, np.ma.MaskedArray):
         raise InputError(f"{name} is a masked array: give its data and its mask apart")
-    if array.dtype.kind not in "biuf":
-        raise InputError(f"{name} must hold real numbers, not {array.dtype}")
     if array.ndim != 1:
         raise InputError(f"{name} must be 1-D, one value an event, not of shape {array.shape}")
     if size is not None and len(array) != size:
@@ -138,7 +139,7 @@ def _refuse_masked(values: Any, name: str) -> None:
 def as_seconds(values: Any, name: str) -> NDArray[np.float64]:
     """Times as float64 seconds, of any shape; ``Time`` as seconds of Chandra's clock (see `seconds`).
 
-    Raises `InputError` as `plain` does, and for what holds no numbers.
+    Raises `InputError` as `plain` does, and for dates without a time scale.
     """
     _refuse_masked(values, name)
     return seconds(getattr(values, "unmasked", values), name)
@@ -146,7 +147,7 @@ def as_seconds(values: Any, name: str) -> NDArray[np.float64]:
 
 def as_number(value: object, name: str, unit: str = "") -> float:
     """One real number in ``unit``, as float. Raises `InputError` for arrays, texts, truths and other units."""
-    if isinstance(value, str | bytes | bool | np.bool_) or np.ndim(cast(Any, value)) != 0:
+    if value is None or isinstance(value, str | bytes | bool | np.bool_) or np.ndim(cast(Any, value)) != 0:
         raise InputError(f"{name} is {value!r}: it must be one number")
     try:
         return float(plain(cast(Any, value), name, unit))
@@ -156,6 +157,14 @@ def as_number(value: object, name: str, unit: str = "") -> float:
         raise InputError(f"{name} is {value!r}: it must be one number") from None
 
 
+def as_positive(value: object, name: str, unit: str = "") -> float:
+    """One finite number above 0 in ``unit``. Raises `InputError` for anything else."""
+    number = as_number(value, name, unit)
+    if fault := POSITIVE.fault(number):
+        raise InputError(f"{name} is {number:.15g}{f' {unit}' if unit else ''}: {fault}")
+    return number
+
+
 def as_progress(progress: Any) -> Any:
     """A function that takes the fraction done, or None. Raises `InputError` for anything else."""
     if progress is not None and not callable(progress):
@@ -163,11 +172,37 @@ def as_progress(progress: Any) -> Any:
     return progress
 
 
+def as_whole(value: Any, name: str, least: int = 0) -> int:
+    """A whole number, ``least`` or more. Raises `InputError` for anything else."""
+    number = as_number(value, name)
+    if not number >= least or number % 1 != 0:  # also NaN and infinity
+        raise InputError(f"{name} is {value}: it must be a whole number, {least} or more")
+    return int(number)
+
+
 def as_threads(threads: int) -> int:
     """A number of threads that the system can be asked for. Raises `InputError` below 1."""
-    if not isinstance(threads, int | float | np.number) or threads != int(threads) or threads < 1:
-        raise InputError(f"threads is {threads}: it must be a whole number, 1 or more")
-    return min(int(threads), MOST_THREADS)
+    return min(as_whole(threads, "threads", 1), MOST_THREADS)
+
+
+def as_shape(shape: Any) -> tuple[int, int]:
+    """The shape (ny, nx) of an image. Raises `InputError` for anything but two whole numbers, 0 or more."""
+    sides = tuple(shape) if isinstance(shape, Iterable) else ()
+    if len(sides) != 2 or not all(isinstance(side, int | np.integer) and side >= 0 for side in sides):
+        shown = f"of the type {type(shape).__name__}" if len(sides) > 3 or np.ndim(sides[:1]) > 1 else repr(shape)
+        raise InputError(f"shape is {shown}: it must be (ny, nx), two whole numbers")
+    return int(sides[0]), int(sides[1])
+
+
+def as_limits(limits: Any, name: str) -> tuple[Any, Any]:
+    """The two values of (low, high), as they are. Raises `InputError` for anything but two values."""
+    try:
+        values = () if isinstance(limits, str) else tuple(limits)
+    except TypeError:
+        values = ()
+    if len(values) != 2:
+        raise InputError(f"{name} is {limits!r:.80}: it must be (low, high)")
+    return values[0], values[1]
 
 
 def _check_size(array: NDArray[Any], name: str) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from chandra_bin.errors import InputError
 
 from .array_types import Floats
-from .units import numbers, unit_of
+from .units import as_array, numbers, unit_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,8 @@ def given_image(values: Any, name: str, unit: str = "", *others: str) -> Given:
     if hasattr(values, "data") and hasattr(values, "header"):  # an HDU, or an image of this package
         if values.data is None:
             raise InputError(f"{name} is an HDU without an image: give the one that has it, such as hdus[1]")
-        return Given(_with_unit(np.asanyarray(values.data), unit_of(values), name, unit, others), coords=values.header)
+        return Given(_with_unit(as_array(values.data, name), unit_of(values), name, unit, others),
+                     coords=values.header)
     if hasattr(values, "unmasked"):  # astropy's Masked
         return Given(numbers(values.unmasked, name, unit, *others), _flags(values.mask, name, np.shape(values)))
     array = numbers(values, name, unit, *others)
@@ -67,7 +68,7 @@ def given_mask(values: Any, name: str) -> NDArray[np.bool_] | None:
 
 
 def _of_nddata(values: Any, name: str, unit: str, others: tuple[str, ...]) -> Given:
-    data = np.asanyarray(values.data)
+    data = as_array(values.data, name)
     in_unit = _with_unit(data, values.unit, name, unit, others)
     noise = None
     if values.uncertainty is not None:

@@ -54,7 +54,7 @@ class KernelImages:
         mask = joined_mask(mask, image.shape, counts=counts, background=background, exposure=exposure,
                            background_exposure=background_exposure, noise=noise, background_scale=background_scale)
         use = use_flags(mask, image.shape, seed_only)
-        exclude_nan(use, counts=image)
+        all_finite = exclude_nan(use, counts=image)
         behind = _optional(background, "background", image.shape)
         map_ = _optional(noise, "noise", image.shape)
         if behind is not None:
@@ -68,7 +68,9 @@ class KernelImages:
                 raise InputError(f"noise holds negative values (least {map_[use > 0].min():g}): it is 1 sigma")
             if np.any(map_[use > 0] > _MOST_NOISE):
                 raise InputError(f"noise holds values up to {map_[use > 0].max():g}, whose squares are beyond what "
-                                 "float32 holds: mask them or mend the file")
+                                 "float32 holds: mask or replace them")
+            if not np.any(map_[use > 0] > 0) and np.any(image[use > 0] != 0):
+                raise InputError("noise is 0 in all pixels that are used: it is 1 sigma of the counts of a pixel")
         ratio = (exposure_ratio(exposure, background_exposure, use) if background_scale is None else
                  _exposure(background_scale, "background_scale", "", use))
         require_pixels(use)
@@ -78,7 +80,17 @@ class KernelImages:
         varying = ratio if isinstance(ratio, np.ndarray) else None
         constant = 1.0 if isinstance(ratio, np.ndarray) else float(ratio)
         behind, varying, map_ = (None if each is None else _cleared(each, use) for each in (behind, varying, map_))
-        return cls(_cleared(image, use), behind, varying, constant, map_, use, given.coords)
+        return cls(image if all_finite else _cleared(image, use), behind, varying, constant, map_, use, given.coords)
+
+    def refuse_no_counts(self) -> None:
+        """Raises `InputError` where all used pixels are negative or zero, unless all are zero."""
+        brightest = int(self.counts.argmax())
+        if self.counts.flat[brightest] > 0 and self.use.flat[brightest]:
+            return
+        used = self.counts[self.use > 0]
+        if used.max() <= 0 and used.any():
+            raise InputError(f"all {used.size} pixels that are used are negative or zero: give counts, before a "
+                             "background is subtracted")
 
 
 def use_flags(mask: ArrayLike | None, shape: tuple[int, ...],
@@ -102,25 +114,41 @@ def joined_mask(mask: ArrayLike | None, shape: tuple[int, ...], **images: Any) -
     return joined
 
 
-def exclude_nan(use: NDArray[np.uint8], **images: Float32s) -> None:
-    """Excludes NaN pixels from ``use``, with a warning that counts them; infinite ones are an `InputError`."""
+def exclude_nan(use: NDArray[np.uint8], **images: Float32s) -> bool:
+    """Excludes NaN pixels from ``use``, with a warning that counts them; infinite ones are an `InputError`.
+
+    Returns whether all pixels are finite.
+    """
+    all_finite = True
     for name, image in images.items():
-        finite = np.isfinite(image)
-        if finite.all():
+        if is_finite(image):
             continue
-        infinite = np.count_nonzero(np.isinf(image) & (use > 0))
-        if infinite:
-            raise InputError(f"{name} has {counted(infinite, 'infinite pixel')}: mask them or mend the file")
-        lost = np.count_nonzero(~finite & (use > 0))
-        use[~finite] = 0
+        all_finite = False
+        refuse_infinite(image, name, use)
+        missing = np.isnan(image)
+        lost = np.count_nonzero(missing & (use > 0))
+        use[missing] = 0
         if lost:
             warn(f"{lost} NaN pixels of {name} are excluded")
+    return all_finite
+
+
+def is_finite(image: NDArray[np.floating]) -> bool:
+    """Whether all pixels are finite: the extremes are found in less time than all are looked at."""
+    return bool(np.isfinite(image.min(initial=0)) and np.isfinite(image.max(initial=0)))
+
+
+def refuse_infinite(image: Float32s, name: str, use: NDArray[np.uint8]) -> None:
+    """Raises `InputError` where an image has used pixels of infinity, as numbers beyond float32 become."""
+    infinite = np.count_nonzero(np.isinf(image) & (use > 0))
+    if infinite:
+        raise InputError(f"{name} has {counted(infinite, 'pixel that is', 'pixels that are')} infinite, or beyond the "
+                         "3.4e38 of float32: mask or replace them")
 
 
 def exclude_unexposed(exposure: Float32s, use: NDArray[np.uint8]) -> None:
     """Excludes pixels whose exposure is NaN or <= 0; `InputError` for infinite ones, and where no pixel is left."""
-    if np.any(np.isinf(exposure) & (use > 0)):
-        raise InputError("exposure has infinite pixels: mask or replace them")
+    refuse_infinite(exposure, "exposure", use)
     use[~(exposure > 0)] = 0
     require_pixels(use)
 
@@ -175,8 +203,7 @@ def _exposure(exposure: ArrayLike | None, name: str, unit: str, use: NDArray[np.
             raise InputError(f"{name} is {value:.15g}: it must be positive")
         return max(np.float32(value), LEAST_EXPOSURE)
     image = as_image(exposure, name, shape=use.shape, units=(unit,))
-    if np.any(np.isinf(image) & (use > 0)):
-        raise InputError(f"{name} has infinite pixels: mask them or mend the file")
+    refuse_infinite(image, name, use)
     use[~(image > 0)] = 0  # NaN and no exposure: no data
     clipped: Float32s = np.maximum(np.nan_to_num(image, nan=1), LEAST_EXPOSURE)
     return clipped
@@ -188,6 +215,6 @@ def _optional(values: ArrayLike | None, name: str, shape: tuple[int, ...]) -> Fl
 
 def _cleared(image: Float32s, use: NDArray[np.uint8]) -> Float32s:
     """The image with 0 where it is not used, so that the kernels see finite numbers only."""
-    if np.isfinite(image).all():
+    if is_finite(image):
         return image
     return np.where(use > 0, image, np.float32(0))

@@ -31,14 +31,31 @@ def numbers(values: Any, name: str, unit: str = "", *others: str) -> NDArray[Any
     values = _joined(values, name)
     given = unit_of(values)
     if given is None:
-        return np.asanyarray(values)
+        return as_array(values, name)
     factor = _factor(given, unit, others)
     if factor is None:
         wanted = " or ".join(each for each in (unit, *others) if each)
         raise _unit_error()(f"{name} has the unit {given}: give it in {wanted}" if wanted else
                             f"{name} has the unit {given}: give numbers without a unit")
-    plain = np.asanyarray(values.value if hasattr(values, "to_value") else getattr(values, "data", values))
+    plain = as_array(values.value if hasattr(values, "to_value") else getattr(values, "data", values), name)
     return plain if factor == 1 else np.asanyarray(plain * factor)
+
+
+def as_array(values: Any, name: str) -> NDArray[Any]:
+    """An array of real numbers or truths, masked ones as they are. Raises `InputError` for anything else."""
+    array: NDArray[Any] | None
+    try:
+        array = np.asanyarray(values)
+    except (TypeError, ValueError):
+        array = None
+    if array is None and isinstance(values, list | tuple):
+        raise InputError(f"{name} is no array: its rows differ in length")
+    if array is None or (array.ndim == 0 and array.dtype.kind == "O"):
+        kind = "None" if values is None else f"of the type {type(values).__name__}"
+        raise InputError(f"{name} is {kind}: give an array of numbers")
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} must hold real numbers, not {array.dtype}")
+    return array
 
 
 def unit_of(values: Any) -> Any:
@@ -71,7 +88,7 @@ def _joined(values: Any, name: str) -> Any:
 def seconds(values: Any, name: str, mjdref: float = MJDREF) -> Floats:
     """Times as float64 seconds, of any shape; ``Time`` as seconds since ``mjdref`` (MJD, TT).
 
-    Raises `InputError` as `numbers` does, and for what holds no numbers.
+    Raises `InputError` as `numbers` does, and for dates without a time scale.
     """
     if (time := sys.modules.get("astropy.time")) is not None:
         if isinstance(values, time.Time):
@@ -79,10 +96,17 @@ def seconds(values: Any, name: str, mjdref: float = MJDREF) -> Floats:
         if isinstance(values, time.TimeDelta):
             # No clock resolves a microsecond: smaller differences are rounding errors.
             return np.asarray(np.round(values.to_value("s"), 6), dtype=np.float64)
-    array = numbers(values, name, "s")
-    if array.dtype.kind not in "biuf":
-        raise InputError(f"{name} must hold times in seconds, not {array.dtype}")
-    return np.asarray(array, dtype=np.float64)
+    if _is_date(values):
+        raise InputError(f"{name} is of the type {type(values).__name__}: give seconds, or make an astropy Time or "
+                         "TimeDelta of it, which has a time scale")
+    return np.asarray(numbers(values, name, "s"), dtype=np.float64)
+
+
+def _is_date(values: Any) -> bool:
+    """Whether these are dates or differences of dates, or texts of them: of Python, numpy, pandas or xarray."""
+    first = values[0] if isinstance(values, list | tuple) and values else values
+    return (isinstance(first, str) or hasattr(first, "isoformat") or hasattr(first, "total_seconds")
+            or getattr(getattr(first, "dtype", None), "kind", "") in ("M", "m", "U", "S"))
 
 
 def in_one_unit(**values: Any) -> list[NDArray[Any]]:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.array_types import Float32s, Floats
-from chandra_bin._checks.arrays import as_image, as_labels, as_number
+from chandra_bin._checks.arrays import as_image, as_labels, as_number, as_positive
 from chandra_bin._checks.given import has_pixels
+from chandra_bin._checks.paths import path_text
 from chandra_bin._checks.units import numbers, unit_of
 from chandra_bin.coords.given import as_coords
 from chandra_bin.errors import InputError, counted
@@ -35,6 +36,30 @@ LOW_SN = 3.0
 # Labels above this, and above the number of pixels, are marks of no data.
 _MOST_LABELS = 1_000_000
 ROW_BLOCK = 128
+_DESCRIPTIONS = {
+    "bin": "Bin number, as in the binmap",
+    "npix": "Number of pixels",
+    "counts": "Counts",
+    "background": "Expected background counts",
+    "signal": "Net counts: counts - background",
+    "noise": "1-sigma noise of the net counts",
+    "sn": "S/N in counts (Poisson noise)",
+    "sn_sys": "S/N with the error of the background's normalisation",
+    "sn_image": "S/N of the binned image",
+    "background_fraction": "Background over counts",
+    "brightness": "Net counts a pixel",
+    "x": "Mean x, array coordinates (first pixel: 0)",
+    "y": "Mean y, array coordinates (first pixel: 0)",
+    "x_phys": "Mean x, physical coordinates",
+    "y_phys": "Mean y, physical coordinates",
+    "ra": "Right ascension (ICRS) of the mean position",
+    "dec": "Declination (ICRS) of the mean position",
+    "area_px": "Area in pixels",
+    "area_arcsec2": "Area on the sky",
+    "elongation": "Square root of the ratio of second moments",
+    "reached": "Whether the threshold was reached",
+    "low_sn": "Whether sn is below 3",
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -190,7 +215,7 @@ class ContourBins:
         """
         from chandra_bin.fits.outputs import Outputs
 
-        path = Path(path)
+        path = Path(path_text(path))
         writers = {"fits": self._write_binmap, "ecsv": self._write_table, "reg": self._write_outlines}
         writer = writers.get(path.name.removesuffix(".gz").rpartition(".")[2].lower())
         if writer is None:
@@ -280,15 +305,19 @@ class ContourBins:
         table["elongation"] = elongation
         table["reached"] = self.reached & (self.signal >= 0) if reached is None else reached
         table["low_sn"] = sums.sn < LOW_SN
+        for name in table.colnames:
+            table[name].info.description = _DESCRIPTIONS[name]
+        table.meta.update(contours=self.contours, background_error=background_error, stuck=self.stuck)
         return table
 
 
 def sum_bins(binmap: ArrayLike, counts: ArrayLike, *, background: ArrayLike | None = None,
-             ratio: ArrayLike = 1.0) -> BinSums:
+             background_scale: ArrayLike | None = None) -> BinSums:
     """Counts and S/N of the bins of any binmap (-1 outside), as `contour_bin` has them (equations 1 to 4 of the paper).
 
-    ``background`` are counts, each of which stands for ``ratio`` (an image, or a number) in the image of ``counts``.
-    NaN and masked pixels count as 0. Raises `InputError` for shapes that differ.
+    ``background`` are counts, which ``background_scale`` (an image, or a number; by default 1) scales to ``counts``.
+    NaN and masked pixels count as 0. Raises `InputError` for shapes that differ, and for a scale that is negative or
+    infinite.
 
     Examples
     --------
@@ -312,15 +341,25 @@ def sum_bins(binmap: ArrayLike, counts: ArrayLike, *, background: ArrayLike | No
     summed = total(image)
     variance = (1 + np.sqrt(np.maximum(summed + 0.75, 0))) ** 2  # Gehrels (1986), eq. 7
     expected = np.zeros(number)
+    if background is None and background_scale is not None:
+        raise InputError("background_scale is given, but no background")
     if background is not None:
         behind = as_image(background, "background", np.float64, labels.shape)
-        ratios = ratio if has_pixels(ratio) else np.full(labels.shape, as_number(ratio, "ratio"))
-        scale = as_image(ratios, "ratio", np.float64, labels.shape)
+        scale = _scale_image(background_scale, labels.shape)
+        if not np.all((scale[inside] >= 0) & (scale[inside] < np.inf) | np.isnan(scale[inside])):
+            raise InputError("background_scale has negative or infinite pixels in bins: mask or replace them")
         expected = total(behind * scale)
         npix = np.maximum(np.bincount(bins, minlength=number), 1)
         variance = variance + total(scale**2) / npix * (1 + np.sqrt(total(behind) + 0.75)) ** 2
     signal, noise = summed - expected, np.sqrt(variance)
     return BinSums(summed, expected, signal, noise, signal / noise)
+
+
+def _scale_image(scale: ArrayLike | None, shape: tuple[int, ...]) -> Floats:
+    """A background scale, a number or an image, as an image."""
+    if scale is not None and has_pixels(scale):
+        return as_image(scale, "background_scale", np.float64, shape)
+    return np.full(shape, 1.0 if scale is None else as_positive(scale, "background_scale"))
 
 
 def bin_shapes(binmap: NDArray[np.int32], npix: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from chandra_bin._checks.array_types import Float32s
 from chandra_bin._checks.arrays import as_flags, as_image, as_progress, as_threads
 from chandra_bin._checks.given import given_mask, has_pixels
-from chandra_bin._checks.images import EXPOSURE_UNITS, KernelImages, exclude_unexposed
+from chandra_bin._checks.images import EXPOSURE_UNITS, KernelImages, exclude_unexposed, is_finite
 from chandra_bin._kernels import _contour_bin, _smooth
 from chandra_bin.coords.blocks import block_sums
 from chandra_bin.coords.given import coords_of_image
@@ -141,6 +141,10 @@ class ContourBinner:
     options: BinningOptions = field(default_factory=BinningOptions)
     threads: int = 1
 
+    def __post_init__(self) -> None:
+        """Raise `InputError` for anything but options of binning."""
+        BinningOptions.or_defaults(self.options)
+
     def __call__(self, counts: Any, *, background: Any = None, background_scale: Any = None, exposure: Any = None,
                  background_exposure: Any = None, noise: Any = None, smoothed: Any = None, mask: Any = None,
                  seed_only: Any = None, progress: Callable[[float], object] | None = None) -> ContourBins:
@@ -171,6 +175,8 @@ class ImageArrays:
         """The images for the kernels, and the exposure map (ny, nx) where one is given. Raises `InputError`."""
         if self.background_scale is not None and self.background_exposure is not None:
             raise InputError("both background_scale and background_exposure are given: give one of the two")
+        if self.background_scale is not None and self.background is None:
+            raise InputError("background_scale is given, but no background")
         scaled = self.background_scale is not None
         images = KernelImages.check(self.counts, self.background, None if scaled else self.exposure,
                                     self.background_exposure, self.noise, self.mask, self.seed_only,
@@ -182,10 +188,7 @@ class ImageArrays:
         if self.exposure is not None and has_pixels(self.exposure):
             exposure_map = as_image(self.exposure, "exposure", shape=images.counts.shape, units=EXPOSURE_UNITS)
             exclude_unexposed(exposure_map, images.use)
-        used = images.counts if images.use.all() else images.counts[images.use > 0]
-        if used.max() <= 0 and used.any():
-            raise InputError(f"all {used.size} pixels that are used are negative or zero: give counts, before a "
-                             "background is subtracted")
+        images.refuse_no_counts()
         return images, exposure_map
 
 
@@ -205,9 +208,7 @@ def bin_arrays(arrays: ImageArrays, options: BinningOptions, *, threads: int = 1
     else:
         smoothed = _smoothed(images, exposure_map if kind == "flux" else None, options.smooth_sn, threads,
                              progress and (lambda done: progress(share * done)))
-    # The extremes first: they are found at once, and finite in nearly all images.
-    if not (np.isfinite(smoothed.min()) and np.isfinite(smoothed.max())) and not np.isfinite(
-            smoothed[images.use > 0]).all():
+    if not is_finite(smoothed) and not np.isfinite(smoothed[images.use > 0]).all():
         raise InputError("smoothed has NaN or infinite pixels where the image is used" if kind == "given" else
                          "the image is too bright: smoothed, it has pixels beyond float32")
     of_counts = options.counts is not None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chandra_bin._checks.arrays import as_labels
+from chandra_bin._checks.arrays import as_labels, as_shape
 from chandra_bin._kernels._polygon_trace import polygon_trace
 from chandra_bin._kernels._rasterize import rasterize_polygons
 from chandra_bin.errors import InputError, counted
@@ -42,6 +42,8 @@ class Polygons:
 
     def rings(self, polygon: int) -> list[NDArray[np.float64]]:
         """The rings of one polygon, each (n, 2): the outer one, then the holes."""
+        if not 0 <= polygon < len(self):
+            raise InputError(f"polygon is {polygon}: there are {len(self)}, from 0 on")
         first, last = self.polygon_offsets[polygon : polygon + 2]
         return [self.points[self.ring_offsets[r] : self.ring_offsets[r + 1]] for r in range(first, last)]
 
@@ -88,9 +90,9 @@ def rasterize(polygons: Polygons, shape: tuple[int, int]) -> NDArray[np.int32]:
     >>> bool((rasterize(trace_polygons(binmap), binmap.shape) == binmap).all())
     True
     """
-    if len(shape) != 2 or min(shape) < 0:
-        raise InputError(f"shape must be (ny, nx), not {shape}")
-    image = np.full(shape, -1, np.int32)
+    if not isinstance(polygons, Polygons):
+        raise InputError(f"polygons is of the type {type(polygons).__name__}: give those of trace_polygons")
+    image = np.full(as_shape(shape), -1, np.int32)
     try:
         rasterize_polygons(
             np.ascontiguousarray(polygons.points, np.float64),

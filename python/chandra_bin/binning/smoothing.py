@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.array_types import Float32s
-from chandra_bin._checks.arrays import as_flags, as_image, as_labels, as_number, as_progress, as_threads
+from chandra_bin._checks.arrays import as_flags, as_image, as_labels, as_positive, as_progress, as_threads, as_whole
 from chandra_bin._checks.images import (
     EXPOSURE_UNITS,
     FLUX_UNITS,
@@ -81,7 +81,7 @@ def smooth(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | None = 
     >>> smooth(cluster_image((64, 64), counts=20_000, seed=1), sn=20).shape
     (64, 64)
     """
-    _check_sn(sn)
+    sn = as_positive(sn, "sn")
     images = KernelImages.check(counts, background, exposure, background_exposure, noise, mask)
     smoothed = np.empty_like(images.counts)
     _smooth.smooth(images.counts, background=images.background, ratio=images.ratio,
@@ -104,7 +104,7 @@ def smooth_expmap(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: flo
     >>> float(smooth_expmap(np.full((9, 9), 0.5), np.full((9, 9), 8.0), sn=4)[4, 4])
     0.5
     """
-    _check_sn(sn)
+    sn = as_positive(sn, "sn")
     flux, map_, use = _flux_and_exposure(exposure_corrected, exposure, mask)
     counts = flux.astype(np.float64) * map_
     return _to_weight(counts, "exposure_corrected * exposure", flux, use, sn, 0.0, threads, as_progress(progress))
@@ -124,7 +124,7 @@ def smooth_expcorr(counts: ArrayLike, exposure_corrected: ArrayLike, *, sn: floa
     >>> float(smooth_expcorr(counts, counts / 1e8, sn=4)[4, 4])
     3.999999975690116e-08
     """
-    _check_sn(sn)
+    sn = as_positive(sn, "sn")
     flux = as_image(exposure_corrected, "exposure_corrected", units=FLUX_UNITS)
     image = as_image(counts, "counts", shape=flux.shape)
     mask = joined_mask(mask, flux.shape, counts=counts, exposure_corrected=exposure_corrected)
@@ -149,7 +149,7 @@ def counts_scale(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | N
     >>> counts_scale(np.ones((9, 9)), sn=3).tolist()[4][4]
     2
     """
-    _check_sn(sn)
+    sn = as_positive(sn, "sn")
     image = as_image(counts, "counts")
     use = _usable(joined_mask(mask, image.shape, counts=counts, background=background), counts=image)
     if fill is not None:
@@ -187,7 +187,7 @@ def apply_scale(image: ArrayLike, scale: ArrayLike, *, gaussian: bool = False, m
     """
     pixels = as_image(image, "image")
     use = _usable(joined_mask(mask, pixels.shape, image=image), image=pixels)
-    scales = as_labels(scale, "scale")
+    scales = as_labels(scale, "scale", "squares of radii, as counts_scale returns them")
     if scales.shape != pixels.shape:
         raise InputError(f"scale has shape {scales.shape}, the image {pixels.shape}")
     applied = np.empty_like(pixels)
@@ -211,7 +211,7 @@ def smooth_gaussian(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: f
     >>> float(smooth_gaussian(np.full((9, 9), 0.5), np.full((9, 9), 8.0), sn=3)[4, 4])
     0.5
     """
-    _check_sn(sn)
+    sn = as_positive(sn, "sn")
     flux, map_, use = _flux_and_exposure(exposure_corrected, exposure, mask)
     smoothed = np.empty_like(flux)
     _smooth_gaussian.smooth_gaussian(_without_nan(flux), _without_nan(map_), use=use, sn=sn,
@@ -236,19 +236,14 @@ def smooth_exposure(counts: ArrayLike, *, exposure: ArrayLike, background: Array
     >>> float(smooth_exposure(np.full((9, 9), 4), exposure=np.full((9, 9), 8.0), sn=4)[4, 4])
     0.5
     """
-    _check_sn(sn)
-    exposure_time = as_number(exposure_time, "exposure_time", "s")
-    background_exposure_time = as_number(background_exposure_time, "background_exposure_time", "s")
-    for name, time_s in (("exposure_time", exposure_time), ("background_exposure_time", background_exposure_time)):
-        if not (np.isfinite(time_s) and time_s > 0):
-            raise InputError(f"{name} is {time_s:.15g} s: it must be positive")
+    sn = as_positive(sn, "sn")
+    exposure_time = as_positive(exposure_time, "exposure_time", "s")
+    background_exposure_time = as_positive(background_exposure_time, "background_exposure_time", "s")
     with np.errstate(over="ignore", under="ignore"):
         ratio = np.float64(exposure_time) / background_exposure_time
     if not 0 < ratio * ratio < np.inf:
         raise InputError(f"exposure_time / background_exposure_time is {ratio:g}: check their units")
-    max_radius = None if max_radius is None else int(as_number(max_radius, "max_radius"))
-    if max_radius is not None and max_radius < 0:
-        raise InputError(f"max_radius is {max_radius}: it must not be negative")
+    max_radius = None if max_radius is None else as_whole(max_radius, "max_radius")
     images = KernelImages.check(counts, background, exposure, None, None, mask)
     map_ = _without_nan(as_image(exposure, "exposure", units=EXPOSURE_UNITS))
     smoothed = np.empty_like(images.counts)
@@ -301,7 +296,7 @@ def smooth_flux(counts: ArrayLike, exposure: ArrayLike, *, sn: float = 15, backg
     >>> float(smooth_flux(np.full((9, 9), 4), np.full((9, 9), 1e8), sn=3)[4, 4])
     4.0
     """
-    _check_sn(sn)
+    sn = as_positive(sn, "sn")
     images = KernelImages.check(counts, background, None, None, None, mask,
                                 background_scale=background_scale if background is not None else None)
     if images.noise is not None:
@@ -359,11 +354,6 @@ def _counts_for_sn(sn: float) -> float:
     """The counts c with c / (1 + sqrt(c + 3/4)) = ``sn``."""
     root = (sn + np.sqrt(sn * sn + 4 * sn + 3)) / 2
     return float(root * root - 0.75)
-
-
-def _check_sn(sn: float) -> None:
-    if not (np.isfinite(number := as_number(sn, "sn")) and number > 0):
-        raise InputError(f"sn is {number:.15g}: a signal-to-noise must be positive and finite")
 
 
 def _flux_and_exposure(exposure_corrected: ArrayLike, exposure: ArrayLike, mask: ArrayLike | None

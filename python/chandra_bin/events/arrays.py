@@ -14,8 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from chandra_bin._checks.arrays import as_column, as_coordinates, as_labels, as_threads, plain
-from chandra_bin._checks.units import in_one_unit
+from chandra_bin._checks.arrays import (
+    as_column,
+    as_coordinates,
+    as_labels,
+    as_limits,
+    as_number,
+    as_shape,
+    as_threads,
+    as_whole,
+    plain,
+)
+from chandra_bin._checks.units import as_array, in_one_unit
 from chandra_bin._kernels import _bin_spectra, _event_histogram
 from chandra_bin._kernels._select_events import Selection
 from chandra_bin.errors import InputError
@@ -55,8 +65,9 @@ def event_histogram(x: Any, y: Any, *, x_range: Sequence[Any], y_range: Sequence
     >>> event_histogram([0.5, 1.5, 1.6], [0.5, 0.5, 1.5], x_range=(0, 2), y_range=(0, 2), shape=(2, 2)).tolist()
     [[1, 1], [0, 1]]
     """
-    x, *x_range = in_one_unit(x=x, x_low=x_range[0], x_high=x_range[1])
-    y, *y_range = in_one_unit(y=y, y_low=y_range[0], y_high=y_range[1])
+    (x_low, x_high), (y_low, y_high) = as_limits(x_range, "x_range"), as_limits(y_range, "y_range")
+    x, *x_range = in_one_unit(x=x, x_low=x_low, x_high=x_high)
+    y, *y_range = in_one_unit(y=y, y_low=y_low, y_high=y_high)
     xs, ys = as_coordinates(x, y)
     ny, nx = _sizes(shape)
     x_first_edge, x_step = _axis(x_range, nx, "x_range")
@@ -112,13 +123,15 @@ def bin_spectra(bins: Any, channels: ArrayLike, *, x: ArrayLike | None = None, y
     >>> spectra.shape, spectra.sum(axis=1).tolist(), int(spectra[0, 34])
     ((2, 1024), [2, 1], 2)
     """
-    labels = np.asanyarray(getattr(bins, "binmap", bins))
+    labels = as_array(getattr(bins, "binmap", bins), "bins")
     on_map = labels.ndim == 2
     if on_map != (x is not None) or on_map != (y is not None):
         raise InputError("bins must be a binmap (ny, nx) with x and y, or one label an event without these")
     labels = as_labels(labels) if on_map else as_column(labels, "bins", (np.int32,))
     if bin_count is None:
         bin_count = int(labels.max(initial=-1)) + 1 if out is None else _bins_of(out)
+    bin_count, channel_count = as_whole(bin_count, "bin_count"), as_whole(channel_count, "channel_count")
+    first_channel = as_whole(first_channel, "first_channel", np.iinfo(np.int32).min)
     of_event = as_column(channels, "channels", (np.int16, np.int32), None if on_map else len(labels))
     if (chips is None) != (chip_numbers is None):
         raise InputError("chips and chip_numbers belong together")
@@ -171,16 +184,14 @@ def _output(out: NDArray[Any] | None, shape: tuple[int, ...], dtype: DTypeLike) 
 
 
 def _sizes(shape: tuple[int, int]) -> tuple[int, int]:
-    if np.shape(shape) != (2,):
-        raise InputError(f"shape is {shape}: it must be (ny, nx)")
-    ny, nx = (int(size) for size in shape)
+    ny, nx = as_shape(shape)
     if ny < 1 or nx < 1 or ny * nx >= _MOST_CELLS - 1:
         raise InputError(f"shape is {shape}: it must be (ny, nx), both 1 or more, below 2^31 pixels")
     return ny, nx
 
 
 def _axis(limits: Sequence[Any], size: int, name: str) -> tuple[float, float]:
-    low, high = (float(limit) for limit in limits)
+    low, high = (as_number(limit, name) for limit in limits)
     if not (math.isfinite(low) and math.isfinite(high) and low < high and math.isfinite(high - low)):
         raise InputError(f"{name} is ({low:g}, {high:g}): it must be (low, high), finite")
     return low, (high - low) / size

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from chandra_bin.errors import ChandraBinWarning, InputError
 
-from .deflare import METHODS, Method, robust
+from .deflare import Method, robust
 from .gti import GTI
 from .lightcurve import light_curve
 
@@ -69,8 +69,8 @@ def choose_bin_length(times: ArrayLike, gti: GTI, method: Method = "robust", *, 
 
     Raises `InputError` for an unknown method, a length of frames that is not above 0, and no good time.
     """
-    if method not in METHODS:
-        raise InputError(f"the method is {method!r}; choose one of {', '.join(METHODS)}")
+    if method not in COUNTS_PER_BIN:
+        raise InputError(f"the method is {method!r}; choose one of {', '.join(COUNTS_PER_BIN)}")
     if not (frame_s > 0 and math.isfinite(frame_s)):
         raise InputError(f"the time from frame to frame is {frame_s:.15g} s; it must be above 0")
     if not gti.total > 0:

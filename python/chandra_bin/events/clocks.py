@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.arrays import as_number
 from chandra_bin.errors import InputError
 from chandra_bin.fits.headers import is_number, text_of
 
@@ -134,6 +135,12 @@ def differ_in_scale(one: "Header", other: "Header") -> str:
         if all(said) and said[0] != said[1] and not (key == "TIMESYS" and _LIKE_TT.issuperset(said)):
             return f"{said[0]} and {said[1]} ({key})"
     return ""
+
+
+def clock_keywords(mjdref: float) -> dict[str, Any]:
+    """The keywords of Chandra's tables whose times are seconds since ``mjdref`` (MJD, TT)."""
+    return {"TELESCOP": "CHANDRA", "MJDREF": as_number(mjdref, "mjdref", "d"), "TIMEZERO": 0.0, "TIMESYS": "TT",
+            "TIMEUNIT": "s"}
 
 
 def put_in_seconds(header: "Header", *, zero_s: float | None = None) -> None:

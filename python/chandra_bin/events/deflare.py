@@ -6,22 +6,27 @@ describes them (threads "Filtering lightcurves" and "Background flares").
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin._checks.arrays import as_number
+from chandra_bin._checks.arrays import as_number, as_whole
 from chandra_bin.errors import InputError, NoQuietTime, counted, warn
 
 from .gti import GTI
 from .lightcurve import LightCurve
 
 Method = Literal["clean", "sigma", "robust"]
-METHODS: tuple[Method, ...] = ("clean", "sigma", "robust")
-
 # Edges of neighbouring bins that are nearer than this part of a bin are one edge.
 _JOINED = 1e-6
+
+# The options of each method. Where another method leaves no time, robust takes its place, with ``margin``.
+_OPTIONS: dict[Method, tuple[str, ...]] = {
+    "clean": ("mean", "nsigma", "scale", "stddev", "minfrac", "margin"),
+    "sigma": ("sigma", "minlength", "margin"),
+    "robust": ("nsigma", "margin"),
+}
 
 # Below this many counts a bin, Poisson noise hides whatever else scatters rates, and MADs are of whole counts.
 _ENOUGH_FOR_SCATTER = 10.0
@@ -93,8 +98,8 @@ def cut_flares(curve: LightCurve, method: Method = "clean", *, mean: float | Non
 
     Where ``clean`` or ``sigma`` leaves no quiet time, ``robust`` takes its place, with a `ChandraBinWarning`, and
     the result holds why (``failure``). Another warning where limits of ``clean`` by ``scale`` are narrower than
-    Poisson noise; it proposes a length of bins. Raises `InputError` for unusable parameters, or a light curve
-    without rates above 0.
+    Poisson noise; it proposes a length of bins. Raises `InputError` for unusable parameters, for those of another
+    method, and for a light curve without rates above 0.
 
     Examples
     --------
@@ -106,11 +111,15 @@ def cut_flares(curve: LightCurve, method: Method = "clean", *, mean: float | Non
     """
     if not isinstance(curve, LightCurve):
         raise InputError(f"curve is of the type {type(curve).__name__}: give a LightCurve, of light_curve(...)")
+    if method not in _OPTIONS:
+        raise InputError(f"there is no method {method!r}; take {', '.join(_OPTIONS)}")
+    _refuse_others(method, mean=mean, nsigma=nsigma, scale=scale, stddev=stddev, minfrac=minfrac, sigma=sigma,
+                   minlength=minlength)
     mean = None if mean is None else as_number(mean, "mean", "1 / s")
-    if margin != int(margin):
-        raise InputError(f"margin is {margin}: it must be a whole number of bins")
-    if method not in METHODS:
-        raise InputError(f"there is no method {method!r}; take {', '.join(METHODS)}")
+    stddev = None if stddev is None else as_number(stddev, "stddev")
+    nsigma, scale, minfrac, sigma = (as_number(value, name) for name, value in (
+        ("nsigma", nsigma), ("scale", scale), ("minfrac", minfrac), ("sigma", sigma)))
+    minlength, margin = as_whole(minlength, "minlength", 1), as_whole(margin, "margin")
     try:
         if method == "clean":
             found = clean(curve, mean=mean, nsigma=nsigma, scale=scale, stddev=stddev, minfrac=minfrac)
@@ -124,6 +133,14 @@ def cut_flares(curve: LightCurve, method: Method = "clean", *, mean: float | Non
     if method == "clean" and stddev is None:
         _warn_of_noise(curve, found.mean, scale)
     return found
+
+
+def _refuse_others(method: Method, **options: Any) -> None:
+    """Raises `InputError` for an option that is not the default, and that the method does not take."""
+    defaults = cast("dict[str, Any]", cut_flares.__kwdefaults__)
+    for name, value in options.items():
+        if name not in _OPTIONS[method] and value != defaults[name]:
+            raise InputError(f"{name} is no option of the method {method}, which takes {', '.join(_OPTIONS[method])}")
 
 
 def clean(curve: LightCurve, *, mean: float | None = None, nsigma: float = 3.0, scale: float = 1.2,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin._checks.arrays import as_seconds
+from chandra_bin._checks.arrays import as_number, as_seconds
+from chandra_bin._checks.paths import path_text
 from chandra_bin._checks.units import MJDREF, seconds
 from chandra_bin.errors import InputError, counted
 
@@ -77,6 +78,7 @@ class GTI:
     @classmethod
     def from_time(cls, start: "Time", stop: "Time", *, mjdref: float = MJDREF) -> "GTI":
         """The times between ``start`` and ``stop``, as seconds since ``mjdref`` (MJD, TT); otherwise as `of`."""
+        mjdref = as_number(mjdref, "mjdref", "d")
         return cls.of(seconds(start, "start", mjdref), seconds(stop, "stop", mjdref))
 
     @classmethod
@@ -121,11 +123,12 @@ class GTI:
 
         from chandra_bin.fits.outputs import Outputs
 
+        from .clocks import clock_keywords
         from .gti_files import write_gti_file
 
-        header = Header({"TELESCOP": "CHANDRA", "MJDREF": mjdref, "TIMEZERO": 0.0, "TIMESYS": "TT", "TIMEUNIT": "s"})
-        with Outputs([Path(path)], clobber=overwrite) as outputs, outputs.open(Path(path)) as file:
-            write_gti_file(file, header, self)
+        target = Path(path_text(path))
+        with Outputs([target], clobber=overwrite) as outputs, outputs.open(target) as file:
+            write_gti_file(file, Header(clock_keywords(mjdref)), self)
 
     def to_table(self) -> "QTable":
         """A table with the columns START and STOP, in seconds."""
@@ -138,7 +141,7 @@ class GTI:
         """Starts and stops as ``astropy.time.Time`` in TT, for seconds that count from ``mjdref`` (MJD, TT)."""
         from astropy.time import Time, TimeDelta
 
-        zero = Time(mjdref, format="mjd", scale="tt")
+        zero = Time(as_number(mjdref, "mjdref", "d"), format="mjd", scale="tt")
         return zero + TimeDelta(self.start, format="sec"), zero + TimeDelta(self.stop, format="sec")
 
     @property

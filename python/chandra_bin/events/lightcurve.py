@@ -3,17 +3,19 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.arrays import as_number, as_seconds
+from chandra_bin._checks.paths import path_text
 from chandra_bin._checks.units import MJDREF
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.fits.virtual import MOST_BINS
 
-from .clocks import reference, zero_point
+from .clocks import clock_keywords, reference, zero_point
 from .gti import GTI, as_gti
 
 if TYPE_CHECKING:
@@ -69,6 +71,24 @@ class LightCurve:
             table["rate_error"] = self.rate_error * u.ct / u.s
         return table
 
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Writes a light curve of OGIP's form, which `read_light_curve` and CIAO's ``deflare`` read.
+
+        Raises `OutputError` where the file exists, unless ``overwrite`` is True.
+        """
+        from astropy.io.fits import Header
+
+        from chandra_bin.fits.outputs import Outputs
+        from chandra_bin.fits.tables import write_empty_primary
+
+        from .lightcurve_tables import write_curve
+
+        target = Path(path_text(path))
+        header = Header(clock_keywords(MJDREF)) if self.header is None else self.header
+        with Outputs([target], clobber=overwrite) as outputs, outputs.open(target) as file:
+            write_empty_primary(file, Header())
+            write_curve(file, self, header)
+
     def to_timeseries(self, *, mjdref: float | None = None) -> "TimeSeries":
         """The bins' middles and what `table` has of each, as ``astropy.timeseries.TimeSeries``.
 
@@ -83,6 +103,7 @@ class LightCurve:
             if of_file is None:
                 raise InputError("the file of the light curve does not say when its clock began (MJDREF): give mjdref")
             mjdref = of_file / 86400
+        mjdref = as_number(mjdref, "mjdref", "d")
         after = TimeDelta(self.time + (0.0 if self.header is None else zero_point(self.header)), format="sec")
         zero = Time(mjdref, format="mjd", scale="tt")
         columns = {name: self.table[name] for name in self.table.colnames if name not in ("time_min", "time_max")}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.array_types import Floats
-from chandra_bin._checks.arrays import as_number, plain
+from chandra_bin._checks.arrays import as_limits, as_number, plain
 from chandra_bin._checks.units import in_one_unit
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import PI_CHANNELS, PI_WIDTH_EV
@@ -38,10 +38,9 @@ def band_channels(band_ev: Any) -> slice:
     >>> band_channels((0.5, 7) * u.keV)
     slice(34, 479, None)
     """
-    if not hasattr(band_ev, "__len__") or len(band_ev) != 2:
-        raise InputError(f"band_ev is {band_ev!r:.80}: it must be two energies, (low, high)")
-    in_one_unit(low=band_ev[0], high=band_ev[1])
-    limits = [as_number(energy, "band_ev", "eV") for energy in band_ev]
+    low, high = as_limits(band_ev, "band_ev")
+    in_one_unit(low=low, high=high)
+    limits = [as_number(energy, "band_ev", "eV") for energy in (low, high)]
     if not limits[0] < limits[1]:
         raise InputError(f"band_ev is {band_ev!r:.80}: it must be (low, high), low below high")
     first, last = np.clip(np.ceil(np.array(limits) / PI_WIDTH_EV - 0.5), 0, PI_CHANNELS).astype(int).tolist()

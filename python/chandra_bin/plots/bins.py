@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from chandra_bin.binning.bins import LOW_SN
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import printable
+from chandra_bin.errors import InputError, printable
 
 from .figures import (
     BAR,
@@ -70,6 +70,8 @@ def draw_bins(binmap: NDArray[np.int32], coords: ImageCoords | None, ax: Any, va
 
     ``label`` is that of the colour bar of ``values``, which has their unit behind it.
     """
+    if ax is not None and not hasattr(ax, "imshow"):
+        raise InputError(f"ax is of the type {type(ax).__name__}: give axes of matplotlib, such as fig.add_subplot()")
     if ax is None:
         from matplotlib import pyplot
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chandra_bin._checks.paths import path_text
 from chandra_bin.errors import InputError, reason, warn
 
 from ._astropy import from_astropy, to_astropy
@@ -67,7 +68,7 @@ def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ci
     those that are True in ``rows`` (n,), by default all. Raises `InputError`,
     naming file and line, for what cannot be read.
     """
-    path = Path(path)
+    path = Path(path_text(path))
     try:
         content = path.read_bytes()
     except OSError as error:

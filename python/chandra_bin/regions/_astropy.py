@@ -38,7 +38,7 @@ def from_astropy(objects: Any, coords: Any = None) -> Region:
     Those in the sky need ``coords``, as `region_mask` takes them.
 
     Those whose meta says ``include=False`` are taken away from all. Compound regions are taken by what ``&``, ``|`` and
-    ``^`` mean. Raises `InputError` for what covers no pixels.
+    ``^`` mean. Raises `InputError` for what covers no pixels, and for ``include=False`` within a compound region.
     """
     from regions import Region as OfAstropy
     from regions import SkyRegion
@@ -55,7 +55,7 @@ def from_astropy(objects: Any, coords: Any = None) -> Region:
                 raise InputError("sky regions need the coordinates of an image with a sky")
             in_pixels = one.to_pixel(coords.sky)
         components = _components(in_pixels, number)
-        if one.meta.get("include", True) not in (False, "-"):
+        if _is_included(one):
             included += components
         elif len(components) == len(components[0]) == 1:
             cuts.append(components[0][0])
@@ -102,10 +102,17 @@ def _to_pixel_region(shape: Shape, source: str) -> Any:
     return makers[shape.kind]()
 
 
+def _is_included(one: Any) -> bool:
+    return one.meta.get("include", True) not in (False, "-")
+
+
 def _components(one: Any, number: int) -> list[Component]:
     """A region in pixels as shapes that are joined by AND, in components that are joined by OR."""
     if type(one).__name__ != "CompoundPixelRegion":
         return [(_from_pixel_region(one, number),)]
+    if not (_is_included(one.region1) and _is_included(one.region2)):
+        raise InputError(f"region {number} is a compound region with a part of include=False, which its operator "
+                         "ignores: subtract that part by ^ or &")
     first, second = (_components(each, number) for each in (one.region1, one.region2))
     if one.operator is operator.or_:
         return first + second

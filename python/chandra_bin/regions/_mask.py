@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.arrays import as_shape
 from chandra_bin._kernels._rasterize import rasterize_shapes
 from chandra_bin.coords.given import as_coords
 from chandra_bin.errors import InputError, warn
@@ -40,7 +41,7 @@ def region_mask(region: Any, coords: Any, shape: tuple[int, int]) -> NDArray[np.
     >>> int(region_mask(CirclePixelRegion(PixCoord(5, 5), 2), {}, (11, 11)).sum())
     13
     """
-    coords = as_coords(coords)
+    coords, shape = as_coords(coords), as_shape(shape)
     region = as_region(region, coords)
     if not any(True for _ in region.areas):
         raise InputError(f"{region.source}: holds no shape that covers pixels")

@@ -53,6 +53,9 @@ def parse_regions(text: str, source: str = "the region", semantics: Semantics | 
     included shapes (``ds9``). None: as the format of the file has it. Raises `InputError`, its text naming source and
     line, for what cannot be read, and for a file without a shape.
     """
+    if not isinstance(text, str):
+        raise InputError(f"text is of the type {type(text).__name__}: give the text of a region file; functions that "
+                         "take regions take a Region, and those of astropy, as they are")
     reader = _Reader(text, source)
     entries = list(reader.entries())
     if not entries:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,8 @@ def region_labels(regions: Sequence[Any], x: ArrayLike, y: ArrayLike, *, coords:
     """
     xs, ys = as_coordinates(x, y)
     coords = coords_if_given(coords)
+    if not isinstance(regions, Iterable) or isinstance(regions, str | Region):
+        raise InputError(f"regions is of the type {type(regions).__name__}: give several regions, [a, b]")
     physical = [_physical(as_region(region, coords), coords) for region in regions]
     # What is cut from a region is cut from each of its components.
     groups: list[list[Component]] = [

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from chandra_bin._checks.array_types import Floats
 from chandra_bin._checks.arrays import as_flags, as_image, as_number
 from chandra_bin._checks.images import EXPOSURE_UNITS
+from chandra_bin._checks.options import SHARE
 from chandra_bin.errors import InputError
 from chandra_bin.fits.headers import is_number
 
@@ -280,13 +281,13 @@ def local_background(counts: ArrayLike, exposure: ArrayLike, mask: ArrayLike, *,
     <Background: 738.842 counts +- 4.09% expected in 40 x 40 pixels>
     """
     share = as_number(share, "share")
-    if not 0 < share <= 1:
-        raise InputError(f"the share of a bin is {share:.15g}: it must be above 0, and at most 1")
+    if fault := SHARE.fault(share):
+        raise InputError(f"share is {share:.15g}: {fault}")
     image = as_image(counts, "counts", np.float64)
     exposed = as_image(exposure, "exposure", np.float64, image.shape, units=EXPOSURE_UNITS)
     exposed = np.where(exposed > 0, exposed, 0.0)
     if not np.isfinite(exposed).all():
-        raise InputError("exposure holds infinite pixels: mask them or mend the file")
+        raise InputError("exposure has infinite pixels: mask or replace them")
     if not exposed.any():
         raise InputError("the exposure is 0 in all pixels")
     here = ~as_flags(mask, "mask", image.shape) & (exposed > 0) & np.isfinite(image)

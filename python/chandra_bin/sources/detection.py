@@ -164,6 +164,10 @@ class SourceFinder:
 
     options: DetectionOptions = field(default_factory=DetectionOptions)
 
+    def __post_init__(self) -> None:
+        """Raise `InputError` for anything but options of detection."""
+        DetectionOptions.or_defaults(self.options)
+
     def __call__(self, counts: Any, *, exposure: Any = None, psf_sigma_px: Any = None, mask: Any = None,
                  unwanted: Any = None, progress: Callable[[float], None] | None = None) -> Detection:
         """Find the sources of an image, as `detect_sources` does."""

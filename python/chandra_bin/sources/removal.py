@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chandra_bin._checks.arrays import as_flags, as_image
+from chandra_bin._checks.arrays import as_flags, as_image, as_positive
 from chandra_bin._checks.images import FLUX_UNITS
 from chandra_bin.errors import InputError
 
@@ -39,8 +39,7 @@ def scaled_flux(flux: ArrayLike, counts: ArrayLike, factor: float = FLUX_FACTOR)
     """
     fluxes = as_image(flux, "flux", np.float64, units=FLUX_UNITS)
     image = as_image(counts, "counts", np.float64, fluxes.shape)
-    if not (math.isfinite(factor) and factor > 0):
-        raise InputError(f"the factor is {factor:.15g}: it must be above 0")
+    factor = as_positive(factor, "factor")
     both = np.isfinite(fluxes) & np.isfinite(image)
     sums = [math.fsum(each[both]) for each in (image, fluxes)]
     for name, total in zip(("counts", "flux"), sums, strict=True):
@@ -61,7 +60,7 @@ def sn_in_counts(sn: float, factor: float = FLUX_FACTOR) -> float:
     >>> round(sn_in_counts(70), 1)
     44.3
     """
-    return sn / math.sqrt(factor)
+    return as_positive(sn, "sn") / math.sqrt(as_positive(factor, "factor"))
 
 
 def fill_sources(counts: ArrayLike, sources: ArrayLike, *, exposure: ArrayLike | None = None,

@@ -42,7 +42,7 @@ class CountsBehind:
         """The sums of each bin."""
         return sum_bins(bins.binmap, self.counts.data,
                         background=None if self.background is None else self.background.data,
-                        ratio=1.0 if self.scale is None else self.scale.data)
+                        background_scale=None if self.scale is None else self.scale.data)
 
 
 @dataclass(frozen=True, eq=False)

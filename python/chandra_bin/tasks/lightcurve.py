@@ -3,33 +3,29 @@
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from chandra_bin.errors import InputError, warn
 from chandra_bin.events.bin_length import LEAST_FRAMES, BinLength, choose_bin_length
-from chandra_bin.events.clocks import put_in_seconds, seconds_of
-from chandra_bin.events.columns import without_columns
+from chandra_bin.events.clocks import seconds_of
 from chandra_bin.events.deflare import Deflared, Method, cut_flares
 from chandra_bin.events.gti_files import GtiBlock, write_gti_file
 from chandra_bin.events.lightcurve import LightCurve, light_curve
 from chandra_bin.events.lightcurve_files import read_light_curve
+from chandra_bin.events.lightcurve_tables import write_curve
 from chandra_bin.events.reader import EventFile, livetime_fraction, open_events
 from chandra_bin.events.sky_tests import sky_area
-from chandra_bin.fits.headers import add_history, is_number
-from chandra_bin.fits.new_table import NewColumn, new_table
+from chandra_bin.fits.headers import is_number
 from chandra_bin.fits.outputs import Outputs
-from chandra_bin.fits.tables import write_empty_primary, write_rows
+from chandra_bin.fits.tables import write_empty_primary
 from chandra_bin.fits.virtual import BinAxis, Binning, Name, VirtualFile, named_file
 from chandra_bin.plots.light_curves import RateLimits, light_curve_png
 
 from ._common import history, write_picture
 from .inputs import files_of, plain_name
 from .options import FlareLimits
-
-if TYPE_CHECKING:
-    from astropy.io.fits import Header
 
 # Good times of two chips that differ by more than this part are worth a word.
 _SAME_TIMES = 0.01
@@ -57,7 +53,8 @@ def write_light_curve(name: Name, out: Path, *, clobber: bool = False) -> LightC
             primary = events.primary
         with outputs.open(out) as file:
             write_empty_primary(file, primary)
-            _write_table(file, curve, bins[2], area, header, history("lightcurve", {"infile": plain_name(parsed)}))
+            write_curve(file, curve, header, bin_length_s=bins[2], area_px=area,
+                        history=history("lightcurve", {"infile": plain_name(parsed)}))
             for chip in chips:
                 chip.write(file)
     return curve
@@ -178,34 +175,6 @@ def _bins(events: EventFile, axis: BinAxis) -> tuple[float, float, float]:
         ends.append(given if given is not None else (max if key == "TSTART" else min)(known))
     start, stop = ends
     return start, stop, axis.step if axis.step is not None else (stop - start) / (axis.count or 1)
-
-
-def _write_table(file: BinaryIO, curve: LightCurve, length: float, area: float, header: "Header",
-                 lines: list[str]) -> None:
-    assert curve.counts is not None
-    assert curve.exposure_s is not None
-    limits = float(curve.time_min[0]), float(curve.time_max[-1])
-    # The time since the first bin's middle, as CIAO's virtual column.
-    since = {"TCTYP": "DT", "TCRVL": 0.0, "TCRPX": float(curve.time[0]), "TCDLT": 1.0, "TCUNI": "s"}
-    table, rows = new_table([
-        NewColumn("TIME_BIN", "1J", np.arange(1, len(curve) + 1), "channel"),
-        NewColumn("TIME_MIN", "1D", curve.time_min, "s", limits),
-        NewColumn("TIME", "1D", curve.time, "s", keywords=since),
-        NewColumn("TIME_MAX", "1D", curve.time_max, "s", limits),
-        NewColumn("COUNTS", "1J", curve.counts, "count"),
-        NewColumn("STAT_ERR", "1D", curve.counts_error, "count"),
-        NewColumn("AREA", "1D", np.full(len(curve), area), "pixel**2"),
-        NewColumn("EXPOSURE", "1D", curve.exposure_s, "s"),
-        NewColumn("COUNT_RATE", "1D", curve.rate, "count/s"),
-        NewColumn("COUNT_RATE_ERR", "1D", curve.rate_error, "count/s"),
-    ])
-    table.update({"EXTNAME": "LIGHTCURVE", "HDUNAME": "LIGHTCURVE"})
-    table.extend(without_columns(header), unique=True)
-    put_in_seconds(table)
-    table.update(CONTENT="LIGHTCURVE", HDUCLASS="OGIP", HDUCLAS1="LIGHTCURVE", HDUCLAS2="TOTAL", HDUCLAS3="RATE",
-                 TIMEDEL=length, TIMEPIXR=0.5, TOTCTS=int(curve.counts.sum()))
-    add_history(table, lines)
-    write_rows(file, table, [rows])
 
 
 def _flare_keywords(flares: Deflared) -> dict[str, object]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from chandra_bin._checks.paths import path_text
 from chandra_bin.errors import InputError
 
 from ._parse import parse_name
@@ -21,7 +22,7 @@ def named_file(name: Name, folder: str | Path = "") -> VirtualFile:
     """
     if isinstance(name, VirtualFile):
         return name
-    whole = os.path.join(folder, name)
+    whole = os.path.join(folder, path_text(name, "the file"))
     if os.path.exists(whole):
         return VirtualFile.of(whole)
     if str(name).startswith("@"):
