@@ -37,7 +37,9 @@ from chandra_bin.batch.run import estimated_bytes
 from chandra_bin.binning.options import BinningOptions
 from chandra_bin.cli import run
 from chandra_bin.errors import InputError, OutputError
+from chandra_bin.regions import read_regions
 from chandra_bin.tasks.bin import bin_image
+from chandra_bin.tasks.options import BinProducts
 from chandra_bin.workflow.pool import Processes
 from chandra_bin.workflow.records import locked
 from pipeline_work import configured
@@ -79,7 +81,7 @@ def test_the_command_of_the_issue(images, serial, tmp_path, capsys):
 
 
 def test_products_are_those_of_bin(images, serial):
-    bin_image(images / "c03.fits", Path("c03"), BINNING)
+    bin_image(images / "c03.fits", Path("c03"), BINNING, wanted=BinProducts("one-file"))
     ours = {str(path.relative_to("c03")): path.read_bytes() for path in Path("c03").rglob("*") if path.is_file()}
     theirs = serial / "c03"
     assert ours == {str(path.relative_to(theirs)): path.read_bytes() for path in theirs.rglob("*")
@@ -170,13 +172,32 @@ def test_done_rows_are_skipped_until_something_changes(images):
     assert again(sn=40) == [("a", 1), ("b", 1)]
     Path("b.fits").write_bytes((images / "c01.fits").read_bytes())
     assert again(sn=40) == [("a", 0), ("b", 1)]
-    Path("out/a/outreg/xaf_0.reg").unlink()
+    Path("out/a/bins.reg").unlink()
     assert again(sn=40) == [("a", 1), ("b", 0)]
     with Path("out/a/bins.ecsv").open("a") as file:
         file.write("# mine\n")
     assert again(sn=40) == [("a", 1), ("b", 0)]
     assert "bins.ecsv was not as it was made: kept in a/.chandra-bin/replaced" in table(Path("out"))["a"]["message"]
     assert next(Path("out/a/.chandra-bin/replaced").rglob("bins.ecsv")).read_text().endswith("# mine\n")
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_row_says_which_region_files_it_has(images):
+    """One file of all bins by default; the other kind goes where a row changes."""
+    Path("m.csv").write_text(f"name,image,regions\na,{images}/c00.fits,files\nb,{images}/c01.fits,\n")
+    assert run(["batch", "m.csv", "-o", "out", *OPTIONS, "--jobs", "1", "-q"]) == 0
+    each = sorted(path.name for path in Path("out/a").glob("outreg/*"))
+    assert len(each) == len(Table.read("out/a/bins.ecsv", format="ascii.ecsv")) > 1
+    assert not Path("out/a/bins.reg").exists()
+    assert not Path("out/b/outreg").exists()
+    assert len(read_regions("out/b/bins.reg", for_ciao=False).bins) == table(Path("out"))["b"]["bins"]
+    assert run(["batch", "m.csv", "-o", "out", *OPTIONS, "--jobs", "1", "-q", "--regions", "files"]) == 0
+    assert statuses(Path("out")) == {"a": "ok", "b": "ok"}
+    assert table(Path("out"))["a"]["attempts"] == 0
+    assert not Path("out/b/bins.reg").exists()
+    assert len(list(Path("out/b").glob("outreg/*"))) == table(Path("out"))["b"]["bins"]
+    Path("m.csv").write_text(f"image,regions\n{images}/c00.fits,none\n")
+    assert run(["batch", "m.csv", "-o", "out", *OPTIONS]) == 2
 
 
 @pytest.mark.usefixtures("without_pictures")

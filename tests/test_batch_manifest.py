@@ -19,6 +19,7 @@ from chandra_bin.binning.options import BinningOptions
 from chandra_bin.cli import run
 from chandra_bin.errors import InputError
 from chandra_bin.tasks.image_files import ImageFiles
+from chandra_bin.tasks.options import BinProducts
 
 
 @pytest.fixture(autouse=True)
@@ -193,7 +194,7 @@ def test_files_that_cannot_be_read():
 
 
 def test_columns_are_the_options_and_files_of_the_binner():
-    names = [each.name for cls in (ImageFiles, BinningOptions) for each in fields(cls)]
+    names = [each.name for cls in (ImageFiles, BinningOptions, BinProducts) for each in fields(cls)]
     assert list(COLUMNS) == ["name", "image", "pipeline", *names]
 
 

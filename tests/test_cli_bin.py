@@ -23,7 +23,7 @@ from chandra_bin.binning.bins import sum_bins
 from chandra_bin.cli import run
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.fits.images import write_image
-from chandra_bin.regions import parse_regions, region_mask
+from chandra_bin.regions import parse_regions, read_regions, region_mask
 from chandra_bin.simulate import cluster_header, cluster_image
 from file_traffic import counted_files, whole_reads
 from files import INPUTS, golden_folder, listing, write_fits
@@ -86,6 +86,22 @@ def test_region_files_in_image_coordinates_where_the_header_has_no_others(capsys
     assert Path("d/outreg/xaf_0.reg").read_text() == (
         "# Region file format: DS9 version 4.1\nglobal color=green width=1\nimage\n"
         "polygon(0.5,0.5,2.5,0.5,2.5,3.5,0.5,3.5)\n")
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_one_region_file_of_all_bins():
+    """It takes the place of the files of each bin, and they take its place."""
+    assert run(["bin", IMAGE, "-o", "d", *OPTIONS]) == 0
+    each = [name for name in listing("d") if name.startswith("outreg/")]
+    assert run(["bin", IMAGE, "-o", "d", *OPTIONS, "--regions", "one-file", "--clobber", "-q"]) == 0
+    assert not any(Path("d/outreg").glob("*"))
+    coords, labels = ImageCoords(fits.getheader(IMAGE)), binmap()
+    bins = read_regions("d/bins.reg", for_ciao=False).bins
+    assert list(bins) == list(range(len(each)))
+    for number in (0, 17, len(each) - 1):
+        np.testing.assert_array_equal(region_mask(bins[number], coords, labels.shape), labels == number)
+    assert run(["bin", IMAGE, "-o", "d", *OPTIONS, "--clobber", "-q"]) == 0
+    assert [name for name in listing("d") if name.endswith(".reg")] == each
 
 
 @pytest.mark.usefixtures("without_pictures")

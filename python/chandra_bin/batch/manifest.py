@@ -34,6 +34,7 @@ from chandra_bin.fits.virtual import named_file, one_of_stack
 from chandra_bin.pipeline.invalid import nearest, texts_of
 from chandra_bin.tasks.image_files import ImageFiles, conflicts
 from chandra_bin.tasks.inputs import absolute_name
+from chandra_bin.tasks.options import BinProducts
 
 _SUFFIXES = (".csv", ".ecsv", ".toml")
 # Names of what a batch writes beside the folders of its clusters.
@@ -45,6 +46,8 @@ _BETWEEN = ";"
 
 
 _OPTIONS, _FILES = BinningOptions(), ImageFiles()
+# A file for each bin of each image is slow to make on a shared file system.
+BATCH_PRODUCTS = BinProducts(regions="one-file")
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Row:
     """What belongs to the image."""
     options: BinningOptions = _OPTIONS
     """How the image is binned."""
+    products: BinProducts = BATCH_PRODUCTS
+    """Which products are written."""
     note: str = ""
     """What became of the name."""
 
@@ -150,7 +155,7 @@ def _kind(value: Any) -> str:
 
 
 _File = Annotated[Any, PlainValidator(_file)]
-_COLUMNS = {each.name: _cell_of(each) for each in (*fields(ImageFiles), *fields(BinningOptions))}
+_COLUMNS = {each.name: _cell_of(each) for each in (*fields(ImageFiles), *fields(BinningOptions), *fields(BinProducts))}
 _CELLS: dict[str, Any] = {
     **{name: Annotated[Any, PlainValidator(read)] for name, read in (
         ("name", _name), ("image", _image), ("pipeline", _folder))}, **_COLUMNS}
@@ -181,14 +186,15 @@ class _Wrong:
         raise InputError(f"{self.file}: {number}{'; '.join(shown)}")
 
 
-def read_manifest(*sources: str, defaults: BinningOptions | None = None) -> tuple[Row, ...]:
+def read_manifest(*sources: str, defaults: BinningOptions | None = None,
+                  products: BinProducts = BATCH_PRODUCTS) -> tuple[Row, ...]:
     """The rows of a manifest, or of images.
 
     Parameters
     ----------
     sources : one file that ends in .csv, .ecsv or .toml; or images, by virtual names whose files may be patterns, as
         ``images/*.fits`` and ``*/evt2.fits[energy=500:7000][bin sky=4]`` are.
-    defaults : options that hold where a row does not say otherwise.
+    defaults, products : options that hold where a row does not say otherwise.
 
     Names of files are relative to the folder of the manifest. Raises `InputError` with all that is wrong.
     """
@@ -206,7 +212,8 @@ def read_manifest(*sources: str, defaults: BinningOptions | None = None) -> tupl
         exclude_unset=True)
     checked = [(number, _checked(values, f"row {number}", folder, wrong)) for number, values in rows]
     wrong.raise_any()
-    return _named([(number, values, _options(values, given)) for number, values in checked])
+    return _named([(number, values, _options(values, given), replace(products, **_part(values, BinProducts)))
+                   for number, values in checked])
 
 
 def _images(sources: Sequence[str]) -> Iterator[str]:
@@ -342,12 +349,12 @@ def _part(values: Mapping[str, Any], cls: Any) -> dict[str, Any]:
     return {each.name: values[each.name] for each in fields(cls) if each.name in values}
 
 
-def _named(rows: Sequence[tuple[int, Mapping[str, Any], BinningOptions]]) -> tuple[Row, ...]:
+def _named(rows: Sequence[tuple[int, Mapping[str, Any], BinningOptions, BinProducts]]) -> tuple[Row, ...]:
     """Rows with names, and folders of which no two are one."""
-    names = _names([values for _, values, _ in rows])
+    names = _names([values for _, values, _, _ in rows])
     taken = {each.casefold() for each in _OURS}
     made = []
-    for (number, values, options), name in zip(rows, names, strict=True):
+    for (number, values, options, products), name in zip(rows, names, strict=True):
         clean = clean_name(name) or f"cluster-{number}"
         folder, turn = clean, 1
         while folder.casefold() in taken:
@@ -360,7 +367,7 @@ def _named(rows: Sequence[tuple[int, Mapping[str, Any], BinningOptions]]) -> tup
         elif folder != name:
             note = f"the name {name!r} cannot be the name of a folder: it is {folder}"
         made.append(Row(number, name, folder, values.get("image"), values.get("pipeline"),
-                        ImageFiles(**_part(values, ImageFiles)), options, note))
+                        ImageFiles(**_part(values, ImageFiles)), options, products, note))
     return tuple(made)
 
 

@@ -207,7 +207,7 @@ def _bin_image(order: Order, meter: _Meter, scratch: Path) -> Outcome:
 
     assert row.image is not None
     with collect_warnings(one_line) as texts:
-        binned = bin_image(Path(row.image), scratch, row.options, row.files, threads=order.threads,
+        binned = bin_image(Path(row.image), scratch, row.options, row.files, wanted=row.products, threads=order.threads,
                            progress=None if order.seconds is None else progress)
     sn = binned.sn_counts
     return Outcome(tuple(texts), facts={"bins": len(sn), "counts": float(binned.bins.counts.sum()), **_sn_facts(sn)})
@@ -236,7 +236,7 @@ def _settings(row: Row, folder: Path) -> dict[str, Any]:
         return os.path.relpath(file, folder) + plain[len(file.name):]
 
     files = {name: named(value) for name, value in {"image": row.image, **row.files.given}.items()}
-    return {**files, **asdict(row.options)}
+    return {**files, **asdict(row.options), **asdict(row.products)}
 
 
 def _inputs(row: Row) -> list[Path]:

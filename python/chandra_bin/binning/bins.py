@@ -249,11 +249,9 @@ class ContourBins:
         outputs.write(path, text.getvalue())
 
     def _write_outlines(self, outputs: Outputs, path: Path) -> None:
-        from chandra_bin.regions import BinTexts, Style
+        from chandra_bin.regions import BinTexts
 
-        has_sky = self.coords is not None and self.coords.sky is not None
-        style = Style("ds9", "icrs" if has_sky else "image")
-        outputs.write(path, BinTexts(self.polygons, self.coords or as_coords({}), style).all_in_one())
+        outputs.write(path, BinTexts.for_ds9(self.polygons, self.coords or as_coords({})).all_in_one())
 
     @property
     def sums(self) -> BinSums:

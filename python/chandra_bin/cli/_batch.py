@@ -18,7 +18,7 @@ import click
 from chandra_bin.errors import counted
 from chandra_bin.workflow.system import usable_cores
 
-from ._binning import binning_of, binning_options
+from ._binning import binning_of, binning_options, products_of, regions_option
 from ._command import PATH, Command, CommandError, pick, quiet_option, threads_option
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _GOES_ON = "the same command goes on"
 @click.option("-o", "--out", "folder", type=PATH, metavar="DIR", required=True,
               help="Folder for the results, with one for each cluster in it.")
 @binning_options
+@regions_option("one-file")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N",
               help="Clusters at once, each in a process of its own.  [default: as many as there are cores]")
 @click.option("--scheduler", metavar="ADDRESS", help="Have it done by Dask: tcp://127.0.0.1:8786, say.")
@@ -70,7 +71,7 @@ def command(manifest: tuple[str, ...], folder: Path, jobs: int | None, scheduler
     start = time.monotonic()
     from chandra_bin import batch
 
-    rows = batch.read_manifest(*manifest, defaults=defaults)
+    rows = batch.read_manifest(*manifest, defaults=defaults, products=products_of(options))
     if not quiet:
         for row in rows:
             if row.note:

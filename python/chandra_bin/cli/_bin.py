@@ -8,7 +8,14 @@ import click
 
 from chandra_bin.workflow.system import usable_cores
 
-from ._binning import binning_of, binning_options, image_file_options, image_files_of
+from ._binning import (
+    binning_of,
+    binning_options,
+    image_file_options,
+    image_files_of,
+    products_of,
+    regions_option,
+)
 from ._command import PATH, Command, clobber_option, file_argument, progress_reporter, quiet_option, threads_option
 
 
@@ -18,6 +25,7 @@ from ._command import PATH, Command, clobber_option, file_argument, progress_rep
               help="Folder for the products.")
 @binning_options
 @image_file_options
+@regions_option("files")
 @threads_option
 @quiet_option
 @clobber_option
@@ -32,7 +40,7 @@ def command(image: Path, folder: Path, threads: int | None, quiet: bool, clobber
     DIR/contbin_mask.fits     the pixels that were used
     DIR/bins.ecsv             a table with a row for each bin
     DIR/bins.png              image, bins and S/N side by side
-    DIR/outreg/xaf_N.reg      region of bin N, in physical coordinates
+    DIR/outreg/xaf_N.reg      region of bin N, in physical coordinates; or DIR/bins.reg, of all bins
     DIR/bin_*_stats.qdp       histograms of S/N and signal
     """
     options, files = binning_of(values), image_files_of(values)
@@ -40,8 +48,8 @@ def command(image: Path, folder: Path, threads: int | None, quiet: bool, clobber
     from chandra_bin.tasks.bin import bin_image
 
     with progress_reporter(quiet, "binning") as progress:
-        binned = bin_image(image, folder, options, files, threads=threads or usable_cores(), clobber=clobber,
-                           progress=progress)
+        binned = bin_image(image, folder, options, files, wanted=products_of(values), threads=threads or usable_cores(),
+                           clobber=clobber, progress=progress)
     if not quiet:
         from ._summary import bins_line
 

@@ -9,6 +9,7 @@ import click
 
 from chandra_bin.binning.options import BinningOptions
 from chandra_bin.tasks.image_files import ImageFiles
+from chandra_bin.tasks.options import BinProducts, RegionLayout
 
 from ._command import file_option
 from ._options import Decorator, added, help_of, option
@@ -39,6 +40,11 @@ def image_files_of(values: Mapping[str, Any]) -> ImageFiles:
     return ImageFiles(**_given(values, ImageFiles))
 
 
+def products_of(values: Mapping[str, Any]) -> BinProducts:
+    """The values of the command line that say which products are written."""
+    return BinProducts(**_given(values, BinProducts))
+
+
 def _given(values: Mapping[str, Any], cls: Any) -> dict[str, Any]:
     return {each.name: value for each in fields(cls) if (value := values[each.name]) is not None}
 
@@ -53,6 +59,12 @@ def _file_option(each: "Field[Any]") -> Decorator:
     if each.metadata["limits"]:
         return click.option(flag, type=NumberOrFile(), metavar=each.metadata["symbol"], help=help_of(each))
     return file_option(flag, help=help_of(each), **({"multiple": True} if each.default == () else {}))
+
+
+def regions_option(default: RegionLayout) -> Decorator:
+    """The option ``--regions``; batches have another default than single images."""
+    return added(BinProducts, lambda each: option(each, default=default, help=f"{each.metadata['text']}  [default: "
+                                                  f"{default}]"))
 
 
 # An option for each field; `binning_of` and `image_files_of` make these classes of their values.

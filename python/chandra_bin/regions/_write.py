@@ -57,6 +57,11 @@ class BinTexts:
     coords: ImageCoords
     style: Style
 
+    @classmethod
+    def for_ds9(cls, polygons: Polygons, coords: ImageCoords) -> "BinTexts":
+        """The outlines for DS9 and astropy's ``regions``: in ICRS, or in pixels of an image without a sky."""
+        return cls(polygons, coords, Style("ds9", IMAGE if coords.sky is None else "icrs"))
+
     def of_bins(self) -> Iterator[tuple[int, str]]:
         """Bin number and text of its region file, for every bin in turn."""
         texts = self._polygon_texts()

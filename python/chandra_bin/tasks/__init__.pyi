@@ -31,6 +31,7 @@ from .lightcurve import propose_bin_length as propose_bin_length
 from .lightcurve import write_light_curve as write_light_curve
 from .merge import Merged as Merged
 from .merge import merge_observations as merge_observations
+from .options import BinProducts as BinProducts
 from .options import FlareLimits as FlareLimits
 from .options import SimulationSettings as SimulationSettings
 from .outlines import Outlines as Outlines

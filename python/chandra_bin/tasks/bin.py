@@ -1,7 +1,7 @@
 """Contour binning of an image file into a folder of products."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from ._common import about, ecsv, history, warn_of_odd_bins, write_picture
 from .contbin import ContbinFiles, write_contbin_files
 from .image_files import ImageFiles
 from .inputs import files_of
+from .options import BinProducts, RegionLayout
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +70,8 @@ class BinnedImage:
 
 
 def bin_image(image: str | Path, folder: str | Path, options: BinningOptions | None = None,
-              files: ImageFiles | None = None, *, threads: int = 1, clobber: bool = False,
-              progress: Callable[[float], None] | None = None) -> BinnedImage:
+              files: ImageFiles | None = None, *, wanted: BinProducts | None = None, threads: int = 1,
+              clobber: bool = False, progress: Callable[[float], None] | None = None) -> BinnedImage:
     """Bins an image into ``folder``: FITS images, histograms, bin table, region files and a picture.
 
     Parameters
@@ -81,22 +82,27 @@ def bin_image(image: str | Path, folder: str | Path, options: BinningOptions | N
         ``background_systematic``; ``mask`` among the files replaces ``automask``.
     files : what belongs to the image; None: nothing. Pixels where an exposure map or a background scale is not above 0
         are excluded.
+    wanted : which region files are written; None: one for each bin.
     threads : never change a pixel.
     clobber : replace the products of an earlier run.
     progress : called now and then with the fraction done.
 
-    Region files hold the exact outlines of bins in physical coordinates (in image coordinates, for DS9 and with a log
-    line, where the header has none). Warns of bins below the target, of bins without significant net counts, and
-    where the median S/N is more than 10 % from the target.
+    Region files hold the exact outlines of bins. Those of each bin are in physical coordinates (in image coordinates,
+    for DS9 and with a log line, where the header has none). The one file of all bins is for DS9, in ICRS (in image
+    coordinates where the header has no sky); `chandra_bin.regions.Region.bins` has its bins.
+    Warns of bins below the target, of bins without significant net counts, and where the median S/N is more than 10 %
+    from the target.
     Raises `InputError` and `OutputError`; no file is written then.
     """
     options, files = BinningOptions.or_defaults(options), ImageFiles.or_defaults(files)
+    wanted = BinProducts.or_defaults(wanted)
     image, products = Path(image), BinFiles(Path(folder))
     has_own_sn = files.behind is not None
+    optional = {products.sn_image: has_own_sn, products.all_regions: wanted.regions == "one-file"}
+    made_files = [*products.all, *(path for path, is_made in optional.items() if is_made)]
     # A run without the file of another run's option removes it.
-    series = [products.regions / "xaf_*[0-9].reg", *([] if has_own_sn else [products.sn_image])]
-    with Outputs([*products.all, products.sn_image] if has_own_sn else products.all, series=series,
-                 inputs=files_of(image, *files.all), clobber=clobber) as outputs:
+    series = [products.regions / "xaf_*[0-9].reg", *(path for path, is_made in optional.items() if not is_made)]
+    with Outputs(made_files, series=series, inputs=files_of(image, *files.all), clobber=clobber) as outputs:
         read = read_bin_inputs(image, options, files)
         with about(image):
             bins = bin_arrays(read.arrays, options, threads=threads, progress=progress)
@@ -108,6 +114,7 @@ def bin_image(image: str | Path, folder: str | Path, options: BinningOptions | N
         made = _judged(bins, sums, read.coords, products.folder, error, options)
         _warn_of_sn(made, options.sn if options.counts is None else None)
         _write(outputs, products, made, sums, read, _parameters(image, made, options, files))
+        _write_regions(outputs, products, made, wanted.regions)
     return made
 
 
@@ -157,11 +164,17 @@ class BinFiles:
 
     @property
     def regions(self) -> Path:
+        """The folder of the region files of each bin."""
         return self.folder / "outreg"
 
     @property
+    def all_regions(self) -> Path:
+        """The region file of all bins."""
+        return self.folder / "bins.reg"
+
+    @property
     def all(self) -> list[Path]:
-        """Every product but region files and `sn_image`."""
+        """Every product but region files and `sn_image`, which depend on options."""
         return [*self.contbin.all, self.smoothed, self.table, self.picture]
 
 
@@ -226,23 +239,26 @@ def _write(outputs: Outputs, files: BinFiles, made: BinnedImage, sums: BinSums, 
             write_image(file, data, header)
     table = bins.table_with(coords, sums, reached=made.reached, background_error=made.background_error.total)
     outputs.write(files.table, ecsv(table, parameters))
-    for b, text in _region_texts(bins, coords):
-        outputs.write(files.regions / f"xaf_{b}.reg", text)
     shown = image if read.behind is None else read.behind.counts
     write_picture(outputs, files.picture, lambda: bins_png(
         shown.data, bins.binmap, sums.sn, coords, title=_title(image), target=parameters["sn"],
         sn_in="" if read.behind is None else "counts"))
 
 
-def _region_texts(bins: ContourBins, coords: ImageCoords) -> Iterator[tuple[int, str]]:
-    """Bins and their region files: CIAO's in physical coordinates, or DS9's in FITS pixels where there are none."""
+def _write_regions(outputs: Outputs, files: BinFiles, made: BinnedImage, layout: RegionLayout) -> None:
+    """Write a file for each bin: CIAO's in physical coordinates, or DS9's in FITS pixels; or one file of all bins."""
+    polygons, coords = trace_polygons(made.bins.binmap), made.coords
+    if layout == "one-file":
+        outputs.write(files.all_regions, BinTexts.for_ds9(polygons, coords).all_in_one())
+        return
     style = Style("ciao", "physical")
     if coords.physical is None:
         logger.info("the header has no physical coordinates: the region files are in image coordinates, for DS9%s",
                     "; chandra-bin regions DIR/contbin_binmap.fits --system fk5 makes files for CIAO"
                     if coords.sky is not None else "")
         style = Style("ds9", "image")
-    return BinTexts(trace_polygons(bins.binmap), coords, style).of_bins()
+    for b, text in BinTexts(polygons, coords, style).of_bins():
+        outputs.write(files.regions / f"xaf_{b}.reg", text)
 
 
 def _title(image: Image) -> str:

@@ -1,7 +1,7 @@
-"""The options of `deflare` and of `simulate_observations`: one class for Python and the command line."""
+"""The options of `deflare`, `simulate_observations` and `bin_image`: one class for Python and the command line."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from chandra_bin._checks.options import Limits, Options, documented, option
 
@@ -44,3 +44,16 @@ class SimulationSettings(Options):
     blank_sky: float = option(10.0, "Exposure of the blank-sky files over that of the observation; 0: no such files.",
                               symbol="X", limits=_from(0, 1000))
     truth_photons: int = option(2_000_000, "Photons for each of the truth's exposure maps.", limits=_from(1, 10**10))
+
+
+RegionLayout: TypeAlias = Literal["files", "one-file"]
+
+
+@documented
+@dataclass(frozen=True, repr=False)
+class BinProducts(Options):
+    """Which products the bins of an image have."""
+
+    regions: RegionLayout = option(
+        "files", "Region files: one for CIAO for each bin (outreg/xaf_N.reg), or one for DS9 with all bins and their "
+        "numbers (bins.reg).")
