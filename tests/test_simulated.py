@@ -22,8 +22,8 @@ from chandra_bin.events.gti_files import read_gti
 from chandra_bin.events.reader import read_events
 from chandra_bin.fits.subspace import read_subspace
 from chandra_bin.regions import read_regions
+from chandra_bin.simulate import _islands, _photons, tables
 from chandra_bin.simulate import _telescope as telescope
-from chandra_bin.simulate import tables
 from chandra_bin.simulate._photons import CLUSTER, FLARE, SOURCE
 from chandra_bin.tasks.options import SimulationSettings
 from chandra_bin.tasks.simulate import simulate_observations
@@ -157,13 +157,13 @@ def test_simulator_and_exposure_maps_go_two_ways_to_the_same_place(array):
         for chip in acis.CHIPS:
             # From the chip to the sky,
             body = telescope.behind(telescope.chip_to_focus(chip, chipx, chipy, sim_z))
-            ours = observation.sky_pixels(observation.on_sky(body, time))
+            ours = observation.sky_pixels(observation.on_sky(body, observation.turns(time)))
             theirs = acis.to_sky(*acis.to_detector(chip, chipx, chipy, sim_z), roll, *offset)
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=0.01)
             # from the sky, as degrees, to the chip,
             ra, dec_at = pointing_at(*(axis - acis.CENTRE_PX for axis in theirs), observation.ra_deg,
                                           observation.dec_deg)
-            body = observation.seen_by(telescope.unit_vectors(ra, dec_at), time)
+            body = observation.seen_by(telescope.unit_vectors(ra, dec_at), observation.turns(time))
             place = telescope.focus_to_chip(chip, telescope.focus(body), sim_z)
             np.testing.assert_allclose(place, (chipx, chipy), rtol=0, atol=0.01)
             np.testing.assert_allclose(place, to_chip(chip, *telescope.pixels(body), sim_z), rtol=0, atol=1e-6)
@@ -281,6 +281,21 @@ def test_exposures_agree_with_good_times_and_the_subspace(made):
         filtered = done.events.parents[1] / "secondary" / done.events.name.replace("evt2", "flt1")
         with fits.open(filtered) as hdus:
             assert [hdu.header.get("CCD_ID") for hdu in hdus[2:]] == [3, 0, 1, 2]
+
+
+def test_fast_ways_give_the_numbers_of_plain_ones():
+    draw = np.random.default_rng(3)
+    frame, chip = draw.integers(0, 40, 5000), draw.integers(0, 10, 5000).astype(np.int8)
+    assert np.array_equal(_photons.order_of_time(frame, chip), np.lexsort((chip, frame)))
+    assert _photons.order_of_time(frame[:0], chip[:0]).size == 0
+    grades = np.random.default_rng(4).choice(_photons.GOOD_GRADES, 5000, p=_photons._GRADE_WEIGHTS)
+    assert np.array_equal(_photons._good_grades(5000, np.random.default_rng(4)), grades)
+    edges = 3940.37 + 16 * np.arange(41)
+    places = np.concatenate([edges, np.nextafter(edges[:-1], np.inf), np.nextafter(edges[1:], -np.inf)])
+    counts = np.bincount(_photons._pixels_of(places, edges), minlength=40)
+    assert np.array_equal(counts, np.histogram(places, edges)[0])
+    runs = [np.arange(25)[run] for run in _islands._OUTER_RUNS]
+    assert np.array_equal(np.concatenate(runs), np.flatnonzero(_islands.OUTER))
 
 
 @pytest.mark.parametrize(("datamode", "size"), [("VFAINT", 25), ("FAINT", 9)])

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -93,13 +94,22 @@ class Observation:
                       for period, phase in zip(DITHER_PERIODS_S, self.dither_phases, strict=True))
         return yaw, pitch
 
-    def seen_by(self, vectors: Floats, time_s: NDArray[np.floating[Any]]) -> Floats:
-        """Directions on the sky (3, n), in the telescope's body at these times."""
-        return telescope.turned(self._attitude() @ vectors, *self.dither(time_s))
+    def turns(self, time_s: NDArray[np.floating[Any]]) -> telescope.Turn:
+        """How the body has turned by dither at these times."""
+        return telescope.Turn.by(*self.dither(time_s))
 
-    def on_sky(self, body: Floats, time_s: NDArray[np.floating[Any]]) -> Floats:
+    @cached_property
+    def frame_turns(self) -> telescope.Turn:
+        """How it has turned in each frame: many photons share one."""
+        return self.turns(self.frame_times(np.arange(self.frames)))
+
+    def seen_by(self, vectors: Floats, turns: telescope.Turn) -> Floats:
+        """Directions on the sky (3, n), in the telescope's body."""
+        return telescope.turned(self._attitude() @ vectors, turns)
+
+    def on_sky(self, body: Floats, turns: telescope.Turn) -> Floats:
         """The inverse of `seen_by`."""
-        vectors: Floats = self._attitude().T @ telescope.turned_back(body, *self.dither(time_s))
+        vectors: Floats = self._attitude().T @ telescope.turned_back(body, turns)
         return vectors
 
     def sky_pixels(self, vectors: Floats) -> tuple[Floats, Floats]:
@@ -113,7 +123,8 @@ class Observation:
 
     def pointing(self, time_s: NDArray[np.floating[Any]]) -> tuple[Floats, Floats, Floats]:
         """(RA, Dec, roll) of the telescope, degrees."""
-        axes = [self.on_sky(np.repeat(axis[:, None], len(time_s), axis=1), time_s) for axis in np.eye(3)]
+        turns = self.turns(time_s)
+        axes = [self.on_sky(np.repeat(axis[:, None], len(time_s), axis=1), turns) for axis in np.eye(3)]
         ra, dec = telescope.places(axes[0])
         # The pole lies in the plane of X and the north, which the roll shares out to Y and Z.
         roll = np.degrees(np.arctan2(axes[1][2], axes[2][2])) % 360
@@ -128,7 +139,7 @@ class Observation:
         """Sky pixels (4 n, 2) of the corners of a square on a chip, at each time."""
         focal = telescope.chip_to_focus(chip, [low, high, high, low], [low, low, high, high], self.sim_z_mm)
         body = np.tile(telescope.behind(focal), len(time_s))
-        return np.stack(self.sky_pixels(self.on_sky(body, np.repeat(time_s, 4))), axis=1)
+        return np.stack(self.sky_pixels(self.on_sky(body, self.turns(np.repeat(time_s, 4)))), axis=1)
 
     def _attitude(self) -> Floats:
         return telescope.attitude(self.ra_deg, self.dec_deg, self.roll_deg)

@@ -8,11 +8,12 @@ focal plane has millimetres (y, z), upside down: light from +Y falls at -y.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chandra_bin._checks.array_types import Floats
+from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin.acis import geometry as acis
 
 _PIXEL_RAD = math.radians(acis.PIXEL_ARCSEC / 3600)
@@ -42,18 +43,43 @@ def attitude(ra_deg: float, dec_deg: float, roll_deg: float) -> Floats:
     return product
 
 
-def turned(vectors: Floats, yaw: Floats, pitch: Floats) -> Floats:
-    """Vectors in the body after it has turned towards +Y, then +Z: radians."""
+class Turn(NamedTuple):
+    """How the body has turned towards +Y (yaw), then +Z (pitch): the cosines and sines of both, (n,)."""
+
+    cos_yaw: Floats
+    sin_yaw: Floats
+    cos_pitch: Floats
+    sin_pitch: Floats
+
+    @classmethod
+    def by(cls, yaw_rad: Floats, pitch_rad: Floats) -> "Turn":
+        return cls(np.cos(yaw_rad), np.sin(yaw_rad), np.cos(pitch_rad), np.sin(pitch_rad))
+
+    def of(self, rows: Wholes) -> "Turn":
+        """Those of some rows."""
+        return Turn(*(each[rows] for each in self))
+
+
+def turned(vectors: Floats, turn: Turn) -> Floats:
+    """Vectors in the body after it has turned."""
     x, y, z = vectors
-    x, y = np.cos(yaw) * x + np.sin(yaw) * y, np.cos(yaw) * y - np.sin(yaw) * x
-    return np.stack([np.cos(pitch) * x + np.sin(pitch) * z, y, np.cos(pitch) * z - np.sin(pitch) * x])
+    made = np.empty(np.broadcast_shapes(vectors.shape, (3, len(turn.cos_yaw))))
+    ahead = turn.cos_yaw * x + turn.sin_yaw * y
+    np.subtract(turn.cos_yaw * y, turn.sin_yaw * x, out=made[1])
+    np.add(turn.cos_pitch * ahead, turn.sin_pitch * z, out=made[0])
+    np.subtract(turn.cos_pitch * z, turn.sin_pitch * ahead, out=made[2])
+    return made
 
 
-def turned_back(vectors: Floats, yaw: Floats, pitch: Floats) -> Floats:
+def turned_back(vectors: Floats, turn: Turn) -> Floats:
     """The inverse of `turned`."""
     x, y, z = vectors
-    x, z = np.cos(pitch) * x - np.sin(pitch) * z, np.cos(pitch) * z + np.sin(pitch) * x
-    return np.stack([np.cos(yaw) * x - np.sin(yaw) * y, np.cos(yaw) * y + np.sin(yaw) * x, z])
+    made = np.empty(np.broadcast_shapes(vectors.shape, (3, len(turn.cos_yaw))))
+    ahead = turn.cos_pitch * x - turn.sin_pitch * z
+    np.add(turn.cos_pitch * z, turn.sin_pitch * x, out=made[2])
+    np.subtract(turn.cos_yaw * ahead, turn.sin_yaw * y, out=made[0])
+    np.add(turn.cos_yaw * y, turn.sin_yaw * ahead, out=made[1])
+    return made
 
 
 def pixels(body: Floats) -> tuple[Floats, Floats]:

@@ -165,7 +165,7 @@ def _event_columns(observation: Observation, events: Photons, times: Floats,
     energy = np.maximum(events.energy_ev, 0).astype(np.float32)
     pi = np.maximum(channels_of(energy), 1)
     pha = np.rint(energy / _GAIN_EV).astype(np.int64)
-    tdetx, tdety = np.empty_like(events.chip), np.empty_like(events.chip)
+    tdetx, tdety = np.empty_like(events.chipx), np.empty_like(events.chipy)
     for chip in observation.chips:
         on = events.chip == chip
         first, along_x, along_y = _TILED[chip]
