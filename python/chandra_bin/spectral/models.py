@@ -67,6 +67,7 @@ class ThermalModel:
         check_nh(self.nh)
         if not _REDSHIFT.holds(self.redshift):
             raise InputError(f"redshift is {self.redshift:g}: {_REDSHIFT.text}")
+        self._through(np.array([1.0, 2.0]))  # a table that is not there is better found before the fits
 
     def __repr__(self) -> str:
         return f"<ThermalModel {self.describe()}>"
@@ -88,8 +89,8 @@ class ThermalModel:
 
     def describe(self) -> str:
         """Return the model in words, for headers."""
-        return (f"{self.absorption}(nH {self.nh:g}e22 cm-2) * {self.name}, redshift {self.redshift:g}, abundances "
-                f"{self.abundance_table}")
+        gas = f"{self.absorption}(nH {self.nh:g}e22 cm-2) * " if self.nh else ""
+        return f"{gas}{self.name}, redshift {self.redshift:g}, abundances {self.abundance_table}"
 
     def photons(self, edges_kev: ArrayLike) -> Floats:
         """Return the photons that arrive in each energy bin, for all temperatures of the grid.
@@ -111,9 +112,13 @@ class ThermalModel:
             For edges that do not ascend, or beyond the energies that the model is known at.
         """
         edges = np.asarray(edges_kev, dtype=np.float64)
-        through = transmission(edges, self.nh, self.absorption, self.abundance_table)
+        if edges.ndim != 1 or len(edges) < 2 or not np.all(np.diff(edges) > 0):
+            raise InputError(f"edges_kev must be 1-D and ascend, two values at least; its shape is {edges.shape}")
         stretch = 1 + self.redshift
-        return self.emission.photons(edges * stretch) * (through / stretch)
+        return self.emission.photons(edges * stretch) * (self._through(edges) / stretch)
+
+    def _through(self, edges_kev: Floats) -> Floats | float:
+        return transmission(edges_kev, self.nh, self.absorption, self.abundance_table) if self.nh else 1.0
 
     def spectrum(self, edges_kev: ArrayLike, kt_kev: float, abundance: float = 0.3) -> Floats:
         """Return the photons cm⁻² s⁻¹ in each energy bin, (bins,), for norm 1 at one temperature and abundance.
@@ -182,4 +187,10 @@ def _emission(options: ModelOptions, kt_limits_kev: tuple[float, float]) -> Emis
         from .bremsstrahlung import Bremsstrahlung
 
         return Bremsstrahlung(kt_limits_kev, options.abundance_table)
+    if options.model == "apec":
+        from .atomdb import find_apec, load_apec
+        from .plasma import Plasma
+
+        files = find_apec(options.apec)
+        return Plasma(load_apec(files), files.version, kt_limits_kev, options.abundance_table)
     raise InputError(f"model is {options.model}: only brems is there")

@@ -1,0 +1,55 @@
+"""Tables in the format of AtomDB with invented emissivities."""
+
+import numpy as np
+from astropy.io import fits
+
+KT_KEV = np.array([0.5, 1.0, 2.0, 4.0, 8.0], np.float32)
+ELEMENTS = (1, 2, 8, 11, 26)
+# Element and energy (keV) of the lines.
+LINES = ((8, 0.65), (11, 1.05), (26, 1.02), (26, 6.7))
+
+
+def continuum_points(kt, element):
+    """Energies and emissivities of the continuum of an element, and of its pseudo-continuum."""
+    energy = np.geomspace(0.01, 60, 150 + element).astype(np.float32)
+    smooth = 1e-17 / element**2 * np.exp(-energy / kt) / energy
+    weak = np.linspace(0.3, 3, 40 if element > 2 else 0).astype(np.float32)
+    return energy, smooth.astype(np.float32), weak, (1e-18 * (1 + np.sin(9 * weak))).astype(np.float32)
+
+
+def line_photons(kt):
+    """Emissivities of the lines."""
+    return np.array([1e-17 / (1 + abs(np.log(energy / kt))) for _, energy in LINES], np.float32)
+
+
+def write_apec(folder, version="9.9.1", *, kt_kev=KT_KEV, kt_of_lines=None, ion=0, source="Anders and Grevesse 1989"):
+    """Write apec_v{version}_coco.fits and apec_v{version}_line.fits, with arrays of any length; return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / f"apec_v{version}_coco.fits", kt_kev, source, [_continuum(kt, ion) for kt in kt_kev])
+    lines = kt_kev if kt_of_lines is None else kt_of_lines
+    _write(folder / f"apec_v{version}_line.fits", lines, source, [_lines(kt) for kt in lines])
+    return folder
+
+
+def _write(path, kt_kev, source, tables):
+    parameters = fits.BinTableHDU.from_columns([fits.Column("kT", "1E", "keV", array=kt_kev)], name="PARAMETERS")
+    parameters.header["HIERARCH SABUND_SOURCE"] = source
+    fits.HDUList([fits.PrimaryHDU(), parameters, *tables]).writeto(path)
+
+
+def _continuum(kt, ion):
+    points = [continuum_points(kt, element) for element in ELEMENTS]
+    arrays = [np.array([each[n] for each in points], dtype=object) for n in range(4)]
+    names = ("E_Cont", "Continuum", "E_Pseudo", "Pseudo")
+    columns = [fits.Column("Z", "1J", array=ELEMENTS), fits.Column("rmJ", "1J", array=[ion] * len(ELEMENTS)),
+               fits.Column("N_Cont", "1J", array=[len(each) for each in arrays[0]]),
+               fits.Column("N_Pseudo", "1J", array=[len(each) for each in arrays[2]]),
+               *(fits.Column(name, "PE()", array=array) for name, array in zip(names, arrays, strict=True))]
+    return fits.BinTableHDU.from_columns(columns, name="EMISSIVITY")
+
+
+def _lines(kt):
+    columns = [fits.Column("Lambda", "1E", "A", array=[12.39841984 / energy for _, energy in LINES]),
+               fits.Column("Epsilon", "1E", array=line_photons(kt)),
+               fits.Column("Element", "1J", array=[element for element, _ in LINES])]
+    return fits.BinTableHDU.from_columns(columns, name="EMISSIVITY")
