@@ -15,17 +15,19 @@ def contour_bin(const float[:, ::1] counts not None, *, const float[:, ::1] back
                 double constant_ratio, const float[:, ::1] noise, const uint8_t[:, ::1] use not None,
                 const float[:, ::1] smoothed not None, bint target_counts, double threshold, double constrain,
                 bint bin_up, bint scrub, double scrub_large, int threads, progress, int32_t[:, ::1] binmap not None):
-    """Fills binmap; returns (sums, stuck): a tuple (npix, counts, background, signal, variance) for each bin."""
+    """Fills binmap; returns (sums, stuck): npix, counts, background, signal, variance of each bin in turn, doubles."""
     cdef Images images = make_images(counts, background, ratio, constant_ratio, noise, use)
     cdef BinningOptions options
     cdef Bins bins
     cdef PixelSums sums
+    cdef double[::1] table
+    cdef Py_ssize_t i = 0
     cdef bint has_background = background is not None
     cdef bint has_noise = noise is not None
     check_shape(counts.shape[0], counts.shape[1], smoothed.shape[0], smoothed.shape[1])
     check_shape(counts.shape[0], counts.shape[1], binmap.shape[0], binmap.shape[1])
     if counts.size == 0:
-        return [], 0
+        return memoryview(b"").cast("d"), 0
     options.target = Target.counts if target_counts else Target.sn
     options.threshold = threshold
     options.constrain = constrain
@@ -36,7 +38,13 @@ def contour_bin(const float[:, ::1] counts not None, *, const float[:, ::1] back
         control = (<Monitor>monitor).control()
         with nogil:
             bins = c_contour_bin(images, &smoothed[0, 0], options, threads, control, &binmap[0, 0])
-    return [
-        (sums.npix, sums.counts, sums.scaled_background, sums.signal(), sums.variance(has_background, has_noise))
-        for sums in bins.sums
-    ], bins.stuck
+    values = memoryview(bytearray(5 * sizeof(double) * bins.sums.size())).cast("d")
+    table = values
+    for sums in bins.sums:
+        table[i] = sums.npix
+        table[i + 1] = sums.counts
+        table[i + 2] = sums.scaled_background
+        table[i + 3] = sums.signal()
+        table[i + 4] = sums.variance(has_background, has_noise)
+        i += 5
+    return values, bins.stuck

@@ -54,7 +54,11 @@ class KernelImages:
         mask = joined_mask(mask, image.shape, counts=counts, background=background, exposure=exposure,
                            background_exposure=background_exposure, noise=noise, background_scale=background_scale)
         use = use_flags(mask, image.shape, seed_only)
-        all_finite = exclude_nan(use, counts=image)
+        lowest, highest = image.min(initial=0), image.max(initial=0)  # either is NaN where a pixel is
+        if not (np.isfinite(lowest) and np.isfinite(highest)):
+            exclude_nan(use, counts=image)
+            image = np.where(use > 0, image, np.float32(0))
+            lowest = image.min(initial=0)
         behind = _optional(background, "background", image.shape)
         map_ = _optional(noise, "noise", image.shape)
         if behind is not None:
@@ -74,13 +78,13 @@ class KernelImages:
         ratio = (exposure_ratio(exposure, background_exposure, use) if background_scale is None else
                  _exposure(background_scale, "background_scale", "", use))
         require_pixels(use)
-        if not image.min(initial=0) >= 0 and np.any(image[use > 0] < 0):  # the minimum, or NaN, is found at once
+        if not lowest >= 0 and np.any(image[use > 0] < 0):
             warn(f"counts has {np.count_nonzero(image[use > 0] < 0)} negative pixels "
                  f"(least {image[use > 0].min():g}): is a background subtracted already?")
         varying = ratio if isinstance(ratio, np.ndarray) else None
         constant = 1.0 if isinstance(ratio, np.ndarray) else float(ratio)
         behind, varying, map_ = (None if each is None else _cleared(each, use) for each in (behind, varying, map_))
-        return cls(image if all_finite else _cleared(image, use), behind, varying, constant, map_, use, given.coords)
+        return cls(image, behind, varying, constant, map_, use, given.coords)
 
     def refuse_no_counts(self) -> None:
         """Raises `InputError` where all used pixels are negative or zero, unless all are zero."""
@@ -100,7 +104,7 @@ def use_flags(mask: ArrayLike | None, shape: tuple[int, ...],
     if seed_only is not None:
         use[as_flags(seed_only, "seed_only", shape)] = 2
     if mask is not None:
-        use[as_flags(mask, "mask", shape)] = 0
+        use *= ~as_flags(mask, "mask", shape)
     return use
 
 
@@ -114,23 +118,17 @@ def joined_mask(mask: ArrayLike | None, shape: tuple[int, ...], **images: Any) -
     return joined
 
 
-def exclude_nan(use: NDArray[np.uint8], **images: Float32s) -> bool:
-    """Excludes NaN pixels from ``use``, with a warning that counts them; infinite ones are an `InputError`.
-
-    Returns whether all pixels are finite.
-    """
-    all_finite = True
+def exclude_nan(use: NDArray[np.uint8], **images: Float32s) -> None:
+    """Excludes NaN pixels from ``use``, with a warning that counts them; infinite ones are an `InputError`."""
     for name, image in images.items():
         if is_finite(image):
             continue
-        all_finite = False
         refuse_infinite(image, name, use)
         missing = np.isnan(image)
         lost = np.count_nonzero(missing & (use > 0))
-        use[missing] = 0
+        use *= ~missing
         if lost:
             warn(f"{lost} NaN pixels of {name} are excluded")
-    return all_finite
 
 
 def is_finite(image: NDArray[np.floating]) -> bool:
@@ -149,7 +147,7 @@ def refuse_infinite(image: Float32s, name: str, use: NDArray[np.uint8]) -> None:
 def exclude_unexposed(exposure: Float32s, use: NDArray[np.uint8]) -> None:
     """Excludes pixels whose exposure is NaN or <= 0; `InputError` for infinite ones, and where no pixel is left."""
     refuse_infinite(exposure, "exposure", use)
-    use[~(exposure > 0)] = 0
+    use *= exposure > 0
     require_pixels(use)
 
 
@@ -204,7 +202,7 @@ def _exposure(exposure: ArrayLike | None, name: str, unit: str, use: NDArray[np.
         return max(np.float32(value), LEAST_EXPOSURE)
     image = as_image(exposure, name, shape=use.shape, units=(unit,))
     refuse_infinite(image, name, use)
-    use[~(image > 0)] = 0  # NaN and no exposure: no data
+    use *= image > 0  # NaN and no exposure: no data
     clipped: Float32s = np.maximum(np.nan_to_num(image, nan=1), LEAST_EXPOSURE)
     return clipped
 

@@ -141,7 +141,7 @@ def _number(each: "Field[Any]", value: Any, *, whole: bool) -> Any:
     """A number as it was given, without its unit; an int where it must be ``whole``."""
     from .arrays import as_number
 
-    number = as_number(value, each.name)
+    number = float(value) if type(value) in (int, float) else as_number(value, each.name)
     shown = value if isinstance(value, int) else f"{number:.15g}"
     limits = each.metadata.get("limits")
     if limits and (fault := limits.fault(number)):

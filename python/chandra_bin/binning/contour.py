@@ -208,7 +208,8 @@ def bin_arrays(arrays: ImageArrays, options: BinningOptions, *, threads: int = 1
     else:
         smoothed = _smoothed(images, exposure_map if kind == "flux" else None, options.smooth_sn, threads,
                              progress and (lambda done: progress(share * done)))
-    if not is_finite(smoothed) and not np.isfinite(smoothed[images.use > 0]).all():
+    of_counts_alone = kind == "counts" and images.background is None  # means of finite pixels are finite
+    if not of_counts_alone and not is_finite(smoothed) and not np.isfinite(smoothed[images.use > 0]).all():
         raise InputError("smoothed has NaN or infinite pixels where the image is used" if kind == "given" else
                          "the image is too bright: smoothed, it has pixels beyond float32")
     of_counts = options.counts is not None
@@ -220,7 +221,7 @@ def bin_arrays(arrays: ImageArrays, options: BinningOptions, *, threads: int = 1
         constrain=options.constrain or 0.0, bin_up=options.bin_up, scrub=options.scrub,
         scrub_large=options.scrub_large or 0.0, threads=threads,
         progress=progress and (lambda done: progress(share + (1 - share) * done)), binmap=binmap)
-    npix, total, behind, signal, variance = np.array(sums, dtype=np.float64).reshape(-1, 5).T
+    npix, total, behind, signal, variance = np.asarray(sums, dtype=np.float64).reshape(-1, 5).T.copy()
     # contbin's guard against bins without noise, its (S/N)^2 then being 1e-7.
     sn2 = np.where(variance < 1e-7, 1e-7, signal * signal / np.maximum(variance, 1e-7))
     reached = signal >= threshold if of_counts else sn2 >= threshold * threshold
