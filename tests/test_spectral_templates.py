@@ -1,6 +1,5 @@
 """Models folded through real responses, against a slow, obvious loop and against Sherpa."""
 
-import gzip
 import logging
 
 import numpy as np
@@ -10,29 +9,9 @@ from astropy.io import fits
 from chandra_bin.errors import InputError
 from chandra_bin.spectral import ModelOptions, fold, read_arf, read_rmf, thermal_model
 from chandra_bin.spectral.ogip import Arf, Rmf
-from spectral_data import shared
+from spectral_data import PAIRS, matrix_by_rows, shared, unpacked
 
-PAIRS = {"mkacisrmf": ("responses/12845.warf", "responses/12845.wrmf.gz"),
-         "mkrmf": ("responses/obs1.arf", "responses/obs123.rmf.gz"),
-         "old": ("responses/3c273.arf", "responses/3c273.rmf"),
-         "CSC": ("responses/acisf04938_000N002_r0043_arf3.fits", "responses/acisf04938_000N002_r0043_rmf3.fits.gz")}
 BAND = slice(34, 479)
-
-
-def matrix_by_rows(path):
-    """The whole matrix as astropy has its rows, channel by channel."""
-    with fits.open(path) as hdus:
-        matrix = next(hdu for hdu in hdus if hdu.header.get("HDUCLAS2") == "RSP_MATRIX")
-        rows, first = matrix.data, matrix.header["TLMIN4"]
-        whole = np.zeros((len(rows), len(hdus["EBOUNDS"].data)))
-        for n, row in enumerate(rows):
-            place = 0
-            starts, sizes = np.atleast_1d(row["F_CHAN"]), np.atleast_1d(row["N_CHAN"])
-            for group in range(row["N_GRP"]):
-                for channel in range(starts[group] - first, starts[group] - first + sizes[group]):
-                    whole[n, channel] += row["MATRIX"][place]
-                    place += 1
-    return whole
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +29,6 @@ def test_rates_are_sums_over_energies(kind, model):
     assert templates.first_channel == 35
     assert templates.rates.shape == (1, len(model.kt_kev), 2, 445)
     np.testing.assert_allclose(templates.rates[0], expected[..., BAND], rtol=1e-6)
-
-
-def unpacked(path, folder):
-    """The path of a file that is not gzipped."""
-    if path.suffix != ".gz":
-        return path
-    (folder / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
-    return folder / path.stem
 
 
 @pytest.mark.parametrize("kind", PAIRS)

@@ -7,5 +7,11 @@ from .ogip import Arf as Arf
 from .ogip import Rmf as Rmf
 from .ogip import read_arf as read_arf
 from .ogip import read_rmf as read_rmf
+from .pha import Spectrum as Spectrum
+from .pha import read_background as read_background
+from .pha import read_pha as read_pha
+from .response_files import mixed as mixed
+from .response_files import write_arf as write_arf
+from .response_files import write_rmf as write_rmf
 from .templates import Templates as Templates
 from .templates import fold as fold
