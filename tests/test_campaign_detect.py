@@ -14,7 +14,7 @@ import pytest
 
 from chandra_bin import DetectionOptions, detect_sources
 from chandra_bin.simulate import cluster_model
-from chandra_bin.sources._field import Field
+from chandra_bin.sources._field import Field, Search
 from detection_fields import (
     COUNTS,
     PIXEL_ARCSEC,
@@ -97,8 +97,8 @@ def one_scale(background, scale, fields, size, sigthresh):
     shares = []
     for _ in range(fields):
         image = random.poisson(background * (scale / width) ** 2, (size, size)).astype(np.float32)
-        found, _ = Field(image, np.ones_like(image), width).search(width, sigthresh, 1e-4,
-                                                                   np.ones((size, size), bool), 1)
+        search = Search(Field(image, np.ones_like(image), width))
+        found, _ = search.at(width, sigthresh, 1e-4, np.ones((size, size), bool), 1)
         shares.append([found.significant[where].mean() / sigthresh for where in (~edge, edge, slice(None))])
     return np.mean(shares, 0), np.std(shares, 0) / fields**0.5
 

@@ -253,5 +253,5 @@ def test_images_that_do_not_fit_into_memory_are_refused(capsys, monkeypatch, tmp
         monkeypatch.setattr(detected, "read_image", lambda _: pytest.fail("the image is read"))
     assert run(["detect", name, "-o", "src.fits"]) == 2
     said = capsys.readouterr().err
-    assert "200 x 200 pixels need about 0.00608 GB of memory, and 0.001" in said
+    assert "200 x 200 pixels need about 0.00416 GB of memory, and 0.001" in said
     assert said.count("\n") == 1

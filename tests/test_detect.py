@@ -6,9 +6,11 @@ from scipy import stats
 
 from chandra_bin import ChandraBinWarning, DetectionOptions, InputError, detect_sources
 from chandra_bin.simulate import cluster_model
-from chandra_bin.sources._field import Field, doubled, halved
+from chandra_bin.sources._annuli import Annuli
+from chandra_bin.sources._field import Field, Search
+from chandra_bin.sources._grids import doubled, halved
 from chandra_bin.sources._sources import maxima_of
-from chandra_bin.sources._threshold import known_background, tail_value
+from chandra_bin.sources._threshold import estimated_background, known_background, tail_value
 from chandra_bin.sources._wavelet import Correlator, annulus, hat
 from chandra_bin.sources.detection import bytes_needed
 
@@ -36,19 +38,52 @@ def test_the_hat_sums_to_nothing(scale):
 
 
 @pytest.mark.parametrize("scale", [1.0, 3.0, 7.9])
-@pytest.mark.parametrize("shape", [(40, 53), (9, 17)])
+@pytest.mark.parametrize("shape", [(40, 53), (9, 17), (1203, 31)])
 def test_correlations_are_sums_over_the_kernel(scale, shape):
+    """Of images within one tile, and of such as take several."""
     image = np.random.default_rng(2).poisson(1.0, shape).astype(np.float32)
     correlator = Correlator(shape, scale)
     y, x = np.indices(shape)
     for made, kernel in ((correlator.with_hat, hat), (correlator.with_annulus, annulus)):
-        found = made(correlator.transform(image))
-        for at in ((0, 0), (shape[0] - 1, 3), (4, 8)):
+        found = np.full(shape, np.nan)
+        for tile in correlator.tiles:
+            found[tile.inner] = made(correlator.transform(image[tile.outer]), tile)
+        assert np.isfinite(found).all()
+        rims = [row for tile in correlator.tiles for row in (tile.inner[0].start, tile.inner[0].stop - 1)]
+        for at in ((0, 0), (shape[0] - 1, 3), (4, 8), *((row, 5) for row in rims)):
             weights = kernel(scale)
             middle = len(weights) // 2
             inside = (np.abs(y - at[0]) <= middle) & (np.abs(x - at[1]) <= middle)
             own = weights[(y - at[0] + middle)[inside], (x - at[1] + middle)[inside]]
             assert found[at] == pytest.approx((own * image[inside]).sum(), abs=2e-3)
+
+
+def test_no_threshold_is_below_its_floor():
+    """Pixels whose correlation is below it are not compared with their thresholds."""
+    backgrounds = np.geomspace(1e-7, 1e5, 20_001).astype(np.float32)
+    for table in (known_background(1.0, 1e-4), known_background(4.0, 0.3), estimated_background(2.0, 2, 1e-7)):
+        assert (table(backgrounds) ** 2 > table.floor * backgrounds).all()
+        assert (table(backgrounds) ** 2 < 100 * table.floor * np.maximum(backgrounds, 1)).any()
+
+
+def test_backgrounds_of_the_next_scale_are_those_computed_anew():
+    """What is kept from one scale to the next, and for blocks of pixels that did not change, changes nothing."""
+    draw = np.random.default_rng(21)
+    counts = draw.poisson(3.0, (256, 320)).astype(np.float32)
+    exposure = np.ones_like(counts)
+    exposure[:, 300:] = 0
+    keep = np.ones(counts.shape, bool)
+    annuli = Annuli(counts, exposure, 80, 4)
+    for scale in (1.0, 2.0, 2.0, 5.0, 8.0, 16.0):
+        new = Annuli(counts, exposure, 80, 4).around(scale, keep)
+        reused = annuli.around(scale, keep)
+        assert new.level == reused.level
+        assert new.ratios() == reused.ratios()
+        np.testing.assert_array_equal(new.value, reused.value)
+        np.testing.assert_array_equal(new.narrowings, reused.narrowings)
+        if scale > 2:
+            keep = keep.copy()
+            keep[100:104, 40 + int(scale)] = False
 
 
 def test_grids_keep_counts_and_planes():
@@ -99,7 +134,8 @@ def test_noise_at_edges_is_significant_as_often_as_asked():
     for background in (1.0, 30.0):
         for _ in range(60):
             image = draw.poisson(background, (size, size)).astype(np.float32)
-            found, _ = Field(image, np.ones_like(image), 4.0).search(4.0, 5e-3, 1e-4, np.ones_like(edge), 0)
+            field = Field(image, np.ones_like(image), 4.0)
+            found, _ = Search(field).at(4.0, 5e-3, 1e-4, np.ones_like(edge), 0)
             shares.append(found.significant[edge].mean() / 5e-3)
     error = np.std(shares) / len(shares) ** 0.5
     assert error < 0.07
@@ -318,7 +354,7 @@ def test_progress_ends_the_search():
 def test_maxima_come_strongest_first():
     image = sky(128, 0.05, [(30, 30, 50, 1.0), (90, 90, 200, 1.0)]).astype(np.float32)
     grid = Field(image, np.ones_like(image), 2.0)
-    found, kept = grid.search(2.0, 1e-5, 1e-4, np.ones(grid.counts.shape, bool), 3)
+    found, kept = Search(grid).at(2.0, 1e-5, 1e-4, np.ones(grid.counts.shape, bool), 3)
     first, second = maxima_of(found)[:2]
     assert first[2] > second[2]
     assert np.hypot(first[0] - 90, first[1] - 90) < 2

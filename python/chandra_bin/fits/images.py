@@ -43,6 +43,10 @@ class Image:
     def __repr__(self) -> str:
         return f"<Image: {size_text(self.data.shape)} pixels of {self.data.dtype}, {self.path}>"
 
+    def without_pixels(self) -> "Image":
+        """The header of an image whose pixels are no longer needed, so that their memory is free; all read 0."""
+        return Image(np.broadcast_to(np.zeros((), self.data.dtype), self.data.shape), self.header, self.path)
+
     def number(self, keyword: str, default: float) -> float:
         """A number from the header. Raises `InputError` where the keyword is there but holds no number."""
         value = self.header.get(keyword, default)

@@ -1,7 +1,7 @@
 """An image on grids of ever larger pixels, its local background, and its correlations."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,42 +9,10 @@ from numpy.typing import NDArray
 from chandra_bin._checks.array_types import Float32s
 from chandra_bin.coords.blocks import block_sums
 
-from ._threshold import ENOUGH_COUNTS, WIDEST_RATIO, Thresholds, estimated_background, known_background
+from ._annuli import Annuli, Background, Flags
+from ._grids import halved, level_of, repeated
+from ._threshold import WIDEST_RATIO, Thresholds, estimated_background, known_background
 from ._wavelet import Correlator, annulus, hat, reach_px
-
-Flags = NDArray[np.bool_]
-
-# Kernels are sampled by this many to twice as many pixels a scale: large ones on larger pixels.
-_FINE = 4.0
-
-
-def level_of(scale: float) -> int:
-    """Of how many halvings the grid for a scale is."""
-    return max(0, int(np.floor(np.log2(scale / _FINE))))
-
-
-def halved(image: Float32s) -> Float32s:
-    """Sums of 2 x 2 pixels."""
-    rows = image[0::2] + image[1::2]
-    made: Float32s = rows[:, 0::2] + rows[:, 1::2]
-    return made
-
-
-def doubled(image: Float32s) -> Float32s:
-    """Pixels of half the size, interpolated between the middles of four."""
-    for axis in (0, 1):
-        before = np.concatenate([image.take([0], axis), image.take(range(image.shape[axis] - 1), axis)], axis)
-        after = np.concatenate([image.take(range(1, image.shape[axis]), axis), image.take([-1], axis)], axis)
-        parts = np.stack([0.75 * image + 0.25 * before, 0.75 * image + 0.25 * after], axis=axis + 1)
-        shape = list(image.shape)
-        shape[axis] *= 2
-        image = parts.reshape(shape)
-    return image
-
-
-def repeated(image: NDArray[np.generic], level: int) -> NDArray[np.generic]:
-    """Each pixel as the block of those of the finest grid."""
-    return image.repeat(1 << level, 0).repeat(1 << level, 1) if level else image
 
 
 @dataclass(frozen=True)
@@ -57,8 +25,8 @@ class AtScale:
     background: Float32s
     """Counts per pixel of the finest grid where the exposure is 1."""
     significant: Flags
-    strength: Float32s
-    """The correlation over its threshold."""
+    strengths: Float32s
+    """The correlation over its threshold, of the significant pixels from row to row."""
 
 
 class Field:
@@ -67,93 +35,12 @@ class Field:
     def __init__(self, counts: Float32s, exposure: Float32s, largest_scale: float) -> None:
         # Wider annuli than this are no better than the mean of the image.
         self.widest = max(counts.shape) / 4
-        block = 1 << level_of(max(self.widest, largest_scale))
-        pad = [(0, -side % block) for side in counts.shape]
+        self.top = level_of(max(self.widest, largest_scale))
+        pad = [(0, -side % (1 << self.top)) for side in counts.shape]
         self.inside = counts.shape
         self.counts = np.pad(counts, pad)
         self.exposure = np.pad(exposure, pad)
         self._tables: dict[tuple[float, int, float], Thresholds] = {}
-
-    @cached_property
-    def _levels(self) -> list[tuple[Float32s, Float32s]]:
-        return [(self.counts, self.exposure)]
-
-    def at_level(self, level: int) -> tuple[Float32s, Float32s]:
-        """Counts and exposures on a grid."""
-        while len(self._levels) <= level:
-            counts, exposure = self._levels[-1]
-            self._levels.append((halved(counts), halved(exposure)))
-        return self._levels[level]
-
-    def search(self, scale: float, probability: float, cleaning: float, keep: Flags,
-               rounds: int) -> tuple[AtScale, Flags]:
-        """Correlations at a scale, and which are significant; ``keep`` without what was found to be no background."""
-        level = level_of(scale)
-        counts, exposure = self.at_level(level)
-        correlator = self._correlator(scale, level)
-        transformed = correlator.transform(exposure)
-        flat, near = correlator.with_hat(transformed), np.maximum(correlator.with_square(transformed), 0)
-        raw = correlator.with_hat(correlator.transform(counts))
-        kept = keep
-        for _ in range(rounds):
-            background, ratio = self.background(scale, kept)
-            limit = self._table(scale, level, 0, cleaning)(background * near)
-            found = (raw - background * flat > limit) & (exposure > 0)
-            before, kept = kept, keep & ~repeated(_grown(found, scale / 2**level), level).astype(bool)
-            if np.array_equal(before, kept):
-                break
-        background, ratio = self.background(scale, kept)
-        correlation = raw - background * flat
-        expected = background * near
-        limit = np.zeros_like(correlation)
-        share = np.float32(0.25**level)
-        for wider in np.unique(ratio).tolist():
-            chosen = ratio == wider
-            limit[chosen] = self._table(scale, level, wider, probability)(expected[chosen])
-            limit[chosen] *= _at_edges(scale / 2**level, wider, flat[chosen] * share, near[chosen] * share)
-        significant = (correlation > limit) & (exposure > 0)
-        strength: Float32s = (correlation / np.maximum(limit, 1e-6)).astype(np.float32)
-        return AtScale(scale, level, correlation, background, significant, strength), kept
-
-    def background(self, scale: float, keep: Flags) -> tuple[Float32s, NDArray[np.int8]]:
-        """The local background for a scale, on its grid, and how many times wider than its annulus the one taken was.
-
-        It is the ratio of the counts and the exposures in the annulus, the narrowest of 1, 2, 4 ... scales that expects
-        enough counts: expects by the next wider one, so that a chance excess does not choose itself.
-        """
-        level = level_of(scale)
-        counts, exposure = self.counts * keep, self.exposure * keep
-        exposed = float(exposure.sum(dtype=np.float64))
-        mean = float(counts.sum(dtype=np.float64)) / exposed if exposed > 0 else 0.0
-        pyramid = [(counts, exposure)]
-        wider = 1
-        while scale * wider * 2 <= self.widest:
-            wider *= 2
-        top = level_of(scale * wider)
-        while len(pyramid) <= top:
-            pyramid.append((halved(pyramid[-1][0]), halved(pyramid[-1][1])))
-        background = np.full(pyramid[top][0].shape, mean, np.float32)
-        ratio = np.full(background.shape, WIDEST_RATIO, np.int8)
-        here = top
-        while wider >= 1:
-            width = scale * wider
-            at = level_of(width)
-            while here > at:
-                background, ratio, here = doubled(background), ratio.repeat(2, 0).repeat(2, 1), here - 1
-            kernel = annulus(width / 2**at)
-            weight = kernel.sum() / (kernel**2).sum()  # of what the annulus sums, counts
-            if float(background.max()) * float(pyramid[at][1].max()) * kernel.sum() * weight < ENOUGH_COUNTS:
-                break
-            correlator = self._correlator(width, at)
-            seen = correlator.with_annulus(correlator.transform(pyramid[at][1]))
-            enough = background * seen * np.float32(weight) >= ENOUGH_COUNTS
-            summed = correlator.with_annulus(correlator.transform(pyramid[at][0]))
-            background = np.where(enough, np.maximum(summed, 0) / np.where(enough, seen, 1), background)
-            ratio[enough] = min(wider, WIDEST_RATIO)
-            wider //= 2
-        while here > level:
-            background, ratio, here = doubled(background), ratio.repeat(2, 0).repeat(2, 1), here - 1
-        return background, ratio
 
     def is_significant(self, found: AtScale, y: int, x: int, keep: Flags, probability: float) -> bool:
         """Whether a pixel of a scale's grid is significant by the kept pixels alone."""
@@ -162,7 +49,7 @@ class Field:
         exposure = self._around(self.exposure, found, y, x, keep)
         background = float(found.background[y, x])
         near = background * float((kernel**2 * exposure).sum() / (kernel**2).sum())
-        limit = self._table(found.scale, found.level, WIDEST_RATIO, probability)(np.array([near], np.float32))
+        limit = self.table(found.scale, WIDEST_RATIO, probability)(np.array([near], np.float32))
         return bool((kernel * (counts - background * exposure)).sum() > limit[0])
 
     def variance(self, found: AtScale, y: int, x: int) -> float:
@@ -182,15 +69,119 @@ class Field:
         made: Float32s = np.pad(summed, ((y0 - y + reach, y + reach + 1 - y1), (x0 - x + reach, x + reach + 1 - x1)))
         return made
 
-    def _correlator(self, scale: float, level: int) -> Correlator:
-        ny, nx = self.counts.shape
-        return Correlator((ny >> level, nx >> level), scale / 2**level)
-
-    def _table(self, scale: float, level: int, ratio: int, probability: float) -> Thresholds:
-        key = (scale / 2**level, ratio, probability)
+    def table(self, scale: float, ratio: int, probability: float) -> Thresholds:
+        """Thresholds of a scale, for an annulus of ``ratio`` scales; 0: for a background that is known."""
+        key = (scale / 2**level_of(scale), ratio, probability)
         if key not in self._tables:
             self._tables[key] = (estimated_background(*key) if ratio else known_background(key[0], probability))
         return self._tables[key]
+
+
+class Search:
+    """The search of a field, scale by scale, with what one scale can take over from the last one."""
+
+    def __init__(self, field: Field) -> None:
+        self._field = field
+        self._annuli = Annuli(field.counts, field.exposure, field.widest, field.top)
+        self._levels = [(field.counts, field.exposure)]
+
+    def at(self, scale: float, probability: float, cleaning: float, keep: Flags,
+           rounds: int) -> tuple[AtScale, Flags]:
+        """Correlations at a scale, and which are significant; ``keep`` without what was found to be no background."""
+        level = level_of(scale)
+        while len(self._levels) <= level:
+            self._levels.append((halved(self._levels[-1][0]), halved(self._levels[-1][1])))
+        correlations = _Correlations(*self._levels[level], scale)
+        kept = keep
+        for _ in range(rounds):
+            cleaned = {0: self._field.table(scale, 0, cleaning)}
+            found, _ = correlations.above(self._annuli.around(scale, kept), cleaned)
+            before, kept = kept, keep & ~repeated(_grown(found, scale / 2**level), level).astype(bool)
+            if np.array_equal(before, kept):
+                kept = before  # the same object, whose background is known
+                break
+        background = self._annuli.around(scale, kept)
+        tables = {wider: self._field.table(scale, wider, probability) for wider in set(background.ratios())}
+        significant, strengths = correlations.above(background, tables)
+        net = correlations.net(background)
+        return AtScale(scale, level, net, background.value, significant, strengths), kept
+
+
+class _Exposed(NamedTuple):
+    """The correlations of the exposures with a hat, in a tile that has any."""
+
+    box: tuple[slice, slice]
+    flat: Float32s
+    near: Float32s
+    """With the square of the hat: the part of the background that the noise comes from."""
+
+
+class _Correlations:
+    """The correlations of a field with the hat of a scale, on the grid of its level."""
+
+    def __init__(self, counts: Float32s, exposure: Float32s, scale: float) -> None:
+        self._level = level_of(scale)
+        self._width = scale / 2**self._level
+        self._exposure = exposure
+        self._counts: Float32s = np.zeros(counts.shape, np.float32)  # their correlation
+        self._tiles: list[_Exposed] = []
+        correlator = Correlator(counts.shape, self._width)
+        for tile in correlator.tiles:
+            if not exposure[tile.outer].any():
+                continue
+            exposed = correlator.transform(exposure[tile.outer])
+            near = np.maximum(correlator.with_square(exposed, tile), 0)
+            self._tiles.append(_Exposed(tile.inner, correlator.with_hat(exposed, tile).copy(), near))
+            self._counts[tile.inner] = correlator.with_hat(correlator.transform(counts[tile.outer]), tile)
+
+    def net(self, background: Background) -> Float32s:
+        """Return the correlation of the counts above the background, in the memory of that of the counts.
+
+        No other function is called afterwards.
+        """
+        for box, flat, _ in self._tiles:
+            self._counts[box] -= background.value[box] * flat
+        return self._counts
+
+    def above(self, background: Background, tables: dict[int, Thresholds]) -> tuple[Flags, Float32s]:
+        """Return where correlations are above their thresholds, and by which factor (of those that are, in order).
+
+        ``tables`` are those of an estimated background by the ratio of its annulus to the scale, or one for the ratio
+        0: then the background counts as known.
+        """
+        found = np.zeros(self._counts.shape, bool)
+        columns = self._counts.shape[-1]
+        places: list[NDArray[Any]] = [np.empty(0, np.intp)]
+        strengths: list[NDArray[Any]] = [np.empty(0, np.float32)]
+        floor = np.float32(min(table.floor for table in tables.values()))
+        for tile in self._tiles:
+            value = background.value[tile.box]
+            excess, expected = self._counts[tile.box] - value * tile.flat, value * tile.near
+            # Thresholds take time; most pixels are below all that there are.
+            likely = (excess * np.abs(excess) > floor * expected) & (self._exposure[tile.box] > 0)
+            y, x = np.divmod(np.flatnonzero(likely), likely.shape[1])
+            excess = excess[y, x]
+            limits = self._limits(background, tables, tile, (y, x), expected[y, x])
+            above = excess > limits
+            y, x = y[above] + tile.box[0].start, x[above] + tile.box[1].start
+            found[y, x] = True
+            places.append(y * columns + x)
+            strengths.append(excess[above] / np.maximum(limits[above], np.float32(1e-6)))
+        return found, np.concatenate(strengths)[np.argsort(np.concatenate(places))]
+
+    def _limits(self, background: Background, tables: dict[int, Thresholds], tile: _Exposed,
+                at: tuple[NDArray[np.intp], NDArray[np.intp]], expected: Float32s) -> Float32s:
+        """The thresholds of some pixels of a tile."""
+        if 0 in tables:
+            return tables[0](expected)
+        ratios = np.array(background.ratios())[background.narrowings[tile.box][at]]
+        share = np.float32(0.25**self._level)
+        flat, near = tile.flat[at] * share, tile.near[at] * share
+        limits = np.empty(len(expected), np.float32)
+        for wider in np.unique(ratios).tolist():
+            chosen = ratios == wider
+            limits[chosen] = tables[wider](expected[chosen]) * _at_edges(self._width, wider, flat[chosen], near[chosen])
+        return limits
 
 
 def _grown(found: Flags, width: float) -> Flags:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Float32s, Floats
 
-from ._field import AtScale, Field, Flags
+from ._annuli import Flags
+from ._field import AtScale, Field
+from ._grids import strips
 
 # The scale on which a Gaussian source of sigma 1 stands out most from its background.
 _BEST_SCALE = 1.5
@@ -86,17 +89,21 @@ class Source:
 
 def maxima_of(found: AtScale) -> list[tuple[int, int, float]]:
     """The significant local maxima (y, x, strength) of a scale, strongest first."""
-    from scipy.ndimage import maximum_filter
-
-    size = 2 * max(1, round(found.scale / 2**found.level / 2)) + 1
-    peaks = found.significant & (found.correlation == maximum_filter(found.correlation, size, mode="nearest"))
-    y, x = np.nonzero(peaks)
-    strengths = found.strength[y, x]
+    reach = max(1, round(found.scale / 2**found.level / 2))
+    correlation, (ny, nx) = found.correlation, found.correlation.shape
+    y, x = np.nonzero(found.significant)
+    strengths = found.strengths
+    # Near ones first: they leave few pixels to be compared with the others.
+    around = range(-reach, reach + 1)
+    for dy, dx in sorted(product(around, around), key=lambda at: at[0] ** 2 + at[1] ** 2):
+        others = correlation[np.clip(y + dy, 0, ny - 1), np.clip(x + dx, 0, nx - 1)]
+        peaks = correlation[y, x] >= others
+        y, x, strengths = y[peaks], x[peaks], strengths[peaks]
     order = np.lexsort((x, y, -strengths))
     return [(int(y[i]), int(x[i]), float(strengths[i])) for i in order]
 
 
-def join(grid: Field, found: Sequence[AtScale], kept: Sequence[Flags], psf_sigma: Float32s | None,
+def join(grid: Field, found: Sequence[AtScale], cleaned: Sequence[NDArray[np.uint8]], psf_sigma: Float32s | None,
          probability: float) -> list[Candidate]:
     """The maxima of all scales, from the smallest one on, as sources.
 
@@ -104,13 +111,14 @@ def join(grid: Field, found: Sequence[AtScale], kept: Sequence[Flags], psf_sigma
 
     A maximum belongs to the nearest source of a smaller scale that is within its scale, or nearer than the PSF tells
     apart, or to a stronger one of its scale where the dip between the two may be noise. Others are new, if they are
-    significant without the pixels of those of smaller scales (which ``kept``, before the scale, leaves out).
+    significant without the pixels of those of smaller scales: ``cleaned`` holds, for each scale, what was taken out of
+    the background before it, as bits in the order of the pixels.
     """
     sources: list[Candidate] = []
     places = np.empty((0, 2))
     for number, at in enumerate(found):
         smaller = len(sources)
-        alone = _without(kept[number], places)
+        alone = _without(np.unpackbits(cleaned[number], count=grid.counts.size).reshape(grid.counts.shape), places)
         for y, x, strength in maxima_of(at):
             here = np.array([_finest(x, at.level), _finest(y, at.level)])
             sigma = 0.0 if psf_sigma is None else _value(psf_sigma, here)
@@ -143,16 +151,18 @@ def join(grid: Field, found: Sequence[AtScale], kept: Sequence[Flags], psf_sigma
     return sources
 
 
-def _without(kept: Flags, places: Floats) -> Flags:
+def _without(cleaned: NDArray[np.uint8], places: Floats) -> Flags:
     """All pixels but those that were cleaned around sources."""
     from scipy.ndimage import label
 
     if not len(places):
-        return np.ones_like(kept)
-    labels, _ = label(~kept)
+        return np.ones(cleaned.shape, bool)
+    labels, number = label(cleaned)
     x, y = np.rint(places).astype(int).T
-    taken = np.unique(labels[y, x])
-    without: Flags = ~np.isin(labels, taken[taken > 0])
+    left = np.ones(number + 1, bool)
+    left[labels[y, x]] = False
+    left[0] = True
+    without: Flags = left[labels]
     return without
 
 
@@ -168,8 +178,8 @@ def _are_one(grid: Field, at: AtScale, first: tuple[int, int], second: tuple[int
 
 
 def measure(grid: Field, found: Sequence[AtScale], candidates: Sequence[Candidate], psf_sigma: Float32s | None,
-            unwanted: Flags) -> tuple[list[Source], NDArray[np.int32], Float32s, int]:
-    """Sources with their cells (0 outside, numbers from 1) and the reconstructed image, in the order of x, y.
+            unwanted: Flags) -> tuple[list[Source], NDArray[np.int32], int]:
+    """Sources with their cells (0 outside, numbers from 1), in the order of x, y.
 
     Those whose position is ``unwanted`` are left out; how many is the last that is returned.
 
@@ -202,8 +212,9 @@ def measure(grid: Field, found: Sequence[AtScale], candidates: Sequence[Candidat
     for number, (_, made) in enumerate(wanted, start=1):
         numbers[made] = number
     ny, nx = grid.inside
-    sources = [source for source, _ in wanted]
-    return sources, numbers[cells][:ny, :nx], _reconstructed(grid.inside, sources), dropped
+    for rows in strips(cells.shape):
+        cells[rows] = numbers[cells[rows]]
+    return [source for source, _ in wanted], cells[:ny, :nx], dropped
 
 
 def _own_scale(found: Sequence[AtScale], source: Candidate, psf_sigma: Float32s | None) -> int:
@@ -275,7 +286,7 @@ def _measured(grid: Field, at: AtScale, box: tuple[slice, slice], inside: Flags,
         maxima=source.maxima, scale=at.scale)
 
 
-def _reconstructed(shape: tuple[int, int], sources: Sequence[Source]) -> Float32s:
+def reconstructed(shape: tuple[int, int], sources: Sequence[Source]) -> Float32s:
     """Net counts of all sources, each an elliptical Gaussian of its moments, within five sigmas."""
     image = np.zeros(shape, np.float32)
     for source in sources:

@@ -1,7 +1,7 @@
 """Correlations that noise alone exceeds with a given probability, from the distribution of Poisson sums."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ _LATTICE = 1 << 14
 # Points of a table for each factor of ten in the background, and its limits in counts over the area of a kernel.
 _PER_DECADE = 14
 _FEWEST, _MOST = 1e-4, 1e4
+# Exponentials of less change no digit of a distribution.
+_VANISHING = -80.0
 # Annuli wider than this many scales are as good as a background that is known.
 WIDEST_RATIO = 8
 # An annulus is wide enough where it expects this many counts, as weighted: its mean is then known to a tenth.
@@ -30,6 +32,12 @@ class Thresholds:
     background: Floats
     correlation: Floats
     steps_below: float
+
+    @cached_property
+    def floor(self) -> float:
+        """A factor of the background that is below the square of the threshold, at any background."""
+        # Between two places of the table, the threshold is at least that of the lower one.
+        return 0.99 * float((self.correlation[:-1] ** 2 / self.background[1:]).min())
 
     def __call__(self, background: NDArray[np.float32]) -> NDArray[np.float32]:
         """Thresholds at backgrounds; above the table they grow with the square root, as Gaussian noise does."""
@@ -71,11 +79,10 @@ def _table(scale: float, probability: float, ratio: int | None) -> Thresholds:
         outer, _ = _octant(annulus(scale * ratio))
         outer = outer / (outer * times).sum()
         effective = 1 / (outer**2 * times).sum()  # pixels of the annulus, as weighted
-        known, used = found.copy(), background * effective >= ENOUGH_COUNTS / 3
+        used = np.flatnonzero(background * effective >= ENOUGH_COUNTS / 3)
         for _ in range(2):
             slope = _slope(background, found)
-            found = np.where(used, [tail_value(weights - d * outer, times, b, probability)
-                                    for b, d in zip(background, slope * used, strict=True)], known)
+            found[used] = [tail_value(weights - slope[i] * outer, times, background[i], probability) for i in used]
     return Thresholds(background, np.maximum.accumulate(found), _FEW_COUNTS / area)
 
 
@@ -111,8 +118,11 @@ def tail_value(weights: Floats, times: Floats, background: float, probability: f
     part = place - left
     jumps = (np.bincount(left % _LATTICE, times * (1 - part), _LATTICE)
              + np.bincount((left + 1) % _LATTICE, times * part, _LATTICE))
-    transform = np.fft.rfft(jumps)
-    density = np.fft.irfft(np.exp(background * (transform - times.sum())), _LATTICE)
+    exponent = background * (np.fft.rfft(jumps) - times.sum())
+    transform = np.zeros_like(exponent)
+    some = exponent.real > _VANISHING
+    transform[some] = np.exp(exponent[some])
+    density = np.fft.irfft(transform, _LATTICE)
     mean = background * (times * place).sum()
     first = int(np.floor(mean)) - _LATTICE // 2
     tail = np.cumsum(np.roll(density, -first)[::-1])[::-1]  # P(S >= each place)

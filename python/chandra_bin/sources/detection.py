@@ -15,8 +15,9 @@ from chandra_bin._checks.images import EXPOSURE_UNITS, joined_mask
 from chandra_bin.coords.given import coords_of_image
 from chandra_bin.errors import InputError, counted, warn
 
-from ._field import AtScale, Field, doubled
-from ._sources import Source, join, measure
+from ._field import AtScale, Field, Search
+from ._grids import doubled
+from ._sources import Source, join, measure, reconstructed
 from .options import DEFAULT_SCALES, DetectionOptions
 
 if TYPE_CHECKING:
@@ -127,6 +128,26 @@ def detect_sources(counts: ArrayLike, options: DetectionOptions | None = None, *
     <Detection: 1 source in an image of 64 x 64 pixels, at scales of 1, 2, 4, 8, 16 pixels>
     """
     options = DetectionOptions.or_defaults(options)
+    return search(prepared(counts, options, exposure=exposure, psf_sigma_px=psf_sigma_px, mask=mask,
+                           unwanted=unwanted), options, progress)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What is searched; it holds none of the arrays that it was made from, so that the caller can free these."""
+
+    field: Field
+    scales: tuple[float, ...]
+    sigma: Float32s | None
+    unwanted: NDArray[np.bool_]
+    largest_exposure: float
+    coords: "ImageCoords | None"
+
+
+def prepared(counts: ArrayLike, options: DetectionOptions, *, exposure: ArrayLike | None = None,
+             psf_sigma_px: ArrayLike | None = None, mask: ArrayLike | None = None,
+             unwanted: ArrayLike | None = None) -> Prepared:
+    """Check and convert the arguments of `detect_sources`, whose errors and warnings it gives."""
     given = given_image(counts, "counts")
     warn_of_noise(given, "counts")
     image = of_given(given, "counts")
@@ -137,25 +158,39 @@ def detect_sources(counts: ArrayLike, options: DetectionOptions | None = None, *
     chosen = _scales(options.scales, image.shape)
     sigma = None if psf_sigma_px is None else _sizes(psf_sigma_px, image.shape)
     has_data = exposed > 0
-    pixels = int(has_data.sum())
-    probability = 1 / max(pixels, 2) if options.sigthresh == "auto" else float(options.sigthresh)
     _check_counts(image[has_data])
     largest = float(exposed.max())
-    grid = Field(np.where(has_data, image, np.float32(0)), exposed / np.float32(largest), chosen[-1])
+    exposed /= np.float32(largest)
+    return Prepared(Field(np.where(has_data, image, np.float32(0)), exposed, chosen[-1]), chosen, sigma, not_listed,
+                    largest, coords)
+
+
+def search(of: Prepared, options: DetectionOptions, progress: Callable[[float], None] | None = None) -> Detection:
+    """Return what `detect_sources` does."""
+    grid = of.field
+    has_data = grid.exposure > 0
+    pixels = int(has_data.sum())
+    probability = 1 / max(pixels, 2) if options.sigthresh == "auto" else float(options.sigthresh)
+    by_scale = Search(grid)
     found: list[AtScale] = []
-    keep = [np.ones(grid.counts.shape, bool)]
-    for number, scale in enumerate(chosen):
-        at, kept = grid.search(scale, probability, options.bkgsigthresh, keep[-1], options.maxiter)
+    keep = np.ones(grid.counts.shape, bool)
+    cleaned = [np.packbits(~keep)]
+    for number, scale in enumerate(of.scales):
+        at, keep = by_scale.at(scale, probability, options.bkgsigthresh, keep, options.maxiter)
         found.append(at)
-        keep.append(kept)
+        cleaned.append(np.packbits(~keep))
         if progress is not None:
-            progress((number + 1) / (len(chosen) + 1))
-    candidates = join(grid, found, keep, sigma, probability)
-    sources, cells, reconstructed, dropped = measure(grid, found, candidates, sigma, not_listed)
-    background = np.where(has_data, _mean_background(grid, found), np.float32(np.nan))
-    return Detection(sources, cells, background, reconstructed, chosen,
-                     tuple(int(at.significant.sum()) << 2 * at.level for at in found), probability,
-                     pixels, largest, dropped, coords)
+            progress((number + 1) / (len(of.scales) + 1))
+    del by_scale, keep  # of much memory
+    candidates = join(grid, found, cleaned, of.sigma, probability)
+    sources, cells, dropped = measure(grid, found, candidates, of.sigma, of.unwanted)
+    significant = tuple(len(at.strengths) << 2 * at.level for at in found)
+    background = _mean_background(found)
+    del found
+    background[~has_data] = np.nan
+    ny, nx = grid.inside
+    return Detection(sources, cells, background[:ny, :nx], reconstructed(grid.inside, sources), of.scales, significant,
+                     probability, pixels, of.largest_exposure, dropped, of.coords)
 
 
 @dataclass(frozen=True)
@@ -177,7 +212,7 @@ class SourceFinder:
 
 def bytes_needed(shape: tuple[int, int], scales: int) -> int:
     """About how much memory the search takes at most, for an image (ny, nx) and a number of scales."""
-    return shape[0] * shape[1] * (90 + 14 * min(scales, 4) + scales)
+    return shape[0] * shape[1] * (50 + 9 * scales)
 
 
 def _sizes(psf_sigma_px: ArrayLike, shape: tuple[int, int]) -> Float32s:
@@ -232,13 +267,15 @@ def _check_counts(values: Float32s) -> None:
         warn("the image has no counts, so no source")
 
 
-def _mean_background(grid: Field, found: Sequence[AtScale]) -> Float32s:
-    total = np.zeros(grid.counts.shape, np.float32)
-    for at in found:
-        fine = at.background
-        for _ in range(at.level):
-            fine = doubled(fine)
-        total += fine
-    ny, nx = grid.inside
-    mean: Float32s = total[:ny, :nx] / np.float32(len(found))
-    return mean
+def _mean_background(found: Sequence[AtScale]) -> Float32s:
+    """The mean over the scales, on the finest grid."""
+    coarsest = max(found, key=lambda at: at.level)
+    total = np.zeros(coarsest.background.shape, np.float32)
+    for level in range(coarsest.level, -1, -1):
+        for at in found:
+            if at.level == level:
+                total += at.background
+        if level:
+            total = doubled(total)
+    total /= np.float32(len(found))
+    return total

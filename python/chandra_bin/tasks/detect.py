@@ -23,7 +23,7 @@ from chandra_bin.fits.tables import open_fits, write_empty_primary, write_rows
 from chandra_bin.fits.virtual import Name, named_file
 from chandra_bin.regions import Region, Shape, convert_region, put_sky, region_bytes, region_mask
 from chandra_bin.sources._sources import Source
-from chandra_bin.sources.detection import Detection, bytes_needed, detect_sources
+from chandra_bin.sources.detection import Detection, bytes_needed, prepared, search
 from chandra_bin.sources.options import DEFAULT_SCALES, DetectionOptions
 
 from ._common import about, coords_if_usable, history, need_memory, read_exposure, warn_of_rims
@@ -96,10 +96,13 @@ def detect_in_image(image: Path, files: DetectionFiles, options: DetectionOption
         sigmas = None if psf is None else _sigmas(psf, psfecf, counts)
         unwanted = _inside(cluster, counts)
         with about(counts.path):
-            found = detect_sources(counts.data, options, exposure=None if exposure is None else exposure.data,
-                                   psf_sigma_px=sigmas, unwanted=unwanted, progress=progress)
+            ready = prepared(counts.data, options, exposure=None if exposure is None else exposure.data,
+                             psf_sigma_px=sigmas, unwanted=unwanted)
         if exposure is None:
             warn_of_rims(counts, "the rims of the field look like sources; give --expmap")
+        counts = counts.without_pixels()  # their memory is for the search
+        exposure, psf = (each and each.without_pixels() for each in (exposure, psf))
+        found = search(ready, options, progress)
         used: dict[str, object] = {"infile": image, "expmap": expmap, "psfmap": psfmap, "psfecf": psfecf,
                                    "cluster": cluster}
         _write(outputs, files, found, options, used, counts, exposure, psf)
