@@ -23,7 +23,7 @@ from chandra_bin.simulate._islands import FLAGGED_PHOTONS
 from chandra_bin.simulate._photons import CLUSTER, FLARE, SOURCE
 from chandra_bin.simulate._telescope import places
 from chandra_bin.tasks.options import SimulationSettings
-from chandra_bin.tasks.simulate import simulate_observations
+from chandra_bin.tasks.simulate import scene_of, simulate_observations
 
 BAND_EV = (500.0, 7000.0)
 CHIPS = {"I": (0, 1, 2, 3), "S": (7,)}
@@ -98,8 +98,8 @@ def expected(work, archive, settings, times=30):
     layout = layout_of(work)
     final = read_image_file(layout.final_image)
     coords, shape = ImageCoords(final.header), final.data.shape
-    scene = simulate.make_scene(settings.seed, settings.counts, settings.exposure * simulate.LIVE_FRACTION)
-    brighter = replace(scene, cluster=scene.cluster * times, source_flux=scene.source_flux * times)
+    scene = scene_of(settings)
+    brighter = replace(scene, gas=scene.gas.times(times), source_flux=scene.source_flux * times)
     sums = dict.fromkeys(("all", "particles", "cluster"), 0)
     for observation in simulate.make_observations(settings.seed, settings.obsids, settings.exposure, settings.array,
                                                   settings.datamode, scene.ra_deg, scene.dec_deg):

@@ -14,6 +14,8 @@ from chandra_bin.events.reader import read_events
 from chandra_bin.pipeline import runner
 from chandra_bin.pipeline.archive import find_observation
 from chandra_bin.report import write_report
+from chandra_bin.tasks.options import SimulationSettings
+from chandra_bin.tasks.simulate import scene_of
 from chandra_bin.tasks.vfaint import find_islands, screen_vfaint
 from chandra_bin.workflow.records import State
 from pipeline_work import configured
@@ -230,7 +232,7 @@ def truth():
     """Origin and islands of the events of a bright cluster on ACIS-I and on ACIS-S."""
     made = []
     for array in "IS":
-        scene = simulate.make_scene(5, 60_000, 20_000)
+        scene = scene_of(SimulationSettings(seed=5, counts=60_000, exposure=20_000))
         (observation,) = simulate.make_observations(5, 1, 20_000, array, "VFAINT", scene.ra_deg, scene.dec_deg)
         events = simulate.observe(scene, observation, 5)
         from chandra_bin.simulate._islands import islands

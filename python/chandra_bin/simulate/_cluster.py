@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 # A Chandra sky pixel, and the physical coordinates of the tangent point of ACIS.
 _PIXEL_ARCSEC = 0.492
 _TANGENT_PHYSICAL = 4096.5
+# In units of half the image: the cavities' offsets from the centre, and their radii; and the cold front, an arc at a
+# radius, beyond which the brightness drops by a factor.
+CAVITIES = ((0.13, 0.07, 0.06), (-0.12, -0.09, 0.07))
+_FRONT_RADIUS, _FRONT_TOWARDS_DEG, _FRONT_DROP = 0.42, -50.0, 0.55
 
 
 def cluster_image(shape: tuple[int, int], counts: float, seed: int = 0, *,
@@ -40,14 +44,12 @@ def cluster_model(shape: tuple[int, int]) -> Floats:
     Two elliptical beta models (a cool core and the gas around it), two X-ray cavities beside the core with bright
     rims, and a cold front: an arc behind which the brightness drops.
     """
-    ny, nx = shape
-    y, x = np.indices(shape, dtype=np.float64)
-    scale = 0.5 * min(ny, nx) if min(ny, nx) > 1 else 0.5 * max(ny, nx)
-    u, v = (x - 0.48 * (nx - 1)) / scale, (y - 0.52 * (ny - 1)) / scale
+    u, v = plane(shape)
     core = _beta(u, v, radius=0.05, beta=0.6, ratio=0.85, angle_deg=25)
     halo = _beta(u, v, radius=0.25, beta=0.65, ratio=0.8, angle_deg=40)
-    brightness = (core + 0.06 * halo) * _cold_front(u, v, radius=0.42, towards_deg=-50, drop=0.55)
-    for offset_x, offset_y, radius in ((0.13, 0.07, 0.06), (-0.12, -0.09, 0.07)):
+    inside, facing = front_parts(u, v)
+    brightness = (core + 0.06 * halo) * (1 - (1 - _FRONT_DROP) * (1 - inside) * facing)
+    for offset_x, offset_y, radius in CAVITIES:
         brightness *= _cavity(u - offset_x, v - offset_y, radius)
     return brightness
 
@@ -80,20 +82,27 @@ def cluster_header(shape: tuple[int, int], *, bin_px: int = 1, ra_deg: float = 2
     return header
 
 
+def plane(shape: tuple[int, int]) -> tuple[Floats, Floats]:
+    """Places (u, v) of the pixels of an image (ny, nx), from the cluster's centre and in units of half the image."""
+    ny, nx = shape
+    y, x = np.indices(shape, dtype=np.float64)
+    scale = 0.5 * min(ny, nx) if min(ny, nx) > 1 else 0.5 * max(ny, nx)
+    return (x - 0.48 * (nx - 1)) / scale, (y - 0.52 * (ny - 1)) / scale
+
+
+def front_parts(u: Floats, v: Floats) -> tuple[Floats, Floats]:
+    """How far places lie inside the radius of the cold front, and how far in the half that it faces, both 0 to 1."""
+    inside = 1 / (1 + np.exp((np.hypot(u, v) - _FRONT_RADIUS) / 0.008))
+    facing = 0.5 + 0.5 * np.tanh(4 * np.cos(np.arctan2(v, u) - np.radians(_FRONT_TOWARDS_DEG)) - 1)
+    return inside, facing
+
+
 def _beta(u: Floats, v: Floats, *, radius: float, beta: float, ratio: float, angle_deg: float) -> Floats:
     """An elliptical beta model, 1 in the middle."""
     angle = np.radians(angle_deg)
     along, across = u * np.cos(angle) + v * np.sin(angle), v * np.cos(angle) - u * np.sin(angle)
     profile: Floats = (1 + (along**2 + (across / ratio) ** 2) / radius**2) ** (0.5 - 3 * beta)
     return profile
-
-
-def _cold_front(u: Floats, v: Floats, *, radius: float, towards_deg: float, drop: float) -> Floats:
-    """A factor that falls from 1 to ``drop`` at a radius, in the half that faces ``towards_deg``."""
-    inside = 1 / (1 + np.exp((np.hypot(u, v) - radius) / 0.008))
-    facing = 0.5 + 0.5 * np.tanh(4 * np.cos(np.arctan2(v, u) - np.radians(towards_deg)) - 1)
-    factor: Floats = 1 - (1 - drop) * (1 - inside) * facing
-    return factor
 
 
 def _cavity(u: Floats, v: Floats, radius: float) -> Floats:

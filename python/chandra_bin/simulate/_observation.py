@@ -141,6 +141,10 @@ class Observation:
         body = np.tile(telescope.behind(focal), len(time_s))
         return np.stack(self.sky_pixels(self.on_sky(body, self.turns(np.repeat(time_s, 4)))), axis=1)
 
+    def steady(self) -> Floats:
+        """The matrix (3, 3) from the body to the sky without dither."""
+        return self._attitude().T
+
     def _attitude(self) -> Floats:
         return telescope.attitude(self.ra_deg, self.dec_deg, self.roll_deg)
 

@@ -23,7 +23,7 @@ _FLAT, _FALLING = 0.55, 0.30
 _LINES = ((1486.7, 0.01), (1740.0, 0.03), (2123.0, 0.04), (7478.0, 0.04), (9713.0, 0.03))
 _FLARE_KT_EV = 2500.0
 _FLARE_BAND_EV = (300.0, 8000.0)
-_RESOLUTION_EV = 50.0
+RESOLUTION_EV = 50.0
 # The fraction of particle events that have charge in an outer pixel, by energy (eV). It follows from the factors by
 # which the screening lowers the quiescent background, 1 / (1 - fraction), in the CXC page "ACIS VFAINT Background
 # Cleaning": above 6 keV 1.4 (front-illuminated) and 1.25 (back-illuminated), at 1 - 5 keV 1.1 - 1.15, near 0.5 keV 2
@@ -102,10 +102,8 @@ def observe(scene: Scene, observation: Observation, seed: int) -> Photons:
     draw = np.random.default_rng([seed, 3, observation.obsid])
     seconds = observation.frames * TIMEDEL_S * LIVE_FRACTION
     parts = []
-    flux = scene.cluster.sum()
-    count = int(draw.poisson(flux * scene.cluster_spectrum.counts_per_flux() * seconds))
-    parts.append(_from_sky(observation, *scene.draw_cluster(count, draw), scene.cluster_spectrum.draw(count, draw),
-                           CLUSTER, draw))
+    count = int(draw.poisson(scene.gas.rate().sum() * seconds))
+    parts.append(_from_sky(observation, *scene.draw_cluster(count, draw), CLUSTER, draw))
     counts = draw.poisson(scene.source_flux * scene.source_spectrum.counts_per_flux() * seconds)
     parts.append(_from_sky(observation, np.repeat(scene.source_ra_deg, counts), np.repeat(scene.source_dec_deg, counts),
                            scene.source_spectrum.draw(int(counts.sum()), draw), SOURCE, draw))
@@ -296,7 +294,7 @@ def _events(observation: Observation, chip: int, frame: Wholes, pixels: tuple[Wh
     """Events of directions in the body, and where the aspect of their frames puts them on the sky."""
     x, y = observation.sky_pixels(observation.on_sky(body, observation.frame_turns.of(frame)))
     count = len(frame)
-    blurred = energy if origin in (PARTICLE, FLARE) else energy + _RESOLUTION_EV * draw.standard_normal(count)
+    blurred = energy if origin in (PARTICLE, FLARE) else energy + RESOLUTION_EV * draw.standard_normal(count)
     return Photons(frame, np.full(count, chip, np.int8), pixels[0].astype(np.int16), pixels[1].astype(np.int16),
                    *telescope.pixels(body), x, y, blurred, np.full(count, origin, np.int8), _good_grades(count, draw),
                    np.zeros(count, np.int32))
@@ -320,7 +318,7 @@ def _particle_energies(count: int, draw: np.random.Generator) -> Floats:
     edge = _FLAT + _FALLING
     for line, weight in _LINES:
         at = (part >= edge) & (part < edge + weight)
-        energy[at] = line + _RESOLUTION_EV * draw.standard_normal(int(at.sum()))
+        energy[at] = line + RESOLUTION_EV * draw.standard_normal(int(at.sum()))
         edge += weight
     return energy
 

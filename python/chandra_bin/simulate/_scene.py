@@ -10,16 +10,16 @@ from chandra_bin.acis import geometry as acis
 
 from . import _telescope as telescope
 from ._cluster import cluster_model
+from ._gas import Gas, Model
 
 # The band of all fluxes, and the one that photons are drawn in: eV.
 FLUX_BAND_EV = (500.0, 7000.0)
-_DRAWN_EV = (300.0, 10_000.0)
-_STEP_EV = 10.0
+DRAWN_EV = (300.0, 10_000.0)
+STEP_EV = 10.0
 
 CLUSTER_RA_DEG, CLUSTER_DEC_DEG = 258.112, -23.375
 # Pixels of the model image: how many a side, and sky pixels in each.
 _MODEL_SIZE, _MODEL_BIN = 768, 2
-_KT_KEV = 5.0
 _PHOTON_INDEX = 1.7
 # Sources: how many, within which distance of the cluster, their counts from the faintest up, and how they are spread:
 # N(>S) ~ S^-slope.
@@ -42,9 +42,9 @@ class Spectrum:
     def of(cls, shape: Floats, energy_ev: Floats) -> "Spectrum":
         """From a shape, any units, at the middles of bins."""
         inside = (energy_ev > FLUX_BAND_EV[0]) & (energy_ev < FLUX_BAND_EV[1])
-        return cls(energy_ev - _STEP_EV / 2, shape / shape[inside].sum())
+        return cls(energy_ev - STEP_EV / 2, shape / shape[inside].sum())
 
-    def counts_per_flux(self, band_ev: tuple[float, float] = _DRAWN_EV) -> float:
+    def counts_per_flux(self, band_ev: tuple[float, float] = DRAWN_EV) -> float:
         """Counts per second of an on-axis source of unit flux, in a band: an area, cm²."""
         inside = (self.low_ev >= band_ev[0]) & (self.low_ev < band_ev[1])
         return float(self._counts()[inside].sum())
@@ -53,11 +53,11 @@ class Spectrum:
         """Energies of detected photons, eV."""
         sums = np.cumsum(self._counts())
         bins = np.searchsorted(sums, draw.random(count) * sums[-1], side="right")
-        energy: Floats = self.low_ev[np.minimum(bins, self.low_ev.size - 1)] + _STEP_EV * draw.random(count)
+        energy: Floats = self.low_ev[np.minimum(bins, self.low_ev.size - 1)] + STEP_EV * draw.random(count)
         return energy
 
     def _counts(self) -> Floats:
-        counts: Floats = self.photons * telescope.area_cm2(self.low_ev + _STEP_EV / 2)
+        counts: Floats = self.photons * telescope.area_cm2(self.low_ev + STEP_EV / 2)
         return counts
 
 
@@ -67,33 +67,37 @@ class Scene:
 
     ra_deg: float
     dec_deg: float
-    cluster: Floats
-    """Flux of each pixel, (ny, nx), of ``bin_px`` sky pixels around the tangent point (ra_deg, dec_deg)."""
+    gas: Gas
+    """Of the cluster, in pixels of ``bin_px`` sky pixels around the tangent point (ra_deg, dec_deg)."""
     bin_px: int
-    cluster_spectrum: Spectrum
     source_ra_deg: Floats
     source_dec_deg: Floats
     source_flux: Floats
     source_spectrum: Spectrum
 
-    def draw_cluster(self, count: int, draw: np.random.Generator) -> tuple[Floats, Floats]:
-        """(RA, Dec) of photons of the cluster."""
-        sums = np.cumsum(self.cluster.ravel())
-        pixels = np.searchsorted(sums, draw.random(count) * sums[-1], side="right")
-        y, x = np.divmod(np.minimum(pixels, sums.size - 1), self.cluster.shape[1])
-        ny, nx = self.cluster.shape
-        return _around(self.ra_deg, self.dec_deg, (x + draw.random(count) - nx / 2) * self.bin_px,
-                       (y + draw.random(count) - ny / 2) * self.bin_px)
+    def draw_cluster(self, count: int, draw: np.random.Generator) -> tuple[Floats, Floats, Floats]:
+        """(RA, Dec) and energies in eV of detected photons of the cluster."""
+        rate = self.gas.rate()
+        sums = np.cumsum(rate.ravel())
+        pixels = np.minimum(np.searchsorted(sums, draw.random(count) * sums[-1], side="right"), sums.size - 1)
+        ny, nx = rate.shape
+        y, x = np.divmod(pixels, nx)
+        ra, dec = _around(self.ra_deg, self.dec_deg, (x + draw.random(count) - nx / 2) * self.bin_px,
+                          (y + draw.random(count) - ny / 2) * self.bin_px)
+        return ra, dec, self.gas.draw(pixels, draw)
 
 
-def make_scene(seed: int, counts: float, livetime_s: float) -> Scene:
-    """A cluster that gives ``counts`` in ``FLUX_BAND_EV`` in ``livetime_s`` on axis, and sources for that livetime."""
-    energy = np.arange(_DRAWN_EV[0], _DRAWN_EV[1], _STEP_EV) + _STEP_EV / 2
+def make_scene(seed: int, counts: float, livetime_s: float, model: Model) -> Scene:
+    """A cluster that gives ``counts`` in ``FLUX_BAND_EV`` in ``livetime_s`` on axis, and sources for that livetime.
+
+    ``model`` gives the spectra of its gas.
+    """
+    energy = np.arange(DRAWN_EV[0], DRAWN_EV[1], STEP_EV) + STEP_EV / 2
     kev = energy / 1000
-    thermal = Spectrum.of(kev**-1.4 * np.exp(-kev / _KT_KEV) * np.exp(-0.3 * kev**-2.6), energy)
     power_law = Spectrum.of(kev**-_PHOTON_INDEX * np.exp(-0.3 * kev**-2.6), energy)
-    model = cluster_model((_MODEL_SIZE, _MODEL_SIZE))
-    flux = counts / (thermal.counts_per_flux(FLUX_BAND_EV) * livetime_s)
+    gas = Gas.of(model, cluster_model((_MODEL_SIZE, _MODEL_SIZE)), energy - STEP_EV / 2, STEP_EV,
+                 telescope.area_cm2(energy), FLUX_BAND_EV)
+    gas = gas.times(counts / livetime_s / float(gas.rate(FLUX_BAND_EV).sum()))
     draw = np.random.default_rng([seed, 1])
     # Uniform over the disc, but for the cluster's core.
     radius = np.sqrt(draw.uniform(_FREE_OF_SOURCES_ARCMIN**2, _FIELD_ARCMIN**2, _SOURCES)) * 60 / acis.PIXEL_ARCSEC
@@ -103,8 +107,7 @@ def make_scene(seed: int, counts: float, livetime_s: float) -> Scene:
     part = draw.uniform((_FAINTEST_COUNTS / _BRIGHTEST_COUNTS) ** _SLOPE, 1, _SOURCES)
     source_counts = np.sort(_FAINTEST_COUNTS * part ** (-1 / _SLOPE))[::-1]
     source_flux = source_counts / (power_law.counts_per_flux(FLUX_BAND_EV) * livetime_s)
-    return Scene(CLUSTER_RA_DEG, CLUSTER_DEC_DEG, flux * model / model.sum(), _MODEL_BIN, thermal, ra, dec,
-                 source_flux, power_law)
+    return Scene(CLUSTER_RA_DEG, CLUSTER_DEC_DEG, gas, _MODEL_BIN, ra, dec, source_flux, power_law)
 
 
 def _around(ra_deg: float, dec_deg: float, right: Floats, up: Floats) -> tuple[Floats, Floats]:

