@@ -109,25 +109,30 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> list["Figure"]:
-    """The figures that are drawn, in the order in which they are saved."""
-    from matplotlib.figure import Figure
+    """The figures that are drawn, in the order in which they are drawn."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     drawn: list[Figure] = []
-    save = Figure.savefig
+    draw = FigureCanvasAgg.draw
 
-    def note(figure: Figure, *words: object, **options: object) -> None:
-        drawn.append(figure)
-        save(figure, *words, **options)
+    def note(canvas: FigureCanvasAgg) -> None:
+        drawn.append(canvas.figure)
+        draw(canvas)
 
-    monkeypatch.setattr(Figure, "savefig", note)
+    monkeypatch.setattr(FigureCanvasAgg, "draw", note)
     return drawn
 
 
 @pytest.fixture
 def composed(monkeypatch: pytest.MonkeyPatch) -> list["Figure"]:
     """The figures as they would be drawn, for tests of their parts: their pixels are not made."""
-    from matplotlib.figure import Figure
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     made: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: made.append(figure))
+
+    def note(canvas: FigureCanvasAgg) -> None:
+        made.append(canvas.figure)
+        canvas.renderer = canvas.get_renderer()
+
+    monkeypatch.setattr(FigureCanvasAgg, "draw", note)
     return made

@@ -22,6 +22,7 @@ from .figures import (
     LEFT,
     LINES,
     OUTSIDE,
+    PANEL,
     RIGHT,
     TOP,
     Frame,
@@ -34,6 +35,7 @@ from .figures import (
     label_sky,
     png_of,
 )
+from .raster import draw_pixels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,8 +126,7 @@ def _figure(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float
         panels[0].set_ylim(*frame.extent[2:])
     else:
         _draw_image(panels[0], image[frame.cut], frame)
-    panels[1].imshow(_bin_colours(binmap)[frame.cut], origin="lower", extent=frame.extent, aspect="auto",
-                     interpolation="nearest")
+    draw_pixels(panels[1], _bin_colours(binmap)[frame.cut], frame.extent)
     _draw_sn(panels[2], binmap, sn, frame, target)
     draw_scale(panels[0], coords, frame, kpc_per_arcsec)
     if low.any():
@@ -173,7 +174,10 @@ def _bins_title(binmap: NDArray[np.int32], frame: Frame) -> str:
 def _draw_image(axes: "Axes", image: NDArray[Any], frame: Frame) -> None:
     norm = _brightness(image)
     shown = np.fmax(image, norm.vmin)  # zeros, and NaN
-    picture = axes.imshow(shown, origin="lower", extent=frame.extent, aspect="auto", norm=norm, cmap="magma")
+    if max(image.shape) > PANEL * DPI:  # several pixels in one of the picture, which shows their mean
+        picture = axes.imshow(shown, origin="lower", extent=frame.extent, aspect="auto", norm=norm, cmap="magma")
+    else:
+        picture = draw_pixels(axes, shown, frame.extent, norm=norm, cmap="magma")
     colour_bar(axes, picture, "Counts per pixel")
 
 
@@ -191,12 +195,13 @@ def _brightness(image: NDArray[Any]) -> Any:
 def _draw_sn(axes: "Axes", binmap: NDArray[np.int32], sn: NDArray[np.float64], frame: Frame,
              target: float | None) -> None:
     """S/N from 0 to 1.2 times the target, which the colour bar marks: bins of nearly one S/N look alike."""
+    from matplotlib.colors import Normalize
+
     if target is None:
         target = float(np.median(sn)) if sn.size else 1.0
     highest = 1.2 * target if target > 0 else 1.0
     shown = np.ma.masked_where(binmap < 0, np.append(sn, np.nan)[binmap])[frame.cut]
-    picture = axes.imshow(shown, origin="lower", extent=frame.extent, aspect="auto", interpolation="nearest",
-                          cmap="cividis", vmin=0, vmax=highest)
+    picture = draw_pixels(axes, shown, frame.extent, norm=Normalize(0, highest), cmap="cividis")
     below, above = bool((sn < 0).any()), bool((sn > highest).any())
     extend = "both" if below and above else "min" if below else "max" if above else "neither"
     bar = colour_bar(axes, picture, "S/N", extend)
@@ -245,5 +250,5 @@ def _touching(binmap: NDArray[np.int32]) -> Iterator[tuple[int, int]]:
              (binmap[:-1, :-1], binmap[1:, 1:]), (binmap[:-1, 1:], binmap[1:, :-1]))
     for first, second in sides:
         border = (first != second) & (first >= 0) & (second >= 0)
-        pairs = np.unique(np.column_stack([first[border], second[border]]), axis=0)
-        yield from map(tuple, pairs.tolist())
+        pairs = np.unique(first[border].astype(np.int64) << 32 | second[border])
+        yield from zip((pairs >> 32).tolist(), (pairs & 0xFFFFFFFF).tolist(), strict=True)

@@ -3,7 +3,6 @@
 No window, no global state, equal bytes each time.
 """
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,8 @@ from numpy.typing import NDArray
 from chandra_bin.coords.blocks import block_sums
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import PictureError, one_line
+
+from .raster import draw_pixels, png_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,17 +78,19 @@ def png_of(draw: Callable[[], "Figure"]) -> bytes:
     """
     try:
         import matplotlib as mpl
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
 
         with mpl.rc_context():
             mpl.rcdefaults()
-            file = io.BytesIO()
-            draw().savefig(file, format="png", metadata={"Software": None})
+            figure = draw()
+            canvas: Any = FigureCanvasAgg(figure)
+            canvas.draw()
+            return png_bytes(np.asarray(canvas.buffer_rgba())[..., :3], figure.dpi)
     except MemoryError:
         raise
     except Exception as error:
         reason = one_line(f"{type(error).__name__}: {error}")
         raise PictureError(f"the picture cannot be drawn ({reason})") from error
-    return file.getvalue()
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +134,7 @@ def draw_smoothed(axes: "Axes", image: NDArray[Any], frame: Frame, look: Look) -
     limits = look.limits or (0.0, max(float(np.nanmax(shown)), 1e-30))
     norm = _brightness_of_smoothed(shown) if look.logarithmic and look.limits is None else Normalize(*limits)
     dark = np.where(np.isnan(shown), np.nan, np.fmax(shown, norm.vmin or 0.0))
-    picture = axes.imshow(dark, origin="lower", extent=extent, aspect="auto", norm=norm, cmap=look.colours,
-                          interpolation="nearest")
+    picture = draw_pixels(axes, dark, extent, norm=norm, cmap=look.colours)
     colour_bar(axes, picture, f"{look.label}, smoothed" if smooth else look.label)
 
 
