@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from chandra_bin.errors import InputError, counted, warn
 
-from .given import Given, given_image
+from .given import Given, ImageLike, given_image
 from .options import POSITIVE
 from .units import numbers, seconds
 
@@ -21,7 +21,7 @@ _MOST_VALUES = 2**31 - 1
 _LONGEST_SIDE = _MOST_VALUES // 4
 
 
-def as_image(values: ArrayLike, name: str, dtype: DTypeLike = np.float32, shape: tuple[int, ...] | None = None, *,
+def as_image(values: ImageLike, name: str, dtype: DTypeLike = np.float32, shape: tuple[int, ...] | None = None, *,
              units: tuple[str, ...] = ("",)) -> NDArray[Any]:
     """A C-ordered, native-endian image (ny, nx) of ``dtype`` in one of ``units``; a copy only where one is needed.
 
@@ -59,7 +59,7 @@ def of_given(given: Given, name: str, dtype: DTypeLike = np.float32, shape: tupl
     return np.where(given.mask, image.dtype.type(np.nan), image)
 
 
-def as_flags(values: ArrayLike | None, name: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def as_flags(values: ImageLike | None, name: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """A boolean image of ``shape``; all False for None.
 
     Raises `InputError` for anything but booleans: 1 means "use" in mask files and would mean "excluded" here.
@@ -73,7 +73,7 @@ def as_flags(values: ArrayLike | None, name: str, shape: tuple[int, ...]) -> NDA
     return flags
 
 
-def as_labels(values: ArrayLike, name: str = "binmap",
+def as_labels(values: ImageLike, name: str = "binmap",
               meaning: str = "-1 outside, bins from 0") -> NDArray[np.int32]:
     """An image (ny, nx) of whole numbers, int32, -1 for all negative ones; ``meaning`` says what they are.
 

@@ -5,15 +5,26 @@ Each is taken apart into numbers, pixels without data, noise and coordinates, so
 
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin.errors import InputError
 
 from .array_types import Floats
 from .units import as_array, numbers, unit_of
+
+
+class ImageHolder(Protocol):
+    """An image with what belongs to it: ``NDData``, ``CCDData``, an HDU of ``astropy.io.fits``, an `Image`."""
+
+    @property
+    def data(self) -> Any: ...
+
+
+# Arrays (masked arrays, Quantities and lists of lists among them), and images with what belongs to them.
+ImageLike: TypeAlias = ArrayLike | ImageHolder
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from chandra_bin.errors import InputError, counted, warn
 
 from .array_types import Float32s
 from .arrays import as_flags, as_image, as_number, of_given
-from .given import given_image, given_mask, has_pixels
+from .given import ImageLike, given_image, given_mask, has_pixels
 from .units import can_convert, unit_of
 
 # Squares of noise are of float32, as contbin has them.
@@ -36,9 +36,9 @@ class KernelImages:
     """A header or an astropy WCS, where the counts image came with one."""
 
     @classmethod
-    def check(cls, counts: ArrayLike, background: ArrayLike | None, exposure: ArrayLike | None,
-              background_exposure: ArrayLike | None, noise: ArrayLike | None, mask: ArrayLike | None,
-              seed_only: ArrayLike | None = None, *, background_scale: ArrayLike | None = None) -> "KernelImages":
+    def check(cls, counts: ImageLike, background: ImageLike | None, exposure: ImageLike | None,
+              background_exposure: ImageLike | None, noise: ImageLike | None, mask: ImageLike | None,
+              seed_only: ImageLike | None = None, *, background_scale: ImageLike | None = None) -> "KernelImages":
         """The images as given to the public functions; what has no data is excluded.
 
         Masked pixels of any of them are excluded, and an uncertainty of ``counts`` is their noise. Warns of NaN pixels
@@ -97,8 +97,8 @@ class KernelImages:
                              "background is subtracted")
 
 
-def use_flags(mask: ArrayLike | None, shape: tuple[int, ...],
-              seed_only: ArrayLike | None = None) -> NDArray[np.uint8]:
+def use_flags(mask: ImageLike | None, shape: tuple[int, ...],
+              seed_only: ImageLike | None = None) -> NDArray[np.uint8]:
     """The kernels' view of masks (True: excluded): 0 excluded, 1 used, 2 may start a bin but never join one."""
     use = np.ones(shape, np.uint8)
     if seed_only is not None:
@@ -108,7 +108,7 @@ def use_flags(mask: ArrayLike | None, shape: tuple[int, ...],
     return use
 
 
-def joined_mask(mask: ArrayLike | None, shape: tuple[int, ...], **images: Any) -> NDArray[np.bool_] | None:
+def joined_mask(mask: ImageLike | None, shape: tuple[int, ...], **images: Any) -> NDArray[np.bool_] | None:
     """True where ``mask``, or the mask of one of ``images`` (which may be None), excludes a pixel; None for no mask."""
     joined = None if mask is None else as_flags(mask, "mask", shape)
     for name, image in images.items():
@@ -157,7 +157,7 @@ def require_pixels(use: NDArray[np.uint8]) -> None:
         raise InputError("no pixel is left: all are masked or have no data")
 
 
-def exposure_ratio(exposure: ArrayLike | None, background_exposure: ArrayLike | None,
+def exposure_ratio(exposure: ImageLike | None, background_exposure: ImageLike | None,
                    use: NDArray[np.uint8]) -> Float32s | np.float32:
     """e = exposure / background exposure in float32, a number where both are; no exposure excludes the pixel."""
     if exposure is None and background_exposure is None:
@@ -192,7 +192,7 @@ def exposure_unit(**exposures: Any) -> str:
     return next(iter(of_each.values()), EXPOSURE_UNITS[0])
 
 
-def _exposure(exposure: ArrayLike | None, name: str, unit: str, use: NDArray[np.uint8]) -> Float32s | np.float32:
+def _exposure(exposure: ImageLike | None, name: str, unit: str, use: NDArray[np.uint8]) -> Float32s | np.float32:
     if exposure is None:
         return np.float32(1)
     if not has_pixels(exposure):
@@ -207,7 +207,7 @@ def _exposure(exposure: ArrayLike | None, name: str, unit: str, use: NDArray[np.
     return clipped
 
 
-def _optional(values: ArrayLike | None, name: str, shape: tuple[int, ...]) -> Float32s | None:
+def _optional(values: ImageLike | None, name: str, shape: tuple[int, ...]) -> Float32s | None:
     return None if values is None else as_image(values, name, shape=shape)
 
 

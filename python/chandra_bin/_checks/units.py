@@ -7,14 +7,28 @@ pixels and channels are numbers: ``ct``, ``ph``, ``adu``, ``pix`` and ``chan`` h
 import sys
 import warnings
 from functools import cache
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin.errors import InputError
 
 from .array_types import Floats
+
+
+class TimeHolder(Protocol):
+    """``astropy.time.Time`` or ``TimeDelta``."""
+
+    @property
+    def scale(self) -> Any: ...
+    def to_value(self, *args: Any, **options: Any) -> Any: ...
+
+
+# Numbers in the documented unit; Quantities and columns with a unit, which are converted.
+QuantityLike: TypeAlias = ArrayLike
+# Seconds, or Quantities; ``astropy.time.Time`` and ``TimeDelta``.
+TimeLike: TypeAlias = ArrayLike | TimeHolder
 
 # Times of Chandra are seconds since 1998-01-01T00:00:00 in Terrestrial Time: MJDREF of its files.
 MJDREF = 50814.0

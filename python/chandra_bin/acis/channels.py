@@ -1,11 +1,11 @@
 """Channels of Chandra's spectra (PI), and energies."""
 
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.arrays import plain
+from chandra_bin._checks.units import QuantityLike
 
 PI_WIDTH_EV = 14.6
 """Width of a PI channel of ACIS (CXC, acis_process_events). Channel 1 begins at 0 eV, the last takes all above."""
@@ -20,7 +20,7 @@ def ev_per_unit(unit: str) -> float | None:
     return _EV.get(unit.strip().lower())
 
 
-def channels_of(energy_ev: Any) -> NDArray[np.int32]:
+def channels_of(energy_ev: "QuantityLike") -> NDArray[np.int32]:
     """PI channels of energies: numbers in eV, or a Quantity; 0 for NaN and for energies below 0.
 
     Raises `InputError` for a unit of another dimension, and for masked elements.

@@ -15,16 +15,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.array_types import Float32s, Floats
 from chandra_bin._checks.arrays import as_image, as_labels, as_number, as_positive
-from chandra_bin._checks.given import has_pixels
+from chandra_bin._checks.given import ImageLike, has_pixels
 from chandra_bin._checks.paths import path_text
-from chandra_bin._checks.units import numbers, unit_of
-from chandra_bin.coords.given import as_coords
+from chandra_bin._checks.units import QuantityLike, numbers, unit_of
+from chandra_bin.coords.given import CoordsLike, as_coords
 from chandra_bin.errors import InputError, counted
 
 from .outlines import Polygons, trace_polygons
 
 if TYPE_CHECKING:
     from astropy.table import QTable
+    from matplotlib.axes import Axes
 
     from chandra_bin.coords.wcs import ImageCoords
     from chandra_bin.fits.outputs import Outputs
@@ -139,7 +140,7 @@ class ContourBins:
         sn = f", S/N {np.median(self.sn):.3g} (median)" if len(self) else ""
         return f"{counted(len(self), 'bin')}{sn}, in {np.count_nonzero(self.binmap >= 0)} of {nx} x {ny} pixels"
 
-    def paint(self, values: Any, outside: float = np.nan) -> Any:
+    def paint(self, values: QuantityLike, outside: float = np.nan) -> Any:
         """An image (ny, nx), float64, of one value per bin, and ``outside`` in pixels outside all bins.
 
         Of a Quantity, or a column with a unit, it is a Quantity. Raises `InputError` unless there is exactly one value
@@ -185,7 +186,7 @@ class ContourBins:
         """The exact outlines of the bins."""
         return trace_polygons(self.binmap)
 
-    def to_regions(self, wcs: Any = None, *, sky: bool | None = None) -> list[Any]:
+    def to_regions(self, wcs: CoordsLike | None = None, *, sky: bool | None = None) -> list[Any]:
         """The outlines as objects of astropy's ``regions`` package, one a bin.
 
         Parameters
@@ -223,7 +224,8 @@ class ContourBins:
         with Outputs([path], clobber=overwrite) as outputs:
             writer(outputs, path)
 
-    def plot(self, ax: Any = None, values: Any = None, *, label: str = "", **options: Any) -> Any:
+    def plot(self, ax: Axes | None = None, values: QuantityLike | None = None, *, label: str = "",
+             **options: Any) -> Axes:
         """Draws the bins, or one value a bin, with matplotlib; returns the axes.
 
         ``ax`` : axes; by default new ones, of the sky where the image has one. ``label`` is that of the colour bar of
@@ -231,8 +233,9 @@ class ContourBins:
         """
         from chandra_bin.plots.bins import draw_bins
 
-        return draw_bins(self.binmap, self.coords, ax, None if values is None else self.paint(values), label,
-                         **options)
+        axes: Axes = draw_bins(self.binmap, self.coords, ax, None if values is None else self.paint(values), label,
+                               **options)
+        return axes
 
     def _write_binmap(self, outputs: Outputs, path: Path) -> None:
         from astropy.io.fits import Header
@@ -309,8 +312,8 @@ class ContourBins:
         return table
 
 
-def sum_bins(binmap: ArrayLike, counts: ArrayLike, *, background: ArrayLike | None = None,
-             background_scale: ArrayLike | None = None) -> BinSums:
+def sum_bins(binmap: ImageLike, counts: ImageLike, *, background: ImageLike | None = None,
+             background_scale: ImageLike | None = None) -> BinSums:
     """Counts and S/N of the bins of any binmap (-1 outside), as `contour_bin` has them (equations 1 to 4 of the paper).
 
     ``background`` are counts, which ``background_scale`` (an image, or a number; by default 1) scales to ``counts``.
@@ -353,7 +356,7 @@ def sum_bins(binmap: ArrayLike, counts: ArrayLike, *, background: ArrayLike | No
     return BinSums(summed, expected, signal, noise, signal / noise)
 
 
-def _scale_image(scale: ArrayLike | None, shape: tuple[int, ...]) -> Floats:
+def _scale_image(scale: ImageLike | None, shape: tuple[int, ...]) -> Floats:
     """A background scale, a number or an image, as an image."""
     if scale is not None and has_pixels(scale):
         return as_image(scale, "background_scale", np.float64, shape)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Float32s
 from chandra_bin._checks.arrays import as_flags, as_image, as_progress, as_threads
-from chandra_bin._checks.given import given_mask, has_pixels
+from chandra_bin._checks.given import ImageLike, given_mask, has_pixels
 from chandra_bin._checks.images import EXPOSURE_UNITS, KernelImages, exclude_unexposed, is_finite
 from chandra_bin._kernels import _contour_bin, _smooth
 from chandra_bin.coords.blocks import block_sums
@@ -29,7 +29,7 @@ AUTOMASK_BLOCK = 8
 _EMPTY_SUM = 1e-5
 
 
-def automask(counts: ArrayLike) -> NDArray[np.bool_]:
+def automask(counts: ImageLike) -> NDArray[np.bool_]:
     """contbin's ``--automask``: True (excluded) in 8 x 8 blocks, aligned to the first pixel, that hold nothing.
 
     Examples
@@ -47,12 +47,12 @@ def automask(counts: ArrayLike) -> NDArray[np.bool_]:
     return np.repeat(np.repeat(empty, AUTOMASK_BLOCK, axis=0), AUTOMASK_BLOCK, axis=1)[:ny, :nx]
 
 
-def contour_bin(counts: ArrayLike, *, sn: float = 15, smooth_sn: float = 15, constrain: float | None = None,
-                background: ArrayLike | None = None, background_scale: ArrayLike | None = None,
-                exposure: ArrayLike | None = None, background_exposure: ArrayLike | None = None,
-                noise: ArrayLike | None = None, contours: Contours | None = None,
-                smoothed: ArrayLike | None = None, mask: ArrayLike | None = None,
-                seed_only: ArrayLike | None = None, target: Literal["sn", "counts"] = "sn", bin_up: bool = False,
+def contour_bin(counts: ImageLike, *, sn: float = 15, smooth_sn: float = 15, constrain: float | None = None,
+                background: ImageLike | None = None, background_scale: ImageLike | None = None,
+                exposure: ImageLike | None = None, background_exposure: ImageLike | None = None,
+                noise: ImageLike | None = None, contours: Contours | None = None,
+                smoothed: ImageLike | None = None, mask: ImageLike | None = None,
+                seed_only: ImageLike | None = None, target: Literal["sn", "counts"] = "sn", bin_up: bool = False,
                 scrub: bool = True, scrub_large: float | None = None, threads: int = 1,
                 progress: Callable[[float], object] | None = None) -> ContourBins:
     """Bin an image along the contours of its smoothed surface brightness (Sanders 2006, MNRAS 371, 829).
@@ -145,9 +145,11 @@ class ContourBinner:
         """Raise `InputError` for anything but options of binning."""
         BinningOptions.or_defaults(self.options)
 
-    def __call__(self, counts: Any, *, background: Any = None, background_scale: Any = None, exposure: Any = None,
-                 background_exposure: Any = None, noise: Any = None, smoothed: Any = None, mask: Any = None,
-                 seed_only: Any = None, progress: Callable[[float], object] | None = None) -> ContourBins:
+    def __call__(self, counts: ImageLike, *, background: ImageLike | None = None,
+                 background_scale: ImageLike | None = None, exposure: ImageLike | None = None,
+                 background_exposure: ImageLike | None = None, noise: ImageLike | None = None,
+                 smoothed: ImageLike | None = None, mask: ImageLike | None = None, seed_only: ImageLike | None = None,
+                 progress: Callable[[float], object] | None = None) -> ContourBins:
         """Bin an image. Raises `InputError` where an image is unusable."""
         if self.options.automask:
             empty = automask(counts)
@@ -161,15 +163,15 @@ class ContourBinner:
 class ImageArrays:
     """The images of one binning, all (ny, nx); `contour_bin` describes each."""
 
-    counts: ArrayLike
-    background: ArrayLike | None = None
-    background_scale: ArrayLike | None = None
-    exposure: ArrayLike | None = None
-    background_exposure: ArrayLike | None = None
-    noise: ArrayLike | None = None
-    smoothed: ArrayLike | None = None
-    mask: ArrayLike | None = None
-    seed_only: ArrayLike | None = None
+    counts: ImageLike
+    background: ImageLike | None = None
+    background_scale: ImageLike | None = None
+    exposure: ImageLike | None = None
+    background_exposure: ImageLike | None = None
+    noise: ImageLike | None = None
+    smoothed: ImageLike | None = None
+    mask: ImageLike | None = None
+    seed_only: ImageLike | None = None
 
     def checked(self) -> tuple[KernelImages, Float32s | None]:
         """The images for the kernels, and the exposure map (ny, nx) where one is given. Raises `InputError`."""
@@ -242,7 +244,7 @@ def _smoothed(images: KernelImages, exposure_map: Float32s | None, sn: float, th
     return smoothed
 
 
-def _kind_of_contours(contours: Contours | None, smoothed: ArrayLike | None, exposure_map: Float32s | None,
+def _kind_of_contours(contours: Contours | None, smoothed: ImageLike | None, exposure_map: Float32s | None,
                       images: KernelImages) -> str:
     """ "flux", "counts", or "given" for a smoothed image of the caller's."""
     if smoothed is not None:

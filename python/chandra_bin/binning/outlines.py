@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from chandra_bin._checks.arrays import as_labels, as_shape
+from chandra_bin._checks.given import ImageLike
 from chandra_bin._kernels._polygon_trace import polygon_trace
 from chandra_bin._kernels._rasterize import rasterize_polygons
 from chandra_bin.errors import InputError, counted
@@ -57,7 +58,7 @@ class Polygons:
         return np.diff(twice[self.ring_offsets[self.polygon_offsets]]) / 2
 
 
-def trace_polygons(binmap: ArrayLike) -> Polygons:
+def trace_polygons(binmap: ImageLike) -> Polygons:
     """The outlines of all bins of ``binmap`` (ny, nx), whole numbers, below 0 outside bins.
 
     A part of a bin is made of pixels joined through their sides. Two pixels that touch by a corner only are in

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Float32s
 from chandra_bin._checks.arrays import as_flags, as_image, as_labels, as_positive, as_progress, as_threads, as_whole
+from chandra_bin._checks.given import ImageLike
 from chandra_bin._checks.images import (
     EXPOSURE_UNITS,
     FLUX_UNITS,
@@ -46,9 +47,9 @@ __all__ = [
 ]
 
 
-def smooth(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | None = None,
-           exposure: ArrayLike | None = None, background_exposure: ArrayLike | None = None,
-           noise: ArrayLike | None = None, mask: ArrayLike | None = None, threads: int = 1,
+def smooth(counts: ImageLike, *, sn: float = 15, background: ImageLike | None = None,
+           exposure: ImageLike | None = None, background_exposure: ImageLike | None = None,
+           noise: ImageLike | None = None, mask: ImageLike | None = None, threads: int = 1,
            progress: Progress = None) -> Float32s:
     """Accumulative smoothing (Sanders 2006, MNRAS 371, 829, section 2.1; ``accumulate_smooth``).
 
@@ -90,8 +91,8 @@ def smooth(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | None = 
     return smoothed
 
 
-def smooth_expmap(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: float = 15,
-                  mask: ArrayLike | None = None, threads: int = 1, progress: Progress = None) -> Float32s:
+def smooth_expmap(exposure_corrected: ImageLike, exposure: ImageLike, *, sn: float = 15,
+                  mask: ImageLike | None = None, threads: int = 1, progress: Progress = None) -> Float32s:
     """Mean of an exposure-corrected image over the smallest discs of sn^2 counts (``accumulate_smooth_expmap``).
 
     The counts of a disc are the sum of ``exposure_corrected * exposure``, which must not be negative. Masked pixels
@@ -110,8 +111,8 @@ def smooth_expmap(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: flo
     return _to_weight(counts, "exposure_corrected * exposure", flux, use, sn, 0.0, threads, as_progress(progress))
 
 
-def smooth_expcorr(counts: ArrayLike, exposure_corrected: ArrayLike, *, sn: float = 15,
-                   mask: ArrayLike | None = None, threads: int = 1, progress: Progress = None) -> Float32s:
+def smooth_expcorr(counts: ImageLike, exposure_corrected: ImageLike, *, sn: float = 15,
+                   mask: ImageLike | None = None, threads: int = 1, progress: Progress = None) -> Float32s:
     """Mean of an exposure-corrected image over the smallest discs of sn^2 counts (``accumulate_smooth_expcorr``).
 
     Here the counts image is given. Masked pixels become NaN.
@@ -132,8 +133,8 @@ def smooth_expcorr(counts: ArrayLike, exposure_corrected: ArrayLike, *, sn: floa
     return _to_weight(image.astype(np.float64), "counts", flux, use, sn, np.nan, threads, as_progress(progress))
 
 
-def counts_scale(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | None = None,
-                 mask: ArrayLike | None = None, fill: ArrayLike | None = None, threads: int = 1,
+def counts_scale(counts: ImageLike, *, sn: float = 15, background: ImageLike | None = None,
+                 mask: ImageLike | None = None, fill: ImageLike | None = None, threads: int = 1,
                  progress: Progress = None) -> NDArray[np.int32]:
     """The smoothing scale of each pixel, from counts, to be applied to other images (``accumulate_counts``).
 
@@ -170,7 +171,7 @@ def counts_scale(counts: ArrayLike, *, sn: float = 15, background: ArrayLike | N
     return scale
 
 
-def apply_scale(image: ArrayLike, scale: ArrayLike, *, gaussian: bool = False, mask: ArrayLike | None = None,
+def apply_scale(image: ImageLike, scale: ImageLike, *, gaussian: bool = False, mask: ImageLike | None = None,
                 threads: int = 1, progress: Progress = None) -> Float32s:
     """Mean of an image over the discs of `counts_scale` (``accumulate_counts --apply``).
 
@@ -196,8 +197,8 @@ def apply_scale(image: ArrayLike, scale: ArrayLike, *, gaussian: bool = False, m
     return applied
 
 
-def smooth_gaussian(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: float = 15,
-                    mask: ArrayLike | None = None, threads: int = 1, progress: Progress = None) -> Float32s:
+def smooth_gaussian(exposure_corrected: ImageLike, exposure: ImageLike, *, sn: float = 15,
+                    mask: ImageLike | None = None, threads: int = 1, progress: Progress = None) -> Float32s:
     """Adaptive Gaussian smoothing of an exposure-corrected image (``adaptive_gaussian_smooth``).
 
     sigma grows in steps of 0.25 pixel until m t pi (2 sigma)^2 >= sn^2, with m and t the Gaussian-weighted means of
@@ -219,9 +220,9 @@ def smooth_gaussian(exposure_corrected: ArrayLike, exposure: ArrayLike, *, sn: f
     return smoothed
 
 
-def smooth_exposure(counts: ArrayLike, *, exposure: ArrayLike, background: ArrayLike | None = None,
+def smooth_exposure(counts: ImageLike, *, exposure: ImageLike, background: ImageLike | None = None,
                     exposure_time: float = 1, background_exposure_time: float = 1, sn: float = 15,
-                    max_radius: int | None = None, mask: ArrayLike | None = None, threads: int = 1,
+                    max_radius: int | None = None, mask: ImageLike | None = None, threads: int = 1,
                     progress: Progress = None) -> Float32s:
     """Exposure-weighted top hat with a background (``exposure_smooth``).
 
@@ -254,8 +255,8 @@ def smooth_exposure(counts: ArrayLike, *, exposure: ArrayLike, background: Array
     return smoothed
 
 
-def smooth_flux(counts: ArrayLike, exposure: ArrayLike, *, sn: float = 15, background: ArrayLike | None = None,
-                background_scale: ArrayLike = 1.0, mask: ArrayLike | None = None, threads: int = 1,
+def smooth_flux(counts: ImageLike, exposure: ImageLike, *, sn: float = 15, background: ImageLike | None = None,
+                background_scale: ImageLike = 1.0, mask: ImageLike | None = None, threads: int = 1,
                 progress: Progress = None) -> Float32s:
     """Exposure-corrected surface brightness in the smallest discs whose counts reach a signal-to-noise of ``sn``.
 
@@ -356,7 +357,7 @@ def _counts_for_sn(sn: float) -> float:
     return float(root * root - 0.75)
 
 
-def _flux_and_exposure(exposure_corrected: ArrayLike, exposure: ArrayLike, mask: ArrayLike | None
+def _flux_and_exposure(exposure_corrected: ImageLike, exposure: ImageLike, mask: ImageLike | None
                        ) -> tuple[Float32s, Float32s, NDArray[np.uint8]]:
     """The two images in units whose product is counts, and the pixels to use."""
     unit = exposure_unit(exposure=exposure)
@@ -367,7 +368,7 @@ def _flux_and_exposure(exposure_corrected: ArrayLike, exposure: ArrayLike, mask:
     return flux, map_, use
 
 
-def _usable(mask: ArrayLike | None, **images: Float32s) -> NDArray[np.uint8]:
+def _usable(mask: ImageLike | None, **images: Float32s) -> NDArray[np.uint8]:
     first = next(iter(images.values()))
     use = use_flags(mask, first.shape)
     exclude_nan(use, **images)

@@ -1,14 +1,31 @@
 """Coordinates as astronomers hold them: an `ImageCoords`, a FITS header, an astropy WCS."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from chandra_bin.errors import InputError
 
 from .wcs import ImageCoords
 
 
-def as_coords(given: Any, name: str = "coords", shape: tuple[int, int] | None = None) -> ImageCoords:
+class HeaderHolder(Protocol):
+    """An ``astropy.wcs.WCS``."""
+
+    def to_header(self, *args: Any, **options: Any) -> Any: ...
+
+
+class FitsHeader(Protocol):
+    """An ``astropy.io.fits.Header``."""
+
+    @property
+    def cards(self) -> Any: ...
+
+
+# Coordinates of an image.
+CoordsLike: TypeAlias = ImageCoords | Mapping[str, Any] | FitsHeader | HeaderHolder
+
+
+def as_coords(given: CoordsLike, name: str = "coords", shape: tuple[int, int] | None = None) -> ImageCoords:
     """The coordinates of an image: of an `ImageCoords`, a FITS header, or a celestial `astropy.wcs.WCS`.
 
     ``shape`` (ny, nx) of the image is for headers and WCS that do not say it. An astropy WCS has no physical

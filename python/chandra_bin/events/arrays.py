@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -25,17 +25,20 @@ from chandra_bin._checks.arrays import (
     as_whole,
     plain,
 )
-from chandra_bin._checks.units import as_array, in_one_unit
+from chandra_bin._checks.units import QuantityLike, as_array, in_one_unit
 from chandra_bin._kernels import _bin_spectra, _event_histogram
 from chandra_bin._kernels._select_events import Selection
 from chandra_bin.errors import InputError
+
+if TYPE_CHECKING:
+    from chandra_bin.binning.bins import ContourBins
 
 __all__ = ["Selection", "bin_spectra", "event_histogram"]
 
 _MOST_CELLS = 2**31
 
 
-def event_histogram(x: Any, y: Any, *, x_range: Sequence[Any], y_range: Sequence[Any],
+def event_histogram(x: QuantityLike, y: QuantityLike, *, x_range: QuantityLike, y_range: QuantityLike,
                     shape: tuple[int, int], weights: ArrayLike | None = None,
                     keep: ArrayLike | Selection | None = None, threads: int = 1,
                     out: NDArray[np.int32 | np.float64] | None = None) -> NDArray[np.int32 | np.float64]:
@@ -87,9 +90,9 @@ def event_histogram(x: Any, y: Any, *, x_range: Sequence[Any], y_range: Sequence
     return sums
 
 
-def bin_spectra(bins: Any, channels: ArrayLike, *, x: ArrayLike | None = None, y: ArrayLike | None = None,
-                bin_count: int | None = None, first_channel: int = 1, channel_count: int = 1024,
-                chips: ArrayLike | None = None, chip_numbers: ArrayLike | None = None,
+def bin_spectra(bins: ArrayLike | ContourBins, channels: ArrayLike, *, x: QuantityLike | None = None,
+                y: QuantityLike | None = None, bin_count: int | None = None, first_channel: int = 1,
+                channel_count: int = 1024, chips: ArrayLike | None = None, chip_numbers: ArrayLike | None = None,
                 keep: ArrayLike | Selection | None = None, threads: int = 1,
                 out: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
     """The spectra of all bins: counts of events by bin and channel, in one pass.

@@ -4,19 +4,31 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.arrays import as_number, as_seconds
+from chandra_bin._checks.given import ImageHolder
 from chandra_bin._checks.paths import path_text
-from chandra_bin._checks.units import MJDREF, seconds
+from chandra_bin._checks.units import MJDREF, TimeLike, seconds
 from chandra_bin.errors import InputError, counted
 
 if TYPE_CHECKING:
     from astropy.table import QTable
     from astropy.time import Time
+
+
+class ColumnHolder(Protocol):
+    """A table of astropy or pandas, or a structured array."""
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+# A table with the columns START and STOP, perhaps an HDU.
+TableLike: TypeAlias = ColumnHolder | ImageHolder
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,7 +65,7 @@ class GTI:
         self.stop.setflags(write=False)
 
     @classmethod
-    def of(cls, start: Any, stop: Any, *, where: str = "") -> "GTI":
+    def of(cls, start: "TimeLike", stop: "TimeLike", *, where: str = "") -> "GTI":
         """The times in any of the intervals [start, stop), which may overlap, touch and be in any order.
 
         Empty ones (start = stop) vanish. ``where``, a file say, begins the text of the `InputError` that is raised for
@@ -82,19 +94,20 @@ class GTI:
         return cls.of(seconds(start, "start", mjdref), seconds(stop, "stop", mjdref))
 
     @classmethod
-    def from_table(cls, table: Any) -> "GTI":
+    def from_table(cls, table: TableLike) -> "GTI":
         """The times of a table with columns START and STOP, in any case: of astropy, of a FITS file, pandas or numpy.
 
         Columns without a unit are in seconds. Raises `InputError` for a table without these columns.
         """
-        table = getattr(table, "data", table) if hasattr(table, "header") else table  # of an HDU
-        if not hasattr(table, "__getitem__") or isinstance(table, str):
+        columns: Any = getattr(table, "data", table) if hasattr(table, "header") else table  # of an HDU
+        if not hasattr(columns, "__getitem__") or isinstance(columns, str):
             raise InputError(f"{table!r:.80} is not a table with the columns START and STOP")
-        names = getattr(table, "colnames", None) or getattr(getattr(table, "dtype", None), "names", None) or list(table)
+        names = getattr(columns, "colnames", None) or getattr(getattr(columns, "dtype", None), "names", None)
+        names = names or list(columns)
         by_name = {str(name).lower(): name for name in names}
         if not {"start", "stop"} <= set(by_name):
             raise InputError(f"the table has no columns START and STOP, only {', '.join(map(str, names))}")
-        return cls.of(*(_column(table, by_name[name]) for name in ("start", "stop")))
+        return cls.of(*(_column(columns, by_name[name]) for name in ("start", "stop")))
 
     @classmethod
     def read(cls, name: str | Path) -> "GTI":
@@ -181,13 +194,13 @@ class GTI:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def contains(self, times: Any) -> NDArray[np.bool_]:
+    def contains(self, times: "TimeLike") -> NDArray[np.bool_]:
         """True where a time is good; NaN never is. Any shape."""
         past = np.searchsorted(self._edges(), as_seconds(times, "times"), side="right")
         inside: NDArray[np.bool_] = (past & 1).astype(bool)
         return inside
 
-    def seconds_in(self, edges: Any) -> NDArray[np.float64]:
+    def seconds_in(self, edges: "TimeLike") -> NDArray[np.float64]:
         """Good seconds (n - 1,) between consecutive ``edges`` (n,), which must be finite and ascend.
 
         A bin that is good throughout has exactly the difference of its edges.
@@ -227,7 +240,7 @@ def _column(table: Any, name: str) -> Any:
     return Quantity(table[name], units[list(table.columns.names).index(name)] or "s")
 
 
-def as_gti(given: Any, name: str = "gti") -> GTI:
+def as_gti(given: GTI | TableLike, name: str = "gti") -> GTI:
     """The good times of a `GTI`, or of a table with columns START and STOP. Raises `InputError` for anything else."""
     if isinstance(given, GTI):
         return given

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from chandra_bin._checks.arrays import as_number, as_seconds
 from chandra_bin._checks.paths import path_text
-from chandra_bin._checks.units import MJDREF
+from chandra_bin._checks.units import MJDREF, TimeLike
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.fits.virtual import MOST_BINS
 
 from .clocks import clock_keywords, reference, zero_point
-from .gti import GTI, as_gti
+from .gti import GTI, TableLike, as_gti
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -129,7 +129,8 @@ class LightCurve:
         return float(np.median(self.time_max - self.time_min))
 
 
-def light_curve(times: Any, gti: Any, *, bin_length_s: Any, start: Any = None, stop: Any = None,
+def light_curve(times: "TimeLike", gti: GTI | TableLike, *, bin_length_s: "TimeLike",
+                start: "TimeLike | None" = None, stop: "TimeLike | None" = None,
                 livetime_fraction: float = 1.0) -> LightCurve:
     """Counts, exposures and rates of events in bins of equal length, as CIAO's ``dmextract opt=ltc1`` has them.
 

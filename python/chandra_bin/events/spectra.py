@@ -4,14 +4,13 @@ Arrays only; `chandra_bin.tasks.spectra.write_spectra` makes files of them.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.array_types import Floats
 from chandra_bin._checks.arrays import as_limits, as_number, plain
-from chandra_bin._checks.units import in_one_unit
+from chandra_bin._checks.units import QuantityLike, in_one_unit
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import PI_CHANNELS, PI_WIDTH_EV
 from chandra_bin.errors import InputError
@@ -26,7 +25,7 @@ _POOR = 2
 _MOST_COUNTERS = 2**31
 
 
-def band_channels(band_ev: Any) -> slice:
+def band_channels(band_ev: QuantityLike) -> slice:
     """The channels, as indices from 0, whose middle energies are in [low, high): 35 - 479 are 500 - 7000 eV.
 
     ``band_ev`` are two numbers in eV, or Quantities.
@@ -96,7 +95,8 @@ def net_counts(counts: NDArray[np.int64], background: NDArray[np.int64],
     return net, error
 
 
-def hardness(soft: Any, soft_error: Any, hard: Any, hard_error: Any) -> tuple[Floats, Floats]:
+def hardness(soft: QuantityLike, soft_error: QuantityLike, hard: QuantityLike,
+             hard_error: QuantityLike) -> tuple[Floats, Floats]:
     """(H - S) / (H + S) and its error (1 sigma); NaN where the sum is not above 0.
 
     Counts or rates, plain numbers or Quantities of one dimension. Raises `InputError` for others.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from chandra_bin._checks.array_types import Floats
-from chandra_bin.coords.given import as_coords
+from chandra_bin.coords.given import CoordsLike, as_coords
 from chandra_bin.errors import InputError
 
 from ._convert import convert_region
@@ -16,7 +16,7 @@ from ._shapes import IMAGE, Component, Region, Shape
 _MOST_COMPONENTS = 10_000
 
 
-def to_astropy(region: Region, coords: Any, *, sky: bool = False) -> list[Any]:
+def to_astropy(region: Region, coords: "CoordsLike", *, sky: bool = False) -> list[Any]:
     """Regions of astropy's ``regions`` package, one a component: in array coordinates, or in the sky of ``coords``.
 
     What is taken away is in them, as compound regions. In the sky, lengths and angles are by the local scale and the
@@ -32,7 +32,7 @@ def to_astropy(region: Region, coords: Any, *, sky: bool = False) -> list[Any]:
     return [one.to_sky(sky_coords) for one in made]
 
 
-def from_astropy(objects: Any, coords: Any = None) -> Region:
+def from_astropy(objects: Any, coords: "CoordsLike | None" = None) -> Region:
     """The region that covers any of ``objects``: one or several regions of astropy's package, in pixels or in the sky.
 
     Those in the sky need ``coords``, as `region_mask` takes them.

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
-from chandra_bin.coords.given import as_coords
+from chandra_bin.coords.given import CoordsLike, as_coords
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
 
@@ -14,7 +14,20 @@ from ._astropy import from_astropy
 from ._shapes import Region
 
 
-def as_region(given: Any, coords: ImageCoords | None, name: str = "region") -> Region:
+class AstropyRegion(Protocol):
+    """A region of astropy's ``regions``, in pixels or in the sky."""
+
+    @property
+    def meta(self) -> Any: ...
+    @property
+    def visual(self) -> Any: ...
+
+
+# A region; the name of a region file; one or several regions of astropy's package.
+RegionLike: TypeAlias = Region | str | PathLike[str] | AstropyRegion | Sequence[AstropyRegion]
+
+
+def as_region(given: RegionLike, coords: ImageCoords | None, name: str = "region") -> Region:
     """The region that is given: a `Region`, the name of a region file, or a Region or Regions of astropy's package.
 
     ``coords`` place astropy's sky regions. Raises `InputError` for anything else.
@@ -35,6 +48,6 @@ def as_region(given: Any, coords: ImageCoords | None, name: str = "region") -> R
                      "region file, or a Region of astropy's regions")
 
 
-def coords_if_given(coords: Any, shape: tuple[int, int] | None = None) -> ImageCoords | None:
+def coords_if_given(coords: CoordsLike | None, shape: tuple[int, int] | None = None) -> ImageCoords | None:
     """The coordinates that are given; None for None."""
     return None if coords is None else as_coords(coords, shape=shape)

@@ -1,18 +1,17 @@
 """Which pixels of an image lie in a region."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.arrays import as_shape
 from chandra_bin._kernels._rasterize import rasterize_shapes
-from chandra_bin.coords.given import as_coords
+from chandra_bin.coords.given import CoordsLike, as_coords
 from chandra_bin.errors import InputError, warn
 
 from ._convert import convert_region
-from ._given import as_region
+from ._given import RegionLike, as_region
 from ._shapes import AREAS, IMAGE, PHYSICAL, Component, Region
 
 FlatShapes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]
@@ -20,7 +19,7 @@ FlatShapes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float64], ND
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(AREAS)}
 
 
-def region_mask(region: Any, coords: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def region_mask(region: "RegionLike", coords: "CoordsLike", shape: tuple[int, int]) -> NDArray[np.bool_]:
     """True where the centre of a pixel lies in a region.
 
     Parameters

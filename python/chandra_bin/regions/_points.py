@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.arrays import as_coordinates, as_threads
 from chandra_bin._kernels import _points_in_region
+from chandra_bin.coords.given import CoordsLike
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
 
 from ._convert import convert_region
-from ._given import as_region, coords_if_given
+from ._given import RegionLike, as_region, coords_if_given
 from ._mask import flatten, warn_of_two_readings
 from ._shapes import PHYSICAL, Component, Region
 
 
-def points_in_region(region: Any, x: ArrayLike, y: ArrayLike, *, coords: Any = None,
+def points_in_region(region: RegionLike, x: ArrayLike, y: ArrayLike, *, coords: CoordsLike | None = None,
                      threads: int = 1) -> NDArray[np.bool_]:
     """True where an event, at ``x`` and ``y`` (n,) in physical (sky pixel) coordinates, lies in ``region``.
 
@@ -45,8 +45,8 @@ def points_in_region(region: Any, x: ArrayLike, y: ArrayLike, *, coords: Any = N
     return inside
 
 
-def region_labels(regions: Sequence[Any], x: ArrayLike, y: ArrayLike, *, coords: Any = None, threads: int = 1
-                  ) -> NDArray[np.int32]:
+def region_labels(regions: Sequence[RegionLike], x: ArrayLike, y: ArrayLike, *, coords: CoordsLike | None = None,
+                  threads: int = 1) -> NDArray[np.int32]:
     """The index of the first of ``regions`` that holds an event, -1 where none does; the rest as `points_in_region`.
 
     Examples

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.array_types import Floats
 from chandra_bin._checks.arrays import as_flags, as_image, as_number
+from chandra_bin._checks.given import ImageLike
 from chandra_bin._checks.images import EXPOSURE_UNITS
 from chandra_bin._checks.options import SHARE
 from chandra_bin.errors import InputError
@@ -251,7 +252,7 @@ def sum_backgrounds(backgrounds: Sequence[Background]) -> Background:
         ErrorPart(float(each.expected.sum()), each.error, each.shared) for each in backgrounds)
 
 
-def local_background(counts: ArrayLike, exposure: ArrayLike, mask: ArrayLike, *,
+def local_background(counts: ImageLike, exposure: ImageLike, mask: ImageLike, *,
                      share: float = BIN_SHARE) -> Background:
     """A background measured in a part of the image, and spread over all of it as the exposure is.
 

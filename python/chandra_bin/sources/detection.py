@@ -6,11 +6,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Float32s
 from chandra_bin._checks.arrays import as_flags, as_image, of_given, warn_of_noise
-from chandra_bin._checks.given import given_image
+from chandra_bin._checks.given import ImageLike, given_image
 from chandra_bin._checks.images import EXPOSURE_UNITS, joined_mask
 from chandra_bin.coords.given import coords_of_image
 from chandra_bin.errors import InputError, counted, warn
@@ -99,9 +99,9 @@ class Detection:
         return self.sigthresh * self.exposed
 
 
-def detect_sources(counts: ArrayLike, options: DetectionOptions | None = None, *, exposure: ArrayLike | None = None,
-                   psf_sigma_px: ArrayLike | None = None, mask: ArrayLike | None = None,
-                   unwanted: ArrayLike | None = None, progress: Callable[[float], None] | None = None) -> Detection:
+def detect_sources(counts: ImageLike, options: DetectionOptions | None = None, *, exposure: ImageLike | None = None,
+                   psf_sigma_px: ImageLike | None = None, mask: ImageLike | None = None,
+                   unwanted: ImageLike | None = None, progress: Callable[[float], None] | None = None) -> Detection:
     """Finds sources in an image of counts (ny, nx).
 
     Parameters
@@ -144,9 +144,9 @@ class Prepared:
     coords: "ImageCoords | None"
 
 
-def prepared(counts: ArrayLike, options: DetectionOptions, *, exposure: ArrayLike | None = None,
-             psf_sigma_px: ArrayLike | None = None, mask: ArrayLike | None = None,
-             unwanted: ArrayLike | None = None) -> Prepared:
+def prepared(counts: ImageLike, options: DetectionOptions, *, exposure: ImageLike | None = None,
+             psf_sigma_px: ImageLike | None = None, mask: ImageLike | None = None,
+             unwanted: ImageLike | None = None) -> Prepared:
     """Check and convert the arguments of `detect_sources`, whose errors and warnings it gives."""
     given = given_image(counts, "counts")
     warn_of_noise(given, "counts")
@@ -203,8 +203,9 @@ class SourceFinder:
         """Raise `InputError` for anything but options of detection."""
         DetectionOptions.or_defaults(self.options)
 
-    def __call__(self, counts: Any, *, exposure: Any = None, psf_sigma_px: Any = None, mask: Any = None,
-                 unwanted: Any = None, progress: Callable[[float], None] | None = None) -> Detection:
+    def __call__(self, counts: ImageLike, *, exposure: ImageLike | None = None, psf_sigma_px: ImageLike | None = None,
+                 mask: ImageLike | None = None, unwanted: ImageLike | None = None,
+                 progress: Callable[[float], None] | None = None) -> Detection:
         """Find the sources of an image, as `detect_sources` does."""
         return detect_sources(counts, self.options, exposure=exposure, psf_sigma_px=psf_sigma_px, mask=mask,
                               unwanted=unwanted, progress=progress)
@@ -215,14 +216,14 @@ def bytes_needed(shape: tuple[int, int], scales: int) -> int:
     return shape[0] * shape[1] * (50 + 9 * scales)
 
 
-def _sizes(psf_sigma_px: ArrayLike, shape: tuple[int, int]) -> Float32s:
+def _sizes(psf_sigma_px: ImageLike, shape: tuple[int, int]) -> Float32s:
     sigma: Float32s = as_image(psf_sigma_px, "psf_sigma_px", shape=shape)
     if np.any(sigma < 0):
         raise InputError("psf_sigma_px holds negative values: it is the sigma of the PSF in pixels")
     return sigma
 
 
-def _exposure(image: Float32s, exposure: ArrayLike | None, excluded: NDArray[np.bool_], expthresh: float) -> Float32s:
+def _exposure(image: Float32s, exposure: ImageLike | None, excluded: NDArray[np.bool_], expthresh: float) -> Float32s:
     if exposure is None:
         made = np.ones(image.shape, np.float32)
     else:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from chandra_bin._checks.arrays import as_flags, as_image, as_positive
+from chandra_bin._checks.given import ImageLike
 from chandra_bin._checks.images import FLUX_UNITS
 from chandra_bin.errors import InputError
 
@@ -18,7 +19,7 @@ _FEWEST = 50
 _WIDEST = 64
 
 
-def scaled_flux(flux: ArrayLike, counts: ArrayLike, factor: float = FLUX_FACTOR) -> tuple[NDArray[np.float64], float]:
+def scaled_flux(flux: ImageLike, counts: ImageLike, factor: float = FLUX_FACTOR) -> tuple[NDArray[np.float64], float]:
     """The reference's scaled flux, ``factor`` F mean(C) / mean(F), and the number that F was multiplied by.
 
     Parameters
@@ -63,8 +64,8 @@ def sn_in_counts(sn: float, factor: float = FLUX_FACTOR) -> float:
     return as_positive(sn, "sn") / math.sqrt(as_positive(factor, "factor"))
 
 
-def fill_sources(counts: ArrayLike, sources: ArrayLike, *, exposure: ArrayLike | None = None,
-                 mask: ArrayLike | None = None, seed: int = 0) -> tuple[NDArray[np.int32], int]:
+def fill_sources(counts: ImageLike, sources: ImageLike, *, exposure: ImageLike | None = None,
+                 mask: ImageLike | None = None, seed: int = 0) -> tuple[NDArray[np.int32], int]:
     """Counts with sources replaced by Poisson draws of what is around each. For looking at, and for nothing else.
 
     Parameters
