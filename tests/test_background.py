@@ -19,6 +19,7 @@ from chandra_bin.sources.background import (
     BIN_SHARE,
     Background,
     ChipScale,
+    ChipSum,
     ErrorPart,
     chip_scale,
     combined_error,
@@ -171,6 +172,20 @@ def test_the_scale_of_obs_1838():
     # Counts of 9 - 12 keV on chip 7 as CIAO's thread on backgrounds has them.
     assert chip_scale(7, {}, 4730, 85807, source="a", name="b") == pytest.approx(0.055124, abs=5e-7)
     assert chip_scale(7, {"BKGSCAL7": 0.2}, 0, 0, source="a", name="b") == 0.2
+
+
+def test_chips_in_windows_are_those_in_the_whole_image():
+    draw = np.random.default_rng(8)
+    windows = [(slice(0, 20), slice(3, 30)), (slice(10, 37), slice(20, 41)), (slice(5, 6), slice(0, 1))]
+    whole, parts = [], ChipSum((37, 41))
+    for number, window in enumerate(windows, start=1):
+        image = np.zeros((37, 41), np.int32)
+        image[window] = draw.poisson(0.4, image[window].shape)
+        whole.append((image, 0.07 * number))
+        parts.add(image[window], 0.07 * number, window)
+    made, expected = parts.background(), join_chips(whole)
+    assert np.array_equal(made.counts, expected.counts)
+    assert np.array_equal(made.ratio, expected.ratio)
 
 
 def test_counts_ratio_without_counts():

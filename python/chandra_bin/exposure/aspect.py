@@ -153,17 +153,18 @@ def aspect_of_events(events: Mapping[str, NDArray[np.generic]], gti: GTI) -> Asp
     _, bins, counts = np.unique(np.floor((time - time.min()) / length), return_inverse=True, return_counts=True)
     when = np.bincount(bins, time - time.min()) / counts + time.min()
     sky = np.stack([events["x"], events["y"]], axis=1).astype(np.float64)
-    fits = [(rows, _design(events, rows)) for rows in _rows_of_chips(events).values()]
+    fits = [(rows, design, design.T @ design) for rows in _rows_of_chips(events).values()
+            for design in (_design(events, rows),)]
     offsets = np.zeros((2, len(when)))
     for _ in range(_ROUNDS):
         dither = np.stack([np.interp(time, when, each) for each in offsets], axis=1)
         left = np.empty_like(sky)
-        for rows, design in fits:
+        for rows, design, normal in fits:
             still = sky[rows] - dither[rows]
-            left[rows] = sky[rows] - design @ _solve(design, still)
+            left[rows] = sky[rows] - design @ _solve(design, still, normal)
         offsets = np.stack([np.bincount(bins, left[:, axis]) / counts for axis in (0, 1)])
     dither = np.stack([np.interp(time, when, each) for each in offsets], axis=1)
-    scatter = np.concatenate([(left[rows] - dither[rows]).ravel() for rows, _ in fits]).std()
+    scatter = np.concatenate([(left[rows] - dither[rows]).ravel() for rows, _, _ in fits]).std()
     if scatter > _MOST_SCATTER_PX:
         return None
     return Aspect(when, offsets[0], offsets[1], "events").centred(gti)[0]
@@ -174,7 +175,8 @@ def place_by_events(events: Mapping[str, NDArray[np.generic]], aspect: Aspect) -
     sky coordinates follow from their chip coordinates."""
     found = {}
     known = _between(events["time"], aspect.time[0] - _LONGEST_BIN_S, aspect.time[-1] + _LONGEST_BIN_S)
-    events = {name: values[known] for name, values in events.items()}
+    if not known.all():
+        events = {name: values[known] for name, values in events.items()}
     offsets = np.stack(aspect.at(np.asarray(events["time"], np.float64)), axis=1)
     for chip, rows in _rows_of_chips(events).items():
         design = _design(events, rows)
@@ -186,12 +188,13 @@ def place_by_events(events: Mapping[str, NDArray[np.generic]], aspect: Aspect) -
         errors = _EVENT_ERROR_PX * np.sqrt(np.einsum("ci,ij,cj->c", corners, np.linalg.inv(normal), corners))
         if errors.max() > _CORNER_ERROR_PX:
             continue
-        sky = np.stack([events["x"][rows], events["y"][rows]], axis=1).astype(np.float64)
-        solved = _solve(design, sky - offsets[rows])
+        still = _sky(events, rows)
+        still -= offsets[rows]
+        solved = _solve(design, still, normal)
         matrix = solved[1:].T.copy()
-        scatter = (sky - offsets[rows] - design @ solved).std()
+        still -= design @ solved
         stretches = np.linalg.svd(matrix, compute_uv=False)
-        if scatter > _MOST_SCATTER_PX or np.abs(np.log(stretches)).max() > np.log(_MOST_STRETCH):
+        if still.std() > _MOST_SCATTER_PX or np.abs(np.log(stretches)).max() > np.log(_MOST_STRETCH):
             continue
         found[chip] = Placement(solved[0] - matrix @ np.full(2, half + 0.5), matrix, "events")
     return found
@@ -207,13 +210,14 @@ def place_by_header(chip: int, sim_z_mm: float, roll_deg: float, pointing: Array
 
 def _rows_of_chips(events: Mapping[str, NDArray[np.generic]]) -> dict[int, NDArray[np.int64]]:
     finite = _placed(events)
-    chips = np.where(finite, np.asarray(events["ccd_id"], np.int64), -1)
-    return {int(chip): np.flatnonzero(chips == chip) for chip in np.unique(chips[finite])}
+    chips = np.asarray(events["ccd_id"])
+    there = chips if finite.all() else chips[finite]
+    return {int(chip): np.flatnonzero(finite & (chips == chip)) for chip in np.unique(there)}
 
 
 def _placed(events: Mapping[str, NDArray[np.generic]]) -> NDArray[np.bool_]:
     """Events that have a place in the sky."""
-    x, y = (np.isfinite(np.asarray(events[name], np.float64)) for name in ("x", "y"))
+    x, y = (np.isfinite(np.asarray(events[name])) for name in ("x", "y"))
     return x & y
 
 
@@ -225,11 +229,21 @@ def _between(times: ArrayLike, low: float, high: float) -> NDArray[np.bool_]:
 
 def _design(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64]) -> Floats:
     middle = (acis.CHIP_PX + 1) / 2
-    chipx, chipy = (np.asarray(events[name], np.float64)[rows] - middle for name in ("chipx", "chipy"))
-    return np.stack([np.ones(len(rows)), chipx, chipy], axis=1)
+    made = np.ones((len(rows), 3))
+    for column, name in enumerate(("chipx", "chipy"), start=1):
+        np.subtract(events[name][rows], middle, out=made[:, column], dtype=np.float64)
+    return made
 
 
-def _solve(design: Floats, sky: Floats) -> Floats:
-    """Least squares, also where the events of a chip lie in one line."""
-    solved: Floats = np.linalg.pinv(design.T @ design, hermitian=True) @ (design.T @ sky)
+def _sky(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64]) -> Floats:
+    """The places (n, 2) of some events in the sky."""
+    made = np.empty((len(rows), 2))
+    for column, name in enumerate(("x", "y")):
+        made[:, column] = events[name][rows]
+    return made
+
+
+def _solve(design: Floats, sky: Floats, normal: Floats) -> Floats:
+    """Least squares, also where the events of a chip lie in one line; ``normal`` is design.T @ design."""
+    solved: Floats = np.linalg.pinv(normal, hermitian=True) @ (design.T @ sky)
     return solved

@@ -37,6 +37,8 @@ _COLUMNS_BESIDE = 25
 _OUTLINE_STEPS = 2
 # Convolutions leave noise of this size, as a fraction of the largest value.
 _NOISE = 1e-6
+# Pixels of a flux that are divided at once: they stay in the cache.
+_PIXELS = 1 << 16
 # Directions in which the reach of the dither is looked at for outlines.
 _DIRECTIONS = 90
 
@@ -128,11 +130,14 @@ def sum_exposures(parts: Sequence[ChipExposure], grid: Grid) -> Float32s:
 
 def flux_of(counts: ArrayLike, exposure: ArrayLike) -> Float32s:
     """Counts over exposure; NaN where there is no exposure. Raises `InputError` for images on different grids."""
-    above, below = np.asarray(counts, np.float64), np.asarray(exposure, np.float64)
+    above, below = np.asarray(counts), np.asarray(exposure)
     if above.shape != below.shape:
         raise InputError(f"the image has shape {above.shape}, its exposure map {below.shape}")
     made = np.full(above.shape, np.nan, np.float32)
-    np.divide(above, below, out=made, where=below > 0, casting="same_kind")
+    exposed = np.flatnonzero(below > 0)
+    for first in range(0, len(exposed), _PIXELS):
+        at = exposed[first:first + _PIXELS]
+        made.ravel()[at] = above.ravel()[at].astype(np.float64) / below.ravel()[at].astype(np.float64)
     return made
 
 

@@ -7,6 +7,9 @@ from chandra_bin.acis import geometry as acis
 from chandra_bin.coords.grids import Grid
 from chandra_bin.errors import InputError
 
+# Rows of a map that are made at once: their angles stay in the cache.
+_ROWS = 32
+
 
 def psf_map(grid: Grid, axis: ArrayLike, *, ecf: float = 0.9) -> NDArray[np.float32]:
     """The radius in arcsec at each pixel of a grid, by `chandra_bin.acis.geometry.psf_radius_arcsec`.
@@ -16,8 +19,13 @@ def psf_map(grid: Grid, axis: ArrayLike, *, ecf: float = 0.9) -> NDArray[np.floa
     """
     check_ecf(ecf)
     x0, y0 = np.asarray(axis, np.float64)
-    theta_arcmin = np.hypot(grid.x.centres - x0, (grid.y.centres - y0)[:, None]) * acis.PIXEL_ARCSEC / 60
-    return acis.psf_radius_arcsec(theta_arcmin, ecf).astype(np.float32)
+    radii = np.empty(grid.shape, np.float32)
+    x, y = grid.x.centres - x0, grid.y.centres - y0
+    for first in range(0, len(y), _ROWS):
+        rows = slice(first, first + _ROWS)
+        theta_arcmin = np.hypot(x, y[rows, None]) * acis.PIXEL_ARCSEC / 60
+        radii[rows] = acis.psf_radius_arcsec(theta_arcmin, ecf)
+    return radii
 
 
 def check_ecf(ecf: float) -> None:

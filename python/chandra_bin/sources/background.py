@@ -68,14 +68,19 @@ class Background:
         over all its pixels. Raises `InputError` where there is no count at all.
         """
         empty = ~(counts > 0)
-        if empty.all():
+        there = np.flatnonzero(~empty)
+        if not there.size:
             raise InputError("there are no counts of background")
-        ratio = counts_ratio(counts, expected, 0.0)
+        known = expected.ravel()[there] / np.maximum(counts.ravel()[there], 1e-300)
+        ratio = np.empty(counts.shape)
+        ratio.ravel()[there] = known
         if empty.any():
             from scipy.ndimage import distance_transform_edt
 
             y, x = distance_transform_edt(empty, return_distances=False, return_indices=True)
-            ratio = ratio[y, x]
+            y *= counts.shape[1]
+            y += x
+            ratio = ratio.ravel()[y]
         return cls(counts, ratio)
 
     def with_error(self, parts: Iterable[ErrorPart]) -> Background:
@@ -206,27 +211,45 @@ def counts_ratio(counts: NDArray[Any], expected: Floats, without: ArrayLike) -> 
     return np.where(counts > 0, expected / np.maximum(counts, 1e-300), without)
 
 
+class ChipSum:
+    """The sum of the blank skies of chips, each in a window of an image of ``shape``.
+
+    Where several chips reach a pixel its ratio is sum(ratio_n N_n) / sum(N_n): ratio times counts is the sum over
+    chips. A pixel without counts has the ratio of the nearest one that has some, and so that of its chip.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._counts = np.zeros(shape, np.int32)
+        self._expected = np.zeros(shape)
+
+    def add(self, counts: NDArray[np.int32], ratio: float,
+            window: tuple[slice, slice] = (slice(None), slice(None))) -> None:
+        """Add the counts of a chip, an image of the window. Raises `InputError` for a ratio that is not above 0."""
+        if not (math.isfinite(ratio) and ratio > 0):
+            raise InputError(f"the ratio of a chip is {ratio:g}: it must be above 0")
+        self._counts[window] += counts
+        self._expected[window] += counts * ratio
+
+    def background(self) -> Background:
+        """Return the background of all. Raises `InputError` where there is no count at all."""
+        return Background.of(self._counts, self._expected)
+
+
 def join_chips(chips: Iterable[tuple[ArrayLike, float]]) -> Background:
     """The background of an image from those of its chips: (image of counts (ny, nx), ratio) for each.
 
-    Where several chips reach a pixel its ratio is sum(ratio_n N_n) / sum(N_n): ratio times counts is the sum over
-    chips. A pixel without counts has the ratio of the nearest one that has some, and so that of its chip. Raises
-    `InputError` where there is no count at all.
+    See `ChipSum`. Raises `InputError` where there is no count at all.
     """
-    counts: NDArray[np.int32] | None = None
-    expected: Floats | None = None
+    total: ChipSum | None = None
+    shape: tuple[int, ...] | None = None
     for image, ratio in chips:
-        if not (math.isfinite(ratio) and ratio > 0):
-            raise InputError(f"the ratio of a chip is {ratio:g}: it must be above 0")
-        pixels = as_image(image, "counts", np.int32, None if counts is None else counts.shape)
-        if counts is None or expected is None:
-            counts, expected = pixels.copy(), pixels * ratio
-        else:
-            counts += pixels
-            expected += pixels * ratio
-    if counts is None or expected is None:
+        pixels = as_image(image, "counts", np.int32, shape)
+        shape = pixels.shape
+        total = total or ChipSum(shape)
+        total.add(pixels, ratio)
+    if total is None:
         raise InputError("there are no counts of background")
-    return Background.of(counts, expected)
+    return total.background()
 
 
 def sum_backgrounds(backgrounds: Sequence[Background]) -> Background:

@@ -1,7 +1,7 @@
 """Blank-sky events on the pixels of an image, scaled chip by chip to an observation."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +25,9 @@ from chandra_bin.sources.background import (
     UNKNOWN_SKY,
     Background,
     ChipScale,
+    ChipSum,
     ErrorPart,
     chip_scale,
-    join_chips,
     scale_error,
 )
 
@@ -233,41 +233,45 @@ class ScaledSky:
         ``use``: where the image has pixels; there are no counts elsewhere. `InputError` where there are none at all.
         """
         outside, any_count = 0, False
-        parts: list[ErrorPart] = []
-
-        def layers() -> Iterator[tuple[NDArray[np.int32], float]]:
-            """One at a time, as each is an image."""
-            nonlocal outside, any_count
-            for sky in self._skies:
-                for chip, blocks in sky.events.items():
-                    counts, beside = self._image(blocks, band_ev, threads)
-                    outside += beside
-                    if use is not None:
-                        counts[~use] = 0
-                    any_count |= bool(counts.any())
-                    scale = self.scales[chip]
-                    parts.append(scale.error_part(chip, float(counts.sum(dtype=np.int64))))
-                    yield counts, scale.factor
-            if not any_count:
-                raise InputError(f"{', '.join(map(str, self.names))}: no background event of "
-                                 f"{band_ev[0]:g} - {band_ev[1]:g} eV is on {self.pixels.name} "
-                                 f"({outside} are beside it); give the blank sky of this part of the sky, "
-                                 "reprojected to the observation (CIAO's blanksky)")
-
-        made = join_chips(layers())
-        return made.with_error(parts), outside
+        total, parts = ChipSum(self.pixels.shape), list[ErrorPart]()
+        for sky in self._skies:
+            for chip, blocks in sky.events.items():
+                window, counts, beside = self._image(blocks, band_ev, threads)
+                outside += beside
+                if use is not None:
+                    counts[~use[window]] = 0
+                any_count |= bool(counts.any())
+                scale = self.scales[chip]
+                parts.append(scale.error_part(chip, float(counts.sum(dtype=np.int64))))
+                total.add(counts, scale.factor, window)
+        if not any_count:
+            raise InputError(f"{', '.join(map(str, self.names))}: no background event of "
+                             f"{band_ev[0]:g} - {band_ev[1]:g} eV is on {self.pixels.name} "
+                             f"({outside} are beside it); give the blank sky of this part of the sky, "
+                             "reprojected to the observation (CIAO's blanksky)")
+        return total.background().with_error(parts), outside
 
     def _image(self, blocks: Sequence[tuple[NDArray[Any], ...]], band_ev: Energies,
-               threads: int) -> tuple[NDArray[np.int32], int]:
+               threads: int) -> tuple[tuple[slice, slice], NDArray[np.int32], int]:
+        """The window of the image that holds the events of a chip, their counts there, and those beside the image."""
+        chosen = [(x[here], y[here]) for x, y, energy in blocks for here in (_in_band(energy, band_ev),)]
         ny, nx = self.pixels.shape
-        counts = np.zeros((ny, nx), np.int32)
-        in_band = 0
-        for x, y, energy in blocks:
-            here = _in_band(energy, band_ev)
-            in_band += int(np.count_nonzero(here))
-            event_histogram(x[here], y[here], x_range=(-0.5, nx - 0.5), y_range=(-0.5, ny - 0.5), shape=(ny, nx),
-                            threads=threads, out=counts)
-        return counts, in_band - int(counts.sum(dtype=np.int64))
+        columns, rows = (_window([each[axis] for each in chosen], size) for axis, size in ((0, nx), (1, ny)))
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        counts = np.zeros(shape, np.int32)
+        for x, y in chosen:
+            event_histogram(x, y, x_range=(columns.start - 0.5, columns.stop - 0.5),
+                            y_range=(rows.start - 0.5, rows.stop - 0.5), shape=shape, threads=threads, out=counts)
+        in_band = sum(len(x) for x, _ in chosen)
+        return (rows, columns), counts, in_band - int(counts.sum(dtype=np.int64))
+
+
+def _window(places: Sequence[NDArray[Any]], size: int) -> slice:
+    """The pixels, of ``size`` in a row, that hold these places, in pixels; the first one where there are none."""
+    low = min((float(np.fmin.reduce(each, initial=np.inf)) for each in places), default=np.inf)
+    high = max((float(np.fmax.reduce(each, initial=-np.inf)) for each in places), default=-np.inf)
+    first = int(np.clip(np.floor(low + 0.5), 0, size - 1))
+    return slice(first, int(np.clip(np.floor(high + 0.5), first, size - 1)) + 1)
 
 
 def scaled_sky(names: Sequence[VirtualFile], pixels: Pixels, bands_ev: Sequence[Energies], chips: Sequence[int] | None,
