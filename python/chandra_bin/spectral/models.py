@@ -193,4 +193,6 @@ def _emission(options: ModelOptions, kt_limits_kev: tuple[float, float]) -> Emis
 
         files = find_apec(options.apec)
         return Plasma(load_apec(files), files.version, kt_limits_kev, options.abundance_table)
-    raise InputError(f"model is {options.model}: only brems is there")
+    from .table_models import TableEmission, read_table_model
+
+    return TableEmission(read_table_model(options.model), kt_limits_kev, options.redshift)
