@@ -12,9 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 import chandra_bin
+import spectral_scenes
 from chandra_bin._kernels._select_events import Selection
 from chandra_bin.binning.boxes import cover_with_boxes
 from chandra_bin.regions import parse_regions
+from chandra_bin.spectral import fit_bins
 from fuzz.targets import OF_KERNEL
 
 RNG = np.random.default_rng(11)
@@ -24,6 +26,8 @@ BINMAP = chandra_bin.contour_bin(COUNTS, sn=20, smooth_sn=10).binmap
 OUTLINES = chandra_bin.trace_polygons(BINMAP)
 X, Y = RNG.uniform(0, 140, (2, 100_000))
 CHANNELS = RNG.integers(1, 1025, X.size)
+TEMPLATES = spectral_scenes.templates(20)
+SPECTRA, _ = spectral_scenes.draw(TEMPLATES, [1000.0] * 4)
 SHAPES = parse_regions("circle(60,60,30)\n-ellipse(70,60,20,10,30)\npolygon(1,1,50,4,30,80)")
 
 
@@ -43,6 +47,7 @@ CALLS: dict[str, Callable[[], Any]] = {
         COUNTS, chandra_bin.counts_scale(COUNTS, sn=8, threads=2), threads=2),
     "event_histogram": lambda: chandra_bin.event_histogram(
         X, Y, x_range=(0, 140), y_range=(0, 140), shape=(70, 70), threads=2),
+    "fit_spectra": lambda: fit_bins(SPECTRA, TEMPLATES, threads=2).kt,
     "points_in_region": lambda: chandra_bin.points_in_region(SHAPES, X, Y, threads=2),
     "polygon_trace": lambda: chandra_bin.trace_polygons(BINMAP).areas(),
     "rasterize": lambda: chandra_bin.rasterize(OUTLINES, BINMAP.shape),

@@ -17,6 +17,7 @@ from chandra_bin._kernels import (
     _contour_bin,
     _counts_scale,
     _event_histogram,
+    _fit_spectra,
     _points_in_region,
     _polygon_trace,
     _rasterize,
@@ -26,6 +27,7 @@ from chandra_bin._kernels import (
 )
 from chandra_bin.binning.boxes import cover_with_boxes
 from chandra_bin.errors import InputError
+from chandra_bin.spectral import BinSpectra, FitOptions, Templates, fit_bins
 
 from .draw import FINITE, FINITE32, FLOATS, INTS, Draw
 
@@ -352,6 +354,38 @@ def bin_spectra(data: bytes) -> None:
     assert made is None or 0 <= made.sum() <= size
 
 
+# --- fits ------------------------------------------------------------------------------------------------------------
+
+
+def fit_spectra(data: bytes) -> None:
+    """Small spectra of a model that may have no effect, no counts, or no minimum."""
+    draw = Draw(data)
+    channels, temperatures, sets = 1 + draw.below(6), 1 + draw.below(6), draw.below(5)
+    table = FLOATS if draw.seldom() else np.abs(FINITE32)
+    rates = draw.array((2, temperatures, 2 * channels), table).reshape(2, temperatures, 2, channels)
+    templates = Templates(np.cumsum(0.5 + draw.array(temperatures, np.abs(FINITE) % 4)), rates, 1, draw.flag(), "drawn")
+    weights = draw.below(9)
+    options = refused(lambda: FitOptions(statistic=draw.choice(("cstat", "wstat", "chi2")), kt_min=0.1, kt_max=50,
+                                         min_counts_abundance=draw.below(30), min_significance=draw.below(3)))
+    spectra = refused(lambda: BinSpectra(
+        bin=np.sort(draw.array(sets, INTS % 3, np.int64)), counts=draw.array((sets, channels), np.abs(FINITE32)),
+        exposure_s=draw.array(sets, table), weight_offsets=offsets(draw, [weights // max(sets, 1)] * sets),
+        weight_response=draw.array(weights // max(sets, 1) * sets, INTS % 3 - 1, np.int64),
+        weight=draw.array(weights // max(sets, 1) * sets, table),
+        off_counts=draw.array((sets, channels), np.abs(FINITE32)) if draw.flag() else None,
+        off_ratio=draw.array(sets, table), group=draw.array(sets, INTS, np.int64)))
+    if spectra is None:
+        return
+    fit = same_by_threads(draw, lambda threads: _fitted(spectra, templates, options, threads))
+    if fit is not None:
+        assert np.isfinite(fit[fit[:, 2] == 1, :2]).all()
+
+
+def _fitted(spectra: BinSpectra, templates: Templates, options: FitOptions, threads: int) -> Any:
+    fit = fit_bins(spectra, templates, options, threads=threads)
+    return np.column_stack([fit.kt, fit.norm, fit.reason == "ok"])
+
+
 # --- the entries themselves ------------------------------------------------------------------------------------------
 
 ENTRIES = (
@@ -360,6 +394,7 @@ ENTRIES = (
     _polygon_trace.polygon_trace, _rasterize.rasterize_shapes, _rasterize.rasterize_polygons,
     _points_in_region.points_in_region, _points_in_region.region_labels, _event_histogram.event_histogram,
     _event_histogram.weighted_event_histogram, _bin_spectra.bin_spectra, _bin_spectra.bin_spectra_by_map,
+    _fit_spectra.fit_spectra,
 )
 _ARGUMENTS = {entry: list(inspect.signature(entry).parameters) for entry in ENTRIES}
 # The types of their arguments by name, where these are not images of float32.

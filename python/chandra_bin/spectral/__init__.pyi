@@ -1,5 +1,13 @@
 from .absorption import transmission as transmission
 from .abundances import abundances as abundances
+from .binned import BinSpectra as BinSpectra
+from .derived import DepthOptions as DepthOptions
+from .derived import DerivedQuantities as DerivedQuantities
+from .derived import derived_quantities as derived_quantities
+from .derived import electrons_per_hydrogen as electrons_per_hydrogen
+from .fit import FitOptions as FitOptions
+from .fit import fit_bins as fit_bins
+from .fit import predicted_counts as predicted_counts
 from .models import ModelOptions as ModelOptions
 from .models import ThermalModel as ThermalModel
 from .models import thermal_model as thermal_model
@@ -13,5 +21,10 @@ from .pha import read_pha as read_pha
 from .response_files import mixed as mixed
 from .response_files import write_arf as write_arf
 from .response_files import write_rmf as write_rmf
+from .results import FitResult as FitResult
+from .statistics import chi_square as chi_square
+from .statistics import cstat as cstat
+from .statistics import cstat_expectation as cstat_expectation
+from .statistics import wstat as wstat
 from .templates import Templates as Templates
 from .templates import fold as fold

@@ -1,0 +1,250 @@
+"""Fits of a thermal model to the spectra of all bins: temperature, abundance and norm of each, with errors."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin._checks.array_types import Floats
+from chandra_bin._checks.arrays import as_progress, as_threads
+from chandra_bin._checks.options import POSITIVE, Limits, Options, documented, option
+from chandra_bin._kernels import _fit_spectra
+from chandra_bin.errors import InputError
+
+from .backgrounds import Statistic, background_model
+from .binned import MISSING, BinSpectra
+from .results import ABUNDANCE_WITHOUT_EFFECT, FLAGS, FitResult, reasons_of
+from .statistics import expectation_table
+from .templates import Templates
+
+# Members of the kernel's FittedBin.
+_MEMBERS = 24
+# Bins whose statistic is this many sigma off its expectation are flagged.
+_POOR = 4.0
+
+
+@documented
+@dataclass(frozen=True, repr=False)
+class FitOptions(Options):
+    """How bins are fitted. Raises `InputError` for an option that is out of range."""
+
+    statistic: Statistic = option("cstat", "C-statistic with the expected background, W-statistic on groups of 3 "
+                                  "background counts, or chi-square on groups of 25 counts.")
+    abundance: float | None = option(None, "Abundance of all bins, which fixes it.", symbol="Z", otherwise="free")
+    min_counts_abundance: float = option(
+        500, "Net counts below which the abundance of a bin is fixed at abundance_few.", unit="counts", symbol="N",
+        limits=Limits(lambda number: number >= 0, "it must be 0 or more"))
+    abundance_few: float = option(0.3, "Abundance of bins with few counts.", symbol="Z")
+    abundance_min: float = option(-1.0, "Lower limit of the abundance. Below 0 it keeps means over bins without bias.",
+                                  symbol="Z")
+    abundance_max: float = option(5.0, "Upper limit of the abundance.", symbol="Z")
+    kt_min: float = option(0.3, "Lower limit of kT, not below that of the templates.", unit="keV", symbol="KT",
+                           limits=POSITIVE)
+    kt_max: float = option(25.0, "Upper limit of kT, not above that of the templates.", unit="keV", symbol="KT",
+                           limits=POSITIVE)
+    confidence: float = option(0.683, "Confidence of the errors, which come from the profile likelihood.", symbol="P",
+                               limits=Limits(lambda number: 0 < number < 1, "it must be above 0 and below 1"))
+    min_significance: float = option(3.0, "Net counts of a bin over their noise, below which it is not fitted.",
+                                     symbol="S", limits=Limits(lambda number: number >= 0, "it must be 0 or more"))
+    max_background: float = option(5.0, "Background counts over net counts, above which a bin is flagged.", symbol="R",
+                                   limits=POSITIVE)
+
+    def __post_init__(self) -> None:
+        """Check each value, and the limits against each other."""
+        super().__post_init__()
+        if not self.abundance_min < self.abundance_max:
+            raise InputError(f"abundance_min is {self.abundance_min:g}: it must be below abundance_max, "
+                             f"{self.abundance_max:g}")
+        if not self.kt_min < self.kt_max:
+            raise InputError(f"kt_min is {self.kt_min:g}: it must be below kt_max, {self.kt_max:g}")
+
+    @property
+    def delta(self) -> float:
+        """The rise of the statistic at the ends of errors: 1 for 68.3 %, 2.706 for 90 %."""
+        from scipy.stats import chi2
+
+        return float(chi2.ppf(self.confidence, 1))
+
+
+def fit_bins(spectra: BinSpectra, templates: Templates, options: FitOptions | None = None, *, threads: int = 1,
+             progress: Callable[[float], object] | None = None) -> FitResult:
+    """Fit kT, abundance and norm of each bin to all its data sets at once.
+
+    Parameters
+    ----------
+    spectra : BinSpectra
+        Counts, backgrounds, exposures and weights of the responses.
+    templates : Templates
+        The model folded through the responses, on the same channels.
+    options : FitOptions, optional
+    threads : int
+        Bins are fitted by this many threads; the results do not depend on it.
+    progress : callable, optional
+        Called with the fraction done; what it raises stops the work.
+
+    Returns
+    -------
+    FitResult
+        Each bin has a reason; no value is NaN without one.
+
+    Raises
+    ------
+    InputError
+        For spectra and templates of different channels or responses, and limits of kT outside the templates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin.spectral import BinSpectra, Templates, fit_bins
+    >>> energy, kt = np.linspace(0.5, 7, 200), np.geomspace(0.5, 15, 60)
+    >>> rates = np.zeros((1, 60, 2, 200))
+    >>> rates[0, :, 0] = np.exp(-energy / kt[:, None]) / np.sqrt(kt[:, None])
+    >>> templates = Templates(kt, rates, 1, False, "exponential")
+    >>> counts = np.random.default_rng(1).poisson(1e5 * 1e-3 * np.exp(-energy / 4) / 2)[None]
+    >>> spectra = BinSpectra(bin=[0], counts=counts, exposure_s=[1e5], weight_offsets=[0, 1], weight_response=[0],
+    ...                      weight=[1.0])
+    >>> fit = fit_bins(spectra, templates)
+    >>> str(fit.reason[0]), bool(abs(fit.kt[0] - 4) < 3 * fit.kt_high[0])
+    ('ok', True)
+    """
+    options = FitOptions.or_defaults(options)
+    _check_together(spectra, templates)
+    fitted_sets = _fitted_sets(spectra)
+    net, background, noise = _net_counts(spectra, fitted_sets)
+    fixed = _fixed_abundance(options, templates, net)
+    values, flags, evaluations = _run_kernel(spectra, templates, options, fixed, as_threads(threads),
+                                             as_progress(progress))
+    empty = flags & FLAGS["no data"] != 0
+    flags[~empty & ((net <= 0) | (net < options.min_significance * noise))] |= FLAGS["too few counts"]
+    flags[background > options.max_background * np.maximum(net, 0)] |= FLAGS["background dominated"]
+    unfit = FLAGS["no data"] | FLAGS["too few counts"] | FLAGS["degenerate"] | FLAGS["no minimum"]
+    values[flags & unfit != 0] = np.nan
+    without_effect = flags & ABUNDANCE_WITHOUT_EFFECT != 0
+    values[without_effect | (not templates.has_abundance), 3:6] = np.nan
+    return _result(spectra, values, flags, net_counts=net, background_counts=background, evaluations=evaluations,
+                   abundance_fixed=~np.isnan(fixed) | without_effect, delta=options.delta, model=templates.model,
+                   statistic_name=options.statistic)
+
+
+def _run_kernel(spectra: BinSpectra, templates: Templates, options: FitOptions, fixed: Floats, threads: int,
+                progress: Any) -> tuple[Floats, NDArray[np.int32], NDArray[np.int32]]:
+    """Return the kernel's results (bins, members), its flags and numbers of evaluations."""
+    kt_low, kt_high = _kt_limits(options, templates)
+    model = background_model(spectra, options.statistic)
+    table, table_first, table_step = expectation_table()
+    values = np.full((spectra.bins.size, _MEMBERS), np.nan)
+    flags, evaluations = np.zeros((2, spectra.bins.size), np.int32)
+    _fit_spectra.fit_spectra(
+        np.ascontiguousarray(templates.kt_kev, np.float64), np.ascontiguousarray(templates.rates, np.float64),
+        bin_offsets=spectra.offsets, counts=spectra.counts, background=model.background, exposure=spectra.exposure_s,
+        ratio=spectra.off_ratio, statistic=model.statistic, groups=model.groups, weight_offsets=spectra.weight_offsets,
+        weight_response=spectra.weight_response.astype(np.int32), weight=spectra.weight, kt_low=kt_low, kt_high=kt_high,
+        abundance_low=options.abundance_min, abundance_high=options.abundance_max, delta=options.delta,
+        fixed_abundance=fixed, table=table, table_first=table_first, table_step=table_step, threads=threads,
+        progress=progress, fitted=values, flags=flags, evaluations=evaluations)
+    return values, flags, evaluations
+
+
+def predicted_counts(spectra: BinSpectra, templates: Templates, dataset: int, parameters: tuple[float, float, float]
+                     ) -> Floats:
+    """Return the expected source counts (channels,) of a data set.
+
+    Parameters
+    ----------
+    spectra, templates
+        As for `fit_bins`.
+    dataset : int
+        Its place in ``spectra``.
+    parameters : (kT in keV, abundance, norm)
+        kT outside the templates is taken for the nearest of them.
+
+    Returns
+    -------
+    array (channels,) of float64
+    """
+    kt, abundance, norm = parameters
+    begin, end = spectra.weight_offsets[dataset:dataset + 2]
+    grid = templates.kt_kev
+    j = int(np.clip(np.searchsorted(grid, kt, side="right") - 1, 0, grid.size - 2))
+    part = np.clip((kt - grid[j]) / (grid[j + 1] - grid[j]), 0, 1)
+    made = np.zeros(spectra.counts.shape[1])
+    for response, weight in zip(spectra.weight_response[begin:end], spectra.weight[begin:end], strict=True):
+        low, high = templates.rates[response, j], templates.rates[response, j + 1]
+        rates = low + part * (high - low)
+        made += weight * (rates[0] + (0 if np.isnan(abundance) else abundance) * rates[1])
+    return np.asarray(made * spectra.exposure_s[dataset] * norm)
+
+
+def _check_together(spectra: BinSpectra, templates: Templates) -> None:
+    """Raise `InputError` where the templates are not those of the spectra."""
+    rates = np.asarray(templates.rates)
+    kt = np.asarray(templates.kt_kev, np.float64)
+    if rates.ndim != 4 or rates.shape[1:3] != (kt.size, 2):
+        raise InputError(f"rates has shape {rates.shape}, not (responses, {kt.size} temperatures, 2, channels)")
+    if kt.size < 2 or not np.all(np.diff(kt) > 0) or not kt[0] > 0:
+        raise InputError("kt_kev must hold two positive temperatures at least, in ascending order")
+    if not np.all(np.isfinite(rates)):
+        raise InputError("the templates hold NaN or infinity: check the responses that they come from")
+    if rates.shape[3] != spectra.counts.shape[1]:
+        raise InputError(f"the spectra have {spectra.counts.shape[1]} channels, the templates {rates.shape[3]}: choose "
+                         "one band for both")
+    if spectra.weight_response.size and spectra.weight_response.max() >= rates.shape[0]:
+        raise InputError(f"weight_response holds {spectra.weight_response.max()}, and the templates have "
+                         f"{rates.shape[0]} responses, from 0")
+
+
+def _kt_limits(options: FitOptions, templates: Templates) -> tuple[float, float]:
+    first, last = float(templates.kt_kev[0]), float(templates.kt_kev[-1])
+    low, high = max(options.kt_min, first), min(options.kt_max, last)
+    if not low < high:
+        raise InputError(f"kt_min and kt_max are {options.kt_min:g} and {options.kt_max:g} keV, and the templates "
+                         f"reach from {first:g} to {last:g} keV: the limits must overlap with these")
+    return low, high
+
+
+def _fitted_sets(spectra: BinSpectra) -> NDArray[np.bool_]:
+    """Data sets with exposure, weights and all responses, as the kernel chooses them."""
+    starts = spectra.weight_offsets
+    seen = np.add.reduceat(np.append(spectra.weight, 0.0), np.minimum(starts[:-1], spectra.weight.size)) > 0
+    missing = np.append(spectra.weight_response == MISSING, False)
+    lost = np.logical_or.reduceat(missing, np.minimum(starts[:-1], spectra.weight.size))
+    return (np.diff(starts) > 0) & seen & ~lost & (spectra.exposure_s > 0)
+
+
+def _net_counts(spectra: BinSpectra, fitted: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+    """Net counts, background and noise of each bin, over the data sets that are fitted."""
+    counts = spectra.sum_over_bins(spectra.counts.sum(axis=1) * fitted)
+    off = np.zeros(spectra.bin.size) if spectra.off_counts is None else spectra.off_counts.sum(axis=1) * fitted
+    background = spectra.sum_over_bins(spectra.off_ratio * off)
+    noise = np.sqrt(counts + spectra.sum_over_bins(spectra.off_ratio**2 * off))
+    return counts - background, background, noise
+
+
+def _fixed_abundance(options: FitOptions, templates: Templates, net: Floats) -> Floats:
+    """The abundance of each bin where it is fixed, NaN where it is free."""
+    if not templates.has_abundance:
+        return np.zeros(net.size)
+    if options.abundance is not None:
+        return np.full(net.size, options.abundance)
+    return np.where(net < options.min_counts_abundance, options.abundance_few, np.nan)
+
+
+def _result(spectra: BinSpectra, values: Floats, flags: NDArray[np.int32], **others: Any) -> FitResult:
+    kt, abundance, norm = values[:, 0], values[:, 3], values[:, 6]
+    statistic, expected, variance = values[:, 9:12].T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        goodness = (statistic - expected) / np.sqrt(variance)
+    flags[np.abs(goodness) > _POOR] |= FLAGS["poor fit"]
+    flags &= ~ABUNDANCE_WITHOUT_EFFECT
+    covariance = values[:, [12, 13, 14, 13, 15, 16, 14, 16, 17]].reshape(-1, 3, 3)
+    ends = np.stack([values[:, [1, 2, 20, 21]], values[:, [18, 19, 7, 8]]], axis=2)
+    return FitResult(
+        bin=spectra.bins, kt=kt, kt_low=kt - values[:, 1], kt_high=values[:, 2] - kt, abundance=abundance,
+        abundance_low=abundance - values[:, 4], abundance_high=values[:, 5] - abundance, norm=norm,
+        norm_low=norm - values[:, 7], norm_high=values[:, 8] - norm, statistic=statistic, expected=expected,
+        variance=variance, goodness=goodness, covariance=covariance, ends=ends, second_kt=values[:, 22],
+        second_delta=values[:, 23], reason=reasons_of(flags), flags=flags, **others)
+
+

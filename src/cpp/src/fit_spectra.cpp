@@ -1,0 +1,376 @@
+#include "chandra_bin/fit_spectra.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "chandra_bin/parallel.hpp"
+#include "pixel_index.hpp"
+#include "spectral_bin.hpp"
+#include "spectral_minimum.hpp"
+
+namespace chandra_bin {
+namespace {
+
+using detail::Bounds;
+using detail::Evaluation;
+using detail::kAbundance;
+using detail::kKt;
+using detail::kNorm;
+using detail::Minimiser;
+using detail::Minimum;
+using detail::Parameters;
+using detail::require;
+using detail::SpectralBin;
+using detail::Vector3;
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+// Of the search for starts: points of kT at this distance in ln kT, and the decrease that ends a fit there.
+constexpr double kGridStep = 0.18, kGridTolerance = 1e-2;
+// Local minima of the grid that are followed.
+constexpr std::size_t kMostStarts = 4;
+constexpr double kTolerance = 1e-6;
+// Of the statistic at the end of a profile, as a part of its rise.
+constexpr double kProfileTolerance = 5e-3;
+// A profile that falls below the minimum by this much has found a better one.
+constexpr double kBetter = 1e-3;
+// A second minimum within this of the first is reported.
+constexpr double kSecond = 1;
+constexpr double kFirstAbundance = 0.3;
+constexpr int kMostRestarts = 3, kMostProfileSteps = 40;
+using Free = std::array<bool, 3>;
+
+struct ProfileEnd {
+    std::optional<Parameters> at;  // none: open
+    std::optional<Minimum> better;
+};
+
+class BinFit {
+public:
+    BinFit(SpectralBin& bin, const FitSettings& settings, double fixed_abundance)
+        : bin_(bin), settings_(settings),
+          bounds_{{settings.kt_low, settings.abundance_low, 0}, {settings.kt_high, settings.abundance_high, 0}},
+          minimiser_(bin, bounds_), free_{true, std::isnan(fixed_abundance), true},
+          abundance_(std::isnan(fixed_abundance)
+                         ? std::clamp(kFirstAbundance, settings.abundance_low, settings.abundance_high)
+                         : fixed_abundance) {}
+
+    template <class Check>
+    std::int32_t fit(FittedBin& fitted, const Check& check) {
+        if (bin_.response_missing()) flags_ |= kResponseMissing;
+        if (bin_.size() == 0) return flags_ | kNoData;
+        if (free_[kAbundance] && !abundance_has_effect()) {
+            free_[kAbundance] = false;
+            abundance_ = 0;
+            flags_ |= kAbundanceWithoutEffect;
+        }
+        std::vector<Minimum> minima = local_minima(check);
+        if (minima.empty()) return flags_ | kNotConverged;
+        best_ = minima.front();
+        if (!std::isfinite(best_.statistic)) return flags_ | kNotConverged;
+        std::array<std::array<ProfileEnd, 2>, 3> ends;
+        for (int restart = 0; restart <= kMostRestarts; ++restart) {
+            if (!find_covariance()) flags_ |= kDegenerate;
+            if (flags_ & kDegenerate) break;
+            const std::optional<Minimum> better = profiles(ends, check);
+            if (!better) break;
+            best_ = *better;
+        }
+        write(fitted, ends);
+        find_second(fitted, minima, ends);
+        return flags_;
+    }
+
+private:
+    bool abundance_has_effect() {
+        for (std::size_t j = bin_.segment(settings_.kt_low); j < bin_.temperatures(); ++j) {
+            if (bin_.kt(j) <= settings_.kt_high && bin_.abundance_has_effect(j)) return true;
+        }
+        return false;
+    }
+
+    // Points of kT where the search begins: table points within the limits, and the limits themselves.
+    std::vector<double> grid() const {
+        std::vector<double> points{settings_.kt_low};
+        for (std::size_t j = 0; j < bin_.temperatures(); ++j) {
+            const double kt = bin_.kt(j);
+            if (kt > points.back() * std::exp(kGridStep) && kt < settings_.kt_high) points.push_back(kt);
+        }
+        if (points.back() < settings_.kt_high) points.push_back(settings_.kt_high);
+        return points;
+    }
+
+    // The minima that are reached from local minima of the statistic along a grid of kT, the best first.
+    template <class Check>
+    std::vector<Minimum> local_minima(const Check& check) {
+        const bool chi2 = bin_.has_chi2();
+        if (chi2) bin_.set_variances_by_counts();
+        const std::vector<double> points = grid();
+        std::vector<Minimum> along;
+        Parameters start{points.front(), abundance_, first_norm(points.front())};
+        if (!(start[kNorm] > 0)) return {};
+        for (const double kt : points) {
+            if (!along.empty()) {  // the counts are nearly the same: as many photons, another area
+                const double here = bin_.folded(bin_.segment(kt), start[kAbundance]);
+                const double there = bin_.folded(bin_.segment(start[kKt]), start[kAbundance]);
+                if (here > 0 && there > 0) start[kNorm] *= there / here;
+            }
+            start[kKt] = kt;
+            along.push_back(minimiser_.minimise(start, {false, free_[kAbundance], true}, kGridTolerance));
+            start = along.back().at;
+            check();
+        }
+        std::vector<Minimum> starts;
+        for (std::size_t i = 0; i < along.size(); ++i) {
+            const double here = along[i].statistic;
+            if ((i == 0 || here < along[i - 1].statistic)
+                && (i + 1 == along.size() || here <= along[i + 1].statistic)) {
+                starts.push_back(along[i]);
+            }
+        }
+        sort(starts);
+        starts.resize(std::min(starts.size(), kMostStarts));
+        for (Minimum& each : starts) {
+            each = minimiser_.minimise(each.at, free_, kTolerance);
+            check();
+        }
+        if (chi2 && !starts.empty()) follow_variances(starts);
+        sort(starts);
+        return starts;
+    }
+
+    // Variances by the model of the best fit, until they hardly change it.
+    void follow_variances(std::vector<Minimum>& starts) {
+        for (int pass = 0; pass < 3; ++pass) {
+            sort(starts);
+            bin_.set_variances_by_model(starts.front().at);
+            for (Minimum& each : starts) each = minimiser_.minimise(each.at, free_, kTolerance);
+        }
+    }
+
+    static void sort(std::vector<Minimum>& minima) {
+        std::stable_sort(minima.begin(), minima.end(),
+                         [](const Minimum& a, const Minimum& b) { return a.statistic < b.statistic; });
+    }
+
+    double first_norm(double kt) {
+        const double net = std::max(bin_.source_counts(), 1.0);
+        return net / bin_.folded(bin_.segment(kt), abundance_);
+    }
+
+    // The inverse of the Fisher matrix over the parameters that are free; false where these cannot be told apart.
+    bool find_covariance() {
+        const Evaluation made = bin_.evaluate(best_.at, bin_.segment(best_.at[kKt]));
+        covariance_ = {};
+        for (std::size_t p = 0; p < 3; ++p) {
+            if (!free_[p]) continue;
+            Vector3 unit{};
+            unit[p] = 1;
+            if (!(made.fisher[p][p] > 0) || !detail::solve_free(made.fisher, unit, free_, covariance_[p])) return false;
+        }
+        return true;
+    }
+
+    // The ends of the errors of all free parameters; or a better minimum that one of the profiles has met.
+    template <class Check>
+    std::optional<Minimum> profiles(std::array<std::array<ProfileEnd, 2>, 3>& ends, const Check& check) {
+        for (std::size_t p = 0; p < 3; ++p) {
+            if (!free_[p]) continue;
+            for (std::size_t side = 0; side < 2; ++side) {
+                ends[p][side] = profile(p, side == 0 ? -1 : 1);
+                if (ends[p][side].better) return ends[p][side].better;
+                check();
+            }
+        }
+        return std::nullopt;
+    }
+
+    // How far a parameter may go from the minimum: in ln kT, Z, ln norm.
+    double room(std::size_t p, double sign) const {
+        const double bound = sign < 0 ? bounds_.low[p] : bounds_.high[p];
+        if (p == kKt) return std::abs(std::log(bound / best_.at[kKt]));
+        if (p == kAbundance) return std::abs(bound - best_.at[kAbundance]);
+        return 30;
+    }
+
+    Parameters shifted(std::size_t p, double sign, double distance, const std::optional<Minimum>& last,
+                       double last_distance) const {
+        Parameters to;
+        for (std::size_t q = 0; q < 3; ++q) {
+            double move = sign * distance * (q == p ? 1 : covariance_[p][q] / covariance_[p][p]);
+            if (last && q != p) {  // in the proportion that the last point has shown
+                const double seen = q == kAbundance ? last->at[q] - best_.at[q] : std::log(last->at[q] / best_.at[q]);
+                move = seen * distance / last_distance;
+            }
+            to[q] = q == kAbundance ? best_.at[q] + move : best_.at[q] * std::exp(std::clamp(move, -30.0, 30.0));
+            if (q != kNorm) to[q] = std::clamp(to[q], bounds_.low[q], bounds_.high[q]);
+        }
+        return to;
+    }
+
+    // Where the statistic, minimised over the other parameters, has risen by delta.
+    ProfileEnd profile(std::size_t p, double sign) {
+        const double delta = settings_.delta, most = room(p, sign);
+        Free others = free_;
+        others[p] = false;
+        double inner = 0, inner_rise = 0, outer = 0, outer_rise = 0;
+        double distance = std::sqrt(delta * covariance_[p][p]);
+        std::optional<Minimum> last;
+        double last_distance = 0;
+        if (!(most > 0)) return {};
+        for (int step = 0; step < kMostProfileSteps; ++step) {
+            const bool at_bound = distance >= most;
+            distance = std::min(distance, most);
+            const Minimum here =
+                minimiser_.minimise(shifted(p, sign, distance, last, last_distance), others, 1e-4 * delta);
+            const double rise = here.statistic - best_.statistic;
+            last = here;
+            last_distance = distance;
+            if (rise < -kBetter) {
+                Minimum better = minimiser_.minimise(here.at, free_, kTolerance);
+                if (better.statistic < best_.statistic - kBetter) return {std::nullopt, better};
+            }
+            if (std::abs(rise - delta) < kProfileTolerance * delta) return {here.at, std::nullopt};
+            if (rise < delta) {
+                if (at_bound) return {};
+                inner = distance;
+                inner_rise = std::max(rise, 0.0);
+            } else {
+                outer = distance;
+                outer_rise = rise;
+            }
+            if (outer == 0) {
+                distance *= inner_rise > 0 ? std::clamp(1.02 * std::sqrt(delta / inner_rise), 1.1, 3.0) : 3.0;
+                continue;
+            }
+            if (outer - inner < 1e-4 * outer) return {here.at, std::nullopt};
+            const double from = std::sqrt(inner_rise), to = std::sqrt(outer_rise);
+            const double part = (std::sqrt(delta) - from) / (to - from);
+            // After some steps that have not met it, such as at a jump of the profile, halves.
+            distance = inner + (outer - inner) * (step > 12 ? 0.5 : std::clamp(part, 0.05, 0.95));
+        }
+        return {};
+    }
+
+    void write(FittedBin& fitted, const std::array<std::array<ProfileEnd, 2>, 3>& ends) {
+        const auto end = [&](std::size_t p, std::size_t side, std::size_t of) {
+            return ends[p][side].at ? (*ends[p][side].at)[of] : kNaN;
+        };
+        fitted.kt = best_.at[kKt];
+        fitted.abundance = best_.at[kAbundance];
+        fitted.norm = best_.at[kNorm];
+        fitted.kt_low = end(kKt, 0, kKt);
+        fitted.kt_high = end(kKt, 1, kKt);
+        fitted.abundance_low = end(kAbundance, 0, kAbundance);
+        fitted.abundance_high = end(kAbundance, 1, kAbundance);
+        fitted.norm_low = end(kNorm, 0, kNorm);
+        fitted.norm_high = end(kNorm, 1, kNorm);
+        fitted.norm_at_kt_low = end(kKt, 0, kNorm);
+        fitted.norm_at_kt_high = end(kKt, 1, kNorm);
+        fitted.kt_at_norm_low = end(kNorm, 0, kKt);
+        fitted.kt_at_norm_high = end(kNorm, 1, kKt);
+        fitted.statistic = best_.statistic;
+        const std::array<double, 2> expected = bin_.expectation(best_.at, settings_.table);
+        fitted.expected = expected[0];
+        fitted.variance = expected[1];
+        if (!best_.converged) flags_ |= kNotConverged;
+        if (best_.at[kKt] <= bounds_.low[kKt] || best_.at[kKt] >= bounds_.high[kKt]) flags_ |= kTemperatureAtLimit;
+        if (free_[kAbundance]
+            && (best_.at[kAbundance] <= bounds_.low[kAbundance] || best_.at[kAbundance] >= bounds_.high[kAbundance])) {
+            flags_ |= kAbundanceAtLimit;
+        }
+        if (flags_ & kDegenerate) return;
+        std::size_t k = 0;
+        for (std::size_t p = 0; p < 3; ++p) {
+            for (std::size_t q = p; q < 3; ++q) fitted.covariance[k++] = covariance_[p][q];
+        }
+        for (const std::size_t p : {kKt, kNorm}) {
+            if (!ends[p][0].at || !ends[p][1].at) flags_ |= kErrorOpen;
+        }
+        if (free_[kAbundance] && (!ends[kAbundance][0].at || !ends[kAbundance][1].at)) flags_ |= kAbundanceOpen;
+    }
+
+    // The best other minimum: outside the error of kT, so that neighbours of one valley are not told apart.
+    void find_second(FittedBin& fitted, const std::vector<Minimum>& minima,
+                     const std::array<std::array<ProfileEnd, 2>, 3>& ends) {
+        const double low = ends[kKt][0].at ? (*ends[kKt][0].at)[kKt] : bounds_.low[kKt];
+        const double high = ends[kKt][1].at ? (*ends[kKt][1].at)[kKt] : bounds_.high[kKt];
+        for (const Minimum& each : minima) {
+            const double delta = each.statistic - best_.statistic;
+            const double kt = each.at[kKt];
+            if (kt >= low && kt <= high) continue;
+            fitted.second_kt = kt;
+            fitted.second_delta = delta;
+            if (delta < kSecond) flags_ |= kSecondMinimum;
+            return;
+        }
+    }
+
+    SpectralBin& bin_;
+    const FitSettings& settings_;
+    Bounds bounds_;
+    Minimiser minimiser_;
+    Free free_;
+    double abundance_;
+    std::int32_t flags_ = 0;
+    Minimum best_;
+    std::array<Vector3, 3> covariance_{};
+};
+
+FittedBin nothing_fitted() {
+    FittedBin made{};
+    double* first = &made.kt;
+    std::fill_n(first, sizeof(FittedBin) / sizeof(double), kNaN);
+    return made;
+}
+
+void check_input(const SpectralTemplates& templates, const BinnedSpectra& spectra, const FitSettings& settings) {
+    require(templates.temperatures >= 2, "there must be two temperatures at least");
+    for (std::size_t j = 1; j < templates.temperatures; ++j) {
+        require(templates.kt[j] > templates.kt[j - 1], "temperatures must ascend");
+    }
+    require(templates.kt[0] > 0 && templates.kt[0] <= settings.kt_low && settings.kt_low < settings.kt_high
+                && settings.kt_high <= templates.kt[templates.temperatures - 1],
+            "the limits of kT must ascend within the table");
+    require(settings.abundance_low <= settings.abundance_high, "the limits of the abundance must ascend");
+    require(settings.delta > 0 && settings.table.step > 0, "delta and the step of the table must be positive");
+    require(spectra.bin_offsets[0] == 0 && spectra.weight_offsets[0] == 0, "offsets must begin with 0");
+    for (std::size_t k = 0; k < spectra.bins; ++k) {
+        require(spectra.bin_offsets[k] <= spectra.bin_offsets[k + 1], "offsets must ascend");
+    }
+    const auto sets = static_cast<std::size_t>(spectra.bin_offsets[spectra.bins]);
+    for (std::size_t d = 0; d < sets; ++d) {
+        require(spectra.statistic[d] <= FitStatistic::chi2, "an unknown statistic");
+        require(spectra.weight_offsets[d] <= spectra.weight_offsets[d + 1], "offsets must ascend");
+        std::int32_t last = 0;
+        for (std::size_t c = 0; c < templates.channels; ++c) {
+            const std::int32_t group = spectra.groups[d * templates.channels + c];
+            require(c == 0 ? group == 0 : group == last || group == last + 1, "groups must ascend by 0 or 1 from 0");
+            last = group;
+        }
+    }
+    for (std::int64_t k = 0; k < spectra.weight_offsets[sets]; ++k) {
+        require(spectra.weight_response[k] < static_cast<std::int64_t>(templates.responses),
+                "a response is beyond the templates");
+    }
+}
+
+}  // namespace
+
+void fit_spectra(const SpectralTemplates& templates, const BinnedSpectra& spectra, const FitSettings& settings,
+                 int threads, const Control& control, FittedBin* fitted, std::int32_t* flags,
+                 std::int32_t* evaluations) {
+    if (spectra.bins == 0) return;
+    check_input(templates, spectra, settings);
+    parallel_for(spectra.bins, threads, control, 0, 1, [&](std::size_t k, const auto& check) {
+        SpectralBin bin(templates, spectra, k);
+        fitted[k] = nothing_fitted();
+        flags[k] = BinFit(bin, settings, settings.fixed_abundance[k]).fit(fitted[k], check);
+        evaluations[k] = bin.evaluations();
+    });
+}
+
+}  // namespace chandra_bin
