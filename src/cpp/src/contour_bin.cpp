@@ -34,15 +34,15 @@ class Binner {
 public:
     Binner(const Images& images, const float* smoothed, const BinningOptions& options, int threads,
            const Control& control)
-        : field_(images, smoothed, options, threads, control), options_(options), control_(control),
+        : seeds_(sorted_seeds(images, smoothed, options, threads, control)),
+          field_(images, smoothed, options, threads, control), options_(options), control_(control),
           exact_(differences_exact(field_.grid().size(), smoothed, images.use)) {}
 
     void grow_all(int threads) {
-        const Seeds seeds = sorted_seeds(field_, threads, control_);
-        members_.reserve(seeds.size());
         const auto commit = [this](const Growth& growth) { this->commit(growth); };
-        exact_ ? grow_speculatively<ByKey>(field_, seeds, threads, control_, commit)
-               : grow_speculatively<ByDifference>(field_, seeds, threads, control_, commit);
+        exact_ ? grow_speculatively<ByKey>(field_, seeds_, threads, control_, commit)
+               : grow_speculatively<ByDifference>(field_, seeds_, threads, control_, commit);
+        seeds_ = Seeds();
         first_member_.push_back(members_.size());
         for (std::size_t i = 0; i < bins_.size(); ++i) number_.push_back(static_cast<std::int32_t>(i));
     }
@@ -72,16 +72,19 @@ private:
         }
         const auto number = static_cast<std::int32_t>(bins_.size());
         first_member_.push_back(members_.size());
-        members_.insert(members_.end(), growth.members.begin(), growth.members.end());
+        if (options_.scrub && field_.measure(growth.bin) < field_.threshold()) {
+            members_.insert(members_.end(), growth.members.begin(), growth.members.end());
+        }
         bins_.push_back(growth.bin);
         for (const std::uint32_t pixel : growth.members) field_.set_label(pixel, number);
     }
 
+    Seeds seeds_;
     Field field_;
     BinningOptions options_;
     const Control& control_;
     bool exact_;
-    LargeVector<std::uint32_t> members_;     // the pixels of bin after bin, in the order they were taken
+    std::vector<std::uint32_t> members_;     // of bins that are to be dissolved, in the order they were taken
     std::vector<std::size_t> first_member_;  // of each bin, and the end
     std::vector<Bin> bins_;
     std::vector<std::int32_t> number_;  // of each bin in the binmap, by its label
@@ -94,7 +97,7 @@ class Scrubber {
 public:
     explicit Scrubber(Binner& binner)
         : b_(binner), field_(binner.field_), radii_(field_.grid()), received_(b_.bins_.size()),
-          waiting_(b_.bins_.size()) {}
+          waiting_(b_.bins_.size()), rank_(field_.framed()) {}
 
     // Returns the number of bins that could not be dissolved.
     std::size_t run() {
@@ -107,7 +110,6 @@ public:
             lowest.push({measure, i});
         }
         if (lowest.empty()) return 0;
-        rank_.assign(field_.framed(), kNoRank);
         listed_ = &listed;
         std::size_t stuck = 0;
         while (!lowest.empty()) {
@@ -149,12 +151,12 @@ private:
             return difference < other.difference || (difference == other.difference && order < other.order);
         }
     };
-    static constexpr std::uint32_t kNoRank = std::numeric_limits<std::uint32_t>::max();
+    static constexpr std::uint32_t kNoRank = 0;
 
     // False when pixels are left that touch no other bin. Any bin that took a pixel is in `changed_` afterwards.
     bool dissolve(std::int32_t number) {
         number_ = number;
-        next_rank_ = 0;
+        next_rank_ = kNoRank + 1;
         ready_.clear();
         parked_.clear();
         const auto bin = static_cast<std::size_t>(number);
@@ -247,10 +249,10 @@ private:
     std::vector<std::vector<std::uint32_t>> received_;
     std::vector<Heap<Parked<Pair>>> waiting_;  // pairs that failed a bin's constraint, until it changes
     std::vector<bool>* listed_ = nullptr;
-    std::vector<std::uint32_t> rank_;
+    SparseZeros<std::uint32_t> rank_;
     std::vector<std::size_t> changed_;
     std::int32_t number_ = 0;
-    std::uint32_t next_rank_ = 0;
+    std::uint32_t next_rank_ = kNoRank + 1;
     std::uint32_t moves_ = 0;
     Heap<Pair> ready_;
     Heap<Pair> parked_;  // all that ever failed, for when none passes

@@ -40,6 +40,12 @@ inline float value_of_ascending(std::uint32_t key) {
     return std::bit_cast<float>(key ^ ((key >> 31) != 0 ? 0x80000000U : 0xffffffffU));
 }
 
+// Of a smoothed value: pixels with a smaller one start bins, and are taken, first.
+inline std::uint32_t seed_key(float value, const BinningOptions& options) {
+    const std::uint32_t key = ascending_key(value);
+    return options.bin_up ? key : ~key;
+}
+
 struct Bin {
     PixelSums sums;
     double weight = 0;
@@ -90,6 +96,12 @@ struct Place {
     int x;
 };
 
+// Pixels are numbered from row to row, with a border of one pixel around the image.
+inline std::uint32_t frame_pixel(const Grid& grid, int y, int x) {
+    return static_cast<std::uint32_t>(y + 1) * static_cast<std::uint32_t>(grid.nx + 2)
+           + static_cast<std::uint32_t>(x + 1);
+}
+
 // Calls body(y) for all rows, in pieces that are worth a thread; `done` is how much of all work is done meanwhile.
 template <class Body>
 void for_rows(const Grid& grid, int threads, const Control& control, double done, const Body& body) {
@@ -111,16 +123,16 @@ public:
           threshold_(options.target == BinningOptions::Target::sn ? options.threshold * options.threshold
                                                                   : options.threshold),
           cells_(static_cast<std::size_t>(stride_) * static_cast<std::size_t>(grid_.ny + 2)) {
+        for (const int y : {-1, grid_.ny}) {
+            for (int x = -1; x <= grid_.nx; ++x) set_label(frame(y, x), kNever);
+        }
         for_rows(grid_, threads, control, 0, [&](int y) {
+            for (const int x : {-1, grid_.nx}) set_label(frame(y, x), kNever);
             for (int x = 0; x < grid_.nx; ++x) {
                 const std::size_t i = grid_.at(y, x);
-                if (images_.use[i] == 0) continue;
-                if (!std::isfinite(smoothed[i]))
-                    throw std::invalid_argument("smoothed must be finite where pixels are used");
-                Cell& cell = cells_[frame(y, x)];
-                const std::uint32_t key = ascending_key(smoothed[i]);
-                cell.key = options_.bin_up ? key : ~key;
-                if (images_.use[i] == 1) cell.label.store(kFree, std::memory_order_relaxed);
+                const std::uint32_t pixel = frame(y, x);
+                if (images_.use[i] != 0) cells_[pixel].key = seed_key(smoothed[i], options_);
+                set_label(pixel, images_.use[i] == 1 ? kFree : kNever);
             }
         });
     }
@@ -134,7 +146,6 @@ public:
     void set_label(std::uint32_t pixel, std::int32_t label) {
         cells_[pixel].label.store(label, std::memory_order_relaxed);
     }
-    // Of the smoothed value: pixels with a smaller one start bins, and are taken, first.
     std::uint32_t key(std::uint32_t pixel) const { return cells_[pixel].key; }
     float value(std::uint32_t pixel) const {
         return value_of_ascending(options_.bin_up ? cells_[pixel].key : ~cells_[pixel].key);
@@ -149,10 +160,7 @@ public:
 #endif
     }
 
-    std::uint32_t frame(int y, int x) const {
-        return static_cast<std::uint32_t>(y + 1) * static_cast<std::uint32_t>(stride_)
-               + static_cast<std::uint32_t>(x + 1);
-    }
+    std::uint32_t frame(int y, int x) const { return frame_pixel(grid_, y, x); }
     Place place(std::uint32_t pixel) const {
         const auto stride = static_cast<std::uint32_t>(stride_);
         return {static_cast<int>(pixel / stride) - 1, static_cast<int>(pixel % stride) - 1};
@@ -232,8 +240,9 @@ public:
 
 private:
     struct Cell {
-        std::uint32_t key = 0;
-        std::atomic<std::int32_t> label{kNever};
+        Cell() {}  // both are set by the thread that first touches them
+        std::uint32_t key;
+        std::atomic<std::int32_t> label;
     };
 
     // g(c) >= c + 7/4, so that most bins need no square root to be found too small.
@@ -252,28 +261,37 @@ private:
     LargeVector<Cell> cells_;
 };
 
-// Pixels in the order in which they may start bins; the upper half of a record is its key.
-using Seeds = LargeVector<std::uint64_t>;
+// Pixels of the frame in the order in which they may start bins.
+using Seeds = LargeVector<std::uint32_t>;
 
-inline Seeds sorted_seeds(const Field& field, int threads, const Control& control) {
-    const Grid& grid = field.grid();
-    const std::uint8_t* const use = field.images().use;
+// Throws where a used pixel is not finite. Twelve bytes a pixel, of which four remain: so it comes before a field is made.
+inline Seeds sorted_seeds(const Images& images, const float* smoothed, const BinningOptions& options, int threads,
+                          const Control& control) {
+    const Grid grid = make_grid(images.ny, images.nx);
+    const std::uint8_t* const use = images.use;
     const auto ny = static_cast<std::size_t>(grid.ny);
     std::vector<std::size_t> first(ny + 1);  // of each row
     for (std::size_t y = 0; y < ny; ++y) {
         const std::uint8_t* const row = use + grid.at(static_cast<int>(y), 0);
         first[y + 1] = first[y] + static_cast<std::size_t>(grid.nx - std::count(row, row + grid.nx, 0));
     }
-    Seeds seeds(first[ny]);
+    LargeVector<std::uint64_t> records(first[ny]);  // the upper half is the key
     for_rows(grid, threads, control, 0, [&](int y) {
         std::size_t next = first[static_cast<std::size_t>(y)];
         for (int x = 0; x < grid.nx; ++x) {
-            if (use[grid.at(y, x)] == 0) continue;
-            const std::uint32_t pixel = field.frame(y, x);
-            seeds[next++] = std::uint64_t{field.key(pixel)} << 32 | pixel;
+            const std::size_t i = grid.at(y, x);
+            if (use[i] == 0) continue;
+            if (!std::isfinite(smoothed[i]))
+                throw std::invalid_argument("smoothed must be finite where pixels are used");
+            records[next++] = std::uint64_t{seed_key(smoothed[i], options)} << 32 | frame_pixel(grid, y, x);
         }
     });
-    introsort(seeds.data(), seeds.size(), threads);
+    introsort(records.data(), records.size(), threads);
+    Seeds seeds(records.size());
+    for_rows(grid, threads, control, 0, [&](int y) {
+        const auto row = static_cast<std::size_t>(y);
+        for (std::size_t i = first[row]; i < first[row + 1]; ++i) seeds[i] = static_cast<std::uint32_t>(records[i]);
+    });
     return seeds;
 }
 
@@ -312,14 +330,14 @@ struct Growth {
 template <class Item>
 class Grower {
 public:
-    explicit Grower(const Field& field) : field_(field), radii_(field.grid()), met_(field.framed(), 0) {}
+    explicit Grower(const Field& field) : field_(field), radii_(field.grid()), met_(field.framed() / 8 + 1, 0) {}
 
     // goes_on() is called now and then; where it is false the growth is given up, and so is the answer.
     template <class GoesOn>
     bool grow(std::uint32_t seed, Growth& out, const GoesOn& goes_on) {
         const bool whole = take_pixels(seed, out, goes_on);
-        met_[seed] = 0;
-        for (const Place at : out.met) met_[field_.frame(at.y, at.x)] = 0;
+        met_[seed / 8] = 0;
+        for (const Place at : out.met) met_[field_.frame(at.y, at.x) / 8] = 0;
         return whole;
     }
 
@@ -332,7 +350,7 @@ private:
         out.met.clear();
         out.bin = Bin();
         const double start = double{field_.value(seed)};
-        met_[seed] = 1;
+        meet(seed);
         Place at = field_.place(seed);
         for (;;) {
             const std::uint32_t pixel = field_.frame(at.y, at.x);
@@ -343,8 +361,7 @@ private:
             constexpr std::array<Place, 4> directions{{{-1, 0}, {0, -1}, {0, 1}, {1, 0}}};
             for (std::size_t d = 0; d < 4; ++d) {
                 const std::uint32_t other = field_.neighbour(pixel, d);
-                if (field_.label(other) != kFree || met_[other] != 0) continue;
-                met_[other] = 1;
+                if (field_.label(other) != kFree || !meet(other)) continue;
                 const Place there{at.y + directions[d].y, at.x + directions[d].x};
                 field_.prefetch(other, there);
                 const double difference = std::abs(double{field_.value(other)} - start);
@@ -353,6 +370,15 @@ private:
             }
             if (!next(out, at)) return true;
         }
+    }
+
+    // Whether the bin meets a pixel for the first time.
+    bool meet(std::uint32_t pixel) {
+        std::uint8_t& byte = met_[pixel / 8];
+        const auto bit = static_cast<std::uint8_t>(1U << (pixel % 8));
+        if ((byte & bit) != 0) return false;
+        byte |= bit;
+        return true;
     }
 
     // The best candidate that passes the constraint leaves the frontier; false when there is none.
@@ -379,7 +405,7 @@ private:
 
     const Field& field_;
     Radii radii_;
-    LargeVector<std::uint8_t> met_;  // by the bin that grows
+    LargeVector<std::uint8_t> met_;  // by the bin that grows; a bit a pixel
     std::uint32_t steps_ = 0;        // in all bins
     Heap<Item> ready_;
     Heap<Parked<Item>> parked_;

@@ -2,7 +2,11 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdlib>
+#include <memory>
 #include <new>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #ifdef __linux__
@@ -29,6 +33,16 @@ struct LargeAllocator {
 #endif
         return static_cast<T*>(memory);
     }
+    // Elements that are given no value get none: whoever fills them, on whichever thread, is the first to touch the memory,
+    // which the system clears then.
+    template <class Each>
+    void construct(Each* place) {
+        ::new (static_cast<void*>(place)) Each;
+    }
+    template <class Each, class... Values>
+    void construct(Each* place, Values&&... values) {
+        ::new (static_cast<void*>(place)) Each(std::forward<Values>(values)...);
+    }
     void deallocate(T* memory, std::size_t count) { ::operator delete(memory, alignment(count * sizeof(T))); }
 
     template <class Other>
@@ -47,5 +61,22 @@ private:
 
 template <class T>
 using LargeVector = std::vector<T, LargeAllocator<T>>;
+
+// Zeros, of which few are read or changed: the others take no memory.
+template <class T>
+class SparseZeros {
+public:
+    explicit SparseZeros(std::size_t count) : zeros_(static_cast<T*>(std::calloc(count, sizeof(T)))) {
+        static_assert(std::is_integral_v<T>);
+        if (!zeros_) throw std::bad_alloc();
+    }
+    T& operator[](std::size_t i) { return zeros_.get()[i]; }
+
+private:
+    struct Free {
+        void operator()(T* memory) const { std::free(memory); }
+    };
+    std::unique_ptr<T, Free> zeros_;
+};
 
 }  // namespace chandra_bin::detail

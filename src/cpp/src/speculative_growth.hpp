@@ -223,7 +223,7 @@ private:
         });
     }
 
-    std::uint32_t pixel(std::size_t position) const { return static_cast<std::uint32_t>(seeds_[position]); }
+    std::uint32_t pixel(std::size_t position) const { return seeds_[position]; }
     bool is_taken(std::size_t position) const { return field_.label(pixel(position)) >= 0; }
 
     const Field& field_;

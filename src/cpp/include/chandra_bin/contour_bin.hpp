@@ -35,7 +35,7 @@ struct Bins {
 // radius of a disc of as many pixels), until it reaches the threshold. Then the bins below the threshold are given away
 // pixel by pixel, the lowest first, each pixel to the neighbouring bin with the nearest brightness.
 // Pixels, ties and numbers are contbin's, and do not depend on `threads`, which sort, and grow bins to come ahead of their
-// turn (8 at most). Cost: N log N. Scratch: 20 bytes a pixel and 1 more a thread, up to 24 for each pixel of the bins that
+// turn (8 at most). Cost: N log N. Scratch: 12 bytes a pixel and a bit more a thread, up to 24 for each pixel of the bins that
 // grow or wait for their turn, of which those to come have less than 1/16 of the image, and 400 bytes a bin.
 Bins contour_bin(const Images& images, const float* smoothed, const BinningOptions& options, int threads,
                  const Control& control, std::int32_t* binmap);
