@@ -20,7 +20,9 @@ OTHERS = {"responses": True, "tool_hours": 2.5, "band": "soft", "bands": ["2:7:3
     "expmapthresh": "200", "area_cm2": 400.0, "scales": [1.4, 2], "maxiter": 7, "sigthresh": "auto",
     "ellsigma": 3, "lc_binsize": 100, "deflare_method": "sigma", "blank_sky": ["a b/*.evt", "x"],
     "refcoord": "228.48 -59.14", "flux_factor": 1, "constrain": 2.5,
-    "binning_image": "scaled_flux", "contours": "counts", "background_systematic": 0.05, "redshift": 0.2}
+    "binning_image": "scaled_flux", "contours": "counts", "background_systematic": 0.05, "redshift": 0.2,
+    "spectra": True, "response_tiles": "tiles.csv", "nh": 0.03, "model": "brems", "abundance_table": "aspl",
+    "fit_band": "0.7:8"}
 
 
 def write_json(folder, info=None, **top):
@@ -280,9 +282,23 @@ def test_every_setting_is_documented_with_its_default():
         assert default.strip() == expected, name
 
 
-def test_every_setting_makes_a_task_again_when_it_changes():
+def test_every_setting_makes_a_task_again_when_it_changes(tmp_path):
     """But for those that no product depends on, or that choose tasks and files themselves."""
-    settings = Settings(name="a", cluster_directory=".", obs_ids=["1"], responses=True, engine="native")
+    (tmp_path / "tiles.csv").write_text("obsid,arf,rmf\n1,tiles.csv,tiles.csv\n")
+    settings = Settings(name="a", cluster_directory=".", obs_ids=["1"], responses=True, engine="native", spectra=True,
+                        response_tiles=str(tmp_path / "tiles.csv"), redshift=0.1)
     tasks = tasks_of(Layout.of(Path("work"), settings), settings, [ObservationFiles("1", Path("evt2.fits"))])
     named = {name for task in tasks for name in task.settings}
-    assert set(Settings.model_fields) - named == {"cluster_directory", "engine", "redshift", "responses", "tool_hours"}
+    assert set(Settings.model_fields) - named == {
+        "cluster_directory", "engine", "responses", "tool_hours", "spectra", "response_tiles"}
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    ({"response_tiles": "tiles.csv", "redshift": 0.1}, "response_tiles is given, and spectra is false"),
+    ({"response_tiles": "tiles.csv", "spectra": True}, "response_tiles is given, and fits need the redshift too"),
+    ({"fit_band": "7:0.5"}, "fit_band"),
+    ({"nh": -1}, "nh"),
+])
+def test_what_fits_need_is_checked(tmp_path, values, message):
+    with pytest.raises(InputError, match=message):
+        read_config(write_json(tmp_path, LEAST | values))

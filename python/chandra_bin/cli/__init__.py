@@ -44,6 +44,9 @@ COMMANDS = {
     "doctor": ("_doctor", "Look at the installation and the machine: what is there, and what is missing."),
     "report": ("_report", "Write the report of a pipeline: a page with pictures, bins and tables."),
     "specextract-lists": ("_specextract_lists", "Write lists of the bins that have events, for CIAO's specextract."),
+    "responses": ("_responses", "Find the responses (ARF, RMF) of all bins, from those of tiles of the detector."),
+    "fit": ("_fit", "Fit temperature, abundance and norm of all bins at once, with errors."),
+    "maps": ("_maps", "Write maps of temperature, abundance, pressure and entropy of bins, with errors."),
     "spectra": ("_spectra", "Write OGIP spectra of all bins of a binmap, with blank-sky backgrounds and groups."),
 }
 

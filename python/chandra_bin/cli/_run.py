@@ -14,13 +14,14 @@ from ._command import PATH, Command, engine_option, quiet_option
 if TYPE_CHECKING:
     from chandra_bin.pipeline.runner import Event, TaskState
 
-_STEP = click.IntRange(1, 8)
+_LAST = 10
+_STEP = click.IntRange(1, _LAST)
 
 
 @click.command(cls=Command, name="run")
 @click.argument("work", type=PATH)
 @click.option("--from", "first", type=_STEP, default=1, metavar="S", help="Begin with this step; others are done.")
-@click.option("--to", "last", type=_STEP, default=8, metavar="S", help="End with this step.")
+@click.option("--to", "last", type=_STEP, default=_LAST, metavar="S", help="End with this step.")
 @click.option("--only", type=_STEP, metavar="S", help="This step alone.")
 @click.option("--redo", type=_STEP, multiple=True, metavar="S", help="Make this step again, even if it is done.")
 @click.option("--verify", is_flag=True, help="Read all files, and make again what is not as it was made.")
@@ -33,13 +34,15 @@ _STEP = click.IntRange(1, 8)
 @quiet_option
 def command(work: Path, first: int, last: int, only: int | None, dry_run: bool, script: Path | None, jobs: int | None,
             quiet: bool, **options: Any) -> None:
-    """Run the pipeline in the folder WORK: what is not done yet of its steps 1 to 8.
+    """Run the pipeline in the folder WORK: what is not done yet of its steps 1 to 10.
 
     \b
     1 look at the archive's files   5 scaled flux
     2 events, filtered again        6 regions, mask, cropped images
     3 sources, flares, clean images 7 contour binning
     4 merged images                 8 regions of the bins on the sky
+    Where the setting spectra is true:
+    9 spectra, responses of bins    10 fits, and maps of temperature
 
     \b
     chandra-bin init sim -o work
@@ -48,14 +51,14 @@ def command(work: Path, first: int, last: int, only: int | None, dry_run: bool, 
     """
     from chandra_bin.pipeline import runner
 
-    if only is not None and (first, last) != (1, 8):
+    if only is not None and (first, last) != (1, _LAST):
         raise click.UsageError("--only is a step alone: leave out --from and --to")
     if only is not None:
         first = last = only
     if script is not None:
         if not dry_run:
             raise click.UsageError("--script writes what would be run: add --dry-run")
-        if only is not None or (first, last) != (1, 8) or options["redo"] or options["engine"] is not None:
+        if only is not None or (first, last) != (1, _LAST) or options["redo"] or options["engine"] is not None:
             raise click.UsageError("--script writes all steps by CIAO: leave out --from, --to, --only, --redo and "
                                    "--engine")
         _write_scripts(work, script, quiet)

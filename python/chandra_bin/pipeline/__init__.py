@@ -1,4 +1,4 @@
-"""The eight steps from archive to bins as one program: configuration, tasks, and the runner that resumes them."""
+"""The steps from archive to bins and maps as one program: configuration, tasks, and the runner that resumes them."""
 
 from .runner import Done, Event, TaskState, run, status
 

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from chandra_bin.acis.bands import parse_bands
+from chandra_bin.acis.bands import parse_bands, parse_energies
 from chandra_bin.errors import InputError, reason
 from chandra_bin.workflow.records import replace_file
 
@@ -43,7 +43,7 @@ _NONE = "none"
 
 # The reference's flags, and the step that each is for.
 FLAGS = {"reprocessed": 2, "flare_filtered": 3, "merge_data": 4, "flux_maps": 5, "remove_point_source": 6,
-         "contour_binning": 7, "convert_region_coordinates": 8}
+         "contour_binning": 7, "convert_region_coordinates": 8, "spectra": 9, "maps": 10}
 
 
 # S/N of contours over that of bins; docs/pipeline.md has the measurement.
@@ -124,7 +124,22 @@ class Settings(BaseModel):
     error for a local background."""
 
     redshift: Annotated[float, Field(gt=0, le=20)] | None = None
-    """Of the cluster; with it, pictures of the report have a scale in kpc (Planck 2018 cosmology)."""
+    """Of the cluster; fits need it, and pictures of the report get a scale in kpc (Planck 2018 cosmology)."""
+    spectra: bool = False
+    """Steps 9 and 10: spectra of the bins, and maps of what they show: temperature with response_tiles, else
+    hardness."""
+    response_tiles: Annotated[str, Field(min_length=1)] | None = None
+    """Step 9: table of the responses there are (obsid, ccd_id, ra, dec, arf, rmf), relative to this file; none: there
+    are no effective areas, and so no temperatures."""
+    nh: float = Field(default=0, ge=0, le=100)
+    """Step 10: column density of hydrogen in our galaxy, 1e22 cm-2."""
+    model: Annotated[str, Field(min_length=1)] = "apec"
+    """Step 10: apec, plasma by AtomDB's tables; brems, bremsstrahlung without lines; or the file of a table model,
+    relative to this file."""
+    abundance_table: Literal["angr", "aspl", "lodd", "wilm"] = "angr"
+    """Step 10: abundances of the elements, of the plasma and of the absorption."""
+    fit_band: str = "0.5:7"
+    """Step 10: energies that are fitted, low:high in keV."""
 
     @field_validator("obs_ids", mode="before")
     @classmethod
@@ -167,6 +182,20 @@ class Settings(BaseModel):
         if len(parse_bands(value)) > 1:
             raise ValueError(f"{value} are several bands; give one, and the others in bands")
         return value
+
+    @field_validator("fit_band")
+    @classmethod
+    def _is_fit_band(cls, value: str) -> str:
+        parse_energies(value)
+        return value
+
+    @model_validator(mode="after")
+    def _have_what_fits_need(self) -> Self:
+        if self.response_tiles is not None and not self.spectra:
+            raise ValueError("response_tiles is given, and spectra is false: nothing would use it")
+        if self.response_tiles is not None and self.redshift is None:
+            raise ValueError("response_tiles is given, and fits need the redshift too")
+        return self
 
     @model_validator(mode="after")
     def _have_labels_of_their_own(self) -> Self:

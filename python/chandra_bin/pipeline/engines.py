@@ -13,6 +13,7 @@ from .reprocessing import why_not
 
 _OWN = {"chandra-bin": __version__}
 _NATIVE = ".native"
+_SPECTRA = ".spectra"
 _CIAO = ".ciao.run"
 # The functions that do the tasks of a kind, by engine, in modules that are imported when they run.
 ENGINES: dict[str, dict[str, tuple[str, str]]] = {
@@ -27,6 +28,11 @@ ENGINES: dict[str, dict[str, tuple[str, str]]] = {
         "crop": (_NATIVE, "crop"),
         "bin": (_NATIVE, "bin_final_image"),
         "sky-regions": (_NATIVE, "sky_regions"),
+        "bin-spectra": (_SPECTRA, "count_spectra"),
+        "bin-responses": (_SPECTRA, "find_responses"),
+        "fit": (_SPECTRA, "fit"),
+        "maps": (_SPECTRA, "make_maps"),
+        "hardness": (_SPECTRA, "make_hardness_maps"),
     },
     "ciao": {
         "reprocess": (_CIAO, "reprocess"),

@@ -1,10 +1,11 @@
-"""The tasks of the eight steps: what each reads, which settings it depends on, and what does it."""
+"""The tasks of the steps: what each reads, which settings it depends on, and what does it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from chandra_bin.errors import InputError
+from chandra_bin.spectral.weights import read_tiles
 
 from .archive import ObservationFiles
 from .config import Settings
@@ -14,7 +15,10 @@ from .layout import Layout, ObsLayout
 # What each step is for.
 STEPS = {1: "look at the archive's files", 2: "events", 3: "sources, flares, clean images", 4: "merged images",
          5: "scaled flux", 6: "regions, sources removed, cropped images", 7: "contour binning",
-         8: "regions of the bins on the sky"}
+         8: "regions of the bins on the sky", 9: "spectra and responses of the bins", 10: "fits, and maps"}
+
+# The last one without spectra of the bins.
+STEP_OF_BINS = 8
 
 _IMAGES = ("band", "binsize", "ecf", "expmapthresh", "area_cm2", "ccd_ids")
 # Another name of the cluster, or another band, gives files other names.
@@ -74,7 +78,28 @@ def tasks_of(layout: Layout, settings: Settings, archive: Sequence[ObservationFi
                 may_need=(layout.final_background, layout.final_background_ratio))
     sky = Task("sky-regions", 8, "sky-regions", (), ("bin",), (layout.binmap,))
     spectra = [_spectra(layout, files) for files in archive] if settings.responses else []
-    return [first, *(task for tasks in by_obs for task in tasks), merge, flux, sources, crop, bins, sky, *spectra]
+    return [first, *(task for tasks in by_obs for task in tasks), merge, flux, sources, crop, bins, sky, *spectra,
+            *(_tasks_of_bins(layout, archive) if settings.spectra else [])]
+
+
+def _tasks_of_bins(layout: Layout, archive: Sequence[ObservationFiles]) -> list[Task]:
+    """Steps 9 and 10: with a table of responses fits and maps of temperature, without it maps of hardness."""
+    places = [layout.obs(files.obsid) for files in archive]
+    events = tuple(obs.clean_events for obs in places)
+    tables = tuple(layout.bin_spectra(obs.obsid) for obs in places)
+    spectra = Task("bin-spectra", 9, "bin-spectra", ("ccd_ids",), ("bin",), (layout.binmap, *events),
+                   tuple(obs.background_events for obs in places), archive=tuple(archive))
+    if layout.tiles is None:
+        return [spectra, Task("hardness", 10, "hardness", (), ("bin-spectra",), (layout.binmap, *tables))]
+    files = tuple(dict.fromkeys(file for tile in read_tiles(layout.tiles) for file in (tile.arf, tile.rmf)))
+    return [
+        spectra,
+        Task("bin-responses", 9, "bin-responses", ("ccd_ids",), ("bin",), (layout.binmap, *events, layout.tiles),
+             tuple(obs.bad_pixels for obs in places),
+             tuple(each for obs in places for each in (obs.aspect, obs.windows)), archive=tuple(archive)),
+        Task("fit", 10, "fit", ("redshift", "nh", "model", "abundance_table", "fit_band"),
+             ("bin-spectra", "bin-responses"), (*tables, layout.bin_responses, *files)),
+        Task("maps", 10, "maps", ("redshift",), ("fit",), (layout.binmap, layout.fit), may_need=layout.truth)]
 
 
 def _spectra(layout: Layout, files: ObservationFiles) -> Task:

@@ -222,12 +222,15 @@ class Layout:
     sn: float
     smooth_sn: float
     bands: Bands
+    tiles: Path | None = None
+    """The user's table of responses."""
 
     @classmethod
     def of(cls, work: Path, settings: "Settings") -> "Layout":
         """The files of a pipeline with these settings."""
+        tiles = None if settings.response_tiles is None else work / settings.response_tiles
         return cls(work, settings.name, settings.sn, settings.contour_sn,
-                   Bands(settings.band, tuple(settings.bands)))
+                   Bands(settings.band, tuple(settings.bands)), tiles)
 
     def obs(self, obsid: str) -> ObsLayout:
         return ObsLayout(self.work / "reprocessed_data" / obsid, obsid, self.bands.label)
@@ -399,6 +402,31 @@ class Layout:
     def spectra(self, obsid: str) -> Path:
         """Step 8, where responses are asked for: the folder of ``xaf_{i}.pi``, ``.arf``, ``.rmf`` of an observation."""
         return self.bins / "spectra" / obsid
+
+    def bin_spectra(self, obsid: str) -> Path:
+        """Step 9: the table of the spectra of all bins in an observation."""
+        return self.bins / "bin_spectra" / f"{int(obsid):05d}" / "spectra.fits"
+
+    @property
+    def bin_responses(self) -> Path:
+        """Step 9: which responses each bin has, and for how long."""
+        return self.bins / "responses.fits"
+
+    @property
+    def fit(self) -> Path:
+        """Step 10: a row a bin."""
+        return self.bins / "fit.ecsv"
+
+    @property
+    def maps(self) -> Path:
+        """Step 10: the folder of maps."""
+        return self.bins / "maps"
+
+    @property
+    def truth(self) -> tuple[Path, ...]:
+        """Images of a simulation beside its responses; not there for others."""
+        return () if self.tiles is None else tuple(self.tiles.parent / f"{name}.fits"
+                                                   for name in ("kt", "abundance", "norm"))
 
     @property
     def logs(self) -> Path:

@@ -141,7 +141,7 @@ def inputs_of(task: Task) -> list[Path]:
     return list(dict.fromkeys(there))
 
 
-def run(work: Path, *, first: int = 1, last: int = 8, redo: Sequence[int] = (), verify: bool = False,
+def run(work: Path, *, first: int = 1, last: int = max(STEPS), redo: Sequence[int] = (), verify: bool = False,
         dry_run: bool = False, engine: str | None = None, jobs: int = 1, threads: int = 1,
         watch: Watcher | None = None) -> Done:
     """Runs what is not done of the steps ``first`` to ``last``.

@@ -1,5 +1,6 @@
 """What a folder of the archive holds, before a pipeline is begun; and the configuration to begin with."""
 
+import json
 import os
 import re
 import shlex
@@ -24,6 +25,9 @@ ODD_ARCMIN = 15.0
 """Observations that point farther apart share hardly any of the sky."""
 FARTHEST_ARCMIN = 60.0
 """And such are of no one cluster."""
+# What a folder of simulated observations holds beside them.
+SIMULATION = "simulation.json"
+TRUE_RESPONSES = "truth/tiles.ecsv"
 # Folders in common from which a relative path still says more than an absolute one.
 _MOST_UPWARDS = 3
 
@@ -108,7 +112,8 @@ def begin(found: Survey, work: Path, *, name: str | None = None, toml: bool = Fa
     Parameters
     ----------
     name : of the cluster; by default the target's, as the first header has it, else the folder's.
-    settings : others than the defaults; None: the default.
+    settings : others than the defaults; None: the default. The model and the responses of a simulation are taken from
+        its own files.
 
     Raises `InputError` for observations more than 1 degree apart, for a folder among the archive's own files, and for
     one that holds a configuration.
@@ -124,9 +129,22 @@ def begin(found: Survey, work: Path, *, name: str | None = None, toml: bool = Fa
         name = next(filter(None, map(_safe, (found.observations[0].observation.target,
                                              found.directory.resolve().name, "cluster"))))
     return write_config(work, {
-        **given, "name": name,
+        **_of_simulation(work, found.directory), **given, "name": name,
         "cluster_directory": _path_from(work, found.directory),
         "obs_ids": [each.files.obsid for each in found.observations]}, toml=toml)
+
+
+def _of_simulation(work: Path, directory: Path) -> dict[str, Any]:
+    """The settings of spectra that a simulation tells: its true responses, and the model of its gas."""
+    try:
+        told = json.loads((directory / SIMULATION).read_text(encoding="utf-8"))["settings"]
+        model = {name: told[name] for name in ("redshift", "nh", "model")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    tiles = directory / TRUE_RESPONSES
+    if not tiles.is_file() or not model["redshift"] > 0:
+        return {}
+    return {"spectra": True, "response_tiles": f"{_path_from(work, directory)}/{TRUE_RESPONSES}", **model}
 
 
 def _check_there(directory: Path, obsids: Sequence[str], there: Sequence[str]) -> None:

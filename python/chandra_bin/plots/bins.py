@@ -106,7 +106,7 @@ def _figure(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float
             target: float | None, sn_in: str, kpc_per_arcsec: float | None) -> "Figure":
     from matplotlib.figure import Figure
 
-    frame = _frame(binmap)
+    frame = frame_of(binmap)
     width, height = frame.panel
     with_bar = width + BAR_GAP + BAR + BAR_LABEL
     size = (LEFT + 2 * with_bar + width + GAP + RIGHT - BAR_LABEL, BOTTOM + height + TOP)
@@ -146,7 +146,7 @@ def _hatch(axes: "Axes", inside: NDArray[np.bool_], frame: Frame) -> None:
     axes.set_ylim(*frame.extent[2:])
 
 
-def _frame(binmap: NDArray[np.int32]) -> Frame:
+def frame_of(binmap: NDArray[np.int32]) -> Frame:
     """The part of the image to show: that with bins and a margin, or a much smaller one with nine in ten of them.
 
     A few huge bins far out shall not leave a dot of all the others.

@@ -38,9 +38,20 @@ def effects(folder: Folder, background: "Mapping[str, Any]") -> dict[str, str]:
     merge = folder.facts("merge")
     if settings.refcoord is None and "tangent point" in merge:
         texts["refcoord"] = f"used: {merge['tangent point']} (RA, Dec in degrees)"
+    texts |= _of_spectra(folder)
     if settings.redshift is None:
         texts["redshift"] = "no scale in kpc is shown"
     return texts
+
+
+def _of_spectra(folder: Folder) -> dict[str, str]:
+    settings = folder.config.settings
+    of_fits = ("nh", "model", "abundance_table", "fit_band")
+    if not settings.spectra:
+        return dict.fromkeys(of_fits, f"{_NOT}spectra is false")
+    if settings.response_tiles is None:
+        return dict.fromkeys(of_fits, f"{_NOT}there are no effective areas (response_tiles), so nothing is fitted")
+    return {}
 
 
 def is_without_effect(text: str) -> bool:

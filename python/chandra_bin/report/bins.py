@@ -72,7 +72,7 @@ def section(gallery: Gallery, table: "QTable | None") -> dict[str, Any]:
             found["explained"] = _explained(folder, table, net)
             found["warnings"] = _warnings(table)
             found["map"] = packed_map(labels)
-            found["columns"], found["rows"] = bin_rows(table)
+            found["columns"], found["rows"] = bin_rows(_with_fit(folder, table))
     found["pictures"] = [each for each in pictures if each]
     return found
 
@@ -94,6 +94,25 @@ def _pictures(gallery: Gallery, binmap: Image, labels: NDArray[np.int32], table:
             binmap, fraction[labels], "background_fraction", "background fraction of the bins",
             "Scaled background over counts of each bin; above 0.5 most of the counts are background",
             label="Background over counts", excluded=labels < 0, colours="cividis", limits=(0.0, 1.0)))
+    return made
+
+
+def _with_fit(folder: Folder, table: "QTable") -> "QTable":
+    """The table of bins with the temperature and abundance of those whose fits are good, where there are fits."""
+    fit = folder.fit()
+    if fit is None or fit.bin[-1] >= len(table):
+        return table
+    made = table.copy()
+    known = {"kt": (fit.kt, fit.good()), "kt_low": (fit.kt_low, fit.good()), "kt_high": (fit.kt_high, fit.good()),
+             "abundance": (fit.abundance, fit.good("abundance"))}
+    for name, (values, good) in known.items():
+        column = np.full(len(table), np.nan)
+        column[fit.bin] = np.where(good, values, np.nan)
+        if np.isfinite(column).any():
+            made[name] = column
+    reasons = np.full(len(table), "", dtype=object)
+    reasons[fit.bin] = fit.reason
+    made["fit"] = reasons.astype(str)
     return made
 
 

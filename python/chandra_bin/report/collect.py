@@ -24,6 +24,8 @@ from chandra_bin.pipeline.runner import status
 from chandra_bin.pipeline.warned import join_warnings
 from chandra_bin.plots.light_curves import RateLimits
 from chandra_bin.regions import Region, read_regions, region_mask
+from chandra_bin.spectral.fit_table import read_fit
+from chandra_bin.spectral.results import FitResult
 from chandra_bin.workflow.records import Record, State
 
 if TYPE_CHECKING:
@@ -164,6 +166,14 @@ class Folder:
             return table
 
         return self._tried(self.layout.bin_table, read)
+
+    def fit(self) -> FitResult | None:
+        """The fits of the bins."""
+        return self._tried(self.layout.fit, read_fit)
+
+    def picture(self, path: Path) -> bytes | None:
+        """A picture that a step made."""
+        return self._tried(path, Path.read_bytes)
 
     def sources(self, table: Path, fates: Mapping[str, Path], on: Image | None) -> "Sources | None":
         """A table of detections, the brightest first.

@@ -27,7 +27,10 @@ _BIN_COLUMNS = {
     "background_fraction": ("Background fraction", "", True, True),
     "brightness": ("Net counts per pixel", "", True, False), "area_arcsec2": ("Area", "arcsec²", True, False),
     "npix": ("Pixels", "", True, False), "ra": ("RA", "deg", False, False), "dec": ("Dec", "deg", False, False),
-    "elongation": ("Elongation", "", True, False), "reached": ("S/N reached", "", False, False),
+    "kt": ("kT", "keV", True, True), "kt_low": ("kT, lower error", "keV", True, False),
+    "kt_high": ("kT, upper error", "keV", True, False), "abundance": ("Abundance", "", True, False),
+    "fit": ("Fit", "", False, False), "elongation": ("Elongation", "", True, False),
+    "reached": ("S/N reached", "", False, False),
     "low_sn": ("S/N below 3", "", False, False),
 }
 _LEFT_OUT = {"noise", "x", "y", "x_phys", "y_phys", "area_px"}

@@ -92,6 +92,7 @@ def fold(model: Spectra, responses: Iterable[Response], band_kev: tuple[float, f
     reference: Rmf | None = None
     known: dict[bytes, Floats] = {}
     rates: list[Floats] = []
+    read: tuple[Rmf, Floats] | None = None  # responses of one observation often share a matrix
     for arf, rmf in responses:
         check_pair(arf, rmf)
         if reference is None:
@@ -100,9 +101,9 @@ def fold(model: Spectra, responses: Iterable[Response], band_kev: tuple[float, f
         edges = rmf.edges_kev
         if (key := edges.tobytes()) not in known:
             known[key] = model.photons(edges)
-        matrix = rmf.matrix(channels)
-        if arf is not None:
-            matrix *= arf.area_cm2[:, np.newaxis]
+        if read is None or read[0] is not rmf:
+            read = rmf, rmf.matrix(channels)
+        matrix = read[1] if arf is None else read[1] * arf.area_cm2[:, np.newaxis]
         if not matrix.any():
             raise InputError(f"{(arf or rmf).file or 'the response'}: has no area at all in the band {band_kev[0]:g} - "
                              f"{band_kev[1]:g} keV: leave this response out, or choose another band")

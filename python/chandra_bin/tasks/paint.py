@@ -20,7 +20,7 @@ from .inputs import files_of
 
 
 @dataclass(frozen=True)
-class _Quantity:
+class Quantity:
     """One value a bin, and its unit ("" where unknown)."""
 
     values: Mapping[int, float]
@@ -52,7 +52,7 @@ def paint_table(binmap: Path, table: Path, *, output_dir: Path = Path(), suffix:
     return _paint(binmap, _read_table(table), output_dir, suffix, compress, clobber, parameters, [binmap, table])
 
 
-def _paint(binmap: Path, quantities: Mapping[str, _Quantity], folder: Path, suffix: str, compress: bool, clobber: bool,
+def _paint(binmap: Path, quantities: Mapping[str, Quantity], folder: Path, suffix: str, compress: bool, clobber: bool,
            parameters: Parameters, inputs: Iterable[Path]) -> list[Path]:
     if _file_name(suffix) != suffix:
         raise InputError(f"the suffix {suffix!r} holds characters that no file name here has; try _out.fits")
@@ -62,24 +62,25 @@ def _paint(binmap: Path, quantities: Mapping[str, _Quantity], folder: Path, suff
     with Outputs(files, inputs=files_of(*inputs), clobber=clobber) as outputs:
         for path, (name, quantity) in zip(files, quantities.items(), strict=True):
             lines = history("paint", {**parameters, "parameter": name})
-            content = _painted(image, labels, quantity, lines)
+            content = painted(image, labels, quantity, lines)
             outputs.write(path, content)
     return files
 
 
-def _painted(image: Image, labels: NDArray[np.int32], quantity: _Quantity, lines: list[str]) -> bytes:
-    """The FITS file of one quantity."""
+def painted(image: Image, labels: NDArray[np.int32], quantity: Quantity, lines: list[str],
+            keywords: Mapping[str, Any] | None = None) -> bytes:
+    """The FITS file of one quantity, float64 with NaN where there is no value; ``keywords`` are more of its header."""
     of_bin = np.full(labels.max(initial=-1) + 2, np.nan)  # the last one is for pixels outside, -1
     for b, value in quantity.values.items():
         if 0 <= b < of_bin.size - 1:
             of_bin[b] = value
-    keywords = {"BUNIT": quantity.unit} if quantity.unit else {}
+    units = {"BUNIT": quantity.unit} if quantity.unit else {}
     file = io.BytesIO()
-    write_image(file, of_bin[labels], product_header(image.header, lines, **keywords))
+    write_image(file, of_bin[labels], product_header(image.header, lines, **units, **(keywords or {})))
     return file.getvalue()
 
 
-def _warn_of_strangers(binmap: Path, labels: NDArray[np.int32], quantities: Mapping[str, _Quantity]) -> None:
+def _warn_of_strangers(binmap: Path, labels: NDArray[np.int32], quantities: Mapping[str, Quantity]) -> None:
     known = set(np.unique(labels).tolist()) - {-1}
     given = {b for quantity in quantities.values() for b in quantity.values}
     strangers = sorted(given - known)
@@ -108,7 +109,7 @@ def _region_names(region_list: Path, input_dir: Path) -> dict[int, str]:
     return names
 
 
-def _read_fits(names: Mapping[int, str], input_dir: Path) -> dict[str, _Quantity]:
+def _read_fits(names: Mapping[int, str], input_dir: Path) -> dict[str, Quantity]:
     values: dict[str, dict[int, float]] = {}
     missing = []
     for b, name in names.items():
@@ -126,7 +127,7 @@ def _read_fits(names: Mapping[int, str], input_dir: Path) -> dict[str, _Quantity
     if missing:
         warn(f"{missing[0]}: no such file; "
              f"{counted(len(missing), f'of {len(names)} bins stays', f'of {len(names)} bins stay')} without values")
-    return {name: _Quantity(of_bin) for name, of_bin in values.items()}
+    return {name: Quantity(of_bin) for name, of_bin in values.items()}
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
@@ -147,7 +148,7 @@ def _number(word: str, path: Path, line: int) -> float:
         raise InputError(f"{path}: line {line}: {word!r} is not a number") from None
 
 
-def _read_table(path: Path) -> dict[str, _Quantity]:
+def _read_table(path: Path) -> dict[str, Quantity]:
     columns = read_columns(path)
     if "bin" not in columns:
         raise InputError(f"{path}: has no column named bin, only {', '.join(columns)}")
@@ -158,7 +159,7 @@ def _read_table(path: Path) -> dict[str, _Quantity]:
     if len(set(numbers)) < len(numbers):
         twice = next(b for b in numbers if numbers.count(b) > 1)
         raise InputError(f"{path}: bin {twice} has more than one row")
-    quantities = {name: _Quantity(dict(zip(numbers, _floats(values), strict=True)), unit)
+    quantities = {name: Quantity(dict(zip(numbers, _floats(values), strict=True)), unit)
                   for name, (values, unit) in columns.items()
                   if name != "bin" and values.dtype.kind in "iufb" and values.ndim == 1}
     if not quantities:

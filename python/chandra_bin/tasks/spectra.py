@@ -106,10 +106,25 @@ class _Background:
     name: str
 
 
+@dataclass(frozen=True, eq=False)
+class _OfBins:
+    """The spectra of an observation; arrays (bins,) and (bins, 1024)."""
+
+    numbers: list[int]
+    spectra: NDArray[np.int32]
+    backscal: Floats
+    exposure_s: Floats
+    chips: Wholes
+    behind: NDArray[np.int32] | None
+    """Of the background."""
+    ratios: Floats | None
+    """What one count of it stands for."""
+
+
 def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
                   background: Name | Sequence[Name] = (),
                   group: int = 25, mask: Path | None = None, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
-                  clobber: bool = False) -> list[ObservationSpectra]:
+                  each_bin: bool = True, clobber: bool = False) -> list[ObservationSpectra]:
     """Writes the spectra of all bins of a binmap into ``folder/{obsid:05d}``, for each observation.
 
     Parameters
@@ -120,6 +135,7 @@ def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
         each observation, or for a single one several, each chip in one of them. Its counts stand
         for BKGSCALn of its header, or where that has none for the ratio of the counts of 9 - 12 keV on chip n.
     group : least counts of a group in ``xaf_N_grp.pi``.
+    each_bin : whether each bin has files of its own beside the table of all.
     mask, exclude, keep : as `bin_image` takes them: events in excluded pixels are left out, and so is their area.
 
     Files of bin N are ``xaf_N.pi`` (OGIP type I), ``xaf_N_grp.pi`` (grouped) and with a background ``xaf_N_bkg.pi``;
@@ -149,14 +165,13 @@ def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
                 "events": plain_name(name), "binmap": plain_name(binmap),
                 "background": " ".join(map(plain_name, behind)) or None, "group": group, "mask": mask,
                 "exclude": tuple(exclude), "keep": tuple(keep)}
-            made.append(_observation(outputs, folders[obsid], obsid, name, behind, bins, group, parameters))
+            made.append(_observation(outputs, folders[obsid], obsid, name, behind, bins, group if each_bin else None,
+                                     parameters))
     return made
 
 
 def _observation(outputs: Outputs, folder: Path, obsid: int, name: VirtualFile, behind: Sequence[VirtualFile],
-                 bins: BinPixels, group: int, parameters: Parameters) -> ObservationSpectra:
-    from astropy.io.fits import Header
-
+                 bins: BinPixels, group: int | None, parameters: Parameters) -> ObservationSpectra:
     source = _count(name, bins, particles=bool(behind))
     _warn_of_sky_filters(name)
     _warn_of_nothing(source, name)
@@ -177,28 +192,43 @@ def _observation(outputs: Outputs, folder: Path, obsid: int, name: VirtualFile, 
     behind_spectra = None if background is None else background.counted.spectra.sum(axis=0, dtype=np.int32)
     ratios = None if background is None else background_ratios(
         background.counted.by_chip, background.scales, _scales_without_counts(background, chips))
-    grouping, quality = group_counts(spectra, group)
-    for i, number in enumerate(bins.numbers):
-        backscal = float(areas[i] / _SKY_PIXELS)
-        behind_file = None if background is None else f"xaf_{number}_bkg.pi"
-        cards: Any = {"exposure_s": float(exposure[i]), "chip": int(chips[i]), "bin": number}
-        outputs.write(folder / f"xaf_{number}.pi",
-                      writer.file(spectra[i], **cards, backscal=backscal, background=behind_file))
-        outputs.write(folder / f"xaf_{number}_grp.pi",
-                      writer.file(spectra[i], **cards, backscal=backscal, background=behind_file,
-                                  groups=(grouping[i], quality[i])))
-        if behind_file is not None and behind_spectra is not None and ratios is not None:
-            outputs.write(folder / behind_file,
-                          behind_writer.file(behind_spectra[i], **cards, backscal=backscal / float(ratios[i])))
-    of_bins: Any = {"exposure_s": exposure, "chips": chips, "bins": bins.numbers}
-    with outputs.open(folder / ALL_BINS) as file:
-        write_empty_primary(file, Header())
-        writer.write_table(file, spectra, **of_bins, backscal=areas / _SKY_PIXELS)
-        if behind_spectra is not None and ratios is not None:
-            behind_writer.write_table(file, behind_spectra, **of_bins, backscal=areas / _SKY_PIXELS / ratios)
+    made = _OfBins(bins.numbers, spectra, areas / _SKY_PIXELS, exposure, chips, behind_spectra, ratios)
+    if group is not None:
+        _write_each(outputs, folder, made, writer, behind_writer, group)
+    _write_table(outputs, folder / ALL_BINS, made, writer, behind_writer)
     outputs.write(folder / "spectra.ecsv", ecsv(table, parameters))
     counts = int(spectra.sum(dtype=np.int64))
     return ObservationSpectra(obsid, folder, len(bins.numbers), counts, int(source.of_chip.sum()) - counts, table)
+
+
+def _write_each(outputs: Outputs, folder: Path, made: _OfBins, writer: PhaWriter, behind_writer: PhaWriter,
+                group: int) -> None:
+    """The spectra of each bin in files of their own."""
+    grouping, quality = group_counts(made.spectra, group)
+    for i, number in enumerate(made.numbers):
+        backscal = float(made.backscal[i])
+        behind_file = None if made.behind is None else f"xaf_{number}_bkg.pi"
+        cards: Any = {"exposure_s": float(made.exposure_s[i]), "chip": int(made.chips[i]), "bin": number}
+        outputs.write(folder / f"xaf_{number}.pi",
+                      writer.file(made.spectra[i], **cards, backscal=backscal, background=behind_file))
+        outputs.write(folder / f"xaf_{number}_grp.pi",
+                      writer.file(made.spectra[i], **cards, backscal=backscal, background=behind_file,
+                                  groups=(grouping[i], quality[i])))
+        if behind_file is not None and made.behind is not None and made.ratios is not None:
+            outputs.write(folder / behind_file,
+                          behind_writer.file(made.behind[i], **cards, backscal=backscal / float(made.ratios[i])))
+
+
+def _write_table(outputs: Outputs, path: Path, made: _OfBins, writer: PhaWriter, behind_writer: PhaWriter) -> None:
+    """The spectra of all bins in one file."""
+    from astropy.io.fits import Header
+
+    cards: Any = {"exposure_s": made.exposure_s, "chips": made.chips, "bins": made.numbers}
+    with outputs.open(path) as file:
+        write_empty_primary(file, Header())
+        writer.write_table(file, made.spectra, **cards, backscal=made.backscal)
+        if made.behind is not None and made.ratios is not None:
+            behind_writer.write_table(file, made.behind, **cards, backscal=made.backscal / made.ratios)
 
 
 def obsids_of(names: Sequence[VirtualFile]) -> list[int]:

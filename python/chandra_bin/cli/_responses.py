@@ -1,0 +1,74 @@
+"""``chandra-bin responses``: which responses each bin of a binmap has, and for how long."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from chandra_bin.errors import counted
+
+from ._command import (
+    PATH,
+    Command,
+    Stack,
+    clobber_option,
+    file_argument,
+    file_option,
+    pick,
+    progress_reporter,
+    quiet_option,
+    region_mask_options,
+)
+
+if TYPE_CHECKING:
+    from chandra_bin.fits.virtual import VirtualFile
+
+
+@click.command(cls=Command, name="responses")
+@click.argument("events", type=Stack())
+@file_argument("binmap")
+@click.option("--tiles", type=PATH, metavar="FILE", required=True,
+              help="Table of the responses there are: obsid, arf, rmf, and for several of an observation ccd_id, ra, "
+              "dec.")
+@click.option("-o", "--out", type=PATH, metavar="FILE", default="responses.fits", show_default=True,
+              help="The file that chandra-bin fit reads.")
+@click.option("--weights", type=click.Choice(["counts", "exposure"]), default="counts", show_default=True,
+              help="Weigh the tiles of a bin by its events of 0.5 - 2 keV, or by exposed area.")
+@click.option("--min-weight-counts", type=click.IntRange(min=1), metavar="N", default=100, show_default=True,
+              help="Bins with fewer such events are weighed by exposed area.")
+@click.option("--files", type=PATH, metavar="SPECTRA",
+              help="Write ARF and RMF of the bins too, into this folder of their spectra: OBSID/xaf_N.arf, .rmf.")
+@click.option("--bins", metavar="N,N,...", help="Bins that --files is for.  [default: all]")
+@file_option("--mask", help="FITS mask on the pixels of the binmap: 1 used, 0 excluded.")
+@region_mask_options
+@quiet_option
+@clobber_option
+def command(events: "list[VirtualFile]", binmap: Path, tiles: Path, out: Path, quiet: bool,
+            files: Path | None, bins: str | None, **options: Any) -> None:
+    """Find the responses of all bins of BINMAP in EVENTS, an event file or a @list of several observations.
+
+    Each bin lies on some tiles of the detector, places with an ARF and an RMF: OUT says on which, and for how many
+    seconds. Give the events, mask and regions that the spectra were made with.
+    """
+    from chandra_bin.tasks.responses import WeightOptions, write_response_files, write_responses
+
+    if bins is not None and files is None:
+        raise click.UsageError("--bins chooses those of --files: give both")
+    numbers = None if bins is None else _numbers(bins)
+    with progress_reporter(quiet, "responses"):
+        made = write_responses(events, binmap, tiles, out, options=pick(WeightOptions, options), **options)
+        written = [] if files is None else write_response_files(out, files, numbers, clobber=options["clobber"])
+    if not quiet:
+        for each in made:
+            click.echo(f"ObsID {each.obsid}: {counted(each.bins, 'bin')} on {counted(each.tiles, 'tile')}; "
+                       f"{each.by_counts} weighed by counts")
+        if written:
+            click.echo(f"{counted(len(written), 'file')} of ARF and RMF in {files}")
+        click.echo(f"written to {out}; next: chandra-bin fit SPECTRA --responses {out}")
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(each) for each in text.split(",")]
+    except ValueError:
+        raise click.UsageError(f"--bins {text}: give numbers of bins with commas between, 0,12 say") from None

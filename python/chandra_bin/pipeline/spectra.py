@@ -1,0 +1,101 @@
+"""Steps 9 and 10, by this program under both engines: spectra and responses of the bins, fits, and maps."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chandra_bin.acis.bands import parse_energies
+from chandra_bin.errors import warn
+from chandra_bin.fits.virtual import VirtualFile
+from chandra_bin.spectral.models import ModelOptions
+from chandra_bin.tasks.fit import fit_spectra_files
+from chandra_bin.tasks.maps import write_hardness_maps, write_maps
+from chandra_bin.tasks.responses import write_responses
+from chandra_bin.tasks.spectra import write_spectra
+from chandra_bin.tasks.truth import compare_with_truth
+
+from .archive import ObservationFiles, chips_used
+from .job import Job
+
+_PLASMAS = ("apec", "brems")
+
+
+def _clean_events(job: Job) -> list[VirtualFile]:
+    """The events of each observation without flares, on the chips that are used."""
+    names = []
+    for files in job.archive:
+        obs = job.layout.obs(files.obsid)
+        term = chips_used(job.settings.ccd_ids, ObservationFiles(files.obsid, obs.events))
+        names.append(VirtualFile.of(obs.clean_events).keep(term))
+    return names
+
+
+def _folder_of_spectra(job: Job) -> Path:
+    return job.layout.bin_spectra(job.settings.obs_ids[0]).parent.parent
+
+
+def count_spectra(job: Job) -> None:
+    """Step 9: spectra of all bins, a table an observation."""
+    layout = job.layout
+    skies = [layout.obs(files.obsid).background_events for files in job.archive]
+    there = [path for path in skies if path.exists()]
+    if len(there) < len(skies):
+        warn(f"{'not all observations have' if there else 'there are no'} blank-sky events (blank_sky): the spectra "
+             "have no background, which fits and maps then take for emission of the cluster")
+    folder = job.out(_folder_of_spectra(job) / "table").parent
+    made = job.call(write_spectra, _clean_events(job), layout.binmap, folder,
+                    background=there if len(there) == len(skies) else (), each_bin=False)
+    job.note(**{f"ObsID {each.obsid}": f"{each.bins} bins, {each.counts} counts" for each in made})
+
+
+def find_responses(job: Job) -> None:
+    """Step 9: which of the responses of the user's table each bin has."""
+    layout = job.layout
+    assert layout.tiles is not None
+    made = job.call(write_responses, _clean_events(job), layout.binmap, layout.tiles, job.out(layout.bin_responses),
+                    final=layout.bin_responses)
+    job.note(**{f"ObsID {each.obsid}": f"{each.bins} bins on {each.tiles} tiles, {each.by_counts} weighed by counts"
+                for each in made})
+
+
+def fit(job: Job) -> None:
+    """Step 10: temperature, abundance and norm of each bin."""
+    layout, settings = job.layout, job.settings
+    assert settings.redshift is not None  # or the configuration would have been refused
+    plasma: Any = settings.model if settings.model in _PLASMAS else layout.work / settings.model
+    model = ModelOptions(model=plasma, redshift=settings.redshift, nh=settings.nh,
+                         abundance_table=settings.abundance_table)
+    if settings.nh == 0:
+        warn("nh is 0: the fits take no absorption into account; give the column density of our galaxy towards the "
+             "cluster, in 1e22 cm-2")
+    low, high = parse_energies(settings.fit_band)
+    made = job.call(fit_spectra_files, _folder_of_spectra(job), layout.bin_responses, job.out(layout.fit), model=model,
+                    band_kev=(low / 1000, high / 1000), threads=job.threads)
+    result = made.result
+    job.note(model=made.templates.model, **{
+        "bins": ", ".join(f"{reason}: {count}" for reason, count in Counter(result.reason.tolist()).most_common()),
+        "median error of kT": f"{np.nanmedian((result.kt_low + result.kt_high) / 2 / result.kt):.1%}"})
+
+
+def make_maps(job: Job) -> None:
+    """Step 10: maps of temperature, and of what follows from it."""
+    layout = job.layout
+    made = job.call(write_maps, layout.binmap, layout.fit, job.out(layout.maps / "kt.fits").parent,
+                    redshift=job.settings.redshift)
+    job.note(maps=", ".join(path.name for path in made))
+    if layout.truth and all(path.is_file() for path in layout.truth):
+        compared = job.call(compare_with_truth, layout.binmap, layout.fit, layout.truth[0].parent, made[0].parent)
+        job.note(**{"kT beside the simulated one": f"(fit - truth) / error has mean {compared.kt.mean:+.2f} and rms "
+                                                   f"{compared.kt.rms:.2f} over {compared.kt.bins} bins; "
+                                                   f"{compared.kt.within:.0%} of errors hold the truth"})
+
+
+def make_hardness_maps(job: Job) -> None:
+    """Step 10, without effective areas: maps of hardness, which need none."""
+    layout = job.layout
+    warn("there are no effective areas (response_tiles): the maps are of hardness, not of temperature")
+    made = job.call(write_hardness_maps, layout.binmap, _folder_of_spectra(job),
+                    job.out(layout.maps / "hardness.fits").parent)
+    job.note(maps=", ".join(path.name for path in made))

@@ -1,0 +1,140 @@
+"""Pictures of maps: a value for each bin, side by side, in one field."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin._checks.array_types import Floats
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import printable
+
+from .bins import frame_of
+from .figures import (
+    BAR,
+    BAR_GAP,
+    BAR_LABEL,
+    BOTTOM,
+    CUT,
+    DPI,
+    GAP,
+    KEPT,
+    LEFT,
+    RIGHT,
+    TOP,
+    Frame,
+    add_panel,
+    colour_bar,
+    draw_scale,
+    png_of,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Maps in a row, by their number; others have three.
+_ACROSS = {1: 1, 2: 2, 4: 2}
+# Colours reach from and to these percentiles of the bins, so that a few bad ones do not decide.
+_PERCENTILES = (2, 98)
+# Logarithmic from this ratio of the two on.
+_LOGARITHMIC = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One map."""
+
+    title: str
+    unit: str
+    values: Floats
+    """(bins,), by the numbers of bins in the binmap; NaN: no value."""
+    colours: str = "inferno"
+    limits: tuple[float, float] | None = None
+    """Of the colours; None: by the values."""
+
+
+def maps_png(binmap: NDArray[np.int32], coords: ImageCoords, panels: Sequence[Panel], title: str, *,
+             kpc_per_arcsec: float | None = None) -> bytes:
+    """A PNG with maps in rows of two or three. Bins without a value, and pixels in no bin, are grey."""
+    return png_of(lambda: _figure(binmap, coords, panels, printable(title), kpc_per_arcsec))
+
+
+def _figure(binmap: NDArray[np.int32], coords: ImageCoords, panels: Sequence[Panel], title: str,
+            kpc_per_arcsec: float | None) -> "Figure":
+    from matplotlib.figure import Figure
+
+    frame = frame_of(binmap)
+    width, height = frame.panel
+    across = _ACROSS.get(len(panels), 3)
+    down = -(-len(panels) // across)
+    step, row = width + BAR_GAP + BAR + BAR_LABEL + GAP / 2, height + BOTTOM + 0.5
+    size = (LEFT + across * step + RIGHT - GAP, TOP + down * row - 0.5)
+    figure = Figure(figsize=size, dpi=DPI)
+    figure.suptitle(title, fontsize=16, x=0.5, y=1 - 0.3 / size[1], va="center", parse_math=False)
+    for number, panel in enumerate(panels):
+        line, column = divmod(number, across)
+        bottom = BOTTOM + (down - 1 - line) * row
+        axes = add_panel(figure, LEFT + column * step, frame, coords, panel.title, column == 0, bottom)
+        _draw(axes, binmap, panel, frame)
+        if number == 0:
+            draw_scale(axes, coords, frame, kpc_per_arcsec)
+    return figure
+
+
+def _draw(axes: "object", binmap: NDArray[np.int32], panel: Panel, frame: Frame) -> None:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import LogNorm, Normalize
+
+    assert isinstance(axes, Axes)
+    known = panel.values[np.isfinite(panel.values)]
+    low, high = panel.limits or (np.percentile(known, _PERCENTILES) if known.size else (0.0, 1.0))
+    if not low < high:
+        low, high = low - 0.5 * abs(low) - 1e-30, high + 0.5 * abs(high) + 1e-30
+    is_log = panel.limits is None and low > 0 and high > _LOGARITHMIC * low
+    shown = np.ma.masked_invalid(np.append(panel.values, np.nan)[binmap])[frame.cut]
+    picture = axes.imshow(shown, origin="lower", extent=frame.extent, aspect="auto", interpolation="nearest",
+                          cmap=panel.colours, norm=LogNorm(low, high) if is_log else Normalize(low, high))
+    below, above = bool((known < low).any()), bool((known > high).any())
+    extend = "both" if below and above else "min" if below else "max" if above else "neither"
+    colour_bar(axes, picture, panel.unit, extend)
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """A quantity of bins against their distance from a centre, arrays (bins,)."""
+
+    radius_arcmin: Floats
+    values: Floats
+    low: Floats
+    high: Floats
+    label: str
+    truth: Floats | None = None
+    """What it is in the simulation."""
+
+
+def profile_png(profile: Profile, title: str) -> bytes:
+    """A PNG with a point and its error for each bin, and the truth where it is known."""
+    return png_of(lambda: _profile_figure(profile, printable(title)))
+
+
+def _profile_figure(profile: Profile, title: str) -> "Figure":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5.2), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    known = np.isfinite(profile.values)
+    errors = np.nan_to_num(np.stack([profile.low, profile.high])[:, known])
+    axes.errorbar(profile.radius_arcmin[known], profile.values[known], errors, fmt="o", ms=3, lw=0.8, color=KEPT,
+                  label="fits of bins, 1 sigma" if profile.truth is not None else None)
+    if profile.truth is not None:
+        axes.plot(profile.radius_arcmin, profile.truth, "x", ms=4, color=CUT, zorder=3, label="simulated, in the bins")
+        axes.legend()
+    axes.set(xlabel="Distance from the brightest bin (arcmin)", ylabel=profile.label, xscale="log")
+    axes.set_title(title, fontsize=12, parse_math=False)
+    axes.xaxis.set_major_formatter("{x:g}")
+    if known.any():
+        top = float(np.percentile(profile.values[known], 98))
+        axes.set_ylim(0, 1.5 * top)
+    return figure

@@ -1,0 +1,167 @@
+"""Which tiles of the detector the bins lie on: tables of the responses there are, and files of seconds a tile."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from chandra_bin._checks.array_types import Floats, Wholes
+from chandra_bin.acis import geometry as acis
+from chandra_bin.errors import InputError
+from chandra_bin.fits.columns import read_columns
+from chandra_bin.fits.headers import add_history
+from chandra_bin.fits.new_table import NewColumn, new_table
+from chandra_bin.fits.tables import open_fits, write_empty_primary, write_rows
+
+_TILES, _WEIGHTS = "TILES", "WEIGHTS"
+_ANY_CHIP = -1
+
+
+@dataclass(frozen=True)
+class ResponseTile:
+    """A place on a chip, with its response."""
+
+    obsid: int
+    chip: int | None
+    """None: any chip of the observation."""
+    ra_deg: float
+    """Of its middle, ICRS; NaN where it stands for the whole chip."""
+    dec_deg: float
+    arf: Path
+    rmf: Path
+
+
+@dataclass(frozen=True, eq=False)
+class ResponseWeights:
+    """For how many seconds each bin is seen on each tile: arrays (rows,), with a row for each bin and tile."""
+
+    tiles: tuple[ResponseTile, ...]
+    bin: Wholes
+    """Numbers of the bins in the binmap."""
+    obsid: Wholes
+    tile: Wholes
+    """Indices into ``tiles``."""
+    seconds: Floats
+    counts: Wholes
+    """Events of 0.5 - 2 keV in the bin on the tile."""
+
+    @classmethod
+    def joined(cls, tiles: Sequence[ResponseTile], parts: "Sequence[ResponseWeights]") -> "ResponseWeights":
+        """The rows of several observations, and all tiles."""
+        return cls(tuple(tiles), *(np.concatenate([getattr(part, name) for part in parts])
+                                   for name in ("bin", "obsid", "tile", "seconds", "counts")))
+
+    def write(self, file: BinaryIO, folder: Path, history: Sequence[str]) -> None:
+        """Write the blocks TILES and WEIGHTS of a FITS file that will be in ``folder``: names are relative to it."""
+        from astropy.io.fits import Header
+
+        write_empty_primary(file, Header())
+        names = {kind: [os.path.relpath(getattr(tile, kind), folder) for tile in self.tiles] for kind in ("arf", "rmf")}
+        texts = [NewColumn(kind.upper(), f"{max(len(name.encode()) for name in of_kind)}A",
+                           np.array([name.encode() for name in of_kind])) for kind, of_kind in names.items()]
+        _write_block(file, _TILES, history, [
+            NewColumn("OBSID", "1J", [tile.obsid for tile in self.tiles]),
+            NewColumn("CCD_ID", "1I", [_ANY_CHIP if tile.chip is None else tile.chip for tile in self.tiles]),
+            NewColumn("RA", "1D", [tile.ra_deg for tile in self.tiles], "deg"),
+            NewColumn("DEC", "1D", [tile.dec_deg for tile in self.tiles], "deg"), *texts])
+        _write_block(file, _WEIGHTS, history, [
+            NewColumn("BIN", "1J", self.bin), NewColumn("OBSID", "1J", self.obsid), NewColumn("TILE", "1J", self.tile),
+            NewColumn("SECONDS", "1D", self.seconds, "s"), NewColumn("COUNTS", "1J", self.counts, "count")])
+
+    @classmethod
+    def read(cls, path: Path) -> "ResponseWeights":
+        """Read what `write` wrote. Raises `InputError` for other files."""
+        blocks: dict[str, dict[str, Any]] = {}
+        with open_fits(path) as hdus:
+            for hdu in hdus:
+                if hdu.is_table and hdu.name in (_TILES, _WEIGHTS):
+                    rows = hdu.table()
+                    blocks[hdu.name] = {column.name.upper(): column.values(rows) if column.is_scalar else
+                                        rows[column.name] for column in hdu.columns.values()}
+        if missing := [name for name in (_TILES, _WEIGHTS) if name not in blocks]:
+            raise InputError(f"{path}: has no block {missing[0]}: give the file that 'chandra-bin responses' wrote")
+        tiles, weights = blocks[_TILES], blocks[_WEIGHTS]
+        try:
+            known = _tiles(path, {name.lower(): values for name, values in tiles.items()})
+            bins, obsids, tile, counts = (np.asarray(weights[name], np.int64)
+                                          for name in ("BIN", "OBSID", "TILE", "COUNTS"))
+            made = cls(known, bins, obsids, tile, np.asarray(weights["SECONDS"], np.float64), counts)
+        except KeyError as error:
+            raise InputError(f"{path}: has no column {error.args[0]}: give the file that 'chandra-bin responses' wrote"
+                             ) from None
+        wrong = (made.tile < 0) | (made.tile >= len(known)) | ~(np.isfinite(made.seconds) & (made.seconds >= 0))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise InputError(f"{path}: row {row + 1} of {_WEIGHTS} has tile {made.tile[row]} and "
+                             f"{made.seconds[row]:g} s: make the file again with 'chandra-bin responses'")
+        return made
+
+
+def read_tiles(path: Path) -> tuple[ResponseTile, ...]:
+    """Read a table of responses: columns obsid, arf and rmf, and ccd_id, ra and dec where there are several.
+
+    Files are relative to the table. Raises `InputError` for tables without these columns, for files that are not
+    there, and for tiles without a place where an observation has more than one on a chip.
+    """
+    tiles = _tiles(path, {name.lower(): values for name, (values, _) in read_columns(path).items()})
+    if not tiles:
+        raise InputError(f"{path}: lists no response")
+    for file in dict.fromkeys(file for tile in tiles for file in (tile.arf, tile.rmf)):
+        if not file.is_file():
+            raise InputError(f"{path}: names {file}, and there is no such file")
+    for tile in tiles:
+        others = [each for each in tiles if each.obsid == tile.obsid and each.chip == tile.chip]
+        if len(others) > 1 and not np.isfinite(tile.ra_deg + tile.dec_deg):
+            where = "" if tile.chip is None else f" on chip {tile.chip}"
+            raise InputError(f"{path}: has {len(others)} responses of ObsID {tile.obsid}{where}, and "
+                             f"{tile.arf.name} has no place: give ra and dec of each")
+    return tiles
+
+
+def _tiles(path: Path, columns: dict[str, Any]) -> tuple[ResponseTile, ...]:
+    for name in ("obsid", "arf", "rmf"):
+        if name not in columns:
+            raise InputError(f"{path}: has no column {name}, only {', '.join(columns)}: a table of responses has "
+                             "obsid, arf and rmf, and for several of an observation ccd_id, ra and dec")
+    count = len(columns["obsid"])
+    obsid, chip = _whole(path, "obsid", columns["obsid"]), np.full(count, _ANY_CHIP)
+    if "ccd_id" in columns:
+        chip = _whole(path, "ccd_id", np.ma.filled(columns["ccd_id"], _ANY_CHIP))
+    if (strange := chip[(chip < _ANY_CHIP) | (chip >= acis.CHIP_COUNT)]).size:
+        raise InputError(f"{path}: has ccd_id {strange[0]}: ACIS has chips 0 to {acis.CHIP_COUNT - 1}")
+    ra, dec = (_places(path, name, columns.get(name, np.full(count, np.nan))) for name in ("ra", "dec"))
+    arf, rmf = ([path.parent / _text(value) for value in columns[name]] for name in ("arf", "rmf"))
+    return tuple(ResponseTile(int(obsid[row]), None if chip[row] == _ANY_CHIP else int(chip[row]), float(ra[row]),
+                              float(dec[row]), arf[row], rmf[row]) for row in range(count))
+
+
+def _whole(path: Path, name: str, values: Any) -> Wholes:
+    try:
+        numbers = np.asarray(values, np.float64)
+        wrong = numbers[~(numbers == np.rint(numbers))]
+    except (TypeError, ValueError):
+        raise InputError(f"{path}: the column {name} must hold whole numbers") from None
+    if wrong.size:
+        raise InputError(f"{path}: the column {name} holds {wrong[0]}, and must hold whole numbers")
+    return numbers.astype(np.int64)
+
+
+def _places(path: Path, name: str, values: Any) -> Floats:
+    try:
+        return np.asarray(np.ma.filled(np.ma.asarray(values, np.float64), np.nan))
+    except (TypeError, ValueError):
+        raise InputError(f"{path}: the column {name} must hold degrees") from None
+
+
+def _text(value: Any) -> str:
+    return (value.decode() if isinstance(value, bytes) else str(value)).strip()
+
+
+def _write_block(file: BinaryIO, name: str, history: Sequence[str], columns: list[NewColumn]) -> None:
+    header, rows = new_table(columns)
+    header["EXTNAME"] = name
+    add_history(header, history)
+    write_rows(file, header, [rows])

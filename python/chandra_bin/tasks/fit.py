@@ -1,0 +1,134 @@
+"""Fits of all bins at once: from the files of `write_spectra` and `write_responses` to a table of temperatures."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chandra_bin._checks.array_types import Wholes
+from chandra_bin.acis import geometry as acis
+from chandra_bin.errors import InputError, counted, warn
+from chandra_bin.fits.outputs import Outputs
+from chandra_bin.spectral.binned import MISSING, BinSpectra
+from chandra_bin.spectral.fit import FitOptions, fit_bins
+from chandra_bin.spectral.fit_table import fit_meta, fit_table
+from chandra_bin.spectral.models import ModelOptions, thermal_model
+from chandra_bin.spectral.ogip import Response, Rmf, read_arf, read_rmf
+from chandra_bin.spectral.results import FitResult
+from chandra_bin.spectral.templates import FIT_BAND_KEV, Templates, fold
+from chandra_bin.spectral.weights import ResponseTile, ResponseWeights
+
+from ._common import ecsv
+from ._spectra_table import SpectraOfBins, read_spectra_of_bins
+from .spectra import ALL_BINS
+
+
+@dataclass(frozen=True, eq=False)
+class FittedSpectra:
+    """What was fitted, and the fit."""
+
+    spectra: BinSpectra
+    templates: Templates
+    result: FitResult
+
+
+def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelOptions | None = None,
+                      options: FitOptions | None = None, band_kev: tuple[float, float] = FIT_BAND_KEV,
+                      threads: int = 1, progress: Callable[[float], object] | None = None,
+                      clobber: bool = False) -> FittedSpectra:
+    """Fits temperature, abundance and norm of each bin to its spectra in all observations, and writes a table.
+
+    Parameters
+    ----------
+    folder : that of `write_spectra`, with ``{obsid}/spectra.fits`` for each observation.
+    responses : the file of `write_responses`, made with the same events, binmap, mask and regions.
+    out : the table, ECSV; a row for each bin, with units, errors and the reason where a value is missing.
+    model, options : the plasma, and how it is fitted; None: the defaults.
+    band_kev : the energies that are fitted.
+
+    Raises `InputError` for files that are missing, damaged, or do not belong together, and `OutputError`; no file is
+    written then.
+    """
+    model, options = ModelOptions.or_defaults(model), FitOptions.or_defaults(options)
+    weights = ResponseWeights.read(responses)
+    obsids = np.unique(weights.obsid).tolist()
+    files = [folder / f"{obsid:05d}" / ALL_BINS for obsid in obsids]
+    _check_files(folder, files, responses)
+    used = np.unique(weights.tile)
+    tiles = [weights.tiles[tile] for tile in used]
+    inputs = [responses, *files, *(file for tile in tiles for file in (tile.arf, tile.rmf))]
+    with Outputs([out], inputs=inputs, clobber=clobber) as outputs:
+        spectra = [read_spectra_of_bins(file) for file in files]
+        templates = fold(thermal_model(model), _responses(tiles), band_kev)
+        binned = _joined(obsids, spectra, weights, used, templates)
+        result = fit_bins(binned, templates, options, threads=threads, progress=progress)
+        lines: dict[str, Any] = {
+            "spectra": folder, "responses": responses, "band_kev": "{:g}:{:g}".format(*band_kev), **model.given,
+            **options.given, "plasma": templates.model, "redshift": model.redshift, "nh": model.nh}
+        outputs.write(out, ecsv(fit_table(result), {**lines, **fit_meta(result)}))
+    return FittedSpectra(binned, templates, result)
+
+
+def _check_files(folder: Path, files: Sequence[Path], responses: Path) -> None:
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"{file}: is not there, and {responses} has responses of its ObsID: make the spectra with "
+                             f"'chandra-bin spectra -o {folder}'")
+    others = sorted(file for file in folder.glob(f"*/{ALL_BINS}") if file not in files)
+    if others:
+        warn(f"{others[0]}: is left out, as {responses} has no response of its ObsID")
+
+
+def _responses(tiles: Sequence[ResponseTile]) -> Iterator[Response]:
+    """The responses of tiles; a matrix that several share is read once."""
+    known: dict[Path, Rmf] = {}
+    for tile in tiles:
+        if tile.rmf not in known:
+            known = {tile.rmf: read_rmf(tile.rmf)}
+        yield read_arf(tile.arf), known[tile.rmf]
+
+
+def _joined(obsids: Sequence[int], spectra: Sequence[SpectraOfBins], weights: ResponseWeights, used: Wholes,
+            templates: Templates) -> BinSpectra:
+    """The data sets of all observations, sorted by bin."""
+    channels = slice(templates.first_channel - 1, templates.first_channel - 1 + templates.rates.shape[3])
+    parts = [_of_observation(obsid, each, weights, used, channels) for obsid, each in zip(obsids, spectra, strict=True)]
+    bin, counts, exposure, ratio, off, group = (np.concatenate(arrays) for arrays in zip(*(part[:6] for part in parts),
+                                                                                        strict=True))
+    rows = [row for part in parts for row in part[6]]
+    order = np.argsort(bin, kind="stable")
+    rows = [rows[number] for number in order]
+    offsets = np.concatenate([[0], np.cumsum([len(row[0]) for row in rows])])
+    response, weight = (np.concatenate([row[part] for row in rows]) if rows else np.zeros(0) for part in (0, 1))
+    return BinSpectra(
+        bin=bin[order], counts=counts[order], exposure_s=exposure[order], weight_offsets=offsets,
+        weight_response=response.astype(np.int64), weight=weight,
+        off_counts=off[order] if any(each.off_counts is not None for each in spectra) else None,
+        off_ratio=ratio[order], group=group[order])
+
+
+def _of_observation(obsid: int, spectra: SpectraOfBins, weights: ResponseWeights, used: Wholes, channels: slice) -> Any:
+    """Arrays of the data sets of an observation, and the responses and weights of each."""
+    mine = np.flatnonzero(weights.obsid == obsid)
+    mine = mine[np.argsort(weights.bin[mine], kind="stable")]
+    first, last = (np.searchsorted(weights.bin[mine], spectra.bin, side=side) for side in ("left", "right"))
+    response = np.searchsorted(used, weights.tile[mine])
+    strangers = np.setdiff1d(weights.bin[mine], spectra.bin)
+    if strangers.size:
+        raise InputError(f"the responses of ObsID {obsid} are of {counted(strangers.size, 'bin')} that have no "
+                         f"spectrum, the first is {strangers[0]}: make both of one binmap, with the same mask and "
+                         "regions")
+    rows = []
+    for number in range(len(spectra.bin)):
+        part = slice(first[number], last[number])
+        if first[number] == last[number] and spectra.counts[number].any():
+            rows.append((np.array([MISSING]), np.array([1.0])))
+        else:
+            seconds = spectra.exposure_s[number]
+            rows.append((response[part], weights.seconds[mine][part] / (seconds if seconds > 0 else np.inf)))
+    counts = spectra.counts[:, channels]
+    off = np.zeros_like(counts) if spectra.off_counts is None else spectra.off_counts[:, channels]
+    group = 2 * obsid + np.isin(spectra.chip, list(acis.BACK_ILLUMINATED))
+    return spectra.bin, counts, spectra.exposure_s, spectra.off_ratio, off, group, rows

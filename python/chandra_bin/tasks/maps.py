@@ -1,0 +1,217 @@
+"""Maps of the fits of bins, each with its errors; and maps of hardness, which need no fit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin._checks.array_types import Floats
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import InputError, counted, warn
+from chandra_bin.events.spectra import HARD_EV, SOFT_EV, band_channels, hardness
+from chandra_bin.fits.images import Image
+from chandra_bin.fits.outputs import Outputs
+from chandra_bin.plots.maps import Panel, maps_png
+from chandra_bin.spectral.derived import DepthOptions, derived_quantities
+from chandra_bin.spectral.fit_table import read_fit
+from chandra_bin.spectral.results import FitResult
+
+from ._common import about, history, read_binmap, write_picture
+from ._spectra_table import read_spectra_of_bins
+from .paint import Quantity, painted
+from .spectra import ALL_BINS
+
+_PICTURE = "maps.png"
+# Titles of the panels of the picture, and their colours.
+_PANELS = {"kt": ("Temperature", "inferno"), "abundance": ("Abundance", "viridis"),
+           "pressure": ("Pressure", "plasma"), "entropy": ("Entropy", "cividis"), "density": ("Density", "magma"),
+           "norm": ("Norm per area", "magma")}
+
+
+@dataclass(frozen=True, eq=False)
+class _Map:
+    """Values of all bins and their errors, arrays (bins,) by the number of the bin."""
+
+    values: Floats
+    unit: str
+    about: str
+    """What it is, for its header."""
+    low: Floats | None = None
+    high: Floats | None = None
+
+
+def write_maps(binmap: Path, fit: Path, folder: Path, *, redshift: float | None = None,
+               options: DepthOptions | None = None, centre_deg: tuple[float, float] | None = None,
+               clobber: bool = False) -> list[Path]:
+    """Writes maps of the fits of bins: FITS images of each quantity and of its lower and upper error, and a picture.
+
+    Parameters
+    ----------
+    binmap : the bins that were fitted.
+    fit : the table of `fit_spectra_files`.
+    folder : gets ``kt.fits``, ``kt_low.fits``, ``kt_high.fits``, and so for abundance, norm (per arcsec²), pressure,
+        entropy and with a depth density; ``counts.fits`` (net counts per arcsec²), ``goodness.fits``; ``maps.png``.
+    redshift : of the cluster; only pseudo quantities can do without.
+    options : how deep the gas is taken to be; None: pseudo quantities, without a depth.
+    centre_deg : RA and Dec (ICRS) that the depth "volume" is counted from.
+
+    A bin whose fit is doubtful (the column reason) has NaN. Returns the files. Raises `InputError` and `OutputError`;
+    no file is written then.
+    """
+    options = DepthOptions.or_defaults(options)
+    result = read_fit(fit)
+    image, labels = read_binmap(binmap)
+    of_bin = _places(binmap, labels, fit, result)
+    with about(binmap):
+        coords = ImageCoords(image.header)
+        coords.need_sky()
+    area = np.bincount(labels[labels >= 0], minlength=int(result.bin.max()) + 1)[result.bin] * coords.pixel_area_arcsec2
+    radii = _radii(coords, labels, result, centre_deg) if options.depth == "volume" else None
+    with about(fit):
+        made = derived_quantities(result, area, redshift=redshift or 0.0, options=options, radii=radii)
+    good = result.good("kt")
+    maps = {
+        "kt": _Map(result.kt, "keV", "temperature", result.kt_low, result.kt_high),
+        "norm": _Map(result.norm / area, "cm-5 arcsec-2", "norm of the plasma per area", result.norm_low / area,
+                     result.norm_high / area),
+        "counts": _Map(result.net_counts / area, "count arcsec-2", "net counts per area"),
+        "goodness": _Map(result.goodness, "", "statistic less its expectation, in sigma"),
+        **{name: _Map(made.values[name], unit, made.formulas[name], made.low[name], made.high[name])
+           for name, unit in made.units.items()}}
+    shown = {name: _masked(each, good if name not in ("counts", "goodness") else np.isfinite(each.values))
+             for name, each in maps.items()}
+    if np.isfinite(result.abundance).any():
+        every = _Map(result.abundance, "", "abundance of the metals over the table's", result.abundance_low,
+                     result.abundance_high)
+        shown["abundance"] = _masked(every, result.good("abundance"))
+    if not good.any():
+        warn(f"{fit}: no fit is good: all maps are empty (see the column reason)")
+    parameters = {"binmap": binmap, "fit": fit, "redshift": redshift, **options.given, "centre_deg": centre_deg}
+    keywords = {"MODEL": result.model, "FITSTAT": result.statistic_name,
+                "DELTASTA": (result.delta, "rise of the statistic at the ends of errors")}
+    return _write(folder, image, labels, of_bin, shown, [binmap, fit], history("maps", parameters), keywords,
+                  _title(result, good), clobber)
+
+
+def write_hardness_maps(binmap: Path, spectra: Path, folder: Path, *, clobber: bool = False) -> list[Path]:
+    """Writes maps of hardness and of counts per area, from the spectra of bins alone, without any response.
+
+    ``hardness.fits`` is (H - S) / (H + S) of net counts of 0.5 - 2 and 2 - 7 keV of all observations together, with its
+    errors. It depends on when and with which chips the cluster was observed: it compares bins, it is no temperature.
+    Parameters are as for `write_maps`; ``spectra`` is the folder of `write_spectra`.
+    """
+    files = sorted(spectra.glob(f"*/{ALL_BINS}"))
+    if not files:
+        raise InputError(f"{spectra}: holds no {ALL_BINS} of any observation: make them by 'chandra-bin spectra'")
+    image, labels = read_binmap(binmap)
+    with about(binmap):
+        coords = ImageCoords(image.header)
+        coords.need_sky()
+    bins = int(labels.max(initial=-1)) + 1
+    sums = {band: np.zeros((2, bins)) for band in (SOFT_EV, HARD_EV)}
+    for file in files:
+        each = read_spectra_of_bins(file)
+        if each.bin.size and each.bin[-1] >= bins:
+            raise InputError(f"{file}: holds bin {each.bin[-1]}, and {binmap} has {bins} bins: they do not belong "
+                             "together")
+        for band, total in sums.items():
+            channels = band_channels(band)
+            counts = each.counts[:, channels].sum(axis=1)
+            off = np.zeros(len(counts)) if each.off_counts is None else each.off_counts[:, channels].sum(axis=1)
+            total[0][each.bin] += counts - each.off_ratio * off
+            total[1][each.bin] += counts + each.off_ratio**2 * off
+    (soft, soft_variance), (hard, hard_variance) = sums[SOFT_EV], sums[HARD_EV]
+    ratio, error = hardness(soft, np.sqrt(soft_variance), hard, np.sqrt(hard_variance))
+    pixels = np.bincount(labels[labels >= 0], minlength=bins)
+    area = np.where(pixels > 0, pixels, np.nan) * coords.pixel_area_arcsec2
+    maps = {"hardness": _Map(ratio, "", "(H - S) / (H + S) of net counts of 2 - 7 and 0.5 - 2 keV", error, error),
+            "counts": _Map((soft + hard) / area, "count arcsec-2", "net counts of 0.5 - 7 keV per area")}
+    lines = history("maps", {"binmap": binmap, "spectra": spectra})
+    return _write(folder, image, labels, np.arange(bins), maps, [binmap, *files], lines, {},
+                  "Hardness: no effective areas, so no temperatures", clobber)
+
+
+def _places(binmap: Path, labels: NDArray[np.int32], fit: Path, result: FitResult) -> NDArray[np.int64]:
+    """The numbers of the bins of a fit. Raises `InputError` for a table of other bins."""
+    known = np.unique(labels[labels >= 0])
+    strangers = np.setdiff1d(result.bin, known)
+    if strangers.size:
+        raise InputError(f"{fit}: has {counted(strangers.size, 'bin')} that {binmap} does not have, the first is "
+                         f"{strangers[0]}: give the binmap of the spectra")
+    return np.asarray(result.bin, np.int64)
+
+
+def _radii(coords: ImageCoords, labels: NDArray[np.int32], result: FitResult,
+           centre_deg: tuple[float, float] | None) -> tuple[Floats, Floats]:
+    """The smallest and largest distance of the pixels of each bin from the centre, arcsec."""
+    if centre_deg is None:
+        raise InputError("depth volume is counted from a centre: give its RA and Dec (--centre)")
+    x, y = coords.sky_to_image(*centre_deg, "icrs")
+    rows, columns = np.nonzero(labels >= 0)
+    distance = np.hypot(columns - x, rows - y) * np.sqrt(coords.pixel_area_arcsec2)
+    bins = labels[rows, columns]
+    size = int(result.bin.max()) + 1
+    inner, outer = np.full(size, np.inf), np.zeros(size)
+    np.minimum.at(inner, bins, distance)
+    np.maximum.at(outer, bins, distance)
+    ny, nx = labels.shape
+    at = int(np.rint(float(y))), int(np.rint(float(x)))
+    if 0 <= at[0] < ny and 0 <= at[1] < nx and labels[at] >= 0:
+        inner[labels[at]] = 0
+    return inner[result.bin], outer[result.bin]
+
+
+def _masked(every: _Map, good: NDArray[np.bool_]) -> _Map:
+    """Without the values of bins that are not good."""
+    values, low, high = (None if part is None else np.where(good, part, np.nan)
+                         for part in (every.values, every.low, every.high))
+    assert values is not None
+    return _Map(values, every.unit, every.about, low, high)
+
+
+def _title(result: FitResult, good: NDArray[np.bool_]) -> str:
+    errors = np.nanmedian(((result.kt_low + result.kt_high) / 2 / result.kt)[good]) if good.any() else np.nan
+    return f"{np.count_nonzero(good)} of {counted(len(good), 'bin')}; median error of kT {errors:.1%}"
+
+
+def _write(folder: Path, image: Image, labels: NDArray[np.int32], numbers: NDArray[np.int64], maps: Mapping[str, _Map],
+           inputs: list[Path], lines: list[str], keywords: Mapping[str, Any], title: str, clobber: bool) -> list[Path]:
+    images = {f"{name}{end}.fits": (values, each) for name, each in maps.items()
+              for end, values in (("", each.values), ("_low", each.low), ("_high", each.high)) if values is not None}
+    files, picture = [folder / name for name in images], folder / _PICTURE
+    with Outputs([*files, picture], inputs=inputs, clobber=clobber) as outputs:
+        for file, (values, each) in zip(files, images.values(), strict=True):
+            what = {"_low": "lower error of ", "_high": "upper error of "}
+            kind = next((text for end, text in what.items() if file.stem.endswith(end)), "")
+            quantity = Quantity(dict(zip(numbers.tolist(), values.tolist(), strict=True)), each.unit)
+            of_map = [*lines, f"{file.stem}: {kind}{each.about}"]
+            outputs.write(file, painted(image, labels, quantity, of_map, keywords))
+        panels, coords = _panels(labels, numbers, maps), ImageCoords(image.header)
+        write_picture(outputs, picture, lambda: maps_png(labels, coords, panels, title))
+    return [*files, picture]
+
+
+def _panels(labels: NDArray[np.int32], numbers: NDArray[np.int64], maps: Mapping[str, _Map]) -> list[Panel]:
+    def by_number(values: Floats) -> Floats:
+        made = np.full(int(labels.max(initial=-1)) + 1, np.nan)
+        made[numbers] = values
+        return made
+
+    if "kt" not in maps:
+        first = maps["hardness"]
+        assert first.low is not None
+        return [Panel("Hardness", first.unit, by_number(first.values), "coolwarm"),
+                Panel("Error of hardness", first.unit, by_number(first.low), "cividis"),
+                Panel("Net counts per area", "counts per arcsec²", by_number(maps["counts"].values), "magma")]
+    kt = maps["kt"]
+    assert kt.low is not None
+    assert kt.high is not None
+    panels = [Panel("Temperature", "kT (keV)", by_number(kt.values)),
+              Panel("Error of the temperature", "of kT (%)", by_number(50 * (kt.low + kt.high) / kt.values), "cividis")]
+    for name, (title, colours) in _PANELS.items():
+        if name in maps and name not in ("kt", "norm"):
+            panels.append(Panel(title, maps[name].unit, by_number(maps[name].values), colours))
+    return panels

@@ -1,0 +1,151 @@
+"""Fits of simulated clusters beside what was simulated: a table, the two maps, and a profile."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin._checks.array_types import Floats
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import InputError
+from chandra_bin.fits.images import Image, read_image_file
+from chandra_bin.fits.outputs import Outputs
+from chandra_bin.plots.maps import Panel, Profile, maps_png, profile_png
+from chandra_bin.spectral.fit_table import read_fit
+from chandra_bin.spectral.results import FitResult
+
+from ._common import about, ecsv, read_binmap, write_picture
+
+# A fit of one temperature to several has about their mean with these weights, Mazzotta et al. 2004 (MNRAS 354, 10).
+_SPECTROSCOPIC_POWER = -0.75
+_IMAGES = ("kt", "abundance", "norm")
+
+
+@dataclass(frozen=True)
+class Pulls:
+    """Fits less truth over their errors, of bins with good fits."""
+
+    bins: int
+    mean: float
+    rms: float
+    """Around the mean."""
+    within: float
+    """The fraction of bins whose error holds the truth."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How the fits of bins compare with the simulation."""
+
+    kt: Pulls
+    norm: Pulls
+    files: tuple[Path, ...]
+
+
+def compare_with_truth(binmap: Path, fit: Path, truth: Path, folder: Path, *, clobber: bool = False) -> Comparison:
+    """Writes ``truth.ecsv``, ``truth.png`` and ``profile.png`` into a folder.
+
+    Parameters
+    ----------
+    binmap, fit : as `write_maps` takes them.
+    truth : the folder ``truth`` of the simulation.
+
+    The temperature of a bin is the mean over its pixels with the weights norm kT^(-3/4) (spectroscopic-like), or norm
+    (emission-weighted), its norm their sum, pixels of the simulation being shared out by their middles. Raises
+    `InputError` and `OutputError`; no file is written then.
+    """
+    result = read_fit(fit)
+    image, labels = read_binmap(binmap)
+    inputs = [binmap, fit, *(truth / f"{name}.fits" for name in _IMAGES)]
+    files = [folder / name for name in ("truth.ecsv", "truth.png", "profile.png")]
+    with Outputs(files, inputs=inputs, clobber=clobber) as outputs:
+        true = _in_bins(image, labels, truth, result.bin)
+        good = result.good("kt") & np.isfinite(true["kt"])
+        pulls = {name: _pulls(getattr(result, name), getattr(result, f"{name}_low"), getattr(result, f"{name}_high"),
+                              true[name], good) for name in ("kt", "norm")}
+        outputs.write(files[0], _table(result, true, {"binmap": binmap, "fit": fit}))
+        coords = ImageCoords(image.header)
+        write_picture(outputs, files[1], lambda: maps_png(labels, coords, _panels(labels, result, true, good),
+                                                          _title(pulls["kt"])))
+        profile = Profile(_radius_arcmin(coords, labels, result), np.where(good, result.kt, np.nan), result.kt_low,
+                          result.kt_high, "kT (keV)", true["kt"])
+        write_picture(outputs, files[2], lambda: profile_png(profile, _title(pulls["kt"])))
+    return Comparison(pulls["kt"], pulls["norm"], tuple(files))
+
+
+def _in_bins(image: Image, labels: NDArray[np.int32], truth: Path, bins: NDArray[np.int64]) -> dict[str, Floats]:
+    """Means and sums over the pixels of the simulation in each bin; NaN for bins that hold the middle of none."""
+    maps = {name: read_image_file(truth / f"{name}.fits") for name in _IMAGES}
+    kt, abundance, norm = (np.asarray(maps[name].data, np.float64).ravel() for name in _IMAGES)
+    y, x = np.indices(maps["norm"].data.shape).reshape(2, -1)
+    with about(image.path):
+        sky = ImageCoords(maps["norm"].header).image_to_sky(x, y, "icrs")
+        column, row = (np.rint(each) for each in ImageCoords(image.header).sky_to_image(*sky, "icrs"))
+    ny, nx = labels.shape
+    inside = (column >= 0) & (column < nx) & (row >= 0) & (row < ny)
+    label = np.full(len(kt), -1)
+    label[inside] = labels[row[inside].astype(int), column[inside].astype(int)]
+    used = label >= 0
+    if not used.any():
+        raise InputError(f"{image.path}: no bin is where {truth / 'norm.fits'} is: give the truth of this cluster")
+
+    def total(values: Floats) -> Floats:
+        sums = np.bincount(label[used], values[used], int(labels.max()) + 1)
+        return np.asarray(sums[bins], np.float64)
+
+    like = norm * kt**_SPECTROSCOPIC_POWER
+    with np.errstate(invalid="ignore"):
+        return {"kt": total(like * kt) / total(like), "kt_ew": total(norm * kt) / total(norm),
+                "abundance": total(norm * abundance) / total(norm), "norm": total(norm)}
+
+
+def _pulls(value: Floats, low: Floats, high: Floats, true: Floats, good: NDArray[np.bool_]) -> Pulls:
+    pull = ((value - true) / np.where(value > true, low, high))[good]
+    pull = pull[np.isfinite(pull)]
+    if not pull.size:
+        return Pulls(0, np.nan, np.nan, np.nan)
+    return Pulls(len(pull), float(pull.mean()), float(pull.std()), float((np.abs(pull) < 1).mean()))
+
+
+def _table(result: FitResult, true: dict[str, Floats], parameters: dict[str, object]) -> str:
+    from astropy.table import Table
+
+    units = {"kt": "keV", "kt_ew": "keV", "norm": "cm-5"}
+    table = Table({"bin": result.bin, **{f"true_{name}": values for name, values in true.items()}, "kt": result.kt,
+                   "kt_low": result.kt_low, "kt_high": result.kt_high, "norm": result.norm,
+                   "norm_low": result.norm_low, "norm_high": result.norm_high, "reason": result.reason})
+    for name in table.colnames:
+        table[name].unit = units.get(name.removeprefix("true_").removesuffix("_low").removesuffix("_high"))
+    return ecsv(table, parameters)
+
+
+def _panels(labels: NDArray[np.int32], result: FitResult, true: dict[str, Floats],
+            good: NDArray[np.bool_]) -> list[Panel]:
+    def by_number(values: Floats) -> Floats:
+        made = np.full(int(labels.max(initial=-1)) + 1, np.nan)
+        made[result.bin] = np.where(good, values, np.nan)
+        return made
+
+    known = true["kt"][good]
+    limits = (float(known.min()) * 0.9, float(known.max()) * 1.1) if known.size else (0.0, 1.0)
+    return [Panel("Temperature, fitted", "kT (keV)", by_number(result.kt), "inferno", limits),
+            Panel("Temperature, simulated", "kT (keV)", by_number(true["kt"]), "inferno", limits)]
+
+
+def _radius_arcmin(coords: ImageCoords, labels: NDArray[np.int32], result: FitResult) -> Floats:
+    """Distances of the middles of bins from that of the brightest."""
+    y, x = np.nonzero(labels >= 0)
+    of = labels[y, x]
+    size = int(labels.max()) + 1
+    pixels = np.maximum(np.bincount(of, minlength=size), 1)
+    centre_x, centre_y = (np.bincount(of, axis, size) / pixels for axis in (x, y))
+    brightest = result.bin[int(np.argmax(result.net_counts / pixels[result.bin]))]
+    distance = np.hypot(centre_x - centre_x[brightest], centre_y - centre_y[brightest])[result.bin]
+    arcmin = np.sqrt(coords.pixel_area_arcsec2) / 60
+    return np.asarray(np.maximum(distance, 0.5) * arcmin)
+
+
+def _title(pulls: Pulls) -> str:
+    return (f"{pulls.bins} bins: (fit - truth) / error has mean {pulls.mean:+.2f} and rms {pulls.rms:.2f}; "
+            f"{pulls.within:.0%} of errors hold the truth")

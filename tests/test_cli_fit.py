@@ -1,0 +1,274 @@
+"""``chandra-bin responses``, ``fit`` and ``maps``: from simulated events to maps of temperature, and bad input."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from chandra_bin.cli import run
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.spectral.fit_table import read_fit
+from chandra_bin.spectral.weights import ResponseWeights, read_tiles
+from chandra_bin.tasks.options import SimulationSettings
+from chandra_bin.tasks.simulate import simulate_observations
+from chandra_bin.tasks.truth import compare_with_truth
+from conftest import made_once
+
+EVENTS = [f"sim/{obsid}/primary/acisf{obsid}_000N001_evt2.fits.gz[ccd_id=7]" for obsid in (90001, 90002)]
+FIT = ["fit", "spectra", "--responses", "responses.fits", "--model", "brems", "--redshift", "0.1", "--nh", "0.05"]
+
+
+def write_binmap(path, events, side=5, pixels=20, step=8.0):
+    """``side`` x ``side`` square bins of ``pixels`` x ``pixels`` pixels, around the cluster."""
+    with fits.open(events) as hdus:
+        header = hdus["EVENTS"].header
+    coords = ImageCoords.from_events(header)
+    x, y = coords.sky_to_physical(258.112, -23.375, "icrs")
+    size = side * pixels
+    labels = np.add.outer(side * (np.arange(size) // pixels), np.arange(size) // pixels).astype(np.int32)
+    image = fits.ImageHDU(labels)
+    from chandra_bin.coords.grids import Grid, GridAxis
+
+    grid = Grid(*(GridAxis(float(np.floor(axis)) + 0.5 - size * step / 2, step, size) for axis in (x, y)))
+    grid.put_into(image.header, coords)
+    fits.PrimaryHDU(labels, image.header).writeto(path)
+
+
+def make(folder):
+    simulate_observations(folder / "sim", SimulationSettings(
+        seed=11, exposure=20_000, counts=150_000, blank_sky=4, truth_photons=1000, array="S"))
+    write_binmap(folder / "binmap.fits", folder / EVENTS[0].partition("[")[0])
+    (folder / "evt.list").write_text("\n".join(EVENTS) + "\n")
+    (folder / "bkg.list").write_text("".join(
+        f"sim/{obsid}/blanksky/acisf{obsid}_ccd7_blanksky.fits\n" for obsid in (90001, 90002)))
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """A simulated cluster of two observations, 25 square bins, their spectra, responses and fits."""
+
+    def made(folder):
+        folder.mkdir(parents=True)
+        make(folder)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            assert run(["spectra", "@evt.list", "binmap.fits", "--background", "@bkg.list", "-q"]) == 0
+            assert run(["responses", "@evt.list", "binmap.fits", "--tiles", "sim/truth/tiles.ecsv", "-q"]) == 0
+            assert run([*FIT, "-q"]) == 0
+
+    return made_once(tmp_path_factory, "cluster-of-spectra", made)
+
+
+@pytest.fixture
+def here(cluster, monkeypatch):
+    """The folder of the cluster, which tests only read."""
+    monkeypatch.chdir(cluster)
+    return cluster
+
+
+@pytest.fixture
+def copied(cluster, tmp_path, monkeypatch):
+    """A copy of its small files, for tests that change them."""
+    for name in ("spectra", "responses.fits", "binmap.fits", "fit.ecsv", "evt.list", "bkg.list"):
+        path = cluster / name
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / name)
+    (tmp_path / "sim").symlink_to(cluster / "sim")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def error_of(capsys, *words):
+    capsys.readouterr()
+    assert run([*words, "-q"]) == 2
+    text = capsys.readouterr().err
+    assert text.startswith(f"chandra-bin {words[0]}: error: ")
+    assert text.count("\n") == 1
+    return text
+
+
+def test_temperatures_and_norms_are_the_simulated_ones(here, tmp_path):
+    compared = compare_with_truth(here / "binmap.fits", here / "fit.ecsv", here / "sim/truth", tmp_path / "out")
+    assert compared.kt.bins >= 23
+    # Sources in the bins are not removed, and a mean of 25 is known to 0.2.
+    assert abs(compared.kt.mean) < 0.7
+    assert 0.6 < compared.kt.rms < 1.5
+    table = Table.read(tmp_path / "out/truth.ecsv")
+    ratio = table["norm"] / table["true_norm"]
+    assert np.median(ratio) == pytest.approx(1, abs=0.03)
+    assert {path.name for path in compared.files} == {"truth.ecsv", "truth.png", "profile.png"}
+
+
+def test_seconds_of_bins_are_the_exposure_there(here):
+    """Beside the exposure map that the simulator made of thinned photons, which has the vignetting of each pixel."""
+    weights = ResponseWeights.read(here / "responses.fits")
+    with fits.open(here / "sim/truth/90001_exposure.fits") as hdus:
+        live = hdus[0].data.max()
+    for obsid in (90001, 90002):
+        mine = weights.obsid == obsid
+        seconds = np.bincount(weights.bin[mine], weights.seconds[mine], 25)
+        # On chip 7 all of the exposure but for bad pixels and columns and what the vignetting varies over a tile.
+        assert np.median(seconds) == pytest.approx(19_500, rel=0.04)
+        assert seconds.max() < 1.03 * live
+    assert (weights.counts >= 0).all()
+
+
+@pytest.mark.usefixtures("here")
+def test_the_weights_are_the_shares_of_counts_or_of_area(tmp_path):
+    for how in ("counts", "exposure"):
+        assert run(["responses", "@evt.list", "binmap.fits", "--tiles", "sim/truth/tiles.ecsv", "--weights", how, "-o",
+                    str(tmp_path / how), "-q"]) == 0
+    by_counts, by_area = (ResponseWeights.read(tmp_path / how) for how in ("counts", "exposure"))
+    totals = [np.bincount(each.bin * 2 + (each.obsid == 90002), each.seconds, 50) for each in (by_counts, by_area)]
+    np.testing.assert_allclose(*totals)
+    row = int(np.argmax(by_counts.counts))
+    same = (by_counts.bin == by_counts.bin[row]) & (by_counts.obsid == by_counts.obsid[row])
+    share = by_counts.counts[row] / by_counts.counts[same].sum()
+    assert by_counts.seconds[row] / by_counts.seconds[same].sum() == pytest.approx(share)
+
+
+def test_the_table_of_fits_reads_back(here):
+    table, result = Table.read(here / "fit.ecsv"), read_fit(here / "fit.ecsv")
+    np.testing.assert_array_equal(table["kt"], result.kt)
+    assert (str(table["kt"].unit), str(table["norm"].unit)) == ("keV", "1 / cm5")
+    assert result.covariance.shape == (25, 3, 3)
+    known = np.isfinite(result.kt_low)
+    np.testing.assert_allclose((result.kt - result.kt_low)[known], result.ends[known, 0, 0])
+    assert table.meta["parameters"]["MODEL"].startswith("tbabs(nH 0.05e22 cm-2) * bremsstrahlung")
+
+
+def test_maps_have_values_errors_and_units(here, tmp_path):
+    assert run(["maps", "binmap.fits", "fit.ecsv", "-o", str(tmp_path), "--redshift", "0.1", "--depth", "constant",
+                "-q"]) == 0
+    result, labels = read_fit(here / "fit.ecsv"), fits.getdata("binmap.fits")
+    for name, unit in (("kt", "keV"), ("pressure", "keV cm-3"), ("entropy", "keV cm2"), ("density", "cm-3"),
+                       ("norm", "cm-5 arcsec-2")):
+        with fits.open(tmp_path / f"{name}.fits") as hdus:
+            assert hdus[0].header["BUNIT"] == unit
+            assert "brems" in str(hdus[0].header["MODEL"])
+        assert {"low", "high"} <= {path.stem.removeprefix(f"{name}_") for path in tmp_path.glob(f"{name}_*.fits")}
+    image = fits.getdata(tmp_path / "kt.fits")
+    good = result.good("kt")
+    np.testing.assert_array_equal(image, np.where(good, result.kt, np.nan)[labels])
+    assert not (tmp_path / "abundance.fits").exists()
+
+
+def test_responses_of_bins_are_files_that_fold_as_the_templates_do(copied):
+    from chandra_bin.spectral.models import ModelOptions, thermal_model
+    from chandra_bin.spectral.ogip import read_arf, read_rmf
+    from chandra_bin.spectral.templates import fold
+
+    assert run(["responses", "@evt.list", "binmap.fits", "--tiles", "sim/truth/tiles.ecsv", "--files", "spectra",
+                "--bins", "3,12", "--clobber", "-q"]) == 0
+    assert sorted(path.name for path in copied.glob("spectra/90002/*.arf")) == ["xaf_12.arf", "xaf_3.arf"]
+    weights = ResponseWeights.read(copied / "responses.fits")
+    model = thermal_model(ModelOptions(model="brems", redshift=0.1, nh=0.05))
+    stem = copied / "spectra/90002/xaf_12"
+    ours = fold(model, [(read_arf(stem.with_suffix(".arf")), read_rmf(stem.with_suffix(".rmf")))])
+    rows = np.flatnonzero((weights.bin == 12) & (weights.obsid == 90002))
+    tiles = [weights.tiles[tile] for tile in weights.tile[rows]]
+    parts = fold(model, [(read_arf(tile.arf), read_rmf(tile.rmf)) for tile in tiles])
+    seconds = fits.getval(stem.with_suffix(".pi"), "EXPOSURE", 1)
+    expected = np.einsum("r,rtkc->tkc", weights.seconds[rows] / seconds, parts.rates)
+    np.testing.assert_allclose(ours.rates[0], expected, rtol=1e-5, atol=1e-9 * expected.max())
+
+
+@pytest.mark.usefixtures("copied")
+def test_the_summary_says_what_comes_next(capsys):
+    assert run([*FIT, "--clobber"]) == 0
+    text = capsys.readouterr().out
+    assert "25 bins, 50 spectra" in text
+    assert "next: chandra-bin maps BINMAP fit.ecsv" in text
+
+
+def test_maps_of_hardness_need_no_response(here, tmp_path):
+    from chandra_bin.tasks.maps import write_hardness_maps
+
+    write_hardness_maps(here / "binmap.fits", here / "spectra", tmp_path / "maps")
+    image, labels = fits.getdata(tmp_path / "maps/hardness.fits"), fits.getdata(here / "binmap.fits")
+    # The core is cool, so soft.
+    assert image[labels == 12][0] < np.nanmedian(image)
+
+
+@pytest.mark.usefixtures("copied")
+def test_tables_of_responses_that_cannot_be_used(capsys):
+    tiles = Table.read("sim/truth/tiles.ecsv")
+    tiles["arf"], tiles["rmf"] = ([f"sim/truth/{name}" for name in tiles[kind]] for kind in ("arf", "rmf"))
+    words = ("responses", "@evt.list", "binmap.fits", "--clobber", "--tiles")
+
+    def written(table, name="tiles.ecsv"):
+        table.write(name, format="ascii.ecsv" if name.endswith("ecsv") else "ascii.csv", overwrite=True)
+        return name
+
+    without = tiles.copy()
+    without.remove_column("arf")
+    assert "tiles.ecsv: has no column arf, only" in error_of(capsys, *words, written(without))
+    gone = tiles.copy()
+    gone["arf"] = ["nowhere.arf"] * len(gone)
+    assert "nowhere.arf, and there is no such file" in error_of(capsys, *words, written(gone))
+    chip = tiles.copy()
+    chip["ccd_id"] = 11
+    assert "has ccd_id 11" in error_of(capsys, *words, written(chip))
+    assert "has no response of ObsID 90002" in error_of(capsys, *words, written(tiles[tiles["obsid"] == 90001]))
+    placeless = tiles.copy()
+    placeless.remove_columns(["ra", "dec"])
+    assert "has no place: give ra and dec" in error_of(capsys, *words, written(placeless))
+    Path("tiles.txt").write_text("obsid")
+    assert "is no table that is known here" in error_of(capsys, *words, "tiles.txt")
+    assert run([*words, written(tiles, "tiles.csv"), "-q"]) == 0
+    assert read_tiles(Path("tiles.csv"))[0].arf == Path("sim/truth/responses/90001_ccd7_0.arf")
+
+
+def test_one_response_an_observation_serves_all_of_it(copied):
+    rows = [(obsid, f"sim/truth/responses/{obsid}_ccd7_4.arf", "sim/truth/responses/acis.rmf")
+            for obsid in (90001, 90002)]
+    Table(rows=rows, names=("obsid", "arf", "rmf")).write("one.csv")
+    assert run(["responses", "@evt.list", "binmap.fits", "--tiles", "one.csv", "-o", "one.fits", "-q"]) == 0
+    weights = ResponseWeights.read(copied / "one.fits")
+    assert set(weights.tile.tolist()) == {0, 1}
+    assert run(["fit", "spectra", "--responses", "one.fits", "--model", "brems", "--redshift", "0.1", "--nh", "0.05",
+                "-o", "one.ecsv", "-q"]) == 0
+    ours, other = read_fit(copied / "one.ecsv"), read_fit(copied / "fit.ecsv")
+    both = ours.good() & other.good()
+    # One area for the whole chip changes norms, and temperatures hardly.
+    assert np.median(np.abs(ours.kt - other.kt)[both] / other.kt_high[both]) < 0.3
+
+
+@pytest.mark.usefixtures("copied")
+@pytest.mark.parametrize(("harm", "words", "message"), [
+    (lambda: Path("spectra/90002/spectra.fits").unlink(), FIT, "spectra.fits: is not there, and responses.fits has"),
+    (lambda: Path("responses.fits").write_bytes(Path("binmap.fits").read_bytes()), FIT, "has no block TILES"),
+    (lambda: Path("responses.fits").write_bytes(Path("responses.fits").read_bytes()[:9000]), FIT, "responses.fits: "),
+    (lambda: None, [*FIT, "--nh", "-1"], "nh is -1"),
+    (lambda: None, [*FIT, "--redshift", "nan"], "redshift is nan"),
+    (lambda: None, [*FIT, "--model", "nowhere.mod"], "nowhere.mod"),
+    (lambda: None, [*FIT, "--kt-min", "9", "--kt-max", "3"], "kt_min is 9: it must be below kt_max, 3"),
+    (lambda: None, ["maps", "binmap.fits", "spectra/90001/spectra.ecsv"], "give the table that 'chandra-bin fit'"),
+    (lambda: fits.setval("spectra/90001/spectra.fits", "TTYPE5", value="SECONDS", ext=1), FIT, "no column EXPOSURE"),
+])
+def test_bad_input_is_one_line_and_harms_nothing(capsys, harm, words, message):
+    harm()
+    before = Path("fit.ecsv").read_bytes()
+    words = [*words, "--clobber", *(["-o", "maps"] if words[0] == "maps" else [])]
+    assert message in error_of(capsys, *words)
+    assert Path("fit.ecsv").read_bytes() == before
+    assert not Path("maps").exists() or not list(Path("maps").iterdir())
+
+
+@pytest.mark.usefixtures("here")
+def test_a_band_without_channels_is_refused(capsys):
+    assert run([*FIT, "--band", "7:0.5"]) == 2
+    assert "must be below the upper one" in capsys.readouterr().err
+    assert "no channel in the band" in error_of(capsys, *FIT, "--band", "20:30", "--clobber")
+
+
+@pytest.mark.usefixtures("copied")
+def test_bins_of_another_map_are_refused(capsys):
+    labels, header = fits.getdata("binmap.fits", header=True)
+    fits.writeto("other.fits", np.where(labels < 20, labels, -1), header)
+    assert "has 5 bins that other.fits does not have" in error_of(capsys, "maps", "other.fits", "fit.ecsv")
+    assert run(["spectra", "@evt.list", "other.fits", "-o", "few", "-q"]) == 0
+    words = ["fit", "few", "--responses", "responses.fits", "--model", "brems", "-o", "few.ecsv"]
+    assert "are of 5 bins that have no spectrum" in error_of(capsys, *words)

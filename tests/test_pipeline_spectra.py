@@ -1,0 +1,98 @@
+"""Steps 9 and 10 of the pipeline: spectra and responses of the bins, fits, maps, and what the report shows of them."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from chandra_bin.cli import run as command
+from chandra_bin.errors import InputError
+from chandra_bin.pipeline import runner
+from chandra_bin.pipeline.config import read_config
+from chandra_bin.pipeline.layout import Layout
+from chandra_bin.pipeline.survey import begin, survey
+from chandra_bin.report import write_report
+from chandra_bin.spectral.fit_table import read_fit
+from pipeline_work import change_settings
+
+FITS = {"spectra": True, "response_tiles": "../cluster/truth/tiles.ecsv", "redshift": 0.1, "nh": 0.05, "model": "brems"}
+
+
+@pytest.fixture
+def work(archive, finished, tmp_path):
+    """A copy of the finished pipeline, next to its archive."""
+    (tmp_path / "cluster").symlink_to(archive)
+    shutil.copytree(finished, tmp_path / "work", symlinks=True)
+    return tmp_path / "work"
+
+
+def ran(work, **options):
+    return set(runner.run(work, **options).ran)
+
+
+def test_temperatures_of_a_simulated_cluster(work):
+    change_settings(work, **FITS)
+    assert ran(work) == {"bin-spectra", "bin-responses", "fit", "maps"}
+    layout = Layout.of(work, read_config(work).settings)
+    result = read_fit(layout.fit)
+    assert (result.reason == "ok").mean() > 0.8
+    image = fits.getdata(layout.maps / "kt.fits")
+    assert 1.5 < np.nanmedian(image) < 10
+    truth = (layout.maps / "truth.ecsv").read_text()
+    assert "true_kt" in truth
+    flags = json.loads((work / "config.json").read_text())["flags"]
+    assert flags["spectra"]
+    assert flags["maps"]
+
+    # Another column density makes the fits and maps again, and nothing else.
+    change_settings(work, nh=0.1)
+    assert ran(work) == {"fit", "maps"}
+    page = write_report(work).read_text()
+    assert "All 10 steps are done." in page
+    assert 'id="fits"' in page
+    assert 'data-column="kt"' in page
+    # A file that is lost is made again.
+    layout.bin_responses.unlink()
+    assert "bin-responses" in ran(work)
+
+
+def test_without_effective_areas_there_are_maps_of_hardness(work):
+    change_settings(work, spectra=True)
+    said = []
+    done = runner.run(work, watch=lambda event: said.append(event.text) if event.kind == "warning" else None)
+    assert set(done.ran) == {"bin-spectra", "hardness"}
+    assert any("there are no effective areas (response_tiles)" in text for text in said)
+    layout = Layout.of(work, read_config(work).settings)
+    assert (layout.maps / "hardness.fits").is_file()
+    assert not (layout.maps / "kt.fits").exists()
+    assert "the maps are of hardness, not of temperature" in write_report(work).read_text()
+
+
+def test_a_table_of_responses_that_is_lost_is_said_at_once(work):
+    change_settings(work, **FITS | {"response_tiles": "gone.csv"})
+    with pytest.raises(InputError, match=r"gone.csv: no such file"):
+        runner.run(work)
+
+
+def test_init_takes_the_responses_of_a_simulation(archive, tmp_path):
+    begin(survey(archive), tmp_path / "work")
+    settings = read_config(tmp_path / "work").settings
+    assert settings.spectra
+    assert settings.model == "brems"
+    assert (settings.redshift, settings.nh) == (0.1, 0.05)
+    assert (tmp_path / "work" / str(settings.response_tiles)).resolve() == (archive / "truth/tiles.ecsv").resolve()
+
+
+def test_real_observations_have_no_responses_by_default(archive, tmp_path):
+    shutil.copytree(archive, tmp_path / "copy", ignore=shutil.ignore_patterns("truth", "simulation.json"))
+    begin(survey(tmp_path / "copy"), tmp_path / "work")
+    settings = read_config(tmp_path / "work").settings
+    assert not settings.spectra
+    assert settings.response_tiles is None
+
+
+def test_steps_end_at_ten(capsys):
+    assert command(["run", "work", "--only", "11"]) == 2
+    assert "1<=x<=10" in capsys.readouterr().err
