@@ -1,7 +1,7 @@
 """Classes of options: the text, unit, default and limits of each option stand in its field, and are checked here."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from inspect import cleandoc, formatannotation
 from os import PathLike
@@ -84,6 +84,11 @@ def _shown(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_shown, value))}]"
     return repr(str(value) if isinstance(value, Path) else value)
+
+
+def picked(values: Mapping[str, Any], cls: Any) -> dict[str, Any]:
+    """The values, other than None, that are fields of a class."""
+    return {each.name: value for each in fields(cls) if (value := values.get(each.name)) is not None}
 
 
 def choices_of(each: "Field[Any]") -> list[str]:

@@ -28,7 +28,8 @@ from pydantic import (
     create_model,
 )
 
-from chandra_bin.binning.options import BinningOptions
+from chandra_bin._checks.options import picked
+from chandra_bin.binning.options import BinningOptions, two_targets
 from chandra_bin.errors import InputError, counted, reason
 from chandra_bin.fits.virtual import named_file, one_of_stack
 from chandra_bin.pipeline.invalid import nearest, texts_of
@@ -212,7 +213,7 @@ def read_manifest(*sources: str, defaults: BinningOptions | None = None,
         exclude_unset=True)
     checked = [(number, _checked(values, f"row {number}", folder, wrong)) for number, values in rows]
     wrong.raise_any()
-    return _named([(number, values, _options(values, given), replace(products, **_part(values, BinProducts)))
+    return _named([(number, values, _options(values, given), replace(products, **picked(values, BinProducts)))
                    for number, values in checked])
 
 
@@ -329,13 +330,12 @@ def _conflicts(given: Collection[str]) -> Iterator[str]:
         yield "names neither an image nor a pipeline"
     if "pipeline" in given and (others := [name for name in given if name in _COLUMNS]):
         yield f"{others[0]}: a pipeline has its own settings, in its config.json"
-    if "sn" in given and "counts" in given:
-        yield "sn and counts exclude each other"
+    yield from two_targets(given)
     yield from conflicts(given)
 
 
 def _options(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> BinningOptions:
-    own = _part(values, BinningOptions)
+    own = picked(values, BinningOptions)
     if "sn" in own:  # says what is wanted instead of the counts of the defaults
         defaults = {name: value for name, value in defaults.items() if name != "counts"}
     return BinningOptions(**{**defaults, **own})
@@ -343,10 +343,6 @@ def _options(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> BinningO
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _part(values: Mapping[str, Any], cls: Any) -> dict[str, Any]:
-    return {each.name: values[each.name] for each in fields(cls) if each.name in values}
 
 
 def _named(rows: Sequence[tuple[int, Mapping[str, Any], BinningOptions, BinProducts]]) -> tuple[Row, ...]:
@@ -367,7 +363,7 @@ def _named(rows: Sequence[tuple[int, Mapping[str, Any], BinningOptions, BinProdu
         elif folder != name:
             note = f"the name {name!r} cannot be the name of a folder: it is {folder}"
         made.append(Row(number, name, folder, values.get("image"), values.get("pipeline"),
-                        ImageFiles(**_part(values, ImageFiles)), options, products, note))
+                        ImageFiles(**picked(values, ImageFiles)), options, products, note))
     return tuple(made)
 
 

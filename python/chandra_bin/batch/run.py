@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from chandra_bin._checks.memory import available_bytes
 from chandra_bin.errors import ChandraBinError, InputError
 from chandra_bin.fits.virtual import one_of_stack
 from chandra_bin.tasks.inputs import files_of, image_shape
+from chandra_bin.workflow.limits import Limits
 from chandra_bin.workflow.pool import InlineExecutor
 from chandra_bin.workflow.records import locked
 
@@ -36,22 +37,6 @@ _TABLE_PART = 50.0
 _LOOK_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What the rows of a batch may take."""
-
-    memory: float | None = None
-    """Bytes of all rows that run at once; None: 80 % of the free memory. The need of a row is estimated."""
-    row_memory: float | None = None
-    """Bytes of one row, if not so many; a row that needs more fails, and is not begun."""
-    retry: int = 0
-    """A row that fails is begun so many times more, after all others."""
-    timeout: float | None = None
-    """Seconds of a row. The executor looks at the time when it can: `Processes` ends the row."""
-    fail_fast: bool = False
-    """Begin nothing more once a row has failed."""
-
-
 class ExecutorLost(ChandraBinError):  # noqa: N818
     """What does the rows is gone; those that are done are kept."""
 
@@ -71,7 +56,7 @@ def estimated_bytes(row: Row) -> float:
 
 
 def run(manifest: str | Path | Sequence[Row], folder: Path = Path("results"), *, executor: Executor | None = None,
-        jobs: int | Callable[[], int] = 1, threads: int = 1, limits: Limits = Limits(),
+        jobs: int | Callable[[], int] = 1, threads: int = 1, limits: Limits | None = None,
         stop: Callable[[], bool] = lambda: False, lost: Callable[[], str | None] = lambda: None) -> Iterator[Result]:
     """Does all rows, and yields the result of each as it is there; rows that are done already are left as they are.
 
@@ -83,7 +68,7 @@ def run(manifest: str | Path | Sequence[Row], folder: Path = Path("results"), *,
         Who made it shuts it down.
     jobs : rows given to it at once; may change as long as it runs.
     threads : of each row; they do not change a result.
-    limits : what rows may take.
+    limits : what rows may take; None: the defaults.
     stop : asked before rows are begun; if it holds, those that run are finished, and no others begun.
     lost : asked now and then; says why the executor does nothing any more, if so.
 
@@ -93,6 +78,7 @@ def run(manifest: str | Path | Sequence[Row], folder: Path = Path("results"), *,
     rows = read_manifest(str(manifest)) if isinstance(manifest, str | Path) else manifest
     if not rows:
         raise InputError("there is no row")
+    limits = Limits.or_defaults(limits)
     with locked(folder):
         going = _Run(rows, folder, executor or InlineExecutor(), jobs, threads, limits)
         try:

@@ -1,5 +1,6 @@
 """The options of contour binning: one class for Python, the command line, manifests of batches and the pipeline."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -30,3 +31,9 @@ class BinningOptions(Options):
     scrub: bool = option(True, "Dissolve bins below the S/N.", negative="Keep bins below the S/N.")
     scrub_large: float | None = option(None, "Drop bins with this fraction of all pixels or more.", symbol="F",
                                        otherwise="no limit", limits=SHARE)
+
+
+def two_targets(given: Collection[str]) -> Iterator[str]:
+    """Report options, by their names, that both say what a bin shall reach."""
+    if "sn" in given and "counts" in given:
+        yield "sn and counts exclude each other: give one of the two"

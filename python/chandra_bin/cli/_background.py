@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chandra_bin.tasks.options import MeasuredPart
 from chandra_bin.workflow.system import usable_cores
 
 from ._command import (
@@ -16,9 +17,9 @@ from ._command import (
     pick,
     progress_reporter,
     quiet_option,
-    region_mask_options,
     threads_option,
 )
+from ._options import added, file_option_of
 
 if TYPE_CHECKING:
     from chandra_bin.fits.virtual import VirtualFile
@@ -42,8 +43,7 @@ SKY_CAUTION = ("A scale by particles (9 - 12 keV) scales the cosmic background o
 @file_option("--cluster", help="Region of the cluster: its outskirts are fitted with a local background.")
 @click.option("--particle-ratio", type=(float, float), metavar="RATIO ERROR",
               help="Particles in the band for one at 9 - 12 keV, and 1 sigma, from stowed data say.  [default: fitted]")
-@file_option("--mask", help="FITS mask: a local background is measured where it is 1.")
-@region_mask_options
+@added(MeasuredPart, file_option_of)
 @threads_option
 @quiet_option
 @clobber_option
@@ -59,7 +59,7 @@ def command(image: Path, outroot: str, blanksky: "tuple[list[VirtualFile], ...]"
       --exclude sources.reg -o local
     chandra-bin bin 1838_0.5-7_thresh.img --background 1838_bkg.img --background-scale 1838_bkg_ratio.img
     """
-    from chandra_bin.tasks.background import MeasuredPart, blank_sky_background, local_background
+    from chandra_bin.tasks.background import blank_sky_background, local_background
 
     part = pick(MeasuredPart, options)
     local = bool(expmap or cluster or particle_ratio or part.mask or part.exclude or part.keep)

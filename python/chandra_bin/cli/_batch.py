@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chandra_bin.errors import counted
+from chandra_bin.workflow.limits import Limits
 from chandra_bin.workflow.system import usable_cores
 
 from ._binning import binning_of, binning_options, products_of, regions_option
 from ._command import PATH, Command, CommandError, pick, quiet_option, threads_option
+from ._options import options_of
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -43,11 +45,7 @@ _GOES_ON = "the same command goes on"
 @click.option("--scheduler", metavar="ADDRESS", help="Have it done by Dask: tcp://127.0.0.1:8786, say.")
 @click.option("--memory", type=click.FloatRange(min=0, min_open=True), metavar="GB",
               help="What all clusters at once may take; with --scheduler, one.  [default: 80 % of what is there]")
-@click.option("--retry", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
-              help="Begin what fails so many times more.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
-              help="End what takes longer.  [default: no limit]")
-@click.option("--fail-fast", is_flag=True, help="Begin nothing more once a cluster has failed.")
+@options_of(Limits, "memory", "row_memory")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each cluster.")
 @threads_option
 @quiet_option
@@ -85,7 +83,7 @@ def command(manifest: tuple[str, ...], folder: Path, jobs: int | None, scheduler
         if threads is not None:
             given["threads"] = threads
         try:
-            limits = pick(batch.Limits, given, **{name: options[name] for name in ("retry", "timeout", "fail_fast")})
+            limits = pick(Limits, given, **{name: options[name] for name in ("retry", "timeout", "fail_fast")})
             for result in batch.run(rows, folder, limits=limits, stop=lambda: stopping.asked, **given):
                 tell.of(result)
                 failed |= not result.is_ok

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
+from chandra_bin._checks.options import picked
 from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError, one_line, reason
 
 if TYPE_CHECKING:
@@ -201,8 +202,10 @@ def _progress_bar(doing: str) -> Iterator[Callable[[float], None]]:
 
 def pick(kind: type[_Chosen], options: dict[str, Any], **given: Any) -> _Chosen:
     """Takes the options that are fields of a dataclass out of ``options``, and returns it with them and ``given``."""
-    named = [field.name for field in fields(kind) if field.name in options]
-    return kind(**given, **{name: options.pop(name) for name in named})
+    chosen = picked(options, kind)
+    for each in fields(kind):
+        options.pop(each.name, None)
+    return kind(**given, **chosen)
 
 
 class _Path(click.Path):

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import Field, fields
+from pathlib import Path
 from typing import Any
 
 import click
 
 from chandra_bin._checks.options import choices_of
+
+from ._command import file_option
 
 Decorator = Callable[[Any], Any]
 
@@ -38,6 +41,27 @@ def option(each: "Field[Any]", **attributes: Any) -> Decorator:
     kind = click.Choice(choices) if (choices := choices_of(each)) else int if each.type is int else float
     return click.option(f"--{flag}", **{"type": kind, "default": each.default, "metavar": data["symbol"] or None,
                                         "help": help_of(each), **attributes})
+
+
+class NumberOrFile(click.ParamType):  # type: ignore[type-arg]
+    """A number, or the name of an image."""
+
+    name = "number or file"
+
+    def convert(self, value: str, param: click.Parameter | None,  # noqa: ARG002 - click's signature
+                ctx: click.Context | None) -> float | Path:  # noqa: ARG002
+        try:
+            return float(value)
+        except ValueError:
+            return Path(value)
+
+
+def file_option_of(each: "Field[Any]") -> Decorator:
+    """The option of a field that holds a file's name, several of them, or a number or a name."""
+    flag = f"--{each.name.replace('_', '-')}"
+    if each.metadata["limits"]:
+        return click.option(flag, type=NumberOrFile(), metavar=each.metadata["symbol"], help=help_of(each))
+    return file_option(flag, help=help_of(each), **({"multiple": True} if each.default == () else {}))
 
 
 def help_of(each: "Field[Any]") -> str:

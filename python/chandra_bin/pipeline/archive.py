@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chandra_bin.acis import geometry as acis
+from chandra_bin.acis.obsids import obsid_number
 from chandra_bin.errors import InputError, NoImaging, reason, warn
 from chandra_bin.events.reader import EventFile, livetime_fraction, open_events
 from chandra_bin.exposure.ancillary import is_remade, named, newest, version_of
@@ -47,7 +48,6 @@ _KEYS = {"aspect": "ASOLFILE", "bad_pixels": "BPIXFILE", "mask": "MASKFILE", "fi
 # How observations in parts can be used.
 _ONE_PART = ("the pipeline takes one event file of an ObsID: merge the parts by 'chandra-bin merge --exposure' and bin "
              "the merged images by 'chandra-bin bin', or move the part with less exposure out of its folder")
-_OBSID = re.compile(r"0*[1-9]\d{0,4}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ def look(files: ObservationFiles) -> Observation:
 def _places(directory: Path, *, tell: bool = False) -> list[_Place]:
     """The ObsIDs of a folder, by number; ``tell`` warns of event files beside their folders."""
     own = _files_in(directory)
-    folders = [path for path in _entries(directory) if _OBSID.fullmatch(path.name) and path.is_dir()]
+    folders = [path for path in _entries(directory) if obsid_number(path.name) and path.is_dir()]
     found: dict[str, _Place] = {}
     for folder in folders:
         place = _Place(folder.name.lstrip("0"), folder, _files_in(folder))
@@ -256,7 +256,7 @@ def _places(directory: Path, *, tell: bool = False) -> list[_Place]:
     if found:
         if beside and tell:
             warn(f"{beside[0]}: is passed over, since {directory} has folders of ObsIDs: move it into one of its own")
-    elif _OBSID.fullmatch(directory.resolve().name) and not beside and whole.has_folders:
+    elif obsid_number(directory.resolve().name) and not beside and whole.has_folders:
         found[whole.obsid] = whole
     else:
         found = _by_header(whole)
@@ -271,10 +271,10 @@ def _by_header(whole: _Place) -> dict[str, _Place]:
     of: dict[str, None] = {}
     for path in (path for kind in ("events", "events_level1") for path in whole.of_kind(kind, _REPRO, *_FOLDERS)):
         obsid = _obsid_of(path)
-        if not _OBSID.fullmatch(obsid):
+        if (number := obsid_number(obsid)) is None:
             raise InputError(f"{path}: OBS_ID is {obsid!r}: it must be the number of one observation; give the files "
                              "that this one was made of")
-        of[obsid.lstrip("0")] = None
+        of[number] = None
     if len(of) < 2:
         return {obsid: _Place(obsid, whole.folder, whole.files) for obsid in of}
     said = {path: _obsid_of(path).lstrip("0") for files in whole.files.values() for path in files

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from chandra_bin.acis.bands import parse_bands, parse_energies
+from chandra_bin.acis.obsids import obsid_number
 from chandra_bin.errors import InputError, reason
 from chandra_bin.workflow.records import replace_file
 
@@ -149,9 +150,9 @@ class Settings(BaseModel):
     @field_validator("obs_ids")
     @classmethod
     def _are_obsids(cls, value: list[str]) -> list[str]:
-        numbers = [each.lstrip("0") for each in value]
+        numbers = [number for each in value if (number := obsid_number(each))]
         for each in value:
-            if not (each.isascii() and each.isdigit() and each.strip("0")):
+            if obsid_number(each) is None:
                 raise ValueError(f"{each!r} is no ObsID: they are numbers")
         if len(set(numbers)) < len(numbers):
             raise ValueError("an ObsID is there twice")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from chandra_bin.acis.obsids import obsid_number
 from chandra_bin.ciao import File, Runner, find_installation, tools
 from chandra_bin.errors import ChandraBinError, InputError, writing
 
@@ -28,7 +29,7 @@ def fetch(directory: Path, obsids: Sequence[str], logs: Path) -> list[Path]:
     up, or has no such ObsID, and `OutputError`.
     """
     for obsid in obsids:
-        if not (obsid.isascii() and obsid.isdigit() and obsid.strip("0")):
+        if obsid_number(obsid) is None:
             raise InputError(f"{obsid!r} is no ObsID: they are numbers")
     wanted = list(dict.fromkeys(each.lstrip("0") for each in obsids))
     missing = [each for each in wanted if not (directory / each).exists()]

@@ -23,7 +23,7 @@ from chandra_bin.fits.virtual import BinAxis, GtiTerm, RangeTerm, RegionTerm, Vi
 from chandra_bin.simulate.tables import is_simulated
 from chandra_bin.sources.detection import Detection
 from chandra_bin.sources.options import DetectionOptions
-from chandra_bin.tasks.background import MeasuredPart, blank_sky_background, local_background
+from chandra_bin.tasks.background import blank_sky_background, local_background
 from chandra_bin.tasks.bin import bin_image
 from chandra_bin.tasks.blanksky import blank_sky_events
 from chandra_bin.tasks.clean import remove_sources, scale_flux
@@ -33,7 +33,7 @@ from chandra_bin.tasks.fluximage import AncillaryChoice, ExposureSettings, make_
 from chandra_bin.tasks.image_files import ImageFiles
 from chandra_bin.tasks.lightcurve import deflare, propose_bin_length, write_light_curve
 from chandra_bin.tasks.merge import merge_observations
-from chandra_bin.tasks.options import FlareLimits
+from chandra_bin.tasks.options import FlareLimits, MeasuredPart
 from chandra_bin.tasks.outlines import write_outlines
 from chandra_bin.tasks.vfaint import Islands, Screened, find_islands, screen_vfaint
 

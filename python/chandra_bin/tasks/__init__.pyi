@@ -1,5 +1,4 @@
 from .background import MadeBackground as MadeBackground
-from .background import MeasuredPart as MeasuredPart
 from .background import add_backgrounds as add_backgrounds
 from .background import blank_sky_background as blank_sky_background
 from .background import local_background as local_background
@@ -33,6 +32,7 @@ from .merge import Merged as Merged
 from .merge import merge_observations as merge_observations
 from .options import BinProducts as BinProducts
 from .options import FlareLimits as FlareLimits
+from .options import MeasuredPart as MeasuredPart
 from .options import SimulationSettings as SimulationSettings
 from .outlines import Outlines as Outlines
 from .outlines import convert_files as convert_files

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from chandra_bin._checks.options import Options
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.bands import parse_energies
 from chandra_bin.coords.wcs import ImageCoords
@@ -36,6 +35,7 @@ from ._blanksky import (
 )
 from ._common import about, calib_of, history, mask_values, names_root, read_exposure
 from .inputs import files_of, is_table, plain_name, read_image, read_on_grid, refuse_filled
+from .options import MeasuredPart
 from .particles import particle_map
 
 if TYPE_CHECKING:
@@ -116,18 +116,6 @@ def blank_sky_background(image: Name, blanksky: Name | Sequence[Name], outroot: 
             **sky.header_entries})
         write_background(outputs, files, made, pixels.header, lines, sky.keywords)
     return MadeBackground(made, *files, band_ev, sky.scales, outside)
-
-
-@dataclass(frozen=True, repr=False)
-class MeasuredPart(Options):
-    """The part of an image in which its background is measured."""
-
-    mask: Path | None = None
-    """FITS mask: 1 or more inside the part."""
-    exclude: tuple[Path, ...] = ()
-    """Regions that are left out: the cluster, the sources."""
-    keep: tuple[Path, ...] = ()
-    """Background regions: pixels outside all of them are left out."""
 
 
 def local_background(image: Name, expmap: Name, outroot: str | Path, part: MeasuredPart | None = None, *,

@@ -66,3 +66,13 @@ class BinProducts(Options):
     regions: RegionLayout = option(
         "files", "Region files: one for CIAO for each bin (outreg/xaf_N.reg), or one for DS9 with all bins and their "
         "numbers (bins.reg).")
+
+
+@documented
+@dataclass(frozen=True, repr=False)
+class MeasuredPart(Options):
+    """The part of an image in which its background is measured."""
+
+    mask: Path | None = option(None, "FITS mask: a local background is measured where it is 1 or more.")
+    exclude: tuple[Path, ...] = option((), "Region file: leave out the pixels inside, of the cluster and the sources.")
+    keep: tuple[Path, ...] = option((), "Region file: use only the pixels inside, of the background.")

@@ -1,6 +1,5 @@
 """Spectra of the bins of a binmap, one set of files an observation."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import PI_CHANNELS, PI_WIDTH_EV, channels_of
+from chandra_bin.acis.obsids import obsid_number
 from chandra_bin.binning.bins import bin_areas
 from chandra_bin.coords.wcs import ImageCoords, physical_agree, pixel_map
 from chandra_bin.errors import InputError, counted, warn
@@ -49,7 +49,6 @@ _SKY_PIXELS = 8192**2
 ALL_BINS = "spectra.fits"
 _COORDINATES = ("x", "y", "ccd_id")
 _WHOLE = ("ccd_id", "pi")
-_OBSID = re.compile(r"\d{1,9}")
 
 
 
@@ -242,7 +241,7 @@ def obsids_of(names: Sequence[VirtualFile]) -> list[int]:
             raise InputError(f"{name}: are events of {telescope} {instrument}: spectra are made of Chandra's ACIS only "
                              f"({PI_CHANNELS} channels of {PI_WIDTH_EV} eV); copy and lightcurve take other files too")
         text = text_of(header, "OBS_ID")
-        if not _OBSID.fullmatch(text):
+        if obsid_number(text) is None:
             raise InputError(f"{name}: OBS_ID is {text!r}, and names the folder of the spectra: it must be the number "
                              "of one observation; for merged events, give those of each observation (a @list)")
         if int(text) in found:
