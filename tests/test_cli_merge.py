@@ -6,8 +6,8 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from chandra_bin.cli import run
-from chandra_bin.coords.tangent_plane import separation_deg
-from chandra_bin.coords.wcs import ImageCoords, pixel_map
+from chandra_bin.coords.tangent_plane import pixel_map, separation_deg
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.events.reader import read_events
 from chandra_bin.tasks.merge import merge_observations
 from event_files import START, random_events, write_events

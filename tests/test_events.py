@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from chandra_bin.cli import run
-from chandra_bin.coords.wcs import ImageCoords, pixel_map
+from chandra_bin.coords.tangent_plane import pixel_map
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.events.gti import GTI
 from chandra_bin.events.images import event_image

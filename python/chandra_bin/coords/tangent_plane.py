@@ -5,6 +5,7 @@ the tangent point (Calabretta & Greisen 2002, A&A 395, 1077, sec. 5.1.3). From o
 3 x 3 matrix and two divisions, with no angles in between: exact, also at the poles and across RA 0.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from chandra_bin.errors import InputError
 
 from .frames import convert_frame, sky_frame
 from .sexagesimal import may_be_hours, parse_sexagesimal
-from .wcs import ImageCoords
+from .wcs import ImageCoords, physical_agree
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -52,6 +53,23 @@ def reproject(events: ImageCoords, to: ImageCoords, x: ArrayLike, y: ArrayLike) 
         np.divide(matrix[0, 0] * old_x + matrix[0, 1] * old_y + matrix[0, 2], outward, out=made_x)
         np.divide(matrix[1, 0] * old_x + matrix[1, 1] * old_y + matrix[1, 2], outward, out=made_y)
     return new_x, new_y
+
+
+def pixel_map(events: ImageCoords, image: ImageCoords) -> Callable[[ArrayLike, ArrayLike], tuple[Floats, Floats]]:
+    """What takes physical coordinates of events to array coordinates of an image, through the sky.
+
+    Where the tangent points are the same (`physical_agree`) physical numbers are used as they are. Raises `InputError`
+    where one has no sky coordinates.
+    """
+    if physical_agree(events, image):
+        return image.physical_to_image
+
+    def through_the_sky(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+        if image.physical is None:
+            return image.sky_to_image(*events.physical_to_sky(x, y, "icrs"), "icrs")
+        return image.physical_to_image(*reproject(events, image, x, y))
+
+    return through_the_sky
 
 
 def as_float32(values: Floats) -> NDArray[np.float32]:

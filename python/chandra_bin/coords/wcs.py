@@ -423,18 +423,3 @@ def physical_agree(events: ImageCoords, image: ImageCoords) -> bool:
     there = image.sky_to_physical(*events.physical_to_sky(x, y, "icrs"), "icrs")
     apart = np.hypot(there[0] - x, there[1] - y)
     return bool((apart <= _SAME_PX).all())
-
-
-def pixel_map(events: ImageCoords, image: ImageCoords) -> Callable[[ArrayLike, ArrayLike], tuple[Floats, Floats]]:
-    """What takes physical coordinates of events to array coordinates of an image, through the sky.
-
-    Where the tangent points are the same (`physical_agree`) physical numbers are used as they are. Raises `InputError`
-    where one has no sky coordinates.
-    """
-    if physical_agree(events, image):
-        return image.physical_to_image
-
-    def through_the_sky(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
-        return image.sky_to_image(*events.physical_to_sky(x, y, "icrs"), "icrs")
-
-    return through_the_sky

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from chandra_bin._kernels._select_events import Selection
 from chandra_bin.acis.channels import ev_per_unit
-from chandra_bin.coords.wcs import ImageCoords, pixel_map
+from chandra_bin.coords.tangent_plane import pixel_map
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, UnusableSky, warn
 from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.images import Image, read_image_file

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Float32s, Floats
 from chandra_bin.acis import geometry as acis
-from chandra_bin.coords.wcs import ImageCoords, pixel_map
+from chandra_bin.coords.tangent_plane import pixel_map
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted
 from chandra_bin.events.gti import GTI
 from chandra_bin.fits.headers import text_of

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Wholes
 from chandra_bin.acis import geometry as acis
-from chandra_bin.coords.wcs import ImageCoords, pixel_map
+from chandra_bin.coords.tangent_plane import pixel_map
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, warn
 from chandra_bin.events.arrays import event_histogram
 from chandra_bin.events.filters import RowFilter

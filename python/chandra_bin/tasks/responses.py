@@ -18,7 +18,8 @@ from chandra_bin._checks.options import Limits, Options, documented, option
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import channels_of
 from chandra_bin.coords.grids import Grid, GridAxis
-from chandra_bin.coords.wcs import ImageCoords, pixel_map
+from chandra_bin.coords.tangent_plane import pixel_map
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.reader import Events, open_events, read_events
 from chandra_bin.events.spectra import SOFT_EV, band_channels

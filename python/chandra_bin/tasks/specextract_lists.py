@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.coords.wcs import ImageCoords, pixel_map
+from chandra_bin.coords.tangent_plane import pixel_map
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted
 from chandra_bin.events.arrays import bin_spectra
 from chandra_bin.events.reader import open_events

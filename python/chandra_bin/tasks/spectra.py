@@ -13,7 +13,8 @@ from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import PI_CHANNELS, PI_WIDTH_EV, channels_of
 from chandra_bin.acis.obsids import obsid_number
 from chandra_bin.binning.bins import bin_areas
-from chandra_bin.coords.wcs import ImageCoords, physical_agree, pixel_map
+from chandra_bin.coords.tangent_plane import pixel_map
+from chandra_bin.coords.wcs import ImageCoords, physical_agree
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.arrays import bin_spectra
 from chandra_bin.events.reader import EventFile, Events, open_events
