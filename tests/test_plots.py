@@ -16,6 +16,7 @@ from chandra_bin.events.deflare import cut_flares
 from chandra_bin.events.gti import GTI
 from chandra_bin.events.lightcurve import LightCurve
 from chandra_bin.plots.bins import bins_png
+from chandra_bin.plots.figures import Frame, box_around
 from chandra_bin.plots.light_curves import RateLimits, light_curve_png
 from chandra_bin.plots.regions import RegionOverlay, region_png
 from chandra_bin.regions import parse_regions, region_mask
@@ -309,3 +310,17 @@ def test_the_label_says_whether_the_image_is_smoothed(composed, image, label):
     panels(composed, np.zeros((40, 40), np.int32), np.array([20.0]), image)
     (figure,) = composed[-1:]
     assert label in [axes.get_ylabel() for axes in figure.axes]
+
+
+@pytest.mark.parametrize("percentiles", [(0, 100), (1, 99), (5, 90)])
+def test_the_box_is_that_of_the_places_of_all_pixels(percentiles):
+    draw = np.random.default_rng(1)
+    for _ in range(100):
+        inside = draw.random(draw.integers(1, 40, 2)) < draw.random()
+        if inside.any():
+            limits = [np.percentile(places, percentiles, method="nearest") for places in np.nonzero(inside)]
+            (y0, y1), (x0, x1) = limits
+            room = 1 + int(0.1 * max(x1 - x0, y1 - y0))
+            ny, nx = inside.shape
+            assert box_around(inside, percentiles, 0.1) == Frame(
+                max(x0 - room, 0), min(x1 + room + 1, nx), max(y0 - room, 0), min(y1 + room + 1, ny))

@@ -116,12 +116,14 @@ def draw_smoothed(axes: "Axes", image: NDArray[Any], frame: Frame, look: Look) -
     from matplotlib.colors import Normalize
     from scipy.ndimage import gaussian_filter
 
-    cut = np.nan_to_num(np.asarray(image[frame.cut], float))
+    cut = image[frame.cut]
+    if cut.dtype.kind == "f":
+        cut = np.nan_to_num(cut.astype(np.float64))
     block = max(1, -(-max(cut.shape) // _MOST_SHOWN))
-    shown = _in_blocks(cut, block)
     if look.excluded is not None:
         used = _in_blocks(~look.excluded[frame.cut], block)
-        shown = _in_blocks(np.where(look.excluded[frame.cut], 0, cut), block)
+        cut = np.where(look.excluded[frame.cut], 0, cut)
+    shown = _in_blocks(cut, block)
     smooth = np.issubdtype(image.dtype, np.integer) if look.smooth is None else look.smooth
     sigma = _SMOOTHED * max(shown.shape) if smooth else 0.0
     if sigma:
@@ -156,12 +158,19 @@ def _brightness_of_smoothed(image: NDArray[Any]) -> Any:
 
 def box_around(inside: NDArray[np.bool_], percentiles: tuple[float, float], margin: float) -> Frame:
     """The box that holds the pixels ``inside`` between two percentiles, and a margin (fraction of its longer side)."""
-    rows, columns = np.nonzero(inside)
-    (x0, x1), (y0, y1) = (np.percentile(places, percentiles, method="nearest") for places in (columns, rows))
+    (y0, y1), (x0, x1) = (_between(inside.sum(axis=axis), percentiles) for axis in (1, 0))
     room = 1 + int(margin * max(x1 - x0, y1 - y0))
     ny, nx = inside.shape
     return Frame(max(int(x0) - room, 0), min(int(x1) + room + 1, nx),
                   max(int(y0) - room, 0), min(int(y1) + room + 1, ny))
+
+
+def _between(counts: NDArray[np.int64], percentiles: tuple[float, float]) -> tuple[int, int]:
+    """The places (from 0) of two percentiles of pixels, of which so many are in each place: the nearest of them."""
+    sums = np.cumsum(counts)
+    ranks = np.percentile([0, sums[-1] - 1], percentiles)
+    low, high = np.searchsorted(sums, np.round(ranks), side="right").tolist()
+    return low, high
 
 
 def add_panel(figure: "Figure", left: float, frame: Frame, coords: ImageCoords, title: str, labelled: bool,

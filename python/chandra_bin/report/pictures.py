@@ -47,12 +47,11 @@ class Picture:
     @property
     def uri(self) -> str:
         """The picture inside the page: WebP, a fifth of the PNG's size; the PNG where WebP cannot be written."""
-        from matplotlib.image import imread, imsave
+        from PIL import Image  # matplotlib needs it
 
-        pixels = (imread(io.BytesIO(self.png), format="png")[..., :3] * 255).round().astype(np.uint8)
         file = io.BytesIO()
         try:
-            imsave(file, pixels, format="webp", pil_kwargs={"quality": _WEBP_QUALITY, "method": 4})
+            Image.open(io.BytesIO(self.png)).convert("RGB").save(file, "WEBP", quality=_WEBP_QUALITY, method=4)
         except (KeyError, OSError, ValueError):  # Pillow can be built without WebP
             return f"data:image/png;base64,{b64encode(self.png).decode()}"
         return f"data:image/webp;base64,{b64encode(file.getvalue()).decode()}"
