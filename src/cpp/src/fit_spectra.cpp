@@ -227,8 +227,6 @@ private:
             const Minimum here =
                 minimiser_.minimise(shifted(p, sign, distance, last, last_distance), others, 1e-4 * delta);
             const double rise = here.statistic - best_.statistic;
-            last = here;
-            last_distance = distance;
             if (rise < -kBetter) {
                 Minimum better = minimiser_.minimise(here.at, free_, kTolerance);
                 if (better.statistic < best_.statistic - kBetter) return {std::nullopt, better};
@@ -238,6 +236,8 @@ private:
                 if (at_bound) return {};
                 inner = distance;
                 inner_rise = std::max(rise, 0.0);
+                last = here;  // never one beyond the end, which may lie in the valley of another minimum
+                last_distance = distance;
             } else {
                 outer = distance;
                 outer_rise = rise;
