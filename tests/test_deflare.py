@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from chandra_bin.errors import ChandraBinWarning, InputError, NoQuietTime
-from chandra_bin.events.deflare import _count_limits, clean, cut_flares, robust, sigma_clip
+from chandra_bin.events.deflare import clean, cut_flares, robust, sigma_clip
 from chandra_bin.events.gti import GTI
 from chandra_bin.events.lightcurve import LightCurve
 from chandra_bin.events.lightcurve_files import read_light_curve
@@ -256,17 +256,21 @@ def test_robust_always_ends(counts, nsigma):
     assert found.gti.total == pytest.approx(100 * found.kept)
 
 
-@pytest.mark.parametrize("mean", [0.4, 3, 50, 4000])
-def test_count_limits_go_on_where_quantiles_end(mean):
-    mean = np.array([mean])
-    low, high = _count_limits(mean, 5.0)
-    further = _count_limits(mean, 5.0001)
-    assert abs(further[0] - low) <= max(1, 0.01 * mean)
-    assert abs(further[1] - high) <= max(2, 0.01 * mean)
+@pytest.mark.parametrize("counts", [(1, 0, 0, 1, 0), (3,), (50,), (4000,)])
+def test_limits_of_robust_go_on_where_quantiles_end(counts):
+    curve = curve_of(np.tile(counts, 40))
+
+    def limits(nsigma):
+        found = robust(curve, nsigma=nsigma)
+        return 100 * np.array([found.low, found.high])  # counts of a bin
+
+    low, high = limits(5.0)
+    mean = np.mean(counts)
+    assert np.all(np.abs(limits(5.0001) - (low, high)) <= (max(1, 0.01 * mean), max(2, 0.01 * mean)))
     for nsigma in (8, 20, 100, 1e4):
-        wider = _count_limits(mean, nsigma)
-        assert wider[0] <= low
-        assert wider[1] > high
+        lower, higher = limits(nsigma)
+        assert lower <= low
+        assert higher > high
 
 
 # What all share.

@@ -108,11 +108,8 @@ def winding_and_distance(pixels, vertices):
 
 def test_axes_that_run_backwards():
     text = "polygon(3,4,8,4,5,9)\n-circle(5,5,1)"
-    forward = mask_of(text)
-    from chandra_bin.regions._mask import _mask
-
-    region = parse_regions(text)
-    np.testing.assert_array_equal(_mask(region, (19.0, -1.0, 17.0, -1.0), SHAPE), forward[::-1, ::-1])
+    backwards = mask_of(text, image_coords(-1.0, -1.0, 19.0, 17.0))
+    np.testing.assert_array_equal(backwards, mask_of(text)[::-1, ::-1])
 
 
 def shapes(kinds, params, components=None, complements=None):

@@ -1,11 +1,9 @@
 """``chandra-bin simulate``: files like the archive's, which hold what the truth beside them says."""
 
-import ast
 import dataclasses
 import json
 import math
 import warnings
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +11,6 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable, Table
 
-import chandra_bin
 from acis_inverses import from_sky, pointing_at, pointing_offset, to_chip
 from chandra_bin import cut_flares, light_curve, simulate
 from chandra_bin.acis import geometry as acis
@@ -184,25 +181,6 @@ def test_simulator_and_exposure_maps_have_formulas_of_equal_values():
     for part in (0.3, 1.0, 1.4):
         expected = 1 - 0.1 ** part**2
         assert (np.hypot(x - 5000, y - 4500) < part * r90).mean() == pytest.approx(expected, abs=0.006)
-
-
-def test_the_simulator_takes_numbers_only_from_the_code_it_judges():
-    package = Path(chandra_bin.__file__).parent
-    known = {"geometry", "aspect", "exposure", "maps", "psf", "grids", "wcs", "coords"}
-    for path in [*sorted((package / "simulate").glob("*.py")), package / "tasks/simulate.py"]:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "acis":
-                assert node.attr.isupper(), f"{path.name}: acis.{node.attr}"
-            if isinstance(node, ast.ImportFrom) and path.parent.name == "simulate":
-                parts = set((node.module or "").split("."))
-                assert not parts & known, f"{path.name}: {node.module}"
-                names = {each.name: each.asname for each in node.names}
-                assert names.keys() & known <= {"geometry"}, path.name
-                assert names.get("geometry") in (None, "acis"), path.name
-            if isinstance(node, ast.Import):
-                assert not any(each.name.startswith("chandra_bin") for each in node.names), path.name
-            if isinstance(node, ast.ImportFrom) and path.name == "simulated.py":
-                assert not set((node.module or "").split(".")) & {"acis", "aspect", "exposure", "psf"}
 
 
 def test_the_dither_is_not_the_one_that_is_assumed(model):
