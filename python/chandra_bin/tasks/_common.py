@@ -16,18 +16,18 @@ from chandra_bin.binning.contour import automask as find_empty_blocks
 from chandra_bin.coords.blocks import block_sums
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, PictureError, counted, warn
-from chandra_bin.events.region_files import read_regions
 from chandra_bin.fits.headers import is_approximate, text_of
 from chandra_bin.fits.images import Image, size_text
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.sky_keywords import resembles_sky
 from chandra_bin.fits.virtual import MaskTerm, Name, RegionTerm, VirtualFile
-from chandra_bin.regions import Semantics, region_mask
 
 from .inputs import plain_name, read_image, read_like, read_on_grid, refuse_filled
 
 if TYPE_CHECKING:
     from astropy.table import Table
+
+    from chandra_bin.regions import Semantics
 
 Parameters = Mapping[str, object]
 
@@ -192,8 +192,11 @@ def mask_values(image: Image, path: Path | None, automask: bool, exclude: Sequen
 
 
 def excluded_by_regions(image: Image, exclude: Sequence[Path], keep: Sequence[Path],
-                        semantics: Semantics | None = None) -> NDArray[np.bool_]:
+                        semantics: "Semantics | None" = None) -> NDArray[np.bool_]:
     """True where a region of ``exclude`` is, and outside all regions of ``keep``, if there are any."""
+    from chandra_bin.events.region_files import read_regions  # programs on plain images start sooner without
+    from chandra_bin.regions import region_mask
+
     coords = ImageCoords(image.header)
     shape = cast(tuple[int, int], image.data.shape)
 

@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from chandra_bin.coords.blocks import block_sums
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinWarning, InputError, NoImage, warn
-from chandra_bin.events.filters import read_mask
-from chandra_bin.events.images import TYPES, event_image, event_image_shape
-from chandra_bin.events.region_files import region_of
 from chandra_bin.fits.images import Image, moved_header, read_image_file, size_text
 from chandra_bin.fits.tables import open_fits
 from chandra_bin.fits.virtual import (
@@ -31,7 +28,8 @@ from chandra_bin.fits.virtual import (
     named_file,
     with_paths,
 )
-from chandra_bin.regions import region_box, region_mask
+
+# Events and regions are imported where a name has them: programs on plain images start sooner.
 
 # How far, in pixels, the edges of binned pixels may be from those of the image.
 _ON_EDGE = 1e-6
@@ -76,6 +74,8 @@ def image_shape(name: Name) -> tuple[int, int]:
     """
     parsed = named_file(name)
     if parsed.steps and parsed.binning is not None and is_table(parsed):
+        from chandra_bin.events.images import event_image_shape
+
         return event_image_shape(parsed)
     with open_fits(parsed.file) as hdus:
         for hdu in hdus:
@@ -158,6 +158,8 @@ def refuse_filled(image: Image) -> Image:
 
 
 def _events_image(parsed: VirtualFile, path: Path) -> Image:
+    from chandra_bin.events.images import event_image
+
     made = event_image(parsed)
     if made.data.ndim != 2:
         raise InputError(f"{path}: is a histogram of one column, and no image; give [bin sky=4], say")
@@ -210,9 +212,14 @@ def _of_term(term: Term, coords: ImageCoords, shape: tuple[int, int],
         whole[1 - axis] = [found[0], found[-1] + 1] if len(found) else [0, 0]
         return np.broadcast_to(inside if axis else inside[:, None], shape), whole
     if isinstance(term, RegionTerm) and (term.columns[0] in _SKY or term.columns == ("x", "y")):
+        from chandra_bin.events.region_files import region_of
+        from chandra_bin.regions import region_box, region_mask
+
         region = region_of(term, name)
         return region_mask(region, coords, shape), region_box(region, coords, shape)
     if isinstance(term, MaskTerm):
+        from chandra_bin.events.filters import read_mask
+
         mask = read_mask(term, name)
         if mask.data.shape != shape:
             raise name.error(term.at, f"the mask {term.file} has {size_text(mask.data.shape)} pixels, the image "
@@ -228,7 +235,7 @@ def _blanked(data: NDArray[Any], keep: NDArray[np.bool_], name: VirtualFile) -> 
         value = float(null)
     except ValueError:
         raise InputError(f"{name}: null={null} is no number; give NaN or a number") from None
-    wide = np.dtype(TYPES[name.options["type"]]) if "type" in name.options else data.dtype
+    wide = _type_of(name) or data.dtype
     bits = 8 * wide.itemsize
     if wide.kind in "iu" and not (value.is_integer() and -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)):
         raise InputError(f"{name}: whole numbers of {bits} bits have no {null}; write "
@@ -236,11 +243,19 @@ def _blanked(data: NDArray[Any], keep: NDArray[np.bool_], name: VirtualFile) -> 
     return np.where(keep, data.astype(wide) if wide.kind == "f" else data, np.array(value).astype(wide))
 
 
+def _type_of(name: VirtualFile) -> np.dtype[Any] | None:
+    """The type of pixels that a name asks for."""
+    from chandra_bin.events.images import TYPES
+
+    return np.dtype(TYPES[name.options["type"]]) if "type" in name.options else None
+
+
 def _cast(data: NDArray[Any], name: VirtualFile) -> NDArray[Any]:
     """The type that `opt type` asks for."""
-    if "type" not in name.options:
+    wanted = _type_of(name)
+    if wanted is None:
         return data
-    made = data.astype(TYPES[name.options["type"]])
+    made = data.astype(wanted)
     if made.dtype.kind == "i" and (made != data).any():
         raise InputError(f"{name}: the type {name.options['type']} cannot hold the pixels, {np.nanmin(data):g} to "
                          f"{np.nanmax(data):g}; take another")
