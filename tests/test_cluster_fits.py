@@ -1,0 +1,61 @@
+"""A campaign: fits of the bins of three simulated clusters against the truth, photon by photon, through the pipeline.
+
+    python -m pytest tests/test_cluster_fits.py -s
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from chandra_bin.pipeline import runner
+from chandra_bin.pipeline.config import read_config
+from chandra_bin.pipeline.layout import Layout
+from chandra_bin.pipeline.survey import begin, survey
+from chandra_bin.tasks.options import SimulationSettings
+from chandra_bin.tasks.simulate import simulate_observations
+
+pytestmark = pytest.mark.long
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A simulation, and the S/N of its bins."""
+
+    name: str
+    simulation: dict[str, Any]
+    sn: float
+
+
+# Bright on ACIS-S, fainter on ACIS-I with five observations, and one whose bins hold as much background as source.
+CLUSTERS = (
+    Cluster("bright, 2 x ACIS-S", {"seed": 21, "obsids": 2, "array": "S", "exposure": 60_000, "counts": 500_000}, 45),
+    Cluster("faint, 5 x ACIS-I", {"seed": 22, "obsids": 5, "array": "I", "exposure": 40_000, "counts": 110_000}, 34),
+    Cluster("background, 3 x ACIS-I", {"seed": 23, "obsids": 3, "array": "I", "exposure": 100_000, "counts": 80_000},
+            19),
+)
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS, ids=lambda each: each.name)
+def test_pulls_of_the_bins_of_a_cluster(cluster, tmp_path):
+    simulate_observations(tmp_path / "sim", SimulationSettings(truth_photons=1000, **cluster.simulation))
+    begin(survey(tmp_path / "sim"), tmp_path / "work", sn=cluster.sn, engine="native")
+    runner.run(tmp_path / "work", jobs=2)
+    layout = Layout.of(tmp_path / "work", read_config(tmp_path / "work").settings)
+    table, fits = Table.read(layout.maps / "truth.ecsv"), Table.read(layout.fit)
+    ok = np.asarray(table["reason"]) == "ok"
+    share = float(np.median(fits["background_counts"][ok] / (fits["net_counts"] + fits["background_counts"])[ok]))
+    print(f"\n{cluster.name}: {len(table)} bins, {ok.sum()} ok, background {share:.0%} of the counts (median), "
+          f"{np.median(fits['net_counts'][ok]):.0f} net counts")
+    for name in ("kt", "norm"):
+        value, true = np.asarray(table[name])[ok], np.asarray(table[f"true_{name}"])[ok]
+        low, high = np.asarray(table[f"{name}_low"])[ok], np.asarray(table[f"{name}_high"])[ok]
+        pull = (value - true) / np.where(value > true, low, high)
+        inside = float((np.abs(pull) < 1).mean())
+        print(f"  {name}: mean {pull.mean():+.3f}, rms {pull.std():.3f}, {inside:.1%} of errors hold the truth, median "
+              f"error {np.median((low + high) / 2 / value):.1%}")
+        assert abs(pull.mean()) < 0.25
+        assert 0.85 < pull.std() < 1.2
+    assert ok.sum() >= 300
