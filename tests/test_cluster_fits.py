@@ -29,18 +29,20 @@ class Cluster:
     sn: float
 
 
-# Bright on ACIS-S, fainter on ACIS-I with five observations, and one whose bins hold as much background as source.
+# Bright on ACIS-S, fainter on ACIS-I with five observations, and one with as many particles as photons in the field.
+# All are in FAINT mode: the screening of VFAINT data removes 1.6 % of the X-rays, which no effective area knows of.
 CLUSTERS = (
     Cluster("bright, 2 x ACIS-S", {"seed": 21, "obsids": 2, "array": "S", "exposure": 60_000, "counts": 500_000}, 45),
     Cluster("faint, 5 x ACIS-I", {"seed": 22, "obsids": 5, "array": "I", "exposure": 40_000, "counts": 110_000}, 34),
-    Cluster("background, 3 x ACIS-I", {"seed": 23, "obsids": 3, "array": "I", "exposure": 100_000, "counts": 80_000},
-            19),
+    Cluster("background, 4 x ACIS-I", {"seed": 23, "obsids": 4, "array": "I", "exposure": 120_000, "counts": 40_000},
+            16),
 )
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS, ids=lambda each: each.name)
 def test_pulls_of_the_bins_of_a_cluster(cluster, tmp_path):
-    simulate_observations(tmp_path / "sim", SimulationSettings(truth_photons=1000, **cluster.simulation))
+    settings = SimulationSettings(truth_photons=1000, datamode="FAINT", **cluster.simulation)
+    simulate_observations(tmp_path / "sim", settings)
     begin(survey(tmp_path / "sim"), tmp_path / "work", sn=cluster.sn, engine="native")
     runner.run(tmp_path / "work", jobs=2)
     layout = Layout.of(tmp_path / "work", read_config(tmp_path / "work").settings)
@@ -56,6 +58,6 @@ def test_pulls_of_the_bins_of_a_cluster(cluster, tmp_path):
         inside = float((np.abs(pull) < 1).mean())
         print(f"  {name}: mean {pull.mean():+.3f}, rms {pull.std():.3f}, {inside:.1%} of errors hold the truth, median "
               f"error {np.median((low + high) / 2 / value):.1%}")
-        assert abs(pull.mean()) < 0.25
-        assert 0.85 < pull.std() < 1.2
+        assert abs(pull.mean()) < 0.2
+        assert 0.9 < pull.std() < 1.15
     assert ok.sum() >= 300

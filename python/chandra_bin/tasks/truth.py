@@ -20,6 +20,8 @@ from ._common import about, ecsv, read_binmap, write_picture
 # A fit of one temperature to several has about their mean with these weights, Mazzotta et al. 2004 (MNRAS 354, 10).
 _SPECTROSCOPIC_POWER = -0.75
 _IMAGES = ("kt", "abundance", "norm")
+# Parts of a pixel of the simulation, a side, that bins share out.
+_PARTS = 4
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def compare_with_truth(binmap: Path, fit: Path, truth: Path, folder: Path, *, cl
     truth : the folder ``truth`` of the simulation.
 
     The temperature of a bin is the mean over its pixels with the weights norm kT^(-3/4) (spectroscopic-like), or norm
-    (emission-weighted), its norm their sum, pixels of the simulation being shared out by their middles. Raises
+    (emission-weighted), its norm their sum; pixels of the simulation are shared out in 4 x 4 parts. Raises
     `InputError` and `OutputError`; no file is written then.
     """
     result = read_fit(fit)
@@ -78,26 +80,48 @@ def _in_bins(image: Image, labels: NDArray[np.int32], truth: Path, bins: NDArray
     """Means and sums over the pixels of the simulation in each bin; NaN for bins that hold the middle of none."""
     maps = {name: read_image_file(truth / f"{name}.fits") for name in _IMAGES}
     kt, abundance, norm = (np.asarray(maps[name].data, np.float64).ravel() for name in _IMAGES)
-    y, x = np.indices(maps["norm"].data.shape).reshape(2, -1)
-    with about(image.path):
-        sky = ImageCoords(maps["norm"].header).image_to_sky(x, y, "icrs")
-        column, row = (np.rint(each) for each in ImageCoords(image.header).sky_to_image(*sky, "icrs"))
-    ny, nx = labels.shape
-    inside = (column >= 0) & (column < nx) & (row >= 0) & (row < ny)
-    label = np.full(len(kt), -1)
-    label[inside] = labels[row[inside].astype(int), column[inside].astype(int)]
-    used = label >= 0
-    if not used.any():
+    parts = _labels_of_parts(image, labels, ImageCoords(maps["norm"].header), maps["norm"].data.shape)
+    if all((label < 0).all() for label in parts):
         raise InputError(f"{image.path}: no bin is where {truth / 'norm.fits'} is: give the truth of this cluster")
 
     def total(values: Floats) -> Floats:
-        sums = np.bincount(label[used], values[used], int(labels.max()) + 1)
+        sums = np.zeros(int(labels.max()) + 1)
+        for label in parts:
+            used = label >= 0
+            sums += np.bincount(label[used], values[used], len(sums)) / len(parts)
         return np.asarray(sums[bins], np.float64)
 
     like = norm * kt**_SPECTROSCOPIC_POWER
     with np.errstate(invalid="ignore"):
         return {"kt": total(like * kt) / total(like), "kt_ew": total(norm * kt) / total(norm),
                 "abundance": total(norm * abundance) / total(norm), "norm": total(norm)}
+
+
+def _labels_of_parts(image: Image, labels: NDArray[np.int32], coords: ImageCoords,
+                     shape: tuple[int, ...]) -> list[NDArray[np.int32]]:
+    """The bins of the parts of each pixel of the simulation, one array (pixels,) a part; -1 outside."""
+    y, x = np.indices(shape, dtype=np.float64).reshape(2, -1)
+    ours = ImageCoords(image.header)
+
+    def to_binmap(column: Floats, row: Floats) -> Floats:
+        return np.stack(ours.sky_to_image(*coords.image_to_sky(column, row, "icrs"), "icrs"))
+
+    with about(image.path):
+        middle = to_binmap(x, y)
+        # Both are tangent planes of one field: a step of a pixel is the same everywhere to 1e-4.
+        centre = np.array([[(size - 1) / 2] for size in shape[::-1]])
+        along, up = (to_binmap(*(centre + step)) - to_binmap(*centre) for step in ([[1.0], [0.0]], [[0.0], [1.0]]))
+    ny, nx = labels.shape
+    places = (np.arange(_PARTS) + 0.5) / _PARTS - 0.5
+    found = []
+    for right in places:
+        for above in places:
+            column, row = np.rint(middle + right * along + above * up)
+            inside = (column >= 0) & (column < nx) & (row >= 0) & (row < ny)
+            label = np.full(len(x), -1, np.int32)
+            label[inside] = labels[row[inside].astype(int), column[inside].astype(int)]
+            found.append(label)
+    return found
 
 
 def _pulls(value: Floats, low: Floats, high: Floats, true: Floats, good: NDArray[np.bool_]) -> Pulls:
