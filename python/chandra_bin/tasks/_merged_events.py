@@ -164,14 +164,17 @@ def joined(observations: Sequence[Observation]) -> tuple[Observation, tuple[str,
                    gti_blocks=[GtiBlock(header, chip, gti) for chip, gti in times.items()]), left_out
 
 
-def move_rows(observations: Sequence[Observation], whole: Observation) -> None:
-    """Takes the rows of all, cut to the columns of ``whole``, over to it."""
+def move_rows(observations: Sequence[Observation], whole: Observation, needed: Sequence[str]) -> None:
+    """Takes the rows of all, cut to the columns of ``whole``, over to it; the columns ``needed`` of each stay there."""
     for each in observations:
-        numbers = [list(each.columns).index(name) for name in whole.columns]
-        all_of_it = numbers == list(range(len(each.columns)))
-        while each.blocks:  # each goes when it is copied
-            block = each.blocks.pop(0)
+        names = list(each.columns)
+        numbers = [names.index(name) for name in whole.columns]
+        left = [names.index(name) for name in needed]
+        all_of_it = numbers == list(range(len(names)))
+        for place, block in enumerate(each.blocks):
             whole.blocks.append(block if all_of_it else with_fields(block, numbers))
+            each.blocks[place] = with_fields(block, left)
+        each.columns = {name: each.columns[name] for name in needed}
 
 
 def plane_at(point: tuple[float, float], like: ImageCoords) -> ImageCoords:

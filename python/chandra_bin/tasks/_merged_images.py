@@ -1,6 +1,6 @@
 """The images of an observation, and of all, on the grid of a merger: counts, exposure, flux, PSF and background."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +80,11 @@ class Request:
             if limits := limits_of(rows, observation.source.header, (band.low_ev, band.high_ev)):
                 raise InputError(f"{name}: holds {limits} only, and its background all of the band {band.label}, "
                                  f"{band.low_kev:g} - {band.high_kev:g} keV; do not filter energies")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of events that the images are made of."""
+        return (*NEEDED, "ccd_id") if self.background else NEEDED
 
     def bytes_a_pixel(self) -> int:
         """What the sums of the bands, and the images of one observation, take in memory."""
@@ -235,11 +240,7 @@ def write_bands(outputs: Outputs, request: Request, observations: Sequence[Obser
     """Writes all images; the counts in those of all, and their background, by the labels of the bands."""
     totals = {band: Total(grid, request) for band in request.bands}
     for each, how in zip(observations, hows, strict=True):
-        extent = _extent(each, how, plane, grid, request)
-        for band, total in totals.items():
-            of_one = extent.images(_counts(each, band, grid), band, request.exposure)
-            write_images(outputs, request, each.source.stem, of_one, band, grid, each.header, each.gti_blocks, lines)
-            total.add(of_one)
+        _write_one(outputs, request, each, how, totals, plane, grid, lines)
     counts, expected = {}, {}
     for band, total in totals.items():
         of_all = total.images(band)
@@ -248,6 +249,17 @@ def write_bands(outputs: Outputs, request: Request, observations: Sequence[Obser
         if of_all.background is not None:
             expected[band.label] = float(of_all.background.expected.sum())
     return counts, expected
+
+
+def _write_one(outputs: Outputs, request: Request, observation: Observation, how: Observed | None,
+               totals: Mapping[Band, Total], plane: ImageCoords, grid: Grid, lines: Sequence[str]) -> None:
+    """Writes the images of an observation and adds them to the sums; nothing of them stays in memory."""
+    extent = _extent(observation, how, plane, grid, request)
+    for band, total in totals.items():
+        images = extent.images(_counts(observation, band, grid), band, request.exposure)
+        write_images(outputs, request, observation.source.stem, images, band, grid, observation.header,
+                     observation.gti_blocks, lines)
+        total.add(images)
 
 
 def _extent(observation: Observation, how: Observed | None, plane: ImageCoords, grid: Grid,

@@ -142,12 +142,14 @@ def _write(outputs: Outputs, request: Request, sources: Sequence[Source], refere
     if hows:
         region = fov_region([view for how in hows for view in how.views], "merged.fov")
         outputs.write(request.outdir / "merged.fov", region_bytes(region, grid_coords(grid, plane), format="fits"))
+    # Events are written before images are made, which need few of their columns, and memory of their own.
+    move_rows(observations, whole, request.columns)
+    events = sum(map(len, whole.blocks))
+    whole.write(outputs, request.outdir / "merged_evt.fits", [*lines, f"  {_UNFIT}"])
+    whole.blocks.clear()
     counts, expected = write_bands(outputs, request, observations, hows or [None] * len(observations), whole, plane,
                                    grid, lines)
-    move_rows(observations, whole)
-    whole.write(outputs, request.outdir / "merged_evt.fits", [*lines, f"  {_UNFIT}"])
-    return Merged(tuple(each.source.label for each in observations), sum(map(len, whole.blocks)), point, grid, counts,
-                  expected, left_out)
+    return Merged(tuple(each.source.label for each in observations), events, point, grid, counts, expected, left_out)
 
 
 def _blank_skies(given: BlankSkies, files: Sequence[VirtualFile]) -> list[list[VirtualFile]]:
