@@ -1,5 +1,6 @@
-"""Whole commands: their start, and batches."""
+"""Whole commands: their start, batches, and a run of the pipeline from simulated photons to its report."""
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -27,6 +28,17 @@ STARTS = {
 BATCHES = {
     "20 images, 256² to 1024²": ([(256, 2e5), (512, 5e5)] * 8 + [(1024, 1e6)] * 4, None),
     "200 images, 300²": ([(300, 3e5)] * 200, 200 / 6),
+}
+
+# The stages of a whole run, in order, with the most CPU seconds that each is to take, and those of all its steps.
+RUN_LIMIT_S = 60.0
+_STEP = "from pathlib import Path; from chandra_bin.pipeline import run; run(Path('work'), first={0}, last={0})"
+STAGES: dict[str, tuple[list[str], float | None]] = {
+    "`simulate`": ([PROGRAM, "simulate", "sim", "--array", "I"], 25.0),
+    "`init`": ([PROGRAM, "init", "sim", "-o", "work"], None),
+    **{f"`run`, step {step}": ([sys.executable, "-c", _STEP.format(step)], 8.0 if step == 7 else None)
+       for step in range(1, 9)},
+    "`report`": ([PROGRAM, "report", "work"], 5.0),
 }
 
 
@@ -68,3 +80,34 @@ def bench_batch(batch: str, jobs: int, quick: bool, measure: Callable[..., None]
               "--constrain", "3", "--jobs", str(jobs), "--threads", "1", "-q"], tmp_path)
 
     measure(call, 1.0, command=f"batch of {batch}, {jobs} processes", limit_s=limit if jobs == 2 else None)
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the stages of a run follow each other."""
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def bench_whole_run(stage: str, quick: bool, benchmark: Any, whole_run: Path) -> None:
+    """Five ACIS-I observations of 100 ks, 6 million events, by the native engine in one process: CPU and memory.
+
+    Each stage reads what those before it made, and is measured once.
+    """
+    words, limit = STAGES[stage]
+    if stage == "`simulate`":
+        sizes = [1, 5000, 20_000] if quick else [5, 100_000, 1_000_000]
+        words = [*words, *(f"--{name}={size}" for name, size in zip(("obsids", "exposure", "counts"), sizes,
+                                                                    strict=True))]
+    elif not (whole_run / "sim").exists():
+        pytest.skip("the stages before were not run")
+
+    def call() -> None:
+        process = subprocess.Popen(words, cwd=whole_run, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0, words
+        benchmark.extra_info.update(stage=stage, limit_s=limit, cpu_s=usage.ru_utime + usage.ru_stime,
+                                    peak_mb=usage.ru_maxrss * 1024 / 1e6)
+
+    benchmark.pedantic(call, rounds=1, iterations=1)

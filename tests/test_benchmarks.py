@@ -131,6 +131,12 @@ def test_a_limit_that_is_missed_is_marked(tmp_path):
     assert re.search(r"\| fast .*0\.50 of it", page)
 
 
+def test_the_steps_of_a_run_are_added_up(tmp_path):
+    page = page_of(tmp_path, [stored(1.0, stage=f"`run`, step {step}", cpu_s=20.0 * step, limit_s=None,
+                                     peak_mb=300.0 / step) for step in (1, 3)])
+    assert re.search(r"\| all steps +\| +80 \| +60 \| \*\*missed by 1\.33x\*\* \| +300 \|", page)
+
+
 def test_exponents_and_laws_are_those_of_the_times(tmp_path):
     entries = [stored(2e-9 * n, series="select_events", x=n, terms=[n]) for n in (1e5, 1e6, 1e7)]
     page = page_of(tmp_path, entries)
