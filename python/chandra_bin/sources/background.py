@@ -72,6 +72,7 @@ class Background:
         if not there.size:
             raise InputError("there are no counts of background")
         known = expected.ravel()[there] / np.maximum(counts.ravel()[there], 1e-300)
+        del expected  # as large as the image, and perhaps nobody else's
         ratio = np.empty(counts.shape)
         ratio.ravel()[there] = known
         if empty.any():
@@ -231,8 +232,10 @@ class ChipSum:
         self._expected[window] += counts * ratio
 
     def background(self) -> Background:
-        """Return the background of all. Raises `InputError` where there is no count at all."""
-        return Background.of(self._counts, self._expected)
+        """Return the background of all, once. Raises `InputError` where there is no count at all."""
+        expected = [self._expected]
+        del self._expected
+        return Background.of(self._counts, expected.pop())
 
 
 def join_chips(chips: Iterable[tuple[ArrayLike, float]]) -> Background:
