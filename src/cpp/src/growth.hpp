@@ -304,14 +304,16 @@ struct Parked {
 
 // The order of a growing bin's candidates: nearness to the first pixel's value, then order of discovery.
 struct ByKey {
-    std::uint64_t packed;
+    std::uint64_t packed = 0;
+    ByKey() = default;
     ByKey(std::uint32_t key, double, std::uint32_t number) : packed(std::uint64_t{key} << 32 | number) {}
     std::uint32_t number() const { return static_cast<std::uint32_t>(packed); }
     bool operator<(const ByKey& other) const { return packed < other.packed; }
 };
 struct ByDifference {
-    double difference;
-    std::uint32_t found;
+    double difference = 0;
+    std::uint32_t found = 0;
+    ByDifference() = default;
     ByDifference(std::uint32_t, double d, std::uint32_t number) : difference(d), found(number) {}
     std::uint32_t number() const { return found; }
     bool operator<(const ByDifference& other) const {
@@ -359,9 +361,19 @@ private:
             if (++steps_ % kPollEvery == 0 && !goes_on()) return false;
             if (!field_.below_threshold(out.bin)) return true;
             constexpr std::array<Place, 4> directions{{{-1, 0}, {0, -1}, {0, 1}, {1, 0}}};
+            // Which neighbours are new is hard to predict: so they are listed first, without a branch.
+            std::array<std::uint8_t, 4> fresh;
+            std::size_t count = 0;
             for (std::size_t d = 0; d < 4; ++d) {
                 const std::uint32_t other = field_.neighbour(pixel, d);
-                if (field_.label(other) != kFree || !meet(other)) continue;
+                fresh[count] = static_cast<std::uint8_t>(d);
+                count += static_cast<std::size_t>(static_cast<int>(field_.label(other) == kFree)
+                                                  & static_cast<int>(!has_met(other)));
+            }
+            for (std::size_t i = 0; i < count; ++i) {
+                const std::size_t d = fresh[i];
+                const std::uint32_t other = field_.neighbour(pixel, d);
+                meet(other);
                 const Place there{at.y + directions[d].y, at.x + directions[d].x};
                 field_.prefetch(other, there);
                 const double difference = std::abs(double{field_.value(other)} - start);
@@ -372,14 +384,8 @@ private:
         }
     }
 
-    // Whether the bin meets a pixel for the first time.
-    bool meet(std::uint32_t pixel) {
-        std::uint8_t& byte = met_[pixel / 8];
-        const auto bit = static_cast<std::uint8_t>(1U << (pixel % 8));
-        if ((byte & bit) != 0) return false;
-        byte |= bit;
-        return true;
-    }
+    bool has_met(std::uint32_t pixel) const { return ((met_[pixel / 8] >> (pixel % 8)) & 1U) != 0; }
+    void meet(std::uint32_t pixel) { met_[pixel / 8] |= static_cast<std::uint8_t>(1U << (pixel % 8)); }
 
     // The best candidate that passes the constraint leaves the frontier; false when there is none.
     bool next(const Growth& growth, Place& at) {
@@ -407,7 +413,7 @@ private:
     Radii radii_;
     LargeVector<std::uint8_t> met_;  // by the bin that grows; a bit a pixel
     std::uint32_t steps_ = 0;        // in all bins
-    Heap<Item> ready_;
+    FrontedHeap<Item> ready_;
     Heap<Parked<Item>> parked_;
 };
 
