@@ -134,12 +134,32 @@ private:
         sort(starts);
         starts.resize(std::min(starts.size(), kMostStarts));
         for (Minimum& each : starts) {
-            each = minimiser_.minimise(each.at, free_, kTolerance);
+            each = beside_table_points(minimiser_.minimise(each.at, free_, kTolerance));
             check();
         }
         if (chi2 && !starts.empty()) follow_variances(starts);
         sort(starts);
         return starts;
+    }
+
+    // A table point may lie between two minima: the lowest of this one and of those that are reached from the two
+    // segments beside its own.
+    Minimum beside_table_points(Minimum best) {
+        for (int round = 0; round < kMostRestarts; ++round) {
+            const std::size_t j = bin_.segment(best.at[kKt]);
+            const Minimum here = best;
+            for (const bool up : {false, true}) {
+                if (up ? j + 2 >= bin_.temperatures() : j == 0) continue;
+                Parameters start = here.at;
+                start[kKt] = up ? bin_.kt(j + 1) + 0.1 * (bin_.kt(j + 2) - bin_.kt(j + 1))
+                                : bin_.kt(j) - 0.1 * (bin_.kt(j) - bin_.kt(j - 1));
+                if (start[kKt] < bounds_.low[kKt] || start[kKt] > bounds_.high[kKt]) continue;
+                const Minimum there = minimiser_.minimise(start, free_, kTolerance);
+                if (there.statistic < best.statistic - kTolerance) best = there;
+            }
+            if (best.statistic == here.statistic) break;
+        }
+        return best;
     }
 
     // Variances by the model of the best fit, until they hardly change it.
