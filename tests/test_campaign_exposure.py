@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from chandra_bin.tasks.fluximage import AncillaryChoice, ExposureSettings, make_flux_images
-from chandra_bin.tasks.options import SimulationSettings
+from chandra_bin.tasks.fluximage import ExposureSettings, make_flux_images
+from chandra_bin.tasks.options import AncillaryChoice, SimulationSettings
 from chandra_bin.tasks.simulate import simulate_observations
 from doc_tables import show
 

@@ -19,9 +19,8 @@ from chandra_bin.fits.virtual import VirtualFile
 from chandra_bin.tasks.bin import bin_image
 from chandra_bin.tasks.contbin import ContbinOptions, bin_as_contbin
 from chandra_bin.tasks.detect import DetectionFiles, detect_in_image
-from chandra_bin.tasks.fluximage import AncillaryChoice
 from chandra_bin.tasks.image_files import ImageFiles
-from chandra_bin.tasks.options import MeasuredPart
+from chandra_bin.tasks.options import AncillaryChoice, MeasuredPart
 
 IMAGE = np.random.default_rng(3).poisson(5, (24, 24)).astype(np.int32)
 MASKED = np.ma.masked_array([1.0, 2.0, 3.0], mask=[0, 1, 0])

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from chandra_bin.errors import counted
+from chandra_bin.tasks.options import AncillaryChoice
 from chandra_bin.workflow.system import usable_cores
 
 from ._command import (
@@ -19,6 +20,7 @@ from ._command import (
     quiet_option,
     threads_option,
 )
+from ._options import added, help_of
 
 
 @click.command(cls=Command, name="fluximage")
@@ -39,12 +41,8 @@ from ._command import (
               help="Pixels of less exposure are cut: percent of the largest, or an exposure.")
 @click.option("--psfecf", type=float, metavar="X",
               help="Make maps of the radius with this fraction of a source, 0.9 say.")
-@click.option("--asolfile", metavar="FILES",
-              help="Aspect solutions, with commas between.  [default: found beside INFILE]")
-@click.option("--badpixfile", metavar="FILE", help="Bad pixels.  [default: found beside INFILE]")
-@click.option("--maskfile", metavar="FILE", help="Windows of chips.  [default: found beside INFILE]")
-@click.option("--fovfile", metavar="FILE", help="Outlines of chips, where events have no chip coordinates.  "
-              "[default: found beside INFILE]")
+@added(AncillaryChoice, lambda each: click.option(f"--{each.name}", metavar=each.metadata["symbol"],
+                                                  help=help_of(each)))
 @threads_option
 @quiet_option
 @clobber_option
@@ -62,7 +60,7 @@ def command(infile: Path, outroot: str | None, out: str | None, bands: str, bins
         raise click.UsageError("--binsize and --xygrid both say how large pixels are: give one of them")
     root = one_output(outroot, out)
     from chandra_bin.fits.headers import approximation
-    from chandra_bin.tasks.fluximage import AncillaryChoice, ExposureSettings, make_flux_images
+    from chandra_bin.tasks.fluximage import ExposureSettings, make_flux_images
 
     with progress_reporter(quiet, "exposure"):
         settings = pick(ExposureSettings, options)

@@ -29,11 +29,11 @@ from chandra_bin.tasks.blanksky import blank_sky_events
 from chandra_bin.tasks.clean import remove_sources, scale_flux
 from chandra_bin.tasks.copy import copy_file
 from chandra_bin.tasks.detect import DetectionFiles, detect_in_image
-from chandra_bin.tasks.fluximage import AncillaryChoice, ExposureSettings, make_flux_images
+from chandra_bin.tasks.fluximage import ExposureSettings, make_flux_images
 from chandra_bin.tasks.image_files import ImageFiles
 from chandra_bin.tasks.lightcurve import deflare, propose_bin_length, write_light_curve
 from chandra_bin.tasks.merge import merge_observations
-from chandra_bin.tasks.options import FlareLimits, MeasuredPart
+from chandra_bin.tasks.options import AncillaryChoice, FlareLimits, MeasuredPart
 from chandra_bin.tasks.outlines import write_outlines
 from chandra_bin.tasks.vfaint import Islands, Screened, find_islands, screen_vfaint
 

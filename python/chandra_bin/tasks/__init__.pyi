@@ -19,7 +19,6 @@ from .copy import copy_file as copy_file
 from .detect import Detected as Detected
 from .detect import DetectionFiles as DetectionFiles
 from .detect import detect_in_image as detect_in_image
-from .fluximage import AncillaryChoice as AncillaryChoice
 from .fluximage import ExposureSettings as ExposureSettings
 from .fluximage import FluxImage as FluxImage
 from .fluximage import FluxImages as FluxImages
@@ -30,6 +29,7 @@ from .lightcurve import propose_bin_length as propose_bin_length
 from .lightcurve import write_light_curve as write_light_curve
 from .merge import Merged as Merged
 from .merge import merge_observations as merge_observations
+from .options import AncillaryChoice as AncillaryChoice
 from .options import BinProducts as BinProducts
 from .options import FlareLimits as FlareLimits
 from .options import MeasuredPart as MeasuredPart

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Float32s
-from chandra_bin._checks.options import Options
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.bands import Band, parse_bands
 from chandra_bin.coords.grids import Grid, GridAxis
@@ -21,7 +20,6 @@ from chandra_bin.events.filters import RowFilter
 from chandra_bin.events.gti_files import GtiBlock
 from chandra_bin.events.images import add_to_image, image_header
 from chandra_bin.events.reader import Events, open_events, read_events, read_passing_and_all
-from chandra_bin.exposure.ancillary import Ancillary, find_ancillary
 from chandra_bin.exposure.maps import chip_exposures, flux_of, outline_box, sum_exposures
 from chandra_bin.exposure.psf import check_ecf, psf_map
 from chandra_bin.fits.images import product_header, read_image_file, write_image
@@ -31,6 +29,7 @@ from chandra_bin.fits.virtual import Name, VirtualFile, named_file
 from ._common import history, names_root, need_memory
 from ._observed import PLACING, Observed, check_filters, check_instrument, grating_of, observed, without_removed
 from .inputs import files_of
+from .options import AncillaryChoice
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -138,55 +137,6 @@ class ExposureSettings:
         """For HISTORY."""
         return {"units": self.units, "area": self.area_cm2, "vignetting": self.used_slope,
                 "expmapthresh": self.threshold}
-
-
-@dataclass(frozen=True, repr=False)
-class AncillaryChoice(Options):
-    """The files of an observation that replace those found next to its events; None: those found."""
-
-    asolfile: tuple[Path, ...] | None = None
-    """Aspect solutions; empty: no aspect solution is used."""
-    badpixfile: str | Path | None = None
-    """Bad pixels; ``none``: not used, also for the next two."""
-    maskfile: str | Path | None = None
-    """Windows of the chips."""
-    fovfile: str | Path | None = None
-    """Outlines of the chips, where events have no chip coordinates."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.fovfile is not None and not _is_none(self.fovfile) and not Path(self.fovfile).is_file():
-            raise InputError(f"{self.fovfile}: no such file (--fovfile)")
-
-    def of(self, events: Path, header: "Header") -> Ancillary:
-        """The files of an observation, chosen or found."""
-        found = find_ancillary(events, header)
-
-        def chosen(given: str | Path | None, otherwise: Path | None) -> Path | None:
-            if given is None:
-                return otherwise
-            return None if _is_none(given) else Path(given)
-
-        given = {"aspect": self.asolfile, "bad pixels": self.badpixfile, "mask": self.maskfile}
-        return Ancillary(found.aspect if self.asolfile is None else self.asolfile,
-                         chosen(self.badpixfile, found.bad_pixels), chosen(self.maskfile, found.mask),
-                         chosen(self.fovfile, found.field_of_view),
-                         {kind: names for kind, names in found.lacking.items() if given.get(kind) is None})
-
-    def warn_of_unused(self, how: Observed) -> None:
-        """Warns of chosen files that were not used, by the keywords of the products."""
-        outlines = how.keywords["EXPGEOM"] == "fov"
-        aspect = ",".join(map(str, self.asolfile or ())) or None
-        for key, file in (("EXPASP", aspect), ("EXPBPIX", self.badpixfile), ("EXPMASK", self.maskfile),
-                          ("EXPGEOM", self.fovfile)):
-            if file is not None and not _is_none(file) and outlines != (key == "EXPGEOM"):
-                why = ("the chips' outlines alone are known" if outlines else
-                       "it serves only where there is neither an aspect solution nor chip coordinates")
-                warn(f"{file}: is given and not used: {why}")
-
-
-def _is_none(name: str | Path) -> bool:
-    return str(name).lower() == "none"
 
 
 def make_flux_images(name: Name, outroot: str, *, bands: str = "broad", binsize: float | None = None,

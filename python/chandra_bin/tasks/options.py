@@ -2,9 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from chandra_bin._checks.options import Limits, Options, documented, option
+from chandra_bin.errors import InputError, warn
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+    from chandra_bin.exposure.ancillary import Ancillary
+
+    from ._observed import Observed
 
 
 def _from(least: int, most: int) -> Limits:
@@ -76,3 +84,57 @@ class MeasuredPart(Options):
     mask: Path | None = option(None, "FITS mask: a local background is measured where it is 1 or more.")
     exclude: tuple[Path, ...] = option((), "Region file: leave out the pixels inside, of the cluster and the sources.")
     keep: tuple[Path, ...] = option((), "Region file: use only the pixels inside, of the background.")
+
+
+@documented
+@dataclass(frozen=True, repr=False)
+class AncillaryChoice(Options):
+    """The files of an observation that replace those found next to its events; ``none`` for a file: do without it.
+
+    In Python several aspect solutions are a list, and an empty one stands for none.
+    """
+
+    asolfile: tuple[Path, ...] | None = option(
+        None, "Aspect solutions, with commas between; none: no aspect solution is used.", symbol="FILES",
+        otherwise="found beside INFILE")
+    badpixfile: str | Path | None = option(None, "Bad pixels.", symbol="FILE", otherwise="found beside INFILE")
+    maskfile: str | Path | None = option(None, "Windows of chips.", symbol="FILE", otherwise="found beside INFILE")
+    fovfile: str | Path | None = option(None, "Outlines of chips, where events have no chip coordinates.",
+                                        symbol="FILE", otherwise="found beside INFILE")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fovfile is not None and not _is_none(self.fovfile) and not Path(self.fovfile).is_file():
+            raise InputError(f"{self.fovfile}: no such file (--fovfile)")
+
+    def of(self, events: Path, header: "Header") -> "Ancillary":
+        """The files of an observation, chosen or found."""
+        from chandra_bin.exposure.ancillary import Ancillary, find_ancillary
+
+        found = find_ancillary(events, header)
+
+        def chosen(given: str | Path | None, otherwise: Path | None) -> Path | None:
+            if given is None:
+                return otherwise
+            return None if _is_none(given) else Path(given)
+
+        given = {"aspect": self.asolfile, "bad pixels": self.badpixfile, "mask": self.maskfile}
+        return Ancillary(found.aspect if self.asolfile is None else self.asolfile,
+                         chosen(self.badpixfile, found.bad_pixels), chosen(self.maskfile, found.mask),
+                         chosen(self.fovfile, found.field_of_view),
+                         {kind: names for kind, names in found.lacking.items() if given.get(kind) is None})
+
+    def warn_of_unused(self, how: "Observed") -> None:
+        """Warns of chosen files that were not used, by the keywords of the products."""
+        outlines = how.keywords["EXPGEOM"] == "fov"
+        aspect = ",".join(map(str, self.asolfile or ())) or None
+        for key, file in (("EXPASP", aspect), ("EXPBPIX", self.badpixfile), ("EXPMASK", self.maskfile),
+                          ("EXPGEOM", self.fovfile)):
+            if file is not None and not _is_none(file) and outlines != (key == "EXPGEOM"):
+                why = ("the chips' outlines alone are known" if outlines else
+                       "it serves only where there is neither an aspect solution nor chip coordinates")
+                warn(f"{file}: is given and not used: {why}")
+
+
+def _is_none(name: str | Path) -> bool:
+    return str(name).lower() == "none"

@@ -35,8 +35,8 @@ from ._blanksky import checked_chips, need_on_sky
 from ._common import has_sky_filter, history
 from ._observed import PLACING, observed
 from ._spectra_table import read_spectra_of_bins
-from .fluximage import AncillaryChoice
 from .inputs import files_of, plain_name
+from .options import AncillaryChoice
 from .spectra import ALL_BINS, obsids_of
 
 # A bin of which more than this part lies on chips without a tile has no response in that observation.

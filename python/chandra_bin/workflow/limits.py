@@ -17,6 +17,6 @@ class Limits(Options):
                                       unit="bytes", otherwise="as all")
     retry: int = option(0, "Begin what fails so many times more, after all others.", symbol="N",
                         limits=Range(lambda number: number >= 0, "it must be 0 or more"))
-    timeout: float | None = option(None, "End what takes longer, where the executor can: Processes does.",
+    timeout: float | None = option(None, "End what takes longer; in Python, with the executor Processes.",
                                    unit="s", symbol="SECONDS", otherwise="no limit", limits=POSITIVE)
     fail_fast: bool = option(False, "Begin nothing more once a row has failed.")
