@@ -13,8 +13,8 @@ from .race import Call
 from .scenes import columns, places, random_bins
 
 # The law of each kernel is a sum of terms, whose coefficients are fitted to all its series at once. N: pixels,
-# r: radius of the discs, V: vertices, E: events.
-LAWS = {"smooth": ("N r", "N"), "contour_bin": ("N log N",), "boxes": ("N",), "polygon_trace": ("N", "V"),
+# r: radius of the discs, n: pixels of a bin, V: vertices, E: events.
+LAWS = {"smooth": ("N r", "N"), "contour_bin": ("N log N", "N log n"), "boxes": ("N",), "polygon_trace": ("N", "V"),
         "rasterize": ("N", "V"), "event_histogram": ("E", "N"), "select_events": ("E",), "points_in_region": ("E",),
         "bin_spectra": ("E", "N")}
 # A call, its place on the axis of the series, and the terms of the kernel's law.
@@ -49,14 +49,15 @@ def _smooth_radius(sn: int) -> Point:
     return call, radius, [1024**2 * radius, 1024**2]
 
 
-def _binned(side: int) -> Point:
+def _binned(side: int, sn: float, by_bins: bool) -> Point:
     """A cluster of 4 counts a pixel."""
     from chandra_bin.simulate import cluster_image
 
     counts = cluster_image((side, side), 4 * side**2, seed=1)
     smoothed = chandra_bin.smooth(counts, sn=50, threads=2)
-    return (lambda: chandra_bin.contour_bin(counts, sn=50, constrain=3, smoothed=smoothed), side**2,
-            [side**2 * np.log2(side**2)])
+    call = lambda: chandra_bin.contour_bin(counts, sn=sn, constrain=3, smoothed=smoothed)  # noqa: E731
+    pixels = side**2 / len(call())
+    return call, pixels if by_bins else side**2, [side**2 * np.log2(side**2), side**2 * np.log2(pixels)]
 
 
 def _covered(side: int) -> Point:
@@ -111,7 +112,9 @@ SERIES = {
     "smooth, pixels": Series("smooth", "pixels N (r = 12)", _SIDES, _smooth_pixels),
     "smooth, radius": Series("smooth", "radius r in pixels (N = 1024²)", (10, 16, 26, 42, 68, 110, 180),
                              _smooth_radius),
-    "contour_bin": Series("contour_bin", "pixels N", _SIDES, _binned),
+    "contour_bin, pixels": Series("contour_bin", "pixels N (S/N 50)", _SIDES, lambda side: _binned(side, 50, False)),
+    "contour_bin, bins": Series("contour_bin", "pixels of a bin n (N = 1024²)", (10, 20, 40, 80, 160),
+                                lambda sn: _binned(1024, sn, True)),
     "boxes": Series("boxes", "pixels N (700 a bin)", _SIDES, _covered),
     **{f"{kernel}, pixels": Series(kernel, "pixels N (700 a bin)", _SIDES,
                                    lambda side, paint=paint: _outlined(side, side**2 // 700 + 1, paint, False))
