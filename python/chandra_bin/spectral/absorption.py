@@ -63,7 +63,7 @@ def transmission(edges_kev: ArrayLike, nh_1e22: float, model: AbsorptionModel = 
     --------
     >>> from chandra_bin.spectral import transmission
     >>> transmission([0.98, 1.02, 1.06], 0.1, "phabs").round(2).tolist()
-    [0.77, 0.79]
+    [0.78, 0.8]
     """
     edges = np.asarray(edges_kev, dtype=np.float64)
     check_nh(nh_1e22)

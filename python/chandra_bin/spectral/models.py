@@ -172,7 +172,7 @@ def thermal_model(options: ModelOptions | None = None, kt_limits_kev: tuple[floa
     >>> from chandra_bin.spectral import ModelOptions, thermal_model
     >>> model = thermal_model(ModelOptions(model="brems", nh=0.05, redshift=0.1))
     >>> model.spectrum([1.0, 1.01, 1.02], kt_kev=4).round(6).tolist()
-    [0.003159, 0.003119]
+    [0.001815, 0.001793]
     """
     options = ModelOptions.or_defaults(options)
     low, high = kt_limits_kev

@@ -123,6 +123,14 @@ def read_arf(path: str | PathLike[str]) -> Arf:
     ------
     InputError
         Where the file is no ARF or damaged, its energies do not ascend without gaps, or an area is negative or NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin.spectral import Arf, read_arf, write_arf
+    >>> write_arf("a.arf", Arf(np.array([1.0, 2.0]), np.array([2.0, 3.0]), np.array([400.0, 250.0])))
+    >>> read_arf("a.arf")
+    <Arf a.arf: 2 energies of 1 - 3 keV, up to 400 cm2>
     """
     file = Path(path)
     with open_fits(file) as hdus:
@@ -167,6 +175,16 @@ def read_rmf(path: str | PathLike[str]) -> Rmf:
     -----
     ChandraBinWarning
         Where the number of the first channel (TLMIN of F_CHAN) is missing or is not that of EBOUNDS.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin.spectral import Rmf, read_rmf, write_rmf
+    >>> low, high = np.array([1.0, 2.0]), np.array([2.0, 3.0])
+    >>> offsets, places, values = np.array([0, 1, 3]), np.array([0, 0, 1], np.int32), np.array([1, 0.25, 0.75])
+    >>> write_rmf("a.rmf", Rmf(low, high, low, high, 1, offsets, places, values))
+    >>> read_rmf("a.rmf").matrix().tolist()
+    [[1.0, 0.0], [0.25, 0.75]]
     """
     file = Path(path)
     tables: dict[str, tuple[Hdu, Rows, bytes]] = {}

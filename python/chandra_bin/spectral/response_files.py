@@ -120,6 +120,12 @@ def write_arf(path: str | PathLike[str], arf: Arf, *, history: Iterable[str] = (
     ------
     OutputError
         Where the file exists or cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin.spectral import Arf, write_arf
+    >>> write_arf("a.arf", Arf(np.array([1.0, 2.0]), np.array([2.0, 3.0]), np.array([400.0, 250.0])))
     """
     with Outputs([Path(path)], clobber=clobber) as outputs:
         outputs.write(Path(path), arf_content(arf, history))
@@ -142,6 +148,14 @@ def write_rmf(path: str | PathLike[str], rmf: Rmf, *, history: Iterable[str] = (
     ------
     OutputError
         Where the file exists or cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin.spectral import Rmf, write_rmf
+    >>> low, high = np.array([1.0, 2.0]), np.array([2.0, 3.0])
+    >>> rmf = Rmf(low, high, low, high, 1, np.array([0, 1, 2]), np.array([0, 1], np.int32), np.array([1.0, 1.0]))
+    >>> write_rmf("a.rmf", rmf)
     """
     with Outputs([Path(path)], clobber=clobber) as outputs:
         outputs.write(Path(path), rmf_content(rmf, history))

@@ -9,7 +9,7 @@ import numpy as np
 from chandra_bin._checks.array_types import Floats
 from chandra_bin.errors import InputError
 
-from .ogip import Response, Rmf, check_pair
+from .ogip import Arf, Response, Rmf, check_pair
 
 FIT_BAND_KEV = (0.5, 7.0)
 """Where Chandra's ACIS is calibrated well and clusters outshine the background."""
@@ -84,10 +84,14 @@ def fold(model: Spectra, responses: Iterable[Response], band_kev: tuple[float, f
 
     Examples
     --------
-    >>> from chandra_bin.spectral import ModelOptions, fold, read_arf, read_rmf, thermal_model
-    >>> model = thermal_model(ModelOptions(model="brems", nh=0.05, redshift=0.1))
-    >>> files = [("a.arf", "a.rmf"), ("b.arf", "b.rmf")]
-    >>> templates = fold(model, ((read_arf(arf), read_rmf(rmf)) for arf, rmf in files))  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from chandra_bin.spectral import Arf, ModelOptions, Rmf, fold, thermal_model
+    >>> low, high = np.arange(5, 70) / 10, np.arange(6, 71) / 10  # a perfect detector of 65 channels
+    >>> rmf = Rmf(low, high, low, high, 1, np.arange(66), np.arange(65, dtype=np.int32), np.ones(65))
+    >>> model = thermal_model(ModelOptions(model="brems", nh=0.05, redshift=0.1), (2, 10))
+    >>> templates = fold(model, [(Arf(low, high, np.full(65, 400.0)), rmf)], (0.5, 2))
+    >>> round(float(templates.rates[0, 0, 0].sum()), 1)  # counts per second at 2 keV
+    85.1
     """
     reference: Rmf | None = None
     known: dict[bytes, Floats] = {}
@@ -103,15 +107,21 @@ def fold(model: Spectra, responses: Iterable[Response], band_kev: tuple[float, f
             known[key] = model.photons(edges)
         if read is None or read[0] is not rmf:
             read = rmf, rmf.matrix(channels)
-        matrix = read[1] if arf is None else read[1] * arf.area_cm2[:, np.newaxis]
-        if not matrix.any():
-            raise InputError(f"{(arf or rmf).file or 'the response'}: has no area at all in the band {band_kev[0]:g} - "
-                             f"{band_kev[1]:g} keV: leave this response out, or choose another band")
-        rates.append(known[key] @ matrix)
+        rates.append(known[key] @ _areas(arf, rmf, read[1], channels))
     if reference is None:
         raise InputError("there is no response to fold the model through: give at least one ARF and RMF")
     return Templates(model.kt_kev, np.stack(rates), reference.first_channel + channels.start, model.has_abundance,
                      model.describe())
+
+
+def _areas(arf: Arf | None, rmf: Rmf, matrix: Floats, channels: slice) -> Floats:
+    """Return cm² for photons of each energy to be counted in each channel of a range, (energies, channels)."""
+    areas = matrix if arf is None else matrix * arf.area_cm2[:, np.newaxis]
+    if not areas.any():
+        low, high = rmf.channel_lo[channels][0], rmf.channel_hi[channels][-1]
+        raise InputError(f"{(arf or rmf).file or 'the response'}: has no area at all in the band {low:.4g} - "
+                         f"{high:.4g} keV: leave this response out, or choose another band")
+    return areas
 
 
 def _check_channels(rmf: Rmf, reference: Rmf, channels: slice) -> None:
