@@ -1,4 +1,4 @@
-"""Compares all products of two versions of the package, byte for byte.
+"""Compares all products of two versions of the package, byte for byte, gzipped ones by their content.
 
     python tests/same_products.py OLD NEW
 
@@ -7,6 +7,7 @@ kernels, or a ``site-packages``). Each command runs with both; the table says ho
 differ. The exit code is 1 where a file differs or a command fails in one of them.
 """
 
+import gzip
 import hashlib
 import os
 import shlex
@@ -58,8 +59,9 @@ LEFT_OUT = ("work/logs/", "batch/.chandra-bin/", "results.ecsv", ".chandra-bin")
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file below a folder, by its relative name."""
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+    """The SHA-256 of the content of each file below a folder, by its relative name."""
+    return {str(path.relative_to(folder)): hashlib.sha256(
+                gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).hexdigest()
             for path in sorted(folder.rglob("*"))
             if path.is_file() and not any(part in str(path.relative_to(folder)) for part in LEFT_OUT)}
 
