@@ -130,6 +130,32 @@ def fields(draw: Draw, kinds: Kinds = COUNTS, largest: int = 24) -> Scene:
 
 
 @st.composite
+def bright_backgrounds(draw: Draw, largest: int = 24) -> Scene:
+    """Counts on a background that holds most of them, or more than there are: sums within 16 bits and far beyond."""
+    rng = draw(generators())
+    shape = draw(shapes(largest))
+    level = draw(st.sampled_from([0.3, 3.0, 40.0, 3000.0]))
+    times = draw(st.sampled_from([1.0, 4.0, 11.0]))  # of the background's exposure over that of the counts
+    share = draw(st.sampled_from([0.5, 0.95, 1.0, 1.3]))  # of the background in the counts outside the cluster
+    counts = pixels(rng, "poisson", shape, level) + rng.poisson(level, shape)
+    scene = Scene(counts.astype(np.float32), np.ones(shape, dtype=np.int64))
+    background = rng.poisson(level * share * times, shape).astype(np.float32)
+    if draw(st.booleans()):
+        background *= np.float32(1.3)  # not whole
+    scene.maps["background"] = background
+    scene.use = draw(masks(rng, scene.counts))
+    time = draw(exposures(rng, shape))
+    scene.exposure = time
+    scene.background_exposure = times * np.nanmax(time)
+    if draw(st.booleans()):
+        scene.background_exposure = (scene.background_exposure * rng.uniform(0.97, 1.03, shape)).astype(np.float32)
+    if not (scene.reference()["use"] >= 1).any():  # masks and holes may leave nothing
+        scene.use[:] = 1
+        scene.exposure, scene.background_exposure = 1.0, times
+    return scene
+
+
+@st.composite
 def scenes(draw: Draw, kinds: Kinds = COUNTS, largest: int = 24) -> Scene:
     """A field and the options of contour binning."""
     scene = draw(fields(kinds, largest))

@@ -24,7 +24,7 @@ from chandra_bin import (
 )
 from golden_data import Scene, read_cases, read_expected, read_image
 from reference import contbin_reference as reference
-from scenes import COUNTS, FLOATS, SIGNED, borderline, fields, generators, masks, pixels, shapes
+from scenes import COUNTS, FLOATS, SIGNED, borderline, bright_backgrounds, fields, generators, masks, pixels, shapes
 
 SN = st.sampled_from([0.5, 1.0, 3.0, 5.0, 15.0, 100.0])
 NO_TIES = st.sampled_from([0.713, 1.37, 3.31, 5.19, 14.7])  # no sum of counts sits on these thresholds
@@ -130,6 +130,24 @@ def test_smooth_floats(scene: Scene, sn: float) -> None:
 @given(fields(SIGNED), SN)
 def test_smooth_signed(scene: Scene, sn: float) -> None:
     compare_smooth(scene, sn)
+
+
+@given(bright_backgrounds(), st.sampled_from([0.5, 3.0, 15.0, 40.0, 100.0]))
+def test_smooth_bright_backgrounds(scene: Scene, sn: float) -> None:
+    compare_smooth(scene, sn)
+
+
+@given(bright_backgrounds(), NO_TIES, st.booleans())
+def test_smooth_exposure_bright_backgrounds(scene: Scene, sn: float, subtract: bool) -> None:
+    exposure = np.broadcast_to(np.nan_to_num(np.asarray(scene.exposure, np.float32)), scene.counts.shape)
+    options: dict[str, Any] = {"background": scene.maps["background"] if subtract else None, "exposure_time": 5e4,
+                               "background_exposure_time": 21e4, "sn": sn}
+    use = np.where(exposure > 0, scene.use, 0)
+    if not (use >= 1).any():
+        return
+    want = reference.smooth_exposure(scene.counts, exposure, use=use, **options)
+    got = quietly(smooth_exposure, scene.counts, exposure=exposure, mask=use < 1, **options)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-30)
 
 
 @given(borderline((*COUNTS, "float")))

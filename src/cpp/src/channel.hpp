@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -90,22 +91,59 @@ public:
     bool negative() const { return negative_; }
     double total() const { return total_; }  // of absolute values, not to the last digit
 
+    template <class Shape = LanesInRow>
     [[gnu::noinline]] void disc(const Disc& disc, int y, int x0, Lanes& out) const {
-        if (narrow_ && blocks_->bound(y, x0, disc.rows()) < 65536) {
-            sum(*narrow_, disc, y, x0, out);
+        if (narrow_ && blocks_->bound<Shape>(y, x0, disc.rows()) < 65536) {
+            by_areas<Shape>(*narrow_, disc, y, x0, out);
         } else if (wide_) {
-            sum(*wide_, disc, y, x0, out);
+            by_rows<Shape>(*wide_, disc, y, x0, out);
         } else if (real_) {
-            real_->disc(disc, y, x0, out.data());
+            by_rows<Shape>(*real_, disc, y, x0, out);
         } else {
             out.fill(0);
         }
     }
 
+    // Sums over the disc of radius[lane] around each of `lanes`, as by `disc`.
+    template <class Shape = LanesInRow>
+    void disc_each(const Discs& discs, const Radii& radius, int y, int x0, LaneMask lanes, Lanes& out) const {
+        Disc scratch;
+        if (!real_) {
+            Lanes sums;
+            for_radii(lanes, radius, [&](int r, LaneMask same) {
+                disc<Shape>(discs.at(r, scratch), y, x0, sums);
+                for_lanes(same, [&](std::size_t lane) { out[lane] = sums[lane]; });
+            });
+            return;
+        }
+        for (int i = 0; i < Shape::rows; ++i) {
+            LaneMask rest = lanes & (((LaneMask{1} << Shape::columns) - 1) << (i * Shape::columns));
+            while (rest != 0) {
+                const int first = std::countr_zero(rest);
+                std::array<int, kTogether> lane;
+                std::array<const Disc*, kTogether> disc;
+                std::array<int, kTogether> x;
+                for (std::size_t k = 0; k < kTogether; ++k) {
+                    const int next = rest != 0 ? std::countr_zero(rest) : first;
+                    const auto radius_of = [&](int each) { return radius[static_cast<std::size_t>(each)]; };
+                    // `scratch` has room for one large disc.
+                    lane[k] = k > 0 && std::max(radius_of(next), radius_of(first)) > kMadeRadius ? first : next;
+                    rest &= ~(LaneMask{1} << lane[k]);
+                    disc[k] = &discs.at(radius_of(lane[k]), scratch);
+                    x[k] = x0 + lane[k] % Shape::columns;
+                }
+                std::array<double, kTogether> sums;
+                real_->template disc_each<kTogether>(disc, y + i, x, sums.data());
+                for (std::size_t k = 0; k < kTogether; ++k) out[static_cast<std::size_t>(lane[k])] = sums[k];
+            }
+        }
+    }
+
     // The same to within `estimate_error`; the very same unless `estimated()`.
+    template <class Shape = LanesInRow>
     [[gnu::noinline]] void estimate(const Disc& disc, int y, int x0, Lanes& out) const {
-        if (!coarse_) return this->disc(disc, y, x0, out);
-        sum(*coarse_, disc, y, x0, out);
+        if (!coarse_) return this->disc<Shape>(disc, y, x0, out);
+        by_areas<Shape>(*coarse_, disc, y, x0, out);
         for (double& value : out) value *= coarse_unit_;
     }
     bool estimated() const { return coarse_ != nullptr; }
@@ -123,11 +161,22 @@ public:
     }
 
 private:
-    template <template <class> class Sums, class T>
-    static void sum(const Sums<T>& sums, const Disc& disc, int y, int x0, Lanes& out) {
+    static constexpr int kTogether = 4;  // additions of doubles wait for each other: so many chains hide it
+
+    template <class Shape, class T>
+    static void by_areas(const AreaSums<T>& sums, const Disc& disc, int y, int x0, Lanes& out) {
         T sum[kLanes];
-        sums.disc(disc, y, x0, sum);
-        for (std::size_t lane = 0; lane < kLanes; ++lane) out[lane] = sum[lane];
+        sums.template disc<Shape>(disc, y, x0, sum);
+        std::copy(sum, sum + kLanes, out.begin());
+    }
+
+    template <class Shape, class T>
+    static void by_rows(const RowSums<T>& sums, const Disc& disc, int y, int x0, Lanes& out) {
+        T sum[kLanes];
+        for (int i = 0; i < Shape::rows; ++i) {
+            sums.template disc<Shape::columns>(disc, std::min(y + i, sums.grid().ny - 1), x0, sum + i * Shape::columns);
+        }
+        std::copy(sum, sum + kLanes, out.begin());
     }
 
     bool present_ = false;
@@ -161,18 +210,23 @@ public:
 
     bool used(int y, int x) const { return use_[grid_.at(y, x)] != 0; }
 
-    // Used pixels in the discs around (y, x0 + lane).
-    void count(const Disc& disc, int y, int x0, Lanes& out) const {
+    // Used pixels in the discs around `lanes`.
+    template <class Shape = LanesInRow>
+    void count(const Disc& disc, int y, int x0, LaneMask lanes, Lanes& out) const {
         const int r = disc.rows();
-        const bool inside = y >= r && y + r < grid_.ny && x0 >= r && x0 + kLanes - 1 + r < grid_.nx;
-        if (inside) {
+        if (y >= r && y + Shape::rows - 1 + r < grid_.ny && x0 >= r && x0 + Shape::columns - 1 + r < grid_.nx) {
             out.fill(disc.area());
+        } else if (Shape::rows == 1 && std::popcount(lanes) > 2) {
+            disc.clipped_areas<kLanes>(grid_, y, x0, out.data());
         } else {
-            disc.clipped_areas(grid_, y, x0, out);
+            for_lanes(lanes, [&](std::size_t lane) {
+                const auto [v, x] = Shape::pixel(y, x0, lane);
+                disc.clipped_areas<1>(grid_, v, x, &out[lane]);
+            });
         }
-        if (!any_excluded(y, x0, r)) return;
+        if (!any_excluded<Shape>(y, x0, r)) return;
         Lanes excluded;
-        excluded_.disc(disc, y, x0, excluded);
+        excluded_.disc<Shape>(disc, y, x0, excluded);
         for (std::size_t lane = 0; lane < kLanes; ++lane) out[lane] -= excluded[lane];
     }
 
@@ -181,11 +235,13 @@ private:
 
     std::uint8_t& block(int by, int bx) { return blocks_[static_cast<std::size_t>(by * blocks_x_ + bx)]; }
 
+    template <class Shape>
     bool any_excluded(int y, int x0, int r) const {
         if (blocks_.empty()) return false;
         const int first_x = std::max(x0 - r, 0) / kBlock;
-        const int last_x = std::min(x0 + kLanes - 1 + r, grid_.nx - 1) / kBlock;
-        for (int by = std::max(y - r, 0) / kBlock; by <= std::min(y + r, grid_.ny - 1) / kBlock; ++by) {
+        const int last_x = std::min(x0 + Shape::columns - 1 + r, grid_.nx - 1) / kBlock;
+        const int last_y = std::min(y + Shape::rows - 1 + r, grid_.ny - 1) / kBlock;
+        for (int by = std::max(y - r, 0) / kBlock; by <= last_y; ++by) {
             const std::uint8_t* const row = blocks_.data() + static_cast<std::ptrdiff_t>(by) * blocks_x_;
             if (std::find(row + first_x, row + last_x + 1, 1) != row + last_x + 1) return true;
         }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -17,6 +18,47 @@ constexpr int kLanes = 16;         // neighbouring pixels of a row that are eval
 constexpr int kMadeRadius = 1024;  // discs up to this radius are made once
 
 using Lanes = std::array<double, kLanes>;
+
+// How lanes lie in the image. Sixteen of a row are read fastest; the radii of a block of four by four differ less, so that
+// fewer have to be evaluated.
+template <int rows_of_lanes>
+struct LaneShape {
+    static constexpr int rows = rows_of_lanes;
+    static constexpr int columns = kLanes / rows;
+
+    struct Place {
+        int y, x;
+    };
+    static Place pixel(int y, int x0, std::size_t lane) {
+        return {y + static_cast<int>(lane) / columns, x0 + static_cast<int>(lane) % columns};
+    }
+};
+using LanesInRow = LaneShape<1>;
+using LanesInBlock = LaneShape<4>;
+
+// A bit for each lane.
+using LaneMask = std::uint32_t;
+
+template <class Visit>  // visit(lane)
+void for_lanes(LaneMask mask, const Visit& visit) {
+    for (; mask != 0; mask &= mask - 1) visit(static_cast<std::size_t>(std::countr_zero(mask)));
+}
+
+using Radii = std::array<int, kLanes>;
+
+// Calls visit(radius, lanes) for each of the radii of `lanes`.
+template <class Visit>
+void for_radii(LaneMask lanes, const Radii& radii, const Visit& visit) {
+    while (lanes != 0) {
+        const int radius = radii[static_cast<std::size_t>(std::countr_zero(lanes))];
+        LaneMask same = 0;
+        for_lanes(lanes, [&](std::size_t lane) {
+            if (radii[lane] == radius) same |= LaneMask{1} << lane;
+        });
+        lanes &= ~same;
+        visit(radius, same);
+    }
+}
 
 // The half-widths of the rows of a disc: row dy holds |dx| <= width(|dy|). Integer radius r: dx^2 + dy^2 < (r + 1)^2.
 class Disc {
@@ -56,29 +98,33 @@ public:
     const int* widths() const { return widths_.data(); }  // of the rows 0 .. rows()
     int width(int dy) const { return widths_[static_cast<std::size_t>(dy < 0 ? -dy : dy)]; }
 
-    // Pixels of the discs around (y, x0 + lane) that lie in the image.
-    void clipped_areas(const Grid& grid, int y, int x0, Lanes& out) const {
+    // Pixels of the discs around the pixels (y, x0) .. (y, x0 + lanes - 1) that lie in the image.
+    template <int lanes = kLanes>
+    void clipped_areas(const Grid& grid, int y, int x0, double* out) const {
         const int above = y;
         const int below = grid.ny - 1 - y;
         const double inside = area_ - beyond(above) - beyond(below);
-        if (x0 >= rows_ && x0 + kLanes - 1 + rows_ < grid.nx) return out.fill(inside);
-        if (mostly_beyond(grid, y)) return count_rows(grid, y, x0, out);
-        for (int lane = 0; lane < kLanes; ++lane) {
+        if (x0 >= rows_ && x0 + lanes - 1 + rows_ < grid.nx) {
+            std::fill(out, out + lanes, inside);
+            return;
+        }
+        if (mostly_beyond(grid, y)) return count_rows<lanes>(grid, y, x0, out);
+        for (int lane = 0; lane < lanes; ++lane) {
             const int x = x0 + lane;
-            out[static_cast<std::size_t>(lane)] = inside - beyond(x) - beyond(std::max(grid.nx - 1 - x, 0));
+            out[lane] = inside - beyond(x) - beyond(std::max(grid.nx - 1 - x, 0));
         }
         // What lies beyond two sides was taken off twice.
-        std::int64_t corners[kLanes] = {};
+        std::int64_t corners[lanes] = {};
         for (const int side : {above, below}) {
             for (int d = side + 1; d <= rows_; ++d) {
                 const int w = width(d);
-                if (w <= x0 && w <= grid.nx - x0 - kLanes) break;
-                for (int lane = 0; lane < kLanes; ++lane) {
+                if (w <= x0 && w <= grid.nx - x0 - lanes) break;
+                for (int lane = 0; lane < lanes; ++lane) {
                     corners[lane] += std::max(w - x0 - lane, 0) + std::max(w - (grid.nx - 1 - x0 - lane), 0);
                 }
             }
         }
-        for (std::size_t lane = 0; lane < kLanes; ++lane) out[lane] += static_cast<double>(corners[lane]);
+        for (int lane = 0; lane < lanes; ++lane) out[lane] += static_cast<double>(corners[lane]);
     }
 
     // Whether more rows of a disc around row y lie beyond the image than in it.
@@ -87,15 +133,16 @@ public:
     }
 
 private:
-    void count_rows(const Grid& grid, int y, int x0, Lanes& out) const {
-        std::int64_t area[kLanes] = {};
+    template <int lanes>
+    void count_rows(const Grid& grid, int y, int x0, double* out) const {
+        std::int64_t area[lanes] = {};
         for (int dy = std::max(-rows_, -y); dy <= std::min(rows_, grid.ny - 1 - y); ++dy) {
             const int w = width(dy);
-            for (int lane = 0; lane < kLanes; ++lane) {
+            for (int lane = 0; lane < lanes; ++lane) {
                 area[lane] += std::min(x0 + lane + w, grid.nx - 1) - std::max(x0 + lane - w, 0) + 1;
             }
         }
-        std::copy(area, area + kLanes, out.begin());
+        std::copy(area, area + lanes, out);
     }
 
     // Pixels of the disc that lie farther than `distance` to one side.

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -20,9 +21,9 @@
 
 namespace chandra_bin::detail {
 
-// Sixteen sums side by side. The vector type keeps them in registers: left to itself, GCC at times takes a loop over the
+// Sums side by side. The vector type keeps them in registers: left to itself, GCC at times takes a loop over the
 // lanes apart instead.
-template <class T>
+template <class T, int count = kLanes>
 class LaneSums {
 public:
     void add_difference(const T* right, const T* left) {
@@ -37,9 +38,9 @@ public:
     void store(T* out) const { std::memcpy(out, sums_, sizeof sums_); }
 
 private:
-    using Vector [[gnu::vector_size(16)]] = T;
-    static constexpr std::size_t kPerVector = 16 / sizeof(T);
-    static constexpr std::size_t kVectors = kLanes / kPerVector;
+    static constexpr std::size_t kPerVector = std::min<std::size_t>(16 / sizeof(T), count);
+    static constexpr std::size_t kVectors = count / kPerVector;
+    using Vector [[gnu::vector_size(kPerVector * sizeof(T))]] = T;
     Vector sums_[kVectors] = {};
 };
 
@@ -68,6 +69,7 @@ public:
 
     const Grid& grid() const { return grid_; }
     const T* row(int y) const { return sums_.row(y); }
+    std::ptrdiff_t stride() const { return sums_.stride(); }
 
     // pixel(x) gives the value of a pixel; to(total) converts a running sum to T.
     template <class Sum, class Pixel, class To>
@@ -90,10 +92,11 @@ public:
         std::fill(sums + grid_.nx + 1, sums + grid_.nx + 1 + kLanes, to(total));
     }
 
-    // Sums over the disc around the pixels (y, x0 + lane). Lanes that reach over the edge read the room there, and
-    // no farther than that.
+    // Sums over the disc around the pixels (y, x0) .. (y, x0 + lanes - 1). Lanes that reach over the edge read the room
+    // there, and no farther than that.
+    template <int lanes = kLanes>
     void disc(const Disc& disc, int y, int x0, T* out) const {
-        LaneSums<T> sum;
+        LaneSums<T, lanes> sum;
         const int rows = disc.rows();
         const int* const widths = disc.widths();
         const T* const middle = row(y);
@@ -130,6 +133,42 @@ public:
         sum.store(out);
     }
 
+    // Sums over `count` discs around pixels of one row, each of them as by `disc` to the last digit: its terms are added
+    // in the same order, and these chains of additions run side by side.
+    template <int count>
+    void disc_each(const std::array<const Disc*, count>& discs, int y, const std::array<int, count>& x, T* out) const {
+        const int above = y;
+        const int below = grid_.ny - 1 - y;
+        T sum[count];
+        int together = std::min(above, below);
+        for (std::size_t k = 0; k < count; ++k) {
+            together = std::min(together, discs[k]->rows());
+            sum[k] = T{0} + span(row(y), x[k], discs[k]->width(0));
+        }
+        for (int d = 1; d <= together; ++d) {
+            const T* const up = row(y - d);
+            const T* const down = row(y + d);
+            for (std::size_t k = 0; k < count; ++k) {
+                const int w = discs[k]->widths()[d];
+                sum[k] += span(up, x[k], w);
+                sum[k] += span(down, x[k], w);
+            }
+        }
+        for (std::size_t k = 0; k < count; ++k) {
+            const int rows = discs[k]->rows();
+            const int both = std::min({rows, above, below});
+            for (int d = together + 1; d <= both; ++d) {
+                sum[k] += span(row(y - d), x[k], discs[k]->width(d));
+                sum[k] += span(row(y + d), x[k], discs[k]->width(d));
+            }
+            for (int d = both + 1; d <= std::min(rows, above); ++d)
+                sum[k] += span(row(y - d), x[k], discs[k]->width(d));
+            for (int d = both + 1; d <= std::min(rows, below); ++d)
+                sum[k] += span(row(y + d), x[k], discs[k]->width(d));
+            out[k] = sum[k];
+        }
+    }
+
     // The sum over the disc around the pixel (y, x) alone.
     double disc_at(const Disc& disc, int y, int x) const {
         T sum{0};
@@ -142,6 +181,9 @@ public:
     }
 
 private:
+    // The sum of the pixels of a row that are within w of x.
+    T span(const T* sums, int x, int w) const { return sums[std::min(x + w + 1, grid_.nx)] - sums[std::max(x - w, 0)]; }
+
     Grid grid_;
     LaneRows<T> sums_;
 };
@@ -164,55 +206,119 @@ public:
         });
     }
 
-    // As of RowSums, and the very same.
+    // Sums over the disc around the pixels of `Shape` at (y, x0), as those of RowSums to the last digit. Pixels beyond the
+    // image have sums, too, of no meaning.
+    template <class Shape = LanesInRow>
     void disc(const Disc& disc, int y, int x0, T* out) const {
-        const int ny = rows_.grid().ny;
-        const int nx = rows_.grid().nx;
+        constexpr int columns = Shape::columns;
+        const Grid& grid = rows_.grid();
         const int r = disc.rows();
-        const int s = disc.square();
-        const int* const widths = disc.widths();
-        if (disc.mostly_beyond(rows_.grid(), y)) return rows_.disc(disc, y, x0, out);
-        LaneSums<T> sum;
-        if (y >= r && y + r < ny && x0 >= r && x0 + r < nx) {
-            const T* const top = areas_.row(y - s) + x0;
-            const T* const bottom = areas_.row(y + s + 1) + x0;
-            sum.add_difference(bottom + s + 1, bottom - s);
-            sum.add_difference(top - s, top + s + 1);
-            for (int d = s + 1; d <= r; ++d) {
-                const int w = widths[d];
-                const T* const above = rows_.row(y - d) + x0;
-                const T* const below = rows_.row(y + d) + x0;
-                sum.add_difference(above + w + 1, above - w);
-                sum.add_difference(below + w + 1, below - w);
-                const T* const upper = columns_.row(y - w) + x0;
-                const T* const lower = columns_.row(y + w + 1) + x0;
-                sum.add_difference(lower - d, upper - d);
-                sum.add_difference(lower + d, upper + d);
+        if (disc.mostly_beyond(grid, y)) {
+            for (int i = 0; i < Shape::rows; ++i) {
+                rows_.template disc<columns>(disc, std::min(y + i, grid.ny - 1), x0, out + i * columns);
             }
-        } else {
-            const auto left = [&](int w) { return std::max(x0 - w, -kLanes); };
-            const auto right = [&](int w) { return std::min(x0 + w + 1, nx); };
-            const T* const top = areas_.row(std::max(y - s, 0));
-            const T* const bottom = areas_.row(std::min(y + s + 1, ny));
-            sum.add_difference(bottom + right(s), bottom + left(s));
-            sum.add_difference(top + left(s), top + right(s));
-            for (int d = s + 1; d <= r; ++d) {
-                const int w = widths[d];
-                for (const int v : {y - d, y + d}) {
-                    if (v >= 0 && v < ny) sum.add_difference(rows_.row(v) + right(w), rows_.row(v) + left(w));
-                }
-                const T* const upper = columns_.row(std::max(y - w, 0));
-                const T* const lower = columns_.row(std::min(y + w + 1, ny));
-                for (const int x : {x0 - d, x0 + d}) {
-                    if (x > -kLanes && x < nx) sum.add_difference(lower + x, upper + x);
-                }
-            }
+            return;
         }
-        sum.store(out);
+        LaneSums<T, columns> sum[Shape::rows];
+        if (y >= r && y + Shape::rows - 1 + r < grid.ny && x0 >= r && x0 + r < grid.nx) {
+            add_inner(disc, y, x0, sum);
+        } else {
+            add_clipped(disc, y, x0, sum);
+        }
+        for (int i = 0; i < Shape::rows; ++i) sum[i].store(out + i * columns);
     }
 
 private:
     static constexpr int kPollRows = 1 << 14;
+
+    // Adds the sums of discs that lie in the image, one row of lanes after the other.
+    template <class Sum, std::size_t count>
+    void add_inner(const Disc& disc, int y, int x0, Sum (&sum)[count]) const {
+        const std::ptrdiff_t stride = rows_.stride();
+        const std::ptrdiff_t s = disc.square();
+        const T* const top = areas_.row(y) + x0 - s * stride;
+        const T* const bottom = areas_.row(y + 1) + x0 + s * stride;
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::ptrdiff_t down = static_cast<std::ptrdiff_t>(i) * stride;
+            sum[i].add_difference(bottom + down + s + 1, bottom + down - s);
+            sum[i].add_difference(top + down - s, top + down + s + 1);
+        }
+        const T* above = rows_.row(y) + x0 - s * stride;
+        const T* below = rows_.row(y) + x0 + s * stride;
+        const T* const column = columns_.row(y) + x0;
+        const int* const widths = disc.widths();
+        for (std::ptrdiff_t d = s + 1; d <= disc.rows(); ++d) {
+            const std::ptrdiff_t w = widths[d];
+            above -= stride;
+            below += stride;
+            const T* const upper = column - w * stride;
+            const T* const lower = column + (w + 1) * stride;
+            for (std::size_t i = 0; i < count; ++i) {
+                const std::ptrdiff_t down = static_cast<std::ptrdiff_t>(i) * stride;
+                sum[i].add_difference(above + down + w + 1, above + down - w);
+                sum[i].add_difference(below + down + w + 1, below + down - w);
+                sum[i].add_difference(lower + down - d, upper + down - d);
+                sum[i].add_difference(lower + down + d, upper + down + d);
+            }
+        }
+    }
+
+    // The same for discs that reach over the edge: what lies beyond it is zero.
+    template <class Sum, std::size_t count>
+    void add_clipped(const Disc& disc, int y, int x0, Sum (&sum)[count]) const {
+        const int ny = rows_.grid().ny;
+        const int nx = rows_.grid().nx;
+        const int s = disc.square();
+        const int* const widths = disc.widths();
+        const auto left = [&](int w) { return std::max(x0 - w, -kLanes); };
+        const auto right = [&](int w) { return std::min(x0 + w + 1, nx); };
+        for (std::size_t i = 0; i < count; ++i) {
+            const T* const top = areas_.row(std::clamp(y + static_cast<int>(i) - s, 0, ny));
+            const T* const bottom = areas_.row(std::min(y + static_cast<int>(i) + s + 1, ny));
+            sum[i].add_difference(bottom + right(s), bottom + left(s));
+            sum[i].add_difference(top + left(s), top + right(s));
+        }
+        const std::ptrdiff_t stride = rows_.stride();
+        const int last = static_cast<int>(count) - 1;
+        const auto add_rows = [&](int v, int from, int to) {
+            if (v >= 0 && v + last < ny) {
+                const T* const row = rows_.row(v);
+#pragma GCC unroll 4
+                for (std::size_t i = 0; i < count; ++i) {
+                    const std::ptrdiff_t down = static_cast<std::ptrdiff_t>(i) * stride;
+                    sum[i].add_difference(row + down + to, row + down + from);
+                }
+                return;
+            }
+            for (int i = std::max(-v, 0); i <= std::min(last, ny - 1 - v); ++i) {
+                sum[i].add_difference(rows_.row(v + i) + to, rows_.row(v + i) + from);
+            }
+        };
+        for (int d = s + 1; d <= disc.rows(); ++d) {
+            const int w = widths[d];
+            add_rows(y - d, left(w), right(w));
+            add_rows(y + d, left(w), right(w));
+            const int before = left(d);              // zeros where it is beyond the edge
+            const int after = std::min(x0 + d, nx);  // likewise
+            if (y >= w && y + last + w < ny) {
+                const T* const upper = columns_.row(y - w);
+                const T* const lower = columns_.row(y + w + 1);
+#pragma GCC unroll 4
+                for (std::size_t i = 0; i < count; ++i) {
+                    const std::ptrdiff_t down = static_cast<std::ptrdiff_t>(i) * stride;
+                    sum[i].add_difference(lower + down + before, upper + down + before);
+                    sum[i].add_difference(lower + down + after, upper + down + after);
+                }
+                continue;
+            }
+            for (int i = 0; i <= last; ++i) {
+                const T* const upper = columns_.row(std::clamp(y + i - w, 0, ny));
+                const T* const lower = columns_.row(std::min(y + i + w + 1, ny));
+                sum[i].add_difference(lower + before, upper + before);
+                sum[i].add_difference(lower + after, upper + after);
+            }
+        }
+    }
 
     template <class Check>
     void fill(int first, int last, const Check& check) {
@@ -252,12 +358,13 @@ public:
         }
     }
 
-    // No disc of `radius` around the pixels (y, x0 + lane) holds more.
+    // No disc of `radius` around the pixels of `Shape` at (y, x0) holds more.
+    template <class Shape>
     double bound(int y, int x0, int radius) const {
         const int top = std::max(y - radius, 0) / kBlock;
-        const int bottom = std::min(y + radius, grid_.ny - 1) / kBlock + 1;
+        const int bottom = std::min(y + Shape::rows - 1 + radius, grid_.ny - 1) / kBlock + 1;
         const int left = std::max(x0 - radius, 0) / kBlock;
-        const int right = std::min(x0 + kLanes - 1 + radius, grid_.nx - 1) / kBlock + 1;
+        const int right = std::min(x0 + Shape::columns - 1 + radius, grid_.nx - 1) / kBlock + 1;
         return at(bottom, right) - at(top, right) - at(bottom, left) + at(top, left);
     }
 

@@ -17,6 +17,7 @@ struct DiscSums {
     double signal_error = 0;                                    // beyond rounding
     double variance_error = 0;
     int radius = -1;
+    bool sharp = true;  // as close as estimates can be
 
     double up(std::size_t lane) const { return counts[0][lane] + scaled[1][lane]; }
     double down(std::size_t lane) const { return counts[1][lane] + scaled[0][lane]; }
@@ -26,7 +27,7 @@ struct DiscSums {
     double signal(std::size_t lane) const { return total_counts(lane) - total_scaled(lane); }
 };
 
-// Sums that are known around the pixels `age` rows above. The disc r of a pixel lies in their disc r + age and
+// Sums that are known around the pixels `age` rows above, made one block of rows after the other. The disc r of a pixel lies in their disc r + age and
 // holds their disc r - age, so that they bound its sums until they are too old to be of use.
 class KnownSums {
 public:
@@ -36,8 +37,8 @@ public:
         DiscSums* sums;
     };
 
-    void grow_older() {
-        for (Known& each : by_radius_) ++each.age;
+    void grow_older(int rows) {
+        for (Known& each : by_radius_) each.age += rows;
     }
 
     // Sums that no disc of `radius` or more falls below; null when no such sums are known.
@@ -54,6 +55,14 @@ public:
     const Known* beyond(int radius) const {
         for (const Known& each : by_radius_) {
             if (each.radius - each.age > radius) return &each;
+        }
+        return nullptr;
+    }
+
+    // The nearest sums larger than `radius` that were made around these very pixels; null when there are none.
+    const Known* made_beyond(int radius) const {
+        for (const Known& each : by_radius_) {
+            if (each.age == 0 && each.radius > radius) return &each;
         }
         return nullptr;
     }

@@ -5,14 +5,19 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <vector>
+#include <memory>
 
 #include "chandra_bin/noise.hpp"
 #include "known_sums.hpp"
+#include "pair_sums.hpp"
+#include "ratio_ranges.hpp"
 #include "strips.hpp"
+#include "variance_anchor.hpp"
 
 namespace chandra_bin::detail {
 namespace {
+
+using Shape = LanesInBlock;
 
 class SignalSearch {
 public:
@@ -20,7 +25,8 @@ public:
                  const Control& control)
         : images_(images), grid_(make_grid(images.ny, images.nx)), pixels_(pixels), discs_(discs),
           sn2_(rule.sn * rule.sn), variance_(rule.variance), divisor_image_(rule.divisor), outside_(rule.outside),
-          max_radius_(rule.max_radius), constant_ratio2_(images.constant_ratio * images.constant_ratio) {
+          max_radius_(rule.max_radius), constant_ratio2_(images.constant_ratio * images.constant_ratio),
+          ratios_(images.constant_ratio) {
         if (images.background == nullptr) images_.ratio = nullptr;
         const auto channel = [&](Asked asked, auto at) {
             return Channel(asked, grid_, threads, control, [this, at](int y, int x) {
@@ -28,25 +34,27 @@ public:
                 return images_.use[i] != 0 ? std::max(at(i), 0.0) : 0.0;
             });
         };
-        const auto both_signs = [&](Channel* channels, auto at) {
-            channels[0] = channel(Asked::estimates, at);
-            const std::size_t size = grid_.size();
-            for (std::size_t i = 0; i < size; ++i) {
-                if (images_.use[i] == 0 || !(at(i) < 0)) continue;
-                channels[1] = channel(Asked::estimates, [at](std::size_t j) { return -at(j); });
-                break;
-            }
+        const auto counts_at = [this](std::size_t i) { return double{images_.counts[i]}; };
+        const auto background_at = [this](std::size_t i) { return double{images_.background[i]}; };
+        const auto scaled_at = [this](std::size_t i) { return scaled_background(i); };
+        const bool in_pairs = images.background != nullptr && variance_ != Variance::map && whole(counts_at)
+                              && (images_.ratio != nullptr ? !negative(background_at) : whole(background_at));
+        const Asked asked = in_pairs ? Asked::at_pixels : Asked::estimates;
+        const auto both_signs = [&](Channel* channels, Asked asked_of, auto at) {
+            channels[0] = channel(asked_of, at);
+            if (negative(at)) channels[1] = channel(asked_of, [at](std::size_t j) { return -at(j); });
         };
-        both_signs(counts_, [this](std::size_t i) { return double{images_.counts[i]}; });
+        both_signs(counts_, asked, counts_at);
         if (images.background != nullptr) {
-            if (variance_ != Variance::map) {
-                both_signs(background_, [this](std::size_t i) { return double{images_.background[i]}; });
+            if (variance_ != Variance::map) both_signs(background_, asked, background_at);
+            if (images.ratio != nullptr || variance_ == Variance::map) both_signs(scaled_, Asked::estimates, scaled_at);
+            if (images_.ratio != nullptr) {
+                const auto ratio_at = [this](std::size_t i) { return ratio(i); };
+                ratio2_ = channel(Asked::estimates, [=](std::size_t i) { return ratio_at(i) * ratio_at(i); });
+                ratios_ = BlockRanges(grid_, [this](std::size_t i) { return images_.use[i] != 0; }, ratio_at);
             }
-            if (images.ratio != nullptr || variance_ == Variance::map) {
-                both_signs(scaled_, [this](std::size_t i) { return scaled_background(i); });
-            }
-            if (images_.ratio != nullptr) make_ratio(threads, control);
         }
+        if (in_pairs) make_pairs(threads, control);
         if (variance_ == Variance::map)
             noise2_ = channel(Asked::estimates, [this](std::size_t i) { return noise2(i); });
         if (divisor_image_ != nullptr) {
@@ -54,139 +62,228 @@ public:
         }
     }
 
+    // The rows first_row .. last_row of the strip at x0, block after block.
     void strip(int x0, int first_row, int last_row, float* out) const {
-        Disc scratch;
-        KnownSums known;
-        int guess = 8;
-        for (int y = first_row; y < last_row; ++y) {
-            fill_strip_row(grid_, y, x0, outside_, out);
-            known.grow_older();
-            LaneMask pending = used_lanes(grid_, pixels_, y, x0);
-            int safe = -1;  // no pending lane reaches at this radius or below
-            while (pending != 0) {
-                const DiscSums* const known_within = known.within(safe + 1);
-                const DiscSums& low = known_within != nullptr ? *known_within : nothing_;
-                const KnownSums::Known* const high = known.beyond(safe);
-                if (high != nullptr && high->age == 0 && high->radius == safe + 1) {
-                    const LaneMask done = decide(*high->sums, y, x0, pending, scratch, out);
-                    if (done != 0) guess = high->radius;
-                    pending &= ~done;
-                    ++safe;
-                } else if (high != nullptr && !may_reach(low, *high->sums, y, x0, pending)) {
-                    safe = high->radius - high->age;
-                } else {
-                    const int next = high != nullptr ? (safe + 1 + high->radius - high->age) / 2
-                                                     : propose(low, safe, pending, guess);
-                    evaluate(next, y, x0, scratch, known.make_room(next));
-                }
-                if (safe == max_radius_ && pending != 0) {  // no disc is larger
-                    const Disc& disc = discs_.at(max_radius_, scratch);
-                    DiscSums& largest = known.make_room(max_radius_);
-                    evaluate(max_radius_, y, x0, scratch, largest);
-                    refine(disc, y, x0, largest);
-                    finish(largest, disc, y, x0, pending, out);
-                    break;
-                }
+        Strip strip{x0, {}, {}, NearRanges(ratios_, x0, Shape::columns), 8};
+        for (int y = first_row; y < last_row; y += Shape::rows) {
+            for (int v = y; v < std::min(y + Shape::rows, last_row); ++v) {
+                fill_strip_row(grid_, v, x0, Shape::columns, outside_, out);
             }
+            search(strip, y, out);
+            strip.known.grow_older(Shape::rows);
         }
     }
 
 private:
+    // What a search keeps while it goes down a strip.
+    struct Strip {
+        int x0;
+        Disc scratch;
+        KnownSums known;
+        NearRanges ratios;
+        int guess;  // a radius
+    };
+
+    // The discs that reach, a lane each.
+    struct Found {
+        Radii radius{};
+        DiscSums sums;
+
+        void note(LaneMask lanes, const DiscSums& from) {
+            for_lanes(lanes, [&](std::size_t lane) {
+                radius[lane] = from.radius;
+                for (std::size_t sign = 0; sign < 2; ++sign) {
+                    sums.counts[sign][lane] = from.counts[sign][lane];
+                    sums.scaled[sign][lane] = from.scaled[sign][lane];
+                }
+            });
+        }
+    };
+
+    void search(Strip& strip, int y, float* out) const {
+        const LaneMask wanted = used_lanes<Shape>(grid_, pixels_, y, strip.x0);
+        LaneMask pending = wanted;
+        Found found;
+        VarianceAnchor anchor;
+        KnownSums& known = strip.known;
+        int safe = -1;  // no pending lane reaches at this radius or below
+        while (pending != 0) {
+            const DiscSums* const known_within = known.within(safe + 1);
+            const DiscSums& low = known_within != nullptr ? *known_within : nothing_;
+            const KnownSums::Known* const high = known.beyond(safe);
+            const KnownSums::Known* const fresh = known.made_beyond(safe);
+            if (fresh != nullptr && fresh->radius == safe + 1) {
+                const LaneMask done = decide(strip, y, *fresh->sums, pending, anchor);
+                found.note(done, *fresh->sums);
+                if (done != 0) strip.guess = fresh->radius;
+                pending &= ~done;
+                ++safe;
+            } else if (fresh != nullptr && !may_reach(strip, y, low, *fresh->sums, pending)) {
+                safe = fresh->radius;
+            } else if (high != nullptr && high->age != 0 && !may_reach(strip, y, low, *high->sums, pending)) {
+                safe = high->radius - high->age;
+            } else {
+                const int most = fresh != nullptr ? (safe + 1 + fresh->radius) / 2 : max_radius_;
+                evaluate(strip, y, propose(low, safe, most, pending, strip.guess));
+            }
+            if (safe == max_radius_ && pending != 0) {  // no disc is larger
+                found.note(pending, evaluate(strip, y, max_radius_));
+                break;
+            }
+        }
+        write(strip, y, wanted, found, out);
+    }
+
+    template <class At>
+    bool whole(const At& at) const {
+        double total = 0;
+        for (std::size_t i = 0; i < grid_.size(); ++i) {
+            if (images_.use[i] == 0) continue;
+            if (at(i) < 0 || at(i) != std::floor(at(i))) return false;
+            total += at(i);
+        }
+        return total < kMostWhole;
+    }
+    template <class At>
+    bool negative(const At& at) const {
+        for (std::size_t i = 0; i < grid_.size(); ++i) {
+            if (images_.use[i] != 0 && at(i) < 0) return true;
+        }
+        return false;
+    }
+
     double scaled_background(std::size_t i) const { return double{images_.background[i]} * ratio(i); }
     double ratio(std::size_t i) const {
         return images_.ratio != nullptr ? double{images_.ratio[i]} : images_.constant_ratio;
     }
     double noise2(std::size_t i) const { return double{images_.noise[i] * images_.noise[i]}; }
 
-    void make_ratio(int threads, const Control& control) {
-        ratio2_ = Channel(Asked::estimates, grid_, threads, control, [this](int y, int x) {
-            const std::size_t i = grid_.at(y, x);
-            return images_.use[i] != 0 ? ratio(i) * ratio(i) : 0.0;
-        });
-        blocks_x_ = (grid_.nx - 1) / kBlock + 1;
-        ratios_.resize(static_cast<std::size_t>(((grid_.ny - 1) / kBlock + 1) * blocks_x_));
-        for (int y = 0; y < grid_.ny; ++y) {
-            for (int x = 0; x < grid_.nx; ++x) {
+    // Pairs of counts and background, or of counts and scaled background in a unit such that the sums over a few rings
+    // stay below 2^16 units.
+    void make_pairs(int threads, const Control& control) {
+        const double pixels = static_cast<double>(grid_.size());
+        const double unit = images_.ratio == nullptr
+                                ? 1
+                                : std::exp2(std::floor(std::log2(scaled_[0].total() / (2048 * std::sqrt(pixels)))));
+        if (!(unit > 0 && std::isfinite(unit))) return;  // no background at all
+        const auto used = [&](auto at) {
+            return [this, at](int y, int x) {
                 const std::size_t i = grid_.at(y, x);
-                if (images_.use[i] == 0) continue;
-                ratios_[static_cast<std::size_t>(y / kBlock * blocks_x_ + x / kBlock)].include({ratio(i), ratio(i)});
-            }
-        }
-    }
-
-    struct Range {
-        double least = std::numeric_limits<double>::infinity();
-        double largest = 0;
-
-        void include(const Range& other) {
-            least = std::min(least, other.least);
-            largest = std::max(largest, other.largest);
-        }
-    };
-
-    // e within `radius` of the strip's pixels in row y.
-    Range ratios(int y, int x0, int radius) const {
-        const double constant = images_.constant_ratio;
-        if (images_.ratio == nullptr) return {constant, constant};
-        Range range;
-        const int first_x = std::max(x0 - radius, 0) / kBlock;
-        const int last_x = std::min(x0 + kLanes - 1 + radius, grid_.nx - 1) / kBlock;
-        for (int by = std::max(y - radius, 0) / kBlock; by <= std::min(y + radius, grid_.ny - 1) / kBlock; ++by) {
-            for (int bx = first_x; bx <= last_x; ++bx) {
-                range.include(ratios_[static_cast<std::size_t>(by * blocks_x_ + bx)]);
-            }
-        }
-        return range;
+                return images_.use[i] != 0 ? at(i) : 0.0;
+            };
+        };
+        pairs_ = std::make_unique<PairSums>(
+            grid_, threads, control, unit, used([this](std::size_t i) { return double{images_.counts[i]}; }),
+            used([this](std::size_t i) {
+                return scaled_[0].present() ? scaled_background(i) : double{images_.background[i]};
+            }));
     }
 
     // Sums good enough for bounds, within the errors that they state.
-    void evaluate(int radius, int y, int x0, Disc& scratch, DiscSums& sums) const {
-        const Disc& disc = discs_.at(radius, scratch);
+    DiscSums& evaluate(Strip& strip, int y, int radius) const {
+        const Disc& disc = discs_.at(radius, strip.scratch);
+        Lanes counts, second;
+        const bool paired = pairs_ != nullptr && evaluate_pair(strip, y, disc, radius, counts, second);
+        DiscSums& sums = strip.known.make_room(radius);
         sums.radius = radius;
         sums.signal_error = 0;
         sums.variance_error = noise2_.estimate_error(disc);
-        noise2_.estimate(disc, y, x0, sums.noise2);
-        const Range range = ratios(y, x0, radius);
+        sums.sharp = true;
+        noise2_.estimate<Shape>(disc, y, strip.x0, sums.noise2);
+        if (paired) {
+            sums.counts[0] = counts;
+            if (!scaled_[0].present()) {
+                sums.background[0] = second;
+                scale_background(sums, 0);
+                return sums;
+            }
+            for (std::size_t lane = 0; lane < kLanes; ++lane) sums.scaled[0][lane] = second[lane] * pairs_->unit();
+            sums.signal_error = PairSums::rounding(radius) * pairs_->unit();
+            sums.sharp = false;
+            bound_background(strip, y, sums);
+            return sums;
+        }
         for (std::size_t sign = 0; sign < 2; ++sign) {
-            counts_[sign].estimate(disc, y, x0, sums.counts[sign]);
-            scaled_[sign].estimate(disc, y, x0, sums.scaled[sign]);
+            counts_[sign].estimate<Shape>(disc, y, strip.x0, sums.counts[sign]);
+            scaled_[sign].estimate<Shape>(disc, y, strip.x0, sums.scaled[sign]);
             const double counts_error = counts_[sign].estimate_error(disc);
-            double background_error;
-            if (background_bounded()) {
-                // The background enters the variance alone, and sum(b e) / max(e) says little less than sum(b).
-                const double least = range.largest > 0 ? 1 / range.largest : 0;
-                for (std::size_t lane = 0; lane < kLanes; ++lane) {
-                    sums.background[sign][lane] = sums.scaled[sign][lane] * least;
-                }
-                background_error = scaled_[sign].estimate_error(disc) * least;
-            } else {
-                background_[sign].estimate(disc, y, x0, sums.background[sign]);
+            double background_error = 0;
+            if (!background_bounded()) {
+                background_[sign].estimate<Shape>(disc, y, strip.x0, sums.background[sign]);
                 background_error = background_[sign].estimate_error(disc);
                 scale_background(sums, sign);
             }
             sums.signal_error += counts_error;
             sums.signal_error +=
                 scaled_[0].present() ? scaled_[sign].estimate_error(disc) : images_.constant_ratio * background_error;
-            // The Poisson variance rises by less than 2.2 a count.
-            sums.variance_error += 2.2 * (counts_error + range.largest * range.largest * background_error);
+            const double largest = strip.ratios.within(y, radius).largest;
+            sums.variance_error += kPoissonSlope * (counts_error + largest * largest * background_error);
         }
+        if (background_bounded()) bound_background(strip, y, sums);
+        return sums;
     }
 
     // Whether the sums of the background are taken from those scaled by e: bounds need only their least value.
     bool background_bounded() const { return ratio2_.present() && !background_[1].present(); }
 
+    // The background enters the variance alone, and sum(b e) / max(e) says little less than sum(b).
+    void bound_background(Strip& strip, int y, DiscSums& sums) const {
+        const double largest = strip.ratios.within(y, sums.radius).largest;
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+            const double least = std::max(sums.scaled[0][lane] - sums.signal_error, 0.0);
+            sums.background[0][lane] = largest > 0 ? least / largest : 0;
+        }
+    }
+
+    // Sums of the pair, in its units; false where no lower bounds are known that are close enough.
+    bool evaluate_pair(const Strip& strip, int y, const Disc& disc, int radius, Lanes& counts, Lanes& second) const {
+        const DiscSums* const low = strip.known.within(radius);
+        const KnownSums::Known* const high = strip.known.beyond(radius - 1);
+        counts.fill(0);
+        second.fill(0);
+        bool close = low != nullptr && high != nullptr;
+        if (low != nullptr) bound_second(*low, -1, second);
+        if (low != nullptr) counts = low->counts[0];
+        if (close) {
+            Lanes most;
+            bound_second(*high->sums, 1, most);
+            double apart = 0;
+            for (std::size_t lane = 0; lane < kLanes; ++lane) {
+                apart = std::max(apart, std::abs(most[lane] - second[lane]));
+                apart = std::max(apart, std::abs(high->sums->counts[0][lane] - counts[lane]));
+            }
+            close = apart < PairSums::kModulus;
+        }
+        return pairs_->disc(disc, y, strip.x0, close, counts, second);
+    }
+
+    // Whole numbers that the pair's second sum exceeds (side = -1), or that exceed it (side = 1).
+    void bound_second(const DiscSums& sums, int side, Lanes& bound) const {
+        if (!scaled_[0].present()) {
+            bound = sums.background[0];
+            return;
+        }
+        const double apart = side * (PairSums::rounding(sums.radius) + 1 + sums.signal_error / pairs_->unit());
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+            bound[lane] = static_cast<double>(
+                static_cast<std::int64_t>(std::max(sums.scaled[0][lane] / pairs_->unit() + apart, 0.0)));
+        }
+    }
+
     // Makes what `evaluate` gave good enough for decisions.
-    void refine(const Disc& disc, int y, int x0, DiscSums& sums) const {
+    void refine(const Strip& strip, int y, const Disc& disc, DiscSums& sums) const {
+        const int x0 = strip.x0;
         sums.signal_error = 0;
         sums.variance_error = 0;
-        if (noise2_.estimated()) noise2_.disc(disc, y, x0, sums.noise2);
+        if (noise2_.estimated()) noise2_.disc<Shape>(disc, y, x0, sums.noise2);
         for (std::size_t sign = 0; sign < 2; ++sign) {
-            if (counts_[sign].estimated()) counts_[sign].disc(disc, y, x0, sums.counts[sign]);
-            if (scaled_[sign].estimated()) scaled_[sign].disc(disc, y, x0, sums.scaled[sign]);
+            if (counts_[sign].estimated()) counts_[sign].disc<Shape>(disc, y, x0, sums.counts[sign]);
+            if (scaled_[sign].estimated() || !sums.sharp) scaled_[sign].disc<Shape>(disc, y, x0, sums.scaled[sign]);
             if (!background_bounded() && !background_[sign].estimated()) continue;
-            background_[sign].disc(disc, y, x0, sums.background[sign]);
+            background_[sign].disc<Shape>(disc, y, x0, sums.background[sign]);
             scale_background(sums, sign);
         }
+        sums.sharp = true;
     }
 
     void scale_background(DiscSums& sums, std::size_t sign) const {
@@ -223,8 +320,8 @@ private:
         }
     }
 
-    bool may_reach(const DiscSums& low, const DiscSums& high, int y, int x0, LaneMask lanes) const {
-        const double ratio = ratios(y, x0, high.radius).least;
+    bool may_reach(Strip& strip, int y, const DiscSums& low, const DiscSums& high, LaneMask lanes) const {
+        const double ratio = strip.ratios.within(y, high.radius).least;
         const double signal_error = low.signal_error + high.signal_error;
         const double variance_error = low.variance_error + high.variance_error;
         Lanes variance;
@@ -243,7 +340,7 @@ private:
     }
 
     // A radius above `safe`. Up to it `lanes` can probably be skipped, if their sums grow like the area.
-    int propose(const DiscSums& low, int safe, LaneMask lanes, int guess) const {
+    int propose(const DiscSums& low, int safe, int most, LaneMask lanes, int guess) const {
         double radius = guess / 8;
         if (low.radius > 0) {
             double growth = 4;
@@ -257,19 +354,79 @@ private:
             });
             radius = low.radius * (1 + kReach * (std::sqrt(std::max(growth, 0.0)) - 1));  // below 0 where the signal is
         }
-        return std::clamp(static_cast<int>(radius), safe + 1, max_radius_);
+        return std::clamp(static_cast<int>(radius), safe + 1, most);
     }
 
-    // The lanes that reach at this very radius; their pixels are written.
-    LaneMask decide(DiscSums& sums, int y, int x0, LaneMask lanes, Disc& scratch, float* out) const {
-        if (!may_reach(sums, sums, y, x0, lanes)) return 0;
-        const Disc& disc = discs_.at(sums.radius, scratch);
+    // The lanes that reach at this very radius.
+    LaneMask decide(Strip& strip, int y, DiscSums& sums, LaneMask lanes, VarianceAnchor& anchor) const {
+        if (!may_reach(strip, y, sums, sums, lanes)) return 0;
+        const Disc& disc = discs_.at(sums.radius, strip.scratch);
+        LaneMask reached = 0;
+        if (background_bounded() && variance_ != Variance::map) {
+            sharpen(strip, y, disc, sums);
+            if (!may_reach(strip, y, sums, sums, lanes)) return 0;
+            reached = decide_by_bounds(strip, y, disc, sums, lanes, anchor);
+            if (lanes == 0) return reached;
+        }
+        DiscSums refined = sums;
+        refine(strip, y, disc, refined);
+        return reached | decide_exactly(strip, y, disc, refined, lanes);
+    }
+
+    // The same sums in a finer unit.
+    void sharpen(Strip& strip, int y, const Disc& disc, DiscSums& sums) const {
+        if (sums.sharp) return;
+        scaled_[0].estimate<Shape>(disc, y, strip.x0, sums.scaled[0]);
+        sums.signal_error = scaled_[0].estimate_error(disc);
+        sums.sharp = true;
+        bound_background(strip, y, sums);
+    }
+
+    // Decides `lanes` where bounds of the variance are close enough, and takes them out of it. Sums of the background and of
+    // e^2 are made once in a block; the rings between two radii bound those at another.
+    LaneMask decide_by_bounds(Strip& strip, int y, const Disc& disc, const DiscSums& sums, LaneMask& lanes,
+                              VarianceAnchor& anchor) const {
+        if (anchor.radius < 0) {
+            anchor.radius = sums.radius;
+            anchor.area = disc.area();
+            anchor.scaled = sums.scaled[0];
+            anchor.error = sums.signal_error;
+            background_[0].disc<Shape>(disc, y, strip.x0, anchor.background);
+            ratio2_.estimate<Shape>(disc, y, strip.x0, anchor.mean_ratio2);
+            pixels_.count<Shape>(disc, y, strip.x0, kAllLanes, anchor.npix);
+            anchor.ratio2_error = ratio2_.estimate_error(disc);
+            for (std::size_t lane = 0; lane < kLanes; ++lane) anchor.mean_ratio2[lane] /= anchor.npix[lane];
+        }
+        const Range ratios = strip.ratios.within(y, std::max(sums.radius, anchor.radius));
+        LaneMask reached = 0;
+        for_lanes(lanes, [&](std::size_t lane) {
+            const Range background = anchor.background_at(sums, lane, ratios);
+            const Range ratio2 = anchor.ratio2_at(sums.radius, disc.area(), lane, ratios);
+            const double error = sums.signal_error + signal_error(disc, sums, lane);
+            const double signal = std::abs(sums.signal(lane));
+            const double counts = sums.total_counts(lane);
+            const double least = (variance(counts) + ratio2.least * variance(background.least)) * (1 - kSafety);
+            const double most = (variance(counts) + ratio2.largest * variance(background.largest)) * (1 + kSafety);
+            const double surely = std::max(signal - error, 0.0);
+            if (surely * surely >= sn2_ * most) {
+                reached |= LaneMask{1} << lane;
+            } else if (!((signal + error) * (signal + error) < sn2_ * least)) {
+                return;
+            }
+            lanes &= ~(LaneMask{1} << lane);
+        });
+        return reached;
+    }
+
+    double variance(double counts) const { return variance_ == Variance::plain ? counts : gehrels_variance(counts); }
+
+    LaneMask decide_exactly(const Strip& strip, int y, const Disc& disc, const DiscSums& sums, LaneMask lanes) const {
         const bool re_adds = disc.area() <= kReAddLimit;
-        refine(disc, y, x0, sums);
         Lanes ratio2, npix;
         if (ratio2_.present()) {
-            re_adds ? ratio2_.estimate(disc, y, x0, ratio2) : ratio2_.disc(disc, y, x0, ratio2);
-            pixels_.count(disc, y, x0, npix);
+            re_adds ? ratio2_.estimate<Shape>(disc, y, strip.x0, ratio2)
+                    : ratio2_.disc<Shape>(disc, y, strip.x0, ratio2);
+            pixels_.count<Shape>(disc, y, strip.x0, lanes, npix);
         } else {
             ratio2.fill(constant_ratio2_);
             npix.fill(1);
@@ -291,12 +448,11 @@ private:
             if (ratio2_.present() && re_adds) relative += 0.5 * ratio2_.estimate_error(disc) / ratio2[lane];
             const double error = signal_error(disc, sums, lane) + relative * wanted;
             if (std::abs(signal - wanted) <= error && re_adds) {
-                pixel = add_again(y, x0 + static_cast<int>(lane), sums.radius);
+                pixel = add_again(y, strip.x0, lane, sums.radius);
             }
             const double value = pixel.signal() * pixel.signal() / variance_of(pixel);
             if (value >= sn2_) done |= LaneMask{1} << lane;
         });
-        if (done != 0) finish(sums, disc, y, x0, done, out);
         return done;
     }
 
@@ -325,25 +481,38 @@ private:
         return error;
     }
 
-    void finish(const DiscSums& sums, const Disc& disc, int y, int x0, LaneMask lanes, float* out) const {
-        Lanes divisor;
-        if (divisor_.present()) {
-            divisor_.disc(disc, y, x0, divisor);
-        } else {
-            pixels_.count(disc, y, x0, divisor);
+    // The pixels' values from the discs that were found for them.
+    void write(Strip& strip, int y, LaneMask wanted, Found& found, float* out) const {
+        const int x0 = strip.x0;
+        DiscSums& sums = found.sums;
+        for (std::size_t sign = 0; sign < 2; ++sign) {
+            if (counts_[sign].estimated())
+                counts_[sign].disc_each<Shape>(discs_, found.radius, y, x0, wanted, sums.counts[sign]);
+            if (scaled_[sign].estimated() || (sign == 0 && pairs_ != nullptr && scaled_[0].present()))
+                scaled_[sign].disc_each<Shape>(discs_, found.radius, y, x0, wanted, sums.scaled[sign]);
+            if (scaled_[0].present() || !background_[sign].estimated()) continue;
+            background_[sign].disc_each<Shape>(discs_, found.radius, y, x0, wanted, sums.background[sign]);
+            scale_background(sums, sign);
         }
-        for_lanes(lanes, [&](std::size_t lane) {
-            const int x = x0 + static_cast<int>(lane);
-            double signal = sums.signal(lane);
-            const double error = signal_error(disc, sums, lane);
-            if (rounds_apart(signal / divisor[lane], error / divisor[lane]) && disc.area() <= kReAddLimit) {
-                signal = add_again(y, x, sums.radius).signal();
-            }
-            out[grid_.at(y, x)] = static_cast<float>(signal / divisor[lane]);
+        Lanes divisor;
+        if (divisor_.present()) divisor_.disc_each<Shape>(discs_, found.radius, y, x0, wanted, divisor);
+        for_radii(wanted, found.radius, [&](int radius, LaneMask lanes) {
+            const Disc& disc = discs_.at(radius, strip.scratch);
+            if (!divisor_.present()) pixels_.count<Shape>(disc, y, x0, lanes, divisor);
+            for_lanes(lanes, [&](std::size_t lane) {
+                double signal = sums.signal(lane);
+                const double error = signal_error(disc, sums, lane);
+                if (rounds_apart(signal / divisor[lane], error / divisor[lane]) && disc.area() <= kReAddLimit) {
+                    signal = add_again(y, x0, lane, radius).signal();
+                }
+                const auto [v, x] = Shape::pixel(y, x0, lane);
+                out[grid_.at(v, x)] = static_cast<float>(signal / divisor[lane]);
+            });
         });
     }
 
-    PixelSums add_again(int y0, int x0, int radius) const {
+    PixelSums add_again(int block_y, int block_x, std::size_t lane, int radius) const {
+        const auto [y0, x0] = Shape::pixel(block_y, block_x, lane);
         PixelSums sums;
         walk_rings(grid_, y0, x0, radius, [&](int y, int x) {
             const std::size_t i = grid_.at(y, x);
@@ -360,11 +529,14 @@ private:
         return sums;
     }
 
+    static constexpr LaneMask kAllLanes = 0xffff;
     static constexpr double kSafety = 1e-9;     // bounds are taken wider by this
     static constexpr double kRounding = 1e-11;  // of a variance that is not made of whole numbers
-    static constexpr double kReach = 0.7;       // shorter steps than can be hoped for: their sums serve more rows
+    static constexpr double kReach =
+        0.8;  // shorter steps than can be hoped for: the sums may grow faster than the area
     static inline const DiscSums nothing_{};
-    static constexpr int kBlock = 32;
+    static constexpr double kPoissonSlope = 2.2;  // the Poisson variance rises by less a count
+    static constexpr double kMostWhole = 4294967295.0;
 
     Images images_;
     Grid grid_;
@@ -377,8 +549,8 @@ private:
     int max_radius_;
     double constant_ratio2_;
     Channel counts_[2], background_[2], scaled_[2], noise2_, ratio2_, divisor_;
-    int blocks_x_ = 0;
-    std::vector<Range> ratios_;
+    std::unique_ptr<PairSums> pairs_;
+    BlockRanges ratios_;
 };
 
 }  // namespace
@@ -387,7 +559,7 @@ void smooth_to_signal(const Images& images, const Pixels& pixels, const Discs& d
                       int threads, const Control& control, float* out) {
     const SignalSearch search(images, pixels, discs, rule, threads, control);
     const Grid grid = make_grid(images.ny, images.nx);
-    for_strips(grid, threads, control, [&](int x0, int first, int last) { search.strip(x0, first, last, out); });
+    for_strips<Shape>(grid, threads, control, [&](int x0, int first, int last) { search.strip(x0, first, last, out); });
 }
 
 }  // namespace chandra_bin::detail

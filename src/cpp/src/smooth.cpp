@@ -14,6 +14,8 @@ namespace {
 
 using namespace detail;
 
+constexpr double kExactSquares = 1 << 26;  // the squares of whole numbers below it are exact
+
 // The least float64 c with c^2 / g(c) >= sn^2: without background (S/N)^2 rises with the counts alone.
 double counts_for_sn(double sn2) {
     const auto reaches = [=](double counts) { return counts * counts / gehrels_variance(counts) >= sn2; };
@@ -67,7 +69,7 @@ void smooth_to_weight(std::size_t ny, std::size_t nx, const double* weights, con
     const Channel weight(Asked::discs, grid, threads, control, used(weight_at));
     if (weight.negative()) throw std::invalid_argument("the weights must not be negative");
     const Channel value(Asked::discs, grid, threads, control, used(value_at));
-    const WeightSearch search{grid, pixels, discs, weight, &value, threshold};
+    const WeightSearch search{grid, pixels, discs, weight, &value, nullptr, threshold, grid.max_radius()};
     for_strips(grid, threads, control, [&](int x0, int first, int last) {
         search.strip(x0, first, last, weight_at, value_at, outside, smoothed);
     });
@@ -87,7 +89,7 @@ void smooth(const Images& images, double sn, int threads, const Control& control
             const double threshold = counts_for_sn(sn * sn);
             const bool may_fall_short = counts.total() < 2 * threshold;  // whatever was rounded
             if (may_fall_short && fill_with_mean(grid, pixels, threshold, counts_at, counts_at, 0.0F, smoothed)) return;
-            const WeightSearch search{grid, pixels, discs, counts, nullptr, threshold};
+            const WeightSearch search{grid, pixels, discs, counts, nullptr, nullptr, threshold, grid.max_radius()};
             for_strips(grid, threads, control, [&](int x0, int first, int last) {
                 search.strip(x0, first, last, counts_at, counts_at, 0.0F, smoothed);
             });
@@ -110,6 +112,22 @@ void smooth_exposure(std::size_t ny, std::size_t nx, const float* counts, const 
     const int largest =
         max_radius < 0 ? grid.max_radius() : static_cast<int>(std::min<long>(max_radius, grid.max_radius()));
     const Discs discs(largest);
+    constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+    if (background == nullptr) {
+        const auto counts_at = [&](int y, int x) { return double{counts[grid.at(y, x)]}; };
+        const auto used = [&](int y, int x) { return pixels.used(y, x) ? counts_at(y, x) : 0.0; };
+        const Channel weights(Asked::discs, grid, threads, control, used);
+        if (weights.exact() && !weights.negative() && weights.total() < kExactSquares) {  // then F^2 / F is F
+            const Channel divisor(Asked::discs, grid, threads, control, [&](int y, int x) {
+                return pixels.used(y, x) ? std::max(double{exposure[grid.at(y, x)]}, 0.0) : 0.0;
+            });
+            const WeightSearch search{grid, pixels, discs, weights, nullptr, &divisor, sn * sn, largest};
+            for_strips(grid, threads, control, [&](int x0, int first, int last) {
+                search.strip(x0, first, last, counts_at, counts_at, nan, smoothed);
+            });
+            return;
+        }
+    }
     Images images;
     images.ny = ny;
     images.nx = nx;
@@ -118,7 +136,7 @@ void smooth_exposure(std::size_t ny, std::size_t nx, const float* counts, const 
     images.constant_ratio = exposure_time / background_exposure_time;
     images.use = use;
     // Divided by t^2 on both sides, contbin's expression is (F - B e)^2 / (F + B e^2) with e = t / tb.
-    const SignalRule rule{sn, Variance::plain, exposure, std::numeric_limits<float>::quiet_NaN(), largest};
+    const SignalRule rule{sn, Variance::plain, exposure, nan, largest};
     smooth_to_signal(images, pixels, discs, rule, threads, control, smoothed);
 }
 

@@ -21,8 +21,10 @@ struct WeightSearch {
     const Pixels& pixels;
     const Discs& discs;
     const Channel& weights;
-    const Channel* values;  // null: the weights themselves are averaged
+    const Channel* values;   // null: the weights themselves are averaged
+    const Channel* divisor;  // its sum divides that of the values; null: the number of pixels does
     double threshold;
+    int max_radius;
 
     // The same sums in contbin's order, for what hangs on rounding.
     template <class At>
@@ -63,10 +65,9 @@ struct WeightSearch {
         };
 
         for (int y = first_row; y < last_row; ++y) {
-            fill_strip_row(grid, y, x0, outside, out);
+            fill_strip_row(grid, y, x0, kLanes, outside, out);
             const LaneMask wanted = used_lanes(grid, pixels, y, x0);
             if (wanted == 0) continue;
-            const int max_radius = grid.max_radius();
             if (!guess) {
                 guess = first_guess(wanted & (~wanted + 1), max_radius,
                                     [&](int r, LaneMask l) { return reached(y, r, l); });
@@ -93,7 +94,7 @@ struct WeightSearch {
 
     // The first radius that reaches, a lane each, and the sum of the weights there.
     struct First {
-        std::array<int, kLanes> radius;
+        Radii radius;
         Lanes sum;
 
         void note(LaneMask lanes, int r, const Lanes& sums) {
@@ -109,26 +110,21 @@ struct WeightSearch {
                  float* out) const {
         const Channel& channel = values != nullptr ? *values : weights;
         Lanes sum = first.sum;
-        Lanes npix;
-        while (wanted != 0) {
-            const int r = first.radius[static_cast<std::size_t>(std::countr_zero(wanted))];
-            LaneMask lanes = 0;
-            for_lanes(wanted, [&](std::size_t lane) {
-                if (first.radius[lane] == r) lanes |= LaneMask{1} << lane;
-            });
-            wanted &= ~lanes;
+        if (values != nullptr) values->disc_each(discs, first.radius, y, x0, wanted, sum);
+        Lanes per;
+        if (divisor != nullptr) divisor->disc_each(discs, first.radius, y, x0, wanted, per);
+        for_radii(wanted, first.radius, [&](int r, LaneMask lanes) {
             const Disc& disc = discs.at(r, scratch);
-            if (values != nullptr) values->disc(disc, y, x0, sum);
-            pixels.count(disc, y, x0, npix);
+            if (divisor == nullptr) pixels.count(disc, y, x0, lanes, per);
             for_lanes(lanes, [&](std::size_t lane) {
                 const int x = x0 + static_cast<int>(lane);
-                const double error = channel.error(disc, npix[lane], std::abs(sum[lane]));
-                if (rounds_apart(sum[lane] / npix[lane], error / npix[lane]) && npix[lane] <= kReAddLimit) {
+                const double error = channel.error(disc, per[lane], std::abs(sum[lane]));
+                if (rounds_apart(sum[lane] / per[lane], error / per[lane]) && per[lane] <= kReAddLimit) {
                     sum[lane] = add_again(y, x, r, value_at);
                 }
-                out[grid.at(y, x)] = static_cast<float>(sum[lane] / npix[lane]);
+                out[grid.at(y, x)] = static_cast<float>(sum[lane] / per[lane]);
             });
-        }
+        });
     }
 
     // A radius near the answer of one lane, by doubling and halving.

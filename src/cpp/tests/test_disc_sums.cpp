@@ -3,12 +3,15 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <random>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "../src/disc_sums.hpp"
+#include "../src/pair_sums.hpp"
 
 using namespace chandra_bin;
 using namespace chandra_bin::detail;
@@ -40,7 +43,7 @@ void one_grid(const Grid& grid, std::mt19937& random) {
                 Lanes pixels;
                 rows.disc(disc, y, x0, by_rows);
                 areas.disc(disc, y, x0, by_areas);
-                disc.clipped_areas(grid, y, x0, pixels);
+                disc.clipped_areas(grid, y, x0, pixels.data());
                 for (int x = x0; x < std::min(x0 + kLanes, grid.nx); ++x) {
                     T sum{0};
                     int count = 0;
@@ -78,7 +81,7 @@ TEST_CASE("discs that are much larger than a thin image") {
                 const int y = ny > nx ? at : 0;
                 const int x0 = ny > nx ? 0 : at;
                 Lanes pixels;
-                disc.clipped_areas(grid, y, x0, pixels);
+                disc.clipped_areas(grid, y, x0, pixels.data());
                 const int length = std::max(ny, nx);
                 const double within =
                     static_cast<double>(std::min(at + reach, length - 1) - std::max(at - reach, 0) + 1)
@@ -97,5 +100,105 @@ TEST_CASE("sums over discs are those that are added up pixel by pixel") {
         const Grid grid = make_grid(static_cast<std::size_t>(ny), static_cast<std::size_t>(nx));
         one_grid<std::uint16_t>(grid, random);
         one_grid<std::uint32_t>(grid, random);
+    }
+}
+
+TEST_CASE("sums over discs around a block are those around its rows") {
+    std::mt19937 random(2);
+    for (const auto& [ny, nx] : {std::pair{1, 1}, {7, 40}, {23, 3}, {30, 50}, {61, 33}}) {
+        const Grid grid = make_grid(static_cast<std::size_t>(ny), static_cast<std::size_t>(nx));
+        std::vector<std::uint32_t> image(grid.size());
+        for (std::uint32_t& pixel : image) pixel = static_cast<std::uint32_t>(random());
+        const RowSums<std::uint32_t> rows = rows_of(grid, image);
+        const AreaSums<std::uint32_t> areas(rows_of(grid, image), 1, Control{}, 16);
+        for (int radius = 0; radius <= grid.max_radius() + 2; ++radius) {
+            Disc disc;
+            disc.set_radius(radius);
+            for (int y = 0; y < ny; y += LanesInBlock::rows) {
+                for (int x0 = 0; x0 < nx; x0 += LanesInBlock::columns) {
+                    std::uint32_t block[kLanes];
+                    areas.disc<LanesInBlock>(disc, y, x0, block);
+                    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+                        const auto [v, x] = LanesInBlock::pixel(y, x0, lane);
+                        if (v >= ny || x >= nx) continue;
+                        std::uint32_t sum[1];
+                        rows.disc_each<1>({&disc}, v, {x}, sum);
+                        if (block[lane] != sum[0]) CHECK(block[lane] == sum[0]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+// The terms of each sum must be added in the order of `disc`, or the last digits differ.
+TEST_CASE("sums of doubles one by one are those of all lanes to the last digit") {
+    std::mt19937 random(3);
+    std::uniform_real_distribution<double> real(0, 1);
+    const Grid grid = make_grid(45, 70);
+    std::vector<double> image(grid.size());
+    for (double& pixel : image) pixel = real(random);
+    RowSums<double> rows(grid);
+    for (int y = 0; y < grid.ny; ++y) {
+        rows.fill_row<double>(y, [&](int x) { return image[grid.at(y, x)]; }, [](double sum) { return sum; });
+    }
+    std::uniform_int_distribution<int> any_radius(0, grid.max_radius());
+    for (int y = 0; y < grid.ny; ++y) {
+        for (int x0 = 0; x0 < grid.nx; x0 += kLanes) {
+            Disc discs[2];
+            double lanes[2][kLanes];
+            for (int k = 0; k < 2; ++k) {
+                discs[k].set_radius(any_radius(random));
+                rows.disc(discs[k], y, x0, lanes[k]);
+            }
+            for (int x = x0; x + 1 < std::min(x0 + kLanes, grid.nx); ++x) {
+                double sums[2];
+                rows.disc_each<2>({&discs[0], &discs[1]}, y, {x, x + 1}, sums);
+                const bool same = sums[0] == lanes[0][x - x0] && sums[1] == lanes[1][x + 1 - x0];
+                if (!same) CHECK(same);
+            }
+        }
+    }
+}
+
+TEST_CASE("pairs of sums in 16 bits are completed") {
+    std::mt19937 random(4);
+    for (const auto& [ny, nx, largest, unit] :
+         {std::tuple{30, 50, 40, 1.0}, {61, 33, 3000, 1.0}, {9, 200, 60000, 1.0}, {50, 50, 900, 0.25}}) {
+        const Grid grid = make_grid(static_cast<std::size_t>(ny), static_cast<std::size_t>(nx));
+        std::uniform_int_distribution<int> counts(0, largest);
+        std::vector<double> first(grid.size()), second(grid.size());
+        for (double& pixel : first) pixel = counts(random);
+        for (double& pixel : second) pixel = unit == 1 ? counts(random) : 0.001 * counts(random);
+        const auto at = [&](const std::vector<double>& image) {
+            return [&](int y, int x) { return image[grid.at(y, x)]; };
+        };
+        const PairSums pairs(grid, 2, Control{}, unit, at(first), at(second));
+        int found = 0;
+        for (int radius = 0; radius <= grid.max_radius() + 2; radius += 1 + radius / 8) {
+            Disc disc;
+            disc.set_radius(radius);
+            for (int y = 0; y < ny; y += LanesInBlock::rows) {
+                for (int x0 = 0; x0 < nx; x0 += LanesInBlock::columns) {
+                    Lanes sums[2] = {};
+                    if (!pairs.disc(disc, y, x0, false, sums[0], sums[1])) continue;
+                    ++found;
+                    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+                        const auto [v, x] = LanesInBlock::pixel(y, x0, lane);
+                        if (v >= ny || x >= nx) continue;
+                        double want[2] = {};
+                        walk_rings(grid, v, x, radius, [&](int row, int column) {
+                            want[0] += first[grid.at(row, column)];
+                            want[1] += second[grid.at(row, column)];
+                        });
+                        const double error = unit == 1 ? 0 : PairSums::rounding(radius) * unit;
+                        const bool right =
+                            sums[0][lane] == want[0] && std::abs(sums[1][lane] * unit - want[1]) <= error;
+                        if (!right) CHECK(right);
+                    }
+                }
+            }
+        }
+        CHECK(found > 0);
     }
 }

@@ -1,0 +1,133 @@
+// Sums over discs of two images at once, in 16 bits each. Private to src/cpp/src.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <vector>
+
+#include "chandra_bin/control.hpp"
+#include "chandra_bin/parallel.hpp"
+#include "disc_sums.hpp"
+
+namespace chandra_bin::detail {
+
+// Two images of numbers that are not negative: whole numbers, and multiples of `unit`. A pixel holds both, 16 bits each, since
+// speed here is memory traffic. A sum modulo 2^16 is completed by a lower bound that it exceeds by less than 2^16, from sums
+// over cells of 4 x 4 pixels or from a smaller disc.
+class PairSums {
+public:
+    // first(y, x) and second(y, x) >= 0, whose sums are below 2^32 (in units). A row's sums of `second` are rounded down to
+    // whole units, so that the image of rounded pixels is not negative either.
+    template <class First, class Second>
+    PairSums(const Grid& grid, int threads, const Control& control, double unit, const First& first,
+             const Second& second)
+        : grid_(grid), unit_(unit), sums_(packed(threads, control, first, second), threads, control) {}
+
+    double unit() const { return unit_; }
+    // How far a sum of rounded pixels may be from that of the image, in units.
+    static double rounding(int radius) { return 2.0 * radius + 1.0; }
+
+    // Sums around the block at (y, x0), multiples of four; of `second`, in units, the sum of rounded pixels. In: lower bounds,
+    // whole numbers, which they replace, and `close`: whether these are known to be close enough. False where no bounds are.
+    bool disc(const Disc& disc, int y, int x0, bool close, Lanes& first, Lanes& second) const {
+        if (!close) {
+            const Cell most = cells(disc, y, x0, true);
+            const Cell least = cells(disc, y, x0, false);
+            double apart = 0;
+            for (std::size_t lane = 0; lane < kLanes; ++lane) {
+                first[lane] = std::max(first[lane], static_cast<double>(least.first));
+                second[lane] = std::max(second[lane], static_cast<double>(least.second));
+                apart = std::max({apart, most.first - first[lane], most.second - second[lane]});
+            }
+            if (apart >= kModulus) return false;
+        }
+        std::uint32_t both[kLanes];
+        sums_.disc<LanesInBlock>(disc, y, x0, both);
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+            const auto low = static_cast<std::uint32_t>(static_cast<std::int64_t>(first[lane]));
+            const std::uint32_t sum = low + ((both[lane] - low) & 0xffffU);
+            const auto low_second = static_cast<std::uint32_t>(static_cast<std::int64_t>(second[lane]));
+            const std::uint32_t modulo = (both[lane] - sum) >> 16;
+            first[lane] = sum;
+            second[lane] = low_second + ((modulo - low_second) & 0xffffU);
+        }
+        return true;
+    }
+
+    static constexpr double kModulus = 65536;
+
+private:
+    static constexpr int kCell = LanesInBlock::rows;
+
+    struct Cell {
+        std::uint32_t first = 0;
+        std::uint32_t second = 0;
+    };
+
+    template <class First, class Second>
+    RowSums<std::uint32_t> packed(int threads, const Control& control, const First& first, const Second& second) {
+        RowSums<std::uint32_t> rows(grid_);
+        across_ = (grid_.nx - 1) / kCell + 2;
+        cells_.resize(static_cast<std::size_t>((grid_.ny - 1) / kCell + 1) * static_cast<std::size_t>(across_));
+        parallel_for(static_cast<std::size_t>((grid_.ny - 1) / kCell + 1), threads, control, 0, 0,
+                     [&](std::size_t i, const auto&) {
+                         const int y0 = static_cast<int>(i) * kCell;
+                         for (int y = y0; y < std::min(y0 + kCell, grid_.ny); ++y) fill_row(rows, y, first, second);
+                         Cell* const cells = cells_.data() + i * static_cast<std::size_t>(across_);
+                         for (int u = 1; u < across_; ++u) {
+                             cells[u].first += cells[u - 1].first;
+                             cells[u].second += cells[u - 1].second;
+                         }
+                     });
+        return rows;
+    }
+
+    template <class First, class Second>
+    void fill_row(RowSums<std::uint32_t>& rows, int y, const First& first, const Second& second) {
+        double sum = 0;
+        std::uint32_t units = 0;
+        Cell* const cells = cells_.data() + static_cast<std::ptrdiff_t>(y / kCell) * across_;
+        const auto pixel = [&](int x) {
+            sum += second(y, x);
+            const auto next = static_cast<std::uint32_t>(sum / unit_);
+            const std::uint32_t more = next - units;
+            units = next;
+            const auto whole = static_cast<std::uint32_t>(first(y, x));
+            cells[x / kCell + 1].first += whole;
+            cells[x / kCell + 1].second += more;
+            return whole + (more << 16);
+        };
+        rows.fill_row<std::uint32_t>(y, pixel, [](std::uint32_t total) { return total; });
+    }
+
+    // No disc around the block's pixels holds more, or less.
+    Cell cells(const Disc& disc, int y, int x0, bool most) const {
+        const int r = disc.rows();
+        const int last = (grid_.ny - 1) / kCell;
+        const int cell_y = y / kCell;
+        Cell sum;
+        const int reach = most ? (r + kCell - 1) / kCell : (r - kCell + 1) / kCell;
+        for (int k = std::max(-reach, -cell_y); k <= std::min(reach, last - cell_y); ++k) {
+            const int apart = std::abs(k) * kCell;
+            const int w = disc.width(std::min(most ? std::max(apart - kCell + 1, 0) : apart + kCell - 1, r));
+            const int left = most ? std::max(x0 - w, 0) / kCell : (std::max(x0 + kCell - 1 - w, 0) + kCell - 1) / kCell;
+            const int right = most ? std::min(x0 + kCell - 1 + w, grid_.nx - 1) / kCell + 1
+                                   : std::min((x0 + w + 1) / kCell, across_ - 1);
+            if (left >= right) continue;
+            const Cell* const row = cells_.data() + static_cast<std::ptrdiff_t>(cell_y + k) * across_;
+            sum.first += row[right].first - row[left].first;
+            sum.second += row[right].second - row[left].second;
+        }
+        return sum;
+    }
+
+    Grid grid_;
+    double unit_;
+    int across_ = 0;
+    std::vector<Cell> cells_;  // sums along each row of cells: [u] is that of the first u
+    AreaSums<std::uint32_t> sums_;
+};
+
+}  // namespace chandra_bin::detail
