@@ -106,7 +106,7 @@ public:
 
     // Sums over the disc of radius[lane] around each of `lanes`, as by `disc`.
     template <class Shape = LanesInRow>
-    void disc_each(const Discs& discs, const Radii& radius, int y, int x0, LaneMask lanes, Lanes& out) const {
+    void disc_each(const Discs& discs, const LaneRadii& radius, int y, int x0, LaneMask lanes, Lanes& out) const {
         Disc scratch;
         if (!real_) {
             Lanes sums;

@@ -44,11 +44,11 @@ void for_lanes(LaneMask mask, const Visit& visit) {
     for (; mask != 0; mask &= mask - 1) visit(static_cast<std::size_t>(std::countr_zero(mask)));
 }
 
-using Radii = std::array<int, kLanes>;
+using LaneRadii = std::array<int, kLanes>;
 
 // Calls visit(radius, lanes) for each of the radii of `lanes`.
 template <class Visit>
-void for_radii(LaneMask lanes, const Radii& radii, const Visit& visit) {
+void for_radii(LaneMask lanes, const LaneRadii& radii, const Visit& visit) {
     while (lanes != 0) {
         const int radius = radii[static_cast<std::size_t>(std::countr_zero(lanes))];
         LaneMask same = 0;

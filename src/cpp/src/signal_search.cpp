@@ -86,7 +86,7 @@ private:
 
     // The discs that reach, a lane each.
     struct Found {
-        Radii radius{};
+        LaneRadii radius{};
         DiscSums sums;
 
         void note(LaneMask lanes, const DiscSums& from) {

@@ -94,7 +94,7 @@ struct WeightSearch {
 
     // The first radius that reaches, a lane each, and the sum of the weights there.
     struct First {
-        Radii radius;
+        LaneRadii radius;
         Lanes sum;
 
         void note(LaneMask lanes, int r, const Lanes& sums) {
