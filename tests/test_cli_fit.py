@@ -130,7 +130,10 @@ def test_the_weights_are_the_shares_of_counts_or_of_area(tmp_path):
 
 
 def test_the_table_of_fits_reads_back(here):
-    table, result = Table.read(here / "fit.ecsv"), read_fit(here / "fit.ecsv")
+    table, file = Table.read(here / "fit.ecsv"), read_fit(here / "fit.ecsv")
+    result = file.result
+    assert (file.redshift, file.abundance_table, file.background) == (0.1, "angr", "blank sky")
+    np.testing.assert_allclose(file.area_arcsec2, 400 * (8 * 0.492) ** 2, rtol=1e-3)
     np.testing.assert_array_equal(table["kt"], result.kt)
     assert (str(table["kt"].unit), str(table["norm"].unit)) == ("keV", "1 / cm5")
     assert result.covariance.shape == (25, 3, 3)
@@ -140,14 +143,15 @@ def test_the_table_of_fits_reads_back(here):
 
 
 def test_maps_have_values_errors_and_units(here, tmp_path):
-    assert run(["maps", "binmap.fits", "fit.ecsv", "-o", str(tmp_path), "--redshift", "0.1", "--depth", "constant",
-                "-q"]) == 0
-    result, labels = read_fit(here / "fit.ecsv"), fits.getdata("binmap.fits")
+    assert run(["maps", "binmap.fits", "fit.ecsv", "-o", str(tmp_path), "--depth", "constant", "-q"]) == 0
+    result, labels = read_fit(here / "fit.ecsv").result, fits.getdata("binmap.fits")
     for name, unit in (("kt", "keV"), ("pressure", "keV cm-3"), ("entropy", "keV cm2"), ("density", "cm-3"),
                        ("norm", "cm-5 arcsec-2")):
         with fits.open(tmp_path / f"{name}.fits") as hdus:
             assert hdus[0].header["BUNIT"] == unit
             assert "brems" in str(hdus[0].header["MODEL"])
+            assert (hdus[0].header["REDSHIFT"], hdus[0].header["BKGTYPE"]) == (0.1, "blank sky")
+            assert name in ("kt", "norm") or "L = 1000 kpc" in "".join(map(str, hdus[0].header["HISTORY"]))
         assert {"low", "high"} <= {path.stem.removeprefix(f"{name}_") for path in tmp_path.glob(f"{name}_*.fits")}
     image = fits.getdata(tmp_path / "kt.fits")
     good = result.good("kt")
@@ -184,9 +188,7 @@ def test_the_summary_says_what_comes_next(capsys):
 
 
 def test_maps_of_hardness_need_no_response(here, tmp_path):
-    from chandra_bin.tasks.maps import write_hardness_maps
-
-    write_hardness_maps(here / "binmap.fits", here / "spectra", tmp_path / "maps")
+    assert run(["maps", "binmap.fits", "spectra", "-o", str(tmp_path / "maps"), "-q"]) == 0
     image, labels = fits.getdata(tmp_path / "maps/hardness.fits"), fits.getdata(here / "binmap.fits")
     # The core is cool, so soft.
     assert image[labels == 12][0] < np.nanmedian(image)
@@ -207,7 +209,7 @@ def test_tables_of_responses_that_cannot_be_used(capsys):
     assert "tiles.ecsv: has no column arf, only" in error_of(capsys, *words, written(without))
     gone = tiles.copy()
     gone["arf"] = ["nowhere.arf"] * len(gone)
-    assert "nowhere.arf, and there is no such file" in error_of(capsys, *words, written(gone))
+    assert "nowhere.arf, which does not exist" in error_of(capsys, *words, written(gone))
     chip = tiles.copy()
     chip["ccd_id"] = 11
     assert "has ccd_id 11" in error_of(capsys, *words, written(chip))
@@ -230,7 +232,7 @@ def test_one_response_an_observation_serves_all_of_it(copied):
     assert set(weights.tile.tolist()) == {0, 1}
     assert run(["fit", "spectra", "--responses", "one.fits", "--model", "brems", "--redshift", "0.1", "--nh", "0.05",
                 "-o", "one.ecsv", "-q"]) == 0
-    ours, other = read_fit(copied / "one.ecsv"), read_fit(copied / "fit.ecsv")
+    ours, other = (read_fit(copied / name).result for name in ("one.ecsv", "fit.ecsv"))
     both = ours.good() & other.good()
     # One area for the whole chip changes norms, and temperatures hardly.
     assert np.median(np.abs(ours.kt - other.kt)[both] / other.kt_high[both]) < 0.3
@@ -268,7 +270,87 @@ def test_a_band_without_channels_is_refused(capsys):
 def test_bins_of_another_map_are_refused(capsys):
     labels, header = fits.getdata("binmap.fits", header=True)
     fits.writeto("other.fits", np.where(labels < 20, labels, -1), header)
-    assert "has 5 bins that other.fits does not have" in error_of(capsys, "maps", "other.fits", "fit.ecsv")
+    assert "was made of another binmap than other.fits" in error_of(capsys, "maps", "other.fits", "fit.ecsv")
     assert run(["spectra", "@evt.list", "other.fits", "-o", "few", "-q"]) == 0
-    words = ["fit", "few", "--responses", "responses.fits", "--model", "brems", "-o", "few.ecsv"]
-    assert "are of 5 bins that have no spectrum" in error_of(capsys, *words)
+    words = ["fit", "few", "--responses", "responses.fits", *FIT[4:], "-o", "few.ecsv"]
+    assert "is of other bins than responses.fits" in error_of(capsys, *words)
+    # The same numbers in other pixels, too.
+    fits.writeto("turned.fits", labels.T.copy(), header)
+    assert "was made of another binmap than turned.fits" in error_of(capsys, "maps", "turned.fits", "fit.ecsv")
+
+
+def test_excluded_pixels_are_neither_in_spectra_nor_in_areas(copied):
+    """The norm of an area does not depend on how much of a bin is left out."""
+    labels, header = fits.getdata("binmap.fits", header=True)
+    column = np.arange(labels.shape[1]) % 20
+    fits.writeto("mask.fits", np.broadcast_to((column % 5 < 3).astype("i2"), labels.shape).copy(), header)
+    words = ["--mask", "mask.fits", "-q"]
+    assert run(["spectra", "@evt.list", "binmap.fits", "--background", "@bkg.list", "-o", "part", *words]) == 0
+    assert run(["responses", "@evt.list", "binmap.fits", "--tiles", "sim/truth/tiles.ecsv", "-o", "part.fits",
+                *words]) == 0
+    assert run(["fit", "part", "--responses", "part.fits", *FIT[4:], "-o", "part.ecsv", "-q"]) == 0
+    part, whole = (read_fit(copied / name) for name in ("part.ecsv", "fit.ecsv"))
+    np.testing.assert_allclose(part.area_arcsec2 / whole.area_arcsec2, 0.6)
+    ratio = (part.result.norm / part.area_arcsec2) / (whole.result.norm / whole.area_arcsec2)
+    assert np.nanmedian(ratio) == pytest.approx(1, abs=0.05)
+    # And spectra of one mask do not go with responses of another.
+    assert run(["fit", "part", "--responses", "responses.fits", *FIT[4:], "-o", "mixed.ecsv", "-q"]) == 2
+
+
+def test_weights_by_counts_are_shares_of_the_flux(copied):
+    """Two tiles of which one has half the area: its share of the counts is lower, not its share of the photons."""
+    from dataclasses import replace
+
+    from chandra_bin.spectral.ogip import read_arf
+    from chandra_bin.spectral.response_files import arf_content
+
+    tiles = Table.read("sim/truth/tiles.ecsv")
+    mine = [number for number, row in enumerate(tiles) if row["obsid"] == 90001 and row["ccd_id"] == 7][::2]
+    tiles["arf"], tiles["rmf"] = ([f"sim/truth/{name}" for name in tiles[kind]] for kind in ("arf", "rmf"))
+    for number in mine:
+        arf = read_arf(tiles["arf"][number])
+        Path(f"half{number}.arf").write_bytes(arf_content(replace(arf, area_cm2=arf.area_cm2 / 2)))
+        tiles["arf"][number] = f"half{number}.arf"
+    tiles.write("half.csv", format="ascii.csv")
+    assert run(["responses", "@evt.list", "binmap.fits", "--tiles", "half.csv", "-o", "half.fits", "-q"]) == 0
+    half, whole = (ResponseWeights.read(copied / name) for name in ("half.fits", "responses.fits"))
+    np.testing.assert_array_equal(half.counts, whole.counts)
+    row = int(np.argmax(whole.counts * (whole.obsid == 90001)))
+    same = np.flatnonzero((whole.bin == whole.bin[row]) & (whole.obsid == 90001))
+    areas = np.where(np.isin(whole.tile[same], mine), 0.5, 1.0)
+    expected = whole.seconds[same] / areas
+    np.testing.assert_allclose(half.seconds[same], expected / expected.sum() * whole.seconds[same].sum(), rtol=1e-6)
+
+
+@pytest.mark.usefixtures("copied")
+def test_responses_of_another_observation_or_place_are_refused(capsys):
+    tiles = Table.read("sim/truth/tiles.ecsv")
+    tiles["arf"], tiles["rmf"] = ([f"sim/truth/{name}" for name in tiles[kind]] for kind in ("arf", "rmf"))
+    words = ("responses", "@evt.list", "binmap.fits", "--clobber", "--tiles")
+    other = tiles.copy()
+    first = other["obsid"] == 90001
+    other["arf"][first] = tiles["arf"][~first]
+    other.write("other.csv", format="ascii.csv")
+    said = error_of(capsys, *words, "other.csv")
+    assert "is of ObsID 90002 (OBS_ID), and the table of tiles gives it for 90001" in said
+    hours = tiles.copy()
+    hours["ra"] /= 15
+    hours.write("hours.csv", format="ascii.csv")
+    assert "give degrees (ICRS)" in error_of(capsys, *words, "hours.csv")
+
+
+@pytest.mark.usefixtures("copied")
+def test_spectra_without_a_background_are_said_to_have_none(capsys):
+    assert run(["spectra", "@evt.list", "binmap.fits", "-o", "bare", "-q"]) == 0
+    assert run(["fit", "bare", "--responses", "responses.fits", *FIT[4:], "-o", "bare.ecsv", "-q"]) == 0
+    assert "are fitted as emission of the cluster" in capsys.readouterr().err
+    assert read_fit(Path("bare.ecsv")).background == "none"
+
+
+@pytest.mark.usefixtures("copied")
+def test_a_volume_is_counted_from_a_centre_in_the_binmap(capsys, tmp_path):
+    words = ["maps", "binmap.fits", "fit.ecsv", "-o", str(tmp_path / "v"), "--depth", "volume"]
+    assert "is counted from a centre" in error_of(capsys, *words)
+    assert "is not in the binmap" in error_of(capsys, *words, "--centre", "17.2", "-23.375")
+    assert "is not in the binmap" in error_of(capsys, *words, "--centre", "nan", "nan")
+    assert run([*words, "--centre", "258.112", "-23.375", "-q"]) == 0

@@ -36,7 +36,7 @@ def test_temperatures_of_a_simulated_cluster(work):
     change_settings(work, **FITS)
     assert ran(work) == {"bin-spectra", "bin-responses", "fit", "maps"}
     layout = Layout.of(work, read_config(work).settings)
-    result = read_fit(layout.fit)
+    result = read_fit(layout.fit).result
     assert (result.reason == "ok").mean() > 0.8
     image = fits.getdata(layout.maps / "kt.fits")
     assert 1.5 < np.nanmedian(image) < 10

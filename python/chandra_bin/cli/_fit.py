@@ -26,7 +26,7 @@ class _Band(click.ParamType):  # type: ignore[type-arg]
         try:
             low, high = (float(part) for part in value.split(":"))
         except ValueError:
-            self.fail(f"{value!r} is no band: give low:high in keV, 0.5:7 say", param, ctx)
+            self.fail(f"{value!r} is not a valid band: give LOW:HIGH in keV, for example 0.5:7", param, ctx)
         if not 0 <= low < high < float("inf"):
             self.fail(f"{value!r}: the lower energy must be below the upper one", param, ctx)
         return low, high
@@ -39,7 +39,8 @@ class _Band(click.ParamType):  # type: ignore[type-arg]
 @click.option("--model", default="apec", show_default=True, metavar="NAME",
               help="apec: plasma by AtomDB's tables; brems: bremsstrahlung without lines, which needs no file; or the "
               "file of a table model.")
-@options_of(ModelOptions, "model")
+@click.option("--redshift", type=float, metavar="Z", required=True, help="Redshift of the cluster.")
+@options_of(ModelOptions, "model", "redshift")
 @click.option("--band", "band_kev", type=_Band(), default="0.5:7", show_default=True, metavar="LOW:HIGH",
               help="The energies that are fitted, keV.")
 @options_of(FitOptions)

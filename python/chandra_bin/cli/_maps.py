@@ -13,7 +13,6 @@ from ._command import PATH, Command, clobber_option, file_argument, pick, quiet_
 @click.argument("fit", type=PATH)
 @click.option("-o", "--out", "folder", type=PATH, metavar="DIR", default="maps", show_default=True,
               help="Folder of the maps.")
-@click.option("--redshift", type=float, metavar="Z", help="Of the cluster; needed for a depth.")
 @click.option("--depth", type=click.Choice(["pseudo", "constant", "volume"]), default="pseudo", show_default=True,
               help="pseudo: pressure and entropy per area, in arbitrary units; constant: one depth for all; volume: "
               "by the distances of each bin from the centre.")
@@ -26,16 +25,23 @@ from ._command import PATH, Command, clobber_option, file_argument, pick, quiet_
               help="The folder truth of a simulation: compare the fits with it, in truth.png, profile.png, truth.ecsv.")
 @quiet_option
 @clobber_option
-def command(binmap: Path, fit: Path, folder: Path, truth: Path | None, quiet: bool, clobber: bool,
-            **options: Any) -> None:
+def command(binmap: Path, fit: Path, folder: Path, truth: Path | None, centre_deg: tuple[float, float] | None,
+            quiet: bool, clobber: bool, **options: Any) -> None:
     """Write maps of the fits in the table FIT, of bins of BINMAP: temperature and more, each with its errors.
 
     FIT is what chandra-bin fit wrote. A bin whose fit is doubtful, as the column reason says, has no value (NaN).
+    Without responses there are no fits: give the folder that chandra-bin spectra wrote for maps of hardness.
     """
     from chandra_bin.spectral.derived import DepthOptions
-    from chandra_bin.tasks.maps import write_maps
+    from chandra_bin.tasks.maps import write_hardness_maps, write_maps
 
-    made = write_maps(binmap, fit, folder, options=pick(DepthOptions, options), clobber=clobber, **options)
+    if fit.is_dir():
+        if truth is not None or centre_deg is not None:
+            raise click.UsageError("maps of hardness have neither a depth nor a truth: leave out --centre and --truth")
+        made = write_hardness_maps(binmap, fit, folder, clobber=clobber)
+    else:
+        made = write_maps(binmap, fit, folder, options=pick(DepthOptions, options), centre_deg=centre_deg,
+                          clobber=clobber)
     if truth is not None:
         from chandra_bin.tasks.truth import compare_with_truth
 

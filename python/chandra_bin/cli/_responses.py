@@ -71,4 +71,4 @@ def _numbers(text: str) -> list[int]:
     try:
         return [int(each) for each in text.split(",")]
     except ValueError:
-        raise click.UsageError(f"--bins {text}: give numbers of bins with commas between, 0,12 say") from None
+        raise click.UsageError(f"--bins {text}: give numbers of bins with commas between, for example 0,12") from None

@@ -124,7 +124,7 @@ class Settings(BaseModel):
     """Step 7: error of the background as a fraction, for the column sn_sys; none: 0.03 for blank skies, the fit's own
     error for a local background."""
 
-    redshift: Annotated[float, Field(gt=0, le=20)] | None = None
+    redshift: Annotated[float, Field(gt=0, le=10)] | None = None
     """Of the cluster; fits need it, and pictures of the report get a scale in kpc (Planck 2018 cosmology)."""
     spectra: bool = False
     """Steps 9 and 10: spectra of the bins, and maps of what they show: temperature with response_tiles, else

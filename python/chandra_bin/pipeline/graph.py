@@ -99,7 +99,7 @@ def _tasks_of_bins(layout: Layout, archive: Sequence[ObservationFiles]) -> list[
              tuple(each for obs in places for each in (obs.aspect, obs.windows)), archive=tuple(archive)),
         Task("fit", 10, "fit", ("redshift", "nh", "model", "abundance_table", "fit_band"),
              ("bin-spectra", "bin-responses"), (*tables, layout.bin_responses, *files)),
-        Task("maps", 10, "maps", ("redshift",), ("fit",), (layout.binmap, layout.fit), may_need=layout.truth)]
+        Task("maps", 10, "maps", (), ("fit",), (layout.binmap, layout.fit), may_need=layout.truth)]
 
 
 def _spectra(layout: Layout, files: ObservationFiles) -> Task:

@@ -4,8 +4,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from chandra_bin.acis.bands import parse_energies
 from chandra_bin.errors import warn
 from chandra_bin.fits.virtual import VirtualFile
@@ -67,23 +65,19 @@ def fit(job: Job) -> None:
     plasma: Any = settings.model if settings.model in _PLASMAS else layout.work / settings.model
     model = ModelOptions(model=plasma, redshift=settings.redshift, nh=settings.nh,
                          abundance_table=settings.abundance_table)
-    if settings.nh == 0:
-        warn("nh is 0: the fits take no absorption into account; give the column density of our galaxy towards the "
-             "cluster, in 1e22 cm-2")
     low, high = parse_energies(settings.fit_band)
     made = job.call(fit_spectra_files, _folder_of_spectra(job), layout.bin_responses, job.out(layout.fit), model=model,
                     band_kev=(low / 1000, high / 1000), threads=job.threads)
     result = made.result
-    job.note(model=made.templates.model, **{
-        "bins": ", ".join(f"{reason}: {count}" for reason, count in Counter(result.reason.tolist()).most_common()),
-        "median error of kT": f"{np.nanmedian((result.kt_low + result.kt_high) / 2 / result.kt):.1%}"})
+    reasons = Counter(result.reason.tolist()).most_common()
+    job.note(model=made.templates.model, bins=", ".join(f"{reason}: {count}" for reason, count in reasons),
+             errors=result.error_text)
 
 
 def make_maps(job: Job) -> None:
     """Step 10: maps of temperature, and of what follows from it."""
     layout = job.layout
-    made = job.call(write_maps, layout.binmap, layout.fit, job.out(layout.maps / "kt.fits").parent,
-                    redshift=job.settings.redshift)
+    made = job.call(write_maps, layout.binmap, layout.fit, job.out(layout.maps / "kt.fits").parent)
     job.note(maps=", ".join(path.name for path in made))
     if layout.truth and all(path.is_file() for path in layout.truth):
         compared = job.call(compare_with_truth, layout.binmap, layout.fit, layout.truth[0].parent, made[0].parent)

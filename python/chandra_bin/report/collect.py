@@ -169,7 +169,7 @@ class Folder:
 
     def fit(self) -> FitResult | None:
         """The fits of the bins."""
-        return self._tried(self.layout.fit, read_fit)
+        return self._tried(self.layout.fit, lambda path: read_fit(path).result)
 
     def picture(self, path: Path) -> bytes | None:
         """A picture that a step made."""

@@ -238,7 +238,7 @@ class _Page:
                 pictures.append(self.gallery.add(f"fits_{name.removesuffix('.png')}", alt, f"Step 10: {caption}",
                                                  partial(bytes, content)))
         labels = {"model": "Model", "bins": "Bins by the outcome of their fits",
-                  "median error of kT": "Median error of kT", "kT beside the simulated one": "Beside the truth"}
+                  "errors": "Errors", "kT beside the simulated one": "Beside the truth"}
         return {"facts": {label: str(facts[name]) for name, label in labels.items() if name in facts},
                 "pictures": [each for each in pictures if each],
                 "missing": [] if pictures else [self.folder.missing(self.layout.maps / "maps.png")]}

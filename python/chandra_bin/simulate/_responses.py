@@ -38,7 +38,7 @@ def true_arf(observation: Observation, chip: int, place: tuple[float, float]) ->
     low = _energies_ev()
     body = telescope.behind(telescope.chip_to_focus(chip, [place[0]], [place[1]], observation.sim_z_mm))
     area = telescope.area_cm2(low + STEP_EV / 2) * telescope.throughput(telescope.off_axis_arcmin(body))
-    return Arf(low / 1000, (low + STEP_EV) / 1000, area, observation.livetime(chip), _about(observation))
+    return Arf(low / 1000, (low + STEP_EV) / 1000, area, observation.livetime(chip), keywords=_about(observation))
 
 
 def true_rmf(observation: Observation) -> Rmf:

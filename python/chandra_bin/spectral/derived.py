@@ -234,4 +234,5 @@ def _formulas(options: DepthOptions, redshift: float, distance_cm: float) -> dic
                  f"km/s/Mpc, Om0 = {options.omega_matter:g})")
     return {"density": f"n_e = [norm 1e14 4 pi (D_A (1+z))^2 (n_e/n_H) / V]^(1/2), V = {volume}, {cosmology}; "
                        "projected",
-            "pressure": "P = n_e kT, of electrons; projected", "entropy": "K = kT n_e^(-2/3); projected"}
+            "pressure": f"P = n_e kT, of electrons, V = {volume}, {cosmology}; projected",
+            "entropy": f"K = kT n_e^(-2/3), V = {volume}, {cosmology}; projected"}

@@ -1,14 +1,16 @@
 """Fits of bins as tables: the columns of `FitResult`, and the ends of its profiles; written as ECSV, and read again."""
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.errors import InputError
 from chandra_bin.fits.columns import read_columns
 
+from .abundances import AbundanceTable
 from .results import FLAGS, FitResult
 
 if TYPE_CHECKING:
@@ -21,22 +23,36 @@ _COVARIANCE = {"var_lnkt": (0, 0), "cov_lnkt_z": (0, 1), "cov_lnkt_lnnorm": (0, 
 _TEXTS = {"MODEL": "model", "STATISTIC": "statistic_name", "DELTA": "delta"}
 
 
-def fit_table(result: FitResult) -> "QTable":
-    """Return the table of a fit with all that maps need."""
-    from astropy.units import Unit
+@dataclass(frozen=True, eq=False)
+class FitFile:
+    """Fits of bins, and what maps of them need to know."""
 
-    table = result.table
-    for name, at in _ENDS.items():
-        table[name] = result.ends[:, *at] * Unit("keV" if name.startswith("kt") else "cm-5")
-    return table
+    result: FitResult
+    area_arcsec2: Floats
+    """(bins,): areas on the sky, without excluded pixels."""
+    redshift: float
+    abundance_table: AbundanceTable
+    background: str
+    """``blank sky``, ``none``, or ``partly``: of some observations only."""
+    binmap_id: str
+
+    def table(self) -> "QTable":
+        """The table that is written."""
+        from astropy.units import Unit
+
+        table = self.result.table
+        for name, at in _ENDS.items():
+            table[name] = self.result.ends[:, *at] * Unit("keV" if name.startswith("kt") else "cm-5")
+        table["area"] = self.area_arcsec2 * Unit("arcsec2")
+        return table
+
+    def meta(self) -> dict[str, Any]:
+        """What the table says of all bins."""
+        return {**{name: getattr(self.result, ours) for name, ours in _TEXTS.items()},
+                **{name: getattr(self, name) for name in ("redshift", "abundance_table", "background", "binmap_id")}}
 
 
-def fit_meta(result: FitResult) -> dict[str, Any]:
-    """Return what a file says of all bins."""
-    return {name: getattr(result, ours) for name, ours in _TEXTS.items()}
-
-
-def read_fit(path: Path) -> FitResult:
+def read_fit(path: Path) -> FitFile:
     """Read a table that ``chandra-bin fit`` wrote. Raises `InputError` for others."""
     columns = read_columns(path)
     meta = _meta(path)
@@ -53,13 +69,15 @@ def read_fit(path: Path) -> FitResult:
         ends[:, 0, 0], ends[:, 1, 0] = values["kt"] - values["kt_low"], values["kt"] + values["kt_high"]
         ends[:, 2, 1], ends[:, 3, 1] = values["norm"] - values["norm_low"], values["norm"] + values["norm_high"]
         texts = {ours: meta[name] for name, ours in _TEXTS.items()}
+        about = [meta[name] for name in ("redshift", "abundance_table", "background", "binmap_id")]
+        area = np.asarray(columns["area"][0], np.float64)
     except KeyError as error:
         raise InputError(f"{path}: has no {error.args[0]}: give the table that 'chandra-bin fit' wrote") from None
     if not set(values["reason"].tolist()) <= {"ok", *FLAGS}:
         raise InputError(f"{path}: holds reasons that are not known: give the table that 'chandra-bin fit' wrote")
     if not values["bin"].size or (np.diff(values["bin"]) <= 0).any() or values["bin"][0] < 0:
         raise InputError(f"{path}: its bins do not ascend from 0: give the table that 'chandra-bin fit' wrote")
-    return FitResult(**values, covariance=covariance, ends=ends, **texts)
+    return FitFile(FitResult(**values, covariance=covariance, ends=ends, **texts), area, *about)
 
 
 def _meta(path: Path) -> dict[str, Any]:

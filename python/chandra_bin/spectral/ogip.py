@@ -38,6 +38,8 @@ class Arf:
     """(energies,), cm²."""
     exposure_s: float | None = None
     """EXPOSURE of the file, seconds."""
+    fraction: float = 1.0
+    """FRACEXPO: the part of the time that the place was on the chip, which is in the area of a file by mkarf."""
     keywords: Mapping[str, str] = field(default_factory=dict)
     """TELESCOP, INSTRUME and others, as far as the file has them."""
     file: str = ""
@@ -148,8 +150,11 @@ def _arf(hdu: Hdu) -> Arf:
         row = int(np.argmax(wrong))
         raise hdu.error(f"has the area {area[row]:g} cm2 at {lower[row]:.4g} keV: areas must be zero or positive; the "
                         "position may be off the chip, make the ARF again")
-    exposure = hdu.header.get("EXPOSURE")
-    return Arf(lower, upper, area, float(exposure) if is_number(exposure) else None, _about(hdu), str(hdu.path))
+    exposure, fraction = hdu.header.get("EXPOSURE"), hdu.header.get("FRACEXPO", 1.0)
+    if not is_number(fraction) or not 0 < float(fraction) <= 1:
+        raise hdu.error(f"has FRACEXPO {fraction!r}: it must be a number above 0 and up to 1")
+    return Arf(lower, upper, area, float(exposure) if is_number(exposure) else None, float(fraction), _about(hdu),
+               str(hdu.path))
 
 
 def read_rmf(path: str | PathLike[str]) -> Rmf:

@@ -23,14 +23,14 @@ FLAGS: dict[str, int] = {
     "second minimum": 64,
     "background dominated": 1 << 11,
     "poor fit": 1 << 12,
-    "response missing": 2,
     "abundance at limit": 128,
     "abundance open": 256,
+    "response missing": 2,
 }
 ABUNDANCE_WITHOUT_EFFECT = 512
-# Reasons that concern the abundance alone, and responses that others stand in for.
-_KT_GOOD = {"ok", "abundance at limit", "abundance open", "response missing"}
-_ALL_GOOD = {"ok", "response missing"}
+# Reasons with which values can be shown: those of the abundance alone, responses that others stand in for, and fits
+# that describe the spectrum badly, as bright bins with gas of several temperatures have.
+_SHOWN = {"ok", "poor fit", "abundance at limit", "abundance open", "response missing"}
 
 
 def reasons_of(flags: NDArray[np.int32]) -> NDArray[np.str_]:
@@ -129,9 +129,19 @@ class FitResult:
 
     def good(self, quantity: str = "kt") -> NDArray[np.bool_]:
         """Return whether a map may show the bin: for ``abundance`` it must be free and without a flag of its own."""
+        shown: NDArray[np.bool_] = np.isin(self.reason, list(_SHOWN))
         if quantity == "abundance":
-            return np.isin(self.reason, list(_ALL_GOOD)) & ~self.abundance_fixed
-        return np.isin(self.reason, list(_KT_GOOD))
+            bad = FLAGS["abundance at limit"] | FLAGS["abundance open"]
+            return np.asarray(shown & (self.flags & bad == 0) & ~self.abundance_fixed)
+        return shown
+
+    @property
+    def error_text(self) -> str:
+        """The median error of kT of the bins that maps show, in words."""
+        good = self.good() & np.isfinite(self.kt_low + self.kt_high)
+        if not good.any():
+            return "no kT has an error on both sides"
+        return f"median error of kT {np.median(((self.kt_low + self.kt_high) / 2 / self.kt)[good]):.1%}"
 
     def reasons(self, place: int) -> list[str]:
         """Return all reasons that apply to the bin at a place of the arrays."""

@@ -1,8 +1,8 @@
 """Which tiles of the detector the bins lie on: tables of the responses there are, and files of seconds a tile."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,11 +12,11 @@ from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin.acis import geometry as acis
 from chandra_bin.errors import InputError
 from chandra_bin.fits.columns import read_columns
-from chandra_bin.fits.headers import add_history
+from chandra_bin.fits.headers import add_history, text_of
 from chandra_bin.fits.new_table import NewColumn, new_table
 from chandra_bin.fits.tables import open_fits, write_empty_primary, write_rows
 
-_TILES, _WEIGHTS = "TILES", "WEIGHTS"
+_TILES, _WEIGHTS, _BINS = "TILES", "WEIGHTS", "BINS"
 _ANY_CHIP = -1
 
 
@@ -47,15 +47,21 @@ class ResponseWeights:
     seconds: Floats
     counts: Wholes
     """Events of 0.5 - 2 keV in the bin on the tile."""
+    areas_arcsec2: Mapping[int, float] = field(default_factory=dict)
+    """Of all bins by their numbers: on the sky, without excluded pixels."""
+    ids: Mapping[str, str] = field(default_factory=dict)
+    """BINMAPID and BINUSED of the binmap."""
 
     @classmethod
-    def joined(cls, tiles: Sequence[ResponseTile], parts: "Sequence[ResponseWeights]") -> "ResponseWeights":
+    def joined(cls, tiles: Sequence[ResponseTile], parts: "Sequence[ResponseWeights]",
+               areas_arcsec2: Mapping[int, float], ids: Mapping[str, str]) -> "ResponseWeights":
         """The rows of several observations, and all tiles."""
-        return cls(tuple(tiles), *(np.concatenate([getattr(part, name) for part in parts])
-                                   for name in ("bin", "obsid", "tile", "seconds", "counts")))
+        bins, obsid, tile, seconds, counts = (np.concatenate([getattr(part, name) for part in parts])
+                                              for name in ("bin", "obsid", "tile", "seconds", "counts"))
+        return cls(tuple(tiles), bins, obsid, tile, seconds, counts, areas_arcsec2, ids)
 
     def write(self, file: BinaryIO, folder: Path, history: Sequence[str]) -> None:
-        """Write the blocks TILES and WEIGHTS of a FITS file that will be in ``folder``: names are relative to it."""
+        """Write the blocks TILES, WEIGHTS and BINS of a FITS file; names in it are relative to ``folder``."""
         from astropy.io.fits import Header
 
         write_empty_primary(file, Header())
@@ -70,25 +76,32 @@ class ResponseWeights:
         _write_block(file, _WEIGHTS, history, [
             NewColumn("BIN", "1J", self.bin), NewColumn("OBSID", "1J", self.obsid), NewColumn("TILE", "1J", self.tile),
             NewColumn("SECONDS", "1D", self.seconds, "s"), NewColumn("COUNTS", "1J", self.counts, "count")])
+        _write_block(file, _BINS, history, [
+            NewColumn("BIN", "1J", list(self.areas_arcsec2)),
+            NewColumn("AREA", "1D", list(self.areas_arcsec2.values()), "arcsec2")], self.ids)
 
     @classmethod
     def read(cls, path: Path) -> "ResponseWeights":
         """Read what `write` wrote. Raises `InputError` for other files."""
         blocks: dict[str, dict[str, Any]] = {}
+        ids: dict[str, str] = {}
         with open_fits(path) as hdus:
             for hdu in hdus:
-                if hdu.is_table and hdu.name in (_TILES, _WEIGHTS):
+                if hdu.is_table and hdu.name in (_TILES, _WEIGHTS, _BINS):
+                    ids |= {key: text_of(hdu.header, key) for key in ("BINMAPID", "BINUSED") if key in hdu.header}
                     rows = hdu.table()
                     blocks[hdu.name] = {column.name.upper(): column.values(rows) if column.is_scalar else
                                         rows[column.name] for column in hdu.columns.values()}
-        if missing := [name for name in (_TILES, _WEIGHTS) if name not in blocks]:
+        if missing := [name for name in (_TILES, _WEIGHTS, _BINS) if name not in blocks]:
             raise InputError(f"{path}: has no block {missing[0]}: give the file that 'chandra-bin responses' wrote")
         tiles, weights = blocks[_TILES], blocks[_WEIGHTS]
         try:
             known = _tiles(path, {name.lower(): values for name, values in tiles.items()})
             bins, obsids, tile, counts = (np.asarray(weights[name], np.int64)
                                           for name in ("BIN", "OBSID", "TILE", "COUNTS"))
-            made = cls(known, bins, obsids, tile, np.asarray(weights["SECONDS"], np.float64), counts)
+            areas = dict(zip(np.asarray(blocks[_BINS]["BIN"]).tolist(), np.asarray(blocks[_BINS]["AREA"]).tolist(),
+                             strict=True))
+            made = cls(known, bins, obsids, tile, np.asarray(weights["SECONDS"], np.float64), counts, areas, ids)
         except KeyError as error:
             raise InputError(f"{path}: has no column {error.args[0]}: give the file that 'chandra-bin responses' wrote"
                              ) from None
@@ -111,7 +124,7 @@ def read_tiles(path: Path) -> tuple[ResponseTile, ...]:
         raise InputError(f"{path}: lists no response")
     for file in dict.fromkeys(file for tile in tiles for file in (tile.arf, tile.rmf)):
         if not file.is_file():
-            raise InputError(f"{path}: names {file}, and there is no such file")
+            raise InputError(f"{path}: names {file}, which does not exist")
     for tile in tiles:
         others = [each for each in tiles if each.obsid == tile.obsid and each.chip == tile.chip]
         if len(others) > 1 and not np.isfinite(tile.ra_deg + tile.dec_deg):
@@ -160,8 +173,9 @@ def _text(value: Any) -> str:
     return (value.decode() if isinstance(value, bytes) else str(value)).strip()
 
 
-def _write_block(file: BinaryIO, name: str, history: Sequence[str], columns: list[NewColumn]) -> None:
+def _write_block(file: BinaryIO, name: str, history: Sequence[str], columns: list[NewColumn],
+                 keywords: Mapping[str, str] | None = None) -> None:
     header, rows = new_table(columns)
-    header["EXTNAME"] = name
+    header.update(EXTNAME=name, **(keywords or {}))
     add_history(header, history)
     write_rows(file, header, [rows])

@@ -1,5 +1,6 @@
 """The pixels of the bins of a binmap, less those that masks and regions exclude, as spectra and responses take them."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ class BinPixels:
     pixels: Wholes
     centres: Floats
     """(bins, 2), array coordinates x, y."""
+    ids: dict[str, str]
+    """Keywords that tell binmaps apart: BINMAPID of the file, and BINUSED of what is left of it."""
 
 
 def read_bin_pixels(binmap: Path, mask: Path | None, exclude: Sequence[Path], keep: Sequence[Path]) -> BinPixels:
@@ -40,7 +43,7 @@ def read_bin_pixels(binmap: Path, mask: Path | None, exclude: Sequence[Path], ke
         raise InputError(f"{binmap}: holds no bins: all {labels.size} pixels are outside (-1)")
     with about(binmap):
         ImageCoords(image.header).need_sky()
-    of_all = np.unique(labels[labels >= 0])
+    whole, of_all = labels, np.unique(labels[labels >= 0])
     labels = np.where(mask_values(image, mask, False, exclude, keep) < 1, np.int32(-1), labels)
     y, x = np.nonzero(labels >= 0)
     numbers, indices = np.unique(labels[y, x], return_inverse=True)
@@ -54,4 +57,12 @@ def read_bin_pixels(binmap: Path, mask: Path | None, exclude: Sequence[Path], ke
     centres = np.stack([np.bincount(indices, axis, len(numbers)) / pixels for axis in (x, y)], axis=1)
     index_map = np.full(labels.shape, -1, np.int32)
     index_map[y, x] = indices
-    return BinPixels(image, numbers.tolist(), index_map, pixels, centres)
+    return BinPixels(image, numbers.tolist(), index_map, pixels, centres,
+                     {"BINMAPID": binmap_id(whole), "BINUSED": binmap_id(labels)})
+
+
+def binmap_id(labels: NDArray[np.int32]) -> str:
+    """A checksum of the bins of a map, which two maps with the same numbers in other pixels do not share."""
+    digest = hashlib.sha256(f"{labels.shape}".encode())
+    digest.update(np.ascontiguousarray(labels, "<i4").tobytes())
+    return digest.hexdigest()[:16]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin.acis.channels import PI_CHANNELS
 from chandra_bin.errors import InputError
+from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.tables import Hdu, Rows, open_fits
 
 from ._pha import BACKGROUND_BLOCK, SPECTRUM_BLOCK
@@ -26,6 +27,8 @@ class SpectraOfBins:
     off_counts: NDArray[np.int32] | None
     off_ratio: Floats
     """Counts of background in the source spectrum for one in that of the background."""
+    ids: dict[str, str]
+    """BINMAPID and BINUSED of the binmap."""
 
 
 def read_spectra_of_bins(file: Path) -> SpectraOfBins:
@@ -40,8 +43,10 @@ def read_spectra_of_bins(file: Path) -> SpectraOfBins:
     bins, counts, exposure, backscal, chip = _columns(*blocks[SPECTRUM_BLOCK])
     if np.any(np.diff(bins) <= 0):
         raise InputError(f"{file}: its bins (BINNUM) do not ascend: make it again with 'chandra-bin spectra'")
+    header = blocks[SPECTRUM_BLOCK][0].header
+    ids = {key: text_of(header, key) for key in ("BINMAPID", "BINUSED")}
     if BACKGROUND_BLOCK not in blocks:
-        return SpectraOfBins(bins, counts, exposure, backscal, chip, None, np.zeros(len(bins)))
+        return SpectraOfBins(bins, counts, exposure, backscal, chip, None, np.zeros(len(bins)), ids)
     off_bins, off_counts, off_exposure, off_backscal, _ = _columns(*blocks[BACKGROUND_BLOCK])
     if not np.array_equal(bins, off_bins):
         raise InputError(f"{file}: its source and background spectra are of other bins: make it again with "
@@ -51,7 +56,7 @@ def read_spectra_of_bins(file: Path) -> SpectraOfBins:
         raise InputError(f"{file}: has EXPOSURE or BACKSCAL of 0 in the background of bin "
                          f"{bins[(exposure > 0) & (area <= 0)][0]}: make it again with 'chandra-bin spectra'")
     ratio = np.divide(exposure * backscal, area, out=np.zeros(len(bins)), where=area > 0)
-    return SpectraOfBins(bins, counts, exposure, backscal, chip, off_counts, ratio)
+    return SpectraOfBins(bins, counts, exposure, backscal, chip, off_counts, ratio, ids)
 
 
 def _columns(hdu: Hdu, rows: Rows) -> tuple[Wholes, NDArray[np.int32], Floats, Floats, Wholes]:

@@ -13,8 +13,8 @@ from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.spectral.binned import MISSING, BinSpectra
 from chandra_bin.spectral.fit import FitOptions, fit_bins
-from chandra_bin.spectral.fit_table import fit_meta, fit_table
-from chandra_bin.spectral.models import ModelOptions, thermal_model
+from chandra_bin.spectral.fit_table import FitFile
+from chandra_bin.spectral.models import KT_LIMITS_KEV, ModelOptions, thermal_model
 from chandra_bin.spectral.ogip import Response, Rmf, read_arf, read_rmf
 from chandra_bin.spectral.results import FitResult
 from chandra_bin.spectral.templates import FIT_BAND_KEV, Templates, fold
@@ -52,6 +52,9 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
     written then.
     """
     model, options = ModelOptions.or_defaults(model), FitOptions.or_defaults(options)
+    if model.nh == 0:
+        warn("nh is 0: the fits take no absorption by our galaxy into account; give its column density towards the "
+             "cluster, in 1e22 cm-2")
     weights = ResponseWeights.read(responses)
     obsids = np.unique(weights.obsid).tolist()
     files = [folder / f"{obsid:05d}" / ALL_BINS for obsid in obsids]
@@ -61,14 +64,37 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
     inputs = [responses, *files, *(file for tile in tiles for file in (tile.arf, tile.rmf))]
     with Outputs([out], inputs=inputs, clobber=clobber) as outputs:
         spectra = [read_spectra_of_bins(file) for file in files]
-        templates = fold(thermal_model(model), _responses(tiles), band_kev)
+        _check_binmaps(responses, weights, files, spectra)
+        background = _background(files, spectra)
+        limits = min(KT_LIMITS_KEV[0], options.kt_min), max(KT_LIMITS_KEV[1], options.kt_max)
+        templates = fold(thermal_model(model, limits), _responses(tiles), band_kev)
         binned = _joined(obsids, spectra, weights, used, templates)
         result = fit_bins(binned, templates, options, threads=threads, progress=progress)
         lines: dict[str, Any] = {
             "spectra": folder, "responses": responses, "band_kev": "{:g}:{:g}".format(*band_kev), **model.given,
-            **options.given, "plasma": templates.model, "redshift": model.redshift, "nh": model.nh}
-        outputs.write(out, ecsv(fit_table(result), {**lines, **fit_meta(result)}))
+            **options.given, "nh": model.nh}
+        made = FitFile(result, np.array([weights.areas_arcsec2[number] for number in result.bin.tolist()]),
+                       model.redshift, model.abundance_table, background, weights.ids.get("BINMAPID", ""))
+        outputs.write(out, ecsv(made.table(), {**lines, **made.meta()}))
     return FittedSpectra(binned, templates, result)
+
+
+def _check_binmaps(responses: Path, weights: ResponseWeights, files: Sequence[Path],
+                   spectra: Sequence[SpectraOfBins]) -> None:
+    """Raises `InputError` for spectra and responses of different bins."""
+    for file, each in zip(files, spectra, strict=True):
+        if each.ids.get("BINUSED") != weights.ids.get("BINUSED"):
+            raise InputError(f"{file}: is of other bins than {responses}: make both of one binmap, with the same mask "
+                             "and regions")
+
+
+def _background(files: Sequence[Path], spectra: Sequence[SpectraOfBins]) -> str:
+    """What the spectra have for a background; warns of those without."""
+    without = [file for file, each in zip(files, spectra, strict=True) if each.off_counts is None]
+    if without:
+        others = f" (and {len(without) - 1} others)" if len(without) > 1 else ""
+        warn(f"{without[0]}{others}: has no background: its particles and sky are fitted as emission of the cluster")
+    return "blank sky" if not without else "none" if len(without) == len(files) else "partly"
 
 
 def _check_files(folder: Path, files: Sequence[Path], responses: Path) -> None:

@@ -1,7 +1,7 @@
 """Maps of the fits of bins, each with its errors; and maps of hardness, which need no fit."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from chandra_bin.spectral.derived import DepthOptions, derived_quantities
 from chandra_bin.spectral.fit_table import read_fit
 from chandra_bin.spectral.results import FitResult
 
+from ._bin_pixels import binmap_id
 from ._common import about, history, read_binmap, write_picture
 from ._spectra_table import read_spectra_of_bins
 from .paint import Quantity, painted
@@ -43,9 +44,8 @@ class _Map:
     high: Floats | None = None
 
 
-def write_maps(binmap: Path, fit: Path, folder: Path, *, redshift: float | None = None,
-               options: DepthOptions | None = None, centre_deg: tuple[float, float] | None = None,
-               clobber: bool = False) -> list[Path]:
+def write_maps(binmap: Path, fit: Path, folder: Path, *, options: DepthOptions | None = None,
+               centre_deg: tuple[float, float] | None = None, clobber: bool = False) -> list[Path]:
     """Writes maps of the fits of bins: FITS images of each quantity and of its lower and upper error, and a picture.
 
     Parameters
@@ -54,7 +54,6 @@ def write_maps(binmap: Path, fit: Path, folder: Path, *, redshift: float | None 
     fit : the table of `fit_spectra_files`.
     folder : gets ``kt.fits``, ``kt_low.fits``, ``kt_high.fits``, and so for abundance, norm (per arcsec²), pressure,
         entropy and with a depth density; ``counts.fits`` (net counts per arcsec²), ``goodness.fits``; ``maps.png``.
-    redshift : of the cluster; only pseudo quantities can do without.
     options : how deep the gas is taken to be; None: pseudo quantities, without a depth.
     centre_deg : RA and Dec (ICRS) that the depth "volume" is counted from.
 
@@ -62,16 +61,17 @@ def write_maps(binmap: Path, fit: Path, folder: Path, *, redshift: float | None 
     no file is written then.
     """
     options = DepthOptions.or_defaults(options)
-    result = read_fit(fit)
+    fitted = read_fit(fit)
+    result, area = fitted.result, fitted.area_arcsec2
     image, labels = read_binmap(binmap)
-    of_bin = _places(binmap, labels, fit, result)
+    check_binmap(binmap, labels, fit, fitted.binmap_id)
     with about(binmap):
         coords = ImageCoords(image.header)
         coords.need_sky()
-    area = np.bincount(labels[labels >= 0], minlength=int(result.bin.max()) + 1)[result.bin] * coords.pixel_area_arcsec2
     radii = _radii(coords, labels, result, centre_deg) if options.depth == "volume" else None
     with about(fit):
-        made = derived_quantities(result, area, redshift=redshift or 0.0, options=options, radii=radii)
+        made = derived_quantities(result, area, redshift=fitted.redshift, options=options, radii=radii,
+                                  abundance_table=fitted.abundance_table)
     good = result.good("kt")
     maps = {
         "kt": _Map(result.kt, "keV", "temperature", result.kt_low, result.kt_high),
@@ -89,11 +89,16 @@ def write_maps(binmap: Path, fit: Path, folder: Path, *, redshift: float | None 
         shown["abundance"] = _masked(every, result.good("abundance"))
     if not good.any():
         warn(f"{fit}: no fit is good: all maps are empty (see the column reason)")
-    parameters = {"binmap": binmap, "fit": fit, "redshift": redshift, **options.given, "centre_deg": centre_deg}
-    keywords = {"MODEL": result.model, "FITSTAT": result.statistic_name,
+    parameters = {"binmap": binmap, "fit": fit, **asdict(options),
+                  "centre_deg": None if centre_deg is None else "{:.7g} {:.7g}".format(*centre_deg)}
+    keywords = {"MODEL": result.model, "FITSTAT": result.statistic_name, "BKGTYPE": fitted.background,
+                "REDSHIFT": fitted.redshift, "ABUNDTAB": fitted.abundance_table,
                 "DELTASTA": (result.delta, "rise of the statistic at the ends of errors")}
-    return _write(folder, image, labels, of_bin, shown, [binmap, fit], history("maps", parameters), keywords,
-                  _title(result, good), clobber)
+    lines = history("maps", parameters)
+    if fixed := int(np.count_nonzero(result.abundance_fixed & good & np.isfinite(result.abundance))):
+        lines.append(f"abundance: fixed in {fixed} of {len(good)} bins, which its map leaves out (abundance_fixed)")
+    return _write(folder, image, labels, result.bin, shown, [binmap, fit], lines, keywords, _title(result, good),
+                  clobber)
 
 
 def write_hardness_maps(binmap: Path, spectra: Path, folder: Path, *, clobber: bool = False) -> list[Path]:
@@ -114,9 +119,7 @@ def write_hardness_maps(binmap: Path, spectra: Path, folder: Path, *, clobber: b
     sums = {band: np.zeros((2, bins)) for band in (SOFT_EV, HARD_EV)}
     for file in files:
         each = read_spectra_of_bins(file)
-        if each.bin.size and each.bin[-1] >= bins:
-            raise InputError(f"{file}: holds bin {each.bin[-1]}, and {binmap} has {bins} bins: they do not belong "
-                             "together")
+        check_binmap(binmap, labels, file, each.ids["BINMAPID"])
         for band, total in sums.items():
             channels = band_channels(band)
             counts = each.counts[:, channels].sum(axis=1)
@@ -134,14 +137,10 @@ def write_hardness_maps(binmap: Path, spectra: Path, folder: Path, *, clobber: b
                   "Hardness: no effective areas, so no temperatures", clobber)
 
 
-def _places(binmap: Path, labels: NDArray[np.int32], fit: Path, result: FitResult) -> NDArray[np.int64]:
-    """The numbers of the bins of a fit. Raises `InputError` for a table of other bins."""
-    known = np.unique(labels[labels >= 0])
-    strangers = np.setdiff1d(result.bin, known)
-    if strangers.size:
-        raise InputError(f"{fit}: has {counted(strangers.size, 'bin')} that {binmap} does not have, the first is "
-                         f"{strangers[0]}: give the binmap of the spectra")
-    return np.asarray(result.bin, np.int64)
+def check_binmap(binmap: Path, labels: NDArray[np.int32], file: Path, known: str) -> None:
+    """Raises `InputError` for a file that was made of another binmap; ``known`` is the BINMAPID that it has."""
+    if binmap_id(labels) != known:
+        raise InputError(f"{file}: was made of another binmap than {binmap}: give the binmap of its spectra")
 
 
 def _radii(coords: ImageCoords, labels: NDArray[np.int32], result: FitResult,
@@ -149,18 +148,22 @@ def _radii(coords: ImageCoords, labels: NDArray[np.int32], result: FitResult,
     """The smallest and largest distance of the pixels of each bin from the centre, arcsec."""
     if centre_deg is None:
         raise InputError("depth volume is counted from a centre: give its RA and Dec (--centre)")
-    x, y = coords.sky_to_image(*centre_deg, "icrs")
-    rows, columns = np.nonzero(labels >= 0)
-    distance = np.hypot(columns - x, rows - y) * np.sqrt(coords.pixel_area_arcsec2)
-    bins = labels[rows, columns]
-    size = int(result.bin.max()) + 1
-    inner, outer = np.full(size, np.inf), np.zeros(size)
-    np.minimum.at(inner, bins, distance)
-    np.maximum.at(outer, bins, distance)
+    x, y = (float(each) for each in coords.sky_to_image(*centre_deg, "icrs"))
     ny, nx = labels.shape
-    at = int(np.rint(float(y))), int(np.rint(float(x)))
-    if 0 <= at[0] < ny and 0 <= at[1] < nx and labels[at] >= 0:
-        inner[labels[at]] = 0
+    if not (-0.5 <= x <= nx - 0.5 and -0.5 <= y <= ny - 0.5):
+        raise InputError(f"the centre, RA {centre_deg[0]:g} and Dec {centre_deg[1]:g}, is not in the binmap: give "
+                         "degrees (ICRS)")
+    rows, columns = np.nonzero(labels >= 0)
+    pixel = np.sqrt(coords.pixel_area_arcsec2)
+    distance = np.hypot(columns - x, rows - y) * pixel
+    bins = labels[rows, columns]
+    size = int(labels.max()) + 1
+    inner, outer = np.full(size, np.inf), np.zeros(size)
+    np.minimum.at(inner, bins, distance - pixel / 2)
+    np.maximum.at(outer, bins, distance + pixel / 2)
+    inner = np.maximum(inner, 0)
+    if (holds := int(labels[round(y), round(x)])) >= 0:
+        inner[holds] = 0
     return inner[result.bin], outer[result.bin]
 
 
@@ -173,8 +176,10 @@ def _masked(every: _Map, good: NDArray[np.bool_]) -> _Map:
 
 
 def _title(result: FitResult, good: NDArray[np.bool_]) -> str:
-    errors = np.nanmedian(((result.kt_low + result.kt_high) / 2 / result.kt)[good]) if good.any() else np.nan
-    return f"{np.count_nonzero(good)} of {counted(len(good), 'bin')}; median error of kT {errors:.1%}"
+    shown = f"{np.count_nonzero(good)} of {counted(len(good), 'bin')}"
+    if poor := int(np.count_nonzero(result.reason == "poor fit")):
+        shown += f", {counted(poor, 'poor fit')} among them"
+    return f"{shown}; {result.error_text}"
 
 
 def _write(folder: Path, image: Image, labels: NDArray[np.int32], numbers: NDArray[np.int64], maps: Mapping[str, _Map],

@@ -4,7 +4,7 @@ A tile is a place on a chip with an ARF and an RMF. The response of a bin is the
 so the cost follows tiles, not bins, and no matrix of a bin is stored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin._checks.options import Limits, Options, documented, option
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import channels_of
+from chandra_bin.acis.obsids import obsid_number
 from chandra_bin.coords.grids import Grid, GridAxis
 from chandra_bin.coords.tangent_plane import pixel_map
 from chandra_bin.coords.wcs import ImageCoords
@@ -32,7 +33,7 @@ from chandra_bin.spectral.weights import ResponseTile, ResponseWeights, read_til
 
 from ._bin_pixels import BinPixels, read_bin_pixels
 from ._blanksky import checked_chips, need_on_sky
-from ._common import has_sky_filter, history
+from ._common import has_sky_filter, history, listed
 from ._observed import PLACING, observed
 from ._spectra_table import read_spectra_of_bins
 from .inputs import files_of, plain_name
@@ -41,6 +42,8 @@ from .spectra import ALL_BINS, obsids_of
 
 # A bin of which more than this part lies on chips without a tile has no response in that observation.
 _MOST_LOST = 0.01
+# Bins of which more than a part is seen so far from the middle of its tile are warned of.
+_FAR_ARCMIN, _MOST_FAR = 4.0, 0.1
 # Matrices that are held in memory, each some MB.
 _MATRICES = 16
 
@@ -90,8 +93,8 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path, ou
 
     The seconds of a bin on a tile are the mean over the bin's pixels of the exposure time there. The ARF has the
     vignetting of the tile's middle: where tiles have places, the time of a pixel is multiplied by the vignetting there
-    over that of the middle, by the formula of exposure maps. Raises `InputError` and `OutputError`; no file is written
-    then.
+    over that of the middle, by the formula of exposure maps, and by 1 / FRACEXPO, which mkarf puts into the area.
+    Raises `InputError` and `OutputError`; no file is written then.
     """
     options = WeightOptions.or_defaults(options)
     names = named_files(events)
@@ -112,7 +115,7 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path, ou
         lines = history("responses", {"events": " ".join(map(plain_name, names)), "binmap": binmap, "tiles": tiles,
                                       "mask": mask, "exclude": tuple(exclude), "keep": tuple(keep), **asdict(options)})
         with outputs.open(out) as file:
-            ResponseWeights.joined(known, parts).write(file, (final or out).parent, lines)
+            ResponseWeights.joined(known, parts, _areas(bins), bins.ids).write(file, (final or out).parent, lines)
     return made
 
 
@@ -147,7 +150,7 @@ def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | No
             table = tables[obsid]
             seconds = table.exposure_s[table.bin == number]
             if not (seconds.size and seconds[0] > 0):
-                raise InputError(f"{folder / f'{obsid:05d}' / ALL_BINS}: has no exposed spectrum of bin {number}")
+                raise InputError(f"{folder / f'{obsid:05d}' / ALL_BINS}: has no exposure in bin {number}")
             tiles = [weights.tiles[tile] for tile in weights.tile[at]]
             arf, rmf = mixed([(read_arf(tile.arf), read_matrix(tile.rmf)) for tile in tiles],
                              weights.seconds[at] / seconds[0])
@@ -155,6 +158,12 @@ def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | No
             outputs.write(stem.with_suffix(".arf"), arf_content(replace(arf, exposure_s=float(seconds[0])), lines))
             outputs.write(stem.with_suffix(".rmf"), rmf_content(rmf, lines))
     return files
+
+
+def _areas(bins: BinPixels) -> dict[int, float]:
+    """The areas of bins by their numbers, arcsec2."""
+    areas = bins.pixels * ImageCoords(bins.image.header).pixel_area_arcsec2
+    return dict(zip(bins.numbers, areas.tolist(), strict=True))
 
 
 def _observation(name: VirtualFile, obsid: int, bins: BinPixels, tiles: Sequence[ResponseTile], of_obs: list[int],
@@ -165,16 +174,21 @@ def _observation(name: VirtualFile, obsid: int, bins: BinPixels, tiles: Sequence
              "or --keep instead")
     y, x = np.nonzero(bins.labels >= 0)
     pixels = _Pixels(bins.labels[y, x], *_on_sky(bins, events, x, y), len(bins.numbers), len(of_obs))
-    seconds, lost, tile_of = _seconds(events, name, bins, pixels, [tiles[index] for index in of_obs])
+    mine = [tiles[index] for index in of_obs]
+    areas, fractions = np.array([_area_of(tile) for tile in mine]).T
+    seconds, lost, tile_of = _seconds(events, name, bins, pixels, mine)
+    seconds /= fractions
     counts = _counts(events, name, bins, (y, x), pixels, tile_of)
     total = seconds.sum(axis=1)
     gone = lost > _MOST_LOST * (total + lost)
     if gone.any():
         warn(f"{name}: {counted(int(gone.sum()), 'bin lies', 'bins lie')} partly on chips without a tile: without a "
              f"response in ObsID {obsid}; the first is {bins.numbers[int(np.argmax(gone))]}")
-    soft = counts.sum(axis=1)
-    by_counts = (options.weights == "counts") & (soft >= options.min_weight_counts)
-    shared = np.where(by_counts[:, None], total[:, None] * counts / np.maximum(soft, 1)[:, None], seconds)
+    by_counts = (options.weights == "counts") & (counts.sum(axis=1) >= options.min_weight_counts)
+    # Counts go as seconds x area x flux, and shares are those of the flux.
+    flux = np.where(seconds > 0, counts / areas, 0)
+    shares = flux / np.where(by_counts, flux.sum(axis=1), 1)[:, None]
+    shared = np.where(by_counts[:, None], total[:, None] * shares, seconds)
     shared[gone] = 0
     b, tile = np.nonzero(shared)
     seen = np.unique(b)
@@ -213,42 +227,92 @@ def _on_sky(bins: BinPixels, events: Events, x: Wholes, y: Wholes) -> tuple[Floa
     return *events.coords.sky_to_physical(ra, dec, "icrs"), ra, dec
 
 
+def _area_of(tile: ResponseTile) -> tuple[float, float]:
+    """The mean area of 0.5 - 2 keV, cm2, and the part of the time that is in the area of a tile.
+
+    Raises `InputError` for an ARF of another observation, or without area in this band.
+    """
+    arf = read_arf(tile.arf)
+    found = obsid_number(arf.keywords.get("OBS_ID", ""))
+    if found is not None and int(found) != tile.obsid:
+        raise InputError(f"{tile.arf}: is of ObsID {found} (OBS_ID), and the table of tiles gives it for {tile.obsid}: "
+                         "correct the table")
+    low, high = (energy / 1000 for energy in SOFT_EV)
+    inside = (arf.energy_lo >= low) & (arf.energy_hi <= high)
+    area = float(arf.area_cm2[inside].mean()) if inside.any() else 0.0
+    if not area > 0:
+        raise InputError(f"{tile.arf}: has no area at {low:g} - {high:g} keV: its place may be off the chip; make it "
+                         "again, or leave it out of the table")
+    return area, arf.fraction
+
+
 def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: _Pixels, tiles: Sequence[ResponseTile]
              ) -> tuple[Floats, Floats, dict[int, Wholes]]:
     """Mean seconds (bins, tiles) and on chips without tiles (bins,); and by chip the tile of each pixel."""
     grid = _grid(bins, events, pixels)
     how = observed(events, AncillaryChoice().of(name.file, events.header))
-    slope = acis.VIGNETTING_SLOPE if all(np.isfinite(tile.ra_deg) for tile in tiles) else 0.0
-    kept = _vignetting(events, tiles, how.axis, slope)
-    seconds, lost = np.zeros((pixels.bins, pixels.tiles)), np.zeros(pixels.bins)
+    kept, off_axis = _vignetting(events, tiles, how.axis), _off_axis_arcmin(pixels.x, pixels.y, how.axis)
+    seconds, lost, far = np.zeros((pixels.bins, pixels.tiles)), np.zeros(pixels.bins), np.zeros(pixels.bins)
     tile_of: dict[int, Wholes] = {}
     column = np.floor((pixels.x - grid.x.first) / grid.x.step).astype(np.int64)
     row = np.floor((pixels.y - grid.y.first) / grid.y.step).astype(np.int64)
-    for part in chip_exposures(how.views, grid, how.axis, slope=slope):
-        at = row - part.window[0].start, column - part.window[1].start
-        ny, nx = part.seconds.shape
-        inside = (at[0] >= 0) & (at[0] < ny) & (at[1] >= 0) & (at[1] < nx)
-        exposed = np.zeros(len(pixels.bin))
-        exposed[inside] = part.seconds[at[0][inside], at[1][inside]]
-        if not exposed.any():
-            continue
-        nearest = _nearest(tiles, part.chip, pixels)
-        if nearest is None:
-            lost += np.bincount(pixels.bin, exposed, pixels.bins)
-            continue
-        tile_of[part.chip] = nearest
-        flat = np.bincount(pixels.bin * pixels.tiles + nearest, exposed / kept[nearest], seconds.size)
-        seconds += flat.reshape(seconds.shape)
+    for view in how.views:
+        chosen = [number for number, tile in enumerate(tiles) if tile.chip == view.chip] or [
+            number for number, tile in enumerate(tiles) if tile.chip is None]
+        has_place = any(np.isfinite(tiles[number].ra_deg) for number in chosen)
+        for part in chip_exposures([view], grid, how.axis, slope=acis.VIGNETTING_SLOPE if has_place else 0):
+            at = row - part.window[0].start, column - part.window[1].start
+            ny, nx = part.seconds.shape
+            inside = (at[0] >= 0) & (at[0] < ny) & (at[1] >= 0) & (at[1] < nx)
+            exposed = np.zeros(len(pixels.bin))
+            exposed[inside] = part.seconds[at[0][inside], at[1][inside]]
+            if not chosen:
+                lost += np.bincount(pixels.bin, exposed, pixels.bins)
+            elif exposed.any():
+                nearest, arcmin = _nearest(tiles, chosen, pixels) if has_place else (
+                    np.full(len(pixels.bin), chosen[0]), off_axis)
+                tile_of[view.chip] = nearest
+                flat = np.bincount(pixels.bin * pixels.tiles + nearest, exposed / kept[nearest], seconds.size)
+                seconds += flat.reshape(seconds.shape)
+                far += np.bincount(pixels.bin, exposed * (arcmin > _FAR_ARCMIN), pixels.bins)
+    _check_chips(tiles, tile_of, name)
+    distant = far > _MOST_FAR * seconds.sum(axis=1)
+    if distant.any():
+        warn(f"{name}: {counted(int(distant.sum()), 'bin is', 'bins are')} more than {_FAR_ARCMIN:g}' from the middle "
+             "of the nearest tile, or from the optical axis where a tile has no place: areas change over such a "
+             "distance; give more tiles")
     return seconds / bins.pixels[:, None], lost / bins.pixels, tile_of
 
 
-def _vignetting(events: Events, tiles: Sequence[ResponseTile], axis: Floats, slope: float) -> Floats:
-    """The vignetting (tiles,) at the middles of tiles, which their ARFs have; 1 for none."""
-    if not slope:
-        return np.ones(len(tiles))
-    x, y = events.coords.sky_to_physical([tile.ra_deg for tile in tiles], [tile.dec_deg for tile in tiles], "icrs")
-    kept = acis.vignetting(np.hypot(x - axis[0], y - axis[1]) * acis.PIXEL_ARCSEC / 60, slope)
-    return np.where(kept > 0, kept, 1.0)
+def _check_chips(tiles: Sequence[ResponseTile], tile_of: Mapping[int, Wholes], name: VirtualFile) -> None:
+    """Raises `InputError` where one response is to serve front- and back-illuminated chips."""
+    general = [chip for chip, nearest in tile_of.items() if tiles[int(nearest[0])].chip is None]
+    if len({chip in acis.BACK_ILLUMINATED for chip in general}) > 1:
+        raise InputError(f"{name}: one response is given for chips {listed(sorted(general))}, front- and "
+                         "back-illuminated: give the tiles of each chip (ccd_id)")
+
+
+def _off_axis_arcmin(x: Floats, y: Floats, axis: Floats) -> Floats:
+    """Angles (n,) from the optical axis, of sky pixels of the events."""
+    angle: Floats = np.hypot(x - axis[0], y - axis[1]) * acis.PIXEL_ARCSEC / 60
+    return angle
+
+
+def _vignetting(events: Events, tiles: Sequence[ResponseTile], axis: Floats) -> Floats:
+    """The vignetting (tiles,) at the middles of tiles, which their ARFs have; 1 for tiles without a place.
+
+    Raises `InputError` for places that the mirror does not reach.
+    """
+    made = np.ones(len(tiles))
+    placed = np.flatnonzero([np.isfinite(tile.ra_deg + tile.dec_deg) for tile in tiles])
+    ra, dec = (np.array([getattr(tile, name) for tile in tiles])[placed] for name in ("ra_deg", "dec_deg"))
+    angle = _off_axis_arcmin(*events.coords.sky_to_physical(ra, dec, "icrs"), axis)
+    made[placed] = np.where(np.isfinite(angle), acis.vignetting(np.nan_to_num(angle)), 0)
+    if (made <= 0).any():
+        tile = tiles[int(np.argmax(made <= 0))]
+        raise InputError(f"{tile.arf}: its place in the table of tiles, RA {tile.ra_deg:g}, Dec {tile.dec_deg:g}, is "
+                         f"far from where {events.file} points: give degrees (ICRS)")
+    return made
 
 
 def _grid(bins: BinPixels, events: Events, pixels: _Pixels) -> Grid:
@@ -262,21 +326,16 @@ def _grid(bins: BinPixels, events: Events, pixels: _Pixels) -> Grid:
     return Grid(*(GridAxis.around(float(axis.min()) - 1, float(axis.max()) + 1, step) for axis in (pixels.x, pixels.y)))
 
 
-def _nearest(tiles: Sequence[ResponseTile], chip: int, pixels: _Pixels) -> Wholes | None:
-    """The index of the nearest tile of a chip to each pixel; None for a chip without tiles."""
-    chosen = [index for index, tile in enumerate(tiles) if tile.chip in (None, chip)]
-    if not chosen:
-        return None
-    if len(chosen) == 1:
-        return np.full(len(pixels.bin), chosen[0])
-    best, nearest = np.full(len(pixels.bin), np.inf), np.empty(len(pixels.bin), np.int64)
+def _nearest(tiles: Sequence[ResponseTile], chosen: Sequence[int], pixels: _Pixels) -> tuple[Wholes, Floats]:
+    """The index of the nearest of some tiles to each pixel, and the distance in arcmin."""
+    best, nearest = np.full(len(pixels.bin), np.inf), np.full(len(pixels.bin), chosen[0])
     east = np.cos(np.radians(pixels.dec))
     for index in chosen:
         across = (pixels.ra - tiles[index].ra_deg + 180) % 360 - 180
         distance = (across * east) ** 2 + (pixels.dec - tiles[index].dec_deg) ** 2
         closer = distance < best
         best[closer], nearest[closer] = distance[closer], index
-    return nearest
+    return nearest, 60 * np.sqrt(best)
 
 
 def _counts(events: Events, name: VirtualFile, bins: BinPixels, at: tuple[Wholes, Wholes], pixels: _Pixels,

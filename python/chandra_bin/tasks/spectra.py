@@ -185,7 +185,7 @@ def _observation(outputs: Outputs, folder: Path, obsid: int, name: VirtualFile, 
     table = _table(source, background, bins, chips, exposure, areas)
     lines = history("spectra", parameters)
     header = source.events.header
-    scales = {} if background is None else background.keywords
+    scales: dict[str, float | str] = {**bins.ids, **({} if background is None else background.keywords)}
     writer = PhaWriter(header, exposures, lines, background=False, keywords=scales)
     behind_writer = PhaWriter(header, exposures, lines, background=True, keywords=scales)
     spectra = source.spectra.sum(axis=0, dtype=np.int32)

@@ -16,6 +16,7 @@ from chandra_bin.spectral.fit_table import read_fit
 from chandra_bin.spectral.results import FitResult
 
 from ._common import about, ecsv, read_binmap, write_picture
+from .maps import check_binmap
 
 # A fit of one temperature to several has about their mean with these weights, Mazzotta et al. 2004 (MNRAS 354, 10).
 _SPECTROSCOPIC_POWER = -0.75
@@ -57,8 +58,10 @@ def compare_with_truth(binmap: Path, fit: Path, truth: Path, folder: Path, *, cl
     (emission-weighted), its norm their sum; pixels of the simulation are shared out in 4 x 4 parts. Raises
     `InputError` and `OutputError`; no file is written then.
     """
-    result = read_fit(fit)
+    fitted = read_fit(fit)
+    result = fitted.result
     image, labels = read_binmap(binmap)
+    check_binmap(binmap, labels, fit, fitted.binmap_id)
     inputs = [binmap, fit, *(truth / f"{name}.fits" for name in _IMAGES)]
     files = [folder / name for name in ("truth.ecsv", "truth.png", "profile.png")]
     with Outputs(files, inputs=inputs, clobber=clobber) as outputs:
