@@ -97,6 +97,11 @@ def kernels() -> Iterator[tuple[str, Callable[[], Any]]]:
     flux = (counts / exposure).astype(np.float32)
     yield "smooth", partial(chandra_bin.smooth, counts, **sn)
     yield "smooth, background and exposures", partial(chandra_bin.smooth, **images, **sn)
+    # The background holds most of the counts, so that discs are large.
+    bright = {"counts": counts + np.random.default_rng(5).poisson(8, counts.shape),
+              "background": np.random.default_rng(6).poisson(80, counts.shape)}
+    yield "smooth, bright background", partial(chandra_bin.smooth, **bright, background_exposure=10, sn=40)
+    yield "smooth_exposure, counts alone", partial(chandra_bin.smooth_exposure, counts, exposure=exposure, **sn)
     yield "smooth, noise map", partial(chandra_bin.smooth, counts, noise=np.sqrt(counts + 0.75) + 1, **sn)
     yield "smooth_expmap", partial(chandra_bin.smooth_expmap, flux, exposure, **sn)
     yield "smooth_expcorr", partial(chandra_bin.smooth_expcorr, counts, flux, **sn)
