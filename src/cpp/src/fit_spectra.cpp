@@ -316,8 +316,9 @@ private:
     // The best other minimum: outside the error of kT, so that neighbours of one valley are not told apart.
     void find_second(FittedBin& fitted, const std::vector<Minimum>& minima,
                      const std::array<std::array<ProfileEnd, 2>, 3>& ends) {
-        const double low = ends[kKt][0].at ? (*ends[kKt][0].at)[kKt] : bounds_.low[kKt];
-        const double high = ends[kKt][1].at ? (*ends[kKt][1].at)[kKt] : bounds_.high[kKt];
+        const auto& [lower, upper] = ends[kKt];
+        const double low = lower.at ? (*lower.at)[kKt] : bounds_.low[kKt];
+        const double high = upper.at ? (*upper.at)[kKt] : bounds_.high[kKt];
         for (const Minimum& each : minima) {
             const double delta = each.statistic - best_.statistic;
             const double kt = each.at[kKt];

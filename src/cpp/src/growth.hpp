@@ -240,7 +240,8 @@ public:
 
 private:
     struct Cell {
-        Cell() {}  // both are set by the thread that first touches them
+        // Both are set by the thread that first touches them: `= default` would let vectors set them to 0 before.
+        Cell() {}  // NOLINT(modernize-use-equals-default)
         std::uint32_t key;
         std::atomic<std::int32_t> label;
     };
