@@ -11,10 +11,8 @@ import chandra_bin.spectral
 # Those whose example would need an observation: the pages on events have one.
 WITHOUT = {"get_cmake_dir", "get_include", "read_background", "read_events", "read_light_curve", "read_pha",
            "read_regions"}
-# Those that have no example that runs yet.
-TO_COME = {"chi_square", "predicted_counts", "wstat"}
 FUNCTIONS = {name: made for package in (chandra_bin, chandra_bin.spectral) for name in package.__all__
-             if inspect.isfunction(made := getattr(package, name)) and name not in WITHOUT | TO_COME}
+             if inspect.isfunction(made := getattr(package, name)) and name not in WITHOUT}
 SHOWN = {**FUNCTIONS, "GTI": chandra_bin.GTI, "ContourBinner": chandra_bin.ContourBinner}
 
 

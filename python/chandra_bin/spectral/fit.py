@@ -167,6 +167,17 @@ def predicted_counts(spectra: BinSpectra, templates: Templates, dataset: int, pa
     Returns
     -------
     array (channels,) of float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chandra_bin.spectral import BinSpectra, Templates, predicted_counts
+    >>> at_2_kev, at_4_kev = [[8.0, 2.0], [1.0, 0.0]], [[6.0, 4.0], [0.5, 0.5]]  # each without metals, and of metals
+    >>> templates = Templates(np.array([2.0, 4.0]), np.array([[at_2_kev, at_4_kev]]), 1, True, "two channels")
+    >>> spectra = BinSpectra(bin=[0], counts=[[700, 300]], exposure_s=[1000.0], weight_offsets=[0, 1],
+    ...                      weight_response=[0], weight=[1.0])
+    >>> predicted_counts(spectra, templates, 0, (3.0, 0.4, 0.1)).tolist()
+    [730.0, 310.0]
     """
     kt, abundance, norm = parameters
     begin, end = spectra.weight_offsets[dataset:dataset + 2]

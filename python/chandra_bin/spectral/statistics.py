@@ -110,8 +110,8 @@ def wstat(counts: ArrayLike, off: ArrayLike, source: ArrayLike, ratio: ArrayLike
     Examples
     --------
     >>> from chandra_bin.spectral import wstat
-    >>> wstat([4], [0], [4.0], 0.5).tolist()
-    [0.0]
+    >>> wstat([4, 7], [0, 6], [4.0, 2.5], 0.5).round(4).tolist()
+    [0.0, 0.2882]
     """
     b = profiled_background(counts, off, source, ratio)
     expected = np.maximum(_finite(source, "source") + _finite(ratio, "ratio") * b, 0)
@@ -119,7 +119,38 @@ def wstat(counts: ArrayLike, off: ArrayLike, source: ArrayLike, ratio: ArrayLike
 
 
 def chi_square(counts: ArrayLike, off: ArrayLike, source: ArrayLike, ratio: ArrayLike, variance: ArrayLike) -> Floats:
-    """Return the chi-square of each channel, (D - s B - m)² / variance, with the parameters of `wstat`."""
+    """Return the chi-square of each channel.
+
+    Parameters
+    ----------
+    counts : array of D
+        Counts of the source spectrum.
+    off : array of B
+        Counts of the background spectrum.
+    source : array of m
+        Expected counts of the source, without background.
+    ratio : float or array, s
+        Counts of background in the source spectrum for one in the background spectrum.
+    variance : array
+        Of the difference D - s B.
+
+    Returns
+    -------
+    array of float64
+        (D - s B - m)² / variance.
+
+    Raises
+    ------
+    InputError
+        For negative counts, and for NaN.
+
+    Examples
+    --------
+    >>> from chandra_bin.spectral import chi_square
+    >>> counts, off, ratio = [40, 25], [20, 10], 0.5
+    >>> chi_square(counts, off, [26.0, 20.0], ratio, [45.0, 27.5]).round(4).tolist()
+    [0.3556, 0.0]
+    """
     difference = _counts(counts, "counts") - _finite(ratio, "ratio") * _counts(off, "off") - _finite(source, "source")
     return np.asarray(difference**2 / _finite(variance, "variance"))
 
