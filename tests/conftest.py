@@ -29,8 +29,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate" if os.environ.
 
 # Files that take longest. They begin first, so that at the end no processor waits for one that has such a file to do.
 LONGEST = ("pipeline", "ciao_engine", "ciao_faults", "pipeline_kill", "stand_ins", "pipeline_clusters", "embedding",
-           "report_browser", "batch_dask", "reference", "docs", "batch", "cli_fluximage", "report", "detect",
-           "cli_merge", "proposals", "simulated", "plots", "cli_detect", "cli_spectra")
+           "report_browser", "batch_dask", "reference", "cli_fluximage", "report", "cli_fit", "detect", "simulated",
+           "cli_init", "cli_merge", "batch", "proposals", "plots", "cli_detect", "pipeline_spectra", "blank_skies",
+           "background", "cli_bin", "cli_spectra", "events", "deflare", "merged_images", "docs")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -102,9 +103,24 @@ def shared() -> SharedFolder:
 @pytest.fixture
 def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tasks of this process write empty pictures: to draw them is the most of the work on a small image."""
-    for task in ("bin", "propose", "lightcurve"):
+    for task in ("bin", "propose", "lightcurve", "maps", "truth"):
         monkeypatch.setattr(f"chandra_bin.tasks.{task}.write_picture",
                             lambda outputs, path, _draw: outputs.write(path, b""))
+
+
+@pytest.fixture
+def plain_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports with pictures of one pixel; the real ones are slow, and one report of test_report.py has them."""
+    import io
+
+    import numpy as np
+    from matplotlib.image import imsave
+
+    file = io.BytesIO()
+    imsave(file, np.zeros((1, 1, 3), np.uint8), format="png")
+    for name in ("gallery.region_png", "bins.bins_png", "write.light_curve_png", "bins.histogram_png",
+                 "bins.profile_png"):
+        monkeypatch.setattr(f"chandra_bin.report.{name}", lambda *_, **__: file.getvalue())
 
 
 @pytest.fixture

@@ -125,6 +125,7 @@ def test_noise_is_significant_as_often_as_asked(background):
     assert np.all(share[expected >= 5] > 0.8 - error[expected >= 5])
 
 
+@pytest.mark.full
 def test_noise_at_edges_is_significant_as_often_as_asked():
     """Within five scales of the edges, where a part of the kernel and of its annulus sees nothing."""
     draw, size = np.random.default_rng(16), 128
@@ -142,6 +143,7 @@ def test_noise_at_edges_is_significant_as_often_as_asked():
     assert np.mean(shares) == pytest.approx(1, abs=0.15)
 
 
+@pytest.mark.full
 def test_few_false_sources_in_noise():
     draw = np.random.default_rng(6)
     number = sum(len(detect_sources(draw.poisson(0.1, (512, 512))).sources) for _ in range(4))

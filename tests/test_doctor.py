@@ -115,6 +115,7 @@ def test_what_cannot_be_imported(tmp_path):
     assert "it is broken (ModuleNotFoundError: import of numpy halted" in found["numpy"]["brings"]
 
 
+@pytest.mark.full
 def test_an_optional_package(tmp_path):
     site = tmp_path / "site"
     distribution(site, "distributed", "2042.1")

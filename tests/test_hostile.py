@@ -152,6 +152,7 @@ def test_kernels_refuse_sizes_beyond_int32_themselves():
         polygon_trace(labels.reshape(2**16, 2**15))
 
 
+@pytest.mark.full
 def test_discs_far_larger_than_a_thin_image():
     """Whose S/N is never reached, so that each pixel is the mean: pixels beyond the corners of such discs are 10^10."""
     counts, background = np.full((1, 40000), 6, np.int32), np.ones((1, 40000), np.int32)
@@ -172,6 +173,7 @@ def test_counts_beyond_int32_are_refused_and_overflow_nothing(threads):
     assert full.tolist() == [[-(2**31), 2**31 - 200_000]]
 
 
+@pytest.mark.full
 def test_a_million_bins():
     labels = np.arange(10**6, dtype=np.int32).reshape(1000, 1000)
     boxes, polygons = cover_with_boxes(labels), chandra_bin.trace_polygons(labels)

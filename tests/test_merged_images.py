@@ -67,7 +67,7 @@ def merged(*words, code=0):
     assert run(["merge", "-q", "@evt.list", "-o", "m", "--binsize", str(BIN), *words]) == code
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("folder", "without_pictures")
 def test_backgrounds_are_those_of_each_observation_and_their_sum(capsys):
     merged("--exposure", "--blanksky", "@bkg.list")
     for obsid, name in (("754_", "a"), ("755_", "b")):

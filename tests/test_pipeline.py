@@ -647,7 +647,7 @@ def without_observation(folder):
 
 @pytest.mark.parametrize(("spoil", "message"), [
     (far, "ObsIDs 90001 and 90002 are 4.5 degrees apart"),
-    (clocked, "ObsID 90002 is in continuous clocking mode"),
+    pytest.param(clocked, "ObsID 90002 is in continuous clocking mode", marks=pytest.mark.full),
     (without_events, "has no level-2 events"),
     (with_two, "acisf90002_other_evt2.fits.gz"),
     (cut_off, "acisf90002_000N001_evt2.fits.gz"),
@@ -687,6 +687,7 @@ def test_a_broken_state_is_one_line(work, capsys, content, message):
     assert file.read_bytes() == content
 
 
+@pytest.mark.full
 def test_a_region_outside_the_field_is_one_line(work, capsys):
     before = products(work)
     region = work / "merge_small/square.reg"

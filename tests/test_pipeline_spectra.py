@@ -32,6 +32,7 @@ def ran(work, **options):
     return set(runner.run(work, **options).ran)
 
 
+@pytest.mark.usefixtures("without_pictures", "plain_report")
 def test_temperatures_of_a_simulated_cluster(work):
     change_settings(work, **FITS)
     assert ran(work) == {"bin-spectra", "bin-responses", "fit", "maps"}
@@ -53,11 +54,12 @@ def test_temperatures_of_a_simulated_cluster(work):
     assert "All 10 steps are done." in page
     assert 'id="fits"' in page
     assert 'data-column="kt"' in page
-    # A file that is lost is made again.
+    # A file that is lost is to be made again.
     layout.bin_responses.unlink()
-    assert "bin-responses" in ran(work)
+    assert {each.task.name for each in runner.status(work) if each.kind == "to do"} == {"bin-responses"}
 
 
+@pytest.mark.usefixtures("without_pictures", "plain_report")
 def test_without_effective_areas_there_are_maps_of_hardness(work):
     change_settings(work, spectra=True)
     said = []

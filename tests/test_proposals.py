@@ -69,7 +69,7 @@ def test_the_aperture_is_that_many_sigma_of_what_it_holds():
     assert np.sqrt(np.linalg.eigvalsh(matrix)[::-1]) * APERTURE_SIGMA == pytest.approx((found.a, found.b), rel=0.01)
 
 
-@pytest.mark.parametrize(("size", "first"), [(100, (40, 60)), (200, (90, 20))])
+@pytest.mark.parametrize(("size", "first"), [(100, (40, 60)), pytest.param(200, (90, 20), marks=pytest.mark.full)])
 def test_a_simulated_cluster_is_found_behind_gaps_and_sources(size, first):
     """cluster_image, off-centre in a field with vignetting, a chip gap and point sources, against its model."""
     row, column = first
@@ -224,7 +224,7 @@ def mask_of(path, image="img.fits"):
     return region_mask(read_regions(path), ImageCoords(pixels.header), pixels.data.shape)
 
 
-@pytest.mark.parametrize(("kind", "sky"), [("aperture", False), ("extent", True)])
+@pytest.mark.parametrize(("kind", "sky"), [pytest.param("aperture", False, marks=pytest.mark.full), ("extent", True)])
 def test_the_region_file_of_a_cluster_is_the_ellipse(field, kind, sky):
     made = propose_cluster(field / "img.fits", field / "1838_cluster.reg", kind=kind, expmap=field / "exp.fits",
                            sky=sky)
@@ -264,6 +264,7 @@ def test_an_image_without_a_cluster_is_told_from_other_errors(field):
     assert not (field / "c.reg").exists()
 
 
+@pytest.mark.full
 def test_equal_input_gives_equal_pictures(field):
     first = propose_cluster(field / "img.fits", field / "a_cluster.reg").picture.read_bytes()
     (field / "a_cluster.reg").unlink()

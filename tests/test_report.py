@@ -1,7 +1,6 @@
 """The report of a pipeline: what the page says of files that are there, missing or damaged; without a browser."""
 
 import html
-import io
 import json
 import os
 import re
@@ -94,19 +93,7 @@ def page(made):
 
 
 @pytest.fixture
-def quick(monkeypatch):
-    """Pictures of one pixel; the real ones are slow, and have been made by ``made``."""
-    from matplotlib.image import imsave
-
-    file = io.BytesIO()
-    imsave(file, np.zeros((1, 1, 3), np.uint8), format="png")
-    for name in ("gallery.region_png", "bins.bins_png", "write.light_curve_png", "bins.histogram_png",
-                 "bins.profile_png"):
-        monkeypatch.setattr(f"chandra_bin.report.{name}", lambda *_, **__: file.getvalue())
-
-
-@pytest.fixture
-def copied(made, tmp_path, quick):  # noqa: ARG001
+def copied(made, tmp_path, plain_report):  # noqa: ARG001
     """The same folder, to be changed."""
     shutil.copytree(made.work.parent, tmp_path, symlinks=True, dirs_exist_ok=True)
     return layout_of(tmp_path / "work")
@@ -261,6 +248,7 @@ def test_settings_without_effect_are_not_applied(page, copied):
     assert "it scales the image of step 5" not in words
 
 
+@pytest.mark.full
 def test_the_scale_of_each_chip_is_shown(page, copied):
     error = fits.getheader(copied.final_background)["BKGFERR"]
     assert f"Background blank-sky events (BLANKSKY) Error of its scale {error:.2%}" in page.words
@@ -323,6 +311,7 @@ def test_sources_have_errors_of_positions_and_false_ones(page, made):
     assert f"up to {false:.2g} false sources at each wavelet scale" in section
 
 
+@pytest.mark.full
 def test_off_axis_angles_are_shown_where_the_table_has_them(page, copied):
     """Sources of several observations have none."""
     assert "Off-axis angle" not in page.source[page.source.index("Detections in the merged image"):]
@@ -474,6 +463,7 @@ def test_damaged_files_are_said_and_the_rest_is_shown(copied, names):
     assert str(copied.work) not in page.source
 
 
+@pytest.mark.full
 def test_a_table_of_another_binmap_is_no_table(copied):
     QTable.read(copied.bin_table)[:3].write(copied.bin_table, overwrite=True)
     page = report_of(copied)

@@ -304,7 +304,7 @@ def annuli(x, y, weights, edges_px):
     return np.histogram(np.hypot(x, y), bins=edges_px, weights=weights)[0]
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.full)])
 def test_counts_are_the_model_times_the_exposure(model, number):
     scene, observation, events = model.scene, model.observations[number], model.events[number]
     edges = acis.CENTRE_PX + np.arange(-2400, 2401, 16.0)
@@ -438,7 +438,8 @@ def test_acis_s_has_its_own_chips(tmp_path):
     assert hard[5] > 1.4 * hard[8]  # back-illuminated chips have more background
 
 
-@pytest.mark.parametrize("array", ["I", pytest.param("S", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("array", ["I", "S"])
 def test_the_shortest_observation(tmp_path, array):
     (done,) = simulate_observations(tmp_path / "s", SimulationSettings(array=array, obsids=1, exposure=10, counts=1,
                                                                        truth_photons=1000))

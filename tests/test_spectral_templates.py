@@ -19,7 +19,8 @@ def model():
     return thermal_model(ModelOptions(model="brems", nh=0.05, redshift=0.05), (2, 6))
 
 
-@pytest.mark.parametrize("kind", PAIRS)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.full) if kind == "mkrmf" else kind
+                                  for kind in PAIRS])
 def test_rates_are_sums_over_energies(kind, model):
     arf_file, rmf_file = map(shared, PAIRS[kind])
     templates = fold(model, [(read_arf(arf_file), read_rmf(rmf_file))])

@@ -29,7 +29,7 @@ def test_texts_that_mention_an_obsid_stay():
         ("clean", "ObsIDs 1, 3: ObsID 2: odd")]
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.full)])
 def test_a_run_and_its_report_warn_once_for_all_observations(simulated, tmp_path, jobs):
     archive = as_observed(shutil.copytree(simulated, tmp_path / "sim"))
     work = configured(tmp_path / "work", archive)
