@@ -1,5 +1,6 @@
 """The report of a pipeline: what the page says of files that are there, missing or damaged; without a browser."""
 
+import functools
 import html
 import json
 import os
@@ -284,6 +285,7 @@ def test_a_picture_that_cannot_be_drawn_costs_no_page(copied, monkeypatch):
 @pytest.mark.full
 def test_matplotlib_that_cannot_be_loaded_costs_no_page(copied):
     """As a process of its own: matplotlib reads MPLBACKEND when it is loaded."""
+    (copied.report.parent / ".pictures.json").unlink()  # so that it is loaded
     made = subprocess.run([sys.executable, "-m", "chandra_bin", "report", copied.work], capture_output=True, text=True,
                           env={**os.environ, "MPLBACKEND": "nonsense"}, check=False)
     assert made.returncode == 0, made.stderr
@@ -494,6 +496,40 @@ def test_pictures_of_before_go_and_others_stay(copied):
     report_of(copied)
     assert not (folder / "small_raw_12345.png").exists()
     assert (folder / "mine.png").exists()
+
+
+def pictures_of(layout):
+    return {path.name: path.read_bytes() for path in layout.report.parent.glob("*.png")}
+
+
+@pytest.mark.full
+def test_pictures_that_would_be_the_same_are_not_drawn_again(made, tmp_path, monkeypatch):
+    """One image then has other counts in one place."""
+    shutil.copytree(made.work.parent, tmp_path, symlinks=True, dirs_exist_ok=True)
+    layout = layout_of(tmp_path / "work")
+    write_report(layout.work)
+    before, drawn = pictures_of(layout), []
+    draw = gallery_module.region_png
+
+    @functools.wraps(draw)
+    def counted(*args, **kwargs):
+        drawn.append(args[3])
+        return draw(*args, **kwargs)
+
+    for module in ("chandra_bin.plots.regions", "chandra_bin.report.gallery"):
+        monkeypatch.setattr(f"{module}.region_png", counted)
+    write_report(layout.work)
+    assert drawn == []
+    assert pictures_of(layout) == before
+    with fits.open(layout.image, mode="update") as hdus:
+        data = next(hdu for hdu in hdus if hdu.data is not None).data
+        y, x = np.unravel_index(data.argmax(), data.shape)
+        data[y - 3 : y + 4, x - 3 : x + 4] *= 5
+    write_report(layout.work)
+    assert len(drawn) == 1
+    assert drawn[0].endswith("merged counts")
+    changed = {name for name, png in pictures_of(layout).items() if png != before[name]}
+    assert changed == {"small_merged_counts.png"}
 
 
 def curve_of(rates, length=100.0):

@@ -117,8 +117,6 @@ def draw_smoothed(axes: "Axes", image: NDArray[Any], frame: Frame, look: Look) -
     from scipy.ndimage import gaussian_filter
 
     cut = image[frame.cut]
-    if cut.dtype.kind == "f":
-        cut = np.nan_to_num(cut.astype(np.float64))
     block = max(1, -(-max(cut.shape) // _MOST_SHOWN))
     if look.excluded is not None:
         used = _in_blocks(~look.excluded[frame.cut], block)
@@ -141,8 +139,11 @@ def draw_smoothed(axes: "Axes", image: NDArray[Any], frame: Frame, look: Look) -
 
 
 def _in_blocks(pixels: NDArray[Any], block: int) -> NDArray[np.float64]:
-    """Means of blocks of pixels; those that are missing at the rim count as 0."""
-    return np.asarray(block_sums(pixels, block, np.float64) / block**2)
+    """Means of blocks of pixels; those that are missing at the rim, and NaN, count as 0."""
+    means = block_sums(pixels, block, np.float64) / block**2
+    if not np.isfinite(means).all():  # seldom: large images are not copied for it
+        means = block_sums(np.nan_to_num(pixels.astype(np.float64)), block) / block**2
+    return np.asarray(means)
 
 
 def _brightness_of_smoothed(image: NDArray[Any]) -> Any:

@@ -71,7 +71,7 @@ def _region_figure(image: NDArray[Any], overlays: Sequence[RegionOverlay], coord
                    exposure: NDArray[Any] | None, cluster: ClusterShape | None, look: Look) -> "Figure":
     from matplotlib.figure import Figure
 
-    seen = np.nan_to_num(image if exposure is None else exposure) > 0
+    seen = (image if exposure is None else exposure) > 0  # NaN is not
     frame = box_around(seen, (0, 100), 0.03) if seen.any() else Frame(0, image.shape[1], 0, image.shape[0])
     width, height = frame.panel
     beside = 0.0 if cluster is None else LEFT + PANEL

@@ -86,8 +86,8 @@ def _pictures(gallery: Gallery, binmap: Image, labels: NDArray[np.int32], table:
     made.append(gallery.add(
         "sn_histogram", f"Histogram of the S/N of {counted(len(sn), 'bin')}; in counts the median is "
                         f"{np.median(sn):.3g}.",
-        "S/N of the bins", lambda: histogram_png(sn, seen if differs else None, target,
-                                                 f"{gallery.target}: S/N of {counted(len(sn), 'bin')}")))
+        "S/N of the bins", histogram_png, sn, seen if differs else None, target,
+        f"{gallery.target}: S/N of {counted(len(sn), 'bin')}"))
     if "background_fraction" in table.colnames and folder.layout.final_background.is_file():
         fraction = np.append(plain(table, "background_fraction"), np.nan)
         made.append(gallery.pixels(
@@ -122,9 +122,9 @@ def _maps(gallery: Gallery, binmap: Image, labels: NDArray[np.int32], sn: NDArra
         return None
     return gallery.add(
         "bins", f"Three maps side by side: counts, the bins ({len(sn)}), and their S/N in counts.",
-        "Step 7: counts, bins, and S/N in counts of each bin", lambda: bins_png(
-            np.nan_to_num(counts.data), labels, sn, coords_of(binmap), title=gallery.target, sn_in="counts",
-            target=gallery.folder.config.settings.sn, kpc_per_arcsec=gallery.kpc_per_arcsec))
+        "Step 7: counts, bins, and S/N in counts of each bin", bins_png, np.nan_to_num(counts.data), labels, sn,
+        coords_of(binmap), title=gallery.target, sn_in="counts", target=gallery.folder.config.settings.sn,
+        kpc_per_arcsec=gallery.kpc_per_arcsec)
 
 
 def is_of_counts(folder: Folder) -> bool:
@@ -229,8 +229,8 @@ def _profile(gallery: Gallery, net: Net | None, parameters: Mapping[str, Any]) -
     return gallery.add(
         "profile", "Net brightness against radius, with the background.",
         f"Net brightness in annuli around the brightest pixel of the smoothed image{f'; {how}' if how else ''}",
-        lambda: profile_png(profile, arcsec, f"{unit}, approximate" if how else unit, error,
-                            f"{gallery.target}: radial profile", gallery.kpc_per_arcsec))
+        profile_png, profile, arcsec, f"{unit}, approximate" if how else unit, error,
+        f"{gallery.target}: radial profile", gallery.kpc_per_arcsec)
 
 
 def _smoothed(gallery: Gallery) -> Picture | None:

@@ -17,6 +17,7 @@ from chandra_bin.plots.regions import RegionOverlay, region_png
 from .collect import Folder
 from .cosmology import kpc_per_arcsec
 from .pictures import Picture
+from .reuse import Drawn
 
 
 class Gallery:
@@ -26,14 +27,16 @@ class Gallery:
         self.folder = folder
         self.target = target
         self.pictures: list[Picture] = []
+        self.drawn = Drawn(folder.layout.report.parent)
         redshift = folder.config.settings.redshift
         self.kpc_per_arcsec = None if redshift is None else kpc_per_arcsec(redshift)
 
-    def add(self, name: str, alt: str, caption: str, draw: Callable[[], bytes]) -> Picture | None:
-        """Draw a picture; None, and a problem of the report, where that fails."""
+    def add(self, name: str, alt: str, caption: str, draw: Callable[..., bytes], *args: Any,
+            **kwargs: Any) -> Picture | None:
+        """Draw a picture, ``draw(*args, **kwargs)``; None, and a problem of the report, where that fails."""
         name = f"{self.folder.config.settings.name}_{name}"
         try:
-            picture = Picture(name, alt, caption, draw())
+            picture = Picture(name, alt, caption, self.drawn.picture(name, draw, *args, **kwargs))
         except ChandraBinError as error:
             self.folder.problem(f"{name}.png is not shown: {error}")
             return None
@@ -65,9 +68,9 @@ class Gallery:
         overlays = overlays or []
         outlined = f", with outlines: {', '.join(each.label for each in overlays)}" if overlays else ""
         scale = "; linear colours" if look.get("limits") or not look.get("logarithmic", True) else ""
-        return self.add(name, f"Image of the sky: {title}{outlined}{scale}", caption, lambda: region_png(
-            data, overlays, coords_of(image), f"{self.target}: {title}",
-            Look(kpc_per_arcsec=self.kpc_per_arcsec, **look), exposure=exposure))
+        return self.add(name, f"Image of the sky: {title}{outlined}{scale}", caption, region_png,
+                        data, overlays, coords_of(image), f"{self.target}: {title}",
+                        Look(kpc_per_arcsec=self.kpc_per_arcsec, **look), exposure=exposure)
 
     def _overlays(self, regions: Mapping[str, Path]) -> list[RegionOverlay]:
         overlays = []

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _KEPT, _CUT, _OTHER, _LINES = "#0077bb", "#ee7733", "#009988", "#444444"
 _DPI = 150
 _WEBP_QUALITY = 82
+_WEBP_METHOD = 2  # more effort takes twice as long for a twentieth of the bytes
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Picture:
 
         file = io.BytesIO()
         try:
-            Image.open(io.BytesIO(self.png)).convert("RGB").save(file, "WEBP", quality=_WEBP_QUALITY, method=4)
+            picture = Image.open(io.BytesIO(self.png)).convert("RGB")
+            picture.save(file, "WEBP", quality=_WEBP_QUALITY, method=_WEBP_METHOD)
         except (KeyError, OSError, ValueError):  # Pillow can be built without WebP
             return f"data:image/png;base64,{b64encode(self.png).decode()}"
         return f"data:image/webp;base64,{b64encode(file.getvalue()).decode()}"

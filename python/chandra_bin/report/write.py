@@ -5,7 +5,6 @@ import platform
 import time
 import warnings
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +48,10 @@ def write_report(work: Path) -> Path:
     index = folder.layout.report
     pictures = [index.with_name(f"{picture.name}.png") for picture in page.gallery.pictures]
     old = index.with_name(f"{glob.escape(folder.config.settings.name)}_*.png")
-    with Outputs([index, *pictures], series=[old], clobber=True) as outputs:
+    notes = page.gallery.drawn
+    with Outputs([index, notes.file, *pictures], series=[old], clobber=True) as outputs:
         outputs.write(index, content)
+        outputs.write(notes.file, notes.notes)
         for path, picture in zip(pictures, page.gallery.pictures, strict=True):
             outputs.write(path, picture.png)
     return index
@@ -158,9 +159,9 @@ class _Page:
         picture = self.gallery.add(
             f"light_curve_{obsid}", f"Count rate of ObsID {obsid} against time. {words}.",
             f"{words}. {self.layout.bands.text}, without cluster and point sources. Time 0 is "
-            f"{utc(float(curve.time_min[0]))}", lambda: light_curve_png(
-                curve, None if kept is None else kept_bins(curve, kept),
-                f"{self.target}: light curve of ObsID {obsid}", folder.rate_limits(obs.good_times)))
+            f"{utc(float(curve.time_min[0]))}", light_curve_png, curve,
+            None if kept is None else kept_bins(curve, kept), f"{self.target}: light curve of ObsID {obsid}",
+            folder.rate_limits(obs.good_times))
         begin = float(curve.time_min[0])
         return {"picture": picture, "cuts": [(utc(begin + start), f"{start:.1f}", f"{stop:.1f}", f"{stop - start:.1f}")
                                              for start, stop in cuts]}
@@ -236,7 +237,7 @@ class _Page:
             content = self.folder.picture(self.layout.maps / name)
             if content is not None:
                 pictures.append(self.gallery.add(f"fits_{name.removesuffix('.png')}", alt, f"Step 10: {caption}",
-                                                 partial(bytes, content)))
+                                                 bytes, content))
         labels = {"model": "Model", "bins": "Bins by the outcome of their fits",
                   "errors": "Errors", "kT beside the simulated one": "Beside the truth"}
         return {"facts": {label: str(facts[name]) for name, label in labels.items() if name in facts},
