@@ -49,7 +49,7 @@ demo: $(VENV)/installed  ## Simulate a cluster and run the pipeline on it, in de
 
 pytest = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q
 
-test: $(VENV)/tested-with  ## Run the unit and integration tests (about 5 minutes on two cores)
+test: $(VENV)/tested-with  ## Run the unit and integration tests (about 3 minutes on two cores)
 	$(pytest) -m "not full and not long"
 
 test-full: $(VENV)/tested-with  ## Run the tests of the second tier: kills, full disks, external readers, examples, stand-ins of CIAO

@@ -34,7 +34,7 @@ BY_CIAO = ("reprocess", "images", "clean", "merge", "sources", "crop", "spectra"
 # The archive's events are not screened as VFAINT data can be. Few bins, since each costs a spectrum.
 # Short bins of the light curve scatter, so that deflare cuts some.
 SETTINGS = {"check_vf_pha": False, "lc_binsize": 120, "deflare_method": "clean",
-            "sn": 90, "smooth_sn": 90}
+            "sn": 60, "smooth_sn": 90}
 CIAO_HEADER = "# Region file format: CIAO version 1.0\n"
 DS9_HEADER = "# Region file format: DS9 version 4.1\n"
 # Drawn by a user: for CIAO, and in DS9, whose degrees CIAO takes for pixels.
@@ -252,7 +252,7 @@ def test_users_regions_are_as_they_were(work, native):
 
 
 def test_bins_have_regions(work):
-    bins = work / "spec_files/contbin_sn90_smooth90"
+    bins = work / "spec_files/contbin_sn60_smooth90"
     table = Table.read(bins / "bins.ecsv")
     assert len(table) > 1
     assert len(list((bins / "outreg/sex").glob("xaf_*_sex.reg"))) == len(table)
@@ -372,7 +372,7 @@ def test_scripts_make_what_a_run_makes(work, scripted):
 
 
 def test_the_table_of_the_bins_is_that_of_a_run(work, scripted):
-    ours, theirs = (Table.read(folder / "spec_files/contbin_sn90_smooth90/bins.ecsv") for folder in (work, scripted))
+    ours, theirs = (Table.read(folder / "spec_files/contbin_sn60_smooth90/bins.ecsv") for folder in (work, scripted))
     assert ours.colnames == theirs.colnames
     for column in ours.colnames:
         assert np.array_equal(ours[column], theirs[column], equal_nan=ours[column].dtype.kind == "f"), column
@@ -382,7 +382,7 @@ def test_the_table_of_the_bins_is_that_of_a_run(work, scripted):
 def test_scripts_make_the_link_of_a_run(work, scripted):
     links = [{path.name: os.readlink(path) for path in folder.iterdir() if path.is_symlink()}
              for folder in (work, scripted)]
-    assert links[0] == links[1] == {"merge_small_90_90": "merge_small"}
+    assert links[0] == links[1] == {"merge_small_90_60": "merge_small"}
 
 
 def test_a_script_that_is_run_again_does_not_detect_again(scripted, ciao):
@@ -460,7 +460,7 @@ def test_spectra_have_responses(work, ciao):
     change_settings(work, responses=True)
     done = runner.run(work, engine="ciao")
     assert {"spectra/90001", "spectra/90002"} <= set(done.ran)
-    folder = work / "spec_files/contbin_sn90_smooth90/spectra/90001"
+    folder = work / "spec_files/contbin_sn60_smooth90/spectra/90001"
     bins = len(Table.read(folder.parents[1] / "bins.ecsv"))
     assert {path.name for path in folder.iterdir()} == {
         f"xaf_{number}{ending}" for number in range(bins) for ending in (".pi", ".arf", ".rmf", "_grp.pi")}
@@ -478,7 +478,7 @@ def test_bins_are_extracted_one_by_one_where_a_list_fails(work, monkeypatch, cap
     assert command(["run", str(work), "--engine", "ciao", "--only", "8", "--redo", "8", "-j", "1", "-q"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("warning: ObsID 90001: no spectrum of bin 0 (specextract: failed with exit code 1: ")
-    folder = work / "spec_files/contbin_sn90_smooth90/spectra"
+    folder = work / "spec_files/contbin_sn60_smooth90/spectra"
     for number in (0, 1):
         for ending in (".pi", ".arf", ".rmf", "_grp.pi"):
             assert (folder / f"90001/xaf_{number}{ending}").exists() == (number == 1)
@@ -499,7 +499,7 @@ def test_the_script_extracts_the_spectra(scripted, ciao, monkeypatch, tmp_path):
     monkeypatch.setenv("STAND_IN_FAULTS", json.dumps({"specextract": [
         {"kind": "exit1", "match": "90001/lists/source_001.list"}, {"kind": "exit1", "match": "xaf_0_sex.reg"}]}))
     assert "warning: ObsID 90001: no spectrum of bin 0" in run_script(scripted, "extract_spectra")
-    bins = scripted / "spec_files/contbin_sn90_smooth90"
+    bins = scripted / "spec_files/contbin_sn60_smooth90"
     made = {str(path.relative_to(bins / "spectra")) for path in (bins / "spectra").rglob("*.*")}
     assert made == {f"{obs}/xaf_{number}{ending}" for obs in ("90001", "90002")
                     for number in range(len(Table.read(bins / "bins.ecsv")))
@@ -522,7 +522,7 @@ def test_spectra_are_made_in_a_folder_with_a_blank(work, ciao):
     assert [call["status"] for call in calls] == [0, 0]
     assert all(re.fullmatch(r"[\w./-]+", call["cwd"]) for call in calls)
     for obs in ("90001", "90002"):
-        assert (odd / f"spec_files/contbin_sn90_smooth90/spectra/{obs}/xaf_0.pi").is_file()
+        assert (odd / f"spec_files/contbin_sn60_smooth90/spectra/{obs}/xaf_0.pi").is_file()
     shutil.rmtree(odd)
 
 

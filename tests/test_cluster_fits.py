@@ -35,7 +35,7 @@ CLUSTERS = (
     Cluster("bright, 2 x ACIS-S", {"seed": 21, "obsids": 2, "array": "S", "exposure": 60_000, "counts": 500_000}, 45),
     Cluster("faint, 5 x ACIS-I", {"seed": 22, "obsids": 5, "array": "I", "exposure": 40_000, "counts": 110_000}, 34),
     Cluster("background, 4 x ACIS-I", {"seed": 23, "obsids": 4, "array": "I", "exposure": 120_000, "counts": 40_000},
-            16),
+            15),
 )
 
 

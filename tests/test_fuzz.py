@@ -55,7 +55,10 @@ NO_TARGET = {
     "tasks/paint": "tables of our own",
     "events/region_files": "by regions and tables", "fits/outputs": "a journal of our own, see test_hostile.py",
     "pipeline/reprocessing": "keywords, by tables", "tasks/_common": "by images", "tasks/outlines": "by images",
-    "workflow/pool": "what its own processes send",
+    "workflow/pool": "what its own processes send", "fits/columns": "tables, and astropy's readers",
+    "pipeline/survey": "settings of our own simulations", "report/reuse": "notes of our own",
+    "spectral/absorption": "data of the package", "spectral/atomdb": "by tables", "spectral/fit_table": "by columns",
+    "tasks/_bin_pixels": "by images",
 }
 READING = {"read_text", "read_bytes", "open_fits", "loads", "fromstring"}
 

@@ -29,9 +29,14 @@ from chandra_bin.exposure.ancillary import read_bad_pixels, read_outlines, read_
 from chandra_bin.fits.images import read_image_file
 from chandra_bin.fits.tables import open_fits, sound_header
 from chandra_bin.fits.virtual import expand_stack, parse_name
-from chandra_bin.pipeline.config import read_config
+from chandra_bin.pipeline.config import FLAGS, read_config
 from chandra_bin.regions import convert_region, has_shapes, parse_regions, read_regions, region_bytes, region_mask
 from chandra_bin.regions.marks import is_users
+from chandra_bin.spectral.ogip import read_arf, read_rmf
+from chandra_bin.spectral.pha import read_pha
+from chandra_bin.spectral.table_models import read_table_model
+from chandra_bin.spectral.weights import ResponseWeights
+from chandra_bin.tasks._spectra_table import read_spectra_of_bins
 from chandra_bin.tasks.inputs import read_image
 from chandra_bin.workflow.records import State
 
@@ -142,7 +147,7 @@ def config(name: str, data: bytes) -> None:
     made = refused(lambda: read_config(work))
     if made is not None:
         assert made.cluster_directory
-        refused(lambda: made.mirror_flags(dict.fromkeys(range(1, 9), True)))
+        refused(lambda: made.mirror_flags(dict.fromkeys(FLAGS.values(), True)))
 
 
 def manifest_csv(data: bytes) -> None:
@@ -278,6 +283,13 @@ def ancillary(data: bytes) -> None:
         refused(lambda: read_bad_pixels(path))
         refused(lambda: read_windows(path))
         refused(lambda: read_outlines(path, _COORDS))
+
+
+def spectral_file(data: bytes) -> None:
+    """Areas, matrices, spectra, table models, and what `spectra` and `responses` wrote."""
+    with file_of("s.fits", fits_bytes(data)) as path:
+        for read in (read_arf, read_rmf, read_pha, read_table_model, ResponseWeights.read, read_spectra_of_bins):
+            refused(read, path)
 
 
 def region_table(data: bytes) -> None:

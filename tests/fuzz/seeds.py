@@ -89,7 +89,27 @@ _REGIONS = _PRIMARY + _table(b"REGION", 1, (b"SHAPE", b"16A"), (b"X", b"1D"), (b
                             data=b"Ellipse".ljust(16) + (b"\x40\x59" + b"\0" * 6) * 2 + (b"\x40\0" + b"\0" * 6) * 3 + b"\0\0\0\1",
                             more=b"HDUCLASS='ASC'\nHDUCLAS1='REGION'\n")
 
+_ENERGIES = ((b"ENERG_LO", b"1E"), (b"ENERG_HI", b"1E"))
+_TWO_BINS = b"\x3f\x80\0\0\x40\0\0\0", b"\x40\0\0\0\x40\x40\0\0"
+_AREA = _PRIMARY + _table(b"SPECRESP", 2, *_ENERGIES, (b"SPECRESP", b"1E"), more=b"HDUCLAS2='SPECRESP'\n",
+                         data=_TWO_BINS[0] + b"\x42\xc8\0\0" + _TWO_BINS[1] + b"\x42\x48\0\0")
+_EBOUNDS = _table(b"EBOUNDS", 2, (b"CHANNEL", b"1I"), (b"E_MIN", b"1E"), (b"E_MAX", b"1E"),
+                  data=b"\0\1" + _TWO_BINS[0] + b"\0\2" + _TWO_BINS[1])
+_REDISTRIBUTION = _PRIMARY + _table(
+    b"MATRIX", 2, *_ENERGIES, (b"N_GRP", b"1I"), (b"F_CHAN", b"1I"), (b"N_CHAN", b"1I"), (b"MATRIX", b"2E"),
+    data=b"".join(each + b"\0\1\0\1\0\2" + b"\x3f\0\0\0" * 2 for each in _TWO_BINS),
+    more=b"HDUCLAS2='RSP_MATRIX'\nHDUCLAS3='REDIST'\nTLMIN4=1\n") + _EBOUNDS
+_PHA = _PRIMARY + _table(b"SPECTRUM", 2, (b"CHANNEL", b"1I"), (b"COUNTS", b"1J"), data=b"\0\1\0\0\0\5\0\2\0\0\0\7",
+                        more=b"HDUCLASS='OGIP'\nHDUCLAS1='SPECTRUM'\nEXPOSURE=10\nBACKSCAL=1\nAREASCAL=1\nDETCHANS=2\n"
+                        b"POISSERR=T\nBACKFILE='none'\n")
+_WEIGHTS = _PRIMARY + _table(b"TILES", 1, (b"OBSID", b"1J"), (b"CCD_ID", b"1I"), (b"RA", b"1D"), (b"DEC", b"1D"), (b"ARF", b"1A"),
+                            (b"RMF", b"1A"), data=b"\0\0\0\1\0\7" + b"\0" * 16 + b"ar") + _table(
+    b"WEIGHTS", 1, (b"BIN", b"1J"), (b"OBSID", b"1J"), (b"TILE", b"1J"), (b"SECONDS", b"1D"), (b"COUNTS", b"1J"),
+    data=b"\0\0\0\0\0\0\0\1\0\0\0\0\x40\x24" + b"\0" * 10) + _table(
+    b"BINS", 1, (b"BIN", b"1J"), (b"AREA", b"1D"), data=b"\0" * 4 + b"\x40\x24" + b"\0" * 6, more=b"BINMAPID='ab'\n")
+
 SEEDS: dict[str, list[bytes]] = {
+    "spectral_file": [_AREA, _REDISTRIBUTION, _PHA, _WEIGHTS],
     "region_text": [_CIAO, _DS9, _SHAPES, _PANDA],
     "virtual_name": _NAMES,
     "stack": [b"a.fits\n# no\n/b/c.fits[energy=1:2]\n", b"\xef\xbb\xbf x y.fits \r\n", b"@-list[x=1]"],

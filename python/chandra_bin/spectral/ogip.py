@@ -23,6 +23,7 @@ from .ragged import arrays_of, counted_on, first_places, offsets_of
 SAME_ENERGY = 1e-4
 # What a response tells of its instrument.
 ABOUT = ("TELESCOP", "INSTRUME", "DETNAM", "FILTER", "GRATING", "OBS_ID")
+_MOST_CHANNELS = 2**31
 _MATRIX_NAMES = ("MATRIX", "SPECRESP MATRIX", "RSP_MATRIX")
 
 
@@ -275,6 +276,8 @@ def _first_channel(hdu: Hdu, of_ebounds: int) -> int:
             warn(f"{hdu.path}: does not tell the number of the first channel (TLMIN of F_CHAN): {of_ebounds} is taken, "
                  "as in EBOUNDS")
         return of_ebounds
+    if stated % 1 != 0 or abs(stated) > _MOST_CHANNELS:
+        raise hdu.error(f"begins with the channel {stated:g} (TLMIN of F_CHAN): it must be a small whole number")
     if stated != of_ebounds:
         warn(f"{hdu.path}: begins with the channel {stated:g} in TLMIN of F_CHAN, and {of_ebounds} in EBOUNDS: "
              f"{stated:g} is taken")

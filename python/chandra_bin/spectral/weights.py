@@ -170,7 +170,7 @@ def _places(path: Path, name: str, values: Any) -> Floats:
 
 
 def _text(value: Any) -> str:
-    return (value.decode() if isinstance(value, bytes) else str(value)).strip()
+    return os.fsdecode(value).strip() if isinstance(value, bytes) else str(value).strip()
 
 
 def _write_block(file: BinaryIO, name: str, history: Sequence[str], columns: list[NewColumn],

@@ -221,7 +221,8 @@ public:
         } else {
             for_lanes(lanes, [&](std::size_t lane) {
                 const auto [v, x] = Shape::pixel(y, x0, lane);
-                disc.clipped_areas<1>(grid_, v, x, &out[lane]);
+                // Lanes beyond the last row hold no pixel, and have what its pixels have.
+                disc.clipped_areas<1>(grid_, std::min(v, grid_.ny - 1), x, &out[lane]);
             });
         }
         if (!any_excluded<Shape>(y, x0, r)) return;
