@@ -91,7 +91,7 @@ def wstat(counts: ArrayLike, off: ArrayLike, source: ArrayLike, ratio: ArrayLike
     Returns
     -------
     array of float64
-        C(D; m + s b) + C(B; b) with the b of `profiled_background`.
+        C(D; m + s b) + C(B; b) with the b of ``profiled_background``.
 
     Raises
     ------

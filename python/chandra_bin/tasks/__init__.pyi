@@ -19,6 +19,8 @@ from .copy import copy_file as copy_file
 from .detect import Detected as Detected
 from .detect import DetectionFiles as DetectionFiles
 from .detect import detect_in_image as detect_in_image
+from .fit import FittedSpectra as FittedSpectra
+from .fit import fit_spectra_files as fit_spectra_files
 from .fluximage import ExposureSettings as ExposureSettings
 from .fluximage import FluxImage as FluxImage
 from .fluximage import FluxImages as FluxImages
@@ -27,6 +29,8 @@ from .image_files import ImageFiles as ImageFiles
 from .lightcurve import deflare as deflare
 from .lightcurve import propose_bin_length as propose_bin_length
 from .lightcurve import write_light_curve as write_light_curve
+from .maps import write_hardness_maps as write_hardness_maps
+from .maps import write_maps as write_maps
 from .merge import Merged as Merged
 from .merge import merge_observations as merge_observations
 from .options import AncillaryChoice as AncillaryChoice
@@ -49,6 +53,10 @@ from .propose import propose_cluster as propose_cluster
 from .propose import propose_point_sources as propose_point_sources
 from .regions import RegionFiles as RegionFiles
 from .regions import make_region_files as make_region_files
+from .responses import BinsOfObservation as BinsOfObservation
+from .responses import WeightOptions as WeightOptions
+from .responses import write_response_files as write_response_files
+from .responses import write_responses as write_responses
 from .simulate import Simulated as Simulated
 from .simulate import simulate_observations as simulate_observations
 from .smooth import apply_scale as apply_scale
@@ -62,3 +70,6 @@ from .specextract_lists import ExtractionLists as ExtractionLists
 from .specextract_lists import write_extraction_lists as write_extraction_lists
 from .spectra import ObservationSpectra as ObservationSpectra
 from .spectra import write_spectra as write_spectra
+from .truth import Comparison as Comparison
+from .truth import Pulls as Pulls
+from .truth import compare_with_truth as compare_with_truth

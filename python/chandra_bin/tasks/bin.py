@@ -89,7 +89,7 @@ def bin_image(image: str | Path, folder: str | Path, options: BinningOptions | N
 
     Region files hold the exact outlines of bins. Those of each bin are in physical coordinates (in image coordinates,
     for DS9 and with a log line, where the header has none). The one file of all bins is for DS9, in ICRS (in image
-    coordinates where the header has no sky); `chandra_bin.regions.Region.bins` has its bins.
+    coordinates where the header has no sky); ``Region.bins`` has its bins.
     Warns of bins below the target, of bins without significant net counts, and where the median S/N is more than 10 %
     from the target.
     Raises `InputError` and `OutputError`; no file is written then.

@@ -60,7 +60,7 @@ def write_outlines(binmap: Path, outdir: Path | None = None, *, all_in_one: Path
 
     Parameters
     ----------
-    all_in_one : a file of all bins, in which each has its number: `chandra_bin.regions.Region.bins` of what
+    all_in_one : a file of all bins, in which each has its number: ``Region.bins`` of what
         `chandra_bin.read_regions` returns for it are the regions of the bins.
     format : ``ciao`` and ``ds9`` (text), or ``fits`` (CIAO's region tables, ``xaf_N.fits``). None: ``ciao`` for the
         files of the folder, and ``ds9`` for ``all_in_one``.
