@@ -42,6 +42,8 @@ from .spectra import ALL_BINS, obsids_of
 
 # A bin of which more than this part lies on chips without a tile has no response in that observation.
 _MOST_LOST = 0.01
+# Exposure in blocks of so many sky pixels: bins hold many of them, and bad columns are means over a block.
+_FINEST_PX = 4.0
 # Bins of which more than a part is seen so far from the middle of its tile are warned of.
 _FAR_ARCMIN, _MOST_FAR = 4.0, 0.1
 # Matrices that are held in memory, each some MB.
@@ -269,7 +271,7 @@ def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: _Pixels
             if not chosen:
                 lost += np.bincount(pixels.bin, exposed, pixels.bins)
             elif exposed.any():
-                nearest, arcmin = _nearest(tiles, chosen, pixels) if has_place else (
+                nearest, arcmin = _nearest(tiles, chosen, pixels, exposed > 0) if has_place else (
                     np.full(len(pixels.bin), chosen[0]), off_axis)
                 tile_of[view.chip] = nearest
                 flat = np.bincount(pixels.bin * pixels.tiles + nearest, exposed / kept[nearest], seconds.size)
@@ -316,9 +318,9 @@ def _vignetting(events: Events, tiles: Sequence[ResponseTile], axis: Floats) -> 
 
 
 def _grid(bins: BinPixels, events: Events, pixels: _Pixels) -> Grid:
-    """A grid in sky pixels of the events around all bins, about as fine as the binmap."""
+    """A grid in sky pixels of the events around all bins: as fine as the binmap, but no finer than 4 sky pixels."""
     image = ImageCoords(bins.image.header)
-    step = max(1.0, float(np.sqrt(image.pixel_area_arcsec2 / events.coords.pixel_area_arcsec2)))
+    step = max(_FINEST_PX, float(np.sqrt(image.pixel_area_arcsec2 / events.coords.pixel_area_arcsec2)))
     reached = np.isfinite(pixels.x) & np.isfinite(pixels.y)
     if not reached.all():
         raise InputError(f"{bins.image.path}: holds bins more than 90 degrees from {events.file}: they are not of one "
@@ -326,16 +328,22 @@ def _grid(bins: BinPixels, events: Events, pixels: _Pixels) -> Grid:
     return Grid(*(GridAxis.around(float(axis.min()) - 1, float(axis.max()) + 1, step) for axis in (pixels.x, pixels.y)))
 
 
-def _nearest(tiles: Sequence[ResponseTile], chosen: Sequence[int], pixels: _Pixels) -> tuple[Wholes, Floats]:
-    """The index of the nearest of some tiles to each pixel, and the distance in arcmin."""
-    best, nearest = np.full(len(pixels.bin), np.inf), np.full(len(pixels.bin), chosen[0])
-    east = np.cos(np.radians(pixels.dec))
-    for index in chosen:
-        across = (pixels.ra - tiles[index].ra_deg + 180) % 360 - 180
-        distance = (across * east) ** 2 + (pixels.dec - tiles[index].dec_deg) ** 2
-        closer = distance < best
-        best[closer], nearest[closer] = distance[closer], index
-    return nearest, 60 * np.sqrt(best)
+def _nearest(tiles: Sequence[ResponseTile], chosen: Sequence[int], pixels: _Pixels,
+             seen: NDArray[np.bool_]) -> tuple[Wholes, Floats]:
+    """The index of the nearest of some tiles to each pixel that is seen, and the distance in arcmin.
+
+    Other pixels have the first tile, and distance 0.
+    """
+    ra, dec = pixels.ra[seen], pixels.dec[seen]
+    east = np.cos(np.radians(dec))
+    squares = np.empty((len(chosen), len(ra)), np.float32)
+    for row, index in enumerate(chosen):
+        across = (ra - tiles[index].ra_deg + 180) % 360 - 180
+        squares[row] = (across * east) ** 2 + (dec - tiles[index].dec_deg) ** 2
+    nearest, arcmin = np.full(len(pixels.bin), chosen[0]), np.zeros(len(pixels.bin))
+    nearest[seen] = np.array(chosen)[squares.argmin(axis=0)]
+    arcmin[seen] = 60 * np.sqrt(squares.min(axis=0))
+    return nearest, arcmin
 
 
 def _counts(events: Events, name: VirtualFile, bins: BinPixels, at: tuple[Wholes, Wholes], pixels: _Pixels,
