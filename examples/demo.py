@@ -22,7 +22,7 @@ def main(folder: Path) -> int:
     print(f"Two observations of a simulated cluster, {archive}, were cleaned, merged and binned in {work}.")
     print(f"Binmap, bin table and region files (CIAO, DS9) of the bins are in {bins}.")
     print(f"Temperatures of all bins were fitted, by bremsstrahlung without lines, as the gas was simulated: "
-          f"{bins / 'maps/truth.png'} has them beside those that were simulated.")
+          f"{bins / 'maps/truth.png'} has them next to the simulated ones.")
     print(f"Look at {work / 'report/index.html'} in a browser first.")
     return 0
 

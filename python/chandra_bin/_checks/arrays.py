@@ -75,7 +75,7 @@ def as_flags(values: ImageLike | None, name: str, shape: tuple[int, ...]) -> NDA
 
 def as_labels(values: ImageLike, name: str = "binmap",
               meaning: str = "-1 outside, bins from 0") -> NDArray[np.int32]:
-    """An image (ny, nx) of whole numbers, int32, -1 for all negative ones; ``meaning`` says what they are.
+    """An image (ny, nx) of whole numbers, int32, -1 for all negative ones; ``meaning`` names them.
 
     Raises `InputError` for floats and for numbers beyond int32.
     """

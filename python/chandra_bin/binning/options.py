@@ -34,6 +34,6 @@ class BinningOptions(Options):
 
 
 def two_targets(given: Collection[str]) -> Iterator[str]:
-    """Report options, by their names, that both say what a bin shall reach."""
+    """Report options, by their names, that both set the goal of a bin."""
     if "sn" in given and "counts" in given:
         yield "sn and counts exclude each other: give one of the two"

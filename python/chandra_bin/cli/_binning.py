@@ -28,7 +28,7 @@ def image_files_of(values: Mapping[str, Any]) -> ImageFiles:
 
 
 def products_of(values: Mapping[str, Any]) -> BinProducts:
-    """The values of the command line that say which products are written."""
+    """The values of the command line that choose the products to write."""
     return BinProducts(**picked(values, BinProducts))
 
 

@@ -1,4 +1,4 @@
-"""The tasks of the steps: what each reads, which settings it depends on, and what does it."""
+"""The tasks of the steps: the files each reads, the settings it depends on, and the function that does it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

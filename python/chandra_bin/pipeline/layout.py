@@ -424,7 +424,7 @@ class Layout:
 
     @property
     def truth(self) -> tuple[Path, ...]:
-        """Images of a simulation beside its responses; not there for others."""
+        """Images of a simulation, in the folder of its responses; other observations lack it."""
         return () if self.tiles is None else tuple(self.tiles.parent / f"{name}.fits"
                                                    for name in ("kt", "abundance", "norm"))
 

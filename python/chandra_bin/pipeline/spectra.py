@@ -75,7 +75,7 @@ def fit(job: Job) -> None:
 
 
 def make_maps(job: Job) -> None:
-    """Step 10: maps of temperature, and of what follows from it."""
+    """Step 10: maps of temperature, and of the quantities derived from it."""
     layout = job.layout
     made = job.call(write_maps, layout.binmap, layout.fit, job.out(layout.maps / "kt.fits").parent)
     job.note(maps=", ".join(path.name for path in made))

@@ -25,7 +25,7 @@ ODD_ARCMIN = 15.0
 """Observations that point farther apart share hardly any of the sky."""
 FARTHEST_ARCMIN = 60.0
 """And such are of no one cluster."""
-# What a folder of simulated observations holds beside them.
+# Files of a folder of simulated observations, besides the observations.
 SIMULATION = "simulation.json"
 TRUE_RESPONSES = "truth/tiles.ecsv"
 # Folders in common from which a relative path still says more than an absolute one.
@@ -137,8 +137,8 @@ def begin(found: Survey, work: Path, *, name: str | None = None, toml: bool = Fa
 def _of_simulation(work: Path, directory: Path) -> dict[str, Any]:
     """The settings of spectra that a simulation tells: its true responses, and the model of its gas."""
     try:
-        told = json.loads((directory / SIMULATION).read_text(encoding="utf-8"))["settings"]
-        model = {name: told[name] for name in ("redshift", "nh", "model")}
+        simulated = json.loads((directory / SIMULATION).read_text(encoding="utf-8"))["settings"]
+        model = {name: simulated[name] for name in ("redshift", "nh", "model")}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     tiles = directory / TRUE_RESPONSES

@@ -167,7 +167,7 @@ def box_around(inside: NDArray[np.bool_], percentiles: tuple[float, float], marg
 
 
 def _between(counts: NDArray[np.int64], percentiles: tuple[float, float]) -> tuple[int, int]:
-    """The places (from 0) of two percentiles of pixels, of which so many are in each place: the nearest of them."""
+    """The places (from 0) nearest to two percentiles of pixels, from the number of pixels in each place."""
     sums = np.cumsum(counts)
     ranks = np.percentile([0, sums[-1] - 1], percentiles)
     low, high = np.searchsorted(sums, np.round(ranks), side="right").tolist()

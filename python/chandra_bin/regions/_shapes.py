@@ -18,7 +18,7 @@ IMAGE, PHYSICAL, WCS = "image", "physical", "wcs"
 PIXEL_SYSTEMS = (IMAGE, PHYSICAL)
 DEGREES = "deg"
 
-# The property of DS9 that says which bin a shape belongs to.
+# The property of DS9 that holds the number of a shape's bin.
 _BIN_TAG = re.compile(r"tag=\{bin (\d+)\}")
 
 

@@ -1,7 +1,7 @@
 """Pictures of the report before, for those that would be the same again.
 
 A picture depends on what its function is given and on the code that draws, and on nothing else: the SHA-256 of both is
-noted beside the pictures. Files are not compared, as a picture can show several, and settings besides.
+noted in the folder of the pictures. Files are not compared, as a picture can show several, and settings too.
 """
 
 import hashlib

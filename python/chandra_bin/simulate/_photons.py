@@ -195,7 +195,7 @@ def _pixels_of(places: Floats, edges: NDArray[np.floating[Any]]) -> Wholes:
     """The numbers of the pixels, with edges (n + 1,) at equal distances, that hold places within them."""
     last = len(edges) - 2
     pixel: Wholes = np.clip(((places - edges[0]) * ((last + 1) / (edges[-1] - edges[0]))).astype(np.int64), 0, last)
-    # Rounding may have put a place into the pixel beside its own.
+    # Rounding may have put a place into the pixel next to its own.
     pixel += (places >= edges[pixel + 1]) & (pixel < last)
     pixel -= places < edges[pixel]
     return pixel

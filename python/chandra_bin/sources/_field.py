@@ -87,7 +87,7 @@ class Search:
 
     def at(self, scale: float, probability: float, cleaning: float, keep: Flags,
            rounds: int) -> tuple[AtScale, Flags]:
-        """Correlations at a scale, and which are significant; ``keep`` without what was found to be no background."""
+        """Correlations at a scale, and which are significant; ``keep`` without the pixels of sources found."""
         level = level_of(scale)
         while len(self._levels) <= level:
             self._levels.append((halved(self._levels[-1][0]), halved(self._levels[-1][1])))
