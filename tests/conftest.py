@@ -1,8 +1,10 @@
 """How many random images the tests try, the simulated observations that they share, and where the real data are."""
 
+import logging
 import os
 import shutil
 import signal
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from chandra_bin.tasks.options import SimulationSettings
 from chandra_bin.tasks.simulate import simulate_observations
 from golden_data import SharedFolder, shared_folder
+from required import absent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -152,3 +155,16 @@ def composed(monkeypatch: pytest.MonkeyPatch) -> list["Figure"]:
 
     monkeypatch.setattr(FigureCanvasAgg, "draw", note)
     return made
+
+
+@pytest.fixture(scope="session")
+def sherpa():
+    """Sherpa's session of functions."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from sherpa.astro import ui
+    except ImportError as error:
+        absent("ciao", f"Sherpa is missing (tests/judges): {error}")
+    logging.getLogger("sherpa").setLevel(logging.ERROR)
+    return ui

@@ -16,7 +16,6 @@ from chandra_bin.events.reader import read_events
 from event_files import TANGENT, random_events, write_events
 from files import listing, write_fits
 from golden_data import shared_folder
-from required import absent
 
 SIZE = 24
 BIN_PX = 16
@@ -535,20 +534,6 @@ def test_a_chip_without_good_times(capsys):
 
 
 # Sherpa reads what we write.
-
-
-@pytest.fixture(scope="module")
-def sherpa():
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from sherpa.astro import ui
-    except ImportError as error:
-        absent("ciao", f"Sherpa is missing (tests/judges): {error}")
-    import logging
-
-    logging.getLogger("sherpa").setLevel(logging.ERROR)
-    return ui
 
 
 def load(ui, path):

@@ -1,6 +1,5 @@
 """Sherpa fits the same bins, with the responses that we write, the same model, and a minimiser of its own."""
 
-import logging
 import warnings
 
 import numpy as np
@@ -9,23 +8,10 @@ import pytest
 from chandra_bin.cli import run
 from chandra_bin.spectral.fit_table import read_fit
 from chandra_bin.spectral.models import ModelOptions, thermal_model
-from required import absent
 from test_cli_fit import EVENTS, FIT, cluster, copied, write_binmap  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.full
 OBSIDS = (90001, 90002)
-
-
-@pytest.fixture(scope="module")
-def ui():
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from sherpa.astro import ui as session
-    except ImportError as error:
-        absent("ciao", f"Sherpa is missing (tests/judges): {error}")
-    logging.getLogger("sherpa").setLevel(logging.ERROR)
-    return session
 
 
 def user_model():
@@ -45,7 +31,7 @@ def user_model():
     return photons
 
 
-def test_sherpa_finds_the_same_temperatures(copied, ui):  # noqa: F811
+def test_sherpa_finds_the_same_temperatures(copied, sherpa):  # noqa: F811
     """Of 20 bins, without a background, whose expected counts Sherpa's C-statistic has no place for."""
     write_binmap("core.fits", EVENTS[0].partition("[")[0], pixels=8)
     assert run(["spectra", "@evt.list", "core.fits", "-o", "bare", "-q"]) == 0
@@ -59,22 +45,22 @@ def test_sherpa_finds_the_same_temperatures(copied, ui):  # noqa: F811
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ui.clean()
-            ui.load_user_model(photons, "gas")
-            ui.add_user_pars("gas", ["kt", "norm"], [4.0, 1e3 * ours.norm[place]], [0.3, 0.0], [20.0, 1e6])
+            sherpa.clean()
+            sherpa.load_user_model(photons, "gas")
+            sherpa.add_user_pars("gas", ["kt", "norm"], [4.0, 1e3 * ours.norm[place]], [0.3, 0.0], [20.0, 1e6])
             for obsid in OBSIDS:
                 stem = copied / f"bare/{obsid}/xaf_{number}"
-                ui.load_pha(obsid, str(stem.with_suffix(".pi")))
-                ui.load_arf(obsid, str(stem.with_suffix(".arf")))
-                ui.load_rmf(obsid, str(stem.with_suffix(".rmf")))
-                ui.set_source(obsid, ui.get_model_component("gas"))
-                ui.set_analysis(obsid, "channel")
-                ui.notice_id(obsid, 35, 479)
-            ui.set_stat("cstat")
-            ui.set_method("neldermead")
-            ui.set_method_opt("ftol", 1e-13)  # by default it stops within 0.02 of the error
-            ui.fit(*OBSIDS)
-            found = ui.get_fit_results()
+                sherpa.load_pha(obsid, str(stem.with_suffix(".pi")))
+                sherpa.load_arf(obsid, str(stem.with_suffix(".arf")))
+                sherpa.load_rmf(obsid, str(stem.with_suffix(".rmf")))
+                sherpa.set_source(obsid, sherpa.get_model_component("gas"))
+                sherpa.set_analysis(obsid, "channel")
+                sherpa.notice_id(obsid, 35, 479)
+            sherpa.set_stat("cstat")
+            sherpa.set_method("neldermead")
+            sherpa.set_method_opt("ftol", 1e-13)  # by default it stops within 0.02 of the error
+            sherpa.fit(*OBSIDS)
+            found = sherpa.get_fit_results()
         kt, norm = found.parvals
         error = (ours.kt_low[place] + ours.kt_high[place]) / 2
         assert kt == pytest.approx(ours.kt[place], abs=0.02 * error), number

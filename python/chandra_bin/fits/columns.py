@@ -19,6 +19,11 @@ def read_columns(path: Path) -> dict[str, tuple[Any, str]]:
 
     Raises `InputError` for a file that holds no table, and for endings other than .csv, .ecsv and .fits.
     """
+    return read_columns_and_meta(path)[0]
+
+
+def read_columns_and_meta(path: Path) -> tuple[dict[str, tuple[Any, str]], dict[str, Any]]:
+    """Return the columns as `read_columns` does, and the notes of an ECSV file (`Table.meta`); others have none."""
     kind = _FORMATS.get(path.suffix.lower())
     if kind is None:
         raise InputError(f"{path}: is no table that is known here; give a .csv, .ecsv or .fits file")
@@ -27,7 +32,7 @@ def read_columns(path: Path) -> dict[str, tuple[Any, str]]:
             for hdu in hdus:
                 if hdu.is_table:
                     rows = hdu.table()
-                    return {each.name: (_values(each, rows), each.unit) for each in hdu.columns.values()}
+                    return {each.name: (_values(each, rows), each.unit) for each in hdu.columns.values()}, {}
         raise InputError(f"{path}: holds no table")
     from astropy.table import Table
 
@@ -40,7 +45,7 @@ def read_columns(path: Path) -> dict[str, tuple[Any, str]]:
         raise InputError(f"{path}: no such file") from None
     except Exception as error:  # each format has its own
         raise InputError(f"{path}: cannot be read as a table: {' '.join(str(error).split())[:200]}") from error
-    return {name: (table[name], str(table[name].unit or "")) for name in table.colnames}
+    return {name: (table[name], str(table[name].unit or "")) for name in table.colnames}, dict(table.meta)
 
 
 def _values(column: Column, rows: Rows) -> NDArray[Any]:

@@ -55,6 +55,13 @@ class Panel:
     """Of the colours; None: by the values."""
 
 
+def by_number(labels: NDArray[np.int32], numbers: NDArray[np.int64], values: Floats) -> Floats:
+    """Values (bins,) by the numbers of bins in the binmap, from those of some bins; NaN for others."""
+    made = np.full(int(labels.max(initial=-1)) + 1, np.nan)
+    made[numbers] = values
+    return made
+
+
 def maps_png(binmap: NDArray[np.int32], coords: ImageCoords, panels: Sequence[Panel], title: str, *,
              kpc_per_arcsec: float | None = None) -> bytes:
     """A PNG with maps in rows of two or three. Bins without a value, and pixels in no bin, are grey."""

@@ -8,19 +8,16 @@ import numpy as np
 
 from chandra_bin._checks.array_types import Floats
 from chandra_bin.errors import InputError
-from chandra_bin.fits.columns import read_columns
+from chandra_bin.fits.columns import read_columns_and_meta
 
 from .abundances import AbundanceTable
-from .results import FLAGS, FitResult
+from .results import COVARIANCE, FLAGS, OF_ALL_BINS, FitResult
 
 if TYPE_CHECKING:
     from astropy.table import QTable
 
 # What `FitResult.table` leaves out, and what stands for it in a file: kT and norm at the ends of the errors of both.
 _ENDS = {"norm_at_kt_low": (0, 1), "norm_at_kt_high": (1, 1), "kt_at_norm_low": (2, 0), "kt_at_norm_high": (3, 0)}
-_COVARIANCE = {"var_lnkt": (0, 0), "cov_lnkt_z": (0, 1), "cov_lnkt_lnnorm": (0, 2), "var_z": (1, 1),
-               "cov_z_lnnorm": (1, 2), "var_lnnorm": (2, 2)}
-_TEXTS = {"MODEL": "model", "STATISTIC": "statistic_name", "DELTA": "delta"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,27 +45,27 @@ class FitFile:
 
     def meta(self) -> dict[str, Any]:
         """What the table says of all bins."""
-        return {**{name: getattr(self.result, ours) for name, ours in _TEXTS.items()},
+        return {**{name: getattr(self.result, ours) for name, ours in OF_ALL_BINS.items()},
                 **{name: getattr(self, name) for name in ("redshift", "abundance_table", "background", "binmap_id")}}
 
 
 def read_fit(path: Path) -> FitFile:
     """Read a table that ``chandra-bin fit`` wrote. Raises `InputError` for others."""
-    columns = read_columns(path)
-    meta = _meta(path)
+    columns, about_file = read_columns_and_meta(path)
+    meta = about_file.get("parameters", {})
     try:
         values: dict[str, Any] = {}
         for each in fields(FitResult):
-            if each.name not in ("covariance", "ends", *_TEXTS.values()):
+            if each.name not in ("covariance", "ends", *OF_ALL_BINS.values()):
                 values[each.name] = np.asarray(np.ma.filled(columns[each.name][0]))
         covariance, ends = np.zeros((len(values["bin"]), 3, 3)), np.zeros((len(values["bin"]), 4, 2))
-        for name, (i, j) in _COVARIANCE.items():
+        for name, (i, j) in COVARIANCE.items():
             covariance[:, i, j] = covariance[:, j, i] = np.asarray(columns[name][0], np.float64)
         for name, at in _ENDS.items():
             ends[:, *at] = np.asarray(columns[name][0], np.float64)
         ends[:, 0, 0], ends[:, 1, 0] = values["kt"] - values["kt_low"], values["kt"] + values["kt_high"]
         ends[:, 2, 1], ends[:, 3, 1] = values["norm"] - values["norm_low"], values["norm"] + values["norm_high"]
-        texts = {ours: meta[name] for name, ours in _TEXTS.items()}
+        texts = {ours: meta[name] for name, ours in OF_ALL_BINS.items()}
         about = [meta[name] for name in ("redshift", "abundance_table", "background", "binmap_id")]
         area = np.asarray(columns["area"][0], np.float64)
     except KeyError as error:
@@ -78,9 +75,3 @@ def read_fit(path: Path) -> FitFile:
     if not values["bin"].size or (np.diff(values["bin"]) <= 0).any() or values["bin"][0] < 0:
         raise InputError(f"{path}: its bins do not ascend from 0: give the table that 'chandra-bin fit' wrote")
     return FitFile(FitResult(**values, covariance=covariance, ends=ends, **texts), area, *about)
-
-
-def _meta(path: Path) -> dict[str, Any]:
-    from astropy.table import Table
-
-    return dict(Table.read(path, format="ascii.ecsv").meta.get("parameters", {})) if path.suffix == ".ecsv" else {}

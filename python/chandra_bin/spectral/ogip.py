@@ -310,6 +310,13 @@ def _energies(hdu: Hdu, rows: Rows) -> tuple[Floats, Floats]:
     return lower, upper
 
 
+def same_energies(one: Arf | Rmf, other: Arf | Rmf) -> bool:
+    """Whether two responses have the same energy bins."""
+    return len(one.energy_lo) == len(other.energy_lo) and all(
+        np.allclose(ours, theirs, rtol=SAME_ENERGY, atol=0)
+        for ours, theirs in ((one.energy_lo, other.energy_lo), (one.energy_hi, other.energy_hi)))
+
+
 def check_pair(arf: Arf | None, rmf: Rmf) -> None:
     """Raise `InputError` where an ARF and an RMF do not belong together: other energies, or the area twice or never."""
     name = rmf.file or "the RMF"
@@ -319,9 +326,6 @@ def check_pair(arf: Arf | None, rmf: Rmf) -> None:
         return
     if rmf.includes_area:
         raise InputError(f"{name}: includes the effective area (HDUCLAS3 = FULL): give it without {arf.file or 'ARF'}")
-    same = len(arf.energy_lo) == len(rmf.energy_lo) and all(
-        np.allclose(one, other, rtol=SAME_ENERGY, atol=0)
-        for one, other in ((arf.energy_lo, rmf.energy_lo), (arf.energy_hi, rmf.energy_hi)))
-    if not same:
+    if not same_energies(arf, rmf):
         raise InputError(f"{arf.file or 'the ARF'}: has {_grid_text(arf)}, and {name} {_grid_text(rmf)}: give the ARF "
                          "that was made with this RMF")

@@ -15,7 +15,7 @@ from chandra_bin.fits.new_table import NewColumn, new_table
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.tables import write_empty_primary, write_rows
 
-from .ogip import ABOUT, SAME_ENERGY, Arf, Response, Rmf, check_pair
+from .ogip import ABOUT, Arf, Response, Rmf, check_pair, same_energies
 from .ragged import offsets_of
 
 if TYPE_CHECKING:
@@ -88,9 +88,7 @@ def mixed(responses: Sequence[Response], weights: ArrayLike) -> tuple[Arf, Rmf]:
 
 
 def _check_same(rmf: Rmf, first: Rmf) -> None:
-    pairs = ((rmf.energy_lo, first.energy_lo), (rmf.energy_hi, first.energy_hi))
-    if len(rmf.energy_lo) != len(first.energy_lo) or not all(
-            np.allclose(one, other, rtol=SAME_ENERGY, atol=0) for one, other in pairs):
+    if not same_energies(rmf, first):
         raise InputError(f"{rmf.file or 'an RMF'}: has other energies than {first.file or 'the first'}: mix responses "
                          "on one energy grid")
     if (len(rmf.channel_lo), rmf.first_channel) != (len(first.channel_lo), first.first_channel):

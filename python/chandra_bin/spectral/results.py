@@ -12,6 +12,10 @@ from chandra_bin.errors import counted
 if TYPE_CHECKING:
     from astropy.table import QTable
 
+# Columns of the table that hold the covariance of ln kT, Z and ln norm, and its notes on all bins.
+COVARIANCE = {"var_lnkt": (0, 0), "cov_lnkt_z": (0, 1), "cov_lnkt_lnnorm": (0, 2), "var_z": (1, 1),
+              "cov_z_lnnorm": (1, 2), "var_lnnorm": (2, 2)}
+OF_ALL_BINS = {"MODEL": "model", "STATISTIC": "statistic_name", "DELTA": "delta"}
 # Bits of the flags, in the order of their weight: the first that is set is the reason. The kernel sets those up to 512.
 FLAGS: dict[str, int] = {
     "no data": 1,
@@ -155,15 +159,14 @@ class FitResult:
 
         units = {"kt": "keV", "kt_low": "keV", "kt_high": "keV", "second_kt": "keV",
                  **dict.fromkeys(("norm", "norm_low", "norm_high"), "cm-5")}
-        left_out = {"covariance", "ends", "delta", "model", "statistic_name"}
+        left_out = {"covariance", "ends", *OF_ALL_BINS.values()}
         columns = {}
         for each in fields(self):
             if each.name not in left_out:
                 values = getattr(self, each.name)
                 columns[each.name] = values * Unit(units[each.name]) if each.name in units else values
         table = QTable(columns)
-        for name, (i, j) in {"var_lnkt": (0, 0), "cov_lnkt_z": (0, 1), "cov_lnkt_lnnorm": (0, 2), "var_z": (1, 1),
-                             "cov_z_lnnorm": (1, 2), "var_lnnorm": (2, 2)}.items():
+        for name, (i, j) in COVARIANCE.items():
             table[name] = self.covariance[:, i, j]
-        table.meta.update(MODEL=self.model, STATISTIC=self.statistic_name, DELTA=self.delta)
+        table.meta.update({name: getattr(self, ours) for name, ours in OF_ALL_BINS.items()})
         return table

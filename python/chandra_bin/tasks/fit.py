@@ -140,7 +140,7 @@ def _of_observation(obsid: int, spectra: SpectraOfBins, weights: ResponseWeights
     mine = np.flatnonzero(weights.obsid == obsid)
     mine = mine[np.argsort(weights.bin[mine], kind="stable")]
     first, last = (np.searchsorted(weights.bin[mine], spectra.bin, side=side) for side in ("left", "right"))
-    response = np.searchsorted(used, weights.tile[mine])
+    response, of_response = np.searchsorted(used, weights.tile[mine]), weights.seconds[mine]
     strangers = np.setdiff1d(weights.bin[mine], spectra.bin)
     if strangers.size:
         raise InputError(f"the responses of ObsID {obsid} are of {counted(strangers.size, 'bin')} that have no "
@@ -153,7 +153,7 @@ def _of_observation(obsid: int, spectra: SpectraOfBins, weights: ResponseWeights
             rows.append((np.array([MISSING]), np.array([1.0])))
         else:
             seconds = spectra.exposure_s[number]
-            rows.append((response[part], weights.seconds[mine][part] / (seconds if seconds > 0 else np.inf)))
+            rows.append((response[part], of_response[part] / (seconds if seconds > 0 else np.inf)))
     counts = spectra.counts[:, channels]
     off = np.zeros_like(counts) if spectra.off_counts is None else spectra.off_counts[:, channels]
     group = 2 * obsid + np.isin(spectra.chip, list(acis.BACK_ILLUMINATED))

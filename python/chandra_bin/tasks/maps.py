@@ -14,7 +14,7 @@ from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.spectra import HARD_EV, SOFT_EV, band_channels, hardness
 from chandra_bin.fits.images import Image
 from chandra_bin.fits.outputs import Outputs
-from chandra_bin.plots.maps import Panel, maps_png
+from chandra_bin.plots.maps import Panel, by_number, maps_png
 from chandra_bin.spectral.derived import DepthOptions, derived_quantities
 from chandra_bin.spectral.fit_table import read_fit
 from chandra_bin.spectral.results import FitResult
@@ -26,10 +26,9 @@ from .paint import Quantity, painted
 from .spectra import ALL_BINS
 
 _PICTURE = "maps.png"
-# Titles of the panels of the picture, and their colours.
-_PANELS = {"kt": ("Temperature", "inferno"), "abundance": ("Abundance", "viridis"),
-           "pressure": ("Pressure", "plasma"), "entropy": ("Entropy", "cividis"), "density": ("Density", "magma"),
-           "norm": ("Norm per area", "magma")}
+# Titles and colours of the panels that follow temperature and its error in the picture.
+_PANELS = {"abundance": ("Abundance", "viridis"), "pressure": ("Pressure", "plasma"), "entropy": ("Entropy", "cividis"),
+           "density": ("Density", "magma")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +63,7 @@ def write_maps(binmap: Path, fit: Path, folder: Path, *, options: DepthOptions |
     fitted = read_fit(fit)
     result, area = fitted.result, fitted.area_arcsec2
     image, labels = read_binmap(binmap)
-    check_binmap(binmap, labels, fit, fitted.binmap_id)
+    check_binmap(binmap, binmap_id(labels), fit, fitted.binmap_id)
     with about(binmap):
         coords = ImageCoords(image.header)
         coords.need_sky()
@@ -115,11 +114,11 @@ def write_hardness_maps(binmap: Path, spectra: Path, folder: Path, *, clobber: b
     with about(binmap):
         coords = ImageCoords(image.header)
         coords.need_sky()
-    bins = int(labels.max(initial=-1)) + 1
+    own_id, bins = binmap_id(labels), int(labels.max(initial=-1)) + 1
     sums = {band: np.zeros((2, bins)) for band in (SOFT_EV, HARD_EV)}
     for file in files:
         each = read_spectra_of_bins(file)
-        check_binmap(binmap, labels, file, each.ids["BINMAPID"])
+        check_binmap(binmap, own_id, file, each.ids["BINMAPID"])
         for band, total in sums.items():
             channels = band_channels(band)
             counts = each.counts[:, channels].sum(axis=1)
@@ -137,9 +136,9 @@ def write_hardness_maps(binmap: Path, spectra: Path, folder: Path, *, clobber: b
                   "Hardness: no effective areas, so no temperatures", clobber)
 
 
-def check_binmap(binmap: Path, labels: NDArray[np.int32], file: Path, known: str) -> None:
-    """Raises `InputError` for a file that was made of another binmap; ``known`` is the BINMAPID that it has."""
-    if binmap_id(labels) != known:
+def check_binmap(binmap: Path, own_id: str, file: Path, known: str) -> None:
+    """Raises `InputError` for a file whose BINMAPID, ``known``, is not that of the binmap, ``own_id``."""
+    if own_id != known:
         raise InputError(f"{file}: was made of another binmap than {binmap}: give the binmap of its spectra")
 
 
@@ -200,23 +199,21 @@ def _write(folder: Path, image: Image, labels: NDArray[np.int32], numbers: NDArr
 
 
 def _panels(labels: NDArray[np.int32], numbers: NDArray[np.int64], maps: Mapping[str, _Map]) -> list[Panel]:
-    def by_number(values: Floats) -> Floats:
-        made = np.full(int(labels.max(initial=-1)) + 1, np.nan)
-        made[numbers] = values
-        return made
+    def shown(values: Floats) -> Floats:
+        return by_number(labels, numbers, values)
 
     if "kt" not in maps:
         first = maps["hardness"]
         assert first.low is not None
-        return [Panel("Hardness", first.unit, by_number(first.values), "coolwarm"),
-                Panel("Error of hardness", first.unit, by_number(first.low), "cividis"),
-                Panel("Net counts per area", "counts per arcsec²", by_number(maps["counts"].values), "magma")]
+        return [Panel("Hardness", first.unit, shown(first.values), "coolwarm"),
+                Panel("Error of hardness", first.unit, shown(first.low), "cividis"),
+                Panel("Net counts per area", "counts per arcsec²", shown(maps["counts"].values), "magma")]
     kt = maps["kt"]
     assert kt.low is not None
     assert kt.high is not None
-    panels = [Panel("Temperature", "kT (keV)", by_number(kt.values)),
-              Panel("Error of the temperature", "of kT (%)", by_number(50 * (kt.low + kt.high) / kt.values), "cividis")]
+    panels = [Panel("Temperature", "kT (keV)", shown(kt.values)),
+              Panel("Error of the temperature", "of kT (%)", shown(50 * (kt.low + kt.high) / kt.values), "cividis")]
     for name, (title, colours) in _PANELS.items():
-        if name in maps and name not in ("kt", "norm"):
-            panels.append(Panel(title, maps[name].unit, by_number(maps[name].values), colours))
+        if name in maps:
+            panels.append(Panel(title, maps[name].unit, shown(maps[name].values), colours))
     return panels

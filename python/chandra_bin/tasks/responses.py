@@ -46,8 +46,8 @@ _MOST_LOST = 0.01
 _FINEST_PX = 4.0
 # Bins of which more than a part is seen so far from the middle of its tile are warned of.
 _FAR_ARCMIN, _MOST_FAR = 4.0, 0.1
-# Matrices that are held in memory, each some MB.
-_MATRICES = 16
+# Areas and matrices that are held in memory: some 10 kB and some MB each.
+_AREAS, _MATRICES = 1024, 16
 
 
 @documented
@@ -106,12 +106,13 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path, ou
     with Outputs([out], inputs=inputs, clobber=clobber) as outputs:
         obsids = obsids_of(names)
         bins = read_bin_pixels(binmap, mask, exclude, keep)
+        places = _places(bins)
         parts, made = [], []
         for obsid, name in zip(obsids, names, strict=True):
             of_obs = [index for index, tile in enumerate(known) if tile.obsid == obsid]
             if not of_obs:
                 raise InputError(f"{tiles}: has no response of ObsID {obsid}, of which {name} is")
-            part, about = _observation(name, obsid, bins, known, of_obs, options)
+            part, about = _observation(name, obsid, bins, places, known, of_obs, options)
             parts.append(part)
             made.append(about)
         lines = history("responses", {"events": " ".join(map(plain_name, names)), "binmap": binmap, "tiles": tiles,
@@ -145,8 +146,8 @@ def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | No
     stems = [folder / f"{obsid:05d}" / f"xaf_{number}" for obsid, number, _ in rows]
     files = [stem.with_suffix(end) for stem in stems for end in (".arf", ".rmf")]
     tables = {obsid: read_spectra_of_bins(folder / f"{obsid:05d}" / ALL_BINS) for obsid in {row[0] for row in rows}}
-    parameters = {"responses": responses}
-    read_matrix = lru_cache(maxsize=_MATRICES)(read_rmf)
+    # Bins share tiles.
+    read_area, read_matrix = lru_cache(maxsize=_AREAS)(read_arf), lru_cache(maxsize=_MATRICES)(read_rmf)
     with Outputs(files, inputs=[responses], clobber=clobber) as outputs:
         for stem, (obsid, number, at) in zip(stems, rows, strict=True):
             table = tables[obsid]
@@ -154,9 +155,9 @@ def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | No
             if not (seconds.size and seconds[0] > 0):
                 raise InputError(f"{folder / f'{obsid:05d}' / ALL_BINS}: has no exposure in bin {number}")
             tiles = [weights.tiles[tile] for tile in weights.tile[at]]
-            arf, rmf = mixed([(read_arf(tile.arf), read_matrix(tile.rmf)) for tile in tiles],
+            arf, rmf = mixed([(read_area(tile.arf), read_matrix(tile.rmf)) for tile in tiles],
                              weights.seconds[at] / seconds[0])
-            lines = history("responses", {**parameters, "bin": number, "obsid": obsid})
+            lines = history("responses", {"responses": responses, "bin": number, "obsid": obsid})
             outputs.write(stem.with_suffix(".arf"), arf_content(replace(arf, exposure_s=float(seconds[0])), lines))
             outputs.write(stem.with_suffix(".rmf"), rmf_content(rmf, lines))
     return files
@@ -168,19 +169,19 @@ def _areas(bins: BinPixels) -> dict[int, float]:
     return dict(zip(bins.numbers, areas.tolist(), strict=True))
 
 
-def _observation(name: VirtualFile, obsid: int, bins: BinPixels, tiles: Sequence[ResponseTile], of_obs: list[int],
-                 options: WeightOptions) -> tuple[ResponseWeights, BinsOfObservation]:
+def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: "_Places", tiles: Sequence[ResponseTile],
+                 of_obs: list[int], options: WeightOptions) -> tuple[ResponseWeights, BinsOfObservation]:
     events = _read(name)
     if has_sky_filter(name):
         warn(f"{name}: its filters on the sky take events, but no exposure of the bins; give regions with --exclude "
              "or --keep instead")
-    y, x = np.nonzero(bins.labels >= 0)
-    pixels = _Pixels(bins.labels[y, x], *_on_sky(bins, events, x, y), len(bins.numbers), len(of_obs))
+    pixels = _Pixels(bins.labels[places.at], *events.coords.sky_to_physical(places.ra, places.dec, "icrs"), places.ra,
+                     places.dec, len(bins.numbers), len(of_obs))
     mine = [tiles[index] for index in of_obs]
     areas, fractions = np.array([_area_of(tile) for tile in mine]).T
     seconds, lost, tile_of = _seconds(events, name, bins, pixels, mine)
     seconds /= fractions
-    counts = _counts(events, name, bins, (y, x), pixels, tile_of)
+    counts = _counts(events, name, bins, places.at, pixels, tile_of)
     total = seconds.sum(axis=1)
     gone = lost > _MOST_LOST * (total + lost)
     if gone.any():
@@ -197,6 +198,17 @@ def _observation(name: VirtualFile, obsid: int, bins: BinPixels, tiles: Sequence
     weights = ResponseWeights((), np.array(bins.numbers)[b], np.full(len(b), obsid), np.array(of_obs)[tile],
                               shared[b, tile], counts[b, tile])
     return weights, BinsOfObservation(obsid, len(seen), len(np.unique(tile)), int(by_counts[seen].sum()))
+
+
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """Where the pixels of all bins are, arrays (n,): the same for all observations."""
+
+    at: tuple[Wholes, Wholes]
+    """Rows and columns of the binmap."""
+    ra: Floats
+    """Degrees, ICRS."""
+    dec: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,10 +235,9 @@ def _read(name: VirtualFile) -> Events:
     return read_events(name, columns)
 
 
-def _on_sky(bins: BinPixels, events: Events, x: Wholes, y: Wholes) -> tuple[Floats, Floats, Floats, Floats]:
-    """Sky pixels of the events, and RA and Dec in degrees, of pixels of the binmap."""
-    ra, dec = ImageCoords(bins.image.header).image_to_sky(x, y, "icrs")
-    return *events.coords.sky_to_physical(ra, dec, "icrs"), ra, dec
+def _places(bins: BinPixels) -> _Places:
+    y, x = np.nonzero(bins.labels >= 0)
+    return _Places((y, x), *ImageCoords(bins.image.header).image_to_sky(x, y, "icrs"))
 
 
 def _area_of(tile: ResponseTile) -> tuple[float, float]:

@@ -11,10 +11,11 @@ from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
 from chandra_bin.fits.images import Image, read_image_file
 from chandra_bin.fits.outputs import Outputs
-from chandra_bin.plots.maps import Panel, Profile, maps_png, profile_png
+from chandra_bin.plots.maps import Panel, Profile, by_number, maps_png, profile_png
 from chandra_bin.spectral.fit_table import read_fit
 from chandra_bin.spectral.results import FitResult
 
+from ._bin_pixels import binmap_id
 from ._common import about, ecsv, read_binmap, write_picture
 from .maps import check_binmap
 
@@ -61,7 +62,7 @@ def compare_with_truth(binmap: Path, fit: Path, truth: Path, folder: Path, *, cl
     fitted = read_fit(fit)
     result = fitted.result
     image, labels = read_binmap(binmap)
-    check_binmap(binmap, labels, fit, fitted.binmap_id)
+    check_binmap(binmap, binmap_id(labels), fit, fitted.binmap_id)
     inputs = [binmap, fit, *(truth / f"{name}.fits" for name in _IMAGES)]
     files = [folder / name for name in ("truth.ecsv", "truth.png", "profile.png")]
     with Outputs(files, inputs=inputs, clobber=clobber) as outputs:
@@ -149,15 +150,12 @@ def _table(result: FitResult, true: dict[str, Floats], parameters: dict[str, obj
 
 def _panels(labels: NDArray[np.int32], result: FitResult, true: dict[str, Floats],
             good: NDArray[np.bool_]) -> list[Panel]:
-    def by_number(values: Floats) -> Floats:
-        made = np.full(int(labels.max(initial=-1)) + 1, np.nan)
-        made[result.bin] = np.where(good, values, np.nan)
-        return made
-
+    fitted, simulated = (by_number(labels, result.bin, np.where(good, values, np.nan))
+                         for values in (result.kt, true["kt"]))
     known = true["kt"][good]
     limits = (float(known.min()) * 0.9, float(known.max()) * 1.1) if known.size else (0.0, 1.0)
-    return [Panel("Temperature, fitted", "kT (keV)", by_number(result.kt), "inferno", limits),
-            Panel("Temperature, simulated", "kT (keV)", by_number(true["kt"]), "inferno", limits)]
+    return [Panel("Temperature, fitted", "kT (keV)", fitted, "inferno", limits),
+            Panel("Temperature, simulated", "kT (keV)", simulated, "inferno", limits)]
 
 
 def _radius_arcmin(coords: ImageCoords, labels: NDArray[np.int32], result: FitResult) -> Floats:
