@@ -60,6 +60,18 @@ def test_a_process_that_was_killed_without_work_costs_nothing():
         assert one.submit(abs, -1).result() == 1
 
 
+def test_a_process_that_is_killed_before_a_call_begins_costs_nothing():
+    """A killed process can still look alive when it gets a call: here it is stopped, so that it cannot begin."""
+    with Processes(1) as one:
+        pid = one.submit(os.getpid).result()
+        os.kill(pid, signal.SIGSTOP)
+        call = one.submit(os.getpid)
+        wait_until(call.running)
+        time.sleep(0.2)
+        os.kill(pid, signal.SIGKILL)
+        assert call.result() != pid
+
+
 def test_signals_to_all_processes_stop_no_work(tmp_path):
     """Terminals and batch systems send them to all processes of a job."""
     with Processes(1) as one:

@@ -146,29 +146,44 @@ class _Worker:
     def call(self, call: Any, seconds: float | None) -> Any:
         """Return what the call returns in the process, or raise what it raises. Raises `WorkerLost`."""
         message = pickle.dumps(call)
-        if self._process is not None and wait([self._process.sentinel], 0):
-            self._wait_for_end()
-        with self._lock:
-            if self._is_ended:
-                raise WorkerLost("the processes were ended")
-            if self._process is None:
+        if self._process is not None and not self._hand_over(message):
+            self._wait_for_end()  # it was lost before this call began: another process does it
+        if self._process is None:
+            with self._lock:
+                if self._is_ended:
+                    raise WorkerLost("the processes were ended")
                 self._begin()
-        pipe, pid = self._pipe, self._process.pid
+            if not self._hand_over(message):
+                raise self._lost()
+        pipe = self._pipe
         assert pipe is not None
         try:
-            pipe.send_bytes(message)
-            pipe.recv_bytes()  # the process has imported what it needs, and begins
             if not wait([pipe], seconds):
                 self._stop()
                 raise WorkerLost(f"took more than {seconds:g} s, and was ended")
             is_good, value = pickle.loads(pipe.recv_bytes())
         except (EOFError, OSError):
-            raise WorkerLost(f"its process (PID {pid}) ended {_how(self._wait_for_end())}") from None
+            raise self._lost() from None
         if is_good:
             return value
         if isinstance(value, KeyboardInterrupt):
-            raise WorkerLost(f"its process (PID {pid}) was interrupted")
+            raise WorkerLost(f"its process (PID {self._process.pid}) was interrupted")
         raise value
+
+    def _hand_over(self, message: bytes) -> bool:
+        """Send a call to the process; whether it has imported what the call needs, and begins."""
+        assert self._pipe is not None
+        try:
+            self._pipe.send_bytes(message)
+            self._pipe.recv_bytes()
+        except (EOFError, OSError):
+            return False
+        return True
+
+    def _lost(self) -> WorkerLost:
+        """The error of a call whose process has ended."""
+        pid = self._process.pid
+        return WorkerLost(f"its process (PID {pid}) ended {_how(self._wait_for_end())}")
 
     def _begin(self) -> None:
         context = get_context("spawn")  # never fork: a process with threads must not
