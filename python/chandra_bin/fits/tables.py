@@ -6,7 +6,6 @@ so the reader is one of our own. Headers are astropy's; rows are numpy records, 
 `Column.values` takes out the numbers that are needed. Tables of new columns are made in ``fits/new_table.py``.
 """
 
-import gzip
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from chandra_bin.errors import InputError, warn
 
+from . import gzipped
 from .headers import CARD, FITS_BLOCK, is_number, open_file, reading, text_of
 from .sky_keywords import gives_sky
 
@@ -321,10 +321,10 @@ def open_fits(path: Path) -> Iterator[Iterator[Hdu]]:
     with ExitStack() as stack:
         with reading(path):
             file = stack.enter_context(open_file(path))
-            packed = file.read(2) == b"\x1f\x8b"
+            packed = file.read(2) == gzipped.MAGIC
             file.seek(0)
             size = path.stat().st_size * (_DEFLATE if packed else 1)
-        yield _hdus(cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file, path, size)
+        yield _hdus(gzipped.unpacking(file) if packed else file, path, size)
 
 
 def _hdus(stream: BinaryIO, path: Path, size: int) -> Iterator[Hdu]:
