@@ -19,7 +19,7 @@ try:
 except ImportError:  # a processor for which no wheel of isal exists
     _file_class, _errors = gzip.GzipFile, (zlib.error,)
 else:
-    _file_class, _errors = igzip.GzipFile, (zlib.error, isal_zlib.error)
+    _file_class, _errors = igzip.GzipFile, (zlib.error, cast("type[Exception]", isal_zlib.error))
 
 MAGIC = b"\x1f\x8b"
 DAMAGED: tuple[type[Exception], ...] = (EOFError, gzip.BadGzipFile, *_errors)
