@@ -266,8 +266,9 @@ class ContourBins:
         """One row per bin, with units; the image's coordinates, where it has them, add columns.
 
         ``counts_sums``: the sums of the counts image, for an image in other units (see `sum_bins`); by default those of
-        the binned image. ``sn`` is the S/N in counts (Poisson noise), ``sn_sys`` the S/N with an error of the background's
-        normalisation (fraction ``background_error``, 1 sigma) in quadrature, ``sn_image`` that of the binned image.
+        the binned image. ``sn`` is the S/N in counts (Poisson noise), ``sn_sys`` the S/N with an error of the
+        background's normalisation (fraction ``background_error``, 1 sigma) in quadrature, ``sn_image`` that of the
+        binned image.
         ``background_fraction`` is background over counts; ``low_sn`` marks bins of ``sn`` below 3, which hold no
         significant signal. ``reached`` replaces the attribute of that name.
 

@@ -20,7 +20,7 @@ from chandra_bin.workflow.limits import Limits
 from chandra_bin.workflow.system import usable_cores
 
 from ._binning import binning_of, binning_options, products_of, regions_option
-from ._command import PATH, Command, CommandError, pick, quiet_option, threads_option
+from ._command import PATH, Command, CommandError, FileText, pick, quiet_option, threads_option
 from ._options import options_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _GOES_ON = "the same command goes on"
 
 
 @click.command(cls=Command, name="batch")
-@click.argument("manifest", nargs=-1, required=True)
+@click.argument("manifest", nargs=-1, required=True, type=FileText())
 @click.option("-o", "--out", "folder", type=PATH, metavar="DIR", required=True,
               help="Folder for the results, with one for each cluster in it.")
 @binning_options

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ._background import SKY_CAUTION
-from ._command import PATH, Command, Stack, clobber_option, progress_reporter, quiet_option
+from ._command import PATH, Command, FileText, Stack, clobber_option, progress_reporter, quiet_option
 
 if TYPE_CHECKING:
     from chandra_bin.fits.virtual import VirtualFile
 
 
 @click.command(cls=Command, name="blanksky")
-@click.argument("events", metavar="EVENTS")
+@click.argument("events", type=FileText(), metavar="EVENTS")
 @click.option("--blanksky", multiple=True, required=True, type=Stack(), metavar="FILE",
               help="Blank-sky events, or a @list of them, or a folder: CALDB, or its folder of blank skies, where the "
                    "files of the observation are chosen.")

@@ -11,6 +11,8 @@ from chandra_bin.workflow.system import usable_cores
 
 from ._command import (
     Command,
+    FileText,
+    bands_option,
     clobber_option,
     file_argument,
     file_option,
@@ -25,10 +27,9 @@ from ._options import added, help_of
 
 @click.command(cls=Command, name="fluximage")
 @file_argument("infile")
-@click.argument("outroot", required=False)
+@click.argument("outroot", required=False, type=FileText())
 @click.option("-o", "--out", metavar="OUTROOT", help="The same as the second name: what names of products begin with.")
-@click.option("--bands", default="broad", show_default=True, metavar="LIST",
-              help="broad, soft, medium, hard, ultrasoft, csc, or low:high:effective in keV.")
+@bands_option
 @click.option("--binsize", type=float, metavar="N", help="Sky pixels a pixel.  [default: 1]")
 @file_option("--xygrid", help="An image whose grid to take, in place of --binsize.  [default: all that the chips saw]")
 @click.option("--units", type=click.Choice(["area", "time"]), default="area", show_default=True,
