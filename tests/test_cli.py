@@ -103,7 +103,7 @@ def test_what_errors_quote_is_printable(words, capsys):
 def test_help_loads_nothing_heavy_and_is_quick():
     code = "import sys; from chandra_bin.cli import run; run(['--help']); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {"numpy", "scipy", "astropy", "matplotlib", "tqdm", "regions", "chandra_bin._kernels"}
+    heavy = {"numpy", "scipy", "astropy", "matplotlib", "regions", "chandra_bin._kernels"}
     assert not heavy & set(done.stderr.split())
 
     def cpu_seconds():  # elapsed time would be that of a busy machine

@@ -187,7 +187,7 @@ def test_responses_of_bins_are_files_that_fold_as_the_templates_do(copied):
 def test_the_summary_says_what_comes_next(here):
     text = (here / "said.txt").read_text()
     assert "25 bins, 50 spectra" in text
-    assert "next: chandra-bin maps BINMAP fit.ecsv" in text
+    assert "next: chandra-bin maps BINMAP fit.ecsv  # make the maps" in text
 
 
 def test_maps_of_hardness_need_no_response(here, tmp_path):

@@ -1,6 +1,5 @@
 """Shell completion, asked as shells ask: by the script that ``chandra-bin completion`` prints."""
 
-import contextlib
 import os
 import pty
 import shutil
@@ -13,6 +12,7 @@ import pytest
 
 from chandra_bin.cli import COMMANDS, run
 from files import write_fits
+from terminals import read_to_end
 
 PROGRAMS = Path(sysconfig.get_path("scripts"))
 # Completes the words in its arguments after the cursor's: what readline does when a user presses TAB.
@@ -92,13 +92,6 @@ def test_the_tab_key_in_bash(tmp_path):
     os.close(keyboard)
     assert (tmp_path / "said").read_text().startswith(
         "chandra-bin lightcurve: error: Invalid value for '-o' / '--out': the name is empty")
-
-
-def read_to_end(terminal):
-    """Reads what a terminal shows until its shell has ended."""
-    with contextlib.suppress(OSError):
-        while os.read(terminal, 65536):
-            pass
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

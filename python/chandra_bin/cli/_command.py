@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import sys
 import traceback
 import warnings
@@ -17,6 +18,8 @@ from click.shell_completion import CompletionItem
 
 from chandra_bin._checks.options import picked
 from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError, did_you_mean, one_line, reason
+
+from ._progress import SHOWN, Notes, ProgressBar, print_line
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -195,7 +198,7 @@ def _warnings_as_lines() -> Iterator[None]:
         text = f"warning: {one_line(str(message))}"
         if text not in said:
             said.add(text)
-            click.echo(text, err=True)
+            print_line(text)
 
     with warnings.catch_warnings():
         if not sys.warnoptions:
@@ -206,37 +209,42 @@ def _warnings_as_lines() -> Iterator[None]:
 
 
 @contextmanager
-def progress_reporter(quiet: bool, doing: str) -> Iterator[Callable[[float], None] | None]:
-    """Shows log lines, and progress where stderr is a terminal: yields what takes the fraction done, or None."""
-    logger = logging.getLogger("chandra_bin")
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("note: %(message)s"))
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+def progress_bar(total: float, doing: str, *, quiet: bool = False) -> Iterator[ProgressBar]:
+    """Show progress and the time left where stderr is a terminal; nothing where it is not, or with ``quiet``."""
+    bar = ProgressBar(total, doing, not quiet and sys.stderr.isatty())
+    SHOWN.append(bar)
     try:
-        if quiet or not sys.stderr.isatty():
-            yield None
-        else:
-            with _progress_bar(doing) as progress:
-                yield progress
+        yield bar
     finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
+        SHOWN.remove(bar)
+        bar.close()
 
 
 @contextmanager
-def _progress_bar(doing: str) -> Iterator[Callable[[float], None]]:
-    from tqdm import tqdm
+def progress_reporter(quiet: bool, doing: str) -> Iterator[Callable[[float], None] | None]:
+    """Show log lines, and progress where stderr is a terminal: yield what takes the fraction done, or None."""
+    with progress_bar(1.0, doing, quiet=quiet) as bar:
+        handler = Notes(bar)
+        levels = {"chandra_bin": logging.WARNING if quiet else logging.INFO,
+                  "chandra_bin.progress": logging.DEBUG if bar.is_shown else logging.INFO}
+        before = {name: logging.getLogger(name).level for name in levels}
+        logging.getLogger("chandra_bin").addHandler(handler)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        try:
+            yield bar if bar.is_shown else None
+        finally:
+            logging.getLogger("chandra_bin").removeHandler(handler)
+            for name, level in before.items():
+                logging.getLogger(name).setLevel(level)
 
-    tqdm.monitor_interval = 0  # no thread beside those of the kernels
-    layout = "{desc} {percentage:3.0f}% |{bar}| {elapsed} (left: {remaining})"
-    with tqdm(total=1.0, desc=doing, bar_format=layout, leave=False, dynamic_ncols=True) as bar:
 
-        def show(fraction: float) -> None:
-            bar.update(fraction - bar.n)
+def next_command(after: str, **products: object) -> None:
+    """Print the commands that usually follow a command, with the names of its products in them."""
+    from ._next import NEXT
 
-        yield show
+    for purpose, words in NEXT[after]:
+        click.echo(f"next: chandra-bin {shlex.join(word.format(**products) for word in words)}  # {purpose}")
 
 
 def pick(kind: type[_Chosen], options: dict[str, Any], **given: Any) -> _Chosen:

@@ -16,6 +16,7 @@ from ._command import (
     clobber_option,
     file_argument,
     file_option,
+    next_command,
     one_output,
     pick,
     progress_reporter,
@@ -78,3 +79,4 @@ def command(infile: Path, outroot: str | None, out: str | None, bands: str, bins
             click.echo(f"{each.band.label}: {counted(each.counts, 'count')} ({each.cut} cut), exposure up to "
                        f"{each.exposure:.5g} {unit} ({approximation(settings.keywords(each.band))}); in "
                        f"{', '.join(map(str, each.files))}")
+        next_command("fluximage", image=made.bands[0].files[0], expmap=made.bands[0].files[1])

@@ -7,7 +7,16 @@ import click
 
 from chandra_bin.errors import counted
 
-from ._command import PATH, Command, Stack, bands_option, clobber_option, progress_reporter, quiet_option
+from ._command import (
+    PATH,
+    Command,
+    Stack,
+    bands_option,
+    clobber_option,
+    next_command,
+    progress_reporter,
+    quiet_option,
+)
 
 if TYPE_CHECKING:
     from chandra_bin.fits.virtual import VirtualFile
@@ -60,3 +69,4 @@ def command(infiles: "tuple[list[VirtualFile], ...]", outdir: Path, refcoord: st
                    "around "
                    f"{ra:.6f} {dec:+.6f}; images of {merged.grid.x.size} x {merged.grid.y.size} pixels: {images}; in "
                    f"{outdir}/")
+        next_command("merge", image=outdir / f"{next(iter(merged.counts))}_thresh.img")

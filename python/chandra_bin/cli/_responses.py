@@ -16,6 +16,7 @@ from ._command import (
     file_argument,
     file_option,
     last_of,
+    next_command,
     pick,
     progress_reporter,
     quiet_option,
@@ -80,7 +81,8 @@ def command(events: "list[VirtualFile]", binmap: Path, tiles: Path, out: Path, q
                        f"{each.by_counts} weighed by counts")
         if written:
             click.echo(f"{counted(len(written), 'file')} of ARF and RMF in {files}")
-        click.echo(f"written to {out}; next: chandra-bin fit SPECTRA --responses {out}")
+        click.echo(f"written to {out}")
+        next_command("responses", responses=out)
 
 
 def _numbers(text: str) -> list[int]:

@@ -37,7 +37,7 @@ from chandra_bin.fits.virtual import Name, VirtualFile, named_files
 
 from ._bin_pixels import BinPixels, read_bin_pixels
 from ._blanksky import ParticleCounts, checked_chips, need_on_sky, scale_by_particles
-from ._common import Parameters, about, ecsv, has_sky_filter, history, listed
+from ._common import Parameters, about, ecsv, has_sky_filter, history, listed, reporting
 from ._pha import PhaWriter
 from .inputs import files_of, plain_name
 
@@ -160,7 +160,7 @@ def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
                  ) as outputs:
         bins = read_bin_pixels(binmap, mask, exclude, keep)
         made = []
-        for obsid, name, behind in zip(obsids, names, backgrounds, strict=True):
+        for obsid, name, behind in reporting(list(zip(obsids, names, backgrounds, strict=True))):
             parameters = {
                 "events": plain_name(name), "binmap": plain_name(binmap),
                 "background": " ".join(map(plain_name, behind)) or None, "group": group, "mask": mask,
