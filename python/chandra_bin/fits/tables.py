@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import InputError, warn
+from chandra_bin.errors import InputError, rename_hint, warn
 
 from . import gzipped
 from .headers import CARD, FITS_BLOCK, is_number, open_file, reading, text_of
@@ -202,7 +202,8 @@ class Hdu:
         """These columns. `InputError` that names all that are missing, and those there are."""
         missing = [name for name in names if name.lower() not in self.columns]
         if missing:
-            raise self.error(f"has no column {' or '.join(missing)}, only {', '.join(self.columns) or 'none'}")
+            raise self.error(f"has no column {' or '.join(missing)}, only {', '.join(self.columns) or 'none'}"
+                             f"{rename_hint(missing, self.columns)}")
         return [self.columns[name.lower()] for name in names]
 
     def need_numbers(self, *names: str) -> list[Column]:

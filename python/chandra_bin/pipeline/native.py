@@ -385,8 +385,8 @@ def bin_final_image(job: Job) -> None:
         files = ImageFiles(mask=layout.mask, background=background, background_scale=ratio, expmap=layout.final_expmap)
     else:
         image = layout.final_flux
-        files = ImageFiles(mask=layout.mask, behind=layout.final_image, behind_background=background,
-                           behind_scale=ratio)
+        files = ImageFiles(mask=layout.mask, counts_image=layout.final_image, counts_image_background=background,
+                           counts_image_scale=ratio)
     made = job.call(bin_image, image, job.out(layout.binmap).parent, options, files, threads=job.threads)
     _warn_of_low_bins(job, made.sn_counts)
     low, middle, high = (float(each) for each in np.percentile(made.sn_counts, (10, 50, 90)))
