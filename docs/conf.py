@@ -83,7 +83,7 @@ def made_of_files(_app: Sphinx, docname: str, source: list[str]) -> None:
         text = re.sub(r"\]\((?!\w+:|#)", "](../", (ROOT / ELSEWHERE[docname]).read_text()).replace("](../docs/", "](")
     up = "../" * (docname.count("/") + 1)
     text = re.sub(rf"\]\({re.escape(up)}([\w./-]+)", lambda link: f"]({inside(link[1], up[3:])}", text)
-    source[0] = text + "".join(toctrees(text)) if docname in ("index", "api/index") else text
+    source[0] = text + "".join(toctrees(text)) if docname in ("index", "reference/api/index") else text
 
 
 def inside(file: str, up: str) -> str:

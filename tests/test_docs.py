@@ -27,9 +27,9 @@ from chandra_sky import flat_sky, write_flat_sky
 from event_files import random_events, write_events
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS = sorted((ROOT / "docs").glob("*.md"))
-API = sorted((ROOT / "docs/api").glob("*.md"))
-FIRST = [ROOT / "README.md", ROOT / "docs/install.md", ROOT / "docs/quickstart.md"]
+API = sorted((ROOT / "docs/reference/api").glob("*.md"))
+DOCS = sorted(page for page in (ROOT / "docs").rglob("*.md") if page not in API)
+FIRST = [ROOT / "README.md", ROOT / "docs/how-to/install.md", ROOT / "docs/tutorials/first-binmap.md"]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *DOCS, *API]
 SHAPE = (48, 56)
 
@@ -125,7 +125,7 @@ def run_python(text, names):
 def test_examples_run(page, images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = set(re.findall(r"-o (\S+\.fits)", page.read_text()))  # by the page itself
-    for file in () if page.name == "quickstart.md" else images.rglob("*"):
+    for file in () if page.name == "first-binmap.md" else images.rglob("*"):
         link = tmp_path / file.relative_to(images)
         if file.is_dir():
             link.mkdir()
@@ -169,7 +169,7 @@ def linked(page):
 
 @pytest.mark.parametrize("pages", [DOCS, API], ids=["docs", "api"])
 def test_every_page_is_in_the_index(pages):
-    index = pages[0].parent / "index.md"
+    index = next(page for page in pages if page.name == "index.md")
     stubs = {page for page in pages if len(page.read_text()) < 99 and linked(page) and linked(page) <= linked(index)}
     assert set(pages) - {index} - stubs <= linked(index)
 
@@ -185,7 +185,7 @@ def options(command):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_command_line_is_documented(name):
     command = import_module(f"chandra_bin.cli.{COMMANDS[name][0]}").command
-    text = (ROOT / "docs/command-line.md").read_text()
+    text = (ROOT / "docs/reference/command-line.md").read_text()
     section = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
     missing = {option for option in options(command) if f"`{option}`" not in section and f"`{option} " not in section}
     assert not missing
@@ -195,7 +195,7 @@ def test_the_command_line_is_documented(name):
 def test_no_option_is_invented():
     known = {"--help", "--version"}.union(
         *(options(import_module(f"chandra_bin.cli.{module}").command) for module, _ in COMMANDS.values()))
-    for page in (*FIRST, ROOT / "docs/command-line.md", ROOT / "docs/coming-from-ciao.md"):
+    for page in (*FIRST, ROOT / "docs/reference/command-line.md", ROOT / "docs/coming-from/ciao.md"):
         invented = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text())) - known
         assert not invented, page.name
 
@@ -205,7 +205,7 @@ def test_the_bin_table_is_documented(images, tmp_path):
     from chandra_bin.tasks.bin import bin_image
 
     binned = bin_image(images / "img.fits", tmp_path / "out", BinningOptions(sn=60))
-    section = (ROOT / "docs/file-formats.md").read_text().split("### bins.ecsv")[1].split("\n### ")[0]
+    section = (ROOT / "docs/reference/file-formats.md").read_text().split("### bins.ecsv")[1].split("\n### ")[0]
     table = binned.bins.table_with(binned.coords)
     described = {}
     for row in re.findall(r"^\| (`.*?) \|(.*?)\|", section, re.MULTILINE):
@@ -218,7 +218,7 @@ def test_the_tables_of_batches_are_documented():
     from chandra_bin.batch.results import COLUMNS as RESULTS
     from chandra_bin.batch.results import UNITS
 
-    page = (ROOT / "docs/batch.md").read_text()
+    page = (ROOT / "docs/how-to/batch.md").read_text()
     for title, columns in (("## The manifest", COLUMNS), ("## The table of results", RESULTS)):
         section = page.split(f"{title}\n")[1].split("\n## ")[0]
         rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
@@ -228,7 +228,7 @@ def test_the_tables_of_batches_are_documented():
 
 
 def test_the_fields_of_contour_bins_are_documented():
-    page = (ROOT / "docs/contour_bin.md").read_text()
+    page = (ROOT / "docs/explanation/contour-binning.md").read_text()
     assert all(f"`{field.name}`" in page for field in fields(chandra_bin.ContourBins))
 
 
