@@ -124,7 +124,8 @@ def run_python(text, names):
         exec(compile(text, "example", "exec"), names)
         return
     test = doctest.DocTestParser().get_doctest(text, names, "example", None, None)
-    assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, clear_globs=False).failed == 0
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    assert doctest.DocTestRunner(optionflags=flags).run(test, clear_globs=False).failed == 0
 
 
 @pytest.mark.full
