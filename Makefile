@@ -67,7 +67,7 @@ $(VENV)/benched-with: $(VENV)/installed
 	    while read -r peer; do $(BIN)/python -m pip install --quiet "$$peer" || echo "$$peer cannot be installed"; done
 	@touch $@
 
-bench: $(VENV)/benched-with  ## Race the kernels with their peers, into docs/races.md (CONTBIN=... for the original)
+bench: $(VENV)/benched-with  ## Race the kernels with their peers, into docs/developers/races.md (CONTBIN=... for the original)
 	@mkdir -p build
 	$(BIN)/python -m pytest benchmarks -q --benchmark-max-time=0.5 --benchmark-columns=min,median,rounds \
 	    --benchmark-json=build/races.json

@@ -272,7 +272,7 @@ def test_toml_is_never_written_again(tmp_path):
 
 
 def test_every_setting_is_documented_with_its_default():
-    page = (Path(__file__).resolve().parents[1] / "docs/pipeline.md").read_text()
+    page = (Path(__file__).resolve().parents[1] / "docs/reference/settings.md").read_text()
     section = page.split("\n## Configuration\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \|(.*?)\| (.+) \|$", section, re.MULTILINE)
     assert [name for name, _, _ in rows] == list(Settings.model_fields)

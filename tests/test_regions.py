@@ -372,7 +372,7 @@ def test_each_kind_is_known_everywhere(kind):
     assert y0 <= y.min() + 1 <= y.max() + 1 <= y1
     assert region_png(np.ones((48, 48)), [RegionOverlay(region, "a region")], coords, "title")
     assert text in str(parse_name(f"evt.fits[sky={text}]"))
-    assert f"`{kind}" in (Path(__file__).parents[1] / "docs/regions.md").read_text()
+    assert f"`{kind}" in (Path(__file__).parents[1] / "docs/reference/region-files.md").read_text()
 
 
 @pytest.mark.parametrize("turn", [0.0, 25.0])

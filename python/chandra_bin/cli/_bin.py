@@ -48,7 +48,7 @@ def command(image: Path, folder: Path, threads: int | None, quiet: bool, clobber
     DIR/contbin_smoothed.fits the smoothed image whose contours the bins follow
     DIR/contbin_mask.fits     the pixels that were used
     DIR/bins.ecsv             a table with a row for each bin
-    DIR/bins.png              image, bins and S/N side by side
+    DIR/bins.png              image, bins and their brightness side by side
     DIR/outreg/xaf_N.reg      region of bin N, in physical coordinates; or DIR/bins.reg, of all bins
     DIR/bin_*_stats.qdp       histograms of S/N and signal
     """

@@ -47,7 +47,7 @@ FLAGS = {"reprocessed": 2, "flare_filtered": 3, "merge_data": 4, "flux_maps": 5,
          "contour_binning": 7, "convert_region_coordinates": 8, "spectra": 9, "maps": 10}
 
 
-# S/N of contours over that of bins; docs/pipeline.md has the measurement.
+# S/N of contours over that of bins; docs/explanation/validation.md has the measurement.
 CONTOUR_SN_FACTOR = 0.6
 
 

@@ -121,10 +121,9 @@ def _maps(gallery: Gallery, binmap: Image, labels: NDArray[np.int32], sn: NDArra
     if counts is None or counts.data.shape != labels.shape:
         return None
     return gallery.add(
-        "bins", f"Three maps side by side: counts, the bins ({len(sn)}), and their S/N in counts.",
-        "Step 7: counts, bins, and S/N in counts of each bin", bins_png, np.nan_to_num(counts.data), labels, sn,
-        coords_of(binmap), title=gallery.target, sn_in="counts", target=gallery.folder.config.settings.sn,
-        kpc_per_arcsec=gallery.kpc_per_arcsec)
+        "bins", f"Three maps side by side: counts, the bins ({len(sn)}), and their brightness.",
+        "Step 7: counts, bins, and the brightness of each bin", bins_png, np.nan_to_num(counts.data), labels, sn,
+        coords_of(binmap), title=gallery.target, kpc_per_arcsec=gallery.kpc_per_arcsec)
 
 
 def is_of_counts(folder: Folder) -> bool:

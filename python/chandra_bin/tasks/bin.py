@@ -241,8 +241,7 @@ def _write(outputs: Outputs, files: BinFiles, made: BinnedImage, sums: BinSums, 
     outputs.write(files.table, ecsv(table, parameters))
     shown = image if read.counts_image is None else read.counts_image.counts
     write_picture(outputs, files.picture, lambda: bins_png(
-        shown.data, bins.binmap, sums.sn, coords, title=_title(image), target=parameters["sn"],
-        sn_in="" if read.counts_image is None else "counts"))
+        shown.data, bins.binmap, sums.sn, coords, title=_title(image)))
 
 
 def _write_regions(outputs: Outputs, files: BinFiles, made: BinnedImage, layout: RegionLayout) -> None:
