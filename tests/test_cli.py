@@ -1,5 +1,6 @@
 """The command line as a whole: help, versions, quick start, failures that nobody foresaw."""
 
+import platform
 import re
 import resource
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 import chandra_bin
 from chandra_bin.cli import COMMANDS, OTHER_PROGRAMS, SECTIONS, run
@@ -73,7 +75,26 @@ def test_programs_of_others_have_commands_that_exist():
                                    ["smooth", "tophat", "-V"]])
 def test_version(words, capsys):
     assert run(words) == 0
-    assert capsys.readouterr().out == f"chandra-bin {chandra_bin.__version__}\n"
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first == f"chandra-bin {chandra_bin.__version__}"
+    assert f"Python {platform.python_version()}, numpy {np.__version__}" in others
+
+
+def test_version_has_the_commit_and_the_calibration_database(tmp_path, capsys, monkeypatch):
+    (tmp_path / "commit.txt").write_text("0123456789ab+changes\n")
+    folder = tmp_path / "caldb/docs/chandra/caldb_version"
+    folder.mkdir(parents=True)
+    fits.BinTableHDU.from_columns([fits.Column("CALDB_VER", "8A", array=["4.9.8", "4.11.5"])]).writeto(
+        folder / "caldb_version.fits")
+    monkeypatch.setattr("chandra_bin.cli._version.files", lambda _: tmp_path)
+    monkeypatch.setenv("CALDB", str(tmp_path / "caldb"))
+    assert run(["--version"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "commit 0123456789ab+changes"
+    assert lines[-1] == f"CALDB 4.11.5 ({tmp_path / 'caldb'})"
+    monkeypatch.setenv("CALDB", str(tmp_path / "nowhere"))
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.endswith(f"CALDB of unknown version ({tmp_path / 'nowhere'})\n")
 
 
 @pytest.mark.parametrize("name", ["smooth", "propose"])

@@ -26,7 +26,7 @@ from chandra_bin.fits.images import write_image
 from chandra_bin.regions import parse_regions, read_regions, region_mask
 from chandra_bin.simulate import cluster_header, cluster_image
 from file_traffic import counted_files, whole_reads
-from files import INPUTS, golden_folder, listing, write_fits
+from files import INPUTS, golden_folder, listing, summary, write_fits
 from golden_data import read_expected, read_region_files
 from pictures import colours_of
 from processes import cpu_seconds, wait_until
@@ -52,7 +52,7 @@ def test_all_products(capsys):
     assert run(["bin", IMAGE, "-o", "d/e", *OPTIONS]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("65 bins, S/N 20")
-    assert out.endswith("products in d/e/\n")
+    assert summary(out).endswith("products in d/e/; look at d/e/bins.png\n")
     assert not err
     assert listing("d/e") == sorted(
         [*SIX, SMOOTHED, "bins.ecsv", "bins.png", "outreg", *(f"outreg/xaf_{n}.reg" for n in range(65))])

@@ -360,9 +360,9 @@ def one_output(argument: Name | None, option: Name | None) -> Name:
 
 def _print_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:
     if asked:
-        from chandra_bin import __version__
+        from ._version import version_lines
 
-        click.echo(f"chandra-bin {__version__}")
+        click.echo("\n".join(version_lines()))
         context.exit()
 
 
