@@ -113,6 +113,8 @@ class Profile:
     """A quantity of bins against their distance from a centre, arrays (bins,)."""
 
     radius_arcmin: Floats
+    spread_arcmin: Floats
+    """How far the bin reaches inwards and outwards."""
     values: Floats
     low: Floats
     high: Floats
@@ -134,18 +136,20 @@ def _profile_figure(profiles: Sequence[Profile], title: str, kpc_per_arcsec: flo
     for axes, profile in zip(panels, profiles, strict=True):
         known = np.isfinite(profile.values)
         errors = np.nan_to_num(np.stack([profile.low, profile.high])[:, known])
-        axes.errorbar(profile.radius_arcmin[known], profile.values[known], errors, fmt="o", ms=3, lw=0.8, color=KEPT,
+        radius, spread = profile.radius_arcmin[known], profile.spread_arcmin[known]
+        inwards = np.minimum(spread, radius / 2)  # for the logarithmic axis
+        axes.errorbar(radius, profile.values[known], xerr=[inwards, spread], fmt="none", lw=0.5, color=KEPT, alpha=0.35)
+        axes.errorbar(radius, profile.values[known], errors, fmt="o", ms=3, lw=0.8, color=KEPT,
                       label="fits of bins, with errors")
         if profile.truth is not None:
-            axes.plot(profile.radius_arcmin[known], profile.truth[known], "x", ms=4, color=CUT, zorder=3,
-                      label="simulated, in the bins")
+            axes.plot(radius, profile.truth[known], "x", ms=4, color=CUT, zorder=3, label="simulated, in the bins")
         axes.set(ylabel=profile.label, xscale="log")
         if known.any():
             least, top = np.percentile(profile.values[known], (2, 98))
             axes.set_ylim(min(0, 1.5 * float(least)), 1.5 * float(top) if top > 0 else None)
     panels[0].legend(fontsize=9)
     panels[0].set_title(title, fontsize=12, parse_math=False)
-    panels[-1].set_xlabel("Distance from the brightest bin (arcmin)")
+    panels[-1].set_xlabel("Mean distance from the brightest bin (arcmin)")
     panels[-1].xaxis.set_major_formatter("{x:g}")
     panels[-1].xaxis.set_minor_formatter("")
     if kpc_per_arcsec is not None:

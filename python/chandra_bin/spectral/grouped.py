@@ -90,14 +90,15 @@ class GroupedSpectra:
         return np.add.reduceat(values, self.offsets[:-1]) if values.size else np.zeros(0)
 
     def write(self, file: BinaryIO, history: Sequence[str]) -> None:
-        """Write a FITS file with the blocks DATASETS, a row for each bin and ObsID, and GROUPS, a row for each group."""
+        """Write a FITS file with the blocks DATASETS, a row a bin and ObsID, and GROUPS, a row a group of channels."""
         from astropy.io.fits import Header
 
         write_empty_primary(file, Header())
         write_block(file, _DATASETS, history, [
             NewColumn("BIN", "1J", self.bin), NewColumn("OBSID", "1J", self.obsid),
             NewColumn("EXPOSURE", "1D", self.exposure_s, "s"), NewColumn("SHARE", "1E", self.share),
-            NewColumn("BKGRATIO", "1E", self.off_ratio), NewColumn("FITTED", "1B", np.asarray(self.is_fitted, np.uint8)),
+            NewColumn("BKGRATIO", "1E", self.off_ratio),
+            NewColumn("FITTED", "1B", np.asarray(self.is_fitted, np.uint8)),
             NewColumn("GROUPS", "1J", np.diff(self.offsets))])
         write_block(file, _GROUPS, history, [
             NewColumn("BIN", "1J", np.repeat(self.bin, np.diff(self.offsets))),
@@ -119,12 +120,15 @@ class GroupedSpectra:
         try:
             sets, groups = blocks[_DATASETS], blocks[_GROUPS]
             offsets = np.concatenate([[0], np.cumsum(np.asarray(sets["GROUPS"], np.int64))])
+            whole = {name: np.asarray(sets[name], np.int64) for name in ("BIN", "OBSID")}
+            whole |= {name: np.asarray(groups[name], np.int64) for name in ("FIRST_CHAN", "LAST_CHAN", "COUNTS")}
+            real = {name: np.asarray(sets[name], np.float64) for name in ("EXPOSURE", "SHARE", "BKGRATIO")}
+            real |= {name: np.asarray(groups[name], np.float64) for name in ("BACKGROUND", "MODEL")}
             made = cls(
-                *(np.asarray(sets[name], np.int64) for name in ("BIN", "OBSID")),
-                *(np.asarray(sets[name], np.float64) for name in ("EXPOSURE", "SHARE", "BKGRATIO")),
-                np.asarray(sets["FITTED"], bool), offsets, np.asarray(groups["FIRST_CHAN"], np.int64),
-                np.asarray(groups["LAST_CHAN"], np.int64) + 1, np.asarray(groups["COUNTS"], np.int64),
-                *(np.asarray(groups[name], np.float64) for name in ("BACKGROUND", "MODEL")))
+                bin=whole["BIN"], obsid=whole["OBSID"], exposure_s=real["EXPOSURE"], share=real["SHARE"],
+                off_ratio=real["BKGRATIO"], is_fitted=np.asarray(sets["FITTED"], bool), offsets=offsets,
+                channel=whole["FIRST_CHAN"], end=whole["LAST_CHAN"] + 1, counts=whole["COUNTS"],
+                background=real["BACKGROUND"], model=real["MODEL"])
         except KeyError as error:
             raise InputError(f"{path}: has no {error.args[0]}: make it again with 'chandra-bin fit'") from None
         if (np.diff(offsets) < 1).any() or offsets[-1] != made.counts.size or (np.diff(made.bin) < 0).any():
@@ -174,6 +178,6 @@ def grouped_spectra(spectra: BinSpectra, templates: Templates, result: FitResult
     seen = np.bincount(np.repeat(np.arange(spectra.bin.size), np.diff(spectra.weight_offsets)), spectra.weight,
                        spectra.bin.size)
     return GroupedSpectra(
-        bin=spectra.bin, obsid=np.asarray(obsid, np.int64), exposure_s=spectra.exposure_s, share=seen,
-        off_ratio=spectra.off_ratio, is_fitted=is_fitted, offsets=offsets, channel=channel, end=end,
-        counts=np.rint(counts).astype(np.int64), background=expected, model=model)
+        bin=spectra.bin, obsid=np.asarray(obsid, np.int64), exposure_s=spectra.exposure_s,
+        share=np.asarray(seen, np.float64), off_ratio=spectra.off_ratio, is_fitted=is_fitted, offsets=offsets,
+        channel=channel, end=end, counts=np.rint(counts).astype(np.int64), background=expected, model=model)

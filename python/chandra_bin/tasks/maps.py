@@ -25,7 +25,7 @@ from ._spectra_table import read_spectra_of_bins
 from .paint import Quantity, painted
 from .spectra import ALL_BINS
 
-_COLUMN_UNITS = {"radius": "arcmin"}
+_COLUMN_UNITS = {"radius": "arcmin", "radius_spread": "arcmin"}
 _PICTURE, _TABLE, _PROFILE = "maps.png", "maps.ecsv", "profile.png"
 # Titles and colours of the panels that follow temperature and its error in the picture.
 _PANELS = {"abundance": ("Abundance", "viridis"), "pressure": ("Pressure", "plasma"), "entropy": ("Entropy", "cividis"),
@@ -69,9 +69,9 @@ def write_maps(binmap: Path, fit: Path, folder: Path, *, options: DepthOptions |
     with about(binmap):
         coords = ImageCoords(image.header)
         coords.need_sky()
-    radii = _radii(coords, labels, result, centre_deg) if options.depth == "volume" else None
+    depths = _radii(coords, labels, result, centre_deg) if options.depth == "volume" else None
     with about(fit):
-        made = derived_quantities(result, area, redshift=fitted.redshift, options=options, radii=radii,
+        made = derived_quantities(result, area, redshift=fitted.redshift, options=options, radii=depths,
                                   abundance_table=fitted.abundance_table)
     good = result.good("kt")
     maps = {
@@ -98,9 +98,11 @@ def write_maps(binmap: Path, fit: Path, folder: Path, *, options: DepthOptions |
     lines = history("maps", parameters)
     if fixed := int(np.count_nonzero(result.abundance_fixed & good & np.isfinite(result.abundance))):
         lines.append(f"abundance: fixed in {fixed} of {len(good)} bins, which its map leaves out (abundance_fixed)")
-    radius = radius_arcmin(coords, labels, result)
-    notes = _Notes([binmap, fit], lines, _title(result, good), keywords, {"radius": radius, "reason": result.reason},
-                   profiles_of(radius, {name: (each.values, each.low, each.high) for name, each in shown.items()}))
+    radii = radii_arcmin(coords, labels, result)
+    notes = _Notes([binmap, fit], lines, _title(result, good), keywords,
+                   {"radius": radii[0], "radius_spread": radii[1], "reason": result.reason},
+                   profiles_of(radii, {name: (each.values, each.low, each.high) for name, each in shown.items()
+                                       if each.low is not None and each.high is not None}))
     return _write(folder, image, labels, result.bin, shown, notes, clobber)
 
 
@@ -146,35 +148,39 @@ def check_binmap(binmap: Path, own_id: str, file: Path, known: str) -> None:
         raise InputError(f"{file}: was made of another binmap than {binmap}: give the binmap of its spectra")
 
 
-def profiles_of(radius: Floats, values: Mapping[str, tuple[Floats, Floats | None, Floats | None]],
+def profiles_of(radii: tuple[Floats, Floats], values: Mapping[str, tuple[Floats, Floats, Floats]],
                 truth: Mapping[str, Floats] | None = None) -> list[Profile]:
     """Return the profiles of temperature and abundance against the radius, with the truth where it is known.
 
     Parameters
     ----------
-    radius : (bins,), arcmin.
+    radii : as `radii_arcmin` returns them.
     values : of each quantity the values and their lower and upper errors, (bins,); NaN where there is none.
     truth : the values of the simulation, by quantity.
     """
     found = []
     for name, label in (("kt", "kT (keV)"), ("abundance", "Abundance")):
-        value, low, high = values.get(name, (None, None, None))
-        if value is not None and low is not None and high is not None and np.isfinite(value).any():
-            found.append(Profile(radius, value, low, high, label, None if truth is None else truth.get(name)))
+        if name in values and np.isfinite(values[name][0]).any():
+            found.append(Profile(*radii, *values[name], label, None if truth is None else truth.get(name)))
     return found
 
 
-def radius_arcmin(coords: ImageCoords, labels: NDArray[np.int32], result: FitResult) -> Floats:
-    """Return the distance (bins,), arcmin, of the middle of each bin from that of the brightest: half a pixel or more."""
+def radii_arcmin(coords: ImageCoords, labels: NDArray[np.int32], result: FitResult) -> tuple[Floats, Floats]:
+    """Return the mean distance of the pixels of each bin from the middle of the brightest bin, and its spread.
+
+    Both are (bins,), in arcmin; the spread is the standard deviation over the pixels. Bins can be rings: the distance
+    of their own middle does not tell where they are.
+    """
     y, x = np.nonzero(labels >= 0)
     of = labels[y, x]
     size = int(labels.max()) + 1
     pixels = np.maximum(np.bincount(of, minlength=size), 1)
-    centre_x, centre_y = (np.bincount(of, axis, size) / pixels for axis in (x, y))
     brightest = result.bin[int(np.argmax(result.net_counts / pixels[result.bin]))]
-    distance = np.hypot(centre_x - centre_x[brightest], centre_y - centre_y[brightest])[result.bin]
+    distance = np.hypot(x - x[of == brightest].mean(), y - y[of == brightest].mean())
+    mean, square = (np.bincount(of, each, size) / pixels for each in (distance, distance**2))
     arcmin = np.sqrt(coords.pixel_area_arcsec2) / 60
-    return np.asarray(np.maximum(distance, 0.5) * arcmin)
+    spread = np.sqrt(np.maximum(square - mean**2, 0))
+    return np.maximum(mean[result.bin], 0.5) * arcmin, spread[result.bin] * arcmin
 
 
 def _radii(coords: ImageCoords, labels: NDArray[np.int32], result: FitResult,

@@ -17,7 +17,7 @@ from chandra_bin.spectral.results import FitResult
 
 from ._bin_pixels import binmap_id
 from ._common import about, ecsv, read_binmap, write_picture
-from .maps import check_binmap, radius_arcmin
+from .maps import check_binmap, radii_arcmin
 
 # A fit of one temperature to several has about their mean with these weights, Mazzotta et al. 2004 (MNRAS 354, 10).
 _SPECTROSCOPIC_POWER = -0.75
@@ -74,7 +74,7 @@ def compare_with_truth(binmap: Path, fit: Path, truth: Path, folder: Path, *, cl
         coords = ImageCoords(image.header)
         write_picture(outputs, files[1], lambda: maps_png(labels, coords, _panels(labels, result, true, good),
                                                           _title(pulls["kt"])))
-        profile = Profile(radius_arcmin(coords, labels, result), np.where(good, result.kt, np.nan), result.kt_low,
+        profile = Profile(*radii_arcmin(coords, labels, result), np.where(good, result.kt, np.nan), result.kt_low,
                           result.kt_high, "kT (keV)", true["kt"])
         write_picture(outputs, files[2], lambda: profile_png([profile], _title(pulls["kt"])))
     return Comparison(pulls["kt"], pulls["norm"], tuple(files))
