@@ -146,7 +146,7 @@ def _profile_figure(profiles: Sequence[Profile], title: str, kpc_per_arcsec: flo
         axes.set(ylabel=profile.label, xscale="log")
         if known.any():
             least, top = np.percentile(profile.values[known], (2, 98))
-            axes.set_ylim(min(0, 1.5 * float(least)), 1.5 * float(top) if top > 0 else None)
+            axes.set_ylim(min(0, 1.4 * float(least)), 1.4 * float(top) if top > 0 else None)
     panels[0].legend(fontsize=9)
     panels[0].set_title(title, fontsize=12, parse_math=False)
     panels[-1].set_xlabel("Mean distance from the brightest bin (arcmin)")

@@ -73,6 +73,8 @@ def section(gallery: Gallery) -> dict[str, Any] | None:
     if table is None or binmap is None:
         found["missing"].append(folder.missing(path if table is None else folder.layout.binmap))
         return found
+    if fit is not None and not folder.layout.fit_spectra.is_file():
+        found["missing"].append(folder.missing(folder.layout.fit_spectra))
     labels_of_pixels = np.asarray(binmap.data, np.int32)
     numbers = np.asarray(table["bin"][0], np.int64)
     if not numbers.size or numbers.max() > labels_of_pixels.max():

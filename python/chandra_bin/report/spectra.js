@@ -198,7 +198,7 @@
       if (hasModel) {
         const off = shown.reduce((a, b) => (Math.abs(b.residual) > Math.abs(a.residual) ? b : a));
         const rms = Math.sqrt(sum(shown.map((p) => p.residual ** 2)) / shown.length);
-        parts.push(`Residuals (data - model) / error: rms ${rms.toFixed(2)}, the largest ${off.residual > 0 ? "+" : ""}${off.residual.toFixed(1)} at ${few(off.middle, 2)} keV.`);
+        parts.push(`Residuals (data - model) / error: rms ${rms.toFixed(2)}, the largest ${off.residual > 0 ? "+" : "−"}${Math.abs(off.residual).toFixed(1)} at ${few(off.middle, 2)} keV.`);
       } else parts.push(fit.parameters.length ? "No model: the fit did not use this ObsID." : `No model: the bin was not fitted (${fit.facts.Fit}).`);
       words.textContent = parts.join(" ");
       fill("spectrum-points", shown.map((p) => [`${p.low.toFixed(2)} - ${p.high.toFixed(2)}`, p.counts, few(p.value), few(p.error, 2),

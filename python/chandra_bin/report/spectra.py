@@ -44,19 +44,19 @@ def packed_spectra(folder: Folder, bins: int) -> dict[str, Any] | None:
 
 def _fit_texts(fit: FitResult, place: int) -> dict[str, Any]:
     """The parameters of a bin with their errors, and what the fit states of the bin, as texts."""
-    fixed = bool(fit.abundance_fixed[place])
+    facts = {"Fit": ", ".join(fit.reasons(place)) or "ok", "Net counts": f"{fit.net_counts[place]:.1f}",
+             "Background counts": f"{fit.background_counts[place]:.1f}"}
+    if not np.isfinite(fit.kt[place]):
+        return {"parameters": [], "facts": facts}
+    facts |= {f"Statistic ({fit.statistic_name})": f"{fit.statistic[place]:.1f}",
+              "Expected statistic": f"{fit.expected[place]:.1f} ± {math.sqrt(fit.variance[place]):.1f}",
+              "Goodness": f"{fit.goodness[place]:+.2f} sigma"}
     parameters = [_parameter("kT (keV)", fit.kt, fit.kt_low, fit.kt_high, place),
                   _parameter("Norm (cm⁻⁵)", fit.norm, fit.norm_low, fit.norm_high, place)]
     if np.isfinite(fit.abundance[place]):
         abundance = _parameter("Abundance", fit.abundance, fit.abundance_low, fit.abundance_high, place)
-        parameters.insert(1, [*abundance[:2], "fixed", "fixed"] if fixed else abundance)
-    facts = {"Fit": ", ".join(fit.reasons(place)) or "ok", "Net counts": f"{fit.net_counts[place]:.1f}",
-             "Background counts": f"{fit.background_counts[place]:.1f}"}
-    if np.isfinite(fit.kt[place]):
-        facts |= {f"Statistic ({fit.statistic_name})": f"{fit.statistic[place]:.1f}",
-                  "Expected statistic": f"{fit.expected[place]:.1f} ± {math.sqrt(fit.variance[place]):.1f}",
-                  "Goodness": f"{fit.goodness[place]:+.2f} sigma"}
-    return {"parameters": parameters if np.isfinite(fit.kt[place]) else [], "facts": facts}
+        parameters.insert(1, [*abundance[:2], "fixed", "fixed"] if fit.abundance_fixed[place] else abundance)
+    return {"parameters": parameters, "facts": facts}
 
 
 def _parameter(label: str, values: Any, low: Any, high: Any, place: int) -> list[str]:
