@@ -70,12 +70,15 @@ def section(gallery: Gallery) -> dict[str, Any] | None:
                              "maps": [], "profile": None, "truth": None, "missing": []}
     path = folder.layout.maps / "maps.ecsv"
     table, binmap, fit = folder.columns(path), folder.image(folder.layout.binmap), folder.fit()
+    needed = [path, folder.layout.binmap, *([] if fit is None else [folder.layout.fit_spectra])]
+    found["missing"] = [folder.missing(each) for each in needed if not each.is_file()]
     if table is None or binmap is None:
-        found["missing"].append(folder.missing(path if table is None else folder.layout.binmap))
         return found
-    if fit is not None and not folder.layout.fit_spectra.is_file():
-        found["missing"].append(folder.missing(folder.layout.fit_spectra))
     labels_of_pixels = np.asarray(binmap.data, np.int32)
+    columns = {"bin", *(f"{name}{end}" for name in _QUANTITIES if name in table for end in ("_low", "_high"))}
+    if absent := sorted(columns - set(table)):
+        folder.problem(f"{path} has no column {absent[0]}: make it again with 'chandra-bin maps'")
+        return found
     numbers = np.asarray(table["bin"][0], np.int64)
     if not numbers.size or numbers.max() > labels_of_pixels.max():
         folder.problem(f"{path} does not belong to {folder.layout.binmap.name}")

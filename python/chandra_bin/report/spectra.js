@@ -37,7 +37,7 @@
   // Points of some data sets together: neighbouring groups are joined until they hold the least counts.
   function points(sets) {
     const size = of.size[sets[0]], exposure = sum(sets.map((set) => of.exposure[set]));
-    const groups = [];
+    const groups = [], least = which.value !== "all" && data.obsids.length > 1 ? data.least_of_one : data.least;
     let open = null;
     for (let g = 0; g < size; g++) {
       const first = of.channel[offsets[sets[0]] + g];
@@ -49,7 +49,7 @@
         open.variance += of.counts[at] + of.ratio[set] * background;
         open.model += of.model[at];
       }
-      if (open.counts >= data.least) open = null;
+      if (open.counts >= least) open = null;
     }
     if (open && groups.length > 1) {  // what is left joins the last group
       groups.pop();

@@ -15,6 +15,10 @@ from .packed import deflated, packed_arrays, rounded
 
 # Responses of a bin in an observation that are named; the others are counted.
 _MOST_RESPONSES = 4
+# Counts of a point of one ObsID of several, which has fewer than all of them together: S/N 3.
+_LEAST_OF_ONE = 9
+# Numbers below 0.01 are written with a power of ten.
+_LEAST_POWER = -2
 
 
 def packed_spectra(folder: Folder, bins: int) -> dict[str, Any] | None:
@@ -37,7 +41,7 @@ def packed_spectra(folder: Folder, bins: int) -> dict[str, Any] | None:
     texts = {"fits": {number: _fit_texts(fit, place) for place, number in enumerate(fit.bin.tolist())},
              "responses": _responses(folder, spectra)}
     return {"obsids": obsids.tolist(), "end": int(spectra.end.max()), "width": PI_WIDTH_EV / 1000,
-            "least": LEAST_COUNTS, "ev": round(LEAST_CHANNELS * PI_WIDTH_EV),
+            "least": LEAST_COUNTS, "least_of_one": _LEAST_OF_ONE, "ev": round(LEAST_CHANNELS * PI_WIDTH_EV),
             "band": f"{spectra.low_kev.min():.2g} - {spectra.high_kev.max():.2g} keV",
             "texts": deflated(json.dumps(texts, separators=(",", ":")).encode()), **packed_arrays(arrays)}
 
@@ -60,18 +64,21 @@ def _fit_texts(fit: FitResult, place: int) -> dict[str, Any]:
 
 
 def _parameter(label: str, values: Any, low: Any, high: Any, place: int) -> list[str]:
-    """A parameter, its value, and its lower and upper error with as many decimals."""
-    value = float(values[place])
-    errors = [float(each[place]) for each in (low, high)]
+    """A parameter, its value, and its lower and upper error, with two digits of the smaller error."""
+    value, *errors = (float(each[place]) for each in (values, low, high))
+    if not np.isfinite(value):
+        return [label, "unknown", "", ""]
+    size = math.floor(math.log10(abs(value))) if value else 0
     known = [error for error in errors if np.isfinite(error) and error > 0]
-    # Two digits of the smaller error.
-    digits = 1 - math.floor(math.log10(min(known))) if known else 3 - math.floor(math.log10(abs(value) or 1))
-    power = math.floor(math.log10(abs(value))) if value and abs(value) < 1e-2 else 0
-    form = f".{max(digits + power, 0)}f"
-    times = f" × 10{_raised(power)}" if power else ""
-    texts = [f"{each / 10.0**power:{form}}{times}" if np.isfinite(each) else "open" for each in (value, *errors)]
-    return [label, texts[0], *(f"{sign}{text}" if text != "open" else text
-                               for sign, text in zip("−+", texts[1:], strict=True))]
+    digits = 1 - math.floor(math.log10(min(known))) if known else 3 - size
+    power = size if size < _LEAST_POWER else 0
+    form, times = f".{max(digits + power, 0)}f", f" × 10{_raised(power)}" if power else ""
+
+    def text(number: float, form: str) -> str:
+        return f"{number / 10.0**power:{form}}{times}".replace("-", "−")
+
+    return [label, text(value, form), *("open" if not np.isfinite(error) else text(sign * error, f"+{form}")
+                                        for sign, error in zip((-1, 1), errors, strict=True))]
 
 
 def _raised(power: int) -> str:
