@@ -325,7 +325,7 @@ def test_the_numbers_of_a_bin_are_those_of_its_fit(page, made):
     assert value == pytest.approx(fit["norm"][number], rel=0.02)
     facts = the(page, "fit-facts").text
     for words in ("Fit\nok", f"Statistic (cstat)\n{fit['statistic'][number]:.1f}",
-                  f"Goodness\n{fit['goodness'][number]:+.2f} sigma"):
+                  f"Goodness\n{fit['goodness'][number]:+.2f} sigma".replace("-", "−")):
         assert words in facts
     ((obsid, seconds, counts, background, share, fitted, responses),) = rows_of(page, "fit-obsids")
     spectrum, exposure = spectrum_of(made, number)
@@ -368,6 +368,7 @@ def test_a_bin_without_a_fit_shows_its_data_and_the_reason(page, made):
     assert the(page, "spectrum-words").text.endswith("No model: the bin was not fitted (too few counts).")
     assert "Fit\ntoo few counts" in the(page, "fit-facts").text
     assert rows_of(page, "fit-parameters") == []
+    assert [row[5] for row in rows_of(page, "fit-obsids")] == ["no"]
     assert not page.find_element(By.CSS_SELECTOR, "#spectrum .of-model").is_displayed()
 
 

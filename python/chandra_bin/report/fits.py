@@ -118,7 +118,7 @@ class _Maps:
         errors = np.concatenate([low, high])
         errors = errors[np.isfinite(errors)]
         limits = (0.0, float(np.percentile(errors, _PERCENTILE)) or 1.0) if errors.size else (0.0, 1.0)
-        of = f"% of {'kT' if name == 'kt' else 'the value'}" if quantity.is_relative else label or "same unit"
+        of = f"% of {'kT' if name == 'kt' else 'the value'}" if quantity.is_relative else label or quantity.title
         panels = [Panel(title.capitalize(), label, self._shown(values), quantity.colours),
                   Panel("Lower error", of, self._shown(low), "cividis", limits),
                   Panel("Upper error", of, self._shown(high), "cividis", limits)]
@@ -138,7 +138,7 @@ class _Maps:
         profiles = profiles_of(radii, values, truth)
         if not profiles:
             return None
-        what = " and ".join(each.label.partition(" (")[0] for each in profiles)
+        what = " and ".join("kT" if each.label.startswith("kT") else each.label.lower() for each in profiles)
         beside = "; crosses are the simulated values in the same bins" if truth else ""
         return self.gallery.add(
             "fit_profile", f"{what} of the bins against their distance from the brightest bin, with errors.",

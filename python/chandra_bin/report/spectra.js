@@ -184,7 +184,7 @@
     const several = chosen === "all" ? (used.length ? used : seen) : seen.filter((set) => String(nameOf(set)) === chosen);
     const what = chosen === "all" ? (data.obsids.length > 1 ? "all ObsIDs" : `ObsID ${data.obsids[0]}`) : `ObsID ${chosen}`;
     byId("spectrum-title").textContent = `Spectrum of bin ${bin}`;
-    const hasModel = several.length > 0 && several.every((set) => !Number.isNaN(of.model[offsets[set]]));
+    const hasModel = several.length > 0 && fit.parameters.length > 0 && several.every((set) => !Number.isNaN(of.model[offsets[set]]));
     box.classList.toggle("without-model", !hasModel);
     box.classList.toggle("without-background", kind.value === "net");
     plot.parentElement.hidden = !several.length;
@@ -208,7 +208,7 @@
       fill("spectrum-points", []);
     }
     fill("fit-parameters", fit.parameters);
-    byId("fit-parameters").parentElement.hidden = !fit.parameters.length;
+    byId("fit-parameters").closest(".scroll").hidden = !fit.parameters.length;
     byId("fit-facts").replaceChildren(...Object.entries(fit.facts).map(([label, value]) => {
       const pair = document.createElement("div");
       for (const [tag, content] of [["dt", label], ["dd", value]]) {
@@ -221,7 +221,7 @@
     fill("fit-obsids", sets.map((set) => {
       const whole = (name) => sum([...of[name].subarray(offsets[set], offsets[set + 1])]);
       return [nameOf(set), (of.exposure[set] / 1000).toFixed(2), whole("counts"), whole("background").toFixed(1),
-        `${Math.round(100 * of.share[set])} %`, of.fitted[set] ? "yes" : "no", texts.responses[set] || "unknown"];
+        `${Math.round(100 * of.share[set])} %`, of.fitted[set] && fit.parameters.length ? "yes" : "no", texts.responses[set] || "unknown"];
     }));
   }
 

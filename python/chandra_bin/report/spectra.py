@@ -54,12 +54,14 @@ def _fit_texts(fit: FitResult, place: int) -> dict[str, Any]:
         return {"parameters": [], "facts": facts}
     facts |= {f"Statistic ({fit.statistic_name})": f"{fit.statistic[place]:.1f}",
               "Expected statistic": f"{fit.expected[place]:.1f} ± {math.sqrt(fit.variance[place]):.1f}",
-              "Goodness": f"{fit.goodness[place]:+.2f} sigma"}
+              "Goodness": f"{fit.goodness[place]:+.2f} sigma".replace("-", "−")}
     parameters = [_parameter("kT (keV)", fit.kt, fit.kt_low, fit.kt_high, place),
                   _parameter("Norm (cm⁻⁵)", fit.norm, fit.norm_low, fit.norm_high, place)]
     if np.isfinite(fit.abundance[place]):
         abundance = _parameter("Abundance", fit.abundance, fit.abundance_low, fit.abundance_high, place)
-        parameters.insert(1, [*abundance[:2], "fixed", "fixed"] if fit.abundance_fixed[place] else abundance)
+        if fit.abundance_fixed[place]:
+            abundance = ["Abundance", f"{fit.abundance[place]:.4g}", "fixed", "fixed"]
+        parameters.insert(1, abundance)
     return {"parameters": parameters, "facts": facts}
 
 
