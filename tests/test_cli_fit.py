@@ -150,7 +150,7 @@ def test_the_table_of_fits_reads_back(here):
 
 
 def test_spectra_and_models_are_written_in_groups_of_channels(here):
-    """Beside the channels of the spectra themselves, and the net counts of the fit."""
+    """Compared with the channels of the spectra themselves, and the net counts of the fit."""
     grouped, result = GroupedSpectra.read(here / "fit_spectra.fits"), read_fit(here / "fit.ecsv").result
     assert grouped.bin.tolist() == np.repeat(np.arange(25), 2).tolist()
     assert grouped.obsid.tolist() == [90001, 90002] * 25

@@ -64,7 +64,7 @@ def test_temperatures_of_a_simulated_cluster(work):
 
 
 def check_report_of_fits(work, layout, page, bins):
-    """Maps with errors, a profile, spectra to choose, the truth; and what is lost, damaged or hidden is told."""
+    """Look for maps, profile, spectra and truth, and for statements on lost and damaged files and hidden bins."""
     for words in ("Maps with their errors", "Pressure of the electrons", "kT of each bin against the mean distance",
                   "crosses are the simulated values", "Comparison with the simulation", 'id="spectra-data"'):
         assert words in page
@@ -72,11 +72,11 @@ def check_report_of_fits(work, layout, page, bins):
     good = np.isin(fit["reason"], ["ok", "poor fit", "response missing"])
     pull = (fit["kt"] - truth["true_kt"]) / np.where(fit["kt"] > truth["true_kt"], fit["kt_low"], fit["kt_high"])
     pull = np.asarray(pull.value if hasattr(pull, "value") else pull)[good]
-    (cells,) = re.findall(r'<th scope="row">kT</th>(.*)</tr>', page)
-    told = re.findall("<td>(.*?)</td>", cells)
-    assert told[:4:3] == [str(good.sum()), f"{pull.std():.2f}"]
-    assert told[1] == f"{pull.mean():+.2f}"
-    assert told[5] == f"{(np.abs(pull) < 1).mean():.0%}"
+    (row,) = re.findall(r'<th scope="row">kT</th>(.*)</tr>', page)
+    cells = re.findall("<td>(.*?)</td>", row)
+    assert cells[:4:3] == [str(good.sum()), f"{pull.std():.2f}"]
+    assert cells[1] == f"{pull.mean():+.2f}"
+    assert cells[5] == f"{(np.abs(pull) < 1).mean():.0%}"
 
     kept = layout.fit_spectra.read_bytes(), (layout.maps / "maps.ecsv").read_bytes()
     maps = Table.read(layout.maps / "maps.ecsv")

@@ -86,7 +86,7 @@ def test_spectra_are_packed_with_their_models(scene):
     assert texts["responses"][5] == "90002_0.arf 75%, 90002_1.arf 25%"
 
 
-def test_a_fit_is_told_with_two_digits_of_its_errors(scene):
+def test_a_fit_has_two_digits_of_its_errors(scene):
     spectra, result = scene
     _, texts = unpacked(packed_spectra(folder_of(spectra, result), 3))
     names = [[row[0] for row in texts["fits"][number]["parameters"]] for number in "012"]
@@ -116,10 +116,11 @@ def test_a_fit_is_told_with_two_digits_of_its_errors(scene):
 def test_values_have_the_digits_of_their_errors(scene, value, low, high, texts):
     spectra, result = scene
     given = {name: np.full(3, each) for name, each in (("kt", value), ("kt_low", low), ("kt_high", high))}
-    _, told = unpacked(packed_spectra(folder_of(spectra, replace(result, **given)), 3))
-    assert told["fits"]["1"]["parameters"][:1] == [["kT (keV)", *texts]] * bool(texts)
-    # A norm that is not known is told so.
-    assert [row[1] for row in told["fits"]["2"]["parameters"] if row[0].startswith("Norm")] == ["unknown"] * bool(texts)
+    _, texts_of_bins = unpacked(packed_spectra(folder_of(spectra, replace(result, **given)), 3))
+    assert texts_of_bins["fits"]["1"]["parameters"][:1] == [["kT (keV)", *texts]] * bool(texts)
+    # The page states that a norm is not known.
+    norms = [row[1] for row in texts_of_bins["fits"]["2"]["parameters"] if row[0].startswith("Norm")]
+    assert norms == ["unknown"] * bool(texts)
 
 
 def test_a_thousand_bins_in_four_observations_are_less_than_two_megabytes(scene):

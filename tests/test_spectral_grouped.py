@@ -20,7 +20,7 @@ OBSIDS = np.tile([90001, 90002, 90003], len(NET))
 
 @pytest.fixture(scope="module")
 def scene():
-    """Bins of which the first is too faint for a fit, and the last has a data set without a response."""
+    """Four bins: the first is too faint for a fit, and the last has a data set without a response."""
     spectra = draw(TEMPLATES, NET)[0]
     counts, responses = np.array(spectra.counts), np.array(spectra.weight_response)
     counts[:3] = spectra.off_counts[:3] * spectra.off_ratio[:3, None]  # no signal

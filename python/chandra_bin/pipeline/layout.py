@@ -419,7 +419,7 @@ class Layout:
 
     @property
     def fit_spectra(self) -> Path:
-        """Step 10: spectra and best models in groups of channels, which the fit writes beside its table."""
+        """Step 10: spectra and best models in groups of channels, which the fit writes with its table."""
         return self.bins / "fit_spectra.fits"
 
     @property

@@ -106,7 +106,7 @@ class _Maps:
     fit: FitResult | None
 
     def picture(self, name: str) -> Picture | None:
-        """A map beside its lower and upper error."""
+        """A map with its lower and upper error."""
         quantity = _QUANTITIES[name]
         values, low, high = _with_errors(self.table, name)
         unit = self.table[name][1]
@@ -139,11 +139,11 @@ class _Maps:
         if not profiles:
             return None
         what = " and ".join("kT" if each.label.startswith("kT") else each.label.lower() for each in profiles)
-        beside = "; crosses are the simulated values in the same bins" if truth else ""
+        crosses = "; crosses are the simulated values in the same bins" if truth else ""
         return self.gallery.add(
             "fit_profile", f"{what} of the bins against their distance from the brightest bin, with errors.",
             f"Step 10: {what} of each bin against the mean distance of its pixels from the brightest bin, with "
-            f"its reach (faint); errors are {self._confidence()}{beside}. Bins without a good fit are left out",
+            f"its reach (faint); errors are {self._confidence()}{crosses}. Bins without a good fit are left out",
             profile_png, profiles, f"{self.gallery.target}: {what} against radius",
             kpc_per_arcsec=self.gallery.kpc_per_arcsec)
 
@@ -251,5 +251,5 @@ def _against(gallery: Gallery, fit: FitResult, truth: Mapping[str, Floats]) -> P
         "fit_truth", "Fitted against simulated temperature of the bins with the line where both are equal, and the "
         "distribution of their difference over the error.",
         "Step 10: fitted against simulated temperature (spectroscopic-like mean in each bin), and the distribution of "
-        "(fit - truth) / error beside the normal distribution that right errors have", truth_png, true, value, low,
-        high, pull, f"{gallery.target}: fits beside the simulation")
+        "(fit - truth) / error with the normal distribution that correct errors have", truth_png, true, value, low,
+        high, pull, f"{gallery.target}: fits compared with the simulation")

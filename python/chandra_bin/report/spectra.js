@@ -51,7 +51,7 @@
       }
       if (open.counts >= least) open = null;
     }
-    if (open && groups.length > 1) {  // what is left joins the last group
+    if (open && groups.length > 1) {  // channels left at the end join the last group
       groups.pop();
       const last = groups[groups.length - 1];
       for (const part of ["counts", "background", "variance", "model"]) last[part] += open[part];

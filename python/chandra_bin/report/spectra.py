@@ -22,7 +22,7 @@ _LEAST_POWER = -2
 
 
 def packed_spectra(folder: Folder, bins: int) -> dict[str, Any] | None:
-    """Return the spectra, models and fits of the bins for ``spectra.js``; None where there are none.
+    """Return the spectra, models and fits of the bins for ``spectra.js``; None without them.
 
     Those of other bins than the map's, which has ``bins`` of them, are a problem of the report.
     """

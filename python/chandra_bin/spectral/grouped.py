@@ -152,8 +152,8 @@ def grouped_spectra(spectra: BinSpectra, templates: Templates, result: FitResult
     Returns
     -------
     GroupedSpectra
-        A group holds 25 counts of all data sets of its bin together, and 5 channels, or more; what is left at the upper
-        end joins the last group. Backgrounds are the expected ones, whose shape data sets share.
+        A group holds 25 counts of all data sets of its bin together, and 5 channels, or more; channels left at the
+        upper end join the last group. Backgrounds are the expected ones, whose shape data sets share.
     """
     background = pooled_background(spectra)
     is_fitted = fitted_sets(spectra)
