@@ -37,6 +37,7 @@ const texts = (n) => [...document.querySelectorAll("tbody tr")].map((row) => row
 document.querySelectorAll("thead th")[arguments[0]].querySelector("button").click();
 return texts(0);
 """
+OBSIDS = ("90001", "90002")
 PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
 
 
@@ -44,7 +45,7 @@ PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
 def made(tmp_path_factory):
     """A report with fits; long words are in it, which a phone must break, and one bin has no fit."""
     folder = tmp_path_factory.mktemp("browser")
-    archive = simulated(folder / "sim", obsids=1, exposure=6000.0, counts=40_000.0, blank_sky=0.0)
+    archive = simulated(folder / "sim", obsids=2, exposure=3000.0, counts=20_000.0, blank_sky=0.0)
     work = configured(folder / "work", archive, spectra=True, response_tiles=os.path.relpath(
         archive / "truth/tiles.ecsv", folder / "work"), redshift=0.1, nh=0.05, model="brems")
     run_pipeline(work)
@@ -253,12 +254,15 @@ def test_headings_sort_the_table(page, name):
     assert heading.get_attribute("aria-sort") is None
 
 
-def spectrum_of(made, number):
-    """Counts and background (channels of 0.5 - 7 keV) of a bin and its exposure, as the spectra's file has them."""
-    (file,) = made.bins.glob("bin_spectra/*/spectra.fits")
-    with fits.open(file) as hdus:
-        (row,) = hdus["SPECTRUM"].data[hdus["SPECTRUM"].data["BINNUM"] == number]
-        return row["COUNTS"][34:479].astype(float), float(row["EXPOSURE"])
+def spectrum_of(made, number, *obsids):
+    """Counts in the channels of 0.5 - 7 keV of a bin, and its exposure, in the tables of spectra of observations."""
+    counts, exposure = np.zeros(445), 0.0
+    for obsid in obsids:
+        with fits.open(made.bins / f"bin_spectra/{obsid}/spectra.fits") as hdus:
+            (row,) = hdus["SPECTRUM"].data[hdus["SPECTRUM"].data["BINNUM"] == number]
+            counts += row["COUNTS"][34:479]
+            exposure += row["EXPOSURE"]
+    return counts, exposure
 
 
 def grouped(counts, least=25, width=5):
@@ -287,7 +291,7 @@ def test_a_chosen_bin_shows_its_spectrum_and_fit(page, made):
     ActionChains(page).move_to_element_with_offset(the(page, "map"), *offset(page, made, x, y)).click().perform()
     number = chosen(page)
     assert the(page, "spectrum-title").text == f"Spectrum of bin {number}"
-    counts, exposure = spectrum_of(made, number)
+    counts, exposure = spectrum_of(made, number, *OBSIDS)
     begins, sums = grouped(counts)
     points = rows_of(page, "spectrum-points")
     assert len(page.find_elements(By.CSS_SELECTOR, "#spectrum-plot .point circle")) == len(points) == len(sums)
@@ -327,14 +331,17 @@ def test_the_numbers_of_a_bin_are_those_of_its_fit(page, made):
     for words in ("Fit\nok", f"Statistic (cstat)\n{fit['statistic'][number]:.1f}",
                   f"Goodness\n{fit['goodness'][number]:+.2f} sigma".replace("-", "−")):
         assert words in facts
-    ((obsid, seconds, counts, background, share, fitted, responses),) = rows_of(page, "fit-obsids")
-    spectrum, exposure = spectrum_of(made, number)
-    assert (obsid, fitted) == ("90001", "yes")
-    assert float(seconds) == pytest.approx(exposure / 1000, abs=0.01)
-    assert int(counts) == spectrum.sum()
-    assert float(background) == pytest.approx(fit["background_counts"][number], abs=0.2)
-    assert 0 < int(share.removesuffix(" %")) <= 101
-    assert re.fullmatch(r"90001_ccd7_\d+\.arf \d+%(, 90001_ccd7_\d+\.arf \d+%)*(, and \d+ more)?", responses)
+    rows = rows_of(page, "fit-obsids")
+    assert [row[0] for row in rows] == list(OBSIDS)
+    assert sum(float(row[3]) for row in rows) == pytest.approx(fit["background_counts"][number], abs=0.2)
+    for obsid, seconds, counts, _, share, fitted, responses in rows:
+        spectrum, exposure = spectrum_of(made, number, obsid)
+        assert fitted == "yes"
+        assert float(seconds) == pytest.approx(exposure / 1000, abs=0.01)
+        assert int(counts) == spectrum.sum()
+        assert 0 < int(share.removesuffix(" %")) <= 101
+        one = rf"{obsid}_ccd\d_\d+\.arf \d+%"
+        assert re.fullmatch(rf"{one}(, {one})*(, and \d+ more)?", responses)
 
 
 def test_the_spectrum_is_chosen_by_keys_and_read_without_seeing(page):
@@ -344,7 +351,7 @@ def test_the_spectrum_is_chosen_by_keys_and_read_without_seeing(page):
     plot = the(page, "spectrum-plot")
     assert plot.get_attribute("role") == "img"
     words = the(page, plot.get_attribute("aria-describedby")).text
-    assert re.match(rf"Bin {chosen(page)}, ObsID 90001: \d+ points of 0.496 - 6.99 keV; the highest is .* "
+    assert re.match(rf"Bin {chosen(page)}, all ObsIDs: \d+ points of 0.496 - 6.99 keV; the highest is .* "
                     r"Residuals \(data - model\) / error: rms \d\.\d\d, the largest [+−]\d", words), words
     before = rows_of(page, "spectrum-points")
     the(page, "spectrum-kind").send_keys(Keys.ARROW_DOWN)
@@ -354,11 +361,24 @@ def test_the_spectrum_is_chosen_by_keys_and_read_without_seeing(page):
         assert float(net[2]) == pytest.approx(rate - background, abs=0.006 * rate)
         assert net[6] == all_counts[6]  # residuals are the same
     assert not page.find_elements(By.CSS_SELECTOR, "#spectrum-plot path.background")
-    the(page, "spectrum-obsid").send_keys(Keys.ARROW_DOWN)
-    assert rows_of(page, "spectrum-points") == after  # there is one ObsID
     summary = page.find_element(By.CSS_SELECTOR, "#spectrum summary")
     summary.send_keys(Keys.ENTER)
     assert page.find_element(By.CSS_SELECTOR, "#spectrum-points td").is_displayed()
+
+
+def test_the_spectrum_of_one_observation_is_grouped_anew(page, made):
+    number = int(np.argmax(np.bincount(made.binmap[made.binmap >= 0])))
+    the(page, "number").send_keys(str(number), Keys.TAB)
+    begins, _ = grouped(spectrum_of(made, number, *OBSIDS)[0])
+    for obsid in OBSIDS:
+        the(page, "spectrum-obsid").send_keys(Keys.ARROW_DOWN)
+        assert the(page, "spectrum-words").text.startswith(f"Bin {number}, ObsID {obsid}: ")
+        counts, exposure = spectrum_of(made, number, obsid)
+        starts, sums = grouped(np.add.reduceat(counts, begins), least=9, width=1)
+        points = rows_of(page, "spectrum-points")
+        assert [int(row[1]) for row in points] == sums
+        widths = np.diff(np.append(np.array(begins)[starts], counts.size)) * 0.0146
+        np.testing.assert_allclose([float(row[2]) for row in points], np.array(sums) / exposure / widths, rtol=0.006)
 
 
 def test_a_bin_without_a_fit_shows_its_data_and_the_reason(page, made):
@@ -368,7 +388,7 @@ def test_a_bin_without_a_fit_shows_its_data_and_the_reason(page, made):
     assert the(page, "spectrum-words").text.endswith("No model: the bin was not fitted (too few counts).")
     assert "Fit\ntoo few counts" in the(page, "fit-facts").text
     assert rows_of(page, "fit-parameters") == []
-    assert [row[5] for row in rows_of(page, "fit-obsids")] == ["no"]
+    assert [row[5] for row in rows_of(page, "fit-obsids")] == ["no", "no"]
     assert not page.find_element(By.CSS_SELECTOR, "#spectrum .of-model").is_displayed()
 
 
@@ -384,7 +404,7 @@ def test_pictures_are_shown_larger_and_closed_by_a_key(page):
 
 def test_all_pictures_are_decoded(page):
     widths = page.execute_script("return [...document.querySelectorAll('figure img')].map((each) => each.naturalWidth)")
-    assert len(widths) == 19
+    assert len(widths) == 21
     assert min(widths) > 400
 
 
