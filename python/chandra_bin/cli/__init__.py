@@ -44,6 +44,7 @@ COMMANDS = {
     "doctor": ("_doctor", "Look at the installation and the machine: what is there, and what is missing."),
     "report": ("_report", "Write the report of a pipeline: a page with pictures, bins and tables."),
     "specextract-lists": ("_specextract_lists", "Write lists of the bins that have events, for CIAO's specextract."),
+    "tiles": ("_tiles", "Make responses (ARF, RMF) of tiles of the detector, by CIAO."),
     "responses": ("_responses", "Find the responses (ARF, RMF) of all bins, from those of tiles of the detector."),
     "fit": ("_fit", "Fit temperature, abundance and norm of all bins at once, with errors."),
     "maps": ("_maps", "Write maps of temperature, abundance, pressure and entropy of bins, with errors."),
