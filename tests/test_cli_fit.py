@@ -334,7 +334,7 @@ def test_responses_of_another_observation_or_place_are_refused(capsys):
     other["arf"][first] = tiles["arf"][~first]
     other.write("other.csv", format="ascii.csv")
     said = error_of(capsys, *words, "other.csv")
-    assert "is of ObsID 90002 (OBS_ID), and the table of tiles gives it for 90001" in said
+    assert "is of ObsID 90002 (OBS_ID), and is given for 90001: correct the table" in said
     hours = tiles.copy()
     hours["ra"] /= 15
     hours.write("hours.csv", format="ascii.csv")

@@ -165,7 +165,7 @@ def sky2tdet(events: Path, histogram: Path, chip: int, sky: tuple[float, float],
     """Make the map of weights of a circle in sky pixels: where on the chip its events would fall."""
     x, y = (f"{value:.4f}" for value in sky)
     return Command("sky2tdet", {
-        "infile": (File(events), f"[ccd_id={chip},sky=circle({x},{y},{radius_px:g})][bin sky=1]"),
+        "infile": (File(events), f"[ccd_id={chip}][sky=circle({x},{y},{radius_px:g})][bin sky=1]"),
         "asphistfile": File(histogram), "outfile": (File(outfile, is_output=True), "[wmap]"), "bin": 1,
         "clobber": True, "verbose": 1, "mode": "h"}, (outfile,), "map of weights of a circle on the sky")
 

@@ -12,18 +12,17 @@ import numpy as np
 from chandra_bin._checks.array_types import Floats
 from chandra_bin._checks.options import Limits, Options, documented, option
 from chandra_bin.acis import geometry as acis
-from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, warn
-from chandra_bin.events.reader import Events, open_events, read_events
+from chandra_bin.events.reader import Events
 from chandra_bin.exposure.ancillary import Ancillary
 from chandra_bin.exposure.maps import View
 from chandra_bin.fits.headers import is_number, text_of
 from chandra_bin.fits.virtual import Name, VirtualFile, named_files
 
+from ._bin_exposure import PlacesOfBins, places_of, read_places
 from ._bin_pixels import read_bin_pixels
-from ._blanksky import need_on_sky
 from ._common import ecsv, listed
-from ._observed import PLACING, grating_of, observed
+from ._observed import grating_of, observed
 from .options import AncillaryChoice
 from .spectra import obsids_of
 
@@ -119,9 +118,8 @@ def plan_tiles(events: Name | Sequence[Name], binmap: Path, *, options: TileOpti
     names = named_files(events)
     obsids = obsids_of(names)
     bins = read_bin_pixels(binmap, mask, exclude, keep)
-    row, column = np.nonzero(bins.labels >= 0)
-    ra, dec = ImageCoords(bins.image.header).image_to_sky(column, row, "icrs")
-    made = [_of_observation(name, obsid, ra, dec, options) for obsid, name in zip(obsids, names, strict=True)]
+    places = places_of(bins)
+    made = [_of_observation(name, obsid, places, options) for obsid, name in zip(obsids, names, strict=True)]
     for each in [each for each in made if not each.tiles]:
         warn(f"{each.events}: no chip of ObsID {each.obsid} holds a bin of {binmap}: it gets no tile")
     if not any(each.tiles for each in made):
@@ -162,29 +160,19 @@ def rmf_tool(header: "Header", chip: int, file: Path) -> RmfTool:
     return "mkacisrmf" if applied[chip] != "N" and float(kelvin) <= warmest else "mkrmf"
 
 
-def _of_observation(name: VirtualFile, obsid: int, ra: Floats, dec: Floats,
-                    options: TileOptions) -> TilesOfObservation:
-    events = _read(name)
+def _of_observation(name: VirtualFile, obsid: int, bins: PlacesOfBins, options: TileOptions) -> TilesOfObservation:
+    events = read_places(name)
     files = AncillaryChoice().of(name.file, events.header)
     if not files.aspect:
         raise InputError(f"{name.file}: its aspect solution (ASOLFILE) is not beside it, and responses need it")
     how = observed(events, files)
-    x, y = events.coords.sky_to_physical(ra, dec, "icrs")
+    x, y = events.coords.sky_to_physical(bins.ra, bins.dec, "icrs")
     places = np.stack([x, y], axis=1)[np.isfinite(x) & np.isfinite(y)]
     tiles = [tile for view in how.views if isinstance(view, View)
              for tile in _of_chip(events, view, places, options.per_chip)]
     chips = sorted({tile.chip for tile in tiles})
     return TilesOfObservation(obsid, name.file, files, grating_of(events.header) or "NONE",
                               {chip: rmf_tool(events.header, chip, name.file) for chip in chips}, tuple(tiles))
-
-
-def _read(name: VirtualFile) -> Events:
-    with open_events(name) as file:
-        need_on_sky(file.hdu.header, name)
-        there = file.hdu.columns
-        file.hdu.need("x", "y", "ccd_id")
-        columns = ["x", "y", *(column for column in PLACING if column in there)]
-    return read_events(name, columns)
 
 
 def _of_chip(events: Events, view: View, places: Floats, per_chip: int) -> list[Tile]:
