@@ -108,8 +108,8 @@ def mkarf(given: Parameters) -> None:
         used, kept = used + seen, kept + seen * _vignetting(far)
     made = _arf(low, high, kept, events.header)
     made.header["FRACEXPO"], made.header["DETNAM"] = round(used, 6), given["detsubsys"]
-    files.stamp(made.header, "mkarf", asphistfile=given["asphistfile"], detsubsys=given["detsubsys"],
-                badpix=value_in_file("ardlib", f"AXAF_ACIS{chip}_BADPIX_FILE"))
+    made.header["BPIXUSED"] = value_in_file("ardlib", f"AXAF_ACIS{chip}_BADPIX_FILE").rpartition("/")[2]
+    files.stamp(made.header, "mkarf", asphistfile=given["asphistfile"], detsubsys=given["detsubsys"])
     files.write(given["outfile"], [Block(fits.Header()), made])
 
 
