@@ -19,7 +19,8 @@ from chandra_bin.errors import InputError
 from chandra_bin.spectral.fit_table import read_fit
 from chandra_bin.spectral.ogip import read_arf
 from chandra_bin.spectral.weights import ResponseWeights, read_tiles
-from chandra_bin.tasks.tiles import EDGE_PX, TileOptions, grid_shape, plan_tiles, rmf_tool
+from chandra_bin.tasks.options import TileOptions
+from chandra_bin.tasks.tiles import EDGE_PX, grid_shape, plan_tiles, rmf_tool
 from chandra_bin.tasks.truth import compare_with_truth
 from stand_ins.install import install, read_log
 from test_cli_fit import EVENTS, FIT, cluster, copied, error_of, here, write_binmap  # noqa: F401 - fixtures

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chandra_bin.errors import counted
+from chandra_bin.tasks.options import TileOptions
 from chandra_bin.workflow.system import usable_cores
 
 from ._command import (
@@ -14,10 +15,12 @@ from ._command import (
     Stack,
     file_argument,
     file_option,
+    pick,
     progress_reporter,
     quiet_option,
     region_mask_options,
 )
+from ._options import options_of
 
 if TYPE_CHECKING:
     from chandra_bin.fits.virtual import VirtualFile
@@ -28,8 +31,7 @@ if TYPE_CHECKING:
 @file_argument("binmap")
 @click.option("-o", "--out", "folder", type=PATH, metavar="DIR", default="tiles", show_default=True,
               help="Folder of the table tiles.ecsv and of the files; tiles that it holds already stay.")
-@click.option("--per-chip", type=click.IntRange(1, 1024), metavar="N", default=9, show_default=True,
-              help="Largest number of tiles on a chip.")
+@options_of(TileOptions)
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N",
               help="Tiles at once.  [default: as many as there are cores]")
 @click.option("--tool-hours", type=click.FloatRange(min=0, min_open=True), metavar="H", default=1.0, show_default=True,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 @file_option("--mask", help="FITS mask on the pixels of the binmap: 1 used, 0 excluded.")
 @region_mask_options
 @quiet_option
-def command(events: "list[VirtualFile]", binmap: Path, folder: Path, per_chip: int, jobs: int | None, tool_hours: float,
+def command(events: "list[VirtualFile]", binmap: Path, folder: Path, jobs: int | None, tool_hours: float,
             dry_run: bool, quiet: bool, **options: Any) -> int:
     """Make an ARF and an RMF for tiles of the chips that see the bins of BINMAP, by CIAO.
 
@@ -47,9 +49,9 @@ def command(events: "list[VirtualFile]", binmap: Path, folder: Path, per_chip: i
     """
     from chandra_bin.ciao import need_installation
     from chandra_bin.pipeline.ciao.tiles import WITHOUT_CIAO, lines_of, make_tiles
-    from chandra_bin.tasks.tiles import TileOptions, plan_tiles
+    from chandra_bin.tasks.tiles import plan_tiles
 
-    chosen = TileOptions(per_chip=per_chip)
+    chosen = pick(TileOptions, options)
     if not dry_run:
         need_installation(WITHOUT_CIAO)  # planning takes long
     with progress_reporter(quiet or dry_run, "tiles") as progress:

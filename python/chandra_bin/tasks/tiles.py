@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from chandra_bin._checks.array_types import Floats
-from chandra_bin._checks.options import Limits, Options, documented, option
 from chandra_bin.acis import geometry as acis
 from chandra_bin.errors import InputError, warn
 from chandra_bin.events.reader import Events
@@ -23,7 +22,7 @@ from ._bin_exposure import PlacesOfBins, places_of, read_places
 from ._bin_pixels import read_bin_pixels
 from ._common import ecsv, listed
 from ._observed import grating_of, observed
-from .options import AncillaryChoice
+from .options import AncillaryChoice, TileOptions
 from .spectra import obsids_of
 
 if TYPE_CHECKING:
@@ -43,15 +42,6 @@ RADIUS_PX = 32.0
 _COLD_K, _COOL_K = 158.0, 164.15
 
 RmfTool = Literal["mkacisrmf", "mkrmf"]
-
-
-@documented
-@dataclass(frozen=True, repr=False)
-class TileOptions(Options):
-    """How densely the chips are covered with tiles."""
-
-    per_chip: int = option(9, "Largest number of tiles on a chip.", symbol="N",
-                           limits=Limits(lambda number: 1 <= number <= 1024, "it must be from 1 to 1024"))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from chandra_bin.pipeline.job import Job
 from chandra_bin.pipeline.reprocessing import why_not
 from chandra_bin.pipeline.spectra import flare_free_events
 from chandra_bin.regions import has_shapes
-from chandra_bin.tasks.tiles import TileOptions, plan_tiles
+from chandra_bin.tasks.options import TileOptions
+from chandra_bin.tasks.tiles import plan_tiles
 from chandra_bin.workflow.records import FOLDER
 
 from . import plan

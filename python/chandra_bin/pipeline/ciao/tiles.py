@@ -16,7 +16,8 @@ from chandra_bin.ciao import Command, File, Runner, checked_path, need_installat
 from chandra_bin.errors import InputError, ToolError, collect_warnings, warn
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.spectral.ogip import check_pair, read_arf, read_rmf
-from chandra_bin.tasks.tiles import RADIUS_PX, Tile, TileOptions, TilesOfObservation, tiles_table, warn_of_chips
+from chandra_bin.tasks.options import TileOptions
+from chandra_bin.tasks.tiles import RADIUS_PX, Tile, TilesOfObservation, tiles_table, warn_of_chips
 from chandra_bin.workflow import runner as workflow
 from chandra_bin.workflow.records import FOLDER
 from chandra_bin.workflow.task import Assignment, Made, Outcome, Recipe, Session, make, opened, why_not_done
