@@ -49,7 +49,7 @@ def test_bins_have_the_response_of_their_own_files(capsys):
     assert set(zip(weights.bin.tolist(), weights.obsid.tolist(), strict=True)) == {
         (number, obsid) for number in (11, 12) for obsid in (90001, 90002)}
     assert [weights.tiles[tile].arf.name for tile in weights.tile] == [f"xaf_{number}.arf" for number in weights.bin]
-    # Both bins are seen whole, but for what bad columns and the dither take: EXPOSURE is not lowered for it again.
+    # Both bins are seen whole; EXPOSURE is not lowered again for bad columns and the dither.
     for number, obsid, seconds in zip(weights.bin, weights.obsid, weights.seconds, strict=True):
         exposure = read_arf(f"spectra/{obsid}/xaf_{number}.arf").exposure_s
         assert seconds == pytest.approx(exposure, rel=0.01)
@@ -66,7 +66,7 @@ def test_bins_have_the_response_of_their_own_files(capsys):
 
 @pytest.mark.usefixtures("here")
 def test_the_part_of_a_bin_that_is_not_seen_lowers_its_seconds(tmp_path):
-    """Beside the seconds by tiles, which are means over the pixels of a bin: wide bins lie partly off chip 7."""
+    """Compared with the seconds by tiles, which are means over the pixels of a bin: wide bins lie partly off chip 7."""
     write_binmap(tmp_path / "wide.fits", EVENTS[0].partition("[")[0], side=3, pixels=60)
     words = ["responses", EVENTS[0], str(tmp_path / "wide.fits"), "-q"]
     tiles = Table.read("sim/truth/tiles.ecsv")
@@ -115,7 +115,7 @@ def test_one_response_is_scaled_by_the_vignetting_of_bins_and_flagged(capsys):
     (["--tiles", "a.csv", "--per-bin", "x"], "give one of --tiles TABLE"),
     (["--per-bin", "{obsid}/xaf.arf"], "give the place of the number of a bin"),
     (["--per-bin", "xaf_{bin}.arf"], "give the place of the ObsID in the names, as there are 2"),
-    (["--per-bin", "no where/{obsid}/xaf_{bin}.arf"], "there is no such file of any bin, no where/90001/xaf_0.arf"),
+    (["--per-bin", "no where/{obsid}/xaf_{bin}.arf"], "files of all bins are missing, no where/90001/xaf_0.arf"),
 ])
 def test_choices_that_cannot_be_made(capsys, tmp_path, words, message):
     assert run(["responses", "@evt.list", "binmap.fits", "-o", str(tmp_path / "out.fits"), *words]) == 2
@@ -161,9 +161,9 @@ def _of_fewer_channels(_arf, rmf):
 ])
 def test_bad_files_are_one_line_and_nothing_is_lost(capsys, harm, message):
     harm(Path("spectra/90001/xaf_11.arf"), Path("spectra/90001/xaf_11.rmf"))
-    Path("each.fits").write_text("what was here")
+    Path("each.fits").write_text("an earlier file")
     assert message in error_of(capsys, *WORDS, "--clobber", "--per-bin", PATTERN)
-    assert Path("each.fits").read_text() == "what was here"
+    assert Path("each.fits").read_text() == "an earlier file"
     # As a row of a table of tiles, the same files are refused too.
     Table(rows=[(90001, "spectra/90001/xaf_11.arf", "spectra/90001/xaf_11.rmf"),
                 (90002, "spectra/90002/xaf_11.arf", "spectra/90002/xaf_11.rmf")],

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from astropy.io import fits
 from astropy.table import Table
 
 from chandra_bin.cli import run
-from chandra_bin.errors import InputError
+from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.pipeline.ciao.tiles import make_tiles, tasks_of
 from chandra_bin.spectral.fit_table import read_fit
 from chandra_bin.spectral.ogip import read_arf
 from chandra_bin.spectral.weights import ResponseWeights, read_tiles
@@ -24,8 +26,15 @@ from chandra_bin.tasks.tiles import EDGE_PX, grid_shape, plan_tiles, rmf_tool
 from chandra_bin.tasks.truth import compare_with_truth
 from stand_ins.install import install, read_log
 from test_cli_fit import EVENTS, FIT, cluster, copied, error_of, here, write_binmap  # noqa: F401 - fixtures
+from test_stand_ins import Ciao
 
 TOOLS = ("asphist", "sky2tdet", "mkarf", "mkwarf", "mkrmf", "mkacisrmf")
+# The parameters of a call that is good.
+RMF = ["infile=CALDB(CCD_ID=7)", "wmap=none", "energy=0.3:11.0:0.01", "channel=1:1024:1", "chantype=PI", "ccd_id=7",
+       "chipx=512", "chipy=512", "gain=CALDB", "obsfile=evt2.fits.gz"]
+ARF = ["asphistfile=7.asphist", "sourcepixelx=4096", "sourcepixely=4096", "detsubsys=ACIS-S3", "grating=NONE",
+       "engrid=grid(a.rmf[cols ENERG_LO,ENERG_HI])", "obsfile=evt2.fits.gz", "pbkfile=NONE", "maskfile=NONE",
+       "verbose=0"]
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +122,7 @@ def test_tiles_lie_where_events_of_their_chip_place_say():
         offsets = np.stack([events["chipx"] - tile.chipx, events["chipy"] - tile.chipy], axis=1).astype(float)
         near = np.abs(offsets).max(axis=1) <= 80
         assert near.sum() > 500
-        # A plane through the places of the events: its height at the tile, but for the dither.
+        # A plane through the places of the events, and its height at the tile; the dither averages out.
         design = np.column_stack([np.ones(near.sum()), offsets[near]])
         for axis, expected in (("x", tile.x), ("y", tile.y)):
             solved = np.linalg.lstsq(design, events[axis][near].astype(float), rcond=None)[0]
@@ -298,3 +307,80 @@ def test_names_with_blanks_are_refused_before_any_call(capsys):
     assert "has ' ' in its name, which CIAO does not take" in error_of(capsys, "tiles", "my obs/primary/evt2.fits",
                                                                        "binmap.fits")
     assert "has ' ' in its name" in error_of(capsys, "tiles", EVENTS[0], "binmap.fits", "-o", "my tiles")
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("copied")
+def test_a_place_off_the_chip_is_left_out_with_its_reason(ciao):
+    one_observation()
+    options = TileOptions(per_chip=2)
+    (about,) = plan_tiles("obs/primary/evt2.fits[ccd_id=7]", Path("binmap.fits"), options=options)
+    away = replace(about.tiles[1], x=about.tiles[1].x + 3000)
+    with pytest.warns(ChandraBinWarning, match="was not made, and is not in the table: .*FRACEXPO 0"):
+        made = make_tiles([replace(about, tiles=(about.tiles[0], away))], Path("tiles"), options)
+    assert "mkarf" in ciao()
+    assert list(made.made) == [(90001, about.tiles[0].name)]
+    assert len(read_tiles(made.table)) == 1
+    assert list(made.failures) == [f"90001/{away.name}"]
+
+
+@pytest.mark.usefixtures("here")
+def test_events_that_filters_remove_do_not_matter_to_places():
+    """But mkrmf needs events: the tile cannot be made then, and the reason is known before."""
+    (all_of_it,) = plan_tiles(EVENTS[0], Path("binmap.fits"), options=TileOptions(per_chip=4))
+    (none,) = plan_tiles(f"{EVENTS[0]}[energy=100:110]", Path("binmap.fits"), options=TileOptions(per_chip=4))
+    assert {tile.events for tile in none.tiles} == {0}
+    assert min(tile.events for tile in all_of_it.tiles) > 0
+    assert len(none.tiles) == len(all_of_it.tiles)
+    for one, other in zip(none.tiles, all_of_it.tiles, strict=True):
+        # Without events, chips are placed by the header and the aspect solution.
+        assert np.hypot(one.x - other.x, one.y - other.y) < 8
+    tasks = tasks_of([replace(none, rmf_tools={7: "mkrmf"})], Path("tiles"))
+    assert [task.why_not() for task in tasks[1:]] == ["chip 7 has no aspect histogram"] * 4
+    assert [command.tool for command in tasks[1].commands()] == ["sky2tdet", "mkwarf", "mkrmf"]
+
+
+@pytest.mark.full
+class TestStandInsRefuse:
+    """The stand-ins stop where the tools would."""
+
+    @pytest.fixture(scope="class")
+    def made(self, tmp_path_factory, cluster):  # noqa: F811
+        """A histogram, a map of weights and a matrix of chip 7."""
+        ciao = Ciao(tmp_path_factory.mktemp("tools").resolve())
+        evt, sim = (cluster / path for path in (EVENTS[0].partition("[")[0], "sim/90001/primary"))
+        (ciao.folder / "evt2.fits.gz").symlink_to(evt)
+        (ciao.folder / "asol.fits").symlink_to(next(sim.glob("pcad*asol1.fits")))
+        ciao.make("asphist", "infile=asol.fits", "outfile=7.asphist", "evtfile=evt2.fits.gz[ccd_id=7]", "dtffile=",
+                  "mode=h")
+        ciao.make("mkacisrmf", *RMF, "outfile=a.rmf", "mode=h")
+        return ciao
+
+    @pytest.mark.parametrize(("tool", "words", "message"), [
+        ("asphist", ["infile=asol.fits", "outfile=x", "evtfile=evt2.fits.gz", "dtffile="], "choose a chip by ccd_id"),
+        ("asphist", ["infile=gone.fits", "outfile=x", "evtfile=evt2.fits.gz[ccd_id=7]", "dtffile="], "does not exist"),
+        ("asphist", ["infile=asol.fits", "outfile=7.asphist", "evtfile=evt2.fits.gz[ccd_id=7]", "dtffile="],
+         "exists and clobber=no"),
+        ("asphist", ["infile=asol.fits", "outfile=x", "dtffile="], "'evtfile' has no value"),
+        ("mkacisrmf", ["RMF", "outfile=a.rmf"], "exists and clobber=no"),
+        ("mkacisrmf", ["RMF", "outfile=x", "chipx=1200"], "is not on the chip"),
+        ("mkacisrmf", ["RMF", "outfile=x", "ccd_id=12"], "out of range"),
+        ("mkacisrmf", ["RMF", "outfile=x", "region=1"], "unknown parameter 'region'"),
+        ("mkarf", ["ARF", "outfile=x", "detsubsys=HRC-I"], "is not a valid detector"),
+        ("mkarf", ["ARF", "outfile=x", "maskfile=gone_msk1.fits"], "gone_msk1.fits (maskfile)"),
+        ("mkarf", ["ARF", "outfile=x", "engrid=grid(gone.rmf[cols ENERG_LO,ENERG_HI])"], "does not exist"),
+        ("mkarf", ["ARF", "outfile=x", "asphistfile=evt2.fits.gz"], "is no aspect histogram"),
+        ("mkarf", ["ARF", "outfile=x", "grating=MEG"], "is not a valid choice"),
+        ("sky2tdet", ["infile=evt2.fits.gz[ccd_id=7]", "asphistfile=7.asphist", "outfile=x"], "is not an image"),
+        ("sky2tdet", ["infile=evt2.fits.gz[energy=100:110][bin sky=1]", "asphistfile=7.asphist", "outfile=x"],
+         "has no counts"),
+        ("mkwarf", ["infile=a.rmf[wmap]", "outfile=x", "weightfile=y", "spectrumfile=", "egridspec=0.3:11:0.01",
+                    "pbkfile="], "holds no WMAP"),
+        ("mkrmf", ["infile=CALDB", "outfile=x", "axis1=energy=0.3:11:0.01", "axis2=pi=1:1024:1"],
+         "needs a file of weights"),
+    ])
+    def test_what_tools_refuse(self, made, tool, words, message):
+        given = {"RMF": RMF, "ARF": ARF}.get(words[0], [words[0]])
+        changed = {word.partition("=")[0] for word in words[1:]}
+        kept = [word for word in given if word.partition("=")[0] not in changed]
+        assert message in made.refuses(tool, *kept, *words[1:], "mode=h")

@@ -164,7 +164,7 @@ def set_user_values(tool: str, values: dict[str, str]) -> None:
 
 
 def value_in_file(tool: str, name: str) -> str:
-    """What a parameter file says that other tools read: the user's, else the installation's."""
+    """A value of a parameter file that other tools read: the user's, else the installation's."""
     user, system = _directories()
     path = next((folder / f"{tool}.par" for folder in [*user, *system] if (folder / f"{tool}.par").exists()), None)
     if path is None:

@@ -31,7 +31,7 @@ from .parameters import Parameters, value_in_file
 from .virtual import parse, stack
 
 _CHANNELS, _CHANNEL_EV = 1024, 14.6
-# Elements of a matrix below this are left out; what is wider than this many channels is below it.
+# Elements of a matrix below this are left out; no row is wider than this many channels.
 _LEAST, _WIDTH = 1e-6, 48
 _GRID = re.compile(r"grid\((.+?)(\[cols ENERG_LO,ENERG_HI\])\)")
 # sky2tdet moves an image over the pointings of a histogram: no more than so many of them here.

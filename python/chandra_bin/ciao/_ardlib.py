@@ -1,7 +1,7 @@
 """The parameter file ``ardlib.par``: where CIAO's tools find the bad pixels of each chip.
 
-Tools read it by themselves, so the bad pixels of an observation are no parameter of a call. The file of a user is
-shared by all observations and runs; each call has one of its own instead.
+Tools read this file themselves; the bad pixels are not a parameter of a call. All observations and runs share the file
+of a user, so each call gets a file of its own.
 """
 
 import re

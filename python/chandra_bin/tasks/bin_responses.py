@@ -87,7 +87,7 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
     tiles = {obsid: _files_of(stem, obsid, bins.numbers) for obsid in obsids}
     if not any(tiles.values()):
         first = _candidates(stem, obsids[0], bins.numbers[0])[0]
-        raise InputError(f"{pattern}: there is no such file of any bin, {first}.arf and .rmf for example")
+        raise InputError(f"{pattern}: files of all bins are missing, {first}.arf and .rmf for example")
     known = [tile for obsid in obsids for tile in tiles[obsid].values()]
     responses = [file for tile in known for file in (tile.arf, tile.rmf)]
     inputs = [*files_of(*names, binmap, mask, *exclude, *keep), *responses]

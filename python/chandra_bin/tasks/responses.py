@@ -95,7 +95,7 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
     The seconds of a bin on a tile are the mean over the bin's pixels of the exposure time there. The ARF has the
     vignetting of the tile's middle: where tiles have places, the time of a pixel is multiplied by the vignetting there
     over that of the middle, by the formula of exposure maps, and by 1 / FRACEXPO, which mkarf puts into the area. A
-    response without a place is taken to be that of the optical axis; a warning and CALIB = 'APPROX' say so.
+    response without a place is taken to be that of the optical axis; a warning and CALIB = 'APPROX' state this.
     Raises `InputError` and `OutputError`; no file is written then.
     """
     options = WeightOptions.or_defaults(options)
@@ -133,7 +133,7 @@ def _one_response(obsids: Sequence[int], arf: Path, rmf: Path) -> tuple[Response
 
 
 def approximate(tiles: Sequence[ResponseTile]) -> dict[str, str]:
-    """Return the keyword CALIB of responses of which one stands for a whole observation, scaled by a formula."""
+    """Return the keyword CALIB where a response without a place stands for a whole observation."""
     return {} if all(np.isfinite(tile.ra_deg) for tile in tiles) else {"CALIB": "APPROX"}
 
 

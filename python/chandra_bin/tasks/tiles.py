@@ -154,7 +154,7 @@ def _of_observation(name: VirtualFile, obsid: int, bins: PlacesOfBins, options: 
     events = read_places(name)
     files = AncillaryChoice().of(name.file, events.header)
     if not files.aspect:
-        raise InputError(f"{name.file}: its aspect solution (ASOLFILE) is not beside it, and responses need it")
+        raise InputError(f"{name.file}: the aspect solution (ASOLFILE) is missing: put it into this folder")
     how = observed(events, files)
     x, y = events.coords.sky_to_physical(bins.ra, bins.dec, "icrs")
     places = np.stack([x, y], axis=1)[np.isfinite(x) & np.isfinite(y)]

@@ -25,7 +25,7 @@ from chandra_bin.workflow.task import Assignment, Made, Outcome, Recipe, Session
 TABLE = "tiles.ecsv"
 _LOGS = "logs"
 _HOUR_S = 3600.0
-# What can be done without CIAO.
+# The advice to a user who has no CIAO.
 WITHOUT_CIAO = "give 'chandra-bin responses' a table of responses that you have"
 # In the facts of a record: why a task made nothing.
 _FAILED = "failed"
@@ -111,7 +111,7 @@ class _Task:
         if not self.histogram.is_file():
             return f"chip {self.chip} has no aspect histogram"
         if self.observation.rmf_tools[self.chip] == "mkrmf" and not self.tile.events:
-            return f"there is no event within {RADIUS_PX:g} pixels of its place, and mkrmf weighs by events"
+            return f"no event within {RADIUS_PX:g} pixels of its place: mkrmf needs events as weights"
         return None
 
     def _file(self, name: str) -> Path:
@@ -261,7 +261,7 @@ def _make(task: _Task, limit_s: float, assignment: Assignment) -> Made:
 
 
 def _do(task: _Task, limit_s: float, assignment: Assignment) -> Outcome:
-    """Call the tools of a task; where one fails, the outcome says so and has no products."""
+    """Call the tools of a task; where one fails, the outcome holds its message and no products."""
     work, scratch = assignment.work, assignment.scratch
     products = [task.histogram] if task.tile is None else [task.arf, task.rmf]
     wanted = {str(path.relative_to(work)) for path in products}
