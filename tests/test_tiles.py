@@ -340,47 +340,45 @@ def test_events_that_filters_remove_do_not_matter_to_places():
     assert [command.tool for command in tasks[1].commands()] == ["sky2tdet", "mkwarf", "mkrmf"]
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, cluster):  # noqa: F811
+    """A histogram, a map of weights and a matrix of chip 7."""
+    ciao = Ciao(tmp_path_factory.mktemp("tools").resolve())
+    evt, sim = (cluster / path for path in (EVENTS[0].partition("[")[0], "sim/90001/primary"))
+    (ciao.folder / "evt2.fits.gz").symlink_to(evt)
+    (ciao.folder / "asol.fits").symlink_to(next(sim.glob("pcad*asol1.fits")))
+    ciao.make("asphist", "infile=asol.fits", "outfile=7.asphist", "evtfile=evt2.fits.gz[ccd_id=7]", "dtffile=",
+              "mode=h")
+    ciao.make("mkacisrmf", *RMF, "outfile=a.rmf", "mode=h")
+    return ciao
+
+
 @pytest.mark.full
-class TestStandInsRefuse:
-    """The stand-ins stop where the tools would."""
-
-    @pytest.fixture(scope="class")
-    def made(self, tmp_path_factory, cluster):  # noqa: F811
-        """A histogram, a map of weights and a matrix of chip 7."""
-        ciao = Ciao(tmp_path_factory.mktemp("tools").resolve())
-        evt, sim = (cluster / path for path in (EVENTS[0].partition("[")[0], "sim/90001/primary"))
-        (ciao.folder / "evt2.fits.gz").symlink_to(evt)
-        (ciao.folder / "asol.fits").symlink_to(next(sim.glob("pcad*asol1.fits")))
-        ciao.make("asphist", "infile=asol.fits", "outfile=7.asphist", "evtfile=evt2.fits.gz[ccd_id=7]", "dtffile=",
-                  "mode=h")
-        ciao.make("mkacisrmf", *RMF, "outfile=a.rmf", "mode=h")
-        return ciao
-
-    @pytest.mark.parametrize(("tool", "words", "message"), [
-        ("asphist", ["infile=asol.fits", "outfile=x", "evtfile=evt2.fits.gz", "dtffile="], "choose a chip by ccd_id"),
-        ("asphist", ["infile=gone.fits", "outfile=x", "evtfile=evt2.fits.gz[ccd_id=7]", "dtffile="], "does not exist"),
-        ("asphist", ["infile=asol.fits", "outfile=7.asphist", "evtfile=evt2.fits.gz[ccd_id=7]", "dtffile="],
-         "exists and clobber=no"),
-        ("asphist", ["infile=asol.fits", "outfile=x", "dtffile="], "'evtfile' has no value"),
-        ("mkacisrmf", ["RMF", "outfile=a.rmf"], "exists and clobber=no"),
-        ("mkacisrmf", ["RMF", "outfile=x", "chipx=1200"], "is not on the chip"),
-        ("mkacisrmf", ["RMF", "outfile=x", "ccd_id=12"], "out of range"),
-        ("mkacisrmf", ["RMF", "outfile=x", "region=1"], "unknown parameter 'region'"),
-        ("mkarf", ["ARF", "outfile=x", "detsubsys=HRC-I"], "is not a valid detector"),
-        ("mkarf", ["ARF", "outfile=x", "maskfile=gone_msk1.fits"], "gone_msk1.fits (maskfile)"),
-        ("mkarf", ["ARF", "outfile=x", "engrid=grid(gone.rmf[cols ENERG_LO,ENERG_HI])"], "does not exist"),
-        ("mkarf", ["ARF", "outfile=x", "asphistfile=evt2.fits.gz"], "is no aspect histogram"),
-        ("mkarf", ["ARF", "outfile=x", "grating=MEG"], "is not a valid choice"),
-        ("sky2tdet", ["infile=evt2.fits.gz[ccd_id=7]", "asphistfile=7.asphist", "outfile=x"], "is not an image"),
-        ("sky2tdet", ["infile=evt2.fits.gz[energy=100:110][bin sky=1]", "asphistfile=7.asphist", "outfile=x"],
-         "has no counts"),
-        ("mkwarf", ["infile=a.rmf[wmap]", "outfile=x", "weightfile=y", "spectrumfile=", "egridspec=0.3:11:0.01",
-                    "pbkfile="], "holds no WMAP"),
-        ("mkrmf", ["infile=CALDB", "outfile=x", "axis1=energy=0.3:11:0.01", "axis2=pi=1:1024:1"],
-         "needs a file of weights"),
-    ])
-    def test_what_tools_refuse(self, made, tool, words, message):
-        given = {"RMF": RMF, "ARF": ARF}.get(words[0], [words[0]])
-        changed = {word.partition("=")[0] for word in words[1:]}
-        kept = [word for word in given if word.partition("=")[0] not in changed]
-        assert message in made.refuses(tool, *kept, *words[1:], "mode=h")
+@pytest.mark.parametrize(("tool", "words", "message"), [
+    ("asphist", ["infile=asol.fits", "outfile=x", "evtfile=evt2.fits.gz", "dtffile="], "choose a chip by ccd_id"),
+    ("asphist", ["infile=gone.fits", "outfile=x", "evtfile=evt2.fits.gz[ccd_id=7]", "dtffile="], "does not exist"),
+    ("asphist", ["infile=asol.fits", "outfile=7.asphist", "evtfile=evt2.fits.gz[ccd_id=7]", "dtffile="],
+     "exists and clobber=no"),
+    ("mkrmf", ["infile=CALDB", "outfile=x", "axis1=energy=0.3:11:0.01"], "'axis2' has no value"),
+    ("mkacisrmf", ["RMF", "outfile=a.rmf"], "exists and clobber=no"),
+    ("mkacisrmf", ["RMF", "outfile=x", "chipx=1200"], "is not on the chip"),
+    ("mkacisrmf", ["RMF", "outfile=x", "ccd_id=12"], "out of range"),
+    ("mkacisrmf", ["RMF", "outfile=x", "region=1"], "unknown parameter 'region'"),
+    ("mkarf", ["ARF", "outfile=x", "detsubsys=HRC-I"], "is not a valid detector"),
+    ("mkarf", ["ARF", "outfile=x", "maskfile=gone_msk1.fits"], "gone_msk1.fits (maskfile)"),
+    ("mkarf", ["ARF", "outfile=x", "engrid=grid(gone.rmf[cols ENERG_LO,ENERG_HI])"], "does not exist"),
+    ("mkarf", ["ARF", "outfile=x", "asphistfile=evt2.fits.gz"], "is no aspect histogram"),
+    ("mkarf", ["ARF", "outfile=x", "grating=MEG"], "is not a valid choice"),
+    ("sky2tdet", ["infile=evt2.fits.gz[ccd_id=7]", "asphistfile=7.asphist", "outfile=x"], "is not an image"),
+    ("sky2tdet", ["infile=evt2.fits.gz[energy=100:110][bin sky=1]", "asphistfile=7.asphist", "outfile=x"],
+     "has no counts"),
+    ("mkwarf", ["infile=a.rmf[wmap]", "outfile=x", "weightfile=y", "spectrumfile=", "egridspec=0.3:11:0.01",
+                "pbkfile="], "holds no WMAP"),
+    ("mkrmf", ["infile=CALDB", "outfile=x", "axis1=energy=0.3:11:0.01", "axis2=pi=1:1024:1"],
+     "needs a file of weights"),
+])
+def test_stand_ins_refuse_what_the_tools_refuse(made, tool, words, message):
+    given = {"RMF": RMF, "ARF": ARF}.get(words[0], [words[0]])
+    changed = {word.partition("=")[0] for word in words[1:]}
+    kept = [word for word in given if word.partition("=")[0] not in changed]
+    assert message in made.refuses(tool, *kept, *words[1:], "mode=h")
