@@ -58,7 +58,7 @@ class Tile:
     """ICRS."""
     dec_deg: float
     events: int
-    """Events of the chip within `RADIUS_PX`."""
+    """Events of the chip within 32 sky pixels."""
 
     @property
     def name(self) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from chandra_bin.ciao import Command, File, Runner, checked_path, need_installation, tools
-from chandra_bin.errors import InputError, ToolError, collect_warnings, warn
+from chandra_bin.errors import InputError, ToolError, collect_warnings, counted, warn
+from chandra_bin.exposure.ancillary import Ancillary
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.spectral.ogip import check_pair, read_arf, read_rmf
 from chandra_bin.tasks.options import TileOptions
@@ -187,8 +188,11 @@ def make_tiles(observations: Sequence[TilesOfObservation], folder: Path, options
     with Outputs([folder / TABLE], clobber=is_ours) as outputs, opened(folder) as session:
         going = _Run(session, jobs, tasks, versions, tool_hours * _HOUR_S, progress)
         going.run(tasks)
-        failures = {task.name: text for task in tasks
-                    if (text := session.state.records[task.name].facts.get(_FAILED))}
+        for said, names in going.warnings.items():
+            more = f" and {counted(len(names) - 1, 'other')}" if len(names) > 1 else ""
+            warn(f"{names[0]}{more}: {said}")
+        facts = {task.name: session.state.records[task.name].facts for task in tasks}
+        failures = {name: str(of_task[_FAILED]) for name, of_task in facts.items() if _FAILED in of_task}
         made = {(task.observation.obsid, task.tile.name): (task.arf, task.rmf)
                 for task in tasks if task.tile and task.name not in failures}
         if not made:
@@ -200,10 +204,9 @@ def make_tiles(observations: Sequence[TilesOfObservation], folder: Path, options
     return MadeTiles(folder / TABLE, made, failures)
 
 
-def _absolute(files: Any) -> Any:
-    return replace(files, aspect=tuple(path.absolute() for path in files.aspect),
-                   **{name: path and path.absolute() for name in ("bad_pixels", "mask")
-                      for path in (getattr(files, name),)})
+def _absolute(files: Ancillary) -> Ancillary:
+    bad_pixels, mask = (path and path.absolute() for path in (files.bad_pixels, files.mask))
+    return replace(files, aspect=tuple(path.absolute() for path in files.aspect), bad_pixels=bad_pixels, mask=mask)
 
 
 class _Run(workflow.Runner[_Task]):
@@ -214,6 +217,8 @@ class _Run(workflow.Runner[_Task]):
         super().__init__(session, jobs)
         self.versions, self.limit_s = versions, limit_s
         self.progress, self.count = progress, len(tasks)
+        self.warnings: dict[str, list[str]] = {}
+        """Names of tasks by the texts of warnings, which many tiles share."""
 
     def why(self, task: _Task) -> str | None:
         record = self.session.state.records.get(task.name)
@@ -229,7 +234,7 @@ class _Run(workflow.Runner[_Task]):
 
     def placed(self, task: _Task, made: Made, kept: Sequence[str]) -> None:
         for text in made.record.warnings:
-            warn(f"{task.name}: {text}")
+            self.warnings.setdefault(text, []).append(task.name)
         for name in kept:
             warn(f"{task.folder / name}: was not as it was made: it is kept in {FOLDER}/replaced")
 
