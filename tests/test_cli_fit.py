@@ -268,15 +268,17 @@ def test_tables_of_responses_that_cannot_be_used(capsys):
     assert read_tiles(Path(written(tiles, "tiles.csv")))[0].arf == Path("sim/truth/responses/90001_ccd7_0.arf")
 
 
-def test_one_response_an_observation_serves_all_of_it(copied):
+def test_one_response_an_observation_serves_all_of_it(copied, capsys):
     rows = [(obsid, f"sim/truth/responses/{obsid}_ccd7_4.arf", "sim/truth/responses/acis.rmf")
             for obsid in (90001, 90002)]
     Table(rows=rows, names=("obsid", "arf", "rmf")).write("one.csv")
     assert run(["responses", "@evt.list", "binmap.fits", "--tiles", "one.csv", "-o", "one.fits", "-q"]) == 0
     weights = ResponseWeights.read(copied / "one.fits")
     assert set(weights.tile.tolist()) == {0, 1}
+    capsys.readouterr()
     assert run(["fit", "spectra", "--responses", "one.fits", "--model", "brems", "--redshift", "0.1", "--nh", "0.05",
                 "-o", "one.ecsv", "-q"]) == 0
+    assert "one.fits: one response stands for all of an observation" in capsys.readouterr().err
     ours, other = (read_fit(copied / name).result for name in ("one.ecsv", "fit.ecsv"))
     both = ours.good() & other.good()
     # One area for the whole chip changes norms, and temperatures hardly.
@@ -377,7 +379,7 @@ def test_responses_of_another_observation_or_place_are_refused(capsys):
     other["arf"][first] = tiles["arf"][~first]
     other.write("other.csv", format="ascii.csv")
     said = error_of(capsys, *words, "other.csv")
-    assert "is of ObsID 90002 (OBS_ID), and the table of tiles gives it for 90001" in said
+    assert "is of ObsID 90002 (OBS_ID), and is given for 90001: correct the table" in said
     hours = tiles.copy()
     hours["ra"] /= 15
     hours.write("hours.csv", format="ascii.csv")

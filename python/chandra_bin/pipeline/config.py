@@ -130,8 +130,11 @@ class Settings(BaseModel):
     """Steps 9 and 10: spectra of the bins, and maps of what they show: temperature with response_tiles, else
     hardness."""
     response_tiles: Annotated[str, Field(min_length=1)] | None = None
-    """Step 9: table of the responses there are (obsid, ccd_id, ra, dec, arf, rmf), relative to this file; none: there
-    are no effective areas, and so no temperatures."""
+    """Step 9: table of the responses there are (obsid, ccd_id, ra, dec, arf, rmf), relative to this file; none: CIAO
+    makes them (tiles_per_chip), and without CIAO there are no effective areas, and so no temperatures."""
+    tiles_per_chip: int = Field(default=9, ge=0, le=1024)
+    """Step 9: largest number of places on a chip that CIAO makes responses for, where response_tiles is not given and
+    redshift is; 0: none."""
     nh: float = Field(default=0, ge=0, le=100)
     """Step 10: column density of hydrogen in our galaxy, 1e22 cm-2."""
     model: Annotated[str, Field(min_length=1)] = "apec"

@@ -17,6 +17,7 @@ from chandra_bin.fits.new_table import NewColumn, new_table
 from chandra_bin.fits.tables import open_fits, write_empty_primary, write_rows
 
 _TILES, _WEIGHTS, _BINS = "TILES", "WEIGHTS", "BINS"
+_KEYWORDS = ("BINMAPID", "BINUSED", "CALIB")
 _ANY_CHIP = -1
 
 
@@ -50,7 +51,7 @@ class ResponseWeights:
     areas_arcsec2: Mapping[int, float] = field(default_factory=dict)
     """Of all bins by their numbers: on the sky, without excluded pixels."""
     ids: Mapping[str, str] = field(default_factory=dict)
-    """BINMAPID and BINUSED of the binmap."""
+    """BINMAPID and BINUSED of the binmap; CALIB = APPROX where a response stands for more than its own place."""
 
     @classmethod
     def joined(cls, tiles: Sequence[ResponseTile], parts: "Sequence[ResponseWeights]",
@@ -88,7 +89,7 @@ class ResponseWeights:
         with open_fits(path) as hdus:
             for hdu in hdus:
                 if hdu.is_table and hdu.name in (_TILES, _WEIGHTS, _BINS):
-                    ids |= {key: text_of(hdu.header, key) for key in ("BINMAPID", "BINUSED") if key in hdu.header}
+                    ids |= {key: text_of(hdu.header, key) for key in _KEYWORDS if key in hdu.header}
                     rows = hdu.table()
                     blocks[hdu.name] = {column.name.upper(): column.values(rows) if column.is_scalar else
                                         rows[column.name] for column in hdu.columns.values()}

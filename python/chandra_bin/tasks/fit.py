@@ -62,6 +62,9 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
         warn("nh is 0: the fits take no absorption by our galaxy into account; give its column density towards the "
              "cluster, in 1e22 cm-2")
     weights = ResponseWeights.read(responses)
+    if weights.ids.get("CALIB") == "APPROX":
+        warn(f"{responses}: one response stands for all of an observation, scaled by a formula (CALIB): temperatures "
+             "and norms are approximate")
     obsids = np.unique(weights.obsid).tolist()
     files = [folder / f"{obsid:05d}" / ALL_BINS for obsid in obsids]
     _check_files(folder, files, responses)
