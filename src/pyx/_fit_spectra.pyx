@@ -25,8 +25,9 @@ def fit_spectra(const double[::1] kt not None, const double[:, :, :, ::1] rates 
                 const double[::1] ratio not None, const uint8_t[::1] statistic not None,
                 const int32_t[:, ::1] groups not None, const int64_t[::1] weight_offsets not None,
                 const int32_t[::1] weight_response not None, const double[::1] weight not None,
-                double kt_low, double kt_high, double abundance_low, double abundance_high, double delta,
-                const double[::1] fixed_abundance not None, const double[:, ::1] table not None, double table_first,
+                double kt_low, double kt_high, double abundance_low, double abundance_high,
+                const double[::1] delta not None, const double[::1] fixed_abundance not None,
+                const double[:, ::1] table not None, double table_first,
                 double table_step, int threads, progress, double[:, ::1] fitted not None,
                 int32_t[::1] flags not None, int32_t[::1] evaluations not None):
     """Fits each bin; ``fitted`` (bins, 24) has the members of FittedBin, ``table`` (2, size) mean and variance."""
@@ -47,6 +48,7 @@ def fit_spectra(const double[::1] kt not None, const double[:, :, :, ::1] rates 
     check_size(weight.shape[0], weight_offsets[sets], "weight")
     check_size(bin_offsets.shape[0], bins + 1, "bin_offsets")
     check_size(bin_offsets[bins], sets, "bin_offsets")
+    check_size(delta.shape[0], bins, "delta")
     check_size(fixed_abundance.shape[0], bins, "fixed_abundance")
     check_size(fitted.shape[0], bins, "fitted")
     check_size(fitted.shape[1], sizeof(FittedBin) // sizeof(double), "fitted")
@@ -82,7 +84,7 @@ def fit_spectra(const double[::1] kt not None, const double[:, :, :, ::1] rates 
     settings.kt_high = kt_high
     settings.abundance_low = abundance_low
     settings.abundance_high = abundance_high
-    settings.delta = delta
+    settings.delta = &delta[0]
     settings.fixed_abundance = &fixed_abundance[0]
     settings.table.mean = &table[0, 0]
     settings.table.variance = &table[1, 0]

@@ -40,7 +40,7 @@ cdef extern from "chandra_bin/fit_spectra.hpp" namespace "chandra_bin" nogil:
         double kt_high
         double abundance_low
         double abundance_high
-        double delta
+        const double* delta
         const double* fixed_abundance
         StatisticTable table
 

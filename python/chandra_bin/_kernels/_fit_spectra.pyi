@@ -24,7 +24,7 @@ def fit_spectra(
     kt_high: float,
     abundance_low: float,
     abundance_high: float,
-    delta: float,
+    delta: _Floats,
     fixed_abundance: _Floats,
     table: _Floats,
     table_first: float,

@@ -12,6 +12,7 @@ from chandra_bin.acis import geometry as acis
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.spectral.binned import MISSING, BinSpectra
+from chandra_bin.spectral.families import TemplateFamily
 from chandra_bin.spectral.fit import FitOptions, fit_bins
 from chandra_bin.spectral.fit_table import FitFile
 from chandra_bin.spectral.models import KT_LIMITS_KEV, ModelOptions, thermal_model
@@ -31,7 +32,10 @@ class FittedSpectra:
 
     spectra: BinSpectra
     templates: Templates
+    """Of the given column density and redshift."""
     result: FitResult
+    family: TemplateFamily | None
+    """Templates of other column densities or redshifts, where one of these was tied or free."""
 
 
 def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelOptions | None = None,
@@ -45,16 +49,16 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
     folder : that of `write_spectra`, with ``{obsid}/spectra.fits`` for each observation.
     responses : the file of `write_responses`, made with the same events, binmap, mask and regions.
     out : the table, ECSV; a row for each bin, with units, errors and the reason where a value is missing.
-    model, options : the plasma, and how it is fitted; None: the defaults.
+    model, options : the plasma, and how it is fitted; None: the defaults. A tied redshift is that of the maps too.
     band_kev : the energies that are fitted.
 
     Raises `InputError` for files that are missing, damaged, or do not belong together, and `OutputError`; no file is
     written then.
     """
     model, options = ModelOptions.or_defaults(model), FitOptions.or_defaults(options)
-    if model.nh == 0:
+    if model.nh == 0 and options.nh_is == "fixed":
         warn("nh is 0: the fits take no absorption by our galaxy into account; give its column density towards the "
-             "cluster, in 1e22 cm-2")
+             "cluster, in 1e22 cm-2, or fit it (nh_is)")
     weights = ResponseWeights.read(responses)
     obsids = np.unique(weights.obsid).tolist()
     files = [folder / f"{obsid:05d}" / ALL_BINS for obsid in obsids]
@@ -67,16 +71,19 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
         _check_binmaps(responses, weights, files, spectra)
         background = _background(files, spectra)
         limits = min(KT_LIMITS_KEV[0], options.kt_min), max(KT_LIMITS_KEV[1], options.kt_max)
-        templates = fold(thermal_model(model, limits), _responses(tiles), band_kev)
+        plasma, of_tiles = thermal_model(model, limits), _responses(tiles)
+        family = TemplateFamily(plasma, of_tiles, band_kev) if options.varies else None
+        templates = family.given if family else fold(plasma, of_tiles, band_kev)
         binned = _joined(obsids, spectra, weights, used, templates)
-        result = fit_bins(binned, templates, options, threads=threads, progress=progress)
+        result = fit_bins(binned, family or templates, options, threads=threads, progress=progress)
+        redshift = float(result.redshift[0]) if options.redshift_is == "tied" else model.redshift
         lines: dict[str, Any] = {
             "spectra": folder, "responses": responses, "band_kev": "{:g}:{:g}".format(*band_kev), **model.given,
             **options.given, "nh": model.nh}
         made = FitFile(result, np.array([weights.areas_arcsec2[number] for number in result.bin.tolist()]),
-                       model.redshift, model.abundance_table, background, weights.ids.get("BINMAPID", ""))
+                       redshift, model.abundance_table, background, weights.ids.get("BINMAPID", ""))
         outputs.write(out, ecsv(made.table(), {**lines, **made.meta()}))
-    return FittedSpectra(binned, templates, result)
+    return FittedSpectra(binned, templates, result, family)
 
 
 def _check_binmaps(responses: Path, weights: ResponseWeights, files: Sequence[Path],

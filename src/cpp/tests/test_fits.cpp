@@ -16,12 +16,12 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 struct Scene {
     static constexpr std::size_t temperatures = 20, channels = 30, bins = 5;
-    std::vector<double> kt, rates, counts, background, exposure, ratio, weight, fixed, mean, variance;
+    std::vector<double> kt, rates, counts, background, exposure, ratio, weight, fixed, delta, mean, variance;
     std::vector<std::int64_t> bin_offsets, weight_offsets;
     std::vector<std::int32_t> groups, response;
     std::vector<FitStatistic> statistic;
 
-    explicit Scene(FitStatistic law) : fixed(bins, kNan), mean(50, 1), variance(50, 2) {
+    explicit Scene(FitStatistic law) : fixed(bins, kNan), delta(bins, 1), mean(50, 1), variance(50, 2) {
         for (std::size_t j = 0; j < temperatures; ++j) {
             kt.push_back(0.5 * std::pow(1.2, static_cast<double>(j)));
             for (std::size_t part = 0; part < 2; ++part) {
@@ -61,7 +61,7 @@ struct Scene {
             bin_offsets.data(), bins,          counts.data(),         background.data(), exposure.data(), ratio.data(),
             statistic.data(),   groups.data(), weight_offsets.data(), response.data(),   weight.data()};
         const FitSettings settings{
-            kt.front(), kt.back(), -1, 5, 1, fixed.data(), {mean.data(), variance.data(), mean.size(), -10, 0.3}};
+            kt.front(), kt.back(), -1, 5, delta.data(), fixed.data(), {mean.data(), variance.data(), mean.size(), -10, 0.3}};
         fit_spectra(templates, spectra, settings, threads, {}, made.data(), flags.data(), evaluations.data());
         return made;
     }
@@ -85,6 +85,21 @@ TEST_CASE("fits find the parameters of spectra without noise, whatever the threa
             CHECK(made[k].norm_high == threaded[k].norm_high);
         }
     }
+}
+
+TEST_CASE("a bin without a rise of the statistic has no errors, and one with NaN is left out") {
+    Scene scene(FitStatistic::c);
+    std::vector<std::int32_t> flags;
+    const std::vector<FittedBin> all = scene.fitted(1, flags);
+    scene.delta[1] = 0;
+    scene.delta[3] = kNan;
+    const std::vector<FittedBin> made = scene.fitted(2, flags);
+    CHECK(made[1].kt == all[1].kt);
+    CHECK(std::isnan(made[1].kt_low));
+    CHECK(std::isnan(made[3].kt));
+    CHECK(flags == std::vector<std::int32_t>(Scene::bins, 0));
+    scene.delta[0] = -1;
+    CHECK_THROWS_AS(scene.fitted(1, flags), std::invalid_argument);
 }
 
 TEST_CASE("bins without a response have no data, and wrong input throws") {

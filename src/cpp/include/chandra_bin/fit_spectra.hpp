@@ -46,7 +46,8 @@ struct StatisticTable {
 struct FitSettings {
     double kt_low, kt_high;                // within the table of temperatures
     double abundance_low, abundance_high;  // of a free abundance
-    double delta;                          // of the statistic, for errors: 1 for 68.3 %
+    const double* delta;                   // of each bin: rise of the statistic at the ends of errors, 1 for 68.3 %;
+                                           // 0: without errors; NaN: the bin is left out, with NaN and no flag
     const double* fixed_abundance;         // of each bin; NaN: free
     StatisticTable table;
 };
