@@ -8,8 +8,9 @@ from scipy.optimize import minimize
 
 import spectral_scenes as scenes
 from chandra_bin.errors import InputError
-from chandra_bin.spectral import FitOptions, cstat, fit_bins, predicted_counts
+from chandra_bin.spectral import FitOptions, fit_bins, predicted_counts
 from chandra_bin.spectral.backgrounds import background_model
+from test_spectral_fit import least_over_amount
 
 FAMILY = scenes.family()
 EVERY = {"min_counts_abundance": 0, "min_counts_free": 0}
@@ -55,7 +56,7 @@ def test_errors_of_all_parameters_hold_the_uncertainty_of_a_free_column_density(
         templates, total = FAMILY.at(nh=max(nh, 0.0)), 0.0
         for d in range(*spectra.offsets[place: place + 2]):
             source = predicted_counts(spectra, templates, d, (kt, abundance, norm))
-            total += cstat(spectra.counts[d], source + model.background[d]).sum()
+            total += least_over_amount(spectra.counts[d], source, model.background[d, 0], model.band_counts[d, 0])
         return total
 
     best = np.array([getattr(fit, name)[place] for name in ("kt", "abundance", "norm", "nh")])

@@ -321,4 +321,5 @@ def _result(spectra: BinSpectra, made: _Fitted, **others: Any) -> FitResult:
         norm_low=norm - values[:, 7], norm_high=values[:, 8] - norm, **errors, statistic=statistic, expected=expected,
         variance=variance, goodness=goodness, covariance=covariance, ends=ends, second_kt=values[:, 22],
         second_delta=values[:, 23], reason=reasons_of(flags), flags=flags, evaluations=made.rows.evaluations,
+        background_amounts=made.rows.amounts,
         model=made.model, **others)

@@ -32,6 +32,8 @@ class Rows:
     values: Floats
     flags: NDArray[np.int32]
     evaluations: NDArray[np.int32]
+    amounts: Floats
+    """(datasets, components): amounts of the background, NaN where they were not fitted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,14 +62,15 @@ class KernelFits:
         table, table_first, table_step = expectation_table()
         values = np.full((spectra.bins.size, MEMBERS), np.nan)
         flags, evaluations = np.zeros((2, spectra.bins.size), np.int32)
+        amounts = np.full(model.background.shape[:2], np.nan)
         _fit_spectra.fit_spectra(
             np.ascontiguousarray(templates.kt_kev, np.float64), np.ascontiguousarray(templates.rates, np.float64),
             bin_offsets=spectra.offsets, counts=spectra.counts, background=model.background,
-            exposure=spectra.exposure_s, ratio=spectra.off_ratio, statistic=model.statistic, groups=model.groups,
+            band_counts=model.band_counts, band_expected=model.band_expected, exposure=spectra.exposure_s, ratio=spectra.off_ratio, statistic=model.statistic, groups=model.groups,
             weight_offsets=spectra.weight_offsets, weight_response=spectra.weight_response.astype(np.int32),
             weight=spectra.weight, kt_low=self.kt_limits_kev[0], kt_high=self.kt_limits_kev[1],
             abundance_low=self.abundance_limits[0], abundance_high=self.abundance_limits[1],
             delta=np.ascontiguousarray(delta, np.float64), fixed_abundance=self.fixed_abundance, table=table,
             table_first=table_first, table_step=table_step, threads=self.threads, progress=progress, fitted=values,
-            flags=flags, evaluations=evaluations)
-        return Rows(values, flags, evaluations)
+            flags=flags, evaluations=evaluations, amounts=amounts)
+        return Rows(values, flags, evaluations, amounts)

@@ -1,6 +1,6 @@
 """What the fits of bins return."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -17,6 +17,7 @@ COVARIANCE = {"var_lnkt": (0, 0), "cov_lnkt_z": (0, 1), "cov_lnkt_lnnorm": (0, 2
               "cov_z_lnnorm": (1, 2), "var_lnnorm": (2, 2)}
 OF_ALL_BINS = {"MODEL": "model", "STATISTIC": "statistic_name", "DELTA": "delta", "NH_IS": "nh_is",
                "REDSHIFT_IS": "redshift_is"}
+NOT_COLUMNS = ("covariance", "ends", "background_amounts")
 VariedAs: TypeAlias = Literal["fixed", "tied", "free"]
 # Bits of the flags, in the order of their weight: the first that is set is the reason. The kernel sets those up to 512.
 FLAGS: dict[str, int] = {
@@ -101,6 +102,9 @@ class FitResult:
         In words.
     nh_is, redshift_is
         ``fixed``, ``tied`` or ``free``.
+    background_amounts
+        (datasets, components), in the order of the spectra: the amounts of the expected background at the minimum, over
+        those that the background spectra tell; NaN where they were not fitted. Not in the table.
 
     Notes
     -----
@@ -148,6 +152,7 @@ class FitResult:
     statistic_name: str
     nh_is: VariedAs
     redshift_is: VariedAs
+    background_amounts: Floats = field(default_factory=lambda: np.zeros((0, 1)))
 
     def __repr__(self) -> str:
         return (f"<FitResult: {counted(self.bin.size, 'bin')}, {np.count_nonzero(self.reason == 'ok')} ok, of "
@@ -182,7 +187,7 @@ class FitResult:
         units = {"kt": "keV", "kt_low": "keV", "kt_high": "keV", "second_kt": "keV",
                  **dict.fromkeys(("norm", "norm_low", "norm_high"), "cm-5"),
                  **dict.fromkeys(("nh", "nh_low", "nh_high"), "1e22 cm-2")}
-        left_out = {"covariance", "ends", *OF_ALL_BINS.values()}
+        left_out = {*NOT_COLUMNS, *OF_ALL_BINS.values()}
         columns = {}
         for each in fields(self):
             if each.name not in left_out:

@@ -178,6 +178,9 @@ def fit_free(fits: KernelFits, of: Varied, free: NDArray[np.bool_], delta: float
             continue
         made = profiled(nodes[known], stacked[known, place], flags[known, place], delta)
         rows.values[place], rows.flags[place] = made.row, made.flags
+        nearest = np.flatnonzero(known)[np.argmin(np.abs(nodes[known] - made.value))]
+        of_bin = slice(*fits.spectra.offsets[place: place + 2])
+        rows.amounts[of_bin] = at_nodes[nearest].amounts[of_bin]
         values.value[place], values.low[place], values.high[place] = made.value, made.low, made.high
         at_limit[place] = made.value <= nodes[0] or made.value >= nodes[-1]
     return rows, values, at_limit

@@ -366,6 +366,8 @@ void check_input(const SpectralTemplates& templates, const BinnedSpectra& spectr
         require(!(settings.delta[k] < 0), "delta must not be negative");
     }
     const auto sets = static_cast<std::size_t>(spectra.bin_offsets[spectra.bins]);
+    require(spectra.components >= 1 && spectra.components <= detail::kMostComponents,
+            "a background must have 1 or 2 components");
     for (std::size_t d = 0; d < sets; ++d) {
         require(spectra.statistic[d] <= FitStatistic::chi2, "an unknown statistic");
         require(spectra.weight_offsets[d] <= spectra.weight_offsets[d + 1], "offsets must ascend");
@@ -386,16 +388,19 @@ void check_input(const SpectralTemplates& templates, const BinnedSpectra& spectr
 
 void fit_spectra(const SpectralTemplates& templates, const BinnedSpectra& spectra, const FitSettings& settings,
                  int threads, const Control& control, FittedBin* fitted, std::int32_t* flags,
-                 std::int32_t* evaluations) {
+                 std::int32_t* evaluations, double* amounts) {
     if (spectra.bins == 0) return;
     check_input(templates, spectra, settings);
     parallel_for(spectra.bins, threads, control, 0, 1, [&](std::size_t k, const auto& check) {
         fitted[k] = nothing_fitted();
         flags[k] = evaluations[k] = 0;
+        const auto components = static_cast<std::int64_t>(spectra.components);
+        std::fill(amounts + spectra.bin_offsets[k] * components, amounts + spectra.bin_offsets[k + 1] * components, kNaN);
         if (std::isnan(settings.delta[k])) return;
         SpectralBin bin(templates, spectra, k);
         flags[k] = BinFit(bin, settings, settings.fixed_abundance[k], settings.delta[k]).fit(fitted[k], check);
         evaluations[k] = bin.evaluations();
+        if (std::isfinite(fitted[k].statistic)) bin.write_amounts(amounts);
     });
 }
 
