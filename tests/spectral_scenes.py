@@ -51,11 +51,18 @@ def background_shape(channels=CHANNELS):
     return shape / shape.sum()
 
 
-def draw(made, net, truth=None, background=0.15, off_times=10.0, sets=3, seed=1, exposure=5e4):
+def two_background_shapes():
+    """Shapes of particles, and of a soft sky, in the channels of `templates`."""
+    particles = 0.5 + 0.8 * np.exp(-0.5 * ((ENERGY - 2.15) / 0.06) ** 2) + 0.03 * ENERGY**2
+    soft = np.exp(-ENERGY / 0.5) + 0.02 * np.exp(-ENERGY / 3)
+    return particles / particles.sum(), soft / soft.sum()
+
+
+def draw(made, net, truth=None, background=0.15, off_times=10.0, sets=3, seed=1, exposure=5e4, sky=None):
     """Return BinSpectra of bins with ``net`` expected counts each over ``sets`` observations, and the truth.
 
     ``truth`` is (kT, Z) arrays; None draws them. ``background`` is over net; background files hold ``off_times`` as
-    many counts.
+    many counts. ``sky`` is the share of the sky in the background of each bin, of which the rest are particles.
     """
     rng = np.random.default_rng(seed)
     net = np.asarray(net, float)
@@ -80,11 +87,18 @@ def draw(made, net, truth=None, background=0.15, off_times=10.0, sets=3, seed=1,
     norm = net / total
     source *= norm[numbers][:, None]
     behind = background * source.sum(axis=1, keepdims=True) * background_shape(channels)
+    hard = None
+    if sky is not None:
+        share, total = np.asarray(sky)[numbers][:, None], behind.sum(axis=1, keepdims=True)
+        particles, soft = two_background_shapes()
+        behind = total * ((1 - share) * particles + share * soft)
+        hard = rng.poisson(off_times * (0.8 * total * (1 - share))[:, 0])
     spectra = BinSpectra(
         bin=numbers, counts=rng.poisson(source + behind), exposure_s=np.full(numbers.size, exposure),
         weight_offsets=offsets, weight_response=which, weight=weights,
         off_counts=rng.poisson(off_times * behind) if background else None,
-        off_ratio=np.full(numbers.size, 1 / off_times if background else 0.0), group=np.arange(numbers.size) % sets)
+        off_ratio=np.full(numbers.size, 1 / off_times if background else 0.0), group=np.arange(numbers.size) % sets,
+        off_hard=hard)
     return spectra, {"kt": kt, "abundance": abundance, "norm": norm}
 
 

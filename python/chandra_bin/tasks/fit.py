@@ -10,7 +10,9 @@ import numpy as np
 from chandra_bin._checks.array_types import Wholes
 from chandra_bin.acis import geometry as acis
 from chandra_bin.errors import InputError, counted, warn
+from chandra_bin.events.spectra import band_channels
 from chandra_bin.fits.outputs import Outputs
+from chandra_bin.sources.background import PARTICLE_EV
 from chandra_bin.spectral.binned import MISSING, BinSpectra
 from chandra_bin.spectral.families import TemplateFamily
 from chandra_bin.spectral.fit import FitOptions, fit_bins
@@ -128,18 +130,18 @@ def _joined(obsids: Sequence[int], spectra: Sequence[SpectraOfBins], weights: Re
     """The data sets of all observations, sorted by bin."""
     channels = slice(templates.first_channel - 1, templates.first_channel - 1 + templates.rates.shape[3])
     parts = [_of_observation(obsid, each, weights, used, channels) for obsid, each in zip(obsids, spectra, strict=True)]
-    bin, counts, exposure, ratio, off, group = (np.concatenate(arrays) for arrays in zip(*(part[:6] for part in parts),
-                                                                                        strict=True))
-    rows = [row for part in parts for row in part[6]]
+    bin, counts, exposure, ratio, off, hard, group = (np.concatenate(arrays) for arrays in
+                                                      zip(*(part[:7] for part in parts), strict=True))
+    rows = [row for part in parts for row in part[7]]
     order = np.argsort(bin, kind="stable")
     rows = [rows[number] for number in order]
     offsets = np.concatenate([[0], np.cumsum([len(row[0]) for row in rows])])
     response, weight = (np.concatenate([row[part] for row in rows]) if rows else np.zeros(0) for part in (0, 1))
+    known = any(each.off_counts is not None for each in spectra)
     return BinSpectra(
         bin=bin[order], counts=counts[order], exposure_s=exposure[order], weight_offsets=offsets,
-        weight_response=response.astype(np.int64), weight=weight,
-        off_counts=off[order] if any(each.off_counts is not None for each in spectra) else None,
-        off_ratio=ratio[order], group=group[order])
+        weight_response=response.astype(np.int64), weight=weight, off_counts=off[order] if known else None,
+        off_ratio=ratio[order], group=group[order], off_hard=hard[order] if known else None)
 
 
 def _of_observation(obsid: int, spectra: SpectraOfBins, weights: ResponseWeights, used: Wholes, channels: slice) -> Any:
@@ -162,6 +164,7 @@ def _of_observation(obsid: int, spectra: SpectraOfBins, weights: ResponseWeights
             seconds = spectra.exposure_s[number]
             rows.append((response[part], of_response[part] / (seconds if seconds > 0 else np.inf)))
     counts = spectra.counts[:, channels]
-    off = np.zeros_like(counts) if spectra.off_counts is None else spectra.off_counts[:, channels]
+    all_off = np.zeros_like(spectra.counts) if spectra.off_counts is None else spectra.off_counts
+    hard = all_off[:, band_channels(PARTICLE_EV)].sum(axis=1)
     group = 2 * obsid + np.isin(spectra.chip, list(acis.BACK_ILLUMINATED))
-    return spectra.bin, counts, spectra.exposure_s, spectra.off_ratio, off, group, rows
+    return spectra.bin, counts, spectra.exposure_s, spectra.off_ratio, all_off[:, channels], hard, group, rows

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <iterator>
 #include <vector>
 
 #include "spectral_laws.hpp"
@@ -12,6 +13,7 @@
 namespace chandra_bin::detail {
 
 constexpr std::size_t kMostComponents = 2;
+constexpr std::size_t kPadding = 64;
 
 // Symmetric 2 x 2: 00, 01, 11.
 using AmountMatrix = std::array<double, 3>;
@@ -27,14 +29,30 @@ public:
     // `shapes` (components, channels), `bands` (bands), `expected` (components, bands).
     BackgroundAmounts(std::size_t components, std::size_t channels, const double* shapes, std::size_t bands,
                       const double* band_counts, const double* band_expected)
-        : components_(components), channels_(channels), shapes_(shapes, shapes + components * channels),
-          band_counts_(band_counts, band_counts + bands),
-          band_expected_(band_expected, band_expected + components * bands) {}
+        : components_(components), channels_(channels), stride_((channels / kPadding + 1) * kPadding),
+          shapes_(components * stride_) {
+        std::vector<std::size_t> used;  // bands that hold nothing tell nothing
+        for (std::size_t j = 0; j < bands; ++j) {
+            double most = 0;
+            for (std::size_t k = 0; k < components; ++k) most = std::max(most, band_expected[k * bands + j]);
+            if (most > 0) used.push_back(j);
+        }
+        for (const std::size_t j : used) band_counts_.push_back(band_counts[j]);
+        for (std::size_t k = 0; k < components; ++k) {
+            for (const std::size_t j : used) band_expected_.push_back(band_expected[k * bands + j]);
+        }
+        for (std::size_t k = 0; k < components; ++k) {
+            std::copy_n(shapes + k * channels, channels, shapes_.begin() + static_cast<std::ptrdiff_t>(k * stride_));
+        }
+    }
 
     std::size_t components() const { return components_; }
+    // Without a second component whose amount is practically 0, and stays there.
+    std::size_t movable() const { return components_ == 2 && amounts_[1] < 1e-6 ? 1 : components_; }
     std::size_t bands() const { return band_counts_.size(); }
     double amount(std::size_t k) const { return amounts_[k]; }
-    const double* shape(std::size_t k) const { return shapes_.data() + k * channels_; }
+    // Zeros follow the channels, up to a multiple of kPadding.
+    const double* shape(std::size_t k) const { return shapes_.data() + k * stride_; }
 
     // Newton's method from the amounts of the last call. It begins below the minimum or gets there by its first step,
     // and then ascends, as derivatives are concave; an amount never falls to 0.
@@ -49,7 +67,7 @@ public:
     void expected_background(double* background) const {
         for (std::size_t i = 0; i < channels_; ++i) {
             double sum = 0;
-            for (std::size_t k = 0; k < components_; ++k) sum += amounts_[k] * shapes_[k * channels_ + i];
+            for (std::size_t k = 0; k < components_; ++k) sum += amounts_[k] * shapes_[k * stride_ + i];
             background[i] = sum;
         }
     }
@@ -98,7 +116,9 @@ public:
 private:
     static constexpr int kMostSteps = 30;
     // A step that promises less is the last one: after it the statistic is right within about the square of this.
-    static constexpr double kSmall = 1e-6;
+    static constexpr double kSmall = 1e-4;
+    // A step takes an amount to this part of it at least; one that tends to 0 so gets as near as matters.
+    static constexpr double kMostCut = 1.0 / 16, kSmallCut = 1e-8;
     static constexpr double kLeast = 1e-100;  // its square is a number, too
     static constexpr std::size_t kLanes = 4;
     using Lanes = std::array<double, kLanes>;
@@ -122,19 +142,20 @@ private:
             add_bands(right, curve);
             AmountVector move;
             if (!solve(K, curve, right, move)) return;
-            double promise = 0;
+            double promise = 0, promise_of_cut = 0;
             for (std::size_t k = 0; k < K; ++k) {
-                promise += right[k] * move[k];
-                amounts_[k] = std::max(amounts_[k] + move[k], 0.25 * amounts_[k]);
+                const double least = -(1 - kMostCut) * amounts_[k];
+                (move[k] < least ? promise_of_cut : promise) += right[k] * std::max(move[k], least);
+                amounts_[k] += std::max(move[k], least);
             }
-            if (promise < kSmall) return;
+            if (promise < kSmall && promise_of_cut < kSmallCut) return;
         }
     }
 
     template <std::size_t K>
     void add(double source, double counts, std::size_t i, std::size_t lane, std::array<Lanes, K>& slopes,
              std::array<Lanes, 3>& curves) const {
-        const double first = shapes_[i], second = K > 1 ? shapes_[(K - 1) * channels_ + i] : 0;
+        const double first = shapes_[i], second = K > 1 ? shapes_[(K - 1) * stride_ + i] : 0;
         const double sum = source + amounts_[0] * first + (K > 1 ? amounts_[1] * second : 0);
         const double inverse = 1 / std::max(sum, kLeast);
         const double ratio = counts * inverse;
@@ -162,7 +183,7 @@ private:
 
     static double total(const Lanes& lanes) { return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]); }
 
-    std::size_t components_ = 0, channels_ = 0;
+    std::size_t components_ = 0, channels_ = 0, stride_ = 0;
     std::vector<double> shapes_, band_counts_, band_expected_;
     AmountVector amounts_{1, 1};
 };

@@ -250,7 +250,7 @@ private:
         }
     }
 
-    static constexpr std::size_t kBlock = 64, kLanes = 4;
+    static constexpr std::size_t kBlock = kPadding, kLanes = 4;
     using Lanes = std::array<double, kLanes>;
 
     // Derivatives of the source counts of a block of groups.
@@ -275,7 +275,7 @@ private:
                 }
                 fit_amounts(set);
             }
-            AmountLanes of_amounts;
+            AmountTotals of_amounts;
             for (std::size_t begin = set.begin; begin < set.end; begin += kBlock) {
                 const std::size_t count = std::min(kBlock, set.end - begin);
                 Block block{};
@@ -289,7 +289,7 @@ private:
                 }
                 apply_law(set, begin, count, block, sums.value);
                 add_block(block, sums);
-                if (set.amounts.components() > 0) add_amount_block(set, begin, count, block, of_amounts);
+                if (set.amounts.components() > 0) add_amount_block(set, begin, block, of_amounts);
             }
             if (set.amounts.components() > 0) profiled.add(set.amounts, of_amounts);
         }
@@ -303,9 +303,9 @@ private:
 
     // Sums over the channels of a data set: elements of the Fisher matrix of its amounts, and of these with ln kT, Z and
     // ln norm.
-    struct AmountLanes {
-        std::array<Lanes, 3> of_amounts{};
-        std::array<std::array<Lanes, 3>, kMostComponents> mixed{};
+    struct AmountTotals {
+        AmountMatrix of_amounts{};
+        std::array<std::array<double, 3>, kMostComponents> mixed{};
     };
 
     // The statistic of the bands of the background, and what the Fisher matrix loses where amounts are fitted again: its
@@ -314,37 +314,46 @@ private:
         double value = 0;
         std::array<std::array<double, 3>, 3> lost{};
 
-        void add(const BackgroundAmounts& amounts, const AmountLanes& lanes) {
+        void add(const BackgroundAmounts& amounts, const AmountTotals& totals) {
             value += amounts.half_statistic();
             AmountMatrix matrix = amounts.fisher();
-            for (std::size_t k = 0; k < 3; ++k) matrix[k] += total(lanes.of_amounts[k]);
+            for (std::size_t k = 0; k < 3; ++k) matrix[k] += totals.of_amounts[k];
             std::array<AmountVector, 3> mixed{};
             for (std::size_t p = 0; p < 3; ++p) {
-                for (std::size_t k = 0; k < amounts.components(); ++k) mixed[p][k] = total(lanes.mixed[k][p]);
+                for (std::size_t k = 0; k < amounts.components(); ++k) mixed[p][k] = totals.mixed[k][p];
             }
             for (std::size_t p = 0; p < 3; ++p) {
                 AmountVector solved;
-                if (!BackgroundAmounts::solve(amounts.components(), matrix, mixed[p], solved)) return;
+                if (!BackgroundAmounts::solve(amounts.movable(), matrix, mixed[p], solved)) return;
                 for (std::size_t q = 0; q < 3; ++q) lost[p][q] += solved[0] * mixed[q][0] + solved[1] * mixed[q][1];
             }
         }
     };
 
-    void add_amount_block(const Set& set, std::size_t begin, std::size_t count, const Block& block,
-                          AmountLanes& sums) const {
+    // A block beyond its count holds zeros, and so does the shape.
+    static void add_amount_block(const Set& set, std::size_t begin, const Block& block, AmountTotals& sums) {
         const std::size_t components = set.amounts.components();
         for (std::size_t k = 0; k < components; ++k) {
             const double* shape = set.amounts.shape(k) + (begin - set.begin);
-            const double* other = set.amounts.shape(components - 1) + (begin - set.begin);
-            for (std::size_t i = 0; i < count; ++i) {
-                const std::size_t lane = i % kLanes;
-                const double weighted = block.weight[i] * shape[i];
-                sums.of_amounts[2 * k][lane] += weighted * shape[i];
-                sums.mixed[k][kKt][lane] += weighted * block.by_kt[i];
-                sums.mixed[k][kAbundance][lane] += weighted * block.by_abundance[i];
-                sums.mixed[k][kNorm][lane] += weighted * block.source[i];
-                if (k == 0 && components == 2) sums.of_amounts[1][lane] += weighted * other[i];
+            Lanes own{}, by_kt{}, by_abundance{}, by_norm{};
+            for (std::size_t i = 0; i < kBlock; i += kLanes) {
+                for (std::size_t lane = 0; lane < kLanes; ++lane) {
+                    const double weighted = block.weight[i + lane] * shape[i + lane];
+                    own[lane] += weighted * shape[i + lane];
+                    by_kt[lane] += weighted * block.by_kt[i + lane];
+                    by_abundance[lane] += weighted * block.by_abundance[i + lane];
+                    by_norm[lane] += weighted * block.source[i + lane];
+                }
             }
+            sums.of_amounts[2 * k] += total(own);
+            sums.mixed[k][kKt] += total(by_kt);
+            sums.mixed[k][kAbundance] += total(by_abundance);
+            sums.mixed[k][kNorm] += total(by_norm);
+        }
+        if (components == 2) {
+            const double* first = set.amounts.shape(0) + (begin - set.begin);
+            const double* second = set.amounts.shape(1) + (begin - set.begin);
+            for (std::size_t i = 0; i < kBlock; ++i) sums.of_amounts[1] += block.weight[i] * first[i] * second[i];
         }
     }
 
