@@ -168,7 +168,8 @@ def test_spectra_and_models_are_written_in_groups_of_channels(here):
         assert grouped.high_kev[groups][-1] == pytest.approx(7, abs=0.0146)
     of_bins = grouped.sums(grouped.counts).reshape(25, 2).sum(axis=1)
     background = grouped.sums(grouped.background).reshape(25, 2).sum(axis=1)
-    np.testing.assert_allclose(of_bins - background, result.net_counts, rtol=1e-6)
+    # The amounts of the background are fitted: they differ from its own counts within the noise of these.
+    assert np.all(np.abs(of_bins - background - result.net_counts) < np.sqrt(result.background_counts))
     # The best model has the counts that there are: its norm is free.
     model = grouped.sums(grouped.model).reshape(25, 2).sum(axis=1)
     good = result.good()
