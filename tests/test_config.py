@@ -195,7 +195,7 @@ def test_wrong_values_are_named(tmp_path, name, value, message, toml):
     ("{}", "has no info_dict"), ('{"info_dict": 3}', "has no info_dict"),
     ('{"info_dict": {"name": "a", "name": "b"}}', "cannot be read: name is there twice"),
     ('{"info_dict": {}, "info_dict": {}}', "cannot be read: info_dict is there twice"),
-    ('{"info_dict": {}, "flag": {}}', "flag: is no part of it: there are info_dict and flags"),
+    ('{"info_dict": {}, "flag": {}}', "flag: is no part of it: there are info_dict and flags; do you mean flags?"),
     ('{"info_dict": {}, "flags": {"done": true}}', "flags: are to be of reprocessed, "),
     ('{"info_dict": {}, "flags": []}', "flags: are to be of reprocessed, "),
     ("[" * 100_000, "cannot be read"),
@@ -272,7 +272,7 @@ def test_toml_is_never_written_again(tmp_path):
 
 
 def test_every_setting_is_documented_with_its_default():
-    page = (Path(__file__).resolve().parents[1] / "docs/pipeline.md").read_text()
+    page = (Path(__file__).resolve().parents[1] / "docs/reference/settings.md").read_text()
     section = page.split("\n## Configuration\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \|(.*?)\| (.+) \|$", section, re.MULTILINE)
     assert [name for name, _, _ in rows] == list(Settings.model_fields)

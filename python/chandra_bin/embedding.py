@@ -1,4 +1,4 @@
-"""Where C++, Cython and C find the kernels (docs/embedding.md)."""
+"""Where C++, Cython and C find the kernels (docs/how-to/embedding.md)."""
 
 from pathlib import Path
 

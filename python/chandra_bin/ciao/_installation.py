@@ -106,7 +106,7 @@ def _versions(folder: Path, caldb: Path | None, path: str) -> tuple[tuple[str, s
     if "CIAO" not in found:
         raise InputError(f"{folder}: CIAO does not say its version, neither by ciaover nor in the file VERSION: "
                          "install it anew")
-    if caldb is not None and "CALDB" not in found and (version := _caldb_version(caldb)):
+    if caldb is not None and "CALDB" not in found and (version := caldb_version(caldb)):
         found["CALDB"] = version
     return tuple(found.items())
 
@@ -156,8 +156,8 @@ def _version_file(folder: Path) -> str:
     return f"CIAO : {text}"
 
 
-def _caldb_version(caldb: Path) -> str | None:
-    """The last version in the table of the database's own versions; None where there is no such table."""
+def caldb_version(caldb: Path) -> str | None:
+    """Return the last version in the database's own table of versions; None where there is no such table."""
     from chandra_bin.fits.tables import open_fits
 
     try:

@@ -21,7 +21,7 @@ from pydantic import (
 
 from chandra_bin.acis.bands import parse_bands, parse_energies
 from chandra_bin.acis.obsids import obsid_number
-from chandra_bin.errors import InputError, reason
+from chandra_bin.errors import InputError, did_you_mean, reason
 from chandra_bin.workflow.records import replace_file
 
 from .archive import BLANK_SKY
@@ -47,7 +47,7 @@ FLAGS = {"reprocessed": 2, "flare_filtered": 3, "merge_data": 4, "flux_maps": 5,
          "contour_binning": 7, "convert_region_coordinates": 8, "spectra": 9, "maps": 10}
 
 
-# S/N of contours over that of bins; docs/pipeline.md has the measurement.
+# S/N of contours over that of bins; docs/explanation/validation.md has the measurement.
 CONTOUR_SN_FACTOR = 0.6
 
 
@@ -254,7 +254,8 @@ def read_config(work: Path) -> Config:
         if not isinstance(content.get("info_dict"), dict):
             raise InputError(f"{file}: has no info_dict, which holds the settings")
         if unknown := sorted(set(content) - {"info_dict", "flags"}):
-            raise InputError(f"{file}: {unknown[0]}: is no part of it: there are info_dict and flags")
+            raise InputError(f"{file}: {unknown[0]}: is no part of it: there are info_dict and flags"
+                             f"{did_you_mean(unknown[0], ('info_dict', 'flags'))}")
         flags = content.get("flags", {})
         if not isinstance(flags, dict) or (unknown := sorted(set(flags) - set(FLAGS))):
             raise InputError(f"{file}: flags: are to be of {', '.join(FLAGS)}")

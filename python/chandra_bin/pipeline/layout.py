@@ -428,6 +428,11 @@ class Layout:
         return self.bins / "fit.ecsv"
 
     @property
+    def fit_spectra(self) -> Path:
+        """Step 10: spectra and best models in groups of channels, which the fit writes with its table."""
+        return self.bins / "fit_spectra.fits"
+
+    @property
     def maps(self) -> Path:
         """Step 10: the folder of maps."""
         return self.bins / "maps"
