@@ -100,7 +100,7 @@ def _tasks_of_bins(layout: Layout, settings: Settings, archive: Sequence[Observa
     # Which files CIAO makes is not known before.
     files = () if by_ciao else tuple(dict.fromkeys(
         file for tile in read_tiles(table) for file in (tile.arf, tile.rmf)))
-    made = tuple(layout.tiles_folder / f"{int(obs.obsid):05d}" / f"*.{kind}"
+    made = tuple(layout.made_tiles.parent / f"{int(obs.obsid):05d}" / f"*.{kind}"
                  for obs in places for kind in ("arf", "rmf")) if by_ciao else ()
     return [
         spectra, *([tiles] if by_ciao else []),
