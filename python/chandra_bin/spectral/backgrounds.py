@@ -62,7 +62,7 @@ def background_model(spectra: BinSpectra, statistic: Statistic) -> BackgroundMod
     is fitted, is what its own counts tell. Where counts of 9 - 12 keV are given, and show that the share of the sky
     varies over the group, particles and sky have a shape and an amount each. A data set whose group holds so few
     background counts that the noise of the shape adds more than a quarter to the variance of its counts, such as one
-    alone with a small region beside the source, is fitted by the W-statistic, if it has 30 background counts.
+    alone with a small region near the source, is fitted by the W-statistic, if it has 30 background counts.
     """
     sets, channels = spectra.counts.shape
     groups = np.tile(np.arange(channels, dtype=np.int32), (sets, 1))

@@ -147,7 +147,7 @@ private:
             for (std::size_t k = 0; k < K && !cut; ++k) {
                 const double least = -(1 - kMostCut) * amounts_[k];
                 if (!(move[k] < least)) continue;
-                cut = true;  // the other moves to its best place beside that
+                cut = true;  // the other moves to its best place for that
                 promise_of_cut = right[k] * least;
                 move[k] = least;
                 if constexpr (K > 1) {
