@@ -61,7 +61,8 @@ def by_share(fit):
 
 def test_the_bias_of_kt_by_a_varying_sky_is_removed():
     assert background_model(SPECTRA, "cstat").background.shape[1] == 2
-    one, two = (fit_bins(each, MADE, FREE, threads=2) for each in (dataclasses.replace(SPECTRA, off_hard=None), SPECTRA))
+    together = dataclasses.replace(SPECTRA, off_hard=None)
+    one, two = (fit_bins(each, MADE, FREE, threads=2) for each in (together, SPECTRA))
     little, much = by_share(one)
     assert little > 1.5
     assert much < 0.75

@@ -22,7 +22,7 @@ QUANTITIES = ("kt", "abundance", "norm")
 
 
 def least_over_amount(counts, source, background, off):
-    """The C-statistic of a spectrum and of the counts of its background file, minimised over the background's amount."""
+    """The C-statistic of a spectrum and its background file, minimised over the amount of the background."""
     def slope(amount):
         return (background * (1 - counts / (source + amount * background))).sum() + off * (1 - 1 / amount)
 

@@ -22,7 +22,7 @@ _TINY = 1e-12
 
 
 def one_shape(off: Floats) -> Floats:
-    """Return the expected counts (datasets, channels) of spectra that have one shape and their own numbers of counts."""
+    """Return the expected counts (datasets, channels) of spectra of one shape and their own numbers of counts."""
     pooled = off.sum(axis=0)
     if not pooled.any():
         return np.zeros(off.shape)
@@ -34,8 +34,8 @@ def one_shape(off: Floats) -> Floats:
 def sky_varies(off: Floats, hard: Floats) -> bool:
     """Return whether spectra need a shape of the sky: whether counts over those of 9 - 12 keV vary more than by noise.
 
-    ``off`` (datasets, channels) are counts of background spectra, ``hard`` (datasets,) their counts of 9 - 12 keV, which
-    are particles alone.
+    ``off`` (datasets, channels) are counts of background spectra, ``hard`` (datasets,) their counts of 9 - 12 keV,
+    which are particles alone.
     """
     total, seen = off.sum(axis=1), hard > 0
     if np.count_nonzero(seen) < _LEAST_SPECTRA or hard.sum() < _LEAST_HARD:
@@ -43,7 +43,7 @@ def sky_varies(off: Floats, hard: Floats) -> bool:
     ratio = total.sum() / hard.sum()
     variance = np.maximum(ratio * (total + hard), _TINY)
     chi_square = float(((total - ratio * hard) ** 2 / variance).sum())
-    return chi_square > len(hard) + _SIGNIFICANT * np.sqrt(2 * len(hard))
+    return bool(chi_square > len(hard) + _SIGNIFICANT * np.sqrt(2 * len(hard)))
 
 
 def two_shapes(off: Floats, hard: Floats) -> tuple[Floats, Floats]:

@@ -22,8 +22,8 @@ W_COUNTS = 3
 CHI2_COUNTS = 25
 # Bands of a fitted spectrum in which the counts of its background tell the amounts of particles and sky.
 _BANDS = 5
-# A data set whose pooled shape is known so badly that its variance is more than this part of that of the counts is fitted
-# by the W-statistic, which knows of the error, if it has as many background counts.
+# A data set whose pooled shape is known so badly that its variance is more than this part of that of the counts is
+# fitted by the W-statistic, which knows of the error, if it has as many background counts.
 _NOISY = 0.25
 _LEAST_FOR_W = 30
 
@@ -32,8 +32,8 @@ _LEAST_FOR_W = 30
 class BackgroundModel:
     """What the kernel takes: for each data set the number of its statistic, its background and its groups.
 
-    For the C-statistic the background is that expected for amounts of 1, of each component. What is known of the amounts
-    are the counts of the background file in bands, and what is expected there for amounts of 1.
+    For the C-statistic the background is that expected for amounts of 1, of each component. What is known of the
+    amounts are the counts of the background file in bands, and what is expected there for amounts of 1.
     """
 
     statistic: NDArray[np.uint8]
@@ -58,11 +58,11 @@ class BackgroundModel:
 def background_model(spectra: BinSpectra, statistic: Statistic) -> BackgroundModel:
     """Return expected background counts for the C-statistic, counts and groups of channels for the others.
 
-    For the C-statistic the shape of a background is that of all data sets of its group together, and its amount, which is
-    fitted, is what its own counts tell. Where counts of 9 - 12 keV are given, and show that the share of the sky varies
-    over the group, particles and sky have a shape and an amount each. A data set whose group holds so few background counts that the noise of the shape
-    adds more than a quarter to the variance of its counts, such as one alone with a small region beside the source, is
-    fitted by the W-statistic, if it has 30 background counts.
+    For the C-statistic the shape of a background is that of all data sets of its group together, and its amount, which
+    is fitted, is what its own counts tell. Where counts of 9 - 12 keV are given, and show that the share of the sky
+    varies over the group, particles and sky have a shape and an amount each. A data set whose group holds so few
+    background counts that the noise of the shape adds more than a quarter to the variance of its counts, such as one
+    alone with a small region near the source, is fitted by the W-statistic, if it has 30 background counts.
     """
     sets, channels = spectra.counts.shape
     groups = np.tile(np.arange(channels, dtype=np.int32), (sets, 1))

@@ -48,7 +48,7 @@ def _at(spectra: BinSpectra, templates: Templates, result: FitResult) -> Floats:
     """The expected counts for one set of templates."""
     counts = np.full(spectra.counts.shape, np.nan)
     of_bin = np.repeat(np.arange(len(result.bin)), np.diff(spectra.offsets))
-    for dataset in np.flatnonzero(fitted_sets(spectra) & np.isfinite(result.kt[of_bin])):
+    for dataset in np.flatnonzero(fitted_sets(spectra) & np.isfinite(result.kt[of_bin])).tolist():
         bin = of_bin[dataset]
         counts[dataset] = predicted_counts(spectra, templates, dataset,
                                            (result.kt[bin], result.abundance[bin], result.norm[bin]))

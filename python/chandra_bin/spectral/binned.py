@@ -47,8 +47,8 @@ class BinSpectra:
         (datasets,) whole numbers: data sets of one group share the shape of their background, such as those of one
         observation and type of chip. Without it all do.
     off_hard
-        (datasets,): counts of 9 to 12 keV of the background spectra, which tell particles from the sky; None where these
-        are not known: backgrounds then have one component.
+        (datasets,): counts of 9 to 12 keV of the background spectra, which tell particles from the sky; None where
+        these are not known: backgrounds then have one component.
     """
 
     bin: Wholes

@@ -66,7 +66,8 @@ class KernelFits:
         _fit_spectra.fit_spectra(
             np.ascontiguousarray(templates.kt_kev, np.float64), np.ascontiguousarray(templates.rates, np.float64),
             bin_offsets=spectra.offsets, counts=spectra.counts, background=model.background,
-            band_counts=model.band_counts, band_expected=model.band_expected, exposure=spectra.exposure_s, ratio=spectra.off_ratio, statistic=model.statistic, groups=model.groups,
+            band_counts=model.band_counts, band_expected=model.band_expected,
+            exposure=spectra.exposure_s, ratio=spectra.off_ratio, statistic=model.statistic, groups=model.groups,
             weight_offsets=spectra.weight_offsets, weight_response=spectra.weight_response.astype(np.int32),
             weight=spectra.weight, kt_low=self.kt_limits_kev[0], kt_high=self.kt_limits_kev[1],
             abundance_low=self.abundance_limits[0], abundance_high=self.abundance_limits[1],

@@ -54,8 +54,8 @@ public:
     // Zeros follow the channels, up to a multiple of kPadding.
     const double* shape(std::size_t k) const { return shapes_.data() + k * stride_; }
 
-    // Newton's method from the amounts of the last call. It begins below the minimum or gets there by its first step,
-    // and then ascends, as derivatives are concave; an amount never falls to 0.
+    // Newton's method from the amounts of the last call. With one component it begins below the minimum or gets there by
+    // its first step, and then ascends, as the derivative is concave; an amount never falls to 0.
     void fit(const double* source, const double* counts) {
         if (components_ == 1) {
             descend<1>(source, counts);
@@ -118,7 +118,7 @@ private:
     // A step that promises less is the last one: after it the statistic is right within about the square of this.
     static constexpr double kSmall = 1e-4;
     // A step takes an amount to this part of it at least; one that tends to 0 so gets as near as matters.
-    static constexpr double kMostCut = 1.0 / 16, kSmallCut = 1e-8;
+    static constexpr double kMostCut = 1.0 / 16, kSmallCut = 1e-8, kLeastAmount = 1e-30;
     static constexpr double kLeast = 1e-100;  // its square is a number, too
     static constexpr std::size_t kLanes = 4;
     using Lanes = std::array<double, kLanes>;
@@ -143,10 +143,24 @@ private:
             AmountVector move;
             if (!solve(K, curve, right, move)) return;
             double promise = 0, promise_of_cut = 0;
-            for (std::size_t k = 0; k < K; ++k) {
+            bool cut = false;
+            for (std::size_t k = 0; k < K && !cut; ++k) {
                 const double least = -(1 - kMostCut) * amounts_[k];
-                (move[k] < least ? promise_of_cut : promise) += right[k] * std::max(move[k], least);
-                amounts_[k] += std::max(move[k], least);
+                if (!(move[k] < least)) continue;
+                cut = true;  // the other moves to its best place for that
+                promise_of_cut = right[k] * least;
+                move[k] = least;
+                if constexpr (K > 1) {
+                    const std::size_t other = 1 - k, own = 2 * other;
+                    if (!(curve[own] > 0)) return;
+                    const double best = (right[other] - curve[1] * least) / curve[own];
+                    move[other] = std::max(best, -(1 - kMostCut) * amounts_[other]);
+                    promise = move[other] * move[other] * curve[own];
+                }
+            }
+            for (std::size_t k = 0; k < K; ++k) {
+                if (!cut) promise += right[k] * move[k];
+                amounts_[k] = std::max(amounts_[k] + move[k], kLeastAmount);
             }
             if (promise < kSmall && promise_of_cut < kSmallCut) return;
         }

@@ -101,7 +101,7 @@ TEST_CASE("the amount of a background is fitted where its file does not know it 
     const double strict = scene.amounts[0];
     CHECK(strict > 1);
     for (std::vector<double>* each : {&scene.band_counts, &scene.band_expected}) {
-        for (double& of_bin : *each) of_bin *= 1e-4;
+        for (double& of_bin : *each) of_bin *= 1e-9;
     }
     const std::vector<FittedBin> made = scene.fitted(1, flags);
     CHECK(scene.amounts[0] == doctest::Approx(1.5).epsilon(0.01));
