@@ -41,7 +41,8 @@ def mixed(responses: Sequence[Response], weights: ArrayLike) -> tuple[Arf, Rmf]:
     -------
     Arf, Rmf
         The areas' weighted sum A = sum w_i A_i, and the matrix sum w_i A_i R_i / A. A matrix of plain means would be 3
-        to 6 % off where front- and back-illuminated chips meet.
+        to 6 % off where front- and back-illuminated chips meet. Where an area has FRACEXPO, that of the sum is
+        sum w_i FRACEXPO_i.
 
     Raises
     ------
@@ -82,7 +83,9 @@ def mixed(responses: Sequence[Response], weights: ArrayLike) -> tuple[Arf, Rmf]:
     about = _common([arf.keywords for arf, _ in responses if arf is not None])
     row, place = np.nonzero(matrix)
     offsets = offsets_of(np.bincount(row, minlength=len(matrix)))
-    return (Arf(first.energy_lo, first.energy_hi, area, keywords=about),
+    fractions = np.array([1.0 if arf is None else arf.fraction for arf, _ in responses])
+    fraction = min(float(shares @ fractions), 1.0) if (fractions < 1).any() else 1.0
+    return (Arf(first.energy_lo, first.energy_hi, area, fraction=fraction, keywords=about),
             Rmf(first.energy_lo, first.energy_hi, first.channel_lo, first.channel_hi, first.first_channel, offsets,
                 place.astype(np.int32), matrix[row, place], keywords=about))
 
@@ -166,6 +169,8 @@ def arf_content(arf: Arf, history: Iterable[str] = ()) -> bytes:
               HDUVERS2="1.1.0", ARFVERSN="1992a")
     if arf.exposure_s is not None:
         header["EXPOSURE"] = arf.exposure_s
+    if arf.fraction < 1:
+        header["FRACEXPO"] = arf.fraction
     add_history(header, history)
     return _file([(header, rows, b"")])
 

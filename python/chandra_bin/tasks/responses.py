@@ -35,6 +35,7 @@ from ._bin_pixels import BinPixels, read_bin_pixels
 from ._blanksky import checked_chips, need_on_sky
 from ._common import has_sky_filter, history, listed
 from ._observed import PLACING, observed
+from ._pha import naming_responses
 from ._spectra_table import read_spectra_of_bins
 from .inputs import files_of, plain_name
 from .options import AncillaryChoice
@@ -133,8 +134,9 @@ def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | No
     bins : numbers of bins; None: all.
 
     The area is that of all tiles, times the part of EXPOSURE that each saw of the bin. Bins that an observation does
-    not see have no files there. Returns the files. Raises `InputError`, for bins that are in no observation too, and
-    `OutputError`; no file is written then.
+    not see have no files there. The spectra ``xaf_N.pi`` and ``xaf_N_grp.pi`` that are in the folder get the names of
+    their responses (ANCRFILE, RESPFILE), so that XSPEC and Sherpa find them. Returns the files of responses. Raises
+    `InputError`, for bins that are in no observation too, and `OutputError`; no file is written then.
     """
     weights = ResponseWeights.read(responses)
     wanted = np.unique(weights.bin) if bins is None else np.unique(bins)
@@ -146,6 +148,7 @@ def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | No
     stems = [folder / f"{obsid:05d}" / f"xaf_{number}" for obsid, number, _ in rows]
     files = [stem.with_suffix(end) for stem in stems for end in (".arf", ".rmf")]
     tables = {obsid: read_spectra_of_bins(folder / f"{obsid:05d}" / ALL_BINS) for obsid in {row[0] for row in rows}}
+    named = _named_spectra(stems)
     # Bins share tiles.
     read_area, read_matrix = lru_cache(maxsize=_AREAS)(read_arf), lru_cache(maxsize=_MATRICES)(read_rmf)
     with Outputs(files, inputs=[responses], clobber=clobber) as outputs:
@@ -160,7 +163,24 @@ def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | No
             lines = history("responses", {"responses": responses, "bin": number, "obsid": obsid})
             outputs.write(stem.with_suffix(".arf"), arf_content(replace(arf, exposure_s=float(seconds[0])), lines))
             outputs.write(stem.with_suffix(".rmf"), rmf_content(rmf, lines))
+    with Outputs(named, clobber=True) as outputs:  # responses first: no spectrum names a file that does not exist
+        for path, content in named.items():
+            outputs.write(path, content)
     return files
+
+
+def _named_spectra(stems: Sequence[Path]) -> dict[Path, bytes]:
+    """The spectra of bins, plain and grouped, as far as they exist, with the names of their responses."""
+    made = {}
+    for stem in stems:
+        for path in (stem.with_suffix(".pi"), stem.with_name(f"{stem.name}_grp.pi")):
+            if path.is_file():
+                content = naming_responses(path.read_bytes(), f"{stem.name}.arf", f"{stem.name}.rmf")
+                if content is None:
+                    raise InputError(f"{path}: has no keywords ANCRFILE and RESPFILE: make it again with 'chandra-bin "
+                                     "spectra'")
+                made[path] = content
+    return made
 
 
 def _areas(bins: BinPixels) -> dict[int, float]:
