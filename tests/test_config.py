@@ -22,7 +22,7 @@ OTHERS = {"responses": True, "tool_hours": 2.5, "band": "soft", "bands": ["2:7:3
     "refcoord": "228.48 -59.14", "flux_factor": 1, "constrain": 2.5,
     "binning_image": "scaled_flux", "contours": "counts", "background_systematic": 0.05, "redshift": 0.2,
     "spectra": True, "response_tiles": "tiles.csv", "nh": 0.03, "model": "brems", "abundance_table": "aspl",
-    "fit_band": "0.7:8"}
+    "fit_band": "0.7:8", "fit_engine": "sherpa"}
 
 
 def write_json(folder, info=None, **top):

@@ -19,6 +19,7 @@ from ._command import (
     quiet_option,
     region_mask_options,
 )
+from ._spectral import bins_of
 
 if TYPE_CHECKING:
     from chandra_bin.fits.virtual import VirtualFile
@@ -54,7 +55,7 @@ def command(events: "list[VirtualFile]", binmap: Path, tiles: Path, out: Path, q
 
     if bins is not None and files is None:
         raise click.UsageError("--bins chooses those of --files: give both")
-    numbers = None if bins is None else _numbers(bins)
+    numbers = None if bins is None else bins_of(bins)
     with progress_reporter(quiet, "responses"):
         made = write_responses(events, binmap, tiles, out, options=pick(WeightOptions, options), **options)
         written = [] if files is None else write_response_files(out, files, numbers, clobber=options["clobber"])
@@ -66,9 +67,3 @@ def command(events: "list[VirtualFile]", binmap: Path, tiles: Path, out: Path, q
             click.echo(f"{counted(len(written), 'file')} of ARF and RMF in {files}")
         click.echo(f"written to {out}; next: chandra-bin fit SPECTRA --responses {out}")
 
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(each) for each in text.split(",")]
-    except ValueError:
-        raise click.UsageError(f"--bins {text}: give numbers of bins with commas between, for example 0,12") from None

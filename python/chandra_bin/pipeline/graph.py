@@ -97,7 +97,7 @@ def _tasks_of_bins(layout: Layout, archive: Sequence[ObservationFiles]) -> list[
         Task("bin-responses", 9, "bin-responses", ("ccd_ids",), ("bin",), (layout.binmap, *events, layout.tiles),
              tuple(obs.bad_pixels for obs in places),
              tuple(each for obs in places for each in (obs.aspect, obs.windows)), archive=tuple(archive)),
-        Task("fit", 10, "fit", ("redshift", "nh", "model", "abundance_table", "fit_band"),
+        Task("fit", 10, "fit", ("redshift", "nh", "model", "abundance_table", "fit_band", "fit_engine"),
              ("bin-spectra", "bin-responses"), (*tables, layout.bin_responses, *files)),
         Task("maps", 10, "maps", (), ("fit",), (layout.binmap, layout.fit), may_need=layout.truth)]
 

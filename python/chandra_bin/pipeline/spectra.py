@@ -15,6 +15,7 @@ from chandra_bin.tasks.spectra import write_spectra
 from chandra_bin.tasks.truth import compare_with_truth
 
 from .archive import ObservationFiles, chips_used
+from .fit_engines import fit_engine
 from .job import Job
 
 _PLASMAS = ("apec", "brems")
@@ -66,8 +67,9 @@ def fit(job: Job) -> None:
     model = ModelOptions(model=plasma, redshift=settings.redshift, nh=settings.nh,
                          abundance_table=settings.abundance_table)
     low, high = parse_energies(settings.fit_band)
-    made = job.call(fit_spectra_files, _folder_of_spectra(job), layout.bin_responses, job.out(layout.fit), model=model,
-                    band_kev=(low / 1000, high / 1000), threads=job.threads)
+    with fit_engine(settings.fit_engine, job.threads) as engine:
+        made = job.call(fit_spectra_files, _folder_of_spectra(job), layout.bin_responses, job.out(layout.fit),
+                        model=model, band_kev=(low / 1000, high / 1000), threads=job.threads, engine=engine)
     result = made.result
     reasons = Counter(result.reason.tolist()).most_common()
     job.note(model=made.templates.model, bins=", ".join(f"{reason}: {count}" for reason, count in reasons),

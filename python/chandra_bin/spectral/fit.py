@@ -15,12 +15,11 @@ from chandra_bin.errors import InputError
 
 from .backgrounds import Statistic, background_model
 from .binned import MISSING, BinSpectra
+from .engines import MEMBERS, Engine, Progress
 from .results import ABUNDANCE_WITHOUT_EFFECT, FLAGS, FitResult, reasons_of
 from .statistics import expectation_table
 from .templates import Templates
 
-# Members of the kernel's FittedBin.
-_MEMBERS = 24
 # Bins whose statistic is this many sigma off its expectation are flagged.
 _POOR = 4.0
 
@@ -73,7 +72,7 @@ class FitOptions(Options):
 
 
 def fit_bins(spectra: BinSpectra, templates: Templates, options: FitOptions | None = None, *, threads: int = 1,
-             progress: Callable[[float], object] | None = None) -> FitResult:
+             progress: Callable[[float], object] | None = None, engine: Engine | None = None) -> FitResult:
     """Fit kT, abundance and norm of each bin to all its data sets at once.
 
     Parameters
@@ -87,6 +86,8 @@ def fit_bins(spectra: BinSpectra, templates: Templates, options: FitOptions | No
         Bins are fitted by this many threads; the results do not depend on it.
     progress : callable, optional
         Called with the fraction done; what it raises stops the work.
+    engine : Engine, optional
+        What minimises the statistic: `SherpaEngine`, or by default the compiled kernel.
 
     Returns
     -------
@@ -115,11 +116,11 @@ def fit_bins(spectra: BinSpectra, templates: Templates, options: FitOptions | No
     """
     options = FitOptions.or_defaults(options)
     _check_together(spectra, templates)
-    fitted_sets = _fitted_sets(spectra)
-    net, background, noise = _net_counts(spectra, fitted_sets)
+    engine = engine or KernelEngine()
+    net, background, noise = _net_counts(spectra, sets_to_fit(spectra))
     fixed = _fixed_abundance(options, templates, net)
-    values, flags, evaluations = _run_kernel(spectra, templates, options, fixed, as_threads(threads),
-                                             as_progress(progress))
+    values, flags, evaluations = engine.fit(spectra, templates, options, fixed, as_threads(threads),
+                                            as_progress(progress))
     empty = flags & FLAGS["no data"] != 0
     flags[~empty & ((net <= 0) | (net < options.min_significance * noise))] |= FLAGS["too few counts"]
     flags[background > options.max_background * np.maximum(net, 0)] |= FLAGS["background dominated"]
@@ -129,16 +130,27 @@ def fit_bins(spectra: BinSpectra, templates: Templates, options: FitOptions | No
     values[without_effect | (not templates.has_abundance), 3:6] = np.nan
     return _result(spectra, values, flags, net_counts=net, background_counts=background, evaluations=evaluations,
                    abundance_fixed=~np.isnan(fixed) | without_effect, delta=options.delta, model=templates.model,
-                   statistic_name=options.statistic)
+                   statistic_name=options.statistic, engine=engine.name)
+
+
+class KernelEngine:
+    """The compiled kernel, which fits bins by threads."""
+
+    name = "native"
+
+    def fit(self, spectra: BinSpectra, templates: Templates, options: FitOptions, fixed_abundance: Floats, threads: int,
+            progress: Progress) -> tuple[Floats, NDArray[np.int32], NDArray[np.int32]]:
+        """Fit all bins; see `Engine`."""
+        return _run_kernel(spectra, templates, options, fixed_abundance, threads, progress)
 
 
 def _run_kernel(spectra: BinSpectra, templates: Templates, options: FitOptions, fixed: Floats, threads: int,
                 progress: Any) -> tuple[Floats, NDArray[np.int32], NDArray[np.int32]]:
     """Return the kernel's results (bins, members), its flags and numbers of evaluations."""
-    kt_low, kt_high = _kt_limits(options, templates)
+    kt_low, kt_high = kt_limits(options, templates)
     model = background_model(spectra, options.statistic)
     table, table_first, table_step = expectation_table()
-    values = np.full((spectra.bins.size, _MEMBERS), np.nan)
+    values = np.full((spectra.bins.size, len(MEMBERS)), np.nan)
     flags, evaluations = np.zeros((2, spectra.bins.size), np.int32)
     _fit_spectra.fit_spectra(
         np.ascontiguousarray(templates.kt_kev, np.float64), np.ascontiguousarray(templates.rates, np.float64),
@@ -210,7 +222,8 @@ def _check_together(spectra: BinSpectra, templates: Templates) -> None:
                          f"{rates.shape[0]} responses, from 0")
 
 
-def _kt_limits(options: FitOptions, templates: Templates) -> tuple[float, float]:
+def kt_limits(options: FitOptions, templates: Templates) -> tuple[float, float]:
+    """Return the limits of kT, keV, within the templates. Raises `InputError` where nothing is left."""
     first, last = float(templates.kt_kev[0]), float(templates.kt_kev[-1])
     low, high = max(options.kt_min, first), min(options.kt_max, last)
     if not low < high:
@@ -219,8 +232,8 @@ def _kt_limits(options: FitOptions, templates: Templates) -> tuple[float, float]
     return low, high
 
 
-def _fitted_sets(spectra: BinSpectra) -> NDArray[np.bool_]:
-    """Data sets with exposure, weights and all responses, as the kernel chooses them."""
+def sets_to_fit(spectra: BinSpectra) -> NDArray[np.bool_]:
+    """Return which data sets (datasets,) have exposure, weights and all responses: those that engines fit."""
     starts = spectra.weight_offsets
     seen = np.add.reduceat(np.append(spectra.weight, 0.0), np.minimum(starts[:-1], spectra.weight.size)) > 0
     missing = np.append(spectra.weight_response == MISSING, False)

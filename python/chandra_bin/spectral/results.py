@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Columns of the table that hold the covariance of ln kT, Z and ln norm, and its notes on all bins.
 COVARIANCE = {"var_lnkt": (0, 0), "cov_lnkt_z": (0, 1), "cov_lnkt_lnnorm": (0, 2), "var_z": (1, 1),
               "cov_z_lnnorm": (1, 2), "var_lnnorm": (2, 2)}
-OF_ALL_BINS = {"MODEL": "model", "STATISTIC": "statistic_name", "DELTA": "delta"}
+OF_ALL_BINS = {"MODEL": "model", "STATISTIC": "statistic_name", "DELTA": "delta", "ENGINE": "engine"}
 # Bits of the flags, in the order of their weight: the first that is set is the reason. The kernel sets those up to 512.
 FLAGS: dict[str, int] = {
     "no data": 1,
@@ -87,6 +87,8 @@ class FitResult:
         Rise of the statistic at the ends of errors.
     model, statistic_name
         In words.
+    engine
+        What found the minima and errors: ``native`` (the compiled kernel) or ``sherpa``.
 
     Notes
     -----
@@ -126,6 +128,7 @@ class FitResult:
     delta: float
     model: str
     statistic_name: str
+    engine: str = "native"
 
     def __repr__(self) -> str:
         return (f"<FitResult: {counted(self.bin.size, 'bin')}, {np.count_nonzero(self.reason == 'ok')} ok, of "

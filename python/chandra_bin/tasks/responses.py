@@ -27,7 +27,7 @@ from chandra_bin.events.spectra import SOFT_EV, band_channels
 from chandra_bin.exposure.maps import chip_exposures
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.virtual import Name, VirtualFile, named_files
-from chandra_bin.spectral.ogip import read_arf, read_rmf
+from chandra_bin.spectral.ogip import Arf, Rmf, read_arf, read_rmf
 from chandra_bin.spectral.response_files import arf_content, mixed, rmf_content
 from chandra_bin.spectral.weights import ResponseTile, ResponseWeights, read_tiles
 
@@ -149,24 +149,36 @@ def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | No
     files = [stem.with_suffix(end) for stem in stems for end in (".arf", ".rmf")]
     tables = {obsid: read_spectra_of_bins(folder / f"{obsid:05d}" / ALL_BINS) for obsid in {row[0] for row in rows}}
     named = _named_spectra(stems)
-    # Bins share tiles.
-    read_area, read_matrix = lru_cache(maxsize=_AREAS)(read_arf), lru_cache(maxsize=_MATRICES)(read_rmf)
+    response_of = MixedResponses(weights)
     with Outputs(files, inputs=[responses], clobber=clobber) as outputs:
         for stem, (obsid, number, at) in zip(stems, rows, strict=True):
             table = tables[obsid]
             seconds = table.exposure_s[table.bin == number]
             if not (seconds.size and seconds[0] > 0):
                 raise InputError(f"{folder / f'{obsid:05d}' / ALL_BINS}: has no exposure in bin {number}")
-            tiles = [weights.tiles[tile] for tile in weights.tile[at]]
-            arf, rmf = mixed([(read_area(tile.arf), read_matrix(tile.rmf)) for tile in tiles],
-                             weights.seconds[at] / seconds[0])
+            arf, rmf = response_of(at, float(seconds[0]))
             lines = history("responses", {"responses": responses, "bin": number, "obsid": obsid})
-            outputs.write(stem.with_suffix(".arf"), arf_content(replace(arf, exposure_s=float(seconds[0])), lines))
+            outputs.write(stem.with_suffix(".arf"), arf_content(arf, lines))
             outputs.write(stem.with_suffix(".rmf"), rmf_content(rmf, lines))
     with Outputs(named, clobber=True) as outputs:  # responses first: no spectrum names a file that does not exist
         for path, content in named.items():
             outputs.write(path, content)
     return files
+
+
+class MixedResponses:
+    """The responses of bins as files of XSPEC and Sherpa have them; what bins share is read once."""
+
+    def __init__(self, weights: ResponseWeights) -> None:
+        self._weights = weights
+        self._area, self._matrix = lru_cache(maxsize=_AREAS)(read_arf), lru_cache(maxsize=_MATRICES)(read_rmf)
+
+    def __call__(self, rows: Wholes, exposure_s: float) -> tuple[Arf, Rmf]:
+        """Return the response of some rows of the weights, those of a bin in an observation of this EXPOSURE."""
+        tiles = [self._weights.tiles[tile] for tile in self._weights.tile[rows]]
+        arf, rmf = mixed([(self._area(tile.arf), self._matrix(tile.rmf)) for tile in tiles],
+                         self._weights.seconds[rows] / exposure_s)
+        return replace(arf, exposure_s=exposure_s), rmf
 
 
 def _named_spectra(stems: Sequence[Path]) -> dict[Path, bytes]:
