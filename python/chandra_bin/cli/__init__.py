@@ -46,6 +46,7 @@ COMMANDS = {
     "specextract-lists": ("_specextract_lists", "Write lists of the bins that have events, for CIAO's specextract."),
     "responses": ("_responses", "Find the responses (ARF, RMF) of all bins, from those of tiles of the detector."),
     "fit": ("_fit", "Fit temperature, abundance and norm of all bins at once, with errors."),
+    "session": ("_session", "Write files and scripts of single bins, for fits by hand in Sherpa and XSPEC."),
     "maps": ("_maps", "Write maps of temperature, abundance, pressure and entropy of bins, with errors."),
     "spectra": ("_spectra", "Write OGIP spectra of all bins of a binmap, with blank-sky backgrounds and groups."),
 }

@@ -7,7 +7,7 @@ from typing import Any
 from chandra_bin.acis.bands import parse_energies
 from chandra_bin.errors import warn
 from chandra_bin.fits.virtual import VirtualFile
-from chandra_bin.spectral.models import ModelOptions
+from chandra_bin.spectral.models import PLASMAS, ModelOptions
 from chandra_bin.tasks.fit import fit_spectra_files
 from chandra_bin.tasks.maps import write_hardness_maps, write_maps
 from chandra_bin.tasks.responses import write_responses
@@ -17,8 +17,6 @@ from chandra_bin.tasks.truth import compare_with_truth
 from .archive import ObservationFiles, chips_used
 from .fit_engines import fit_engine
 from .job import Job
-
-_PLASMAS = ("apec", "brems")
 
 
 def _clean_events(job: Job) -> list[VirtualFile]:
@@ -63,7 +61,7 @@ def fit(job: Job) -> None:
     """Step 10: temperature, abundance and norm of each bin."""
     layout, settings = job.layout, job.settings
     assert settings.redshift is not None  # or the configuration would have been refused
-    plasma: Any = settings.model if settings.model in _PLASMAS else layout.work / settings.model
+    plasma: Any = settings.model if settings.model in PLASMAS else layout.work / settings.model
     model = ModelOptions(model=plasma, redshift=settings.redshift, nh=settings.nh,
                          abundance_table=settings.abundance_table)
     low, high = parse_energies(settings.fit_band)

@@ -89,6 +89,28 @@ class FoldedGas(ArithmeticModel):  # type: ignore[misc]
         return np.asarray(norm * (pure + abundance * metals) + self._background)
 
 
+class ExpectedCounts(ArithmeticModel):  # type: ignore[misc]
+    """Expected counts in all channels of a spectrum, such as those of its background, times ``scale``, which is frozen.
+
+    It stands beside a folded source in a full model: ``set_full_model(1, get_response(1)(gas) + background)``.
+
+    Parameters
+    ----------
+    counts : array (channels,)
+        Of all channels of the spectrum, in the band or not.
+    name : str
+    """
+
+    def __init__(self, counts: Floats, name: str = "background") -> None:
+        self._counts = np.asarray(counts, np.float64)
+        self.scale = Parameter(name, "scale", 1.0, 0, 1e4, 0, frozen=True)
+        super().__init__(name, (self.scale,))
+
+    def calc(self, p: Any, *_args: Any, **_kwargs: Any) -> Floats:
+        """Return the expected counts of all channels, as a folded source has them, whichever are noticed."""
+        return np.asarray(p[0] * self._counts)
+
+
 def between(grid: Floats, values: Floats, at: float) -> Floats:
     """Return values (points, ...) between the points of a grid, which they are linear between."""
     upper = int(np.clip(np.searchsorted(grid, at), 1, len(grid) - 1))
