@@ -223,7 +223,7 @@ def test_spectra_name_no_response_where_its_file_cannot_be_written(capsys):
 def test_the_summary_says_what_comes_next(here):
     text = (here / "said.txt").read_text()
     assert "25 bins, 50 spectra" in text
-    assert "next: chandra-bin maps BINMAP fit.ecsv" in text
+    assert "next: chandra-bin maps BINMAP fit.ecsv  # make the maps" in text
 
 
 def test_maps_of_hardness_need_no_response(here, tmp_path):
@@ -246,6 +246,9 @@ def test_tables_of_responses_that_cannot_be_used(capsys):
     without = tiles.copy()
     without.remove_column("arf")
     assert "tiles.ecsv: has no column arf, only" in error_of(capsys, *words, written(without))
+    renamed = tiles.copy()
+    renamed.rename_column("obsid", "obs_id")
+    assert "; if obs_id is meant, rename it to obsid" in error_of(capsys, *words, written(renamed))
     gone = tiles.copy()
     gone["arf"] = ["nowhere.arf"] * len(gone)
     assert "nowhere.arf, which does not exist" in error_of(capsys, *words, written(gone))

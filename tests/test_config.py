@@ -195,7 +195,7 @@ def test_wrong_values_are_named(tmp_path, name, value, message, toml):
     ("{}", "has no info_dict"), ('{"info_dict": 3}', "has no info_dict"),
     ('{"info_dict": {"name": "a", "name": "b"}}', "cannot be read: name is there twice"),
     ('{"info_dict": {}, "info_dict": {}}', "cannot be read: info_dict is there twice"),
-    ('{"info_dict": {}, "flag": {}}', "flag: is no part of it: there are info_dict and flags"),
+    ('{"info_dict": {}, "flag": {}}', "flag: is no part of it: there are info_dict and flags; do you mean flags?"),
     ('{"info_dict": {}, "flags": {"done": true}}', "flags: are to be of reprocessed, "),
     ('{"info_dict": {}, "flags": []}', "flags: are to be of reprocessed, "),
     ("[" * 100_000, "cannot be read"),

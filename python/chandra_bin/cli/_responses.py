@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from chandra_bin.errors import counted
+from chandra_bin.errors import ChandraBinError, counted
 
 from ._command import (
     PATH,
@@ -14,6 +15,8 @@ from ._command import (
     clobber_option,
     file_argument,
     file_option,
+    last_of,
+    next_command,
     pick,
     progress_reporter,
     quiet_option,
@@ -23,6 +26,19 @@ from ._spectral import bins_of
 
 if TYPE_CHECKING:
     from chandra_bin.fits.virtual import VirtualFile
+
+
+def _complete_bins(context: click.Context, _option: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete a bin number of the binmap that stands before the option."""
+    from chandra_bin.tasks.inputs import read_image
+
+    # click assigns no arguments when an option lacks its value, as here.
+    binmap = context.params.get("binmap") or next(iter(context.args[1:]), None)
+    try:
+        bins = 0 if binmap is None else int(read_image(Path(binmap)).data.max()) + 1
+    except ChandraBinError:  # the command itself reports it
+        bins = 0
+    return last_of(map(str, range(bins)), incomplete)
 
 
 @click.command(cls=Command, name="responses")
@@ -39,7 +55,8 @@ if TYPE_CHECKING:
               help="Bins with fewer such events are weighed by exposed area.")
 @click.option("--files", type=PATH, metavar="SPECTRA",
               help="Write ARF and RMF of the bins too, into this folder of their spectra: OBSID/xaf_N.arf, .rmf.")
-@click.option("--bins", metavar="N,N,...", help="Bins that --files is for.  [default: all]")
+@click.option("--bins", metavar="N,N,...", shell_complete=_complete_bins,
+              help="Bins that --files is for.  [default: all]")
 @file_option("--mask", help="FITS mask on the pixels of the binmap: 1 used, 0 excluded.")
 @region_mask_options
 @quiet_option
@@ -65,5 +82,5 @@ def command(events: "list[VirtualFile]", binmap: Path, tiles: Path, out: Path, q
                        f"{each.by_counts} weighed by counts")
         if written:
             click.echo(f"{counted(len(written), 'file')} of ARF and RMF in {files}")
-        click.echo(f"written to {out}; next: chandra-bin fit SPECTRA --responses {out}")
-
+        click.echo(f"written to {out}")
+        next_command("responses", responses=out)

@@ -21,7 +21,7 @@ from pydantic import (
 
 from chandra_bin.acis.bands import parse_bands, parse_energies
 from chandra_bin.acis.obsids import obsid_number
-from chandra_bin.errors import InputError, reason
+from chandra_bin.errors import InputError, did_you_mean, reason
 from chandra_bin.workflow.records import replace_file
 
 from .archive import BLANK_SKY
@@ -253,7 +253,8 @@ def read_config(work: Path) -> Config:
         if not isinstance(content.get("info_dict"), dict):
             raise InputError(f"{file}: has no info_dict, which holds the settings")
         if unknown := sorted(set(content) - {"info_dict", "flags"}):
-            raise InputError(f"{file}: {unknown[0]}: is no part of it: there are info_dict and flags")
+            raise InputError(f"{file}: {unknown[0]}: is no part of it: there are info_dict and flags"
+                             f"{did_you_mean(unknown[0], ('info_dict', 'flags'))}")
         flags = content.get("flags", {})
         if not isinstance(flags, dict) or (unknown := sorted(set(flags) - set(FLAGS))):
             raise InputError(f"{file}: flags: are to be of {', '.join(FLAGS)}")

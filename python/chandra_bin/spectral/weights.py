@@ -10,7 +10,7 @@ import numpy as np
 
 from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin.acis import geometry as acis
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, rename_hint
 from chandra_bin.fits.columns import read_columns
 from chandra_bin.fits.headers import add_history, text_of
 from chandra_bin.fits.new_table import NewColumn, new_table
@@ -138,7 +138,8 @@ def _tiles(path: Path, columns: dict[str, Any]) -> tuple[ResponseTile, ...]:
     for name in ("obsid", "arf", "rmf"):
         if name not in columns:
             raise InputError(f"{path}: has no column {name}, only {', '.join(columns)}: a table of responses has "
-                             "obsid, arf and rmf, and for several of an observation ccd_id, ra and dec")
+                             "obsid, arf and rmf, and for several of an observation ccd_id, ra and dec"
+                             f"{rename_hint([name], columns)}")
     count = len(columns["obsid"])
     obsid, chip = _whole(path, "obsid", columns["obsid"]), np.full(count, _ANY_CHIP)
     if "ccd_id" in columns:

@@ -33,7 +33,7 @@ from chandra_bin.spectral.weights import ResponseTile, ResponseWeights, read_til
 
 from ._bin_pixels import BinPixels, read_bin_pixels
 from ._blanksky import checked_chips, need_on_sky
-from ._common import has_sky_filter, history, listed
+from ._common import has_sky_filter, history, listed, reporting
 from ._observed import PLACING, observed
 from ._pha import naming_responses
 from ._spectra_table import read_spectra_of_bins
@@ -109,7 +109,7 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path, ou
         bins = read_bin_pixels(binmap, mask, exclude, keep)
         places = _places(bins)
         parts, made = [], []
-        for obsid, name in zip(obsids, names, strict=True):
+        for obsid, name in reporting(list(zip(obsids, names, strict=True))):
             of_obs = [index for index, tile in enumerate(known) if tile.obsid == obsid]
             if not of_obs:
                 raise InputError(f"{tiles}: has no response of ObsID {obsid}, of which {name} is")
@@ -151,7 +151,7 @@ def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | No
     named = _named_spectra(stems)
     response_of = MixedResponses(weights)
     with Outputs(files, inputs=[responses], clobber=clobber) as outputs:
-        for stem, (obsid, number, at) in zip(stems, rows, strict=True):
+        for stem, (obsid, number, at) in reporting(list(zip(stems, rows, strict=True))):
             table = tables[obsid]
             seconds = table.exposure_s[table.bin == number]
             if not (seconds.size and seconds[0] > 0):
