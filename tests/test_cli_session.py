@@ -119,7 +119,7 @@ def test_spectra_and_responses_are_those_of_the_bin(here, session):  # noqa: F81
 
 
 def test_the_table_models_for_xspec_are_the_plasma_and_the_background(here, session, tmp_path):  # noqa: F811
-    """Through the matrix beside it, the model of the sky has the counts that the fit took the background for."""
+    """Folded through the diagonal matrix, the model of the sky has the expected background counts of the fit."""
     response = read_arf(session / "bin_3_90001.arf"), read_rmf(session / "bin_3_90001.rmf")
     ours, table = (fold(thermal_model(ModelOptions(model=name, redshift=0.1, nh=0.05), (0.2, 25)), [response]).rates
                    for name in ("brems", session / "bin_3_gas.mod"))
@@ -236,7 +236,7 @@ def test_a_model_of_the_users_is_found_by_its_file(tmp_path, capsys):
 
 @pytest.mark.usefixtures("sherpa")
 def test_the_gas_in_sherpa_is_the_model_folded():
-    """Beside `fold`, through a perfect detector; a column density that is thawed takes effect."""
+    """Compared with `fold` through a perfect detector; another column density takes effect."""
     from chandra_bin.spectral import Rmf, sherpa_model
 
     low, high = np.arange(5, 70) / 10, np.arange(6, 71) / 10

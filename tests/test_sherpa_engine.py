@@ -1,4 +1,4 @@
-"""Fits by Sherpa beside those of the kernel: values, errors, reasons, statistics, and bins that it fails on."""
+"""Fits by Sherpa compared with those of the kernel: values, errors, reasons, statistics, and bins that it fails on."""
 
 import subprocess
 import sys

@@ -298,7 +298,7 @@ def test_a_mixture_keeps_what_its_parts_have_in_common():
 
 
 def test_the_part_of_the_time_that_is_in_an_area_stays_with_it(tmp_path):
-    """FRACEXPO: beside the area of a place that was on the chip all the time, the area of a mixture is so much less."""
+    """FRACEXPO: the area of a mixture over it is the area of a place that was on the chip all the time."""
     arf, rmf = simple((10, 20, 30, 40))
     at_edge = dataclasses.replace(arf, area_cm2=0.8 * arf.area_cm2, fraction=0.8)
     mixture, _ = mixed([(at_edge, rmf), (arf, rmf)], [0.5, 0.25])

@@ -54,7 +54,7 @@ class Engine(Protocol):
         Returns
         -------
         values : array (bins, len(MEMBERS))
-            NaN where there is no value.
+            NaN for values that are missing.
         flags : array (bins,) of int32
             Those of `FLAGS` up to 512.
         evaluations : array (bins,) of int32
@@ -66,7 +66,7 @@ class Engine(Protocol):
 class SherpaEngine:
     """Fits by Sherpa: its statistics, minimisers and confidence limits, on the same folded models as the kernel's.
 
-    It is a check of the kernel by another program, and some thousand times slower.
+    It is a check of the kernel by another program, and takes some 700 times as long.
 
     Attributes
     ----------

@@ -107,7 +107,7 @@ class PhaWriter:
 
 
 def naming_responses(content: bytes, arf: str, rmf: str) -> bytes | None:
-    """Return a PHA file, the bytes of which are given, whose header names its ARF and RMF.
+    """Return the content of a PHA file with the names of its ARF and RMF in the header.
 
     Only the values of ANCRFILE and RESPFILE change. None for a file whose headers do not have both keywords.
     """

@@ -44,7 +44,7 @@ class Start:
     norm: float
     is_abundance_fixed: bool
     kt_low: float = math.nan
-    """Lower error by chandra-bin fit, keV; NaN: there is none."""
+    """Lower error by chandra-bin fit, keV; NaN where it is open."""
     kt_high: float = math.nan
     statistic: float = math.nan
     """By chandra-bin fit; NaN: it has not fitted this bin."""
@@ -86,14 +86,14 @@ class Session:
         grid = self.plasma.kt_kev
         return max(self.options.kt_min, float(grid[0])), min(self.options.kt_max, float(grid[-1]))
 
-    def beside(self, path: Path) -> str:
+    def relative(self, path: Path) -> str:
         """The name of a file as seen from the folder of the scripts."""
         return os.path.relpath(path, self.folder)
 
 
 _SHERPA_HEAD = '''"""Bin {bin} by hand in Sherpa: the data, model, band, statistic and groups of chandra-bin fit.
 
-Written by {program}. Run it by `python bin_{bin}.py`; `ipython -i bin_{bin}.py` goes on from there, with
+Written by {program}. Run it by `python bin_{bin}.py`; `ipython -i bin_{bin}.py` stays open, for example for
 ui.plot_fit(OBSIDS[0]), ui.conf(*OBSIDS) or other models. It needs Sherpa and chandra-bin.
 """
 
@@ -176,7 +176,7 @@ def _model_options(session: Session) -> str:
     words = []
     for name, value in session.model.given.items():
         is_file = isinstance(value, Path)
-        words.append(f"{name}=FOLDER / {session.beside(value)!r}" if is_file else f"{name}={value!r}")
+        words.append(f"{name}=FOLDER / {session.relative(value)!r}" if is_file else f"{name}={value!r}")
     return f"ModelOptions({', '.join(words)})"
 
 
@@ -206,7 +206,7 @@ def _apec_root(session: Session, folder: str = "") -> str:
     if not version or "unknown" in version:
         return ""
     apec = session.model.apec
-    return version if apec is None else f"{folder}{session.beside(apec)}/apec_v{version}"
+    return version if apec is None else f"{folder}{session.relative(apec)}/apec_v{version}"
 
 
 def _sherpa_data(each: DataSet) -> list[str]:
@@ -264,7 +264,7 @@ def _xspec_plasma(session: Session) -> list[str]:
     at, model, options = session.start, session.model, session.options
     low, high = session.limits
     component = {"apec": "apec", "brems": f"atable{{bin_{session.bin}_gas.mod}}"}.get(
-        str(model.model), "") or f"atable{{{session.beside(Path(model.model))}}}"
+        str(model.model), "") or f"atable{{{session.relative(Path(model.model))}}}"
     bottom, top = min(options.abundance_min, at.abundance), max(options.abundance_max, at.abundance)
     step = -0.01 if at.is_abundance_fixed else 0.01
     return [

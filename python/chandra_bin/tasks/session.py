@@ -258,7 +258,7 @@ def _gas(plasma: ThermalModel) -> bytes:
 
 
 def _first(templates: Templates, options: FitOptions, net: float, exposure_s: float) -> Start:
-    """Return values to begin with where there is no fit: the norm is that of the net counts."""
+    """Return values to begin with if no table of fits is given: the norm is that of the net counts."""
     kt = float(np.clip(_FIRST_KT, options.kt_min, options.kt_max))
     is_few = net < options.min_counts_abundance
     given = options.abundance if options.abundance is not None else options.abundance_few if is_few else None
