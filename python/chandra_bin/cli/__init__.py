@@ -35,6 +35,7 @@ SECTIONS = {
         "tiles": ("_tiles", "Make responses (ARF, RMF) of tiles of the detector by CIAO."),
         "responses": ("_responses", "Find the responses (ARF, RMF) of all bins."),
         "fit": ("_fit", "Fit temperature, abundance and norm of all bins."),
+        "session": ("_session", "Write scripts for Sherpa and XSPEC of single bins."),
         "maps": ("_maps", "Make maps of temperature, abundance and pressure."),
     },
     "Regions": {

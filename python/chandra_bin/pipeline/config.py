@@ -149,6 +149,8 @@ class Settings(BaseModel):
     """Step 10: abundances of the elements, of the plasma and of the absorption."""
     fit_band: str = "0.5:7"
     """Step 10: energies that are fitted, low:high in keV."""
+    fit_engine: Literal["native", "sherpa"] = "native"
+    """Step 10: what fits the bins: this program, or Sherpa, a check by another program that takes seconds a bin."""
 
     @field_validator("obs_ids", mode="before")
     @classmethod
