@@ -13,7 +13,6 @@ That all renames have been written down is marked by a commit file, in one folde
 folder is made before the commit file, and is the last run file to be removed: without it, a commit file is of no use.
 """
 
-import gzip
 import json
 import os
 import secrets
@@ -22,15 +21,15 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, Self
 
 from chandra_bin.errors import InputError, OutputError, counted, warn, writing
+
+from . import gzipped
 
 _PREFIX = ".chandra-bin-"  # of all temporary names
 _RUN = ".run"  # the run file of a folder
 _COMMIT = ".commit"  # stands in one folder of a run from the first rename to the last
-# Of gzip. The default, 6, takes four times as long for event files that are a tenth smaller.
-_LEVEL = 1
 _CLOBBER = "--clobber (in Python: clobber=True or overwrite=True)"  # how existing files are replaced
 
 
@@ -139,8 +138,8 @@ class Outputs:
                 if path.suffix != ".gz":
                     yield file
                     return
-                with gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as packed:  # equal content gives equal bytes
-                    yield cast(BinaryIO, packed)
+                with gzipped.packing(file) as packed:
+                    yield packed
 
     def write(self, path: Path, content: bytes | str, *, durable: bool = False) -> None:
         """The whole content of the file that will be ``path``; text is written as UTF-8.

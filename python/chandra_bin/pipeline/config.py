@@ -21,7 +21,7 @@ from pydantic import (
 
 from chandra_bin.acis.bands import parse_bands, parse_energies
 from chandra_bin.acis.obsids import obsid_number
-from chandra_bin.errors import InputError, reason
+from chandra_bin.errors import InputError, did_you_mean, reason
 from chandra_bin.workflow.records import replace_file
 
 from .archive import BLANK_SKY
@@ -130,10 +130,18 @@ class Settings(BaseModel):
     """Steps 9 and 10: spectra of the bins, and maps of what they show: temperature with response_tiles, else
     hardness."""
     response_tiles: Annotated[str, Field(min_length=1)] | None = None
-    """Step 9: table of the responses there are (obsid, ccd_id, ra, dec, arf, rmf), relative to this file; none: there
-    are no effective areas, and so no temperatures."""
+    """Step 9: table of the responses there are (obsid, ccd_id, ra, dec, arf, rmf), relative to this file; none: CIAO
+    makes them (tiles_per_chip), and without CIAO there are no effective areas, and so no temperatures."""
+    tiles_per_chip: int = Field(default=9, ge=0, le=1024)
+    """Step 9: largest number of places on a chip that CIAO makes responses for, where response_tiles is not given and
+    redshift is; 0: none."""
     nh: float = Field(default=0, ge=0, le=100)
     """Step 10: column density of hydrogen in our galaxy, 1e22 cm-2."""
+    nh_is: Literal["fixed", "tied", "free"] = "fixed"
+    """Step 10: the column density is the given one (fixed), the best one for all bins (tied), or one of each bin
+    (free)."""
+    redshift_is: Literal["fixed", "tied", "free"] = "fixed"
+    """Step 10: the same of the redshift. One of both must be fixed."""
     model: Annotated[str, Field(min_length=1)] = "apec"
     """Step 10: apec, plasma by AtomDB's tables; brems, bremsstrahlung without lines; or the file of a table model,
     relative to this file."""
@@ -196,6 +204,8 @@ class Settings(BaseModel):
             raise ValueError("response_tiles is given, and spectra is false: nothing would use it")
         if self.response_tiles is not None and self.redshift is None:
             raise ValueError("response_tiles is given, and fits need the redshift too")
+        if "fixed" not in (self.nh_is, self.redshift_is):
+            raise ValueError(f"nh_is is {self.nh_is} and redshift_is is {self.redshift_is}: one must be fixed")
         return self
 
     @model_validator(mode="after")
@@ -251,7 +261,8 @@ def read_config(work: Path) -> Config:
         if not isinstance(content.get("info_dict"), dict):
             raise InputError(f"{file}: has no info_dict, which holds the settings")
         if unknown := sorted(set(content) - {"info_dict", "flags"}):
-            raise InputError(f"{file}: {unknown[0]}: is no part of it: there are info_dict and flags")
+            raise InputError(f"{file}: {unknown[0]}: is no part of it: there are info_dict and flags"
+                             f"{did_you_mean(unknown[0], ('info_dict', 'flags'))}")
         flags = content.get("flags", {})
         if not isinstance(flags, dict) or (unknown := sorted(set(flags) - set(FLAGS))):
             raise InputError(f"{file}: flags: are to be of {', '.join(FLAGS)}")

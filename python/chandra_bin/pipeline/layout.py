@@ -413,9 +413,19 @@ class Layout:
         return self.bins / "responses.fits"
 
     @property
+    def made_tiles(self) -> Path:
+        """Step 9, by CIAO: the table of the responses of tiles, in a folder with one for each observation."""
+        return self.bins / "tiles" / "tiles.ecsv"
+
+    @property
     def fit(self) -> Path:
         """Step 10: a row a bin."""
         return self.bins / "fit.ecsv"
+
+    @property
+    def fit_spectra(self) -> Path:
+        """Step 10: spectra and best models in groups of channels, which the fit writes with its table."""
+        return self.bins / "fit_spectra.fits"
 
     @property
     def maps(self) -> Path:

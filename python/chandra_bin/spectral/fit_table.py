@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chandra_bin._checks.array_types import Floats
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, rename_hint
 from chandra_bin.fits.columns import read_columns_and_meta
 
 from .abundances import AbundanceTable
-from .results import COVARIANCE, FLAGS, OF_ALL_BINS, FitResult
+from .results import COVARIANCE, FLAGS, NOT_COLUMNS, OF_ALL_BINS, FitResult
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -56,7 +56,7 @@ def read_fit(path: Path) -> FitFile:
     try:
         values: dict[str, Any] = {}
         for each in fields(FitResult):
-            if each.name not in ("covariance", "ends", *OF_ALL_BINS.values()):
+            if each.name not in (*NOT_COLUMNS, *OF_ALL_BINS.values()):
                 values[each.name] = np.asarray(np.ma.filled(columns[each.name][0]))
         covariance, ends = np.zeros((len(values["bin"]), 3, 3)), np.zeros((len(values["bin"]), 4, 2))
         for name, (i, j) in COVARIANCE.items():
@@ -69,7 +69,8 @@ def read_fit(path: Path) -> FitFile:
         about = [meta[name] for name in ("redshift", "abundance_table", "background", "binmap_id")]
         area = np.asarray(columns["area"][0], np.float64)
     except KeyError as error:
-        raise InputError(f"{path}: has no {error.args[0]}: give the table that 'chandra-bin fit' wrote") from None
+        raise InputError(f"{path}: has no {error.args[0]}: give the table that 'chandra-bin fit' wrote"
+                         f"{rename_hint(error.args, columns)}") from None
     if not set(values["reason"].tolist()) <= {"ok", *FLAGS}:
         raise InputError(f"{path}: holds reasons that are not known: give the table that 'chandra-bin fit' wrote")
     if not values["bin"].size or (np.diff(values["bin"]) <= 0).any() or values["bin"][0] < 0:
