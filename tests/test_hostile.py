@@ -259,7 +259,7 @@ _NO_AXES = b"SIMPLE=T\nBITPIX=8\nNAXIS=0\n"
 @pytest.mark.parametrize(("content", "what"), [
     (fits_bytes(_NO_AXES + b"\f" + _MANY_AXES), "3000000 axes"),
     (fits_bytes(_NO_AXES).replace(b"END     ", b"END" + bytes(5)) + fits_bytes(_MANY_AXES), "3000000 axes"),
-    (fits_bytes(_NO_AXES + b"NAXIS=3000000\n"), "NAXIS twice"),
+    (fits_bytes(_NO_AXES + b"NAXIS=3000000\n"), "a duplicate keyword NAXIS"),
     (fits_bytes(b"SIMPLE=T\nBITPIX=8\nNAXIS=2\nNAXIS1=0\nNAXIS2=2880\nGROUPS=T\nPCOUNT=0\nGCOUNT=1\n\f" + _NO_AXES
                 + b"\f" + _MANY_AXES), "random groups"),
 ], ids=["plain", "an END that is none", "two sizes", "groups"])
@@ -283,20 +283,20 @@ def test_a_table_of_regions_with_columns_without_end():
 def test_rows_without_a_byte_are_no_table():
     Path("t.fits").write_bytes(fits_bytes(b"SIMPLE=T\nBITPIX=8\nNAXIS=0\n\fXTENSION='BINTABLE'\nBITPIX=8\nNAXIS=2\n"
                                           b"NAXIS1=0\nNAXIS2=999999999999999\nPCOUNT=0\nGCOUNT=1\nTFIELDS=0\n"))
-    with open_fits(Path("t.fits")) as hdus, pytest.raises(InputError, match="rows without a byte"):
+    with open_fits(Path("t.fits")) as hdus, pytest.raises(InputError, match="rows of zero length"):
         list(list(hdus)[1].blocks())
 
 
 @pytest.mark.parametrize("change", [(b"BITPIX=8\nNAXIS=2", b"BITPIX=-1\nNAXIS=2"), (b"GCOUNT=1", b"GCOUNT=0")])
 def test_tables_of_other_bytes_are_none(change):
     Path("t.fits").write_bytes(fits_bytes(SEEDS["fits_tables"][0].replace(*change)))
-    with open_fits(Path("t.fits")) as hdus, pytest.raises(InputError, match="is no table: of one, BITPIX is 8"):
+    with open_fits(Path("t.fits")) as hdus, pytest.raises(InputError, match="is not a valid table"):
         _ = next(hdu for hdu in hdus if hdu.is_table).columns
 
 
 def test_cards_that_nobody_can_read_are_left_out():
     Path("i.fits").write_bytes(fits_bytes(SEEDS["fits_image"][0].replace(b"CRPIX1=2", b"EXPOSURE=0.50A")))
-    with pytest.warns(chandra_bin.ChandraBinWarning, match="EXPOSURE cannot be read"):
+    with pytest.warns(chandra_bin.ChandraBinWarning, match="unreadable header keywords are ignored: EXPOSURE"):
         image = read_image_file(Path("i.fits"))
     assert "EXPOSURE" not in image.header
     with warnings.catch_warnings(record=True) as said:
@@ -312,12 +312,12 @@ def test_cards_of_the_sky_that_nobody_can_read_are_named_where_the_sky_is_needed
     header = read_image_file(Path("i.fits")).header
     assert header["CRPIX1"] == "0.50A"
     header.update(CTYPE1="RA---TAN", CTYPE2="DEC--TAN")
-    with pytest.raises(InputError, match=r"CRPIX1 is '0.50A', and should be a number; correct the header"):
+    with pytest.raises(InputError, match=r"CRPIX1 must be a number, got '0.50A'; correct the header"):
         _ = ImageCoords(header).sky
 
 
 @pytest.mark.parametrize(("change", "what"), [
-    ((b"RADESYS='ICRS'", b"RADESYS='ICR1'"), "a frame that is not known"),
+    ((b"RADESYS='ICRS'", b"RADESYS='ICR1'"), "an unknown frame"),
     ((b"CTYPE1='RA---TAN'\nCTYPE2='DEC--TAN'", b"CTYPE1='RAX'\nCTYPE2='DECX'"), "has no sky coordinates"),
     ((b"CRVAL1=228.5", b"CRVAL1=1E400"), "sky coordinates cannot be used"),
 ])
@@ -332,7 +332,7 @@ def test_sky_coordinates_that_are_none(change, what):
 
 def test_events_without_all_of_their_sky():
     Path("e.fits").write_bytes(fits_bytes(SEEDS["events"][1].partition(b"\n")[2].replace(b"TCRVL3=228.5\n", b"")))
-    with pytest.raises(InputError, match="the sky coordinates of the column x cannot be used"):
+    with pytest.raises(InputError, match="the sky coordinates of the column x are incomplete"):
         event_image("e.fits[bin sky=4096]")
 
 
@@ -361,7 +361,7 @@ def test_places_beyond_the_poles():
 
 def test_an_image_with_a_reference_pixel_that_is_none():
     write_fits("i.fits", np.ones((4, 4), np.int16), CRVAL1P=1.0, CRVAL2P=1.0, CRPIX1="")
-    with pytest.raises(InputError, match=r"i\.fits.*: the keyword CRPIX1 is '', and should be a number"):
+    with pytest.raises(InputError, match=r"i\.fits.*: the keyword CRPIX1 must be a number, got ''"):
         read_image("i.fits[bin x=::2,y=::2]")
 
 
@@ -385,7 +385,7 @@ def test_windows_without_shapes(tmp_path):
 
 @pytest.mark.parametrize(("number", "form", "what"), [
     (2, b"4A", "column chipx of the format 4A, which is no number"),
-    (4, b"4A", "column samp_cyc of the format 4A, which is not one number a row"),
+    (4, b"4A", "column samp_cyc of the format 4A, but it must have one number a row"),
 ])
 def test_windows_whose_columns_are_no_numbers(number, form, what):
     change = b"TFORM%d='" % number
