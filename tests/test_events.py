@@ -347,7 +347,7 @@ def test_no_events_at_all(tmp_path, capsys):
 
 @pytest.mark.parametrize(("name", "said"), [
     ("[enrgy=500:7000]", "character {at}: block EVENTS has no column enrgy, only time"),
-    ("[phas=1:2]", "holds 9 values a row"),
+    ("[phas=1:2]", "it has 9 values a row"),
     ("[ccd_id=12]", "there is no chip 12: ccd_id goes from 0 to 9"),
     ("[status=12x]", "status"),
     ("[GTI9]", "the file has no block gti9"),
@@ -356,11 +356,11 @@ def test_no_events_at_all(tmp_path, capsys):
     ("[bin x=1:9000000000:1,y=1:2:1]", "makes more than"),
     ("[bin x=4200:4100:1,y=1:2:1]", "character"),
     ("[bin x=:100:1,x=1:2:1]", "binned twice"),
-    ("[bin sky=4][opt type=q7]", "'type=q7': the value of type is"),
+    ("[bin sky=4][opt type=q7]", "'type=q7': the value of type must be"),
     ("[sky=region(none.reg)]", "none.reg"),
     ("[@none.gti]", "none.gti: no such file"),
     ("[sky=mask(none.fits)]", "none.fits: no such file"),
-    ("[x=9000:9100][bin sky=4]", "leave nothing of the column x"),
+    ("[x=9000:9100][bin sky=4]", "leave no values of the column x"),
     ("[cols time,zzz]", "has no column zzz"),
     ("[cols -" + ",-".join(["time", "ccd_id", "chipx", "chipy", "x", "y", "phas", "energy", "pi", "grade", "status"])
      + "]", "leaves no column"),

@@ -134,7 +134,7 @@ def test_more_events_than_int32_counts_are_refused():
     for shape in ((2**16, 2**15), (2**31, 1), (1, 2**62)):
         with pytest.raises(InputError, match="below 2\\^31 pixels"):
             chandra_bin.event_histogram([1.0], [1.0], x_range=(0, 1), y_range=(0, 1), shape=shape)
-    with pytest.raises(InputError, match="impossible, or too many"):
+    with pytest.raises(InputError, match="cannot be made"):
         chandra_bin.bin_spectra([2**21], [1], channel_count=1024)
 
 
@@ -165,7 +165,7 @@ def test_counts_beyond_int32_are_refused_and_overflow_nothing(threads):
     """A kernel's entry, of which the caller has to see to it, wraps around, which sanitizers watch."""
     places = np.zeros(200_000)
     full = np.full((1, 2), 2**31 - 200_000, np.int32)
-    with pytest.raises(InputError, match="more than int32 can"):
+    with pytest.raises(InputError, match="could overflow int32"):
         chandra_bin.event_histogram(places, places, x_range=(0, 2), y_range=(0, 1), shape=(1, 2), out=full)
     assert (full == 2**31 - 200_000).all()
     _event_histogram.event_histogram(places, places, x_first_edge=0, x_step=1, y_first_edge=0, y_step=1, selection=None,

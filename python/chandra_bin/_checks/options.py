@@ -134,7 +134,7 @@ def _paths(each: "Field[Any]", value: Any) -> tuple[Path, ...]:
     """Return file names as paths."""
     names = (value,) if _is_name(value) else tuple(value) if isinstance(value, Iterable) else (None,)
     if value == "" or not all(map(_is_name, names)):
-        raise InputError(f"{each.name} is {value!r}: it must be a file name, or several, [a, b]")
+        raise InputError(f"{each.name} is {value!r}: it must be the name of a file, or several names, [a, b]")
     return tuple(map(Path, names))
 
 
