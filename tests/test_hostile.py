@@ -384,7 +384,7 @@ def test_windows_without_shapes(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "form", "what"), [
-    (2, b"4A", "column chipx of the format 4A, which is no number"),
+    (2, b"4A", "column chipx of the format 4A, not a number"),
     (4, b"4A", "column samp_cyc of the format 4A, but it must have one number a row"),
 ])
 def test_windows_whose_columns_are_no_numbers(number, form, what):
