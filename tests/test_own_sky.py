@@ -308,7 +308,7 @@ def test_a_table_with_a_sky_on_an_image_without_one_is_told_of(tmp_path, pixels)
     (tmp_path / "src.fits").write_bytes(region_bytes(shapes, coords(), format="fits"))
     no_sky = dict.fromkeys(SKY)
     image = write_image(tmp_path / "img.fits", pixels, **no_sky)
-    with pytest.warns(ChandraBinWarning, match="the table has sky coordinates, and the image has none"):
+    with pytest.warns(ChandraBinWarning, match="the table has sky coordinates, but the image has none"):
         write_mask(image, tmp_path / "mask.fits", exclude=[tmp_path / "src.fits"])
     (tmp_path / "text.reg").write_text("circle(4064.5,4064.5,10)\n")
     write_mask(image, tmp_path / "same.fits", exclude=[tmp_path / "text.reg"])
