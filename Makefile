@@ -67,7 +67,7 @@ $(VENV)/benched-with: $(VENV)/installed
 	    while read -r peer; do $(BIN)/python -m pip install --quiet "$$peer" || echo "$$peer cannot be installed"; done
 	@touch $@
 
-bench: $(VENV)/benched-with  ## Race the kernels with their peers, into docs/races.md (CONTBIN=... for the original)
+bench: $(VENV)/benched-with  ## Race the kernels with their peers, into docs/developers/races.md (CONTBIN=... for the original)
 	@mkdir -p build
 	$(BIN)/python -m pytest benchmarks -q --benchmark-max-time=0.5 --benchmark-columns=min,median,rounds \
 	    --benchmark-json=build/races.json
@@ -92,10 +92,13 @@ lint: $(VENV)/checked-with  ## Check style and types
 docs: $(VENV)/documented-with  ## Build the site, in build/docs/: look at index.html there
 	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet docs build/docs
 
+# The sanitizers of GCC 12 stop at once where the kernel of the system spreads addresses over more bits than they know.
+FIXED_ADDRESSES := $(shell setarch -R true 2>/dev/null && echo setarch -R)
+
 # In build/$(1), with the options $(2) of CMake.
 cpp_tests = $(BIN)/cmake -S . -B build/$(1) $(CPP_TESTS) -DCHANDRA_BIN_STRICT=ON $(2) && \
     $(BIN)/cmake --build build/$(1) --parallel $(JOBS) && \
-    $(BIN)/ctest --test-dir build/$(1) --output-on-failure
+    $(FIXED_ADDRESSES) $(BIN)/ctest --test-dir build/$(1) --output-on-failure
 
 sanitize: $(VENV)/checked-with  ## Run the C++ tests, warnings being errors, under the sanitizers
 	for kind in address,undefined thread; do \
@@ -116,9 +119,10 @@ build/sanitized/%/made: $(VENV)/tested-with
 	@touch $@
 
 sanitize-python: build/sanitized/address,undefined/made build/sanitized/thread/made  ## Run the kernels' Python tests under the sanitizers
-	PYTHONPATH=build/sanitized/address,undefined/package ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	$(FIXED_ADDRESSES) env PYTHONPATH=build/sanitized/address,undefined/package ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	    $(call runtime,asan) $(kernel_tests)
-	PYTHONPATH=build/sanitized/thread/package TSAN_OPTIONS=halt_on_error=1 $(call runtime,tsan) $(kernel_tests) -k threads
+	$(FIXED_ADDRESSES) env PYTHONPATH=build/sanitized/thread/package TSAN_OPTIONS=halt_on_error=1 $(call runtime,tsan) \
+	    $(kernel_tests) -k threads
 
 build/fuzz/made: $(VENV)/tested-with
 	$(BIN)/python -m pip install --quiet --group fuzz

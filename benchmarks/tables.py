@@ -1,4 +1,4 @@
-"""Tables and plots of docs/races.md, from the JSON that pytest-benchmark wrote.
+"""Tables and plots of docs/developers/races.md, from the JSON that pytest-benchmark wrote.
 
     python -m benchmarks.tables FILE.json [--page FILE.md]
 
@@ -20,7 +20,7 @@ from .bench_growth import LAWS, SERIES
 from .instructions import BASELINE
 from .race import CHECKOUT, OURS, every_race
 
-PAGE = CHECKOUT / "docs/races.md"
+PAGE = CHECKOUT / "docs/developers/races.md"
 BEGIN, END = "<!-- made by make bench -->\n", "<!-- end -->\n"
 # An entry of the JSON: the stored data of a benchmark, and its shortest time in seconds as "s".
 Entry = dict[str, Any]

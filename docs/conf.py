@@ -26,7 +26,7 @@ project_copyright = "the chandra-bin developers"
 release = metadata.version("chandra-bin")
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax",
-              "sphinx-mathjax-offline", "sphinx_gallery.gen_gallery"]
+              "sphinx-mathjax-offline", "sphinx_gallery.gen_gallery", "sphinx_click"]
 exclude_patterns = ["gallery/*.ipynb", "gallery/**/*.md5", "gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.zip"]
 nitpicky = True
 nitpick_ignore_regex = [("py:class", ".*")]  # types in signatures: names of arrays, and of other packages
@@ -56,6 +56,9 @@ ELSEWHERE = {"changelog": "CHANGELOG.md", "contributing": "CONTRIBUTING.md", "se
 INSIDE = {"README.md": "index.md", "examples/gallery": "gallery/index.rst",
           **{file: f"{page}.md" for page, file in ELSEWHERE.items()}}
 
+# Links that are downloads on the site; on GitHub they lead to the file.
+DOWNLOAD = re.compile(r"\[download\]\(([\w./-]+)\)")
+
 # A parameter in a docstring, and how lists of them are shown.
 PARAMETER = re.compile(r"^([\w*]+(?:, [\w*]+)*) : (.+)")
 NAPOLEON = Config(napoleon_use_param=False, napoleon_use_rtype=False,
@@ -81,9 +84,10 @@ def made_of_files(_app: Sphinx, docname: str, source: list[str]) -> None:
     text = source[0]
     if docname in ELSEWHERE:
         text = re.sub(r"\]\((?!\w+:|#)", "](../", (ROOT / ELSEWHERE[docname]).read_text()).replace("](../docs/", "](")
+    text = DOWNLOAD.sub(r"{download}`download <\1>`", text)
     up = "../" * (docname.count("/") + 1)
     text = re.sub(rf"\]\({re.escape(up)}([\w./-]+)", lambda link: f"]({inside(link[1], up[3:])}", text)
-    source[0] = text + "".join(toctrees(text)) if docname in ("index", "api/index") else text
+    source[0] = text + "".join(toctrees(text)) if docname in ("index", "reference/api/index") else text
 
 
 def inside(file: str, up: str) -> str:
@@ -173,8 +177,15 @@ def by_last_name(app: Sphinx, env: BuildEnvironment, node: nodes.Element, conten
     return link
 
 
+def plain_names(_app: Sphinx, _context: Any, lines: list[str]) -> None:
+    """Escape names of files in help texts of commands, such as ``xaf_*.reg``: they would be emphasis and links."""
+    lines[:] = [re.sub(r"((?<!\*)\*(?!\*)|_(?!\w))", r"\\\1", line) for line in lines]
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
+    app.connect("sphinx-click-process-description", plain_names)
+    app.connect("sphinx-click-process-options", plain_names)
     app.connect("source-read", made_of_files)
     app.connect("autodoc-process-docstring", numpy_docstring)
     app.connect("autodoc-process-signature", as_written)

@@ -31,6 +31,54 @@ def write_apec(folder, version="9.9.1", *, kt_kev=KT_KEV, kt_of_lines=None, ion=
     return folder
 
 
+# Lines of a plasma like that of clusters: element, energy (keV), temperature at which the line is brightest (keV), and
+# photons at the abundance of angr, in units of the photons per keV of the continuum at that energy and temperature.
+PLASMA_LINES = ((8, 0.654, 0.25, 0.10), (26, 0.83, 0.6, 0.35), (26, 0.98, 0.9, 0.45), (26, 1.12, 1.2, 0.25),
+                (12, 1.35, 0.6, 0.05), (14, 1.86, 1.0, 0.08), (14, 2.0, 1.4, 0.08), (16, 2.46, 1.3, 0.08),
+                (16, 2.62, 2.0, 0.08), (26, 6.7, 4.5, 0.75), (26, 6.97, 10.0, 0.25))
+# The share of each element in the continuum.
+PLASMA_CONTINUUM = {1: 0.72, 2: 0.28, 8: 0.01, 12: 0.01, 14: 0.01, 16: 0.01, 26: 0.01}
+
+
+def write_plasma(folder, version="9.9.2"):
+    """Write tables of a plasma whose lines are about as strong as those of clusters; return the folder.
+
+    The continuum is exp(-E/kT) E^-1.2 kT^-0.5; the strength of a line is a Gaussian of ln kT, of width 1.2 / sqrt(2).
+    Temperatures are 0.05 dex apart, from 0.2 to 32 keV.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    kt_kev = (0.2 * 10 ** (0.05 * np.arange(45))).astype(np.float32)
+    source = "Anders and Grevesse 1989"
+    _write(folder / f"apec_v{version}_coco.fits", kt_kev, source, [_plasma_continuum(kt) for kt in kt_kev])
+    _write(folder / f"apec_v{version}_line.fits", kt_kev, source, [_plasma_lines(kt) for kt in kt_kev])
+    return folder
+
+
+def _plasma_photons(energy, kt):
+    return 1e-17 * np.exp(-energy / kt) * energy**-1.2 / np.sqrt(kt)
+
+
+def _plasma_continuum(kt):
+    energy, elements = np.geomspace(0.01, 60, 400), len(PLASMA_CONTINUUM)
+    photons = np.array([[share] for share in PLASMA_CONTINUUM.values()]) * _plasma_photons(energy, kt)
+    columns = [fits.Column("Z", "1J", array=list(PLASMA_CONTINUUM)), fits.Column("rmJ", "1J", array=[0] * elements),
+               fits.Column("N_Cont", "1J", array=[energy.size] * elements),
+               fits.Column("N_Pseudo", "1J", array=[0] * elements),
+               fits.Column("E_Cont", f"{energy.size}E", array=np.tile(energy, (elements, 1))),
+               fits.Column("Continuum", f"{energy.size}E", array=photons),
+               *(fits.Column(name, "1E", array=[0.0] * elements) for name in ("E_Pseudo", "Pseudo"))]
+    return fits.BinTableHDU.from_columns(columns, name="EMISSIVITY")
+
+
+def _plasma_lines(kt):
+    photons = [strength * _plasma_photons(energy, peak) * np.exp(-((np.log(kt / peak) / 1.2) ** 2))
+               for _, energy, peak, strength in PLASMA_LINES]
+    columns = [fits.Column("Lambda", "1E", "A", array=[12.39841984 / energy for _, energy, *_ in PLASMA_LINES]),
+               fits.Column("Epsilon", "1E", array=photons),
+               fits.Column("Element", "1J", array=[element for element, *_ in PLASMA_LINES])]
+    return fits.BinTableHDU.from_columns(columns, name="EMISSIVITY")
+
+
 def _write(path, kt_kev, source, tables):
     parameters = fits.BinTableHDU.from_columns([fits.Column("kT", "1E", "keV", array=kt_kev)], name="PARAMETERS")
     parameters.header["HIERARCH SABUND_SOURCE"] = source

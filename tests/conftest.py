@@ -122,7 +122,7 @@ def plain_report(monkeypatch: pytest.MonkeyPatch) -> None:
     file = io.BytesIO()
     imsave(file, np.zeros((1, 1, 3), np.uint8), format="png")
     for name in ("gallery.region_png", "bins.bins_png", "write.light_curve_png", "bins.histogram_png",
-                 "bins.profile_png"):
+                 "bins.profile_png", "fits.maps_png", "fits.profile_png", "fits.truth_png"):
         monkeypatch.setattr(f"chandra_bin.report.{name}", lambda *_, **__: file.getvalue())
 
 

@@ -1,4 +1,4 @@
-"""Draw the picture of docs/pipeline.md: contour bins and Voronoi-like bins of a simulated cluster.
+"""Draw the picture of docs/explanation/validation.md: contour bins and Voronoi-like bins of a simulated cluster.
 
     python tests/draw_cluster_bins.py FILE.png
 """

@@ -21,6 +21,11 @@ def write_fits(path, data, **keywords):
     return str(path)
 
 
+def summary(out):
+    """What a command prints of its products, without the commands that it suggests."""
+    return "".join(line for line in out.splitlines(keepends=True) if not line.startswith("next: "))
+
+
 def listing(folder):
     """All files below a folder, hidden ones too."""
     return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*"))

@@ -166,6 +166,7 @@ def test_all_errors_are_said_at_once():
     ("image\na,b\n", "csv", "row 1: has 2 cells, for 1 column"),
     ("image\n\"a", "csv", "is no CSV"),
     ("image = 3", "toml", "image: unknown key"),
+    ("clusters = 3", "toml", "a table [[cluster]] for each cluster; do you mean cluster?"),
     ("cluster = 3", "toml", "cluster: is to be tables"),
     ("[[cluster]]\nimage = 3", "toml", "row 1: image = 3: must be a text"),
     ("[[cluster]]\nimage = 'a'\nsn = true", "toml", "row 1: sn = True: must be a number"),

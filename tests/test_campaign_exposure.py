@@ -1,6 +1,6 @@
 """Exposure maps against 6 x 10^7 photons of a flat field that the simulator thinned one by one.
 
-The campaign of docs/exposure.md: ``pytest -m long tests/test_campaign_exposure.py`` prints its table.
+The campaign of docs/explanation/validation.md: ``pytest -m long tests/test_campaign_exposure.py`` prints its table.
 ``test_fluximage_truth.py`` does it with fewer photons.
 """
 

@@ -12,10 +12,13 @@ from chandra_bin.ciao import Command, File, tools
 from chandra_bin.ciao._command import Filter, Temporary, parts_of
 from chandra_bin.cli._background import command as background
 from chandra_bin.errors import InputError
+from chandra_bin.exposure.ancillary import Ancillary
 from chandra_bin.pipeline.ciao import steps as ciao_steps
 from chandra_bin.pipeline.ciao.plan import Fallback, ForEachList, IfFiles, WithMeasured
 from chandra_bin.pipeline.ciao.scripts import write_scripts
+from chandra_bin.pipeline.ciao.tiles import tasks_of
 from chandra_bin.pipeline.runner import Pipeline
+from chandra_bin.tasks.tiles import Tile, TilesOfObservation
 from pipeline_work import configured, simulated
 
 FACTS = {tool: {fact["name"]: fact for fact in facts["params"]}
@@ -83,6 +86,18 @@ def choices():
         yield from (first | {name: value} for value in values[1:])
 
 
+def responses_of_tiles(folder):
+    """The calls for a tile of a chip of both arrays, by either tool for the RMF, with and without bad pixels."""
+    aspect = (folder / "pcad1_asol1.fits", folder / "pcad2_asol1.fits")
+    for chip, tool, bad, mask in ((3, "mkacisrmf", folder / "bpix1.fits", folder / "msk1.fits"),
+                                  (7, "mkrmf", None, None), (7, "mkrmf", folder / "bpix1.fits", folder / "msk1.fits")):
+        tile = Tile(chip, 512, 171, 4096.5, 3900.25, 258.1, -23.4, 12)
+        about = TilesOfObservation(754, folder / "evt2.fits", Ancillary(aspect, bad, mask), "NONE", {chip: tool},
+                                   (tile,))
+        for task in tasks_of([about], folder / "tiles"):
+            yield from task.commands()
+
+
 @pytest.fixture(scope="module")
 def commands(archives, tmp_path_factory):
     """All that can be sent, with and without regions."""
@@ -92,6 +107,7 @@ def commands(archives, tmp_path_factory):
         work = configured(folder / str(n), archives[array], **chosen, engine="ciao")
         found += [command for plan in plans_of(Pipeline(work)) for command in commands_in(plan)]
     found.append(tools.download_chandra_obsid(["16626", "942"]))
+    found += responses_of_tiles(Path("/work"))
     return [(command, command.arguments(Everywhere(shapes))) for command in found for shapes in (True, False)]
 
 
@@ -145,7 +161,8 @@ def test_values_are_of_the_right_kind(commands):
 
 def test_filters_are_those_of_the_data_model(commands):
     term = (r"exclude sky=region\([^()\[\]]+\)|sky=region\([^()\[\]]+\)|@[^\[\]]+|energy=500:7000|"
-            r"ccd_id=\d(:\d)?(,\d(:\d)?)*|bin time=::\d+\.?\d*|opt null=NaN,type=r4")
+            r"ccd_id=\d(:\d)?(,\d(:\d)?)*|bin time=::\d+\.?\d*|opt null=NaN,type=r4|"
+            r"sky=circle\([\d.]+,[\d.]+,[\d.]+\)|bin sky=1|wmap")
     form = re.compile(rf"@?[^\[\]]+(\[({term})\])*")
     seen = set()
     for _, words in commands:
@@ -154,7 +171,7 @@ def test_filters_are_those_of_the_data_model(commands):
             if name in ("infile", "infiles", "evtfile", "bkgfile", "imgfile", "psffile", "expfile") and value:
                 assert form.fullmatch(value), word
                 seen.update(re.findall(r"\[(\w+)", value))
-    assert seen == {"exclude", "energy", "ccd_id", "bin", "sky", "opt"}
+    assert seen == {"exclude", "energy", "ccd_id", "bin", "sky", "opt", "wmap"}
 
 
 @pytest.mark.parametrize(("text", "given"), [("0", "0.0"), ("0%", "0.0%"), (".0", "0.0"), ("0.0%", "0.0%"),

@@ -30,7 +30,7 @@ from stand_ins.install import install, read_log
 
 pytestmark = pytest.mark.full
 
-BY_CIAO = ("reprocess", "images", "clean", "merge", "sources", "crop", "spectra")
+BY_CIAO = ("reprocess", "images", "clean", "merge", "sources", "crop", "spectra", "bin-tiles")
 # The archive's events are not screened as VFAINT data can be. Few bins, since each costs a spectrum.
 # Short bins of the light curve scatter, so that deflare cuts some.
 SETTINGS = {"check_vf_pha": False, "lc_binsize": 120, "deflare_method": "clean",
@@ -544,3 +544,28 @@ def test_four_observations_side_by_side_are_as_one_after_another(tmp_path, array
             with fits.open(works[0] / name) as one, fits.open(works[1] / name) as other:
                 for left, right in zip(one, other, strict=True):
                     assert left.data is None or left.data.tobytes() == right.data.tobytes(), name
+
+
+@pytest.mark.usefixtures("without_pictures", "plain_report")
+def test_step_9_makes_the_responses_of_tiles_and_step_10_temperatures(work, ciao):
+    """The last test of the module: it adds to the folder."""
+    taken(ciao / "log")
+    before = set(State(work).records)
+    change_settings(work, spectra=True, redshift=0.1, nh=0.05, model="brems", tiles_per_chip=2)
+    assert {each.task.name for each in runner.status(work) if each.kind != "done"} > {"bin-tiles", "fit"}
+    done = runner.run(work, engine="ciao", jobs=2)
+    assert set(done.ran) == {"bin-spectra", "bin-tiles", "bin-responses", "fit", "maps"} - before
+    calls = [call["tool"] for call in taken(ciao / "log")]
+    assert [calls.count(tool) for tool in ("asphist", "mkacisrmf", "mkarf")] == [2, 4, 4]
+    layout = runner.Pipeline(work).layout
+    table = Table.read(layout.made_tiles)
+    assert len(table) == 4
+    assert {path.name for path in layout.tiles_folder.glob("90001/*.arf")} == {
+        name.rpartition("/")[2] for name in table["arf"][table["obsid"] == 90001]}
+    image = fits.getdata(layout.maps / "kt.fits")
+    assert 1.5 < np.nanmedian(image) < 10
+    assert all(each.kind == "done" for each in runner.status(work))
+    # A lost file is made again: by a copy, not by CIAO.
+    next(layout.tiles_folder.glob("90001/*.arf")).unlink()
+    assert "bin-tiles" in runner.run(work, engine="ciao").ran
+    assert not {"mkarf", "asphist"} & {call["tool"] for call in taken(ciao / "log")}

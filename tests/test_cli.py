@@ -1,18 +1,21 @@
 """The command line as a whole: help, versions, quick start, failures that nobody foresaw."""
 
+import platform
 import re
 import resource
 import signal
 import subprocess
 import sys
 import sysconfig
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 import chandra_bin
-from chandra_bin.cli import COMMANDS, run
+from chandra_bin.cli import COMMANDS, OTHER_PROGRAMS, SECTIONS, run
 from files import INPUTS, listing, write_fits
 
 IMAGE = f"{INPUTS}/counts_96x80.fits.gz"
@@ -27,17 +30,71 @@ def test_help(words, capsys):
     assert not err
 
 
-def test_group_help_has_every_command(capsys):
+def test_help_has_each_command_on_a_line_of_its_group(capsys):
     assert run(["--help"]) == 0
-    out = capsys.readouterr().out
-    assert all(f"  {name} " in out for name in COMMANDS)
+    groups = {text.splitlines()[0]: text.splitlines()[1:] for text in capsys.readouterr().out.split("\n\n")}
+    for heading, commands in SECTIONS.items():
+        shown = [line.split(maxsplit=1) for line in groups[f"{heading}:"]]
+        assert shown == [[name, line] for name, (_, line) in commands.items()]
+
+
+def test_each_command_is_in_one_group():
+    names = [name for section in SECTIONS.values() for name in section]
+    assert len(names) == len(set(names)) == len(COMMANDS)
+    modules = {path.stem for path in Path(chandra_bin.cli.__file__).parent.glob("_*.py")
+               if "\ndef command(" in path.read_text()}
+    assert {module for module, _ in COMMANDS.values()} == modules
+    for name, (module, _) in COMMANDS.items():
+        assert import_module(f"chandra_bin.cli.{module}").command.name == name
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ("bon", "unknown command 'bon'; do you mean bin?"),
+    ("zzz", "unknown command 'zzz' (see"),
+    ("accumulate_smooth img.fits", "unknown command 'accumulate_smooth'; do you mean smooth tophat?"),
+    ("make_region_files", "do you mean make-region-files?"),
+    ("paint_output_images", "do you mean paint?"),
+    ("propose sorces", "unknown command 'sorces'; do you mean sources?"),
+    ("smooth tophatt", "unknown command 'tophatt'; do you mean tophat?"),
+    ("--hlp", "unknown option --hlp; do you mean --help?"),
+    ("bin img.fits --smothsn 3", "unknown option --smothsn; do you mean --smooth-sn?"),
+    ("bin img.fits --no-srub", "unknown option --no-srub; do you mean --no-scrub?"),
+    ("contbin img.fits --smooth-sn 3", "unknown option --smooth-sn; do you mean --smoothsn?"),
+    ("run work --qqqq", "unknown option --qqqq (see")])
+def test_errors_suggest_the_nearest_name(words, said, capsys):
+    assert run(words.split()) in (1, 2)
+    assert said in capsys.readouterr().err
+
+
+def test_programs_of_others_have_commands_that_exist():
+    for words in OTHER_PROGRAMS.values():
+        assert run([*words.split(), "--help"]) == 0
 
 
 @pytest.mark.parametrize("words", [["-V"], ["--version"], ["contbin", "-V"], ["make-region-files", "--version"],
                                    ["smooth", "tophat", "-V"]])
 def test_version(words, capsys):
     assert run(words) == 0
-    assert capsys.readouterr().out == f"chandra-bin {chandra_bin.__version__}\n"
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first == f"chandra-bin {chandra_bin.__version__}"
+    assert f"Python {platform.python_version()}, numpy {np.__version__}" in others
+
+
+def test_version_has_the_commit_and_the_calibration_database(tmp_path, capsys, monkeypatch):
+    (tmp_path / "commit.txt").write_text("0123456789ab+changes\n")
+    folder = tmp_path / "caldb/docs/chandra/caldb_version"
+    folder.mkdir(parents=True)
+    fits.BinTableHDU.from_columns([fits.Column("CALDB_VER", "8A", array=["4.9.8", "4.11.5"])]).writeto(
+        folder / "caldb_version.fits")
+    monkeypatch.setattr("chandra_bin.cli._version.files", lambda _: tmp_path)
+    monkeypatch.setenv("CALDB", str(tmp_path / "caldb"))
+    assert run(["--version"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "commit 0123456789ab+changes"
+    assert lines[-1] == f"CALDB 4.11.5 ({tmp_path / 'caldb'})"
+    monkeypatch.setenv("CALDB", str(tmp_path / "nowhere"))
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.endswith(f"CALDB of unknown version ({tmp_path / 'nowhere'})\n")
 
 
 @pytest.mark.parametrize("name", ["smooth", "propose"])
@@ -47,7 +104,7 @@ def test_a_group_without_a_command_is_one_line(name, capsys):
         f"chandra-bin {name}: error: Missing command. (see chandra-bin {name} --help)")
 
 
-@pytest.mark.parametrize(("words", "said"), [(["bon"], "No such command 'bon'"), (["--bin"], "--bin")])
+@pytest.mark.parametrize(("words", "said"), [(["bon"], "unknown command 'bon'"), (["--bin"], "--bin")])
 def test_unknown_words(words, said, capsys):
     assert run(words) == 2
     err = capsys.readouterr().err
@@ -67,7 +124,7 @@ def test_what_errors_quote_is_printable(words, capsys):
 def test_help_loads_nothing_heavy_and_is_quick():
     code = "import sys; from chandra_bin.cli import run; run(['--help']); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {"numpy", "scipy", "astropy", "matplotlib", "tqdm", "regions", "chandra_bin._kernels"}
+    heavy = {"numpy", "scipy", "astropy", "matplotlib", "regions", "chandra_bin._kernels"}
     assert not heavy & set(done.stderr.split())
 
     def cpu_seconds():  # elapsed time would be that of a busy machine

@@ -26,7 +26,7 @@ from chandra_bin.fits.images import write_image
 from chandra_bin.regions import parse_regions, read_regions, region_mask
 from chandra_bin.simulate import cluster_header, cluster_image
 from file_traffic import counted_files, whole_reads
-from files import INPUTS, golden_folder, listing, write_fits
+from files import INPUTS, golden_folder, listing, summary, write_fits
 from golden_data import read_expected, read_region_files
 from pictures import colours_of
 from processes import cpu_seconds, wait_until
@@ -52,7 +52,7 @@ def test_all_products(capsys):
     assert run(["bin", IMAGE, "-o", "d/e", *OPTIONS]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("65 bins, S/N 20")
-    assert out.endswith("products in d/e/\n")
+    assert summary(out).endswith("products in d/e/; look at d/e/bins.png\n")
     assert not err
     assert listing("d/e") == sorted(
         [*SIX, SMOOTHED, "bins.ecsv", "bins.png", "outreg", *(f"outreg/xaf_{n}.reg" for n in range(65))])
@@ -276,7 +276,7 @@ def test_sn_is_of_counts_where_a_scaled_flux_is_binned(capsys):
     counts = np.random.default_rng(6).poisson(flux * exposure).astype("i4")
     write_fits("img.fits", counts)
     write_fits("flux.fits", (2.5 * counts).astype("f4"))
-    assert run(["bin", "flux.fits", "-o", "d", "--sn=40", "--behind=img.fits"]) == 0
+    assert run(["bin", "flux.fits", "-o", "d", "--sn=40", "--counts-image=img.fits"]) == 0
     out, err = capsys.readouterr()
     assert float(re.search(r"S/N \S+ to (\S+),", out)[1]) < 40  # in counts
     assert "the median S/N of the bins is 2" in err
@@ -295,7 +295,7 @@ def test_sn_is_of_counts_where_a_scaled_flux_is_binned(capsys):
 
 @pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("words", [["img.fits", "--background=bkg.fits"],
-                                   ["flux.fits", "--behind=img.fits", "--behind-background=bkg.fits"]])
+                                   ["flux.fits", "--counts-image=img.fits", "--counts-image-background=bkg.fits"]])
 def test_each_image_is_read_once(monkeypatch, words):
     counts = np.random.default_rng(6).poisson(20, (120, 120))
     for name, data in (("img", counts), ("flux", 2.5 * counts), ("bkg", np.full((120, 120), 5))):
@@ -378,7 +378,8 @@ BAD = {
     "two scales": ([IMAGE, "--background=b", "--background-expmap=c", "--background-scale=1"], "one of the two"),
     "background map alone": ([IMAGE, "--background=b", "--background-expmap=c"],
                              "background_expmap needs expmap: give both"),
-    "background behind alone": ([IMAGE, "--behind-background=b"], "behind_background needs behind: give both"),
+    "background of a counts image alone": ([IMAGE, "--counts-image-background=b"],
+                                           "counts_image_background needs counts_image: give both"),
     "scale negative": (["zero.fits", "--background=zero.fits", "--background-scale=-1"], "scale is -1"),
     "unknown option": ([IMAGE, "--snn=3"], "--snn"),
     "sn and counts": ([IMAGE, "--sn=3", "--counts=100"], "exclude each other"),

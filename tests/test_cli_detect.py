@@ -73,7 +73,7 @@ def test_the_table_has_the_columns_that_are_documented():
     from pathlib import Path
 
     assert run(["detect", "img.fits", "src.fits", "-q"]) == 0
-    text = (Path(__file__).parents[1] / "docs/detect.md").read_text()
+    text = (Path(__file__).parents[1] / "docs/reference/file-formats.md").read_text()
     assert [name for name in Table.read("src.fits").colnames if f"`{name}`" not in text] == []
 
 

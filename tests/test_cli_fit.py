@@ -13,11 +13,13 @@ from astropy.table import Table
 from chandra_bin.cli import run
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.spectral.fit_table import read_fit
+from chandra_bin.spectral.grouped import GroupedSpectra
 from chandra_bin.spectral.weights import ResponseWeights, read_tiles
 from chandra_bin.tasks.options import SimulationSettings
 from chandra_bin.tasks.simulate import simulate_observations
 from chandra_bin.tasks.truth import compare_with_truth
 from conftest import made_once
+from pictures import KEPT, number_of
 
 EVENTS = [f"sim/{obsid}/primary/acisf{obsid}_000N001_evt2.fits.gz[ccd_id=7]" for obsid in (90001, 90002)]
 FIT = ["fit", "spectra", "--responses", "responses.fits", "--model", "brems", "--redshift", "0.1", "--nh", "0.05"]
@@ -77,7 +79,7 @@ def here(cluster, monkeypatch):
 @pytest.fixture
 def copied(cluster, tmp_path, monkeypatch):
     """A copy of its small files, for tests that change them."""
-    for name in ("spectra", "responses.fits", "binmap.fits", "fit.ecsv", "evt.list", "bkg.list"):
+    for name in ("spectra", "responses.fits", "binmap.fits", "fit.ecsv", "fit_spectra.fits", "evt.list", "bkg.list"):
         path = cluster / name
         (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / name)
     (tmp_path / "sim").symlink_to(cluster / "sim")
@@ -103,7 +105,7 @@ def test_temperatures_and_norms_are_the_simulated_ones(here, tmp_path):
     table = Table.read(tmp_path / "out/truth.ecsv")
     ratio = table["norm"] / table["true_norm"]
     assert np.median(ratio) == pytest.approx(1, abs=0.03)
-    assert {path.name for path in compared.files} == {"truth.ecsv", "truth.png", "profile.png"}
+    assert {path.name for path in compared.files} == {"truth.ecsv", "truth.png", "truth_profile.png"}
 
 
 def test_seconds_of_bins_are_the_exposure_there(here):
@@ -147,6 +149,32 @@ def test_the_table_of_fits_reads_back(here):
     assert table.meta["parameters"]["MODEL"].startswith("tbabs(nH 0.05e22 cm-2) * bremsstrahlung")
 
 
+def test_spectra_and_models_are_written_in_groups_of_channels(here):
+    """Compared with the channels of the spectra themselves, and the net counts of the fit."""
+    grouped, result = GroupedSpectra.read(here / "fit_spectra.fits"), read_fit(here / "fit.ecsv").result
+    assert grouped.bin.tolist() == np.repeat(np.arange(25), 2).tolist()
+    assert grouped.obsid.tolist() == [90001, 90002] * 25
+    for dataset, obsid in ((24, 90001), (25, 90002)):
+        with fits.open(here / f"spectra/{obsid}/spectra.fits") as hdus:
+            rows = hdus["SPECTRUM"].data
+            (row,) = rows[rows["BINNUM"] == 12]
+        groups = slice(*grouped.offsets[dataset:dataset + 2])
+        sums = [row["COUNTS"][first - 1:end - 1].sum()
+                for first, end in zip(grouped.channel[groups], grouped.end[groups], strict=True)]
+        np.testing.assert_array_equal(grouped.counts[groups], sums)
+        assert grouped.exposure_s[dataset] == row["EXPOSURE"]
+        assert grouped.low_kev[groups][0] == pytest.approx(0.5, abs=0.0146)
+        assert grouped.high_kev[groups][-1] == pytest.approx(7, abs=0.0146)
+    of_bins = grouped.sums(grouped.counts).reshape(25, 2).sum(axis=1)
+    background = grouped.sums(grouped.background).reshape(25, 2).sum(axis=1)
+    np.testing.assert_allclose(of_bins - background, result.net_counts, rtol=1e-6)
+    # The best model has the counts that there are: its norm is free.
+    model = grouped.sums(grouped.model).reshape(25, 2).sum(axis=1)
+    good = result.good()
+    assert np.abs((model - result.net_counts) / np.sqrt(of_bins))[good].max() < 1
+    assert good.sum() > 20
+
+
 def test_maps_have_values_errors_and_units(here, tmp_path):
     assert run(["maps", "binmap.fits", "fit.ecsv", "-o", str(tmp_path), "--depth", "constant", "-q"]) == 0
     result, labels = read_fit(here / "fit.ecsv").result, fits.getdata("binmap.fits")
@@ -162,6 +190,18 @@ def test_maps_have_values_errors_and_units(here, tmp_path):
     good = result.good("kt")
     np.testing.assert_array_equal(image, np.where(good, result.kt, np.nan)[labels])
     assert not (tmp_path / "abundance.fits").exists()
+    # The table of the maps has the same values, with units, and how far each bin is from the brightest.
+    table = Table.read(tmp_path / "maps.ecsv")
+    for name in ("kt", "kt_low", "pressure_high", "density"):
+        np.testing.assert_array_equal(np.asarray(table[name])[labels], fits.getdata(tmp_path / f"{name}.fits"))
+    assert (str(table["kt"].unit), str(table["density"].unit)) == ("keV", "1 / cm3")
+    np.testing.assert_array_equal(table["reason"], result.reason)
+    # How far the pixels of each bin are from the middle of bin 12, the middle of 5 x 5 bins.
+    y, x = np.indices(labels.shape)
+    distance = np.hypot(x - 49.5, y - 49.5) * 8 * 0.492 / 60
+    np.testing.assert_allclose(table["radius"], [distance[labels == bin].mean() for bin in range(25)], rtol=1e-3)
+    np.testing.assert_allclose(table["radius_spread"], [distance[labels == bin].std() for bin in range(25)], rtol=1e-3)
+    assert number_of(KEPT, (tmp_path / "profile.png").read_bytes()) > 25
 
 
 def test_responses_of_bins_are_files_that_fold_as_the_templates_do(copied):
@@ -187,7 +227,7 @@ def test_responses_of_bins_are_files_that_fold_as_the_templates_do(copied):
 def test_the_summary_says_what_comes_next(here):
     text = (here / "said.txt").read_text()
     assert "25 bins, 50 spectra" in text
-    assert "next: chandra-bin maps BINMAP fit.ecsv" in text
+    assert "next: chandra-bin maps BINMAP fit.ecsv  # make the maps" in text
 
 
 def test_maps_of_hardness_need_no_response(here, tmp_path):
@@ -210,6 +250,9 @@ def test_tables_of_responses_that_cannot_be_used(capsys):
     without = tiles.copy()
     without.remove_column("arf")
     assert "tiles.ecsv: has no column arf, only" in error_of(capsys, *words, written(without))
+    renamed = tiles.copy()
+    renamed.rename_column("obsid", "obs_id")
+    assert "; if obs_id is meant, rename it to obsid" in error_of(capsys, *words, written(renamed))
     gone = tiles.copy()
     gone["arf"] = ["nowhere.arf"] * len(gone)
     assert "nowhere.arf, which does not exist" in error_of(capsys, *words, written(gone))
@@ -225,15 +268,17 @@ def test_tables_of_responses_that_cannot_be_used(capsys):
     assert read_tiles(Path(written(tiles, "tiles.csv")))[0].arf == Path("sim/truth/responses/90001_ccd7_0.arf")
 
 
-def test_one_response_an_observation_serves_all_of_it(copied):
+def test_one_response_an_observation_serves_all_of_it(copied, capsys):
     rows = [(obsid, f"sim/truth/responses/{obsid}_ccd7_4.arf", "sim/truth/responses/acis.rmf")
             for obsid in (90001, 90002)]
     Table(rows=rows, names=("obsid", "arf", "rmf")).write("one.csv")
     assert run(["responses", "@evt.list", "binmap.fits", "--tiles", "one.csv", "-o", "one.fits", "-q"]) == 0
     weights = ResponseWeights.read(copied / "one.fits")
     assert set(weights.tile.tolist()) == {0, 1}
+    capsys.readouterr()
     assert run(["fit", "spectra", "--responses", "one.fits", "--model", "brems", "--redshift", "0.1", "--nh", "0.05",
                 "-o", "one.ecsv", "-q"]) == 0
+    assert "one.fits: one response stands for all of an observation" in capsys.readouterr().err
     ours, other = (read_fit(copied / name).result for name in ("one.ecsv", "fit.ecsv"))
     both = ours.good() & other.good()
     # One area for the whole chip changes norms, and temperatures hardly.
@@ -334,7 +379,7 @@ def test_responses_of_another_observation_or_place_are_refused(capsys):
     other["arf"][first] = tiles["arf"][~first]
     other.write("other.csv", format="ascii.csv")
     said = error_of(capsys, *words, "other.csv")
-    assert "is of ObsID 90002 (OBS_ID), and the table of tiles gives it for 90001" in said
+    assert "is of ObsID 90002 (OBS_ID), and is given for 90001: correct the table" in said
     hours = tiles.copy()
     hours["ra"] /= 15
     hours.write("hours.csv", format="ascii.csv")

@@ -125,6 +125,7 @@ BAD = {
     "no column bin": (["--table", "nobin.csv"], "nobin.csv: has no column named bin, only a, b"),
     "bins are no numbers": (["--table", "float.csv"], "float.csv: the column bin must hold whole numbers"),
     "one bin twice": (["--table", "twice.csv"], "twice.csv: bin 1 has more than one row"),
+    "column of another name": (["--table", "bins.csv"], "only bins, kT; if bins is meant, rename it to bin"),
     "no numbers": (["--table", "text.csv"], "text.csv: has no column of numbers"),
     "not FITS": (["--table", "text.fits"], "text.fits: is not a FITS file (it begins with b'hello"),
     "no table in it": (["--table", "binmap.fits"], "binmap.fits: holds no table"),
@@ -139,6 +140,7 @@ def test_bad_input_is_one_line_and_no_file(name, capsys):
     words, said = BAD[name]
     files = {"alone.txt": "xaf_9 x", "nameless.txt": "centre", "short.txt": "xaf_5", "words.txt": "xaf_6",
              "xaf_5_fit_out.txt": "Z 1\nkT", "xaf_6_fit_out.txt": "kT hot", "nobin.csv": "a,b\n1,2",
+             "bins.csv": "bins,kT\n1,2",
              "float.csv": "bin,a\n1.5,2", "twice.csv": "bin,a\n1,2\n1,3", "text.csv": "bin,a\n1,b",
              "text.fits": "hello", "strange.csv": "bin,a\n77,1"}
     for file, text in files.items():

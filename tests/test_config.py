@@ -21,8 +21,8 @@ OTHERS = {"responses": True, "tool_hours": 2.5, "band": "soft", "bands": ["2:7:3
     "ellsigma": 3, "lc_binsize": 100, "deflare_method": "sigma", "blank_sky": ["a b/*.evt", "x"],
     "refcoord": "228.48 -59.14", "flux_factor": 1, "constrain": 2.5,
     "binning_image": "scaled_flux", "contours": "counts", "background_systematic": 0.05, "redshift": 0.2,
-    "spectra": True, "response_tiles": "tiles.csv", "nh": 0.03, "model": "brems", "abundance_table": "aspl",
-    "fit_band": "0.7:8"}
+    "spectra": True, "response_tiles": "tiles.csv", "tiles_per_chip": 4, "nh": 0.03, "model": "brems",
+    "abundance_table": "aspl", "fit_band": "0.7:8"}
 
 
 def write_json(folder, info=None, **top):
@@ -195,7 +195,7 @@ def test_wrong_values_are_named(tmp_path, name, value, message, toml):
     ("{}", "has no info_dict"), ('{"info_dict": 3}', "has no info_dict"),
     ('{"info_dict": {"name": "a", "name": "b"}}', "cannot be read: name is there twice"),
     ('{"info_dict": {}, "info_dict": {}}', "cannot be read: info_dict is there twice"),
-    ('{"info_dict": {}, "flag": {}}', "flag: is no part of it: there are info_dict and flags"),
+    ('{"info_dict": {}, "flag": {}}', "flag: is no part of it: there are info_dict and flags; do you mean flags?"),
     ('{"info_dict": {}, "flags": {"done": true}}', "flags: are to be of reprocessed, "),
     ('{"info_dict": {}, "flags": []}', "flags: are to be of reprocessed, "),
     ("[" * 100_000, "cannot be read"),
@@ -272,7 +272,7 @@ def test_toml_is_never_written_again(tmp_path):
 
 
 def test_every_setting_is_documented_with_its_default():
-    page = (Path(__file__).resolve().parents[1] / "docs/pipeline.md").read_text()
+    page = (Path(__file__).resolve().parents[1] / "docs/reference/settings.md").read_text()
     section = page.split("\n## Configuration\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \|(.*?)\| (.+) \|$", section, re.MULTILINE)
     assert [name for name, _, _ in rows] == list(Settings.model_fields)
@@ -290,7 +290,10 @@ def test_every_setting_makes_a_task_again_when_it_changes(tmp_path):
     tasks = tasks_of(Layout.of(Path("work"), settings), settings, [ObservationFiles("1", Path("evt2.fits"))])
     named = {name for task in tasks for name in task.settings}
     assert set(Settings.model_fields) - named == {
-        "cluster_directory", "engine", "responses", "tool_hours", "spectra", "response_tiles"}
+        "cluster_directory", "engine", "responses", "tool_hours", "spectra", "response_tiles", "tiles_per_chip"}
+    by_ciao = settings.model_copy(update={"response_tiles": None, "engine": "ciao"})
+    tasks = tasks_of(Layout.of(Path("work"), by_ciao), by_ciao, [ObservationFiles("1", Path("evt2.fits"))])
+    assert "tiles_per_chip" in {name for task in tasks for name in task.settings}
 
 
 @pytest.mark.parametrize(("values", "message"), [

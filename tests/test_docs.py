@@ -1,7 +1,7 @@
 """The documentation says what is there: its commands and examples run, its links lead somewhere, nothing is left out.
 
 A ``console`` block below a line ``<!-- run -->`` runs, line by line behind ``$``; so does every ``python`` block.
-Those of one page share a folder that holds simulated images, and run in the order of the page; the quickstart makes its
+Those of one page share a folder that holds simulated images, and run in the order of the page; tutorials make their
 own. In the README, and where users begin, every command runs, or ``NOT_RUN`` says why it does not.
 """
 
@@ -27,14 +27,16 @@ from chandra_sky import flat_sky, write_flat_sky
 from event_files import random_events, write_events
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS = sorted((ROOT / "docs").glob("*.md"))
-API = sorted((ROOT / "docs/api").glob("*.md"))
-FIRST = [ROOT / "README.md", ROOT / "docs/install.md", ROOT / "docs/quickstart.md"]
+API = sorted((ROOT / "docs/reference/api").glob("*.md"))
+DOCS = sorted(page for page in (ROOT / "docs").rglob("*.md") if page not in API)
+TUTORIALS = sorted((ROOT / "docs/tutorials").glob("*.md"))
+FOR_USERS = [ROOT / "README.md", *(page for page in DOCS if page.parent.name != "developers")]
+FIRST = [ROOT / "README.md", ROOT / "docs/how-to/install.md", *TUTORIALS]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *DOCS, *API]
 SHAPE = (48, 56)
 
 NOT_RUN = {
-    "make demo": "takes a minute; the quickstart runs its commands on less",
+    "make demo": "takes a minute; the second tutorial runs its commands",
     "make test": "is what runs these tests",
     "python3 -m venv ~/chandra-bin-env": "needs the network in its next line, and writes into a home",
     "~/chandra-bin-env/bin/pip install .": "the same; .ci/run installs the package in this way",
@@ -44,6 +46,11 @@ NOT_RUN = {
 FENCE = re.compile(r"^(?P<mark><!-- run -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
+
+
+def name_of(page):
+    """The path of a page in the checkout, for the names of tests."""
+    return str(page.relative_to(ROOT))
 
 
 def examples(page):
@@ -117,15 +124,16 @@ def run_python(text, names):
         exec(compile(text, "example", "exec"), names)
         return
     test = doctest.DocTestParser().get_doctest(text, names, "example", None, None)
-    assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, clear_globs=False).failed == 0
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    assert doctest.DocTestRunner(optionflags=flags).run(test, clear_globs=False).failed == 0
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=name_of)
 def test_examples_run(page, images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = set(re.findall(r"-o (\S+\.fits)", page.read_text()))  # by the page itself
-    for file in () if page.name == "quickstart.md" else images.rglob("*"):
+    for file in () if page in TUTORIALS else images.rglob("*"):
         link = tmp_path / file.relative_to(images)
         if file.is_dir():
             link.mkdir()
@@ -139,7 +147,7 @@ def test_examples_run(page, images, tmp_path, monkeypatch):
             run_python(text, names)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page):
     for link in LINK.findall(prose(page)):
         if re.match(r"\w+:", link):
@@ -150,7 +158,7 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(target), f"{link}: no such heading"
 
 
-@pytest.mark.parametrize("page", FIRST, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", FIRST, ids=name_of)
 def test_every_command_where_users_begin_is_run(page):
     blocks = [match for match in FENCE.finditer(page.read_text()) if match["language"] == "console"]
     left = {command for match in blocks if not match["mark"] for command in commands(match["text"])}
@@ -169,7 +177,7 @@ def linked(page):
 
 @pytest.mark.parametrize("pages", [DOCS, API], ids=["docs", "api"])
 def test_every_page_is_in_the_index(pages):
-    index = pages[0].parent / "index.md"
+    index = next(page for page in pages if page.name == "index.md")
     stubs = {page for page in pages if len(page.read_text()) < 99 and linked(page) and linked(page) <= linked(index)}
     assert set(pages) - {index} - stubs <= linked(index)
 
@@ -182,22 +190,53 @@ def options(command):
     return names
 
 
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """The reference of the commands as Sphinx generates it: the text of the section of each command and method."""
+    folder = tmp_path_factory.mktemp("reference")
+    text = (ROOT / "docs/reference/commands.md").read_text()
+    (folder / "index.md").write_text(LINK.sub("](https://example.org)", text))  # without the other pages
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "text", "-c", ROOT / "docs",
+         "-D", "extensions=myst_parser,sphinx_click,sphinx.ext.autodoc", folder, folder / "out"],
+        capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    parts = re.split(r'^([a-z-]+)\n[~"]+\n', (folder / "out/index.txt").read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def described(section):
+    """The options that have an entry in a section of the reference."""
+    entries = re.findall(r"^(-.+)$", section, re.MULTILINE)
+    return {name for entry in entries for name in re.findall(r"(?<!\S)--?[a-zA-Z][\w-]*", entry)}
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_command_line_is_documented(name):
+def test_the_reference_describes_every_command_and_option(name, reference):
     command = import_module(f"chandra_bin.cli.{COMMANDS[name][0]}").command
-    text = (ROOT / "docs/command-line.md").read_text()
-    section = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
-    missing = {option for option in options(command) if f"`{option}`" not in section and f"`{option} " not in section}
-    assert not missing
-    assert all(f"`{method} " in section for method in getattr(command, "commands", {}))
+    for part, each in {name: command, **getattr(command, "commands", {})}.items():
+        own = {option for parameter in each.params if isinstance(parameter, click.Option) for option in parameter.opts}
+        assert own <= described(reference[part])
+        assert f"chandra-bin {name}" in reference[part]
 
 
 def test_no_option_is_invented():
     known = {"--help", "--version"}.union(
         *(options(import_module(f"chandra_bin.cli.{module}").command) for module, _ in COMMANDS.values()))
-    for page in (*FIRST, ROOT / "docs/command-line.md", ROOT / "docs/coming-from-ciao.md"):
-        invented = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text())) - known
-        assert not invented, page.name
+    for page in FOR_USERS:
+        calls = "\n".join(re.findall(r"chandra-bin [^`\n]*", page.read_text()))
+        assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", calls)) <= known, name_of(page)
+
+
+def test_pages_for_users_name_no_test_files():
+    for page in FOR_USERS:
+        assert not re.search(r"tests/\w|pytest", page.read_text()), name_of(page)
+
+
+def test_every_picture_has_a_caption():
+    for page in FOR_USERS:
+        pictures = re.findall(r"^!\[.*\]\((.*)\)$\n*(.*)$", page.read_text(), re.MULTILINE)
+        assert [picture for picture, below in pictures if not re.fullmatch(r"\*.{20,}\*", below)] == [], name_of(page)
 
 
 def test_the_bin_table_is_documented(images, tmp_path):
@@ -205,7 +244,7 @@ def test_the_bin_table_is_documented(images, tmp_path):
     from chandra_bin.tasks.bin import bin_image
 
     binned = bin_image(images / "img.fits", tmp_path / "out", BinningOptions(sn=60))
-    section = (ROOT / "docs/file-formats.md").read_text().split("### bins.ecsv")[1].split("\n### ")[0]
+    section = (ROOT / "docs/reference/file-formats.md").read_text().split("### bins.ecsv")[1].split("\n### ")[0]
     table = binned.bins.table_with(binned.coords)
     described = {}
     for row in re.findall(r"^\| (`.*?) \|(.*?)\|", section, re.MULTILINE):
@@ -218,7 +257,7 @@ def test_the_tables_of_batches_are_documented():
     from chandra_bin.batch.results import COLUMNS as RESULTS
     from chandra_bin.batch.results import UNITS
 
-    page = (ROOT / "docs/batch.md").read_text()
+    page = (ROOT / "docs/how-to/batch.md").read_text()
     for title, columns in (("## The manifest", COLUMNS), ("## The table of results", RESULTS)):
         section = page.split(f"{title}\n")[1].split("\n## ")[0]
         rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
@@ -228,7 +267,7 @@ def test_the_tables_of_batches_are_documented():
 
 
 def test_the_fields_of_contour_bins_are_documented():
-    page = (ROOT / "docs/contour_bin.md").read_text()
+    page = (ROOT / "docs/explanation/contour-binning.md").read_text()
     assert all(f"`{field.name}`" in page for field in fields(chandra_bin.ContourBins))
 
 

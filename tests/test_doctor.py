@@ -88,7 +88,9 @@ def test_packages_that_are_missing_or_old(tmp_path):
     site = tmp_path / "site"
     distribution(site, "chandra_bin", "9.9", "Requires-Python: >=3.99", "Requires-Dist: nowhere-to-be-found>=1.2",
                  "Requires-Dist: numpy>=999.1,<1000", "Requires-Dist: click", "Provides-Extra: more",
-                 'Requires-Dist: for-more>=1; extra == "more"')
+                 'Requires-Dist: for-more>=1; extra == "more"',
+                 'Requires-Dist: for-dask>=1; extra == "distributed" and python_version > "3"',
+                 'Requires-Dist: for-windows>=2; sys_platform == "win32"')
     code, found = ask(tmp_path, site=site)
     assert code == 1
     assert found["chandra-bin"]["found"] == "9.9"
@@ -98,7 +100,11 @@ def test_packages_that_are_missing_or_old(tmp_path):
     assert (found["numpy"]["state"], found["numpy"]["found"]) == ("missing", np.__version__)
     assert "999.1 or newer" in found["numpy"]["brings"]
     assert found["click"]["state"] == "ok"
-    assert "for-more" not in found
+    for name, brings in (("for-more", "the extra more of chandra-bin uses it: pip install 'chandra-bin[more]'"),
+                         ("for-dask", "batches on a cluster of machines, through Dask: pip install "
+                                      "'chandra-bin[distributed]'"),
+                         ("for-windows", "chandra-bin uses it: pip install 'for-windows>=2'")):
+        assert found[name] == {"what": name, "state": "missing", "found": "", "is_needed": False, "brings": brings}
     assert (found["Python"]["state"], found["Python"]["found"]) == ("missing", platform.python_version())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import chandra_bin
-from chandra_bin.errors import ChandraBinWarning, reason
+from chandra_bin.errors import ChandraBinWarning, did_you_mean, reason, rename_hint
 from chandra_bin.fits.tables import open_fits
 
 
@@ -46,3 +46,16 @@ def test_warnings_of_context_managers_are_shown_at_the_line_that_enters_them(tmp
             assert [hdu.name for hdu in hdus] == ["PRIMARY"]
 
     assert _warning_of(read).filename == __file__
+
+
+def test_the_nearest_name_is_suggested_and_no_other():
+    known = ["smooth_sn", "sn", "constrain"]
+    assert did_you_mean("smoth_sn", known) == did_you_mean("SMOTH_SN", known) == "; do you mean smooth_sn?"
+    assert did_you_mean("smoth_sn", map(str.upper, known)) == "; do you mean SMOOTH_SN?"
+    assert did_you_mean("zzz", known) == did_you_mean("sn", []) == ""
+    assert did_you_mean("nbin", known, {"nbin": "sn"}) == "; do you mean sn?"
+
+
+def test_columns_that_need_another_name_are_suggested():
+    assert rename_hint(["obsid", "arf"], ["obs_id", "arf"]) == "; if obs_id is meant, rename it to obsid"
+    assert rename_hint(["arf"], ["rmf", "obsid"]) == ""

@@ -1,4 +1,4 @@
-"""The tables of docs/first-calls.md: what an astropy user writes first, and what happens."""
+"""The tables of docs/developers/first-calls.md: what an astropy user writes first, and what happens."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from chandra_bin import ChandraBinWarning
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs/first-calls.md").read_text()
+PAGE = (Path(__file__).resolve().parents[1] / "docs/developers/first-calls.md").read_text()
 ROWS = re.findall(r"^\| `(.+?)` \| (.+) \|$", PAGE, re.MULTILINE)
 
 

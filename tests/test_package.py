@@ -2,9 +2,13 @@
 
 import ast
 import re
+import subprocess
+import sysconfig
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
+
+import pytest
 
 import chandra_bin
 from conftest import LONGEST
@@ -26,6 +30,32 @@ def test_versions_agree():
     assert chandra_bin.__version__ == version("chandra-bin") == project["version"]
     assert f"\n## [{chandra_bin.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
     assert f"\nversion: {chandra_bin.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+@pytest.mark.full
+def test_the_commit_is_that_of_the_checkout_itself(tmp_path):
+    """Sources of an sdist that lie in another checkout have no commit."""
+    def commit_of(source):
+        script, output = ROOT / "src/cmake/commit.cmake", tmp_path / "commit.txt"
+        subprocess.run([Path(sysconfig.get_path("scripts")) / "cmake", f"-DSOURCE={source}", f"-DOUTPUT={output}", "-P",
+                        script], check=True, capture_output=True)
+        return output.read_text() if output.exists() else None
+
+    def git(*words):
+        return subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=tmp_path, check=True,
+                              capture_output=True, text=True).stdout
+
+    (tmp_path / "sdist").mkdir()
+    (tmp_path / "file").touch()
+    git("init", "-q")
+    git("add", "file")
+    git("commit", "-q", "-m", "first")
+    git("tag", "v1")
+    commit = git("rev-parse", "--short=12", "HEAD").strip()
+    assert commit_of(tmp_path) == f"{commit}\n"
+    (tmp_path / "file").write_text("changed")
+    assert commit_of(tmp_path) == f"{commit}+changes\n"
+    assert commit_of(tmp_path / "sdist") is None
 
 
 def test_public_names_are_there():

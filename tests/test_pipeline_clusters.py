@@ -1,6 +1,6 @@
 """The science of whole pipelines: clusters whose truth is known, and a real observation.
 
-The long tests are the campaign of docs/pipeline.md, whose two tables they print row by row:
+The long tests are the campaign of docs/explanation/validation.md, whose two tables they print row by row:
 ``pytest -m long tests/test_pipeline_clusters.py``.
 """
 

@@ -1,11 +1,14 @@
 """Steps 9 and 10 of the pipeline: spectra and responses of the bins, fits, maps, and what the report shows of them."""
 
+import html
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 
 from chandra_bin.cli import run as command
 from chandra_bin.errors import InputError
@@ -54,9 +57,52 @@ def test_temperatures_of_a_simulated_cluster(work):
     assert "All 10 steps are done." in page
     assert 'id="fits"' in page
     assert 'data-column="kt"' in page
+    check_report_of_fits(work, layout, page, result.bin.size)
     # A file that is lost is to be made again.
     layout.bin_responses.unlink()
     assert {each.task.name for each in runner.status(work) if each.kind == "to do"} == {"bin-responses"}
+
+
+def check_report_of_fits(work, layout, page, bins):
+    """Look for maps, profile, spectra and truth, and for statements on lost and damaged files and hidden bins."""
+    for words in ("Maps with their errors", "Pressure of the electrons", "kT of each bin against the mean distance",
+                  "crosses are the simulated values", "Comparison with the simulation", 'id="spectra-data"'):
+        assert words in page
+    fit, truth = Table.read(layout.fit), Table.read(layout.maps / "truth.ecsv")
+    good = np.isin(fit["reason"], ["ok", "poor fit", "response missing"])
+    pull = (fit["kt"] - truth["true_kt"]) / np.where(fit["kt"] > truth["true_kt"], fit["kt_low"], fit["kt_high"])
+    pull = np.asarray(pull.value if hasattr(pull, "value") else pull)[good]
+    (row,) = re.findall(r'<th scope="row">kT</th>(.*)</tr>', page)
+    cells = re.findall("<td>(.*?)</td>", row)
+    assert cells[:4:3] == [str(good.sum()), f"{pull.std():.2f}"]
+    assert cells[1] == f"{pull.mean():+.2f}"
+    assert cells[5] == f"{(np.abs(pull) < 1).mean():.0%}"
+
+    kept = layout.fit_spectra.read_bytes(), (layout.maps / "maps.ecsv").read_bytes()
+    maps = Table.read(layout.maps / "maps.ecsv")
+    for name in ("kt", "kt_low", "kt_high"):
+        maps[name][0] = np.nan
+    maps.write(layout.maps / "maps.ecsv", overwrite=True)
+    fit["reason"] = fit["reason"].astype("U24")
+    fit["reason"][0] = "too few counts"
+    before = layout.fit.read_bytes()
+    fit.write(layout.fit, overwrite=True)
+    layout.fit_spectra.write_bytes(b"SIMPLE")
+    page = write_report(work).read_text()
+    assert f"1 of {bins} bins is grey: 1 too few counts" in page
+    assert "fit_spectra.fits: " in page[:page.index("<h2>What was made</h2>")]
+    assert 'id="spectra-data"' not in page
+    maps.remove_column("pressure_low")
+    maps.write(layout.maps / "maps.ecsv", overwrite=True)
+    assert "maps.ecsv has no column pressure_low: make it again with" in html.unescape(write_report(work).read_text())
+    layout.fit_spectra.unlink()
+    (layout.maps / "maps.ecsv").unlink()
+    page = write_report(work).read_text()
+    for name in ("fit_spectra.fits", "maps/maps.ecsv"):
+        assert re.search(rf"Nothing to show yet: \S*{name} is not there", page)
+    layout.fit.write_bytes(before)
+    layout.fit_spectra.write_bytes(kept[0])
+    (layout.maps / "maps.ecsv").write_bytes(kept[1])
 
 
 @pytest.mark.usefixtures("without_pictures", "plain_report")
@@ -69,7 +115,11 @@ def test_without_effective_areas_there_are_maps_of_hardness(work):
     layout = Layout.of(work, read_config(work).settings)
     assert (layout.maps / "hardness.fits").is_file()
     assert not (layout.maps / "kt.fits").exists()
-    assert "the maps are of hardness, not of temperature" in write_report(work).read_text()
+    page = write_report(work).read_text()
+    assert "the maps are of hardness, not of temperature" in page
+    assert "Hardness (H - S) / (H + S), with net counts" in page
+    for words in ("Comparison with the simulation", "spectra-data", "against the mean distance"):
+        assert words not in page
 
 
 def test_a_table_of_responses_that_is_lost_is_said_at_once(work):

@@ -27,17 +27,16 @@ from pictures import CUT, FAINT_OUTLINE, KEPT, OUTLINE, OUTSIDE, colours_of, num
 SHAPE = (60, 80)
 
 
-def picture(counts, coords=None, target=15, **options):
+def picture(counts, coords=None, **options):
     bins = contour_bin(counts, **{"sn": 15, "smooth_sn": 20} | options)
-    return bins_png(counts, bins.binmap, bins.sums.sn, coords or ImageCoords(cluster_header(counts.shape)), "A cluster",
-                    target=target)
+    return bins_png(counts, bins.binmap, bins.sums.sn, coords or ImageCoords(cluster_header(counts.shape)), "A cluster")
 
 
-def panels(figures, binmap, sn=None, image=None, **options):
-    """The panels of a picture of bins: image, bins, S/N; their axes are pixels."""
+def panels(figures, binmap, sn=None, image=None):
+    """The panels of a picture of bins: image, bins, brightness; their axes are pixels."""
     image = np.full(binmap.shape, 30, "i4") if image is None else image
     sn = np.full(binmap.max() + 1, 15.0) if sn is None else np.asarray(sn)
-    bins_png(image, binmap, sn, ImageCoords(cluster_header(binmap.shape)[:2]), "", **options)
+    bins_png(image, binmap, sn, ImageCoords(cluster_header(binmap.shape)[:2]), "")
     return figures[-1].axes[:3]
 
 
@@ -64,15 +63,17 @@ def test_a_picture_of_three_panels_the_same_each_time():
 
 @pytest.mark.parametrize(("shape", "has_sky"), [
     ((1, 200), True), ((200, 1), True), ((3, 2), True), ((40, 120), True), ((40, 120), False)])
-def test_the_panels_show_image_bins_and_sn_of_any_shape(figures, shape, has_sky):
+def test_the_panels_show_image_bins_and_brightness_of_any_shape(figures, shape, has_sky):
     counts = np.full(shape, 30, "i4")
     counts[-1, -1] = 90
     bins = contour_bin(counts, sn=15, smooth_sn=20)
     header = cluster_header(shape)
     bins_png(counts, bins.binmap, bins.sn, ImageCoords(header if has_sky else header[:2]), "A cluster")
-    image, colours, sn = (axes.images[0].get_array() for axes in figures[-1].axes[:3])
+    image, colours, brightness = (axes.images[0].get_array() for axes in figures[-1].axes[:3])
     np.testing.assert_array_equal(image, counts)
-    np.testing.assert_array_equal(sn, bins.sn[bins.binmap])
+    for number in range(len(bins.sn)):
+        inside = bins.binmap == number
+        np.testing.assert_allclose(brightness[inside], counts[inside].mean())
     of_bins = [np.unique(colours[bins.binmap == number], axis=0) for number in range(len(bins.sn))]
     assert {len(each) for each in of_bins} == {1}  # one colour in all pixels of a bin
     assert len(np.unique(np.concatenate(of_bins), axis=0)) >= min(2, len(of_bins))
@@ -85,38 +86,51 @@ def test_masked_pixels_are_grey_and_zeros_are_dark(composed, dtype, sn):
     mask = np.zeros(SHAPE, bool)
     mask[:, :30] = True
     bins = contour_bin(counts, sn=sn, smooth_sn=20, mask=mask)
-    image, bins_panel, sn_panel = panels(composed, bins.binmap, bins.sn, counts)
+    image, bins_panel, brightness_panel = panels(composed, bins.binmap, bins.sn, counts)
     x0, x1, y0, y1 = shown(bins_panel)
     here = slice(y0, y1), slice(x0, x1)
     outside = (bins.binmap < 0)[here]
     assert outside.any()
     np.testing.assert_array_equal((bins_panel.images[0].get_array() == OUTSIDE).all(axis=2), outside)
-    np.testing.assert_array_equal(np.ma.getmaskarray(sn_panel.images[0].get_array()), outside)
+    np.testing.assert_array_equal(np.ma.getmaskarray(brightness_panel.images[0].get_array()), outside)
     brightness = image.images[0].get_array()
     np.testing.assert_allclose(brightness[counts[here] == 0], image.images[0].norm.vmin, rtol=1e-6)
     assert image.images[0].norm.vmax == pytest.approx(counts[here].max())
 
 
-@pytest.mark.parametrize(("sn_in", "said"), [("", "Signal to noise"), ("counts", "Signal to noise in counts"),
-                                            ("the binned image", "Signal to noise in the binned image")])
-def test_bins_say_what_their_sn_is_of(figures, sn_in, said):
-    counts = np.full(SHAPE, 30, "i4")
-    bins = contour_bin(counts)
-    bins_png(counts, bins.binmap, bins.sn, ImageCoords(cluster_header(SHAPE)), "A cluster", sn_in=sn_in)
-    (figure,) = figures
-    (axes,) = [axes for axes in figure.axes if axes.get_title() == said]
-    width = axes.title.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width
-    assert width < axes.bbox.width
-
-
 @pytest.mark.parametrize("sn", [[70.0, 70.05, 69.98], [70.0, 2.9, -4.0]])
-def test_sn_colours_go_from_zero_past_the_target_and_low_bins_are_hatched(composed, sn):
+def test_bins_of_low_sn_are_hatched_and_the_title_fits(composed, sn):
     binmap = np.repeat(np.arange(3, dtype=np.int32), 20).reshape(6, 10)
-    _, bins, axes = panels(composed, binmap, sn, target=70)
-    assert axes.images[0].get_clim() == pytest.approx((0, 84))
+    _, bins, axes = panels(composed, binmap, sn)
     assert ("hatched" in axes.get_title()) == (min(sn) < 3)
     for panel in (bins, axes):
         assert any(each.hatches for each in panel.collections) == (min(sn) < 3)
+    width = axes.title.get_window_extent(FigureCanvasAgg(composed[-1]).get_renderer()).width
+    assert width < axes.bbox.width
+
+
+def test_pixels_without_data_do_not_change_the_brightness_of_a_bin(composed):
+    binmap = np.repeat(np.arange(3, dtype=np.int32), 20).reshape(6, 10)
+    image = np.where(binmap == 0, 2.0, np.where(binmap == 1, 8.0, np.nan))
+    image[0, :5] = np.nan
+    brightness = panels(composed, binmap, image=image)[2].images[0].get_array()
+    assert set(brightness.compressed()) == {2.0, 8.0}
+    np.testing.assert_array_equal(np.ma.getmaskarray(brightness), binmap == 2)
+
+
+def test_outlines_on_the_brightness_enclose_the_pixels_of_the_bins(composed):
+    binmap = np.full((9, 9), 0, np.int32)
+    binmap[2:7, 2:7] = 1
+    binmap[4, 4] = 2
+    (outlines,) = panels(composed, binmap)[2].patches
+    rings = outlines.get_path().to_polygons(closed_only=False)
+    boxes = sorted((ring[:, 0].min(), ring[:, 0].max(), len(ring)) for ring in rings)
+    assert boxes == [(-0.5, 8.5, 5)] + 2 * [(1.5, 6.5, 5)] + 2 * [(3.5, 4.5, 5)]  # holes are rings of their own
+
+
+def test_bins_of_few_pixels_of_the_picture_have_no_outlines(composed):
+    binmap = np.arange(90 * 90, dtype=np.int32).reshape(90, 90)
+    assert not panels(composed, binmap)[2].patches
 
 
 def test_a_bin_with_most_pixels_is_pale(composed):

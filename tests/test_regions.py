@@ -207,6 +207,10 @@ def test_files_that_cannot_be_read(tmp_path):
     fits.PrimaryHDU(np.zeros((2, 2))).writeto(tmp_path / "image.fits")
     with pytest.raises(InputError, match="holds no table of regions"):
         read_regions(tmp_path / "image.fits")
+    columns = [fits.Column(name, "E", array=[1.0]) for name in ("X", "Y", "SHAPES")]
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "shapes.fits")
+    with pytest.raises(InputError, match="COMPONENT\\); if SHAPES is meant, rename it to SHAPE"):
+        read_regions(tmp_path / "shapes.fits")
     (tmp_path / "cut.reg.gz").write_bytes(b"\x1f\x8b1234")
     with pytest.raises(InputError, match="truncated or damaged"):
         read_regions(tmp_path / "cut.reg.gz")
@@ -368,7 +372,7 @@ def test_each_kind_is_known_everywhere(kind):
     assert y0 <= y.min() + 1 <= y.max() + 1 <= y1
     assert region_png(np.ones((48, 48)), [RegionOverlay(region, "a region")], coords, "title")
     assert text in str(parse_name(f"evt.fits[sky={text}]"))
-    assert f"`{kind}" in (Path(__file__).parents[1] / "docs/regions.md").read_text()
+    assert f"`{kind}" in (Path(__file__).parents[1] / "docs/reference/region-files.md").read_text()
 
 
 @pytest.mark.parametrize("turn", [0.0, 25.0])

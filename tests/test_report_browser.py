@@ -1,6 +1,7 @@
 """The page of the report in a real browser, from file://: the map, the table, keys, a phone, and paper."""
 
 import base64
+import os
 import re
 import shutil
 from types import SimpleNamespace
@@ -8,9 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 
 from chandra_bin.pipeline.runner import run as run_pipeline
 from chandra_bin.report import IndexRow, write_index, write_report
+from chandra_bin.spectral.results import FLAGS
 from pipeline_work import change_record, configured, simulated
 from required import absent
 
@@ -34,21 +37,40 @@ const texts = (n) => [...document.querySelectorAll("tbody tr")].map((row) => row
 document.querySelectorAll("thead th")[arguments[0]].querySelector("button").click();
 return texts(0);
 """
+OBSIDS = ("90001", "90002")
 PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A report; long words are in it, which a phone must break."""
+    """A report with fits; long words are in it, which a phone must break, and one bin has no fit."""
     folder = tmp_path_factory.mktemp("browser")
-    archive = simulated(folder / "sim", obsids=1, exposure=6000.0, counts=40_000.0, blank_sky=0.0)
-    work = configured(folder / "work", archive)
+    archive = simulated(folder / "sim", obsids=2, exposure=3000.0, counts=20_000.0, blank_sky=0.0)
+    work = configured(folder / "work", archive, spectra=True, response_tiles=os.path.relpath(
+        archive / "truth/tiles.ecsv", folder / "work"), redshift=0.1, nh=0.05, model="brems")
     run_pipeline(work)
+    (bins,) = work.glob("spec_files/*")
+    unfit = without_fit(bins)
     change_record(work, "look", facts={"target": "Toy", "a long word": "x" * 300}, calls=["call(" + "y" * 400 + ")"],
                   warnings=["z" * 300])
     page = write_report(work)
-    (binmap,) = work.glob("spec_files/*/contbin_binmap.fits")
-    return SimpleNamespace(page=page, binmap=fits.getdata(binmap))
+    return SimpleNamespace(page=page, bins=bins, unfit=unfit, binmap=fits.getdata(bins / "contbin_binmap.fits"))
+
+
+def without_fit(folder):
+    """Takes the fit of a bin away, as of one with too few counts. Returns its number."""
+    fit = Table.read(folder / "fit.ecsv")
+    place = len(fit) // 2
+    for name in fit.colnames:
+        if fit[name].dtype.kind == "f" and name not in ("net_counts", "background_counts", "area"):
+            fit[name][place] = np.nan
+    fit["reason"] = fit["reason"].astype("U24")
+    fit["reason"][place], fit["flags"][place] = "too few counts", FLAGS["too few counts"]
+    fit.write(folder / "fit.ecsv", format="ascii.ecsv", overwrite=True)
+    with fits.open(folder / "fit_spectra.fits", mode="update") as hdus:
+        groups = hdus["GROUPS"].data
+        groups["MODEL"][groups["BIN"] == fit["bin"][place]] = np.nan
+    return int(fit["bin"][place])
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +254,144 @@ def test_headings_sort_the_table(page, name):
     assert heading.get_attribute("aria-sort") is None
 
 
+def spectrum_of(made, number, *obsids):
+    """Counts in the channels of 0.5 - 7 keV of a bin, and its exposure, in the tables of spectra of observations."""
+    counts, exposure = np.zeros(445), 0.0
+    for obsid in obsids:
+        with fits.open(made.bins / f"bin_spectra/{obsid}/spectra.fits") as hdus:
+            (row,) = hdus["SPECTRUM"].data[hdus["SPECTRUM"].data["BINNUM"] == number]
+            counts += row["COUNTS"][34:479]
+            exposure += row["EXPOSURE"]
+    return counts, exposure
+
+
+def grouped(counts, least=25, width=5):
+    """The first channels and the sums of groups: a group is closed once it has enough counts and channels."""
+    begins, sums = [0], [0.0]
+    for channel, each in enumerate(counts):
+        if sums[-1] >= least and channel - begins[-1] >= width:
+            begins.append(channel)
+            sums.append(0.0)
+        sums[-1] += each
+    if len(sums) > 1 and (sums[-1] < least or counts.size - begins[-1] < width):
+        begins.pop()
+        sums[-2:] = [sum(sums[-2:])]
+    return begins, sums
+
+
+def rows_of(page, name):
+    """The cells of the rows of a part of a table, shown or folded away."""
+    return page.execute_script("""return [...document.getElementById(arguments[0]).rows]
+        .map((row) => [...row.cells].map((cell) => cell.textContent));""", name)
+
+
+def test_a_chosen_bin_shows_its_spectrum_and_fit(page, made):
+    assert not the(page, "spectrum").is_displayed()
+    ((x, y),) = places(made, 1)
+    ActionChains(page).move_to_element_with_offset(the(page, "map"), *offset(page, made, x, y)).click().perform()
+    number = chosen(page)
+    assert the(page, "spectrum-title").text == f"Spectrum of bin {number}"
+    counts, exposure = spectrum_of(made, number, *OBSIDS)
+    begins, sums = grouped(counts)
+    points = rows_of(page, "spectrum-points")
+    assert len(page.find_elements(By.CSS_SELECTOR, "#spectrum-plot .point circle")) == len(points) == len(sums)
+    assert [int(row[1]) for row in points] == sums
+    edges = np.append(begins, counts.size) * 0.0146 + 34 * 0.0146
+    rates = np.array(sums) / exposure / np.diff(edges)
+    np.testing.assert_allclose([float(row[2]) for row in points], rates, rtol=0.006)
+    # Points of the plot are where their rates are, on a logarithmic axis: heights are linear in log rate.
+    heights = page.execute_script("""return [...document.querySelectorAll("#spectrum-plot .point circle")]
+        .map((point) => Number(point.getAttribute("cy")));""")
+    slope, _ = np.polyfit(np.log(rates), heights, 1)
+    assert slope < 0
+    np.testing.assert_allclose(np.diff(heights), slope * np.diff(np.log(rates)), atol=0.5)
+    # Model and background: the counts that there are, within their noise, and residuals of their difference.
+    rate, error, background, model, residual = (np.array([float(row[n]) for row in points]) for n in range(2, 7))
+    total = (model * np.diff(edges)).sum() * exposure
+    assert abs(total - counts.sum()) < 2 * np.sqrt(counts.sum())
+    assert (model > background).all()
+    np.testing.assert_allclose((rate - model) / error, residual, atol=0.1)
+    assert page.find_elements(By.CSS_SELECTOR, "#spectrum-plot path.model")
+
+
+def test_the_numbers_of_a_bin_are_those_of_its_fit(page, made):
+    fit = Table.read(made.bins / "fit.ecsv")
+    number = int(np.flatnonzero(fit["reason"] == "ok")[-1])
+    the(page, "number").send_keys(str(number), Keys.TAB)
+    kt, *_, norm = rows_of(page, "fit-parameters")
+    assert kt[0] == "kT (keV)"
+    assert float(kt[1]) == pytest.approx(fit["kt"][number], abs=0.51 * 10 ** -len(kt[1].partition(".")[2]))
+    for cell, sign, name in ((kt[2], "−", "kt_low"), (kt[3], "+", "kt_high")):
+        assert cell[0] == sign
+        assert float(cell[1:]) == pytest.approx(fit[name][number], rel=0.06)
+    mantissa, power = norm[1].split(" × 10")
+    value = float(mantissa) * 10.0 ** int(power.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")))
+    assert value == pytest.approx(fit["norm"][number], rel=0.02)
+    facts = the(page, "fit-facts").text
+    for words in ("Fit\nok", f"Statistic (cstat)\n{fit['statistic'][number]:.1f}",
+                  f"Goodness\n{fit['goodness'][number]:+.2f} sigma".replace("-", "−")):
+        assert words in facts
+    rows = rows_of(page, "fit-obsids")
+    assert [row[0] for row in rows] == list(OBSIDS)
+    assert sum(float(row[3]) for row in rows) == pytest.approx(fit["background_counts"][number], abs=0.2)
+    for obsid, seconds, counts, _, share, fitted, responses in rows:
+        spectrum, exposure = spectrum_of(made, number, obsid)
+        assert fitted == "yes"
+        assert float(seconds) == pytest.approx(exposure / 1000, abs=0.01)
+        assert int(counts) == spectrum.sum()
+        assert 0 < int(share.removesuffix(" %")) <= 101
+        one = rf"{obsid}_ccd\d_\d+\.arf \d+%"
+        assert re.fullmatch(rf"{one}(, {one})*(, and \d+ more)?", responses)
+
+
+def test_the_spectrum_is_chosen_by_keys_and_read_without_seeing(page):
+    stage = the(page, "stage")
+    stage.send_keys(Keys.PAGE_DOWN, Keys.PAGE_DOWN)
+    assert the(page, "spectrum-title").text == f"Spectrum of bin {chosen(page)}"
+    plot = the(page, "spectrum-plot")
+    assert plot.get_attribute("role") == "img"
+    words = the(page, plot.get_attribute("aria-describedby")).text
+    assert re.match(rf"Bin {chosen(page)}, all ObsIDs: \d+ points of 0.496 - 6.99 keV; the highest is .* "
+                    r"Residuals \(data - model\) / error: rms \d\.\d\d, the largest [+−]\d", words), words
+    before = rows_of(page, "spectrum-points")
+    the(page, "spectrum-kind").send_keys(Keys.ARROW_DOWN)
+    after = rows_of(page, "spectrum-points")
+    for all_counts, net in zip(before, after, strict=True):
+        rate, background = float(all_counts[2]), float(all_counts[4])
+        assert float(net[2]) == pytest.approx(rate - background, abs=0.006 * rate)
+        assert net[6] == all_counts[6]  # residuals are the same
+    assert not page.find_elements(By.CSS_SELECTOR, "#spectrum-plot path.background")
+    summary = page.find_element(By.CSS_SELECTOR, "#spectrum summary")
+    summary.send_keys(Keys.ENTER)
+    assert page.find_element(By.CSS_SELECTOR, "#spectrum-points td").is_displayed()
+
+
+def test_the_spectrum_of_one_observation_is_grouped_anew(page, made):
+    number = int(np.argmax(np.bincount(made.binmap[made.binmap >= 0])))
+    the(page, "number").send_keys(str(number), Keys.TAB)
+    begins, _ = grouped(spectrum_of(made, number, *OBSIDS)[0])
+    for obsid in OBSIDS:
+        the(page, "spectrum-obsid").send_keys(Keys.ARROW_DOWN)
+        assert the(page, "spectrum-words").text.startswith(f"Bin {number}, ObsID {obsid}: ")
+        counts, exposure = spectrum_of(made, number, obsid)
+        starts, sums = grouped(np.add.reduceat(counts, begins), least=9, width=1)
+        points = rows_of(page, "spectrum-points")
+        assert [int(row[1]) for row in points] == sums
+        widths = np.diff(np.append(np.array(begins)[starts], counts.size)) * 0.0146
+        np.testing.assert_allclose([float(row[2]) for row in points], np.array(sums) / exposure / widths, rtol=0.006)
+
+
+def test_a_bin_without_a_fit_shows_its_data_and_the_reason(page, made):
+    the(page, "number").send_keys(str(made.unfit), Keys.TAB)
+    assert page.find_elements(By.CSS_SELECTOR, "#spectrum-plot .point")
+    assert not page.find_elements(By.CSS_SELECTOR, "#spectrum-plot path.model, #spectrum-plot .residual")
+    assert the(page, "spectrum-words").text.endswith("No model: the bin was not fitted (too few counts).")
+    assert "Fit\ntoo few counts" in the(page, "fit-facts").text
+    assert rows_of(page, "fit-parameters") == []
+    assert [row[5] for row in rows_of(page, "fit-obsids")] == ["no", "no"]
+    assert not page.find_element(By.CSS_SELECTOR, "#spectrum .of-model").is_displayed()
+
+
 def test_pictures_are_shown_larger_and_closed_by_a_key(page):
     button = page.find_element(By.CSS_SELECTOR, "button.picture")
     button.send_keys(Keys.ENTER)
@@ -244,7 +404,7 @@ def test_pictures_are_shown_larger_and_closed_by_a_key(page):
 
 def test_all_pictures_are_decoded(page):
     widths = page.execute_script("return [...document.querySelectorAll('figure img')].map((each) => each.naturalWidth)")
-    assert len(widths) == 12
+    assert len(widths) == 21
     assert min(widths) > 400
 
 
@@ -269,6 +429,8 @@ def test_nothing_is_wider_than_a_phone(page, made, scheme):
     page.execute_script("document.getElementById('stage').scrollIntoView({ block: 'center' })")
     ActionChains(page).move_to_element_with_offset(the(page, "map"), *offset(page, made, x, y)).click().perform()
     assert chosen(page) == made.binmap[y, x]
+    assert the(page, "spectrum").is_displayed()
+    assert page.execute_script("return document.documentElement.scrollWidth") == 360
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -299,9 +461,10 @@ def test_words_have_contrast(page, made, scheme):
 
 
 def test_on_paper_there_is_nothing_to_click_and_no_picture_is_cut(page):
+    the(page, "next").click()
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {**DESKTOP, "width": 680})
-    for name in ("explorer", "number", "to-row"):
+    for name in ("explorer", "number", "to-row", "spectrum"):
         assert not the(page, name).is_displayed()
     assert not page.find_element(By.TAG_NAME, "nav").is_displayed()
     pictures = page.find_elements(By.CSS_SELECTOR, "figure img")

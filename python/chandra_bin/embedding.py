@@ -1,4 +1,4 @@
-"""Locations of the installed headers and CMake files for C++, Cython and C (docs/embedding.md)."""
+"""Locations of the installed headers and CMake files for C++, Cython and C (docs/how-to/embedding.md)."""
 
 from pathlib import Path
 

@@ -8,9 +8,11 @@ import functools
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, SupportsIndex
+
+_NO_NAMES: Mapping[str, str] = {}
 
 
 def printable(text: str) -> str:
@@ -34,6 +36,56 @@ def counted(number: SupportsIndex, one: str, many: str = "") -> str:
 def reason(error: OSError) -> str:
     """Return why the system refused an operation, such as ``no space left on device``."""
     return (error.strerror or str(error)).lower()
+
+
+def did_you_mean(name: str, known: Iterable[str], others: Mapping[str, str] = _NO_NAMES) -> str:
+    """Return a suggestion of the known name nearest to an unknown one, to end an error message.
+
+    Parameters
+    ----------
+    name : the unknown name.
+    known : the names that exist. Upper and lower case are equal.
+    others : known names, by the names that other programs have for them.
+
+    Returns
+    -------
+    str
+        Such as ``; do you mean smooth_sn?``. An empty text where no name is near.
+
+    Examples
+    --------
+    >>> did_you_mean("smoth_sn", ["sn", "smooth_sn"])
+    '; do you mean smooth_sn?'
+    """
+    near = others.get(name) or _nearest(name, known, 0.6)
+    return f"; do you mean {near}?" if near else ""
+
+
+def rename_hint(needed: Iterable[str], there: Iterable[str]) -> str:
+    """Return a suggestion of columns that are probably missing columns under other names, to end an error message.
+
+    Parameters
+    ----------
+    needed : the columns that the table must have.
+    there : the columns that it has.
+
+    Returns
+    -------
+    str
+        Such as ``; if obs_id is meant, rename it to obsid``. An empty text where no column is near.
+    """
+    others = list(there)
+    near = ((each, _nearest(each, others, 0.75)) for each in needed if each not in others)  # arf must not match rmf
+    return "".join(f"; if {found} is meant, rename it to {each}" for each, found in near if found)
+
+
+def _nearest(name: str, known: Iterable[str], least: float) -> str | None:
+    """Return the known name most similar to a name, if the fraction of equal letters is at least ``least``."""
+    import difflib
+
+    by_lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), list(by_lower), 1, least)
+    return by_lower[near[0]] if near else None
 
 
 class _OneLine:

@@ -152,23 +152,30 @@ def view_of(events: EventList, near: Ancillary, plane: Plane | None = None) -> V
         raise ToolError(f"{events.path} has no good time")
     aspect = read_aspect(near.aspect, own)
     whole = aspect.during([each for good in times for each in good.intervals])
-    windows = _windows(near.mask)
-    bad = _bad_pixels(near.bad_pixels)
+    windows = read_windows(near.mask)
+    bad = read_bad_pixels(near.bad_pixels)
     chips = []
     for number, good in ((number, each) for each in times for number in _numbers(each, events)):
-        response = np.zeros((CHIP_PX, CHIP_PX))
-        first = max(int(events.header.get("FIRSTROW", 1)) + 1, 2)
-        last = min(int(events.header.get("FIRSTROW", 1)) + int(events.header.get("NROWS", CHIP_PX)) - 2, CHIP_PX - 1)
-        response[first - 1:last, 1:CHIP_PX - 1] = 1
-        response *= windows.get(number, 1.0)
-        for x0, x1, y0, y1, start, stop in bad.get(number, []):
-            share = sum(max(0.0, min(b, stop) - max(a, start)) for a, b in good.intervals) / good.total
-            pixels = response[max(y0 - 1, 0):y1, max(x0 - 1, 0):x1]
-            np.minimum(pixels, 1 - share, out=pixels)
+        response = usable_pixels(events.header, number, good, windows, bad)
         chips.append(_placed(number, events, whole, aspect.during(good.intervals), own, plane, response,
                              good.total * live_fraction(events.header, number)))
     x, y = plane.from_sky(*own.to_sky(own.x0 + whole.mean[0], own.y0 + whole.mean[1]))
     return View(chips, np.array([float(x), float(y)]), plane)
+
+
+def usable_pixels(header: fits.Header, number: int, good: GoodTimes, windows: dict[int, Floats],
+                  bad: dict[int, list[tuple[Any, ...]]]) -> Floats:
+    """(chipy, chipx): the part of the good time in which each pixel of a chip was usable."""
+    response = np.zeros((CHIP_PX, CHIP_PX))
+    first = max(int(header.get("FIRSTROW", 1)) + 1, 2)
+    last = min(int(header.get("FIRSTROW", 1)) + int(header.get("NROWS", CHIP_PX)) - 2, CHIP_PX - 1)
+    response[first - 1:last, 1:CHIP_PX - 1] = 1
+    response *= windows.get(number, 1.0)
+    for x0, x1, y0, y1, start, stop in bad.get(number, []):
+        share = sum(max(0.0, min(b, stop) - max(a, start)) for a, b in good.intervals) / good.total
+        pixels = response[max(y0 - 1, 0):y1, max(x0 - 1, 0):x1]
+        np.minimum(pixels, 1 - share, out=pixels)
+    return response
 
 
 def _numbers(times: GoodTimes, events: EventList) -> list[int]:
@@ -193,7 +200,7 @@ def _placed(number: int, events: EventList, whole: Aspect, aspect: Aspect, own: 
     return Chip(number, solved[0], solved[1:].T.copy(), (moved[0] - moved[1]).T, response, live_s)
 
 
-def _windows(path: Path | None) -> dict[int, Floats]:
+def read_windows(path: Path | None) -> dict[int, Floats]:
     found: dict[int, Floats] = {}
     for block in files.read(path) if path else []:
         if not block.field("samp_cyc") or "CCD_ID" not in block.header:
@@ -207,7 +214,7 @@ def _windows(path: Path | None) -> dict[int, Floats]:
     return found
 
 
-def _bad_pixels(path: Path | None) -> dict[int, list[tuple[Any, ...]]]:
+def read_bad_pixels(path: Path | None) -> dict[int, list[tuple[Any, ...]]]:
     found: dict[int, list[tuple[Any, ...]]] = {}
     for block in files.read(path) if path else []:
         if not block.field("chipx") or "CCD_ID" not in block.header:

@@ -163,6 +163,18 @@ def set_user_values(tool: str, values: dict[str, str]) -> None:
     file._write({**file._before, **values})
 
 
+def value_in_file(tool: str, name: str) -> str:
+    """A value of a parameter file that other tools read: the user's, else the installation's."""
+    user, system = _directories()
+    path = next((folder / f"{tool}.par" for folder in [*user, *system] if (folder / f"{tool}.par").exists()), None)
+    if path is None:
+        raise ToolError(f"could not open parameter file {tool}.par (PFILES={os.environ.get('PFILES')})")
+    found = {row[0]: row[3] for row in csv.reader(path.read_text().splitlines()) if len(row) >= 4}
+    if name not in found:
+        raise ToolError(f"parameter file {path} is corrupt: parameter {name!r} not found")
+    return found[name]
+
+
 def _directories() -> tuple[list[Path], list[Path]]:
     text = os.environ.get("PFILES") or os.environ.get("UPARM") or ""
     if not text:

@@ -22,6 +22,8 @@ TOOLS = {
     "wavdetect": "wavdetect:wavdetect", "dmcopy": "dm_tools:dmcopy", "dmextract": "dm_tools:dmextract",
     "deflare": "flares:deflare", "blanksky": "blank:blanksky", "blanksky_image": "blank:blanksky_image",
     "merge_obs": "merge:merge_obs", "reproject_obs": "merge:reproject_obs", "specextract": "spectra:specextract",
+    "asphist": "responses:asphist", "sky2tdet": "responses:sky2tdet", "mkarf": "responses:mkarf",
+    "mkwarf": "responses:mkwarf", "mkrmf": "responses:mkrmf", "mkacisrmf": "responses:mkacisrmf",
     "download_chandra_obsid": "small:download_chandra_obsid", "ciaover": "small:ciaover",
     "check_ciao_caldb": "small:check_ciao_caldb", "punlearn": "small:punlearn"}
 OWN = {"download_chandra_obsid", "ciaover", "check_ciao_caldb", "punlearn"}

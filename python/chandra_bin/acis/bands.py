@@ -19,6 +19,7 @@ _NAMED = {
     "ultrasoft": ("0.2", "0.5", "0.4"),
 }
 _SETS = {"csc": ("soft", "medium", "hard")}
+BAND_NAMES = (*_NAMED, *_SETS)
 _NUMBER = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
 # The energy range of the telescope, keV.
 _LOWEST, _HIGHEST = Decimal("0.1"), Decimal("10")
@@ -82,7 +83,7 @@ def _limits(word: str, effective: bool = True) -> Band:
     if not effective:
         parts.insert(2, parts[0])
     if len(parts) != 3 or not all(_NUMBER.fullmatch(part) for part in parts):
-        raise InputError(f"unknown energy band {word!r}: give {', '.join([*_NAMED, *_SETS])}, or low:high:effective in "
+        raise InputError(f"unknown energy band {word!r}: give {', '.join(BAND_NAMES)}, or low:high:effective in "
                          "keV, e.g. 0.5:7:2.3")
     low, high, middle = map(Decimal, parts)
     if not low < high:

@@ -30,9 +30,9 @@ from pydantic import (
 
 from chandra_bin._checks.options import picked
 from chandra_bin.binning.options import BinningOptions, two_targets
-from chandra_bin.errors import InputError, counted, reason
+from chandra_bin.errors import InputError, counted, did_you_mean, reason
 from chandra_bin.fits.virtual import named_file, one_of_stack
-from chandra_bin.pipeline.invalid import nearest, texts_of
+from chandra_bin.pipeline.invalid import texts_of
 from chandra_bin.tasks.image_files import ImageFiles, conflicts
 from chandra_bin.tasks.inputs import absolute_name
 from chandra_bin.tasks.options import BinProducts
@@ -279,7 +279,8 @@ def _read_toml(file: Path, wrong: _Wrong) -> Iterator[tuple[int, dict[str, Any]]
         raise InputError(f"{file}: is no TOML: {error}") from None
     for name in content:
         if name != "cluster":
-            wrong.add(f"{name}: unknown key: write a table [[cluster]] for each cluster")
+            wrong.add(f"{name}: unknown key: write a table [[cluster]] for each cluster"
+                      f"{did_you_mean(name, ['cluster'])}")
     clusters = content.get("cluster", [])
     if not isinstance(clusters, list):
         wrong.add("cluster: is to be tables, [[cluster]]")
@@ -310,7 +311,7 @@ def _checked(values: Mapping[str, Any], where: str, folder: Path, wrong: _Wrong)
     """The values of a row, each of its type, by the names of columns; names of files absolute."""
     found = {_column(name): value.strip() if isinstance(value, str) else value for name, value in values.items()}
     for name in found.keys() - set(COLUMNS):
-        wrong.add(f"{name}: there is no such column{nearest(name, COLUMNS)}")
+        wrong.add(f"{name}: there is no such column{did_you_mean(name, COLUMNS)}")
     for text in _conflicts(found):
         wrong.add(f"{where}: {text}")
     try:

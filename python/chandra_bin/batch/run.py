@@ -23,7 +23,7 @@ from .results import write_page, write_table
 from .work import Order, Result, do, failed
 
 # Memory for a row, as measured: of Python and what it imports, and for each pixel of the image, its background and
-# exposure maps and many bins included (docs/batch.md).
+# exposure maps and many bins included (docs/developers/performance.md).
 _BASE_BYTES = 220e6
 _BYTES_A_PIXEL = 120.0
 # Pipelines read events in blocks, and have images of one field.

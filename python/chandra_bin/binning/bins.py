@@ -261,13 +261,14 @@ class ContourBins:
         """Counts of the bins; their S/N is negative where the background exceeds the counts."""
         return BinSums(self.counts, self.background, self.signal, self.noise, np.copysign(self.sn, self.signal))
 
-    def table_with(self, coords: ImageCoords | None, behind: BinSums | None = None, *,
+    def table_with(self, coords: ImageCoords | None, counts_sums: BinSums | None = None, *,
                    reached: NDArray[np.bool_] | None = None, background_error: float = 0.0) -> QTable:
         """One row per bin, with units; the image's coordinates, where it has them, add columns.
 
-        ``behind``: the sums of the counts image, for an image in other units (see `sum_bins`); by default those of the
-        binned image. ``sn`` is the S/N in counts (Poisson noise), ``sn_sys`` the S/N with an error of the background's
-        normalisation (fraction ``background_error``, 1 sigma) in quadrature, ``sn_image`` that of the binned image.
+        ``counts_sums``: the sums of the counts image, for an image in other units (see `sum_bins`); by default those of
+        the binned image. ``sn`` is the S/N in counts (Poisson noise), ``sn_sys`` the S/N with an error of the
+        background's normalisation (fraction ``background_error``, 1 sigma) in quadrature, ``sn_image`` that of the
+        binned image.
         ``background_fraction`` is background over counts; ``low_sn`` marks bins of ``sn`` below 3, which hold no
         significant signal. ``reached`` replaces the attribute of that name.
 
@@ -282,7 +283,7 @@ class ContourBins:
 
         coords = None if coords is None else as_coords(coords)
         x, y, elongation = bin_shapes(self.binmap, self.npix)
-        sums = behind or self.sums
+        sums = counts_sums or self.sums
         table = QTable()
         table["bin"] = np.arange(len(self))
         table["npix"] = self.npix

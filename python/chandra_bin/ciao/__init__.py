@@ -15,9 +15,17 @@ from ._command import (
     is_plain_path,
     parts_of,
 )
-from ._installation import OLDEST, READ, Installation, find_installation, need_installation, parse_versions
+from ._installation import (
+    OLDEST,
+    READ,
+    Installation,
+    caldb_version,
+    find_installation,
+    need_installation,
+    parse_versions,
+)
 from ._runner import Runner, ToolRun
 
 __all__ = ["OLDEST", "READ", "Command", "File", "Files", "Filter", "Installation", "Name", "Part", "Places", "Runner",
-           "Temporary", "ToolRun", "Value", "checked_path", "find_installation", "is_plain_path", "need_installation",
-           "parse_versions", "parts_of", "tools"]
+           "Temporary", "ToolRun", "Value", "caldb_version", "checked_path", "find_installation", "is_plain_path",
+           "need_installation", "parse_versions", "parts_of", "tools"]

@@ -75,11 +75,17 @@ class Command:
     """One line for a reader."""
     meaning: Callable[[str], Sequence[str]] = field(default=lambda _: ())
     """What its output says that a user should know."""
+    ardlib: Mapping[str, Value] = field(default_factory=dict)
+    """Values of ``ardlib.par``, by their full names, for tools that find the bad pixels of a chip there."""
 
     def arguments(self, places: Places) -> list[str]:
         """``name=value`` of each parameter. Raises `InputError` for paths and values that CIAO does not take."""
         return [f"{name}{'=' if name else ''}{self._text(name, value, places)}"
                 for name, value in self.parameters.items()]
+
+    def ardlib_texts(self, places: Places) -> dict[str, str]:
+        """Return the values of ``ardlib.par`` as text. Raises `InputError` as `arguments` does."""
+        return {name: self._text(name, value, places) for name, value in self.ardlib.items()}
 
     def _text(self, name: str, value: Value, places: Places) -> str:
         text = "".join(_part(each, places) for each in parts_of(value))

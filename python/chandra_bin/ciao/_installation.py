@@ -79,18 +79,21 @@ def find_installation(environment: Mapping[str, str] = os.environ) -> Installati
     return Installation(folder, Path(caldb) if caldb and Path(caldb).is_dir() else None)
 
 
-def need_installation() -> Installation:
-    """Raises `InputError` without CIAO or its calibration database, and for a CIAO that is too old."""
+def need_installation(instead: str = 'choose engine = "native"') -> Installation:
+    """Raises `InputError` without CIAO or its calibration database, and for a CIAO that is too old.
+
+    ``instead`` is what a user can do without CIAO.
+    """
     found = find_installation()
     if found is None:
         raise InputError("CIAO is not at hand (no dmcopy in PATH): activate its conda environment, or source its "
-                         "ciao.sh; or choose engine = \"native\"; 'chandra-bin doctor' tells more")
+                         f"ciao.sh; or {instead}; 'chandra-bin doctor' tells more")
     if found.caldb is None:
         raise InputError(f"CALDB is {os.environ.get('CALDB', '')!r}, which is no folder: without the calibration "
                          "database CIAO calibrates nothing: install it (conda: caldb_main), and set CALDB")
     if found.is_too_old:
         raise InputError(f"{found.folder}: is CIAO {found.versions['CIAO']}, and {OLDEST} or newer is needed (its "
-                         "specextract has no resp_pos): update CIAO, or choose engine = \"native\"")
+                         f"specextract has no resp_pos): update CIAO, or {instead}")
     return found
 
 
@@ -103,7 +106,7 @@ def _versions(folder: Path, caldb: Path | None, path: str) -> tuple[tuple[str, s
     if "CIAO" not in found:
         raise InputError(f"{folder}: CIAO does not say its version, neither by ciaover nor in the file VERSION: "
                          "install it anew")
-    if caldb is not None and "CALDB" not in found and (version := _caldb_version(caldb)):
+    if caldb is not None and "CALDB" not in found and (version := caldb_version(caldb)):
         found["CALDB"] = version
     return tuple(found.items())
 
@@ -153,8 +156,8 @@ def _version_file(folder: Path) -> str:
     return f"CIAO : {text}"
 
 
-def _caldb_version(caldb: Path) -> str | None:
-    """The last version in the table of the database's own versions; None where there is no such table."""
+def caldb_version(caldb: Path) -> str | None:
+    """Return the last version in the database's own table of versions; None where there is no such table."""
     from chandra_bin.fits.tables import open_fits
 
     try:

@@ -20,6 +20,7 @@ from typing import BinaryIO, cast
 
 from chandra_bin.errors import InputError, OutputError, ToolError, reason, writing
 
+from ._ardlib import write_ardlib
 from ._chatter import error_in, last_lines, warnings_in
 from ._command import Command, File, Files, Places, is_plain_path
 from ._installation import Installation
@@ -86,7 +87,10 @@ class Runner:
                 for name in ("param", "tmp"):
                     (own / name).mkdir()
                 here = folder or _current_folder(here)
-            arguments = command.arguments(_Here(places, own / "tmp"))
+            inside = _Here(places, own / "tmp")
+            arguments = command.arguments(inside)
+            if command.ardlib:
+                write_ardlib(self.installation.folder, own / "param", command.ardlib_texts(inside))
             line = " ".join([command.tool, *arguments])
             before = {path: _mark(path) for path in self._outputs(command, places)}
             with _log_of(log, line) as log_file:

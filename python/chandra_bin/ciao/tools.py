@@ -11,15 +11,20 @@ from typing import Literal
 
 from chandra_bin.sources.options import DEFAULT_SCALES, DetectionOptions
 
+from ._ardlib import bad_pixels_of
 from ._chatter import flare_limits, left_out
 from ._command import Command, File, Name, Temporary, Value
 
 # All that are called here. Programs first, then the contributed scripts.
-NAMES = ("dmcopy", "dmextract", "wavdetect", "blanksky", "blanksky_image", "chandra_repro", "deflare",
-         "download_chandra_obsid", "fluximage", "merge_obs", "specextract")
+NAMES = ("dmcopy", "dmextract", "wavdetect", "asphist", "mkacisrmf", "mkarf", "sky2tdet", "mkwarf", "mkrmf",
+         "blanksky", "blanksky_image", "chandra_repro", "deflare", "download_chandra_obsid", "fluximage", "merge_obs",
+         "specextract")
 # The seed of the random places of blank-sky events in pixels: else each run would make other events of the same. That
 # of fluximage and merge_obs has an effect on the HRC's background alone.
 _SEED = 1
+# The energies (keV) and channels of responses, as specextract has them.
+_ENERGIES, _CHANNELS = "0.3:11.0:0.01", "1:1024:1"
+_FIRST_OF_S = 4
 
 
 def download_chandra_obsid(obsids: Sequence[str]) -> Command:
@@ -122,6 +127,71 @@ def specextract(infile: Value, outroot: Value, *, nproc: int, outputs: Sequence[
         "bkgfile": "", "bkgresp": False, "weight": True, "resp_pos": "MAX", "correctpsf": False,
         "grouptype": "NUM_CTS", "binspec": "1", **_parallel(nproc), "clobber": True, "verbose": 1, "mode": "h"},
         tuple(outputs), "spectra and responses of bins")
+
+
+def asphist(aspect: Sequence[Path], events: Path, chip: int, outfile: Path) -> Command:
+    """Make the aspect histogram of a chip: how long the telescope pointed where, in the chip's good times."""
+    return Command("asphist", {
+        "infile": tuple(part for path in aspect for part in (",", File(path)))[1:],
+        "outfile": File(outfile, is_output=True), "evtfile": (File(events), f"[ccd_id={chip}]"), "dtffile": "",
+        "clobber": True, "verbose": 1, "mode": "h"}, (outfile,), "aspect histogram of a chip")
+
+
+def mkacisrmf(events: Path, chip: int, place: tuple[int, int], outfile: Path) -> Command:
+    """Make the RMF of a place (chipx, chipy) of a chip, for events that are corrected for CTI."""
+    return Command("mkacisrmf", {
+        # The chip in the query: otherwise the tool takes CCD_ID of the header.
+        "infile": f"CALDB(CCD_ID={chip})", "outfile": File(outfile, is_output=True), "wmap": "none",
+        "energy": _ENERGIES, "channel": _CHANNELS, "chantype": "PI", "ccd_id": chip, "chipx": place[0],
+        "chipy": place[1], "gain": "CALDB", "obsfile": File(events), "clobber": True, "verbose": 1, "mode": "h"},
+        (outfile,), "RMF of a place on a chip")
+
+
+def mkarf(histogram: Path, events: Path, chip: int, sky: tuple[float, float], rmf: Path, outfile: Path, *,
+          grating: str, mask: Path | None, bad_pixels: Path | None) -> Command:
+    """Make the ARF of a place in sky pixels, on the energies of an RMF: mkacisrmf may change those that it is given."""
+    return Command("mkarf", {
+        "asphistfile": File(histogram), "outfile": File(outfile, is_output=True), "sourcepixelx": sky[0],
+        "sourcepixely": sky[1], "engrid": ("grid(", File(rmf), "[cols ENERG_LO,ENERG_HI])"), "obsfile": File(events),
+        # Of no use since CIAO 4.6.
+        "pbkfile": "NONE",
+        "detsubsys": f"ACIS-I{chip}" if chip < _FIRST_OF_S else f"ACIS-S{chip - _FIRST_OF_S}", "grating": grating,
+        "maskfile": "NONE" if mask is None else File(mask), "verbose": 1, "clobber": True, "mode": "h"},
+        (outfile,), "ARF of a place on the sky", ardlib=_bad_pixels(chip, bad_pixels))
+
+
+def sky2tdet(events: Path, histogram: Path, chip: int, sky: tuple[float, float], radius_px: float,
+             outfile: Path) -> Command:
+    """Make the map of weights of a circle in sky pixels: where on the chip its events would fall."""
+    x, y = (f"{value:.4f}" for value in sky)
+    return Command("sky2tdet", {
+        "infile": (File(events), f"[ccd_id={chip}][sky=circle({x},{y},{radius_px:g})][bin sky=1]"),
+        "asphistfile": File(histogram), "outfile": (File(outfile, is_output=True), "[wmap]"), "bin": 1,
+        "clobber": True, "verbose": 1, "mode": "h"}, (outfile,), "map of weights of a circle on the sky")
+
+
+def mkwarf(weights: Path, chip: int, outfile: Path, weightfile: Path, *, mask: Path | None,
+           bad_pixels: Path | None) -> Command:
+    """Make the ARF of a map of weights, and the weights for `mkrmf`."""
+    return Command("mkwarf", {
+        "infile": (File(weights), "[wmap]"), "outfile": File(outfile, is_output=True),
+        "weightfile": File(weightfile, is_output=True), "spectrumfile": "", "egridspec": _ENERGIES, "pbkfile": "",
+        "mskfile": "" if mask is None else File(mask), "clobber": True, "verbose": 1, "mode": "h"},
+        (outfile, weightfile), "ARF of the map of weights", ardlib=_bad_pixels(chip, bad_pixels))
+
+
+def mkrmf(weightfile: Path, outfile: Path) -> Command:
+    """Make the RMF of the weights of `mkwarf`, for events that are not corrected for CTI."""
+    return Command("mkrmf", {
+        "infile": "CALDB", "outfile": File(outfile, is_output=True), "axis1": f"energy={_ENERGIES}",
+        "axis2": f"pi={_CHANNELS}", "logfile": "", "weights": File(weightfile), "clobber": True, "verbose": 1,
+        "mode": "h"}, (outfile,), "RMF of the same weights")
+
+
+def _bad_pixels(chip: int, file: Path | None) -> dict[str, Value]:
+    """Return where mkarf and mkwarf find the bad pixels of a chip; without a file, those of the calibration database.
+    """
+    return {} if file is None else {bad_pixels_of(chip): (File(file), f"[BADPIX{chip}]")}
 
 
 def _threshold(text: str) -> str:

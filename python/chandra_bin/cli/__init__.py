@@ -15,43 +15,72 @@ import click
 
 from ._command import CommandError, LazyGroup, version_option
 
-# Modules of the commands, and the line that --help has for each.
-COMMANDS = {
-    "init": ("_init", "Look through a folder of the archive, and write the configuration of a pipeline."),
-    "run": ("_run", "Run the pipeline, from the archive's events to bins: what is not done yet of its 8 steps."),
-    "status": ("_status", "Say what the pipeline has done, and what not, and why."),
-    "bin": ("_bin", "Bin an image: binmap, S/N map, bin table, region files and a picture."),
-    "batch": ("_batch", "Bin many images, or run many pipelines: here, or on a cluster of machines with Dask."),
-    "contbin": ("_contbin", "Bin an image with the options and files of the original contbin."),
-    "smooth": ("_smooth", "Smooth an image adaptively, with a method for each of the original's programs."),
-    "copy": ("_copy", "Copy events or an image, filtered and binned as the name says (dmcopy)."),
-    "merge": ("_merge", "Put observations on one tangent plane: events and images of all (merge_obs)."),
-    "detect": ("_detect", "Find sources in an image of counts, by wavelets (wavdetect)."),
-    "regions": ("_outlines", "Write the exact outline of each bin of a binmap, as polygons for CIAO or DS9."),
-    "convert": ("_convert", "Convert region files into other coordinates and formats."),
-    "propose": ("_propose", "Propose the regions that are drawn by hand: cluster, point sources, area."),
-    "mask": ("_mask", "Make a mask image from region files and an exposure map."),
-    "make-region-files": ("_regions", "Write a region file for each bin of a binmap, as boxes."),
-    "lightcurve": ("_lightcurve", "Make a light curve of events, as dmextract opt=ltc1 does."),
-    "deflare": ("_deflare", "Find the good times without flares of a light curve."),
-    "fluximage": ("_fluximage", "Make image, approximate exposure map and flux of an observation."),
-    "simulate": ("_simulate", "Simulate Chandra observations of a cluster, and write the truth beside them."),
-    "paint": ("_paint", "Paint results of fits, or columns of a table, into images of the bins."),
-    "background": ("_background", "Make the background of an image: blank-sky or local counts, and their ratio."),
-    "blanksky": ("_blanksky", "Put blank-sky events on an observation's sky, and scale them to it (blanksky)."),
-    "add-backgrounds": ("_add_backgrounds", "Add the backgrounds of observations that were merged."),
-    "scale-flux": ("_scale_flux", "Multiply a flux image into about counts, as the pipeline bins it."),
-    "doctor": ("_doctor", "Look at the installation and the machine: what is there, and what is missing."),
-    "report": ("_report", "Write the report of a pipeline: a page with pictures, bins and tables."),
-    "specextract-lists": ("_specextract_lists", "Write lists of the bins that have events, for CIAO's specextract."),
-    "responses": ("_responses", "Find the responses (ARF, RMF) of all bins, from those of tiles of the detector."),
-    "fit": ("_fit", "Fit temperature, abundance and norm of all bins at once, with errors."),
-    "maps": ("_maps", "Write maps of temperature, abundance, pressure and entropy of bins, with errors."),
-    "spectra": ("_spectra", "Write OGIP spectra of all bins of a binmap, with blank-sky backgrounds and groups."),
+# The commands by their headings in --help: the module of each, and its line there.
+SECTIONS = {
+    "Make images": {
+        "copy": ("_copy", "Filter and bin events or an image by a virtual file name."),
+        "fluximage": ("_fluximage", "Make image, exposure map and flux of an observation."),
+        "merge": ("_merge", "Merge observations: events, images and exposure maps."),
+        "lightcurve": ("_lightcurve", "Make the light curve of events."),
+        "deflare": ("_deflare", "Find the good time intervals without flares."),
+        "detect": ("_detect", "Find sources in a counts image with wavelets."),
+        "blanksky": ("_blanksky", "Match blank-sky events to an observation."),
+        "background": ("_background", "Make the background image of a counts image."),
+    },
+    "Bin": {
+        "bin": ("_bin", "Bin an image: binmap, S/N map, table, regions, picture."),
+    },
+    "Spectra and maps": {
+        "spectra": ("_spectra", "Extract the spectra of all bins, with backgrounds."),
+        "tiles": ("_tiles", "Make responses (ARF, RMF) of tiles of the detector by CIAO."),
+        "responses": ("_responses", "Find the responses (ARF, RMF) of all bins."),
+        "fit": ("_fit", "Fit temperature, abundance and norm of all bins."),
+        "maps": ("_maps", "Make maps of temperature, abundance and pressure."),
+    },
+    "Regions": {
+        "regions": ("_outlines", "Write the outline of each bin as polygons."),
+        "convert": ("_convert", "Convert region files to other coordinates and formats."),
+        "propose": ("_propose", "Propose regions: cluster, point sources, area to bin."),
+        "mask": ("_mask", "Make a mask image from regions and an exposure map."),
+    },
+    "Pipeline": {
+        "init": ("_init", "Survey archive files and write the settings."),
+        "run": ("_run", "Run the pending steps, from archive files to maps."),
+        "status": ("_status", "Show which tasks are done, which are not, and why."),
+        "report": ("_report", "Write the HTML report."),
+    },
+    "Batch": {
+        "batch": ("_batch", "Bin many images or run many pipelines."),
+    },
+    "Drop-ins for contbin": {
+        "contbin": ("_contbin", "Bin an image as the original contbin does."),
+        "smooth": ("_smooth", "Smooth an image as the original programs do."),
+        "make-region-files": ("_regions", "Write a region file of boxes for each bin."),
+        "paint": ("_paint", "Paint fit results or table columns into bins."),
+    },
+    "Scripts and helpers": {
+        "simulate": ("_simulate", "Simulate Chandra observations of a cluster."),
+        "doctor": ("_doctor", "Check the installation and the machine."),
+        "completion": ("_completion", "Print the script that completes commands in a shell."),
+        "scale-flux": ("_scale_flux", "Scale a flux image to the mean of the counts."),
+        "add-backgrounds": ("_add_backgrounds", "Add the backgrounds of merged observations."),
+        "specextract-lists": ("_specextract_lists", "Write lists of bins for CIAO's specextract."),
+    },
+}
+COMMANDS = {name: at for section in SECTIONS.values() for name, at in section.items()}
+
+# Programs of contbin and CIAO, and the commands that do their work.
+OTHER_PROGRAMS = {
+    "accumulate_smooth": "smooth tophat", "accumulate_smooth_expmap": "smooth expmap",
+    "accumulate_smooth_expcorr": "smooth expcorr", "accumulate_counts": "smooth scale",
+    "adaptive_gaussian_smooth": "smooth gaussian", "exposure_smooth": "smooth exposure",
+    "make_region_files": "make-region-files", "paint_output_images": "paint",
+    "dmcopy": "copy", "dmextract": "lightcurve", "merge_obs": "merge", "reproject_obs": "merge", "wavdetect": "detect",
+    "specextract": "spectra",
 }
 
 
-@click.group(cls=LazyGroup, package=__name__, commands_at=COMMANDS,
+@click.group(cls=LazyGroup, package=__name__, sections=SECTIONS, others=OTHER_PROGRAMS,
              context_settings={"help_option_names": ["-h", "--help"]})
 @version_option
 def cli() -> None:

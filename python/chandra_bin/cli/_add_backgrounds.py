@@ -2,11 +2,11 @@
 
 import click
 
-from ._command import Command, clobber_option, progress_reporter, quiet_option
+from ._command import Command, FileText, clobber_option, next_command, progress_reporter, quiet_option
 
 
 @click.command(cls=Command, name="add-backgrounds")
-@click.argument("outroots", nargs=-1, required=True, metavar="OUTROOTS...")
+@click.argument("outroots", nargs=-1, required=True, type=FileText(), metavar="OUTROOTS...")
 @click.option("-o", "--out", "outroot", metavar="OUTROOT", required=True,
               help="Products are OUTROOT_bkg.img and OUTROOT_bkg_ratio.img; a folder, where it ends with /.")
 @quiet_option
@@ -24,3 +24,4 @@ def command(outroots: tuple[str, ...], outroot: str, quiet: bool, clobber: bool)
     if not quiet:
         click.echo(f"{made.background.counts.sum():.0f} background counts stand for "
                    f"{made.background.expected.sum():.1f} in the image; {made.counts_file} and {made.ratio_file}")
+        next_command("background", image="IMAGE", background=made.counts_file, scale=made.ratio_file)

@@ -14,6 +14,7 @@ from ._command import (
     clobber_option,
     file_argument,
     file_option,
+    next_command,
     pick,
     progress_reporter,
     quiet_option,
@@ -84,6 +85,7 @@ def command(image: Path, outroot: str, blanksky: "tuple[list[VirtualFile], ...]"
     if quiet:
         return
     _tell(made)
+    next_command("background", image=image, background=made.counts_file, scale=made.ratio_file)
 
 
 def _tell(made: "MadeBackground") -> None:

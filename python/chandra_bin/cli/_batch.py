@@ -4,10 +4,9 @@ import json
 import math
 import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,13 +19,24 @@ from chandra_bin.workflow.limits import Limits
 from chandra_bin.workflow.system import usable_cores
 
 from ._binning import binning_of, binning_options, products_of, regions_option
-from ._command import PATH, Command, CommandError, pick, quiet_option, threads_option
+from ._command import (
+    PATH,
+    Command,
+    CommandError,
+    FileText,
+    next_command,
+    pick,
+    progress_bar,
+    quiet_option,
+    threads_option,
+)
 from ._options import options_of
+from ._progress import ProgressBar
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from chandra_bin.batch import Result, Row
+    from chandra_bin.batch import Result
 
 _GB = 1e9
 # A row looks at the time itself where it can; its process is ended so much later.
@@ -35,7 +45,7 @@ _GOES_ON = "the same command goes on"
 
 
 @click.command(cls=Command, name="batch")
-@click.argument("manifest", nargs=-1, required=True)
+@click.argument("manifest", nargs=-1, required=True, type=FileText())
 @click.option("-o", "--out", "folder", type=PATH, metavar="DIR", required=True,
               help="Folder for the results, with one for each cluster in it.")
 @binning_options
@@ -74,9 +84,10 @@ def command(manifest: tuple[str, ...], folder: Path, jobs: int | None, scheduler
         for row in rows:
             if row.note:
                 click.echo(f"note: row {row.number}: {row.note}", err=True)
-    tell = _Tell(rows, quiet, as_json)
     failed = False
-    with _executor(scheduler, jobs, options["timeout"]) as hands, _signals() as stopping, tell:
+    with (_executor(scheduler, jobs, options["timeout"]) as hands, _signals() as stopping,
+          progress_bar(len(rows), "batch", quiet=quiet or as_json) as bar):
+        tell = _Tell(len(rows), quiet, as_json, bar)
         given: dict[str, Any] = {**hands}
         if memory is not None:
             given["row_memory" if scheduler else "memory"] = memory * _GB
@@ -163,23 +174,10 @@ _MOST_FAILURES = 20
 class _Tell:
     """What a batch prints: JSON lines, or failures as they happen, a bar on a terminal, and a line at the end."""
 
-    def __init__(self, rows: "Sequence[Row]", quiet: bool, as_json: bool) -> None:
-        self.number = len(rows)
+    def __init__(self, number: int, quiet: bool, as_json: bool, bar: ProgressBar) -> None:
+        self.number, self.bar = number, bar
         self.quiet, self.as_json = quiet, as_json
-        self.bar: Any = None
         self.ok = self.failed = 0
-
-    def __enter__(self) -> "_Tell":
-        if not self.quiet and not self.as_json and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            tqdm.monitor_interval = 0
-            self.bar = tqdm(total=self.number, unit="cluster", leave=False, dynamic_ncols=True)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
 
     def of(self, result: "Result") -> None:
         """A row that is done, or failed."""
@@ -189,13 +187,8 @@ class _Tell:
             time_utc = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             click.echo(json.dumps({"time": time_utc, **asdict(result)}))
         elif not result.is_ok and self.failed <= _MOST_FAILURES:
-            text = f"failed: {result.name}: {result.message}"
-            if self.bar is not None:
-                self.bar.write(text, file=sys.stderr)
-            else:
-                click.echo(text, err=True)
-        if self.bar is not None:
-            self.bar.update()
+            self.bar.line(f"failed: {result.name}: {result.message}", err=True)
+        self.bar(self.ok + self.failed)
 
     def so_far(self) -> str:
         """How far the batch came."""
@@ -208,3 +201,5 @@ class _Tell:
             click.echo(f"failed: {self.failed - _MOST_FAILURES} more; {folder}/results.ecsv lists all", err=True)
         if not self.quiet and not self.as_json:
             click.echo(f"{self.so_far()}, in {seconds:.1f} s; results in {folder}/results.ecsv and {folder}/index.html")
+            if self.ok:
+                next_command("batch", folder=folder)

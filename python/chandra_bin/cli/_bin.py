@@ -16,7 +16,16 @@ from ._binning import (
     products_of,
     regions_option,
 )
-from ._command import PATH, Command, clobber_option, file_argument, progress_reporter, quiet_option, threads_option
+from ._command import (
+    PATH,
+    Command,
+    clobber_option,
+    file_argument,
+    next_command,
+    progress_reporter,
+    quiet_option,
+    threads_option,
+)
 
 
 @click.command(cls=Command, name="bin")
@@ -39,7 +48,7 @@ def command(image: Path, folder: Path, threads: int | None, quiet: bool, clobber
     DIR/contbin_smoothed.fits the smoothed image whose contours the bins follow
     DIR/contbin_mask.fits     the pixels that were used
     DIR/bins.ecsv             a table with a row for each bin
-    DIR/bins.png              image, bins and S/N side by side
+    DIR/bins.png              image, bins and their brightness side by side
     DIR/outreg/xaf_N.reg      region of bin N, in physical coordinates; or DIR/bins.reg, of all bins
     DIR/bin_*_stats.qdp       histograms of S/N and signal
     """
@@ -53,4 +62,6 @@ def command(image: Path, folder: Path, threads: int | None, quiet: bool, clobber
     if not quiet:
         from ._summary import bins_line
 
-        click.echo(f"{bins_line(binned.sn_counts, time.perf_counter() - start)}; products in {folder}/")
+        click.echo(f"{bins_line(binned.sn_counts, time.perf_counter() - start)}; products in {folder}/; look at "
+                   f"{folder}/bins.png")
+        next_command("bin", binmap=folder / "contbin_binmap.fits")

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ._background import SKY_CAUTION
-from ._command import PATH, Command, Stack, clobber_option, progress_reporter, quiet_option
+from ._command import PATH, Command, FileText, Stack, clobber_option, next_command, progress_reporter, quiet_option
 
 if TYPE_CHECKING:
     from chandra_bin.fits.virtual import VirtualFile
 
 
 @click.command(cls=Command, name="blanksky")
-@click.argument("events", metavar="EVENTS")
+@click.argument("events", type=FileText(), metavar="EVENTS")
 @click.option("--blanksky", multiple=True, required=True, type=Stack(), metavar="FILE",
               help="Blank-sky events, or a @list of them, or a folder: CALDB, or its folder of blank skies, where the "
                    "files of the observation are chosen.")
@@ -36,7 +36,8 @@ def command(events: str, blanksky: "tuple[list[VirtualFile], ...]", out: Path, s
     from chandra_bin.tasks.blanksky import blank_sky_events
 
     with progress_reporter(quiet, "blanksky"):
-        made = blank_sky_events(events, [file for stack in blanksky for file in stack], out, seed=seed, clobber=clobber)
+        made = blank_sky_events(events, [file for stack in blanksky for file in stack], out, seed=seed,
+                                clobber=clobber)
     if quiet:
         return
     for chip, scale in sorted(made.scales.items()):
@@ -44,3 +45,4 @@ def command(events: str, blanksky: "tuple[list[VirtualFile], ...]", out: Path, s
     status = ", those with STATUS 0" if made.status_0 else ""
     click.echo(f"{made.events} blank-sky events of {', '.join(Path(name).name for name in made.names)}{status}: {out}")
     click.echo(SKY_CAUTION)
+    next_command("blanksky", events=out)

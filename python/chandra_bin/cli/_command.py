@@ -2,10 +2,11 @@
 
 import logging
 import os
+import shlex
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from importlib import import_module
@@ -13,9 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from chandra_bin._checks.options import picked
-from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError, one_line, reason
+from chandra_bin.errors import ChandraBinError, ChandraBinWarning, InputError, did_you_mean, one_line, reason
+
+from ._progress import SHOWN, Notes, ProgressBar, print_line
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -45,7 +49,7 @@ def failures(context: click.Context, bad_input: int = 2, usage: bool = False) ->
         raise
     except click.UsageError as error:
         where = error.ctx or context
-        line = f"{where.command_path}: error: {one_line(error.format_message())} (see {where.command_path} --help)"
+        line = f"{where.command_path}: error: {one_line(_usage_text(error, where))} (see {where.command_path} --help)"
         raise CommandError(f"{where.get_usage()}\n{line}" if usage else line, bad_input) from error
     except ChandraBinError as error:
         _show_traceback()
@@ -62,6 +66,14 @@ def failures(context: click.Context, bad_input: int = 2, usage: bool = False) ->
                                f"{reason(error)}", 1) from error
         raise CommandError(f"{context.command_path}: unexpected error: {type(error).__name__}: {one_line(str(error))} "
                       f"(please report it with what {TRACEBACK_VARIABLE}=1 shows)", 1) from error
+
+
+def _usage_text(error: click.UsageError, context: click.Context) -> str:
+    """Return what is wrong with a command line; an unknown option comes with the nearest one that exists."""
+    if not isinstance(error, click.NoSuchOption):
+        return error.format_message()
+    known = [name for each in context.command.get_params(context) for name in (*each.opts, *each.secondary_opts)]
+    return f"unknown option {error.option_name}{did_you_mean(error.option_name, known)}"
 
 
 def _is_of_printing(error: OSError) -> bool:
@@ -104,11 +116,25 @@ def _finish_interrupted(context: click.Context) -> None:
         finish_interrupted(folder)
 
 
+class _Group(_Failing, click.Group):
+    """A group that suggests the nearest command for an unknown one; ``others`` has the names of other programs."""
+
+    others: Mapping[str, str] = {}
+
+    def resolve_command(self, ctx: click.Context,
+                        args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
+            raise click.UsageError(f"unknown command {name!r}"
+                                   f"{did_you_mean(name, self.list_commands(ctx), self.others)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
 class Command(_Failing):
     """A command of ours: bad input is 2."""
 
 
-class Group(Command, click.Group):
+class Group(_Group):
     """Several of them under one name."""
 
 
@@ -119,17 +145,25 @@ class SuiteCommand(_Failing):
     shows_usage = True
 
 
-class SuiteGroup(SuiteCommand, click.Group):
+class SuiteGroup(SuiteCommand, _Group):
     """Such commands under one name."""
 
 
-class LazyGroup(_Failing, click.Group):
-    """A group whose commands are imported when they are called: ``commands_at`` holds their modules and help lines."""
+Sections = Mapping[str, Mapping[str, tuple[str, str]]]
 
-    def __init__(self, *args: Any, package: str, commands_at: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+
+class LazyGroup(_Group):
+    """A group whose commands are imported when they are called.
+
+    ``sections`` holds, by their headings in ``--help``, the commands with their modules and help lines.
+    """
+
+    def __init__(self, *args: Any, package: str, sections: Sections, others: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.others = others
         self._package = package
-        self._commands_at = commands_at
+        self._sections = sections
+        self._commands_at = {name: at for section in sections.values() for name, at in section.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(self._commands_at)
@@ -142,8 +176,16 @@ class LazyGroup(_Failing, click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in self._commands_at.items()])
+        width = max(map(len, self._commands_at))
+        for heading, commands in self._sections.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), line) for name, (_, line) in commands.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the names of commands without importing them."""
+        names = [CompletionItem(name, help=line) for name, (_, line) in self._commands_at.items()
+                 if name.startswith(incomplete)]
+        return names or click.Command.shell_complete(self, ctx, incomplete)
 
 
 @contextmanager
@@ -156,7 +198,7 @@ def _warnings_as_lines() -> Iterator[None]:
         text = f"warning: {one_line(str(message))}"
         if text not in said:
             said.add(text)
-            click.echo(text, err=True)
+            print_line(text)
 
     with warnings.catch_warnings():
         if not sys.warnoptions:
@@ -167,37 +209,42 @@ def _warnings_as_lines() -> Iterator[None]:
 
 
 @contextmanager
-def progress_reporter(quiet: bool, doing: str) -> Iterator[Callable[[float], None] | None]:
-    """Shows log lines, and progress where stderr is a terminal: yields what takes the fraction done, or None."""
-    logger = logging.getLogger("chandra_bin")
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("note: %(message)s"))
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+def progress_bar(total: float, doing: str, *, quiet: bool = False) -> Iterator[ProgressBar]:
+    """Show progress and the time left where stderr is a terminal; nothing where it is not, or with ``quiet``."""
+    bar = ProgressBar(total, doing, not quiet and sys.stderr.isatty())
+    SHOWN.append(bar)
     try:
-        if quiet or not sys.stderr.isatty():
-            yield None
-        else:
-            with _progress_bar(doing) as progress:
-                yield progress
+        yield bar
     finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
+        SHOWN.remove(bar)
+        bar.close()
 
 
 @contextmanager
-def _progress_bar(doing: str) -> Iterator[Callable[[float], None]]:
-    from tqdm import tqdm
+def progress_reporter(quiet: bool, doing: str) -> Iterator[Callable[[float], None] | None]:
+    """Show log lines, and progress where stderr is a terminal: yield what takes the fraction done, or None."""
+    with progress_bar(1.0, doing, quiet=quiet) as bar:
+        handler = Notes(bar)
+        levels = {"chandra_bin": logging.WARNING if quiet else logging.INFO,
+                  "chandra_bin.progress": logging.DEBUG if bar.is_shown else logging.INFO}
+        before = {name: logging.getLogger(name).level for name in levels}
+        logging.getLogger("chandra_bin").addHandler(handler)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        try:
+            yield bar if bar.is_shown else None
+        finally:
+            logging.getLogger("chandra_bin").removeHandler(handler)
+            for name, level in before.items():
+                logging.getLogger(name).setLevel(level)
 
-    tqdm.monitor_interval = 0  # no thread beside those of the kernels
-    layout = "{desc} {percentage:3.0f}% |{bar}| {elapsed} (left: {remaining})"
-    with tqdm(total=1.0, desc=doing, bar_format=layout, leave=False, dynamic_ncols=True) as bar:
 
-        def show(fraction: float) -> None:
-            bar.update(fraction - bar.n)
+def next_command(after: str, **products: object) -> None:
+    """Print the commands that usually follow a command, with the names of its products in them."""
+    from ._next import NEXT
 
-        yield show
+    for purpose, words in NEXT[after]:
+        click.echo(f"next: chandra-bin {shlex.join(word.format(**products) for word in words)}  # {purpose}")
 
 
 def pick(kind: type[_Chosen], options: dict[str, Any], **given: Any) -> _Chosen:
@@ -220,10 +267,18 @@ class _Path(click.Path):
 PATH = _Path(path_type=Path)
 
 
-class FileName(click.ParamType):  # type: ignore[type-arg]
-    """A file's name, with filters behind it or not; ``@list`` for the one file that a list names."""
+class FileText(click.ParamType):  # type: ignore[type-arg]
+    """The name of a file as text, such as a pattern; shells complete it as a file."""
 
     name = "file"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter,  # noqa: ARG002 - click's signature
+                       incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="file")]
+
+
+class FileName(FileText):
+    """A file's name, with filters behind it or not; ``@list`` for the one file that a list names."""
 
     def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         from chandra_bin.fits.virtual import one_of_stack
@@ -233,10 +288,8 @@ class FileName(click.ParamType):  # type: ignore[type-arg]
         return Path(str(one_of_stack(value)))
 
 
-class Stack(click.ParamType):  # type: ignore[type-arg]
+class Stack(FileText):
     """The files of a name, with filters behind it or not, or of ``@list``."""
-
-    name = "file"
 
     def convert(self, value: "str | list[VirtualFile]", param: click.Parameter | None,
                 ctx: click.Context | None) -> "list[VirtualFile]":
@@ -275,6 +328,24 @@ def output_option(help: str) -> Callable[[Any], Any]:
     return click.option("-o", "--out", type=PATH, metavar="FILE", help=help)
 
 
+def last_of(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    """Complete the last name of a list that has commas between its names."""
+    before, comma, last = incomplete.rpartition(",")
+    return [CompletionItem(f"{before}{comma}{name}") for name in names if name.startswith(last)]
+
+
+def _complete_bands(_context: click.Context, _option: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from chandra_bin.acis.bands import BAND_NAMES
+
+    return last_of(BAND_NAMES, incomplete)
+
+
+bands_option = click.option("--bands", default="broad", show_default=True, metavar="LIST",
+                            shell_complete=_complete_bands,
+                            help="Bands of the images: broad, soft, medium, hard, ultrasoft, csc, or "
+                            "low:high:effective in keV.")
+
+
 def one_output(argument: Name | None, option: Name | None) -> Name:
     """The output that was named in one of the two ways."""
     if argument is not None and option is not None:
@@ -289,9 +360,9 @@ def one_output(argument: Name | None, option: Name | None) -> Name:
 
 def _print_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:
     if asked:
-        from chandra_bin import __version__
+        from ._version import version_lines
 
-        click.echo(f"chandra-bin {__version__}")
+        click.echo("\n".join(version_lines()))
         context.exit()
 
 

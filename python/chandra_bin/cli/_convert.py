@@ -11,6 +11,7 @@ from ._command import (
     Command,
     clobber_option,
     file_option,
+    next_command,
     progress_reporter,
     quiet_option,
     region_format_options,
@@ -38,6 +39,7 @@ def command(files: tuple[Path, ...], image: Path, outdir: Path, quiet: bool, **o
         made = convert_files(_expanded(files), image, outdir, **options)
     if not quiet:
         click.echo(f"{len(made)} region files converted into {made[0] if made == [outdir] else f'{outdir}/'}")
+        next_command("convert", region=made[0])
 
 
 def _expanded(files: tuple[Path, ...]) -> list[Path]:

@@ -8,6 +8,7 @@ from ._command import (
     Command,
     clobber_option,
     file_argument,
+    next_command,
     one_output,
     output_argument,
     output_option,
@@ -42,3 +43,5 @@ def command(infile: Path, outfile: Path | None, out: Path | None, quiet: bool,
                 "image": f"{size} pixels, sum {copied.counts:.10g}",
                 "histogram": f"{size} bins, {copied.counts:.0f} counts"}[copied.kind]
         click.echo(f"{what}; in {target}")
+        if copied.kind == "image":
+            next_command("copy", image=target)

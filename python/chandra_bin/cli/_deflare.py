@@ -13,6 +13,7 @@ from ._command import (
     clobber_option,
     file_argument,
     file_option,
+    next_command,
     one_output,
     output_argument,
     output_option,
@@ -47,3 +48,4 @@ def command(curve: Path, outfile: Path | None, out: Path | None, plot: Path | No
         click.echo(f"{flares.method}: mean {flares.mean:.6f} count/s, limits {flares.low:.6f} - {flares.high:.6f}; "
                    f"{counted(flares.kept, 'bin')} kept, {flares.usable.sum()} of {len(lightcurve)} have counts; "
                    f"{seconds:.0f} s{live} in {target}")
+        next_command("deflare", gti=target)

@@ -14,6 +14,7 @@ from ._command import (
     clobber_option,
     file_argument,
     file_option,
+    next_command,
     one_output,
     output_argument,
     output_option,
@@ -98,3 +99,4 @@ def command(image: Path, outfile: Path | None, out: Path | None, quiet: bool, **
         click.echo(f"{counted(len(found.sources), 'source')}{left_out}, sigthresh {found.sigthresh:.3g} (noise alone "
                    f"is expected to make up to {found.expected_false:.2g} sources at each scale), in "
                    f"{time.perf_counter() - start:.1f} s; {', '.join(map(str, made.files))}")
+        next_command("detect", table=chosen, image=image)

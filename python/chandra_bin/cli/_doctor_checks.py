@@ -26,13 +26,14 @@ from chandra_bin.workflow.system import usable_cores
 _NAME = "chandra-bin"
 _INSTALL = "conda install -c https://cxc.cfa.harvard.edu/conda/ciao -c conda-forge"
 _CALIBRATED = "Chandra's calibration: gain, exposure maps, PSF, blank sky, responses"
-# Packages that are not needed, and what they are for.
-_OPTIONAL = {"distributed": "batches on a cluster of machines, through Dask"}
+# What the extras of the package are for.
+_EXTRAS = {"distributed": "batches on a cluster of machines, through Dask"}
 # Binning 4096 x 4096 pixels takes 0.7 GB, and merging 10 million events takes their 0.6 GB and more.
 _MEMORY = 2e9
 # The files of a cluster with a few long observations take some GB.
 _DISK = 10e9
 _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)\s*(?:>=\s*(?P<least>[\d.]+))?[^;]*(?:;(?P<marker>.*))?")
+_EXTRA = re.compile(r"""\bextra\s*==\s*["'](?P<name>[^"']+)["']""")
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,16 @@ def _programs() -> Iterator[Finding]:
 def _packages() -> Iterator[Finding]:
     for text in metadata.requires(_NAME) or ():
         match = _REQUIREMENT.fullmatch(text)
-        if match is None or match["marker"]:  # extras, which are not needed
+        if match is None:
             continue
-        yield _package(match["name"], match["least"] or "0", f"{_NAME} needs it", text, True)
-    for name, brings in _OPTIONAL.items():
-        yield _package(name, "0", brings, f"{_NAME}[{name}]", False)
+        name, least, marker = match["name"], match["least"] or "0", match["marker"] or ""
+        if extra := _EXTRA.search(marker):
+            brings = _EXTRAS.get(extra["name"], f"the extra {extra['name']} of {_NAME} uses it")
+            yield _package(name, least, brings, f"{_NAME}[{extra['name']}]", False)
+        elif marker:  # of some systems or some versions of Python
+            yield _package(name, least, f"{_NAME} uses it", text.partition(";")[0].strip(), False)
+        else:
+            yield _package(name, least, f"{_NAME} needs it", text, True)
     ds9 = shutil.which("ds9")
     look = "to look at images and regions, and to draw regions"
     yield (Finding("DS9", "ok", ds9, look) if ds9 else

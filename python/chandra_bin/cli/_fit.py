@@ -11,7 +11,16 @@ from chandra_bin.spectral.fit import FitOptions
 from chandra_bin.spectral.models import ModelOptions
 from chandra_bin.workflow.system import usable_cores
 
-from ._command import PATH, Command, clobber_option, pick, progress_reporter, quiet_option, threads_option
+from ._command import (
+    PATH,
+    Command,
+    clobber_option,
+    next_command,
+    pick,
+    progress_reporter,
+    quiet_option,
+    threads_option,
+)
 from ._options import options_of
 
 
@@ -66,4 +75,5 @@ def command(spectra: Path, responses: Path, out: Path, model: str, threads: int 
         click.echo(f"{counted(len(made.result.bin), 'bin')}, {counted(len(made.spectra.bin), 'spectrum', 'spectra')}; "
                    f"{made.templates.model}")
         click.echo(", ".join(f"{reason}: {number}" for reason, number in reasons.most_common()))
-        click.echo(f"written to {out}; next: chandra-bin maps BINMAP {out}")
+        click.echo(f"written to {out}")
+        next_command("fit", fit=out)

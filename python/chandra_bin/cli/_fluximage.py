@@ -11,9 +11,12 @@ from chandra_bin.workflow.system import usable_cores
 
 from ._command import (
     Command,
+    FileText,
+    bands_option,
     clobber_option,
     file_argument,
     file_option,
+    next_command,
     one_output,
     pick,
     progress_reporter,
@@ -25,10 +28,9 @@ from ._options import added, help_of
 
 @click.command(cls=Command, name="fluximage")
 @file_argument("infile")
-@click.argument("outroot", required=False)
+@click.argument("outroot", required=False, type=FileText())
 @click.option("-o", "--out", metavar="OUTROOT", help="The same as the second name: what names of products begin with.")
-@click.option("--bands", default="broad", show_default=True, metavar="LIST",
-              help="broad, soft, medium, hard, ultrasoft, csc, or low:high:effective in keV.")
+@bands_option
 @click.option("--binsize", type=float, metavar="N", help="Sky pixels a pixel.  [default: 1]")
 @file_option("--xygrid", help="An image whose grid to take, in place of --binsize.  [default: all that the chips saw]")
 @click.option("--units", type=click.Choice(["area", "time"]), default="area", show_default=True,
@@ -77,3 +79,4 @@ def command(infile: Path, outroot: str | None, out: str | None, bands: str, bins
             click.echo(f"{each.band.label}: {counted(each.counts, 'count')} ({each.cut} cut), exposure up to "
                        f"{each.exposure:.5g} {unit} ({approximation(settings.keywords(each.band))}); in "
                        f"{', '.join(map(str, each.files))}")
+        next_command("fluximage", image=made.bands[0].files[0], expmap=made.bands[0].files[1])

@@ -7,7 +7,7 @@ import click
 
 from chandra_bin.errors import counted
 
-from ._command import PATH, Command, engine_option, quiet_option
+from ._command import PATH, Command, engine_option, next_command, quiet_option
 
 if TYPE_CHECKING:
     from chandra_bin.pipeline.survey import Survey
@@ -56,8 +56,9 @@ def command(directory: Path, work: Path, obsids: tuple[str, ...], fetch: str | N
     if not quiet:
         seconds = sum(each.observation.exposure_s for each in found.observations)
         used, there = len(found.observations), len(found.observations) + len(found.left_out)
-        click.echo(f"{used} of {counted(there, 'ObsID')}, {seconds / 1000:.1f} ks; look at {file}, then chandra-bin "
-                   f"run {work}")
+        click.echo(f"{used} of {counted(there, 'ObsID')}, {seconds / 1000:.1f} ks; the settings are "
+                   f"in {file}")
+        next_command("init", work=work)
 
 
 def _table(found: "Survey") -> str:

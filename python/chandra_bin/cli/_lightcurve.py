@@ -10,6 +10,7 @@ from ._command import (
     Command,
     clobber_option,
     file_argument,
+    next_command,
     one_output,
     output_argument,
     output_option,
@@ -40,3 +41,4 @@ def command(events: Path, outfile: Path | None, out: Path | None, quiet: bool, c
         assert curve.exposure_s is not None
         click.echo(f"{counted(curve.counts.sum(), 'count')} in {counted(len(curve), 'bin')} of "
                    f"{curve.bin_length_s:g} s, {curve.exposure_s.sum():.0f} s of exposure; light curve in {target}")
+        next_command("lightcurve", curve=target)

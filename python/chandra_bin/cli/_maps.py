@@ -22,7 +22,8 @@ from ._command import PATH, Command, clobber_option, file_argument, pick, quiet_
               help="Of the flat cosmology, km/s/Mpc.")
 @click.option("--omega-matter", type=float, metavar="OM", default=0.3, show_default=True, help="Of the flat cosmology.")
 @click.option("--truth", type=PATH, metavar="DIR",
-              help="The folder truth of a simulation: compare the fits with it, in truth.png, profile.png, truth.ecsv.")
+              help="The folder truth of a simulation: compare the fits with it, in truth.png, truth_profile.png, "
+              "truth.ecsv.")
 @quiet_option
 @clobber_option
 def command(binmap: Path, fit: Path, folder: Path, truth: Path | None, centre_deg: tuple[float, float] | None,

@@ -10,6 +10,7 @@ from ._command import (
     clobber_option,
     file_argument,
     file_option,
+    next_command,
     progress_reporter,
     quiet_option,
     region_mask_options,
@@ -39,3 +40,4 @@ def command(image: Path, out: Path, quiet: bool, **options: Any) -> None:
         used, pixels = write_mask(image, out, **options)
     if not quiet:
         click.echo(f"{used} of {pixels} pixels are used; mask in {out}")
+        next_command("mask", image=image, mask=out)

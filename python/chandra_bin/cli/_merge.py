@@ -7,7 +7,16 @@ import click
 
 from chandra_bin.errors import counted
 
-from ._command import PATH, Command, Stack, clobber_option, progress_reporter, quiet_option
+from ._command import (
+    PATH,
+    Command,
+    Stack,
+    bands_option,
+    clobber_option,
+    next_command,
+    progress_reporter,
+    quiet_option,
+)
 
 if TYPE_CHECKING:
     from chandra_bin.fits.virtual import VirtualFile
@@ -19,8 +28,7 @@ if TYPE_CHECKING:
               help="Folder for the products.")
 @click.option("--refcoord", metavar="'RA DEC'|FILE",
               help="Tangent point: degrees, sexagesimal, or that of a file.  [default: the observations' mean]")
-@click.option("--bands", default="broad", show_default=True, metavar="LIST",
-              help="Bands of the images: broad, soft, medium, hard, ultrasoft, csc, or low:high:effective in keV.")
+@bands_option
 @click.option("--binsize", type=float, default=1.0, show_default=True, metavar="N",
               help="Sky pixels a pixel of the images.")
 @click.option("--exposure", is_flag=True, help="Make approximate exposure maps and fluxes too, as fluximage does.")
@@ -61,3 +69,4 @@ def command(infiles: "tuple[list[VirtualFile], ...]", outdir: Path, refcoord: st
                    "around "
                    f"{ra:.6f} {dec:+.6f}; images of {merged.grid.x.size} x {merged.grid.y.size} pixels: {images}; in "
                    f"{outdir}/")
+        next_command("merge", image=outdir / f"{next(iter(merged.counts))}_thresh.img")

@@ -9,7 +9,7 @@ import click
 
 from chandra_bin._checks.options import choices_of
 
-from ._command import file_option
+from ._command import FileText, file_option
 
 Decorator = Callable[[Any], Any]
 
@@ -43,7 +43,7 @@ def option(each: "Field[Any]", **attributes: Any) -> Decorator:
                                         "help": help_of(each), **attributes})
 
 
-class NumberOrFile(click.ParamType):  # type: ignore[type-arg]
+class NumberOrFile(FileText):
     """A number, or the name of an image."""
 
     name = "number or file"

@@ -13,6 +13,7 @@ from ._command import (
     clobber_option,
     file_argument,
     file_option,
+    next_command,
     progress_reporter,
     quiet_option,
     region_format_options,
@@ -43,3 +44,4 @@ def command(binmap: Path, outdir: Path | None, quiet: bool, **options: Any) -> N
         places = [f"{outdir}/" if outdir else "", str(options["all_in_one"] or "")]
         click.echo(f"{counted(made.files, 'region file')} with {counted(made.polygons, 'polygon')} of "
                    f"{made.vertices} vertices in {' and '.join(filter(None, places))}")
+        next_command("regions", binmap=binmap)

@@ -8,7 +8,16 @@ import click
 
 from chandra_bin.errors import NoCluster, warn
 
-from ._command import PATH, Command, Group, file_argument, file_option, progress_reporter, quiet_option
+from ._command import (
+    PATH,
+    Command,
+    Group,
+    file_argument,
+    file_option,
+    next_command,
+    progress_reporter,
+    quiet_option,
+)
 
 if TYPE_CHECKING:
     from chandra_bin.tasks.propose import Proposal
@@ -69,6 +78,7 @@ def cluster(image: Path, out: Path, system: str, quiet: bool, **options: Any) ->
     if not quiet:
         ellipse = made.shape.aperture if options["kind"] == "aperture" else made.shape.extent
         click.echo(f"an ellipse with semi-axes of {ellipse.a:.1f} and {ellipse.b:.1f} pixels; {_where(made)}")
+        next_command("propose cluster", image=image, region=out)
 
 
 @command.command("sources", cls=Command)
@@ -94,6 +104,7 @@ def sources(detections: Path, image: Path, out: Path, system: str, quiet: bool, 
              f"{'yours, and stays' if made.is_users else 'not written'}")
     elif not quiet:
         click.echo(f"{made.sources} point sources, {made.dropped} taken for the cluster; {_where(made)}")
+        next_command("propose sources", region=out)
 
 
 @command.command("area", cls=Command)
@@ -115,6 +126,7 @@ def area(expmap: Path, folder: Path, cluster: Path | None, image: Path | None, q
     if not quiet:
         x0, x1, y0, y1 = made.box
         click.echo(f"a box of {x1 - x0} x {y1 - y0} pixels; {_where(made, made.physical_file)}")
+        next_command("propose area", region=made.file)
 
 
 @command.command("bin-length", cls=Command)

@@ -1,6 +1,5 @@
 """``chandra-bin run``: the pipeline."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +8,8 @@ import click
 from chandra_bin.errors import counted
 from chandra_bin.workflow.system import usable_cores
 
-from ._command import PATH, Command, engine_option, quiet_option
+from ._command import PATH, Command, engine_option, next_command, progress_bar, quiet_option
+from ._progress import ProgressBar
 
 if TYPE_CHECKING:
     from chandra_bin.pipeline.runner import Event, TaskState
@@ -66,14 +66,9 @@ def command(work: Path, first: int, last: int, only: int | None, dry_run: bool, 
     cores = usable_cores()
     jobs = jobs or cores
 
-    def watch(event: "Event") -> None:
-        if event.kind in ("warning", "kept"):
-            click.echo(f"warning: {event.text}", err=True)
-        elif not quiet and (text := _line(event)):
-            click.echo(text)
-
-    done = runner.run(work, first=first, last=last, dry_run=dry_run, jobs=jobs, threads=max(1, cores // jobs),
-                      watch=watch, **options)
+    with progress_bar(1, "run", quiet=quiet) as bar:
+        done = runner.run(work, first=first, last=last, dry_run=dry_run, jobs=jobs, threads=max(1, cores // jobs),
+                          watch=_Watcher(bar, quiet), **options)
     if dry_run:
         for each in done.states:
             click.echo(task_line(each))
@@ -87,6 +82,8 @@ def command(work: Path, first: int, last: int, only: int | None, dry_run: bool, 
         finished = sum(each.kind == "done" for each in done.states)
         click.echo(f"{counted(len(done.ran), f'of {every} tasks was', f'of {every} tasks were')} run, "
                    f"{counted(finished, 'is', 'are')} done; the report is in {work / done.report}")
+        if finished < every:
+            next_command("run", work=work)
 
 
 def _write_scripts(work: Path, folder: Path, quiet: bool) -> None:
@@ -103,10 +100,30 @@ def task_line(state: "TaskState") -> str:
     return f"step {state.task.step}  {state.task.name:<20} {state.kind:<6}{why}".rstrip()
 
 
-def _line(event: "Event") -> str:
-    if event.task is None:
-        return event.text
-    where = f"step {event.task.step}  {event.task.name:<20}"
-    if event.kind == "done":
-        return f"{where} {event.seconds:6.1f} s"
-    return f"{where} begins" if sys.stdout.isatty() else ""
+class _Watcher:
+    """Prints what happens in a run: a line for each task that is done, and a bar on a terminal."""
+
+    def __init__(self, bar: ProgressBar, quiet: bool) -> None:
+        self.bar, self.quiet = bar, quiet
+        self.planned = self.done = 0
+        self.running: list[str] = []
+
+    def __call__(self, event: "Event") -> None:
+        if event.kind in ("warning", "kept"):
+            self.bar.line(f"warning: {event.text}", err=True)
+        elif event.kind == "planned":
+            self.planned = self.bar.total = event.tasks
+        elif event.task is None:
+            self._line(event.text)
+        elif event.kind == "begins":
+            self.running.append(event.task.name)
+        else:
+            self.done += 1
+            self.running.remove(event.task.name)
+            self._line(f"step {event.task.step}  {event.task.name:<20} {event.seconds:6.1f} s")
+        if self.planned:
+            self.bar(self.done, ", ".join(self.running))
+
+    def _line(self, text: str) -> None:
+        if not self.quiet:
+            self.bar.line(text)

@@ -5,7 +5,15 @@ from typing import Any
 
 import click
 
-from ._command import Command, clobber_option, file_argument, file_option, progress_reporter, quiet_option
+from ._command import (
+    Command,
+    clobber_option,
+    file_argument,
+    file_option,
+    next_command,
+    progress_reporter,
+    quiet_option,
+)
 
 
 @click.command(cls=Command, name="scale-flux")
@@ -30,3 +38,4 @@ def command(flux: Path, counts: Path, out: Path, factor: float | None, quiet: bo
     if not quiet:
         click.echo(f"the flux was multiplied by {made.scale:.5g}; S/N in counts of bins of 1 in the scaled flux: "
                    f"{made.sn_in_counts(1.0):.4g}; in {made.file}")
+        next_command("scale-flux", flux=made.file, counts=counts)

@@ -8,7 +8,7 @@ import click
 from chandra_bin.errors import counted
 from chandra_bin.tasks.options import SimulationSettings
 
-from ._command import PATH, Command, clobber_option, progress_reporter, quiet_option
+from ._command import PATH, Command, clobber_option, next_command, progress_reporter, quiet_option
 from ._options import options_of
 
 
@@ -32,3 +32,4 @@ def command(folder: Path, quiet: bool, clobber: bool, **settings: Any) -> None:
             click.echo(f"ObsID {each.obsid}: {counted(each.count, 'event')} in {each.exposure_s:.0f} s live, "
                        f"{each.events}")
         click.echo(f"the truth is in {folder / 'truth'}")
+        next_command("simulate", folder=folder)

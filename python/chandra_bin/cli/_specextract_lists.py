@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from ._command import PATH, Command, clobber_option, file_argument, quiet_option
+from ._command import PATH, Command, FileText, clobber_option, file_argument, quiet_option
 
 
 @click.command(cls=Command, name="specextract-lists")
-@click.argument("events")
+@click.argument("events", type=FileText())
 @file_argument("binmap")
 @click.option("--regions", type=PATH, required=True, metavar="DIR",
               help="Folder with the region xaf_N_sex.reg of each bin N.")

@@ -14,6 +14,7 @@ from ._command import (
     clobber_option,
     file_argument,
     file_option,
+    next_command,
     progress_reporter,
     quiet_option,
     region_mask_options,
@@ -49,3 +50,4 @@ def command(events: "list[VirtualFile]", binmap: Path, folder: Path, quiet: bool
         for each in made:
             click.echo(f"ObsID {each.obsid}: {counted(each.bins, 'bin')} with {counted(each.counts, 'count')}, "
                        f"{counted(each.outside, 'event')} in no bin; in {each.folder}/")
+        next_command("spectra", binmap=binmap, spectra=folder)

@@ -6,7 +6,7 @@ import click
 
 from chandra_bin.errors import counted
 
-from ._command import PATH, Command
+from ._command import PATH, Command, next_command
 from ._run import task_line
 
 
@@ -28,3 +28,5 @@ def command(work: Path, verify: bool) -> None:
     if verify and done < len(states):
         click.echo("what is not as it was made is made again by 'chandra-bin run --verify'")
         raise click.exceptions.Exit(1)
+    if done < len(states):
+        next_command("status", work=work)

@@ -12,7 +12,7 @@ from .deflare import Method, robust
 from .gti import GTI
 from .lightcurve import light_curve
 
-# Quiescent counts a bin that each method needs (docs/lightcurve.md, "Length of the bins"). ``clean`` keeps rates
+# Quiescent counts a bin that a method needs (docs/explanation/flares.md, "Length of the bins"). ``clean`` keeps rates
 # from 17 % below to 20 % above the mean, 2.4 and 2.8 sigma of 200 counts. ``robust`` detects a doubled rate in bins
 # of 40 counts.
 COUNTS_PER_BIN: dict[Method, float] = {"clean": 200.0, "sigma": 100.0, "robust": 40.0}

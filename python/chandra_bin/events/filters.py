@@ -11,7 +11,7 @@ from chandra_bin._kernels._select_events import Selection
 from chandra_bin.acis.channels import ev_per_unit
 from chandra_bin.coords.tangent_plane import pixel_map
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import InputError, UnusableSky, warn
+from chandra_bin.errors import InputError, UnusableSky, did_you_mean, warn
 from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.images import Image, read_image_file
 from chandra_bin.fits.subspace import Component, Condition
@@ -223,8 +223,7 @@ class RowFilter:
             raise self._name.error(at, f"{name} is a pair of columns: give a shape, {name}=circle(x,y,r), or filter "
                                        f"{' and '.join(pair_of(self._hdu, name) or ())}")
         if column is None:
-            raise self._name.error(at, f"block {self._hdu.name} has no column {name}, only "
-                                       f"{', '.join(self._hdu.columns)}{_of_others(self._hdu)}")
+            raise self._name.error(at, no_column(self._hdu, name))
         if not (column.is_scalar or column.is_logical):
             raise self._name.error(at, f"the column {name} cannot be filtered: it has {column.repeat} values a row "
                                        f"(TFORM {column.repeat}{column.letter})")
@@ -337,8 +336,7 @@ class RowFilter:
         """Return the two columns of a shape."""
         names = pair_of(self._hdu, columns[0]) if len(columns) == 1 else columns
         if names is None:
-            raise self._name.error(at, f"block {self._hdu.name} has no pair of columns {columns[0]}, only "
-                                       f"{', '.join(self._hdu.columns)}{_of_others(self._hdu)}")
+            raise self._name.error(at, no_column(self._hdu, columns[0], "pair of columns"))
         return self._column(names[0], at), self._column(names[1], at)
 
     def _region(self, term: RegionTerm) -> RowTest:
@@ -412,6 +410,12 @@ def _check_chips(name: VirtualFile, term: RangeTerm, lows: NDArray[np.float64], 
     if wrong.any():
         low = lows[wrong][0] if np.isfinite(lows[wrong][0]) else highs[wrong][0]
         raise name.error(term.at, f"there is no chip {low:g}: ccd_id goes from {lowest:g} to {highest:g}")
+
+
+def no_column(hdu: Hdu, name: str, what: str = "column") -> str:
+    """Return the message that a table has no column, or pair of columns, of a name."""
+    return (f"block {hdu.name} has no {what} {name}, only {', '.join(hdu.columns)}{_of_others(hdu)}"
+            f"{did_you_mean(name, (*hdu.columns, *(pair for pair in _PAIRS if pair_of(hdu, pair))))}")
 
 
 def _of_others(hdu: Hdu) -> str:

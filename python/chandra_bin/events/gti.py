@@ -13,7 +13,7 @@ from chandra_bin._checks.arrays import as_number, as_seconds
 from chandra_bin._checks.given import ImageHolder
 from chandra_bin._checks.paths import path_text
 from chandra_bin._checks.units import MJDREF, TimeLike, seconds
-from chandra_bin.errors import InputError, counted
+from chandra_bin.errors import InputError, counted, rename_hint
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -109,7 +109,8 @@ class GTI:
         names = names or list(columns)
         by_name = {str(name).lower(): name for name in names}
         if not {"start", "stop"} <= set(by_name):
-            raise InputError(f"the table has no columns START and STOP, only {', '.join(map(str, names))}")
+            raise InputError(f"the table has no columns START and STOP, only {', '.join(map(str, names))}"
+                             f"{rename_hint(('start', 'stop'), by_name)}")
         return cls.of(*(_column(columns, by_name[name]) for name in ("start", "stop")))
 
     @classmethod

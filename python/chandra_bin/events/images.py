@@ -14,7 +14,7 @@ from chandra_bin._kernels._select_events import Selection
 from chandra_bin.acis.bands import Band
 from chandra_bin.coords.grids import Grid, GridAxis
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, did_you_mean
 from chandra_bin.fits.subspace import Component, read_subspace, write_subspace
 from chandra_bin.fits.tables import Column
 from chandra_bin.fits.virtual import BinAxis, Binning, VirtualFile, named_file
@@ -117,7 +117,7 @@ def _axis(file: EventFile, name: str, axis: BinAxis) -> tuple[Column, GridAxis]:
     if column is None or not column.is_scalar or column.letter == "X":
         could = [each for each, one in file.hdu.columns.items() if one.is_scalar and one.letter != "X"]
         raise file.name.error(axis.at, f"block {file.hdu.name} has no column {name} that could be binned, only "
-                                       f"{', '.join(could)}")
+                                       f"{', '.join(could)}{did_you_mean(name, could)}")
     low, high = axis.lo, axis.hi
     half = 0.5 if column.is_whole else 0.0
     given = low is not None or high is not None

@@ -22,7 +22,7 @@ from chandra_bin.fits.virtual import Block, Filter, Step, VirtualFile, named_fil
 from chandra_bin.fits.virtual import Rows as RowNumbers
 
 from .clocks import seconds_of
-from .filters import RowFilter, pair_of
+from .filters import RowFilter, no_column, pair_of
 from .gti import GTI
 from .gti_files import GtiBlock, gti_block
 
@@ -178,7 +178,7 @@ class EventFile:
             return (name,)
         pair = pair_of(self.hdu, name)
         if pair is None:
-            raise self.name.error(at, f"block {self.hdu.name} has no column {name}, only {', '.join(self.hdu.columns)}")
+            raise self.name.error(at, no_column(self.hdu, name))
         return pair
 
     def gti_blocks(self) -> list[GtiBlock]:

@@ -1,12 +1,10 @@
 """FITS headers: values, HISTORY lines and serialisation; files opened with astropy after a check of their structure."""
 
-import gzip
 import io
 import math
 import re
 import stat
 import warnings
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeGuard
 
 from chandra_bin.errors import InputError, printable, reason
+
+from . import gzipped
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header
@@ -108,7 +108,7 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder; give the FITS file itself") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except gzipped.DAMAGED as error:
         raise InputError(f"{path}: the compressed file is truncated or damaged ({error}); fetch it again") from None
     except InputError:
         raise
@@ -129,14 +129,14 @@ def open_file(path: Path) -> BinaryIO:
 
 def uncompressed(file: BinaryIO, path: Path) -> tuple[BinaryIO, int]:
     """Return the uncompressed bytes of a file and their number. Raises `InputError` for damaged gzip data."""
-    if file.read(2) != b"\x1f\x8b":
+    if file.read(2) != gzipped.MAGIC:
         file.seek(0, io.SEEK_END)
         size = file.tell()
         file.seek(0)
         return file, size
     file.seek(0)
     with reading(path):
-        content = gzip.GzipFile(fileobj=file).read()
+        content = gzipped.unpacking(file).read()
     return io.BytesIO(content), len(content)
 
 

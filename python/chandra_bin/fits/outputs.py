@@ -13,7 +13,6 @@ A commit file in one folder of the run marks that all renames have been recorded
 created before the commit file and is the last run file to be removed; a commit file without it is ignored.
 """
 
-import gzip
 import json
 import os
 import secrets
@@ -22,15 +21,15 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, Self
 
 from chandra_bin.errors import InputError, OutputError, counted, warn, writing
+
+from . import gzipped
 
 _PREFIX = ".chandra-bin-"  # prefix of all temporary names
 _RUN = ".run"  # the run file of a folder
 _COMMIT = ".commit"  # exists in one folder of a run from the first rename to the last
-# gzip level. The default, 6, takes four times as long and makes event files a tenth smaller.
-_LEVEL = 1
 _CLOBBER = "--clobber (in Python: clobber=True or overwrite=True)"  # how to replace existing files
 
 
@@ -144,8 +143,8 @@ class Outputs:
                 if path.suffix != ".gz":
                     yield file
                     return
-                with gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as packed:  # reproducible bytes
-                    yield cast(BinaryIO, packed)
+                with gzipped.packing(file) as packed:
+                    yield packed
 
     def write(self, path: Path, content: bytes | str, *, durable: bool = False) -> None:
         """Write the whole content of the file that will become ``path``; text is encoded as UTF-8.

@@ -6,7 +6,6 @@ hence this reader. Headers are astropy's. Rows are numpy records, big-endian as 
 extracts numbers. ``fits/new_table.py`` makes tables of new columns.
 """
 
-import gzip
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,8 +18,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import InputError, warn
+from chandra_bin.errors import InputError, rename_hint, warn
 
+from . import gzipped
 from .headers import CARD, FITS_BLOCK, is_number, open_file, reading, text_of
 from .sky_keywords import gives_sky
 
@@ -202,7 +202,8 @@ class Hdu:
         """Return these columns. Raises `InputError` that names all missing columns and the existing ones."""
         missing = [name for name in names if name.lower() not in self.columns]
         if missing:
-            raise self.error(f"has no column {' or '.join(missing)}, only {', '.join(self.columns) or 'none'}")
+            raise self.error(f"has no column {' or '.join(missing)}, only {', '.join(self.columns) or 'none'}"
+                             f"{rename_hint(missing, self.columns)}")
         return [self.columns[name.lower()] for name in names]
 
     def need_numbers(self, *names: str) -> list[Column]:
@@ -325,10 +326,10 @@ def open_fits(path: Path) -> Iterator[Iterator[Hdu]]:
     with ExitStack() as stack:
         with reading(path):
             file = stack.enter_context(open_file(path))
-            packed = file.read(2) == b"\x1f\x8b"
+            packed = file.read(2) == gzipped.MAGIC
             file.seek(0)
             size = path.stat().st_size * (_DEFLATE if packed else 1)
-        yield _hdus(cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file, path, size)
+        yield _hdus(gzipped.unpacking(file) if packed else file, path, size)
 
 
 def _hdus(stream: BinaryIO, path: Path, size: int) -> Iterator[Hdu]:

@@ -21,7 +21,7 @@ from pydantic import (
 
 from chandra_bin.acis.bands import parse_bands, parse_energies
 from chandra_bin.acis.obsids import obsid_number
-from chandra_bin.errors import InputError, reason
+from chandra_bin.errors import InputError, did_you_mean, reason
 from chandra_bin.workflow.records import replace_file
 
 from .archive import BLANK_SKY
@@ -47,7 +47,7 @@ FLAGS = {"reprocessed": 2, "flare_filtered": 3, "merge_data": 4, "flux_maps": 5,
          "contour_binning": 7, "convert_region_coordinates": 8, "spectra": 9, "maps": 10}
 
 
-# S/N of contours over that of bins; docs/pipeline.md has the measurement.
+# S/N of contours over that of bins; docs/explanation/validation.md has the measurement.
 CONTOUR_SN_FACTOR = 0.6
 
 
@@ -130,8 +130,11 @@ class Settings(BaseModel):
     """Steps 9 and 10: spectra of the bins, and maps of what they show: temperature with response_tiles, else
     hardness."""
     response_tiles: Annotated[str, Field(min_length=1)] | None = None
-    """Step 9: table of the responses there are (obsid, ccd_id, ra, dec, arf, rmf), relative to this file; none: there
-    are no effective areas, and so no temperatures."""
+    """Step 9: table of the responses there are (obsid, ccd_id, ra, dec, arf, rmf), relative to this file; none: CIAO
+    makes them (tiles_per_chip), and without CIAO there are no effective areas, and so no temperatures."""
+    tiles_per_chip: int = Field(default=9, ge=0, le=1024)
+    """Step 9: largest number of places on a chip that CIAO makes responses for, where response_tiles is not given and
+    redshift is; 0: none."""
     nh: float = Field(default=0, ge=0, le=100)
     """Step 10: column density of hydrogen in our galaxy, 1e22 cm-2."""
     model: Annotated[str, Field(min_length=1)] = "apec"
@@ -251,7 +254,8 @@ def read_config(work: Path) -> Config:
         if not isinstance(content.get("info_dict"), dict):
             raise InputError(f"{file}: has no info_dict, which holds the settings")
         if unknown := sorted(set(content) - {"info_dict", "flags"}):
-            raise InputError(f"{file}: {unknown[0]}: is no part of it: there are info_dict and flags")
+            raise InputError(f"{file}: {unknown[0]}: is no part of it: there are info_dict and flags"
+                             f"{did_you_mean(unknown[0], ('info_dict', 'flags'))}")
         flags = content.get("flags", {})
         if not isinstance(flags, dict) or (unknown := sorted(set(flags) - set(FLAGS))):
             raise InputError(f"{file}: flags: are to be of {', '.join(FLAGS)}")

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from chandra_bin import __version__
 from chandra_bin.ciao import find_installation, need_installation
@@ -42,6 +43,7 @@ ENGINES: dict[str, dict[str, tuple[str, str]]] = {
         "sources": (_CIAO, "find_sources"),
         "crop": (_CIAO, "crop"),
         "spectra": (_CIAO, "extract_spectra"),
+        "bin-tiles": (_CIAO, "make_bin_tiles"),
     },
 }
 
@@ -67,9 +69,17 @@ def engine_of(kind: str, settings: Settings, archive: Sequence[ObservationFiles]
 
 
 def by_ciao_if_taken(settings: Settings) -> bool:
-    """Return whether CIAO reprocesses the observations that chandra_repro does not refuse."""
+    """Return whether CIAO does what it can do: it is chosen, or there."""
     found = find_installation()
     return settings.engine == "ciao" or (settings.engine == "auto" and found is not None and found.caldb is not None)
+
+
+def makes_tiles(settings: Settings, table: Path) -> bool:
+    """Return whether CIAO makes the responses of step 9, or has made them: ``table``."""
+    is_asked = settings.response_tiles is None and settings.redshift is not None and settings.tiles_per_chip > 0
+    if not is_asked or settings.engine == "native":
+        return False
+    return by_ciao_if_taken(settings) or table.is_file()
 
 
 def versions_of(engine: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from chandra_bin.spectral.weights import read_tiles
 
 from .archive import ObservationFiles
 from .config import Settings
-from .engines import engine_of
+from .engines import engine_of, makes_tiles
 from .layout import Layout, ObsLayout
 
 # What each step is for.
@@ -79,26 +79,35 @@ def tasks_of(layout: Layout, settings: Settings, archive: Sequence[ObservationFi
     sky = Task("sky-regions", 8, "sky-regions", (), ("bin",), (layout.binmap,))
     spectra = [_spectra(layout, files) for files in archive] if settings.responses else []
     return [first, *(task for tasks in by_obs for task in tasks), merge, flux, sources, crop, bins, sky, *spectra,
-            *(_tasks_of_bins(layout, archive) if settings.spectra else [])]
+            *(_tasks_of_bins(layout, settings, archive) if settings.spectra else [])]
 
 
-def _tasks_of_bins(layout: Layout, archive: Sequence[ObservationFiles]) -> list[Task]:
-    """Steps 9 and 10: with a table of responses fits and maps of temperature, without it maps of hardness."""
+def _tasks_of_bins(layout: Layout, settings: Settings, archive: Sequence[ObservationFiles]) -> list[Task]:
+    """Steps 9 and 10: with responses, fits and maps of temperature; without them, maps of hardness."""
     places = [layout.obs(files.obsid) for files in archive]
     events = tuple(obs.clean_events for obs in places)
     tables = tuple(layout.bin_spectra(obs.obsid) for obs in places)
     spectra = Task("bin-spectra", 9, "bin-spectra", ("ccd_ids",), ("bin",), (layout.binmap, *events),
                    tuple(obs.background_events for obs in places), archive=tuple(archive))
-    if layout.tiles is None:
+    by_ciao = makes_tiles(settings, layout.made_tiles)
+    if layout.tiles is None and not by_ciao:
         return [spectra, Task("hardness", 10, "hardness", (), ("bin-spectra",), (layout.binmap, *tables))]
-    files = tuple(dict.fromkeys(file for tile in read_tiles(layout.tiles) for file in (tile.arf, tile.rmf)))
+    bad_pixels = tuple(obs.bad_pixels for obs in places)
+    beside = tuple(each for obs in places for each in (obs.aspect, obs.windows))
+    tiles = Task("bin-tiles", 9, "bin-tiles", ("ccd_ids", "tiles_per_chip"), ("bin",), (layout.binmap, *events),
+                 bad_pixels, beside, archive=tuple(archive))
+    table = layout.tiles or layout.made_tiles
+    # Which files CIAO makes is not known before.
+    files = () if by_ciao else tuple(dict.fromkeys(
+        file for tile in read_tiles(table) for file in (tile.arf, tile.rmf)))
+    made = tuple(layout.tiles_folder / f"{int(obs.obsid):05d}" / f"*.{kind}"
+                 for obs in places for kind in ("arf", "rmf")) if by_ciao else ()
     return [
-        spectra,
-        Task("bin-responses", 9, "bin-responses", ("ccd_ids",), ("bin",), (layout.binmap, *events, layout.tiles),
-             tuple(obs.bad_pixels for obs in places),
-             tuple(each for obs in places for each in (obs.aspect, obs.windows)), archive=tuple(archive)),
+        spectra, *([tiles] if by_ciao else []),
+        Task("bin-responses", 9, "bin-responses", ("ccd_ids",), ("bin", *(["bin-tiles"] if by_ciao else [])),
+             (layout.binmap, *events, table), bad_pixels, (*beside, *made), archive=tuple(archive)),
         Task("fit", 10, "fit", ("redshift", "nh", "model", "abundance_table", "fit_band"),
-             ("bin-spectra", "bin-responses"), (*tables, layout.bin_responses, *files)),
+             ("bin-spectra", "bin-responses"), (*tables, layout.bin_responses, *files), patterns=made),
         Task("maps", 10, "maps", (), ("fit",), (layout.binmap, layout.fit), may_need=layout.truth)]
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from chandra_bin.errors import did_you_mean
+
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
@@ -34,18 +36,9 @@ def texts_of(wrong: "ValidationError", known: Collection[str], forms: Mapping[st
     return (f"{what}: {' or '.join(dict.fromkeys(texts))}" for what, texts in said.items())
 
 
-def nearest(name: str, known: Collection[str]) -> str:
-    """Ask whether the name that is most like one that is unknown was meant; an empty text where none is like it."""
-    import difflib
-
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f"; do you mean {near[0]}?" if near else ""
-
-
 def _text(where: str, error: Any, known: Collection[str], others: Mapping[str, str]) -> str:
     if error["type"] == "extra_forbidden":
-        meant = f"; do you mean {others[where]}?" if where in others else nearest(where, known)
-        return f"there is no such setting{meant}"
+        return f"there is no such setting{did_you_mean(where, known, others)}"
     if error["type"] == "missing":
         return "is missing"
     message: str = error["msg"].removeprefix("Value error, ")

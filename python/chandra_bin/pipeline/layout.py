@@ -413,9 +413,24 @@ class Layout:
         return self.bins / "responses.fits"
 
     @property
+    def tiles_folder(self) -> Path:
+        """Step 9, by CIAO: the folder of the responses of tiles, with a folder for each observation."""
+        return self.bins / "tiles"
+
+    @property
+    def made_tiles(self) -> Path:
+        """Step 9, by CIAO: the table of these responses."""
+        return self.tiles_folder / "tiles.ecsv"
+
+    @property
     def fit(self) -> Path:
         """Step 10: a row a bin."""
         return self.bins / "fit.ecsv"
+
+    @property
+    def fit_spectra(self) -> Path:
+        """Step 10: spectra and best models in groups of channels, which the fit writes with its table."""
+        return self.bins / "fit_spectra.fits"
 
     @property
     def maps(self) -> Path:

@@ -1,6 +1,5 @@
 """The steps done by this program, without CIAO. Each writes the files that `Layout` names, and no others stay."""
 
-import gzip
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from chandra_bin.events.lightcurve import LightCurve
 from chandra_bin.events.reader import open_events
 from chandra_bin.events.vfaint import NOTE
 from chandra_bin.exposure.ancillary import named, newest
+from chandra_bin.fits import gzipped
 from chandra_bin.fits.headers import approximation
 from chandra_bin.fits.tables import open_fits
 from chandra_bin.fits.virtual import BinAxis, GtiTerm, RangeTerm, RegionTerm, VirtualFile, read_stack
@@ -385,8 +385,8 @@ def bin_final_image(job: Job) -> None:
         files = ImageFiles(mask=layout.mask, background=background, background_scale=ratio, expmap=layout.final_expmap)
     else:
         image = layout.final_flux
-        files = ImageFiles(mask=layout.mask, behind=layout.final_image, behind_background=background,
-                           behind_scale=ratio)
+        files = ImageFiles(mask=layout.mask, counts_image=layout.final_image, counts_image_background=background,
+                           counts_image_scale=ratio)
     made = job.call(bin_image, image, job.out(layout.binmap).parent, options, files, threads=job.threads)
     _warn_of_low_bins(job, made.sn_counts)
     low, middle, high = (float(each) for each in np.percentile(made.sn_counts, (10, 50, 90)))
@@ -469,9 +469,9 @@ def _chips(job: Job, obsid: str) -> RangeTerm:
 def _unpack(source: Path, target: Path) -> None:
     """Copies a file, gzipped or not."""
     try:
-        with (gzip.open if source.suffix == ".gz" else open)(source, "rb") as packed, target.open("wb") as file:
-            shutil.copyfileobj(packed, file)
-    except (EOFError, gzip.BadGzipFile) as error:
+        with source.open("rb") as original, target.open("wb") as file:
+            shutil.copyfileobj(gzipped.unpacking(original) if source.suffix == ".gz" else original, file)
+    except gzipped.DAMAGED as error:
         raise InputError(f"{source}: is cut off, or no gzip file ({error}): download it again") from None
     try:
         with open_fits(target) as hdus:

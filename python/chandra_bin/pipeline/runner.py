@@ -51,10 +51,12 @@ class TaskState:
 class Event:
     """Something that happened in a run, for whoever watches it."""
 
-    kind: Literal["begins", "done", "warning", "kept", "recovered"]
+    kind: Literal["planned", "begins", "done", "warning", "kept", "recovered"]
     task: Task | None
     text: str
     seconds: float = 0.0
+    tasks: int = 0
+    """Of a plan: the number of tasks to run."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,8 @@ def run(work: Path, *, first: int = 1, last: int = max(STEPS), redo: Sequence[in
         for task in pipeline.tasks:
             if task.step in redo:
                 state.forget(task.name)
+        planned = sum(each.kind != "done" for each in pipeline.states(state) if each.task.step <= last)
+        tell(Event("planned", None, counted(planned, "task"), tasks=planned))
         going = _Run(pipeline, session, tell, log, jobs, threads, verify, first)
         try:
             going.run([task for task in pipeline.tasks if task.step <= last])

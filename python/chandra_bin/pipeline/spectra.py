@@ -20,7 +20,7 @@ from .job import Job
 _PLASMAS = ("apec", "brems")
 
 
-def _clean_events(job: Job) -> list[VirtualFile]:
+def flare_free_events(job: Job) -> list[VirtualFile]:
     """The events of each observation without flares, on the chips that are used."""
     names = []
     for files in job.archive:
@@ -43,17 +43,16 @@ def count_spectra(job: Job) -> None:
         warn(f"{'not all observations have' if there else 'there are no'} blank-sky events (blank_sky): the spectra "
              "have no background, which fits and maps then take for emission of the cluster")
     folder = job.out(_folder_of_spectra(job) / "table").parent
-    made = job.call(write_spectra, _clean_events(job), layout.binmap, folder,
+    made = job.call(write_spectra, flare_free_events(job), layout.binmap, folder,
                     background=there if len(there) == len(skies) else (), each_bin=False)
     job.note(**{f"ObsID {each.obsid}": f"{each.bins} bins, {each.counts} counts" for each in made})
 
 
 def find_responses(job: Job) -> None:
-    """Step 9: which of the responses of the user's table each bin has."""
+    """Step 9: which of the responses of the user's table, or of CIAO's, each bin has."""
     layout = job.layout
-    assert layout.tiles is not None
-    made = job.call(write_responses, _clean_events(job), layout.binmap, layout.tiles, job.out(layout.bin_responses),
-                    final=layout.bin_responses)
+    made = job.call(write_responses, flare_free_events(job), layout.binmap, layout.tiles or layout.made_tiles,
+                    job.out(layout.bin_responses), final=layout.bin_responses)
     job.note(**{f"ObsID {each.obsid}": f"{each.bins} bins on {each.tiles} tiles, {each.by_counts} weighed by counts"
                 for each in made})
 
@@ -89,7 +88,8 @@ def make_maps(job: Job) -> None:
 def make_hardness_maps(job: Job) -> None:
     """Step 10, without effective areas: maps of hardness, which need none."""
     layout = job.layout
-    warn("there are no effective areas (response_tiles): the maps are of hardness, not of temperature")
+    warn("there are no effective areas (response_tiles): the maps are of hardness, not of temperature; CIAO makes them "
+         "where it is set up and the redshift is given")
     made = job.call(write_hardness_maps, layout.binmap, _folder_of_spectra(job),
                     job.out(layout.maps / "hardness.fits").parent)
     job.note(maps=", ".join(path.name for path in made))

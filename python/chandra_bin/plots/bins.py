@@ -1,4 +1,4 @@
-"""Pictures of bins: the image, its bins and their S/N side by side."""
+"""Pictures of bins: the image, its bins and their brightness side by side."""
 
 import base64
 import io
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.binning.bins import LOW_SN
+from chandra_bin.binning.outlines import Polygons, trace_polygons
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, printable
 
@@ -49,21 +50,24 @@ _LARGE, _LARGE_BIN = 0.2, "#f7f5ef"
 
 # More bins than this are too small on a picture for a choice of their colours.
 _MOST_COLOURED = 50_000
+# Bins that are smaller than this on a side, on average, have no outlines: these would cover them (pixels of the picture).
+_OUTLINED_PX = 12
 # The longest side of the picture that notebooks show.
 _THUMBNAIL_PX = 256
 
 
 def bins_png(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float64], coords: ImageCoords, title: str,
-             *, target: float | None = None, sn_in: str = "", kpc_per_arcsec: float | None = None) -> bytes:
-    """A PNG with an image (ny, nx), its bins and their S/N side by side; ``sn_in`` says what that S/N is of.
+             *, kpc_per_arcsec: float | None = None) -> bytes:
+    """Return a PNG with an image (ny, nx), its bins, and the brightness of the bins with their outlines.
 
-    Axes are right ascension and declination where the header has a sky WCS, else pixels. Neighbouring bins have
-    different colours, and a bin with much of the image has a pale one. Pixels in no bin are grey in the maps. Colours
-    of S/N go from 0 to 1.2 times the target (or times the median, where there is none); bins of S/N below 3 are
-    hatched. Where nearly all bins are in a small part of the image, that part is shown. A scale bar is in arcmin, and
-    in kpc too with ``kpc_per_arcsec``. The same input gives the same bytes.
+    The brightness of a bin is the mean of the image over its pixels. Outlines are left out where bins are too small
+    on the picture. Neighbouring bins have different colours, and a bin with much of the image has a pale one. Pixels
+    in no bin are grey in the maps. Bins whose S/N, in ``sn`` (bins,), is below 3 are hatched. Axes are right ascension
+    and declination where the header has a sky WCS, else pixels. Where nearly all bins are in a small part of the
+    image, that part is shown. A scale bar is in arcmin, and in kpc too with ``kpc_per_arcsec``. The same input gives
+    the same bytes.
     """
-    return png_of(lambda: _figure(image, binmap, sn, coords, printable(title), target, sn_in, kpc_per_arcsec))
+    return png_of(lambda: _figure(image, binmap, sn, coords, printable(title), kpc_per_arcsec))
 
 
 def draw_bins(binmap: NDArray[np.int32], coords: ImageCoords | None, ax: Any, values: Any = None, label: str = "",
@@ -103,7 +107,7 @@ def bins_thumbnail(binmap: NDArray[np.int32]) -> str:
 
 
 def _figure(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float64], coords: ImageCoords, title: str,
-            target: float | None, sn_in: str, kpc_per_arcsec: float | None) -> "Figure":
+            kpc_per_arcsec: float | None) -> "Figure":
     from matplotlib.figure import Figure
 
     frame = frame_of(binmap)
@@ -116,8 +120,8 @@ def _figure(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float
 
     lefts = (LEFT, LEFT + with_bar, LEFT + with_bar + width + GAP)
     low = np.append(sn < LOW_SN, False)[binmap][frame.cut]
-    hatched = f" (hatched: below {LOW_SN:g})" if low.any() else ""
-    titles = ("Image", _bins_title(binmap, frame), f"Signal to noise{sn_in and f' in {sn_in}'}{hatched}")
+    hatched = f" (hatched: S/N below {LOW_SN:g})" if low.any() else ""
+    titles = ("Image", _bins_title(binmap, frame), f"Brightness of the bins{hatched}")
     panels = [add_panel(figure, left, frame, coords, name, labelled=left == LEFT)
               for left, name in zip(lefts, titles, strict=True)]
     if np.issubdtype(image.dtype, np.integer) and not np.median(image[frame.cut]):  # next to nothing would be seen
@@ -127,7 +131,7 @@ def _figure(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float
     else:
         _draw_image(panels[0], image[frame.cut], frame)
     draw_pixels(panels[1], _bin_colours(binmap)[frame.cut], frame.extent)
-    _draw_sn(panels[2], binmap, sn, frame, target)
+    _draw_brightness(panels[2], image, binmap, frame)
     draw_scale(panels[0], coords, frame, kpc_per_arcsec)
     if low.any():
         for panel in panels[1:]:
@@ -192,20 +196,39 @@ def _brightness(image: NDArray[Any]) -> Any:
     return LogNorm(max(0.7 * float(positive.min()), 1e-4 * brightest), brightest)
 
 
-def _draw_sn(axes: "Axes", binmap: NDArray[np.int32], sn: NDArray[np.float64], frame: Frame,
-             target: float | None) -> None:
-    """S/N from 0 to 1.2 times the target, which the colour bar marks: bins of nearly one S/N look alike."""
-    from matplotlib.colors import Normalize
+def _draw_brightness(axes: "Axes", image: NDArray[Any], binmap: NDArray[np.int32], frame: Frame) -> None:
+    """The mean of the image over the pixels of each bin, and the outlines of the bins."""
+    mean = _mean_of_bins(image, binmap)
+    norm = _brightness(mean)
+    shown = np.ma.masked_invalid(np.append(np.maximum(mean, norm.vmin), np.nan)[binmap])[frame.cut]
+    picture = draw_pixels(axes, shown, frame.extent, norm=norm, cmap="magma")
+    colour_bar(axes, picture, "Mean counts per pixel")
+    shown_bins = np.unique(binmap[frame.cut]).size
+    if shown_bins * _OUTLINED_PX**2 <= frame.panel[0] * frame.panel[1] * DPI**2:
+        _draw_outlines(axes, trace_polygons(binmap))
 
-    if target is None:
-        target = float(np.median(sn)) if sn.size else 1.0
-    highest = 1.2 * target if target > 0 else 1.0
-    shown = np.ma.masked_where(binmap < 0, np.append(sn, np.nan)[binmap])[frame.cut]
-    picture = draw_pixels(axes, shown, frame.extent, norm=Normalize(0, highest), cmap="cividis")
-    below, above = bool((sn < 0).any()), bool((sn > highest).any())
-    extend = "both" if below and above else "min" if below else "max" if above else "neither"
-    bar = colour_bar(axes, picture, "S/N", extend)
-    bar.ax.axhline(target, color="white", lw=1.2)
+
+def _mean_of_bins(image: NDArray[Any], binmap: NDArray[np.int32]) -> NDArray[np.float64]:
+    """The mean of the finite pixels of each bin (bins,), NaN where a bin has none."""
+    used = (binmap >= 0) & np.isfinite(image)
+    bins = int(binmap.max(initial=-1)) + 1
+    npix = np.bincount(binmap[used], minlength=bins)
+    sums = np.bincount(binmap[used], image[used], minlength=bins)
+    return np.divide(sums, npix, out=np.full(bins, np.nan), where=npix > 0)
+
+
+def _draw_outlines(axes: "Axes", polygons: Polygons) -> None:
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    if not len(polygons.points):
+        return
+    codes = np.full(len(polygons.points), Path.LINETO, dtype=Path.code_type)
+    first, last = polygons.ring_offsets[:-1], polygons.ring_offsets[1:]
+    codes[first] = Path.MOVETO
+    points = np.insert(polygons.points, last, polygons.points[first], axis=0)  # each ring ends where it begins
+    axes.add_patch(PathPatch(Path(points, np.insert(codes, last, Path.LINETO)), fill=False, edgecolor="white",
+                             linewidth=0.5, alpha=0.8))
 
 
 def _bin_colours(binmap: NDArray[np.int32]) -> NDArray[np.uint8]:

@@ -113,6 +113,8 @@ class Profile:
     """A quantity of bins against their distance from a centre, arrays (bins,)."""
 
     radius_arcmin: Floats
+    spread_arcmin: Floats
+    """How far the bin reaches inwards and outwards."""
     values: Floats
     low: Floats
     high: Floats
@@ -121,27 +123,40 @@ class Profile:
     """What it is in the simulation."""
 
 
-def profile_png(profile: Profile, title: str) -> bytes:
-    """A PNG with a point and its error for each bin, and the truth where it is known."""
-    return png_of(lambda: _profile_figure(profile, printable(title)))
+def profile_png(profiles: Sequence[Profile], title: str, *, kpc_per_arcsec: float | None = None) -> bytes:
+    """A PNG with a point and its error for each bin, and the truth where it is known; one quantity below another."""
+    return png_of(lambda: _profile_figure(profiles, printable(title), kpc_per_arcsec))
 
 
-def _profile_figure(profile: Profile, title: str) -> "Figure":
+def _profile_figure(profiles: Sequence[Profile], title: str, kpc_per_arcsec: float | None) -> "Figure":
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 5.2), dpi=DPI, layout="constrained")
-    axes = figure.add_subplot()
-    known = np.isfinite(profile.values)
-    errors = np.nan_to_num(np.stack([profile.low, profile.high])[:, known])
-    axes.errorbar(profile.radius_arcmin[known], profile.values[known], errors, fmt="o", ms=3, lw=0.8, color=KEPT,
-                  label="fits of bins, 1 sigma" if profile.truth is not None else None)
-    if profile.truth is not None:
-        axes.plot(profile.radius_arcmin, profile.truth, "x", ms=4, color=CUT, zorder=3, label="simulated, in the bins")
-        axes.legend()
-    axes.set(xlabel="Distance from the brightest bin (arcmin)", ylabel=profile.label, xscale="log")
-    axes.set_title(title, fontsize=12, parse_math=False)
-    axes.xaxis.set_major_formatter("{x:g}")
-    if known.any():
-        top = float(np.percentile(profile.values[known], 98))
-        axes.set_ylim(0, 1.5 * top)
+    figure = Figure(figsize=(8, 1.6 + 3.6 * len(profiles)), dpi=DPI, layout="constrained")
+    panels = figure.subplots(len(profiles), sharex=True, squeeze=False)[:, 0]
+    for axes, profile in zip(panels, profiles, strict=True):
+        known = np.isfinite(profile.values)
+        errors = np.nan_to_num(np.stack([profile.low, profile.high])[:, known])
+        radius, spread = profile.radius_arcmin[known], profile.spread_arcmin[known]
+        inwards = np.minimum(spread, radius / 2)  # for the logarithmic axis
+        axes.errorbar(radius, profile.values[known], xerr=[inwards, spread], fmt="none", lw=0.5, color=KEPT, alpha=0.35)
+        axes.errorbar(radius, profile.values[known], errors, fmt="o", ms=3, lw=0.8, color=KEPT,
+                      label="fits of bins, with errors")
+        if profile.truth is not None:
+            axes.plot(radius, profile.truth[known], "x", ms=4, color=CUT, zorder=3, label="simulated, in the bins")
+        axes.set(ylabel=profile.label, xscale="log")
+        if known.any():
+            least, top = np.percentile(profile.values[known], (2, 98))
+            axes.set_ylim(min(0, 1.4 * float(least)), 1.4 * float(top) if top > 0 else None)
+    panels[0].legend(fontsize=9)
+    panels[0].set_title(title, fontsize=12, parse_math=False)
+    panels[-1].set_xlabel("Mean distance from the brightest bin (arcmin)")
+    panels[-1].xaxis.set_major_formatter("{x:g}")
+    panels[-1].xaxis.set_minor_formatter("")
+    if kpc_per_arcsec is not None:
+        scale = 60 * kpc_per_arcsec
+        above = panels[0].secondary_xaxis("top", functions=(lambda x: np.multiply(x, scale),
+                                                            lambda x: np.divide(x, scale)))
+        above.set_xlabel("Distance (kpc)")
+        above.xaxis.set_major_formatter("{x:g}")
+        above.xaxis.set_minor_formatter("")
     return figure

@@ -31,7 +31,8 @@ class Kind:
     angles: int = 0
 
 
-# Kinds that cover pixels, in the order of ShapeKind in rasterize.hpp. docs/add-a-shape.md lists what a new one needs.
+# Kinds that cover pixels, in the order of ShapeKind in rasterize.hpp. To add a kind, see
+# docs/developers/add-a-shape.md.
 AREAS = {
     "circle": Kind(1, 1),
     "ellipse": Kind(1, 2, 1),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Floats
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import InputError, counted, warn
+from chandra_bin.errors import InputError, counted, rename_hint, warn
 from chandra_bin.fits.headers import opened_by_astropy, uncompressed
 from chandra_bin.fits.new_table import NewColumn, new_hdu
 from chandra_bin.fits.sky_keywords import is_of_sky, moved_sky, to_columns
@@ -20,6 +20,7 @@ from ._shapes import AREAS, PHYSICAL, Component, Region, Shape, bin_tag, check_c
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
+_NEEDED = ("X", "Y", "SHAPE")
 _NAMES = {"rotbox": "box", "rotrectangle": "rectangle"}
 # The column of bin numbers, -1 for a component without a bin. Rows of one COMPONENT are joined by AND, so a bin of
 # several parts has several components.
@@ -36,13 +37,17 @@ def read_table(content: bytes, path: Path, block: int | None = None, chosen: NDA
     """
     from astropy.io import fits
 
+    hint = ""
     stream, _ = uncompressed(io.BytesIO(content), path)
     with opened_by_astropy(stream, path, "is not a FITS table of regions") as hdus:
         for number, hdu in enumerate(hdus):
             if block is not None and number != block:
                 continue
-            if not isinstance(hdu, fits.BinTableHDU) or not {"X", "Y", "SHAPE"} <= {
-                    str(name).upper() for name in hdu.columns.names}:
+            if not isinstance(hdu, fits.BinTableHDU):
+                continue
+            names = [str(name).upper() for name in hdu.columns.names]
+            if not set(_NEEDED) <= set(names):
+                hint = hint or rename_hint(_NEEDED, names)
                 continue
             region = _region({str(name).upper(): hdu.data[name] for name in hdu.columns.names}, path, chosen)
             try:
@@ -50,7 +55,7 @@ def read_table(content: bytes, path: Path, block: int | None = None, chosen: NDA
                 return replace(region, coords=None if coords.sky is None else coords)
             except InputError as error:
                 raise InputError(f"{path}: {error}") from None
-    raise InputError(f"{path}: holds no table of regions (columns X, Y, SHAPE, R, ROTANG, COMPONENT)")
+    raise InputError(f"{path}: holds no table of regions (columns X, Y, SHAPE, R, ROTANG, COMPONENT){hint}")
 
 
 def _region(columns: dict[str, Any], path: Path, chosen: NDArray[np.bool_] | None) -> Region:

@@ -48,10 +48,11 @@ def _of_spectra(folder: Folder) -> dict[str, str]:
     settings = folder.config.settings
     of_fits = ("nh", "model", "abundance_table", "fit_band")
     if not settings.spectra:
-        return dict.fromkeys(of_fits, f"{_NOT}spectra is false")
-    if settings.response_tiles is None:
-        return dict.fromkeys(of_fits, f"{_NOT}there are no effective areas (response_tiles), so nothing is fitted")
-    return {}
+        return dict.fromkeys((*of_fits, "tiles_per_chip"), f"{_NOT}spectra is false")
+    if settings.response_tiles is None and not folder.layout.made_tiles.is_file():
+        return dict.fromkeys((*of_fits, "tiles_per_chip"),
+                             f"{_NOT}there are no effective areas (response_tiles), so nothing is fitted")
+    return {} if settings.response_tiles is None else {"tiles_per_chip": f"{_NOT}response_tiles is given"}
 
 
 def is_without_effect(text: str) -> bool:

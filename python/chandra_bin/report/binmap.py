@@ -1,11 +1,11 @@
 """The map of bins that a reader can click on: labels of pixels, packed for the script of the page."""
 
-import zlib
-from base64 import b64encode
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .packed import deflated
 
 # A browser draws so many pixels at once; of larger maps every second, third ... pixel is taken.
 _MOST_PIXELS = 6_000_000
@@ -30,9 +30,9 @@ def packed_map(binmap: NDArray[np.int32]) -> dict[str, Any]:
         step += 1
     part = binmap[y0:y1:step, x0:x1:step][::-1] + 1
     size = 2 if int(binmap.max()) + 1 < 2**16 else 4
-    labels = zlib.compress(np.ascontiguousarray(part, dtype=f"<u{size}").tobytes(), 9)
+    labels = deflated(np.ascontiguousarray(part, dtype=f"<u{size}").tobytes())
     return {"width": part.shape[1], "height": part.shape[0], "x0": x0, "y0": y0, "step": step, "size": size,
-            "bins": int(binmap.max()) + 1, "labels": b64encode(labels).decode(), "colours": _colours()}
+            "bins": int(binmap.max()) + 1, "labels": labels, "colours": _colours()}
 
 
 def _colours() -> list[list[int]]:

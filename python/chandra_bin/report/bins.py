@@ -19,6 +19,7 @@ from .binmap import packed_map
 from .collect import Folder
 from .gallery import Gallery, coords_of
 from .pictures import Picture, histogram_png, profile_png
+from .spectra import packed_spectra
 from .tables import bin_rows, plain
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ def section(gallery: Gallery, table: "QTable | None") -> dict[str, Any]:
     folder, layout = gallery.folder, gallery.folder.layout
     binmap = folder.image(layout.binmap)
     net = _net(folder)
-    found: dict[str, Any] = {"map": None, "columns": [], "rows": [], "line": "", "explained": [], "warnings": [],
-                             "missing": [folder.missing(path) for path in (
+    found: dict[str, Any] = {"map": None, "spectra": None, "columns": [], "rows": [], "line": "", "explained": [],
+                             "warnings": [], "missing": [folder.missing(path) for path in (
                                  layout.smoothed, layout.binmap, layout.bin_table) if not path.exists()]}
     found["images"] = [each for each in (_net_picture(gallery, net), _profile(gallery, net, parameters_of(table)))
                        if each]
@@ -72,6 +73,7 @@ def section(gallery: Gallery, table: "QTable | None") -> dict[str, Any]:
             found["explained"] = _explained(folder, table, net)
             found["warnings"] = _warnings(table)
             found["map"] = packed_map(labels)
+            found["spectra"] = packed_spectra(folder, found["map"]["bins"])
             found["columns"], found["rows"] = bin_rows(_with_fit(folder, table))
     found["pictures"] = [each for each in pictures if each]
     return found
@@ -121,10 +123,9 @@ def _maps(gallery: Gallery, binmap: Image, labels: NDArray[np.int32], sn: NDArra
     if counts is None or counts.data.shape != labels.shape:
         return None
     return gallery.add(
-        "bins", f"Three maps side by side: counts, the bins ({len(sn)}), and their S/N in counts.",
-        "Step 7: counts, bins, and S/N in counts of each bin", bins_png, np.nan_to_num(counts.data), labels, sn,
-        coords_of(binmap), title=gallery.target, sn_in="counts", target=gallery.folder.config.settings.sn,
-        kpc_per_arcsec=gallery.kpc_per_arcsec)
+        "bins", f"Three maps side by side: counts, the bins ({len(sn)}), and their brightness.",
+        "Step 7: counts, bins, and the brightness of each bin", bins_png, np.nan_to_num(counts.data), labels, sn,
+        coords_of(binmap), title=gallery.target, kpc_per_arcsec=gallery.kpc_per_arcsec)
 
 
 def is_of_counts(folder: Folder) -> bool:

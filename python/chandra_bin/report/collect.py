@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from chandra_bin.events.gti import GTI
 from chandra_bin.events.gti_files import read_gti
 from chandra_bin.events.lightcurve import LightCurve
 from chandra_bin.events.lightcurve_files import read_light_curve
+from chandra_bin.fits.columns import read_columns
 from chandra_bin.fits.headers import is_number
 from chandra_bin.fits.images import Image, read_image_file
 from chandra_bin.fits.tables import open_fits
@@ -25,13 +26,16 @@ from chandra_bin.pipeline.warned import join_warnings
 from chandra_bin.plots.light_curves import RateLimits
 from chandra_bin.regions import Region, read_regions, region_mask
 from chandra_bin.spectral.fit_table import read_fit
+from chandra_bin.spectral.grouped import GroupedSpectra
 from chandra_bin.spectral.results import FitResult
+from chandra_bin.spectral.weights import ResponseWeights
 from chandra_bin.workflow.records import Record, State
 
 if TYPE_CHECKING:
     from astropy.table import QTable
 
 T = TypeVar("T")
+Columns: TypeAlias = dict[str, tuple[Any, str]]
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Folder:
     tasks: list[TaskDone]
     problems: list[str] = field(default_factory=list)
     _images: dict[Path, Image | None] = field(default_factory=dict, repr=False)
+    _tables: dict[Path, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(cls, work: Path) -> "Folder":
@@ -112,6 +117,12 @@ class Folder:
         except (OSError, ValueError, KeyError) as error:  # of astropy's tables
             self.problem(f"{path}: {error}")
         return None
+
+    def _once(self, path: Path, read: Callable[[Path], T]) -> T | None:
+        if path not in self._tables:
+            self._tables[path] = self._tried(path, read)
+        found: T | None = self._tables[path]
+        return found
 
     def problem(self, text: str) -> None:
         """Notes what hinders the report, files by the names that users know."""
@@ -168,12 +179,20 @@ class Folder:
         return self._tried(self.layout.bin_table, read)
 
     def fit(self) -> FitResult | None:
-        """The fits of the bins."""
-        return self._tried(self.layout.fit, lambda path: read_fit(path).result)
+        """The fits of the bins, read once."""
+        return self._once(self.layout.fit, lambda path: read_fit(path).result)
 
-    def picture(self, path: Path) -> bytes | None:
-        """A picture that a step made."""
-        return self._tried(path, Path.read_bytes)
+    def grouped_spectra(self) -> GroupedSpectra | None:
+        """Spectra and best models of the bins in groups of channels."""
+        return self._tried(self.layout.fit_spectra, GroupedSpectra.read)
+
+    def response_weights(self) -> ResponseWeights | None:
+        """Which responses the bins have."""
+        return self._tried(self.layout.bin_responses, ResponseWeights.read)
+
+    def columns(self, path: Path) -> Columns | None:
+        """The columns of a table, by name, and their units, read once."""
+        return self._once(path, read_columns)
 
     def sources(self, table: Path, fates: Mapping[str, Path], on: Image | None) -> "Sources | None":
         """A table of detections, the brightest first.

@@ -195,6 +195,7 @@
       byId("to-row").disabled = false;
       byId("number").value = bin;
       mark();
+      document.dispatchEvent(new CustomEvent("bin", { detail: bin }));
       // The row comes into sight in the box of the table; the page itself stays where it is.
       const holder = table.parentElement, head = table.tHead.offsetHeight;
       const top = row.getBoundingClientRect().top - holder.getBoundingClientRect().top + holder.scrollTop;

@@ -152,3 +152,36 @@ def _profile(profile: RadialProfile, arcsec_per_pixel: float, unit: str, backgro
         above.xaxis.set_major_formatter("{x:g}")
     figure.legend(fontsize=9, loc="outside lower center", ncols=2, frameon=False)  # below: it hides no point
     return figure
+
+
+def truth_png(true: NDArray[np.float64], value: NDArray[np.float64], low: NDArray[np.float64],
+              high: NDArray[np.float64], pull: NDArray[np.float64], title: str) -> bytes:
+    """Fitted against simulated temperature (keV) of bins, and the distribution of their pulls."""
+    return png_of(lambda: _truth(true, value, low, high, pull, title))
+
+
+def _truth(true: NDArray[np.float64], value: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64],
+           pull: NDArray[np.float64], title: str) -> "Figure":
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(12, 5), dpi=_DPI, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    figure.suptitle(title, fontsize=13, parse_math=False)
+    left.errorbar(true, value, [low, high], fmt="o", ms=3.5, color=_KEPT, elinewidth=0.9, label="bins, with errors")
+    ends = [0.9 * min(true.min(), value.min()), 1.1 * max(true.max(), value.max())]
+    left.plot(ends, ends, "--", color=_LINES, lw=1.2, label="fitted = simulated")
+    left.set(xlabel="Simulated kT (keV)", ylabel="Fitted kT (keV)", xlim=ends, ylim=ends, aspect="equal")
+    left.legend(fontsize=9, loc="upper left")
+    reach = max(4.0, float(np.ceil(np.abs(pull).max())))
+    edges = np.linspace(-reach, reach, int(np.clip(4 * np.sqrt(pull.size), 16, 60)) + 1)
+    right.hist(pull, edges.tolist(), color=_KEPT, alpha=0.85,
+               label=f"{pull.size} bins: mean {pull.mean():+.2f}, rms {pull.std():.2f}")
+    fine = np.linspace(-reach, reach, 301)
+    step = edges[1] - edges[0]
+    right.plot(fine, pull.size * step * np.exp(-fine**2 / 2) / np.sqrt(2 * np.pi), color=_CUT, lw=2,
+               label="normal distribution")
+    right.set(xlabel="(fit - truth) / error", ylabel="Number of bins", ylim=(0, 1.3 * right.get_ylim()[1]))
+    right.yaxis.set_major_locator(MaxNLocator(integer=True))
+    right.legend(fontsize=9, loc="upper left")
+    return figure

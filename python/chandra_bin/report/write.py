@@ -18,7 +18,7 @@ from chandra_bin.fits.outputs import Outputs
 from chandra_bin.pipeline.graph import STEP_OF_BINS, STEPS
 from chandra_bin.plots.light_curves import light_curve_png
 
-from . import bins
+from . import bins, fits
 from .applied import effects
 from .collect import Folder, Sources, all_warnings, size_of
 from .cosmology import COSMOLOGY
@@ -78,8 +78,9 @@ class _Page:
         parts = {
             "target": self.target, "name": self.settings.name, "version": __version__, "state": self._state(),
             "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "observations": observations,
-            "merged": merged, "bins": of_bins, "fits": self._fits(), "facts": self._main_facts(merged, of_bins),
-            "sources": self._sources(), "background": self._background(bins.parameters_of(table)),
+            "merged": merged, "bins": of_bins, "fits": fits.section(self.gallery),
+            "facts": self._main_facts(merged, of_bins), "sources": self._sources(),
+            "background": self._background(bins.parameters_of(table)),
             "tasks": self._tasks(), "settings": setting_rows(self.settings, effects(folder, bins.parameters_of(table))),
             "versions": self._versions(), "calibration": calibration_rows(folder),
             "config": folder.name_of(folder.config.file), "seconds": sum(
@@ -221,28 +222,6 @@ class _Page:
             if is_number(systematic := parameters.get("background_systematic")):
                 facts["Systematic error"] = f"{systematic:.1%}"
         return {"facts": facts, "rows": background_rows(self.folder)}
-
-    def _fits(self) -> dict[str, Any] | None:
-        """What steps 9 and 10 found; None where they are not asked for."""
-        if not self.settings.spectra:
-            return None
-        facts = {**self.folder.facts("fit"), **self.folder.facts("maps")}
-        shown = {"maps.png": ("Maps of the bins; those without a good fit are grey", "Maps of the fits of bins"),
-                 "truth.png": ("Fitted and simulated temperature, in the same colours",
-                               "Two maps of temperature: fitted, and simulated"),
-                 "profile.png": ("Temperature of the bins against their distance from the brightest",
-                                 "Temperature against radius")}
-        pictures = []
-        for name, (caption, alt) in shown.items():
-            content = self.folder.picture(self.layout.maps / name)
-            if content is not None:
-                pictures.append(self.gallery.add(f"fits_{name.removesuffix('.png')}", alt, f"Step 10: {caption}",
-                                                 bytes, content))
-        labels = {"model": "Model", "bins": "Bins by the outcome of their fits",
-                  "errors": "Errors", "kT beside the simulated one": "Beside the truth"}
-        return {"facts": {label: str(facts[name]) for name, label in labels.items() if name in facts},
-                "pictures": [each for each in pictures if each],
-                "missing": [] if pictures else [self.folder.missing(self.layout.maps / "maps.png")]}
 
     def _main_facts(self, merged: Mapping[str, Any], of_bins: Mapping[str, Any]) -> dict[str, str]:
         facts = {"Target": self.target, "ObsIDs": ", ".join(self.settings.obs_ids)}

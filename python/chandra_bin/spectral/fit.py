@@ -115,8 +115,7 @@ def fit_bins(spectra: BinSpectra, templates: Templates, options: FitOptions | No
     """
     options = FitOptions.or_defaults(options)
     _check_together(spectra, templates)
-    fitted_sets = _fitted_sets(spectra)
-    net, background, noise = _net_counts(spectra, fitted_sets)
+    net, background, noise = _net_counts(spectra, fitted_sets(spectra))
     fixed = _fixed_abundance(options, templates, net)
     values, flags, evaluations = _run_kernel(spectra, templates, options, fixed, as_threads(threads),
                                              as_progress(progress))
@@ -219,8 +218,8 @@ def _kt_limits(options: FitOptions, templates: Templates) -> tuple[float, float]
     return low, high
 
 
-def _fitted_sets(spectra: BinSpectra) -> NDArray[np.bool_]:
-    """Data sets with exposure, weights and all responses, as the kernel chooses them."""
+def fitted_sets(spectra: BinSpectra) -> NDArray[np.bool_]:
+    """Return which data sets have exposure, weights and all responses, as the kernel chooses them."""
     starts = spectra.weight_offsets
     seen = np.add.reduceat(np.append(spectra.weight, 0.0), np.minimum(starts[:-1], spectra.weight.size)) > 0
     missing = np.append(spectra.weight_response == MISSING, False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chandra_bin._checks.array_types import Floats
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, rename_hint
 from chandra_bin.fits.columns import read_columns_and_meta
 
 from .abundances import AbundanceTable
@@ -69,7 +69,8 @@ def read_fit(path: Path) -> FitFile:
         about = [meta[name] for name in ("redshift", "abundance_table", "background", "binmap_id")]
         area = np.asarray(columns["area"][0], np.float64)
     except KeyError as error:
-        raise InputError(f"{path}: has no {error.args[0]}: give the table that 'chandra-bin fit' wrote") from None
+        raise InputError(f"{path}: has no {error.args[0]}: give the table that 'chandra-bin fit' wrote"
+                         f"{rename_hint(error.args, columns)}") from None
     if not set(values["reason"].tolist()) <= {"ok", *FLAGS}:
         raise InputError(f"{path}: holds reasons that are not known: give the table that 'chandra-bin fit' wrote")
     if not values["bin"].size or (np.diff(values["bin"]) <= 0).any() or values["bin"][0] < 0:

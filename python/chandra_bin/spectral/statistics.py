@@ -217,18 +217,18 @@ def expectation_table() -> tuple[Floats, float, float]:
     return np.stack(_summed(np.exp(first + step * np.arange(points)))), float(first), float(step)
 
 
-def channel_groups(counts: Floats, least: float) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
-    """Return the group of each channel, from 0: neighbours that hold ``least`` counts together.
+def channel_groups(counts: Floats, least: float, width: int = 1) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
+    """Return the group of each channel, from 0: ``width`` neighbours or more that hold ``least`` counts together.
 
     What is left at the end joins the last group. Without as many counts all channels are one group.
     """
     groups = np.zeros(counts.size, np.int32)
-    group, held = 0, 0.0
+    group, held, begin = 0, 0.0, 0
     for channel, each in enumerate(counts.tolist()):
         groups[channel] = group
         held += each
-        if held >= least:
-            group, held = group + 1, 0.0
+        if held >= least and channel + 1 - begin >= width:
+            group, held, begin = group + 1, 0.0, channel + 1
     if 0 < group <= groups[-1]:
         groups[groups == group] = group - 1
     return groups

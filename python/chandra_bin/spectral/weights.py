@@ -10,13 +10,14 @@ import numpy as np
 
 from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin.acis import geometry as acis
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, rename_hint
 from chandra_bin.fits.columns import read_columns
 from chandra_bin.fits.headers import add_history, text_of
 from chandra_bin.fits.new_table import NewColumn, new_table
 from chandra_bin.fits.tables import open_fits, write_empty_primary, write_rows
 
 _TILES, _WEIGHTS, _BINS = "TILES", "WEIGHTS", "BINS"
+_KEYWORDS = ("BINMAPID", "BINUSED", "CALIB")
 _ANY_CHIP = -1
 
 
@@ -50,7 +51,7 @@ class ResponseWeights:
     areas_arcsec2: Mapping[int, float] = field(default_factory=dict)
     """Of all bins by their numbers: on the sky, without excluded pixels."""
     ids: Mapping[str, str] = field(default_factory=dict)
-    """BINMAPID and BINUSED of the binmap."""
+    """BINMAPID and BINUSED of the binmap; CALIB = APPROX where a response stands for more than its own place."""
 
     @classmethod
     def joined(cls, tiles: Sequence[ResponseTile], parts: "Sequence[ResponseWeights]",
@@ -68,15 +69,15 @@ class ResponseWeights:
         names = {kind: [os.path.relpath(getattr(tile, kind), folder) for tile in self.tiles] for kind in ("arf", "rmf")}
         texts = [NewColumn(kind.upper(), f"{max(len(name.encode()) for name in of_kind)}A",
                            np.array([name.encode() for name in of_kind])) for kind, of_kind in names.items()]
-        _write_block(file, _TILES, history, [
+        write_block(file, _TILES, history, [
             NewColumn("OBSID", "1J", [tile.obsid for tile in self.tiles]),
             NewColumn("CCD_ID", "1I", [_ANY_CHIP if tile.chip is None else tile.chip for tile in self.tiles]),
             NewColumn("RA", "1D", [tile.ra_deg for tile in self.tiles], "deg"),
             NewColumn("DEC", "1D", [tile.dec_deg for tile in self.tiles], "deg"), *texts])
-        _write_block(file, _WEIGHTS, history, [
+        write_block(file, _WEIGHTS, history, [
             NewColumn("BIN", "1J", self.bin), NewColumn("OBSID", "1J", self.obsid), NewColumn("TILE", "1J", self.tile),
             NewColumn("SECONDS", "1D", self.seconds, "s"), NewColumn("COUNTS", "1J", self.counts, "count")])
-        _write_block(file, _BINS, history, [
+        write_block(file, _BINS, history, [
             NewColumn("BIN", "1J", list(self.areas_arcsec2)),
             NewColumn("AREA", "1D", list(self.areas_arcsec2.values()), "arcsec2")], self.ids)
 
@@ -88,7 +89,7 @@ class ResponseWeights:
         with open_fits(path) as hdus:
             for hdu in hdus:
                 if hdu.is_table and hdu.name in (_TILES, _WEIGHTS, _BINS):
-                    ids |= {key: text_of(hdu.header, key) for key in ("BINMAPID", "BINUSED") if key in hdu.header}
+                    ids |= {key: text_of(hdu.header, key) for key in _KEYWORDS if key in hdu.header}
                     rows = hdu.table()
                     blocks[hdu.name] = {column.name.upper(): column.values(rows) if column.is_scalar else
                                         rows[column.name] for column in hdu.columns.values()}
@@ -138,7 +139,8 @@ def _tiles(path: Path, columns: dict[str, Any]) -> tuple[ResponseTile, ...]:
     for name in ("obsid", "arf", "rmf"):
         if name not in columns:
             raise InputError(f"{path}: has no column {name}, only {', '.join(columns)}: a table of responses has "
-                             "obsid, arf and rmf, and for several of an observation ccd_id, ra and dec")
+                             "obsid, arf and rmf, and for several of an observation ccd_id, ra and dec"
+                             f"{rename_hint([name], columns)}")
     count = len(columns["obsid"])
     obsid, chip = _whole(path, "obsid", columns["obsid"]), np.full(count, _ANY_CHIP)
     if "ccd_id" in columns:
@@ -173,8 +175,9 @@ def _text(value: Any) -> str:
     return os.fsdecode(value).strip() if isinstance(value, bytes) else str(value).strip()
 
 
-def _write_block(file: BinaryIO, name: str, history: Sequence[str], columns: list[NewColumn],
-                 keywords: Mapping[str, str] | None = None) -> None:
+def write_block(file: BinaryIO, name: str, history: Sequence[str], columns: Sequence[NewColumn],
+                keywords: Mapping[str, object] | None = None) -> None:
+    """Write a block of a FITS file: a table with its name, more keywords, and lines of HISTORY."""
     header, rows = new_table(columns)
     header.update(EXTNAME=name, **(keywords or {}))
     add_history(header, history)

@@ -4,6 +4,8 @@ from .background import blank_sky_background as blank_sky_background
 from .background import local_background as local_background
 from .bin import BinnedImage as BinnedImage
 from .bin import bin_image as bin_image
+from .bin_responses import BinsWithFiles as BinsWithFiles
+from .bin_responses import write_bin_responses as write_bin_responses
 from .blanksky import BlankSky as BlankSky
 from .blanksky import blank_sky_events as blank_sky_events
 from .clean import Cleaned as Cleaned
@@ -38,6 +40,7 @@ from .options import BinProducts as BinProducts
 from .options import FlareLimits as FlareLimits
 from .options import MeasuredPart as MeasuredPart
 from .options import SimulationSettings as SimulationSettings
+from .options import TileOptions as TileOptions
 from .outlines import Outlines as Outlines
 from .outlines import convert_files as convert_files
 from .outlines import write_mask as write_mask
@@ -70,6 +73,9 @@ from .specextract_lists import ExtractionLists as ExtractionLists
 from .specextract_lists import write_extraction_lists as write_extraction_lists
 from .spectra import ObservationSpectra as ObservationSpectra
 from .spectra import write_spectra as write_spectra
+from .tiles import Tile as Tile
+from .tiles import TilesOfObservation as TilesOfObservation
+from .tiles import plan_tiles as plan_tiles
 from .truth import Comparison as Comparison
 from .truth import Pulls as Pulls
 from .truth import compare_with_truth as compare_with_truth

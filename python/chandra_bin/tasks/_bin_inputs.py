@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class CountsBehind:
+class CountsImage:
     """The counts of an image in other units: their image, the background counts, and the factors that scale these."""
 
     counts: Image
@@ -30,13 +30,13 @@ class CountsBehind:
     scale: Image | None
 
     @classmethod
-    def read(cls, files: ImageFiles, image: Image) -> "CountsBehind | None":
+    def read(cls, files: ImageFiles, image: Image) -> "CountsImage | None":
         """Read the images, which must be on the grid of ``image``; None without a counts image."""
-        if files.behind is None:
+        if files.counts_image is None:
             return None
         background, scale = (None if path is None else read_on_grid(path, image, what) for path, what in (
-            (files.behind_background, "background"), (files.behind_scale, "background scale")))
-        return cls(read_on_grid(files.behind, image, "image of counts"), background, scale)
+            (files.counts_image_background, "background"), (files.counts_image_scale, "background scale")))
+        return cls(read_on_grid(files.counts_image, image, "counts image"), background, scale)
 
     def sums(self, bins: ContourBins) -> BinSums:
         """The sums of each bin."""
@@ -56,7 +56,7 @@ class BinInputs:
     """(ny, nx): 0 excluded, 1 used, 2 and more may start a bin but never join one."""
     background: Image | None
     """The background of the counts."""
-    behind: CountsBehind | None
+    counts_image: CountsImage | None
 
 
 def read_bin_inputs(path: Path, options: BinningOptions, files: ImageFiles) -> BinInputs:
@@ -74,8 +74,9 @@ def read_bin_inputs(path: Path, options: BinningOptions, files: ImageFiles) -> B
         image.data, background=None if background is None else background.data, exposure=exposure, **scaling,
         noise=read_like_if_given(files.noisemap, image, "noise map"),
         smoothed=read_like_if_given(files.smoothed, image, "smoothed image"), mask=mask < 1, seed_only=mask > 1)
-    behind = CountsBehind.read(files, image)
-    return BinInputs(image, coords, arrays, mask, background if behind is None else behind.background, behind)
+    counts_image = CountsImage.read(files, image)
+    return BinInputs(image, coords, arrays, mask, background if counts_image is None else counts_image.background,
+                     counts_image)
 
 
 def _scaling(image: Image, files: ImageFiles, excluded: NDArray[np.bool_]) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """What all products share: their history, and masks read from files."""
 
 import io
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,12 +31,25 @@ if TYPE_CHECKING:
     from chandra_bin.regions import Semantics
 
 Parameters = Mapping[str, object]
+T = TypeVar("T")
+
+# Records of the progress of a task, which the command line shows as a bar; nobody else hears of them by default.
+progress_log = logging.getLogger("chandra_bin.progress")
 
 # Blocks of so many pixels a side are looked at for parts without exposure: there are such where more than this fraction
 # is empty, and the others hold so many counts on average that none is empty by chance.
 _BLOCK = 32
 _EMPTY = 0.05
 _SURE = 10
+
+
+def reporting(items: Sequence[T], start: float = 0.0, end: float = 1.0) -> Iterator[T]:
+    """Yield items, and log the fraction of the task that is done after each, from ``start`` to ``end``."""
+    for number, each in enumerate(items, start=1):
+        yield each
+        progress_log.debug("%d of %d", number, len(items),
+                           extra={"fraction": start + (end - start) * number / len(items)})
+
 
 
 @dataclass(frozen=True)

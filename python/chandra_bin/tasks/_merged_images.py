@@ -34,7 +34,7 @@ from ._blanksky import (
     scaled_sky,
     warn_of_sky_filters,
 )
-from ._common import calib_of
+from ._common import calib_of, reporting
 from ._merged_events import NEEDED, Observation, grid_coords
 from ._observed import Observed, check_filters, without_removed
 from .background import background_files, write_background
@@ -43,6 +43,8 @@ from .fluximage import ExposureSettings, above_threshold, check_binsize, write_m
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
+# The part of the time of a merge in which events are read.
+READ_SHARE = 0.5
 _UNTHRESHOLDED = "no exposure map: no threshold was applied, pixels are the counts"
 _SUMMED = "sum of the observations' maps, each cut below its threshold; flux is sum of counts / sum of exposures"
 _MEAN_PSF = "PSF: mean of the observations' radii, weighted with their exposure maps"
@@ -239,7 +241,7 @@ def write_bands(outputs: Outputs, request: Request, observations: Sequence[Obser
                 lines: Sequence[str]) -> tuple[dict[str, int], dict[str, float]]:
     """Writes all images; the counts in those of all, and their background, by the labels of the bands."""
     totals = {band: Total(grid, request) for band in request.bands}
-    for each, how in zip(observations, hows, strict=True):
+    for each, how in reporting(list(zip(observations, hows, strict=True)), start=READ_SHARE):
         _write_one(outputs, request, each, how, totals, plane, grid, lines)
     counts, expected = {}, {}
     for band, total in totals.items():

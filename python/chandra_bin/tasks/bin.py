@@ -76,7 +76,7 @@ def bin_image(image: str | Path, folder: str | Path, options: BinningOptions | N
 
     Parameters
     ----------
-    image : FITS image of counts, or of another unit where ``files`` has the counts image ``behind`` it. S/N,
+    image : FITS image of counts, or of another unit where ``files`` has its ``counts_image``. S/N,
         ``reached`` and pictures are then of the counts, and contbin_sn_image.fits has the S/N of the binned image.
     options : how it is binned; None: the defaults. ``background_error_of`` has the default of
         ``background_systematic``; ``mask`` among the files replaces ``automask``.
@@ -97,7 +97,7 @@ def bin_image(image: str | Path, folder: str | Path, options: BinningOptions | N
     options, files = BinningOptions.or_defaults(options), ImageFiles.or_defaults(files)
     wanted = BinProducts.or_defaults(wanted)
     image, products = Path(image), BinFiles(Path(folder))
-    has_own_sn = files.behind is not None
+    has_own_sn = files.counts_image is not None
     optional = {products.sn_image: has_own_sn, products.all_regions: wanted.regions == "one-file"}
     made_files = [*products.all, *(path for path, is_made in optional.items() if is_made)]
     # A run without the file of another run's option removes it.
@@ -108,7 +108,7 @@ def bin_image(image: str | Path, folder: str | Path, options: BinningOptions | N
             bins = bin_arrays(read.arrays, options, threads=threads, progress=progress)
             if not len(bins):
                 raise InputError(f"no bin is left: scrub_large = {options.scrub_large} drops all of them")
-            sums = bins.sums if read.behind is None else read.behind.sums(bins)
+            sums = bins.sums if read.counts_image is None else read.counts_image.sums(bins)
         read.mask[bins.use == 0] = 0
         error = background_error_of(read.background, options.background_systematic)
         made = _judged(bins, sums, read.coords, products.folder, error, options)
@@ -120,8 +120,8 @@ def bin_image(image: str | Path, folder: str | Path, options: BinningOptions | N
 
 def _parameters(image: Path, made: BinnedImage, options: BinningOptions, files: ImageFiles) -> dict[str, Any]:
     """The parameters in the order in which products hold them."""
-    behind = {} if files.behind is None else {
-        "counts_behind": files.behind, "background_behind": files.behind_background, "scale_behind": files.behind_scale}
+    counts_image = {} if files.counts_image is None else {
+        name: getattr(files, name) for name in ("counts_image", "counts_image_background", "counts_image_scale")}
     return {
         "image": image, "sn": options.sn if options.counts is None else None, "counts": options.counts,
         "smooth_sn": options.smooth_sn, "constrain": options.constrain, "background": files.background,
@@ -129,7 +129,7 @@ def _parameters(image: Path, made: BinnedImage, options: BinningOptions, files: 
         "background_systematic": made.background_error.systematic, "expmap": files.expmap, "noisemap": files.noisemap,
         "contours": made.bins.contours, "mask": files.mask, "exclude": files.exclude, "keep": files.keep,
         "smoothed": files.smoothed, "automask": options.automask, "bin_up": options.bin_up, "scrub": options.scrub,
-        "scrub_large": options.scrub_large, **behind, "background_scale_error": made.background_error.scale,
+        "scrub_large": options.scrub_large, **counts_image, "background_scale_error": made.background_error.scale,
     }
 
 
@@ -232,17 +232,16 @@ def _write(outputs: Outputs, files: BinFiles, made: BinnedImage, sums: BinSums, 
     contours = product_header(image.header, lines, CONTOURS=bins.contours,
                               SMOOTHSN=parameters["smooth_sn"], BUNIT="count/pixel")
     images = {files.smoothed: (np.where(bins.use > 0, bins.smoothed, np.float32(np.nan)), contours)}
-    if read.behind is not None:
+    if read.counts_image is not None:
         images[files.sn_image] = bins.sn_image, product_header(image.header, lines)
     for path, (data, header) in images.items():
         with outputs.open(path) as file:
             write_image(file, data, header)
     table = bins.table_with(coords, sums, reached=made.reached, background_error=made.background_error.total)
     outputs.write(files.table, ecsv(table, parameters))
-    shown = image if read.behind is None else read.behind.counts
+    shown = image if read.counts_image is None else read.counts_image.counts
     write_picture(outputs, files.picture, lambda: bins_png(
-        shown.data, bins.binmap, sums.sn, coords, title=_title(image), target=parameters["sn"],
-        sn_in="" if read.behind is None else "counts"))
+        shown.data, bins.binmap, sums.sn, coords, title=_title(image)))
 
 
 def _write_regions(outputs: Outputs, files: BinFiles, made: BinnedImage, layout: RegionLayout) -> None:

@@ -24,7 +24,7 @@ from chandra_bin.fits.virtual import Name, VirtualFile, named_file, named_files
 from chandra_bin.sources.background import ChipScale
 
 from ._blanksky import BLANKSKY, ParticleCounts, SourceCounts, checked_chips, count_source, scale_by_particles
-from ._common import calib_of, history
+from ._common import calib_of, history, reporting
 from ._sky_placement import SkyPlacer
 from .inputs import files_of, plain_name
 
@@ -98,7 +98,7 @@ def blank_sky_events(events: Name, blanksky: Name | Sequence[Name], out: Path, *
     with Outputs([out], inputs=files_of(events, *names), clobber=clobber) as outputs:
         cleaned = is_cleaned(source_header)
         placing = _Placing(events, beside, seed)
-        parts = [_read(name, chips, placing, cleaned, source_header) for name in names]
+        parts = [_read(name, chips, placing, cleaned, source_header) for name in reporting(names)]
         scales = _scales(parts, source.particles)
         header = _header(parts, scales)
         if lacking := sorted(chips - set(scales)):

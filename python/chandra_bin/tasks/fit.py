@@ -14,15 +14,19 @@ from chandra_bin.fits.outputs import Outputs
 from chandra_bin.spectral.binned import MISSING, BinSpectra
 from chandra_bin.spectral.fit import FitOptions, fit_bins
 from chandra_bin.spectral.fit_table import FitFile
+from chandra_bin.spectral.grouped import grouped_spectra
 from chandra_bin.spectral.models import KT_LIMITS_KEV, ModelOptions, thermal_model
 from chandra_bin.spectral.ogip import Response, Rmf, read_arf, read_rmf
 from chandra_bin.spectral.results import FitResult
 from chandra_bin.spectral.templates import FIT_BAND_KEV, Templates, fold
 from chandra_bin.spectral.weights import ResponseTile, ResponseWeights
 
-from ._common import ecsv
+from ._common import ecsv, history
 from ._spectra_table import SpectraOfBins, read_spectra_of_bins
 from .spectra import ALL_BINS
+
+# Spectra of one ObsID and one kind of chip, front- or back-illuminated, share the shape of their background.
+_KINDS_OF_CHIPS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +44,8 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
                       clobber: bool = False) -> FittedSpectra:
     """Fits temperature, abundance and norm of each bin to its spectra in all observations, and writes a table.
 
+    The spectra in groups of channels, with their backgrounds and best models, are written too: see `shown_file`.
+
     Parameters
     ----------
     folder : that of `write_spectra`, with ``{obsid}/spectra.fits`` for each observation.
@@ -56,13 +62,17 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
         warn("nh is 0: the fits take no absorption by our galaxy into account; give its column density towards the "
              "cluster, in 1e22 cm-2")
     weights = ResponseWeights.read(responses)
+    if weights.ids.get("CALIB") == "APPROX":
+        warn(f"{responses}: one response stands for all of an observation, scaled by a formula (CALIB): temperatures "
+             "and norms are approximate")
     obsids = np.unique(weights.obsid).tolist()
     files = [folder / f"{obsid:05d}" / ALL_BINS for obsid in obsids]
     _check_files(folder, files, responses)
     used = np.unique(weights.tile)
     tiles = [weights.tiles[tile] for tile in used]
     inputs = [responses, *files, *(file for tile in tiles for file in (tile.arf, tile.rmf))]
-    with Outputs([out], inputs=inputs, clobber=clobber) as outputs:
+    shown = shown_file(out)
+    with Outputs([out, shown], inputs=inputs, clobber=clobber) as outputs:
         spectra = [read_spectra_of_bins(file) for file in files]
         _check_binmaps(responses, weights, files, spectra)
         background = _background(files, spectra)
@@ -76,7 +86,15 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
         made = FitFile(result, np.array([weights.areas_arcsec2[number] for number in result.bin.tolist()]),
                        model.redshift, model.abundance_table, background, weights.ids.get("BINMAPID", ""))
         outputs.write(out, ecsv(made.table(), {**lines, **made.meta()}))
+        grouped = grouped_spectra(binned, templates, result, binned.group // _KINDS_OF_CHIPS)
+        with outputs.open(shown) as file:
+            grouped.write(file, history("fit", {**lines, "binmap_id": made.binmap_id}))
     return FittedSpectra(binned, templates, result)
+
+
+def shown_file(fit: Path) -> Path:
+    """Return the file of grouped spectra and models that belongs to a table of fits: ``fit_spectra.fits``."""
+    return fit.with_name(f"{fit.stem}_spectra.fits")
 
 
 def _check_binmaps(responses: Path, weights: ResponseWeights, files: Sequence[Path],
@@ -156,5 +174,5 @@ def _of_observation(obsid: int, spectra: SpectraOfBins, weights: ResponseWeights
             rows.append((response[part], of_response[part] / (seconds if seconds > 0 else np.inf)))
     counts = spectra.counts[:, channels]
     off = np.zeros_like(counts) if spectra.off_counts is None else spectra.off_counts[:, channels]
-    group = 2 * obsid + np.isin(spectra.chip, list(acis.BACK_ILLUMINATED))
+    group = _KINDS_OF_CHIPS * obsid + np.isin(spectra.chip, list(acis.BACK_ILLUMINATED))
     return spectra.bin, counts, spectra.exposure_s, spectra.off_ratio, off, group, rows

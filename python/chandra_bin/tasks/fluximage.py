@@ -26,7 +26,7 @@ from chandra_bin.fits.images import product_header, read_image_file, write_image
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.virtual import Name, VirtualFile, named_file
 
-from ._common import history, names_root, need_memory
+from ._common import history, names_root, need_memory, reporting
 from ._observed import PLACING, Observed, check_filters, check_instrument, grating_of, observed, without_removed
 from .inputs import files_of
 from .options import AncillaryChoice
@@ -197,7 +197,7 @@ def make_flux_images(name: Name, outroot: str, *, bands: str = "broad", binsize:
         if not seconds.any():
             raise InputError(f"{parsed}: no pixel of the grid was exposed; look at the filters, and at --xygrid")
         maps = _Maps(events, grid, seconds, how, settings, psfecf, lines, threads)
-        made = tuple(maps.write(outputs, products[band.label], band) for band in wanted)
+        made = tuple(maps.write(outputs, products[band.label], band) for band in reporting(wanted))
         return FluxImages(grid, made, how.keywords)
 
 

@@ -9,7 +9,7 @@ from chandra_bin.errors import InputError
 
 # Files that mean nothing without others.
 _NEEDED = {"background_expmap": ("background", "expmap"), "background_scale": ("background",),
-           "behind_background": ("behind",), "behind_scale": ("behind",)}
+           "counts_image_background": ("counts_image",), "counts_image_scale": ("counts_image",)}
 
 
 @documented
@@ -34,10 +34,10 @@ class ImageFiles(Options):
     exclude: tuple[Path, ...] = option((), "Region file: leave out the pixels inside.")
     keep: tuple[Path, ...] = option((), "Region file: use only the pixels inside.")
     smoothed: Path | None = option(None, "Smoothed image to take the contours from; skips the smoothing.")
-    behind: Path | None = option(
+    counts_image: Path | None = option(
         None, "Counts image of an IMAGE in other units, such as a scaled flux: S/N and pictures are of these counts.")
-    behind_background: Path | None = option(None, "Background counts of the counts image behind.")
-    behind_scale: Path | None = option(
+    counts_image_background: Path | None = option(None, "Background counts that belong to the counts image.")
+    counts_image_scale: Path | None = option(
         None, "Image of the factors that scale these background counts to the counts image.", otherwise="1")
 
     def __post_init__(self) -> None:

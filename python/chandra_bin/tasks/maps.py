@@ -1,7 +1,7 @@
 """Maps of the fits of bins, each with its errors; and maps of hardness, which need no fit."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,19 @@ from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.spectra import HARD_EV, SOFT_EV, band_channels, hardness
 from chandra_bin.fits.images import Image
 from chandra_bin.fits.outputs import Outputs
-from chandra_bin.plots.maps import Panel, by_number, maps_png
+from chandra_bin.plots.maps import Panel, Profile, by_number, maps_png, profile_png
 from chandra_bin.spectral.derived import DepthOptions, derived_quantities
 from chandra_bin.spectral.fit_table import read_fit
 from chandra_bin.spectral.results import FitResult
 
 from ._bin_pixels import binmap_id
-from ._common import about, history, read_binmap, write_picture
+from ._common import about, ecsv, history, read_binmap, write_picture
 from ._spectra_table import read_spectra_of_bins
 from .paint import Quantity, painted
 from .spectra import ALL_BINS
 
-_PICTURE = "maps.png"
+_COLUMN_UNITS = {"radius": "arcmin", "radius_spread": "arcmin"}
+_PICTURE, _TABLE, _PROFILE = "maps.png", "maps.ecsv", "profile.png"
 # Titles and colours of the panels that follow temperature and its error in the picture.
 _PANELS = {"abundance": ("Abundance", "viridis"), "pressure": ("Pressure", "plasma"), "entropy": ("Entropy", "cividis"),
            "density": ("Density", "magma")}
@@ -52,7 +53,8 @@ def write_maps(binmap: Path, fit: Path, folder: Path, *, options: DepthOptions |
     binmap : the bins that were fitted.
     fit : the table of `fit_spectra_files`.
     folder : gets ``kt.fits``, ``kt_low.fits``, ``kt_high.fits``, and so for abundance, norm (per arcsec²), pressure,
-        entropy and with a depth density; ``counts.fits`` (net counts per arcsec²), ``goodness.fits``; ``maps.png``.
+        entropy and with a depth density; ``counts.fits`` (net counts per arcsec²), ``goodness.fits``; ``maps.ecsv``,
+        the values of all maps and the distance of each bin from the brightest; ``maps.png`` and ``profile.png``.
     options : how deep the gas is taken to be; None: pseudo quantities, without a depth.
     centre_deg : RA and Dec (ICRS) that the depth "volume" is counted from.
 
@@ -67,9 +69,9 @@ def write_maps(binmap: Path, fit: Path, folder: Path, *, options: DepthOptions |
     with about(binmap):
         coords = ImageCoords(image.header)
         coords.need_sky()
-    radii = _radii(coords, labels, result, centre_deg) if options.depth == "volume" else None
+    depths = _radii(coords, labels, result, centre_deg) if options.depth == "volume" else None
     with about(fit):
-        made = derived_quantities(result, area, redshift=fitted.redshift, options=options, radii=radii,
+        made = derived_quantities(result, area, redshift=fitted.redshift, options=options, radii=depths,
                                   abundance_table=fitted.abundance_table)
     good = result.good("kt")
     maps = {
@@ -96,8 +98,12 @@ def write_maps(binmap: Path, fit: Path, folder: Path, *, options: DepthOptions |
     lines = history("maps", parameters)
     if fixed := int(np.count_nonzero(result.abundance_fixed & good & np.isfinite(result.abundance))):
         lines.append(f"abundance: fixed in {fixed} of {len(good)} bins, which its map leaves out (abundance_fixed)")
-    return _write(folder, image, labels, result.bin, shown, [binmap, fit], lines, keywords, _title(result, good),
-                  clobber)
+    radii = radii_arcmin(coords, labels, result)
+    notes = _Notes([binmap, fit], lines, _title(result, good), keywords,
+                   {"radius": radii[0], "radius_spread": radii[1], "reason": result.reason},
+                   profiles_of(radii, {name: (each.values, each.low, each.high) for name, each in shown.items()
+                                       if each.low is not None and each.high is not None}))
+    return _write(folder, image, labels, result.bin, shown, notes, clobber)
 
 
 def write_hardness_maps(binmap: Path, spectra: Path, folder: Path, *, clobber: bool = False) -> list[Path]:
@@ -132,14 +138,49 @@ def write_hardness_maps(binmap: Path, spectra: Path, folder: Path, *, clobber: b
     maps = {"hardness": _Map(ratio, "", "(H - S) / (H + S) of net counts of 2 - 7 and 0.5 - 2 keV", error, error),
             "counts": _Map((soft + hard) / area, "count arcsec-2", "net counts of 0.5 - 7 keV per area")}
     lines = history("maps", {"binmap": binmap, "spectra": spectra})
-    return _write(folder, image, labels, np.arange(bins), maps, [binmap, *files], lines, {},
-                  "Hardness: no effective areas, so no temperatures", clobber)
+    notes = _Notes([binmap, *files], lines, "Hardness: no effective areas, so no temperatures")
+    return _write(folder, image, labels, np.arange(bins), maps, notes, clobber)
 
 
 def check_binmap(binmap: Path, own_id: str, file: Path, known: str) -> None:
     """Raises `InputError` for a file whose BINMAPID, ``known``, is not that of the binmap, ``own_id``."""
     if own_id != known:
         raise InputError(f"{file}: was made of another binmap than {binmap}: give the binmap of its spectra")
+
+
+def profiles_of(radii: tuple[Floats, Floats], values: Mapping[str, tuple[Floats, Floats, Floats]],
+                truth: Mapping[str, Floats] | None = None) -> list[Profile]:
+    """Return the profiles of temperature and abundance against the radius, with the truth where it is known.
+
+    Parameters
+    ----------
+    radii : as `radii_arcmin` returns them.
+    values : of each quantity the values and their lower and upper errors, (bins,); NaN where there is none.
+    truth : the values of the simulation, by quantity.
+    """
+    found = []
+    for name, label in (("kt", "kT (keV)"), ("abundance", "Abundance")):
+        if name in values and np.isfinite(values[name][0]).any():
+            found.append(Profile(*radii, *values[name], label, None if truth is None else truth.get(name)))
+    return found
+
+
+def radii_arcmin(coords: ImageCoords, labels: NDArray[np.int32], result: FitResult) -> tuple[Floats, Floats]:
+    """Return the mean distance of the pixels of each bin from the middle of the brightest bin, and its spread.
+
+    Both are (bins,), in arcmin; the spread is the standard deviation over the pixels. Bins can be rings: the distance
+    of their own middle does not tell where they are.
+    """
+    y, x = np.nonzero(labels >= 0)
+    of = labels[y, x]
+    size = int(labels.max()) + 1
+    pixels = np.maximum(np.bincount(of, minlength=size), 1)
+    brightest = result.bin[int(np.argmax(result.net_counts / pixels[result.bin]))]
+    distance = np.hypot(x - x[of == brightest].mean(), y - y[of == brightest].mean())
+    mean, square = (np.bincount(of, each, size) / pixels for each in (distance, distance**2))
+    arcmin = np.sqrt(coords.pixel_area_arcsec2) / 60
+    spread = np.sqrt(np.maximum(square - mean**2, 0))
+    return np.maximum(mean[result.bin], 0.5) * arcmin, spread[result.bin] * arcmin
 
 
 def _radii(coords: ImageCoords, labels: NDArray[np.int32], result: FitResult,
@@ -181,21 +222,56 @@ def _title(result: FitResult, good: NDArray[np.bool_]) -> str:
     return f"{shown}; {result.error_text}"
 
 
+@dataclass(frozen=True, eq=False)
+class _Notes:
+    """What the files of maps tell of themselves."""
+
+    inputs: list[Path]
+    history: list[str]
+    title: str
+    """Of the picture."""
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    """More columns of the table, (bins,)."""
+    profiles: Sequence[Profile] = ()
+
+
 def _write(folder: Path, image: Image, labels: NDArray[np.int32], numbers: NDArray[np.int64], maps: Mapping[str, _Map],
-           inputs: list[Path], lines: list[str], keywords: Mapping[str, Any], title: str, clobber: bool) -> list[Path]:
-    images = {f"{name}{end}.fits": (values, each) for name, each in maps.items()
-              for end, values in (("", each.values), ("_low", each.low), ("_high", each.high)) if values is not None}
-    files, picture = [folder / name for name in images], folder / _PICTURE
-    with Outputs([*files, picture], inputs=inputs, clobber=clobber) as outputs:
-        for file, (values, each) in zip(files, images.values(), strict=True):
+           notes: _Notes, clobber: bool) -> list[Path]:
+    parts = {f"{name}{end}": (values, each) for name, each in maps.items()
+             for end, values in (("", each.values), ("_low", each.low), ("_high", each.high)) if values is not None}
+    files = {name: folder / f"{name}.fits" for name in parts}
+    table, picture = folder / _TABLE, folder / _PICTURE
+    profile = [folder / _PROFILE] if notes.profiles else []
+    with Outputs([*files.values(), table, *profile, picture], inputs=notes.inputs, clobber=clobber) as outputs:
+        for name, (values, each) in parts.items():
             what = {"_low": "lower error of ", "_high": "upper error of "}
-            kind = next((text for end, text in what.items() if file.stem.endswith(end)), "")
+            kind = next((text for end, text in what.items() if name.endswith(end)), "")
             quantity = Quantity(dict(zip(numbers.tolist(), values.tolist(), strict=True)), each.unit)
-            of_map = [*lines, f"{file.stem}: {kind}{each.about}"]
-            outputs.write(file, painted(image, labels, quantity, of_map, keywords))
+            of_map = [*notes.history, f"{name}: {kind}{each.about}"]
+            outputs.write(files[name], painted(image, labels, quantity, of_map, notes.keywords))
+        outputs.write(table, _table(numbers, parts, notes))
         panels, coords = _panels(labels, numbers, maps), ImageCoords(image.header)
-        write_picture(outputs, picture, lambda: maps_png(labels, coords, panels, title))
-    return [*files, picture]
+        for file in profile:
+            write_picture(outputs, file, lambda: profile_png(notes.profiles, notes.title))
+        write_picture(outputs, picture, lambda: maps_png(labels, coords, panels, notes.title))
+    return [*files.values(), table, *profile, picture]
+
+
+def _table(numbers: NDArray[np.int64], parts: Mapping[str, tuple[Floats, _Map]], notes: _Notes) -> str:
+    """The values of maps as ECSV, a row for each bin."""
+    from astropy.table import Table
+    from astropy.units import Unit
+
+    table = Table({"bin": numbers})
+    for name, (values, each) in parts.items():
+        table[name] = values
+        table[name].unit = Unit(each.unit) if each.unit else None
+    for name, values in notes.columns.items():
+        table[name] = values
+        table[name].unit = _COLUMN_UNITS.get(name)
+    return ecsv(table, {"inputs": tuple(notes.inputs), **{
+        f"about_{name}": each.about for name, (values, each) in parts.items() if values is each.values}})
 
 
 def _panels(labels: NDArray[np.int32], numbers: NDArray[np.int64], maps: Mapping[str, _Map]) -> list[Panel]:

@@ -19,7 +19,7 @@ from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.virtual import Block, Columns, Name, VirtualFile, named_file, named_files
 from chandra_bin.regions import region_bytes
 
-from ._common import about, history, need_memory
+from ._common import about, history, need_memory, reporting
 from ._fov import fov_region
 from ._merged_events import (
     NEEDED,
@@ -32,7 +32,7 @@ from ._merged_events import (
     plane_at,
     read_observation,
 )
-from ._merged_images import Request, write_bands
+from ._merged_images import READ_SHARE, Request, write_bands
 from ._observed import Observed, check_instrument
 from ._parts import labels, obsid_of, same_part
 from .fluximage import ExposureSettings
@@ -117,7 +117,8 @@ def merge_observations(names: Name | Sequence[Name], outdir: Path, *, refcoord: 
 
 def _write(outputs: Outputs, request: Request, sources: Sequence[Source], reference: tuple[float, float] | None,
            beside: dict[VirtualFile, Ancillary], lines: Sequence[str]) -> Merged:
-    observations = [made for source in sources if (made := read_observation(source, request.background)) is not None]
+    read = (read_observation(source, request.background) for source in reporting(sources, end=READ_SHARE))
+    observations = [each for each in read if each is not None]
     if not observations:
         raise InputError("no event is left to merge: the filters of all files leave none")
     for each in observations:

@@ -1,4 +1,4 @@
-"""The options of `deflare`, `simulate_observations` and `bin_image`: one class for Python and the command line."""
+"""The options of several commands: one class for Python and the command line."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +84,14 @@ class MeasuredPart(Options):
     mask: Path | None = option(None, "FITS mask: a local background is measured where it is 1 or more.")
     exclude: tuple[Path, ...] = option((), "Region file: leave out the pixels inside, of the cluster and the sources.")
     keep: tuple[Path, ...] = option((), "Region file: use only the pixels inside, of the background.")
+
+
+@documented
+@dataclass(frozen=True, repr=False)
+class TileOptions(Options):
+    """How densely the chips are covered with tiles."""
+
+    per_chip: int = option(9, "Largest number of tiles on a chip.", symbol="N", limits=_from(1, 1024))
 
 
 @documented

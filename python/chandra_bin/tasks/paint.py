@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import InputError, counted, reason, warn
+from chandra_bin.errors import InputError, counted, reason, rename_hint, warn
 from chandra_bin.fits.columns import read_columns
 from chandra_bin.fits.images import Image, product_header, write_image
 from chandra_bin.fits.outputs import Outputs
@@ -151,7 +151,7 @@ def _number(word: str, path: Path, line: int) -> float:
 def _read_table(path: Path) -> dict[str, Quantity]:
     columns = read_columns(path)
     if "bin" not in columns:
-        raise InputError(f"{path}: has no column named bin, only {', '.join(columns)}")
+        raise InputError(f"{path}: has no column named bin, only {', '.join(columns)}{rename_hint(['bin'], columns)}")
     bins, _ = columns["bin"]
     if bins.dtype.kind not in "iu" or bins.ndim != 1:
         raise InputError(f"{path}: the column bin must hold whole numbers, not {bins.dtype}")

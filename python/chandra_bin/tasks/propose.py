@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from chandra_bin._checks.options import Options, option
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import InputError, NoCluster, counted
+from chandra_bin.errors import InputError, NoCluster, counted, rename_hint
 from chandra_bin.events.region_files import read_regions
 from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.images import Image
@@ -347,7 +347,7 @@ def _is_point(path: Path, columns: Mapping[str, NDArray[np.float64]], compact: f
     """Which detections are points wherever they are."""
     if missing := [name for name in _OF_DETECTIONS if name not in columns]:
         raise InputError(f"{path}: has no column {missing[0].upper()}, by which compact sources in the cluster are "
-                         "told from it; give the source table")
+                         f"told from it; give the source table{rename_hint(missing, columns)}")
     ratio, significance = (columns[name] for name in _OF_DETECTIONS)
     found: NDArray[np.bool_] = (ratio <= compact) & (significance >= significant)
     return found

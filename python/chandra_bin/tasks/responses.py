@@ -17,24 +17,24 @@ from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin._checks.options import Limits, Options, documented, option
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import channels_of
-from chandra_bin.acis.obsids import obsid_number
-from chandra_bin.coords.grids import Grid, GridAxis
 from chandra_bin.coords.tangent_plane import pixel_map
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted, warn
-from chandra_bin.events.reader import Events, open_events, read_events
+from chandra_bin.events.reader import Events
 from chandra_bin.events.spectra import SOFT_EV, band_channels
 from chandra_bin.exposure.maps import chip_exposures
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.virtual import Name, VirtualFile, named_files
-from chandra_bin.spectral.ogip import read_arf, read_rmf
+from chandra_bin.spectral.ogip import Arf, read_arf, read_rmf
 from chandra_bin.spectral.response_files import arf_content, mixed, rmf_content
 from chandra_bin.spectral.weights import ResponseTile, ResponseWeights, read_tiles
 
+from ._bin_exposure import PixelsOfBins, PlacesOfBins, grid_around, places_of, read_places
 from ._bin_pixels import BinPixels, read_bin_pixels
-from ._blanksky import checked_chips, need_on_sky
-from ._common import has_sky_filter, history, listed
-from ._observed import PLACING, observed
+from ._blanksky import checked_chips
+from ._common import has_sky_filter, history, listed, reporting
+from ._observed import observed
+from ._read_responses import read_areas
 from ._spectra_table import read_spectra_of_bins
 from .inputs import files_of, plain_name
 from .options import AncillaryChoice
@@ -42,8 +42,6 @@ from .spectra import ALL_BINS, obsids_of
 
 # A bin of which more than this part lies on chips without a tile has no response in that observation.
 _MOST_LOST = 0.01
-# Exposure in blocks of so many sky pixels: bins hold many of them, and bad columns are means over a block.
-_FINEST_PX = 4.0
 # Bins of which more than a part is seen so far from the middle of its tile are warned of.
 _FAR_ARCMIN, _MOST_FAR = 4.0, 0.1
 # Areas and matrices that are held in memory: some 10 kB and some MB each.
@@ -75,7 +73,7 @@ class BinsOfObservation:
     """Bins whose tiles are weighed by counts; the others by exposed area."""
 
 
-def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path, out: Path, *,
+def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | tuple[Path, Path], out: Path, *,
                     options: WeightOptions | None = None, final: Path | None = None, mask: Path | None = None,
                     exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
                     clobber: bool = False) -> list[BinsOfObservation]:
@@ -87,7 +85,8 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path, ou
     binmap : FITS image of bin numbers.
     tiles : table of the responses there are (.ecsv, .csv, .fits): columns ``obsid``, ``arf`` and ``rmf`` (files,
         relative to the table), and for several of an observation ``ccd_id``, and ``ra`` and ``dec`` of the tile's
-        middle in degrees (ICRS). Places on a chip belong to its nearest tile.
+        middle in degrees (ICRS). Places on a chip belong to its nearest tile. Or the ARF and the RMF of the only
+        observation.
     out : the file that `fit_spectra_files` reads: blocks TILES and WEIGHTS.
     options : how the parts of a bin are weighed; None: the defaults.
     final : where ``out`` will be moved to, which the names in it are relative to; None: it stays.
@@ -95,20 +94,22 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path, ou
 
     The seconds of a bin on a tile are the mean over the bin's pixels of the exposure time there. The ARF has the
     vignetting of the tile's middle: where tiles have places, the time of a pixel is multiplied by the vignetting there
-    over that of the middle, by the formula of exposure maps, and by 1 / FRACEXPO, which mkarf puts into the area.
+    over that of the middle, by the formula of exposure maps, and by 1 / FRACEXPO, which mkarf puts into the area. A
+    response without a place is taken to be that of the optical axis; a warning and CALIB = 'APPROX' state this.
     Raises `InputError` and `OutputError`; no file is written then.
     """
     options = WeightOptions.or_defaults(options)
     names = named_files(events)
-    known = read_tiles(tiles)
+    obsids = obsids_of(names)
+    known = read_tiles(tiles) if isinstance(tiles, Path) else _one_response(obsids, *tiles)
+    given = [tiles] if isinstance(tiles, Path) else []
     responses = [file for tile in known for file in (tile.arf, tile.rmf)]
-    inputs = [*files_of(*names, binmap, mask, *exclude, *keep), tiles, *responses]
+    inputs = [*files_of(*names, binmap, mask, *exclude, *keep), *given, *responses]
     with Outputs([out], inputs=inputs, clobber=clobber) as outputs:
-        obsids = obsids_of(names)
         bins = read_bin_pixels(binmap, mask, exclude, keep)
-        places = _places(bins)
+        places = places_of(bins)
         parts, made = [], []
-        for obsid, name in zip(obsids, names, strict=True):
+        for obsid, name in reporting(list(zip(obsids, names, strict=True))):
             of_obs = [index for index, tile in enumerate(known) if tile.obsid == obsid]
             if not of_obs:
                 raise InputError(f"{tiles}: has no response of ObsID {obsid}, of which {name} is")
@@ -118,8 +119,22 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path, ou
         lines = history("responses", {"events": " ".join(map(plain_name, names)), "binmap": binmap, "tiles": tiles,
                                       "mask": mask, "exclude": tuple(exclude), "keep": tuple(keep), **asdict(options)})
         with outputs.open(out) as file:
-            ResponseWeights.joined(known, parts, _areas(bins), bins.ids).write(file, (final or out).parent, lines)
+            ids = bins.ids | approximate(known)
+            ResponseWeights.joined(known, parts, areas_of(bins), ids).write(file, (final or out).parent, lines)
     return made
+
+
+def _one_response(obsids: Sequence[int], arf: Path, rmf: Path) -> tuple[ResponseTile, ...]:
+    """Return the only response of the only observation."""
+    if len(obsids) > 1:
+        raise InputError(f"{arf}: is the response of one observation, and there are {len(obsids)}: give a table with a "
+                         "row for each (--tiles)")
+    return (ResponseTile(obsids[0], None, np.nan, np.nan, arf, rmf),)
+
+
+def approximate(tiles: Sequence[ResponseTile]) -> dict[str, str]:
+    """Return the keyword CALIB where a response without a place stands for a whole observation."""
+    return {} if all(np.isfinite(tile.ra_deg) for tile in tiles) else {"CALIB": "APPROX"}
 
 
 def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | None = None, *,
@@ -149,7 +164,7 @@ def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | No
     # Bins share tiles.
     read_area, read_matrix = lru_cache(maxsize=_AREAS)(read_arf), lru_cache(maxsize=_MATRICES)(read_rmf)
     with Outputs(files, inputs=[responses], clobber=clobber) as outputs:
-        for stem, (obsid, number, at) in zip(stems, rows, strict=True):
+        for stem, (obsid, number, at) in reporting(list(zip(stems, rows, strict=True))):
             table = tables[obsid]
             seconds = table.exposure_s[table.bin == number]
             if not (seconds.size and seconds[0] > 0):
@@ -163,22 +178,21 @@ def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | No
     return files
 
 
-def _areas(bins: BinPixels) -> dict[int, float]:
+def areas_of(bins: BinPixels) -> dict[int, float]:
     """The areas of bins by their numbers, arcsec2."""
     areas = bins.pixels * ImageCoords(bins.image.header).pixel_area_arcsec2
     return dict(zip(bins.numbers, areas.tolist(), strict=True))
 
 
-def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: "_Places", tiles: Sequence[ResponseTile],
+def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: PlacesOfBins, tiles: Sequence[ResponseTile],
                  of_obs: list[int], options: WeightOptions) -> tuple[ResponseWeights, BinsOfObservation]:
-    events = _read(name)
+    events = read_places(name)
     if has_sky_filter(name):
         warn(f"{name}: its filters on the sky take events, but no exposure of the bins; give regions with --exclude "
              "or --keep instead")
-    pixels = _Pixels(bins.labels[places.at], *events.coords.sky_to_physical(places.ra, places.dec, "icrs"), places.ra,
-                     places.dec, len(bins.numbers), len(of_obs))
+    pixels = PixelsOfBins.of(bins, places, events, len(of_obs))
     mine = [tiles[index] for index in of_obs]
-    areas, fractions = np.array([_area_of(tile) for tile in mine]).T
+    areas, fractions = np.array([_area_of(*each) for each in zip(mine, read_areas(mine), strict=True)]).T
     seconds, lost, tile_of = _seconds(events, name, bins, pixels, mine)
     seconds /= fractions
     counts = _counts(events, name, bins, places.at, pixels, tile_of)
@@ -200,56 +214,11 @@ def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: "_Place
     return weights, BinsOfObservation(obsid, len(seen), len(np.unique(tile)), int(by_counts[seen].sum()))
 
 
-@dataclass(frozen=True, eq=False)
-class _Places:
-    """Where the pixels of all bins are, arrays (n,): the same for all observations."""
-
-    at: tuple[Wholes, Wholes]
-    """Rows and columns of the binmap."""
-    ra: Floats
-    """Degrees, ICRS."""
-    dec: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class _Pixels:
-    """The pixels of all bins, arrays (n,)."""
-
-    bin: NDArray[np.int32]
-    x: Floats
-    """Sky pixels of the events."""
-    y: Floats
-    ra: Floats
-    dec: Floats
-    bins: int
-    tiles: int
-
-
-def _read(name: VirtualFile) -> Events:
-    with open_events(name) as file:
-        need_on_sky(file.hdu.header, name)
-        there = file.hdu.columns
-        channel = next((column for column in ("pi", "energy") if column in there), "pi")
-        file.hdu.need("x", "y", "ccd_id", channel)
-        columns = ["x", "y", channel, *(column for column in PLACING if column in there)]
-    return read_events(name, columns)
-
-
-def _places(bins: BinPixels) -> _Places:
-    y, x = np.nonzero(bins.labels >= 0)
-    return _Places((y, x), *ImageCoords(bins.image.header).image_to_sky(x, y, "icrs"))
-
-
-def _area_of(tile: ResponseTile) -> tuple[float, float]:
+def _area_of(tile: ResponseTile, arf: Arf) -> tuple[float, float]:
     """The mean area of 0.5 - 2 keV, cm2, and the part of the time that is in the area of a tile.
 
-    Raises `InputError` for an ARF of another observation, or without area in this band.
+    Raises `InputError` for an ARF without area in this band.
     """
-    arf = read_arf(tile.arf)
-    found = obsid_number(arf.keywords.get("OBS_ID", ""))
-    if found is not None and int(found) != tile.obsid:
-        raise InputError(f"{tile.arf}: is of ObsID {found} (OBS_ID), and the table of tiles gives it for {tile.obsid}: "
-                         "correct the table")
     low, high = (energy / 1000 for energy in SOFT_EV)
     inside = (arf.energy_lo >= low) & (arf.energy_hi <= high)
     area = float(arf.area_cm2[inside].mean()) if inside.any() else 0.0
@@ -259,26 +228,20 @@ def _area_of(tile: ResponseTile) -> tuple[float, float]:
     return area, arf.fraction
 
 
-def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: _Pixels, tiles: Sequence[ResponseTile]
+def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsOfBins, tiles: Sequence[ResponseTile]
              ) -> tuple[Floats, Floats, dict[int, Wholes]]:
     """Mean seconds (bins, tiles) and on chips without tiles (bins,); and by chip the tile of each pixel."""
-    grid = _grid(bins, events, pixels)
+    grid = grid_around(bins, events, pixels)
     how = observed(events, AncillaryChoice().of(name.file, events.header))
     kept, off_axis = _vignetting(events, tiles, how.axis), _off_axis_arcmin(pixels.x, pixels.y, how.axis)
     seconds, lost, far = np.zeros((pixels.bins, pixels.tiles)), np.zeros(pixels.bins), np.zeros(pixels.bins)
     tile_of: dict[int, Wholes] = {}
-    column = np.floor((pixels.x - grid.x.first) / grid.x.step).astype(np.int64)
-    row = np.floor((pixels.y - grid.y.first) / grid.y.step).astype(np.int64)
     for view in how.views:
         chosen = [number for number, tile in enumerate(tiles) if tile.chip == view.chip] or [
             number for number, tile in enumerate(tiles) if tile.chip is None]
         has_place = any(np.isfinite(tiles[number].ra_deg) for number in chosen)
-        for part in chip_exposures([view], grid, how.axis, slope=acis.VIGNETTING_SLOPE if has_place else 0):
-            at = row - part.window[0].start, column - part.window[1].start
-            ny, nx = part.seconds.shape
-            inside = (at[0] >= 0) & (at[0] < ny) & (at[1] >= 0) & (at[1] < nx)
-            exposed = np.zeros(len(pixels.bin))
-            exposed[inside] = part.seconds[at[0][inside], at[1][inside]]
+        for part in chip_exposures([view], grid, how.axis):
+            exposed = pixels.seconds_of(part, grid)
             if not chosen:
                 lost += np.bincount(pixels.bin, exposed, pixels.bins)
             elif exposed.any():
@@ -289,6 +252,9 @@ def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: _Pixels
                 seconds += flat.reshape(seconds.shape)
                 far += np.bincount(pixels.bin, exposed * (arcmin > _FAR_ARCMIN), pixels.bins)
     _check_chips(tiles, tile_of, name)
+    if any(not np.isfinite(tile.ra_deg) for tile in tiles):
+        warn(f"{name}: {tiles[0].arf.name} has no place: it is taken to be that of the optical axis, and the area of a "
+             "bin to be its own times the vignetting there, by the formula for 2.3 keV (CALIB = 'APPROX')")
     distant = far > _MOST_FAR * seconds.sum(axis=1)
     if distant.any():
         warn(f"{name}: {counted(int(distant.sum()), 'bin is', 'bins are')} more than {_FAR_ARCMIN:g}' from the middle "
@@ -328,18 +294,7 @@ def _vignetting(events: Events, tiles: Sequence[ResponseTile], axis: Floats) -> 
     return made
 
 
-def _grid(bins: BinPixels, events: Events, pixels: _Pixels) -> Grid:
-    """A grid in sky pixels of the events around all bins: as fine as the binmap, but no finer than 4 sky pixels."""
-    image = ImageCoords(bins.image.header)
-    step = max(_FINEST_PX, float(np.sqrt(image.pixel_area_arcsec2 / events.coords.pixel_area_arcsec2)))
-    reached = np.isfinite(pixels.x) & np.isfinite(pixels.y)
-    if not reached.all():
-        raise InputError(f"{bins.image.path}: holds bins more than 90 degrees from {events.file}: they are not of one "
-                         "field")
-    return Grid(*(GridAxis.around(float(axis.min()) - 1, float(axis.max()) + 1, step) for axis in (pixels.x, pixels.y)))
-
-
-def _nearest(tiles: Sequence[ResponseTile], chosen: Sequence[int], pixels: _Pixels,
+def _nearest(tiles: Sequence[ResponseTile], chosen: Sequence[int], pixels: PixelsOfBins,
              seen: NDArray[np.bool_]) -> tuple[Wholes, Floats]:
     """The index of the nearest of some tiles to each pixel that is seen, and the distance in arcmin.
 
@@ -357,7 +312,7 @@ def _nearest(tiles: Sequence[ResponseTile], chosen: Sequence[int], pixels: _Pixe
     return nearest, arcmin
 
 
-def _counts(events: Events, name: VirtualFile, bins: BinPixels, at: tuple[Wholes, Wholes], pixels: _Pixels,
+def _counts(events: Events, name: VirtualFile, bins: BinPixels, at: tuple[Wholes, Wholes], pixels: PixelsOfBins,
             tile_of: dict[int, Wholes]) -> Wholes:
     """Events of 0.5 - 2 keV (bins, tiles)."""
     values = events.columns

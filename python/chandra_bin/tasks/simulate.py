@@ -24,7 +24,7 @@ from chandra_bin.simulate import event_tables, tables
 from chandra_bin.spectral.models import ModelOptions, thermal_model
 from chandra_bin.spectral.response_files import arf_content, rmf_content
 
-from ._common import ecsv, history, program
+from ._common import ecsv, history, program, reporting
 from .options import SimulationSettings
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def simulate_observations(folder: Path, settings: SimulationSettings | None = No
                                               settings.datamode, scene.ra_deg, scene.dec_deg)
     done, rows = [], []
     with _Writer(folder, old, clobber) as writer:
-        for observation in observations:
+        for observation in reporting(observations, end=0.95):
             done.append(_write_observation(writer, scene, observation, settings))
             rows.append(_write_truth(writer, scene, observation, settings))
         _write_scene(writer, scene, settings)

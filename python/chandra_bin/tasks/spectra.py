@@ -15,7 +15,7 @@ from chandra_bin.acis.obsids import obsid_number
 from chandra_bin.binning.bins import bin_areas
 from chandra_bin.coords.tangent_plane import pixel_map
 from chandra_bin.coords.wcs import ImageCoords, physical_agree
-from chandra_bin.errors import InputError, counted, warn
+from chandra_bin.errors import InputError, counted, rename_hint, warn
 from chandra_bin.events.arrays import bin_spectra
 from chandra_bin.events.reader import EventFile, Events, open_events
 from chandra_bin.events.spectra import (
@@ -37,7 +37,7 @@ from chandra_bin.fits.virtual import Name, VirtualFile, named_files
 
 from ._bin_pixels import BinPixels, read_bin_pixels
 from ._blanksky import ParticleCounts, checked_chips, need_on_sky, scale_by_particles
-from ._common import Parameters, about, ecsv, has_sky_filter, history, listed
+from ._common import Parameters, about, ecsv, has_sky_filter, history, listed, reporting
 from ._pha import PhaWriter
 from .inputs import files_of, plain_name
 
@@ -160,7 +160,7 @@ def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
                  ) as outputs:
         bins = read_bin_pixels(binmap, mask, exclude, keep)
         made = []
-        for obsid, name, behind in zip(obsids, names, backgrounds, strict=True):
+        for obsid, name, behind in reporting(list(zip(obsids, names, backgrounds, strict=True))):
             parameters = {
                 "events": plain_name(name), "binmap": plain_name(binmap),
                 "background": " ".join(map(plain_name, behind)) or None, "group": group, "mask": mask,
@@ -296,7 +296,8 @@ def _columns(file: EventFile, particles: bool) -> list[str]:
         missing.append("pi (nor energy)")
     if missing:
         raise InputError(f"{file.name.file}: block {file.hdu.name} has no column {', '.join(missing)}, only "
-                         f"{', '.join(there)}: spectra need x, y, ccd_id, and pi or energy")
+                         f"{', '.join(there)}: spectra need x, y, ccd_id, and pi or energy"
+                         f"{rename_hint(missing, there)}")
     chosen = [*_COORDINATES, *(channel if particles else channel[:1])]
     for name in chosen:
         if not there[name].is_scalar or (name in _WHOLE and not there[name].is_whole):

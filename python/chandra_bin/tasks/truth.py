@@ -17,7 +17,7 @@ from chandra_bin.spectral.results import FitResult
 
 from ._bin_pixels import binmap_id
 from ._common import about, ecsv, read_binmap, write_picture
-from .maps import check_binmap
+from .maps import check_binmap, radii_arcmin
 
 # A fit of one temperature to several has about their mean with these weights, Mazzotta et al. 2004 (MNRAS 354, 10).
 _SPECTROSCOPIC_POWER = -0.75
@@ -48,7 +48,7 @@ class Comparison:
 
 
 def compare_with_truth(binmap: Path, fit: Path, truth: Path, folder: Path, *, clobber: bool = False) -> Comparison:
-    """Writes ``truth.ecsv``, ``truth.png`` and ``profile.png`` into a folder.
+    """Writes ``truth.ecsv``, ``truth.png`` and ``truth_profile.png`` into a folder.
 
     Parameters
     ----------
@@ -64,19 +64,19 @@ def compare_with_truth(binmap: Path, fit: Path, truth: Path, folder: Path, *, cl
     image, labels = read_binmap(binmap)
     check_binmap(binmap, binmap_id(labels), fit, fitted.binmap_id)
     inputs = [binmap, fit, *(truth / f"{name}.fits" for name in _IMAGES)]
-    files = [folder / name for name in ("truth.ecsv", "truth.png", "profile.png")]
+    files = [folder / name for name in ("truth.ecsv", "truth.png", "truth_profile.png")]
     with Outputs(files, inputs=inputs, clobber=clobber) as outputs:
         true = _in_bins(image, labels, truth, result.bin)
         good = result.good("kt") & np.isfinite(true["kt"])
-        pulls = {name: _pulls(getattr(result, name), getattr(result, f"{name}_low"), getattr(result, f"{name}_high"),
-                              true[name], good) for name in ("kt", "norm")}
+        pulls = {name: pulls_of(getattr(result, name), getattr(result, f"{name}_low"), getattr(result, f"{name}_high"),
+                                true[name], good) for name in ("kt", "norm")}
         outputs.write(files[0], _table(result, true, {"binmap": binmap, "fit": fit}))
         coords = ImageCoords(image.header)
         write_picture(outputs, files[1], lambda: maps_png(labels, coords, _panels(labels, result, true, good),
                                                           _title(pulls["kt"])))
-        profile = Profile(_radius_arcmin(coords, labels, result), np.where(good, result.kt, np.nan), result.kt_low,
+        profile = Profile(*radii_arcmin(coords, labels, result), np.where(good, result.kt, np.nan), result.kt_low,
                           result.kt_high, "kT (keV)", true["kt"])
-        write_picture(outputs, files[2], lambda: profile_png(profile, _title(pulls["kt"])))
+        write_picture(outputs, files[2], lambda: profile_png([profile], _title(pulls["kt"])))
     return Comparison(pulls["kt"], pulls["norm"], tuple(files))
 
 
@@ -128,12 +128,18 @@ def _labels_of_parts(image: Image, labels: NDArray[np.int32], coords: ImageCoord
     return found
 
 
-def _pulls(value: Floats, low: Floats, high: Floats, true: Floats, good: NDArray[np.bool_]) -> Pulls:
-    pull = ((value - true) / np.where(value > true, low, high))[good]
+def pulls_of(value: Floats, low: Floats, high: Floats, true: Floats, good: NDArray[np.bool_]) -> Pulls:
+    """Return how values compare with the truth, over their errors, in the bins that are good."""
+    pull = pull_of_each(value, low, high, true)[good]
     pull = pull[np.isfinite(pull)]
     if not pull.size:
         return Pulls(0, np.nan, np.nan, np.nan)
     return Pulls(len(pull), float(pull.mean()), float(pull.std()), float((np.abs(pull) < 1).mean()))
+
+
+def pull_of_each(value: Floats, low: Floats, high: Floats, true: Floats) -> Floats:
+    """Return value less truth over the error on the side of the truth; NaN where one of them is unknown."""
+    return np.asarray((value - true) / np.where(value > true, low, high), np.float64)
 
 
 def _table(result: FitResult, true: dict[str, Floats], parameters: dict[str, object]) -> str:
@@ -156,19 +162,6 @@ def _panels(labels: NDArray[np.int32], result: FitResult, true: dict[str, Floats
     limits = (float(known.min()) * 0.9, float(known.max()) * 1.1) if known.size else (0.0, 1.0)
     return [Panel("Temperature, fitted", "kT (keV)", fitted, "inferno", limits),
             Panel("Temperature, simulated", "kT (keV)", simulated, "inferno", limits)]
-
-
-def _radius_arcmin(coords: ImageCoords, labels: NDArray[np.int32], result: FitResult) -> Floats:
-    """Distances of the middles of bins from that of the brightest."""
-    y, x = np.nonzero(labels >= 0)
-    of = labels[y, x]
-    size = int(labels.max()) + 1
-    pixels = np.maximum(np.bincount(of, minlength=size), 1)
-    centre_x, centre_y = (np.bincount(of, axis, size) / pixels for axis in (x, y))
-    brightest = result.bin[int(np.argmax(result.net_counts / pixels[result.bin]))]
-    distance = np.hypot(centre_x - centre_x[brightest], centre_y - centre_y[brightest])[result.bin]
-    arcmin = np.sqrt(coords.pixel_area_arcsec2) / 60
-    return np.asarray(np.maximum(distance, 0.5) * arcmin)
 
 
 def _title(pulls: Pulls) -> str:

@@ -15,11 +15,16 @@ from chandra_bin.events import vfaint
 from chandra_bin.events.reader import open_events
 from chandra_bin.pipeline.job import Job
 from chandra_bin.pipeline.reprocessing import why_not
+from chandra_bin.pipeline.spectra import flare_free_events
 from chandra_bin.regions import has_shapes
+from chandra_bin.tasks.options import TileOptions
+from chandra_bin.tasks.tiles import plan_tiles
+from chandra_bin.workflow.records import FOLDER
 
 from . import plan
 from . import steps as ciao_steps
 from .links import linked
+from .tiles import make_tiles
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -78,6 +83,25 @@ def extract_spectra(job: Job) -> None:
     folder = job.out(job.layout.spectra(job.obs.obsid) / "xaf").parent
     if job.facts[ciao_steps.BINS_WITH_EVENTS] and not any(folder.glob("*.pi")):
         raise InputError(f"specextract made no spectrum of any bin: see {job.logs}")
+
+
+def make_bin_tiles(asked: Job) -> None:
+    """Step 9: responses of places on the chips that see bins.
+
+    They are made in a folder with records of its own, since they take hours: tiles that an earlier run made stay.
+    """
+    with linked(asked) as job:
+        layout, settings = job.layout, job.settings
+        options = TileOptions(per_chip=settings.tiles_per_chip)
+        observations = job.call(plan_tiles, flare_free_events(job), job.made(layout.binmap), options=options)
+        made = make_tiles(observations, layout.work / FOLDER / "tiles", options, jobs=job.threads,
+                          tool_hours=settings.tool_hours)
+        for path in (made.table, *(file for pair in made.made.values() for file in pair)):
+            shutil.copyfile(path, job.out(layout.tiles_folder / path.relative_to(made.table.parent)))
+        for each in observations:
+            count = sum(obsid == each.obsid for obsid, _ in made.made)
+            job.note(**{f"ObsID {each.obsid}": f"{count} of {len(each.tiles)} tiles have responses, by "
+                                               f"{', '.join(sorted(set(each.rmf_tools.values())))}"})
 
 
 def _run(asked: Job, plan_of: Callable[[Job], plan.Plan],

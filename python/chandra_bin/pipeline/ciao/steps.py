@@ -182,9 +182,9 @@ def bins(layout: Layout, settings: Settings) -> plan.Plan:
     of_counts: plan.Words = (
         Filter("--background=", background, ""), Filter("--background-scale=", ratio, ""),
         "--expmap", File(layout.final_expmap), "--contours", settings.contours)
-    behind: plan.Words = (
-        "--behind", File(layout.final_image), Filter("--behind-background=", background, ""),
-        Filter("--behind-scale=", ratio, ""))
+    counts_image: plan.Words = (
+        "--counts-image", File(layout.final_image), Filter("--counts-image-background=", background, ""),
+        Filter("--counts-image-scale=", ratio, ""))
     return [plan.PythonStep(native.bin_final_image, (
         "bin", File(layout.final_image if is_counts else layout.final_flux),
         "-o", File(layout.bins, is_output=True), "--sn", repr(settings.sn),
@@ -193,7 +193,7 @@ def bins(layout: Layout, settings: Settings) -> plan.Plan:
         *(("--background-systematic", repr(settings.background_systematic))
           if settings.background_systematic is not None else ()),
         "--mask", File(layout.mask), _CLOBBER,
-        *(of_counts if is_counts else behind)), "contour binning")]
+        *(of_counts if is_counts else counts_image)), "contour binning")]
 
 
 def sky_regions(layout: Layout, _settings: Settings) -> plan.Plan:

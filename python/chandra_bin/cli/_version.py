@@ -1,0 +1,23 @@
+"""What ``chandra-bin --version`` shows: all that a report of a bug needs."""
+
+import os
+import platform
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+from chandra_bin import __version__
+
+
+def version_lines() -> list[str]:
+    """Return the version, the commit where the package was built from a checkout, and the versions it works with."""
+    lines = [f"chandra-bin {__version__}"]
+    commit = files("chandra_bin") / "commit.txt"
+    if commit.is_file():
+        lines.append(f"commit {commit.read_text(encoding='utf-8').strip()}")
+    lines.append(f"Python {platform.python_version()}, numpy {version('numpy')}")
+    if caldb := os.environ.get("CALDB"):
+        from chandra_bin.ciao import caldb_version
+
+        lines.append(f"CALDB {caldb_version(Path(caldb)) or 'of unknown version'} ({caldb})")
+    return lines

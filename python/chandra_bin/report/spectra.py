@@ -1,0 +1,109 @@
+"""The spectra of the bins, which a reader chooses in the map: points, models and numbers for the script of the page."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from chandra_bin.acis.channels import PI_WIDTH_EV
+from chandra_bin.spectral.grouped import LEAST_CHANNELS, LEAST_COUNTS, GroupedSpectra
+from chandra_bin.spectral.results import FitResult
+
+from .collect import Folder
+from .packed import deflated, packed_arrays, rounded
+
+# Responses of a bin in an observation that are named; the others are counted.
+_MOST_RESPONSES = 4
+# Counts of a point of one ObsID of several, which has fewer than all of them together: S/N 3.
+_LEAST_OF_ONE = 9
+# Numbers below 0.01 are written with a power of ten.
+_LEAST_POWER = -2
+
+
+def packed_spectra(folder: Folder, bins: int) -> dict[str, Any] | None:
+    """Return the spectra, models and fits of the bins for ``spectra.js``; None without them.
+
+    Those of other bins than the map's, which has ``bins`` of them, are a problem of the report.
+    """
+    spectra, fit = folder.grouped_spectra(), folder.fit()
+    if spectra is None or fit is None or not spectra.bin.size:
+        return None
+    if spectra.bin[-1] >= bins or not np.isin(spectra.bin, fit.bin).all():
+        folder.problem(f"{folder.layout.fit_spectra} does not belong to {folder.layout.binmap.name}")
+        return None
+    obsids = np.unique(spectra.obsid)
+    arrays = {
+        "bin": spectra.bin, "obsid": np.searchsorted(obsids, spectra.obsid), "fitted": spectra.is_fitted,
+        "size": np.diff(spectra.offsets), "channel": spectra.channel, "counts": spectra.counts,
+        "exposure": rounded(spectra.exposure_s), "share": rounded(spectra.share), "ratio": rounded(spectra.off_ratio),
+        "background": rounded(spectra.background), "model": rounded(spectra.model)}
+    texts = {"fits": {number: _fit_texts(fit, place) for place, number in enumerate(fit.bin.tolist())},
+             "responses": _responses(folder, spectra)}
+    return {"obsids": obsids.tolist(), "end": int(spectra.end.max()), "width": PI_WIDTH_EV / 1000,
+            "least": LEAST_COUNTS, "least_of_one": _LEAST_OF_ONE, "ev": round(LEAST_CHANNELS * PI_WIDTH_EV),
+            "band": f"{spectra.low_kev.min():.2g} - {spectra.high_kev.max():.2g} keV",
+            "texts": deflated(json.dumps(texts, separators=(",", ":")).encode()), **packed_arrays(arrays)}
+
+
+def _fit_texts(fit: FitResult, place: int) -> dict[str, Any]:
+    """The parameters of a bin with their errors, and what the fit states of the bin, as texts."""
+    facts = {"Fit": ", ".join(fit.reasons(place)) or "ok", "Net counts": f"{fit.net_counts[place]:.1f}",
+             "Background counts": f"{fit.background_counts[place]:.1f}"}
+    if not np.isfinite(fit.kt[place]):
+        return {"parameters": [], "facts": facts}
+    facts |= {f"Statistic ({fit.statistic_name})": f"{fit.statistic[place]:.1f}",
+              "Expected statistic": f"{fit.expected[place]:.1f} ± {math.sqrt(fit.variance[place]):.1f}",
+              "Goodness": f"{fit.goodness[place]:+.2f} sigma".replace("-", "−")}
+    parameters = [_parameter("kT (keV)", fit.kt, fit.kt_low, fit.kt_high, place),
+                  _parameter("Norm (cm⁻⁵)", fit.norm, fit.norm_low, fit.norm_high, place)]
+    if np.isfinite(fit.abundance[place]):
+        abundance = _parameter("Abundance", fit.abundance, fit.abundance_low, fit.abundance_high, place)
+        if fit.abundance_fixed[place]:
+            abundance = ["Abundance", f"{fit.abundance[place]:.4g}", "fixed", "fixed"]
+        parameters.insert(1, abundance)
+    return {"parameters": parameters, "facts": facts}
+
+
+def _parameter(label: str, values: Any, low: Any, high: Any, place: int) -> list[str]:
+    """A parameter, its value, and its lower and upper error, with two digits of the smaller error."""
+    value, *errors = (float(each[place]) for each in (values, low, high))
+    if not np.isfinite(value):
+        return [label, "unknown", "", ""]
+    size = math.floor(math.log10(abs(value))) if value else 0
+    known = [error for error in errors if np.isfinite(error) and error > 0]
+    digits = 1 - math.floor(math.log10(min(known))) if known else 3 - size
+    power = size if size < _LEAST_POWER else 0
+    form, times = f".{max(digits + power, 0)}f", f" × 10{_raised(power)}" if power else ""
+
+    def text(number: float, form: str) -> str:
+        return f"{number / 10.0**power:{form}}{times}".replace("-", "−")
+
+    return [label, text(value, form), *("open" if not np.isfinite(error) else text(sign * error, f"+{form}")
+                                        for sign, error in zip((-1, 1), errors, strict=True))]
+
+
+def _raised(power: int) -> str:
+    return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def _responses(folder: Folder, spectra: GroupedSpectra) -> list[str]:
+    """The responses of each data set with their shares, as texts; none where their file is not there."""
+    weights = folder.response_weights()
+    if weights is None:
+        return []
+    of: dict[tuple[int, int], list[tuple[float, str]]] = {}
+    for number, obsid, tile, seconds in zip(weights.bin.tolist(), weights.obsid.tolist(), weights.tile.tolist(),
+                                            weights.seconds.tolist(), strict=True):
+        of.setdefault((number, obsid), []).append((seconds, weights.tiles[tile].arf.name))
+    return [_listed(of.get(key, [])) for key in zip(spectra.bin.tolist(), spectra.obsid.tolist(), strict=True)]
+
+
+def _listed(parts: list[tuple[float, str]]) -> str:
+    total = sum(seconds for seconds, _ in parts)
+    if not total:
+        return "none"
+    parts = sorted(parts, reverse=True)
+    named = [f"{name} {seconds / total:.0%}" for seconds, name in parts[:_MOST_RESPONSES]]
+    more = len(parts) - len(named)
+    return ", ".join([*named, *([f"and {more} more"] if more else [])])

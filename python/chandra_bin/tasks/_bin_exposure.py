@@ -1,0 +1,94 @@
+"""Where the pixels of bins lie on the sky of an observation, and how long its chips saw each of them."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandra_bin._checks.array_types import Floats, Wholes
+from chandra_bin.coords.grids import Grid, GridAxis
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import InputError
+from chandra_bin.events.reader import Events, open_events, read_events
+from chandra_bin.exposure.maps import ChipExposure
+from chandra_bin.fits.virtual import VirtualFile
+
+from ._bin_pixels import BinPixels
+from ._blanksky import need_on_sky
+from ._observed import PLACING
+
+# Exposure in blocks of so many sky pixels: bins hold many of them, and bad columns are means over a block.
+_FINEST_PX = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class PlacesOfBins:
+    """Where the pixels of all bins are, arrays (n,): the same for all observations."""
+
+    at: tuple[Wholes, Wholes]
+    """Rows and columns of the binmap."""
+    ra: Floats
+    """Degrees, ICRS."""
+    dec: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class PixelsOfBins:
+    """The pixels of all bins on the sky of an observation, arrays (n,)."""
+
+    bin: NDArray[np.int32]
+    x: Floats
+    """Sky pixels of the events."""
+    y: Floats
+    ra: Floats
+    """Degrees, ICRS."""
+    dec: Floats
+    bins: int
+    """Number of bins."""
+    tiles: int
+    """Number of responses of the observation."""
+
+    @classmethod
+    def of(cls, bins: BinPixels, places: PlacesOfBins, events: Events, tiles: int) -> Self:
+        """Return the pixels of bins on the sky of some events."""
+        return cls(bins.labels[places.at], *events.coords.sky_to_physical(places.ra, places.dec, "icrs"), places.ra,
+                   places.dec, len(bins.numbers), tiles)
+
+    def seconds_of(self, part: ChipExposure, grid: Grid) -> Floats:
+        """Return for how long a chip saw each pixel, (n,) s."""
+        column = np.floor((self.x - grid.x.first) / grid.x.step).astype(np.int64) - part.window[1].start
+        row = np.floor((self.y - grid.y.first) / grid.y.step).astype(np.int64) - part.window[0].start
+        ny, nx = part.seconds.shape
+        inside = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)
+        exposed = np.zeros(len(self.bin))
+        exposed[inside] = part.seconds[row[inside], column[inside]]
+        return exposed
+
+
+def read_places(name: VirtualFile) -> Events:
+    """Read the columns of events that place them, and their channels."""
+    with open_events(name) as file:
+        need_on_sky(file.hdu.header, name)
+        there = file.hdu.columns
+        channel = next((column for column in ("pi", "energy") if column in there), "pi")
+        file.hdu.need("x", "y", "ccd_id", channel)
+        columns = ["x", "y", channel, *(column for column in PLACING if column in there)]
+    return read_events(name, columns)
+
+
+def places_of(bins: BinPixels) -> PlacesOfBins:
+    """Return where the pixels of all bins are on the sky."""
+    y, x = np.nonzero(bins.labels >= 0)
+    return PlacesOfBins((y, x), *ImageCoords(bins.image.header).image_to_sky(x, y, "icrs"))
+
+
+def grid_around(bins: BinPixels, events: Events, pixels: PixelsOfBins) -> Grid:
+    """A grid in sky pixels of the events around all bins: as fine as the binmap, but no finer than 4 sky pixels."""
+    image = ImageCoords(bins.image.header)
+    step = max(_FINEST_PX, float(np.sqrt(image.pixel_area_arcsec2 / events.coords.pixel_area_arcsec2)))
+    reached = np.isfinite(pixels.x) & np.isfinite(pixels.y)
+    if not reached.all():
+        raise InputError(f"{bins.image.path}: holds bins more than 90 degrees from {events.file}: they are not of one "
+                         "field")
+    return Grid(*(GridAxis.around(float(axis.min()) - 1, float(axis.max()) + 1, step) for axis in (pixels.x, pixels.y)))

@@ -1,0 +1,195 @@
+"""Responses that were made for each bin, such as those of specextract: each bin has its own ARF and RMF."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from chandra_bin._checks.array_types import Floats, Wholes
+from chandra_bin.coords.tangent_plane import pixel_map
+from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import InputError, counted, warn
+from chandra_bin.events.reader import Events
+from chandra_bin.exposure.maps import chip_exposures
+from chandra_bin.fits.headers import is_number
+from chandra_bin.fits.outputs import Outputs
+from chandra_bin.fits.virtual import Name, VirtualFile, named_files
+from chandra_bin.spectral.ogip import Arf
+from chandra_bin.spectral.weights import ResponseTile, ResponseWeights
+
+from ._bin_exposure import PixelsOfBins, PlacesOfBins, grid_around, places_of, read_places
+from ._bin_pixels import BinPixels, read_bin_pixels
+from ._common import history
+from ._observed import observed
+from ._read_responses import read_areas
+from .inputs import files_of, plain_name
+from .options import AncillaryChoice
+from .responses import areas_of
+from .spectra import obsids_of
+
+_BIN, _OBSID = "{bin}", "{obsid}"
+# Numbers of bins in a message.
+_MOST_LISTED = 10
+
+
+@dataclass(frozen=True)
+class BinsWithFiles:
+    """The bins of one observation, by their files."""
+
+    obsid: int
+    bins: tuple[int, ...]
+    """Bins with an ARF and an RMF."""
+    without_events: tuple[int, ...]
+    """Bins without files and without events: specextract makes no spectrum of them."""
+    missing: tuple[int, ...]
+    """Bins without files that have events: they have no response in this observation."""
+
+
+def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: str, out: Path, *,
+                        final: Path | None = None, mask: Path | None = None, exclude: Sequence[Path] = (),
+                        keep: Sequence[Path] = (), clobber: bool = False) -> list[BinsWithFiles]:
+    """Write which files are the response of each bin in each observation, into the file that `fit_spectra_files` reads.
+
+    Parameters
+    ----------
+    events : virtual name of an ACIS event file, or those of several observations, as `write_spectra` takes them.
+    binmap : FITS image of bin numbers.
+    pattern : name of the ARFs, with ``{bin}`` for the number of a bin and ``{obsid}`` for that of an observation, with
+        or without zeros in front; the RMF has the ending ``.rmf`` in place of ``.arf``.
+    out, final, mask, exclude, keep : as `write_responses` takes them.
+
+    Notes
+    -----
+    The area of such a file is the mean over the places of a bin's events: it has the vignetting, and the time that the
+    dither took these places off the chip (mkwarf), or that of one place (mkarf: FRACEXPO). Neither is applied again.
+    What it does not have is the part of the bin that the observation did not see, where no events are. With e the
+    exposure of a pixel over EXPOSURE, the seconds of a bin of N pixels are EXPOSURE (sum e)^2 / (N sum e^2), or
+    EXPOSURE (sum e) / (N FRACEXPO) where the file has FRACEXPO: EXPOSURE for a bin that is seen whole.
+
+    Raises
+    ------
+    InputError
+        For a pattern without ``{bin}``, files that are damaged, of another observation, or do not belong together,
+        and where no bin has files.
+    OutputError
+        Where ``out`` exists or cannot be written.
+
+    Warns
+    -----
+    ChandraBinWarning
+        Of bins that have events and no files.
+    """
+    names = named_files(events)
+    obsids = obsids_of(names)
+    stem = _checked_pattern(pattern, len(obsids))
+    bins = read_bin_pixels(binmap, mask, exclude, keep)
+    tiles = {obsid: _files_of(stem, obsid, bins.numbers) for obsid in obsids}
+    if not any(tiles.values()):
+        first = _candidates(stem, obsids[0], bins.numbers[0])[0]
+        raise InputError(f"{pattern}: files of all bins are missing, {first}.arf and .rmf for example")
+    known = [tile for obsid in obsids for tile in tiles[obsid].values()]
+    responses = [file for tile in known for file in (tile.arf, tile.rmf)]
+    inputs = [*files_of(*names, binmap, mask, *exclude, *keep), *responses]
+    with Outputs([out], inputs=inputs, clobber=clobber) as outputs:
+        places = places_of(bins)
+        parts, made, first_tile = [], [], 0
+        for obsid, name in zip(obsids, names, strict=True):
+            part, found = _observation(name, obsid, bins, places, tiles[obsid])
+            parts.append(replace(part, tile=part.tile + first_tile))
+            first_tile += len(tiles[obsid])
+            made.append(found)
+        lines = history("responses", {"events": " ".join(map(plain_name, names)), "binmap": binmap, "per_bin": pattern,
+                                      "mask": mask, "exclude": tuple(exclude), "keep": tuple(keep)})
+        with outputs.open(out) as file:
+            ResponseWeights.joined(known, parts, areas_of(bins), bins.ids).write(file, (final or out).parent, lines)
+    return made
+
+
+def _checked_pattern(pattern: str, observations: int) -> str:
+    """Return the pattern without its ending. Raises `InputError` where it does not tell the files apart."""
+    if _BIN not in pattern:
+        raise InputError(f"{pattern}: give the place of the number of a bin in the names: '{_OBSID}/xaf_{_BIN}.arf'")
+    if observations > 1 and _OBSID not in pattern:
+        raise InputError(f"{pattern}: give the place of the ObsID in the names, as there are {observations} "
+                         f"observations: '{_OBSID}/xaf_{_BIN}.arf'")
+    return pattern.removesuffix(".arf").removesuffix(".rmf")
+
+
+def _candidates(stem: str, obsid: int, number: int) -> list[str]:
+    texts = dict.fromkeys((f"{obsid:05d}", str(obsid)))
+    return list(dict.fromkeys(stem.replace(_OBSID, text).replace(_BIN, str(number)) for text in texts))
+
+
+def _files_of(stem: str, obsid: int, numbers: Sequence[int]) -> dict[int, ResponseTile]:
+    """Return the response of each bin that has both files. Raises `InputError` where one of the two is missing."""
+    found: dict[int, ResponseTile] = {}
+    for number in numbers:
+        for name in _candidates(stem, obsid, number):
+            arf, rmf = Path(f"{name}.arf"), Path(f"{name}.rmf")
+            if arf.is_file() != rmf.is_file():
+                there, gone = (arf, rmf) if arf.is_file() else (rmf, arf)
+                raise InputError(f"{gone}: is not there, and {there.name} is: make both again, or remove it")
+            if arf.is_file():
+                found[number] = ResponseTile(obsid, None, np.nan, np.nan, arf, rmf)
+                break
+    return found
+
+
+def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: PlacesOfBins,
+                 tiles: dict[int, ResponseTile]) -> tuple[ResponseWeights, BinsWithFiles]:
+    arfs = read_areas(list(tiles.values()))
+    events = read_places(name)
+    pixels = PixelsOfBins.of(bins, places, events, len(tiles))
+    counts = _counts(events, bins)
+    mean, mean_square = _exposures(events, name, bins, pixels)
+    number_of = {number: index for index, number in enumerate(bins.numbers)}
+    seconds = np.array([_seconds(arf, events, name, mean[number_of[number]], mean_square[number_of[number]])
+                        for number, arf in zip(tiles, arfs, strict=True)])
+    without = [number for number in bins.numbers if number not in tiles]
+    missing = tuple(number for number in without if counts[number_of[number]])
+    empty = tuple(number for number in without if not counts[number_of[number]])
+    if missing:
+        more = ", ..." if len(missing) > _MOST_LISTED else ""
+        warn(f"{name}: {counted(len(missing), 'bin has', 'bins have')} events and no ARF and RMF, and so no response "
+             f"in ObsID {obsid}: {', '.join(map(str, missing[:_MOST_LISTED]))}{more}")
+    used = np.flatnonzero(seconds > 0)
+    mine = np.array(list(tiles), np.int64)[used]
+    part = ResponseWeights((), mine, np.full(len(used), obsid), used, seconds[used],
+                           counts[[number_of[number] for number in mine.tolist()]])
+    return part, BinsWithFiles(obsid, tuple(mine.tolist()), empty, missing)
+
+
+def _seconds(arf: Arf, events: Events, name: VirtualFile, mean: float, mean_square: float) -> float:
+    """Return EXPOSURE, less for the part of a bin that was not seen; ``mean`` and ``mean_square`` are of e."""
+    exposure = arf.exposure_s
+    if exposure is None:
+        value = events.header.get("EXPOSURE")
+        exposure = float(value) if is_number(value) else 0.0
+    if not (np.isfinite(exposure) and exposure > 0):
+        raise InputError(f"{arf.file}: has no EXPOSURE, and {name} neither: make the ARF again")
+    if arf.fraction < 1:
+        return exposure * mean / arf.fraction
+    return exposure * mean**2 / mean_square if mean_square > 0 else 0.0
+
+
+def _exposures(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsOfBins) -> tuple[Floats, Floats]:
+    """Return the means (bins,) of the exposure of a bin's pixels over that of a chip, and of its square."""
+    grid = grid_around(bins, events, pixels)
+    how = observed(events, AncillaryChoice().of(name.file, events.header))
+    share = np.zeros(len(pixels.bin))
+    for view in how.views:
+        for part in chip_exposures([view], grid, how.axis, slope=0):
+            share += pixels.seconds_of(part, grid) / view.livetime_s
+    one, two = (np.bincount(pixels.bin, share**power, pixels.bins) / bins.pixels for power in (1, 2))
+    return one, two
+
+
+def _counts(events: Events, bins: BinPixels) -> Wholes:
+    """Return the events (bins,) of all energies."""
+    x, y = pixel_map(events.coords, ImageCoords(bins.image.header))(events.columns["x"], events.columns["y"])
+    ny, nx = bins.labels.shape
+    column, row = (np.floor(axis + 0.5) for axis in (x, y))
+    inside = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)
+    label = bins.labels[row[inside].astype(np.int64), column[inside].astype(np.int64)]
+    return np.bincount(label[label >= 0], minlength=len(bins.numbers))

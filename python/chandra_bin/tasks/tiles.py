@@ -1,0 +1,212 @@
+"""Tiles: the places on chips, below the bins of a binmap, that get an ARF and an RMF each."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from chandra_bin._checks.array_types import Floats
+from chandra_bin.acis import geometry as acis
+from chandra_bin.errors import InputError, warn
+from chandra_bin.events.reader import Events
+from chandra_bin.exposure.ancillary import Ancillary
+from chandra_bin.exposure.maps import View
+from chandra_bin.fits.headers import is_number, text_of
+from chandra_bin.fits.virtual import Name, VirtualFile, named_files
+
+from ._bin_exposure import PlacesOfBins, places_of, read_places
+from ._bin_pixels import read_bin_pixels
+from ._common import ecsv, listed
+from ._observed import grating_of, observed
+from .options import AncillaryChoice, TileOptions
+from .spectra import obsids_of
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+# Tiles keep this distance from the edges of a chip, where it is wide enough: the dither takes a place 16 pixels to both
+# sides, and the area of a place beyond would lack the time that it was off the chip.
+EDGE_PX = 32
+# Closer places would have the same response: matrices are calibrated in squares of 32 pixels.
+_CLOSEST_PX = 64
+# The dither takes pixels of bins onto a chip from this far beyond its edge.
+_REACH_PX = 20
+# Weights for mkwarf are those of the events in a circle of this radius.
+RADIUS_PX = 32.0
+# Above this temperature of the focal plane (K), data are not of -120 C: mkacisrmf has matrices for the
+# back-illuminated chips then, and above the second (-109 C) none.
+_COLD_K, _COOL_K = 158.0, 164.15
+
+RmfTool = Literal["mkacisrmf", "mkrmf"]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A place on a chip that gets a response."""
+
+    chip: int
+    chipx: int
+    chipy: int
+    x: float
+    """Sky pixels of the events, with the telescope at its mean pointing."""
+    y: float
+    ra_deg: float
+    """ICRS."""
+    dec_deg: float
+    events: int
+    """Events of the chip within 32 sky pixels."""
+
+    @property
+    def name(self) -> str:
+        """The name of its files, without an ending."""
+        return f"ccd{self.chip}_{self.chipx:04d}_{self.chipy:04d}"
+
+
+@dataclass(frozen=True)
+class TilesOfObservation:
+    """The tiles of an observation, and what its responses are made of."""
+
+    obsid: int
+    events: Path
+    files: Ancillary
+    grating: str
+    """NONE, LETG or HETG."""
+    rmf_tools: Mapping[int, RmfTool]
+    """By chip: mkacisrmf where its matrices are those of the events, else mkrmf."""
+    tiles: tuple[Tile, ...]
+
+
+def plan_tiles(events: Name | Sequence[Name], binmap: Path, *, options: TileOptions | None = None,
+               mask: Path | None = None, exclude: Sequence[Path] = (),
+               keep: Sequence[Path] = ()) -> list[TilesOfObservation]:
+    """Return the places of tiles on each chip of each observation that sees any of the bins.
+
+    Parameters
+    ----------
+    events : virtual name of an ACIS event file, or those of several observations, as `write_spectra` takes them.
+    binmap : FITS image of bin numbers.
+    options : how many tiles; None: the defaults.
+    mask, exclude, keep : those that the spectra were made with.
+
+    Notes
+    -----
+    The part of a chip that holds bins is divided into cells, at most ``per_chip`` of them and none narrower than 64
+    pixels. A cell that holds a bin has a tile in its middle, but 32 pixels or more from the edges of the chip, or of
+    the part of it that was read.
+
+    Raises
+    ------
+    InputError
+        Where files are missing or no observation sees a bin, and for events that do not tell how they were calibrated
+        (CTI_APP).
+    """
+    options = TileOptions.or_defaults(options)
+    names = named_files(events)
+    obsids = obsids_of(names)
+    bins = read_bin_pixels(binmap, mask, exclude, keep)
+    places = places_of(bins)
+    made = [_of_observation(name, obsid, places, options) for obsid, name in zip(obsids, names, strict=True)]
+    for each in [each for each in made if not each.tiles]:
+        warn(f"{each.events}: no chip of ObsID {each.obsid} holds a bin of {binmap}: it gets no tile")
+    if not any(each.tiles for each in made):
+        raise InputError(f"{binmap}: no chip of these observations holds a bin: give the binmap of these events")
+    return made
+
+
+def tiles_table(observations: Sequence[TilesOfObservation], made: Mapping[tuple[int, str], tuple[Path, Path]],
+                folder: Path, options: TileOptions) -> str:
+    """Return the table that `write_responses` reads, as ECSV text.
+
+    Parameters
+    ----------
+    made : the ARF and the RMF of the tiles that have them, by ObsID and `Tile.name`.
+    folder : the folder of the table, which the names in it are relative to.
+    """
+    from astropy.table import Table
+
+    rows = [(each.obsid, tile.chip, tile.ra_deg, tile.dec_deg, tile.chipx, tile.chipy,
+             *(os.path.relpath(path, folder) for path in made[each.obsid, tile.name]))
+            for each in observations for tile in each.tiles if (each.obsid, tile.name) in made]
+    names = ("obsid", "ccd_id", "ra", "dec", "chipx", "chipy", "arf", "rmf")
+    table = Table(rows=rows, names=names, units={"ra": "deg", "dec": "deg", "chipx": "pixel", "chipy": "pixel"})
+    return ecsv(table, asdict(options))
+
+
+def rmf_tool(header: "Header", chip: int, file: Path) -> RmfTool:
+    """Return the tool that makes the RMF of a chip, by how its events were calibrated.
+
+    mkacisrmf is for events that were corrected for CTI (a letter of CTI_APP a chip; N: not), of a focal plane at
+    -120 C, and of the back-illuminated chips at -110 C too. Raises `InputError` without CTI_APP or FP_TEMP.
+    """
+    applied, kelvin = text_of(header, "CTI_APP").upper(), header.get("FP_TEMP")
+    if len(applied) != acis.CHIP_COUNT or not is_number(kelvin):
+        raise InputError(f"{file}: CTI_APP is {header.get('CTI_APP')!r} and FP_TEMP {kelvin!r}: both choose the tool "
+                         "that makes RMFs; reprocess the events with chandra_repro")
+    warmest = _COOL_K if chip in acis.BACK_ILLUMINATED else _COLD_K
+    return "mkacisrmf" if applied[chip] != "N" and float(kelvin) <= warmest else "mkrmf"
+
+
+def _of_observation(name: VirtualFile, obsid: int, bins: PlacesOfBins, options: TileOptions) -> TilesOfObservation:
+    events = read_places(name)
+    files = AncillaryChoice().of(name.file, events.header)
+    if not files.aspect:
+        raise InputError(f"{name.file}: the aspect solution (ASOLFILE) is missing: put it into this folder")
+    how = observed(events, files)
+    x, y = events.coords.sky_to_physical(bins.ra, bins.dec, "icrs")
+    places = np.stack([x, y], axis=1)[np.isfinite(x) & np.isfinite(y)]
+    tiles = [tile for view in how.views if isinstance(view, View)
+             for tile in _of_chip(events, view, places, options.per_chip)]
+    chips = sorted({tile.chip for tile in tiles})
+    return TilesOfObservation(obsid, name.file, files, grating_of(events.header) or "NONE",
+                              {chip: rmf_tool(events.header, chip, name.file) for chip in chips}, tuple(tiles))
+
+
+def _of_chip(events: Events, view: View, places: Floats, per_chip: int) -> list[Tile]:
+    """Return the tiles of a chip; ``places`` are the pixels of all bins, (n, 2) sky pixels."""
+    usable = view.response > 0
+    if not usable.any():
+        return []
+    # (chipx, chipy) of the first and last pixel that was read.
+    low, high = (np.array([ends(np.flatnonzero(usable.any(axis=axis))) + 1 for axis in (0, 1)]) for ends in (min, max))
+    on_chip = np.linalg.solve(view.placement.matrix, (places - view.placement.origin).T).T
+    near = np.all((on_chip > low - _REACH_PX) & (on_chip < high + _REACH_PX), axis=1)
+    if not near.any():
+        return []
+    inside = np.clip(on_chip[near], low, high)
+    first, extent = inside.min(axis=0), np.ptp(inside, axis=0)
+    shape = np.array(grid_shape(float(extent[0]), float(extent[1]), per_chip))
+    cell = np.minimum(((inside - first) / np.maximum(extent, 1) * shape).astype(np.int64), shape - 1)
+    middles = first + (np.unique(cell, axis=0) + 0.5) * extent / shape
+    narrow = high - low < 2 * EDGE_PX
+    lowest, highest = (np.where(narrow, (low + high) / 2, end) for end in (low + EDGE_PX, high - EDGE_PX))
+    kept = np.unique(np.rint(np.clip(middles, lowest, highest)).astype(np.int64), axis=0)
+    return [_tile(events, view, int(chipx), int(chipy)) for chipx, chipy in kept]
+
+
+def grid_shape(width: float, height: float, most: int) -> tuple[int, int]:
+    """Return how many cells a rectangle (pixels) has along both sides: the smallest cells that its number allows."""
+    widest, highest = (max(1, math.floor(extent / _CLOSEST_PX)) for extent in (width, height))
+    shapes = [(nx, min(most // nx, highest)) for nx in range(1, min(most, widest) + 1)]
+    # Of equally long cells, those of less area.
+    return min(shapes, key=lambda shape: (max(width / shape[0], height / shape[1]), 1 / (shape[0] * shape[1])))
+
+
+def _tile(events: Events, view: View, chipx: int, chipy: int) -> Tile:
+    x, y = view.placement.to_sky(np.array([[chipx, chipy]], np.float64))[0]
+    ra, dec = events.coords.physical_to_sky(np.array([x]), np.array([y]), "icrs")
+    columns = events.columns
+    on_chip = columns["ccd_id"] == view.chip
+    near = np.hypot(columns["x"][on_chip] - x, columns["y"][on_chip] - y) <= RADIUS_PX
+    return Tile(view.chip, chipx, chipy, float(x), float(y), float(ra[0]), float(dec[0]), int(near.sum()))
+
+
+def warn_of_chips(observations: Sequence[TilesOfObservation]) -> None:
+    """Warn of chips whose events are not corrected for CTI, or too warm for mkacisrmf."""
+    for each in observations:
+        if old := [chip for chip, tool in each.rmf_tools.items() if tool == "mkrmf"]:
+            warn(f"{each.events}: chips {listed(old)} are not corrected for CTI, or the focal plane was warm: their "
+                 "RMFs are made by mkrmf, of the events around each tile")
