@@ -1,7 +1,7 @@
 """How well fits of bins and their errors agree with the truth, by statistic, background and counts.
 
-The campaign of docs/explanation/validation.md: ``pytest -m long tests/test_campaign_fits.py`` prints its table. Spectra are drawn from
-the templates that are fitted: this tests statistics and search, not physics.
+The campaign of docs/explanation/validation.md: ``pytest -m long tests/test_campaign_fits.py`` prints its table. Spectra
+are drawn from the templates that are fitted: this tests statistics and search, not physics.
 """
 
 import numpy as np

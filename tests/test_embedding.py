@@ -188,7 +188,8 @@ def test_one_file_includes_all_installed_headers(tmp_path):
 
 def test_the_documentation_quotes_the_examples():
     files = [file.read_text() for file in (EXAMPLES / "embedding").rglob("*.*")]
-    quoted = re.findall(r"^```(?:cmake|cython|c)\n(.*?)^```$", (ROOT / "docs/how-to/embedding.md").read_text(), re.M | re.S)
+    page = (ROOT / "docs/how-to/embedding.md").read_text()
+    quoted = re.findall(r"^```(?:cmake|cython|c)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert len(quoted) == 3
     assert all(any(block in text for text in files) for block in quoted)
 

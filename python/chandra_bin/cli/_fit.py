@@ -73,7 +73,7 @@ def command(spectra: Path, responses: Path, out: Path, model: str, threads: int 
     if not quiet:
         reasons = Counter(made.result.reason.tolist())
         click.echo(f"{counted(len(made.result.bin), 'bin')}, {counted(len(made.spectra.bin), 'spectrum', 'spectra')}; "
-                   f"{made.templates.model}")
+                   f"{made.result.model}")
         click.echo(", ".join(f"{reason}: {number}" for reason, number in reasons.most_common()))
         click.echo(f"written to {out}")
         next_command("fit", fit=out)

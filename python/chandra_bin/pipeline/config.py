@@ -137,6 +137,11 @@ class Settings(BaseModel):
     redshift is; 0: none."""
     nh: float = Field(default=0, ge=0, le=100)
     """Step 10: column density of hydrogen in our galaxy, 1e22 cm-2."""
+    nh_is: Literal["fixed", "tied", "free"] = "fixed"
+    """Step 10: the column density is the given one (fixed), the best one for all bins (tied), or one of each bin
+    (free)."""
+    redshift_is: Literal["fixed", "tied", "free"] = "fixed"
+    """Step 10: the same of the redshift. One of both must be fixed."""
     model: Annotated[str, Field(min_length=1)] = "apec"
     """Step 10: apec, plasma by AtomDB's tables; brems, bremsstrahlung without lines; or the file of a table model,
     relative to this file."""
@@ -199,6 +204,8 @@ class Settings(BaseModel):
             raise ValueError("response_tiles is given, and spectra is false: nothing would use it")
         if self.response_tiles is not None and self.redshift is None:
             raise ValueError("response_tiles is given, and fits need the redshift too")
+        if "fixed" not in (self.nh_is, self.redshift_is):
+            raise ValueError(f"nh_is is {self.nh_is} and redshift_is is {self.redshift_is}: one must be fixed")
         return self
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from typing import Any
 from chandra_bin.acis.bands import parse_energies
 from chandra_bin.errors import warn
 from chandra_bin.fits.virtual import VirtualFile
+from chandra_bin.spectral.fit import FitOptions
 from chandra_bin.spectral.models import ModelOptions
 from chandra_bin.tasks.fit import fit_spectra_files
 from chandra_bin.tasks.maps import write_hardness_maps, write_maps
@@ -66,10 +67,11 @@ def fit(job: Job) -> None:
                          abundance_table=settings.abundance_table)
     low, high = parse_energies(settings.fit_band)
     made = job.call(fit_spectra_files, _folder_of_spectra(job), layout.bin_responses, job.out(layout.fit), model=model,
+                    options=FitOptions(nh_is=settings.nh_is, redshift_is=settings.redshift_is),
                     band_kev=(low / 1000, high / 1000), threads=job.threads)
     result = made.result
     reasons = Counter(result.reason.tolist()).most_common()
-    job.note(model=made.templates.model, bins=", ".join(f"{reason}: {count}" for reason, count in reasons),
+    job.note(model=result.model, bins=", ".join(f"{reason}: {count}" for reason, count in reasons),
              errors=result.error_text)
 
 

@@ -50,7 +50,7 @@ _LARGE, _LARGE_BIN = 0.2, "#f7f5ef"
 
 # More bins than this are too small on a picture for a choice of their colours.
 _MOST_COLOURED = 50_000
-# Bins that are smaller than this on a side, on average, have no outlines: these would cover them (pixels of the picture).
+# Bins with fewer pixels of the picture on a side, on average, have no outlines, which would cover them.
 _OUTLINED_PX = 12
 # The longest side of the picture that notebooks show.
 _THUMBNAIL_PX = 256
@@ -214,7 +214,8 @@ def _mean_of_bins(image: NDArray[Any], binmap: NDArray[np.int32]) -> NDArray[np.
     bins = int(binmap.max(initial=-1)) + 1
     npix = np.bincount(binmap[used], minlength=bins)
     sums = np.bincount(binmap[used], image[used], minlength=bins)
-    return np.divide(sums, npix, out=np.full(bins, np.nan), where=npix > 0)
+    mean: NDArray[np.float64] = np.divide(sums, npix, out=np.full(bins, np.nan), where=npix > 0)
+    return mean
 
 
 def _draw_outlines(axes: "Axes", polygons: Polygons) -> None:

@@ -46,6 +46,9 @@ class BinSpectra:
     group
         (datasets,) whole numbers: data sets of one group share the shape of their background, such as those of one
         observation and type of chip. Without it all do.
+    off_hard
+        (datasets,): counts of 9 to 12 keV of the background spectra, which tell particles from the sky; None where these
+        are not known: backgrounds then have one component.
     """
 
     bin: Wholes
@@ -57,6 +60,7 @@ class BinSpectra:
     off_counts: Floats | None = None
     off_ratio: Floats = field(default_factory=lambda: np.zeros(0))
     group: Wholes = field(default_factory=lambda: np.zeros(0, np.int64))
+    off_hard: Floats | None = None
 
     def __post_init__(self) -> None:
         """Take any arrays of numbers. Raises `InputError` for shapes that differ, and values that cannot be."""
@@ -96,7 +100,8 @@ class BinSpectra:
         wanted: dict[str, tuple[int, ...]] = {
             "bin": (sets,), "counts": (sets, self.counts.shape[1]), "exposure_s": (sets,),
             "weight_offsets": (sets + 1,), "weight_response": self.weight.shape, "weight": (self.weight.size,),
-            "off_counts": (sets, self.counts.shape[1]), "off_ratio": (sets,), "group": (sets,)}
+            "off_counts": (sets, self.counts.shape[1]), "off_ratio": (sets,), "group": (sets,),
+            "off_hard": (sets,)}
         for name, shape in wanted.items():
             values = getattr(self, name)
             if values is not None and values.shape != shape:
@@ -108,7 +113,7 @@ class BinSpectra:
     def _check_values(self) -> None:
         if np.any(np.diff(self.bin) < 0):
             raise InputError("bin must ascend: sort the data sets by bin")
-        for name in ("counts", "exposure_s", "weight", "off_counts", "off_ratio"):
+        for name in ("counts", "exposure_s", "weight", "off_counts", "off_ratio", "off_hard"):
             values = getattr(self, name)
             if values is not None and not np.all(good := np.isfinite(values) & (values >= 0)):
                 raise InputError(f"{name} holds {values[~good].flat[0]}: it must be finite and not negative")

@@ -43,6 +43,7 @@ class Bremsstrahlung:
     """
 
     has_abundance = False
+    has_redshift = True
 
     def __init__(self, kt_limits_kev: tuple[float, float], abundance_table: AbundanceTable) -> None:
         self.kt_kev = _temperatures(*kt_limits_kev)

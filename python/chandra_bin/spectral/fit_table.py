@@ -11,7 +11,7 @@ from chandra_bin.errors import InputError, rename_hint
 from chandra_bin.fits.columns import read_columns_and_meta
 
 from .abundances import AbundanceTable
-from .results import COVARIANCE, FLAGS, OF_ALL_BINS, FitResult
+from .results import COVARIANCE, FLAGS, NOT_COLUMNS, OF_ALL_BINS, FitResult
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -56,7 +56,7 @@ def read_fit(path: Path) -> FitFile:
     try:
         values: dict[str, Any] = {}
         for each in fields(FitResult):
-            if each.name not in ("covariance", "ends", *OF_ALL_BINS.values()):
+            if each.name not in (*NOT_COLUMNS, *OF_ALL_BINS.values()):
                 values[each.name] = np.asarray(np.ma.filled(columns[each.name][0]))
         covariance, ends = np.zeros((len(values["bin"]), 3, 3)), np.zeros((len(values["bin"]), 4, 2))
         for name, (i, j) in COVARIANCE.items():

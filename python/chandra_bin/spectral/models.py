@@ -42,6 +42,8 @@ class Emission(Protocol):
     kt_kev: Floats
     """(temperatures,), ascending, keV."""
     has_abundance: bool
+    has_redshift: bool
+    """Whether the spectra may be moved to another redshift."""
     name: str
 
     def photons(self, edges_kev: Floats) -> Floats:
@@ -67,6 +69,9 @@ class ThermalModel:
         check_nh(self.nh)
         if not _REDSHIFT.holds(self.redshift):
             raise InputError(f"redshift is {self.redshift:g}: {_REDSHIFT.text}")
+        if self.redshift and not self.emission.has_redshift:
+            raise InputError(f"{self.emission.name}: has spectra at one redshift (REDSHIFT = F), and redshift is "
+                             f"{self.redshift:g}: give a table with REDSHIFT = T")
         self._through(np.array([1.0, 2.0]))  # a table that is not there is better found before the fits
 
     def __repr__(self) -> str:
@@ -195,4 +200,4 @@ def _emission(options: ModelOptions, kt_limits_kev: tuple[float, float]) -> Emis
         return Plasma(load_apec(files), files.version, kt_limits_kev, options.abundance_table)
     from .table_models import TableEmission, read_table_model
 
-    return TableEmission(read_table_model(options.model), kt_limits_kev, options.redshift)
+    return TableEmission(read_table_model(options.model), kt_limits_kev)

@@ -35,6 +35,7 @@ class Plasma:
     """
 
     has_abundance = True
+    has_redshift = True
 
     def __init__(self, table: ApecTable, version: str, kt_limits_kev: tuple[float, float],
                  abundance_table: AbundanceTable) -> None:

@@ -183,14 +183,11 @@ class TableEmission:
     ----------
     table : has a parameter kT (or temperature, keV).
     kt_limits_kev : the grid of temperatures, keV: the table's own, or a finer one where it is interpolated in ln kT.
-    redshift : of the cluster; above 0 only for tables with REDSHIFT = T.
     """
 
-    def __init__(self, table: TableModel, kt_limits_kev: tuple[float, float], redshift: float) -> None:
-        if redshift and not table.has_redshift:
-            raise InputError(f"{table.file}: has spectra at one redshift (REDSHIFT = F), and redshift is {redshift:g}: "
-                             "give a table with REDSHIFT = T")
+    def __init__(self, table: TableModel, kt_limits_kev: tuple[float, float]) -> None:
         self._table = table
+        self.has_redshift = table.has_redshift
         self._temperature = self._parameter(_TEMPERATURE)
         if self._temperature is None or self._temperature.values is None:
             raise InputError(f"{table.file}: has no parameter kT, only {', '.join(p.name for p in table.parameters)}")

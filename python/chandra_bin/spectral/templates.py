@@ -47,6 +47,10 @@ class Templates:
     """Whether the model depends on the abundance; if not, what Z = 1 adds is 0."""
     model: str
     """The model in words, for headers."""
+    nh: float = np.nan
+    """Column density of the model, 1e22 cm⁻²; NaN: unknown."""
+    redshift: float = np.nan
+    """Redshift of the model; NaN: unknown."""
 
     def __repr__(self) -> str:
         responses, temperatures, _, channels = self.rates.shape
@@ -112,7 +116,7 @@ def fold(model: Spectra, responses: Iterable[Response], band_kev: tuple[float, f
         raise InputError("there is no response to fold the model through: give at least one ARF and RMF")
     folded = np.stack(rates).reshape(len(rates), len(model.kt_kev), 2, -1)
     return Templates(model.kt_kev, folded, reference.first_channel + channels.start, model.has_abundance,
-                     model.describe())
+                     model.describe(), getattr(model, "nh", np.nan), getattr(model, "redshift", np.nan))
 
 
 def _areas(arf: Arf | None, rmf: Rmf, matrix: Floats, channels: slice) -> Floats:

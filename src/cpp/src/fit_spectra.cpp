@@ -50,8 +50,8 @@ struct ProfileEnd {
 
 class BinFit {
 public:
-    BinFit(SpectralBin& bin, const FitSettings& settings, double fixed_abundance)
-        : bin_(bin), settings_(settings),
+    BinFit(SpectralBin& bin, const FitSettings& settings, double fixed_abundance, double delta)
+        : bin_(bin), settings_(settings), delta_(delta),
           bounds_{{settings.kt_low, settings.abundance_low, 0}, {settings.kt_high, settings.abundance_high, 0}},
           minimiser_(bin, bounds_), free_{true, std::isnan(fixed_abundance), true},
           abundance_(std::isnan(fixed_abundance)
@@ -74,7 +74,7 @@ public:
         std::array<std::array<ProfileEnd, 2>, 3> ends;
         for (int restart = 0; restart <= kMostRestarts; ++restart) {
             if (!find_covariance()) flags_ |= kDegenerate;
-            if (flags_ & kDegenerate) break;
+            if (flags_ & kDegenerate || delta_ == 0) break;
             const std::optional<Minimum> better = profiles(ends, check);
             if (!better) break;
             best_ = *better;
@@ -233,7 +233,7 @@ private:
 
     // Where the statistic, minimised over the other parameters, has risen by delta.
     ProfileEnd profile(std::size_t p, double sign) {
-        const double delta = settings_.delta, most = room(p, sign);
+        const double delta = delta_, most = room(p, sign);
         Free others = free_;
         others[p] = false;
         double inner = 0, inner_rise = 0, outer = 0, outer_rise = 0;
@@ -307,6 +307,7 @@ private:
         for (std::size_t p = 0; p < 3; ++p) {
             for (std::size_t q = p; q < 3; ++q) fitted.covariance[k++] = covariance_[p][q];
         }
+        if (delta_ == 0) return;
         for (const std::size_t p : {kKt, kNorm}) {
             if (!ends[p][0].at || !ends[p][1].at) flags_ |= kErrorOpen;
         }
@@ -332,6 +333,7 @@ private:
 
     SpectralBin& bin_;
     const FitSettings& settings_;
+    double delta_;
     Bounds bounds_;
     Minimiser minimiser_;
     Free free_;
@@ -357,12 +359,15 @@ void check_input(const SpectralTemplates& templates, const BinnedSpectra& spectr
                 && settings.kt_high <= templates.kt[templates.temperatures - 1],
             "the limits of kT must ascend within the table");
     require(settings.abundance_low <= settings.abundance_high, "the limits of the abundance must ascend");
-    require(settings.delta > 0 && settings.table.step > 0, "delta and the step of the table must be positive");
+    require(settings.table.step > 0, "the step of the table must be positive");
     require(spectra.bin_offsets[0] == 0 && spectra.weight_offsets[0] == 0, "offsets must begin with 0");
     for (std::size_t k = 0; k < spectra.bins; ++k) {
         require(spectra.bin_offsets[k] <= spectra.bin_offsets[k + 1], "offsets must ascend");
+        require(!(settings.delta[k] < 0), "delta must not be negative");
     }
     const auto sets = static_cast<std::size_t>(spectra.bin_offsets[spectra.bins]);
+    require(spectra.components >= 1 && spectra.components <= detail::kMostComponents,
+            "a background must have 1 or 2 components");
     for (std::size_t d = 0; d < sets; ++d) {
         require(spectra.statistic[d] <= FitStatistic::chi2, "an unknown statistic");
         require(spectra.weight_offsets[d] <= spectra.weight_offsets[d + 1], "offsets must ascend");
@@ -383,14 +388,19 @@ void check_input(const SpectralTemplates& templates, const BinnedSpectra& spectr
 
 void fit_spectra(const SpectralTemplates& templates, const BinnedSpectra& spectra, const FitSettings& settings,
                  int threads, const Control& control, FittedBin* fitted, std::int32_t* flags,
-                 std::int32_t* evaluations) {
+                 std::int32_t* evaluations, double* amounts) {
     if (spectra.bins == 0) return;
     check_input(templates, spectra, settings);
     parallel_for(spectra.bins, threads, control, 0, 1, [&](std::size_t k, const auto& check) {
-        SpectralBin bin(templates, spectra, k);
         fitted[k] = nothing_fitted();
-        flags[k] = BinFit(bin, settings, settings.fixed_abundance[k]).fit(fitted[k], check);
+        flags[k] = evaluations[k] = 0;
+        const auto components = static_cast<std::int64_t>(spectra.components);
+        std::fill(amounts + spectra.bin_offsets[k] * components, amounts + spectra.bin_offsets[k + 1] * components, kNaN);
+        if (std::isnan(settings.delta[k])) return;
+        SpectralBin bin(templates, spectra, k);
+        flags[k] = BinFit(bin, settings, settings.fixed_abundance[k], settings.delta[k]).fit(fitted[k], check);
         evaluations[k] = bin.evaluations();
+        if (std::isfinite(fitted[k].statistic)) bin.write_amounts(amounts);
     });
 }
 
