@@ -523,7 +523,7 @@ def test_columns_must_hold_whole_numbers(capsys):
 def test_no_good_times(capsys):
     write_events("no_gti.fits", SOURCE, good_times={})
     assert run(["spectra", "no_gti.fits", "binmap.fits"]) == 0
-    assert "holds no table of good times (GTI): TSTART to TSTOP are taken" in warnings_of(capsys)[0]
+    assert "holds no table of good times (GTI): using TSTART to TSTOP" in warnings_of(capsys)[0]
     assert spectrum("spectra/00754/xaf_0.pi")[1]["EXPOSURE"] == 10_000
 
 

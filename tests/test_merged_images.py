@@ -163,7 +163,7 @@ def test_simulated_blank_skies_are_what_lies_behind(tmp_path, monkeypatch):
 BAD = {
     "PSF maps without exposure": (["--psfecf", "0.9"], "give --exposure with --psfecf"),
     "pixels larger than a chip": (["--exposure", "--binsize", "1e5"], "100000 sky pixels are larger than a chip"),
-    "a fraction above 1": (["--psfecf", "1.5", "--exposure"], "the enclosed fraction is 1.5"),
+    "a fraction above 1": (["--psfecf", "1.5", "--exposure"], "the enclosed fraction must be between 0 and 1, got 1.5"),
     "one blank sky of two": (["--blanksky", "a_bkg.fits"], "2 observations are named, and the blank sky of 1"),
     "a list of chips of two": (["--blanksky", "@three.list"], "2 observations are named, and the blank sky of 3"),
     "another order": (["--blanksky", "b_bkg.fits", "--blanksky", "a_bkg.fits"],
