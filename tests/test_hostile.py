@@ -520,7 +520,7 @@ def test_a_state_that_names_files_elsewhere_is_refused(name, where):
     Path(".chandra-bin").mkdir()
     Path(".chandra-bin/state.json").write_text(
         f'{{"format": 1, "tasks": {{}}, "placing": {{"task": "t", "scratch": "{scratch}", "record": {record}}}}}')
-    with pytest.raises(InputError, match="is no state of this program"):
+    with pytest.raises(InputError, match="is not a valid state file"):
         State(Path())
 
 
