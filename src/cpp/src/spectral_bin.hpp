@@ -195,9 +195,10 @@ private:
         const std::size_t first = set.number * spectra_.components;
         const double* expected = spectra_.band_expected + first * bands;
         std::size_t measured = 0;
-        while (measured < spectra_.components
-               && std::any_of(expected + measured * bands, expected + (measured + 1) * bands,
-                              [](double each) { return each > 0; })) {
+        while (
+            measured < spectra_.components
+            && std::any_of(
+                expected + measured * bands, expected + (measured + 1) * bands, [](double each) { return each > 0; })) {
             ++measured;
         }
         if (measured == 0) return;

@@ -91,7 +91,7 @@ struct FittedBin {
 // Cost: about 150 evaluations per bin, each O(data sets * channels). Throws std::invalid_argument for fewer than 2
 // temperatures, limits outside them, and a response beyond the templates.
 void fit_spectra(const SpectralTemplates& templates, const BinnedSpectra& spectra, const FitSettings& settings,
-                 int threads, const Control& control, FittedBin* fitted, std::int32_t* flags,
-                 std::int32_t* evaluations, double* amounts);
+                 int threads, const Control& control, FittedBin* fitted, std::int32_t* flags, std::int32_t* evaluations,
+                 double* amounts);
 
 }  // namespace chandra_bin
