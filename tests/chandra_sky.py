@@ -1,4 +1,4 @@
-"""A flat sky seen by ACIS, photon by photon: which exposure maps are compared with. Small, and without the package's map."""
+"""A flat sky that ACIS sees, photon by photon, for tests of exposure maps: small, and without the package's maps."""
 
 import numpy as np
 
