@@ -9,7 +9,7 @@ from chandra_bin._checks.arrays import as_labels
 from chandra_bin._kernels import _boxes
 from chandra_bin.errors import InputError
 
-# An image of 4096 x 4096 pixels has no more bins than this; numbers beyond it are no bin numbers.
+# An image of 4096 x 4096 pixels has no more bins than this; numbers beyond it are invalid.
 _MOST_BINS = 2**24
 
 
@@ -47,5 +47,5 @@ def cover_with_boxes(binmap: ArrayLike) -> BinBoxes:
     labels = as_labels(binmap)
     bins = int(labels.max(initial=-1)) + 1
     if bins > max(_MOST_BINS, labels.size):
-        raise InputError(f"binmap holds the bin number {bins - 1}: this is no map of bins numbered from 0")
+        raise InputError(f"binmap holds the bin number {bins - 1}: bins must be numbered from 0")
     return BinBoxes(*_boxes.cover_with_boxes(labels, bins))

@@ -143,7 +143,7 @@ private:
     }
 
     // A table point may lie between two minima: the lowest of this one and of those that are reached from the two
-    // segments beside its own.
+    // segments next to its own.
     Minimum beside_table_points(Minimum best) {
         for (int round = 0; round < kMostRestarts; ++round) {
             const std::size_t j = bin_.segment(best.at[kKt]);

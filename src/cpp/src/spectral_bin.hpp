@@ -42,7 +42,7 @@ public:
     double kt(std::size_t place) const { return templates_.kt[place]; }
     std::size_t temperatures() const { return templates_.temperatures; }
 
-    // The segment [kt(j), kt(j + 1)] that holds kT: the one above a table point, but for the last.
+    // The segment [kt(j), kt(j + 1)] that holds kT: the one above a table point, except at the last.
     std::size_t segment(double value) const {
         const double* end = templates_.kt + templates_.temperatures - 1;
         const double* above = std::upper_bound(templates_.kt + 1, end, value);
