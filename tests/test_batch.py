@@ -478,7 +478,7 @@ def test_a_worker_that_is_killed_costs_its_row(images):
         assert sorted(each.row for each in found) == list(range(1, NUMBER + 1))
         assert sum(not each.is_ok for each in found) <= failures
         for each in found:
-            assert each.is_ok or "ended by SIGKILL: was there not enough memory?" in each.message
+            assert each.is_ok or "ended by SIGKILL: out of memory?" in each.message
 
 
 @pytest.mark.full

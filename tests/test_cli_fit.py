@@ -302,7 +302,7 @@ def test_tables_of_responses_that_cannot_be_used(capsys):
     placeless.remove_columns(["ra", "dec"])
     assert "has no place: give ra and dec" in error_of(capsys, *words, written(placeless))
     Path("tiles.txt").write_text("obsid")
-    assert "is no table that is known here" in error_of(capsys, *words, "tiles.txt")
+    assert "unknown table format" in error_of(capsys, *words, "tiles.txt")
     assert read_tiles(Path(written(tiles, "tiles.csv")))[0].arf == Path("sim/truth/responses/90001_ccd7_0.arf")
 
 

@@ -151,8 +151,8 @@ try:
 except ImportError as error:
     print(error)
 """).stdout.decode().splitlines()
-    assert refused == ["the C API of the chandra_bin that is installed has version 0, 1 is needed",
-                       "the chandra_bin that is installed has no C API"]
+    assert refused == ["the C API of the installed chandra_bin has version 0, but 1 is needed",
+                       "the installed chandra_bin has no C API"]
 
 
 def test_a_user_of_numpy(python):

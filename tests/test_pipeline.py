@@ -358,7 +358,7 @@ def test_verify_finds_what_looks_untouched(work):
     flux = layout_of(work).flux
     spoil_unseen(flux)
     assert {each.kind for each in runner.status(work)} == {"done"}
-    assert "broad_flux.img is not as it was made" in {each.why.split("/")[-1]
+    assert "broad_flux.img has changed since it was made" in {each.why.split("/")[-1]
                                                       for each in runner.status(work, verify=True)}
 
 
@@ -418,7 +418,7 @@ def test_a_region_that_is_drawn_while_its_step_runs_is_kept(work, monkeypatch):
         return made
 
     monkeypatch.setattr(proposing, "propose_area", draw)
-    with pytest.raises(InputError, match=r"step 6: .*square.reg: was changed while it was read: run again"):
+    with pytest.raises(InputError, match=r"step 6: .*square.reg: changed during processing: run again"):
         runner.run(work, redo=[6])
     assert region.read_text().endswith("# mine\n")
     assert {name for name, digest in products(work).items() if digest != before[name]} == {

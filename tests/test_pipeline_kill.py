@@ -121,7 +121,7 @@ def test_a_task_whose_process_is_killed_fails_in_one_line(archive, tmp_path):
         _, error = process.communicate()
     assert process.returncode == 2
     assert re.fullmatch(r"chandra-bin run: error: step 1: its process \(PID \d+\) ended by SIGKILL: "
-                        r"was there not enough memory\?\n", error)
+                        r"out of memory\?\n", error)
     assert not (work / ".chandra-bin/scratch").exists()
 
 

@@ -1,4 +1,4 @@
-"""The records of tasks, and how outputs take their places, file by file."""
+"""Records of tasks, and the moves of outputs to their places."""
 
 import os
 
@@ -30,7 +30,7 @@ def texts(work):
 
 
 def stop_at(monkeypatch, number, error):
-    """Lets the journal be written, and a number of files be moved, and no more."""
+    """Fail after the journal is written and a number of files are moved."""
     left = iter(range(1 + number))
     real = os.replace
 
@@ -44,7 +44,7 @@ def stop_at(monkeypatch, number, error):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_what_was_half_in_place_is_completed(tmp_path, monkeypatch, error, number):
+def test_an_incomplete_move_is_completed(tmp_path, monkeypatch, error, number):
     place(tmp_path, a_one="old", a_two="old", a_three="old")
     with monkeypatch.context() as patch:
         stop_at(patch, number, error)
@@ -58,8 +58,8 @@ def test_what_was_half_in_place_is_completed(tmp_path, monkeypatch, error, numbe
 
 
 @pytest.mark.parametrize("damage", ["removed", "cut off"])
-def test_a_task_whose_outputs_were_lost_is_to_be_made_again(tmp_path, monkeypatch, damage):
-    """As after a power failure: the record was on the disk, and not all of the files."""
+def test_a_task_with_lost_outputs_is_made_again(tmp_path, monkeypatch, damage):
+    """After a power failure the record may be on the disk while files are missing."""
     place(tmp_path, a_one="old", a_two="old")
     with monkeypatch.context() as patch:
         stop_at(patch, 1, KeyboardInterrupt())
@@ -79,7 +79,7 @@ def test_a_task_whose_outputs_were_lost_is_to_be_made_again(tmp_path, monkeypatc
     assert not (tmp_path / ".chandra-bin/replaced").exists()
 
 
-def test_another_task_is_placed_after_one_that_was_not_completed(tmp_path, monkeypatch):
+def test_a_move_completes_an_earlier_one_first(tmp_path, monkeypatch):
     state = State(tmp_path)
     with monkeypatch.context() as patch:
         stop_at(patch, 0, OSError(28, "No space left on device"))
@@ -90,7 +90,7 @@ def test_another_task_is_placed_after_one_that_was_not_completed(tmp_path, monke
     assert texts(tmp_path) == {"a/one": "new", "b/one": "new"}
 
 
-def test_files_that_are_not_made_any_more_go(tmp_path):
+def test_outdated_files_are_removed(tmp_path):
     place(tmp_path, a_one="old", a_two="old")
     place(tmp_path, a_one="new")
     assert texts(tmp_path) == {"a/one": "new"}
@@ -107,7 +107,7 @@ def test_files_of_other_settings_stay_until_their_folder_is_made_again(tmp_path)
     assert not (tmp_path / ".chandra-bin/replaced").exists()
 
 
-def test_a_file_that_no_task_made_is_kept(tmp_path):
+def test_a_file_that_no_task_made_is_set_aside(tmp_path):
     place(tmp_path, a_one="old", a_two="old")
     for name in ("one", "two"):
         (tmp_path / f"a/{name}").write_text("mine")

@@ -1,4 +1,4 @@
-"""Processes that do pieces of work, and may be killed."""
+"""Executors of child processes, which may be killed."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def test_work_is_done_in_other_processes(two):
     assert list(two.map(abs, [-1, 2])) == [1, 2]
 
 
-def test_errors_come_back_as_they_are(two):
+def test_errors_are_raised_unchanged(two):
     for executor in (two, InlineExecutor()):
         assert isinstance(executor.submit(int, "x").exception(), ValueError)
         assert isinstance(executor.submit(_raise).exception(), InputError)
@@ -38,10 +38,10 @@ def _raise():
     raise InputError("what")
 
 
-def test_a_process_that_is_gone_costs_its_work_alone(two):
+def test_a_killed_process_loses_only_its_own_work(two):
     killed = two.submit(_die)
     others = [two.submit(abs, n) for n in range(6)]
-    with pytest.raises(WorkerLost, match=r"its process \(PID \d+\) ended by SIGKILL: was there not enough memory\?"):
+    with pytest.raises(WorkerLost, match=r"its process \(PID \d+\) ended by SIGKILL: out of memory\?"):
         killed.result()
     assert [each.result() for each in others] == list(range(6))
     with pytest.raises(WorkerLost, match="with exit code 3"):
@@ -52,7 +52,7 @@ def _die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_process_that_was_killed_without_work_costs_nothing():
+def test_killing_an_idle_process_loses_no_work():
     with Processes(1) as one:
         pid = one.submit(os.getpid).result()
         os.kill(pid, signal.SIGKILL)
@@ -60,8 +60,8 @@ def test_a_process_that_was_killed_without_work_costs_nothing():
         assert one.submit(abs, -1).result() == 1
 
 
-def test_a_process_that_is_killed_before_a_call_begins_costs_nothing():
-    """A killed process can still look alive when it gets a call: here it is stopped, so that it cannot begin."""
+def test_killing_a_process_before_a_call_begins_loses_no_work():
+    """A killed process can still look alive when it receives a call: the test stops it, so that it cannot begin."""
     with Processes(1) as one:
         pid = one.submit(os.getpid).result()
         os.kill(pid, signal.SIGSTOP)
@@ -72,7 +72,7 @@ def test_a_process_that_is_killed_before_a_call_begins_costs_nothing():
         assert call.result() != pid
 
 
-def test_signals_to_all_processes_stop_no_work(tmp_path):
+def test_signals_to_all_processes_do_not_stop_work(tmp_path):
     """Terminals and batch systems send them to all processes of a job."""
     with Processes(1) as one:
         pid, go_on = one.submit(os.getpid).result(), tmp_path / "go on"
@@ -81,7 +81,7 @@ def test_signals_to_all_processes_stop_no_work(tmp_path):
             os.kill(pid, number)
         go_on.touch()
         assert work.result() == pid
-        assert one.submit(_end_a_tool).result() == -signal.SIGTERM  # tools can be ended as usual
+        assert one.submit(_end_a_tool).result() == -signal.SIGTERM  # SIGTERM still ends tools
 
 
 def _until_there(file):
@@ -104,7 +104,7 @@ def test_work_is_interrupted_and_cleans_up(tmp_path):
         with pytest.raises(WorkerLost, match=r"its process \(PID \d+\) was interrupted"):
             work.result()
         assert not file.exists()
-        with pytest.raises(WorkerLost, match="the processes were ended"):
+        with pytest.raises(WorkerLost, match="the executor was shut down"):
             one.submit(abs, 1).result()
 
 
@@ -124,29 +124,29 @@ def _fail_while_held(file):
 
 def _hold(file):
     """Keep a file until the work is interrupted."""
-    file.touch()
     try:
+        file.touch()
         time.sleep(100)
     finally:
         file.unlink()
 
 
-def test_unexpected_errors_tell_where_they_arose(two):
+def test_unexpected_errors_have_their_traceback(two):
     error = two.submit(_end_a_tool, 1).exception()
     assert isinstance(error, TypeError)
     assert "in _answer" in "".join(error.__notes__)
 
 
-def test_work_that_takes_too_long_is_ended(tmp_path):
+def test_work_that_takes_too_long_is_stopped(tmp_path):
     with Processes(1, seconds=5.0) as one:
         slow, quick = one.submit(_hold, tmp_path / "file"), one.submit(abs, -1)
-        with pytest.raises(WorkerLost, match="took more than 5 s, and was ended"):
+        with pytest.raises(WorkerLost, match="took more than 5 s and was stopped"):
             slow.result()
         assert not (tmp_path / "file").exists()
         assert quick.result() == 1
 
 
-def test_what_was_not_begun_can_be_called_off():
+def test_waiting_work_can_be_cancelled():
     processes = Processes(1)
     running, waiting = processes.submit(time.sleep, 60), processes.submit(abs, 1)
     processes.shutdown(wait=False)
@@ -155,7 +155,7 @@ def test_what_was_not_begun_can_be_called_off():
     assert running.cancelled() or isinstance(running.exception(), WorkerLost)
 
 
-def test_processes_end_with_the_one_that_began_them(tmp_path):
+def test_processes_end_with_their_parent(tmp_path):
     """Their work cleans up first."""
     file = tmp_path / "file"
     code = ("import os, sys, time\nfrom pathlib import Path\nfrom chandra_bin.workflow.pool import Processes\n"

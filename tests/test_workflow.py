@@ -14,7 +14,7 @@ from chandra_bin.workflow.task import Outcome, Recipe, make, opened, why_not_don
 
 @dataclass(frozen=True)
 class Join:
-    """A task that joins files to one, whose name is the task's."""
+    """A task that joins files to one file with the task's name."""
 
     name: str
     sources: tuple[str, ...]
@@ -69,7 +69,7 @@ class Joining(Runner):
 
 
 def run(jobs=1):
-    """The names of the tasks that were made."""
+    """Run the graph and return the names of the tasks that were made."""
     with opened(Path.cwd()) as session:
         joining = Joining(session, jobs)
         try:
@@ -91,7 +91,7 @@ def is_clean():
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_tasks_are_made_once_and_after_those_that_they_need(jobs):
+def test_tasks_are_made_once_and_after_their_predecessors(jobs):
     assert sorted(run(jobs)) == ["a", "b", "both"]
     assert Path("both").read_text() == "one two"
     assert run(jobs) == []
@@ -101,7 +101,7 @@ def test_tasks_are_made_once_and_after_those_that_they_need(jobs):
     assert is_clean()
 
 
-def test_records_hold_what_was_made_of_what():
+def test_records_hold_inputs_and_outputs():
     run()
     record = State(Path.cwd()).records["both"]
     assert list(record.inputs) == ["a", "b"]
@@ -109,19 +109,19 @@ def test_records_hold_what_was_made_of_what():
     assert (record.warnings, record.calls, record.facts) == (("careful",), ("join()",), {"length": 7})
 
 
-def test_a_failure_costs_no_other_task():
+def test_a_failure_does_not_stop_running_tasks():
     Path("first").write_text("bad")
     with pytest.raises(InputError, match=r"^a: bad$"):
         run(jobs=2)
     assert is_clean()
     Path("first").write_text("good ")
-    assert "b" not in run()  # it was under way, or had been made, when the other failed
+    assert "b" not in run()  # it was running or done when the other failed
     assert Path("both").read_text() == "good two"
 
 
-def test_an_input_that_changes_meanwhile_is_an_error():
+def test_an_input_that_changes_during_processing_is_an_error():
     Path("second").write_text("greedy")
-    with pytest.raises(InputError, match="second: was changed while it was read: run again"):
+    with pytest.raises(InputError, match="second: changed during processing: run again"):
         run()
     assert is_clean()
     assert run() == ["b", "both"]
@@ -130,11 +130,11 @@ def test_an_input_that_changes_meanwhile_is_an_error():
 
 @pytest.mark.parametrize(("change", "why"), [
     (lambda: Path("a").unlink(), "a is missing"),
-    (lambda: Path("a").write_text("else"), "a is not as it was made"),
+    (lambda: Path("a").write_text("else"), "a has changed since it was made"),
     (lambda: Path("first").write_text("else"), "first has changed"),
     (lambda: Path("first").unlink(), "first: no such file"),
 ])
-def test_a_task_that_is_not_done_says_why(change, why):
+def test_a_pending_task_has_a_reason(change, why):
     run()
     change()
     state = State(Path.cwd())
@@ -142,27 +142,27 @@ def test_a_task_that_is_not_done_says_why(change, why):
 
 
 @pytest.mark.parametrize(("engine", "version", "settings", "inputs", "why"), [
-    ("ciao", "1", {}, ["first"], "was made by native, and ciao is chosen"),
+    ("ciao", "1", {}, ["first"], "was made by native, but ciao is selected"),
     ("native", "2", {}, ["first"], "was made by chandra-bin 1"),
-    ("native", "1", {"sn": 5}, ["first"], "sn was None, and is 5"),
+    ("native", "1", {"sn": 5}, ["first"], "sn was None, now 5"),
     ("native", "1", {}, ["first", "second"], "second is new"),
-    ("native", "1", {}, [], "first is not used any more"),
+    ("native", "1", {}, [], "first is no longer used"),
     ("native", "1", {}, ["first"], None),
 ])
-def test_a_task_is_made_again_for_another_recipe(engine, version, settings, inputs, why):
+def test_a_task_is_made_again_if_its_recipe_changes(engine, version, settings, inputs, why):
     run()
     recipe = Recipe(engine, {"chandra-bin": version}, settings, lambda: [Path(name).resolve() for name in inputs])
     assert why_not_done(State(Path.cwd()), "a", recipe) == why
 
 
-def test_a_run_completes_what_a_killed_one_was_placing():
+def test_a_run_completes_the_move_of_a_killed_run():
     run()
     state = State(Path.cwd())
     scratch = Path.cwd() / ".chandra-bin/scratch/killed"
     scratch.mkdir(parents=True)
     (scratch / "new").write_text("new")
     record = Record("native", {"chandra-bin": "1"}, {}, {}, {"new": stamp_of(scratch / "new")})
-    state._finish_placing = lambda: None  # it is killed once this is written down
+    state._finish_placing = lambda: None  # the run is killed once the move is recorded
     state.place("late", record, scratch)
     with opened(Path.cwd()) as session:
         assert session.recovered == "late"

@@ -1,4 +1,4 @@
-"""Shapes of backgrounds that many spectra share: one for all of it, or one of particles and one of the sky."""
+"""Background shapes that many spectra share: one shape, or one of the particles and one of the sky."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,22 +7,22 @@ from chandra_bin._checks.array_types import Floats
 
 from .statistics import channel_groups
 
-# Pooled counts of each run of channels in which a shape is flat: of one shape, and of two, which are less certain.
+# Pooled counts of each run of channels in which a shape is flat: for one shape, and for two, which are less certain.
 SHAPE_COUNTS = 10
 TWO_SHAPES_COUNTS = 40
-# Two shapes are told apart in this many bands, in this many steps; then each channel is shared out in fewer.
+# Two shapes are separated in this many bands and steps; then each channel is divided between them in fewer steps.
 _BANDS, _STEPS, _CHANNEL_STEPS = 40, 300, 60
 # Spectra of a group, and their counts of 9 - 12 keV together, that two shapes need.
 _LEAST_SPECTRA, _LEAST_HARD = 10, 300
 # The share of the sky varies where its chi-square is this many sigma above what noise gives.
 _SIGNIFICANT = 4.0
-# Amounts are given as this part of the mean share at least, so that a fit can raise one that is 0 by chance.
+# The least amount, as a fraction of the mean share, so that a fit can raise an amount that is 0 by chance.
 _LEAST_PART = 0.1
 _TINY = 1e-12
 
 
 def one_shape(off: Floats) -> Floats:
-    """Return the expected counts (datasets, channels) of spectra of one shape and their own numbers of counts."""
+    """Return the expected counts (datasets, channels) of spectra that share one shape and differ in their counts."""
     pooled = off.sum(axis=0)
     if not pooled.any():
         return np.zeros(off.shape)
@@ -32,7 +32,7 @@ def one_shape(off: Floats) -> Floats:
 
 
 def sky_varies(off: Floats, hard: Floats) -> bool:
-    """Return whether spectra need a shape of the sky: whether counts over those of 9 - 12 keV vary more than by noise.
+    """Return whether spectra need a shape of the sky: whether their ratio to 9 - 12 keV varies more than by noise.
 
     ``off`` (datasets, channels) are counts of background spectra, ``hard`` (datasets,) their counts of 9 - 12 keV,
     which are particles alone.
@@ -59,7 +59,8 @@ def two_shapes(off: Floats, hard: Floats) -> tuple[Floats, Floats]:
     Returns
     -------
     expected : (2, datasets, channels)
-        Of a component that is nearly absent, a tenth of its mean share at least: amounts are to be fitted.
+        Counts for amounts of 1. A component that is nearly absent has at least a tenth of its mean share, so that its
+        amount can be fitted.
     expected_hard : (datasets,)
 
     Notes
@@ -90,13 +91,13 @@ def two_shapes(off: Floats, hard: Floats) -> tuple[Floats, Floats]:
 
 
 def _first_guess(counts: Floats) -> tuple[Floats, Floats]:
-    """Amounts (datasets, 2) and shapes (2, bands), of the spectra with the least and the most counts over hard ones."""
+    """Return amounts (datasets, 2) and shapes (2, bands), from the spectra of least and largest hard-count ratio."""
     total, hard = counts[:, :-1].sum(axis=1), counts[:, -1]
     order = np.argsort(total / np.maximum(hard, 0.5))
     third = max(len(order) // 3, 1)
     poor, rich = counts[order[:third]].sum(axis=0), counts[order[-third:]].sum(axis=0)
     sky = np.maximum(rich - poor * rich[-1] / max(poor[-1], 0.5), 1e-3 * rich)
-    sky[-1] = 0  # and stays so in multiplicative steps
+    sky[-1] = 0  # multiplicative steps leave it 0
     shapes = np.stack([np.maximum(poor, 1e-3 * rich.mean()), sky])
     shapes /= shapes.sum(axis=1, keepdims=True)
     particles = np.clip(hard / shapes[0, -1], 0.05 * total, total)
@@ -108,5 +109,5 @@ def _shared(counts: Floats, amounts: Floats, shapes: Floats) -> Floats:
 
 
 def _summed(values: Floats, groups: NDArray[np.int32]) -> Floats:
-    """Sums over groups of channels, which ascend: (rows, channels) -> (rows, groups)."""
+    """Sum over groups of channels, which ascend: (rows, channels) -> (rows, groups)."""
     return np.asarray(np.add.reduceat(values, np.flatnonzero(np.diff(groups, prepend=-1)), axis=1))

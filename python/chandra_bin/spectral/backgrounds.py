@@ -154,7 +154,7 @@ def _pooled(spectra: BinSpectra, off: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _band_edges(pooled: Floats) -> Wholes:
-    """The first channels of bands that hold about as many counts each, or as many channels where there are none."""
+    """Return the first channels of bands with about equal counts, or with equal numbers of channels without counts."""
     weight = pooled if np.count_nonzero(pooled) >= 2 * _BANDS else np.ones(pooled.size)
     first = np.searchsorted(np.cumsum(weight), weight.sum() * np.arange(_BANDS) / _BANDS, side="right")
     return np.maximum.accumulate(np.minimum(first, pooled.size - 1)).astype(np.int64)

@@ -10,7 +10,7 @@ from .fit import fitted_sets, predicted_counts
 from .results import FitResult
 from .templates import Templates
 
-# Templates that are folded where each bin has a column density or redshift of its own.
+# Templates that are folded where each bin has its own column density or redshift.
 _NODES = 9
 _LEAST = 1e-30
 
@@ -23,7 +23,7 @@ def best_models(spectra: BinSpectra, templates: Templates | TemplateFamily, resu
     spectra, templates
         As for `fit_bins`.
     result : FitResult
-        The fit of these.
+        The result of the fit of these spectra.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def best_models(spectra: BinSpectra, templates: Templates | TemplateFamily, resu
 
 
 def _at(spectra: BinSpectra, templates: Templates, result: FitResult) -> Floats:
-    """The expected counts for one set of templates."""
+    """Return the expected counts for one set of templates."""
     counts = np.full(spectra.counts.shape, np.nan)
     of_bin = np.repeat(np.arange(len(result.bin)), np.diff(spectra.offsets))
     for dataset in np.flatnonzero(fitted_sets(spectra) & np.isfinite(result.kt[of_bin])).tolist():

@@ -28,7 +28,7 @@ class Bremsstrahlung:
     Parameters
     ----------
     kt_limits_kev : (lower, upper) of the grid of temperatures, keV.
-    abundance_table : gives the helium.
+    abundance_table : the table that gives the abundance of helium.
 
     Notes
     -----

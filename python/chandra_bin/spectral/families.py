@@ -57,7 +57,7 @@ class TemplateFamily:
         return self.at()
 
     def at(self, *, nh: float | None = None, redshift: float | None = None) -> Templates:
-        """Return the templates of another column density (1e22 cm⁻²) or redshift; None: the given one.
+        """Return the templates of another column density (1e22 cm⁻²) or redshift; None keeps the given value.
 
         Raises `InputError` for values that are out of range, and a redshift for a table model that has only one.
         """
@@ -67,7 +67,7 @@ class TemplateFamily:
 
 
 class _Remembered:
-    """An emission whose last photons are not computed again, as they are the same for every column density."""
+    """An emission that caches its last photons, as they are the same for every column density."""
 
     def __init__(self, emission: Emission) -> None:
         self.kt_kev, self.has_abundance, self.has_redshift = (

@@ -1,4 +1,4 @@
-"""The profile of one bin over a quantity of which the bin was fitted at several values."""
+"""The profile of one bin over a quantity, from fits at several fixed values."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from .results import FLAGS
 
 WITHIN = 5.0
 """Values whose statistic is up to this many times delta above the least take part in a profile."""
-# Beyond an end of the error, a valley whose floor is below this many times delta, and that deep, may be the true one.
+# Beyond an end of the error, a minimum that is below this many times delta, and that deep, may be the true one.
 _OTHER_VALLEY, _DIP = 4.0, 0.3
 # Points of the mesh on which profiles are interpolated.
 _MESH = 801
@@ -32,7 +32,7 @@ class FreeFit:
 
 
 def profiled(nodes: Floats, rows: Floats, flags: NDArray[np.int32], delta: float) -> FreeFit:
-    """Return the fit of a bin, of its fits at fixed values.
+    """Return the fit of a bin with a free value, from its fits at fixed values.
 
     Parameters
     ----------
@@ -119,14 +119,14 @@ class _Curve:
         return cls(mesh, rise, best, least, low, high, 2 / curvature if curvature > 0 else 0.0)
 
     def inside(self) -> NDArray[np.bool_]:
-        """Where the rise is below delta, on the mesh, without other valleys than that of the least."""
+        """Where the rise is below delta on the mesh, in the valley of the least statistic."""
         low = -np.inf if np.isnan(self.low) else self.low
         high = np.inf if np.isnan(self.high) else self.high
         return np.asarray((self.rise < 1) & (self.mesh >= low) & (self.mesh <= high))
 
 
 def _window(statistic: Floats, delta: float) -> tuple[int, int]:
-    """The values around the least that profiles are interpolated between: where the statistic is low, 4 at least."""
+    """Return the first and last value to interpolate between: those of low statistic, at least 4."""
     rise = np.concatenate([[np.inf], statistic - statistic.min(), [np.inf]])
     near = np.flatnonzero(rise < WITHIN * delta)
     first, last = int(near[0]), int(near[-1])
@@ -151,7 +151,7 @@ def _spline(nodes: Floats, values: Floats) -> Any:
 
 
 def _interpolated(nodes: Floats, values: Floats) -> Any:
-    """A function of the value and the order of its derivative; NaN where a value is not known."""
+    """Return a function of the value and the order of the derivative; it is NaN where a value is unknown."""
     from scipy.interpolate import PchipInterpolator
 
     if len(nodes) == 1 or not np.all(np.isfinite(values)):
@@ -160,7 +160,7 @@ def _interpolated(nodes: Floats, values: Floats) -> Any:
 
 
 def _between(spline: Any, low: float, high: float) -> float:
-    """Where the derivative of a spline is 0, or the middle."""
+    """Return where the derivative of a spline is 0, or the middle."""
     slopes = float(spline(low, 1)), float(spline(high, 1))
     if not slopes[0] < 0 < slopes[1]:
         return 0.5 * (low + high)
@@ -168,7 +168,7 @@ def _between(spline: Any, low: float, high: float) -> float:
 
 
 def _crossing(mesh: Floats, rise: Floats, place: int, step: int) -> float:
-    """Where the rise passes 1 on one side; NaN where it does not, or falls again into another valley."""
+    """Return where the rise passes 1 on one side; NaN where it does not, or falls into another valley."""
     part = slice(place, None) if step > 0 else slice(place, None, -1)
     along, high = mesh[part], rise[part]
     above = np.flatnonzero(high >= 1)
@@ -185,7 +185,7 @@ def _crossing(mesh: Floats, rise: Floats, place: int, step: int) -> float:
 
 
 def _furthest(curve: _Curve, nodes: Floats, track: Any, distance: Floats, sign: int) -> tuple[float | None, float]:
-    """The value at which a parameter goes furthest, and the share of its error at that value; None where open."""
+    """Return the value at which a parameter is most extreme, and its share of the error there; None where open."""
     known = np.isfinite(distance)
     inside = curve.inside()
     at = curve.mesh[inside]

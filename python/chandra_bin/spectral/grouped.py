@@ -185,7 +185,7 @@ def grouped_spectra(spectra: BinSpectra, templates: Templates | TemplateFamily, 
 
 
 def _background(spectra: BinSpectra, result: FitResult) -> Floats:
-    """Expected background counts (datasets, channels), in the amounts that were fitted.
+    """Return the expected background counts (datasets, channels), in the amounts that were fitted.
 
     Data sets whose pooled shape is uncertain have their own background counts.
     """

@@ -1,4 +1,4 @@
-"""ARF and RMF files that XSPEC and Sherpa read, and the response of a region that several responses make together."""
+"""Write ARF and RMF files that XSPEC and Sherpa read, and combine the responses of a region."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
@@ -35,8 +35,8 @@ def mixed(responses: Sequence[Response], weights: ArrayLike) -> tuple[Arf, Rmf]:
     responses : sequence of (Arf, Rmf)
         On one energy grid and one set of channels.
     weights : array (responses,)
-        Share of the region's photons that falls on the part of each response. A share that falls on none is left out:
-        a sum below 1 lowers the area.
+        Share of the region's photons that falls on the part of each response. A sum below 1, for photons that fall on
+        other places, lowers the area.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def mixed(responses: Sequence[Response], weights: ArrayLike) -> tuple[Arf, Rmf]:
         check_pair(arf, rmf)
         _check_same(rmf, first)
         if arf is None:
-            raise InputError(f"{rmf.file or 'an RMF'}: includes the effective area: give an ARF and an RMF apart")
+            raise InputError(f"{rmf.file or 'an RMF'}: includes the effective area: give separate ARF and RMF files")
         matrix = rmf.matrix()
         area += share * arf.area_cm2
         total += share * arf.area_cm2[:, np.newaxis] * matrix
@@ -198,7 +198,7 @@ def rmf_content(rmf: Rmf, history: Iterable[str] = ()) -> bytes:
 
 
 def _matrix(rmf: Rmf, limits: tuple[int, int]) -> "tuple[Header, Rows, bytes]":
-    """Return the table MATRIX: runs of channels one after another are a group."""
+    """Return the table MATRIX, in which each run of consecutive channels is a group."""
     row = np.repeat(np.arange(len(rmf.energy_lo)), np.diff(rmf.row_offsets))
     begins = np.ones(len(row), dtype=bool)
     begins[1:] = (np.diff(rmf.places) != 1) | (np.diff(row) != 0)

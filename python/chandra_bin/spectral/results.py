@@ -1,4 +1,4 @@
-"""What the fits of bins return."""
+"""Results of the fits of bins."""
 
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -12,7 +12,7 @@ from chandra_bin.errors import counted
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-# Columns of the table that hold the covariance of ln kT, Z and ln norm, and its notes on all bins.
+# Columns of the table for the covariance of ln kT, Z and ln norm, and its keywords for all bins.
 COVARIANCE = {"var_lnkt": (0, 0), "cov_lnkt_z": (0, 1), "cov_lnkt_lnnorm": (0, 2), "var_z": (1, 1),
               "cov_z_lnnorm": (1, 2), "var_lnnorm": (2, 2)}
 OF_ALL_BINS = {"MODEL": "model", "STATISTIC": "statistic_name", "DELTA": "delta", "ENGINE": "engine",
@@ -89,7 +89,7 @@ class FitResult:
         kT of the best other minimum that was found, and its statistic above the first.
     reason
         ``ok``, or the most serious of: ``no data`` (no data set with a response and exposure), ``too few counts``,
-        ``degenerate`` (parameters that the data cannot tell apart), ``no minimum`` (the search did not converge),
+        ``degenerate`` (parameters that the data cannot separate), ``no minimum`` (the search did not converge),
         ``kT at limit``, ``error open`` (of kT or norm, on one side), ``second minimum`` (less than 1 above the first),
         ``background dominated``, ``poor fit`` (goodness beyond 4 sigma), ``response missing`` (of one data set; the
         others were fitted), ``abundance at limit``, ``abundance open`` (its error, on one side), and the same
@@ -106,7 +106,7 @@ class FitResult:
         ``fixed``, ``tied`` or ``free``.
     background_amounts
         (datasets, components), in the order of the spectra: the amounts of the expected background at the minimum, over
-        those that the background spectra tell; NaN where they were not fitted. Not in the table.
+        those of the background spectra; NaN where they were not fitted. Not in the table.
 
     Notes
     -----
@@ -171,7 +171,7 @@ class FitResult:
 
     @property
     def error_text(self) -> str:
-        """The median error of kT of the bins that maps show, in words."""
+        """Return the median error of kT of the bins that maps show, in words."""
         good = self.good() & np.isfinite(self.kt_low + self.kt_high)
         if not good.any():
             return "no kT has an error on both sides"

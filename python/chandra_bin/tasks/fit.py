@@ -101,7 +101,7 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
                       engine: Engine | None = None, clobber: bool = False) -> FittedSpectra:
     """Fits temperature, abundance and norm of each bin to its spectra in all observations, and writes a table.
 
-    The spectra in groups of channels, with their backgrounds and best models, are written too: see `shown_file`.
+    The spectra in groups of channels, with their backgrounds and best models, are written too: see ``shown_file``.
 
     Parameters
     ----------

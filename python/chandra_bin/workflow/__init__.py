@@ -1,4 +1,4 @@
-"""What pipelines and batches share: records of what was made of what, the cycle of a task, the runner, and processes.
+"""Parts that pipelines and batches share: records of products and their inputs, tasks, the runner, and processes.
 
-Imports ``errors`` alone. It does not know what a task computes.
+Imports ``_checks``, ``errors`` and ``fits`` only. The package does not know what a task computes.
 """

@@ -1,4 +1,4 @@
-"""What the tasks of a run may take."""
+"""Limits on the memory, time and retries of the rows of a batch."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ from chandra_bin._checks.options import Limits as Range
 @documented
 @dataclass(frozen=True, repr=False)
 class Limits(Options):
-    """What the rows of a batch may take."""
+    """Limits on the memory, time and retries of the rows of a batch."""
 
-    memory: float | None = option(None, "All rows that run at once; the need of a row is estimated.", unit="bytes",
-                                  otherwise="80 % of the free memory")
-    row_memory: float | None = option(None, "One row, if not so many; a row that needs more fails, and is not begun.",
-                                      unit="bytes", otherwise="as all")
-    retry: int = option(0, "Begin what fails so many times more, after all others.", symbol="N",
+    memory: float | None = option(None, "Memory of all rows that run at once; the need of a row is estimated.",
+                                  unit="bytes", otherwise="80 % of the free memory")
+    row_memory: float | None = option(None, "Memory of one row; a row that needs more fails at once.",
+                                      unit="bytes", otherwise="the memory of all rows")
+    retry: int = option(0, "Repeat a failed row up to N times, after all others.", symbol="N",
                         limits=Range(lambda number: number >= 0, "it must be 0 or more"))
-    timeout: float | None = option(None, "End what takes longer; in Python, with the executor Processes.",
+    timeout: float | None = option(None, "Stop rows that take longer; in Python, with the executor Processes.",
                                    unit="s", symbol="SECONDS", otherwise="no limit", limits=POSITIVE)
-    fail_fast: bool = option(False, "Begin nothing more once a row has failed.")
+    fail_fast: bool = option(False, "Start no further row once one has failed.")

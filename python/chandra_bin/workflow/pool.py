@@ -1,8 +1,8 @@
-"""Executors of ``concurrent.futures``: one does work in this process, the other in processes of its own.
+"""Executors of ``concurrent.futures``: one works in this process, the other in child processes.
 
-`Processes` keeps four promises that ``ProcessPoolExecutor`` does not keep: a process that is killed costs one piece of
-work; work that takes too long is ended; work is interrupted before its process is killed, so that it can end the tools
-that it started; and no process outlives the one that began it.
+`Processes` gives four guarantees that ``ProcessPoolExecutor`` does not give: a killed process loses one piece of work
+only; work that takes too long is stopped; work is interrupted before its process is killed, so that it can stop the
+tools that it started; and no process outlives its parent.
 """
 
 import gc
@@ -28,20 +28,21 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _BEGINS = b"begins"
-# Seconds that interrupted work has to end its tools, and to remove what it has written.
+# Seconds that interrupted work has to stop its tools and to remove the files that it has written.
 _GRACE_S = 10.0
-# A process looks so often, in seconds, whether its parent is still there.
+# Seconds between two checks of a process that its parent is still alive.
 _WATCH_S = 0.2
 
 
 class WorkerLost(Exception):  # noqa: N818
-    """The process that did a piece of work was killed, interrupted, or ended because it took too long."""
+    """The process that did a piece of work was killed, interrupted, or stopped because it took too long."""
 
 
 class InlineExecutor(Executor):
-    """Does each piece of work at once, in this thread. Ctrl-C interrupts the work itself."""
+    """Executor that does each piece of work at once, in this thread. Ctrl-C interrupts the work itself."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Call the function and return a finished future."""
         future: Future[T] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
@@ -50,22 +51,29 @@ class InlineExecutor(Executor):
         return future
 
     def interrupt(self) -> None:
-        """Do nothing: no work is under way when this thread calls."""
+        """Do nothing: no work can be running while this thread calls this method."""
 
 
 class Processes(Executor):
-    """A number of processes, which begin when there is work for them.
+    """Executor of child processes, which start when there is work for them.
 
     Parameters
     ----------
-    number : number of processes.
-    seconds : work that takes longer is interrupted and its process ended; None: no limit.
+    number : int
+        Number of processes.
+    seconds : float, optional
+        Time limit in seconds: work that takes longer is interrupted and its process ended. Default: no limit.
 
+    Raises
+    ------
+    InputError
+        On a system without POSIX locks and signals.
+
+    Notes
+    -----
     The processes ignore SIGINT, SIGTERM and SIGHUP, which terminals and batch systems send to all processes of a job:
-    the parent decides what becomes of the work. A process whose parent is gone interrupts its work and ends. As a
+    the parent decides whether the work stops. A process whose parent has ended interrupts its work and ends. As a
     context manager, the executor waits for its work, or interrupts the work when an exception leaves the block.
-
-    Raises `InputError` on a system that is not POSIX.
     """
 
     def __init__(self, number: int, seconds: float | None = None) -> None:
@@ -78,17 +86,18 @@ class Processes(Executor):
             thread.start()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Queue a call of the function, and return its future."""
         future: Future[T] = Future()
         self._work.put((future, (fn, args, kwargs)))
         return future
 
     def interrupt(self) -> None:
-        """Interrupt the work that is under way, and begin no other: futures raise ``WorkerLost``."""
+        """Interrupt the running work and start no other: futures raise ``WorkerLost``."""
         for worker in self._workers:
             worker.interrupt()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the processes when their work is done; without ``wait``, interrupt the work, and kill what goes on."""
+        """End the processes when their work is done; without ``wait``, interrupt the work and kill it if need be."""
         if cancel_futures or not wait:
             self._cancel_waiting()
         for _ in self._workers:
@@ -99,7 +108,7 @@ class Processes(Executor):
             try:
                 for thread in self._threads:
                     thread.join(max(end - time.monotonic(), 0.0))
-            finally:  # after one more Ctrl-C, too
+            finally:  # also after a second Ctrl-C
                 for worker in self._workers:
                     worker.send(signal.SIGKILL)
         for thread in self._threads:
@@ -109,16 +118,17 @@ class Processes(Executor):
         self.shutdown(wait=kind is None)
 
     def _cancel_waiting(self) -> None:
+        """Cancel all work that has not started."""
         while True:
             try:
                 item = self._work.get_nowait()
             except queue.Empty:
                 return
             if item and item[0].cancel():
-                item[0].set_running_or_notify_cancel()  # wakes up who waits for the future
+                item[0].set_running_or_notify_cancel()  # wakes up callers that wait for the future
 
     def _serve(self, worker: "_Worker") -> None:
-        """Hand work to one process, in a thread of this one."""
+        """Pass work to one process; runs in its own thread of this process."""
         resource_tracker.ensure_running()  # multiprocessing would start it, and unblock the signals
         # The process inherits the mask, so that no signal ends it before it has its handlers.
         signal.pthread_sigmask(signal.SIG_BLOCK, _signals_to_all())
@@ -134,24 +144,24 @@ class Processes(Executor):
 
 
 class _Worker:
-    """A process, which is begun again when it is gone. One thread calls it; any thread may send it a signal."""
+    """A process that is restarted when it has ended. One thread calls it; any thread may send it a signal."""
 
     def __init__(self) -> None:
         self._process: Any = None
         self._pipe: Connection | None = None
         self._is_ended = False
-        # Between a signal and the end of the process: its number may be another's once it has been waited for.
+        # No signal may be sent after the process has been waited for: another process may have its PID then.
         self._lock = threading.Lock()
 
     def call(self, call: Any, seconds: float | None) -> Any:
-        """Return what the call returns in the process, or raise what it raises. Raises `WorkerLost`."""
+        """Do a call in the process: return its value, or raise its exception or `WorkerLost`."""
         message = pickle.dumps(call)
         if self._process is not None and not self._hand_over(message):
-            self._wait_for_end()  # it was lost before this call began: another process does it
+            self._wait_for_end()  # the process was lost before this call began: start another
         if self._process is None:
             with self._lock:
                 if self._is_ended:
-                    raise WorkerLost("the processes were ended")
+                    raise WorkerLost("the executor was shut down")
                 self._begin()
             if not self._hand_over(message):
                 raise self._lost()
@@ -160,7 +170,7 @@ class _Worker:
         try:
             if not wait([pipe], seconds):
                 self._stop()
-                raise WorkerLost(f"took more than {seconds:g} s, and was ended")
+                raise WorkerLost(f"took more than {seconds:g} s and was stopped")
             is_good, value = pickle.loads(pipe.recv_bytes())
         except (EOFError, OSError):
             raise self._lost() from None
@@ -171,7 +181,7 @@ class _Worker:
         raise value
 
     def _hand_over(self, message: bytes) -> bool:
-        """Send a call to the process; whether it has imported what the call needs, and begins."""
+        """Send a call to the process, and return whether the process has unpickled it and begins."""
         assert self._pipe is not None
         try:
             self._pipe.send_bytes(message)
@@ -181,19 +191,20 @@ class _Worker:
         return True
 
     def _lost(self) -> WorkerLost:
-        """The error of a call whose process has ended."""
+        """Return the error of a call whose process has ended."""
         pid = self._process.pid
         return WorkerLost(f"its process (PID {pid}) ended {_how(self._wait_for_end())}")
 
     def _begin(self) -> None:
-        context = get_context("spawn")  # never fork: a process with threads must not
+        """Start the process."""
+        context = get_context("spawn")  # a process with threads must not fork
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, os.getpid()))
         self._process.start()
         theirs.close()
 
     def _stop(self) -> None:
-        """Interrupt the work, and kill the process if that does not end it."""
+        """Interrupt the work, and kill the process if it does not end."""
         self.send(signal.SIGUSR1)
         if not wait([self._process.sentinel], _GRACE_S):
             self.send(signal.SIGKILL)
@@ -211,7 +222,7 @@ class _Worker:
         return code
 
     def end(self) -> None:
-        """End the process, which has no work."""
+        """End the idle process."""
         with self._lock:
             self._is_ended = True
         if self._process is not None:
@@ -220,7 +231,7 @@ class _Worker:
             self._wait_for_end()
 
     def interrupt(self) -> None:
-        """Interrupt the work, and begin no other process."""
+        """Interrupt the work and start no other process."""
         with self._lock:
             self._is_ended = True
         self.send(signal.SIGUSR1)
@@ -233,13 +244,14 @@ class _Worker:
 
 
 def _how(code: int | None) -> str:
+    """Describe an exit code."""
     if code == -signal.SIGKILL:
-        return "by SIGKILL: was there not enough memory?"
+        return "by SIGKILL: out of memory?"
     return f"by {signal.Signals(-code).name}" if code is not None and code < 0 else f"with exit code {code}"
 
 
 def _signals_to_all() -> tuple[signal.Signals, ...]:
-    """The signals that terminals and batch systems send to all processes of a job."""
+    """Return the signals that terminals and batch systems send to all processes of a job."""
     return signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 
@@ -247,13 +259,13 @@ def _signals_to_all() -> tuple[signal.Signals, ...]:
 
 
 class _Interruption:
-    """The handler of SIGUSR1: the first one interrupts the work, or ends a process that has none."""
+    """Handler of SIGUSR1: the first signal interrupts the work, or ends an idle process."""
 
     is_at_work = False
     is_asked = False
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
-        if self.is_asked:  # the work must be able to end its tools and to clean up
+        if self.is_asked:  # the work must be able to stop its tools and to clean up
             return
         self.is_asked = True
         if not self.is_at_work:
@@ -262,12 +274,12 @@ class _Interruption:
 
 
 def _work(pipe: Connection, parent: int) -> None:
-    """Do the work that comes through the pipe, until the parent closes it or is gone."""
+    """Do the work that comes through the pipe until the parent closes the pipe or ends."""
     interruption = _Interruption()
     signal.signal(signal.SIGUSR1, interruption)
     for number in _signals_to_all():
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
-            signal.signal(number, _ignore)  # tools do not inherit a handler, as they would SIG_IGN
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup sets it
+            signal.signal(number, _ignore)  # tools would inherit SIG_IGN, but not a handler
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _signals_to_all())
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     try:
@@ -275,10 +287,10 @@ def _work(pipe: Connection, parent: int) -> None:
             call = pickle.loads(pipe.recv_bytes())
             pipe.send_bytes(_BEGINS)
             pipe.send_bytes(pickle.dumps(_answer(call, interruption)))
-            if not gc.get_freeze_count():  # what the first piece of work imported stays: skip it in collections
+            if not gc.get_freeze_count():  # modules that the first piece of work imported stay: exclude them from gc
                 gc.collect()
                 gc.freeze()
-    except (EOFError, OSError, KeyboardInterrupt):  # the pipe is closed, or the work was interrupted at its very end
+    except (EOFError, OSError, KeyboardInterrupt):  # the pipe is closed, or the signal came just after the work
         return
 
 
@@ -287,7 +299,7 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
 
 
 def _answer(call: Any, interruption: _Interruption) -> tuple[bool, Any]:
-    """Whether a call returns, and what it returns or raises."""
+    """Return whether a call succeeds, and its value or its exception."""
     fn, args, kwargs = call
     try:
         interruption.is_at_work = True
@@ -296,13 +308,13 @@ def _answer(call: Any, interruption: _Interruption) -> tuple[bool, Any]:
     except BaseException as error:
         interruption.is_at_work = False
         if not isinstance(error, ChandraBinError | KeyboardInterrupt):
-            error.add_note("".join(traceback.format_exception(error)))  # the traceback itself cannot be sent
+            error.add_note("".join(traceback.format_exception(error)))  # a traceback object cannot be pickled
         return False, error
     return True, value
 
 
 def _end_with(parent: int) -> None:
-    """Interrupt the work when the parent is gone, and end this process: another run may be on its way."""
+    """Interrupt the work when the parent has ended, and end this process, since another run may start."""
     while os.getppid() == parent:
         time.sleep(_WATCH_S)
     main = threading.main_thread().ident

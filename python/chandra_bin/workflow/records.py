@@ -1,9 +1,9 @@
-"""What has been made of what: records of tasks in ``.chandra-bin/state.json``, and the lock of a folder.
+"""Records of tasks with their inputs and outputs in ``.chandra-bin/state.json``, and the lock of a folder.
 
-A task is done when its outputs are there, are those of its record, and were made of the same inputs, with the same
-settings, by the same engine and versions. Files are compared by size, time and inode, and by their SHA-256 where one of
-these changed. Outputs are made in a scratch folder; what is to be moved is written down before it is moved, so that a
-run that was killed in between is completed by the next one.
+A task is done when its outputs exist, are unchanged since they were recorded, and were made from the same inputs, with
+the same settings, by the same engine and versions. Files are compared by size, time and inode, and by their SHA-256 if
+one of these differs. Tasks write their outputs to a scratch folder. The list of outputs is recorded before they are
+moved to their places, so that the next run can complete the move of a run that was killed.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ _CHUNK = 1 << 18
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a file was like."""
+    """Size, modification time, inode and SHA-256 of a file."""
 
     size: int
     mtime_ns: int
@@ -40,17 +40,17 @@ class Stamp:
 
     @classmethod
     def of(cls, status: os.stat_result, sha256: str) -> "Stamp":
-        """Of a file whose content is known."""
+        """Return the stamp of a file whose hash is known."""
         return cls(status.st_size, status.st_mtime_ns, status.st_ino, sha256)
 
     def fits(self, status: os.stat_result) -> bool:
-        """Whether a file looks untouched, without reading it."""
+        """Return whether size, time and inode of a file are unchanged; the file is not read."""
         return (self.size, self.mtime_ns, self.inode) == (status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 @dataclass(frozen=True)
 class Record:
-    """How a task was done. Paths are relative to the folder of the pipeline."""
+    """How a task was done. Paths are relative to the folder of the state file."""
 
     engine: str
     versions: Mapping[str, str]
@@ -62,16 +62,16 @@ class Record:
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
     calls: tuple[str, ...] = ()
-    """What was called, with all arguments."""
+    """Command lines of the tools that were called."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What is worth telling: numbers, words and lists."""
+    """Results for the report: numbers, words and lists."""
     others: Mapping[str, Stamp] = field(default_factory=dict)
-    """Outputs in other folders, of other settings: they stay there until those folders are made again."""
+    """Outputs of other settings, in other folders: they stay there until those folders are made again."""
 
 
 @dataclass(frozen=True)
 class _Placing:
-    """What is being moved to its place."""
+    """Outputs of a task that are being moved to their places."""
 
     task: str
     record: Record
@@ -79,15 +79,15 @@ class _Placing:
 
 
 def sha256_of(path: Path) -> str:
-    """Raises `InputError` for a file that cannot be read."""
+    """Return the SHA-256 of a file. Raises `InputError` for a file that cannot be read."""
     return stamp_of(path).sha256
 
 
 def stamp_of(path: str | Path) -> Stamp:
-    """Raises `InputError` for a file that cannot be read."""
+    """Read a file and return its stamp. Raises `InputError` for a file that cannot be read."""
     digest = hashlib.sha256()
     try:
-        file = os.open(path, os.O_RDONLY)  # of hundreds of small files, io's objects would be most of the cost
+        file = os.open(path, os.O_RDONLY)  # file objects would be most of the cost for hundreds of small files
         try:
             status = os.fstat(file)
             left = status.st_size
@@ -102,7 +102,7 @@ def stamp_of(path: str | Path) -> Stamp:
 
 
 def is_same(path: Path, stamp: Stamp, *, verify: bool = False) -> bool:
-    """Whether a file is as it was; it is read where it looks touched, or to ``verify``."""
+    """Return whether a file is unchanged; the file is read if its time or inode differs, or if ``verify`` is set."""
     try:
         status = path.stat()
     except OSError:
@@ -113,9 +113,9 @@ def is_same(path: Path, stamp: Stamp, *, verify: bool = False) -> bool:
 
 
 class State:
-    """The records of a folder. Whoever changes them holds the lock of the folder.
+    """The records of a folder. Only the holder of the folder's lock may change them.
 
-    Raises `InputError` for a state file that cannot be read; it is left as it is.
+    Raises `InputError` for a state file that cannot be read; the file is not changed.
     """
 
     def __init__(self, work: Path) -> None:
@@ -127,18 +127,18 @@ class State:
 
     @property
     def records(self) -> Mapping[str, Record]:
-        """By the name of the task."""
+        """The records by the name of their task."""
         return self._records
 
     def forget(self, task: str) -> None:
-        """A task is not done any more; its outputs are still known to be its own."""
+        """Mark a task as not done; its outputs are still recorded as its own."""
         if task in self._records:
             old = self._records[task]
             self._records[task] = Record(old.engine, {}, {}, {}, old.outputs, others=old.others)
             self._write()
 
     def refresh(self, task: str) -> None:
-        """Record size, time and inode of the files of a task anew, where their content is as it was."""
+        """Update the recorded size, time and inode of the files of a task; their content is unchanged."""
         record = self._records[task]
         inputs, outputs = (stamps_of(self.work, (self.work / name for name in known), known)
                            for known in (record.inputs, record.outputs))
@@ -147,13 +147,17 @@ class State:
             self._write()
 
     def place(self, task: str, record: Record, scratch: Path) -> list[str]:
-        """Moves the outputs of a task from ``scratch``, where they have the same relative paths, to their places.
+        """Move the outputs of a task from ``scratch``, where they have the same relative paths, to their places.
 
-        What the task made before in the same folders, and does not make any more, is removed; what it made in others,
-        with other settings, stays. A file that is in the way and that no task made is kept in
-        ``.chandra-bin/replaced``. Returns the paths of those.
+        Earlier outputs of the task in the same folders are removed; those in other folders, made with other settings,
+        stay. A file in the way that no task made is moved to ``.chandra-bin/replaced``.
+
+        Returns
+        -------
+        list of str
+            Relative paths of the files that were moved to ``.chandra-bin/replaced``.
         """
-        self.recover()  # another task, of which only some files could be moved
+        self.recover()  # completes the move of another task's files
         self._placing = _Placing(task, record, os.path.relpath(scratch, self.work))
         self._write()
         return self._finish_placing()
@@ -164,9 +168,9 @@ class State:
         return self._placing is not None
 
     def recover(self) -> str | None:
-        """Completes what a run was placing when it ended; returns the name of the task.
+        """Complete the move that a killed run had begun, and return the name of its task.
 
-        Where some of its files are gone or cut off, as after a power failure, the task is to be made again instead.
+        If files are missing or truncated, as after a power failure, the task is marked as not done instead.
         """
         if self._placing is None:
             return None
@@ -178,13 +182,14 @@ class State:
         return task
 
     def _is_whole(self) -> bool:
-        """Whether each file that is being placed is in scratch or in its place, as it was made."""
+        """Return whether each file of the move is unchanged, in scratch or in its place."""
         assert self._placing is not None
         scratch = self.work / self._placing.scratch
         return all(is_same(made if (made := scratch / name).exists() else self.work / name, stamp)
                    for name, stamp in self._placing.record.outputs.items())
 
     def _abandon_placing(self) -> None:
+        """Mark the task of an incomplete move as not done; files that were moved are recorded as its own."""
         assert self._placing is not None
         record, task = self._placing.record, self._placing.task
         moved = {name: stamp for name, stamp in record.outputs.items() if is_same(self.work / name, stamp)}
@@ -195,6 +200,7 @@ class State:
         self._write()
 
     def _finish_placing(self) -> list[str]:
+        """Move the files, remove outdated ones, and return the paths of foreign files that were set aside."""
         assert self._placing is not None
         task, record, scratch = self._placing.task, self._placing.record, self.work / self._placing.scratch
         before = self._records.get(task)
@@ -211,7 +217,7 @@ class State:
                 if self._keep_foreign(name, ours.get(name), stamp):
                     kept.append(name)
                 os.replace(made, target)
-        # A region that was proposed is the user's once edited, and an input then.
+        # A proposed region file that the user has edited is an input: never remove it.
         left = {name: stamp for name, stamp in ours.items()
                 if name not in record.outputs and name not in record.inputs and (self.work / name).exists()}
         folders = {os.path.dirname(name) for name in record.outputs}
@@ -228,7 +234,7 @@ class State:
         return kept
 
     def _move_new_folders(self, scratch: Path, record: Record) -> None:
-        """Moves folders at once whose places are free: bins have hundreds of files."""
+        """Move whole folders whose places are free: bins have hundreds of files."""
         for name in {name.partition(os.sep)[0] for name in record.outputs if os.sep in name}:
             made, target = scratch / name, self.work / name
             if os.path.lexists(target) or not made.is_dir():
@@ -240,7 +246,7 @@ class State:
                     made.rename(target)
 
     def _keep_foreign(self, name: str, known: Stamp | None, new: Stamp) -> bool:
-        """Sets a file aside that is neither what the task made before nor what it makes now."""
+        """Set a file aside, and return True, if the task made neither its content nor the same content before."""
         if not os.path.exists(os.path.join(self.work, name)):
             return False
         path = self.work / name
@@ -256,12 +262,13 @@ class State:
         return True
 
     def _read(self) -> None:
+        """Read the state file, if there is one."""
         try:
             content = json.loads(self.file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return
         except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"{self.file}: cannot be read ({error}): remove it, and everything is made anew") from None
+            raise InputError(f"{self.file}: cannot be read ({error}): remove it to make everything again") from None
         try:
             known = content["format"]
             if known == _FORMAT:
@@ -271,28 +278,36 @@ class State:
                 if self._placing:
                     _check_inside(self._placing.scratch)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise InputError(f"{self.file}: is no state of this program ({type(error).__name__}: {error}): remove it, "
-                             "and everything is made anew") from None
+            raise InputError(f"{self.file}: is not a valid state file ({type(error).__name__}: {error}): remove it to "
+                             "make everything again") from None
         if known != _FORMAT:
-            raise InputError(f"{self.file}: is of format {known}, and this version writes {_FORMAT}: use the version "
-                             "that wrote it, or remove it, and everything is made anew")
+            raise InputError(f"{self.file}: has format {known}, but this version reads {_FORMAT}: use the version that "
+                             "wrote it, or remove it to make everything again")
 
     def _write(self) -> None:
-        # As json has it without an indent it is an order of magnitude quicker, and bins have hundreds of files.
+        """Write the state file."""
+        # Without indent json is an order of magnitude faster, and bins have hundreds of files.
         content = {"format": _FORMAT, "placing": self._placing, "tasks": self._records}
         replace_file(self.file, json.dumps(content, default=vars) + "\n")
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Writes a file whole, and to the disk, or leaves the one that is there. Raises `OutputError`."""
+    """Replace a file atomically and flush it to disk. Raises `OutputError`, and then the old file is unchanged."""
     with Outputs([path], clobber=True) as outputs:
         outputs.write(path, text, durable=True)
 
 
 @contextlib.contextmanager
 def locked(work: Path) -> Iterator[None]:
-    """One run at a time works in a folder. Raises `InputError`: it names host and PID of the other one, or says that
-    the system has no locks."""
+    """Hold the lock of a folder: only one run at a time works there.
+
+    Raises
+    ------
+    InputError
+        If another run has the lock (the message gives its host and PID), or the system has no locks.
+    OutputError
+        If the lock file cannot be written or locked.
+    """
     need_posix(f"{work}: a pipeline or batch")
     import fcntl
 
@@ -307,7 +322,7 @@ def locked(work: Path) -> Iterator[None]:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise OutputError(f"{file}: cannot be locked: {error.strerror}") from None
             owner = os.pread(handle, 1000, 0).decode(errors="replace").strip() or "another process"
-            raise InputError(f"{work}: is in use by {owner}: wait for it, or stop it") from None
+            raise InputError(f"{work}: is in use by {owner}: wait until it ends, or stop it") from None
         with writing(file):
             os.truncate(handle, 0)
             os.pwrite(handle, f"PID {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
@@ -319,7 +334,7 @@ def locked(work: Path) -> Iterator[None]:
 
 
 def stamps_of(work: Path, paths: Iterable[Path], known: Mapping[str, Stamp]) -> dict[str, Stamp]:
-    """The stamps of files, by relative path; those that look as ``known`` are not read."""
+    """Return the stamps of files by relative path; files that look unchanged since ``known`` are not read."""
     made = {}
     for path in paths:
         name = os.path.relpath(path, work)
@@ -329,6 +344,7 @@ def stamps_of(work: Path, paths: Iterable[Path], known: Mapping[str, Stamp]) -> 
 
 
 def _record(values: Mapping[str, Any]) -> Record:
+    """Return the record that a state file describes, with checked paths."""
     files = {kind: {name: Stamp(**stamp) for name, stamp in values.get(kind, {}).items()}
              for kind in ("inputs", "outputs", "others")}
     for name in files["inputs"]:
@@ -339,13 +355,13 @@ def _record(values: Mapping[str, Any]) -> Record:
 
 
 def _check_inside(name: str) -> None:
-    """Raises `ValueError` for a relative path that leads out of the folder: files are moved there, and removed."""
+    """Raise `ValueError` for a path outside of the folder, since outputs are moved and removed."""
     _check_name(name)
     if not name or os.path.isabs(name) or os.pardir in Path(name).parts:
-        raise ValueError(f"{name!r} is no path in the folder")
+        raise ValueError(f"{name!r} is not a path inside the folder")
 
 
 def _check_name(name: str) -> None:
-    """Raises `ValueError` for what no file can be called."""
+    """Raise `ValueError` for an invalid file name."""
     if b"\0" in os.fsencode(name):
-        raise ValueError(f"{name!r} is no name of a file")
+        raise ValueError(f"{name!r} is not a valid file name")

@@ -1,4 +1,4 @@
-"""Runs the tasks of a graph that are not done: a pipeline is a graph of many, a cluster of a batch of one."""
+"""Runner of the pending tasks of a graph: a pipeline has many tasks, each cluster of a batch has one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -28,12 +28,14 @@ N = TypeVar("N", bound=Node)
 
 
 class Runner(ABC, Generic[N]):
-    """Makes each task that is not done, when those before it are, and places and records its products.
+    """Makes each pending task when its predecessors are done, and places and records its products.
 
     Parameters
     ----------
-    session : the locked folder.
-    jobs : number of tasks that are made at once, each in a process of its own; 1: in this process.
+    session : Session
+        The locked folder.
+    jobs : int
+        Number of tasks that run at once, each in its own process; 1: in this process.
     """
 
     def __init__(self, session: Session, jobs: int = 1) -> None:
@@ -44,31 +46,31 @@ class Runner(ABC, Generic[N]):
 
     @abstractmethod
     def why(self, task: N) -> str | None:
-        """Return why a task is to be made, or None where it is done."""
+        """Return why a task must be made, or None if it is done."""
 
     @abstractmethod
     def recipe(self, task: N) -> Recipe:
-        """Return how a task is made now."""
+        """Return how a task is made with the present settings."""
 
     @abstractmethod
     def begin(self, task: N, why: str) -> Callable[[Assignment], Made]:
-        """Return the function that makes a task that is not done; it is sent to a process where ``jobs`` is above 1."""
+        """Return the function that makes a pending task; it must be picklable if ``jobs`` is above 1."""
 
     @abstractmethod
     def placed(self, task: N, made: Made, kept: Sequence[str]) -> None:
-        """Take note of a task whose products are in place; ``kept`` are files that were set aside for them."""
+        """Handle a task whose products are in place; ``kept`` are the files that were set aside for them."""
 
     def settled(self, pending: Collection[N]) -> None:
-        """Take note that some tasks have ended, and that ``pending`` have not."""
+        """Handle the end of some tasks; ``pending`` are the remaining ones."""
 
     def label(self, task: N) -> str:
-        """Return the beginning of an error of a task."""
+        """Return the prefix of the errors of a task."""
         return task.name
 
     def run(self, tasks: Sequence[N]) -> None:
-        """Make the tasks that are not done; each stands behind those that it reads from.
+        """Make the pending tasks; each must come after its predecessors in ``tasks``.
 
-        The first error ends the run, when the tasks that are under way have been finished and placed.
+        The first error ends the run once the running tasks have been finished and placed.
         """
         self._waiting = list(tasks)
         with InlineExecutor() if self.jobs == 1 else Processes(self.jobs) as executor:
@@ -81,15 +83,15 @@ class Runner(ABC, Generic[N]):
                             self._place(task, self._result(task, future))
                     self.settled([*self._waiting, *self._running.values()])
             except BaseException as error:
-                # The work of other tasks is not lost by the failure of one. A tool may run for hours, though, and who
-                # stops a run means now.
+                # The failure of one task must not lose the work of others. Ctrl-C stops them at once, since a tool may
+                # run for hours.
                 if isinstance(error, KeyboardInterrupt):
                     executor.interrupt()
                 self._finish_running()
                 raise
 
     def _begin_tasks(self, executor: InlineExecutor | Processes) -> None:
-        """Begin the tasks whose predecessors are done, as many as there are processes."""
+        """Start tasks whose predecessors are done, up to the number of processes."""
         state = self.session.state
         for task in [each for each in self._waiting if self._done.issuperset(each.after)]:
             if len(self._running) >= self.jobs:
@@ -106,7 +108,7 @@ class Runner(ABC, Generic[N]):
             self._running[executor.submit(make, assignment)] = task
 
     def _known(self, task: N) -> Iterator[tuple[str, Stamp]]:
-        """Stamps of files that the tasks before it read or made, or that it read itself in an earlier run."""
+        """Yield stamps of files that the task's predecessors read or made, or that it read in an earlier run."""
         records = self.session.state.records
         for name in task.after:
             yield from records[name].inputs.items()
@@ -115,18 +117,20 @@ class Runner(ABC, Generic[N]):
             yield from records[task.name].inputs.items()
 
     def _result(self, task: N, future: Future[Made]) -> Made:
+        """Return the result of a task, or raise its error."""
         try:
             return future.result()
         except WorkerLost as error:
             raise InputError(f"{self.label(task)}: {error}") from None
 
     def _place(self, task: N, made: Made) -> None:
+        """Move the products of a task to their places."""
         kept = self.session.state.place(task.name, made.record, made.scratch)
         self._done.add(task.name)
         self.placed(task, made, kept)
 
     def _finish_running(self) -> None:
-        """Wait for the tasks that are under way, and place the products of those that succeed."""
+        """Wait for the running tasks, and place the products of those that succeed."""
         for future, task in self._running.items():
             if not future.cancel() and future.exception() is None:
                 self._place(task, future.result())

@@ -1,4 +1,4 @@
-"""One task: whether it is done, and how its products are made in a scratch folder and recorded."""
+"""Check whether a task is done, make its products in a scratch folder, and record them."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ _SCRATCH = "scratch"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a task is made now: its record is compared with this, and its next record holds this."""
+    """How a task is made with the present settings: compared with its record, and stored in its next record."""
 
     engine: str
     versions: Mapping[str, str]
@@ -28,24 +28,24 @@ class Recipe:
     inputs: Callable[[], Iterable[Path]]
     """Finds the files that the task reads. Raises `InputError` for a file that is missing."""
     may_read_less: bool = False
-    """Whether a record stays valid that lists more files, as long as those have not changed."""
+    """Whether a record with more inputs stays valid as long as those are unchanged."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a process needs to make a task of a folder."""
+    """Paths, recipe and known stamps that a process needs to make a task."""
 
     work: Path
     scratch: Path
     """The products are written here, with their paths relative to ``work``. The folder does not exist yet."""
     recipe: Recipe
     known: Mapping[str, Stamp]
-    """Stamps of files, by relative path: those that look untouched are not read again."""
+    """Stamps of files by relative path: files that look unchanged are not read again."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task reports, for its record."""
+    """Results of a task for its record."""
 
     warnings: tuple[str, ...] = ()
     calls: tuple[str, ...] = ()
@@ -72,16 +72,21 @@ class Session:
     """The task whose products a killed run was placing; they are in place now."""
 
     def clear(self) -> None:
-        """Remove the scratch folders, unless products are still to be moved from there by the next run."""
+        """Remove the scratch folders, unless the next run must still move products from there."""
         if not self.state.is_placing:
             shutil.rmtree(self.scratch.parent, ignore_errors=True)
 
 
 @contextmanager
 def opened(work: Path) -> Iterator[Session]:
-    """Lock a folder, complete what a killed run was placing there, and remove its scratch folders; again at the end.
+    """Lock a folder, complete the move of a killed run, and remove scratch folders now and at the end.
 
-    Raises `InputError` where another run has the lock or the records cannot be read, and `OutputError`.
+    Raises
+    ------
+    InputError
+        If another run has the lock, or the records cannot be read.
+    OutputError
+        If files cannot be moved or written.
     """
     with locked(work):
         state = State(work)
@@ -94,11 +99,18 @@ def opened(work: Path) -> Iterator[Session]:
 
 
 def why_not_done(state: State, task: str, recipe: Recipe, *, verify: bool = False) -> str | None:
-    """Return why a task is to be made, or None where it is done.
+    """Return why a task must be made, or None if it is done.
 
     Parameters
     ----------
-    verify : read all files, not only those whose size, time or inode has changed.
+    state : State
+        The records of the folder.
+    task : str
+        Name of the task.
+    recipe : Recipe
+        How the task is made with the present settings.
+    verify : bool
+        Read all files, not only those whose size, time or inode has changed.
     """
     record = state.records.get(task)
     if record is None:
@@ -108,18 +120,20 @@ def why_not_done(state: State, task: str, recipe: Recipe, *, verify: bool = Fals
 
 
 def _changes_of_recipe(record: Record, recipe: Recipe) -> Iterator[str]:
+    """Yield the changes of engine, versions and settings."""
     if not record.versions:
-        yield "is to be made again"
+        yield "must be made again"
     if record.engine != recipe.engine:
-        yield f"was made by {record.engine}, and {recipe.engine} is chosen"
+        yield f"was made by {record.engine}, but {recipe.engine} is selected"
     elif dict(record.versions) != {**record.versions, **recipe.versions}:
         yield f"was made by {', '.join(f'{name} {value}' for name, value in record.versions.items())}"
     for name, value in recipe.settings.items():
         if name not in record.settings or record.settings[name] != value:
-            yield f"{name} was {record.settings.get(name)!r}, and is {value!r}"
+            yield f"{name} was {record.settings.get(name)!r}, now {value!r}"
 
 
 def _changes_of_inputs(work: Path, record: Record, recipe: Recipe, verify: bool) -> Iterator[str]:
+    """Yield new, changed and missing inputs."""
     try:
         inputs = {os.path.relpath(path, work): path for path in recipe.inputs()}
     except InputError as error:
@@ -132,22 +146,24 @@ def _changes_of_inputs(work: Path, record: Record, recipe: Recipe, verify: bool)
             yield f"{name} has changed"
     for name, stamp in record.inputs.items():
         if name not in inputs and not (recipe.may_read_less and is_same(work / name, stamp)):
-            yield f"{name} is not used any more"
+            yield f"{name} is no longer used"
 
 
 def _changes_of_outputs(work: Path, record: Record, verify: bool) -> Iterator[str]:
+    """Yield missing and changed outputs."""
     for name, stamp in record.outputs.items():
         path = work / name
         if not path.exists():
             yield f"{name} is missing"
         elif not is_same(path, stamp, verify=verify):
-            yield f"{name} is not as it was made"
+            yield f"{name} has changed since it was made"
 
 
 def make(assignment: Assignment, do: Callable[[], Outcome]) -> Made:
-    """Make the products of a task in its scratch folder, by ``do``, and return the record.
+    """Make the products of a task in its scratch folder by calling ``do``, and return them with their record.
 
-    Raises what ``do`` raises, and `InputError` where an input has changed meanwhile; the scratch folder is gone then.
+    Raises the exceptions of ``do``, and `InputError` if an input has changed meanwhile; the scratch folder is removed
+    then.
     """
     work, scratch, recipe = assignment.work, assignment.scratch, assignment.recipe
     began, started = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -155,11 +171,11 @@ def make(assignment: Assignment, do: Callable[[], Outcome]) -> Made:
         inputs = stamps_of(work, recipe.inputs(), assignment.known)
         scratch.mkdir(parents=True)
         outcome = do()
-        # An input may be new, too: a region that the user has drawn meanwhile.
+        # An input may also be new: a region file that the user has saved meanwhile.
         now = {os.path.relpath(path, work) for path in recipe.inputs()}
         changed = [name for name in now.union(inputs) if name not in inputs or not is_same(work / name, inputs[name])]
         if changed:
-            raise InputError(f"{work / min(changed)}: was changed while it was read: run again")
+            raise InputError(f"{work / min(changed)}: changed during processing: run again")
         outputs = {name: stamp_of(os.path.join(scratch, name)) for name in _files_below(scratch)
                    if name not in outcome.not_products}
     except BaseException:
@@ -170,7 +186,7 @@ def make(assignment: Assignment, do: Callable[[], Outcome]) -> Made:
 
 
 def _files_below(folder: Path) -> list[str]:
-    """The relative paths of all files, in the order of their folders and names."""
+    """Return the relative paths of all files, sorted by folders and names."""
     found = [os.path.relpath(os.path.join(place, name), folder)
              for place, _, names in os.walk(folder) for name in names]
     return sorted((name for name in found if os.path.isfile(os.path.join(folder, name))),

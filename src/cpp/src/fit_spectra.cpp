@@ -146,7 +146,7 @@ private:
     }
 
     // A table point may lie between two minima: the lowest of this one and of those that are reached from the two
-    // segments beside its own.
+    // segments next to its own.
     Minimum beside_table_points(Minimum best) {
         for (int round = 0; round < kMostRestarts; ++round) {
             const std::size_t j = bin_.segment(best.at[kKt]);
@@ -394,15 +394,16 @@ void check_input(const SpectralTemplates& templates, const BinnedSpectra& spectr
 }  // namespace
 
 void fit_spectra(const SpectralTemplates& templates, const BinnedSpectra& spectra, const FitSettings& settings,
-                 int threads, const Control& control, FittedBin* fitted, std::int32_t* flags,
-                 std::int32_t* evaluations, double* amounts) {
+                 int threads, const Control& control, FittedBin* fitted, std::int32_t* flags, std::int32_t* evaluations,
+                 double* amounts) {
     if (spectra.bins == 0) return;
     check_input(templates, spectra, settings);
     parallel_for(spectra.bins, threads, control, 0, 1, [&](std::size_t k, const auto& check) {
         fitted[k] = nothing_fitted();
         flags[k] = evaluations[k] = 0;
         const auto components = static_cast<std::int64_t>(spectra.components);
-        std::fill(amounts + spectra.bin_offsets[k] * components, amounts + spectra.bin_offsets[k + 1] * components, kNaN);
+        std::fill(amounts + spectra.bin_offsets[k] * components, amounts + spectra.bin_offsets[k + 1] * components,
+                  kNaN);
         if (std::isnan(settings.delta[k])) return;
         SpectralBin bin(templates, spectra, k);
         flags[k] = BinFit(bin, settings, settings.fixed_abundance[k], settings.delta[k]).fit(fitted[k], check);

@@ -33,12 +33,13 @@ inline BackgroundAmounts free_amounts(const BinnedSpectra& spectra, std::size_t 
     const double* expected = spectra.band_expected + first * bands;
     std::size_t measured = 0;
     while (measured < spectra.components
-           && std::any_of(expected + measured * bands, expected + (measured + 1) * bands,
-                          [](double each) { return each > 0; })) {
+           && std::any_of(
+               expected + measured * bands, expected + (measured + 1) * bands, [](double each) { return each > 0; })) {
         ++measured;
     }
     if (measured == 0) return {};
-    return {measured, channels, spectra.background + first * channels, bands, spectra.band_counts + d * bands, expected};
+    return {measured, channels, spectra.background + first * channels, bands, spectra.band_counts + d * bands,
+            expected};
 }
 
 class SpectralBin {
@@ -57,7 +58,7 @@ public:
     double kt(std::size_t place) const { return templates_.kt[place]; }
     std::size_t temperatures() const { return templates_.temperatures; }
 
-    // The segment [kt(j), kt(j + 1)] that holds kT: the one above a table point, but for the last.
+    // The segment [kt(j), kt(j + 1)] that holds kT: the one above a table point, except at the last.
     std::size_t segment(double value) const {
         const double* end = templates_.kt + templates_.temperatures - 1;
         const double* above = std::upper_bound(templates_.kt + 1, end, value);
