@@ -97,6 +97,44 @@ def test_other_statistics_are_those_of_the_fit(copied, statistic, stated, factor
     assert_finds_the_fit(script, read_fit(copied / "other.ecsv").result, 0)
 
 
+def add_sky(path):
+    """Add soft counts to the blank sky of each bin, another number in each."""
+    rng = np.random.default_rng(5)
+    with fits.open(path, mode="update") as hdus:
+        counts = hdus["BACKGROUND"].data["COUNTS"]
+        more = np.exp(-np.arange(445) / 60) * np.linspace(0, 20, len(counts))[:, np.newaxis]
+        counts[:, 34:479] += rng.poisson(more).astype(counts.dtype)
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("sherpa")
+def test_both_components_of_the_background_are_fitted(copied):  # noqa: F811
+    for obsid in (90001, 90002):
+        add_sky(Path(f"spectra/{obsid}/spectra.fits"))
+    assert run([*FIT, "-o", "sky.ecsv", "-q"]) == 0
+    assert run([*SESSION, "--bins", "12", "--fit", "sky.ecsv", "-q"]) == 0
+    assert np.loadtxt("session/bin_12_90001_sky.dat").shape == (1024, 3)
+    assert np.loadtxt("session/bin_12_90001_bands.dat").shape == (6, 4)
+    begin_elsewhere(copied / "session/bin_12.py")
+    assert_finds_the_fit(copied / "session/bin_12.py", read_fit(copied / "sky.ecsv").result, 12)
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("sherpa")
+@pytest.mark.parametrize("how", ["tied", "free"])
+def test_a_column_density_that_was_fitted_is_held_at_its_value(copied, how):  # noqa: F811
+    assert run([*FIT, "--nh-is", how, "--min-counts-free", "0", "-o", "nh.ecsv", "-q"]) == 0
+    fit = read_fit(copied / "nh.ecsv").result
+    assert run([*SESSION, "--bins", "12", "--fit", "nh.ecsv", "-q"]) == 0
+    script = copied / "session/bin_12.py"
+    assert f"nh={float(fit.nh[12])!r}" in script.read_text()
+    assert f"{float(fit.nh[12])!r} -0.001 0 0 100 100" in (copied / "session/bin_12.xcm").read_text()
+    for path in (script, script.with_suffix(".xcm")):
+        assert f"# The column density was {how} in the fit, and is held at its value here" in path.read_text()
+    begin_elsewhere(script)
+    assert_finds_the_fit(script, fit, 12)
+
+
 @pytest.fixture
 def session(here, tmp_path):  # noqa: F811
     """The session of bin 3."""
@@ -182,6 +220,7 @@ def test_groups_of_the_fit_are_in_the_spectra(tmp_path):
     (["--bins", "3", "--fit", "fit.ecsv", "--nh", "0.1"], "--nh is stated by the table of --fit: leave it out"),
     (["--bins", "3", "--fit", "fit.ecsv", "--band", "1:5"], "--band is stated by the table of --fit: leave it out"),
     (["--bins", "3", "--fit", "binmap.fits"], "binmap.fits"),
+    (["--bins", "3", *MODEL, "--nh-is", "free"], "nh_is is 'free': give the table of such a fit (--fit FILE)"),
     (["--bins", "3", "--fit", "fit.ecsv", "--responses", "nowhere.fits"], "nowhere.fits: no such file"),
 ])
 def test_bad_input_is_one_line_and_no_file(capsys, tmp_path, words, message):
