@@ -95,7 +95,7 @@ def test_backgrounds_on_other_grids_do_not_add():
     other = Background(np.ones((4, 3), np.int32), np.ones((4, 3)))
     with pytest.raises(InputError, match=r"have different shapes, \(3, 4\) and \(4, 3\)"):
         sum_backgrounds([one, other])
-    with pytest.raises(InputError, match="no backgrounds"):
+    with pytest.raises(InputError, match="the list of backgrounds is empty"):
         sum_backgrounds([])
 
 
