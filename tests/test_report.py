@@ -556,13 +556,13 @@ def test_the_command_says_where_the_page_is(copied, capsys):
 
 def test_bad_input(tmp_path, archive, capsys):
     assert run(["report", str(tmp_path / "none")]) == 2
-    assert "there is no such folder" in capsys.readouterr().err
+    assert "no such folder" in capsys.readouterr().err
     (tmp_path / "file").touch()
     for command in ("report", "status", "run"):
         assert run([command, str(tmp_path / "file")]) == 2
-        assert f"{tmp_path}/file: is a file; give the folder of a pipeline\n" in capsys.readouterr().err
+        assert f"{tmp_path}/file: is a file: give the folder of a pipeline\n" in capsys.readouterr().err
     assert run(["report", str(tmp_path)]) == 2
-    assert "holds neither config.json nor config.toml" in capsys.readouterr().err
+    assert "neither config.json nor config.toml exists" in capsys.readouterr().err
     shutil.copyfile(configured(tmp_path / "work", archive) / "config.json", tmp_path / "config.json")
     change_settings(tmp_path, maxiterr=3)
     assert run(["report", str(tmp_path)]) == 2
