@@ -144,7 +144,7 @@ def test_the_table_of_fits_reads_back(here):
     assert (file.redshift, file.abundance_table, file.background) == (0.1, "angr", "blank sky")
     np.testing.assert_allclose(file.area_arcsec2, 400 * (8 * 0.492) ** 2, rtol=1e-3)
     np.testing.assert_array_equal(table["kt"], result.kt)
-    assert (str(table["kt"].unit), str(table["norm"].unit)) == ("keV", "1 / cm5")
+    assert (str(table["kt"].unit), str(table["norm"].unit)) == ("keV", "1e+14 / cm5")
     assert result.covariance.shape == (25, 3, 3)
     known = np.isfinite(result.kt_low)
     np.testing.assert_allclose((result.kt - result.kt_low)[known], result.ends[known, 0, 0])
@@ -182,7 +182,7 @@ def test_maps_have_values_errors_and_units(here, tmp_path):
     assert run(["maps", "binmap.fits", "fit.ecsv", "-o", str(tmp_path), "--depth", "constant", "-q"]) == 0
     result, labels = read_fit(here / "fit.ecsv").result, fits.getdata("binmap.fits")
     for name, unit in (("kt", "keV"), ("pressure", "keV cm-3"), ("entropy", "keV cm2"), ("density", "cm-3"),
-                       ("norm", "cm-5 arcsec-2")):
+                       ("norm", "10**14 cm-5 arcsec-2")):
         with fits.open(tmp_path / f"{name}.fits") as hdus:
             assert hdus[0].header["BUNIT"] == unit
             assert "brems" in str(hdus[0].header["MODEL"])

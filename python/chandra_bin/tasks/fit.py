@@ -228,6 +228,7 @@ def _of_observation(obsid: int, spectra: SpectraOfBins, weights: ResponseWeights
             rows.append((response[part], of_response[part] / (seconds if seconds > 0 else np.inf)))
     counts = spectra.counts[:, channels]
     all_off = np.zeros_like(spectra.counts) if spectra.off_counts is None else spectra.off_counts
-    hard = all_off[:, band_channels(PARTICLE_EV)].sum(axis=1)
+    particles = band_channels(PARTICLE_EV)  # outside the fitted band, which holds its counts already
+    hard = all_off[:, max(particles.start, channels.stop):particles.stop].sum(axis=1)
     group = _KINDS_OF_CHIPS * obsid + np.isin(spectra.chip, list(acis.BACK_ILLUMINATED))
     return spectra.bin, counts, spectra.exposure_s, spectra.off_ratio, all_off[:, channels], hard, group, rows

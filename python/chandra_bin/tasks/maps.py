@@ -77,7 +77,7 @@ def write_maps(binmap: Path, fit: Path, folder: Path, *, options: DepthOptions |
     good = result.good("kt")
     maps = {
         "kt": _Map(result.kt, "keV", "temperature", result.kt_low, result.kt_high),
-        "norm": _Map(result.norm / area, "cm-5 arcsec-2", "norm of the plasma per area", result.norm_low / area,
+        "norm": _Map(result.norm / area, "10**14 cm-5 arcsec-2", "norm of the plasma per area", result.norm_low / area,
                      result.norm_high / area),
         "counts": _Map(result.net_counts / area, "count arcsec-2", "net counts per area"),
         "goodness": _Map(result.goodness, "", "statistic less its expectation, in sigma"),

@@ -13,7 +13,7 @@ from chandra_bin.fits.images import Image, read_image_file
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.plots.maps import Panel, Profile, by_number, maps_png, profile_png
 from chandra_bin.spectral.fit_table import read_fit
-from chandra_bin.spectral.results import FitResult
+from chandra_bin.spectral.results import NORM_UNIT, FitResult
 
 from ._bin_pixels import binmap_id
 from ._common import about, ecsv, read_binmap, write_picture
@@ -145,7 +145,7 @@ def pull_of_each(value: Floats, low: Floats, high: Floats, true: Floats) -> Floa
 def _table(result: FitResult, true: dict[str, Floats], parameters: dict[str, object]) -> str:
     from astropy.table import Table
 
-    units = {"kt": "keV", "kt_ew": "keV", "norm": "cm-5"}
+    units = {"kt": "keV", "kt_ew": "keV", "norm": NORM_UNIT}
     table = Table({"bin": result.bin, **{f"true_{name}": values for name, values in true.items()}, "kt": result.kt,
                    "kt_low": result.kt_low, "kt_high": result.kt_high, "norm": result.norm,
                    "norm_low": result.norm_low, "norm_high": result.norm_high, "reason": result.reason})
