@@ -458,7 +458,7 @@ def test_backgrounds_that_cannot_be_scaled(capsys):
         return error_of(capsys, events, "binmap.fits", "--background", name)
 
     write_events("wrong.fits", BEHIND, header={"BKGSCAL0": -1.0})
-    assert "wrong.fits: BKGSCAL0 is -1.0, and should be a number above 0" in with_background("wrong.fits")
+    assert "wrong.fits: BKGSCAL0 must be a positive number, got -1.0" in with_background("wrong.fits")
     write_events("plain.fits", BEHIND)
     for limit, words in (("energy=500:10000", "energies of 500:10000 eV"), ("pi=1:700", "channels (pi) 1:700")):
         for names in (("plain.fits", f"evt2.fits[{limit}]"), (f"plain.fits[{limit}]", "evt2.fits")):

@@ -457,7 +457,7 @@ def test_batches_write_below_their_folder_only(capsys):
     rows = "".join(map(row_of, names))
     Path("m.toml").write_text(rows, encoding="utf-8")
     before = listing("..")
-    assert "must be a text, not empty and without NUL characters" in refusal_of("m.toml")
+    assert "must be a non-empty text without NUL characters" in refusal_of("m.toml")
     Path("m.toml").write_text(rows.replace(row_of("a\0b"), ""), encoding="utf-8")
     folders = [row.folder for row in read_manifest("m.toml")]
     assert run(["batch", "m.toml", "-o", "out", "--sn", "40", "-j", "1", "-q"]) == 0, capsys.readouterr().err
