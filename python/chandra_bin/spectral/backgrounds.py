@@ -65,7 +65,7 @@ class BackgroundModel:
 
     @property
     def used_bands(self) -> NDArray[np.bool_]:
-        """(datasets, bands): the bands that tell of amounts, which are terms of the C-statistic."""
+        """(datasets, bands): the bands that measure amounts, which are terms of the C-statistic."""
         is_fitted = self.band_expected[:, :1].any(axis=2) & (self.statistic == STATISTICS["cstat"])[:, np.newaxis]
         return np.asarray((self.band_expected > 0).any(axis=1) & is_fitted)
 
@@ -80,7 +80,7 @@ class BackgroundModel:
         Returns
         -------
         array (datasets, components) of float64
-            NaN where nothing tells of an amount, and for other statistics.
+            NaN where nothing measures an amount, and for other statistics.
         """
         amounts = np.full(self.background.shape[:2], np.nan)
         _fit_spectra.fit_background_amounts(

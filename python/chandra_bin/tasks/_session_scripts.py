@@ -312,10 +312,10 @@ def _xspec_skies(session: Session, stem: str) -> list[str]:
                       "0 -0.01 0 0 1 1",
                       "1 -0.01 0 0 1e3 1e4"]
     if lines:
-        of_fit = "that chandra-bin fit found" if session.fitted else "that the spectra of the background tell"
+        of_fit = "that chandra-bin fit found" if session.fitted else "that the background spectra give"
         bands = sum(each.bands_statistic for each in session.sets)
         lines = [f"# Expected background counts, of shapes that all bins share, in the amounts {of_fit}.",
                  "# The amounts are fixed here: errors do not hold their uncertainty. Thaw the norms to scale them.",
-                 *([f"# The statistic of chandra-bin fit holds {bands:.2f} of the bands that tell the amounts."]
+                 *([f"# The statistic of chandra-bin fit holds {bands:.2f} of the bands that measure the amounts."]
                    if session.fitted else []), *lines]
     return lines
