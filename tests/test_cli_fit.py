@@ -352,13 +352,13 @@ def test_a_band_without_channels_is_refused(capsys):
 def test_bins_of_another_map_are_refused(capsys):
     labels, header = fits.getdata("binmap.fits", header=True)
     fits.writeto("other.fits", np.where(labels < 20, labels, -1), header)
-    assert "was made of another binmap than other.fits" in error_of(capsys, "maps", "other.fits", "fit.ecsv")
+    assert "was made from another binmap than other.fits" in error_of(capsys, "maps", "other.fits", "fit.ecsv")
     assert run(["spectra", "@evt.list", "other.fits", "-o", "few", "-q"]) == 0
     words = ["fit", "few", "--responses", "responses.fits", *FIT[4:], "-o", "few.ecsv"]
     assert "is of other bins than responses.fits" in error_of(capsys, *words)
     # The same numbers in other pixels, too.
     fits.writeto("turned.fits", labels.T.copy(), header)
-    assert "was made of another binmap than turned.fits" in error_of(capsys, "maps", "turned.fits", "fit.ecsv")
+    assert "was made from another binmap than turned.fits" in error_of(capsys, "maps", "turned.fits", "fit.ecsv")
 
 
 def test_excluded_pixels_are_neither_in_spectra_nor_in_areas(copied):
@@ -414,7 +414,7 @@ def test_responses_of_another_observation_or_place_are_refused(capsys):
     other["arf"][first] = tiles["arf"][~first]
     other.write("other.csv", format="ascii.csv")
     said = error_of(capsys, *words, "other.csv")
-    assert "is of ObsID 90002 (OBS_ID), and is given for 90001: correct the table" in said
+    assert "is of ObsID 90002 (OBS_ID), but is given for 90001: correct the table" in said
     hours = tiles.copy()
     hours["ra"] /= 15
     hours.write("hours.csv", format="ascii.csv")
@@ -432,7 +432,7 @@ def test_spectra_without_a_background_are_said_to_have_none(capsys):
 @pytest.mark.usefixtures("copied")
 def test_a_volume_is_counted_from_a_centre_in_the_binmap(capsys, tmp_path):
     words = ["maps", "binmap.fits", "fit.ecsv", "-o", str(tmp_path / "v"), "--depth", "volume"]
-    assert "is counted from a centre" in error_of(capsys, *words)
+    assert "needs a centre" in error_of(capsys, *words)
     assert "is not in the binmap" in error_of(capsys, *words, "--centre", "17.2", "-23.375")
     assert "is not in the binmap" in error_of(capsys, *words, "--centre", "nan", "nan")
     assert run([*words, "--centre", "258.112", "-23.375", "-q"]) == 0

@@ -149,7 +149,7 @@ def test_a_folder_where_nothing_can_be_written(capsys):
 def test_a_folder_that_is_none(tmp_path, name, capsys):
     (tmp_path / "file").touch()
     assert run(["doctor", str(tmp_path / name)]) == 2
-    assert capsys.readouterr().err == f"chandra-bin doctor: error: {tmp_path / name}: there is no such folder\n"
+    assert capsys.readouterr().err == f"chandra-bin doctor: error: {tmp_path / name}: no such folder\n"
 
 
 def fails_with(number):
