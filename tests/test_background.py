@@ -50,7 +50,7 @@ def test_ratio_times_counts_is_the_sum_over_chips(layers):
     expected = sum(image * ratio for image, ratio in layers)
     counts = sum(image for image, _ in layers)
     if not counts.any():
-        with pytest.raises(InputError, match="no counts of background"):
+        with pytest.raises(InputError, match="all background counts are 0"):
             join_chips(layers)
         return
     made = join_chips(layers)
@@ -93,9 +93,9 @@ def test_backgrounds_of_observations_add(observations):
 def test_backgrounds_on_other_grids_do_not_add():
     one = Background(np.ones((3, 4), np.int32), np.ones((3, 4)))
     other = Background(np.ones((4, 3), np.int32), np.ones((4, 3)))
-    with pytest.raises(InputError, match=r"\(3, 4\) and \(4, 3\) cannot be added"):
+    with pytest.raises(InputError, match=r"have different shapes, \(3, 4\) and \(4, 3\)"):
         sum_backgrounds([one, other])
-    with pytest.raises(InputError, match="no backgrounds"):
+    with pytest.raises(InputError, match="the list of backgrounds is empty"):
         sum_backgrounds([])
 
 
@@ -165,7 +165,7 @@ def test_an_error_that_is_unknown_stays_unknown():
 
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan, "1", "x"])
 def test_a_scale_must_be_a_number_above_0(value):
-    with pytest.raises(InputError, match=r"bkg\.fits: BKGSCAL7 is .*, and should be a number above 0"):
+    with pytest.raises(InputError, match=r"bkg\.fits: BKGSCAL7 must be a positive number, got "):
         chip_scale(7, {"BKGSCAL7": value}, 1, 1, source="evt2.fits", name="bkg.fits")
 
 
@@ -276,7 +276,7 @@ def test_local_background_refuses(exposure, mask, message):
 
 
 def test_local_background_without_counts():
-    with pytest.raises(InputError, match="there are 0 counts where"):
+    with pytest.raises(InputError, match="cannot be measured from 0 counts"):
         local_background(np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3), bool))
 
 
@@ -460,9 +460,9 @@ def test_an_unknown_band_must_be_given():
 
 BAD = {
     "no counts at 9-12 keV in the source": (
-        {}, {"events": "low.fits"}, r"low.fits: has no counts of 9 - 12 keV on chip 0"),
+        {}, {"events": "low.fits"}, r"low.fits: no counts at 9 - 12 keV on chip 0"),
     "no counts at 9-12 keV in the blank sky": (
-        {"blanksky": "low.fits"}, {"events": "evt2.fits"}, r"low.fits: has no counts of 9 - 12 keV on chip 0"),
+        {"blanksky": "low.fits"}, {"events": "evt2.fits"}, r"low.fits: no counts at 9 - 12 keV on chip 0"),
     "only some of the energies": (
         {}, {"events": "evt2.fits[energy=300:10000]"}, r"holds only energies of 300:10000 eV, but scaling the"),
     "only some of the channels": (

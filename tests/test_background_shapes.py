@@ -4,12 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 import spectral_scenes as scenes
 from chandra_bin.errors import InputError
 from chandra_bin.spectral import FitOptions, fit_bins
 from chandra_bin.spectral.background_shapes import one_shape, sky_varies, two_shapes
 from chandra_bin.spectral.backgrounds import background_model
+from chandra_bin.spectral.statistics import cstat
 
 MADE = scenes.templates(40)
 SHARES = np.linspace(0.1, 0.6, 60)
@@ -105,3 +107,31 @@ def test_counts_of_particles_must_be_counts():
         dataclasses.replace(SPECTRA, off_hard=[1, 2, 3])
     with pytest.raises(InputError, match="off_hard holds -1"):
         dataclasses.replace(SPECTRA, off_hard=np.full(120, -1.0))
+
+
+@pytest.mark.parametrize("components", [1, 2])
+def test_amounts_for_given_source_counts_are_at_the_minimum(components):
+    """Compared with a minimiser of scipy, on the statistic of the channels and of the bands."""
+    spectra = SPECTRA if components == 2 else dataclasses.replace(SPECTRA, off_hard=None)
+    model = background_model(spectra, "cstat").of(np.arange(5))
+    counts = spectra.counts[:5]
+    source = np.full(counts.shape, 0.4 * counts.mean())
+    amounts = model.fitted_amounts(source, counts)
+    assert amounts.shape == (5, components)
+    for d in range(5):
+        def statistic(logarithms, d=d):
+            at = np.ones((5, components))
+            at[d] = np.exp(logarithms)
+            bands = model.used_bands[d]
+            return (cstat(counts[d], source[d] + model.expected(at)[d]).sum()
+                    + cstat(model.band_counts[d], model.expected_in_bands(at)[d])[bands].sum())
+
+        found = minimize(statistic, np.zeros(components), method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-10})
+        np.testing.assert_allclose(amounts[d], np.exp(found.x), rtol=1e-4)
+        assert statistic(np.log(amounts[d])) <= found.fun + 1e-8
+
+
+def test_amounts_of_other_statistics_are_not_fitted():
+    model = background_model(SPECTRA, "wstat")
+    assert np.isnan(model.fitted_amounts(np.ones(SPECTRA.counts.shape), SPECTRA.counts)).all()
+    assert not model.used_bands.any()

@@ -177,7 +177,7 @@ def test_done_rows_are_skipped_until_something_changes(images):
     with Path("out/a/bins.ecsv").open("a") as file:
         file.write("# mine\n")
     assert again(sn=40) == [("a", 1), ("b", 0)]
-    assert "bins.ecsv was not as it was made: kept in a/.chandra-bin/replaced" in table(Path("out"))["a"]["message"]
+    assert "bins.ecsv had changed since it was made: moved to a/.chandra-bin/replaced" in table(Path("out"))["a"]["message"]
     assert next(Path("out/a/.chandra-bin/replaced").rglob("bins.ecsv")).read_text().endswith("# mine\n")
 
 
@@ -247,16 +247,16 @@ def test_faults_are_rows_and_the_rest_is_done(images, capsys):
                              ("text", "text.fits: is not a FITS file", "InputError"),
                              ("empty", "empty.fits: is empty", "InputError"),
                              ("folder", "folder.fits: cannot be read: is a directory", "InputError"),
-                             ("hungry", "hungry.fits: needs about 192 GB of memory, and a row may take 20",
+                             ("hungry", "hungry.fits: needs about 192 GB of memory, but the limit of a row is 20",
                               "NotEnoughMemory"),
                              ("gone", "gone.fits: no such file", "InputError"),
                              ("in_the_way", "out/in_the_way", "OutputError")):
         status, message, error = said[name]
         assert (status, error) == ("failed", kind)
         assert what in message
-    for name, what in (("good", ""), ("a_name", "the name 'a name' cannot be the name of a folder"),
-                       ("odz", "the name 'Łódź' cannot be the name of a folder"), ("up", "the name '../up'"),
-                       ("twice", ""), ("twice-2", "the name 'twice' is used twice")):
+    for name, what in (("good", ""), ("a_name", "'a name' is not a valid folder name"),
+                       ("odz", "'Łódź' is not a valid folder name"), ("up", "'../up'"),
+                       ("twice", ""), ("twice-2", "duplicate name 'twice'")):
         assert said[name][0] == "ok"
         assert what in said[name][1]
     assert len(said) == len(names)
@@ -550,7 +550,7 @@ def test_who_stops_listening_keeps_what_is_done(images):
 @pytest.mark.usefixtures("without_pictures")
 def test_json_lines(images, capsys):
     assert run(["batch", f"{images}/*.fits", "gone.fits", "-o", "out", "-j", "1", "--json"]) == 2
-    assert "no file has such a name" in capsys.readouterr().err
+    assert "no matching file" in capsys.readouterr().err
     Path("bad.fits").touch()
     assert run(["batch", f"{images}/*.fits", "bad.fits", "-o", "out", "-j", "1", "--json"]) == 1
     out, err = capsys.readouterr()
@@ -579,7 +579,7 @@ def test_rows_of_pipelines(archive, tmp_path):
     assert found["small"]["status"] == "ok"
     assert found["small"]["bins"] > 0
     assert (found["small"]["folder"], found["none"]["status"]) == ("../work", "failed")
-    assert "nowhere: there is no such folder" in found["none"]["message"]
+    assert "nowhere: no such folder" in found["none"]["message"]
     assert '<a href="../work/report/index.html">small</a>' in Path("out/index.html").read_text()
     first, _ = batch.run("m.csv", Path("out"))
     assert first.attempts == 0

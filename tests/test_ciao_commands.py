@@ -218,13 +218,13 @@ def test_each_tool_has_a_folder_of_its_own_for_temporary_files(commands):
 @pytest.mark.parametrize("odd", [" ", "[", "(", ",", ";", "'", "\t"])
 def test_paths_that_break_tools_are_refused(odd):
     command = tools.dmcopy(Path(f"/data/a{odd}b/evt2.fits"), Path("/data/out.fits"), purpose="")
-    with pytest.raises(InputError, match="which CIAO does not take"):
+    with pytest.raises(InputError, match="which CIAO does not accept"):
         command.arguments(Everywhere(True))
 
 
 def test_values_that_are_too_long_are_refused():
     command = tools.dmcopy(Path("/", *["a" * 200] * 6), Path("/data/out.fits"), purpose="")
-    with pytest.raises(InputError, match="CIAO takes 1023"):
+    with pytest.raises(InputError, match="CIAO accepts 1023"):
         command.arguments(Everywhere(True))
 
 

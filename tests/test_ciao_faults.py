@@ -38,10 +38,10 @@ CALLED = [("chandra_repro", f"reprocess/{OBS}", 2),
                                                    "blanksky_image")),
           ("merge_obs", "merge", 4), ("wavdetect", "sources", 6), ("dmcopy", "crop", 6)]
 # The faults, with what is said of each.
-FAULTS = {"missing": "there is no such program in PATH", "exit1": "failed with exit code 1: Unable to do",
-          "error-line": "says: DM Parse error", "hang": "took longer than 0.001 h (tool_hours), and was ended",
-          "killed": "was killed (SIGKILL", "full-disk": "No space left on device",
-          "truncated": "what it wrote is damaged", "babble": None,
+FAULTS = {"missing": "program of CIAO not found in PATH", "exit1": "failed with exit code 1: Unable to do",
+          "error-line": "reported an error: DM Parse error", "hang": "took longer than 0.001 h (tool_hours) and was stopped",
+          "killed": "killed (SIGKILL", "full-disk": "No space left on device",
+          "truncated": "its output is damaged", "babble": None,
           "no-caldb": "failed with exit code 1: Unable to find a calibration file"}
 # A failure of these, where the tool itself ends by it, has another way.
 HAVE_ANOTHER_WAY = ("blanksky", "blanksky_image")
@@ -144,7 +144,7 @@ def check_failed(work, line, tool, task, step, said):
     """What is told of a task that failed, and that nothing of it is there."""
     where = f"step {step}, ObsID {OBS}" if "/" in task else f"step {step}"
     if (tool, said) == ("dmcopy", FAULTS["missing"]):  # by which CIAO is known
-        assert line.startswith(f"chandra-bin run: error: {where}: CIAO is not at hand (no dmcopy in PATH): ")
+        assert line.startswith(f"chandra-bin run: error: {where}: CIAO is not set up (no dmcopy in PATH): ")
     else:
         assert line.startswith(f"chandra-bin run: error: {where}: {tool}: ")
         assert said in line
@@ -249,7 +249,7 @@ def test_without_a_calibration_database_nothing_is_begun(finished, archive, tmp_
     for work in works:
         assert command(["run", str(work), "--to", "2", "-j", "1", "-q"]) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert f"CALDB is '{tmp_path / 'gone'}', which is no folder" in line
+        assert f"CALDB must be the folder of the calibration database, got '{tmp_path / 'gone'}'" in line
     assert [all_bytes(work) for work in works] == before
 
 

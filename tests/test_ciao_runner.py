@@ -233,10 +233,10 @@ def failure(place, text, error=ToolError, **kwargs):
     ("cp {0} ${{1#*=}}; exit 3", "failed with exit code 3"),
     ("cp {0} ${{1#*=}}; echo '# fluximage (05 December 2024): ERROR no counts' >&2; exit 1",
      "failed with exit code 1: no counts"),
-    ("cp {0} ${{1#*=}}; echo '# dmcopy (CIAO 4.17.0): ERROR: no counts'", "says: no counts"),
-    ("cp {0} ${{1#*=}}; printf '10%%\\r20%%\\r# dmcopy (CIAO 4.17.0): ERROR: no counts'", "says: no counts"),
-    ("cp {0} ${{1#*=}}; echo Failed to open file x.fits", "says: Failed to open file x.fits"),
-    ("cp {0} ${{1#*=}}; printf 'caf\\351 \\377\\376\\n# t (x): ERROR: \\351\\n'", "says: \ufffd"),
+    ("cp {0} ${{1#*=}}; echo '# dmcopy (CIAO 4.17.0): ERROR: no counts'", "reported an error: no counts"),
+    ("cp {0} ${{1#*=}}; printf '10%%\\r20%%\\r# dmcopy (CIAO 4.17.0): ERROR: no counts'", "reported an error: no counts"),
+    ("cp {0} ${{1#*=}}; echo Failed to open file x.fits", "reported an error: Failed to open file x.fits"),
+    ("cp {0} ${{1#*=}}; printf 'caf\\351 \\377\\376\\n# t (x): ERROR: \\351\\n'", "reported an error: \ufffd"),
     ("echo 'Could not locate x in: y'; echo '# chandra_repro (x): ERROR input error' >&2; exit 1",
      "failed with exit code 1: input error (its last lines: Could not locate x in: y): see"),
     ("echo Running; echo 'Skipping a.fits as it has no rows'; echo Done",
@@ -244,10 +244,10 @@ def failure(place, text, error=ToolError, **kwargs):
     ("echo 'Unable to locate events. Skipping it'", "did not write out.fits (its last lines: Unable to locate"),
     ("exit 0", "did not write out.fits: see"),
     (": >${{1#*=}}", "did not write out.fits"),
-    ("head -c 9000 {0} >${{1#*=}}", "what it wrote is damaged: "),
-    ("head -c 1000 {0} >${{1#*=}}", "what it wrote is damaged: "),
-    ("head -c 99999 /dev/zero >${{1#*=}}", "what it wrote is damaged: "),
-    ("mkdir ${{1#*=}}.d; echo text >${{1#*=}}", "what it wrote is damaged: "),
+    ("head -c 9000 {0} >${{1#*=}}", "its output is damaged: "),
+    ("head -c 1000 {0} >${{1#*=}}", "its output is damaged: "),
+    ("head -c 99999 /dev/zero >${{1#*=}}", "its output is damaged: "),
+    ("mkdir ${{1#*=}}.d; echo text >${{1#*=}}", "its output is damaged: "),
 ])
 def test_failures_are_told_and_leave_nothing(place, fits_file, tmp_path, text, said):
     assert said in failure(place, text.format(fits_file), outputs=[tmp_path / "out.fits"])
@@ -306,7 +306,7 @@ def test_all_outputs_go_where_one_is_missing(place, fits_file, tmp_path):
 
 
 def test_a_program_that_is_not_there(place):
-    with pytest.raises(InputError, match=r"^no-such-tool: there is no such program in PATH.*install CIAO anew.*see "):
+    with pytest.raises(InputError, match=r"^no-such-tool: program of CIAO not found in PATH: reinstall CIAO.*see "):
         place.runner().run(Command("no-such-tool", {}), AsNamed())
     assert f"PATH={os.environ['PATH']}" in place.log
     assert place.is_clean()
@@ -314,7 +314,7 @@ def test_a_program_that_is_not_there(place):
 
 def test_a_program_that_may_not_be_run(place):
     place.program("exit 0").chmod(0o644)
-    with pytest.raises(InputError, match=r"^tool: there is no such program in PATH"):
+    with pytest.raises(InputError, match=r"^tool: program of CIAO not found in PATH"):
         place.runner().run(Command("tool", {}), AsNamed())
 
 
@@ -332,7 +332,7 @@ def test_a_program_that_cannot_be_run(place, content, reason):
 
 def test_a_tool_that_is_killed(place, tmp_path):
     message = failure(place, "echo x >${1#*=}; kill -KILL $$", InputError, outputs=[tmp_path / "out.fits"])
-    assert "was killed (SIGKILL" in message
+    assert "killed (SIGKILL" in message
 
 
 def test_arguments_that_ciao_does_not_take_are_refused_before(place, tmp_path):
@@ -436,7 +436,7 @@ sys.stdout.write("the end\\n")"""
     assert len(log) < 2.1e6
     assert log.startswith("tool\nthe beginning\nwarning")
     assert "\n... 9" in log
-    assert " bytes are left out here ...\n" in log
+    assert " bytes are omitted here ...\n" in log
     assert log.endswith("\nthe end\n")
 
 
@@ -446,7 +446,7 @@ def test_an_error_in_the_midst_of_much_is_heard(place):
     if n == 20000:
         print("# dmcopy (CIAO 4.17.0): ERROR: in the midst")
 """
-    with pytest.raises(ToolError, match="says: in the midst"):
+    with pytest.raises(ToolError, match="reported an error: in the midst"):
         place.run(text, interpreter=sys.executable)
 
 

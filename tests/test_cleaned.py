@@ -33,7 +33,7 @@ CIAO = "# Region file format: CIAO version 1.0\n"
 def test_scaled_flux_is_the_equation_of_the_reference(counts, factor, unit):
     flux = counts * unit
     if not counts.any():
-        with pytest.raises(InputError, match="the sum of counts is 0"):
+        with pytest.raises(InputError, match="the sum of counts must be positive, got 0"):
             scaled_flux(flux, counts, factor)
         return
     scaled, scale = scaled_flux(flux, counts, factor)
@@ -51,7 +51,7 @@ def test_scaled_flux_leaves_pixels_without_exposure_out():
 
 
 @pytest.mark.parametrize(("flux", "factor", "message"), [
-    (0.0, 2.5, "the sum of flux is 0"), (-1.0, 2.5, "the sum of flux is -4"), (1.0, 0.0, "factor is 0"),
+    (0.0, 2.5, "the sum of flux must be positive, got 0"), (-1.0, 2.5, "the sum of flux must be positive, got -4"), (1.0, 0.0, "factor is 0"),
     (1.0, np.nan, "factor is nan")])
 def test_scaled_flux_refuses(flux, factor, message):
     with pytest.raises(InputError, match=message):

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -224,6 +225,41 @@ def test_responses_of_bins_are_files_that_fold_as_the_templates_do(copied):
     seconds = fits.getval(stem.with_suffix(".pi"), "EXPOSURE", 1)
     expected = np.einsum("r,rtkc->tkc", weights.seconds[rows] / seconds, parts.rates)
     np.testing.assert_allclose(ours.rates[0], expected, rtol=1e-5, atol=1e-9 * expected.max())
+
+
+@pytest.mark.parametrize("name", ["xaf_12.pi", "xaf_12_grp.pi"])
+def test_sherpa_finds_all_files_of_a_bin_by_the_name_of_its_spectrum(copied, sherpa, name):
+    words = ["responses", "@evt.list", "binmap.fits", "--tiles", "sim/truth/tiles.ecsv", "--clobber", "-q"]
+    before = Path("spectra/90001", name).read_bytes()
+    untouched = Path("spectra/90001/xaf_13.pi").read_bytes()
+    assert run([*words, "--files", "spectra", "--bins", "12"]) == 0
+    after = Path("spectra/90001", name).read_bytes()
+    assert len(after) == len(before)
+    changed = [card for card in range(0, len(after), 80) if after[card:card + 80] != before[card:card + 80]]
+    assert [after[card:card + 8].strip() for card in changed] == [b"RESPFILE", b"ANCRFILE"]
+    assert Path("spectra/90001/xaf_13.pi").read_bytes() == untouched
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sherpa.clean()
+        sherpa.load_pha(str(copied / "spectra/90001" / name))
+    assert Path(sherpa.get_arf().name) == copied / "spectra/90001/xaf_12.arf"
+    assert Path(sherpa.get_rmf().name) == copied / "spectra/90001/xaf_12.rmf"
+    assert Path(sherpa.get_bkg().name) == copied / "spectra/90001/xaf_12_bkg.pi"
+    # Spectra that are made again name no response of theirs, until there is one.
+    assert run(["spectra", "@evt.list", "binmap.fits", "--background", "@bkg.list", "--clobber", "-q"]) == 0
+    assert Path("spectra/90001", name).read_bytes() == before
+
+
+@pytest.mark.usefixtures("copied")
+def test_spectra_name_no_response_where_its_file_cannot_be_written(capsys):
+    words = ["responses", "@evt.list", "binmap.fits", "--tiles", "sim/truth/tiles.ecsv", "--files", "spectra"]
+    Path("spectra/90002/xaf_12.rmf").write_bytes(b"mine")
+    before = Path("spectra/90001/xaf_12.pi").read_bytes()
+    assert "xaf_12.rmf: exists already" in error_of(capsys, *words, "-o", "other.fits", "--bins", "12")
+    assert Path("spectra/90001/xaf_12.pi").read_bytes() == before
+    Path("spectra/90001/xaf_12.pi").write_bytes(before.replace(b"RESPFILE=", b"OTHER   ="))
+    assert "xaf_12.pi: has no keywords ANCRFILE and RESPFILE" in error_of(capsys, *words, "--bins", "12", "--clobber")
+    assert not Path("spectra/90001/xaf_12.arf").exists()
 
 
 def test_the_summary_says_what_comes_next(here):

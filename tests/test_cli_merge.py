@@ -390,7 +390,7 @@ def bad_input(arguments, capsys, folder):
     (["a.fits", "--bands", "ultrahard"], "'ultrahard'"),
     (["a.fits", "--binsize", "0"], "0"),
     (["a.fits", "--binsize", "nan"], "nan"),
-    (["b.fits", "a.fits", "--binsize", "1e-4"], "too large; give limits, or larger pixels: add [x=low:high] to the name "),
+    (["b.fits", "a.fits", "--binsize", "1e-4"], "too large; give limits, or larger pixels: add [x=low:high] to"),
     (["a.fits", "--binsize", "1e-4"], "--binsize above 0.0001"),
     (["a.fits", "--binsize", "1e-9"], "pixels are too many"),
     (["a.fits", "--refcoord", "here"], "'here'"),

@@ -95,7 +95,7 @@ def test_where_there_is_nothing_to_propose_there_is_no_file(field, capsys):
     assert call("cluster flat.fits -o c.reg") == 0
     said = capsys.readouterr()
     assert not said.out
-    assert said.err.startswith("warning: flat.fits: no cluster is found: ")
+    assert said.err.startswith("warning: flat.fits: no cluster found: ")
     assert said.err.endswith("draw the region by hand; c.reg is not written\n")
     assert call("sources none.fits img.fits -o p.reg -q") == 0
     assert capsys.readouterr() == (

@@ -328,11 +328,11 @@ def test_bad_input_is_named(change, text):
 
 
 @pytest.mark.parametrize(("change", "text"), [
-    ({"scales": [0]}, "scale is 0"),
-    ({"scales": [-1]}, "scale is -1"),
-    ({"scales": [np.nan]}, "scale is nan"),
+    ({"scales": [0]}, "scales must be 0.5 pixels or more, got 0"),
+    ({"scales": [-1]}, "scales must be 0.5 pixels or more, got -1"),
+    ({"scales": [np.nan]}, "scales must be 0.5 pixels or more, got nan"),
     ({"scales": [64]}, "the largest that fits is 22.9"),
-    ({"scales": []}, "no scale"),
+    ({"scales": []}, "the list of scales is empty"),
     ({"sigthresh": 0}, "sigthresh is 0"),
     ({"sigthresh": 1}, "sigthresh is 1"),
     ({"sigthresh": np.nan}, "sigthresh is nan"),

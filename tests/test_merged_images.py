@@ -239,7 +239,7 @@ def test_the_merged_field_of_view_holds_what_the_chips_saw(tmp_path):
     try:
         from sherpa.astro.utils import _region as ciao
     except ImportError as error:
-        absent("ciao", f"CIAO's region library is missing (tests/judges): {error}")
+        absent("ciao", f"CIAO's region library is missing (tests/external): {error}")
     y, x = np.indices(exposure.data.shape, dtype=float)
     physical = coords.image_to_physical(x.ravel(), y.ravel())
     # The library without CIAO's Data Model reads text, and no FITS tables.

@@ -400,7 +400,7 @@ def test_a_step_is_made_again_when_asked(work):
 
 
 def test_a_step_outside_the_range_is_not_made_again(work):
-    with pytest.raises(InputError, match="step 7 is to be made again, and is not among steps 1 to 5"):
+    with pytest.raises(InputError, match="step 7 cannot be made again in a run of steps 1 to 5"):
         runner.run(work, last=5, redo=[7])
     assert {each.kind for each in runner.status(work)} == {"done"}
 
@@ -567,7 +567,7 @@ def test_bins_far_below_the_target_are_warned_of(whole, work):
     runner.run(work)
     text = "S/N in counts is more than 10% below the target"
     (warned,) = [each for each in State(work).records["bin"].warnings if text in each]
-    assert warned == f"{text} of 200 in 1 of 1 bins: there are too few counts around them"
+    assert warned == f"{text} of 200 in 1 of 1 bins: the counts around them are too few"
     assert not any(text in each for each in State(whole).records["bin"].warnings)
 
 
@@ -580,7 +580,7 @@ def test_quiet_time_that_noise_cuts_is_warned_of(whole, work):
         assert not any("noise alone" in text for text in before)
         (warned,) = [text for text in after if "noise alone" in text]
         assert warned.startswith("noise alone puts ")
-        assert re.search(r" [4-7]\d% of quiet bins .* the limits of clean: \d\d of (99|100) bins are kept; ", warned)
+        assert re.search(r" [4-7]\d% of quiescent bins .* the limits of clean, and \d\d of (99|100) bins are kept; ", warned)
 
 
 def edited(work, **keywords):
@@ -591,12 +591,12 @@ def edited(work, **keywords):
 
 
 @pytest.mark.parametrize(("wrong", "message"), [
-    ({"smoth_sn": 3}, "smoth_sn: there is no such setting; do you mean smooth_sn"),
+    ({"smoth_sn": 3}, "smoth_sn: unknown setting; do you mean smooth_sn"),
     ({"binsize": -1}, "binsize = -1"),
     ({"obs_ids": ["90001", "12"]}, "12"),
-    ({"engine": "ciao"}, "CIAO is not at hand (no dmcopy in PATH)"),
+    ({"engine": "ciao"}, "CIAO is not set up (no dmcopy in PATH)"),
     ({"name": "a" * 300}, "name = "),
-    ({"ccd_ids": "3:0"}, "ccd_ids = '3:0': a range begins above its end"),
+    ({"ccd_ids": "3:0"}, "ccd_ids = '3:0': the first chip of a range must not be above the last"),
     ({"expmapthresh": "150%"}, "expmapthresh = '150%'"),
     ({"lc_binsize": 1e9}, "lc_binsize = "),
     ({"binsize": 1000}, "binsize = 1000"),
@@ -651,7 +651,7 @@ def without_observation(folder):
     (without_events, "has no level-2 events"),
     (with_two, "acisf90002_other_evt2.fits.gz"),
     (cut_off, "acisf90002_000N001_evt2.fits.gz"),
-    (without_observation, "does not hold ObsID 90002"),
+    (without_observation, "ObsID 90002 not found"),
 ])
 def test_an_archive_that_cannot_be_used_is_one_line(simulated, tmp_path, capsys, spoil, message):
     """What is wrong with the archive is said before anything is made."""
@@ -672,7 +672,7 @@ def test_an_archive_that_lost_an_observation_spoils_no_product(archive, work, tm
     shutil.copytree(archive / "90001", folder / "90001")
     before = products(work)
     change_settings(work, cluster_directory=str(folder))
-    with pytest.raises(InputError, match="does not hold ObsID 90002"):
+    with pytest.raises(InputError, match="ObsID 90002 not found"):
         runner.run(work)
     assert products(work) == before
 

@@ -111,12 +111,12 @@ def test_without_effective_areas_there_are_maps_of_hardness(work):
     said = []
     done = runner.run(work, watch=lambda event: said.append(event.text) if event.kind == "warning" else None)
     assert set(done.ran) == {"bin-spectra", "hardness"}
-    assert any("effective areas (response_tiles) are missing" in text for text in said)
+    assert any("no effective areas (response_tiles)" in text for text in said)
     layout = Layout.of(work, read_config(work).settings)
     assert (layout.maps / "hardness.fits").is_file()
     assert not (layout.maps / "kt.fits").exists()
     page = write_report(work).read_text()
-    assert "the maps are of hardness, not of temperature" in page
+    assert "the maps show hardness, not temperature" in page
     assert "Hardness (H - S) / (H + S), with net counts" in page
     for words in ("Comparison with the simulation", "spectra-data", "against the mean distance"):
         assert words not in page

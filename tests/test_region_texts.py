@@ -21,7 +21,7 @@ def ciao():
     try:
         from sherpa.astro.utils._region import Region
     except ImportError:
-        absent("ciao", "needs CIAO's region library (tests/judges)")
+        absent("ciao", "needs CIAO's region library (tests/external)")
     return Region
 
 

@@ -100,7 +100,7 @@ def test_keywords_of_the_level_1_events_are_checked(sim, key):
 
 def test_other_data_modes_are_refused(sim):
     fits.setval(sim / "90001" / EVT1, "DATAMODE", value="CC33_FAINT", ext=1)
-    assert "is of DATAMODE 'CC33_FAINT', and must be of FAINT, VFAINT" in refusal(sim)
+    assert "has DATAMODE 'CC33_FAINT', which must be one of FAINT, VFAINT" in refusal(sim)
 
 
 def test_an_aspect_solution_from_on_board_needs_its_folder(sim):
@@ -175,7 +175,7 @@ def test_auto_takes_the_native_engine_and_says_why(sim, tmp_path, capsys):
     assert command(["run", str(work), "--dry-run"]) == 0
     warning = capsys.readouterr().err
     assert "pbk not found" in warning
-    assert "the native engine takes it instead" in warning
+    assert "the native engine is used instead" in warning
     assert command(["run", str(work), "--to", "2", "-j", "1"]) == 0
     assert "chandra_repro would refuse ObsID 90001: pbk not found" in capsys.readouterr().err
     assert "chandra_repro" not in {call["tool"] for call in read_log(tmp_path / "log")}

@@ -297,6 +297,18 @@ def test_a_mixture_keeps_what_its_parts_have_in_common():
     assert mixed(parts, [1, 1])[0].keywords == {"TELESCOP": "CHANDRA"}
 
 
+def test_the_part_of_the_time_that_is_in_an_area_stays_with_it(tmp_path):
+    """FRACEXPO: the area of a mixture over it is the area of a place that was on the chip all the time."""
+    arf, rmf = simple((10, 20, 30, 40))
+    at_edge = dataclasses.replace(arf, area_cm2=0.8 * arf.area_cm2, fraction=0.8)
+    mixture, _ = mixed([(at_edge, rmf), (arf, rmf)], [0.5, 0.25])
+    np.testing.assert_allclose(mixture.area_cm2 / mixture.fraction, arf.area_cm2)
+    write_arf(tmp_path / "a.arf", mixture)
+    assert read_arf(tmp_path / "a.arf").fraction == pytest.approx(0.65)
+    write_arf(tmp_path / "whole.arf", arf)
+    assert b"FRACEXPO" not in (tmp_path / "whole.arf").read_bytes()
+
+
 @pytest.mark.parametrize(("responses", "weights", "message"), [
     ([], [], "weights has the shape"), ([simple()], [1, 2], "it must be one weight for each of 1 responses"),
     ([simple()], [0], r"weights is \[0.0\]: weights must be zero or positive, and one of them positive"),

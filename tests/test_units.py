@@ -293,7 +293,7 @@ def test_painted_values_keep_their_size_and_their_unit():
     (lambda: cb.contour_bin(COUNTS, background=COUNTS, background_scale=0.1 * u.s), "background_scale has the unit s"),
     (lambda: cb.contour_bin(COUNTS, exposure="exp.fits"), "give the image itself"),
     (lambda: cb.smooth(COUNTS, background=COUNTS, exposure=1 * u.ks, background_exposure=1, sn=5), "give both a unit"),
-    (lambda: cb.sum_bins(np.full((4, 4), 2**31 - 1), np.ones((4, 4))), "holds the label 2147483647"),
+    (lambda: cb.sum_bins(np.full((4, 4), 2**31 - 1), np.ones((4, 4))), "has the bin number 2147483647"),
     (lambda: cb.band_channels((np.nan, 5)), "low below high"),
     (lambda: cb.contour_bin(pytest.importorskip("xarray").Dataset({"a": (("y", "x"), COUNTS)})),
      "counts is of the type Dataset"),
@@ -303,7 +303,7 @@ def test_painted_values_keep_their_size_and_their_unit():
     (lambda: cb.smooth(COUNTS, threads=None), "threads is None"),
     (lambda: cb.counts_scale(COUNTS, fill=np.ones(COUNTS.shape, int)), "fill must be boolean"),
     (lambda: cb.contour_bin(u.Magnitude(COUNTS + 1.0), sn=5), "counts has the unit"),
-    (lambda: cb.detect_sources(COUNTS, psf_sigma_px=-np.ones(COUNTS.shape)), "psf_sigma_px holds negative values"),
+    (lambda: cb.detect_sources(COUNTS, psf_sigma_px=-np.ones(COUNTS.shape)), "psf_sigma_px has negative values"),
     (lambda: cb.ImageCoords(SKY), "give a FITS header"),
 ])
 def test_what_cannot_be_used_is_refused_in_a_line(call, text):

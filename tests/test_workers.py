@@ -61,7 +61,7 @@ def test_killing_an_idle_process_loses_no_work():
 
 
 def test_killing_a_process_before_a_call_begins_loses_no_work():
-    """A killed process can still look alive when it receives a call: the test stops the process, so that it cannot begin."""
+    """A killed process can still look alive when it receives a call: the test stops it, so that it cannot begin."""
     with Processes(1) as one:
         pid = one.submit(os.getpid).result()
         os.kill(pid, signal.SIGSTOP)

@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from chandra_bin.fit_spectra cimport BinnedSpectra, FitSettings, FitStatistic, FittedBin, SpectralTemplates
+from chandra_bin.fit_spectra cimport fit_background_amounts as c_fit_background_amounts
 from chandra_bin.fit_spectra cimport fit_spectra as c_fit_spectra
 
 include "monitor.pxi"
@@ -17,6 +18,16 @@ cdef int check_size(Py_ssize_t size, Py_ssize_t wanted, str name) except -1:
 cdef int check_sets(const double[:, ::1] array, Py_ssize_t sets, Py_ssize_t channels, str name) except -1:
     check_size(array.shape[0], sets, name)
     return check_size(array.shape[1], channels, name)
+
+
+cdef int check_backgrounds(const double[:, :, ::1] background, const double[:, ::1] band_counts,
+                           const double[:, :, ::1] band_expected, Py_ssize_t sets, Py_ssize_t channels) except -1:
+    check_size(background.shape[0], sets, "background")
+    check_size(background.shape[2], channels, "background")
+    check_size(band_counts.shape[0], sets, "band_counts")
+    check_size(band_expected.shape[0], sets, "band_expected")
+    check_size(band_expected.shape[1], background.shape[1], "band_expected")
+    return check_size(band_expected.shape[2], band_counts.shape[1], "band_expected")
 
 
 def fit_spectra(const double[::1] kt not None, const double[:, :, :, ::1] rates not None, *,
@@ -44,12 +55,7 @@ def fit_spectra(const double[::1] kt not None, const double[:, :, :, ::1] rates 
     check_sets(counts, sets, channels, "counts")
     cdef Py_ssize_t components = background.shape[1]
     cdef Py_ssize_t bands = band_counts.shape[1]
-    check_size(background.shape[0], sets, "background")
-    check_size(background.shape[2], channels, "background")
-    check_size(band_counts.shape[0], sets, "band_counts")
-    check_size(band_expected.shape[0], sets, "band_expected")
-    check_size(band_expected.shape[1], components, "band_expected")
-    check_size(band_expected.shape[2], bands, "band_expected")
+    check_backgrounds(background, band_counts, band_expected, sets, channels)
     check_sets(amounts, sets, components, "amounts")
     check_size(groups.shape[0], sets, "groups")
     check_size(groups.shape[1], channels, "groups")
@@ -116,3 +122,30 @@ def fit_spectra(const double[::1] kt not None, const double[:, :, :, ::1] rates 
         with nogil:
             c_fit_spectra(templates, spectra, settings, threads, control, <FittedBin*>&fitted[0, 0], &flags[0],
                           &evaluations[0], &amounts[0, 0])
+
+
+def fit_background_amounts(const double[:, ::1] source not None, *, const double[:, ::1] counts not None,
+                           const double[:, :, ::1] background not None, const double[:, ::1] band_counts not None,
+                           const double[:, :, ::1] band_expected not None, const uint8_t[::1] statistic not None,
+                           double[:, ::1] amounts not None):
+    """Fits the amounts of backgrounds for given source counts, with arrays as for `fit_spectra`."""
+    cdef Py_ssize_t sets = counts.shape[0]
+    cdef Py_ssize_t channels = counts.shape[1]
+    cdef Py_ssize_t bands = band_counts.shape[1]
+    check_sets(source, sets, channels, "source")
+    check_backgrounds(background, band_counts, band_expected, sets, channels)
+    check_size(statistic.shape[0], sets, "statistic")
+    check_sets(amounts, sets, background.shape[1], "amounts")
+    if sets == 0 or channels == 0 or background.shape[1] == 0:
+        amounts[:, :] = float("nan")
+        return
+    cdef BinnedSpectra spectra
+    spectra.counts = &counts[0, 0]
+    spectra.background = &background[0, 0, 0]
+    spectra.components = <size_t>background.shape[1]
+    spectra.bands = <size_t>bands
+    spectra.band_counts = &band_counts[0, 0] if bands > 0 else NULL
+    spectra.band_expected = &band_expected[0, 0, 0] if bands > 0 else NULL
+    spectra.statistic = <const FitStatistic*>&statistic[0]
+    with nogil:
+        c_fit_background_amounts(spectra, <size_t>sets, <size_t>channels, &source[0, 0], &amounts[0, 0])

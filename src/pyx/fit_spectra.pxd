@@ -54,3 +54,6 @@ cdef extern from "chandra_bin/fit_spectra.hpp" namespace "chandra_bin" nogil:
     void fit_spectra(const SpectralTemplates& templates, const BinnedSpectra& spectra, const FitSettings& settings,
                      int threads, const Control& control, FittedBin* fitted, int32_t* flags,
                      int32_t* evaluations, double* amounts) except +
+
+    void fit_background_amounts(const BinnedSpectra& spectra, size_t sets, size_t channels, const double* source,
+                                double* amounts) except +

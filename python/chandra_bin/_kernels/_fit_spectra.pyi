@@ -38,3 +38,13 @@ def fit_spectra(
     evaluations: _Ints,
     amounts: _Floats,
 ) -> None: ...
+def fit_background_amounts(
+    source: _Floats,
+    *,
+    counts: _Floats,
+    background: _Floats,
+    band_counts: _Floats,
+    band_expected: _Floats,
+    statistic: NDArray[np.uint8],
+    amounts: _Floats,
+) -> None: ...

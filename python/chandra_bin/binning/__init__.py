@@ -1,6 +1,6 @@
-"""Smoothing, contour bins, and what follows from a binmap: outlines, boxes, histograms, profiles.
+"""Smoothing, contour bins, and products of a binmap: outlines, boxes, histograms, profiles.
 
-Arrays in, arrays or frozen dataclasses out. Imports ``coords``, ``_checks`` and the kernels; the methods of
-`ContourBins` that write region files and draw import ``regions`` and ``plots``. Nothing else opens a file, and nothing
-prints.
+Functions take arrays and return arrays or frozen dataclasses. Imports ``coords``, ``_checks`` and the kernels; the
+methods of `ContourBins` that write files and draw also import ``fits``, ``regions`` and ``plots``. No other function
+opens a file, and none prints.
 """

@@ -1,4 +1,4 @@
-"""The bins of an image: what `contour_bin` returns, and the sums of the bins of any binmap."""
+"""Bins of an image as `contour_bin` returns them, and sums over the bins of any binmap."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["BinSums", "ContourBins", "sum_bins"]
 
 # Bins of a lower S/N hold no significant signal.
 LOW_SN = 3.0
-# Labels above this, and above the number of pixels, are marks of no data.
+# Larger bin numbers than this and than the number of pixels are flags of missing data.
 _MOST_LABELS = 1_000_000
 ROW_BLOCK = 128
 _DESCRIPTIONS = {
@@ -65,7 +65,7 @@ _DESCRIPTIONS = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BinSums:
-    """Counts of bins, indexed by bin number: counts, expected background counts, their difference, its noise, S/N."""
+    """Sums of bins, float64 (bins,) by bin number: counts, expected background, net counts, 1-sigma noise, S/N."""
 
     counts: Floats
     background: Floats
@@ -77,35 +77,35 @@ class BinSums:
         return f"<BinSums: {counted(self.counts.size, 'bin')}, {self.counts.sum():.10g} counts>"
 
     def sn_with(self, background_error: float) -> Floats:
-        """S/N where the background's normalisation has a 1-sigma fractional error: signal / hypot(noise, error B)."""
+        """Return the S/N for a 1-sigma fractional error of the background scale: signal / hypot(noise, error B)."""
         total = np.hypot(self.noise, background_error * self.background)
         return np.divide(self.signal, total, out=self.sn.copy(), where=total > 0)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ContourBins:
-    """The bins of an image. Per-bin arrays are indexed by bin number. A notebook shows a small picture of them.
+    """The bins of an image. Per-bin arrays (bins,) are indexed by bin number. Notebooks show a small picture.
 
     Attributes
     ----------
     binmap
-        (ny, nx) int32: the bin of each pixel, -1 outside.
+        (ny, nx) int32: the bin number of each pixel, -1 outside.
     smoothed
         (ny, nx) float32: the smoothed image that the bins follow, counts per pixel.
     use
-        (ny, nx) uint8: 0 excluded, 1 used, 2 could start a bin only.
+        (ny, nx) uint8: 0 excluded, 1 used, 2 may only start a bin.
     npix, counts, background, signal, noise, sn
-        Pixels; counts, expected background counts, their difference, its 1-sigma noise, and their ratio.
+        Number of pixels; counts, expected background counts, net counts, their 1-sigma noise, and the S/N.
     reached
-        Whether the bin reached its threshold.
+        Whether the bin reached the target.
     stuck
-        How many bins below the threshold touch no bin they could have been given to.
+        Number of bins below the target that touch no bin that could get their pixels.
     contours
-        What the smoothed image is of: "flux", "counts", or "given".
+        Kind of the smoothed image: "flux", "counts", or "given".
     coords
-        The `ImageCoords` of the image, where it came with coordinates; else None.
+        The `ImageCoords` of the image; None without coordinates.
     background_error
-        1-sigma fractional error of the background's normalisation, for ``sn_sys`` of the table.
+        1-sigma fractional error of the background scale, for ``sn_sys`` of the table.
     """
 
     binmap: NDArray[np.int32]
@@ -124,7 +124,7 @@ class ContourBins:
     background_error: float = 0.0
 
     def __len__(self) -> int:
-        """The number of bins."""
+        """Return the number of bins."""
         return len(self.npix)
 
     def __repr__(self) -> str:
@@ -141,10 +141,16 @@ class ContourBins:
         return f"{counted(len(self), 'bin')}{sn}, in {np.count_nonzero(self.binmap >= 0)} of {nx} x {ny} pixels"
 
     def paint(self, values: QuantityLike, outside: float = np.nan) -> Any:
-        """An image (ny, nx), float64, of one value per bin, and ``outside`` in pixels outside all bins.
+        """Return an image (ny, nx), float64, with the value of its bin in each pixel.
 
-        Of a Quantity, or a column with a unit, it is a Quantity. Raises `InputError` unless there is exactly one value
-        for each bin.
+        Parameters
+        ----------
+        values : array_like, Quantity or Column, (bins,)
+            One value for each bin. Values with a unit give a Quantity.
+        outside : float
+            Value of the pixels outside all bins, in the unit of ``values``.
+
+        Raises `InputError` unless ``values`` are numbers, one for each bin.
         """
         unit = unit_of(values)
         if unit is None:
@@ -155,6 +161,7 @@ class ContourBins:
         return self._painted(plain, as_number(outside, "outside", str(unit))) * Unit(unit)
 
     def _painted(self, values: ArrayLike, outside: float) -> Floats:
+        """Return the image of plain values."""
         try:
             of_bin = np.asarray(values, dtype=np.float64)
         except (TypeError, ValueError):
@@ -164,21 +171,21 @@ class ContourBins:
                              "bins")
         if np.ma.is_masked(values):
             of_bin = np.ma.masked_array(of_bin, np.ma.getmask(values)).filled(outside)
-        return np.append(of_bin, outside)[self.binmap]  # -1, outside, is the last
+        return np.append(of_bin, outside)[self.binmap]  # pixels of -1 get the last value
 
     @property
     def signal_image(self) -> Float32s:
-        """(ny, nx) float32: net counts a pixel of each bin, -1 outside (contbin_out.fits)."""
+        """Net counts per pixel of each bin, (ny, nx) float32, -1 outside (contbin_out.fits)."""
         return self._painted(self.signal / self.npix, -1).astype(np.float32)
 
     @property
     def sn_image(self) -> Float32s:
-        """(ny, nx) float32: signal-to-noise of each bin, -1 outside (contbin_sn.fits)."""
+        """S/N of each bin, (ny, nx) float32, -1 outside (contbin_sn.fits)."""
         return self._painted(self.sn, -1).astype(np.float32)
 
     @cached_property
     def table(self) -> QTable:
-        """A row for each bin, with physical and sky coordinates where the image has them: see `table_with`."""
+        """A table with a row for each bin, with physical and sky coordinates if the image has them: `table_with`."""
         return self.table_with(self.coords, background_error=self.background_error)
 
     @cached_property
@@ -187,16 +194,17 @@ class ContourBins:
         return trace_polygons(self.binmap)
 
     def to_regions(self, wcs: CoordsLike | None = None, *, sky: bool | None = None) -> list[Any]:
-        """The outlines as objects of astropy's ``regions`` package, one a bin.
+        """Return the outlines as a list of regions of astropy's ``regions`` package, one for each bin.
+
+        Bins of several parts, or with holes, are compound regions. Raises `InputError` for sky regions without sky
+        coordinates.
 
         Parameters
         ----------
-        wcs : an astropy WCS, a FITS header or an `ImageCoords`; by default the coordinates of the image.
-        sky : whether they are sky regions; by default they are where there are coordinates of the sky, else they are
-            in pixels.
-
-        Bins of several parts, or with holes, are compound regions. Raises `InputError` for sky regions without
-        coordinates of the sky.
+        wcs : WCS, Header or ImageCoords, optional
+            Coordinates of the pixels. Default: the coordinates of the image.
+        sky : bool, optional
+            Whether to return sky regions or pixel regions. Default: sky regions if sky coordinates are known.
         """
         from chandra_bin.regions import region_of, to_astropy
 
@@ -204,15 +212,21 @@ class ContourBins:
         if sky is None:
             sky = coords is not None and coords.sky is not None
         if sky and coords is None:
-            raise InputError("the image came without coordinates: give a WCS, to_regions(wcs)")
+            raise InputError("the image has no coordinates: give a WCS, to_regions(wcs)")
         return [reduce(or_, to_astropy(region_of(self.polygons, label), coords or as_coords({}), sky=sky))
                 for label in range(len(self))]
 
     def write(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Writes the binmap (``.fits``), the table of bins (``.ecsv``) or their outlines for DS9 (``.reg``).
+        """Write the binmap (``.fits``), the table of bins (``.ecsv``) or their outlines for DS9 (``.reg``).
 
-        Outlines are in the sky (ICRS) where the image has one, else in image coordinates. Raises `InputError` for
-        another ending, and `OutputError` where the file exists, unless ``overwrite`` is True.
+        Outlines are in sky coordinates (ICRS) if the image has them, else in image coordinates.
+
+        Raises
+        ------
+        InputError
+            For another file name extension.
+        OutputError
+            If the file exists and ``overwrite`` is False, or cannot be written.
         """
         from chandra_bin.fits.outputs import Outputs
 
@@ -226,10 +240,18 @@ class ContourBins:
 
     def plot(self, ax: Axes | None = None, values: QuantityLike | None = None, *, label: str = "",
              **options: Any) -> Axes:
-        """Draws the bins, or one value a bin, with matplotlib; returns the axes.
+        """Draw the bins, or one value for each bin, with matplotlib, and return the axes.
 
-        ``ax`` : axes; by default new ones, of the sky where the image has one. ``label`` is that of the colour bar of
-        ``values``. ``options`` go to ``Axes.imshow``. Without ``values`` neighbouring bins have different colours.
+        Parameters
+        ----------
+        ax : Axes, optional
+            Axes to draw on. Default: new axes, with sky coordinates if the image has them.
+        values : array_like, Quantity or Column, (bins,), optional
+            Values to draw. Default: neighbouring bins get different colours.
+        label : str
+            Label of the colour bar of ``values``.
+        **options
+            Arguments of ``Axes.imshow``.
         """
         from chandra_bin.plots.bins import draw_bins
 
@@ -238,6 +260,7 @@ class ContourBins:
         return axes
 
     def _write_binmap(self, outputs: Outputs, path: Path) -> None:
+        """Write the binmap as a FITS image."""
         from astropy.io.fits import Header
 
         from chandra_bin.fits.images import product_header, write_image
@@ -247,36 +270,40 @@ class ContourBins:
             write_image(file, self.binmap, product_header(header, ()))
 
     def _write_table(self, outputs: Outputs, path: Path) -> None:
+        """Write the table of bins as ECSV."""
         text = io.StringIO()
         self.table.write(text, format="ascii.ecsv")
         outputs.write(path, text.getvalue())
 
     def _write_outlines(self, outputs: Outputs, path: Path) -> None:
+        """Write the outlines as one DS9 region file."""
         from chandra_bin.regions import BinTexts
 
         outputs.write(path, BinTexts.for_ds9(self.polygons, self.coords or as_coords({})).all_in_one())
 
     @property
     def sums(self) -> BinSums:
-        """Counts of the bins; their S/N is negative where the background exceeds the counts."""
+        """Sums of the bins; the S/N is negative where the background exceeds the counts."""
         return BinSums(self.counts, self.background, self.signal, self.noise, np.copysign(self.sn, self.signal))
 
     def table_with(self, coords: ImageCoords | None, counts_sums: BinSums | None = None, *,
                    reached: NDArray[np.bool_] | None = None, background_error: float = 0.0) -> QTable:
-        """One row per bin, with units; the image's coordinates, where it has them, add columns.
+        """Return a table with one row per bin, with units; each column has a description.
 
-        ``counts_sums``: the sums of the counts image, for an image in other units (see `sum_bins`); by default those of
-        the binned image. ``sn`` is the S/N in counts (Poisson noise), ``sn_sys`` the S/N with an error of the
-        background's normalisation (fraction ``background_error``, 1 sigma) in quadrature, ``sn_image`` that of the
-        binned image.
-        ``background_fraction`` is background over counts; ``low_sn`` marks bins of ``sn`` below 3, which hold no
-        significant signal. ``reached`` replaces the attribute of that name.
+        ``elongation`` is the square root of the ratio of the second moments along and across the bin, with 1/12
+        pixel^2 added to each: a row of n pixels has n. ``ra`` and ``dec`` are in ICRS in any frame of the image.
+        ``area_arcsec2`` is the sum of the areas of the bin's pixels.
 
-        ``x``, ``y`` are the mean pixel position (array coordinates: the first pixel's centre is 0), ``brightness`` net
-        counts per pixel, ``elongation`` the square root of the ratio of the second moments along and across (1/12
-        pixel^2 added to each: a row of n pixels has n). ``x_phys``, ``y_phys`` are the same position in physical
-        coordinates and ``ra``, ``dec`` in ICRS, whatever the image's own frame is. ``area_arcsec2`` is the sum of the
-        areas of the bin's own pixels.
+        Parameters
+        ----------
+        coords : ImageCoords, optional
+            Coordinates of the image, which add columns; None: pixels only.
+        counts_sums : BinSums, optional
+            Sums of the counts image, for an image in other units (see `sum_bins`). Default: those of the image.
+        reached : bool (bins,), optional
+            Replaces the attribute of this name.
+        background_error : float
+            1-sigma fractional error of the background scale, which ``sn_sys`` adds in quadrature to the noise.
         """
         from astropy import units as u
         from astropy.table import QTable
@@ -315,11 +342,25 @@ class ContourBins:
 
 def sum_bins(binmap: ImageLike, counts: ImageLike, *, background: ImageLike | None = None,
              background_scale: ImageLike | None = None) -> BinSums:
-    """Counts and S/N of the bins of any binmap (-1 outside), as `contour_bin` has them (equations 1 to 4 of the paper).
+    """Return the counts and S/N of the bins of any binmap, as `contour_bin` defines them.
 
-    ``background`` are counts, which ``background_scale`` (an image, or a number; by default 1) scales to ``counts``.
-    NaN and masked pixels count as 0. Raises `InputError` for shapes that differ, and for a scale that is negative or
-    infinite.
+    Parameters
+    ----------
+    binmap : image of int, (ny, nx)
+        Bin numbers from 0; -1 outside.
+    counts, background : image, (ny, nx)
+        Counts and background counts per pixel. NaN and masked pixels count as 0.
+    background_scale : image or float, optional
+        Factor that scales ``background`` to ``counts``. Default: 1.
+
+    Raises
+    ------
+    InputError
+        For shapes that differ, and for a scale that is negative or infinite.
+
+    References
+    ----------
+    Sanders (2006), MNRAS 371, 829, equations 1 to 4; Gehrels (1986), ApJ 303, 336, equation 7.
 
     Examples
     --------
@@ -334,8 +375,8 @@ def sum_bins(binmap: ImageLike, counts: ImageLike, *, background: ImageLike | No
     bins = labels[inside]
     number = int(bins.max(initial=-1)) + 1
     if number > max(labels.size, _MOST_LABELS):
-        raise InputError(f"binmap holds the label {number - 1}, of {labels.size} pixels: bins count from 0, and pixels "
-                         "outside are -1")
+        raise InputError(f"binmap has the bin number {number - 1} in {labels.size} pixels: number bins from 0, and set "
+                         "pixels outside to -1")
 
     def total(values: Floats) -> Floats:
         return np.bincount(bins, np.nan_to_num(values[inside]), number).astype(np.float64)
@@ -344,7 +385,7 @@ def sum_bins(binmap: ImageLike, counts: ImageLike, *, background: ImageLike | No
     variance = (1 + np.sqrt(np.maximum(summed + 0.75, 0))) ** 2  # Gehrels (1986), eq. 7
     expected = np.zeros(number)
     if background is None and background_scale is not None:
-        raise InputError("background_scale is given, but no background")
+        raise InputError("background_scale is given without a background: give both")
     if background is not None:
         behind = as_image(background, "background", np.float64, labels.shape)
         scale = _scale_image(background_scale, labels.shape)
@@ -358,14 +399,14 @@ def sum_bins(binmap: ImageLike, counts: ImageLike, *, background: ImageLike | No
 
 
 def _scale_image(scale: ImageLike | None, shape: tuple[int, ...]) -> Floats:
-    """A background scale, a number or an image, as an image."""
+    """Return the background scale, a number or an image, as an image."""
     if scale is not None and has_pixels(scale):
         return as_image(scale, "background_scale", np.float64, shape)
     return np.full(shape, 1.0 if scale is None else as_positive(scale, "background_scale"))
 
 
 def bin_shapes(binmap: NDArray[np.int32], npix: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
-    """Mean x, mean y (array coordinates) and elongation of each bin."""
+    """Return the mean x, mean y (array coordinates) and elongation of each bin, arrays (bins,)."""
     number = len(npix)
 
     def bin_means(*values: Callable[[Floats, Floats, NDArray[np.int32]], Floats]) -> list[Floats]:
@@ -390,11 +431,11 @@ def bin_shapes(binmap: NDArray[np.int32], npix: NDArray[np.int64]) -> tuple[Floa
 
 def bin_areas(binmap: NDArray[np.integer], npix: NDArray[np.int64],
               area_of: Callable[[ArrayLike, ArrayLike], Floats]) -> Floats:
-    """The area of each bin, (bins,), from the areas of its own pixels, in the unit of ``area_of``.
+    """Return the area of each bin, (bins,), from the areas of its own pixels, in the unit of ``area_of``.
 
-    ``npix`` are the pixels of each bin. ``area_of`` gives the areas of pixels with centres at array coordinates x, y,
-    such as `ImageCoords.pixel_areas_arcsec2`, and NaN where a corner is off the sky. These count with the mean area of
-    the bin's others; NaN where a bin has no pixel on the sky.
+    ``npix`` is the number of pixels of each bin. ``area_of`` returns the areas of pixels with centres at array
+    coordinates x, y, such as `ImageCoords.pixel_areas_arcsec2`, and NaN if a corner is off the sky. Such pixels count
+    with the mean area of the bin's others; bins without a pixel on the sky are NaN.
     """
     areas, known = np.zeros(len(npix)), np.zeros(len(npix))
     for first in range(0, len(binmap), ROW_BLOCK):

@@ -25,12 +25,12 @@ from .smoothing import flux_of_discs
 __all__ = ["ContourBinner", "ImageArrays", "automask", "bin_arrays", "contour_bin"]
 
 AUTOMASK_BLOCK = 8
-# A block is empty below this absolute sum: contbin has the same limit, and binmaps must equal its own.
+# A block with a smaller absolute sum is empty: the limit of contbin, whose binmaps must be reproduced.
 _EMPTY_SUM = 1e-5
 
 
 def automask(counts: ImageLike) -> NDArray[np.bool_]:
-    """contbin's ``--automask``: True (excluded) in 8 x 8 blocks, aligned to the first pixel, that hold nothing.
+    """Return a mask (ny, nx) of empty blocks of 8 x 8 pixels, aligned to the first pixel (contbin's ``--automask``).
 
     Examples
     --------
@@ -57,55 +57,53 @@ def contour_bin(counts: ImageLike, *, sn: float = 15, smooth_sn: float = 15, con
                 progress: Callable[[float], object] | None = None) -> ContourBins:
     """Bin an image along the contours of its smoothed surface brightness (Sanders 2006, MNRAS 371, 829).
 
-    The image is smoothed to ``smooth_sn``. The brightest pixel not yet in a bin starts one,
-    which takes the neighbouring pixel nearest to it in smoothed brightness until its signal-to-noise reaches ``sn``;
-    bins that fall short are given away pixel by pixel. Pixels, ties and bin numbers are those of contbin 1.7 for
-    ``contours="counts"``.
+    The image is smoothed to ``smooth_sn``. The brightest unbinned pixel starts a bin, which adds the neighbouring pixel
+    nearest in smoothed brightness until its S/N reaches ``sn``; the pixels of bins that miss the target are given to
+    their neighbours. Pixels, ties and bin numbers are those of contbin 1.7 for ``contours="counts"``.
 
     Parameters
     ----------
-    counts, background, exposure, background_exposure, noise
-        As for `chandra_bin.smooth`, which states the signal-to-noise (equations 1 to 4 of the paper). Arrays, masked
-        arrays, Quantities, ``NDData`` and ``CCDData``, HDUs, or images of `read_image`. Masked pixels are excluded; an
-        uncertainty of ``counts`` is its noise; its coordinates are those of the bins.
-    background_scale
-        Number or image that scales the background counts to ``counts``, instead of exposure / background_exposure.
-    sn
-        Threshold of a bin: its signal-to-noise, or its net counts with ``target="counts"``.
-    smooth_sn
-        Signal-to-noise of the smoothing.
-    constrain
-        Geometric constraint (section 2.3): a bin of n pixels takes only pixels nearer to its flux-weighted
-        centroid than ``constrain`` times the radius of a disc of n pixels. None: no constraint; 1 to 3 are usual.
-    contours
+    counts, background, exposure, background_exposure, noise : image, (ny, nx)
+        As for `chandra_bin.smooth`, which defines the S/N (equations 1 to 4 of the paper). Arrays, masked arrays,
+        Quantities, ``NDData`` and ``CCDData``, HDUs, or images of `read_image`. Masked pixels are excluded. The
+        uncertainty of ``counts`` is the noise map, and its coordinates are those of the bins.
+    background_scale : float or image
+        Factor that scales the background counts to ``counts``, instead of exposure / background_exposure.
+    sn : float
+        Target S/N of a bin, or its target net counts with ``target="counts"``.
+    smooth_sn : float
+        S/N of the smoothing that defines the contours.
+    constrain : float, optional
+        Geometric constraint (section 2.3): a bin of n pixels adds only pixels nearer to its flux-weighted centroid
+        than ``constrain`` times the radius of a disc of n pixels. None: no constraint; 1 to 3 are usual.
+    contours : {"flux", "counts"}, optional
         "counts" smooths the counts image as contbin does (`chandra_bin.smooth`). "flux" corrects it for the exposure
-        map ``exposure`` (`chandra_bin.smooth_flux`), so that bins follow the sky and not the exposure. Default: "flux"
-        with an exposure map, unless ``noise`` or negative counts are given.
-    smoothed
-        Follow this image instead of smoothing.
-    mask, seed_only
-        Boolean: True where a pixel is excluded; where it may start a bin but never join one.
-    bin_up
-        Start from the faintest pixel instead.
-    scrub
-        False keeps bins that fall short, and numbers in order of creation.
-    scrub_large
-        Empty bins that hold this fraction of all binned pixels or more (0 to 1).
-    threads
-        Never changes a pixel.
-    progress
-        Called now and then with the fraction done.
+        map ``exposure`` (`chandra_bin.smooth_flux`), so that bins do not follow the exposure. Default: "flux" with an
+        exposure map, unless ``noise`` or negative counts are given.
+    smoothed : image, (ny, nx), optional
+        Image that the bins follow, instead of the smoothed image.
+    mask, seed_only : image of bool, (ny, nx)
+        True in pixels that are excluded, and in pixels that may start a bin but never join one.
+    bin_up : bool
+        Start with the faintest pixel.
+    scrub : bool
+        False keeps bins that miss the target, and numbers bins in order of creation.
+    scrub_large : float, optional
+        Remove bins with at least this fraction (0 to 1) of all binned pixels.
+    threads : int
+        Number of threads; does not change the result.
+    progress : callable, optional
+        Called repeatedly with the fraction done.
 
     Returns
     -------
     ContourBins
-        The binmap, the smoothed image, and the bins' counts and signal-to-noise.
+        The binmap, the smoothed image, and the counts and S/N of the bins.
 
     Raises
     ------
     InputError
-        Where an input is unusable: shapes that differ, infinite pixels, thresholds that are not positive, no pixel
-        left.
+        For shapes that differ, infinite pixels, targets that are not positive, and if no pixel is left.
 
     Examples
     --------
@@ -125,9 +123,9 @@ def contour_bin(counts: ImageLike, *, sn: float = 15, smooth_sn: float = 15, con
 
 @dataclass(frozen=True)
 class ContourBinner:
-    """Bins images with the same options: ``ContourBinner(BinningOptions(sn=30))(image)``.
+    """Bins several images with the same options: ``ContourBinner(BinningOptions(sn=30))(image)``.
 
-    The images are those that `contour_bin` takes.
+    The arguments of a call are images, as for `contour_bin`.
 
     Examples
     --------
@@ -142,7 +140,7 @@ class ContourBinner:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        """Raise `InputError` for anything but options of binning."""
+        """Raise `InputError` unless the options are `BinningOptions`."""
         BinningOptions.or_defaults(self.options)
 
     def __call__(self, counts: ImageLike, *, background: ImageLike | None = None,
@@ -150,7 +148,7 @@ class ContourBinner:
                  background_exposure: ImageLike | None = None, noise: ImageLike | None = None,
                  smoothed: ImageLike | None = None, mask: ImageLike | None = None, seed_only: ImageLike | None = None,
                  progress: Callable[[float], object] | None = None) -> ContourBins:
-        """Bin an image. Raises `InputError` where an image is unusable."""
+        """Bin an image. Raises `InputError` as `contour_bin` does."""
         if self.options.automask:
             empty = automask(counts)
             mask = empty if mask is None else empty | as_flags(mask, "mask", empty.shape)
@@ -174,11 +172,11 @@ class ImageArrays:
     seed_only: ImageLike | None = None
 
     def checked(self) -> tuple[KernelImages, Float32s | None]:
-        """The images for the kernels, and the exposure map (ny, nx) where one is given. Raises `InputError`."""
+        """Return the images for the kernels, and the exposure map (ny, nx) or None. Raises `InputError`."""
         if self.background_scale is not None and self.background_exposure is not None:
-            raise InputError("both background_scale and background_exposure are given: give one of the two")
+            raise InputError("both background_scale and background_exposure are given: give one of them")
         if self.background_scale is not None and self.background is None:
-            raise InputError("background_scale is given, but no background")
+            raise InputError("background_scale is given without a background: give both")
         scaled = self.background_scale is not None
         images = KernelImages.check(self.counts, self.background, None if scaled else self.exposure,
                                     self.background_exposure, self.noise, self.mask, self.seed_only,
@@ -196,9 +194,9 @@ class ImageArrays:
 
 def bin_arrays(arrays: ImageArrays, options: BinningOptions, *, threads: int = 1,
                progress: Callable[[float], object] | None = None) -> ContourBins:
-    """Bin images as `contour_bin` does; ``automask`` of the options is for the caller.
+    """Bin images as `contour_bin` does; the caller must apply the option ``automask``.
 
-    Raises `InputError` where an image is unusable.
+    Raises `InputError` as `contour_bin` does.
     """
     progress, threads = as_progress(progress), as_threads(threads)
     images, exposure_map = arrays.checked()
@@ -212,8 +210,8 @@ def bin_arrays(arrays: ImageArrays, options: BinningOptions, *, threads: int = 1
                              progress and (lambda done: progress(share * done)))
     of_counts_alone = kind == "counts" and images.background is None  # means of finite pixels are finite
     if not of_counts_alone and not is_finite(smoothed) and not np.isfinite(smoothed[images.use > 0]).all():
-        raise InputError("smoothed has NaN or infinite pixels where the image is used" if kind == "given" else
-                         "the image is too bright: smoothed, it has pixels beyond float32")
+        raise InputError("smoothed has NaN or infinite pixels where the image is used: mask or replace them"
+                         if kind == "given" else "the smoothed image exceeds float32: scale the image down")
     of_counts = options.counts is not None
     threshold = options.sn if options.counts is None else options.counts
     binmap = np.empty(smoothed.shape, dtype=np.int32)
@@ -224,7 +222,7 @@ def bin_arrays(arrays: ImageArrays, options: BinningOptions, *, threads: int = 1
         scrub_large=options.scrub_large or 0.0, threads=threads,
         progress=progress and (lambda done: progress(share + (1 - share) * done)), binmap=binmap)
     npix, total, behind, signal, variance = np.asarray(sums, dtype=np.float64).reshape(-1, 5).T.copy()
-    # contbin's guard against bins without noise, its (S/N)^2 then being 1e-7.
+    # contbin gives bins without noise an (S/N)^2 of 1e-7.
     sn2 = np.where(variance < 1e-7, 1e-7, signal * signal / np.maximum(variance, 1e-7))
     reached = signal >= threshold if of_counts else sn2 >= threshold * threshold
     return ContourBins(binmap, smoothed, images.use, npix.astype(np.int64), total, behind, signal,
@@ -234,7 +232,7 @@ def bin_arrays(arrays: ImageArrays, options: BinningOptions, *, threads: int = 1
 
 def _smoothed(images: KernelImages, exposure_map: Float32s | None, sn: float, threads: int,
               progress: Callable[[float], object] | None) -> Float32s:
-    """The image smoothed to a S/N: its flux with an exposure map, else its counts."""
+    """Return the image smoothed to an S/N: its flux with an exposure map, else its counts."""
     if exposure_map is not None:
         return flux_of_discs(images, exposure_map, sn, threads, progress)
     smoothed = np.empty_like(images.counts)
@@ -246,10 +244,10 @@ def _smoothed(images: KernelImages, exposure_map: Float32s | None, sn: float, th
 
 def _kind_of_contours(contours: Contours | None, smoothed: ImageLike | None, exposure_map: Float32s | None,
                       images: KernelImages) -> str:
-    """ "flux", "counts", or "given" for a smoothed image of the caller's."""
+    """Return "flux", "counts", or "given" for a smoothed image of the caller."""
     if smoothed is not None:
         if contours is not None:
-            raise InputError("both contours and a smoothed image are given: give one of the two")
+            raise InputError("both contours and a smoothed image are given: give one of them")
         return "given"
     if contours == "flux" and exposure_map is None:
         raise InputError("contours of the flux need an exposure map: give one, or contours='counts'")
@@ -258,6 +256,6 @@ def _kind_of_contours(contours: Contours | None, smoothed: ImageLike | None, exp
     if exposure_map is None or images.noise is not None:
         return "counts"
     if np.any(images.counts[images.use > 0] < 0):
-        warn("counts has negative pixels: the contours are those of the counts, not of the flux")
+        warn("counts has negative pixels: the contours follow the counts, not the flux")
         return "counts"
     return "flux"

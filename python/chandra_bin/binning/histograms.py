@@ -1,4 +1,4 @@
-"""The histograms of contbin's qdp files."""
+"""Histograms of contbin's qdp files."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,10 +10,10 @@ _MARGIN = 0.0001
 
 
 def histogram_qdp(values: ArrayLike, label: str) -> str:
-    """A QDP text: the histogram of ``values`` (one a bin, shape (n,)) in 30 steps, with the x axis named ``label``.
+    """Return the QDP text of a histogram of ``values``, (bins,), in 30 steps; ``label`` names the x axis.
 
-    Each line holds the middle of a step and the number of values in it, six significant digits. Values that are not
-    finite (the S/N of bins of negative counts) are left out.
+    Each line has the middle of a step, to six significant digits, and the number of values in it. Values that are not
+    finite (the S/N of bins of negative counts) are skipped.
     """
     array = np.asarray(values, dtype=np.float64)
     array = array[np.isfinite(array)]

@@ -1,7 +1,7 @@
-"""Exact outlines of bins, and their pixels back.
+"""Trace bins to exact outlines, and rasterize outlines to bins.
 
-The vertices of an outline lie on pixel corners, so that every pixel centre is at least half a pixel from an
-edge: whoever reads the outline, whatever his edge rule, finds the same pixels.
+The vertices of an outline lie on pixel corners. Every pixel centre is at least half a pixel from an edge, so that every
+reader finds the same pixels with any edge rule.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from chandra_bin.errors import InputError, counted
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Polygons:
-    """Ragged polygons, flat. A polygon is one part of one bin: its outer ring first, then its holes.
+    """Polygons in flat arrays. A polygon is one part of one bin: its outer ring first, then its holes.
 
-    Outer rings run counter-clockwise (x to the right, y up), holes clockwise; the first vertex is not
-    repeated.
+    Outer rings run counter-clockwise (x to the right, y up), holes clockwise; the first vertex is not repeated.
     """
 
     points: NDArray[np.float64]
@@ -33,7 +32,7 @@ class Polygons:
     polygon_offsets: NDArray[np.int64]
     """Polygon p has the rings ``polygon_offsets[p]:polygon_offsets[p + 1]``."""
     labels: NDArray[np.int32]
-    """The bin of each polygon, not decreasing."""
+    """The bin number of each polygon, in ascending order."""
 
     def __repr__(self) -> str:
         return f"<Polygons: {counted(len(self), 'polygon')} of {counted(np.unique(self.labels).size, 'bin')}>"
@@ -42,14 +41,14 @@ class Polygons:
         return len(self.labels)
 
     def rings(self, polygon: int) -> list[NDArray[np.float64]]:
-        """The rings of one polygon, each (n, 2): the outer one, then the holes."""
+        """Return the rings of one polygon, each (n, 2): the outer ring, then the holes."""
         if not 0 <= polygon < len(self):
-            raise InputError(f"polygon is {polygon}: there are {len(self)}, from 0 on")
+            raise InputError(f"polygon is {polygon}: it must be 0 to {len(self) - 1}")
         first, last = self.polygon_offsets[polygon : polygon + 2]
         return [self.points[self.ring_offsets[r] : self.ring_offsets[r + 1]] for r in range(first, last)]
 
     def areas(self) -> NDArray[np.float64]:
-        """The area of each polygon in pixels, holes taken off: for traced bins the exact number of pixels."""
+        """Return the area of each polygon in pixels, without its holes: for traced bins the number of pixels."""
         rings = np.diff(self.ring_offsets)
         following = np.arange(len(self.points)) + 1
         following[self.ring_offsets[1:][rings > 0] - 1] = self.ring_offsets[:-1][rings > 0]
@@ -59,11 +58,20 @@ class Polygons:
 
 
 def trace_polygons(binmap: ImageLike) -> Polygons:
-    """The outlines of all bins of ``binmap`` (ny, nx), whole numbers, below 0 outside bins.
+    """Return the outlines of all bins of a binmap.
 
-    A part of a bin is made of pixels joined through their sides. Two pixels that touch by a corner only are in
-    one ring where they belong to one part, and in rings of their own where they do not, so that no ring crosses
-    or touches itself. Raises `InputError` for an image of floats and for labels above int32.
+    A part of a bin consists of pixels joined through their sides. Two pixels that touch only at a corner share a ring
+    if they belong to the same part, else each has its own ring, so that no ring crosses or touches itself.
+
+    Parameters
+    ----------
+    binmap : image of int, (ny, nx)
+        Bin numbers; below 0 outside bins.
+
+    Raises
+    ------
+    InputError
+        For an image of floats, and for bin numbers above int32.
 
     Examples
     --------
@@ -76,12 +84,23 @@ def trace_polygons(binmap: ImageLike) -> Polygons:
 
 
 def rasterize(polygons: Polygons, shape: tuple[int, int]) -> NDArray[np.int32]:
-    """The label image (ny, nx), int32, of ``polygons``: -1 outside, later polygons over earlier ones.
+    """Return the binmap (ny, nx), int32, of ``polygons``: -1 outside, later polygons over earlier ones.
 
-    A pixel belongs to a polygon where its centre lies inside or on an edge; inside is where an odd number of
-    rings is, so that a ring in a ring is a hole. ``rasterize(trace_polygons(binmap), binmap.shape)`` is
-    ``binmap``, with -1 for every label below 0. Raises `InputError` for points that are not finite and for offsets
-    that do not fit.
+    A pixel belongs to a polygon if its centre lies inside or on an edge. Inside means enclosed by an odd number of
+    rings, so that a ring in a ring is a hole. ``rasterize(trace_polygons(binmap), binmap.shape)`` equals ``binmap``,
+    with -1 for every number below 0.
+
+    Parameters
+    ----------
+    polygons : Polygons
+        Outlines, as `trace_polygons` returns them.
+    shape : (int, int)
+        Shape (ny, nx) of the binmap.
+
+    Raises
+    ------
+    InputError
+        For points that are not finite, and for inconsistent offsets.
 
     Examples
     --------

@@ -10,14 +10,14 @@ from chandra_bin._checks.array_types import Floats
 
 @dataclass(frozen=True, eq=False)
 class RadialProfile:
-    """Mean brightness in annuli. Radii are pixels; brightness is counts per unit of exposure and pixel."""
+    """Mean brightness in annuli, arrays (annuli,). Radii are in pixels, brightness in counts per exposure and pixel."""
 
     inner: Floats
     outer: Floats
     brightness: Floats
-    """Net: counts less the scaled background."""
+    """Net brightness: counts minus the scaled background."""
     error: Floats
-    """1 sigma, Poisson: of the counts and of the background's counts."""
+    """1-sigma Poisson error of the counts and of the background counts."""
     background: Floats
     """The scaled background."""
 
@@ -29,12 +29,20 @@ def radial_profile(counts: Floats, centre: tuple[float, float], *, exposure: Flo
 
     Parameters
     ----------
-    counts : (ny, nx), counts.
-    centre : x, y in array coordinates (the first pixel's centre is 0).
-    exposure : (ny, nx), exposure map; None: 1 everywhere. Pixels without exposure are left out.
-    background : (ny, nx), background counts; ``ratio`` (a number or an image) scales them to ``counts``.
-    use : (ny, nx), True where pixels are used.
-    annuli : their largest number. Radii are spaced logarithmically; annuli without pixels are left out.
+    counts : float (ny, nx)
+        Counts per pixel.
+    centre : (float, float)
+        x, y in array coordinates (the centre of the first pixel is 0).
+    exposure : float (ny, nx), optional
+        Exposure map. Pixels without exposure are excluded. Default: 1 everywhere.
+    background : float (ny, nx), optional
+        Background counts per pixel.
+    ratio : float or float (ny, nx)
+        Factor that scales ``background`` to ``counts``.
+    use : bool (ny, nx), optional
+        True in pixels to use. Default: all.
+    annuli : int
+        Largest number of annuli. Radii are spaced logarithmically; annuli without pixels are skipped.
     """
     exposed = np.ones(counts.shape) if exposure is None else np.nan_to_num(exposure)
     behind = np.zeros(counts.shape) if background is None else np.nan_to_num(background)

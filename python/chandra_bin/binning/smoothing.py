@@ -1,9 +1,9 @@
-"""Adaptive smoothing: accumulative top hats and Gaussians that grow until they hold enough signal.
+"""Adaptive smoothing with top hats and Gaussians that grow until they contain enough signal.
 
-Images are (ny, nx) arrays of any numeric dtype and byte order and are read as float32, as contbin does; results are
-new float32 arrays. ``mask`` is boolean, True where a pixel is excluded. ``threads`` never changes a pixel.
-``progress`` is called now and then with the fraction done (0 to 1). All raise `InputError`, a ``ValueError``, where an
-input is unusable: shapes that differ, infinite pixels, a signal-to-noise that is not positive, nothing left to smooth.
+Images are (ny, nx) arrays of any numeric dtype and byte order, which are read as float32, as contbin does. Results are
+new float32 arrays (ny, nx). ``mask`` is boolean, True in excluded pixels. ``threads`` does not change the result.
+``progress`` is called repeatedly with the fraction done (0 to 1). All functions raise `InputError`, a ``ValueError``,
+for shapes that differ, infinite pixels, an S/N that is not positive, and if no pixel is left to smooth.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from chandra_bin.errors import InputError, counted, warn
 
 Progress = Callable[[float], object] | None
 
-# The kernels sum whole numbers of a smaller total exactly, in 32 bits.
+# The kernels add whole numbers with a smaller sum exactly, in 32 bits.
 _MOST_WHOLE = 4e9
 
 __all__ = [
@@ -51,29 +51,37 @@ def smooth(counts: ImageLike, *, sn: float = 15, background: ImageLike | None = 
            exposure: ImageLike | None = None, background_exposure: ImageLike | None = None,
            noise: ImageLike | None = None, mask: ImageLike | None = None, threads: int = 1,
            progress: Progress = None) -> Float32s:
-    """Accumulative smoothing (Sanders 2006, MNRAS 371, 829, section 2.1; ``accumulate_smooth``).
+    """Smooth an image to an S/N with top hats (``accumulate_smooth`` of contbin).
 
-    Each pixel becomes the mean net counts over the smallest disc around it whose signal-to-noise reaches ``sn``
-    (over the whole image where none does); masked pixels become 0. With F and B the sums of counts and background
-    over the n pixels of a disc and e = exposure / background_exposure,
+    Each pixel becomes the mean net counts in the smallest disc around it whose S/N reaches ``sn``, or of the whole
+    image if no disc does; masked pixels become 0. F and B are the sums of counts and background over the pixels of a
+    disc, and e = exposure / background_exposure:
 
         signal = F - sum(background e),   noise^2 = g(F) + mean(e^2) g(B),   g(c) = (1 + sqrt(c + 3/4))^2
 
-    (Gehrels 1986, eq. 7), or noise^2 = sum of noise^2 where a noise map is given.
+    With a noise map, noise^2 is the sum of its squares.
 
     Parameters
     ----------
-    counts, background
-        Counts a pixel. NaN pixels are excluded, with a warning.
-    exposure, background_exposure
-        Images, or numbers (default 1), in any common unit; NaN and <= 0 in an image mean no data.
-    noise
-        Noise map: 1 sigma of each pixel, in counts.
+    counts, background : image, (ny, nx)
+        Counts per pixel. NaN pixels are excluded, with a warning.
+    sn : float
+        Target S/N.
+    exposure, background_exposure : image or float
+        Exposures in any common unit (default 1); NaN and <= 0 in an image mean no data.
+    noise : image, (ny, nx)
+        1-sigma noise of each pixel, in counts.
+    mask, threads, progress
+        See the module.
 
     Returns
     -------
-    Image
-        Counts a pixel.
+    float32 (ny, nx)
+        Net counts per pixel.
+
+    References
+    ----------
+    Sanders (2006), MNRAS 371, 829, section 2.1; Gehrels (1986), ApJ 303, 336, equation 7.
 
     Examples
     --------
@@ -93,10 +101,10 @@ def smooth(counts: ImageLike, *, sn: float = 15, background: ImageLike | None = 
 
 def smooth_expmap(exposure_corrected: ImageLike, exposure: ImageLike, *, sn: float = 15,
                   mask: ImageLike | None = None, threads: int = 1, progress: Progress = None) -> Float32s:
-    """Mean of an exposure-corrected image over the smallest discs of sn^2 counts (``accumulate_smooth_expmap``).
+    """Average an exposure-corrected image over the smallest discs of sn^2 counts (``accumulate_smooth_expmap``).
 
     The counts of a disc are the sum of ``exposure_corrected * exposure``, which must not be negative. Masked pixels
-    become 0.
+    become 0. Returns float32 (ny, nx) in the unit of ``exposure_corrected``.
 
     Examples
     --------
@@ -113,9 +121,10 @@ def smooth_expmap(exposure_corrected: ImageLike, exposure: ImageLike, *, sn: flo
 
 def smooth_expcorr(counts: ImageLike, exposure_corrected: ImageLike, *, sn: float = 15,
                    mask: ImageLike | None = None, threads: int = 1, progress: Progress = None) -> Float32s:
-    """Mean of an exposure-corrected image over the smallest discs of sn^2 counts (``accumulate_smooth_expcorr``).
+    """Average an exposure-corrected image over the smallest discs of sn^2 counts (``accumulate_smooth_expcorr``).
 
-    Here the counts image is given. Masked pixels become NaN.
+    The counts of a disc are the sum of the counts image. Masked pixels become NaN. Returns float32 (ny, nx) in the
+    unit of ``exposure_corrected``.
 
     Examples
     --------
@@ -136,12 +145,24 @@ def smooth_expcorr(counts: ImageLike, exposure_corrected: ImageLike, *, sn: floa
 def counts_scale(counts: ImageLike, *, sn: float = 15, background: ImageLike | None = None,
                  mask: ImageLike | None = None, fill: ImageLike | None = None, threads: int = 1,
                  progress: Progress = None) -> NDArray[np.int32]:
-    """The smoothing scale of each pixel, from counts, to be applied to other images (``accumulate_counts``).
+    """Return the smoothing scale of each pixel, for `apply_scale` on other images (``accumulate_counts``).
 
-    Returns, as int32, the least whole r^2 (pixel^2) whose disc dx^2 + dy^2 <= r^2 reaches sqrt(F) >= ``sn``, or with
-    a background (F - B) / sqrt(F) >= ``sn``; -1 where masked and where no disc reaches it. Pixels marked in ``fill``
-    (boolean) are not summed but get a scale, as is wanted for sources to be filled. Counts and background must not be
-    negative.
+    Parameters
+    ----------
+    counts, background : image, (ny, nx)
+        Counts per pixel, not negative.
+    sn : float
+        Target S/N.
+    fill : image of bool, (ny, nx), optional
+        True in pixels that get a scale but are not summed: sources to be filled.
+    mask, threads, progress
+        See the module.
+
+    Returns
+    -------
+    int32 (ny, nx)
+        The smallest whole r^2 (pixel^2) for which the disc dx^2 + dy^2 <= r^2 reaches sqrt(F) >= ``sn``, or with a
+        background (F - B) / sqrt(F) >= ``sn``; -1 in masked pixels and where no disc reaches the target.
 
     Examples
     --------
@@ -164,7 +185,7 @@ def counts_scale(counts: ImageLike, *, sn: float = 15, background: ImageLike | N
     _require_positive(image, "counts", use)
     ny, nx = image.shape
     if nx**2 + ny**2 > np.iinfo(np.int32).max:
-        raise InputError(f"counts is an image of {nx} x {ny} pixels: the squares of its radii are beyond int32")
+        raise InputError(f"counts has {nx} x {ny} pixels, which is too large: squared radii exceed int32")
     scale = np.empty(image.shape, dtype=np.int32)
     _counts_scale.counts_scale(_without_nan(image), background=behind, use=use, sn=sn, threads=as_threads(threads),
                                progress=as_progress(progress), scale=scale)
@@ -173,10 +194,11 @@ def counts_scale(counts: ImageLike, *, sn: float = 15, background: ImageLike | N
 
 def apply_scale(image: ImageLike, scale: ImageLike, *, gaussian: bool = False, mask: ImageLike | None = None,
                 threads: int = 1, progress: Progress = None) -> Float32s:
-    """Mean of an image over the discs of `counts_scale` (``accumulate_counts --apply``).
+    """Average an image over the discs of `counts_scale` (``accumulate_counts --apply``).
 
     Only unmasked pixels are averaged, but every pixel with a scale >= 0 gets a value; others are NaN. With
-    ``gaussian`` the mean is weighted by a Gaussian of sigma = max(1, r), cut at 4 sigma.
+    ``gaussian`` the mean is weighted by a Gaussian of sigma = max(1, r), truncated at 4 sigma. Returns float32
+    (ny, nx) in the unit of the image.
 
     Examples
     --------
@@ -199,11 +221,11 @@ def apply_scale(image: ImageLike, scale: ImageLike, *, gaussian: bool = False, m
 
 def smooth_gaussian(exposure_corrected: ImageLike, exposure: ImageLike, *, sn: float = 15,
                     mask: ImageLike | None = None, threads: int = 1, progress: Progress = None) -> Float32s:
-    """Adaptive Gaussian smoothing of an exposure-corrected image (``adaptive_gaussian_smooth``).
+    """Smooth an exposure-corrected image with adaptive Gaussians (``adaptive_gaussian_smooth``).
 
-    sigma grows in steps of 0.25 pixel until m t pi (2 sigma)^2 >= sn^2, with m and t the Gaussian-weighted means of
-    ``exposure_corrected`` and ``exposure`` over the unmasked pixels within ceil(3 sigma); the result is m. NaN where
-    masked.
+    sigma grows in steps of 0.25 pixel until m t pi (2 sigma)^2 >= sn^2. m and t are the Gaussian-weighted means of
+    ``exposure_corrected`` and ``exposure`` over the unmasked pixels within ceil(3 sigma). Returns m, float32 (ny, nx),
+    NaN in masked pixels.
 
     Examples
     --------
@@ -224,11 +246,25 @@ def smooth_exposure(counts: ImageLike, *, exposure: ImageLike, background: Image
                     exposure_time: float = 1, background_exposure_time: float = 1, sn: float = 15,
                     max_radius: int | None = None, mask: ImageLike | None = None, threads: int = 1,
                     progress: Progress = None) -> Float32s:
-    """Exposure-weighted top hat with a background (``exposure_smooth``).
+    """Smooth counts with exposure-weighted top hats and a background (``exposure_smooth``).
 
-    The first disc with (F/t - B/tb)^2 / (F/t^2 + B/tb^2) >= sn^2 gives (F - B t/tb) / sum(exposure), with t and tb the
-    exposure times in seconds. ``max_radius`` (pixels) ends the search; the last disc then counts. NaN where masked or
-    where ``exposure`` is <= 0.
+    The smallest disc with (F/t - B/tb)^2 / (F/t^2 + B/tb^2) >= sn^2 gives (F - B t/tb) / sum(exposure). Returns float32
+    (ny, nx), NaN in masked pixels and where ``exposure`` is <= 0.
+
+    Parameters
+    ----------
+    counts, background : image, (ny, nx)
+        Counts per pixel.
+    exposure : image, (ny, nx)
+        Exposure map.
+    exposure_time, background_exposure_time : float or Quantity
+        Exposure times t and tb in seconds.
+    sn : float
+        Target S/N.
+    max_radius : int, optional
+        Largest radius of a disc in pixels: if it misses the target, this disc is used. Default: no limit.
+    mask, threads, progress
+        See the module.
 
     Examples
     --------
@@ -258,37 +294,41 @@ def smooth_exposure(counts: ImageLike, *, exposure: ImageLike, background: Image
 def smooth_flux(counts: ImageLike, exposure: ImageLike, *, sn: float = 15, background: ImageLike | None = None,
                 background_scale: ImageLike = 1.0, mask: ImageLike | None = None, threads: int = 1,
                 progress: Progress = None) -> Float32s:
-    """Exposure-corrected surface brightness in the smallest discs whose counts reach a signal-to-noise of ``sn``.
+    """Return the exposure-corrected surface brightness in the smallest discs whose counts reach an S/N of ``sn``.
 
-    F, B and E are the sums of counts, scaled background and exposure over the smallest disc around a pixel in which
-    F / (1 + sqrt(F + 3/4)) >= ``sn`` (Gehrels 1986, eq. 7), or over the largest disc where no disc does. The
+    F, B and E are the sums of counts, scaled background and exposure over the smallest disc around a pixel with
+    F / (1 + sqrt(F + 3/4)) >= ``sn`` (Gehrels 1986, equation 7), or over the largest disc if none reaches ``sn``. The
     pixel becomes
 
         (F - B) / E * (mean exposure of the used pixels),
 
-    so neither vignetting nor a background that is not vignetted leaves a gradient. The counts alone determine the
-    radius: their sum rises with it, which a sum of net counts need not do.
+    so that neither vignetting nor an unvignetted background leaves a gradient. The counts alone set the radius, since
+    their sum increases with radius; a sum of net counts may decrease.
 
     Parameters
     ----------
-    counts
-        Counts per pixel, (ny, nx), not negative. NaN pixels are excluded, with a warning.
-    exposure
-        Exposure map in any unit; pixels of NaN or <= 0 have no data and are excluded.
-    background, background_scale
-        Background counts per pixel, and the factor (a number or an image) that scales them to ``counts``.
-    mask
-        Boolean: True where a pixel is excluded.
+    counts : image, (ny, nx)
+        Counts per pixel, not negative. NaN pixels are excluded, with a warning.
+    exposure : image, (ny, nx)
+        Exposure map in any unit; pixels of NaN or <= 0 are excluded.
+    sn : float
+        Target S/N.
+    background : image, (ny, nx)
+        Background counts per pixel.
+    background_scale : float or image
+        Factor that scales ``background`` to ``counts``.
+    mask, threads, progress
+        See the module.
 
     Returns
     -------
-    Image
-        Net counts per pixel at the mean exposure; NaN where excluded.
+    float32 (ny, nx)
+        Net counts per pixel at the mean exposure; NaN in excluded pixels.
 
     Raises
     ------
     InputError
-        For negative counts and for inputs that are unusable (see the module).
+        For negative counts, and in the cases that the module lists.
 
     Examples
     --------
@@ -301,14 +341,14 @@ def smooth_flux(counts: ImageLike, exposure: ImageLike, *, sn: float = 15, backg
     images = KernelImages.check(counts, background, None, None, None, mask,
                                 background_scale=background_scale if background is not None else None)
     if images.noise is not None:
-        warn("the uncertainty of counts is not used here: discs reach the signal-to-noise of Poisson noise")
+        warn("the uncertainty of counts is not used here: the S/N of discs is that of Poisson noise")
     map_ = as_image(exposure, "exposure", shape=images.counts.shape, units=EXPOSURE_UNITS)
     exclude_unexposed(map_, images.use)
     return flux_of_discs(images, map_, sn, as_threads(threads), as_progress(progress))
 
 
 def flux_of_discs(images: KernelImages, exposure: Float32s, sn: float, threads: int, progress: Progress) -> Float32s:
-    """`smooth_flux` of images that are checked; ``exposure`` is positive and finite where they are used."""
+    """Do the work of `smooth_flux` on checked images; ``exposure`` is positive and finite in used pixels."""
     used = images.use > 0
     weights = images.counts.astype(np.float64)
     _require_positive(weights, "counts", images.use)
@@ -321,7 +361,7 @@ def flux_of_discs(images: KernelImages, exposure: Float32s, sn: float, threads: 
     if weights.sum() < threshold:  # the disc of each pixel is the whole image
         return np.where(used, np.float32(net[used].mean()), np.float32(np.nan))
     mean_exposure = exposure[used].mean(dtype=np.float64)
-    # Twice over the same discs: the mean of the net counts, and the mean of the exposure.
+    # The mean net counts and the mean exposure over the same discs.
     means = []
     for begin, values in ((0.0, net), (0.5, exposure / mean_exposure)):
         whole, unit, offset = _whole_numbers(values, used)
@@ -334,9 +374,9 @@ def flux_of_discs(images: KernelImages, exposure: Float32s, sn: float, threads: 
 
 
 def _whole_numbers(values: NDArray[np.floating], used: NDArray[np.bool_]) -> tuple[Float32s, float, float]:
-    """Whole numbers >= 0, their unit and their offset, that stand for ``values``: the kernel sums these fastest.
+    """Return ``values`` as whole numbers >= 0, with their unit and offset: the kernel adds whole numbers fastest.
 
-    Their sum stays below 2^32, so that in an image of n pixels the unit is some n / 2^32 of the mean value.
+    Their sum stays below 2^32, so that in an image of n pixels the unit is about n / 2^32 of the mean value.
     """
     offset = min(float(values[used].min()), 0.0)
     raised = np.where(used, values - offset, 0)
@@ -347,19 +387,19 @@ def _whole_numbers(values: NDArray[np.floating], used: NDArray[np.bool_]) -> tup
 
 
 def _part(progress: Progress, begin: float) -> Progress:
-    """What reports half of the progress, from ``begin`` on."""
+    """Return a callback that reports half of the progress, starting from ``begin``."""
     return None if progress is None else lambda done: progress(begin + done / 2)
 
 
 def _counts_for_sn(sn: float) -> float:
-    """The counts c with c / (1 + sqrt(c + 3/4)) = ``sn``."""
+    """Return the counts c with c / (1 + sqrt(c + 3/4)) = ``sn``."""
     root = (sn + np.sqrt(sn * sn + 4 * sn + 3)) / 2
     return float(root * root - 0.75)
 
 
 def _flux_and_exposure(exposure_corrected: ImageLike, exposure: ImageLike, mask: ImageLike | None
                        ) -> tuple[Float32s, Float32s, NDArray[np.uint8]]:
-    """The two images in units whose product is counts, and the pixels to use."""
+    """Return the two images in units whose product is counts, and the pixels to use."""
     unit = exposure_unit(exposure=exposure)
     flux = as_image(exposure_corrected, "exposure_corrected", units=(FLUX_UNITS[EXPOSURE_UNITS.index(unit)],))
     map_ = as_image(exposure, "exposure", shape=flux.shape, units=(unit,))
@@ -369,6 +409,7 @@ def _flux_and_exposure(exposure_corrected: ImageLike, exposure: ImageLike, mask:
 
 
 def _usable(mask: ImageLike | None, **images: Float32s) -> NDArray[np.uint8]:
+    """Return the flags of the pixels to use. Raises `InputError` if all are excluded."""
     first = next(iter(images.values()))
     use = use_flags(mask, first.shape)
     exclude_nan(use, **images)
@@ -377,18 +418,21 @@ def _usable(mask: ImageLike | None, **images: Float32s) -> NDArray[np.uint8]:
 
 
 def _without_nan(image: Float32s) -> Float32s:
+    """Return the image with 0 for NaN."""
     return image if np.isfinite(image).all() else np.nan_to_num(image, nan=0)
 
 
 def _require_positive(image: NDArray[np.floating], name: str, use: NDArray[np.uint8]) -> None:
+    """Raise `InputError` for negative pixels among those used."""
     values = image[use > 0]
     if np.any(values < 0):
-        raise InputError(f"{name} has {counted(np.count_nonzero(values < 0), 'negative pixel')} (least "
-                         f"{values.min():g}): this smoother needs counts")
+        raise InputError(f"{name} has {counted(np.count_nonzero(values < 0), 'negative pixel')} (lowest: "
+                         f"{values.min():g}): they must be 0 or more")
 
 
 def _to_weight(weights: NDArray[np.float64], name: str, values: Float32s, use: NDArray[np.uint8], sn: float,
                outside: float, threads: int, progress: Progress) -> Float32s:
+    """Average ``values`` over the smallest discs whose sum of ``weights`` reaches sn^2."""
     _require_positive(weights, name, use)
     weights[use == 0] = 0
     smoothed = np.empty_like(values)

@@ -1,12 +1,13 @@
 """The background of each data set: its expected counts, or the groups of channels of the W-statistic."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Floats, Wholes
+from chandra_bin._kernels import _fit_spectra
 
 from .background_shapes import one_shape, sky_varies, two_shapes
 from .binned import BinSpectra
@@ -53,6 +54,40 @@ class BackgroundModel:
         ``amounts`` (datasets, components) are those of `FitResult.background_amounts`; NaN stands for 1.
         """
         return np.asarray(np.einsum("dk,dkc->dc", np.nan_to_num(amounts, nan=1.0), self.background))
+
+    def expected_in_bands(self, amounts: Floats) -> Floats:
+        """Return the expected counts (datasets, bands) of the background file; 0 where amounts are not fitted."""
+        return np.asarray(np.einsum("dk,dkb->db", np.nan_to_num(amounts, nan=0.0), self.band_expected))
+
+    @property
+    def used_bands(self) -> NDArray[np.bool_]:
+        """(datasets, bands): the bands that tell of amounts, which are terms of the C-statistic."""
+        is_fitted = self.band_expected[:, :1].any(axis=2) & (self.statistic == STATISTICS["cstat"])[:, np.newaxis]
+        return np.asarray((self.band_expected > 0).any(axis=1) & is_fitted)
+
+    def fitted_amounts(self, source: Floats, counts: Floats) -> Floats:
+        """Return the amounts (datasets, components) that minimise the C-statistic for given source counts.
+
+        Parameters
+        ----------
+        source, counts : array (datasets, channels)
+            Expected source counts, and the counts of the spectra.
+
+        Returns
+        -------
+        array (datasets, components) of float64
+            NaN where nothing tells of an amount, and for other statistics.
+        """
+        amounts = np.full(self.background.shape[:2], np.nan)
+        _fit_spectra.fit_background_amounts(
+            np.ascontiguousarray(source, np.float64), counts=np.ascontiguousarray(counts, np.float64),
+            background=self.background, band_counts=self.band_counts, band_expected=self.band_expected,
+            statistic=self.statistic, amounts=amounts)
+        return amounts
+
+    def of(self, datasets: Wholes) -> "BackgroundModel":
+        """Return the backgrounds of some data sets."""
+        return BackgroundModel(*(np.ascontiguousarray(getattr(self, each.name)[datasets]) for each in fields(self)))
 
 
 def background_model(spectra: BinSpectra, statistic: Statistic) -> BackgroundModel:

@@ -14,8 +14,7 @@ from chandra_bin.errors import InputError
 
 from .backgrounds import Statistic, background_model
 from .binned import MISSING, BinSpectra
-from .families import TemplateFamily
-from .fit_kernel import (
+from .engines import (
     ABUNDANCE,
     COVARIANCE,
     EXPECTED,
@@ -25,9 +24,12 @@ from .fit_kernel import (
     NORM_AT_KT,
     STATISTIC,
     VARIANCE,
-    KernelFits,
+    Engine,
+    Fits,
     Rows,
 )
+from .families import TemplateFamily
+from .fit_kernel import KernelEngine
 from .results import ABUNDANCE_WITHOUT_EFFECT, FLAGS, FitResult, VariedAs, reasons_of
 from .templates import Templates
 from .varied import Values, fit_free, fit_tied, rising_progress, varied
@@ -103,7 +105,8 @@ class FitOptions(Options):
 
 
 def fit_bins(spectra: BinSpectra, templates: Templates | TemplateFamily, options: FitOptions | None = None, *,
-             threads: int = 1, progress: Callable[[float], object] | None = None) -> FitResult:
+             threads: int = 1, progress: Callable[[float], object] | None = None,
+             engine: Engine | None = None) -> FitResult:
     """Fit kT, abundance and norm of each bin to all its data sets at once.
 
     Parameters
@@ -118,6 +121,8 @@ def fit_bins(spectra: BinSpectra, templates: Templates | TemplateFamily, options
         Bins are fitted by this many threads; the results do not depend on it.
     progress : callable, optional
         Called with the fraction done; what it raises stops the work.
+    engine : Engine, optional
+        What minimises the statistic: `SherpaEngine`, or by default the compiled kernel.
 
     Returns
     -------
@@ -150,15 +155,14 @@ def fit_bins(spectra: BinSpectra, templates: Templates | TemplateFamily, options
     _check_together(spectra, given)
     net, background, noise = _net_counts(spectra, fitted_sets(spectra))
     fixed = _fixed_abundance(options, given, net)
-    fits = KernelFits(spectra, background_model(spectra, options.statistic), _kt_limits(options, given),
-                      (options.abundance_min, options.abundance_max), fixed, as_threads(threads))
+    fits = Fits(engine or KernelEngine(), spectra, background_model(spectra, options.statistic),
+                _kt_limits(options, given), (options.abundance_min, options.abundance_max), fixed, as_threads(threads))
     enough = (net > 0) & (net >= options.min_significance * noise)
     made = _fitted(fits, templates, options, enough, net >= options.min_counts_free, as_progress(progress))
     made.rows.flags[background > options.max_background * np.maximum(net, 0)] |= FLAGS["background dominated"]
     without_effect = _remove_unfit(made.rows, enough, given.has_abundance)
-    return _result(spectra, made, net_counts=net, background_counts=background,
-                   abundance_fixed=~np.isnan(fixed) | without_effect, delta=options.delta,
-                   statistic_name=options.statistic, nh_is=options.nh_is, redshift_is=options.redshift_is)
+    return _result(spectra, made, options, engine=fits.engine.name, net_counts=net, background_counts=background,
+                   abundance_fixed=~np.isnan(fixed) | without_effect)
 
 
 def _remove_unfit(rows: Rows, enough: NDArray[np.bool_], has_abundance: bool) -> NDArray[np.bool_]:
@@ -174,7 +178,7 @@ def _remove_unfit(rows: Rows, enough: NDArray[np.bool_], has_abundance: bool) ->
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """Results of the kernel, the column density and redshift of each bin, and the model in words."""
+    """Results of the engine, the column density and redshift of each bin, and the model in words."""
 
     rows: Rows
     nh: Values
@@ -182,7 +186,7 @@ class _Fitted:
     model: str
 
 
-def _fitted(fits: KernelFits, templates: Templates | TemplateFamily, options: FitOptions,
+def _fitted(fits: Fits, templates: Templates | TemplateFamily, options: FitOptions,
             enough: NDArray[np.bool_], many: NDArray[np.bool_], progress: Any) -> _Fitted:
     """Fit all bins, with column density and redshift as the options have it."""
     bins = enough.size
@@ -274,7 +278,7 @@ def _kt_limits(options: FitOptions, templates: Templates) -> tuple[float, float]
 
 
 def fitted_sets(spectra: BinSpectra) -> NDArray[np.bool_]:
-    """Return which data sets have exposure, weights and all responses, as the kernel chooses them."""
+    """Return which data sets have exposure, weights and all responses, those that engines fit."""
     starts = spectra.weight_offsets
     seen = np.add.reduceat(np.append(spectra.weight, 0.0), np.minimum(starts[:-1], spectra.weight.size)) > 0
     missing = np.append(spectra.weight_response == MISSING, False)
@@ -300,7 +304,7 @@ def _fixed_abundance(options: FitOptions, templates: Templates, net: Floats) -> 
     return np.where(net < options.min_counts_abundance, options.abundance_few, np.nan)
 
 
-def _result(spectra: BinSpectra, made: _Fitted, **others: Any) -> FitResult:
+def _result(spectra: BinSpectra, made: _Fitted, options: FitOptions, **others: Any) -> FitResult:
     values, flags = made.rows.values, made.rows.flags
     kt, abundance, norm = (values[:, place] for place in (KT, ABUNDANCE, NORM))
     statistic, expected, variance = (values[:, place] for place in (STATISTIC, EXPECTED, VARIANCE))
@@ -320,5 +324,5 @@ def _result(spectra: BinSpectra, made: _Fitted, **others: Any) -> FitResult:
         norm_low=norm - values[:, 7], norm_high=values[:, 8] - norm, **errors, statistic=statistic, expected=expected,
         variance=variance, goodness=goodness, covariance=covariance, ends=ends, second_kt=values[:, 22],
         second_delta=values[:, 23], reason=reasons_of(flags), flags=flags, evaluations=made.rows.evaluations,
-        background_amounts=made.rows.amounts,
-        model=made.model, **others)
+        background_amounts=made.rows.amounts, delta=options.delta, statistic_name=options.statistic,
+        nh_is=options.nh_is, redshift_is=options.redshift_is, model=made.model, **others)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Floats
 
-from .fit_kernel import ABUNDANCE, COVARIANCE, KT, KT_AT_NORM, NORM, NORM_AT_KT, STATISTIC
+from .engines import ABUNDANCE, COVARIANCE, KT, KT_AT_NORM, NORM, NORM_AT_KT, STATISTIC
 from .results import FLAGS
 
 WITHIN = 5.0

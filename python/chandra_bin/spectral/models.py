@@ -14,6 +14,8 @@ from chandra_bin.errors import InputError
 from .absorption import AbsorptionModel, check_nh, transmission
 from .abundances import AbundanceTable
 
+PLASMAS = ("apec", "brems")
+"""The models that need no file of the user's, by their names."""
 KT_LIMITS_KEV = (0.2, 20.0)
 """Range of temperatures of clusters and groups of galaxies, keV."""
 _REDSHIFT = Limits(lambda number: 0 <= number <= 10, "it must be from 0 to 10")

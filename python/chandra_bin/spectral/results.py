@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 # Columns of the table for the covariance of ln kT, Z and ln norm, and its keywords for all bins.
 COVARIANCE = {"var_lnkt": (0, 0), "cov_lnkt_z": (0, 1), "cov_lnkt_lnnorm": (0, 2), "var_z": (1, 1),
               "cov_z_lnnorm": (1, 2), "var_lnnorm": (2, 2)}
-OF_ALL_BINS = {"MODEL": "model", "STATISTIC": "statistic_name", "DELTA": "delta", "NH_IS": "nh_is",
-               "REDSHIFT_IS": "redshift_is"}
+OF_ALL_BINS = {"MODEL": "model", "STATISTIC": "statistic_name", "DELTA": "delta", "ENGINE": "engine",
+               "NH_IS": "nh_is", "REDSHIFT_IS": "redshift_is"}
 NOT_COLUMNS = ("covariance", "ends", "background_amounts")
 VariedAs: TypeAlias = Literal["fixed", "tied", "free"]
 # Bits of the flags, in the order of their weight: the first that is set is the reason. The kernel sets those up to 512.
@@ -100,6 +100,8 @@ class FitResult:
         Rise of the statistic at the ends of errors.
     model, statistic_name
         In words.
+    engine
+        What found the minima and errors: ``native`` (the compiled kernel) or ``sherpa``.
     nh_is, redshift_is
         ``fixed``, ``tied`` or ``free``.
     background_amounts
@@ -152,6 +154,7 @@ class FitResult:
     statistic_name: str
     nh_is: VariedAs
     redshift_is: VariedAs
+    engine: str
     background_amounts: Floats = field(default_factory=lambda: np.zeros((0, 1)))
 
     def __repr__(self) -> str:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from chandra_bin._checks.array_types import Floats
 from chandra_bin.errors import InputError, warn
 
+from .engines import STATISTIC, Fits, Rows
 from .families import TemplateFamily
-from .fit_kernel import KernelFits, Rows
 from .free_profile import WITHIN, profiled
 from .templates import Templates
 
@@ -68,7 +68,7 @@ class Values:
         return cls(np.full(bins, value), np.full(bins, np.nan), np.full(bins, np.nan))
 
 
-def fit_tied(fits: KernelFits, of: Varied, taking_part: NDArray[np.bool_], delta: float, progress: Any
+def fit_tied(fits: Fits, of: Varied, taking_part: NDArray[np.bool_], delta: float, progress: Any
              ) -> tuple[Rows, Values, Templates]:
     """Fit all bins at the value that minimises the sum of their statistics.
 
@@ -90,7 +90,7 @@ def fit_tied(fits: KernelFits, of: Varied, taking_part: NDArray[np.bool_], delta
 class _TiedSearch:
     """The sum of the statistics of all bins at the values that were asked for."""
 
-    def __init__(self, fits: KernelFits, of: Varied, delta: Floats, progress: Any) -> None:
+    def __init__(self, fits: Fits, of: Varied, delta: Floats, progress: Any) -> None:
         self._fits, self._of, self._delta, self._progress = fits, of, delta, progress
         self._statistics: dict[float, Floats] = {}
 
@@ -103,7 +103,7 @@ class _TiedSearch:
     def _look(self, value: float) -> None:
         if value not in self._statistics:
             rows = self._fits(self._of.at(value), self._delta, self._progress(0.1))
-            self._statistics[value] = rows.values[:, 9]
+            self._statistics[value] = rows.values[:, STATISTIC]
 
     def _sums(self) -> dict[float, float]:
         together = np.all(np.isfinite(list(self._statistics.values())), axis=0)
@@ -149,7 +149,7 @@ class _TiedSearch:
         return float(best + sign * distance)
 
 
-def fit_free(fits: KernelFits, of: Varied, free: NDArray[np.bool_], delta: float, progress: Any
+def fit_free(fits: Fits, of: Varied, free: NDArray[np.bool_], delta: float, progress: Any
              ) -> tuple[Rows, Values, NDArray[np.bool_]]:
     """Fit all bins, with a value of its own in each bin that is ``free``, and the given one in the others.
 
@@ -170,7 +170,7 @@ def fit_free(fits: KernelFits, of: Varied, free: NDArray[np.bool_], delta: float
     flags = np.stack([each.flags for each in at_nodes])
     progress(1)
     for place in np.flatnonzero(free):
-        known = np.isfinite(stacked[:, place, 9])
+        known = np.isfinite(stacked[:, place, STATISTIC])
         rows.evaluations[place] = sum(int(each.evaluations[place]) for each in at_nodes)
         if not known.any():
             rows.flags[place] = np.bitwise_or.reduce(flags[:, place])
@@ -186,13 +186,13 @@ def fit_free(fits: KernelFits, of: Varied, free: NDArray[np.bool_], delta: float
     return rows, values, at_limit
 
 
-def _searched(fits: KernelFits, of: Varied, free: NDArray[np.bool_], delta: float, progress: Any
+def _searched(fits: Fits, of: Varied, free: NDArray[np.bool_], delta: float, progress: Any
               ) -> dict[float, Floats]:
     """The least statistic of each free bin by value, at values that lie close where its profile is near its least."""
     statistics: dict[float, Floats] = {}
 
     def look(value: float, bins: NDArray[np.bool_]) -> None:
-        statistics[value] = fits(of.at(value), np.where(bins, 0.0, np.nan), progress(0.05)).values[:, 9]
+        statistics[value] = fits(of.at(value), np.where(bins, 0.0, np.nan), progress(0.05)).values[:, STATISTIC]
 
     for value in of.nodes.tolist():
         look(value, free)

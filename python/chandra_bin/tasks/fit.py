@@ -14,6 +14,7 @@ from chandra_bin.events.spectra import band_channels
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.sources.background import PARTICLE_EV
 from chandra_bin.spectral.binned import MISSING, BinSpectra
+from chandra_bin.spectral.engines import Engine
 from chandra_bin.spectral.families import TemplateFamily
 from chandra_bin.spectral.fit import FitOptions, fit_bins
 from chandra_bin.spectral.fit_table import FitFile
@@ -44,13 +45,63 @@ class FittedSpectra:
     """Templates of other column densities or redshifts, where one of these was tied or free."""
 
 
+@dataclass(frozen=True, eq=False)
+class FitInputs:
+    """The files that fits are made of."""
+
+    responses: Path
+    weights: ResponseWeights
+    obsids: list[int]
+    files: list[Path]
+    """The table of the spectra of each observation."""
+
+    @classmethod
+    def read(cls, folder: Path, responses: Path) -> "FitInputs":
+        """Read the weights, and look for the spectra. Raises `InputError` for files that are missing or damaged."""
+        weights = ResponseWeights.read(responses)
+        obsids = np.unique(weights.obsid).tolist()
+        files = [folder / f"{obsid:05d}" / ALL_BINS for obsid in obsids]
+        _check_files(folder, files, responses)
+        return cls(responses, weights, obsids, files)
+
+    @property
+    def used(self) -> Wholes:
+        """Indices of the tiles that any bin is on."""
+        return np.unique(self.weights.tile)
+
+    @property
+    def tiles(self) -> list[ResponseTile]:
+        """The tiles that any bin is on."""
+        return [self.weights.tiles[tile] for tile in self.used]
+
+    @property
+    def inputs(self) -> list[Path]:
+        """All files."""
+        return [self.responses, *self.files, *(file for tile in self.tiles for file in (tile.arf, tile.rmf))]
+
+    def read_spectra(self) -> list[SpectraOfBins]:
+        """Read the spectra of each observation. Raises `InputError` where they are of other bins."""
+        spectra = [read_spectra_of_bins(file) for file in self.files]
+        _check_binmaps(self.responses, self.weights, self.files, spectra)
+        return spectra
+
+    def joined(self, spectra: Sequence[SpectraOfBins], templates: Templates) -> BinSpectra:
+        """Return the data sets of all observations, sorted by bin, in the channels of the templates."""
+        return _joined(self.obsids, spectra, self.weights, self.used, templates)
+
+
+def grid_limits(options: FitOptions) -> tuple[float, float]:
+    """Return the limits of the grid of temperatures of the model, keV."""
+    return min(KT_LIMITS_KEV[0], options.kt_min), max(KT_LIMITS_KEV[1], options.kt_max)
+
+
 def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelOptions | None = None,
                       options: FitOptions | None = None, band_kev: tuple[float, float] = FIT_BAND_KEV,
                       threads: int = 1, progress: Callable[[float], object] | None = None,
-                      clobber: bool = False) -> FittedSpectra:
+                      engine: Engine | None = None, clobber: bool = False) -> FittedSpectra:
     """Fits temperature, abundance and norm of each bin to its spectra in all observations, and writes a table.
 
-    The spectra in groups of channels, with their backgrounds and best models, are written too: see `shown_file`.
+    The spectra in groups of channels, with their backgrounds and best models, are written too: see ``shown_file``.
 
     Parameters
     ----------
@@ -59,6 +110,7 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
     out : the table, ECSV; a row for each bin, with units, errors and the reason where a value is missing.
     model, options : the plasma, and how it is fitted; None: the defaults. A tied redshift is that of the maps too.
     band_kev : the energies that are fitted.
+    engine : what fits the bins; None: the compiled kernel.
 
     Raises `InputError` for files that are missing, damaged, or do not belong together, and `OutputError`; no file is
     written then.
@@ -67,27 +119,20 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
     if model.nh == 0 and options.nh_is == "fixed":
         warn("nh is 0: the fits take no absorption by our galaxy into account; give its column density towards the "
              "cluster, in 1e22 cm-2, or fit it (nh_is)")
-    weights = ResponseWeights.read(responses)
+    given = FitInputs.read(folder, responses)
+    weights = given.weights
     if weights.ids.get("CALIB") == "APPROX":
         warn(f"{responses}: one response stands for all of an observation, scaled by a formula (CALIB): temperatures "
              "and norms are approximate")
-    obsids = np.unique(weights.obsid).tolist()
-    files = [folder / f"{obsid:05d}" / ALL_BINS for obsid in obsids]
-    _check_files(folder, files, responses)
-    used = np.unique(weights.tile)
-    tiles = [weights.tiles[tile] for tile in used]
-    inputs = [responses, *files, *(file for tile in tiles for file in (tile.arf, tile.rmf))]
     shown = shown_file(out)
-    with Outputs([out, shown], inputs=inputs, clobber=clobber) as outputs:
-        spectra = [read_spectra_of_bins(file) for file in files]
-        _check_binmaps(responses, weights, files, spectra)
-        background = _background(files, spectra)
-        limits = min(KT_LIMITS_KEV[0], options.kt_min), max(KT_LIMITS_KEV[1], options.kt_max)
-        plasma, of_tiles = thermal_model(model, limits), _responses(tiles)
+    with Outputs([out, shown], inputs=given.inputs, clobber=clobber) as outputs:
+        spectra = given.read_spectra()
+        background = _background(given.files, spectra)
+        plasma, of_tiles = thermal_model(model, grid_limits(options)), _responses(given.tiles)
         family = TemplateFamily(plasma, of_tiles, band_kev) if options.varies else None
         templates = family.given if family else fold(plasma, of_tiles, band_kev)
-        binned = _joined(obsids, spectra, weights, used, templates)
-        result = fit_bins(binned, family or templates, options, threads=threads, progress=progress)
+        binned = given.joined(spectra, templates)
+        result = fit_bins(binned, family or templates, options, threads=threads, progress=progress, engine=engine)
         redshift = float(result.redshift[0]) if options.redshift_is == "tied" else model.redshift
         lines: dict[str, Any] = {
             "spectra": folder, "responses": responses, "band_kev": "{:g}:{:g}".format(*band_kev), **model.given,

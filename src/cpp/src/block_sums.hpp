@@ -21,9 +21,8 @@ public:
         : rows_(std::move(filled)), turned_{rows_.grid().nx, rows_.grid().ny}, columns_(turned_, turned_.ny),
           areas_(rows_.grid(), rows_.grid().ny + 1) {
         const auto pieces = static_cast<std::size_t>((rows_.grid().nx + kLanes) / kPiece) + 2;
-        parallel_for(pieces, threads, control, 0, 0, [&](std::size_t i, const auto& check) {
-            fill(static_cast<int>(i) * kPiece - kLanes, check);
-        });
+        parallel_for(pieces, threads, control, 0, 0,
+                     [&](std::size_t i, const auto& check) { fill(static_cast<int>(i) * kPiece - kLanes, check); });
     }
 
     // Sums over the disc around the pixels of the block at (y, x0), as those of RowSums to the last digit. Pixels beyond the

@@ -41,6 +41,9 @@ constexpr double kBetter = 1e-3;
 constexpr double kSecond = 1;
 constexpr double kFirstAbundance = 0.3;
 constexpr int kMostRestarts = 3, kMostProfileSteps = 40;
+// Searches for amounts that follow each other: the first is right within 1e-8 of the statistic, and each Newton step
+// doubles the digits.
+constexpr int kAmountSearches = 3;
 using Free = std::array<bool, 3>;
 
 struct ProfileEnd {
@@ -143,7 +146,7 @@ private:
     }
 
     // A table point may lie between two minima: the lowest of this one and of those that are reached from the two
-    // segments beside its own.
+    // segments next to its own.
     Minimum beside_table_points(Minimum best) {
         for (int round = 0; round < kMostRestarts; ++round) {
             const std::size_t j = bin_.segment(best.at[kKt]);
@@ -350,6 +353,11 @@ FittedBin nothing_fitted() {
     return made;
 }
 
+void check_components(const BinnedSpectra& spectra) {
+    require(spectra.components >= 1 && spectra.components <= detail::kMostComponents,
+            "a background must have 1 or 2 components");
+}
+
 void check_input(const SpectralTemplates& templates, const BinnedSpectra& spectra, const FitSettings& settings) {
     require(templates.temperatures >= 2, "there must be two temperatures at least");
     for (std::size_t j = 1; j < templates.temperatures; ++j) {
@@ -366,8 +374,7 @@ void check_input(const SpectralTemplates& templates, const BinnedSpectra& spectr
         require(!(settings.delta[k] < 0), "delta must not be negative");
     }
     const auto sets = static_cast<std::size_t>(spectra.bin_offsets[spectra.bins]);
-    require(spectra.components >= 1 && spectra.components <= detail::kMostComponents,
-            "a background must have 1 or 2 components");
+    check_components(spectra);
     for (std::size_t d = 0; d < sets; ++d) {
         require(spectra.statistic[d] <= FitStatistic::chi2, "an unknown statistic");
         require(spectra.weight_offsets[d] <= spectra.weight_offsets[d + 1], "offsets must ascend");
@@ -387,21 +394,36 @@ void check_input(const SpectralTemplates& templates, const BinnedSpectra& spectr
 }  // namespace
 
 void fit_spectra(const SpectralTemplates& templates, const BinnedSpectra& spectra, const FitSettings& settings,
-                 int threads, const Control& control, FittedBin* fitted, std::int32_t* flags,
-                 std::int32_t* evaluations, double* amounts) {
+                 int threads, const Control& control, FittedBin* fitted, std::int32_t* flags, std::int32_t* evaluations,
+                 double* amounts) {
     if (spectra.bins == 0) return;
     check_input(templates, spectra, settings);
     parallel_for(spectra.bins, threads, control, 0, 1, [&](std::size_t k, const auto& check) {
         fitted[k] = nothing_fitted();
         flags[k] = evaluations[k] = 0;
         const auto components = static_cast<std::int64_t>(spectra.components);
-        std::fill(amounts + spectra.bin_offsets[k] * components, amounts + spectra.bin_offsets[k + 1] * components, kNaN);
+        std::fill(amounts + spectra.bin_offsets[k] * components, amounts + spectra.bin_offsets[k + 1] * components,
+                  kNaN);
         if (std::isnan(settings.delta[k])) return;
         SpectralBin bin(templates, spectra, k);
         flags[k] = BinFit(bin, settings, settings.fixed_abundance[k], settings.delta[k]).fit(fitted[k], check);
         evaluations[k] = bin.evaluations();
         if (std::isfinite(fitted[k].statistic)) bin.write_amounts(amounts);
     });
+}
+
+void fit_background_amounts(const BinnedSpectra& spectra, std::size_t sets, std::size_t channels, const double* source,
+                            double* amounts) {
+    check_components(spectra);
+    for (std::size_t d = 0; d < sets; ++d) {
+        detail::BackgroundAmounts found = detail::free_amounts(spectra, channels, d);
+        for (int search = 0; search < kAmountSearches; ++search) {
+            found.fit(source + d * channels, spectra.counts + d * channels);
+        }
+        for (std::size_t k = 0; k < spectra.components; ++k) {
+            amounts[d * spectra.components + k] = k < found.components() ? found.amount(k) : kNaN;
+        }
+    }
 }
 
 }  // namespace chandra_bin

@@ -7,9 +7,9 @@
 #include <cstdlib>
 #include <vector>
 
+#include "block_sums.hpp"
 #include "chandra_bin/control.hpp"
 #include "chandra_bin/parallel.hpp"
-#include "block_sums.hpp"
 #include "disc_sums.hpp"
 
 namespace chandra_bin::detail {

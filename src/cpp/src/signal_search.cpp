@@ -424,8 +424,7 @@ private:
         const bool re_adds = disc.area() <= kReAddLimit;
         Lanes ratio2, npix;
         if (ratio2_.present()) {
-            re_adds ? ratio2_.estimate(disc, y, strip.x0, ratio2)
-                    : ratio2_.disc<Shape>(disc, y, strip.x0, ratio2);
+            re_adds ? ratio2_.estimate(disc, y, strip.x0, ratio2) : ratio2_.disc<Shape>(disc, y, strip.x0, ratio2);
             pixels_.count<Shape>(disc, y, strip.x0, lanes, npix);
         } else {
             ratio2.fill(constant_ratio2_);

@@ -26,6 +26,22 @@ struct Evaluation {
     std::array<std::array<double, 3>, 3> fisher{};  // of half the statistic
 };
 
+// The amounts of the background of a data set in single channels; without components where they are not free.
+inline BackgroundAmounts free_amounts(const BinnedSpectra& spectra, std::size_t channels, std::size_t d) {
+    const std::size_t bands = spectra.bands, first = d * spectra.components;
+    if (spectra.statistic[d] != FitStatistic::c) return {};
+    const double* expected = spectra.band_expected + first * bands;
+    std::size_t measured = 0;
+    while (measured < spectra.components
+           && std::any_of(
+               expected + measured * bands, expected + (measured + 1) * bands, [](double each) { return each > 0; })) {
+        ++measured;
+    }
+    if (measured == 0) return {};
+    return {measured, channels, spectra.background + first * channels, bands, spectra.band_counts + d * bands,
+            expected};
+}
+
 class SpectralBin {
 public:
     SpectralBin(const SpectralTemplates& templates, const BinnedSpectra& spectra, std::size_t bin)
@@ -42,7 +58,7 @@ public:
     double kt(std::size_t place) const { return templates_.kt[place]; }
     std::size_t temperatures() const { return templates_.temperatures; }
 
-    // The segment [kt(j), kt(j + 1)] that holds kT: the one above a table point, but for the last.
+    // The segment [kt(j), kt(j + 1)] that holds kT: the one above a table point, except at the last.
     std::size_t segment(double value) const {
         const double* end = templates_.kt + templates_.temperatures - 1;
         const double* above = std::upper_bound(templates_.kt + 1, end, value);
@@ -185,24 +201,7 @@ private:
                 background_[to] += spectra_.background[(d * spectra_.components + k) * channels + c];
             }
         }
-        add_amounts(set);
-    }
-
-    // The amounts of the background of a data set, where they are free.
-    void add_amounts(Set& set) const {
-        const std::size_t bands = spectra_.bands, channels = templates_.channels;
-        if (set.statistic != FitStatistic::c || set.grouped) return;
-        const std::size_t first = set.number * spectra_.components;
-        const double* expected = spectra_.band_expected + first * bands;
-        std::size_t measured = 0;
-        while (measured < spectra_.components
-               && std::any_of(expected + measured * bands, expected + (measured + 1) * bands,
-                              [](double each) { return each > 0; })) {
-            ++measured;
-        }
-        if (measured == 0) return;
-        set.amounts = BackgroundAmounts(measured, channels, spectra_.background + first * channels, bands,
-                                        spectra_.band_counts + set.number * bands, expected);
+        if (!set.grouped) set.amounts = free_amounts(spectra_, channels, d);
     }
 
     // Fits the amounts to the source counts of the data set in source_, and sets its expected background.

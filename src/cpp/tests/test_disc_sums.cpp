@@ -1,4 +1,4 @@
-// Sums over discs, each way, beside those that are added up pixel by pixel: at every place of small images, by radii that
+// Sums over discs, each way, compared with sums pixel by pixel: at every place of small images, by radii that
 // reach over the edges and beyond.
 #include <doctest/doctest.h>
 

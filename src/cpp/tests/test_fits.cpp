@@ -16,7 +16,8 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 struct Scene {
     static constexpr std::size_t temperatures = 20, channels = 30, bins = 5;
-    std::vector<double> kt, rates, counts, background, exposure, ratio, weight, fixed, delta, mean, variance, band_counts, band_expected;
+    std::vector<double> kt, rates, counts, background, exposure, ratio, weight, fixed, delta, mean, variance,
+        band_counts, band_expected;
     std::vector<std::int64_t> bin_offsets, weight_offsets;
     std::vector<std::int32_t> groups, response;
     std::vector<FitStatistic> statistic;
@@ -62,12 +63,28 @@ struct Scene {
         flags.assign(bins, -1);
         amounts.assign(bins, -1);
         const SpectralTemplates templates{kt.data(), rates.data(), 1, temperatures, channels};
-        const BinnedSpectra spectra{
-            bin_offsets.data(), bins,          counts.data(),         background.data(), exposure.data(), ratio.data(),
-            statistic.data(),   groups.data(), weight_offsets.data(), response.data(),   weight.data(),
-            1,                  1,             band_counts.data(),    band_expected.data()};
-        const FitSettings settings{
-            kt.front(), kt.back(), -1, 5, delta.data(), fixed.data(), {mean.data(), variance.data(), mean.size(), -10, 0.3}};
+        const BinnedSpectra spectra{bin_offsets.data(),
+                                    bins,
+                                    counts.data(),
+                                    background.data(),
+                                    exposure.data(),
+                                    ratio.data(),
+                                    statistic.data(),
+                                    groups.data(),
+                                    weight_offsets.data(),
+                                    response.data(),
+                                    weight.data(),
+                                    1,
+                                    1,
+                                    band_counts.data(),
+                                    band_expected.data()};
+        const FitSettings settings{kt.front(),
+                                   kt.back(),
+                                   -1,
+                                   5,
+                                   delta.data(),
+                                   fixed.data(),
+                                   {mean.data(), variance.data(), mean.size(), -10, 0.3}};
         fit_spectra(templates, spectra, settings, threads, {}, made.data(), flags.data(), evaluations.data(),
                     amounts.data());
         return made;

@@ -17,7 +17,7 @@ _ODD = re.compile(r"[^\w./-]")
 
 @contextmanager
 def linked(job: Job) -> Iterator[Job]:
-    """The job, with links in place of folders with odd names.
+    """Return the job with links in place of folders whose names CIAO cannot read.
 
     CIAO's tools read the name of a file as text, in which brackets, commas and blanks have a meaning and no character
     quotes them.
@@ -61,7 +61,7 @@ def linked(job: Job) -> Iterator[Job]:
 
 
 def _moved(files: ObservationFiles, to: Callable[[Path], Path]) -> ObservationFiles:
-    """The files of an observation, each by another path."""
+    """Return the files of an observation with other paths."""
 
     def of(value: Any) -> Any:
         return to(value) if isinstance(value, Path) else tuple(map(of, value)) if isinstance(value, tuple) else value

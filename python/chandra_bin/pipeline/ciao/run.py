@@ -106,7 +106,7 @@ def make_bin_tiles(asked: Job) -> None:
 
 def _run(asked: Job, plan_of: Callable[[Job], plan.Plan],
          read: Callable[[Job], Sequence[Path]] = lambda _job: ()) -> None:
-    """Does a plan; files that it reads of other tasks, ``read``, are in their places also in scratch."""
+    """Do a plan; its input files from other tasks, ``read``, are linked in scratch."""
     with linked(asked) as job:
         own = job.scratch.with_name(f"{job.scratch.name}.tools")
         own.mkdir(parents=True)
@@ -121,14 +121,14 @@ def _run(asked: Job, plan_of: Callable[[Job], plan.Plan],
 
 
 def _of_step_2(job: Job) -> list[Path]:
-    """What tools look for beside events: aspect, bad pixels, windows. Nothing that a task of step 3 makes."""
+    """Return the companion files of events that tools search for: aspect, bad pixels, masks; no products of step 3."""
     obs = job.obs
     return [path for path in sorted(obs.folder.iterdir())
             if not path.name.startswith((f"{obs.obsid}_", f"{obs.obsid}.")) and path != obs.clean_events]
 
 
 def _observations(job: Job) -> list[Path]:
-    """Lists of events hold names relative to themselves."""
+    """Return all files of the observations: lists of events have names relative to the list."""
     return [path for files in job.archive for path in sorted(job.layout.obs(files.obsid).folder.iterdir())]
 
 
@@ -169,7 +169,7 @@ class _PlanRunner:
 
     @singledispatchmethod
     def do(self, step: plan.Step) -> None:
-        """Does one step."""
+        """Do one step."""
         raise NotImplementedError(type(step))
 
     @do.register
@@ -192,7 +192,7 @@ class _PlanRunner:
         try:
             self.all(step.steps)
         except ToolError as error:
-            # Also of those among the steps that went well: half of it is none.
+            # Also remove outputs of steps that succeeded: the plan is incomplete.
             for path in _files_in(self.job.scratch) - before:
                 path.unlink()
             warn(f"{step.warning} ({error})")

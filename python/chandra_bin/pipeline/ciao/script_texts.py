@@ -40,7 +40,7 @@ ciao() {
     fi
     if grep -Eq '# [^ ]+ \\(.*\\): ERROR|DM Parse error|Failed to open|Segmentation|No space left on device' \\
         "$own/log"; then
-        echo "$1: says that something went wrong" >&2
+        echo "$1: reported an error" >&2
         return 1
     fi
 }

@@ -1,4 +1,4 @@
-"""Plans of the CIAO engine as shell scripts: the reference's, which a user can read, change and run without this run.
+"""Plans of the CIAO engine as shell scripts, which a user can read, change and run without `run`.
 
 A script does what `run` does by CIAO, step by step, in the places of the files. What `run` adds is what a script has
 not: files that appear whole, steps that are not done twice, and observations side by side.
@@ -57,7 +57,7 @@ class _Link:
 
 
 def write_scripts(work: Path, folder: Path) -> list[Path]:
-    """Writes the scripts of a configured folder, in the order in which they are to be run.
+    """Write the scripts of a configured folder, and return them in the order of their steps.
 
     Raises `InputError` for a configuration that CIAO cannot do, and `OutputError`; scripts of an earlier call are
     replaced, other files are not.
@@ -81,7 +81,7 @@ def write_scripts(work: Path, folder: Path) -> list[Path]:
 
 
 def _check_folder(work: Path) -> None:
-    """Raises `InputError` where the scripts could not run: they work in the folder, and name files relative to it."""
+    """Raise `InputError` if the scripts could not run in the folder, since their paths are relative to it."""
     if not is_plain_path(work):
         raise InputError(f"{work}: scripts cannot be written for this folder, as CIAO's chandra_repro, blanksky, "
                          "blanksky_image and specextract fail where the path of the current folder holds a blank or "
@@ -282,7 +282,7 @@ class _Writer:
         return [each for step in steps for each in self.statements(step)]
 
     def _branch(self, steps: Iterable[plan.Step]) -> list[str]:
-        """What may not be run: folders and variables that it makes are made again by others."""
+        """Return conditional steps; folders and variables that they make are not available to later steps."""
         folders, variables = self.folders.copy(), self.variables.copy()
         statements = self._all(steps)
         self.folders, self.variables = folders, variables
@@ -321,7 +321,7 @@ class _Writer:
         return f"${{{self.variables[part]}}}"
 
     def _variable(self, part: Filter) -> str:
-        """Sets a variable to a filter, or to nothing."""
+        """Return the lines that set a variable to a filter or to an empty text."""
         tested = (part.when or part.region).path
         if tested.suffix == ".reg":
             self.functions.add("has_shapes")
@@ -334,7 +334,7 @@ class _Writer:
         return f'{name}=\'\'\nif {test}; then\n    {name}="{text}"\nfi'
 
     def _folders(self, *files: Path) -> list[str]:
-        """Makes the folders of outputs, once in a script."""
+        """Return the lines that make the folders of outputs, once in a script."""
         new = [folder for folder in dict.fromkeys(path.parent for path in files)
                if folder not in self.folders and folder != self.work]
         self.folders.update(new)
@@ -348,7 +348,7 @@ def _chained(statements: Iterable[str]) -> str:
 
 
 def _outputs(steps: Iterable[plan.Step]) -> Iterator[Path]:
-    """The files of tools, which one that fails may leave half done."""
+    """Return the outputs of tools, which a failed tool may leave incomplete."""
     for step in steps:
         if isinstance(step, Command):
             yield from step.outputs
@@ -371,7 +371,7 @@ def _indented(text: str) -> str:
 
 
 def _wrapped(words: Sequence[str]) -> str:
-    """A command over several lines."""
+    """Return a command on several lines."""
     lines = [words[0]]
     for word in words[1:]:
         if len(lines[-1]) + len(word) > 110:

@@ -1,4 +1,4 @@
-"""The steps of the pipeline by CIAO's tools, in the order of the reference with its mistakes put right: as plans."""
+"""Plans of the pipeline's steps by CIAO's tools, in the order of the step scripts and without their errors."""
 
 import os
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from chandra_bin.tasks.specextract_lists import write_extraction_lists
 
 from . import plan
 
-# What marks pixels without data in images that are no counts: 0 would be a flux, or an exposure, of nothing.
+# Value of pixels without data in images other than counts, where 0 would be a valid flux or exposure.
 _NO_DATA = "[opt null=NaN,type=r4]"
 # What specextract makes of a bin.
 SPECTRUM_ENDINGS = (".pi", ".arf", ".rmf", "_grp.pi")
@@ -156,7 +156,7 @@ def crop(layout: Layout, _settings: Settings) -> plan.Plan:
         cut(layout.expmap, layout.final_expmap, "exposure, cut alike", counts=False),
         plan.IfFiles((layout.background,), cut_background(layout.background, layout.background_ratio), (
             plan.IfFiles((layout.cluster,), (local, *cut_background(*background_files(layout.local_background_root))),
-                         (plan.Warn("neither blank-sky events nor a region of the cluster: there is no background"),),
+                         (plan.Warn("no blank-sky events and no region of the cluster: the background is unknown"),),
                          has_shapes=True),)),
         plan.PythonStep(
             lambda job: job.call(write_mask, job.made(layout.final_image), job.out(layout.mask),
@@ -271,7 +271,7 @@ def _physical_region(region: Path, image: Path) -> _PhysicalRegion:
 
 
 def _light_curve(obs: ObsLayout, settings: Settings) -> plan.Step:
-    """The light curve, in bins of the length that is set or that suits the counts and the method."""
+    """Return the plan of the light curve, with the bin length of the setting or one for counts and method."""
 
     def of(length: str) -> tuple[plan.Step, ...]:
         return (tools.dmextract_light_curve((File(obs.quiet_events), f"[bin time=::{length}]"), obs.light_curve),)

@@ -83,7 +83,7 @@ class _Task:
                 "rmf": self.observation.rmf_tools[self.chip], "grating": self.observation.grating}
 
     def inputs(self) -> list[Path]:
-        """The files that the task reads; the histogram is missing where the tool failed."""
+        """Return the input files of the task; the histogram is missing if its tool failed."""
         files = self.observation.files
         if self.tile is None:
             return [self.observation.events, *files.aspect]
@@ -91,7 +91,7 @@ class _Task:
         return [self.observation.events, *(each for each in others if each is not None and each.is_file())]
 
     def commands(self) -> list[Command]:
-        """The calls, in order."""
+        """Return the calls in their order."""
         about, files, events = self.observation, self.observation.files, self.observation.events
         if self.tile is None:
             return [tools.asphist(files.aspect, events, self.chip, self.histogram)]

@@ -91,7 +91,14 @@ struct FittedBin {
 // Cost: about 150 evaluations per bin, each O(data sets * channels). Throws std::invalid_argument for fewer than 2
 // temperatures, limits outside them, and a response beyond the templates.
 void fit_spectra(const SpectralTemplates& templates, const BinnedSpectra& spectra, const FitSettings& settings,
-                 int threads, const Control& control, FittedBin* fitted, std::int32_t* flags,
-                 std::int32_t* evaluations, double* amounts);
+                 int threads, const Control& control, FittedBin* fitted, std::int32_t* flags, std::int32_t* evaluations,
+                 double* amounts);
+
+// The amounts (data sets, components) of backgrounds that minimise the statistic for given source counts, `source` (data
+// sets, channels), and NaN where they are fixed. Of `spectra` this takes counts, backgrounds, bands and statistics; those of
+// the C-statistic must not be grouped. They are exact within rounding, where fits stop earlier. O(data sets * channels).
+// Throws std::invalid_argument for more than 2 components.
+void fit_background_amounts(const BinnedSpectra& spectra, std::size_t sets, std::size_t channels, const double* source,
+                            double* amounts);
 
 }  // namespace chandra_bin
