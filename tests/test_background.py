@@ -426,7 +426,7 @@ def test_events_with_bin_are_image_and_events_at_once():
 
 
 def test_a_blank_sky_of_another_tangent_point_meets_the_image_on_the_sky(sky):
-    """Events of another plane, made from those of this one by astropy: each in its pixel, but for a few on edges."""
+    """Events reprojected to another plane by astropy fall into the same pixels, except for a few on edges."""
     columns = random_events(100_000, 2)
     write_events(sky / "here.evt", columns)
     plane = ImageCoords.from_events(fits.getheader(sky / "here.evt", 1))
@@ -558,7 +558,7 @@ def test_sky_filters_of_the_events_are_told_of():
 
 @pytest.mark.usefixtures("sky")
 def test_a_sky_of_background_alone_has_no_net_counts():
-    """Both are drawn from one distribution: what is expected is what is there, within the noise of 9 - 12 keV."""
+    """Both are drawn from one distribution: the expected counts match, within the noise of 9 - 12 keV."""
     made = blank_sky_background("img.fits", "blank.evt", "out", events="evt2.fits")
     counts = fits.getdata("img.fits").sum()
     particles = sum(high(random_events(20_000, 1), chip) for chip in range(4))

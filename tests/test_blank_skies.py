@@ -151,7 +151,7 @@ def test_holes_of_the_observation_are_those_of_the_background(sky):
 
 
 def test_placed_events_follow_the_observation(sky):
-    """Sky coordinates over chip coordinates are those of the observation's own events, but for the dither."""
+    """Sky coordinates over chip coordinates agree with those of the observation's events within the dither."""
     folder, events, _ = sky
     with fits.open(folder / "chip.evt") as hdus, fits.open(events.split("[")[0]) as source:
         for chip in range(4):

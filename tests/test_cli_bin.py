@@ -442,7 +442,7 @@ def on_terminal(*words):
 
 
 def shown_on(reading, is_enough=lambda _: False):
-    """What comes to a terminal, until it is enough or nobody has it open."""
+    """Read the output on a terminal until a condition is met or the terminal is closed."""
     seen = b""
     while not is_enough(seen):
         ready, _, _ = select.select([reading], [], [], 120)
@@ -457,7 +457,7 @@ def shown_on(reading, is_enough=lambda _: False):
 @pytest.mark.full
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_leaves_nothing(stop, tmp_path):
-    """Stopped where progress has been told of once: not in the midst of imports, and long before the end."""
+    """Interrupt the run after the first progress report: after the imports, and long before the end."""
     shape = (1024, 1024)
     with Path("big.fits").open("wb") as file:
         write_image(file, cluster_image(shape, 4_000_000), cluster_header(shape))

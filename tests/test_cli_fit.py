@@ -111,14 +111,14 @@ def test_temperatures_and_norms_are_the_simulated_ones(here, tmp_path):
 
 
 def test_seconds_of_bins_are_the_exposure_there(here):
-    """Beside the exposure map that the simulator made of thinned photons, which has the vignetting of each pixel."""
+    """Weights agree with the simulator's exposure map of thinned photons, which has the vignetting of each pixel."""
     weights = ResponseWeights.read(here / "responses.fits")
     with fits.open(here / "sim/truth/90001_exposure.fits") as hdus:
         live = hdus[0].data.max()
     for obsid in (90001, 90002):
         mine = weights.obsid == obsid
         seconds = np.bincount(weights.bin[mine], weights.seconds[mine], 25)
-        # On chip 7 all of the exposure but for bad pixels and columns and what the vignetting varies over a tile.
+        # On chip 7 all of the exposure, except for bad pixels and columns and the vignetting across a tile.
         assert np.median(seconds) == pytest.approx(19_500, rel=0.04)
         assert seconds.max() < 1.03 * live
     assert (weights.counts >= 0).all()
@@ -416,7 +416,7 @@ def test_excluded_pixels_are_neither_in_spectra_nor_in_areas(copied):
 
 
 def test_weights_by_counts_are_shares_of_the_flux(copied):
-    """Two tiles of which one has half the area: its share of the counts is lower, not its share of the photons."""
+    """One of two tiles has half the area: its share of the counts is lower, not its share of the photons."""
     from dataclasses import replace
 
     from chandra_bin.spectral.ogip import read_arf

@@ -1,4 +1,4 @@
-"""``chandra-bin fluximage``: files, headers, what is found beside an event file, and bad input."""
+"""``chandra-bin fluximage``: files, headers, ancillary files next to an event file, and bad input."""
 
 import shutil
 
@@ -298,7 +298,7 @@ def test_filters_on_the_sky_take_exposure_away(folder, flat):
     assert flux("evt2.fits[sky=box(4100,4000,200,100,0)]", "c", binsize=1) == 0
     made = products("c_")
     assert made[1].shape == (101, 201)
-    assert made[3]["EXPASP"] == "events"  # all of them, and not those in the box
+    assert made[3]["EXPASP"] == "events"  # all events, also those outside the box
 
 
 @pytest.mark.parametrize("binsize", [4, *(pytest.param(size, marks=pytest.mark.full) for size in (1, 16))])
@@ -453,7 +453,7 @@ def evt(*words):
 BAD = {
     "HRC": (with_header(INSTRUME="HRC"), "e.fits: is of HRC: exposure maps are made"),
     "continuous clocking": (with_header(READMODE="CONTINUOUS"), "continuous clocking"),
-    "rows that are no number": (with_header(FIRSTROW="one"), "e.fits: FIRSTROW must be a whole"),
+    "rows that are not a number": (with_header(FIRSTROW="one"), "e.fits: FIRSTROW must be a whole"),
     "merged": (with_header(OBS_ID="Merged"), "e.fits: holds several observations"),
     "unknown array": (unknown_chips, "cannot determine which chips were on"),
     "no roll": (no_roll, "the roll angle (ROLL_PNT) is missing"),
@@ -468,7 +468,7 @@ BAD = {
     "a band that is filtered away": (evt("[energy=500:2000]", "--bands", "hard"), "exclude all of the band hard"),
     "an unknown band": (evt("", "--bands", "pink"), "unknown energy band 'pink'"),
     "a high threshold": (evt("", "--expmapthresh", "1e30"), "is above the largest exposure"),
-    "a threshold that is none": (evt("", "--expmapthresh", "much"), "the threshold must be a percentage"),
+    "an invalid threshold": (evt("", "--expmapthresh", "much"), "the threshold must be a percentage"),
     "a negative area": (evt("", "--area", "-3"), "the area must be above 0, got -3 cm²"),
     "an area of time": (evt("", "--area", "3", "--units", "time"), "units=time uses no area"),
     "an enclosed fraction of 1": (evt("", "--psfecf", "1"), "the enclosed fraction must be between 0 and 1, got 1"),
@@ -481,10 +481,10 @@ BAD = {
     "a binning": (evt("[bin sky=4]"), "fluximage bins the images itself"),
     "no such outlines": (evt("", "--fovfile", "no.fits"), "no.fits: no such file"),
     "two sizes of pixels": (evt("", "--xygrid", "e.fits", "--binsize", "4"), "give one of them"),
-    "channels beside the band": (channels, "exclude all of the band hard"),
+    "channels outside the band": (channels, "exclude all of the band hard"),
     "no such file": (evt("", "--badpixfile", "no.fits"), "no.fits: no such file"),
-    "a bad pixel file that is none": (evt("", "--badpixfile", "e.fits"), "does not name the chip of its bad pixels"),
-    "an aspect that is none": (evt("", "--asolfile", "e.fits"), "e.fits: is not an aspect solution"),
+    "an invalid bad pixel file": (evt("", "--badpixfile", "e.fits"), "does not name the chip of its bad pixels"),
+    "an invalid aspect solution": (evt("", "--asolfile", "e.fits"), "e.fits: is not an aspect solution"),
     "an outline far off": (evt("[sky=circle(100,100,20)]"), "no event passes"),
 }
 

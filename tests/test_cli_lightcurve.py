@@ -209,7 +209,7 @@ def test_real_events_have_the_exposure_of_their_header(shared, capsys):
     (["evt2.fits[bin sky=4]", "lc.fits"], "character 11: a light curve has bins of time alone"),
     (["evt2.fits[bin time]", "lc.fits"], "the length of a time bin is missing: time=::259.28"),
     (["evt2.fits[bin time=::1e-6]", "lc.fits"], "use longer bins"),
-    (["evt2.fits[ccd_id=8][bin time=::10]", "lc.fits"], "none of the chips"),
+    (["evt2.fits[ccd_id=8][bin time=::10]", "lc.fits"], "exclude all chips"),
     (["evt2.fits[bin time=::10]"], "the output is missing"),
     (["evt2.fits[bin time=::10]", "lc.fits", "-o", "lc2.fits"], "two outputs are given, lc.fits and lc2.fits"),
     (["evt2.fits[bin time=::10]", "evt2.fits"], "evt2.fits: is an input and an output at once"),

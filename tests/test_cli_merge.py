@@ -285,7 +285,7 @@ def test_another_frame_is_taken_into_that_of_the_first(pair):
     expected = column_wcs(header).all_world2pix(*sky, 1)
     np.testing.assert_allclose([rows["x"].astype(float), rows["y"].astype(float)], expected, rtol=0,
                                atol=np.spacing(np.float32(8191)))
-    assert 0.01 < np.hypot(rows["x"] - old["x"], rows["y"] - old["y"]).max() < 0.2  # FK5 is 0.03" beside ICRS
+    assert 0.01 < np.hypot(rows["x"] - old["x"], rows["y"] - old["y"]).max() < 0.2  # FK5 differs from ICRS by 0.03"
 
 
 @pytest.mark.usefixtures("pair")
@@ -469,7 +469,7 @@ def test_outputs_are_replaced_only_when_asked_for_and_inputs_never(pair, capsys)
 
 @pytest.mark.full
 def test_a_real_observation_with_itself_elsewhere(shared, tmp_path, monkeypatch):
-    """MSH 15-52 beside a copy whose tangent point is moved by 3', its x and y along with it."""
+    """MSH 15-52 and a copy whose tangent point is moved by 3', with x and y moved accordingly."""
     monkeypatch.chdir(tmp_path)
     real = shared / "data/msh1552/msh1552_acis_evt2.fits.gz"
     with fits.open(real) as hdus:

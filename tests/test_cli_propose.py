@@ -86,7 +86,7 @@ def test_the_area(field, capsys):
 
 @pytest.mark.usefixtures("without_pictures")
 def test_where_there_is_nothing_to_propose_there_is_no_file(field, capsys):
-    """Also none of before; and that is no failure."""
+    """An earlier proposal is removed, and the command succeeds."""
     write_fits("flat.fits", np.random.default_rng(1).poisson(0.03, FIELD).astype(np.int32),
                **dict(cluster_header(FIELD, bin_px=2)))
     assert call("cluster img.fits -o c.reg -q") == call("sources src.fits img.fits -o p.reg -q") == 0

@@ -101,5 +101,5 @@ def test_header_of_the_binmap_is_left_alone():
 def test_a_grid_that_is_none(words, capsys):
     write_fits("map.fits", np.zeros((2, 2), "u1"))
     assert run(["make-region-files", "map.fits", "-o", "out", *words.split()]) == 1
-    assert "no grid" in capsys.readouterr().err
+    assert "invalid grid" in capsys.readouterr().err
     assert not Path("out").exists()

@@ -22,7 +22,7 @@ PROGRAM = Path(sysconfig.get_path("scripts")) / "chandra-bin"
 
 
 def ask(folder, *words, path="", site=None):
-    """Exit code and findings, by what was looked for, of a process with this PATH, and these modules before others."""
+    """Exit code and findings by component, of a process with this PATH, and these modules before others."""
     done = subprocess.run([PROGRAM, "doctor", "--json", *words], cwd=folder, capture_output=True, text=True,
                           check=False, env={"PATH": str(path), **({"PYTHONPATH": str(site)} if site else {})})
     assert not done.stderr

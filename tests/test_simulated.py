@@ -1,4 +1,4 @@
-"""``chandra-bin simulate``: files like the archive's, which hold what the truth beside them says."""
+"""``chandra-bin simulate``: files like the archive's, whose contents agree with the truth."""
 
 import dataclasses
 import json
