@@ -433,7 +433,7 @@ def test_ctrl_c_finishes_what_runs(images, jobs):
                                                  stderr=said) as process:
         wait_until(lambda: all(each.is_reached() for each in held))
         process.send_signal(signal.SIGINT)
-        wait_until(lambda: "finishing what runs" in Path("said").read_text())
+        wait_until(lambda: "finishing the running clusters" in Path("said").read_text())
         for each in held:
             each.go_on()
         process.communicate(timeout=120)
@@ -454,7 +454,7 @@ def test_ctrl_c_twice_stops_at_once(images, jobs):
                                                  "1000", stderr=said, start_new_session=True) as process:
         wait_until(held.is_reached)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all processes get it
-        wait_until(lambda: "finishing what runs" in Path("said").read_text())
+        wait_until(lambda: "finishing the running clusters" in Path("said").read_text())
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=120)
     assert process.returncode == 130
@@ -567,8 +567,8 @@ def test_warnings_are_in_the_table(images):
     with fits.open("bkg.fits", "update") as file:
         file[0].header["CRVAL1P"] += 5
     found, = batch.run(manifest(f"image,background\n{images}/c00.fits,bkg.fits\n"), Path("out"))
-    assert "lies up to 5 physical pixels beside" in found.warnings[0]
-    assert "lies up to 5 physical pixels beside" in table(Path("out"))["c00"]["warnings"]
+    assert "lies up to 5 physical pixels from" in found.warnings[0]
+    assert "lies up to 5 physical pixels from" in table(Path("out"))["c00"]["warnings"]
 
 
 @pytest.mark.full

@@ -311,7 +311,7 @@ def test_filled_images_are_marked_and_refused(images):
     inside = region_mask(read_regions("src.reg"), ImageCoords(header), SHAPE)
     assert made.pixels == inside.sum()
     assert np.array_equal(data[~inside], fits.getdata("img.fits")[~inside])
-    message = r"img_filled.img: some of its pixels are made up \(FILLED\)"
+    message = r"img_filled.img: some of its pixels are random values for display \(FILLED\)"
     with pytest.raises(InputError, match=message):
         bin_image(made.file, images / "bins")
     with pytest.raises(InputError, match=message):
@@ -325,10 +325,10 @@ def test_filled_images_are_marked_and_refused(images):
 def test_spectra_refuse_a_binmap_of_a_filled_image(images):
     write_events(images / "evt2.fits", random_events(500), ra=258.112, dec=-23.375)
     write_fits("binmap.fits", np.zeros(SHAPE, np.int32), **dict(cluster_header(SHAPE, bin_px=2)) | {"FILLED": True})
-    with pytest.raises(InputError, match=r"binmap.fits: some of its pixels are made up"):
+    with pytest.raises(InputError, match=r"binmap.fits: some of its pixels are random values for display"):
         write_spectra("evt2.fits", images / "binmap.fits", images / "spectra")
 
 
 def test_a_filled_image_must_be_called_so(images):
-    with pytest.raises(InputError, match=r"clean.fits: the name of a filled image ends in _filled.img"):
+    with pytest.raises(InputError, match=r"clean.fits: the name of a filled image must end in _filled.img"):
         fill_image(images / "img.fits", [images / "src.reg"], images / "clean.fits")

@@ -115,7 +115,7 @@ def test_a_masked_core_does_not_end_the_signal():
 
 
 def test_a_known_background_is_taken_away():
-    """A background that is not flat would pull the cluster along, but for its image."""
+    """The background image prevents that a gradient of the background displaces the cluster."""
     slope = 0.02 + 0.6 * np.linspace(0, 1, FIELD[1]) ** 2 * np.ones(FIELD)
     counts = RANDOM(2).poisson(2e4 * beta_model(FIELD, 120, 150, 8, 0.7, 90) + slope)
     found = find_cluster(counts, background=slope)

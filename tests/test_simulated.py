@@ -1,4 +1,4 @@
-"""``chandra-bin simulate``: files like the archive's, which hold what the truth beside them says."""
+"""``chandra-bin simulate``: files like the archive's, whose contents agree with the truth."""
 
 import dataclasses
 import json
@@ -465,7 +465,7 @@ def test_clobber_replaces_a_simulation_and_nothing_else(tmp_path, capsys):
     before = files(folder)
     assert run(["simulate", str(folder), *SMALL, "--clobber"]) == 2
     error = capsys.readouterr().err
-    assert "notes.txt: was made by no simulation" in error
+    assert "notes.txt: is not a file of the simulation" in error
     assert error.count("\n") == 1
     assert files(folder) == before
 
@@ -473,7 +473,7 @@ def test_clobber_replaces_a_simulation_and_nothing_else(tmp_path, capsys):
 def test_folders_of_others_are_refused(tmp_path, capsys):
     (tmp_path / "acisf00754_000N001_evt2.fits").write_text("real")
     assert run(["simulate", str(tmp_path), *SMALL, "--clobber"]) == 2
-    assert "no simulation made" in capsys.readouterr().err
+    assert "holds files other than a simulation" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     assert run(["simulate", str(tmp_path / "file"), *SMALL]) == 2
     assert "is not a folder" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Responses that were made for each bin, such as those of specextract: each bin has its own ARF and RMF."""
+"""Responses per bin, such as those of specextract: each bin has its own ARF and RMF."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ from .responses import areas_of
 from .spectra import obsids_of
 
 _BIN, _OBSID = "{bin}", "{obsid}"
-# Numbers of bins in a message.
+# Largest number of bins that a message lists.
 _MOST_LISTED = 10
 
 
@@ -41,15 +41,15 @@ class BinsWithFiles:
     bins: tuple[int, ...]
     """Bins with an ARF and an RMF."""
     without_events: tuple[int, ...]
-    """Bins without files and without events: specextract makes no spectrum of them."""
+    """Bins without files and without events, which specextract skips."""
     missing: tuple[int, ...]
-    """Bins without files that have events: they have no response in this observation."""
+    """Bins with events but without files: they have no response in this observation."""
 
 
 def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: str, out: Path, *,
                         final: Path | None = None, mask: Path | None = None, exclude: Sequence[Path] = (),
                         keep: Sequence[Path] = (), clobber: bool = False) -> list[BinsWithFiles]:
-    """Write which files are the response of each bin in each observation, into the file that `fit_spectra_files` reads.
+    """Write the response files of each bin in each observation into the file that `fit_spectra_files` reads.
 
     Parameters
     ----------
@@ -61,24 +61,24 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
 
     Notes
     -----
-    The area of such a file is the mean over the places of a bin's events: it has the vignetting, and the time that the
-    dither took these places off the chip (mkwarf), or that of one place (mkarf: FRACEXPO). Neither is applied again.
-    What it does not have is the part of the bin that the observation did not see, where no events are. With e the
-    exposure of a pixel over EXPOSURE, the seconds of a bin of N pixels are EXPOSURE (sum e)^2 / (N sum e^2), or
-    EXPOSURE (sum e) / (N FRACEXPO) where the file has FRACEXPO: EXPOSURE for a bin that is seen whole.
+    The area of such a file is the mean over the places of a bin's events. It includes the vignetting and the time that
+    the dither moved these places off the chip (mkwarf), or that of one place (mkarf: FRACEXPO); neither is applied
+    again. It lacks the part of the bin that the observation did not see, where no events are. With e the exposure of a
+    pixel over EXPOSURE, the exposure of a bin of N pixels is EXPOSURE (sum e)^2 / (N sum e^2), or
+    EXPOSURE (sum e) / (N FRACEXPO) where the file has FRACEXPO: EXPOSURE for a bin that is seen as a whole.
 
     Raises
     ------
     InputError
-        For a pattern without ``{bin}``, files that are damaged, of another observation, or do not belong together,
-        and where no bin has files.
+        For a pattern without ``{bin}``, files that are damaged, of another observation, or do not match, and where no
+        bin has files.
     OutputError
         Where ``out`` exists or cannot be written.
 
     Warns
     -----
     ChandraBinWarning
-        Of bins that have events and no files.
+        For bins with events but without files.
     """
     names = named_files(events)
     obsids = obsids_of(names)
@@ -107,11 +107,11 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
 
 
 def _checked_pattern(pattern: str, observations: int) -> str:
-    """Return the pattern without its ending. Raises `InputError` where it does not tell the files apart."""
+    """Return the pattern without its ending. Raises `InputError` where it names one file for several bins or ObsIDs."""
     if _BIN not in pattern:
-        raise InputError(f"{pattern}: give the place of the number of a bin in the names: '{_OBSID}/xaf_{_BIN}.arf'")
+        raise InputError(f"{pattern}: mark the place of the bin number in the names: '{_OBSID}/xaf_{_BIN}.arf'")
     if observations > 1 and _OBSID not in pattern:
-        raise InputError(f"{pattern}: give the place of the ObsID in the names, as there are {observations} "
+        raise InputError(f"{pattern}: mark the place of the ObsID in the names, as there are {observations} "
                          f"observations: '{_OBSID}/xaf_{_BIN}.arf'")
     return pattern.removesuffix(".arf").removesuffix(".rmf")
 
@@ -129,7 +129,7 @@ def _files_of(stem: str, obsid: int, numbers: Sequence[int]) -> dict[int, Respon
             arf, rmf = Path(f"{name}.arf"), Path(f"{name}.rmf")
             if arf.is_file() != rmf.is_file():
                 there, gone = (arf, rmf) if arf.is_file() else (rmf, arf)
-                raise InputError(f"{gone}: is not there, and {there.name} is: make both again, or remove it")
+                raise InputError(f"{gone}: does not exist, but {there.name} does: make both again, or remove it")
             if arf.is_file():
                 found[number] = ResponseTile(obsid, None, np.nan, np.nan, arf, rmf)
                 break
@@ -151,8 +151,8 @@ def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: PlacesO
     empty = tuple(number for number in without if not counts[number_of[number]])
     if missing:
         more = ", ..." if len(missing) > _MOST_LISTED else ""
-        warn(f"{name}: {counted(len(missing), 'bin has', 'bins have')} events and no ARF and RMF, and so no response "
-             f"in ObsID {obsid}: {', '.join(map(str, missing[:_MOST_LISTED]))}{more}")
+        warn(f"{name}: {counted(len(missing), 'bin has', 'bins have')} events but no ARF and RMF, and therefore no "
+             f"response in ObsID {obsid}: {', '.join(map(str, missing[:_MOST_LISTED]))}{more}")
     used = np.flatnonzero(seconds > 0)
     mine = np.array(list(tiles), np.int64)[used]
     part = ResponseWeights((), mine, np.full(len(used), obsid), used, seconds[used],
@@ -161,13 +161,13 @@ def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: PlacesO
 
 
 def _seconds(arf: Arf, events: Events, name: VirtualFile, mean: float, mean_square: float) -> float:
-    """Return EXPOSURE, less for the part of a bin that was not seen; ``mean`` and ``mean_square`` are of e."""
+    """Return EXPOSURE, reduced by the part of a bin that was not seen; ``mean`` and ``mean_square`` are of e."""
     exposure = arf.exposure_s
     if exposure is None:
         value = events.header.get("EXPOSURE")
         exposure = float(value) if is_number(value) else 0.0
     if not (np.isfinite(exposure) and exposure > 0):
-        raise InputError(f"{arf.file}: has no EXPOSURE, and {name} neither: make the ARF again")
+        raise InputError(f"{arf.file}: has no EXPOSURE, nor has {name}: make the ARF again")
     if arf.fraction < 1:
         return exposure * mean / arf.fraction
     return exposure * mean**2 / mean_square if mean_square > 0 else 0.0
@@ -186,7 +186,7 @@ def _exposures(events: Events, name: VirtualFile, bins: BinPixels, pixels: Pixel
 
 
 def _counts(events: Events, bins: BinPixels) -> Wholes:
-    """Return the events (bins,) of all energies."""
+    """Return the number of events (bins,) of all energies."""
     x, y = pixel_map(events.coords, ImageCoords(bins.image.header))(events.columns["x"], events.columns["y"])
     ny, nx = bins.labels.shape
     column, row = (np.floor(axis + 0.5) for axis in (x, y))

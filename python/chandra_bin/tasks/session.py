@@ -68,7 +68,7 @@ class _Data:
 def write_session(spectra: Path, responses: Path, folder: Path, bins: Sequence[int], *, fit: Path | None = None,
                   model: ModelOptions | None = None, options: FitOptions | None = None,
                   band_kev: tuple[float, float] | None = None, clobber: bool = False) -> list[Path]:
-    """Writes spectra, responses and scripts of some bins, which repeat their fits in Sherpa and in XSPEC.
+    """Write spectra, responses and scripts of some bins, which repeat their fits in Sherpa and in XSPEC.
 
     Parameters
     ----------
@@ -243,7 +243,7 @@ def _amounts(background: BackgroundModel, counts: Floats, source: Floats | None)
 
 def _sky_files(name: str, background: BackgroundModel, amounts: Floats, first: int, rmf: Rmf, exposure_s: float
                ) -> list[tuple[str, bytes | str]]:
-    """The files of the expected background of a data set, whose amounts are fitted."""
+    """Return the files of the expected background of a data set, whose amounts are fitted."""
     measured, used = np.isfinite(amounts), background.used_bands[0]
     sky = np.zeros((np.count_nonzero(measured), PI_CHANNELS))
     sky[:, first - 1:first - 1 + background.background.shape[2]] = background.background[0, measured]
