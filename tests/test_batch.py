@@ -177,7 +177,8 @@ def test_done_rows_are_skipped_until_something_changes(images):
     with Path("out/a/bins.ecsv").open("a") as file:
         file.write("# mine\n")
     assert again(sn=40) == [("a", 1), ("b", 0)]
-    assert "bins.ecsv had changed since it was made: moved to a/.chandra-bin/replaced" in table(Path("out"))["a"]["message"]
+    message = table(Path("out"))["a"]["message"]
+    assert "bins.ecsv had changed since it was made: moved to a/.chandra-bin/replaced" in message
     assert next(Path("out/a/.chandra-bin/replaced").rglob("bins.ecsv")).read_text().endswith("# mine\n")
 
 

@@ -39,7 +39,8 @@ CALLED = [("chandra_repro", f"reprocess/{OBS}", 2),
           ("merge_obs", "merge", 4), ("wavdetect", "sources", 6), ("dmcopy", "crop", 6)]
 # The faults, with what is said of each.
 FAULTS = {"missing": "program of CIAO not found in PATH", "exit1": "failed with exit code 1: Unable to do",
-          "error-line": "reported an error: DM Parse error", "hang": "took longer than 0.001 h (tool_hours) and was stopped",
+          "error-line": "reported an error: DM Parse error",
+          "hang": "took longer than 0.001 h (tool_hours) and was stopped",
           "killed": "killed (SIGKILL", "full-disk": "No space left on device",
           "truncated": "its output is damaged", "babble": None,
           "no-caldb": "failed with exit code 1: Unable to find a calibration file"}

@@ -51,8 +51,8 @@ def test_scaled_flux_leaves_pixels_without_exposure_out():
 
 
 @pytest.mark.parametrize(("flux", "factor", "message"), [
-    (0.0, 2.5, "the sum of flux must be positive, got 0"), (-1.0, 2.5, "the sum of flux must be positive, got -4"), (1.0, 0.0, "factor is 0"),
-    (1.0, np.nan, "factor is nan")])
+    (0.0, 2.5, "the sum of flux must be positive, got 0"), (-1.0, 2.5, "the sum of flux must be positive, got -4"),
+    (1.0, 0.0, "factor is 0"), (1.0, np.nan, "factor is nan")])
 def test_scaled_flux_refuses(flux, factor, message):
     with pytest.raises(InputError, match=message):
         scaled_flux(np.full((2, 2), flux), np.ones((2, 2)), factor)

@@ -453,7 +453,7 @@ def test_a_dry_run_says_which_steps_are_not_asked_for(work, capsys):
     assert command(["run", str(work), "--dry-run", "--to", "6"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[2:] for line in lines if "done" not in line] == [
-        ["bin", "to", "do", "not", "asked", "for"], ["sky-regions", "waits", "not", "asked", "for"]]
+        ["bin", "to", "do", "not", "selected"], ["sky-regions", "waits", "not", "selected"]]
 
 
 @pytest.mark.full
@@ -580,7 +580,7 @@ def test_quiet_time_that_noise_cuts_is_warned_of(whole, work):
         assert not any("noise alone" in text for text in before)
         (warned,) = [text for text in after if "noise alone" in text]
         assert warned.startswith("noise alone puts ")
-        assert re.search(r" [4-7]\d% of quiescent bins .* the limits of clean, and \d\d of (99|100) bins are kept; ", warned)
+        assert re.search(r" [4-7]\d% of quiescent bins .*clean, and \d\d of (99|100) bins are good: ", warned)
 
 
 def edited(work, **keywords):
@@ -678,7 +678,7 @@ def test_an_archive_that_lost_an_observation_spoils_no_product(archive, work, tm
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    (b"{", "state.json: cannot be read"), (b"[]", "is no state"), (b'{"format": 99}', "of format 99")])
+    (b"{", "state.json: cannot be read"), (b"[]", "is not a valid state file"), (b'{"format": 99}', "has format 99")])
 def test_a_broken_state_is_one_line(work, capsys, content, message):
     file = work / ".chandra-bin/state.json"
     file.write_bytes(content)
