@@ -51,7 +51,7 @@ def _scipy(inputs: Inputs) -> Call:
     from scipy.optimize import minimize
 
     spectra, templates = _given(inputs)
-    background = background_model(spectra, "cstat").background
+    background = background_model(spectra, "cstat").background[:, 0]
 
     def fitted(k: int) -> float:
         sets = range(*spectra.offsets[k : k + 2])
@@ -72,7 +72,7 @@ def _scipy(inputs: Inputs) -> Call:
 
 RACES = {
     "fit_spectra": Race("kT and norm of 40 bins x 4 observations", _drawn(40, 3, 8), _fits, (
-        Peer("numpy C, scipy Nelder-Mead", _scipy, tolerance=2e-2, note="without errors"),),
+        Peer("numpy C, scipy Nelder-Mead", _scipy, tolerance=2e-2, note="no errors, known backgrounds"),),
         ("fit_spectra",), result=lambda fit: fit.kt),
     "fit_spectra_free": Race("kT, Z, norm and their errors of 1000 bins x 4 observations, 200 responses",
                              _drawn(1000, 5, 200), _free_fits, result=lambda fit: fit.kt),

@@ -1,6 +1,6 @@
-"""How Sphinx makes the site: ``make docs``. The pages are Markdown that also reads well where there is no Sphinx.
+"""How Sphinx makes the site: ``make docs``. The pages are Markdown that also reads well on GitHub.
 
-So their links lead to files: to other pages, and out of this folder. What Sphinx wants otherwise is made of them here.
+Their links lead to files: to other pages, and out of this folder. This module adapts them for Sphinx.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""A flat sky seen by ACIS, photon by photon: what exposure maps are judged by. Small, and without the package's map."""
+"""A flat sky that ACIS sees, photon by photon, for tests of exposure maps: small, and without the package's maps."""
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def flat_sky(count=400_000, *, chips=(2, 3), seconds=20_000.0, seed=1, bad=(), r
         kept &= ~((chip == which) & (chipx >= x0) & (chipx <= x1) & (chipy >= y0) & (chipy <= y1))
     x, y, theta = (np.empty(count) for _ in range(3))
     moved = dither(time)
-    # From the telescope's body to north up: by the simulator's geometry, not that of the maps which this judges.
+    # From the telescope's body to north up: by the simulator's geometry, not that of the maps under test.
     upright = telescope.attitude(RA, DEC, 0) @ telescope.attitude(RA, DEC, roll).T
     for each in chips:
         on = chip == each

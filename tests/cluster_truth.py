@@ -140,7 +140,7 @@ def true_brightness(coords, shape, archive):
 
 
 @dataclass(frozen=True)
-class Judged:
+class ComparedSn:
     """S/N of bins in the table, beside those of expected counts."""
 
     table: np.ndarray
@@ -152,7 +152,7 @@ class Judged:
         return len(self.table)
 
     def __getitem__(self, bins):
-        return Judged(self.table[bins], self.true[bins], self.sigma[bins])
+        return ComparedSn(self.table[bins], self.true[bins], self.sigma[bins])
 
     @property
     def ratio(self):
@@ -168,14 +168,14 @@ class Judged:
         return (np.abs(self.ratio - 1) > 0.05) & (np.abs(self.pull) > 4)
 
 
-def judge(work, truth):
+def compare_sn(work, truth):
     """The bin table of a finished pipeline against the truth: S/N of the same formula, with expected counts."""
     layout = layout_of(work)
     binmap = pixels(layout.binmap)
     ratio = pixels(layout.final_background_ratio).astype(float)
     behind = np.divide(truth.background, ratio, out=np.zeros_like(ratio), where=ratio > 0)
     true = sum_bins(binmap, truth.counts, background=behind, background_scale=ratio)
-    return Judged(np.array(Table.read(layout.bin_table)["sn"]), true.sn, _scatter(true, binmap, behind))
+    return ComparedSn(np.array(Table.read(layout.bin_table)["sn"]), true.sn, _scatter(true, binmap, behind))
 
 
 def _scatter(true: BinSums, binmap, behind):

@@ -165,6 +165,6 @@ def sherpa():
             warnings.simplefilter("ignore")
             from sherpa.astro import ui
     except ImportError as error:
-        absent("ciao", f"Sherpa is missing (tests/judges): {error}")
+        absent("ciao", f"Sherpa is missing (tests/external): {error}")
     logging.getLogger("sherpa").setLevel(logging.ERROR)
     return ui

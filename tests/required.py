@@ -6,12 +6,12 @@ from typing import NoReturn
 import pytest
 
 
-def absent(judge: str, why: str) -> NoReturn:
-    """Skips a test, or a module, whose judge is not there; fails it where $CHANDRA_BIN_REQUIRE names the judge.
+def absent(program: str, why: str) -> NoReturn:
+    """Skips a test, or a module, whose external program is missing; fails it where $CHANDRA_BIN_REQUIRE names it.
 
     Judges are ``ciao`` (CIAO's region library), ``ds9`` (the program and its display), ``browser`` (Debian's
     chromium, its driver and selenium), ``shellcheck`` and ``shared`` (real data).
     """
-    if judge in os.environ.get("CHANDRA_BIN_REQUIRE", "").replace(" ", "").split(","):
-        pytest.fail(f"{why}; CHANDRA_BIN_REQUIRE names {judge}", pytrace=False)
+    if program in os.environ.get("CHANDRA_BIN_REQUIRE", "").replace(" ", "").split(","):
+        pytest.fail(f"{why}; CHANDRA_BIN_REQUIRE names {program}", pytrace=False)
     pytest.skip(why, allow_module_level=True)

@@ -493,7 +493,7 @@ BAD = {
         {"blanksky": ["blank.evt", "blank.evt"]}, {"events": "evt2.fits"}, "has events of chip 0, as another"),
     "other chips": (
         {"blanksky": "blank.evt[ccd_id=3]"}, {"events": "evt2.fits[ccd_id=1]"}, "no events on the chips of .*, 1;"),
-    "two bands": ({}, {"events": "evt2.fits", "band": "csc"}, "are 3 bands"),
+    "two bands": ({}, {"events": "evt2.fits", "band": "csc"}, "is 3 bands"),
 }
 
 

@@ -39,7 +39,7 @@ def test_bright_fields_have_ten_frames_a_bin():
 def test_faint_fields_have_twenty_bins():
     found = chosen(0.01, "clean")
     assert found.frames == int(SECONDS / 20 / FRAME)
-    assert "200 are wanted, but 20 bins need to fit" in found.reason
+    assert "200 are needed, but at least 20 bins must fit" in found.reason
 
 
 def test_no_events_and_short_times_have_a_length():
@@ -50,8 +50,9 @@ def test_no_events_and_short_times_have_a_length():
 
 
 @pytest.mark.parametrize(("options", "text"), [
-    ({"method": "best"}, "the method is 'best'; choose one of"), ({"frame_s": 0.0}, "from frame to frame is 0 s"),
-    ({"frame_s": float("nan")}, "from frame to frame is nan s")])
+    ({"method": "best"}, "unknown method 'best'; choose one of"),
+    ({"frame_s": 0.0}, "frame time must be above 0, got 0 s"),
+    ({"frame_s": float("nan")}, "frame time must be above 0, got nan s")])
 def test_wrong_values_are_refused(options, text):
     with pytest.raises(InputError, match=text):
         choose_bin_length([1.0], GTI.of([0], [50]), **options)

@@ -66,8 +66,8 @@ def test_the_file_is_that_of_chip_aim_point_date_and_cti(caldb, changes, chips, 
     ({}, [7], "chip 7, aim point on ACIS-I"),
     ({"SIM_Z": S3_MM}, [0], "no blank-sky file for evt2.fits: .*chip 0"),
     ({"SIM_Z": "x"}, [3], "has no SIM_Z"),
-    ({"DATE-OBS": ""}, [3], "DATE-OBS is ''"),
-    ({"CTI_APP": None}, [3], "CTI_APP is None"),
+    ({"DATE-OBS": ""}, [3], "DATE-OBS, which selects the blank sky by date, is ''"),
+    ({"CTI_APP": None}, [3], "CTI_APP, which .*, is None"),
 ])
 def test_what_cannot_be_matched_is_refused(caldb, changes, chips, message):
     with pytest.raises(InputError, match=message):

@@ -1,7 +1,8 @@
 """What source detection finds: noise, completeness, purity, positions and clusters, compared with photutils and sep.
 
-The campaign of docs/explanation/validation.md, with fixed seeds: ``pytest -m long tests/test_campaign_detect.py`` prints its tables,
-in about an hour. photutils and sep take part where they are installed (``pip install --group bench``).
+The campaign of docs/explanation/validation.md, with fixed seeds: ``pytest -m long tests/test_campaign_detect.py``
+prints its tables in about an hour. photutils and sep take part where they are installed (``pip install --group
+bench``).
 """
 
 import warnings

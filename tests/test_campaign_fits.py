@@ -1,7 +1,7 @@
 """How well fits of bins and their errors agree with the truth, by statistic, background and counts.
 
-The campaign of docs/explanation/validation.md: ``pytest -m long tests/test_campaign_fits.py`` prints its table. Spectra are drawn from
-the templates that are fitted: this tests statistics and search, not physics.
+The campaign of docs/explanation/validation.md: ``pytest -m long tests/test_campaign_fits.py`` prints its table. Spectra
+are drawn from the templates that are fitted: this tests statistics and search, not physics.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ BINS = 400
 COUNTS = (300, 1000, 3000, 10_000)
 # Statistic, background over net, background counts in the file over those in the spectrum.
 WAYS = (("cstat", 0.15, 10), ("cstat", 1.0, 10), ("cstat", 5.0, 10), ("wstat", 0.15, 10), ("wstat", 1.0, 10),
-        ("wstat", 5.0, 10), ("cstat", 1.0, 1), ("chi2", 0.15, 10))
+        ("wstat", 5.0, 10), ("cstat", 1.0, 1), ("cstat", 5.0, 1), ("chi2", 0.15, 10))
 
 
 def pulled(fit, truth, quantity, where):

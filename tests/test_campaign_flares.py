@@ -1,7 +1,7 @@
 """How much quiet time each method keeps and how much flare time it leaves, on light curves whose truth is known.
 
-The campaign of docs/explanation/validation.md: ``pytest -m long tests/test_campaign_flares.py`` prints its table. The times of
-particles and flares have the frames, gaps and rates of `chandra_bin.simulate`; nothing but times is drawn.
+The campaign of docs/explanation/validation.md: ``pytest -m long tests/test_campaign_flares.py`` prints its table. The
+times of particles and flares have the frames, gaps and rates of `chandra_bin.simulate`; nothing but times is drawn.
 """
 
 from dataclasses import dataclass, replace

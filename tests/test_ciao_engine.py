@@ -560,12 +560,12 @@ def test_step_9_makes_the_responses_of_tiles_and_step_10_temperatures(work, ciao
     layout = runner.Pipeline(work).layout
     table = Table.read(layout.made_tiles)
     assert len(table) == 4
-    assert {path.name for path in layout.tiles_folder.glob("90001/*.arf")} == {
+    assert {path.name for path in layout.made_tiles.parent.glob("90001/*.arf")} == {
         name.rpartition("/")[2] for name in table["arf"][table["obsid"] == 90001]}
     image = fits.getdata(layout.maps / "kt.fits")
     assert 1.5 < np.nanmedian(image) < 10
     assert all(each.kind == "done" for each in runner.status(work))
     # A lost file is made again: by a copy, not by CIAO.
-    next(layout.tiles_folder.glob("90001/*.arf")).unlink()
+    next(layout.made_tiles.parent.glob("90001/*.arf")).unlink()
     assert "bin-tiles" in runner.run(work, engine="ciao").ran
     assert not {"mkarf", "asphist"} & {call["tool"] for call in taken(ciao / "log")}

@@ -109,7 +109,7 @@ def test_quiet_and_not(capsys):
 @pytest.mark.parametrize("word", ["-V", "--version"])
 def test_version(word, capsys):
     assert run(["contbin", word]) == 0
-    assert capsys.readouterr().out == f"chandra-bin {chandra_bin.__version__}\n"
+    assert capsys.readouterr().out.splitlines()[0] == f"chandra-bin {chandra_bin.__version__}"
 
 
 def test_a_background_is_scaled_by_the_exposure_keywords():
@@ -165,10 +165,10 @@ BAD = {
     "all NaN": (["nan.fits"], "nan.fits: no pixel is left"),
     "all masked": ([IMAGE, "--mask=zero.fits"], "no pixel is left"),
     "all zero": (["zero.fits"], "zero.fits: all 7680 pixels that are used are zero"),
-    "infinite": (["inf.fits"], "inf.fits: 1 infinite pixel; NaN"),
-    "exposure no number": (["words.fits"], "words.fits: the keyword EXPOSURE is 'long'"),
+    "infinite": (["inf.fits"], "inf.fits: has 1 infinite pixel; replace"),
+    "exposure no number": (["words.fits"], "words.fits: the keyword EXPOSURE must be a number, got 'long'"),
     "no folder to write to": ([IMAGE, "--out=/proc/none/a.fits"], "/proc/none: cannot be written"),
-    "full device": ([IMAGE, "--outsn=/dev/full"], "/dev/full: is not a file that could be replaced"),
+    "full device": ([IMAGE, "--outsn=/dev/full"], "/dev/full: is not a regular file"),
     "output is input": (["words.fits", "--out=words.fits"], "words.fits: is an input and an output"),
     "two outputs in one": ([IMAGE, "--out=a.fits", "--outsn=a.fits"], "a.fits: two outputs"),
     "no option file": ([IMAGE, "@none.txt"], "none.txt: cannot be read: no such file"),

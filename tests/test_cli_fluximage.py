@@ -471,7 +471,7 @@ BAD = {
     "a threshold that is none": (evt("", "--expmapthresh", "much"), "the threshold is 'much'"),
     "a negative area": (evt("", "--area", "-3"), "the area is -3 cm²"),
     "an area of time": (evt("", "--area", "3", "--units", "time"), "units=time has no area"),
-    "an enclosed fraction of 1": (evt("", "--psfecf", "1"), "the enclosed fraction is 1"),
+    "an enclosed fraction of 1": (evt("", "--psfecf", "1"), "the enclosed fraction must be between 0 and 1, got 1"),
     "a negative vignetting": (evt("", "--vignetting", "-0.5"), "the vignetting is -0.5, and should be from 0"),
     "a vignetting above 1": (evt("", "--vignetting", "1.000000001"), "the vignetting is 1.000000001,"),
     "pixels larger than a chip": (evt("", "--binsize", "100000"), "pixels of 100000 sky pixels are larger than a chip"),
@@ -483,8 +483,8 @@ BAD = {
     "two sizes of pixels": (evt("", "--xygrid", "e.fits", "--binsize", "4"), "give one of them"),
     "channels beside the band": (channels, "leave nothing of the band hard"),
     "no such file": (evt("", "--badpixfile", "no.fits"), "no.fits: no such file"),
-    "a bad pixel file that is none": (evt("", "--badpixfile", "e.fits"), "of which chip its bad pixels are"),
-    "an aspect that is none": (evt("", "--asolfile", "e.fits"), "e.fits: is no aspect solution"),
+    "a bad pixel file that is none": (evt("", "--badpixfile", "e.fits"), "does not name the chip of its bad pixels"),
+    "an aspect that is none": (evt("", "--asolfile", "e.fits"), "e.fits: is not an aspect solution"),
     "an outline far off": (evt("[sky=circle(100,100,20)]"), "no event passes"),
 }
 

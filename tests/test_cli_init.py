@@ -136,7 +136,7 @@ def database(folder, *names):
 
 LATE = [f"acis{chip}iD2012-01-01bkgrnd_ctiN0001.fits" for chip in range(4)]
 EARLY = [f"acis{chip}iD2000-12-01bkgrnd_ctiN0002.fits" for chip in (0, 2, 3)]
-NO_CTI = "events: CTI_APP is None, and chooses the blank sky by a letter for each of 10 chips: reprocess the events"
+NO_CTI = "events: CTI_APP, which selects the blank sky by a letter for each of 10 chips, is None: reprocess the events"
 
 
 @pytest.mark.parametrize(("files", "changes", "said", "counts"), [

@@ -152,7 +152,7 @@ def test_no_events_and_no_good_times(capsys):
     assert "has no rate above 0 in any of its 10 bins" in one_line(capsys)
     write_events("bare.fits", random_events(100), good_times={})
     assert run(["lightcurve", "bare.fits[bin time=::1000]", "lc.fits", "--clobber"]) == 0
-    assert "holds no table of good times (GTI): TSTART to TSTOP are taken, 10000 s" in one_line(capsys)
+    assert "holds no table of good times (GTI): using TSTART to TSTOP, 10000 s" in one_line(capsys)
     assert fits.getdata("lc.fits", 1)["EXPOSURE"].sum() == pytest.approx(10_000)
 
 
@@ -208,7 +208,7 @@ def test_real_events_have_the_exposure_of_their_header(shared, capsys):
     (["evt2.fits", "lc.fits"], "evt2.fits: says nothing of time bins: add [bin time=::259.28]"),
     (["evt2.fits[bin sky=4]", "lc.fits"], "character 11: a light curve has bins of time alone"),
     (["evt2.fits[bin time]", "lc.fits"], "the length of a time bin is missing: time=::259.28"),
-    (["evt2.fits[bin time=::1e-6]", "lc.fits"], "take longer bins"),
+    (["evt2.fits[bin time=::1e-6]", "lc.fits"], "use longer bins"),
     (["evt2.fits[ccd_id=8][bin time=::10]", "lc.fits"], "none of the chips"),
     (["evt2.fits[bin time=::10]"], "say where the output goes"),
     (["evt2.fits[bin time=::10]", "lc.fits", "-o", "lc2.fits"], "two outputs are named, lc.fits and lc2.fits"),

@@ -200,7 +200,7 @@ def test_bins_take_regions():
     ("regions bare.fits -o out --system fk5 --format ds9", "bare.fits: the header has no sky coordinates"),
     ("regions contbin_binmap.fits -o out --system nonsense", "unknown sky frame 'nonsense'"),
     ("regions contbin_binmap.fits -o out --system image", "CIAO reads image coordinates as physical ones"),
-    ("regions contbin_binmap.fits -o out --format fits --system wcs", "FITS region tables hold physical"),
+    ("regions contbin_binmap.fits -o out --format fits --system wcs", "FITS region tables contain physical"),
     ("convert none.reg --image img.fits -o out", "none.reg: cannot be read: no such file"),
     ("convert odd.reg --image img.fits -o out", "odd.reg: line 2: polygon: has an odd number of coordinates"),
     ("convert odd.reg -o out", "Missing option '--image'"),

@@ -129,7 +129,7 @@ BAD = {
     "no numbers": (["--table", "text.csv"], "text.csv: has no column of numbers"),
     "not FITS": (["--table", "text.fits"], "text.fits: is not a FITS file (it begins with b'hello"),
     "no table in it": (["--table", "binmap.fits"], "binmap.fits: holds no table"),
-    "strange format": (["--table", "a.xlsx"], "a.xlsx: is no table that is known here"),
+    "strange format": (["--table", "a.xlsx"], "a.xlsx: unknown table format"),
     "all strangers": (["--table", "strange.csv"], "none of 1 bin with"),
     "list and table": (["--table", "twice.csv", "-l", "alone.txt"], "exclude each other"),
 }

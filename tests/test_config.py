@@ -21,8 +21,9 @@ OTHERS = {"responses": True, "tool_hours": 2.5, "band": "soft", "bands": ["2:7:3
     "ellsigma": 3, "lc_binsize": 100, "deflare_method": "sigma", "blank_sky": ["a b/*.evt", "x"],
     "refcoord": "228.48 -59.14", "flux_factor": 1, "constrain": 2.5,
     "binning_image": "scaled_flux", "contours": "counts", "background_systematic": 0.05, "redshift": 0.2,
-    "spectra": True, "response_tiles": "tiles.csv", "tiles_per_chip": 4, "nh": 0.03, "model": "brems",
-    "abundance_table": "aspl", "fit_band": "0.7:8"}
+    "spectra": True, "response_tiles": "tiles.csv", "tiles_per_chip": 4, "nh": 0.03,
+    "nh_is": "free", "redshift_is": "fixed", "model": "brems", "abundance_table": "aspl", "fit_band": "0.7:8",
+    "fit_engine": "sherpa"}
 
 
 def write_json(folder, info=None, **top):
@@ -50,7 +51,8 @@ def test_a_configuration_is_read_as_written(tmp_path, values, toml):
 def test_every_setting_has_another_value_in_these_tests():
     assert OTHERS.keys() == Settings.model_fields.keys()
     defaults = Settings(**LEAST)
-    assert not [name for name, value in OTHERS.items() if getattr(defaults, name) == value]
+    same = [name for name, value in OTHERS.items() if getattr(defaults, name) == value]
+    assert same == ["redshift_is"]  # it must be fixed where nh_is is not
 
 
 def test_the_commented_toml_is_the_defaults(tmp_path):
@@ -301,6 +303,8 @@ def test_every_setting_makes_a_task_again_when_it_changes(tmp_path):
     ({"response_tiles": "tiles.csv", "spectra": True}, "response_tiles is given, but fits also need the redshift"),
     ({"fit_band": "7:0.5"}, "fit_band"),
     ({"nh": -1}, "nh"),
+    ({"nh_is": "loose"}, "nh_is"),
+    ({"nh_is": "tied", "redshift_is": "free"}, "nh_is is tied and redshift_is is free: one must be fixed"),
 ])
 def test_settings_that_fits_need_are_checked(tmp_path, values, message):
     with pytest.raises(InputError, match=message):

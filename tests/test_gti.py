@@ -117,9 +117,9 @@ def test_good_times_cannot_be_changed():
 
 
 @pytest.mark.parametrize(("start", "stop", "text"), [
-    ([0.0, np.nan], [1.0, 2.0], "a.fits: good time interval 2 goes from nan to 2.0 s; a start may not be NaN or after"),
+    ([0.0, np.nan], [1.0, 2.0], "interval 2 goes from nan to 2.0 s; a start must not be NaN or after"),
     ([5.0], [4.0], "a.fits: good time interval 1 goes from 5.0 to 4.0 s"),
-    ([5.0, 6.0], [7.0], "a.fits: there are 2 starts of good times and 1 stops"),
+    ([5.0, 6.0], [7.0], "a.fits: there are 2 starts of good times but 1 stops"),
 ])
 def test_wrong_intervals_are_refused(start, stop, text):
     with pytest.raises(InputError, match=text):

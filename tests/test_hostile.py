@@ -120,7 +120,7 @@ def test_images_of_nothing_are_refused(name):
 @pytest.mark.parametrize("name", [*SMOOTHERS, *OF_LABELS])
 def test_more_pixels_than_int32_counts_are_refused_before_they_are_copied(name):
     call = SMOOTHERS.get(name) or (lambda image: OF_LABELS[name](image.view(np.int32)))
-    with pytest.raises(InputError, match="has 2147483648 values, and 2147483647 at most"):
+    with pytest.raises(InputError, match="has 2147483648 values, but at most 2147483647"):
         call(HUGE)
 
 
@@ -134,7 +134,7 @@ def test_more_events_than_int32_counts_are_refused():
     for shape in ((2**16, 2**15), (2**31, 1), (1, 2**62)):
         with pytest.raises(InputError, match="below 2\\^31 pixels"):
             chandra_bin.event_histogram([1.0], [1.0], x_range=(0, 1), y_range=(0, 1), shape=shape)
-    with pytest.raises(InputError, match="impossible, or too many"):
+    with pytest.raises(InputError, match="cannot be made"):
         chandra_bin.bin_spectra([2**21], [1], channel_count=1024)
 
 
@@ -165,7 +165,7 @@ def test_counts_beyond_int32_are_refused_and_overflow_nothing(threads):
     """A kernel's entry, of which the caller has to see to it, wraps around, which sanitizers watch."""
     places = np.zeros(200_000)
     full = np.full((1, 2), 2**31 - 200_000, np.int32)
-    with pytest.raises(InputError, match="more than int32 can"):
+    with pytest.raises(InputError, match="could overflow int32"):
         chandra_bin.event_histogram(places, places, x_range=(0, 2), y_range=(0, 1), shape=(1, 2), out=full)
     assert (full == 2**31 - 200_000).all()
     _event_histogram.event_histogram(places, places, x_first_edge=0, x_step=1, y_first_edge=0, y_step=1, selection=None,
@@ -198,7 +198,7 @@ def test_labels_that_would_need_all_memory_are_refused():
 def test_noise_and_exposures_beyond_float32_are_refused():
     counts, noise = np.ones((2, 6)), np.ones((2, 6))
     noise[1, 2] = 3.4e38
-    with pytest.raises(InputError, match=r"noise holds values up to 3.4e\+38, whose squares"):
+    with pytest.raises(InputError, match=r"noise has values up to 3.4e\+38, whose squares"):
         chandra_bin.smooth(counts, noise=noise)
     with pytest.raises(InputError, match="exposure_time / background_exposure_time is inf"):
         chandra_bin.smooth_exposure(counts, exposure=counts, exposure_time=1e308, background_exposure_time=1e-45)
@@ -259,7 +259,7 @@ _NO_AXES = b"SIMPLE=T\nBITPIX=8\nNAXIS=0\n"
 @pytest.mark.parametrize(("content", "what"), [
     (fits_bytes(_NO_AXES + b"\f" + _MANY_AXES), "3000000 axes"),
     (fits_bytes(_NO_AXES).replace(b"END     ", b"END" + bytes(5)) + fits_bytes(_MANY_AXES), "3000000 axes"),
-    (fits_bytes(_NO_AXES + b"NAXIS=3000000\n"), "NAXIS twice"),
+    (fits_bytes(_NO_AXES + b"NAXIS=3000000\n"), "a duplicate keyword NAXIS"),
     (fits_bytes(b"SIMPLE=T\nBITPIX=8\nNAXIS=2\nNAXIS1=0\nNAXIS2=2880\nGROUPS=T\nPCOUNT=0\nGCOUNT=1\n\f" + _NO_AXES
                 + b"\f" + _MANY_AXES), "random groups"),
 ], ids=["plain", "an END that is none", "two sizes", "groups"])
@@ -283,20 +283,20 @@ def test_a_table_of_regions_with_columns_without_end():
 def test_rows_without_a_byte_are_no_table():
     Path("t.fits").write_bytes(fits_bytes(b"SIMPLE=T\nBITPIX=8\nNAXIS=0\n\fXTENSION='BINTABLE'\nBITPIX=8\nNAXIS=2\n"
                                           b"NAXIS1=0\nNAXIS2=999999999999999\nPCOUNT=0\nGCOUNT=1\nTFIELDS=0\n"))
-    with open_fits(Path("t.fits")) as hdus, pytest.raises(InputError, match="rows without a byte"):
+    with open_fits(Path("t.fits")) as hdus, pytest.raises(InputError, match="rows of zero length"):
         list(list(hdus)[1].blocks())
 
 
 @pytest.mark.parametrize("change", [(b"BITPIX=8\nNAXIS=2", b"BITPIX=-1\nNAXIS=2"), (b"GCOUNT=1", b"GCOUNT=0")])
 def test_tables_of_other_bytes_are_none(change):
     Path("t.fits").write_bytes(fits_bytes(SEEDS["fits_tables"][0].replace(*change)))
-    with open_fits(Path("t.fits")) as hdus, pytest.raises(InputError, match="is no table: of one, BITPIX is 8"):
+    with open_fits(Path("t.fits")) as hdus, pytest.raises(InputError, match="is not a valid table"):
         _ = next(hdu for hdu in hdus if hdu.is_table).columns
 
 
 def test_cards_that_nobody_can_read_are_left_out():
     Path("i.fits").write_bytes(fits_bytes(SEEDS["fits_image"][0].replace(b"CRPIX1=2", b"EXPOSURE=0.50A")))
-    with pytest.warns(chandra_bin.ChandraBinWarning, match="EXPOSURE cannot be read"):
+    with pytest.warns(chandra_bin.ChandraBinWarning, match="unreadable header keywords are ignored: EXPOSURE"):
         image = read_image_file(Path("i.fits"))
     assert "EXPOSURE" not in image.header
     with warnings.catch_warnings(record=True) as said:
@@ -312,12 +312,12 @@ def test_cards_of_the_sky_that_nobody_can_read_are_named_where_the_sky_is_needed
     header = read_image_file(Path("i.fits")).header
     assert header["CRPIX1"] == "0.50A"
     header.update(CTYPE1="RA---TAN", CTYPE2="DEC--TAN")
-    with pytest.raises(InputError, match=r"CRPIX1 is '0.50A', and should be a number; correct the header"):
+    with pytest.raises(InputError, match=r"CRPIX1 must be a number, got '0.50A'; correct the header"):
         _ = ImageCoords(header).sky
 
 
 @pytest.mark.parametrize(("change", "what"), [
-    ((b"RADESYS='ICRS'", b"RADESYS='ICR1'"), "a frame that is not known"),
+    ((b"RADESYS='ICRS'", b"RADESYS='ICR1'"), "an unknown frame"),
     ((b"CTYPE1='RA---TAN'\nCTYPE2='DEC--TAN'", b"CTYPE1='RAX'\nCTYPE2='DECX'"), "has no sky coordinates"),
     ((b"CRVAL1=228.5", b"CRVAL1=1E400"), "sky coordinates cannot be used"),
 ])
@@ -332,7 +332,7 @@ def test_sky_coordinates_that_are_none(change, what):
 
 def test_events_without_all_of_their_sky():
     Path("e.fits").write_bytes(fits_bytes(SEEDS["events"][1].partition(b"\n")[2].replace(b"TCRVL3=228.5\n", b"")))
-    with pytest.raises(InputError, match="the sky coordinates of the column x cannot be used"):
+    with pytest.raises(InputError, match="the sky coordinates of the column x are incomplete"):
         event_image("e.fits[bin sky=4096]")
 
 
@@ -361,7 +361,7 @@ def test_places_beyond_the_poles():
 
 def test_an_image_with_a_reference_pixel_that_is_none():
     write_fits("i.fits", np.ones((4, 4), np.int16), CRVAL1P=1.0, CRVAL2P=1.0, CRPIX1="")
-    with pytest.raises(InputError, match=r"i\.fits.*: the keyword CRPIX1 is '', and should be a number"):
+    with pytest.raises(InputError, match=r"i\.fits.*: the keyword CRPIX1 must be a number, got ''"):
         read_image("i.fits[bin x=::2,y=::2]")
 
 
@@ -384,8 +384,8 @@ def test_windows_without_shapes(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "form", "what"), [
-    (2, b"4A", "column chipx of the format 4A, which is no number"),
-    (4, b"4A", "column samp_cyc of the format 4A, which is not one number a row"),
+    (2, b"4A", "column chipx of the format 4A, not a number"),
+    (4, b"4A", "column samp_cyc of the format 4A, but it must have one number a row"),
 ])
 def test_windows_whose_columns_are_no_numbers(number, form, what):
     change = b"TFORM%d='" % number
@@ -407,7 +407,7 @@ def test_images_binned_beyond_all_bounds(axis):
     ("# Region file format: DS9\nellipse(1)", "needs 5 numbers, not 1"),
     ("# Region file format: DS9\nannulus(9,9,1,2,n=999999999999)", "range that cannot be read"),
     ("# Region file format: DS9\nannulus(9,9,1,2,n=²)", "range that cannot be read"),
-    ("# Region file format: DS9\npanda(9,9,0,90,999,1,2,999)", "999 parts at most"),
+    ("# Region file format: DS9\npanda(9,9,0,90,999,1,2,999)", "at most 999 parts"),
 ])
 def test_regions_of_too_many_shapes_or_numbers(text, what):
     with pytest.raises(InputError, match=what):

@@ -179,4 +179,4 @@ def test_lists_name_the_one_file(folder, tmp_path, capsys):
     assert run(["copy", f"@{tmp_path}/one.lis[bin sky=4]", str(tmp_path / "out.fits")]) == 0
     assert read_image(tmp_path / "out.fits").data.shape == (30, 40)
     assert run(["copy", f"@{tmp_path}/two.lis", str(tmp_path / "none.fits")]) == 2
-    assert "lists 2 files, but one file is wanted here" in capsys.readouterr().err
+    assert "lists 2 files, but one file is needed" in capsys.readouterr().err

@@ -163,7 +163,7 @@ def test_simulated_blank_skies_are_what_lies_behind(tmp_path, monkeypatch):
 BAD = {
     "PSF maps without exposure": (["--psfecf", "0.9"], "give --exposure with --psfecf"),
     "pixels larger than a chip": (["--exposure", "--binsize", "1e5"], "100000 sky pixels are larger than a chip"),
-    "a fraction above 1": (["--psfecf", "1.5", "--exposure"], "the enclosed fraction is 1.5"),
+    "a fraction above 1": (["--psfecf", "1.5", "--exposure"], "the enclosed fraction must be between 0 and 1, got 1.5"),
     "one blank sky of two": (["--blanksky", "a_bkg.fits"], "2 observations are named, and the blank sky of 1"),
     "a list of chips of two": (["--blanksky", "@three.list"], "2 observations are named, and the blank sky of 3"),
     "another order": (["--blanksky", "b_bkg.fits", "--blanksky", "a_bkg.fits"],
@@ -239,7 +239,7 @@ def test_the_merged_field_of_view_holds_what_the_chips_saw(tmp_path):
     try:
         from sherpa.astro.utils import _region as ciao
     except ImportError as error:
-        absent("ciao", f"CIAO's region library is missing (tests/judges): {error}")
+        absent("ciao", f"CIAO's region library is missing (tests/external): {error}")
     y, x = np.indices(exposure.data.shape, dtype=float)
     physical = coords.image_to_physical(x.ravel(), y.ravel())
     # The library without CIAO's Data Model reads text, and no FITS tables.

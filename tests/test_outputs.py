@@ -361,7 +361,7 @@ def test_a_command_that_is_killed_as_it_finishes_an_earlier_run_is_finished_too(
 @pytest.mark.filterwarnings("error")
 def test_one_file_is_no_files(tmp_path):
     killed_at(tmp_path, "unlink", ".run")
-    with pytest.raises(ChandraBinWarning, match="while it replaced 1 file; this"):
+    with pytest.raises(ChandraBinWarning, match="while it replaced 1 file; the"):
         finish_interrupted(tmp_path / "b")
 
 

@@ -15,12 +15,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RECIPE = yaml.safe_load((ROOT / "packaging/conda/recipe.yaml").read_text())
 # Packages of conda-forge without what only some users need.
-CONDA_NAMES = {"astropy": "astropy-base", "matplotlib": "matplotlib-base"}
+CONDA_NAMES = {"astropy": "astropy-base", "isal": "python-isal", "matplotlib": "matplotlib-base"}
 
 
 def requirements(lines):
-    """Name and lower limit of each requirement, by the names that conda-forge has."""
-    found = dict(re.fullmatch(r"([\w-]+)>=([\d.]+)", line.replace(" ", "")).groups() for line in lines)
+    """Name and lower limit of each requirement, for any machine, by the names that conda-forge has."""
+    found = dict(re.fullmatch(r"([\w-]+)>=([\d.]+)(?:;.*)?", line.replace(" ", "")).groups() for line in lines)
     return {CONDA_NAMES.get(name, name): least for name, least in found.items()}
 
 

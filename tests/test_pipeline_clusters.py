@@ -17,10 +17,10 @@ from cluster_truth import (
     QUICK,
     background_of,
     beside_voronoi,
+    compare_sn,
     covered,
     finished,
     in_cluster,
-    judge,
     layout_of,
     pixels,
 )
@@ -47,13 +47,13 @@ def has_true_signals_to_noise(work, truth):
     """
     binmap = pixels(layout_of(work).binmap)
     inside = np.unique(in_cluster(binmap, truth, renumber=False))
-    judged = judge(work, truth)[inside[inside >= 0]]
-    assert len(judged) > 20
-    assert np.median(judged.ratio) == pytest.approx(1, abs=0.02)
-    assert judged.ratio.mean() == pytest.approx(1, abs=0.05)
-    assert not judged.wrong.any()
+    compared = compare_sn(work, truth)[inside[inside >= 0]]
+    assert len(compared) > 20
+    assert np.median(compared.ratio) == pytest.approx(1, abs=0.02)
+    assert compared.ratio.mean() == pytest.approx(1, abs=0.05)
+    assert not compared.wrong.any()
     # Bins are off by what counts scatter (and the expectation, which is of 30 times as many photons), and no more.
-    assert 0.7 < np.sqrt((judged.pull**2).mean()) < 1.4
+    assert 0.7 < np.sqrt((compared.pull**2).mean()) < 1.4
 
 
 def follows_the_cluster(work, archive, truth):
@@ -87,7 +87,7 @@ def test_signal_to_noise_is_that_of_expected_counts(each_of_five, binning_image,
     binmap = pixels(layout_of(work).binmap)
     inside = np.unique(in_cluster(binmap, truth, renumber=False))
     inside = inside[inside >= 0]
-    every = judge(work, truth)
+    every = compare_sn(work, truth)
     bins, outer = every[inside], every[np.setdiff1d(np.arange(len(every)), inside)]
     used = binmap >= 0
     background = background_of(work)[used].sum() / truth.background[used].sum()

@@ -90,7 +90,7 @@ def check_report_of_fits(work, layout, page, bins):
     layout.fit_spectra.write_bytes(b"SIMPLE")
     page = write_report(work).read_text()
     assert f"1 of {bins} bins is grey: 1 too few counts" in page
-    assert "fit_spectra.fits: " in page[:page.index("<h2>What was made</h2>")]
+    assert "fit_spectra.fits: " in page[:page.index("<h2>Summary</h2>")]
     assert 'id="spectra-data"' not in page
     maps.remove_column("pressure_low")
     maps.write(layout.maps / "maps.ecsv", overwrite=True)
@@ -99,7 +99,7 @@ def check_report_of_fits(work, layout, page, bins):
     (layout.maps / "maps.ecsv").unlink()
     page = write_report(work).read_text()
     for name in ("fit_spectra.fits", "maps/maps.ecsv"):
-        assert re.search(rf"Nothing to show yet: \S*{name} is not there", page)
+        assert re.search(rf"Nothing to show yet: \S*{name} does not exist", page)
     layout.fit.write_bytes(before)
     layout.fit_spectra.write_bytes(kept[0])
     (layout.maps / "maps.ecsv").write_bytes(kept[1])

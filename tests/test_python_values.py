@@ -35,7 +35,7 @@ ALL = GTI.of([0], [10])
     lambda: group_counts(np.ma.masked_array([5, 5, 5], mask=[0, 1, 0]), 10),
 ], ids=["light_curve", "contains", "seconds_in", "of", "group_counts"])
 def test_masked_elements_are_refused(call):
-    with pytest.raises(InputError, match="has masked elements: leave these out first"):
+    with pytest.raises(InputError, match="has masked elements: remove them first"):
         call()
 
 

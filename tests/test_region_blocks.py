@@ -94,9 +94,9 @@ def test_the_command_takes_blocks(folder):
     ("src.fits[ccd_id=9]", "none of 2 rows of the table passes the filters"),
     ("src.fits[nothing=1]", "has no column nothing"),
     ("src.fits[1]", "has no column x or y or shape"),
-    ("src.fits[kept=1]", "holds true and false: write kept=T or kept=F"),
-    ("src.fits[ccd_id=T]", "holds numbers, not T and F"),
-    ("text.reg[BLOCK]", "a text of regions has no blocks and no rows: give the file alone"),
+    ("src.fits[kept=1]", "is logical: write kept=T or kept=F"),
+    ("src.fits[ccd_id=T]", "contains numbers, not T and F"),
+    ("text.reg[BLOCK]", "a text file of regions has no blocks or rows: give only the file name"),
     ("src.fits[BKGREG][bin x=1]", "cannot be used here"),
     ("missing.fits[BKGREG]", "no such file"),
 ])

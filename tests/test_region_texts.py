@@ -21,7 +21,7 @@ def ciao():
     try:
         from sherpa.astro.utils._region import Region
     except ImportError:
-        absent("ciao", "needs CIAO's region library (tests/judges)")
+        absent("ciao", "needs CIAO's region library (tests/external)")
     return Region
 
 
@@ -93,7 +93,7 @@ def test_shapes_follow_drawings_on_their_line(drawn):
     ("box(9,9,1,2,3,4,n=0,45)", "has a range that cannot be read"),
     ("ellipse(9,9,1,2,3,4,5,6,n=2)", "with n= needs the sizes of the inner and the outer ellipse, not 3"),
     ("annulus(9,9,1,2,3,n=2)", "with n= needs an inner and an outer radius, not 3"),
-    ("box(9,9,1,2,3,4,n=2,n=3)", "has n= twice"),
+    ("box(9,9,1,2,3,4,n=2,n=3)", "has n= more than once"),
     ("epanda(9,9,0,90,1,1,2,3,4)", "needs 11 numbers, not 9"),
     ("epanda(9,9,0,90,99,1,2,3,4,99,0)", "has 99 rings of 99 parts"),
 ])

@@ -176,14 +176,14 @@ def test_sets_of_ds9():
         ("field()\nrectangle(8,9,3,4)", r"line 2: rectangle: has its corners in the wrong order \(8,9,3,4\)"),
         ("rectangle(3,9,8,4)", "line 1: rectangle: has its corners in the wrong order"),
         (DS9 + "image\nrectangle(8,4,3,9)", "line 4: rectangle: has its corners in the wrong order"),
-        ("rotrectangle(3,4,8,9,30)", "line 1: CIAO reads no rotrectangle"),
+        ("rotrectangle(3,4,8,9,30)", "line 1: CIAO does not read rotrectangle"),
         ("circle 1", "line 1: circle: needs 3 numbers, not 1"),
         ("circle", "line 1: circle needs its numbers in parentheses"),
         ("ellipse(1,1,2\",3,0)", "line 1: ellipse: has lengths in different units"),
-        ("circle(1,1,1)*-box(1,1,1,1)", r"line 1: '\*-' joins no shapes"),
+        ("circle(1,1,1)*-box(1,1,1,1)", r"line 1: '\*-' cannot join shapes"),
         ("circle(1,1,1)*\n", r"line 1: ends with '\*'"),
-        ("-circle(1,1,1)", "line 1: begins with a shape that is taken away"),
-        ("*circle(1,1,1)", "line 1: begins with a shape"),
+        ("-circle(1,1,1)", "line 1: begins with an excluded or joined shape"),
+        ("*circle(1,1,1)", "line 1: begins with an excluded or joined shape"),
         ("circle(1,1,1) ?", "line 1: cannot be read from"),
         (DS9 + "physical\n-annulus(1,1,1,2,3)\n-ellipse(1,1,1,2,3,4,0)", "line 5: rings of ellipse can be included"),
         (DS9 + "panda(9,9,0,90,2,1,3)", "line 3: panda: needs 8 numbers, not 7"),
@@ -202,7 +202,7 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_regions(tmp_path / "none.reg")
     (tmp_path / "binary.reg").write_bytes(b"a\0b")
-    with pytest.raises(InputError, match="neither a text nor a FITS file"):
+    with pytest.raises(InputError, match="neither a text file nor a FITS file"):
         read_regions(tmp_path / "binary.reg")
     fits.PrimaryHDU(np.zeros((2, 2))).writeto(tmp_path / "image.fits")
     with pytest.raises(InputError, match="holds no table of regions"):
@@ -227,7 +227,7 @@ def table(tmp_path, **columns):
 
 @pytest.mark.parametrize(
     ("shape", "x", "message"),
-    [("Banana", 1.0, "row 2: unknown shape 'Banana'"), ("Circle", np.nan, "row 2: the circle lacks a number"),
+    [("Banana", 1.0, "row 2: unknown shape 'Banana'"), ("Circle", np.nan, "row 2: a number of the circle is missing"),
      ("Polygon", 1.0, "row 2: a polygon has only 1 vertex"), ("Pie", 1.0, "row 2: the pie needs 2 values of ROTANG")],
 )
 def test_bad_rows_of_tables(tmp_path, shape, x, message):
@@ -239,8 +239,8 @@ def test_bad_rows_of_tables(tmp_path, shape, x, message):
 
 @pytest.mark.parametrize(
     ("shape", "x", "angle", "message"),
-    [("RotRectangle", [1.0, 5.0], 45.0, "row 2: a turned rectangle"),
-     ("Rectangle", [1.0, 5.0], 45.0, "a turned rectangle"),
+    [("RotRectangle", [1.0, 5.0], 45.0, "row 2: a rotated rectangle"),
+     ("Rectangle", [1.0, 5.0], 45.0, "a rotated rectangle"),
      ("Rectangle", [5.0, 1.0], 0.0, "row 2: the rectangle has its corners in the wrong order"),
      ("!Rectangle", [5.0, 1.0], 0.0, "corners in the wrong order"),
      ("Circle", [1.0, 5.0], 5.0, "the circle has an angle")],
@@ -273,10 +273,10 @@ def test_masks_and_conversions_agree_about_rectangles():
 def test_numbers_that_ciao_would_misread(tmp_path):
     path = tmp_path / "a.reg"
     path.write_text(DS9 + "fk5\ncircle(13:15:24,-16:21:47,30\")\ncircle(198.8,-16.4,30\")\n")
-    with pytest.warns(ChandraBinWarning, match=r"a\.reg: line 5: CIAO takes these fk5 degrees for physical pixels"):
+    with pytest.warns(ChandraBinWarning, match=r"a\.reg: line 5: CIAO silently reads these fk5 degrees as physical"):
         read_regions(path)
     path.write_text(DS9 + "image\ncircle(18,16,3)\n")
-    with pytest.warns(ChandraBinWarning, match="line 4: CIAO takes these image coordinates"):
+    with pytest.warns(ChandraBinWarning, match="line 4: CIAO silently reads these image coordinates"):
         read_regions(path)
     read_regions(path, for_ciao=False)
     path.write_text(DS9 + "physical\ncircle(18,16,3)\n")
@@ -436,14 +436,14 @@ def test_sexagesimal_numbers_at_their_limits():
 @pytest.mark.parametrize(
     ("text", "call", "message"),
     [
-        ("circle(1,1,1)", {"format": "ciao", "system": "galactic"}, "not galactic ones"),
+        ("circle(1,1,1)", {"format": "ciao", "system": "galactic"}, "not galactic coordinates"),
         ("circle(1,1,1)", {"format": "ciao", "system": "image"}, "CIAO reads image coordinates as physical"),
-        ("circle(1,1,1)", {"format": "fits", "system": "fk5"}, "FITS region tables hold physical"),
+        ("circle(1,1,1)", {"format": "fits", "system": "fk5"}, "FITS region tables contain physical"),
         ("sector(1,1,1,20)", {"format": "ds9"}, "DS9 has no shape like CIAO's sector"),
         ("field()", {"format": "ds9"}, "DS9 has no shape for the whole field"),
-        ("field()\ncircle(1,1,1)", {"format": "ds9"}, "line 1: DS9 cannot join everywhere"),
+        ("field()\ncircle(1,1,1)", {"format": "ds9"}, "line 1: DS9 cannot join the field"),
         ("circle(1,1,1)*box(1,1,1,1)", {"format": "ds9"}, "line 1: DS9 has no AND"),
-        ("point(1,1)", {"format": "ds9", "system": "supergalactic"}, "DS9 knows no coordinate system supergalactic"),
+        ("point(1,1)", {"format": "ds9", "system": "supergalactic"}, "DS9 has no coordinate system supergalactic"),
     ],
 )
 def test_what_cannot_be_written(coords, text, call, message):
@@ -458,8 +458,8 @@ def test_what_cannot_be_written(coords, text, call, message):
         (PHYSICAL, "circle(13:15:24,-16:21:47,1')", "no sky coordinates"),
         ({**PHYSICAL, "CDELT2P": 2.0}, DS9 + "image\ncircle(1,1,1)\nphysical;circle(4000,4000,3)", "4 x 2"),
         ({**SKY, "CDELT1": -SKY["CDELT1"]}, DS9 + "fk5;ellipse(198.8,-16.4,3\",4\",10)", "mirrored"),
-        (SKY, DS9 + "fk5;polygon(198.8,-16.4,198.8,-16.3,18.8,16.4)", "line 3: polygon: lies where the image's "
-         "projection does not reach"),
+        (SKY, DS9 + "fk5;polygon(198.8,-16.4,198.8,-16.3,18.8,16.4)",
+         "line 3: polygon: is partly off the image's projection"),
     ],
 )
 def test_images_that_lack_what_is_asked_for(header, text, message):

@@ -1,4 +1,4 @@
-"""CIAO's own region library as judge: it finds in our files, and in our kernels' shapes, the same pixels."""
+"""CIAO's own region library as the external check: it finds the same pixels in our files and for our shapes."""
 
 from dataclasses import replace
 
@@ -21,15 +21,15 @@ pytestmark = pytest.mark.full
 try:
     from sherpa.astro.utils import _region as ciao
 except ImportError as error:
-    absent("ciao", f"CIAO's region library is missing (tests/judges): {error}")
+    absent("ciao", f"CIAO's region library is missing (tests/external): {error}")
 
 HEAD = "# Region file format: CIAO version 1.0\n"
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory):
+def ciao_mask(tmp_path_factory):
     """Pixels inside a region file's text, as CIAO finds them at the physical coordinates of pixel centres."""
-    path = tmp_path_factory.mktemp("ciao") / "judged.reg"
+    path = tmp_path_factory.mktemp("ciao") / "checked.reg"
 
     def mask(text, coords, shape, window=(slice(None), slice(None))):
         path.write_text(text)
@@ -89,21 +89,21 @@ def region_text(draw):
 
 
 @pytest.mark.parametrize("texts", [shape_text(), region_text()], ids=["single", "joined"])
-def test_shapes_and_joins(judge, texts):
+def test_shapes_and_joins(ciao_mask, texts):
     coords = image_coords()
 
     @settings(max_examples=2 * settings().max_examples)
     @given(text=texts)
     def check(text):
-        judged = judge(HEAD + text + "\n", coords, SHAPE)
+        theirs = ciao_mask(HEAD + text + "\n", coords, SHAPE)
         ours = region_mask(replace(parse_regions(HEAD + text), other=None), coords, SHAPE)
-        different = np.argwhere(ours != judged).tolist()
-        assert not different, f"{text!r}: we {ours.sum()}, CIAO {judged.sum()}, different (y, x) {different[:8]}"
+        different = np.argwhere(ours != theirs).tolist()
+        assert not different, f"{text!r}: we {ours.sum()}, CIAO {theirs.sum()}, different (y, x) {different[:8]}"
 
     check()
 
 
-def assert_bins(judge, binmap, coords):
+def assert_bins(ciao_mask, binmap, coords):
     """In each bin's file CIAO finds the bin's pixels (it is asked around the bin, and at every pixel of the last)."""
     texts = dict(BinTexts(trace_polygons(binmap), coords, Style("ciao", "physical")).of_bins())
     assert set(texts) == set(np.unique(binmap[binmap >= 0]).tolist())
@@ -111,21 +111,21 @@ def assert_bins(judge, binmap, coords):
         y, x = np.nonzero(binmap == label)
         window = (slice(max(0, y.min() - 3), y.max() + 4), slice(max(0, x.min() - 3), x.max() + 4))
         everywhere = (slice(None), slice(None))
-        found = judge(text, coords, binmap.shape, everywhere if label == max(texts) else window)
+        found = ciao_mask(text, coords, binmap.shape, everywhere if label == max(texts) else window)
         np.testing.assert_array_equal(found, binmap == label)
 
 
 @pytest.mark.parametrize("case", ["ngc5044_30_50", "ngc5044_70_100_c3", "ngc5044_auto"])
-def test_bins_of_ngc5044(judge, shared, case):
+def test_bins_of_ngc5044(ciao_mask, shared, case):
     from astropy.io import fits
 
     coords = ImageCoords(fits.getheader(shared / "contbin/golden/inputs/ngc5044_364x366.fits.gz"))
     binmap = read_expected(case)["binmap"].astype(int)
-    assert_bins(judge, binmap, coords)
+    assert_bins(ciao_mask, binmap, coords)
 
 
 @pytest.mark.parametrize("style", [Style("ciao", "physical"), Style("ciao", "wcs", True)])
-def test_all_bins_in_one_file(judge, shared, style):
+def test_all_bins_in_one_file(ciao_mask, shared, style):
     """CIAO skips the numbers of bins, and reads every line behind them."""
     from astropy.io import fits
 
@@ -136,34 +136,34 @@ def test_all_bins_in_one_file(judge, shared, style):
     text = BinTexts(trace_polygons(binmap), coords, style).all_in_one()
     assert text.count("# bin ") == len(np.unique(binmap)) - 1 > 100
     if style.system == "physical":  # the library knows no sky by itself
-        np.testing.assert_array_equal(judge(text, coords, binmap.shape, window), binmap >= 0)
+        np.testing.assert_array_equal(ciao_mask(text, coords, binmap.shape, window), binmap >= 0)
     bins = parse_regions(text).bins
     for number in np.unique(binmap)[[1, -1]].tolist():
         alone = region_bytes(bins[number], coords, format="ciao").decode()
-        np.testing.assert_array_equal(judge(alone, coords, binmap.shape, window), binmap == number)
+        np.testing.assert_array_equal(ciao_mask(alone, coords, binmap.shape, window), binmap == number)
 
 
 @pytest.mark.parametrize("step", [1.0, 0.5, 8.0])
-def test_random_bins(judge, step):
+def test_random_bins(ciao_mask, step):
     coords = image_coords(step, step, 3000.5 + step / 2, 4100.5 + step / 2)
 
     @given(binmap=binmaps())
     def check(binmap):
-        assert_bins(judge, binmap, coords)
+        assert_bins(ciao_mask, binmap, coords)
 
     check()
 
 
 @pytest.mark.parametrize("name", [name for name in SPECIAL if name not in ("all outside", "no pixels")])
-def test_special_bins(judge, name):
-    assert_bins(judge, SPECIAL[name], image_coords(4.0, 4.0))
+def test_special_bins(ciao_mask, name):
+    assert_bins(ciao_mask, SPECIAL[name], image_coords(4.0, 4.0))
 
 
-def test_outlines_too_long_for_a_line(judge):
-    assert_bins(judge, comb(300), image_coords(4.0, 4.0))
+def test_outlines_too_long_for_a_line(ciao_mask):
+    assert_bins(ciao_mask, comb(300), image_coords(4.0, 4.0))
 
 
-def test_converted_files(judge, shared):
+def test_converted_files(ciao_mask, shared):
     """DS9's exclusions, written for CIAO: CIAO finds the pixels that DS9 meant."""
     from astropy.io import fits
 
@@ -176,12 +176,12 @@ def test_converted_files(judge, shared):
     assert ours.sum() > 1000
     written = region_bytes(region, coords, format="ciao").decode()
     assert written.count("*!") == 2
-    np.testing.assert_array_equal(judge(written, coords, (366, 364)), ours)
+    np.testing.assert_array_equal(ciao_mask(written, coords, (366, 364)), ours)
 
 
 @pytest.mark.parametrize("corners", ["8,9,3,4", "8,4,3,9", "3,9,8,4"])
-def test_rectangles_that_we_refuse_hold_nothing(judge, corners):
-    assert not judge(f"{HEAD}rectangle({corners})\n", image_coords(), SHAPE).any()
+def test_rectangles_that_we_refuse_hold_nothing(ciao_mask, corners):
+    assert not ciao_mask(f"{HEAD}rectangle({corners})\n", image_coords(), SHAPE).any()
 
 
 @pytest.mark.parametrize("text", ["rotrectangle(3,4,8,9,30)", "rectangle(3,4,8,9,30)"])

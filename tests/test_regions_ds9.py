@@ -1,4 +1,4 @@
-"""SAOImage DS9 as judge: conversions saved by it, and the program itself where it is installed."""
+"""SAOImage DS9 as the external check: conversions that it saved, and the program itself where it is installed."""
 
 import itertools
 import os
@@ -181,7 +181,7 @@ class DS9:
 def ds9(shared, tmp_path_factory):
     missing = [program for program in ("ds9", "Xvfb", "xpaset", "xpaget") if shutil.which(program) is None]
     if missing:
-        absent("ds9", f"needs {', '.join(missing)} (tests/judges)")
+        absent("ds9", f"needs {', '.join(missing)} (tests/external)")
     program = DS9(shared / IMAGES["ngc5044"], tmp_path_factory.mktemp("ds9"))
     yield program
     program.close()
@@ -260,7 +260,7 @@ def numbered(tmp_path_factory):
     """A DS9 with an image of numbers that tell by their sum which pixels were added, and that image's coordinates."""
     missing = [program for program in ("ds9", "Xvfb", "xpaset", "xpaget") if shutil.which(program) is None]
     if missing:
-        absent("ds9", f"needs {', '.join(missing)} (tests/judges)")
+        absent("ds9", f"needs {', '.join(missing)} (tests/external)")
     folder = tmp_path_factory.mktemp("numbered")
     pixels = np.random.default_rng(7).integers(1, 2**15, (64, 64)).astype("i4")
     cosine, sine = np.cos(np.radians(TURNED_DEG)), np.sin(np.radians(TURNED_DEG))

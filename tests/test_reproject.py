@@ -180,7 +180,7 @@ def test_the_mean_is_one_of_directions():
 def test_places_in_degrees_and_in_hours_and_minutes(text):
     like = coords_of(sky_header(0, 0))
     if "84" in text:
-        with pytest.raises(InputError, match="'15:13:54 -59:07:84' is neither a file nor a place in the sky"):
+        with pytest.raises(InputError, match="'15:13:54 -59:07:84' is neither a file nor a sky position"):
             parse_point(text, like)
     else:
         np.testing.assert_allclose(parse_point(text, like), (228.475, -59.14), rtol=0, atol=1e-11)

@@ -1,4 +1,4 @@
-"""Tests without their judges are skipped, but fail where the judges were asked for."""
+"""Tests without their external programs are skipped, but fail where these were asked for."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from required import absent
 @pytest.mark.parametrize(("asked_for", "outcome"), [
     ("", pytest.skip.Exception), ("ciao", pytest.skip.Exception), ("ciao, ds9", pytest.fail.Exception),
 ])
-def test_absent_judges(monkeypatch, asked_for, outcome):
+def test_absent_programs(monkeypatch, asked_for, outcome):
     monkeypatch.setenv("CHANDRA_BIN_REQUIRE", asked_for)
     with pytest.raises(outcome, match="no ds9 here"):
         absent("ds9", "no ds9 here")

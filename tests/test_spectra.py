@@ -104,7 +104,7 @@ def test_groups_of_a_known_spectrum():
 
 
 def test_groups_need_a_count():
-    with pytest.raises(InputError, match="are 0, and must be 1"):
+    with pytest.raises(InputError, match="must be 1 or more, got 0"):
         group_counts([1, 2], 0)
 
 

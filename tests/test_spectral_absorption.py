@@ -56,7 +56,7 @@ def test_without_gas_everything_comes_through():
     (([1, 0.5], 0.1), "edges_kev must be 1-D and ascend"),
     (([0.05, 0.5], 0.1), "absorption is known from 0.1 to 20 keV"),
     (([0.5, 1], 0.1, "wabs"), "absorption is 'wabs': it must be tbabs or phabs"),
-    (([0.5, 1], 0.1, "tbabs", "lodd"), "abundance_table is 'lodd', for which there is no table of tbabs: choose angr"),
+    (([0.5, 1], 0.1, "tbabs", "lodd"), "abundance_table is 'lodd', which tbabs does not have: choose angr"),
     (([0.5, 1], 0.1, "phabs", "sun"), "abundance_table is 'sun': it must be"),
 ])
 def test_bad_input_is_one_line(arguments, message):

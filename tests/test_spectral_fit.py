@@ -1,12 +1,13 @@
 """Fits of bins: against the truth of simulated spectra, an independent minimiser, and plain sums."""
 
+import dataclasses
 import signal
 import threading
 import time
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 
 import spectral_scenes as scenes
 from chandra_bin.errors import InputError
@@ -20,6 +21,17 @@ FREE = FitOptions(min_counts_abundance=0)
 QUANTITIES = ("kt", "abundance", "norm")
 
 
+def least_over_amount(counts, source, background, off):
+    """The C-statistic of a spectrum and its background file, minimised over the amount of the background."""
+    def slope(amount):
+        return (background * (1 - counts / (source + amount * background))).sum() + off * (1 - 1 / amount)
+
+    if off == 0:
+        return cstat(counts, source).sum()
+    amount = brentq(slope, 1e-3, 50)
+    return cstat(counts, source + amount * background).sum() + cstat(off, amount * off)
+
+
 def statistic_of(spectra, made, name, k):
     """The statistic of the k-th bin as a function of its parameters, by plain sums over its data sets."""
     model = background_model(spectra, name)
@@ -29,7 +41,7 @@ def statistic_of(spectra, made, name, k):
         for d in range(*spectra.offsets[k : k + 2]):
             source = predicted_counts(spectra, made, d, parameters)
             if model.statistic[d] == 0:
-                total += cstat(spectra.counts[d], source + model.background[d]).sum()
+                total += least_over_amount(spectra.counts[d], source, model.background[d, 0], model.band_counts[d, 0])
             else:
                 counts, off, expected = (np.bincount(model.groups[d], each) for each in
                                          (spectra.counts[d], spectra.off_counts[d], source))
@@ -292,21 +304,46 @@ def test_the_table_has_units_and_every_nan_a_reason():
         assert np.isfinite(np.asarray(table[name])[fit.reason == "ok"]).all(), name
 
 
-def test_noisy_backgrounds_are_fitted_by_w():
-    spectra, _ = scenes.draw(MADE, np.full(4, 1000.0), background=2.0, off_times=1.0)
+def test_backgrounds_whose_pooled_shape_is_noisy_are_fitted_by_w():
+    spectra, _ = scenes.draw(MADE, [1000.0], background=2.0, off_times=1.0)
     model = background_model(spectra, "cstat")
     assert (model.statistic == 1).all()
     for groups, off in zip(model.groups, spectra.off_counts, strict=True):
         assert np.bincount(groups, off).min() >= 3
     assert (background_model(SPECTRA, "cstat").statistic == 0).all()
+    many, _ = scenes.draw(MADE, np.full(10, 1000.0), background=2.0, off_times=1.0)
+    assert (background_model(many, "cstat").statistic == 0).all()
+
+
+def test_amounts_of_backgrounds_are_fitted_with_what_their_files_tell():
+    """A background file that is as short as the spectrum does not fix the amount: the errors of the norm hold it."""
+    spectra, truth = scenes.draw(MADE, np.full(60, 2000.0), background=2.0, off_times=1.0, seed=9)
+    fit = fit_bins(spectra, MADE, threads=2)
+    model = background_model(spectra, "cstat")
+    expected = model.expected(fit.background_amounts).sum(axis=1)
+    true = np.array([2 * predicted_counts(spectra, MADE, d, [truth[name][bin] for name in QUANTITIES]).sum()
+                     for d, bin in enumerate(spectra.bin)])
+    assert np.all(np.isfinite(fit.background_amounts[np.repeat(fit.good(), 3)]))
+    # The spectrum, too, tells the amount: it is known better than from the file alone.
+    assert (expected - true).std() < 0.95 * (spectra.off_counts.sum(axis=1) - true).std()
+    for quantity in QUANTITIES:
+        pull = pulls(fit, truth, quantity)
+        pull = pull[np.isfinite(pull)]
+        assert abs(pull.mean()) < 0.4
+        assert 0.75 < pull.std() < 1.3
+    held = dataclasses.replace(spectra, off_counts=1e4 * spectra.off_counts, off_ratio=1e-4 * spectra.off_ratio)
+    strict = fit_bins(held, MADE)
+    np.testing.assert_allclose(strict.background_amounts[np.repeat(strict.good(), 3)], 1, atol=0.01)
+    good = fit.good() & strict.good()
+    assert np.nanmedian((fit.norm_high / strict.norm_high)[good]) > 1.03
 
 
 def test_pooled_backgrounds_have_the_counts_of_each_data_set():
     model = background_model(SPECTRA, "cstat")
-    np.testing.assert_allclose(model.background.sum(axis=1), SPECTRA.off_counts.sum(axis=1) * SPECTRA.off_ratio)
+    np.testing.assert_allclose(model.background[:, 0].sum(axis=1), SPECTRA.off_counts.sum(axis=1) * SPECTRA.off_ratio)
     for group in range(3):
         of = SPECTRA.group == group
-        shape = model.background[of] / model.background[of].sum(axis=1, keepdims=True)
+        shape = model.background[of, 0] / model.background[of, 0].sum(axis=1, keepdims=True)
         np.testing.assert_allclose(shape, np.broadcast_to(shape[0], shape.shape))
         assert 0.5 * abs(shape[0] - scenes.background_shape()).sum() < 0.1
 

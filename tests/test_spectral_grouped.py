@@ -7,7 +7,7 @@ import pytest
 
 from chandra_bin.errors import InputError
 from chandra_bin.spectral import fit_bins, predicted_counts
-from chandra_bin.spectral.backgrounds import pooled_background
+from chandra_bin.spectral.backgrounds import STATISTICS, background_model
 from chandra_bin.spectral.binned import MISSING
 from chandra_bin.spectral.grouped import LEAST_CHANNELS, LEAST_COUNTS, GroupedSpectra, grouped_spectra
 from chandra_bin.spectral.statistics import channel_groups
@@ -33,7 +33,10 @@ def scene():
 
 def test_groups_hold_the_sums_of_their_channels(scene):
     spectra, result, grouped = scene
-    background = pooled_background(spectra)
+    model = background_model(spectra, "cstat")
+    background = model.expected(result.background_amounts)
+    by_counts = model.statistic == STATISTICS["wstat"]  # these have counts of their own in place of a pooled shape
+    background[by_counts] = (spectra.off_ratio[:, np.newaxis] * spectra.off_counts)[by_counts]
     for dataset in range(spectra.bin.size):
         groups = slice(*grouped.offsets[dataset:dataset + 2])
         first, end = grouped.channel[groups] - FIRST_CHANNEL, grouped.end[groups] - FIRST_CHANNEL

@@ -114,7 +114,7 @@ def test_whether_the_area_is_included(name, header, expected, tmp_path):
 
 def test_without_the_number_of_the_first_channel_that_of_ebounds_is_taken(tmp_path):
     assert read_rmf(rmf_file(tmp_path / "a.rmf", tlmin=False)).first_channel == 1
-    with pytest.warns(ChandraBinWarning, match=r"does not tell the number of the first channel .*: 0 is taken"):
+    with pytest.warns(ChandraBinWarning, match=r"lacks the number of the first channel .*: using 0"):
         rmf = read_rmf(rmf_file(tmp_path / "a.rmf", first=0, tlmin=False))
     np.testing.assert_allclose(rmf.matrix(), MATRIX, rtol=1e-7)
 
@@ -122,7 +122,7 @@ def test_without_the_number_of_the_first_channel_that_of_ebounds_is_taken(tmp_pa
 def test_another_first_channel_than_that_of_ebounds_is_told(tmp_path):
     path = rmf_file(tmp_path / "a.rmf")
     fits.setval(path, "TLMIN4", value=0, ext=1)
-    with pytest.warns(ChandraBinWarning, match=r"begins with the channel 0 in TLMIN of F_CHAN, and 1 in EBOUNDS"), \
+    with pytest.warns(ChandraBinWarning, match=r"begins with the channel 0 in TLMIN of F_CHAN, but 1 in EBOUNDS"), \
             pytest.raises(InputError, match=r"has elements at 2 keV in the channels 5 to 6, and EBOUNDS has those"):
         read_rmf(path)
 
@@ -161,7 +161,7 @@ def test_truncated_files_are_one_line(part, tmp_path):
     path = tmp_path / "a.rmf"
     content = unpacked(shared(PAIRS["mkacisrmf"][1]), tmp_path).read_bytes()
     path.write_bytes(content[:int(part * len(content))])
-    with pytest.raises(InputError, match=r"a.rmf: .*(truncated|is no RMF)"):
+    with pytest.raises(InputError, match=r"a.rmf: .*(truncated|is not an RMF)"):
         read_rmf(path)
 
 
@@ -178,9 +178,9 @@ def test_arrays_outside_the_heap_are_refused(tmp_path):
 
 def test_other_files_are_refused(tmp_path):
     fits.PrimaryHDU().writeto(tmp_path / "image.fits")
-    with pytest.raises(InputError, match=r"image.fits: is no ARF: no table has the name or the HDUCLAS2 SPECRESP"):
+    with pytest.raises(InputError, match=r"image.fits: is not an ARF: no table has the name or the HDUCLAS2 SPECRESP"):
         read_arf(tmp_path / "image.fits")
-    with pytest.raises(InputError, match=r"image.fits: is no RMF: it has no table MATRIX"):
+    with pytest.raises(InputError, match=r"image.fits: is not an RMF: it has no table MATRIX"):
         read_rmf(tmp_path / "image.fits")
     with pytest.raises(InputError, match=r"none.rmf: no such file"):
         read_rmf(tmp_path / "none.rmf")
@@ -191,7 +191,7 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "two.rmf").write_bytes(content + content[begin:end])
     with pytest.raises(InputError, match=r"two.rmf: has several tables MATRIX; give a file with one matrix"):
         read_rmf(tmp_path / "two.rmf")
-    with pytest.raises(InputError, match=r"without.rmf: is no RMF: it has no table EBOUNDS"):
+    with pytest.raises(InputError, match=r"without.rmf: is not an RMF: it has no table EBOUNDS"):
         read_rmf(tmp_path / "without.rmf")
 
 
@@ -297,13 +297,25 @@ def test_a_mixture_keeps_what_its_parts_have_in_common():
     assert mixed(parts, [1, 1])[0].keywords == {"TELESCOP": "CHANDRA"}
 
 
+def test_the_part_of_the_time_that_is_in_an_area_stays_with_it(tmp_path):
+    """FRACEXPO: the area of a mixture over it is the area of a place that was on the chip all the time."""
+    arf, rmf = simple((10, 20, 30, 40))
+    at_edge = dataclasses.replace(arf, area_cm2=0.8 * arf.area_cm2, fraction=0.8)
+    mixture, _ = mixed([(at_edge, rmf), (arf, rmf)], [0.5, 0.25])
+    np.testing.assert_allclose(mixture.area_cm2 / mixture.fraction, arf.area_cm2)
+    write_arf(tmp_path / "a.arf", mixture)
+    assert read_arf(tmp_path / "a.arf").fraction == pytest.approx(0.65)
+    write_arf(tmp_path / "whole.arf", arf)
+    assert b"FRACEXPO" not in (tmp_path / "whole.arf").read_bytes()
+
+
 @pytest.mark.parametrize(("responses", "weights", "message"), [
     ([], [], "weights has the shape"), ([simple()], [1, 2], "it must be one weight for each of 1 responses"),
     ([simple()], [0], r"weights is \[0.0\]: weights must be zero or positive, and one of them positive"),
     ([simple()], [np.nan], "weights is"), ([simple(), simple()], [1, -1], "weights is"),
     ([simple(), simple(energies=EDGES[:-1])], [1, 1], "has other energies than the first: mix responses on one energy"),
     ([simple(), simple(first=0)], [1, 1], "has other channels than the first: mix responses of one detector"),
-    ([(None, simple(includes_area=True)[1])], [1], "includes the effective area: give an ARF and an RMF apart"),
+    ([(None, simple(includes_area=True)[1])], [1], "includes the effective area: give separate ARF and RMF files"),
 ])
 def test_what_cannot_be_mixed_is_one_line(responses, weights, message):
     with pytest.raises(InputError, match=message):

@@ -159,7 +159,7 @@ def test_flawed_spectra_are_one_line(changes, message, tmp_path):
 
 def test_other_files_are_refused(tmp_path):
     fits.PrimaryHDU().writeto(tmp_path / "a.fits")
-    with pytest.raises(InputError, match=r"a.fits: is no spectrum: no table has the name or the HDUCLAS1 SPECTRUM"):
+    with pytest.raises(InputError, match=r"a.fits: is not a spectrum: no table has the name or the HDUCLAS1 SPECTRUM"):
         read_pha(tmp_path / "a.fits")
     columns = [fits.Column("CHANNEL", "1J", array=[1]), fits.Column("RATE", "1D", array=[1])]
     fits.BinTableHDU.from_columns(columns, name="SPECTRUM").writeto(tmp_path / "rate.pi")

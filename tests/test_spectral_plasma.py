@@ -195,7 +195,7 @@ def test_files_of_two_versions_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"ion": 3}, r"has no rows of elements as a whole \(rmJ = 0\): give the tables of a plasma in equilibrium"),
+    ({"ion": 3}, r"has no rows for whole elements \(rmJ = 0\): give the tables of a plasma in equilibrium"),
     ({"source": "Lodders 2003"}, "has the abundances of 'Lodders 2003': they must be those of Anders & Grevesse 1989"),
     ({"kt_kev": KT_KEV[::-1]}, "has temperatures that do not ascend"),
 ])
@@ -226,7 +226,7 @@ def test_impossible_lines_are_refused(column, value, message, tmp_path):
 def test_another_fits_file_is_refused(tmp_path):
     files = find_apec(write_apec(tmp_path))
     fits.PrimaryHDU().writeto(files.line, overwrite=True)
-    with pytest.raises(InputError, match="is no table of AtomDB: it has no table PARAMETERS"):
+    with pytest.raises(InputError, match="is not an AtomDB file: it has no table PARAMETERS"):
         read_apec(files)
 
 

@@ -23,7 +23,7 @@ def sherpa():
     try:
         from sherpa.stats import _statfcts
     except ImportError as error:
-        absent("ciao", f"Sherpa is missing (tests/judges): {error}")
+        absent("ciao", f"Sherpa is missing (tests/external): {error}")
     return _statfcts
 
 

@@ -98,7 +98,7 @@ def test_a_table_that_is_not_linear_in_the_abundance_is_told(tmp_path):
 
 def test_energies_beyond_the_table_are_told(tmp_path):
     model = thermal_model(ModelOptions(model=table_file(tmp_path / "a.mod")))
-    with pytest.warns(ChandraBinWarning, match=r"goes from 0.3 to 12 keV, and energies at rest from 0.2 to 14 keV are"):
+    with pytest.warns(ChandraBinWarning, match=r"covers 0.3 to 12 keV, but rest energies from 0.2 to 14 keV are"):
         assert model.photons([0.2, 12.5, 14])[0, 0, 1] == 0
 
 
@@ -152,5 +152,5 @@ def test_values_and_names_that_a_table_does_not_have_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"none.mod: no such file"):
         thermal_model(ModelOptions(model=tmp_path / "none.mod"))
     fits.PrimaryHDU().writeto(tmp_path / "a.fits")
-    with pytest.raises(InputError, match=r"a.fits: is no table model: it has no table PARAMETERS or ENERGIES or"):
+    with pytest.raises(InputError, match=r"a.fits: is not a table model: it has no table PARAMETERS or ENERGIES or"):
         read_table_model(tmp_path / "a.fits")

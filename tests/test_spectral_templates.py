@@ -89,7 +89,7 @@ def changed_arf(**changes):
 
 
 @pytest.mark.parametrize(("responses", "message"), [
-    ([], "there is no response to fold the model through"),
+    ([], "responses is empty: give at least one ARF and RMF"),
     ([(None, small_response()[1])], "small.rmf: needs an effective area: give the ARF"),
     ([(small_response()[0], small_response(includes_area=True)[1])], "small.rmf: includes the effective area"),
     ([changed_arf(area_cm2=np.zeros(10))], "a.arf: has no area at all in the band"),

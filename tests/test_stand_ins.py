@@ -362,7 +362,7 @@ def test_calls_are_recorded(ciao, events):
 
 # ---- the Data Model
 
-two_meanings = pytest.mark.filterwarnings("ignore:.*CIAO and DS9 may find different")
+two_meanings = pytest.mark.filterwarnings("ignore:.*CIAO and DS9 may select different")
 
 @two_meanings
 @pytest.mark.parametrize("filters", [

@@ -72,7 +72,7 @@ def test_keywords_of_columns_are_numbers_to_compute_with(tmp_path, value):
     content = path.read_bytes()
     at = content.index(b"TZERO1  =") + 10
     path.write_bytes(content[:at] + value.rjust(50).encode() + content[at + 50:])
-    with pytest.raises(InputError, match=r"TZERO1 = .*, which is no number"):
+    with pytest.raises(InputError, match=r"TZERO1 = .*, which must be a number"):
         read(path)
 
 

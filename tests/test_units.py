@@ -153,7 +153,7 @@ def test_uncertainties_are_noise():
         assert (cb.contour_bin(CCDData(COUNTS, unit="ct", uncertainty=made), sn=8).binmap == wanted.binmap).all()
     with pytest.raises(InputError, match="uncertainty of counts is of an unknown kind"):
         cb.contour_bin(NDData(COUNTS, uncertainty=UnknownUncertainty(sigma)), sn=8)
-    with pytest.raises(InputError, match="counts has an uncertainty, and noise is given"):
+    with pytest.raises(InputError, match="both noise and an uncertainty of counts are given"):
         cb.contour_bin(NDData(COUNTS, uncertainty=StdDevUncertainty(sigma)), sn=8, noise=sigma)
 
 
@@ -292,7 +292,7 @@ def test_painted_values_keep_their_size_and_their_unit():
     (lambda: cb.contour_bin(COUNTS, background=COUNTS, background_scale=-0.1), "background_scale is -0.1"),
     (lambda: cb.contour_bin(COUNTS, background=COUNTS, background_scale=0.1 * u.s), "background_scale has the unit s"),
     (lambda: cb.contour_bin(COUNTS, exposure="exp.fits"), "give the image itself"),
-    (lambda: cb.smooth(COUNTS, background=COUNTS, exposure=1 * u.ks, background_exposure=1, sn=5), "give both one"),
+    (lambda: cb.smooth(COUNTS, background=COUNTS, exposure=1 * u.ks, background_exposure=1, sn=5), "give both a unit"),
     (lambda: cb.sum_bins(np.full((4, 4), 2**31 - 1), np.ones((4, 4))), "has the bin number 2147483647"),
     (lambda: cb.band_channels((np.nan, 5)), "low below high"),
     (lambda: cb.contour_bin(pytest.importorskip("xarray").Dataset({"a": (("y", "x"), COUNTS)})),

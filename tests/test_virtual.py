@@ -169,13 +169,13 @@ BAD = [
     ("[energy=500:70ev]", "            ^", "'70ev' is not a number; write energy=lo:hi"),
     ("[energy=500:7000", "^", "this bracket is not closed: add ]"),
     ("[energy=500:7000[bin sky=4]", "^", "not closed before the next one begins"),
-    ("[energy=500:7000]]", "                 ^", "bracket closes nothing"),
-    ("[energy=500:7000)]", "                ^", "parenthesis closes nothing"),
-    ("]", "^", "the [ before it is missing"),
-    ("[energy=500:7000]bin", "                 ^", "'bin' stands behind the brackets"),
+    ("[energy=500:7000]]", "                 ^", "bracket has no match"),
+    ("[energy=500:7000)]", "                ^", "parenthesis has no match"),
+    ("]", "^", "has no matching [ before it"),
+    ("[energy=500:7000]bin", "                 ^", "'bin' follows the brackets"),
     ("[]", " ^", "empty brackets"),
-    ("[energy==500]", "       ^", "'==' is not part of the language: write energy=500"),
-    ("[energy = = 500]", "          ^", "one = is enough"),
+    ("[energy==500]", "       ^", "'==' is not part of the syntax: write energy=500"),
+    ("[energy = = 500]", "          ^", "too many ="),
     ("[energy>500]", "       ^", "write energy=500:"),
     ("[energy<=500]", "       ^", "write energy=:500"),
     ("[energy!=500]", "       ^", "write [exclude energy=500]"),
@@ -183,95 +183,95 @@ BAD = [
     ("[energy=500..7000]", "        ^", "write energy=500:7000"),
     ("[energy=]", "        ^", "a value is missing: write energy=lo:hi"),
     ("[energy=,grade=0]", "        ^", "a value is missing"),
-    ("[energy=:]", "        ^", "a range without ends"),
-    ("[energy=7000:500]", "        ^", "begins above its end: write energy=500:7000"),
+    ("[energy=:]", "        ^", "a range without limits"),
+    ("[energy=7000:500]", "        ^", "the lower limit is above the upper one: write energy=500:7000"),
     ("[energy=1:2:3]", "           ^", "a range has one colon"),
-    ("[energy=nan]", "        ^", "'nan' is not a number"),
+    ("[energy=nan]", "        ^", "'nan' is not a finite number"),
     ("[energy=0:inf]", "          ^", "an open range is energy=500:"),
     ("[energy=1e999]", "        ^", "'1e999' is too large"),
     ("[energy=1:2,]", "            ^", "a value of energy is missing"),
     ("[energy=1:2,,grade=0]", "            ^", "a value of energy is missing"),
     ("[energy=1:2,grade]", "            ^", "'grade' is not a number"),
     ("[energy=1:2,energy=3:4]", "            ^", "filtered twice here: write its ranges as one list"),
-    ("[energy=1:2 && grade=0]", "            ^", "terms are joined by commas"),
-    ("[(energy=1:2)||(energy=3:4)]", " ^", "a parenthesis here holds two columns"),
-    ("[energy 500:7000]", "        ^", "= is missing behind 'energy': write energy=500:7000"),
+    ("[energy=1:2 && grade=0]", "            ^", "join terms by commas"),
+    ("[(energy=1:2)||(energy=3:4)]", " ^", "parentheses here must contain two columns"),
+    ("[energy 500:7000]", "        ^", "= is missing after 'energy': write energy=500:7000"),
     ("[500:7000]", " ^", "the name of a column is missing: write [column=500:7000]"),
-    ("[1:10,1:10]", " ^", "sections [1:10,1:10] are not read, [bin x=LOW:HIGH:1,y=LOW:HIGH:1]"),
+    ("[1:10,1:10]", " ^", "write [bin x=LOW:HIGH:1,y=LOW:HIGH:1] instead of a section [1:10,1:10]"),
     ("[=500]", " ^", "'=500' is not understood"),
     ("[ccd_id=5,7 grade=0]", "          ^", "'7 grade=0' is not a number"),
     ("[exclud sky=region(f)]", " ^", "do you mean exclude?"),
-    ("[exclude]", "        ^", "nothing behind exclude"),
-    ("[exclude=5]", "        ^", "no = behind exclude"),
-    ("[status=0x,5]", "           ^", "no pattern of bits"),
-    ("[status=5,0x]", "          ^", "is a pattern of bits"),
+    ("[exclude]", "        ^", "nothing follows exclude"),
+    ("[exclude=5]", "        ^", "no = after exclude"),
+    ("[status=0x,5]", "           ^", "is not a bit pattern"),
+    ("[status=5,0x]", "          ^", "is a bit pattern"),
     ("[sky=circle(1,2,3]", "           ^", "this parenthesis is not closed: add )"),
     ("[sky=circle(1,2)]", "     ^", "circle needs 3 numbers, not 2"),
     ("[sky=box(1,2)]", "     ^", "box needs 4 or 5 numbers"),
     ("[sky=polygon(1,2,3,4)]", "     ^", "at least 3, not 4 numbers"),
-    ("[sky=circle(1,2,3x)]", "                ^", "'3x' is not a number of circle(..)"),
-    ("[sky=circle(1,,3)]", "              ^", "'' is not a number of circle(..)"),
-    ("[sky=circle((1),2,3)]", "            ^", "is not a number of circle(..)"),
+    ("[sky=circle(1,2,3x)]", "                ^", "'3x' is not a valid number in circle(..)"),
+    ("[sky=circle(1,,3)]", "              ^", "'' is not a valid number in circle(..)"),
+    ("[sky=circle((1),2,3)]", "            ^", "is not a valid number in circle(..)"),
     ("[sky=cirle(1,2,3)]", "     ^", "unknown shape 'cirle'"),
-    ("[sky=-circle(1,2,3)]", "     ^", "stands before the first shape: write field() before it"),
+    ("[sky=-circle(1,2,3)]", "     ^", "precedes the first shape: write field() before it"),
     ("[sky=circle(1,2,3)-]", "                   ^", "a shape is expected here"),
     ("[sky=circle(1,2,3)circle(1,2,3)]", "                  ^", "shapes are joined by +"),
     ("[sky=circle(1,2,3),circle(1,2,3)]", "                   ^", "shapes are joined by +"),
-    ("[sky=circle(1,2,3),5]", "                   ^", "'5' is no term"),
-    ("[sky=field()-!circle(1,2,3)]", "            ^", "'-!' joins no shapes"),
+    ("[sky=circle(1,2,3),5]", "                   ^", "'5' is not a term"),
+    ("[sky=field()-!circle(1,2,3)]", "            ^", "'-!' cannot join shapes"),
     ("[sky=bounds(region(f.reg))]", "     ^", "bounds(..) is not supported"),
-    ("[sky=region(f.reg)-circle(1,2,3)]", "                  ^", "in brackets of their own"),
-    ("[sky=field()-region(f.reg)]", "             ^", "in brackets of their own"),
+    ("[sky=region(f.reg)-circle(1,2,3)]", "                  ^", "in separate brackets"),
+    ("[sky=field()-region(f.reg)]", "             ^", "in separate brackets"),
     ("[sky=region()]", "            ^", "the name of a file is missing"),
     ("[sky=region f.reg]", "     ^", "write sky=region(file)"),
     ("[sky=f.reg]", "     ^", "write sky=region(file)"),
     ("[circle(1,2,3)]", " ^", "write sky=circle(..)"),
     ("[region(f.reg)]", " ^", "write sky=region(..)"),
-    ("[x,y=circle(1,2,3)]", " ^", "two columns of one shape stand in parentheses"),
-    ("[(x,y)=1:2]", "       ^", "two columns take a shape"),
-    ("[(x,y,z)=circle(1,2,3)]", " ^", "holds two columns"),
-    ("[@]", "  ^", "good times is missing behind @"),
-    ("[0]", " ^", "numbered from 1"),
+    ("[x,y=circle(1,2,3)]", " ^", "put the two columns of a shape in parentheses"),
+    ("[(x,y)=1:2]", "       ^", "two columns need a shape"),
+    ("[(x,y,z)=circle(1,2,3)]", " ^", "must contain two columns"),
+    ("[@]", "  ^", "a GTI file is missing after @"),
+    ("[0]", " ^", "start at 1"),
     ("[energy=1:2][EVENTS]", "             ^", "which must come first"),
-    ("[EVENTS][2]", "         ^", "[events] is chosen already"),
-    ("[#row]", "     ^", "= is missing behind #row"),
+    ("[EVENTS][2]", "         ^", "[events] is already chosen"),
+    ("[#row]", "     ^", "= is missing after #row"),
     ("[#row=0]", "      ^", "rows are numbered from 1"),
     ("[#row=5:1]", "      ^", "write #row=1:5"),
-    ("[#row=1:5,energy=1:2]", "          ^", "brackets of their own"),
-    ("[energy=1:2,#row=1:5]", "            ^", "brackets of its own"),
+    ("[#row=1:5,energy=1:2]", "          ^", "in separate brackets"),
+    ("[energy=1:2,#row=1:5]", "            ^", "in separate brackets"),
     ("[energy=1:2][#row=1:5]", "             ^", "before all filters"),
-    ("[cols]", "     ^", "nothing behind cols"),
+    ("[cols]", "     ^", "nothing follows cols"),
     ("[cols x,-y]", "        ^", "not both"),
     ("[cols x,X]", "        ^", "named twice"),
     ("[cols rate=count_rate]", "      ^", "cannot be renamed"),
     ("[cols #3]", "      ^", "by their names"),
-    ("[bin]", "    ^", "nothing behind bin"),
+    ("[bin]", "    ^", "nothing follows bin"),
     ("[bin 4]", "     ^", "write [bin sky=4]"),
     ("[bin=4]", "    ^", "write [bin sky=4]"),
-    ("[bin sky 4]", "         ^", "= is missing behind 'sky'"),
+    ("[bin sky 4]", "         ^", "= is missing after 'sky'"),
     ("[bin sky=]", "         ^", "a value is missing"),
-    ("[bin x=::0]", "         ^", "not above 0"),
-    ("[bin x=::-4]", "         ^", "not above 0"),
-    ("[bin x=1:9:#0]", "           ^", "'#0' is not a number of bins"),
-    ("[bin x=1:9:#2.5]", "           ^", "is not a number of bins"),
+    ("[bin x=::0]", "         ^", "must be above 0"),
+    ("[bin x=::-4]", "         ^", "must be above 0"),
+    ("[bin x=1:9:#0]", "           ^", "'#0' is not a valid number of bins"),
+    ("[bin x=1:9:#2.5]", "           ^", "is not a valid number of bins"),
     ("[bin x=1:9:#999999999999]", "           ^", "from 1 to 100000000"),
     ("[bin x=0:1e9:1e-3]", "             ^", "more than 100000000 bins"),
     ("[bin x=9:1:1]", "       ^", "write x=1:9"),
-    ("[bin x=1:2:3:4]", "            ^", "a colon too many"),
+    ("[bin x=1:2:3:4]", "            ^", "too many colons"),
     ("[bin x=::2,x=::4]", "           ^", "binned twice"),
-    ("[bin x=::2,]", "           ^", "an axis is missing behind the comma"),
+    ("[bin x=::2,]", "           ^", "an axis is missing after the comma"),
     ("[bin x,y,energy]", "         ^", "at most two"),
     ("[bin sky=4,energy]", "           ^", "at most two"),
-    ("[bin sky=4][bin sky=2]", "            ^", "a second bin"),
+    ("[bin sky=4][bin sky=2]", "            ^", "a second [bin ..]"),
     ("[bin sky=4][energy=1:2]", "            ^", "only [opt ..] can follow"),
     ("[bin sky=@a.reg]", "         ^", "not supported"),
     ("[bin x=::2;weight]", "          ^", "weights"),
     ("[bin/f x=::2]", "    ^", "not supported"),
     ("[opt typo=i4]", "     ^", "is not an option: type, null"),
-    ("[opt type=r2]", "     ^", "the value of type is i2, i4, r4 or r8"),
+    ("[opt type=r2]", "     ^", "the value of type must be i2, i4, r4 or r8"),
     ("[opt type=i4,type=i2]", "             ^", "set twice"),
     ("[opt type=i4][opt type=i2]", "              ^", "set twice"),
-    ("[opt kernel=text/dtf]", "     ^", "the value of kernel is fits"),
+    ("[opt kernel=text/dtf]", "     ^", "the value of kernel must be fits"),
     ("[subspace -time]", " ^", "not supported here"),
 ]
 
@@ -299,7 +299,7 @@ def test_messages_are_one_line_of_bounded_length():
     with pytest.raises(VirtualNameError) as caught:
         parse_name("evt2.fits[energy=" + "9" * 100_000 + "o]")
     assert len(str(caught.value)) < 700
-    with pytest.raises(VirtualNameError, match="character 4: a file name cannot hold"):
+    with pytest.raises(VirtualNameError, match="character 4: a file name cannot contain"):
         parse_name("evt\0[x=1]")
 
 
@@ -359,7 +359,7 @@ def test_regions_are_read_as_region_files_are(filters):
 
 def test_a_file_of_exactly_this_name_is_that_file(tmp_path):
     odd = tmp_path / "evt2[energy=1:2].fits"
-    with pytest.raises(VirtualNameError, match="stands behind the brackets"):
+    with pytest.raises(VirtualNameError, match="follows the brackets"):
         named_file(odd)
     odd.touch()
     assert named_file(odd) == VirtualFile(str(odd))
@@ -388,7 +388,7 @@ def test_lists(tmp_path, monkeypatch):
     assert expand_stack(f"@-{folder}/evt.list")[0] == parse_name("a.fits[ccd_id=0:3]")
     monkeypatch.chdir(tmp_path)
     assert list(map(str, expand_stack("@evt.list"))) == ["a.fits[ccd_id=0:3]", "/data/b.fits", "sub/c.fits"]
-    with pytest.raises(InputError, match=r"evt.list: lists 3 files, but one file is wanted"):
+    with pytest.raises(InputError, match=r"evt.list: lists 3 files, but one file is needed"):
         one_of_stack("@evt.list")
     Path("one.list").write_text("a.fits")
     assert one_of_stack("@one.list[x=1]") == parse_name("a.fits[x=1]")
@@ -404,7 +404,7 @@ def test_bad_lists(tmp_path, monkeypatch):
     Path("folder").mkdir()
     for name, words in {
         "nested.list": "nested.list: line 2: names a list, @other.list", "empty.list": "lists no file",
-        "evt2.fits": "evt2.fits: is no list of names", "missing.list": "missing.list: cannot read .*: No such",
+        "evt2.fits": "evt2.fits: is not a list of names", "missing.list": "missing.list: cannot read .*: No such",
         "folder": "cannot read", "": "needs the name of a list", "a\0b": "cannot read",
     }.items():
         with pytest.raises(InputError, match=words):
@@ -474,11 +474,11 @@ def test_parts_are_made_of_what_python_users_have(built, text):
 
 
 @pytest.mark.parametrize(("call", "error", "text"), [
-    (lambda: RangeTerm.of("energy", (7000, 500)), InputError, r"begins above its end: give \(500.0, 7000.0\)"),
-    (lambda: RangeTerm.of("energy", math.nan), InputError, "finite numbers"),
-    (lambda: RangeTerm.of("energy", (500, math.inf)), InputError, "None for one open end"),
-    (lambda: RangeTerm.of("energy", (None, None)), InputError, "None for one open end"),
-    (lambda: RangeTerm.of("energy", (1, 2, 3)), InputError, "energy: a range has two ends"),
+    (lambda: RangeTerm.of("energy", (7000, 500)), InputError, r"is above the upper: give \(500.0, 7000.0\)"),
+    (lambda: RangeTerm.of("energy", math.nan), InputError, "finite limits"),
+    (lambda: RangeTerm.of("energy", (500, math.inf)), InputError, "None for one open limit"),
+    (lambda: RangeTerm.of("energy", (None, None)), InputError, "None for one open limit"),
+    (lambda: RangeTerm.of("energy", (1, 2, 3)), InputError, "energy: a range needs two limits"),
     (lambda: RangeTerm.of("energy", "500:7000"), InputError, "energy is '500:7000': it must be one number"),
     (lambda: RangeTerm.of("energy", (500, "7000")), InputError, "energy is '7000': it must be one number"),
     (lambda: RangeTerm.of("energy", [1, 2] * u.s), InputError, "energy has the unit s: give it in eV"),
@@ -493,8 +493,8 @@ def test_parts_are_made_of_what_python_users_have(built, text):
     (lambda: FILE.binned(SKY, BinAxis("x")), VirtualNameError, "more than two axes"),
     (lambda: FILE.binned(BinAxis("x"), BinAxis("x")), VirtualNameError, "x is binned twice"),
     (lambda: FILE.binned(BinAxis("x", 5, 1, 1)), VirtualNameError, "x=1:5"),
-    (lambda: FILE.binned(BinAxis("x", step=-1)), VirtualNameError, "not above 0"),
-    (lambda: FILE.binned(BinAxis("x", step=math.nan)), VirtualNameError, "'nan' is not a number"),
+    (lambda: FILE.binned(BinAxis("x", step=-1)), VirtualNameError, "must be above 0"),
+    (lambda: FILE.binned(BinAxis("x", step=math.nan)), VirtualNameError, "'nan' is not a finite number"),
 ])
 def test_parts_that_text_cannot_say_are_refused_in_one_line(call, error, text):
     with pytest.raises(error, match=text) as refused:

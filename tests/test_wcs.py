@@ -213,7 +213,7 @@ def test_copies(made):
         ({"CDELT1P": 4.0}, lambda c: c.physical, "cannot be used"),
         ({**PHYSICAL, "CDELT1P": 0.0}, lambda c: c.physical, "cannot be used"),
         ({"LTM1_1": 0.0}, lambda c: c.physical, "cannot be used"),
-        ({"LTM1_2": 0.7, "LTM2_1": -0.7}, lambda c: c.physical.scale, "turned"),
+        ({"LTM1_2": 0.7, "LTM2_1": -0.7}, lambda c: c.physical.scale, "rotated"),
         ({"LTM1_1": 0.5, "LTM1_2": 0.5, "LTM2_1": 0.5, "LTM2_2": 0.5}, lambda c: c.physical, "cannot be used"),
         ({}, lambda c: c.ds9_centre, "no sky coordinates"),
         ({**SKY, "CDELT1": 0.0}, lambda c: c.sky, "sky coordinates cannot be used"),

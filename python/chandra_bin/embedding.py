@@ -1,4 +1,4 @@
-"""Where C++, Cython and C find the kernels (docs/how-to/embedding.md)."""
+"""Locations of the installed headers and CMake files for C++, Cython and C (docs/how-to/embedding.md)."""
 
 from pathlib import Path
 
@@ -7,18 +7,42 @@ from chandra_bin.errors import ChandraBinError
 
 
 def get_include() -> str:
-    """The folder of the headers: ``#include "chandra_bin/smooth.hpp"``, ``#include "chandra_bin/c_api.h"``."""
+    """Return the folder of the C++ and C headers, for the compiler's include path.
+
+    It contains ``chandra_bin/smooth.hpp`` and the other kernel headers, and ``chandra_bin/c_api.h``.
+
+    Returns
+    -------
+    str
+        Absolute path.
+
+    Raises
+    ------
+    ChandraBinError
+        If the installation is incomplete.
+    """
     return _installed("include", "chandra_bin/c_api.h")
 
 
 def get_cmake_dir() -> str:
-    """The folder that CMake's ``find_package(chandra_bin)`` looks for: give it as ``chandra_bin_DIR``."""
+    """Return the folder of ``chandra_bin-config.cmake``; pass it to CMake as ``chandra_bin_DIR``.
+
+    Returns
+    -------
+    str
+        Absolute path.
+
+    Raises
+    ------
+    ChandraBinError
+        If the installation is incomplete.
+    """
     return _installed("lib/cmake/chandra_bin", "chandra_bin-config.cmake")
 
 
 def _installed(folder: str, file: str) -> str:
-    """The folder below the package that holds the file; an editable install has the package in two places."""
+    """Return the folder that contains ``file``; an editable install spreads the package over two folders."""
     for place in chandra_bin.__path__:
         if (Path(place) / folder / file).is_file():
             return str(Path(place) / folder)
-    raise ChandraBinError(f"this install of chandra-bin has no {folder}/{file}: install it anew (pip install .)")
+    raise ChandraBinError(f"this install of chandra-bin has no {folder}/{file}: reinstall it (pip install .)")

@@ -1,4 +1,7 @@
-"""What goes wrong, in one place: every error that a user can cause is a `ChandraBinError`."""
+"""Exceptions and warnings of the package, and helpers that word them.
+
+Every error that a user can cause is a `ChandraBinError`.
+"""
 
 import contextlib
 import functools
@@ -13,30 +16,30 @@ _NO_NAMES: Mapping[str, str] = {}
 
 
 def printable(text: str) -> str:
-    """The text with escapes for what cannot be printed, ends of lines and a terminal's commands among it."""
+    """Return the text with unprintable characters escaped, such as line ends and terminal control codes."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def one_line(text: str) -> str:
-    """What others say, in their own lines and blanks, as one line that can be printed."""
+    """Return text of another program as one printable line."""
     return printable(" ".join(text.split()))
 
 
 def counted(number: SupportsIndex, one: str, many: str = "") -> str:
     """Return a number with its noun, ``1 file`` or ``2 files``.
 
-    ``many`` is the plural where that is not ``one`` and an s.
+    ``many`` is the plural; by default ``one`` with an s appended.
     """
     return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
 def reason(error: OSError) -> str:
-    """Return why the system refused something, such as ``no space left on device``."""
+    """Return why the system refused an operation, such as ``no space left on device``."""
     return (error.strerror or str(error)).lower()
 
 
 def did_you_mean(name: str, known: Iterable[str], others: Mapping[str, str] = _NO_NAMES) -> str:
-    """Ask for the known name that is nearest to an unknown one, as the end of an error.
+    """Return a suggestion of the known name nearest to an unknown one, to end an error message.
 
     Parameters
     ----------
@@ -59,7 +62,7 @@ def did_you_mean(name: str, known: Iterable[str], others: Mapping[str, str] = _N
 
 
 def rename_hint(needed: Iterable[str], there: Iterable[str]) -> str:
-    """Name the columns of a table that are probably missing ones under other names, as the end of an error.
+    """Return a suggestion of columns that are probably missing columns under other names, to end an error message.
 
     Parameters
     ----------
@@ -72,12 +75,12 @@ def rename_hint(needed: Iterable[str], there: Iterable[str]) -> str:
         Such as ``; if obs_id is meant, rename it to obsid``. An empty text where no column is near.
     """
     others = list(there)
-    near = ((each, _nearest(each, others, 0.75)) for each in needed if each not in others)  # arf is not like rmf
+    near = ((each, _nearest(each, others, 0.75)) for each in needed if each not in others)  # arf must not match rmf
     return "".join(f"; if {found} is meant, rename it to {each}" for each, found in near if found)
 
 
 def _nearest(name: str, known: Iterable[str], least: float) -> str | None:
-    """Return the known name that is most like a name, with a ratio of equal letters of at least ``least``."""
+    """Return the known name most similar to a name, if the fraction of equal letters is at least ``least``."""
     import difflib
 
     by_lower = {each.lower(): each for each in known}
@@ -86,66 +89,66 @@ def _nearest(name: str, known: Iterable[str], least: float) -> str | None:
 
 
 class _OneLine:
-    """Its text is one line that any terminal can show, whatever the input that it quotes holds."""
+    """Mixin whose text is one printable line, whatever the quoted input contains."""
 
     def __str__(self) -> str:
         return printable(super().__str__())
 
 
 class ChandraBinError(_OneLine, Exception):
-    """Something that a user can put right; its text says what, where and how."""
+    """An error that the user can correct; its text names the file, the fault and the remedy."""
 
 
 class InputError(ChandraBinError, ValueError):
-    """An input is unusable: its value, its shape, its file."""
+    """An input has an unusable value, shape or file."""
 
 
 class NoImage(InputError):  # noqa: N818
-    """A file holds no image, but may hold tables, such as events."""
+    """A file contains no image; it may contain tables, such as events."""
 
 
 class UnusableSky(InputError):  # noqa: N818
-    """The keywords of sky coordinates are wrong; work that needs no sky can go on."""
+    """The sky coordinate keywords are invalid; work that needs no sky coordinates can continue."""
 
 
 class NoImaging(InputError):  # noqa: N818
-    """An observation that makes no images here: in continuous clocking, of another instrument, without events."""
+    """An observation has no imaging data: continuous clocking, another instrument, or no events."""
 
 
 class NoCluster(InputError):  # noqa: N818
-    """Nothing in an image stands out as a cluster does."""
+    """No extended source stands out in an image."""
 
 
 class NoQuietTime(InputError):  # noqa: N818
-    """A method that looks for flares in a light curve leaves no time bin, or hardly any."""
+    """Flare removal leaves no time bin of a light curve, or too few."""
 
 
 class VirtualNameError(InputError):
-    """The filters behind a file's name cannot be read, or do not fit the file; the text names the character."""
+    """The filters after a file name are invalid or do not fit the file; the text gives the character's position."""
 
 
 class ToolError(ChandraBinError):
-    """A tool of CIAO ran to its end, and failed: another way may be tried."""
+    """A CIAO tool exited with an error; another method may still work."""
 
 
 class PictureError(ChandraBinError):
-    """A picture cannot be drawn; whatever it shows can be written all the same."""
+    """A picture cannot be drawn; the data it shows can still be written."""
 
 
 class ChandraBinWarning(_OneLine, UserWarning):
-    """The result is right, but perhaps not what was meant."""
+    """The result is correct, but may not be what the user intended."""
 
 
 class OutputError(ChandraBinError, OSError):
-    """An output cannot be written: it exists already, its folder is read-only, the disk is full."""
+    """An output cannot be written: it exists, its folder is read-only, or the disk is full."""
 
 
-# Files whose frames are of this package, or between two of it: context managers and cached properties.
+# Frames to skip: this package, and the standard library's context managers and cached properties between its frames.
 _OURS = (os.path.dirname(__file__) + os.sep, contextlib.__file__, functools.__file__)
 
 
 def warn(text: str) -> None:
-    """Give a `ChandraBinWarning`, shown at the line outside this package that made the call."""
+    """Issue a `ChandraBinWarning`, attributed to the line outside this package that made the call."""
     level, frame = 2, sys._getframe(1)  # a warning of level 2 is at the caller of this function
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
         level, frame = level + 1, frame.f_back
@@ -154,7 +157,7 @@ def warn(text: str) -> None:
 
 @contextlib.contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Turns what the system says of a file that cannot be written into an `OutputError` that begins with ``path``."""
+    """Convert an `OSError` raised while ``path`` is written into an `OutputError` that begins with ``path``."""
     try:
         yield
     except OutputError:
@@ -165,7 +168,7 @@ def writing(path: str | Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def collect_warnings(worded: Callable[[str], str]) -> Iterator[list[str]]:
-    """Collects the texts of our warnings, each once, as ``worded`` returns them; other warnings are dropped."""
+    """Collect the text of each `ChandraBinWarning` once, passed through ``worded``; drop all other warnings."""
     texts: list[str] = []
 
     def collect(message: Warning | str, category: type[Warning], *_where: Any, **_more: Any) -> None:

@@ -1,1 +1,1 @@
-# C++ for Cython, a file a header: `from chandra_bin.smooth cimport smooth`. Installed beside chandra_bin/__init__.py.
+# C++ declarations for Cython, one file per header: `from chandra_bin.smooth cimport smooth`. Part of the package.

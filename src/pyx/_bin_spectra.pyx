@@ -1,4 +1,4 @@
-"""Spectra of all bins in one pass over the events: see chandra_bin/bin_spectra.hpp."""
+"""Spectra of all bins in one pass over the events; see chandra_bin/bin_spectra.hpp."""
 
 from libc.stdint cimport int16_t, int32_t
 
@@ -36,12 +36,12 @@ cdef size_t add(Py_ssize_t size, const EventBins& bins, object channels, int32_t
     if chips is not None:
         check_rows(chips.shape[0], size, "chips")
         if chip_numbers is None or chip_numbers.shape[0] == 0:
-            raise ValueError("chips without chip_numbers")
+            raise ValueError("chips needs chip_numbers")
         where.of_event = &chips[0] if size > 0 else NULL
         where.numbers = Numbers(&chip_numbers[0], <size_t>chip_numbers.shape[0])
     cdef Py_ssize_t sets = 1 if chips is None else chip_numbers.shape[0]
     if spectra.shape[0] != sets:
-        raise ValueError(f"spectra has {spectra.shape[0]} sets, not one of each of {sets} chips")
+        raise ValueError(f"spectra has {spectra.shape[0]} sets, but there are {sets} chips")
     cdef const CSelection* tests = selection_of(selection)
     cdef size_t bin_count = <size_t>spectra.shape[1]
     cdef size_t counted = 0
@@ -54,9 +54,9 @@ cdef size_t add(Py_ssize_t size, const EventBins& bins, object channels, int32_t
 def bin_spectra(const int32_t[::1] labels not None, channels not None, *, int32_t first_channel,
                 const int16_t[::1] chips, const int16_t[::1] chip_numbers, selection, int threads,
                 int32_t[:, :, ::1] spectra not None):
-    """Adds events (n,) of bins ``labels`` to ``spectra`` (chips, bins, channels), int32; returns how many.
+    """Add events (n,) of bins ``labels`` to ``spectra`` (chips, bins, channels), int32; return how many were added.
 
-    ``chips`` None: one set of spectra, of all events.
+    If ``chips`` is None, there is one set of spectra for all events.
     """
     cdef Py_ssize_t size = labels.shape[0]
     cdef EventBins bins = EventBins(&labels[0] if size > 0 else <const int32_t*>NULL)
@@ -67,7 +67,7 @@ def bin_spectra_by_map(x not None, y not None, const int32_t[:, ::1] binmap not 
                        double x_step, double y_first_edge, double y_step, channels not None, int32_t first_channel,
                        const int16_t[::1] chips, const int16_t[::1] chip_numbers, selection, int threads,
                        int32_t[:, :, ::1] spectra not None):
-    """The same with the labels of the pixels of ``binmap`` (ny, nx) that hold the events."""
+    """Add events as `bin_spectra` does, with the bins of their pixels in ``binmap`` (ny, nx)."""
     cdef Py_ssize_t size = len(x)
     cdef BinmapLookup lookup
     lookup.x = coordinates_of(x, size, "x")

@@ -1,4 +1,4 @@
-"""Covers the bins of a label image with boxes."""
+"""Boxes that cover the bins of a binmap; see chandra_bin/boxes.hpp."""
 
 from libc.stdint cimport int32_t, int64_t
 from libcpp.vector cimport vector
@@ -14,7 +14,7 @@ cdef object int32_array(const vector[int32_t]& values):
 
 
 def cover_with_boxes(const int32_t[:, ::1] labels not None, int32_t bins):
-    """x, y, w, h of all boxes (int32) and where those of each bin begin (int64, bins + 1)."""
+    """Return x, y, w, h of all boxes (int32) and the index of the first box of each bin (int64, bins + 1)."""
     cdef Boxes boxes
     cdef const int32_t* first = NULL
     cdef size_t ny = labels.shape[0]

@@ -1,4 +1,4 @@
-"""The C API for other extension modules, as a capsule: see chandra_bin/c_api.h."""
+"""The C API for other extension modules as a capsule; see chandra_bin/c_api.h."""
 
 from cpython.pycapsule cimport PyCapsule_New
 

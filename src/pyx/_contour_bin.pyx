@@ -1,4 +1,4 @@
-"""Contour binning: see chandra_bin/contour_bin.hpp."""
+"""Contour binning; see chandra_bin/contour_bin.hpp."""
 
 from libc.stdint cimport int32_t, uint8_t
 
@@ -15,7 +15,7 @@ def contour_bin(const float[:, ::1] counts not None, *, const float[:, ::1] back
                 double constant_ratio, const float[:, ::1] noise, const uint8_t[:, ::1] use not None,
                 const float[:, ::1] smoothed not None, bint target_counts, double threshold, double constrain,
                 bint bin_up, bint scrub, double scrub_large, int threads, progress, int32_t[:, ::1] binmap not None):
-    """Fills binmap; returns (sums, stuck): npix, counts, background, signal, variance of each bin in turn, doubles."""
+    """Fill ``binmap``; return (sums, stuck): npix, counts, background, signal, variance of each bin, as doubles."""
     cdef Images images = make_images(counts, background, ratio, constant_ratio, noise, use)
     cdef BinningOptions options
     cdef Bins bins

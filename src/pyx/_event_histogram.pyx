@@ -1,4 +1,4 @@
-"""Events to images of counts, or of weights: see chandra_bin/event_histogram.hpp."""
+"""Images of event counts or weights; see chandra_bin/event_histogram.hpp."""
 
 from libc.stdint cimport int32_t
 
@@ -11,7 +11,7 @@ include "events.pxi"
 
 def event_histogram(x not None, y not None, *, double x_first_edge, double x_step, double y_first_edge, double y_step,
                     selection, int threads, int32_t[:, ::1] image not None):
-    """Adds 1 to the pixels of ``image`` (ny, nx), int32, for events (n,); returns how many were counted."""
+    """Add 1 to the pixels of ``image`` (ny, nx), int32, for events (n,); return how many were counted."""
     cdef Py_ssize_t size = len(x)
     cdef Coordinates xs = coordinates_of(x, size, "x")
     cdef Coordinates ys = coordinates_of(y, size, "y")
@@ -28,7 +28,7 @@ def event_histogram(x not None, y not None, *, double x_first_edge, double x_ste
 
 def weighted_event_histogram(x not None, y not None, weights not None, *, double x_first_edge, double x_step,
                              double y_first_edge, double y_step, selection, int threads, double[:, ::1] image not None):
-    """Adds ``weights`` (n,) to ``image`` (ny, nx), float64, in the order of events; returns how many were added."""
+    """Add ``weights`` (n,) to ``image`` (ny, nx), float64, in the order of events; return how many were added."""
     cdef Py_ssize_t size = len(x)
     cdef Coordinates xs = coordinates_of(x, size, "x")
     cdef Coordinates ys = coordinates_of(y, size, "y")

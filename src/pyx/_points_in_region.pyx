@@ -1,4 +1,4 @@
-"""Which events lie in shapes: see chandra_bin/points_in_region.hpp."""
+"""The events inside regions; see chandra_bin/points_in_region.hpp."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
@@ -16,7 +16,7 @@ def points_in_region(const uint8_t[::1] kinds not None, const uint8_t[::1] compl
                      const double[::1] params not None, const int64_t[::1] param_offsets not None,
                      const int64_t[::1] component_offsets not None, *, x not None, y not None, int threads,
                      uint8_t[::1] inside not None):
-    """Sets ``inside`` (n,), uint8, to 1 for events in the region and to 0 for others; returns how many are in it."""
+    """Set ``inside`` (n,), uint8, to 1 for events in the region, else to 0; return how many are inside."""
     cdef Py_ssize_t size = inside.shape[0]
     cdef Coordinates xs = coordinates_of(x, size, "x")
     cdef Coordinates ys = coordinates_of(y, size, "y")
@@ -33,7 +33,7 @@ def region_labels(const uint8_t[::1] kinds not None, const uint8_t[::1] compleme
                   const double[::1] params not None, const int64_t[::1] param_offsets not None,
                   const int64_t[::1] component_offsets not None, *, const int64_t[::1] group_offsets not None,
                   x not None, y not None, int threads, int32_t[::1] labels not None):
-    """Sets ``labels`` (n,), int32, to the first group of components that holds the event, -1 where none does.
+    """Set ``labels`` (n,), int32, to the first group of components that contains the event, -1 for none.
 
     Group g has the components group_offsets[g] .. group_offsets[g + 1] - 1. Returns how many events are in one.
     """

@@ -1,4 +1,4 @@
-"""Outlines of the bins of a label image; see polygon_trace.hpp."""
+"""Outlines of the bins of a binmap; see chandra_bin/polygon_trace.hpp."""
 
 from libc.stdint cimport int32_t, int64_t
 
@@ -9,7 +9,7 @@ include "arrays.pxi"
 
 
 def polygon_trace(const int32_t[:, ::1] labels not None):
-    """``(points (n, 2), ring_offsets, polygon_offsets, labels)`` of all bins of ``labels`` (ny, nx)."""
+    """Return ``(points (n, 2), ring_offsets, polygon_offsets, labels)`` of all bins of ``labels`` (ny, nx)."""
     cdef size_t ny = labels.shape[0], nx = labels.shape[1]
     cdef const int32_t* first = &labels[0, 0] if ny > 0 and nx > 0 else NULL
     cdef Polygons polygons

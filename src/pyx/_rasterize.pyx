@@ -1,4 +1,4 @@
-"""Which pixels lie in shapes and polygons; see rasterize.hpp."""
+"""The pixels inside shapes and polygons; see chandra_bin/rasterize.hpp."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
@@ -21,7 +21,7 @@ def rasterize_shapes(const uint8_t[::1] kinds not None, const uint8_t[::1] compl
                      const double[::1] params not None, const int64_t[::1] param_offsets not None,
                      const int64_t[::1] component_offsets not None, *, double x_first, double x_step, double y_first,
                      double y_step, uint8_t[:, ::1] mask not None):
-    """Sets ``mask`` (ny, nx), uint8, to 1 where the region is and to 0 elsewhere."""
+    """Set ``mask`` (ny, nx), uint8, to 1 inside the region and to 0 elsewhere."""
     if mask.shape[0] == 0 or mask.shape[1] == 0:
         return
     cdef Shapes shapes = shapes_of(kinds, complements, params, param_offsets, component_offsets)
@@ -34,7 +34,7 @@ def rasterize_shapes(const uint8_t[::1] kinds not None, const uint8_t[::1] compl
 def rasterize_polygons(const double[:, ::1] points not None, const int64_t[::1] ring_offsets not None,
                        const int64_t[::1] polygon_offsets not None, const int32_t[::1] labels not None, *,
                        double x_first, double x_step, double y_first, double y_step, int32_t[:, ::1] image not None):
-    """Writes each polygon's label into ``image`` (ny, nx), int32, where the polygon is."""
+    """Write each polygon's label into the pixels of ``image`` (ny, nx), int32, that it covers."""
     if points.shape[1] != 2:
         raise ValueError(f"points must have the shape (n, 2), not (n, {points.shape[1]})")
     if image.shape[0] == 0 or image.shape[1] == 0:

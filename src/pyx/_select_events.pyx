@@ -1,4 +1,4 @@
-"""Which events pass a set of tests: see chandra_bin/select_events.hpp."""
+"""Selection of events by tests; see chandra_bin/select_events.hpp."""
 
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t
@@ -49,7 +49,7 @@ cdef Column column_of(object array, Py_ssize_t size, str name) except *:
 
 
 cdef class Selection:
-    """Tests on ``size`` events, joined by AND; each may be turned round by ``exclude``. It keeps its arrays alive."""
+    """Tests on ``size`` events, joined by AND; ``exclude`` inverts a test. The object keeps its arrays alive."""
 
     cdef CSelection* tests
     cdef Py_ssize_t rows
@@ -57,7 +57,7 @@ cdef class Selection:
 
     def __cinit__(self, Py_ssize_t size):
         if size < 0:
-            raise ValueError(f"size is {size}")
+            raise ValueError(f"size must not be negative, got {size}")
         self.rows = size
         self.held = []
         self.tests = new CSelection(<size_t>size)
@@ -72,24 +72,24 @@ cdef class Selection:
 
     @property
     def capsule(self):
-        """For other kernels, which call it while this object lives."""
+        """A capsule for other kernels, valid while this object exists."""
         return PyCapsule_New(self.tests, "chandra_bin.Selection", NULL)
 
     def ranges(self, column not None, const double[::1] lows not None, const double[::1] highs not None, *, bint closed,
                bint exclude=False):
-        """lows[k] <= v < highs[k], or <= with ``closed``, for any k."""
+        """Test that lows[k] <= v < highs[k], or <= with ``closed``, for any k."""
         self.tests.ranges(column_of(column, self.rows, "column"), doubles_of(lows), doubles_of(highs), closed, exclude)
         self.held.append(column)
 
     def bits(self, const uint32_t[::1] column not None, uint32_t mask, uint32_t value, bint exclude=False):
-        """(v & mask) == value."""
+        """Test that (v & mask) == value."""
         check_rows(column.shape[0], self.rows, "column")
         self.tests.bits(&column[0] if self.rows > 0 else NULL, mask, value, exclude)
         self.held.append(column)
 
     def good_times(self, const double[::1] time not None, const double[::1] start not None,
                    const double[::1] stop not None, bint exclude=False):
-        """start[k] <= t < stop[k] for any k."""
+        """Test that start[k] <= t < stop[k] for any k."""
         check_rows(time.shape[0], self.rows, "time")
         self.tests.good_times(&time[0] if self.rows > 0 else NULL, doubles_of(start), doubles_of(stop), exclude)
         self.held.append(time)
@@ -97,7 +97,7 @@ cdef class Selection:
     def good_times_by_chip(self, const double[::1] time not None, const int16_t[::1] chip not None, *,
                            const double[::1] start not None, const double[::1] stop not None,
                            const int64_t[::1] offsets not None, bint exclude=False):
-        """The same, with the intervals offsets[c] .. offsets[c + 1] - 1 for chip c."""
+        """Test as `good_times` does, with the intervals offsets[c] .. offsets[c + 1] - 1 for chip c."""
         check_rows(time.shape[0], self.rows, "time")
         check_rows(chip.shape[0], self.rows, "chip")
         self.tests.good_times(&time[0] if self.rows > 0 else NULL, &chip[0] if self.rows > 0 else NULL,
@@ -106,7 +106,7 @@ cdef class Selection:
 
     def mask(self, x not None, y not None, const uint8_t[:, ::1] image not None, *, double x_first_edge, double x_step,
              double y_first_edge, double y_step, bint exclude=False):
-        """The pixel of ``image`` (ny, nx) that holds (x, y) is not 0."""
+        """Test that the pixel of ``image`` (ny, nx) that contains (x, y) is not 0."""
         self.tests.mask(coordinates_of(x, self.rows, "x"), coordinates_of(y, self.rows, "y"),
                         &image[0, 0] if image.shape[0] > 0 and image.shape[1] > 0 else NULL,
                         edges_of(x_first_edge, x_step, image.shape[1]), edges_of(y_first_edge, y_step, image.shape[0]),
@@ -114,13 +114,13 @@ cdef class Selection:
         self.held += [x, y, image]
 
     def flags(self, const uint8_t[::1] array not None, bint exclude=False):
-        """array[i] is not 0."""
+        """Test that array[i] is not 0."""
         check_rows(array.shape[0], self.rows, "flags")
         self.tests.flags(&array[0] if self.rows > 0 else NULL, exclude)
         self.held.append(array)
 
     def evaluate(self, int threads, uint8_t[::1] passes not None):
-        """Sets ``passes`` (n,) to 1 where an event passes all tests, else to 0; returns how many do."""
+        """Set ``passes`` (n,) to 1 for events that pass all tests, else to 0; return how many pass."""
         check_rows(passes.shape[0], self.rows, "passes")
         cdef size_t passed
         if self.rows == 0:

@@ -1,4 +1,4 @@
-# Results of unknown size as arrays: to be included where the size is known in C++ only.
+# Conversion of C++ vectors to arrays; included by modules whose result size is only known in C++.
 
 import numpy as np
 

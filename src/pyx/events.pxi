@@ -1,5 +1,5 @@
-# Columns of events, pixel edges and selections as C++ takes them: to be included where these are cimported.
-# Arrays of several types are told apart by the format of their buffer. A column without rows has no address: NULL.
+# Conversion of event columns, pixel edges and selections to C++; included where these types are cimported.
+# Types of arrays are distinguished by the format of their buffer. A column without rows has the address NULL.
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 
@@ -39,7 +39,7 @@ cdef Edges edges_of(double first, double step, Py_ssize_t size) noexcept:
 
 
 cdef const CSelection* selection_of(object selection) except? NULL:
-    """The C++ side of a Selection of _select_events, which the caller holds as long as it is used; NULL for None."""
+    """Return the C++ object of a Selection of _select_events, which the caller must keep alive; NULL for None."""
     if selection is None:
         return NULL
     return <const CSelection*>PyCapsule_GetPointer(selection.capsule, "chandra_bin.Selection")

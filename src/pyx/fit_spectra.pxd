@@ -27,6 +27,10 @@ cdef extern from "chandra_bin/fit_spectra.hpp" namespace "chandra_bin" nogil:
         const int64_t* weight_offsets
         const int32_t* weight_response
         const double* weight
+        size_t components
+        size_t bands
+        const double* band_counts
+        const double* band_expected
 
     cdef cppclass StatisticTable:
         const double* mean
@@ -40,7 +44,7 @@ cdef extern from "chandra_bin/fit_spectra.hpp" namespace "chandra_bin" nogil:
         double kt_high
         double abundance_low
         double abundance_high
-        double delta
+        const double* delta
         const double* fixed_abundance
         StatisticTable table
 
@@ -49,4 +53,7 @@ cdef extern from "chandra_bin/fit_spectra.hpp" namespace "chandra_bin" nogil:
 
     void fit_spectra(const SpectralTemplates& templates, const BinnedSpectra& spectra, const FitSettings& settings,
                      int threads, const Control& control, FittedBin* fitted, int32_t* flags,
-                     int32_t* evaluations) except +
+                     int32_t* evaluations, double* amounts) except +
+
+    void fit_background_amounts(const BinnedSpectra& spectra, size_t sets, size_t channels, const double* source,
+                                double* amounts) except +

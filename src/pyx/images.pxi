@@ -1,4 +1,4 @@
-# The images of one smoothing or binning as C++ takes them: to be included where `Images` is cimported.
+# Conversion of the images of a smoothing or binning run to C++; included where `Images` is cimported.
 
 
 cdef const float* pointer(const float[:, ::1] image, const float[:, ::1] counts) except? NULL:

@@ -1,7 +1,7 @@
-# Ctrl-C and progress for long kernels: to be included by the modules of such kernels.
+# Ctrl-C and progress of long kernels; included by the modules of such kernels.
 #
 # A kernel polls its Control from the thread that called it. The poll takes the GIL at most ten times a second, lets
-# Python run its signal handlers and tells the caller's progress(fraction); whatever they raise stops the kernel
+# Python run its signal handlers and calls the caller's progress(fraction). An exception raised there stops the kernel
 # (Cancelled, a RuntimeError here) and is raised again when the `with` block of the Monitor ends.
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -47,7 +47,7 @@ cdef bool poll(void* data, double fraction) noexcept nogil:
 
 
 cdef class Monitor:
-    """Watches one call of one kernel; ``progress`` is called with the fraction done, 0 to 1, or is None."""
+    """Monitor of one kernel call; ``progress`` is called with the fraction done, 0 to 1, or is None."""
 
     cdef PollState state
     cdef object progress

@@ -1,4 +1,4 @@
-# The last line of defence of a kernel: to be included by the kernels' modules.
+# Shape checks that prevent out-of-bounds access; included by the kernels' modules.
 
 
 cdef int check_shape(Py_ssize_t ny, Py_ssize_t nx, Py_ssize_t other_ny, Py_ssize_t other_nx) except -1:

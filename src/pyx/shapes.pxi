@@ -1,4 +1,4 @@
-# Regions as C++ takes them: to be included where Bytes, Doubles, Offsets and Shapes are cimported.
+# Conversion of regions to C++; included where Bytes, Doubles, Offsets and Shapes are cimported.
 
 
 cdef Bytes bytes_of(const uint8_t[::1] values):

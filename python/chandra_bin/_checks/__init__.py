@@ -1,4 +1,5 @@
-"""What may enter: arrays and images are converted for the kernels, or refused in one line that holds the wrong value.
+"""Checks of input: convert arrays, images and options for the kernels, or raise an error that shows the wrong value.
 
-Imports `chandra_bin.errors` alone. It converts byte order, type, contiguity and masks; it computes nothing.
+This package converts byte order, type, contiguity, units and masks, and computes nothing. It imports only
+`chandra_bin.errors`.
 """

@@ -1,7 +1,4 @@
-"""The gate of the kernels: any array in, exactly the array that a kernel takes out, or a clear error.
-
-Nothing is computed here: byte order, dtype, contiguity, shape, and what is not a number.
-"""
+"""Conversion of arrays and numbers to what the kernels take, with checks of type, shape, size and units."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
@@ -16,17 +13,17 @@ from .options import POSITIVE
 from .units import numbers, seconds
 
 MOST_THREADS = 512
-# Pixels and events are counted in int32 here and there, and twice the distances of pixels.
+# Kernels count pixels and events in int32, and double the distances between pixels.
 _MOST_VALUES = 2**31 - 1
 _LONGEST_SIDE = _MOST_VALUES // 4
 
 
 def as_image(values: ImageLike, name: str, dtype: DTypeLike = np.float32, shape: tuple[int, ...] | None = None, *,
              units: tuple[str, ...] = ("",)) -> NDArray[Any]:
-    """A C-ordered, native-endian image (ny, nx) of ``dtype`` in one of ``units``; a copy only where one is needed.
+    """Return an image (ny, nx) as C-ordered, native-endian ``dtype`` in one of ``units``; copy only if needed.
 
-    Masked pixels become NaN. Raises `InputError` where ``values`` is not 2-D, holds no real numbers, differs from
-    ``shape``, or has masked pixels that ``dtype`` cannot hold as NaN.
+    Masked pixels become NaN. Raises `InputError` if ``values`` is not 2-D, contains no real numbers, differs from
+    ``shape``, or has masked pixels and a ``dtype`` without NaN.
     """
     given = given_image(values, name, *units)
     warn_of_noise(given, name)
@@ -34,14 +31,14 @@ def as_image(values: ImageLike, name: str, dtype: DTypeLike = np.float32, shape:
 
 
 def warn_of_noise(given: Given, name: str) -> None:
-    """Warn where the uncertainty of an image is not used."""
+    """Warn that the uncertainty of an image is ignored."""
     if given.noise is not None:
         warn(f"the uncertainty of {name} is not used here")
 
 
 def of_given(given: Given, name: str, dtype: DTypeLike = np.float32, shape: tuple[int, ...] | None = None
              ) -> NDArray[Any]:
-    """Convert an image that is taken apart, as `as_image` does."""
+    """Convert the parts of an image as `as_image` does."""
     array = given.data
     if array.ndim != 2:
         raise InputError(f"{name} must be 2-D (ny, nx), not of shape {array.shape}")
@@ -49,7 +46,7 @@ def of_given(given: Given, name: str, dtype: DTypeLike = np.float32, shape: tupl
         raise InputError(f"{name} has shape {array.shape}, the image {shape}")
     _check_size(array, name)
     if max(array.shape) > _LONGEST_SIDE:
-        raise InputError(f"{name} is of {array.shape[1]} x {array.shape[0]} pixels: a side has {_LONGEST_SIDE} at most")
+        raise InputError(f"{name} has {array.shape[1]} x {array.shape[0]} pixels: give at most {_LONGEST_SIDE} a side")
     with np.errstate(over="ignore"):
         image: NDArray[Any] = np.ascontiguousarray(array, dtype=dtype)
     if given.mask is None:
@@ -60,9 +57,9 @@ def of_given(given: Given, name: str, dtype: DTypeLike = np.float32, shape: tupl
 
 
 def as_flags(values: ImageLike | None, name: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """A boolean image of ``shape``; all False for None.
+    """Return a boolean image of ``shape``; all False for None.
 
-    Raises `InputError` for anything but booleans: 1 means "use" in mask files and would mean "excluded" here.
+    Raises `InputError` for other types: 1 means "use" in mask files but would mean "excluded" here.
     """
     if values is None:
         return np.zeros(shape, dtype=bool)
@@ -75,7 +72,7 @@ def as_flags(values: ImageLike | None, name: str, shape: tuple[int, ...]) -> NDA
 
 def as_labels(values: ImageLike, name: str = "binmap",
               meaning: str = "-1 outside, bins from 0") -> NDArray[np.int32]:
-    """An image (ny, nx) of whole numbers, int32, -1 for all negative ones; ``meaning`` names them.
+    """Return an image (ny, nx) of int32; all negative numbers become -1. ``meaning`` describes the numbers in messages.
 
     Raises `InputError` for floats and for numbers beyond int32.
     """
@@ -84,22 +81,22 @@ def as_labels(values: ImageLike, name: str = "binmap",
         raise InputError(f"{name} must hold whole numbers ({meaning}), not {array.dtype}")
     _check_size(array, name)
     if array.size and array.max() > np.iinfo(np.int32).max:
-        raise InputError(f"{name} holds {array.max()}, above the largest that int32 holds")
+        raise InputError(f"{name} holds {array.max()}, above the int32 maximum")
     if array.dtype.kind == "i":
-        array = np.maximum(array, -1)  # whatever is outside, before a wider type could wrap around
+        array = np.maximum(array, -1)  # before a wider type can wrap around
     labels: NDArray[np.int32] = as_image(array, name, dtype=np.int32)
     return labels
 
 
 def as_column(values: ArrayLike, name: str, dtypes: Sequence[DTypeLike], size: int | None = None) -> NDArray[Any]:
-    """A contiguous, native-endian column (n,), one value an event; a copy only where one is needed.
+    """Return a contiguous, native-endian column (n,), one value an event; copy only if needed.
 
-    Of a type among ``dtypes`` it keeps this type; else it becomes the last of them. Raises `InputError` where
-    ``values`` is not 1-D, holds no real numbers, is not of ``size``, or holds what is no whole number of that type.
+    A type in ``dtypes`` is kept; other types become the last of ``dtypes``. Raises `InputError` if ``values`` is not
+    1-D, contains no real numbers, differs from ``size``, or does not fit the integer type.
     """
     array = plain(values, name)
     if isinstance(array, np.ma.MaskedArray):
-        raise InputError(f"{name} is a masked array: give its data and its mask apart")
+        raise InputError(f"{name} is a masked array: give a plain array, {name}.data")
     if array.ndim != 1:
         raise InputError(f"{name} must be 1-D, one value an event, not of shape {array.shape}")
     if size is not None and len(array) != size:
@@ -117,7 +114,7 @@ def as_column(values: ArrayLike, name: str, dtypes: Sequence[DTypeLike], size: i
 
 
 def as_coordinates(x: ArrayLike, y: ArrayLike, size: int | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The columns x and y of as many events: both float32, or both float64."""
+    """Return the columns x and y, (n,) each: both float32, or both float64."""
     xs = as_column(x, "x", (np.float32, np.float64), size)
     ys = as_column(y, "y", (np.float32, np.float64), len(xs))
     dtype = np.result_type(xs, ys)
@@ -125,19 +122,20 @@ def as_coordinates(x: ArrayLike, y: ArrayLike, size: int | None = None) -> tuple
 
 
 def plain(values: Any, name: str, unit: str = "") -> NDArray[Any]:
-    """The numbers of an array in ``unit``, as `numbers` has them. Raises `InputError` for masked elements, too."""
+    """Return the numbers of an array in ``unit``, as `numbers` does. Raises `InputError` for masked elements, too."""
     _refuse_masked(values, name)
     return np.asanyarray(numbers(getattr(values, "unmasked", values), name, unit))
 
 
 def _refuse_masked(values: Any, name: str) -> None:
+    """Raise `InputError` if an element is masked."""
     mask = getattr(values, "mask", False)
     if not callable(mask) and np.any(mask):  # pandas has a method of this name
-        raise InputError(f"{name} has masked elements: leave these out first, {name}[~mask]")
+        raise InputError(f"{name} has masked elements: remove them first, {name}[~mask]")
 
 
 def as_seconds(values: Any, name: str) -> NDArray[np.float64]:
-    """Times as float64 seconds, of any shape; ``Time`` as seconds of Chandra's clock (see `seconds`).
+    """Return times as float64 seconds, of any shape; ``Time`` becomes seconds of Chandra's clock (see `seconds`).
 
     Raises `InputError` as `plain` does, and for dates without a time scale.
     """
@@ -146,7 +144,7 @@ def as_seconds(values: Any, name: str) -> NDArray[np.float64]:
 
 
 def as_number(value: object, name: str, unit: str = "") -> float:
-    """One real number in ``unit``, as float. Raises `InputError` for arrays, texts, truths and other units."""
+    """Return a real number in ``unit`` as float. Raises `InputError` for arrays, strings, booleans and other units."""
     if value is None or isinstance(value, str | bytes | bool | np.bool_) or np.ndim(cast(Any, value)) != 0:
         raise InputError(f"{name} is {value!r}: it must be one number")
     try:
@@ -158,7 +156,7 @@ def as_number(value: object, name: str, unit: str = "") -> float:
 
 
 def as_positive(value: object, name: str, unit: str = "") -> float:
-    """One finite number above 0 in ``unit``. Raises `InputError` for anything else."""
+    """Return one finite number above 0 in ``unit``. Raises `InputError` for any other value."""
     number = as_number(value, name, unit)
     if fault := POSITIVE.fault(number):
         raise InputError(f"{name} is {number:.15g}{f' {unit}' if unit else ''}: {fault}")
@@ -166,14 +164,14 @@ def as_positive(value: object, name: str, unit: str = "") -> float:
 
 
 def as_progress(progress: Any) -> Any:
-    """A function that takes the fraction done, or None. Raises `InputError` for anything else."""
+    """Return a callback that takes the fraction done, or None. Raises `InputError` for any other value."""
     if progress is not None and not callable(progress):
         raise InputError(f"progress is {progress!r}: it must be a function of the fraction done, or None")
     return progress
 
 
 def as_whole(value: Any, name: str, least: int = 0) -> int:
-    """A whole number, ``least`` or more. Raises `InputError` for anything else."""
+    """Return a whole number, ``least`` or more. Raises `InputError` for any other value."""
     number = as_number(value, name)
     if not number >= least or number % 1 != 0:  # also NaN and infinity
         raise InputError(f"{name} is {value}: it must be a whole number, {least} or more")
@@ -181,12 +179,12 @@ def as_whole(value: Any, name: str, least: int = 0) -> int:
 
 
 def as_threads(threads: int) -> int:
-    """A number of threads that the system can be asked for. Raises `InputError` below 1."""
+    """Return a number of threads, at most `MOST_THREADS`. Raises `InputError` below 1."""
     return min(as_whole(threads, "threads", 1), MOST_THREADS)
 
 
 def as_shape(shape: Any) -> tuple[int, int]:
-    """The shape (ny, nx) of an image. Raises `InputError` for anything but two whole numbers, 0 or more."""
+    """Return the shape (ny, nx) of an image. Raises `InputError` unless it is two whole numbers, 0 or more."""
     sides = tuple(shape) if isinstance(shape, Iterable) else ()
     if len(sides) != 2 or not all(isinstance(side, int | np.integer) and side >= 0 for side in sides):
         shown = f"of the type {type(shape).__name__}" if len(sides) > 3 or np.ndim(sides[:1]) > 1 else repr(shape)
@@ -195,7 +193,7 @@ def as_shape(shape: Any) -> tuple[int, int]:
 
 
 def as_limits(limits: Any, name: str) -> tuple[Any, Any]:
-    """The two values of (low, high), as they are. Raises `InputError` for anything but two values."""
+    """Return the two values of (low, high) unchanged. Raises `InputError` unless there are two."""
     try:
         values = () if isinstance(limits, str) else tuple(limits)
     except TypeError:
@@ -206,6 +204,6 @@ def as_limits(limits: Any, name: str) -> tuple[Any, Any]:
 
 
 def _check_size(array: NDArray[Any], name: str) -> None:
-    """Before it is copied: an array of strides may be larger than memory."""
+    """Raise `InputError` for too many values, before a copy: a strided array may be larger than memory."""
     if array.size > _MOST_VALUES:
-        raise InputError(f"{name} has {array.size} values, and {_MOST_VALUES} at most can be used: cut it into parts")
+        raise InputError(f"{name} has {array.size} values, but at most {_MOST_VALUES} can be used: split it")

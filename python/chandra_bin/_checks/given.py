@@ -1,6 +1,6 @@
-"""Images as astronomers hold them: arrays, masked arrays, Quantity, NDData and CCDData, HDUs, images of this package.
+"""Images in the forms users have: arrays, masked arrays, Quantity, NDData, CCDData, HDUs and images of this package.
 
-Each is taken apart into numbers, pixels without data, noise and coordinates, so that no part is dropped in silence.
+Each image is split into numbers, mask, noise and coordinates, so that no part is dropped silently.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from .units import as_array, numbers, unit_of
 
 
 class ImageHolder(Protocol):
-    """An image with what belongs to it: ``NDData``, ``CCDData``, an HDU of ``astropy.io.fits``, an `Image`."""
+    """An image object: ``NDData``, ``CCDData``, an HDU of ``astropy.io.fits``, or an `Image`."""
 
     @property
     def data(self) -> Any: ...
 
 
-# Arrays (masked arrays, Quantities and lists of lists among them), and images with what belongs to them.
+# Arrays (including masked arrays, Quantities and nested lists), and image objects.
 ImageLike: TypeAlias = ArrayLike | ImageHolder
 
 
@@ -41,19 +41,19 @@ class Given:
 
 
 def given_image(values: Any, name: str, unit: str = "", *others: str) -> Given:
-    """The parts of an image, its numbers in ``unit`` (or one of ``others``) as `numbers` has them.
+    """Split an image into its parts, its numbers in ``unit`` (or one of ``others``) as `numbers` converts them.
 
-    Raises `InputError` for names of files, for several images, and for an uncertainty of an unknown kind.
+    Raises `InputError` for file names, lists of HDUs, and an uncertainty of an unknown kind.
     """
     if isinstance(values, str | bytes | PathLike):
         raise InputError(f"{name} is {values!r}: give the image itself, chandra_bin.read_image({str(values)!r})")
     if hasattr(values, "uncertainty") and hasattr(values, "wcs"):
         return _of_nddata(values, name, unit, others)
     if hasattr(values, "filename") and isinstance(values, list):  # an HDUList
-        raise InputError(f"{name} is a list of HDUs: give the one that has the image, such as hdus[0]")
+        raise InputError(f"{name} is a list of HDUs: give the HDU of the image, such as hdus[0]")
     if hasattr(values, "data") and hasattr(values, "header"):  # an HDU, or an image of this package
         if values.data is None:
-            raise InputError(f"{name} is an HDU without an image: give the one that has it, such as hdus[1]")
+            raise InputError(f"{name} is an HDU without an image: give the HDU of the image, such as hdus[1]")
         return Given(_with_unit(as_array(values.data, name), unit_of(values), name, unit, others),
                      coords=values.header)
     if hasattr(values, "unmasked"):  # astropy's Masked
@@ -65,13 +65,13 @@ def given_image(values: Any, name: str, unit: str = "", *others: str) -> Given:
 
 
 def has_pixels(values: Any) -> bool:
-    """Whether this is an image rather than a number."""
+    """Return whether a value is an image (or a file name) rather than a number."""
     return (np.ndim(values) > 0 or hasattr(values, "wcs") or hasattr(values, "header")
             or isinstance(values, str | bytes | PathLike))
 
 
 def given_mask(values: Any, name: str) -> NDArray[np.bool_] | None:
-    """True where a pixel of an image is masked; None where none is."""
+    """Return the mask of an image, True where a pixel is masked; None if no pixel is."""
     mask = getattr(values, "mask", None)
     if mask is None or callable(mask):  # pandas has a method of this name
         return None
@@ -79,6 +79,7 @@ def given_mask(values: Any, name: str) -> NDArray[np.bool_] | None:
 
 
 def _of_nddata(values: Any, name: str, unit: str, others: tuple[str, ...]) -> Given:
+    """Split an ``NDData`` into its parts."""
     data = as_array(values.data, name)
     in_unit = _with_unit(data, values.unit, name, unit, others)
     noise = None
@@ -90,6 +91,7 @@ def _of_nddata(values: Any, name: str, unit: str, others: tuple[str, ...]) -> Gi
 
 
 def _with_unit(data: NDArray[Any], given: Any, name: str, unit: str, others: tuple[str, ...]) -> NDArray[Any]:
+    """Return data of the unit ``given`` (None: no unit) in ``unit`` or one of ``others``."""
     if given is None:
         return data
     from astropy.units import Quantity
@@ -98,21 +100,22 @@ def _with_unit(data: NDArray[Any], given: Any, name: str, unit: str, others: tup
 
 
 def _standard_deviation(uncertainty: Any, name: str) -> Any:
+    """Return an uncertainty as standard deviation."""
     from astropy.nddata import IncompatibleUncertaintiesException, StdDevUncertainty
 
     try:
         return uncertainty.represent_as(StdDevUncertainty)
     except (IncompatibleUncertaintiesException, AttributeError, TypeError):
-        raise InputError(f"the uncertainty of {name} is of an unknown kind: make it a StdDevUncertainty") from None
+        raise InputError(f"the uncertainty of {name} is of an unknown kind: convert it to StdDevUncertainty") from None
 
 
 def _flags(mask: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
-    """A mask of ``shape``; None where nothing is masked."""
+    """Return a mask of ``shape``; None if no pixel is masked."""
     if mask is None or mask is np.ma.nomask:
         return None
     flags = np.asarray(mask)
     if flags.dtype.kind != "b":
         raise InputError(f"the mask of {name} must be boolean, True where a pixel is masked, not {flags.dtype}")
     if flags.ndim and flags.shape != shape:
-        raise InputError(f"the mask of {name} has the shape {flags.shape}, and the image {shape}")
+        raise InputError(f"the mask of {name} has shape {flags.shape}, the image {shape}")
     return np.broadcast_to(flags, shape) if flags.any() else None

@@ -1,18 +1,18 @@
-"""How much memory the machine, or the container, has left."""
+"""The memory that the machine or the container has available."""
 
 import math
 import os
 from pathlib import Path
 
-# Files of Linux that say so, and what stands before the number: of the machine, of a container.
+# Linux files with the limits of the machine and of containers, and the word before the number.
 _LIMITS = {Path("/proc/meminfo"): "MemAvailable:", Path("/sys/fs/cgroup/memory.max"): "",
            Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"): ""}
 
 
 def available_bytes() -> float:
-    """The memory that is free or could be, and no more than a container may have; infinite if the system says none."""
+    """Return the available memory, limited to that of the container; infinite if the system reports no limit."""
     there = math.inf
-    if hasattr(os, "sysconf"):  # which Windows has not
+    if hasattr(os, "sysconf"):  # missing on Windows
         there = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     for path, word in _LIMITS.items():
         try:

@@ -1,4 +1,4 @@
-"""Classes of options: the text, unit, default and limits of each option stand in its field, and are checked here."""
+"""Base class of option dataclasses: each field holds the text, unit, default and limits of its option, checked here."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Limits:
-    """The values that a finite number may have, and the words for them."""
+    """A condition on finite numbers, and its wording for messages."""
 
     holds: Callable[[float], bool]
     text: str
@@ -33,36 +33,36 @@ ERROR = Limits(lambda number: 0 <= number < 1, "it must be a fraction, from 0 to
 
 def option(default: Any, text: str, *, unit: str = "", symbol: str = "", otherwise: str = "", negative: str = "",
            limits: Limits | None = None) -> Any:
-    """Make the field of an option.
+    """Return a dataclass field that describes an option.
 
     Parameters
     ----------
-    text : what it is, as ``--help`` and the documentation of the class show it.
-    unit : of a number.
-    symbol : stands for the value in ``--help``.
-    otherwise : what None stands for.
-    negative : the text of ``--no-NAME``, for a flag that is set by default.
-    limits : the values that a number may have. The choices of a word are those of the field's type.
+    text : description for ``--help`` and the class documentation.
+    unit : unit of a number.
+    symbol : placeholder of the value in ``--help``.
+    otherwise : meaning of None.
+    negative : text of ``--no-NAME``, for a flag that is set by default.
+    limits : allowed numbers. The choices of a word come from the field's type.
     """
     return field(default=default, metadata={"text": text, "unit": unit, "symbol": symbol, "otherwise": otherwise,
                                             "negative": negative, "limits": limits})
 
 
 class Options:
-    """The base of a frozen dataclass of options: it checks their values, and shows those that are not the defaults.
+    """Base of a frozen dataclass of options: it checks values, and its repr shows those that differ from the defaults.
 
-    A field takes values of its type. Names of files become paths, and one name, or one number, is taken where
-    several are.
+    A field accepts values of its type. File names become paths, and a single name or number is accepted where several
+    are.
     """
 
     def __post_init__(self) -> None:
-        """Raise `InputError` for the first value of another type, beyond the limits, or that is not a choice."""
+        """Raise `InputError` for the first value of the wrong type, outside its limits, or not among the choices."""
         for each in fields(cast(Any, self)):
             object.__setattr__(self, each.name, _taken(each, getattr(self, each.name)))
 
     @classmethod
     def or_defaults(cls, given: Self | None) -> Self:
-        """Return options that a function was given, or the defaults for None. Raises `InputError` for another class."""
+        """Return the given options, or the defaults for None. Raises `InputError` for another class."""
         if given is None:
             return cls()
         if not isinstance(given, cls):
@@ -71,7 +71,7 @@ class Options:
 
     @property
     def given(self) -> dict[str, Any]:
-        """The values that are not the defaults, by the names of the options."""
+        """The values that differ from the defaults, by option name."""
         values = ((each, getattr(self, each.name)) for each in fields(cast(Any, self)))
         return {each.name: value for each, value in values if value != each.default}
 
@@ -81,27 +81,29 @@ class Options:
 
 
 def _shown(value: Any) -> str:
+    """Return a value as text for the repr."""
     if isinstance(value, tuple):
         return f"[{', '.join(map(_shown, value))}]"
     return repr(str(value) if isinstance(value, Path) else value)
 
 
 def picked(values: Mapping[str, Any], cls: Any) -> dict[str, Any]:
-    """The values, other than None, that are fields of a class."""
+    """Return the values that are not None and are fields of a class."""
     return {each.name: value for each in fields(cls) if (value := values.get(each.name)) is not None}
 
 
 def choices_of(each: "Field[Any]") -> list[str]:
-    """Return the words that a field may hold."""
+    """Return the words that a field accepts."""
     return [choice for kind in _kinds_of(each) if get_origin(kind) is Literal for choice in get_args(kind)]
 
 
 def _kinds_of(each: "Field[Any]") -> tuple[Any, ...]:
+    """Return the types of a field."""
     return get_args(each.type) if get_origin(each.type) in (Union, UnionType) else (each.type,)
 
 
 def _taken(each: "Field[Any]", value: Any) -> Any:
-    """A value as the type of its field has it."""
+    """Return a value converted to the type of its field."""
     kinds, choices = _kinds_of(each), choices_of(each)
     if (value is None and type(None) in kinds) or (isinstance(value, str) and value in choices):
         return value
@@ -119,15 +121,17 @@ def _taken(each: "Field[Any]", value: Any) -> Any:
     raise InputError(f"{each.name} is {value!r}: it must be {' or '.join(wanted)}")
 
 
-# What a value of a type is, in messages.
+# Descriptions of types in messages.
 _WANTED: dict[Any, str] = {bool: "True or False", float: "one number", int: "one number", Path: "the name of a file"}
 
 
 def _is_name(value: Any) -> bool:
+    """Return whether a value can be a file name."""
     return isinstance(value, str | PathLike) and value != ""
 
 
 def _paths(each: "Field[Any]", value: Any) -> tuple[Path, ...]:
+    """Return file names as paths."""
     names = (value,) if _is_name(value) else tuple(value) if isinstance(value, Iterable) else (None,)
     if value == "" or not all(map(_is_name, names)):
         raise InputError(f"{each.name} is {value!r}: it must be the name of a file, or several names, [a, b]")
@@ -135,7 +139,8 @@ def _paths(each: "Field[Any]", value: Any) -> tuple[Path, ...]:
 
 
 def _numbers(each: "Field[Any]", value: Any) -> tuple[float, ...]:
-    from .arrays import as_number, plain  # numpy, which --help does without
+    """Return one number or several as a tuple."""
+    from .arrays import as_number, plain  # imports numpy, which --help must not load
 
     if not isinstance(value, Iterable) or isinstance(value, str | bytes) or getattr(value, "ndim", 1) == 0:
         return (as_number(value, each.name),)
@@ -143,7 +148,7 @@ def _numbers(each: "Field[Any]", value: Any) -> tuple[float, ...]:
 
 
 def _number(each: "Field[Any]", value: Any, *, whole: bool) -> Any:
-    """A number as it was given, without its unit; an int where it must be ``whole``."""
+    """Return a number as given, without its unit; an int if it must be ``whole``."""
     from .arrays import as_number
 
     number = float(value) if type(value) in (int, float) else as_number(value, each.name)

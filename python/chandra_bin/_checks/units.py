@@ -1,7 +1,7 @@
-"""Units: values with a unit become plain numbers in the documented unit, or are refused. No unit is dropped in silence.
+"""Units: values with a unit become plain numbers in the documented unit or raise an error; no unit is dropped silently.
 
-Quantities, columns with a unit and, for times, ``astropy.time.Time`` and ``TimeDelta`` are taken. Counts, photons,
-pixels and channels are numbers: ``ct``, ``ph``, ``adu``, ``pix`` and ``chan`` have no dimension here.
+Accepts Quantities, columns with a unit and, for times, ``astropy.time.Time`` and ``TimeDelta``. Counts, photons,
+pixels and channels are plain numbers: ``ct``, ``ph``, ``adu``, ``pix`` and ``chan`` count as dimensionless.
 """
 
 import sys
@@ -25,22 +25,22 @@ class TimeHolder(Protocol):
     def to_value(self, *args: Any, **options: Any) -> Any: ...
 
 
-# Numbers in the documented unit; Quantities and columns with a unit, which are converted.
+# Numbers in the documented unit, or Quantities and columns with a unit, which are converted.
 QuantityLike: TypeAlias = ArrayLike
 # Seconds, or Quantities; ``astropy.time.Time`` and ``TimeDelta``.
 TimeLike: TypeAlias = ArrayLike | TimeHolder
 
-# Times of Chandra are seconds since 1998-01-01T00:00:00 in Terrestrial Time: MJDREF of its files.
+# Chandra times are seconds since 1998-01-01T00:00:00 in Terrestrial Time (MJDREF in the headers).
 MJDREF = 50814.0
-# Units of counts. A higher power of them, as in variances, is another dimension.
+# Units of counts. A higher power, as in variances, is a different dimension.
 _COUNTED = ("ct", "ph", "adu", "electron", "DN", "pix", "chan", "bin", "vox")
 
 
 def numbers(values: Any, name: str, unit: str = "", *others: str) -> NDArray[Any]:
-    """The numbers of ``values``, converted to ``unit`` where they have a unit; a mask, if any, stays.
+    """Return the numbers of ``values``, converted to ``unit`` if they have a unit; a mask is kept.
 
-    ``others`` are further units that are taken, each as it is. Raises `InputError` that is an astropy
-    ``UnitConversionError``, too, for a unit of another dimension.
+    ``others`` are further accepted units, not converted to ``unit``. For a unit of another dimension, raises an
+    `InputError` that is also an astropy ``UnitConversionError``.
     """
     values = _joined(values, name)
     given = unit_of(values)
@@ -56,14 +56,14 @@ def numbers(values: Any, name: str, unit: str = "", *others: str) -> NDArray[Any
 
 
 def as_array(values: Any, name: str) -> NDArray[Any]:
-    """An array of real numbers or truths, masked ones as they are. Raises `InputError` for anything else."""
+    """Return an array of real numbers or booleans; masked arrays stay masked. Raises `InputError` for other types."""
     array: NDArray[Any] | None
     try:
         array = np.asanyarray(values)
     except (TypeError, ValueError):
         array = None
     if array is None and isinstance(values, list | tuple):
-        raise InputError(f"{name} is no array: its rows differ in length")
+        raise InputError(f"{name} must be an array, but its rows differ in length")
     if array is None or (array.ndim == 0 and array.dtype.kind == "O"):
         kind = "None" if values is None else f"of the type {type(values).__name__}"
         raise InputError(f"{name} is {kind}: give an array of numbers")
@@ -73,14 +73,14 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
 
 
 def unit_of(values: Any) -> Any:
-    """The unit of a Quantity, a column or an image with BUNIT; None for values without a unit that astropy knows."""
+    """Return the unit of a Quantity, a column or an image with BUNIT; None if astropy knows no unit for it."""
     unit = getattr(values, "unit", None)
-    if unit is None and isinstance(attributes := getattr(values, "attrs", None), dict):  # of xarray
+    if unit is None and isinstance(attributes := getattr(values, "attrs", None), dict):  # xarray
         unit = attributes.get("units")
     if unit is None and (header := getattr(values, "header", None)) is not None and header.get("BUNIT"):
         from astropy.units import Unit
 
-        with warnings.catch_warnings(action="ignore"):  # of several slashes
+        with warnings.catch_warnings(action="ignore"):  # units with several slashes
             unit = Unit(str(header["BUNIT"]), parse_strict="silent")
         if not hasattr(unit, "decompose") or type(unit).__name__ == "UnrecognizedUnit":
             return None
@@ -88,7 +88,7 @@ def unit_of(values: Any) -> Any:
 
 
 def _joined(values: Any, name: str) -> Any:
-    """A list of Quantities as one Quantity; other values as they are. Raises `InputError` for units that differ."""
+    """Return a list of Quantities as one Quantity, other values unchanged. Raises `InputError` if the units differ."""
     if not (isinstance(values, list | tuple) and any(hasattr(each, "unit") for each in values)):
         return values
     from astropy.units import Quantity
@@ -100,7 +100,7 @@ def _joined(values: Any, name: str) -> Any:
 
 
 def seconds(values: Any, name: str, mjdref: float = MJDREF) -> Floats:
-    """Times as float64 seconds, of any shape; ``Time`` as seconds since ``mjdref`` (MJD, TT).
+    """Return times as float64 seconds, of any shape; ``Time`` becomes seconds since ``mjdref`` (MJD, TT).
 
     Raises `InputError` as `numbers` does, and for dates without a time scale.
     """
@@ -108,25 +108,25 @@ def seconds(values: Any, name: str, mjdref: float = MJDREF) -> Floats:
         if isinstance(values, time.Time):
             values = values - time.Time(mjdref, format="mjd", scale="tt")
         if isinstance(values, time.TimeDelta):
-            # No clock resolves a microsecond: smaller differences are rounding errors.
+            # Differences below a microsecond are rounding errors.
             return np.asarray(np.round(values.to_value("s"), 6), dtype=np.float64)
     if _is_date(values):
-        raise InputError(f"{name} is of the type {type(values).__name__}: give seconds, or make an astropy Time or "
-                         "TimeDelta of it, which has a time scale")
+        raise InputError(f"{name} is of the type {type(values).__name__}, without a time scale: give seconds, or an "
+                         "astropy Time or TimeDelta")
     return np.asarray(numbers(values, name, "s"), dtype=np.float64)
 
 
 def _is_date(values: Any) -> bool:
-    """Whether these are dates or differences of dates, or texts of them: of Python, numpy, pandas or xarray."""
+    """Return whether values are dates, time differences or strings: of Python, numpy, pandas or xarray."""
     first = values[0] if isinstance(values, list | tuple) and values else values
     return (isinstance(first, str) or hasattr(first, "isoformat") or hasattr(first, "total_seconds")
             or getattr(getattr(first, "dtype", None), "kind", "") in ("M", "m", "U", "S"))
 
 
 def in_one_unit(**values: Any) -> list[NDArray[Any]]:
-    """The numbers of values that have one dimension, in the unit of the first that has one.
+    """Return the numbers of values of one dimension, in the unit of the first that has one.
 
-    Raises `InputError` as `numbers` does, and where only some have a unit.
+    Raises `InputError` as `numbers` does, and if only some have a unit.
     """
     values = {name: _joined(each, name) for name, each in values.items()}
     units = {name: unit_of(each) for name, each in values.items()}
@@ -138,16 +138,17 @@ def in_one_unit(**values: Any) -> list[NDArray[Any]]:
 
 
 def can_convert(given: Any, unit: str) -> bool:
-    """Whether numbers in the unit ``given`` can be had in ``unit``."""
+    """Return whether numbers in the unit ``given`` can be converted to ``unit``."""
     return _factor(given, unit, ()) is not None
 
 
 @cache
 def _unit_error() -> Any:
+    """Return the class of unit errors; defined here, as the import of astropy.units is slow."""
     from astropy.units import UnitConversionError
 
     class UnitError(InputError, UnitConversionError):  # type: ignore[misc]
-        """A value has a unit of another dimension than the one that is wanted."""
+        """A value has a unit of the wrong dimension."""
 
         def __reduce__(self) -> Any:
             return _made, (str(self),)
@@ -156,12 +157,13 @@ def _unit_error() -> Any:
 
 
 def _made(text: str) -> Exception:
+    """Return a unit error; pickle needs a function at module level."""
     error: Exception = _unit_error()(text)
     return error
 
 
 def _factor(given: Any, unit: str, others: tuple[str, ...]) -> float | None:
-    """What numbers in the unit ``given`` are multiplied with; None where it has another dimension."""
+    """Return the factor that converts from the unit ``given``; None for another dimension."""
     from astropy.units import Unit, UnitConversionError
 
     try:
@@ -177,7 +179,7 @@ def _factor(given: Any, unit: str, others: tuple[str, ...]) -> float | None:
 
 
 def _without_counts(unit: Any) -> Any:
-    """A unit without the units of counts; those in a higher power stay."""
+    """Return a unit without its count units; those in a higher power stay."""
     from astropy.units import CompositeUnit
 
     parts = unit.decompose()

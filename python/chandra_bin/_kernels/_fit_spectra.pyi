@@ -13,6 +13,8 @@ def fit_spectra(
     bin_offsets: NDArray[np.int64],
     counts: _Floats,
     background: _Floats,
+    band_counts: _Floats,
+    band_expected: _Floats,
     exposure: _Floats,
     ratio: _Floats,
     statistic: NDArray[np.uint8],
@@ -24,7 +26,7 @@ def fit_spectra(
     kt_high: float,
     abundance_low: float,
     abundance_high: float,
-    delta: float,
+    delta: _Floats,
     fixed_abundance: _Floats,
     table: _Floats,
     table_first: float,
@@ -34,4 +36,15 @@ def fit_spectra(
     fitted: _Floats,
     flags: _Ints,
     evaluations: _Ints,
+    amounts: _Floats,
+) -> None: ...
+def fit_background_amounts(
+    source: _Floats,
+    *,
+    counts: _Floats,
+    background: _Floats,
+    band_counts: _Floats,
+    band_expected: _Floats,
+    statistic: NDArray[np.uint8],
+    amounts: _Floats,
 ) -> None: ...

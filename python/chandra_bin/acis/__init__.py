@@ -1,4 +1,4 @@
-"""Numbers and formulas of the instrument: chips, PI channels and energy bands of ACIS, and Chandra's mirror.
+"""Numbers and formulas of the instrument: ACIS chips, PI channels, energy bands, and Chandra's mirror.
 
-Imports ``_checks`` and ``errors``. Plain numbers in, plain numbers or arrays out; it opens no file.
+Functions take and return plain numbers or arrays, and open no files. The package imports ``_checks`` and ``errors``.
 """

@@ -1,7 +1,7 @@
-"""Energy bands in CIAO's words: ``broad``, ``csc``, ``0.5:7:2.3``.
+"""Energy bands as CIAO writes them: ``broad``, ``csc``, ``0.5:7:2.3``.
 
-Names and limits are those of CIAO's fluximage (https://cxc.cfa.harvard.edu/ciao/ahelp/fluximage.html). A band's label
-is part of file names, ``broad_thresh.img`` and ``0.5-7_thresh.img``, so this is the one place that makes it.
+Names and limits follow CIAO's fluximage (https://cxc.cfa.harvard.edu/ciao/ahelp/fluximage.html). A band's label is part
+of file names, such as ``broad_thresh.img`` and ``0.5-7_thresh.img``, so only this module makes labels.
 """
 
 import re
@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from chandra_bin.errors import InputError
 
-# keV: from, to, and the energy that stands for the band in exposure maps.
+# keV: lower limit, upper limit, and the effective energy for exposure maps.
 _NAMED = {
     "broad": ("0.5", "7.0", "2.3"),
     "soft": ("0.5", "1.2", "0.92"),
@@ -21,24 +21,24 @@ _NAMED = {
 _SETS = {"csc": ("soft", "medium", "hard")}
 BAND_NAMES = (*_NAMED, *_SETS)
 _NUMBER = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
-# What the telescope can see, keV.
+# The energy range of the telescope, keV.
 _LOWEST, _HIGHEST = Decimal("0.1"), Decimal("10")
 
 
 @dataclass(frozen=True)
 class Band:
-    """Energies from ``low_kev``, included, to ``high_kev``, excluded."""
+    """Energies from ``low_kev`` (included) to ``high_kev`` (excluded)."""
 
     label: str
-    """A name, or the limits as they were written: ``0.5:7.0:2.3`` has ``0.5-7.0``."""
+    """A name, or the limits as written: ``0.5:7.0:2.3`` has the label ``0.5-7.0``."""
     low_kev: float
     high_kev: float
     effective_kev: float
-    """The one energy at which exposure maps of the band are made."""
+    """Energy at which the exposure maps of the band are computed."""
 
     @property
     def low_ev(self) -> float:
-        """The lower limit in eV; 0.57 keV is exactly 570."""
+        """The lower limit in eV, exact in decimal: 0.57 keV is 570."""
         return _in_ev(self.low_kev)
 
     @property
@@ -48,10 +48,10 @@ class Band:
 
 
 def parse_bands(text: str) -> list[Band]:
-    """The bands of a list such as ``broad,0.5:2:1.5``, in its order; one that is named twice is there once.
+    """Return the bands of a list such as ``broad,0.5:2:1.5``, in order and without duplicates.
 
     Each is ``broad``, ``soft``, ``medium``, ``hard``, ``ultrasoft``, ``csc`` (soft, medium and hard) in any case, or
-    ``low:high:effective`` in keV. Raises `InputError` that names the word, also for two bands of one label.
+    ``low:high:effective`` in keV. Raises `InputError` for an unknown or invalid band, and for two bands of one label.
     """
     bands: dict[str, Band] = {}
     for word in (part.strip() for part in text.split(",")):
@@ -59,43 +59,45 @@ def parse_bands(text: str) -> list[Band]:
         made = [_named(each) for each in _SETS.get(name, (name,))] if name in {**_NAMED, **_SETS} else [_limits(word)]
         for band in made:
             if bands.setdefault(band.label, band) != band:
-                raise InputError(f"the bands {text} hold two of the label {band.label}, whose files would be the same; "
+                raise InputError(f"two of the bands {text} have the label {band.label}, and so the same file names; "
                                  "write one limit with another number of digits")
     return list(bands.values())
 
 
 def parse_energies(text: str) -> tuple[float, float]:
-    """The limits in eV of one band: as `parse_bands` takes it, or ``low:high`` in keV. Raises `InputError`."""
+    """Return the limits in eV of one band: as `parse_bands` takes it, or ``low:high`` in keV. Raises `InputError`."""
     bands = [_limits(text.strip(), effective=False)] if text.count(":") == 1 else parse_bands(text)
     if len(bands) > 1:
-        raise InputError(f"{text!r} are {len(bands)} bands, and one is needed: give low:high in keV, 0.5:7 say")
+        raise InputError(f"{text!r} is {len(bands)} bands, but one is needed: give low:high in keV, e.g. 0.5:7")
     return bands[0].low_ev, bands[0].high_ev
 
 
 def _named(name: str) -> Band:
+    """Return a band by its name."""
     return Band(name, *map(float, _NAMED[name]))
 
 
 def _limits(word: str, effective: bool = True) -> Band:
-    """A band by its limits; those without an effective energy have the lower limit for it."""
+    """Return a band by its limits; without an effective energy, the lower limit serves as such."""
     parts = [part.strip() for part in word.split(":")]
     if not effective:
         parts.insert(2, parts[0])
     if len(parts) != 3 or not all(_NUMBER.fullmatch(part) for part in parts):
         raise InputError(f"unknown energy band {word!r}: give {', '.join(BAND_NAMES)}, or low:high:effective in "
-                         "keV, 0.5:7:2.3 say")
+                         "keV, e.g. 0.5:7:2.3")
     low, high, middle = map(Decimal, parts)
     if not low < high:
-        raise InputError(f"the energy band {word} ends before it begins: give low:high:effective in keV")
+        raise InputError(f"the lower limit of the energy band {word} is not below the upper one: give "
+                         "low:high:effective in keV")
     if high > _HIGHEST or low < _LOWEST:
         raise InputError(f"the energy band {word} is not within {_LOWEST} - {_HIGHEST} keV: limits are in keV, "
-                         "0.5:7:2.3 say")
+                         "e.g. 0.5:7:2.3")
     if not low <= middle <= high:
-        raise InputError(f"the energy band {word} does not hold its effective energy, {middle} keV: give "
+        raise InputError(f"the energy band {word} does not contain its effective energy, {middle} keV: give "
                          "low:high:effective")
     return Band(f"{parts[0]}-{parts[1]}", float(low), float(high), float(middle))
 
 
 def _in_ev(kev: float) -> float:
-    """The number that is written for it in eV: 1000 times the decimal, and not 2299.9999999999995 for 2.3."""
+    """Return eV as 1000 times the decimal number, so that 2.3 keV is 2300 and not 2299.9999999999995."""
     return float(Decimal(repr(kev)).scaleb(3))

@@ -1,4 +1,4 @@
-"""Channels of Chandra's spectra (PI), and energies."""
+"""PI channels of ACIS spectra, and energies."""
 
 
 import numpy as np
@@ -8,7 +8,7 @@ from chandra_bin._checks.arrays import plain
 from chandra_bin._checks.units import QuantityLike
 
 PI_WIDTH_EV = 14.6
-"""Width of a PI channel of ACIS (CXC, acis_process_events). Channel 1 begins at 0 eV, the last takes all above."""
+"""Width of a PI channel of ACIS (CXC, acis_process_events); channel 1 begins at 0 eV, the last has no upper limit."""
 PI_CHANNELS = 1024
 
 
@@ -16,14 +16,27 @@ _EV = {"": 1.0, "ev": 1.0, "kev": 1e3, "mev": 1e6, "gev": 1e9}
 
 
 def ev_per_unit(unit: str) -> float | None:
-    """How many eV a unit of energy is; None for an unknown unit. No unit means eV."""
+    """Return how many eV an energy unit is; 1 for no unit, None for an unknown unit."""
     return _EV.get(unit.strip().lower())
 
 
 def channels_of(energy_ev: "QuantityLike") -> NDArray[np.int32]:
-    """PI channels of energies: numbers in eV, or a Quantity; 0 for NaN and for energies below 0.
+    """Return the PI channels of ACIS that energies fall into.
 
-    Raises `InputError` for a unit of another dimension, and for masked elements.
+    Parameters
+    ----------
+    energy_ev : array_like or Quantity, any shape
+        Energies in eV, or with a unit of energy.
+
+    Returns
+    -------
+    ndarray of int32, same shape
+        Channels 1 to 1024, each 14.6 eV wide; 0 for NaN and for negative energies.
+
+    Raises
+    ------
+    InputError
+        For a unit of another dimension, and for masked elements.
 
     Examples
     --------

@@ -1,12 +1,12 @@
-"""ACIS, as far as images need it: where its chips lie, and approximate formulas for mirror and detector.
+"""Positions of the ACIS chips, and approximate formulas for the mirror and the detector.
 
-Numbers and plain formulas only. The simulator shares the numbers with the exposure maps and nothing else: it has
-formulas of its own, made another way, which judge these. What is approximate here makes files whose headers have
-CALIB = 'APPROX'; the true values are CIAO's and its CALDB's.
+This module has only numbers and plain formulas. The simulator shares the numbers but has its own, independently derived
+formulas, which test these. Products made with the approximations have CALIB = 'APPROX' in their headers; CIAO and its
+CALDB give the accurate values.
 
-Coordinates: ``chipx``, ``chipy`` run from 0.5 to 1024.5 over a chip, and whole numbers are centres of pixels. ``detx``,
-``dety`` are pixels of 0.492 arcsec in the plane tangent to the optical axis, which is at 4096.5; sky ``x``, ``y`` are
-the same turned by the roll and moved by the aspect, with north up and east to the left.
+Coordinates: ``chipx``, ``chipy`` run from 0.5 to 1024.5 over a chip, with pixel centres at whole numbers. ``detx``,
+``dety`` are pixels of 0.492 arcsec in the plane tangent to the optical axis, which is at 4096.5. Sky ``x``, ``y`` are
+detector coordinates rotated by the roll and shifted by the aspect, with north up and east to the left.
 """
 
 import math
@@ -22,44 +22,45 @@ CHIP_NAMES = ("I0", "I1", "I2", "I3", "S0", "S1", "S2", "S3", "S4", "S5")
 BACK_ILLUMINATED = frozenset({5, 7})
 CHIP_PX = 1024
 PIXEL_ARCSEC = 0.492
-# Of the optical axis on the detector, and of the tangent point on the sky.
+# The optical axis in detector pixels, and the tangent point in sky pixels.
 CENTRE_PX = 4096.5
 FOCAL_LENGTH_MM = 10070.0
 # One sky pixel in the focal plane.
 PIXEL_MM = FOCAL_LENGTH_MM * math.radians(PIXEL_ARCSEC / 3600)
-# The chip that the optical axis falls on, and the position of the table that puts it there, for each array.
+# For each array, the chip of the aim point and the position of the instrument table (SIM_Z) for it.
 AIM_CHIP = {"I": 3, "S": 7}
 AIM_SIM_Z_MM = {"I": -233.587, "S": -190.143}
 _BETWEEN_ARRAYS_MM = sum(AIM_SIM_Z_MM.values()) / 2
-# A frame of six chips, and its transfer, during which nothing is exposed: s.
+# Exposure of a frame of six chips and the transfer time between frames, s.
 FRAME_S = 3.2
 TRANSFER_S = 0.04104
 
-# The zero of the instrument's coordinates for SIM_Z = 0, as the headers of today's files give it (PIXLIB: SIM Offset).
+# The origin of the instrument coordinates at SIM_Z = 0, from current headers (PIXLIB: SIM Offset).
 SIM_OFFSET_MM = (0.75, 236.552)
 
 # The corners (chipx, chipy) = (0.5, 0.5), (1024.5, 0.5) and (0.5, 1024.5) of each chip: Y and Z in mm, projected along
 # the optical axis onto the focal plane.
 #
-# Fits of detx, dety over chipx, chipy: chips 0 to 3 on events of ObsID 754, moved together by (-0.036, -0.236) mm onto
-# the CXC's table of corners, as the alignment (dy, dz) of that observation's aspect would; 6 and 7 on those of ObsID
-# 28229, whose dy and dz are 0. The other four follow from these two: a row with a pitch of 25.054 mm. The tilts of
-# chips are in their projected sizes only. Against the events the fits are good to 0.1 pixel; beyond the rows that
-# ObsID 28229 read out, to half a pixel; chips 4, 5, 8 and 9 to about 6 pixels.
+# The corners are fits of detx, dety against chipx, chipy. Chips 0 to 3: events of ObsID 754, shifted together by
+# (-0.036, -0.236) mm onto the CXC's table of corners, as the aspect alignment (dy, dz) of that observation would.
+# Chips 6 and 7: events of ObsID 28229, whose dy and dz are 0. Chips 4, 5, 8 and 9 continue that row at a pitch of
+# 25.054 mm. The tilts of chips are only in their projected sizes. The fits agree with the events within 0.1 pixel,
+# and within half a pixel beyond the rows that ObsID 28229 read out; chips 4, 5, 8 and 9 within about 6 pixels.
 #
-# That table, the zero point of ACIS-I, is also Table 2.4.1 of the ACIS science operations plan (MIT,
-# https://acisweb.mit.edu/acis/sop-01/node34.html): ten of its corners, of chips 0, 1 and 2, were compared, and are
-# within 0.02 mm of these, a pixel, 0.01 mm on average. It is the design: no events with known dy and dz have judged it.
+# The table, which sets the zero point of ACIS-I, is also Table 2.4.1 of the ACIS science operations plan (MIT,
+# https://acisweb.mit.edu/acis/sop-01/node34.html). Ten of its corners, of chips 0, 1 and 2, are within 0.02 mm (one
+# pixel) of these, 0.01 mm on average. It describes the design and has not been tested with events of known dy and dz.
 _ROW_PITCH_MM = (25.0538, 0.0119)
 _S3_MM = ((-6.027, -59.167), (18.536, -59.153), (-6.038, -34.601))
 
 
 def array_of(sim_z_mm: float) -> str:
-    """Return the array with the aim point, ``I`` or ``S``, by the position of the instrument table (SIM_Z, mm)."""
+    """Return the array of the aim point, ``I`` or ``S``, from the position of the instrument table (SIM_Z, mm)."""
     return "I" if sim_z_mm < _BETWEEN_ARRAYS_MM else "S"
 
 
 def _in_row(steps: int) -> tuple[tuple[float, float], ...]:
+    """Return the corners of the chip ``steps`` places from S3 in the row of ACIS-S, mm."""
     return tuple((y + steps * _ROW_PITCH_MM[0], z + steps * _ROW_PITCH_MM[1]) for y, z in _S3_MM)
 
 
@@ -78,7 +79,7 @@ CORNERS_MM: dict[int, tuple[tuple[float, float], ...]] = {
 
 
 def to_detector(chip: int, chipx: ArrayLike, chipy: ArrayLike, sim_z_mm: float) -> tuple[Floats, Floats]:
-    """(detx, dety) of places on a chip, with the table at ``sim_z_mm`` (SIM_Z of the header)."""
+    """Return (detx, dety) of positions on a chip, for an instrument table at ``sim_z_mm`` (SIM_Z in the header)."""
     origin, axes = _plane(chip)
     u, v = np.asarray(chipx, np.float64) - 0.5, np.asarray(chipy, np.float64) - 0.5
     y = origin[0] + axes[0, 0] * u + axes[0, 1] * v + SIM_OFFSET_MM[0]
@@ -88,10 +89,10 @@ def to_detector(chip: int, chipx: ArrayLike, chipy: ArrayLike, sim_z_mm: float) 
 
 def to_sky(detx: ArrayLike, dety: ArrayLike, roll_deg: ArrayLike, offset_x: ArrayLike = 0.0,
            offset_y: ArrayLike = 0.0) -> tuple[Floats, Floats]:
-    """Sky (x, y) of places on the detector, with the optical axis at ``offset`` sky pixels from the tangent point.
+    """Return sky (x, y) of detector positions, with the optical axis ``offset`` sky pixels from the tangent point.
 
-    The offset is the aspect's: a photon's is that of its time. Tangent planes of pointings less than an arcminute apart
-    are taken as one (0.01 pixel).
+    The offset comes from the aspect at the time of each photon. Tangent planes of pointings less than an arcminute
+    apart are treated as one (0.01 pixel).
     """
     roll = np.radians(roll_deg)
     u, v = np.asarray(detx, np.float64) - CENTRE_PX, np.asarray(dety, np.float64) - CENTRE_PX
@@ -101,7 +102,7 @@ def to_sky(detx: ArrayLike, dety: ArrayLike, roll_deg: ArrayLike, offset_x: Arra
 
 
 def off_axis_arcmin(detx: ArrayLike, dety: ArrayLike) -> Floats:
-    """Arcminutes from the optical axis."""
+    """Return the distance from the optical axis in arcminutes."""
     distance = np.hypot(np.asarray(detx, np.float64) - CENTRE_PX, np.asarray(dety, np.float64) - CENTRE_PX)
     arcmin: Floats = distance * PIXEL_ARCSEC / 60
     return arcmin
@@ -111,30 +112,30 @@ VIGNETTING_SLOPE = 0.22
 
 
 def vignetting(theta_arcmin: ArrayLike, slope: float = VIGNETTING_SLOPE) -> Floats:
-    """The mirror's area at an angle off axis, as a fraction of that on axis: 1 - slope (theta / 10')², never below 0.
+    """Return the mirror's area at an off-axis angle relative to on-axis: 1 - slope (theta / 10')², at least 0.
 
-    0.22 is right for 2.3 keV and angles up to about 12'.
+    The slope of 0.22 holds at 2.3 keV for angles up to about 12'.
     """
     fraction: Floats = np.maximum(1 - slope * (np.asarray(theta_arcmin, np.float64) / 10) ** 2, 0)
     return fraction
 
 
-# The radius that holds 90 % of a point source on axis, and what 10 arcmin off axis add to it: arcsec.
+# The 90 % encircled-energy radius on axis, and its increase at 10 arcmin off axis, arcsec.
 PSF_R90_ARCSEC = (1.0, 10.0)
 _ECF = 0.9
 
 
 def psf_radius_arcsec(theta_arcmin: ArrayLike, ecf: float = _ECF) -> Floats:
-    """The radius that holds a fraction ``ecf`` of a point source: 1" + 10" (theta / 10')² for 90 %.
+    """Return the radius that encloses a fraction ``ecf`` of a point source: 1" + 10" (theta / 10')² for 90 %.
 
-    Other fractions as of a round Gaussian, r² proportional to -ln(1 - ecf): too small in the wings, above 95 %.
+    Other fractions follow a circular Gaussian, r² proportional to -ln(1 - ecf), which is too small above 95 %.
     """
     at_90 = PSF_R90_ARCSEC[0] + PSF_R90_ARCSEC[1] * (np.asarray(theta_arcmin, np.float64) / 10) ** 2
     radius: Floats = at_90 * math.sqrt(math.log1p(-ecf) / math.log1p(-_ECF))
     return radius
 
 
-# keV; cm² on axis, of mirror and a front-illuminated chip together, early in the mission.
+# Energy (keV) and on-axis area (cm²) of mirror and front-illuminated chip together, early in the mission.
 AREA_KEV_CM2 = (
     (0.20, 0), (0.30, 8), (0.50, 50), (0.70, 180), (1.00, 380), (1.25, 490), (1.50, 560), (1.80, 520), (2.05, 420),
     (2.10, 350), (2.30, 320), (3.00, 300), (4.00, 330), (5.00, 320), (6.00, 240), (7.00, 130), (8.00, 55), (9.00, 20),
@@ -142,13 +143,13 @@ AREA_KEV_CM2 = (
 
 
 def effective_area_cm2(energy_ev: ArrayLike) -> Floats:
-    """The approximate area on axis, from a table good to 20 %; the same for every chip."""
+    """Return the approximate on-axis area in cm² from a table accurate to 20 %, the same for every chip."""
     kev, cm2 = zip(*AREA_KEV_CM2, strict=True)
     area: Floats = np.interp(np.asarray(energy_ev, np.float64) / 1000, kev, cm2)
     return area
 
 
 def _plane(chip: int) -> tuple[Floats, Floats]:
-    """Where a chip begins, (Y, Z) in mm, and the columns of its axes, mm a pixel."""
+    """Return the origin of a chip, (Y, Z) in mm, and the columns of its axes, mm a pixel."""
     first, along_x, along_y = (np.array(corner) for corner in CORNERS_MM[chip])
     return first, np.stack([along_x - first, along_y - first], axis=1) / CHIP_PX

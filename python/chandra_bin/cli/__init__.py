@@ -32,9 +32,10 @@ SECTIONS = {
     },
     "Spectra and maps": {
         "spectra": ("_spectra", "Extract the spectra of all bins, with backgrounds."),
-        "tiles": ("_tiles", "Make responses (ARF, RMF) of tiles of the detector by CIAO."),
+        "tiles": ("_tiles", "Make responses of tiles of the detector by CIAO."),
         "responses": ("_responses", "Find the responses (ARF, RMF) of all bins."),
         "fit": ("_fit", "Fit temperature, abundance and norm of all bins."),
+        "session": ("_session", "Write scripts for Sherpa and XSPEC of single bins."),
         "maps": ("_maps", "Make maps of temperature, abundance and pressure."),
     },
     "Regions": {

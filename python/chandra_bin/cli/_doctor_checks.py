@@ -27,7 +27,8 @@ _NAME = "chandra-bin"
 _INSTALL = "conda install -c https://cxc.cfa.harvard.edu/conda/ciao -c conda-forge"
 _CALIBRATED = "Chandra's calibration: gain, exposure maps, PSF, blank sky, responses"
 # What the extras of the package are for.
-_EXTRAS = {"distributed": "batches on a cluster of machines, through Dask"}
+_EXTRAS = {"distributed": "batches on a cluster of machines, through Dask",
+           "sherpa": "fits of bins by another program, and of single bins by hand"}
 # Binning 4096 x 4096 pixels takes 0.7 GB, and merging 10 million events takes their 0.6 GB and more.
 _MEMORY = 2e9
 # The files of a cluster with a few long observations take some GB.

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from chandra_bin._checks.options import choices_of
 
-from ._command import FileText, file_option
+from ._command import PATH, FileText, file_option
 
 Decorator = Callable[[Any], Any]
 
@@ -38,7 +38,8 @@ def option(each: "Field[Any]", **attributes: Any) -> Decorator:
         if each.default:
             return click.option(f"--no-{flag}", each.name, is_flag=True, callback=_negated, help=data["negative"])
         return click.option(f"--{flag}", is_flag=True, help=data["text"])
-    kind = click.Choice(choices) if (choices := choices_of(each)) else int if each.type is int else float
+    kind: Any = int if each.type is int else PATH if Path in get_args(each.type) else float
+    kind = click.Choice(choices) if (choices := choices_of(each)) else kind
     return click.option(f"--{flag}", **{"type": kind, "default": each.default, "metavar": data["symbol"] or None,
                                         "help": help_of(each), **attributes})
 

@@ -22,6 +22,7 @@ from ._command import (
     quiet_option,
     region_mask_options,
 )
+from ._spectral import bins_of
 
 if TYPE_CHECKING:
     from chandra_bin.fits.virtual import VirtualFile
@@ -81,7 +82,7 @@ def command(events: "list[VirtualFile]", binmap: Path, out: Path, quiet: bool, p
         raise click.UsageError("--bins chooses those of --files: give both")
     if per_bin is not None and files is not None:
         raise click.UsageError("--files writes the responses of bins, and --per-bin reads them: leave out one")
-    numbers = None if bins is None else _numbers(bins)
+    numbers = None if bins is None else bins_of(bins)
     weights = pick(WeightOptions, options)
     with progress_reporter(quiet, "responses"):
         lines = _of_bins(events, binmap, per_bin, out, options) if tiles is None else (
@@ -124,10 +125,3 @@ def _of_bins(events: "list[VirtualFile]", binmap: Path, pattern: str | None, out
     made = write_bin_responses(events, binmap, pattern, out, **options)
     return [f"ObsID {each.obsid}: {counted(len(each.bins), 'bin')} with files; {len(each.missing)} without, and "
             f"{len(each.without_events)} without events" for each in made]
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(each) for each in text.split(",")]
-    except ValueError:
-        raise click.UsageError(f"--bins {text}: give numbers of bins with commas between, for example 0,12") from None

@@ -1,4 +1,4 @@
-"""Coordinates: WCS of images and events, grids of sky pixels, tangent planes. Nothing else converts coordinates.
+"""Coordinates: WCS of images and events, grids of sky pixels, tangent planes. Only this package converts coordinates.
 
-Imports ``fits`` (keywords of headers), ``_checks`` and ``errors``. It opens no file.
+It imports ``fits`` (keywords of headers), ``_checks`` and ``errors``, and opens no files.
 """

@@ -1,4 +1,4 @@
-"""Sums over blocks of pixels: an image as coarser pixels count it."""
+"""Sums over blocks of pixels."""
 
 from typing import Any
 
@@ -7,15 +7,15 @@ from numpy.typing import DTypeLike, NDArray
 
 
 def block_sums(image: NDArray[Any], size: int | tuple[int, int], dtype: DTypeLike | None = None) -> NDArray[Any]:
-    """Return the sums over blocks that begin at the first pixel; blocks at the far rims may be incomplete.
+    """Return the sums over blocks of pixels, starting at the first pixel; blocks at the far edges may be incomplete.
 
-    `astropy.nddata.block_reduce` leaves out incomplete blocks, and takes six times as long.
+    `astropy.nddata.block_reduce` drops incomplete blocks and is six times slower.
 
     Parameters
     ----------
     image : (ny, nx).
-    size : pixels of a block along both axes, or along (y, x).
-    dtype : of the sums; by default numpy's for the sum of such numbers.
+    size : block size in pixels along both axes, or along (y, x).
+    dtype : type of the sums; by default that of `numpy.sum`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Frames of the sky, and directions from one into another."""
+"""Sky frames, and conversion of directions between them."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from chandra_bin._checks.array_types import Floats
 from chandra_bin.errors import InputError
 
 J2000_MJD = 51544.5
-# Other names that DS9 has for frames.
+# DS9's aliases of frames.
 _DS9_FRAMES = {"b1950": "fk4", "j2000": "fk5"}
-# Equinoxes before it are Besselian, and of FK4, where nothing else is given (FITS standard 4.0, section 8.3).
+# Equinoxes before this year default to FK4 with Besselian years (FITS standard 4.0, section 8.3).
 FIRST_JULIAN = 1984.0
-# From FK5 (J2000) to the galactic coordinates of the IAU, 1958: pole 12h49m +27.4 deg, position angle 123 deg, of B1950
-# (Blaauw et al. 1960), taken to J2000 as in SLALIB.
+# Rotation from FK5 (J2000) to IAU 1958 galactic coordinates: pole 12h49m +27.4 deg, position angle 123 deg, in B1950
+# (Blaauw et al. 1960), converted to J2000 as in SLALIB.
 _GALACTIC = np.array([
     [-0.054875539726, -0.873437108010, -0.483834985808],
     [+0.494109453312, -0.444829589425, +0.746982251810],
@@ -23,10 +23,11 @@ _GALACTIC = np.array([
 
 
 def sky_frame(name: str, mjd: float | None = None) -> Any:
-    """The astropy frame of this name (``fk5``, ``icrs``, ``galactic``, ``ecliptic`` ...), else `InputError`.
+    """Return the astropy frame with a name such as ``fk5``, ``icrs``, ``galactic`` or ``ecliptic``.
 
-    FK4 (B1950) turns slowly against FK5: SAOImage DS9 takes it at the date of the observation, ``mjd``, and takes the
-    mean ecliptic of that date. Without a date they are those of B1950 and of J2000, as in DS9.
+    FK4 (B1950) rotates slowly against FK5. As in SAOImage DS9, it is evaluated at the date of the observation ``mjd``,
+    and ``ecliptic`` is the mean ecliptic of that date; without a date they refer to B1950 and J2000. Raises
+    `InputError` for an unknown name.
     """
     from astropy.coordinates import FK4, BarycentricMeanEcliptic, frame_transform_graph
     from astropy.time import Time
@@ -46,22 +47,22 @@ def sky_frame(name: str, mjd: float | None = None) -> Any:
 
 
 def _need_direction_only(frame: Any, name: str) -> None:
-    """Raises `InputError` for frames that need a place, a time or a distance too (AltAz, heliocentric ones)."""
+    """Raise `InputError` for frames that also need a location, time or distance (AltAz, heliocentric frames)."""
     from astropy import units as u
     from astropy.coordinates import ICRS
 
     try:
         ICRS(0 * u.deg, 0 * u.deg).transform_to(frame)
-    except Exception as error:  # each of astropy's frames has its own
+    except Exception as error:  # astropy's frames raise various types
         raise InputError(f"the sky frame {name!r} needs more than a direction: use fk5, icrs, galactic, ...") from error
 
 
 def convert_frame(
     lon: ArrayLike, lat: ArrayLike, frame: Any, to: Any, mjd: float = J2000_MJD
 ) -> tuple[Floats, Floats]:
-    """Longitudes and latitudes in degrees from one astropy frame to another, for an observation at ``mjd``.
+    """Convert longitudes and latitudes in degrees between astropy frames, for an observation at ``mjd``.
 
-    To and from FK5, FK4, galactic and ecliptic coordinates as SAOImage DS9 has them; else astropy's.
+    FK5, FK4, galactic and ecliptic coordinates are converted as in SAOImage DS9, other frames by astropy.
     """
     lon, lat = np.asarray(lon, float), np.asarray(lat, float)
     if frame.is_equivalent_frame(to):
@@ -82,7 +83,7 @@ def convert_frame(
 
 
 def _middle(frame: Any, mjd: float) -> tuple[Any, Floats]:
-    """The frame through which astropy converts to another, and its rotation from ICRS: FK5 (J2000) for FK4, or ICRS."""
+    """Return the frame through which astropy converts, FK5 (J2000) for FK4, else ICRS, and its rotation from ICRS."""
     from astropy.coordinates import FK4, FK5, ICRS, FK4NoETerms
 
     if isinstance(frame, FK4 | FK4NoETerms | FK5):
@@ -91,7 +92,7 @@ def _middle(frame: Any, mjd: float) -> tuple[Any, Floats]:
 
 
 def _turn_to_fk5(mjd: float) -> Floats:
-    """The matrix from ICRS to FK5 (J2000) at a date, from where it takes the axes."""
+    """Return the rotation matrix from ICRS to FK5 (J2000) at a date."""
     import erfa
 
     ra, dec, *_ = erfa.hfk5z([0, np.pi / 2, 0], [0, 0, np.pi / 2], 2400000.5, mjd)
@@ -100,7 +101,7 @@ def _turn_to_fk5(mjd: float) -> Floats:
 
 
 def _turn_from_icrs(frame: Any, mjd: float) -> Floats | None:
-    """The matrix from ICRS to a frame that DS9 has by way of FK5 (J2000), for an observation at ``mjd``; else None."""
+    """Return the rotation from ICRS to a frame that DS9 reaches through FK5 (J2000), at ``mjd``; None for others."""
     import erfa
     from astropy.coordinates import FK5, ICRS, BarycentricMeanEcliptic, Galactic
 
@@ -117,6 +118,7 @@ def _turn_from_icrs(frame: Any, mjd: float) -> Floats | None:
 
 
 def _turned(lon: Floats, lat: Floats, matrix: Floats) -> tuple[Floats, Floats]:
+    """Rotate directions in degrees by a matrix."""
     import erfa
 
     lon, lat = erfa.c2s(erfa.rxp(matrix, erfa.s2c(np.radians(lon), np.radians(lat))))
@@ -124,20 +126,21 @@ def _turned(lon: Floats, lat: Floats, matrix: Floats) -> tuple[Floats, Floats]:
 
 
 def _by_astropy(lon: Floats, lat: Floats, frame: Any, to: Any) -> tuple[Floats, Floats]:
+    """Convert directions in degrees with astropy."""
     if frame.is_equivalent_frame(to):
         return lon, lat
     from astropy.coordinates import SkyCoord
 
     try:
-        # Merged attributes would make an FK5 of B1950 of the way from FK4 to FK5.
+        # With merged attributes the conversion from FK4 to FK5 would end in FK5 of B1950.
         found = SkyCoord(lon, lat, unit="deg", frame=frame).transform_to(to, merge_attributes=False).spherical
     except ValueError as error:
-        raise InputError(f"the place cannot be in the sky: {error}") from None
+        raise InputError(f"position is off the sky: {error}") from None
     return np.asarray(found.lon.deg), np.asarray(found.lat.deg)
 
 
 def towards(lon1: Floats, lat1: Floats, lon2: Floats, lat2: Floats) -> tuple[Floats, Floats]:
-    """The angular distance of the second point from the first, and its direction from north through east."""
+    """Return the angular distance from the first point to the second, and its direction east of north, in degrees."""
     lat1, lat2 = np.radians(lat1), np.radians(lat2)
     step = np.radians(lon2 - lon1)
     east = np.cos(lat2) * np.sin(step)

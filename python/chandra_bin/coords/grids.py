@@ -1,6 +1,6 @@
-"""The pixels of an image of events: where their edges lie, and the keywords that say so.
+"""Pixel grids of event images: their edges, and the keywords that describe them.
 
-One place makes every grid, so that images, exposure maps and backgrounds of one run lie on each other.
+Images, exposure maps and backgrounds of a run share grids made here, so that their pixels coincide.
 """
 
 import math
@@ -18,14 +18,14 @@ from .wcs import ImageCoords
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-# A sky pixel has its centre at a whole number, so the edges of binned ones lie at half ones.
+# Sky pixels have their centres at whole numbers, so edges of binned pixels are at half-integers.
 _EDGE = 0.5
 _MOST_PIXELS = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class GridAxis:
-    """``size`` pixels whose edges are first, first + step, ..."""
+    """Axis of ``size`` pixels with edges first, first + step, ..."""
 
     first: float
     step: float
@@ -33,13 +33,13 @@ class GridAxis:
 
     @classmethod
     def between(cls, low: float, high: float, step: float) -> "GridAxis":
-        """Exactly from ``low`` to ``high``, as a user gave them; the last pixel may reach beyond."""
+        """Return an axis from exactly ``low`` to ``high``; the last pixel may extend beyond ``high``."""
         _check(low, high, step)
         return cls(low, step, _count((high - low) / step))
 
     @classmethod
     def around(cls, low: float, high: float, step: float) -> "GridAxis":
-        """All of ``low`` to ``high``, on edges at 0.5 + k ``step``."""
+        """Return an axis that covers ``low`` to ``high``, with edges at 0.5 + k ``step``."""
         _check(low, high, step)
         first = math.floor((low - _EDGE) / step + 1e-9)
         last = max(math.ceil((high - _EDGE) / step - 1e-9), first + 1)
@@ -52,7 +52,7 @@ class GridAxis:
 
     @property
     def centres(self) -> NDArray[np.float64]:
-        """The middles of the pixels, (size,)."""
+        """The pixel centres, (size,)."""
         return np.asarray(self.first + (np.arange(self.size) + 0.5) * self.step, np.float64)
 
 
@@ -74,9 +74,9 @@ class Grid:
         return self.y.size, self.x.size
 
     def put_into(self, header: "Header", coords: ImageCoords, names: tuple[str, str] = ("x", "y")) -> None:
-        """Writes physical and sky coordinates of the pixels, as CIAO's images have them.
+        """Write the physical and sky coordinates of the pixels into a header, as in CIAO's images.
 
-        ``coords`` are the events' (`ImageCoords.from_events`); ``names`` their columns.
+        ``coords`` are those of the events (`ImageCoords.from_events`); ``names`` are their columns.
         """
         header["MTYPE1"], header["MFORM1"] = "sky" if names == ("x", "y") else "pos", ",".join(names)
         for key in [key for key in header if is_of_sky(key)]:
@@ -94,13 +94,13 @@ class Grid:
             header["MTYPE2"], header["MFORM2"] = "EQPOS", "RA,DEC"
 
     def _sky_of_columns(self, coords: ImageCoords, names: tuple[str, str]) -> dict[str, Any]:
-        """The primary keywords of an image of these pixels, from those of the events."""
+        """Return the sky keywords of an image with these pixels, from those of the events."""
         keywords = {key: value for key, value in coords.header.items() if is_of_sky(key)}
         has_matrix = any(key.startswith("CD") and "_" in key for key in keywords)
         for n in (1, 2):
             needed = [f"CRVAL{n}", f"CRPIX{n}", *([] if has_matrix else [f"CDELT{n}"])]
             if f"CTYPE{n}" in keywords and not all(isinstance(keywords.get(key), int | float) for key in needed):
-                raise InputError(f"the sky coordinates of the column {names[n - 1]} cannot be used: they need a "
+                raise InputError(f"the sky coordinates of the column {names[n - 1]} are incomplete: they need a "
                                  "reference value, pixel and step (TCRVLn, TCRPXn, TCDLTn)")
             if f"CTYPE{n}" in keywords:
                 keywords.setdefault(f"CUNIT{n}", "deg")
@@ -111,13 +111,15 @@ class Grid:
 
 
 def _check(low: float, high: float, step: float) -> None:
+    """Raise `InputError` unless low < high and the step is positive."""
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise InputError(f"the lower limit {low:g} must be below the upper one, {high:g}")
+        raise InputError(f"lower limit {low:g} is not below upper limit {high:g}")
     if not (math.isfinite(step) and step > 0):
-        raise InputError(f"the pixel size must be positive, not {step:.15g}")
+        raise InputError(f"pixel size must be positive, got {step:.15g}")
 
 
 def _count(pixels: float) -> int:
+    """Return the number of pixels, rounded up and at least 1."""
     count = math.ceil(pixels - 1e-9)
     if count > _MOST_PIXELS:
         raise InputError(f"{count} pixels are too many; give limits, or larger pixels")

@@ -1,18 +1,18 @@
-"""Angles of hours or degrees, minutes and seconds."""
+"""Angles in sexagesimal notation: hours or degrees, minutes and seconds."""
 
 import re
 
 # 12:34:56.7, 12h34m56.7s, -12d34m56s; without seconds 12:34.5, 12h34.5m.
 _FORM = re.compile(r"([-+]?)(\d+)(?:[:hd](\d+)[:m](\d+\.?\d*)s?|:(\d+\.?\d*)|[hd](\d+\.?\d*)m)", re.I | re.ASCII)
-# Writers that round get minutes and seconds of 60, which CIAO and DS9 carry over.
+# Programs that round may write minutes or seconds of 60; CIAO and DS9 accept them.
 MOST_MINUTES = 60
 
 
 def parse_sexagesimal(word: str, *, carry: bool = True) -> float | None:
-    """Return an angle in hours or degrees, whichever its first number has; None for any other text.
+    """Return an angle in hours or degrees, the unit of its first number; None for other text.
 
-    ``carry``: minutes and seconds of 60 are taken, as files have them. Raises `ValueError` for larger ones, and
-    for 60 without ``carry``.
+    ``carry``: accept minutes and seconds of 60, as in files. Raises `ValueError` for larger ones, and for 60 without
+    ``carry``.
     """
     match = _FORM.fullmatch(word)
     if match is None:
@@ -26,10 +26,10 @@ def parse_sexagesimal(word: str, *, carry: bool = True) -> float | None:
 
 
 def too_large_text(word: str) -> str:
-    """Return the message of minutes or seconds that are too large."""
+    """Return the error message for minutes or seconds that are too large."""
     return f"the coordinate {word} has minutes or seconds above {MOST_MINUTES}"
 
 
 def may_be_hours(word: str) -> bool:
-    """Return whether an angle is in hours where it is a right ascension: by ``:`` or ``h`` behind its first number."""
+    """Return whether a right ascension would be in hours: its first number is followed by ``:`` or ``h``."""
     return ":" in word or "h" in word.lower()

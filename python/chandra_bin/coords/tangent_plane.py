@@ -1,8 +1,8 @@
-"""Event coordinates on another tangent plane.
+"""Conversion of event coordinates between tangent planes.
 
-A pixel of a tangent-plane (gnomonic) image is a direction: the vector (xi, eta, 1) in the axes east, north, outward of
-the tangent point (Calabretta & Greisen 2002, A&A 395, 1077, sec. 5.1.3). From one plane to another is therefore one
-3 x 3 matrix and two divisions, with no angles in between: exact, also at the poles and across RA 0.
+A pixel of a tangent-plane (gnomonic) image is a direction: the vector (xi, eta, 1) along the axes east, north, outward
+at the tangent point (Calabretta & Greisen 2002, A&A 395, 1077, sec. 5.1.3). Converting from one plane to another is one
+3 x 3 matrix and two divisions, without angles: exact, also at the poles and across RA 0.
 """
 
 from collections.abc import Callable
@@ -21,24 +21,29 @@ from .wcs import ImageCoords, physical_agree
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
-# Rows converted at once: what is computed in between stays in the processor's cache.
+# Rows converted at once: intermediate results stay in the processor's cache.
 _CHUNK = 1 << 14
-# Eighths of a pixel: the edges of bins of whole, half, quarter and eighth pixels are multiples of it.
+# An eighth of a pixel: bin edges of whole, half, quarter and eighth pixels are multiples of it.
 _CELL = 0.125
 _AXES = ("RA---TAN", "DEC--TAN")
 _USUAL_POLE_DEG = 180.0
 
 
 def reproject(events: ImageCoords, to: ImageCoords, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
-    """Physical coordinates of events in those of another tangent plane, through the sky.
+    """Convert physical coordinates of events to those of another tangent plane, through the sky.
 
     Parameters
     ----------
     events, to : coordinates of an event list (`ImageCoords.from_events`) or an image, with a sky WCS.
-    x, y : sky pixels in those of ``events``, any shape.
+    x, y : sky pixels of ``events``, any shape.
 
-    Returns float64 arrays, NaN for places more than 90 degrees from the new tangent point and for NaN. Raises
-    `InputError` where one has no sky coordinates.
+    Returns
+    -------
+    x, y : float64, same shape; NaN for NaN and for positions more than 90 degrees from the new tangent point.
+
+    Raises
+    ------
+    InputError : if one has no sky coordinates.
     """
     matrix = _matrix(events, to)
     if matrix is None:  # other projections, distortions, unlike frames
@@ -56,10 +61,10 @@ def reproject(events: ImageCoords, to: ImageCoords, x: ArrayLike, y: ArrayLike) 
 
 
 def pixel_map(events: ImageCoords, image: ImageCoords) -> Callable[[ArrayLike, ArrayLike], tuple[Floats, Floats]]:
-    """What takes physical coordinates of events to array coordinates of an image, through the sky.
+    """Return a function that converts physical coordinates of events to array coordinates of an image.
 
-    Where the tangent points are the same (`physical_agree`) physical numbers are used as they are. Raises `InputError`
-    where one has no sky coordinates.
+    If the tangent points agree (`physical_agree`), physical coordinates are used unchanged, else they are converted
+    through the sky. Raises `InputError` if one has no sky coordinates.
     """
     if physical_agree(events, image):
         return image.physical_to_image
@@ -73,10 +78,10 @@ def pixel_map(events: ImageCoords, image: ImageCoords) -> Callable[[ArrayLike, A
 
 
 def as_float32(values: Floats) -> NDArray[np.float32]:
-    """Coordinates as event files store them: in the same eighth of a pixel, and thus in the same pixel of every grid.
+    """Round coordinates to float32 without moving an event to another pixel of any grid.
 
-    The nearest float32, but the one below where that would take an event onto an edge that it is not on: then as many
-    events are in a bin after they were stored as before.
+    The result is the nearest float32, or the one below if the nearest would move an event into another eighth of a
+    pixel. A bin then contains as many events after storage as before.
     """
     stored: NDArray[np.float32] = values.astype(np.float32)
     over = np.floor(stored.astype(np.float64) / _CELL) > np.floor(values / _CELL)
@@ -85,7 +90,7 @@ def as_float32(values: Floats) -> NDArray[np.float32]:
 
 
 def tangent_point(coords: ImageCoords, like: ImageCoords | None = None) -> tuple[float, float]:
-    """Right ascension and declination of the tangent point, in degrees, in the frame of ``like`` (None: the own)."""
+    """Return RA and declination of the tangent point, in degrees, in the frame of ``like`` (None: its own)."""
     sky = coords.need_sky()
     lon, lat = sky.wcs.crval[sky.wcs.lng], sky.wcs.crval[sky.wcs.lat]
     if like is not None:
@@ -94,9 +99,9 @@ def tangent_point(coords: ImageCoords, like: ImageCoords | None = None) -> tuple
 
 
 def parse_point(text: str, like: ImageCoords) -> tuple[float, float]:
-    """A place written as ``RA DEC``, in degrees or as 15:13:54.1 -59:08:24, ICRS, in the frame of ``like``.
+    """Return (lon, lat) in degrees in the frame of ``like`` of a position in ICRS, ``RA DEC``.
 
-    Raises `InputError` that holds the text.
+    Degrees and sexagesimal values, such as 15:13:54.1 -59:08:24, are accepted. Raises `InputError` for other text.
     """
     words = text.replace(",", " ").split()
     if len(words) == 6:
@@ -104,16 +109,16 @@ def parse_point(text: str, like: ImageCoords) -> tuple[float, float]:
     try:
         lon, lat = (_degrees(word, hours) for word, hours in zip(words, (15, 1), strict=True))
     except ValueError:
-        raise InputError(f"{text!r} is neither a file nor a place in the sky: give RA and Dec in degrees, "
+        raise InputError(f"{text!r} is neither a file nor a sky position: give RA and Dec in degrees, "
                          "'228.48 -59.14', or '15:13:54 -59:08:24'") from None
     if not (0 <= lon <= 360 and -90 <= lat <= 90):
-        raise InputError(f"there is no place {text!r} in the sky: RA goes from 0 to 360 degrees, Dec from -90 to 90")
+        raise InputError(f"position {text!r} is off the sky: RA must be 0 to 360 degrees, Dec -90 to 90")
     lon, lat = (float(value) for value in convert_frame(lon, lat, sky_frame("icrs"), like.frame, like.mjd))
     return lon, lat
 
 
 def mean_point(points: list[tuple[float, float]]) -> tuple[float, float]:
-    """The mean of places in the sky, as unit vectors; longitudes and latitudes in degrees."""
+    """Return the mean of sky positions as unit vectors; longitudes and latitudes in degrees."""
     if len(set(points)) == 1:
         return points[0]
     x, y, z = np.mean([_unit(lon, lat) for lon, lat in points], axis=0)
@@ -121,13 +126,13 @@ def mean_point(points: list[tuple[float, float]]) -> tuple[float, float]:
 
 
 def separation_deg(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """The angle between two places in the sky."""
+    """Return the angle between two sky positions in degrees."""
     a, b = _unit(*one), _unit(*other)
     return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(a, b)), a @ b)))
 
 
 def _matrix(events: ImageCoords, to: ImageCoords) -> Floats | None:
-    """What takes (x, y, 1) to the new ones, times a positive number before the tangent plane; None where none does."""
+    """Return the matrix from (x, y, 1) to the new plane, up to a positive factor; None unless both planes are plain."""
     planes = events.need_sky(), to.need_sky()
     if not all(_is_plain(sky) for sky in planes) or not events.frame.is_equivalent_frame(to.frame):
         return None
@@ -136,13 +141,13 @@ def _matrix(events: ImageCoords, to: ImageCoords) -> Floats | None:
 
 
 def _is_plain(sky: "WCS") -> bool:
-    """Whether this is RA and Dec on a tangent plane with north up at its pole, and nothing else."""
+    """Return whether a WCS is RA and Dec on a tangent plane with the usual pole and no distortion."""
     return (tuple(sky.wcs.ctype) == _AXES and not sky.has_distortion
             and sky.wcs.lonpole == _USUAL_POLE_DEG and not sky.wcs.get_pv())
 
 
 def _directions(coords: ImageCoords, sky: "WCS") -> Floats:
-    """The matrix from physical (x, y, 1) to a direction as a vector, not of unit length."""
+    """Return the matrix from physical (x, y, 1) to a direction vector (not normalised)."""
     pixel = np.eye(3)
     pixel[:2, :2] = np.linalg.inv(coords.need_physical().matrix)
     pixel[:2, 2] = -pixel[:2, :2] @ coords.need_physical().offset - (sky.wcs.crpix - 1)
@@ -159,12 +164,14 @@ def _directions(coords: ImageCoords, sky: "WCS") -> Floats:
 
 
 def _degrees(word: str, per_hour: int) -> float:
-    value = parse_sexagesimal(word, carry=False)  # typed, not rounded by a program
+    """Return degrees of a right ascension (``per_hour`` 15) or declination (1)."""
+    value = parse_sexagesimal(word, carry=False)  # typed by a user, so 60 is an error
     if value is None:
         return float(word)
     return value * (per_hour if may_be_hours(word) else 1)
 
 
 def _unit(lon_deg: float, lat_deg: float) -> Floats:
+    """Return the unit vector of a direction in degrees."""
     lon, lat = np.radians([lon_deg, lat_deg])
     return np.array([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])

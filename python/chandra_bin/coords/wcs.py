@@ -1,11 +1,11 @@
 """Coordinates of an image: array (pixel centres at whole numbers from 0), physical (sky pixels) and sky.
 
-The one module that knows the offsets between them: FITS pixel = array + 1, and physical coordinates come from
-CRVALnP / CRPIXnP / CDELTnP or LTVn / LTMn_n. Sky coordinates are degrees in the image's own frame or in any frame
-that astropy knows by name.
+Only this module knows the offsets between them: FITS pixel = array + 1, and physical coordinates follow from
+CRVALnP / CRPIXnP / CDELTnP or LTVn / LTMn_n. Sky coordinates are degrees in the image's own frame or in any frame that
+astropy knows by name.
 
-FK5 differs from ICRS by a fixed rotation of about 0.03 arcsec, and by a slow spin: SAOImage DS9 takes it at the
-date of the observation (0.006 arcsec in 2008), astropy leaves it out. Here it is as in DS9, by ``erfa.hfk5z``.
+FK5 differs from ICRS by a fixed rotation of about 0.03 arcsec and a slow spin. SAOImage DS9 evaluates the spin at the
+date of the observation (0.006 arcsec in 2008); astropy ignores it. This module follows DS9, with ``erfa.hfk5z``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
     from astropy.wcs import WCS
 
-# Two sets of physical numbers are one where they agree this well, this far around the tangent point.
+# Two physical systems are the same if they agree this well, this far around the tangent point.
 _SAME_PX = 0.01
 _FIELD = 4096.0
 _COLUMN_NAME = re.compile(r"TTYPE([1-9]\d{0,2})")
@@ -39,27 +39,42 @@ _COLUMN_NAME = re.compile(r"TTYPE([1-9]\d{0,2})")
 
 @dataclass(frozen=True, eq=False)
 class Physical:
-    """Physical coordinates of an image: physical = offset + matrix @ array, all of them (x, y)."""
+    """Physical coordinates of an image: physical = offset + matrix @ array, in the order (x, y)."""
 
     offset: Floats
     matrix: Floats
 
     @property
     def turned(self) -> bool:
-        """Whether an axis of the image is no axis of physical coordinates."""
+        """Whether the image axes are rotated or skewed against the physical axes."""
         return bool(self.matrix[0, 1] or self.matrix[1, 0])
 
     @property
     def scale(self) -> Floats:
-        """Physical pixels a pixel along x and y. Raises `InputError` where the axes are turned."""
+        """Physical pixels per image pixel along x and y. Raises `InputError` if the axes are rotated."""
         if self.turned:
-            raise InputError("the header's physical coordinates are turned against the image (LTM1_2, LTM2_1)")
+            raise InputError("the header's physical coordinates are rotated against the image (LTM1_2, LTM2_1)")
         return self.matrix.diagonal()
 
 
 @dataclass(frozen=True, repr=False)
 class ImageCoords:
-    """The coordinate systems that an image's header defines. May be shared by threads."""
+    """The coordinate systems that an image header defines: array, physical and sky.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        Header of an image, or of an event list's columns with `from_events`.
+
+    Raises
+    ------
+    InputError
+        If ``header`` is not a FITS header. Methods raise it if the header lacks the coordinates they need.
+
+    Notes
+    -----
+    Array coordinates are (x, y) with 0 at the centre of the first pixel. Instances may be shared by threads.
+    """
 
     header: Header
 
@@ -75,10 +90,10 @@ class ImageCoords:
 
     @classmethod
     def from_events(cls, header: Header, x: str = "x", y: str = "y") -> ImageCoords:
-        """The coordinates of an event list, or of a region table, from the keywords of two of its columns.
+        """Return the coordinates of an event list, or of a region table, from the keywords of two columns.
 
-        They are those of an image of one sky pixel a pixel: physical = FITS pixel; the keywords of these columns give
-        the sky (``fits/sky_keywords.py``). Raises `InputError` where there are no such columns.
+        They are those of an image with pixels of one sky pixel: physical = FITS pixel. The sky coordinates come from
+        the column keywords (``fits/sky_keywords.py``). Raises `InputError` if a column does not exist.
         """
         columns = {str(header[key]).strip().lower(): int(match[1])
                    for key in header if (match := _COLUMN_NAME.fullmatch(key))}
@@ -93,10 +108,10 @@ class ImageCoords:
         return cls(made)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"header": self.header}  # the rest is made anew, and cannot be pickled
+        return {"header": self.header}  # cached values are recomputed; they cannot be pickled
 
     def with_shape(self, shape: tuple[int, int]) -> ImageCoords:
-        """The coordinates of an image of (ny, nx) pixels, for headers that do not say how many there are."""
+        """Return the coordinates with the image size (ny, nx), for headers that lack NAXIS1 and NAXIS2."""
         if "NAXIS1" in self.header and "NAXIS2" in self.header:
             return self
         header = self.header.copy()
@@ -105,7 +120,7 @@ class ImageCoords:
 
     @cached_property
     def physical(self) -> Physical | None:
-        """How physical coordinates follow from array coordinates. None where the header has none."""
+        """The conversion from array to physical coordinates, or None if the header has none."""
         header = self.header
         try:
             if "CDELT1P" in header or "CRVAL1P" in header:
@@ -135,9 +150,9 @@ class ImageCoords:
 
     @property
     def sky(self) -> WCS | None:
-        """The celestial WCS, or None where the header has none.
+        """The celestial WCS, or None if the header has none.
 
-        Each thread has its own copy: astropy's WCS is not safe to share.
+        Each thread has its own copy, as astropy's WCS is not thread-safe.
         """
         local = self._local
         if not hasattr(local, "sky"):
@@ -147,9 +162,11 @@ class ImageCoords:
 
     @cached_property
     def _local(self) -> threading.local:
+        """The copies of each thread."""
         return threading.local()
 
     def _make_sky(self) -> WCS | None:
+        """Return a new celestial WCS, or None."""
         if sky_axes(self.header) is None:
             return None
         from astropy.wcs import WCS
@@ -157,7 +174,7 @@ class ImageCoords:
         try:
             made = WCS(for_astropy(self.header)).celestial
             if made.naxis != 2:
-                raise ValueError(f"they have {made.naxis} axes of the sky, not 2")
+                raise ValueError(f"they have {made.naxis} sky axes, not 2")
             return made
         except InputError:
             raise
@@ -168,27 +185,27 @@ class ImageCoords:
             raise unusable(f"{reason.rstrip('.')}{values}") from error
 
     def without_sky(self) -> ImageCoords:
-        """The same pixels and physical coordinates, without sky coordinates."""
+        """Return the same pixels and physical coordinates without sky coordinates."""
         return ImageCoords(without_sky(self.header))
 
     def need_sky(self) -> WCS:
-        """The celestial WCS; `InputError` where the header has none."""
+        """Return the celestial WCS; raise `InputError` if the header has none."""
         if self.sky is None:
             raise InputError("the header has no sky coordinates (CTYPE1, CRVAL1, ...)")
         return self.sky
 
     def need_physical(self) -> Physical:
-        """What `physical` is; `InputError` where the header has none."""
+        """Return `physical`; raise `InputError` if the header has none."""
         if self.physical is None:
             raise InputError("the header has no physical coordinates (CRVAL1P ... or LTV1, LTM1_1)")
         return self.physical
 
     @cached_property
     def frame(self) -> Any:
-        """The astropy frame of the image's own sky coordinates.
+        """The astropy frame of the image's sky coordinates.
 
-        CTYPE, RADESYS, EQUINOX (EPOCH) and the date give it (FITS standard 4.0, section 8.3). Raises `InputError` for
-        frames that are not known.
+        It follows from CTYPE, RADESYS, EQUINOX (EPOCH) and the date (FITS standard 4.0, section 8.3). Raises
+        `InputError` for unknown frames.
         """
         from astropy.coordinates import FK4, FK5, ICRS, BarycentricMeanEcliptic, FK4NoETerms, Galactic
         from astropy.time import Time
@@ -209,30 +226,29 @@ class ImageCoords:
             return FK5(equinox=Time(equinox, format="jyear"))
         if axis == "RA--" and system == "ICRS":
             return ICRS()
-        raise InputError("the header's sky coordinates are in a frame that is not known (RADESYS, EQUINOX): "
+        raise InputError("the header's sky coordinates are in an unknown frame (RADESYS, EQUINOX): "
                          f"{axis.rstrip('-')} of {system or 'no RADESYS'}, equinox {equinox:g}")
 
     @cached_property
     def equatorial(self) -> str:
-        """The name of the frame for right ascensions and declinations: the image's own where it is FK5 or FK4, else
-        ``icrs``.
-        """
+        """The name of the frame for right ascensions: the image's own if it is FK5 or FK4, else ``icrs``."""
         name = str(self.frame.name)
         return name if name in ("fk5", "fk4") and self.frame.is_equivalent_frame(self._frame(name)) else "icrs"
 
     @property
     def equinox_and_date(self) -> dict[str, float]:
-        """EQUINOX and MJD-OBS as keywords of a header, where the image has them."""
+        """EQUINOX and MJD-OBS as header keywords, those that the image has."""
         found = {"EQUINOX": float(self.need_sky().wcs.equinox), "MJD-OBS": self._mjd}
         return {key: value for key, value in found.items() if value is not None and np.isfinite(value)}
 
     @cached_property
     def mjd(self) -> float:
-        """The date of the observation, MJD; J2000 where the header has none."""
+        """The date of the observation, MJD; J2000 if the header has none."""
         return J2000_MJD if self._mjd is None else self._mjd
 
     @cached_property
     def _mjd(self) -> float | None:
+        """The date of the observation, MJD, or None."""
         for key in ("MJD-OBS", "MJD_OBS"):
             value = self.header.get(key)
             if is_number(value):
@@ -245,7 +261,7 @@ class ImageCoords:
             return None
 
     def image_to_physical(self, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
-        """Array to physical coordinates. Raises `InputError` where the header has none."""
+        """Convert array to physical coordinates, any shape. Raises `InputError` if the header has none."""
         physical = self.need_physical()
         x, y, offset = np.asarray(x, float), np.asarray(y, float), physical.offset
         if physical.turned:
@@ -255,7 +271,7 @@ class ImageCoords:
         return offset[0] + scale[0] * x, offset[1] + scale[1] * y
 
     def physical_to_image(self, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
-        """Physical to array coordinates. Raises `InputError` where the header has none."""
+        """Convert physical to array coordinates, any shape. Raises `InputError` if the header has none."""
         physical = self.need_physical()
         x, y = np.asarray(x, float) - physical.offset[0], np.asarray(y, float) - physical.offset[1]
         if physical.turned:
@@ -267,7 +283,7 @@ class ImageCoords:
     def image_to_sky(
         self, x: ArrayLike, y: ArrayLike, frame: str | None = None
     ) -> tuple[Floats, Floats]:
-        """Array coordinates to longitude and latitude in degrees, in ``frame`` (None: the own one)."""
+        """Convert array coordinates to longitude and latitude in degrees, in ``frame`` (None: the image's own)."""
         sky = self.need_sky()
         world = sky.all_pix2world(np.asarray(x, float), np.asarray(y, float), 0)
         lon, lat = world[sky.wcs.lng], world[sky.wcs.lat]
@@ -276,10 +292,9 @@ class ImageCoords:
     def sky_to_image(
         self, lon: ArrayLike, lat: ArrayLike, frame: str | None = None
     ) -> tuple[Floats, Floats]:
-        """Longitude and latitude in degrees, in ``frame`` (None: the image's own), to array coordinates.
+        """Convert longitude and latitude in degrees, in ``frame`` (None: the image's own), to array coordinates.
 
-        NaN where the sky does not reach the image (more than 90 degrees from the tangent point), and where the
-        image's distortion has no inverse.
+        The result is NaN more than 90 degrees from the tangent point, and where the image's distortion has no inverse.
         """
         sky = self.need_sky()
         lon, lat = convert_frame(lon, lat, self._frame(frame), self.frame, self.mjd)
@@ -292,21 +307,21 @@ class ImageCoords:
     def physical_to_sky(
         self, x: ArrayLike, y: ArrayLike, frame: str | None = None
     ) -> tuple[Floats, Floats]:
-        """Physical coordinates to longitude and latitude in degrees, in ``frame`` (None: the own one)."""
+        """Convert physical coordinates to longitude and latitude in degrees, in ``frame`` (None: the image's own)."""
         return self.image_to_sky(*self.physical_to_image(x, y), frame)
 
     def sky_to_physical(
         self, lon: ArrayLike, lat: ArrayLike, frame: str | None = None
     ) -> tuple[Floats, Floats]:
-        """Longitude and latitude in degrees, in ``frame`` (None: the image's own), to physical ones."""
+        """Convert longitude and latitude in degrees, in ``frame`` (None: the image's own), to physical coordinates."""
         return self.image_to_physical(*self.sky_to_image(lon, lat, frame))
 
     def scale_and_north(
         self, x: ArrayLike, y: ArrayLike, frame: str | None = None
     ) -> tuple[Floats, Floats]:
-        """Degrees a pixel, and the angle of the image's +y from north through east, at array coordinates.
+        """Return degrees per pixel, and the angle of +y from north through east in degrees, at array coordinates.
 
-        Both in degrees, along a step of one pixel in y, as SAOImage DS9 takes them.
+        Both are measured along a step of one pixel in y, as in SAOImage DS9.
         """
         x, y = np.asarray(x, float), np.asarray(y, float)
         here = self.image_to_sky(x, y, frame)
@@ -315,9 +330,9 @@ class ImageCoords:
 
     @property
     def ds9_centre(self) -> tuple[float, float]:
-        """Array coordinates of the point where DS9 takes the one scale and the one north of an image.
+        """Array coordinates of the point where DS9 measures the scale and the north direction of an image.
 
-        The reference pixel of the sky where the header does not say how many pixels there are (see `with_shape`).
+        It is the reference pixel of the sky if the header lacks the image size (see `with_shape`).
         """
         try:
             size = self.header["NAXIS1"], self.header["NAXIS2"]
@@ -334,15 +349,15 @@ class ImageCoords:
 
     @property
     def pixel_area_arcsec2(self) -> float:
-        """Area of a pixel on the sky at the reference point, in arcsec^2; `pixel_areas_arcsec2` is that anywhere."""
+        """Area of a pixel at the reference point, in arcsec^2; see `pixel_areas_arcsec2` for other positions."""
         from astropy.wcs.utils import proj_plane_pixel_area
 
         return float(proj_plane_pixel_area(self.need_sky())) * 3600.0**2
 
     def pixel_areas_arcsec2(self, x: ArrayLike, y: ArrayLike) -> Floats:
-        """Areas on the sky, in arcsec^2, of the pixels with centres at these array coordinates (any shape).
+        """Return the sky areas, in arcsec^2, of the pixels with centres at these array coordinates, any shape.
 
-        Each is the area of the quadrangle of its corners; NaN where the sky does not reach a corner.
+        Each is the area of the quadrangle of the pixel's corners; NaN if a corner is off the sky.
         """
         import erfa
 
@@ -356,7 +371,7 @@ class ImageCoords:
         return areas
 
     def pixel_areas_in(self, events: ImageCoords, x: ArrayLike, y: ArrayLike) -> Floats:
-        """Areas of pixels as `pixel_areas_arcsec2` has them, but in sky pixels (physical coordinates) of events."""
+        """Return the areas of pixels in sky pixels (physical coordinates) of events; see `pixel_areas_arcsec2`."""
         def on_plane(x: Floats, y: Floats) -> Floats:
             return np.stack(events.sky_to_physical(*self.image_to_sky(x, y, "icrs"), "icrs"), axis=-1)
 
@@ -365,17 +380,18 @@ class ImageCoords:
         return np.asarray(np.abs(one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]) / 2, np.float64)
 
     def _frame(self, name: str | None) -> Any:
+        """Return the named frame; the image's own for None."""
         return self.frame if name is None else sky_frame(name, self._mjd)
 
 
-# The corners of a pixel, in turn around it: x and y from its centre.
+# The corners of a pixel in order around it: x and y from its centre.
 _CORNERS = ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))
 
 
 def _at_corners(x: ArrayLike, y: ArrayLike, convert: Callable[[Floats, Floats], Floats]) -> Floats:
-    """What ``convert`` makes of the corners of pixels, (4, ..., k), of x and y of any shape.
+    """Return the result of ``convert`` at the corners of pixels, (4, ..., k), for x and y of any shape.
 
-    Neighbouring pixels share corners: where whole pixels fill most of a box, each of its corners is converted once.
+    Neighbouring pixels share corners: if whole-number pixels fill most of a box, each corner is converted once.
     """
     x, y = np.broadcast_arrays(np.asarray(x), np.asarray(y))
     if x.size and x.dtype.kind == y.dtype.kind == "i":
@@ -390,12 +406,12 @@ def _at_corners(x: ArrayLike, y: ArrayLike, convert: Callable[[Floats, Floats], 
 
 
 def _undistorted(sky: WCS, first: Floats, second: Floats) -> tuple[Floats, Floats]:
-    """The pixels of a WCS with a distortion, found step by step; NaN where there are none."""
+    """Return array coordinates of sky positions for a WCS with distortion, by iteration; NaN without a solution."""
     from astropy.wcs import NoConvergence
 
     first, second = np.broadcast_arrays(first, second)
     pixels = np.full((first.size, 2), np.nan)
-    # Those beyond the projection would end the search for all.
+    # A position off the projection would end the search for all positions.
     reached = np.isfinite(sky.wcs_world2pix(first.ravel(), second.ravel(), 0)).all(axis=0)
     if reached.any():
         try:
@@ -410,9 +426,9 @@ def _undistorted(sky: WCS, first: Floats, second: Floats) -> tuple[Floats, Float
 
 
 def physical_agree(events: ImageCoords, image: ImageCoords) -> bool:
-    """Whether physical numbers of both mean the same place in the sky, within 0.01 pixel over 8192 of them.
+    """Return whether physical coordinates of both mean the same sky positions, within 0.01 pixel over 8192 pixels.
 
-    Raises `InputError` where one has no sky coordinates: then nobody can tell.
+    Raises `InputError` if one has no sky coordinates.
     """
     events.need_sky()
     image.need_sky()

@@ -1,8 +1,8 @@
-"""Events, as arrays with one value an event, to images and spectra.
+"""Images and spectra from event arrays with one value an event.
 
-Columns are (n,) arrays of any numeric dtype and byte order. ``keep`` chooses events: a boolean array (n,), or a
-`Selection` of tests that is evaluated in the same pass. ``threads`` never changes a result. All raise `InputError`, a
-``ValueError``, where an input is unusable.
+Columns are (n,) arrays of any numeric dtype and byte order. ``keep`` selects events: a boolean array (n,), or a
+`Selection` of tests that is evaluated in the same pass. ``threads`` never changes a result. The functions raise
+`InputError`, a ``ValueError``, for unusable input.
 """
 
 from __future__ import annotations
@@ -42,25 +42,35 @@ def event_histogram(x: QuantityLike, y: QuantityLike, *, x_range: QuantityLike, 
                     shape: tuple[int, int], weights: ArrayLike | None = None,
                     keep: ArrayLike | Selection | None = None, threads: int = 1,
                     out: NDArray[np.int32 | np.float64] | None = None) -> NDArray[np.int32 | np.float64]:
-    """An image of events, of ``shape`` (ny, nx).
+    """Bin events into an image.
 
-    Column i holds x_low + i step <= x < x_low + (i + 1) step with step = (x_high - x_low) / nx, as computed in double
-    precision (float32 coordinates as the doubles that they are); rows likewise. Events outside, and not finite, are
-    left out.
+    Column i contains the events with x_low + i step <= x < x_low + (i + 1) step, where step = (x_high - x_low) / nx in
+    double precision; rows likewise. Events outside the ranges, and NaN or infinite coordinates, are ignored.
 
     Parameters
     ----------
-    x, y
-        Coordinates: numbers in the unit of ``x_range`` and ``y_range``, (low, high), or Quantities.
-    weights
-        Added instead of 1, in the order of the events.
-    out
-        An earlier result, to add to.
+    x, y : array_like (n,) or Quantity
+        Coordinates, as plain numbers in the unit of ``x_range`` and ``y_range``, or Quantities.
+    x_range, y_range : (low, high)
+        Outer edges of the image.
+    shape : (ny, nx)
+    weights : array_like (n,), optional
+        Value to add for each event instead of 1.
+    keep : array_like of bool (n,) or Selection, optional
+        The events to use.
+    threads : int
+    out : ndarray (ny, nx), optional
+        An earlier result to add to.
 
     Returns
     -------
-    Image
-        int32 counts a pixel, or the float64 sums of weights; ``out`` itself where it is given.
+    ndarray (ny, nx)
+        int32 counts, or float64 sums of weights; ``out`` itself if given.
+
+    Raises
+    ------
+    InputError
+        For unusable input, and for units of another dimension.
 
     Examples
     --------
@@ -95,29 +105,35 @@ def bin_spectra(bins: ArrayLike | ContourBins, channels: ArrayLike, *, x: Quanti
                 channel_count: int = 1024, chips: ArrayLike | None = None, chip_numbers: ArrayLike | None = None,
                 keep: ArrayLike | Selection | None = None, threads: int = 1,
                 out: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
-    """The spectra of all bins: counts of events by bin and channel, in one pass.
+    """Return the spectra of all bins: counts of events by bin and channel, in one pass.
 
     Parameters
     ----------
-    bins
-        The bin of each event (n,), from 0, others in none; or, with ``x`` and ``y``, a binmap (ny, nx), or the result
-        of `contour_bin`.
-    channels
-        The channel of each event, whole numbers (PI of Chandra: 1 to 1024). Others than the ``channel_count`` from
-        ``first_channel`` on are left out.
-    x, y
-        Where the events are on the binmap, in array coordinates: the centre of its first pixel is at 0.
-    bin_count
-        The number of bins; None: as many as ``out`` has, or else as the largest label says.
-    chips, chip_numbers
-        The chip of each event, and the chips to tell apart; events of others are left out.
-    out
-        An earlier result, to add to: those of a file that is read block by block, say.
+    bins : array_like or ContourBins
+        Bin of each event (n,), from 0, negative for no bin; or, with ``x`` and ``y``, a binmap (ny, nx).
+    channels : array_like of int (n,)
+        Channel of each event (Chandra's PI: 1 to 1024). Events outside the ``channel_count`` channels from
+        ``first_channel`` are ignored.
+    x, y : array_like (n,), optional
+        Positions of the events on the binmap in array coordinates: 0 is the centre of its first pixel.
+    bin_count : int, optional
+        Number of bins; by default that of ``out``, else the largest bin number plus 1.
+    chips, chip_numbers : array_like of int, optional
+        Chip of each event (n,), and the chips to separate; events of other chips are ignored.
+    keep : array_like of bool (n,) or Selection, optional
+        The events to use.
+    out : ndarray of int32, optional
+        An earlier result to add to, e.g. of the previous block of a file.
 
     Returns
     -------
-    Spectra
-        int32 (bins, channels), or (chips, bins, channels) with ``chips``; ``out`` itself where it is given.
+    ndarray of int32
+        (bins, channels), or (chips, bins, channels) with ``chips``; ``out`` itself if given.
+
+    Raises
+    ------
+    InputError
+        For unusable input.
 
     Examples
     --------
@@ -129,7 +145,7 @@ def bin_spectra(bins: ArrayLike | ContourBins, channels: ArrayLike, *, x: Quanti
     labels = as_array(getattr(bins, "binmap", bins), "bins")
     on_map = labels.ndim == 2
     if on_map != (x is not None) or on_map != (y is not None):
-        raise InputError("bins must be a binmap (ny, nx) with x and y, or one label an event without these")
+        raise InputError("bins must be a binmap (ny, nx) with x and y, or one bin number an event without x and y")
     labels = as_labels(labels) if on_map else as_column(labels, "bins", (np.int32,))
     if bin_count is None:
         bin_count = int(labels.max(initial=-1)) + 1 if out is None else _bins_of(out)
@@ -137,14 +153,14 @@ def bin_spectra(bins: ArrayLike | ContourBins, channels: ArrayLike, *, x: Quanti
     first_channel = as_whole(first_channel, "first_channel", np.iinfo(np.int32).min)
     of_event = as_column(channels, "channels", (np.int16, np.int32), None if on_map else len(labels))
     if (chips is None) != (chip_numbers is None):
-        raise InputError("chips and chip_numbers belong together")
+        raise InputError("give both chips and chip_numbers, or neither")
     of_chip = None if chips is None else as_column(chips, "chips", (np.int16,), len(of_event))
     numbers = None if chip_numbers is None else as_column(chip_numbers, "chip_numbers", (np.int16,))
     if numbers is not None and len(np.unique(numbers)) != max(len(numbers), 1):
-        raise InputError("chip_numbers must hold at least one chip, and each once")
+        raise InputError("chip_numbers must contain at least one chip and no duplicates")
     shape = (1 if numbers is None else len(numbers), bin_count, channel_count)
     if min(shape) < 0 or math.prod(shape) >= _MOST_CELLS:
-        raise InputError(f"spectra of the shape {shape} are impossible, or too many")
+        raise InputError(f"spectra of the shape {shape} cannot be made: reduce the number of bins or channels")
     made = _counts(out, shape if numbers is not None else shape[1:], len(of_event))
     spectra = made.reshape(shape)
     tests = _tests(keep, len(of_event))
@@ -162,20 +178,21 @@ def bin_spectra(bins: ArrayLike | ContourBins, channels: ArrayLike, *, x: Quanti
 
 
 def _bins_of(out: NDArray[np.int32]) -> int:
+    """Return the number of bins of an earlier result."""
     return int(np.shape(out)[-2]) if np.ndim(out) >= 2 else 0
 
 
 def _counts(out: NDArray[Any] | None, shape: tuple[int, ...], events: int) -> NDArray[Any]:
-    """The counts to add that many events to, of which no pixel may then hold more than int32 can."""
+    """Return the counts to add to; raise `InputError` if ``events`` more could overflow int32."""
     made = _output(out, shape, np.int32)
     if out is not None and (largest := int(made.max(initial=0))) + events > np.iinfo(np.int32).max:
-        raise InputError(f"out holds up to {largest} counts a pixel, and with {events} events more than int32 can: add "
-                         "them in another array")
+        raise InputError(f"out has up to {largest} counts a pixel, so {events} more events could overflow int32: add "
+                         "them to another array")
     return made
 
 
 def _output(out: NDArray[Any] | None, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """The array to add to: zeros, or what was given, which no copy can stand for."""
+    """Return the array to add to: zeros, or ``out``, which must not need a copy."""
     if out is None:
         return np.zeros(shape, dtype)
     if not isinstance(out, np.ndarray) or out.dtype != dtype or out.shape != shape:
@@ -187,6 +204,7 @@ def _output(out: NDArray[Any] | None, shape: tuple[int, ...], dtype: DTypeLike) 
 
 
 def _sizes(shape: tuple[int, int]) -> tuple[int, int]:
+    """Return the shape of an image that is neither empty nor too large."""
     ny, nx = as_shape(shape)
     if ny < 1 or nx < 1 or ny * nx >= _MOST_CELLS - 1:
         raise InputError(f"shape is {shape}: it must be (ny, nx), both 1 or more, below 2^31 pixels")
@@ -194,6 +212,7 @@ def _sizes(shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def _axis(limits: Sequence[Any], size: int, name: str) -> tuple[float, float]:
+    """Return the first edge and the step of an axis."""
     low, high = (as_number(limit, name) for limit in limits)
     if not (math.isfinite(low) and math.isfinite(high) and low < high and math.isfinite(high - low)):
         raise InputError(f"{name} is ({low:g}, {high:g}): it must be (low, high), finite")
@@ -201,6 +220,7 @@ def _axis(limits: Sequence[Any], size: int, name: str) -> tuple[float, float]:
 
 
 def _tests(keep: ArrayLike | Selection | None, size: int) -> Selection | None:
+    """Return the events to use as a selection; None for all."""
     if keep is None:
         return None
     if isinstance(keep, Selection):

@@ -1,8 +1,8 @@
-"""Clocks of FITS tables: the unit of their times, and the instant that these count from.
+"""Clocks of FITS tables: the unit of their times and the instant they count from.
 
-Keywords are those of OGIP/93-003 (Angelini, Pence & Tennant 1993) and of the FITS time standard (Rots et al. 2015,
-A&A 574, A36): an instant is TIME x TUNITn + TIMEZERO + TIMEOFFS after MJDREF. Keywords of time are in the unit in
-brackets at the start of their comment, or else in that of TIMEUNIT, or else in seconds.
+Keywords follow OGIP/93-003 (Angelini, Pence & Tennant 1993) and the FITS time standard (Rots et al. 2015, A&A 574,
+A36): an instant is TIME x TUNITn + TIMEZERO + TIMEOFFS after MJDREF. Time keywords are in the unit in brackets at the
+start of their comment, else in TIMEUNIT, else in seconds.
 """
 
 import re
@@ -32,25 +32,25 @@ _DURATIONS = ("TSTART", "TSTOP", "TIMEDEL")
 _ZEROS = ("TIMEZERO", "TIMEZERI", "TIMEZERF", "TIMEOFFS")
 CLOCK_KEYS = ("MJDREF", "MJDREFI", "MJDREFF", "JDREF", "JDREFI", "JDREFF", "DATEREF", *_ZEROS, "TIMEUNIT", "TSTART",
               "TSTOP", "TIMEDEL")
-"""Keywords that say from which instant times count, in which unit, and what depends on these."""
-# Zeros of time that are nearer are one: MJDREF in days is rounded to microseconds.
+"""Keywords of the zero and unit of times, and those that depend on them."""
+# Time zeros closer than this are equal: MJDREF in days is rounded to microseconds.
 _SAME_TIME_S = 1e-3
-# Time scales that differ by milliseconds at most; UTC and TAI are more than 30 s from them.
+# Time scales that differ by milliseconds at most; UTC and TAI differ by more than 30 s.
 _LIKE_TT = {"TT", "TDT", "ET", "TDB"}
 
 
 @dataclass(frozen=True)
 class Clock:
-    """How the numbers of a column become instants."""
+    """Conversion of the numbers of a column to instants."""
 
     unit_s: float = 1.0
-    """Seconds of a unit of the column."""
+    """Seconds per unit of the column."""
     zero_s: float = 0.0
     """Seconds from the reference (MJDREF) to the zero of the column: TIMEZERO, TIMEOFFS."""
 
     @classmethod
     def of(cls, header: "Header", unit: str = "", where: str = "") -> "Clock":
-        """The clock of a column with this TUNITn. Raises `InputError`, which begins with ``where``."""
+        """Return the clock of a column with this TUNITn. Raises `InputError` that begins with ``where``."""
         try:
             return cls(_seconds(unit) if unit else _seconds(header.get("TIMEUNIT")), zero_point(header))
         except InputError as error:
@@ -62,40 +62,43 @@ class Clock:
         return self.unit_s == 1 and self.zero_s == 0
 
     def seconds(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Seconds since the zero of the column; float64 seconds stay as they are, to the bit."""
+        """Return seconds since the zero of the column; float64 seconds are unchanged to the bit."""
         times: NDArray[np.float64] = np.asarray(values, np.float64)
         return times if self.unit_s == 1 else times * self.unit_s
 
     def instants(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Seconds since the reference."""
+        """Return seconds since the reference."""
         times = self.seconds(values)
         return times if self.zero_s == 0 else times + self.zero_s
 
 
 def seconds_of(header: "Header", keyword: str) -> float | None:
-    """The value of a keyword of time in seconds; None where it is no number. Raises `InputError` for unknown units."""
+    """Return a time keyword in seconds; None if it is not a number. Raises `InputError` for unknown units."""
     value = header.get(keyword)
     if not is_number(value):
         return None
     if value == 0:
         return 0.0
-    said = _IN_BRACKETS.match(str(header.comments[keyword]))
-    unit = None if said is None else _unit(said[1])
+    in_brackets = _IN_BRACKETS.match(str(header.comments[keyword]))
+    unit = None if in_brackets is None else _unit(in_brackets[1])
     return float(value) * (_seconds(header.get("TIMEUNIT")) if unit is None else unit)
 
 
 def zero_point(header: "Header") -> float:
-    """Seconds from MJDREF to the zero of times: TIMEZERO, or TIMEZERI + TIMEZERF, and TIMEOFFS. Raises `InputError`."""
+    """Return seconds from MJDREF to the zero of times: TIMEZERO, or TIMEZERI + TIMEZERF, plus TIMEOFFS.
+
+    Raises `InputError` if a keyword is not a number.
+    """
     for key in _ZEROS:
         if key in header and not is_number(header[key]):
-            raise InputError(f"{key} = {header[key]!r} is no number, and times count from it")
+            raise InputError(f"{key} must be a number, got {header[key]!r}: times count from it")
     parts = {key: seconds_of(header, key) or 0.0 for key in _ZEROS}
     whole = parts["TIMEZERO"] if "TIMEZERO" in header else parts["TIMEZERI"] + parts["TIMEZERF"]
     return whole + parts["TIMEOFFS"]
 
 
 def reference(header: "Header") -> float | None:
-    """Seconds from MJD 0 to the reference: MJDREF, JDREF (or their parts I and F) or DATEREF; None where unknown."""
+    """Return seconds from MJD 0 to the reference: MJDREF, JDREF (or their I and F parts) or DATEREF, or None."""
     for key, zero in (("MJDREF", 0.0), ("JDREF", _JD_OF_MJD_0)):
         parts = [header.get(name) for name in ((key,) if key in header else (f"{key}I", f"{key}F"))]
         if is_number(parts[0]):
@@ -107,16 +110,16 @@ def reference(header: "Header") -> float | None:
 
 
 def seconds_after_reference(header: "Header", mjdref: float) -> float:
-    """Seconds from ``mjdref`` (MJD) to the zero of the header's times; 0 where it does not say its zero."""
+    """Return seconds from ``mjdref`` (MJD) to the zero of the header's times; 0 if the header does not state it."""
     zero = reference(header)
     apart = 0.0 if zero is None else zero + zero_point(header) - mjdref * _DAY
     return apart if abs(apart) > _SAME_TIME_S else 0.0
 
 
 def seconds_between(one: "Header", other: "Header") -> float:
-    """Seconds from the zero of the times of ``other`` to that of ``one``; 0 where ``one`` does not say its zero.
+    """Return seconds from the time zero of ``other`` to that of ``one``; 0 if ``one`` does not define its zero.
 
-    References (MJDREF) of which one is unknown count as equal. Raises `InputError`.
+    References (MJDREF) count as equal if one is unknown. Raises `InputError`.
     """
     begin, end = reference(other), reference(one)
     if end is None and not any(key in one for key in _ZEROS):
@@ -126,28 +129,28 @@ def seconds_between(one: "Header", other: "Header") -> float:
 
 
 def differ_in_scale(one: "Header", other: "Header") -> str:
-    """How the times of two headers differ by more than their zero, as a text; empty where they do not, or do not say.
+    """Return how two headers differ in time scale or reference position; empty if they agree or do not state it.
 
-    The arrival at the solar system's barycentre (TIMEREF) is up to 500 s from that at the telescope.
+    The arrival time at the solar system's barycentre (TIMEREF) differs by up to 500 s from that at the telescope.
     """
     for key in ("TIMEREF", "TIMESYS"):
-        said = [text_of(header, key).upper() for header in (one, other)]
-        if all(said) and said[0] != said[1] and not (key == "TIMESYS" and _LIKE_TT.issuperset(said)):
-            return f"{said[0]} and {said[1]} ({key})"
+        values = [text_of(header, key).upper() for header in (one, other)]
+        if all(values) and values[0] != values[1] and not (key == "TIMESYS" and _LIKE_TT.issuperset(values)):
+            return f"{values[0]} and {values[1]} ({key})"
     return ""
 
 
 def clock_keywords(mjdref: float) -> dict[str, Any]:
-    """The keywords of Chandra's tables whose times are seconds since ``mjdref`` (MJD, TT)."""
+    """Return the keywords of Chandra tables with times in seconds since ``mjdref`` (MJD, TT)."""
     return {"TELESCOP": "CHANDRA", "MJDREF": as_number(mjdref, "mjdref", "d"), "TIMEZERO": 0.0, "TIMESYS": "TT",
             "TIMEUNIT": "s"}
 
 
 def put_in_seconds(header: "Header", *, zero_s: float | None = None) -> None:
-    """Changes the keywords of a header that say its clock to seconds: TIMEUNIT, TIMEZERO, TSTART, TSTOP and TIMEDEL.
+    """Convert the clock keywords of a header to seconds: TIMEUNIT, TIMEZERO, TSTART, TSTOP and TIMEDEL.
 
-    Nothing changes where they are in seconds, or in an unknown unit. ``zero_s`` replaces the zero. TIMEZERI, TIMEZERF
-    and TIMEOFFS become part of TIMEZERO. Raises `InputError` for a zero that is no number.
+    Nothing changes if they are in seconds or in an unknown unit. ``zero_s`` replaces the zero. TIMEZERI, TIMEZERF and
+    TIMEOFFS are merged into TIMEZERO. Raises `InputError` if the zero is not a number.
     """
     if _unit(str(header.get("TIMEUNIT", "s")).strip() or "s") is None:
         return
@@ -165,13 +168,14 @@ def put_in_seconds(header: "Header", *, zero_s: float | None = None) -> None:
 
 
 def _unit(text: str) -> float | None:
+    """Return the seconds of a unit; None if it is unknown."""
     return _UNITS.get(text, _UNITS.get(text.lower()))
 
 
 def _seconds(unit: object) -> float:
-    """Seconds of a unit; of an empty one 1."""
+    """Return the seconds of a unit; 1 for an empty one. Raises `InputError` if it is unknown."""
     text = str(unit or "s").strip() or "s"
     seconds = _unit(text)
     if seconds is None:
-        raise InputError(f"times are in the unit {text!r}, which is not known: give s, min, h or d (TUNIT, TIMEUNIT)")
+        raise InputError(f"unknown unit of time {text!r}: use s, min, h or d (TUNIT, TIMEUNIT)")
     return seconds

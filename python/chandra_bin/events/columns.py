@@ -1,4 +1,4 @@
-"""Headers of tables: without their columns, or with some of them."""
+"""Table headers without their columns, or with some of them."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from chandra_bin.fits.tables import Hdu
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-# Keywords of a column, the letter of alternate coordinates behind; of parameters of its coordinates; of two columns.
+# Keywords of a column with the letter of alternate coordinates, of coordinate parameters, and of column pairs.
 _COLUMN_KEY = re.compile(r"(T[A-Z]{2,4}|LONP|LATP|RADE|EQUI|MJDOB|DOBS|WCSN)([1-9]\d*)([A-Z]?)")
 _PARAMETER_KEY = re.compile(r"(TP?V|TP?S)([1-9]\d*)(_\d+[A-Z]?)")
 _MATRIX_KEY = re.compile(r"(TPC?|TCD?)([1-9]\d*)_([1-9]\d*)([A-Z]?)")
@@ -23,7 +23,7 @@ _TABLE_KEYS = ("XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCO
 def coords_of(hdu: Hdu, x: str = "x", y: str = "y") -> ImageCoords:
     """Return the coordinates of two columns of a table.
 
-    Raises `InputError`, which begins with the file, for those that cannot be used.
+    Raises `InputError` that begins with the file if they cannot be used.
     """
     try:
         return ImageCoords.from_events(hdu.header, x, y)
@@ -32,9 +32,9 @@ def coords_of(hdu: Hdu, x: str = "x", y: str = "y") -> ImageCoords:
 
 
 def without_columns(header: "Header") -> "Header":
-    """The cards that are about the observation, and not about a table."""
+    """Return the cards that describe the observation, without those of the table and its columns."""
     fields = int(header.get("TFIELDS", 0))
-    # A header shares the cards that it is made of: without the copy a change of one would be a change of both.
+    # Headers share card objects: without the copy, a change of one header would change both.
     return header.__class__([
         card for card in header.copy().cards
         if card.keyword not in _TABLE_KEYS and not _VECTOR_KEY.fullmatch(card.keyword)
@@ -42,13 +42,13 @@ def without_columns(header: "Header") -> "Header":
 
 
 def with_columns(header: "Header", numbers: Sequence[int]) -> "Header":
-    """The header of a table of which only these columns are left, in this order, numbered anew."""
+    """Return the header of a table with only these columns, in this order, renumbered."""
     fields = int(header["TFIELDS"])
     new_number = {old: new for new, old in enumerate(numbers, start=1)}
     names = [str(header.get(f"TTYPE{n}", "")).strip().lower() for n in range(1, fields + 1)]
     lost = set(names) - {names[old - 1] for old in numbers}
     made = header.__class__()
-    # Pairs of a transform, RA and DEC of EQPOS say, are no columns themselves.
+    # Pairs that result from a transform, such as RA and DEC of EQPOS, are not columns.
     gone = {match[2] for key in header if (match := _VECTOR_KEY.fullmatch(key)) and match[1] == "MFORM"
             and {name.strip().lower() for name in str(header[key]).split(",")} & lost}
     for card in header.copy().cards:
@@ -64,7 +64,7 @@ def with_columns(header: "Header", numbers: Sequence[int]) -> "Header":
 
 
 def _fields_of(keyword: str, fields: int) -> tuple[int, ...]:
-    """The columns that a keyword is about, one or two; () for others, such as TIMEDEL and TSTART."""
+    """Return the numbers of the columns that a keyword describes, one or two; () for others, such as TIMEDEL."""
     if match := _MATRIX_KEY.fullmatch(keyword):
         numbers = int(match[2]), int(match[3])
         return numbers if max(numbers) <= fields else ()
@@ -73,6 +73,7 @@ def _fields_of(keyword: str, fields: int) -> tuple[int, ...]:
 
 
 def _renumbered(keyword: str, new_number: dict[int, int]) -> str:
+    """Return a column keyword with the new numbers."""
     if match := _MATRIX_KEY.fullmatch(keyword):
         return f"{match[1]}{new_number[int(match[2])]}_{new_number[int(match[3])]}{match[4]}"
     match = _COLUMN_KEY.fullmatch(keyword) or _PARAMETER_KEY.fullmatch(keyword)

@@ -1,4 +1,4 @@
-"""Headers, columns and good times of several observations as one."""
+"""Combination of the headers, columns and good times of several observations."""
 
 import math
 import re
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _SUMS = re.compile(r"ONTIME\d?|LIVETIME|EXPOSURE|LIVTIME\d|EXPOSUR\d")
 _CHIPS = re.compile(r"ACIS-(\d+)")
-# Said once, whatever the observations were called.
+# Value of OBS_ID and OBJECT of several observations.
 _MERGED = "Merged"
 _OF_EARLIEST = ("TSTART", "DATE-OBS", "MJD-OBS", "MJD_OBS")
 _OF_LATEST = ("TSTOP", "DATE-END")
@@ -31,10 +31,10 @@ _SKY_CONDITION = re.compile(r"(sky|pos)\(.*|x|y", re.IGNORECASE)
 
 def with_sky(header: "Header", to: ImageCoords, point: tuple[float, float], grid: Grid, *,
              moved: bool) -> "Header":
-    """The header of events whose x and y are now those of ``to``, all of them within ``grid``.
+    """Return the header of events whose x and y are now in the coordinates ``to``, all within ``grid``.
 
-    ``point`` is the tangent point, in the frame of ``to``. Where events were ``moved``, regions of sky pixels in the
-    data subspace mean nothing any more, and go.
+    ``point`` is the tangent point in the frame of ``to``. If the events were ``moved``, regions in sky pixels are
+    removed from the data subspace, as they are no longer valid.
     """
     made = header.copy()
     numbers = {str(header.get(f"TTYPE{n}", "")).strip().lower(): n for n in range(1, int(header["TFIELDS"]) + 1)}
@@ -62,11 +62,11 @@ def with_sky(header: "Header", to: ImageCoords, point: tuple[float, float], grid
 
 
 def combined_header(headers: Sequence["Header"]) -> "Header":
-    """The keywords that all agree on, over the columns of the first; exposures and times are those of all.
+    """Return the keywords on which all headers agree, with the columns of the first, and combined exposures and times.
 
-    ONTIME, LIVETIME and EXPOSURE (of each chip too) are sums, TSTART and DATE-OBS those of the earliest, TSTOP and
-    DATE-END those of the latest; OBS_ID is ``Merged``, as is OBJECT where they differ. The data subspace is what holds
-    for all. HISTORY is left to the files of each observation.
+    ONTIME, LIVETIME and EXPOSURE (also of each chip) are sums. TSTART and DATE-OBS are the earliest, TSTOP and DATE-END
+    the latest. OBS_ID is ``Merged``, and OBJECT too if it differs. The data subspace has the conditions common to all.
+    HISTORY is dropped; it remains in the files of each observation.
     """
     first = headers[0]
     made = first.copy()
@@ -83,9 +83,9 @@ def combined_header(headers: Sequence["Header"]) -> "Header":
 
 
 def combined_columns(tables: Sequence[Mapping[str, Column]]) -> list[str]:
-    """The columns, in lower case, that all tables have and store in the same way, in the order of the first.
+    """Return the lower-case names of the columns that all tables store in the same way, in the order of the first.
 
-    Those of any length are left out: their values are elsewhere in the file.
+    Variable-length columns are excluded, as their values are stored elsewhere in the file.
     """
     first, *others = tables
     return [name for name, column in first.items()
@@ -94,9 +94,9 @@ def combined_columns(tables: Sequence[Mapping[str, Column]]) -> list[str]:
 
 
 def combined_good_times(of_each: Sequence[GoodTimes]) -> dict[int | None, GTI]:
-    """The good times of each chip in any observation; chips in the order of the first that has them.
+    """Return the good times of each chip in any observation; chips are in the order of the first that has them.
 
-    Good times that are those of every chip count for each chip of the others.
+    Good times for all chips of an observation apply to each chip of the others.
     """
     chips = [chip for chip in dict.fromkeys(chip for times in of_each for chip in times) if chip is not None]
     made: dict[int | None, GTI] = {}
@@ -110,7 +110,7 @@ def combined_good_times(of_each: Sequence[GoodTimes]) -> dict[int | None, GTI]:
 
 
 def _rules(headers: Sequence["Header"]) -> dict[str, Any]:
-    """Keywords that are made of all observations."""
+    """Return the keywords that are computed from all observations."""
     made: dict[str, Any] = {"OBS_ID": _MERGED}
     if len({text_of(header, "OBJECT") for header in headers}) > 1:
         made["OBJECT"] = _MERGED
@@ -134,13 +134,14 @@ def _rules(headers: Sequence["Header"]) -> dict[str, Any]:
 
 
 def _storage(column: Column) -> tuple[object, ...]:
+    """Return how a column is stored, for comparison."""
     return column.dtype, column.letter, column.repeat, column.scale, column.zero, column.null
 
 
 def _common_subspace(subspaces: Sequence[Sequence[Component]]) -> list[Component]:
-    """For each chip the conditions that hold in every observation that has it; none where one does not say.
+    """Return for each chip the conditions that hold in every observation with it; none if one has no subspace.
 
-    They are on the same columns for all chips: a condition that a component leaves out would be read as the first's.
+    All components get the same columns: a condition that a component lacks would be read as that of the first.
     """
     by_chip: dict[int, list[Component]] = {}
     for components in subspaces:
@@ -157,6 +158,6 @@ def _common_subspace(subspaces: Sequence[Sequence[Component]]) -> list[Component
 
 
 def _shared_conditions(components: Sequence[Component]) -> dict[str, Condition]:
-    """Those that all components have, word for word."""
+    """Return the conditions that are identical in all components."""
     return {name: condition for name, condition in components[0].conditions.items()
             if all(other.condition(name) == condition for other in components[1:])}

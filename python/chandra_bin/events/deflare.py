@@ -1,7 +1,7 @@
-"""Flares in light curves: the two methods of CIAO's ``deflare``, and a robust one for where they fail.
+"""Removal of flares from light curves: the two methods of CIAO's ``deflare``, and a robust one for when they fail.
 
-``clean`` and ``sigma`` are ``lc_clean`` and ``lc_sigma_clip`` of CIAO's ``lightcurves`` module, as its documentation
-describes them (threads "Filtering lightcurves" and "Background flares").
+``clean`` and ``sigma`` follow the documentation of ``lc_clean`` and ``lc_sigma_clip`` in CIAO's ``lightcurves`` module
+(threads "Filtering lightcurves" and "Background flares").
 """
 
 import math
@@ -18,53 +18,53 @@ from .gti import GTI
 from .lightcurve import LightCurve
 
 Method = Literal["clean", "sigma", "robust"]
-# Edges of neighbouring bins that are nearer than this part of a bin are one edge.
+# Edges of neighbouring bins closer than this fraction of a bin are equal.
 _JOINED = 1e-6
 
-# The options of each method. Where another method leaves no time, robust takes its place, with ``margin``.
+# The options of each method. ``margin`` is for robust, which replaces a method that leaves no time.
 _OPTIONS: dict[Method, tuple[str, ...]] = {
     "clean": ("mean", "nsigma", "scale", "stddev", "minfrac", "margin"),
     "sigma": ("sigma", "minlength", "margin"),
     "robust": ("nsigma", "margin"),
 }
 
-# Below this many counts a bin, Poisson noise hides whatever else scatters rates, and MADs are of whole counts.
+# With fewer counts a bin, Poisson noise hides any other scatter, and the MAD is a whole number of counts.
 _ENOUGH_FOR_SCATTER = 10.0
 _MAD_TO_SIGMA = 1.4826
 
-# Beyond, quantiles of the Poisson distribution are too near 1 to be computed.
+# Beyond this, quantiles of the Poisson distribution are too close to 1 to be computed.
 _EXACT_SIGMA = 5.0
 
-# Where the search for the quiescent rate begins, a quantile, and how many sigma from it bins are looked at.
+# The quantile at which the search for the quiescent rate begins, and the sigma within which bins are used.
 _START = 0.3
 _WINDOW = 2.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Deflared:
-    """The times without flares. Rates are counts per second; arrays are (n,), one value a bin of the light curve."""
+    """The result of flare removal. Rates are counts per second; arrays are (n,), one value a bin of the light curve."""
 
     method: Method
-    """That gave the times."""
+    """The method that gave the result."""
     mean: float
     """The quiescent rate."""
     low: float
     high: float
-    """Bins strictly between these rates are kept (``robust``: for a bin of full exposure)."""
+    """Bins with rates strictly between ``low`` and ``high`` are kept (``robust``: for a bin of full exposure)."""
     good: NDArray[np.bool_]
-    """Kept."""
+    """True for bins that are kept."""
     usable: NDArray[np.bool_]
-    """Rate above 0."""
+    """True for bins with a rate above 0."""
     gti: GTI
-    """The kept bins, neighbours joined."""
+    """The good time intervals: kept bins, neighbours joined."""
     within: int
-    """Bins that were kept before ``minlength`` dropped short runs."""
+    """Number of bins kept before ``minlength`` dropped short runs."""
     failure: str = ""
-    """Why the method that was asked for gave nothing, where ``robust`` took its place."""
+    """Why the requested method failed, if ``robust`` replaced it."""
     cut_by_noise: float = 0.0
-    """The number of bins that Poisson noise alone is expected to cut, if the rate were ``mean`` all the time.
+    """The number of bins that Poisson noise alone would cut at the constant rate ``mean``.
 
-    It includes the margins that ``robust`` cuts. It leaves out the short runs that ``sigma`` drops.
+    It includes the margins that ``robust`` cuts, but not the short runs that ``sigma`` drops.
     """
 
     def __repr__(self) -> str:
@@ -80,26 +80,30 @@ class Deflared:
 def cut_flares(curve: LightCurve, method: Method = "clean", *, mean: float | None = None, nsigma: float = 3.0,
                scale: float = 1.2, stddev: float | None = None, minfrac: float = 0.1, sigma: float = 3.0,
                minlength: int = 3, margin: int = 1) -> Deflared:
-    """The times without flares.
+    """Remove flares from a light curve.
 
     Parameters
     ----------
-    curve : the light curve; ``clean`` needs exposures.
-    method : ``clean`` and ``sigma`` are CIAO's ``lc_clean`` and ``lc_sigma_clip``; ``robust`` keeps the bins whose
-        counts Poisson noise explains, around the rate that most of the quieter bins have.
-    mean, nsigma, scale, stddev, minfrac : of ``clean``. Bins strictly between mean / scale and mean * scale are kept,
-        or, with ``stddev``, those strictly within ``stddev`` Poisson errors of the mean. ``mean`` (counts/s) is by
-        default that of the bins within ``nsigma`` Poisson errors of the mean of all. ``minfrac`` is the least fraction
-        of the bins that must be kept.
-    sigma, minlength : of ``sigma``. Bins beyond ``sigma`` standard deviations of the mean are dropped, again and again
-        until all are within, and then runs shorter than ``minlength`` bins.
-    nsigma, margin : of ``robust``. A bin is kept with a probability of at least that of ``nsigma`` of a Gaussian; the
-        ``margin`` bins before and after each bin above the upper limit are cut too.
+    curve : LightCurve
+        The light curve; ``clean`` needs exposures.
+    method : {"clean", "sigma", "robust"}
+        ``clean`` and ``sigma`` are CIAO's ``lc_clean`` and ``lc_sigma_clip``. ``robust`` keeps bins whose counts are
+        consistent with Poisson noise around the quiescent rate.
+    mean, nsigma, scale, stddev, minfrac
+        For ``clean``. Bins strictly between mean / scale and mean * scale are kept or, with ``stddev``, those strictly
+        within ``stddev`` Poisson errors of the mean. ``mean`` (count/s) defaults to that of the bins within ``nsigma``
+        Poisson errors of the overall mean. At least a fraction ``minfrac`` of the bins must be kept.
+    sigma, minlength
+        For ``sigma``. Bins beyond ``sigma`` standard deviations are dropped until none is left, then short runs.
+    nsigma, margin
+        For ``robust``. ``nsigma`` is the Gaussian equivalent of the Poisson limits; ``margin`` bins before and after
+        each bin above the upper limit are cut too.
 
-    Where ``clean`` or ``sigma`` leaves no quiet time, ``robust`` takes its place, with a `ChandraBinWarning`, and
-    the result holds why (``failure``). Another warning where limits of ``clean`` by ``scale`` are narrower than
-    Poisson noise; it proposes a length of bins. Raises `InputError` for unusable parameters, for those of another
-    method, and for a light curve without rates above 0.
+    Returns
+    -------
+    Deflared
+        If ``clean`` or ``sigma`` leaves no time, the result of ``robust``, with a `ChandraBinWarning`. Raises
+        `InputError` for invalid parameters, those of another method, and a light curve without rates above 0.
 
     Examples
     --------
@@ -112,7 +116,7 @@ def cut_flares(curve: LightCurve, method: Method = "clean", *, mean: float | Non
     if not isinstance(curve, LightCurve):
         raise InputError(f"curve is of the type {type(curve).__name__}: give a LightCurve, of light_curve(...)")
     if method not in _OPTIONS:
-        raise InputError(f"there is no method {method!r}; take {', '.join(_OPTIONS)}")
+        raise InputError(f"unknown method {method!r}; choose one of {', '.join(_OPTIONS)}")
     _refuse_others(method, mean=mean, nsigma=nsigma, scale=scale, stddev=stddev, minfrac=minfrac, sigma=sigma,
                    minlength=minlength)
     mean = None if mean is None else as_number(mean, "mean", "1 / s")
@@ -136,38 +140,38 @@ def cut_flares(curve: LightCurve, method: Method = "clean", *, mean: float | Non
 
 
 def _refuse_others(method: Method, **options: Any) -> None:
-    """Raises `InputError` for an option that is not the default, and that the method does not take."""
+    """Raise `InputError` for a non-default option that the method does not use."""
     defaults = cast("dict[str, Any]", cut_flares.__kwdefaults__)
     for name, value in options.items():
         if name not in _OPTIONS[method] and value != defaults[name]:
-            raise InputError(f"{name} is no option of the method {method}, which takes {', '.join(_OPTIONS[method])}")
+            raise InputError(f"the method {method} has no option {name}; its options are {', '.join(_OPTIONS[method])}")
 
 
 def clean(curve: LightCurve, *, mean: float | None = None, nsigma: float = 3.0, scale: float = 1.2,
           stddev: float | None = None, minfrac: float = 0.1) -> Deflared:
-    """Keeps bins near the mean rate of what one clip leaves (CIAO's ``lc_clean``).
+    """Keep bins near the mean rate after one clip (CIAO's ``lc_clean``).
 
     Parameters
     ----------
-    curve : it must have exposures; the greatest, w, is the one that Poisson errors are computed for.
-    mean : of the rate. By default, m0 being that of the bins with a rate above 0, the mean of the bins within
-        ``nsigma`` sqrt(m0 / w) of m0. This clip is not repeated.
-    scale : bins strictly between mean / scale and mean * scale are kept,
-    stddev : or, if this is given, those strictly within ``stddev`` sqrt(mean / w) of the mean.
-    minfrac : the least fraction of the bins with a rate above 0 that must be kept.
+    curve : light curve with exposures; the largest exposure, w, defines the Poisson errors.
+    mean : mean rate. By default that of the bins within ``nsigma`` sqrt(m0 / w) of m0, the mean of the bins with a rate
+        above 0. This clip is not repeated.
+    scale : keep bins strictly between mean / scale and mean * scale.
+    stddev : if given, keep bins strictly within ``stddev`` sqrt(mean / w) of the mean instead.
+    minfrac : minimum fraction of the bins with a rate above 0 that must be kept.
 
-    Raises `NoQuietTime` where no bin, or too small a fraction, is kept, and `InputError` for unusable parameters, or
-    a light curve without exposures or rates above 0.
+    Raises `NoQuietTime` if no bin, or too small a fraction, is kept, and `InputError` for invalid parameters or a light
+    curve without exposures or rates above 0.
     """
     _check(nsigma=nsigma, mean=mean, stddev=stddev)
     if not (scale >= 1 and math.isfinite(scale)):
         raise InputError(f"scale is {scale:.15g}; it must be 1 or more")
     if not 0 <= minfrac <= 1:
-        raise InputError(f"minfrac is {minfrac:.15g}; it is a fraction, from 0 to 1")
+        raise InputError(f"minfrac is {minfrac:.15g}; it must be a fraction, from 0 to 1")
     usable = _usable(curve)
     if curve.exposure_s is None:
         raise InputError("the light curve has no column EXPOSURE, which the method clean needs; "
-                         "take the method sigma or robust")
+                         "use the method sigma or robust")
     width = float(curve.exposure_s.max())
     if width <= 0:
         raise InputError("the light curve has no exposure: the column EXPOSURE is 0 in all bins")
@@ -195,13 +199,13 @@ def clean(curve: LightCurve, *, mean: float | None = None, nsigma: float = 3.0, 
 
 
 def sigma_clip(curve: LightCurve, *, sigma: float = 3.0, minlength: int = 3) -> Deflared:
-    """Drops bins beyond ``sigma`` standard deviations of the mean until none is left to drop (``lc_sigma_clip``).
+    """Drop bins beyond ``sigma`` standard deviations of the mean until all are within (``lc_sigma_clip``).
 
-    Bins without a rate above 0 take no part. Of the rest, runs of neighbours shorter than ``minlength`` bins are
-    dropped at the end. Where none is that short, all bins strictly within the last limits are kept, as CIAO does:
-    empty ones too, if the lower limit is below 0. Else empty bins end a run, and are dropped.
+    Bins without a rate above 0 are not used. Finally, runs of neighbours shorter than ``minlength`` bins are dropped.
+    If no run is that short, all bins strictly within the last limits are kept, as in CIAO: empty bins too if the lower
+    limit is below 0. Otherwise empty bins end a run and are dropped.
 
-    Raises `NoQuietTime` where nothing is kept, and `InputError` as `clean` does.
+    Raises `NoQuietTime` if no bin is kept, and `InputError` as `clean` does.
     """
     _check(sigma=sigma, minlength=minlength)
     usable = _usable(curve)
@@ -224,26 +228,26 @@ def sigma_clip(curve: LightCurve, *, sigma: float = 3.0, minlength: int = 3) -> 
         for begin, end in runs[~short[:, 0]]:
             good[begin:end] = True
         if not good.any():
-            raise NoQuietTime(f"no run of bins is as long as minlength, {minlength} bins")
+            raise NoQuietTime(f"no run of bins reaches minlength, {minlength} bins")
     low, high = mean - reach, mean + reach
     return Deflared("sigma", mean, low, high, good, usable, _gti_of(curve, good), int(np.count_nonzero(survives)),
                     cut_by_noise=_cut_by_noise(curve, mean, low, high))
 
 
 def robust(curve: LightCurve, *, nsigma: float = 3.0, margin: int = 1) -> Deflared:
-    """Keeps bins whose counts Poisson noise explains, around the rate that most of the quieter bins have.
+    """Keep bins whose counts are consistent with Poisson noise around the quiescent rate.
 
-    It begins at the median rate, keeps the bins whose counts a Poisson distribution reaches with the probability of
-    ``nsigma`` of a Gaussian at least, on either side, takes the rate of these together, and goes on until the same
-    bins stay. A bin's own exposure counts. Where rates below the quiescent one scatter more than Poisson noise does,
-    by the median of their distances (a one-sided MAD: flares are above), limits are as much wider; with fewer than 10
-    counts a bin that cannot be told.
+    The search starts at a low quantile of the rates. It keeps the bins whose counts a Poisson distribution reaches with
+    at least the probability of ``nsigma`` of a Gaussian, on either side, computes their joint rate, and repeats until
+    the same bins remain. The exposure of each bin is used. If rates below the quiescent one scatter more than Poisson
+    noise, by the median of their distances (a one-sided MAD, as flares are above), the limits are widened accordingly;
+    below 10 counts a bin this cannot be measured.
 
     The ``margin`` bins before and after each bin above the upper limit are cut too: a flare begins and ends within a
-    bin, and a bin that it fills by a third does not stand out of the noise.
+    bin, and a bin that it fills by a third does not exceed the noise.
 
-    Bins count that have exposure, empty ones too; without exposures, those of their whole length. Flares may fill
-    nearly half of the bins. Raises `InputError` as `clean` does.
+    All bins with exposure are used, also empty ones; without exposures, bins count with their full length. Flares may
+    fill nearly half of the bins. Raises `InputError` as `clean` does.
     """
     _check(nsigma=nsigma)
     if margin < 0:
@@ -254,7 +258,7 @@ def robust(curve: LightCurve, *, nsigma: float = 3.0, margin: int = 1) -> Deflar
     if not (usable & used).any():
         raise InputError("the light curve has no exposure: the column EXPOSURE is 0 in all bins with a rate")
     width = float(exposure.max())
-    # The rate of a bin, so that there is one near it; 0 is what low quantiles of any rate up to ln 2 counts a bin are.
+    # Start at the rate of a bin, so that a bin is near; up to ln 2 counts a bin low quantiles are 0.
     start = max(float(np.quantile(curve.rate[used], _START, method="lower")), math.log(2) / width)
     mean = _centre(curve.rate[used], exposure[used], start, _WINDOW)
     wider = _scatter(curve.rate[used & (exposure > 0.5 * width)], mean, width)
@@ -276,7 +280,7 @@ def robust(curve: LightCurve, *, nsigma: float = 3.0, margin: int = 1) -> Deflar
 
 
 def _grown(flags: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
-    """Flags, and ``margin`` neighbours to either side of each."""
+    """Return the flags with ``margin`` neighbours added on either side of each."""
     from scipy.ndimage import maximum_filter1d
 
     grown: NDArray[np.bool_] = maximum_filter1d(flags.view(np.uint8), 2 * margin + 1, mode="constant").astype(bool)
@@ -284,7 +288,7 @@ def _grown(flags: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
 
 
 def _cut_by_noise(curve: LightCurve, mean: float, low: float, high: float) -> float:
-    """The number of bins that Poisson noise around ``mean`` puts beyond limits of the rate."""
+    """Return the number of bins that Poisson noise around ``mean`` moves beyond the limits of the rate."""
     exposure = curve.time_max - curve.time_min if curve.exposure_s is None else curve.exposure_s
     exposure = exposure[(exposure > 0) & np.isfinite(curve.rate)]
     return float(np.sum(_beyond(mean * exposure, low * exposure, high * exposure)))
@@ -292,7 +296,7 @@ def _cut_by_noise(curve: LightCurve, mean: float, low: float, high: float) -> fl
 
 def _beyond(expected: NDArray[np.float64], low: NDArray[np.float64],
             high: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the probabilities, (n,), that noise puts counts to ``low`` or below, and to ``high`` or above."""
+    """Return the probabilities, (n,), that noise gives counts of ``low`` or less, and of ``high`` or more."""
     from scipy.stats import poisson
 
     kinds, kind = np.unique(np.round(np.stack([expected, low, high]), 9), axis=1, return_inverse=True)  # few
@@ -302,9 +306,9 @@ def _beyond(expected: NDArray[np.float64], low: NDArray[np.float64],
 
 
 def _none_beside(chance: NDArray[np.float64], margin: int) -> NDArray[np.float64]:
-    """Return the probability, (n,), that none of the ``margin`` bins before and after a bin is above its limit.
+    """Return the probability, (n,), that none of the ``margin`` bins before and after a bin exceeds its limit.
 
-    ``chance`` : the probability of each bin to be above, (n,).
+    ``chance`` is the probability of each bin to exceed it, (n,).
     """
     none = np.ones(len(chance))
     for shift in range(1, min(margin, len(chance) - 1) + 1):
@@ -314,7 +318,7 @@ def _none_beside(chance: NDArray[np.float64], margin: int) -> NDArray[np.float64
 
 
 def _centre(rate: NDArray[np.float64], exposure: NDArray[np.float64], mean: float, nsigma: float) -> float:
-    """The rate of the bins that are near it, going from ``mean`` to where it stays."""
+    """Return the mean rate of the bins near it, iterated from ``mean`` until it is stable."""
     counts = rate * exposure
     seen: set[float] = set()
     while mean not in seen:
@@ -328,10 +332,10 @@ def _centre(rate: NDArray[np.float64], exposure: NDArray[np.float64], mean: floa
 
 def _likely(rate: NDArray[np.float64], exposure: NDArray[np.float64], mean: float,
             nsigma: float) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Bins whose counts are as likely as ``nsigma`` of a Gaussian, and the mean of such counts over that of all."""
+    """Return the bins with counts within ``nsigma``, and the mean of counts within relative to the mean of all."""
     from scipy.stats import poisson
 
-    kinds, kind = np.unique(np.round(exposure, 3), return_inverse=True)  # few, so that this is quick
+    kinds, kind = np.unique(np.round(exposure, 3), return_inverse=True)  # few values, so this is fast
     expected = mean * kinds
     low, high = _count_limits(expected, nsigma)
     share = ((poisson.cdf(high - 1, expected) - poisson.cdf(low - 1, expected))
@@ -341,20 +345,20 @@ def _likely(rate: NDArray[np.float64], exposure: NDArray[np.float64], mean: floa
 
 
 def _count_limits(expected: NDArray[np.float64], nsigma: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Half-way numbers around the whole numbers of counts that are as likely as ``nsigma`` of a Gaussian."""
+    """Return half-integers around the counts within ``nsigma`` of a Gaussian in probability."""
     from scipy.stats import norm, poisson
 
     if nsigma <= _EXACT_SIGMA:
         tail = float(norm.sf(nsigma))
         return poisson.ppf(tail, expected) - 0.5, poisson.isf(tail, expected) + 0.5
-    noise = np.sqrt(expected)  # Cornish and Fisher: a Gaussian, and the skewness of the counts
+    noise = np.sqrt(expected)  # Cornish-Fisher expansion: a Gaussian with the skewness of the counts
     middle = expected + (nsigma**2 - 1) / 6
     low = np.where(nsigma < 3 * noise, middle - nsigma * noise, 0.0)
     return np.ceil(np.maximum(low, 0)) - 0.5, np.floor(middle + nsigma * noise) + 0.5
 
 
 def _scatter(rate: NDArray[np.float64], mean: float, width: float) -> float:
-    """How many times wider than Poisson noise rates below the mean scatter, 1 or more, at the least."""
+    """Return how much wider than Poisson noise the rates below the mean scatter, at least 1."""
     below = mean - rate[rate < mean]
     if mean * width < _ENOUGH_FOR_SCATTER or not below.size:
         return 1.0
@@ -363,7 +367,7 @@ def _scatter(rate: NDArray[np.float64], mean: float, width: float) -> float:
 
 
 def _usable(curve: LightCurve) -> NDArray[np.bool_]:
-    """Bins with a rate above 0."""
+    """Return the bins with a rate above 0."""
     if len(curve) < 2:
         raise InputError(f"the light curve has {counted(len(curve), 'time bin')}; at least 2 are needed")
     usable: NDArray[np.bool_] = curve.rate > 0
@@ -373,20 +377,20 @@ def _usable(curve: LightCurve) -> NDArray[np.bool_]:
 
 
 def _check(**limits: float | None) -> None:
-    """Raises `InputError` for what is given and is not above 0."""
+    """Raise `InputError` for values that are given but not above 0."""
     for name, value in limits.items():
         if value is not None and not (value > 0 and math.isfinite(value)):
             raise InputError(f"{name} is {value:.15g}; it must be above 0")
 
 
 def runs_of(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Begin and end (n, 2) of each run of True."""
+    """Return begin and end (n, 2) of each run of True."""
     changes = np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8))
     return np.column_stack([np.flatnonzero(changes == 1), np.flatnonzero(changes == -1)])
 
 
 def _gti_of(curve: LightCurve, good: NDArray[np.bool_]) -> GTI:
-    """The good bins as intervals, the gaps closed that only rounding makes between neighbours."""
+    """Return the good bins as intervals, without gaps due to rounding between neighbours."""
     start, stop = curve.time_min[good], curve.time_max[good].copy()
     touching = np.abs(start[1:] - stop[:-1]) <= _JOINED * (stop - curve.time_min[good])[:-1]
     stop[:-1][touching] = start[1:][touching]
@@ -394,13 +398,13 @@ def _gti_of(curve: LightCurve, good: NDArray[np.bool_]) -> GTI:
 
 
 def _warn_of_noise(curve: LightCurve, mean: float, scale: float) -> None:
-    """Warns where limits by ``scale`` are narrower than the noise of a bin, and says how long bins should be."""
+    """Warn if limits by ``scale`` are narrower than the noise of a bin, and recommend a bin length."""
     if curve.exposure_s is None or scale <= 1:
         return
     width = float(curve.exposure_s.max())
     wanted = (scale - 1) ** -2
     if mean * width < wanted * (1 - 1e-9):
         length = math.ceil(curve.bin_length_s * wanted / (mean * width))
-        warn(f"quiescent bins hold {mean * width:.3g} counts: their Poisson noise, "
-             f"{100 / math.sqrt(mean * width):.0f} %, is more than the {100 * (scale - 1):.0f} % that clean "
-             f"allows (scale {scale:.15g}); bins of {length} s would hold {wanted:.0f} counts")
+        warn(f"quiescent bins have {mean * width:.3g} counts: their Poisson noise, "
+             f"{100 / math.sqrt(mean * width):.0f} %, exceeds the {100 * (scale - 1):.0f} % that clean "
+             f"allows (scale {scale:.15g}); bins of {length} s would have {wanted:.0f} counts")

@@ -1,4 +1,4 @@
-"""The filters of a virtual file name, made ready for the rows of one table."""
+"""Filters of a virtual file name, prepared for the rows of one table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -48,20 +48,20 @@ from .row_tests import (
     mask_and_value,
 )
 
-# An upper end of an energy range that nobody means in eV.
+# Upper energy limits below this are probably meant in keV.
 _KEV_LOOKALIKE = 20.0
 
-# The columns of the number of the chip: of Chandra, and of XMM-Newton.
+# Columns of the chip number: Chandra's and XMM-Newton's.
 CHIP_COLUMNS = ("ccd_id", "ccdnr")
 
-# Regions with more text stay out of the subspace: headers swell, and other programs choke on them.
+# Longer regions are not written into the subspace: other programs fail on long headers.
 _LONGEST_REGION = 2000
 _PAIRS = {"sky": ("x", "y"), "pos": ("x", "y"), "det": ("detx", "dety"), "chip": ("chipx", "chipy"),
           "tdet": ("tdetx", "tdety")}
 
 
 def pair_of(hdu: Hdu, name: str) -> tuple[str, str] | None:
-    """The two columns of a vector column such as sky, from MTYPEn and MFORMn; None for what is none."""
+    """Return the two columns of a vector column such as sky, from MTYPEn and MFORMn; None for other columns."""
     header = hdu.header
     for n in range(1, 100):
         if f"MTYPE{n}" not in header:
@@ -74,9 +74,9 @@ def pair_of(hdu: Hdu, name: str) -> tuple[str, str] | None:
 
 
 class RowFilter:
-    """What a virtual name says about the rows of a table.
+    """The filters of a virtual name on the rows of a table.
 
-    Raises `InputError`, pointing at the character, for columns that the table does not have.
+    Raises `InputError`, with the position of the character, for columns that the table does not have.
     """
 
     def __init__(self, name: VirtualFile, hdu: Hdu) -> None:
@@ -96,12 +96,12 @@ class RowFilter:
 
     @property
     def columns(self) -> dict[str, Column]:
-        """The columns that the filters look at, by their names in lower case."""
+        """The columns that the filters use, by lower-case name."""
         return {column.name.lower(): column
                 for group in self.groups for test in group.tests for column in test.columns}
 
     def selection(self, values: Values, first_row: int, rows: int) -> Selection | None:
-        """The rows that pass, for a block that begins at ``first_row`` (from 0); None where all do."""
+        """Return the rows that pass, for a block that begins at ``first_row`` (from 0); None if all rows pass."""
         if not self.groups and not self._row_numbers:
             return None
         selection = Selection(rows)
@@ -120,14 +120,14 @@ class RowFilter:
         return selection
 
     def warn_of_nothing(self) -> None:
-        """Warns, after all rows, of regions to be excluded that none was in: sources may have stayed."""
+        """Warn, after all rows, about excluded regions without events: the sources may not have been removed."""
         for group in self.groups:
             for test in group.tests if group.exclude else ():
                 if test.found == [0]:
-                    warn(f"{self._name.file}: no event is in {test.term}, which is to be excluded")
+                    warn(f"{self._name.file}: the excluded region {test.term} contains no event: check its coordinates")
 
     def good_times(self, gti: GTI, chip: int | None) -> GTI | None:
-        """What the filters leave of a chip's good times (None: of all chips); None where the chip is filtered out."""
+        """Return a chip's good times (None: all chips) after the filters; None if the chip is filtered out."""
         for group in self.groups:
             chips = [test for test in group.tests if any(is_about(test, name) for name in CHIP_COLUMNS)]
             times = [test.times_of(chip) for test in group.tests if test.gti is not None]
@@ -147,7 +147,7 @@ class RowFilter:
         return gti
 
     def limits(self, column: str) -> tuple[float, float]:
-        """Between what values of a column the filters let rows through."""
+        """Return the lowest and highest value of a column that the filters let through."""
         low, high = -np.inf, np.inf
         for group in self.groups:
             for test in () if group.exclude else group.tests:
@@ -161,33 +161,33 @@ class RowFilter:
         return low, high
 
     def clock(self) -> Clock:
-        """How times of the table count; good times of filters are in seconds since its zero. Raises `InputError`."""
+        """Return the clock of the table's times. Good times of filters are in seconds since its zero."""
         column = self._hdu.columns.get("time")
         return Clock.of(self._hdu.header, column.unit if column else "", f"{self._hdu.path}: column TIME")
 
     def ev_per_unit(self) -> float:
-        """Return the eV in a unit of the column energy. Raises `InputError` for a unit that is not an energy."""
+        """Return the eV per unit of the column energy. Raises `InputError` for an unknown unit."""
         column = self._hdu.columns.get("energy")
         factor = ev_per_unit(column.unit if column else "")
         if factor is None:
-            raise self._hdu.error(f"has the column energy in the unknown unit {column.unit if column else ''}: give eV "
+            raise self._hdu.error(f"has the column energy in the unknown unit {column.unit if column else ''}: use eV "
                                   "or keV (TUNIT)")
         return factor
 
     def subspace(self, components: Sequence[Component]) -> tuple[list[Component], list[str]]:
-        """A subspace with what the filters add to it, and the filters that are too much for keywords, as texts."""
+        """Return a subspace with the filters added, and text for the filters that keywords cannot express."""
         made: list[Component] = list(components) or [Component()]
-        unsaid: list[str] = []
+        unwritten: list[str] = []
         for group in self.groups:
             if len(group.tests) > 1 or any(isinstance(test.term, BitsTerm | MaskTerm) or test.columns[0].is_logical
                                            for test in group.tests):
-                unsaid.append(", ".join(test.columns[0].name for test in group.tests))
+                unwritten.append(", ".join(test.columns[0].name for test in group.tests))
                 continue
             test = group.tests[0]
             if test.region is not None:
                 text = _region_text(test.region, group.exclude)
                 if text is None:
-                    unsaid.append("a region of many shapes")
+                    unwritten.append("a region of many shapes")
                     continue
                 x, y = (column.name for column in test.columns)
                 name = f"sky({x},{y})" if (x.lower(), y.lower()) == ("x", "y") else f"pos({x},{y})"
@@ -199,12 +199,13 @@ class RowFilter:
                 limited = [each.within(column.name, ends, form, column.unit) for each in made]
                 made = [each for each in limited if each is not None]
             elif any(is_about(test, name) for name in CHIP_COLUMNS):
-                continue  # its chips go as a whole
+                continue  # the components of its chips are removed
             elif isinstance(test.term, RangeTerm) and group.exclude and test.gti is None:
-                unsaid.append(f"exclude {test.columns[0].name}")
-        return made, unsaid
+                unwritten.append(f"exclude {test.columns[0].name}")
+        return made, unwritten
 
     def _test(self, term: Term) -> RowTest:
+        """Return the test of a term."""
         if isinstance(term, RangeTerm):
             return self._ranges(term)
         if isinstance(term, BitsTerm):
@@ -216,6 +217,7 @@ class RowFilter:
         return self._region(term)
 
     def _column(self, name: str, at: int) -> Column:
+        """Return a column that can be filtered."""
         column = self._hdu.columns.get(name)
         if column is None and pair_of(self._hdu, name):
             raise self._name.error(at, f"{name} is a pair of columns: give a shape, {name}=circle(x,y,r), or filter "
@@ -223,17 +225,18 @@ class RowFilter:
         if column is None:
             raise self._name.error(at, no_column(self._hdu, name))
         if not (column.is_scalar or column.is_logical):
-            raise self._name.error(at, f"the column {name} holds {column.repeat} values a row (TFORM {column.repeat}"
-                                       f"{column.letter}), and cannot be filtered")
+            raise self._name.error(at, f"the column {name} cannot be filtered: it has {column.repeat} values a row "
+                                       f"(TFORM {column.repeat}{column.letter})")
         return column
 
     def _ranges(self, term: RangeTerm) -> RowTest:
+        """Return the test of ranges."""
         column = self._column(term.column, term.at)
         if column.letter == "X":
             bits = term.as_bits()
             if bits is None:
-                raise self._name.error(term.at, f"the column {term.column} holds bits: give a pattern of "
-                                                f"{column.repeat} of 0, 1 and x, or 0 for all bits 0")
+                raise self._name.error(term.at, f"the column {term.column} contains bits: give a pattern of "
+                                                f"{column.repeat} characters 0, 1 or x, or 0 for all bits 0")
             return self._bits(bits)
         self._check_truths(term, column)
         lows, highs = ends_of(term)
@@ -244,7 +247,7 @@ class RowFilter:
         single = np.array([each.single for each in term.ranges])
         if column.is_whole or column.is_logical:
             parts = [(lows, highs, True)]
-        else:  # a single value of a real column is a closed range of no width
+        else:  # a single value of a real column is a closed range of zero width
             parts = [(lows[~single], highs[~single], False), (lows[single], highs[single], True)]
             parts = [part for part in parts if len(part[0])]
 
@@ -261,7 +264,7 @@ class RowFilter:
             if null is None:
                 _add_opposite(selection, none, exclude)
                 return
-            inside = Selection(len(numbers))  # no value is in no range
+            inside = Selection(len(numbers))  # null values are in no range
             _add_opposite(inside, none, exclude=False)
             inside.ranges(numbers, null, null, closed=True, exclude=True)
             _add_opposite(selection, inside, not exclude)
@@ -273,23 +276,24 @@ class RowFilter:
         return RowTest((column,), add, term, gti=gti)
 
     def _check_truths(self, term: RangeTerm, column: Column) -> None:
-        """T and F are values of logical columns, and of no others."""
+        """Raise an error unless T and F are used for logical columns, and only there."""
         truths = [each.word in ("T", "F") for each in term.ranges]
         if column.is_logical and not all(truths):
-            raise self._name.error(term.at, f"the column {term.column} holds true and false: write {term.column}=T or "
+            raise self._name.error(term.at, f"the column {term.column} is logical: write {term.column}=T or "
                                             f"{term.column}=F")
         if any(truths) and not column.is_logical:
-            raise self._name.error(term.at, f"the column {term.column} holds numbers, not T and F: write "
+            raise self._name.error(term.at, f"the column {term.column} contains numbers, not T and F: write "
                                             f"{term.column}=lo:hi")
 
     def _bits(self, term: BitsTerm) -> RowTest:
+        """Return the test of bit patterns."""
         column = self._column(term.column, term.at)
         if column.letter != "X":
-            raise self._name.error(term.at, f"the column {term.column} holds no bits")
+            raise self._name.error(term.at, f"the column {term.column} does not contain bits: give numbers")
         words = [mask_and_value(each, column.repeat) for each in term.bits]
         if any(word is None for word in words):
-            raise self._name.error(term.at, f"the column {term.column} has {column.repeat} bits: give as many of 0, 1 "
-                                            "and x, or 0 for all bits 0")
+            raise self._name.error(term.at, f"the column {term.column} has {column.repeat} bits: give that many "
+                                            "characters 0, 1 or x, or 0 for all bits 0")
         pairs = [word for word in words if word is not None]
 
         def add(selection: Selection, values: Values, exclude: bool) -> None:
@@ -305,14 +309,15 @@ class RowFilter:
         return RowTest((column,), add, term)
 
     def _gti(self, term: GtiTerm) -> RowTest:
+        """Return the test of good times."""
         column = self._column("time", term.at)
         blocks = read_gti(term.file)
         header = self._hdu.header
         for block in blocks.values():
             scales = differ_in_scale(block.header, header)
             if scales:
-                raise self._name.error(term.at, f"the times of {term.file} and of the events are of {scales}: make the "
-                                                "good times of events with the same clock")
+                raise self._name.error(term.at, f"the times of {term.file} and of the events differ: {scales}; make "
+                                                "the good times from events with the same clock")
         gti = {chip: block.on_clock_of(header).gti for chip, block in blocks.items()}
         clock = self.clock()
         if None in gti:
@@ -328,12 +333,14 @@ class RowFilter:
             offsets=offsets, exclude=exclude), term, gti=gti)
 
     def _pair(self, columns: tuple[str, ...], at: int) -> tuple[Column, Column]:
+        """Return the two columns of a shape."""
         names = pair_of(self._hdu, columns[0]) if len(columns) == 1 else columns
         if names is None:
             raise self._name.error(at, no_column(self._hdu, columns[0], "pair of columns"))
         return self._column(names[0], at), self._column(names[1], at)
 
     def _region(self, term: RegionTerm) -> RowTest:
+        """Return the test of a region."""
         x, y = self._pair(term.columns, term.at)
         coords = coords_of(self._hdu, x.name, y.name)
         try:
@@ -341,8 +348,8 @@ class RowFilter:
         except UnusableSky as error:
             raise InputError(f"{self._hdu.path}: {error}") from None
         if region.other is not None:
-            warn(f"{region.source}: CIAO and DS9 may find different events in it: CIAO, as here, takes an "
-                 "excluded shape from the shape before it, DS9 from all; write A*!C, B*!C")
+            warn(f"{region.source}: CIAO and DS9 may select different events: CIAO, as here, subtracts an excluded "
+                 "shape from the shape before it, DS9 from all shapes; write A*!C, B*!C")
             region = replace(region, other=None)
 
         found = [0]
@@ -355,6 +362,7 @@ class RowFilter:
         return RowTest((x, y), add, term, region=region, found=found)
 
     def _mask(self, term: MaskTerm) -> RowTest:
+        """Return the test of a mask image."""
         x, y = self._pair(term.columns, term.at)
         image = read_mask(term, self._name)
         to_pixels = pixel_map(coords_of(self._hdu, x.name, y.name), ImageCoords(image.header))
@@ -369,7 +377,7 @@ class RowFilter:
 
 
 def read_mask(term: MaskTerm, name: VirtualFile) -> Image:
-    """The image of a mask, of which the block may be named."""
+    """Return the image of a mask, whose name may include a block."""
     mask = named_file(term.file)
     if any(step != mask.block for step in mask.steps):
         raise name.error(term.at, f"the mask {mask} has filters of its own: copy it to an image first")
@@ -377,13 +385,14 @@ def read_mask(term: MaskTerm, name: VirtualFile) -> Image:
 
 
 def _add_opposite(selection: Selection, none: Selection, exclude: bool) -> None:
-    """Adds "not all of these hold", or with ``exclude`` that they do."""
+    """Add the condition "not all of these hold", or with ``exclude`` its opposite."""
     flags = np.empty(none.size, np.uint8)
     none.evaluate(1, flags)
     selection.flags(flags, exclude=not exclude)
 
 
 def _warn_of_unit(highs: NDArray[np.float64], column: Column) -> None:
+    """Warn about energy limits that look like the wrong unit."""
     finite = highs[np.isfinite(highs)]
     if column.unit.lower() == "kev" and (finite > _KEV_LOOKALIKE).any():
         warn(f"an energy range that ends at {finite.max():g} looks like eV: the column {column.name} of this "
@@ -395,6 +404,7 @@ def _warn_of_unit(highs: NDArray[np.float64], column: Column) -> None:
 
 def _check_chips(name: VirtualFile, term: RangeTerm, lows: NDArray[np.float64], highs: NDArray[np.float64],
                  column: Column) -> None:
+    """Raise an error for a chip that does not exist."""
     lowest, highest = column.lowest or 0, column.highest if column.highest is not None else 9
     wrong = (highs < lowest) | (lows > highest)
     if wrong.any():
@@ -403,21 +413,22 @@ def _check_chips(name: VirtualFile, term: RangeTerm, lows: NDArray[np.float64], 
 
 
 def no_column(hdu: Hdu, name: str, what: str = "column") -> str:
-    """Report that a table has no column, or pair of columns, of a name."""
+    """Return the message that a table has no column, or pair of columns, of a name."""
     return (f"block {hdu.name} has no {what} {name}, only {', '.join(hdu.columns)}{_of_others(hdu)}"
             f"{did_you_mean(name, (*hdu.columns, *(pair for pair in _PAIRS if pair_of(hdu, pair))))}")
 
 
 def _of_others(hdu: Hdu) -> str:
+    """Return a note for files of other telescopes."""
     telescope = text_of(hdu.header, "TELESCOP")
     if telescope in ("", "CHANDRA"):
         return ""
-    return (f" (a file of {telescope}: filters and images work on the columns that it has; what needs Chandra's "
-            "energy, ccd_id, grade or status does not)")
+    return (f" (a file of {telescope}: filters and images work on its own columns, but not what needs Chandra's "
+            "energy, ccd_id, grade or status)")
 
 
 def _region_text(region: Region, exclude: bool) -> str | None:
-    """A region as a subspace has it; None where it is too long, or cannot be said."""
+    """Return a region in the form of a subspace; None if it is too long or cannot be expressed."""
     if region.cuts or region.other is not None:
         return None
     components = []

@@ -1,4 +1,4 @@
-"""Good time intervals: sets of times, with the algebra of sets."""
+"""Good time intervals (GTI): sets of times, with set operations."""
 
 import math
 from collections.abc import Iterator
@@ -27,22 +27,25 @@ class ColumnHolder(Protocol):
     def __iter__(self) -> Iterator[Any]: ...
 
 
-# A table with the columns START and STOP, perhaps an HDU.
+# A table, or an HDU, with the columns START and STOP.
 TableLike: TypeAlias = ColumnHolder | ImageHolder
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GTI:
-    """Times in seconds, as intervals [start, stop): a start is good, a stop is not.
+    """Good times as intervals [start, stop) in seconds: a start is good, a stop is not.
 
-    ``start`` and ``stop`` are float64 (n,), ascending, each start before its stop and each stop before the next start;
-    the first start may be -inf and the last stop +inf. `of` makes them of intervals in any order.
+    Attributes
+    ----------
+    start, stop : ndarray of float64 (n,)
+        Ascending: each start is before its stop, each stop before the next start. The first start may be -inf and the
+        last stop +inf. `of` accepts intervals in any order.
 
-    ``a & b``, ``a | b``, ``~a`` and ``a - b`` are exact: they only choose among the numbers that are there. Equal sets
-    of times are equal.
-
-    Times are numbers in seconds, Quantities, or ``astropy.time.Time``, which becomes seconds of Chandra's clock: since
-    MJD 50814 in TT. Iteration gives (start, stop).
+    Notes
+    -----
+    ``a & b``, ``a | b``, ``~a`` and ``a - b`` are exact: they only select among the existing numbers. Equal sets of
+    times compare equal. Times are numbers in seconds, Quantities, or ``astropy.time.Time``, which becomes seconds of
+    Chandra's clock: since MJD 50814 in TT. Iteration yields (start, stop).
 
     Examples
     --------
@@ -60,27 +63,27 @@ class GTI:
             object.__setattr__(self, name, np.array(as_seconds(getattr(self, name), name), ndmin=1))
         edges = self._edges()
         if np.shape(self.start) != np.shape(self.stop) or not (edges[1:] > edges[:-1]).all():
-            raise InputError("good time intervals must ascend and not touch; make them with GTI.of")
+            raise InputError("good time intervals must ascend without touching; use GTI.of")
         self.start.setflags(write=False)
         self.stop.setflags(write=False)
 
     @classmethod
     def of(cls, start: "TimeLike", stop: "TimeLike", *, where: str = "") -> "GTI":
-        """The times in any of the intervals [start, stop), which may overlap, touch and be in any order.
+        """Return the union of the intervals [start, stop), which may overlap, touch and be in any order.
 
-        Empty ones (start = stop) vanish. ``where``, a file say, begins the text of the `InputError` that is raised for
-        NaN, for a stop before its start, and for unequal numbers of starts and stops.
+        Empty intervals (start = stop) are dropped. ``where``, e.g. a file, begins the text of the `InputError` that is
+        raised for NaN, a stop before its start, and unequal numbers of starts and stops.
         """
-        said = f"{where}: " if where else ""
-        starts = np.array(as_seconds(start, f"{said}start"), ndmin=1)
-        stops = np.array(as_seconds(stop, f"{said}stop"), ndmin=1)
+        prefix = f"{where}: " if where else ""
+        starts = np.array(as_seconds(start, f"{prefix}start"), ndmin=1)
+        stops = np.array(as_seconds(stop, f"{prefix}stop"), ndmin=1)
         if starts.ndim != 1 or starts.shape != stops.shape:
-            raise InputError(f"{said}there are {starts.size} starts of good times and {stops.size} stops")
+            raise InputError(f"{prefix}there are {starts.size} starts of good times but {stops.size} stops")
         wrong = ~(starts <= stops)
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise InputError(f"{said}good time interval {row + 1} goes from {float(starts[row])!r} to "
-                             f"{float(stops[row])!r} s; a start may not be NaN or after its stop")
+            raise InputError(f"{prefix}good time interval {row + 1} goes from {float(starts[row])!r} to "
+                             f"{float(stops[row])!r} s; a start must not be NaN or after its stop")
         order = np.argsort(starts, kind="stable")
         order = order[starts[order] < stops[order]]
         starts, reach = starts[order], np.maximum.accumulate(stops[order])
@@ -89,13 +92,13 @@ class GTI:
 
     @classmethod
     def from_time(cls, start: "Time", stop: "Time", *, mjdref: float = MJDREF) -> "GTI":
-        """The times between ``start`` and ``stop``, as seconds since ``mjdref`` (MJD, TT); otherwise as `of`."""
+        """Return the times between ``start`` and ``stop`` as seconds since ``mjdref`` (MJD, TT); otherwise as `of`."""
         mjdref = as_number(mjdref, "mjdref", "d")
         return cls.of(seconds(start, "start", mjdref), seconds(stop, "stop", mjdref))
 
     @classmethod
     def from_table(cls, table: TableLike) -> "GTI":
-        """The times of a table with columns START and STOP, in any case: of astropy, of a FITS file, pandas or numpy.
+        """Return the times of a table (astropy, FITS, pandas or numpy) with columns START and STOP, in any case.
 
         Columns without a unit are in seconds. Raises `InputError` for a table without these columns.
         """
@@ -112,10 +115,10 @@ class GTI:
 
     @classmethod
     def read(cls, name: str | Path) -> "GTI":
-        """The good times of a file: of the table that is named, ``file[GTI7]``, else of all, which must be the same.
+        """Return the good times of a file: of the named table, ``file[GTI7]``, else of all tables, which must be equal.
 
-        They are seconds of Chandra's clock; where the file's MJDREF or TIMEZERO is another one, they are shifted.
-        Raises `InputError`, also where chips have good times of their own: it names a table.
+        Times become seconds of Chandra's clock; they are shifted if the file has another MJDREF or TIMEZERO. Raises
+        `InputError`, also if chips have different good times and no table is named.
         """
         from .clocks import seconds_after_reference
         from .gti_files import read_gti
@@ -129,9 +132,9 @@ class GTI:
         return cls.of(block.gti.start + shift, block.gti.stop + shift) if shift else block.gti
 
     def write(self, path: str | Path, *, overwrite: bool = False, mjdref: float = MJDREF) -> None:
-        """Writes a GTI file of OGIP's form, which CIAO takes as ``[@file]``; times count from ``mjdref`` (MJD, TT).
+        """Write a GTI file in OGIP format, which CIAO reads as ``[@file]``; times count from ``mjdref`` (MJD, TT).
 
-        Raises `OutputError` where the file exists, unless ``overwrite`` is True.
+        Raises `OutputError` if the file exists, unless ``overwrite`` is True.
         """
         from astropy.io.fits import Header
 
@@ -145,14 +148,14 @@ class GTI:
             write_gti_file(file, Header(clock_keywords(mjdref)), self)
 
     def to_table(self) -> "QTable":
-        """A table with the columns START and STOP, in seconds."""
+        """Return a table with the columns START and STOP, in seconds."""
         from astropy import units as u
         from astropy.table import QTable
 
         return QTable([self.start * u.s, self.stop * u.s], names=("START", "STOP"))
 
     def to_time(self, *, mjdref: float = MJDREF) -> "tuple[Time, Time]":
-        """Starts and stops as ``astropy.time.Time`` in TT, for seconds that count from ``mjdref`` (MJD, TT)."""
+        """Return starts and stops as ``astropy.time.Time`` in TT, for seconds that count from ``mjdref`` (MJD, TT)."""
         from astropy.time import Time, TimeDelta
 
         zero = Time(as_number(mjdref, "mjdref", "d"), format="mjd", scale="tt")
@@ -196,43 +199,43 @@ class GTI:
     __hash__ = None  # type: ignore[assignment]
 
     def contains(self, times: "TimeLike") -> NDArray[np.bool_]:
-        """True where a time is good; NaN never is. Any shape."""
+        """Return True where a time is good; False for NaN. Any shape."""
         past = np.searchsorted(self._edges(), as_seconds(times, "times"), side="right")
         inside: NDArray[np.bool_] = (past & 1).astype(bool)
         return inside
 
     def seconds_in(self, edges: "TimeLike") -> NDArray[np.float64]:
-        """Good seconds (n - 1,) between consecutive ``edges`` (n,), which must be finite and ascend.
+        """Return the good seconds (n - 1,) between consecutive ``edges`` (n,), which must be finite and ascending.
 
-        A bin that is good throughout has exactly the difference of its edges.
+        An entirely good bin has exactly the difference of its edges.
         """
         bins = as_seconds(edges, "edges")
         if bins.ndim != 1 or bins.size < 2 or not np.isfinite(bins).all() or not (bins[1:] >= bins[:-1]).all():
-            raise InputError("the edges of time bins must be two or more finite numbers that ascend")
+            raise InputError("the edges of time bins must be two or more finite, ascending numbers")
         seconds: NDArray[np.float64] = np.diff(bins)
         if len(self) != 1 or self.start[0] > bins[0] or self.stop[0] < bins[-1]:
             seconds *= self.contains(bins[:-1])
         within = self._edges()
         signs = np.tile([1.0, -1.0], len(self))
         here = (within > bins[0]) & (within < bins[-1])
-        place = np.searchsorted(bins, within[here]) - 1  # one on an edge adds 0 to the bin before
+        place = np.searchsorted(bins, within[here]) - 1  # an interval's edge on a bin's edge adds 0 to the bin before
         np.add.at(seconds, place, signs[here] * (bins[place + 1] - within[here]))
         return seconds
 
     def _edges(self) -> NDArray[np.float64]:
-        """start, stop, start, stop, ... (2 n,)"""
+        """Return start, stop, start, stop, ... (2 n,)."""
         edges: NDArray[np.float64] = np.column_stack([self.start, self.stop]).ravel()
         return edges
 
     def _merged(self, other: "GTI", rule: Any) -> "GTI":
-        """The times for which ``rule(good here, good in other)`` holds; it must not hold for (False, False)."""
+        """Return the times where ``rule(good here, good in other)`` is true; it must be false for (False, False)."""
         edges = np.union1d(self._edges(), other._edges())
         good = rule(self.contains(edges), other.contains(edges))
         return _of_edges(edges[good != np.append(False, good[:-1])[: good.size]])
 
 
 def _column(table: Any, name: str) -> Any:
-    """A column with its unit, which tables of FITS files keep apart from the numbers."""
+    """Return a column with its unit, which FITS tables store separately."""
     units = getattr(getattr(table, "columns", None), "units", None)
     if units is None:
         return table[name]
@@ -242,7 +245,7 @@ def _column(table: Any, name: str) -> Any:
 
 
 def as_gti(given: GTI | TableLike, name: str = "gti") -> GTI:
-    """The good times of a `GTI`, or of a table with columns START and STOP. Raises `InputError` for anything else."""
+    """Return a `GTI` from a `GTI` or a table with columns START and STOP. Raises `InputError` for other types."""
     if isinstance(given, GTI):
         return given
     if any(hasattr(given, each) for each in ("colnames", "columns", "header")) or getattr(
@@ -253,4 +256,5 @@ def as_gti(given: GTI | TableLike, name: str = "gti") -> GTI:
 
 
 def _of_edges(edges: NDArray[np.float64]) -> GTI:
+    """Return intervals from alternating starts and stops."""
     return GTI(edges[0::2].copy(), edges[1::2].copy())

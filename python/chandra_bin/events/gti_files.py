@@ -1,4 +1,4 @@
-"""Tables of good times: those of event files, one a chip, and GTI files as CIAO's deflare writes them."""
+"""Tables of good times: those of event files, one per chip, and GTI files in the form of CIAO's deflare."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 _NAMES = ("GTI", "STDGTI")
-# XMM-Newton's tables are named by the CCD, STDGTI03, and have no keyword that says it.
+# XMM-Newton's tables are named after the CCD, STDGTI03, without a keyword for it.
 _OF_CCD = re.compile(r"(?:STD)?GTI(\d{1,2})")
-# Keywords that say what the times are counted from, and of which observation they are.
+# Keywords of the clock and of the observation.
 _KEPT = ("MISSION", "TELESCOP", "INSTRUME", "DETNAM", "OBJECT", "OBS_ID", "MJDREF", "MJDREFI", "MJDREFF", "JDREF",
          "JDREFI", "JDREFF", "DATEREF", "TIMEZERO", "TIMESYS", "TIMEUNIT", "TIMEREF", "TSTART", "TSTOP", "DATE-OBS",
          "DATE-END", "TIMEPIXR", "TIMEDEL", "CLOCKAPP")
@@ -34,25 +34,25 @@ class GtiBlock:
     """A table of good times."""
 
     header: "Header"
-    """Of the table, or of the light curve or events whose times these are."""
+    """Header of the table, or of the light curve or events that the times belong to."""
     chip: int | None
-    """None: for every chip."""
+    """None: all chips."""
     gti: GTI
     """Seconds since the zero of the header's clock (MJDREF + TIMEZERO)."""
     name: str = ""
-    """Of the block (HDUNAME), which the data subspace refers to; empty: made of the chip."""
+    """Name of the block (HDUNAME), which the data subspace refers to; empty: derived from the chip."""
     changed: bool = False
-    """Whether filters took something of it."""
+    """Whether filters removed any of its time."""
 
     @property
     def block_name(self) -> str:
-        """The name that it is written under."""
+        """The name of the block when written."""
         return self.name or ("GTI" if self.chip is None else f"GTI{self.chip}")
 
     def on_clock_of(self, header: "Header") -> "GtiBlock":
-        """The same instants, counted from the zero of another header, as of the events they belong to.
+        """Return the same instants counted from the zero of another header, such as that of the events.
 
-        Raises `InputError` where either does not say its zero in a known unit.
+        Raises `InputError` if the zero of either is invalid or in an unknown unit.
         """
         shift = seconds_between(self.header, header)
         if not shift:
@@ -65,7 +65,7 @@ class GtiBlock:
         return replace(self, header=about, gti=GTI.of(self.gti.start + shift, self.gti.stop + shift))
 
     def write(self, file: BinaryIO, keywords: Mapping[str, object] | None = None) -> None:
-        """Writes the table, columns START and STOP, in seconds, with these keywords at its end."""
+        """Write the table with columns START and STOP in seconds, and these keywords at its end."""
         name = self.block_name
         table, rows = new_table(
             [NewColumn("START", "1D", self.gti.start, "s"), NewColumn("STOP", "1D", self.gti.stop, "s")],
@@ -79,18 +79,18 @@ class GtiBlock:
 
 
 def gti_block(hdu: Hdu) -> GtiBlock | None:
-    """The good times of a block that is one of good times by its name; None for others.
+    """Return the good times of a block whose name marks it as a GTI table; None for other blocks.
 
-    Raises `InputError`; a `ChandraBinWarning` tells of intervals that overlap.
+    Raises `InputError`, and warns about overlapping intervals.
     """
     named = any(name.startswith(_NAMES) for name in hdu.block_names)
     return _block(hdu) if named and {"start", "stop"} <= set(hdu.columns) else None
 
 
 def read_gti(name: str | Path | VirtualFile) -> dict[int | None, GtiBlock]:
-    """The good times of a file, by chip; of the block that is named, ``file[GTI7]``, else of all with START and STOP.
+    """Return the good times of a file by chip: of the named block, ``file[GTI7]``, else of all with START and STOP.
 
-    One for every chip (None) where the file does not tell chips apart, or where all are the same. Raises `InputError`.
+    The key is None (all chips) if the file does not distinguish chips, or all tables are equal. Raises `InputError`.
     """
     parsed = named_file(name)
     parsed.need_only(Block)
@@ -109,16 +109,16 @@ def read_gti(name: str | Path | VirtualFile) -> dict[int | None, GtiBlock]:
         return {None: found[0]}
     by_chip = {each.chip: each for each in found}
     if len(by_chip) < len(found) or None in by_chip:
-        raise InputError(f"{parsed}: its {len(found)} tables of good times differ, and not all say of which chip they "
-                         f"are (CCD_ID): name one, {parsed.path}[{found[0].block_name}]")
+        raise InputError(f"{parsed}: its {len(found)} tables of good times differ, and not all name their chip "
+                         f"(CCD_ID): name one, {parsed.path}[{found[0].block_name}]")
     return by_chip
 
 
 def write_gti_file(file: BinaryIO, header: "Header", gti: GTI, *, keywords: Mapping[str, object] | None = None,
                    history: Sequence[str] = ()) -> None:
-    """Writes a GTI file as deflare does: an empty table FILTER, whose subspace names the table GTI, and that table.
+    """Write a GTI file as deflare does: an empty table FILTER, whose subspace names the table GTI, and that table.
 
-    ``header`` is that of the light curve whose times these are, as `read_light_curve` gives it. ``keywords`` go into
+    ``header`` is that of the light curve that the times belong to, as from `read_light_curve`. ``keywords`` go into
     both tables, ``history`` into FILTER.
     """
     from astropy.io.fits import Header
@@ -135,23 +135,24 @@ def write_gti_file(file: BinaryIO, header: "Header", gti: GTI, *, keywords: Mapp
 
 
 def _kept(header: "Header") -> dict[str, object]:
-    """The keywords of a table of good times, those of its clock in seconds."""
+    """Return the keywords of a table of good times, with its clock in seconds."""
     about = header.copy()
     put_in_seconds(about)
     return {key: about[key] for key in _KEPT if key in about}
 
 
 def _block(hdu: Hdu) -> GtiBlock:
+    """Return the good times of a table."""
     rows = hdu.table()
-    start, stop = (Clock.of(hdu.header, hdu.columns[name].unit, f"{hdu.path}: column {hdu.columns[name].name}")
-                   .seconds(hdu.columns[name].values(rows)) for name in ("start", "stop"))
-    said = str(hdu.header.get("HDUNAME", hdu.name)).strip()
-    gti = GTI.of(start, stop, where=f"{hdu.path}: block {said}")
+    start, stop = (Clock.of(hdu.header, hdu.columns[end].unit, f"{hdu.path}: column {hdu.columns[end].name}")
+                   .seconds(hdu.columns[end].values(rows)) for end in ("start", "stop"))
+    name = str(hdu.header.get("HDUNAME", hdu.name)).strip()
+    gti = GTI.of(start, stop, where=f"{hdu.path}: block {name}")
     order = np.argsort(start, kind="stable")
     if (start[order][1:] < np.maximum.accumulate(stop[order])[:-1]).any():
-        warn(f"{hdu.path}: good times of block {said} overlap, and were joined")
+        warn(f"{hdu.path}: good times of block {name} overlap and were merged")
     chip = hdu.header.get("CCD_ID", hdu.header.get("CCDNR"))
-    named = _OF_CCD.fullmatch(said.upper())
+    named = _OF_CCD.fullmatch(name.upper())
     if not isinstance(chip, int):
         chip = int(named[1]) if named else None
-    return GtiBlock(hdu.header, chip, gti, "" if said.upper() == "GTI" else said)
+    return GtiBlock(hdu.header, chip, gti, "" if name.upper() == "GTI" else name)

@@ -1,4 +1,4 @@
-"""Images, and histograms of one column, of the events that pass a virtual name."""
+"""Images of events that pass a virtual name, and histograms of one column."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -29,9 +29,9 @@ from .row_tests import coordinates
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-# Columns whose images lie on one grid, whatever limits they have.
+# Columns whose images share one grid, whatever their limits.
 _POSITIONS = ("x", "y", "detx", "dety")
-# `opt type=` of CIAO's tools.
+# Values of `opt type=` in CIAO's tools.
 TYPES = {"i2": np.int16, "i4": np.int32, "r4": np.float32, "r8": np.float64}
 
 _IMAGE = {"HDUNAME": "EVENTS_IMAGE", "CONTENT": "IMAGE", "HDUCLASS": "OGIP", "HDUCLAS1": "IMAGE"}
@@ -39,24 +39,24 @@ _IMAGE = {"HDUNAME": "EVENTS_IMAGE", "CONTENT": "IMAGE", "HDUCLASS": "OGIP", "HD
 
 @dataclass(frozen=True, eq=False)
 class EventImage:
-    """Counts: int32 (or as ``opt type`` says), (ny, nx), or (n,) for one column, with the header of an image."""
+    """Counts (ny, nx), or (n,) for one column, with an image header; int32, or the type given by ``opt type``."""
 
     data: NDArray[Any]
     header: "Header"
     gti_blocks: list[GtiBlock]
-    """Good times, as `EventFile.gti_blocks` has them."""
+    """Good times, as from `EventFile.gti_blocks`."""
 
 
 def event_image(name: str | Path | VirtualFile) -> EventImage:
-    """The image of ``evt2.fits[energy=500:7000][bin sky=4]``, or the histogram of ``evt2.fits[bin pi]``.
+    """Return the image of ``evt2.fits[energy=500:7000][bin sky=4]``, or the histogram of ``evt2.fits[bin pi]``.
 
-    Limits that the text leaves open are those of the filters, widened to edges at 0.5 + k bin, else (and with
-    ``[opt full]``) those of the column (TLMIN, TLMAX). Raises `InputError`.
+    Open limits are those of the filters, extended to edges at 0.5 + k bin, else (and with ``[opt full]``) those of the
+    column (TLMIN, TLMAX). Raises `InputError`.
     """
     name = named_file(name)
     binning = name.binning
     if binning is None:
-        raise InputError(f"{name}: says nothing of an image: add [bin sky=4], say")
+        raise InputError(f"{name}: no image binning given; add e.g. [bin sky=4]")
     with open_events(name, also=(Binning,), options=("type", "full")) as file:
         axes = _axes(file, binning)
         if len(axes) == 1:
@@ -68,7 +68,7 @@ def event_image(name: str | Path | VirtualFile) -> EventImage:
 
 
 def event_image_shape(name: str | Path | VirtualFile) -> tuple[int, int]:
-    """The shape (ny, nx) of what `event_image` makes, 1 for an axis that is not there; no events are read."""
+    """Return the shape (ny, nx) of the result of `event_image`, 1 for a missing axis, without reading events."""
     name = named_file(name)
     assert name.binning is not None
     with open_events(name, also=(Binning,), options=("type", "full")) as file:
@@ -78,7 +78,7 @@ def event_image_shape(name: str | Path | VirtualFile) -> tuple[int, int]:
 
 def add_to_image(image: NDArray[np.int32], grid: Grid, columns: Mapping[str, NDArray[Any]], band: Band, *,
                  threads: int = 1) -> int:
-    """Adds events of an energy band, their columns ``x``, ``y`` and ``energy`` (eV), to ``image``; returns how many."""
+    """Add events of an energy band, from columns ``x``, ``y``, ``energy`` (eV), to ``image``; return their number."""
     selection = Selection(len(columns["energy"]))
     selection.ranges(columns["energy"], np.array([band.low_ev]), np.array([band.high_ev]), closed=False)
     return event_histogram(*coordinates(columns, "x", "y"), x_first_edge=grid.x.first, x_step=grid.x.step,
@@ -87,7 +87,7 @@ def add_to_image(image: NDArray[np.int32], grid: Grid, columns: Mapping[str, NDA
 
 
 def image_header(header: "Header", grid: Grid, band: Band) -> "Header":
-    """The header of an image of a band, from that of the events."""
+    """Return the header of an image of a band, from that of the events."""
     made = without_columns(header)
     grid.put_into(made, ImageCoords.from_events(header))
     made.update(_IMAGE)
@@ -99,18 +99,20 @@ def image_header(header: "Header", grid: Grid, band: Band) -> "Header":
 
 
 def _axes(file: EventFile, binning: Binning) -> list[tuple[Column, GridAxis]]:
+    """Return the columns and grid axes of a binning."""
     named: list[tuple[str, BinAxis]] = []
     for axis in binning.axes:
         pair = None if axis.column in file.hdu.columns else pair_of(file.hdu, axis.column)
         named += [(column, axis) for column in pair or (axis.column,)]
     if len(named) > 2:
-        raise file.name.error(binning.at, f"{len(named)} columns make no image: give one or two")
+        raise file.name.error(binning.at, f"{len(named)} columns cannot be binned: give one or two")
     if len({column for column, _ in named}) < len(named):
         raise file.name.error(binning.at, f"the column {named[0][0]} is binned twice")
     return [_axis(file, column, axis) for column, axis in named]
 
 
 def _axis(file: EventFile, name: str, axis: BinAxis) -> tuple[Column, GridAxis]:
+    """Return a column and its grid axis."""
     column = file.hdu.columns.get(name)
     if column is None or not column.is_scalar or column.letter == "X":
         could = [each for each, one in file.hdu.columns.items() if one.is_scalar and one.letter != "X"]
@@ -128,11 +130,11 @@ def _axis(file: EventFile, name: str, axis: BinAxis) -> tuple[Column, GridAxis]:
         if name == "time":
             limits = [_time(limit, file, key) for limit, key in zip(limits, ("TSTART", "TSTOP"), strict=True)]
         if None in limits:
-            raise file.name.error(axis.at, f"the file does not say where the column {name} begins and ends (TLMIN, "
-                                           f"TLMAX): give limits, {name}=low:high:step")
+            raise file.name.error(axis.at, f"the file has no limits of the column {name} (TLMIN, TLMAX): give them, "
+                                           f"{name}=low:high:step")
         low, high = cast(tuple[float, float], tuple(limits))
         if not low < high + 2 * half:
-            raise file.name.error(axis.at, f"the filters leave nothing of the column {name} to bin")
+            raise file.name.error(axis.at, f"the filters leave no values of the column {name} to bin")
     low, high = low - half, high + half
     try:
         if axis.count is not None:
@@ -146,12 +148,13 @@ def _axis(file: EventFile, name: str, axis: BinAxis) -> tuple[Column, GridAxis]:
 
 
 def _whole(limit: float, rounded: Callable[[float], int]) -> float:
+    """Return a finite limit rounded to a whole number."""
     return float(rounded(limit)) if math.isfinite(limit) else limit
 
 
 def _limit(given: float | None, filtered: float, natural: float | None,
            inner: Callable[[float, float], float]) -> float | None:
-    """One end of an axis: as given, else the ``inner`` one of the filters' and the column's own; None: unknown."""
+    """Return one limit of an axis: as given, else the ``inner`` one of the filters' and the column's, or None."""
     if given is not None:
         return given
     if natural is None or not math.isfinite(filtered):
@@ -160,12 +163,13 @@ def _limit(given: float | None, filtered: float, natural: float | None,
 
 
 def _time(limit: float | None, file: EventFile, key: str) -> float | None:
-    """A limit of the time axis, in the unit of the column; where it is unknown what the header says."""
+    """Return a limit of the time axis in the unit of the column, by default that of the header."""
     seconds = seconds_of(file.hdu.header, key)
     return limit if limit is not None or seconds is None else seconds / file.filter.clock().unit_s
 
 
 def _image(file: EventFile, columns: list[Column], grid: Grid) -> NDArray[np.int32]:
+    """Return the counts on a grid."""
     image = np.zeros(grid.shape, np.int32)
     x, y = (column.name.lower() for column in columns)
     for block in file.blocks(x, y):
@@ -176,7 +180,7 @@ def _image(file: EventFile, columns: list[Column], grid: Grid) -> NDArray[np.int
 
 
 def _histogram(file: EventFile, column: Column, axis: GridAxis) -> NDArray[np.int32]:
-    """An image of one row."""
+    """Return the counts of one column, binned as an image with one row."""
     counts = np.zeros((1, axis.size), np.int32)
     name = column.name.lower()
     for block in file.blocks(name):
@@ -188,6 +192,7 @@ def _histogram(file: EventFile, column: Column, axis: GridAxis) -> NDArray[np.in
 
 
 def _image_header(file: EventFile, axes: list[tuple[Column, GridAxis]]) -> "Header":
+    """Return the header of an image or histogram."""
     header = without_columns(file.header())
     names = [column.name for column, _ in axes]
     if len(axes) == 2:
@@ -206,10 +211,11 @@ def _image_header(file: EventFile, axes: list[tuple[Column, GridAxis]]) -> "Head
 
 
 def _as_type(counts: NDArray[np.int32], name: VirtualFile, at: int) -> NDArray[Any]:
+    """Return the counts as the type of ``opt type``."""
     kind = name.options.get("type")
     if kind is None:
         return counts
     made = counts.astype(TYPES[kind])
     if made.dtype.kind == "i" and (made != counts).any():
-        raise name.error(at, f"a pixel holds {counts.max()} counts, too many for the type {kind}")
+        raise name.error(at, f"a pixel has {counts.max()} counts, too many for the type {kind}")
     return made

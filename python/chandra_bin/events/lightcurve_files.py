@@ -1,4 +1,4 @@
-"""Light curves read from FITS tables, as CIAO's dmextract and other programs write them."""
+"""Reading of light curves from FITS tables of CIAO's dmextract and other programs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,33 +21,44 @@ from .reader import Passing
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-# The column of a name, in the order of time; None where the table lacks it.
+# Returns a named column in the order of time; None if the table lacks it.
 _Reader = Callable[[str | None], NDArray[np.float64] | None]
-# Bins that overlap by less than this part of one do so by rounding.
+# Overlaps below this fraction of a bin are rounding errors.
 _SAME_PART = 1e-3
 
 
 def read_light_curve(name: str | Path | VirtualFile) -> LightCurve:
-    """The light curve in a FITS file: its first table with TIME and one column of rates.
+    """Read a light curve from a FITS file: its first table with TIME and a column of rates.
 
-    The name may choose a block, and rows: ``lc.fits[count_rate=:0.5]``.
+    Parameters
+    ----------
+    name : str, Path or VirtualFile
+        The file; it may name a block and filter rows: ``lc.fits[count_rate=:0.5]``.
 
-    Rates are COUNT_RATE, RATE, or RATE1 of a file without RATE2; where these lack, COUNTS over the exposure or the
-    length of a bin, where the file says either. EXPOSURE and COUNTS are taken where they are there; FRACEXP gives the
-    exposure where EXPOSURE lacks.
+    Returns
+    -------
+    LightCurve
+        In the order of time. Times are seconds since the reference of the header (MJDREF), with units (TUNITn,
+        TIMEUNIT) and the zero (TIMEZERO, or TIMEZERI + TIMEZERF) applied.
 
-    Times are in seconds since the reference of the header (MJDREF): units (TUNITn, TIMEUNIT) and the zero (TIMEZERO,
-    or TIMEZERI + TIMEZERF) are applied. Bins have the edges TIME_MIN and TIME_MAX. Where these lack, TIME is at the
-    fraction TIMEPIXR (0.5) of a bin, whose length is in the column TIMEDEL, twice that in the column XAX_E, the keyword
-    TIMEDEL (or DT, as Stingray writes), or the usual distance of two times. See OGIP/93-003.
+    Raises
+    ------
+    InputError
+        For a file that cannot be read, missing columns (named in the text), fewer than two bins, an unknown unit,
+        infinite rates, and if there is no rate. Some NaN rates, and overlapping bins, give a `ChandraBinWarning`.
 
-    Rows are put in the order of time. Raises `InputError` for a file that cannot be read, without these columns (the
-    text says which), with fewer than two bins, with an unknown unit, with infinite rates and with none at all;
-    `ChandraBinWarning` where some are NaN, and where bins overlap.
+    Notes
+    -----
+    Rates are COUNT_RATE, RATE, or RATE1 of a file without RATE2, else COUNTS divided by the exposure or the bin length.
+    EXPOSURE and COUNTS are read if they exist; FRACEXP gives the exposure if EXPOSURE is missing.
+
+    Bin edges are TIME_MIN and TIME_MAX. Otherwise TIME is at the fraction TIMEPIXR (0.5) of a bin, whose length is the
+    column TIMEDEL, twice the column XAX_E, the keyword TIMEDEL (or Stingray's DT), or the median distance of times
+    (OGIP/93-003).
     """
     parsed = named_file(name)
     parsed.need_only(Block, Filter, RowNumbers, options=("update",))
-    said: str | None = None
+    lacking: str | None = None
     with open_fits(parsed.file) as hdus:
         for hdu in hdus:
             if parsed.block is not None and not hdu.is_named(parsed.block.name):
@@ -55,32 +66,32 @@ def read_light_curve(name: str | Path | VirtualFile) -> LightCurve:
             missing = _missing(hdu)
             if hdu.is_table and not missing:
                 return _of_table(hdu, _rows(hdu, parsed))
-            if hdu.is_table and (said is None or len(missing) == 1):
-                said = f"block {hdu.name or hdu.index} has no column {' and no '.join(missing)}"
-    raise InputError(f"{parsed}: holds no light curve: {said or 'there is no table'}")
+            if hdu.is_table and (lacking is None or len(missing) == 1):
+                lacking = f"block {hdu.name or hdu.index} has no column {' and no '.join(missing)}"
+    raise InputError(f"{parsed}: holds no light curve: {lacking or 'there is no table'}")
 
 
 def _missing(hdu: Hdu) -> list[str]:
-    """What a table lacks of a light curve."""
+    """Return the columns that a table lacks for a light curve."""
     columns = hdu.columns
     return [*([] if "time" in columns else ["TIME"]),
             *([] if _rate_name(hdu) or _has_counts_of_time(hdu) else ["COUNT_RATE or RATE"])]
 
 
 def _rate_name(hdu: Hdu) -> str | None:
-    """The column of rates; XRONOS numbers those of several curves, RATE1, RATE2."""
+    """Return the column of rates; XRONOS numbers those of several curves, RATE1, RATE2."""
     names = ["count_rate", "rate", *(["rate1"] if "rate2" not in hdu.columns else [])]
     return next((name for name in names if name in hdu.columns), None)
 
 
 def _has_counts_of_time(hdu: Hdu) -> bool:
-    """Whether rates follow from counts."""
+    """Return whether rates can be computed from counts."""
     known = {"exposure", "timedel", "xax_e"} & hdu.columns.keys() or {"time_min", "time_max"} <= hdu.columns.keys()
     return "counts" in hdu.columns and bool(known or "TIMEDEL" in hdu.header or "DT" in hdu.header)
 
 
 def _rows(hdu: Hdu, name: VirtualFile) -> Rows:
-    """The rows that the filters of a name leave."""
+    """Return the rows that pass the filters of a name."""
     wanted = RowFilter(name, hdu)
     rows = hdu.table()
     values = {key: column.values(rows) for key, column in wanted.columns.items()}
@@ -88,6 +99,7 @@ def _rows(hdu: Hdu, name: VirtualFile) -> Rows:
 
 
 def _of_table(hdu: Hdu, rows: Rows) -> LightCurve:
+    """Return the light curve of a table."""
     def column(name: str | None) -> NDArray[np.float64] | None:
         if name not in hdu.columns:
             return None
@@ -116,19 +128,19 @@ def _of_table(hdu: Hdu, rows: Rows) -> LightCurve:
 
 
 def _header(hdu: Hdu, start: float, stop: float) -> "Header":
-    """The header of the table, with the clock of the times that were read: seconds since the reference."""
+    """Return the header of the table with the clock of the times: seconds since the reference."""
     header: Header = hdu.header
     if _clock(hdu, "time").is_plain and Clock.of(header).is_plain:
         return header
     header = header.copy()
     put_in_seconds(header, zero_s=0.0)
-    # Files disagree on whether TSTART and TSTOP count from TIMEZERO, and on their unit: the bins say it.
+    # Files disagree on the zero and the unit of TSTART and TSTOP, so they are taken from the bins.
     header["TSTART"], header["TSTOP"] = (float(start), "[s]"), (float(stop), "[s]")
     return header
 
 
 def _edges(hdu: Hdu, column: _Reader) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where bins begin and end, in seconds since the reference."""
+    """Return the starts and ends of bins in seconds since the reference."""
     time_min, time_max = column("time_min"), column("time_max")
     if time_min is not None and time_max is not None:
         time_min, time_max = _clock(hdu, "time_min").instants(time_min), _clock(hdu, "time_max").instants(time_max)
@@ -140,7 +152,7 @@ def _edges(hdu: Hdu, column: _Reader) -> tuple[NDArray[np.float64], NDArray[np.f
     time = _clock(hdu, "time").instants(time)
     stamp = hdu.header.get("TIMEPIXR", 0.5)
     if not (is_number(stamp) and 0 <= stamp <= 1):
-        raise hdu.error(f"has the keyword TIMEPIXR = {stamp!r}; the place of TIME in a bin is from 0 to 1")
+        raise hdu.error(f"has the keyword TIMEPIXR = {stamp!r}; it must be from 0 to 1")
     lengths = _lengths(hdu, column, time)
     time_min = time - stamp * lengths
     time_max = time_min + lengths
@@ -151,7 +163,7 @@ def _edges(hdu: Hdu, column: _Reader) -> tuple[NDArray[np.float64], NDArray[np.f
 
 
 def _exposure(hdu: Hdu, column: _Reader, lengths: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Seconds of exposure of each bin, where the file has them."""
+    """Return the seconds of exposure of each bin; None if the file has none."""
     exposure, fraction = column("exposure"), column("fracexp")
     if exposure is None and fraction is None:
         return None
@@ -161,27 +173,29 @@ def _exposure(hdu: Hdu, column: _Reader, lengths: NDArray[np.float64]) -> NDArra
     elif hdu.columns["exposure"].unit:
         exposure = _clock(hdu, "exposure").seconds(exposure)
     if not (exposure >= 0).all():
-        raise hdu.error(f"has an EXPOSURE of {exposure[~(exposure >= 0)][0]:g} s; exposures are 0 or more")
+        raise hdu.error(f"has an EXPOSURE of {exposure[~(exposure >= 0)][0]:g} s; exposures must be 0 or more")
     return exposure
 
 
 def _clock(hdu: Hdu, name: str) -> Clock:
+    """Return the clock of a column."""
     column = hdu.columns[name]
     return Clock.of(hdu.header, column.unit, f"{hdu.path}: column {column.name}")
 
 
 def _check_rates(hdu: Hdu, rate: NDArray[np.float64]) -> None:
+    """Raise `InputError` for infinite or missing rates; warn about NaN."""
     missing = int(np.count_nonzero(np.isnan(rate)))
     if missing == rate.size:
         raise hdu.error(f"has no rate in any of its {rate.size} bins: all are NaN")
     if np.isinf(rate).any():
         raise hdu.error(f"has {counted(np.count_nonzero(np.isinf(rate)), 'infinite rate')}")
     if missing:
-        warn(f"{hdu.path}: the rate is NaN in {missing} of {rate.size} bins: such bins are left out")
+        warn(f"{hdu.path}: {missing} of {rate.size} bins with a rate of NaN are ignored")
 
 
 def _lengths(hdu: Hdu, column: _Reader, time: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The length of each bin, in seconds, where the edges are not in the table."""
+    """Return the length of each bin in seconds, if the table has no edges."""
     for name, halves in (("timedel", 1), ("xax_e", 2)):
         given = column(name)
         if given is not None:

@@ -1,4 +1,4 @@
-"""Light curves as FITS tables, as CIAO's dmextract makes them."""
+"""Light curves as FITS tables in the form of CIAO's dmextract."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 def write_curve(file: BinaryIO, curve: LightCurve, header: "Header", *, bin_length_s: float | None = None,
                 area_px: float | None = None, history: Sequence[str] = ()) -> None:
-    """Writes the table of a light curve, with the keywords of ``header``, whose clock its times are of.
+    """Write the table of a light curve with the keywords of ``header``, which uses the same clock.
 
-    ``area_px`` : of the sky that the events are of; None: there is no column of it.
+    ``area_px`` is the sky area of the events; None omits the column AREA.
     """
     limits = float(curve.time_min[0]), float(curve.time_max[-1])
-    # The time since the first bin's middle, as CIAO's virtual column.
+    # CIAO's virtual column: the time since the centre of the first bin.
     since = {"TCTYP": "DT", "TCRVL": 0.0, "TCRPX": float(curve.time[0]), "TCDLT": 1.0, "TCUNI": "s"}
     columns = [NewColumn("TIME_BIN", "1J", np.arange(1, len(curve) + 1), "channel"),
                NewColumn("TIME_MIN", "1D", curve.time_min, "s", limits),

@@ -1,4 +1,4 @@
-"""Event files opened by a virtual name: rows that pass, in blocks, then good times and exposures."""
+"""Event files opened by a virtual name: the rows that pass, in blocks, then good times and exposures."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,15 +37,15 @@ Change = Callable[[Rows, int], None]
 class Events:
     """Photons of one observation.
 
-    ``columns`` are arrays (n,) in native byte order, by names in lower case: ``time`` (s), ``x`` and ``y`` (sky
-    pixels), ``energy`` (eV), ``pi``, ``ccd_id``, ... ``status`` bits are uint32.
+    ``columns`` are arrays (n,) in native byte order by lower-case name: ``time`` (s), ``x`` and ``y`` (sky pixels),
+    ``energy`` (eV), ``pi``, ``ccd_id``, ... ``status`` bits are uint32.
     """
 
     columns: Mapping[str, NDArray[Any]]
     header: "Header"
-    """Of the EVENTS block; exposures are those that the filters left."""
+    """Header of the EVENTS block, with the exposures that the filters leave."""
     good_times: GoodTimes
-    """By chip, in the file's order: the aim point's first. None stands for every chip."""
+    """By chip in the order of the file, the aim point's first; None stands for all chips."""
     file: Path
 
     def __repr__(self) -> str:
@@ -64,28 +64,28 @@ class Events:
 
     @property
     def obsid(self) -> str:
-        """OBS_ID, without zeros in front; empty where the header has none."""
+        """OBS_ID without leading zeros; empty if the header has none."""
         return text_of(self.header, "OBS_ID").lstrip("0")
 
     def good_times_of(self, chip: int | None) -> GTI:
-        """The good times of a chip (None: of every chip); none at all for one that the file does not have."""
+        """Return the good times of a chip (None: all chips); empty for a chip that the file does not have."""
         return self.good_times.get(chip, self.good_times.get(None, GTI.of([], [])))
 
     def livetime(self, chip: int | None = None) -> float:
-        """Seconds of good time of a chip (None: of the aim point), less the dead time."""
+        """Return the live time of a chip (None: the aim point's) in seconds: good time without dead time."""
         if chip is None:
             chip = next(iter(self.good_times), None)
         return self.good_times_of(chip).total * livetime_fraction(self.header, chip)
 
     def channels(self) -> NDArray[np.int32]:
-        """The PI channel of each event: the column PI, or 1 + floor(E / 14.6 eV), at most 1024."""
+        """Return the PI channel of each event: the column PI, or 1 + floor(E / 14.6 eV), at most 1024."""
         if "pi" in self.columns:
             return self.columns["pi"].astype(np.int32, copy=False)
         return channels_of(self.columns["energy"])
 
 
 def livetime_fraction(header: "Header", chip: int | None = None) -> float:
-    """Live time over good time: of the chip's keywords, of LIVETIME and ONTIME, or DTCOR; 1 where there are none."""
+    """Return live time / good time, from the chip's keywords, LIVETIME and ONTIME, or DTCOR; by default 1."""
     for live, good in ((f"LIVTIME{chip}", f"ONTIME{chip}"), ("LIVETIME", "ONTIME"), ("EXPOSURE", "ONTIME")):
         try:
             fraction = float(header[live]) / float(header[good])
@@ -103,16 +103,16 @@ class Passing:
 
     rows: Rows
     values: Mapping[str, NDArray[Any]]
-    """The columns that were asked for, and those of the filters, of all rows."""
+    """The requested columns and those of the filters, for all rows."""
     selection: Selection | None
-    """None where all pass."""
+    """None if all rows pass."""
 
     def kept(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Of values of all rows, or of the rows themselves, those that pass."""
+        """Return the values of the rows that pass, from values of all rows (or the rows themselves)."""
         return values if self.selection is None else values[self._flags]
 
     def flags(self) -> NDArray[np.bool_]:
-        """Which rows pass."""
+        """Return which rows pass."""
         return self._flags
 
     @cached_property
@@ -125,7 +125,7 @@ class Passing:
 
 
 class EventFile:
-    """An event file that is being read: first the rows, then what follows them (`good_times`, `header`)."""
+    """An open event file: read the rows first, then `good_times` and `header`, which follow them in the file."""
 
     def __init__(self, name: VirtualFile, primary: "Header", hdu: Hdu, rest: Iterator[Hdu],
                  before: Sequence[GtiBlock]) -> None:
@@ -143,8 +143,9 @@ class EventFile:
 
         Parameters
         ----------
-        change : changes the rows of a block in place before they are filtered; it is given the rows, and the number
-            of rows before them.
+        columns : names of columns.
+        change : function that changes the rows of a block in place before they are filtered; its arguments are the rows
+            and the number of rows before them.
         """
         needed: dict[str, Column] = dict(self.filter.columns)
         for column in self.hdu.need(*columns):
@@ -161,18 +162,18 @@ class EventFile:
 
     @property
     def is_events(self) -> bool:
-        """Whether this is a list of events, and no other table."""
+        """Whether the table is a list of events."""
         return _is_events(self.hdu)
 
     def need_ev(self) -> None:
-        """Raises `InputError` where the column of energies is not in eV, as those of ACIS are."""
+        """Raise `InputError` if the column of energies is in keV instead of eV, the unit of ACIS files."""
         column = self.hdu.columns.get("energy")
         if column is not None and column.unit.lower() == "kev":
-            raise InputError(f"{self.name.file}: the column {column.name} is in keV (TUNIT{column.number}), and must "
+            raise InputError(f"{self.name.file}: the column {column.name} is in keV (TUNIT{column.number}); it must "
                              "be in eV, as in ACIS event files")
 
     def columns_of(self, name: str, at: int) -> tuple[str, ...]:
-        """A column's name, or those of a pair such as sky; `InputError`, pointing at ``at``, for none of the table."""
+        """Return a column's name, or those of a pair such as sky; raise `InputError` with the position if missing."""
         if name in self.hdu.columns:
             return (name,)
         pair = pair_of(self.hdu, name)
@@ -181,9 +182,10 @@ class EventFile:
         return pair
 
     def gti_blocks(self) -> list[GtiBlock]:
-        """The tables of good times, as the filters leave them, in the file's order; for after the rows.
+        """Return the tables of good times after the filters, in the order of the file; call it after reading the rows.
 
-        None for a table that is none of events; where the filters leave no chip, an empty one.
+        The list is empty for tables other than events; if the filters leave no chip, it has one table without
+        intervals.
         """
         if not self.is_events:
             return []
@@ -196,7 +198,7 @@ class EventFile:
         return left or [replace(whole[0], gti=GTI.of([], []), changed=True)]
 
     def _whole_gti_blocks(self) -> list[GtiBlock]:
-        """The tables of good times as the file has them, in its order; for after the rows."""
+        """Return the unfiltered tables of good times, in the order of the file; call it after reading the rows."""
         if not self._done:
             self._gti_blocks += [block for hdu in self._rest if (block := gti_block(hdu)) is not None]
             self._gti_blocks = [block.on_clock_of(self.hdu.header) for block in self._gti_blocks]
@@ -206,32 +208,32 @@ class EventFile:
         return self._gti_blocks
 
     def good_times(self) -> dict[int | None, GTI]:
-        """By chip; for after the rows."""
+        """Return the good times by chip; call it after reading the rows."""
         return {block.chip: block.gti for block in self.gti_blocks()}
 
     def whole_good_times(self) -> dict[int | None, GTI]:
-        """By chip, without the filters; for after the rows."""
+        """Return the unfiltered good times by chip; call it after reading the rows."""
         return {block.chip: block.gti for block in self._whole_gti_blocks()}
 
     def header(self) -> "Header":
-        """The header of the events, with the exposures and the subspace that the filters leave; for after the rows."""
+        """Return the header of the events with the filtered exposures and subspace; call it after reading the rows."""
         blocks = self.gti_blocks()
         header = self.hdu.header.copy()
         if self.is_events:
             self._put_exposures(header, blocks)
-        components, unsaid = read_subspace(header), list[str]()
+        components, unwritten = read_subspace(header), list[str]()
         if self.name.options.get("update") != "no":
-            components, unsaid = self.filter.subspace(components)
+            components, unwritten = self.filter.subspace(components)
         chips = {block.chip for block in blocks}
         if blocks and None not in chips:
             components = [each for each in components if each.chip() is None or each.chip() in chips]
         kept = {block.block_name.upper() for block in blocks}
         write_subspace(header, [each.without_tables(kept) for each in components])
-        add_history(header, [f"chandra-bin: filtered also by {text}; the subspace does not say so" for text in unsaid])
+        add_history(header, [f"chandra-bin: also filtered by {each}, not in the subspace" for each in unwritten])
         return header
 
     def _put_exposures(self, header: "Header", blocks: Sequence[GtiBlock]) -> None:
-        """ONTIME, LIVETIME, EXPOSURE of each chip, and of the aim point (the first); those of other chips go."""
+        """Set ONTIME, LIVETIME, EXPOSURE of each chip and of the aim point (the first); remove those of other chips."""
         by_chip = {block.chip: block for block in blocks}
         changed = any(block.changed for block in blocks) or len(blocks) < len(self._gti_blocks)
         for chip in acis.CHIPS:
@@ -246,13 +248,14 @@ class EventFile:
             _put_exposure(header, ["ONTIME", "LIVETIME", "EXPOSURE"], blocks[0], blocks[0].chip)
 
     def _without_table(self) -> GtiBlock:
+        """Return TSTART to TSTOP as good times, for files without a GTI table."""
         header = self.hdu.header
         start, stop = seconds_of(header, "TSTART"), seconds_of(header, "TSTOP")
         if start is None or stop is None:
-            raise InputError(f"{self.name.path}: holds neither a table of good times (GTI) nor TSTART and TSTOP: no "
-                             "exposure can be known")
+            raise InputError(f"{self.name.path}: holds neither a table of good times (GTI) nor TSTART and TSTOP: the "
+                             "exposure is unknown")
         gti = GTI.of(start, stop, where=f"{self.name.path}: TSTART and TSTOP")
-        warn(f"{self.name.path}: holds no table of good times (GTI): TSTART to TSTOP are taken, "
+        warn(f"{self.name.path}: holds no table of good times (GTI): using TSTART to TSTOP, "
              f"{gti.total:.0f} s")
         return GtiBlock(header, None, gti)
 
@@ -260,10 +263,10 @@ class EventFile:
 @contextmanager
 def open_events(name: str | Path | VirtualFile, *, also: Collection[type[Step]] = (), options: Collection[str] = (),
                 any_table: bool = False) -> Iterator[EventFile]:
-    """Opens the event table of a file: the block that the name says, EVENTS, or else the first that holds X and Y.
+    """Open the event table of a file: the named block, EVENTS, or else the first with X and Y.
 
-    The name may hold filters and rows, and what the caller says: steps of ``also``, and ``options``. With ``any_table``
-    the first table is taken where none holds events. Raises `InputError`.
+    The name may contain filters, row numbers, steps of ``also`` and ``options``. With ``any_table`` the first table is
+    opened if none contains events. Raises `InputError`.
     """
     name = named_file(name)
     name.need_only(Block, Filter, RowNumbers, *also, options=("update", *options))
@@ -288,13 +291,22 @@ def open_events(name: str | Path | VirtualFile, *, also: Collection[type[Step]] 
 
 
 def read_events(name: str | Path | VirtualFile, columns: Sequence[str]) -> Events:
-    """The events of a file that pass a virtual name such as ``evt2.fits[energy=500:7000,ccd_id=0:3]``.
+    """Read the events of a file that pass a virtual name such as ``evt2.fits[energy=500:7000,ccd_id=0:3]``.
 
     Parameters
     ----------
-    columns : the names of the columns to read, in any case; only they are kept in memory.
+    name : str, Path or VirtualFile
+    columns : sequence of str
+        Names of the columns to read, in any case; only these are kept in memory.
 
-    Raises `InputError` for what cannot be read and for columns that are missing, which it names.
+    Returns
+    -------
+    Events
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or a column is missing.
     """
     with open_events(name) as file:
         passing = _Gathered(file, columns)
@@ -310,12 +322,12 @@ def read_passing_and_all(name: str | Path | VirtualFile, columns: Sequence[str],
     Parameters
     ----------
     name : virtual name of an event file.
-    columns : the names of the columns of the events that pass.
-    of_all : those of all events, some of ``columns``.
+    columns : names of the columns of the events that pass.
+    of_all : names of the columns of all events, a subset of ``columns``.
 
     Returns
     -------
-    passing : as `read_events` returns them.
+    passing : as from `read_events`.
     every : all events, with the header and the good times of the file.
 
     Raises
@@ -336,14 +348,14 @@ class _Gathered:
 
     def __init__(self, file: EventFile, columns: Sequence[str]) -> None:
         empty = np.empty(0, file.hdu.dtype)
-        # Room for all rows: memory is the system's until something is written there.
+        # Space for all rows: the system provides memory only for pages that are written.
         likes = {column.name.lower(): column.values(empty) for column in file.hdu.need(*columns)}
         self._file = file
         self._values = {name: np.empty((file.hdu.rows, *like.shape[1:]), like.dtype) for name, like in likes.items()}
         self._count = 0
 
     def add(self, kept: Callable[[NDArray[Any]], NDArray[Any]], values: Mapping[str, NDArray[Any]]) -> None:
-        """Add what ``kept`` returns of each column of a block."""
+        """Add the result of ``kept`` for each column of a block."""
         end = self._count
         for name, column in self._values.items():
             part = kept(values[name])
@@ -362,17 +374,19 @@ class _Gathered:
 
 
 def _holds_events(path: Path) -> bool:
+    """Return whether a file contains a table of events."""
     with open_fits(path) as hdus:
         return any(_is_events(hdu) for hdu in hdus)
 
 
 def _is_events(hdu: Hdu) -> bool:
-    # A table of regions has places too, and shapes.
+    # Region tables have X and Y too, and SHAPE.
+    """Return whether a table contains events."""
     return "EVENTS" in hdu.block_names or ({"x", "y"} <= set(hdu.columns) and "shape" not in hdu.columns)
 
 
 def _put_exposure(header: "Header", keys: Sequence[str], block: GtiBlock, chip: int | None) -> None:
-    """Good time, and live time twice, as these keywords."""
+    """Set three keywords to the good time and twice the live time."""
     live = block.gti.total * livetime_fraction(header, chip)
     for key, value in zip(keys, (block.gti.total, live, live), strict=True):
         header[key] = value

@@ -1,4 +1,4 @@
-"""Regions by virtual names: a file, a block of it, or some rows of a FITS region table."""
+"""Regions by virtual name: a file, a block of it, or some rows of a FITS region table."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,30 +19,42 @@ def read_regions(name: str | Path | VirtualFile, semantics: Semantics | None = N
                  for_ciao: bool = True) -> Region:
     """Read a region from a CIAO or DS9 file, or from a CIAO FITS region table.
 
-    ``name`` may name a block and rows of a FITS table: ``src.fits[SRCREG]``, ``fov.fits[ccd_id=7]``. ``semantics`` and
-    ``for_ciao`` as in ``chandra_bin.regions.read_regions``. Raises `InputError`, which names the file, for files that
-    cannot be read, and for blocks and rows that are not there.
+    Parameters
+    ----------
+    name : str, Path or VirtualFile
+        The file; it may name a block and rows of a FITS table: ``src.fits[SRCREG]``, ``fov.fits[ccd_id=7]``.
+    semantics, for_ciao
+        As in ``chandra_bin.regions.read_regions``.
+
+    Returns
+    -------
+    Region
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or a block or row does not exist; the text names the file.
     """
     parsed = named_file(name)
     if parsed.is_plain:
         return regions.read_regions(parsed.file, semantics, for_ciao=for_ciao)
     parsed.need_only(Block, Filter, Rows)
     if parsed.file.is_file() and not regions.is_table_file(parsed.file):
-        raise parsed.error(parsed.steps[0].at, "a text of regions has no blocks and no rows: give the file alone")
+        raise parsed.error(parsed.steps[0].at, "a text file of regions has no blocks or rows: give only the file name")
     block, rows = _chosen_rows(parsed)
     region = regions.read_regions(parsed.file, semantics, for_ciao=for_ciao, block=block, rows=rows)
     return replace(region, source=str(parsed))
 
 
 def region_of(term: RegionTerm, name: VirtualFile) -> Region:
-    """The region that a filter names, or has as text."""
+    """Return the region of a filter, from a file or from text."""
     if not term.file:
         return parse_regions(term.text, str(name), "ciao")
     return read_regions(term.file, for_ciao=False)
 
 
 def _chosen_rows(name: VirtualFile) -> tuple[int, NDArray[np.bool_]]:
-    """The number of the HDU that is named, from 0, and which of its rows pass the filters."""
+    """Return the number of the named HDU, from 0, and which of its rows pass the filters."""
     with open_fits(name.file) as hdus:
         seen = []
         for hdu in hdus:
@@ -57,7 +69,8 @@ def _chosen_rows(name: VirtualFile) -> tuple[int, NDArray[np.bool_]]:
 
 
 def _passing(name: VirtualFile, hdu: Hdu) -> NDArray[np.bool_]:
-    from .filters import RowFilter  # which reads regions itself
+    """Return which rows of a table pass the filters."""
+    from .filters import RowFilter  # imported here: filters imports this module
 
     hdu.need("x", "y", "shape")
     wanted = RowFilter(name, hdu)

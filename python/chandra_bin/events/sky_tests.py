@@ -1,4 +1,4 @@
-"""The area of the sky that filters leave."""
+"""The sky area that filters leave."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,15 +8,15 @@ from chandra_bin._kernels._select_events import Selection
 from .filters import RowFilter
 from .row_tests import RowTest, RowTests
 
-# The sky's pixels, where no region says less, and how many points a side measure what regions leave of them.
+# The sky pixels without a region, and the number of sample points per side for measuring areas.
 _SKY_PX = (0.5, 8192.5)
 _POINTS = 1024
-# What exposure follows without a test of the sky: good times, chips; bands are looked at by themselves.
+# Columns whose filters do not limit the sky: good times and chips are in the exposure, bands are handled apart.
 _KNOWN = {"time", "ccd_id", "energy", "pi"}
 
 
 def sky_area(wanted: RowFilter) -> float:
-    """Sky pixels that regions and masks of a filter let events through from, to about one part in a thousand."""
+    """Return the area in sky pixels that regions and masks of a filter leave, to about one part in a thousand."""
     tests = [(group.tests[0], group.exclude) for group in wanted.groups if len(group.tests) == 1
              and [column.name.lower() for column in group.tests[0].columns] == ["x", "y"]]
     limits = np.array([wanted.limits("x"), wanted.limits("y")])  # of regions, and of ranges of x and y
@@ -31,18 +31,18 @@ def sky_area(wanted: RowFilter) -> float:
 
 
 def sky_passes(wanted: RowFilter, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether filters on the sky (regions, masks, ranges of x and y) let events through at these places, (n,)."""
+    """Return whether filters on the sky (regions, masks, ranges of x and y) pass events at these positions, (n,)."""
     tests = [(group.tests[0], group.exclude) for group in wanted.groups if _is_of_sky(group)]
     return _passing(tests, [x, y]) if tests else np.ones(len(x), bool)
 
 
 def has_sky_tests(wanted: RowFilter) -> bool:
-    """Whether `sky_passes` may be False anywhere."""
+    """Return whether `sky_passes` may be False anywhere."""
     return any(map(_is_of_sky, wanted.groups))
 
 
 def columns_beyond_exposure(wanted: RowFilter) -> list[str]:
-    """The columns, as text, of filters that say more than where, when, on which chip and at which energy."""
+    """Return the columns, as text, of filters on other quantities than position, time, chip and energy."""
     found = []
     for group in wanted.groups:
         names = list(dict.fromkeys(column.name.lower() for test in group.tests for column in test.columns))
@@ -57,10 +57,12 @@ def columns_beyond_exposure(wanted: RowFilter) -> list[str]:
 
 
 def _is_of_sky(group: RowTests) -> bool:
+    """Return whether a group is one test of x, y or both."""
     return len(group.tests) == 1 and {column.name.lower() for column in group.tests[0].columns} <= {"x", "y"}
 
 
 def _passing(tests: list[tuple[RowTest, bool]], points: list[NDArray[np.float64]]) -> NDArray[np.bool_]:
+    """Return whether points pass the tests."""
     selection = Selection(points[0].size)
     for test, exclude in tests:
         names = [column.name.lower() for column in test.columns]

@@ -1,6 +1,6 @@
-"""Spectra of bins that `bin_spectra` counted by chip, bin and channel: scaled backgrounds, groups, hardness.
+"""Spectra of bins from `bin_spectra`, by chip, bin and channel: scaled backgrounds, grouping, hardness.
 
-Arrays only; `chandra_bin.tasks.spectra.write_spectra` makes files of them.
+These functions take arrays; `chandra_bin.tasks.spectra.write_spectra` writes files.
 """
 
 from collections.abc import Sequence
@@ -19,16 +19,29 @@ from chandra_bin.sources.background import counts_ratio
 BROAD_EV = (500.0, 7000.0)
 SOFT_EV = (500.0, 2000.0)
 HARD_EV = (2000.0, 7000.0)
-# A value of QUALITY.
+# The value of QUALITY for groups with too few counts.
 _POOR = 2
-# What `bin_spectra` takes.
+# The limit of `bin_spectra`.
 _MOST_COUNTERS = 2**31
 
 
 def band_channels(band_ev: QuantityLike) -> slice:
-    """The channels, as indices from 0, whose middle energies are in [low, high): 35 - 479 are 500 - 7000 eV.
+    """Return the slice of channels whose central energies are in [low, high).
 
-    ``band_ev`` are two numbers in eV, or Quantities.
+    Parameters
+    ----------
+    band_ev : (low, high)
+        Energies in eV, or Quantities.
+
+    Returns
+    -------
+    slice
+        Indices from 0: channels 35 - 479 are 500 - 7000 eV.
+
+    Raises
+    ------
+    InputError
+        Unless there are two energies and low is below high.
 
     Examples
     --------
@@ -47,21 +60,21 @@ def band_channels(band_ev: QuantityLike) -> slice:
 
 
 def empty_spectra(bins: int) -> NDArray[np.int32]:
-    """Counts for `bin_spectra` to add to, int32 (10, bins, 1024). Chips without events take no memory."""
+    """Return zero counts for `bin_spectra` to add to, int32 (10, bins, 1024). Chips without events take no memory."""
     if acis.CHIP_COUNT * bins * PI_CHANNELS >= _MOST_COUNTERS:
         most = (_MOST_COUNTERS - 1) // (acis.CHIP_COUNT * PI_CHANNELS)
-        raise InputError(f"there are {bins} bins, and spectra of at most {most} can be made at once")
+        raise InputError(f"there are {bins} bins, but spectra of at most {most} can be made at once")
     return np.zeros((acis.CHIP_COUNT, bins, PI_CHANNELS), np.int32)
 
 
 def main_chips(by_chip: NDArray[np.int64], centres: Floats, order: Sequence[int]) -> NDArray[np.int64]:
-    """The chip (bins,) that holds most events of each bin.
+    """Return the chip (bins,) with the most events of each bin.
 
     Parameters
     ----------
     by_chip : events (chips, bins).
-    centres : positions of the bins (bins, 2). A bin without events has the chip of the nearest one that has some.
-    order : chips, that of the aim point first: the first of equal ones is taken, and the first of all without events.
+    centres : positions of the bins (bins, 2). A bin without events gets the chip of the nearest bin with events.
+    order : chips, that of the aim point first: the first of equal ones is used, and the first if there are no events.
     """
     ordered = np.array([*order, *(chip for chip in range(len(by_chip)) if chip not in order)])
     chips: NDArray[np.int64] = ordered[np.argmax(by_chip[ordered], axis=0)]
@@ -74,13 +87,13 @@ def main_chips(by_chip: NDArray[np.int64], centres: Floats, order: Sequence[int]
 
 
 def background_ratios(by_chip: NDArray[np.int64], scales: Floats, without: Floats) -> Floats:
-    """One factor (bins,) for all background counts of a bin: sum of scale x counts over chips / sum of counts.
+    """Return one factor (bins,) for all background counts of a bin: sum of scale x counts over chips / sum of counts.
 
     Parameters
     ----------
     by_chip : background counts (chips, bins).
-    scales : of each chip (chips,): expected counts in the source's exposure for one in the background.
-    without : the factor (bins,) for bins without background counts.
+    scales : background scale of each chip (chips,): expected counts in the source's exposure per background count.
+    without : factor (bins,) for bins without background counts.
     """
     raw = by_chip.sum(axis=0)
     return counts_ratio(raw, _scaled(by_chip, scales), without)
@@ -88,7 +101,7 @@ def background_ratios(by_chip: NDArray[np.int64], scales: Floats, without: Float
 
 def net_counts(counts: NDArray[np.int64], background: NDArray[np.int64],
                scales: Floats) -> tuple[Floats, Floats]:
-    """Net counts (bins,) and their errors (1 sigma, Gaussian) from counts (chips, bins) of source and background."""
+    """Return net counts (bins,) and their errors (1 sigma, Gaussian) from source and background (chips, bins)."""
     total = counts.sum(axis=0)
     net: Floats = total - _scaled(background, scales)
     error: Floats = np.sqrt(total + _scaled(background, scales**2))
@@ -97,9 +110,22 @@ def net_counts(counts: NDArray[np.int64], background: NDArray[np.int64],
 
 def hardness(soft: QuantityLike, soft_error: QuantityLike, hard: QuantityLike,
              hard_error: QuantityLike) -> tuple[Floats, Floats]:
-    """(H - S) / (H + S) and its error (1 sigma); NaN where the sum is not above 0.
+    """Return the hardness ratio (H - S) / (H + S) and its error (1 sigma).
 
-    Counts or rates, plain numbers or Quantities of one dimension. Raises `InputError` for others.
+    Parameters
+    ----------
+    soft, soft_error, hard, hard_error : array_like or Quantity
+        Counts or rates and their errors, in plain numbers or Quantities of one dimension; shapes must broadcast.
+
+    Returns
+    -------
+    ratio, error : ndarray of float64
+        NaN where H + S is not above 0.
+
+    Raises
+    ------
+    InputError
+        For units of different dimensions.
 
     Examples
     --------
@@ -117,17 +143,17 @@ def hardness(soft: QuantityLike, soft_error: QuantityLike, hard: QuantityLike,
 
 
 def group_counts(counts: ArrayLike, minimum: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    """GROUPING and QUALITY, int16 (..., channels), of groups that hold ``minimum`` counts or more.
+    """Return GROUPING and QUALITY, int16 (..., channels), of groups with ``minimum`` counts or more.
 
-    Groups begin at the first channel, and end as soon as they have enough. GROUPING is 1 where a group begins and -1
-    where it goes on; QUALITY is 0, and 2 in what is left over at the end, one group with too few counts: as CIAO's
-    dmgroup (NUM_CTS) and HEASoft's grppha have it. Raises `InputError` for a minimum below 1.
+    Groups begin at the first channel and end as soon as they have enough counts. GROUPING is 1 where a group begins and
+    -1 where it continues. QUALITY is 0, and 2 in the remaining channels at the end, one group with too few counts, as
+    in CIAO's dmgroup (NUM_CTS) and HEASoft's grppha. Raises `InputError` for a minimum below 1.
     """
     if minimum < 1:
-        raise InputError(f"the least counts of a group are {minimum}, and must be 1 or more")
+        raise InputError(f"the minimum counts of a group must be 1 or more, got {minimum}")
     of_channel = np.moveaxis(plain(counts, "counts"), -1, 0)
     grouping = np.empty(of_channel.shape, np.int16)
-    first = np.zeros(of_channel.shape[1:], np.int64)  # where the group that is being filled begins
+    first = np.zeros(of_channel.shape[1:], np.int64)  # the start of the current group
     held = np.zeros(of_channel.shape[1:], np.int64)
     for channel, found in enumerate(of_channel):
         grouping[channel] = np.where(first == channel, 1, -1)
@@ -141,7 +167,7 @@ def group_counts(counts: ArrayLike, minimum: int) -> tuple[NDArray[np.int16], ND
 
 
 def _scaled(by_chip: NDArray[np.int64], scales: Floats) -> Floats:
-    """Sums over chips of scale x counts; a scale that is not known matters only where there are counts."""
+    """Return sums over chips of scale x counts; an unknown scale (NaN) matters only for chips with counts."""
     used = by_chip.any(axis=1)
     total: Floats = scales[used] @ by_chip[used]
     return total

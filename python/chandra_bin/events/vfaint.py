@@ -1,9 +1,8 @@
-"""VFAINT events: which of them the outer pixels of their 5 x 5 islands show to be particles.
+"""VFAINT events: detection of particles by the outer pixels of 5 x 5 islands.
 
-The rule is that of CIAO's acis_process_events with check_vf_pha=yes: one or more of the outer 16 pulse heights is
-greater than the split threshold. The pulse heights are those of PHAS: CIAO writes heights that are adjusted for charge
-transfer inefficiency into another column (PHAS_ADJ). Such events have bit 23 of STATUS set, and level 2 keeps events
-with STATUS 0 only.
+The rule is that of CIAO's acis_process_events with check_vf_pha=yes: one or more of the outer 16 pulse heights exceeds
+the split threshold. The pulse heights are those of PHAS; CIAO writes heights corrected for charge transfer inefficiency
+to another column (PHAS_ADJ). Particles have bit 23 of STATUS set, and level 2 contains only events with STATUS 0.
 
 References
 ----------
@@ -26,9 +25,9 @@ SPLIT_ADU = 13
 NOTE = "VFAINT screening"
 """The name of the pipeline's note on whether particles were removed."""
 STATUS_BIT = 23
-"""The bit of STATUS that is set for particles; 0 is the lowest."""
+"""The STATUS bit of particles; 0 is the lowest."""
 PIXELS = 25
-"""Pulse heights of a VFAINT event."""
+"""Number of pulse heights of a VFAINT event."""
 OUTER = np.pad(np.zeros((3, 3), bool), 1, constant_values=True).ravel()
 """(25,), the outer 16 pixels of an island."""
 # One event a frame, chip and pixel.
@@ -45,8 +44,8 @@ def is_vfaint(header: "Header") -> bool:
 def is_cleaned(header: "Header") -> bool:
     """Return whether particles were removed from VFAINT events.
 
-    CIAO 4.16 and later write CHKVFPHA; of earlier versions HISTORY has the parameter of acis_process_events. Blank-sky
-    events of such an observation are those with STATUS 0.
+    CIAO 4.16 and later write CHKVFPHA; for earlier versions HISTORY has the parameter of acis_process_events. For such
+    an observation the matching blank-sky events are those with STATUS 0.
     """
     if not is_vfaint(header):
         return False
@@ -56,7 +55,7 @@ def is_cleaned(header: "Header") -> bool:
 
 
 def particles(phas: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which events are particles by their outer pixels.
+    """Return which events are particles according to their outer pixels.
 
     Parameters
     ----------
@@ -64,7 +63,7 @@ def particles(phas: NDArray[Any]) -> NDArray[np.bool_]:
 
     Returns
     -------
-    (n,) : True for events with STATUS bit 23.
+    (n,) : True for particles (STATUS bit 23).
 
     Raises
     ------
@@ -72,7 +71,7 @@ def particles(phas: NDArray[Any]) -> NDArray[np.bool_]:
     """
     flat = phas.reshape(len(phas), -1) if len(phas) else np.empty((0, PIXELS), phas.dtype)
     if flat.shape[1] != PIXELS:
-        raise InputError(f"an event has {flat.shape[1]} pulse heights (PHAS), and VFAINT events have {PIXELS}")
+        raise InputError(f"an event has {flat.shape[1]} pulse heights (PHAS), but VFAINT events have {PIXELS}")
     flagged = np.zeros(len(flat), bool)
     for pixel in np.flatnonzero(OUTER):  # column by column needs no copy of the islands
         flagged |= flat[:, pixel] > SPLIT_ADU
@@ -80,11 +79,11 @@ def particles(phas: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def keys(expno: NDArray[Any], ccd_id: NDArray[Any], chipx: NDArray[Any], chipy: NDArray[Any]) -> NDArray[np.int64]:
-    """Return one number (n,) an event that no other event of the observation has: frame, chip and pixel.
+    """Return a number (n,) for each event that is unique in the observation, from frame, chip and pixel.
 
     Raises
     ------
-    InputError : for numbers that no frame, chip or pixel has.
+    InputError : for numbers outside the range of frames, chips or pixels.
     """
     packed = np.zeros(len(expno), np.int64)
     for name, values, bits in zip(KEY_COLUMNS, (expno, ccd_id, chipx, chipy), _KEY_BITS, strict=True):
@@ -96,10 +95,9 @@ def keys(expno: NDArray[Any], ccd_id: NDArray[Any], chipx: NDArray[Any], chipy: 
 
 
 class Matching:
-    """Finds events (level 2) among others that come in blocks (level 1), by their `keys`.
+    """Match events (level 2) with others that come in blocks (level 1), by their `keys`.
 
-    Events with the same key are one event: they are flagged where any of them is. Memory is that of the events,
-    about 25 bytes each.
+    Events with the same key are one event; it is flagged if any of them is. The memory is about 25 bytes per event.
     """
 
     def __init__(self, wanted: NDArray[np.int64]) -> None:
@@ -108,7 +106,7 @@ class Matching:
         self._flagged = np.zeros(len(self._keys), bool)
 
     def add(self, others: NDArray[np.int64], flagged: NDArray[np.bool_]) -> None:
-        """Take a block of others, and which of them are flagged."""
+        """Add a block of other events, and which of them are flagged."""
         if not len(self._keys):
             return
         at = np.minimum(np.searchsorted(self._keys, others), len(self._keys) - 1)
@@ -118,7 +116,7 @@ class Matching:
 
     @property
     def missing(self) -> int:
-        """The number of events that were not among the others."""
+        """The number of events not found among the others."""
         return int(np.count_nonzero(~self._found[self._place]))
 
     def flagged(self) -> NDArray[np.bool_]:

@@ -1,4 +1,5 @@
-"""Aspect, exposure maps, PSF maps, and the files beside an event file: aspect solution, bad pixels, blank skies.
+"""Aspect, exposure maps, PSF maps, and the ancillary files of an event file: aspect solution, bad pixels, blank skies.
 
-Imports ``events`` (good times), ``coords``, ``acis``, ``fits``, ``_checks`` and the kernels. It knows no command.
+The package imports ``events`` (good times), ``coords``, ``acis``, ``fits``, ``_checks`` and the kernels. It knows no
+commands.
 """

@@ -1,9 +1,9 @@
-"""The files beside an event file that say how it was observed: aspect, bad pixels, windows, field of view.
+"""Ancillary files that describe an observation: aspect, bad pixels, windows, field of view.
 
-They are found as CIAO's scripts find them: the header of the events names them (ASOLFILE, BPIXFILE, MASKFILE), they lie
-in the folder of the event file, the one above it, or in primary, secondary or repro in either, gzipped or not. Where
-the header names none, or names one that is not there, names of the archive are tried: files that chandra_repro made
-(``_repro_``) come first, then the highest version (N001, N002).
+They are searched as in CIAO's scripts. The event header names them (ASOLFILE, BPIXFILE, MASKFILE). They are in the
+folder of the event file, in the folder above, or in primary, secondary or repro in either, gzipped or not. If the
+header names no file, or the file does not exist, archive names are tried: files made by chandra_repro (``_repro_``)
+first, then the highest version (N001, N002).
 """
 
 import glob
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 
 _FOLDERS = (".", "repro", "primary", "secondary", "..", "../repro", "../primary", "../secondary")
-# The keyword in the header of events that names each kind of file,
+# The keyword in the event header that names each kind of file,
 KEYS = {"aspect": "ASOLFILE", "bad pixels": "BPIXFILE", "mask": "MASKFILE", "field of view": "FOVFILE"}
-# and its names in the archive; {obsid} has five digits.
+# and the names in the archive; {obsid} has five digits.
 _PATTERNS = {
     "aspect": ("pcadf{obsid}*_asol1.fits", "pcadf*_asol1.fits"),
     "bad pixels": ("acisf{obsid}_repro_bpix1.fits", "acisf{obsid}*_bpix1.fits"),
@@ -52,24 +52,23 @@ class Ancillary:
     mask: Path | None = None
     field_of_view: Path | None = None
     lacking: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Names of the header of which no file was found, by kind: ``aspect``, ``bad pixels``, ``mask``, ``field of view``.
-    """
+    """Names in the header without a file, by kind: ``aspect``, ``bad pixels``, ``mask``, ``field of view``."""
 
     @property
     def files(self) -> list[Path]:
-        """All of them."""
+        """All files."""
         return [*self.aspect, *(file for file in (self.bad_pixels, self.mask, self.field_of_view) if file is not None)]
 
 
 @dataclass(frozen=True, eq=False)
 class BadPixels:
-    """Rectangles of pixels by chip: (n, 4) of chipx and chipy, first and last; and when they were bad, (n, 2) s."""
+    """Bad pixels by chip: rectangles (n, 4) of first and last chipx, first and last chipy, and times, (n, 2) s."""
 
     rectangles: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
     times: Mapping[int, Floats] = field(default_factory=dict)
 
     def take_from(self, response: Float32s, chip: int, gti: GTI) -> None:
-        """Lowers a response (1024, 1024) by the fraction of good time in which each pixel was bad."""
+        """Reduce a response (1024, 1024) by the fraction of good time in which each pixel was bad."""
         if chip not in self.rectangles or gti.total <= 0:
             return
         bad = np.zeros_like(response)
@@ -82,9 +81,9 @@ class BadPixels:
 
 
 def find_ancillary(events: Path, header: "Header") -> Ancillary:
-    """The files beside an event file; what is not found is left out.
+    """Return the ancillary files of an event file that exist.
 
-    `Ancillary.lacking` has what the header names and is not there.
+    `Ancillary.lacking` has the names in the header without a file.
     """
     obsid = text_of(header, "OBS_ID").zfill(5)
     found: dict[str, list[Path]] = {}
@@ -100,9 +99,9 @@ def find_ancillary(events: Path, header: "Header") -> Ancillary:
 
 
 def read_pointings(files: tuple[Path, ...]) -> tuple[Floats, Floats, Floats]:
-    """Time (s), right ascension and declination (degrees) of the rows of aspect solutions; none where they have none.
+    """Return time (s), right ascension and declination (degrees) of the rows of aspect solutions.
 
-    Raises `InputError` for files that are no aspect solutions.
+    Raises `InputError` for files that are not aspect solutions.
     """
     kept: list[Floats] = []
     for file in files:
@@ -111,13 +110,13 @@ def read_pointings(files: tuple[Path, ...]) -> tuple[Floats, Floats, Floats]:
             kept += [np.stack([column.values(rows) for column in columns]).astype(np.float64) for rows in hdu.blocks()]
             break
         else:
-            raise InputError(f"{file}: is no aspect solution: no table has the columns TIME, RA and DEC")
+            raise InputError(f"{file}: is not an aspect solution: no table has the columns TIME, RA and DEC")
     time, ra, dec = np.concatenate(kept, axis=1) if kept else np.empty((3, 0))
     return time, ra, dec
 
 
 def read_bad_pixels(file: Path) -> BadPixels:
-    """The bad pixels of an observation, by chip. Raises `InputError`."""
+    """Return the bad pixels of an observation by chip. Raises `InputError`."""
     rectangles: dict[int, NDArray[np.int64]] = {}
     times: dict[int, Floats] = {}
     tables = 0
@@ -125,21 +124,21 @@ def read_bad_pixels(file: Path) -> BadPixels:
         tables += 1
         chip = _chip_of(hdu)
         if chip is None:
-            raise hdu.error("does not say of which chip its bad pixels are (CCD_ID)")
+            raise hdu.error("does not name the chip of its bad pixels (CCD_ID)")
         rows = hdu.table()
         rectangles[chip] = _rectangles(hdu, rows)
         ends = [hdu.need_numbers(name)[0].values(rows).astype(np.float64) if name in hdu.columns
                 else np.full(len(rows), otherwise)
                 for name, otherwise in (("time", -np.inf), ("time_stop", np.inf))]
-        ends[1] = np.where(ends[1] <= 0, np.inf, ends[1])  # 0: to the end
+        ends[1] = np.where(ends[1] <= 0, np.inf, ends[1])  # 0 means until the end
         times[chip] = np.nan_to_num(np.stack(ends, axis=1), nan=np.inf, posinf=np.inf, neginf=-np.inf)
     if not tables:
-        raise InputError(f"{file}: is no file of bad pixels: no table has the columns CHIPX and CHIPY")
+        raise InputError(f"{file}: is not a bad pixel file: no table has the columns CHIPX and CHIPY")
     return BadPixels(rectangles, times)
 
 
 def read_windows(file: Path) -> dict[int, Float32s]:
-    """By chip, the fraction of frames in which each pixel could give events, (1024, 1024), of a mask file (msk1)."""
+    """Return by chip the fraction of frames that each pixel was read, (1024, 1024), from a mask file (msk1)."""
     found: dict[int, Float32s] = {}
     for hdu in _tables(file, "shape", "chipx", "chipy", "samp_cyc"):
         chip = _chip_of(hdu)
@@ -159,7 +158,7 @@ def read_windows(file: Path) -> dict[int, Float32s]:
 
 
 def read_outlines(file: Path, events: ImageCoords) -> dict[int, Floats]:
-    """The outlines of chips, (n, 2) in the sky pixels of ``events``, of a field-of-view file. Raises `InputError`."""
+    """Return the outlines of chips, (n, 2) in sky pixels of ``events``, from a field-of-view file."""
     found: dict[int, Floats] = {}
     for hdu in _tables(file, "ccd_id"):
         x, y = next((pair for pair in (("x", "y"), ("pos_x", "pos_y")) if set(pair) <= set(hdu.columns)), (None, None))
@@ -176,17 +175,17 @@ def read_outlines(file: Path, events: ImageCoords) -> dict[int, Floats]:
             pixels = np.stack(to_events(points[0][there], points[1][there]), axis=1)
             found[int(chip)] = np.stack(events.image_to_physical(pixels[:, 0], pixels[:, 1]), axis=1)
     if not found:
-        raise InputError(f"{file}: is no field-of-view file: no table has the columns X, Y and CCD_ID")
+        raise InputError(f"{file}: is not a field-of-view file: no table has the columns X, Y and CCD_ID")
     return found
 
 
 def named(files: Iterable[Path], keyword: object) -> list[Path]:
-    """Return the files that a keyword of the events names (ASOLFILE, BPIXFILE, ...); none unless all are there.
+    """Return the files that an event keyword names (ASOLFILE, BPIXFILE, ...); empty unless all exist.
 
     Parameters
     ----------
     files : in the order in which folders are searched.
-    keyword : value of the keyword; None where the header has no such keyword.
+    keyword : value of the keyword; None if the header lacks it.
     """
     there: dict[str, Path] = {}
     for file in sorted(files, key=lambda file: file.suffix == ".gz"):
@@ -196,9 +195,9 @@ def named(files: Iterable[Path], keyword: object) -> list[Path]:
 
 
 def newest(files: Iterable[Path]) -> list[Path]:
-    """Return the files that chandra_repro made (``_repro_``); else of each file the highest version.
+    """Return the files made by chandra_repro (``_repro_``), else the highest version of each file.
 
-    Only files of the highest version of all are returned; a gzipped file is returned where it is the only one.
+    Only files of the overall highest version are returned; a gzipped file is returned if there is no other.
     """
     files = list(files)
     files = [file for file in files if is_remade(file)] or files
@@ -212,18 +211,18 @@ def newest(files: Iterable[Path]) -> list[Path]:
 
 
 def is_remade(file: Path) -> bool:
-    """Return whether a file was made by chandra_repro, by its name."""
+    """Return whether chandra_repro made a file, according to its name."""
     return "_repro_" in file.name
 
 
 def version_of(file: Path) -> tuple[str, int]:
-    """A file's name without its version and .gz, and the version: 0 where it has none."""
+    """Return a file's name without version and .gz, and the version (0 if it has none)."""
     name = file.name.removesuffix(".gz")
     return _VERSION.sub("", name), max((int(number) for number in _VERSION.findall(name)), default=0)
 
 
 def _named(events: Path, value: str) -> list[Path]:
-    """The files that a keyword names, as far as they are there."""
+    """Return the existing files that a keyword names."""
     found = []
     for name in _names(value):
         for folder in _FOLDERS:
@@ -235,7 +234,7 @@ def _named(events: Path, value: str) -> list[Path]:
 
 
 def _names(value: str) -> list[str]:
-    """The names in a keyword, without folders and blocks."""
+    """Return the names in a keyword, without folders and blocks."""
     words = value.replace(",", " ").split()
     return [Path(word.lstrip("@").split("[")[0]).name for word in words if word.upper() not in ("NONE", "CALDB")]
 
@@ -245,7 +244,7 @@ def _is_list(name: str) -> bool:
 
 
 def _like(events: Path, kind: str, obsid: str) -> Iterator[Path]:
-    """Files of the archive's names, of the first folder that has any; those of another observation are passed over."""
+    """Yield files with archive names, from the first folder with any; skip those of other observations."""
     for pattern in _PATTERNS[kind]:
         for folder in _FOLDERS:
             names = pattern.format(obsid=glob.escape(obsid))
@@ -257,12 +256,14 @@ def _like(events: Path, kind: str, obsid: str) -> Iterator[Path]:
 
 
 def _is_of(file: Path, obsid: str) -> bool:
+    """Return whether a file belongs to an observation."""
     with open_fits(file) as hdus:
-        said = [str(hdu.header["OBS_ID"]).strip().zfill(5) for hdu in hdus if "OBS_ID" in hdu.header]
-    return obsid in said
+        obsids = [str(hdu.header["OBS_ID"]).strip().zfill(5) for hdu in hdus if "OBS_ID" in hdu.header]
+    return obsid in obsids
 
 
 def _tables(file: Path, *columns: str) -> Iterator[Hdu]:
+    """Yield the tables of a file with these columns."""
     with open_fits(file) as hdus:
         for hdu in hdus:
             if hdu.is_table and set(columns) <= set(hdu.columns):
@@ -270,17 +271,18 @@ def _tables(file: Path, *columns: str) -> Iterator[Hdu]:
 
 
 def _chip_of(hdu: Hdu) -> int | None:
+    """Return the chip of a table."""
     chip = hdu.header.get("CCD_ID", hdu.header.get("EXTVER"))
     return chip if isinstance(chip, int) else None
 
 
 def _rectangles(hdu: Hdu, rows: NDArray[np.void]) -> NDArray[np.int64]:
-    """First and last chipx, first and last chipy, of each row: a pixel or a range."""
+    """Return first and last chipx, first and last chipy of each row, which has a pixel or a range."""
     sides = []
     for name in ("chipx", "chipy"):
         column = hdu.columns[name]
         if column.letter not in "BIJKED" or not column.repeat:
-            raise hdu.error(f"has the column {name} of the format {column.repeat}{column.letter}, which is no number")
+            raise hdu.error(f"has the column {name} of the format {column.repeat}{column.letter}, not a number")
         values = np.nan_to_num(column.values(rows).reshape(len(rows), column.repeat)).astype(np.int64)
         sides += [values[:, 0], values[:, -1]]
     found: NDArray[np.int64] = np.stack(sides, axis=1)

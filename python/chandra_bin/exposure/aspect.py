@@ -1,12 +1,12 @@
-"""How an observation moved over the sky: its dither, and where that puts the chips.
+"""The aspect of an observation: its dither, and the positions of the chips on the sky.
 
-A photon that lands on the place c of a chip at the time t comes from the sky at
+A photon detected at position c of a chip at time t comes from the sky position
 
     s(c, t) = s0 + M c + d(t)
 
-with M and s0 of the chip, and d(t), the dither, of all chips. An aspect solution says d(t). Events say all three: each
-knows its chip coordinates, its sky coordinates and its time. Rolls that change during an observation are left out
-(their few arcseconds move the rim of ACIS by a hundredth of a pixel).
+where M and s0 belong to the chip, and the dither d(t) is common to all chips. An aspect solution gives d(t). Events
+give all three, as each has chip coordinates, sky coordinates and a time. Changes of roll during an observation are
+neglected (a few arcseconds move the edge of ACIS by a hundredth of a pixel).
 """
 
 from collections.abc import Mapping
@@ -20,34 +20,34 @@ from chandra_bin.acis import geometry as acis
 from chandra_bin.errors import InputError
 from chandra_bin.events.gti import GTI
 
-# Bins of time hold this many events on average where events say the dither, and are at most so long, in seconds.
+# Mean events per time bin when the dither is measured from events, and the limits of the bin length in seconds.
 _EVENTS_A_BIN = 8
 _LONGEST_BIN_S = 40.0
 _SHORTEST_BIN_S = 5.0
 _ROUNDS = 4
-# More events than this say no more of it.
+# More events do not improve the dither.
 _ENOUGH_EVENTS = 250_000
-# Chip coordinates are whole pixels: the error of each event's place, and how well the corners of a chip must be known.
+# Error of an event's position (chip coordinates are whole pixels), and the required accuracy of a chip's corners.
 _EVENT_ERROR_PX = 0.3
 _CORNER_ERROR_PX = 0.5
-# Events whose sky does not follow from their chip coordinates, but for this much, do not tell where chips are; nor do
-# those whose pixels come out larger or smaller than pixels by this factor.
+# Chips are not placed by events if the sky scatters more than this around the fit to chip coordinates, or if the fitted
+# pixel size is wrong by more than this factor.
 _MOST_SCATTER_PX = 1.5
 _MOST_STRETCH = 1.05
-# Where nothing says how it went: an observation dithers by 8 arcsec to both sides, with these periods.
+# The usual dither, assumed if there is no other information: 8 arcsec to both sides with these periods.
 _ASSUMED_PX = 8 / acis.PIXEL_ARCSEC
 _ASSUMED_PERIODS_S = (1000.0, 707.1)
 _MOST_SAMPLES = 200_000
 _SAMPLE_S = 0.5
-# Rows of an aspect solution (some a second) that are farther apart leave a gap between them.
+# Rows of an aspect solution (several per second) farther apart than this have a gap between them.
 _LONGEST_GAP_S = 10.0
-# Pointings farther apart than this are no dither.
+# Pointings farther apart than this belong to different observations.
 _FARTHEST_PX = 1500.0
 
 
 @dataclass(frozen=True, eq=False)
 class Dither:
-    """Offsets on the sky from the mean place, in sky pixels: (n,) each, with weights that sum to 1."""
+    """Offsets on the sky from the mean position in sky pixels, (n,) each, with weights that sum to 1."""
 
     x: Floats
     y: Floats
@@ -56,7 +56,7 @@ class Dither:
 
 @dataclass(frozen=True, eq=False)
 class Aspect:
-    """The dither d(t): sky pixels (x, y) at times in s, straight lines between them."""
+    """The dither d(t): sky pixels (x, y) at times in s, with linear interpolation."""
 
     time: Floats
     x: Floats
@@ -65,19 +65,19 @@ class Aspect:
     """``asol``, ``events`` or ``assumed``."""
 
     def at(self, times: ArrayLike) -> tuple[Floats, Floats]:
-        """Offsets at these times; beyond the ends, those of the ends."""
+        """Return the offsets at these times; beyond the ends those of the ends."""
         when = np.asarray(times, np.float64)
         return np.interp(when, self.time, self.x), np.interp(when, self.time, self.y)
 
     def known(self, gti: GTI) -> GTI:
-        """The good times in which an aspect solution has rows, without gaps of more than 10 s between them."""
+        """Return the good times covered by the rows of an aspect solution, without gaps of more than 10 s."""
         gaps = np.flatnonzero(np.diff(self.time) > _LONGEST_GAP_S)
         return gti & GTI.of(self.time[np.append(0, gaps + 1)], self.time[np.append(gaps, len(self.time) - 1)])
 
     def over(self, gti: GTI) -> Dither:
-        """Where the telescope was during good times, each offset weighted by its time.
+        """Return the offsets during good times, weighted by time.
 
-        Times without rows of an aspect solution do not count, where others have some.
+        For an aspect solution, times without rows are excluded if other times have rows.
         """
         if self.source == "asol" and len(known := self.known(gti)):
             gti = known
@@ -90,7 +90,7 @@ class Aspect:
         return Dither(*self.at(times), weight / weight.sum())
 
     def centred(self, gti: GTI) -> tuple["Aspect", Floats]:
-        """The same with a mean of 0 over good times, and the mean that it had, (2,)."""
+        """Return the dither shifted to a mean of 0 over good times, and its original mean, (2,)."""
         dither = self.over(gti)
         mean = np.array([dither.weight @ dither.x, dither.weight @ dither.y])
         return Aspect(self.time, self.x - mean[0], self.y - mean[1], self.source), mean
@@ -98,7 +98,7 @@ class Aspect:
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """Where a chip lies on the sky when the dither is 0: sky = origin + matrix @ (chipx, chipy), in sky pixels."""
+    """The position of a chip on the sky at zero dither: sky = origin + matrix @ (chipx, chipy), in sky pixels."""
 
     origin: Floats
     matrix: Floats
@@ -106,12 +106,12 @@ class Placement:
     """``events`` or ``header``."""
 
     def to_sky(self, chip_places: Floats) -> Floats:
-        """Sky (n, 2) of chip coordinates (n, 2)."""
+        """Return sky coordinates (n, 2) of chip coordinates (n, 2)."""
         return self.origin + chip_places @ self.matrix.T
 
 
 def aspect_of_rows(time_s: ArrayLike, x: ArrayLike, y: ArrayLike) -> Aspect:
-    """The dither of an aspect solution: pointings (n,) in sky pixels. Raises `InputError` for what is none."""
+    """Return the dither of an aspect solution with pointings (n,) in sky pixels. Raises `InputError` if invalid."""
     time, x, y = (np.asarray(values, np.float64) for values in (time_s, x, y))
     order = np.argsort(time, kind="stable")
     good = order[np.isfinite(time[order]) & np.isfinite(x[order]) & np.isfinite(y[order])]
@@ -121,12 +121,12 @@ def aspect_of_rows(time_s: ArrayLike, x: ArrayLike, y: ArrayLike) -> Aspect:
     reach = max(np.abs(x - x.mean()).max(), np.abs(y - y.mean()).max())
     if reach > _FARTHEST_PX:
         raise InputError(f"the aspect solution moves by {reach * acis.PIXEL_ARCSEC / 60:.3g} arcmin from its mean: "
-                         "this is no dither; give the observations one by one")
+                         "this is too large for dither; give the observations one by one")
     return Aspect(time, x, y, "asol")
 
 
 def assumed_aspect(gti: GTI, roll_deg: float) -> Aspect:
-    """The dither that most observations have: a Lissajous figure of 8 arcsec to both sides."""
+    """Return the usual dither: a Lissajous figure of 8 arcsec to both sides."""
     time = np.arange(gti.start[0], gti.stop[-1] + 2.0, max(2.0, (gti.stop[-1] - gti.start[0]) / _MOST_SAMPLES))
     u, v = (_ASSUMED_PX * np.sin(2 * np.pi * (time - time[0]) / period) for period in _ASSUMED_PERIODS_S)
     x, y = acis.to_sky(acis.CENTRE_PX + u, acis.CENTRE_PX + v, roll_deg)
@@ -134,9 +134,9 @@ def assumed_aspect(gti: GTI, roll_deg: float) -> Aspect:
 
 
 def aspect_of_events(events: Mapping[str, NDArray[np.generic]], gti: GTI) -> Aspect | None:
-    """The dither as events tell it, by their time, ccd_id, chipx, chipy, x and y; None where they are too few.
+    """Return the dither measured from the time, ccd_id, chipx, chipy, x and y of events; None if there are too few.
 
-    Straight fits of the sky over the chip, for each chip, and means of what is left in bins of time, in turns.
+    Linear fits of sky against chip coordinates, per chip, alternate with means of the residuals in time bins.
     """
     if gti.total <= 0:
         return None
@@ -171,8 +171,11 @@ def aspect_of_events(events: Mapping[str, NDArray[np.generic]], gti: GTI) -> Asp
 
 
 def place_by_events(events: Mapping[str, NDArray[np.generic]], aspect: Aspect) -> dict[int, Placement]:
-    """Where chips lie, by the events on them; only those whose corners the events put within half a pixel, and whose
-    sky coordinates follow from their chip coordinates."""
+    """Return the positions of chips from their events.
+
+    A chip is included if its corners are known within half a pixel and its sky coordinates follow from chip
+    coordinates.
+    """
     found = {}
     known = _between(events["time"], aspect.time[0] - _LONGEST_BIN_S, aspect.time[-1] + _LONGEST_BIN_S)
     if not known.all():
@@ -201,7 +204,7 @@ def place_by_events(events: Mapping[str, NDArray[np.generic]], aspect: Aspect) -
 
 
 def place_by_header(chip: int, sim_z_mm: float, roll_deg: float, pointing: ArrayLike) -> Placement:
-    """Where a chip lies, by ACIS's dimensions around the pointing, (2,) in sky pixels."""
+    """Return the position of a chip from ACIS's dimensions and the pointing, (2,) in sky pixels."""
     x, y = acis.to_detector(chip, [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], sim_z_mm)
     places = np.stack(acis.to_sky(x, y, roll_deg), axis=1)
     origin = places[0] - acis.CENTRE_PX + np.asarray(pointing, np.float64)
@@ -209,6 +212,7 @@ def place_by_header(chip: int, sim_z_mm: float, roll_deg: float, pointing: Array
 
 
 def _rows_of_chips(events: Mapping[str, NDArray[np.generic]]) -> dict[int, NDArray[np.int64]]:
+    """Return the indices of events by chip."""
     finite = _placed(events)
     chips = np.asarray(events["ccd_id"])
     there = chips if finite.all() else chips[finite]
@@ -216,18 +220,19 @@ def _rows_of_chips(events: Mapping[str, NDArray[np.generic]]) -> dict[int, NDArr
 
 
 def _placed(events: Mapping[str, NDArray[np.generic]]) -> NDArray[np.bool_]:
-    """Events that have a place in the sky."""
+    """Return which events have sky coordinates."""
     x, y = (np.isfinite(np.asarray(events[name])) for name in ("x", "y"))
     return x & y
 
 
 def _between(times: ArrayLike, low: float, high: float) -> NDArray[np.bool_]:
-    """Finite times in a range."""
+    """Return which times are finite and in a range."""
     when = np.asarray(times, np.float64)
     return np.isfinite(when) & (when >= low) & (when <= high)
 
 
 def _design(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64]) -> Floats:
+    """Return the design matrix of the linear fit."""
     middle = (acis.CHIP_PX + 1) / 2
     made = np.ones((len(rows), 3))
     for column, name in enumerate(("chipx", "chipy"), start=1):
@@ -236,7 +241,7 @@ def _design(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64]) 
 
 
 def _sky(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64]) -> Floats:
-    """The places (n, 2) of some events in the sky."""
+    """Return the sky positions (n, 2) of some events."""
     made = np.empty((len(rows), 2))
     for column, name in enumerate(("x", "y")):
         made[:, column] = events[name][rows]
@@ -244,6 +249,6 @@ def _sky(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64]) -> 
 
 
 def _solve(design: Floats, sky: Floats, normal: Floats) -> Floats:
-    """Least squares, also where the events of a chip lie in one line; ``normal`` is design.T @ design."""
+    """Return the least-squares solution, also for events on one line; ``normal`` is design.T @ design."""
     solved: Floats = np.linalg.pinv(normal, hermitian=True) @ (design.T @ sky)
     return solved

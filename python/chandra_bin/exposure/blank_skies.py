@@ -1,8 +1,8 @@
-"""Which blank-sky files of Chandra's calibration database belong to an observation.
+"""Selection of the blank-sky files of Chandra's calibration database for an observation.
 
 The files are named ``acis7sD2005-09-01bkgrnd_ctiN0001.fits``: chip, array of the aim point (i or s), first day of the
 period, ``_cti`` for events corrected for charge-transfer inefficiency (CTI), version. CIAO's ``acis_bkgrnd_lookup``
-finds the same files through the index of the database. Their events are in chip coordinates, on no sky.
+finds the same files through the index of the database. Their events are in chip coordinates, without sky coordinates.
 """
 
 import os
@@ -17,15 +17,15 @@ from chandra_bin.errors import InputError
 from chandra_bin.fits.headers import is_number, text_of
 
 _NAME = re.compile(r"acis(\d)([is])D(\d{4}-\d\d-\d\d)bkgrnd(_cti)?N(\d{4})\.fits(?:\.gz)?", re.IGNORECASE)
-# Where the files are in the database.
+# The folder of the files in the database.
 _FOLDER = Path("data/chandra/acis/bkgrnd")
-# The letters of CTI_APP, a letter a chip: corrected for parallel CTI (P), for serial CTI (S), for both (B).
+# Letters of CTI_APP, one per chip: corrected for parallel CTI (P), serial CTI (S) or both (B).
 _CORRECTED = frozenset("PSB")
 
 
 @dataclass(frozen=True, order=True)
 class _SkyFile:
-    """A blank-sky file, by its name; files of one chip, array and CTI correction sort by period and version."""
+    """A blank-sky file by its name; files of one chip, array and CTI correction sort by period and version."""
 
     day: str
     version: int
@@ -37,31 +37,31 @@ class _SkyFile:
 
 @dataclass(frozen=True)
 class LackingSky:
-    """A chip of an observation for which there is no blank-sky file."""
+    """A chip of an observation without a blank-sky file."""
 
     chip: int
     conditions: str
-    """What the file must fit: ``aim point on ACIS-I, 2000-01-01, with CTI correction``."""
+    """The conditions of the file: ``aim point on ACIS-I, 2000-01-01, with CTI correction``."""
     is_never_there: bool
-    """Whether the calibration database has no such file of any period."""
+    """Whether the calibration database has no such file for any period."""
 
     def __str__(self) -> str:
         return f"chip {self.chip}, {self.conditions}"
 
 
 def blank_sky_folder(folder: Path) -> Path | None:
-    """Return the folder of blank-sky files at ``folder``: a CALDB folder, or that folder itself; None without any."""
+    """Return the folder of blank-sky files in ``folder`` (a CALDB folder, or that folder itself), or None."""
     return next((each for each in (folder / _FOLDER, folder) if _files_in(each)), None)
 
 
 def without_files(folder: Path) -> str:
-    """Return the message about a folder that holds no blank-sky files."""
+    """Return the error message for a folder without blank-sky files."""
     return (f"{folder}: holds no blank-sky files (acis*bkgrnd*.fits in {_FOLDER}): install CALDB's package "
             "acis_bkgrnd, or give its folder")
 
 
 def is_in_chip_coordinates(header: Mapping[str, Any]) -> bool:
-    """Tell whether blank-sky events are as the calibration database has them: on no observation's sky.
+    """Return whether blank-sky events are in the database's form, without the sky coordinates of an observation.
 
     Such a file has CCNM0001 = 'BKGRND'. CIAO's ``blanksky`` keeps this keyword and adds BKGMETH and BKGSCALn.
     """
@@ -71,16 +71,16 @@ def is_in_chip_coordinates(header: Mapping[str, Any]) -> bool:
 
 def find_blank_skies(folder: Path, header: Mapping[str, Any], chips: Collection[int], name: str
                      ) -> tuple[list[Path], list[str]]:
-    """Find the blank-sky file of each chip of an observation, by `search_blank_skies`.
+    """Return the blank-sky file of each chip of an observation (see `search_blank_skies`), and notes on excluded chips.
 
-    Returns the files, and a line for each chip that the database has no file of at all (4; 9 with and 1 without CTI
-    correction; 0 with the aim point on ACIS-S), as CIAO's ``blanksky`` leaves them out. Raises `InputError` where a
-    keyword or the file of another chip is missing, and where no chip has a file.
+    There is a note for each chip for which the database never has a file (4; 9 with and 1 without CTI correction; 0
+    with the aim point on ACIS-S); CIAO's ``blanksky`` excludes these too. Raises `InputError` if a keyword or the file
+    of another chip is missing, and if no chip has a file.
     """
     found, lacking = search_blank_skies(folder, header, chips, name)
     if missing := next((each for each in lacking if not each.is_never_there), None):
         raise InputError(f"{blank_sky_folder(folder)}: has no blank-sky file for {name} ({missing}): update CALDB's "
-                         "package acis_bkgrnd, or leave out this chip")
+                         "package acis_bkgrnd, or exclude this chip")
     without = [f"the calibration database has no blank sky of {each}" for each in lacking]
     if not found:
         raise InputError(f"{blank_sky_folder(folder)}: has no blank-sky file for {name}: {'; '.join(without)}")
@@ -89,17 +89,17 @@ def find_blank_skies(folder: Path, header: Mapping[str, Any], chips: Collection[
 
 def search_blank_skies(folder: Path, header: Mapping[str, Any], chips: Collection[int], name: str
                        ) -> tuple[list[Path], list[LackingSky]]:
-    """Search for the blank-sky file of each chip of an observation; return the files, and the chips without one.
+    """Return the blank-sky files of the chips of an observation, and the chips without one.
 
     Parameters
     ----------
     folder : CALDB, or its folder of blank-sky files.
-    header : of the observation's events; SIM_Z, DATE-OBS and CTI_APP are used.
-    chips : ccd_id of the chips that the observation uses.
-    name : what the observation is called in messages.
+    header : header of the observation's events, with SIM_Z, DATE-OBS and CTI_APP.
+    chips : ccd_id of the chips in use.
+    name : name of the observation in messages.
 
-    Of each chip the newest period that began before the observation is taken, and of this the highest version. Raises
-    `InputError` where the folder holds no blank skies and where a keyword is missing.
+    The file of a chip is the highest version of the newest period that began before the observation. Raises
+    `InputError` if the folder has no blank-sky files, and if a keyword is missing.
     """
     where = blank_sky_folder(folder)
     if where is None:
@@ -122,11 +122,13 @@ def search_blank_skies(folder: Path, header: Mapping[str, Any], chips: Collectio
 
 
 def _is_never_there(chip: int, array: str, is_corrected: bool) -> bool:
+    """Return whether the database has no file for a chip in any period."""
     return (chip == 4 or (chip == 9 and is_corrected) or (chip == 1 and not is_corrected)
             or (chip == 0 and array == "s"))
 
 
 def _files_in(folder: Path) -> Sequence[_SkyFile]:
+    """Return the blank-sky files in a folder."""
     try:
         names = sorted(os.listdir(folder))
     except OSError:
@@ -137,24 +139,26 @@ def _files_in(folder: Path) -> Sequence[_SkyFile]:
 
 
 def _array(header: Mapping[str, Any], name: str) -> str:
+    """Return the array of the aim point, ``i`` or ``s``."""
     sim_z = header.get("SIM_Z")
     if not is_number(sim_z):
-        raise InputError(f"{name}: has no SIM_Z, which chooses the blank sky by the aim point: reprocess the events")
+        raise InputError(f"{name}: has no SIM_Z, which selects the blank sky by the aim point: reprocess the events")
     return acis.array_of(float(sim_z)).lower()
 
 
 def _day(header: Mapping[str, Any], name: str) -> str:
+    """Return the date of the observation."""
     day = str(header.get("DATE-OBS", "")).strip()[:10]
     if not re.fullmatch(r"\d{4}-\d\d-\d\d", day):
-        raise InputError(f"{name}: DATE-OBS is {header.get('DATE-OBS')!r}, and chooses the blank sky by its date: "
+        raise InputError(f"{name}: DATE-OBS, which selects the blank sky by date, is {header.get('DATE-OBS')!r}: "
                          "reprocess the events")
     return day
 
 
 def _corrections(header: Mapping[str, Any], name: str) -> list[bool]:
-    """Of each chip, whether its events are corrected for CTI."""
+    """Return for each chip whether its events are corrected for CTI."""
     text = text_of(header, "CTI_APP").upper()
     if len(text) != 10:
-        raise InputError(f"{name}: CTI_APP is {header.get('CTI_APP')!r}, and chooses the blank sky by a letter for "
-                         "each of 10 chips: reprocess the events (chandra_repro)")
+        raise InputError(f"{name}: CTI_APP, which selects the blank sky by a letter for each of 10 chips, is "
+                         f"{header.get('CTI_APP')!r}: reprocess the events (chandra_repro)")
     return [letter in _CORRECTED for letter in text]

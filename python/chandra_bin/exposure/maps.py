@@ -1,12 +1,12 @@
-"""Exposure maps by geometry: how long, and with how much of the mirror, each pixel of an image was looked at.
+"""Geometric exposure maps: the exposure time of each image pixel, weighted by the mirror's vignetting.
 
-For a chip with the fraction A(c) of good time in which the pixel c of the chip was usable, and the optical axis at a,
+For a chip whose pixel c was usable for the fraction A(c) of the good time, and the optical axis at a,
 
     E(s) = T sum_k w_k A(c_k) V(|s - d_k - a|),    c_k = M^-1 (s - d_k - s0)
 
-sums over the dither: offsets d_k that took the fractions w_k of the chip's live time T. V = 1 - slope (theta / 10')²
-is the vignetting of the mirror. The sum is a convolution in the pixels of the chip, where bad pixels and edges are
-exact; pixels of the sky are means over points a sky pixel apart. The map of an area is this times the area on axis.
+sums over the dither: offsets d_k during fractions w_k of the chip's live time T. V = 1 - slope (theta / 10')² is the
+vignetting of the mirror. The sum is a convolution in chip pixels, where bad pixels and edges are exact; sky pixels are
+means over points one sky pixel apart. An effective-area map is this map multiplied by the area on axis.
 """
 
 from collections.abc import Sequence
@@ -27,25 +27,25 @@ from .aspect import Dither, Placement
 
 Window = tuple[slice, slice]
 
-# Columns of a chip between its four nodes, which give no events of good status; and its outermost rows and columns,
-# around which there is no square of 3 x 3.
+# Columns at the borders of a chip's four nodes, without events of good status. Its outermost rows and columns have no
+# events either, as a 3 x 3 island does not fit.
 _NODE_BORDERS = (256, 257, 512, 513, 768, 769)
-# Columns without any event are dead where at least so many are expected, from the median of columns to both sides.
+# A column without events is dead if at least this many are expected, from the medians of columns on both sides.
 _EXPECTED_EVENTS = 15
-_COLUMNS_BESIDE = 25
-# Sub-pixels of a sky pixel, per side, that outlines are painted on.
+_NEIGHBOUR_COLUMNS = 25
+# Sub-pixels per side of a sky pixel for rasterized outlines.
 _OUTLINE_STEPS = 2
-# Convolutions leave noise of this size, as a fraction of the largest value.
+# Numerical noise of convolutions, as a fraction of the largest value.
 _NOISE = 1e-6
-# Pixels of a flux that are divided at once: they stay in the cache.
+# Pixels of a flux image processed at once: they stay in the cache.
 _PIXELS = 1 << 16
-# Directions in which the reach of the dither is looked at for outlines.
+# Directions in which the extent of the dither is evaluated for outlines.
 _DIRECTIONS = 90
 
 
 @dataclass(frozen=True, eq=False)
 class ChipExposure:
-    """Seconds that a chip looked at pixels of a grid, with the mirror's vignetting, in a window of the grid."""
+    """Exposure in seconds of a chip, with the mirror's vignetting, in a window of a grid."""
 
     chip: int
     window: Window
@@ -54,19 +54,19 @@ class ChipExposure:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What a chip saw."""
+    """A chip with its position, dither and response."""
 
     chip: int
     placement: Placement
     dither: Dither
     response: Float32s
-    """(1024, 1024), (chipy, chipx): the fraction of the good time in which each pixel was usable."""
+    """(1024, 1024), (chipy, chipx): fraction of the good time in which each pixel was usable."""
     livetime_s: float
 
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """What a chip saw, where no more is known than the outline of it all."""
+    """A chip for which only the outline of its field of view is known."""
 
     chip: int
     polygon: Floats
@@ -75,9 +75,9 @@ class Outline:
 
 
 def usable_pixels(first_row: int = 1, rows: int = acis.CHIP_PX, *, node_borders: bool = True) -> Float32s:
-    """The response of a chip of which these rows were read (FIRSTROW, NROWS): 1 and 0, (1024, 1024).
+    """Return the response of a chip with these rows read (FIRSTROW, NROWS): 1 and 0, (1024, 1024).
 
-    ``node_borders``: also without the columns between its nodes, for when no file of bad pixels says so.
+    ``node_borders`` excludes the columns at node borders, for use without a bad pixel file.
     """
     response = np.zeros((acis.CHIP_PX, acis.CHIP_PX), np.float32)
     low, high = max(first_row + 1, 2), min(first_row + rows - 2, acis.CHIP_PX - 1)
@@ -88,31 +88,31 @@ def usable_pixels(first_row: int = 1, rows: int = acis.CHIP_PX, *, node_borders:
 
 
 def dead_columns(chipx: ArrayLike) -> NDArray[np.int64]:
-    """The columns of a chip, chipx from 1, that gave none of its events, where chance would leave none out.
+    """Return the columns of a chip, chipx from 1, whose lack of events cannot be chance.
 
-    For when no file of bad pixels says it: at least 15 events are expected there, by the fewer of the medians of the 25
-    columns before and after. ``chipx``: of the chip's events.
+    For use without a bad pixel file: at least 15 events are expected there, by the smaller of the medians of the 25
+    columns before and after. ``chipx`` is that of the chip's events.
     """
     counts = np.bincount(np.asarray(chipx, np.int64), minlength=acis.CHIP_PX + 1)[1:acis.CHIP_PX + 1]
-    padded = np.pad(counts, _COLUMNS_BESIDE)
-    medians = np.median(np.lib.stride_tricks.sliding_window_view(padded, _COLUMNS_BESIDE), axis=1)
-    before, after = medians[:acis.CHIP_PX], medians[_COLUMNS_BESIDE + 1:]
+    padded = np.pad(counts, _NEIGHBOUR_COLUMNS)
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(padded, _NEIGHBOUR_COLUMNS), axis=1)
+    before, after = medians[:acis.CHIP_PX], medians[_NEIGHBOUR_COLUMNS + 1:]
     return np.flatnonzero((counts == 0) & (np.minimum(before, after) >= _EXPECTED_EVENTS)) + 1
 
 
 def chip_exposures(views: Sequence[View | Outline], grid: Grid, axis: ArrayLike, *,
                    slope: float = acis.VIGNETTING_SLOPE, threads: int = 1) -> list[ChipExposure]:
-    """The exposure of each chip that sees the grid at all.
+    """Return the exposure of each chip whose field overlaps the grid.
 
     Parameters
     ----------
-    axis : the optical axis at its mean place, (2,) in sky pixels.
-    slope : of the vignetting; 0 for none.
+    axis : mean position of the optical axis, (2,) in sky pixels.
+    slope : slope of the vignetting; 0 for none.
 
-    Raises `InputError` for a slope that is negative.
+    Raises `InputError` for a negative slope.
     """
     if not (np.isfinite(slope) and slope >= 0):
-        raise InputError(f"the slope of the vignetting is {slope:.15g}, and must be 0 or more")
+        raise InputError(f"the slope of the vignetting must be 0 or more, got {slope:.15g}")
     centre = np.asarray(axis, np.float64)
     with ThreadPoolExecutor(as_threads(threads)) as pool:
         made = pool.map(lambda view: (_of_view if isinstance(view, View) else _of_outline)(view, grid, centre, slope),
@@ -121,7 +121,7 @@ def chip_exposures(views: Sequence[View | Outline], grid: Grid, axis: ArrayLike,
 
 
 def sum_exposures(parts: Sequence[ChipExposure], grid: Grid) -> Float32s:
-    """The seconds of all chips, (ny, nx)."""
+    """Return the exposure of all chips in seconds, (ny, nx)."""
     total = np.zeros(grid.shape, np.float32)
     for part in parts:
         total[part.window] += part.seconds
@@ -129,7 +129,7 @@ def sum_exposures(parts: Sequence[ChipExposure], grid: Grid) -> Float32s:
 
 
 def flux_of(counts: ArrayLike, exposure: ArrayLike) -> Float32s:
-    """Counts over exposure; NaN where there is no exposure. Raises `InputError` for images on different grids."""
+    """Return counts divided by exposure; NaN without exposure. Raises `InputError` for images of different shapes."""
     above, below = np.asarray(counts), np.asarray(exposure)
     if above.shape != below.shape:
         raise InputError(f"the image has shape {above.shape}, its exposure map {below.shape}")
@@ -142,9 +142,9 @@ def flux_of(counts: ArrayLike, exposure: ArrayLike) -> Float32s:
 
 
 def outlines(views: Sequence[View | Outline]) -> list[Floats]:
-    """Return the outline (n, 2), in sky pixels, of what each chip with a usable pixel saw during the dither.
+    """Return the outline (n, 2), in sky pixels, of the field of each chip with a usable pixel during the dither.
 
-    It is the convex hull of the chip's usable part, wherever the dither took it.
+    It is the convex hull of the chip's usable part at all dither positions.
     """
     from scipy.spatial import ConvexHull
 
@@ -157,7 +157,7 @@ def outlines(views: Sequence[View | Outline]) -> list[Floats]:
         still = _usable_corners(view)
         if not still.size:
             continue
-        # The extremes of the dither in many directions are the corners of its hull, or close to them.
+        # The extremes of the dither in many directions approximate the corners of its convex hull.
         far = {int(np.argmax(view.dither.x * np.cos(angle) + view.dither.y * np.sin(angle))) for angle in angles}
         moved = np.stack([view.dither.x, view.dither.y], axis=1)[sorted(far)]
         points = (still[:, None] + moved).reshape(-1, 2)
@@ -166,7 +166,7 @@ def outlines(views: Sequence[View | Outline]) -> list[Floats]:
 
 
 def _usable_corners(view: View) -> Floats:
-    """The corners (4, 2) of a chip's usable part where it lies without dither, in sky pixels; (0, 2) without any."""
+    """Return the corners (4, 2) of a chip's usable part at zero dither, in sky pixels; (0, 2) if no pixel is usable."""
     rows, columns = (np.flatnonzero(view.response.any(axis=axis)) + 1 for axis in (1, 0))
     if not rows.size:
         return np.empty((0, 2))
@@ -175,7 +175,7 @@ def _usable_corners(view: View) -> Floats:
 
 
 def outline_box(views: Sequence[View | Outline]) -> Floats:
-    """The least and greatest sky coordinates, ((x0, x1), (y0, y1)), that any chip saw."""
+    """Return the lowest and highest sky coordinates, ((x0, x1), (y0, y1)), of the field of all chips."""
     points = []
     for view in views:
         if isinstance(view, Outline):
@@ -192,6 +192,7 @@ def outline_box(views: Sequence[View | Outline]) -> Floats:
 
 
 def _of_view(view: View, grid: Grid, axis: Floats, slope: float) -> ChipExposure | None:
+    """Return the exposure of a chip; None outside the grid."""
     place = view.placement
     back: Floats = np.linalg.inv(place.matrix).astype(np.float64)
     places = np.arange(1.0, acis.CHIP_PX + 1)
@@ -204,7 +205,7 @@ def _of_view(view: View, grid: Grid, axis: Floats, slope: float) -> ChipExposure
         response = view.response.astype(np.float64)
     spread, reach = _spread(view.dither, back)
     seen = _convolve(response, spread)
-    first = 1.0 - reach - 1  # the chip coordinate of the first pixel of `seen`, along x and y, with a rim of zeros
+    first = 1.0 - reach - 1  # chip coordinate of the first pixel of `seen` with its border of zeros
     seen = np.pad(seen, 1)
 
     ends = np.array([first, first + len(seen) - 1])
@@ -217,7 +218,7 @@ def _of_view(view: View, grid: Grid, axis: Floats, slope: float) -> ChipExposure
     start = np.array([grid.x.first + window[1].start * grid.x.step + fine[0] / 2,
                       grid.y.first + window[0].start * grid.y.step + fine[1] / 2])
     ny, nx = (part.stop - part.start for part in window)
-    # Rows and columns of `seen` from rows and columns of the fine grid.
+    # From rows and columns of the fine grid to those of `seen`.
     turn = back[::-1, ::-1] * np.array(fine[::-1])
     offset = (back @ (start - place.origin))[::-1] - first
 
@@ -229,7 +230,7 @@ def _of_view(view: View, grid: Grid, axis: Floats, slope: float) -> ChipExposure
 
 
 def _spread(dither: Dither, back: Floats) -> tuple[Floats, int]:
-    """The dither as an image in pixels of the chip, its middle at offset 0, and how far it reaches from there."""
+    """Return the dither as an image in chip pixels, centred on offset 0, and its extent from there."""
     offsets = back @ np.stack([dither.x, dither.y])
     reach = int(np.ceil(np.abs(offsets).max(initial=0))) + 1
     size = 2 * reach + 1
@@ -244,7 +245,7 @@ def _spread(dither: Dither, back: Floats) -> tuple[Floats, int]:
 
 
 def _convolve(image: Floats, kernel: Floats) -> Floats:
-    """The full convolution of two square images."""
+    """Return the full convolution of two square images."""
     from scipy import fft
 
     size = len(image) + len(kernel) - 1
@@ -256,6 +257,7 @@ def _convolve(image: Floats, kernel: Floats) -> Floats:
 
 
 def _of_outline(view: Outline, grid: Grid, axis: Floats, slope: float) -> ChipExposure | None:
+    """Return the exposure of a chip from its outline; None outside the grid."""
     window = _window(grid, view.polygon)
     if window is None:
         return None
@@ -275,7 +277,7 @@ def _of_outline(view: Outline, grid: Grid, axis: Floats, slope: float) -> ChipEx
 
 
 def _window(grid: Grid, points: Floats) -> Window | None:
-    """The pixels of a grid that may hold any of what is within the box of these points; None for none."""
+    """Return the pixels of a grid that the bounding box of these points may cover; None if there are none."""
     parts = []
     for axis, values in ((grid.y, points[:, 1]), (grid.x, points[:, 0])):
         low = max(int(np.floor((values.min() - axis.first) / axis.step)) - 1, 0)
@@ -287,6 +289,7 @@ def _window(grid: Grid, points: Floats) -> Window | None:
 
 
 def _block_means(fine: Float32s, shape: tuple[int, int]) -> Float32s:
+    """Return the means over blocks, (ny, nx)."""
     ny, nx = shape
     if fine.shape == shape:
         return fine

@@ -1,4 +1,4 @@
-"""Maps of the size of a point source: the radius that holds a fraction of its photons, off axis."""
+"""PSF maps: the off-axis radius that encloses a fraction of the photons of a point source."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -7,15 +7,15 @@ from chandra_bin.acis import geometry as acis
 from chandra_bin.coords.grids import Grid
 from chandra_bin.errors import InputError
 
-# Rows of a map that are made at once: their angles stay in the cache.
+# Rows of a map computed at once: their angles stay in the cache.
 _ROWS = 32
 
 
 def psf_map(grid: Grid, axis: ArrayLike, *, ecf: float = 0.9) -> NDArray[np.float32]:
-    """The radius in arcsec at each pixel of a grid, by `chandra_bin.acis.geometry.psf_radius_arcsec`.
+    """Return the enclosed-energy radius in arcsec at each pixel of a grid (`acis.geometry.psf_radius_arcsec`).
 
-    ``axis``: the optical axis at its mean place, (2,) in sky pixels. Raises `InputError` for an enclosed fraction that
-    is not between 0 and 1.
+    ``axis`` is the mean position of the optical axis, (2,) in sky pixels. Raises `InputError` unless ``ecf`` is between
+    0 and 1.
     """
     check_ecf(ecf)
     x0, y0 = np.asarray(axis, np.float64)
@@ -29,6 +29,6 @@ def psf_map(grid: Grid, axis: ArrayLike, *, ecf: float = 0.9) -> NDArray[np.floa
 
 
 def check_ecf(ecf: float) -> None:
-    """Raises `InputError` for an enclosed fraction that is not between 0 and 1."""
+    """Raise `InputError` unless an enclosed fraction is between 0 and 1."""
     if not 0 < ecf < 1:
-        raise InputError(f"the enclosed fraction is {ecf:.15g}, and must be between 0 and 1: 0.9 say")
+        raise InputError(f"the enclosed fraction must be between 0 and 1, got {ecf:.15g}: try 0.9")

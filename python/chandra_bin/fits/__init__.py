@@ -1,7 +1,7 @@
-"""FITS files: tables in a stream, images, headers, data subspaces, virtual file names, and sets of output files.
+"""FITS files: streamed tables, images, headers, data subspaces, virtual file names, and sets of output files.
 
-`tables` reads tables in a stream and writes headers and rows; `new_table` makes both of columns; `images` reads images
-with astropy (`headers.opened_by_astropy`, which looks at the structure of a file first) and writes them. Headers
-become bytes in `tables.write_header`, and in `headers.HeaderForm` where many files differ in a few values.
-Imports ``_checks`` and ``errors``. It knows the layout of files, and neither events nor regions nor commands.
+`tables` reads tables in a stream and writes headers and rows. `new_table` makes tables from columns. `images` reads
+images with astropy, after `headers.opened_by_astropy` has checked the structure of the file, and writes them. Headers
+are serialised by `tables.write_header`, and by `headers.HeaderForm` for many files that differ in a few values. The
+package imports ``_checks`` and ``errors``. It knows nothing about events, regions or commands.
 """

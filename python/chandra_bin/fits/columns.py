@@ -1,4 +1,4 @@
-"""The columns of a table that a user names: CSV, ECSV or FITS, by the ending of the file."""
+"""Columns of a user's table: CSV, ECSV or FITS, by the file name's ending."""
 
 import warnings
 from pathlib import Path
@@ -15,18 +15,18 @@ _FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".fits": "fits", ".fit":
 
 
 def read_columns(path: Path) -> dict[str, tuple[Any, str]]:
-    """Return the values of each column, those that are missing masked, and its unit ("" where unknown).
+    """Return the values of each column, missing ones masked, and its unit ("" if unknown).
 
-    Raises `InputError` for a file that holds no table, and for endings other than .csv, .ecsv and .fits.
+    Raises `InputError` for a file without a table, and for endings other than .csv, .ecsv and .fits.
     """
     return read_columns_and_meta(path)[0]
 
 
 def read_columns_and_meta(path: Path) -> tuple[dict[str, tuple[Any, str]], dict[str, Any]]:
-    """Return the columns as `read_columns` does, and the notes of an ECSV file (`Table.meta`); others have none."""
+    """Return the columns as `read_columns` does, and the metadata of an ECSV file (`Table.meta`; else empty)."""
     kind = _FORMATS.get(path.suffix.lower())
     if kind is None:
-        raise InputError(f"{path}: is no table that is known here; give a .csv, .ecsv or .fits file")
+        raise InputError(f"{path}: unknown table format; give a .csv, .ecsv or .fits file")
     if kind == "fits":
         with open_fits(path) as hdus:
             for hdu in hdus:
@@ -39,17 +39,17 @@ def read_columns_and_meta(path: Path) -> tuple[dict[str, tuple[Any, str]], dict[
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # Spreadsheets put a byte order mark before the first name.
+            # Spreadsheets write a byte order mark before the first name.
             table = Table.read(path, format=kind, **({"encoding": "utf-8-sig"} if kind == "ascii.csv" else {}))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except Exception as error:  # each format has its own
+    except Exception as error:  # each format raises its own types
         raise InputError(f"{path}: cannot be read as a table: {' '.join(str(error).split())[:200]}") from error
     return {name: (table[name], str(table[name].unit or "")) for name in table.colnames}, dict(table.meta)
 
 
 def _values(column: Column, rows: Rows) -> NDArray[Any]:
-    """The values of a FITS column, null values masked; a column that holds no single number as it is in the rows."""
+    """Return the values of a FITS column, nulls masked; a column of arrays or strings is returned as stored."""
     if not column.is_scalar and not column.is_logical:
         return np.asarray(rows[column.name])
     values = column.values(rows)

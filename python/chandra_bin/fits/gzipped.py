@@ -1,7 +1,7 @@
-"""Compressed files: gzip by Intel's ISA-L, where the package isal is installed, and by Python otherwise.
+"""Compressed files: gzip by Intel's ISA-L if the package isal is installed, else by Python.
 
-ISA-L packs six times as fast as zlib at its lowest level, into fewer bytes, and unpacks twice as fast. Both write and
-read the same format; packed bytes differ.
+ISA-L compresses six times as fast as zlib at its lowest level, into fewer bytes, and decompresses twice as fast. The
+format is the same, but compressed bytes differ.
 """
 
 import gzip
@@ -16,7 +16,7 @@ _file_class: Any
 _errors: tuple[type[Exception], ...]
 try:
     from isal import igzip, isal_zlib
-except ImportError:  # a processor for which no wheel of isal exists
+except ImportError:  # isal has no wheel for this processor
     _file_class, _errors = gzip.GzipFile, (zlib.error,)
 else:
     _file_class, _errors = igzip.GzipFile, (zlib.error, cast("type[Exception]", isal_zlib.error))
@@ -26,12 +26,12 @@ DAMAGED: tuple[type[Exception], ...] = (EOFError, gzip.BadGzipFile, *_errors)
 """Errors of a file that is truncated, damaged, or in another format."""
 
 _LEVEL = 1
-# Bytes that are read at once. ISA-L asks for 512 kB, which is more than a look at a header needs.
+# Bytes read at once. ISA-L asks for 512 kB, more than reading a header needs.
 _MOST_READ = 1 << 16
 
 
 class _ShortReads(io.RawIOBase):
-    """A file whose reads are short, so that only a little more than the reader needs is read."""
+    """A file that limits the size of reads, so that little more than needed is read."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -52,13 +52,13 @@ class _ShortReads(io.RawIOBase):
 
 
 def unpacking(file: BinaryIO) -> BinaryIO:
-    """Return a stream of the unpacked bytes of a gzip file, which must be at its beginning."""
+    """Return a stream of the uncompressed bytes of a gzip file, which must be at its beginning."""
     return cast(BinaryIO, _file_class(fileobj=_ShortReads(file), mode="rb"))
 
 
 def packing(file: BinaryIO) -> BinaryIO:
-    """Return a stream whose bytes are packed into a file once it is closed.
+    """Return a stream whose bytes are written compressed to a file when it is closed.
 
-    Equal bytes give equal files: neither a name nor a time is written.
+    Equal bytes give equal files, as neither a name nor a time is written.
     """
     return cast(BinaryIO, _file_class("", "wb", _LEVEL, file, mtime=0))

@@ -1,4 +1,4 @@
-"""Headers of FITS files: lines of HISTORY, and files as astropy opens them, with a look at their headers first."""
+"""FITS headers: values, HISTORY lines and serialisation; files opened with astropy after a check of their structure."""
 
 import io
 import math
@@ -18,42 +18,43 @@ from . import gzipped
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header
 
-# FITS files consist of blocks of this many bytes, and headers of cards of this many.
+# Bytes of a FITS block and of a header card.
 FITS_BLOCK = 2880
 CARD = 80
-_MOST = 999  # axes, and columns
-# How approximate PSF maps are made; `chandra_bin.acis.geometry.psf_radius_arcsec` has the formula.
+_MOST = 999  # axes or columns
+# The formula of approximate PSF maps (`chandra_bin.acis.geometry.psf_radius_arcsec`) for readers.
 PSF_RULE = "r90 = 1 + 10 (θ/10')² arcsec, other fractions as of a Gaussian"
 _SIZE = re.compile(r"BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS|GROUPS|SIMPLE|XTENSION")
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a keyword's value is a number that can be computed with: finite, and no integer of more than 64 bits."""
+    """Return whether a keyword's value is a usable number: finite, and not an integer of more than 64 bits."""
     if isinstance(value, bool):
         return False
     return abs(value) <= 2**64 if isinstance(value, int) else isinstance(value, float) and math.isfinite(value)
 
 
 def text_of(header: Mapping[str, Any], key: str) -> str:
-    """Return a keyword's value as a text without blanks around it; empty where the keyword is missing."""
+    """Return a keyword's value as stripped text; empty if the keyword is missing."""
     return str(header.get(key, "")).strip()
 
 
 def add_history(header: "Header", lines: Iterable[str]) -> None:
-    """Adds lines of HISTORY; characters that FITS headers cannot hold are escaped."""
+    """Add HISTORY lines to a header, with characters escaped that FITS headers cannot contain."""
     for line in lines:
         header.add_history(printable(line).encode("ascii", "backslashreplace").decode())
 
 
 def is_approximate(header: Mapping[str, Any]) -> bool:
-    """Whether a product says of itself that its calibration is approximate (CALIB = 'APPROX')."""
+    """Return whether a product's header marks its calibration as approximate (CALIB = 'APPROX')."""
     return text_of(header, "CALIB") == "APPROX"
 
 
 def approximation(header: Mapping[str, Any]) -> str:
-    """Return how an approximate exposure map, flux or PSF map was made: energy, area, vignetting and PSF.
+    """Return how an approximate exposure map, flux or PSF map was computed: energy, area, vignetting and PSF.
 
-    Read from CALIB, ENERGYEF (keV), EFFAREA (cm**2), VIGSLOPE and ECF. Empty for products that are not approximate.
+    The values come from CALIB, ENERGYEF (keV), EFFAREA (cm**2), VIGSLOPE and ECF. The text is empty for products that
+    are not approximate.
     """
     if not is_approximate(header):
         return ""
@@ -70,7 +71,7 @@ def approximation(header: Mapping[str, Any]) -> str:
 
 
 class HeaderForm:
-    """A header as bytes, to which the last keywords are added for each of many files.
+    """A serialised header to which the last keywords are added for each of many files.
 
     astropy formats the common part once. Numbers have the fixed format of the FITS standard (section 4.2), reals with
     15 digits.
@@ -80,12 +81,13 @@ class HeaderForm:
         self._cards: bytes = header.tostring(sep="", endcard=False, padding=False).encode("ascii", "replace")
 
     def filled(self, values: Mapping[str, int | float | str]) -> bytes:
-        """Return the whole header, filled up to whole blocks, with these keywords at its end."""
+        """Return the whole header with these keywords at its end, padded to whole blocks."""
         cards = [f"{key:8}= {_fixed(value)}".ljust(CARD) for key, value in values.items()]
         return filled(self._cards + "".join([*cards, "END".ljust(CARD)]).encode(), b" ")
 
 
 def _fixed(value: float | str) -> str:
+    """Return a value in the fixed format of FITS."""
     if isinstance(value, str):
         quoted = value.replace("'", "''")
         return f"'{quoted:8}'"
@@ -93,13 +95,13 @@ def _fixed(value: float | str) -> str:
 
 
 def filled(content: bytes, fill: bytes = b"\0") -> bytes:
-    """Return the content, filled up to whole blocks."""
+    """Return the content padded to whole FITS blocks."""
     return content + fill * (-len(content) % FITS_BLOCK)
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while a FITS file is read, gzipped or not, into an `InputError` that begins with it."""
+    """Convert an error while a FITS file (gzipped or not) is read into an `InputError` that begins with the path."""
     try:
         yield
     except FileNotFoundError:
@@ -115,9 +117,9 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """A FITS file, open for reading bytes.
+    """Open a FITS file for reading bytes.
 
-    Raises `InputError` for a pipe or device: opening one may wait for ever, and FITS files are read back and forth.
+    Raises `InputError` for a pipe or device: opening one may block forever, and FITS files need random access.
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
@@ -126,7 +128,7 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def uncompressed(file: BinaryIO, path: Path) -> tuple[BinaryIO, int]:
-    """The uncompressed bytes of a file, and their number. Raises `InputError` for gzip that is damaged."""
+    """Return the uncompressed bytes of a file and their number. Raises `InputError` for damaged gzip data."""
     if file.read(2) != gzipped.MAGIC:
         file.seek(0, io.SEEK_END)
         size = file.tell()
@@ -140,10 +142,10 @@ def uncompressed(file: BinaryIO, path: Path) -> tuple[BinaryIO, int]:
 
 @contextmanager
 def opened_by_astropy(stream: BinaryIO, path: Path, what: str) -> Iterator["HDUList"]:
-    """The HDUs of an uncompressed FITS file.
+    """Open the HDUs of an uncompressed FITS file with astropy.
 
-    Whatever goes wrong, here or with what is read of them meanwhile, becomes an `InputError`: ``path: what: reason``.
-    What astropy thinks of keywords that nobody asks for is not shown.
+    Any error, here or while the HDUs are used, becomes an `InputError` ``path: what: reason``. astropy's warnings about
+    keywords are suppressed.
     """
     from astropy.io import fits
     from astropy.utils.exceptions import AstropyUserWarning
@@ -156,17 +158,17 @@ def opened_by_astropy(stream: BinaryIO, path: Path, what: str) -> Iterator["HDUL
                 yield hdus
     except InputError:
         raise
-    except Exception as error:  # of damaged files, astropy raises all kinds
+    except Exception as error:  # astropy raises many types for damaged files
         reason = " ".join(str(error).split()).split(". ")[0]
         raise InputError(f"{path}: {what}: {reason}") from error
 
 
 def _check_structure(stream: BinaryIO) -> None:
-    """Raises `ValueError` for a FITS file whose headers say what astropy would take for hours to find out.
+    """Raise `ValueError` for headers that astropy would process for hours or misread.
 
-    It goes through all axes and columns before it looks whether the header has them. Of a keyword that is there
-    twice its two parsers take one each, so that where the next header begins depends on which of them reads; random
-    groups have another size than all other data.
+    astropy loops over all axes and columns before it checks whether the header has them. Its two parsers take different
+    ones of duplicate keywords, so the start of the next header would depend on the parser. Random groups differ in size
+    from all other data.
     """
     from astropy.io.fits import Header
 
@@ -175,18 +177,18 @@ def _check_structure(stream: BinaryIO) -> None:
         try:
             header = Header.fromfile(stream, endcard=True)
         except (EOFError, OSError):
-            break  # the end, or what follows it
+            break  # the end of the file, or special records after it
         sizes = [card.keyword for card in header.cards if _SIZE.fullmatch(card.keyword)]
         if twice := [name for name, times in Counter(sizes).items() if times > 1]:
-            raise ValueError(f"a header has {twice[0]} twice")
+            raise ValueError(f"a header has a duplicate keyword {twice[0]}")
         for keyword, what in (("NAXIS", "axes"), ("TFIELDS", "columns")):
             number = header.get(keyword, 0)
             if not isinstance(number, int) or not 0 <= number <= _MOST:
-                raise ValueError(f"a header says that there are {number} {what} ({keyword})")
+                raise ValueError(f"a header declares {number} {what} ({keyword})")
         for axis in range(1, header.get("NAXIS", 0) + 1):
-            if isinstance(size := header.get(f"NAXIS{axis}", 0), int) and size < 0:  # astropy counts the pixels of such
-                raise ValueError(f"NAXIS{axis} is {size}; the size of an axis must not be negative")
+            if isinstance(size := header.get(f"NAXIS{axis}", 0), int) and size < 0:  # astropy accepts it
+                raise ValueError(f"NAXIS{axis} must not be negative, got {size}")
         if header.get("GROUPS", False) is not False and header.get("NAXIS1") == 0:
-            raise ValueError("it has random groups, not images")
+            raise ValueError("random groups are not supported")
         stream.seek(stream.tell() + max(header.data_size_padded, 0))
     stream.seek(0)

@@ -1,4 +1,4 @@
-"""FITS images: read into plain arrays, written with the header of the image they were made from."""
+"""FITS images: read into plain arrays, and written with the header of the image they derive from."""
 
 import re
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from .tables import sound_header, write_header
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header
 
-# Keywords that describe the stored pixels of the input and would lie in an output.
+# Keywords that describe the stored pixels of the input and would be wrong in an output.
 _STALE = re.compile(
     "SIMPLE|XTENSION|BITPIX|NAXIS[0-9]*|EXTEND|PCOUNT|GCOUNT|GROUPS|INHERIT|EXTNAME|EXTVER|EXTLEVEL|BSCALE|BZERO|BLANK"
     "|BUNIT|DATAMIN|DATAMAX|CHECKSUM|DATASUM|ZHECKSUM|ZDATASUM"
@@ -34,7 +34,17 @@ _HIGHER_AXIS = re.compile(
 
 @dataclass(frozen=True, repr=False)
 class Image:
-    """A 2-D FITS image: physical pixel values (ny, nx), the header of its HDU and the file it was read from."""
+    """A 2-D FITS image.
+
+    Attributes
+    ----------
+    data : ndarray (ny, nx)
+        Pixel values with BSCALE and BZERO applied; NaN where a pixel has no value.
+    header : astropy.io.fits.Header
+        Header of the image's HDU.
+    path : pathlib.Path
+        The file that the image was read from.
+    """
 
     data: NDArray[Any]
     header: "Header"
@@ -44,33 +54,32 @@ class Image:
         return f"<Image: {size_text(self.data.shape)} pixels of {self.data.dtype}, {self.path}>"
 
     def without_pixels(self) -> "Image":
-        """The header of an image whose pixels are no longer needed, so that their memory is free; all read 0."""
+        """Return the image with all pixels 0 in a broadcast array, so that the memory of its pixels can be freed."""
         return Image(np.broadcast_to(np.zeros((), self.data.dtype), self.data.shape), self.header, self.path)
 
     def number(self, keyword: str, default: float) -> float:
-        """A number from the header. Raises `InputError` where the keyword is there but holds no number."""
+        """Return a number from the header. Raises `InputError` if the keyword exists but is not a number."""
         value = self.header.get(keyword, default)
         try:
             return float(value)
         except (TypeError, ValueError):
-            raise InputError(f"{self.path}: the keyword {keyword} is {value!r}, and should be a number") from None
+            raise InputError(f"{self.path}: the keyword {keyword} must be a number, got {value!r}") from None
 
 
 def read_image_file(path: Path, block: str | int | None = None) -> Image:
-    """The first 2-D image of a FITS file, which may be gzipped, or that of the block of this name or number (from 1).
+    """Return the first 2-D image of a FITS file (may be gzipped), or that of the block with a name or number (from 1).
 
-    Axes of length 1 beyond the second are dropped; BSCALE, BZERO and BLANK are applied (blank pixels become NaN).
-    Raises `InputError`, its text one line that begins with the file, for whatever hinders reading, and for pixels
-    that are infinite.
+    Axes of length 1 beyond the second are dropped. BSCALE, BZERO and BLANK are applied; blank pixels become NaN. Raises
+    `InputError`, one line that begins with the file, if the file cannot be read and for infinite pixels.
     """
     with reading(path), open_file(path) as file:
         return _read_open(file, path, block)
 
 
 def product_header(header: "Header", history: Iterable[str], **keywords: str | int | float) -> "Header":
-    """The header of a product: the input's, without what would lie, with ``keywords`` and lines of HISTORY at its end.
+    """Return the header of a product: the input's without stale keywords, then ``keywords`` and HISTORY lines.
 
-    WCS and physical keywords are kept. Characters that FITS headers cannot hold are escaped.
+    WCS and physical keywords are kept. Characters that FITS headers cannot contain are escaped.
     """
     from astropy.io.fits import Header
 
@@ -81,10 +90,9 @@ def product_header(header: "Header", history: Iterable[str], **keywords: str | i
 
 
 def moved_header(image: Image, first: tuple[int, int], step: tuple[int, int] = (1, 1)) -> "Header":
-    """The header of an image that begins at pixel ``first`` (x, y; from 0) and has pixels of ``step`` old ones.
+    """Return the header of an image cropped to start at pixel ``first`` (x, y; from 0) and binned by ``step``.
 
-    Sky and physical coordinates of what the pixels show stay as they are. Raises `InputError` for those that are no
-    numbers.
+    The pixels keep their sky and physical coordinates. Raises `InputError` if coordinate keywords are not numbers.
     """
     header = image.header
     made = product_header(header, [])
@@ -113,7 +121,7 @@ def moved_header(image: Image, first: tuple[int, int], step: tuple[int, int] = (
 
 
 def write_image(file: BinaryIO, data: NDArray[Any], header: "Header") -> None:
-    """Writes a FITS file with one image, (ny, nx) or (n,), and the cards of ``header`` (see `product_header`)."""
+    """Write a FITS file with one image, (ny, nx) or (n,), and the cards of ``header`` (see `product_header`)."""
     from astropy.io.fits import Header
 
     pixels = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder(">"))
@@ -129,6 +137,7 @@ def write_image(file: BinaryIO, data: NDArray[Any], header: "Header") -> None:
 
 
 def _read_open(file: BinaryIO, path: Path, block: str | int | None) -> Image:
+    """Return the image of an open file."""
     stream, size = uncompressed(file, path)
     start = stream.read(9)
     stream.seek(0)
@@ -141,6 +150,7 @@ def _read_open(file: BinaryIO, path: Path, block: str | int | None) -> Image:
 
 
 def _first_image(hdus: "HDUList", size: int, path: Path, block: str | int | None) -> Image:
+    """Return the first 2-D image among the HDUs, or that of ``block``."""
     seen = []
     for number, hdu in enumerate(hdus, start=1):
         if block is not None and block != number and str(block).upper() not in (
@@ -152,31 +162,32 @@ def _first_image(hdus: "HDUList", size: int, path: Path, block: str | int | None
         if shape:
             seen.append(f"{len(shape)}-D ({size_text(shape)})")
     if seen:
-        raise InputError(f"{path}: holds no 2-D image, only {', '.join(seen)}; give an image of two axes")
+        raise InputError(f"{path}: holds no 2-D image, only {', '.join(seen)}; give an image with two axes")
     if block is not None:
-        raise NoImage(f"{path}: has no image in a block {block}")
+        raise NoImage(f"{path}: has no image in block {block}")
     raise NoImage(f"{path}: holds no image; give a 2-D FITS image (an event file must be binned first)")
 
 
 def _image(hdu: Any, size: int, path: Path) -> Image:
+    """Return the image of an HDU after checks of its size and pixels."""
     header = sound_header(hdu.header.copy(), path)
     shape = hdu.shape
     if 0 in shape:
         raise InputError(f"{path}: the image has no pixels ({size_text(shape)})")
     stored = hdu.fileinfo()
-    ends = stored["datLoc"] + min(hdu.size, stored["datSpan"])  # the span is the shorter one of a compressed image
+    ends = stored["datLoc"] + min(hdu.size, stored["datSpan"])  # the span is shorter for compressed images
     if ends > size:
-        raise InputError(f"{path}: is truncated: {size} bytes, where the image ends at byte {ends}; fetch it again")
+        raise InputError(f"{path}: is truncated: {size} bytes, but the image ends at byte {ends}; fetch it again")
     if len(shape) > 2:
         for keyword in [card.keyword for card in header.cards if _HIGHER_AXIS.fullmatch(card.keyword)]:
             header.remove(keyword, ignore_missing=True)
     data = hdu.data.reshape(shape[-2:])
     infinite = np.count_nonzero(np.isinf(data))
     if infinite:
-        raise InputError(f"{path}: {counted(infinite, 'infinite pixel')}; NaN excludes a pixel")
+        raise InputError(f"{path}: has {counted(infinite, 'infinite pixel')}; replace them, e.g. by NaN (no data)")
     return Image(data, header, path)
 
 
 def size_text(shape: tuple[int, ...]) -> str:
-    """A shape as FITS and DS9 users know it, the first axis first: (80, 96) is 96 x 80."""
+    """Return a shape in the order of FITS and DS9, first axis first: (80, 96) is 96 x 80."""
     return " x ".join(str(side) for side in reversed(shape))

@@ -1,4 +1,4 @@
-"""Tables that are made of columns: their keywords and rows, as astropy's `ColDefs` describes them."""
+"""New tables made from columns: their keywords and rows, as described by astropy's `ColDefs`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,18 +19,18 @@ class NewColumn:
 
     name: str
     form: str
-    """TFORM with the number of values in a row: ``1D``, ``2I``, ``16A``; bits are always ``32X``."""
+    """TFORM with the number of values per row: ``1D``, ``2I``, ``16A``; bits are always ``32X``."""
     values: Any
-    """(n,) or (n, values in a row); bits as (n,) integers, whose highest bit is the first in the file."""
+    """(n,) or (n, values per row); bits as (n,) integers, whose highest bit is the first in the file."""
     unit: str = ""
     limits: tuple[float, float] | None = None
-    """TLMIN and TLMAX: the least and the largest value that is possible."""
+    """TLMIN and TLMAX: the smallest and largest possible values."""
     keywords: Mapping[str, object] = field(default_factory=dict)
-    """More keywords of the column, without its number: ``{"TCTYP": "RA---TAN"}``."""
+    """Further keywords of the column, without its number: ``{"TCTYP": "RA---TAN"}``."""
 
 
 def new_hdu(columns: Sequence[NewColumn]) -> "BinTableHDU":
-    """Return a small table as astropy writes it itself, with its comments; bits cannot be among the columns."""
+    """Return a small table as astropy writes it, with comments; bit columns are not supported."""
     from astropy.io import fits
 
     return fits.BinTableHDU.from_columns([
@@ -38,16 +38,17 @@ def new_hdu(columns: Sequence[NewColumn]) -> "BinTableHDU":
 
 
 def new_table(columns: Sequence[NewColumn], first: Mapping[str, object] | None = None) -> "tuple[Header, Rows]":
-    """Return the header and the rows of a table, as `write_rows` takes them.
+    """Return the header and the rows of a table, for `write_rows`.
 
     Parameters
     ----------
-    columns : at least one, all of n rows.
+    columns : at least one, all with n rows.
     first : keywords before those of the columns.
 
     Returns
     -------
-    The header has the keywords ``first``, and then those of one column after another. The rows, (n,), are big-endian.
+    header : the keywords ``first``, then those of each column.
+    rows : (n,), big-endian.
     """
     from astropy.io import fits
 
@@ -67,5 +68,5 @@ def new_table(columns: Sequence[NewColumn], first: Mapping[str, object] | None =
 
 
 def _bits(values: ArrayLike) -> NDArray[np.uint8]:
-    """Return (n, 4) bytes of 32 bits, the highest first, as FITS has them."""
+    """Return (n, 4) bytes of 32 bits, the highest first, as in FITS."""
     return np.asarray(values).astype(">u4").view(np.uint8).reshape(-1, 4)

@@ -1,16 +1,16 @@
-"""The files that one run makes: all of them appear at once, or none does.
+"""The output files of one run: all of them appear at once, or none does.
 
-Every product of the package goes through `Outputs`: files are written under temporary names beside their final ones
-and renamed when the run has succeeded. Whatever goes wrong before (an error, a full disk, Ctrl-C), nothing is left
-behind and files of an earlier run are as they were.
+Every product of the package goes through `Outputs`. Files are written under temporary names next to their final ones
+and renamed when the run has succeeded. If anything fails before that (an error, a full disk, Ctrl-C), no new file
+remains and files of an earlier run are unchanged.
 
-A process that is killed cannot clean up. In each folder it leaves a run file, which it held locked, and in which the
-renames are written down before the first of them. The next command that uses the folder finds the run file without its
-lock, and calls `finish_interrupted`: it completes the renames if all of them had been written down, undoes them
-otherwise, and removes the temporary files. So a folder never holds files of two runs.
+A killed process cannot clean up. In each folder it leaves a run file, which it held locked and in which it recorded
+the renames before the first of them. The next command that uses the folder finds the unlocked run file and calls
+`finish_interrupted`: it completes the renames if all of them had been recorded, else undoes them, and removes the
+temporary files. So a folder never contains files of two runs.
 
-That all renames have been written down is marked by a commit file, in one folder of the run. The run file of this
-folder is made before the commit file, and is the last run file to be removed: without it, a commit file is of no use.
+A commit file in one folder of the run marks that all renames have been recorded. The run file of this folder is
+created before the commit file and is the last run file to be removed; a commit file without it is ignored.
 """
 
 import json
@@ -27,15 +27,15 @@ from chandra_bin.errors import InputError, OutputError, counted, warn, writing
 
 from . import gzipped
 
-_PREFIX = ".chandra-bin-"  # of all temporary names
+_PREFIX = ".chandra-bin-"  # prefix of all temporary names
 _RUN = ".run"  # the run file of a folder
-_COMMIT = ".commit"  # stands in one folder of a run from the first rename to the last
-_CLOBBER = "--clobber (in Python: clobber=True or overwrite=True)"  # how existing files are replaced
+_COMMIT = ".commit"  # exists in one folder of a run from the first rename to the last
+_CLOBBER = "--clobber (in Python: clobber=True or overwrite=True)"  # how to replace existing files
 
 
 @dataclass(frozen=True)
 class _Move:
-    """One change of a name: ``part`` (None: no file) takes the name of ``target``, whose old file becomes ``aside``."""
+    """One rename: ``part`` (None: no file) takes the name of ``target``, whose old file becomes ``aside``."""
 
     target: Path
     part: Path | None
@@ -44,26 +44,27 @@ class _Move:
 
     @property
     def is_done(self) -> bool:
-        """Whether `do` came to its end, in a process that was killed later."""
+        """Whether `do` completed, in a process that was killed later."""
         return self.aside.exists() if self.part is None else not self.part.exists()
 
     def do(self) -> None:
+        """Rename ``part``, and keep the old file as ``aside``."""
         if self.part is None:
             with suppress(FileNotFoundError):  # removed already
                 self.target.rename(self.aside)
             return
         if self.existed and not self.aside.exists():
             try:
-                self.aside.hardlink_to(self.target)  # so that the name always has a file
-            except OSError:  # a file system without hard links
+                self.aside.hardlink_to(self.target)  # the target name exists at every moment
+            except OSError:  # the file system has no hard links
                 self.target.rename(self.aside)
         self.part.replace(self.target)
 
     def undo(self) -> None:
-        """Undoes `do`, however far it came."""
+        """Undo `do`, complete or not."""
         if self.aside.exists():
             self.aside.replace(self.target)
-            self.aside.unlink(missing_ok=True)  # rename(2) leaves both names of one file
+            self.aside.unlink(missing_ok=True)  # rename(2) keeps both names if they are one file
         elif self.part and not self.existed and not self.part.exists():
             self.target.unlink(missing_ok=True)
 
@@ -73,15 +74,19 @@ class Outputs:
 
     Parameters
     ----------
-    files : paths that the run is going to write. With the next two they are looked at when the block begins, so that
-        a long run does not end with a refusal.
-    series : patterns of numbered files, ``folder/xaf_*.reg``, of which the run writes an unknown number. Those there
-        already count as existing files, and go when the new ones take their places.
+    files : paths that the run will write. These and the next two are checked when the block begins, so that a long run
+        does not end with an error.
+    series : patterns of numbered files, ``folder/xaf_*.reg``, whose number is unknown. Existing files that match count
+        as existing outputs, and are removed when the new ones take their places.
     inputs : files that the run reads, which no output may replace.
-    clobber : existing files are replaced, else refused.
+    clobber : replace existing files, else raise an error.
 
-    Raises `OutputError` (its text begins with the file) where a file exists, is no regular file, or cannot be written,
-    and `InputError` where two outputs, or an output and an input, are one file.
+    Raises
+    ------
+    OutputError
+        If a file exists, is not a regular file, or cannot be written; the text begins with the file.
+    InputError
+        If two outputs, or an output and an input, are the same file.
     """
 
     def __init__(self, files: Iterable[Path] = (), *, series: Iterable[Path] = (), inputs: Iterable[Path] = (),
@@ -91,11 +96,11 @@ class Outputs:
         self._inputs = list(inputs)
         self._clobber = clobber
         self._token = f"{os.getpid()}-{secrets.token_hex(4)}"
-        self._typed = {_target(path): path for path in self._files}  # links are followed, but users see what they typed
+        self._typed = {_target(path): path for path in self._files}  # messages show the typed path, not a link's target
         self._parts: dict[Path, Path] = {}
         self._left_out: set[Path] = set()
         self._made: list[Path] = []
-        self._runs: dict[Path, tuple[Path, int]] = {}  # the run file of each folder, and its open handle
+        self._runs: dict[Path, tuple[Path, int]] = {}  # the run file of each folder and its open handle
 
     def __enter__(self) -> Self:
         targets = [_target(path) for path in self._files]
@@ -124,11 +129,11 @@ class Outputs:
 
     @contextmanager
     def open(self, path: Path) -> Iterator[BinaryIO]:
-        """The file that will be ``path``, open for writing bytes; they are compressed where it ends in ``.gz``."""
+        """Open the file that will become ``path`` for writing bytes; they are compressed if it ends in ``.gz``."""
         target = _target(path)
         part = self._temporary(target.parent, f"-{len(self._parts)}.part")
         if target in self._parts:
-            raise InputError(f"{path}: two outputs have this name; give each its own")
+            raise InputError(f"{path}: two outputs have this name; give each its own name")
         if target.parent not in self._runs:
             finish_interrupted(target.parent)
         self._make_folder(target.parent)
@@ -142,9 +147,9 @@ class Outputs:
                     yield packed
 
     def write(self, path: Path, content: bytes | str, *, durable: bool = False) -> None:
-        """The whole content of the file that will be ``path``; text is written as UTF-8.
+        """Write the whole content of the file that will become ``path``; text is encoded as UTF-8.
 
-        A ``durable`` file is on the disk before it takes its place, so that a power failure does not leave it empty.
+        A ``durable`` file is flushed to disk before it is renamed, so that a power failure does not leave it empty.
         """
         with self.open(path) as file:
             file.write(content.encode() if isinstance(content, str) else content)
@@ -153,26 +158,28 @@ class Outputs:
                 os.fsync(file.fileno())
 
     def leave_out(self, path: Path) -> None:
-        """Declare that this run does not make a file: an older file of its name is removed with the others."""
+        """Declare that this run does not make a file: an older file of this name is removed with the other renames."""
         self._left_out.add(_target(path))
 
     def _refuse_doubles(self, targets: list[Path]) -> None:
+        """Raise `InputError` if two outputs, or an output and an input, are the same file."""
         seen: set[Path] = set()
         for path, target in zip(self._files, targets, strict=True):
             if target in seen:
-                raise InputError(f"{path}: two outputs have this name; give each its own")
+                raise InputError(f"{path}: two outputs have this name; give each its own name")
             seen.add(target)
         for path in self._inputs:
             if _target(path) in seen:
                 raise InputError(f"{path}: is an input and an output at once; give the output another name")
 
     def _refuse_existing(self, targets: Iterable[Path]) -> None:
+        """Raise `OutputError` for files that exist and may not be replaced."""
         for target in targets:
             path = self._typed.get(target, target)
             with writing(path):
                 exists = target.exists()
                 if exists and not target.is_file():
-                    raise OutputError(f"{path}: is not a file that could be replaced; give another name")
+                    raise OutputError(f"{path}: is not a regular file and cannot be replaced; give another name")
             if exists and not self._clobber:
                 raise OutputError(f"{path}: exists already; remove it, or replace it with {_CLOBBER}")
         if not self._clobber:
@@ -180,9 +187,11 @@ class Outputs:
                 raise OutputError(f"{old}: exists already; remove it, or replace the set with {_CLOBBER}")
 
     def _old_series(self) -> list[Path]:
+        """Return the existing files that match a series."""
         return sorted(path for pattern in self._series for path in pattern.parent.glob(pattern.name))
 
     def _make_folder(self, folder: Path) -> None:
+        """Create a folder and its run file."""
         if folder in self._runs:
             return
         with writing(folder):
@@ -199,9 +208,11 @@ class Outputs:
             self._runs[folder] = file, _new_locked_file(file)
 
     def _temporary(self, folder: Path, ending: str) -> Path:
+        """Return a temporary name of this run."""
         return folder / f"{_PREFIX}{self._token}{ending}"
 
     def _put_in_place(self) -> None:
+        """Rename all files to their final names, or none."""
         with ExitStack() as stack:
             for folder in sorted(self._runs):
                 stack.enter_context(_locked(folder))
@@ -209,7 +220,7 @@ class Outputs:
             stale = [*map(_target, self._old_series()), *(path for path in self._left_out if path.exists())]
             changed = dict.fromkeys([*self._parts, *stale])
             if len(self._runs) == len(changed) == len(self._parts) == 1:
-                # One rename is whole by itself, also on a file system without hard links.
+                # A single rename is atomic, also on a file system without hard links.
                 (target, part), = self._parts.items()
                 with writing(target):
                     part.replace(target)
@@ -229,7 +240,7 @@ class Outputs:
                     with writing(move.target):
                         move.do()
             except BaseException:
-                commit.unlink(missing_ok=True)  # a process that is killed from here on leaves renames to undo
+                commit.unlink(missing_ok=True)  # if killed from here on, the renames are undone
                 for move in moves:
                     move.undo()
                 raise
@@ -239,25 +250,27 @@ class Outputs:
             commit.unlink(missing_ok=True)
 
     def _remove_run_files(self) -> None:
-        for folder in sorted(self._runs, reverse=True):  # the folder of the commit file is the first, and comes last
+        """Remove and close the run files."""
+        for folder in sorted(self._runs, reverse=True):  # the folder of the commit file comes last
             file, handle = self._runs[folder]
             file.unlink(missing_ok=True)
             os.close(handle)
         self._runs.clear()
 
     def _clean_up(self) -> None:
+        """Remove temporary files, run files and folders created by this run."""
         for part in self._parts.values():
             part.unlink(missing_ok=True)
         self._remove_run_files()
         for folder in reversed(self._made):
-            with suppress(OSError):  # another run's files are in it
+            with suppress(OSError):  # it contains files of another run
                 folder.rmdir()
 
 
 def finish_interrupted(folder: Path) -> None:
-    """Complete or undo what killed processes were renaming in a folder, and remove their temporary files.
+    """Complete or undo the renames of killed processes in a folder, and remove their temporary files.
 
-    A folder that does not exist, or that cannot be written to, is left as it is.
+    A folder that does not exist or cannot be written to is left unchanged.
     """
     try:
         names = [entry.name for entry in os.scandir(folder) if entry.name.startswith(_PREFIX)]
@@ -273,7 +286,7 @@ def finish_interrupted(folder: Path) -> None:
 
 
 def _finish_run(file: Path) -> None:
-    """Does what the process that left a run file would have done."""
+    """Complete or undo the run that left a run file."""
     folder, token = file.parent, file.name.removesuffix(_RUN)
     commit, moves, folders = _read_journal(file)
     with ExitStack() as stack:
@@ -290,19 +303,19 @@ def _finish_run(file: Path) -> None:
                 move.do()
         for move in moves:
             move.aside.unlink(missing_ok=True)
-        # All run files go before the commit file: a run file that is left without it has its renames undone.
+        # Run files are removed before the commit file: without it, their renames would be undone.
         for place in sorted(folders, key=lambda each: (each == commit.parent, each)):
             for left in [*place.glob(f"{token}-*.part"), *place.glob(f"{token}-*.old"), place / file.name]:
                 left.unlink(missing_ok=True)
         if moves:
             commit.unlink(missing_ok=True)
     if completed:
-        warn(f"{folder}: an earlier run was killed while it replaced {counted(len(moves), 'file')}; this is completed "
-             "now")
+        warn(f"{folder}: an earlier run was killed while it replaced {counted(len(moves), 'file')}; the replacement "
+             "has been completed")
 
 
 def _journal(folder: Path, commit: Path, moves: Iterable[_Move], folders: Iterable[Path]) -> bytes:
-    """The content of a run file: names relative to its folder, so that the folder may be moved."""
+    """Return the content of a run file, with names relative to its folder, so that the folder may be moved."""
 
     def name(path: Path | None) -> str | None:
         return None if path is None else os.path.relpath(path, folder)
@@ -312,10 +325,10 @@ def _journal(folder: Path, commit: Path, moves: Iterable[_Move], folders: Iterab
 
 
 def _read_journal(file: Path) -> tuple[Path, list[_Move], set[Path]]:
-    """The commit file, the moves and the folders of a run file.
+    """Return the commit file, the moves and the folders of a run file.
 
-    There are no moves where the process was killed before it wrote them. A run file may have come with the
-    files of somebody else: only names that this module gives are taken, and only folders with a run file of this run.
+    There are no moves if the process was killed before it recorded them. As a run file may come from an untrusted
+    source, only names that this module generates are accepted, and only folders with a run file of this run.
     """
     folder, token = file.parent, file.name.removesuffix(_RUN)
 
@@ -340,18 +353,18 @@ def _read_journal(file: Path) -> tuple[Path, list[_Move], set[Path]]:
 
 
 def _new_locked_file(file: Path) -> int:
-    """Creates a file and locks it for as long as the handle that is returned is open."""
+    """Create a file and lock it for as long as the returned handle is open."""
     while True:
         handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         _lock(handle, wait=True)
-        if _is_file_of(handle, file):  # not one that another process took for abandoned before it was locked
+        if _is_file_of(handle, file):  # another process may have removed it before it was locked
             return handle
         os.close(handle)
 
 
 @contextmanager
 def _abandoned(file: Path) -> Iterator[None]:
-    """Holds the lock of a run file whose process is gone. Raises `OSError` if that process lives."""
+    """Hold the lock of a run file whose process has ended. Raises `OSError` if the process is alive."""
     handle = os.open(file, os.O_RDONLY)
     try:
         if not _lock(handle, wait=False) or not _is_file_of(handle, file):
@@ -362,7 +375,7 @@ def _abandoned(file: Path) -> Iterator[None]:
 
 
 def _lock(handle: int, *, wait: bool) -> bool:
-    """Whether the handle holds the lock of its file; never without ``fcntl``, or on file systems without locks."""
+    """Lock a file and return whether it worked; False without ``fcntl``, or on file systems without locks."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -375,6 +388,7 @@ def _lock(handle: int, *, wait: bool) -> bool:
 
 
 def _is_file_of(handle: int, file: Path) -> bool:
+    """Return whether a handle belongs to the file of this name."""
     try:
         return os.path.samestat(os.fstat(handle), file.stat())
     except OSError:
@@ -382,14 +396,14 @@ def _is_file_of(handle: int, file: Path) -> bool:
 
 
 def _target(path: Path) -> Path:
-    """The file behind a path: what a link points to is replaced, not the link."""
+    """Return the file of a path: the target of a link is replaced, not the link."""
     return Path(os.path.realpath(path))
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One run at a time renames files in a folder, where the system can lock one."""
-    if os.name == "nt":  # folders cannot be opened there
+    """Lock a folder, where the system can, so that one run at a time renames files in it."""
+    if os.name == "nt":  # folders cannot be opened on Windows
         yield
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -1,8 +1,8 @@
-"""Keywords of sky coordinates: those of images, those of table columns, and each form made from the other.
+"""Keywords of sky coordinates: those of images and of table columns, and conversion between them.
 
-The forms are those of Greisen & Calabretta 2002 (A&A 395, 1061, tables 1 and 2), Calabretta & Greisen 2002 (A&A 395,
-1077) and the FITS standard 4.0 (table 22). Older forms that astropy reads are read too: ``EPOCH``, ``RADECSYS``,
-``CROTAn``, ``PC00i00j`` and ``CD00i00j``. Only primary coordinates count: alternate ones have a letter at the end.
+The forms follow Greisen & Calabretta 2002 (A&A 395, 1061, tables 1 and 2), Calabretta & Greisen 2002 (A&A 395, 1077)
+and the FITS standard 4.0 (table 22). Older forms that astropy reads are accepted: ``EPOCH``, ``RADECSYS``, ``CROTAn``,
+``PC00i00j`` and ``CD00i00j``. Only primary coordinates are used; alternate ones have a letter at the end.
 """
 
 import math
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 Keywords = dict[str, Any]
 Pair = tuple[float, float]
 
-# Keywords of one axis: in images, and in columns.
+# Keywords of one axis, in images and in columns.
 _OF_AXIS = {"CTYPE": "TCTYP", "CRVAL": "TCRVL", "CRPIX": "TCRPX", "CDELT": "TCDLT", "CUNIT": "TCUNI", "CROTA": "TCROT"}
-# Matrices and parameters: in images, and in columns as written here; the short form of columns lacks the second letter.
+# Matrices and parameters, in images and in columns; the short column form lacks the second letter.
 _OF_PAIR = {"PC": "TPC", "CD": "TCD"}
 _OF_PARAMETER = {"PV": "TPV", "PS": "TPS"}
-# Keywords of a whole set of coordinates: in headers, and in columns.
+# Keywords of a whole coordinate system, in headers and in columns.
 _OF_ALL = {"LONPOLE": "LONP", "LATPOLE": "LATP", "RADESYS": "RADE", "EQUINOX": "EQUI", "MJD-OBS": "MJDOB",
            "DATE-OBS": "DOBS"}
 _TEXTS = ("CTYPE", "CUNIT", "PS", "RADESYS", "DATE-OBS")
@@ -35,33 +35,33 @@ _OLD_PARAMETER = re.compile(r"PROJP(\d+)")
 _MATRIX = re.compile(r"(PC|CD)(\d+)_(\d+)")
 _SIP = re.compile(r"([AB])P?_(\d+)_(\d+)")
 _ON_PIXELS = re.compile(r"(CPDIS|CQDIS|D2IMDIS)\d")
-# Keywords of an image that give its primary coordinates on the sky.
+# Keywords of an image's primary sky coordinates.
 _PRIMARY = re.compile(
     r"WCSAXES|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)\d+|(PC|CD)(\d+_\d+|00\d00\d)|(PV|PS)\d+_\d+|PROJP\d+"
     r"|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|EPOCH|[AB]P?_(ORDER|DMAX|\d+_\d+)|WAT\d_\d+|(C[PQ]DIS|D2IMDIS|D[PQ])\d.*")
 _OF_COLUMNS = re.compile(r"T(CTYP|CRVL|CRPX|CDLT|CUNI|CROT)\d+|(TPC?|TCD?)\d+_\d+|(LONP|LATP|RADE|EQUI)\d+")
-# Keywords that do not change the sky, and make WCSLIB warn or fail: alternate coordinates, times, and the file's own.
+# Keywords that do not affect the sky but make WCSLIB warn or fail: alternate coordinates, times, structure.
 _NOT_PRIMARY = re.compile(
     r"(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CNAME|CRDER|CSYER|CZPHS|CPERI)\d+[A-Z]|(PC|CD|PV|PS)\d+_\d+[A-Z]"
     r"|(WCSAXES|WCSNAME|LONPOLE|LATPOLE|RADESYS|EQUINOX)[A-Z]|WCSTY.*|LT[VM].*|DATE.*|MJD.*|TIME.*|OBSGEO.*|[BJ]EPOCH"
     r"|T(START|STOP|ELAPSE|REFPOS|REFDIR)|PLEPHEM|VEL(REF|OSYS|ANGL)|SPECSYS|ZSOURCE|(SSYS)?REST.*"
     r"|SIMPLE|XTENSION|BITPIX|EXTEND|GROUPS|PCOUNT|GCOUNT|BSCALE|BZERO|BLANK|HISTORY|COMMENT|CHECKSUM|DATASUM|CONTINUE|"
     r"|T[A-Z]{4}\d+|DS(TYP|VAL|FORM|REF|UNIT)\d+|\d[A-Z]+\d+")
-# The two axes of the sky in their order, of equatorial, galactic and ecliptic coordinates.
+# Sky axes of equatorial, galactic and ecliptic coordinates.
 _AXES = re.compile(r"(RA--|DEC-|[GE]L(?:ON|AT))-[A-Z]{3}(-SIP)?")
 _CLAIMED = re.compile(r"(RA|DEC|[GE]L(ON|AT))(-.*)?")
 _PAIRS = ({"RA--", "DEC-"}, {"GLON", "GLAT"}, {"ELON", "ELAT"})
 _NUMBERS = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA)[12]|(PC|CD)[12]_[12]|PV[12]_\d+|LONPOLE|LATPOLE|EQUINOX")
-# Units of angles, and old names of the degree: astropy warns of the old names.
+# Units of angles. Old names of the degree are replaced, as astropy warns about them.
 _ANGLES = {"degree": "deg", "degrees": "deg", **{name: name for name in ("", "deg", "arcmin", "arcsec", "mas", "rad")}}
-# Names that begin as those of the sky's axes do.
+# Names that begin like those of sky axes.
 _LOOKALIKE = re.compile(r"RA|DEC|[GE]L(ON|AT)")
 
 
 def sky_axes(header: "Mapping[str, Any]") -> tuple[str, str] | None:
-    """The first four letters of CTYPE1 and CTYPE2 where both are axes of the sky, such as ``("RA--", "DEC-")``.
+    """Return the first four letters of CTYPE1 and CTYPE2 if both are sky axes, such as ``("RA--", "DEC-")``, else None.
 
-    None where neither is. Raises `InputError` for one axis of the sky alone, and for names that no projection follows.
+    Raises `InputError` if only one is a sky axis, and for names without a projection.
     """
     types = [str(header.get(f"CTYPE{n}", "")).strip() for n in (1, 2)]
     found = [match[1] if (match := _AXES.fullmatch(each)) else "" for each in types]
@@ -74,15 +74,15 @@ def sky_axes(header: "Mapping[str, Any]") -> tuple[str, str] | None:
 
 
 def resembles_sky(header: "Mapping[str, Any]") -> bool:
-    """Whether a CTYPE begins as one of the sky does (RAWX and RATE do)."""
+    """Return whether a CTYPE begins like that of a sky axis (RAWX and RATE do)."""
     return any(_LOOKALIKE.match(str(header.get(f"CTYPE{n}", ""))) for n in (1, 2))
 
 
 def for_astropy(header: "Header") -> "Header":
-    """The header that astropy makes the sky of: all keywords but those that do not matter for the sky.
+    """Return the header from which astropy makes the sky WCS: all keywords except those that do not affect the sky.
 
-    Old names of keywords are replaced by today's, for which astropy gives no warning. Raises `InputError` for values
-    that are not numbers, and for distortions given by tables, which astropy reads from the whole file only.
+    Obsolete keywords get their current names, to avoid astropy's warnings. Raises `InputError` for values that are not
+    numbers, and for table-based distortions, which astropy can only read from the whole file.
     """
     kept = {card.keyword: card.value for card in header.cards
             if not _NOT_PRIMARY.fullmatch(card.keyword) and card.keyword not in _OLD_NAMES}
@@ -105,37 +105,37 @@ def for_astropy(header: "Header") -> "Header":
 
 
 def unusable(reason: str) -> UnusableSky:
-    """Return the error of sky coordinates that cannot be used; ``reason`` names the keyword and its value."""
+    """Return the error for unusable sky coordinates; ``reason`` names the keyword and its value."""
     return UnusableSky(f"the header's sky coordinates cannot be used: {reason}; correct the header (dmhedit)")
 
 
 def gives_sky(keyword: str) -> bool:
-    """Whether a keyword gives sky coordinates, of an image or of columns of a table."""
+    """Return whether a keyword gives sky coordinates, of an image or of table columns."""
     return bool(_PRIMARY.fullmatch(keyword) or _OF_COLUMNS.fullmatch(keyword))
 
 
 def without_sky(header: "Header") -> "Header":
-    """A header without the keywords of primary coordinates; physical coordinates stay."""
+    """Return a header without the keywords of primary sky coordinates; physical coordinates remain."""
     return header.__class__([card for card in header.copy().cards if not _PRIMARY.fullmatch(card.keyword)])
 
 
 def is_of_sky(keyword: str) -> bool:
-    """Whether a keyword of an image is one of its primary coordinates."""
+    """Return whether a keyword of an image belongs to its primary sky coordinates."""
     return bool(_PRIMARY.fullmatch(keyword))
 
 
 def from_columns(header: "Header", columns: tuple[int, int]) -> Keywords:
-    """The keywords of an image of one column value a pixel, from those of two columns (numbers from 1) of a table.
+    """Return the keywords of an image with pixels of one column unit, from those of two table columns (numbers from 1).
 
-    Keywords for a column win over those for the whole header. Raises `InputError` for values that are not numbers, a
-    step of 0, and for what a table cannot hold.
+    Keywords of a column take precedence over those of the whole header. Raises `InputError` for values that are not
+    numbers, a step of 0, and distortions that a table cannot describe.
     """
     made: Keywords = {}
     for n, column in enumerate(columns, start=1):
         for name, of_column in _OF_AXIS.items():
             _take(made, header, f"{of_column}{column}", f"{name}{n}")
         if str(made.get(f"CTYPE{n}", "")).rstrip().endswith("-SIP"):
-            raise unusable(f"TCTYP{column} is {made[f'CTYPE{n}']!r}, and FITS has no keywords for this distortion in "
+            raise unusable(f"TCTYP{column} is {made[f'CTYPE{n}']!r}, but FITS has no keywords for this distortion in "
                            "tables")
         if made.get(f"CDELT{n}") == 0:
             raise unusable(f"TCDLT{column} is 0")
@@ -151,7 +151,7 @@ def from_columns(header: "Header", columns: tuple[int, int]) -> Keywords:
 
 
 def _of_whole(header: "Header", columns: tuple[int, int]) -> Keywords:
-    """The keywords of a frame, its poles and the date, for the columns or else for the whole header."""
+    """Return the keywords of the frame, poles and date, from the columns or else from the whole header."""
     made: Keywords = {}
     for old, name in (*_OLD_NAMES.items(), *zip(_OF_ALL, _OF_ALL, strict=True)):
         if old in header:
@@ -166,7 +166,7 @@ def _of_whole(header: "Header", columns: tuple[int, int]) -> Keywords:
 
 
 def to_columns(keywords: Mapping[str, Any], columns: tuple[int, int]) -> Keywords | None:
-    """The opposite of `from_columns`; None for what tables have no keywords for: distortions on pixels."""
+    """Return column keywords from image keywords, the inverse of `from_columns`; None for pixel distortions."""
     if any(_SIP.fullmatch(key) or _ON_PIXELS.match(key) for key in keywords):
         return None
     today = _with_new_names(keywords)
@@ -186,7 +186,7 @@ def to_columns(keywords: Mapping[str, Any], columns: tuple[int, int]) -> Keyword
 
 
 def column_keys(header: "Header", columns: tuple[int, int]) -> list[str]:
-    """The keywords of a table's header that give coordinates of these two columns."""
+    """Return the keywords of a table header that give coordinates of these two columns."""
     ends = "|".join(map(str, columns))
     one = "|".join((*_OF_AXIS.values(), *_OF_ALL.values()))
     pattern = re.compile(f"({one})({ends})|(TPC?|TCD?)({ends})_({ends})|(TP?V|TP?S)({ends})_\\d+")
@@ -194,11 +194,11 @@ def column_keys(header: "Header", columns: tuple[int, int]) -> list[str]:
 
 
 def moved_sky(keywords: Mapping[str, Any], edge: Pair, step: Pair) -> Keywords:
-    """The keywords of an image whose first pixel begins at ``edge`` and whose pixels are ``step`` old ones wide.
+    """Return the keywords of an image whose first pixel begins at ``edge`` and whose pixels span ``step`` old ones.
 
-    ``edge`` (x, y) is in FITS pixels of the old image, where the first pixel begins at 0.5. Keywords that do not change
-    are not in the result; one of None is to be removed. Raises `InputError` for values that are not numbers, and for
-    distortions given by tables, which cannot be moved.
+    ``edge`` (x, y) is in FITS pixels of the old image, where the first pixel begins at 0.5. Unchanged keywords are not
+    in the result; a value of None means to remove the keyword. Raises `InputError` for values that are not numbers, and
+    for table-based distortions, which cannot be moved.
     """
     made: Keywords = {}
     if edge == (0.5, 0.5) and step == (1, 1):
@@ -218,7 +218,7 @@ def moved_sky(keywords: Mapping[str, Any], edge: Pair, step: Pair) -> Keywords:
 
 
 def _stepped_scales(keywords: Mapping[str, Any], step: Pair) -> Keywords:
-    """CDi_j, or PCi_j and CDELTi, of pixels that are ``step`` old ones wide."""
+    """Return CDi_j, or PCi_j and CDELTi, of pixels that span ``step`` old ones."""
     cd = [key for key in keywords if key.startswith("CD") and (_MATRIX.fullmatch(key) or _OLD_MATRIX.fullmatch(key))]
     made = {key: _number(keywords, key) * step[int(key[-1]) - 1] for key in cd if int(key[-1]) <= 2} if cd else (
         _stepped_matrix(keywords, step))
@@ -226,12 +226,12 @@ def _stepped_scales(keywords: Mapping[str, Any], step: Pair) -> Keywords:
         if f"CDELT{n}" in keywords:
             made[f"CDELT{n}"] = _number(keywords, f"CDELT{n}") * width
         elif f"CTYPE{n}" in keywords and not cd and width != 1:
-            made[f"CDELT{n}"] = float(width)  # the default is 1, where PCi_j has the size of a pixel
+            made[f"CDELT{n}"] = float(width)  # CDELTn defaults to 1 if PCi_j contains the pixel size
     return made
 
 
 def _stepped_matrix(keywords: Mapping[str, Any], step: Pair) -> Keywords:
-    """PCi_j of pixels that are no longer square: CDELTi has the step of its own axis, PCi_j is to have that of j."""
+    """Return PCi_j of pixels that are no longer square: CDELTi gets the step of axis i, PCi_j needs that of axis j."""
     if step[0] == step[1]:
         return {}
     today = _with_new_names(keywords)
@@ -254,12 +254,12 @@ def _stepped_matrix(keywords: Mapping[str, Any], step: Pair) -> Keywords:
 
 
 def _latitude(keywords: Mapping[str, Any]) -> int:
-    """The number of the axis of latitudes, 1 or 2."""
+    """Return the number of the latitude axis, 1 or 2."""
     return 1 if str(keywords.get("CTYPE1", "")).startswith(("DEC", "GLAT", "ELAT")) else 2
 
 
 def _with_new_names(keywords: Mapping[str, Any]) -> Keywords:
-    """The keywords with PC00i00j, CD00i00j and PROJPm (parameters of the axis of latitudes) under today's names."""
+    """Return the keywords with PC00i00j, CD00i00j and PROJPm (parameters of the latitude axis) under current names."""
     made: Keywords = {}
     for key, value in keywords.items():
         name = key
@@ -273,6 +273,7 @@ def _with_new_names(keywords: Mapping[str, Any]) -> Keywords:
 
 
 def _take(made: Keywords, header: "Header", key: str, name: str) -> None:
+    """Copy a keyword of a header under a new name; raise `InputError` if it should be a number but is not."""
     if key not in header:
         return
     value = header[key]
@@ -282,19 +283,20 @@ def _take(made: Keywords, header: "Header", key: str, name: str) -> None:
 
 
 def _as_number(name: str, text: str) -> float:
-    """The number that a text holds: ``'2000.0'``, and of an equinox ``'J2000.0'`` too."""
+    """Return the number in a text: ``'2000.0'``, and for an equinox also ``'J2000.0'``."""
     try:
         number = float(text.strip().lstrip("JB") if name == "EQUINOX" else text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise unusable(f"{name} is {text!r}, and should be a number")
+        raise unusable(f"{name} must be a number, got {text!r}")
     return number
 
 
 def _number(keywords: Mapping[str, Any], key: str) -> float:
+    """Return the numeric value of a keyword."""
     value = keywords[key]
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise InputError(f"the keyword {key} is {value!r}, and should be a number") from None
+        raise InputError(f"the keyword {key} must be a number, got {value!r}") from None

@@ -1,7 +1,7 @@
-"""The data subspace of CIAO's files: the keywords DSTYPn, DSVALn ... that say which events could be in a file.
+"""The data subspace of CIAO's files: the keywords DSTYPn, DSVALn ... state which events the file could contain.
 
-A subspace has components, joined by OR, mostly one a chip; each has conditions on columns, joined by AND. Keywords
-of the first component have no number in front, those of the others have theirs: 2DSVAL1, 3DSREF4.
+A subspace consists of components joined by OR, usually one per chip; each has conditions on columns, joined by AND.
+Keywords of the first component have no number in front; those of the others do: 2DSVAL1, 3DSREF4.
 """
 
 import math
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 _KEY = re.compile(r"(\d*)DS(TYP|VAL|FORM|UNIT|REF)(\d+)")
-# Keywords have eight characters.
+# FITS keywords have at most eight characters.
 _LONGEST_KEY = 8
 
 Range = tuple[float, float]
@@ -22,32 +22,32 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Condition:
-    """What one column, or a pair such as sky(x,y), must hold."""
+    """The allowed values of one column, or of a pair such as sky(x,y)."""
 
     value: str
     """Ranges (``500:7000`` or ``0:0,2:2``), a region (``Circle(..)``), or TABLE for intervals in a table."""
     form: str = ""
     unit: str = ""
     reference: str = ""
-    """For TABLE: the block that holds it, ``:GTI7``."""
+    """For TABLE: the block of the table, ``:GTI7``."""
 
 
 @dataclass(frozen=True)
 class Component:
-    """Conditions by the name of the column, as in the file."""
+    """Conditions by column name, as spelled in the file."""
 
     conditions: Mapping[str, Condition] = field(default_factory=dict)
 
     def name_of(self, column: str) -> str:
-        """How this component spells a column's name."""
+        """Return the spelling of a column's name in this component."""
         return next((name for name in self.conditions if name.lower() == column.lower()), column)
 
     def condition(self, column: str) -> Condition | None:
-        """The condition on a column, whatever case its name has."""
+        """Return the condition on a column, regardless of the case of its name."""
         return self.conditions.get(self.name_of(column))
 
     def chip(self) -> int | None:
-        """The one chip that the component is about, if it is."""
+        """Return the chip if the component is limited to exactly one, else None."""
         of_chip = self.condition("ccd_id")
         ranges = parse_ranges(of_chip.value) if of_chip else None
         if not ranges or len(ranges) != 1 or ranges[0][0] != ranges[0][1]:
@@ -55,7 +55,7 @@ class Component:
         return int(ranges[0][0])
 
     def within(self, column: str, ranges: Sequence[Range], form: str, unit: str = "") -> "Component | None":
-        """The component with a column limited to ranges; None where nothing is left of it."""
+        """Return the component with a column limited to ranges; None if no value is left."""
         there = self.condition(column)
         old = parse_ranges(there.value) if there else [(-float("inf"), float("inf"))]
         if old is None:
@@ -67,13 +67,13 @@ class Component:
         return replace(self, conditions={**self.conditions, self.name_of(column): kept})
 
     def without_tables(self, kept: Collection[str]) -> "Component":
-        """The component without conditions that are in tables of other names than these, in upper case."""
+        """Return the component without conditions in tables other than ``kept`` (names in upper case)."""
         return replace(self, conditions={
             name: each for name, each in self.conditions.items()
             if each.value != "TABLE" or each.reference.lstrip(":").upper() in kept})
 
     def with_condition(self, column: str, condition: Condition) -> "Component":
-        """The component with one more condition. A region in keywords must hold too; one in a table is replaced."""
+        """Return the component with one more condition: joined by AND to a region in keywords; a table is replaced."""
         there = self.condition(column)
         if there is not None and there.value != "TABLE":
             condition = replace(there, value=f"({there.value})&({condition.value})")
@@ -81,7 +81,7 @@ class Component:
 
 
 def parse_ranges(text: str) -> list[Range] | None:
-    """``500:7000`` or ``0:0,2:2`` as pairs; None for what is no list of ranges."""
+    """Return ``500:7000`` or ``0:0,2:2`` as pairs; None if the text is not a list of ranges."""
     ranges = []
     for part in text.split(","):
         ends = part.split(":")
@@ -97,7 +97,7 @@ def parse_ranges(text: str) -> list[Range] | None:
 
 
 def format_ranges(ranges: Sequence[Range], form: str) -> str:
-    """Ranges as DSVALn has them; for the forms I and J the whole numbers within."""
+    """Return ranges in the form of DSVALn; for the forms I and J the whole numbers inside."""
     whole = form in ("I", "J")
 
     def number(value: float, rounded: Callable[[float], int]) -> str:
@@ -109,7 +109,7 @@ def format_ranges(ranges: Sequence[Range], form: str) -> str:
 
 
 def read_subspace(header: "Header") -> list[Component]:
-    """The components of a header's subspace, in order; none where it has no such keywords."""
+    """Return the components of a header's subspace in order; empty if the header has none."""
     found: dict[int, dict[int, dict[str, str]]] = {}
     for key, value in header.items():
         if match := _KEY.fullmatch(key):
@@ -120,7 +120,7 @@ def read_subspace(header: "Header") -> list[Component]:
     for number in sorted(found):
         conditions = {}
         for axis, named in first.items():
-            words = {**named, **found[number].get(axis, {})}  # what a component leaves out is as in the first
+            words = {**named, **found[number].get(axis, {})}  # values missing in a component are those of the first
             if "TYP" in words and "VAL" in words:
                 conditions[words["TYP"]] = Condition(words["VAL"], words.get("FORM", ""), words.get("UNIT", ""),
                                                      words.get("REF", ""))
@@ -129,9 +129,9 @@ def read_subspace(header: "Header") -> list[Component]:
 
 
 def write_subspace(header: "Header", components: Sequence[Component]) -> None:
-    """Puts these components in the place of a header's subspace."""
+    """Replace a header's subspace by these components."""
     for key in [key for key in header if _KEY.fullmatch(key)]:
-        header.remove(key, ignore_missing=True, remove_all=True)  # a key may be there twice
+        header.remove(key, ignore_missing=True, remove_all=True)  # a key may be duplicated
     if not components:
         return
     columns = list(dict.fromkeys(name for component in components for name in component.conditions))

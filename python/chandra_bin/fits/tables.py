@@ -1,9 +1,9 @@
-"""FITS files read once, from front to back: headers, and tables in blocks of rows; and rows written as they were read.
+"""Sequential reading of FITS files: headers, and tables in blocks of rows; and writing of rows.
 
-Event lists are long and mostly columns that nobody asks for: blocks of rows keep memory at what is used, for gzipped
-files too. astropy reads a gzipped file as a whole, and CFITSIO (behind ``fitsio``, under the GPL) unpacks it in memory,
-so the reader is one of our own. Headers are astropy's; rows are numpy records, big-endian as in the file, until
-`Column.values` takes out the numbers that are needed. Tables of new columns are made in ``fits/new_table.py``.
+Event lists are long, and most columns are not needed: reading in blocks limits memory to the columns in use, for
+gzipped files too. astropy reads a gzipped file as a whole, and CFITSIO (used by ``fitsio``, GPL) unpacks it in memory,
+hence this reader. Headers are astropy's. Rows are numpy records, big-endian as in the file, until `Column.values`
+extracts numbers. ``fits/new_table.py`` makes tables of new columns.
 """
 
 import math
@@ -29,53 +29,53 @@ if TYPE_CHECKING:
 
 Rows = NDArray[np.void]
 
-_VALUE = 10  # where the value of a card begins
+_VALUE = 10  # offset of a card's value
 _END = b"END".ljust(CARD)
 _MOST_HEADER_BLOCKS = 4096
-# Rows read at once: they stay in the cache while their columns are taken out.
+# Rows read at once: they stay in the cache while columns are extracted.
 _ROWS = 1 << 16
-# FITS headers are of printable ASCII; what is not becomes a question mark.
+# FITS headers are printable ASCII; other bytes become question marks.
 _PRINTABLE = bytes(byte if 32 <= byte < 127 else ord("?") for byte in range(256))
-# The numbers that columns of whole ones are read as.
+# The range of integer columns (int64).
 _LEAST, _MOST = -(2**63), 2**63 - 1
-# Bytes of the words that bits are read into.
+# Bytes of the word that holds a bit column.
 _WORD = 4
 _MOST_READ = 1 << 20
-# No row has as many values of one column as a longer number says.
+# Maximum digits of the repeat count in TFORM.
 _DIGITS = 9
-# A byte of a gzipped file is never more than this many.
+# Maximum compression ratio of gzip (deflate).
 _DEFLATE = 1032
-# The numpy type of each letter of TFORM; X are bits, P and Q say where in the heap an array of any length is.
+# The numpy type of each TFORM letter; X is bits, P and Q are descriptors of variable-length arrays in the heap.
 _TYPES = {"L": "S1", "X": "u1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "A": "S", "E": ">f4", "D": ">f8",
           "C": ">c8", "M": ">c16", "P": ">i4", "Q": ">i8"}
-# Keywords of the file that a table was read from, not of its rows.
+# Keywords that describe the structure of the input file.
 _STRUCTURE = ("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCOUNT", "CHECKSUM", "DATASUM",
               "THEAP")
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table, as its keywords have it."""
+    """A column of a table, as described by its keywords."""
 
     name: str
-    """As in the file; names are looked up in lower case."""
+    """As in the file; lookups use lower case."""
     number: int
-    """Of its keywords, TTYPEn and others."""
+    """The number in its keywords, TTYPEn and others."""
     letter: str
-    """Of TFORM."""
+    """The letter of TFORM."""
     repeat: int
     unit: str = ""
     null: float | None = None
-    """The number that stands for "no value", as `values` gives it."""
+    """The null value, scaled as in `values`."""
     scale: float = 1.0
     zero: float = 0.0
     lowest: float | None = None
-    """TLMIN: values below are impossible."""
+    """TLMIN, the smallest possible value."""
     highest: float | None = None
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of one row's value in the file."""
+        """The numpy type of one row's value in the file."""
         kind = _TYPES[self.letter]
         if self.letter == "A":
             return np.dtype(f"S{self.repeat}")
@@ -89,26 +89,26 @@ class Column:
 
     @property
     def is_scalar(self) -> bool:
-        """Whether a row holds one number."""
+        """Whether a row contains one number."""
         return (self.letter == "X" and 0 < self.repeat <= 8 * _WORD) or (self.repeat == 1 and self.letter in "BIJKED")
 
     @property
     def is_logical(self) -> bool:
-        """Whether a row holds one of true and false."""
+        """Whether a row contains one logical value."""
         return self.letter == "L" and self.repeat == 1
 
     def values(self, rows: Rows) -> NDArray[Any]:
-        """The numbers of this column in native byte order: int16, int32, int64, float32 or float64; bits as uint32.
+        """Return this column in native byte order: int16, int32, int64, float32 or float64; bits as uint32.
 
-        TSCAL and TZERO are applied; null values stay as they are. The first bit of a bit column is the highest. In a
-        logical column true is 1, false is 0, and a value that is missing is -1.
+        TSCAL and TZERO are applied; null values are not replaced. The first bit of a bit column is the highest. Logical
+        columns have 1 for true, 0 for false, and -1 for a missing value.
         """
         stored = rows[self.name]
         if self.letter == "X":
             bytes_ = -(-self.repeat // 8)
             if not 0 < bytes_ <= _WORD:
-                raise InputError(f"the column {self.name} has {self.repeat} bits; 1 to 32 can be read")
-            # Bits fill bytes from the left, and a column of fewer than 32 the word from the right.
+                raise InputError(f"the column {self.name} has {self.repeat} bits; only 1 to 32 bits can be read")
+            # Bits are left-aligned in bytes; bytes of fewer than 32 bits are right-aligned in the word.
             words = np.zeros((len(rows), _WORD), np.uint8)
             words[:, _WORD - bytes_:] = stored.reshape(len(rows), bytes_)
             return words.view(">u4")[:, 0].astype(np.uint32) >> np.uint32(-self.repeat % 8)
@@ -122,21 +122,21 @@ class Column:
             if native.size and not (int(native.min()) + zero >= _LEAST and int(native.max()) + zero <= _MOST):
                 raise InputError(f"the column {self.name} has numbers beyond int64 "
                                  f"(TZERO{self.number} = {self.zero:g})")
-            # Without a sign, as TZERO alone may be beyond.
+            # Unsigned arithmetic, as TZERO alone may exceed int64.
             return (native.astype(np.int64).view(np.uint64) + np.uint64(zero % 2**64)).view(np.int64)
         return np.asarray(native * self.scale + self.zero, dtype=np.float64)
 
 
 class Hdu:
-    """One header and its data, at the place in the file where reading has come to.
+    """A header and its data, at the current position of sequential reading.
 
-    The data can be read while no later HDU has been asked for.
+    The data can be read until a later HDU is requested.
     """
 
     def __init__(self, header: "Header", index: int, path: Path, stream: BinaryIO, most_bytes: int) -> None:
         self.header = header
         self.index = index
-        """0 for the primary one."""
+        """0 for the primary HDU."""
         self.path = path
         self._stream = stream
         self._most_bytes = most_bytes
@@ -144,28 +144,28 @@ class Hdu:
 
     @property
     def name(self) -> str:
-        """EXTNAME; PRIMARY for the first."""
+        """EXTNAME; PRIMARY for the first HDU."""
         return str(self.header.get("EXTNAME", "" if self.index else "PRIMARY")).strip()
 
     @property
     def block_names(self) -> set[str]:
-        """The names that CIAO's tools know it by, in upper case: HDUNAME, EXTNAME, EXTNAME with EXTVER."""
+        """The names that CIAO's tools accept, in upper case: HDUNAME, EXTNAME, EXTNAME with EXTVER."""
         version = self.header.get("EXTVER", "")
         return {word.upper() for word in (self.name, f"{self.name}{version}",
                                           str(self.header.get("HDUNAME", self.name)).strip()) if word}
 
     def is_named(self, name: str | int) -> bool:
-        """Whether this is the block of a name, in any case, or of a number (1 for the primary one)."""
+        """Return whether this block has a name (in any case), or a number (1 for the primary HDU)."""
         return name == self.index + 1 if isinstance(name, int) else name.upper() in self.block_names
 
     @property
     def is_table(self) -> bool:
-        """Whether it is a binary table."""
+        """Whether the HDU is a binary table."""
         return text_of(self.header, "XTENSION") == "BINTABLE"
 
     @property
     def is_image(self) -> bool:
-        """Whether it holds pixels (tile-compressed ones are in a table)."""
+        """Whether the HDU contains pixels (tile-compressed images are tables)."""
         return not self.is_table and self._size > 0
 
     @cached_property
@@ -175,11 +175,11 @@ class Hdu:
 
     @cached_property
     def columns(self) -> dict[str, Column]:
-        """The columns, by their names in lower case. `InputError` for keywords that make no table."""
+        """The columns by lower-case name. Raises `InputError` if the keywords do not describe a valid table."""
         if not self.is_table:
             return {}
         if (self._whole("BITPIX"), self._whole("NAXIS"), self._whole("GCOUNT", 1)) != (8, 2, 1):
-            raise self.error("is no table: of one, BITPIX is 8, NAXIS 2 and GCOUNT 1")
+            raise self.error("is not a valid table (needs BITPIX = 8, NAXIS = 2, GCOUNT = 1)")
         found: dict[str, Column] = {}
         for n in range(1, self._whole("TFIELDS") + 1):
             column = self._column(n)
@@ -188,18 +188,18 @@ class Hdu:
             found[column.name.lower()] = column
         width = sum(column.dtype.itemsize for column in found.values())
         if width != self._whole("NAXIS1"):
-            raise self.error(f"has rows of {self.header['NAXIS1']} bytes, and columns of {width} (TFORMn)")
+            raise self.error(f"has rows of {self.header['NAXIS1']} bytes, but columns of {width} (TFORMn)")
         if width == 0 and self.rows:
-            raise self.error(f"has {self.rows} rows without a byte")
+            raise self.error(f"declares {self.rows} rows of zero length (NAXIS1 = 0)")
         return found
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
-        """The type of a row."""
+        """The numpy type of a row."""
         return np.dtype([(column.name, column.dtype) for column in self.columns.values()])
 
     def need(self, *names: str) -> list[Column]:
-        """These columns. `InputError` that names all that are missing, and those there are."""
+        """Return these columns. Raises `InputError` that names all missing columns and the existing ones."""
         missing = [name for name in names if name.lower() not in self.columns]
         if missing:
             raise self.error(f"has no column {' or '.join(missing)}, only {', '.join(self.columns) or 'none'}"
@@ -207,16 +207,16 @@ class Hdu:
         return [self.columns[name.lower()] for name in names]
 
     def need_numbers(self, *names: str) -> list[Column]:
-        """These columns. `InputError` as well for one that does not hold one number a row."""
+        """Return these columns. Raises `InputError` if one is missing or does not contain one number a row."""
         columns = self.need(*names)
         for column in columns:
             if not column.is_scalar:
-                raise self.error(f"has the column {column.name} of the format {column.repeat}{column.letter}, which is "
-                                 "not one number a row")
+                raise self.error(f"has the column {column.name} of the format {column.repeat}{column.letter}, but it "
+                                 "must have one number a row")
         return columns
 
     def blocks(self, most: int = _ROWS) -> Iterator[Rows]:
-        """The rows, in order, up to ``most`` at a time. `InputError` where the file ends before the table does."""
+        """Yield the rows in order, up to ``most`` at a time. Raises `InputError` if the file ends inside the table."""
         done, rows, dtype = 0, self.rows, self.dtype
         while done < rows:
             block = np.empty(min(most, rows - done), dtype)
@@ -228,12 +228,12 @@ class Hdu:
             yield block
 
     def table(self) -> Rows:
-        """All rows."""
+        """Return all rows."""
         blocks = list(self.blocks())
         return np.concatenate(blocks) if blocks else np.empty(0, self.dtype)
 
     def heap(self) -> bytes:
-        """The arrays of any length, after all rows have been read. `InputError` where the file ends before they do."""
+        """Return the heap of variable-length arrays, once all rows are read. Raises `InputError` if it is truncated."""
         gap = max(self._whole("THEAP", 0) - self.rows * self._whole("NAXIS1"), 0)
         heap = np.empty(self._unread, np.uint8)
         if self._read_into(heap) < len(heap):
@@ -241,17 +241,17 @@ class Hdu:
         return heap[gap:].tobytes()
 
     def error(self, text: str) -> InputError:
-        """An error about this HDU, beginning with the file."""
+        """Return an error about this HDU that begins with the file."""
         where = f"block {self.name or self.index}"
         return InputError(f"{self.path}: {where} {text}")
 
     def check_size(self) -> None:
-        """Raises `InputError` for data that cannot be in the file."""
+        """Raise `InputError` if the data cannot fit into the file."""
         if self._size > self._most_bytes:
             raise self.error(f"is truncated: {self._size} bytes of data do not fit into the file; fetch it again")
 
     def skip(self) -> None:
-        """Goes to the end of the data. `InputError` where the file ends before they do."""
+        """Skip the rest of the data. Raises `InputError` if the file ends before the data do."""
         if self._unread:
             self._skip(self._unread - 1)
             with reading(self.path):
@@ -262,6 +262,7 @@ class Hdu:
 
     @cached_property
     def _size(self) -> int:
+        """The size of the data in bytes."""
         axes = [self._whole(f"NAXIS{n}") for n in range(1, self._whole("NAXIS") + 1)]
         if not axes:
             return 0
@@ -269,6 +270,7 @@ class Hdu:
         return abs(self._whole("BITPIX")) // 8 * self._whole("GCOUNT", 1) * pixels
 
     def _whole(self, keyword: str, default: int | None = None) -> int:
+        """Return a keyword's value as a whole number, 0 or more except for BITPIX."""
         value = self.header.get(keyword, default)
         if not isinstance(value, int) or isinstance(value, bool) or (value < 0 and keyword != "BITPIX"):
             raise InputError(f"{self.path}: the keyword {keyword} of block {self.index} is {value!r}: the file is "
@@ -276,6 +278,7 @@ class Hdu:
         return value
 
     def _column(self, n: int) -> Column:
+        """Return the column with number ``n``."""
         form = str(self.header.get(f"TFORM{n}", "")).strip()
         digits = form[: len(form) - len(form.lstrip("0123456789"))]
         letter = form[len(digits): len(digits) + 1]
@@ -284,11 +287,11 @@ class Hdu:
         number = {key: self.header.get(f"{key}{n}") for key in ("TNULL", "TSCAL", "TZERO", "TLMIN", "TLMAX")}
         for key, value in number.items():
             if value is not None and not is_number(value):
-                raise self.error(f"has the keyword {key}{n} = {value!r}, which is no number")
+                raise self.error(f"has the keyword {key}{n} = {value!r}, which must be a number")
         scale, zero = (default if number[key] is None else number[key]
                        for key, default in (("TSCAL", 1.0), ("TZERO", 0.0)))
         if scale == 0:
-            raise self.error(f"has the keyword TSCAL{n} = 0, which makes all values one")
+            raise self.error(f"has the keyword TSCAL{n} = 0, which is invalid")
         null = number["TNULL"]
         return Column(
             str(self.header.get(f"TTYPE{n}", "")).strip() or f"col{n}", n, letter, int(digits or 1),
@@ -296,7 +299,7 @@ class Hdu:
             scale=scale, zero=zero, lowest=number["TLMIN"], highest=number["TLMAX"])
 
     def _read_into(self, array: NDArray[Any]) -> int:
-        """Fills an array with the next bytes, and says how many there were."""
+        """Fill an array with the next bytes and return how many were read."""
         target = array.view(np.uint8).reshape(-1).data if array.nbytes else memoryview(b"")
         got = 0
         with reading(self.path):
@@ -309,15 +312,16 @@ class Hdu:
         return got
 
     def _skip(self, count: int) -> None:
+        """Move forward in the file."""
         with reading(self.path):
             self._stream.seek(count, 1)
 
 
 @contextmanager
 def open_fits(path: Path) -> Iterator[Iterator[Hdu]]:
-    """The HDUs of a FITS file, gzipped or not, in its order, as a context manager.
+    """Open a FITS file (gzipped or not) and yield an iterator of its HDUs, as a context manager.
 
-    Raises `InputError`, one line that begins with the file, for what cannot be read.
+    Raises `InputError`, one line that begins with the file, if it cannot be read.
     """
     with ExitStack() as stack:
         with reading(path):
@@ -329,6 +333,7 @@ def open_fits(path: Path) -> Iterator[Iterator[Hdu]]:
 
 
 def _hdus(stream: BinaryIO, path: Path, size: int) -> Iterator[Hdu]:
+    """Yield the HDUs of a stream."""
     index = 0
     while (header := _read_header(stream, path, first=index == 0)) is not None:
         hdu = Hdu(header, index, path, stream, size)
@@ -339,7 +344,7 @@ def _hdus(stream: BinaryIO, path: Path, size: int) -> Iterator[Hdu]:
 
 
 def _read_header(stream: BinaryIO, path: Path, *, first: bool) -> "Header | None":
-    """The next header; None at the end of the file, and before bytes that are none (FITS allows special records)."""
+    """Return the next header; None at the end of the file, and before special records, which FITS allows."""
     from astropy.io.fits import Header
 
     blocks: list[bytes] = []
@@ -351,7 +356,7 @@ def _read_header(stream: BinaryIO, path: Path, *, first: bool) -> "Header | None
             if first:
                 raise InputError(f"{path}: is empty" if not block else
                                  f"{path}: is not a FITS file (it begins with {block[:9]!r})")
-            with reading(path):  # only at its end does a compressed file tell that it is damaged
+            with reading(path):  # the checksum of a compressed file is at its end
                 while block:
                     block = stream.read(_MOST_READ)
             return None
@@ -363,17 +368,17 @@ def _read_header(stream: BinaryIO, path: Path, *, first: bool) -> "Header | None
 
 
 def sound_header(header: "Header", path: Path) -> "Header":
-    """The header without cards that nobody can read, of which a `ChandraBinWarning` tells.
+    """Return the header without unreadable cards, and warn about them.
 
-    Those of sky coordinates, such as ``CRVAL1 = NaN``, become texts: without the card, its default would count.
+    Unreadable sky coordinates, such as ``CRVAL1 = NaN``, become strings: without the card, its default would apply.
     """
     broken, of_sky = [], {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what astropy thinks of odd cards that it can read
+        warnings.simplefilter("ignore")  # astropy's warnings about odd but readable cards
         for card in header.cards:
             try:
                 _ = card.value, card.comment
-            except Exception:  # astropy has several
+            except Exception:  # astropy raises several types
                 if gives_sky(card.keyword):
                     of_sky[card.keyword] = str(card)[_VALUE:].partition("/")[0].strip(" '")
                 else:
@@ -385,17 +390,17 @@ def sound_header(header: "Header", path: Path) -> "Header":
     for keyword in broken:
         header.remove(keyword, ignore_missing=True, remove_all=True)
     if broken:
-        warn(f"{path}: the header's {', '.join(broken)} cannot be read, and is left out")
+        warn(f"{path}: unreadable header keywords are ignored: {', '.join(broken)}")
     return header
 
 
 def write_header(file: BinaryIO, header: "Header") -> None:
-    """Writes a header, filled up to whole blocks."""
+    """Write a header, padded to whole blocks."""
     file.write(header.tostring(sep="", endcard=True, padding=True).encode("ascii", "replace"))
 
 
 def write_empty_primary(file: BinaryIO, header: "Header") -> None:
-    """Writes a first block without data: the cards of ``header`` that are not about data."""
+    """Write a primary HDU without data, with the cards of ``header`` that do not describe data."""
     from astropy.io.fits import Header
 
     structure = Header({"SIMPLE": True, "BITPIX": 8, "NAXIS": 0, "EXTEND": True})
@@ -404,7 +409,7 @@ def write_empty_primary(file: BinaryIO, header: "Header") -> None:
 
 
 def table_header(header: "Header", rows: int, width: int, heap: int = 0) -> "Header":
-    """Return the cards of ``header`` behind the structure of a table of rows of ``width`` bytes, and a heap (bytes)."""
+    """Return the structure of a table with rows of ``width`` bytes and a heap (bytes), then the cards of ``header``."""
     from astropy.io.fits import Header
 
     structure = {"XTENSION": "BINTABLE", "BITPIX": 8, "NAXIS": 2, "NAXIS1": width, "NAXIS2": rows,
@@ -414,9 +419,9 @@ def table_header(header: "Header", rows: int, width: int, heap: int = 0) -> "Hea
 
 
 def write_rows(file: BinaryIO, header: "Header", blocks: Sequence[Rows], heap: bytes = b"") -> None:
-    """Writes a binary table: the cards of ``header``, its structure made to fit, and rows as `Hdu.blocks` gives them.
+    """Write a binary table from the cards of ``header``, with its structure adapted, and rows from `Hdu.blocks`.
 
-    The rows' fields must be those that the header describes.
+    The fields of the rows must be those that the header describes.
     """
     rows = sum(map(len, blocks))
     width = blocks[0].dtype.itemsize if blocks else int(header["NAXIS1"])

@@ -136,6 +136,11 @@ class Settings(BaseModel):
     response_tiles is not; 0: none."""
     nh: float = Field(default=0, ge=0, le=100)
     """Step 10: Galactic hydrogen column density, 1e22 cm-2."""
+    nh_is: Literal["fixed", "tied", "free"] = "fixed"
+    """Step 10: the column density is the given one (fixed), the best one for all bins (tied), or one of each bin
+    (free)."""
+    redshift_is: Literal["fixed", "tied", "free"] = "fixed"
+    """Step 10: the redshift likewise. One of both must be fixed."""
     model: Annotated[str, Field(min_length=1)] = "apec"
     """Step 10: apec (AtomDB plasma), brems (bremsstrahlung without lines), or the file of a table model, relative to
     this file."""
@@ -143,6 +148,8 @@ class Settings(BaseModel):
     """Step 10: element abundances of the plasma and of the absorption."""
     fit_band: str = "0.5:7"
     """Step 10: energies to fit, low:high in keV."""
+    fit_engine: Literal["native", "sherpa"] = "native"
+    """Step 10: engine of the fits: native, or sherpa, an independent check that takes seconds a bin."""
 
     @field_validator("obs_ids", mode="before")
     @classmethod
@@ -206,6 +213,8 @@ class Settings(BaseModel):
             raise ValueError("response_tiles is given, but spectra is false: set spectra to true")
         if self.response_tiles is not None and self.redshift is None:
             raise ValueError("response_tiles is given, but fits also need the redshift: set redshift")
+        if "fixed" not in (self.nh_is, self.redshift_is):
+            raise ValueError(f"nh_is is {self.nh_is} and redshift_is is {self.redshift_is}: one must be fixed")
         return self
 
     @model_validator(mode="after")

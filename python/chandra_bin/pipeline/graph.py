@@ -100,13 +100,14 @@ def _tasks_of_bins(layout: Layout, settings: Settings, archive: Sequence[Observa
     # The files that CIAO makes are not known in advance.
     files = () if by_ciao else tuple(dict.fromkeys(
         file for tile in read_tiles(table) for file in (tile.arf, tile.rmf)))
-    made = tuple(layout.tiles_folder / f"{int(obs.obsid):05d}" / f"*.{kind}"
+    made = tuple(layout.made_tiles.parent / f"{int(obs.obsid):05d}" / f"*.{kind}"
                  for obs in places for kind in ("arf", "rmf")) if by_ciao else ()
     return [
         spectra, *([tiles] if by_ciao else []),
         Task("bin-responses", 9, "bin-responses", ("ccd_ids",), ("bin", *(["bin-tiles"] if by_ciao else [])),
              (layout.binmap, *events, table), bad_pixels, (*companions, *made), archive=tuple(archive)),
-        Task("fit", 10, "fit", ("redshift", "nh", "model", "abundance_table", "fit_band"),
+        Task("fit", 10, "fit", ("redshift", "nh", "nh_is", "redshift_is", "model", "abundance_table", "fit_band",
+                        "fit_engine"),
              ("bin-spectra", "bin-responses"), (*tables, layout.bin_responses, *files), patterns=made),
         Task("maps", 10, "maps", (), ("fit",), (layout.binmap, layout.fit), may_need=layout.truth)]
 

@@ -435,14 +435,9 @@ class Layout:
         return self.bins / "responses.fits"
 
     @property
-    def tiles_folder(self) -> Path:
-        """Step 9, by CIAO: the folder of the responses of tiles, with a folder for each observation."""
-        return self.bins / "tiles"
-
-    @property
     def made_tiles(self) -> Path:
-        """Step 9, by CIAO: the table of these responses."""
-        return self.tiles_folder / "tiles.ecsv"
+        """Step 9, by CIAO: the table of the responses of tiles, in a folder with one for each observation."""
+        return self.bins / "tiles" / "tiles.ecsv"
 
     @property
     def fit(self) -> Path:

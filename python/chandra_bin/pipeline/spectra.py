@@ -7,7 +7,8 @@ from typing import Any
 from chandra_bin.acis.bands import parse_energies
 from chandra_bin.errors import warn
 from chandra_bin.fits.virtual import VirtualFile
-from chandra_bin.spectral.models import ModelOptions
+from chandra_bin.spectral.fit import FitOptions
+from chandra_bin.spectral.models import PLASMAS, ModelOptions
 from chandra_bin.tasks.fit import fit_spectra_files
 from chandra_bin.tasks.maps import write_hardness_maps, write_maps
 from chandra_bin.tasks.responses import write_responses
@@ -15,9 +16,8 @@ from chandra_bin.tasks.spectra import write_spectra
 from chandra_bin.tasks.truth import compare_with_truth
 
 from .archive import ObservationFiles, chips_used
+from .fit_engines import fit_engine
 from .job import Job
-
-_PLASMAS = ("apec", "brems")
 
 
 def flare_free_events(job: Job) -> list[VirtualFile]:
@@ -62,15 +62,17 @@ def fit(job: Job) -> None:
     """Do step 10: fit temperature, abundance and norm of each bin."""
     layout, settings = job.layout, job.settings
     assert settings.redshift is not None  # the configuration is checked
-    plasma: Any = settings.model if settings.model in _PLASMAS else layout.work / settings.model
+    plasma: Any = settings.model if settings.model in PLASMAS else layout.work / settings.model
     model = ModelOptions(model=plasma, redshift=settings.redshift, nh=settings.nh,
                          abundance_table=settings.abundance_table)
     low, high = parse_energies(settings.fit_band)
-    made = job.call(fit_spectra_files, _folder_of_spectra(job), layout.bin_responses, job.out(layout.fit), model=model,
-                    band_kev=(low / 1000, high / 1000), threads=job.threads)
+    with fit_engine(settings.fit_engine, job.threads) as engine:
+        made = job.call(fit_spectra_files, _folder_of_spectra(job), layout.bin_responses, job.out(layout.fit),
+                        model=model, options=FitOptions(nh_is=settings.nh_is, redshift_is=settings.redshift_is),
+                        band_kev=(low / 1000, high / 1000), threads=job.threads, engine=engine)
     result = made.result
     reasons = Counter(result.reason.tolist()).most_common()
-    job.note(model=made.templates.model, bins=", ".join(f"{reason}: {count}" for reason, count in reasons),
+    job.note(model=result.model, bins=", ".join(f"{reason}: {count}" for reason, count in reasons),
              errors=result.error_text)
 
 

@@ -230,7 +230,8 @@ def _mean_of_bins(image: NDArray[Any], binmap: NDArray[np.int32]) -> NDArray[np.
     bins = int(binmap.max(initial=-1)) + 1
     npix = np.bincount(binmap[used], minlength=bins)
     sums = np.bincount(binmap[used], image[used], minlength=bins)
-    return np.divide(sums, npix, out=np.full(bins, np.nan), where=npix > 0)
+    mean: NDArray[np.float64] = np.divide(sums, npix, out=np.full(bins, np.nan), where=npix > 0)
+    return mean
 
 
 def _draw_outlines(axes: "Axes", polygons: Polygons) -> None:
@@ -244,8 +245,9 @@ def _draw_outlines(axes: "Axes", polygons: Polygons) -> None:
     first, last = polygons.ring_offsets[:-1], polygons.ring_offsets[1:]
     codes[first] = Path.MOVETO
     points = np.insert(polygons.points, last, polygons.points[first], axis=0)  # each ring ends where it begins
-    axes.add_patch(PathPatch(Path(points, np.insert(codes, last, Path.LINETO)), fill=False, edgecolor="white",
-                             linewidth=0.5, alpha=0.8))
+    path = Path(points, np.insert(codes, last, Path.LINETO))
+    # add_patch would walk along all points, one by one, to find their limits
+    axes.add_artist(PathPatch(path, fill=False, edgecolor="white", linewidth=0.5, alpha=0.8))
 
 
 def _bin_colours(binmap: NDArray[np.int32]) -> NDArray[np.uint8]:

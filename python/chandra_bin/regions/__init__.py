@@ -1,6 +1,6 @@
-"""Region files of CIAO and DS9: read as their readers do, converted, and written with the same pixels inside.
+"""Region files of CIAO and DS9: reading, conversion, masks, and writing of equivalent files.
 
-What belongs to a region is decided at pixel centres, and an edge belongs to the shape, as in CIAO.
+A pixel is in a region if its centre is, and edges belong to the shape, as in CIAO.
 """
 
 import re
@@ -52,21 +52,20 @@ __all__ = [
     "to_astropy",
 ]
 
-# How FITS files begin, gzipped or not.
+# The first bytes of FITS files, gzipped or not.
 _TABLE = (b"\x1f\x8b", b"SIMPLE  =")
-# A shape with or without brackets, as DS9 takes both.
+# A shape with or without parentheses; DS9 accepts both.
 _SHAPE = re.compile(r"[(]|[A-Za-z][ \t]+[-+.0-9]")
 
 
 def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ciao: bool = True,
                  block: int | None = None, rows: "NDArray[np.bool_] | None" = None) -> Region:
-    """A region from a CIAO or DS9 file, or from a CIAO FITS region table.
+    """Return a region from a CIAO or DS9 file, or from a CIAO FITS region table.
 
-    ``semantics`` as in `parse_regions`. With ``for_ciao`` a `ChandraBinWarning` tells of numbers that CIAO
-    would take for physical pixels without a word: degrees, and image coordinates, in DS9 files. Of a FITS file the
-    table in HDU number ``block`` (0: the primary one) is read, by default the first table of regions, and of its rows
-    those that are True in ``rows`` (n,), by default all. Raises `InputError`,
-    naming file and line, for what cannot be read.
+    ``semantics`` is as in `parse_regions`. With ``for_ciao``, a `ChandraBinWarning` reports numbers in DS9 files that
+    CIAO would silently read as physical pixels: degrees and image coordinates. For a FITS file, ``block`` is the number
+    of the HDU to read (0: the primary one), by default the first region table, and ``rows`` (n,) is True for the rows
+    to read, by default all. Raises `InputError`, with file and line, if the file cannot be read.
     """
     path = Path(path_text(path))
     try:
@@ -80,7 +79,7 @@ def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ci
     except UnicodeDecodeError:
         text = content.decode("latin-1")
     if "\0" in text:
-        raise InputError(f"{path}: is neither a text nor a FITS file")
+        raise InputError(f"{path}: is neither a text file nor a FITS file")
     region = parse_regions(text, str(path), semantics)
     if for_ciao:
         _warn_of_misreading(region, text)
@@ -88,7 +87,7 @@ def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ci
 
 
 def is_table_file(path: Path) -> bool:
-    """Whether a file is FITS, gzipped or not, by its first bytes; False for one that cannot be read."""
+    """Return whether a file is FITS (gzipped or not) by its first bytes; False if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(16).startswith(_TABLE)
@@ -97,9 +96,9 @@ def is_table_file(path: Path) -> bool:
 
 
 def has_shapes(path: Path) -> bool:
-    """Whether a region file is there and holds a shape, and not comments, ``global`` and the name of a system alone.
+    """Return whether a region file exists and contains a shape, not only comments, ``global`` or a coordinate system.
 
-    So a user says that there is nothing to exclude, by hand or with DS9.
+    A file without shapes is how a user states, by hand or with DS9, that there is nothing to exclude.
     """
     if not path.is_file():
         return False
@@ -111,6 +110,7 @@ def has_shapes(path: Path) -> bool:
 
 
 def _warn_of_misreading(region: Region, text: str) -> None:
+    """Warn about numbers that CIAO would read as physical pixels."""
     if region.format != "ds9":
         return
     lines = text.split("\n")
@@ -119,6 +119,6 @@ def _warn_of_misreading(region: Region, text: str) -> None:
             continue
         if shape.system in PIXEL_SYSTEMS or ":" not in lines[shape.line - 1].split("#")[0]:
             what = "image coordinates" if shape.system in PIXEL_SYSTEMS else f"{shape.system} degrees"
-            warn(f"{region.source}: line {shape.line}: CIAO takes these {what} for physical pixels, without a "
-                 "word; give CIAO tools a converted file (chandra-bin convert)")
+            warn(f"{region.source}: line {shape.line}: CIAO silently reads these {what} as physical pixels; "
+                 "give CIAO tools a converted file (chandra-bin convert)")
             return

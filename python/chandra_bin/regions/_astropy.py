@@ -1,4 +1,4 @@
-"""Regions as objects of astropy's ``regions`` package, and back."""
+"""Conversion to and from the region objects of astropy's ``regions`` package."""
 
 import operator
 from typing import Any
@@ -12,15 +12,15 @@ from chandra_bin.errors import InputError
 from ._convert import convert_region
 from ._shapes import IMAGE, Component, Region, Shape
 
-# Of a compound region whose operators are written out.
+# Limit of components when the operators of a compound region are expanded.
 _MOST_COMPONENTS = 10_000
 
 
 def to_astropy(region: Region, coords: "CoordsLike", *, sky: bool = False) -> list[Any]:
-    """Regions of astropy's ``regions`` package, one a component: in array coordinates, or in the sky of ``coords``.
+    """Return regions of astropy's ``regions``, one per component: in array coordinates, or in the sky of ``coords``.
 
-    What is taken away is in them, as compound regions. In the sky, lengths and angles are by the local scale and the
-    local north, as that package has them. Raises `InputError` for pies, sectors and fields, which it does not know.
+    Excluded shapes are included as compound regions. In the sky, lengths and angles use the local scale and the local
+    north, as in that package. Raises `InputError` for pies, sectors and fields, which it does not have.
     """
     coords = as_coords(coords)
     pixels = convert_region(region, coords, IMAGE)
@@ -33,12 +33,11 @@ def to_astropy(region: Region, coords: "CoordsLike", *, sky: bool = False) -> li
 
 
 def from_astropy(objects: Any, coords: "CoordsLike | None" = None) -> Region:
-    """The region that covers any of ``objects``: one or several regions of astropy's package, in pixels or in the sky.
+    """Return the region that covers any of ``objects``: one or several astropy regions, in pixels or in the sky.
 
-    Those in the sky need ``coords``, as `region_mask` takes them.
-
-    Those whose meta says ``include=False`` are taken away from all. Compound regions are taken by what ``&``, ``|`` and
-    ``^`` mean. Raises `InputError` for what covers no pixels, and for ``include=False`` within a compound region.
+    Sky regions need ``coords``, as in `region_mask`. Regions with ``include=False`` in their meta are excluded from
+    all. Compound regions with ``&``, ``|`` and ``^`` are supported. Raises `InputError` for regions that cover no
+    pixels, and for ``include=False`` inside a compound region.
     """
     from regions import Region as OfAstropy
     from regions import SkyRegion
@@ -52,7 +51,7 @@ def from_astropy(objects: Any, coords: "CoordsLike | None" = None) -> Region:
         in_pixels = one
         if isinstance(one, SkyRegion):
             if coords is None or coords.sky is None:
-                raise InputError("sky regions need the coordinates of an image with a sky")
+                raise InputError("sky regions need the coordinates of an image with sky coordinates")
             in_pixels = one.to_pixel(coords.sky)
         components = _components(in_pixels, number)
         if _is_included(one):
@@ -61,16 +60,17 @@ def from_astropy(objects: Any, coords: "CoordsLike | None" = None) -> Region:
             cuts.append(components[0][0])
         else:
             raise InputError(f"region {number} is a compound region with include=False: subtract it from each of "
-                             "the others, by ^ or &")
+                             "the others with ^ or &")
     if not included:
         raise InputError("none of the regions is included")
     return Region(tuple(included), tuple(cuts), source="the regions")
 
 
 def _joined(component: Component, source: str) -> Any:
+    """Return a component as a region of astropy's."""
     included = [_to_pixel_region(shape, source) for shape in component if not shape.complement]
     if not included:
-        raise InputError(f"{source}: line {component[0].line}: everything outside a shape is no region of astropy's")
+        raise InputError(f"{source}: line {component[0].line}: astropy has no region for everything outside a shape")
     joined = included[0]
     for other in included[1:]:
         joined = joined & other
@@ -81,6 +81,7 @@ def _joined(component: Component, source: str) -> Any:
 
 
 def _to_pixel_region(shape: Shape, source: str) -> Any:
+    """Return a shape as a pixel region of astropy's."""
     import regions as package
     from astropy.units import deg
     from regions import PixCoord
@@ -103,16 +104,17 @@ def _to_pixel_region(shape: Shape, source: str) -> Any:
 
 
 def _is_included(one: Any) -> bool:
+    """Return whether a region is not marked ``include=False``."""
     return one.meta.get("include", True) not in (False, "-")
 
 
 def _components(one: Any, number: int) -> list[Component]:
-    """A region in pixels as shapes that are joined by AND, in components that are joined by OR."""
+    """Return a pixel region as components joined by OR, of shapes joined by AND."""
     if type(one).__name__ != "CompoundPixelRegion":
         return [(_from_pixel_region(one, number),)]
     if not (_is_included(one.region1) and _is_included(one.region2)):
-        raise InputError(f"region {number} is a compound region with a part of include=False, which its operator "
-                         "ignores: subtract that part by ^ or &")
+        raise InputError(f"region {number} is a compound region with include=False in a part, which its operator "
+                         "ignores: subtract that part with ^ or &")
     first, second = (_components(each, number) for each in (one.region1, one.region2))
     if one.operator is operator.or_:
         return first + second
@@ -122,13 +124,14 @@ def _components(one: Any, number: int) -> list[Component]:
 
 
 def _both(first: list[Component], second: list[Component]) -> list[Component]:
+    """Return the AND of two lists of components."""
     if len(first) * len(second) > _MOST_COMPONENTS:
         raise InputError("a compound region is too deeply nested: give its parts")
     return [(*one, *other) for one in first for other in second]
 
 
 def _outside(components: list[Component]) -> list[Component]:
-    """The places outside all components: the complement of a shape of each."""
+    """Return the complement of all components, from the complement of one shape of each."""
     outside: list[Component] = [()]
     for component in components:
         outside = _both(outside, [(shape.complemented(),) for shape in component])
@@ -136,6 +139,7 @@ def _outside(components: list[Component]) -> list[Component]:
 
 
 def _from_pixel_region(one: Any, number: int) -> Shape:
+    """Return a pixel region of astropy's as a shape."""
     def at(position: Any) -> Floats:
         return np.column_stack([np.atleast_1d(position.x), np.atleast_1d(position.y)]).astype(float) + 1
 

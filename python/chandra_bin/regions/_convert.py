@@ -1,4 +1,4 @@
-"""Shapes from one coordinate system to another, through the pixels of an image."""
+"""Conversion of shapes between coordinate systems, through the pixels of an image."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -16,22 +16,22 @@ from ._shapes import DEGREES, EVERYWHERE, IMAGE, PHYSICAL, PIXEL_SYSTEMS, WCS, F
 
 @dataclass(frozen=True)
 class SkyRule:
-    """What lengths and angles in the sky mean on an image, to those who read a format.
+    """The meaning of sky lengths and angles on an image, for readers of a format.
 
-    There is one scale for an image, that of the pixel at its centre. CIAO takes angles from the image's +x, DS9 from
-    the west, with one north for an image, that of the pixel at its centre.
+    An image has one scale, that of its central pixel. CIAO measures angles from the image's +x, DS9 from the west, with
+    one north per image, that of its central pixel.
     """
 
     scale: float
     """Degrees a pixel."""
     north: float
-    """The angle of a shape in the sky is its angle in the image plus this."""
+    """The angle of a shape in the sky minus its angle in the image."""
     mirrored: bool
-    """East is right of north: DS9's angles run the other way."""
+    """East is right of north, so DS9's angles run clockwise."""
 
     @classmethod
     def of(cls, coords: ImageCoords, format: Format, frame: str | None) -> "SkyRule":
-        """The rule for a format and a frame (None: the image's own)."""
+        """Return the rule for a format and a frame (None: the image's own)."""
         x, y = coords.ds9_centre
         scale, north = coords.scale_and_north(x, y, frame)
         lon, lat = coords.image_to_sky([x, x + 1, x], [y, y, y + 1])
@@ -40,16 +40,17 @@ class SkyRule:
         return cls(float(scale), float(north) if format == "ds9" else 0.0, format == "ds9" and mirrored)
 
     def in_image(self, angles: tuple[float, ...], norths: int = 1) -> tuple[float, ...]:
-        """Angles of the sky from the image's +x; see `Shape.norths`."""
+        """Return sky angles as angles from the image's +x; see `Shape.norths`."""
         self._check(angles)
         return tuple(angle - norths * self.north for angle in angles)
 
     def in_sky(self, angles: tuple[float, ...]) -> tuple[float, ...]:
-        """Angles from the image's +x in the sky."""
+        """Return angles from the image's +x as sky angles."""
         self._check(angles)
         return tuple((angle + self.north) % 360 for angle in angles) if self.north else angles
 
     def _check(self, angles: tuple[float, ...]) -> None:
+        """Raise `InputError` for angles on a mirrored image."""
         if angles and self.mirrored:
             raise InputError("the image is mirrored (east is right of north): angles in the sky cannot be converted")
 
@@ -58,13 +59,13 @@ Rules = Callable[[Format, str | None], SkyRule]
 
 
 def convert_region(region: Region, coords: ImageCoords, system: str, format: Format | None = None) -> Region:
-    """A region with all shapes in ``system``: ``image``, ``physical``, ``wcs`` or a frame of the sky.
+    """Return a region with all shapes in ``system``: ``image``, ``physical``, ``wcs`` or a sky frame.
 
-    ``format`` is that of the readers to be (None: as it was); it matters for angles in the sky. Raises `InputError`,
-    naming the line, for shapes that cannot be converted, and where the image has no such coordinates.
+    ``format`` is that of the future readers (None: unchanged); it affects angles in the sky. Raises `InputError` with
+    the line for shapes that cannot be converted, and if the image lacks the coordinates.
 
-    A shape that lies where the image's projection does not reach, such as one on the other side of the sky, covers
-    nothing, with a `ChandraBinWarning` that counts such shapes.
+    A shape off the image's projection, such as on the opposite side of the sky, covers nothing; a `ChandraBinWarning`
+    counts such shapes.
     """
     to_format = format or region.format
     region = _on_sky_of(region, coords)
@@ -80,7 +81,7 @@ def convert_region(region: Region, coords: ImageCoords, system: str, format: For
 
 
 def _converted(region: Region, made: dict[Shape, Shape], to_format: Format) -> Region:
-    """A region of the shapes that are ``made``; the others cover nothing."""
+    """Return a region with the shapes in ``made``; other shapes cover nothing."""
     components = [tuple(made[shape] for shape in component if shape in made) or (EVERYWHERE,)
                   for component in region.components
                   if all(shape in made or shape.complement for shape in component)]
@@ -90,19 +91,19 @@ def _converted(region: Region, made: dict[Shape, Shape], to_format: Format) -> R
 
 
 def _on_sky_of(region: Region, coords: ImageCoords) -> Region:
-    """A region of a table with a sky of its own in pixels of an image; itself where both skies agree.
+    """Return a region of a table with its own sky in pixels of an image; unchanged if both skies agree.
 
-    Centres and corners go through the sky; lengths and angles change by the scales and norths at each centre.
+    Centres and corners are converted through the sky; lengths and angles by the scales and norths at each centre.
     """
     own = region.coords
     if own is not None and coords.sky is None:
-        warn(f"{region.source}: the table has sky coordinates, and the image has none: X and Y are taken as "
+        warn(f"{region.source}: the table has sky coordinates, but the image has none: X and Y are used as "
              "physical coordinates of the image")
     if own is None or coords.sky is None or physical_agree(own, coords):
         return replace(region, coords=None)
     made: dict[Shape, Shape] = {}
     for shape in dict.fromkeys(region.areas):
-        corners = _as_polygon(shape) if shape.kind == "rectangle" else shape  # its sides follow its own sky's axes
+        corners = _as_polygon(shape) if shape.kind == "rectangle" else shape  # sides follow its own sky
         sky = own.physical_to_sky(corners.points[:, 0], corners.points[:, 1], "icrs")
         points = np.column_stack(coords.sky_to_image(*sky, "icrs"))
         lengths, angles = shape.lengths, shape.angles
@@ -115,7 +116,7 @@ def _on_sky_of(region: Region, coords: ImageCoords) -> Region:
 
 
 def _between(own: ImageCoords, place: Floats, coords: ImageCoords, pixel: Floats) -> tuple[float, float]:
-    """Pixels of an image for one of a region's own sky, and the turn of its angles in degrees, at one place."""
+    """Return image pixels per pixel of a region's own sky, and the rotation of its angles in degrees, at a position."""
     (scale, north, mirrored), (scale_there, north_there, mirrored_there) = (
         _local_axes(each, np.array(at)) for each, at in ((own, own.physical_to_image(*place)), (coords, pixel)))
     if mirrored != mirrored_there:
@@ -124,7 +125,7 @@ def _between(own: ImageCoords, place: Floats, coords: ImageCoords, pixel: Floats
 
 
 def _local_axes(coords: ImageCoords, pixel: Floats) -> tuple[float, float, bool]:
-    """Degrees a pixel, the angle of +y from north through east, and whether east is right of north, at a pixel."""
+    """Return degrees per pixel, the angle of +y east of north, and whether east is right of north, at a pixel."""
     x, y = pixel.tolist()
     scale, north = coords.scale_and_north(x, y, "icrs")
     lon, lat = coords.image_to_sky([x, x + 1, x], [y, y, y + 1], "icrs")
@@ -133,7 +134,7 @@ def _local_axes(coords: ImageCoords, pixel: Floats) -> tuple[float, float, bool]
 
 
 def _shapes_in_image(given: list[Shape], coords: ImageCoords, region: Region) -> list[Shape | None]:
-    """Shapes in array coordinates, lengths in pixels, angles from +x; None where the projection reaches no point."""
+    """Return shapes in array coordinates, lengths in pixels, angles from +x; None for shapes off the projection."""
     rules = cache(lambda of_format, frame: SkyRule.of(coords, of_format, frame))
     shapes = [_turned_rectangle(shape, coords) for shape in given]
     in_image = _each_system(shapes, lambda x, y, of: _points_to_image(coords, x, y, of))
@@ -151,7 +152,7 @@ def _shapes_in_image(given: list[Shape], coords: ImageCoords, region: Region) ->
 
 def _shapes_in_system(shapes: dict[Shape, Shape], coords: ImageCoords, system: str, region: Region,
                       to_format: Format) -> list[Shape]:
-    """Shapes in ``system``, for a reader of ``to_format``, from those of the region and what they are in the image."""
+    """Return shapes in ``system``, for readers of ``to_format``, from the original shapes and those in the image."""
     rules = cache(lambda of_format, frame: SkyRule.of(coords, of_format, frame))
     measured, format = list(shapes.values()), region.format
     targets = _each_system([replace(shape, system=system) for shape in measured],
@@ -160,12 +161,12 @@ def _shapes_in_system(shapes: dict[Shape, Shape], coords: ImageCoords, system: s
     converted = []
     for original, shape, points in zip(shapes, measured, targets, strict=True):
         if not np.isfinite(points).all():
-            raise InputError(f"{region.source}: {_where(original)}lies where the image's projection has no sky")
+            raise InputError(f"{region.source}: {_where(original)}is off the sky of the image's projection")
         if original is EVERYWHERE:
             converted.append(original)
         elif (original.system == system and (original.unit == unit or not original.lengths)
               and (format == to_format or not original.angles or system in PIXEL_SYSTEMS)):
-            converted.append(original)  # the very numbers of the file
+            converted.append(original)  # keep the numbers of the file
         else:
             whole = replace(shape, system=system, unit=unit)
             converted.append(_measured_in(whole, points, coords, to_format, rules))
@@ -173,12 +174,12 @@ def _shapes_in_system(shapes: dict[Shape, Shape], coords: ImageCoords, system: s
 
 
 def points_from_array(coords: ImageCoords, points: Floats, system: str) -> Floats:
-    """Array coordinates (n, 2) in a system of region files; see `Shape.points`."""
+    """Return array coordinates (n, 2) in a system of region files; see `Shape.points`."""
     return np.column_stack(_points_from_image(coords, points[:, 0], points[:, 1], system))
 
 
 def _each_system(shapes: list[Shape], convert: Callable[[Floats, Floats, str], tuple[Floats, Floats]]) -> list[Floats]:
-    """The converted points of every shape, with one call a system: a WCS is quick with many points, not with few."""
+    """Return the converted points of every shape, with one call per system: a WCS is fast for many points at once."""
     result: list[Floats] = [shape.points for shape in shapes]
     for system in dict.fromkeys(shape.system for shape in shapes):
         indices = [i for i, shape in enumerate(shapes) if shape.system == system and len(shape.points)]
@@ -193,10 +194,12 @@ def _each_system(shapes: list[Shape], convert: Callable[[Floats, Floats, str], t
 
 
 def _frame(system: str) -> str | None:
+    """Return the sky frame of a system, None for the image's own."""
     return None if system == WCS else system
 
 
 def _points_to_image(coords: ImageCoords, x: Floats, y: Floats, system: str) -> tuple[Floats, Floats]:
+    """Return points of a system in array coordinates."""
     if system == IMAGE:
         return x - 1, y - 1
     if system == PHYSICAL:
@@ -205,6 +208,7 @@ def _points_to_image(coords: ImageCoords, x: Floats, y: Floats, system: str) -> 
 
 
 def _points_from_image(coords: ImageCoords, x: Floats, y: Floats, system: str) -> tuple[Floats, Floats]:
+    """Return array coordinates in a system."""
     if system == IMAGE:
         return x + 1, y + 1
     if system == PHYSICAL:
@@ -213,9 +217,9 @@ def _points_from_image(coords: ImageCoords, x: Floats, y: Floats, system: str) -
 
 
 def _measured_in_image(shape: Shape, points: Floats, coords: ImageCoords, format: Format, rules: Rules) -> Shape:
-    """A shape in array coordinates, lengths in pixels, angles from the image's +x."""
+    """Return a shape in array coordinates, lengths in pixels, angles from the image's +x."""
     if not np.isfinite(points).all():
-        raise InputError("lies where the image's projection does not reach")
+        raise InputError("is partly off the image's projection")
     frame = None if shape.system in PIXEL_SYSTEMS else _frame(shape.system)
     lengths, angles = shape.lengths, shape.angles
     if lengths and shape.unit != IMAGE:
@@ -233,7 +237,7 @@ def _measured_in_image(shape: Shape, points: Floats, coords: ImageCoords, format
 
 
 def _measured_in(shape: Shape, points: Floats, coords: ImageCoords, format: Format, rules: Rules) -> Shape:
-    """A shape of `_measured_in_image` in its new system and unit, with its points converted."""
+    """Return a shape from `_measured_in_image` in its new system and unit, with its converted points."""
     if shape.system == IMAGE:
         return replace(shape, points=points)
     turned = shape.system == PHYSICAL and _is_turned(coords)
@@ -243,7 +247,7 @@ def _measured_in(shape: Shape, points: Floats, coords: ImageCoords, format: Form
         per_pixel, turn = _physical_rule(coords) if shape.lengths or (shape.angles and turned) else (1.0, 0.0)
         return replace(shape, points=points, lengths=tuple(length * per_pixel for length in shape.lengths),
                        angles=tuple((angle + turn) % 360 for angle in shape.angles) if turn else shape.angles)
-    if shape.kind == "rectangle":  # its sides do not follow those axes
+    if shape.kind == "rectangle":  # its sides are not parallel to those axes
         (x0, y0), (x1, y1) = shape.points
         corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
         return replace(shape, kind="polygon", points=points_from_array(coords, corners, shape.system))
@@ -255,9 +259,9 @@ def _measured_in(shape: Shape, points: Floats, coords: ImageCoords, format: Form
 
 
 def _directions(angles: tuple[float, ...], matrix: Floats) -> tuple[float, ...]:
-    """The two angles of a sector after a linear change of axes: exact, also where axes are mirrored or oblong."""
+    """Return the two angles of a sector after a linear change of axes: exact, also for mirrored or oblong axes."""
     if matrix[0, 0] > 0 and np.allclose(matrix, matrix[0, 0] * np.eye(2), rtol=0, atol=1e-12 * matrix[0, 0]):
-        return angles  # the very numbers of the file
+        return angles  # keep the numbers of the file
     rays = matrix @ np.array([np.cos(np.radians(angles)), np.sin(np.radians(angles))])
     first, last = (np.degrees(np.arctan2(rays[1], rays[0])) % 360).tolist()
     if np.linalg.det(matrix) < 0:
@@ -268,43 +272,45 @@ def _directions(angles: tuple[float, ...], matrix: Floats) -> tuple[float, ...]:
 
 
 def _is_turned(coords: ImageCoords) -> bool:
+    """Return whether physical axes are rotated against the image."""
     return coords.physical is not None and coords.physical.turned
 
 
 def _turned_rectangle(shape: Shape, coords: ImageCoords) -> Shape:
-    """A rectangle of physical coordinates whose sides do not follow the image's, as polygon; else the shape itself."""
+    """Return a physical rectangle as a polygon if its sides are not parallel to the image's; else the shape itself."""
     if shape.kind != "rectangle" or shape.system != PHYSICAL or not _is_turned(coords):
         return shape
     return _as_polygon(shape)
 
 
 def _as_polygon(rectangle: Shape) -> Shape:
+    """Return a rectangle as a polygon."""
     (x0, y0), (x1, y1) = rectangle.points
     return replace(rectangle, kind="polygon", points=np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
 
 
 def _physical_rule(coords: ImageCoords) -> tuple[float, float]:
-    """Physical pixels a pixel, and the physical angle of the image's +x, where all directions agree."""
+    """Return physical pixels per pixel, and the physical angle of the image's +x, if all directions agree."""
     physical = coords.need_physical()
     (xx, xy), (yx, yy) = physical.matrix
     if not physical.turned and (xx <= 0 or abs(xx - yy) > 1e-6 * xx):
-        raise InputError(f"pixels are {xx:g} x {yy:g} in physical coordinates: lengths and angles have no single "
-                         "meaning")
+        raise InputError(f"pixels are {xx:g} x {yy:g} in physical coordinates: lengths and angles are ambiguous")
     scale = math.hypot(xx, yx)
     if abs(xx - yy) > 1e-6 * scale or abs(xy + yx) > 1e-6 * scale:
-        raise InputError("physical coordinates are mirrored or skewed (LTM1_1, LTM1_2 ...): lengths and angles have no "
-                         "single meaning")
+        raise InputError("physical coordinates are mirrored or skewed (LTM1_1, LTM1_2 ...): lengths and angles are "
+                         "ambiguous")
     return float(scale), math.degrees(math.atan2(yx, xx))
 
 
 def _where(shape: Shape) -> str:
+    """Return the line and kind of a shape for messages."""
     return f"line {shape.line}: {shape.kind}: " if shape.line else ""
 
 
 def bounds(shapes: Iterable[Shape]) -> Floats | None:
-    """The box (low, high) x (x, y) around what shapes have in common, in their own units; None: unlimited.
+    """Return the box (low, high) x (x, y) of the intersection of shapes, in their own units; None if unlimited.
 
-    Complements limit nothing. The shapes are in pixels.
+    Complements do not limit it. The shapes are in pixels.
     """
     low, high = np.full(2, -np.inf), np.full(2, np.inf)
     for shape in shapes:

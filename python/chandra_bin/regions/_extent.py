@@ -1,4 +1,4 @@
-"""The box around a region."""
+"""The bounding box of a region."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,29 +9,29 @@ from chandra_bin.coords.wcs import ImageCoords
 from ._convert import convert_region
 from ._shapes import PHYSICAL, Component, Region, Shape
 
-# How far, in pixels, an edge may reach into one without touching it.
+# An edge may overlap a pixel by this much without touching it, in pixels.
 _ON_EDGE = 1e-6
-# Of sectors, fields and everything outside a shape.
+# The extent of sectors, fields and complements.
 _EVERYWHERE = np.array([[-np.inf, np.inf], [-np.inf, np.inf]])
 
 
 def region_extent(region: Region) -> Floats:
-    """Lowest and highest x, and y, (2, 2), of a region; infinite where it has no end. What cuts take away counts too.
+    """Return lowest and highest x, and y, (2, 2), of a region; infinite if unlimited. Cuts are not subtracted.
 
-    In the pixel coordinates that its shapes and lengths are all given in (see `convert_region`).
+    All shapes and lengths of the region must be in one pixel system (see `convert_region`).
     """
     boxes = np.array([_component_extent(component) for component in region.components])
     boxes = boxes[(boxes[:, :, 0] <= boxes[:, :, 1]).all(axis=1)]
-    if not len(boxes):  # no point is in two shapes that are to be joined
+    if not len(boxes):  # shapes joined by AND do not overlap
         return np.zeros((2, 2))
     return np.stack([boxes[:, :, 0].min(axis=0), boxes[:, :, 1].max(axis=0)], axis=1)
 
 
 def region_box(region: Region, coords: ImageCoords, shape: tuple[int, int]) -> NDArray[np.int64]:
-    """The pixels of an image (ny, nx) that a region's box touches, as CIAO crops images: [[x0, x1], [y0, y1]].
+    """Return the pixels of an image (ny, nx) that a region's box touches, as CIAO crops images: [[x0, x1], [y0, y1]].
 
-    From 0, the ends excluded; one pixel at least, beside the image for a region that is. Raises `InputError` where the
-    image has no physical coordinates.
+    Indices start at 0 with exclusive ends. There is at least one pixel, next to the image for a region outside it.
+    Raises `InputError` if the image has no physical coordinates.
     """
     (x0, x1), (y0, y1) = region_extent(convert_region(region, coords.with_shape(shape), PHYSICAL))
     low = np.array(coords.physical_to_image(x0, y0))
@@ -43,11 +43,13 @@ def region_box(region: Region, coords: ImageCoords, shape: tuple[int, int]) -> N
 
 
 def _component_extent(component: Component) -> Floats:
+    """Return the extent of shapes joined by AND."""
     boxes = np.array([_shape_extent(shape) for shape in component])
     return np.stack([boxes[:, :, 0].max(axis=0), boxes[:, :, 1].min(axis=0)], axis=1)
 
 
 def _shape_extent(shape: Shape) -> Floats:
+    """Return the extent of a shape."""
     if shape.complement or shape.kind in ("field", "sector"):
         return _EVERYWHERE
     half = np.zeros(2)
@@ -58,6 +60,6 @@ def _shape_extent(shape: Shape) -> Floats:
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         reach = np.abs(turn * shape.lengths)
         half = np.hypot(*reach.T) if shape.kind == "ellipse" else reach.sum(axis=1) / 2
-    elif shape.kind not in ("rectangle", "polygon", "point"):  # which their points limit
-        raise AssertionError(f"the extent of a {shape.kind} is not known")
+    elif shape.kind not in ("rectangle", "polygon", "point"):  # limited by their points
+        raise AssertionError(f"unknown extent of a {shape.kind}")
     return np.stack([shape.points.min(axis=0) - half, shape.points.max(axis=0) + half], axis=1)

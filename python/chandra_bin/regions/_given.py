@@ -1,4 +1,4 @@
-"""Regions as astronomers hold them: of this package, of astropy's ``regions``, or in a file."""
+"""Regions in the forms users have: of this package, of astropy's ``regions``, or in a file."""
 
 import sys
 from collections.abc import Sequence
@@ -18,19 +18,22 @@ class AstropyRegion(Protocol):
     """A region of astropy's ``regions``, in pixels or in the sky."""
 
     @property
-    def meta(self) -> Any: ...
+    def meta(self) -> Any:
+        """Metadata, such as ``include``."""
+
     @property
-    def visual(self) -> Any: ...
+    def visual(self) -> Any:
+        """Attributes for drawing."""
 
 
-# A region; the name of a region file; one or several regions of astropy's package.
+# A region, the name of a region file, or one or several regions of astropy's package.
 RegionLike: TypeAlias = Region | str | PathLike[str] | AstropyRegion | Sequence[AstropyRegion]
 
 
 def as_region(given: RegionLike, coords: ImageCoords | None, name: str = "region") -> Region:
-    """The region that is given: a `Region`, the name of a region file, or a Region or Regions of astropy's package.
+    """Return a `Region` from a `Region`, the name of a region file, or a Region or Regions of astropy's package.
 
-    ``coords`` place astropy's sky regions. Raises `InputError` for anything else.
+    ``coords`` convert astropy's sky regions. Raises `InputError` for other types.
     """
     if isinstance(given, Region):
         return given
@@ -49,5 +52,5 @@ def as_region(given: RegionLike, coords: ImageCoords | None, name: str = "region
 
 
 def coords_if_given(coords: CoordsLike | None, shape: tuple[int, int] | None = None) -> ImageCoords | None:
-    """The coordinates that are given; None for None."""
+    """Return the given coordinates; None for None."""
     return None if coords is None else as_coords(coords, shape=shape)

@@ -1,4 +1,4 @@
-"""Which pixels of an image lie in a region."""
+"""Masks: the pixels of an image inside a region."""
 
 from collections.abc import Sequence
 
@@ -20,18 +20,28 @@ _KIND_NUMBERS = {kind: number for number, kind in enumerate(AREAS)}
 
 
 def region_mask(region: "RegionLike", coords: "CoordsLike", shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """True where the centre of a pixel lies in a region.
+    """Return the mask of a region on an image: True where the centre of a pixel is inside.
 
     Parameters
     ----------
-    region : of `read_regions` or `chandra_bin.regions.parse_regions`, the name of a region file, or a Region or Regions
-        of astropy's ``regions``, in pixels or in the sky.
-    coords : of the image: an `ImageCoords`, a FITS header or an astropy WCS.
-    shape : (ny, nx) of the image.
+    region : Region, str, Path or astropy region(s)
+        A region of `read_regions` or `chandra_bin.regions.parse_regions`, the name of a region file, or a Region or
+        Regions of astropy's ``regions``, in pixels or in the sky.
+    coords : ImageCoords, FITS header or astropy WCS
+        The coordinates of the image.
+    shape : (ny, nx)
+        The shape of the image.
 
-    Edges count as inside, as in CIAO. Regions in physical coordinates are looked up in these, as CIAO does. Where CIAO
-    and DS9 find different pixels, a `ChandraBinWarning` says how many. Raises `InputError` for regions that cover
-    nothing by nature (texts, lines), and for shapes that cannot be converted to the image's pixels.
+    Returns
+    -------
+    ndarray of bool (ny, nx)
+        Edges count as inside, as in CIAO. Regions in physical coordinates are evaluated in these. If CIAO and DS9
+        select different pixels, a `ChandraBinWarning` gives their number.
+
+    Raises
+    ------
+    InputError
+        For regions without area (texts, lines), and for shapes that cannot be converted to the image's pixels.
 
     Examples
     --------
@@ -57,7 +67,7 @@ def region_mask(region: "RegionLike", coords: "CoordsLike", shape: tuple[int, in
         axes = (1.0, 1.0, 1.0, 1.0)
     try:
         mask = _mask(region, axes, shape)
-    except ValueError as error:  # numbers beyond those that the kernel takes
+    except ValueError as error:  # numbers outside the kernel's range
         raise InputError(f"{region.source}: {error}") from None
     if region.other is not None:
         warn_of_two_readings(region, mask != _mask(region.other, axes, shape), "pixels")
@@ -65,7 +75,7 @@ def region_mask(region: "RegionLike", coords: "CoordsLike", shape: tuple[int, in
 
 
 def warn_of_two_readings(region: Region, differ: NDArray[np.bool_], of_what: str) -> None:
-    """Says how many pixels or events are in the region for CIAO and not for DS9, or the other way round."""
+    """Warn how many pixels or events are in the region for only one of CIAO and DS9."""
     if differ.any():
         warn(f"{region.source}: CIAO and DS9 disagree about {np.count_nonzero(differ)} {of_what}: CIAO subtracts an "
              "excluded shape from the shape before it, DS9 from all shapes. The file is read as "
@@ -74,6 +84,7 @@ def warn_of_two_readings(region: Region, differ: NDArray[np.bool_], of_what: str
 
 
 def _mask(region: Region, axes: tuple[float, float, float, float], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the mask of components and cuts."""
     mask = _components_mask(region.components, axes, shape)
     if region.cuts:
         mask &= ~_components_mask([(cut,) for cut in region.cuts], axes, shape)
@@ -82,6 +93,7 @@ def _mask(region: Region, axes: tuple[float, float, float, float], shape: tuple[
 
 def _components_mask(components: Sequence[Component], axes: tuple[float, float, float, float],
                      shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the mask of components."""
     mask = np.zeros(shape, np.uint8)
     x_first, x_step, y_first, y_step = axes
     rasterize_shapes(*flatten(components), x_first=x_first, x_step=x_step, y_first=y_first, y_step=y_step, mask=mask)
@@ -89,7 +101,7 @@ def _components_mask(components: Sequence[Component], axes: tuple[float, float, 
 
 
 def flatten(components: Sequence[Component]) -> FlatShapes:
-    """Components as the kernels take them: kinds, complements, params, param_offsets, component_offsets."""
+    """Return components for the kernels: kinds, complements, params, param_offsets, component_offsets."""
     shapes = [shape for component in components for shape in component]
     params = [np.concatenate([s.points.ravel(), s.lengths, s.angles]) for s in shapes]
     return (
@@ -102,4 +114,5 @@ def flatten(components: Sequence[Component]) -> FlatShapes:
 
 
 def _offsets(lengths: "map[int]") -> NDArray[np.int64]:
+    """Return cumulative offsets, starting at 0."""
     return np.concatenate([[0], np.cumsum([*lengths], dtype=np.int64)]).astype(np.int64)

@@ -1,4 +1,4 @@
-"""The numbers of one shape in a region text: positions, lengths and angles of CIAO's and DS9's dialects."""
+"""The numbers of a shape in region text: positions, lengths and angles in CIAO's and DS9's dialects."""
 
 import re
 from collections.abc import Callable
@@ -25,10 +25,10 @@ from ._shapes import (
     check_corners,
 )
 
-# DS9's shapes that are cut into parts, and the shape that bounds the parts.
+# DS9's shapes with several parts, and the shape that bounds the parts.
 PANDAS = {"panda": "pie", "epanda": "ellipse", "bpanda": "box"}
 _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)([\"'dpir]?)$", re.I)
-# The parts that are read of one panda.
+# The limit of parts of one panda.
 _MOST_PARTS = 999
 _COUNT = re.compile(r"0*[1-9]\d{0,2}", re.ASCII)
 _UNITS = {'"': 1 / 3600, "'": 1 / 60, "d": 1.0, "r": 180 / np.pi}
@@ -36,7 +36,7 @@ _SPLIT = re.compile(r"[,\s]+")
 
 
 class ShapeNumbers:
-    """The numbers of one shape."""
+    """Parser of the numbers of one shape."""
 
     def __init__(self, kind: str, text: str, system: str, format: Format, line: int,
                  fail: Callable[[int, str], NoReturn]) -> None:
@@ -48,10 +48,11 @@ class ShapeNumbers:
         self._fail = fail
 
     def fail(self, what: str) -> NoReturn:
+        """Raise the error ``what`` about the shape."""
         self._fail(self._line, f"{self._kind}: {what}")
 
     def components(self) -> list[Component]:
-        """The shape; several for a set of annuli or pies, a pair for a ring between two ellipses or boxes."""
+        """Return the shape; several for a set of annuli or pies, a pair for a ring between two ellipses or boxes."""
         if self._kind == "polygon":
             return [(self._shape("polygon", self._polygon()),)]
         if self._kind in PANDAS:
@@ -66,6 +67,7 @@ class ShapeNumbers:
         return [(self._plain(self._kind, self._words),)]
 
     def _plain(self, kind: str, words: list[str]) -> Shape:
+        """Return a shape of one kind."""
         need = AREAS[kind]
         points = np.array([self._position(*words[2 * i : 2 * i + 2]) for i in range(need.points)]).reshape(-1, 2)
         first, last = 2 * need.points, 2 * need.points + need.lengths
@@ -75,6 +77,7 @@ class ShapeNumbers:
 
     def _shape(self, kind: str, points: Floats, lengths: tuple[tuple[float, str], ...] = (),
                angles: tuple[float, ...] = ()) -> Shape:
+        """Return a shape after checks of its lengths."""
         units = {unit for _, unit in lengths}
         if len(units) > 1:
             self.fail("has lengths in different units")
@@ -92,7 +95,7 @@ class ShapeNumbers:
         return Shape(kind, points, values, angles, self._system, unit, line=self._line)
 
     def _panda(self) -> list[Component]:
-        """The parts of DS9's pandas: sectors of rings between circles, ellipses (epanda) or boxes (bpanda)."""
+        """Return the parts of DS9's pandas: sectors of rings between circles, ellipses (epanda) or boxes (bpanda)."""
         words, bounding = self._words, PANDAS[self._kind]
         count = 8 if bounding == "pie" else 11
         if len(words) != count and not (bounding != "pie" and len(words) == count - 1):
@@ -106,24 +109,25 @@ class ShapeNumbers:
         turn = words[10] if len(words) == count else "0"
         nested = [self._plain(bounding, [*words[:2], *size, turn]) for size in self._sizes(words[5:9], words[9])]
         self._check_parts(len(nested) - 1, len(angles))
-        # DS9 counts the angles of the parts from the axis of the ellipse or box, and in the sky it turns each of the
-        # two, the angle of the part and that of the axis, by the north of the image.
+        # DS9 measures the angles of the parts from the axis of the ellipse or box, and in the sky it rotates both the
+        # angle of the part and that of the axis by the north of the image.
         sectors = [replace(self._plain("sector", [*words[:2], *ends]), norths=2) for ends in angles]
         sectors = [replace(sector, angles=tuple(angle + nested[0].angles[0] for angle in sector.angles))
                    for sector in sectors]
         return [(outer, inner.complemented(), sector) for inner, outer in pairwise(nested) for sector in sectors]
 
     def _check_parts(self, rings: int, angles: int) -> None:
+        """Raise an error for too many parts."""
         if rings * angles > _MOST_PARTS:
-            self.fail(f"has {rings} rings of {angles} parts; {_MOST_PARTS} parts at most are read")
+            self.fail(f"has {rings} rings of {angles} parts; at most {_MOST_PARTS} parts can be read")
 
     def _ds9_rings(self) -> list[Component]:
-        """DS9's annuli, ellipses and boxes: one shape, or a set of rings, listed or counted (``n=``)."""
+        """Return DS9's annuli, ellipses and boxes: one shape, or a set of rings, listed or counted (``n=``)."""
         counts = [word[2:] for word in self._words if word.lower().startswith("n=")]
         words = [word for word in self._words if not word.lower().startswith("n=")]
         least = 4 if self._kind == "annulus" else 5
         if len(words) < 4 or len(counts) > 1:
-            self.fail(f"needs {least} numbers, not {len(words)}" if len(words) < 4 else "has n= twice")
+            self.fail(f"needs {least} numbers, not {len(words)}" if len(words) < 4 else "has n= more than once")
         if self._kind == "annulus":
             if counts and len(words) != 4:
                 self.fail(f"with n= needs an inner and an outer radius, not {len(words) - 2} radii")
@@ -141,13 +145,13 @@ class ShapeNumbers:
         return [(outer, inner.complemented()) for inner, outer in pairwise(nested)]
 
     def _sizes(self, words: list[str], count: str) -> list[tuple[str, str]]:
-        """The sizes of ``count`` rings, from an inner width and height to an outer width and height."""
+        """Return the sizes of ``count`` rings, from an inner width and height to an outer width and height."""
         sides = [self._steps(words[axis], words[axis + 2], count) for axis in (0, 1)]
         edges = [[steps[0][0], *(last for _, last in steps)] for steps in sides]
         return list(zip(*edges, strict=True))
 
     def _steps(self, first: str, last: str, count: str) -> list[tuple[str, str]]:
-        """``count`` ranges from first to last, which have one unit."""
+        """Return ``count`` ranges from first to last, which have one unit."""
         a, b = _NUMBER.match(first), _NUMBER.match(last)
         if a is None or b is None or not _COUNT.fullmatch(count) or a[2] != b[2]:
             self.fail(f"has a range that cannot be read: {first}, {last}, {count}")
@@ -155,6 +159,7 @@ class ShapeNumbers:
         return list(pairwise(edges))
 
     def _polygon(self) -> Floats:
+        """Return the vertices of a polygon."""
         words = self._words
         if len(words) % 2:
             self.fail(f"has an odd number of coordinates: {len(words)}")
@@ -174,7 +179,7 @@ class ShapeNumbers:
         return np.array([self._position(words[i], words[i + 1]) for i in range(0, len(words), 2)])
 
     def _sexagesimal_points(self, words: list[str]) -> Floats:
-        """Many hh:mm:ss,dd:mm:ss at once."""
+        """Return many points hh:mm:ss,dd:mm:ss at once."""
         fields = np.array(":".join(words).split(":"), dtype=float).reshape(-1, 2, 3)
         too_large = (fields[:, :, 1:] > MOST_MINUTES).any(axis=2).ravel()
         if too_large.any():
@@ -185,6 +190,7 @@ class ShapeNumbers:
         return np.asarray(values * signs * [self._hours(), 1])
 
     def _position(self, x: str, y: str) -> tuple[float, float]:
+        """Return a position and set its system."""
         values: list[float] = []
         for word in (x, y):
             try:
@@ -207,14 +213,16 @@ class ShapeNumbers:
         return values[0], values[1]
 
     def _enter_sky(self) -> None:
-        """Sky coordinates in a file of pixels are in the frame of the image, as CIAO reads them."""
+        """Set the system of sky coordinates in a file of pixels to the frame of the image, as in CIAO."""
         if self._system in PIXEL_SYSTEMS:
             self._system = WCS
 
     def _hours(self) -> int:
+        """Return degrees per unit of a sexagesimal longitude."""
         return 1 if self._system in ("galactic", "ecliptic") else 15
 
     def _length(self, word: str) -> tuple[float, str]:
+        """Return a length and its unit."""
         value, suffix = self._number(word)
         if suffix in _UNITS:
             return value * _UNITS[suffix], DEGREES
@@ -225,12 +233,14 @@ class ShapeNumbers:
         return value, IMAGE if self._system == IMAGE else PHYSICAL
 
     def _angle(self, word: str) -> float:
+        """Return an angle in degrees."""
         value, suffix = self._number(word)
         if suffix not in ("", "d"):
             self.fail(f"cannot read the angle {word!r}")
         return value
 
     def _number(self, word: str) -> tuple[float, str]:
+        """Return a number and its suffix."""
         number = _NUMBER.match(word)
         if number is None:
             self.fail(f"cannot read the number {word!r}")

@@ -1,4 +1,4 @@
-"""Which events lie in a region."""
+"""The events inside a region."""
 
 from __future__ import annotations
 
@@ -21,13 +21,26 @@ from ._shapes import PHYSICAL, Component, Region
 
 def points_in_region(region: RegionLike, x: ArrayLike, y: ArrayLike, *, coords: CoordsLike | None = None,
                      threads: int = 1) -> NDArray[np.bool_]:
-    """True where an event, at ``x`` and ``y`` (n,) in physical (sky pixel) coordinates, lies in ``region``.
+    """Return which events are inside a region.
 
-    ``region`` and ``coords`` are as `region_mask` takes them; ``coords`` are those of the events. Edges count as
-    inside, as in CIAO; events that are not finite are outside. Regions in other coordinates than physical are converted
-    with ``coords``. Where CIAO and DS9 find different events, a `ChandraBinWarning` says how
-    many. Raises `InputError` for regions that cover nothing by nature (texts, lines), and for those in other
-    coordinates without ``coords``.
+    Parameters
+    ----------
+    region, coords
+        As in `region_mask`; ``coords`` are those of the events, needed for regions in other than physical coordinates.
+    x, y : array_like (n,)
+        Physical (sky pixel) coordinates of the events.
+    threads : int
+
+    Returns
+    -------
+    ndarray of bool (n,)
+        Edges count as inside, as in CIAO; NaN and infinite positions are outside. If CIAO and DS9 select different
+        events, a `ChandraBinWarning` gives their number.
+
+    Raises
+    ------
+    InputError
+        For regions without area (texts, lines), and for missing ``coords``.
 
     Examples
     --------
@@ -47,7 +60,9 @@ def points_in_region(region: RegionLike, x: ArrayLike, y: ArrayLike, *, coords: 
 
 def region_labels(regions: Sequence[RegionLike], x: ArrayLike, y: ArrayLike, *, coords: CoordsLike | None = None,
                   threads: int = 1) -> NDArray[np.int32]:
-    """The index of the first of ``regions`` that holds an event, -1 where none does; the rest as `points_in_region`.
+    """Return the index of the first of ``regions`` that contains each event, (n,) int32; -1 for none.
+
+    Other parameters and errors are those of `points_in_region`.
 
     Examples
     --------
@@ -62,7 +77,7 @@ def region_labels(regions: Sequence[RegionLike], x: ArrayLike, y: ArrayLike, *, 
     if not isinstance(regions, Iterable) or isinstance(regions, str | Region):
         raise InputError(f"regions is of the type {type(regions).__name__}: give several regions, [a, b]")
     physical = [_physical(as_region(region, coords), coords) for region in regions]
-    # What is cut from a region is cut from each of its components.
+    # A cut of a region applies to each of its components.
     groups: list[list[Component]] = [
         [(*component, *(cut.complemented() for cut in region.cuts)) for component in region.components]
         for region in physical]
@@ -71,12 +86,13 @@ def region_labels(regions: Sequence[RegionLike], x: ArrayLike, y: ArrayLike, *, 
     try:
         _points_in_region.region_labels(*flatten([component for group in groups for component in group]),
                                         group_offsets=offsets, x=xs, y=ys, threads=as_threads(threads), labels=labels)
-    except ValueError as error:  # numbers beyond those that the kernel takes
+    except ValueError as error:  # numbers outside the kernel's range
         raise InputError(f"{', '.join(dict.fromkeys(region.source for region in physical))}: {error}") from None
     return labels
 
 
 def _physical(region: Region, coords: ImageCoords | None) -> Region:
+    """Return a region in physical coordinates."""
     areas = list(region.areas)
     if not areas:
         raise InputError(f"{region.source}: holds no shape that covers pixels")
@@ -88,17 +104,19 @@ def _physical(region: Region, coords: ImageCoords | None) -> Region:
 
 
 def _inside(region: Region, x: NDArray[np.float64], y: NDArray[np.float64], threads: int) -> NDArray[np.bool_]:
+    """Return which points are inside a region."""
     try:
         inside = _components(region.components, x, y, threads)
         if region.cuts:
             inside &= ~_components([(cut,) for cut in region.cuts], x, y, threads)
-    except ValueError as error:  # numbers beyond those that the kernel takes
+    except ValueError as error:  # numbers outside the kernel's range
         raise InputError(f"{region.source}: {error}") from None
     return inside
 
 
 def _components(components: Sequence[Component], x: NDArray[np.float64], y: NDArray[np.float64],
                 threads: int) -> NDArray[np.bool_]:
+    """Return which points are inside components."""
     inside = np.empty(len(x), np.uint8)
     _points_in_region.points_in_region(*flatten(components), x=x, y=y, threads=as_threads(threads), inside=inside)
     return inside.view(bool)

@@ -1,4 +1,4 @@
-"""What a region is: shapes, joined by OR and AND, in one of the systems that region files know."""
+"""The structure of a region: shapes joined by OR and AND, in a coordinate system of region files."""
 
 import re
 from collections.abc import Iterator
@@ -18,20 +18,21 @@ IMAGE, PHYSICAL, WCS = "image", "physical", "wcs"
 PIXEL_SYSTEMS = (IMAGE, PHYSICAL)
 DEGREES = "deg"
 
-# The property of DS9 that holds the number of a shape's bin.
+# The DS9 property with the number of a shape's bin.
 _BIN_TAG = re.compile(r"tag=\{bin (\d+)\}")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How many points, lengths and angles a kind of shape has."""
+    """The numbers of points, lengths and angles of a kind of shape."""
 
     points: int
     lengths: int = 0
     angles: int = 0
 
 
-# Kinds that cover pixels, in the order of ShapeKind in rasterize.hpp. docs/developers/add-a-shape.md lists what a new one needs.
+# Kinds that cover pixels, in the order of ShapeKind in rasterize.hpp. To add a kind, see
+# docs/developers/add-a-shape.md.
 AREAS = {
     "circle": Kind(1, 1),
     "ellipse": Kind(1, 2, 1),
@@ -50,7 +51,7 @@ AREAS = {
 class Shape:
     """One shape of a region file.
 
-    ``kind`` is a key of ``AREAS``, or ``text``, ``line``, ``vector`` ... for what only decorates a picture.
+    ``kind`` is a key of ``AREAS``, or ``text``, ``line``, ``vector`` ... for decorations of a picture.
     """
 
     kind: str
@@ -63,15 +64,15 @@ class Shape:
     system: str = PHYSICAL
     """``image``, ``physical``, ``wcs`` (the image's own frame) or a frame of astropy."""
     unit: str = PHYSICAL
-    """Of lengths: ``image`` or ``physical`` pixels, or ``deg``."""
+    """Unit of lengths: ``image`` or ``physical`` pixels, or ``deg``."""
     complement: bool = False
     """Everything outside the shape."""
     properties: str = ""
-    """What stood behind the ``#``: colour, text, tags."""
+    """The text after ``#``: colour, text, tags."""
     line: int = 0
-    """Line, or row, of the file; 0 for what no file held."""
+    """Line, or row, of the file; 0 for shapes that are not from a file."""
     norths: int = 1
-    """How often the north of the image turns the angles of a sky system: DS9 counts an epanda's from a turned axis."""
+    """How often the image's north rotates angles of a sky system: DS9 measures an epanda's from a rotated axis."""
 
     @property
     def is_area(self) -> bool:
@@ -80,29 +81,29 @@ class Shape:
 
     @property
     def bin(self) -> int | None:
-        """The number of the bin that the tag of the shape names; None for a shape of no bin."""
+        """The bin number in the shape's tag; None for a shape without a bin."""
         named = _BIN_TAG.search(self.properties)
         return int(named[1]) if named else None
 
     def complemented(self) -> "Shape":
-        """Its other side."""
+        """Return the complement of the shape."""
         return replace(self, complement=not self.complement)
 
 
 def bin_tag(number: int) -> str:
-    """Return the tag, a property of DS9's, of the shapes of a bin."""
+    """Return the tag, a DS9 property, of the shapes of a bin."""
     return f"tag={{bin {number}}}"
 
 
 def check_corners(points: Floats) -> None:
-    """Raises `InputError` for a rectangle of pixel coordinates that is not given as lower left, upper right.
+    """Raise `InputError` for a pixel rectangle whose corners are not lower left, upper right.
 
-    CIAO reads it, and finds no pixel in it; after a conversion, which orders corners, there would be some.
+    CIAO reads such a rectangle without finding a pixel in it; a conversion, which orders corners, would change that.
     """
     (x0, y0), (x1, y1) = points.tolist()
     if x0 > x1 or y0 > y1:
-        raise InputError(f"has its corners in the wrong order ({x0:g},{y0:g},{x1:g},{y1:g}), so that CIAO finds no "
-                         "pixel in it: give the lower left one first, then the upper right one")
+        raise InputError(f"has its corners in the wrong order ({x0:g},{y0:g},{x1:g},{y1:g}), so CIAO finds no pixel in "
+                         "it: give the lower left corner first, then the upper right corner")
 
 
 Component = tuple[Shape, ...]
@@ -112,37 +113,37 @@ EVERYWHERE = Shape("field", np.empty((0, 2)))
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Region:
-    """A region: in any of ``components``, where every shape of a component holds, and in none of ``cuts``."""
+    """A region: a position is inside if all shapes of any of ``components`` contain it, and none of ``cuts`` does."""
 
     components: tuple[Component, ...]
     cuts: tuple[Shape, ...] = ()
     decorations: tuple[Shape, ...] = ()
-    """Texts, lines and others that cover no pixels."""
+    """Texts, lines and other shapes without area."""
     format: Format = "ciao"
-    """Whose file it is: in the sky, angles are taken from the image's +x (ciao), or from the west as DS9 does (ds9)."""
+    """Format of the file: sky angles are measured from the image's +x (ciao), or from the west (ds9)."""
     other: "Region | None" = field(default=None, repr=False)
-    """The region as the other reader (DS9 beside CIAO) understands the file, where that may differ."""
+    """The region as the other reader (DS9 for CIAO files, and vice versa) understands the file, if that may differ."""
     settings: str = ""
     """DS9's line of global properties."""
     source: str = "the region"
     coords: ImageCoords | None = field(default=None, repr=False)
-    """The coordinates of a table whose columns have a sky: physical numbers are pixels of that sky."""
+    """The coordinates of a table whose columns have sky coordinates; physical coordinates are pixels of that sky."""
 
     def __repr__(self) -> str:
         return f"<Region: {counted(len(self.shapes), 'shape')}, {self.source}>"
 
     @property
     def shapes(self) -> list[Shape]:
-        """The shapes that the file held, decorations included, in its order."""
+        """The shapes of the file in its order, including decorations."""
         held = [*(shape for component in self.components for shape in component), *self.cuts, *self.decorations]
         return sorted((shape for shape in held if shape is not EVERYWHERE), key=lambda shape: shape.line)
 
     @property
     def bins(self) -> "dict[int, Region]":
-        """The region of each bin of a file of several bins, by the number of the bin, in the order of the file.
+        """The region of each bin by bin number, in the order of the file.
 
-        Numbers are those of DS9's tags ``tag={bin N}``, of CIAO's comments ``# bin N``, and of the column BIN_NUMBER
-        of tables. Shapes of no bin are left out; what the file takes away from all shapes is taken away from each bin.
+        Bin numbers come from DS9's tags ``tag={bin N}``, CIAO's comments ``# bin N``, or the column BIN_NUMBER of
+        tables. Shapes without a bin are ignored; shapes excluded from all shapes are excluded from each bin.
         """
         components: dict[int, list[Component]] = {}
         for component in self.components:

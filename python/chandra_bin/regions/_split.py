@@ -1,4 +1,4 @@
-"""Polygons cut in two, and holes joined to what is around them: the same pixels in what a reader can take."""
+"""Splitting of polygons, and joining of holes with their outer ring, for readers with limits; pixels do not change."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,22 +9,22 @@ from chandra_bin._checks.array_types import Floats
 
 from ._shapes import Component, Shape
 
-# Of a pixel, from its centre: the place of a cut. No pixel has its centre there, and no traced outline a vertex.
+# Offset of a cut from a pixel's centre, where there is neither a pixel centre nor a vertex of a traced outline.
 _PLACE = 0.51
 
 
 def split_component(component: Component, most_vertices: int) -> list[Component]:
-    """Components of at most ``most_vertices`` polygon vertices and shapes each, which together cover the same pixels.
+    """Return components of at most ``most_vertices`` polygon vertices plus shapes, covering the same pixels together.
 
-    In pixels of an image. Polygons are cut along x or y, holes with what is around them; neighbours share the cut. A
-    component without polygons stays as it is.
+    The component is in image pixels. Polygons are cut along x or y together with their holes; neighbours share the cut.
+    A component without polygons is unchanged.
     """
     vertices = _vertices(component)
     included = [shape for shape in component if shape.kind == "polygon" and not shape.complement]
     if vertices + len(component) <= most_vertices or not included:
         return [component]
     around = max(included, key=lambda shape: len(shape.points))
-    # A cut along the teeth of a comb adds as many vertices as it takes away: then another one is tried.
+    # A cut across many teeth may add as many vertices as it removes; then try another cut.
     for axis, value in _cut_places(around.points):
         pieces = [_clipped(component, around, axis, value, below) for below in (True, False)]
         if all(_vertices(piece) < vertices for piece in pieces):
@@ -33,9 +33,9 @@ def split_component(component: Component, most_vertices: int) -> list[Component]
 
 
 def clip_ring(points: Floats, axis: int, value: float, below: bool) -> Floats:
-    """What of a ring (n, 2) lies below or above the line where coordinate ``axis`` is ``value``, closed along the line.
+    """Return the part of a ring (n, 2) below or above the line ``axis`` = ``value``, closed along the line.
 
-    How often it winds around a point on that side stays as it was. Empty where nothing is left.
+    Winding numbers of points on that side do not change. Empty if nothing is left.
     """
     kept = (points[:, axis] < value) == below
     following = np.roll(points, -1, axis=0)
@@ -44,23 +44,23 @@ def clip_ring(points: Floats, axis: int, value: float, below: bool) -> Floats:
     np.divide(value - points[:, axis], following[:, axis] - points[:, axis], where=crossed, out=share)
     crossings = points + (following - points) * share[:, None]
     crossings[:, axis] = value
-    # After each vertex, if it is kept, its edge's crossing, if it has one.
+    # Each kept vertex, then the crossing of its edge, if any.
     both = np.stack([points, crossings], axis=1).reshape(-1, 2)
     clipped: Floats = both[np.stack([kept, crossed], axis=1).ravel()]
     return clipped
 
 
 def join_holes(outer: Floats, holes: list[Floats]) -> Floats | None:
-    """One ring that covers what ``outer`` does without ``holes``, joined by cuts of no width along x.
+    """Return one ring that covers ``outer`` without ``holes``, joined by cuts of zero width along x.
 
-    For readers that know no holes. On traced outlines the cuts run along pixel corners, so no centre lies on one.
-    None where a hole is not within the ring.
+    It is for readers without holes. On traced outlines the cuts run along pixel corners, so no pixel centre is on a
+    cut. None if a hole is not inside the ring.
     """
     ring = outer
     for hole in sorted(holes, key=lambda h: float(h[:, 0].min())):
         start = int(np.lexsort((hole[:, 1], hole[:, 0]))[0])
         turned = np.roll(hole, -start, axis=0)
-        if (_area(hole) > 0) == (_area(outer) > 0):  # the ways around cancel only where they are opposite
+        if (_area(hole) > 0) == (_area(outer) > 0):  # a hole must wind opposite to the ring to cancel it
             turned = np.concatenate([turned[:1], turned[:0:-1]])
         x, y = turned[0]
         following = np.roll(ring, -1, axis=0)
@@ -78,11 +78,12 @@ def join_holes(outer: Floats, holes: list[Floats]) -> Floats | None:
 
 
 def _vertices(component: Component) -> int:
+    """Return the number of polygon vertices."""
     return sum(len(shape.points) for shape in component if shape.kind == "polygon")
 
 
 def _cut_places(points: Floats) -> Iterator[tuple[int, float]]:
-    """Axes and values of lines that halve the vertices of a ring, or its extent, or quarter them; longer side first."""
+    """Yield axes and values of lines that halve or quarter the vertices of a ring, or its extent; longer side first."""
     low, high = points.min(axis=0), points.max(axis=0)
     for shares in ((0.5,), (0.25, 0.75, 0.1, 0.9)):
         for axis in np.argsort(low - high).tolist():
@@ -94,7 +95,7 @@ def _cut_places(points: Floats) -> Iterator[tuple[int, float]]:
 
 
 def _clipped(component: Component, around: Shape, axis: int, value: float, below: bool) -> Component:
-    """A component on one side of a line, without the holes that do not reach it there."""
+    """Return a component on one side of a line, without holes that do not reach that side."""
     piece = replace(around, points=clip_ring(around.points, axis, value, below))
     kept = [piece]
     for shape in component:
@@ -108,9 +109,11 @@ def _clipped(component: Component, around: Shape, axis: int, value: float, below
 
 
 def _apart(a: Floats, b: Floats) -> bool:
+    """Return whether two bounding boxes are disjoint."""
     return bool(np.any(a.min(axis=0) > b.max(axis=0)) or np.any(b.min(axis=0) > a.max(axis=0)))
 
 
 def _area(ring: Floats) -> float:
+    """Return the signed area of a ring."""
     following = np.roll(ring, -1, axis=0)
     return float(np.sum(ring[:, 0] * following[:, 1] - following[:, 0] * ring[:, 1])) / 2

@@ -22,25 +22,24 @@ if TYPE_CHECKING:
 
 _NEEDED = ("X", "Y", "SHAPE")
 _NAMES = {"rotbox": "box", "rotrectangle": "rectangle"}
-# The column of the numbers of bins, -1 for a component of no bin. Rows of one COMPONENT are joined by AND, so a bin of
+# The column of bin numbers, -1 for a component without a bin. Rows of one COMPONENT are joined by AND, so a bin of
 # several parts has several components.
 _BIN_NUMBER = "BIN_NUMBER"
-_TURNED = ("a turned rectangle (ROTANG) means one thing to CIAO, where the corners are those after the turn, and "
-           "another to CFITSIO, where they are those before it: write it as a rotbox or a polygon")
+_TURNED = ("a rotated rectangle (ROTANG) is ambiguous: its corners are those after the rotation in CIAO, and those "
+           "before it in CFITSIO: write it as a rotbox or a polygon")
 
 
 def read_table(content: bytes, path: Path, block: int | None = None, chosen: NDArray[np.bool_] | None = None) -> Region:
-    """The region of the first table that has columns X, Y and SHAPE; rows of one COMPONENT are joined by AND.
+    """Return the region of the first table with columns X, Y and SHAPE; rows of one COMPONENT are joined by AND.
 
-    ``block`` is the number of another HDU to read, from 0; ``chosen`` (n,) is True for the rows to read.
-    Numbers are physical coordinates, of the sky that the keywords of X and Y give, if they do. Raises `InputError`
-    naming file and row.
+    ``block`` is the number of another HDU to read, from 0; ``chosen`` (n,) is True for the rows to read. Coordinates
+    are physical, in the sky that the keywords of X and Y define, if any. Raises `InputError` with file and row.
     """
     from astropy.io import fits
 
     hint = ""
     stream, _ = uncompressed(io.BytesIO(content), path)
-    with opened_by_astropy(stream, path, "is no FITS table of regions") as hdus:
+    with opened_by_astropy(stream, path, "is not a FITS table of regions") as hdus:
         for number, hdu in enumerate(hdus):
             if block is not None and number != block:
                 continue
@@ -60,9 +59,10 @@ def read_table(content: bytes, path: Path, block: int | None = None, chosen: NDA
 
 
 def _region(columns: dict[str, Any], path: Path, chosen: NDArray[np.bool_] | None) -> Region:
+    """Return the region of the columns of a table."""
     rows = len(columns["SHAPE"])
     if rows == 0:
-        raise InputError(f"{path}: the table of regions has no row")
+        raise InputError(f"{path}: the table of regions has no rows")
     numbers = columns.get("COMPONENT", np.arange(rows))
     components: dict[int, list[Shape]] = {}
     for row in range(rows) if chosen is None else np.flatnonzero(chosen).tolist():
@@ -75,6 +75,7 @@ def _region(columns: dict[str, Any], path: Path, chosen: NDArray[np.bool_] | Non
 
 
 def _shape(row: dict[str, Any], number: int) -> Shape:
+    """Return the shape of a row."""
     name = str(row["SHAPE"]).strip().lower()
     complement, name = name.startswith("!"), name.lstrip("!")
     kind = _NAMES.get(name, name)
@@ -83,7 +84,7 @@ def _shape(row: dict[str, Any], number: int) -> Shape:
     need = AREAS[kind]
     points = np.column_stack([np.atleast_1d(row["X"]), np.atleast_1d(row["Y"])]).astype(float)
     if kind == "polygon":
-        points = points[~np.isnan(points).all(axis=1)]  # the padding of short ones
+        points = points[~np.isnan(points).all(axis=1)]  # padding of short polygons
         if len(points) < need.points:
             raise InputError(f"a polygon has only {counted(len(points), 'vertex', 'vertices')}")
     else:
@@ -92,9 +93,9 @@ def _shape(row: dict[str, Any], number: int) -> Shape:
     angles = _values(row, "ROTANG", need.angles, name, optional=kind == "box")
     turned = np.nan_to_num(np.atleast_1d(row.get("ROTANG", [])).astype(float))
     if not need.angles and turned.any():
-        raise InputError(_TURNED if kind == "rectangle" else f"the {name} has an angle (ROTANG), and nobody turns it")
+        raise InputError(_TURNED if kind == "rectangle" else f"the {name} has an angle (ROTANG), but cannot be rotated")
     if not np.isfinite([*points.ravel(), *lengths, *angles]).all() or len(points) < need.points:
-        raise InputError(f"the {name} lacks a number")
+        raise InputError(f"a number of the {name} is missing")
     if min(lengths, default=0) < 0:
         raise InputError(f"the {name} has a length below 0")
     if kind == "rectangle":
@@ -108,6 +109,7 @@ def _shape(row: dict[str, Any], number: int) -> Shape:
 
 
 def _values(row: dict[str, Any], column: str, count: int, name: str, optional: bool = False) -> tuple[float, ...]:
+    """Return the first values of a row's column."""
     values = np.atleast_1d(row.get(column, []))[:count].astype(float)
     if optional:
         values = np.nan_to_num(np.resize(values, count) if len(values) else np.zeros(count))
@@ -117,7 +119,7 @@ def _values(row: dict[str, Any], column: str, count: int, name: str, optional: b
 
 
 def write_table(file: BinaryIO, components: tuple[Component, ...], coords: ImageCoords | None) -> None:
-    """Writes components in physical coordinates as a table; the sky of ``coords`` goes into the keywords of X and Y.
+    """Write components in physical coordinates as a table; the sky of ``coords`` goes into the keywords of X and Y.
 
     A table of bins has their numbers in the column BIN_NUMBER.
     """
@@ -148,6 +150,7 @@ def write_table(file: BinaryIO, components: tuple[Component, ...], coords: Image
 
 
 def _padded(values: list[Floats], width: int) -> Floats:
+    """Return rows padded with NaN."""
     padded = np.full((len(values), width), np.nan)
     for row, row_values in zip(padded, values, strict=True):
         row[: len(row_values)] = row_values
@@ -155,9 +158,9 @@ def _padded(values: list[Floats], width: int) -> Floats:
 
 
 def put_sky(header: "Header", coords: ImageCoords, columns: tuple[int, int] = (1, 2)) -> None:
-    """The sky of physical coordinates, as keywords of a table's columns X and Y, and the frame of RA and Dec.
+    """Write the sky of physical coordinates as keywords of a table's columns X and Y, and the frame of RA and Dec.
 
-    Only the frame is written for a distorted sky, for which tables have no keywords, with a `ChandraBinWarning`.
+    For a distorted sky, which tables cannot describe, only the frame is written, with a `ChandraBinWarning`.
     """
     if coords.sky is None:
         return
@@ -168,18 +171,18 @@ def put_sky(header: "Header", coords: ImageCoords, columns: tuple[int, int] = (1
         return
     of_columns = to_columns(_of_physical(own, coords), columns)
     if of_columns is None:
-        warn("the sky of this image has a distortion, and FITS has no keywords for that in tables: X and Y of "
+        warn("the sky of this image has a distortion, for which FITS tables have no keywords: X and Y of "
              "the table have no sky coordinates")
         return
     header.update(of_columns)
-    if coords.frame.name != coords.equatorial:  # the axes of X and Y are others than RA and Dec
+    if coords.frame.name != coords.equatorial:  # the axes of X and Y are not RA and Dec
         system = coords.need_sky().wcs.radesys.strip()
         of_axes = {"RADE": system, "EQUI": coords.equinox_and_date.get("EQUINOX")}
         header.update({f"{key}{n}": value for key, value in of_axes.items() if value for n in columns})
 
 
 def _of_physical(own: dict[str, Any], coords: ImageCoords) -> dict[str, Any]:
-    """The primary keywords of an image whose pixels are those of physical coordinates."""
+    """Return the primary keywords of an image whose pixels are physical coordinates."""
     physical, sky = coords.need_physical(), coords.need_sky()
     if physical.turned:
         matrix = sky.pixel_scale_matrix @ np.linalg.inv(physical.matrix)

@@ -1,4 +1,4 @@
-"""Regions written for their readers, with the same pixels inside."""
+"""Region files for various readers, with the same pixels inside."""
 
 import io
 from collections.abc import Iterator
@@ -18,21 +18,21 @@ from ._shapes import IMAGE, PHYSICAL, WCS, Component, Format, Region, Shape, bin
 from ._split import join_holes, split_component
 from ._table import write_table
 
-# DS9's names of colours that can be told apart on its usual colour maps.
+# DS9 colours that are distinct on its usual colour maps.
 _COLOURS = ("green", "cyan", "magenta", "yellow", "red", "orange", "dodgerblue", "white")
 
 
 def region_bytes(region: Region, coords: ImageCoords, *, format: Format, system: str = PHYSICAL,
                  sexagesimal: bool = False) -> bytes:
-    """The content of a region file with the pixels of ``region``, in ``system``.
+    """Return the content of a region file with the pixels of ``region``, in ``system``.
 
-    CIAO files and FITS tables hold excluded shapes as ``A*!C`` and ``B*!C``, and polygons too long for a line of CIAO
-    in pieces that share a cut. DS9 files hold a polygon with holes as one ring with cuts of no width. The names of
-    bins, as `Region.bins` has them, are in files of every format. Raises `InputError` where a format cannot say what
-    the region holds, naming the line.
+    CIAO files and FITS tables express excluded shapes as ``A*!C`` and ``B*!C``; polygons too long for a line of CIAO
+    are split into pieces that share a cut. DS9 files express a polygon with holes as one ring with cuts of zero width.
+    All formats keep bin numbers (`Region.bins`). Raises `InputError` with the line if a format cannot express the
+    region.
     """
     if not any(True for _ in region.areas):
-        raise InputError(f"{region.source}: holds no shape that covers pixels, and no tool reads a file without one")
+        raise InputError(f"{region.source}: holds no shape that covers pixels, and tools cannot read such a file")
     if format == "fits":
         return _fits_bytes(region, coords, system)
     style = Style(format, system, sexagesimal)
@@ -59,11 +59,11 @@ class BinTexts:
 
     @classmethod
     def for_ds9(cls, polygons: Polygons, coords: ImageCoords) -> "BinTexts":
-        """The outlines for DS9 and astropy's ``regions``: in ICRS, or in pixels of an image without a sky."""
+        """Return the outlines for DS9 and astropy's ``regions``: in ICRS, or in pixels if the image has no sky."""
         return cls(polygons, coords, Style("ds9", IMAGE if coords.sky is None else "icrs"))
 
     def of_bins(self) -> Iterator[tuple[int, str]]:
-        """Bin number and text of its region file, for every bin in turn."""
+        """Yield bin number and text of the region file of every bin."""
         texts = self._polygon_texts()
         head = CIAO_HEAD if self.style.format == "ciao" else _ds9_head(self.style, self.coords)
         labels = self.polygons.labels
@@ -72,10 +72,10 @@ class BinTexts:
             yield int(labels[first]), head + "".join(texts[first:last])
 
     def all_in_one(self) -> str:
-        """One file of all bins, which names each.
+        """Return one file with all bins and their numbers.
 
-        For DS9 the number of a bin is the text of its first part and the tag of all its parts, and neighbours have
-        different colours. For CIAO a comment with the number is above the lines of a bin.
+        For DS9 the bin number is the text of a bin's first part and the tag of all its parts, and neighbours have
+        different colours. For CIAO a comment with the number precedes the lines of a bin.
         """
         if self.style.format == "ciao":
             head = len(CIAO_HEAD)
@@ -89,12 +89,12 @@ class BinTexts:
         return "".join(lines)
 
     def _polygon_texts(self) -> list[str]:
-        """The lines of each polygon."""
+        """Return the lines of each polygon."""
         polygons = self.polygons
         if self.style.format == "ds9":
             polygons = _without_holes(polygons)
         vertices = np.diff(polygons.ring_offsets[polygons.polygon_offsets])
-        # Neighbours share most vertices: each is converted and written once.
+        # Neighbours share most vertices, so each vertex is converted and formatted once.
         corners, which = np.unique(np.ascontiguousarray(polygons.points).view(complex).ravel(), return_inverse=True)
         converted = points_from_array(self.coords, corners.view(float).reshape(-1, 2), self.style.system)
         texts = np.array(self.style.points(converted), dtype=object)[which].tolist()
@@ -107,6 +107,7 @@ class BinTexts:
         return joined
 
     def _in_pieces(self, rings: list[Floats]) -> str:
+        """Return the lines of a polygon that is too long for one line."""
         component = component_of(rings)
         made = Region(tuple(split_component(component, self.style.most_vertices)))
         converted = convert_region(made, self.coords, self.style.system, "ciao")
@@ -114,13 +115,13 @@ class BinTexts:
 
 
 def component_of(rings: list[Floats], properties: str = "") -> Component:
-    """A polygon of array coordinates, its outer ring and its holes, as shapes in image coordinates."""
+    """Return a polygon in array coordinates, outer ring and holes, as shapes in image coordinates."""
     return tuple(Shape("polygon", ring + 1, system=IMAGE, complement=number > 0, properties=properties)
                  for number, ring in enumerate(rings))
 
 
 def region_of(polygons: Polygons, label: int | None = None) -> Region:
-    """The polygons of one bin, or of all, each with the name of its bin, in image coordinates, as a region."""
+    """Return the polygons of one bin, or of all bins with their numbers, as a region in image coordinates."""
     if label is None:
         return Region(tuple(component_of(polygons.rings(p), bin_tag(number))
                             for p, number in enumerate(polygons.labels.tolist())))
@@ -128,7 +129,7 @@ def region_of(polygons: Polygons, label: int | None = None) -> Region:
 
 
 def _ciao_lines(components: tuple[Component, ...], style: Style) -> Iterator[str]:
-    """Lines of a CIAO file; those of no bin are first, as a name holds for all lines below it."""
+    """Yield the lines of a CIAO file; shapes without a bin come first, as a bin comment applies to what follows."""
     before = None
     for component in sorted(components, key=lambda component: component[0].bin is not None):
         number = component[0].bin
@@ -139,7 +140,7 @@ def _ciao_lines(components: tuple[Component, ...], style: Style) -> Iterator[str
 
 
 def _without_cuts(region: Region) -> list[Component]:
-    """Components with the cuts that reach them written into each: ``A*!C``, ``B*!C``."""
+    """Return components with the cuts that reach them written into each: ``A*!C``, ``B*!C``."""
     if not region.cuts:
         return list(region.components)
     reaches = [(cut, bounds([cut])) for cut in region.cuts]
@@ -155,7 +156,7 @@ def _without_cuts(region: Region) -> list[Component]:
 
 
 def _as_ds9(region: Region) -> tuple[list[Component], list[Shape]]:
-    """Components of one shape each, and the shapes taken from all of them."""
+    """Return components of one shape each, and the shapes excluded from all of them."""
     components: list[Component] = []
     cuts = list(region.cuts)
     for component in region.components:
@@ -165,8 +166,8 @@ def _as_ds9(region: Region) -> tuple[list[Component], list[Shape]]:
             raise InputError(f"{region.source}: line {included[1].line}: DS9 has no AND of shapes: use --format ciao")
         if not included or included[0].kind == "field":
             if len(region.components) > 1:
-                raise InputError(f"{region.source}: line {component[0].line}: DS9 cannot join everywhere but a shape "
-                                 "with others: use --format ciao")
+                raise InputError(f"{region.source}: line {component[0].line}: DS9 cannot join the field, or the "
+                                 "outside of a shape, with other shapes: use --format ciao")
             cuts += [hole.complemented() for hole in holes]
             continue
         joined = None
@@ -183,14 +184,14 @@ def _as_ds9(region: Region) -> tuple[list[Component], list[Shape]]:
 
 
 def _without_holes(polygons: Polygons) -> Polygons:
-    """The same pixels with one ring a polygon."""
+    """Return polygons with the same pixels and one ring each."""
     holed = np.flatnonzero(np.diff(polygons.polygon_offsets) > 1).tolist()
     rings = [polygons.points[a:b] for a, b in pairwise(polygons.ring_offsets.tolist())]
     outer = [rings[r] for r in polygons.polygon_offsets[:-1].tolist()]
     for p in holed:
         joined = join_holes(outer[p], polygons.rings(p)[1:])
         if joined is None:
-            raise InputError(f"a hole of bin {polygons.labels[p]} is not within it")
+            raise InputError(f"a hole of bin {polygons.labels[p]} is outside the bin")
         outer[p] = joined
     offsets = np.concatenate([[0], np.cumsum([len(ring) for ring in outer], dtype=np.int64)])
     points = np.concatenate(outer) if outer else np.empty((0, 2))
@@ -198,8 +199,9 @@ def _without_holes(polygons: Polygons) -> Polygons:
 
 
 def _fits_bytes(region: Region, coords: ImageCoords, system: str) -> bytes:
+    """Return the content of a FITS region table."""
     if system != PHYSICAL:
-        raise InputError("FITS region tables hold physical coordinates: use --system physical")
+        raise InputError("FITS region tables contain physical coordinates: use --system physical")
     pixels = convert_region(region, coords, IMAGE)
     whole = replace(pixels, components=tuple(_without_cuts(pixels)), cuts=(), other=None)
     made = convert_region(whole, coords, PHYSICAL)
@@ -209,14 +211,15 @@ def _fits_bytes(region: Region, coords: ImageCoords, system: str) -> bytes:
 
 
 def _ds9_head(style: Style, coords: ImageCoords, settings: str = "") -> str:
-    # DS9 takes "wcs" for FK5, whatever the image's own frame is.
+    # DS9 reads "wcs" as FK5, whatever the image's own frame.
+    """Return the first lines of a DS9 file."""
     system = _ds9_name_of_frame(coords) if style.system == WCS else style.system
     head = DS9_HEAD if not settings else DS9_HEAD.split("\n", maxsplit=1)[0] + f"\n{settings}\n"
     return f"{head}{system}\n"
 
 
 def _ds9_name_of_frame(coords: ImageCoords) -> str:
-    """DS9's name of the image's own frame. Raises `InputError` where it has none, for an equinox of its own say."""
+    """Return DS9's name of the image's own frame. Raises `InputError` if it has none, e.g. for another equinox."""
     if coords.frame.name == "galactic":
         return "galactic"
     if coords.equatorial != coords.frame.name:
@@ -226,4 +229,5 @@ def _ds9_name_of_frame(coords: ImageCoords) -> str:
 
 
 def _properties(shape: Shape) -> str:
+    """Return the properties of a shape as a comment."""
     return f" # {shape.properties}" if shape.properties else ""

@@ -1,4 +1,4 @@
-"""Bins as boxes, as text: the region files of contbin's ``make_region_files``."""
+"""Bins as boxes in text: the region files of contbin's ``make_region_files``."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,10 @@ from ._format import CIAO_HEAD
 
 
 def region_texts(boxes: BinBoxes, edge: tuple[float, float], scale: tuple[float, float]) -> Iterator[str]:
-    """The text of ``xaf_0.reg``, ``xaf_1.reg``, ... up to the first number that no pixel has.
+    """Yield the text of ``xaf_0.reg``, ``xaf_1.reg``, ... up to the first number without pixels.
 
-    ``edge`` holds the physical coordinates (x, y) of the lower left edge of the first pixel and ``scale`` the
-    physical size of a pixel (negative where an axis runs backwards). Numbers have six significant digits, as in the
-    original's files.
+    ``edge`` is the physical position (x, y) of the lower left edge of the first pixel, ``scale`` the physical size of a
+    pixel (negative for a reversed axis). Numbers have six significant digits, as in contbin's files.
     """
     x = edge[0] + scale[0] * (boxes.x + boxes.w / 2)
     y = edge[1] + scale[1] * (boxes.y + boxes.h / 2)

@@ -1,6 +1,6 @@
-"""Region files that were proposed, told from those that a user drew or edited.
+"""Detection of proposed region files that a user has edited.
 
-A proposal holds the checksum of itself in its second line.
+A proposal contains its own checksum in the second line.
 """
 
 import hashlib
@@ -10,13 +10,13 @@ _MARK = b"# Proposed by chandra-bin; yours once edited. sha256 "
 
 
 def marked(content: bytes) -> bytes:
-    """A region file as a proposal: the mark follows its first line."""
+    """Return a region file marked as a proposal; the mark follows its first line."""
     head, _, shapes = content.partition(b"\n")
     return b"\n".join([head, _mark(head, shapes), shapes])
 
 
 def is_users(path: Path) -> bool:
-    """Whether there is a file that is not as it was proposed."""
+    """Return whether a file exists and differs from its proposal."""
     if not path.exists():
         return False
     head, _, rest = path.read_bytes().partition(b"\n") if path.is_file() else (b"", b"", b"")
@@ -25,4 +25,5 @@ def is_users(path: Path) -> bool:
 
 
 def _mark(head: bytes, shapes: bytes) -> bytes:
+    """Return the second line of a proposal."""
     return _MARK + hashlib.sha256(head + b"\n" + shapes).hexdigest().encode()

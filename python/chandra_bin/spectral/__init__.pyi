@@ -5,6 +5,10 @@ from .derived import DepthOptions as DepthOptions
 from .derived import DerivedQuantities as DerivedQuantities
 from .derived import derived_quantities as derived_quantities
 from .derived import electrons_per_hydrogen as electrons_per_hydrogen
+from .engines import Engine as Engine
+from .engines import SherpaEngine as SherpaEngine
+from .engines import sherpa_model as sherpa_model
+from .families import TemplateFamily as TemplateFamily
 from .fit import FitOptions as FitOptions
 from .fit import fit_bins as fit_bins
 from .fit import predicted_counts as predicted_counts

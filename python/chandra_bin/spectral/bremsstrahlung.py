@@ -28,7 +28,7 @@ class Bremsstrahlung:
     Parameters
     ----------
     kt_limits_kev : (lower, upper) of the grid of temperatures, keV.
-    abundance_table : gives the helium.
+    abundance_table : the table that gives the abundance of helium.
 
     Notes
     -----
@@ -43,6 +43,7 @@ class Bremsstrahlung:
     """
 
     has_abundance = False
+    has_redshift = True
 
     def __init__(self, kt_limits_kev: tuple[float, float], abundance_table: AbundanceTable) -> None:
         self.kt_kev = _temperatures(*kt_limits_kev)

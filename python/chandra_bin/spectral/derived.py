@@ -21,19 +21,19 @@ Depth: TypeAlias = Literal["pseudo", "constant", "volume"]
 # Elements whose number scales with the abundance: all but hydrogen and helium.
 _HELIUM = 2
 _CM_PER_KPC = 3.0856775814913673e21
-# Powers of kT and norm: K = kT n_e^(-2/3), and n_e is as the root of the norm.
+# Powers of kT and norm: K = kT n_e^(-2/3), and n_e is proportional to the root of the norm.
 _POWERS = {"pressure": (1.0, 0.5), "entropy": (1.0, -1 / 3), "density": (0.0, 0.5)}
 _UNITS = {"density": "cm-3", "pressure": "keV cm-3", "entropy": "keV cm2"}
 _PSEUDO_UNITS = {"pressure": "keV cm(-5/2) arcsec-1", "entropy": "keV cm(5/3) arcsec(2/3)"}
 _PSEUDO_FORMULAS = {"pressure": "kT (norm / area)^(1/2); projected", "entropy": "kT (norm / area)^(-1/3); projected"}
-# Of models without an abundance, for electrons per hydrogen atom.
+# Abundance assumed for models without one, for electrons per hydrogen atom.
 _ABUNDANCE = 0.3
 
 
 @documented
 @dataclass(frozen=True, repr=False)
 class DepthOptions(Options):
-    """How deep the gas behind a bin is taken to be. Raises `InputError` for an option that is out of range."""
+    """The depth of the gas along the line of sight. Raises `InputError` for an option that is out of range."""
 
     depth: Depth = option("pseudo", "No depth: quantities per area of the sky in arbitrary units; one depth for all "
                           "bins; or 2/3 of the bin's area times the chord between its smallest and largest distance "
@@ -56,7 +56,7 @@ class DerivedQuantities:
     units
         Their units, as text.
     formulas
-        How each was computed, for headers.
+        How each quantity was computed, for headers.
     depth_kpc
         (bins,): volume behind the bin over its area; NaN for pseudo quantities.
 
@@ -135,9 +135,9 @@ def derived_quantities(fit: FitResult, area: ArrayLike, *, redshift: float = 0.0
     ----------
     fit : FitResult
     area : array (bins,), arcsec2
-        Area of each bin on the sky, without excluded pixels: that of the norm.
+        Area of each bin on the sky, without excluded pixels: the area that the norm refers to.
     redshift : float
-        Of the cluster. Only pseudo quantities can do without.
+        Redshift of the cluster. Only pseudo quantities can be computed without it.
     options : DepthOptions, optional
     radii : (inner, outer), arrays (bins,), arcsec
         Smallest and largest distance of the bin's pixels from the centre, for ``depth="volume"``; inner 0 where the bin
@@ -184,7 +184,7 @@ def derived_quantities(fit: FitResult, area: ArrayLike, *, redshift: float = 0.0
 
 
 def _errors(fit: FitResult, value: Floats, factor: Floats, kt_power: float, norm_power: float) -> tuple[Floats, Floats]:
-    """Lower and upper error: by the covariance and at the ends of the profiles, whichever is larger."""
+    """Return lower and upper errors: by the covariance or at the ends of the profiles, whichever is larger."""
     powers = np.array([kt_power, 0.0, norm_power])
     sigma = np.sqrt(fit.delta * np.maximum(np.einsum("i,bij,j->b", powers, fit.covariance, powers), 0))
     at_ends = factor[:, None] * fit.ends[:, :, 0] ** kt_power * fit.ends[:, :, 1] ** norm_power
@@ -202,7 +202,7 @@ def _positive(values: ArrayLike, name: str, unit: str, shape: tuple[int, ...]) -
 
 
 def _distances(redshift: float, options: DepthOptions) -> tuple[float, float]:
-    """Angular diameter distance (cm), and kpc per arcsec."""
+    """Return the angular diameter distance (cm), and kpc per arcsec."""
     number = as_number(redshift, "redshift")
     if not number > 0:
         raise InputError(f"redshift is {number:g}: densities need a positive one; without it there are pseudo "

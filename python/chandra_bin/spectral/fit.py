@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,17 +10,30 @@ from numpy.typing import NDArray
 from chandra_bin._checks.array_types import Floats
 from chandra_bin._checks.arrays import as_progress, as_threads
 from chandra_bin._checks.options import POSITIVE, Limits, Options, documented, option
-from chandra_bin._kernels import _fit_spectra
 from chandra_bin.errors import InputError
 
 from .backgrounds import Statistic, background_model
 from .binned import MISSING, BinSpectra
-from .results import ABUNDANCE_WITHOUT_EFFECT, FLAGS, FitResult, reasons_of
-from .statistics import expectation_table
+from .engines import (
+    ABUNDANCE,
+    COVARIANCE,
+    EXPECTED,
+    KT,
+    KT_AT_NORM,
+    NORM,
+    NORM_AT_KT,
+    STATISTIC,
+    VARIANCE,
+    Engine,
+    Fits,
+    Rows,
+)
+from .families import TemplateFamily
+from .fit_kernel import KernelEngine
+from .results import ABUNDANCE_WITHOUT_EFFECT, FLAGS, FitResult, VariedAs, reasons_of
 from .templates import Templates
+from .varied import Values, fit_free, fit_tied, rising_progress, varied
 
-# Members of the kernel's FittedBin.
-_MEMBERS = 24
 # Bins whose statistic is this many sigma off its expectation are flagged.
 _POOR = 4.0
 
@@ -52,6 +65,17 @@ class FitOptions(Options):
                                limits=Limits(lambda number: 0 < number < 1, "it must be above 0 and below 1"))
     min_significance: float = option(3.0, "Net counts of a bin over their noise, below which it is not fitted.",
                                      symbol="S", limits=Limits(lambda number: number >= 0, "it must be 0 or more"))
+    nh_is: VariedAs = option("fixed", "Column density: the given one (fixed), the best one for all bins together "
+                             "(tied), or a best one for each bin (free).")
+    redshift_is: VariedAs = option("fixed", "Redshift: the given one (fixed), the best one for all bins together "
+                                   "(tied), or a best one for each bin (free).")
+    nh_max: float = option(1.0, "Upper limit of a column density that is tied or free.", unit="1e22 cm-2", symbol="NH",
+                           limits=Limits(lambda number: 0 < number <= 100, "it must be above 0 and up to 100"))
+    redshift_within: float = option(0.05, "How far a tied or free redshift may be from the given one.", symbol="DZ",
+                                    limits=Limits(lambda number: 0 < number <= 1, "it must be above 0 and up to 1"))
+    min_counts_free: float = option(
+        3000, "Net counts below which a bin keeps the given column density or redshift where it is free.",
+        unit="counts", symbol="N", limits=Limits(lambda number: number >= 0, "it must be 0 or more"))
     max_background: float = option(5.0, "Background counts over net counts, above which a bin is flagged.", symbol="R",
                                    limits=POSITIVE)
 
@@ -63,6 +87,14 @@ class FitOptions(Options):
                              f"{self.abundance_max:g}")
         if not self.kt_min < self.kt_max:
             raise InputError(f"kt_min is {self.kt_min:g}: it must be below kt_max, {self.kt_max:g}")
+        if "fixed" not in (self.nh_is, self.redshift_is):
+            raise InputError(f"nh_is is {self.nh_is!r} and redshift_is is {self.redshift_is!r}: vary one of them, and "
+                             "fix the other")
+
+    @property
+    def varies(self) -> Literal["nh", "redshift"] | None:
+        """The quantity that is not fixed."""
+        return "nh" if self.nh_is != "fixed" else "redshift" if self.redshift_is != "fixed" else None
 
     @property
     def delta(self) -> float:
@@ -72,21 +104,25 @@ class FitOptions(Options):
         return float(chi2.ppf(self.confidence, 1))
 
 
-def fit_bins(spectra: BinSpectra, templates: Templates, options: FitOptions | None = None, *, threads: int = 1,
-             progress: Callable[[float], object] | None = None) -> FitResult:
+def fit_bins(spectra: BinSpectra, templates: Templates | TemplateFamily, options: FitOptions | None = None, *,
+             threads: int = 1, progress: Callable[[float], object] | None = None,
+             engine: Engine | None = None) -> FitResult:
     """Fit kT, abundance and norm of each bin to all its data sets at once.
 
     Parameters
     ----------
     spectra : BinSpectra
         Counts, backgrounds, exposures and weights of the responses.
-    templates : Templates
-        The model folded through the responses, on the same channels.
+    templates : Templates or TemplateFamily
+        The model folded through the responses, on the same channels; a family where the column density or the redshift
+        is tied or free.
     options : FitOptions, optional
     threads : int
         Bins are fitted by this many threads; the results do not depend on it.
     progress : callable, optional
         Called with the fraction done; what it raises stops the work.
+    engine : Engine, optional
+        What minimises the statistic: `SherpaEngine`, or by default the compiled kernel.
 
     Returns
     -------
@@ -96,7 +132,8 @@ def fit_bins(spectra: BinSpectra, templates: Templates, options: FitOptions | No
     Raises
     ------
     InputError
-        For spectra and templates of different channels or responses, and limits of kT outside the templates.
+        For spectra and templates of different channels or responses, limits of kT outside the templates, and a column
+        density or redshift that is to vary without a family of templates, or that is outside its limits.
 
     Examples
     --------
@@ -114,40 +151,62 @@ def fit_bins(spectra: BinSpectra, templates: Templates, options: FitOptions | No
     ('ok', True)
     """
     options = FitOptions.or_defaults(options)
-    _check_together(spectra, templates)
+    given = templates.given if isinstance(templates, TemplateFamily) else templates
+    _check_together(spectra, given)
     net, background, noise = _net_counts(spectra, fitted_sets(spectra))
-    fixed = _fixed_abundance(options, templates, net)
-    values, flags, evaluations = _run_kernel(spectra, templates, options, fixed, as_threads(threads),
-                                             as_progress(progress))
-    empty = flags & FLAGS["no data"] != 0
-    flags[~empty & ((net <= 0) | (net < options.min_significance * noise))] |= FLAGS["too few counts"]
-    flags[background > options.max_background * np.maximum(net, 0)] |= FLAGS["background dominated"]
+    fixed = _fixed_abundance(options, given, net)
+    fits = Fits(engine or KernelEngine(), spectra, background_model(spectra, options.statistic),
+                _kt_limits(options, given), (options.abundance_min, options.abundance_max), fixed, as_threads(threads))
+    enough = (net > 0) & (net >= options.min_significance * noise)
+    made = _fitted(fits, templates, options, enough, net >= options.min_counts_free, as_progress(progress))
+    made.rows.flags[background > options.max_background * np.maximum(net, 0)] |= FLAGS["background dominated"]
+    without_effect = _remove_unfit(made.rows, enough, given.has_abundance)
+    return _result(spectra, made, options, engine=fits.engine.name, net_counts=net, background_counts=background,
+                   abundance_fixed=~np.isnan(fixed) | without_effect)
+
+
+def _remove_unfit(rows: Rows, enough: NDArray[np.bool_], has_abundance: bool) -> NDArray[np.bool_]:
+    """Put NaN for values that no data stand behind; return where the abundance is without effect."""
+    flags = rows.flags
+    flags[(flags & FLAGS["no data"] == 0) & ~enough] |= FLAGS["too few counts"]
     unfit = FLAGS["no data"] | FLAGS["too few counts"] | FLAGS["degenerate"] | FLAGS["no minimum"]
-    values[flags & unfit != 0] = np.nan
-    without_effect = flags & ABUNDANCE_WITHOUT_EFFECT != 0
-    values[without_effect | (not templates.has_abundance), 3:6] = np.nan
-    return _result(spectra, values, flags, net_counts=net, background_counts=background, evaluations=evaluations,
-                   abundance_fixed=~np.isnan(fixed) | without_effect, delta=options.delta, model=templates.model,
-                   statistic_name=options.statistic)
+    rows.values[flags & unfit != 0] = np.nan
+    without_effect: NDArray[np.bool_] = flags & ABUNDANCE_WITHOUT_EFFECT != 0
+    rows.values[without_effect | (not has_abundance), ABUNDANCE: ABUNDANCE + 3] = np.nan
+    return without_effect
 
 
-def _run_kernel(spectra: BinSpectra, templates: Templates, options: FitOptions, fixed: Floats, threads: int,
-                progress: Any) -> tuple[Floats, NDArray[np.int32], NDArray[np.int32]]:
-    """Return the kernel's results (bins, members), its flags and numbers of evaluations."""
-    kt_low, kt_high = _kt_limits(options, templates)
-    model = background_model(spectra, options.statistic)
-    table, table_first, table_step = expectation_table()
-    values = np.full((spectra.bins.size, _MEMBERS), np.nan)
-    flags, evaluations = np.zeros((2, spectra.bins.size), np.int32)
-    _fit_spectra.fit_spectra(
-        np.ascontiguousarray(templates.kt_kev, np.float64), np.ascontiguousarray(templates.rates, np.float64),
-        bin_offsets=spectra.offsets, counts=spectra.counts, background=model.background, exposure=spectra.exposure_s,
-        ratio=spectra.off_ratio, statistic=model.statistic, groups=model.groups, weight_offsets=spectra.weight_offsets,
-        weight_response=spectra.weight_response.astype(np.int32), weight=spectra.weight, kt_low=kt_low, kt_high=kt_high,
-        abundance_low=options.abundance_min, abundance_high=options.abundance_max, delta=options.delta,
-        fixed_abundance=fixed, table=table, table_first=table_first, table_step=table_step, threads=threads,
-        progress=progress, fitted=values, flags=flags, evaluations=evaluations)
-    return values, flags, evaluations
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """Results of the engine, the column density and redshift of each bin, and the model in words."""
+
+    rows: Rows
+    nh: Values
+    redshift: Values
+    model: str
+
+
+def _fitted(fits: Fits, templates: Templates | TemplateFamily, options: FitOptions,
+            enough: NDArray[np.bool_], many: NDArray[np.bool_], progress: Any) -> _Fitted:
+    """Fit all bins, with column density and redshift as the options have it."""
+    bins = enough.size
+    given = templates.given if isinstance(templates, TemplateFamily) else templates
+    others = {"nh": Values.fixed(given.nh, bins), "redshift": Values.fixed(given.redshift, bins)}
+    if (name := options.varies) is None:
+        return _Fitted(fits(given, np.full(bins, options.delta), progress), **others, model=given.model)
+    if not isinstance(templates, TemplateFamily):
+        raise InputError(f"{name}_is is {getattr(options, f'{name}_is')!r}, and the templates have one {name}: give a "
+                         "TemplateFamily")
+    of = varied(templates, name, options.nh_max, options.redshift_within)
+    if getattr(options, f"{name}_is") == "tied":
+        rows, values, at_best = fit_tied(fits, of, enough, options.delta, rising_progress(progress))
+        return _Fitted(rows, **{**others, name: values}, model=f"{at_best.model}; tied {name}")
+    rows, values, at_limit = fit_free(fits, of, enough & many, options.delta, rising_progress(progress))
+    open_error = enough & many & np.isfinite(values.value) & ~at_limit & np.isnan(values.low + values.high)
+    words = {"nh": "nH", "redshift": "redshift"}[name]
+    rows.flags[at_limit] |= FLAGS[f"{words} at limit"]
+    rows.flags[open_error] |= FLAGS[f"{words} open"]
+    return _Fitted(rows, **{**others, name: values}, model=f"{given.model}; free {name}")
 
 
 def predicted_counts(spectra: BinSpectra, templates: Templates, dataset: int, parameters: tuple[float, float, float]
@@ -219,7 +278,7 @@ def _kt_limits(options: FitOptions, templates: Templates) -> tuple[float, float]
 
 
 def fitted_sets(spectra: BinSpectra) -> NDArray[np.bool_]:
-    """Return which data sets have exposure, weights and all responses, as the kernel chooses them."""
+    """Return which data sets have exposure, weights and all responses, those that engines fit."""
     starts = spectra.weight_offsets
     seen = np.add.reduceat(np.append(spectra.weight, 0.0), np.minimum(starts[:-1], spectra.weight.size)) > 0
     missing = np.append(spectra.weight_response == MISSING, False)
@@ -245,20 +304,25 @@ def _fixed_abundance(options: FitOptions, templates: Templates, net: Floats) -> 
     return np.where(net < options.min_counts_abundance, options.abundance_few, np.nan)
 
 
-def _result(spectra: BinSpectra, values: Floats, flags: NDArray[np.int32], **others: Any) -> FitResult:
-    kt, abundance, norm = values[:, 0], values[:, 3], values[:, 6]
-    statistic, expected, variance = values[:, 9:12].T
+def _result(spectra: BinSpectra, made: _Fitted, options: FitOptions, **others: Any) -> FitResult:
+    values, flags = made.rows.values, made.rows.flags
+    kt, abundance, norm = (values[:, place] for place in (KT, ABUNDANCE, NORM))
+    statistic, expected, variance = (values[:, place] for place in (STATISTIC, EXPECTED, VARIANCE))
     with np.errstate(invalid="ignore", divide="ignore"):
         goodness = (statistic - expected) / np.sqrt(variance)
     flags[np.abs(goodness) > _POOR] |= FLAGS["poor fit"]
     flags &= ~ABUNDANCE_WITHOUT_EFFECT
-    covariance = values[:, [12, 13, 14, 13, 15, 16, 14, 16, 17]].reshape(-1, 3, 3)
-    ends = np.stack([values[:, [1, 2, 20, 21]], values[:, [18, 19, 7, 8]]], axis=2)
+    covariance = values[:, COVARIANCE][:, [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(-1, 3, 3)
+    ends = np.stack([np.column_stack([values[:, KT + 1: KT + 3], values[:, KT_AT_NORM]]),
+                     np.column_stack([values[:, NORM_AT_KT], values[:, NORM + 1: NORM + 3]])], axis=2)
+    errors = {f"{name}{end}": getattr(values_of, part) for name, values_of in
+              (("nh", made.nh), ("redshift", made.redshift))
+              for end, part in (("", "value"), ("_low", "low"), ("_high", "high"))}
     return FitResult(
         bin=spectra.bins, kt=kt, kt_low=kt - values[:, 1], kt_high=values[:, 2] - kt, abundance=abundance,
         abundance_low=abundance - values[:, 4], abundance_high=values[:, 5] - abundance, norm=norm,
-        norm_low=norm - values[:, 7], norm_high=values[:, 8] - norm, statistic=statistic, expected=expected,
+        norm_low=norm - values[:, 7], norm_high=values[:, 8] - norm, **errors, statistic=statistic, expected=expected,
         variance=variance, goodness=goodness, covariance=covariance, ends=ends, second_kt=values[:, 22],
-        second_delta=values[:, 23], reason=reasons_of(flags), flags=flags, **others)
-
-
+        second_delta=values[:, 23], reason=reasons_of(flags), flags=flags, evaluations=made.rows.evaluations,
+        background_amounts=made.rows.amounts, delta=options.delta, statistic_name=options.statistic,
+        nh_is=options.nh_is, redshift_is=options.redshift_is, model=made.model, **others)

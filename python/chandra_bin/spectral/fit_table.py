@@ -1,4 +1,4 @@
-"""Fits of bins as tables: the columns of `FitResult`, and the ends of its profiles; written as ECSV, and read again."""
+"""Tables of fits, written as ECSV and read again: the columns of `FitResult`, and the ends of its profiles."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,18 +11,18 @@ from chandra_bin.errors import InputError, rename_hint
 from chandra_bin.fits.columns import read_columns_and_meta
 
 from .abundances import AbundanceTable
-from .results import COVARIANCE, FLAGS, OF_ALL_BINS, FitResult
+from .results import COVARIANCE, FLAGS, NOT_COLUMNS, OF_ALL_BINS, FitResult
 
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-# What `FitResult.table` leaves out, and what stands for it in a file: kT and norm at the ends of the errors of both.
+# Columns that a file has in place of the covariance of `FitResult.table`: kT and norm at the ends of both errors.
 _ENDS = {"norm_at_kt_low": (0, 1), "norm_at_kt_high": (1, 1), "kt_at_norm_low": (2, 0), "kt_at_norm_high": (3, 0)}
 
 
 @dataclass(frozen=True, eq=False)
 class FitFile:
-    """Fits of bins, and what maps of them need to know."""
+    """Fits of bins, with the areas and the background of the bins, which maps need."""
 
     result: FitResult
     area_arcsec2: Floats
@@ -34,7 +34,7 @@ class FitFile:
     binmap_id: str
 
     def table(self) -> "QTable":
-        """The table that is written."""
+        """Return the table that is written."""
         from astropy.units import Unit
 
         table = self.result.table
@@ -44,7 +44,7 @@ class FitFile:
         return table
 
     def meta(self) -> dict[str, Any]:
-        """What the table says of all bins."""
+        """Return the keywords of the table that hold for all bins."""
         return {**{name: getattr(self.result, ours) for name, ours in OF_ALL_BINS.items()},
                 **{name: getattr(self, name) for name in ("redshift", "abundance_table", "background", "binmap_id")}}
 
@@ -56,7 +56,7 @@ def read_fit(path: Path) -> FitFile:
     try:
         values: dict[str, Any] = {}
         for each in fields(FitResult):
-            if each.name not in ("covariance", "ends", *OF_ALL_BINS.values()):
+            if each.name not in (*NOT_COLUMNS, *OF_ALL_BINS.values()):
                 values[each.name] = np.asarray(np.ma.filled(columns[each.name][0]))
         covariance, ends = np.zeros((len(values["bin"]), 3, 3)), np.zeros((len(values["bin"]), 4, 2))
         for name, (i, j) in COVARIANCE.items():
@@ -72,7 +72,7 @@ def read_fit(path: Path) -> FitFile:
         raise InputError(f"{path}: has no {error.args[0]}: give the table that 'chandra-bin fit' wrote"
                          f"{rename_hint(error.args, columns)}") from None
     if not set(values["reason"].tolist()) <= {"ok", *FLAGS}:
-        raise InputError(f"{path}: holds reasons that are not known: give the table that 'chandra-bin fit' wrote")
+        raise InputError(f"{path}: holds unknown reasons: give the table that 'chandra-bin fit' wrote")
     if not values["bin"].size or (np.diff(values["bin"]) <= 0).any() or values["bin"][0] < 0:
         raise InputError(f"{path}: its bins do not ascend from 0: give the table that 'chandra-bin fit' wrote")
     return FitFile(FitResult(**values, covariance=covariance, ends=ends, **texts), area, *about)

@@ -13,9 +13,11 @@ from chandra_bin.errors import InputError
 from chandra_bin.fits.new_table import NewColumn
 from chandra_bin.fits.tables import open_fits, write_empty_primary
 
-from .backgrounds import pooled_background
+from .backgrounds import STATISTICS, background_model
+from .best_models import best_models
 from .binned import BinSpectra
-from .fit import fitted_sets, predicted_counts
+from .families import TemplateFamily
+from .fit import fitted_sets
 from .results import FitResult
 from .statistics import channel_groups
 from .templates import Templates
@@ -137,7 +139,8 @@ class GroupedSpectra:
         return made
 
 
-def grouped_spectra(spectra: BinSpectra, templates: Templates, result: FitResult, obsid: Wholes) -> GroupedSpectra:
+def grouped_spectra(spectra: BinSpectra, templates: Templates | TemplateFamily, result: FitResult,
+                    obsid: Wholes) -> GroupedSpectra:
     """Return the spectra of bins, their backgrounds and best models, in groups of channels.
 
     Parameters
@@ -155,25 +158,23 @@ def grouped_spectra(spectra: BinSpectra, templates: Templates, result: FitResult
         A group holds 25 counts of all data sets of its bin together, and 5 channels, or more; channels left at the
         upper end join the last group. Backgrounds are the expected ones, whose shape data sets share.
     """
-    background = pooled_background(spectra)
+    background, models = _background(spectra, result), best_models(spectra, templates, result)
+    given = templates.given if isinstance(templates, TemplateFamily) else templates
     is_fitted = fitted_sets(spectra)
     channels, ends = [], []
     parts: list[Any] = []
-    for place, (first, last) in enumerate(zip(spectra.offsets[:-1], spectra.offsets[1:], strict=True)):
+    for first, last in zip(spectra.offsets[:-1], spectra.offsets[1:], strict=True):
         of_bin = spectra.counts[first:last].sum(axis=0)
         groups = channel_groups(of_bin, LEAST_COUNTS, LEAST_CHANNELS)
         starts = np.flatnonzero(np.diff(groups, prepend=-1))
-        values = result.kt[place], result.abundance[place], result.norm[place]
         for dataset in range(first, last):
-            known = is_fitted[dataset] and np.isfinite(values[0])
-            model = (predicted_counts(spectra, templates, dataset, values) if known else
-                     np.full(of_bin.size, np.nan))
-            parts.append(np.add.reduceat([spectra.counts[dataset], background[dataset], model], starts, axis=1))
+            parts.append(np.add.reduceat([spectra.counts[dataset], background[dataset], models[dataset]], starts,
+                                         axis=1))
             channels.append(starts)
             ends.append(np.append(starts[1:], of_bin.size))
     counts, expected, model = np.concatenate(parts, axis=1) if parts else np.zeros((3, 0))
     offsets = np.concatenate([[0], np.cumsum([starts.size for starts in channels])]).astype(np.int64)
-    channel, end = (np.concatenate([np.zeros(0, np.int64), *each]) + templates.first_channel
+    channel, end = (np.concatenate([np.zeros(0, np.int64), *each]) + given.first_channel
                     for each in (channels, ends))
     seen = np.bincount(np.repeat(np.arange(spectra.bin.size), np.diff(spectra.weight_offsets)), spectra.weight,
                        spectra.bin.size)
@@ -181,3 +182,15 @@ def grouped_spectra(spectra: BinSpectra, templates: Templates, result: FitResult
         bin=spectra.bin, obsid=np.asarray(obsid, np.int64), exposure_s=spectra.exposure_s,
         share=np.asarray(seen, np.float64), off_ratio=spectra.off_ratio, is_fitted=is_fitted, offsets=offsets,
         channel=channel, end=end, counts=np.rint(counts).astype(np.int64), background=expected, model=model)
+
+
+def _background(spectra: BinSpectra, result: FitResult) -> Floats:
+    """Return the expected background counts (datasets, channels), in the amounts that were fitted.
+
+    Data sets whose pooled shape is uncertain have their own background counts.
+    """
+    model = background_model(spectra, "cstat")
+    expected = model.expected(result.background_amounts)
+    own = model.statistic != STATISTICS["cstat"]
+    expected[own] *= spectra.off_ratio[own, np.newaxis]
+    return expected

@@ -1,4 +1,4 @@
-"""Models of hot plasma behind the gas of our galaxy: what is folded and fitted."""
+"""Models of hot plasma, absorbed by the gas of our galaxy."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,10 @@ from chandra_bin.errors import InputError
 from .absorption import AbsorptionModel, check_nh, transmission
 from .abundances import AbundanceTable
 
+PLASMAS = ("apec", "brems")
+"""The models that need no file of the user's, by their names."""
 KT_LIMITS_KEV = (0.2, 20.0)
-"""Temperatures of clusters of galaxies and groups."""
+"""Range of temperatures of clusters and groups of galaxies, keV."""
 _REDSHIFT = Limits(lambda number: 0 <= number <= 10, "it must be from 0 to 10")
 _COLUMN = Limits(lambda number: 0 <= number <= 100, "it must be from 0 to 100, in units of 1e22 cm-2")
 
@@ -37,15 +39,17 @@ class ModelOptions(Options):
 
 
 class Emission(Protocol):
-    """A plasma at rest that is not absorbed."""
+    """An unabsorbed plasma at rest."""
 
     kt_kev: Floats
     """(temperatures,), ascending, keV."""
     has_abundance: bool
+    has_redshift: bool
+    """Whether the spectra may be moved to another redshift."""
     name: str
 
     def photons(self, edges_kev: Floats) -> Floats:
-        """Return photons cm⁻² s⁻¹ in each bin, (temperatures, 2, bins), for norm 1: of Z = 0, and what Z = 1 adds."""
+        """Return photons cm⁻² s⁻¹ in each bin, (temperatures, 2, bins), for norm 1: at Z = 0, and what Z = 1 adds."""
         ...
 
 
@@ -67,7 +71,10 @@ class ThermalModel:
         check_nh(self.nh)
         if not _REDSHIFT.holds(self.redshift):
             raise InputError(f"redshift is {self.redshift:g}: {_REDSHIFT.text}")
-        self._through(np.array([1.0, 2.0]))  # a table that is not there is better found before the fits
+        if self.redshift and not self.emission.has_redshift:
+            raise InputError(f"{self.emission.name}: has spectra at one redshift (REDSHIFT = F), and redshift is "
+                             f"{self.redshift:g}: give a table with REDSHIFT = T")
+        self._through(np.array([1.0, 2.0]))  # find a missing table before the fits
 
     def __repr__(self) -> str:
         return f"<ThermalModel {self.describe()}>"
@@ -109,7 +116,7 @@ class ThermalModel:
         Raises
         ------
         InputError
-            For edges that do not ascend, or beyond the energies that the model is known at.
+            For edges that do not ascend, or that are beyond the energies of the model.
         """
         edges = np.asarray(edges_kev, dtype=np.float64)
         if edges.ndim != 1 or len(edges) < 2 or not np.all(np.diff(edges) > 0):
@@ -149,14 +156,14 @@ class ThermalModel:
 
 def thermal_model(options: ModelOptions | None = None, kt_limits_kev: tuple[float, float] = KT_LIMITS_KEV
                   ) -> ThermalModel:
-    """Make the model that options describe; tables are found and read.
+    """Make the model that options describe: find and read its tables.
 
     Parameters
     ----------
     options : ModelOptions
         By default plasma without absorption at redshift 0.
     kt_limits_kev : (lower, upper), keV
-        The grid of temperatures goes over these; it ends earlier where the tables do.
+        Range of the grid of temperatures, which ends earlier where the tables do.
 
     Returns
     -------
@@ -165,7 +172,7 @@ def thermal_model(options: ModelOptions | None = None, kt_limits_kev: tuple[floa
     Raises
     ------
     InputError
-        Where tables cannot be found or read, and for limits that are no temperatures.
+        Where tables cannot be found or read, and for limits that do not ascend from 0.01 to 100 keV.
 
     Examples
     --------
@@ -195,4 +202,4 @@ def _emission(options: ModelOptions, kt_limits_kev: tuple[float, float]) -> Emis
         return Plasma(load_apec(files), files.version, kt_limits_kev, options.abundance_table)
     from .table_models import TableEmission, read_table_model
 
-    return TableEmission(read_table_model(options.model), kt_limits_kev, options.redshift)
+    return TableEmission(read_table_model(options.model), kt_limits_kev)

@@ -21,7 +21,7 @@ from .ragged import arrays_of, counted_on, first_places, offsets_of
 
 # How much the energies of an ARF and an RMF may differ, as a fraction: both are kept as float32.
 SAME_ENERGY = 1e-4
-# What a response tells of its instrument.
+# Keywords that describe the instrument of a response.
 ABOUT = ("TELESCOP", "INSTRUME", "DETNAM", "FILTER", "GRATING", "OBS_ID")
 _MOST_CHANNELS = 2**31
 _MATRIX_NAMES = ("MATRIX", "SPECRESP MATRIX", "RSP_MATRIX")
@@ -40,7 +40,7 @@ class Arf:
     exposure_s: float | None = None
     """EXPOSURE of the file, seconds."""
     fraction: float = 1.0
-    """FRACEXPO: the part of the time that the place was on the chip, which is in the area of a file by mkarf."""
+    """FRACEXPO: fraction of the time that the place was on the chip; the area of a file by mkarf includes it."""
     keywords: Mapping[str, str] = field(default_factory=dict)
     """TELESCOP, INSTRUME and others, as far as the file has them."""
     file: str = ""
@@ -51,7 +51,7 @@ class Arf:
 
 @dataclass(frozen=True, eq=False)
 class Rmf:
-    """The chance of photons of each energy to be counted in each channel, as the elements that are not zero."""
+    """The probability that a photon of each energy is counted in each channel; only nonzero elements are held."""
 
     energy_lo: Floats
     """(energies,), keV: the lower edges of bins that follow each other without gaps."""
@@ -84,7 +84,7 @@ class Rmf:
         return np.append(self.energy_lo, self.energy_hi[-1])
 
     def band(self, lower_kev: float, upper_kev: float) -> slice:
-        """Return the channels, from 0, whose middle lies in a band, keV. Raises `InputError` where there are none."""
+        """Return the channels, from 0, whose middle lies in a band, keV. Raises `InputError` without such channels."""
         middle = 0.5 * (self.channel_lo + self.channel_hi)
         inside = np.flatnonzero((middle >= lower_kev) & (middle <= upper_kev))
         if not len(inside):
@@ -125,7 +125,7 @@ def read_arf(path: str | PathLike[str]) -> Arf:
     Raises
     ------
     InputError
-        Where the file is no ARF or damaged, its energies do not ascend without gaps, or an area is negative or NaN.
+        Where the file is damaged or not an ARF, its energies do not ascend without gaps, or an area is negative or NaN.
 
     Examples
     --------
@@ -140,7 +140,7 @@ def read_arf(path: str | PathLike[str]) -> Arf:
         for hdu in hdus:
             if hdu.is_table and (text_of(hdu.header, "HDUCLAS2") == "SPECRESP" or hdu.name.upper() == "SPECRESP"):
                 return _arf(hdu)
-    raise InputError(f"{file}: is no ARF: no table has the name or the HDUCLAS2 SPECRESP")
+    raise InputError(f"{file}: is not an ARF: no table has the name or the HDUCLAS2 SPECRESP")
 
 
 def _arf(hdu: Hdu) -> Arf:
@@ -174,8 +174,8 @@ def read_rmf(path: str | PathLike[str]) -> Rmf:
     Raises
     ------
     InputError
-        Where the file is no RMF, damaged or truncated, holds several matrices, its energies do not ascend without gaps,
-        or an element is negative, NaN, or of a channel that is not in EBOUNDS.
+        Where the file is damaged, truncated or not an RMF, holds several matrices, its energies do not ascend without
+        gaps, or an element is negative, NaN, or of a channel that EBOUNDS lacks.
 
     Warns
     -----
@@ -203,13 +203,13 @@ def read_rmf(path: str | PathLike[str]) -> Rmf:
                 tables[kind] = (hdu, hdu.table(), hdu.heap())
     for kind in ("MATRIX", "EBOUNDS"):
         if kind not in tables:
-            raise InputError(f"{file}: is no RMF: it has no table {kind}")
+            raise InputError(f"{file}: is not an RMF: it has no table {kind}")
     numbers, channel_lo, channel_hi = _ebounds(*tables["EBOUNDS"][:2])
     return _rmf(*tables["MATRIX"], numbers, channel_lo, channel_hi)
 
 
 def _kind(hdu: Hdu) -> str:
-    """Return MATRIX, EBOUNDS, or nothing for another HDU."""
+    """Return MATRIX, EBOUNDS, or an empty text for another HDU."""
     what, name = text_of(hdu.header, "HDUCLAS2"), hdu.name.upper()
     if not hdu.is_table:
         return ""
@@ -273,14 +273,14 @@ def _first_channel(hdu: Hdu, of_ebounds: int) -> int:
     stated = hdu.need("F_CHAN")[0].lowest
     if stated is None:
         if of_ebounds != 1:
-            warn(f"{hdu.path}: does not tell the number of the first channel (TLMIN of F_CHAN): {of_ebounds} is taken, "
-                 "as in EBOUNDS")
+            warn(f"{hdu.path}: lacks the number of the first channel (TLMIN of F_CHAN): using {of_ebounds}, as in "
+                 "EBOUNDS")
         return of_ebounds
     if stated % 1 != 0 or abs(stated) > _MOST_CHANNELS:
         raise hdu.error(f"begins with the channel {stated:g} (TLMIN of F_CHAN): it must be a small whole number")
     if stated != of_ebounds:
-        warn(f"{hdu.path}: begins with the channel {stated:g} in TLMIN of F_CHAN, and {of_ebounds} in EBOUNDS: "
-             f"{stated:g} is taken")
+        warn(f"{hdu.path}: begins with the channel {stated:g} in TLMIN of F_CHAN, but {of_ebounds} in EBOUNDS: "
+             f"using {stated:g}")
     return int(stated)
 
 
@@ -311,14 +311,14 @@ def _energies(hdu: Hdu, rows: Rows) -> tuple[Floats, Floats]:
 
 
 def same_energies(one: Arf | Rmf, other: Arf | Rmf) -> bool:
-    """Whether two responses have the same energy bins."""
+    """Return whether two responses have the same energy bins."""
     return len(one.energy_lo) == len(other.energy_lo) and all(
         np.allclose(ours, theirs, rtol=SAME_ENERGY, atol=0)
         for ours, theirs in ((one.energy_lo, other.energy_lo), (one.energy_hi, other.energy_hi)))
 
 
 def check_pair(arf: Arf | None, rmf: Rmf) -> None:
-    """Raise `InputError` where an ARF and an RMF do not belong together: other energies, or the area twice or never."""
+    """Raise `InputError` where an ARF and an RMF do not match: other energies, or the area included twice or never."""
     name = rmf.file or "the RMF"
     if arf is None:
         if not rmf.includes_area:

@@ -24,7 +24,7 @@ _BAD = (1, 5)
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """Counts in channels, with what they must be divided by."""
+    """Counts in channels, with the exposure, area and scales that they must be divided by."""
 
     counts: Floats
     """(channels,)."""
@@ -37,13 +37,13 @@ class Spectrum:
     areascal: float
     """A factor of the effective area (AREASCAL), usually 1."""
     grouping: NDArray[np.int16]
-    """(channels,): 1 where a group begins, -1 where it goes on, 0 without groups (GROUPING)."""
+    """(channels,): 1 where a group begins, -1 where it continues, 0 without groups (GROUPING)."""
     quality: NDArray[np.int16]
     """(channels,): 0 good, 1 bad, 2 dubious, 5 bad by the user (QUALITY)."""
     is_poisson: bool = True
     """Whether the numbers are counts: POISSERR, or whole numbers, as old files of CIAO have POISSERR = F for counts."""
     background_file: Path | None = None
-    """BACKFILE, beside the spectrum; the same file where it holds the background, too."""
+    """BACKFILE, in the folder of the spectrum; the same file where it holds the background, too."""
     response_file: Path | None = None
     """RESPFILE."""
     ancillary_file: Path | None = None
@@ -58,14 +58,14 @@ class Spectrum:
 
     @property
     def is_good(self) -> NDArray[np.bool_]:
-        """Which channels are not marked as bad (1 or 5), (channels,)."""
+        """Channels that are not marked as bad (1 or 5), (channels,)."""
         return ~np.isin(self.quality, _BAD)
 
     def groups(self) -> Wholes:
         """Return the number of the group of each channel, from 0, (channels,); -1 for those that are left out.
 
-        Without grouping each channel is a group. A group with a channel whose quality is not 0 is left out whole, and a
-        `ChandraBinWarning` tells of groups that have good channels, too.
+        Without grouping each channel is a group. A group with a channel whose quality is not 0 is left out as a whole;
+        a `ChandraBinWarning` counts those with good channels.
         """
         number = np.cumsum(self.grouping >= 0) - 1
         if self.grouping[0] < 0:
@@ -80,12 +80,12 @@ class Spectrum:
         return np.where(flawed[number], -1, kept[number])
 
     def scale_of(self, background: "Spectrum") -> float:
-        """Return what one count of a background stands for in this spectrum: EXPOSURE, AREASCAL and BACKSCAL."""
+        """Return the scale of a background spectrum to this one, by EXPOSURE, AREASCAL and BACKSCAL."""
         return ((self.exposure_s * self.areascal * self.backscal)
                 / (background.exposure_s * background.areascal * background.backscal))
 
     def check_channels(self, rmf: Rmf) -> None:
-        """Raise `InputError` for an RMF whose channels are not those of the spectrum."""
+        """Raise `InputError` for an RMF whose channels differ from those of the spectrum."""
         if (len(self.counts), self.first_channel) != (len(rmf.channel_lo), rmf.first_channel):
             raise InputError(f"{self.file or 'a spectrum'}: has {len(self.counts)} channels from {self.first_channel}, "
                              f"and {rmf.file or 'the RMF'} {len(rmf.channel_lo)} from {rmf.first_channel}: give the "
@@ -110,7 +110,7 @@ def read_pha(path: str | PathLike[str], part: Literal["source", "background"] = 
     Raises
     ------
     InputError
-        Where the file is no spectrum or damaged, holds rates, negative or NaN counts, where EXPOSURE, BACKSCAL or
+        Where the file is damaged or not a spectrum, holds rates, negative or NaN counts, where EXPOSURE, BACKSCAL or
         AREASCAL are not positive or differ from channel to channel, and where the background was subtracted.
     """
     if part not in ("source", "background"):
@@ -124,7 +124,7 @@ def read_pha(path: str | PathLike[str], part: Literal["source", "background"] = 
                 found.append(_spectrum(hdu, hdu.table()))
                 kinds.append(text_of(hdu.header, "HDUCLAS2") == "BKG")
     if not found:
-        raise InputError(f"{file}: is no spectrum: no table has the name or the HDUCLAS1 SPECTRUM")
+        raise InputError(f"{file}: is not a spectrum: no table has the name or the HDUCLAS1 SPECTRUM")
     wanted = part == "background"
     return found[kinds.index(wanted) if wanted in kinds else 0]
 
@@ -151,7 +151,7 @@ def read_background(spectrum: Spectrum) -> Spectrum:
 
 def _spectrum(hdu: Hdu, rows: Rows) -> Spectrum:
     if text_of(hdu.header, "HDUCLAS2") == "NET":
-        raise hdu.error("has its background subtracted (HDUCLAS2 = NET): give the spectrum and the background apart")
+        raise hdu.error("has its background subtracted (HDUCLAS2 = NET): give the two as separate files")
     if "counts" in hdu.columns and hdu.columns["counts"].repeat > 1:
         raise hdu.error(f"holds {counted(len(rows), 'spectrum', 'spectra')} (type II): give a file with one spectrum")
     if "counts" not in hdu.columns and "rate" in hdu.columns:

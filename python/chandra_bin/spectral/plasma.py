@@ -10,7 +10,7 @@ from .abundances import HEAVIEST, AbundanceTable, abundances
 from .atomdb import LEAST_KEV, MOST_KEV, ApecTable
 
 METALS = (6, 7, 8, 10, 12, 13, 14, 16, 18, 20, 26, 28)
-"""The elements that the abundance Z scales; all others but hydrogen and helium are at the table's abundance, too."""
+"""The elements that the abundance Z scales; the other metals stay at the abundance of the table."""
 _NORM = 1e14
 
 
@@ -20,7 +20,7 @@ class Plasma:
     Parameters
     ----------
     table : emissivities.
-    version : of AtomDB, for the name.
+    version : version of AtomDB, for the name.
     kt_limits_kev : the temperatures of the table within these, and one beyond on either side, keV.
     abundance_table : the emissivities of each element are scaled from Anders & Grevesse 1989 to these.
 
@@ -35,6 +35,7 @@ class Plasma:
     """
 
     has_abundance = True
+    has_redshift = True
 
     def __init__(self, table: ApecTable, version: str, kt_limits_kev: tuple[float, float],
                  abundance_table: AbundanceTable) -> None:
@@ -55,7 +56,7 @@ class Plasma:
         self._factors = np.stack([np.where(scaled, 0, ratios), np.where(scaled, ratios, 0)])
 
     def photons(self, edges_kev: Floats) -> Floats:
-        """Return photons cm⁻² s⁻¹ in each bin, (temperatures, 2, bins), for norm 1: of Z = 0, and what Z = 1 adds."""
+        """Return photons cm⁻² s⁻¹ in each bin, (temperatures, 2, bins), for norm 1: at Z = 0, and what Z = 1 adds."""
         if not LEAST_KEV <= edges_kev[0] <= edges_kev[-1] <= MOST_KEV:
             raise InputError(f"energies at rest go from {edges_kev[0]:.4g} to {edges_kev[-1]:.4g} keV: the plasma is "
                              f"known from {LEAST_KEV:g} to {MOST_KEV:g} keV; cut the response, or check the redshift")

@@ -1,4 +1,4 @@
-"""ARF and RMF files that XSPEC and Sherpa read, and the response of a region that several responses make together."""
+"""Write ARF and RMF files that XSPEC and Sherpa read, and combine the responses of a region."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.errors import InputError
 from chandra_bin.fits.headers import add_history
 from chandra_bin.fits.new_table import NewColumn, new_table
@@ -34,14 +35,15 @@ def mixed(responses: Sequence[Response], weights: ArrayLike) -> tuple[Arf, Rmf]:
     responses : sequence of (Arf, Rmf)
         On one energy grid and one set of channels.
     weights : array (responses,)
-        Share of the region's photons that falls on the part of each response. A share that falls on none is left out:
-        a sum below 1 lowers the area.
+        Share of the region's photons that falls on the part of each response. A sum below 1, for photons that fall on
+        other places, lowers the area.
 
     Returns
     -------
     Arf, Rmf
         The areas' weighted sum A = sum w_i A_i, and the matrix sum w_i A_i R_i / A. A matrix of plain means would be 3
-        to 6 % off where front- and back-illuminated chips meet.
+        to 6 % off where front- and back-illuminated chips meet. Where an area has FRACEXPO, that of the sum is
+        sum w_i FRACEXPO_i.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def mixed(responses: Sequence[Response], weights: ArrayLike) -> tuple[Arf, Rmf]:
         check_pair(arf, rmf)
         _check_same(rmf, first)
         if arf is None:
-            raise InputError(f"{rmf.file or 'an RMF'}: includes the effective area: give an ARF and an RMF apart")
+            raise InputError(f"{rmf.file or 'an RMF'}: includes the effective area: give separate ARF and RMF files")
         matrix = rmf.matrix()
         area += share * arf.area_cm2
         total += share * arf.area_cm2[:, np.newaxis] * matrix
@@ -82,7 +84,7 @@ def mixed(responses: Sequence[Response], weights: ArrayLike) -> tuple[Arf, Rmf]:
     about = _common([arf.keywords for arf, _ in responses if arf is not None])
     row, place = np.nonzero(matrix)
     offsets = offsets_of(np.bincount(row, minlength=len(matrix)))
-    return (Arf(first.energy_lo, first.energy_hi, area, keywords=about),
+    return (Arf(first.energy_lo, first.energy_hi, area, fraction=_fraction(responses, shares), keywords=about),
             Rmf(first.energy_lo, first.energy_hi, first.channel_lo, first.channel_hi, first.first_channel, offsets,
                 place.astype(np.int32), matrix[row, place], keywords=about))
 
@@ -94,6 +96,12 @@ def _check_same(rmf: Rmf, first: Rmf) -> None:
     if (len(rmf.channel_lo), rmf.first_channel) != (len(first.channel_lo), first.first_channel):
         raise InputError(f"{rmf.file or 'an RMF'}: has other channels than {first.file or 'the first'}: mix responses "
                          "of one detector")
+
+
+def _fraction(responses: Sequence[Response], shares: Floats) -> float:
+    """Return the part of the time that is in the area of a mixture; 1 where no area has such a part."""
+    fractions = np.array([1.0 if arf is None else arf.fraction for arf, _ in responses])
+    return min(float(shares @ fractions), 1.0) if (fractions < 1).any() else 1.0
 
 
 def _common(keywords: Sequence[Mapping[str, str]]) -> dict[str, str]:
@@ -166,6 +174,8 @@ def arf_content(arf: Arf, history: Iterable[str] = ()) -> bytes:
               HDUVERS2="1.1.0", ARFVERSN="1992a")
     if arf.exposure_s is not None:
         header["EXPOSURE"] = arf.exposure_s
+    if arf.fraction < 1:
+        header["FRACEXPO"] = arf.fraction
     add_history(header, history)
     return _file([(header, rows, b"")])
 
@@ -188,7 +198,7 @@ def rmf_content(rmf: Rmf, history: Iterable[str] = ()) -> bytes:
 
 
 def _matrix(rmf: Rmf, limits: tuple[int, int]) -> "tuple[Header, Rows, bytes]":
-    """Return the table MATRIX: runs of channels one after another are a group."""
+    """Return the table MATRIX, in which each run of consecutive channels is a group."""
     row = np.repeat(np.arange(len(rmf.energy_lo)), np.diff(rmf.row_offsets))
     begins = np.ones(len(row), dtype=bool)
     begins[1:] = (np.diff(rmf.places) != 1) | (np.diff(row) != 0)

@@ -1,7 +1,7 @@
-"""What the fits of bins return."""
+"""Results of the fits of bins."""
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,13 @@ from chandra_bin.errors import counted
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-# Columns of the table that hold the covariance of ln kT, Z and ln norm, and its notes on all bins.
+# Columns of the table for the covariance of ln kT, Z and ln norm, and its keywords for all bins.
 COVARIANCE = {"var_lnkt": (0, 0), "cov_lnkt_z": (0, 1), "cov_lnkt_lnnorm": (0, 2), "var_z": (1, 1),
               "cov_z_lnnorm": (1, 2), "var_lnnorm": (2, 2)}
-OF_ALL_BINS = {"MODEL": "model", "STATISTIC": "statistic_name", "DELTA": "delta"}
+OF_ALL_BINS = {"MODEL": "model", "STATISTIC": "statistic_name", "DELTA": "delta", "ENGINE": "engine",
+               "NH_IS": "nh_is", "REDSHIFT_IS": "redshift_is"}
+NOT_COLUMNS = ("covariance", "ends", "background_amounts")
+VariedAs: TypeAlias = Literal["fixed", "tied", "free"]
 # Bits of the flags, in the order of their weight: the first that is set is the reason. The kernel sets those up to 512.
 FLAGS: dict[str, int] = {
     "no data": 1,
@@ -29,12 +32,17 @@ FLAGS: dict[str, int] = {
     "poor fit": 1 << 12,
     "abundance at limit": 128,
     "abundance open": 256,
+    "nH at limit": 1 << 13,
+    "nH open": 1 << 14,
+    "redshift at limit": 1 << 15,
+    "redshift open": 1 << 16,
     "response missing": 2,
 }
 ABUNDANCE_WITHOUT_EFFECT = 512
-# Reasons with which values can be shown: those of the abundance alone, responses that others stand in for, and fits
-# that describe the spectrum badly, as bright bins with gas of several temperatures have.
-_SHOWN = {"ok", "poor fit", "abundance at limit", "abundance open", "response missing"}
+# Reasons with which values can be shown: those of the abundance, column density or redshift alone, responses that
+# others stand in for, and fits that describe the spectrum badly, as bright bins with gas of several temperatures have.
+_SHOWN = {"ok", "poor fit", "abundance at limit", "abundance open", "nH at limit", "nH open", "redshift at limit",
+          "redshift open", "response missing"}
 
 
 def reasons_of(flags: NDArray[np.int32]) -> NDArray[np.str_]:
@@ -61,6 +69,10 @@ class FitResult:
         Whether the abundance was fixed.
     norm, norm_low, norm_high
         Norm of the whole bin in XSPEC's units (1e-14 / (4 π [D_A (1+z)]²) ∫ n_e n_H dV, cgs), and its errors.
+    nh, nh_low, nh_high
+        Column density of hydrogen, 1e22 cm⁻², and its errors, NaN where it was fixed.
+    redshift, redshift_low, redshift_high
+        Redshift and its errors, NaN where it was fixed.
     statistic, expected, variance, goodness
         The statistic at its minimum, its expected value and variance, and (statistic - expected) / √variance. A guide
         only for the W-statistic.
@@ -77,16 +89,24 @@ class FitResult:
         kT of the best other minimum that was found, and its statistic above the first.
     reason
         ``ok``, or the most serious of: ``no data`` (no data set with a response and exposure), ``too few counts``,
-        ``degenerate`` (parameters that the data cannot tell apart), ``no minimum`` (the search did not converge),
+        ``degenerate`` (parameters that the data cannot separate), ``no minimum`` (the search did not converge),
         ``kT at limit``, ``error open`` (of kT or norm, on one side), ``second minimum`` (less than 1 above the first),
         ``background dominated``, ``poor fit`` (goodness beyond 4 sigma), ``response missing`` (of one data set; the
-        others were fitted), ``abundance at limit``, ``abundance open`` (its error, on one side).
+        others were fitted), ``abundance at limit``, ``abundance open`` (its error, on one side), and the same
+        of ``nH`` and ``redshift``.
     flags
         int32: the bits of all reasons that apply; see ``reasons``.
     delta
         Rise of the statistic at the ends of errors.
     model, statistic_name
         In words.
+    engine
+        What found the minima and errors: ``native`` (the compiled kernel) or ``sherpa``.
+    nh_is, redshift_is
+        ``fixed``, ``tied`` or ``free``.
+    background_amounts
+        (datasets, components), in the order of the spectra: the amounts of the expected background at the minimum, over
+        those of the background spectra; NaN where they were not fitted. Not in the table.
 
     Notes
     -----
@@ -110,6 +130,12 @@ class FitResult:
     norm: Floats
     norm_low: Floats
     norm_high: Floats
+    nh: Floats
+    nh_low: Floats
+    nh_high: Floats
+    redshift: Floats
+    redshift_low: Floats
+    redshift_high: Floats
     statistic: Floats
     expected: Floats
     variance: Floats
@@ -126,6 +152,10 @@ class FitResult:
     delta: float
     model: str
     statistic_name: str
+    nh_is: VariedAs
+    redshift_is: VariedAs
+    engine: str
+    background_amounts: Floats = field(default_factory=lambda: np.zeros((0, 1)))
 
     def __repr__(self) -> str:
         return (f"<FitResult: {counted(self.bin.size, 'bin')}, {np.count_nonzero(self.reason == 'ok')} ok, of "
@@ -141,7 +171,7 @@ class FitResult:
 
     @property
     def error_text(self) -> str:
-        """The median error of kT of the bins that maps show, in words."""
+        """Return the median error of kT of the bins that maps show, in words."""
         good = self.good() & np.isfinite(self.kt_low + self.kt_high)
         if not good.any():
             return "no kT has an error on both sides"
@@ -158,8 +188,9 @@ class FitResult:
         from astropy.units import Unit
 
         units = {"kt": "keV", "kt_low": "keV", "kt_high": "keV", "second_kt": "keV",
-                 **dict.fromkeys(("norm", "norm_low", "norm_high"), "cm-5")}
-        left_out = {"covariance", "ends", *OF_ALL_BINS.values()}
+                 **dict.fromkeys(("norm", "norm_low", "norm_high"), "cm-5"),
+                 **dict.fromkeys(("nh", "nh_low", "nh_high"), "1e22 cm-2")}
+        left_out = {*NOT_COLUMNS, *OF_ALL_BINS.values()}
         columns = {}
         for each in fields(self):
             if each.name not in left_out:

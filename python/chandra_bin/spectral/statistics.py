@@ -1,4 +1,4 @@
-"""Statistics of spectra, channel by channel, and what they are expected to be.
+"""Statistics of spectra, channel by channel, and their expected values.
 
 These are the definitions: slow and plain. The kernel of the fits computes the same sums.
 """
@@ -34,8 +34,8 @@ def cstat(counts: ArrayLike, expected: ArrayLike) -> Floats:
     Returns
     -------
     array of float64
-        Its sum is minus twice the log-likelihood, but for a constant: about the number of channels where the model is
-        right and the counts are many; see `cstat_expectation`.
+        The sum is minus twice the log-likelihood plus a constant. It is about the number of channels where the model
+        is right and the counts are many; see `cstat_expectation`.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def cstat_expectation(expected: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def _summed(m: Floats) -> tuple[Floats, Floats]:
-    """Direct sums over counts up to 12 sigma above the mean."""
+    """Return direct sums over counts up to 12 sigma above the mean."""
     from scipy.special import gammaln
 
     first, second = np.zeros(m.shape), np.zeros(m.shape)
@@ -220,7 +220,7 @@ def expectation_table() -> tuple[Floats, float, float]:
 def channel_groups(counts: Floats, least: float, width: int = 1) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
     """Return the group of each channel, from 0: ``width`` neighbours or more that hold ``least`` counts together.
 
-    What is left at the end joins the last group. Without as many counts all channels are one group.
+    Channels left over at the end join the last group. With fewer counts than ``least`` all channels are one group.
     """
     groups = np.zeros(counts.size, np.int32)
     group, held, begin = 0, 0.0, 0

@@ -24,7 +24,7 @@ _ABUNDANCE = re.compile(r"abund\w*|metal\w*", re.IGNORECASE)
 _PHOTONS = re.compile(r"ph(oton)?s?\s*[/ ]\s*cm", re.IGNORECASE)
 # Steps in ln kT between two temperatures of a table that is interpolated in the logarithm.
 _LOG_STEP = 0.025
-# A deviation from a linear dependence on the abundance that is told, as a part of the peak.
+# A larger deviation from a linear dependence on the abundance, as a fraction of the peak, raises a warning.
 _LINEAR = 0.01
 
 
@@ -37,10 +37,10 @@ class TableParameter:
     is_logarithmic: bool = False
     """Whether spectra are linear in the logarithm of the parameter (METHOD 1)."""
     values: Floats | None = None
-    """(values,), ascending: where spectra are; None for an additional parameter, which multiplies a spectrum."""
+    """(values,), ascending, of the spectra; None for an additional parameter, which multiplies a spectrum."""
 
     def weights(self, value: float) -> Floats:
-        """Return the parts of the spectra at `values`, (values,), that make the spectrum at one value."""
+        """Return the weights of the spectra at `values`, (values,), whose sum is the spectrum at one value."""
         assert self.values is not None
         if not self.values[0] <= value <= self.values[-1]:
             raise InputError(f"{self.name} is {value:g}: the table model goes from {self.values[0]:g} to "
@@ -55,7 +55,7 @@ class TableModel:
 
     name: str
     parameters: tuple[TableParameter, ...]
-    """Those that spectra are interpolated in, and then additional ones."""
+    """First the parameters that spectra are interpolated in, then additional parameters."""
     edges_kev: Floats
     """(bins + 1,)."""
     spectra: NDArray[Any]
@@ -85,7 +85,7 @@ class TableModel:
         return np.asarray(np.array(factors) @ left)
 
     def rebinned(self, photons: Floats, edges_kev: Floats) -> Floats:
-        """Return a spectrum of the table's bins in other bins; each shares its photons by width."""
+        """Return a spectrum of the table in other bins; photons are shared by width."""
         ends = np.repeat(self.edges_kev, 2)[1:-1]
         return integrals(ends, np.repeat(photons / np.diff(self.edges_kev), 2), edges_kev)
 
@@ -100,8 +100,8 @@ def read_table_model(path: Path) -> TableModel:
     Raises
     ------
     InputError
-        For a file that is no table model or damaged, is not additive or not in photons, and whose spectra do not fill
-        the grid of its parameters.
+        For a file that is damaged or not a table model, that is not additive or not in photons, and whose spectra do
+        not fill the grid of its parameters.
     """
     tables: dict[str, tuple[Hdu, Rows, bytes]] = {}
     with open_fits(path) as hdus:
@@ -111,7 +111,7 @@ def read_table_model(path: Path) -> TableModel:
             elif hdu.is_table:
                 tables[hdu.name.upper()] = (hdu, hdu.table(), hdu.heap())
     if missing := [name for name in ("PARAMETERS", "ENERGIES", "SPECTRA") if name not in tables]:
-        raise InputError(f"{path}: is no table model: it has no table {' or '.join(missing)}")
+        raise InputError(f"{path}: is not a table model: it has no table {' or '.join(missing)}")
     _check_kind(primary)
     parameters = _parameters(*tables["PARAMETERS"])
     energies, rows, _ = tables["ENERGIES"]
@@ -154,7 +154,7 @@ def _parameters(hdu: Hdu, rows: Rows, heap: bytes) -> tuple[TableParameter, ...]
 
 def _spectra(hdu: Hdu, rows: Rows, heap: bytes, parameters: tuple[TableParameter, ...], bins: int
              ) -> NDArray[Any]:
-    """Return the spectra on the grid of the parameters, of which the last varies fastest."""
+    """Return the spectra on the grid of the parameters; the last parameter varies fastest."""
     grids = [each.values for each in parameters if each.values is not None]
     shape = tuple(map(len, grids))
     if len(rows) != np.prod(shape):
@@ -183,14 +183,11 @@ class TableEmission:
     ----------
     table : has a parameter kT (or temperature, keV).
     kt_limits_kev : the grid of temperatures, keV: the table's own, or a finer one where it is interpolated in ln kT.
-    redshift : of the cluster; above 0 only for tables with REDSHIFT = T.
     """
 
-    def __init__(self, table: TableModel, kt_limits_kev: tuple[float, float], redshift: float) -> None:
-        if redshift and not table.has_redshift:
-            raise InputError(f"{table.file}: has spectra at one redshift (REDSHIFT = F), and redshift is {redshift:g}: "
-                             "give a table with REDSHIFT = T")
+    def __init__(self, table: TableModel, kt_limits_kev: tuple[float, float]) -> None:
         self._table = table
+        self.has_redshift = table.has_redshift
         self._temperature = self._parameter(_TEMPERATURE)
         if self._temperature is None or self._temperature.values is None:
             raise InputError(f"{table.file}: has no parameter kT, only {', '.join(p.name for p in table.parameters)}")
@@ -203,17 +200,17 @@ class TableEmission:
         return next((each for each in self._table.parameters if pattern.fullmatch(each.name)), None)
 
     def photons(self, edges_kev: Floats) -> Floats:
-        """Return photons cm⁻² s⁻¹ in each bin, (temperatures, 2, bins), for norm 1: of Z = 0, and what Z = 1 adds."""
+        """Return photons cm⁻² s⁻¹ in each bin, (temperatures, 2, bins), for norm 1: at Z = 0, and what Z = 1 adds."""
         table = self._table
         if (edges_kev[0] < table.edges_kev[0] * (1 - SAME_ENERGY)
                 or edges_kev[-1] > table.edges_kev[-1] * (1 + SAME_ENERGY)):
-            warn(f"{table.file}: goes from {table.edges_kev[0]:.4g} to {table.edges_kev[-1]:.4g} keV, and energies at "
-                 f"rest from {edges_kev[0]:.4g} to {edges_kev[-1]:.4g} keV are needed: beyond, there are no photons")
+            warn(f"{table.file}: covers {table.edges_kev[0]:.4g} to {table.edges_kev[-1]:.4g} keV, but rest energies "
+                 f"from {edges_kev[0]:.4g} to {edges_kev[-1]:.4g} keV are needed: photons beyond the table are 0")
         return np.array([[table.rebinned(photons, edges_kev) for photons in pair] for pair in self._pairs])
 
     @cached_property
     def _pairs(self) -> Floats:
-        """Spectra of the table's bins, (temperatures, 2, bins): of Z = 0, and what Z = 1 adds."""
+        """Return spectra in the table's bins, (temperatures, 2, bins): at Z = 0, and what Z = 1 adds."""
         temperature, abundance = self._temperature, self._abundance
         assert temperature is not None
         if abundance is None:
@@ -240,12 +237,12 @@ class TableEmission:
                 error = np.abs(spectra - pure - value * metals).max(axis=1) / np.abs(spectra).max(axis=1)
                 if error.max() > _LINEAR:
                     warn(f"{self._table.file}: is not linear in the abundance: at {value:g} it differs by "
-                         f"{100 * error.max():.1f} % of the peak from what is used here")
+                         f"{100 * error.max():.1f} % of the peak from the linear model used here")
                     return
 
 
 def _temperatures(parameter: TableParameter, kt_limits_kev: tuple[float, float], file: str) -> Floats:
-    """Return the temperatures of a table within limits, and one beyond on either side, filled up where needed."""
+    """Return the temperatures of a table within limits, and one beyond on either side, refined where needed."""
     values, (low, high) = parameter.values, kt_limits_kev
     assert values is not None
     if not (values[0] < high and low < values[-1]) or len(values) < 2:

@@ -1,4 +1,4 @@
-"""Models folded through responses, once for all fits: counts per second in each channel."""
+"""Fold models through responses, once for all fits: counts per second in each channel."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,17 +16,21 @@ FIT_BAND_KEV = (0.5, 7.0)
 
 
 class Spectra(Protocol):
-    """What is folded: a `ThermalModel`, or another model on a grid of temperatures."""
+    """A `ThermalModel`, or another model on a grid of temperatures, that can be folded."""
 
     @property
-    def kt_kev(self) -> Floats: ...
+    def kt_kev(self) -> Floats:
+        """The grid of temperatures, (temperatures,), ascending, keV."""
 
     @property
-    def has_abundance(self) -> bool: ...
+    def has_abundance(self) -> bool:
+        """Whether the spectra depend on the abundance."""
 
-    def photons(self, edges_kev: Floats) -> Floats: ...
+    def photons(self, edges_kev: Floats) -> Floats:
+        """Return photons cm⁻² s⁻¹ in each bin, (temperatures, 2, bins), for norm 1: at Z = 0, and what Z = 1 adds."""
 
-    def describe(self) -> str: ...
+    def describe(self) -> str:
+        """Return the model in words, for headers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +44,17 @@ class Templates:
     kt_kev: Floats
     """(temperatures,), ascending, keV."""
     rates: Floats
-    """(responses, temperatures, 2, channels), counts per second for norm 1: of Z = 0, and what Z = 1 adds."""
+    """(responses, temperatures, 2, channels), counts per second for norm 1: at Z = 0, and what Z = 1 adds."""
     first_channel: int
     """Number of the first channel of the band, as in the RMF (Chandra's channels begin with 1)."""
     has_abundance: bool
     """Whether the model depends on the abundance; if not, what Z = 1 adds is 0."""
     model: str
     """The model in words, for headers."""
+    nh: float = np.nan
+    """Column density of the model, 1e22 cm⁻²; NaN: unknown."""
+    redshift: float = np.nan
+    """Redshift of the model; NaN: unknown."""
 
     def __repr__(self) -> str:
         responses, temperatures, _, channels = self.rates.shape
@@ -75,7 +83,7 @@ def fold(model: Spectra, responses: Iterable[Response], band_kev: tuple[float, f
     ------
     InputError
         For an ARF and an RMF on different energy grids, RMFs with other channels, a response without area in the band,
-        and where there is no response.
+        and where no response is given.
 
     Notes
     -----
@@ -109,10 +117,10 @@ def fold(model: Spectra, responses: Iterable[Response], band_kev: tuple[float, f
             read = rmf, rmf.matrix(channels)
         rates.append(known[key] @ _areas(arf, rmf, read[1], channels))
     if reference is None:
-        raise InputError("there is no response to fold the model through: give at least one ARF and RMF")
+        raise InputError("responses is empty: give at least one ARF and RMF to fold the model through")
     folded = np.stack(rates).reshape(len(rates), len(model.kt_kev), 2, -1)
     return Templates(model.kt_kev, folded, reference.first_channel + channels.start, model.has_abundance,
-                     model.describe())
+                     model.describe(), getattr(model, "nh", np.nan), getattr(model, "redshift", np.nan))
 
 
 def _areas(arf: Arf | None, rmf: Rmf, matrix: Floats, channels: slice) -> Floats:

@@ -1,4 +1,4 @@
-"""Which tiles of the detector the bins lie on: tables of the responses there are, and files of seconds a tile."""
+"""The tiles of the detector that each bin lies on: tables of responses, and files of exposures per tile."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class ResponseTile:
     chip: int | None
     """None: any chip of the observation."""
     ra_deg: float
-    """Of its middle, ICRS; NaN where it stands for the whole chip."""
+    """Middle of the tile, ICRS; NaN for a response of the whole chip."""
     dec_deg: float
     arf: Path
     rmf: Path
@@ -37,7 +37,7 @@ class ResponseTile:
 
 @dataclass(frozen=True, eq=False)
 class ResponseWeights:
-    """For how many seconds each bin is seen on each tile: arrays (rows,), with a row for each bin and tile."""
+    """The exposure of each bin on each tile: arrays (rows,), with a row for each bin and tile."""
 
     tiles: tuple[ResponseTile, ...]
     bin: Wholes
@@ -49,14 +49,14 @@ class ResponseWeights:
     counts: Wholes
     """Events of 0.5 - 2 keV in the bin on the tile."""
     areas_arcsec2: Mapping[int, float] = field(default_factory=dict)
-    """Of all bins by their numbers: on the sky, without excluded pixels."""
+    """Areas of all bins on the sky by bin number, without excluded pixels."""
     ids: Mapping[str, str] = field(default_factory=dict)
-    """BINMAPID and BINUSED of the binmap; CALIB = APPROX where a response stands for more than its own place."""
+    """BINMAPID and BINUSED of the binmap; CALIB = APPROX where a response is used beyond its own place."""
 
     @classmethod
     def joined(cls, tiles: Sequence[ResponseTile], parts: "Sequence[ResponseWeights]",
                areas_arcsec2: Mapping[int, float], ids: Mapping[str, str]) -> "ResponseWeights":
-        """The rows of several observations, and all tiles."""
+        """Return the rows of several observations, and all tiles."""
         bins, obsid, tile, seconds, counts = (np.concatenate([getattr(part, name) for part in parts])
                                               for name in ("bin", "obsid", "tile", "seconds", "counts"))
         return cls(tuple(tiles), bins, obsid, tile, seconds, counts, areas_arcsec2, ids)
@@ -117,8 +117,8 @@ class ResponseWeights:
 def read_tiles(path: Path) -> tuple[ResponseTile, ...]:
     """Read a table of responses: columns obsid, arf and rmf, and ccd_id, ra and dec where there are several.
 
-    Files are relative to the table. Raises `InputError` for tables without these columns, for files that are not
-    there, and for tiles without a place where an observation has more than one on a chip.
+    Files are relative to the table. Raises `InputError` for tables without these columns, for missing files, and for
+    tiles without a place where an observation has several on a chip.
     """
     tiles = _tiles(path, {name.lower(): values for name, (values, _) in read_columns(path).items()})
     if not tiles:

@@ -60,6 +60,7 @@ from .responses import BinsOfObservation as BinsOfObservation
 from .responses import WeightOptions as WeightOptions
 from .responses import write_response_files as write_response_files
 from .responses import write_responses as write_responses
+from .session import write_session as write_session
 from .simulate import Simulated as Simulated
 from .simulate import simulate_observations as simulate_observations
 from .smooth import apply_scale as apply_scale

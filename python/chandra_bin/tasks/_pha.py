@@ -3,6 +3,7 @@
 The type I files of one observation differ in a few cards: the rest is made once.
 """
 
+import re
 from collections.abc import Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO
@@ -30,6 +31,8 @@ _KEPT = ("ORIGIN", "ASCDSVER", "CALDBVER", "MISSION", "TELESCOP", "INSTRUME", "D
          "PBKFILE")
 # The blocks of the file of all bins.
 SPECTRUM_BLOCK, BACKGROUND_BLOCK = "SPECTRUM", "BACKGROUND"
+# Bytes of a card of a FITS header.
+_CARD = 80
 _NO_COUNTS = np.zeros(PI_CHANNELS, np.int32)
 _PLAIN = [NewColumn("CHANNEL", "1J", np.arange(1, PI_CHANNELS + 1)), NewColumn("COUNTS", "1J", _NO_COUNTS)]
 _GROUPED = [*_PLAIN, NewColumn("GROUPING", "1I", _NO_COUNTS), NewColumn("QUALITY", "1I", _NO_COUNTS)]
@@ -71,7 +74,10 @@ class PhaWriter:
     def file(self, counts: NDArray[np.int32], *, exposure_s: float, chip: int, backscal: float, bin: int,
              background: str | None = None,
              groups: tuple[NDArray[np.int16], NDArray[np.int16]] | None = None) -> bytes:
-        """The file with one spectrum (1024,); ``background`` is the name of its background's file."""
+        """The file with one spectrum (1024,); ``background`` is the name of its background's file.
+
+        Responses are named later, by `naming_responses`, when their files exist.
+        """
         form, empty = self._plain if groups is None else self._grouped
         rows = empty.copy()
         rows["COUNTS"] = counts
@@ -98,6 +104,22 @@ class PhaWriter:
         header.extend(others, strip=False, end=True)
         header["HDUNAME"] = self._block
         write_rows(file, header, [rows])
+
+
+def naming_responses(content: bytes, arf: str, rmf: str) -> bytes | None:
+    """Return the content of a PHA file with the names of its ARF and RMF in the header.
+
+    Only the values of ANCRFILE and RESPFILE change. None for a file whose headers do not have both keywords.
+    """
+    from astropy.io.fits import Card
+
+    for key, name in (("ANCRFILE", arf), ("RESPFILE", rmf)):
+        places = [match.start() for match in re.finditer(rb"%-8s= '" % key.encode(), content)
+                  if match.start() % _CARD == 0]
+        if not places:
+            return None
+        content = content[:places[0]] + str(Card(key, name)).encode() + content[places[0] + _CARD:]
+    return content
 
 
 def _form(columns: list[NewColumn], about: "Header") -> tuple[HeaderForm, Rows]:

@@ -111,7 +111,7 @@ def bin_image(image: str | Path, folder: str | Path, options: BinningOptions | N
             sums = bins.sums if read.counts_image is None else read.counts_image.sums(bins)
         read.mask[bins.use == 0] = 0
         error = background_error_of(read.background, options.background_systematic)
-        made = _judged(bins, sums, read.coords, products.folder, error, options)
+        made = _checked(bins, sums, read.coords, products.folder, error, options)
         _warn_of_sn(made, options.sn if options.counts is None else None)
         _write(outputs, products, made, sums, read, _parameters(image, made, options, files))
         _write_regions(outputs, products, made, wanted.regions)
@@ -201,7 +201,7 @@ def background_error_of(background: Image | None, systematic: float | None = Non
     return BackgroundError(float(systematic), scale)
 
 
-def _judged(bins: ContourBins, sums: BinSums, coords: ImageCoords, folder: Path, error: BackgroundError,
+def _checked(bins: ContourBins, sums: BinSums, coords: ImageCoords, folder: Path, error: BackgroundError,
             options: BinningOptions) -> BinnedImage:
     """What the bins hold in counts."""
     if options.counts is not None:

@@ -10,8 +10,12 @@ import numpy as np
 from chandra_bin._checks.array_types import Wholes
 from chandra_bin.acis import geometry as acis
 from chandra_bin.errors import InputError, counted, warn
+from chandra_bin.events.spectra import band_channels
 from chandra_bin.fits.outputs import Outputs
+from chandra_bin.sources.background import PARTICLE_EV
 from chandra_bin.spectral.binned import MISSING, BinSpectra
+from chandra_bin.spectral.engines import Engine
+from chandra_bin.spectral.families import TemplateFamily
 from chandra_bin.spectral.fit import FitOptions, fit_bins
 from chandra_bin.spectral.fit_table import FitFile
 from chandra_bin.spectral.grouped import grouped_spectra
@@ -35,61 +39,111 @@ class FittedSpectra:
 
     spectra: BinSpectra
     templates: Templates
+    """Of the given column density and redshift."""
     result: FitResult
+    family: TemplateFamily | None
+    """Templates of other column densities or redshifts, where one of these was tied or free."""
+
+
+@dataclass(frozen=True, eq=False)
+class FitInputs:
+    """The files that fits are made of."""
+
+    responses: Path
+    weights: ResponseWeights
+    obsids: list[int]
+    files: list[Path]
+    """The table of the spectra of each observation."""
+
+    @classmethod
+    def read(cls, folder: Path, responses: Path) -> "FitInputs":
+        """Read the weights, and look for the spectra. Raises `InputError` for files that are missing or damaged."""
+        weights = ResponseWeights.read(responses)
+        obsids = np.unique(weights.obsid).tolist()
+        files = [folder / f"{obsid:05d}" / ALL_BINS for obsid in obsids]
+        _check_files(folder, files, responses)
+        return cls(responses, weights, obsids, files)
+
+    @property
+    def used(self) -> Wholes:
+        """Indices of the tiles that any bin is on."""
+        return np.unique(self.weights.tile)
+
+    @property
+    def tiles(self) -> list[ResponseTile]:
+        """The tiles that any bin is on."""
+        return [self.weights.tiles[tile] for tile in self.used]
+
+    @property
+    def inputs(self) -> list[Path]:
+        """All files."""
+        return [self.responses, *self.files, *(file for tile in self.tiles for file in (tile.arf, tile.rmf))]
+
+    def read_spectra(self) -> list[SpectraOfBins]:
+        """Read the spectra of each observation. Raises `InputError` where they are of other bins."""
+        spectra = [read_spectra_of_bins(file) for file in self.files]
+        _check_binmaps(self.responses, self.weights, self.files, spectra)
+        return spectra
+
+    def joined(self, spectra: Sequence[SpectraOfBins], templates: Templates) -> BinSpectra:
+        """Return the data sets of all observations, sorted by bin, in the channels of the templates."""
+        return _joined(self.obsids, spectra, self.weights, self.used, templates)
+
+
+def grid_limits(options: FitOptions) -> tuple[float, float]:
+    """Return the limits of the grid of temperatures of the model, keV."""
+    return min(KT_LIMITS_KEV[0], options.kt_min), max(KT_LIMITS_KEV[1], options.kt_max)
 
 
 def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelOptions | None = None,
                       options: FitOptions | None = None, band_kev: tuple[float, float] = FIT_BAND_KEV,
                       threads: int = 1, progress: Callable[[float], object] | None = None,
-                      clobber: bool = False) -> FittedSpectra:
+                      engine: Engine | None = None, clobber: bool = False) -> FittedSpectra:
     """Fits temperature, abundance and norm of each bin to its spectra in all observations, and writes a table.
 
-    The spectra in groups of channels, with their backgrounds and best models, are written too: see `shown_file`.
+    The spectra in groups of channels, with their backgrounds and best models, are written too: see ``shown_file``.
 
     Parameters
     ----------
     folder : that of `write_spectra`, with ``{obsid}/spectra.fits`` for each observation.
     responses : the file of `write_responses`, made with the same events, binmap, mask and regions.
     out : the table, ECSV; a row for each bin, with units, errors and the reason where a value is missing.
-    model, options : the plasma, and how it is fitted; None: the defaults.
+    model, options : the plasma, and how it is fitted; None: the defaults. A tied redshift is that of the maps too.
     band_kev : the energies that are fitted.
+    engine : what fits the bins; None: the compiled kernel.
 
     Raises `InputError` for files that are missing, damaged, or do not belong together, and `OutputError`; no file is
     written then.
     """
     model, options = ModelOptions.or_defaults(model), FitOptions.or_defaults(options)
-    if model.nh == 0:
+    if model.nh == 0 and options.nh_is == "fixed":
         warn("nh is 0: the fits take no absorption by our galaxy into account; give its column density towards the "
-             "cluster, in 1e22 cm-2")
-    weights = ResponseWeights.read(responses)
+             "cluster, in 1e22 cm-2, or fit it (nh_is)")
+    given = FitInputs.read(folder, responses)
+    weights = given.weights
     if weights.ids.get("CALIB") == "APPROX":
         warn(f"{responses}: one response stands for all of an observation, scaled by a formula (CALIB): temperatures "
              "and norms are approximate")
-    obsids = np.unique(weights.obsid).tolist()
-    files = [folder / f"{obsid:05d}" / ALL_BINS for obsid in obsids]
-    _check_files(folder, files, responses)
-    used = np.unique(weights.tile)
-    tiles = [weights.tiles[tile] for tile in used]
-    inputs = [responses, *files, *(file for tile in tiles for file in (tile.arf, tile.rmf))]
     shown = shown_file(out)
-    with Outputs([out, shown], inputs=inputs, clobber=clobber) as outputs:
-        spectra = [read_spectra_of_bins(file) for file in files]
-        _check_binmaps(responses, weights, files, spectra)
-        background = _background(files, spectra)
-        limits = min(KT_LIMITS_KEV[0], options.kt_min), max(KT_LIMITS_KEV[1], options.kt_max)
-        templates = fold(thermal_model(model, limits), _responses(tiles), band_kev)
-        binned = _joined(obsids, spectra, weights, used, templates)
-        result = fit_bins(binned, templates, options, threads=threads, progress=progress)
+    with Outputs([out, shown], inputs=given.inputs, clobber=clobber) as outputs:
+        spectra = given.read_spectra()
+        background = _background(given.files, spectra)
+        plasma, of_tiles = thermal_model(model, grid_limits(options)), _responses(given.tiles)
+        family = TemplateFamily(plasma, of_tiles, band_kev) if options.varies else None
+        templates = family.given if family else fold(plasma, of_tiles, band_kev)
+        binned = given.joined(spectra, templates)
+        result = fit_bins(binned, family or templates, options, threads=threads, progress=progress, engine=engine)
+        redshift = float(result.redshift[0]) if options.redshift_is == "tied" else model.redshift
         lines: dict[str, Any] = {
             "spectra": folder, "responses": responses, "band_kev": "{:g}:{:g}".format(*band_kev), **model.given,
             **options.given, "nh": model.nh}
         made = FitFile(result, np.array([weights.areas_arcsec2[number] for number in result.bin.tolist()]),
-                       model.redshift, model.abundance_table, background, weights.ids.get("BINMAPID", ""))
+                       redshift, model.abundance_table, background, weights.ids.get("BINMAPID", ""))
         outputs.write(out, ecsv(made.table(), {**lines, **made.meta()}))
-        grouped = grouped_spectra(binned, templates, result, binned.group // _KINDS_OF_CHIPS)
+        grouped = grouped_spectra(binned, family or templates, result, binned.group // _KINDS_OF_CHIPS)
         with outputs.open(shown) as file:
             grouped.write(file, history("fit", {**lines, "binmap_id": made.binmap_id}))
-    return FittedSpectra(binned, templates, result)
+    return FittedSpectra(binned, templates, result, family)
 
 
 def shown_file(fit: Path) -> Path:
@@ -139,18 +193,18 @@ def _joined(obsids: Sequence[int], spectra: Sequence[SpectraOfBins], weights: Re
     """The data sets of all observations, sorted by bin."""
     channels = slice(templates.first_channel - 1, templates.first_channel - 1 + templates.rates.shape[3])
     parts = [_of_observation(obsid, each, weights, used, channels) for obsid, each in zip(obsids, spectra, strict=True)]
-    bin, counts, exposure, ratio, off, group = (np.concatenate(arrays) for arrays in zip(*(part[:6] for part in parts),
-                                                                                        strict=True))
-    rows = [row for part in parts for row in part[6]]
+    bin, counts, exposure, ratio, off, hard, group = (np.concatenate(arrays) for arrays in
+                                                      zip(*(part[:7] for part in parts), strict=True))
+    rows = [row for part in parts for row in part[7]]
     order = np.argsort(bin, kind="stable")
     rows = [rows[number] for number in order]
     offsets = np.concatenate([[0], np.cumsum([len(row[0]) for row in rows])])
     response, weight = (np.concatenate([row[part] for row in rows]) if rows else np.zeros(0) for part in (0, 1))
+    known = any(each.off_counts is not None for each in spectra)
     return BinSpectra(
         bin=bin[order], counts=counts[order], exposure_s=exposure[order], weight_offsets=offsets,
-        weight_response=response.astype(np.int64), weight=weight,
-        off_counts=off[order] if any(each.off_counts is not None for each in spectra) else None,
-        off_ratio=ratio[order], group=group[order])
+        weight_response=response.astype(np.int64), weight=weight, off_counts=off[order] if known else None,
+        off_ratio=ratio[order], group=group[order], off_hard=hard[order] if known else None)
 
 
 def _of_observation(obsid: int, spectra: SpectraOfBins, weights: ResponseWeights, used: Wholes, channels: slice) -> Any:
@@ -173,6 +227,7 @@ def _of_observation(obsid: int, spectra: SpectraOfBins, weights: ResponseWeights
             seconds = spectra.exposure_s[number]
             rows.append((response[part], of_response[part] / (seconds if seconds > 0 else np.inf)))
     counts = spectra.counts[:, channels]
-    off = np.zeros_like(counts) if spectra.off_counts is None else spectra.off_counts[:, channels]
+    all_off = np.zeros_like(spectra.counts) if spectra.off_counts is None else spectra.off_counts
+    hard = all_off[:, band_channels(PARTICLE_EV)].sum(axis=1)
     group = _KINDS_OF_CHIPS * obsid + np.isin(spectra.chip, list(acis.BACK_ILLUMINATED))
-    return spectra.bin, counts, spectra.exposure_s, spectra.off_ratio, off, group, rows
+    return spectra.bin, counts, spectra.exposure_s, spectra.off_ratio, all_off[:, channels], hard, group, rows

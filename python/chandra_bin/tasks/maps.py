@@ -53,8 +53,9 @@ def write_maps(binmap: Path, fit: Path, folder: Path, *, options: DepthOptions |
     binmap : the bins that were fitted.
     fit : the table of `fit_spectra_files`.
     folder : gets ``kt.fits``, ``kt_low.fits``, ``kt_high.fits``, and so for abundance, norm (per arcsec²), pressure,
-        entropy and with a depth density; ``counts.fits`` (net counts per arcsec²), ``goodness.fits``; ``maps.ecsv``,
-        the values of all maps and the distance of each bin from the brightest; ``maps.png`` and ``profile.png``.
+        entropy and with a depth density, nh or redshift where it was free; ``counts.fits`` (net counts per
+        arcsec²), ``goodness.fits``; ``maps.ecsv``, the values of all maps and the distance of each bin from the
+        brightest; ``maps.png`` and ``profile.png``.
     options : how deep the gas is taken to be; None: pseudo quantities, without a depth.
     centre_deg : RA and Dec (ICRS) that the depth "volume" is counted from.
 
@@ -84,10 +85,7 @@ def write_maps(binmap: Path, fit: Path, folder: Path, *, options: DepthOptions |
            for name, unit in made.units.items()}}
     shown = {name: _masked(each, good if name not in ("counts", "goodness") else np.isfinite(each.values))
              for name, each in maps.items()}
-    if np.isfinite(result.abundance).any():
-        every = _Map(result.abundance, "", "abundance of the metals over the table's", result.abundance_low,
-                     result.abundance_high)
-        shown["abundance"] = _masked(every, result.good("abundance"))
+    shown |= _of_free_parameters(result)
     if not good.any():
         warn(f"{fit}: no fit is good: all maps are empty (see the column reason)")
     parameters = {"binmap": binmap, "fit": fit, **asdict(options),
@@ -205,6 +203,21 @@ def _radii(coords: ImageCoords, labels: NDArray[np.int32], result: FitResult,
     if (holds := int(labels[round(y), round(x)])) >= 0:
         inner[holds] = 0
     return inner[result.bin], outer[result.bin]
+
+
+def _of_free_parameters(result: FitResult) -> dict[str, _Map]:
+    """Maps of the abundance, and of the column density or redshift where it was free."""
+    shown: dict[str, _Map] = {}
+    if np.isfinite(result.abundance).any():
+        every = _Map(result.abundance, "", "abundance of the metals over the table's", result.abundance_low,
+                     result.abundance_high)
+        shown["abundance"] = _masked(every, result.good("abundance"))
+    for name, unit, words in (("nh", "1e22 cm-2", "column density of hydrogen"), ("redshift", "", "redshift")):
+        if getattr(result, f"{name}_is") == "free":
+            low, high = getattr(result, f"{name}_low"), getattr(result, f"{name}_high")
+            every = _Map(getattr(result, name), unit, words, low, high)
+            shown[name] = _masked(every, result.good() & np.isfinite(low + high))
+    return shown
 
 
 def _masked(every: _Map, good: NDArray[np.bool_]) -> _Map:

@@ -25,7 +25,7 @@ from chandra_bin.events.spectra import SOFT_EV, band_channels
 from chandra_bin.exposure.maps import chip_exposures
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.virtual import Name, VirtualFile, named_files
-from chandra_bin.spectral.ogip import Arf, read_arf, read_rmf
+from chandra_bin.spectral.ogip import Arf, Rmf, read_arf, read_rmf
 from chandra_bin.spectral.response_files import arf_content, mixed, rmf_content
 from chandra_bin.spectral.weights import ResponseTile, ResponseWeights, read_tiles
 
@@ -34,6 +34,7 @@ from ._bin_pixels import BinPixels, read_bin_pixels
 from ._blanksky import checked_chips
 from ._common import has_sky_filter, history, listed, reporting
 from ._observed import observed
+from ._pha import naming_responses
 from ._read_responses import read_areas
 from ._spectra_table import read_spectra_of_bins
 from .inputs import files_of, plain_name
@@ -148,8 +149,9 @@ def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | No
     bins : numbers of bins; None: all.
 
     The area is that of all tiles, times the part of EXPOSURE that each saw of the bin. Bins that an observation does
-    not see have no files there. Returns the files. Raises `InputError`, for bins that are in no observation too, and
-    `OutputError`; no file is written then.
+    not see have no files there. The spectra ``xaf_N.pi`` and ``xaf_N_grp.pi`` that are in the folder get the names of
+    their responses (ANCRFILE, RESPFILE), so that XSPEC and Sherpa find them. Returns the files of responses. Raises
+    `InputError`, for bins that are in no observation too, and `OutputError`; no file is written then.
     """
     weights = ResponseWeights.read(responses)
     wanted = np.unique(weights.bin) if bins is None else np.unique(bins)
@@ -161,21 +163,51 @@ def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | No
     stems = [folder / f"{obsid:05d}" / f"xaf_{number}" for obsid, number, _ in rows]
     files = [stem.with_suffix(end) for stem in stems for end in (".arf", ".rmf")]
     tables = {obsid: read_spectra_of_bins(folder / f"{obsid:05d}" / ALL_BINS) for obsid in {row[0] for row in rows}}
-    # Bins share tiles.
-    read_area, read_matrix = lru_cache(maxsize=_AREAS)(read_arf), lru_cache(maxsize=_MATRICES)(read_rmf)
+    named = _named_spectra(stems)
+    response_of = MixedResponses(weights)
     with Outputs(files, inputs=[responses], clobber=clobber) as outputs:
         for stem, (obsid, number, at) in reporting(list(zip(stems, rows, strict=True))):
             table = tables[obsid]
             seconds = table.exposure_s[table.bin == number]
             if not (seconds.size and seconds[0] > 0):
                 raise InputError(f"{folder / f'{obsid:05d}' / ALL_BINS}: has no exposure in bin {number}")
-            tiles = [weights.tiles[tile] for tile in weights.tile[at]]
-            arf, rmf = mixed([(read_area(tile.arf), read_matrix(tile.rmf)) for tile in tiles],
-                             weights.seconds[at] / seconds[0])
+            arf, rmf = response_of(at, float(seconds[0]))
             lines = history("responses", {"responses": responses, "bin": number, "obsid": obsid})
-            outputs.write(stem.with_suffix(".arf"), arf_content(replace(arf, exposure_s=float(seconds[0])), lines))
+            outputs.write(stem.with_suffix(".arf"), arf_content(arf, lines))
             outputs.write(stem.with_suffix(".rmf"), rmf_content(rmf, lines))
+    with Outputs(named, clobber=True) as outputs:  # responses first: no spectrum names a file that does not exist
+        for path, content in named.items():
+            outputs.write(path, content)
     return files
+
+
+class MixedResponses:
+    """The responses of bins as files of XSPEC and Sherpa have them; what bins share is read once."""
+
+    def __init__(self, weights: ResponseWeights) -> None:
+        self._weights = weights
+        self._area, self._matrix = lru_cache(maxsize=_AREAS)(read_arf), lru_cache(maxsize=_MATRICES)(read_rmf)
+
+    def __call__(self, rows: Wholes, exposure_s: float) -> tuple[Arf, Rmf]:
+        """Return the response of some rows of the weights, those of a bin in an observation of this EXPOSURE."""
+        tiles = [self._weights.tiles[tile] for tile in self._weights.tile[rows]]
+        arf, rmf = mixed([(self._area(tile.arf), self._matrix(tile.rmf)) for tile in tiles],
+                         self._weights.seconds[rows] / exposure_s)
+        return replace(arf, exposure_s=exposure_s), rmf
+
+
+def _named_spectra(stems: Sequence[Path]) -> dict[Path, bytes]:
+    """The spectra of bins, plain and grouped, as far as they exist, with the names of their responses."""
+    made = {}
+    for stem in stems:
+        for path in (stem.with_suffix(".pi"), stem.with_name(f"{stem.name}_grp.pi")):
+            if path.is_file():
+                content = naming_responses(path.read_bytes(), f"{stem.name}.arf", f"{stem.name}.rmf")
+                if content is None:
+                    raise InputError(f"{path}: has no keywords ANCRFILE and RESPFILE: make it again with 'chandra-bin "
+                                     "spectra'")
+                made[path] = content
+    return made
 
 
 def areas_of(bins: BinPixels) -> dict[int, float]:

@@ -50,7 +50,7 @@ private:
     bool empty_;
 };
 
-// The place of each chip in Chips::numbers, -1 for others.
+// The index of each chip in Chips::numbers, -1 for other chips.
 class ChipPlaces {
 public:
     explicit ChipPlaces(const Chips& chips) : chips_(chips) {
@@ -69,7 +69,7 @@ public:
 
     std::int32_t operator()(std::size_t event) const {
         if (places_.empty()) return 0;
-        const auto at = static_cast<std::size_t>(chips_.of_event[event] - lowest_);  // beyond the end where it is below
+        const auto at = static_cast<std::size_t>(chips_.of_event[event] - lowest_);  // wraps around if below
         return at < places_.size() ? places_[at] : -1;
     }
 
@@ -95,8 +95,8 @@ std::size_t add_spectra(std::size_t events, const Labels& labels, std::size_t bi
         for (std::size_t i = 0; i < count; ++i) {
             const std::size_t event = begin + some[i];
             const std::int32_t label = cells[i], place = places(event);
-            const auto at = static_cast<std::size_t>(static_cast<std::int64_t>(channel[event])
-                                                     - first);  // beyond the end where it is below
+            const auto at =
+                static_cast<std::size_t>(static_cast<std::int64_t>(channel[event]) - first);  // wraps around if below
             const bool inside =
                 (label >= 0) & (static_cast<std::size_t>(label) < bin_count) & (at < channel_count) & (place >= 0);
             const std::size_t cell =

@@ -12,7 +12,7 @@ struct Box {
     std::size_t x, y, w, h;
 };
 
-// The label image with what is covered already taken out.
+// The binmap without the pixels that are covered already.
 class Uncovered {
 public:
     static constexpr std::int32_t none = -1;
@@ -64,7 +64,7 @@ private:
     std::vector<std::int32_t> labels_;
 };
 
-// A stable counting sort: the order found inside a bin, the bins ascending.
+// A stable counting sort: ascending bins, in the order found inside a bin.
 Boxes by_bin(const std::vector<Box>& found, std::int32_t bins) {
     Boxes boxes;
     boxes.offsets.assign(static_cast<std::size_t>(bins) + 1, 0);

@@ -15,31 +15,31 @@ namespace {
 
 using namespace chandra_bin;
 
-void say(std::string_view what, char* message, std::size_t size) {
+void put_message(std::string_view what, char* message, std::size_t size) {
     if (message == nullptr || size == 0) return;
     const std::size_t length = std::min(what.size(), size - 1);
     std::memcpy(message, what.data(), length);
     message[length] = '\0';
 }
 
-// Calls body(); nothing that it throws gets into C.
+// Calls body() and converts exceptions into error codes, as C cannot handle them.
 template <class Body>
 int guarded(char* message, std::size_t size, const Body& body) noexcept {
     try {
         body();
         return CHANDRA_BIN_OK;
     } catch (const Cancelled& error) {
-        say(error.what(), message, size);
+        put_message(error.what(), message, size);
         return CHANDRA_BIN_CANCELLED;
     } catch (const std::invalid_argument& error) {
-        say(error.what(), message, size);
+        put_message(error.what(), message, size);
         return CHANDRA_BIN_INVALID;
     } catch (const std::bad_alloc&) {
-        say("there is not enough memory", message, size);
+        put_message("not enough memory", message, size);
     } catch (const std::exception& error) {
-        say(error.what(), message, size);
+        put_message(error.what(), message, size);
     } catch (...) {
-        say("unknown error", message, size);
+        put_message("unknown error", message, size);
     }
     return CHANDRA_BIN_FAILED;
 }

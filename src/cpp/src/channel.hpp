@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "block_sums.hpp"
 #include "chandra_bin/control.hpp"
 #include "chandra_bin/parallel.hpp"
 #include "disc_sums.hpp"
@@ -83,7 +84,7 @@ public:
         coarse_unit_ = 1 / scale;
         RowSums<std::uint32_t> coarse(grid);
         fill(coarse, 0.0, [=](double sum) { return static_cast<std::uint32_t>(std::min(sum * scale, 4294967295.0)); });
-        coarse_ = std::make_unique<AreaSums<std::uint32_t>>(std::move(coarse), threads, control);
+        coarse_ = std::make_unique<BlockAreaSums<std::uint32_t>>(std::move(coarse), threads, control);
     }
 
     bool present() const { return present_; }
@@ -139,12 +140,12 @@ public:
         }
     }
 
-    // The same to within `estimate_error`; the very same unless `estimated()`.
-    template <class Shape = LanesInRow>
+    // Sums around a block to within `estimate_error`; the very same as by `disc` unless `estimated()`.
     [[gnu::noinline]] void estimate(const Disc& disc, int y, int x0, Lanes& out) const {
-        if (!coarse_) return this->disc<Shape>(disc, y, x0, out);
-        by_areas<Shape>(*coarse_, disc, y, x0, out);
-        for (double& value : out) value *= coarse_unit_;
+        if (!coarse_) return this->disc<LanesInBlock>(disc, y, x0, out);
+        std::uint32_t sum[kLanes];
+        coarse_->disc(disc, y, x0, sum);
+        for (std::size_t lane = 0; lane < kLanes; ++lane) out[lane] = sum[lane] * coarse_unit_;
     }
     bool estimated() const { return coarse_ != nullptr; }
     double estimate_error(const Disc& disc) const { return (2.0 * disc.rows() + 1.0) * coarse_unit_; }
@@ -189,7 +190,7 @@ private:
     std::unique_ptr<AreaSums<std::uint16_t>> narrow_;
     std::unique_ptr<RowSums<std::uint32_t>> wide_;
     std::unique_ptr<RowSums<double>> real_;
-    std::unique_ptr<AreaSums<std::uint32_t>> coarse_;
+    std::unique_ptr<BlockAreaSums<std::uint32_t>> coarse_;
 };
 
 // Which pixels count, and how many of them a disc holds.

@@ -16,8 +16,8 @@ namespace {
 
 using namespace detail;
 
-// Whether the difference of any two values is exact in float64. Then, since a bin starts with the brightest pixel left,
-// |value - start| and the value's key order candidates alike, ties included.
+// Returns whether the difference of any two values is exact in float64. As a bin starts with the brightest remaining
+// pixel, |value - start| and the value's key then give the same order of candidates, including ties.
 bool differences_exact(std::size_t size, const float* smoothed, const std::uint8_t* use) {
     float largest = 0;
     float least = std::numeric_limits<float>::max();
@@ -26,7 +26,7 @@ bool differences_exact(std::size_t size, const float* smoothed, const std::uint8
         largest = std::max(largest, std::abs(smoothed[i]));
         least = std::min(least, std::abs(smoothed[i]));
     }
-    // Multiples of the least one's last digit, 2^-23 of it, whose differences are below 2^53.
+    // All values are multiples of the smallest one's last digit, 2^-23 of it, and differences are below 2^53 of these.
     return largest == 0 || std::ilogb(largest) - std::ilogb(least) + 2 + 23 <= 53;
 }
 
@@ -84,7 +84,7 @@ private:
     BinningOptions options_;
     const Control& control_;
     bool exact_;
-    std::vector<std::uint32_t> members_;     // of bins that are to be dissolved, in the order they were taken
+    std::vector<std::uint32_t> members_;     // of bins to dissolve, in the order they were added
     std::vector<std::size_t> first_member_;  // of each bin, and the end
     std::vector<Bin> bins_;
     std::vector<std::int32_t> number_;  // of each bin in the binmap, by its label
@@ -92,7 +92,7 @@ private:
     friend class Scrubber;
 };
 
-// Gives the pixels of bins below the threshold to their neighbours.
+// Moves the pixels of bins below the threshold to their neighbours.
 class Scrubber {
 public:
     explicit Scrubber(Binner& binner)
@@ -115,7 +115,7 @@ public:
         while (!lowest.empty()) {
             const Low low = lowest.top();
             lowest.pop();
-            if (!listed[low.bin] || low.measure != field_.measure(b_.bins_[low.bin])) continue;  // out of date
+            if (!listed[low.bin] || low.measure != field_.measure(b_.bins_[low.bin])) continue;  // outdated
             listed[low.bin] = false;
             stuck += !dissolve(static_cast<std::int32_t>(low.bin));
             for (const std::size_t bin : changed_) {
@@ -141,7 +141,7 @@ private:
             return measure < other.measure || (measure == other.measure && bin < other.bin);
         }
     };
-    // A pixel of the dissolving bin and the neighbour whose bin may take it.
+    // A pixel of the dissolving bin, and the neighbour whose bin may take it.
     struct Pair {
         double difference;
         std::uint64_t order;  // rank of the edge pixel, then direction
@@ -153,7 +153,7 @@ private:
     };
     static constexpr std::uint32_t kNoRank = 0;
 
-    // False when pixels are left that touch no other bin. Any bin that took a pixel is in `changed_` afterwards.
+    // Returns false if the remaining pixels touch no other bin. `changed_` lists the bins that took a pixel.
     bool dissolve(std::int32_t number) {
         number_ = number;
         next_rank_ = kNoRank + 1;
@@ -171,7 +171,7 @@ private:
         return b_.bins_[bin].sums.npix == 0;
     }
 
-    // Ranks a pixel if it touches another bin, and makes its pairs.
+    // Ranks a pixel that touches another bin, and makes its pairs.
     void offer(std::uint32_t pixel) {
         bool edge = false;
         for (std::size_t d = 0; d < 4; ++d) {
@@ -189,8 +189,8 @@ private:
         ready_.push({std::abs(difference), std::uint64_t{rank_[pixel]} * 4 + direction, pixel});
     }
 
-    // The pair to be followed next: the nearest that passes its bin's constraint, else the nearest of all; null when
-    // no pixel is left.
+    // Returns the next pair: the closest that satisfies its bin's constraint, else the closest of all; null if no pixel
+    // remains.
     const Pair* choose() {
         while (!ready_.empty()) {
             chosen_ = ready_.top();
@@ -247,7 +247,7 @@ private:
     Field& field_;
     Radii radii_;
     std::vector<std::vector<std::uint32_t>> received_;
-    std::vector<Heap<Parked<Pair>>> waiting_;  // pairs that failed a bin's constraint, until it changes
+    std::vector<Heap<Parked<Pair>>> waiting_;  // pairs that failed a bin's constraint, until the bin changes
     std::vector<bool>* listed_ = nullptr;
     SparseZeros<std::uint32_t> rank_;
     std::vector<std::size_t> changed_;
@@ -255,7 +255,7 @@ private:
     std::uint32_t next_rank_ = kNoRank + 1;
     std::uint32_t moves_ = 0;
     Heap<Pair> ready_;
-    Heap<Pair> parked_;  // all that ever failed, for when none passes
+    Heap<Pair> parked_;  // all pairs that failed, for when no pair passes
     Pair chosen_{};
 };
 
@@ -269,8 +269,8 @@ void Binner::empty_large_bins() {
     }
 }
 
-// The two-pointer partition that decides contbin's numbers: the next empty bin from the front changes places with the next
-// one that is not empty from the back.
+// The two-pointer partition that gives contbin's numbers: the next empty bin from the front is swapped with the next
+// non-empty bin from the back.
 void Binner::renumber() {
     std::vector<std::int32_t> order(bins_.size());
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int32_t>(i);

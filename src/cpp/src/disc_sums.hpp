@@ -69,6 +69,7 @@ public:
 
     const Grid& grid() const { return grid_; }
     const T* row(int y) const { return sums_.row(y); }
+    const LaneRows<T>& sums() const { return sums_; }
     std::ptrdiff_t stride() const { return sums_.stride(); }
 
     // pixel(x) gives the value of a pixel; to(total) converts a running sum to T.

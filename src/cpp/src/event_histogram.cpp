@@ -17,7 +17,7 @@ std::size_t histogram(const Adder& adder, std::size_t events, const Coordinates&
                       const Edges& x_edges, const Edges& y_edges, const Selection* selection, int threads) {
     detail::require(x.index() == y.index(), "x and y differ in type");
     const detail::PixelFinder finder(x_edges, y_edges);
-    Selection::MaskList masks;  // over the pixels of the image, which are found once for both
+    Selection::MaskList masks;  // on the image's pixels, which are found once for both
     std::optional<Selection> others;
     if (selection != nullptr) {
         others = selection->without_masks_of(x, y, x_edges, y_edges, masks);

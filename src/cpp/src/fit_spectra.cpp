@@ -41,6 +41,9 @@ constexpr double kBetter = 1e-3;
 constexpr double kSecond = 1;
 constexpr double kFirstAbundance = 0.3;
 constexpr int kMostRestarts = 3, kMostProfileSteps = 40;
+// Searches for amounts that follow each other: the first is right within 1e-8 of the statistic, and each Newton step
+// doubles the digits.
+constexpr int kAmountSearches = 3;
 using Free = std::array<bool, 3>;
 
 struct ProfileEnd {
@@ -50,8 +53,8 @@ struct ProfileEnd {
 
 class BinFit {
 public:
-    BinFit(SpectralBin& bin, const FitSettings& settings, double fixed_abundance)
-        : bin_(bin), settings_(settings),
+    BinFit(SpectralBin& bin, const FitSettings& settings, double fixed_abundance, double delta)
+        : bin_(bin), settings_(settings), delta_(delta),
           bounds_{{settings.kt_low, settings.abundance_low, 0}, {settings.kt_high, settings.abundance_high, 0}},
           minimiser_(bin, bounds_), free_{true, std::isnan(fixed_abundance), true},
           abundance_(std::isnan(fixed_abundance)
@@ -74,7 +77,7 @@ public:
         std::array<std::array<ProfileEnd, 2>, 3> ends;
         for (int restart = 0; restart <= kMostRestarts; ++restart) {
             if (!find_covariance()) flags_ |= kDegenerate;
-            if (flags_ & kDegenerate) break;
+            if (flags_ & kDegenerate || delta_ == 0) break;
             const std::optional<Minimum> better = profiles(ends, check);
             if (!better) break;
             best_ = *better;
@@ -143,7 +146,7 @@ private:
     }
 
     // A table point may lie between two minima: the lowest of this one and of those that are reached from the two
-    // segments beside its own.
+    // segments next to its own.
     Minimum beside_table_points(Minimum best) {
         for (int round = 0; round < kMostRestarts; ++round) {
             const std::size_t j = bin_.segment(best.at[kKt]);
@@ -233,7 +236,7 @@ private:
 
     // Where the statistic, minimised over the other parameters, has risen by delta.
     ProfileEnd profile(std::size_t p, double sign) {
-        const double delta = settings_.delta, most = room(p, sign);
+        const double delta = delta_, most = room(p, sign);
         Free others = free_;
         others[p] = false;
         double inner = 0, inner_rise = 0, outer = 0, outer_rise = 0;
@@ -307,6 +310,7 @@ private:
         for (std::size_t p = 0; p < 3; ++p) {
             for (std::size_t q = p; q < 3; ++q) fitted.covariance[k++] = covariance_[p][q];
         }
+        if (delta_ == 0) return;
         for (const std::size_t p : {kKt, kNorm}) {
             if (!ends[p][0].at || !ends[p][1].at) flags_ |= kErrorOpen;
         }
@@ -332,6 +336,7 @@ private:
 
     SpectralBin& bin_;
     const FitSettings& settings_;
+    double delta_;
     Bounds bounds_;
     Minimiser minimiser_;
     Free free_;
@@ -348,6 +353,11 @@ FittedBin nothing_fitted() {
     return made;
 }
 
+void check_components(const BinnedSpectra& spectra) {
+    require(spectra.components >= 1 && spectra.components <= detail::kMostComponents,
+            "a background must have 1 or 2 components");
+}
+
 void check_input(const SpectralTemplates& templates, const BinnedSpectra& spectra, const FitSettings& settings) {
     require(templates.temperatures >= 2, "there must be two temperatures at least");
     for (std::size_t j = 1; j < templates.temperatures; ++j) {
@@ -357,12 +367,14 @@ void check_input(const SpectralTemplates& templates, const BinnedSpectra& spectr
                 && settings.kt_high <= templates.kt[templates.temperatures - 1],
             "the limits of kT must ascend within the table");
     require(settings.abundance_low <= settings.abundance_high, "the limits of the abundance must ascend");
-    require(settings.delta > 0 && settings.table.step > 0, "delta and the step of the table must be positive");
+    require(settings.table.step > 0, "the step of the table must be positive");
     require(spectra.bin_offsets[0] == 0 && spectra.weight_offsets[0] == 0, "offsets must begin with 0");
     for (std::size_t k = 0; k < spectra.bins; ++k) {
         require(spectra.bin_offsets[k] <= spectra.bin_offsets[k + 1], "offsets must ascend");
+        require(!(settings.delta[k] < 0), "delta must not be negative");
     }
     const auto sets = static_cast<std::size_t>(spectra.bin_offsets[spectra.bins]);
+    check_components(spectra);
     for (std::size_t d = 0; d < sets; ++d) {
         require(spectra.statistic[d] <= FitStatistic::chi2, "an unknown statistic");
         require(spectra.weight_offsets[d] <= spectra.weight_offsets[d + 1], "offsets must ascend");
@@ -382,16 +394,36 @@ void check_input(const SpectralTemplates& templates, const BinnedSpectra& spectr
 }  // namespace
 
 void fit_spectra(const SpectralTemplates& templates, const BinnedSpectra& spectra, const FitSettings& settings,
-                 int threads, const Control& control, FittedBin* fitted, std::int32_t* flags,
-                 std::int32_t* evaluations) {
+                 int threads, const Control& control, FittedBin* fitted, std::int32_t* flags, std::int32_t* evaluations,
+                 double* amounts) {
     if (spectra.bins == 0) return;
     check_input(templates, spectra, settings);
     parallel_for(spectra.bins, threads, control, 0, 1, [&](std::size_t k, const auto& check) {
-        SpectralBin bin(templates, spectra, k);
         fitted[k] = nothing_fitted();
-        flags[k] = BinFit(bin, settings, settings.fixed_abundance[k]).fit(fitted[k], check);
+        flags[k] = evaluations[k] = 0;
+        const auto components = static_cast<std::int64_t>(spectra.components);
+        std::fill(amounts + spectra.bin_offsets[k] * components, amounts + spectra.bin_offsets[k + 1] * components,
+                  kNaN);
+        if (std::isnan(settings.delta[k])) return;
+        SpectralBin bin(templates, spectra, k);
+        flags[k] = BinFit(bin, settings, settings.fixed_abundance[k], settings.delta[k]).fit(fitted[k], check);
         evaluations[k] = bin.evaluations();
+        if (std::isfinite(fitted[k].statistic)) bin.write_amounts(amounts);
     });
+}
+
+void fit_background_amounts(const BinnedSpectra& spectra, std::size_t sets, std::size_t channels, const double* source,
+                            double* amounts) {
+    check_components(spectra);
+    for (std::size_t d = 0; d < sets; ++d) {
+        detail::BackgroundAmounts found = detail::free_amounts(spectra, channels, d);
+        for (int search = 0; search < kAmountSearches; ++search) {
+            found.fit(source + d * channels, spectra.counts + d * channels);
+        }
+        for (std::size_t k = 0; k < spectra.components; ++k) {
+            amounts[d * spectra.components + k] = k < found.components() ? found.amount(k) : kNaN;
+        }
+    }
 }
 
 }  // namespace chandra_bin

@@ -1,4 +1,4 @@
-// The size of an image and where its pixels are in memory, and checks of images. Private to src/cpp/src.
+// The size of an image, the layout of its pixels in memory, and checks of images. Private to src/cpp/src.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@ struct Grid {
     std::size_t at(int y, int x) const {
         return static_cast<std::size_t>(y) * static_cast<std::size_t>(nx) + static_cast<std::size_t>(x);
     }
-    // contbin's largest radius; its disc covers the image from any pixel.
+    // contbin's largest radius, whose disc covers the image from any pixel.
     int max_radius() const {
         return static_cast<int>(std::sqrt(static_cast<double>(nx) * nx + static_cast<double>(ny) * ny));
     }
@@ -34,11 +34,11 @@ inline Grid make_grid(std::size_t ny, std::size_t nx) {
     return {static_cast<int>(ny), static_cast<int>(nx)};
 }
 
-// Throws where an image holds a NaN or an infinity; a null image passes.
+// Throws if an image has a NaN or infinite pixel; a null image passes.
 inline void check_finite(const Grid& grid, const float* image) {
     if (image == nullptr) return;
     constexpr std::uint32_t exponent = 0x7f800000U;
-    std::uint32_t largest = 0;  // whole numbers, so that the compiler can compare several at once
+    std::uint32_t largest = 0;  // integers, so that the compiler can compare several at once
     for (std::size_t i = 0; i < grid.size(); ++i) {
         std::uint32_t bits;
         std::memcpy(&bits, image + i, sizeof bits);

@@ -1,4 +1,4 @@
-// How a bin of contour binning grows: the pixels, their sums, the constraint, the candidates. Private to src/cpp/src.
+// Growth of a bin in contour binning: pixels, sums, constraint and candidates. Private to src/cpp/src.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@
 
 namespace chandra_bin::detail {
 
-// Labels of pixels, on a frame with a border: 0 and up are bins.
+// Labels of pixels, on a frame with a border: bins from 0.
 constexpr std::int32_t kFree = -1;
 constexpr std::int32_t kNever =
     std::numeric_limits<std::int32_t>::min();  // excluded, the border, or may only start a bin
@@ -30,7 +30,7 @@ constexpr double kLeastVariance = 1e-7;
 constexpr double kLeastWeight = 1e-7;
 constexpr std::uint32_t kPollEvery = 2048;
 
-// Ascending order of the keys is ascending order of the values; the two zeros are equal.
+// The order of keys is the order of values; both zeros have the same key.
 inline std::uint32_t ascending_key(float value) {
     const std::uint32_t bits = std::bit_cast<std::uint32_t>(value + 0.0F);
     return bits ^ ((bits >> 31) != 0 ? 0xffffffffU : 0x80000000U);
@@ -40,7 +40,7 @@ inline float value_of_ascending(std::uint32_t key) {
     return std::bit_cast<float>(key ^ ((key >> 31) != 0 ? 0x80000000U : 0xffffffffU));
 }
 
-// Of a smoothed value: pixels with a smaller one start bins, and are taken, first.
+// The key of a smoothed value: pixels with smaller keys start bins, and are taken, first.
 inline std::uint32_t seed_key(float value, const BinningOptions& options) {
     const std::uint32_t key = ascending_key(value);
     return options.bin_up ? key : ~key;
@@ -53,17 +53,17 @@ struct Bin {
     double weight_y = 0;
     double x = 0;  // centroid
     double y = 0;
-    double travel = 0;  // how far it has moved in all
+    double travel = 0;  // total distance it has moved
     int radius = 0;     // R of the constraint
 };
 
-// rad(n) + 1 of the constraint, from the areas of the discs, which are made when a bin needs them: a long image has
-// as many as it has rows, and bins of few.
+// Radii rad(n) + 1 of the constraint, from disc areas that are computed on demand: a long image has as many discs as
+// rows, but bins need few.
 class Radii {
 public:
     explicit Radii(const Grid& grid) : grid_(grid) {}
 
-    // `radius` is the answer for fewer pixels, from which it is found.
+    // `radius` is the result for fewer pixels, where the search starts.
     int of(double npix, int radius) {
         int count = std::max(radius - 1, 0);
         while (has(count) && areas_[static_cast<std::size_t>(count)] <= npix) ++count;
@@ -71,7 +71,7 @@ public:
     }
 
 private:
-    // Whether there is a disc of this radius: none is larger than the image.
+    // Whether a disc of this radius exists: none is larger than the image.
     bool has(int radius) {
         while (static_cast<std::size_t>(radius) >= areas_.size()) {
             const int r = static_cast<int>(areas_.size());
@@ -96,13 +96,14 @@ struct Place {
     int x;
 };
 
-// Pixels are numbered from row to row, with a border of one pixel around the image.
+// Pixels are numbered row by row, with a border of one pixel around the image.
 inline std::uint32_t frame_pixel(const Grid& grid, int y, int x) {
     return static_cast<std::uint32_t>(y + 1) * static_cast<std::uint32_t>(grid.nx + 2)
            + static_cast<std::uint32_t>(x + 1);
 }
 
-// Calls body(y) for all rows, in pieces that are worth a thread; `done` is how much of all work is done meanwhile.
+// Calls body(y) for all rows, in pieces that are large enough for a thread; `done` is the fraction of all work done
+// before.
 template <class Body>
 void for_rows(const Grid& grid, int threads, const Control& control, double done, const Body& body) {
     const int rows = std::max(1, (1 << 16) / grid.nx);
@@ -113,7 +114,7 @@ void for_rows(const Grid& grid, int threads, const Control& control, double done
                  });
 }
 
-// The images, whose pixels are taken by whom, and the rules of bins. Labels may be read while others set them.
+// The images, the owners of pixels, and the rules of bins. Labels may be read while other threads set them.
 class Field {
 public:
     Field(const Images& images, const float* smoothed, const BinningOptions& options, int threads,
@@ -151,7 +152,7 @@ public:
         return value_of_ascending(options_.bin_up ? cells_[pixel].key : ~cells_[pixel].key);
     }
 
-    // Brings what is read when a pixel is taken: nearly all that are met are.
+    // Prefetches the data of a pixel that is about to be added: nearly all pixels that are met are added.
     void prefetch([[maybe_unused]] std::uint32_t pixel, [[maybe_unused]] Place at) const {
 #ifdef __GNUC__
         __builtin_prefetch(&cells_[neighbour(pixel, 0)]);
@@ -171,7 +172,7 @@ public:
 
     bool constrained() const { return options_.constrain > 0; }
 
-    // What is compared with the threshold: (S/N)^2 or net counts.
+    // The quantity compared with the threshold: (S/N)^2 or net counts.
     double measure(const Bin& bin) const {
         if (options_.target == BinningOptions::Target::counts) return bin.sums.signal();
         const double variance = bin.sums.variance(images_.background != nullptr, images_.noise != nullptr);
@@ -184,7 +185,7 @@ public:
         return measure(bin) < threshold_;
     }
 
-    // Adds (sign 1) or takes away (sign -1) a pixel; returns its weight in the centroid.
+    // Adds (sign 1) or subtracts (sign -1) a pixel; returns its weight in the centroid.
     double change_sums(PixelSums& sums, std::size_t i, double sign) const {
         const double counts = double{images_.counts[i]};
         double weight = counts;
@@ -227,12 +228,12 @@ public:
         const double radius2 = static_cast<double>(bin.radius) * bin.radius;
         const double constrain2 = options_.constrain * options_.constrain;
         if (std::abs(distance2 - constrain2 * radius2) > 1e-9 * distance2) return distance2 < constrain2 * radius2;
-        return distance2 / radius2 < constrain2;  // contbin's form, where rounding decides
+        return distance2 / radius2 < constrain2;  // contbin's form of the expression, where rounding decides
     }
-    // A pixel that failed the constraint can pass only once the centroid's travel and the growth of the allowed radius have
-    // used up the margin by which it failed: when the bin's clock shows `wake`.
+    // A pixel that failed the constraint can pass only after the centroid's travel and the growth of the allowed radius
+    // have used up the margin of the failure, when the bin's clock reaches `wake`.
     double clock(const Bin& bin) const { return bin.travel + options_.constrain * bin.radius; }
-    // A little early rather than late: whoever wakes is tested exactly.
+    // Slightly early rather than late, as the exact test follows.
     static double wake(const Bin& bin, double distance2) {
         const double time = bin.travel + std::sqrt(distance2);
         return time - 1e-9 * (1 + time);
@@ -240,13 +241,13 @@ public:
 
 private:
     struct Cell {
-        // Both are set by the thread that first touches them: `= default` would let vectors set them to 0 before.
+        // Both are set by the thread that first touches them; with `= default`, vectors would set them to 0 before.
         Cell() {}  // NOLINT(modernize-use-equals-default)
         std::uint32_t key;
         std::atomic<std::int32_t> label;
     };
 
-    // g(c) >= c + 7/4, so that most bins need no square root to be found too small.
+    // g(c) >= c + 7/4, so most bins are found too small without a square root.
     bool certainly_below(const PixelSums& sums) const {
         if (options_.target == BinningOptions::Target::counts || images_.noise != nullptr || sums.counts < 0)
             return false;
@@ -262,10 +263,11 @@ private:
     LargeVector<Cell> cells_;
 };
 
-// Pixels of the frame in the order in which they may start bins.
+// Frame pixels in the order in which they may start bins.
 using Seeds = LargeVector<std::uint32_t>;
 
-// Throws where a used pixel is not finite. Twelve bytes a pixel, of which four remain: so it comes before a field is made.
+// Throws if a used pixel is not finite. It needs 12 bytes a pixel and keeps 4 of them, so it runs before a field is
+// allocated.
 inline Seeds sorted_seeds(const Images& images, const float* smoothed, const BinningOptions& options, int threads,
                           const Control& control) {
     const Grid grid = make_grid(images.ny, images.nx);
@@ -303,7 +305,7 @@ struct Parked {
     bool operator<(const Parked& other) const { return wake < other.wake; }
 };
 
-// The order of a growing bin's candidates: nearness to the first pixel's value, then order of discovery.
+// The order of a growing bin's candidates: by distance from the first pixel's value, then by discovery.
 struct ByKey {
     std::uint64_t packed = 0;
     ByKey() = default;
@@ -322,20 +324,20 @@ struct ByDifference {
     }
 };
 
-// What became of a seed.
+// The result of growing from a seed.
 struct Growth {
     Bin bin;
-    std::vector<std::uint32_t> members;  // the pixels in the order they were taken, the seed first
-    std::vector<Place> met;              // all that were free when the bin came to touch them
+    std::vector<std::uint32_t> members;  // the pixels in the order they were added, seed first
+    std::vector<Place> met;              // all free pixels that the bin touched
 };
 
-// Grows one bin after another, without a mark on the field. Each thread has its own.
+// Grows bins one after another, without marking the field. Each thread has its own instance.
 template <class Item>
 class Grower {
 public:
     explicit Grower(const Field& field) : field_(field), radii_(field.grid()), met_(field.framed() / 8 + 1, 0) {}
 
-    // goes_on() is called now and then; where it is false the growth is given up, and so is the answer.
+    // goes_on() is called regularly; if it returns false, the growth and its result are dropped.
     template <class GoesOn>
     bool grow(std::uint32_t seed, Growth& out, const GoesOn& goes_on) {
         const bool whole = take_pixels(seed, out, goes_on);
@@ -362,7 +364,7 @@ private:
             if (++steps_ % kPollEvery == 0 && !goes_on()) return false;
             if (!field_.below_threshold(out.bin)) return true;
             constexpr std::array<Place, 4> directions{{{-1, 0}, {0, -1}, {0, 1}, {1, 0}}};
-            // Which neighbours are new is hard to predict: so they are listed first, without a branch.
+            // Branch prediction fails for new neighbours, so they are first listed without a branch.
             std::array<std::uint8_t, 4> fresh;
             std::size_t count = 0;
             for (std::size_t d = 0; d < 4; ++d) {
@@ -388,7 +390,7 @@ private:
     bool has_met(std::uint32_t pixel) const { return ((met_[pixel / 8] >> (pixel % 8)) & 1U) != 0; }
     void meet(std::uint32_t pixel) { met_[pixel / 8] |= static_cast<std::uint8_t>(1U << (pixel % 8)); }
 
-    // The best candidate that passes the constraint leaves the frontier; false when there is none.
+    // Removes the best candidate that satisfies the constraint from the frontier; returns false if no candidate does.
     bool next(const Growth& growth, Place& at) {
         const Bin& bin = growth.bin;
         if (field_.constrained()) {
@@ -412,8 +414,8 @@ private:
 
     const Field& field_;
     Radii radii_;
-    LargeVector<std::uint8_t> met_;  // by the bin that grows; a bit a pixel
-    std::uint32_t steps_ = 0;        // in all bins
+    LargeVector<std::uint8_t> met_;  // pixels met by the growing bin, one bit each
+    std::uint32_t steps_ = 0;        // over all bins
     FrontedHeap<Item> ready_;
     Heap<Parked<Item>> parked_;
 };

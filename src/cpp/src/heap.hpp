@@ -8,10 +8,10 @@
 
 namespace chandra_bin::detail {
 
-// The least element (by <) is on top. Four children a node: fewer cache lines than two.
+// The smallest element (by <) is on top. With four children per node it touches fewer cache lines than with two.
 //
-// The place of an element that was popped stays free until it is known what comes next: a push, which mostly ends near the
-// top as the elements beside a taken pixel are much like it, or another look at the top.
+// The place of a popped element stays free until the next operation: a push, which usually ends near the top, as the
+// neighbours of a taken pixel are similar to it, or another access to the top.
 template <class T>
 class Heap {
 public:
@@ -35,7 +35,7 @@ public:
         rise(items_.size() - 1, item);
     }
 
-    // Not of an empty heap.
+    // The heap must not be empty.
     void pop() {
         settle();
         top_is_free_ = true;
@@ -50,7 +50,7 @@ private:
         if (!items_.empty()) sink_from_end(item);
     }
 
-    // Of the children from `child` on.
+    // Returns the smallest of the children from `child`.
     std::size_t least_child(std::size_t child) const {
         const T* const items = items_.data();
         const std::size_t size = items_.size();
@@ -66,7 +66,7 @@ private:
         return least;
     }
 
-    // Into the free top, for an item that belongs near it.
+    // Inserts at the free top, for an item that belongs near it.
     void sink(const T& item) {
         T* const items = items_.data();
         std::size_t hole = 0;
@@ -79,7 +79,7 @@ private:
         items[hole] = item;
     }
 
-    // The same for an item that belongs near the bottom: down to there first, then up.
+    // Inserts an item that belongs near the bottom: moves down to the leaves first, then up.
     void sink_from_end(const T& item) {
         T* const items = items_.data();
         std::size_t hole = 0;
@@ -106,8 +106,8 @@ private:
     bool top_is_free_ = false;
 };
 
-// The same for elements of which most are among the next to be popped when they are pushed: the least ones are kept in order in
-// front of the heap, where they cost a few moves in one or two cache lines.
+// A heap for elements that are mostly popped soon after they are pushed: the smallest elements are kept sorted in front
+// of the heap, where they cost a few moves in one or two cache lines.
 template <class T>
 class FrontedHeap {
 public:
@@ -133,7 +133,7 @@ public:
         front_[hole] = item;
     }
 
-    // Not of an empty heap.
+    // The heap must not be empty.
     void pop() {
         if (--size_ > 0) return;
         while (size_ < kHalf && !rest_.empty()) {
@@ -144,10 +144,10 @@ public:
     }
 
 private:
-    static constexpr std::size_t kFront = 32;  // 16 - 64 take the same time, 8 more
+    static constexpr std::size_t kFront = 32;  // 16 to 64 take the same time, 8 takes longer
     static constexpr std::size_t kHalf = kFront / 2;
 
-    std::array<T, kFront> front_;  // descending; all in `rest_` are above the first, or equal to it
+    std::array<T, kFront> front_;  // descending; no element of `rest_` is below the first
     std::size_t size_ = 0;
     Heap<T> rest_;
 };

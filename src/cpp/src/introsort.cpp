@@ -17,7 +17,7 @@ using Record = std::uint64_t;
 
 constexpr std::ptrdiff_t kInsertionSize = 16;    // shorter pieces are left to the insertion sort
 constexpr std::ptrdiff_t kBlock = 128;           // elements compared at once by the branch-free partition
-constexpr std::ptrdiff_t kThreadSize = 1 << 16;  // a shorter piece is not worth a thread
+constexpr std::ptrdiff_t kThreadSize = 1 << 16;  // a shorter piece is too small for a thread
 
 std::uint32_t key(Record record) { return static_cast<std::uint32_t>(record >> 32); }
 
@@ -32,7 +32,7 @@ void insertion_sort(Record* first, Record* last) {
     }
 }
 
-// Lets the hole sink to a leaf along the larger children, then lifts `value` from there.
+// Moves the hole down to a leaf along the larger children, then inserts `value` from there upwards.
 void adjust_heap(Record* first, std::ptrdiff_t hole, std::ptrdiff_t size, Record value) {
     const std::ptrdiff_t top = hole;
     std::ptrdiff_t child = hole;
@@ -76,9 +76,9 @@ void move_median_to_first(Record* first, Record* a, Record* b, Record* c) {
     std::swap(*first, *median);
 }
 
-// Hoare's partition of [first, last) by `pivot`: the k-th element from the left that is not before the pivot
-// changes places with the k-th from the right that is not after it, while the first lies left of the second. Far
-// from the meeting point both lists are made block by block without a branch that could be mispredicted.
+// Hoare's partition of [first, last) by `pivot`: the k-th element from the left that is not before the pivot is swapped
+// with the k-th from the right that is not after it, as long as the first is left of the second. Far from the meeting
+// point both lists are made block by block, without a branch that could be mispredicted.
 Record* partition(Record* first, Record* last, Record pivot) {
     const std::uint32_t middle = key(pivot);
     std::array<std::uint8_t, kBlock> left;
@@ -109,7 +109,7 @@ Record* partition(Record* first, Record* last, Record pivot) {
         if (left_next == left_size) first += kBlock;
         if (right_next == right_size) last -= kBlock;
     }
-    // A block that still holds misplaced elements is scanned again: all before them are in place, so nothing changes.
+    // A block that still has misplaced elements is scanned again; all before them are in place, so nothing changes.
     if (left_next < left_size) first += left[static_cast<std::size_t>(left_next)];
     if (right_next < right_size) last -= right[static_cast<std::size_t>(right_next)];
     for (;;) {
@@ -122,8 +122,9 @@ Record* partition(Record* first, Record* last, Record pivot) {
     }
 }
 
-// The pieces on both sides of a cut are independent, and so are the insertion sorts of the short ones: an element
-// never moves past an equal one, and those of another piece are not smaller or not larger. So threads and order do not matter.
+// The pieces on both sides of a cut are independent, and so are the insertion sorts of short pieces: an element never
+// moves past an equal one, and elements of other pieces are not smaller (or not larger). So threads and their order do
+// not affect the result.
 void sort_piece(Record* first, Record* last, int depth, std::atomic<int>& free_threads) {
     while (last - first > kInsertionSize) {
         if (depth == 0) {
@@ -142,9 +143,9 @@ void sort_piece(Record* first, Record* last, int depth, std::atomic<int>& free_t
                         ++free_threads;
                     });
                     sort_piece(first, cut, depth, free_threads);
-                    ++free_threads;  // while this one waits for the other
+                    ++free_threads;  // while this thread waits for the other
                 } catch (const std::exception&) {
-                    // No thread to be had: this one does both pieces.
+                    // No thread is available, so this one sorts both pieces.
                     ++free_threads;
                     sort_piece(cut, last, depth, free_threads);
                     last = cut;

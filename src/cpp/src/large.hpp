@@ -1,4 +1,4 @@
-// Memory of arrays that are as large as the image. Private to src/cpp/src.
+// Memory of arrays as large as the image. Private to src/cpp/src.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +15,8 @@
 
 namespace chandra_bin::detail {
 
-// Asks for huge pages where the system gives them to those who ask (Linux, madvise): a growing bin reads all over the image,
-// and a processor keeps the addresses of too few small ones.
+// Requests huge pages where the system supports it (Linux, madvise): a growing bin reads all over the image, and the
+// processor caches too few addresses of small pages.
 template <class T>
 struct LargeAllocator {
     using value_type = T;
@@ -26,15 +26,15 @@ struct LargeAllocator {
     LargeAllocator(const LargeAllocator<Other>&) {}
 
     T* allocate(std::size_t count) {
-        const std::size_t bytes = count * sizeof(T);  // a vector asks for no more than its max_size
+        const std::size_t bytes = count * sizeof(T);  // a vector never asks for more than its max_size
         void* const memory = ::operator new(bytes, alignment(bytes));
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-        if (bytes >= kWorthHugePages) madvise(memory, bytes, MADV_HUGEPAGE);  // its answer is a matter of speed alone
+        if (bytes >= kWorthHugePages) madvise(memory, bytes, MADV_HUGEPAGE);  // the result only affects speed
 #endif
         return static_cast<T*>(memory);
     }
-    // Elements that are given no value get none: whoever fills them, on whichever thread, is the first to touch the memory,
-    // which the system clears then.
+    // Elements are not initialized: the thread that fills them is the first to touch the memory, which the system
+    // clears at that time.
     template <class Each>
     void construct(Each* place) {
         ::new (static_cast<void*>(place)) Each;
@@ -62,7 +62,7 @@ private:
 template <class T>
 using LargeVector = std::vector<T, LargeAllocator<T>>;
 
-// Zeros, of which few are read or changed: the others take no memory.
+// Zeros; those that are neither read nor changed take no memory.
 template <class T>
 class SparseZeros {
 public:

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "block_sums.hpp"
 #include "chandra_bin/control.hpp"
 #include "chandra_bin/parallel.hpp"
 #include "disc_sums.hpp"
@@ -44,7 +45,7 @@ public:
             if (apart >= kModulus) return false;
         }
         std::uint32_t both[kLanes];
-        sums_.disc<LanesInBlock>(disc, y, x0, both);
+        sums_.disc(disc, y, x0, both);
         for (std::size_t lane = 0; lane < kLanes; ++lane) {
             const auto low = static_cast<std::uint32_t>(static_cast<std::int64_t>(first[lane]));
             const std::uint32_t sum = low + ((both[lane] - low) & 0xffffU);
@@ -127,7 +128,7 @@ private:
     double unit_;
     int across_ = 0;
     std::vector<Cell> cells_;  // sums along each row of cells: [u] is that of the first u
-    AreaSums<std::uint32_t> sums_;
+    BlockAreaSums<std::uint32_t> sums_;
 };
 
 }  // namespace chandra_bin::detail

@@ -1,4 +1,4 @@
-// In which pixel an event lies, exactly, for blocks of events. Private to src/cpp/src.
+// The exact pixels of events, for blocks of events. Private to src/cpp/src.
 #pragma once
 
 #include <algorithm>
@@ -22,10 +22,10 @@ inline void require(bool condition, const char* message) {
     if (!condition) throw std::invalid_argument(message);
 }
 
-// Whether so many of a block are left that what is done in order, to all, is cheaper than what is done to those.
+// Returns whether so many events of a block remain that processing all of them in order is cheaper than selecting.
 inline bool most(std::size_t count, std::size_t size) { return 2 * count >= size; }
 
-// Writes the places of the flags (0 or 1) that are set.
+// Writes the indices of set flags (0 or 1).
 inline void list(const std::uint8_t* flags, std::size_t size, std::uint16_t* places) {
     std::size_t count = 0;
     for (std::size_t i = 0; i < size; ++i) {
@@ -34,12 +34,12 @@ inline void list(const std::uint8_t* flags, std::size_t size, std::uint16_t* pla
     }
 }
 
-// Sets pixels of events whose flag is not set to -1.
+// Sets the pixels of events with a cleared flag to -1.
 inline void drop_failing(const std::uint8_t* flags, std::size_t size, std::int32_t* pixels) {
     for (std::size_t i = 0; i < size; ++i) pixels[i] |= static_cast<std::int32_t>(flags[i]) - 1;
 }
 
-// The pixel along one axis, counted from 1: 0 is below the axis (and not a number), size + 1 is above it.
+// The pixel along one axis, counted from 1: 0 is below the axis (or NaN), size + 1 is above it.
 class EdgeFinder {
 public:
     explicit EdgeFinder(const Edges& edges)
@@ -56,10 +56,10 @@ public:
 
     std::int32_t size() const { return static_cast<std::int32_t>(size_); }
 
-    // Whether edges are far enough apart for by_estimate: else by_search finds the pixel.
+    // Whether the edges are far enough apart for by_estimate; otherwise by_search finds the pixel.
     bool estimates() const { return near_; }
 
-    // A guess that is right or one too low, whatever the rounding, and a comparison with an edge as computed.
+    // An estimate that is right or one too low, whatever the rounding, and a comparison with an edge as computed.
     std::int32_t by_estimate(double value) const {
         value = value > below_ ? value : below_;
         value = value < last_ ? value : last_;
@@ -93,8 +93,8 @@ public:
                 "an image must have less than 2^31 - 1 pixels");
     }
 
-    // pixels[i] for i < count: the pixel of (x[k], y[k]), -1 outside, where k is events[i]. These are rising and below
-    // `size`, which is at most kBlock.
+    // Sets pixels[i] for i < count to the pixel of (x[k], y[k]), -1 outside, where k = events[i]. The indices ascend
+    // and are below `size`, which is at most kBlock.
     template <class T>
     void find(const T* x, const T* y, std::size_t size, const std::uint16_t* events, std::size_t count,
               std::int32_t* pixels) const {
@@ -107,7 +107,7 @@ public:
         find(some_x.data(), some_y.data(), count, pixels);
     }
 
-    // The same of all.
+    // As above for all events.
     template <class T>
     void find(const T* x, const T* y, std::size_t size, std::int32_t* pixels) const {
         if (!x_.estimates() || !y_.estimates()) {
@@ -131,7 +131,7 @@ private:
 
     template <class By, class T>
     [[gnu::always_inline]] void find_by(const T* x, const T* y, std::size_t size, std::int32_t* pixels) const {
-        const EdgeFinder x_axis = x_, y_axis = y_;  // copies, in registers
+        const EdgeFinder x_axis = x_, y_axis = y_;  // copies, kept in registers
         const std::int32_t nx = x_.size(), ny = y_.size();
         for (std::size_t i = 0; i < size; ++i) {
             const std::int32_t column = By::pixel(x_axis, static_cast<double>(x[i])) - 1,
@@ -144,7 +144,7 @@ private:
     }
 
 #ifdef CHANDRA_BIN_AVX2
-    // The same instructions on wider vectors (no fused ones): the same pixels, in a third of the time.
+    // The same instructions on wider vectors (without fused ones): the same pixels, in a third of the time.
     template <class T>
     [[gnu::target("avx2")]] void find_by_avx2(const T* x, const T* y, std::size_t size, std::int32_t* pixels) const {
         find_by<ByEstimate>(x, y, size, pixels);
@@ -155,7 +155,7 @@ private:
     EdgeFinder x_, y_;
 };
 
-// Whether an event in a pixel passes: a bit a pixel, an eighth of the image, and one for what is outside.
+// A mask of pixels: one bit per pixel, an eighth of the image, and one bit for positions outside.
 class MaskBits {
 public:
     MaskBits(const std::uint8_t* image, std::size_t pixels, bool exclude)
@@ -172,7 +172,7 @@ public:
         bits_.back() |= static_cast<std::uint8_t>(flip << (pixels % 8));
     }
 
-    // Sets passes[i], for i < count, to 1 where an event in pixels[i] (-1 outside) passes, to 0 elsewhere.
+    // Sets passes[i], for i < count, to 1 if an event in pixels[i] (-1 outside) passes, else to 0.
     void find(const std::int32_t* pixels, std::size_t count, std::uint8_t* passes) const {
         const std::uint8_t* bits = bits_.data();
         const std::uint32_t outside = outside_;

@@ -17,21 +17,21 @@ namespace {
 
 using namespace detail;
 
-// How much of a cell a shape, or a component, covers; `some` where it is not known.
+// How much of a cell a shape, or a component, covers; `some` if unknown.
 enum class Cover : std::uint8_t { none, some, all };
 
 Cover inverse(Cover cover) {
     return cover == Cover::none ? Cover::all : cover == Cover::all ? Cover::none : Cover::some;
 }
 
-// What is decided about whole cells is right for every event in it, whatever the rounding: lengths are compared with this
-// margin, and cells are taken larger than they are.
+// Results for whole cells hold for every event in them, whatever the rounding: lengths are compared with this margin,
+// and cells are slightly enlarged.
 constexpr double kMargin = 1e-9;
 
-// Heights and widths from here on are divided.
+// Larger heights and widths are divided.
 constexpr double kSmallest = 1e-290;
 
-// Least and greatest distance from 0 of what is at most `half` away from `middle`.
+// The smallest and largest distance from 0 of positions at most `half` from `middle`.
 struct Reach {
     double least, greatest;
 
@@ -46,12 +46,12 @@ Cover within(double least, double greatest, double limit) {
 
 Cover both(Cover a, Cover b) { return std::min(a, b); }
 
-// A rectangle, by its middle and half its size.
+// A rectangle, given by its centre and half its size.
 struct Cell {
     double x, y, half_x, half_y;
 };
 
-// The same as a shape with this middle and turn sees it.
+// The rectangle in the coordinates of a shape with this centre and rotation.
 Cell turned(const Cell& cell, double x, double y, const Rotation& turn) {
     const double c = std::abs(turn.cosine), s = std::abs(turn.sine);
     return {turn.along(cell.x - x, cell.y - y), turn.across(cell.x - x, cell.y - y), cell.half_x * c + cell.half_y * s,
@@ -99,7 +99,7 @@ Cover cover_of(const Point& s, const Cell& cell) {
 
 Cover cover_of(const Field&, const Cell&) { return Cover::all; }
 
-// A polygon, its edges sorted into slabs of height, so that an event meets only those near its own height.
+// A polygon whose edges are sorted into slabs of height, so that an event is only compared with edges near its height.
 class Polygon {
 public:
     explicit Polygon(std::span<const double> points) : points_(points), extent_(extent_of(points)) {
@@ -111,7 +111,7 @@ public:
                 const Edge edge = edge_at(e);
                 spanned += (edge.y1 - edge.y0) / height;
             }
-            // About three entries an edge: where edges are long, slabs are few.
+            // About three entries an edge: long edges give few slabs.
             slabs_ = static_cast<std::size_t>(
                 std::clamp(2 * static_cast<double>(edges) / std::max(spanned, 1.0), 1.0, static_cast<double>(edges)));
             inverse_ = static_cast<double>(slabs_) / height;
@@ -139,7 +139,7 @@ public:
 
     std::size_t size() const { return points_.size() / 2; }
 
-    // As PolygonFill of rasterize.cpp: on an edge, or wound around.
+    // As PolygonFill of rasterize.cpp: on an edge, or non-zero winding number.
     bool holds(double x, double y) const {
         if (!(x >= extent_.x_low && x <= extent_.x_high && y >= extent_.y_low && y <= extent_.y_high)) return false;
         const std::size_t slab = slab_of(y);
@@ -180,7 +180,7 @@ private:
         return y0 <= y1 ? Edge{x0, y0, x1, y1, true} : Edge{x1, y1, x0, y0, false};
     }
 
-    // Never falls as y rises: an event is in a slab of every edge that crosses its height.
+    // Monotonic in y: an event is in a slab of every edge that crosses its height.
     std::size_t slab_of(double y) const {
         return std::min(slabs_ - 1, static_cast<std::size_t>(std::max(0.0, (y - extent_.y_low) * inverse_)));
     }
@@ -221,7 +221,7 @@ public:
           y_step_((extent.y_high - extent.y_low) / static_cast<double>(side)),
           x_inverse_(x_step_ > kSmallest ? 1 / x_step_ : 0), y_inverse_(y_step_ > kSmallest ? 1 / y_step_ : 0) {}
 
-    // All that is outside counts as one more cell, the last one.
+    // Everything outside counts as one more cell, the last one.
     std::size_t outside() const { return side_ * side_; }
     std::size_t side() const { return side_; }
 
@@ -241,7 +241,7 @@ public:
                 row_at(extent.y_high + y_pad) + 1};
     }
 
-    // A cell, a little larger than it is.
+    // A slightly enlarged cell.
     Cell cell(std::size_t column, std::size_t row) const {
         const double far = 1e-12
                            * std::max({std::abs(extent_.x_low), std::abs(extent_.x_high), std::abs(extent_.y_low),
@@ -263,8 +263,8 @@ private:
     double x_step_, y_step_, x_inverse_, y_inverse_;
 };
 
-// Makes what is known of the cells: for each the components that may hold its events, in order, up to the first that holds
-// all.
+// Computes for each cell the components that may contain its events, in order, up to the first that contains all of
+// them.
 class RegionIndex {
 public:
     RegionIndex(const Shapes& shapes, std::size_t events) : grid_(Extent{}, 0) {
@@ -285,7 +285,7 @@ public:
         fill();
     }
 
-    // The first component that holds the event, or the number of components.
+    // The first component that contains the event, or the number of components.
     std::size_t find(double x, double y) const {
         if (!(std::abs(x) <= kLargest && std::abs(y) <= kLargest)) return components();
         const std::size_t cell = grid_.cell_at(x, y);
@@ -302,8 +302,8 @@ private:
     static constexpr std::size_t kMostVisits = 4'000'000;
     static constexpr double kLargest = std::numeric_limits<double>::max();
 
-    // Finer for many shapes and vertices, but not for few events, nor where shapes lie over each other: making the grid shall
-    // cost less than using it.
+    // Finer for many shapes and vertices, but not for few events or overlapping shapes: making the grid must cost less
+    // than using it.
     std::size_t side_for(const Extent& all, std::size_t events) const {
         double pieces = 0, layers = 1;
         for (const Part& part : parts_) {
@@ -380,7 +380,7 @@ private:
         }
     }
 
-    // Lessens the covers of the cells of a window to what a shape covers of them.
+    // Reduces the covers of the cells of a window to the part that a shape covers.
     void cover(const Part& part, const Cells& window, std::vector<Cover>& covers) const {
         const auto lessen = [&](std::size_t cell, Cover cover) {
             covers[cell] = both(covers[cell], part.complement ? inverse(cover) : cover);
@@ -395,7 +395,7 @@ private:
                 part.plain);
             return;
         }
-        // A cell that no edge comes near is all inside, or all outside.
+        // A cell without an edge nearby is entirely inside or outside.
         const Polygon& polygon = *part.polygon;
         std::vector<std::uint8_t> near(grid_.outside(), 0);
         std::size_t visits = 0;
@@ -416,10 +416,11 @@ private:
     std::vector<std::size_t> ends_;  // component c has the parts [ends[c], ends[c + 1])
     Grid grid_;
     std::vector<std::size_t> starts_;     // cell k has the entries [starts[k], starts[k + 1])
-    std::vector<std::uint32_t> entries_;  // 2 * component, + 1 where it holds the whole cell
+    std::vector<std::uint32_t> entries_;  // 2 * component, + 1 if it contains the whole cell
 };
 
-// Calls set(event, component) for each event, with the number of components for those in none; returns how many are in one.
+// Calls set(event, component) for each event, with the number of components for events outside; returns how many are
+// inside.
 template <class Set>
 std::size_t find_all(const RegionIndex& index, std::size_t events, const Coordinates& x, const Coordinates& y,
                      int threads, const Set& set) {

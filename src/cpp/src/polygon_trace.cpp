@@ -13,10 +13,10 @@ using Index = std::int32_t;
 
 constexpr Index kNoPart = -1;
 
-// The image with a border of one pixel, each pixel holding the number of its part.
+// The image with a border of one pixel; each pixel has the number of its part.
 struct Parts {
     std::size_t ny = 0, nx = 0;        // without the border
-    std::size_t stride = 0;            // with it
+    std::size_t stride = 0;            // with the border
     std::vector<Index> of_pixel;       // (ny + 2) x stride
     std::vector<std::int32_t> labels;  // of each part
 };
@@ -30,7 +30,8 @@ Index root_of(std::vector<Index>& parent, Index part) {
     return part;
 }
 
-// Two passes with a union-find over provisional parts; the lower number wins, so parts keep the order of their first pixels.
+// Two passes with a union-find over provisional parts; the lower number wins, so parts are in the order of their first
+// pixels.
 Parts find_parts(const std::int32_t* labels, std::size_t ny, std::size_t nx) {
     Parts parts{ny, nx, nx + 2, std::vector<Index>((ny + 2) * (nx + 2), kNoPart), {}};
     std::vector<Index> parent;
@@ -47,7 +48,7 @@ Parts find_parts(const std::int32_t* labels, std::size_t ny, std::size_t nx) {
             const Index* under = out - parts.stride;
             if (joins_left) {
                 out[x] = out[x - 1];
-                // Where the pixels to the left and below it were joined already, so are these two.
+                // If the pixels to the left and below are already connected, their parts are too.
                 if (joins_below && below[x - 1] != label && under[x] != out[x]) {
                     const Index a = root_of(parent, out[x]), b = root_of(parent, under[x]);
                     parent[static_cast<std::size_t>(std::max(a, b))] = std::min(a, b);
@@ -85,14 +86,14 @@ struct Rings {
     std::vector<Index> parts;
 };
 
-// Follows outlines with the part on the left. At a corner the part lies ahead to the right (turn right), else ahead
-// to the left (go on), else in neither (turn left): so two pixels that touch by a corner are passed as joined where
-// they belong to one part, and apart where they do not, and no ring meets itself.
+// Follows outlines with the part on the left. At a corner, if the part is ahead to the right, turn right; else if it is
+// ahead to the left, go straight; else turn left. So two pixels that touch at a corner are passed as connected if they
+// belong to one part, and as separate if not, and no ring meets itself.
 class Tracer {
 public:
     explicit Tracer(const Parts& parts) : parts_(parts), bottom_done_(parts.of_pixel.size(), 0) {
         const auto up = static_cast<std::ptrdiff_t>(parts.stride);
-        // Of a corner: the pixel right above it has its index. Directions: right, up, left, down.
+        // A corner has the index of the pixel to its upper right. Directions: right, up, left, down.
         step_ = {1, up, -1, -up};
         ahead_left_ = {0, -1, -up - 1, -up};
         ahead_right_ = {-up, 0, -1, -up - 1};
@@ -143,12 +144,12 @@ private:
     }
 
     const Parts& parts_;
-    std::vector<std::uint8_t> bottom_done_;  // the lower side of each pixel is on a ring already
+    std::vector<std::uint8_t> bottom_done_;  // whether the lower side of each pixel is already on a ring
     std::array<std::ptrdiff_t, 4> step_{}, ahead_left_{}, ahead_right_{};
     Rings rings_;
 };
 
-// The order that sorts `keys` (0 .. count - 1), equal ones as they stand.
+// The order that sorts `keys` (0 .. count - 1), stable.
 template <class Key>
 std::vector<std::size_t> stable_order(const std::vector<Key>& keys) {
     std::vector<std::size_t> order(keys.size());

@@ -25,7 +25,7 @@ struct Range {
     }
 };
 
-// Pixel centres along one axis, and the way back.
+// Pixel centres along one axis, and the inverse.
 class Centres {
 public:
     explicit Centres(const Axis& axis)
@@ -35,7 +35,8 @@ public:
     bool rising() const { return step_ > 0; }
     Range all() const { return {0, size_}; }
 
-    // The first pixel whose centre is at or past `value`, in the direction of the axis; the axis's size where none is.
+    // The first pixel whose centre is at or past `value`, in the direction of the axis; the axis's size if there is
+    // none.
     Index first_at_or_past(double value) const {
         const double guess = (value - first_) * inverse_;
         Index i = guess <= 0 ? 0 : guess >= static_cast<double>(size_) ? size_ : static_cast<Index>(guess);
@@ -74,10 +75,10 @@ Window window_of(const Extent& extent, const Centres& x, const Centres& y) {
             extent.y_low == -kInfinity ? y.all() : y.between(extent.y_low, extent.y_high)};
 }
 
-// What is inside of rings, walking along a row: where an odd number of them is around.
+// The even-odd rule along a row: a pixel is inside if an odd number of rings surrounds it.
 class OddRule {
 public:
-    using Mark = std::uint8_t;  // 1: a centre on an edge; 2: inside and outside change places here
+    using Mark = std::uint8_t;  // 1: a centre on an edge; 2: inside and outside swap here
 
     static void cross(Mark& mark, bool /*rising*/) { mark = static_cast<Mark>(mark ^ 2); }
     void pass(Mark mark) { state_ = static_cast<Mark>(state_ ^ (mark & 2)); }
@@ -87,10 +88,10 @@ private:
     Mark state_ = 0;
 };
 
-// The same where rings wind around a point, in sum, any other number of times than none.
+// The winding rule along a row: a pixel is inside if the rings' total winding number is not 0.
 class WindingRule {
 public:
-    using Mark = std::int32_t;  // 1: a centre on an edge; 2: times that the winding number changes by, here
+    using Mark = std::int32_t;  // 1: a centre on an edge; 2: change of the winding number here
 
     static void cross(Mark& mark, bool rising) { mark += rising ? 2 : -2; }
     void pass(Mark mark) { winding_ += mark >> 1; }
@@ -101,7 +102,7 @@ private:
 };
 
 // Fills rings row by row: an edge that crosses a row of centres marks the first centre at or past the crossing, where
-// the rule's state changes; centres on an edge are marked apart.
+// the rule's state changes; centres on an edge are marked separately.
 template <class Rule>
 class PolygonFill {
     using Mark = typename Rule::Mark;
@@ -134,7 +135,7 @@ public:
         }
     }
 
-    // Calls inside(x begin, x end, y) for each run of pixels within, and forgets the rings.
+    // Calls inside(x begin, x end, y) for each run of pixels inside, and clears the rings.
     template <class Inside>
     void finish(const Inside& inside) {
         Mark* marks = marks_.data();
@@ -165,7 +166,7 @@ private:
         return k;
     }
 
-    // The edge from (x0, y0) up to (x1, y1); it belongs to the rows y0 <= y < y1, so that ends that meet count once.
+    // The edge from (x0, y0) up to (x1, y1) belongs to the rows y0 <= y < y1, so that shared ends count once.
     void add_slope(double x0, double y0, double x1, double y1, bool rising) {
         const double dx = x1 - x0;
         Index column = dx == 0 ? x_.first_at_or_past(x0) : 0;
@@ -216,7 +217,7 @@ public:
         inside_.assign(window.pixels(), 1);
     }
 
-    // Keeps, of the pixels that are left, those inside the shape or those outside it.
+    // Keeps those remaining pixels that are inside the shape, or outside it.
     void intersect(ShapeKind kind, std::span<const double> p, bool complement) {
         const Window reach = reach_of(kind, p, complement);
         if (kind == ShapeKind::polygon) return keep_polygon(reach, complement, p);
@@ -232,7 +233,7 @@ public:
     }
 
 private:
-    // Where a shape may decide: a complement keeps all that its shape's extent does not reach.
+    // The window in which a shape matters: a complement keeps all pixels outside its shape's extent.
     Window reach_of(ShapeKind kind, std::span<const double> p, bool complement) const {
         Window reach = window_;
         if (complement) reach.keep(window_of(extent_of(kind, p), x_, y_));

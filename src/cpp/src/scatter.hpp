@@ -1,4 +1,4 @@
-// Adds events to the cells (pixels, channels) of an array, with answers that do not depend on threads. Private to src/cpp/src.
+// Addition of events to the cells (pixels, channels) of an array, independent of threads. Private to src/cpp/src.
 #pragma once
 
 #include <algorithm>
@@ -23,12 +23,12 @@
 
 namespace chandra_bin::detail {
 
-inline constexpr std::size_t kPiece = 16 * kBlock;  // events that are sorted at a time
-inline constexpr std::size_t kPieces = 128;         // pieces that are kept at a time: 2^22 events
+inline constexpr std::size_t kPiece = 16 * kBlock;  // events that are sorted at once
+inline constexpr std::size_t kPieces = 128;         // pieces that are kept at once: 2^22 events
 inline constexpr unsigned kPartBits = 7;
 inline constexpr std::size_t kParts = std::size_t{1} << kPartBits;
-inline constexpr std::size_t kAhead = 24;                    // events whose cells are fetched meanwhile
-inline constexpr std::size_t kCache = std::size_t{1} << 22;  // bytes that are quickly reached
+inline constexpr std::size_t kAhead = 24;                    // events whose cells are prefetched
+inline constexpr std::size_t kCache = std::size_t{1} << 22;  // bytes with fast access
 
 // Adds 1 for each event.
 struct Counts {
@@ -38,7 +38,7 @@ struct Counts {
     std::int32_t* cells;
 
     Amount operator()(std::size_t) const { return {}; }
-    // Beyond int32 it wraps around: callers see to it that none gets there.
+    // Overflow of int32 wraps around; callers ensure that it does not happen.
     static void add(std::int32_t& cell, Amount) { add_counts(cell, 1); }
     static void add_counts(std::int32_t& cell, std::int32_t more) {
         cell = static_cast<std::int32_t>(static_cast<std::uint32_t>(cell) + static_cast<std::uint32_t>(more));
@@ -59,7 +59,8 @@ struct Weights {
 };
 
 #ifdef CHANDRA_BIN_AVX2
-// For each set of 8 lanes (a bit a lane), those lanes in order, a byte each: what moves them to the front.
+// For each set of 8 lanes (one bit each) those lanes in order, one byte each: the permutation that moves them to the
+// front.
 inline constexpr auto kLanes = [] {
     std::array<std::uint64_t, 256> lanes{};
     for (unsigned set = 0; set < 256; ++set) {
@@ -70,7 +71,7 @@ inline constexpr auto kLanes = [] {
     return lanes;
 }();
 
-// Moves the values that are not negative to the front, in order; returns how many.
+// Moves the values that are not negative to the front, in order; returns their number.
 [[gnu::target("avx2,popcnt")]] inline std::size_t drop_negative_avx2(std::int32_t* values, std::size_t size) {
     std::size_t kept = 0, i = 0;
     for (; i + 8 <= size; i += 8) {
@@ -89,9 +90,9 @@ inline constexpr auto kLanes = [] {
 }
 #endif
 
-// The cells of the events of a block that have one and pass the selection, in the order of events.
-// find(begin, size, events, count, cells) sets cells[i], for i < count, to the cell of event begin + events[i], below 2^31,
-// or to -1; `events` are some of 0 .. size - 1, rising.
+// Returns the cells of the events of a block that have a cell and pass the selection, in the order of events.
+// find(begin, size, events, count, cells) sets cells[i], for i < count, to the cell of event begin + events[i], below
+// 2^31, or to -1; `events` are ascending indices below `size`.
 template <class Adder, class Find>
 class BlockCells {
 public:
@@ -170,7 +171,7 @@ std::size_t scatter_range(const Adder& adder, const Find& find, const Selection*
     return counted;
 }
 
-// Each thread but one counts into an array of its own, and these are added up.
+// Each thread but one counts into its own array; the arrays are then summed.
 template <class Find>
 std::size_t scatter_apart(const Counts& adder, const Find& find, const Selection* selection, std::size_t events,
                           std::size_t cells, std::size_t arrays) {
@@ -197,7 +198,7 @@ std::size_t scatter_apart(const Counts& adder, const Find& find, const Selection
 // The events of a piece, sorted by part.
 template <class Amount>
 struct SortedPiece {
-    std::int32_t* cells = nullptr;  // room for kPiece
+    std::int32_t* cells = nullptr;  // space for kPiece
     Amount* amounts = nullptr;
     std::array<std::uint32_t, kParts + 1> ends;  // part k is [ends[k], ends[k + 1])
 };
@@ -237,8 +238,8 @@ private:
     std::vector<typename Adder::Amount> amounts_;
 };
 
-// Cells are divided into parts, which fit in the cache. Events are sorted by part, piece by piece; then each part is added
-// by one thread, in the order of events.
+// Cells are divided into parts that fit in the cache. Events are sorted by part, piece by piece; then each part is
+// summed by one thread, in the order of events.
 template <class Adder, class Find>
 std::size_t scatter_by_parts(const Adder& adder, const Find& find, const Selection* selection, std::size_t events,
                              std::size_t cells, int threads) {
@@ -279,7 +280,7 @@ std::size_t scatter_by_parts(const Adder& adder, const Find& find, const Selecti
 template <class Adder, class Find>
 std::size_t scatter(const Adder& adder, const Find& find, const Selection* selection, std::size_t events,
                     std::size_t cells, int threads) {
-    constexpr std::size_t kFewEvents = 1 << 17;  // what threads cost more than they gain
+    constexpr std::size_t kFewEvents = 1 << 17;  // below this, threads cost more than they gain
     require(events < (std::size_t{1} << 31), "give less than 2^31 events at a time");
     require(cells < (std::size_t{1} << 31), "there must be less than 2^31 cells");
     require(selection == nullptr || selection->size() == events, "the selection is of another number of events");

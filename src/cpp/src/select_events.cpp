@@ -15,7 +15,7 @@ namespace chandra_bin {
 
 using detail::require;
 
-// Tests take at most kBlock events, from `begin` on, and keep of their flags (0 or 1) those that pass.
+// A test takes at most kBlock events, starting at `begin`, and clears the flags (0 or 1) of those that fail.
 class Selection::Test {
 public:
     explicit Test(bool exclude) : exclude_(exclude) {}
@@ -31,7 +31,7 @@ private:
     std::uint8_t exclude_;
 };
 
-// What is dear is asked last, with the number of flags that are left. Returns how many it leaves.
+// An expensive test runs last, with the number of remaining flags. It returns how many it leaves.
 class Selection::LateTest {
 public:
     LateTest() = default;
@@ -40,7 +40,7 @@ public:
     virtual ~LateTest() = default;
     virtual std::size_t keep(std::size_t begin, std::size_t size, std::uint8_t* passes, std::size_t count) const = 0;
 
-    // Null where it asks for other pixels than these.
+    // Null if the test uses other pixels than these.
     virtual std::shared_ptr<const detail::MaskBits> bits_of(const Coordinates& x, const Coordinates& y,
                                                             const Edges& x_edges, const Edges& y_edges) const = 0;
 };
@@ -49,13 +49,13 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// What is in one of the intervals, their ends included.
+// The values in one of the intervals, including their ends.
 template <class T>
 struct Interval {
     T low, high;
 };
 
-// The numbers of type T in [low, high), or in [low, high] with `closed`; low > high where there is none.
+// The numbers of type T in [low, high), or in [low, high] with `closed`; low > high if no number is.
 template <class T>
 Interval<T> interval_of(double low, double high, bool closed) {
     using Limits = std::numeric_limits<T>;
@@ -135,7 +135,7 @@ private:
     }
 
     const T* column_;
-    std::vector<Interval<T>> intervals_;  // rising, apart from each other
+    std::vector<Interval<T>> intervals_;  // ascending and disjoint
 };
 
 class BitsTest final : public Selection::Test {
@@ -156,7 +156,7 @@ private:
     std::uint32_t mask_, value_;
 };
 
-// A stretch of time that lies in one good interval, or between two; times are mostly in the one of the time before.
+// A stretch of time in one good interval, or between two; most times are in the same stretch as the time before.
 struct Stretch {
     double from, to;
     std::uint8_t good;
@@ -203,7 +203,7 @@ private:
 
 bool all_in(const Stretch& stretch, const double* time, std::size_t size) {
 #ifdef CHANDRA_BIN_AVX2
-    static const bool avx2 = __builtin_cpu_supports("avx2") != 0;  // in half the time
+    static const bool avx2 = __builtin_cpu_supports("avx2") != 0;  // takes half the time
     if (avx2) return all_in_avx2(stretch, time, size);
 #endif
     return all_in_loop(stretch, time, size);

@@ -1,4 +1,4 @@
-// What a shape holds and how far it reaches: the geometry of rasterize and points_in_region. Private to src/cpp/src.
+// The pixels and extents of shapes: the geometry of rasterize and points_in_region. Private to src/cpp/src.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@ namespace chandra_bin::detail {
 
 inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// Coordinates and lengths are below this: squares and differences stay finite, and whole pixels are told apart.
+// The limit of coordinates and lengths: below it, squares and differences are finite, and whole pixels are distinct.
 inline constexpr double kFarthest = 1e15;
 
 struct Extent {
@@ -52,7 +52,7 @@ inline double turned(double degrees) {
     return rest < 0 ? rest + 360 : rest;
 }
 
-// Directions from a first to a last angle, counter-clockwise, both included; all where they are the same direction.
+// Directions from a first to a last angle, counter-clockwise, both included; all directions if both are equal.
 struct Wedge {
     double first, last;
 
@@ -153,7 +153,7 @@ inline void check_offsets(std::span<const std::int64_t> offsets, std::size_t end
             std::string(name) + " must rise from 0 to " + std::to_string(end));
 }
 
-// Offsets that fit, and shapes that follow the table of ShapeKind.
+// Checks that offsets are consistent and that shapes follow the table of ShapeKind.
 inline void check_shapes(const Shapes& shapes) {
     require(shapes.complements.size() == shapes.kinds.size() && shapes.param_offsets.size() == shapes.kinds.size() + 1,
             "kinds, complements and param_offsets differ in length");
@@ -231,7 +231,7 @@ struct Field {
     bool holds(double, double) const { return true; }
 };
 
-// All but polygons.
+// All shapes except polygons.
 using PlainShape = std::variant<Circle, Ellipse, Box, Annulus, Pie, Sector, Rectangle, Point, Field>;
 
 inline PlainShape plain_shape(ShapeKind kind, std::span<const double> p) {
@@ -250,7 +250,7 @@ inline PlainShape plain_shape(ShapeKind kind, std::span<const double> p) {
     return Field{};
 }
 
-// Where the line from (x0, y0) up to (x1, y1) is at height y, y0 <= y <= y1, y0 < y1.
+// The x of the line from (x0, y0) up to (x1, y1) at height y, y0 <= y <= y1, y0 < y1.
 inline double crossing(double x0, double y0, double x1, double y1, double y) {
     return y == y1 ? x1 : x0 + (y - y0) * (x1 - x0) / (y1 - y0);
 }

@@ -189,7 +189,7 @@ private:
         sums.signal_error = 0;
         sums.variance_error = noise2_.estimate_error(disc);
         sums.sharp = true;
-        noise2_.estimate<Shape>(disc, y, strip.x0, sums.noise2);
+        noise2_.estimate(disc, y, strip.x0, sums.noise2);
         if (paired) {
             sums.counts[0] = counts;
             if (!scaled_[0].present()) {
@@ -204,12 +204,12 @@ private:
             return sums;
         }
         for (std::size_t sign = 0; sign < 2; ++sign) {
-            counts_[sign].estimate<Shape>(disc, y, strip.x0, sums.counts[sign]);
-            scaled_[sign].estimate<Shape>(disc, y, strip.x0, sums.scaled[sign]);
+            counts_[sign].estimate(disc, y, strip.x0, sums.counts[sign]);
+            scaled_[sign].estimate(disc, y, strip.x0, sums.scaled[sign]);
             const double counts_error = counts_[sign].estimate_error(disc);
             double background_error = 0;
             if (!background_bounded()) {
-                background_[sign].estimate<Shape>(disc, y, strip.x0, sums.background[sign]);
+                background_[sign].estimate(disc, y, strip.x0, sums.background[sign]);
                 background_error = background_[sign].estimate_error(disc);
                 scale_background(sums, sign);
             }
@@ -376,7 +376,7 @@ private:
     // The same sums in a finer unit.
     void sharpen(Strip& strip, int y, const Disc& disc, DiscSums& sums) const {
         if (sums.sharp) return;
-        scaled_[0].estimate<Shape>(disc, y, strip.x0, sums.scaled[0]);
+        scaled_[0].estimate(disc, y, strip.x0, sums.scaled[0]);
         sums.signal_error = scaled_[0].estimate_error(disc);
         sums.sharp = true;
         bound_background(strip, y, sums);
@@ -392,7 +392,7 @@ private:
             anchor.scaled = sums.scaled[0];
             anchor.error = sums.signal_error;
             background_[0].disc<Shape>(disc, y, strip.x0, anchor.background);
-            ratio2_.estimate<Shape>(disc, y, strip.x0, anchor.mean_ratio2);
+            ratio2_.estimate(disc, y, strip.x0, anchor.mean_ratio2);
             pixels_.count<Shape>(disc, y, strip.x0, kAllLanes, anchor.npix);
             anchor.ratio2_error = ratio2_.estimate_error(disc);
             for (std::size_t lane = 0; lane < kLanes; ++lane) anchor.mean_ratio2[lane] /= anchor.npix[lane];
@@ -424,8 +424,7 @@ private:
         const bool re_adds = disc.area() <= kReAddLimit;
         Lanes ratio2, npix;
         if (ratio2_.present()) {
-            re_adds ? ratio2_.estimate<Shape>(disc, y, strip.x0, ratio2)
-                    : ratio2_.disc<Shape>(disc, y, strip.x0, ratio2);
+            re_adds ? ratio2_.estimate(disc, y, strip.x0, ratio2) : ratio2_.disc<Shape>(disc, y, strip.x0, ratio2);
             pixels_.count<Shape>(disc, y, strip.x0, lanes, npix);
         } else {
             ratio2.fill(constant_ratio2_);

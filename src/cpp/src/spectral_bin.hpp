@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "background_amounts.hpp"
 #include "chandra_bin/fit_spectra.hpp"
 #include "spectral_laws.hpp"
 
@@ -24,6 +25,22 @@ struct Evaluation {
     std::array<double, 3> slope{};                  // of half the statistic
     std::array<std::array<double, 3>, 3> fisher{};  // of half the statistic
 };
+
+// The amounts of the background of a data set in single channels; without components where they are not free.
+inline BackgroundAmounts free_amounts(const BinnedSpectra& spectra, std::size_t channels, std::size_t d) {
+    const std::size_t bands = spectra.bands, first = d * spectra.components;
+    if (spectra.statistic[d] != FitStatistic::c) return {};
+    const double* expected = spectra.band_expected + first * bands;
+    std::size_t measured = 0;
+    while (measured < spectra.components
+           && std::any_of(
+               expected + measured * bands, expected + (measured + 1) * bands, [](double each) { return each > 0; })) {
+        ++measured;
+    }
+    if (measured == 0) return {};
+    return {measured, channels, spectra.background + first * channels, bands, spectra.band_counts + d * bands,
+            expected};
+}
 
 class SpectralBin {
 public:
@@ -41,7 +58,7 @@ public:
     double kt(std::size_t place) const { return templates_.kt[place]; }
     std::size_t temperatures() const { return templates_.temperatures; }
 
-    // The segment [kt(j), kt(j + 1)] that holds kT: the one above a table point, but for the last.
+    // The segment [kt(j), kt(j + 1)] that holds kT: the one above a table point, except at the last.
     std::size_t segment(double value) const {
         const double* end = templates_.kt + templates_.temperatures - 1;
         const double* above = std::upper_bound(templates_.kt + 1, end, value);
@@ -108,7 +125,17 @@ public:
         }
     }
 
-    // Expected value and variance of the statistic, summed over groups.
+    // Writes the amounts of the last evaluation, of data sets that have free ones, into (data sets, components).
+    void write_amounts(double* amounts) const {
+        for (const Set& set : sets_) {
+            for (std::size_t k = 0; k < set.amounts.components(); ++k) {
+                amounts[set.number * spectra_.components + k] = set.amounts.amount(k);
+            }
+        }
+    }
+
+    // Expected value and variance of the statistic, summed over groups. Of the bands that measure the amounts of a
+    // background as many count as there are more than amounts: that many are not fitted exactly.
     std::array<double, 2> expectation(const Parameters& at, const StatisticTable& table) {
         fill_source(at);
         std::array<double, 2> sum{};
@@ -117,7 +144,12 @@ public:
             sum[0] += part * each[0];
             sum[1] += part * each[1];
         };
-        for (const Set& set : sets_) {
+        for (Set& set : sets_) {
+            fit_amounts(set);
+            if (const double bands = static_cast<double>(set.amounts.bands()); bands > 0) {
+                const double part = std::max(0.0, 1 - static_cast<double>(set.amounts.components()) / bands);
+                for (std::size_t j = 0; j < set.amounts.bands(); ++j) add(set.amounts.band(j), part);
+            }
             for (std::size_t i = set.begin; i < set.end; ++i) {
                 const double source = std::max(source_[i], 0.0);
                 if (set.statistic == FitStatistic::c) {
@@ -143,6 +175,7 @@ private:
         FitStatistic statistic;
         double ratio;
         bool grouped;
+        BackgroundAmounts amounts;
     };
 
     void add_set(std::size_t d) {
@@ -158,14 +191,24 @@ private:
         if (missing || !seen || !(spectra_.exposure[d] > 0) || channels == 0) return;
         const std::int32_t* groups = spectra_.groups + d * channels;
         const auto number = static_cast<std::size_t>(groups[channels - 1]) + 1;
-        const Set set{d, size(), size() + number, spectra_.statistic[d], spectra_.ratio[d], number != channels};
-        sets_.push_back(set);
+        sets_.push_back({d, size(), size() + number, spectra_.statistic[d], spectra_.ratio[d], number != channels, {}});
+        Set& set = sets_.back();
         for (std::vector<double>* each : {&counts_, &background_, &variance_, &source_}) each->resize(set.end, 0);
         for (std::size_t c = 0; c < channels; ++c) {
             const std::size_t to = set.begin + static_cast<std::size_t>(groups[c]);
             counts_[to] += spectra_.counts[d * channels + c];
-            background_[to] += spectra_.background[d * channels + c];
+            for (std::size_t k = 0; k < spectra_.components; ++k) {
+                background_[to] += spectra_.background[(d * spectra_.components + k) * channels + c];
+            }
         }
+        if (!set.grouped) set.amounts = free_amounts(spectra_, channels, d);
+    }
+
+    // Fits the amounts to the source counts of the data set in source_, and sets its expected background.
+    void fit_amounts(Set& set) {
+        if (set.amounts.components() == 0) return;
+        set.amounts.fit(source_.data() + set.begin, counts_.data() + set.begin);
+        set.amounts.expected_background(background_.data() + set.begin);
     }
 
     // The two parts of the model at a table point, mixed when they are first asked for.
@@ -206,7 +249,7 @@ private:
         }
     }
 
-    static constexpr std::size_t kBlock = 64, kLanes = 4;
+    static constexpr std::size_t kBlock = kPadding, kLanes = 4;
     using Lanes = std::array<double, kLanes>;
 
     // Derivatives of the source counts of a block of groups.
@@ -222,7 +265,16 @@ private:
     Evaluation evaluate(const Parameters& at, const double* low, const double* high, double fraction, double kt_step) {
         ++evaluations_;
         LaneSums sums;
-        for (const Set& set : sets_) {
+        AmountSums profiled;
+        for (Set& set : sets_) {
+            if (set.amounts.components() > 0) {
+                for (std::size_t i = set.begin; i < set.end; ++i) {
+                    const double metals = low[size() + i] + fraction * (high[size() + i] - low[size() + i]);
+                    source_[i] = at[kNorm] * (low[i] + fraction * (high[i] - low[i]) + at[kAbundance] * metals);
+                }
+                fit_amounts(set);
+            }
+            AmountTotals of_amounts;
             for (std::size_t begin = set.begin; begin < set.end; begin += kBlock) {
                 const std::size_t count = std::min(kBlock, set.end - begin);
                 Block block{};
@@ -236,10 +288,75 @@ private:
                 }
                 apply_law(set, begin, count, block, sums.value);
                 add_block(block, sums);
+                if (set.amounts.components() > 0) add_amount_block(set, begin, block, of_amounts);
+            }
+            if (set.amounts.components() > 0) profiled.add(set.amounts, of_amounts);
+        }
+        Evaluation made = collected(sums);
+        made.statistic += 2 * profiled.value;
+        for (std::size_t p = 0; p < 3; ++p) {
+            for (std::size_t q = 0; q < 3; ++q) made.fisher[p][q] -= profiled.lost[p][q];
+        }
+        return made;
+    }
+
+    // Sums over the channels of a data set: elements of the Fisher matrix of its amounts, and of these with ln kT, Z and
+    // ln norm.
+    struct AmountTotals {
+        AmountMatrix of_amounts{};
+        std::array<std::array<double, 3>, kMostComponents> mixed{};
+    };
+
+    // The statistic of the bands of the background, and what the Fisher matrix loses where amounts are fitted again: its
+    // Schur complement is left.
+    struct AmountSums {
+        double value = 0;
+        std::array<std::array<double, 3>, 3> lost{};
+
+        void add(const BackgroundAmounts& amounts, const AmountTotals& totals) {
+            value += amounts.half_statistic();
+            AmountMatrix matrix = amounts.fisher();
+            for (std::size_t k = 0; k < 3; ++k) matrix[k] += totals.of_amounts[k];
+            std::array<AmountVector, 3> mixed{};
+            for (std::size_t p = 0; p < 3; ++p) {
+                for (std::size_t k = 0; k < amounts.components(); ++k) mixed[p][k] = totals.mixed[k][p];
+            }
+            for (std::size_t p = 0; p < 3; ++p) {
+                AmountVector solved;
+                if (!BackgroundAmounts::solve(amounts.movable(), matrix, mixed[p], solved)) return;
+                for (std::size_t q = 0; q < 3; ++q) lost[p][q] += solved[0] * mixed[q][0] + solved[1] * mixed[q][1];
             }
         }
-        return collected(sums);
+    };
+
+    // A block beyond its count holds zeros, and so does the shape.
+    static void add_amount_block(const Set& set, std::size_t begin, const Block& block, AmountTotals& sums) {
+        const std::size_t components = set.amounts.components();
+        for (std::size_t k = 0; k < components; ++k) {
+            const double* shape = set.amounts.shape(k) + (begin - set.begin);
+            Lanes own{}, by_kt{}, by_abundance{}, by_norm{};
+            for (std::size_t i = 0; i < kBlock; i += kLanes) {
+                for (std::size_t lane = 0; lane < kLanes; ++lane) {
+                    const double weighted = block.weight[i + lane] * shape[i + lane];
+                    own[lane] += weighted * shape[i + lane];
+                    by_kt[lane] += weighted * block.by_kt[i + lane];
+                    by_abundance[lane] += weighted * block.by_abundance[i + lane];
+                    by_norm[lane] += weighted * block.source[i + lane];
+                }
+            }
+            sums.of_amounts[2 * k] += total(own);
+            sums.mixed[k][kKt] += total(by_kt);
+            sums.mixed[k][kAbundance] += total(by_abundance);
+            sums.mixed[k][kNorm] += total(by_norm);
+        }
+        if (components == 2) {
+            const double* first = set.amounts.shape(0) + (begin - set.begin);
+            const double* second = set.amounts.shape(1) + (begin - set.begin);
+            for (std::size_t i = 0; i < kBlock; ++i) sums.of_amounts[1] += block.weight[i] * first[i] * second[i];
+        }
     }
+
+    static double total(const Lanes& lanes) { return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]); }
 
     void apply_law(const Set& set, std::size_t begin, std::size_t count, Block& block, Lanes& value) const {
         const auto each = [&](const auto& law) {
@@ -288,7 +405,6 @@ private:
     }
 
     static Evaluation collected(const LaneSums& sums) {
-        const auto total = [](const Lanes& lanes) { return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]); };
         Evaluation made;
         made.statistic = 2 * total(sums.value);
         made.slope = {total(sums.slope_kt), total(sums.slope_abundance), total(sums.slope_norm)};

@@ -1,8 +1,8 @@
 // Speculative growth of bins by several threads, with commits in order. Private to src/cpp/src.
 //
-// Bins are defined one after another: each grows on the pixels that the bins before it have left free. Most bins touch none
-// of the last few, so that threads can grow bins whose turn has not come yet on the field as it is now, without marking
-// pixels there. This is speculation: whether the result counts is decided when the turn of its seed comes.
+// Bins are defined one after another: each grows on the pixels that the bins before it have left free. Most bins touch
+// none of the last few, so threads can grow later bins in advance on the current field, without marking pixels there.
+// This is speculation: whether the result counts is decided when its seed is next in order.
 //
 //     seeds in order    0        1        2        3        4        5      ...
 //                       |        |        |        |        |        |
@@ -16,9 +16,9 @@
 //     abort:       otherwise the growth is dropped; a seed that another bin has taken starts no bin, and a seed that is
 //                  still free grows again at the head, where nothing can change under it
 //
-// Bins and their order do not depend on the number of threads. One mutex guards the list of speculations; only the thread
-// that holds it commits. Labels are read without it while bins grow (they are atomic), so that a speculation may see half of
-// a commit: it has then met a pixel that is no longer free, and is aborted in its turn.
+// Bins and their order do not depend on the number of threads. One mutex guards the list of speculations; only the
+// thread that holds it commits. Labels are read without it while bins grow (they are atomic), so a speculation may see
+// half of a commit: it has then met a pixel that is no longer free, and is aborted later.
 #pragma once
 
 #include <algorithm>
@@ -62,32 +62,33 @@ public:
                 pool.emplace_back([this, grower = &growers.back()] { work(*grower, false); });
             }
         } catch (const std::system_error&) {
-            // The system gives fewer threads: those that there are, and this one, do the work.
+            // The system provides fewer threads; the existing ones and this one do the work.
         } catch (const std::bad_alloc&) {
-            // There is memory for fewer threads.
+            // There is only memory for fewer threads.
         }
         work(own, true);
         pool.clear();
         if (error_) std::rethrow_exception(error_);
-        control_.check(1);  // the others may have done it all
+        control_.check(1);  // the other threads may have done all the work
     }
 
 private:
-    static constexpr std::size_t kWorthThreads = 1 << 14;  // pixels of an image
-    static constexpr std::size_t kWorthSpeculation = 256;  // pixels of a bin
-    static constexpr int kMostThreads = 8;                 // more find no bins that are far from all others
-    static constexpr std::size_t kSpeculationsEach = 4;    // a thread: bins that grow or wait for their turn
-    static constexpr std::size_t kLargestShare = 16;       // of all pixels; larger bins meet others, and take memory
-    // How far behind the head seeds are looked at, and how many at once while all others wait; farther ones are overtaken.
+    static constexpr std::size_t kWorthThreads = 1 << 14;  // minimum pixels of an image for threads
+    static constexpr std::size_t kWorthSpeculation = 256;  // minimum pixels of a bin for speculation
+    static constexpr int kMostThreads = 8;                 // more threads find no bins far from all others
+    static constexpr std::size_t kSpeculationsEach = 4;    // per thread: bins that grow or wait for their commit
+    static constexpr std::size_t kLargestShare = 16;       // of all pixels: larger bins meet others, and take memory
+    // How far behind the head seeds are considered, and how many at once while all others wait; farther ones are
+    // overtaken.
     static constexpr std::size_t kLeastLook = 1 << 14;
     static constexpr std::size_t kLookBins = 8;
     static constexpr std::size_t kLookAtOnce = 1 << 12;
-    static constexpr double kReach = 2;  // of a bin from its seed, in roots of its pixels: 1.5 - 3 do
+    static constexpr double kReach = 2;  // of a bin from its seed, in units of the root of its pixels; 1.5 - 3 work
 
-    // A bin that grows or has grown and is not committed; its seed is seeds_[position].
+    // A bin that grows or has grown but is not committed; its seed is seeds_[position].
     struct Speculation {
         std::size_t position = 0;
-        bool began_at_head = false;  // no other bin can be committed while it grows, so that it is always right
+        bool began_at_head = false;  // no other bin is committed while it grows, so its result is always valid
         bool grown = false;
         Growth growth;
     };
@@ -123,7 +124,7 @@ private:
 
     void poll() const { control_.check(static_cast<double>(committed_pixels_) / static_cast<double>(seeds_.size())); }
 
-    // Whether a growing bin is still worth its time: a speculation is not once its seed is taken, or where it grows too large.
+    // Returns whether growing is still useful: a speculation is not once its seed is taken, or if it grows too large.
     bool goes_on(const Speculation& bin, bool polls) const {
         if (polls) poll();
         if (stop_) return false;
@@ -131,7 +132,7 @@ private:
                || (bin.growth.members.size() < largest_speculation_ && field_.label(pixel(bin.position)) < 0);
     }
 
-    // Until another thread has something new, unless there are seeds that were not looked at.
+    // Waits until another thread has news, unless some seeds have not been considered.
     void wait(std::unique_lock<std::mutex>& lock, bool polls) {
         if (!may_speculate() || look_ >= look_end()) changed_.wait_for(lock, std::chrono::milliseconds(20));
         lock.unlock();
@@ -144,7 +145,7 @@ private:
         changed_.notify_all();
     }
 
-    // Moves the head over all seeds that are taken, and over all that are grown: these are committed or aborted.
+    // Advances the head over all seeds that are taken and all that have grown, which are committed or aborted.
     void commit_grown() {
         for (;;) {
             while (head_ < seeds_.size() && is_taken(head_)) ++head_;
@@ -168,7 +169,7 @@ private:
         }
     }
 
-    // Whether the bin would grow the same way now.
+    // Returns whether the bin would grow the same way now.
     bool is_valid(const Growth& growth) const {
         return std::all_of(growth.met.begin(), growth.met.end(),
                            [&](Place at) { return field_.label(field_.frame(at.y, at.x)) == kFree; });
@@ -181,7 +182,7 @@ private:
         speculations_.erase(at);
     }
 
-    // The seed at the head, if no thread grows it, or one behind it; null when no seed is at hand.
+    // Returns the seed at the head, if no thread grows it, or a later one; null if no seed is available.
     Speculation* next_to_grow() {
         if (!is_listed(head_)) return begin(head_);
         if (!may_speculate()) return nullptr;
@@ -211,7 +212,7 @@ private:
         return speculations_.back().get();
     }
 
-    // A free pixel that is far from the bins that grow: those nearer are mostly theirs in the end.
+    // Returns a free pixel far from the growing bins, which usually take nearby pixels.
     bool is_likely_seed(std::uint32_t seed) const {
         if (field_.label(seed) >= 0) return false;
         const Place at = field_.place(seed);
@@ -235,17 +236,17 @@ private:
     std::size_t largest_speculation_;
     std::atomic<bool> stop_{false};
     std::atomic<std::size_t> committed_pixels_{0};
-    std::mutex mutex_;  // of all below, and of who calls commit_
+    std::mutex mutex_;  // guards all members below, and calls of commit_
     std::condition_variable changed_;
     std::size_t head_ = 0;   // all seeds before it are taken
-    std::size_t look_ = 0;   // all seeds before it are taken, listed, or not likely
+    std::size_t look_ = 0;   // all seeds before it are taken, listed, or unlikely
     std::size_t usual_ = 0;  // pixels of the last committed bin that reached the threshold
     std::vector<std::unique_ptr<Speculation>> speculations_;
     std::vector<std::unique_ptr<Speculation>> spare_;
     std::exception_ptr error_;
 };
 
-// Calls commit(growth), which labels the pixels of `growth.members`, for bin after bin in order, never twice at once.
+// Calls commit(growth), which labels the pixels of `growth.members`, for each bin in order, one call at a time.
 template <class Item, class Commit>
 void grow_speculatively(const Field& field, const Seeds& seeds, int threads, const Control& control,
                         const Commit& commit) {

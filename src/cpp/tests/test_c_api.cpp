@@ -1,4 +1,4 @@
-// The C API gives what the C++ functions give, says what is wrong, and runs in several threads at once.
+// The C API gives the same results as the C++ functions, reports errors, and runs in several threads at once.
 #include <doctest/doctest.h>
 
 #include <atomic>

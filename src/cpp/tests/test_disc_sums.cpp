@@ -1,4 +1,4 @@
-// Sums over discs, each way, beside those that are added up pixel by pixel: at every place of small images, by radii that
+// Sums over discs, each way, compared with sums pixel by pixel: at every place of small images, by radii that
 // reach over the edges and beyond.
 #include <doctest/doctest.h>
 
@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "../src/block_sums.hpp"
 #include "../src/disc_sums.hpp"
 #include "../src/pair_sums.hpp"
 
@@ -105,25 +106,29 @@ TEST_CASE("sums over discs are those that are added up pixel by pixel") {
 
 TEST_CASE("sums over discs around a block are those around its rows") {
     std::mt19937 random(2);
-    for (const auto& [ny, nx] : {std::pair{1, 1}, {7, 40}, {23, 3}, {30, 50}, {61, 33}}) {
+    for (const auto& [ny, nx] : {std::pair{1, 1}, {7, 40}, {23, 3}, {30, 50}, {61, 33}, {6, 130}}) {
         const Grid grid = make_grid(static_cast<std::size_t>(ny), static_cast<std::size_t>(nx));
         std::vector<std::uint32_t> image(grid.size());
         for (std::uint32_t& pixel : image) pixel = static_cast<std::uint32_t>(random());
         const RowSums<std::uint32_t> rows = rows_of(grid, image);
         const AreaSums<std::uint32_t> areas(rows_of(grid, image), 1, Control{}, 16);
+        const BlockAreaSums<std::uint32_t> blocks(rows_of(grid, image), 2, Control{});
         for (int radius = 0; radius <= grid.max_radius() + 2; ++radius) {
             Disc disc;
             disc.set_radius(radius);
             for (int y = 0; y < ny; y += LanesInBlock::rows) {
                 for (int x0 = 0; x0 < nx; x0 += LanesInBlock::columns) {
                     std::uint32_t block[kLanes];
+                    std::uint32_t by_columns[kLanes];
                     areas.disc<LanesInBlock>(disc, y, x0, block);
+                    blocks.disc(disc, y, x0, by_columns);
                     for (std::size_t lane = 0; lane < kLanes; ++lane) {
                         const auto [v, x] = LanesInBlock::pixel(y, x0, lane);
                         if (v >= ny || x >= nx) continue;
                         std::uint32_t sum[1];
                         rows.disc_each<1>({&disc}, v, {x}, sum);
                         if (block[lane] != sum[0]) CHECK(block[lane] == sum[0]);
+                        if (by_columns[lane] != sum[0]) CHECK(by_columns[lane] == sum[0]);
                     }
                 }
             }

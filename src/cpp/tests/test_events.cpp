@@ -1,4 +1,4 @@
-// The kernels of events on random ones, beside obvious loops: for the sanitizers to watch, threads too.
+// Event kernels on random events compared with simple loops, also with threads, for the sanitizers.
 #include <doctest/doctest.h>
 
 #include <cmath>

@@ -16,12 +16,15 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 struct Scene {
     static constexpr std::size_t temperatures = 20, channels = 30, bins = 5;
-    std::vector<double> kt, rates, counts, background, exposure, ratio, weight, fixed, mean, variance;
+    std::vector<double> kt, rates, counts, background, exposure, ratio, weight, fixed, delta, mean, variance,
+        band_counts, band_expected;
     std::vector<std::int64_t> bin_offsets, weight_offsets;
     std::vector<std::int32_t> groups, response;
     std::vector<FitStatistic> statistic;
+    mutable std::vector<double> amounts;
 
-    explicit Scene(FitStatistic law) : fixed(bins, kNan), mean(50, 1), variance(50, 2) {
+    explicit Scene(FitStatistic law, double background_amount = 3)
+        : fixed(bins, kNan), delta(bins, 1), mean(50, 1), variance(50, 2) {
         for (std::size_t j = 0; j < temperatures; ++j) {
             kt.push_back(0.5 * std::pow(1.2, static_cast<double>(j)));
             for (std::size_t part = 0; part < 2; ++part) {
@@ -38,9 +41,11 @@ struct Scene {
             statistic.push_back(law);
             for (std::size_t c = 0; c < channels; ++c) {
                 counts.push_back(1e4 * (rate(kt[6 + k], 0, c) + 0.4 * rate(kt[6 + k], 1, c)) + 3);
-                background.push_back(law == FitStatistic::c ? 3 : 30);
+                background.push_back(law == FitStatistic::c ? background_amount : 30);
                 groups.push_back(static_cast<std::int32_t>(c));
             }
+            band_counts.push_back(10 * background_amount * channels);
+            band_expected.push_back(10 * background_amount * channels);
         }
         bin_offsets.push_back(bins);
         weight_offsets.push_back(bins);
@@ -56,13 +61,32 @@ struct Scene {
         std::vector<FittedBin> made(bins);
         std::vector<std::int32_t> evaluations(bins);
         flags.assign(bins, -1);
+        amounts.assign(bins, -1);
         const SpectralTemplates templates{kt.data(), rates.data(), 1, temperatures, channels};
-        const BinnedSpectra spectra{
-            bin_offsets.data(), bins,          counts.data(),         background.data(), exposure.data(), ratio.data(),
-            statistic.data(),   groups.data(), weight_offsets.data(), response.data(),   weight.data()};
-        const FitSettings settings{
-            kt.front(), kt.back(), -1, 5, 1, fixed.data(), {mean.data(), variance.data(), mean.size(), -10, 0.3}};
-        fit_spectra(templates, spectra, settings, threads, {}, made.data(), flags.data(), evaluations.data());
+        const BinnedSpectra spectra{bin_offsets.data(),
+                                    bins,
+                                    counts.data(),
+                                    background.data(),
+                                    exposure.data(),
+                                    ratio.data(),
+                                    statistic.data(),
+                                    groups.data(),
+                                    weight_offsets.data(),
+                                    response.data(),
+                                    weight.data(),
+                                    1,
+                                    1,
+                                    band_counts.data(),
+                                    band_expected.data()};
+        const FitSettings settings{kt.front(),
+                                   kt.back(),
+                                   -1,
+                                   5,
+                                   delta.data(),
+                                   fixed.data(),
+                                   {mean.data(), variance.data(), mean.size(), -10, 0.3}};
+        fit_spectra(templates, spectra, settings, threads, {}, made.data(), flags.data(), evaluations.data(),
+                    amounts.data());
         return made;
     }
 };
@@ -85,6 +109,39 @@ TEST_CASE("fits find the parameters of spectra without noise, whatever the threa
             CHECK(made[k].norm_high == threaded[k].norm_high);
         }
     }
+}
+
+TEST_CASE("the amount of a background is fitted where its file does not know it well") {
+    Scene scene(FitStatistic::c, 2);  // of counts that hold 3
+    std::vector<std::int32_t> flags;
+    scene.fitted(1, flags);
+    const double strict = scene.amounts[0];
+    CHECK(strict > 1);
+    for (std::vector<double>* each : {&scene.band_counts, &scene.band_expected}) {
+        for (double& of_bin : *each) of_bin *= 1e-9;
+    }
+    const std::vector<FittedBin> made = scene.fitted(1, flags);
+    CHECK(scene.amounts[0] == doctest::Approx(1.5).epsilon(0.01));
+    CHECK(strict < 1.2);
+    CHECK(made[0].kt == doctest::Approx(scene.kt[6]).epsilon(0.01));
+    scene.band_expected.assign(Scene::bins, 0);
+    scene.fitted(1, flags);
+    CHECK(std::isnan(scene.amounts[0]));
+}
+
+TEST_CASE("a bin without a rise of the statistic has no errors, and one with NaN is left out") {
+    Scene scene(FitStatistic::c);
+    std::vector<std::int32_t> flags;
+    const std::vector<FittedBin> all = scene.fitted(1, flags);
+    scene.delta[1] = 0;
+    scene.delta[3] = kNan;
+    const std::vector<FittedBin> made = scene.fitted(2, flags);
+    CHECK(made[1].kt == all[1].kt);
+    CHECK(std::isnan(made[1].kt_low));
+    CHECK(std::isnan(made[3].kt));
+    CHECK(flags == std::vector<std::int32_t>(Scene::bins, 0));
+    scene.delta[0] = -1;
+    CHECK_THROWS_AS(scene.fitted(1, flags), std::invalid_argument);
 }
 
 TEST_CASE("bins without a response have no data, and wrong input throws") {

@@ -1,4 +1,4 @@
-// The queues of growing bins, beside a sorted multiset: with elements that come in a rising order, in a falling one, and in none.
+// The queues of growing bins compared with a sorted multiset, for elements in ascending, descending and random order.
 #include <doctest/doctest.h>
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-"""Virtual file names: ``evt2.fits[energy=500:7000][bin sky=4]``, the language of CIAO's Data Model, as parsed steps.
+"""Virtual file names: ``evt2.fits[energy=500:7000][bin sky=4]``, CIAO's Data Model syntax, parsed into steps.
 
-Nothing here opens the files that are named; only `expand_stack` and `read_stack` read a list of names.
+This package does not open the named files; `expand_stack` and `read_stack` read lists of names.
 """
 
 from chandra_bin.errors import VirtualNameError

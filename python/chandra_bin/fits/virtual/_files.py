@@ -1,4 +1,4 @@
-"""The files that names mean."""
+"""Files that virtual names refer to."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -15,10 +15,10 @@ Name = str | Path | VirtualFile
 
 
 def named_file(name: Name, folder: str | Path = "") -> VirtualFile:
-    """The file that a name means: where a file of exactly this name exists, that one; else as `parse_name` reads it.
+    """Return the file that a name refers to: an existing file of exactly this name, else the result of `parse_name`.
 
-    A relative path is relative to ``folder``. Paths in filters stay as they are. Raises `InputError` for ``@list``,
-    which `expand_stack` reads, and `VirtualNameError`.
+    A relative path is relative to ``folder``. Paths in filters are unchanged. Raises `InputError` for ``@list``, which
+    `expand_stack` reads, and `VirtualNameError`.
     """
     if isinstance(name, VirtualFile):
         return name
@@ -26,25 +26,25 @@ def named_file(name: Name, folder: str | Path = "") -> VirtualFile:
     if os.path.exists(whole):
         return VirtualFile.of(whole)
     if str(name).startswith("@"):
-        raise InputError(f"{name} is a list, and one file is needed: in Python, give expand_stack({str(name)!r}) of "
+        raise InputError(f"{name} is a list, but one file is needed: in Python, give expand_stack({str(name)!r}) of "
                          "chandra_bin.fits.virtual")
     parsed = parse_name(str(name))
     return replace(parsed, path=os.path.join(folder, parsed.path)) if folder else parsed
 
 
 def named_files(names: Name | Sequence[Name]) -> list[VirtualFile]:
-    """The files that one name, or several, mean."""
+    """Return the files that one name, or several, refer to."""
     return [named_file(name) for name in ([names] if isinstance(names, Name) else names)]
 
 
 def files_in_filters(name: VirtualFile) -> list[VirtualFile]:
-    """The regions, masks and good times that the filters read."""
+    """Return the region, mask and GTI files that the filters read."""
     return [named_file(term.file) for step in name.filters for term in step.terms
             if isinstance(term, RegionTerm | MaskTerm | GtiTerm) and term.file]
 
 
 def with_paths(name: VirtualFile, changed: Callable[[str], str], folder: str | Path = "") -> VirtualFile:
-    """Return a name with other paths, also of the files in its filters, whose paths are relative to ``folder``."""
+    """Return a name with its path and the paths in its filters changed; those in filters are relative to ``folder``."""
 
     def of_term(term: Term) -> Term:
         if isinstance(term, RegionTerm | MaskTerm | GtiTerm) and term.file:

@@ -1,11 +1,11 @@
-"""Shapes in a virtual file name: ``sky=circle(4096,4096,20)-box(..)``, as CIAO reads them."""
+"""Shapes in a virtual file name, as CIAO reads them: ``sky=circle(4096,4096,20)-box(..)``."""
 
 import re
 
 from ._steps import shortened
 from ._text import NUMBER, NameText
 
-# What begins a term, or a list of shapes.
+# The beginning of a list of shapes, and of a term.
 BEGINS_SHAPES = re.compile(r"[-+!|&*\s]*[A-Za-z_]+\s*\(")
 BEGINS_TERM = re.compile(r"\s*(?:[A-Za-z_][A-Za-z0-9_]*\s*[=<>!~(]|[(@#])")
 _JOIN = re.compile(r"\s*([-+|&*]?)\s*(!?)\s*")
@@ -13,7 +13,7 @@ SHAPE_WORD = re.compile(r"([A-Za-z_]+)\s*\(")
 _SHAPE_NUMBER = re.compile(
     rf"\s*(?:[-+]?\d+[:hd]\d+(?:\.\d*)?(?:[:m]\d+(?:\.\d*)?s?|m)?|{NUMBER.pattern}[\"'dpir]?)\s*",
     re.IGNORECASE | re.ASCII)
-# Numbers of each shape, and the shortest form of its name.
+# Allowed numbers of values of each shape, and the shortest form of its name.
 _SHAPES = {
     "annulus": ({4}, "annulus"), "box": ({4, 5}, "box"), "circle": ({3}, "cir"), "ellipse": ({5}, "ell"),
     "field": ({0}, "field"), "pie": ({6}, "pie"), "point": ({2}, "poi"), "polygon": (None, "poly"),
@@ -23,13 +23,13 @@ _JOINS = "shapes are joined by + (or), * (and), - (but not)"
 
 
 def shapes_end(name: NameText, begin: int, end: int) -> int:
-    """Where the comma behind shapes is, or the end."""
+    """Return the position of the comma after shapes, or the end."""
     after = name.comma(begin, end)
     if after < end and not BEGINS_TERM.match(name.text, after + 1, end):
         at = name.blanks(after + 1)
         if at >= end:
-            name.fail(end, "a term is missing behind the comma")
-        name.fail(at, f"{name.shown(at, name.comma(at, end))} is no term: {_JOINS}")
+            name.fail(end, "a term is missing after the comma")
+        name.fail(at, f"{name.shown(at, name.comma(at, end))} is not a term: {_JOINS}")
     shape = SHAPE_WORD.match(name.text, name.blanks(after + 1), end) if after < end else None
     if shape:
         name.fail(shape.start(), f"{_JOINS}, and terms begin with column=")
@@ -48,10 +48,10 @@ def read_shapes(name: NameText, at: int, end: int) -> str:
         if parts and not join[1]:
             name.fail(min(join.end(), end), f"{name.shown(join.end(), end)} follows a shape: {_JOINS}")
         if not parts and join[1]:
-            cure = "write field() before it, or [exclude ..]" if join[1] == "-" else "leave it out"
-            name.fail(join.start(1), f"'{join[1]}' stands before the first shape: {cure}")
+            cure = "write field() before it, or [exclude ..]" if join[1] == "-" else "remove it"
+            name.fail(join.start(1), f"'{join[1]}' precedes the first shape: {cure}")
         if join[1] == "-" and join[2]:
-            name.fail(join.start(1), "'-!' joins no shapes: write * for the shape itself")
+            name.fail(join.start(1), "'-!' cannot join shapes: write * for the shape itself")
         word = SHAPE_WORD.match(text, join.end(), end)
         if word is None:
             name.fail(min(join.end(), end), f"a shape is expected here: {', '.join(_SHAPES)}")
@@ -61,11 +61,11 @@ def read_shapes(name: NameText, at: int, end: int) -> str:
 
 
 def _shape(name: NameText, word: str, at: int, first: int, close: int) -> str:
-    """One shape, its name in full and in lower case."""
+    """Return one shape with its full lower-case name."""
     kind = next((full for full, (_, least) in _SHAPES.items()
                  if full.startswith(word.lower()) and word.lower().startswith(least)), None)
     if word.lower() == "region":
-        name.fail(at, "region(file) cannot be joined to shapes: write both in brackets of their own, "
+        name.fail(at, "region(file) cannot be joined to shapes: write both in separate brackets, "
                       "[sky=circle(..)][exclude sky=region(f.reg)]")
     if word.lower() in ("mask", "bounds"):
         name.fail(at, f"{word}(..) is not supported here")
@@ -81,6 +81,7 @@ def _shape(name: NameText, word: str, at: int, first: int, close: int) -> str:
 
 
 def _shape_numbers(name: NameText, kind: str, at: int, close: int) -> list[str]:
+    """Return the numbers of a shape as text."""
     numbers: list[str] = []
     if name.blanks(at) >= close:
         return numbers
@@ -89,7 +90,7 @@ def _shape_numbers(name: NameText, kind: str, at: int, close: int) -> list[str]:
         end = comma if comma >= 0 else close
         if not _SHAPE_NUMBER.fullmatch(name.text, at, end):
             first, last = name.trim(at, end)
-            name.fail(first, f"{name.shown(first, last)} is not a number of {kind}(..)")
+            name.fail(first, f"{name.shown(first, last)} is not a valid number in {kind}(..)")
         numbers.append(name.text[at:end].strip())
         if comma < 0:
             return numbers

@@ -1,11 +1,11 @@
-"""What a virtual file name says: the file, and the steps that are taken with it, from left to right.
+"""Parsed virtual file names: a file, and the steps applied to it from left to right.
 
-`parse_name` makes these objects of text. Code makes them by `VirtualFile.of` and the methods `keep`, `exclude` and
-`binned`. Paths need no quotes in an object: no character has a meaning in them.
+`parse_name` makes these objects from text. Code makes them with `VirtualFile.of` and the methods `keep`, `exclude` and
+`binned`. In an object, paths need no quotes: no character has a special meaning.
 
-Every part knows where it stands in the text (``at``, an offset from 0), so that what is found out later, such as a
-column that is not in the file, can point at the character: `VirtualFile.error`. Names of columns, blocks and options
-are in lower case. Two parts are equal when they say the same; where they stand does not count.
+Every part stores its position in the text (``at``, an offset from 0), so that errors found later, such as a missing
+column, can state the position: `VirtualFile.error`. Names of columns, blocks and options are in lower case. Two parts
+are equal if they mean the same; positions are not compared.
 """
 
 import math
@@ -17,23 +17,23 @@ from typing import Any, Union
 from chandra_bin.errors import InputError, VirtualNameError, printable
 
 _LONGEST_SHOWN = 400
-# Options that change nothing in the result of any program.
+# Options that never change a result.
 _HARMLESS = ("mem", "kernel")
-# Of columns whose unit is the same in all files of Chandra.
+# Columns whose unit is the same in all Chandra files.
 _UNITS = {"energy": "eV", "time": "s"}
 
 
 def number_text(value: float) -> str:
-    """The shortest text of a number that reads back as the same number."""
+    """Return the shortest text that reads back as the same number."""
     return repr(float(value)).removesuffix(".0")
 
 
 @dataclass(frozen=True)
 class Range:
-    """Values from ``lo`` to ``hi``; None is open. One value has both, and its ``word`` as it was written.
+    """Values from ``lo`` to ``hi``; None is open. A single value has both equal, and its ``word`` as written.
 
-    In columns of real numbers ``lo <= v < hi``, in columns of integers ``lo <= v <= hi``; one value is equality.
-    Raises `InputError` for ends that are not finite, for two open ends, and for a range that begins above its end.
+    In columns of real numbers ``lo <= v < hi``, in columns of integers ``lo <= v <= hi``; a single value means
+    equality. Raises `InputError` for limits that are not finite, two open limits, and lo > hi.
     """
 
     lo: float | None
@@ -43,13 +43,13 @@ class Range:
     def __post_init__(self) -> None:
         ends = [end for end in (self.lo, self.hi) if end is not None]
         if not ends or not all(map(math.isfinite, ends)):
-            raise InputError(f"{self.lo}, {self.hi}: a range has finite numbers as ends, and None for one open end")
+            raise InputError(f"{self.lo}, {self.hi}: a range needs finite limits, or None for one open limit")
         if ends[0] > ends[-1]:
-            raise InputError(f"{self.lo}, {self.hi}: the range begins above its end: give ({self.hi}, {self.lo})")
+            raise InputError(f"{self.lo}, {self.hi}: the lower limit is above the upper: give ({self.hi}, {self.lo})")
 
     @property
     def single(self) -> bool:
-        """Whether this is one value."""
+        """Whether this is a single value."""
         return self.lo is not None and self.lo == self.hi
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Bits:
-    """Either a ``pattern`` of 0, 1 and x (any), the highest bit first, or, where that is empty, a ``number``."""
+    """A ``pattern`` of 0, 1 and x (any), highest bit first, or, if that is empty, a ``number``."""
 
     pattern: str
     number: int = 0
@@ -73,7 +73,7 @@ class Bits:
 
 @dataclass(frozen=True)
 class BitsTerm:
-    """Rows whose bits fit one of the ``bits``."""
+    """Rows whose bits match one of the ``bits``."""
 
     column: str
     bits: tuple[Bits, ...]
@@ -96,20 +96,20 @@ class RangeTerm:
 
     @classmethod
     def of(cls, column: str, *values: Any) -> "RangeTerm":
-        """Return the term of values, and of ranges ``(lo, hi)``, of a column; None is an open end.
+        """Return the term of a column with values and ranges ``(lo, hi)``; None is an open limit.
 
-        Quantities become eV for ``energy``, s for ``time``, and have no unit for other columns. Raises `InputError`
-        for values that are neither a number nor a range of two.
+        Quantities become eV for ``energy`` and s for ``time``, and must be dimensionless for other columns. Raises
+        `InputError` for values that are neither numbers nor ranges of two.
         """
         if not values:
             raise InputError(f"{column}: a value is missing: give numbers, or ranges (lo, hi)")
         return cls(column, tuple(_range_of(column, each) for each in values))
 
     def as_bits(self) -> BitsTerm | None:
-        """The meaning of this term for a column of bits (FITS type X), which only the file's reader can tell.
+        """Return this term as bit patterns, for a bit column (FITS type X), which only the file's reader can identify.
 
-        Words of at least 8 digits, all 0 or 1, are patterns; other whole numbers are numbers: ``status=0`` is all bits
-        0. None when this is no list of either.
+        Words of at least 8 digits 0 or 1 are patterns; other whole numbers are numbers: ``status=0`` means that all
+        bits are 0. None if the ranges are neither.
         """
         bits: list[Bits] = []
         for one in self.ranges:
@@ -129,7 +129,7 @@ def _range_of(column: str, value: Any) -> Range:
         value = (value, value)
     ends = [None if end is None else _number(column, end) for end in value]
     if len(ends) != 2:
-        raise InputError(f"{column}: a range has two ends, (lo, hi), not {len(ends)}")
+        raise InputError(f"{column}: a range needs two limits, (lo, hi), not {len(ends)}")
     lo, hi = ends
     return Range(lo, hi, number_text(lo) if lo is not None and lo == hi else "")
 
@@ -146,10 +146,10 @@ def _columns_text(columns: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True)
 class RegionTerm:
-    """Rows, or pixels, in a region: of the ``file``, or of ``text``, CIAO's shapes as `parse_regions` reads them.
+    """Rows, or pixels, in a region: that of ``file``, or that of ``text``, CIAO shapes as `parse_regions` reads them.
 
-    One of the two is empty. ``columns`` is the name of a vector column, ``("sky",)``, or its two, ``("x", "y")``.
-    ``file`` is a file, or text as it was written, which may be a virtual name itself.
+    One of the two is empty. ``columns`` is a vector column, ``("sky",)``, or its two parts, ``("x", "y")``. ``file`` is
+    a file, or text as written, which may be a virtual name itself.
     """
 
     columns: tuple[str, ...]
@@ -180,14 +180,14 @@ class MaskTerm:
 
 @dataclass(frozen=True)
 class GtiTerm:
-    """Rows in the good times of ``file``, which may name a block: ``@f.fits[GTI7]``."""
+    """Rows in the good time intervals of ``file``, which may name a block: ``@f.fits[GTI7]``."""
 
     file: Union[str, "VirtualFile"]
     at: int = field(default=0, compare=False)
 
     @classmethod
     def of(cls, path: Path) -> "GtiTerm":
-        """Return the term of a file of good times."""
+        """Return the term of a GTI file."""
         return cls(VirtualFile.of(path))
 
     def __str__(self) -> str:
@@ -199,7 +199,7 @@ Term = RangeTerm | BitsTerm | RegionTerm | MaskTerm | GtiTerm
 
 @dataclass(frozen=True)
 class Block:
-    """The block (HDU) that is meant: its name, or its number, 1 for the first."""
+    """A block (HDU): its name, or its number, 1 for the first."""
 
     name: str | int
     at: int = field(default=0, compare=False)
@@ -210,7 +210,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Filter:
-    """Keeps what all ``terms`` hold for; with ``exclude``, drops exactly that and keeps the rest."""
+    """Keep the rows that meet all ``terms``; with ``exclude``, remove exactly these rows."""
 
     terms: tuple[Term, ...]
     exclude: bool = False
@@ -222,7 +222,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of the block by number: (first, last), 1 for the first, both ends included; None is open."""
+    """Row numbers of the block: (first, last) from 1, both ends included; None is open."""
 
     ranges: tuple[tuple[int | None, int | None], ...]
     at: int = field(default=0, compare=False)
@@ -234,7 +234,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns that are kept, or with ``drop`` left out. ``at_each``: where each name stands."""
+    """Columns to keep, or with ``drop`` to remove. ``at_each`` gives the position of each name."""
 
     names: tuple[str, ...]
     drop: bool = False
@@ -247,9 +247,9 @@ class Columns:
 
 @dataclass(frozen=True)
 class BinAxis:
-    """An axis of an image, a curve or a spectrum: from ``lo`` to ``hi`` by ``step``, or ``count`` bins.
+    """An axis of an image, a light curve or a spectrum: from ``lo`` to ``hi`` by ``step``, or with ``count`` bins.
 
-    None is what the text leaves open. ``column`` may be a vector column such as ``sky``: two axes alike.
+    None is a value that the text leaves open. ``column`` may be a vector column such as ``sky``, for two equal axes.
     """
 
     column: str
@@ -276,7 +276,7 @@ class BinAxis:
 
 @dataclass(frozen=True)
 class Binning:
-    """What is binned: one axis, or two."""
+    """The axes to bin: one or two."""
 
     axes: tuple[BinAxis, ...]
     at: int = field(default=0, compare=False)
@@ -307,9 +307,9 @@ Step = Block | Filter | Rows | Columns | Binning | Options
 
 @dataclass(frozen=True)
 class VirtualFile:
-    """A file and the steps taken with it. ``text`` is the text that was parsed, for messages.
+    """A file and the steps applied to it. ``text`` is the parsed text, for messages.
 
-    Code builds one step by step: ``VirtualFile.of(path).keep(RangeTerm.of("ccd_id", (0, 3))).binned(BinAxis("sky"))``.
+    In code, chain the methods: ``VirtualFile.of(path).keep(RangeTerm.of("ccd_id", (0, 3))).binned(BinAxis("sky"))``.
     """
 
     path: str
@@ -318,25 +318,24 @@ class VirtualFile:
 
     @classmethod
     def of(cls, path: str | Path) -> "VirtualFile":
-        """Return a whole file; its path may hold any character."""
+        """Return a whole file; its path may contain any character."""
         return cls(str(path), (), str(path))
 
     def keep(self, *terms: Term) -> "VirtualFile":
-        """Return what all ``terms`` hold for; without terms, the same.
+        """Return the file with a filter that keeps the rows that meet all ``terms``; unchanged without terms.
 
-        Raises `InputError` for anything but terms, and `VirtualNameError` behind `binned` and for a column that has
-        two terms.
+        Raises `InputError` for other types, and `VirtualNameError` after `binned` and for a column with two terms.
         """
         return self._filtered(terms, exclude=False)
 
     def exclude(self, *terms: Term) -> "VirtualFile":
-        """Return the rest of what all ``terms`` hold for; without terms, the same. Raises as `keep` does."""
+        """Return the file with a filter that removes the rows that meet all ``terms``. Otherwise as `keep`."""
         return self._filtered(terms, exclude=True)
 
     def binned(self, *axes: BinAxis) -> "VirtualFile":
-        """Return an image, a curve or a spectrum of these axes.
+        """Return an image, a light curve or a spectrum of these axes.
 
-        Raises `InputError` for what is not an axis, and `VirtualNameError` for axes that ``[bin ..]`` cannot have.
+        Raises `InputError` for other types, and `VirtualNameError` for axes that ``[bin ..]`` does not allow.
         """
         from ._axes import read_axes
         from ._text import NameText
@@ -355,14 +354,14 @@ class VirtualFile:
         step = Filter(tuple(replace(term, at=at) for term in terms), exclude, at)
         names = [str(term).partition("=")[0] for term in terms if not isinstance(term, GtiTerm)]
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise name_error(f"{self._shown}{step}", at, f"{twice} is filtered twice here: give all its ranges in one "
-                             "term for either, or each term in a call of its own for both")
+            raise name_error(f"{self._shown}{step}", at, f"{twice} is filtered twice here: give its ranges in one term "
+                             "to join them by OR, or in separate calls to join them by AND")
         return self._with(step)
 
     def _with(self, step: Filter | Binning) -> "VirtualFile":
         if self.binning is not None:
-            raise name_error(f"{self._shown}{step}", step.at, "nothing can follow [bin ..]: filter before it is "
-                             "binned, and give all axes at once")
+            raise name_error(f"{self._shown}{step}", step.at, "nothing can follow [bin ..]: filter before "
+                             "binning, and give all axes at once")
         return VirtualFile(self.path, (*self.steps, step), f"{self._shown}{step}")
 
     @property
@@ -376,12 +375,12 @@ class VirtualFile:
 
     @property
     def is_plain(self) -> bool:
-        """Whether this is a file and nothing else."""
+        """Whether this is a file without steps."""
         return not self.steps
 
     @property
     def block(self) -> Block | None:
-        """The block that is named, if one is."""
+        """The named block, if any."""
         return next((step for step in self.steps if isinstance(step, Block)), None)
 
     @property
@@ -391,17 +390,17 @@ class VirtualFile:
 
     @property
     def rows(self) -> Rows | None:
-        """The rows that are named, if they are."""
+        """The named rows, if any."""
         return next((step for step in self.steps if isinstance(step, Rows)), None)
 
     @property
     def columns(self) -> tuple[Columns, ...]:
-        """All choices of columns, from left to right."""
+        """All column selections, from left to right."""
         return tuple(step for step in self.steps if isinstance(step, Columns))
 
     @property
     def binning(self) -> Binning | None:
-        """What is binned, if anything is."""
+        """The binning, if any."""
         return next((step for step in self.steps if isinstance(step, Binning)), None)
 
     @property
@@ -410,41 +409,41 @@ class VirtualFile:
         return {name: value for step in self.steps if isinstance(step, Options) for name, value in step.values.items()}
 
     def need_only(self, *kinds: type[Step], options: Collection[str] = ()) -> None:
-        """Raises an error that points at the first step of another kind, or at an option that does nothing here."""
+        """Raise an error with the position of the first step of another kind, or of an option without effect here."""
         for step in self.steps:
             if isinstance(step, Options):
                 for option in step.values:
                     if option not in (*_HARMLESS, *options):
-                        raise self.error(step.at, f"the option {option} changes nothing here: remove it")
+                        raise self.error(step.at, f"the option {option} has no effect here: remove it")
             elif not isinstance(step, kinds):
                 raise self.error(step.at, f"{step} cannot be used here: remove it")
 
     def error(self, at: int, message: str) -> VirtualNameError:
-        """An error, to be raised, that points at a character of the text."""
+        """Return an error that states the position of a character in the text."""
         return name_error(self._shown, at, message)
 
     def __str__(self) -> str:
         return self.path + "".join(map(str, self.steps))
 
     def __fspath__(self) -> str:
-        """The name as text, which ``Path(name)`` takes."""
+        """Return the name as text, for ``Path(name)``."""
         return str(self)
 
 
 def _need(parts: tuple[object, ...], kinds: Any, wanted: str) -> None:
-    """Raises `InputError` for the first part that is not of these kinds."""
+    """Raise `InputError` for the first part that is not of these kinds."""
     for part in parts:
         if not isinstance(part, kinds):
             raise InputError(f"{part!r}: give {wanted}")
 
 
 def shortened(text: str, longest: int = _LONGEST_SHOWN) -> str:
-    """Text as it can stand in a message: no line ends, and the middle left out where it is long."""
+    """Return text for a message: one printable line, its middle cut out if it is long."""
     if len(text) > longest:
         text = f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
     return printable(text)
 
 
 def name_error(text: str, at: int, message: str) -> VirtualNameError:
-    """An error that points at a character of a virtual file name; ``at`` counts from 0, the message from 1."""
+    """Return an error with a position in a virtual file name; ``at`` counts from 0, the message from 1."""
     return VirtualNameError(f"{shortened(text)}: character {at + 1}: {message}")

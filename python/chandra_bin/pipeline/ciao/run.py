@@ -97,7 +97,7 @@ def make_bin_tiles(asked: Job) -> None:
         made = make_tiles(observations, layout.work / FOLDER / "tiles", options, jobs=job.threads,
                           tool_hours=settings.tool_hours)
         for path in (made.table, *(file for pair in made.made.values() for file in pair)):
-            shutil.copyfile(path, job.out(layout.tiles_folder / path.relative_to(made.table.parent)))
+            shutil.copyfile(path, job.out(layout.made_tiles.parent / path.relative_to(made.table.parent)))
         for each in observations:
             count = sum(obsid == each.obsid for obsid, _ in made.made)
             job.note(**{f"ObsID {each.obsid}": f"{count} of {len(each.tiles)} tiles have responses, by "

@@ -1,14 +1,15 @@
-/* The C API: smoothing, binning and outlines on plain buffers, for C and for extension modules that link to nothing.
+/* The C API: smoothing, binning and outlines on plain buffers, for C and for extension modules without linking.
  *
- * An extension module includes Python.h first and takes the table from the installed package, once, with the GIL:
+ * An extension module includes Python.h first and gets the table from the installed package, once, with the GIL:
  *     const ChandraBinAPI* api = chandra_bin_import_api();   // NULL: ImportError is set
- * A program that links to the static library takes it from chandra_bin_api().
+ * A program that links to the static library gets it from chandra_bin_api().
  *
- * Functions need no GIL and call no Python, keep no state, and may run in any number of threads at once on outputs that
- * differ. They return CHANDRA_BIN_OK, or what is wrong with a sentence in `message` (of `size` bytes, cut where it is
- * longer; may be NULL with size 0); outputs are then undefined. Images are (ny, nx), float32 in C order, finite.
+ * Functions need no GIL, call no Python code and keep no state. They may run in any number of threads at once on
+ * different outputs. They return CHANDRA_BIN_OK, or an error code and a sentence in `message` (at most `size` bytes,
+ * truncated if longer; may be NULL with size 0); outputs are then undefined. Images are (ny, nx), float32 in C order,
+ * and finite.
  *
- * Version n + 1 only adds members to the end of ChandraBinAPI. What could not be so gets a capsule with another name.
+ * Version n + 1 only adds members at the end of ChandraBinAPI. An incompatible change would use another capsule name.
  */
 #ifndef CHANDRA_BIN_C_API_H
 #define CHANDRA_BIN_C_API_H
@@ -26,7 +27,7 @@ extern "C" {
 enum { CHANDRA_BIN_OK = 0, CHANDRA_BIN_INVALID = 1, CHANDRA_BIN_CANCELLED = 2, CHANDRA_BIN_FAILED = 3 };
 enum { CHANDRA_BIN_SN = 0, CHANDRA_BIN_COUNTS = 1 };
 
-/* As chandra_bin::Images (smooth.hpp). `counts` and `use` are needed; the others may be NULL. */
+/* As chandra_bin::Images (smooth.hpp). `counts` and `use` are required; the others may be NULL. */
 typedef struct ChandraBinImages {
     size_t ny;
     size_t nx;
@@ -41,15 +42,15 @@ typedef struct ChandraBinImages {
 /* As chandra_bin::BinningOptions (contour_bin.hpp). */
 typedef struct ChandraBinOptions {
     int target;         /* CHANDRA_BIN_SN or CHANDRA_BIN_COUNTS */
-    double threshold;   /* of a bin: its S/N, or its net counts */
+    double threshold;   /* S/N or net counts that a bin must reach */
     double constrain;   /* geometric constraint; 0: none */
     int bin_up;         /* start from the faintest pixels */
     int scrub;          /* dissolve bins below the threshold, then renumber */
-    double scrub_large; /* empty bins that hold this fraction of all binned pixels or more; 0: none */
+    double scrub_large; /* remove bins with at least this fraction of all binned pixels; 0: none */
 } ChandraBinOptions;
 
-/* `poll` is called in the calling thread, many times a second, with the fraction done; 0 stops the function, which returns
- * CHANDRA_BIN_CANCELLED. It must not throw. A NULL control, or a NULL poll, is never called. */
+/* `poll` is called in the calling thread, many times a second, with the fraction done. A result of 0 stops the function,
+ * which returns CHANDRA_BIN_CANCELLED. `poll` must not throw. A NULL control, or a NULL poll, is never called. */
 typedef struct ChandraBinControl {
     int (*poll)(void* data, double fraction);
     void* data;
@@ -66,7 +67,7 @@ typedef struct ChandraBinPolygons {
 } ChandraBinPolygons;
 
 typedef struct ChandraBinAPI {
-    uint32_t version; /* of the package that runs, at least that which the caller was compiled with */
+    uint32_t version; /* of the running package, at least the version that the caller was compiled with */
 
     /* Fills `smoothed` (ny, nx); see smooth.hpp. */
     int (*smooth)(const ChandraBinImages* images, double sn, int threads, const ChandraBinControl* control,
@@ -77,15 +78,15 @@ typedef struct ChandraBinAPI {
                        int threads, const ChandraBinControl* control, int32_t* binmap, size_t* bins, char* message,
                        size_t size);
 
-    /* Fills `polygons` with the outlines of all labels (ny, nx) >= 0; see polygon_trace.hpp. Give it to polygons_free. */
+    /* Fills `polygons` with the outlines of all labels (ny, nx) >= 0; see polygon_trace.hpp. Free it with polygons_free. */
     int (*polygon_trace)(const int32_t* labels, size_t ny, size_t nx, ChandraBinPolygons* polygons, char* message,
                          size_t size);
 
-    /* Frees what polygon_trace made, and sets it to nothing; does nothing to that which is nothing. */
+    /* Frees the memory of polygon_trace and clears `polygons`; does nothing if it is already clear. */
     void (*polygons_free)(ChandraBinPolygons* polygons);
 } ChandraBinAPI;
 
-/* The table itself, valid for ever: in the static library. */
+/* The table of the static library, which stays valid. */
 const ChandraBinAPI* chandra_bin_api(void);
 
 #ifdef __cplusplus
@@ -93,17 +94,17 @@ const ChandraBinAPI* chandra_bin_api(void);
 #endif
 
 #ifdef Py_PYTHON_H
-/* The table of the installed package; NULL with ImportError where that is missing or older than this header. */
+/* The table of the installed package; NULL with ImportError if it is missing or older than this header. */
 static inline const ChandraBinAPI* chandra_bin_import_api(void) {
     const ChandraBinAPI* api = (const ChandraBinAPI*)PyCapsule_Import(CHANDRA_BIN_CAPSULE, 0);
     if (api == NULL) {
         if (!PyErr_ExceptionMatches(PyExc_ImportError)) {
-            PyErr_SetString(PyExc_ImportError, "the chandra_bin that is installed has no C API");
+            PyErr_SetString(PyExc_ImportError, "the installed chandra_bin has no C API");
         }
         return NULL;
     }
     if (api->version < CHANDRA_BIN_API_VERSION) {
-        PyErr_Format(PyExc_ImportError, "the C API of the chandra_bin that is installed has version %u, %d is needed",
+        PyErr_Format(PyExc_ImportError, "the C API of the installed chandra_bin has version %u, but %d is needed",
                      (unsigned)api->version, CHANDRA_BIN_API_VERSION);
         return NULL;
     }

@@ -1,19 +1,18 @@
-// How a caller watches a long kernel and stops it.
+// Progress and cancellation of long kernels.
 #pragma once
 
 #include <stdexcept>
 
 namespace chandra_bin {
 
-// Thrown by a kernel whose `Control::poll` asked it to stop. Nothing that the caller gave was half written
-// in a way it could mistake for a result: outputs are then undefined and must be dropped.
+// Thrown by a kernel whose `Control::poll` requested a stop. Outputs are then undefined and must be discarded.
 class Cancelled : public std::runtime_error {
 public:
     Cancelled() : std::runtime_error("cancelled") {}
 };
 
-// `poll(data, fraction)` is called from the calling thread only, many times a second, with the fraction of the
-// work done (0 to 1); it returns false to stop the kernel. A null `poll` is never called.
+// `poll(data, fraction)` is called many times a second, only from the calling thread, with the fraction done (0 to 1).
+// It returns false to stop the kernel. A null `poll` is never called.
 struct Control {
     bool (*poll)(void* data, double fraction) = nullptr;
     void* data = nullptr;

@@ -1,4 +1,4 @@
-// Smoothing scales from counts, kept as an image and applied to other images (contbin's accumulate_counts).
+// Smoothing scales from counts, stored as an image and applied to other images (contbin's accumulate_counts).
 #pragma once
 
 #include <cstddef>
@@ -8,16 +8,17 @@
 
 namespace chandra_bin {
 
-// For each pixel with use != 0 the least whole r^2 whose disc dx^2 + dy^2 <= r^2 reaches
+// For each pixel with use != 0, computes the smallest whole r^2 whose disc dx^2 + dy^2 <= r^2 reaches
 //     sqrt(F) >= sn,  or  (F - B) / sqrt(F) >= sn  with a background;
-// -1 elsewhere and where no disc does. F and B are sums over the pixels with use == 1, not negative; pixels with use == 2 are not summed but
-// get a scale (sources to be filled). Arrays are (ny, nx). Cost: O(pixels * radius * log radius).
+// or -1 elsewhere and if no disc reaches. F and B are sums over the pixels with use == 1 and must not be negative.
+// Pixels with use == 2 are not summed but get a scale (sources to be filled). Arrays are (ny, nx). Cost: O(pixels *
+// radius * log radius).
 void counts_scale(std::size_t ny, std::size_t nx, const float* counts, const float* background, const std::uint8_t* use,
                   double sn, int threads, const Control& control, std::int32_t* scale);
 
-// The mean of `image` over the pixels with use == 1 in the disc dx^2 + dy^2 <= scale around each pixel; NaN where
-// the scale is negative or the disc holds no such pixel. With `gaussian` the mean is weighted by a Gaussian of
-// sigma = max(1, sqrt(scale)), cut at floor(4 sigma).
+// Computes the mean of `image` over the pixels with use == 1 in the disc dx^2 + dy^2 <= scale around each pixel; NaN if
+// the scale is negative or the disc has no such pixel. With `gaussian` the mean is weighted by a Gaussian of sigma =
+// max(1, sqrt(scale)), cut at floor(4 sigma).
 void apply_scale(std::size_t ny, std::size_t nx, const float* image, const std::int32_t* scale, const std::uint8_t* use,
                  bool gaussian, int threads, const Control& control, float* applied);
 

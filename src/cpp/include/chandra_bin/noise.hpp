@@ -1,4 +1,4 @@
-// Noise of counts and the signal-to-noise of a set of pixels, as contbin defines them.
+// Noise of counts and the signal-to-noise ratio of a set of pixels, as defined by contbin.
 #pragma once
 
 #include <cmath>
@@ -12,8 +12,8 @@ inline double gehrels_variance(double counts) {
     return sigma * sigma;
 }
 
-// Sums over a set of pixels. `scaled_background` is the sum of background * e, `ratio2` that of e^2, with e the ratio of
-// the image's exposure to the background's; `noise2` is the sum of squares of the noise map.
+// Sums over a set of pixels. `scaled_background` is the sum of background * e, `ratio2` that of e^2, where e is the
+// ratio of the image's exposure to that of the background; `noise2` is the sum of squares of the noise map.
 struct PixelSums {
     double counts = 0;
     double background = 0;

@@ -1,4 +1,4 @@
-// Threads for kernels: made per call, joined before it returns, first exception kept and rethrown.
+// Threads for kernels: created per call and joined before it returns; the first exception is rethrown.
 #pragma once
 
 #include <algorithm>
@@ -16,10 +16,10 @@
 
 namespace chandra_bin {
 
-// Calls body(i, check) for i = 0 .. count-1, each once, on up to `threads` threads (the calling one included), in no
-// fixed order: body(i) may write only what belongs to i. `control` is polled between calls, and at the end, with
-// fraction = first + (last - first) * done / count; a body of more than 0.1 s calls check() as it goes, which throws when
-// it is to stop.
+// Calls body(i, check) once for each i = 0 .. count-1, on up to `threads` threads (including the calling one), in no
+// fixed order: body(i) may write only data of i. `control` is polled between calls, and at the end, with fraction =
+// first + (last - first) * done / count. A body that takes more than 0.1 s must call check() regularly, which throws to
+// stop it.
 template <class Body>
 void parallel_for(std::size_t count, int threads, const Control& control, double first, double last, const Body& body) {
     if (count == 0) return;
@@ -59,7 +59,7 @@ void parallel_for(std::size_t count, int threads, const Control& control, double
     try {
         for (std::size_t t = 0; t < helpers; ++t) pool.emplace_back(work, false);
     } catch (const std::system_error&) {
-        // The system gives fewer threads: those that there are, and this one, do the work.
+        // The system provides fewer threads; the existing ones and this one do the work.
     }
     work(true);
     while (!stop) {  // once at least: the others may have done it all

@@ -1,4 +1,4 @@
-// A thread that is joined when it goes: std::jthread, which not every C++20 library has (libc++ before version 20).
+// A thread that joins in its destructor: a std::jthread for C++20 libraries without one (libc++ before version 20).
 #pragma once
 
 #include <thread>
@@ -6,7 +6,7 @@
 
 namespace chandra_bin {
 
-// Throws std::system_error where the system gives no more threads.
+// Throws std::system_error if the system provides no more threads.
 class Thread {
 public:
     template <class Function, class... Arguments>

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs the judges of region files: CIAO's own region library (inside sherpa, built from source in about a minute)
-# and SAOImage DS9 with a display of its own; the browser that judges the report,
-# shellcheck, which judges the scripts, clang with libc++, which judge the C++, doctest, with which the C++ tests are written,
+# Installs the programs that tests compare with: CIAO's own region library (inside sherpa, built in about a minute)
+# and SAOImage DS9 with a display of its own; the browser that reads the report,
+# shellcheck for the scripts, clang with libc++ for the C++, doctest, with which the C++ tests are written,
 # and valgrind, which counts instructions.
 #   install.sh system          Debian's packages, and what a new machine needs to build; run as root
 #   install.sh python PYTHON   sherpa, into the Python given

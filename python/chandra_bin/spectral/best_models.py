@@ -1,0 +1,55 @@
+"""Expected counts of the best fit of each bin."""
+
+import numpy as np
+
+from chandra_bin._checks.array_types import Floats
+
+from .binned import BinSpectra
+from .families import TemplateFamily
+from .fit import fitted_sets, predicted_counts
+from .results import FitResult
+from .templates import Templates
+
+# Templates that are folded where each bin has its own column density or redshift.
+_NODES = 9
+_LEAST = 1e-30
+
+
+def best_models(spectra: BinSpectra, templates: Templates | TemplateFamily, result: FitResult) -> Floats:
+    """Return the expected source counts of the best fits.
+
+    Parameters
+    ----------
+    spectra, templates
+        As for `fit_bins`.
+    result : FitResult
+        The result of the fit of these spectra.
+
+    Returns
+    -------
+    array (datasets, channels) of float64
+        NaN for bins and data sets that were not fitted. Where column density or redshift differ from bin to bin, the
+        logarithm of the counts is interpolated between nine values.
+    """
+    if not isinstance(templates, TemplateFamily):
+        return _at(spectra, templates, result)
+    varies, values = ("nh", result.nh) if np.ptp(result.nh) > 0 else ("redshift", result.redshift)
+    nodes = np.unique(np.linspace(np.nanmin(values), np.nanmax(values), _NODES))
+    of_set = np.repeat(values, np.diff(spectra.offsets))
+    logarithm = np.zeros(spectra.counts.shape)
+    for place, node in enumerate(nodes):
+        share = np.interp(of_set, nodes, np.eye(len(nodes))[place])[:, np.newaxis]
+        counts = _at(spectra, templates.at(**{varies: float(node)}), result)
+        logarithm += share * np.log(np.maximum(counts, _LEAST))
+    return np.asarray(np.exp(logarithm))
+
+
+def _at(spectra: BinSpectra, templates: Templates, result: FitResult) -> Floats:
+    """Return the expected counts for one set of templates."""
+    counts = np.full(spectra.counts.shape, np.nan)
+    of_bin = np.repeat(np.arange(len(result.bin)), np.diff(spectra.offsets))
+    for dataset in np.flatnonzero(fitted_sets(spectra) & np.isfinite(result.kt[of_bin])).tolist():
+        bin = of_bin[dataset]
+        counts[dataset] = predicted_counts(spectra, templates, dataset,
+                                           (result.kt[bin], result.abundance[bin], result.norm[bin]))
+    return counts

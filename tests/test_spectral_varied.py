@@ -1,0 +1,170 @@
+"""Fits whose column density or redshift is tied over all bins or free in each, against the truth and plain searches."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+import spectral_scenes as scenes
+from chandra_bin.errors import InputError
+from chandra_bin.spectral import FitOptions, fit_bins, predicted_counts
+from chandra_bin.spectral.backgrounds import background_model
+from test_spectral_fit import least_over_amount
+
+FAMILY = scenes.family()
+EVERY = {"min_counts_abundance": 0, "min_counts_free": 0}
+COLUMNS = np.random.default_rng(8).uniform(0.02, 0.3, 30)
+
+
+@pytest.fixture(scope="module")
+def free_nh():
+    spectra, truth = scenes.draw_varied(FAMILY, COLUMNS, "nh")
+    return spectra, truth, fit_bins(spectra, FAMILY, FitOptions(nh_is="free", **EVERY), threads=2)
+
+
+def pulls(fit, truth, quantity):
+    off = getattr(fit, quantity) - truth[quantity]
+    made = off / np.where(off > 0, getattr(fit, f"{quantity}_low"), getattr(fit, f"{quantity}_high"))
+    return made[np.isfinite(made)]
+
+
+def check_pulls(fit, truth, quantities, rms=(0.7, 1.35)):
+    for quantity in quantities:
+        pull = pulls(fit, truth, quantity)
+        assert pull.size > 0.8 * fit.bin.size, quantity
+        assert abs(pull.mean()) < 0.5, quantity
+        assert rms[0] < pull.std() < rms[1], quantity
+
+
+def test_a_free_column_density_is_the_simulated_one(free_nh):
+    _, truth, fit = free_nh
+    assert fit.good().sum() > 27
+    assert (fit.nh_is, fit.redshift_is) == ("free", "fixed")
+    check_pulls(fit, truth, ("nh", "kt", "abundance", "norm"))
+    assert (fit.redshift == 0.1).all()
+    assert np.isnan(fit.redshift_low).all()
+
+
+def test_errors_of_all_parameters_hold_the_uncertainty_of_a_free_column_density(free_nh):
+    """At each end the statistic has risen by 1 after all others, nH too, were fitted again by Nelder and Mead."""
+    spectra, _, fit = free_nh
+    model = background_model(spectra, "cstat")
+    place = int(np.argmax(fit.kt_low / fit.kt))
+
+    def statistic(kt, abundance, norm, nh):
+        templates, total = FAMILY.at(nh=max(nh, 0.0)), 0.0
+        for d in range(*spectra.offsets[place: place + 2]):
+            source = predicted_counts(spectra, templates, d, (kt, abundance, norm))
+            total += least_over_amount(spectra.counts[d], source, model.background[d, 0], model.band_counts[d, 0])
+        return total
+
+    best = np.array([getattr(fit, name)[place] for name in ("kt", "abundance", "norm", "nh")])
+    assert statistic(*best) == pytest.approx(fit.statistic[place], abs=0.05)
+    wide = fit_bins(spectra, FAMILY.at(nh=float(best[3])), FitOptions(**EVERY))
+    assert fit.kt_high[place] > 1.1 * wide.kt_high[place]
+    for p, name, side in ((0, "kt", "high"), (0, "kt", "low"), (2, "norm", "high"), (3, "nh", "low")):
+        at = best.copy()
+        at[p] += {"low": -1, "high": 1}[side] * getattr(fit, f"{name}_{side}")[place]
+        others = [q for q in range(4) if q != p]
+
+        def of(x, at=at, others=others):
+            at[others] = x * best[others]
+            return statistic(*at)
+
+        least = minimize(of, [1.0, 1.0, 1.0], method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-3}).fun
+        assert least - fit.statistic[place] == pytest.approx(fit.delta, abs=0.1), (name, side)
+
+
+def test_covariance_and_ends_are_those_of_the_profile(free_nh):
+    _, _, fit = free_nh
+    ok = fit.good()
+    np.testing.assert_allclose(fit.ends[ok, 0, 0], (fit.kt - fit.kt_low)[ok])
+    np.testing.assert_allclose(fit.ends[ok, 3, 1], (fit.norm + fit.norm_high)[ok])
+    relative = 0.5 * np.log((fit.kt + fit.kt_high) / (fit.kt - fit.kt_low))
+    np.testing.assert_allclose(np.sqrt(fit.covariance[ok, 0, 0]) / relative[ok], 1, atol=0.2)
+
+
+def test_a_tied_column_density_is_the_simulated_one_and_the_minimum_of_the_sum():
+    spectra, truth = scenes.draw_varied(FAMILY, np.full(20, 0.12), "nh", net=2000)
+    fit = fit_bins(spectra, FAMILY, FitOptions(nh_is="tied", min_counts_abundance=0), threads=2)
+    assert np.unique(fit.nh).size == np.unique(fit.nh_low).size == 1
+    assert abs(fit.nh[0] - 0.12) < 3 * fit.nh_low[0] < 0.03
+    check_pulls(fit, truth, ("kt", "norm"))
+
+    def total(nh):
+        return fit_bins(spectra, FAMILY.at(nh=nh), FitOptions(min_counts_abundance=0)).statistic.sum()
+
+    least = fit.statistic.sum()
+    assert total(fit.nh[0] + fit.nh_high[0]) - least == pytest.approx(1, abs=0.1)
+    assert total(fit.nh[0] - fit.nh_low[0]) - least == pytest.approx(1, abs=0.1)
+
+
+def test_free_and_tied_redshifts_are_the_simulated_ones():
+    redshifts = 0.1 + np.random.default_rng(2).uniform(-0.02, 0.02, 20)
+    spectra, truth = scenes.draw_varied(FAMILY, redshifts, "redshift", net=20_000)
+    fit = fit_bins(spectra, FAMILY, FitOptions(redshift_is="free", **EVERY), threads=2)
+    check_pulls(fit, truth, ("redshift", "kt", "norm"), rms=(0.6, 1.5))
+    assert np.median(fit.redshift_low) < 0.008
+    spectra, _ = scenes.draw_varied(FAMILY, np.full(10, 0.107), "redshift", net=20_000)
+    tied = fit_bins(spectra, FAMILY, FitOptions(redshift_is="tied", min_counts_abundance=0), threads=2)
+    assert abs(tied.redshift[0] - 0.107) < 3 * tied.redshift_low[0] < 0.009
+    assert "redshift 0.1" in tied.model
+
+
+def test_bins_with_few_counts_keep_the_given_column_density():
+    spectra, _ = scenes.draw_varied(FAMILY, [0.2, 0.2], "nh")
+    few = np.where((spectra.bin == 0)[:, None], np.random.default_rng(1).binomial(spectra.counts.astype(int), 0.2),
+                   spectra.counts)
+    spectra = dataclasses.replace(spectra, counts=few)
+    fit = fit_bins(spectra, FAMILY, FitOptions(nh_is="free", min_counts_free=2000))
+    alone = fit_bins(spectra, FAMILY.given)
+    assert fit.nh[0] == 0.05
+    assert np.isnan(fit.nh_low[0])
+    assert (fit.kt[0], fit.kt_high[0], fit.statistic[0]) == (alone.kt[0], alone.kt_high[0], alone.statistic[0])
+    assert abs(fit.nh[1] - 0.2) < 4 * fit.nh_low[1]
+    assert fit.statistic[1] < alone.statistic[1]
+
+
+def test_a_column_density_at_its_limit_has_a_reason():
+    spectra, _ = scenes.draw_varied(FAMILY, [0.23], "nh", net=10_000)
+    fit = fit_bins(spectra, FAMILY, FitOptions(nh_is="free", nh_max=0.2, **EVERY))
+    assert fit.reason.tolist() == ["nH at limit"]
+    assert fit.nh[0] == 0.2
+    assert np.isnan(fit.nh_high[0])
+    assert np.isfinite(fit.nh_low[0])
+    with pytest.warns(UserWarning, match="the tied nh is at a limit of the search, 0.2"):
+        tied = fit_bins(spectra, FAMILY, FitOptions(nh_is="tied", nh_max=0.2))
+    assert np.isnan(tied.nh_high[0])
+
+
+def test_threads_and_progress_change_nothing(free_nh):
+    spectra, _, fit = free_nh
+    seen = []
+    again = fit_bins(spectra, FAMILY, FitOptions(nh_is="free", **EVERY), progress=seen.append)
+    np.testing.assert_array_equal(again.kt_high, fit.kt_high)
+    np.testing.assert_array_equal(again.nh, fit.nh)
+    assert seen == sorted(seen)
+    assert 0 <= seen[0] < seen[-1] <= 1
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"nh_is": "tied", "redshift_is": "free"}, "nh_is is 'tied' and redshift_is is 'free': vary one of them"),
+    ({"nh_is": "loose"}, "nh_is is 'loose': it must be 'fixed' or 'tied' or 'free'"),
+    ({"nh_max": 0}, "nh_max is 0: it must be above 0"),
+    ({"nh_max": float("nan")}, "nh_max is nan: it must be above 0"),
+    ({"redshift_within": -0.1}, "redshift_within is -0.1: it must be above 0"),
+])
+def test_options_that_cannot_be_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        FitOptions(**options)
+
+
+def test_what_cannot_vary_is_refused(free_nh):
+    spectra, _, _ = free_nh
+    with pytest.raises(InputError, match="nh_is is 'free', and the templates have one nh: give a TemplateFamily"):
+        fit_bins(spectra, FAMILY.given, FitOptions(nh_is="free"))
+    with pytest.raises(InputError, match=r"nh is 0\.05: it must not be above nh_max, 0.01"):
+        fit_bins(spectra, FAMILY, FitOptions(nh_is="free", nh_max=0.01))
+    with pytest.raises(InputError, match="nh_is is 'tied', and no bin has enough counts: fix it"):
+        fit_bins(spectra, FAMILY, FitOptions(nh_is="tied", min_significance=1e4))
