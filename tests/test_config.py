@@ -146,7 +146,7 @@ def test_absolute_folders_are_unchanged(tmp_path):
     ("maxiter", 2.5, "maxiter = 2.5"),
     ("band", "0.5:7", "band = '0.5:7': unknown energy band '0.5:7': give broad, "),
     ("band", "csc", "band = 'csc': csc has several bands"),
-    ("bands", ["0.5:7:2"], "hold two of the label 0.5-7"),
+    ("bands", ["0.5:7:2"], "have the label 0.5-7, and so the same file names"),
     ("ecf", 1, "ecf = 1: input should be less than 1"),
     ("engine", "idl", "engine = 'idl': input should be 'auto', 'native' or 'ciao'"),
     ("binning_image", "flux", "binning_image = 'flux'"),
