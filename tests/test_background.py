@@ -531,7 +531,7 @@ def test_the_live_time_of_all_counts_where_chips_have_none(sky):
     assert "out_bkg.img" not in listing(sky)
 
 
-def test_headers_say_what_files_are(sky):
+def test_headers_describe_the_files(sky):
     write_events(sky / "about.evt", random_events(200_000, 2), header={"CALIB": "APPROX"})
     for name, calib in (("blank", None), ("about", "APPROX")):
         blank_sky_background("img.fits", f"{name}.evt", name, events="evt2.fits")
@@ -544,14 +544,14 @@ def test_headers_say_what_files_are(sky):
 
 
 @pytest.mark.usefixtures("sky")
-def test_chips_without_blank_sky_are_told_of():
+def test_chips_without_blank_sky_are_reported():
     with pytest.warns(ChandraBinWarning, match="no blank-sky file has events on chips 0, where evt2.fits has"):
         made = blank_sky_background("img.fits", "blank.evt[ccd_id=1:3]", "out", events="evt2.fits")
     assert set(made.scales) == {1, 2, 3}
 
 
 @pytest.mark.usefixtures("sky")
-def test_sky_filters_of_the_events_are_told_of():
+def test_sky_filters_of_the_events_are_reported():
     with pytest.warns(ChandraBinWarning, match="is filtered on the sky"):
         blank_sky_background("img.fits", "blank.evt", "out", events="evt2.fits[sky=circle(4096,4096,300)]")
 

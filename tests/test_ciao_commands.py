@@ -127,7 +127,7 @@ def test_names_are_whole(commands):
                 assert command.tool == "download_chandra_obsid"
 
 
-def test_nothing_is_asked_for(commands):
+def test_no_parameter_prompts(commands):
     """A tool that lacks a value would wait for an answer."""
     for command, words in commands:
         if command.tool == "download_chandra_obsid":
@@ -199,7 +199,7 @@ def test_bins_are_cut_out_by_their_sky_regions(commands):
             assert endings == {".pi", ".arf", ".rmf", "_grp.pi"}
 
 
-def test_files_that_a_tool_derives_are_told_by_the_same_name(commands):
+def test_derived_outputs_have_the_names_of_the_tool(commands):
     """The label of a band is its text as it was typed, and the names of outputs hold it."""
     for command, words in commands:
         if command.tool == "fluximage":

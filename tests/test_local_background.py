@@ -114,7 +114,7 @@ def test_the_radius_of_a_region_is_1_on_its_edge():
     np.testing.assert_allclose(radius**2, ((x - 58) / 34) ** 2 + ((y - 62) / 27) ** 2, rtol=0.02, atol=0.02)
 
 
-def test_a_fit_refuses_what_has_no_background():
+def test_a_fit_without_background_is_refused():
     field = Field(0)
     with pytest.raises(InputError, match=r"cannot be fitted to 0 counts in 0 pixels"):
         fit_local_background(field.counts, field.exposure, field.particles, np.ones(SHAPE, bool), cluster=field.region)

@@ -122,7 +122,7 @@ def test_without_effective_areas_there_are_maps_of_hardness(work):
         assert words not in page
 
 
-def test_a_table_of_responses_that_is_lost_is_said_at_once(work):
+def test_a_missing_table_of_responses_is_reported_at_once(work):
     change_settings(work, **FITS | {"response_tiles": "gone.csv"})
     with pytest.raises(InputError, match=r"gone.csv: no such file"):
         runner.run(work)

@@ -294,7 +294,7 @@ def test_where_no_tile_can_be_made_it_is_one_line(capsys, monkeypatch):
     one_observation()
     monkeypatch.setenv("STAND_IN_FAULTS", json.dumps({"asphist": "exit1"}))
     said = error_of(capsys, "tiles", "@one.list", "binmap.fits", "--per-chip", "2")
-    assert "no tile could be made; 90001/ccd7: asphist: failed with exit code 1" in said
+    assert "no tile could be made: 90001/ccd7: asphist: failed with exit code 1" in said
     assert not Path("tiles/tiles.ecsv").exists()
 
 

@@ -55,8 +55,8 @@ class BackgroundModel:
         ``amounts`` (datasets, components) are those of `FitResult.background_amounts`; NaN stands for 1.
         """
         if amounts.shape != self.background.shape[:2]:
-            raise InputError(f"amounts have the shape {amounts.shape}, not {self.background.shape[:2]} (data sets, components): "
-                             "give those of the same fit")
+            raise InputError(f"amounts have the shape {amounts.shape}, not {self.background.shape[:2]} (data sets, "
+                             "components): give those of the same fit")
         return np.asarray(np.einsum("dk,dkc->dc", np.nan_to_num(amounts, nan=1.0), self.background))
 
     def expected_in_bands(self, amounts: Floats) -> Floats:

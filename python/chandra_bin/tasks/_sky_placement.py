@@ -31,7 +31,7 @@ class SkyPlacer:
     Parameters
     ----------
     events : virtual name of the observation's events, with its good times.
-    beside : the event file whose folder holds the aspect solution, bad pixels and mask; None: ``events``.
+    ancillary_of : the event file whose folder holds the aspect solution, bad pixels and mask; None: ``events``.
     seed : seed of the random numbers, which depend only on the seed, the chip and the row of an event.
 
     Raises
@@ -40,7 +40,7 @@ class SkyPlacer:
         Where neither chip coordinates nor the header give the places of the chips.
     """
 
-    def __init__(self, events: VirtualFile, beside: Path | None, seed: int) -> None:
+    def __init__(self, events: VirtualFile, ancillary_of: Path | None, seed: int) -> None:
         with open_events(events) as file:
             header = file.hdu.header
             there = [column for column in PLACING if column in file.hdu.columns]
@@ -48,7 +48,7 @@ class SkyPlacer:
         self.coords: ImageCoords = read.coords
         self.header = header
         self._seed = seed
-        self._views = {view.chip: view for view in observed(read, find_ancillary(beside or events.file, header)).views
+        self._views = {view.chip: view for view in observed(read, find_ancillary(ancillary_of or events.file, header)).views
                        if isinstance(view, View)}
         self._times = {chip: np.cumsum(view.dither.weight) for chip, view in self._views.items()}
         self._name = str(events)

@@ -71,7 +71,7 @@ class _Part:
 
 
 def blank_sky_events(events: Name, blanksky: Name | Sequence[Name], out: Path, *,
-                     beside: Path | None = None, seed: int = 1, clobber: bool = False) -> BlankSky:
+                     ancillary_of: Path | None = None, seed: int = 1, clobber: bool = False) -> BlankSky:
     """Join blank-sky events of an observation's chips, and write the scale of each chip (BKGSCALn).
 
     Parameters
@@ -80,7 +80,7 @@ def blank_sky_events(events: Name, blanksky: Name | Sequence[Name], out: Path, *
     blanksky : virtual names of blank-sky events: all chips in one file, or one chip per file, on the observation's sky
         or in chip coordinates, as in the calibration database. Or a folder, CALDB or its folder of blank skies, from
         which the files of the observation are chosen.
-    beside : the event file whose folder holds the aspect solution, bad pixels and mask; None: ``events``.
+    ancillary_of : the event file whose folder holds the aspect solution, bad pixels and mask; None: ``events``.
     seed : seed of the random times and places of events in chip coordinates (``chandra_bin.tasks._sky_placement``).
 
     Only events with STATUS 0 are used where VFAINT cleaning was applied to the observation.
@@ -97,7 +97,7 @@ def blank_sky_events(events: Name, blanksky: Name | Sequence[Name], out: Path, *
     names = [name for each in named_files(blanksky) for name in _names(each, source_header, chips, events)]
     with Outputs([out], inputs=files_of(events, *names), clobber=clobber) as outputs:
         cleaned = is_cleaned(source_header)
-        placing = _Placing(events, beside, seed)
+        placing = _Placing(events, ancillary_of, seed)
         parts = [_read(name, chips, placing, cleaned, source_header) for name in reporting(names)]
         scales = _scales(parts, source.particles)
         header = _header(parts, scales)
@@ -118,14 +118,14 @@ def blank_sky_events(events: Name, blanksky: Name | Sequence[Name], out: Path, *
 class _Placing:
     """Makes the placer, which reads the observation, when the first file needs it."""
 
-    def __init__(self, events: VirtualFile, beside: Path | None, seed: int) -> None:
-        self._events, self._beside, self._seed = events, beside, seed
+    def __init__(self, events: VirtualFile, ancillary_of: Path | None, seed: int) -> None:
+        self._events, self._ancillary_of, self._seed = events, ancillary_of, seed
         self._placer: SkyPlacer | None = None
 
     @property
     def placer(self) -> SkyPlacer:
         if self._placer is None:
-            self._placer = SkyPlacer(self._events, self._beside, self._seed)
+            self._placer = SkyPlacer(self._events, self._ancillary_of, self._seed)
         return self._placer
 
 
