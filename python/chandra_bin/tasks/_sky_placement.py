@@ -48,7 +48,8 @@ class SkyPlacer:
         self.coords: ImageCoords = read.coords
         self.header = header
         self._seed = seed
-        self._views = {view.chip: view for view in observed(read, find_ancillary(ancillary_of or events.file, header)).views
+        ancillary = find_ancillary(ancillary_of or events.file, header)
+        self._views = {view.chip: view for view in observed(read, ancillary).views
                        if isinstance(view, View)}
         self._times = {chip: np.cumsum(view.dither.weight) for chip, view in self._views.items()}
         self._name = str(events)
